@@ -1,0 +1,73 @@
+//! The Merkle tree of RFC 6962 §2.1 over signed receipts: `0x00` before a leaf, `0x01` before a node, and its split at the
+//! largest power of two below the count. One root a settlement transaction.
+
+use crate::{Hash, sha256};
+
+/// Hash of a leaf.
+pub fn leaf(data: &[u8]) -> Hash {
+    sha256(&[&[0], data])
+}
+
+fn node(left: &Hash, right: &Hash) -> Hash {
+    sha256(&[&[1], left, right])
+}
+
+fn split(count: usize) -> usize {
+    count.next_power_of_two() / 2
+}
+
+/// Root over leaf hashes. Without leaves, the hash of nothing (RFC 6962).
+pub fn root(leaves: &[Hash]) -> Hash {
+    match leaves {
+        [] => sha256(&[]),
+        [one] => *one,
+        many => {
+            let (left, right) = many.split_at(split(many.len()));
+            node(&root(left), &root(right))
+        }
+    }
+}
+
+/// The siblings on the way from leaf `index` to the root, nearest first; `None` if there is no such leaf.
+pub fn proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
+    if index >= leaves.len() {
+        return None;
+    }
+    if leaves.len() == 1 {
+        return Some(Vec::new());
+    }
+    let (left, right) = leaves.split_at(split(leaves.len()));
+    let (mut path, sibling) = if index < left.len() {
+        (proof(left, index)?, root(right))
+    } else {
+        (proof(right, index - left.len())?, root(left))
+    };
+    path.push(sibling);
+    Some(path)
+}
+
+/// The root that `leaf` at `index` of `count` leads to by `path`; `None` if the path's length does not fit (RFC 9162
+/// §2.1.3.2).
+pub fn root_from_proof(leaf: &Hash, index: u64, count: u64, path: &[Hash]) -> Option<Hash> {
+    if index >= count {
+        return None;
+    }
+    let (mut position, mut last, mut hash) = (index, count - 1, *leaf);
+    for sibling in path {
+        if last == 0 {
+            return None;
+        }
+        if position & 1 == 1 || position == last {
+            hash = node(sibling, &hash);
+            while position & 1 == 0 && position != 0 {
+                position >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node(&hash, sibling);
+        }
+        position >>= 1;
+        last >>= 1;
+    }
+    (last == 0).then_some(hash)
+}
