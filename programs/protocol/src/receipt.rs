@@ -8,7 +8,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 const TAG: &[u8] = b"steam-receipt:v1";
 /// Bytes of a signed receipt: the borsh form is of fixed size.
-pub const SIGNED_LEN: usize = 510;
+pub const SIGNED_LEN: usize = 465;
 
 /// Who counted the tokens that were charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
