@@ -1,1 +1,13 @@
-//! x
+//! Steam Router's relayer: takes OpenAI-compatible requests, routes each to the best provider registered on Solana,
+//! streams the answer, signs a receipt, and settles what was used from the user's vault.
+
+pub mod app;
+pub mod chain;
+pub mod clock;
+pub mod config;
+pub mod ledger;
+pub mod registry;
+pub mod relay;
+pub mod score;
+pub mod settle;
+pub mod vaults;

@@ -1,0 +1,324 @@
+//! The relayer's configuration: flag > environment > file > default. Every value has a default but for who the
+//! relayer is; a key that is not known is an error, never ignored.
+
+use crate::chain::Pubkey;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything `steam serve` can be told.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The HTTP side.
+    pub server: Server,
+    /// The Solana side.
+    pub chain: Chain,
+    /// The database.
+    pub ledger: LedgerConfig,
+    /// How charges are settled.
+    pub settle: SettleConfig,
+    /// How providers are chosen.
+    pub routing: Routing,
+    /// How providers are called.
+    pub upstream: UpstreamConfig,
+    /// How tokens are counted.
+    pub metering: Metering,
+}
+
+/// The HTTP side.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// Most requests at once; more are answered 429.
+    pub max_concurrent: usize,
+    /// Most connections at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// Time a client has to send its headers, in milliseconds.
+    pub header_timeout_ms: u64,
+    /// Time a client has to send its body, in milliseconds.
+    pub body_timeout_ms: u64,
+    /// Time that requests in flight have to end at shutdown, in milliseconds.
+    pub drain_timeout_ms: u64,
+    /// Requests a minute a key may make; 0 is without limit.
+    pub requests_per_key_per_minute: u32,
+    /// Whether API keys are taken as bearer tokens.
+    pub bearer_keys: bool,
+}
+
+/// The Solana side.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Chain {
+    /// RPC endpoints. Settlement is posted only when all agree; one suffices on a local network.
+    pub rpc_urls: Vec<String>,
+    /// The program; the one this binary was built with unless set.
+    #[serde(deserialize_with = "base58_option")]
+    pub program: Option<Pubkey>,
+    /// The relayer's account, as `steam relayer register` printed it.
+    #[serde(deserialize_with = "base58_option")]
+    pub relayer: Option<Pubkey>,
+    /// Keypair file that signs and pays for settlements.
+    pub settler_keypair: PathBuf,
+    /// Keypair file that signs receipts.
+    pub receipt_keypair: PathBuf,
+    /// Pause between two readings of the chain, in milliseconds; 0 is 1,000.
+    pub poll_ms: u64,
+}
+
+/// The database.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LedgerConfig {
+    /// The SQLite file.
+    pub path: PathBuf,
+}
+
+/// How charges are settled.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SettleConfig {
+    /// Pause between two settlements, in milliseconds.
+    pub interval_ms: u64,
+    /// Pause before the same transaction is sent again, in milliseconds.
+    pub resend_ms: u64,
+    /// Priority fee, in micro-lamports a compute unit.
+    pub priority_fee: u64,
+    /// Times a batch is signed anew after its blockhash died, before a person must decide.
+    pub max_attempts: u32,
+}
+
+/// How providers are chosen.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Routing {
+    /// Traffic share is proportional to score to the power of minus this.
+    pub exponent: f64,
+    /// Weight of time against cost.
+    pub time_weight: f64,
+    /// Quantile of the measurements that counts, 0 to 1.
+    pub quantile: f64,
+    /// Share of requests that explore, 0 to 0.2.
+    pub exploration: f64,
+    /// Output limit of a request that names none, in tokens.
+    pub default_max_tokens: u32,
+    /// Output tokens expected of a request, before its limit.
+    pub expected_output_tokens: u32,
+    /// Weight of input against output in a blended price.
+    pub blend_ratio: f64,
+}
+
+/// How providers are called.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Whether private addresses and plain http are allowed: for a local network only.
+    pub localnet: bool,
+    /// Time to connect, in milliseconds.
+    pub connect_timeout_ms: u64,
+    /// Time to the first content, in milliseconds.
+    pub first_token_timeout_ms: u64,
+    /// Time between two pieces of a stream, in milliseconds.
+    pub idle_timeout_ms: u64,
+    /// Time for the whole answer, in milliseconds.
+    pub total_timeout_ms: u64,
+    /// Providers tried for one request.
+    pub max_attempts: u32,
+    /// Largest answer, in bytes.
+    pub max_answer_bytes: usize,
+    /// What providers that want it are shown.
+    pub credentials: Vec<Credential>,
+}
+
+/// A provider's own API key, bound to provider and origin.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Credential {
+    /// The provider's address.
+    #[serde(deserialize_with = "base58")]
+    pub provider: Pubkey,
+    /// Scheme, host and port it may be sent to.
+    pub origin: String,
+    /// Environment variable that holds it.
+    pub env: String,
+}
+
+/// How tokens are counted.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metering {
+    /// Tokens held for an image.
+    pub image_tokens: u32,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8787)),
+            max_body_bytes: 8 << 20,
+            max_concurrent: 4_096,
+            max_connections: 8_192,
+            header_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            drain_timeout_ms: 30_000,
+            requests_per_key_per_minute: 0,
+            bearer_keys: true,
+        }
+    }
+}
+
+impl Default for LedgerConfig {
+    fn default() -> Self {
+        Self { path: "steam.db".into() }
+    }
+}
+
+impl Default for SettleConfig {
+    fn default() -> Self {
+        Self { interval_ms: 60_000, resend_ms: 2_000, priority_fee: 1_000, max_attempts: 20 }
+    }
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self {
+            exponent: 2.0,
+            time_weight: 1.0,
+            quantile: 0.5,
+            exploration: 0.02,
+            default_max_tokens: 4_096,
+            expected_output_tokens: 400,
+            blend_ratio: 3.0,
+        }
+    }
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            localnet: false,
+            connect_timeout_ms: 2_000,
+            first_token_timeout_ms: 30_000,
+            idle_timeout_ms: 30_000,
+            total_timeout_ms: 600_000,
+            max_attempts: 4,
+            max_answer_bytes: 16 << 20,
+            credentials: Vec::new(),
+        }
+    }
+}
+
+impl Default for Metering {
+    fn default() -> Self {
+        Self { image_tokens: 2_000 }
+    }
+}
+
+/// Why a configuration cannot be used. Each message names the key and what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is no such configuration.
+    #[error("{path}: {source}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and where.
+        source: Box<toml::de::Error>,
+    },
+    /// A value is out of range or missing.
+    #[error("{key}: {problem}")]
+    Value {
+        /// The dotted key.
+        key: &'static str,
+        /// What it should be.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads a TOML file.
+    ///
+    /// # Errors
+    /// [`ConfigError::Read`] or [`ConfigError::Parse`]; ranges are checked by [`Self::check`].
+    pub fn read(path: &std::path::Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.into(), source: Box::new(source) })
+    }
+
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first value that cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let need = |holds: bool, key: &'static str, problem: &str| {
+            if holds { Ok(()) } else { Err(ConfigError::Value { key, problem: problem.into() }) }
+        };
+        need(!self.chain.rpc_urls.is_empty(), "chain.rpc_urls", "name at least one RPC endpoint")?;
+        for url in &self.chain.rpc_urls {
+            let valid = url.parse::<axum::http::Uri>().is_ok_and(|uri| uri.scheme_str().is_some());
+            need(valid, "chain.rpc_urls", "an RPC endpoint is a URL like http://127.0.0.1:8899")?;
+        }
+        need(self.chain.relayer.is_some(), "chain.relayer", "set the address `steam relayer register` printed")?;
+        for (key, path) in [
+            ("chain.settler_keypair", &self.chain.settler_keypair),
+            ("chain.receipt_keypair", &self.chain.receipt_keypair),
+        ] {
+            need(!path.as_os_str().is_empty(), key, "name a keypair file")?;
+        }
+        let server = &self.server;
+        need(
+            (1_024..=256 << 20).contains(&server.max_body_bytes),
+            "server.max_body_bytes",
+            "between 1 KiB and 256 MiB",
+        )?;
+        need(server.max_concurrent > 0, "server.max_concurrent", "at least 1")?;
+        need(server.max_connections > 0, "server.max_connections", "at least 1")?;
+        need(server.header_timeout_ms > 0, "server.header_timeout_ms", "at least 1")?;
+        need(server.body_timeout_ms > 0, "server.body_timeout_ms", "at least 1")?;
+        need(self.settle.interval_ms >= 100, "settle.interval_ms", "at least 100")?;
+        need(self.settle.resend_ms >= 100, "settle.resend_ms", "at least 100")?;
+        need(self.settle.max_attempts > 0, "settle.max_attempts", "at least 1")?;
+        let routing = &self.routing;
+        let finite = |x: f64, range: std::ops::RangeInclusive<f64>| range.contains(&x);
+        need(finite(routing.exponent, 0.0..=20.0), "routing.exponent", "between 0 and 20")?;
+        need(finite(routing.time_weight, 0.0..=100.0), "routing.time_weight", "between 0 and 100")?;
+        need(finite(routing.quantile, 0.01..=0.99), "routing.quantile", "between 0.01 and 0.99")?;
+        need(finite(routing.exploration, 0.0..=0.2), "routing.exploration", "between 0 and 0.2")?;
+        need(finite(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
+        need(routing.default_max_tokens > 0, "routing.default_max_tokens", "at least 1")?;
+        need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")?;
+        let upstream = &self.upstream;
+        need(upstream.max_attempts > 0, "upstream.max_attempts", "at least 1")?;
+        need(upstream.max_answer_bytes >= 1_024, "upstream.max_answer_bytes", "at least 1 KiB")?;
+        for (key, value) in [
+            ("upstream.connect_timeout_ms", upstream.connect_timeout_ms),
+            ("upstream.first_token_timeout_ms", upstream.first_token_timeout_ms),
+            ("upstream.idle_timeout_ms", upstream.idle_timeout_ms),
+            ("upstream.total_timeout_ms", upstream.total_timeout_ms),
+        ] {
+            need(value > 0, key, "at least 1")?;
+        }
+        Ok(())
+    }
+}
+
+fn base58<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Pubkey, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is no base58 address")))
+}
+
+fn base58_option<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Pubkey>, D::Error> {
+    base58(deserializer).map(Some)
+}

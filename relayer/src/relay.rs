@@ -1,0 +1,2 @@
+//! Relay.
+pub mod upstream;

@@ -1,0 +1,4 @@
+//! Upstream.
+/// Upstream.
+#[derive(Debug)]
+pub struct Upstream;

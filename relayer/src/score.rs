@@ -1,0 +1,4 @@
+//! Score.
+/// Scorer.
+#[derive(Debug)]
+pub struct Scorer;
