@@ -1,5 +1,7 @@
 //! The chain as the relayer sees it.
 
+pub mod rpc;
+
 pub use anchor_lang::prelude::Pubkey;
 use steam_protocol::Hash;
 use steam_protocol::units::{MicroUsdc, Pico, Price};
