@@ -5,6 +5,7 @@ pub mod app;
 pub mod chain;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod ledger;
 pub mod registry;
 pub mod relay;
