@@ -3,6 +3,8 @@
 
 pub mod app;
 pub mod chain;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod ledger;
