@@ -8,6 +8,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod ledger;
+pub mod localnet;
 pub mod registry;
 pub mod relay;
 pub mod score;
