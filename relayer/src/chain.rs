@@ -1,5 +1,7 @@
 //! The chain as the relayer sees it.
 
+pub mod read;
+pub mod reader;
 pub mod rpc;
 
 pub use anchor_lang::prelude::Pubkey;

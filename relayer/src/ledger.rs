@@ -129,3 +129,6 @@ impl Readers {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

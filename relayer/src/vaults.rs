@@ -7,6 +7,8 @@
 
 mod account;
 
+pub(crate) use account::REMEMBER_SECONDS;
+
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::clock::Clock;
 use crate::ledger::{ChargeRow, Ledger, LedgerError, Loaded, StoredVoucher, Totals};

@@ -11,7 +11,9 @@ use solana_rpc_client_api::config::{
 };
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_signature::Signature;
+use solana_rpc_client_api::client_error::TransactionError;
 use solana_transaction::versioned::VersionedTransaction;
+use anchor_lang::solana_program::instruction::error::InstructionError;
 use std::time::Duration;
 
 /// Time an RPC node has to answer.
@@ -59,8 +61,13 @@ pub enum Simulation {
         /// Compute units used.
         units: u64,
     },
-    /// The program refuses it: the error, and the last log that explains it.
-    Fails(String),
+    /// It fails.
+    Fails {
+        /// The error's number, if a program refused it.
+        code: Option<u32>,
+        /// The log that explains it, or the error.
+        reason: String,
+    },
 }
 
 /// A Solana RPC node. All reads are at finalized.
@@ -168,7 +175,12 @@ impl Rpc for HttpRpc {
             Some(error) => {
                 let logs = result.logs.unwrap_or_default();
                 let told = logs.iter().rev().find(|line| line.contains("AnchorError") || line.contains("failed"));
-                Simulation::Fails(told.map_or_else(|| format!("{error:?}"), Clone::clone))
+                let reason = told.map_or_else(|| format!("{error:?}"), Clone::clone);
+                let code = match TransactionError::from(error) {
+                    TransactionError::InstructionError(_, InstructionError::Custom(code)) => Some(code),
+                    _ => None,
+                };
+                Simulation::Fails { code, reason }
             }
         })
     }

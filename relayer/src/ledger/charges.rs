@@ -107,9 +107,9 @@ impl Ledger {
         let r = &row.receipt.receipt;
         let total = r.charge.checked_add(r.fee).ok_or(LedgerError::Refused("charge more than u128"))?;
         tx.prepare_cached(
-            "INSERT INTO charge (vault, generation, number, id, public_key, epoch, slot, request_hash, offer, version, fee_bps,
+            "INSERT INTO charge (vault, generation, number, id, public_key, epoch, slot, request_hash, provider, offer, version, fee_bps,
              input, cached, output, total, started_ms, receipt, decision)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
         )?
         .execute(rusqlite::params![
             r.vault,
@@ -120,6 +120,7 @@ impl Ledger {
             r.key_epoch,
             r.key_slot,
             r.request_hash,
+            r.provider,
             r.offer,
             r.price_version,
             r.fee_bps,

@@ -35,6 +35,8 @@ pub struct SealedLine {
     pub slot: u8,
     /// The key's epoch.
     pub epoch: u32,
+    /// The provider that is paid.
+    pub provider: Address,
     /// The offer.
     pub offer: Address,
     /// The price version.
@@ -373,7 +375,7 @@ fn collect(
     };
     let (mut totals, mut numbers, mut alone) = (Totals::new(), Vec::new(), false);
     let mut statement = tx.prepare_cached(
-        "SELECT number, epoch, slot, offer, version, fee_bps, input, cached, output, total, alone FROM charge
+        "SELECT number, epoch, slot, offer, version, fee_bps, input, cached, output, total, alone, provider FROM charge
          INDEXED BY charge_open
          WHERE vault = ?1 AND generation = ?2 AND seq IS NULL AND aside IS NULL ORDER BY number",
     )?;
@@ -382,6 +384,7 @@ fn collect(
         let line = SealedLine {
             epoch: row.get(1)?,
             slot: row.get(2)?,
+            provider: row.get(11)?,
             offer: row.get(3)?,
             version: row.get(4)?,
             usage: Usage { requests: 1, input: row.get(6)?, cached: row.get(7)?, output: row.get(8)? },

@@ -34,7 +34,7 @@ CREATE TABLE charge (
     vault BLOB NOT NULL, generation INTEGER NOT NULL, number INTEGER NOT NULL,
     id TEXT NOT NULL UNIQUE, public_key BLOB NOT NULL,
     epoch INTEGER NOT NULL, slot INTEGER NOT NULL, request_hash BLOB NOT NULL,
-    offer BLOB NOT NULL, version INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
+    provider BLOB NOT NULL, offer BLOB NOT NULL, version INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
     input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL,
     total BLOB NOT NULL, started_ms INTEGER NOT NULL,
     receipt BLOB NOT NULL, decision BLOB NOT NULL,

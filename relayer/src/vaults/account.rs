@@ -305,3 +305,7 @@ fn covered(available: Pico, needed: Pico) -> Result<(), (MicroUsdc, MicroUsdc)> 
 fn add(a: Pico, b: Pico) -> Pico {
     Pico(a.0.saturating_add(b.0))
 }
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;
