@@ -58,7 +58,9 @@ pub enum StartError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// A keypair file cannot be read. Its content is never shown.
-    #[error("cannot read the keypair {path}: it should be a JSON array of 64 numbers, as `solana-keygen new` writes it")]
+    #[error(
+        "cannot read the keypair {path}: it should be a JSON array of 64 numbers, as `solana-keygen new` writes it"
+    )]
     Keypair {
         /// The file.
         path: PathBuf,

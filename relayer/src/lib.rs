@@ -1,12 +1,14 @@
 //! Steam Router's relayer: takes OpenAI-compatible requests, routes each to the best provider registered on Solana,
 //! streams the answer, signs a receipt, and settles what was used from the user's vault.
 
+pub mod addresses;
 pub mod app;
 pub mod chain;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod instructions;
 pub mod ledger;
 pub mod registry;
 pub mod relay;

@@ -122,10 +122,8 @@ async fn vaults(
 ) -> Result<HashMap<Pubkey, VaultSnapshot>, RpcError> {
     let mut snapshots = HashMap::with_capacity(addresses.len());
     for chunk in addresses.chunks(VAULTS_AT_ONCE) {
-        let asked: Vec<Pubkey> = chunk
-            .iter()
-            .flat_map(|vault| [*vault, get_associated_token_address(vault, &parties.mint)])
-            .collect();
+        let asked: Vec<Pubkey> =
+            chunk.iter().flat_map(|vault| [*vault, get_associated_token_address(vault, &parties.mint)]).collect();
         let (slot, found) = node.accounts(&asked).await?;
         for (address, pair) in chunk.iter().zip(found.as_chunks::<2>().0) {
             let [Some(vault), token] = pair else { continue };

@@ -1,19 +1,19 @@
 //! What the relayer asks of a Solana RPC node, and no more: the seam at which tests put a chain of their own.
 
 use super::Pubkey;
+use anchor_lang::solana_program::instruction::error::InstructionError;
 use async_trait::async_trait;
 use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::client_error::Error as ClientError;
+use solana_rpc_client_api::client_error::TransactionError;
 use solana_rpc_client_api::config::{
     RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig, RpcSimulateTransactionConfig,
     UiAccountEncoding,
 };
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_signature::Signature;
-use solana_rpc_client_api::client_error::TransactionError;
 use solana_transaction::versioned::VersionedTransaction;
-use anchor_lang::solana_program::instruction::error::InstructionError;
 use std::time::Duration;
 
 /// Time an RPC node has to answer.

@@ -207,7 +207,10 @@ async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_le
     assert!(matches!(f.ledger.create_batch(vec![one.clone()]).await, Err(LedgerError::Refused(_))));
     assert_eq!(f.ledger.receipt("gen-2-2").await.unwrap().unwrap().status, "sealed");
     let batch = only_batch(&f.ledger).await;
-    f.ledger.finish_batch(batch.id, Some("first".into()), (vec![two.clone()], vec![one.clone()]), (0, 50)).await.unwrap();
+    f.ledger
+        .finish_batch(batch.id, Some("first".into()), (vec![two.clone()], vec![one.clone()]), (0, 50))
+        .await
+        .unwrap();
 
     let row = f.ledger.receipt("gen-2-2").await.unwrap().unwrap();
     let proof = row.proof.unwrap();
@@ -284,10 +287,7 @@ fn the_size_of_a_transaction_is_what_is_computed() {
         receipts: 1,
         fee_bps: 0,
         hash: [0; 32],
-        vouchers: vec![(
-            0,
-            StoredVoucher { authorized: MicroUsdc(1), request_hash: [0; 32], signature: [0; 64] },
-        )],
+        vouchers: vec![(0, StoredVoucher { authorized: MicroUsdc(1), request_hash: [0; 32], signature: [0; 64] })],
         lines: vec![SealedLine {
             slot: 0,
             epoch: 1,

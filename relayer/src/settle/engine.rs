@@ -243,7 +243,9 @@ impl Settler {
         }
         let trial = self.transaction(&batch, MAX_UNITS, [0; 32])?;
         match self.node().simulate(&trial).await? {
-            Simulation::Fails { code, reason } if is_groups_fault(code) => return self.take_apart(&batch, reason).await,
+            Simulation::Fails { code, reason } if is_groups_fault(code) => {
+                return self.take_apart(&batch, reason).await;
+            }
             Simulation::Fails { reason, .. } => {
                 tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
                 self.status.send_modify(|status| status.problem = Some(reason));
@@ -277,8 +279,7 @@ impl Settler {
     fn transaction(&self, batch: &Batch, units: u32, blockhash: Hash) -> Result<VersionedTransaction, SettleError> {
         let budget = Budget { units, price: self.setup.config.priority_fee };
         let message = build::message(&self.setup.parties, &batch.root, &batch.groups, budget, blockhash)?;
-        VersionedTransaction::try_new(message, &[&self.setup.keypair])
-            .map_err(|_| SettleError::Transaction("signed"))
+        VersionedTransaction::try_new(message, &[&self.setup.keypair]).map_err(|_| SettleError::Transaction("signed"))
     }
 
     /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
