@@ -23,7 +23,9 @@ pub fn of_rpc(error: &SolanaClientError, url: &str) -> CliError {
     };
     match error.kind() {
         SolanaClientErrorKind::Reqwest(error) if error.is_timeout() => unreachable("it did not answer in time"),
-        SolanaClientErrorKind::Reqwest(error) if error.is_connect() => unreachable("the connection was refused or failed"),
+        SolanaClientErrorKind::Reqwest(error) if error.is_connect() => {
+            unreachable("the connection was refused or failed")
+        }
         SolanaClientErrorKind::Reqwest(error) => match error.status() {
             Some(status) if status.as_u16() == 429 => {
                 CliError::new("rpc_rate_limited", format!("the Solana RPC node at {node} limits the rate of requests"))
@@ -49,7 +51,9 @@ pub fn of_rpc(error: &SolanaClientError, url: &str) -> CliError {
 pub fn of_send(error: ClientError, url: &str, payer: &Pubkey) -> CliError {
     let error = match error {
         ClientError::SolanaClientError(error) => error,
-        ClientError::SignerError(error) => return CliError::new("sign", format!("cannot sign the transaction: {error}")),
+        ClientError::SignerError(error) => {
+            return CliError::new("sign", format!("cannot sign the transaction: {error}"));
+        }
         other => return CliError::new("transaction", format!("cannot send the transaction: {other}")),
     };
     match error.get_transaction_error() {
@@ -122,7 +126,9 @@ fn anchor_error(logs: &[String]) -> Option<CliError> {
 /// What to do about the program's refusals that a person can meet.
 fn what_next(name: &str) -> Option<&'static str> {
     Some(match name {
-        "WithdrawalLocked" => "`steam vault show` says when it unlocks; `steam vault withdraw --execute --wait` waits for it",
+        "WithdrawalLocked" => {
+            "`steam vault show` says when it unlocks; `steam vault withdraw --execute --wait` waits for it"
+        }
         "NoWithdrawal" => "request one with `steam vault withdraw AMOUNT`",
         "KeySlotInUse" => "revoke a key with `steam key revoke`; its place is free after its grace",
         "KeyAlreadyLive" => "make another key with `steam key create`",

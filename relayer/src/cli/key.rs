@@ -100,7 +100,11 @@ pub enum Expiry {
 }
 
 fn expiry(text: &str) -> std::result::Result<Expiry, String> {
-    if text == "never" { Ok(Expiry::Never) } else { span(text).map(Expiry::After).map_err(|e| format!("{e}, or `never`")) }
+    if text == "never" {
+        Ok(Expiry::Never)
+    } else {
+        span(text).map(Expiry::After).map_err(|e| format!("{e}, or `never`"))
+    }
 }
 
 impl Key {
@@ -120,6 +124,7 @@ impl Key {
 #[derive(Serialize)]
 struct Created {
     /// The secret, unless it was written to a file.
+    #[serde(serialize_with = "secret_text")]
     api_key: Option<Zeroizing<String>>,
     file: Option<String>,
     key: String,
@@ -128,6 +133,13 @@ struct Created {
     epoch: u32,
     expires: Option<i64>,
     signature: String,
+}
+
+fn secret_text<S: serde::Serializer>(
+    secret: &Option<Zeroizing<String>>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    secret.as_ref().map(|secret| secret.as_str()).serialize(to)
 }
 
 impl Create {
@@ -173,7 +185,9 @@ impl Create {
         let max_fee_bps = match self.max_fee_bps {
             Some(bps) => bps,
             // The fee posted today is what the owner knows of; a rise needs a new key, or this flag.
-            None => session.find::<Relayer>(&vault.relayer).await?.map_or(0, |relayer| relayer.fee.rolled(clock).current),
+            None => {
+                session.find::<Relayer>(&vault.relayer).await?.map_or(0, |relayer| relayer.fee.rolled(clock).current)
+            }
         };
         let input = self.max_price_input.unwrap_or(MAX_PRICE);
         Ok(KeyGrant {
@@ -303,7 +317,11 @@ pub(super) fn status(key: &Slot, clock: &Clock) -> &'static str {
 impl Report for Keys {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         if self.keys.is_empty() {
-            return writeln!(out, "The vault {} has no keys. Make one with `steam key create --limit USDC`.", self.vault);
+            return writeln!(
+                out,
+                "The vault {} has no keys. Make one with `steam key create --limit USDC`.",
+                self.vault
+            );
         }
         for key in &self.keys {
             let spent = steam_protocol::units::Pico(key.settled_pico.parse().unwrap_or_default());

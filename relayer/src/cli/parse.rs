@@ -74,7 +74,8 @@ pub fn wrong(format: Format, error: &clap::Error) -> ExitCode {
     } else {
         let text = error.to_string();
         let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let rest: Vec<&str> = text.lines().skip(1).map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+        let rest: Vec<&str> =
+            text.lines().skip(1).map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
         let message = format!("{sentence} {}", rest.join(" "));
         format.error(&CliError::usage(message.trim()).next("see `--help` of the command"));
     }

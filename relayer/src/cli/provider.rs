@@ -4,8 +4,8 @@ mod offer;
 mod status;
 
 pub use offer::Offer;
-pub(super) use status::standing;
 pub use status::Status;
+pub(super) use status::standing;
 
 use super::amount::{show, usdc_above_zero};
 use super::error::{CliError, Result};
@@ -110,7 +110,9 @@ impl Report for Registered {
         line(out, "token account", &self.token_account)?;
         line(out, "transaction", &self.signature)?;
         match self.role {
-            "provider" => writeln!(out, "Next: `steam provider offer --model MODEL --input USD --output USD` lists a model."),
+            "provider" => {
+                writeln!(out, "Next: `steam provider offer --model MODEL --input USD --output USD` lists a model.")
+            }
             _ => writeln!(out, "Next: set chain.relayer in the configuration to this address and run `steam serve`."),
         }
     }
@@ -138,11 +140,14 @@ impl Register {
         let authority = payer.pubkey();
         let provider = addresses::provider(&authority);
         if session.find::<steam_router::state::Provider>(&provider).await?.is_some() {
-            return Err(CliError::new("registered", format!("the keypair is registered already as provider {provider}"))
-                .next("list models with `steam provider offer`"));
+            return Err(CliError::new(
+                "registered",
+                format!("the keypair is registered already as provider {provider}"),
+            )
+            .next("list models with `steam provider offer`"));
         }
         let mint = session.config.mint;
-        let register = instructions::register_provider(&authority, &mint, &self.name, &self.endpoint);
+        let register = instructions::register_provider(&authority, &authority, &mint, &self.name, &self.endpoint);
         let signature = session.send(&payer, &[register], Vec::new()).await?;
         global.output.print(&Registered {
             role: "provider",

@@ -76,6 +76,7 @@ impl Register {
         let mint = session.config.mint;
         let register = instructions::register_relayer(
             &authority,
+            &authority,
             &mint,
             &self.settler,
             &self.receipt_key,

@@ -35,9 +35,8 @@ impl KeySource {
             }
             None => {
                 let text = std::env::var(VARIABLE).map_err(|_| {
-                    CliError::new("key", "no API key is given").next(format!(
-                        "set {VARIABLE} or use --key-file FILE; `steam key create` makes a key"
-                    ))
+                    CliError::new("key", "no API key is given")
+                        .next(format!("set {VARIABLE} or use --key-file FILE; `steam key create` makes a key"))
                 })?;
                 (text, VARIABLE.to_owned())
             }
@@ -56,8 +55,12 @@ impl KeySource {
 /// If an argument contains a key.
 pub fn refuse_in_arguments(args: &[OsString]) -> Result<()> {
     if args.iter().any(|arg| arg.to_string_lossy().contains(PREFIX)) {
-        return Err(CliError::usage("an API key is on the command line, where other programs of this machine can read it")
-            .next(format!("set {VARIABLE} or use --key-file FILE, and replace the key with `steam key revoke` and `steam key create`")));
+        return Err(CliError::usage(
+            "an API key is on the command line, where other programs of this machine can read it",
+        )
+        .next(format!(
+            "set {VARIABLE} or use --key-file FILE, and replace the key with `steam key revoke` and `steam key create`"
+        )));
     }
     Ok(())
 }

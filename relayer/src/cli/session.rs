@@ -20,6 +20,8 @@ use std::time::Duration;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{Config, Deadline};
 
+/// The clock's sysvar.
+const CLOCK: Pubkey = anchor_lang::prelude::pubkey!("SysvarC1ock11111111111111111111111111111111");
 const TIMEOUT: Duration = Duration::from_secs(30);
 const COMMITMENT: CommitmentConfig = CommitmentConfig::confirmed();
 
@@ -59,8 +61,10 @@ impl Session {
         let Some(data) = data else {
             return match data_of(&rpc, &url, &steam_router::ID).await? {
                 None => Err(failure::not_deployed()),
-                Some(_) => Err(CliError::new("not_initialized", "the Steam Router program is deployed here but not set up")
-                    .next("its upgrade authority sets it up with `steam admin init`")),
+                Some(_) => {
+                    Err(CliError::new("not_initialized", "the Steam Router program is deployed here but not set up")
+                        .next("its upgrade authority sets it up with `steam admin init`"))
+                }
             };
         };
         let config: Config = decode(&data, &address)?;
@@ -73,6 +77,11 @@ impl Session {
             .next("do not sign anything there; name the right cluster with --url"));
         }
         Ok(Self { rpc, config, url })
+    }
+
+    /// The node's URL.
+    pub fn url(&self) -> &str {
+        &self.url
     }
 
     /// An account, or nothing if there is none.
@@ -140,7 +149,7 @@ impl Session {
     /// # Errors
     /// If the node is out of reach.
     pub async fn clock(&self) -> Result<Clock> {
-        let address = anchor_lang::solana_program::sysvar::clock::ID;
+        let address = CLOCK;
         let data = self.data(&address).await?.unwrap_or_default();
         let number = |at: usize| data.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
         // slot ‖ epoch start ‖ epoch ‖ leader schedule epoch ‖ unix time, eight bytes each.

@@ -88,7 +88,8 @@ impl Which {
                 .next("open one with `steam vault open --relayer ADDRESS`")),
             (Some(last), _) => {
                 let all = vaults.iter().chain([&last]);
-                let all: Vec<String> = all.map(|(vault, account)| format!("{vault} (relayer {})", account.relayer)).collect();
+                let all: Vec<String> =
+                    all.map(|(vault, account)| format!("{vault} (relayer {})", account.relayer)).collect();
                 Err(CliError::new("which_vault", format!("{owner} has {} vaults: {}", all.len(), all.join(", ")))
                     .next("say which with --vault ADDRESS or --relayer ADDRESS"))
             }
@@ -147,7 +148,11 @@ impl Open {
 
 impl Report for Opened {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{}", if self.signature.is_some() { "The vault is open." } else { "The vault was open already." })?;
+        writeln!(
+            out,
+            "{}",
+            if self.signature.is_some() { "The vault is open." } else { "The vault was open already." }
+        )?;
         line(out, "vault", &self.vault)?;
         line(out, "token account", &self.token_account)?;
         line(out, "relayer", &self.relayer)?;
@@ -223,7 +228,8 @@ impl Report for Shown {
         line(out, "token account", &self.token_account)?;
         line(out, "balance", format!("{} USDC", show(self.balance.parse().unwrap_or_default())))?;
         if let Some(pending) = &self.pending_withdrawal {
-            let amount = pending.amount.parse().map_or_else(|_| "everything".into(), |amount| format!("{} USDC", show(amount)));
+            let amount =
+                pending.amount.parse().map_or_else(|_| "everything".into(), |amount| format!("{} USDC", show(amount)));
             let when = if pending.unlocked {
                 "unlocked: `steam vault withdraw --execute`".into()
             } else {

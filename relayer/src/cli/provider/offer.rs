@@ -32,7 +32,9 @@ pub const CAPABILITIES: [(&str, u32); 12] = [
 
 /// Offer a model at a price, change it, or stop
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Posting again replaces price and limits: a lower price holds at once, a higher one after the notice period.")]
+#[command(
+    after_help = "Posting again replaces price and limits: a lower price holds at once, a higher one after the notice period."
+)]
 pub struct Offer {
     /// The model's name
     #[arg(long, value_name = "MODEL", value_parser = model)]
@@ -86,7 +88,7 @@ impl Offer {
         let _: Provider = need(&session, &provider, "provider").await?;
         let address = addresses::offer(&provider, &self.model);
         let step = match &terms {
-            Some(terms) => instructions::put_offer(&authority, &self.model, *terms),
+            Some(terms) => instructions::put_offer(&authority, &authority, &self.model, *terms),
             None => instructions::retire_offer(&authority, &self.model),
         };
         if terms.is_none() && session.find_pod::<OfferAccount>(&address).await?.is_none() {
@@ -125,7 +127,8 @@ impl Offer {
         };
         let price = Price { input, cached: self.cached.unwrap_or(input), output, request: self.request };
         if price.cached > price.input {
-            return Err(CliError::usage("--cached must not be above --input").next("cached input never costs more than other input"));
+            return Err(CliError::usage("--cached must not be above --input")
+                .next("cached input never costs more than other input"));
         }
         let output_limit = self.max_output.unwrap_or(context);
         if output_limit > context {
@@ -146,7 +149,9 @@ impl Report for Offered {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let left = show_span(self.seconds_left);
         match self.status {
-            "retired" => writeln!(out, "{} is not offered any more; what was served settles for another {left}.", self.model)?,
+            "retired" => {
+                writeln!(out, "{} is not offered any more; what was served settles for another {left}.", self.model)?
+            }
             "announced" => writeln!(out, "{}: a higher price needs notice, and holds in {left}.", self.model)?,
             _ => writeln!(out, "{} is offered at this price.", self.model)?,
         }

@@ -1,7 +1,7 @@
 //! `steam provider status`: a provider as everybody sees it.
 
-use super::offer::CAPABILITIES;
 use super::need;
+use super::offer::CAPABILITIES;
 use crate::addresses;
 use crate::chain::Pubkey;
 use crate::cli::amount::{show, show_price, show_span};
@@ -150,14 +150,27 @@ impl Report for Shown {
         }
         writeln!(out, "offers (USD per million tokens)")?;
         for offer in &self.offers {
-            writeln!(out, "  {} ({}): {}, version {}", offer.model, offer.status, show_price(&offer.price.price), offer.price.version)?;
+            writeln!(
+                out,
+                "  {} ({}): {}, version {}",
+                offer.model,
+                offer.status,
+                show_price(&offer.price.price),
+                offer.price.version
+            )?;
             if let (Some(next), Some(left)) = (&offer.next, offer.next_in_seconds) {
                 writeln!(out, "    in {}: {}, version {}", show_span(left), show_price(&next.price), next.version)?;
             }
             if offer.grace_seconds_left > 0 {
                 writeln!(out, "    the price before still settles for {}", show_span(offer.grace_seconds_left))?;
             }
-            writeln!(out, "    context {}, answers up to {}; {}", offer.context, offer.max_output, offer.capabilities.join(", "))?;
+            writeln!(
+                out,
+                "    context {}, answers up to {}; {}",
+                offer.context,
+                offer.max_output,
+                offer.capabilities.join(", ")
+            )?;
         }
         Ok(())
     }

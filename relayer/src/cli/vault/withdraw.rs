@@ -20,7 +20,9 @@ use steam_router::state::Vault;
 /// Take money out of a vault
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(false))]
-#[command(after_help = "`steam vault withdraw 5` requests 5 USDC and says when they unlock; then\n`steam vault withdraw --execute` moves them to the keypair's own token account.\nWith --wait, one command does both.")]
+#[command(
+    after_help = "`steam vault withdraw 5` requests 5 USDC and says when they unlock; then\n`steam vault withdraw --execute` moves them to the keypair's own token account.\nWith --wait, one command does both."
+)]
 pub struct Withdraw {
     /// USDC to request, in place of an earlier request, like 12.5
     #[arg(value_name = "AMOUNT", value_parser = usdc_above_zero, allow_negative_numbers = true, group = "what")]
@@ -66,8 +68,11 @@ impl Withdraw {
         let (address, vault) = self.vault.find(&session, global).await?;
         let payer = global.signer()?;
         if vault.owner != payer.pubkey() {
-            return Err(CliError::new("not_owner", format!("only its owner {} can withdraw from this vault", vault.owner))
-                .next("use the owner's keypair with --keypair"));
+            return Err(CliError::new(
+                "not_owner",
+                format!("only its owner {} can withdraw from this vault", vault.owner),
+            )
+            .next("use the owner's keypair with --keypair"));
         }
         let report = if self.cancel {
             let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
@@ -76,7 +81,7 @@ impl Withdraw {
         } else if self.execute {
             self.execute(&session, &payer, &address, global).await?
         } else {
-            let amount = self.amount.map_or(u64::MAX, |amount| amount.0);
+            let amount = self.amount.unwrap_or(MicroUsdc(u64::MAX));
             let requested = request(&session, &payer, &address, amount).await?;
             if self.wait {
                 global.output.progress(&format!("requested; unlocks in about {}", show_span(requested.seconds_left)));
@@ -133,7 +138,7 @@ impl Withdraw {
     }
 }
 
-async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amount: u64) -> Result<Withdrawn> {
+async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amount: MicroUsdc) -> Result<Withdrawn> {
     let vault = read(session, address).await?;
     let request = instructions::request_withdraw(&vault.owner, &vault.relayer, amount);
     let signature = session.send(payer, &[request], Vec::new()).await?;
@@ -143,7 +148,7 @@ async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amou
         unlock_time: Some(vault.unlock_at.time),
         unlock_slot: Some(vault.unlock_at.slot),
         seconds_left: until(&vault.unlock_at, &clock),
-        ..report("requested", address, amount_text(amount), signature.to_string())
+        ..report("requested", address, amount_text(amount.0), signature.to_string())
     })
 }
 
