@@ -87,7 +87,12 @@ impl Client {
         self.wait(signature, CommitmentConfig::finalized(), "final").await
     }
 
-    async fn wait(&self, signature: &Signature, until: CommitmentConfig, name: &'static str) -> Result<(), ClientError> {
+    async fn wait(
+        &self,
+        signature: &Signature,
+        until: CommitmentConfig,
+        name: &'static str,
+    ) -> Result<(), ClientError> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             let statuses = self.0.get_signature_statuses(std::slice::from_ref(signature)).await?.value;

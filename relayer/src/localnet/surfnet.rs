@@ -54,6 +54,9 @@ pub enum LocalnetError {
         /// Why it failed.
         source: ClientError,
     },
+    /// An account that should be there.
+    #[error("{0} is not on chain")]
+    Missing(&'static str),
     /// A simulated provider.
     #[error("a simulated provider did not start: {0}")]
     Provider(#[from] std::io::Error),
@@ -161,7 +164,12 @@ impl Localnet {
         self.cheat("cannot create the mint", "surfnet_setAccount", params).await
     }
 
-    async fn cheat(&self, what: &'static str, method: &'static str, params: serde_json::Value) -> Result<(), LocalnetError> {
+    async fn cheat(
+        &self,
+        what: &'static str,
+        method: &'static str,
+        params: serde_json::Value,
+    ) -> Result<(), LocalnetError> {
         self.client.call(method, params).await.map_err(|source| LocalnetError::Step { what, source })
     }
 }
@@ -179,7 +187,8 @@ async fn start(slot_ms: u64, payer: Keypair) -> Result<Surfnet, LocalnetError> {
             .slot_time_ms(slot_ms)
             .airdrop_sol(SOL)
             .payer(payer);
-        let surfnet = futures::executor::block_on(builder.start()).map_err(|e| LocalnetError::Surfpool(e.to_string()))?;
+        let surfnet =
+            futures::executor::block_on(builder.start()).map_err(|e| LocalnetError::Surfpool(e.to_string()))?;
         // Its events pile up unless somebody takes them.
         let events = surfnet.events().clone();
         std::thread::spawn(move || while events.recv().is_ok() {});
