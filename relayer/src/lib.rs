@@ -8,6 +8,7 @@ pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+pub mod http;
 pub mod ledger;
 pub mod localnet;
 pub mod registry;

@@ -19,7 +19,7 @@ use steam_router::state::{Config, Offer as OfferAccount, Provider, Relayer, Stat
 pub const VAULTS_AT_ONCE: usize = MAX_ACCOUNTS / 2;
 /// Offset of `Vault.relayer`: after the discriminator and the owner.
 const VAULT_RELAYER_OFFSET: usize = 8 + 32;
-const CLOCK: Pubkey = anchor_lang::solana_program::sysvar::clock::ID;
+const CLOCK: Pubkey = Pubkey::from_str_const("SysvarC1ock11111111111111111111111111111111");
 
 /// The address of the program's config.
 pub fn config_address(program: &Pubkey) -> Pubkey {
