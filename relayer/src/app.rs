@@ -1,10 +1,35 @@
-//! Builds everything, owns tasks and shutdown.
-use crate::{clock::Clock, config::Config, ledger::Ledger, registry::Registry, score::Scorer, settle, vaults::Vaults};
+//! Builds everything in the order it depends on each other, owns the tasks, and ends them in the reverse order.
+
+use crate::chain::reader::Reader;
+use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
+use crate::chain::{Pubkey, read};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError};
+use crate::ledger::{Ledger, LedgerError};
+use crate::registry::Registry;
+use crate::relay::upstream::{Upstream, UpstreamError};
+use crate::score::Scorer;
+use crate::settle::build::Parties;
+use crate::settle::{self, Settler, Setup};
+use crate::vaults::{Identity, Vaults};
+use ed25519_dalek::SigningKey;
+use solana_keypair::{Keypair, read_keypair_file};
+use solana_signer::Signer;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+mod serve;
+
 /// What a request needs.
 pub struct App {
-    /// As checked.
+    /// The configuration, checked.
     pub config: Config,
     /// Time of day.
     pub clock: Arc<dyn Clock>,
@@ -17,11 +42,194 @@ pub struct App {
     /// Measurements and choice.
     pub scorer: Arc<Scorer>,
     /// Providers.
-    pub upstream: crate::relay::upstream::Upstream,
+    pub upstream: Upstream,
     /// Where settlement stands.
     pub settle: watch::Receiver<settle::Status>,
-    /// Everything that must end before the process does.
-    pub tasks: tokio_util::task::TaskTracker,
-    /// Cancelled at shutdown.
-    pub shutdown: tokio_util::sync::CancellationToken,
+    /// What must end before the process does.
+    pub tasks: TaskTracker,
+    /// Cancelled when no new request is taken.
+    pub shutdown: CancellationToken,
+}
+
+/// Why the relayer does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A keypair file cannot be read. Its content is never shown.
+    #[error(
+        "cannot read the keypair {path}: it should be a JSON array of 64 numbers, as `solana-keygen new` writes it"
+    )]
+    Keypair {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The chain cannot be read.
+    #[error("cannot read the chain: {0}")]
+    Chain(#[from] RpcError),
+    /// The deployment is not what the configuration says.
+    #[error("{0}")]
+    Mismatch(String),
+    /// The database cannot be used.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Providers cannot be called.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A relayer at work.
+pub struct Running {
+    /// What its requests see.
+    pub app: Arc<App>,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    server: JoinHandle<()>,
+    /// Ends the reader and the settler, once nothing new can be charged.
+    background: CancellationToken,
+    workers: TaskTracker,
+}
+
+/// Starts a relayer: reads the chain, opens the ledger, and takes requests.
+///
+/// # Errors
+/// [`StartError`], with nothing left running.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    config.check()?;
+    let settler_key = read_keypair(&config.chain.settler_keypair)?;
+    let receipt_key = read_keypair(&config.chain.receipt_keypair)?;
+    let nodes: Vec<Arc<dyn Rpc>> =
+        config.chain.rpc_urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
+    let program = config.chain.program.unwrap_or(steam_router::ID);
+    let relayer = config.chain.relayer.unwrap_or_default();
+    let registry = read::registry(nodes[0].as_ref(), &program, &relayer).await?;
+    check_deployment(&nodes, &program, &registry, &settler_key, &receipt_key).await?;
+
+    let parties = Parties {
+        program,
+        config: read::config_address(&program),
+        relayer,
+        settler: settler_key.pubkey(),
+        fee_token: registry.relayer.fee_token,
+        mint: registry.mint,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ledger = Ledger::open(&config.ledger.path, &registry.domain, &relayer.to_bytes())?;
+    let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
+    let loaded = ledger.load(remembered_since).await?;
+    let receipt_signer = SigningKey::from_bytes(receipt_key.secret_bytes());
+    let identity = Identity {
+        domain: registry.domain,
+        relayer,
+        key_id: registry.relayer.receipt_key_id,
+        receipt_key: receipt_signer.clone(),
+    };
+    let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
+
+    let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
+    reader.read().await?;
+    let (settler, settle) = Settler::new(Setup {
+        ledger: ledger.clone(),
+        vaults: vaults.clone(),
+        nodes,
+        clock: clock.clone(),
+        parties,
+        keypair: settler_key,
+        config: config.settle.clone(),
+    });
+    let scorer = Arc::new(Scorer::new((&config.routing).into()));
+    let upstream = Upstream::new(&config.upstream, relayer, receipt_signer)?;
+
+    let address = config.server.listen;
+    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+    let addr = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+
+    let background = CancellationToken::new();
+    let workers = TaskTracker::new();
+    let pause = Duration::from_millis(if config.chain.poll_ms == 0 { 1_000 } else { config.chain.poll_ms });
+    workers.spawn(reader.run(pause, background.clone()));
+    workers.spawn(settler.run(background.clone()));
+    let shutdown = CancellationToken::new();
+    let app = Arc::new(App {
+        config,
+        clock,
+        registry,
+        vaults,
+        ledger,
+        scorer,
+        upstream,
+        settle,
+        tasks: TaskTracker::new(),
+        shutdown: shutdown.clone(),
+    });
+    let server = tokio::spawn(serve::serve(listener, app.clone()));
+    Ok(Running { app, addr, server, background, workers })
+}
+
+impl Running {
+    /// Drains: takes no new connection, lets requests under way end within the configured time, then stops settling.
+    /// What is sealed or sent by then is taken up by the next start.
+    pub async fn stop(self) {
+        self.app.shutdown.cancel();
+        let limit = Duration::from_millis(self.app.config.server.drain_timeout_ms);
+        self.app.tasks.close();
+        let drained = tokio::time::timeout(limit, async {
+            // The server ends when its connections have; a task may outlive the connection it answered.
+            let ended = self.server.await;
+            self.app.tasks.wait().await;
+            ended
+        });
+        match drained.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the server ended in a panic"),
+            Err(_) => tracing::warn!("requests were still under way when the time to drain was over"),
+        }
+        self.background.cancel();
+        self.workers.close();
+        self.workers.wait().await;
+    }
+}
+
+/// Checks that every node is on the cluster of the program's config, and that the keys are the relayer's.
+async fn check_deployment(
+    nodes: &[Arc<dyn Rpc>],
+    program: &Pubkey,
+    registry: &Registry,
+    settler: &Keypair,
+    receipt_key: &Keypair,
+) -> Result<(), StartError> {
+    for node in nodes {
+        let genesis = node.genesis_hash().await?;
+        if steam_protocol::domain::domain(&program.to_bytes(), &genesis) != registry.domain {
+            return Err(StartError::Mismatch(
+                "an RPC node's genesis hash is not the one in the program's config: check chain.rpc_urls and \
+                 chain.program"
+                    .into(),
+            ));
+        }
+    }
+    let expect = |key: &str, file: Pubkey, on_chain: Pubkey| {
+        if file == on_chain {
+            return Ok(());
+        }
+        Err(StartError::Mismatch(format!(
+            "{key} is {file} and the relayer's account names {on_chain}: use that keypair, or register a relayer with \
+             this one"
+        )))
+    };
+    expect("chain.settler_keypair", settler.pubkey(), registry.relayer.settler)?;
+    expect("chain.receipt_keypair", receipt_key.pubkey(), registry.relayer.receipt_key)
+}
+
+fn read_keypair(path: &Path) -> Result<Keypair, StartError> {
+    read_keypair_file(path).map_err(|_| StartError::Keypair { path: path.into() })
 }

@@ -1,62 +1,134 @@
-//! The ledger.
+//! The ledger: every charge, the voucher that covers it, and how it was settled, in one SQLite file.
+//!
+//! One writer thread owns the only writing connection. It takes whatever jobs are waiting, runs them in one
+//! transaction and answers them after the commit: a group commit without a timer, so a lone charge waits for one
+//! `fdatasync` and a thousand wait for the same one. Reads use connections of their own and never block it.
+
+mod charges;
+mod groups;
+mod schema;
+mod writer;
+
+pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
+pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
+
+use rusqlite::{Connection, Transaction};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
 /// Why the ledger could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The database.
+    /// SQLite said no: a full or failing disk, or a violated constraint.
     #[error("the ledger's database failed: {0}")]
-    Database(String),
+    Database(#[from] rusqlite::Error),
+    /// The transaction this was part of could not be committed.
+    #[error("the ledger could not commit: {0}")]
+    Commit(String),
+    /// The writer thread is gone.
+    #[error("the ledger is closed")]
+    Closed,
+    /// The file belongs to another relayer, program or cluster, or to a newer version.
+    #[error("{path} cannot be used: {problem}")]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A row does not have the form it was written in.
+    #[error("the ledger holds a malformed {0}: restore it from a backup")]
+    Malformed(&'static str),
+    /// A rule of the ledger would be broken.
+    #[error("the ledger refused to {0}")]
+    Refused(&'static str),
 }
-/// Handle.
+
+/// A handle on the ledger; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Ledger;
-/// A receipt as stored.
-#[derive(Clone, Debug)]
-pub struct ReceiptRow {
-    /// Generation id.
-    pub id: String,
-    /// Signed bytes.
-    pub receipt: Vec<u8>,
-    /// Whose it is.
-    pub key: [u8; 32],
-    /// `unsettled`, `sealed`, `settled`.
-    pub status: String,
-    /// Once settled.
-    pub proof: Option<Proof>,
+pub struct Ledger {
+    writer: writer::Writer,
+    readers: Arc<Readers>,
 }
-/// Inclusion of a receipt in a settlement.
-#[derive(Clone, Debug)]
-pub struct Proof {
-    /// Base58 signature.
-    pub transaction: String,
-    /// Root.
-    pub root: [u8; 32],
-    /// Leaf index.
-    pub index: u64,
-    /// Leaves.
-    pub count: u64,
-    /// Siblings.
-    pub path: Vec<[u8; 32]>,
-    /// The vault's seq.
-    pub seq: u32,
+
+#[derive(Debug)]
+struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
 }
-/// A request's decision as stored.
-#[derive(Clone, Debug)]
-pub struct GenerationRow {
-    /// Generation id.
-    pub id: String,
-    /// Whose it is.
-    pub key: [u8; 32],
-    /// Canonical JSON.
-    pub decision: Vec<u8>,
-    /// Signed bytes.
-    pub receipt: Vec<u8>,
-}
-#[expect(clippy::unimplemented, unused_variables, missing_docs, reason = "the seam")]
+
+/// Reading connections kept for the next reader.
+const IDLE_READERS: usize = 4;
+
 impl Ledger {
-    pub async fn generation(&self, id: &str) -> Result<Option<GenerationRow>, LedgerError> {
-        unimplemented!()
+    /// Opens or creates the ledger at `path` for one relayer on one deployment. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`LedgerError::Foreign`] if the file is another deployment's, [`LedgerError::Database`] if it cannot be used.
+    pub fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
+        let connection = schema::open(path, domain, relayer)?;
+        let readers = Readers { path: path.into(), idle: Mutex::default() };
+        Ok(Self { writer: writer::Writer::start(connection)?, readers: Arc::new(readers) })
     }
-    pub async fn receipt(&self, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
-        unimplemented!()
+
+    /// Runs `job` in the writer's next transaction and returns its result once that is durable.
+    ///
+    /// # Errors
+    /// What `job` returned (nothing of it is kept then), or [`LedgerError::Commit`].
+    pub async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        self.enqueue(job)?.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Queues `job` at once, so that jobs run in the order of the calls; the result arrives when it is durable.
+    ///
+    /// # Errors
+    /// [`LedgerError::Closed`].
+    pub fn enqueue<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<tokio::sync::oneshot::Receiver<Result<T, LedgerError>>, LedgerError> {
+        self.writer.enqueue(job)
+    }
+
+    /// Runs `job` on a reading connection, off the async threads.
+    ///
+    /// # Errors
+    /// What `job` returned.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let readers = self.readers.clone();
+        tokio::task::spawn_blocking(move || readers.with(job)).await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub async fn ping(&self) -> Result<(), LedgerError> {
+        self.write(|tx| Ok(tx.query_row("SELECT 1", [], |_| Ok(()))?)).await
     }
 }
+
+impl Readers {
+    fn with<T>(&self, job: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
+        let idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => schema::open_reader(&self.path)?,
+        };
+        let result = job(&connection);
+        let mut idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if idle.len() < IDLE_READERS {
+            idle.push(connection);
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests;

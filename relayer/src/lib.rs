@@ -3,10 +3,13 @@
 
 pub mod app;
 pub mod chain;
+pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config;
 pub mod http;
 pub mod ledger;
+pub mod localnet;
 pub mod metrics;
 pub mod registry;
 pub mod relay;

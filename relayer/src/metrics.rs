@@ -1,6 +1,7 @@
 //! What the relayer counts, in the form Prometheus reads.
 
 use crate::relay::meter::Bill;
+use crate::settle::Status;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -10,6 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use steam_protocol::receipt::CountedBy;
 use steam_protocol::units::Pico;
@@ -56,9 +58,14 @@ pub struct Metrics {
     holds: Counter,
     held_micro: Counter,
     charges: Family<Counted, Counter>,
-    charged_micro: Counter<f64, std::sync::atomic::AtomicU64>,
+    charged_micro: Counter<f64, AtomicU64>,
     charge_failures: Counter,
     tokens: Family<Direction, Counter>,
+    unsettled_receipts: Gauge,
+    unsettled_micro: Gauge<f64, AtomicU64>,
+    settled_groups: Gauge,
+    halted_vaults: Gauge,
+    registry_slot: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -84,20 +91,42 @@ impl Default for Metrics {
             charged_micro: Counter::default(),
             charge_failures: Counter::default(),
             tokens: Family::default(),
+            unsettled_receipts: Gauge::default(),
+            unsettled_micro: Gauge::default(),
+            settled_groups: Gauge::default(),
+            halted_vaults: Gauge::default(),
+            registry_slot: Gauge::default(),
         };
         let mut registry = Registry::with_prefix("steam");
         registry.register("requests", "Requests answered, by route and status", metrics.requests.clone());
         registry.register("in_flight", "Requests under way", metrics.in_flight.clone());
         registry.register("duration_seconds", "From acceptance to the charge", metrics.duration.clone());
-        registry.register("first_content_seconds", "From acceptance to the first content", metrics.first_content.clone());
+        registry.register(
+            "first_content_seconds",
+            "From acceptance to the first content",
+            metrics.first_content.clone(),
+        );
         registry.register("failovers", "Attempts after which another provider served", metrics.failovers.clone());
-        registry.register("upstream_failures", "Failed attempts, by provider and kind", metrics.upstream_failures.clone());
+        registry.register(
+            "upstream_failures",
+            "Failed attempts, by provider and kind",
+            metrics.upstream_failures.clone(),
+        );
         registry.register("holds", "Holds made", metrics.holds.clone());
         registry.register("held_microusdc", "Sum of the holds made, in µUSDC", metrics.held_micro.clone());
         registry.register("charges", "Charges made, by who counted the tokens", metrics.charges.clone());
         registry.register("charged_microusdc", "Sum of the charges made, in µUSDC", metrics.charged_micro.clone());
         registry.register("charge_failures", "Answers that could not be charged", metrics.charge_failures.clone());
         registry.register("tokens", "Tokens charged", metrics.tokens.clone());
+        registry.register("unsettled_receipts", "Receipts not settled", metrics.unsettled_receipts.clone());
+        registry.register("unsettled_microusdc", "Their sum, in µUSDC", metrics.unsettled_micro.clone());
+        registry.register("settled_groups", "Groups settled", metrics.settled_groups.clone());
+        registry.register(
+            "halted_vaults",
+            "Vaults whose settlement waits for the operator",
+            metrics.halted_vaults.clone(),
+        );
+        registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -154,6 +183,16 @@ impl Metrics {
     /// An answer was delivered and could not be charged.
     pub fn charge_failed(&self) {
         self.charge_failures.inc();
+    }
+
+    /// Where settlement stands, just before it is rendered.
+    pub fn settlement(&self, status: &Status, slot: u64) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.unsettled_receipts.set(gauge(status.unsettled_receipts));
+        self.unsettled_micro.set(status.unsettled.0 as f64 / 1e6);
+        self.settled_groups.set(gauge(status.settled_groups));
+        self.halted_vaults.set(gauge(status.halted.len() as u64));
+        self.registry_slot.set(gauge(slot));
     }
 
     /// The text Prometheus reads.

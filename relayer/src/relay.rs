@@ -33,13 +33,13 @@ use base64::Engine;
 use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use steam_protocol::receipt::SignedReceipt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 /// What every request shares.
-#[derive(Debug)]
 pub struct Relay {
     /// Everything outside the request path.
     pub app: Arc<App>,
@@ -48,6 +48,12 @@ pub struct Relay {
     /// For models whose tokenizer is known.
     pub tokenizers: Tokenizers,
     rng: Mutex<StdRng>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Relay")
+    }
 }
 
 impl Relay {
@@ -105,6 +111,8 @@ pub enum Answer {
     },
     /// The provider says that the request is wrong. Nothing was charged.
     Refused {
+        /// The generation's id.
+        id: String,
         /// 400, 404, 413 or 422.
         status: StatusCode,
         /// A JSON object.
@@ -142,8 +150,18 @@ pub async fn relay(
     let (order, ranking) = plan.rank(&request, &app.scorer, now, &mut *relay.rng());
     let id = format!("gen-{}", hex::encode(relay.random()));
     let Accepted { unix_ms, at, permit } = accepted;
-    let work =
-        Work { relay: relay.clone(), request, plan, order, ranking, hold, id, started_at_ms: unix_ms, started: at, permit };
+    let work = Work {
+        relay: relay.clone(),
+        request,
+        plan,
+        order,
+        ranking,
+        hold,
+        id,
+        started_at_ms: unix_ms,
+        started: at,
+        permit,
+    };
     let (reply, answer) = oneshot::channel();
     app.tasks.spawn(work.run(reply));
     answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?

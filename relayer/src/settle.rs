@@ -1,28 +1,65 @@
-//! Settlement.
+//! Settlement: charges become groups, groups become batches, batches become transactions, until the chain has applied
+//! each group exactly once, whatever is lost, repeated or killed on the way.
+//!
+//! What makes that true: a group's seq comes from the ledger and the program applies it once; a transaction is stored
+//! before it is sent; it is given up only when no block can hold it any more; and what was applied is read from the
+//! vault itself, never from a transaction's status.
+
+pub mod build;
+mod engine;
+
+pub use engine::{Settler, Setup};
+
 use crate::chain::Pubkey;
+use crate::chain::rpc::RpcError;
+use crate::ledger::LedgerError;
+use serde::{Serialize, Serializer};
+use steam_protocol::units::Pico;
+
 /// Where settlement stands.
-#[derive(Clone, Debug, Default, serde::Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
-    /// The last settlement's transaction.
+    /// The last settlement's transaction, since this process started.
     pub last_signature: Option<String>,
-    /// When it was finalized, Unix seconds.
+    /// When it was known to be final, in Unix seconds.
     pub last_settled_at: Option<i64>,
     /// Groups settled since the ledger began.
     pub settled_groups: u64,
-    /// Groups under way.
+    /// Groups sealed and not settled.
     pub open_groups: u64,
-    /// Receipts not settled.
+    /// Receipts not known to be settled.
     pub unsettled_receipts: u64,
     /// Their sum in pico-USDC, fees included.
-    #[serde(serialize_with = "pico_string")]
-    pub unsettled: steam_protocol::units::Pico,
-    /// Vaults whose chain state is not this ledger's.
-    #[serde(serialize_with = "addresses")]
+    #[serde(serialize_with = "as_text")]
+    pub unsettled: Pico,
+    /// Vaults whose chain state is no state of this ledger.
+    #[serde(serialize_with = "as_addresses")]
     pub halted: Vec<Pubkey>,
+    /// What keeps the last round from making progress.
+    pub problem: Option<String>,
 }
-fn pico_string<S: serde::Serializer>(pico: &steam_protocol::units::Pico, s: S) -> Result<S::Ok, S::Error> {
-    s.collect_str(&pico.0)
+
+/// Why a round of settlement stopped. The next round takes up where it did.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The chain could not be asked.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// The ledger could not be written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The transaction could not be built.
+    #[error(transparent)]
+    Build(#[from] build::BuildError),
+    /// The transaction could not be signed or read back.
+    #[error("the settlement transaction cannot be {0}")]
+    Transaction(&'static str),
 }
-fn addresses<S: serde::Serializer>(all: &[Pubkey], s: S) -> Result<S::Ok, S::Error> {
-    s.collect_seq(all.iter().map(ToString::to_string))
+
+fn as_text<S: Serializer>(pico: &Pico, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&pico.0)
+}
+
+fn as_addresses<S: Serializer>(addresses: &[Pubkey], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(addresses.iter().map(ToString::to_string))
 }

@@ -1,15 +1,28 @@
-//! Money in memory.
-use crate::chain::Pubkey;
-use crate::registry::Offer;
-use std::sync::Arc;
-use steam_protocol::Hash;
-use steam_protocol::key::SessionKey;
-use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
-use steam_protocol::units::{MicroUsdc, Pico, Price, Usage};
+//! Money in memory: what each vault and session key has left, by the chain's finalized word, less what is unsettled,
+//! less what is held for requests under way. A hold lives as long as its request; a charge is the one durable write.
+//!
+//! available = finalized balance − pending withdrawal − unsettled − holds, and the same against the key's voucher,
+//! total limit and window. "Unsettled" is always relative to the snapshot's `settle_seq`, so that a settlement moves a
+//! sum from unsettled to settled in the moment the snapshot that contains it arrives.
 
-/// See CONTRACT
-#[derive(Debug)]
-pub struct Vaults;
+mod account;
+
+pub(crate) use account::REMEMBER_SECONDS;
+
+use crate::chain::{Pubkey, VaultSnapshot};
+use crate::clock::Clock;
+use crate::ledger::{ChargeRow, Ledger, LedgerError, Loaded, StoredVoucher, Totals};
+use crate::registry::Offer;
+use account::VaultAccount;
+use ed25519_dalek::{Signer, SigningKey};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use steam_protocol::key::SessionKey;
+use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
+use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, receipt_fee};
+use steam_protocol::voucher::Voucher;
+use steam_protocol::{Hash, sha256};
 
 /// A session key in its vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -123,9 +136,12 @@ pub enum Refusal {
 /// Why work could not be charged.
 #[derive(Debug, thiserror::Error)]
 pub enum ChargeError {
-    /// A bug.
+    /// The caller metered more than it held: a bug, and nothing is charged.
     #[error("the charge is above what was held")]
     AboveHold,
+    /// The vault was closed while the request ran.
+    #[error("the vault is gone")]
+    VaultGone,
     /// The disk.
     #[error(transparent)]
     Ledger(#[from] crate::ledger::LedgerError),
@@ -157,22 +173,158 @@ pub struct Draft {
 }
 
 /// A vault as its owner may see it.
-#[derive(Debug, serde::Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct VaultView {
     /// The vault.
     #[serde(serialize_with = "crate::chain::as_base58")]
     pub vault: Pubkey,
+    /// Its owner.
+    #[serde(serialize_with = "crate::chain::as_base58")]
+    pub owner: Pubkey,
+    /// The slot at which it was opened.
+    pub generation: u64,
+    /// The finalized slot this is read at.
+    pub slot: u64,
+    /// µUSDC in its token account.
+    pub balance: u64,
+    /// µUSDC that its owner has asked to withdraw.
+    pub pending_withdrawal: u64,
+    /// pico-USDC charged and not settled at `slot`, fees included.
+    pub unsettled_pico: String,
+    /// pico-USDC held for requests under way.
+    pub held_pico: String,
+    /// µUSDC that new requests may use.
+    pub available: u64,
+    /// Groups settled.
+    pub settle_seq: u32,
+    /// pico-USDC settled to providers since the vault was opened.
+    pub settled_pico: String,
+    /// pico-USDC settled in fees.
+    pub fee_pico: String,
+    /// Whether settlement is halted until the operator has reconciled it.
+    pub halted: bool,
+    /// Its session keys.
+    pub keys: Vec<KeyView>,
+}
+
+/// A session key as its owner may see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeyView {
+    /// The public key.
+    pub key: String,
+    /// Its slot.
+    pub slot: u8,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Unix seconds.
+    pub expires: i64,
+    /// Unix seconds, or 0.
+    pub revoked_at: i64,
+    /// Most it may use in total, in µUSDC.
+    pub limit_total: u64,
+    /// pico-USDC used: settled, unsettled and held.
+    pub used_pico: String,
+}
+
+/// What settlement and `/metrics` show of all vaults together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sums {
+    /// Charged and not known to be settled, fees included.
+    pub unsettled: Pico,
+    /// Held for requests under way.
+    pub held: Pico,
+}
+
+/// Who signs receipts, and as whom.
+pub struct Identity {
+    /// The program and cluster.
+    pub domain: Hash,
+    /// The relayer's account.
+    pub relayer: Pubkey,
+    /// The receipt key's number.
+    pub key_id: u32,
+    /// The receipt key.
+    pub receipt_key: SigningKey,
+}
+
+/// All vaults that name this relayer.
+pub struct Vaults {
+    identity: Identity,
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    fee_bps: u16,
+    accounts: HashMap<Pubkey, VaultAccount>,
+    by_key: HashMap<[u8; 32], Pubkey>,
+    /// What the ledger knows of vaults that no snapshot has shown yet.
+    loaded: Loaded,
 }
 
 /// Money held for a request; dropping it releases it.
-#[derive(Debug)]
-pub struct Hold;
+pub struct Hold {
+    vaults: Arc<Vaults>,
+    key: KeyRef,
+    consent: Option<Consent>,
+    request_hash: Hash,
+    ceiling: Pico,
+    fee_bps: u16,
+}
 
-#[expect(clippy::unimplemented, unused_variables, missing_docs, reason = "the seam")]
 impl Vaults {
-    pub fn key(&self, key: &[u8; 32], vault: Option<&Pubkey>) -> Result<(KeyRef, KeyLimits), Refusal> {
-        unimplemented!()
+    /// What the ledger remembers, waiting for the chain's first snapshot.
+    pub fn new(identity: Identity, ledger: Ledger, clock: Arc<dyn Clock>, loaded: Loaded) -> Self {
+        Self { identity, ledger, clock, state: Mutex::new(State { loaded, ..State::default() }) }
     }
+
+    /// Takes over what the chain says: every vault of this relayer, and the fee in force.
+    pub fn update(&self, snapshots: &[VaultSnapshot], chain_time: i64, fee_bps: u16) {
+        let mut state = self.lock();
+        state.fee_bps = fee_bps;
+        let now = self.clock.unix();
+        let mut accounts = std::mem::take(&mut state.accounts);
+        accounts.retain(|address, _| snapshots.iter().any(|s| s.address == *address));
+        for snapshot in snapshots {
+            let known = accounts.get(&snapshot.address).is_some_and(|a| a.generation() == snapshot.generation);
+            if !known {
+                let place = (snapshot.address, snapshot.generation);
+                let loaded = state.loaded.vaults.remove(&place).unwrap_or_default();
+                let recent = state.loaded.recent.iter().filter(|(vault, ..)| *vault == snapshot.address);
+                accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent));
+            }
+            if let Some(account) = accounts.get_mut(&snapshot.address) {
+                account.update(snapshot, chain_time);
+                account.forget_before(now);
+            }
+        }
+        state.by_key = accounts
+            .iter()
+            .flat_map(|(address, account)| account.public_keys().map(move |key| (key, *address)))
+            .collect();
+        state.accounts = accounts;
+    }
+
+    /// The key by its public half, in `vault` if one is named.
+    ///
+    /// # Errors
+    /// [`Refusal::UnknownVault`], [`Refusal::UnknownKey`], [`Refusal::KeyRevoked`] or [`Refusal::KeyExpired`].
+    pub fn key(&self, key: &[u8; 32], vault: Option<&Pubkey>) -> Result<(KeyRef, KeyLimits), Refusal> {
+        let state = self.lock();
+        let address = match vault {
+            Some(vault) => vault,
+            None => state.by_key.get(key).ok_or(Refusal::UnknownKey)?,
+        };
+        let account = state.accounts.get(address).ok_or(Refusal::UnknownVault)?;
+        account.key(key, self.clock.unix())
+    }
+
+    /// Holds `ceiling`, fees included, for a request, or says why the vault or the key cannot pay for it.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is held then.
     pub fn reserve(
         self: &Arc<Self>,
         key: &KeyRef,
@@ -181,19 +333,178 @@ impl Vaults {
         ceiling: Pico,
         now_unix: i64,
     ) -> Result<Hold, Refusal> {
-        unimplemented!()
+        let mut state = self.lock();
+        let fee_bps = state.fee_bps;
+        let account = state.accounts.get_mut(&key.vault).ok_or(Refusal::UnknownVault)?;
+        account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
+        Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps })
     }
+
+    /// Moves what was sealed out of the open sums, so that the snapshot that settles it takes it away.
+    pub fn sealed(&self, vault: &Pubkey, seq: u32, totals: &Totals) {
+        if let Some(account) = self.lock().accounts.get_mut(vault) {
+            account.sealed(seq, totals);
+        }
+    }
+
+    /// Moves a voided group's charges back to the open sums.
+    pub fn unsealed(&self, vault: &Pubkey, seq: u32) {
+        if let Some(account) = self.lock().accounts.get_mut(vault) {
+            account.unsealed(seq);
+        }
+    }
+
+    /// Stops new holds on a vault whose chain state is not this ledger's, or takes that back.
+    pub fn halt(&self, vault: &Pubkey, halted: bool) {
+        if let Some(account) = self.lock().accounts.get_mut(vault) {
+            account.halt(halted);
+        }
+    }
+
+    /// A vault as its owner may see it.
     pub fn show(&self, vault: &Pubkey) -> Option<VaultView> {
-        unimplemented!()
+        self.lock().accounts.get(vault).map(VaultAccount::view)
+    }
+
+    /// Sums over all vaults.
+    pub fn sums(&self) -> Sums {
+        let state = self.lock();
+        let mut sums = Sums::default();
+        for account in state.accounts.values() {
+            sums.unsettled.0 = sums.unsettled.0.saturating_add(account.unsettled().0);
+            sums.held.0 = sums.held.0.saturating_add(account.held().0);
+        }
+        sums
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[expect(clippy::unimplemented, unused_variables, missing_docs, reason = "the seam")]
 impl Hold {
+    /// The most this request may cost, fees included.
     pub fn ceiling(&self) -> Pico {
-        unimplemented!()
+        self.ceiling
     }
-    pub async fn charge(self, draft: Draft) -> Result<SignedReceipt, ChargeError> {
-        unimplemented!()
+
+    /// The relayer's fee on this request, as it was when the hold was made.
+    pub fn fee_bps(&self) -> u16 {
+        self.fee_bps
+    }
+
+    /// Turns the hold into a charge: numbers and signs the receipt, signs the voucher where the relayer has the seed,
+    /// and returns once both are durable. Charges enter the ledger in the order of their numbers.
+    ///
+    /// # Errors
+    /// [`ChargeError::AboveHold`], or [`ChargeError::Ledger`] if it could not be made durable; nothing is charged then.
+    pub async fn charge(mut self, draft: Draft) -> Result<SignedReceipt, ChargeError> {
+        let amount = charge(&draft.offer.price, &draft.usage);
+        let fee = receipt_fee(amount, self.fee_bps).ok_or(ChargeError::AboveHold)?;
+        let total = amount.checked_add(fee).filter(|total| *total <= self.ceiling).ok_or(ChargeError::AboveHold)?;
+        let consent = self.consent.take().ok_or(ChargeError::AboveHold)?;
+        let vaults = self.vaults.clone();
+        let durable = {
+            let mut state = vaults.lock();
+            let account = state.accounts.get_mut(&self.key.vault).ok_or(ChargeError::VaultGone)?;
+            let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
+            self.ceiling = Pico::ZERO; // what was held is now charged
+            let receipt = self.receipt(&draft, (amount, fee), numbered);
+            let (vaults, key, hash) = (vaults.clone(), self.key.key, self.request_hash);
+            vaults.ledger.clone().enqueue(move |tx| {
+                let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
+                let receipt = SignedReceipt { receipt, signature };
+                let voucher = vaults.voucher(consent, &receipt.receipt, hash)?;
+                let row = ChargeRow { id: draft.id, key, receipt, decision: draft.decision, voucher };
+                Ledger::insert_charge(tx, &row)?;
+                Ok(row.receipt)
+            })
+        };
+        let result = match durable {
+            Ok(durable) => durable.await.unwrap_or(Err(LedgerError::Closed)),
+            Err(error) => Err(error),
+        };
+        if result.is_err()
+            && let Some(account) = vaults.lock().accounts.get_mut(&self.key.vault)
+        {
+            account.uncharge(&self.key, total);
+        }
+        Ok(result?)
+    }
+
+    fn receipt(&self, draft: &Draft, (amount, fee): (Pico, Pico), numbered: account::Numbered) -> Receipt {
+        let identity = &self.vaults.identity;
+        Receipt {
+            key_id: identity.key_id,
+            domain: identity.domain,
+            relayer: identity.relayer.to_bytes(),
+            vault: self.key.vault.to_bytes(),
+            generation: self.key.generation,
+            key_epoch: self.key.epoch,
+            key_slot: self.key.slot,
+            number: numbered.number,
+            request_hash: self.request_hash,
+            response_hash: draft.response_hash,
+            provider: draft.offer.provider.to_bytes(),
+            offer: draft.offer.address.to_bytes(),
+            price_version: draft.offer.version,
+            price: draft.offer.price,
+            usage: draft.usage,
+            counted_by: draft.counted_by,
+            charge: amount,
+            fee_bps: self.fee_bps,
+            fee,
+            key_cumulative: numbered.cumulative,
+            finish_reason: draft.finish_reason,
+            started_at_ms: draft.started_at_ms,
+            ttft_ms: draft.ttft_ms,
+            duration_ms: draft.duration_ms,
+            routing_hash: sha256(&[&draft.decision]),
+        }
+    }
+}
+
+impl Vaults {
+    /// The voucher that covers a charge: the client's, or one the relayer signs with the seed it was sent, over exactly
+    /// what the key's receipts come to.
+    fn voucher(&self, consent: Consent, receipt: &Receipt, request_hash: Hash) -> Result<StoredVoucher, LedgerError> {
+        match consent {
+            Consent::Voucher { authorized, signature } => Ok(StoredVoucher { authorized, request_hash, signature }),
+            Consent::Bearer(key) => {
+                let authorized =
+                    receipt.key_cumulative.ceil_micro().ok_or(LedgerError::Refused("authorize more than u64"))?;
+                let voucher = Voucher {
+                    domain: receipt.domain,
+                    vault: receipt.vault,
+                    generation: receipt.generation,
+                    epoch: receipt.key_epoch,
+                    authorized,
+                    request_hash,
+                };
+                Ok(StoredVoucher { authorized, request_hash, signature: key.sign(&voucher.message()) })
+            }
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.ceiling > Pico::ZERO
+            && let Some(account) = self.vaults.lock().accounts.get_mut(&self.key.vault)
+        {
+            account.release(&self.key, self.request_hash, self.ceiling);
+        }
+    }
+}
+
+impl std::fmt::Debug for Vaults {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vaults").field("relayer", &self.identity.relayer).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hold").field("key", &self.key).field("ceiling", &self.ceiling).finish_non_exhaustive()
     }
 }

@@ -5,7 +5,7 @@ use crate::Address;
 use core::fmt;
 use core::str::FromStr;
 use ed25519_dalek::{Signer, SigningKey};
-use zeroize::Zeroize;
+use zeroize::Zeroizing;
 
 /// What every key starts with.
 pub const PREFIX: &str = "sk-steam-";
@@ -42,10 +42,16 @@ impl SessionKey {
     }
 
     /// The text form with the secret in it: for its owner's eyes only.
+    ///
+    /// ```
+    /// # use steam_protocol::key::SessionKey;
+    /// let key = SessionKey::from_seed(&[7; 32]);
+    /// assert_eq!(key.reveal().parse::<SessionKey>()?.address(), key.address());
+    /// # Ok::<(), steam_protocol::key::KeyError>(())
+    /// ```
     pub fn reveal(&self) -> String {
-        let mut seed = self.0.to_bytes();
-        let text = format!("{PREFIX}{}", bs58::encode(seed).into_string());
-        seed.zeroize();
+        let mut text = String::from(PREFIX);
+        text.push_str(&encode(self.0.as_bytes()));
         text
     }
 }
@@ -55,16 +61,18 @@ impl FromStr for SessionKey {
 
     fn from_str(text: &str) -> Result<Self, KeyError> {
         let encoded = text.strip_prefix(PREFIX).ok_or(KeyError::Prefix)?;
-        let mut seed = [0; 32];
+        let mut seed = Zeroizing::new([0; 32]);
         // A shorter text may decode to fewer bytes and leave zeros behind: the length decides.
-        let decoded = bs58::decode(encoded).onto(&mut seed);
-        if decoded != Ok(32) || bs58::encode(seed).into_string() != encoded {
+        let decoded = bs58::decode(encoded).onto(seed.as_mut_slice());
+        if decoded != Ok(32) || *encode(&seed) != encoded {
             return Err(KeyError::Seed);
         }
-        let key = Self::from_seed(&seed);
-        seed.zeroize();
-        Ok(key)
+        Ok(Self::from_seed(&seed))
     }
+}
+
+fn encode(seed: &[u8; 32]) -> Zeroizing<String> {
+    Zeroizing::new(bs58::encode(seed).into_string())
 }
 
 impl fmt::Debug for SessionKey {

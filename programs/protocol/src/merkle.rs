@@ -1,5 +1,8 @@
 //! The Merkle tree of RFC 6962 §2.1 over signed receipts: `0x00` before a leaf, `0x01` before a node, and its split at the
 //! largest power of two below the count. One root a settlement transaction.
+//!
+//! A root commits to its leaves and their order, not to their number: leaf 0 of 3 has a proof of the same shape as leaf 0 of
+//! 4. Whoever verifies takes the count from the transaction (the sum of its groups' `receipts`), never from the proof.
 
 use crate::{Hash, sha256};
 

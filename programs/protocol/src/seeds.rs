@@ -1,5 +1,4 @@
-//! Seeds of the program's addresses, after which each account's own seeds follow as `protocol.md` of the
-//! program's `SPEC.md` lists them.
+//! Seeds of the program's addresses: a constant each, followed by what its comment names.
 
 use crate::{Address, Hash, sha256};
 

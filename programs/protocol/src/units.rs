@@ -148,6 +148,14 @@ impl Usage {
 
 /// The one charge formula: `input·p_in + cached·p_cached + output·p_out + requests·p_request·10^6`, in pico-USDC.
 /// Exact: with prices up to u64::MAX and u32 counts the sum stays below 2^118.
+///
+/// ```
+/// # use steam_protocol::units::*;
+/// let price = Price { input: 150_000, cached: 75_000, output: 600_000, request: 100 };
+/// let usage = Usage { requests: 1, input: 1_000, cached: 0, output: 500 };
+/// // $0.15 and $0.60 a million tokens and $0.0001 a request.
+/// assert_eq!(charge(&price, &usage).to_string(), "0.000550000000");
+/// ```
 pub fn charge(price: &Price, usage: &Usage) -> Pico {
     let part = |count: u32, unit: u64| count as u128 * unit as u128;
     Pico(
@@ -165,7 +173,7 @@ pub fn fee(charges: Pico, bps: u16) -> Option<Pico> {
 
 /// The fee a receipt shows for its own charge: `⌈c·bps/10^4⌉`, or `None` on overflow. Rounded up, so that the
 /// receipts of a group always cover the group's fee, which is rounded down: a holder that trusts only
-/// receipts never signs too little.
+/// receipts never signs too little. They exceed it by at most one pico-USDC a receipt.
 pub fn receipt_fee(charge: Pico, bps: u16) -> Option<Pico> {
     Some(Pico(charge.0.checked_mul(bps as u128)?.div_ceil(BPS)))
 }

@@ -43,10 +43,40 @@ impl Voucher {
     }
 }
 
-/// Strict ed25519 verification as the program does it: no small-order points, canonical `S` (RFC 8032 §5.1.7 with
-/// the checks of "Taming the many EdDSAs", Chalkias et al. 2020).
+/// Strict ed25519 verification as the program does it: canonical key and `S`, no small-order points, the equation
+/// without the cofactor (RFC 8032 §5.1.7 with the checks of "Taming the many EdDSAs", Chalkias et al. 2020).
+///
+/// It must refuse whatever the program's verifier refuses, or the relayer would serve what never settles;
+/// `tests/vectors/ed25519.json` holds the two together.
 #[cfg(not(target_os = "solana"))]
 pub fn verify_strict(key: &Address, message: &[u8], signature: &[u8; 64]) -> bool {
-    ed25519_dalek::VerifyingKey::from_bytes(key)
-        .is_ok_and(|key| key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok())
+    // dalek reduces a key's y instead of refusing it; R it compares as bytes.
+    is_canonical(key)
+        && ed25519_dalek::VerifyingKey::from_bytes(key)
+            .is_ok_and(|key| key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(signature)).is_ok())
+}
+
+/// Whether the encoded y is below p = 2^255 − 19.
+#[cfg(not(target_os = "solana"))]
+fn is_canonical(point: &Address) -> bool {
+    point[0] < 0xed || point[1..31].iter().any(|&byte| byte != 0xff) || point[31] & 0x7f != 0x7f
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_canonical_below_the_prime() {
+        for sign in [0, 0x80] {
+            let with_low_byte = |low: u8| {
+                let mut point = [0xff; 32];
+                (point[0], point[31]) = (low, 0x7f | sign);
+                point
+            };
+            assert!(is_canonical(&with_low_byte(0xec)));
+            assert!((0xed..=0xff).all(|low| !is_canonical(&with_low_byte(low))));
+            assert!(is_canonical(&[0; 32]));
+        }
+    }
 }

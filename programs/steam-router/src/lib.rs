@@ -1,1 +1,109 @@
-//! x
+//! Steam Router's program: vaults from which an owner's session keys pay for inference, the registry of those who
+//! serve and route it, and the settlement between them. `SPEC.md` beside this crate's manifest states its rules; the
+//! formulas and byte layouts it shares with everybody else are `steam-protocol`'s.
+
+pub mod bill;
+pub mod error;
+pub mod events;
+pub mod instructions;
+pub mod state;
+mod token;
+
+use anchor_lang::prelude::*;
+use instructions::*;
+use state::{Delays, KeyGrant, OfferTerms};
+
+declare_id!("DHRcWLfZiSoNKdX7bATwXHqPfwLLWgQEH8vSzNaLXBGV");
+
+/// The instructions. Each is described where it is implemented.
+#[program]
+pub mod steam_router {
+    use super::*;
+
+    /// Sets the deployment up, once; signed by the program's upgrade authority.
+    pub fn init_config(
+        ctx: Context<InitConfig>,
+        genesis_hash: [u8; 32],
+        admin: Pubkey,
+        guardian: Pubkey,
+        delays: Delays,
+    ) -> Result<()> {
+        ctx.accounts.handle(genesis_hash, admin, guardian, delays, ctx.bumps.config)
+    }
+
+    /// Stops settlement and registration for a while; signed by the guardian.
+    pub fn pause(ctx: Context<Pause>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Registers the signer as a relayer.
+    pub fn register_relayer(
+        ctx: Context<RegisterRelayer>,
+        settler: Pubkey,
+        receipt_key: [u8; 32],
+        fee_bps: u16,
+        url: String,
+    ) -> Result<()> {
+        ctx.accounts.handle(settler, receipt_key, fee_bps, url, ctx.bumps.relayer)
+    }
+
+    /// Registers the signer as a provider.
+    pub fn register_provider(ctx: Context<RegisterProvider>, name: String, url: String) -> Result<()> {
+        ctx.accounts.handle(name, url, ctx.bumps.provider)
+    }
+
+    /// Moves a provider's earnings; `u64::MAX` is all.
+    pub fn withdraw_earnings(ctx: Context<WithdrawEarnings>, amount: u64) -> Result<()> {
+        ctx.accounts.handle(amount)
+    }
+
+    /// Moves a relayer's fees; `u64::MAX` is all.
+    pub fn withdraw_fees(ctx: Context<WithdrawFees>, amount: u64) -> Result<()> {
+        ctx.accounts.handle(amount)
+    }
+
+    /// Lists a model, or changes its terms.
+    pub fn put_offer(ctx: Context<PutOffer>, model: String, terms: OfferTerms) -> Result<()> {
+        ctx.accounts.handle(&model, &terms, ctx.bumps.offer)
+    }
+
+    /// Stops serving a model.
+    pub fn retire_offer(ctx: Context<RetireOffer>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Opens a vault and its token account.
+    pub fn open_vault(ctx: Context<OpenVault>) -> Result<()> {
+        ctx.accounts.handle(ctx.bumps.vault)
+    }
+
+    /// Lets a session key, which co-signs, spend from a vault.
+    pub fn authorize_key(ctx: Context<AuthorizeKey>, slot: u8, grant: KeyGrant) -> Result<()> {
+        ctx.accounts.handle(slot, &grant)
+    }
+
+    /// Ends a session key; at once if the relayer's settler signs too.
+    pub fn revoke_key(ctx: Context<RevokeKey>, slot: u8) -> Result<()> {
+        ctx.accounts.handle(slot)
+    }
+
+    /// Asks for money back, in place of what was asked before; `u64::MAX` is all.
+    pub fn request_withdraw(ctx: Context<RequestWithdraw>, amount: u64) -> Result<()> {
+        ctx.accounts.handle(amount)
+    }
+
+    /// Takes the request back.
+    pub fn cancel_withdraw(ctx: Context<CancelWithdraw>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Moves what was asked for, or what is there if that is less.
+    pub fn execute_withdraw(ctx: Context<ExecuteWithdraw>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Settles a group of charges for each of several vaults.
+    pub fn settle_batch<'info>(ctx: Context<'info, SettleBatch<'info>>, batch: BatchData) -> Result<()> {
+        ctx.accounts.handle(&batch, ctx.remaining_accounts)
+    }
+}

@@ -60,7 +60,7 @@ impl Inbound<'_> {
 #[derive(Debug)]
 pub enum Credentials {
     /// The key itself.
-    Bearer(SessionKey),
+    Bearer(Box<SessionKey>),
     /// A signature of the key.
     Signed(Box<Signed>),
 }
@@ -90,7 +90,9 @@ impl Credentials {
         let Some(value) = single(headers, header::AUTHORIZATION.as_str())? else {
             return Err(RelayError::unauthenticated(
                 "missing_api_key",
-                format!("send an API key as `Authorization: Bearer {PREFIX}…`, or sign the request with Steam-* headers"),
+                format!(
+                    "send an API key as `Authorization: Bearer {PREFIX}…`, or sign the request with Steam-* headers"
+                ),
             ));
         };
         if !bearer_keys {
@@ -109,18 +111,19 @@ impl Credentials {
                     format!("the Authorization header must be `Bearer {PREFIX}…`"),
                 )
             })?;
-        SessionKey::from_str(token)
-            .map(Self::Bearer)
-            .map_err(|error| RelayError::unauthenticated("invalid_api_key", format!("{error}; check that it was copied whole")))
+        SessionKey::from_str(token).map(Self::Bearer).map_err(|error| {
+            RelayError::unauthenticated("invalid_api_key", format!("{error}; check that it was copied whole"))
+        })
     }
 
-    /// Finds the key in its vault. Nothing is proved yet for a signed request.
+    /// Finds the key in its vault: a signed request names it, a bearer key is looked for in `vault` or any. Nothing is
+    /// proved yet for a signed request.
     ///
     /// # Errors
     /// The key is unknown, revoked or expired.
-    pub fn identify(self, vaults: &Vaults) -> Result<Identified, RelayError> {
+    pub fn identify(self, vaults: &Vaults, vault: Option<&Pubkey>) -> Result<Identified, RelayError> {
         let (key, limits) = match &self {
-            Self::Bearer(key) => vaults.key(&key.address(), None)?,
+            Self::Bearer(key) => vaults.key(&key.address(), vault)?,
             Self::Signed(signed) => vaults.key(&signed.key, Some(&signed.vault))?,
         };
         Ok(Identified { credentials: self, key, limits })
@@ -201,14 +204,19 @@ impl Identified {
                 if signed.not_after < now_unix {
                     return Err(RelayError::unauthenticated(
                         "expired",
-                        format!("the request was signed to be valid until {} and it is {now_unix} here; check the clock and sign anew", signed.not_after),
+                        format!(
+                            "the request was signed to be valid until {} and it is {now_unix} here; check the clock and sign anew",
+                            signed.not_after
+                        ),
                     ));
                 }
                 if signed.not_after > now_unix.saturating_add(MAX_AHEAD_SECONDS) {
                     return Err(RelayError::invalid(
                         "not_after_too_far",
                         "steam-not-after",
-                        format!("Steam-Not-After may be at most {MAX_AHEAD_SECONDS} seconds ahead, and it is {now_unix} here"),
+                        format!(
+                            "Steam-Not-After may be at most {MAX_AHEAD_SECONDS} seconds ahead, and it is {now_unix} here"
+                        ),
                     ));
                 }
                 let request_hash =
@@ -251,7 +259,7 @@ pub struct Caller {
 
 #[derive(Debug)]
 enum Proof {
-    Bearer(SessionKey),
+    Bearer(Box<SessionKey>),
     Signed { authorized: MicroUsdc, signature: [u8; 64], max_cost: MicroUsdc, request_hash: Hash },
 }
 
@@ -281,7 +289,7 @@ impl Caller {
             Proof::Bearer(seed) => {
                 let max_cost = ceiling.ceil_micro().ok_or(RelayError::Internal("a ceiling beyond u64"))?;
                 let not_after = now_unix.saturating_add(MAX_AHEAD_SECONDS);
-                Ok((Consent::Bearer(seed), request.binding_hash(relayer, max_cost, not_after, &nonce)))
+                Ok((Consent::Bearer(*seed), request.binding_hash(relayer, max_cost, not_after, &nonce)))
             }
             Proof::Signed { authorized, signature, request_hash, .. } => {
                 Ok((Consent::Voucher { authorized, signature }, request_hash))

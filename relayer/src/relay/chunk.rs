@@ -211,7 +211,8 @@ impl Transcript {
 
 fn read(json: &str) -> Result<Chunk<'_>, Fault> {
     let chunk: Chunk<'_> = serde_json::from_str(json).map_err(|_| Fault::Malformed)?;
-    let ended_in_error = |choice: &Choice<'_>| choice.finish_reason.as_ref().is_some_and(|Text(reason)| reason == "error");
+    let ended_in_error =
+        |choice: &Choice<'_>| choice.finish_reason.as_ref().is_some_and(|Text(reason)| reason == "error");
     match chunk.error {
         Some(error) => Err(Fault::Reported { status: reported_status(error.get()) }),
         None if chunk.choices.iter().flatten().any(ended_in_error) => Err(Fault::Reported { status: None }),
@@ -232,9 +233,9 @@ fn reported_status(error: &str) -> Option<u16> {
 
 fn envelope(json: &str) -> Result<String, Fault> {
     let object = Object::read(json).map_err(|_| Fault::Malformed)?;
-    let members = ["id", "created", "model"].iter().filter_map(|name| {
-        object.get(name).map(|value| format!("\"{name}\":{},", value.get()))
-    });
+    let members = ["id", "created", "model"]
+        .iter()
+        .filter_map(|name| object.get(name).map(|value| format!("\"{name}\":{},", value.get())));
     Ok(members.collect())
 }
 
@@ -319,7 +320,8 @@ mod tests {
         assert_eq!(transcript.whole(r#"{"choices":[{}]}"#), Err(Fault::Malformed));
         let empty = r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#;
         assert_eq!(transcript.whole(empty), Ok(false));
-        let answer = r#"{"choices":[{"message":{"content":"abc","reasoning":"de"},"finish_reason":"length"}],"usage":{}}"#;
+        let answer =
+            r#"{"choices":[{"message":{"content":"abc","reasoning":"de"},"finish_reason":"length"}],"usage":{}}"#;
         assert_eq!(transcript.whole(answer), Ok(true));
         assert_eq!((transcript.delivered.total().bytes, transcript.reasoning.total().bytes), (5, 2));
         assert_eq!(transcript.finish, Some(FinishReason::Length));

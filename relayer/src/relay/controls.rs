@@ -248,10 +248,7 @@ mod tests {
         assert!(exclude(r#"{"order":["beta"],"allow_fallbacks":false}"#).is_some());
         // alpha posts 1 USD per million tokens of input, 2 of output
         assert_eq!(exclude(r#"{"max_price":{"prompt":1,"completion":"2.0"}}"#), None);
-        assert_eq!(
-            exclude(r#"{"max_price":{"prompt":0.999999}}"#).unwrap(),
-            "priced above provider.max_price.prompt"
-        );
+        assert_eq!(exclude(r#"{"max_price":{"prompt":0.999999}}"#).unwrap(), "priced above provider.max_price.prompt");
     }
 
     #[test]

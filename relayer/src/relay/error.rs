@@ -43,7 +43,9 @@ pub enum RelayError {
         reasons: String,
     },
     /// Every offer that could serve it is priced above what the key allows.
-    #[error("every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price")]
+    #[error(
+        "every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price"
+    )]
     PriceAboveKey {
         /// The model.
         model: String,

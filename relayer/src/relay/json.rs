@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn depth_trailing_text_and_lone_surrogates_are_refused() {
-        for text in ["[".repeat(100_000), "{\"a\":".repeat(1_000), "{} {}".into(), r#"{"a":"\ud800"}"#.into(), "".into()] {
+        for text in
+            ["[".repeat(100_000), "{\"a\":".repeat(1_000), "{} {}".into(), r#"{"a":"\ud800"}"#.into(), "".into()]
+        {
             assert!(check(&text).is_err());
         }
         check(&format!("{}{}", "[".repeat(127), "]".repeat(127))).unwrap();

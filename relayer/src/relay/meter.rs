@@ -24,7 +24,8 @@ impl Claim {
     /// Reads OpenAI's `usage` object. `None` if it lacks one of the two counts, or one is no count.
     pub fn read(usage: &str) -> Option<Self> {
         let usage: Value = serde_json::from_str(usage).ok()?;
-        let detail = |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
+        let detail =
+            |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
         Some(Self {
             prompt: usage.get("prompt_tokens")?.as_u64()?,
             cached: detail("prompt_tokens_details", "cached_tokens")
@@ -115,7 +116,8 @@ fn total(usage: &Usage, bounds: &Bounds) -> Option<Pico> {
 /// Cuts output, then input, then cached input, until the whole fits what is held.
 fn within_hold(mut usage: Usage, bounds: &Bounds) -> Usage {
     let fits = |usage: &Usage| total(usage, bounds).is_some_and(|total| total <= bounds.held);
-    for component in [|u: &mut Usage| &mut u.output, |u: &mut Usage| &mut u.input, |u: &mut Usage| &mut u.cached] {
+    let components: [fn(&mut Usage) -> &mut u32; 3] = [|u| &mut u.output, |u| &mut u.input, |u| &mut u.cached];
+    for component in components {
         if fits(&usage) {
             return usage;
         }
@@ -225,13 +227,23 @@ mod tests {
 
     #[test]
     fn usage_that_is_no_usage_is_no_claim() {
-        for text in ["null", "{}", "[]", r#"{"prompt_tokens":1}"#, r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
-            r#"{"prompt_tokens":"1","completion_tokens":1}"#, r#"{"prompt_tokens":1.5,"completion_tokens":1}"#] {
+        for text in [
+            "null",
+            "{}",
+            "[]",
+            r#"{"prompt_tokens":1}"#,
+            r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
+            r#"{"prompt_tokens":"1","completion_tokens":1}"#,
+            r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
+        ] {
             assert_eq!(Claim::read(text), None, "{text}");
         }
         let text = r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}"#;
         assert_eq!(Claim::read(text), claim(9, 3, 4, 2));
-        assert_eq!(Claim::read(r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#), claim(9, 0, 4, 0));
+        assert_eq!(
+            Claim::read(r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#),
+            claim(9, 0, 4, 0)
+        );
     }
 
     #[test]

@@ -245,17 +245,19 @@ fn retry_after(response: &Response) -> Option<Duration> {
 async fn refused(status: StatusCode, mut response: Response) -> Kind {
     let body = read_body(&mut response, MAX_ERROR).await.ok();
     let stated = body.filter(|body| {
-        std::str::from_utf8(body).is_ok_and(|text| {
-            crate::relay::json::check(text).is_ok() && crate::relay::json::Object::read(text).is_ok()
-        })
+        std::str::from_utf8(body)
+            .is_ok_and(|text| crate::relay::json::check(text).is_ok() && crate::relay::json::Object::read(text).is_ok())
     });
-    Kind::Refused(status, stated.unwrap_or_else(|| {
-        let message = format!("the provider refused this request with status {}", status.as_u16());
-        let error = serde_json::json!({"error": {
-            "message": message, "type": "invalid_request_error", "param": null, "code": "provider_refused",
-        }});
-        error.to_string().into()
-    }))
+    Kind::Refused(
+        status,
+        stated.unwrap_or_else(|| {
+            let message = format!("the provider refused this request with status {}", status.as_u16());
+            let error = serde_json::json!({"error": {
+                "message": message, "type": "invalid_request_error", "param": null, "code": "provider_refused",
+            }});
+            error.to_string().into()
+        }),
+    )
 }
 
 async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failure> {

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::registry::{Offer, Registry};
 use crate::relay::controls::suffix;
 use crate::relay::error::RelayError;
-use crate::relay::request::{ChatRequest, capability};
+use crate::relay::request::{ChatRequest, abilities};
 use crate::relay::tokens::{Counted, Counting};
 use crate::score::{Ranking, Scorer, Shape, Sort};
 use crate::vaults::{KeyLimits, Refusal};
@@ -181,7 +181,7 @@ fn consider(
     }
     let missing = request.needs & !offer.capabilities;
     if missing != 0 {
-        return Err((Filter::Ability, format!("does not take {}", capability::names(missing))));
+        return Err((Filter::Ability, format!("does not take {}", abilities(missing))));
     }
     let max_output = match request.max_output {
         Some(wanted) if wanted > offer.output_limit => {
@@ -217,12 +217,7 @@ fn consider(
 
 /// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
 fn ceiling(offer: &Offer, fee_bps: u16, input: Input, output: u32) -> Option<Pico> {
-    let usage = Usage {
-        requests: 1,
-        input: saturate(input.allowance()).min(offer.context_limit),
-        cached: 0,
-        output,
-    };
+    let usage = Usage { requests: 1, input: saturate(input.allowance()).min(offer.context_limit), cached: 0, output };
     let charge = charge(&offer.price, &usage);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }

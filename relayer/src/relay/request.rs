@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use steam_router::state::capability;
 
 /// Most answers to one request.
 pub const MAX_CHOICES: u32 = 16;
@@ -18,21 +19,18 @@ const MESSAGE_OVERHEAD: u64 = 5;
 /// Tokens that start the answer.
 const ANSWER_OVERHEAD: u64 = 3;
 
-/// What a request needs of an offer beyond text, as bits of `steam_router::state::capability`.
-pub mod capability {
-    /// Calls tools.
-    pub const TOOLS: u32 = 1 << 0;
-    /// Reads images.
-    pub const VISION: u32 = 1 << 1;
-    /// Answers in a given JSON form.
-    pub const JSON: u32 = 1 << 2;
-
-    /// Names of the bits in `bits`.
-    pub fn names(bits: u32) -> String {
-        let known = [(TOOLS, "tools"), (VISION, "images"), (JSON, "response_format")];
-        let names: Vec<&str> = known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
-        names.join(", ")
-    }
+/// Names of the abilities in `bits`, of those a chat request can need.
+pub fn abilities(bits: u32) -> String {
+    let known = [
+        (capability::STREAMING, "stream"),
+        (capability::VISION, "images"),
+        (capability::TOOLS, "tools"),
+        (capability::JSON_MODE, "response_format json_object"),
+        (capability::JSON_SCHEMA, "response_format json_schema"),
+        (capability::LOGPROBS, "logprobs"),
+    ];
+    let names: Vec<&str> = known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
+    names.join(", ")
 }
 
 /// A `/v1/chat/completions` request.
@@ -48,7 +46,7 @@ pub struct ChatRequest {
     pub max_output: Option<u32>,
     /// Answers wanted.
     pub choices: u32,
-    /// Bits of [`capability`].
+    /// Bits of [`steam_router::state::capability`].
     pub needs: u32,
     /// Images in the messages.
     pub images: u32,
@@ -81,8 +79,9 @@ impl ChatRequest {
         let include_usage = match object.get("stream_options") {
             None => false,
             Some(options) => {
-                let options = Object::read(options.get())
-                    .map_err(|_| RelayError::invalid("invalid_value", "stream_options", "`stream_options` must be an object"))?;
+                let options = Object::read(options.get()).map_err(|_| {
+                    RelayError::invalid("invalid_value", "stream_options", "`stream_options` must be an object")
+                })?;
                 field(&options, "include_usage", "true or false")?.unwrap_or(false)
             }
         };
@@ -98,7 +97,7 @@ impl ChatRequest {
             ));
         }
         let controls = object.get("provider").map(|value| Controls::read(value.get())).transpose()?.unwrap_or_default();
-        let needs = needs(&object, messages.images)?;
+        let needs = needs(&object, messages.images, stream)?;
         Ok(Self {
             model,
             stream,
@@ -212,7 +211,7 @@ fn max_output(object: &Object<'_>) -> Result<Option<u32>, RelayError> {
     Ok(limit)
 }
 
-fn needs(object: &Object<'_>, images: u32) -> Result<u32, RelayError> {
+fn needs(object: &Object<'_>, images: u32, stream: bool) -> Result<u32, RelayError> {
     let mut needs = 0;
     for name in ["tools", "functions"] {
         let tools: Option<Vec<&RawValue>> = match object.get(name) {
@@ -226,15 +225,31 @@ fn needs(object: &Object<'_>, images: u32) -> Result<u32, RelayError> {
             needs |= capability::TOOLS;
         }
     }
+    if stream {
+        needs |= capability::STREAMING;
+    }
+    if field::<bool>(object, "logprobs", "true or false")?.unwrap_or(false) {
+        needs |= capability::LOGPROBS;
+    }
     if images > 0 {
         needs |= capability::VISION;
     }
     if let Some(format) = object.get("response_format") {
-        let format = Object::read(format.get())
-            .map_err(|_| RelayError::invalid("invalid_value", "response_format", "`response_format` must be an object"))?;
-        if field::<String>(&format, "type", "a string")?.is_some_and(|kind| kind != "text") {
-            needs |= capability::JSON;
-        }
+        let format = Object::read(format.get()).map_err(|_| {
+            RelayError::invalid("invalid_value", "response_format", "`response_format` must be an object")
+        })?;
+        needs |= match field::<String>(&format, "type", "a string")?.as_deref() {
+            None | Some("text") => 0,
+            Some("json_object") => capability::JSON_MODE,
+            Some("json_schema") => capability::JSON_SCHEMA,
+            Some(_) => {
+                return Err(RelayError::invalid(
+                    "invalid_value",
+                    "response_format.type",
+                    "`response_format.type` must be text, json_object or json_schema",
+                ));
+            }
+        };
     }
     if let Some(modalities) = field::<Vec<String>>(object, "modalities", "an array of strings")?
         && modalities.iter().any(|modality| modality != "text")
@@ -286,7 +301,8 @@ impl Messages {
                 match part.kind.0.as_ref() {
                     "text" | "refusal" => {}
                     "image_url" => {
-                        let image = part.image_url.ok_or_else(|| wrong("a part of type `image_url` needs `image_url`"))?;
+                        let image =
+                            part.image_url.ok_or_else(|| wrong("a part of type `image_url` needs `image_url`"))?;
                         found.images += 1;
                         found.image_bytes += image.get().len() as u64;
                     }

@@ -75,7 +75,7 @@ impl Work {
         match kind {
             Kind::Refused(status, body) => {
                 watch.end(Outcome::Neutral);
-                let _ = reply.send(Ok(Answer::Refused { status, body }));
+                let _ = reply.send(Ok(Answer::Refused { id: ending.work.id, status, body }));
             }
             Kind::Whole(body) => ending.whole(body, transcript, watch, reply).await,
             Kind::Stream(source) => {

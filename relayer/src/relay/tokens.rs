@@ -172,7 +172,9 @@ mod tests {
         for model in ["gpt-4o", "openai/gpt-4.1-mini", "o3", "openai/o4-mini", "gpt-5", "openai/gpt-oss-120b"] {
             assert_eq!(Counting::of(model), Counting::O200k, "{model}");
         }
-        for model in ["sim/llama-3.3-70b", "olmo-2", "gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "openrouter/auto", "", "o"] {
+        for model in
+            ["sim/llama-3.3-70b", "olmo-2", "gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "openrouter/auto", "", "o"]
+        {
             assert_eq!(Counting::of(model), Counting::Bytes, "{model}");
         }
     }

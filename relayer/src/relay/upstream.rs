@@ -60,11 +60,19 @@ impl fmt::Debug for Upstream {
 }
 
 impl Upstream {
-    /// Sets up the client. `signer` is the relayer's receipt key, `env` looks up an environment variable.
+    /// Sets up the client. `signer` is the relayer's receipt key; credentials come from the environment.
     ///
     /// # Errors
     /// TLS cannot be set up, or a credential's variable is missing or its origin no origin.
-    pub fn new(
+    pub fn new(config: &UpstreamConfig, relayer: Pubkey, signer: SigningKey) -> Result<Self, UpstreamError> {
+        Self::with_env(config, relayer, signer, |name| std::env::var(name).ok())
+    }
+
+    /// The same with credentials from `env`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_env(
         config: &UpstreamConfig,
         relayer: Pubkey,
         signer: SigningKey,
@@ -167,18 +175,35 @@ mod tests {
 
     fn upstream(localnet: bool) -> Upstream {
         let config = UpstreamConfig { localnet, ..UpstreamConfig::default() };
-        Upstream::new(&config, Pubkey::new_from_array([7; 32]), SigningKey::from_bytes(&[1; 32]), |_| None).unwrap()
+        Upstream::new(&config, Pubkey::new_from_array([7; 32]), SigningKey::from_bytes(&[1; 32])).unwrap()
     }
 
     #[test]
     fn a_url_is_public_https_without_extras() {
         let upstream = upstream(false);
         for url in [
-            "http://example.com/v1", "ftp://example.com", "https://user@example.com/v1", "https://:p@example.com/v1",
-            "https://example.com/v1?x=1", "https://example.com/v1#x", "https://127.0.0.1/v1", "https://0x7f.1/v1",
-            "https://2130706433/v1", "https://0177.0.0.1/v1", "https://127.1/v1", "https://[::1]/v1", "https://[::ffff:10.0.0.1]/v1",
-            "https://169.254.169.254/latest", "https://[fe80::1]/v1", "https://0/v1", "file:///etc/passwd", "nonsense", "",
-            "https://①②⑦.0.0.1/v1", "unix:/tmp/socket", "https://[64:ff9b::7f00:1]/v1",
+            "http://example.com/v1",
+            "ftp://example.com",
+            "https://user@example.com/v1",
+            "https://:p@example.com/v1",
+            "https://example.com/v1?x=1",
+            "https://example.com/v1#x",
+            "https://127.0.0.1/v1",
+            "https://0x7f.1/v1",
+            "https://2130706433/v1",
+            "https://0177.0.0.1/v1",
+            "https://127.1/v1",
+            "https://[::1]/v1",
+            "https://[::ffff:10.0.0.1]/v1",
+            "https://169.254.169.254/latest",
+            "https://[fe80::1]/v1",
+            "https://0/v1",
+            "file:///etc/passwd",
+            "nonsense",
+            "",
+            "https://①②⑦.0.0.1/v1",
+            "unix:/tmp/socket",
+            "https://[64:ff9b::7f00:1]/v1",
         ] {
             assert!(matches!(upstream.url(url, "/x"), Err(CallError::Url(_))), "{url}");
         }
@@ -205,7 +230,7 @@ mod tests {
             let credential = crate::config::Credential { provider, origin: origin.into(), env: "KEY".into() };
             let config = UpstreamConfig { credentials: vec![credential], ..UpstreamConfig::default() };
             let value = value.map(str::to_owned);
-            Upstream::new(&config, provider, SigningKey::from_bytes(&[1; 32]), |_| value.clone())
+            Upstream::with_env(&config, provider, SigningKey::from_bytes(&[1; 32]), |_| value.clone())
         };
         assert!(set_up("https://a.example", None).unwrap_err().to_string().contains("set the variable KEY"));
         assert!(set_up("a.example", Some("x")).unwrap_err().to_string().contains("no origin"));

@@ -1,0 +1,105 @@
+/** The data of `settle_batch` after its 8-byte discriminator: to read what a relayer settled from its transaction. */
+
+import { concat, exactly, Reader, uint, type Bytes, type Hash } from "./bytes.js";
+import { MAX_CHARGES, MAX_KEYS, usageBytes } from "./group.js";
+import type { Usage } from "./units.js";
+
+/** Most groups in a batch. */
+export const MAX_GROUPS = 24;
+
+export interface BatchVoucher {
+  slot: number;
+  /** µUSDC the key allows in total. */
+  authorized: bigint;
+  requestHash: Hash;
+  signature: Bytes;
+}
+
+export interface BatchCharge {
+  slot: number;
+  /** Place among the batch's offers. */
+  offerIx: number;
+  version: number;
+  usage: Usage;
+}
+
+export interface Group {
+  seq: number;
+  receipts: number;
+  feeBps: number;
+  vouchers: BatchVoucher[];
+  /** None voids the seq. */
+  charges: BatchCharge[];
+}
+
+export interface Batch {
+  /** Merkle root of the batch's receipts. */
+  root: Hash;
+  /** In ascending order of their vaults' addresses. */
+  groups: Group[];
+}
+
+export type BatchErrorCode = "Truncated" | "TrailingBytes" | "GroupCount" | "VoucherCount" | "ChargeCount";
+
+/** Why bytes are no batch, or a batch has no bytes. */
+export class BatchError extends Error {
+  constructor(readonly code: BatchErrorCode) {
+    super(`not a batch: ${code}`);
+  }
+}
+
+function count(value: number, min: number, max: number, code: BatchErrorCode): number {
+  if (value < min || value > max) throw new BatchError(code);
+  return value;
+}
+
+/** Throws {@link BatchError} for a count the format cannot express, `RangeError` for a number. */
+export function encodeBatch(batch: Batch): Bytes {
+  count(batch.groups.length, 1, MAX_GROUPS, "GroupCount");
+  const parts = [exactly(batch.root, 32), uint(batch.groups.length, 1)];
+  for (const group of batch.groups) {
+    count(group.vouchers.length, 0, MAX_KEYS, "VoucherCount");
+    count(group.charges.length, 0, MAX_CHARGES, "ChargeCount");
+    parts.push(uint(group.seq, 4), uint(group.receipts, 4), uint(group.feeBps, 2));
+    parts.push(uint(group.vouchers.length, 1), uint(group.charges.length, 1));
+    for (const { slot, authorized, requestHash, signature } of group.vouchers)
+      parts.push(uint(slot, 1), uint(authorized, 8), exactly(requestHash, 32), exactly(signature, 64));
+    for (const { slot, offerIx, version, usage } of group.charges)
+      parts.push(uint(slot, 1), uint(offerIx, 1), uint(version, 4), usageBytes(usage));
+  }
+  return concat(...parts);
+}
+
+/** Reads what {@link encodeBatch} wrote; throws {@link BatchError}. */
+export function decodeBatch(bytes: Bytes): Batch {
+  const reader = new Reader(bytes, () => new BatchError("Truncated"));
+  const root = reader.take(32);
+  const groups = repeat(count(reader.number(1), 1, MAX_GROUPS, "GroupCount"), () => readGroup(reader));
+  if (reader.left > 0) throw new BatchError("TrailingBytes");
+  return { root, groups };
+}
+
+function readGroup(reader: Reader): Group {
+  const [seq, receipts, feeBps] = [reader.number(4), reader.number(4), reader.number(2)];
+  const [nVouchers, nCharges] = [reader.number(1), reader.number(1)];
+  count(nVouchers, 0, MAX_KEYS, "VoucherCount");
+  count(nCharges, 0, MAX_CHARGES, "ChargeCount");
+  // An object's fields are evaluated in the order they are written, which is the order of the bytes.
+  const vouchers = repeat(nVouchers, () => ({
+    slot: reader.number(1),
+    authorized: reader.big(8),
+    requestHash: reader.take(32),
+    signature: reader.take(64),
+  }));
+  const charges = repeat(nCharges, () => ({
+    slot: reader.number(1),
+    offerIx: reader.number(1),
+    version: reader.number(4),
+    usage: { requests: reader.number(4), input: reader.number(4), cached: reader.number(4), output: reader.number(4) },
+  }));
+  return { seq, receipts, feeBps, vouchers, charges };
+}
+
+function repeat<T>(times: number, read: () => T): T[] {
+  return Array.from({ length: times }, read);
+}

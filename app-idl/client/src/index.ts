@@ -1,0 +1,10 @@
+export * from "./units.js";
+export * from "./voucher.js";
+export * from "./key.js";
+export * from "./request.js";
+export * from "./group.js";
+export * from "./batch.js";
+export * from "./receipt.js";
+export * from "./fetch.js";
+export * as merkle from "./merkle.js";
+export { fromBase58, fromBase64, fromHex, toBase58, toBase64, toHex, type Address, type Bytes, type Hash } from "./bytes.js";

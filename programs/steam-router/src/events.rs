@@ -1,0 +1,210 @@
+//! What the program says about itself. Proofs read accounts and instruction data, never these.
+
+use crate::state::{Deadline, Delays, KeyGrant, OfferTerms, PriceChange};
+use anchor_lang::prelude::*;
+
+/// `init_config`
+#[event]
+#[derive(Debug)]
+pub struct ConfigInitialized {
+    /// The domain of every signature.
+    pub domain: [u8; 32],
+    /// The token vaults hold.
+    pub mint: Pubkey,
+    /// May change settings.
+    pub admin: Pubkey,
+    /// May pause.
+    pub guardian: Pubkey,
+    /// How long everything takes.
+    pub delays: Delays,
+}
+
+/// `pause`
+#[event]
+#[derive(Debug)]
+pub struct PauseStarted {
+    /// When it ends by itself.
+    pub until: Deadline,
+}
+
+/// `register_relayer`
+#[event]
+#[derive(Debug)]
+pub struct RelayerRegistered {
+    /// Its account.
+    pub relayer: Pubkey,
+    /// Changes settings and withdraws the fees.
+    pub authority: Pubkey,
+    /// Signs settlements.
+    pub settler: Pubkey,
+    /// Signs receipts.
+    pub receipt_key: [u8; 32],
+    /// In basis points.
+    pub fee_bps: u16,
+    /// Base URL of its API.
+    pub url: String,
+}
+
+/// `register_provider`
+#[event]
+#[derive(Debug)]
+pub struct ProviderRegistered {
+    /// Its account.
+    pub provider: Pubkey,
+    /// Posts offers and withdraws the earnings.
+    pub authority: Pubkey,
+    /// Shown to people.
+    pub name: String,
+    /// Base URL of its API.
+    pub url: String,
+}
+
+/// `withdraw_earnings` and `withdraw_fees`
+#[event]
+#[derive(Debug)]
+pub struct EarningsWithdrawn {
+    /// The provider or relayer.
+    pub account: Pubkey,
+    /// Where to.
+    pub destination: Pubkey,
+    /// µUSDC.
+    pub amount: u64,
+}
+
+/// `put_offer`
+#[event]
+#[derive(Debug)]
+pub struct OfferPut {
+    /// Its account.
+    pub offer: Pubkey,
+    /// Who serves it.
+    pub provider: Pubkey,
+    /// The model's name.
+    pub model: String,
+    /// What was posted.
+    pub terms: OfferTerms,
+    /// What became of the price.
+    pub change: PriceChange,
+    /// The highest version given so far.
+    pub version: u32,
+}
+
+/// `retire_offer`
+#[event]
+#[derive(Debug)]
+pub struct OfferWithdrawn {
+    /// Its account.
+    pub offer: Pubkey,
+    /// Until when it settles.
+    pub settle_until: Deadline,
+}
+
+/// `open_vault`
+#[event]
+#[derive(Debug)]
+pub struct VaultOpened {
+    /// Its account.
+    pub vault: Pubkey,
+    /// Whose money it holds.
+    pub owner: Pubkey,
+    /// Who may settle.
+    pub relayer: Pubkey,
+    /// Where the money is.
+    pub token: Pubkey,
+    /// Slot at opening.
+    pub generation: u64,
+}
+
+/// `authorize_key`
+#[event]
+#[derive(Debug)]
+pub struct KeyAuthorized {
+    /// The vault.
+    pub vault: Pubkey,
+    /// The key.
+    pub key: Pubkey,
+    /// Its slot.
+    pub slot: u8,
+    /// Its epoch.
+    pub epoch: u32,
+    /// What it was granted.
+    pub grant: KeyGrant,
+}
+
+/// `revoke_key`
+#[event]
+#[derive(Debug)]
+pub struct KeyEnded {
+    /// The vault.
+    pub vault: Pubkey,
+    /// The key.
+    pub key: Pubkey,
+    /// Its slot.
+    pub slot: u8,
+    /// Its epoch.
+    pub epoch: u32,
+    /// Until when what it signed settles.
+    pub settle_until: Deadline,
+}
+
+/// `request_withdraw`
+#[event]
+#[derive(Debug)]
+pub struct WithdrawalRequested {
+    /// The vault.
+    pub vault: Pubkey,
+    /// µUSDC; `u64::MAX` is all.
+    pub amount: u64,
+    /// When it can be executed.
+    pub unlock_at: Deadline,
+}
+
+/// `cancel_withdraw`
+#[event]
+#[derive(Debug)]
+pub struct WithdrawalCancelled {
+    /// The vault.
+    pub vault: Pubkey,
+    /// What had been asked for.
+    pub amount: u64,
+}
+
+/// `execute_withdraw`
+#[event]
+#[derive(Debug)]
+pub struct WithdrawalExecuted {
+    /// The vault.
+    pub vault: Pubkey,
+    /// Where to.
+    pub destination: Pubkey,
+    /// µUSDC that left.
+    pub amount: u64,
+}
+
+/// `settle_batch`, for each group applied
+#[event]
+#[derive(Debug)]
+pub struct Settled {
+    /// The vault.
+    pub vault: Pubkey,
+    /// The group's place in its chain.
+    pub seq: u32,
+    /// Receipts it stands for.
+    pub receipts: u32,
+    /// µUSDC that went to providers.
+    pub paid: u64,
+    /// µUSDC that went to the relayer.
+    pub fee: u64,
+}
+
+/// `settle_batch`, for a group left for later: the vault is frozen or holds less than the total
+#[event]
+#[derive(Debug)]
+pub struct Skipped {
+    /// The vault.
+    pub vault: Pubkey,
+    /// The group's place in its chain.
+    pub seq: u32,
+    /// µUSDC it needs.
+    pub total: u64,
+}

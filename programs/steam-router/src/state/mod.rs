@@ -1,0 +1,38 @@
+//! The program's accounts and the rules they keep. Arithmetic and transitions live here, as methods that are tested
+//! on the host; instructions check who may call and move tokens.
+
+mod config;
+mod number;
+mod offer;
+mod provider;
+mod relayer;
+mod time;
+mod vault;
+
+pub use config::{Config, Delays};
+pub use number::{Prices, U128};
+pub use offer::{Offer, OfferStatus, OfferTerms, PriceChange, PricePoint, capability};
+pub use provider::{MAX_NAME_BYTES, Provider};
+pub use relayer::{FeeSchedule, MAX_URL_BYTES, ReceiptKey, Relayer, check_url};
+pub use time::{Deadline, Delay};
+pub use vault::{KeyGrant, Place, SessionKey, Vault};
+
+/// Whether a provider or relayer takes part.
+#[derive(
+    anchor_lang::AnchorSerialize,
+    anchor_lang::AnchorDeserialize,
+    anchor_lang::InitSpace,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+)]
+pub enum Status {
+    /// Takes part.
+    Active,
+    /// Stopped by the guardian. What it earned stays its own.
+    Suspended,
+    /// Stopped by itself.
+    Retired,
+}

@@ -1,0 +1,405 @@
+//! What a provider serves and at which price. Prices roll by the clock, so that settlement only reads them.
+
+use super::number::Prices;
+use super::time::{Deadline, Delay};
+use crate::error::SteamError;
+use anchor_lang::prelude::*;
+use steam_protocol::seeds::{MAX_MODEL_BYTES, is_model_name};
+use steam_protocol::units::Price;
+
+/// Bits of [`Offer::capabilities`].
+pub mod capability {
+    /// Answers can be streamed.
+    pub const STREAMING: u32 = 1 << 0;
+    /// Takes images.
+    pub const VISION: u32 = 1 << 1;
+    /// Calls tools.
+    pub const TOOLS: u32 = 1 << 2;
+    /// Answers in any JSON.
+    pub const JSON_MODE: u32 = 1 << 3;
+    /// Answers in the JSON schema asked for.
+    pub const JSON_SCHEMA: u32 = 1 << 4;
+    /// Returns log probabilities.
+    pub const LOGPROBS: u32 = 1 << 5;
+    /// Spends hidden tokens on reasoning.
+    pub const REASONING: u32 = 1 << 6;
+    /// Serves embeddings.
+    pub const EMBEDDINGS: u32 = 1 << 7;
+    /// Takes audio.
+    pub const AUDIO_INPUT: u32 = 1 << 8;
+    /// Takes documents.
+    pub const FILE_INPUT: u32 = 1 << 9;
+    /// Charges cached prompt tokens less.
+    pub const PROMPT_CACHE: u32 = 1 << 10;
+    /// Honours `seed`.
+    pub const SEED: u32 = 1 << 11;
+    /// Every bit with a meaning; others are refused.
+    pub const ALL: u32 = (1 << 12) - 1;
+}
+
+/// An offer: `[offer, provider, sha256(model)]`.
+#[account(zero_copy)]
+#[derive(Debug)]
+pub struct Offer {
+    /// The provider's account.
+    pub provider: Pubkey,
+    /// Where settlement pays: the provider's token account.
+    pub token: Pubkey,
+    /// The model's name, padded with zeros.
+    pub model: [u8; 64],
+    /// What held before `current`.
+    pub previous: PricePoint,
+    /// What holds, unless `next` has taken effect.
+    pub current: PricePoint,
+    /// What was announced; version 0 is none.
+    pub next: PricePoint,
+    /// Until when `previous` still settles.
+    pub previous_until: Deadline,
+    /// Until when `current` still settles once `next` took effect.
+    pub current_until: Deadline,
+    /// The moment of retirement.
+    pub retired_at: Deadline,
+    /// Until when a retired offer settles.
+    pub settle_until: Deadline,
+    /// The highest version ever given.
+    pub last_version: u32,
+    /// Most tokens of prompt and answer together.
+    pub context_limit: u32,
+    /// Most tokens of an answer.
+    pub output_limit: u32,
+    /// See [`capability`].
+    pub capabilities: u32,
+    /// An [`OfferStatus`].
+    pub status: u8,
+    /// Bytes of `model` in use.
+    pub model_len: u8,
+    /// Of the address.
+    pub bump: u8,
+    /// Zero.
+    pub _padding: [u8; 5],
+    /// Zero, for later versions.
+    pub _reserved: [u8; 64],
+}
+
+/// A price and its place in time.
+#[zero_copy]
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct PricePoint {
+    /// The price.
+    pub price: Prices,
+    /// When it takes or took effect.
+    pub from: Deadline,
+    /// Its version, from 1; 0 is no price.
+    pub version: u32,
+    /// Zero.
+    pub _padding: [u8; 4],
+}
+
+/// Values of [`Offer::status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum OfferStatus {
+    /// Serves.
+    Listed = 1,
+    /// Does not serve any more, but settles until `settle_until`.
+    Retired = 2,
+}
+
+/// What a provider posts.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OfferTerms {
+    /// The price.
+    pub price: Prices,
+    /// Most tokens of prompt and answer together.
+    pub context_limit: u32,
+    /// Most tokens of an answer; at most `context_limit`.
+    pub output_limit: u32,
+    /// See [`capability`].
+    pub capabilities: u32,
+}
+
+/// What became of a posted price.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceChange {
+    /// It is what already holds; an announced rise is withdrawn.
+    Unchanged,
+    /// It holds from now on.
+    Now,
+    /// It holds after its notice.
+    Announced,
+}
+
+impl OfferTerms {
+    /// Checks the bounds.
+    ///
+    /// # Errors
+    /// [`SteamError::InvalidPrice`], [`SteamError::InvalidLimits`], [`SteamError::UnknownCapability`]
+    pub fn validate(&self) -> Result<()> {
+        require!(Price::from(self.price).is_valid(), SteamError::InvalidPrice);
+        require!(self.output_limit <= self.context_limit, SteamError::InvalidLimits);
+        require!(self.capabilities & !capability::ALL == 0, SteamError::UnknownCapability);
+        Ok(())
+    }
+}
+
+impl PricePoint {
+    fn new(price: Prices, version: u32, from: Deadline) -> Self {
+        Self { price, from, version, _padding: [0; 4] }
+    }
+}
+
+impl Offer {
+    /// Whether the account has ever been written.
+    pub fn is_new(&self) -> bool {
+        self.status == 0
+    }
+
+    /// Whether it serves.
+    pub fn is_listed(&self) -> bool {
+        self.status == OfferStatus::Listed as u8
+    }
+
+    /// The model's name.
+    pub fn model(&self) -> &str {
+        let bytes = self.model.get(..usize::from(self.model_len)).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or_default()
+    }
+
+    /// Writes what never changes, and the first price, which holds at once.
+    ///
+    /// # Errors
+    /// [`SteamError::InvalidModel`] and those of [`OfferTerms::validate`]
+    pub fn create(
+        &mut self,
+        provider: Pubkey,
+        token: Pubkey,
+        model: &str,
+        bump: u8,
+        terms: &OfferTerms,
+        clock: &Clock,
+    ) -> Result<()> {
+        require!(is_model_name(model), SteamError::InvalidModel);
+        terms.validate()?;
+        const { assert!(MAX_MODEL_BYTES == 64) };
+        self.provider = provider;
+        self.token = token;
+        self.model[..model.len()].copy_from_slice(model.as_bytes());
+        self.model_len = model.len() as u8;
+        self.bump = bump;
+        self.status = OfferStatus::Listed as u8;
+        self.current = PricePoint::new(terms.price, 1, Deadline::now(clock));
+        self.last_version = 1;
+        self.describe(terms);
+        Ok(())
+    }
+
+    /// Posts new terms: a price none of whose components is higher holds at once, another after `notice`; so does any
+    /// price when the offer was retired. What a price replaces settles for `grace`. Posting the price that holds only
+    /// withdraws an announced one.
+    ///
+    /// # Errors
+    /// [`SteamError::PriceGraceRunning`], [`SteamError::VersionOverflow`] and those of [`OfferTerms::validate`]
+    pub fn update(&mut self, terms: &OfferTerms, clock: &Clock, notice: Delay, grace: Delay) -> Result<PriceChange> {
+        terms.validate()?;
+        self.roll(clock);
+        let relisted = !self.is_listed();
+        let change = if !relisted && terms.price == self.current.price {
+            self.next = PricePoint::default();
+            PriceChange::Unchanged
+        } else {
+            require!(self.previous_until.passed(clock), SteamError::PriceGraceRunning);
+            let version = self.last_version.checked_add(1).ok_or(SteamError::VersionOverflow)?;
+            let now = Deadline::now(clock);
+            let change = if relisted || !Price::from(terms.price).within(&self.current.price.into()) {
+                self.next = PricePoint::new(terms.price, version, now.after(notice));
+                self.current_until = self.next.from.after(grace);
+                PriceChange::Announced
+            } else {
+                self.previous = self.current;
+                self.previous_until = now.after(grace);
+                self.current = PricePoint::new(terms.price, version, now);
+                self.next = PricePoint::default();
+                PriceChange::Now
+            };
+            self.last_version = version;
+            change
+        };
+        self.status = OfferStatus::Listed as u8;
+        self.retired_at = Deadline::default();
+        self.settle_until = Deadline::default();
+        self.describe(terms);
+        Ok(change)
+    }
+
+    /// Stops serving; settles for `grace`.
+    ///
+    /// # Errors
+    /// [`SteamError::OfferRetired`] if it already has
+    pub fn retire(&mut self, clock: &Clock, grace: Delay) -> Result<()> {
+        require!(self.is_listed(), SteamError::OfferRetired);
+        self.status = OfferStatus::Retired as u8;
+        self.retired_at = Deadline::now(clock);
+        self.settle_until = self.retired_at.after(grace);
+        Ok(())
+    }
+
+    /// The price at which a charge that names `version` settles.
+    ///
+    /// # Errors
+    /// [`SteamError::OfferRetired`] after its grace, [`SteamError::PriceOutdated`] if grace has passed and the price has
+    /// risen since, [`SteamError::PriceFuture`] before its notice is over, [`SteamError::PriceUnknown`]
+    pub fn price_for(&self, version: u32, clock: &Clock) -> Result<Price> {
+        require!(self.is_listed() || !self.settle_until.passed(clock), SteamError::OfferRetired);
+        require!(version != 0, SteamError::PriceUnknown);
+        let rolled = self.next.version != 0 && self.next.from.passed(clock);
+        let (previous, until, current) = if rolled {
+            (&self.current, &self.current_until, &self.next)
+        } else {
+            (&self.previous, &self.previous_until, &self.current)
+        };
+        let holds = Price::from(current.price);
+        if version == current.version {
+            return Ok(holds);
+        }
+        if version == previous.version {
+            let quoted = Price::from(previous.price);
+            if !until.passed(clock) {
+                return Ok(quoted);
+            }
+            require!(holds.within(&quoted), SteamError::PriceOutdated);
+            return Ok(holds);
+        }
+        require!(version != self.next.version, SteamError::PriceFuture);
+        err!(SteamError::PriceUnknown)
+    }
+
+    /// Writes down what the clock has brought about.
+    fn roll(&mut self, clock: &Clock) {
+        if self.next.version != 0 && self.next.from.passed(clock) {
+            self.previous = self.current;
+            self.previous_until = self.current_until;
+            self.current = self.next;
+            self.next = PricePoint::default();
+        }
+    }
+
+    fn describe(&mut self, terms: &OfferTerms) {
+        self.context_limit = terms.context_limit;
+        self.output_limit = terms.output_limit;
+        self.capabilities = terms.capabilities;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+
+    const NOTICE: Delay = Delay { seconds: 100, slots: 100 };
+    const GRACE: Delay = Delay { seconds: 300, slots: 300 };
+
+    fn clock(now: i64) -> Clock {
+        Clock { unix_timestamp: now, slot: now as u64, ..Clock::default() }
+    }
+
+    fn terms(input: u64, output: u64) -> OfferTerms {
+        let price = Prices { input, cached: 0, output, request: 0 };
+        OfferTerms { price, context_limit: 8, output_limit: 4, capabilities: 0 }
+    }
+
+    fn offer(now: i64) -> Offer {
+        let mut offer = Offer::zeroed();
+        offer.create(Pubkey::default(), Pubkey::default(), "meta/llama", 1, &terms(10, 10), &clock(now)).unwrap();
+        offer
+    }
+
+    fn update(offer: &mut Offer, now: i64, input: u64, output: u64) -> Result<PriceChange> {
+        offer.update(&terms(input, output), &clock(now), NOTICE, GRACE)
+    }
+
+    #[track_caller]
+    fn settles(offer: &Offer, now: i64, version: u32, expected: std::result::Result<u64, SteamError>) {
+        assert_eq!(offer.price_for(version, &clock(now)).map(|price| price.input), expected.map_err(Into::into));
+    }
+
+    #[test]
+    fn the_first_price_holds_at_once() {
+        let offer = offer(1000);
+        assert_eq!(offer.model(), "meta/llama");
+        settles(&offer, 1000, 1, Ok(10));
+        settles(&offer, 1000, 0, Err(SteamError::PriceUnknown));
+        settles(&offer, 1000, 2, Err(SteamError::PriceUnknown));
+    }
+
+    #[test]
+    fn a_rise_waits_for_its_notice_and_the_old_price_settles_within_grace() {
+        let mut offer = offer(1000);
+        // One component above is a rise, whatever the others do.
+        assert_eq!(update(&mut offer, 2000, 5, 11), Ok(PriceChange::Announced));
+        settles(&offer, 2099, 1, Ok(10));
+        settles(&offer, 2099, 2, Err(SteamError::PriceFuture));
+        settles(&offer, 2100, 2, Ok(5));
+        settles(&offer, 2100, 1, Ok(10));
+        settles(&offer, 2399, 1, Ok(10));
+        settles(&offer, 2400, 1, Err(SteamError::PriceOutdated));
+        assert_eq!(update(&mut offer, 2399, 1, 1), Err(SteamError::PriceGraceRunning.into()));
+        assert_eq!(update(&mut offer, 2400, 1, 1), Ok(PriceChange::Now));
+        settles(&offer, 2400, 3, Ok(1));
+        settles(&offer, 2400, 2, Ok(5));
+        settles(&offer, 2400, 1, Err(SteamError::PriceUnknown));
+    }
+
+    #[test]
+    fn a_fall_holds_at_once_and_outlives_its_grace() {
+        let mut offer = offer(1000);
+        assert_eq!(update(&mut offer, 2000, 4, 4), Ok(PriceChange::Now));
+        settles(&offer, 2000, 1, Ok(10));
+        settles(&offer, 2000, 2, Ok(4));
+        settles(&offer, 2299, 1, Ok(10));
+        // No component is above what was quoted: the lower price settles for ever.
+        settles(&offer, 2300, 1, Ok(4));
+        assert_eq!(update(&mut offer, 2299, 20, 20), Err(SteamError::PriceGraceRunning.into()));
+    }
+
+    #[test]
+    fn a_second_rise_replaces_the_first_and_the_price_that_holds_withdraws_it() {
+        let mut offer = offer(1000);
+        assert_eq!(update(&mut offer, 2000, 20, 20), Ok(PriceChange::Announced));
+        assert_eq!(update(&mut offer, 2050, 30, 30), Ok(PriceChange::Announced));
+        settles(&offer, 2149, 2, Err(SteamError::PriceUnknown));
+        settles(&offer, 2149, 1, Ok(10));
+        settles(&offer, 2150, 3, Ok(30));
+        assert_eq!(update(&mut offer, 2149, 10, 10), Ok(PriceChange::Unchanged));
+        settles(&offer, 9999, 3, Err(SteamError::PriceUnknown));
+        settles(&offer, 9999, 1, Ok(10));
+    }
+
+    #[test]
+    fn a_retired_offer_settles_within_grace_and_relisting_counts_as_a_rise() {
+        let mut offer = offer(1000);
+        offer.retire(&clock(2000), GRACE).unwrap();
+        assert_eq!(offer.retire(&clock(2000), GRACE), Err(SteamError::OfferRetired.into()));
+        settles(&offer, 2299, 1, Ok(10));
+        settles(&offer, 2300, 1, Err(SteamError::OfferRetired));
+        assert_eq!(update(&mut offer, 3000, 1, 1), Ok(PriceChange::Announced));
+        settles(&offer, 3099, 1, Ok(10));
+        settles(&offer, 3099, 2, Err(SteamError::PriceFuture));
+        settles(&offer, 3100, 2, Ok(1));
+    }
+
+    #[test]
+    fn terms_have_bounds() {
+        let valid = terms(10, 10);
+        let price = |price| OfferTerms { price, ..valid };
+        let cases = [
+            (valid, None),
+            (price(Prices { cached: 11, ..valid.price }), Some(SteamError::InvalidPrice)),
+            (price(Prices { request: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
+            (OfferTerms { output_limit: 9, ..valid }, Some(SteamError::InvalidLimits)),
+            (OfferTerms { capabilities: 1 << 31, ..valid }, Some(SteamError::UnknownCapability)),
+        ];
+        for (terms, error) in cases {
+            assert_eq!(terms.validate().err(), error.map(Into::into), "{terms:?}");
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! Reads the program's accounts into what the relayer works with. Every account is checked for its owner and
+//! discriminator: an RPC node may answer anything.
+
+use super::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
+use super::{KeySnapshot, Pubkey, VaultSnapshot};
+use crate::registry::{Offer, ProviderInfo, Registry, RelayerInfo};
+use crate::settle::build::Parties;
+use anchor_lang::prelude::Clock;
+use anchor_lang::{AccountDeserialize, Discriminator};
+use anchor_spl::associated_token::get_associated_token_address;
+use anchor_spl::token::TokenAccount;
+use std::collections::HashMap;
+use std::sync::Arc;
+use steam_protocol::seeds;
+use steam_protocol::units::{MicroUsdc, Price};
+use steam_router::state::{Config, Offer as OfferAccount, Provider, Relayer, Status, Vault};
+
+/// Vaults read at once: each with its token account.
+pub const VAULTS_AT_ONCE: usize = MAX_ACCOUNTS / 2;
+/// Offset of `Vault.relayer`: after the discriminator and the owner.
+const VAULT_RELAYER_OFFSET: usize = 8 + 32;
+const CLOCK: Pubkey = Pubkey::from_str_const("SysvarC1ock11111111111111111111111111111111");
+
+/// The address of the program's config.
+pub fn config_address(program: &Pubkey) -> Pubkey {
+    Pubkey::find_program_address(&[seeds::CONFIG], program).0
+}
+
+/// Who serves what at which price, and who this relayer is.
+///
+/// # Errors
+/// [`RpcError::Malformed`] if an account is missing or not what it should be.
+pub async fn registry(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Result<Registry, RpcError> {
+    let (slot, accounts) = node.accounts(&[config_address(program), *relayer, CLOCK]).await?;
+    let [config, relayer_account, clock] = accounts.as_slice() else {
+        return Err(RpcError::Malformed("not as many accounts as were asked for".into()));
+    };
+    let config: Config = parse(config.as_ref(), program, "the program's config: is the program initialised?")?;
+    let account: Relayer = parse(relayer_account.as_ref(), program, "the relayer's account: is it registered?")?;
+    let clock: Clock = clock
+        .as_ref()
+        .and_then(|clock| bincode::deserialize(&clock.data).ok())
+        .ok_or_else(|| RpcError::Malformed("the clock".into()))?;
+
+    let mut providers = HashMap::new();
+    for (address, data) in program_accounts::<Provider>(node, program).await? {
+        let provider = Provider::try_deserialize(&mut data.as_slice()).map_err(|_| malformed("a provider"))?;
+        providers.insert(address, provider_info(address, provider));
+    }
+    let mut offers = Vec::new();
+    for (address, data) in program_accounts::<OfferAccount>(node, program).await? {
+        let offer: OfferAccount = zero_copy(&data).ok_or_else(|| malformed("an offer"))?;
+        let provider = providers.get(&offer.provider).filter(|provider| provider.active);
+        if let Some(provider) = provider.filter(|_| offer.is_listed()) {
+            offers.push(Arc::new(active_offer(address, &offer, provider, &clock)));
+        }
+    }
+    offers.sort_unstable_by_key(|offer| offer.address);
+    let mut providers: Vec<ProviderInfo> = providers.into_values().collect();
+    providers.sort_unstable_by_key(|provider| provider.address);
+
+    let info = RelayerInfo {
+        address: *relayer,
+        authority: account.authority,
+        settler: account.settler,
+        receipt_key: account.receipt_key.into(),
+        receipt_key_id: account.receipt_key_id,
+        fee_bps: account.fee.rolled(&clock).current,
+        fee_token: account.fee_token,
+        url: account.url,
+        active: account.status == Status::Active,
+    };
+    let paused = config.is_paused(&clock);
+    Ok(Registry::new((slot, clock.unix_timestamp), paused, (config.domain, config.mint), info, offers, providers))
+}
+
+/// The addresses of all vaults that name this relayer.
+///
+/// # Errors
+/// [`RpcError`].
+pub async fn vault_addresses(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Result<Vec<Pubkey>, RpcError> {
+    let filters = [(0, Vault::DISCRIMINATOR.to_vec()), (VAULT_RELAYER_OFFSET, relayer.to_bytes().to_vec())];
+    let found = node.program_accounts(program, &filters).await?;
+    Ok(found.into_iter().map(|(address, _)| address).collect())
+}
+
+/// The vaults at `addresses` as every node has them: none if two nodes differ in anything but the slot. An address without a
+/// vault is left out.
+///
+/// # Errors
+/// [`RpcError`] if a node does not answer.
+pub async fn agreed_vaults(
+    nodes: &[Arc<dyn Rpc>],
+    parties: &Parties,
+    addresses: &[Pubkey],
+) -> Result<Option<HashMap<Pubkey, VaultSnapshot>>, RpcError> {
+    let mut agreed: Option<HashMap<Pubkey, VaultSnapshot>> = None;
+    for node in nodes {
+        let seen = vaults(node.as_ref(), parties, addresses).await?;
+        let Some(known) = &mut agreed else {
+            agreed = Some(seen);
+            continue;
+        };
+        let same = known.len() == seen.len()
+            && known.iter().all(|(address, vault)| {
+                seen.get(address).is_some_and(|other| VaultSnapshot { slot: vault.slot, ..other.clone() } == *vault)
+            });
+        if !same {
+            return Ok(None);
+        }
+        for (address, vault) in known {
+            vault.slot = vault.slot.min(seen.get(address).map_or(vault.slot, |other| other.slot));
+        }
+    }
+    Ok(agreed)
+}
+
+async fn vaults(
+    node: &dyn Rpc,
+    parties: &Parties,
+    addresses: &[Pubkey],
+) -> Result<HashMap<Pubkey, VaultSnapshot>, RpcError> {
+    let mut snapshots = HashMap::with_capacity(addresses.len());
+    for chunk in addresses.chunks(VAULTS_AT_ONCE) {
+        let asked: Vec<Pubkey> =
+            chunk.iter().flat_map(|vault| [*vault, get_associated_token_address(vault, &parties.mint)]).collect();
+        let (slot, found) = node.accounts(&asked).await?;
+        for (address, pair) in chunk.iter().zip(found.as_chunks::<2>().0) {
+            let [Some(vault), token] = pair else { continue };
+            if vault.owner != parties.program || !vault.data.starts_with(Vault::DISCRIMINATOR) {
+                continue;
+            }
+            let vault: Vault = zero_copy(&vault.data).ok_or_else(|| malformed("a vault"))?;
+            if vault.relayer == parties.relayer {
+                snapshots.insert(*address, snapshot(*address, slot, &vault, token.as_ref())?);
+            }
+        }
+    }
+    Ok(snapshots)
+}
+
+fn snapshot(
+    address: Pubkey,
+    slot: u64,
+    vault: &Vault,
+    token: Option<&ChainAccount>,
+) -> Result<VaultSnapshot, RpcError> {
+    // A vault's token account is made with it and cannot be closed before it.
+    let token: TokenAccount = token
+        .filter(|token| token.owner == anchor_spl::token::ID)
+        .and_then(|token| TokenAccount::try_deserialize(&mut token.data.as_slice()).ok())
+        .ok_or_else(|| malformed("a vault's token account"))?;
+    let keys = vault.keys.iter().enumerate().filter(|(_, key)| key.is_used());
+    Ok(VaultSnapshot {
+        address,
+        owner: vault.owner,
+        generation: vault.generation,
+        slot,
+        token: vault.token,
+        balance: MicroUsdc(token.amount),
+        frozen: token.is_frozen(),
+        pending_withdrawal: MicroUsdc(vault.pending_withdrawal),
+        settle_seq: vault.settle_seq,
+        settle_hash: vault.settle_hash,
+        receipts_settled: vault.receipts_settled,
+        settled_pico: vault.settled_pico.pico(),
+        fee_pico: vault.fee_pico.pico(),
+        keys: keys
+            .map(|(slot, key)| KeySnapshot {
+                slot: slot as u8,
+                key: key.key.to_bytes(),
+                epoch: key.epoch,
+                expires: key.expires,
+                revoked_at: key.revoked_at,
+                limit_total: MicroUsdc(key.limit_total),
+                window_seconds: key.window_seconds,
+                window_limit: MicroUsdc(key.window_limit),
+                window_start: key.window_start,
+                window_spent: key.window_spent.pico(),
+                max_price: key.max_price.into(),
+                max_fee_bps: key.max_fee_bps,
+                settled: key.settled_pico.pico(),
+            })
+            .collect(),
+    })
+}
+
+fn provider_info(address: Pubkey, provider: Provider) -> ProviderInfo {
+    ProviderInfo {
+        address,
+        authority: provider.authority,
+        name: provider.name,
+        url: provider.url,
+        active: provider.status == Status::Active,
+        token: provider.token,
+    }
+}
+
+fn active_offer(address: Pubkey, offer: &OfferAccount, provider: &ProviderInfo, clock: &Clock) -> Offer {
+    let next_holds = offer.next.version != 0 && offer.next.from.passed(clock);
+    let point = if next_holds { &offer.next } else { &offer.current };
+    Offer {
+        address,
+        provider: provider.address,
+        provider_name: provider.name.clone(),
+        provider_token: offer.token,
+        url: provider.url.clone(),
+        model: offer.model().to_owned(),
+        price: Price::from(point.price),
+        version: point.version,
+        context_limit: offer.context_limit,
+        output_limit: offer.output_limit,
+        capabilities: offer.capabilities,
+    }
+}
+
+async fn program_accounts<T: Discriminator>(
+    node: &dyn Rpc,
+    program: &Pubkey,
+) -> Result<Vec<(Pubkey, Vec<u8>)>, RpcError> {
+    let found = node.program_accounts(program, &[(0, T::DISCRIMINATOR.to_vec())]).await?;
+    Ok(found.into_iter().filter(|(_, data)| data.starts_with(T::DISCRIMINATOR)).collect())
+}
+
+fn parse<T: AccountDeserialize>(
+    account: Option<&ChainAccount>,
+    program: &Pubkey,
+    what: &'static str,
+) -> Result<T, RpcError> {
+    account
+        .filter(|account| account.owner == *program)
+        .and_then(|account| T::try_deserialize(&mut account.data.as_slice()).ok())
+        .ok_or_else(|| malformed(what))
+}
+
+fn zero_copy<T: bytemuck::AnyBitPattern>(data: &[u8]) -> Option<T> {
+    bytemuck::try_pod_read_unaligned(data.get(8..8 + size_of::<T>())?).ok()
+}
+
+fn malformed(what: &str) -> RpcError {
+    RpcError::Malformed(what.into())
+}

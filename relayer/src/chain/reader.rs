@@ -1,0 +1,68 @@
+//! Reads the chain again and again, and hands on what it says: the registry as `watch` state, balances and keys to
+//! [`Vaults`]. Websockets would only be hints; polling is what is relied on.
+
+use super::rpc::{Rpc, RpcError};
+use super::{Pubkey, VaultSnapshot, read};
+use crate::registry::Registry;
+use crate::settle::build::Parties;
+use crate::vaults::Vaults;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// The one task that reads.
+pub struct Reader {
+    nodes: Vec<Arc<dyn Rpc>>,
+    parties: Parties,
+    vaults: Arc<Vaults>,
+    registry: watch::Sender<Arc<Registry>>,
+    seen: HashMap<Pubkey, VaultSnapshot>,
+}
+
+impl Reader {
+    /// A reader, and the registry it keeps up to date from `first` on.
+    pub fn new(
+        nodes: Vec<Arc<dyn Rpc>>,
+        parties: Parties,
+        vaults: Arc<Vaults>,
+        first: Registry,
+    ) -> (Self, watch::Receiver<Arc<Registry>>) {
+        let (registry, watch) = watch::channel(Arc::new(first));
+        (Self { nodes, parties, vaults, registry, seen: HashMap::new() }, watch)
+    }
+
+    /// Reads every `pause` until `shutdown`.
+    pub async fn run(mut self, pause: Duration, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+            if let Err(error) = self.read().await {
+                tracing::warn!(%error, "the chain could not be read");
+            }
+        }
+    }
+
+    /// Reads once. A vault on which the nodes do not agree stays as it was last agreed on.
+    ///
+    /// # Errors
+    /// [`RpcError`]; nothing changes then.
+    pub async fn read(&mut self) -> Result<(), RpcError> {
+        let node = self.nodes[0].as_ref();
+        let registry = read::registry(node, &self.parties.program, &self.parties.relayer).await?;
+        let addresses = read::vault_addresses(node, &self.parties.program, &self.parties.relayer).await?;
+        self.seen.retain(|address, _| addresses.contains(address));
+        for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
+            if let Some(agreed) = read::agreed_vaults(&self.nodes, &self.parties, chunk).await? {
+                self.seen.extend(agreed);
+            }
+        }
+        let snapshots: Vec<VaultSnapshot> = self.seen.values().cloned().collect();
+        self.vaults.update(&snapshots, registry.unix_time, registry.relayer.fee_bps);
+        self.registry.send_replace(Arc::new(registry));
+        Ok(())
+    }
+}

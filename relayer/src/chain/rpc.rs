@@ -1,0 +1,238 @@
+//! What the relayer asks of a Solana RPC node, and no more: the seam at which tests put a chain of their own.
+
+use super::Pubkey;
+use anchor_lang::solana_program::instruction::error::InstructionError;
+use async_trait::async_trait;
+use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::client_error::Error as ClientError;
+use solana_rpc_client_api::client_error::TransactionError;
+use solana_rpc_client_api::config::{
+    RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig, RpcSimulateTransactionConfig,
+    UiAccountEncoding,
+};
+use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
+use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+use std::time::Duration;
+
+/// Time an RPC node has to answer.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Accounts asked for at once at the most: what RPC nodes allow.
+pub const MAX_ACCOUNTS: usize = 100;
+const FINALIZED: CommitmentConfig = CommitmentConfig::finalized();
+
+/// Why a node could not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RpcError {
+    /// The node is out of reach or refused.
+    #[error("the RPC node did not answer: {0}")]
+    Node(String),
+    /// The node sent what is no answer.
+    #[error("the RPC node sent a malformed answer: {0}")]
+    Malformed(String),
+}
+
+/// An account at a finalized slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainAccount {
+    /// The program that owns it.
+    pub owner: Pubkey,
+    /// Its bytes.
+    pub data: Vec<u8>,
+}
+
+/// What became of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransactionState {
+    /// The slot it was processed in.
+    pub slot: u64,
+    /// Whether that slot is finalized.
+    pub finalized: bool,
+    /// What it failed with, if it failed.
+    pub error: Option<String>,
+}
+
+/// How a transaction would fare.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Simulation {
+    /// It succeeds with this many compute units.
+    Succeeds {
+        /// Compute units used.
+        units: u64,
+    },
+    /// It fails.
+    Fails {
+        /// The error's number, if a program refused it.
+        code: Option<u32>,
+        /// The log that explains it, or the error.
+        reason: String,
+    },
+}
+
+/// A Solana RPC node. All reads are at finalized.
+#[async_trait]
+pub trait Rpc: Send + Sync {
+    /// The cluster's genesis hash.
+    async fn genesis_hash(&self) -> Result<[u8; 32], RpcError>;
+    /// Accounts read together, and the slot they were read at. At most [`MAX_ACCOUNTS`].
+    async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError>;
+    /// The program's accounts whose data holds the given bytes at the given offsets.
+    async fn program_accounts(
+        &self,
+        program: &Pubkey,
+        filters: &[(usize, Vec<u8>)],
+    ) -> Result<Vec<(Pubkey, Vec<u8>)>, RpcError>;
+    /// A recent blockhash and the last block height it is valid at.
+    async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError>;
+    /// The finalized block height.
+    async fn block_height(&self) -> Result<u64, RpcError>;
+    /// How a transaction would fare; signatures and blockhash are not looked at.
+    async fn simulate(&self, transaction: &VersionedTransaction) -> Result<Simulation, RpcError>;
+    /// Hands a transaction to the cluster, once, without asking whether it would succeed.
+    async fn send(&self, transaction: &VersionedTransaction) -> Result<(), RpcError>;
+    /// What became of transactions, searched in all history.
+    async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError>;
+}
+
+/// A node over HTTP.
+pub struct HttpRpc(RpcClient);
+
+impl HttpRpc {
+    /// The node at `url`.
+    pub fn new(url: &str) -> Self {
+        Self(RpcClient::new_with_timeout_and_commitment(url.into(), TIMEOUT, FINALIZED))
+    }
+}
+
+#[async_trait]
+impl Rpc for HttpRpc {
+    async fn genesis_hash(&self) -> Result<[u8; 32], RpcError> {
+        Ok(self.0.get_genesis_hash().await.map_err(node)?.to_bytes())
+    }
+
+    async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError> {
+        let config = RpcAccountInfoConfig {
+            encoding: Some(UiAccountEncoding::Base64),
+            commitment: Some(FINALIZED),
+            ..RpcAccountInfoConfig::default()
+        };
+        let answer = self.0.get_multiple_ui_accounts_with_config(addresses, config).await.map_err(node)?;
+        if answer.value.len() != addresses.len() {
+            return Err(RpcError::Malformed("not as many accounts as were asked for".into()));
+        }
+        let accounts = answer.value.into_iter().map(|found| found.map(account).transpose());
+        Ok((answer.context.slot, accounts.collect::<Result<_, _>>()?))
+    }
+
+    async fn program_accounts(
+        &self,
+        program: &Pubkey,
+        filters: &[(usize, Vec<u8>)],
+    ) -> Result<Vec<(Pubkey, Vec<u8>)>, RpcError> {
+        let filters = filters
+            .iter()
+            .map(|(offset, bytes)| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(*offset, bytes)))
+            .collect();
+        let config = RpcProgramAccountsConfig {
+            filters: Some(filters),
+            account_config: RpcAccountInfoConfig {
+                encoding: Some(UiAccountEncoding::Base64),
+                commitment: Some(FINALIZED),
+                ..RpcAccountInfoConfig::default()
+            },
+            ..RpcProgramAccountsConfig::default()
+        };
+        let found = self.0.get_program_ui_accounts_with_config(program, config).await.map_err(node)?;
+        found
+            .into_iter()
+            .map(|(address, ui)| account(ui).map(|account| (address, account)))
+            .filter(|read| read.as_ref().map_or(true, |(_, account)| account.owner == *program))
+            .map(|read| read.map(|(address, account)| (address, account.data)))
+            .collect()
+    }
+
+    async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
+        let confirmed = CommitmentConfig::confirmed();
+        let (hash, height) = self.0.get_latest_blockhash_with_commitment(confirmed).await.map_err(node)?;
+        Ok((hash.to_bytes(), height))
+    }
+
+    async fn block_height(&self) -> Result<u64, RpcError> {
+        self.0.get_block_height_with_commitment(FINALIZED).await.map_err(node)
+    }
+
+    async fn simulate(&self, transaction: &VersionedTransaction) -> Result<Simulation, RpcError> {
+        let config = RpcSimulateTransactionConfig {
+            sig_verify: false,
+            replace_recent_blockhash: true,
+            commitment: Some(CommitmentConfig::confirmed()),
+            ..RpcSimulateTransactionConfig::default()
+        };
+        let result = self.0.simulate_transaction_with_config(transaction, config).await.map_err(node)?.value;
+        Ok(match result.err {
+            None => Simulation::Succeeds { units: result.units_consumed.unwrap_or_default() },
+            Some(error) => {
+                let logs = result.logs.unwrap_or_default();
+                let told = logs.iter().rev().find(|line| line.contains("AnchorError") || line.contains("failed"));
+                let reason = told.map_or_else(|| format!("{error:?}"), Clone::clone);
+                let code = match TransactionError::from(error) {
+                    TransactionError::InstructionError(_, InstructionError::Custom(code)) => Some(code),
+                    _ => None,
+                };
+                Simulation::Fails { code, reason }
+            }
+        })
+    }
+
+    async fn send(&self, transaction: &VersionedTransaction) -> Result<(), RpcError> {
+        let config = RpcSendTransactionConfig {
+            skip_preflight: true,
+            max_retries: Some(0),
+            preflight_commitment: Some(CommitmentLevel::Confirmed),
+            ..RpcSendTransactionConfig::default()
+        };
+        self.0.send_transaction_with_config(transaction, config).await.map(drop).map_err(node)
+    }
+
+    async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {
+        let answer = self.0.get_signature_statuses_with_history(signatures).await.map_err(node)?;
+        if answer.value.len() != signatures.len() {
+            return Err(RpcError::Malformed("not as many statuses as were asked for".into()));
+        }
+        Ok(answer
+            .value
+            .into_iter()
+            .map(|status| {
+                status.map(|status| TransactionState {
+                    slot: status.slot,
+                    finalized: status.satisfies_commitment(FINALIZED),
+                    error: status.err.map(|error| format!("{error:?}")),
+                })
+            })
+            .collect())
+    }
+}
+
+fn account(ui: solana_rpc_client_api::response::UiAccount) -> Result<ChainAccount, RpcError> {
+    let malformed = |what: &str| RpcError::Malformed(format!("an account's {what}"));
+    let owner = ui.owner.parse().map_err(|_| malformed("owner"))?;
+    let data = ui.data.decode().ok_or_else(|| malformed("data"))?;
+    Ok(ChainAccount { owner, data })
+}
+
+/// The client's errors can name the node's URL, which may hold an access token: only what the node said is kept.
+fn node(error: ClientError) -> RpcError {
+    use solana_rpc_client_api::client_error::ErrorKind;
+    RpcError::Node(match error.kind() {
+        ErrorKind::Reqwest(error) if error.is_timeout() => "timed out".into(),
+        ErrorKind::Reqwest(error) if error.is_connect() => "cannot connect".into(),
+        ErrorKind::Reqwest(error) => error.status().map_or("HTTP failed".into(), |status| format!("HTTP {status}")),
+        ErrorKind::RpcError(error) => error.to_string(),
+        ErrorKind::TransactionError(error) => error.to_string(),
+        ErrorKind::SerdeJson(_) | ErrorKind::Io(_) | ErrorKind::Middleware(_) | ErrorKind::SigningError(_) => {
+            "the exchange failed".into()
+        }
+        ErrorKind::Custom(text) => text.clone(),
+    })
+}

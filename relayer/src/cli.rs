@@ -1,0 +1,5 @@
+//! The command line.
+pub mod amount;
+pub mod error;
+pub mod output;
+pub mod solana;

@@ -1,0 +1,310 @@
+//! Charges: written once a request, read when the relayer starts and when a receipt is asked for.
+
+use super::{Ledger, LedgerError};
+use crate::chain::Pubkey;
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use std::collections::HashMap;
+use steam_protocol::merkle;
+use steam_protocol::receipt::SignedReceipt;
+use steam_protocol::units::{MicroUsdc, Pico};
+use steam_protocol::{Address, Hash};
+
+/// A charge to be written, with the voucher that covers it.
+#[derive(Clone, Debug)]
+pub struct ChargeRow {
+    /// The generation id the client was given.
+    pub id: String,
+    /// The session key.
+    pub key: Address,
+    /// The signed receipt.
+    pub receipt: SignedReceipt,
+    /// The decision record.
+    pub decision: Vec<u8>,
+    /// A voucher of the key.
+    pub voucher: super::StoredVoucher,
+}
+
+/// A receipt as it is stored.
+#[derive(Clone, Debug)]
+pub struct ReceiptRow {
+    /// The generation id.
+    pub id: String,
+    /// The signed receipt's bytes.
+    pub receipt: Vec<u8>,
+    /// The session key it belongs to.
+    pub key: Address,
+    /// `unsettled`, `sealed`, `settled` or `set aside: …`.
+    pub status: String,
+    /// Its inclusion in a settlement, once that is final.
+    pub proof: Option<Proof>,
+}
+
+/// Inclusion of a receipt in a settlement transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    /// The transaction, base58.
+    pub transaction: String,
+    /// The batch's Merkle root, as the transaction carries it.
+    pub root: Hash,
+    /// The receipt's place among the batch's leaves.
+    pub index: u64,
+    /// The batch's leaves.
+    pub count: u64,
+    /// Siblings from the leaf to the root.
+    pub path: Vec<Hash>,
+    /// The group's seq in its vault.
+    pub seq: u32,
+}
+
+/// A request's routing decision as it is stored.
+#[derive(Clone, Debug)]
+pub struct GenerationRow {
+    /// The generation id.
+    pub id: String,
+    /// The session key it belongs to.
+    pub key: Address,
+    /// Canonical JSON, hashed in the receipt.
+    pub decision: Vec<u8>,
+    /// The signed receipt's bytes.
+    pub receipt: Vec<u8>,
+}
+
+/// What the relayer's memory is rebuilt from.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// By vault and generation.
+    pub vaults: HashMap<(Pubkey, u64), LoadedVault>,
+    /// Requests charged lately, so that they cannot be sent again: vault, epoch, request hash, Unix milliseconds.
+    pub recent: Vec<(Pubkey, u32, Hash, i64)>,
+}
+
+/// A vault's part of [`Loaded`].
+#[derive(Clone, Debug, Default)]
+pub struct LoadedVault {
+    /// The next receipt's number.
+    pub next_number: u64,
+    /// By epoch.
+    pub keys: HashMap<u32, LoadedKey>,
+    /// Sums not known to be settled: seq of the sealed group or none, epoch, amount.
+    pub unsettled: Vec<(Option<u32>, u32, Pico)>,
+}
+
+/// A session key's part of [`Loaded`].
+#[derive(Clone, Copy, Debug)]
+pub struct LoadedKey {
+    /// What all its receipts come to.
+    pub cumulative: Pico,
+    /// The most it authorised.
+    pub authorized: MicroUsdc,
+}
+
+impl Ledger {
+    /// Writes a charge inside the writer's transaction.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], also when the request was charged before.
+    pub(crate) fn insert_charge(tx: &Transaction<'_>, row: &ChargeRow) -> Result<(), LedgerError> {
+        let r = &row.receipt.receipt;
+        let total = r.charge.checked_add(r.fee).ok_or(LedgerError::Refused("charge more than u128"))?;
+        tx.prepare_cached(
+            "INSERT INTO charge (vault, generation, number, id, public_key, epoch, slot, request_hash, provider, offer, version, fee_bps,
+             input, cached, output, total, started_ms, receipt, decision)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+        )?
+        .execute(rusqlite::params![
+            r.vault,
+            r.generation as i64,
+            r.number as i64,
+            row.id,
+            row.key,
+            r.key_epoch,
+            r.key_slot,
+            r.request_hash,
+            r.provider,
+            r.offer,
+            r.price_version,
+            r.fee_bps,
+            r.usage.input,
+            r.usage.cached,
+            r.usage.output,
+            total.0.to_be_bytes(),
+            r.started_at_ms,
+            row.receipt.to_bytes(),
+            row.decision,
+        ])?;
+        tx.prepare_cached(
+            "INSERT INTO vault VALUES (?1, ?2, ?3)
+             ON CONFLICT DO UPDATE SET next_number = max(next_number, excluded.next_number)",
+        )?
+        .execute((r.vault, r.generation as i64, r.number as i64 + 1))?;
+        tx.prepare_cached(
+            "INSERT INTO session_key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT DO UPDATE SET cumulative = max(cumulative, excluded.cumulative),
+               request_hash = iif(excluded.authorized > authorized, excluded.request_hash, request_hash),
+               signature = iif(excluded.authorized > authorized, excluded.signature, signature),
+               authorized = max(authorized, excluded.authorized)",
+        )?
+        .execute((
+            r.vault,
+            r.generation as i64,
+            r.key_epoch,
+            r.key_slot,
+            r.key_cumulative.0.to_be_bytes(),
+            row.voucher.authorized.0 as i64,
+            row.voucher.request_hash,
+            row.voucher.signature,
+        ))?;
+        Ok(())
+    }
+
+    /// What the relayer's memory is rebuilt from; `recent_since_ms` bounds the requests that could still be replayed.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+    pub async fn load(&self, recent_since_ms: i64) -> Result<Loaded, LedgerError> {
+        self.read(move |db| load(db, recent_since_ms)).await
+    }
+
+    /// The decision of a request by its generation id.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn generation(&self, id: &str) -> Result<Option<GenerationRow>, LedgerError> {
+        let id = id.to_owned();
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached("SELECT public_key, decision, receipt FROM charge WHERE id = ?1")?
+                .query_row([&id], |row| {
+                    Ok(GenerationRow { id: id.clone(), key: row.get(0)?, decision: row.get(1)?, receipt: row.get(2)? })
+                })
+                .optional()?)
+        })
+        .await
+    }
+
+    /// A receipt by its generation id, with its proof of inclusion once it is settled.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+    pub async fn receipt(&self, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
+        let id = id.to_owned();
+        self.read(move |db| receipt(db, "id = ?1", &id)).await
+    }
+
+    /// The receipt of a request that a key signed, by the request's hash.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+    pub async fn receipt_of_request(
+        &self,
+        key: &crate::vaults::KeyRef,
+        request_hash: Hash,
+    ) -> Result<Option<Vec<u8>>, LedgerError> {
+        let key = *key;
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT receipt FROM charge WHERE vault = ?1 AND generation = ?2 AND epoch = ?3 AND request_hash = ?4",
+                )?
+                .query_row((key.vault.to_bytes(), key.generation as i64, key.epoch, request_hash), |row| row.get(0))
+                .optional()?)
+        })
+        .await
+    }
+}
+
+struct Settled {
+    vault: Address,
+    generation: i64,
+    number: i64,
+    seq: Option<u32>,
+}
+
+fn receipt(db: &Connection, condition: &str, value: &str) -> Result<Option<ReceiptRow>, LedgerError> {
+    let sql =
+        format!("SELECT id, receipt, public_key, vault, generation, number, seq, aside FROM charge WHERE {condition}");
+    let found = db
+        .prepare_cached(&sql)?
+        .query_row([value], |row| {
+            let aside: Option<String> = row.get(7)?;
+            let place = Settled { vault: row.get(3)?, generation: row.get(4)?, number: row.get(5)?, seq: row.get(6)? };
+            let status = aside.map_or_else(|| "unsettled".into(), |reason| format!("set aside: {reason}"));
+            Ok((ReceiptRow { id: row.get(0)?, receipt: row.get(1)?, key: row.get(2)?, status, proof: None }, place))
+        })
+        .optional()?;
+    let Some((mut row, place)) = found else { return Ok(None) };
+    if let Some(seq) = place.seq {
+        row.status = "sealed".into();
+        row.proof = proof(db, &place, seq)?;
+        if row.proof.is_some() {
+            row.status = "settled".into();
+        }
+    }
+    Ok(Some(row))
+}
+
+fn proof(db: &Connection, place: &Settled, seq: u32) -> Result<Option<Proof>, LedgerError> {
+    let settled = db
+        .prepare_cached(
+            "SELECT b.root, b.leaves, b.signature, bg.first_leaf,
+               (SELECT count(*) FROM charge c WHERE c.vault = ?1 AND c.generation = ?2 AND c.seq = ?3 AND c.number < ?4)
+             FROM settlement_group g JOIN batch b ON b.id = g.batch
+             JOIN batch_group bg ON bg.batch = b.id AND bg.vault = g.vault AND bg.generation = g.generation
+             WHERE g.vault = ?1 AND g.generation = ?2 AND g.seq = ?3 AND g.state = 'settled' AND b.signature IS NOT NULL",
+        )?
+        .query_row((place.vault, place.generation, seq, place.number), |row| {
+            let index = row.get::<_, i64>(3)? + row.get::<_, i64>(4)?;
+            Ok((row.get::<_, Hash>(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, String>(2)?, index as usize))
+        })
+        .optional()?;
+    let Some((root, leaves, transaction, index)) = settled else { return Ok(None) };
+    let leaves = leaves.as_chunks::<32>().0;
+    let path = merkle::proof(leaves, index).ok_or(LedgerError::Malformed("batch"))?;
+    Ok(Some(Proof { transaction, root, index: index as u64, count: leaves.len() as u64, path, seq }))
+}
+
+fn load(db: &Connection, recent_since_ms: i64) -> Result<Loaded, LedgerError> {
+    let mut loaded = Loaded::default();
+    let mut vaults = db.prepare("SELECT vault, generation, next_number FROM vault")?;
+    let mut rows = vaults.query([])?;
+    while let Some(row) = rows.next()? {
+        let vault = LoadedVault { next_number: row.get::<_, i64>(2)? as u64, ..LoadedVault::default() };
+        loaded.vaults.insert(place(row)?, vault);
+    }
+    let mut keys = db.prepare("SELECT vault, generation, epoch, cumulative, authorized FROM session_key")?;
+    let mut rows = keys.query([])?;
+    while let Some(row) = rows.next()? {
+        let key = LoadedKey {
+            cumulative: Pico(u128::from_be_bytes(row.get(3)?)),
+            authorized: MicroUsdc(row.get::<_, i64>(4)? as u64),
+        };
+        loaded.vaults.entry(place(row)?).or_default().keys.insert(row.get(2)?, key);
+    }
+    let mut unsettled: HashMap<(Pubkey, u64, Option<u32>, u32), Pico> = HashMap::new();
+    let mut charges = db.prepare(
+        "SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM charge c WHERE c.seq IS NULL
+         UNION ALL
+         SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM settlement_group g
+         JOIN charge c ON c.vault = g.vault AND c.generation = g.generation AND c.seq = g.seq WHERE g.state = 'sealed'",
+    )?;
+    let mut rows = charges.query([])?;
+    while let Some(row) = rows.next()? {
+        let (vault, generation) = place(row)?;
+        let sum = unsettled.entry((vault, generation, row.get(2)?, row.get(3)?)).or_default();
+        let total = Pico(u128::from_be_bytes(row.get(4)?));
+        *sum = sum.checked_add(total).ok_or(LedgerError::Malformed("charge"))?;
+    }
+    for ((vault, generation, seq, epoch), amount) in unsettled {
+        loaded.vaults.entry((vault, generation)).or_default().unsettled.push((seq, epoch, amount));
+    }
+    let mut recent = db.prepare("SELECT vault, epoch, request_hash, started_ms FROM charge WHERE started_ms >= ?1")?;
+    let mut rows = recent.query([recent_since_ms])?;
+    while let Some(row) = rows.next()? {
+        loaded.recent.push((Pubkey::from(row.get::<_, Address>(0)?), row.get(1)?, row.get(2)?, row.get(3)?));
+    }
+    Ok(loaded)
+}
+
+fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Pubkey, u64)> {
+    Ok((Pubkey::from(row.get::<_, Address>(0)?), row.get::<_, i64>(1)? as u64))
+}

@@ -1,0 +1,601 @@
+//! Groups, batches and attempts: the durable half of settlement. A group is sealed once and keeps its place in its
+//! vault's hash chain; batches and attempts come and go around it until the chain has applied it.
+
+use super::{Ledger, LedgerError};
+use crate::chain::Pubkey;
+use borsh::{BorshDeserialize, BorshSerialize};
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use std::collections::BTreeMap;
+use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
+use steam_protocol::merkle;
+use steam_protocol::units::{MicroUsdc, Pico, Usage};
+use steam_protocol::{Address, Hash};
+
+/// Receipts in a group at the most, which bounds the work of one transaction of the ledger.
+const MAX_RECEIPTS: usize = 20_000;
+
+/// Number of a batch.
+pub type BatchId = i64;
+
+/// A key's authorisation as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct StoredVoucher {
+    /// µUSDC in total.
+    pub authorized: MicroUsdc,
+    /// The request it was signed for.
+    pub request_hash: Hash,
+    /// The key's signature.
+    pub signature: [u8; 64],
+}
+
+/// One charge line of a group: what one key used of one offer at one price version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SealedLine {
+    /// The key's slot.
+    pub slot: u8,
+    /// The key's epoch.
+    pub epoch: u32,
+    /// The provider that is paid.
+    pub provider: Address,
+    /// The offer.
+    pub offer: Address,
+    /// The price version.
+    pub version: u32,
+    /// Sums of the receipts.
+    pub usage: Usage,
+}
+
+/// A sealed group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedGroup {
+    /// The vault charged.
+    pub vault: Pubkey,
+    /// Its generation.
+    pub generation: u64,
+    /// The group's place in the vault's chain.
+    pub seq: u32,
+    /// Receipts in it; none in a void one.
+    pub receipts: u32,
+    /// The relayer's fee.
+    pub fee_bps: u16,
+    /// The chain's head once this is applied.
+    pub hash: Hash,
+    /// By slot, ascending.
+    pub vouchers: Vec<(u8, StoredVoucher)>,
+    /// What is charged.
+    pub lines: Vec<SealedLine>,
+}
+
+/// What a group charges, by epoch, as its receipts have it: fees rounded up.
+pub type Totals = BTreeMap<u32, Pico>;
+
+/// What came of sealing a vault.
+#[derive(Clone, Debug)]
+pub enum GroupState {
+    /// There is nothing to seal, or a group is under way.
+    Idle,
+    /// A group was sealed.
+    Sealed(SealedGroup, Totals),
+    /// The chain's head is no group of this ledger.
+    Halted,
+}
+
+/// A signed transaction that was stored before it was sent.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// Its signature, base58.
+    pub signature: String,
+    /// The transaction's bytes.
+    pub bytes: Vec<u8>,
+    /// The last block height it may land at.
+    pub last_valid_height: u64,
+    /// Whether it can no longer land, by what was known when this was stored.
+    pub dead: bool,
+}
+
+/// A batch that is not done.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Its number.
+    pub id: BatchId,
+    /// Merkle root of its receipts.
+    pub root: Hash,
+    /// Times it was signed.
+    pub signed: u32,
+    /// The transactions.
+    pub attempts: Vec<Attempt>,
+    /// In ascending order of vaults.
+    pub groups: Vec<SealedGroup>,
+}
+
+/// What is left to settle.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pending {
+    /// Groups settled since the ledger began.
+    pub settled_groups: u64,
+    /// Groups sealed and not settled.
+    pub open_groups: u64,
+    /// Receipts not known to be settled.
+    pub receipts: u64,
+}
+
+impl SealedGroup {
+    fn place(&self) -> (Address, i64, u32) {
+        (self.vault.to_bytes(), self.generation as i64, self.seq)
+    }
+}
+
+impl Ledger {
+    /// Seals the next group of a vault whose finalized head is (`chain_seq`, `chain_hash`): takes charges in the order
+    /// of their numbers as long as `fits` says that the group still fits a transaction. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+    pub async fn seal(
+        &self,
+        (vault, generation): (Pubkey, u64),
+        (chain_seq, chain_hash): (u32, Hash),
+        fits: impl Fn(&SealedGroup) -> bool + Send + 'static,
+    ) -> Result<GroupState, LedgerError> {
+        self.write(move |tx| seal(tx, (vault, generation), (chain_seq, chain_hash), &fits)).await
+    }
+
+    /// Groups that are sealed and in no batch, due at `now_ms`, by vault.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+    pub async fn unbatched(&self, now_ms: i64) -> Result<Vec<SealedGroup>, LedgerError> {
+        self.read(move |db| {
+            groups_where(db, "state = 'sealed' AND batch IS NULL AND not_before_ms <= ?1 ORDER BY vault", now_ms)
+        })
+        .await
+    }
+
+    /// Makes a batch of groups given in ascending order of vaults.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]; [`LedgerError::Refused`] if one is in a batch.
+    pub async fn create_batch(&self, groups: Vec<SealedGroup>) -> Result<BatchId, LedgerError> {
+        self.write(move |tx| create_batch(tx, &groups)).await
+    }
+
+    /// Batches that are not done, oldest first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+    pub async fn open_batches(&self) -> Result<Vec<Batch>, LedgerError> {
+        self.read(open_batches).await
+    }
+
+    /// Stores a signed transaction of a batch; it may be sent once this returns.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn store_attempt(&self, batch: BatchId, attempt: Attempt) -> Result<(), LedgerError> {
+        self.write(move |tx| {
+            tx.execute("UPDATE batch SET attempts = attempts + 1 WHERE id = ?1", [batch])?;
+            tx.execute(
+                "INSERT INTO attempt (signature, batch, bytes, last_valid_height) VALUES (?1, ?2, ?3, ?4)",
+                (attempt.signature, batch, attempt.bytes, attempt.last_valid_height as i64),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Notes that transactions can no longer land.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn bury_attempts(&self, signatures: Vec<String>) -> Result<(), LedgerError> {
+        self.write(move |tx| {
+            for signature in signatures {
+                tx.execute("UPDATE attempt SET dead = 1 WHERE signature = ?1", [signature])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait until `retry_at_ms`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn finish_batch(
+        &self,
+        batch: BatchId,
+        signature: Option<String>,
+        (applied, skipped): (Vec<SealedGroup>, Vec<SealedGroup>),
+        (now_ms, retry_at_ms): (i64, i64),
+    ) -> Result<(), LedgerError> {
+        self.write(move |tx| {
+            tx.execute(
+                "UPDATE batch SET state = 'done', signature = ?2, done_ms = ?3 WHERE id = ?1",
+                (batch, signature, now_ms),
+            )?;
+            for group in &applied {
+                let (vault, generation, seq) = group.place();
+                tx.execute(
+                    "UPDATE settlement_group SET state = 'settled' WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+                    (vault, generation, seq),
+                )?;
+            }
+            for group in &skipped {
+                let (vault, generation, seq) = group.place();
+                tx.execute(
+                    "UPDATE settlement_group SET batch = NULL, not_before_ms = ?4
+                     WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+                    (vault, generation, seq, retry_at_ms),
+                )?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Ends a batch none of whose transactions can land, and makes one batch of each half of its groups.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn split_batch(&self, batch: &Batch) -> Result<(), LedgerError> {
+        let (id, mut left) = (batch.id, batch.groups.clone());
+        self.write(move |tx| {
+            retire_batch(tx, id)?;
+            let right = left.split_off(left.len() / 2);
+            for half in [left, right] {
+                if !half.is_empty() {
+                    create_batch(tx, &half)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Replaces a batch's only group, which cannot apply and none of whose transactions can land, by a void one at the
+    /// same place. Its charges are sealed again one line at a time; a line that was alone is set aside with `reason`.
+    /// Returns the void group and whether the charges were set aside.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]; [`LedgerError::Refused`] if the batch holds more than one group.
+    pub async fn void_group(&self, batch: &Batch, reason: String) -> Result<(SealedGroup, bool), LedgerError> {
+        let [group] = batch.groups.as_slice() else {
+            return Err(LedgerError::Refused("void more than one group at once"));
+        };
+        let (id, group) = (batch.id, group.clone());
+        self.write(move |tx| void_group(tx, id, group, &reason)).await
+    }
+
+    /// What is left to settle.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn pending(&self) -> Result<Pending, LedgerError> {
+        self.read(|db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT (SELECT coalesce(sum(settled), 0) FROM (SELECT max(seq) AS settled FROM settlement_group
+                               WHERE state = 'settled' GROUP BY vault, generation)),
+                            (SELECT count(*) FROM settlement_group WHERE state = 'sealed'),
+                            (SELECT count(*) FROM charge WHERE seq IS NULL AND aside IS NULL)
+                          + (SELECT coalesce(sum(receipts), 0) FROM settlement_group WHERE state = 'sealed')",
+                )?
+                .query_row([], |row| {
+                    let count = |at| row.get::<_, i64>(at).map(|n| n as u64);
+                    Ok(Pending { settled_groups: count(0)?, open_groups: count(1)?, receipts: count(2)? })
+                })?)
+        })
+        .await
+    }
+
+    /// Vaults that have charges to seal.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn vaults_to_seal(&self) -> Result<Vec<(Pubkey, u64)>, LedgerError> {
+        self.read(|db| {
+            let mut statement = db.prepare_cached(
+                "SELECT DISTINCT vault, generation FROM charge INDEXED BY charge_open WHERE seq IS NULL AND aside IS NULL",
+            )?;
+            let rows = statement
+                .query_map([], |row| Ok((Pubkey::from(row.get::<_, Address>(0)?), row.get::<_, i64>(1)? as u64)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+}
+
+fn seal(
+    tx: &Transaction<'_>,
+    (vault, generation): (Pubkey, u64),
+    (chain_seq, chain_hash): (u32, Hash),
+    fits: &dyn Fn(&SealedGroup) -> bool,
+) -> Result<GroupState, LedgerError> {
+    let place = (vault.to_bytes(), generation as i64);
+    let last: Option<(u32, Hash, String)> = tx
+        .prepare_cached(
+            "SELECT seq, hash, state FROM settlement_group WHERE vault = ?1 AND generation = ?2 ORDER BY seq DESC LIMIT 1",
+        )?
+        .query_row(place, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .optional()?;
+    let (seq, previous) = match last {
+        Some((_, _, state)) if state == "sealed" => return Ok(GroupState::Idle),
+        Some((seq, hash, _)) => (seq, hash),
+        None => (0, Hash::default()),
+    };
+    // The seq comes from the ledger, never from the chain: a chain that says otherwise halts the vault.
+    if (seq, previous) != (chain_seq, chain_hash) {
+        return Ok(GroupState::Halted);
+    }
+    let Some((group, totals, numbers)) = collect(tx, (vault, generation), seq + 1, &previous, fits)? else {
+        return Ok(GroupState::Idle);
+    };
+    let mut mark = tx.prepare_cached(
+        "UPDATE charge SET seq = ?4 WHERE vault = ?1 AND generation = ?2 AND number = ?3 AND seq IS NULL",
+    )?;
+    for number in numbers {
+        mark.execute((place.0, place.1, number, group.seq))?;
+    }
+    tx.prepare_cached(
+        "INSERT INTO settlement_group (vault, generation, seq, receipts, fee_bps, previous, hash, content, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'sealed')",
+    )?
+    .execute((
+        place.0,
+        place.1,
+        group.seq,
+        group.receipts,
+        group.fee_bps,
+        previous,
+        group.hash,
+        content(&group)?,
+    ))?;
+    Ok(GroupState::Sealed(group, totals))
+}
+
+type Collected = (SealedGroup, Totals, Vec<i64>);
+
+/// Gathers charges into lines, in the order of their numbers, until one does not fit.
+fn collect(
+    tx: &Transaction<'_>,
+    (vault, generation): (Pubkey, u64),
+    seq: u32,
+    previous: &Hash,
+    fits: &dyn Fn(&SealedGroup) -> bool,
+) -> Result<Option<Collected>, LedgerError> {
+    let mut group = SealedGroup {
+        vault,
+        generation,
+        seq,
+        receipts: 0,
+        fee_bps: 0,
+        hash: Hash::default(),
+        vouchers: Vec::new(),
+        lines: Vec::new(),
+    };
+    let (mut totals, mut numbers, mut alone) = (Totals::new(), Vec::new(), false);
+    let mut statement = tx.prepare_cached(
+        "SELECT number, epoch, slot, offer, version, fee_bps, input, cached, output, total, alone, provider FROM charge
+         INDEXED BY charge_open
+         WHERE vault = ?1 AND generation = ?2 AND seq IS NULL AND aside IS NULL ORDER BY number",
+    )?;
+    let mut rows = statement.query((vault.to_bytes(), generation as i64))?;
+    while let Some(row) = rows.next()? {
+        let line = SealedLine {
+            epoch: row.get(1)?,
+            slot: row.get(2)?,
+            provider: row.get(11)?,
+            offer: row.get(3)?,
+            version: row.get(4)?,
+            usage: Usage { requests: 1, input: row.get(6)?, cached: row.get(7)?, output: row.get(8)? },
+        };
+        let fee_bps: u16 = row.get(5)?;
+        if numbers.is_empty() {
+            (group.fee_bps, alone) = (fee_bps, row.get(10)?);
+        }
+        if numbers.len() == MAX_RECEIPTS || fee_bps != group.fee_bps || alone != row.get::<_, bool>(10)? {
+            break;
+        }
+        if !add_line(tx, &mut group, line, alone, fits)? {
+            break;
+        }
+        let total = totals.entry(line.epoch).or_default();
+        *total = total.checked_add(Pico(u128::from_be_bytes(row.get(9)?))).ok_or(LedgerError::Malformed("charge"))?;
+        numbers.push(row.get(0)?);
+        group.receipts += 1;
+    }
+    if numbers.is_empty() {
+        return Ok(None);
+    }
+    group.vouchers.sort_unstable_by_key(|(slot, _)| *slot);
+    group.hash = hash(&group, previous);
+    Ok(Some((group, totals, numbers)))
+}
+
+/// Adds a charge to the group's lines unless it would no longer fit; says whether it did.
+fn add_line(
+    tx: &Transaction<'_>,
+    group: &mut SealedGroup,
+    line: SealedLine,
+    alone: bool,
+    fits: &dyn Fn(&SealedGroup) -> bool,
+) -> Result<bool, LedgerError> {
+    let same = |l: &&mut SealedLine| (l.epoch, l.offer, l.version) == (line.epoch, line.offer, line.version);
+    if let Some(known) = group.lines.iter_mut().find(same) {
+        let Some(sum) = known.usage.checked_add(&line.usage) else { return Ok(false) };
+        known.usage = sum;
+        return Ok(true);
+    }
+    if alone && !group.lines.is_empty() {
+        return Ok(false);
+    }
+    // A slot that was given to another key meanwhile has two epochs here and one voucher on chain.
+    if group.lines.iter().any(|l| l.slot == line.slot && l.epoch != line.epoch) {
+        return Ok(false);
+    }
+    let mut larger = group.clone();
+    larger.lines.push(line);
+    if !larger.vouchers.iter().any(|(slot, _)| *slot == line.slot) {
+        larger.vouchers.push((line.slot, voucher(tx, group, line.epoch)?));
+    }
+    let fits = larger.lines.len() <= steam_protocol::group::MAX_CHARGES && fits(&larger);
+    if fits {
+        *group = larger;
+    }
+    Ok(fits)
+}
+
+fn voucher(tx: &Transaction<'_>, group: &SealedGroup, epoch: u32) -> Result<StoredVoucher, LedgerError> {
+    Ok(tx
+        .prepare_cached(
+            "SELECT authorized, request_hash, signature FROM session_key
+             WHERE vault = ?1 AND generation = ?2 AND epoch = ?3",
+        )?
+        .query_row((group.vault.to_bytes(), group.generation as i64, epoch), |row| {
+            Ok(StoredVoucher {
+                authorized: MicroUsdc(row.get::<_, i64>(0)? as u64),
+                request_hash: row.get(1)?,
+                signature: row.get(2)?,
+            })
+        })?)
+}
+
+fn hash(group: &SealedGroup, previous: &Hash) -> Hash {
+    let header = GroupHeader {
+        vault: group.vault.to_bytes(),
+        generation: group.generation,
+        seq: group.seq,
+        receipts: group.receipts,
+        fee_bps: group.fee_bps,
+    };
+    let charges =
+        group.lines.iter().map(|l| ResolvedCharge { slot: l.slot, offer: l.offer, version: l.version, usage: l.usage });
+    next_hash(previous, &header, charges)
+}
+
+fn content(group: &SealedGroup) -> Result<Vec<u8>, LedgerError> {
+    borsh::to_vec(&(&group.vouchers, &group.lines)).map_err(|_| LedgerError::Malformed("settlement group"))
+}
+
+fn create_batch(tx: &Transaction<'_>, groups: &[SealedGroup]) -> Result<BatchId, LedgerError> {
+    let (mut leaves, mut first_leaf) = (Vec::new(), Vec::new());
+    for group in groups {
+        first_leaf.push(leaves.len());
+        let mut receipts = tx.prepare_cached(
+            "SELECT receipt FROM charge WHERE vault = ?1 AND generation = ?2 AND seq = ?3 ORDER BY number",
+        )?;
+        let mut rows = receipts.query(group.place())?;
+        while let Some(row) = rows.next()? {
+            leaves.push(merkle::leaf(row.get_ref(0)?.as_blob().map_err(|_| LedgerError::Malformed("receipt"))?));
+        }
+    }
+    let root = merkle::root(&leaves);
+    tx.execute("INSERT INTO batch (root, leaves, state) VALUES (?1, ?2, 'open')", (root, leaves.as_flattened()))?;
+    let batch = tx.last_insert_rowid();
+    for (group, first_leaf) in groups.iter().zip(first_leaf) {
+        let (vault, generation, seq) = group.place();
+        let taken = tx.execute(
+            "UPDATE settlement_group SET batch = ?4
+             WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND state = 'sealed' AND batch IS NULL",
+            (vault, generation, seq, batch),
+        )?;
+        if taken != 1 {
+            return Err(LedgerError::Refused("batch a group twice"));
+        }
+        tx.execute(
+            "INSERT INTO batch_group VALUES (?1, ?2, ?3, ?4, ?5)",
+            (batch, vault, generation, seq, first_leaf as i64),
+        )?;
+    }
+    Ok(batch)
+}
+
+fn retire_batch(tx: &Transaction<'_>, batch: BatchId) -> Result<(), LedgerError> {
+    tx.execute("UPDATE batch SET state = 'split' WHERE id = ?1", [batch])?;
+    tx.execute("UPDATE settlement_group SET batch = NULL WHERE batch = ?1", [batch])?;
+    Ok(())
+}
+
+fn void_group(
+    tx: &Transaction<'_>,
+    batch: BatchId,
+    mut group: SealedGroup,
+    reason: &str,
+) -> Result<(SealedGroup, bool), LedgerError> {
+    let aside = group.lines.len() == 1;
+    let place = group.place();
+    let change = if aside { "aside = ?4" } else { "alone = 1 + 0 * length(?4)" };
+    tx.execute(
+        &format!("UPDATE charge SET seq = NULL, {change} WHERE vault = ?1 AND generation = ?2 AND seq = ?3"),
+        (place.0, place.1, place.2, reason),
+    )?;
+    let previous: Hash = tx.query_row(
+        "SELECT previous FROM settlement_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+        place,
+        |row| row.get(0),
+    )?;
+    (group.receipts, group.vouchers, group.lines) = (0, Vec::new(), Vec::new());
+    group.hash = hash(&group, &previous);
+    tx.execute(
+        "UPDATE settlement_group SET receipts = 0, hash = ?4, content = ?5
+         WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND state = 'sealed'",
+        (place.0, place.1, place.2, group.hash, content(&group)?),
+    )?;
+    retire_batch(tx, batch)?;
+    create_batch(tx, std::slice::from_ref(&group))?;
+    Ok((group, aside))
+}
+
+fn open_batches(db: &Connection) -> Result<Vec<Batch>, LedgerError> {
+    let mut statement = db.prepare_cached("SELECT id, root, attempts FROM batch WHERE state = 'open' ORDER BY id")?;
+    let mut rows = statement.query([])?;
+    let mut batches = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        batches.push(Batch {
+            id,
+            root: row.get(1)?,
+            signed: row.get(2)?,
+            attempts: attempts(db, id)?,
+            groups: groups_where(db, "batch = ?1 ORDER BY vault", id)?,
+        });
+    }
+    Ok(batches)
+}
+
+fn attempts(db: &Connection, batch: BatchId) -> Result<Vec<Attempt>, LedgerError> {
+    let mut statement =
+        db.prepare_cached("SELECT signature, bytes, last_valid_height, dead FROM attempt WHERE batch = ?1")?;
+    let rows = statement.query_map([batch], |row| {
+        Ok(Attempt {
+            signature: row.get(0)?,
+            bytes: row.get(1)?,
+            last_valid_height: row.get::<_, i64>(2)? as u64,
+            dead: row.get(3)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn groups_where(db: &Connection, condition: &str, value: i64) -> Result<Vec<SealedGroup>, LedgerError> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT vault, generation, seq, receipts, fee_bps, hash, content FROM settlement_group WHERE {condition}"
+    ))?;
+    let mut rows = statement.query([value])?;
+    let mut groups = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (vouchers, lines) = borsh::from_slice(row.get_ref(6)?.as_blob().unwrap_or_default())
+            .map_err(|_| LedgerError::Malformed("settlement group"))?;
+        groups.push(SealedGroup {
+            vault: Pubkey::from(row.get::<_, Address>(0)?),
+            generation: row.get::<_, i64>(1)? as u64,
+            seq: row.get(2)?,
+            receipts: row.get(3)?,
+            fee_bps: row.get(4)?,
+            hash: row.get(5)?,
+            vouchers,
+            lines,
+        });
+    }
+    Ok(groups)
+}

@@ -1,0 +1,120 @@
+//! Tables, and the settings that make a commit durable.
+
+use super::LedgerError;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::path::Path;
+
+/// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
+const OLDEST_SQLITE: i32 = 3_051_003;
+const VERSION: i64 = 1;
+
+/// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
+const TABLES: &str = "
+CREATE TABLE deployment (
+    domain BLOB NOT NULL, relayer BLOB NOT NULL
+) STRICT;
+
+-- One row a vault: the next receipt's number, never lowered.
+CREATE TABLE vault (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, next_number INTEGER NOT NULL,
+    PRIMARY KEY (vault, generation)
+) STRICT, WITHOUT ROWID;
+
+-- One row a session key: what all its receipts come to, and the voucher that allows most.
+CREATE TABLE session_key (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, slot INTEGER NOT NULL,
+    cumulative BLOB NOT NULL,
+    authorized INTEGER NOT NULL, request_hash BLOB NOT NULL, signature BLOB NOT NULL,
+    PRIMARY KEY (vault, generation, epoch)
+) STRICT, WITHOUT ROWID;
+
+-- One row a receipted request. `seq` is the group it was sealed in; `alone` marks those to be sealed line by line after
+-- their group failed, `aside` those that cannot settle, with the reason.
+CREATE TABLE charge (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, number INTEGER NOT NULL,
+    id TEXT NOT NULL UNIQUE, public_key BLOB NOT NULL,
+    epoch INTEGER NOT NULL, slot INTEGER NOT NULL, request_hash BLOB NOT NULL,
+    provider BLOB NOT NULL, offer BLOB NOT NULL, version INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
+    input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL,
+    total BLOB NOT NULL, started_ms INTEGER NOT NULL,
+    receipt BLOB NOT NULL, decision BLOB NOT NULL,
+    seq INTEGER, alone INTEGER NOT NULL DEFAULT 0, aside TEXT,
+    PRIMARY KEY (vault, generation, number),
+    UNIQUE (vault, generation, epoch, request_hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX charge_open ON charge (vault, generation, number) WHERE seq IS NULL AND aside IS NULL;
+CREATE INDEX charge_started ON charge (started_ms);
+CREATE INDEX charge_group ON charge (vault, generation, seq) WHERE seq IS NOT NULL;
+
+-- One row a sealed group: its place in the vault's hash chain and what it charges. Never changed, but for a group that
+-- was never sent and cannot apply, which is voided in its place.
+CREATE TABLE settlement_group (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    receipts INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
+    previous BLOB NOT NULL, hash BLOB NOT NULL, content BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sealed', 'settled')),
+    batch INTEGER, not_before_ms INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (vault, generation, seq)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX one_open_group ON settlement_group (vault, generation) WHERE state = 'sealed';
+
+-- Groups that settle in one transaction, the Merkle tree's leaves (32 bytes a receipt) and its root.
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY, root BLOB NOT NULL, leaves BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'done', 'split')),
+    attempts INTEGER NOT NULL DEFAULT 0, signature TEXT, done_ms INTEGER
+) STRICT;
+CREATE INDEX batch_open ON batch (id) WHERE state = 'open';
+
+-- Which groups a batch carried, and where each one's leaves begin. Kept when the program skipped the group.
+CREATE TABLE batch_group (
+    batch INTEGER NOT NULL, vault BLOB NOT NULL, generation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    first_leaf INTEGER NOT NULL, PRIMARY KEY (batch, vault, generation)
+) STRICT, WITHOUT ROWID;
+
+-- A signed transaction, stored before it is sent.
+CREATE TABLE attempt (
+    signature TEXT PRIMARY KEY, batch INTEGER NOT NULL, bytes BLOB NOT NULL,
+    last_valid_height INTEGER NOT NULL, dead INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_batch ON attempt (batch);
+";
+
+pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Connection, LedgerError> {
+    let foreign = |problem: String| LedgerError::Foreign { path: path.into(), problem };
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(foreign(format!("SQLite {} is older than 3.51.3", rusqlite::version())));
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    match version {
+        0 => {
+            transaction.execute_batch(TABLES)?;
+            transaction.execute("INSERT INTO deployment VALUES (?1, ?2)", (domain, relayer))?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+        }
+        VERSION => {}
+        newer => return Err(foreign(format!("it has version {newer} and this program knows {VERSION}"))),
+    }
+    let stored: Option<([u8; 32], [u8; 32])> = transaction
+        .query_row("SELECT domain, relayer FROM deployment", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    if stored != Some((*domain, *relayer)) {
+        return Err(foreign("it is the ledger of another relayer, program or cluster".into()));
+    }
+    transaction.commit()?;
+    Ok(connection)
+}
+
+pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    Ok(connection)
+}

@@ -1,0 +1,325 @@
+//! The ledger on a real file, rule by rule.
+
+use super::*;
+use crate::settle::build;
+use crate::vaults::KeyRef;
+use ed25519_dalek::{Signer, SigningKey};
+use steam_protocol::merkle;
+use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
+use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge};
+use steam_protocol::{Hash, sha256};
+
+use crate::chain::Pubkey;
+
+const DOMAIN: Hash = [1; 32];
+const RELAYER: [u8; 32] = [2; 32];
+const PRICE: Price = Price { input: 3, cached: 1, output: 7, request: 0 };
+
+struct Fixture {
+    ledger: Ledger,
+    directory: tempfile::TempDir,
+}
+
+fn open() -> Fixture {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&directory.path().join("steam.db"), &DOMAIN, &RELAYER).unwrap();
+    Fixture { ledger, directory }
+}
+
+fn vault(n: u8) -> Pubkey {
+    Pubkey::new_from_array([n; 32])
+}
+
+fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
+    let usage = Usage { requests: 1, input: 10 + number as u32, cached: 0, output: 5 };
+    let receipt = Receipt {
+        key_id: 0,
+        domain: DOMAIN,
+        relayer: RELAYER,
+        vault: [vault_byte; 32],
+        generation: 9,
+        key_epoch: 1,
+        key_slot: 0,
+        number,
+        request_hash: sha256(&[&[vault_byte], &number.to_le_bytes()]),
+        response_hash: [5; 32],
+        provider: [60 + offer; 32],
+        offer: [offer; 32],
+        price_version: 1,
+        price: PRICE,
+        usage,
+        counted_by: CountedBy::Provider,
+        charge: charge(&PRICE, &usage),
+        fee_bps: 0,
+        fee: Pico::ZERO,
+        key_cumulative: Pico(u128::from(number) * 1_000),
+        finish_reason: FinishReason::Stop,
+        started_at_ms: 1_000 * number as i64,
+        ttft_ms: 1,
+        duration_ms: 2,
+        routing_hash: [6; 32],
+    };
+    let signature = SigningKey::from_bytes(&[3; 32]).sign(&receipt.message()).to_bytes();
+    ChargeRow {
+        id: format!("gen-{vault_byte}-{number}"),
+        key: [8; 32],
+        voucher: StoredVoucher {
+            authorized: MicroUsdc(number),
+            request_hash: receipt.request_hash,
+            signature: [number as u8; 64],
+        },
+        receipt: SignedReceipt { receipt, signature },
+        decision: b"{}".to_vec(),
+    }
+}
+
+async fn write(ledger: &Ledger, row: ChargeRow) -> Result<(), LedgerError> {
+    ledger.write(move |tx| Ledger::insert_charge(tx, &row)).await
+}
+
+async fn seal(ledger: &Ledger, n: u8, head: (u32, Hash)) -> GroupState {
+    ledger.seal((vault(n), 9), head, |g| build::fits(std::slice::from_ref(g))).await.unwrap()
+}
+
+fn sealed(state: GroupState) -> (SealedGroup, Totals) {
+    match state {
+        GroupState::Sealed(group, totals) => (group, totals),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn only_batch(ledger: &Ledger) -> Batch {
+    let mut batches = ledger.open_batches().await.unwrap();
+    assert_eq!(batches.len(), 1);
+    batches.remove(0)
+}
+
+#[tokio::test]
+async fn a_request_is_charged_once() {
+    let f = open();
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    let mut again = row(1, 2, 1);
+    again.receipt.receipt.request_hash = row(1, 1, 1).receipt.receipt.request_hash;
+    assert!(matches!(write(&f.ledger, again).await, Err(LedgerError::Database(_))));
+    // The refused charge took nothing else with it.
+    write(&f.ledger, row(1, 2, 1)).await.unwrap();
+    let key = KeyRef { vault: vault(1), generation: 9, slot: 0, epoch: 1, key: [8; 32] };
+    let stored = f.ledger.receipt_of_request(&key, row(1, 1, 1).receipt.receipt.request_hash).await.unwrap();
+    assert_eq!(stored, Some(row(1, 1, 1).receipt.to_bytes()));
+}
+
+#[tokio::test]
+async fn what_was_committed_is_there_after_the_file_is_opened_again() {
+    let f = open();
+    for number in 1..=3 {
+        write(&f.ledger, row(1, number, 1)).await.unwrap();
+    }
+    let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    write(&f.ledger, row(1, 4, 1)).await.unwrap();
+    let path = f.directory.path().join("steam.db");
+    drop(f.ledger);
+
+    let again = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+    let loaded = again.load(3_000).await.unwrap();
+    let account = &loaded.vaults[&(vault(1), 9)];
+    assert_eq!(account.next_number, 5);
+    assert_eq!(account.keys[&1].cumulative, Pico(4_000));
+    assert_eq!(account.keys[&1].authorized, MicroUsdc(4));
+    let sum = |numbers: std::ops::RangeInclusive<u64>| numbers.map(|n| row(1, n, 1).receipt.receipt.charge).sum();
+    let mut unsettled = account.unsettled.clone();
+    unsettled.sort();
+    assert_eq!(unsettled, [(None, 1, sum(4..=4)), (Some(1), 1, sum(1..=3))]);
+    assert_eq!(loaded.recent.len(), 2, "only requests that could still be replayed");
+    assert_eq!(again.unbatched(0).await.unwrap(), [group]);
+}
+
+#[tokio::test]
+async fn another_deployments_file_is_refused() {
+    let f = open();
+    let path = f.directory.path().join("steam.db");
+    for (domain, relayer) in [([9; 32], RELAYER), (DOMAIN, [9; 32])] {
+        let refused = Ledger::open(&path, &domain, &relayer).unwrap_err();
+        assert!(matches!(refused, LedgerError::Foreign { .. }), "{refused}");
+    }
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    assert!(matches!(Ledger::open(&path, &DOMAIN, &RELAYER), Err(LedgerError::Foreign { .. })));
+}
+
+#[tokio::test]
+async fn a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_voucher() {
+    let f = open();
+    for (number, offer) in [(1, 1), (2, 2), (3, 1)] {
+        write(&f.ledger, row(1, number, offer)).await.unwrap();
+    }
+    let (group, totals) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    assert_eq!((group.seq, group.receipts, group.lines.len()), (1, 3, 2));
+    assert_eq!(group.lines[0].usage, Usage { requests: 2, input: 11 + 13, cached: 0, output: 10 });
+    assert_eq!(group.lines[1].usage, Usage { requests: 1, input: 12, cached: 0, output: 5 });
+    let settled: Pico = group.lines.iter().map(|line| charge(&PRICE, &line.usage)).sum();
+    assert_eq!(totals, Totals::from([(1, settled)]));
+    assert_eq!(group.vouchers.len(), 1);
+    assert_eq!(group.vouchers[0].1.authorized, MicroUsdc(3));
+    assert_eq!(group.vouchers[0].1.signature, [3; 64]);
+}
+
+#[tokio::test]
+async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger() {
+    let f = open();
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    assert!(matches!(seal(&f.ledger, 1, (1, [7; 32])).await, GroupState::Halted), "the ledger knows of no group");
+    let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    write(&f.ledger, row(1, 2, 1)).await.unwrap();
+    assert!(matches!(seal(&f.ledger, 1, (1, group.hash)).await, GroupState::Idle));
+
+    f.ledger.create_batch(vec![group.clone()]).await.unwrap();
+    let batch = only_batch(&f.ledger).await;
+    f.ledger.finish_batch(batch.id, Some("sig".into()), (vec![group.clone()], vec![]), (0, 0)).await.unwrap();
+    for head in [(0, [0; 32]), (1, [7; 32]), (2, group.hash)] {
+        assert!(matches!(seal(&f.ledger, 1, head).await, GroupState::Halted), "{head:?}");
+    }
+    let (next, _) = sealed(seal(&f.ledger, 1, (1, group.hash)).await);
+    assert_eq!((next.seq, next.receipts), (2, 1));
+}
+
+#[tokio::test]
+async fn a_group_stops_where_the_next_line_no_longer_fits_a_transaction() {
+    let f = open();
+    for number in 1..=30 {
+        write(&f.ledger, row(1, number, number as u8)).await.unwrap();
+    }
+    let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    assert!(build::fits(std::slice::from_ref(&group)));
+    assert!((5..16).contains(&group.lines.len()), "{} lines", group.lines.len());
+    assert_eq!(group.receipts as usize, group.lines.len());
+}
+
+#[tokio::test]
+async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_leaves_in_the_tree() {
+    let f = open();
+    for n in [1, 2] {
+        for number in 1..=3 {
+            write(&f.ledger, row(n, number, 1)).await.unwrap();
+        }
+    }
+    let (one, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    let (two, _) = sealed(seal(&f.ledger, 2, (0, [0; 32])).await);
+    f.ledger.create_batch(f.ledger.unbatched(0).await.unwrap()).await.unwrap();
+    assert!(matches!(f.ledger.create_batch(vec![one.clone()]).await, Err(LedgerError::Refused(_))));
+    assert_eq!(f.ledger.receipt("gen-2-2").await.unwrap().unwrap().status, "sealed");
+    let batch = only_batch(&f.ledger).await;
+    f.ledger
+        .finish_batch(batch.id, Some("first".into()), (vec![two.clone()], vec![one.clone()]), (0, 50))
+        .await
+        .unwrap();
+
+    let row = f.ledger.receipt("gen-2-2").await.unwrap().unwrap();
+    let proof = row.proof.unwrap();
+    assert_eq!((row.status.as_str(), proof.transaction.as_str(), proof.seq), ("settled", "first", 1));
+    assert_eq!((proof.index, proof.count, proof.root), (4, 6, batch.root));
+    let leaf = merkle::leaf(&row.receipt);
+    assert_eq!(merkle::root_from_proof(&leaf, proof.index, proof.count, &proof.path), Some(batch.root));
+
+    assert_eq!(f.ledger.receipt("gen-1-2").await.unwrap().unwrap().status, "sealed");
+    assert!(f.ledger.unbatched(49).await.unwrap().is_empty());
+    assert_eq!(f.ledger.unbatched(50).await.unwrap(), [one]);
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 3);
+}
+
+#[tokio::test]
+async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_line_at_a_time() {
+    let f = open();
+    for (number, offer) in [(1, 1), (2, 2), (3, 1)] {
+        write(&f.ledger, row(1, number, offer)).await.unwrap();
+    }
+    let (whole, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    f.ledger.create_batch(vec![whole.clone()]).await.unwrap();
+    let (void, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, "PriceOutdated".into()).await.unwrap();
+    assert!(!aside);
+    assert_eq!((void.seq, void.receipts, void.lines.len()), (1, 0, 0));
+    assert_ne!(void.hash, whole.hash);
+
+    let mut head = (0, [0; 32]);
+    let mut settle = async |expected: &[u8]| {
+        let batch = only_batch(&f.ledger).await;
+        let group = batch.groups[0].clone();
+        let offers: Vec<u8> = group.lines.iter().map(|line| line.offer[0]).collect();
+        assert_eq!(offers, expected);
+        f.ledger.finish_batch(batch.id, None, (vec![group.clone()], vec![]), (0, 0)).await.unwrap();
+        head = (group.seq, group.hash);
+        head
+    };
+    let next = settle(&[]).await;
+    let (first, _) = sealed(seal(&f.ledger, 1, next).await);
+    f.ledger.create_batch(vec![first]).await.unwrap();
+    let (_, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, "PriceOutdated".into()).await.unwrap();
+    assert!(aside, "a line that fails alone is set aside");
+    assert_eq!(f.ledger.receipt("gen-1-1").await.unwrap().unwrap().status, "set aside: PriceOutdated");
+    let next = settle(&[]).await;
+    let (second, _) = sealed(seal(&f.ledger, 1, next).await);
+    f.ledger.create_batch(vec![second]).await.unwrap();
+    let next = settle(&[2]).await;
+    let (third, _) = sealed(seal(&f.ledger, 1, next).await);
+    assert_eq!(third.lines[0].usage.input, 13);
+}
+
+#[tokio::test]
+async fn a_failing_job_takes_nothing_of_its_neighbours_with_it() {
+    let f = open();
+    let good = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 1, 1))).unwrap();
+    let bad = f.ledger.enqueue(|tx| {
+        Ledger::insert_charge(tx, &row(1, 2, 1))?;
+        Err::<(), _>(LedgerError::Refused("go on"))
+    });
+    let other = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 3, 1))).unwrap();
+    good.await.unwrap().unwrap();
+    assert!(matches!(bad.unwrap().await.unwrap(), Err(LedgerError::Refused("go on"))));
+    other.await.unwrap().unwrap();
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 2);
+    assert!(f.ledger.receipt("gen-1-2").await.unwrap().is_none());
+}
+
+#[test]
+fn the_size_of_a_transaction_is_what_is_computed() {
+    let group = |vault_byte: u8, offer: u8| SealedGroup {
+        vault: vault(vault_byte),
+        generation: 9,
+        seq: 1,
+        receipts: 1,
+        fee_bps: 0,
+        hash: [0; 32],
+        vouchers: vec![(0, StoredVoucher { authorized: MicroUsdc(1), request_hash: [0; 32], signature: [0; 64] })],
+        lines: vec![SealedLine {
+            slot: 0,
+            epoch: 1,
+            provider: [100 + offer; 32],
+            offer: [offer; 32],
+            version: 1,
+            usage: Usage::default(),
+        }],
+    };
+    let key = solana_keypair::Keypair::new();
+    let parties = build::Parties {
+        program: steam_router::ID,
+        config: vault(91),
+        relayer: vault(92),
+        settler: solana_signer::Signer::pubkey(&key),
+        fee_token: vault(93),
+        mint: vault(94),
+    };
+    for (groups, size) in [
+        (vec![group(1, 1)], None),
+        (vec![group(1, 1), group(2, 2), group(3, 1)], Some(1_178)),
+        (vec![group(1, 1), group(2, 2), group(3, 3)], None),
+    ] {
+        let budget = build::Budget { units: 1, price: 1 };
+        let message = build::message(&parties, &[0; 32], &groups, budget, [0; 32]).unwrap();
+        let transaction = solana_transaction::versioned::VersionedTransaction::try_new(message, &[&key]).unwrap();
+        let bytes = bincode::serialize(&transaction).unwrap();
+        assert_eq!(bytes.len(), build::size(&groups));
+        if let Some(size) = size {
+            assert_eq!(bytes.len(), size);
+        }
+    }
+    assert!(build::fits(&[group(1, 1), group(2, 2), group(3, 1)]));
+    assert!(!build::fits(&[group(1, 1), group(2, 2), group(3, 3), group(4, 4)]));
+}

@@ -1,0 +1,147 @@
+//! The HTTP side of a simulated provider.
+
+use super::answer::{self, Choice, Usage};
+use super::behaviour::count;
+use super::request::{Problem, Request};
+use super::{Shared, stream};
+use axum::body::{Body, Bytes};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use rand::Rng;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// Largest request that is read, in bytes.
+const MAX_BODY: usize = 32 << 20;
+
+pub(super) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/models", get(models))
+        .route("/v1/chat/completions", post(chat))
+        .route("/.well-known/steam-provider.json", get(proof))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(shared)
+}
+
+/// What an answer's parts have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    id: String,
+    created: u64,
+    model: String,
+}
+
+impl Head {
+    pub(super) fn with(&self, object: &str, choices: Value) -> Value {
+        json!({
+            "id": self.id,
+            "object": object,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": "simulated",
+            "choices": choices,
+        })
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let kind = if self.status < 500 { "invalid_request_error" } else { "server_error" };
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let error = json!({ "message": self.message, "type": kind, "param": self.param, "code": self.code });
+        (status, Json(json!({ "error": error }))).into_response()
+    }
+}
+
+async fn models(State(shared): State<Arc<Shared>>) -> Json<Value> {
+    let models: Vec<Value> = shared
+        .behaviour()
+        .models
+        .iter()
+        .map(|id| json!({ "id": id, "object": "model", "created": 1_760_000_000, "owned_by": "simulated" }))
+        .collect();
+    Json(json!({ "object": "list", "data": models }))
+}
+
+async fn proof(State(shared): State<Arc<Shared>>) -> Response {
+    match shared.behaviour().address {
+        Some(address) => Json(json!({ "provider": address })).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Problem> {
+    let began = Instant::now();
+    let behaviour = shared.behaviour();
+    let request = Request::read(&body, &behaviour.models)?;
+    count(&shared.counters.requests);
+    if shared.chance(behaviour.rate_limit_rate) {
+        count(&shared.counters.rate_limited);
+        let error = json!({
+            "message": "Rate limit reached. Please try again in 1s.",
+            "type": "requests",
+            "param": null,
+            "code": "rate_limit_exceeded",
+        });
+        let headers = [(header::RETRY_AFTER, "1")];
+        return Ok((StatusCode::TOO_MANY_REQUESTS, headers, Json(json!({ "error": error }))).into_response());
+    }
+    if shared.chance(behaviour.failure_rate) {
+        count(&shared.counters.failed);
+        return Err(Problem {
+            status: 500,
+            code: None,
+            param: None,
+            message: "The server had an error while processing your request.".into(),
+        });
+    }
+    let cut = request.stream && shared.chance(behaviour.cut_rate);
+    let mut rng = shared.fork();
+    let pace = behaviour.pace(&mut rng);
+    let choices: Vec<Choice> =
+        (0..request.n).map(|_| answer::choice(&request, &behaviour.name, behaviour.output_tokens, &mut rng)).collect();
+    let prompt = answer::prompt_tokens(&request);
+    let known = shared.saw(answer::prompt_key(&request));
+    let usage = Usage {
+        prompt,
+        cached: if known { answer::cached_tokens(prompt, behaviour.cache_share) } else { 0 },
+        completion: choices.iter().map(|choice| choice.tokens.len() as u32).sum(),
+    };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let head =
+        Head { id: format!("chatcmpl-{:016x}", rng.random::<u64>()), created: since.as_secs(), model: request.model };
+    let answer = stream::Answer { head, choices, usage, pace, began };
+    if request.stream {
+        return Ok(stream::respond(shared, answer, request.include_usage, cut));
+    }
+    // Choices are written side by side, so the longest takes the time.
+    let longest = answer.choices.iter().map(|choice| choice.tokens.len()).max().unwrap_or(0);
+    tokio::time::sleep_until(began + answer.pace.at(longest)).await;
+    shared.counters.served(&answer.usage);
+    let mut whole = answer.head.with("chat.completion", answer.choices.iter().enumerate().map(message).collect());
+    whole["usage"] = answer.usage.json();
+    Ok(Json(whole).into_response())
+}
+
+fn message((index, choice): (usize, &Choice)) -> Value {
+    let message = match &choice.tool {
+        None => json!({ "role": "assistant", "content": choice.text(), "refusal": null }),
+        Some((id, name)) => {
+            let function = json!({ "name": name, "arguments": choice.text() });
+            let call = json!({ "id": id, "type": "function", "function": function });
+            json!({ "role": "assistant", "content": null, "tool_calls": [call] })
+        }
+    };
+    json!({ "index": index, "message": message, "logprobs": null, "finish_reason": choice.finish })
+}
+
+/// A response of server-sent events.
+pub(super) fn events(body: Body) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, body).into_response()
+}

@@ -1,0 +1,160 @@
+//! The breaker of one offer: after failures in a row it opens for a while that doubles each time, then lets one
+//! request through; what becomes of that one decides. Seconds count from the scorer's beginning.
+
+/// Failures in a row that open the breaker.
+pub(super) const FAILURES_TO_OPEN: u32 = 3;
+/// How long it stays open the first time, in seconds.
+const FIRST_PAUSE: f64 = 2.0;
+/// How long it stays open at most, in seconds.
+const LONGEST_PAUSE: f64 = 60.0;
+/// Longest `Retry-After` that is honoured, in seconds: a provider cannot take itself out for a day by mistake.
+const LONGEST_RETRY_AFTER: f64 = 600.0;
+/// A probe that was never heard of again counts as lost after this, in seconds.
+const PROBE_LOST: f64 = 660.0;
+
+/// Whether requests may go to an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// They may.
+    Closed,
+    /// One may, to see whether it is back.
+    HalfOpen,
+    /// None should.
+    Open,
+}
+
+/// The breaker of one offer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Breaker {
+    in_a_row: u32,
+    openings: u32,
+    open_until: Option<f64>,
+    probing: bool,
+}
+
+impl Breaker {
+    pub(super) fn state(&self, now: f64) -> State {
+        match self.open_until {
+            None => State::Closed,
+            Some(until) if now < until => State::Open,
+            Some(until) if self.probing && now < until + PROBE_LOST => State::Open,
+            Some(_) => State::HalfOpen,
+        }
+    }
+
+    /// A request was sent; while not closed, it is the probe.
+    pub(super) fn started(&mut self) {
+        self.probing = self.open_until.is_some();
+    }
+
+    /// The request ended and says nothing about the provider.
+    pub(super) fn neutral(&mut self) {
+        self.probing = false;
+    }
+
+    /// The request was served. Returns whether that closed the breaker.
+    pub(super) fn served(&mut self) -> bool {
+        let closed = self.open_until.is_some();
+        // One success makes the next pause shorter but does not forget: a flapping provider stays on a short leash.
+        *self = Self { openings: self.openings.saturating_sub(1), ..Self::default() };
+        closed
+    }
+
+    /// The request failed. `retry_after` are the seconds the provider asked for, if it did.
+    pub(super) fn failed(&mut self, now: f64, retry_after: Option<f64>) {
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let was_probe = std::mem::take(&mut self.probing);
+        if let Some(pause) = retry_after {
+            self.open_for(pause.clamp(0.0, LONGEST_RETRY_AFTER), now);
+        } else if self.in_a_row >= FAILURES_TO_OPEN && (self.open_until.is_none() || was_probe) {
+            self.open(now);
+        }
+    }
+
+    /// Opens for the next pause: also for an offer that fails far more often than its peers.
+    pub(super) fn open(&mut self, now: f64) {
+        let pause = FIRST_PAUSE * f64::from(self.openings.min(16)).exp2();
+        self.openings = self.openings.saturating_add(1);
+        self.open_for(pause.min(LONGEST_PAUSE), now);
+    }
+
+    fn open_for(&mut self, pause: f64, now: f64) {
+        self.open_until = Some(self.open_until.unwrap_or(now).max(now + pause));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dead_at(now: f64) -> Breaker {
+        let mut breaker = Breaker::default();
+        for _ in 0..FAILURES_TO_OPEN {
+            breaker.failed(now, None);
+        }
+        breaker
+    }
+
+    #[test]
+    fn failures_in_a_row_open_it_and_one_success_in_between_does_not() {
+        let mut breaker = Breaker::default();
+        for _ in 0..10 {
+            breaker.failed(0.0, None);
+            breaker.failed(0.0, None);
+            breaker.served();
+        }
+        assert_eq!(breaker.state(0.0), State::Closed);
+        assert_eq!(dead_at(0.0).state(0.0), State::Open);
+    }
+
+    #[test]
+    fn one_probe_at_a_time_after_the_pause_and_the_pause_doubles() {
+        let mut breaker = dead_at(0.0);
+        assert_eq!(breaker.state(1.9), State::Open);
+        assert_eq!(breaker.state(2.0), State::HalfOpen);
+        breaker.started();
+        assert_eq!(breaker.state(2.0), State::Open, "a second probe waits for the first");
+        breaker.failed(2.0, None);
+        assert_eq!((breaker.state(5.9), breaker.state(6.0)), (State::Open, State::HalfOpen));
+        breaker.started();
+        assert!(breaker.served());
+        assert_eq!(breaker.state(6.0), State::Closed);
+    }
+
+    #[test]
+    fn the_pause_is_bounded() {
+        let mut breaker = dead_at(0.0);
+        let mut now = 0.0;
+        for _ in 0..40 {
+            now += LONGEST_PAUSE;
+            assert_eq!(breaker.state(now), State::HalfOpen);
+            breaker.started();
+            breaker.failed(now, None);
+        }
+    }
+
+    #[test]
+    fn retry_after_is_honoured_at_once_within_reason() {
+        let mut breaker = Breaker::default();
+        breaker.failed(0.0, Some(30.0));
+        assert_eq!((breaker.state(29.0), breaker.state(30.0)), (State::Open, State::HalfOpen));
+        breaker.failed(30.0, Some(f64::MAX));
+        assert_eq!(breaker.state(30.0 + LONGEST_RETRY_AFTER), State::HalfOpen);
+    }
+
+    #[test]
+    fn failures_of_requests_sent_before_it_opened_do_not_prolong_it() {
+        let mut breaker = dead_at(0.0);
+        for _ in 0..20 {
+            breaker.failed(0.5, None);
+        }
+        assert_eq!(breaker.state(2.0), State::HalfOpen);
+    }
+
+    #[test]
+    fn a_lost_probe_does_not_lock_it_for_ever() {
+        let mut breaker = dead_at(0.0);
+        breaker.started();
+        assert_eq!(breaker.state(2.0 + PROBE_LOST), State::HalfOpen);
+    }
+}

@@ -1,0 +1,379 @@
+//! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
+
+use super::build::{self, Budget, MAX_UNITS, Parties};
+use super::{SettleError, Status};
+use crate::chain::rpc::{Rpc, Simulation, TransactionState};
+use crate::chain::{Pubkey, VaultSnapshot, read};
+use crate::clock::Clock;
+use crate::config::SettleConfig;
+use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
+use crate::vaults::Vaults;
+use solana_keypair::Keypair;
+use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::Hash;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Time before a group that the program skipped, because its vault was frozen or too poor, is tried again.
+const SKIPPED_RETRY_MS: i64 = 30_000;
+
+/// What a settler is made of.
+pub struct Setup {
+    /// Charges and groups.
+    pub ledger: Ledger,
+    /// Money in memory.
+    pub vaults: Arc<Vaults>,
+    /// The chain: what decides must be the same at every node.
+    pub nodes: Vec<Arc<dyn Rpc>>,
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Who settles.
+    pub parties: Parties,
+    /// The settler's key: signs and pays.
+    pub keypair: Keypair,
+    /// Pace.
+    pub config: SettleConfig,
+}
+
+/// The one task that settles.
+pub struct Settler {
+    setup: Setup,
+    status: watch::Sender<Status>,
+    halted: BTreeSet<Pubkey>,
+}
+
+/// What is to be done about a batch.
+enum Verdict {
+    /// The chain has applied or skipped its groups.
+    Done { signature: Option<String>, applied: Vec<SealedGroup>, skipped: Vec<SealedGroup> },
+    /// A transaction can still land: send the same bytes again.
+    Resend(Vec<Attempt>),
+    /// No transaction can land any more; the signatures of those that died now.
+    Sign(Vec<String>),
+    /// A vault's chain is not this ledger's, or the nodes do not agree: nothing can be said.
+    Wait,
+}
+
+impl Settler {
+    /// A settler and where it stands.
+    pub fn new(setup: Setup) -> (Self, watch::Receiver<Status>) {
+        let (status, watch) = watch::channel(Status::default());
+        (Self { setup, status, halted: BTreeSet::new() }, watch)
+    }
+
+    /// Settles until `shutdown`; what was sent by then is resolved at the next start.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let pace = Duration::from_millis(self.setup.config.resend_ms.min(self.setup.config.interval_ms));
+        let interval = Duration::from_millis(self.setup.config.interval_ms);
+        let mut seal_at = Instant::now();
+        loop {
+            let seal = Instant::now() >= seal_at;
+            let result = self.round(seal).await;
+            if seal && result.is_ok() {
+                seal_at = Instant::now() + interval;
+            }
+            let problem = result.err().map(|error| error.to_string());
+            if let Some(problem) = &problem {
+                tracing::warn!(problem, "settlement did not advance");
+            }
+            self.status.send_modify(|status| status.problem = problem);
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = tokio::time::sleep(pace) => {}
+            }
+        }
+    }
+
+    /// One round. Groups under way come first, also after a restart; new ones are sealed if `seal`.
+    ///
+    /// # Errors
+    /// [`SettleError`]; what was done until then stays done.
+    pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
+        for batch in self.setup.ledger.open_batches().await? {
+            self.advance(batch).await?;
+        }
+        if seal {
+            self.seal().await?;
+        }
+        self.form_batches().await?;
+        for batch in self.setup.ledger.open_batches().await? {
+            if batch.attempts.iter().all(|attempt| attempt.dead) {
+                self.submit(batch).await?;
+            }
+        }
+        self.report().await
+    }
+
+    async fn advance(&mut self, batch: Batch) -> Result<(), SettleError> {
+        match self.judge(&batch).await? {
+            Verdict::Done { signature, applied, skipped } => {
+                for group in &applied {
+                    tracing::info!(vault = %group.vault, seq = group.seq, receipts = group.receipts, ?signature, "settled");
+                }
+                for group in &skipped {
+                    tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
+                }
+                let now = self.setup.clock.unix_ms();
+                let retry_at = now.saturating_add(SKIPPED_RETRY_MS);
+                let settled = !applied.is_empty();
+                self.setup
+                    .ledger
+                    .finish_batch(batch.id, signature.clone(), (applied, skipped), (now, retry_at))
+                    .await?;
+                if settled {
+                    self.status.send_modify(|status| {
+                        status.last_signature = signature.or(status.last_signature.take());
+                        status.last_settled_at = Some(now.div_euclid(1_000));
+                    });
+                }
+            }
+            Verdict::Resend(alive) => {
+                for attempt in alive {
+                    self.send(&attempt.bytes).await;
+                }
+            }
+            Verdict::Sign(dead) => self.setup.ledger.bury_attempts(dead).await?,
+            Verdict::Wait => {}
+        }
+        Ok(())
+    }
+
+    /// What the chain says of a batch. The height is read before the statuses and those before the vaults: a
+    /// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
+    async fn judge(&mut self, batch: &Batch) -> Result<Verdict, SettleError> {
+        let height = self.finalized_height().await?;
+        let signatures: Vec<Signature> =
+            batch.attempts.iter().filter_map(|attempt| attempt.signature.parse().ok()).collect();
+        if signatures.len() != batch.attempts.len() {
+            return Err(SettleError::Transaction("read back"));
+        }
+        let states = match signatures.as_slice() {
+            [] => Vec::new(),
+            known => self.node().statuses(known).await?,
+        };
+        let Some(vaults) = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await? else {
+            return Ok(Verdict::Wait);
+        };
+        let (mut applied, mut open) = (Vec::new(), Vec::new());
+        for group in &batch.groups {
+            match vaults.get(&group.vault).map(|vault| applies(group, vault)) {
+                Some(Some(true)) => applied.push(group.clone()),
+                Some(Some(false)) => open.push(group.clone()),
+                Some(None) | None => {
+                    self.halt(group.vault);
+                    return Ok(Verdict::Wait);
+                }
+            }
+        }
+        let landed = landed(batch, &states);
+        if let Some((signature, slot)) = &landed {
+            let seen = vaults.values().all(|vault| vault.slot >= *slot);
+            return Ok(if seen {
+                Verdict::Done { signature: Some(signature.clone()), applied, skipped: open }
+            } else {
+                Verdict::Wait
+            });
+        }
+        let (alive, dead): (Vec<_>, Vec<_>) = batch
+            .attempts
+            .iter()
+            .zip(&states)
+            .filter(|(attempt, _)| !attempt.dead)
+            .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
+        if alive.is_empty() && open.is_empty() && !batch.groups.is_empty() {
+            // Applied by a transaction that no node remembers.
+            return Ok(Verdict::Done { signature: None, applied, skipped: open });
+        }
+        if alive.is_empty() {
+            return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
+        }
+        Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
+    }
+
+    /// Seals the next group of every vault that has charges and none under way.
+    async fn seal(&mut self) -> Result<(), SettleError> {
+        let due = self.setup.ledger.vaults_to_seal().await?;
+        for chunk in due.chunks(read::VAULTS_AT_ONCE) {
+            let Some(vaults) = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await? else { continue };
+            for (vault, generation) in chunk {
+                let Some(on_chain) = vaults.get(vault).filter(|v| v.generation == *generation) else { continue };
+                let head = (on_chain.settle_seq, on_chain.settle_hash);
+                let fits = |group: &SealedGroup| build::fits(std::slice::from_ref(group));
+                match self.setup.ledger.seal((*vault, *generation), head, fits).await? {
+                    GroupState::Idle => {}
+                    GroupState::Halted => self.halt(*vault),
+                    GroupState::Sealed(group, totals) => {
+                        self.setup.vaults.sealed(vault, group.seq, &totals);
+                        self.halted.remove(vault);
+                        self.setup.vaults.halt(vault, false);
+                        tracing::debug!(%vault, seq = group.seq, receipts = group.receipts, "sealed");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts sealed groups into as few batches as they fit.
+    async fn form_batches(&self) -> Result<(), SettleError> {
+        let mut next: Vec<SealedGroup> = Vec::new();
+        for group in self.setup.ledger.unbatched(self.setup.clock.unix_ms()).await? {
+            next.push(group);
+            if !build::fits(&next) {
+                let last = next.split_off(next.len() - 1);
+                self.setup.ledger.create_batch(std::mem::replace(&mut next, last)).await?;
+            }
+        }
+        if !next.is_empty() {
+            self.setup.ledger.create_batch(next).await?;
+        }
+        Ok(())
+    }
+
+    /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
+    async fn submit(&self, batch: Batch) -> Result<(), SettleError> {
+        if batch.signed >= self.setup.config.max_attempts {
+            tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
+            return Ok(());
+        }
+        let trial = self.transaction(&batch, MAX_UNITS, [0; 32])?;
+        match self.node().simulate(&trial).await? {
+            Simulation::Fails { code, reason } if is_groups_fault(code) => {
+                return self.take_apart(&batch, reason).await;
+            }
+            Simulation::Fails { reason, .. } => {
+                tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
+                self.status.send_modify(|status| status.problem = Some(reason));
+            }
+            Simulation::Succeeds { units } => {
+                let (blockhash, last_valid_height) = self.node().blockhash().await?;
+                let units = u32::try_from(units.saturating_mul(6) / 5 + 5_000).unwrap_or(MAX_UNITS).min(MAX_UNITS);
+                let transaction = self.transaction(&batch, units, blockhash)?;
+                let signature = transaction.signatures.first().ok_or(SettleError::Transaction("signed"))?.to_string();
+                let bytes = bincode::serialize(&transaction).map_err(|_| SettleError::Transaction("written"))?;
+                let attempt = Attempt { signature, bytes: bytes.clone(), last_valid_height, dead: false };
+                self.setup.ledger.store_attempt(batch.id, attempt).await?;
+                self.send(&bytes).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds the group at fault by halving, and voids it.
+    async fn take_apart(&self, batch: &Batch, reason: String) -> Result<(), SettleError> {
+        if batch.groups.len() > 1 {
+            tracing::warn!(batch = batch.id, reason, "a batch would fail: halving it to find the group at fault");
+            return Ok(self.setup.ledger.split_batch(batch).await?);
+        }
+        let (void, aside) = self.setup.ledger.void_group(batch, reason.clone()).await?;
+        tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
+        self.setup.vaults.unsealed(&void.vault, void.seq);
+        Ok(())
+    }
+
+    fn transaction(&self, batch: &Batch, units: u32, blockhash: Hash) -> Result<VersionedTransaction, SettleError> {
+        let budget = Budget { units, price: self.setup.config.priority_fee };
+        let message = build::message(&self.setup.parties, &batch.root, &batch.groups, budget, blockhash)?;
+        VersionedTransaction::try_new(message, &[&self.setup.keypair]).map_err(|_| SettleError::Transaction("signed"))
+    }
+
+    /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
+    async fn send(&self, bytes: &[u8]) {
+        let Ok(transaction) = bincode::deserialize::<VersionedTransaction>(bytes) else {
+            tracing::error!("a stored transaction cannot be read back");
+            return;
+        };
+        for node in &self.setup.nodes {
+            if let Err(error) = node.send(&transaction).await {
+                tracing::debug!(%error, "a node did not take a settlement");
+            }
+        }
+    }
+
+    async fn report(&self) -> Result<(), SettleError> {
+        let pending = self.setup.ledger.pending().await?;
+        let unsettled = self.setup.vaults.sums().unsettled;
+        self.status.send_modify(|status| {
+            status.settled_groups = pending.settled_groups;
+            status.open_groups = pending.open_groups;
+            status.unsettled_receipts = pending.receipts;
+            status.unsettled = unsettled;
+            status.halted = self.halted.iter().copied().collect();
+        });
+        Ok(())
+    }
+
+    fn halt(&mut self, vault: Pubkey) {
+        if self.halted.insert(vault) {
+            tracing::error!(%vault, "the chain's state of a vault is no state of this ledger: halted until reconciled");
+        }
+        self.setup.vaults.halt(&vault, true);
+    }
+
+    /// The least of what the nodes say is final.
+    async fn finalized_height(&self) -> Result<u64, SettleError> {
+        let mut height = u64::MAX;
+        for node in &self.setup.nodes {
+            height = height.min(node.block_height().await?);
+        }
+        Ok(height)
+    }
+
+    /// Vaults as all nodes have them, or none if they differ.
+    async fn read_vaults(
+        &self,
+        vaults: impl Iterator<Item = Pubkey>,
+    ) -> Result<Option<HashMap<Pubkey, VaultSnapshot>>, SettleError> {
+        let addresses: Vec<Pubkey> = vaults.collect();
+        Ok(read::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
+    }
+
+    fn node(&self) -> &dyn Rpc {
+        self.setup.nodes[0].as_ref()
+    }
+}
+
+/// Whether the vault has applied the group, or nothing if its chain is not the ledger's. Only one group of a vault is
+/// under way, so that the head is either this group's or the one before.
+fn applies(group: &SealedGroup, vault: &VaultSnapshot) -> Option<bool> {
+    if vault.generation != group.generation {
+        return None;
+    }
+    match vault.settle_seq {
+        seq if seq == group.seq => (vault.settle_hash == group.hash).then_some(true),
+        seq if seq + 1 == group.seq => Some(false),
+        _ => None,
+    }
+}
+
+/// The transaction of a batch that is final and succeeded, and its slot.
+fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String, u64)> {
+    let succeeded = |state: &&TransactionState| state.finalized && state.error.is_none();
+    batch
+        .attempts
+        .iter()
+        .zip(states)
+        .filter_map(|(attempt, state)| Some((attempt.signature.clone(), state.as_ref().filter(succeeded)?.slot)))
+        .min_by_key(|(_, slot)| *slot)
+}
+
+/// Whether a transaction can still take effect: it is known and not final, or its last valid height is not final.
+fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) -> bool {
+    match state {
+        Some(state) => !state.finalized,
+        None => height <= attempt.last_valid_height,
+    }
+}
+
+/// Whether a simulation failed because of what the groups hold. Everything else (no fee, a pause, a node that lags)
+/// passes with time, and voiding a group for it would be wrong.
+fn is_groups_fault(code: Option<u32>) -> bool {
+    use steam_router::error::SteamError;
+    let waits = [SteamError::Paused, SteamError::SeqGap].map(u32::from);
+    code.is_some_and(|code| !waits.contains(&code))
+}

@@ -1,0 +1,311 @@
+//! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
+
+use super::{Consent, KeyLimits, KeyRef, KeyView, Refusal, VaultView};
+use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
+use crate::ledger::{LoadedVault, Totals};
+use std::collections::{BTreeMap, HashMap};
+use steam_protocol::Hash;
+use steam_protocol::request::MAX_AHEAD_SECONDS;
+use steam_protocol::units::{MicroUsdc, Pico};
+
+/// How long a request's hash is remembered after it was charged: past any `not_after`, with an hour for the clocks.
+pub(crate) const REMEMBER_SECONDS: i64 = MAX_AHEAD_SECONDS + 3_600;
+
+pub(super) struct VaultAccount {
+    snapshot: VaultSnapshot,
+    /// The cluster's clock at the snapshot.
+    chain_time: i64,
+    halted: bool,
+    next_number: u64,
+    /// By epoch.
+    keys: HashMap<u32, KeyAccount>,
+    /// By seq of the sealed group.
+    sealed: BTreeMap<u32, Totals>,
+    /// Requests under way (none) and charged (until when to remember), by epoch and hash.
+    requests: HashMap<(u32, Hash), Option<i64>>,
+}
+
+#[derive(Default)]
+struct KeyAccount {
+    /// What all its receipts come to.
+    cumulative: Pico,
+    /// Charged and not sealed.
+    open: Pico,
+    /// Held for requests under way.
+    held: Pico,
+    /// The most it authorised.
+    authorized: MicroUsdc,
+}
+
+/// What a charge gets.
+pub(super) struct Numbered {
+    pub number: u64,
+    pub cumulative: Pico,
+}
+
+impl VaultAccount {
+    pub fn new<'a>(
+        snapshot: &VaultSnapshot,
+        loaded: LoadedVault,
+        recent: impl Iterator<Item = &'a (Pubkey, u32, Hash, i64)>,
+    ) -> Self {
+        let mut account = Self {
+            snapshot: snapshot.clone(),
+            chain_time: 0,
+            halted: false,
+            next_number: loaded.next_number.max(1),
+            keys: HashMap::new(),
+            sealed: BTreeMap::new(),
+            requests: recent
+                .map(|(_, epoch, hash, started_ms)| ((*epoch, *hash), Some(started_ms / 1_000 + REMEMBER_SECONDS)))
+                .collect(),
+        };
+        for (epoch, key) in loaded.keys {
+            let entry = account.keys.entry(epoch).or_default();
+            (entry.cumulative, entry.authorized) = (key.cumulative, key.authorized);
+        }
+        for (seq, epoch, amount) in loaded.unsettled {
+            let sum = match seq {
+                None => &mut account.keys.entry(epoch).or_default().open,
+                Some(seq) => account.sealed.entry(seq).or_default().entry(epoch).or_default(),
+            };
+            *sum = add(*sum, amount);
+        }
+        account
+    }
+
+    pub fn generation(&self) -> u64 {
+        self.snapshot.generation
+    }
+
+    pub fn public_keys(&self) -> impl Iterator<Item = [u8; 32]> {
+        self.snapshot.keys.iter().map(|key| key.key)
+    }
+
+    pub fn update(&mut self, snapshot: &VaultSnapshot, chain_time: i64) {
+        if snapshot.slot < self.snapshot.slot {
+            return; // an older reading that arrives late
+        }
+        (self.snapshot, self.chain_time) = (snapshot.clone(), chain_time);
+        self.sealed.retain(|seq, _| *seq > snapshot.settle_seq);
+    }
+
+    pub fn forget_before(&mut self, now: i64) {
+        self.requests.retain(|_, until| until.is_none_or(|until| until >= now));
+    }
+
+    pub fn halt(&mut self, halted: bool) {
+        self.halted = halted;
+    }
+
+    pub fn key(&self, public_key: &[u8; 32], now: i64) -> Result<(KeyRef, KeyLimits), Refusal> {
+        let key = self
+            .snapshot
+            .keys
+            .iter()
+            .filter(|key| key.key == *public_key)
+            .max_by_key(|key| key.epoch)
+            .ok_or(Refusal::UnknownKey)?;
+        usable(key, now)?;
+        let reference = KeyRef {
+            vault: self.snapshot.address,
+            generation: self.snapshot.generation,
+            slot: key.slot,
+            epoch: key.epoch,
+            key: key.key,
+        };
+        let limits = KeyLimits { max_price: key.max_price, max_fee_bps: key.max_fee_bps, expires: key.expires };
+        Ok((reference, limits))
+    }
+
+    pub fn reserve(
+        &mut self,
+        key: &KeyRef,
+        consent: &Consent,
+        request_hash: Hash,
+        (ceiling, fee_bps): (Pico, u16),
+        now: i64,
+    ) -> Result<(), Refusal> {
+        let on_chain = self.find(key).ok_or(Refusal::UnknownKey)?.clone();
+        usable(&on_chain, now)?;
+        if self.halted {
+            return Err(Refusal::VaultHalted);
+        }
+        if fee_bps > on_chain.max_fee_bps {
+            return Err(Refusal::FeeAboveKeyLimit { fee_bps, max_fee_bps: on_chain.max_fee_bps });
+        }
+        if self.requests.contains_key(&(key.epoch, request_hash)) {
+            return Err(Refusal::Replay { receipt: None });
+        }
+        covered(self.available(), ceiling).map_err(|(available, needed)| Refusal::Funds { available, needed })?;
+
+        let (unsettled, held) =
+            (self.unsettled_of(key.epoch), self.keys.get(&key.epoch).map_or(Pico::ZERO, |k| k.held));
+        let in_use = add(unsettled, held);
+        let total_left = on_chain.limit_total.pico().saturating_sub(add(on_chain.settled, in_use));
+        covered(total_left, ceiling).map_err(|(available, needed)| Refusal::KeyLimit { available, needed })?;
+        if let Some(window_left) = self.window_left(&on_chain, in_use) {
+            covered(window_left, ceiling).map_err(|(available, needed)| Refusal::WindowLimit { available, needed })?;
+        }
+        if let Consent::Voucher { authorized, .. } = consent {
+            let highest = self.keys.get(&key.epoch).map_or(*authorized, |k| k.authorized.max(*authorized));
+            let needed = add(add(on_chain.settled, in_use), ceiling);
+            if highest.pico() < needed {
+                let needed = needed.ceil_micro().unwrap_or(MicroUsdc(u64::MAX));
+                return Err(Refusal::Authorized { needed, got: highest });
+            }
+        }
+
+        let account = self.keys.entry(key.epoch).or_default();
+        account.held = add(account.held, ceiling);
+        if let Consent::Voucher { authorized, .. } = consent {
+            account.authorized = account.authorized.max(*authorized);
+        }
+        self.requests.insert((key.epoch, request_hash), None);
+        Ok(())
+    }
+
+    pub fn release(&mut self, key: &KeyRef, request_hash: Hash, ceiling: Pico) {
+        if let Some(account) = self.keys.get_mut(&key.epoch) {
+            account.held = account.held.saturating_sub(ceiling);
+        }
+        self.requests.remove(&(key.epoch, request_hash));
+    }
+
+    pub fn charge(&mut self, key: &KeyRef, request_hash: Hash, (ceiling, total): (Pico, Pico)) -> Numbered {
+        let number = self.next_number;
+        self.next_number += 1;
+        let account = self.keys.entry(key.epoch).or_default();
+        account.held = account.held.saturating_sub(ceiling);
+        account.open = add(account.open, total);
+        account.cumulative = add(account.cumulative, total);
+        let until = self.chain_time.saturating_add(REMEMBER_SECONDS);
+        self.requests.insert((key.epoch, request_hash), Some(until));
+        Numbered { number, cumulative: account.cumulative }
+    }
+
+    /// Takes back a charge that could not be made durable. Its number and its part of `cumulative` stay used: a later
+    /// receipt may already name them.
+    pub fn uncharge(&mut self, key: &KeyRef, total: Pico) {
+        if let Some(account) = self.keys.get_mut(&key.epoch) {
+            account.open = account.open.saturating_sub(total);
+        }
+    }
+
+    pub fn sealed(&mut self, seq: u32, totals: &Totals) {
+        for (epoch, amount) in totals {
+            if let Some(account) = self.keys.get_mut(epoch) {
+                account.open = account.open.saturating_sub(*amount);
+            }
+        }
+        if seq > self.snapshot.settle_seq {
+            self.sealed.insert(seq, totals.clone());
+        }
+    }
+
+    pub fn unsealed(&mut self, seq: u32) {
+        for (epoch, amount) in self.sealed.remove(&seq).unwrap_or_default() {
+            let account = self.keys.entry(epoch).or_default();
+            account.open = add(account.open, amount);
+        }
+    }
+
+    pub fn unsettled(&self) -> Pico {
+        let open = self.keys.values().map(|key| key.open);
+        let sealed = self.sealed.values().flat_map(|totals| totals.values().copied());
+        open.chain(sealed).fold(Pico::ZERO, add)
+    }
+
+    pub fn held(&self) -> Pico {
+        self.keys.values().map(|key| key.held).fold(Pico::ZERO, add)
+    }
+
+    pub fn available(&self) -> Pico {
+        let frozen = if self.snapshot.frozen { Pico::ZERO } else { self.snapshot.balance.pico() };
+        frozen
+            .saturating_sub(self.snapshot.pending_withdrawal.pico())
+            .saturating_sub(self.unsettled())
+            .saturating_sub(self.held())
+    }
+
+    pub fn view(&self) -> VaultView {
+        let snapshot = &self.snapshot;
+        VaultView {
+            vault: snapshot.address,
+            owner: snapshot.owner,
+            generation: snapshot.generation,
+            slot: snapshot.slot,
+            balance: snapshot.balance.0,
+            pending_withdrawal: snapshot.pending_withdrawal.0,
+            unsettled_pico: self.unsettled().0.to_string(),
+            held_pico: self.held().0.to_string(),
+            available: self.available().floor_micro().map_or(u64::MAX, |available| available.0),
+            settle_seq: snapshot.settle_seq,
+            settled_pico: snapshot.settled_pico.0.to_string(),
+            fee_pico: snapshot.fee_pico.0.to_string(),
+            halted: self.halted,
+            keys: snapshot.keys.iter().map(|key| self.key_view(key)).collect(),
+        }
+    }
+
+    fn key_view(&self, key: &KeySnapshot) -> KeyView {
+        let held = self.keys.get(&key.epoch).map_or(Pico::ZERO, |k| k.held);
+        KeyView {
+            key: Pubkey::from(key.key).to_string(),
+            slot: key.slot,
+            epoch: key.epoch,
+            expires: key.expires,
+            revoked_at: key.revoked_at,
+            limit_total: key.limit_total.0,
+            used_pico: add(add(key.settled, self.unsettled_of(key.epoch)), held).0.to_string(),
+        }
+    }
+
+    fn find(&self, key: &KeyRef) -> Option<&KeySnapshot> {
+        let same = |k: &&KeySnapshot| (k.slot, k.epoch, k.key) == (key.slot, key.epoch, key.key);
+        self.snapshot.keys.iter().find(same).filter(|_| self.snapshot.generation == key.generation)
+    }
+
+    fn unsettled_of(&self, epoch: u32) -> Pico {
+        let open = self.keys.get(&epoch).map_or(Pico::ZERO, |key| key.open);
+        self.sealed.values().filter_map(|totals| totals.get(&epoch)).copied().fold(open, add)
+    }
+
+    /// What the key's window leaves, or none where it has no window. A window that has run out by the chain's finalized
+    /// clock starts anew with the next settlement, whenever that is; one that merely will is not counted on.
+    fn window_left(&self, key: &KeySnapshot, in_use: Pico) -> Option<Pico> {
+        if key.window_seconds == 0 {
+            return None;
+        }
+        let ends = key.window_start.saturating_add(key.window_seconds.into());
+        let spent = if self.chain_time >= ends { Pico::ZERO } else { key.window_spent };
+        Some(key.window_limit.pico().saturating_sub(add(spent, in_use)))
+    }
+}
+
+fn usable(key: &KeySnapshot, now: i64) -> Result<(), Refusal> {
+    if key.revoked_at != 0 {
+        return Err(Refusal::KeyRevoked);
+    }
+    if key.expires <= now {
+        return Err(Refusal::KeyExpired);
+    }
+    Ok(())
+}
+
+fn covered(available: Pico, needed: Pico) -> Result<(), (MicroUsdc, MicroUsdc)> {
+    if needed <= available {
+        return Ok(());
+    }
+    let most = MicroUsdc(u64::MAX);
+    Err((available.floor_micro().unwrap_or(most), needed.ceil_micro().unwrap_or(most)))
+}
+
+/// Sums that cannot overflow in a lifetime; if they did, the largest value refuses everything.
+fn add(a: Pico, b: Pico) -> Pico {
+    Pico(a.0.saturating_add(b.0))
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,230 @@
+//! Admission, rule by rule: each test fails if its rule is deleted.
+
+use super::*;
+use crate::chain::KeySnapshot;
+use steam_protocol::units::Price;
+
+const NOW: i64 = 1_000;
+
+fn snapshot() -> VaultSnapshot {
+    VaultSnapshot {
+        address: Pubkey::new_from_array([1; 32]),
+        owner: Pubkey::new_from_array([2; 32]),
+        generation: 7,
+        slot: 100,
+        token: Pubkey::new_from_array([3; 32]),
+        balance: MicroUsdc(1_000),
+        frozen: false,
+        pending_withdrawal: MicroUsdc(0),
+        settle_seq: 0,
+        settle_hash: [0; 32],
+        receipts_settled: 0,
+        settled_pico: Pico::ZERO,
+        fee_pico: Pico::ZERO,
+        keys: vec![KeySnapshot {
+            slot: 0,
+            key: [4; 32],
+            epoch: 1,
+            expires: 5_000,
+            revoked_at: 0,
+            limit_total: MicroUsdc(900),
+            window_seconds: 0,
+            window_limit: MicroUsdc(0),
+            window_start: 0,
+            window_spent: Pico::ZERO,
+            max_price: Price::default(),
+            max_fee_bps: 100,
+            settled: Pico::ZERO,
+        }],
+    }
+}
+
+fn account(change: impl FnOnce(&mut VaultSnapshot)) -> VaultAccount {
+    let mut snapshot = snapshot();
+    change(&mut snapshot);
+    let mut account = VaultAccount::new(&snapshot, LoadedVault::default(), std::iter::empty());
+    account.update(&snapshot, NOW);
+    account
+}
+
+fn key() -> KeyRef {
+    KeyRef { vault: Pubkey::new_from_array([1; 32]), generation: 7, slot: 0, epoch: 1, key: [4; 32] }
+}
+
+fn signed(authorized: u64) -> Consent {
+    Consent::Voucher { authorized: MicroUsdc(authorized), signature: [0; 64] }
+}
+
+fn bearer() -> Consent {
+    Consent::Bearer(steam_protocol::key::SessionKey::from_seed(&[9; 32]))
+}
+
+fn hold(account: &mut VaultAccount, consent: &Consent, hash: u8, micro: u64) -> Result<(), Refusal> {
+    account.reserve(&key(), consent, [hash; 32], (MicroUsdc(micro).pico(), 50), NOW)
+}
+
+fn spend(account: &mut VaultAccount, hash: u8, held: u64, used: u64) {
+    hold(account, &bearer(), hash, held).unwrap();
+    account.charge(&key(), [hash; 32], (MicroUsdc(held).pico(), MicroUsdc(used).pico()));
+}
+
+#[test]
+fn holds_and_charges_come_off_the_balance_and_a_released_hold_comes_back() {
+    let mut account = account(|s| s.balance = MicroUsdc(100));
+    hold(&mut account, &bearer(), 1, 60).unwrap();
+    let refused = hold(&mut account, &bearer(), 2, 41).unwrap_err();
+    assert!(matches!(refused, Refusal::Funds { available: MicroUsdc(40), needed: MicroUsdc(41) }), "{refused}");
+    hold(&mut account, &bearer(), 2, 40).unwrap();
+    account.release(&key(), [1; 32], MicroUsdc(60).pico());
+    account.charge(&key(), [2; 32], (MicroUsdc(40).pico(), MicroUsdc(30).pico()));
+    assert_eq!(account.available(), MicroUsdc(70).pico());
+    assert_eq!((account.held(), account.unsettled()), (Pico::ZERO, MicroUsdc(30).pico()));
+}
+
+#[test]
+fn a_pending_withdrawal_and_a_frozen_account_are_not_available() {
+    let mut account = account(|s| (s.balance, s.pending_withdrawal) = (MicroUsdc(100), MicroUsdc(70)));
+    assert!(matches!(hold(&mut account, &bearer(), 1, 31), Err(Refusal::Funds { .. })));
+    hold(&mut account, &bearer(), 1, 30).unwrap();
+    let mut frozen = self::account(|s| s.frozen = true);
+    assert!(matches!(hold(&mut frozen, &bearer(), 1, 1), Err(Refusal::Funds { .. })));
+}
+
+#[test]
+fn a_settlement_moves_a_sum_from_unsettled_to_settled_in_one_snapshot() {
+    let mut account = account(|s| s.balance = MicroUsdc(100));
+    spend(&mut account, 1, 50, 30);
+    account.sealed(1, &Totals::from([(1, MicroUsdc(30).pico())]));
+    spend(&mut account, 2, 20, 5);
+    assert_eq!(account.unsettled(), MicroUsdc(35).pico());
+
+    let mut next = snapshot();
+    (next.slot, next.settle_seq, next.balance) = (101, 1, MicroUsdc(70));
+    next.keys[0].settled = MicroUsdc(30).pico();
+    account.update(&next, NOW);
+    assert_eq!(account.unsettled(), MicroUsdc(5).pico());
+    assert_eq!(account.available(), MicroUsdc(65).pico());
+
+    let older = VaultSnapshot { slot: 99, balance: MicroUsdc(9_999), ..snapshot() };
+    account.update(&older, NOW);
+    assert_eq!(account.available(), MicroUsdc(65).pico(), "an older reading must not win");
+}
+
+#[test]
+fn a_voided_group_is_unsettled_again() {
+    let mut account = account(|_| {});
+    spend(&mut account, 1, 50, 30);
+    account.sealed(1, &Totals::from([(1, MicroUsdc(30).pico())]));
+    account.unsealed(1);
+    let next = VaultSnapshot { slot: 101, settle_seq: 1, ..snapshot() };
+    account.update(&next, NOW);
+    assert_eq!(account.unsettled(), MicroUsdc(30).pico());
+}
+
+#[test]
+fn a_key_is_bounded_by_its_total_limit_with_what_is_settled_unsettled_and_held() {
+    let mut account = account(|s| s.keys[0].settled = MicroUsdc(500).pico());
+    spend(&mut account, 1, 100, 100);
+    hold(&mut account, &bearer(), 2, 200).unwrap();
+    let refused = hold(&mut account, &bearer(), 3, 101).unwrap_err();
+    assert!(matches!(refused, Refusal::KeyLimit { available: MicroUsdc(100), needed: MicroUsdc(101) }), "{refused}");
+    hold(&mut account, &bearer(), 3, 100).unwrap();
+}
+
+#[test]
+fn a_window_counts_everything_unsettled_and_starts_anew_only_by_the_chains_clock() {
+    let window = |s: &mut VaultSnapshot| {
+        let key = &mut s.keys[0];
+        (key.window_seconds, key.window_limit) = (100, MicroUsdc(50));
+        (key.window_start, key.window_spent) = (NOW - 99, MicroUsdc(20).pico());
+    };
+    let mut account = account(window);
+    spend(&mut account, 1, 10, 10);
+    let refused = hold(&mut account, &bearer(), 2, 21).unwrap_err();
+    assert!(matches!(refused, Refusal::WindowLimit { available: MicroUsdc(20), needed: MicroUsdc(21) }), "{refused}");
+    let mut next = snapshot();
+    window(&mut next);
+    next.slot = 101;
+    account.update(&next, NOW + 1);
+    hold(&mut account, &bearer(), 2, 40).unwrap();
+    assert!(matches!(hold(&mut account, &bearer(), 3, 1), Err(Refusal::WindowLimit { .. })));
+}
+
+#[test]
+fn a_voucher_covers_what_is_spent_held_and_asked_for_whatever_the_order_of_arrival() {
+    let mut account = account(|s| s.keys[0].settled = MicroUsdc(10).pico());
+    spend(&mut account, 1, 20, 20);
+    let refused = hold(&mut account, &signed(79), 2, 50).unwrap_err();
+    assert!(matches!(refused, Refusal::Authorized { needed: MicroUsdc(80), got: MicroUsdc(79) }), "{refused}");
+    // The voucher for both requests arrives first; the one that was signed before it is covered by it.
+    hold(&mut account, &signed(130), 3, 50).unwrap();
+    hold(&mut account, &signed(80), 2, 50).unwrap();
+    assert!(matches!(hold(&mut account, &signed(130), 4, 1), Err(Refusal::Authorized { .. })));
+}
+
+#[test]
+fn a_request_counts_once_while_it_runs_and_after_it_was_charged() {
+    let mut account = account(|_| {});
+    hold(&mut account, &signed(10), 1, 10).unwrap();
+    assert!(matches!(hold(&mut account, &signed(100), 1, 10), Err(Refusal::Replay { .. })));
+    account.charge(&key(), [1; 32], (MicroUsdc(10).pico(), MicroUsdc(5).pico()));
+    assert!(matches!(hold(&mut account, &signed(100), 1, 10), Err(Refusal::Replay { .. })));
+    account.forget_before(NOW + REMEMBER_SECONDS);
+    assert!(matches!(hold(&mut account, &signed(100), 1, 10), Err(Refusal::Replay { .. })));
+    account.forget_before(NOW + REMEMBER_SECONDS + 1);
+    hold(&mut account, &signed(100), 1, 10).unwrap();
+    // A request that came to nothing may be sent again.
+    hold(&mut account, &signed(100), 2, 10).unwrap();
+    account.release(&key(), [2; 32], MicroUsdc(10).pico());
+    hold(&mut account, &signed(100), 2, 10).unwrap();
+}
+
+#[test]
+fn a_key_must_be_known_in_force_and_of_this_generation() {
+    type Change = fn(&mut VaultSnapshot);
+    let cases: [(Change, fn(&Refusal) -> bool); 4] = [
+        (|s| s.keys[0].revoked_at = 1, |r| matches!(r, Refusal::KeyRevoked)),
+        (|s| s.keys[0].expires = NOW, |r| matches!(r, Refusal::KeyExpired)),
+        (|s| s.keys[0].epoch = 2, |r| matches!(r, Refusal::UnknownKey)),
+        (|s| s.generation = 8, |r| matches!(r, Refusal::UnknownKey)),
+    ];
+    for (change, expected) in cases {
+        let refused = hold(&mut account(change), &bearer(), 1, 1).unwrap_err();
+        assert!(expected(&refused), "{refused}");
+    }
+    let account = account(|_| {});
+    assert!(matches!(account.key(&[5; 32], NOW), Err(Refusal::UnknownKey)));
+    assert_eq!(account.key(&[4; 32], NOW).unwrap().0, key());
+}
+
+#[test]
+fn a_fee_above_the_keys_limit_and_a_halted_vault_take_no_request() {
+    let mut account = account(|_| {});
+    let above = account.reserve(&key(), &bearer(), [1; 32], (Pico(1), 101), NOW);
+    assert!(matches!(above, Err(Refusal::FeeAboveKeyLimit { fee_bps: 101, max_fee_bps: 100 })));
+    account.halt(true);
+    assert!(matches!(hold(&mut account, &bearer(), 1, 1), Err(Refusal::VaultHalted)));
+    account.halt(false);
+    hold(&mut account, &bearer(), 1, 1).unwrap();
+}
+
+#[test]
+fn numbers_and_cumulative_sums_go_on_where_the_ledger_left_off() {
+    let key_total = crate::ledger::LoadedKey { cumulative: MicroUsdc(30).pico(), authorized: MicroUsdc(40) };
+    let loaded = LoadedVault {
+        next_number: 5,
+        keys: HashMap::from([(1, key_total)]),
+        unsettled: vec![(None, 1, MicroUsdc(3).pico()), (Some(2), 1, MicroUsdc(4).pico())],
+    };
+    let recent = [(Pubkey::new_from_array([1; 32]), 1, [8; 32], NOW * 1_000)];
+    let mut account = VaultAccount::new(&snapshot(), loaded, recent.iter());
+    account.update(&snapshot(), NOW);
+    assert_eq!(account.unsettled(), MicroUsdc(7).pico());
+    assert!(matches!(hold(&mut account, &bearer(), 8, 1), Err(Refusal::Replay { .. })));
+    hold(&mut account, &bearer(), 9, 10).unwrap();
+    let numbered = account.charge(&key(), [9; 32], (MicroUsdc(10).pico(), MicroUsdc(10).pico()));
+    assert_eq!((numbered.number, numbered.cumulative), (5, MicroUsdc(40).pico()));
+    // A charge that could not be made durable is not owed, but its number and its place in the sum are gone.
+    account.uncharge(&key(), MicroUsdc(10).pico());
+    assert_eq!(account.unsettled(), MicroUsdc(7).pico());
+}

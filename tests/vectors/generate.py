@@ -1,0 +1,512 @@
+#!/usr/bin/env python3
+"""Golden vectors of the protocol, written from the specification and not from the Rust: with the standard library only,
+so that two independent implementations agree. `generate.py` writes the JSON files beside it; `generate.py --check` exits
+with 1 if they differ from what it would write.
+
+Bytes are hex, integers are decimal strings, `null` means "refused" (for arithmetic: out of range).
+"""
+
+import base64
+import hashlib
+import json
+import struct
+import sys
+from pathlib import Path
+
+import ed25519
+
+U16, U32, U64, U128 = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**128 - 1
+MICRO = 10**6
+ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def blob(name, length=32):
+    """Deterministic bytes that look random."""
+    return b"".join(sha256(name.encode(), bytes([i])) for i in range((length + 31) // 32))[:length]
+
+
+def text(value):
+    """JSON form: bytes as hex, integers as decimal strings, everything else as it is."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: text(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [text(item) for item in value]
+    return value
+
+
+def fits(value, limit):
+    return value if value <= limit else None
+
+
+# Units
+
+PRICE = ("input", "cached", "output", "request")
+USAGE = ("requests", "input", "cached", "output")
+
+
+def price(*values):
+    return dict(zip(PRICE, values, strict=True))
+
+
+def usage(*values):
+    return dict(zip(USAGE, values, strict=True))
+
+
+def charge(p, u):
+    tokens = u["input"] * p["input"] + u["cached"] * p["cached"] + u["output"] * p["output"]
+    return tokens + u["requests"] * p["request"] * MICRO
+
+
+def fee_down(amount, bps):
+    return fits(amount * bps, U128) and amount * bps // 10_000
+
+
+def fee_up(amount, bps):
+    return fits(amount * bps, U128) and -(-amount * bps // 10_000)
+
+
+def units():
+    top = 10**12
+    charges = [
+        (price(0, 0, 0, 0), usage(0, 0, 0, 0)),
+        (price(0, 0, 0, 0), usage(U32, U32, U32, U32)),
+        (price(1, 1, 1, 1), usage(1, 1, 1, 1)),
+        (price(3, 0, 0, 0), usage(0, 7, 0, 0)),
+        (price(0, 3, 0, 0), usage(0, 0, 7, 0)),
+        (price(0, 0, 3, 0), usage(0, 0, 0, 7)),
+        (price(0, 0, 0, 3), usage(7, 0, 0, 0)),
+        (price(150_000, 75_000, 600_000, 100), usage(1, 1_234, 567, 89)),
+        (price(2_500_000, 1_250_000, 10_000_000, 0), usage(12, 100_000, 80_000, 20_001)),
+        (price(top, top, top, top), usage(U32, U32, U32, U32)),
+        (price(U64, U64, U64, U64), usage(U32, U32, U32, U32)),
+    ]
+    amounts = [0, 1, 9_999, 10_000, 10_001, 185_100_000, charge(*charges[9]), charge(*charges[10]), U128]
+    steps = [
+        (0, 0), (0, 999_999), (0, 1_000_000), (999_999, 1), (999_999, 999_999), (1, 999_999), (1_999_999, 2),
+        (U128 - 1, 1), (U128, 0), (U128, 1), (0, U64 * MICRO), (0, U64 * MICRO + 999_999), (0, U64 * MICRO + MICRO), (1, U64 * MICRO + 999_999),
+    ]
+    pico = [0, 1, 999_999, 1_000_000, 1_000_001, 1_500_000_000_000, U64 * MICRO, U64 * MICRO + 1, U64 * MICRO + MICRO, U128]
+    return {
+        "charge": [{"price": p, "usage": u, "charge": charge(p, u)} for p, u in charges],
+        "fee": [
+            {"charge": a, "bps": b, "group": fee_down(a, b), "receipt": fee_up(a, b)}
+            for a in amounts
+            for b in (0, 1, 333, 2_000, 10_000, U16)
+        ],
+        "floor_step": [
+            {"before": b, "amount": a, "micro": fits(b + a, U128) and fits((b + a) // MICRO - b // MICRO, U64)}
+            for b, a in steps
+        ],
+        "pico": [
+            {
+                "pico": n,
+                "floor": fits(n // MICRO, U64),
+                "ceil": fits(-(-n // MICRO), U64),
+                "text": f"{n // 10**12}.{n % 10**12:012}",
+            }
+            for n in pico
+        ],
+        "micro": [{"micro": n, "text": f"{n // MICRO}.{n % MICRO:06}"} for n in (0, 1, 1_500_000, U64)],
+        "valid_price": [
+            {"price": p, "valid": v}
+            for p, v in [
+                (price(0, 0, 0, 0), True),
+                (price(top, top, top, top), True),
+                (price(top + 1, 0, 0, 0), False),
+                (price(0, 0, top + 1, 0), False),
+                (price(0, 0, 0, top + 1), False),
+                (price(1, 2, 0, 0), False),
+                (price(U64, U64, 0, 0), False),
+            ]
+        ],
+    }
+
+
+# Domain and names
+
+PROGRAM, GENESIS = blob("program"), blob("genesis")
+DOMAIN = sha256(b"steam-router:v1", PROGRAM, GENESIS)
+
+
+def domains():
+    pairs = [(PROGRAM, GENESIS), (bytes(32), bytes(32)), (b"\xff" * 32, bytes(32)), (GENESIS, PROGRAM)]
+    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789._:/-")
+    models = ["a", "openai/gpt-oss-20b", "qwen3:8b", "x" * 64, "x" * 65, "", "GPT", "a b", "a\n", "é", "a_b.c-d:e/f", "a@b"]
+    return {
+        "domain": [{"program": p, "genesis": g, "domain": sha256(b"steam-router:v1", p, g)} for p, g in pairs],
+        "model": [
+            {"model": m, "valid": 1 <= len(m) <= 64 and set(m) <= allowed, "hash": sha256(m.encode())} for m in models
+        ],
+    }
+
+
+# Voucher
+
+def voucher_message(v):
+    numbers = struct.pack("<QIQ", v["generation"], v["epoch"], v["authorized"])
+    return b"steam-voucher:1" + sha256(v["domain"], v["vault"], numbers, v["request_hash"])
+
+
+def vouchers():
+    cases = []
+    for name, generation, epoch, authorized in [
+        ("first", 1, 0, 0), ("usual", 348_112_233, 7, 1_250_000), ("last", U64, U32, U64), ("order", 2**56, 1, 2**32),
+    ]:
+        seed = blob("voucher key " + name)
+        v = {
+            "domain": DOMAIN, "vault": blob("vault " + name), "generation": generation, "epoch": epoch,
+            "authorized": authorized, "request_hash": blob("request " + name),
+        }
+        message = voucher_message(v)
+        assert len(message) == 47
+        cases.append({"seed": seed, "key": ed25519.public(seed), **v, "message": message, "signature": ed25519.sign(seed, message)})
+    return {"voucher": cases}
+
+
+def signatures():
+    """Edge cases of verification, by the classes of Chalkias et al.; each expectation is also computed."""
+    L, B, T = ed25519.L, ed25519.BASE, ed25519.torsion()
+    encode, multiply, add, challenge = ed25519.encode, ed25519.multiply, ed25519.add, ed25519.challenge
+    scalar = lambda name: int.from_bytes(blob(name), "little") % L
+    cases = []
+
+    def case(name, key, message, r, s, valid):
+        signature = r + s.to_bytes(32, "little")
+        assert ed25519.verify_strict(key, message, signature) == valid, name
+        cases.append({"name": name, "key": key, "message": message, "signature": signature, "valid": valid})
+
+    def search(name, key, r, holds):
+        """A message whose challenge satisfies `holds`."""
+        for i in range(4096):
+            message = sha256(name.encode(), struct.pack("<I", i)) + b"47 bytes, as ours"[:15]
+            if holds(challenge(r, key, message)):
+                return message
+        raise AssertionError(name)
+
+    a, n = scalar("a"), scalar("n")
+    seed, message = blob("strict"), blob("strict message", 47)
+    key, good = ed25519.public(seed), ed25519.sign(blob("strict"), message)
+    r, s = good[:32], int.from_bytes(good[32:], "little")
+    case("valid", key, message, r, s, True)
+    case("valid, empty message", key, b"", ed25519.sign(seed, b"")[:32], int.from_bytes(ed25519.sign(seed, b"")[32:], "little"), True)
+    case("S + L", key, message, r, s + L, False)
+    case("S + 8 L, beyond 2^255", key, message, r, s + 8 * L, False)
+    case("S = 2^256 - 1", key, message, r, 2**256 - 1, False)
+    case("S = L", key, message, r, L, False)
+    case("S of another message", key, message + b"\0", r, s, False)
+    case("R negated", key, message, r[:31] + bytes([r[31] ^ 128]), s, False)
+    case("A negated", key[:31] + bytes([key[31] ^ 128]), message, r, s, False)
+    case("all zero", bytes(32), message, bytes(32), 0, False)
+    off_curve = next(bytes([i]) + bytes(31) for i in range(2, 99) if ed25519.decode(bytes([i]) + bytes(31)) is None)
+    case("A off the curve", off_curve, message, r, s, False)
+    case("R off the curve", key, message, off_curve, s, False)
+    for i, point in enumerate(T):
+        # The equation holds without the cofactor: only the order gives it away.
+        r = encode(multiply(n, B))
+        m = search(f"A{i}", encode(point), r, lambda k: k % 8 == 0)
+        case(f"A of small order {i}", encode(point), m, r, n, False)
+        case(f"A and R of small order {i}", encode(point), m, encode(ed25519.IDENTITY), 0, False)
+        mixed = encode(add(multiply(a, B), T[1]))
+        m = search(f"R{i}", mixed, encode(point), lambda k: multiply(-k % 8, T[1]) == point)
+        case(f"R of small order {i}, A of mixed order", mixed, m, encode(point), challenge(encode(point), mixed, m) * a % L, False)
+    case("R the identity, A of prime order", encode(multiply(a, B)), message, encode(ed25519.IDENTITY),
+         challenge(encode(ed25519.IDENTITY), encode(multiply(a, B)), message) * a % L, False)
+    r = encode(multiply(n, B))
+    m = search("mixed A", mixed, r, lambda k: k % 8 == 0)
+    case("A of mixed order, holds without the cofactor", mixed, m, r, (n + challenge(r, mixed, m) * a) % L, True)
+    m = search("mixed A not", mixed, r, lambda k: k % 8 != 0)
+    case("A of mixed order, holds with the cofactor only", mixed, m, r, (n + challenge(r, mixed, m) * a) % L, False)
+    r = encode(add(multiply(n, B), T[1]))
+    pure = encode(multiply(a, B))
+    case("R of mixed order, holds with the cofactor only", pure, message, r, (n + challenge(r, pure, message) * a) % L, False)
+    m = search("mixed both", mixed, r, lambda k: k % 8 == 7)
+    case("A and R of mixed order, holds without the cofactor", mixed, m, r, (n + challenge(r, mixed, m) * a) % L, True)
+    r = encode(multiply(n, B))
+    for y in (0, 1):
+        for sign in (0, 1):
+            odd = (ed25519.P + y | sign << 255).to_bytes(32, "little")
+            case(f"A not canonical: p + {y}, sign {sign}", odd, search(f"c{y}{sign}", odd, r, lambda k: k % 8 == 0), r, n, False)
+            case(f"R not canonical: p + {y}, sign {sign}", pure, message, odd, challenge(odd, pure, message) * a % L, False)
+    odd = (1 | 1 << 255).to_bytes(32, "little")
+    case("A not canonical: negative zero", odd, message, r, n, False)
+    case("R not canonical: negative zero", pure, message, odd, challenge(odd, pure, message) * a % L, False)
+    for y in range(2, 19):  # no one knows their logarithm, but the encodings must be refused by the same rule
+        if ed25519.decode((ed25519.P + y).to_bytes(32, "little"), canonical=False):
+            case(f"A not canonical: p + {y}", (ed25519.P + y).to_bytes(32, "little"), message, r, n, False)
+    return {"signature": cases}
+
+
+# Request
+
+def with_length(data):
+    return struct.pack("<I", len(data)) + data
+
+
+def control_hash(headers):
+    control = sorted((n.lower().encode(), v) for n, v in headers if n.lower().startswith("steam-route-"))
+    return sha256(*(with_length(part) for header in control for part in header))
+
+
+def requests():
+    chat = json.dumps({"model": "openai/gpt-oss-20b", "messages": [{"role": "user", "content": "Grüße"}]}, ensure_ascii=False).encode()
+    cases = []
+    for method, path, body, headers, max_cost, not_after in [
+        ("POST", "/v1/chat/completions", chat, [], 25_000, 1_767_225_600),
+        ("POST", "/v1/chat/completions", chat, [("Steam-Route-Prefer", b"price"), ("Content-Type", b"application/json")], U64, 2**63 - 1),
+        ("POST", "/v1/chat/completions", b"", [("steam-route-b", b"2"), ("STEAM-ROUTE-A", b"1"), ("steam-route-b", b"1")], 0, 0),
+        ("GET", "/", b"\0", [("steam-route-", b""), ("steam-route", b"not one"), ("x-steam-route-a", b"nor this")], 1, -1),
+        ("DELETE", "/v1/%C3%A9/..", b"x" * 1000, [("steam-route-x", bytes([0xE9, 0x20, 0x7F]))], 2**32, -(2**63)),
+        ("", "", b"", [], 0, 0),
+    ]:
+        relayer, nonce = blob("relayer"), blob(method + path, 16)
+        body_hash, control = sha256(body), control_hash(headers)
+        numbers = struct.pack("<Qq", max_cost, not_after)
+        cases.append({
+            "relayer": relayer, "method": method, "path": path, "body": body, "body_hash": body_hash,
+            "headers": [[n, v] for n, v in headers], "control_hash": control, "max_cost": max_cost, "not_after": not_after, "nonce": nonce,
+            "content_digest": "sha-256=:" + base64.b64encode(body_hash).decode() + ":",
+            "hash": sha256(b"steam-request:v1", relayer, with_length(method.encode()), with_length(path.encode()), body_hash, control, numbers, nonce),
+        })
+    return {"request": cases}
+
+
+# Group
+
+def numbers_of(c):
+    return struct.pack("<5I", c["version"], *(c["usage"][name] for name in USAGE))
+
+
+def group_hash(previous, header, charges):
+    head = struct.pack("<QIIH", header["generation"], header["seq"], header["receipts"], header["fee_bps"])
+    lines = [bytes([c["slot"]]) + c["offer"] + numbers_of(c) for c in charges]
+    return sha256(previous, b"steam-group:v1", header["vault"], head, bytes([len(lines)]), *lines)
+
+
+def groups():
+    previous, cases = bytes(32), []
+    for seq, (n, receipts, fee_bps) in enumerate([(1, 3, 500), (0, 0, 0), (2, 1, 2_000), (16, U32, U16)], start=1):
+        header = {"vault": blob("vault"), "generation": 348_112_233, "seq": seq, "receipts": receipts, "fee_bps": fee_bps}
+        charges = [
+            {"slot": i % 8, "offer": blob(f"offer {i}"), "version": i + 1, "usage": usage(i + 1, i * 1000, i * 10, U32 - i)}
+            for i in range(n)
+        ]
+        digest = group_hash(previous, header, charges)
+        cases.append({"previous": previous, **header, "charges": charges, "hash": digest})
+        previous = digest
+    header = {"vault": b"\xff" * 32, "generation": U64, "seq": U32, "receipts": 0, "fee_bps": 0}
+    top = [{"slot": 255, "offer": b"\xff" * 32, "version": U32, "usage": usage(U32, U32, U32, U32)}]
+    cases.append({"previous": previous, **header, "charges": top, "hash": group_hash(previous, header, top)})
+    return {"group": cases}
+
+
+# Batch
+
+def batch_bytes(batch):
+    out = batch["root"] + bytes([len(batch["groups"])])
+    for g in batch["groups"]:
+        out += struct.pack("<IIHBB", g["seq"], g["receipts"], g["fee_bps"], len(g["vouchers"]), len(g["charges"]))
+        for v in g["vouchers"]:
+            out += bytes([v["slot"]]) + struct.pack("<Q", v["authorized"]) + v["request_hash"] + v["signature"]
+        for c in g["charges"]:
+            out += bytes([c["slot"], c["offer_ix"]]) + numbers_of(c)
+    return out
+
+
+def sample_batch(*shape):
+    return {
+        "root": blob(f"root {shape}"),
+        "groups": [
+            {
+                "seq": i + 1, "receipts": i * 7, "fee_bps": i * 100,
+                "vouchers": [
+                    {"slot": j, "authorized": U64 - j, "request_hash": blob(f"{i} {j}"), "signature": blob(f"sig {i} {j}", 64)}
+                    for j in range(vouchers)
+                ],
+                "charges": [
+                    {"slot": j % 8, "offer_ix": 255 - j, "version": j, "usage": usage(j + 1, 2**j, 2 ** (31 - j), U32 - j)}
+                    for j in range(charges)
+                ],
+            }
+            for i, (vouchers, charges) in enumerate(shape)
+        ],
+    }
+
+
+def batches():
+    valid = [sample_batch(*shape) for shape in ([(1, 1)], [(0, 0)], [(1, 1), (0, 0), (2, 3)], [(8, 16)], [(0, 1)] * 24)]
+    one = batch_bytes(valid[0])
+    invalid = [(one[:length], "Truncated") for length in (0, 31, 32, 33, 44, 45, 149, 150, len(one) - 1)]
+    invalid += [
+        (one + b"\0", "TrailingBytes"),
+        (one + one[33:], "TrailingBytes"),
+        (one[:32] + b"\0", "GroupCount"),
+        (one[:32] + b"\0" + one[33:], "GroupCount"),
+        (one[:32] + b"\x19" + one[33:], "GroupCount"),
+        (one[:32] + b"\x02" + one[33:], "Truncated"),
+        (one[:43] + b"\x09" + one[44:], "VoucherCount"),
+        (one[:43] + b"\x02" + one[44:], "Truncated"),
+        (one[:44] + b"\x11" + one[45:], "ChargeCount"),
+        (one[:44] + b"\x00" + one[45:], "TrailingBytes"),
+    ]
+    return {
+        "batch": [{**batch, "bytes": batch_bytes(batch)} for batch in valid],
+        "refused": [{"bytes": data, "error": error} for data, error in invalid],
+    }
+
+
+# Receipt
+
+COUNTED = ("provider", "relayer", "capped")
+FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "client_gone", "other")
+
+
+def receipt_bytes(r):
+    u128 = lambda n: n.to_bytes(16, "little")
+    return b"".join([
+        struct.pack("<I", r["key_id"]), r["domain"], r["relayer"], r["vault"],
+        struct.pack("<QIBQ", r["generation"], r["key_epoch"], r["key_slot"], r["number"]),
+        r["request_hash"], r["response_hash"], r["provider"], r["offer"], struct.pack("<I", r["price_version"]),
+        struct.pack("<4Q", *(r["price"][name] for name in PRICE)), struct.pack("<4I", *(r["usage"][name] for name in USAGE)),
+        bytes([COUNTED.index(r["counted_by"])]), u128(r["charge"]), struct.pack("<H", r["fee_bps"]), u128(r["fee"]),
+        u128(r["key_cumulative"]), bytes([FINISH.index(r["finish_reason"])]),
+        struct.pack("<qII", r["started_at_ms"], r["ttft_ms"], r["duration_ms"]), r["routing_hash"],
+    ])
+
+
+def receipts():
+    seed, cases = blob("receipt key"), []
+    key = ed25519.public(seed)
+
+    def signed(i, p, u, fee_bps, charge_off=0, fee_off=0, **over):
+        amount = charge(p, u) + charge_off
+        fee = fee_up(amount, fee_bps) + fee_off
+        r = {
+            "key_id": i, "domain": DOMAIN, "relayer": blob("relayer"), "vault": blob("vault"), "generation": 348_112_233, "key_epoch": 7,
+            "key_slot": i % 8, "number": i + 1, "request_hash": blob(f"request {i}"), "response_hash": blob(f"response {i}"),
+            "provider": blob("provider"), "offer": blob("offer"), "price_version": 3, "price": p, "usage": u, "counted_by": COUNTED[i % 3],
+            "charge": amount, "fee_bps": fee_bps, "fee": fee, "key_cumulative": 10**9 + amount + fee, "finish_reason": FINISH[i % 7],
+            "started_at_ms": 1_767_225_600_000 + i, "ttft_ms": 120, "duration_ms": 3_456, "routing_hash": blob(f"routing {i}"), **over,
+        }
+        body = receipt_bytes(r)
+        return {**r, "signed": body + ed25519.sign(seed, b"steam-receipt:v1" + body)}
+
+    usual, tokens = price(150_000, 75_000, 600_000, 100), usage(1, 1_234, 567, 89)
+    cases = [{**signed(i, usual, tokens, 500 + i), "error": None} for i in range(7)]
+    cases.append({**signed(7, price(0, 0, 0, 0), usage(0, 0, 0, 0), 0), "error": None})
+    top = signed(8, price(10**12, 10**12, 10**12, 10**12), usage(U32, U32, U32, U32), 2_000, generation=U64, number=U64,
+                 key_cumulative=U128, started_at_ms=-(2**63), ttft_ms=U32, duration_ms=U32)
+    cases.append({**top, "error": None})
+    cases.append({**signed(9, usual, tokens, 500, charge_off=1), "error": "Charge"})
+    cases.append({**signed(10, usual, tokens, 500, charge_off=-1), "error": "Charge"})
+    cases.append({**signed(11, usual, tokens, 501, fee_off=-1), "error": "Fee"})
+    cases.append({**signed(12, usual, tokens, 501, fee_off=1), "error": "Fee"})
+    good = cases[0]["signed"]
+    assert len(good) == 465
+    cases.append({**{k: v for k, v in cases[0].items()}, "signed": good[:-1] + bytes([good[-1] ^ 1]), "error": "Signature"})
+
+    def patch(at, value):
+        return good[:at] + bytes([value]) + good[at + 1 :]
+
+    refused = [b"", good[:64], good[:464], good + b"\0", patch(301, 3), patch(301, 255), patch(352, 7), patch(352, 255)]
+    assert (good[301], good[352]) == (0, 0)
+    return {"key": key, "seed": seed, "receipt": cases, "refused": refused}
+
+
+# Merkle
+
+def merkle_root(leaves):
+    """RFC 6962 §2.1."""
+    if not leaves:
+        return sha256()
+    if len(leaves) == 1:
+        return sha256(b"\0", leaves[0])
+    k = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1", merkle_root(leaves[:k]), merkle_root(leaves[k:]))
+
+
+def merkle_path(index, leaves):
+    """RFC 6962 §2.1.1."""
+    if len(leaves) == 1:
+        return []
+    k = 1 << (len(leaves) - 1).bit_length() - 1
+    if index < k:
+        return merkle_path(index, leaves[:k]) + [merkle_root(leaves[k:])]
+    return merkle_path(index - k, leaves[k:]) + [merkle_root(leaves[:k])]
+
+
+def merkle():
+    data = [bytes([i]) * i for i in range(130)]
+    trees = [{"count": n, "root": merkle_root(data[:n])} for n in (*range(18), 31, 32, 33, 63, 64, 65, 127, 128, 129, 130)]
+    proofs = [
+        {"index": i, "count": n, "path": merkle_path(i, data[:n]), "root": merkle_root(data[:n])}
+        for n, indexes in [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (7, range(7)), (8, [0, 7]), (130, [0, 64, 127, 128, 129])]
+        for i in indexes
+    ]
+    path = merkle_path(2, data[:7])
+    refused = [
+        {"index": 7, "count": 7, "path": path}, {"index": 0, "count": 0, "path": []}, {"index": 2, "count": 7, "path": path[:2]},
+        {"index": 2, "count": 7, "path": path + [bytes(32)]}, {"index": 0, "count": 1, "path": [bytes(32)]},
+        {"index": 6, "count": 7, "path": path}, {"index": U64, "count": U64, "path": path},
+    ]
+    return {"leaf": [{"data": d, "hash": sha256(b"\0", d)} for d in (b"", b"\0", data[9])], "leaves": data, "tree": trees, "proof": proofs, "refused": refused}
+
+
+# Key
+
+def base58(data):
+    number, out = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        out = ALPHABET[digit] + out
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + out
+
+
+def keys():
+    seeds = [blob("key"), bytes(32), b"\xff" * 32, bytes(31) + b"\1", bytes(8) + blob("zeros", 24)]
+    zeros, encoded = base58(seeds[4]), base58(seeds[0])
+    refused = [
+        ("", "Prefix"), ("sk-steam", "Prefix"), (encoded, "Prefix"), ("sk-" + encoded, "Prefix"), ("SK-STEAM-" + encoded, "Prefix"),
+        (" sk-steam-" + encoded, "Prefix"), ("sk_steam_" + encoded, "Prefix"), ("ｓk-steam-" + encoded, "Prefix"),
+        ("sk-steam-", "Seed"), ("sk-steam-1", "Seed"), ("sk-steam-" + base58(seeds[0][:31]), "Seed"),
+        ("sk-steam-" + base58(b"\1" + seeds[0]), "Seed"), ("sk-steam-1" + encoded, "Seed"), ("sk-steam-" + "1" * 31, "Seed"),
+        ("sk-steam-" + "1" * 33, "Seed"), ("sk-steam-" + zeros[1:], "Seed"), ("sk-steam-1" + zeros, "Seed"), ("sk-steam-" + encoded + " ", "Seed"),
+        ("sk-steam-" + encoded + "\n", "Seed"), ("sk-steam- " + encoded, "Seed"), ("sk-steam-0" + encoded[1:], "Seed"),
+        ("sk-steam-" + encoded[:-1] + "l", "Seed"), ("sk-steam-" + encoded[:-1] + "é", "Seed"), ("sk-steam-" + "z" * 44, "Seed"),
+        ("sk-steam-" + "z" * 500, "Seed"), ("sk-steam-sk-steam-" + encoded, "Seed"), ("sk-steam-" + seeds[0].hex(), "Seed"),
+    ]
+    return {
+        "key": [{"seed": s, "text": "sk-steam-" + base58(s), "public": ed25519.public(s), "address": base58(ed25519.public(s))} for s in seeds],
+        "refused": [{"text": t, "error": e} for t, e in refused],
+    }
+
+
+FILES = {
+    "units": units, "domain": domains, "voucher": vouchers, "ed25519": signatures, "request": requests, "group": groups, "batch": batches,
+    "receipt": receipts, "merkle": merkle, "key": keys,
+}
+
+
+def main():
+    here, drifted = Path(__file__).parent, []
+    for name, build in FILES.items():
+        content = json.dumps(text(build()), indent=1, ensure_ascii=True) + "\n"
+        path = here / f"{name}.json"
+        if "--check" not in sys.argv:
+            path.write_text(content)
+        elif not path.exists() or path.read_text() != content:
+            drifted.append(path.name)
+    if drifted:
+        sys.exit("these vectors differ from what generate.py writes: " + ", ".join(drifted))
+
+
+main()
