@@ -1,6 +1,7 @@
 //! Steam Router's relayer: takes OpenAI-compatible requests, routes each to the best provider registered on Solana,
 //! streams the answer, signs a receipt, and settles what was used from the user's vault.
 
+pub mod addresses;
 pub mod app;
 pub mod chain;
 pub mod cli;
@@ -8,6 +9,7 @@ pub mod client;
 pub mod clock;
 pub mod config;
 pub mod http;
+pub mod instructions;
 pub mod ledger;
 pub mod localnet;
 pub mod metrics;

@@ -49,6 +49,11 @@ impl CliError {
         self
     }
 
+    /// The same, said of something that was to be checked.
+    pub fn into_invalid(self) -> Self {
+        Self { exit: Exit::Invalid, ..self }
+    }
+
     /// The code for scripts.
     pub fn code(&self) -> &str {
         &self.code

@@ -1,0 +1,44 @@
+//! The program's addresses: where each account is follows from whose it is.
+
+use crate::chain::Pubkey;
+use steam_protocol::seeds;
+
+fn derive(seeds: &[&[u8]]) -> Pubkey {
+    Pubkey::find_program_address(seeds, &steam_router::ID).0
+}
+
+/// The deployment's settings.
+pub fn config() -> Pubkey {
+    derive(&[seeds::CONFIG])
+}
+
+/// The relayer of an authority.
+pub fn relayer(authority: &Pubkey) -> Pubkey {
+    derive(&[seeds::RELAYER, authority.as_array()])
+}
+
+/// The provider of an authority.
+pub fn provider(authority: &Pubkey) -> Pubkey {
+    derive(&[seeds::PROVIDER, authority.as_array()])
+}
+
+/// A provider's offer of a model.
+pub fn offer(provider: &Pubkey, model: &str) -> Pubkey {
+    derive(&seeds::offer(provider.as_array(), &seeds::model_hash(model)))
+}
+
+/// An owner's vault at a relayer.
+pub fn vault(owner: &Pubkey, relayer: &Pubkey) -> Pubkey {
+    derive(&seeds::vault(owner.as_array(), relayer.as_array()))
+}
+
+/// The associated token account of `owner`, who may be a vault, a provider or a relayer.
+pub fn ata(owner: &Pubkey, mint: &Pubkey) -> Pubkey {
+    anchor_spl::associated_token::get_associated_token_address(owner, mint)
+}
+
+/// Where the upgradeable loader keeps the program's upgrade authority.
+pub fn program_data() -> Pubkey {
+    let loader = anchor_lang::solana_program::bpf_loader_upgradeable::ID;
+    Pubkey::find_program_address(&[steam_router::ID.as_array()], &loader).0
+}

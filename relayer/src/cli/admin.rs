@@ -1,0 +1,211 @@
+//! `steam admin`: set the program up on a cluster, once, and stop settlement for a while in an emergency.
+
+use super::amount::{show_span, span};
+use super::error::{CliError, Result};
+use super::failure;
+use super::output::{Report, line};
+use super::parse::address;
+use super::session::{self, Session, until};
+use super::solana::Global;
+use crate::chain::Pubkey;
+use crate::{addresses, instructions};
+use serde::Serialize;
+use solana_signer::Signer;
+use std::io::{self, Write};
+use steam_router::state::{Delay, Delays};
+
+/// USDC on Solana's mainnet.
+const USDC: &str = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
+
+/// Set up and pause the program
+#[derive(Debug, clap::Subcommand)]
+pub enum Admin {
+    /// Set the program up on this cluster; the keypair is the program's upgrade authority
+    Init(Init),
+    /// Stop settlement and registration for a while; the keypair is the guardian
+    Pause,
+    /// Show the program's settings
+    Status,
+}
+
+/// Set the program up on this cluster
+#[derive(Debug, clap::Args)]
+pub struct Init {
+    /// The token vaults hold
+    #[arg(long, value_name = "ADDRESS", value_parser = address, default_value = USDC)]
+    pub mint: Pubkey,
+    /// Who may change settings [default: the keypair]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub admin: Option<Pubkey>,
+    /// Who may pause and suspend [default: the keypair]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub guardian: Option<Pubkey>,
+    /// How often relayers settle
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "60s")]
+    pub settle_interval: u32,
+    /// How long a pause lasts
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "30m")]
+    pub max_pause: u32,
+    /// How long a replaced price or fee still settles
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "45m")]
+    pub price_grace: u32,
+    /// How long a revoked or expired key still settles
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "45m")]
+    pub revoke_grace: u32,
+    /// From the request of a withdrawal to its execution
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "1h")]
+    pub withdraw_delay: u32,
+    /// From the posting of a higher price to its effect
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "10m")]
+    pub price_notice: u32,
+    /// From the posting of a higher fee to its effect
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "24h")]
+    pub fee_notice: u32,
+    /// Length of a slot by which delays are also counted in slots, in milliseconds; not shorter than a slot takes
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true, default_value_t = 400)]
+    pub slot_ms: u32,
+}
+
+impl Admin {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        match self {
+            Self::Init(init) => init.run(global).await,
+            Self::Pause => pause(global).await,
+            Self::Status => status(global).await,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Settings {
+    program: String,
+    config: String,
+    domain: String,
+    mint: String,
+    admin: String,
+    guardian: String,
+    paused: bool,
+    pause_seconds_left: i64,
+    next_pause_in_seconds: i64,
+    /// Name, seconds and slots of each delay.
+    delays: Vec<(&'static str, u32, u32)>,
+    signature: Option<String>,
+}
+
+impl Settings {
+    async fn read(session: &Session, signature: Option<String>) -> Result<Self> {
+        let config = &session.config;
+        let clock = session.clock().await?;
+        let delays = config.delays;
+        let delays = [
+            ("settle interval", delays.settle_interval),
+            ("max pause", delays.max_pause),
+            ("price grace", delays.price_grace),
+            ("revoke grace", delays.revoke_grace),
+            ("withdraw delay", delays.withdraw_delay),
+            ("price notice", delays.price_notice),
+            ("fee notice", delays.fee_notice),
+        ];
+        Ok(Self {
+            program: steam_router::ID.to_string(),
+            config: addresses::config().to_string(),
+            domain: hex::encode(config.domain),
+            mint: config.mint.to_string(),
+            admin: config.admin.to_string(),
+            guardian: config.guardian.to_string(),
+            paused: config.is_paused(&clock),
+            pause_seconds_left: until(&config.paused_until, &clock),
+            next_pause_in_seconds: until(&config.next_pause_from, &clock),
+            delays: delays.into_iter().map(|(name, delay)| (name, delay.seconds, delay.slots)).collect(),
+            signature,
+        })
+    }
+}
+
+impl Report for Settings {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "program", &self.program)?;
+        line(out, "settings", &self.config)?;
+        line(out, "domain", &self.domain)?;
+        line(out, "mint", &self.mint)?;
+        line(out, "admin", &self.admin)?;
+        line(out, "guardian", &self.guardian)?;
+        match (self.paused, self.next_pause_in_seconds) {
+            (true, _) => line(out, "paused", format!("for another {}", show_span(self.pause_seconds_left)))?,
+            (false, 0) => line(out, "paused", "no")?,
+            (false, left) => line(out, "paused", format!("no; not again within {}", show_span(left)))?,
+        }
+        for (name, seconds, slots) in &self.delays {
+            line(out, name, format!("{} and {slots} slots", show_span((*seconds).into())))?;
+        }
+        match &self.signature {
+            Some(signature) => line(out, "transaction", signature),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Init {
+    async fn run(self, global: &Global) -> Result<()> {
+        let delays = self.delays();
+        if delays.validate().is_err() {
+            return Err(CliError::usage(
+                "these delays would let money leave before it is settled: --settle-interval plus --max-pause must be \
+                 shorter than --price-grace, which must be at most --revoke-grace, which must be at most --withdraw-delay",
+            )
+            .next("leave them out to have the defaults"));
+        }
+        let (rpc, url) = session::node(global)?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let genesis = rpc.get_genesis_hash().await.map_err(|error| failure::of_rpc(&error, &url))?.to_bytes();
+        let init = instructions::init_config(
+            &authority,
+            &self.mint,
+            genesis,
+            &self.admin.unwrap_or(authority),
+            &self.guardian.unwrap_or(authority),
+            delays,
+        );
+        if session::exists(&rpc, &url, &addresses::config()).await? {
+            return Err(CliError::new("initialized", "the program is set up on this cluster already")
+                .next("see `steam admin status`"));
+        }
+        let signature = session::send(&url, &payer, &[init], Vec::new()).await?;
+        let session = Session::open(global).await?;
+        global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
+    }
+
+    fn delays(&self) -> Delays {
+        let delay = |seconds: u32| {
+            let slots = (u64::from(seconds) * 1_000).div_ceil(self.slot_ms.into());
+            Delay { seconds, slots: u32::try_from(slots).unwrap_or(u32::MAX) }
+        };
+        Delays {
+            settle_interval: delay(self.settle_interval),
+            max_pause: delay(self.max_pause),
+            price_grace: delay(self.price_grace),
+            revoke_grace: delay(self.revoke_grace),
+            withdraw_delay: delay(self.withdraw_delay),
+            price_notice: delay(self.price_notice),
+            fee_notice: delay(self.fee_notice),
+        }
+    }
+}
+
+async fn pause(global: &Global) -> Result<()> {
+    let session = Session::open(global).await?;
+    let payer = global.signer()?;
+    let signature = session.send(&payer, &[instructions::pause(&payer.pubkey())], Vec::new()).await?;
+    let session = Session::open(global).await?;
+    global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
+}
+
+async fn status(global: &Global) -> Result<()> {
+    let session = Session::open(global).await?;
+    global.output.print(&Settings::read(&session, None).await?)
+}

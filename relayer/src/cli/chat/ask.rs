@@ -1,0 +1,165 @@
+//! One question and its answer: streamed to standard output, with what it cost.
+
+use super::setup::explain;
+use crate::chain::Pubkey;
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::{Format, Report};
+use crate::cli::receipt::cost;
+use crate::cli::session::Session;
+use crate::client::{Event, SignedClient, text_of};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use steam_protocol::receipt::SignedReceipt;
+use steam_protocol::units::MicroUsdc;
+use steam_router::state::Provider;
+
+/// A conversation's means.
+pub struct Talk {
+    /// Signs and verifies.
+    pub client: SignedClient,
+    /// To name the provider.
+    pub session: Session,
+    /// The model.
+    pub model: String,
+    /// Most tokens of an answer.
+    pub max_tokens: u32,
+    /// Most a request may cost.
+    pub max_cost: MicroUsdc,
+    /// Whether the relayer sees the key.
+    pub bearer: bool,
+}
+
+/// An answer with its verified receipt.
+#[derive(Serialize)]
+pub struct Answered {
+    model: String,
+    /// What the model said.
+    pub text: String,
+    generation_id: Option<String>,
+    provider: String,
+    provider_name: Option<String>,
+    input_tokens: u32,
+    cached_tokens: u32,
+    output_tokens: u32,
+    ttft_ms: u32,
+    duration_ms: u32,
+    cost_pico: String,
+    spent_pico: String,
+    receipt_number: u64,
+    receipt: String,
+    #[serde(skip)]
+    cost: String,
+}
+
+impl Talk {
+    /// Asks, and shows the answer as it comes.
+    ///
+    /// # Errors
+    /// Why there is no answer, or none that can be trusted.
+    pub async fn ask(&self, messages: &[Value], output: Format) -> Result<Answered> {
+        let body = json!({
+            "model": self.model,
+            "messages": messages,
+            "max_tokens": self.max_tokens,
+            "stream": true,
+        });
+        let sent =
+            if self.bearer { self.client.chat_bearer(body).await } else { self.client.chat(body, self.max_cost).await };
+        let mut answer = sent.map_err(|error| explain(&error))?;
+        let (mut text, mut receipt, mut failed) = (String::new(), None, None);
+        loop {
+            let event = answer.next().await;
+            if event.is_err() && output == Format::Text && !text.is_empty() {
+                show("\n")?;
+            }
+            match event.map_err(|error| explain(&error))? {
+                Some(Event::Chunk(chunk)) => {
+                    if let Some(message) = chunk["error"]["message"].as_str() {
+                        failed = Some(message.to_owned());
+                    }
+                    if let Some(piece) = text_of(&chunk) {
+                        text.push_str(piece);
+                        if output == Format::Text {
+                            show(piece)?;
+                        }
+                    }
+                }
+                Some(Event::Receipt(signed)) => receipt = Some(signed),
+                None => break,
+            }
+        }
+        if output == Format::Text {
+            show("\n")?;
+        }
+        let signed = receipt.ok_or_else(|| explain(&crate::client::ClientError::NoReceipt))?;
+        if let Some(message) = failed {
+            return Err(CliError::new("upstream", format!("the provider failed while it answered: {message}")).next(
+                format!("what was delivered costs {} USDC; ask again for another provider", cost(&signed.receipt)),
+            ));
+        }
+        self.answered(text, &signed, answer.generation_id.clone()).await
+    }
+
+    async fn answered(&self, text: String, signed: &SignedReceipt, generation_id: Option<String>) -> Result<Answered> {
+        let receipt = &signed.receipt;
+        let provider = Pubkey::new_from_array(receipt.provider);
+        // Its name is for people; an answer is as good without.
+        let name = self.session.find::<Provider>(&provider).await.ok().flatten().map(|provider| provider.name);
+        let cost = cost(receipt);
+        Ok(Answered {
+            model: self.model.clone(),
+            text,
+            generation_id,
+            provider: provider.to_string(),
+            provider_name: name,
+            input_tokens: receipt.usage.input,
+            cached_tokens: receipt.usage.cached,
+            output_tokens: receipt.usage.output,
+            ttft_ms: receipt.ttft_ms,
+            duration_ms: receipt.duration_ms,
+            cost_pico: cost.0.to_string(),
+            spent_pico: self.client.ledger().spent().map_err(|error| explain(&error.into()))?.0.to_string(),
+            receipt_number: receipt.number,
+            receipt: BASE64.encode(signed.to_bytes()),
+            cost: cost.to_string(),
+        })
+    }
+}
+
+impl Answered {
+    /// Says on standard error what the answer cost and who gave it.
+    ///
+    /// # Errors
+    /// Never; there may be nobody to tell.
+    pub fn summary(&self, output: Format) -> Result<()> {
+        let provider = self.provider_name.as_ref().unwrap_or(&self.provider);
+        let id = self.generation_id.as_deref().unwrap_or("-");
+        let (input, cached, out) = (self.input_tokens, self.cached_tokens, self.output_tokens);
+        let seconds = f64::from(self.duration_ms.saturating_sub(self.ttft_ms)) / 1_000.0;
+        let speed = if seconds > 0.0 { format!(", {:.0} tokens/s", f64::from(out) / seconds) } else { String::new() };
+        output.progress(&format!(
+            "-- {} USDC, {provider}, {input}+{cached} in, {out} out, first token {} ms{speed}; receipt {id} verified",
+            self.cost, self.ttft_ms
+        ));
+        Ok(())
+    }
+}
+
+impl Report for Answered {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.text)
+    }
+}
+
+fn show(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::new("output", format!("cannot write the answer: {error}")))
+        }
+        _ => Ok(()),
+    }
+}

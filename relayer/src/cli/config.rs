@@ -1,0 +1,61 @@
+//! `steam config check`: whether the relayer would start with a configuration file, without starting it.
+
+use super::error::{CliError, Result};
+use super::output::{Report, line};
+use super::serve::Settings;
+use super::solana::Global;
+use serde::Serialize;
+use std::io::{self, Write};
+
+/// The relayer's configuration
+#[derive(Debug, clap::Subcommand)]
+pub enum Config {
+    /// Check a configuration file, and show what the relayer would run with
+    Check(Settings),
+}
+
+#[derive(Serialize)]
+struct Checked {
+    file: String,
+    listen: String,
+    rpc_urls: Vec<String>,
+    relayer: Option<String>,
+    ledger: String,
+    bearer_keys: bool,
+}
+
+impl Config {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration, with exit code 3.
+    pub fn run(self, global: &Global) -> Result<()> {
+        let Self::Check(settings) = self;
+        let config = settings.load(global).map_err(|error| error.into_invalid())?;
+        for (key, path) in [
+            ("chain.settler_keypair", &config.chain.settler_keypair),
+            ("chain.receipt_keypair", &config.chain.receipt_keypair),
+        ] {
+            super::solana::read_keypair(path, key).map_err(CliError::into_invalid)?;
+        }
+        global.output.print(&Checked {
+            file: settings.file.display().to_string(),
+            listen: config.server.listen.to_string(),
+            rpc_urls: config.chain.rpc_urls.clone(),
+            relayer: config.chain.relayer.map(|relayer| relayer.to_string()),
+            ledger: config.ledger.path.display().to_string(),
+            bearer_keys: config.server.bearer_keys,
+        })
+    }
+}
+
+impl Report for Checked {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{} is a valid configuration", self.file)?;
+        line(out, "listen", &self.listen)?;
+        line(out, "rpc", self.rpc_urls.join(", "))?;
+        line(out, "relayer", self.relayer.as_deref().unwrap_or("-"))?;
+        line(out, "ledger", &self.ledger)?;
+        line(out, "bearer keys", if self.bearer_keys { "accepted" } else { "refused" })
+    }
+}

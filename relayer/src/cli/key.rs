@@ -1,0 +1,389 @@
+//! `steam key`: API keys. What a key may spend is written into the vault, on chain, before anyone has seen the key.
+
+use super::amount::{fee_bps, price, show, show_price, show_span, span, usdc_above_zero};
+use super::error::{CliError, Result};
+use super::output::{Report, line};
+use super::parse::address;
+use super::secret;
+use super::session::{Session, until};
+use super::solana::Global;
+use super::vault::Which;
+use crate::chain::Pubkey;
+use crate::instructions;
+use anchor_lang::prelude::Clock;
+use rand::RngCore;
+use serde::Serialize;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use steam_protocol::key::SessionKey;
+use steam_protocol::units::{MAX_PRICE, MicroUsdc, Price};
+use steam_router::state::{KeyGrant, Prices, Relayer, SessionKey as Slot, Vault};
+use zeroize::Zeroizing;
+
+/// API keys
+#[derive(Debug, clap::Subcommand)]
+pub enum Key {
+    /// Make an API key that spends from a vault within limits; shown once
+    Create(Create),
+    /// List a vault's keys, their limits and what they spent
+    List(List),
+    /// End a key; what it signed before still settles for a grace
+    Revoke(Revoke),
+}
+
+/// Make an API key
+#[derive(Debug, clap::Args)]
+pub struct Create {
+    /// Most USDC it may ever spend, fees included
+    #[arg(long, value_name = "USDC", value_parser = usdc_above_zero, allow_negative_numbers = true)]
+    pub limit: MicroUsdc,
+    /// Most USDC it may spend in each --window
+    #[arg(long, value_name = "USDC", value_parser = usdc_above_zero, allow_negative_numbers = true, requires = "window")]
+    pub window_limit: Option<MicroUsdc>,
+    /// Length of a window, like 1d
+    #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, requires = "window_limit")]
+    pub window: Option<u32>,
+    /// Highest price of input, in USD per million tokens [default: any]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub max_price_input: Option<u64>,
+    /// Highest price of cached input, in USD per million tokens [default: any]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub max_price_cached: Option<u64>,
+    /// Highest price of output, in USD per million tokens [default: any]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub max_price_output: Option<u64>,
+    /// Highest flat price of a request, in USD [default: any]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub max_price_request: Option<u64>,
+    /// Highest relayer fee, in basis points [default: the relayer's fee now]
+    #[arg(long, value_name = "BPS", value_parser = fee_bps, allow_negative_numbers = true)]
+    pub max_fee_bps: Option<u16>,
+    /// When it ends: a span like 30d, or never
+    #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = expiry, allow_negative_numbers = true)]
+    pub expires: Expiry,
+    /// Write the key to a new file only its owner can read, instead of showing it
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Which vault.
+    #[command(flatten)]
+    pub vault: Which,
+}
+
+/// List a vault's keys
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Which vault.
+    #[command(flatten)]
+    pub vault: Which,
+}
+
+/// End a key
+#[derive(Debug, clap::Args)]
+pub struct Revoke {
+    /// The key's address, as `steam key list` shows it
+    #[arg(value_name = "KEY", value_parser = address)]
+    pub key: Pubkey,
+    /// Which vault.
+    #[command(flatten)]
+    pub vault: Which,
+}
+
+/// When a key ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// After this many seconds.
+    After(u32),
+    /// Never.
+    Never,
+}
+
+fn expiry(text: &str) -> std::result::Result<Expiry, String> {
+    if text == "never" {
+        Ok(Expiry::Never)
+    } else {
+        span(text).map(Expiry::After).map_err(|e| format!("{e}, or `never`"))
+    }
+}
+
+impl Key {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        match self {
+            Self::Create(create) => create.run(global).await,
+            Self::List(list) => list.run(global).await,
+            Self::Revoke(revoke) => revoke.run(global).await,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Created {
+    /// The secret, unless it was written to a file.
+    #[serde(serialize_with = "secret_text")]
+    api_key: Option<Zeroizing<String>>,
+    file: Option<String>,
+    key: String,
+    vault: String,
+    slot: u8,
+    epoch: u32,
+    expires: Option<i64>,
+    signature: String,
+}
+
+fn secret_text<S: serde::Serializer>(
+    secret: &Option<Zeroizing<String>>,
+    to: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    secret.as_ref().map(|secret| secret.as_str()).serialize(to)
+}
+
+impl Create {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let (address, vault) = self.vault.find(&session, global).await?;
+        let payer = global.signer()?;
+        only_owner(&vault, &payer.pubkey())?;
+        let clock = session.clock().await?;
+        let slot = free_slot(&vault, &clock)?;
+        let grant = self.grant(&session, &vault, &clock).await?;
+        let mut seed = Zeroizing::new([0; 32]);
+        rand::rng().fill_bytes(&mut *seed);
+        let key = SessionKey::from_seed(&seed);
+        if let Some(path) = &self.out {
+            // Before the transaction: a key that is authorised but lost would hold its place until it ends.
+            secret::write_new(path, &key)?;
+        }
+        let signer = Keypair::new_from_array(*seed);
+        let authorize = instructions::authorize_key(&vault.owner, &vault.relayer, &signer.pubkey(), slot, grant);
+        let sent = session.send(&payer, &[authorize], vec![signer]).await;
+        if sent.as_ref().is_err_and(|error| error.code() != "rpc_failed")
+            && let Some(path) = &self.out
+        {
+            // The transaction cannot have taken effect, so nobody needs the key.
+            let _ = std::fs::remove_file(path);
+        }
+        let signature = sent?;
+        let now: Option<Vault> = session.find_pod(&address).await?;
+        global.output.print(&Created {
+            api_key: self.out.is_none().then(|| Zeroizing::new(key.reveal())),
+            file: self.out.as_ref().map(|path| path.display().to_string()),
+            key: bs58::encode(key.address()).into_string(),
+            vault: address.to_string(),
+            slot,
+            epoch: now.map_or(vault.epochs + 1, |vault| vault.keys[usize::from(slot)].epoch),
+            expires: (grant.expires != i64::MAX).then_some(grant.expires),
+            signature: signature.to_string(),
+        })
+    }
+
+    async fn grant(&self, session: &Session, vault: &Vault, clock: &Clock) -> Result<KeyGrant> {
+        let max_fee_bps = match self.max_fee_bps {
+            Some(bps) => bps,
+            // The fee posted today is what the owner knows of; a rise needs a new key, or this flag.
+            None => {
+                session.find::<Relayer>(&vault.relayer).await?.map_or(0, |relayer| relayer.fee.rolled(clock).current)
+            }
+        };
+        let input = self.max_price_input.unwrap_or(MAX_PRICE);
+        Ok(KeyGrant {
+            expires: match self.expires {
+                Expiry::After(seconds) => clock.unix_timestamp.saturating_add(seconds.into()),
+                Expiry::Never => i64::MAX,
+            },
+            limit_total: self.limit.0,
+            window_seconds: self.window.unwrap_or(0),
+            window_limit: self.window_limit.map_or(0, |limit| limit.0),
+            max_price: Prices {
+                input,
+                // A cached token never costs more than another.
+                cached: self.max_price_cached.unwrap_or(input),
+                output: self.max_price_output.unwrap_or(MAX_PRICE),
+                request: self.max_price_request.unwrap_or(MAX_PRICE),
+            },
+            max_fee_bps,
+            allow_root: [0; 32],
+        })
+    }
+}
+
+fn only_owner(vault: &Vault, payer: &Pubkey) -> Result<()> {
+    if vault.owner == *payer {
+        return Ok(());
+    }
+    Err(CliError::new("not_owner", format!("only its owner {} can change this vault's keys", vault.owner))
+        .next("use the owner's keypair with --keypair"))
+}
+
+fn free_slot(vault: &Vault, clock: &Clock) -> Result<u8> {
+    let free = vault.keys.iter().zip(0u8..).find(|(key, _)| !key.is_live(clock));
+    free.map(|(_, slot)| slot).ok_or_else(|| {
+        let soonest = vault.keys.iter().map(|key| until(&key.settle_until, clock)).min().unwrap_or_default();
+        CliError::new("no_free_slot", format!("all {} keys of this vault are live", vault.keys.len())).next(format!(
+            "revoke one with `steam key revoke`, or wait {} for the first to be free",
+            show_span(soonest)
+        ))
+    })
+}
+
+impl Report for Created {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        match (&self.api_key, &self.file) {
+            (Some(key), _) => {
+                writeln!(out, "{}\n", key.as_str())?;
+                writeln!(out, "This is the API key. It is shown once; whoever has it can spend within its limits.")?;
+            }
+            (None, Some(file)) => writeln!(out, "The API key is in {file}, which only you can read.")?,
+            (None, None) => {}
+        }
+        line(out, "key", &self.key)?;
+        line(out, "vault", &self.vault)?;
+        line(out, "transaction", &self.signature)
+    }
+}
+
+#[derive(Serialize)]
+struct Keys {
+    vault: String,
+    keys: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    key: String,
+    slot: u8,
+    epoch: u32,
+    status: &'static str,
+    expires: Option<i64>,
+    seconds_left: Option<i64>,
+    limit: String,
+    settled_pico: String,
+    window_seconds: u32,
+    window_limit: String,
+    max_price: [String; 4],
+    max_fee_bps: u16,
+    #[serde(skip)]
+    price: Price,
+}
+
+impl List {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let (address, vault) = self.vault.find(&session, global).await?;
+        let clock = session.clock().await?;
+        let used = vault.keys.iter().zip(0u8..).filter(|(key, _)| key.is_used());
+        let keys = used.map(|(key, slot)| listed(key, slot, &clock)).collect();
+        global.output.print(&Keys { vault: address.to_string(), keys })
+    }
+}
+
+fn listed(key: &Slot, slot: u8, clock: &Clock) -> Listed {
+    let price: Price = key.max_price.into();
+    let ends = key.expires != i64::MAX;
+    Listed {
+        key: key.key.to_string(),
+        slot,
+        epoch: key.epoch,
+        status: status(key, clock),
+        expires: ends.then_some(key.expires),
+        seconds_left: ends.then(|| key.expires.saturating_sub(clock.unix_timestamp).max(0)),
+        limit: key.limit_total.to_string(),
+        settled_pico: key.settled_pico.get().to_string(),
+        window_seconds: key.window_seconds,
+        window_limit: key.window_limit.to_string(),
+        max_price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
+        max_fee_bps: key.max_fee_bps,
+        price,
+    }
+}
+
+/// How a key stands.
+pub(super) fn status(key: &Slot, clock: &Clock) -> &'static str {
+    if !key.is_live(clock) {
+        "ended"
+    } else if key.revoked_at != 0 {
+        "revoked"
+    } else if clock.unix_timestamp >= key.expires {
+        "expired"
+    } else {
+        "active"
+    }
+}
+
+impl Report for Keys {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.keys.is_empty() {
+            return writeln!(
+                out,
+                "The vault {} has no keys. Make one with `steam key create --limit USDC`.",
+                self.vault
+            );
+        }
+        for key in &self.keys {
+            let spent = steam_protocol::units::Pico(key.settled_pico.parse().unwrap_or_default());
+            writeln!(out, "{}  {}", key.key, key.status)?;
+            writeln!(out, "  settled {spent} of {} USDC", show(key.limit.parse().unwrap_or_default()))?;
+            if key.window_seconds > 0 {
+                let limit = show(key.window_limit.parse().unwrap_or_default());
+                writeln!(out, "  at most {limit} USDC in {}", show_span(key.window_seconds.into()))?;
+            }
+            if key.price.output < MAX_PRICE || key.price.input < MAX_PRICE {
+                writeln!(out, "  at most {} (USD per million tokens)", show_price(&key.price))?;
+            }
+            match key.seconds_left {
+                Some(left) => writeln!(out, "  ends in {}; fee at most {} bps", show_span(left), key.max_fee_bps)?,
+                None => writeln!(out, "  never ends; fee at most {} bps", key.max_fee_bps)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize)]
+struct Revoked {
+    key: String,
+    vault: String,
+    settles_until: i64,
+    seconds_left: i64,
+    signature: String,
+}
+
+impl Revoke {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let (address, vault) = self.vault.find(&session, global).await?;
+        let payer = global.signer()?;
+        only_owner(&vault, &payer.pubkey())?;
+        let clock = session.clock().await?;
+        let live = vault.keys.iter().zip(0u8..).find(|(key, _)| key.key == self.key && key.is_live(&clock));
+        let Some((_, slot)) = live else {
+            return Err(CliError::new("no_key", format!("{} is no live key of the vault {address}", self.key))
+                .next("`steam key list` shows the vault's keys"));
+        };
+        let revoke = instructions::revoke_key(&vault.owner, &vault.relayer, slot, None);
+        let signature = session.send(&payer, &[revoke], Vec::new()).await?;
+        let now: Vault = session.find_pod(&address).await?.unwrap_or(vault);
+        let deadline = now.keys[usize::from(slot)].settle_until;
+        global.output.print(&Revoked {
+            key: self.key.to_string(),
+            vault: address.to_string(),
+            settles_until: deadline.time,
+            seconds_left: until(&deadline, &clock),
+            signature: signature.to_string(),
+        })
+    }
+}
+
+impl Report for Revoked {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let left = show_span(self.seconds_left);
+        writeln!(out, "The key is revoked. What it signed before settles for another {left}.")?;
+        line(out, "key", &self.key)?;
+        line(out, "vault", &self.vault)?;
+        line(out, "transaction", &self.signature)
+    }
+}

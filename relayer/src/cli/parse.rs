@@ -1,0 +1,83 @@
+//! Reading the command line: values every command shares, and what is said when it is wrong.
+
+use super::error::CliError;
+use super::output::Format;
+use crate::chain::Pubkey;
+use clap::error::ErrorKind;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+/// An address in base58.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn address(text: &str) -> Result<Pubkey, String> {
+    text.parse().map_err(|_| "expected an address: 32 bytes in base58".into())
+}
+
+/// A model's name.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn model(text: &str) -> Result<String, String> {
+    if steam_protocol::seeds::is_model_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a model's name: 1 to 64 of a-z 0-9 . _ : / -".into())
+    }
+}
+
+/// The public base URL of an API.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn endpoint(text: &str) -> Result<String, String> {
+    match reqwest::Url::parse(text) {
+        Ok(url)
+            if matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && url.query().is_none()
+                && url.fragment().is_none()
+                && url.username().is_empty() =>
+        {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err("expected an http(s) URL like https://api.example.com/v1, without user, query or fragment".into()),
+    }
+}
+
+/// A number of tokens above zero.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn tokens(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err(format!("expected a whole number of tokens from 1 to {}", u32::MAX)),
+        Ok(tokens) => Ok(tokens),
+    }
+}
+
+/// The format asked for, before the command line is known to be right, so that even that error has it.
+pub fn format_of(args: &[OsString]) -> Format {
+    let json = args.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+        || args.iter().any(|arg| arg == "--output=json");
+    if json { Format::Json } else { Format::Text }
+}
+
+/// Prints help, version or what is wrong, and says how the process ends.
+pub fn wrong(format: Format, error: &clap::Error) -> ExitCode {
+    let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let help = asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if help || format == Format::Text {
+        // Nobody to tell if the terminal is gone.
+        let _ = error.print();
+    } else {
+        let text = error.to_string();
+        let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let rest: Vec<&str> =
+            text.lines().skip(1).map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+        let message = format!("{sentence} {}", rest.join(" "));
+        format.error(&CliError::usage(message.trim()).next("see `--help` of the command"));
+    }
+    ExitCode::from(if asked { 0 } else { 2 })
+}

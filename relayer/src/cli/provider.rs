@@ -1,0 +1,265 @@
+//! `steam provider`: offer models at posted prices, and take what was earned.
+
+mod offer;
+mod status;
+
+pub use offer::Offer;
+pub use status::Status;
+pub(super) use status::standing;
+
+use super::amount::{show, usdc_above_zero};
+use super::error::{CliError, Result};
+use super::output::{Report, line};
+use super::parse::{address, endpoint};
+use super::session::Session;
+use super::solana::Global;
+use crate::chain::Pubkey;
+use crate::{addresses, instructions};
+use serde::Serialize;
+use solana_signer::Signer;
+use std::io::{self, Write};
+use steam_protocol::units::MicroUsdc;
+
+/// Offer models and earn
+#[derive(Debug, clap::Subcommand)]
+pub enum Provider {
+    /// Register the keypair as a provider
+    Register(Register),
+    /// Offer a model at a price, change it, or stop
+    Offer(Offer),
+    /// Show what was earned and not withdrawn
+    Earnings(Earnings),
+    /// Move earnings to a token account
+    Withdraw(Payout),
+    /// Show a provider and its offers
+    Status(Status),
+}
+
+/// Register the keypair as a provider
+#[derive(Debug, clap::Args)]
+pub struct Register {
+    /// Name shown to people, 1 to 32 bytes
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    pub name: String,
+    /// Base URL of the OpenAI-compatible API, /v1 included
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    pub endpoint: String,
+}
+
+/// Show what was earned
+#[derive(Debug, clap::Args)]
+pub struct Earnings {
+    /// The provider's address [default: the keypair's]
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub provider: Option<Pubkey>,
+}
+
+/// Move what was earned
+#[derive(Debug, clap::Args)]
+pub struct Payout {
+    /// USDC to move, like 12.5 [default: everything]
+    #[arg(value_name = "AMOUNT", value_parser = usdc_above_zero, allow_negative_numbers = true)]
+    pub amount: Option<MicroUsdc>,
+    /// Owner of the token account it goes to [default: the keypair]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub to: Option<Pubkey>,
+}
+
+pub(super) fn name(text: &str) -> std::result::Result<String, String> {
+    let most = steam_router::state::MAX_NAME_BYTES;
+    if (1..=most).contains(&text.len()) && !text.chars().any(char::is_control) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("expected a name of 1 to {most} bytes"))
+    }
+}
+
+impl Provider {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        match self {
+            Self::Register(register) => register.run(global).await,
+            Self::Offer(offer) => offer.run(global).await,
+            Self::Earnings(earnings) => earnings.run(global).await,
+            Self::Withdraw(payout) => payout.run(global, Earner::Provider).await,
+            Self::Status(status) => status.run(global).await,
+        }
+    }
+}
+
+/// What a registration says.
+#[derive(Serialize)]
+pub(super) struct Registered {
+    /// `provider` or `relayer`.
+    pub role: &'static str,
+    /// Its account.
+    pub address: String,
+    /// Where it is paid.
+    pub token_account: String,
+    /// The transaction.
+    pub signature: String,
+}
+
+impl Report for Registered {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "The {} is registered.", self.role)?;
+        line(out, "address", &self.address)?;
+        line(out, "token account", &self.token_account)?;
+        line(out, "transaction", &self.signature)?;
+        match self.role {
+            "provider" => {
+                writeln!(out, "Next: `steam provider offer --model MODEL --input USD --output USD` lists a model.")
+            }
+            _ => writeln!(out, "Next: set chain.relayer in the configuration to this address and run `steam serve`."),
+        }
+    }
+}
+
+/// An account of the program, if there is one.
+///
+/// # Errors
+/// If there is none, with the command that makes it.
+pub(super) async fn need<T: anchor_lang::AccountDeserialize>(
+    session: &Session,
+    address: &Pubkey,
+    role: &'static str,
+) -> Result<T> {
+    session.find(address).await?.ok_or_else(|| {
+        CliError::new(format!("no_{role}"), format!("there is no {role} at {address}"))
+            .next(format!("register one with `steam {role} register`, or use its keypair with --keypair"))
+    })
+}
+
+impl Register {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let provider = addresses::provider(&authority);
+        if session.find::<steam_router::state::Provider>(&provider).await?.is_some() {
+            return Err(CliError::new(
+                "registered",
+                format!("the keypair is registered already as provider {provider}"),
+            )
+            .next("list models with `steam provider offer`"));
+        }
+        let mint = session.config.mint;
+        let register = instructions::register_provider(&authority, &authority, &mint, &self.name, &self.endpoint);
+        let signature = session.send(&payer, &[register], Vec::new()).await?;
+        global.output.print(&Registered {
+            role: "provider",
+            address: provider.to_string(),
+            token_account: addresses::ata(&provider, &mint).to_string(),
+            signature: signature.to_string(),
+        })
+    }
+}
+
+/// Who is paid by settlements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Earner {
+    /// A provider.
+    Provider,
+    /// A relayer.
+    Relayer,
+}
+
+impl Earner {
+    /// The account of an authority.
+    pub fn of(self, authority: &Pubkey) -> Pubkey {
+        match self {
+            Self::Provider => addresses::provider(authority),
+            Self::Relayer => addresses::relayer(authority),
+        }
+    }
+
+    /// Its name.
+    pub fn role(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Relayer => "relayer",
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Earned {
+    provider: String,
+    token_account: String,
+    balance: String,
+}
+
+impl Report for Earned {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "provider", &self.provider)?;
+        line(out, "token account", &self.token_account)?;
+        line(out, "earned", format!("{} USDC not withdrawn", show(self.balance.parse().unwrap_or_default())))
+    }
+}
+
+impl Earnings {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let address = match self.provider {
+            Some(provider) => provider,
+            None => addresses::provider(&global.address()?),
+        };
+        let provider: steam_router::state::Provider = need(&session, &address, "provider").await?;
+        let balance = session.balance(&provider.token).await?.unwrap_or_default();
+        global.output.print(&Earned {
+            provider: address.to_string(),
+            token_account: provider.token.to_string(),
+            balance: balance.0.to_string(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Paid {
+    amount: String,
+    destination: String,
+    signature: String,
+}
+
+impl Report for Paid {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{} USDC withdrawn.", show(self.amount.parse().unwrap_or_default()))?;
+        line(out, "to", &self.destination)?;
+        line(out, "transaction", &self.signature)
+    }
+}
+
+impl Payout {
+    pub(super) async fn run(self, global: &Global, earner: Earner) -> Result<()> {
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let (authority, mint) = (payer.pubkey(), session.config.mint);
+        let address = earner.of(&authority);
+        let Some(held) = session.balance(&addresses::ata(&address, &mint)).await? else {
+            let role = earner.role();
+            return Err(CliError::new(format!("no_{role}"), format!("the keypair is no registered {role}"))
+                .next(format!("use the keypair that registered it with --keypair, or `steam {role} register`")));
+        };
+        let amount = self.amount.unwrap_or(held);
+        if amount > held || held == MicroUsdc(0) {
+            return Err(CliError::new("insufficient_funds", format!("{} USDC is there to withdraw", show(held.0)))
+                .next("earnings arrive when a relayer settles; withdraw at most what is there"));
+        }
+        let owner = self.to.unwrap_or(authority);
+        let destination = addresses::ata(&owner, &mint);
+        let withdraw = match earner {
+            Earner::Provider => instructions::withdraw_earnings(&authority, &mint, &destination, amount),
+            Earner::Relayer => instructions::withdraw_fees(&authority, &mint, &destination, amount),
+        };
+        let steps = [instructions::create_ata(&authority, &owner, &mint), withdraw];
+        let signature = session.send(&payer, &steps, Vec::new()).await?;
+        global.output.print(&Paid {
+            amount: amount.0.to_string(),
+            destination: destination.to_string(),
+            signature: signature.to_string(),
+        })
+    }
+}

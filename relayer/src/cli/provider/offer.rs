@@ -1,0 +1,162 @@
+//! `steam provider offer`: post a price for a model. A fall holds at once, a rise after the notice.
+
+use super::need;
+use crate::cli::amount::{price, show_price, show_span};
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::{Report, line};
+use crate::cli::parse::{model, tokens};
+use crate::cli::session::{Session, until};
+use crate::cli::solana::Global;
+use crate::{addresses, instructions};
+use serde::Serialize;
+use solana_signer::Signer;
+use std::io::{self, Write};
+use steam_protocol::units::Price;
+use steam_router::state::{Offer as OfferAccount, OfferTerms, Provider, capability};
+
+/// What an offer can do, as flags name it.
+pub const CAPABILITIES: [(&str, u32); 12] = [
+    ("streaming", capability::STREAMING),
+    ("vision", capability::VISION),
+    ("tools", capability::TOOLS),
+    ("json-mode", capability::JSON_MODE),
+    ("json-schema", capability::JSON_SCHEMA),
+    ("logprobs", capability::LOGPROBS),
+    ("reasoning", capability::REASONING),
+    ("embeddings", capability::EMBEDDINGS),
+    ("audio-input", capability::AUDIO_INPUT),
+    ("file-input", capability::FILE_INPUT),
+    ("prompt-cache", capability::PROMPT_CACHE),
+    ("seed", capability::SEED),
+];
+
+/// Offer a model at a price, change it, or stop
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Posting again replaces price and limits: a lower price holds at once, a higher one after the notice period."
+)]
+pub struct Offer {
+    /// The model's name
+    #[arg(long, value_name = "MODEL", value_parser = model)]
+    pub model: String,
+    /// Price of input, in USD per million tokens, like 0.25
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
+    pub input: Option<u64>,
+    /// Price of input served from the cache, in USD per million tokens [default: that of input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub cached: Option<u64>,
+    /// Price of output, in USD per million tokens
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
+    pub output_price: Option<u64>,
+    /// Flat price of a request, in USD
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, default_value = "0")]
+    pub request: u64,
+    /// Most tokens of prompt and answer together
+    #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, required_unless_present = "retire")]
+    pub context: Option<u32>,
+    /// Most tokens of an answer [default: --context]
+    #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true)]
+    pub max_output: Option<u32>,
+    /// What it can do; may be repeated or separated by commas
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(CAPABILITIES.map(|(name, _)| name)), default_value = "streaming")]
+    pub capability: Vec<String>,
+    /// Stop serving the model; what was served still settles for a grace
+    #[arg(long, conflicts_with_all = ["input", "cached", "output_price", "context", "max_output"])]
+    pub retire: bool,
+}
+
+#[derive(Serialize)]
+struct Offered {
+    status: &'static str,
+    offer: String,
+    provider: String,
+    model: String,
+    version: u32,
+    seconds_left: i64,
+    #[serde(skip)]
+    price: Price,
+    signature: String,
+}
+
+impl Offer {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let terms = self.terms()?;
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let provider = addresses::provider(&authority);
+        let _: Provider = need(&session, &provider, "provider").await?;
+        let address = addresses::offer(&provider, &self.model);
+        let step = match &terms {
+            Some(terms) => instructions::put_offer(&authority, &authority, &self.model, *terms),
+            None => instructions::retire_offer(&authority, &self.model),
+        };
+        if terms.is_none() && session.find_pod::<OfferAccount>(&address).await?.is_none() {
+            return Err(CliError::new("no_offer", format!("this provider has no offer of {}", self.model))
+                .next("`steam provider status` shows its offers"));
+        }
+        let signature = session.send(&payer, &[step], Vec::new()).await?;
+        let offer: Option<OfferAccount> = session.find_pod(&address).await?;
+        let offer = offer.ok_or_else(|| {
+            CliError::new("no_offer", "the offer cannot be read back").next("see `steam provider status`")
+        })?;
+        let clock = session.clock().await?;
+        let (status, point, seconds_left) = if terms.is_none() {
+            ("retired", &offer.current, until(&offer.settle_until, &clock))
+        } else if offer.next.version != 0 && !offer.next.from.passed(&clock) {
+            ("announced", &offer.next, until(&offer.next.from, &clock))
+        } else {
+            ("in force", &offer.current, 0)
+        };
+        global.output.print(&Offered {
+            status,
+            offer: address.to_string(),
+            provider: provider.to_string(),
+            model: self.model,
+            version: point.version,
+            seconds_left,
+            price: point.price.into(),
+            signature: signature.to_string(),
+        })
+    }
+
+    /// The terms; nothing to retire.
+    fn terms(&self) -> Result<Option<OfferTerms>> {
+        let (Some(input), Some(output), Some(context)) = (self.input, self.output_price, self.context) else {
+            return Ok(None);
+        };
+        let price = Price { input, cached: self.cached.unwrap_or(input), output, request: self.request };
+        if price.cached > price.input {
+            return Err(CliError::usage("--cached must not be above --input")
+                .next("cached input never costs more than other input"));
+        }
+        let output_limit = self.max_output.unwrap_or(context);
+        if output_limit > context {
+            return Err(CliError::usage("--max-output must not be above --context")
+                .next("the context holds prompt and answer together"));
+        }
+        let named = CAPABILITIES.iter().filter(|(name, _)| self.capability.iter().any(|wanted| wanted == name));
+        Ok(Some(OfferTerms {
+            price: price.into(),
+            context_limit: context,
+            output_limit,
+            capabilities: named.fold(0, |bits, (_, bit)| bits | bit),
+        }))
+    }
+}
+
+impl Report for Offered {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let left = show_span(self.seconds_left);
+        match self.status {
+            "retired" => {
+                writeln!(out, "{} is not offered any more; what was served settles for another {left}.", self.model)?
+            }
+            "announced" => writeln!(out, "{}: a higher price needs notice, and holds in {left}.", self.model)?,
+            _ => writeln!(out, "{} is offered at this price.", self.model)?,
+        }
+        line(out, "offer", &self.offer)?;
+        line(out, "price", format!("{} (USD per million tokens, version {})", show_price(&self.price), self.version))?;
+        line(out, "transaction", &self.signature)
+    }
+}

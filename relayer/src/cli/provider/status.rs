@@ -1,0 +1,177 @@
+//! `steam provider status`: a provider as everybody sees it.
+
+use super::need;
+use super::offer::CAPABILITIES;
+use crate::addresses;
+use crate::chain::Pubkey;
+use crate::cli::amount::{show, show_price, show_span};
+use crate::cli::error::Result;
+use crate::cli::output::{Report, line};
+use crate::cli::parse::address;
+use crate::cli::session::{Session, until};
+use crate::cli::solana::Global;
+use anchor_lang::prelude::Clock;
+use serde::Serialize;
+use std::io::{self, Write};
+use steam_protocol::units::Price;
+use steam_router::state::{Offer, PricePoint, Provider, Status as Standing};
+
+/// Where an offer keeps its provider: after the discriminator.
+const PROVIDER_OFFSET: usize = 8;
+
+/// Show a provider and its offers
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// The provider's address [default: the keypair's]
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub provider: Option<Pubkey>,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    provider: String,
+    name: String,
+    endpoint: String,
+    authority: String,
+    status: &'static str,
+    token_account: String,
+    earnings: String,
+    offers: Vec<ShownOffer>,
+}
+
+#[derive(Serialize)]
+struct ShownOffer {
+    offer: String,
+    model: String,
+    status: &'static str,
+    price: ShownPrice,
+    next: Option<ShownPrice>,
+    next_in_seconds: Option<i64>,
+    grace_seconds_left: i64,
+    context: u32,
+    max_output: u32,
+    capabilities: Vec<&'static str>,
+}
+
+/// µUSDC per million tokens, or per request, in decimal.
+#[derive(Serialize)]
+struct ShownPrice {
+    version: u32,
+    input: String,
+    cached: String,
+    output: String,
+    request: String,
+    #[serde(skip)]
+    price: Price,
+}
+
+/// How someone registered stands.
+pub(crate) fn standing(status: Standing) -> &'static str {
+    match status {
+        Standing::Active => "active",
+        Standing::Suspended => "suspended",
+        Standing::Retired => "retired",
+    }
+}
+
+impl ShownPrice {
+    fn of(point: &PricePoint) -> Self {
+        let price: Price = point.price.into();
+        Self {
+            version: point.version,
+            input: price.input.to_string(),
+            cached: price.cached.to_string(),
+            output: price.output.to_string(),
+            request: price.request.to_string(),
+            price,
+        }
+    }
+}
+
+impl ShownOffer {
+    fn of(address: &Pubkey, offer: &Offer, clock: &Clock) -> Self {
+        let announced = offer.next.version != 0;
+        let rolled = announced && offer.next.from.passed(clock);
+        let (point, grace) =
+            if rolled { (&offer.next, &offer.current_until) } else { (&offer.current, &offer.previous_until) };
+        let waits = announced && !rolled;
+        Self {
+            offer: address.to_string(),
+            model: offer.model().to_owned(),
+            status: if offer.is_listed() { "listed" } else { "retired" },
+            price: ShownPrice::of(point),
+            next: waits.then(|| ShownPrice::of(&offer.next)),
+            next_in_seconds: waits.then(|| until(&offer.next.from, clock)),
+            grace_seconds_left: until(grace, clock),
+            context: offer.context_limit,
+            max_output: offer.output_limit,
+            capabilities: CAPABILITIES
+                .iter()
+                .filter(|(_, bit)| offer.capabilities & bit != 0)
+                .map(|(name, _)| *name)
+                .collect(),
+        }
+    }
+}
+
+impl Status {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let address = match self.provider {
+            Some(provider) => provider,
+            None => addresses::provider(&global.address()?),
+        };
+        let provider: Provider = need(&session, &address, "provider").await?;
+        let clock = session.clock().await?;
+        let mut offers = session.list_pod::<Offer>(Some((PROVIDER_OFFSET, address.as_ref()))).await?;
+        offers.sort_by(|(_, a), (_, b)| a.model().cmp(b.model()));
+        global.output.print(&Shown {
+            provider: address.to_string(),
+            name: provider.name.clone(),
+            endpoint: provider.url.clone(),
+            authority: provider.authority.to_string(),
+            status: standing(provider.status),
+            token_account: provider.token.to_string(),
+            earnings: session.balance(&provider.token).await?.unwrap_or_default().0.to_string(),
+            offers: offers.iter().map(|(address, offer)| ShownOffer::of(address, offer, &clock)).collect(),
+        })
+    }
+}
+
+impl Report for Shown {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "provider", &self.provider)?;
+        line(out, "name", &self.name)?;
+        line(out, "endpoint", &self.endpoint)?;
+        line(out, "status", self.status)?;
+        line(out, "earned", format!("{} USDC not withdrawn", show(self.earnings.parse().unwrap_or_default())))?;
+        if self.offers.is_empty() {
+            return writeln!(out, "No models are offered yet: `steam provider offer`.");
+        }
+        writeln!(out, "offers (USD per million tokens)")?;
+        for offer in &self.offers {
+            writeln!(
+                out,
+                "  {} ({}): {}, version {}",
+                offer.model,
+                offer.status,
+                show_price(&offer.price.price),
+                offer.price.version
+            )?;
+            if let (Some(next), Some(left)) = (&offer.next, offer.next_in_seconds) {
+                writeln!(out, "    in {}: {}, version {}", show_span(left), show_price(&next.price), next.version)?;
+            }
+            if offer.grace_seconds_left > 0 {
+                writeln!(out, "    the price before still settles for {}", show_span(offer.grace_seconds_left))?;
+            }
+            writeln!(
+                out,
+                "    context {}, answers up to {}; {}",
+                offer.context,
+                offer.max_output,
+                offer.capabilities.join(", ")
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,241 @@
+//! `steam receipt`: read a receipt, and check it without asking the relayer that signed it.
+
+mod chain;
+mod source;
+
+pub(super) use chain::receipt_keys;
+pub use source::Proof;
+
+use super::error::{CliError, Result};
+use super::output::{Report, line};
+use super::parse::address;
+use super::solana::Global;
+use crate::chain::Pubkey;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
+use steam_protocol::units::Pico;
+use steam_protocol::{merkle, sha256};
+
+/// Check what was charged
+#[derive(Debug, clap::Subcommand)]
+pub enum ReceiptCommand {
+    /// Show what a receipt says, without checking it
+    Show(Show),
+    /// Check signature and amounts; with --proof that it was settled in a batch, with --on-chain all of it on chain
+    Verify(Verify),
+}
+
+/// Show a receipt
+#[derive(Debug, clap::Args)]
+pub struct Show {
+    /// The receipt: a file, base64, or - for standard input
+    #[arg(value_name = "RECEIPT", default_value = "-")]
+    pub receipt: String,
+}
+
+/// Check a receipt
+#[derive(Debug, clap::Args)]
+pub struct Verify {
+    /// The receipt: a file, base64, or - for standard input
+    #[arg(value_name = "RECEIPT", default_value = "-")]
+    pub receipt: String,
+    /// The relayer's receipt key, as `steam relayer status` shows it; not needed with --on-chain
+    #[arg(long, value_name = "ADDRESS", value_parser = address, required_unless_present = "on_chain")]
+    pub receipt_key: Option<Pubkey>,
+    /// File with the answer's bytes as received, to check that the receipt is for them
+    #[arg(long, value_name = "FILE")]
+    pub answer: Option<PathBuf>,
+    /// JSON file with the proof that the receipt is in a settled batch, as /v1/receipts/{id} has it
+    #[arg(long, value_name = "FILE")]
+    pub proof: Option<PathBuf>,
+    /// Look the receipt key up on chain, and with --proof the settlement too
+    #[arg(long, visible_alias = "rpc")]
+    pub on_chain: bool,
+}
+
+impl ReceiptCommand {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// What does not hold, with exit code 3; or why it cannot be checked.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        match self {
+            Self::Show(show) => {
+                let (signed, _) = source::read(&show.receipt)?;
+                global.output.print(&Shown::of(&signed, Vec::new()))
+            }
+            Self::Verify(verify) => verify.run(global).await,
+        }
+    }
+}
+
+impl Verify {
+    async fn run(self, global: &Global) -> Result<()> {
+        let (signed, enclosed) = source::read(&self.receipt)?;
+        let proof = match &self.proof {
+            Some(path) => Some(source::read_proof(path)?),
+            None => enclosed,
+        };
+        let mut held = Vec::new();
+        let onchain = if self.on_chain { Some(chain::Chain::open(global, &signed.receipt).await?) } else { None };
+        let keys: Vec<Pubkey> =
+            self.receipt_key.into_iter().chain(onchain.as_ref().map(|chain| chain.receipt_key)).collect();
+        for key in keys {
+            signed.verify(&key.to_bytes()).map_err(|error| not_held("receipt", &error.to_string()))?;
+            held.push(format!("signed by the receipt key {key}"));
+        }
+        held.push("charge and fee are price times tokens".into());
+        if onchain.is_some() {
+            held.push("the key is the relayer's on chain, and the domain this cluster's".into());
+        }
+        if let Some(path) = &self.answer {
+            let answer = std::fs::read(path).map_err(|error| {
+                CliError::new("answer", format!("cannot read --answer {}: {error}", path.display()))
+                    .next("name the file that holds the answer's bytes")
+            })?;
+            if sha256(&[&answer]) != signed.receipt.response_hash {
+                return Err(not_held("answer", "the receipt is for another answer: the hash of --answer differs"));
+            }
+            held.push("the answer is the one it was signed for".into());
+        }
+        if let Some(proof) = &proof {
+            let leaf = merkle::leaf(&signed.to_bytes());
+            if merkle::root_from_proof(&leaf, proof.index, proof.count, &proof.path) != Some(proof.root) {
+                return Err(not_held("proof", "the proof does not lead from the receipt to its root"));
+            }
+            held.push(format!("receipt {} of {} under the batch's root", proof.index, proof.count));
+            if let Some(chain) = &onchain {
+                chain.settled(&signed.receipt, proof).await?;
+                held.push(format!("settled on chain by transaction {}", proof.transaction));
+            }
+        }
+        global.output.print(&Shown::of(&signed, held))
+    }
+}
+
+/// Something that was checked and does not hold.
+fn not_held(code: &str, sentence: &str) -> CliError {
+    CliError::invalid(format!("invalid_{code}"), sentence)
+        .next("keep the receipt: it is evidence; ask the relayer for /v1/receipts/{id} of this answer")
+}
+
+#[derive(Serialize)]
+struct Shown {
+    /// What was checked and holds; nothing for `show`.
+    verified: Vec<String>,
+    receipt: String,
+    number: u64,
+    relayer: String,
+    key_id: u32,
+    domain: String,
+    vault: String,
+    generation: u64,
+    key_epoch: u32,
+    key_slot: u8,
+    request_hash: String,
+    response_hash: String,
+    routing_hash: String,
+    provider: String,
+    offer: String,
+    price_version: u32,
+    /// Input, cached, output, request.
+    price: [String; 4],
+    input_tokens: u32,
+    cached_tokens: u32,
+    output_tokens: u32,
+    counted_by: &'static str,
+    charge_pico: String,
+    fee_bps: u16,
+    fee_pico: String,
+    key_cumulative_pico: String,
+    finish_reason: &'static str,
+    started_at_ms: i64,
+    ttft_ms: u32,
+    duration_ms: u32,
+    #[serde(skip)]
+    cost: Pico,
+}
+
+/// Charge and fee.
+pub(super) fn cost(receipt: &Receipt) -> Pico {
+    Pico(receipt.charge.0.saturating_add(receipt.fee.0))
+}
+
+impl Shown {
+    fn of(signed: &SignedReceipt, verified: Vec<String>) -> Self {
+        let receipt = &signed.receipt;
+        let base58 = |bytes: &[u8; 32]| bs58::encode(bytes).into_string();
+        let price = receipt.price;
+        Self {
+            verified,
+            receipt: BASE64.encode(signed.to_bytes()),
+            number: receipt.number,
+            relayer: base58(&receipt.relayer),
+            key_id: receipt.key_id,
+            domain: hex::encode(receipt.domain),
+            vault: base58(&receipt.vault),
+            generation: receipt.generation,
+            key_epoch: receipt.key_epoch,
+            key_slot: receipt.key_slot,
+            request_hash: hex::encode(receipt.request_hash),
+            response_hash: hex::encode(receipt.response_hash),
+            routing_hash: hex::encode(receipt.routing_hash),
+            provider: base58(&receipt.provider),
+            offer: base58(&receipt.offer),
+            price_version: receipt.price_version,
+            price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
+            input_tokens: receipt.usage.input,
+            cached_tokens: receipt.usage.cached,
+            output_tokens: receipt.usage.output,
+            counted_by: match receipt.counted_by {
+                CountedBy::Provider => "provider",
+                CountedBy::Relayer => "relayer",
+                CountedBy::Capped => "capped",
+            },
+            charge_pico: receipt.charge.0.to_string(),
+            fee_bps: receipt.fee_bps,
+            fee_pico: receipt.fee.0.to_string(),
+            key_cumulative_pico: receipt.key_cumulative.0.to_string(),
+            finish_reason: match receipt.finish_reason {
+                FinishReason::Stop => "stop",
+                FinishReason::Length => "length",
+                FinishReason::ToolCalls => "tool_calls",
+                FinishReason::ContentFilter => "content_filter",
+                FinishReason::Error => "error",
+                FinishReason::ClientGone => "client_gone",
+                FinishReason::Other => "other",
+            },
+            started_at_ms: receipt.started_at_ms,
+            ttft_ms: receipt.ttft_ms,
+            duration_ms: receipt.duration_ms,
+            cost: cost(receipt),
+        }
+    }
+}
+
+impl Report for Shown {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for fact in &self.verified {
+            writeln!(out, "holds: {fact}")?;
+        }
+        if self.verified.is_empty() {
+            writeln!(out, "Not checked; `steam receipt verify` checks it.")?;
+        }
+        line(out, "receipt", format!("number {} of vault {}", self.number, self.vault))?;
+        line(out, "relayer", &self.relayer)?;
+        line(out, "provider", &self.provider)?;
+        line(out, "offer", format!("{}, price version {}", self.offer, self.price_version))?;
+        let (input, cached, output) = (self.input_tokens, self.cached_tokens, self.output_tokens);
+        line(out, "tokens", format!("{input} in, {cached} cached, {output} out; counted by {}", self.counted_by))?;
+        line(out, "cost", format!("{} USDC, {} bps of fee included", self.cost, self.fee_bps))?;
+        line(out, "ended", self.finish_reason)?;
+        line(out, "time", format!("first token after {} ms, {} ms in all", self.ttft_ms, self.duration_ms))?;
+        line(out, "request", &self.request_hash)?;
+        line(out, "response", &self.response_hash)?;
+        line(out, "routing", &self.routing_hash)
+    }
+}

@@ -1,0 +1,152 @@
+//! `steam relayer`: put a relayer on the chain, and take its fees.
+
+use super::amount::{fee_bps, show, show_span};
+use super::error::{CliError, Result};
+use super::output::{Report, line};
+use super::parse::{address, endpoint};
+use super::provider::{Earner, Payout, Registered, need, standing};
+use super::session::{Session, until};
+use super::solana::Global;
+use crate::chain::Pubkey;
+use crate::{addresses, instructions};
+use serde::Serialize;
+use solana_signer::Signer;
+use std::io::{self, Write};
+
+/// Operate a relayer
+#[derive(Debug, clap::Subcommand)]
+pub enum Relayer {
+    /// Register the keypair as a relayer
+    Register(Register),
+    /// Move the relayer's fees to a token account
+    WithdrawFees(Payout),
+    /// Show a relayer and its fees
+    Status(Status),
+}
+
+/// Register the keypair as a relayer
+#[derive(Debug, clap::Args)]
+pub struct Register {
+    /// Address that signs and pays for settlements: chain.settler_keypair's
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub settler: Pubkey,
+    /// Address that signs receipts: chain.receipt_keypair's
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub receipt_key: Pubkey,
+    /// Fee on every charge, in basis points
+    #[arg(long, value_name = "BPS", value_parser = fee_bps, allow_negative_numbers = true)]
+    pub fee_bps: u16,
+    /// Public base URL of the relayer's API, /v1 included
+    #[arg(long, value_name = "URL", value_parser = endpoint)]
+    pub endpoint: String,
+}
+
+/// Show a relayer
+#[derive(Debug, clap::Args)]
+pub struct Status {
+    /// The relayer's address [default: the keypair's]
+    #[arg(value_name = "ADDRESS", value_parser = address)]
+    pub relayer: Option<Pubkey>,
+}
+
+impl Relayer {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        match self {
+            Self::Register(register) => register.run(global).await,
+            Self::WithdrawFees(payout) => payout.run(global, Earner::Relayer).await,
+            Self::Status(status) => status.run(global).await,
+        }
+    }
+}
+
+impl Register {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let relayer = addresses::relayer(&authority);
+        if session.find::<steam_router::state::Relayer>(&relayer).await?.is_some() {
+            return Err(CliError::new("registered", format!("the keypair is registered already as relayer {relayer}"))
+                .next("see `steam relayer status`"));
+        }
+        let mint = session.config.mint;
+        let register = instructions::register_relayer(
+            &authority,
+            &authority,
+            &mint,
+            &self.settler,
+            &self.receipt_key,
+            self.fee_bps,
+            &self.endpoint,
+        );
+        let signature = session.send(&payer, &[register], Vec::new()).await?;
+        global.output.print(&Registered {
+            role: "relayer",
+            address: relayer.to_string(),
+            token_account: addresses::ata(&relayer, &mint).to_string(),
+            signature: signature.to_string(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    relayer: String,
+    authority: String,
+    settler: String,
+    receipt_key: String,
+    receipt_key_id: u32,
+    endpoint: String,
+    status: &'static str,
+    fee_bps: u16,
+    next_fee_bps: Option<u16>,
+    next_in_seconds: Option<i64>,
+    token_account: String,
+    fees: String,
+}
+
+impl Status {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let address = match self.relayer {
+            Some(relayer) => relayer,
+            None => addresses::relayer(&global.address()?),
+        };
+        let relayer: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let clock = session.clock().await?;
+        let fee = relayer.fee.rolled(&clock);
+        global.output.print(&Shown {
+            relayer: address.to_string(),
+            authority: relayer.authority.to_string(),
+            settler: relayer.settler.to_string(),
+            receipt_key: bs58::encode(relayer.receipt_key).into_string(),
+            receipt_key_id: relayer.receipt_key_id,
+            endpoint: relayer.url.clone(),
+            status: standing(relayer.status),
+            fee_bps: fee.current,
+            next_fee_bps: fee.has_next.then_some(fee.next),
+            next_in_seconds: fee.has_next.then(|| until(&fee.next_from, &clock)),
+            token_account: relayer.fee_token.to_string(),
+            fees: session.balance(&relayer.fee_token).await?.unwrap_or_default().0.to_string(),
+        })
+    }
+}
+
+impl Report for Shown {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "relayer", &self.relayer)?;
+        line(out, "endpoint", &self.endpoint)?;
+        line(out, "status", self.status)?;
+        line(out, "fee", format!("{} bps", self.fee_bps))?;
+        if let (Some(next), Some(left)) = (self.next_fee_bps, self.next_in_seconds) {
+            line(out, "next fee", format!("{next} bps in {}", show_span(left)))?;
+        }
+        line(out, "settler", &self.settler)?;
+        line(out, "receipt key", format!("{} (number {})", self.receipt_key, self.receipt_key_id))?;
+        line(out, "fees", format!("{} USDC not withdrawn", show(self.fees.parse().unwrap_or_default())))
+    }
+}

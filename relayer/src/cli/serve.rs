@@ -1,0 +1,121 @@
+//! `steam serve`: the relayer. Its settings come from a flag, then the environment, then the file, then a default.
+
+use super::error::{CliError, Result};
+use super::output::Format;
+use super::solana::{Global, cluster_url};
+use crate::app::{self, StartError};
+use crate::config::Config;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use tracing_subscriber::EnvFilter;
+
+/// Run the relayer
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    /// What to run with.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What the relayer runs with.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// The relayer's configuration file
+    #[arg(value_name = "FILE", default_value = "steam.toml", env = "STEAM_CONFIG")]
+    pub file: PathBuf,
+    /// Address and port to listen on, in place of server.listen
+    #[arg(long, value_name = "ADDRESS", env = "STEAM_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// The database file, in place of ledger.path
+    #[arg(long, value_name = "FILE", env = "STEAM_LEDGER")]
+    pub ledger: Option<PathBuf>,
+    /// RPC endpoint, in place of chain.rpc_urls; may be repeated
+    #[arg(long, value_name = "URL", env = "STEAM_RPC_URLS", value_delimiter = ',', value_parser = cluster_url)]
+    pub rpc_url: Vec<String>,
+}
+
+impl Settings {
+    /// Reads and checks the configuration.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn load(&self, global: &Global) -> Result<Config> {
+        let fail = |error: crate::config::ConfigError| {
+            CliError::new("config", error.to_string()).next("correct it and run `steam config check`")
+        };
+        let mut config = Config::read(&self.file).map_err(fail)?;
+        if let Some(listen) = self.listen {
+            config.server.listen = listen;
+        }
+        if let Some(ledger) = &self.ledger {
+            config.ledger.path.clone_from(ledger);
+        }
+        if !self.rpc_url.is_empty() {
+            config.chain.rpc_urls.clone_from(&self.rpc_url);
+        } else if let Some(url) = &global.url {
+            config.chain.rpc_urls = vec![url.clone()];
+        }
+        config.check().map_err(fail)?;
+        Ok(config)
+    }
+}
+
+impl Serve {
+    /// Runs until told to stop.
+    ///
+    /// # Errors
+    /// Why the relayer cannot start, or stopped.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        let config = self.settings.load(global)?;
+        log(global.output)?;
+        let running = app::start(config).await.map_err(|error| cannot_start(&error))?;
+        tracing::info!(address = %running.addr, "serving");
+        let asked = asked_to_stop().await;
+        tracing::info!("draining; requests under way end first");
+        running.stop().await;
+        asked
+    }
+}
+
+/// Logs to standard error, as RUST_LOG says: in JSON for machines.
+fn log(format: Format) -> Result<()> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        Format::Text => builder.try_init(),
+        Format::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| CliError::new("log", format!("cannot log: {error}")))
+}
+
+async fn asked_to_stop() -> Result<()> {
+    let fail = |error: std::io::Error| CliError::new("signal", format!("cannot wait for a signal to stop: {error}"));
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate()).map_err(fail)?, signal(SignalKind::interrupt()).map_err(fail)?);
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await.map_err(fail)
+}
+
+fn cannot_start(error: &StartError) -> CliError {
+    let next = match error {
+        StartError::Config(_) => "correct it and run `steam config check`",
+        StartError::Keypair { .. } => {
+            "make the keypair with `solana-keygen new`, or correct the path in the configuration"
+        }
+        StartError::Chain(_) => "check chain.rpc_urls: each must answer and be of the same cluster",
+        StartError::Mismatch(_) => "compare the configuration with `steam relayer status`",
+        StartError::Ledger(_) => "check ledger.path; a ledger belongs to one relayer on one cluster",
+        StartError::Upstream(_) => "correct the [upstream] part of the configuration",
+        StartError::Listen { .. } => "stop what listens there, or choose another address with --listen",
+    };
+    CliError::new("serve", error.to_string()).next(next)
+}

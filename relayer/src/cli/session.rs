@@ -1,0 +1,239 @@
+//! A cluster that was checked to be the one the program was set up for, and the few things commands ask of it.
+
+use super::error::{CliError, Result};
+use super::failure;
+use super::solana::Global;
+use crate::addresses;
+use crate::chain::Pubkey;
+use anchor_client::{Client, Cluster, CommitmentConfig, Instruction};
+use anchor_lang::prelude::Clock;
+use anchor_lang::{AccountDeserialize, Discriminator};
+use bytemuck::AnyBitPattern;
+use solana_keypair::Keypair;
+use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConfig, UiAccountEncoding};
+use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
+use solana_signature::Signature;
+use solana_signer::Signer;
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::units::MicroUsdc;
+use steam_router::state::{Config, Deadline};
+
+/// The clock's sysvar.
+const CLOCK: Pubkey = anchor_lang::prelude::pubkey!("SysvarC1ock11111111111111111111111111111111");
+const TIMEOUT: Duration = Duration::from_secs(30);
+const COMMITMENT: CommitmentConfig = CommitmentConfig::confirmed();
+
+/// See the module.
+pub struct Session {
+    /// The node.
+    pub rpc: RpcClient,
+    /// The program's settings.
+    pub config: Config,
+    url: String,
+}
+
+/// Seconds to a deadline, as far as its time says.
+pub fn until(deadline: &Deadline, clock: &Clock) -> i64 {
+    deadline.time.saturating_sub(clock.unix_timestamp).max(0)
+}
+
+/// A node, before anything is known about its cluster.
+///
+/// # Errors
+/// If the Solana CLI's settings cannot be read.
+pub fn node(global: &Global) -> Result<(RpcClient, String)> {
+    let url = global.rpc_url()?;
+    Ok((RpcClient::new_with_timeout_and_commitment(url.clone(), TIMEOUT, COMMITMENT), url))
+}
+
+impl Session {
+    /// Connects, and makes sure that the program's domain is this cluster's, so that nothing is ever signed for another.
+    ///
+    /// # Errors
+    /// If the node is out of reach, the program is not set up there, or the domain is another's.
+    pub async fn open(global: &Global) -> Result<Self> {
+        let (rpc, url) = node(global)?;
+        let genesis = rpc.get_genesis_hash().await.map_err(|error| failure::of_rpc(&error, &url))?;
+        let address = addresses::config();
+        let data = data_of(&rpc, &url, &address).await?;
+        let Some(data) = data else {
+            return match data_of(&rpc, &url, &steam_router::ID).await? {
+                None => Err(failure::not_deployed()),
+                Some(_) => {
+                    Err(CliError::new("not_initialized", "the Steam Router program is deployed here but not set up")
+                        .next("its upgrade authority sets it up with `steam admin init`"))
+                }
+            };
+        };
+        let config: Config = decode(&data, &address)?;
+        let domain = steam_protocol::domain::domain(&steam_router::ID.to_bytes(), &genesis.to_bytes());
+        if domain != config.domain {
+            return Err(CliError::new(
+                "wrong_cluster",
+                format!("the program's settings at {} were made for another cluster", failure::shown(&url)),
+            )
+            .next("do not sign anything there; name the right cluster with --url"));
+        }
+        Ok(Self { rpc, config, url })
+    }
+
+    /// The node's URL.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// An account, or nothing if there is none.
+    ///
+    /// # Errors
+    /// If the node is out of reach or the account is something else.
+    pub async fn find<T: AccountDeserialize>(&self, address: &Pubkey) -> Result<Option<T>> {
+        self.data(address).await?.map(|data| decode(&data, address)).transpose()
+    }
+
+    /// As [`Self::find`], for accounts that are read in place.
+    ///
+    /// # Errors
+    /// If the node is out of reach or the account is something else.
+    pub async fn find_pod<T: Discriminator + AnyBitPattern>(&self, address: &Pubkey) -> Result<Option<T>> {
+        self.data(address).await?.map(|data| pod(&data).ok_or_else(|| another(address))).transpose()
+    }
+
+    /// The program's accounts whose bytes from `offset` are `bytes`; their addresses and bytes.
+    ///
+    /// # Errors
+    /// If the node is out of reach.
+    pub async fn list<T: Discriminator>(&self, filter: Option<(usize, &[u8])>) -> Result<Vec<(Pubkey, Vec<u8>)>> {
+        let filters = std::iter::once((0, T::DISCRIMINATOR))
+            .chain(filter)
+            .map(|(offset, bytes)| RpcFilterType::Memcmp(Memcmp::new_base58_encoded(offset, bytes)))
+            .collect();
+        let config = RpcProgramAccountsConfig {
+            filters: Some(filters),
+            account_config: RpcAccountInfoConfig {
+                encoding: Some(UiAccountEncoding::Base64),
+                commitment: Some(COMMITMENT),
+                ..RpcAccountInfoConfig::default()
+            },
+            ..RpcProgramAccountsConfig::default()
+        };
+        let found = self.rpc.get_program_ui_accounts_with_config(&steam_router::ID, config).await;
+        let found = found.map_err(|error| failure::of_rpc(&error, &self.url))?;
+        Ok(found.into_iter().filter_map(|(address, account)| Some((address, account.data.decode()?))).collect())
+    }
+
+    /// As [`Self::list`], read in place.
+    ///
+    /// # Errors
+    /// If the node is out of reach.
+    pub async fn list_pod<T: Discriminator + AnyBitPattern>(
+        &self,
+        filter: Option<(usize, &[u8])>,
+    ) -> Result<Vec<(Pubkey, T)>> {
+        let found = self.list::<T>(filter).await?;
+        Ok(found.into_iter().filter_map(|(address, data)| Some((address, pod(&data)?))).collect())
+    }
+
+    /// What a token account holds, or nothing if there is none.
+    ///
+    /// # Errors
+    /// If the node is out of reach or the account is no token account.
+    pub async fn balance(&self, token: &Pubkey) -> Result<Option<MicroUsdc>> {
+        let account: Option<anchor_spl::token::TokenAccount> = self.find(token).await?;
+        Ok(account.map(|account| MicroUsdc(account.amount)))
+    }
+
+    /// The chain's time.
+    ///
+    /// # Errors
+    /// If the node is out of reach.
+    pub async fn clock(&self) -> Result<Clock> {
+        let address = CLOCK;
+        let data = self.data(&address).await?.unwrap_or_default();
+        let number = |at: usize| data.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+        // slot ‖ epoch start ‖ epoch ‖ leader schedule epoch ‖ unix time, eight bytes each.
+        match (number(0), number(32)) {
+            (Some(slot), Some(time)) => Ok(Clock {
+                slot: u64::from_le_bytes(slot),
+                unix_timestamp: i64::from_le_bytes(time),
+                ..Clock::default()
+            }),
+            _ => Err(another(&address)),
+        }
+    }
+
+    /// Signs, sends and waits for confirmation. The payer signs; so do `signers`.
+    ///
+    /// # Errors
+    /// Why the transaction failed.
+    pub async fn send(
+        &self,
+        payer: &Arc<Keypair>,
+        instructions: &[Instruction],
+        signers: Vec<Keypair>,
+    ) -> Result<Signature> {
+        send(&self.url, payer, instructions, signers).await
+    }
+
+    async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {
+        data_of(&self.rpc, &self.url, address).await
+    }
+}
+
+/// As [`Session::send`], before the program is set up.
+///
+/// # Errors
+/// Why the transaction failed.
+pub async fn send(
+    url: &str,
+    payer: &Arc<Keypair>,
+    instructions: &[Instruction],
+    signers: Vec<Keypair>,
+) -> Result<Signature> {
+    let fail = |error| failure::of_send(error, url, &payer.pubkey());
+    // Nothing is subscribed to, so there is no websocket to name.
+    let cluster = Cluster::Custom(url.to_owned(), String::new());
+    let client = Client::new_with_options(cluster, payer.clone(), COMMITMENT);
+    let program = client.program(steam_router::ID).map_err(fail)?;
+    let mut request = program.request();
+    for instruction in instructions {
+        request = request.instruction(instruction.clone());
+    }
+    for signer in signers {
+        request = request.signer(signer);
+    }
+    request.send().await.map_err(fail)
+}
+
+/// Whether there is an account.
+///
+/// # Errors
+/// If the node is out of reach.
+pub async fn exists(rpc: &RpcClient, url: &str, address: &Pubkey) -> Result<bool> {
+    Ok(data_of(rpc, url, address).await?.is_some())
+}
+
+/// Reads an account's bytes in place.
+pub fn pod<T: Discriminator + AnyBitPattern>(data: &[u8]) -> Option<T> {
+    let body = data.strip_prefix(T::DISCRIMINATOR)?;
+    bytemuck::try_pod_read_unaligned(body.get(..size_of::<T>())?).ok()
+}
+
+/// Reads an account's bytes.
+///
+/// # Errors
+/// If it is something else.
+pub fn decode<T: AccountDeserialize>(mut data: &[u8], address: &Pubkey) -> Result<T> {
+    T::try_deserialize(&mut data).map_err(|_| another(address))
+}
+
+async fn data_of(rpc: &RpcClient, url: &str, address: &Pubkey) -> Result<Option<Vec<u8>>> {
+    let answer = rpc.get_account_with_commitment(address, COMMITMENT).await;
+    Ok(answer.map_err(|error| failure::of_rpc(&error, url))?.value.map(|account| account.data))
+}
+
+fn another(address: &Pubkey) -> CliError {
+    CliError::new("account", format!("the account {address} is not what was expected there"))
+        .next("check the address and the cluster; a newer program needs a newer `steam`")
+}
