@@ -111,7 +111,7 @@ impl Credentials {
                     format!("the Authorization header must be `Bearer {PREFIX}…`"),
                 )
             })?;
-        SessionKey::from_str(token).map(Self::Bearer).map_err(|error| {
+        SessionKey::from_str(token).map(|key| Self::Bearer(Box::new(key))).map_err(|error| {
             RelayError::unauthenticated("invalid_api_key", format!("{error}; check that it was copied whole"))
         })
     }
