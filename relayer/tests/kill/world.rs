@@ -80,7 +80,7 @@ impl World {
             vaults.push(Arc::new(open_vault(&network, &deployment).await));
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let proxy = Proxy::start(network.rpc_url()).await;
+        let proxy = Proxy::start(&network.rpc_url).await;
         let world = Self { proxy, vaults, network, deployment, folder: tempfile::tempdir().unwrap(), port, _providers: providers };
         world.write_config();
         world
