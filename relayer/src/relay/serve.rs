@@ -184,7 +184,7 @@ impl Ending {
         };
         let bounds = Bounds {
             price: offer.price,
-            fee_bps: self.work.plan.fee_bps,
+            fee_bps: self.work.hold.fee_bps(),
             held: self.work.hold.ceiling(),
             max_output: self.candidate.max_output.saturating_mul(self.work.plan.choices),
         };
