@@ -217,8 +217,7 @@ impl Localnet {
         let wallet = authority.pubkey();
         let register = instructions::register_provider(&wallet, &payer, &self.mint, &setup.name, &setup.url);
         self.step("cannot register a provider", &[register], &[&self.payer, &authority]).await?;
-        let offers =
-            setup.offers.iter().map(|(model, terms)| instructions::put_offer(&wallet, &payer, model, *terms));
+        let offers = setup.offers.iter().map(|(model, terms)| instructions::put_offer(&wallet, &payer, model, *terms));
         let offers: Vec<Instruction> = offers.collect();
         self.step("cannot post an offer", &offers, &[&self.payer, &authority]).await?;
         Ok(ProviderAccount { name: setup.name.clone(), address: provider, token, authority })

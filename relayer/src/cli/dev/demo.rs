@@ -6,7 +6,7 @@ mod load;
 mod tour;
 
 use super::system::System;
-use crate::client::{Event, RelayerKeys, SignedClient, Whole, text_of};
+use crate::client::{ClientError, Event, RelayerKeys, SignedClient, Whole, text_of};
 use crate::localnet::MODELS;
 use anyhow::{Context, Result, ensure};
 use audit::Balances;
@@ -40,10 +40,7 @@ pub(super) async fn run(system: &System) -> Result<()> {
     let before_deposit = Balances::read(system).await?;
     deposit(system, &mut tour).await?;
     let before = Balances::read(system).await?;
-    tour.check(
-        before.vault == before_deposit.vault + DEPOSIT.0,
-        "a deposit arrives in full",
-    )?;
+    tour.check(before.vault == before_deposit.vault + DEPOSIT.0, "a deposit arrives in full")?;
     let mut paid = Vec::new();
     signed(system, &client, &mut tour, &mut paid).await?;
     bearer(system, &client, &mut tour, &mut paid).await?;
@@ -120,10 +117,14 @@ async fn signed(system: &System, client: &SignedClient, tour: &mut Tour, paid: &
             Event::Receipt(signed) => receipt = Some(*signed),
         }
     }
-    let whole = Whole { text, chunks, receipt: receipt.context("the stream ended without a receipt")?, generation_id: id };
+    let whole =
+        Whole { text, chunks, receipt: receipt.context("the stream ended without a receipt")?, generation_id: id };
     show(system, tour, "streamed", &whole);
     let first = first.context("the stream brought no text")?;
-    tour.line("first token", format!("{} ms, {} chunks in {} ms", first.as_millis(), whole.chunks.len(), began.elapsed().as_millis()));
+    tour.line(
+        "first token",
+        format!("{} ms, {} chunks in {} ms", first.as_millis(), whole.chunks.len(), began.elapsed().as_millis()),
+    );
     remember(paid, whole)?;
     let spent = client.ledger().spent()?;
     let receipts: Pico = paid.iter().map(|p| total(&p.receipt)).sum();
@@ -217,12 +218,14 @@ async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> 
     tour.line("requested", format!("everything, by transaction {request}"));
     let early = system.localnet.execute_withdraw(&deployment.owner, &deployment.relayer).await;
     tour.check(early.is_err(), "a withdrawal waits for its delay")?;
-    refused_once_seen(client, tour).await?;
+    refused_once_seen(system, client, tour).await?;
     let began = Instant::now();
     let executed = loop {
         match system.localnet.execute_withdraw(&deployment.owner, &deployment.relayer).await {
             Ok(signature) => break signature,
-            Err(error) => ensure!(began.elapsed() < WITHDRAWN_WITHIN, "promise broken: the owner can leave alone: {error}"),
+            Err(error) => {
+                ensure!(began.elapsed() < WITHDRAWN_WITHIN, "promise broken: the owner can leave alone: {error}")
+            }
         }
         tokio::time::sleep(Duration::from_millis(400)).await;
     };
@@ -236,21 +239,21 @@ async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> 
 }
 
 /// Once the relayer has seen the request, it promises that money to nobody.
-async fn refused_once_seen(client: &SignedClient, tour: &mut Tour) -> Result<()> {
+async fn refused_once_seen(system: &System, client: &SignedClient, tour: &mut Tour) -> Result<()> {
     let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(8) {
-        match client.chat(ask("One more?", false), CEILING).await {
-            Err(crate::client::ClientError::Refused { status, message, .. }) => {
-                tour.line("new request", format!("{status}: {message}"));
-                return tour.check(status == 402, "money about to leave is not lent on");
-            }
-            // Served: it had not seen the withdrawal yet, and is paid for it out of what it held.
-            Ok(answer) => drop(answer.collect().await?),
-            Err(error) => return Err(error.into()),
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let view = || system.running.app.vaults.show(&system.deployment.key.vault);
+    while view().is_none_or(|view| view.pending_withdrawal == 0) {
+        let seen = began.elapsed() < SETTLED_WITHIN;
+        tour.check(seen, "the relayer sees a withdrawal request once it is final")?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    tour.check(false, "the relayer sees a withdrawal request once it is final")
+    match client.chat(ask("One more?", false), CEILING).await {
+        Err(ClientError::Refused { status: 402, message, .. }) => {
+            tour.line("new request", format!("402: {message}"));
+            Ok(())
+        }
+        _ => tour.check(false, "money about to leave is not lent on"),
+    }
 }
 
 fn remember(paid: &mut Vec<Paid>, whole: Whole) -> Result<()> {

@@ -145,7 +145,7 @@ fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, r
 
 /// The address to listen on; fails at once if it is taken, before anything was started for nothing.
 fn listen(port: u16) -> Result<SocketAddr> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-        .and_then(|listener| listener.local_addr())
-        .with_context(|| format!("cannot listen on port {port} of 127.0.0.1; take another with --port, or any with --port 0"))
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr()).with_context(|| {
+        format!("cannot listen on port {port} of 127.0.0.1; take another with --port, or any with --port 0")
+    })
 }
