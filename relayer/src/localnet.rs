@@ -2,11 +2,19 @@
 //! embedded Solana network with the program deployed. For development and tests; nothing here serves production.
 
 #[cfg(feature = "localnet")]
+mod bootstrap;
+#[cfg(feature = "localnet")]
 pub mod client;
+#[cfg(feature = "localnet")]
+mod market;
 pub mod provider;
 #[cfg(feature = "localnet")]
 mod surfnet;
 
+#[cfg(feature = "localnet")]
+pub use bootstrap::{Deployment, ProviderAccount, ProviderSetup, Setup};
+#[cfg(feature = "localnet")]
+pub use market::{MODELS, Profile, profiles};
 pub use provider::{Behaviour, SimulatedProvider, Stats};
 #[cfg(feature = "localnet")]
 pub use surfnet::{Localnet, LocalnetError, Options, PROGRAM};

@@ -292,7 +292,7 @@ fn the_size_of_a_transaction_is_what_is_computed() {
             slot: 0,
             epoch: 1,
             provider: [100 + offer; 32],
-            offer: [offer; 32],
+            offer: [150 + offer; 32],
             version: 1,
             usage: Usage::default(),
         }],

@@ -54,6 +54,9 @@ pub enum LocalnetError {
         /// Why it failed.
         source: ClientError,
     },
+    /// An account that should be there.
+    #[error("{0} is not on chain")]
+    Missing(&'static str),
     /// A simulated provider.
     #[error("a simulated provider did not start: {0}")]
     Provider(#[from] std::io::Error),

@@ -1,0 +1,32 @@
+# Recipes are the commands CI runs, one by one.
+
+# The guided tour of the whole system on one machine
+demo:
+    cargo run --release -- dev --demo
+
+# All tests that need Rust and a C toolchain alone
+test:
+    cargo test --workspace
+
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# Build the program and write the committed binary and its manifest
+artifact:
+    programs/steam-router/build-artifact
+
+# The IDL, its types, the table of compute units and the golden vectors
+generate:
+    cargo run -q -p steam-tests --bin idl
+    cargo run -q -p steam-tests --bin cu-table
+    python3 tests/vectors/generate.py
+
+# The stock `openai` packages for Python and Node
+sdk:
+    cargo build -p steam
+    python3 tests/sdk/run.py target/debug/steam
+
+# Everything, as CI does it
+ci:
+    .ci/run

@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Starts `steam dev` and runs the tests with the stock `openai` packages against it.
+
+    python3 tests/sdk/run.py path/to/steam
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).parent
+REQUESTS_PER_MINUTE = "120"
+
+
+def need(program, install):
+    if not shutil.which(program):
+        sys.exit(f"`{program}` is missing: {install}")
+
+
+def wait_for(info, process):
+    deadline = time.monotonic() + 120
+    while not info.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit("steam dev did not get ready")
+        time.sleep(0.2)
+
+
+def main():
+    steam = str(pathlib.Path(sys.argv[1]).resolve())
+    need("node", "install Node.js 20 or later")
+    need("npm", "install npm")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        venv, node, info = folder / "venv", folder / "node", folder / "info.json"
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([venv / "bin/pip", "-q", "install", "-r", HERE / "python/requirements.txt"], check=True)
+        shutil.copytree(HERE / "node", node)
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=node, check=True)
+
+        command = [steam, "dev", "--port", "0", "--info", info, "--requests-per-minute", REQUESTS_PER_MINUTE]
+        dev = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            wait_for(info, dev)
+            print("steam dev at", json.loads(info.read_text())["base_url"], flush=True)
+            variables = {"STEAM_INFO": info, "STEAM_BIN": steam, "STEAM_REQUESTS_PER_MINUTE": REQUESTS_PER_MINUTE}
+            environment = {**os.environ, **variables}
+            python = [venv / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "python"]
+            failed = subprocess.run(python, env=environment).returncode
+            failed |= subprocess.run(["npm", "test", "--silent"], cwd=node, env=environment).returncode
+        finally:
+            dev.send_signal(signal.SIGTERM)
+            stopped = dev.wait(timeout=60)
+    if stopped != 0:
+        sys.exit(f"steam dev ended with exit code {stopped}")
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
