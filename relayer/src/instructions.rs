@@ -31,7 +31,6 @@ pub fn init_config(
         payer: *authority,
         config: addresses::config(),
         mint: *mint,
-        program: steam_router::ID,
         program_data: addresses::program_data(),
         system_program: system_program::ID,
     };
@@ -229,7 +228,7 @@ pub fn deposit(payer: &Pubkey, from: &Pubkey, vault: &Pubkey, mint: &Pubkey, amo
 }
 
 /// Transfers USDC between token accounts; `authority` owns the source.
-fn transfer(authority: &Pubkey, from: &Pubkey, to: &Pubkey, mint: &Pubkey, amount: MicroUsdc) -> Instruction {
+pub fn transfer(authority: &Pubkey, from: &Pubkey, to: &Pubkey, mint: &Pubkey, amount: MicroUsdc) -> Instruction {
     use anchor_lang::solana_program::instruction::AccountMeta;
     // spl-token's TransferChecked: its number, the amount, the decimals.
     let mut data = vec![12];
