@@ -1,5 +1,6 @@
 //! Whatever a provider does wrong before its first content, the client gets the next one's answer and pays for that.
 
+use crate::relay::testing::NOW;
 use crate::relay::testing::mock::{HELLO, Mock, ROLE, STOP, Step, USAGE, WHOLE, answer, good, head, stream};
 use crate::relay::testing::world::{Streamed, World, decode, error, receipt_key};
 use serde_json::{Value, json};
@@ -224,7 +225,7 @@ async fn a_provider_gets_the_body_the_relayers_signature_and_nothing_of_the_clie
     for absent in ["authorization", "cookie", "x-custom", "sk-steam", "steam-vault"] {
         assert!(!head.contains(absent), "{head}");
     }
-    assert!(head.starts_with("post /v1/chat/completions http/1.1"), "{head}");
+    assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1"), "{head}");
     assert!(head.contains("user-agent: steam-router/"), "{head}");
     let sent: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((&sent["model"], &sent["max_tokens"]), (&json!("m"), &json!(4096)));
@@ -234,9 +235,9 @@ async fn a_provider_gets_the_body_the_relayers_signature_and_nothing_of_the_clie
         let line = head.lines().find(|line| line.starts_with(name)).unwrap();
         line.split_once(": ").unwrap().1.to_owned()
     };
-    assert_eq!(value("steam-timestamp"), now());
-}
-
-fn now() -> String {
-    crate::relay::testing::NOW.to_string()
+    assert_eq!(value("steam-relayer"), world.app.registry.borrow().relayer.address.to_string());
+    assert_eq!(value("steam-timestamp"), NOW.to_string());
+    let message = [&b"steam-upstream:v1"[..], &NOW.to_le_bytes(), &steam_protocol::sha256(&[body.as_bytes()])].concat();
+    let signature = decode(&value("steam-signature")).try_into().unwrap();
+    assert!(steam_protocol::voucher::verify_strict(&receipt_key(), &message, &signature));
 }

@@ -39,7 +39,7 @@ fn verify(
 
 #[test]
 fn a_bearer_key_is_read_and_every_other_authorization_explained() {
-    let key = SessionKey::from_seed(&[3; 32]).reveal();
+    let key = SessionKey::from_seed(&[0xff; 32]).reveal();
     assert!(matches!(read(&[("authorization", &format!("Bearer {key}"))]), Ok(Credentials::Bearer(_))));
     assert!(matches!(read(&[("authorization", &format!("bearer   {key}"))]), Ok(Credentials::Bearer(_))));
     assert_eq!(code(&read(&[]).unwrap_err()), (401, "missing_api_key", None));
@@ -126,12 +126,8 @@ fn nothing_that_is_signed_can_be_changed() {
         set("steam-nonce", "00000000000000000000000000000001"),
         set("steam-route-x", "added"),
         verify(&signer, |_, _, path| path.push('x')),
-        verify(&Signer { generation: 8, ..signer.clone() }, |headers, _, _| {
-            *headers = signer.headers("POST", "/v1/chat/completions", b"{}");
-        }),
-        verify(&Signer { epoch: 2, ..signer.clone() }, |headers, _, _| {
-            *headers = signer.headers("POST", "/v1/chat/completions", b"{}");
-        }),
+        verify(&Signer { generation: 8, ..signer.clone() }, |_, _, _| {}),
+        verify(&Signer { epoch: 2, ..signer.clone() }, |_, _, _| {}),
         verify(&Signer { relayer: [1; 32], ..signer.clone() }, |_, _, _| {}),
         verify(&Signer { domain: [1; 32], ..signer.clone() }, |_, _, _| {}),
     ] {

@@ -69,7 +69,7 @@ impl Mock {
             }
             let text = String::from_utf8_lossy(&received).into_owned();
             if let Some(end) = text.find("\r\n\r\n") {
-                let head = text[..end].to_lowercase();
+                let head = text[..end].to_owned();
                 let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
                 break (head.clone(), end + 4 + length.map_or(0, |length| length.trim().parse::<usize>().unwrap()));
             }
