@@ -117,7 +117,7 @@ impl Ending {
                 return;
             }
         };
-        watch.end(self.served(&bill, &watch));
+        watch.end(self.served(&bill, &watch, false));
         let id = self.work.id.clone();
         let finish = transcript.finish.unwrap_or(FinishReason::Other);
         let answer = match self.charge(sha256(&[&body]), bill, finish, "served").await {
@@ -134,7 +134,7 @@ impl Ending {
         let bill = self.bill(&transcript, complete);
         let (finish, outcome) = match &end {
             End::Complete => {
-                watch.end(self.served(&bill, &watch));
+                watch.end(self.served(&bill, &watch, true));
                 if self.work.request.include_usage {
                     let usage = shown(transcript.usage.as_deref(), &bill);
                     outlet.event(&transcript.own_chunk(&format!(r#""choices":[],"usage":{usage}"#))).await;
@@ -184,7 +184,7 @@ impl Ending {
         };
         let bounds = Bounds {
             price: offer.price,
-            fee_bps: self.work.plan.fee_bps,
+            fee_bps: self.work.hold.fee_bps(),
             held: self.work.hold.ceiling(),
             max_output: self.candidate.max_output.saturating_mul(self.work.plan.choices),
         };
@@ -193,8 +193,9 @@ impl Ending {
         bill(claim, &own, &bounds)
     }
 
-    fn served(&self, bill: &Bill, watch: &Watch) -> Outcome {
+    fn served(&self, bill: &Bill, watch: &Watch, streamed: bool) -> Outcome {
         Outcome::Served {
+            streamed,
             input_tokens: bill.usage.input.saturating_add(bill.usage.cached),
             cached_tokens: bill.usage.cached,
             output_tokens: bill.usage.output,
