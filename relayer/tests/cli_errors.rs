@@ -2,6 +2,9 @@
 //! documented exit code, in text and in JSON. The commands and flags come from the parser itself, so that none is
 //! forgotten: a flag without a case in the table fails.
 
+#[path = "cli_errors/table.rs"]
+mod table;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Arg, Command, CommandFactory};
@@ -10,73 +13,8 @@ use std::path::PathBuf;
 use std::process::{Command as Process, Output, Stdio};
 use steam::cli::Cli;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
-use steam_protocol::units::{self, Pico, Price, charge, receipt_fee};
-
-/// What a wrong value of a flag must lead to.
-enum Case {
-    /// Exit code 2 and a sentence naming the flag, for each of these values.
-    Usage(&'static [&'static str]),
-    /// This exit code and this part of the message, for this value.
-    Late(&'static str, i32, &'static str),
-    /// Any text is right.
-    Free,
-}
-use Case::{Free, Late, Usage};
-
-const AMOUNT: Case =
-    Usage(&["-1", "-0.5", "NaN", "inf", "1e6", "1,5", "", "0.0000001", "0", "99999999999999999999", "0x10", "five"]);
-const PRICE: Case = Usage(&["-1", "NaN", "1e6", "", "0.0000001", "1000000.1", "99999999999999999999"]);
-const ADDRESS: Case = Usage(&["", "me", "0OIl", "11111111111111111111111111111111111111111111111"]);
-const SPAN: Case = Usage(&["", "1", "-1d", "1w", "d", "0s", "99999999999d", "1.5h"]);
-const BPS: Case = Usage(&["-1", "2001", "1.5", "", "one"]);
-const TOKENS: Case = Usage(&["0", "-1", "1.5", "4294967296", "", "many"]);
-const URL: Case =
-    Usage(&["", "example.com", "ftp://example.com", "http://", "http://user@example.com", "http://a/?q=1"]);
-const FOLDER: Case = Usage(&["", "/", "."]);
-
-/// The case of a flag, by its command's path and its name.
-fn case(path: &str, id: &str) -> Option<Case> {
-    Some(match (path, id) {
-        (_, "url") => Usage(&["", "mars", "ws://localhost", "http://"]),
-        (_, "keypair") => Usage(&["", "usb://ledger", "ASK", "prompt://"]),
-        ("vault show", "config") => Late("/nonexistent/config.yml", 1, "--config"),
-        // A global flag is read by the commands that need the cluster; one stands for all.
-        (_, "config") => Free,
-        (_, "output") => Usage(&["", "xml", "TEXT"]),
-        (
-            _,
-            "vault" | "relayer" | "provider" | "key" | "to" | "settler" | "receipt_key" | "mint" | "admin" | "guardian",
-        ) => ADDRESS,
-        (_, "amount" | "limit" | "window_limit" | "max_cost" | "max_unresolved") => AMOUNT,
-        (_, "price_input" | "price_cached" | "price_output" | "price_request") => PRICE,
-        (_, "max_price_input" | "max_price_cached" | "max_price_output" | "max_price_request") => PRICE,
-        (_, "window" | "expires") => SPAN,
-        ("admin init", "slot_ms") => Usage(&["0", "-1", "10001", "fast", ""]),
-        (
-            "admin init",
-            "settle_interval" | "max_pause" | "price_grace" | "revoke_grace" | "withdraw_delay" | "price_notice"
-            | "fee_notice",
-        ) => SPAN,
-        (_, "max_fee_bps" | "fee_bps") => BPS,
-        (_, "max_tokens" | "context" | "max_output") => TOKENS,
-        (_, "model") => Usage(&["", "GPT-4", "a b", "é"]),
-        (_, "endpoint") => URL,
-        (_, "rpc_url") => Usage(&["mars", "ws://localhost", "http://"]),
-        (_, "name") => Usage(&["", "a name that is longer than thirty-two bytes"]),
-        (_, "capability") => Usage(&["", "flying"]),
-        (_, "shell") => Usage(&["", "tcsh"]),
-        (_, "listen") => Usage(&["", "8787", "localhost", "127.0.0.1:99999"]),
-        (_, "out" | "state" | "ledger") => FOLDER,
-        ("chat", "key_file") => Late("/nonexistent/key", 1, "--key-file"),
-        ("serve", "file") => Late("/nonexistent/steam.toml", 1, "/nonexistent/steam.toml"),
-        ("config check", "file") => Late("/nonexistent/steam.toml", 3, "/nonexistent/steam.toml"),
-        ("receipt show" | "receipt verify", "receipt") => Late("bm8gcmVjZWlwdA==", 3, "no receipt"),
-        ("receipt verify", "answer") => Late("/nonexistent/answer", 1, "--answer"),
-        ("receipt verify", "proof") => Late("/nonexistent/proof", 3, "--proof"),
-        ("chat", "prompt" | "system") => Free,
-        _ => return None,
-    })
-}
+use steam_protocol::units::{Pico, Price, Usage, charge, receipt_fee};
+use table::{Case, case};
 
 /// Runs the binary away from this machine's settings, with nothing listening where it is sent.
 fn steam(args: &[&str]) -> Output {
@@ -99,7 +37,7 @@ fn receipt() -> (String, String) {
     let key = SigningKey::from_bytes(&[7; 32]);
     let (price, usage) = (
         Price { input: 500_000, cached: 100_000, output: 1_500_000, request: 0 },
-        units::Usage { requests: 1, input: 12, cached: 3, output: 40 },
+        Usage { requests: 1, input: 12, cached: 3, output: 40 },
     );
     let cost = charge(&price, &usage);
     let receipt = Receipt {
@@ -204,8 +142,9 @@ fn check(path: &str, arg: &Arg, value: &str, exit: i32, says: &str, receipt: &(S
     args.extend(["--output", "json"]);
     let json = steam(&args);
     assert_eq!(json.status.code(), Some(exit), "{context}");
-    let error: serde_json::Value = serde_json::from_slice(&json.stderr)
-        .unwrap_or_else(|error| panic!("{context}\nas JSON ({error}): {}", stderr(&json)));
+    let error: Result<serde_json::Value, _> = serde_json::from_slice(&json.stderr);
+    assert!(error.is_ok(), "{context}\nas JSON: {}", stderr(&json));
+    let error = error.unwrap_or_default();
     let (message, next) = (error["error"]["message"].as_str(), error["error"]["next"].as_str());
     assert!(message.is_some_and(|message| message.len() > 10), "{context}: {error}");
     let told = format!("{} {}", message.unwrap_or_default(), next.unwrap_or_default());
@@ -225,11 +164,11 @@ fn every_flag_refuses_what_is_wrong() {
             }
             match case(&path, id) {
                 None => without.push(format!("{path}: {id}")),
-                Some(Free) => {}
-                Some(Usage(values)) => {
+                Some(Case::Free) => {}
+                Some(Case::Usage(values)) => {
                     values.iter().for_each(|value| check(&path, arg, value, 2, &shown(arg), &receipt));
                 }
-                Some(Late(value, exit, says)) => check(&path, arg, value, exit, says, &receipt),
+                Some(Case::Late(value, exit, says)) => check(&path, arg, value, exit, says, &receipt),
             }
         }
     }

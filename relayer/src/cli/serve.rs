@@ -6,6 +6,7 @@ use super::parse::file;
 use super::solana::{Global, cluster_url};
 use crate::app::{self, StartError};
 use crate::config::Config;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
@@ -81,7 +82,10 @@ impl Serve {
 /// Logs to standard error, as RUST_LOG says: in JSON for machines.
 fn log(format: Format) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),

@@ -8,11 +8,12 @@ use crate::cli::parse::{model, tokens};
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
+use anchor_lang::prelude::Clock;
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::units::Price;
-use steam_router::state::{Offer as OfferAccount, OfferTerms, Provider, capability};
+use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoint, Provider, capability};
 
 /// What an offer can do, as flags name it.
 pub const CAPABILITIES: [(&str, u32); 12] = [
@@ -78,6 +79,15 @@ struct Offered {
     signature: String,
 }
 
+/// The price in force, and until when the one before it settles.
+pub(super) fn in_force<'a>(offer: &'a OfferAccount, clock: &Clock) -> (&'a PricePoint, &'a Deadline) {
+    if offer.next.version != 0 && offer.next.from.passed(clock) {
+        (&offer.next, &offer.current_until)
+    } else {
+        (&offer.current, &offer.previous_until)
+    }
+}
+
 impl Offer {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let terms = self.terms()?;
@@ -101,12 +111,13 @@ impl Offer {
             CliError::new("no_offer", "the offer cannot be read back").next("see `steam provider status`")
         })?;
         let clock = session.clock().await?;
+        let (in_force, _) = in_force(&offer, &clock);
         let (status, point, seconds_left) = if terms.is_none() {
-            ("retired", &offer.current, until(&offer.settle_until, &clock))
+            ("retired", in_force, until(&offer.settle_until, &clock))
         } else if offer.next.version != 0 && !offer.next.from.passed(&clock) {
             ("announced", &offer.next, until(&offer.next.from, &clock))
         } else {
-            ("in force", &offer.current, 0)
+            ("in force", in_force, 0)
         };
         global.output.print(&Offered {
             status,
