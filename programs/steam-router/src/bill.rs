@@ -1,5 +1,7 @@
 //! What a group costs: who is charged, who is paid, in amounts exact to the pico-USDC.
 
+#![warn(missing_docs)]
+
 use crate::error::SteamError;
 use anchor_lang::prelude::*;
 use steam_protocol::group::{MAX_CHARGES, MAX_KEYS};

@@ -1,5 +1,7 @@
 //! Everything the program refuses, one error a rule.
 
+#![warn(missing_docs)]
+
 use anchor_lang::prelude::*;
 use steam_protocol::batch::BatchError;
 

@@ -1,5 +1,7 @@
 //! What the program says about itself. Proofs read accounts and instruction data, never these.
 
+#![warn(missing_docs)]
+
 use crate::state::{Deadline, Delays, KeyGrant, OfferTerms, PriceChange};
 use anchor_lang::prelude::*;
 

@@ -1,9 +1,9 @@
 use crate::error::SteamError;
 use crate::events::ConfigInitialized;
-use crate::program::SteamRouter;
 use crate::state::{Config, Deadline, Delays};
 use crate::token::DECIMALS;
 use anchor_lang::prelude::*;
+use anchor_lang::solana_program::bpf_loader_upgradeable;
 use anchor_spl::token::Mint;
 use steam_protocol::domain::domain;
 use steam_protocol::seeds;
@@ -22,14 +22,10 @@ pub struct InitConfig<'info> {
     /// USDC.
     #[account(constraint = mint.decimals == DECIMALS @ SteamError::InvalidMint)]
     pub mint: Box<Account<'info, Mint>>,
-    /// This program.
-    #[account(constraint = program.programdata_address()? == Some(program_data.key()) @ SteamError::NotUpgradeAuthority)]
-    pub program: Program<'info, SteamRouter>,
     /// Names the upgrade authority.
-    #[account(
-        constraint = program_data.upgrade_authority_address == Some(authority.key()) @ SteamError::NotUpgradeAuthority
-    )]
-    pub program_data: Box<Account<'info, ProgramData>>,
+    /// CHECK: the loader's record of this program, whose address follows from the program's.
+    #[account(seeds = [crate::ID.as_ref()], bump, seeds::program = bpf_loader_upgradeable::ID)]
+    pub program_data: UncheckedAccount<'info>,
     /// Makes accounts.
     pub system_program: Program<'info, System>,
 }
@@ -44,6 +40,8 @@ impl InitConfig<'_> {
         delays: Delays,
         bump: u8,
     ) -> Result<()> {
+        let upgrade_authority = upgrade_authority(&self.program_data)?;
+        require!(upgrade_authority == Some(self.authority.key()), SteamError::NotUpgradeAuthority);
         delays.validate()?;
         let domain = domain(&crate::ID.to_bytes(), &genesis_hash);
         let mint = self.mint.key();
@@ -62,4 +60,15 @@ impl InitConfig<'_> {
         emit!(ConfigInitialized { domain, mint, admin, guardian, delays });
         Ok(())
     }
+}
+
+/// The upgrade authority of a program, none if it is final. Read by hand, as the loader's own type brings a whole
+/// deserialiser: state u32 (3 is program data), slot u64, whether there is an authority u8, the authority.
+fn upgrade_authority(program_data: &AccountInfo) -> Result<Option<Pubkey>> {
+    require_keys_eq!(*program_data.owner, bpf_loader_upgradeable::ID, SteamError::NotUpgradeAuthority);
+    let data = program_data.try_borrow_data()?;
+    let head = data.first_chunk::<45>().ok_or(SteamError::NotUpgradeAuthority)?;
+    let authority = head.last_chunk::<32>().ok_or(SteamError::NotUpgradeAuthority)?;
+    let named = head[..4] == [3, 0, 0, 0] && head[12] == 1;
+    Ok(named.then(|| Pubkey::new_from_array(*authority)))
 }

@@ -1,6 +1,8 @@
 //! The program's accounts and the rules they keep. Arithmetic and transitions live here, as methods that are tested
 //! on the host; instructions check who may call and move tokens.
 
+#![warn(missing_docs)]
+
 mod config;
 mod number;
 mod offer;

@@ -323,6 +323,20 @@ mod tests {
     }
 
     #[test]
+    fn layouts_are_what_the_specification_says() {
+        use core::mem::offset_of;
+        assert_eq!((size_of::<Offer>(), size_of::<PricePoint>(), align_of::<Offer>()), (448, 56, 8));
+        assert_eq!(offset_of!(Offer, model), 64);
+        assert_eq!(offset_of!(Offer, previous), 128);
+        assert_eq!(offset_of!(Offer, current), 184);
+        assert_eq!(offset_of!(Offer, next), 240);
+        assert_eq!(offset_of!(Offer, previous_until), 296);
+        assert_eq!(offset_of!(Offer, settle_until), 344);
+        assert_eq!(offset_of!(Offer, last_version), 360);
+        assert_eq!(offset_of!(Offer, status), 376);
+    }
+
+    #[test]
     fn the_first_price_holds_at_once() {
         let offer = offer(1000);
         assert_eq!(offer.model(), "meta/llama");

@@ -336,9 +336,20 @@ mod tests {
 
     #[test]
     fn layouts_are_what_the_specification_says() {
-        assert_eq!(size_of::<SessionKey>(), 248);
-        assert_eq!(size_of::<Vault>(), 344 + 8 * 248);
-        assert_eq!(align_of::<Vault>(), 8);
+        use core::mem::offset_of;
+        assert_eq!((size_of::<Vault>(), size_of::<SessionKey>(), align_of::<Vault>()), (2168, 232, 8));
+        assert_eq!(offset_of!(Vault, settle_hash), 128);
+        assert_eq!(offset_of!(Vault, settled_pico), 160);
+        assert_eq!(offset_of!(Vault, generation), 192);
+        assert_eq!(offset_of!(Vault, pending_withdrawal), 208);
+        assert_eq!(offset_of!(Vault, settle_seq), 232);
+        assert_eq!(offset_of!(Vault, keys), 312);
+        assert_eq!(offset_of!(SessionKey, max_price), 64);
+        assert_eq!(offset_of!(SessionKey, settled_pico), 96);
+        assert_eq!(offset_of!(SessionKey, expires), 136);
+        assert_eq!(offset_of!(SessionKey, settle_until), 152);
+        assert_eq!(offset_of!(SessionKey, limit_total), 168);
+        assert_eq!(offset_of!(SessionKey, epoch), 188);
     }
 
     #[test]
