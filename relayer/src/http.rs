@@ -1,5 +1,114 @@
-//! HTTP.
-/// Stub.
-pub fn router(_app: std::sync::Arc<crate::app::App>) -> axum::Router {
-    axum::Router::new()
+//! The HTTP side: this is the route table.
+
+mod account;
+mod body;
+mod chat;
+mod errors;
+mod limits;
+mod public;
+mod state;
+
+use crate::app::App;
+use crate::http::state::Server;
+use crate::relay::Relay;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW};
+use axum::http::{HeaderValue, Method};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Extension, Router};
+use std::sync::Arc;
+use tokio::time::Instant;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::relay::error::RelayError;
+
+/// Method and path of every route, as the router matches them.
+pub const ROUTES: &[(&str, &str)] = &[
+    ("POST", "/v1/chat/completions"),
+    ("GET", "/v1/models"),
+    ("GET", "/v1/models/{*id}"),
+    ("GET", "/v1/providers"),
+    ("GET", "/v1/receipts/{id}"),
+    ("GET", "/v1/generation/{id}"),
+    ("GET", "/v1/vaults/{address}"),
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/metrics"),
+];
+
+/// The path of requests that no route matches, in metrics.
+const UNMATCHED: &str = "unmatched";
+
+/// The API over `app`, seeded by the system.
+pub fn router(app: Arc<App>) -> Router {
+    serve(Relay::seeded(app))
+}
+
+/// The API over a request path.
+pub fn serve(relay: Relay) -> Router {
+    let server = Arc::new(Server::new(relay));
+    let routes = ROUTES.iter().fold(Router::new(), |router, (_, path)| router.route(path, handler(path)));
+    routes
+        .fallback(|| async { RelayError::NoRoute })
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(errors::panicked))
+        .layer(middleware::from_fn_with_state(server.clone(), observe))
+        .with_state(server)
+}
+
+fn handler(path: &str) -> MethodRouter<Arc<Server>> {
+    match path {
+        "/v1/chat/completions" => post(chat::chat),
+        "/v1/models" => open_to_all(get(public::models)),
+        "/v1/models/{*id}" => open_to_all(get(public::model)),
+        "/v1/providers" => open_to_all(get(public::providers)),
+        "/v1/receipts/{id}" => get(account::receipt),
+        "/v1/generation/{id}" => get(account::generation),
+        "/v1/vaults/{address}" => get(account::vault),
+        "/health" => get(public::health),
+        "/ready" => get(public::ready),
+        "/metrics" => get(public::metrics),
+        _ => MethodRouter::new(),
+    }
+}
+
+/// Public data may be read by any web page.
+fn open_to_all(routes: MethodRouter<Arc<Server>>) -> MethodRouter<Arc<Server>> {
+    routes.layer(middleware::map_response(|mut response: Response| async {
+        response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        response
+    }))
+}
+
+async fn wrong_method(method: Method, path: Option<Extension<MatchedPath>>) -> Response {
+    let matched = path.as_ref().map_or("", |Extension(path)| path.as_str());
+    let allow = ROUTES.iter().find(|(_, path)| *path == matched).map_or("GET", |(method, _)| method);
+    let mut response = RelayError::Method { method: errors::shown(&method), allow }.into_response();
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+/// Marks an answer whose line in the log is written when it has ended.
+#[derive(Clone, Copy, Debug)]
+struct LoggedLater;
+
+/// One line in the log and one count for every request. The line has no query, no header and no body in it.
+async fn observe(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let matched = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str);
+    let route = ROUTES.iter().find(|(_, path)| *path == matched).map_or(UNMATCHED, |(_, path)| path);
+    let method = request.method().clone();
+    let started = Instant::now();
+    let in_flight = server.relay.metrics.enter();
+    let response = next.run(request).await;
+    drop(in_flight);
+    let status = response.status().as_u16();
+    server.relay.metrics.answered(route, status);
+    if response.extensions().get::<LoggedLater>().is_none() {
+        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let code = response.extensions().get::<errors::Code>().map_or("", |code| code.0);
+        tracing::info!(%method, route, status, code, ms, "answered");
+    }
+    response
 }

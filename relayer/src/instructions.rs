@@ -31,7 +31,6 @@ pub fn init_config(
         payer: *authority,
         config: addresses::config(),
         mint: *mint,
-        program: steam_router::ID,
         program_data: addresses::program_data(),
         system_program: system_program::ID,
     };

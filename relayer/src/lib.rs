@@ -12,6 +12,7 @@ pub mod http;
 pub mod instructions;
 pub mod ledger;
 pub mod localnet;
+pub mod metrics;
 pub mod registry;
 pub mod relay;
 pub mod score;

@@ -1,2 +1,180 @@
-//! Relay.
+//! The request path, from a caller's credentials to a charged answer.
+
+pub mod address;
+pub mod auth;
+pub mod chunk;
+pub mod controls;
+pub mod decision;
+pub mod error;
+pub mod json;
+pub mod meter;
+pub mod open;
+pub mod plan;
+pub mod pump;
+pub mod request;
+pub mod serve;
+pub mod sse;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod tokens;
 pub mod upstream;
+pub mod watch;
+
+use crate::app::App;
+use crate::metrics::Metrics;
+use crate::relay::auth::{Caller, Inbound};
+use crate::relay::error::RelayError;
+use crate::relay::plan::{Allowed, Input, plan, resolve};
+use crate::relay::request::ChatRequest;
+use crate::relay::serve::Work;
+use crate::relay::tokens::{Counting, Tokenizers};
+use axum::http::StatusCode;
+use base64::Engine;
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use steam_protocol::receipt::SignedReceipt;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::time::Instant;
+
+/// What every request shares.
+pub struct Relay {
+    /// Everything outside the request path.
+    pub app: Arc<App>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// For models whose tokenizer is known.
+    pub tokenizers: Tokenizers,
+    rng: Mutex<StdRng>,
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Relay")
+    }
+}
+
+impl Relay {
+    /// A request path over `app`, its randomness from `rng`: nonces and ids come from it, so it must be seeded well.
+    pub fn new(app: Arc<App>, rng: StdRng) -> Self {
+        Self { app, metrics: Metrics::default(), tokenizers: Tokenizers::default(), rng: Mutex::new(rng) }
+    }
+
+    /// A request path seeded by the system.
+    pub fn seeded(app: Arc<App>) -> Self {
+        Self::new(app, StdRng::from_os_rng())
+    }
+
+    fn rng(&self) -> MutexGuard<'_, StdRng> {
+        // A poisoned generator is as random as any other.
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn random(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.rng().fill_bytes(&mut bytes);
+        bytes
+    }
+}
+
+/// When a request was accepted, on both clocks, and its place among the concurrent ones.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Unix milliseconds.
+    pub unix_ms: i64,
+    /// The steady clock.
+    pub at: Instant,
+    /// Given back when the answer has ended.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// What the client gets.
+#[derive(Debug)]
+pub enum Answer {
+    /// All at once, already charged.
+    Whole {
+        /// The generation's id.
+        id: String,
+        /// The provider's JSON with `usage` as billed.
+        body: Bytes,
+        /// What it cost.
+        receipt: Box<SignedReceipt>,
+    },
+    /// As it comes.
+    Stream {
+        /// The generation's id.
+        id: String,
+        /// Server-sent events.
+        body: mpsc::Receiver<Bytes>,
+    },
+    /// The provider says that the request is wrong. Nothing was charged.
+    Refused {
+        /// The generation's id.
+        id: String,
+        /// 400, 404, 413 or 422.
+        status: StatusCode,
+        /// A JSON object.
+        body: Bytes,
+    },
+}
+
+/// Serves one request: plan, reserve, rank, and a task that owns all of it to the charge.
+///
+/// # Errors
+/// Everything that can go wrong before the first content.
+pub async fn relay(
+    relay: &Arc<Relay>,
+    caller: Caller,
+    inbound: &Inbound<'_>,
+    request: ChatRequest,
+    accepted: Accepted,
+) -> Result<Answer, RelayError> {
+    let app = &relay.app;
+    let now_unix = app.clock.unix();
+    let registry = app.registry.borrow().clone();
+    let model = resolve(&registry, &request.model)?;
+    let input = count(relay, &request, model.0).await;
+    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost() };
+    let now = Instant::now();
+    let available = |offer: &crate::registry::Offer| app.scorer.is_available(&offer.address, now);
+    let plan = plan(&registry, &app.config, &request, model, input, allowed, available)?;
+
+    let key = caller.key;
+    let (consent, request_hash) =
+        caller.consent(&registry.relayer.address, inbound, plan.ceiling, now_unix, relay.random())?;
+    let hold = app.vaults.reserve(&key, consent, request_hash, plan.ceiling, now_unix)?;
+    relay.metrics.held(plan.ceiling);
+
+    let (order, ranking) = plan.rank(&request, &app.scorer, now, &mut *relay.rng());
+    let id = format!("gen-{}", hex::encode(relay.random()));
+    let Accepted { unix_ms, at, permit } = accepted;
+    let work = Work {
+        relay: relay.clone(),
+        request,
+        plan,
+        order,
+        ranking,
+        hold,
+        id,
+        started_at_ms: unix_ms,
+        started: at,
+        permit,
+    };
+    let (reply, answer) = oneshot::channel();
+    app.tasks.spawn(work.run(reply));
+    answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?
+}
+
+async fn count(relay: &Relay, request: &ChatRequest, model: &str) -> Input {
+    let counting = Counting::of(model);
+    let text = request.count_input(&relay.tokenizers, counting).await;
+    let image_tokens = u64::from(request.images) * u64::from(relay.app.config.metering.image_tokens);
+    Input { counting, text, image_tokens }
+}
+
+/// `bytes` in base64.
+pub fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}

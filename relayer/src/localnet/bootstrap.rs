@@ -227,7 +227,6 @@ impl Localnet {
             payer: self.payer.pubkey(),
             config: addresses::config(),
             mint: self.mint,
-            program: self.program,
             program_data: addresses::program_data(),
             system_program: anchor_lang::system_program::ID,
         };

@@ -1,19 +1,241 @@
-//! Upstream.
+//! Calls to providers: one client, checked addresses, no redirects and no proxies, each call signed by the relayer.
+
 use crate::chain::Pubkey;
-/// Upstream.
-#[derive(Debug)]
-pub struct Upstream;
-/// Error.
+use crate::config::UpstreamConfig;
+use crate::registry::Offer;
+use crate::relay::address::{Resolver, is_global};
+use bytes::Bytes;
+use ed25519_dalek::{Signer, SigningKey};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Response, Url, redirect};
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+use steam_protocol::sha256;
+
+const TAG: &[u8] = b"steam-upstream:v1";
+const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+const IDLE_CONNECTIONS: usize = 1_024;
+
+/// Why providers cannot be called.
 #[derive(Debug, thiserror::Error)]
-#[error("upstream")]
-pub struct UpstreamError;
+pub enum UpstreamError {
+    /// TLS or the resolver could not be set up.
+    #[error("cannot set up the client for providers: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A credential cannot be used.
+    #[error("upstream.credentials for {provider}: {problem}")]
+    Credential {
+        /// Whose it is.
+        provider: Pubkey,
+        /// What to do.
+        problem: String,
+    },
+}
+
+/// Why one call failed before there was a response.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The URL is not one a provider may have.
+    #[error("the provider's URL is not allowed: {0}")]
+    Url(&'static str),
+    /// Everything else.
+    #[error("{0}")]
+    Http(#[from] reqwest::Error),
+}
+
+/// The way to all providers.
+pub struct Upstream {
+    client: Client,
+    localnet: bool,
+    credentials: Vec<(Pubkey, String, HeaderValue)>,
+    relayer: HeaderValue,
+    signer: SigningKey,
+}
+
+impl fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upstream").field("localnet", &self.localnet).finish_non_exhaustive()
+    }
+}
+
 impl Upstream {
-    /// Stub.
-    pub fn new(
-        _config: &crate::config::UpstreamConfig,
-        _relayer: Pubkey,
-        _signer: ed25519_dalek::SigningKey,
+    /// Sets up the client. `signer` is the relayer's receipt key; credentials come from the environment.
+    ///
+    /// # Errors
+    /// TLS cannot be set up, or a credential's variable is missing or its origin no origin.
+    pub fn new(config: &UpstreamConfig, relayer: Pubkey, signer: SigningKey) -> Result<Self, UpstreamError> {
+        Self::with_env(config, relayer, signer, |name| std::env::var(name).ok())
+    }
+
+    /// The same with credentials from `env`.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn with_env(
+        config: &UpstreamConfig,
+        relayer: Pubkey,
+        signer: SigningKey,
+        env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, UpstreamError> {
-        Ok(Self)
+        let client = Client::builder()
+            .user_agent(concat!("steam-router/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .referer(false)
+            .tcp_nodelay(true)
+            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
+            .pool_idle_timeout(IDLE_CONNECTION)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .https_only(!config.localnet)
+            .dns_resolver(Resolver { localnet: config.localnet })
+            .build()?;
+        let mut credentials = Vec::with_capacity(config.credentials.len());
+        for credential in &config.credentials {
+            let wrong = |problem: String| UpstreamError::Credential { provider: credential.provider, problem };
+            let origin = Url::parse(&credential.origin)
+                .ok()
+                .filter(|url| url.has_host())
+                .ok_or_else(|| wrong(format!("`{}` is no origin like https://api.example.com", credential.origin)))?;
+            let secret = env(&credential.env).ok_or_else(|| wrong(format!("set the variable {}", credential.env)))?;
+            let mut value = HeaderValue::try_from(format!("Bearer {}", secret.trim()))
+                .map_err(|_| wrong(format!("{} holds no header value", credential.env)))?;
+            value.set_sensitive(true);
+            credentials.push((credential.provider, origin.origin().ascii_serialization(), value));
+        }
+        let relayer = HeaderValue::try_from(relayer.to_string()).map_err(|_| UpstreamError::Credential {
+            provider: relayer,
+            problem: "an address that is no header value".into(),
+        })?;
+        Ok(Self { client, localnet: config.localnet, credentials, relayer, signer })
+    }
+
+    /// Posts `body` to `path` under the offer's URL. Carries nothing of the client's but the body, and the relayer's
+    /// signature of `"steam-upstream:v1" ‖ time i64 ‖ sha256(body)`, little-endian.
+    ///
+    /// # Errors
+    /// The URL is not allowed, or there was no response.
+    pub async fn post(
+        &self,
+        offer: &Offer,
+        path: &str,
+        body: Bytes,
+        accept: &'static str,
+        now_unix: i64,
+    ) -> Result<Response, CallError> {
+        let url = self.url(&offer.url, path)?;
+        let message = [TAG, &now_unix.to_le_bytes(), &sha256(&[&body])].concat();
+        let signature = self.signer.sign(&message).to_bytes();
+        let origin = url.origin().ascii_serialization();
+        let mut request = self
+            .client
+            .post(url)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .header(ACCEPT, HeaderValue::from_static(accept))
+            .header("steam-relayer", self.relayer.clone())
+            .header("steam-timestamp", now_unix)
+            .header("steam-signature", super::base64(&signature))
+            .body(body);
+        if let Some((.., value)) =
+            self.credentials.iter().find(|(provider, bound, _)| *provider == offer.provider && *bound == origin)
+        {
+            request = request.header(AUTHORIZATION, value.clone());
+        }
+        Ok(request.send().await?)
+    }
+
+    /// The URL to call. A literal address never meets the resolver, so it is checked here, in the form the parser gave
+    /// it: `0x7f.1` is 127.0.0.1 by then.
+    fn url(&self, base: &str, path: &str) -> Result<Url, CallError> {
+        let mut url = Url::parse(base).map_err(|_| CallError::Url("it cannot be parsed"))?;
+        if !(url.scheme() == "https" || self.localnet && url.scheme() == "http") {
+            return Err(CallError::Url("it must be https"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(CallError::Url("it carries credentials"));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(CallError::Url("it has a query or a fragment"));
+        }
+        let host = url.host_str().ok_or(CallError::Url("it has no host"))?;
+        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+        if !self.localnet && literal.is_some_and(|ip| !is_global(ip)) {
+            return Err(CallError::Url("its address is not public"));
+        }
+        let path = format!("{}{path}", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        Ok(url)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn upstream(localnet: bool) -> Upstream {
+        let config = UpstreamConfig { localnet, ..UpstreamConfig::default() };
+        Upstream::new(&config, Pubkey::new_from_array([7; 32]), SigningKey::from_bytes(&[1; 32])).unwrap()
+    }
+
+    #[test]
+    fn a_url_is_public_https_without_extras() {
+        let upstream = upstream(false);
+        for url in [
+            "http://example.com/v1",
+            "ftp://example.com",
+            "https://user@example.com/v1",
+            "https://:p@example.com/v1",
+            "https://example.com/v1?x=1",
+            "https://example.com/v1#x",
+            "https://127.0.0.1/v1",
+            "https://0x7f.1/v1",
+            "https://2130706433/v1",
+            "https://0177.0.0.1/v1",
+            "https://127.1/v1",
+            "https://[::1]/v1",
+            "https://[::ffff:10.0.0.1]/v1",
+            "https://169.254.169.254/latest",
+            "https://[fe80::1]/v1",
+            "https://0/v1",
+            "file:///etc/passwd",
+            "nonsense",
+            "",
+            "https://①②⑦.0.0.1/v1",
+            "unix:/tmp/socket",
+            "https://[64:ff9b::7f00:1]/v1",
+        ] {
+            assert!(matches!(upstream.url(url, "/x"), Err(CallError::Url(_))), "{url}");
+        }
+        for (base, url) in [
+            ("https://example.com/v1", "https://example.com/v1/chat/completions"),
+            ("https://example.com/v1/", "https://example.com/v1/chat/completions"),
+            ("https://example.com:8443", "https://example.com:8443/chat/completions"),
+            ("https://8.8.8.8/v1", "https://8.8.8.8/v1/chat/completions"),
+        ] {
+            assert_eq!(upstream.url(base, "/chat/completions").unwrap().as_str(), url);
+        }
+    }
+
+    #[test]
+    fn a_local_network_may_be_anywhere() {
+        assert!(upstream(true).url("http://127.0.0.1:9000/v1", "/x").is_ok());
+        assert!(upstream(true).url("ftp://127.0.0.1:9000/v1", "/x").is_err());
+    }
+
+    #[test]
+    fn a_credential_needs_its_variable_and_an_origin() {
+        let provider = Pubkey::new_from_array([3; 32]);
+        let set_up = |origin: &str, value: Option<&str>| {
+            let credential = crate::config::Credential { provider, origin: origin.into(), env: "KEY".into() };
+            let config = UpstreamConfig { credentials: vec![credential], ..UpstreamConfig::default() };
+            let value = value.map(str::to_owned);
+            Upstream::with_env(&config, provider, SigningKey::from_bytes(&[1; 32]), |_| value.clone())
+        };
+        assert!(set_up("https://a.example", None).unwrap_err().to_string().contains("set the variable KEY"));
+        assert!(set_up("a.example", Some("x")).unwrap_err().to_string().contains("no origin"));
+        let upstream = set_up("https://a.example:443/v1", Some("secret\n")).unwrap();
+        assert_eq!(upstream.credentials[0].1, "https://a.example");
+        assert!(!format!("{upstream:?}").contains("secret"));
     }
 }

@@ -1,0 +1,172 @@
+//! What belongs to a key: receipts, routing decisions, and the vault it spends from. All need the key, as a bearer
+//! token or as the signature of an empty request.
+
+use crate::chain::Pubkey;
+use crate::http::state::Server;
+use crate::ledger::Proof;
+use crate::relay::auth::{Credentials, Inbound, body_hash};
+use crate::relay::base64;
+use crate::relay::error::RelayError;
+use crate::relay::meter::usd;
+use crate::vaults::VaultView;
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
+
+/// Longest generation id that is looked up.
+const MAX_ID: usize = 64;
+
+/// `GET /v1/receipts/{id}`: the signed receipt, what it says, and its proof once it is settled.
+pub async fn receipt(
+    State(server): State<Arc<Server>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, RelayError> {
+    let key = reader(&server, &request)?;
+    let row = server.relay.app.ledger.receipt(known(&id)?).await?.filter(|row| row.key == key).ok_or_else(absent)?;
+    let signed =
+        SignedReceipt::from_bytes(&row.receipt).map_err(|_| RelayError::Internal("a stored receipt that is none"))?;
+    Ok(Json(json!({
+        "id": row.id,
+        "object": "receipt",
+        "status": row.status,
+        "receipt": base64(&row.receipt),
+        "fields": fields(&signed.receipt),
+        "proof": row.proof.as_ref().map(proof),
+    })))
+}
+
+/// `GET /v1/generation/{id}`: why this provider served it. `decision` is the record the receipt's `routing_hash` commits
+/// to, `decision_base64` its exact bytes.
+pub async fn generation(
+    State(server): State<Arc<Server>>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Json<Value>, RelayError> {
+    let key = reader(&server, &request)?;
+    let row = server.relay.app.ledger.generation(known(&id)?).await?.filter(|row| row.key == key).ok_or_else(absent)?;
+    let decision: Value =
+        serde_json::from_slice(&row.decision).map_err(|_| RelayError::Internal("a stored decision that is no JSON"))?;
+    Ok(Json(json!({
+        "id": row.id,
+        "object": "generation",
+        "decision": decision,
+        "decision_base64": base64(&row.decision),
+        "receipt": base64(&row.receipt),
+    })))
+}
+
+/// `GET /v1/vaults/{address}`: balance, holds, unsettled charges and keys.
+pub async fn vault(
+    State(server): State<Arc<Server>>,
+    Path(address): Path<String>,
+    request: Request,
+) -> Result<Json<VaultView>, RelayError> {
+    let app = &server.relay.app;
+    let vault: Pubkey = address
+        .parse()
+        .map_err(|_| RelayError::invalid("invalid_value", "address", "a vault's address is 32 bytes in base58"))?;
+    let credentials = Credentials::read(request.headers(), app.config.server.bearer_keys)?;
+    let identified = credentials.identify(&app.vaults, Some(&vault))?;
+    let caller = identified.verify(&app.registry.borrow().clone(), &inbound(&request), app.clock.unix())?;
+    // A signature names its own vault.
+    let view = Some(vault).filter(|vault| caller.key.vault == *vault).and_then(|vault| app.vaults.show(&vault));
+    view.map(Json).ok_or_else(|| RelayError::NotFound("this key is not authorised in that vault".into()))
+}
+
+/// The key that asks. Holding a bearer key is proof enough, even if it may not spend any more: what it spent is still its
+/// own to see.
+fn reader(server: &Server, request: &Request) -> Result<[u8; 32], RelayError> {
+    let app = &server.relay.app;
+    let credentials = Credentials::read(request.headers(), app.config.server.bearer_keys)?;
+    if let Credentials::Bearer(key) = &credentials {
+        return Ok(key.address());
+    }
+    let identified = credentials.identify(&app.vaults, None)?;
+    let caller = identified.verify(&app.registry.borrow().clone(), &inbound(request), app.clock.unix())?;
+    Ok(caller.key.key)
+}
+
+fn inbound(request: &Request) -> Inbound<'_> {
+    Inbound {
+        method: request.method().as_str(),
+        path: request.uri().path(),
+        headers: request.headers(),
+        body_hash: body_hash(b""),
+    }
+}
+
+/// An id that may be looked up.
+fn known(id: &str) -> Result<&str, RelayError> {
+    Some(id).filter(|id| id.len() <= MAX_ID).ok_or_else(absent)
+}
+
+/// The same for what does not exist and what is another key's.
+fn absent() -> RelayError {
+    RelayError::NotFound(
+        "there is no generation of this id for this key; it is in the header Steam-Generation-Id of the answer".into(),
+    )
+}
+
+fn fields(receipt: &Receipt) -> Value {
+    let base58 = |bytes: &[u8; 32]| Pubkey::new_from_array(*bytes).to_string();
+    json!({
+        "key_id": receipt.key_id,
+        "domain": hex::encode(receipt.domain),
+        "relayer": base58(&receipt.relayer),
+        "vault": base58(&receipt.vault),
+        "generation": receipt.generation,
+        "key_epoch": receipt.key_epoch,
+        "key_slot": receipt.key_slot,
+        "number": receipt.number,
+        "request_hash": hex::encode(receipt.request_hash),
+        "response_hash": hex::encode(receipt.response_hash),
+        "provider": base58(&receipt.provider),
+        "offer": base58(&receipt.offer),
+        "price_version": receipt.price_version,
+        "price": {
+            "input": receipt.price.input, "cached": receipt.price.cached,
+            "output": receipt.price.output, "request": receipt.price.request,
+        },
+        "usage": {
+            "requests": receipt.usage.requests, "input": receipt.usage.input,
+            "cached": receipt.usage.cached, "output": receipt.usage.output,
+        },
+        "counted_by": match receipt.counted_by {
+            CountedBy::Provider => "provider",
+            CountedBy::Relayer => "relayer",
+            CountedBy::Capped => "capped",
+        },
+        "charge_pico": receipt.charge.0.to_string(),
+        "fee_bps": receipt.fee_bps,
+        "fee_pico": receipt.fee.0.to_string(),
+        "cost_usd": receipt.charge.checked_add(receipt.fee).map(usd),
+        "key_cumulative_pico": receipt.key_cumulative.0.to_string(),
+        "finish_reason": match receipt.finish_reason {
+            FinishReason::Stop => "stop",
+            FinishReason::Length => "length",
+            FinishReason::ToolCalls => "tool_calls",
+            FinishReason::ContentFilter => "content_filter",
+            FinishReason::Error => "error",
+            FinishReason::ClientGone => "client_gone",
+            FinishReason::Other => "other",
+        },
+        "started_at_ms": receipt.started_at_ms,
+        "ttft_ms": receipt.ttft_ms,
+        "duration_ms": receipt.duration_ms,
+        "routing_hash": hex::encode(receipt.routing_hash),
+    })
+}
+
+fn proof(proof: &Proof) -> Value {
+    json!({
+        "transaction": proof.transaction,
+        "root": hex::encode(proof.root),
+        "index": proof.index,
+        "count": proof.count,
+        "path": proof.path.iter().map(hex::encode).collect::<Vec<_>>(),
+        "seq": proof.seq,
+    })
+}

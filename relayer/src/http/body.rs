@@ -1,0 +1,85 @@
+//! Reading a request's body: JSON by its own account, as it is, within size and time.
+
+use crate::relay::error::RelayError;
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Checks what the headers say about the body.
+///
+/// # Errors
+/// 413 or 415.
+pub fn check(headers: &HeaderMap, limit: usize) -> Result<(), RelayError> {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
+    if text(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        return Err(RelayError::MediaType(
+            "send the body as it is: its bytes are what is signed, so no Content-Encoding is taken".into(),
+        ));
+    }
+    if let Some(kind) = text(CONTENT_TYPE) {
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(RelayError::MediaType("send JSON, with `Content-Type: application/json`".into()));
+        }
+    }
+    let length = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+    if length.is_some_and(|length| length > limit as u64) {
+        return Err(RelayError::TooLarge { limit });
+    }
+    Ok(())
+}
+
+/// Reads the whole body.
+///
+/// # Errors
+/// 413 beyond `limit` bytes, 408 beyond `patience`, 400 if it breaks off.
+pub async fn read(body: Body, limit: usize, patience: Duration) -> Result<Bytes, RelayError> {
+    match timeout(patience, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(RelayError::TooLarge { limit }),
+        Ok(Err(_)) => Err(RelayError::Invalid {
+            message: "the request's body broke off".into(),
+            param: None,
+            code: "malformed_body",
+        }),
+        Err(_) => Err(RelayError::BodyTimeout),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::{HeaderName, HeaderValue};
+
+    fn status(name: HeaderName, value: &'static str) -> Option<u16> {
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
+        check(&headers, 1_000).err().map(|error| error.kind().0.as_u16())
+    }
+
+    #[test]
+    fn the_headers_must_announce_plain_json_of_bounded_size() {
+        assert_eq!(status(CONTENT_TYPE, "application/json; charset=utf-8"), None);
+        assert_eq!(status(CONTENT_TYPE, "text/plain"), Some(415));
+        assert_eq!(status(CONTENT_TYPE, ""), Some(415));
+        assert_eq!(status(CONTENT_ENCODING, "gzip"), Some(415));
+        assert_eq!(status(CONTENT_ENCODING, "Identity"), None);
+        assert_eq!(status(CONTENT_LENGTH, "1000"), None);
+        assert_eq!(status(CONTENT_LENGTH, "1001"), Some(413));
+        assert_eq!(status(CONTENT_LENGTH, "18446744073709551615"), Some(413));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_bounded_in_size_and_time() {
+        let read = |body, limit| read(body, limit, Duration::from_secs(1));
+        assert_eq!(read(Body::from("12345"), 5).await.unwrap(), "12345");
+        assert!(matches!(read(Body::from("123456"), 5).await, Err(RelayError::TooLarge { limit: 5 })));
+        let never = Body::from_stream(futures::stream::pending::<Result<Bytes, std::io::Error>>());
+        assert!(matches!(read(never, 5).await, Err(RelayError::BodyTimeout)));
+        let broken = Body::from_stream(futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("x"))]));
+        assert!(matches!(read(broken, 5).await, Err(RelayError::Invalid { .. })));
+    }
+}

@@ -1,0 +1,89 @@
+//! `POST /v1/chat/completions`.
+
+use crate::http::state::Server;
+use crate::http::{LoggedLater, body};
+use crate::relay::auth::{Credentials, Inbound, body_hash};
+use crate::relay::error::RelayError;
+use crate::relay::request::ChatRequest;
+use crate::relay::{Accepted, Answer, base64, relay};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::StreamExt;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+const RECEIPT: HeaderName = HeaderName::from_static("steam-receipt");
+const GENERATION: HeaderName = HeaderName::from_static("steam-generation-id");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const BUSY: RelayError = RelayError::Busy { retry_after: Duration::from_secs(1) };
+
+/// Serves a chat request.
+pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result<Response, RelayError> {
+    let app = &server.relay.app;
+    let (unix_ms, at) = (app.clock.unix_ms(), Instant::now());
+    if app.shutdown.is_cancelled() {
+        return Err(RelayError::NotReady("it is shutting down"));
+    }
+    let permit = server.concurrent.clone().try_acquire_owned().map_err(|_| BUSY)?;
+    let (head, body) = request.into_parts();
+
+    // Who it is comes before the body: a stranger's is not even read.
+    let credentials = Credentials::read(&head.headers, app.config.server.bearer_keys)?;
+    let identified = credentials.identify(&app.vaults, None)?;
+    let limit = app.config.server.max_body_bytes;
+    body::check(&head.headers, limit)?;
+    let body = body::read(body, limit, Duration::from_millis(app.config.server.body_timeout_ms)).await?;
+
+    let inbound = Inbound {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        headers: &head.headers,
+        body_hash: body_hash(&body),
+    };
+    let registry = app.registry.borrow().clone();
+    let caller = identified.verify(&registry, &inbound, app.clock.unix())?;
+    server.rates.take(&caller.key.key, at)?;
+    let request = ChatRequest::parse(body)?;
+    let answer = relay(&server.relay, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
+    Ok(respond(answer))
+}
+
+fn respond(answer: Answer) -> Response {
+    let header = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
+    match answer {
+        Answer::Whole { id, body, receipt } => {
+            let receipt = header(base64(&receipt.to_bytes()));
+            let headers = [(CONTENT_TYPE, JSON), (GENERATION, header(id)), (RECEIPT, receipt)];
+            logged((headers, body).into_response())
+        }
+        Answer::Stream { id, body } => {
+            let headers = [
+                (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+                (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+                // Some proxies would gather the events otherwise.
+                (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+                (GENERATION, header(id)),
+            ];
+            logged((headers, events(body)).into_response())
+        }
+        Answer::Refused { id, status, body } => {
+            (status, [(CONTENT_TYPE, JSON), (GENERATION, header(id))], body).into_response()
+        }
+    }
+}
+
+fn events(mut receiver: mpsc::Receiver<Bytes>) -> Body {
+    Body::from_stream(futures::stream::poll_fn(move |context| receiver.poll_recv(context)).map(Ok::<_, Infallible>))
+}
+
+fn logged(mut response: Response) -> Response {
+    response.extensions_mut().insert(LoggedLater);
+    response
+}

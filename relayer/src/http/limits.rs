@@ -1,0 +1,78 @@
+//! How often a key may ask: a bucket of a minute's requests, filled evenly.
+
+use crate::relay::error::RelayError;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+const MINUTE: Duration = Duration::from_secs(60);
+/// Keys kept before those are forgotten that have been quiet for a minute.
+const SWEEP_AT: usize = 16_384;
+
+/// The buckets of all keys.
+#[derive(Debug)]
+pub struct Rates {
+    /// Requests a minute; 0 is without limit.
+    limit: u32,
+    /// When each key's bucket is full again.
+    full_at: Mutex<HashMap<[u8; 32], Instant>>,
+}
+
+impl Rates {
+    /// Buckets for `limit` requests a minute and key.
+    pub fn new(limit: u32) -> Self {
+        Self { limit, full_at: Mutex::default() }
+    }
+
+    /// Takes one request of `key`'s out of its bucket.
+    ///
+    /// # Errors
+    /// [`RelayError::RateLimited`] if it is empty.
+    pub fn take(&self, key: &[u8; 32], now: Instant) -> Result<(), RelayError> {
+        if self.limit == 0 {
+            return Ok(());
+        }
+        let each = MINUTE / self.limit;
+        let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= SWEEP_AT && !buckets.contains_key(key) {
+            buckets.retain(|_, full_at| *full_at > now);
+        }
+        let full_at = buckets.get(key).copied().unwrap_or(now).max(now) + each;
+        let excess = full_at.duration_since(now).saturating_sub(MINUTE);
+        if !excess.is_zero() {
+            let retry_after = Duration::from_secs(excess.as_secs() + 1);
+            return Err(RelayError::RateLimited { limit: self.limit, retry_after });
+        }
+        buckets.insert(*key, full_at);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_has_its_minute_and_no_more() {
+        let (rates, start) = (Rates::new(3), Instant::now());
+        let (alice, bob) = ([1; 32], [2; 32]);
+        for _ in 0..3 {
+            rates.take(&alice, start).unwrap();
+        }
+        assert_eq!(rates.take(&alice, start).unwrap_err().retry_after(), Some(Duration::from_secs(21)));
+        rates.take(&bob, start).unwrap();
+        rates.take(&alice, start + Duration::from_secs(20)).unwrap();
+        assert!(rates.take(&alice, start + Duration::from_secs(20)).is_err());
+        for _ in 0..3 {
+            rates.take(&alice, start + Duration::from_secs(500)).unwrap();
+        }
+        assert!(rates.take(&alice, start + Duration::from_secs(500)).is_err());
+    }
+
+    #[test]
+    fn zero_is_without_limit() {
+        let rates = Rates::new(0);
+        assert!((0..1_000).all(|_| rates.take(&[0; 32], Instant::now()).is_ok()));
+    }
+}

@@ -1,0 +1,243 @@
+//! What the relayer counts, in the form Prometheus reads.
+
+use crate::relay::meter::Bill;
+use crate::settle::Status;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use steam_protocol::receipt::CountedBy;
+use steam_protocol::units::Pico;
+
+/// A path of the route table and a status.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Route {
+    route: &'static str,
+    status: u16,
+}
+
+/// A model that is offered: never a name a client made up.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Model {
+    model: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Failure {
+    provider: String,
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Counted {
+    by: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Direction {
+    direction: &'static str,
+}
+
+/// All metrics. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    requests: Family<Route, Counter>,
+    in_flight: Gauge,
+    duration: Family<Model, Histogram>,
+    first_content: Family<Model, Histogram>,
+    failovers: Counter,
+    upstream_failures: Family<Failure, Counter>,
+    holds: Counter,
+    held_micro: Counter,
+    charges: Family<Counted, Counter>,
+    charged_micro: Counter<f64, AtomicU64>,
+    charge_failures: Counter,
+    tokens: Family<Direction, Counter>,
+    unsettled_receipts: Gauge,
+    unsettled_micro: Gauge<f64, AtomicU64>,
+    settled_groups: Gauge,
+    halted_vaults: Gauge,
+    registry_slot: Gauge,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 16));
+        let mut metrics = Self {
+            registry: Arc::default(),
+            requests: Family::default(),
+            in_flight: Gauge::default(),
+            duration: Family::new_with_constructor(seconds),
+            first_content: Family::new_with_constructor(seconds),
+            failovers: Counter::default(),
+            upstream_failures: Family::default(),
+            holds: Counter::default(),
+            held_micro: Counter::default(),
+            charges: Family::default(),
+            charged_micro: Counter::default(),
+            charge_failures: Counter::default(),
+            tokens: Family::default(),
+            unsettled_receipts: Gauge::default(),
+            unsettled_micro: Gauge::default(),
+            settled_groups: Gauge::default(),
+            halted_vaults: Gauge::default(),
+            registry_slot: Gauge::default(),
+        };
+        let mut registry = Registry::with_prefix("steam");
+        registry.register("requests", "Requests answered, by route and status", metrics.requests.clone());
+        registry.register("in_flight", "Requests under way", metrics.in_flight.clone());
+        registry.register("duration_seconds", "From acceptance to the charge", metrics.duration.clone());
+        registry.register(
+            "first_content_seconds",
+            "From acceptance to the first content",
+            metrics.first_content.clone(),
+        );
+        registry.register("failovers", "Attempts after which another provider served", metrics.failovers.clone());
+        registry.register(
+            "upstream_failures",
+            "Failed attempts, by provider and kind",
+            metrics.upstream_failures.clone(),
+        );
+        registry.register("holds", "Holds made", metrics.holds.clone());
+        registry.register("held_microusdc", "Sum of the holds made, in µUSDC", metrics.held_micro.clone());
+        registry.register("charges", "Charges made, by who counted the tokens", metrics.charges.clone());
+        registry.register("charged_microusdc", "Sum of the charges made, in µUSDC", metrics.charged_micro.clone());
+        registry.register("charge_failures", "Answers that could not be charged", metrics.charge_failures.clone());
+        registry.register("tokens", "Tokens charged", metrics.tokens.clone());
+        registry.register("unsettled_receipts", "Receipts not settled", metrics.unsettled_receipts.clone());
+        registry.register("unsettled_microusdc", "Their sum, in µUSDC", metrics.unsettled_micro.clone());
+        registry.register("settled_groups", "Groups settled", metrics.settled_groups.clone());
+        registry.register(
+            "halted_vaults",
+            "Vaults whose settlement waits for the operator",
+            metrics.halted_vaults.clone(),
+        );
+        registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
+        metrics.registry = Arc::new(registry);
+        metrics
+    }
+}
+
+impl Metrics {
+    /// A request is under way until the guard is dropped.
+    pub fn enter(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A request has its status.
+    pub fn answered(&self, route: &'static str, status: u16) {
+        self.requests.get_or_create(&Route { route, status }).inc();
+    }
+
+    /// A provider has answered after `failovers` others.
+    pub fn served(&self, model: &str, failovers: u64, first_content: Duration) {
+        let model = Model { model: model.to_owned() };
+        self.first_content.get_or_create(&model).observe(first_content.as_secs_f64());
+        self.failovers.inc_by(failovers);
+    }
+
+    /// An attempt has failed, or a stream was cut.
+    pub fn upstream_failed(&self, provider: &str, kind: &'static str) {
+        self.upstream_failures.get_or_create(&Failure { provider: provider.to_owned(), kind }).inc();
+    }
+
+    /// Money is held.
+    pub fn held(&self, ceiling: Pico) {
+        self.holds.inc();
+        self.held_micro.inc_by(ceiling.floor_micro().map_or(u64::MAX, |micro| micro.0));
+    }
+
+    /// A charge is durable.
+    pub fn charged(&self, model: &str, bill: &Bill, duration: Duration) {
+        let by = match bill.counted_by {
+            CountedBy::Provider => "provider",
+            CountedBy::Relayer => "relayer",
+            CountedBy::Capped => "capped",
+        };
+        self.charges.get_or_create(&Counted { by }).inc();
+        self.charged_micro.inc_by(bill.total.0 as f64 / 1e6);
+        for (direction, count) in
+            [("input", bill.usage.input), ("cached", bill.usage.cached), ("output", bill.usage.output)]
+        {
+            self.tokens.get_or_create(&Direction { direction }).inc_by(count.into());
+        }
+        let model = Model { model: model.to_owned() };
+        self.duration.get_or_create(&model).observe(duration.as_secs_f64());
+    }
+
+    /// An answer was delivered and could not be charged.
+    pub fn charge_failed(&self) {
+        self.charge_failures.inc();
+    }
+
+    /// Where settlement stands, just before it is rendered.
+    pub fn settlement(&self, status: &Status, slot: u64) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.unsettled_receipts.set(gauge(status.unsettled_receipts));
+        self.unsettled_micro.set(status.unsettled.0 as f64 / 1e6);
+        self.settled_groups.set(gauge(status.settled_groups));
+        self.halted_vaults.set(gauge(status.halted.len() as u64));
+        self.registry_slot.set(gauge(slot));
+    }
+
+    /// The text Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_counted_is_rendered() {
+        let metrics = Metrics::default();
+        let guard = metrics.enter();
+        metrics.answered("/v1/models", 200);
+        metrics.served("m", 2, Duration::from_millis(30));
+        metrics.upstream_failed("alpha", "connect");
+        metrics.held(Pico(5_000_000));
+        let text = metrics.render();
+        for line in [
+            r#"steam_requests_total{route="/v1/models",status="200"} 1"#,
+            "steam_in_flight 1",
+            "steam_failovers_total 2",
+            r#"steam_upstream_failures_total{provider="alpha",kind="connect"} 1"#,
+            "steam_held_microusdc_total 5",
+            r#"steam_first_content_seconds_count{model="m"} 1"#,
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+        drop(guard);
+        assert!(metrics.render().contains("steam_in_flight 0"));
+    }
+}

@@ -1,0 +1,158 @@
+//! The decision record: why this provider and no other. A receipt's routing hash commits to its bytes, so that they
+//! can be shown and checked later. It holds no prompt and no answer.
+
+use crate::registry::Offer;
+use crate::relay::plan::{Candidate, Plan};
+use crate::score::{Ranking, Sort};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// One provider tried.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The offer's address.
+    pub offer: String,
+    /// The provider's name.
+    pub provider: String,
+    /// `opened`, `refused`, or the name of the failure.
+    pub outcome: &'static str,
+    /// Time it took.
+    pub ms: u64,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+impl Attempt {
+    /// An attempt that has ended.
+    pub fn new(offer: &Offer, outcome: &'static str, elapsed: Duration, error: Option<String>) -> Self {
+        Self {
+            offer: offer.address.to_string(),
+            provider: offer.provider_name.clone(),
+            outcome,
+            ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            error,
+        }
+    }
+}
+
+/// Everything a record says.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    /// The generation.
+    pub id: &'a str,
+    /// When the request was accepted, Unix milliseconds.
+    pub started_at_ms: i64,
+    /// Candidates and exclusions.
+    pub plan: &'a Plan,
+    /// Scores and draw.
+    pub ranking: &'a Ranking,
+    /// The order of trying.
+    pub order: &'a [Candidate],
+    /// What happened.
+    pub attempts: &'a [Attempt],
+    /// How the one that opened ended.
+    pub outcome: &'a str,
+}
+
+impl Decision<'_> {
+    /// Canonical JSON: members sorted by name at every level, no white space.
+    pub fn canonical(&self) -> Vec<u8> {
+        let plan = self.plan;
+        let candidates: Vec<Value> = plan
+            .candidates
+            .iter()
+            .enumerate()
+            .map(|(index, candidate)| {
+                let offer = &candidate.offer;
+                let price = &offer.price;
+                json!({
+                    "offer": offer.address.to_string(),
+                    "provider": offer.provider.to_string(),
+                    "name": offer.provider_name,
+                    "version": offer.version,
+                    "price": {
+                        "input": price.input, "cached": price.cached, "output": price.output, "request": price.request,
+                    },
+                    "max_output": candidate.max_output,
+                    "ceiling_pico": candidate.ceiling.0.to_string(),
+                    "score": self.ranking.scores.get(index).and_then(|line| serde_json::to_value(line).ok()),
+                })
+            })
+            .collect();
+        let excluded: Vec<Value> = plan
+            .excluded
+            .iter()
+            .map(|exclusion| {
+                json!({
+                    "offer": exclusion.offer.address.to_string(),
+                    "name": exclusion.offer.provider_name,
+                    "reason": exclusion.reason,
+                })
+            })
+            .collect();
+        let attempts: Vec<Value> = self
+            .attempts
+            .iter()
+            .map(|attempt| {
+                json!({
+                    "offer": attempt.offer, "name": attempt.provider, "outcome": attempt.outcome, "ms": attempt.ms,
+                    "error": attempt.error,
+                })
+            })
+            .collect();
+        let order: Vec<String> = self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect();
+        let record = json!({
+            "v": 1,
+            "id": self.id,
+            "model": plan.model,
+            "time_ms": self.started_at_ms,
+            "shape": {
+                "input_tokens": plan.shape.input_tokens, "expected_output": plan.shape.expected_output,
+            },
+            "choices": plan.choices,
+            "fee_bps": plan.fee_bps,
+            "sort": sort_name(plan.sort),
+            "candidates": candidates,
+            "excluded": excluded,
+            "draw": self.ranking.draw,
+            "order": order,
+            "attempts": attempts,
+            "outcome": self.outcome,
+        });
+        sorted(record).to_string().into_bytes()
+    }
+}
+
+/// An objective's name.
+pub fn sort_name(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Balanced => "balanced",
+        Sort::Price => "price",
+        Sort::Throughput => "throughput",
+        Sort::Latency => "latency",
+    }
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut members: Vec<(String, Value)> =
+                members.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(members.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_sorted_at_every_level() {
+        let value = json!({"b": [{"z": 1, "a": {"y": 0, "x": 0}}], "a": null});
+        assert_eq!(sorted(value).to_string(), r#"{"a":null,"b":[{"a":{"x":0,"y":0},"z":1}]}"#);
+    }
+}

@@ -1,0 +1,245 @@
+//! Why a request has no answer, and what each reason is in HTTP.
+
+use crate::ledger::LedgerError;
+use crate::vaults::{ChargeError, Refusal};
+use axum::http::StatusCode;
+use std::time::Duration;
+use steam_protocol::units::MicroUsdc;
+
+/// Everything that can end a request without an answer. Messages are read by the client: they say what to do and
+/// never repeat a prompt or a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The request is wrong.
+    #[error("{message}")]
+    Invalid {
+        /// What is wrong and what would be right.
+        message: String,
+        /// The field.
+        param: Option<String>,
+        /// For programs.
+        code: &'static str,
+    },
+    /// Nobody, or not who they say.
+    #[error("{message}")]
+    Unauthenticated {
+        /// What to send.
+        message: String,
+        /// For programs.
+        code: &'static str,
+    },
+    /// The key cannot pay for it.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Nobody offers the model.
+    #[error("no provider offers the model `{0}`; GET /v1/models lists what is offered")]
+    UnknownModel(String),
+    /// Somebody offers the model, but not so.
+    #[error("no provider of `{model}` can serve this request: {reasons}")]
+    NoProvider {
+        /// The model.
+        model: String,
+        /// One for each offer.
+        reasons: String,
+    },
+    /// Every offer that could serve it is priced above what the key allows.
+    #[error(
+        "every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price"
+    )]
+    PriceAboveKey {
+        /// The model.
+        model: String,
+        /// One for each offer.
+        reasons: String,
+    },
+    /// A signed request allows less than the cheapest offer may cost.
+    #[error("this request may cost up to {needed} USDC and Steam-Max-Cost allows {max_cost}; sign for {} or lower max_tokens", needed.0)]
+    MaxCost {
+        /// What the cheapest candidate may cost.
+        needed: MicroUsdc,
+        /// What was signed.
+        max_cost: MicroUsdc,
+    },
+    /// Everyone who could serve it is failing.
+    #[error("every provider of `{model}` is failing at the moment; try again in {} seconds", retry_after.as_secs())]
+    Unhealthy {
+        /// The model.
+        model: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// No such thing, or not this key's.
+    #[error("{0}")]
+    NotFound(String),
+    /// No such path.
+    #[error("there is nothing at this path; the API is under /v1")]
+    NoRoute,
+    /// The path exists.
+    #[error("this path does not take {method}; it takes {allow}")]
+    Method {
+        /// What was tried.
+        method: String,
+        /// What would be right.
+        allow: &'static str,
+    },
+    /// The body did not arrive.
+    #[error("the request's body did not arrive in time")]
+    BodyTimeout,
+    /// The body is too large.
+    #[error("the request's body is larger than the {limit} bytes taken here")]
+    TooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The body is no JSON by its own account.
+    #[error("{0}")]
+    MediaType(String),
+    /// The relayer has its hands full.
+    #[error("the relayer is at its limit of concurrent requests; try again in {} seconds", retry_after.as_secs())]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The key has made its requests for this minute.
+    #[error("this key may make {limit} requests a minute here; try again in {} seconds", retry_after.as_secs())]
+    RateLimited {
+        /// A minute.
+        limit: u32,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The relayer cannot take requests.
+    #[error("the relayer takes no requests: {0}")]
+    NotReady(&'static str),
+    /// Every provider tried has failed.
+    #[error("no provider could answer: {attempts}")]
+    Upstream {
+        /// Who was tried, and what happened.
+        attempts: String,
+    },
+    /// Every provider tried was too slow.
+    #[error("no provider answered in time: {attempts}")]
+    UpstreamTimeout {
+        /// Who was tried, and what happened.
+        attempts: String,
+    },
+    /// Every provider tried is at its limit.
+    #[error("every provider is at its limit: {attempts}; try again in {} seconds", retry_after.as_secs())]
+    UpstreamBusy {
+        /// Who was tried, and what happened.
+        attempts: String,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The answer could not be charged.
+    #[error("the answer could not be accounted for and was withheld; nothing was charged")]
+    Charge(#[from] ChargeError),
+    /// The ledger could not be read.
+    #[error("the relayer's ledger cannot be read at the moment; try again")]
+    Ledger(#[from] LedgerError),
+    /// A bug. The log has it, the client does not.
+    #[error("something went wrong here; nothing was charged")]
+    Internal(&'static str),
+}
+
+const INVALID: &str = "invalid_request_error";
+const AUTHENTICATION: &str = "authentication_error";
+const FUNDS: &str = "insufficient_quota";
+const RATE: &str = "rate_limit_error";
+const SERVER: &str = "server_error";
+const UPSTREAM: &str = "upstream_error";
+
+impl RelayError {
+    /// A wrong request.
+    pub fn invalid(code: &'static str, param: &str, message: impl Into<String>) -> Self {
+        Self::Invalid { message: message.into(), param: Some(param.to_owned()), code }
+    }
+
+    /// A request by nobody known.
+    pub fn unauthenticated(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Unauthenticated { message: message.into(), code }
+    }
+
+    /// Status, OpenAI's `type`, and `code`.
+    pub fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        use StatusCode as S;
+        match self {
+            Self::Invalid { code, .. } => (S::BAD_REQUEST, INVALID, code),
+            Self::Unauthenticated { code, .. } => (S::UNAUTHORIZED, AUTHENTICATION, code),
+            Self::Refused(refusal) => match refusal {
+                Refusal::UnknownKey => (S::UNAUTHORIZED, AUTHENTICATION, "invalid_api_key"),
+                Refusal::UnknownVault => (S::UNAUTHORIZED, AUTHENTICATION, "unknown_vault"),
+                Refusal::KeyRevoked => (S::UNAUTHORIZED, AUTHENTICATION, "key_revoked"),
+                Refusal::KeyExpired => (S::UNAUTHORIZED, AUTHENTICATION, "key_expired"),
+                Refusal::Funds { .. } => (S::PAYMENT_REQUIRED, FUNDS, "insufficient_funds"),
+                Refusal::KeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "key_limit"),
+                Refusal::WindowLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "window_limit"),
+                Refusal::Authorized { .. } => (S::PAYMENT_REQUIRED, FUNDS, "authorized_too_low"),
+                Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
+                Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
+                Refusal::VaultHalted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
+            },
+            Self::UnknownModel(_) => (S::NOT_FOUND, INVALID, "model_not_found"),
+            Self::NoProvider { .. } => (S::BAD_REQUEST, INVALID, "no_provider_supports_request"),
+            Self::PriceAboveKey { .. } => (S::PAYMENT_REQUIRED, FUNDS, "price_above_key_limit"),
+            Self::MaxCost { .. } => (S::PAYMENT_REQUIRED, FUNDS, "max_cost_too_low"),
+            Self::Unhealthy { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "no_healthy_provider"),
+            Self::NotFound(_) => (S::NOT_FOUND, INVALID, "not_found"),
+            Self::NoRoute => (S::NOT_FOUND, INVALID, "unknown_path"),
+            Self::Method { .. } => (S::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed"),
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, INVALID, "body_timeout"),
+            Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, INVALID, "body_too_large"),
+            Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, INVALID, "unsupported_media_type"),
+            Self::Busy { .. } => (S::TOO_MANY_REQUESTS, RATE, "too_many_concurrent_requests"),
+            Self::RateLimited { .. } => (S::TOO_MANY_REQUESTS, RATE, "rate_limit_exceeded"),
+            Self::NotReady(_) => (S::SERVICE_UNAVAILABLE, SERVER, "not_ready"),
+            Self::Upstream { .. } => (S::BAD_GATEWAY, UPSTREAM, "providers_failed"),
+            Self::UpstreamTimeout { .. } => (S::GATEWAY_TIMEOUT, UPSTREAM, "providers_timed_out"),
+            Self::UpstreamBusy { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "providers_busy"),
+            Self::Charge(_) => (S::INTERNAL_SERVER_ERROR, SERVER, "not_charged"),
+            Self::Ledger(_) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
+            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, SERVER, "internal_error"),
+        }
+    }
+
+    /// The field that is wrong, if it is one.
+    pub fn param(&self) -> Option<&str> {
+        match self {
+            Self::Invalid { param, .. } => param.as_deref(),
+            Self::UnknownModel(_) => Some("model"),
+            _ => None,
+        }
+    }
+
+    /// When to try again, if that helps.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unhealthy { retry_after, .. }
+            | Self::Busy { retry_after }
+            | Self::RateLimited { retry_after, .. }
+            | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
+            Self::NotReady(_) | Self::Ledger(_) => Some(Duration::from_secs(5)),
+            _ => None,
+        }
+    }
+
+    /// The receipt of the request this one repeats.
+    pub fn receipt(&self) -> Option<&[u8]> {
+        match self {
+            Self::Refused(Refusal::Replay { receipt }) => receipt.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// `{"error": {message, type, param, code}}`, and the receipt of a replay.
+    pub fn body(&self) -> serde_json::Value {
+        let (_, kind, code) = self.kind();
+        let mut error = serde_json::json!({
+            "message": self.to_string(), "type": kind, "param": self.param(), "code": code,
+        });
+        if let Some(receipt) = self.receipt() {
+            error["receipt"] = super::base64(receipt).into();
+        }
+        serde_json::json!({ "error": error })
+    }
+}

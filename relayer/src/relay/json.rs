@@ -1,0 +1,229 @@
+//! JSON as the request path needs it: one strict pass over what a stranger sent, and objects whose values keep the
+//! bytes they came with.
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+/// Names an object may have before duplicates are looked up in a set instead of a list.
+const FEW_NAMES: usize = 16;
+
+/// Checks that `text` is JSON of bounded depth (serde_json's 128 levels) in which no object names a member twice: two
+/// parsers that pick different ones of the two would price one request and serve another.
+///
+/// # Errors
+/// What is wrong and where.
+pub fn check(text: &str) -> Result<(), serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    Strict.deserialize(&mut deserializer)?;
+    deserializer.end()
+}
+
+struct Strict;
+
+impl<'de> DeserializeSeed<'de> for Strict {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Strict {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Strict)?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut few: Vec<Cow<'de, str>> = Vec::new();
+        let mut many: HashSet<Cow<'de, str>> = HashSet::new();
+        while let Some(Name(name)) = map.next_key()? {
+            if few.contains(&name) || many.contains(&name) {
+                return Err(A::Error::custom(format_args!("the name `{}` appears twice", shorten(&name))));
+            }
+            if few.len() < FEW_NAMES {
+                few.push(name);
+            } else {
+                many.insert(name);
+            }
+            map.next_value_seed(Strict)?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A string that borrows from its JSON where it has no escapes.
+#[derive(Deserialize)]
+pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
+
+/// The first characters of what a stranger wrote, for an error message.
+pub fn shorten(text: &str) -> String {
+    const SHOWN: usize = 64;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// An object in the order and the bytes it came in.
+#[derive(Debug)]
+pub struct Object<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// `text` is no JSON object.
+    pub fn read(text: &'a str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    /// The value of `name`, unless it is absent or null.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        (value.get() != "null").then_some(*value)
+    }
+
+    /// Writes the object with some members replaced or appended (`Some`) or removed (`None`). Everything else keeps
+    /// its bytes and its place.
+    pub fn edited(&self, edits: &[(&str, Option<String>)]) -> Vec<u8> {
+        let size: usize = self.0.iter().map(|(name, value)| name.len() + value.get().len() + 6).sum();
+        let mut out = Vec::with_capacity(size + 64);
+        out.push(b'{');
+        let mut member = |name: &str, value: &str| {
+            if out.len() > 1 {
+                out.push(b',');
+            }
+            write_string(&mut out, name);
+            out.push(b':');
+            out.extend_from_slice(value.as_bytes());
+        };
+        for (name, value) in &self.0 {
+            match edits.iter().find(|(edited, _)| edited == name) {
+                Some((_, Some(replacement))) => member(name, replacement),
+                Some((_, None)) => {}
+                None => member(name, value.get()),
+            }
+        }
+        for (name, value) in edits {
+            if let Some(value) = value
+                && !self.0.iter().any(|(known, _)| known == name)
+            {
+                member(name, value);
+            }
+        }
+        out.push(b'}');
+        out
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Members).map(Self)
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.extend_from_slice(string(text).as_bytes());
+}
+
+/// `text` as a JSON string.
+pub fn string(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_given_twice_is_refused_at_any_depth_and_in_any_spelling() {
+        for text in [
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":1,"\u0061":2}"#,
+            r#"[{"x":{"b":[{"c":1,"c":1}]}}]"#,
+            &format!("{{{},\"k0\":1}}", (0..40).map(|i| format!("\"k{i}\":0")).collect::<Vec<_>>().join(",")),
+            &format!("{{{},\"k39\":1}}", (0..40).map(|i| format!("\"k{i}\":0")).collect::<Vec<_>>().join(",")),
+        ] {
+            assert!(check(text).unwrap_err().to_string().contains("appears twice"), "{text}");
+        }
+        check(r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#).unwrap();
+    }
+
+    #[test]
+    fn depth_trailing_text_and_lone_surrogates_are_refused() {
+        for text in
+            ["[".repeat(100_000), "{\"a\":".repeat(1_000), "{} {}".into(), r#"{"a":"\ud800"}"#.into(), "".into()]
+        {
+            assert!(check(&text).is_err());
+        }
+        check(&format!("{}{}", "[".repeat(127), "]".repeat(127))).unwrap();
+    }
+
+    #[test]
+    fn an_edit_leaves_every_other_byte_alone() {
+        let text = r#"{ "b" : [1,  2.50e1], "a":{"z":1, "y":"\u00e9"}, "gone": 1, "c":null }"#;
+        let object = Object::read(text).unwrap();
+        let edited = object.edited(&[("gone", None), ("c", Some("7".into())), ("new", Some("true".into()))]);
+        assert_eq!(
+            String::from_utf8(edited).unwrap(),
+            r#"{"b":[1,  2.50e1],"a":{"z":1, "y":"\u00e9"},"c":7,"new":true}"#
+        );
+        assert!(object.get("c").is_none());
+        assert_eq!(Object::read("{}").unwrap().edited(&[]), b"{}");
+    }
+}

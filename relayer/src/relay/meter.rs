@@ -1,0 +1,309 @@
+//! What an answer costs: the provider's `usage`, within what the relayer's own count of the delivered text allows, within
+//! what was held.
+
+use crate::relay::plan::{Input, saturate};
+use crate::relay::tokens::{Counted, Counting};
+use serde_json::Value;
+use steam_protocol::receipt::CountedBy;
+use steam_protocol::units::{Pico, Price, Usage, charge, receipt_fee};
+
+/// What the provider says was used. Nothing in it is trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Input tokens, cached ones included.
+    pub prompt: u64,
+    /// Those of them that came from a cache.
+    pub cached: u64,
+    /// Output tokens, hidden reasoning included.
+    pub completion: u64,
+    /// Those of them that are reasoning.
+    pub reasoning: u64,
+}
+
+impl Claim {
+    /// Reads OpenAI's `usage` object. `None` if it lacks one of the two counts, or one is no count.
+    pub fn read(usage: &str) -> Option<Self> {
+        let usage: Value = serde_json::from_str(usage).ok()?;
+        let detail =
+            |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
+        Some(Self {
+            prompt: usage.get("prompt_tokens")?.as_u64()?,
+            cached: detail("prompt_tokens_details", "cached_tokens")
+                .or_else(|| usage.get("prompt_cache_hit_tokens").and_then(Value::as_u64))
+                .unwrap_or(0),
+            completion: usage.get("completion_tokens")?.as_u64()?,
+            reasoning: detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0),
+        })
+    }
+}
+
+/// The relayer's own count of an exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    /// What was asked.
+    pub input: Input,
+    /// What was delivered, visible reasoning included.
+    pub delivered: Counted,
+    /// The visible reasoning in it.
+    pub reasoning: Counted,
+}
+
+/// What limits a bill besides the counts.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The price quoted.
+    pub price: Price,
+    /// The relayer's fee.
+    pub fee_bps: u16,
+    /// What is held, fee included.
+    pub held: Pico,
+    /// Output tokens asked for, of all answers together.
+    pub max_output: u32,
+}
+
+/// What is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bill {
+    /// What for.
+    pub usage: Usage,
+    /// Who counted it.
+    pub counted_by: CountedBy,
+    /// The fee included.
+    pub total: Pico,
+}
+
+/// Bills an exchange. Never above what is held, the provider's claim, or the relayer's own allowance.
+pub fn bill(claim: Option<Claim>, own: &Own, bounds: &Bounds) -> Bill {
+    let counting = own.input.counting;
+    let input_allowed = own.input.allowance();
+    let (wanted, mut counted_by) = match claim {
+        Some(claim) => {
+            let output = claim.completion.min(output_allowed(counting, own, claim, bounds));
+            let prompt = claim.prompt.min(input_allowed);
+            let capped = output < claim.completion || prompt < claim.prompt || claim.cached > claim.prompt;
+            let counted_by = if capped { CountedBy::Capped } else { CountedBy::Provider };
+            (usage(prompt, claim.cached, output), counted_by)
+        }
+        None => {
+            let output = own.delivered.tokens.min(u64::from(bounds.max_output));
+            (usage(own.input.estimate().min(input_allowed), 0, output), CountedBy::Relayer)
+        }
+    };
+    let usage = within_hold(wanted, bounds);
+    if usage != wanted && counted_by == CountedBy::Provider {
+        counted_by = CountedBy::Capped;
+    }
+    Bill { usage, counted_by, total: total(&usage, bounds).unwrap_or(Pico::ZERO) }
+}
+
+/// Visible text by the relayer's count, hidden reasoning by the claim; both within the limit asked for.
+fn output_allowed(counting: Counting, own: &Own, claim: Claim, bounds: &Bounds) -> u64 {
+    let max_output = u64::from(bounds.max_output);
+    let hidden = claim.reasoning.saturating_sub(own.reasoning.tokens).min(max_output);
+    counting.allowance(own.delivered).saturating_add(hidden).min(max_output)
+}
+
+fn usage(prompt: u64, cached: u64, output: u64) -> Usage {
+    let cached = cached.min(prompt);
+    Usage { requests: 1, input: saturate(prompt - cached), cached: saturate(cached), output: saturate(output) }
+}
+
+fn total(usage: &Usage, bounds: &Bounds) -> Option<Pico> {
+    let charge = charge(&bounds.price, usage);
+    charge.checked_add(receipt_fee(charge, bounds.fee_bps)?)
+}
+
+/// Cuts output, then input, then cached input, until the whole fits what is held.
+fn within_hold(mut usage: Usage, bounds: &Bounds) -> Usage {
+    let fits = |usage: &Usage| total(usage, bounds).is_some_and(|total| total <= bounds.held);
+    let components: [fn(&mut Usage) -> &mut u32; 3] = [|u| &mut u.output, |u| &mut u.input, |u| &mut u.cached];
+    for component in components {
+        if fits(&usage) {
+            return usage;
+        }
+        let (mut low, mut high) = (0, *component(&mut usage));
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            *component(&mut usage) = middle;
+            if fits(&usage) { low = middle } else { high = middle - 1 }
+        }
+        *component(&mut usage) = low;
+    }
+    if !fits(&usage) {
+        usage.requests = 0;
+    }
+    usage
+}
+
+/// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
+pub fn shown(provider: Option<&str>, bill: &Bill) -> String {
+    let mut shown = match provider.and_then(|usage| serde_json::from_str(usage).ok()) {
+        Some(Value::Object(usage)) => usage,
+        _ => serde_json::Map::new(),
+    };
+    let prompt = u64::from(bill.usage.input) + u64::from(bill.usage.cached);
+    let output = u64::from(bill.usage.output);
+    shown.insert("prompt_tokens".into(), prompt.into());
+    shown.insert("completion_tokens".into(), output.into());
+    shown.insert("total_tokens".into(), (prompt + output).into());
+    let details = shown.entry("prompt_tokens_details").or_insert_with(|| serde_json::json!({}));
+    if !details.is_object() {
+        *details = serde_json::json!({});
+    }
+    details["cached_tokens"] = bill.usage.cached.into();
+    shown.remove("cost");
+    let mut text = Value::Object(shown).to_string();
+    // Written by hand: an amount of pico-USDC is exact in decimal and not in a float.
+    text.pop();
+    text.push_str(",\"cost\":");
+    text.push_str(&usd(bill.total));
+    text.push('}');
+    text
+}
+
+/// An amount as a JSON number of USD, exact and without trailing zeros.
+pub fn usd(amount: Pico) -> String {
+    let text = amount.to_string();
+    let text = text.trim_end_matches('0');
+    text.strip_suffix('.').unwrap_or(text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BYTES: Counted = Counted { bytes: 400, tokens: 100 };
+
+    fn own(counting: Counting, delivered: Counted) -> Own {
+        let input = Input { counting, text: BYTES, image_tokens: 0 };
+        Own { input, delivered, reasoning: Counted::default() }
+    }
+
+    fn bounds() -> Bounds {
+        let price = Price { input: 1_000_000, cached: 100_000, output: 2_000_000, request: 5 };
+        Bounds { price, fee_bps: 100, held: Pico(u128::MAX >> 1), max_output: 1_000 }
+    }
+
+    fn claim(prompt: u64, cached: u64, completion: u64, reasoning: u64) -> Option<Claim> {
+        Some(Claim { prompt, cached, completion, reasoning })
+    }
+
+    #[test]
+    fn an_honest_claim_is_billed_as_it_is_with_the_cached_part_taken_out() {
+        let bill = bill(claim(100, 40, 90, 0), &own(Counting::O200k, BYTES), &bounds());
+        assert_eq!(bill.usage, Usage { requests: 1, input: 60, cached: 40, output: 90 });
+        assert_eq!(bill.counted_by, CountedBy::Provider);
+        assert_eq!(bill.total, Pico(60_000_000 + 4_000_000 + 180_000_000 + 5_000_000 + 2_490_000));
+    }
+
+    #[test]
+    fn a_claim_above_the_own_count_is_cut_to_it() {
+        let known = bill(claim(500, 0, 500, 0), &own(Counting::O200k, BYTES), &bounds());
+        assert_eq!((known.usage.input, known.usage.output, known.counted_by), (110, 110, CountedBy::Capped));
+        let unknown = bill(claim(500, 0, 500, 0), &own(Counting::Bytes, BYTES), &bounds());
+        assert_eq!((unknown.usage.input, unknown.usage.output, unknown.counted_by), (400, 400, CountedBy::Capped));
+        let cached = bill(claim(50, 80, 1, 0), &own(Counting::Bytes, BYTES), &bounds());
+        assert_eq!((cached.usage.input, cached.usage.cached, cached.counted_by), (0, 50, CountedBy::Capped));
+    }
+
+    #[test]
+    fn hidden_reasoning_is_billed_up_to_the_limit_asked_for_and_visible_reasoning_once() {
+        let hidden = bill(claim(1, 0, 700, 690), &own(Counting::O200k, Counted { bytes: 40, tokens: 10 }), &bounds());
+        assert_eq!((hidden.usage.output, hidden.counted_by), (700, CountedBy::Provider));
+        let absurd = bill(claim(1, 0, 9_000, 9_000), &own(Counting::O200k, Counted::default()), &bounds());
+        assert_eq!((absurd.usage.output, absurd.counted_by), (1_000, CountedBy::Capped));
+        let mut visible = own(Counting::O200k, BYTES);
+        visible.reasoning = BYTES;
+        assert_eq!(bill(claim(1, 0, 200, 100), &visible, &bounds()).usage.output, 110);
+    }
+
+    #[test]
+    fn without_a_claim_the_relayers_count_is_billed() {
+        let bill = bill(None, &own(Counting::Bytes, Counted { bytes: 10, tokens: 3 }), &bounds());
+        assert_eq!(bill.usage, Usage { requests: 1, input: 100, cached: 0, output: 3 });
+        assert_eq!(bill.counted_by, CountedBy::Relayer);
+    }
+
+    #[test]
+    fn usage_that_is_no_usage_is_no_claim() {
+        for text in [
+            "null",
+            "{}",
+            "[]",
+            r#"{"prompt_tokens":1}"#,
+            r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
+            r#"{"prompt_tokens":"1","completion_tokens":1}"#,
+            r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
+        ] {
+            assert_eq!(Claim::read(text), None, "{text}");
+        }
+        let text = r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}"#;
+        assert_eq!(Claim::read(text), claim(9, 3, 4, 2));
+        assert_eq!(
+            Claim::read(r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#),
+            claim(9, 0, 4, 0)
+        );
+    }
+
+    #[test]
+    fn usage_is_shown_with_its_exact_cost_in_usd() {
+        let bill = Bill {
+            usage: Usage { requests: 1, input: 2, cached: 1, output: 4 },
+            counted_by: CountedBy::Capped,
+            total: Pico(1_230_000_000),
+        };
+        let text = shown(Some(r#"{"prompt_tokens":9,"queue_time":0.5,"cost":7}"#), &bill);
+        assert!(text.ends_with(r#","cost":0.00123}"#), "{text}");
+        let value: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(value["prompt_tokens"], 3);
+        assert_eq!(value["total_tokens"], 7);
+        assert_eq!(value["prompt_tokens_details"]["cached_tokens"], 1);
+        assert_eq!(value["queue_time"], 0.5);
+        assert_eq!(usd(Pico::ZERO), "0");
+        assert_eq!(usd(Pico(1)), "0.000000000001");
+        assert_eq!(usd(Pico(12_000_000_000_000)), "12");
+    }
+
+    prop_compose! {
+        fn prices()(input in 0..=1_000_000_000_000u64, share in 0.0..=1.0f64, output in 0..=1_000_000_000_000u64, request in 0..=1_000_000_000_000u64)
+            -> Price { Price { input, cached: (input as f64 * share) as u64, output, request } }
+    }
+
+    proptest! {
+        #[test]
+        fn a_bill_is_never_above_the_hold_the_claim_or_the_own_allowance(
+            price in prices(), fee_bps in 0..=2_000u16, held in any::<u64>(), max_output in any::<u32>(),
+            text_bytes in any::<u32>(), delivered in any::<u32>(), visible in any::<u32>(), known in any::<bool>(),
+            claimed in proptest::option::of((any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>())),
+        ) {
+            let counting = if known { Counting::O200k } else { Counting::Bytes };
+            let text = |bytes: u32| Counted { bytes: bytes.into(), tokens: u64::from(bytes).div_ceil(4) };
+            let own = Own {
+                input: Input { counting, text: text(text_bytes), image_tokens: 0 },
+                delivered: text(delivered),
+                reasoning: text(visible.min(delivered)),
+            };
+            let held = Pico(u128::from(held) << 20);
+            let bounds = Bounds { price, fee_bps, held, max_output };
+            let claimed = claimed.map(|(prompt, cached, completion, reasoning)| Claim { prompt, cached, completion, reasoning });
+            let bill = bill(claimed, &own, &bounds);
+            let charged = charge(&price, &bill.usage);
+            prop_assert_eq!(bill.total, Pico(charged.0 + receipt_fee(charged, fee_bps).unwrap().0));
+            prop_assert!(bill.total <= held);
+            prop_assert!(bill.usage.output <= max_output);
+            let prompt = u64::from(bill.usage.input) + u64::from(bill.usage.cached);
+            prop_assert!(prompt <= own.input.allowance());
+            if let Some(claim) = claimed {
+                prop_assert!(prompt <= claim.prompt);
+                prop_assert!(u64::from(bill.usage.cached) <= claim.cached);
+                prop_assert!(u64::from(bill.usage.output) <= claim.completion);
+                let visible = counting.allowance(own.delivered);
+                prop_assert!(u64::from(bill.usage.output) <= visible.saturating_add(claim.reasoning));
+                prop_assert_ne!(bill.counted_by, CountedBy::Relayer);
+            } else {
+                prop_assert_eq!(bill.counted_by, CountedBy::Relayer);
+            }
+        }
+    }
+}

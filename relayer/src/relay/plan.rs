@@ -1,0 +1,287 @@
+//! Who can serve a request, and at what highest cost: the hard filters, before anything is scored.
+
+use crate::config::Config;
+use crate::registry::{Offer, Registry};
+use crate::relay::controls::suffix;
+use crate::relay::error::RelayError;
+use crate::relay::request::{ChatRequest, abilities};
+use crate::relay::tokens::{Counted, Counting};
+use crate::score::{Ranking, Scorer, Shape, Sort};
+use crate::vaults::{KeyLimits, Refusal};
+use rand::RngCore;
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use tokio::time::Instant;
+
+/// When to try again if every provider is failing.
+const RETRY_UNHEALTHY: Duration = Duration::from_secs(5);
+/// Exclusions an error message lists.
+const LISTED: usize = 8;
+
+/// The relayer's own count of a request's input.
+#[derive(Clone, Copy, Debug)]
+pub struct Input {
+    /// What counted it.
+    pub counting: Counting,
+    /// The text.
+    pub text: Counted,
+    /// Tokens allowed for the images.
+    pub image_tokens: u64,
+}
+
+impl Input {
+    /// Best guess at the input's tokens.
+    pub fn estimate(&self) -> u64 {
+        self.text.tokens.saturating_add(self.image_tokens)
+    }
+
+    /// Most input tokens that can be billed.
+    pub fn allowance(&self) -> u64 {
+        self.counting.allowance(self.text).saturating_add(self.image_tokens)
+    }
+}
+
+/// An offer that can serve the request.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The offer, at the price that will be charged.
+    pub offer: Arc<Offer>,
+    /// Output limit of each answer.
+    pub max_output: u32,
+    /// The most it may cost, fee included.
+    pub ceiling: Pico,
+}
+
+/// An offer that cannot.
+#[derive(Clone, Debug)]
+pub struct Exclusion {
+    /// The offer.
+    pub offer: Arc<Offer>,
+    /// Why.
+    pub reason: String,
+    filter: Filter,
+}
+
+/// The filters in their order. The last one that excluded something decides what the client is told: the offers that
+/// got there were the closest to serving it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Filter {
+    Wish,
+    Ability,
+    Size,
+    KeyPrice,
+    Cost(Pico),
+    Health,
+}
+
+/// What can be done about a request.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The model as providers know it.
+    pub model: String,
+    /// What the client looks for.
+    pub sort: Sort,
+    /// Offers that can serve it; never empty.
+    pub candidates: Vec<Candidate>,
+    /// Offers that cannot.
+    pub excluded: Vec<Exclusion>,
+    /// The relayer's fee.
+    pub fee_bps: u16,
+    /// The most it may cost with any candidate, fee included.
+    pub ceiling: Pico,
+    /// Its size, for the scorer.
+    pub shape: Shape,
+    /// The count of its input.
+    pub input: Input,
+    /// Answers wanted.
+    pub choices: u32,
+}
+
+/// The model a name means: itself if it is offered, otherwise without the suffix that steers routing.
+///
+/// # Errors
+/// Nobody offers either.
+pub fn resolve<'a>(registry: &Registry, name: &'a str) -> Result<(&'a str, Option<Sort>), RelayError> {
+    if registry.offers_of(name).next().is_some() {
+        return Ok((name, None));
+    }
+    let (model, sort) = suffix(name);
+    if registry.offers_of(model).next().is_none() {
+        return Err(RelayError::UnknownModel(super::json::shorten(name)));
+    }
+    Ok((model, sort))
+}
+
+/// What a key's holder allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed {
+    /// By the vault's owner.
+    pub limits: KeyLimits,
+    /// For this request, if its holder signed a limit.
+    pub max_cost: Option<MicroUsdc>,
+}
+
+/// Applies every filter to every offer of the model.
+///
+/// # Errors
+/// No offer is left; which error it is depends on what excluded the offers that came furthest.
+pub fn plan(
+    registry: &Registry,
+    config: &Config,
+    request: &ChatRequest,
+    (model, suffix_sort): (&str, Option<Sort>),
+    input: Input,
+    allowed: Allowed,
+    available: impl Fn(&Offer) -> bool,
+) -> Result<Plan, RelayError> {
+    let fee_bps = registry.relayer.fee_bps;
+    if fee_bps > allowed.limits.max_fee_bps {
+        let max_fee_bps = allowed.limits.max_fee_bps;
+        return Err(Refusal::FeeAboveKeyLimit { fee_bps, max_fee_bps }.into());
+    }
+    let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
+    for offer in registry.offers_of(model) {
+        match consider(offer, fee_bps, config, request, input, allowed, &available) {
+            Ok(candidate) => candidates.push(candidate),
+            Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
+        }
+    }
+    let Some(ceiling) = candidates.iter().map(|candidate| candidate.ceiling).max() else {
+        return Err(nobody(model, &excluded, allowed));
+    };
+    let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
+    Ok(Plan {
+        model: model.to_owned(),
+        sort: request.controls.sort.or(suffix_sort).unwrap_or(Sort::Balanced),
+        candidates,
+        excluded,
+        fee_bps,
+        ceiling,
+        shape: Shape {
+            input_tokens: saturate(input.estimate()),
+            expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
+        },
+        input,
+        choices: request.choices,
+    })
+}
+
+fn consider(
+    offer: &Arc<Offer>,
+    fee_bps: u16,
+    config: &Config,
+    request: &ChatRequest,
+    input: Input,
+    allowed: Allowed,
+    available: impl Fn(&Offer) -> bool,
+) -> Result<Candidate, (Filter, String)> {
+    if let Some(reason) = request.controls.exclude(offer) {
+        return Err((Filter::Wish, reason));
+    }
+    let missing = request.needs & !offer.capabilities;
+    if missing != 0 {
+        return Err((Filter::Ability, format!("does not take {}", abilities(missing))));
+    }
+    let max_output = match request.max_output {
+        Some(wanted) if wanted > offer.output_limit => {
+            let reason = format!("answers with at most {} tokens and {wanted} were asked for", offer.output_limit);
+            return Err((Filter::Size, reason));
+        }
+        Some(wanted) => wanted,
+        None => offer.output_limit.min(config.routing.default_max_tokens),
+    };
+    // The estimate, not the bound: a bound of one token a byte would turn away what fits. Where the estimate is too
+    // low, the provider says so, and it costs nothing.
+    if input.estimate().saturating_add(u64::from(max_output)) > u64::from(offer.context_limit) {
+        let reason = format!(
+            "takes {} tokens of prompt and answer, and this is about {} and up to {max_output}",
+            offer.context_limit,
+            input.estimate(),
+        );
+        return Err((Filter::Size, reason));
+    }
+    if !offer.price.within(&allowed.limits.max_price) {
+        return Err((Filter::KeyPrice, "priced above the key's highest price".into()));
+    }
+    let ceiling = ceiling(offer, fee_bps, input, max_output.saturating_mul(request.choices))
+        .ok_or_else(|| (Filter::Wish, "has no computable cost".to_owned()))?;
+    if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
+        return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")));
+    }
+    if !available(offer) {
+        return Err((Filter::Health, "failing at the moment".into()));
+    }
+    Ok(Candidate { offer: offer.clone(), max_output, ceiling })
+}
+
+/// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
+fn ceiling(offer: &Offer, fee_bps: u16, input: Input, output: u32) -> Option<Pico> {
+    let usage = Usage { requests: 1, input: saturate(input.allowance()).min(offer.context_limit), cached: 0, output };
+    let charge = charge(&offer.price, &usage);
+    charge.checked_add(receipt_fee(charge, fee_bps)?)
+}
+
+fn nobody(model: &str, excluded: &[Exclusion], allowed: Allowed) -> RelayError {
+    let Some(last) = excluded.iter().map(|exclusion| exclusion.filter).max() else {
+        return RelayError::UnknownModel(model.to_owned());
+    };
+    let model = model.to_owned();
+    let reasons = reasons(excluded);
+    match last {
+        Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
+        Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
+        Filter::Cost(_) => {
+            let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
+                Filter::Cost(ceiling) => Some(ceiling),
+                Filter::Wish | Filter::Ability | Filter::Size | Filter::KeyPrice | Filter::Health => None,
+            });
+            let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
+            RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
+        }
+        Filter::Health => RelayError::Unhealthy { model, retry_after: RETRY_UNHEALTHY },
+    }
+}
+
+fn reasons(excluded: &[Exclusion]) -> String {
+    let mut reasons: Vec<String> = excluded
+        .iter()
+        .take(LISTED)
+        .map(|exclusion| format!("{} {}", exclusion.offer.provider_name, exclusion.reason))
+        .collect();
+    if excluded.len() > LISTED {
+        reasons.push(format!("and {} more", excluded.len() - LISTED));
+    }
+    reasons.join("; ")
+}
+
+impl Plan {
+    /// Candidates in the order in which they are tried, with the scores behind it.
+    pub fn rank(
+        &self,
+        request: &ChatRequest,
+        scorer: &Scorer,
+        now: Instant,
+        rng: &mut dyn RngCore,
+    ) -> (Vec<Candidate>, Ranking) {
+        let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
+        let ranking = scorer.rank(&offers, self.shape, self.sort, now, rng);
+        let mut order: Vec<Candidate> =
+            ranking.order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let controls = &request.controls;
+        // Stable: those not named keep the scorer's order behind those that are.
+        order.sort_by_key(|candidate| controls.rank_of(&candidate.offer).unwrap_or(usize::MAX));
+        if !controls.allow_fallbacks && controls.order.is_empty() {
+            order.truncate(1);
+        }
+        (order, ranking)
+    }
+}
+
+/// `tokens` as the u32 a charge is made of.
+pub fn saturate(tokens: u64) -> u32 {
+    u32::try_from(tokens).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! The one task that owns a request from the hold to the charge. The response only receives from it, so that a client
+//! that leaves takes nothing with it that has to be accounted for.
+
+use crate::relay::chunk::Transcript;
+use crate::relay::decision::{Attempt, Decision};
+use crate::relay::error::RelayError;
+use crate::relay::json::Object;
+use crate::relay::meter::{Bill, Bounds, Claim, Own, bill, shown};
+use crate::relay::open::{Kind, Opened, open};
+use crate::relay::plan::{Candidate, Plan, saturate};
+use crate::relay::pump::{End, Outlet, pump};
+use crate::relay::request::ChatRequest;
+use crate::relay::watch::Watch;
+use crate::relay::{Answer, Relay, base64};
+use crate::score::{Outcome, Ranking};
+use crate::vaults::{ChargeError, Draft, Hold};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
+use steam_protocol::{Hash, sha256};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Instant;
+
+/// A request that is paid for.
+pub struct Work {
+    /// The node.
+    pub relay: Arc<Relay>,
+    /// The request.
+    pub request: ChatRequest,
+    /// Who can serve it.
+    pub plan: Plan,
+    /// The order in which they are tried.
+    pub order: Vec<Candidate>,
+    /// The scores behind it.
+    pub ranking: Ranking,
+    /// The money; dropped, it is free again.
+    pub hold: Hold,
+    /// The generation's id.
+    pub id: String,
+    /// When the request was accepted, Unix milliseconds.
+    pub started_at_ms: i64,
+    /// The same on the steady clock.
+    pub started: Instant,
+    /// Its place among the concurrent ones.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// Whom the answer's head goes to.
+pub type Reply = oneshot::Sender<Result<Answer, RelayError>>;
+
+impl Work {
+    /// Serves the request to its end.
+    pub async fn run(self, mut reply: Reply) {
+        let deadline = self.started + Duration::from_millis(self.relay.app.config.upstream.total_timeout_ms);
+        let mut attempts = Vec::new();
+        let opened = tokio::select! {
+            // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
+            () = reply.closed() => {
+                tracing::info!(id = %self.id, model = %self.plan.model, status = "client_gone", "relayed");
+                return;
+            }
+            opened = open(&self.relay, &self.plan, &self.order, &self.request, deadline, &mut attempts) => opened,
+        };
+        let Opened { candidate, mut watch, first_content, transcript, kind } = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let failovers = attempts.len().saturating_sub(1);
+        self.relay.metrics.served(&self.plan.model, failovers as u64, self.started.elapsed());
+        let ending = Ending { work: self, candidate, first_content, attempts };
+        match kind {
+            Kind::Refused(status, body) => {
+                watch.end(Outcome::Neutral);
+                let _ = reply.send(Ok(Answer::Refused { id: ending.work.id, status, body }));
+            }
+            Kind::Whole(body) => ending.whole(body, transcript, watch, reply).await,
+            Kind::Stream(source) => {
+                let (outlet, body) = Outlet::new();
+                let answer = Answer::Stream { id: ending.work.id.clone(), body };
+                if reply.send(Ok(answer)).is_err() {
+                    return;
+                }
+                let mut outlet = outlet;
+                let mut transcript = transcript;
+                let limits = &ending.work.relay.app.config.upstream;
+                let end = pump(*source, &mut transcript, &mut outlet, limits, deadline).await;
+                ending.stream(end, transcript, watch, outlet).await;
+            }
+        }
+    }
+}
+
+/// An answer that only needs to be accounted for.
+struct Ending {
+    work: Work,
+    candidate: Candidate,
+    first_content: Instant,
+    attempts: Vec<Attempt>,
+}
+
+impl Ending {
+    /// A whole answer is charged first and delivered then, with its receipt.
+    async fn whole(self, body: Bytes, transcript: Transcript, mut watch: Watch, reply: Reply) {
+        if reply.is_closed() {
+            return;
+        }
+        let bill = self.bill(&transcript, true);
+        let usage = shown(transcript.usage.as_deref(), &bill);
+        let body: Bytes = match std::str::from_utf8(&body).map(Object::read) {
+            Ok(Ok(object)) => object.edited(&[("usage", Some(usage))]).into(),
+            Ok(Err(_)) | Err(_) => {
+                let _ = reply.send(Err(RelayError::Internal("an answer that was read before")));
+                return;
+            }
+        };
+        watch.end(self.served(&bill, &watch));
+        let id = self.work.id.clone();
+        let finish = transcript.finish.unwrap_or(FinishReason::Other);
+        let answer = match self.charge(sha256(&[&body]), bill, finish, "served").await {
+            Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt) }),
+            Err(error) => Err(RelayError::Charge(error)),
+        };
+        // A client that leaves between the charge and here finds the receipt under its generation's id.
+        let _ = reply.send(answer);
+    }
+
+    /// A stream's end is sent after its charge is durable.
+    async fn stream(self, end: End, transcript: Transcript, mut watch: Watch, mut outlet: Outlet) {
+        let complete = matches!(end, End::Complete);
+        let bill = self.bill(&transcript, complete);
+        let (finish, outcome) = match &end {
+            End::Complete => {
+                watch.end(self.served(&bill, &watch));
+                if self.work.request.include_usage {
+                    let usage = shown(transcript.usage.as_deref(), &bill);
+                    outlet.event(&transcript.own_chunk(&format!(r#""choices":[],"usage":{usage}"#))).await;
+                }
+                (transcript.finish.unwrap_or(FinishReason::Other), "served")
+            }
+            End::ClientGone => {
+                watch.end(Outcome::Neutral);
+                (FinishReason::ClientGone, "client_gone")
+            }
+            End::Failed { kind, error } => {
+                let name = crate::relay::open::failure_name(*kind);
+                self.work.relay.metrics.upstream_failed(&self.candidate.offer.provider_name, name);
+                tracing::warn!(id = %self.work.id, provider = %self.candidate.offer.provider_name, kind = name, error, "stream cut");
+                watch.end(Outcome::Failed { kind: *kind, retry_after: None });
+                let choice = r#""choices":[{"index":0,"delta":{},"finish_reason":"error"}]"#;
+                outlet.event(&transcript.own_chunk(choice)).await;
+                outlet
+                    .event(
+                        r#"{"error":{"message":"the provider failed during the answer; what was delivered is charged","type":"upstream_error","param":null,"code":"provider_failed"}}"#,
+                    )
+                    .await;
+                (FinishReason::Error, name)
+            }
+        };
+        match self.charge(outlet.hash(), bill, finish, outcome).await {
+            Ok(receipt) => {
+                outlet.last(&format!(": steam-receipt {}\n\n", base64(&receipt.to_bytes()))).await;
+                if complete {
+                    outlet.last("data: [DONE]\n\n").await;
+                }
+            }
+            Err(_) => {
+                outlet
+                    .last("data: {\"error\":{\"message\":\"the answer could not be accounted for; nothing was charged\",\"type\":\"server_error\",\"param\":null,\"code\":\"not_charged\"}}\n\n")
+                    .await;
+            }
+        }
+    }
+
+    fn bill(&self, transcript: &Transcript, complete: bool) -> Bill {
+        let offer = &self.candidate.offer;
+        let own = Own {
+            input: self.work.plan.input,
+            delivered: transcript.delivered.total(),
+            reasoning: transcript.reasoning.total(),
+        };
+        let bounds = Bounds {
+            price: offer.price,
+            fee_bps: self.work.plan.fee_bps,
+            held: self.work.hold.ceiling(),
+            max_output: self.candidate.max_output.saturating_mul(self.work.plan.choices),
+        };
+        // Usage that came before the end of a cut stream says nothing about what was delivered.
+        let claim = transcript.usage.as_deref().filter(|_| complete).and_then(Claim::read);
+        bill(claim, &own, &bounds)
+    }
+
+    fn served(&self, bill: &Bill, watch: &Watch) -> Outcome {
+        Outcome::Served {
+            input_tokens: bill.usage.input.saturating_add(bill.usage.cached),
+            cached_tokens: bill.usage.cached,
+            output_tokens: bill.usage.output,
+            ttft: self.first_content.duration_since(watch.started()),
+            total: watch.started().elapsed(),
+        }
+    }
+
+    async fn charge(
+        self,
+        response_hash: Hash,
+        bill: Bill,
+        finish_reason: FinishReason,
+        outcome: &str,
+    ) -> Result<SignedReceipt, ChargeError> {
+        let Work { relay, plan, order, ranking, hold, id, started_at_ms, started, permit, .. } = self.work;
+        let decision = Decision {
+            id: &id,
+            started_at_ms,
+            plan: &plan,
+            ranking: &ranking,
+            order: &order,
+            attempts: &self.attempts,
+            outcome,
+        };
+        let draft = Draft {
+            response_hash,
+            offer: self.candidate.offer.clone(),
+            usage: bill.usage,
+            counted_by: bill.counted_by,
+            finish_reason,
+            started_at_ms,
+            ttft_ms: millis(self.first_content.duration_since(started)),
+            duration_ms: millis(started.elapsed()),
+            decision: decision.canonical(),
+            id: id.clone(),
+        };
+        let charged = hold.charge(draft).await;
+        drop(permit);
+        let provider = self.candidate.offer.provider_name.as_str();
+        match &charged {
+            Ok(receipt) => {
+                relay.metrics.charged(&plan.model, &bill, started.elapsed());
+                tracing::info!(
+                    %id, model = %plan.model, provider, status = outcome, attempts = self.attempts.len(),
+                    input = bill.usage.input, cached = bill.usage.cached, output = bill.usage.output,
+                    counted_by = counted_by(bill.counted_by), usd = %bill.total, number = receipt.receipt.number,
+                    ms = millis(started.elapsed()), "relayed"
+                );
+            }
+            Err(error) => {
+                relay.metrics.charge_failed();
+                tracing::error!(%id, model = %plan.model, provider, usd = %bill.total, %error, "not charged");
+            }
+        }
+        charged
+    }
+}
+
+fn counted_by(counted_by: CountedBy) -> &'static str {
+    match counted_by {
+        CountedBy::Provider => "provider",
+        CountedBy::Relayer => "relayer",
+        CountedBy::Capped => "capped",
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    saturate(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}

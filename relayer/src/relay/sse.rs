@@ -1,0 +1,191 @@
+//! Server-sent events as providers write them: any line ending, several `data` lines, comments, a byte order mark, cut at
+//! any byte. The data of an event keeps its bytes.
+
+use bytes::Bytes;
+use std::collections::VecDeque;
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether it is named `error`.
+    pub error: bool,
+    /// Its data.
+    pub data: Bytes,
+}
+
+/// An event or a line of it is larger than allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event of the stream is larger than allowed")]
+pub struct TooLarge;
+
+/// Reads events out of pieces of a stream.
+#[derive(Debug)]
+pub struct Parser {
+    /// Most bytes of a line and of an event's data.
+    limit: usize,
+    /// A line that has not ended.
+    line: Vec<u8>,
+    data: Vec<u8>,
+    has_data: bool,
+    error: bool,
+    /// The last byte was `\r`: a `\n` now belongs to it.
+    after_cr: bool,
+    at_start: bool,
+    ready: VecDeque<Event>,
+}
+
+impl Parser {
+    /// A parser that takes events of up to `limit` bytes.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            line: Vec::new(),
+            data: Vec::new(),
+            has_data: false,
+            error: false,
+            after_cr: false,
+            at_start: true,
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The next event that is complete.
+    pub fn pop(&mut self) -> Option<Event> {
+        self.ready.pop_front()
+    }
+
+    /// Takes the next piece of the stream.
+    ///
+    /// # Errors
+    /// [`TooLarge`]; the stream cannot be read on.
+    pub fn push(&mut self, mut piece: &[u8]) -> Result<(), TooLarge> {
+        while !piece.is_empty() {
+            if std::mem::take(&mut self.after_cr) && piece[0] == b'\n' {
+                piece = &piece[1..];
+                continue;
+            }
+            let Some(end) = piece.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+                self.extend_line(piece)?;
+                return Ok(());
+            };
+            self.after_cr = piece[end] == b'\r';
+            self.extend_line(&piece[..end])?;
+            piece = &piece[end + 1..];
+            let line = std::mem::take(&mut self.line);
+            self.end_line(&line)?;
+            self.line = line;
+            self.line.clear();
+        }
+        Ok(())
+    }
+
+    /// The stream has ended: an event that lacks its empty line counts nevertheless.
+    ///
+    /// # Errors
+    /// [`TooLarge`].
+    pub fn finish(&mut self) -> Result<(), TooLarge> {
+        let line = std::mem::take(&mut self.line);
+        if !line.is_empty() {
+            self.end_line(&line)?;
+        }
+        self.end_line(b"")
+    }
+
+    fn extend_line(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
+        if self.line.len() + bytes.len() > self.limit {
+            return Err(TooLarge);
+        }
+        self.line.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn end_line(&mut self, mut line: &[u8]) -> Result<(), TooLarge> {
+        if std::mem::take(&mut self.at_start) {
+            line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
+        }
+        if line.is_empty() {
+            self.end_event();
+            return Ok(());
+        }
+        let (name, value) = match line.iter().position(|&byte| byte == b':') {
+            Some(colon) => (&line[..colon], line[colon + 1..].strip_prefix(b" ").unwrap_or(&line[colon + 1..])),
+            None => (line, &[][..]),
+        };
+        match name {
+            b"data" => {
+                if self.data.len() + value.len() >= self.limit {
+                    return Err(TooLarge);
+                }
+                if self.has_data {
+                    self.data.push(b'\n');
+                }
+                self.has_data = true;
+                self.data.extend_from_slice(value);
+            }
+            b"event" => self.error = value == b"error",
+            // Comments have an empty name; ids and retry times mean nothing here.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn end_event(&mut self) {
+        let error = std::mem::take(&mut self.error);
+        if std::mem::take(&mut self.has_data) {
+            let data = Bytes::from(std::mem::take(&mut self.data));
+            self.ready.push_back(Event { error, data });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pieces: &[&[u8]]) -> Vec<String> {
+        let mut parser = Parser::new(1_000);
+        for piece in pieces {
+            parser.push(piece).unwrap();
+        }
+        parser.finish().unwrap();
+        std::iter::from_fn(|| parser.pop())
+            .map(|event| format!("{}{}", if event.error { "!" } else { "" }, String::from_utf8_lossy(&event.data)))
+            .collect()
+    }
+
+    const STREAM: &str = "\u{feff}: comment\r\n\r\ndata: {\"a\":1}\n\nid: 7\nretry\ndata:two\rdata:  lines\r\revent: error\r\ndata: é\r\n\r\n\n\ndata\n\ndata: [DONE]\n\n";
+
+    #[test]
+    fn every_line_ending_is_read() {
+        assert_eq!(read(&[STREAM.as_bytes()]), ["{\"a\":1}", "two\n lines", "!é", "", "[DONE]"]);
+    }
+
+    #[test]
+    fn a_stream_cut_at_any_two_bytes_reads_the_same() {
+        let bytes = STREAM.as_bytes();
+        let whole = read(&[bytes]);
+        for first in 0..=bytes.len() {
+            for second in first..=bytes.len() {
+                let pieces = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+                assert_eq!(read(&pieces), whole, "cut at {first} and {second}");
+            }
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(read(&single), whole);
+    }
+
+    #[test]
+    fn an_event_without_its_empty_line_counts_at_the_end() {
+        assert_eq!(read(&[b"data: 1\n\ndata: [DONE]"]), ["1", "[DONE]"]);
+        assert_eq!(read(&[b": only a comment"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_endless_line_or_event_is_refused() {
+        let mut parser = Parser::new(100);
+        assert_eq!(parser.push(&[b'x'; 101]), Err(TooLarge));
+        let mut parser = Parser::new(100);
+        let refused = (0..100).find_map(|_| parser.push(b"data: 0123456789\n").err());
+        assert_eq!(refused, Some(TooLarge));
+    }
+}

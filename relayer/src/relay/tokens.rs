@@ -1,0 +1,209 @@
+//! The relayer's own count of tokens: a real tokenizer where the model's is known, the bytes otherwise.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tiktoken_rs::CoreBPE;
+use tokio::sync::Semaphore;
+
+/// Texts above this are tokenized off the executor.
+const INLINE_BYTES: usize = 4_096;
+/// Pieces a text is cut into, so that no input is more than linear work. A cut adds a token at most.
+const PIECE_BYTES: usize = 4_096;
+/// Texts tokenized off the executor at once.
+const CONCURRENT: usize = 4;
+/// Bytes a token has, about, in the estimate for models whose tokenizer is not known.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// What a model's tokens can be counted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counting {
+    /// OpenAI's `o200k_base`.
+    O200k,
+    /// Nothing but the bytes.
+    Bytes,
+}
+
+impl Counting {
+    /// What counts for `model`, which may carry a vendor before a slash.
+    pub fn of(model: &str) -> Self {
+        let name = model.rsplit('/').next().unwrap_or(model);
+        if name.starts_with("gpt-oss") {
+            return Self::O200k;
+        }
+        let o_series = name.strip_prefix('o').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+        // Older ones have another vocabulary, which counts a few per cent more.
+        let gpt = name.strip_prefix("gpt-").is_some_and(|rest| !rest.starts_with("3.5") && !rest.starts_with("4-"));
+        if (gpt && name != "gpt-4") || o_series { Self::O200k } else { Self::Bytes }
+    }
+
+    /// Most tokens a provider may bill where the relayer counted this many, or saw this many bytes.
+    pub fn allowance(self, text: Counted) -> u64 {
+        match self {
+            // count × 1.02 + 8, rounded down
+            Self::O200k => text.tokens.saturating_mul(102) / 100 + 8,
+            Self::Bytes => text.bytes,
+        }
+    }
+}
+
+/// Some text, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// UTF-8 bytes.
+    pub bytes: u64,
+    /// Tokens, counted or estimated.
+    pub tokens: u64,
+}
+
+/// The tokenizers, each loaded when it is first needed.
+#[derive(Clone, Debug)]
+pub struct Tokenizers {
+    blocking: Arc<Semaphore>,
+}
+
+impl Default for Tokenizers {
+    fn default() -> Self {
+        Self { blocking: Arc::new(Semaphore::new(CONCURRENT)) }
+    }
+}
+
+impl Tokenizers {
+    /// Counts `texts`, which may be large.
+    pub async fn count(&self, counting: Counting, texts: Vec<String>) -> Counted {
+        let bytes: usize = texts.iter().map(String::len).sum();
+        if counting == Counting::Bytes || bytes <= INLINE_BYTES {
+            return count_all(counting, &texts);
+        }
+        // A closed semaphore or a cancelled task means shutdown: then the estimate will do.
+        let Ok(_permit) = self.blocking.acquire().await else { return count_all(Counting::Bytes, &texts) };
+        let estimate = count_all(Counting::Bytes, &texts);
+        tokio::task::spawn_blocking(move || count_all(counting, &texts)).await.unwrap_or(estimate)
+    }
+}
+
+fn count_all(counting: Counting, texts: &[String]) -> Counted {
+    texts.iter().fold(Counted::default(), |sum, text| Counted {
+        bytes: sum.bytes + text.len() as u64,
+        tokens: sum.tokens + count(counting, text),
+    })
+}
+
+/// Tokens of one text.
+pub fn count(counting: Counting, text: &str) -> u64 {
+    match counting {
+        Counting::Bytes => (text.len() as u64).div_ceil(BYTES_PER_TOKEN),
+        Counting::O200k => {
+            let bpe: &CoreBPE = tiktoken_rs::o200k_base_singleton();
+            pieces(text).map(|piece| bpe.count_ordinary(piece) as u64).sum()
+        }
+    }
+}
+
+/// Cuts at the last space within [`PIECE_BYTES`], or where a character ends.
+fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
+    std::iter::from_fn(move || {
+        if text.is_empty() {
+            return None;
+        }
+        let mut end = text.len().min(PIECE_BYTES);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        if end < text.len()
+            && let Some(space) = text[..end].rfind(' ')
+            && space > 0
+        {
+            end = space;
+        }
+        let (piece, rest) = text.split_at(end);
+        text = rest;
+        Some(piece)
+    })
+}
+
+/// Counts text that arrives in fragments, keeping no more than a piece of it.
+#[derive(Debug)]
+pub struct Tally {
+    counting: Counting,
+    bytes: u64,
+    tokens: u64,
+    /// What is not counted yet, by choice: fragments of different choices interleave.
+    open: BTreeMap<u32, String>,
+}
+
+impl Tally {
+    /// Nothing counted.
+    pub fn new(counting: Counting) -> Self {
+        Self { counting, bytes: 0, tokens: 0, open: BTreeMap::new() }
+    }
+
+    /// Adds a fragment of the answer numbered `choice`.
+    pub fn add(&mut self, choice: u32, text: &str) {
+        self.bytes += text.len() as u64;
+        if self.counting == Counting::Bytes {
+            return;
+        }
+        let open = self.open.entry(choice).or_default();
+        open.push_str(text);
+        if open.len() > PIECE_BYTES {
+            let end = open.rfind(' ').filter(|&space| space > 0).unwrap_or(open.len());
+            self.tokens += count(self.counting, &open[..end]);
+            open.drain(..end);
+        }
+    }
+
+    /// What was counted so far.
+    pub fn total(&self) -> Counted {
+        let open: u64 = self.open.values().map(|text| count(self.counting, text)).sum();
+        let tokens = match self.counting {
+            Counting::Bytes => self.bytes.div_ceil(BYTES_PER_TOKEN),
+            Counting::O200k => self.tokens + open,
+        };
+        Counted { bytes: self.bytes, tokens }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tokenizer_follows_from_the_models_name() {
+        for model in ["gpt-4o", "openai/gpt-4.1-mini", "o3", "openai/o4-mini", "gpt-5", "openai/gpt-oss-120b"] {
+            assert_eq!(Counting::of(model), Counting::O200k, "{model}");
+        }
+        for model in
+            ["sim/llama-3.3-70b", "olmo-2", "gpt-4", "gpt-4-turbo", "gpt-3.5-turbo", "openrouter/auto", "", "o"]
+        {
+            assert_eq!(Counting::of(model), Counting::Bytes, "{model}");
+        }
+    }
+
+    #[test]
+    fn an_allowance_is_two_per_cent_and_eight_tokens_or_the_bytes() {
+        let text = Counted { bytes: 1_234, tokens: 100 };
+        assert_eq!(Counting::O200k.allowance(text), 110);
+        assert_eq!(Counting::Bytes.allowance(text), 1_234);
+    }
+
+    #[test]
+    fn fragments_count_as_the_whole_does() {
+        let text = "The quick brown fox jumps over the lazy dog. ".repeat(300);
+        let whole = count(Counting::O200k, &text);
+        let mut tally = Tally::new(Counting::O200k);
+        for fragment in text.as_bytes().chunks(7) {
+            tally.add(0, std::str::from_utf8(fragment).unwrap());
+        }
+        let counted = tally.total();
+        assert_eq!(counted.bytes, text.len() as u64);
+        assert!(counted.tokens.abs_diff(whole) <= 8, "{} and {whole}", counted.tokens);
+        assert!(tally.open.values().all(|open| open.len() <= PIECE_BYTES + 7));
+    }
+
+    #[test]
+    fn a_piece_ends_where_a_character_does() {
+        let text = "é".repeat(PIECE_BYTES);
+        assert_eq!(pieces(&text).collect::<String>(), text);
+        assert!(pieces(&text).all(|piece| piece.len() <= PIECE_BYTES));
+    }
+}

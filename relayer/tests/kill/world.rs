@@ -1,0 +1,240 @@
+//! A real network, real providers, the real binary.
+
+use super::client::{Load, Target};
+use super::proxy::{Proxy, Stage};
+use rusqlite::{Connection, OpenFlags};
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+use steam::chain::Pubkey;
+use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, Setup, SimulatedProvider};
+use steam::vaults::KeyRef;
+use steam::{addresses, instructions};
+use steam_protocol::key::SessionKey;
+use steam_protocol::units::MicroUsdc;
+use steam_router::state::{KeyGrant, OfferTerms, Prices, Vault, capability};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+pub const DEPOSIT: MicroUsdc = MicroUsdc(100_000_000);
+const MODEL: &str = "sim/small";
+const SLOT_MS: u64 = 50;
+const WORKERS: usize = 6;
+/// A stage that is not reached by then is a failure.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct VaultUser {
+    pub key: KeyRef,
+    pub session: SessionKey,
+    pub token: Pubkey,
+}
+
+pub struct World {
+    pub proxy: Proxy,
+    pub vaults: Vec<Arc<VaultUser>>,
+    network: Localnet,
+    deployment: Deployment,
+    folder: TempDir,
+    port: u16,
+    _providers: Vec<SimulatedProvider>,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        let network = Localnet::start(Options { slot_ms: SLOT_MS, ..Options::default() }).await.unwrap();
+        let (mut providers, mut setups) = (Vec::new(), Vec::new());
+        for name in ["north", "south"] {
+            let behaviour = Behaviour {
+                name: name.into(),
+                models: vec![MODEL.into()],
+                ttft: Duration::from_millis(10),
+                tokens_per_second: 2_000.0,
+                ..Behaviour::default()
+            };
+            let provider = SimulatedProvider::start(behaviour, 1).await.unwrap();
+            setups.push(ProviderSetup { name: name.into(), url: provider.url(), offers: vec![(MODEL.into(), terms())] });
+            providers.push(provider);
+        }
+        let deployment = network
+            .bootstrap(&Setup {
+                relayer_url: "http://127.0.0.1".into(),
+                fee_bps: 100,
+                providers: setups,
+                wallet: MicroUsdc(DEPOSIT.0 * 2),
+                deposit: DEPOSIT,
+                grant: grant(),
+            })
+            .await
+            .unwrap();
+        let first = VaultUser {
+            key: deployment.key,
+            session: deployment.session.clone(),
+            token: deployment.vault_token,
+        };
+        let mut vaults = vec![Arc::new(first)];
+        for _ in 0..3 {
+            vaults.push(Arc::new(open_vault(&network, &deployment).await));
+        }
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let proxy = Proxy::start(&network.rpc_url).await;
+        let world = Self { proxy, vaults, network, deployment, folder: tempfile::tempdir().unwrap(), port, _providers: providers };
+        world.write_config();
+        world
+    }
+
+    /// Starts the relayer and waits until it takes requests.
+    pub async fn serve(&self) -> Child {
+        let mut relayer = Command::new(env!("CARGO_BIN_EXE_steam"))
+            .arg("serve")
+            .arg(self.file("steam.toml"))
+            .env("RUST_LOG", "error")
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let health = format!("http://127.0.0.1:{}/health", self.port);
+        let deadline = Instant::now() + PATIENCE;
+        while reqwest::get(&health).await.is_err() {
+            assert!(relayer.try_wait().unwrap().is_none(), "the relayer did not start");
+            assert!(Instant::now() < deadline, "the relayer did not get ready");
+            sleep(Duration::from_millis(20)).await;
+        }
+        relayer
+    }
+
+    pub fn load(&self) -> Load {
+        let target = Target {
+            base: format!("http://127.0.0.1:{}", self.port),
+            domain: self.deployment.domain,
+            relayer: self.deployment.relayer.to_bytes(),
+            receipt_key: self.deployment.receipt_key.pubkey().to_bytes(),
+            model: MODEL.into(),
+        };
+        Load::start(&target, &self.vaults, WORKERS)
+    }
+
+    /// Waits until a settlement has come to `stage`.
+    pub async fn wait_for(&mut self, stage: Stage, relayer: &mut Child) {
+        let reached = async {
+            match stage {
+                Stage::BeforeSealing => self.ledger_says(BEFORE_SEALING).await,
+                Stage::Counted => {
+                    let done = self.ledger_count("SELECT count(*) FROM batch WHERE state = 'done'");
+                    self.ledger_says(&format!("SELECT count(*) > {done} FROM batch WHERE state = 'done'")).await;
+                }
+                _ => self.proxy.reach(stage).await,
+            }
+        };
+        let reached = timeout(PATIENCE, reached).await;
+        assert!(relayer.try_wait().unwrap().is_none(), "the relayer ended by itself");
+        assert!(reached.is_ok(), "no settlement came to {stage:?}");
+    }
+
+    /// The vault once `receipts` of it are settled.
+    pub async fn settled(&self, vault: &VaultUser, receipts: u64) -> Vault {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let account = self.network.vault(&vault.key.vault).await.unwrap();
+            if account.receipts_settled >= receipts || Instant::now() > deadline {
+                return account;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    pub async fn balance(&self, token: &Pubkey) -> u64 {
+        self.network.client.token_balance(token).await.unwrap()
+    }
+
+    /// What every vault has settled, and every token account holds.
+    pub async fn chain_state(&self) -> Vec<(u32, u64, u64)> {
+        let mut state = Vec::new();
+        for vault in &self.vaults {
+            let account = self.network.vault(&vault.key.vault).await.unwrap();
+            state.push((account.settle_seq, account.receipts_settled, self.balance(&vault.token).await));
+        }
+        state
+    }
+
+    async fn ledger_says(&self, condition: &str) {
+        while self.ledger_count(condition) == 0 {
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    fn ledger_count(&self, sql: &str) -> i64 {
+        let ledger = Connection::open_with_flags(self.file("steam.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
+        ledger.busy_timeout(Duration::from_secs(5)).unwrap();
+        ledger.query_row(sql, [], |row| row.get(0)).unwrap()
+    }
+
+    fn write_config(&self) {
+        let d = &self.deployment;
+        for (name, keypair) in [("settler.json", &d.settler), ("receipts.json", &d.receipt_key)] {
+            std::fs::write(self.file(name), serde_json::to_vec(&keypair.to_bytes().to_vec()).unwrap()).unwrap();
+        }
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:{}\"\n\
+             [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
+             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\n[upstream]\nlocalnet = true\n",
+            self.port,
+            self.proxy.url,
+            d.relayer,
+            self.file("settler.json"),
+            self.file("receipts.json"),
+            self.file("steam.db"),
+        );
+        std::fs::write(self.file("steam.toml"), config).unwrap();
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+const BEFORE_SEALING: &str = "SELECT count(*) > 0 AND (SELECT count(*) FROM settlement_group WHERE state = 'sealed') = 0
+    FROM charge WHERE seq IS NULL";
+
+/// Prices that are multiples of 10^4 / bps in every component, so that fees have no fraction of a pico-dollar.
+fn terms() -> OfferTerms {
+    OfferTerms {
+        price: Prices { input: 300_000, cached: 30_000, output: 1_200_000, request: 0 },
+        context_limit: 32_768,
+        output_limit: 4_096,
+        capabilities: capability::STREAMING,
+    }
+}
+
+fn grant() -> KeyGrant {
+    let highest = 1_000_000_000;
+    KeyGrant {
+        expires: i64::MAX,
+        limit_total: DEPOSIT.0,
+        window_seconds: 0,
+        window_limit: 0,
+        max_price: Prices { input: highest, cached: highest, output: highest, request: highest },
+        max_fee_bps: 100,
+        allow_root: [0; 32],
+    }
+}
+
+async fn open_vault(network: &Localnet, deployment: &Deployment) -> VaultUser {
+    let (owner, session) = (Keypair::new(), Keypair::new());
+    let vault = addresses::vault(&owner.pubkey(), &deployment.relayer);
+    network.fund(&[owner.pubkey()]).await.unwrap();
+    network.mint_to(&owner.pubkey(), DEPOSIT).await.unwrap();
+    let steps = [
+        instructions::open_vault(&owner.pubkey(), &owner.pubkey(), &deployment.relayer, &network.mint),
+        instructions::authorize_key(&owner.pubkey(), &deployment.relayer, &session.pubkey(), 0, grant()),
+    ];
+    network.client.send(&steps, &[&owner, &session]).await.unwrap();
+    let token = addresses::ata(&vault, &network.mint);
+    network.transfer(&owner, &token, DEPOSIT).await.unwrap();
+    let account = network.vault(&vault).await.unwrap();
+    let key = KeyRef { vault, generation: account.generation, slot: 0, epoch: 1, key: session.pubkey().to_bytes() };
+    VaultUser { key, session: SessionKey::from_seed(session.secret_bytes()), token }
+}
