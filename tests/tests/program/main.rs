@@ -1,0 +1,5 @@
+//! The program, as it is deployed: every promise it keeps, and what happens to whoever tries to break it.
+
+mod config;
+mod registry;
+mod settlement;
