@@ -1,5 +1,8 @@
 //! The program, as it is deployed: every promise it keeps, and what happens to whoever tries to break it.
 
 mod config;
+mod keys;
+mod offers;
 mod registry;
 mod settlement;
+mod withdrawals;
