@@ -2,7 +2,9 @@
 
 mod config;
 mod keys;
+mod limits;
 mod offers;
 mod registry;
 mod settlement;
+mod vouchers;
 mod withdrawals;
