@@ -1,7 +1,7 @@
 //! The chains the program runs on: LiteSVM for single instructions, `solana-program-test`'s bank where time passes.
 //!
-//! Anchor's types are of an older cohort of Solana's crates than the runtimes': addresses cross as bytes, transactions
-//! in their wire format.
+//! Messages come in two cohorts of Solana's crates, the relayer's and the runtimes', so transactions cross in their wire
+//! format.
 
 pub mod bank;
 pub mod svm;

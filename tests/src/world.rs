@@ -11,20 +11,23 @@ pub use settle::{Line, ROOT, expected_moves, link, offer_at, vault_at};
 
 use crate::chain::bank::Bank;
 use crate::chain::svm::Svm;
-use crate::chain::{Chain, Failure, Now, Stored};
+use crate::chain::{Chain, Now, Stored};
 use crate::outcome::Outcome;
 use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
 use anchor_spl::token::spl_token;
 use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_keypair::Keypair;
-use solana_message::{VersionedMessage, v0};
+use solana_message::{VersionedMessage, v0, v1};
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use steam::settle::build::{MAX_TRANSACTION, MAX_UNITS};
 use steam_protocol::units::MicroUsdc;
 use steam_protocol::{domain, sha256};
 use steam_router::state::{Delay, Delays};
+
+/// Bytes of a transaction of version 1.
+pub const MAX_TRANSACTION_V1: usize = 4_096;
 
 /// The genesis hash every world claims.
 pub const GENESIS_HASH: [u8; 32] = [9; 32];
@@ -73,6 +76,13 @@ impl World {
     /// LiteSVM with the program deployed, not set up.
     pub fn bare() -> Self {
         Self::on(|authority| Box::new(Svm::start(authority)))
+    }
+
+    /// LiteSVM with the program set up, where nobody checks a transaction's signatures.
+    pub fn unverified() -> Self {
+        let mut world = Self::on(|authority| Box::new(Svm::start_unverified(authority)));
+        world.init_config(DELAYS).ok();
+        world
     }
 
     /// The bank of `solana-program-test` with the program set up, for tests in which time passes.
@@ -165,26 +175,36 @@ impl World {
         MAX_UNITS - self.sent
     }
 
+    /// Runs `instructions` in one transaction of version 1, which has more room and no compute budget instructions.
+    pub fn run_v1(&mut self, payer: &Pubkey, instructions: &[Instruction], signers: &[&Keypair]) -> Outcome {
+        let bytes = self.wire_v1(payer, instructions, signers);
+        assert!(bytes.len() <= MAX_TRANSACTION_V1, "{} bytes are too many for version 1", bytes.len());
+        self.send_bytes(&bytes)
+    }
+
+    /// A transaction of version 1 in its wire format: the message, then the signatures, which it counts itself.
+    pub fn wire_v1(&mut self, payer: &Pubkey, instructions: &[Instruction], signers: &[&Keypair]) -> Vec<u8> {
+        const LOADED_BYTES: u32 = 4 << 20;
+        let config = v1::TransactionConfig::empty()
+            .with_priority_fee(0)
+            .with_compute_unit_limit(self.next_limit())
+            .with_loaded_accounts_data_size_limit(LOADED_BYTES);
+        let blockhash = self.chain.blockhash().into();
+        let message = v1::Message::try_compile_with_config(payer, instructions, blockhash, config).unwrap();
+        let signed = sign(VersionedMessage::V1(message), signers);
+        wincode::serialize(&signed).unwrap()
+    }
+
     /// Signs and runs a message. Only keys the message asks for sign.
-    pub fn send(&mut self, message: VersionedMessage, signers: &[&Keypair]) -> Outcome {
-        let wanted = usize::from(message.header().num_required_signatures);
-        let asked = &message.static_account_keys()[..wanted];
-        let mut signing: Vec<&Keypair> = Vec::new();
-        for signer in signers {
-            let known = signing.iter().any(|other| other.pubkey() == signer.pubkey());
-            if !known && asked.contains(&signer.pubkey()) {
-                signing.push(signer);
-            }
-        }
-        let transaction = VersionedTransaction::try_new(message, &signing).unwrap();
-        let bytes = bincode::serialize(&transaction).unwrap();
+    fn send(&mut self, message: VersionedMessage, signers: &[&Keypair]) -> Outcome {
+        let bytes = wincode::serialize(&sign(message, signers)).unwrap();
         assert!(bytes.len() <= MAX_TRANSACTION, "{} bytes do not fit a packet of {MAX_TRANSACTION}", bytes.len());
         self.send_bytes(&bytes)
     }
 
     /// Runs a transaction in its wire format.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Outcome {
-        Outcome(self.chain.send(bytes).map_err(|failure: Failure| failure))
+        Outcome(self.chain.send(bytes))
     }
 
     /// The moment the program sees.
@@ -267,6 +287,18 @@ impl World {
     pub fn deposit(&mut self, vault: &Vault, amount: MicroUsdc) {
         self.issue(&vault.token, amount);
     }
+}
+
+/// Signs a message with those of the keys it asks for; what nobody signs is left empty.
+fn sign(message: VersionedMessage, signers: &[&Keypair]) -> VersionedTransaction {
+    let wanted = usize::from(message.header().num_required_signatures);
+    let text = message.serialize();
+    let signature = |address: &Pubkey| {
+        let signer = signers.iter().find(|signer| signer.pubkey() == *address);
+        signer.map(|signer| signer.sign_message(&text)).unwrap_or_default()
+    };
+    let signatures = message.static_account_keys()[..wanted].iter().map(signature).collect();
+    VersionedTransaction { signatures, message }
 }
 
 impl Default for World {

@@ -1,13 +1,13 @@
 //! `solana-program-test`: a real bank, whose slots are warped over.
 
-use super::svm::{address, raw, stored};
+use super::svm::{raw, stored};
 use super::{Chain, Done, Failure, GENESIS_TIME, Now, Refusal, Stored};
 use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::bpf_loader_upgradeable;
 use solana_clock::Clock;
 use solana_program_test::{ProgramTest, ProgramTestContext};
 use std::cell::RefCell;
-use svm_transaction::versioned::VersionedTransaction;
+use solana_transaction::versioned::VersionedTransaction;
 use tokio::runtime::Runtime;
 
 /// A chain in a bank, with the runtime its server needs.
@@ -26,8 +26,8 @@ impl Bank {
         head.extend_from_slice(record.as_ref());
         let program = Stored { executable: true, ..Stored::of(bpf_loader_upgradeable::ID, head) };
         let data = super::program_data(Some(upgrade_authority), &super::program());
-        test.add_genesis_account(address(&steam_router::ID), raw(program));
-        test.add_genesis_account(address(&record), raw(Stored::of(bpf_loader_upgradeable::ID, data)));
+        test.add_genesis_account(steam_router::ID, raw(program));
+        test.add_genesis_account(record, raw(Stored::of(bpf_loader_upgradeable::ID, data)));
 
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let context = RefCell::new(runtime.block_on(test.start_with_context()));
@@ -43,7 +43,7 @@ impl Bank {
 
 impl Chain for Bank {
     fn send(&mut self, transaction: &[u8]) -> Result<Done, Failure> {
-        let transaction: VersionedTransaction = bincode::deserialize(transaction).unwrap();
+        let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
         let context = self.context.get_mut();
         let answer = self.runtime.block_on(context.banks_client.process_transaction_with_metadata(transaction)).unwrap();
         let (units, logs) =
@@ -59,12 +59,12 @@ impl Chain for Bank {
     }
 
     fn account(&self, at: &Pubkey) -> Option<Stored> {
-        let mut context = self.context.borrow_mut();
-        self.runtime.block_on(context.banks_client.get_account(address(at))).unwrap().map(stored)
+        let context = self.context.borrow();
+        self.runtime.block_on(context.banks_client.get_account(*at)).unwrap().map(stored)
     }
 
     fn set_account(&mut self, at: &Pubkey, account: Stored) {
-        self.context.get_mut().set_account(&address(at), &raw(account).into());
+        self.context.get_mut().set_account(at, &raw(account).into());
     }
 
     fn now(&self) -> Now {

@@ -4,21 +4,26 @@ use super::{Chain, Done, Failure, GENESIS_TIME, Now, Stored};
 use anchor_lang::prelude::Pubkey;
 use litesvm::LiteSVM;
 use solana_account::Account;
-use solana_address::Address;
 use solana_clock::Clock;
-use svm_transaction::versioned::VersionedTransaction;
+use solana_transaction::versioned::VersionedTransaction;
 
 /// A chain in LiteSVM.
 #[derive(Clone)]
 pub struct Svm(LiteSVM);
 
 impl Svm {
+    /// A chain on which nobody checks signatures, for what nobody can sign.
+    pub fn start_unverified(upgrade_authority: &Pubkey) -> Self {
+        let Self(chain) = Self::start(upgrade_authority);
+        Self(chain.with_sigverify(false))
+    }
+
     /// A chain with the program deployed, its upgrade authority the one named.
     pub fn start(upgrade_authority: &Pubkey) -> Self {
         let program = super::program();
         // The history refuses a transaction sent twice; ours differ in their compute limit.
         let mut chain = Self(LiteSVM::new().with_log_bytes_limit(Some(10_000)));
-        chain.0.add_program(address(&steam_router::ID), &program).unwrap();
+        chain.0.add_program(steam_router::ID, &program).unwrap();
         let record = super::program_data_address();
         let stored = chain.account(&record).unwrap();
         let data = super::program_data(Some(upgrade_authority), &program);
@@ -31,7 +36,7 @@ impl Svm {
 
 impl Chain for Svm {
     fn send(&mut self, transaction: &[u8]) -> Result<Done, Failure> {
-        let transaction: VersionedTransaction = bincode::deserialize(transaction).unwrap();
+        let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
         match self.0.send_transaction(transaction) {
             Ok(meta) => Ok(Done { units: meta.compute_units_consumed, logs: meta.logs }),
             Err(failed) => Err(Failure { refusal: failed.err.into(), logs: failed.meta.logs }),
@@ -44,11 +49,11 @@ impl Chain for Svm {
 
     fn account(&self, at: &Pubkey) -> Option<Stored> {
         // An account without lamports is none; the runtime removes it at the end of the transaction.
-        self.0.get_account(&address(at)).filter(|account| account.lamports > 0).map(stored)
+        self.0.get_account(at).filter(|account| account.lamports > 0).map(stored)
     }
 
     fn set_account(&mut self, at: &Pubkey, account: Stored) {
-        self.0.set_account(address(at), raw(account)).unwrap();
+        self.0.set_account(*at, raw(account)).unwrap();
     }
 
     fn now(&self) -> Now {
@@ -64,14 +69,10 @@ impl Chain for Svm {
     }
 }
 
-pub(super) fn address(of: &Pubkey) -> Address {
-    Address::from(of.to_bytes())
-}
-
 pub(super) fn stored(account: Account) -> Stored {
     Stored {
         lamports: account.lamports,
-        owner: Pubkey::new_from_array(account.owner.to_bytes()),
+        owner: account.owner,
         data: account.data,
         executable: account.executable,
     }
@@ -80,7 +81,7 @@ pub(super) fn stored(account: Account) -> Stored {
 pub(super) fn raw(account: Stored) -> Account {
     Account {
         lamports: account.lamports,
-        owner: address(&account.owner),
+        owner: account.owner,
         data: account.data,
         executable: account.executable,
         rent_epoch: u64::MAX,

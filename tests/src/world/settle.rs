@@ -2,7 +2,6 @@
 
 use super::{Key, Offer, Relayer, Vault, World};
 use crate::outcome::Outcome;
-use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
 use ed25519_dalek::{Signer as _, SigningKey};
 use solana_signer::Signer;
@@ -127,9 +126,10 @@ impl World {
         let budget = Budget { units: self.next_limit(), price: 1 };
         let blockhash = self.chain.blockhash();
         let message = build::message(&self.parties(relayer), &ROOT, &sorted(groups), budget, blockhash).unwrap();
-        let signed =
-            solana_transaction::versioned::VersionedTransaction::try_new(message, &[&relayer.settler]).unwrap();
-        let bytes = bincode::serialize(&signed).unwrap();
+        let text = message.serialize();
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(relayer.settler.sign_message(&text).as_ref());
+        bytes.extend_from_slice(&text);
         assert!(bytes.len() <= build::MAX_TRANSACTION, "{} bytes do not fit a packet", bytes.len());
         bytes
     }
@@ -139,10 +139,15 @@ impl World {
         build::instruction(&self.parties(relayer), &ROOT, &sorted(groups)).unwrap()
     }
 
+    /// Settles groups in a transaction of version 1.
+    pub fn settle_v1(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Outcome {
+        let instruction = self.settle_instruction(relayer, groups);
+        self.run_v1(&relayer.settler.pubkey(), &[instruction], &[&relayer.settler])
+    }
+
     /// Runs a settlement instruction as it is.
     pub fn settle_as_given(&mut self, relayer: &Relayer, instruction: Instruction) -> Outcome {
-        let settler = relayer.settler.insecure_clone();
-        self.run_paid_by(&settler.pubkey(), &[instruction], &[&settler])
+        self.run_paid_by(&relayer.settler.pubkey(), &[instruction], &[&relayer.settler])
     }
 }
 
@@ -187,9 +192,4 @@ pub fn vault_at(index: usize) -> usize {
 /// Where an offer is among the accounts of a settlement of `groups` groups.
 pub fn offer_at(groups: usize, index: usize) -> usize {
     6 + 2 * groups + 2 * index
-}
-
-/// An address for convenience in assertions.
-pub fn ata(world: &World, owner: &Pubkey) -> Pubkey {
-    steam::addresses::ata(owner, &world.mint)
 }
