@@ -44,6 +44,9 @@ pub struct DevArgs {
     /// Pause between two settlements, in milliseconds
     #[arg(long, default_value_t = 2_000, value_name = "MS", value_parser = clap::value_parser!(u64).range(100..=60_000))]
     pub settle_interval_ms: u64,
+    /// Requests a minute that a key may make; 0 is without limit
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub requests_per_minute: u32,
 }
 
 impl DevArgs {

@@ -3,7 +3,7 @@
 use super::amount::{fee_bps, price, show, show_price, show_span, span, usdc_above_zero};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
-use super::parse::address;
+use super::parse::{address, file};
 use super::secret;
 use super::session::{Session, until};
 use super::solana::Global;
@@ -64,7 +64,7 @@ pub struct Create {
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = expiry, allow_negative_numbers = true)]
     pub expires: Expiry,
     /// Write the key to a new file only its owner can read, instead of showing it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub out: Option<PathBuf>,
     /// Which vault.
     #[command(flatten)]
@@ -144,6 +144,10 @@ fn secret_text<S: serde::Serializer>(
 
 impl Create {
     async fn run(self, global: &Global) -> Result<()> {
+        if let Some(path) = self.out.as_ref().filter(|path| path.exists()) {
+            return Err(CliError::new("key", format!("{} exists, and a key is never written over", path.display()))
+                .next("name a file that does not exist yet with --out"));
+        }
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         let payer = global.signer()?;

@@ -2,6 +2,7 @@
 
 use super::error::{CliError, Result};
 use super::output::Format;
+use super::parse::file;
 use super::solana::{Global, cluster_url};
 use crate::app::{self, StartError};
 use crate::config::Config;
@@ -27,7 +28,7 @@ pub struct Settings {
     #[arg(long, value_name = "ADDRESS", env = "STEAM_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// The database file, in place of ledger.path
-    #[arg(long, value_name = "FILE", env = "STEAM_LEDGER")]
+    #[arg(long, value_name = "FILE", value_parser = file, env = "STEAM_LEDGER")]
     pub ledger: Option<PathBuf>,
     /// RPC endpoint, in place of chain.rpc_urls; may be repeated
     #[arg(long, value_name = "URL", env = "STEAM_RPC_URLS", value_delimiter = ',', value_parser = cluster_url)]

@@ -56,7 +56,11 @@ impl World {
                 ..Behaviour::default()
             };
             let provider = SimulatedProvider::start(behaviour, 1).await.unwrap();
-            setups.push(ProviderSetup { name: name.into(), url: provider.url(), offers: vec![(MODEL.into(), terms())] });
+            setups.push(ProviderSetup {
+                name: name.into(),
+                url: provider.url(),
+                offers: vec![(MODEL.into(), terms())],
+            });
             providers.push(provider);
         }
         let deployment = network
@@ -70,18 +74,23 @@ impl World {
             })
             .await
             .unwrap();
-        let first = VaultUser {
-            key: deployment.key,
-            session: deployment.session.clone(),
-            token: deployment.vault_token,
-        };
+        let first =
+            VaultUser { key: deployment.key, session: deployment.session.clone(), token: deployment.vault_token };
         let mut vaults = vec![Arc::new(first)];
         for _ in 0..3 {
             vaults.push(Arc::new(open_vault(&network, &deployment).await));
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let proxy = Proxy::start(&network.rpc_url).await;
-        let world = Self { proxy, vaults, network, deployment, folder: tempfile::tempdir().unwrap(), port, _providers: providers };
+        let world = Self {
+            proxy,
+            vaults,
+            network,
+            deployment,
+            folder: tempfile::tempdir().unwrap(),
+            port,
+            _providers: providers,
+        };
         world.write_config();
         world
     }
@@ -196,7 +205,8 @@ impl World {
     }
 }
 
-const BEFORE_SEALING: &str = "SELECT count(*) > 0 AND (SELECT count(*) FROM settlement_group WHERE state = 'sealed') = 0
+const BEFORE_SEALING: &str =
+    "SELECT count(*) > 0 AND (SELECT count(*) FROM settlement_group WHERE state = 'sealed') = 0
     FROM charge WHERE seq IS NULL";
 
 /// Prices that are multiples of 10^4 / bps in every component, so that fees have no fraction of a pico-dollar.

@@ -15,7 +15,7 @@ pub(super) const OWNER: &str = "owner.json";
 pub(super) const RELAYER: &str = "relayer.json";
 pub(super) const SETTLER: &str = "settler.json";
 pub(super) const RECEIPTS: &str = "receipts.json";
-pub(super) const LEDGER: &str = "steam.db";
+pub(super) const LEDGER: &str = "steam-dev.db";
 const CONFIG: &str = "steam.toml";
 
 /// The folder of this run, and whether it was made for it alone.

@@ -127,7 +127,12 @@ fn grant() -> KeyGrant {
 
 fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, relayer: &Pubkey) -> Config {
     Config {
-        server: Server { listen, drain_timeout_ms: 5_000, ..Server::default() },
+        server: Server {
+            listen,
+            drain_timeout_ms: 5_000,
+            requests_per_key_per_minute: args.requests_per_minute,
+            ..Server::default()
+        },
         chain: Chain {
             rpc_urls: vec![localnet.rpc_url.clone()],
             program: Some(localnet.program),

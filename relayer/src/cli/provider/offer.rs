@@ -41,16 +41,16 @@ pub struct Offer {
     pub model: String,
     /// Price of input, in USD per million tokens, like 0.25
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
-    pub input: Option<u64>,
+    pub price_input: Option<u64>,
     /// Price of input served from the cache, in USD per million tokens [default: that of input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
-    pub cached: Option<u64>,
+    pub price_cached: Option<u64>,
     /// Price of output, in USD per million tokens
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
-    pub output_price: Option<u64>,
+    pub price_output: Option<u64>,
     /// Flat price of a request, in USD
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, default_value = "0")]
-    pub request: u64,
+    pub price_request: u64,
     /// Most tokens of prompt and answer together
     #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, required_unless_present = "retire")]
     pub context: Option<u32>,
@@ -61,7 +61,7 @@ pub struct Offer {
     #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(CAPABILITIES.map(|(name, _)| name)), default_value = "streaming")]
     pub capability: Vec<String>,
     /// Stop serving the model; what was served still settles for a grace
-    #[arg(long, conflicts_with_all = ["input", "cached", "output_price", "context", "max_output"])]
+    #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "context", "max_output"])]
     pub retire: bool,
 }
 
@@ -122,12 +122,12 @@ impl Offer {
 
     /// The terms; nothing to retire.
     fn terms(&self) -> Result<Option<OfferTerms>> {
-        let (Some(input), Some(output), Some(context)) = (self.input, self.output_price, self.context) else {
+        let (Some(input), Some(output), Some(context)) = (self.price_input, self.price_output, self.context) else {
             return Ok(None);
         };
-        let price = Price { input, cached: self.cached.unwrap_or(input), output, request: self.request };
+        let price = Price { input, cached: self.price_cached.unwrap_or(input), output, request: self.price_request };
         if price.cached > price.input {
-            return Err(CliError::usage("--cached must not be above --input")
+            return Err(CliError::usage("--price-cached must not be above --price-input")
                 .next("cached input never costs more than other input"));
         }
         let output_limit = self.max_output.unwrap_or(context);
