@@ -67,10 +67,7 @@ pub(super) async fn run(system: &System, client: &SignedClient, tour: &mut Tour,
     tour.line("answered", format!("{} in {:.1} s", REQUESTS - failed.len(), began.elapsed().as_secs_f64()));
     tour.line("before", shares(&before));
     tour.line("after", shares(&after));
-    tour.line(
-        "noticed",
-        format!("{name} was tried {refused} times in vain, {late} of them in the last {END} requests"),
-    );
+    tour.line("noticed", format!("attempts at {name} after its death: {refused}, in the last {END} requests: {late}"));
     for line in table::render(system).lines() {
         tour.line("", line);
     }
