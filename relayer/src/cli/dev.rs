@@ -59,7 +59,8 @@ impl DevArgs {
             Ok(None) => Ok(()),
             Ok(Some(broken)) => Err(CliError::new("demo", format!("the demo ended early: {broken}"))
                 .next("run it again with --seed to see whether it repeats, and report it")),
-            Err(error) => Err(CliError::new("dev", format!("{error:#}"))),
+            Err(error) => Err(CliError::new("dev", format!("{error:#}"))
+                .next("correct what it names and start again; `steam dev --help` explains every flag")),
         }
     }
 }
@@ -70,6 +71,9 @@ async fn run(args: DevArgs) -> Result<Option<String>> {
         // Only who asks for logs gets them between the lines; a second logger in one process is nobody's mistake.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+    if let Some(file) = &args.info {
+        files::check_info(file)?;
     }
     let system = System::start(&args).await?;
     if let Some(file) = &args.info {
