@@ -1,0 +1,195 @@
+//! Settlement: groups as the ledger seals them, signed by session keys, sent as the relayer sends them.
+
+use super::{Key, Offer, Relayer, Vault, World};
+use crate::outcome::Outcome;
+use anchor_lang::solana_program::instruction::Instruction;
+use ed25519_dalek::{Signer as _, SigningKey};
+use solana_signer::Signer;
+use std::collections::BTreeMap;
+use steam::ledger::{SealedGroup, SealedLine, StoredVoucher};
+use steam::settle::build::{self, Budget, Parties};
+use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
+use steam_protocol::sha256;
+use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, fee};
+use steam_protocol::voucher::Voucher;
+use steam_router::state;
+
+/// A charge: which key, for which offer at which version, how much.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'a> {
+    /// Who is charged.
+    pub key: &'a Key,
+    /// Who is paid.
+    pub offer: &'a Offer,
+    /// The price version quoted.
+    pub version: u32,
+    /// What was used.
+    pub usage: Usage,
+}
+
+/// The root every batch of these tests commits to.
+pub const ROOT: [u8; 32] = [7; 32];
+
+impl World {
+    /// The vault's next group, each key's voucher signed for exactly what it then has cost, rounded up.
+    pub fn group(&self, vault: &Vault, lines: &[Line]) -> SealedGroup {
+        let fee_bps = self.read::<state::Relayer>(&vault.relayer).fee.current;
+        let state = self.vault(&vault.address);
+        let mut keys: BTreeMap<u8, (&Key, Pico)> = BTreeMap::new();
+        let mut sealed = Vec::new();
+        for line in lines {
+            let (_, cost) = keys.entry(line.key.slot).or_insert((line.key, Pico::ZERO));
+            *cost = cost.checked_add(charge(&self.price(line), &line.usage)).unwrap();
+            sealed.push(SealedLine {
+                slot: line.key.slot,
+                epoch: line.key.epoch,
+                provider: line.offer.provider.to_bytes(),
+                offer: line.offer.address.to_bytes(),
+                version: line.version,
+                usage: line.usage,
+            });
+        }
+        let voucher = |(slot, (key, cost)): (u8, (&Key, Pico))| {
+            let before = state.keys[usize::from(slot)].settled_pico.get();
+            let total = Pico(before + cost.0 + fee(cost, fee_bps).unwrap().0);
+            (slot, self.sign(vault, key, total.ceil_micro().unwrap_or(MicroUsdc(u64::MAX))))
+        };
+        let mut group = SealedGroup {
+            vault: vault.address,
+            generation: state.generation,
+            seq: state.settle_seq + 1,
+            receipts: lines.iter().map(|line| line.usage.requests).fold(0, u32::wrapping_add),
+            fee_bps,
+            hash: [0; 32],
+            vouchers: keys.into_iter().map(voucher).collect(),
+            lines: sealed,
+        };
+        group.hash = link(&state.settle_hash, &group);
+        group
+    }
+
+    /// The price of a line: what its version says now, or what holds if that says nothing.
+    fn price(&self, line: &Line) -> Price {
+        let offer = self.offer(&line.offer.address);
+        let now = self.now();
+        let clock = anchor_lang::prelude::Clock { slot: now.slot, unix_timestamp: now.time, ..Default::default() };
+        offer.price_for(line.version, &clock).unwrap_or_else(|_| offer.current.price.into())
+    }
+
+    /// A voucher: `key` allows `authorized` in total from this vault.
+    pub fn sign(&self, vault: &Vault, key: &Key, authorized: MicroUsdc) -> StoredVoucher {
+        self.sign_altered(vault, key, authorized, |_| {})
+    }
+
+    /// A voucher whose signed text differs from what the program will expect.
+    pub fn sign_altered(
+        &self,
+        vault: &Vault,
+        key: &Key,
+        authorized: MicroUsdc,
+        alter: impl FnOnce(&mut Voucher),
+    ) -> StoredVoucher {
+        let request_hash = sha256(&[b"a request", &authorized.0.to_le_bytes()]);
+        let mut voucher = Voucher {
+            domain: self.domain(),
+            vault: vault.address.to_bytes(),
+            generation: self.vault(&vault.address).generation,
+            epoch: key.epoch,
+            authorized,
+            request_hash,
+        };
+        alter(&mut voucher);
+        let secret = SigningKey::from_bytes(key.keypair.secret_bytes());
+        StoredVoucher { authorized, request_hash, signature: secret.sign(&voucher.message()).to_bytes() }
+    }
+
+    /// The accounts a relayer's settlement names.
+    pub fn parties(&self, relayer: &Relayer) -> Parties {
+        Parties {
+            program: steam_router::ID,
+            config: steam::addresses::config(),
+            relayer: relayer.address,
+            settler: relayer.settler.pubkey(),
+            fee_token: relayer.fee_token,
+            mint: self.mint,
+        }
+    }
+
+    /// Settles groups, in the order of their vaults, in the transaction the relayer would send.
+    pub fn settle(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Outcome {
+        let bytes = self.settlement(relayer, groups);
+        self.send_bytes(&bytes)
+    }
+
+    /// The transaction the relayer would send.
+    pub fn settlement(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Vec<u8> {
+        let budget = Budget { units: self.next_limit(), price: 1 };
+        let blockhash = self.chain.blockhash();
+        let message = build::message(&self.parties(relayer), &ROOT, &sorted(groups), budget, blockhash).unwrap();
+        let text = message.serialize();
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(relayer.settler.sign_message(&text).as_ref());
+        bytes.extend_from_slice(&text);
+        assert!(bytes.len() <= build::MAX_TRANSACTION, "{} bytes do not fit a packet", bytes.len());
+        bytes
+    }
+
+    /// The instruction that settles groups, for tests that damage it.
+    pub fn settle_instruction(&self, relayer: &Relayer, groups: &[SealedGroup]) -> Instruction {
+        build::instruction(&self.parties(relayer), &ROOT, &sorted(groups)).unwrap()
+    }
+
+    /// Settles groups in a transaction of version 1.
+    pub fn settle_v1(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Outcome {
+        let instruction = self.settle_instruction(relayer, groups);
+        self.run_v1(&relayer.settler.pubkey(), &[instruction], &[&relayer.settler])
+    }
+
+    /// Runs a settlement instruction as it is.
+    pub fn settle_as_given(&mut self, relayer: &Relayer, instruction: Instruction) -> Outcome {
+        self.run_paid_by(&relayer.settler.pubkey(), &[instruction], &[&relayer.settler])
+    }
+}
+
+fn sorted(groups: &[SealedGroup]) -> Vec<SealedGroup> {
+    let mut groups = groups.to_vec();
+    groups.sort_by_key(|group| group.vault);
+    groups
+}
+
+/// The head of a vault's chain once `group` is applied, from what the group says.
+pub fn link(head: &[u8; 32], group: &SealedGroup) -> [u8; 32] {
+    let header = GroupHeader {
+        vault: group.vault.to_bytes(),
+        generation: group.generation,
+        seq: group.seq,
+        receipts: group.receipts,
+        fee_bps: group.fee_bps,
+    };
+    let charges = group.lines.iter().map(|line| ResolvedCharge {
+        slot: line.slot,
+        offer: line.offer,
+        version: line.version,
+        usage: line.usage,
+    });
+    next_hash(head, &header, charges)
+}
+
+/// What moves when nothing goes wrong: to providers, by token account, and to the relayer; from cumulative sums alone.
+pub fn expected_moves(before: &state::Vault, after: &state::Vault) -> (MicroUsdc, MicroUsdc) {
+    let step = |from: u128, to: u128| MicroUsdc(u64::try_from(to / 1_000_000 - from / 1_000_000).unwrap());
+    (
+        step(before.settled_pico.get(), after.settled_pico.get()),
+        step(before.fee_pico.get(), after.fee_pico.get()),
+    )
+}
+
+/// Where the token account of a vault is among the accounts of a settlement: of the group at `index`.
+pub fn vault_at(index: usize) -> usize {
+    6 + 2 * index
+}
+
+/// Where an offer is among the accounts of a settlement of `groups` groups.
+pub fn offer_at(groups: usize, index: usize) -> usize {
+    6 + 2 * groups + 2 * index
+}

@@ -1,0 +1,42 @@
+//! Every error the program can return is asserted somewhere in this suite.
+
+use std::fs;
+use std::path::Path;
+
+const ERRORS: &str = include_str!("../../../programs/steam-router/src/error.rs");
+
+/// Errors no transaction can bring about, and why.
+const UNREACHABLE: &[(&str, &str)] =
+    &[("FeeGraceRunning", "no instruction changes a fee yet; the rule is tested on `FeeSchedule`")];
+
+/// The variants of `SteamError`: lines of the enum that end in a comma.
+fn variants() -> Vec<&'static str> {
+    let body = ERRORS.split("pub enum SteamError {").nth(1).unwrap().split("\n}").next().unwrap();
+    let lines = body.lines().map(str::trim);
+    lines.filter_map(|line| line.strip_suffix(',')).filter(|name| name.chars().all(char::is_alphanumeric)).collect()
+}
+
+#[test]
+fn every_error_is_brought_about_by_a_test() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program");
+    let mut suite = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap() != "errors.rs" {
+            suite.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+    let variants = variants();
+    assert!(variants.len() > 60, "{}", variants.len());
+    let asserted = |name: &str| {
+        let mention = format!("SteamError::{name}");
+        suite.match_indices(&mention).any(|(at, _)| !suite[at + mention.len()..].starts_with(char::is_alphanumeric))
+    };
+    let missing: Vec<_> = variants
+        .iter()
+        .filter(|name| !asserted(name) && !UNREACHABLE.iter().any(|(unreachable, _)| unreachable == *name))
+        .collect();
+    assert!(missing.is_empty(), "no test names {missing:?}");
+    let stale: Vec<_> = UNREACHABLE.iter().filter(|(name, _)| !variants.contains(name)).collect();
+    assert!(stale.is_empty(), "{stale:?} are no errors");
+}

@@ -1,0 +1,289 @@
+//! Vaults and their session keys: who may be put in, for how long, and how they end.
+
+use anchor_lang::error::ErrorCode;
+use anchor_lang::prelude::Pubkey;
+use solana_signer::Signer;
+use steam_router::error::SteamError;
+use steam_router::events::{KeyAuthorized, KeyEnded, VaultOpened};
+use steam_router::state::KeyGrant;
+use steam_tests::world::{DELAYS, boundless};
+use steam_tests::{Key, Line, Market, World, usage, usdc};
+
+#[test]
+fn opening_a_vault_depends_on_nobody() {
+    let mut w = World::new();
+    let relayer = w.relayer(0);
+    // Somebody has made its token account and put money in.
+    let owner = w.keypair();
+    let address = steam::addresses::vault(&owner.pubkey(), &relayer.address);
+    let token = w.token_account(&address);
+    w.issue(&token, usdc(5));
+    let done = w.try_open_vault(&owner, &relayer.address).ok();
+    let vault = w.vault(&address);
+    assert_eq!((vault.owner, vault.relayer, vault.token), (owner.pubkey(), relayer.address, token));
+    assert_eq!((vault.generation, vault.rent_payer), (w.now().slot, w.payer.pubkey()));
+    assert_eq!((vault.settle_seq, vault.settle_hash, vault.epochs), (0, [0; 32], 0));
+    assert_eq!(w.balance(&token), usdc(5));
+    assert_eq!(done.events::<VaultOpened>()[0].vault, address);
+    w.try_open_vault(&owner, &relayer.address).code(0);
+}
+
+#[test]
+fn a_vault_names_a_relayer_that_is_registered() {
+    let mut m = Market::open();
+    let owner = m.world.keypair();
+    let other = m.provider.address;
+    m.world.try_open_vault(&owner, &other).anchor_err(ErrorCode::AccountDiscriminatorMismatch);
+    let wallet = m.world.wallet().pubkey();
+    m.world.try_open_vault(&owner, &wallet).anchor_err(ErrorCode::AccountOwnedByWrongProgram);
+}
+
+#[test]
+fn one_transaction_opens_authorises_and_deposits() {
+    let mut w = World::new();
+    let relayer = w.relayer(0);
+    let (owner, key) = (w.wallet(), w.keypair());
+    let purse = w.token_account(&owner.pubkey());
+    w.issue(&purse, usdc(10));
+    let vault = steam::addresses::vault(&owner.pubkey(), &relayer.address);
+    let owner_key = owner.pubkey();
+    let mut all = vec![
+        steam::instructions::open_vault(&owner_key, &owner_key, &relayer.address, &w.mint),
+        steam::instructions::authorize_key(&owner_key, &relayer.address, &key.pubkey(), 0, boundless()),
+    ];
+    all.extend(steam::instructions::deposit(&owner_key, &owner_key, &vault, &w.mint, usdc(10)));
+    w.run_paid_by(&owner_key, &all, &[&owner, &key]).ok();
+    assert_eq!(w.balance(&steam::addresses::ata(&vault, &w.mint)), usdc(10));
+}
+
+#[test]
+fn a_grant_is_written_as_it_was_given() {
+    let mut m = Market::open();
+    let grant = KeyGrant {
+        expires: m.world.now().time + 1,
+        limit_total: 2,
+        window_seconds: 3,
+        window_limit: 4,
+        max_price: steam_tests::price(5, 6, 7, 8),
+        max_fee_bps: 9,
+        allow_root: [0; 32],
+    };
+    let key = m.world.keypair();
+    let done = m.world.try_authorize(&m.vault, 7, &key, grant).ok();
+    let state = m.state().keys[7];
+    assert_eq!((state.key, state.epoch, state.expires), (key.pubkey(), 2, grant.expires));
+    assert_eq!((state.limit_total, state.window_seconds, state.window_limit), (2, 3, 4));
+    assert_eq!((state.max_price, state.max_fee_bps, state.revoked_at), (grant.max_price, 9, 0));
+    assert_eq!(state.settle_until.time, grant.expires + i64::from(DELAYS.revoke_grace.seconds));
+    assert_eq!(state.settle_until.slot, m.world.now().slot + u64::from(DELAYS.revoke_grace.slots));
+    let [event] = &done.events::<KeyAuthorized>()[..] else { panic!("one event") };
+    assert_eq!((event.key, event.slot, event.epoch, event.grant), (key.pubkey(), 7, 2, grant));
+}
+
+#[test]
+fn a_grant_has_bounds() {
+    let mut m = Market::open();
+    let now = m.world.now().time;
+    let key = m.world.keypair();
+    let any = boundless();
+    for (grant, error) in [
+        (KeyGrant { expires: now, ..any }, SteamError::KeyExpiryPast),
+        (KeyGrant { expires: i64::MIN, ..any }, SteamError::KeyExpiryPast),
+        (KeyGrant { limit_total: 0, ..any }, SteamError::ZeroLimit),
+        (KeyGrant { window_seconds: 1, ..any }, SteamError::WindowMismatch),
+        (KeyGrant { window_limit: 1, ..any }, SteamError::WindowMismatch),
+        (KeyGrant { max_fee_bps: 2_001, ..any }, SteamError::FeeTooHigh),
+        (KeyGrant { allow_root: [1; 32], ..any }, SteamError::AllowListUnsupported),
+    ] {
+        m.world.try_authorize(&m.vault, 1, &key, grant).err(error);
+    }
+    for slot in [8, 255] {
+        m.world.try_authorize(&m.vault, slot, &key, any).err(SteamError::KeySlot);
+    }
+}
+
+#[test]
+fn the_zero_key_is_no_key() {
+    // Nobody can sign as the zero address, which is the system program's; so here nobody checks.
+    let mut m = Market::within(World::unverified(), boundless());
+    let owner = m.vault.owner.pubkey();
+    let zero = Pubkey::default();
+    let authorize = steam::instructions::authorize_key(&owner, &m.relayer.address, &zero, 1, boundless());
+    m.world.run(&[authorize], &[&m.vault.owner]).err(SteamError::KeyZero);
+}
+
+#[test]
+fn nobody_puts_another_s_key_into_a_vault() {
+    let mut m = Market::open();
+    let (victim, squatter) = (m.world.keypair(), m.world.open_vault(&m.relayer));
+    let owner = squatter.owner.pubkey();
+    let mut authorize =
+        steam::instructions::authorize_key(&owner, &m.relayer.address, &victim.pubkey(), 0, boundless());
+    // Without its signature, the flag removed so that the transaction is well-formed.
+    authorize.accounts[1].is_signer = false;
+    m.world.run(&[authorize], &[&squatter.owner]).anchor_err(ErrorCode::AccountNotSigner);
+}
+
+#[test]
+fn only_the_owner_touches_its_vault() {
+    let mut m = Market::open();
+    let thief = m.world.open_vault(&m.relayer);
+    let destination = m.world.token_account(&thief.owner.pubkey());
+    let (owner, relayer, mint) = (m.vault.owner.pubkey(), m.relayer.address, m.world.mint);
+    let key = m.world.keypair();
+    for mut instruction in [
+        steam::instructions::authorize_key(&owner, &relayer, &key.pubkey(), 1, boundless()),
+        steam::instructions::revoke_key(&owner, &relayer, 0, None),
+        steam::instructions::request_withdraw(&owner, &relayer, usdc(1)),
+        steam::instructions::cancel_withdraw(&owner, &relayer),
+        steam::instructions::execute_withdraw(&owner, &relayer, &mint, &destination),
+    ] {
+        let owner_at = instruction.accounts.iter_mut().find(|meta| meta.pubkey == owner).unwrap();
+        owner_at.pubkey = thief.owner.pubkey();
+        m.world.run(&[instruction], &[&thief.owner, &key]).err(SteamError::NotOwner);
+    }
+}
+
+#[test]
+fn a_key_lives_in_one_slot_and_a_slot_holds_one_key() {
+    let mut m = Market::open();
+    let key = m.world.keypair();
+    m.world.try_authorize(&m.vault, 0, &key, boundless()).err(SteamError::KeySlotInUse);
+    let live = m.key.keypair.insecure_clone();
+    m.world.try_authorize(&m.vault, 1, &live, boundless()).err(SteamError::KeyAlreadyLive);
+    for slot in 1..8 {
+        m.world.authorize(&m.vault, slot, boundless());
+    }
+    assert_eq!(m.state().epochs, 8);
+}
+
+#[test]
+fn a_slot_is_used_again_only_once_nothing_can_settle_for_it() {
+    let mut m = Market::open();
+    let old = m.charge(usage(1, 10, 0, 0));
+    m.world.revoke(&m.vault, 0, None).ok();
+    let (next, first) = (m.world.keypair(), m.key.keypair.insecure_clone());
+    m.world.almost_pass(DELAYS.revoke_grace);
+    for (seconds, slots) in [(0, 0), (1, 0), (-1, 1)] {
+        m.world.advance(seconds, slots);
+        m.world.try_authorize(&m.vault, 0, &next, boundless()).err(SteamError::KeySlotInUse);
+        m.world.try_authorize(&m.vault, 1, &first, boundless()).err(SteamError::KeyAlreadyLive);
+    }
+    m.world.advance(1, 0);
+    // The same key, but another epoch: what it signed before means nothing now.
+    m.world.try_authorize(&m.vault, 0, &first, boundless()).ok();
+    assert_eq!(m.state().keys[0].epoch, 2);
+    m.settle(&[old]).err(SteamError::VoucherSignature);
+    m.world.try_authorize(&m.vault, 1, &next, boundless()).ok();
+}
+
+#[test]
+fn a_revoked_key_settles_within_grace_and_no_longer() {
+    let mut m = Market::open();
+    let done = m.world.revoke(&m.vault, 0, None).ok();
+    assert_eq!(done.events::<KeyEnded>()[0].epoch, 1);
+    m.world.revoke(&m.vault, 0, None).err(SteamError::KeyRevoked);
+    m.world.almost_pass(DELAYS.revoke_grace);
+    for (seconds, slots) in [(0, 0), (1, 0), (-1, 1)] {
+        m.world.advance(seconds, slots);
+        let group = m.charge(usage(1, 10, 0, 0));
+        m.settle(&[group]).ok();
+    }
+    m.world.advance(1, 0);
+    let late = m.charge(usage(1, 10, 0, 0));
+    m.settle(&[late]).err(SteamError::KeyClosed);
+}
+
+#[test]
+fn an_expired_key_settles_within_grace_and_no_longer() {
+    let mut m = Market::open();
+    let expires = m.world.now().time + 1_000;
+    let key = m.world.authorize(&m.vault, 1, KeyGrant { expires, ..boundless() });
+    let line = |m: &Market| m.group(&[Line { key: &key, ..m.line(usage(1, 10, 0, 0)) }]);
+    m.world.advance(1_000 + i64::from(DELAYS.revoke_grace.seconds) - 1, 10_000);
+    let group = line(&m);
+    m.settle(&[group]).ok();
+    m.world.advance(1, 0);
+    let group = line(&m);
+    m.settle(&[group]).err(SteamError::KeyClosed);
+}
+
+#[test]
+fn a_key_s_grace_needs_slots_to_pass_too() {
+    let mut m = Market::open();
+    let expires = m.world.now().time + 10;
+    let key = m.world.authorize(&m.vault, 1, KeyGrant { expires, ..boundless() });
+    m.world.advance(1_000_000, u64::from(DELAYS.revoke_grace.slots) - 1);
+    let group = m.group(&[Line { key: &key, ..m.line(usage(1, 10, 0, 0)) }]);
+    m.settle(&[group]).ok();
+    m.world.advance(0, 1);
+    let group = m.group(&[Line { key: &key, ..m.line(usage(1, 10, 0, 0)) }]);
+    m.settle(&[group]).err(SteamError::KeyClosed);
+}
+
+#[test]
+fn the_settler_s_agreement_ends_a_key_at_once() {
+    let mut m = Market::open();
+    let settler = m.relayer.settler.insecure_clone();
+    let late = m.charge(usage(1, 10, 0, 0));
+    m.world.revoke(&m.vault, 0, Some(&settler)).ok();
+    m.settle(&[late]).err(SteamError::KeyClosed);
+    let next = m.world.keypair();
+    m.world.try_authorize(&m.vault, 0, &next, boundless()).ok();
+}
+
+#[test]
+fn the_settler_s_agreement_ends_a_grace_that_runs() {
+    let mut m = Market::open();
+    let settler = m.relayer.settler.insecure_clone();
+    m.world.revoke(&m.vault, 0, None).ok();
+    let revoked_at = m.state().keys[0].revoked_at;
+    m.world.advance(5, 5);
+    m.world.revoke(&m.vault, 0, Some(&settler)).ok();
+    assert_eq!(m.state().keys[0].revoked_at, revoked_at);
+    let late = m.charge(usage(1, 10, 0, 0));
+    m.settle(&[late]).err(SteamError::KeyClosed);
+}
+
+#[test]
+fn nobody_agrees_in_the_settler_s_place() {
+    let mut m = Market::open();
+    let rival = m.world.relayer(0);
+    let stranger = m.world.keypair();
+    for impostor in [&stranger, &rival.settler, &m.relayer.authority.insecure_clone(), &m.vault.owner.insecure_clone()] {
+        m.world.revoke(&m.vault, 0, Some(impostor)).err(SteamError::NotSettler);
+    }
+    // Nor another relayer's settler through another relayer's account.
+    let owner = m.vault.owner.pubkey();
+    let mut revoke = steam::instructions::revoke_key(&owner, &m.relayer.address, 0, Some(&rival.settler.pubkey()));
+    revoke.accounts[3].pubkey = rival.address;
+    let owner = m.vault.owner.insecure_clone();
+    m.world.run(&[revoke], &[&owner, &rival.settler]).err(SteamError::VaultRelayerMismatch);
+}
+
+#[test]
+fn a_revocation_never_extends_a_key() {
+    let mut m = Market::open();
+    let expires = m.world.now().time + 10;
+    m.world.authorize(&m.vault, 1, KeyGrant { expires, ..boundless() });
+    m.world.advance(30, 1_000);
+    let until = m.state().keys[1].settle_until;
+    m.world.revoke(&m.vault, 1, None).ok();
+    assert_eq!(m.state().keys[1].settle_until, until);
+}
+
+#[test]
+fn only_a_key_that_is_there_is_revoked() {
+    let mut m = Market::open();
+    m.world.revoke(&m.vault, 1, None).err(SteamError::KeyUnknown);
+    m.world.revoke(&m.vault, 8, None).err(SteamError::KeySlot);
+    m.world.revoke(&m.vault, 255, None).err(SteamError::KeySlot);
+}
+
+#[test]
+fn a_slot_without_a_key_is_charged_for_nobody() {
+    let mut m = Market::open();
+    let nobody = Key { keypair: m.world.keypair(), slot: 3, epoch: 0 };
+    let group = m.group(&[Line { key: &nobody, ..m.line(usage(1, 1, 0, 0)) }]);
+    m.settle(&[group]).err(SteamError::KeyUnknown);
+}

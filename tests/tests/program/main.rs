@@ -1,0 +1,14 @@
+//! The program, as it is deployed: every promise it keeps, and what happens to whoever tries to break it.
+
+mod batches;
+mod config;
+mod errors;
+mod keys;
+mod limits;
+mod offers;
+mod registry;
+mod sequence;
+mod settlement;
+mod signatures;
+mod vouchers;
+mod withdrawals;
