@@ -59,13 +59,22 @@ impl DevArgs {
             Ok(None) => Ok(()),
             Ok(Some(broken)) => Err(CliError::new("demo", format!("the demo ended early: {broken}"))
                 .next("run it again with --seed to see whether it repeats, and report it")),
-            Err(error) => Err(CliError::new("dev", format!("{error:#}"))),
+            Err(error) => Err(CliError::new("dev", format!("{error:#}"))
+                .next("correct what it names and start again; `steam dev --help` explains every flag")),
         }
     }
 }
 
 /// Runs the system until it is interrupted, or the tour until it ends; the promise the tour found broken, if one was.
 async fn run(args: DevArgs) -> Result<Option<String>> {
+    if std::env::var_os("RUST_LOG").is_some() {
+        // Only who asks for logs gets them between the lines; a second logger in one process is nobody's mistake.
+        let filter = tracing_subscriber::EnvFilter::from_default_env();
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    }
+    if let Some(file) = &args.info {
+        files::check_info(file)?;
+    }
     let system = System::start(&args).await?;
     if let Some(file) = &args.info {
         files::write_info(file, &system).with_context(|| format!("cannot write {}", file.display()))?;
@@ -92,10 +101,14 @@ async fn watch(system: &System) {
             () = &mut interrupted => break,
             _ = every.tick() => {
                 let table = table::render(system);
-                // Back to where the last one began, and over it.
-                let back = if live && drawn > 0 { format!("\x1b[{drawn}A\x1b[J") } else { String::new() };
+                if !live {
+                    say(&table);
+                    continue;
+                }
+                // Back to where the last one began, and over it; what is too wide is cut, or the count would be off.
+                let back = if drawn > 0 { format!("\x1b[{drawn}A\x1b[J") } else { String::new() };
                 drawn = table.lines().count();
-                say(&format!("{back}{table}"));
+                say(&format!("\x1b[?7l{back}{table}\x1b[?7h"));
             }
         }
     }

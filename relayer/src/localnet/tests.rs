@@ -30,9 +30,7 @@ fn setup() -> Setup {
 async fn a_deployment_stands_in_seconds_and_its_owner_can_leave() {
     let began = Instant::now();
     let localnet = Localnet::start(Options { seed: Some(1), ..Options::default() }).await.expect("a network");
-    eprintln!("network after {:?}", began.elapsed());
     let deployment = localnet.bootstrap(&setup()).await.expect("a deployment");
-    eprintln!("deployment after {:?}", began.elapsed());
     let balance = async |account| localnet.client.token_balance(account).await.expect("a token account");
     assert_eq!(balance(&deployment.vault_token).await, 20_000_000);
     assert_eq!(deployment.providers[0].address, localnet.provider_address(&deployment.providers[0].name));
@@ -42,9 +40,7 @@ async fn a_deployment_stands_in_seconds_and_its_owner_can_leave() {
     localnet.request_withdraw(&deployment.owner, &deployment.relayer, MicroUsdc(u64::MAX)).await.expect("a request");
     assert!(localnet.execute_withdraw(&deployment.owner, &deployment.relayer).await.is_err(), "it takes its time");
     let last = localnet.transfer(&deployment.owner, &deployment.vault_token, MicroUsdc(1)).await.expect("a transfer");
-    let sent = Instant::now();
     localnet.client.finalized(&last).await.expect("finality");
-    eprintln!("final after {:?}", sent.elapsed());
     while localnet.execute_withdraw(&deployment.owner, &deployment.relayer).await.is_err() {
         assert!(began.elapsed().as_secs() < 60, "the withdrawal never unlocked");
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;

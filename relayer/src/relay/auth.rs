@@ -101,7 +101,7 @@ impl Credentials {
         if !bearer_keys {
             return Err(RelayError::unauthenticated(
                 "bearer_keys_disabled",
-                "this relayer takes signed requests only: run `steam proxy` and point the client at it",
+                "this relayer takes signed requests only: sign with the Steam-* headers, as `steam chat` and the TypeScript client do",
             ));
         }
         let token = value

@@ -140,7 +140,7 @@ impl World {
         };
         let reached = timeout(PATIENCE, reached).await;
         assert!(relayer.try_wait().unwrap().is_none(), "the relayer ended by itself");
-        assert!(reached.is_ok(), "no settlement came to {stage:?}");
+        assert!(reached.is_ok(), "no settlement came to {stage:?}; {}", self.ledger_state());
     }
 
     /// The vault once `receipts` of it are settled.
@@ -175,6 +175,17 @@ impl World {
         }
     }
 
+    fn ledger_state(&self) -> String {
+        let count = |sql| self.ledger_count(sql);
+        format!(
+            "{} charges unsealed, {} groups sealed, {} batches open, {} attempts alive",
+            count("SELECT count(*) FROM charge WHERE seq IS NULL"),
+            count("SELECT count(*) FROM settlement_group WHERE state = 'sealed'"),
+            count("SELECT count(*) FROM batch WHERE state = 'open'"),
+            count("SELECT count(*) FROM attempt a JOIN batch b ON b.id = a.batch WHERE b.state = 'open' AND NOT dead"),
+        )
+    }
+
     fn ledger_count(&self, sql: &str) -> i64 {
         let ledger = Connection::open_with_flags(self.file("steam.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         ledger.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -205,9 +216,9 @@ impl World {
     }
 }
 
-const BEFORE_SEALING: &str =
-    "SELECT count(*) > 0 AND (SELECT count(*) FROM settlement_group WHERE state = 'sealed') = 0
-    FROM charge WHERE seq IS NULL";
+/// A vault has charges and no group under way.
+const BEFORE_SEALING: &str = "SELECT count(*) FROM charge c WHERE seq IS NULL AND NOT EXISTS
+    (SELECT 1 FROM settlement_group g WHERE g.vault = c.vault AND g.state = 'sealed')";
 
 /// Prices that are multiples of 10^4 / bps in every component, so that fees have no fraction of a pico-dollar.
 fn terms() -> OfferTerms {

@@ -92,6 +92,14 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
     write_private(&file, toml.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
+/// Finds out before anything is started whether the file of `--info` can be written.
+pub(super) fn check_info(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let there = folder.metadata().with_context(|| format!("cannot write {}", file.display()))?;
+    anyhow::ensure!(there.is_dir() && !file.is_dir(), "cannot write {}: it names no file", file.display());
+    Ok(())
+}
+
 /// Writes what other tools need to use the system. Whoever waits for the file finds it whole.
 pub(super) fn write_info(file: &Path, system: &System) -> Result<()> {
     let (deployment, localnet) = (&system.deployment, &system.localnet);

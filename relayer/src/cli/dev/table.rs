@@ -17,7 +17,9 @@ pub(super) fn render(system: &System) -> String {
         "provider", "model", "$/M 3:1", "TTFT p50", "tok/s", "uptime", "share", "score", "load"
     );
     for model in registry.models() {
-        for offer in registry.offers_of(model) {
+        let mut offers: Vec<_> = registry.offers_of(model).collect();
+        offers.sort_by(|a, b| a.provider_name.cmp(&b.provider_name));
+        for offer in offers {
             let board = app.scorer.board(&offer.address, now);
             row(&mut text, offer, &board, app.config.routing.blend_ratio);
         }
@@ -61,7 +63,7 @@ fn money(text: &mut String, system: &System, registry: &Registry) {
     let problem = status.problem.as_deref().map_or(String::new(), |problem| format!("   problem: {problem}"));
     let _ = writeln!(
         text,
-        "vault {balance} USDC   unsettled {unsettled} USDC in {} receipts   slot {}   last settlement {last}{problem}",
+        "vault {balance} USDC   unsettled {unsettled} USDC in {} receipts   slot {}{problem}\nlast settlement {last}",
         status.unsettled_receipts, registry.slot,
     );
 }

@@ -3,7 +3,7 @@
 
 use super::super::system::System;
 use super::super::table;
-use super::{Paid, provider_name, remember, tour::Tour};
+use super::{Paid, ask, provider_name, remember, tour::Tour};
 use crate::client::{SignedClient, Whole};
 use crate::localnet::MODELS;
 use anyhow::{Context, Result};
@@ -12,7 +12,9 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// Requests in all.
+/// Streamed answers to begin with: they show how soon a first token comes.
+const STREAMS: usize = 32;
+/// Requests in all, after those.
 const REQUESTS: usize = 240;
 /// Requests at once.
 const CONCURRENCY: usize = 16;
@@ -29,6 +31,7 @@ pub(super) async fn run(system: &System, client: &SignedClient, tour: &mut Tour,
     tour.step(&format!(
         "A provider dies under load: {REQUESTS} requests, {CONCURRENCY} at once, no retries by the client"
     ));
+    stream_some(client, tour, paid).await?;
     let began = Instant::now();
     let mut under_way = FuturesUnordered::new();
     let (mut started, mut done, mut failed) = (0, 0, Vec::new());
@@ -64,10 +67,7 @@ pub(super) async fn run(system: &System, client: &SignedClient, tour: &mut Tour,
     tour.line("answered", format!("{} in {:.1} s", REQUESTS - failed.len(), began.elapsed().as_secs_f64()));
     tour.line("before", shares(&before));
     tour.line("after", shares(&after));
-    tour.line(
-        "noticed",
-        format!("{name} was tried {refused} times in vain, {late} of them in the last {END} requests"),
-    );
+    tour.line("noticed", format!("attempts at {name} after its death: {refused}, in the last {END} requests: {late}"));
     for line in table::render(system).lines() {
         tour.line("", line);
     }
@@ -83,6 +83,20 @@ pub(super) async fn run(system: &System, client: &SignedClient, tour: &mut Tour,
         "failover",
         format!("{REQUESTS} of {REQUESTS} answered while {name} died; its share went from {share:.0} % to 0 %"),
     );
+    Ok(())
+}
+
+/// Streams a few answers from everybody, and lets them end: a stream that breaks off after its first words cannot be
+/// begun anew without saying them twice, so what dies later must not be in the middle of one.
+async fn stream_some(client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
+    let one = async |number: usize| -> Result<Whole> {
+        Ok(client.chat_bearer(ask(&format!("Stream {number}: which route is best?"), true)).await?.collect().await?)
+    };
+    let mut answers = futures::stream::iter((0..STREAMS).map(one)).buffer_unordered(CONCURRENCY);
+    while let Some(answer) = answers.next().await {
+        remember(paid, answer?)?;
+    }
+    tour.line("streamed", format!("{STREAMS} answers first, to measure who begins soonest"));
     Ok(())
 }
 
