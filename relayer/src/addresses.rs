@@ -3,6 +3,9 @@
 use crate::chain::Pubkey;
 use steam_protocol::seeds;
 
+/// The sysvar with a transaction's instructions.
+pub const INSTRUCTIONS: Pubkey = anchor_lang::prelude::pubkey!("Sysvar1nstructions1111111111111111111111111");
+
 fn derive(seeds: &[&[u8]]) -> Pubkey {
     Pubkey::find_program_address(seeds, &steam_router::ID).0
 }
@@ -30,6 +33,16 @@ pub fn offer(provider: &Pubkey, model: &str) -> Pubkey {
 /// An owner's vault at a relayer.
 pub fn vault(owner: &Pubkey, relayer: &Pubkey) -> Pubkey {
     derive(&seeds::vault(owner.as_array(), relayer.as_array()))
+}
+
+/// The legacy token program, which USDC is of.
+pub const TOKEN: Pubkey = anchor_spl::token::ID;
+/// Token-2022.
+pub const TOKEN_2022: Pubkey = anchor_lang::prelude::pubkey!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb");
+
+/// As [`ata`], of a mint of either token program.
+pub fn ata_of(owner: &Pubkey, mint: &Pubkey, program: &Pubkey) -> Pubkey {
+    anchor_spl::associated_token::get_associated_token_address_with_program_id(owner, mint, program)
 }
 
 /// The associated token account of `owner`, who may be a vault, a provider or a relayer.

@@ -212,13 +212,92 @@ pub fn execute_withdraw(owner: &Pubkey, relayer: &Pubkey, mint: &Pubkey, destina
     build(accounts, instruction::ExecuteWithdraw {})
 }
 
+/// Moves money to the token account `destination` at once, as the relayer's `settler` agrees, who signs too: while no group
+/// has settled after `settle_seq`, up to and including slot `valid_until_slot`. `u64::MAX` is all.
+#[expect(clippy::too_many_arguments, reason = "each is an account or a number the two agree on")]
+pub fn withdraw_now(
+    owner: &Pubkey,
+    settler: &Pubkey,
+    relayer: &Pubkey,
+    mint: &Pubkey,
+    destination: &Pubkey,
+    amount: MicroUsdc,
+    settle_seq: u32,
+    valid_until_slot: u64,
+) -> Instruction {
+    let vault = addresses::vault(owner, relayer);
+    let accounts = accounts::WithdrawNow {
+        owner: *owner,
+        settler: *settler,
+        relayer: *relayer,
+        vault,
+        token: ata(&vault, mint),
+        destination: *destination,
+        mint: *mint,
+        token_program: token::ID,
+        instructions: addresses::INSTRUCTIONS,
+    };
+    build(accounts, instruction::WithdrawNow { amount: amount.0, settle_seq, valid_until_slot })
+}
+
+/// Closes a vault from which everything was asked for: money to the token account `destination`, rent to `rent_payer`, who
+/// paid it.
+pub fn close_vault(
+    owner: &Pubkey,
+    relayer: &Pubkey,
+    mint: &Pubkey,
+    destination: &Pubkey,
+    rent_payer: &Pubkey,
+) -> Instruction {
+    let vault = addresses::vault(owner, relayer);
+    let accounts = accounts::CloseVault {
+        owner: *owner,
+        rent_payer: *rent_payer,
+        vault,
+        token: ata(&vault, mint),
+        destination: *destination,
+        mint: *mint,
+        token_program: token::ID,
+    };
+    build(accounts, instruction::CloseVault {})
+}
+
+/// Moves what was sent to a vault and is not its funds: all of `source`, a token account of the vault other than the one
+/// with its funds, to `destination`. Both and `mint` are of `token_program`.
+pub fn recover_tokens(
+    owner: &Pubkey,
+    relayer: &Pubkey,
+    source: &Pubkey,
+    destination: &Pubkey,
+    mint: &Pubkey,
+    token_program: &Pubkey,
+) -> Instruction {
+    let accounts = accounts::RecoverTokens {
+        owner: *owner,
+        vault: addresses::vault(owner, relayer),
+        source: *source,
+        destination: *destination,
+        mint: *mint,
+        token_program: *token_program,
+    };
+    build(accounts, instruction::RecoverTokens {})
+}
+
+/// Moves what a vault's account holds beyond its rent to its owner.
+pub fn recover_lamports(owner: &Pubkey, relayer: &Pubkey) -> Instruction {
+    let accounts = accounts::RecoverLamports { owner: *owner, vault: addresses::vault(owner, relayer) };
+    build(accounts, instruction::RecoverLamports {})
+}
+
 /// Makes `owner`'s associated token account, unless it is there.
 pub fn create_ata(payer: &Pubkey, owner: &Pubkey, mint: &Pubkey) -> Instruction {
+    create_ata_of(payer, owner, mint, &token::ID)
+}
+
+/// As [`create_ata`], of a mint of either token program.
+pub fn create_ata_of(payer: &Pubkey, owner: &Pubkey, mint: &Pubkey, program: &Pubkey) -> Instruction {
     associated_token::spl_associated_token_account::instruction::create_associated_token_account_idempotent(
-        payer,
-        owner,
-        mint,
-        &token::ID,
+        payer, owner, mint, program,
     )
 }
 

@@ -146,6 +146,30 @@ pub enum SteamError {
     /// A withdrawal before its time.
     #[msg("The withdrawal is not unlocked yet")]
     WithdrawalLocked,
+    /// `withdraw_now`, after another group.
+    #[msg("The settler agreed at another settle_seq: the vault has settled since, or not yet")]
+    SettleSeqMismatch,
+    /// `withdraw_now`, after the last slot agreed.
+    #[msg("The settler's agreement has expired")]
+    AgreementExpired,
+    /// `withdraw_now`, in a transaction that can be kept.
+    #[msg("The settler's agreement must not be kept for later: no durable nonce")]
+    DurableNonce,
+    /// `close_vault`, without a request for everything.
+    #[msg("To close a vault, request everything (u64::MAX) and wait until it is unlocked")]
+    CloseNeedsAll,
+    /// `close_vault`, in the slot of opening.
+    #[msg("A vault cannot be closed in the slot it was opened in: the next one would have its generation")]
+    GenerationNotOver,
+    /// `close_vault`, the receiver of the rent.
+    #[msg("The rent of a vault goes back to who paid it")]
+    NotRentPayer,
+    /// `recover_tokens`, the vault's funds.
+    #[msg("The vault's funds leave by settlement and withdrawal only")]
+    RecoverFunds,
+    /// `recover_tokens`, token program.
+    #[msg("This is not one of the token programs")]
+    InvalidTokenProgram,
     /// More than the earnings.
     #[msg("The account holds less than this")]
     InsufficientBalance,

@@ -183,6 +183,48 @@ pub struct WithdrawalExecuted {
     pub amount: u64,
 }
 
+/// `withdraw_now`
+#[event]
+#[derive(Debug)]
+pub struct WithdrawnNow {
+    /// The vault.
+    pub vault: Pubkey,
+    /// Where to.
+    pub destination: Pubkey,
+    /// µUSDC that left.
+    pub amount: u64,
+    /// Groups settled or voided until then.
+    pub settle_seq: u32,
+}
+
+/// `close_vault`
+#[event]
+#[derive(Debug)]
+pub struct VaultClosed {
+    /// What was its account.
+    pub vault: Pubkey,
+    /// Which of the vaults of this address.
+    pub generation: u64,
+    /// Where the money went.
+    pub destination: Pubkey,
+    /// µUSDC that left.
+    pub amount: u64,
+}
+
+/// `recover_tokens` and `recover_lamports`
+#[event]
+#[derive(Debug)]
+pub struct Recovered {
+    /// The vault.
+    pub vault: Pubkey,
+    /// What was recovered: a mint, or the zero address for lamports.
+    pub mint: Pubkey,
+    /// Where to.
+    pub destination: Pubkey,
+    /// In the smallest unit.
+    pub amount: u64,
+}
+
 /// `settle_batch`, for each group applied
 #[event]
 #[derive(Debug)]

@@ -108,6 +108,26 @@ pub mod steam_router {
         ctx.accounts.handle()
     }
 
+    /// Moves money at once, as the owner and the relayer's settler agree; `u64::MAX` is all.
+    pub fn withdraw_now(ctx: Context<WithdrawNow>, amount: u64, settle_seq: u32, valid_until_slot: u64) -> Result<()> {
+        ctx.accounts.handle(amount, settle_seq, valid_until_slot)
+    }
+
+    /// Closes a vault from which everything was asked for, once that is unlocked.
+    pub fn close_vault(ctx: Context<CloseVault>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Moves tokens that were sent to a vault and are not its funds.
+    pub fn recover_tokens(ctx: Context<RecoverTokens>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Moves what a vault's account holds beyond its rent.
+    pub fn recover_lamports(ctx: Context<RecoverLamports>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
     /// Settles a group of charges for each of several vaults.
     pub fn settle_batch<'info>(ctx: Context<'info, SettleBatch<'info>>, batch: BatchData) -> Result<()> {
         ctx.accounts.handle(&batch, ctx.remaining_accounts)

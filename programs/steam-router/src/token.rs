@@ -6,6 +6,9 @@ use anchor_lang::solana_program::instruction::Instruction;
 use anchor_lang::solana_program::program::invoke_signed;
 use anchor_spl::token::spl_token;
 
+/// The token programs whose tokens can be recovered: instructions and the parts of accounts read here are the same in both.
+pub const TOKEN_PROGRAMS: [Pubkey; 2] = [spl_token::ID, pubkey!("TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb")];
+
 /// USDC's decimals, which the token program checks with every transfer.
 pub const DECIMALS: u8 = 6;
 
@@ -39,10 +42,15 @@ pub struct Transfer<'info> {
 }
 
 impl<'info> Transfer<'info> {
-    /// A transfer of tokens of `mint`.
+    /// A transfer of USDC.
     pub fn new(mint: AccountInfo<'info>) -> Result<Self> {
+        Self::of(&spl_token::ID, mint, DECIMALS)
+    }
+
+    /// A transfer of tokens of `mint`, which is one of `program`.
+    pub fn of(program: &Pubkey, mint: AccountInfo<'info>, decimals: u8) -> Result<Self> {
         let unset = Pubkey::default();
-        let instruction = spl_token::instruction::transfer_checked(
+        let mut instruction = spl_token::instruction::transfer_checked(
             &spl_token::ID,
             &unset,
             mint.key,
@@ -50,8 +58,9 @@ impl<'info> Transfer<'info> {
             &unset,
             &[],
             0,
-            DECIMALS,
+            decimals,
         )?;
+        instruction.program_id = *program;
         Ok(Self { instruction, mint })
     }
 
@@ -77,6 +86,32 @@ impl<'info> Transfer<'info> {
         let infos = [from.clone(), self.mint.clone(), to.clone(), authority.clone()];
         invoke_signed(&self.instruction, &infos, &[seeds]).map_err(Into::into)
     }
+}
+
+/// The decimals of a mint of either token program.
+pub fn decimals(mint: &AccountInfo) -> Result<u8> {
+    const DECIMALS_AT: usize = 44;
+    let data = mint.try_borrow_data()?;
+    data.get(DECIMALS_AT).copied().ok_or_else(|| SteamError::InvalidMint.into())
+}
+
+/// What a token account of either token program holds.
+pub fn balance(account: &AccountInfo) -> Result<u64> {
+    let data = account.try_borrow_data()?;
+    let amount = data.get(TokenState::AMOUNT..).and_then(<[u8]>::first_chunk).ok_or(SteamError::InvalidTokenAccount)?;
+    Ok(u64::from_le_bytes(*amount))
+}
+
+/// Closes an empty account of the token program, signed by its owner `authority`, an address of this program.
+pub fn close<'info>(
+    account: &AccountInfo<'info>,
+    rent_to: &AccountInfo<'info>,
+    authority: &AccountInfo<'info>,
+    seeds: &[&[u8]],
+) -> Result<()> {
+    let instruction =
+        spl_token::instruction::close_account(&spl_token::ID, account.key, rent_to.key, authority.key, &[])?;
+    invoke_signed(&instruction, &[account.clone(), rent_to.clone(), authority.clone()], &[seeds]).map_err(Into::into)
 }
 
 /// What leaves of `balance` when `asked` is asked for; `u64::MAX` is all.

@@ -4,6 +4,7 @@ use super::World;
 use crate::nobody;
 use crate::outcome::Outcome;
 use anchor_lang::prelude::Pubkey;
+use anchor_lang::solana_program::instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use steam::{addresses, instructions};
@@ -93,7 +94,8 @@ impl World {
     /// Registers a relayer with this fee.
     pub fn relayer(&mut self, fee_bps: u16) -> Relayer {
         let (authority, settler) = (self.keypair(), self.wallet());
-        self.register_relayer(&authority, &settler.pubkey(), &nobody("receipts"), fee_bps, "https://relay.example").ok();
+        self.register_relayer(&authority, &settler.pubkey(), &nobody("receipts"), fee_bps, "https://relay.example")
+            .ok();
         let address = addresses::relayer(&authority.pubkey());
         Relayer { authority, settler, address, fee_token: addresses::ata(&address, &self.mint) }
     }
@@ -181,8 +183,7 @@ impl World {
 
     /// Tries to put a key into a vault's slot.
     pub fn try_authorize(&mut self, vault: &Vault, slot: u8, key: &Keypair, grant: KeyGrant) -> Outcome {
-        let authorize =
-            instructions::authorize_key(&vault.owner.pubkey(), &vault.relayer, &key.pubkey(), slot, grant);
+        let authorize = instructions::authorize_key(&vault.owner.pubkey(), &vault.relayer, &key.pubkey(), slot, grant);
         self.run(&[authorize], &[&vault.owner, key])
     }
 
@@ -209,15 +210,32 @@ impl World {
 
     /// Tries to take the money out, to `destination`.
     pub fn execute_withdraw(&mut self, vault: &Vault, destination: &Pubkey) -> Outcome {
-        let execute =
-            instructions::execute_withdraw(&vault.owner.pubkey(), &vault.relayer, &self.mint, destination);
+        let execute = instructions::execute_withdraw(&vault.owner.pubkey(), &vault.relayer, &self.mint, destination);
         self.run(&[execute], &[&vault.owner])
+    }
+
+    /// The instruction that takes money out at once, valid now.
+    pub fn withdraw_now(&self, vault: &Vault, relayer: &Relayer, to: &Pubkey, amount: MicroUsdc) -> Instruction {
+        let (seq, slot) = (self.vault(&vault.address).settle_seq, self.now().slot);
+        let (owner, settler) = (vault.owner.pubkey(), relayer.settler.pubkey());
+        instructions::withdraw_now(&owner, &settler, &relayer.address, &self.mint, to, amount, seq, slot)
+    }
+
+    /// The instruction that closes a vault, for tests that damage it.
+    pub fn close_instruction(&self, vault: &Vault, destination: &Pubkey) -> Instruction {
+        let rent_payer = self.vault(&vault.address).rent_payer;
+        instructions::close_vault(&vault.owner.pubkey(), &vault.relayer, &self.mint, destination, &rent_payer)
+    }
+
+    /// Tries to close a vault.
+    pub fn close_vault(&mut self, vault: &Vault, destination: &Pubkey) -> Outcome {
+        let close = self.close_instruction(vault, destination);
+        self.run(&[close], &[&vault.owner])
     }
 
     /// Tries to withdraw a provider's earnings.
     pub fn withdraw_earnings(&mut self, provider: &Provider, destination: &Pubkey, amount: MicroUsdc) -> Outcome {
-        let withdraw =
-            instructions::withdraw_earnings(&provider.authority.pubkey(), &self.mint, destination, amount);
+        let withdraw = instructions::withdraw_earnings(&provider.authority.pubkey(), &self.mint, destination, amount);
         self.run(&[withdraw], &[&provider.authority])
     }
 

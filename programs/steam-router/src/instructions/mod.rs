@@ -2,11 +2,14 @@
 
 mod authorize_key;
 mod cancel_withdraw;
+mod close_vault;
 mod execute_withdraw;
 mod init_config;
 mod open_vault;
 mod pause;
 mod put_offer;
+mod recover_lamports;
+mod recover_tokens;
 mod register_provider;
 mod register_relayer;
 mod request_withdraw;
@@ -15,14 +18,18 @@ mod revoke_key;
 mod settle_batch;
 mod withdraw_earnings;
 mod withdraw_fees;
+mod withdraw_now;
 
 pub use authorize_key::*;
 pub use cancel_withdraw::*;
+pub use close_vault::*;
 pub use execute_withdraw::*;
 pub use init_config::*;
 pub use open_vault::*;
 pub use pause::*;
 pub use put_offer::*;
+pub use recover_lamports::*;
+pub use recover_tokens::*;
 pub use register_provider::*;
 pub use register_relayer::*;
 pub use request_withdraw::*;
@@ -31,3 +38,4 @@ pub use revoke_key::*;
 pub use settle_batch::*;
 pub use withdraw_earnings::*;
 pub use withdraw_fees::*;
+pub use withdraw_now::*;

@@ -297,6 +297,34 @@ impl Vault {
         require!(self.unlock_at.passed(clock), SteamError::WithdrawalLocked);
         Ok(self.cancel_withdrawal()?.min(balance))
     }
+
+    /// Checks that the settler's agreement is to this moment: no group has settled since, and it has not expired.
+    ///
+    /// # Errors
+    /// [`SteamError::SettleSeqMismatch`], [`SteamError::AgreementExpired`]
+    pub fn check_agreement(&self, settle_seq: u32, valid_until_slot: u64, clock: &Clock) -> Result<()> {
+        require!(self.settle_seq == settle_seq, SteamError::SettleSeqMismatch);
+        require!(clock.slot <= valid_until_slot, SteamError::AgreementExpired);
+        Ok(())
+    }
+
+    /// Checks that the vault may close: everything was asked for, and its time has come.
+    ///
+    /// A closed vault leaves nothing behind, and the next one of its address has the slot of its opening for generation.
+    /// It must be another: else what was signed for this one would settle again. As a withdrawal takes at least a slot, a
+    /// vault never closes in the slot it was opened in; and so one that is opened again, be it in the transaction that
+    /// closed the last, has a higher generation. [`SteamError::GenerationNotOver`] says so where it matters.
+    ///
+    /// # Errors
+    /// [`SteamError::NoWithdrawal`], [`SteamError::CloseNeedsAll`], [`SteamError::WithdrawalLocked`],
+    /// [`SteamError::GenerationNotOver`]
+    pub fn check_close(&self, clock: &Clock) -> Result<()> {
+        require!(self.pending_withdrawal > 0, SteamError::NoWithdrawal);
+        require!(self.pending_withdrawal == u64::MAX, SteamError::CloseNeedsAll);
+        require!(self.unlock_at.passed(clock), SteamError::WithdrawalLocked);
+        require!(clock.slot > self.generation, SteamError::GenerationNotOver);
+        Ok(())
+    }
 }
 
 const _: () = assert!(MAX_KEYS == 8);
@@ -473,5 +501,44 @@ mod tests {
         assert_eq!(vault.cancel_withdrawal(), Err(SteamError::NoWithdrawal.into()));
         vault.request_withdrawal(5, &clock(200), GRACE).unwrap();
         assert_eq!(vault.execute_withdrawal(9, &clock(250)), Ok(5));
+    }
+
+    #[test]
+    fn an_agreement_is_to_one_moment() {
+        let mut vault = vault(grant());
+        vault.settle_seq = 4;
+        for (seq, until, error) in [
+            (4, 100, None),
+            (3, 100, Some(SteamError::SettleSeqMismatch)),
+            (5, 100, Some(SteamError::SettleSeqMismatch)),
+            (4, 99, Some(SteamError::AgreementExpired)),
+        ] {
+            assert_eq!(vault.check_agreement(seq, until, &clock(100)).err(), error.map(Into::into), "{seq} {until}");
+        }
+    }
+
+    #[test]
+    fn a_vault_closes_once_everything_was_asked_for_and_waited_for() {
+        let mut vault = vault(grant());
+        vault.generation = 100;
+        assert_eq!(vault.check_close(&clock(300)), Err(SteamError::NoWithdrawal.into()));
+        vault.request_withdrawal(u64::MAX - 1, &clock(100), GRACE).unwrap();
+        assert_eq!(vault.check_close(&clock(300)), Err(SteamError::CloseNeedsAll.into()));
+        vault.request_withdrawal(u64::MAX, &clock(100), GRACE).unwrap();
+        assert_eq!(vault.check_close(&clock(149)), Err(SteamError::WithdrawalLocked.into()));
+        vault.check_close(&clock(150)).unwrap();
+        vault.generation = 150;
+        assert_eq!(vault.check_close(&clock(150)), Err(SteamError::GenerationNotOver.into()));
+    }
+
+    #[test]
+    fn a_withdrawal_takes_a_slot_so_that_no_generation_comes_twice() {
+        let shortest = Delay { seconds: 1, slots: 1 };
+        assert!(shortest.is_some() && !Delay { seconds: 1, slots: 0 }.is_some());
+        let mut vault = vault(grant());
+        vault.generation = 1000;
+        vault.request_withdrawal(u64::MAX, &clock(1000), shortest).unwrap();
+        assert!(vault.check_close(&Clock { slot: 1000, unix_timestamp: i64::MAX, ..Clock::default() }).is_err());
+        vault.check_close(&clock(1001)).unwrap();
     }
 }

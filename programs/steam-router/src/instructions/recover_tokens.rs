@@ -1,0 +1,55 @@
+use crate::error::SteamError;
+use crate::events::Recovered;
+use crate::state::Vault;
+use crate::token::{self, TOKEN_PROGRAMS, Transfer, withdrawal};
+use anchor_lang::prelude::*;
+use steam_protocol::seeds;
+
+/// Accounts of `recover_tokens`: whatever was sent to the vault's address that is not its funds. The vault signs for it, so
+/// the program called must be a token program, and the source any account but the one with the funds.
+#[derive(Accounts)]
+pub struct RecoverTokens<'info> {
+    /// The vault's owner.
+    pub owner: Signer<'info>,
+    /// The vault's account.
+    #[account(has_one = owner @ SteamError::NotOwner)]
+    pub vault: AccountLoader<'info, Vault>,
+    /// Where the tokens are.
+    /// CHECK: the token program refuses what is no token account of the vault.
+    #[account(mut, constraint = source.key() != vault.load()?.token @ SteamError::RecoverFunds)]
+    pub source: UncheckedAccount<'info>,
+    /// Where they go.
+    /// CHECK: the token program refuses what is no token account of the mint.
+    #[account(mut)]
+    pub destination: UncheckedAccount<'info>,
+    /// Of the tokens.
+    /// CHECK: the token program refuses what is not the mint of the source.
+    pub mint: UncheckedAccount<'info>,
+    /// Moves them: the legacy token program or Token-2022.
+    /// CHECK: one of the two.
+    #[account(constraint = TOKEN_PROGRAMS.contains(token_program.key) @ SteamError::InvalidTokenProgram)]
+    pub token_program: UncheckedAccount<'info>,
+}
+
+impl RecoverTokens<'_> {
+    /// Moves all of them.
+    pub(crate) fn handle(&mut self) -> Result<()> {
+        let amount = withdrawal(u64::MAX, token::balance(&self.source)?)?;
+        let (owner, relayer, bump) = {
+            let vault = self.vault.load()?;
+            (vault.owner, vault.relayer, [vault.bump])
+        };
+        let (vault, mint) = (self.vault.to_account_info(), self.mint.to_account_info());
+        let decimals = token::decimals(&mint)?;
+        Transfer::of(self.token_program.key, mint, decimals)?.pay(
+            &self.source,
+            &self.destination,
+            &vault,
+            &[seeds::VAULT, owner.as_ref(), relayer.as_ref(), &bump],
+            amount,
+        )?;
+        let destination = self.destination.key();
+        emit!(Recovered { vault: vault.key(), mint: self.mint.key(), destination, amount });
+        Ok(())
+    }
+}
