@@ -1,9 +1,13 @@
 //! `steam vault`: the escrow. Only its owner's keypair moves money out of it, and needs nobody's leave.
 
+mod close;
 mod deposit;
+mod recover;
 mod withdraw;
 
+pub use close::Close;
 pub use deposit::Deposit;
+pub use recover::Recover;
 pub use withdraw::Withdraw;
 
 use super::amount::{show, show_pico, show_span};
@@ -34,6 +38,10 @@ pub enum Vault {
     Deposit(Deposit),
     /// Take money out: request it, wait for the delay, execute
     Withdraw(Withdraw),
+    /// Close a vault: its money and its rent come back
+    Close(Close),
+    /// Take back what was sent to a vault by mistake: other tokens, and SOL
+    Recover(Recover),
 }
 
 /// Open a vault at a relayer
@@ -98,6 +106,19 @@ impl Which {
     }
 }
 
+/// Checks that the keypair is the vault's owner's.
+///
+/// # Errors
+/// If it is not.
+fn need_owner(vault: &VaultAccount, owner: &Pubkey) -> Result<()> {
+    if vault.owner == *owner {
+        return Ok(());
+    }
+    let owner = vault.owner;
+    Err(CliError::new("not_owner", format!("only its owner {owner} can take anything out of this vault"))
+        .next("use the owner's keypair with --keypair"))
+}
+
 impl Vault {
     /// Runs the command.
     ///
@@ -109,6 +130,8 @@ impl Vault {
             Self::Show(show) => show.run(global).await,
             Self::Deposit(deposit) => deposit.run(global).await,
             Self::Withdraw(withdraw) => withdraw.run(global).await,
+            Self::Close(close) => close.run(global).await,
+            Self::Recover(recover) => recover.run(global).await,
         }
     }
 }

@@ -67,13 +67,7 @@ impl Withdraw {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         let payer = global.signer()?;
-        if vault.owner != payer.pubkey() {
-            return Err(CliError::new(
-                "not_owner",
-                format!("only its owner {} can withdraw from this vault", vault.owner),
-            )
-            .next("use the owner's keypair with --keypair"));
-        }
+        super::need_owner(&vault, &payer.pubkey())?;
         let report = if self.cancel {
             let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
             let signature = session.send(&payer, &[cancel], Vec::new()).await?;

@@ -1,0 +1,83 @@
+//! `steam vault close`: money and rent back, once everything was requested and is unlocked.
+
+use super::Which;
+use super::recover::excess;
+use crate::cli::amount::{show, show_span};
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::{Report, line};
+use crate::cli::session::{Session, until};
+use crate::cli::solana::Global;
+use crate::{addresses, instructions};
+use serde::Serialize;
+use solana_signer::Signer;
+use std::io::{self, Write};
+
+/// Close a vault
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Closing needs a request for everything that is unlocked: `steam vault withdraw --all`,\nwait, `steam vault close`. It moves the money to the keypair's own token account."
+)]
+pub struct Close {
+    /// Which vault.
+    #[command(flatten)]
+    pub vault: Which,
+}
+
+#[derive(Serialize)]
+struct Closed {
+    vault: String,
+    /// µUSDC that were moved.
+    amount: String,
+    destination: String,
+    rent_payer: String,
+    signature: String,
+}
+
+impl Close {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let (address, vault) = self.vault.find(&session, global).await?;
+        let payer = global.signer()?;
+        let owner = payer.pubkey();
+        super::need_owner(&vault, &owner)?;
+        let clock = session.clock().await?;
+        if vault.pending_withdrawal != u64::MAX {
+            return Err(CliError::new("CloseNeedsAll", "a vault closes only after a request for everything")
+                .next("request it with `steam vault withdraw --all`, and close the vault once that is unlocked"));
+        }
+        if !vault.unlock_at.passed(&clock) {
+            let left = show_span(until(&vault.unlock_at, &clock).max(1));
+            return Err(CliError::new(
+                "WithdrawalLocked",
+                format!("the request for everything unlocks in about {left} (slot {})", vault.unlock_at.slot),
+            )
+            .next("run the same command then"));
+        }
+        let mint = session.config.mint;
+        let destination = addresses::ata(&owner, &mint);
+        let mut steps = vec![instructions::create_ata(&owner, &owner, &mint)];
+        if excess(&session, &address).await? > 0 {
+            // Otherwise it would go to who paid the rent.
+            steps.push(instructions::recover_lamports(&owner, &vault.relayer));
+        }
+        steps.push(instructions::close_vault(&owner, &vault.relayer, &mint, &destination, &vault.rent_payer));
+        let held = session.balance(&vault.token).await?.unwrap_or_default();
+        let signature = session.send(&payer, &steps, Vec::new()).await?;
+        global.output.print(&Closed {
+            vault: address.to_string(),
+            amount: held.0.to_string(),
+            destination: destination.to_string(),
+            rent_payer: vault.rent_payer.to_string(),
+            signature: signature.to_string(),
+        })
+    }
+}
+
+impl Report for Closed {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "The vault is closed; {} USDC left it.", show(self.amount.parse().unwrap_or_default()))?;
+        line(out, "to", &self.destination)?;
+        line(out, "rent to", &self.rent_payer)?;
+        line(out, "transaction", &self.signature)
+    }
+}

@@ -1,0 +1,167 @@
+//! `steam vault recover`: what was sent to a vault's address by mistake: other tokens, and SOL.
+
+use super::Which;
+use crate::chain::Pubkey;
+use crate::cli::error::{CliError, Result};
+use crate::cli::failure;
+use crate::cli::output::{Report, line};
+use crate::cli::parse::address;
+use crate::cli::session::Session;
+use crate::cli::solana::Global;
+use crate::{addresses, instructions};
+use serde::Serialize;
+use serde_json::Value;
+use solana_rpc_client_api::request::TokenAccountsFilter;
+use solana_rpc_client_api::response::RpcKeyedAccount;
+use solana_signer::Signer;
+use std::io::{self, Write};
+use steam_router::state::Vault;
+
+/// Recover what was sent to a vault by mistake
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Without a flag it shows what there is. Everything goes to the keypair's own accounts.")]
+pub struct Recover {
+    /// Recover the tokens of this mint
+    #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "sol")]
+    pub mint: Option<Pubkey>,
+    /// Recover SOL beyond the rent
+    #[arg(long)]
+    pub sol: bool,
+    /// Which vault.
+    #[command(flatten)]
+    pub vault: Which,
+}
+
+/// Tokens that are not the vault's funds.
+#[derive(Clone, Debug, Serialize)]
+struct Tokens {
+    mint: String,
+    /// In the smallest unit.
+    amount: String,
+    account: String,
+    #[serde(skip)]
+    program: Pubkey,
+}
+
+#[derive(Serialize)]
+struct Recovered {
+    status: &'static str,
+    vault: String,
+    tokens: Vec<Tokens>,
+    lamports: u64,
+    signatures: Vec<String>,
+}
+
+/// Lamports a vault's account holds beyond its rent.
+pub(super) async fn excess(session: &Session, vault: &Pubkey) -> Result<u64> {
+    let fail = |error| failure::of_rpc(&error, session.url());
+    let held = session.rpc.get_balance(vault).await.map_err(fail)?;
+    let rent = session.rpc.get_minimum_balance_for_rent_exemption(8 + size_of::<Vault>()).await.map_err(fail)?;
+    Ok(held.saturating_sub(rent))
+}
+
+/// The token accounts of a vault besides the one with its funds that hold something.
+async fn strays(session: &Session, address: &Pubkey, vault: &Vault) -> Result<Vec<Tokens>> {
+    let mut found = Vec::new();
+    for program in [addresses::TOKEN, addresses::TOKEN_2022] {
+        let filter = TokenAccountsFilter::ProgramId(program);
+        let accounts = token_accounts(session, address, filter).await?;
+        found.extend(accounts.iter().filter_map(|account| tokens(account, program)));
+    }
+    let own = vault.token.to_string();
+    found.retain(|tokens| tokens.account != own && tokens.amount != "0");
+    Ok(found)
+}
+
+async fn token_accounts(
+    session: &Session,
+    owner: &Pubkey,
+    filter: TokenAccountsFilter,
+) -> Result<Vec<RpcKeyedAccount>> {
+    let found = session.rpc.get_token_accounts_by_owner(owner, filter).await;
+    found.map_err(|error| failure::of_rpc(&error, session.url()))
+}
+
+/// Reads a token account as nodes spell it out.
+fn tokens(account: &RpcKeyedAccount, program: Pubkey) -> Option<Tokens> {
+    let data = serde_json::to_value(&account.account.data).ok()?;
+    let info = &data["parsed"]["info"];
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    Some(Tokens {
+        mint: text(&info["mint"])?,
+        amount: text(&info["tokenAmount"]["amount"])?,
+        account: account.pubkey.clone(),
+        program,
+    })
+}
+
+impl Recover {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let (address, vault) = self.vault.find(&session, global).await?;
+        let payer = global.signer()?;
+        let owner = payer.pubkey();
+        super::need_owner(&vault, &owner)?;
+        let lamports = excess(&session, &address).await?;
+        let mut tokens = strays(&session, &address, &vault).await?;
+        let mut signatures = Vec::new();
+        if let Some(mint) = &self.mint {
+            tokens.retain(|tokens| tokens.mint == mint.to_string());
+            for Tokens { account, program, .. } in &tokens {
+                let steps = self.steps(&owner, &vault, account, mint, program)?;
+                signatures.push(session.send(&payer, &steps, Vec::new()).await?.to_string());
+            }
+        } else if self.sol && lamports > 0 {
+            let recover = instructions::recover_lamports(&owner, &vault.relayer);
+            signatures.push(session.send(&payer, &[recover], Vec::new()).await?.to_string());
+        }
+        let asked = self.mint.is_some() || self.sol;
+        if asked && signatures.is_empty() {
+            return Err(CliError::new("nothing_to_recover", "the vault holds nothing of this beyond its own")
+                .next("see what there is with `steam vault recover`"));
+        }
+        global.output.print(&Recovered {
+            status: if asked { "recovered" } else { "found" },
+            vault: address.to_string(),
+            tokens: if self.sol { Vec::new() } else { tokens },
+            lamports: if self.mint.is_some() { 0 } else { lamports },
+            signatures,
+        })
+    }
+
+    fn steps(
+        &self,
+        owner: &Pubkey,
+        vault: &Vault,
+        account: &str,
+        mint: &Pubkey,
+        program: &Pubkey,
+    ) -> Result<[anchor_client::Instruction; 2]> {
+        let source = address(account).map_err(|problem| CliError::new("rpc_failed", problem))?;
+        let destination = addresses::ata_of(owner, mint, program);
+        Ok([
+            instructions::create_ata_of(owner, owner, mint, program),
+            instructions::recover_tokens(owner, &vault.relayer, &source, &destination, mint, program),
+        ])
+    }
+}
+
+impl Report for Recovered {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        let found = self.status == "found";
+        if found && self.tokens.is_empty() && self.lamports == 0 {
+            return writeln!(out, "There is nothing to recover.");
+        }
+        writeln!(out, "{}", if found { "This can be recovered:" } else { "Recovered:" })?;
+        for tokens in &self.tokens {
+            writeln!(out, "  {} units of mint {} (`--mint {}`)", tokens.amount, tokens.mint, tokens.mint)?;
+        }
+        if self.lamports > 0 {
+            writeln!(out, "  {}.{:09} SOL (`--sol`)", self.lamports / 1_000_000_000, self.lamports % 1_000_000_000)?;
+        }
+        for signature in &self.signatures {
+            line(out, "transaction", signature)?;
+        }
+        Ok(())
+    }
+}
