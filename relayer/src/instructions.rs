@@ -7,7 +7,7 @@ use anchor_lang::solana_program::instruction::Instruction;
 use anchor_lang::{InstructionData, ToAccountMetas, system_program};
 use anchor_spl::{associated_token, token};
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{Delays, KeyGrant, OfferTerms};
+use steam_router::state::{ConfigUpdate, Delays, KeyGrant, OfferTerms, ProviderUpdate, RelayerUpdate};
 use steam_router::{accounts, instruction};
 
 /// Decimals of USDC.
@@ -35,6 +35,43 @@ pub fn init_config(
         system_program: system_program::ID,
     };
     build(accounts, instruction::InitConfig { genesis_hash, admin: *admin, guardian: *guardian, delays })
+}
+
+/// Changes settings.
+pub fn set_config(admin: &Pubkey, update: ConfigUpdate) -> Instruction {
+    let accounts = accounts::SetConfig { admin: *admin, config: addresses::config() };
+    build(accounts, instruction::SetConfig { update })
+}
+
+/// Offers the admin's place to `pending_admin`; the zero address takes the offer back.
+pub fn transfer_admin(admin: &Pubkey, pending_admin: &Pubkey) -> Instruction {
+    let accounts = accounts::TransferAdmin { admin: *admin, config: addresses::config() };
+    build(accounts, instruction::TransferAdmin { pending_admin: *pending_admin })
+}
+
+/// Takes the admin's place, which was offered to `pending_admin`.
+pub fn accept_admin(pending_admin: &Pubkey) -> Instruction {
+    let accounts = accounts::AcceptAdmin { pending_admin: *pending_admin, config: addresses::config() };
+    build(accounts, instruction::AcceptAdmin {})
+}
+
+/// Suspends a provider, or ends that.
+pub fn suspend_provider(guardian: &Pubkey, provider: &Pubkey, suspended: bool) -> Instruction {
+    let accounts = accounts::SuspendProvider { guardian: *guardian, config: addresses::config(), provider: *provider };
+    build(accounts, instruction::SuspendProvider { suspended })
+}
+
+/// Changes what a provider says of itself.
+pub fn update_provider(authority: &Pubkey, update: ProviderUpdate) -> Instruction {
+    let accounts = accounts::UpdateProvider { authority: *authority, provider: addresses::provider(authority) };
+    build(accounts, instruction::UpdateProvider { update })
+}
+
+/// Changes a relayer's settings, and its fee.
+pub fn update_relayer(authority: &Pubkey, update: RelayerUpdate) -> Instruction {
+    let relayer = addresses::relayer(authority);
+    let accounts = accounts::UpdateRelayer { authority: *authority, config: addresses::config(), relayer };
+    build(accounts, instruction::UpdateRelayer { update })
 }
 
 /// Stops settlement and registration for a while.

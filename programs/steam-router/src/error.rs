@@ -20,6 +20,15 @@ pub enum SteamError {
         "Delays must not be zero, and settle_interval + max_pause < price_grace <= revoke_grace <= withdraw_delay must hold in seconds and in slots"
     )]
     InvalidDelays,
+    /// `init_config` and `set_config`, a delay that would keep an owner from leaving.
+    #[msg("A delay is at most 7 days and 6048000 slots")]
+    DelayTooLong,
+    /// Signer is not the admin.
+    #[msg("Only the admin may do this")]
+    NotAdmin,
+    /// `accept_admin`, signer.
+    #[msg("Only the address the admin offered its place may accept it")]
+    NotPendingAdmin,
     /// Stopped by the guardian.
     #[msg("Settlement and registration are paused; the pause ends by itself")]
     Paused,
@@ -44,6 +53,12 @@ pub enum SteamError {
     /// Provider's status.
     #[msg("The provider is suspended or retired")]
     ProviderNotActive,
+    /// A change of the status by itself.
+    #[msg("Suspended by the guardian, who alone ends that")]
+    Suspended,
+    /// `suspend_provider`, again.
+    #[msg("The provider's suspension is already as asked for")]
+    SuspensionUnchanged,
     /// Length of a name.
     #[msg("A name has 1 to 32 bytes")]
     NameLength,
@@ -59,6 +74,9 @@ pub enum SteamError {
     /// A receipt key of zero.
     #[msg("The receipt key must not be zero")]
     ReceiptKeyZero,
+    /// The receipt key that holds already.
+    #[msg("This is the receipt key already")]
+    ReceiptKeyUnchanged,
     /// Model name.
     #[msg("A model name has 1 to 64 characters of a-z 0-9 . _ : / -")]
     InvalidModel,

@@ -2,7 +2,7 @@
 
 #![warn(missing_docs)]
 
-use crate::state::{Deadline, Delays, KeyGrant, OfferTerms, PriceChange};
+use crate::state::{Deadline, Delays, FeeSchedule, KeyGrant, OfferTerms, PriceChange, Status};
 use anchor_lang::prelude::*;
 
 /// `init_config`
@@ -19,6 +19,32 @@ pub struct ConfigInitialized {
     pub guardian: Pubkey,
     /// How long everything takes.
     pub delays: Delays,
+}
+
+/// `set_config`: the settings from now on
+#[event]
+#[derive(Debug)]
+pub struct ConfigChanged {
+    /// May pause.
+    pub guardian: Pubkey,
+    /// How long everything takes that begins from now on.
+    pub delays: Delays,
+}
+
+/// `transfer_admin`
+#[event]
+#[derive(Debug)]
+pub struct AdminOffered {
+    /// Who may accept; the zero address takes the offer back.
+    pub pending_admin: Pubkey,
+}
+
+/// `accept_admin`
+#[event]
+#[derive(Debug)]
+pub struct AdminAccepted {
+    /// May change settings.
+    pub admin: Pubkey,
 }
 
 /// `pause`
@@ -45,6 +71,50 @@ pub struct RelayerRegistered {
     pub fee_bps: u16,
     /// Base URL of its API.
     pub url: String,
+}
+
+/// `update_relayer`: what holds from now on
+#[event]
+#[derive(Debug)]
+pub struct RelayerUpdated {
+    /// Its account.
+    pub relayer: Pubkey,
+    /// Signs settlements.
+    pub settler: Pubkey,
+    /// Signs receipts.
+    pub receipt_key: [u8; 32],
+    /// Its id.
+    pub receipt_key_id: u32,
+    /// The fee, by the clock.
+    pub fee: FeeSchedule,
+    /// Whether it takes part.
+    pub status: Status,
+    /// Base URL of its API.
+    pub url: String,
+}
+
+/// `update_provider`: what holds from now on
+#[event]
+#[derive(Debug)]
+pub struct ProviderUpdated {
+    /// Its account.
+    pub provider: Pubkey,
+    /// Whether it takes part.
+    pub status: Status,
+    /// Shown to people.
+    pub name: String,
+    /// Base URL of its API.
+    pub url: String,
+}
+
+/// `suspend_provider`
+#[event]
+#[derive(Debug)]
+pub struct ProviderSuspended {
+    /// Its account.
+    pub provider: Pubkey,
+    /// Whether it is suspended from now on.
+    pub suspended: bool,
 }
 
 /// `register_provider`

@@ -17,7 +17,7 @@ mod token;
 
 use anchor_lang::prelude::*;
 use instructions::*;
-use state::{Delays, KeyGrant, OfferTerms};
+use state::{ConfigUpdate, Delays, KeyGrant, OfferTerms, ProviderUpdate, RelayerUpdate};
 
 declare_id!("DHRcWLfZiSoNKdX7bATwXHqPfwLLWgQEH8vSzNaLXBGV");
 
@@ -37,6 +37,21 @@ pub mod steam_router {
         ctx.accounts.handle(genesis_hash, admin, guardian, delays, ctx.bumps.config)
     }
 
+    /// Changes settings; signed by the admin.
+    pub fn set_config(ctx: Context<SetConfig>, update: ConfigUpdate) -> Result<()> {
+        ctx.accounts.handle(&update)
+    }
+
+    /// Offers the admin's place; the zero address takes the offer back.
+    pub fn transfer_admin(ctx: Context<TransferAdmin>, pending_admin: Pubkey) -> Result<()> {
+        ctx.accounts.handle(pending_admin)
+    }
+
+    /// Takes the admin's place; signed by whom it was offered.
+    pub fn accept_admin(ctx: Context<AcceptAdmin>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
     /// Stops settlement and registration for a while; signed by the guardian.
     pub fn pause(ctx: Context<Pause>) -> Result<()> {
         ctx.accounts.handle()
@@ -53,9 +68,24 @@ pub mod steam_router {
         ctx.accounts.handle(settler, receipt_key, fee_bps, url, ctx.bumps.relayer)
     }
 
+    /// Changes a relayer's settings, and its fee: a rise after its notice.
+    pub fn update_relayer(ctx: Context<UpdateRelayer>, update: RelayerUpdate) -> Result<()> {
+        ctx.accounts.handle(update)
+    }
+
     /// Registers the signer as a provider.
     pub fn register_provider(ctx: Context<RegisterProvider>, name: String, url: String) -> Result<()> {
         ctx.accounts.handle(name, url, ctx.bumps.provider)
+    }
+
+    /// Changes what a provider says of itself.
+    pub fn update_provider(ctx: Context<UpdateProvider>, update: ProviderUpdate) -> Result<()> {
+        ctx.accounts.handle(update)
+    }
+
+    /// Suspends a provider, or ends that; signed by the guardian.
+    pub fn suspend_provider(ctx: Context<SuspendProvider>, suspended: bool) -> Result<()> {
+        ctx.accounts.handle(suspended)
     }
 
     /// Moves a provider's earnings; `u64::MAX` is all.

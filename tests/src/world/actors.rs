@@ -9,7 +9,7 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 use steam::{addresses, instructions};
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{KeyGrant, OfferTerms, Prices};
+use steam_router::state::{ConfigUpdate, KeyGrant, OfferTerms, Prices, ProviderUpdate, RelayerUpdate};
 
 /// A relayer.
 #[derive(Debug)]
@@ -231,6 +231,36 @@ impl World {
     pub fn close_vault(&mut self, vault: &Vault, destination: &Pubkey) -> Outcome {
         let close = self.close_instruction(vault, destination);
         self.run(&[close], &[&vault.owner])
+    }
+
+    /// The admin's keypair.
+    pub fn admin_keypair(&self) -> Keypair {
+        Keypair::new_from_array(steam_protocol::sha256(&[b"steam-tests", b"admin"]))
+    }
+
+    /// Tries to change settings.
+    pub fn set_config(&mut self, update: ConfigUpdate) -> Outcome {
+        let admin = self.admin_keypair();
+        self.run(&[instructions::set_config(&admin.pubkey(), update)], &[&admin])
+    }
+
+    /// Tries to suspend a provider, or to end that.
+    pub fn suspend(&mut self, provider: &Provider, suspended: bool) -> Outcome {
+        let guardian = self.guardian.insecure_clone();
+        let suspend = instructions::suspend_provider(&guardian.pubkey(), &provider.address, suspended);
+        self.run(&[suspend], &[&guardian])
+    }
+
+    /// Tries to change what a provider says of itself.
+    pub fn update_provider(&mut self, provider: &Provider, update: ProviderUpdate) -> Outcome {
+        let update = instructions::update_provider(&provider.authority.pubkey(), update);
+        self.run(&[update], &[&provider.authority])
+    }
+
+    /// Tries to change a relayer.
+    pub fn update_relayer(&mut self, relayer: &Relayer, update: RelayerUpdate) -> Outcome {
+        let update = instructions::update_relayer(&relayer.authority.pubkey(), update);
+        self.run(&[update], &[&relayer.authority])
     }
 
     /// Tries to withdraw a provider's earnings.

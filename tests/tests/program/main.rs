@@ -1,5 +1,6 @@
 //! The program, as it is deployed: every promise it keeps, and what happens to whoever tries to break it.
 
+mod admin;
 mod batches;
 mod closing;
 mod config;
@@ -12,6 +13,7 @@ mod registry;
 mod sequence;
 mod settlement;
 mod signatures;
+mod updates;
 mod vouchers;
 mod withdrawals;
 mod withdrawals_now;

@@ -1,5 +1,6 @@
 //! The instructions, one a file: who may call is in the accounts, what it does in `handle`.
 
+mod accept_admin;
 mod authorize_key;
 mod cancel_withdraw;
 mod close_vault;
@@ -15,11 +16,17 @@ mod register_relayer;
 mod request_withdraw;
 mod retire_offer;
 mod revoke_key;
+mod set_config;
 mod settle_batch;
+mod suspend_provider;
+mod transfer_admin;
+mod update_provider;
+mod update_relayer;
 mod withdraw_earnings;
 mod withdraw_fees;
 mod withdraw_now;
 
+pub use accept_admin::*;
 pub use authorize_key::*;
 pub use cancel_withdraw::*;
 pub use close_vault::*;
@@ -35,7 +42,12 @@ pub use register_relayer::*;
 pub use request_withdraw::*;
 pub use retire_offer::*;
 pub use revoke_key::*;
+pub use set_config::*;
 pub use settle_batch::*;
+pub use suspend_provider::*;
+pub use transfer_admin::*;
+pub use update_provider::*;
+pub use update_relayer::*;
 pub use withdraw_earnings::*;
 pub use withdraw_fees::*;
 pub use withdraw_now::*;

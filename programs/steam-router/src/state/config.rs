@@ -49,12 +49,25 @@ pub struct Delays {
     pub fee_notice: Delay,
 }
 
+/// What the admin changes; the rest stays.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConfigUpdate {
+    /// May pause, and suspend a provider.
+    pub guardian: Option<Pubkey>,
+    /// How long everything takes that begins from now on.
+    pub delays: Option<Delays>,
+}
+
 impl Delays {
+    /// The longest any delay may be, at up to ten slots a second. Without it, whoever sets the delays could keep owners from
+    /// leaving.
+    pub const LONGEST: Delay = Delay { seconds: 7 * 86_400, slots: 7 * 864_000 };
+
     /// Checks the order on which every promise about time rests: what was served can be settled before its price, its key
-    /// or its money is gone, even if the guardian pauses in between.
+    /// or its money is gone, even if the guardian pauses in between. And that none is so long that nobody could wait for it.
     ///
     /// # Errors
-    /// [`SteamError::InvalidDelays`]
+    /// [`SteamError::InvalidDelays`], [`SteamError::DelayTooLong`]
     pub fn validate(&self) -> Result<()> {
         let all = [
             self.settle_interval,
@@ -71,11 +84,32 @@ impl Delays {
                 && self.revoke_grace.at_most(&self.withdraw_delay)
         });
         require!(ordered && all.iter().all(Delay::is_some), SteamError::InvalidDelays);
+        require!(all.iter().all(|delay| delay.at_most(&Self::LONGEST)), SteamError::DelayTooLong);
         Ok(())
     }
 }
 
 impl Config {
+    /// Changes settings. Deadlines are fixed already; none moves.
+    ///
+    /// # Errors
+    /// Those of [`Delays::validate`]
+    pub fn update(&mut self, update: &ConfigUpdate) -> Result<()> {
+        if let Some(delays) = update.delays {
+            delays.validate()?;
+            self.delays = delays;
+        }
+        if let Some(guardian) = update.guardian {
+            self.guardian = guardian;
+        }
+        Ok(())
+    }
+
+    /// Puts whom the admin offered its place into it.
+    pub fn accept_admin(&mut self) {
+        self.admin = core::mem::take(&mut self.pending_admin);
+    }
+
     /// Whether settlement and registration are stopped.
     pub fn is_paused(&self, clock: &Clock) -> bool {
         !self.paused_until.passed(clock)
@@ -139,15 +173,18 @@ mod tests {
             (Delays { price_notice: delay(0), ..DELAYS }, false),
             (Delays { fee_notice: slots(1, 0), ..DELAYS }, false),
             (Delays { settle_interval: delay(u32::MAX), ..DELAYS }, false),
+            (Delays { withdraw_delay: Delays::LONGEST, ..DELAYS }, true),
+            (Delays { withdraw_delay: slots(604_801, 3600), ..DELAYS }, false),
+            (Delays { withdraw_delay: slots(3600, 6_048_001), ..DELAYS }, false),
+            (Delays { fee_notice: slots(604_801, 1), ..DELAYS }, false),
         ];
         for (delays, valid) in cases {
             assert_eq!(delays.validate().is_ok(), valid, "{delays:?}");
         }
     }
 
-    #[test]
-    fn a_pause_ends_by_itself_and_is_not_repeated_at_once() {
-        let mut config = Config {
+    fn config() -> Config {
+        Config {
             domain: [0; 32],
             mint: Pubkey::default(),
             admin: Pubkey::default(),
@@ -158,7 +195,30 @@ mod tests {
             delays: DELAYS,
             bump: 0,
             _reserved: [0; 128],
-        };
+        }
+    }
+
+    #[test]
+    fn settings_change_one_by_one_and_move_no_deadline() {
+        let mut config = config();
+        config.pause(&clock(1000)).unwrap();
+        let (until, next) = (config.paused_until, config.next_pause_from);
+        let guardian = Pubkey::new_from_array([7; 32]);
+        config.update(&ConfigUpdate { guardian: Some(guardian), delays: None }).unwrap();
+        assert_eq!((config.guardian, config.delays), (guardian, DELAYS));
+        let shorter = Delays { max_pause: delay(60), ..DELAYS };
+        config.update(&ConfigUpdate { guardian: None, delays: Some(shorter) }).unwrap();
+        assert_eq!((config.guardian, config.delays), (guardian, shorter));
+        assert_eq!((config.paused_until, config.next_pause_from), (until, next));
+        let wrong =
+            ConfigUpdate { guardian: Some(config.admin), delays: Some(Delays { fee_notice: delay(0), ..DELAYS }) };
+        assert_eq!(config.update(&wrong), Err(SteamError::InvalidDelays.into()));
+        assert_eq!((config.guardian, config.delays), (guardian, shorter));
+    }
+
+    #[test]
+    fn a_pause_ends_by_itself_and_is_not_repeated_at_once() {
+        let mut config = config();
         config.pause(&clock(1000)).unwrap();
         assert!(config.require_running(&clock(2799)).is_err());
         assert_eq!(config.pause(&clock(2799)), Err(SteamError::AlreadyPaused.into()));

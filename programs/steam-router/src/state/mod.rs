@@ -3,6 +3,8 @@
 
 #![warn(missing_docs)]
 
+use crate::error::SteamError;
+
 mod config;
 mod number;
 mod offer;
@@ -11,11 +13,11 @@ mod relayer;
 mod time;
 mod vault;
 
-pub use config::{Config, Delays};
+pub use config::{Config, ConfigUpdate, Delays};
 pub use number::{Prices, U128};
 pub use offer::{Offer, OfferStatus, OfferTerms, PriceChange, PricePoint, capability};
-pub use provider::{MAX_NAME_BYTES, Provider};
-pub use relayer::{FeeSchedule, MAX_URL_BYTES, ReceiptKey, Relayer, check_url};
+pub use provider::{MAX_NAME_BYTES, Provider, ProviderUpdate};
+pub use relayer::{FeeSchedule, MAX_URL_BYTES, ReceiptKey, Relayer, RelayerUpdate, check_url};
 pub use time::{Deadline, Delay};
 pub use vault::{KeyGrant, Place, SessionKey, Vault};
 
@@ -37,4 +39,15 @@ pub enum Status {
     Suspended,
     /// Stopped by itself.
     Retired,
+}
+
+impl Status {
+    /// What becomes of it by its own decision to stop or to take part again.
+    ///
+    /// # Errors
+    /// [`SteamError::Suspended`]
+    pub fn retired(self, retired: bool) -> anchor_lang::Result<Self> {
+        anchor_lang::prelude::require!(self != Self::Suspended, SteamError::Suspended);
+        Ok(if retired { Self::Retired } else { Self::Active })
+    }
 }

@@ -51,6 +51,60 @@ pub struct ReceiptKey {
     pub until_slot: u64,
 }
 
+/// What a relayer changes of itself; the rest stays.
+#[derive(AnchorSerialize, AnchorDeserialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct RelayerUpdate {
+    /// Signs `settle_batch` from now on.
+    pub settler: Option<Pubkey>,
+    /// Signs receipts from now on.
+    pub receipt_key: Option<[u8; 32]>,
+    /// In basis points: a rise holds after its notice.
+    pub fee_bps: Option<u16>,
+    /// Base URL of its API.
+    pub url: Option<String>,
+    /// Whether it stops taking part, or takes part again.
+    pub retired: Option<bool>,
+}
+
+impl Relayer {
+    /// Changes what it says of itself, and its fee as [`FeeSchedule::change`] has it.
+    ///
+    /// # Errors
+    /// [`SteamError::ReceiptKeyZero`], [`SteamError::ReceiptKeyUnchanged`], [`SteamError::FeeTooHigh`],
+    /// [`SteamError::FeeGraceRunning`], [`SteamError::UrlLength`], [`SteamError::Suspended`]
+    pub fn update(&mut self, update: RelayerUpdate, clock: &Clock, notice: Delay, grace: Delay) -> Result<()> {
+        if let Some(settler) = update.settler {
+            self.settler = settler;
+        }
+        if let Some(key) = update.receipt_key {
+            self.change_receipt_key(key, clock.slot)?;
+        }
+        if let Some(bps) = update.fee_bps {
+            self.fee.change(bps, clock, notice, grace)?;
+        }
+        if let Some(url) = update.url {
+            check_url(&url)?;
+            self.url = url;
+        }
+        if let Some(retired) = update.retired {
+            self.status = self.status.retired(retired)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the receipt key. The last four stay known by their ids.
+    fn change_receipt_key(&mut self, key: [u8; 32], slot: u64) -> Result<()> {
+        require!(key != [0; 32], SteamError::ReceiptKeyZero);
+        require!(key != self.receipt_key, SteamError::ReceiptKeyUnchanged);
+        let id = self.receipt_key_id.checked_add(1).ok_or(SteamError::AmountOverflow)?;
+        self.previous_receipt_keys.rotate_right(1);
+        self.previous_receipt_keys[0] = ReceiptKey { id: self.receipt_key_id, key: self.receipt_key, until_slot: slot };
+        self.receipt_key = key;
+        self.receipt_key_id = id;
+        Ok(())
+    }
+}
+
 /// A relayer's fee in basis points of the charge: what holds, what held, and what was announced. It rolls by the clock,
 /// so that settlement only reads it.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,13 +143,19 @@ impl FeeSchedule {
         Self { current: self.next, previous: self.current, previous_until: self.current_until, ..Self::default() }
     }
 
-    /// Changes the fee: a rise after `notice`, a fall at once; what it replaces settles for `grace`.
+    /// Changes the fee: a rise after `notice`, a fall at once; what it replaces settles for `grace`. Posting the fee that
+    /// holds only withdraws an announced one, at any time.
     ///
     /// # Errors
     /// [`SteamError::FeeTooHigh`], [`SteamError::FeeGraceRunning`]
     pub fn change(&mut self, bps: u16, clock: &Clock, notice: Delay, grace: Delay) -> Result<()> {
         require!(bps <= MAX_FEE_BPS, SteamError::FeeTooHigh);
         let mut fee = self.rolled(clock);
+        if bps == fee.current {
+            let FeeSchedule { current, previous, previous_until, .. } = fee;
+            *self = Self { current, previous, previous_until, ..Self::default() };
+            return Ok(());
+        }
         require!(fee.previous_until.passed(clock), SteamError::FeeGraceRunning);
         let now = Deadline::now(clock);
         if bps > fee.current {
@@ -164,6 +224,51 @@ mod tests {
         fee.check(50, &clock(1150)).unwrap();
         fee.check(200, &clock(1199)).unwrap();
         assert!(fee.check(200, &clock(1200)).is_err());
+    }
+
+    #[test]
+    fn posting_the_fee_that_holds_withdraws_an_announced_one() {
+        let mut fee = FeeSchedule::new(100).unwrap();
+        fee.change(60, &clock(1000), NOTICE, GRACE).unwrap();
+        fee.change(60, &clock(1010), NOTICE, GRACE).unwrap();
+        // The grace of what held before goes on, neither longer nor shorter.
+        fee.check(100, &clock(1049)).unwrap();
+        assert!(fee.check(100, &clock(1050)).is_err());
+        fee.change(200, &clock(1050), NOTICE, GRACE).unwrap();
+        fee.change(60, &clock(1149), NOTICE, GRACE).unwrap();
+        assert!(fee.check(200, &clock(1150)).is_err());
+        fee.check(60, &clock(9999)).unwrap();
+    }
+
+    #[test]
+    fn the_last_receipt_keys_stay_known() {
+        let mut relayer = Relayer {
+            authority: Pubkey::default(),
+            settler: Pubkey::default(),
+            fee_token: Pubkey::default(),
+            receipt_key: [1; 32],
+            receipt_key_id: 1,
+            previous_receipt_keys: [ReceiptKey::default(); 4],
+            fee: FeeSchedule::default(),
+            registered_slot: 0,
+            status: Status::Active,
+            bump: 0,
+            _reserved: [0; 64],
+            url: "u".into(),
+        };
+        let mut change = |key: u8, now| {
+            let update = RelayerUpdate { receipt_key: Some([key; 32]), ..RelayerUpdate::default() };
+            let done = relayer.update(update, &clock(now), NOTICE, GRACE);
+            done.map(|()| (relayer.receipt_key_id, relayer.previous_receipt_keys.map(|key| (key.id, key.until_slot))))
+        };
+        assert_eq!(change(0, 10), Err(SteamError::ReceiptKeyZero.into()));
+        assert_eq!(change(1, 10), Err(SteamError::ReceiptKeyUnchanged.into()));
+        assert_eq!(change(2, 10), Ok((2, [(1, 10), (0, 0), (0, 0), (0, 0)])));
+        for key in 3..6 {
+            change(key, 10 * i64::from(key)).unwrap();
+        }
+        assert_eq!(change(6, 60), Ok((6, [(5, 60), (4, 50), (3, 40), (2, 30)])));
+        assert_eq!(relayer.previous_receipt_keys[0].key, [5; 32]);
     }
 
     #[test]
