@@ -238,6 +238,13 @@ fn flags_that_exclude_or_need_each_other_are_named() {
             "--max-output",
         ),
         (&["admin", "init", "--price-grace", "1s"], "--price-grace"),
+        (&["admin", "init", "--withdraw-delay", "8d"], "--withdraw-delay"),
+        (&["admin", "init", "--slot-ms", "1"], "--slot-ms"),
+        (&["admin", "config"], "--guardian"),
+        (&["admin", "transfer"], "ADDRESS"),
+        (&["relayer", "update"], "--settler"),
+        (&["relayer", "fee"], "BPS"),
+        (&["provider", "update"], "--name"),
         (&["receipt", "verify", "x"], "--receipt-key"),
     ] {
         let output = steam(args);
@@ -265,6 +272,7 @@ fn a_node_out_of_reach_is_a_failure_with_what_to_do() {
         &["provider", "offer", "--model", "m", "--retire"],
         &["provider", "earnings"],
         &["provider", "withdraw"],
+        &["provider", "update", "--status", "retired"],
         &["provider", "status"],
         &[
             "relayer",
@@ -279,9 +287,15 @@ fn a_node_out_of_reach_is_a_failure_with_what_to_do() {
             "http://a/v1",
         ],
         &["relayer", "withdraw-fees"],
+        &["relayer", "update", "--status", "retired"],
+        &["relayer", "fee", "1"],
         &["relayer", "status"],
         &["admin", "init"],
         &["admin", "pause"],
+        &["admin", "suspend-provider", address],
+        &["admin", "config", "--guardian", address],
+        &["admin", "transfer", address],
+        &["admin", "accept"],
         &["admin", "status"],
     ] {
         let output = steam(&[args, &["-u", "http://127.0.0.1:1", "-k", keypair]].concat());

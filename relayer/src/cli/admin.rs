@@ -1,4 +1,9 @@
-//! `steam admin`: set the program up on a cluster, once, and stop settlement for a while in an emergency.
+//! `steam admin`: set the program up on a cluster, once; change its settings; stop settlement for a while, or a provider, in
+//! an emergency.
+
+mod change;
+
+pub use change::{Change, Offered, Suspension};
 
 use super::amount::{show_span, span};
 use super::error::{CliError, Result};
@@ -24,6 +29,14 @@ pub enum Admin {
     Init(Init),
     /// Stop settlement and registration for a while; the keypair is the guardian
     Pause,
+    /// Suspend a provider: relayers stop routing to it; the keypair is the guardian
+    SuspendProvider(Suspension),
+    /// Change the guardian or delays; the keypair is the admin
+    Config(Change),
+    /// Offer the admin's place to an address, which must accept; the keypair is the admin
+    Transfer(Offered),
+    /// Accept the admin's place; the keypair is whom it was offered
+    Accept,
     /// Show the program's settings
     Status,
 }
@@ -75,6 +88,10 @@ impl Admin {
         match self {
             Self::Init(init) => init.run(global).await,
             Self::Pause => pause(global).await,
+            Self::SuspendProvider(suspension) => suspension.run(global).await,
+            Self::Config(change) => change.run(global).await,
+            Self::Transfer(offered) => offered.run(global).await,
+            Self::Accept => change::accept(global).await,
             Self::Status => status(global).await,
         }
     }
@@ -94,6 +111,7 @@ struct Settings {
     domain: String,
     mint: String,
     admin: String,
+    pending_admin: Option<String>,
     guardian: String,
     paused: bool,
     pause_seconds_left: i64,
@@ -122,6 +140,7 @@ impl Settings {
             domain: hex::encode(config.domain),
             mint: config.mint.to_string(),
             admin: config.admin.to_string(),
+            pending_admin: (config.pending_admin != Pubkey::default()).then(|| config.pending_admin.to_string()),
             guardian: config.guardian.to_string(),
             paused: config.is_paused(&clock),
             pause_seconds_left: until(&config.paused_until, &clock),
@@ -139,6 +158,9 @@ impl Report for Settings {
         line(out, "domain", &self.domain)?;
         line(out, "mint", &self.mint)?;
         line(out, "admin", &self.admin)?;
+        if let Some(pending) = &self.pending_admin {
+            line(out, "offered to", format!("{pending}, who has not accepted"))?;
+        }
         line(out, "guardian", &self.guardian)?;
         match (self.paused, self.next_pause_in_seconds) {
             (true, _) => line(out, "paused", format!("for another {}", show_span(self.pause_seconds_left)))?,
@@ -158,13 +180,7 @@ impl Report for Settings {
 impl Init {
     async fn run(self, global: &Global) -> Result<()> {
         let delays = self.delays();
-        if delays.validate().is_err() {
-            return Err(CliError::usage(
-                "these delays would let money leave before it is settled: --settle-interval plus --max-pause must be \
-                 shorter than --price-grace, which must be at most --revoke-grace, which must be at most --withdraw-delay",
-            )
-            .next("leave them out to have the defaults"));
-        }
+        check(&delays).map_err(|error| error.next("leave them out to have the defaults"))?;
         let (rpc, url) = session::node(global)?;
         let payer = global.signer()?;
         let authority = payer.pubkey();
@@ -187,10 +203,7 @@ impl Init {
     }
 
     fn delays(&self) -> Delays {
-        let delay = |seconds: u32| {
-            let slots = (u64::from(seconds) * 1_000).div_ceil(self.slot_ms.into());
-            Delay { seconds, slots: u32::try_from(slots).unwrap_or(u32::MAX) }
-        };
+        let delay = |seconds| delay(seconds, self.slot_ms);
         Delays {
             settle_interval: delay(self.settle_interval),
             max_pause: delay(self.max_pause),
@@ -200,6 +213,32 @@ impl Init {
             price_notice: delay(self.price_notice),
             fee_notice: delay(self.fee_notice),
         }
+    }
+}
+
+/// A delay, its slots counted by the length of a slot.
+fn delay(seconds: u32, slot_ms: u32) -> Delay {
+    let slots = (u64::from(seconds) * 1_000).div_ceil(slot_ms.into());
+    Delay { seconds, slots: u32::try_from(slots).unwrap_or(u32::MAX) }
+}
+
+/// Checks that the program will take these delays.
+fn check(delays: &Delays) -> Result<()> {
+    use steam_router::error::SteamError;
+    match delays.validate() {
+        Ok(()) => Ok(()),
+        Err(error) if error == SteamError::DelayTooLong.into() => {
+            let Delay { seconds, slots } = Delays::LONGEST;
+            let longest = show_span(seconds.into());
+            Err(CliError::usage(format!(
+                "these delays could keep an owner from leaving: none, from --settle-interval to --withdraw-delay and \
+                 --fee-notice, may be longer than {longest} and {slots} slots (--slot-ms)"
+            )))
+        }
+        Err(_) => Err(CliError::usage(
+            "these delays would let money leave before it is settled: --settle-interval plus --max-pause must be \
+             shorter than --price-grace, which must be at most --revoke-grace, which must be at most --withdraw-delay",
+        )),
     }
 }
 

@@ -19,12 +19,15 @@ use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::units::MicroUsdc;
+use steam_router::state::ProviderUpdate;
 
 /// Offer models and earn
 #[derive(Debug, clap::Subcommand)]
 pub enum Provider {
     /// Register the keypair as a provider
     Register(Register),
+    /// Change the provider's name, endpoint or status
+    Update(Update),
     /// Offer a model at a price, change it, or stop
     Offer(Offer),
     /// Show what was earned and not withdrawn
@@ -44,6 +47,37 @@ pub struct Register {
     /// Base URL of the OpenAI-compatible API, /v1 included
     #[arg(long, value_name = "URL", value_parser = endpoint)]
     pub endpoint: String,
+}
+
+/// Change a provider
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub struct Update {
+    /// Name shown to people, 1 to 32 bytes
+    #[arg(long, value_name = "NAME", value_parser = name, group = "what")]
+    pub name: Option<String>,
+    /// Base URL of the OpenAI-compatible API, /v1 included
+    #[arg(long, value_name = "URL", value_parser = endpoint, group = "what")]
+    pub endpoint: Option<String>,
+    /// Whether the provider takes part
+    #[arg(long, value_enum, value_name = "STATUS", group = "what")]
+    pub status: Option<Part>,
+}
+
+/// What a provider or relayer says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// It takes part.
+    Active,
+    /// It has stopped.
+    Retired,
+}
+
+impl Part {
+    /// As the program has it.
+    pub(super) fn is_retired(self) -> bool {
+        self == Self::Retired
+    }
 }
 
 /// Show what was earned
@@ -82,6 +116,7 @@ impl Provider {
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Register(register) => register.run(global).await,
+            Self::Update(update) => update.run(global).await,
             Self::Offer(offer) => offer.run(global).await,
             Self::Earnings(earnings) => earnings.run(global).await,
             Self::Withdraw(payout) => payout.run(global, Earner::Provider).await,
@@ -118,6 +153,44 @@ impl Report for Registered {
             }
             _ => writeln!(out, "Next: set chain.relayer in the configuration to this address and run `steam serve`."),
         }
+    }
+}
+
+/// What a change says.
+#[derive(Serialize)]
+pub(super) struct Updated {
+    /// `provider` or `relayer`.
+    pub role: &'static str,
+    /// Its account.
+    pub address: String,
+    /// The transaction.
+    pub signature: String,
+}
+
+impl Report for Updated {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "The {} is changed: see `steam {} status`.", self.role, self.role)?;
+        line(out, "address", &self.address)?;
+        line(out, "transaction", &self.signature)
+    }
+}
+
+impl Update {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let address = addresses::provider(&authority);
+        let _: steam_router::state::Provider = need(&session, &address, "provider").await?;
+        let update =
+            ProviderUpdate { name: self.name, url: self.endpoint, retired: self.status.map(Part::is_retired) };
+        let update = instructions::update_provider(&authority, update);
+        let signature = session.send(&payer, &[update], Vec::new()).await?;
+        global.output.print(&Updated {
+            role: "provider",
+            address: address.to_string(),
+            signature: signature.to_string(),
+        })
     }
 }
 

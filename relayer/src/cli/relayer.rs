@@ -4,7 +4,7 @@ use super::amount::{fee_bps, show, show_span};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::{address, endpoint};
-use super::provider::{Earner, Payout, Registered, need, standing};
+use super::provider::{Earner, Part, Payout, Registered, Updated, need, standing};
 use super::session::{Session, until};
 use super::solana::Global;
 use crate::chain::Pubkey;
@@ -12,12 +12,17 @@ use crate::{addresses, instructions};
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
+use steam_router::state::RelayerUpdate;
 
 /// Operate a relayer
 #[derive(Debug, clap::Subcommand)]
 pub enum Relayer {
     /// Register the keypair as a relayer
     Register(Register),
+    /// Change the relayer's settler, receipt key, endpoint or status
+    Update(Update),
+    /// Change the fee: a rise holds after its notice, a fall at once
+    Fee(Fee),
     /// Move the relayer's fees to a token account
     WithdrawFees(Payout),
     /// Show a relayer and its fees
@@ -41,6 +46,33 @@ pub struct Register {
     pub endpoint: String,
 }
 
+/// Change a relayer
+#[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).multiple(true))]
+pub struct Update {
+    /// Address that signs and pays for settlements from now on
+    #[arg(long, value_name = "ADDRESS", value_parser = address, group = "what")]
+    pub settler: Option<Pubkey>,
+    /// Address that signs receipts from now on; the last four stay known
+    #[arg(long, value_name = "ADDRESS", value_parser = address, group = "what")]
+    pub receipt_key: Option<Pubkey>,
+    /// Public base URL of the relayer's API, /v1 included
+    #[arg(long, value_name = "URL", value_parser = endpoint, group = "what")]
+    pub endpoint: Option<String>,
+    /// Whether the relayer takes part
+    #[arg(long, value_enum, value_name = "STATUS", group = "what")]
+    pub status: Option<Part>,
+}
+
+/// Change the fee
+#[derive(Debug, clap::Args)]
+#[command(after_help = "The fee that holds already withdraws an announced one.")]
+pub struct Fee {
+    /// Fee on every charge, in basis points
+    #[arg(value_name = "BPS", value_parser = fee_bps, allow_negative_numbers = true)]
+    pub fee_bps: u16,
+}
+
 /// Show a relayer
 #[derive(Debug, clap::Args)]
 pub struct Status {
@@ -57,6 +89,8 @@ impl Relayer {
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Register(register) => register.run(global).await,
+            Self::Update(update) => update.run(global).await,
+            Self::Fee(fee) => fee.run(global).await,
             Self::WithdrawFees(payout) => payout.run(global, Earner::Relayer).await,
             Self::Status(status) => status.run(global).await,
         }
@@ -90,6 +124,73 @@ impl Register {
             token_account: addresses::ata(&relayer, &mint).to_string(),
             signature: signature.to_string(),
         })
+    }
+}
+
+impl Update {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let address = addresses::relayer(&authority);
+        let _: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let update = RelayerUpdate {
+            settler: self.settler,
+            receipt_key: self.receipt_key.map(|key| key.to_bytes()),
+            fee_bps: None,
+            url: self.endpoint,
+            retired: self.status.map(Part::is_retired),
+        };
+        let update = instructions::update_relayer(&authority, update);
+        let signature = session.send(&payer, &[update], Vec::new()).await?;
+        global.output.print(&Updated {
+            role: "relayer",
+            address: address.to_string(),
+            signature: signature.to_string(),
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Posted {
+    relayer: String,
+    fee_bps: u16,
+    next_fee_bps: Option<u16>,
+    next_in_seconds: Option<i64>,
+    signature: String,
+}
+
+impl Fee {
+    async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let address = addresses::relayer(&authority);
+        let _: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let update = RelayerUpdate { fee_bps: Some(self.fee_bps), ..RelayerUpdate::default() };
+        let update = instructions::update_relayer(&authority, update);
+        let signature = session.send(&payer, &[update], Vec::new()).await?;
+        let relayer: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let clock = session.clock().await?;
+        let fee = relayer.fee.rolled(&clock);
+        global.output.print(&Posted {
+            relayer: address.to_string(),
+            fee_bps: fee.current,
+            next_fee_bps: fee.has_next.then_some(fee.next),
+            next_in_seconds: fee.has_next.then(|| until(&fee.next_from, &clock)),
+            signature: signature.to_string(),
+        })
+    }
+}
+
+impl Report for Posted {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "relayer", &self.relayer)?;
+        line(out, "fee", format!("{} bps", self.fee_bps))?;
+        if let (Some(next), Some(left)) = (self.next_fee_bps, self.next_in_seconds) {
+            line(out, "next fee", format!("{next} bps in {}", show_span(left)))?;
+        }
+        line(out, "transaction", &self.signature)
     }
 }
 

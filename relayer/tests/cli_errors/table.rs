@@ -39,9 +39,9 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         (_, "price_input" | "price_cached" | "price_output" | "price_request") => PRICE,
         (_, "max_price_input" | "max_price_cached" | "max_price_output" | "max_price_request") => PRICE,
         (_, "window" | "expires") => SPAN,
-        ("admin init", "slot_ms") => Usage(&["0", "-1", "10001", "fast", ""]),
+        ("admin init" | "admin config", "slot_ms") => Usage(&["0", "-1", "10001", "fast", ""]),
         (
-            "admin init",
+            "admin init" | "admin config",
             "settle_interval" | "max_pause" | "price_grace" | "revoke_grace" | "withdraw_delay" | "price_notice"
             | "fee_notice",
         ) => SPAN,
@@ -52,6 +52,7 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         (_, "rpc_url") => Usage(&["mars", "ws://localhost", "http://"]),
         (_, "name") => Usage(&["", "a name that is longer than thirty-two bytes"]),
         (_, "capability") => Usage(&["", "flying"]),
+        (_, "status") => Usage(&["", "asleep", "suspended"]),
         (_, "shell") => Usage(&["", "tcsh"]),
         (_, "listen") => Usage(&["", "8787", "localhost", "127.0.0.1:99999"]),
         (_, "out" | "state" | "ledger") => FOLDER,
