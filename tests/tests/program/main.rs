@@ -10,5 +10,6 @@ mod registry;
 mod sequence;
 mod settlement;
 mod signatures;
+mod sweep;
 mod vouchers;
 mod withdrawals;
