@@ -54,6 +54,8 @@ pub struct Now {
 pub struct Done {
     /// Compute units it used.
     pub units: u64,
+    /// Bytes of it.
+    pub bytes: usize,
     /// What was logged.
     pub logs: Vec<String>,
 }

@@ -5,11 +5,11 @@ use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
-use steam::instructions as ix;
 use steam_protocol::units::MicroUsdc;
 use steam_tests::chain::Stored;
+use steam_tests::examples::{Example, example};
 use steam_tests::idl;
-use steam_tests::world::{DELAYS, GENESIS_HASH, MODEL, PRICE, boundless, terms};
+use steam_tests::world::MODEL;
 use steam_tests::{Market, nobody, price, usage, usdc};
 
 /// What an attacker may put in an account's place.
@@ -49,78 +49,6 @@ struct Candidate {
     name: &'static str,
     address: Pubkey,
     signer: Option<Keypair>,
-}
-
-/// An instruction that works, and who signs it.
-struct Example {
-    instruction: Instruction,
-    signers: Vec<Keypair>,
-}
-
-/// A valid use of an instruction.
-fn example(m: &mut Market, name: &str) -> Option<Example> {
-    let payer = m.world.wallet();
-    let (mint, relayer, paying) = (m.world.mint, m.relayer.address, payer.pubkey());
-    let owner = m.vault.owner.insecure_clone();
-    let owner_key = owner.pubkey();
-    let (settler, provider) = (m.relayer.settler.insecure_clone(), m.provider.authority.insecure_clone());
-    let new = m.world.keypair();
-    let nobody = nobody("somebody");
-    let (instruction, signers) = match name {
-        "init_config" => {
-            m.world.set_account(&steam::addresses::config(), Stored { lamports: 0, ..Stored::wallet() });
-            let authority = m.world.upgrade_authority.insecure_clone();
-            let mut init = ix::init_config(&authority.pubkey(), &mint, GENESIS_HASH, &nobody, &nobody, DELAYS);
-            init.accounts[1].pubkey = paying;
-            (init, vec![authority, payer])
-        }
-        "pause" => {
-            let guardian = m.world.guardian.insecure_clone();
-            (ix::pause(&guardian.pubkey()), vec![guardian])
-        }
-        "register_relayer" => {
-            let url = "https://relay.example";
-            (ix::register_relayer(&new.pubkey(), &paying, &mint, &nobody, &nobody, 1, url), vec![new, payer])
-        }
-        "register_provider" => {
-            let url = "https://provider.example";
-            (ix::register_provider(&new.pubkey(), &paying, &mint, "Name", url), vec![new, payer])
-        }
-        "put_offer" => (ix::put_offer(&provider.pubkey(), &paying, "new/model", terms(PRICE)), vec![provider, payer]),
-        "retire_offer" => (ix::retire_offer(&provider.pubkey(), MODEL), vec![provider]),
-        "withdraw_earnings" => {
-            let destination = m.world.token_account(&nobody);
-            let amount = MicroUsdc(u64::MAX);
-            (ix::withdraw_earnings(&provider.pubkey(), &mint, &destination, amount), vec![provider])
-        }
-        "withdraw_fees" => {
-            let authority = m.relayer.authority.insecure_clone();
-            let destination = m.world.token_account(&nobody);
-            (ix::withdraw_fees(&authority.pubkey(), &mint, &destination, MicroUsdc(u64::MAX)), vec![authority])
-        }
-        "open_vault" => (ix::open_vault(&new.pubkey(), &paying, &relayer, &mint), vec![new, payer]),
-        "authorize_key" => {
-            (ix::authorize_key(&owner_key, &relayer, &new.pubkey(), 1, boundless()), vec![owner, new])
-        }
-        "revoke_key" => (ix::revoke_key(&owner_key, &relayer, 0, Some(&settler.pubkey())), vec![owner, settler]),
-        "request_withdraw" => (ix::request_withdraw(&owner_key, &relayer, usdc(1)), vec![owner]),
-        "cancel_withdraw" => {
-            m.world.request_withdraw(&m.vault, usdc(1)).ok();
-            (ix::cancel_withdraw(&owner_key, &relayer), vec![owner])
-        }
-        "execute_withdraw" => {
-            m.world.request_withdraw(&m.vault, usdc(1)).ok();
-            m.world.pass(DELAYS.withdraw_delay);
-            let destination = m.world.token_account(&nobody);
-            (ix::execute_withdraw(&owner_key, &relayer, &mint, &destination), vec![owner])
-        }
-        "settle_batch" => {
-            let group = m.charge(usage(1, 1_000, 0, 0));
-            (m.world.settle_instruction(&m.relayer, &[group]), vec![settler])
-        }
-        _ => return None,
-    };
-    Some(Example { instruction, signers })
 }
 
 /// A second one of everything, and things that are something else.
