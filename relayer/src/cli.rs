@@ -8,6 +8,8 @@ pub mod amount;
 pub mod chat;
 pub mod completions;
 pub mod config;
+#[cfg(feature = "localnet")]
+pub mod dev;
 pub mod error;
 pub mod failure;
 pub mod key;
@@ -42,6 +44,9 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
+    /// Run a complete local system: network, providers, relayer, a funded user
+    #[cfg(feature = "localnet")]
+    Dev(dev::DevArgs),
     /// Run the relayer
     Serve(serve::Serve),
     /// The relayer's configuration

@@ -7,6 +7,8 @@
 mod answer;
 mod state;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, Event, Whole, text_of};
 pub use state::{Ledger, StateError};

@@ -112,3 +112,6 @@ async fn observe(State(server): State<Arc<Server>>, request: Request, next: Next
     }
     response
 }
+
+#[cfg(test)]
+mod tests;

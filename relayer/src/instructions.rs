@@ -228,7 +228,7 @@ pub fn deposit(payer: &Pubkey, from: &Pubkey, vault: &Pubkey, mint: &Pubkey, amo
 }
 
 /// Transfers USDC between token accounts; `authority` owns the source.
-fn transfer(authority: &Pubkey, from: &Pubkey, to: &Pubkey, mint: &Pubkey, amount: MicroUsdc) -> Instruction {
+pub fn transfer(authority: &Pubkey, from: &Pubkey, to: &Pubkey, mint: &Pubkey, amount: MicroUsdc) -> Instruction {
     use anchor_lang::solana_program::instruction::AccountMeta;
     // spl-token's TransferChecked: its number, the amount, the decimals.
     let mut data = vec![12];

@@ -18,3 +18,6 @@ pub use market::{MODELS, Profile, profiles};
 pub use provider::{Behaviour, SimulatedProvider, Stats};
 #[cfg(feature = "localnet")]
 pub use surfnet::{Localnet, LocalnetError, Options, PROGRAM};
+
+#[cfg(all(test, feature = "localnet"))]
+mod tests;

@@ -26,6 +26,8 @@ fn main() -> ExitCode {
 async fn run(cli: Cli) -> Result<()> {
     let global = &cli.global;
     match cli.command {
+        #[cfg(feature = "localnet")]
+        Command::Dev(dev) => dev.run().await,
         Command::Serve(serve) => serve.run(global).await,
         Command::Config(config) => config.run(global),
         Command::Vault(vault) => vault.run(global).await,

@@ -28,6 +28,7 @@ use crate::relay::plan::{Allowed, Input, plan, resolve};
 use crate::relay::request::ChatRequest;
 use crate::relay::serve::Work;
 use crate::relay::tokens::{Counting, Tokenizers};
+use crate::vaults::Refusal;
 use axum::http::StatusCode;
 use base64::Engine;
 use bytes::Bytes;
@@ -144,7 +145,14 @@ pub async fn relay(
     let key = caller.key;
     let (consent, request_hash) =
         caller.consent(&registry.relayer.address, inbound, plan.ceiling, now_unix, relay.random())?;
-    let hold = app.vaults.reserve(&key, consent, request_hash, plan.ceiling, now_unix)?;
+    let hold = match app.vaults.reserve(&key, consent, request_hash, plan.ceiling, now_unix) {
+        Ok(hold) => hold,
+        Err(Refusal::Replay { .. }) => {
+            let receipt = app.ledger.receipt_of_request(&key, request_hash).await?;
+            return Err(Refusal::Replay { receipt }.into());
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
     relay.metrics.held(plan.ceiling);
 
     let (order, ranking) = plan.rank(&request, &app.scorer, now, &mut *relay.rng());

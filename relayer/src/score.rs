@@ -87,6 +87,8 @@ pub struct Shape {
 pub enum Outcome {
     /// An answer came.
     Served {
+        /// Whether it was streamed. The first byte of a whole answer says nothing about its first token.
+        streamed: bool,
         /// Prompt tokens, cached ones included.
         input_tokens: u32,
         /// Prompt tokens served from the provider's cache.

@@ -115,14 +115,8 @@ impl World {
         let authority = self.upgrade_authority.insecure_clone();
         self.fund(&authority.pubkey());
         let (admin, guardian) = (self.admin, self.guardian.pubkey());
-        let init = steam::instructions::init_config(
-            &authority.pubkey(),
-            &self.mint,
-            GENESIS_HASH,
-            &admin,
-            &guardian,
-            delays,
-        );
+        let init =
+            steam::instructions::init_config(&authority.pubkey(), &self.mint, GENESIS_HASH, &admin, &guardian, delays);
         self.run(&[init], &[&authority])
     }
 

@@ -81,6 +81,13 @@ impl Admin {
 }
 
 #[derive(Serialize)]
+struct ShownDelay {
+    name: &'static str,
+    seconds: u32,
+    slots: u32,
+}
+
+#[derive(Serialize)]
 struct Settings {
     program: String,
     config: String,
@@ -91,8 +98,7 @@ struct Settings {
     paused: bool,
     pause_seconds_left: i64,
     next_pause_in_seconds: i64,
-    /// Name, seconds and slots of each delay.
-    delays: Vec<(&'static str, u32, u32)>,
+    delays: Vec<ShownDelay>,
     signature: Option<String>,
 }
 
@@ -120,7 +126,7 @@ impl Settings {
             paused: config.is_paused(&clock),
             pause_seconds_left: until(&config.paused_until, &clock),
             next_pause_in_seconds: until(&config.next_pause_from, &clock),
-            delays: delays.into_iter().map(|(name, delay)| (name, delay.seconds, delay.slots)).collect(),
+            delays: delays.map(|(name, Delay { seconds, slots })| ShownDelay { name, seconds, slots }).into(),
             signature,
         })
     }
@@ -139,7 +145,7 @@ impl Report for Settings {
             (false, 0) => line(out, "paused", "no")?,
             (false, left) => line(out, "paused", format!("no; not again within {}", show_span(left)))?,
         }
-        for (name, seconds, slots) in &self.delays {
+        for ShownDelay { name, seconds, slots } in &self.delays {
             line(out, name, format!("{} and {slots} slots", show_span((*seconds).into())))?;
         }
         match &self.signature {

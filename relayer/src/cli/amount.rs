@@ -1,7 +1,7 @@
 //! Amounts as people write them, read exactly: decimal USDC with up to six places, prices in USD per million tokens,
 //! and spans of time. Nothing is rounded; what cannot be said exactly is refused.
 
-use steam_protocol::units::{MAX_FEE_BPS, MAX_PRICE, MicroUsdc, Price};
+use steam_protocol::units::{MAX_FEE_BPS, MAX_PRICE, MicroUsdc, Pico, Price};
 
 /// Decimal places of USDC.
 const PLACES: usize = 6;
@@ -115,11 +115,28 @@ pub fn show_span(seconds: i64) -> String {
     if text.is_empty() { "0s".into() } else { text }
 }
 
+/// The two largest parts of a span of time, for what changes while it is read.
+pub fn show_about(seconds: i64) -> String {
+    let coarse = match seconds {
+        86_400.. => seconds - seconds % 3_600,
+        3_600.. => seconds - seconds % 60,
+        _ => seconds,
+    };
+    show_span(coarse)
+}
+
 /// Millionths as the shortest exact decimal with at least two places: `1.50`, `0.000125`.
 pub fn show(millionths: u64) -> String {
     let text = format!("{}.{:06}", millionths / 1_000_000, millionths % 1_000_000);
     let least = text.len() - 4;
     let kept = text.trim_end_matches('0').len().max(least);
+    text[..kept].to_owned()
+}
+
+/// An exact amount of pico-USDC as the shortest decimal with at least two places.
+pub fn show_pico(amount: Pico) -> String {
+    let text = amount.to_string();
+    let kept = text.trim_end_matches('0').len().max(text.len() - 10);
     text[..kept].to_owned()
 }
 
@@ -130,6 +147,17 @@ pub fn show_price(price: &Price) -> String {
         text.push_str(&format!(", {} a request", show(price.request)));
     }
     text
+}
+
+/// The components of a highest price that are bounded, on one line; nothing if none is.
+pub fn show_max_price(price: &Price) -> Option<String> {
+    let parts = [(price.input, "in"), (price.cached, "cached"), (price.output, "out"), (price.request, "a request")];
+    let bounded: Vec<String> = parts
+        .iter()
+        .filter(|(part, _)| *part < MAX_PRICE)
+        .map(|(part, name)| format!("{} {name}", show(*part)))
+        .collect();
+    (!bounded.is_empty()).then(|| bounded.join(", "))
 }
 
 #[cfg(test)]
@@ -187,7 +215,16 @@ mod tests {
     }
 
     #[test]
+    fn what_changes_is_shown_roughly() {
+        for (seconds, text) in [(2_591_959, "29d23h"), (5_399, "1h29m"), (61, "1m1s"), (0, "0s")] {
+            assert_eq!(show_about(seconds), text);
+        }
+    }
+
+    #[test]
     fn amounts_are_shown_without_loss() {
+        assert_eq!(show_pico(Pico(96_657_000)), "0.000096657");
+        assert_eq!(show_pico(Pico(2_000_000_000_000)), "2.00");
         for (millionths, text) in [(0, "0.00"), (1_500_000, "1.50"), (125, "0.000125"), (1_234_560, "1.23456")] {
             assert_eq!(show(millionths), text);
         }

@@ -7,7 +7,7 @@ mod setup;
 use super::amount::usdc_above_zero;
 use super::error::{CliError, Result};
 use super::output::Format;
-use super::parse::{endpoint, model, tokens};
+use super::parse::{endpoint, file, model, tokens};
 use super::secret::KeySource;
 use super::solana::Global;
 use super::vault::Which;
@@ -49,7 +49,7 @@ pub struct Chat {
     #[arg(long, value_name = "URL", value_parser = endpoint, env = "STEAM_BASE_URL")]
     pub endpoint: Option<String>,
     /// File that remembers what the key allowed and spent [default: under ~/.local/state/steam]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub state: Option<PathBuf>,
     /// Where the key is.
     #[command(flatten)]

@@ -1,9 +1,9 @@
 //! `steam key`: API keys. What a key may spend is written into the vault, on chain, before anyone has seen the key.
 
-use super::amount::{fee_bps, price, show, show_price, show_span, span, usdc_above_zero};
+use super::amount::{fee_bps, price, show, show_about, show_max_price, show_pico, show_span, span, usdc_above_zero};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
-use super::parse::address;
+use super::parse::{address, file};
 use super::secret;
 use super::session::{Session, until};
 use super::solana::Global;
@@ -18,7 +18,7 @@ use solana_signer::Signer;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use steam_protocol::key::SessionKey;
-use steam_protocol::units::{MAX_PRICE, MicroUsdc, Price};
+use steam_protocol::units::{MAX_PRICE, MicroUsdc, Pico, Price};
 use steam_router::state::{KeyGrant, Prices, Relayer, SessionKey as Slot, Vault};
 use zeroize::Zeroizing;
 
@@ -64,7 +64,7 @@ pub struct Create {
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = expiry, allow_negative_numbers = true)]
     pub expires: Expiry,
     /// Write the key to a new file only its owner can read, instead of showing it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = file)]
     pub out: Option<PathBuf>,
     /// Which vault.
     #[command(flatten)]
@@ -144,6 +144,10 @@ fn secret_text<S: serde::Serializer>(
 
 impl Create {
     async fn run(self, global: &Global) -> Result<()> {
+        if let Some(path) = self.out.as_ref().filter(|path| path.exists()) {
+            return Err(CliError::new("key", format!("{} exists, and a key is never written over", path.display()))
+                .next("name a file that does not exist yet with --out"));
+        }
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         let payer = global.signer()?;
@@ -161,7 +165,7 @@ impl Create {
         let signer = Keypair::new_from_array(*seed);
         let authorize = instructions::authorize_key(&vault.owner, &vault.relayer, &signer.pubkey(), slot, grant);
         let sent = session.send(&payer, &[authorize], vec![signer]).await;
-        if sent.as_ref().is_err_and(|error| error.code() != "rpc_failed")
+        if sent.as_ref().is_err_and(|error| !error.code().starts_with("rpc_"))
             && let Some(path) = &self.out
         {
             // The transaction cannot have taken effect, so nobody needs the key.
@@ -324,18 +328,18 @@ impl Report for Keys {
             );
         }
         for key in &self.keys {
-            let spent = steam_protocol::units::Pico(key.settled_pico.parse().unwrap_or_default());
+            let spent = show_pico(Pico(key.settled_pico.parse().unwrap_or_default()));
             writeln!(out, "{}  {}", key.key, key.status)?;
             writeln!(out, "  settled {spent} of {} USDC", show(key.limit.parse().unwrap_or_default()))?;
             if key.window_seconds > 0 {
                 let limit = show(key.window_limit.parse().unwrap_or_default());
                 writeln!(out, "  at most {limit} USDC in {}", show_span(key.window_seconds.into()))?;
             }
-            if key.price.output < MAX_PRICE || key.price.input < MAX_PRICE {
-                writeln!(out, "  at most {} (USD per million tokens)", show_price(&key.price))?;
+            if let Some(most) = show_max_price(&key.price) {
+                writeln!(out, "  at most {most} (USD per million tokens)")?;
             }
             match key.seconds_left {
-                Some(left) => writeln!(out, "  ends in {}; fee at most {} bps", show_span(left), key.max_fee_bps)?,
+                Some(left) => writeln!(out, "  ends in {}; fee at most {} bps", show_about(left), key.max_fee_bps)?,
                 None => writeln!(out, "  never ends; fee at most {} bps", key.max_fee_bps)?,
             }
         }

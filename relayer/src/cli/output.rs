@@ -68,5 +68,5 @@ impl Format {
 /// # Errors
 /// The writer's.
 pub fn line(out: &mut dyn Write, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(out, "{name:<14} {value}")
+    writeln!(out, "{name:<15} {value}")
 }

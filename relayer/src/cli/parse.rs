@@ -5,6 +5,7 @@ use super::output::Format;
 use crate::chain::Pubkey;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// An address in base58.
@@ -55,6 +56,18 @@ pub fn tokens(text: &str) -> Result<u32, String> {
         Ok(0) | Err(_) => Err(format!("expected a whole number of tokens from 1 to {}", u32::MAX)),
         Ok(tokens) => Ok(tokens),
     }
+}
+
+/// A file to write or make; not a folder.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.file_name().is_none() || path.is_dir() {
+        return Err("expected the path of a file, not of a folder".into());
+    }
+    Ok(path)
 }
 
 /// The format asked for, before the command line is known to be right, so that even that error has it.

@@ -111,7 +111,10 @@ impl Report for Registered {
         line(out, "transaction", &self.signature)?;
         match self.role {
             "provider" => {
-                writeln!(out, "Next: `steam provider offer --model MODEL --input USD --output USD` lists a model.")
+                writeln!(
+                    out,
+                    "Next: `steam provider offer --model MODEL --price-input USD --price-output USD --context TOKENS` lists a model."
+                )
             }
             _ => writeln!(out, "Next: set chain.relayer in the configuration to this address and run `steam serve`."),
         }

@@ -6,6 +6,7 @@ mod source;
 pub(super) use chain::receipt_keys;
 pub use source::Proof;
 
+use super::amount::show_pico;
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::address;
@@ -231,7 +232,7 @@ impl Report for Shown {
         line(out, "offer", format!("{}, price version {}", self.offer, self.price_version))?;
         let (input, cached, output) = (self.input_tokens, self.cached_tokens, self.output_tokens);
         line(out, "tokens", format!("{input} in, {cached} cached, {output} out; counted by {}", self.counted_by))?;
-        line(out, "cost", format!("{} USDC, {} bps of fee included", self.cost, self.fee_bps))?;
+        line(out, "cost", format!("{} USDC, {} bps of fee included", show_pico(self.cost), self.fee_bps))?;
         line(out, "ended", self.finish_reason)?;
         line(out, "time", format!("first token after {} ms, {} ms in all", self.ttft_ms, self.duration_ms))?;
         line(out, "request", &self.request_hash)?;

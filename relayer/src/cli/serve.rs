@@ -2,9 +2,11 @@
 
 use super::error::{CliError, Result};
 use super::output::Format;
+use super::parse::file;
 use super::solana::{Global, cluster_url};
 use crate::app::{self, StartError};
 use crate::config::Config;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
@@ -27,7 +29,7 @@ pub struct Settings {
     #[arg(long, value_name = "ADDRESS", env = "STEAM_LISTEN")]
     pub listen: Option<SocketAddr>,
     /// The database file, in place of ledger.path
-    #[arg(long, value_name = "FILE", env = "STEAM_LEDGER")]
+    #[arg(long, value_name = "FILE", value_parser = file, env = "STEAM_LEDGER")]
     pub ledger: Option<PathBuf>,
     /// RPC endpoint, in place of chain.rpc_urls; may be repeated
     #[arg(long, value_name = "URL", env = "STEAM_RPC_URLS", value_delimiter = ',', value_parser = cluster_url)]
@@ -80,7 +82,10 @@ impl Serve {
 /// Logs to standard error, as RUST_LOG says: in JSON for machines.
 fn log(format: Format) -> Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     let started = match format {
         Format::Text => builder.try_init(),
         Format::Json => builder.json().try_init(),

@@ -6,7 +6,7 @@ mod withdraw;
 pub use deposit::Deposit;
 pub use withdraw::Withdraw;
 
-use super::amount::{show, show_span};
+use super::amount::{show, show_pico, show_span};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::address;
@@ -17,6 +17,7 @@ use crate::{addresses, instructions};
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
+use steam_protocol::units::Pico;
 use steam_router::state::{Relayer, Vault as VaultAccount};
 
 /// Where a vault keeps its owner: after the discriminator.
@@ -244,5 +245,5 @@ impl Report for Shown {
 }
 
 fn pico(text: &str) -> String {
-    steam_protocol::units::Pico(text.parse().unwrap_or_default()).to_string()
+    show_pico(Pico(text.parse().unwrap_or_default()))
 }

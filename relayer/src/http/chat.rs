@@ -1,15 +1,16 @@
 //! `POST /v1/chat/completions`.
 
+use crate::app::App;
 use crate::http::state::Server;
 use crate::http::{LoggedLater, body};
-use crate::relay::auth::{Credentials, Inbound, body_hash};
+use crate::relay::auth::{Credentials, Identified, Inbound, body_hash};
 use crate::relay::error::RelayError;
 use crate::relay::request::ChatRequest;
 use crate::relay::{Accepted, Answer, base64, relay};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -34,11 +35,15 @@ pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result
     let permit = server.concurrent.clone().try_acquire_owned().map_err(|_| BUSY)?;
     let (head, body) = request.into_parts();
 
-    // Who it is comes before the body: a stranger's is not even read.
-    let credentials = Credentials::read(&head.headers, app.config.server.bearer_keys)?;
-    let identified = credentials.identify(&app.vaults, None)?;
+    // Who it is comes before the body: a stranger's is not kept.
     let limit = app.config.server.max_body_bytes;
-    body::check(&head.headers, limit)?;
+    let identified = match admit(app, &head.headers, limit) {
+        Ok(identified) => identified,
+        Err(error) => {
+            body::discard(body, limit.saturating_mul(2)).await;
+            return Err(error);
+        }
+    };
     let body = body::read(body, limit, Duration::from_millis(app.config.server.body_timeout_ms)).await?;
 
     let inbound = Inbound {
@@ -53,6 +58,13 @@ pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result
     let request = ChatRequest::parse(body)?;
     let answer = relay(&server.relay, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
     Ok(respond(answer))
+}
+
+/// What the headers alone decide.
+fn admit(app: &App, headers: &HeaderMap, limit: usize) -> Result<Identified, RelayError> {
+    let identified = Credentials::read(headers, app.config.server.bearer_keys)?.identify(&app.vaults, None)?;
+    body::check(headers, limit)?;
+    Ok(identified)
 }
 
 fn respond(answer: Answer) -> Response {

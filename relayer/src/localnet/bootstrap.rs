@@ -2,13 +2,10 @@
 //! with a vault, a key and money. All by the program's own instructions, as on any cluster.
 
 use super::surfnet::{Localnet, LocalnetError};
-use crate::addresses;
 use crate::chain::Pubkey;
 use crate::vaults::KeyRef;
+use crate::{addresses, instructions};
 use anchor_lang::solana_program::instruction::Instruction;
-use anchor_lang::{InstructionData, ToAccountMetas};
-use anchor_spl::associated_token::ID as ASSOCIATED_TOKEN_ID;
-use anchor_spl::token::{ID as TOKEN_ID, spl_token};
 use futures::future::try_join_all;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
@@ -18,7 +15,6 @@ use steam_protocol::Hash;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{Delay, Delays, KeyGrant, OfferTerms, Vault};
-use steam_router::{accounts, instruction};
 
 /// The slot of the vault that the user's key takes.
 const KEY_SLOT: u8 = 0;
@@ -111,14 +107,23 @@ impl Localnet {
         self.fund(&[relayer_authority.pubkey(), settler.pubkey(), owner.pubkey()]).await?;
         let domain = self.init_config().await?;
         let relayer = addresses::relayer(&relayer_authority.pubkey());
-        let register = self.register_relayer(setup, &relayer_authority, &settler, &receipt_key);
+        let register = instructions::register_relayer(
+            &relayer_authority.pubkey(),
+            &self.payer.pubkey(),
+            &self.mint,
+            &settler.pubkey(),
+            &receipt_key.pubkey(),
+            setup.fee_bps,
+            &setup.relayer_url,
+        );
         self.step("cannot register the relayer", &[register], &[&self.payer, &relayer_authority]).await?;
 
         let vault = addresses::vault(&owner.pubkey(), &relayer);
         let open = async {
+            let user = owner.pubkey();
             let steps = [
-                self.open_vault(&owner.pubkey(), &relayer),
-                self.authorize_key(&owner, &session_keypair, &vault, setup),
+                instructions::open_vault(&user, &user, &relayer, &self.mint),
+                instructions::authorize_key(&user, &relayer, &session_keypair.pubkey(), KEY_SLOT, setup.grant),
             ];
             self.step("cannot open the vault", &steps, &[&owner, &session_keypair]).await?;
             self.mint_to(&owner.pubkey(), setup.wallet).await?;
@@ -149,39 +154,22 @@ impl Localnet {
     /// # Errors
     /// [`LocalnetError::Step`]
     pub async fn transfer(&self, from: &Keypair, to: &Pubkey, amount: MicroUsdc) -> Result<Signature, LocalnetError> {
-        let wallet = from.pubkey();
-        let source = addresses::ata(&wallet, &self.mint);
-        let transfer = Instruction {
-            program_id: TOKEN_ID,
-            accounts: spl_token::instruction::transfer_checked(
-                &TOKEN_ID,
-                &source,
-                &self.mint,
-                to,
-                &wallet,
-                &[],
-                amount.0,
-                6,
-            )
-            .map(|built| built.accounts)
-            .unwrap_or_default(),
-            data: spl_token::instruction::TokenInstruction::TransferChecked { amount: amount.0, decimals: 6 }.pack(),
-        };
+        let source = addresses::ata(&from.pubkey(), &self.mint);
+        let transfer = instructions::transfer(&from.pubkey(), &source, to, &self.mint, amount);
         self.step("cannot transfer", &[transfer], &[from]).await
     }
 
-    /// Asks for money back from a vault; `u64::MAX` is all.
+    /// Asks for money back from a vault; `MicroUsdc(u64::MAX)` is all.
     ///
     /// # Errors
     /// [`LocalnetError::Step`]
     pub async fn request_withdraw(
         &self,
         owner: &Keypair,
-        vault: &Pubkey,
-        amount: u64,
+        relayer: &Pubkey,
+        amount: MicroUsdc,
     ) -> Result<Signature, LocalnetError> {
-        let accounts = accounts::RequestWithdraw { owner: owner.pubkey(), config: addresses::config(), vault: *vault };
-        let request = built(&accounts, &instruction::RequestWithdraw { amount });
+        let request = instructions::request_withdraw(&owner.pubkey(), relayer, amount);
         self.step("cannot request the withdrawal", &[request], &[owner]).await
     }
 
@@ -189,16 +177,10 @@ impl Localnet {
     ///
     /// # Errors
     /// [`LocalnetError::Step`]
-    pub async fn execute_withdraw(&self, owner: &Keypair, vault: &Pubkey) -> Result<Signature, LocalnetError> {
-        let accounts = accounts::ExecuteWithdraw {
-            owner: owner.pubkey(),
-            vault: *vault,
-            token: addresses::ata(vault, &self.mint),
-            destination: addresses::ata(&owner.pubkey(), &self.mint),
-            mint: self.mint,
-            token_program: TOKEN_ID,
-        };
-        let execute = built(&accounts, &instruction::ExecuteWithdraw {});
+    pub async fn execute_withdraw(&self, owner: &Keypair, relayer: &Pubkey) -> Result<Signature, LocalnetError> {
+        let wallet = owner.pubkey();
+        let destination = addresses::ata(&wallet, &self.mint);
+        let execute = instructions::execute_withdraw(&wallet, relayer, &self.mint, &destination);
         self.step("cannot withdraw", &[execute], &[owner]).await
     }
 
@@ -222,72 +204,9 @@ impl Localnet {
         let delays =
             Delays { settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice };
         let admin = self.admin.pubkey();
-        let accounts = accounts::InitConfig {
-            authority: admin,
-            payer: self.payer.pubkey(),
-            config: addresses::config(),
-            mint: self.mint,
-            program_data: addresses::program_data(),
-            system_program: anchor_lang::system_program::ID,
-        };
-        let init = built(&accounts, &instruction::InitConfig { genesis_hash, admin, guardian: admin, delays });
-        self.step(what, &[init], &[&self.payer, &self.admin]).await?;
+        let init = instructions::init_config(&admin, &self.mint, genesis_hash, &admin, &admin, delays);
+        self.step(what, &[init], &[&self.admin]).await?;
         Ok(steam_protocol::domain::domain(&self.program.to_bytes(), &genesis_hash))
-    }
-
-    fn register_relayer(
-        &self,
-        setup: &Setup,
-        authority: &Keypair,
-        settler: &Keypair,
-        receipt_key: &Keypair,
-    ) -> Instruction {
-        let relayer = addresses::relayer(&authority.pubkey());
-        let accounts = accounts::RegisterRelayer {
-            authority: authority.pubkey(),
-            payer: self.payer.pubkey(),
-            config: addresses::config(),
-            relayer,
-            mint: self.mint,
-            fee_token: addresses::ata(&relayer, &self.mint),
-            token_program: TOKEN_ID,
-            associated_token_program: ASSOCIATED_TOKEN_ID,
-            system_program: anchor_lang::system_program::ID,
-        };
-        let data = instruction::RegisterRelayer {
-            settler: settler.pubkey(),
-            receipt_key: receipt_key.pubkey().to_bytes(),
-            fee_bps: setup.fee_bps,
-            url: setup.relayer_url.clone(),
-        };
-        built(&accounts, &data)
-    }
-
-    fn open_vault(&self, owner: &Pubkey, relayer: &Pubkey) -> Instruction {
-        let vault = addresses::vault(owner, relayer);
-        let accounts = accounts::OpenVault {
-            owner: *owner,
-            payer: *owner,
-            config: addresses::config(),
-            relayer: *relayer,
-            vault,
-            mint: self.mint,
-            token: addresses::ata(&vault, &self.mint),
-            token_program: TOKEN_ID,
-            associated_token_program: ASSOCIATED_TOKEN_ID,
-            system_program: anchor_lang::system_program::ID,
-        };
-        built(&accounts, &instruction::OpenVault {})
-    }
-
-    fn authorize_key(&self, owner: &Keypair, session: &Keypair, vault: &Pubkey, setup: &Setup) -> Instruction {
-        let accounts = accounts::AuthorizeKey {
-            owner: owner.pubkey(),
-            session_key: session.pubkey(),
-            config: addresses::config(),
-            vault: *vault,
-        };
-        built(&accounts, &instruction::AuthorizeKey { slot: KEY_SLOT, grant: setup.grant })
     }
 
     async fn provider(&self, setup: &ProviderSetup) -> Result<ProviderAccount, LocalnetError> {
@@ -295,31 +214,10 @@ impl Localnet {
         let provider = addresses::provider(&authority.pubkey());
         let payer = self.payer.pubkey();
         let token = addresses::ata(&provider, &self.mint);
-        let accounts = accounts::RegisterProvider {
-            authority: authority.pubkey(),
-            payer,
-            config: addresses::config(),
-            provider,
-            mint: self.mint,
-            token,
-            token_program: TOKEN_ID,
-            associated_token_program: ASSOCIATED_TOKEN_ID,
-            system_program: anchor_lang::system_program::ID,
-        };
-        let data = instruction::RegisterProvider { name: setup.name.clone(), url: setup.url.clone() };
-        let register = built(&accounts, &data);
+        let wallet = authority.pubkey();
+        let register = instructions::register_provider(&wallet, &payer, &self.mint, &setup.name, &setup.url);
         self.step("cannot register a provider", &[register], &[&self.payer, &authority]).await?;
-        let offers = setup.offers.iter().map(|(model, terms)| {
-            let accounts = accounts::PutOffer {
-                authority: authority.pubkey(),
-                payer,
-                config: addresses::config(),
-                provider,
-                offer: addresses::offer(&provider, model),
-                system_program: anchor_lang::system_program::ID,
-            };
-            built(&accounts, &instruction::PutOffer { model: model.clone(), terms: *terms })
-        });
+        let offers = setup.offers.iter().map(|(model, terms)| instructions::put_offer(&wallet, &payer, model, *terms));
         let offers: Vec<Instruction> = offers.collect();
         self.step("cannot post an offer", &offers, &[&self.payer, &authority]).await?;
         Ok(ProviderAccount { name: setup.name.clone(), address: provider, token, authority })
@@ -350,8 +248,4 @@ impl Localnet {
 
 fn provider_key(name: &str) -> String {
     format!("provider-{name}")
-}
-
-fn built(accounts: &impl ToAccountMetas, data: &impl InstructionData) -> Instruction {
-    Instruction { program_id: steam_router::ID, accounts: accounts.to_account_metas(None), data: data.data() }
 }

@@ -160,7 +160,10 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
         let life = lock(&shared.life).clone();
         match life {
             Some(life) => drop(tokio::spawn(serve(socket, router.clone(), life))),
-            None => reset(socket),
+            None => {
+                behaviour::count(&shared.counters.refused);
+                reset(socket);
+            }
         }
     }
 }

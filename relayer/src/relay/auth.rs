@@ -26,6 +26,9 @@ const SIGNED: [&str; 7] = [
     "steam-signature",
 ];
 
+/// Makes a bearer's request unique: sent again with the same body and the same value, it is served once.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// What is signed of a request besides its headers.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbound<'a> {
@@ -98,7 +101,7 @@ impl Credentials {
         if !bearer_keys {
             return Err(RelayError::unauthenticated(
                 "bearer_keys_disabled",
-                "this relayer takes signed requests only: run `steam proxy` and point the client at it",
+                "this relayer takes signed requests only: sign with the Steam-* headers, as `steam chat` and the TypeScript client do",
             ));
         }
         let token = value
@@ -273,10 +276,11 @@ impl Caller {
     }
 
     /// The consent to reserve with, and the hash of the request it is for. A bearer's request is bound here, with
-    /// the ceiling as its cost and a nonce, so that two equal requests are two.
+    /// the ceiling as its cost and a nonce, so that two equal requests are two. With an `Idempotency-Key` the binding is
+    /// made of that and the request alone, so that the same request with the same key is served once.
     ///
     /// # Errors
-    /// The ceiling is beyond u64.
+    /// The ceiling is beyond u64; the `Idempotency-Key` is sent twice or is no text.
     pub fn consent(
         self,
         relayer: &Pubkey,
@@ -287,6 +291,11 @@ impl Caller {
     ) -> Result<(Consent, Hash), RelayError> {
         match self.consent {
             Proof::Bearer(seed) => {
+                if let Some(idempotency_key) = single(request.headers, IDEMPOTENCY_KEY)? {
+                    let digest = sha256(&[b"steam-idempotency:v1", idempotency_key.as_bytes()]);
+                    let nonce = digest.first_chunk().ok_or(RelayError::Internal("a digest of 32 bytes"))?;
+                    return Ok((Consent::Bearer(*seed), request.binding_hash(relayer, MicroUsdc(0), 0, nonce)));
+                }
                 let max_cost = ceiling.ceil_micro().ok_or(RelayError::Internal("a ceiling beyond u64"))?;
                 let not_after = now_unix.saturating_add(MAX_AHEAD_SECONDS);
                 Ok((Consent::Bearer(*seed), request.binding_hash(relayer, max_cost, not_after, &nonce)))

@@ -42,13 +42,15 @@ pub struct Outlet {
     sender: mpsc::Sender<Bytes>,
     hash: Sha256,
     sent: usize,
+    /// Time spent waiting for the client to take what it was sent.
+    pub waited: Duration,
 }
 
 impl Outlet {
     /// An outlet, and what the response body receives from.
     pub fn new() -> (Self, mpsc::Receiver<Bytes>) {
         let (sender, receiver) = mpsc::channel(QUEUE);
-        (Self { sender, hash: Sha256::new(), sent: 0 }, receiver)
+        (Self { sender, hash: Sha256::new(), sent: 0, waited: Duration::ZERO }, receiver)
     }
 
     /// Sends an event of the relayer's own. Nothing happens if the client has left.
@@ -116,7 +118,9 @@ pub async fn pump(
             return End::ClientGone;
         };
         // A client that is slow to take is not a provider that is slow to give.
-        heard += waiting.elapsed();
+        let waited = waiting.elapsed();
+        heard += waited;
+        outlet.waited += waited;
         if !batch.is_empty() {
             outlet.sent += batch.len();
             outlet.hash.update(&batch);

@@ -117,7 +117,7 @@ impl Ending {
                 return;
             }
         };
-        watch.end(self.served(&bill, &watch));
+        watch.end(self.served(&bill, &watch, false, Duration::ZERO));
         let id = self.work.id.clone();
         let finish = transcript.finish.unwrap_or(FinishReason::Other);
         let answer = match self.charge(sha256(&[&body]), bill, finish, "served").await {
@@ -134,7 +134,7 @@ impl Ending {
         let bill = self.bill(&transcript, complete);
         let (finish, outcome) = match &end {
             End::Complete => {
-                watch.end(self.served(&bill, &watch));
+                watch.end(self.served(&bill, &watch, true, outlet.waited));
                 if self.work.request.include_usage {
                     let usage = shown(transcript.usage.as_deref(), &bill);
                     outlet.event(&transcript.own_chunk(&format!(r#""choices":[],"usage":{usage}"#))).await;
@@ -184,7 +184,7 @@ impl Ending {
         };
         let bounds = Bounds {
             price: offer.price,
-            fee_bps: self.work.plan.fee_bps,
+            fee_bps: self.work.hold.fee_bps(),
             held: self.work.hold.ceiling(),
             max_output: self.candidate.max_output.saturating_mul(self.work.plan.choices),
         };
@@ -193,13 +193,16 @@ impl Ending {
         bill(claim, &own, &bounds)
     }
 
-    fn served(&self, bill: &Bill, watch: &Watch) -> Outcome {
+    /// `waited` is the client's time, not the provider's.
+    fn served(&self, bill: &Bill, watch: &Watch, streamed: bool, waited: Duration) -> Outcome {
+        let ttft = self.first_content.duration_since(watch.started());
         Outcome::Served {
+            streamed,
             input_tokens: bill.usage.input.saturating_add(bill.usage.cached),
             cached_tokens: bill.usage.cached,
             output_tokens: bill.usage.output,
-            ttft: self.first_content.duration_since(watch.started()),
-            total: watch.started().elapsed(),
+            ttft,
+            total: watch.started().elapsed().saturating_sub(waited).max(ttft),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tiktoken_rs::CoreBPE;
 use tokio::sync::Semaphore;
 
@@ -59,11 +60,13 @@ pub struct Counted {
 #[derive(Clone, Debug)]
 pub struct Tokenizers {
     blocking: Arc<Semaphore>,
+    /// Whether the vocabulary is in memory: reading it takes longer than a task may block.
+    loaded: Arc<AtomicBool>,
 }
 
 impl Default for Tokenizers {
     fn default() -> Self {
-        Self { blocking: Arc::new(Semaphore::new(CONCURRENT)) }
+        Self { blocking: Arc::new(Semaphore::new(CONCURRENT)), loaded: Arc::default() }
     }
 }
 
@@ -71,13 +74,16 @@ impl Tokenizers {
     /// Counts `texts`, which may be large.
     pub async fn count(&self, counting: Counting, texts: Vec<String>) -> Counted {
         let bytes: usize = texts.iter().map(String::len).sum();
-        if counting == Counting::Bytes || bytes <= INLINE_BYTES {
+        let inline = bytes <= INLINE_BYTES && self.loaded.load(Ordering::Relaxed);
+        if counting == Counting::Bytes || inline {
             return count_all(counting, &texts);
         }
         // A closed semaphore or a cancelled task means shutdown: then the estimate will do.
         let Ok(_permit) = self.blocking.acquire().await else { return count_all(Counting::Bytes, &texts) };
         let estimate = count_all(Counting::Bytes, &texts);
-        tokio::task::spawn_blocking(move || count_all(counting, &texts)).await.unwrap_or(estimate)
+        let counted = tokio::task::spawn_blocking(move || count_all(counting, &texts)).await.unwrap_or(estimate);
+        self.loaded.store(true, Ordering::Relaxed);
+        counted
     }
 }
 

@@ -14,6 +14,8 @@ const ENOUGH: f64 = 20.0;
 /// Time to the first token and tokens a second where nobody was measured yet: equal for all, so it decides nothing.
 const UNKNOWN_TTFT: f64 = 0.5;
 const UNKNOWN_SPEED: f64 = 50.0;
+/// Part of a whole answer's time that is taken for writing, at least.
+const LEAST_WRITING: f64 = 0.2;
 /// Share of the traffic a half-open breaker is offered, one request at a time: mere exploration would take minutes
 /// to notice that a provider is back.
 const PROBE_SHARE: f64 = 0.05;
@@ -118,15 +120,11 @@ fn judge(config: &ScoreConfig, offers: &[Arc<Offer>], seen: &[Seen], shape: Shap
         .iter()
         .zip(seen)
         .map(|(offer, s)| {
-            let samples = s.measured.samples as f64;
-            let prior = PRIOR * (1.0 - samples / ENOUGH).max(0.0);
-            let own = |value: Option<f64>, common: f64| value.map_or(common, |v| shrink(v, samples, common, prior));
-            let ttft = own(s.measured.ttft, ttft);
-            // In time a token, so that one lucky answer does not outweigh the rest.
-            let speed = own(s.measured.speed.map(f64::recip), speed.recip()).recip();
+            let (ttft, speed) = pace(&s.measured, ttft, speed);
+            let hits = s.cache_hits.map_or(cache_hits, |own| pulled(own, s.measured.samples, cache_hits));
             ScoreLine {
                 offer: offer.address,
-                cost: cost(offer, shape, own(s.cache_hits, cache_hits)),
+                cost: cost(offer, shape, hits),
                 time: ttft + f64::from(shape.expected_output) / speed,
                 failure: shrink(s.failure, s.requests, failure, PRIOR).min(WORST_FAILURE),
                 score: 0.0,
@@ -158,6 +156,25 @@ fn judge(config: &ScoreConfig, offers: &[Arc<Offer>], seen: &[Seen], shape: Shap
         line.score = (objective / (1.0 - line.failure)).clamp(*OBJECTIVE.start(), *OBJECTIVE.end());
     }
     lines
+}
+
+/// An own estimate of `samples` answers, pulled to what is common while they are few.
+fn pulled(own: f64, samples: usize, common: f64) -> f64 {
+    let samples = samples as f64;
+    shrink(own, samples, common, PRIOR * (1.0 - samples / ENOUGH).max(0.0))
+}
+
+/// Expected time to the first token and speed of an offer, given what is common among the candidates. Speeds are
+/// averaged as time a token, so that one lucky answer does not outweigh the rest.
+fn pace(own: &Measured, ttft: f64, speed: f64) -> (f64, f64) {
+    let whole = own.samples.saturating_sub(own.streams);
+    let speed = own.whole.map_or(speed, |(tokens, total)| {
+        // A whole answer hides when it began; the common time to the first token stands in for its own.
+        let writing = (total - ttft).max(total * LEAST_WRITING).max(1e-6);
+        pulled(writing / tokens, whole, speed.recip()).recip()
+    });
+    let speed = own.speed.map_or(speed, |own_speed| pulled(own_speed.recip(), own.streams, speed.recip()).recip());
+    (own.ttft.map_or(ttft, |own_ttft| pulled(own_ttft, own.streams, ttft)), speed)
 }
 
 /// Expected cost in µUSDC, `hits` of the prompt being cached.

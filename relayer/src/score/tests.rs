@@ -61,7 +61,14 @@ impl Market {
             self.scorer.started(&address, 1_400);
             let ttft = Duration::from_secs_f64(ttft);
             let total = ttft + Duration::from_secs_f64(399.0 / speed);
-            let served = Outcome::Served { input_tokens: 1_000, cached_tokens: 0, output_tokens: 400, ttft, total };
+            let served = Outcome::Served {
+                streamed: true,
+                input_tokens: 1_000,
+                cached_tokens: 0,
+                output_tokens: 400,
+                ttft,
+                total,
+            };
             self.scorer.observe(&address, &served, self.now);
         }
     }
@@ -139,6 +146,7 @@ fn a_dead_provider_loses_its_traffic_and_comes_back_by_probes() {
     market.scorer.started(&market.offers[0].address.clone(), 1);
     assert_eq!(market.shares()[0], 0.0, "one probe at a time");
     let served = Outcome::Served {
+        streamed: true,
         input_tokens: 1_000,
         cached_tokens: 0,
         output_tokens: 400,
@@ -260,11 +268,36 @@ fn whole_answers_teach_speed_but_no_time_to_first_token() {
     let offer = market.offers[0].address;
     market.scorer.started(&offer, 1);
     let total = Duration::from_secs(4);
-    let whole = Outcome::Served { input_tokens: 10, cached_tokens: 0, output_tokens: 400, ttft: total, total };
+    let whole =
+        Outcome::Served { streamed: false, input_tokens: 10, cached_tokens: 0, output_tokens: 400, ttft: total, total };
     market.scorer.observe(&offer, &whole, market.now);
     let board = market.scorer.board(&offer, market.now);
     assert_eq!(board.ttft_ms, None);
     assert_eq!(board.tokens_per_second.map(|p| p.p50), Some(100.0));
+}
+
+#[test]
+fn an_offer_known_by_whole_answers_compares_with_one_known_by_streams() {
+    let mut market = Market::of(&[price(1_000, 1_000); 3]);
+    market.serves(0, 30, 0.5, 100.0);
+    market.serves(1, 30, 0.5, 100.0);
+    let offer = market.offers[2].address;
+    for _ in 0..30 {
+        market.pass(0.05);
+        let total = Duration::from_secs_f64(0.5 + 24.0 / 100.0);
+        let whole = Outcome::Served {
+            streamed: false,
+            input_tokens: 10,
+            cached_tokens: 0,
+            output_tokens: 24,
+            ttft: total,
+            total,
+        };
+        market.scorer.observe(&offer, &whole, market.now);
+    }
+    market.pass(1.0);
+    let shares = market.shares();
+    assert!((shares[2] - shares[0]).abs() < 0.02, "{shares:?}");
 }
 
 #[test]

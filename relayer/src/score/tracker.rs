@@ -26,12 +26,9 @@ const REFRESH: f64 = 0.1;
 const FEW: usize = 16;
 /// Pull of the whole ring on a bucket, in samples.
 const BUCKET_PRIOR: f64 = 4.0;
-/// An answer whose tokens came faster than this, in tokens a second, was not streamed but sent whole: its first byte
-/// says nothing about the first token.
-const WHOLE: f64 = 10_000.0;
 /// Range of measured speeds, in tokens a second.
 const SLOWEST: f64 = 1e-3;
-const FASTEST: f64 = WHOLE;
+const FASTEST: f64 = 1e6;
 
 /// The bucket of a prompt.
 pub(super) fn bucket(input_tokens: u32) -> usize {
@@ -42,10 +39,13 @@ pub(super) fn bucket(input_tokens: u32) -> usize {
 struct Sample {
     at: f64,
     bucket: usize,
+    streamed: bool,
     /// Seconds to the first token, where the answer was streamed.
     ttft: Option<f64>,
-    /// Tokens a second.
+    /// Tokens a second of the stream, or of the whole time.
     speed: Option<f64>,
+    /// Tokens.
+    output: f64,
     /// Seconds in all.
     total: f64,
 }
@@ -57,7 +57,11 @@ pub(super) struct Measured {
     pub(super) ttft: Option<f64>,
     /// Output tokens a second.
     pub(super) speed: Option<f64>,
-    /// Answers these come from.
+    /// Streamed answers these come from.
+    pub(super) streams: usize,
+    /// Of whole answers, which do not show their first token: usual tokens, and seconds in all.
+    pub(super) whole: Option<(f64, f64)>,
+    /// Answers in all.
     pub(super) samples: usize,
 }
 
@@ -110,7 +114,7 @@ impl Tracker {
         self.tokens -= self.tokens.checked_div(u64::from(self.requests)).unwrap_or(self.tokens);
         self.requests = self.requests.saturating_sub(1);
         match outcome {
-            Outcome::Served { input_tokens, cached_tokens, output_tokens, ttft, total } => {
+            Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
                 if self.breaker.served() {
                     // It is back: what it did while it was away weighs less.
                     self.failed.scale(0.25);
@@ -119,7 +123,8 @@ impl Tracker {
                 self.served.add(1.0, now, HALF_LIFE);
                 self.prompt_tokens.add(f64::from(*input_tokens), now, CACHE_HALF_LIFE);
                 self.cached_tokens.add(f64::from((*cached_tokens).min(*input_tokens)), now, CACHE_HALF_LIFE);
-                self.push(sample(now, *input_tokens, *output_tokens, *ttft, *total));
+                let ttft = streamed.then_some(*ttft);
+                self.push(sample(now, *input_tokens, *output_tokens, ttft, *total));
             }
             Outcome::Failed { retry_after, .. } => {
                 self.failed.add(1.0, now, HALF_LIFE);
@@ -160,8 +165,12 @@ impl Tracker {
 
     fn measure_all(&self, q: f64) -> [Measured; BUCKETS] {
         let ttft = |bucket: Option<usize>| at(self.values(bucket, |s| s.ttft), q);
-        let speed = |bucket: Option<usize>| at(self.values(bucket, |s| s.speed), 1.0 - q);
+        let speed = |bucket: Option<usize>| at(self.values(bucket, |s| s.speed.filter(|_| s.streamed)), 1.0 - q);
         let (all_ttft, all_speed) = (ttft(None), speed(None));
+        let whole = |of: fn(&Sample) -> f64, q: f64| {
+            quantile(&self.values(None, |s| (!s.streamed && s.output > 0.0).then(|| of(s))), q)
+        };
+        let whole = whole(|s| s.output, 0.5).zip(whole(|s| s.total, q));
         std::array::from_fn(|bucket| {
             let blend = |own: Option<(f64, usize)>, all: Option<(f64, usize)>| {
                 let (common, _) = all?;
@@ -171,6 +180,8 @@ impl Tracker {
             Measured {
                 ttft: blend(ttft(Some(bucket)), all_ttft),
                 speed: blend(speed(Some(bucket)), all_speed),
+                streams: all_ttft.map_or(0, |(_, n)| n),
+                whole,
                 samples: self.samples.len(),
             }
         })
@@ -227,9 +238,12 @@ impl Tracker {
         self.expire(now);
         let (failure, requests) = self.failure(now);
         let slow_side = |v: Vec<f64>| percentiles(&v, |q| q);
+        // Whole answers include the time to their first token, so they count where nothing was streamed.
+        let streamed = self.samples.iter().any(|s| s.streamed && s.speed.is_some());
+        let speeds = self.values(None, |s| s.speed.filter(|_| s.streamed == streamed));
         Board {
             ttft_ms: slow_side(self.values(None, |s| s.ttft.map(|t| t * 1e3))),
-            tokens_per_second: percentiles(&self.values(None, |s| s.speed), |q| 1.0 - q),
+            tokens_per_second: percentiles(&speeds, |q| 1.0 - q),
             e2e_ms: slow_side(self.values(None, |s| Some(s.total * 1e3))),
             uptime: (requests > 0.01).then_some(1.0 - failure),
             samples: self.samples.len(),
@@ -242,17 +256,19 @@ impl Tracker {
     }
 }
 
-fn sample(now: f64, input: u32, output: u32, ttft: Duration, total: Duration) -> Sample {
-    let (ttft, total) = (ttft.as_secs_f64(), total.as_secs_f64());
-    // The first token is what the time to it was spent on; the rest arrived after it.
-    let rest = f64::from(output.saturating_sub(1)) / (total - ttft);
-    let (ttft, speed) = match output {
-        0 | 1 => (Some(ttft), None),
-        _ if rest.is_finite() && (0.0..WHOLE).contains(&rest) => (Some(ttft), Some(rest)),
-        _ => (None, (total > 0.0).then(|| f64::from(output) / total)),
+/// `ttft` of a streamed answer only.
+fn sample(now: f64, input: u32, output: u32, ttft: Option<Duration>, total: Duration) -> Sample {
+    let total = total.as_secs_f64();
+    let ttft = ttft.map(|ttft| ttft.as_secs_f64().min(total));
+    let speed = match (ttft, output) {
+        (_, 0) | (Some(_), 1) => None,
+        // The first token is what the time to it was spent on; the rest arrived after it.
+        (Some(ttft), n) => Some(f64::from(n - 1) / (total - ttft)),
+        (None, n) => Some(f64::from(n) / total),
     };
+    // Division by nothing is infinite, and clamped as such.
     let speed = speed.map(|speed| speed.clamp(SLOWEST, FASTEST));
-    Sample { at: now, bucket: bucket(input), ttft, speed, total }
+    Sample { at: now, bucket: bucket(input), streamed: ttft.is_some(), ttft, speed, output: output.into(), total }
 }
 
 fn at(sorted: Vec<f64>, q: f64) -> Option<(f64, usize)> {

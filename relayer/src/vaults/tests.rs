@@ -182,7 +182,8 @@ fn a_request_counts_once_while_it_runs_and_after_it_was_charged() {
 #[test]
 fn a_key_must_be_known_in_force_and_of_this_generation() {
     type Change = fn(&mut VaultSnapshot);
-    let cases: [(Change, fn(&Refusal) -> bool); 4] = [
+    type Expected = fn(&Refusal) -> bool;
+    let cases: [(Change, Expected); 4] = [
         (|s| s.keys[0].revoked_at = 1, |r| matches!(r, Refusal::KeyRevoked)),
         (|s| s.keys[0].expires = NOW, |r| matches!(r, Refusal::KeyExpired)),
         (|s| s.keys[0].epoch = 2, |r| matches!(r, Refusal::UnknownKey)),

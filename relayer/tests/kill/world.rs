@@ -56,7 +56,11 @@ impl World {
                 ..Behaviour::default()
             };
             let provider = SimulatedProvider::start(behaviour, 1).await.unwrap();
-            setups.push(ProviderSetup { name: name.into(), url: provider.url(), offers: vec![(MODEL.into(), terms())] });
+            setups.push(ProviderSetup {
+                name: name.into(),
+                url: provider.url(),
+                offers: vec![(MODEL.into(), terms())],
+            });
             providers.push(provider);
         }
         let deployment = network
@@ -70,18 +74,23 @@ impl World {
             })
             .await
             .unwrap();
-        let first = VaultUser {
-            key: deployment.key,
-            session: deployment.session.clone(),
-            token: deployment.vault_token,
-        };
+        let first =
+            VaultUser { key: deployment.key, session: deployment.session.clone(), token: deployment.vault_token };
         let mut vaults = vec![Arc::new(first)];
         for _ in 0..3 {
             vaults.push(Arc::new(open_vault(&network, &deployment).await));
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let proxy = Proxy::start(&network.rpc_url).await;
-        let world = Self { proxy, vaults, network, deployment, folder: tempfile::tempdir().unwrap(), port, _providers: providers };
+        let world = Self {
+            proxy,
+            vaults,
+            network,
+            deployment,
+            folder: tempfile::tempdir().unwrap(),
+            port,
+            _providers: providers,
+        };
         world.write_config();
         world
     }
@@ -131,7 +140,7 @@ impl World {
         };
         let reached = timeout(PATIENCE, reached).await;
         assert!(relayer.try_wait().unwrap().is_none(), "the relayer ended by itself");
-        assert!(reached.is_ok(), "no settlement came to {stage:?}");
+        assert!(reached.is_ok(), "no settlement came to {stage:?}; {}", self.ledger_state());
     }
 
     /// The vault once `receipts` of it are settled.
@@ -166,6 +175,17 @@ impl World {
         }
     }
 
+    fn ledger_state(&self) -> String {
+        let count = |sql| self.ledger_count(sql);
+        format!(
+            "{} charges unsealed, {} groups sealed, {} batches open, {} attempts alive",
+            count("SELECT count(*) FROM charge WHERE seq IS NULL"),
+            count("SELECT count(*) FROM settlement_group WHERE state = 'sealed'"),
+            count("SELECT count(*) FROM batch WHERE state = 'open'"),
+            count("SELECT count(*) FROM attempt a JOIN batch b ON b.id = a.batch WHERE b.state = 'open' AND NOT dead"),
+        )
+    }
+
     fn ledger_count(&self, sql: &str) -> i64 {
         let ledger = Connection::open_with_flags(self.file("steam.db"), OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         ledger.busy_timeout(Duration::from_secs(5)).unwrap();
@@ -196,8 +216,9 @@ impl World {
     }
 }
 
-const BEFORE_SEALING: &str = "SELECT count(*) > 0 AND (SELECT count(*) FROM settlement_group WHERE state = 'sealed') = 0
-    FROM charge WHERE seq IS NULL";
+/// A vault has charges and no group under way.
+const BEFORE_SEALING: &str = "SELECT count(*) FROM charge c WHERE seq IS NULL AND NOT EXISTS
+    (SELECT 1 FROM settlement_group g WHERE g.vault = c.vault AND g.state = 'sealed')";
 
 /// Prices that are multiples of 10^4 / bps in every component, so that fees have no fraction of a pico-dollar.
 fn terms() -> OfferTerms {

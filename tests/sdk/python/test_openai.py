@@ -170,5 +170,5 @@ def test_429_too_many_requests():
             return True
         return False
 
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        assert any(pool.map(call, range(int(os.environ["STEAM_REQUESTS_PER_MINUTE"]) + 8)))
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert any(pool.map(call, range(2 * int(os.environ["STEAM_REQUESTS_PER_MINUTE"]))))

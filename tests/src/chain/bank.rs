@@ -6,8 +6,8 @@ use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::bpf_loader_upgradeable;
 use solana_clock::Clock;
 use solana_program_test::{ProgramTest, ProgramTestContext};
-use std::cell::RefCell;
 use solana_transaction::versioned::VersionedTransaction;
+use std::cell::RefCell;
 use tokio::runtime::Runtime;
 
 /// A chain in a bank, with the runtime its server needs.
@@ -47,7 +47,8 @@ impl Chain for Bank {
         let bytes = transaction.len();
         let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
         let context = self.context.get_mut();
-        let answer = self.runtime.block_on(context.banks_client.process_transaction_with_metadata(transaction)).unwrap();
+        let answer =
+            self.runtime.block_on(context.banks_client.process_transaction_with_metadata(transaction)).unwrap();
         let (units, logs) =
             answer.metadata.map(|meta| (meta.compute_units_consumed, meta.log_messages)).unwrap_or_default();
         match answer.result {

@@ -71,12 +71,7 @@ impl Chain for Svm {
 }
 
 pub(super) fn stored(account: Account) -> Stored {
-    Stored {
-        lamports: account.lamports,
-        owner: account.owner,
-        data: account.data,
-        executable: account.executable,
-    }
+    Stored { lamports: account.lamports, owner: account.owner, data: account.data, executable: account.executable }
 }
 
 pub(super) fn raw(account: Stored) -> Account {

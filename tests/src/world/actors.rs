@@ -93,7 +93,8 @@ impl World {
     /// Registers a relayer with this fee.
     pub fn relayer(&mut self, fee_bps: u16) -> Relayer {
         let (authority, settler) = (self.keypair(), self.wallet());
-        self.register_relayer(&authority, &settler.pubkey(), &nobody("receipts"), fee_bps, "https://relay.example").ok();
+        self.register_relayer(&authority, &settler.pubkey(), &nobody("receipts"), fee_bps, "https://relay.example")
+            .ok();
         let address = addresses::relayer(&authority.pubkey());
         Relayer { authority, settler, address, fee_token: addresses::ata(&address, &self.mint) }
     }
@@ -181,8 +182,7 @@ impl World {
 
     /// Tries to put a key into a vault's slot.
     pub fn try_authorize(&mut self, vault: &Vault, slot: u8, key: &Keypair, grant: KeyGrant) -> Outcome {
-        let authorize =
-            instructions::authorize_key(&vault.owner.pubkey(), &vault.relayer, &key.pubkey(), slot, grant);
+        let authorize = instructions::authorize_key(&vault.owner.pubkey(), &vault.relayer, &key.pubkey(), slot, grant);
         self.run(&[authorize], &[&vault.owner, key])
     }
 
@@ -209,15 +209,13 @@ impl World {
 
     /// Tries to take the money out, to `destination`.
     pub fn execute_withdraw(&mut self, vault: &Vault, destination: &Pubkey) -> Outcome {
-        let execute =
-            instructions::execute_withdraw(&vault.owner.pubkey(), &vault.relayer, &self.mint, destination);
+        let execute = instructions::execute_withdraw(&vault.owner.pubkey(), &vault.relayer, &self.mint, destination);
         self.run(&[execute], &[&vault.owner])
     }
 
     /// Tries to withdraw a provider's earnings.
     pub fn withdraw_earnings(&mut self, provider: &Provider, destination: &Pubkey, amount: MicroUsdc) -> Outcome {
-        let withdraw =
-            instructions::withdraw_earnings(&provider.authority.pubkey(), &self.mint, destination, amount);
+        let withdraw = instructions::withdraw_earnings(&provider.authority.pubkey(), &self.mint, destination, amount);
         self.run(&[withdraw], &[&provider.authority])
     }
 

@@ -152,7 +152,8 @@ fn money_is_conserved_over_many_vaults_and_keys() {
     let theirs = m.world.list(&rival, "odd", price(123_457, 65_537, 7_654_321, 3));
     for n in 1..6 {
         let first = m.group(&[m.line(usage(n, 13 * n, n, 7)), Line { offer: &theirs, ..m.line(usage(1, n, 5, n)) }]);
-        let second = m.world.group(&rich, &[Line { key: &rich_key, offer: &theirs, version: 1, usage: usage(n, 3, 5, 7) }]);
+        let second =
+            m.world.group(&rich, &[Line { key: &rich_key, offer: &theirs, version: 1, usage: usage(n, 3, 5, 7) }]);
         m.settle(&[first, second]).ok();
     }
     let states = [m.state(), m.world.vault(&rich.address)];

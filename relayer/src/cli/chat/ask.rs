@@ -2,6 +2,7 @@
 
 use super::setup::explain;
 use crate::chain::Pubkey;
+use crate::cli::amount::show_pico;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Format, Report};
 use crate::cli::receipt::cost;
@@ -97,7 +98,10 @@ impl Talk {
         let signed = receipt.ok_or_else(|| explain(&crate::client::ClientError::NoReceipt))?;
         if let Some(message) = failed {
             return Err(CliError::new("upstream", format!("the provider failed while it answered: {message}")).next(
-                format!("what was delivered costs {} USDC; ask again for another provider", cost(&signed.receipt)),
+                format!(
+                    "what was delivered costs {} USDC; ask again for another provider",
+                    show_pico(cost(&signed.receipt))
+                ),
             ));
         }
         self.answered(text, &signed, answer.generation_id.clone()).await
@@ -124,7 +128,7 @@ impl Talk {
             spent_pico: self.client.ledger().spent().map_err(|error| explain(&error.into()))?.0.to_string(),
             receipt_number: receipt.number,
             receipt: BASE64.encode(signed.to_bytes()),
-            cost: cost.to_string(),
+            cost: show_pico(cost),
         })
     }
 }

@@ -143,6 +143,9 @@ pub fn explain(error: &ClientError) -> CliError {
             format!("the connection failed while the answer was under way: {}", cause(source)),
             "run it again; this request stays counted at its highest cost until its receipt is seen",
         ),
+        ClientError::Refused { code: Some(code), message, .. } if code == "max_cost_too_low" => {
+            ("refused", message.clone(), "allow more with --max-cost, or ask for less with --max-tokens")
+        }
         ClientError::Refused { status: 402, message, .. } => {
             ("refused", message.clone(), "`steam vault show` and `steam key list` show what is left")
         }
@@ -167,6 +170,9 @@ pub fn explain(error: &ClientError) -> CliError {
             error.to_string(),
             "do not trust this relayer with more: revoke the key with `steam key revoke`",
         ),
+        ClientError::State(StateError::Unresolved { max_cost, most, .. }) if max_cost > most => {
+            ("unresolved", "--max-cost is above --max-unresolved".into(), "lower --max-cost or raise --max-unresolved")
+        }
         ClientError::State(StateError::Unresolved { .. }) => (
             "unresolved",
             error.to_string(),

@@ -8,11 +8,12 @@ use crate::cli::parse::{model, tokens};
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
+use anchor_lang::prelude::Clock;
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::units::Price;
-use steam_router::state::{Offer as OfferAccount, OfferTerms, Provider, capability};
+use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoint, Provider, capability};
 
 /// What an offer can do, as flags name it.
 pub const CAPABILITIES: [(&str, u32); 12] = [
@@ -41,16 +42,16 @@ pub struct Offer {
     pub model: String,
     /// Price of input, in USD per million tokens, like 0.25
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
-    pub input: Option<u64>,
+    pub price_input: Option<u64>,
     /// Price of input served from the cache, in USD per million tokens [default: that of input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
-    pub cached: Option<u64>,
+    pub price_cached: Option<u64>,
     /// Price of output, in USD per million tokens
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
-    pub output_price: Option<u64>,
+    pub price_output: Option<u64>,
     /// Flat price of a request, in USD
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, default_value = "0")]
-    pub request: u64,
+    pub price_request: u64,
     /// Most tokens of prompt and answer together
     #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, required_unless_present = "retire")]
     pub context: Option<u32>,
@@ -61,7 +62,7 @@ pub struct Offer {
     #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(CAPABILITIES.map(|(name, _)| name)), default_value = "streaming")]
     pub capability: Vec<String>,
     /// Stop serving the model; what was served still settles for a grace
-    #[arg(long, conflicts_with_all = ["input", "cached", "output_price", "context", "max_output"])]
+    #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "context", "max_output"])]
     pub retire: bool,
 }
 
@@ -76,6 +77,15 @@ struct Offered {
     #[serde(skip)]
     price: Price,
     signature: String,
+}
+
+/// The price in force, and until when the one before it settles.
+pub(super) fn in_force<'a>(offer: &'a OfferAccount, clock: &Clock) -> (&'a PricePoint, &'a Deadline) {
+    if offer.next.version != 0 && offer.next.from.passed(clock) {
+        (&offer.next, &offer.current_until)
+    } else {
+        (&offer.current, &offer.previous_until)
+    }
 }
 
 impl Offer {
@@ -101,12 +111,13 @@ impl Offer {
             CliError::new("no_offer", "the offer cannot be read back").next("see `steam provider status`")
         })?;
         let clock = session.clock().await?;
+        let (in_force, _) = in_force(&offer, &clock);
         let (status, point, seconds_left) = if terms.is_none() {
-            ("retired", &offer.current, until(&offer.settle_until, &clock))
+            ("retired", in_force, until(&offer.settle_until, &clock))
         } else if offer.next.version != 0 && !offer.next.from.passed(&clock) {
             ("announced", &offer.next, until(&offer.next.from, &clock))
         } else {
-            ("in force", &offer.current, 0)
+            ("in force", in_force, 0)
         };
         global.output.print(&Offered {
             status,
@@ -122,12 +133,12 @@ impl Offer {
 
     /// The terms; nothing to retire.
     fn terms(&self) -> Result<Option<OfferTerms>> {
-        let (Some(input), Some(output), Some(context)) = (self.input, self.output_price, self.context) else {
+        let (Some(input), Some(output), Some(context)) = (self.price_input, self.price_output, self.context) else {
             return Ok(None);
         };
-        let price = Price { input, cached: self.cached.unwrap_or(input), output, request: self.request };
+        let price = Price { input, cached: self.price_cached.unwrap_or(input), output, request: self.price_request };
         if price.cached > price.input {
-            return Err(CliError::usage("--cached must not be above --input")
+            return Err(CliError::usage("--price-cached must not be above --price-input")
                 .next("cached input never costs more than other input"));
         }
         let output_limit = self.max_output.unwrap_or(context);

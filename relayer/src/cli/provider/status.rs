@@ -1,7 +1,7 @@
 //! `steam provider status`: a provider as everybody sees it.
 
 use super::need;
-use super::offer::CAPABILITIES;
+use super::offer::{CAPABILITIES, in_force};
 use crate::addresses;
 use crate::chain::Pubkey;
 use crate::cli::amount::{show, show_price, show_span};
@@ -90,11 +90,8 @@ impl ShownPrice {
 
 impl ShownOffer {
     fn of(address: &Pubkey, offer: &Offer, clock: &Clock) -> Self {
-        let announced = offer.next.version != 0;
-        let rolled = announced && offer.next.from.passed(clock);
-        let (point, grace) =
-            if rolled { (&offer.next, &offer.current_until) } else { (&offer.current, &offer.previous_until) };
-        let waits = announced && !rolled;
+        let (point, grace) = in_force(offer, clock);
+        let waits = offer.next.version != 0 && point.version != offer.next.version;
         Self {
             offer: address.to_string(),
             model: offer.model().to_owned(),

@@ -81,7 +81,9 @@ fn pay_link(vault: &Pubkey, mint: &Pubkey, amount: Option<MicroUsdc>) -> String 
 /// The link as a QR code of half blocks.
 fn qr(link: &str) -> Option<String> {
     let code = qrcode::QrCode::with_error_correction_level(link, qrcode::EcLevel::L).ok()?;
-    Some(code.render::<qrcode::render::unicode::Dense1x2>().quiet_zone(true).build())
+    use qrcode::render::unicode::Dense1x2::{self, Dark, Light};
+    // Terminals are dark: what is drawn is the light part, so that the code is not inverted.
+    Some(code.render::<Dense1x2>().dark_color(Light).light_color(Dark).quiet_zone(true).build())
 }
 
 impl Report for Deposited {

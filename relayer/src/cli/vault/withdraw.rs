@@ -79,13 +79,13 @@ impl Withdraw {
             let signature = session.send(&payer, &[cancel], Vec::new()).await?;
             report("cancelled", &address, amount_text(vault.pending_withdrawal), signature.to_string())
         } else if self.execute {
-            self.execute(&session, &payer, &address, global).await?
+            self.execute(&session, &payer, &address).await?
         } else {
             let amount = self.amount.unwrap_or(MicroUsdc(u64::MAX));
             let requested = request(&session, &payer, &address, amount).await?;
             if self.wait {
                 global.output.progress(&format!("requested; unlocks in about {}", show_span(requested.seconds_left)));
-                self.execute(&session, &payer, &address, global).await?
+                self.execute(&session, &payer, &address).await?
             } else {
                 requested
             }
@@ -93,13 +93,7 @@ impl Withdraw {
         global.output.print(&report)
     }
 
-    async fn execute(
-        &self,
-        session: &Session,
-        payer: &Arc<Keypair>,
-        address: &Pubkey,
-        global: &Global,
-    ) -> Result<Withdrawn> {
+    async fn execute(&self, session: &Session, payer: &Arc<Keypair>, address: &Pubkey) -> Result<Withdrawn> {
         let vault = loop {
             let vault = read(session, address).await?;
             if vault.pending_withdrawal == 0 {
@@ -129,7 +123,6 @@ impl Withdraw {
             instructions::execute_withdraw(&owner, &vault.relayer, &mint, &destination),
         ];
         let signature = session.send(payer, &steps, Vec::new()).await?;
-        global.output.progress("executed");
         let amount = held.0.min(vault.pending_withdrawal).to_string();
         Ok(Withdrawn {
             destination: Some(destination.to_string()),

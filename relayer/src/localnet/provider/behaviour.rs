@@ -106,6 +106,8 @@ pub struct Stats {
     pub cut: u64,
     /// Streams whose reader left, or that ended with the provider.
     pub abandoned: u64,
+    /// Connections reset while it was dead.
+    pub refused: u64,
     /// Prompt tokens of answers served, cached ones included.
     pub input_tokens: u64,
     /// Of them, cached.
@@ -123,6 +125,7 @@ pub(super) struct Counters {
     pub(super) rate_limited: AtomicU64,
     pub(super) cut: AtomicU64,
     pub(super) abandoned: AtomicU64,
+    pub(super) refused: AtomicU64,
     input_tokens: AtomicU64,
     cached_tokens: AtomicU64,
     output_tokens: AtomicU64,
@@ -145,6 +148,7 @@ impl Counters {
             rate_limited: of(&self.rate_limited),
             cut: of(&self.cut),
             abandoned: of(&self.abandoned),
+            refused: of(&self.refused),
             input_tokens: of(&self.input_tokens),
             cached_tokens: of(&self.cached_tokens),
             output_tokens: of(&self.output_tokens),

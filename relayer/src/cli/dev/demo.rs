@@ -1,0 +1,297 @@
+//! The guided tour: everything the system promises, done once as a user would and checked to the last digit. It ends at
+//! the first promise that does not hold.
+
+mod audit;
+mod load;
+mod tour;
+
+use super::system::System;
+use crate::client::{ClientError, Event, RelayerKeys, SignedClient, Whole, text_of};
+use crate::localnet::MODELS;
+use anyhow::{Context, Result, ensure};
+use audit::Balances;
+use serde_json::{Value, json};
+use solana_signer::Signer;
+use std::time::{Duration, Instant};
+use steam_protocol::merkle;
+use steam_protocol::receipt::SignedReceipt;
+use steam_protocol::units::{MicroUsdc, Pico};
+use tour::Tour;
+
+/// What step 1 deposits.
+const DEPOSIT: MicroUsdc = MicroUsdc(5_000_000);
+/// The most a request of the tour may cost: a cent.
+const CEILING: MicroUsdc = MicroUsdc(10_000);
+/// How long settlement may take, finality included.
+const SETTLED_WITHIN: Duration = Duration::from_secs(45);
+/// How long the withdrawal may take.
+const WITHDRAWN_WITHIN: Duration = Duration::from_secs(45);
+
+/// An answer that was paid for: its receipt, and the relayer's id for it.
+struct Paid {
+    receipt: SignedReceipt,
+    id: String,
+}
+
+/// Takes the tour.
+pub(super) async fn run(system: &System) -> Result<()> {
+    let mut tour = Tour::begin(8);
+    let client = client(system)?;
+    let before_deposit = Balances::read(system).await?;
+    deposit(system, &mut tour).await?;
+    let before = Balances::read(system).await?;
+    tour.check(before.vault == before_deposit.vault + DEPOSIT.0, "a deposit arrives in full")?;
+    let mut paid = Vec::new();
+    signed(system, &client, &mut tour, &mut paid).await?;
+    bearer(system, &client, &mut tour, &mut paid).await?;
+    load::run(system, &client, &mut tour, &mut paid).await?;
+    settlement(system, &mut tour, &paid).await?;
+    audit::run(system, &mut tour, &paid, &before).await?;
+    offline(system, &mut tour, &paid).await?;
+    withdrawal(system, &client, &mut tour).await?;
+    tour.end();
+    Ok(())
+}
+
+fn client(system: &System) -> Result<SignedClient> {
+    let deployment = &system.deployment;
+    let keys = RelayerKeys {
+        domain: deployment.domain,
+        relayer: deployment.relayer,
+        receipt_keys: vec![(1, deployment.receipt_key.pubkey().to_bytes())],
+    };
+    let state = system.dir.join("demo-client.json");
+    let client = SignedClient::new(&system.base_url, keys, deployment.key, deployment.session.clone(), state)?;
+    Ok(client)
+}
+
+async fn deposit(system: &System, tour: &mut Tour) -> Result<()> {
+    tour.step("A deposit is a plain USDC transfer");
+    let before = system.available().context("the relayer does not know the vault")?;
+    let deployment = &system.deployment;
+    let signature = system.localnet.transfer(&deployment.owner, &deployment.vault_token, DEPOSIT).await?;
+    tour.line("from", deployment.owner.pubkey());
+    tour.line("to the vault", deployment.key.vault);
+    tour.line("transaction", signature);
+    system.localnet.client.finalized(&signature).await?;
+    let expected = before.checked_add(DEPOSIT).context("overflow")?;
+    system.seen(expected).await?;
+    tour.line("available", format!("{before} USDC before, {expected} USDC after finality"));
+    tour.held("deposit", format!("{DEPOSIT} USDC by plain transfer, available to requests once final"));
+    Ok(())
+}
+
+fn ask(prompt: &str, stream: bool) -> Value {
+    let mut body = json!({
+        "model": MODELS[0],
+        "messages": [{ "role": "user", "content": prompt }],
+        "max_tokens": 48,
+    });
+    if stream {
+        body["stream"] = json!(true);
+        body["stream_options"] = json!({ "include_usage": true });
+    }
+    body
+}
+
+async fn signed(system: &System, client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
+    tour.step("Signed requests: the key never leaves this process");
+    let whole = client.chat(ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
+    show(system, tour, "whole", &whole);
+    remember(paid, whole)?;
+
+    let began = Instant::now();
+    let mut answer = client.chat(ask("What does a receipt prove?", true), CEILING).await?;
+    let id = answer.generation_id.clone();
+    let (mut text, mut first, mut chunks, mut receipt) = (String::new(), None, Vec::new(), None);
+    while let Some(event) = answer.next().await? {
+        match event {
+            Event::Chunk(chunk) => {
+                let piece = text_of(&chunk).unwrap_or_default();
+                if !piece.is_empty() {
+                    first.get_or_insert_with(|| began.elapsed());
+                    text.push_str(piece);
+                }
+                chunks.push(chunk);
+            }
+            Event::Receipt(signed) => receipt = Some(*signed),
+        }
+    }
+    let whole =
+        Whole { text, chunks, receipt: receipt.context("the stream ended without a receipt")?, generation_id: id };
+    show(system, tour, "streamed", &whole);
+    let first = first.context("the stream brought no text")?;
+    tour.line(
+        "first token",
+        format!("{} ms, {} chunks in {} ms", first.as_millis(), whole.chunks.len(), began.elapsed().as_millis()),
+    );
+    remember(paid, whole)?;
+    let spent = client.ledger().spent()?;
+    let receipts: Pico = paid.iter().map(|p| total(&p.receipt)).sum();
+    tour.check(spent == receipts, "the client counts as spent what verified receipts say")?;
+    tour.held("signed requests", "2 of 2 answered, whole and streamed, receipts verified on arrival");
+    Ok(())
+}
+
+async fn bearer(system: &System, client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
+    tour.step("Bearer requests: the same key, as any OpenAI client sends it");
+    for stream in [false, true] {
+        let whole = client.chat_bearer(ask("Who can empty the vault?", stream)).await?.collect().await?;
+        tour.check(!whole.text.is_empty(), "an answer has text")?;
+        tour.check(whole.receipt.receipt.usage.output > 0, "what was delivered is counted")?;
+        let usage = whole.chunks.iter().rev().find_map(|chunk| chunk["usage"]["cost"].as_f64());
+        let cost = total(&whole.receipt).0 as f64 / 1e12;
+        tour.check(usage.is_some_and(|usd| (usd - cost).abs() < 1e-6), "usage.cost is the receipt's charge and fee")?;
+        show(system, tour, if stream { "streamed" } else { "whole" }, &whole);
+        remember(paid, whole)?;
+    }
+    tour.held("bearer requests", "2 of 2 answered, whole and streamed, usage.cost as receipted");
+    Ok(())
+}
+
+async fn settlement(system: &System, tour: &mut Tour, paid: &[Paid]) -> Result<()> {
+    tour.step("Settlement: charges in batches, on chain, exactly once");
+    let began = Instant::now();
+    let vault = loop {
+        let vault = system.localnet.vault(&system.deployment.key.vault).await?;
+        let status = system.running.app.settle.borrow().clone();
+        if vault.receipts_settled >= paid.len() as u64 && status.unsettled_receipts == 0 {
+            break vault;
+        }
+        let problem = status.problem.unwrap_or_default();
+        ensure!(
+            began.elapsed() < SETTLED_WITHIN,
+            "promise broken: every receipted charge settles ({} of {} receipts after {SETTLED_WITHIN:?}) {problem}",
+            vault.receipts_settled,
+            paid.len(),
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let transactions = audit::transactions(system, paid).await?;
+    for (signature, receipts) in &transactions {
+        tour.line("transaction", format!("{signature} settles {receipts} receipts"));
+    }
+    tour.check(vault.receipts_settled == paid.len() as u64, "the chain counts the receipts this client holds")?;
+    tour.line("finality", format!("{:.1} s after the last answer", began.elapsed().as_secs_f64()));
+    let groups = format!("{} groups in {} transactions", vault.settle_seq, transactions.len());
+    tour.held("settlement", format!("{} receipts as {groups}, none left open", paid.len()));
+    Ok(())
+}
+
+async fn offline(system: &System, tour: &mut Tour, paid: &[Paid]) -> Result<()> {
+    tour.step("A receipt is checked offline, and proven to be in its batch");
+    let key = system.deployment.receipt_key.pubkey().to_bytes();
+    let one = paid.last().context("nothing was paid for")?;
+    let bytes = one.receipt.to_bytes();
+    let read = SignedReceipt::from_bytes(&bytes)?;
+    read.verify(&key)?;
+    tour.line("receipt", format!("number {} of {}, {} bytes", read.receipt.number, one.id, bytes.len()));
+    tour.line("signature", "by the relayer's receipt key, over request, answer, provider, price, tokens and charge");
+    let mut forged = read.clone();
+    forged.receipt.usage.output += 1;
+    tour.check(forged.verify(&key).is_err(), "a receipt with one token more does not verify")?;
+    for paid in paid {
+        let proof = audit::proof(system, &paid.id).await?;
+        let leaf = merkle::leaf(&paid.receipt.to_bytes());
+        let root = merkle::root_from_proof(&leaf, proof.index, proof.count, &proof.path);
+        tour.check(root == Some(proof.root), "every receipt leads by its proof to its batch's root")?;
+    }
+    let proof = audit::proof(system, &one.id).await?;
+    let leaf = merkle::leaf(&bytes);
+    let wrong = merkle::root_from_proof(&merkle::leaf(&forged.to_bytes()), proof.index, proof.count, &proof.path);
+    tour.check(wrong != Some(proof.root), "a forged receipt leads nowhere")?;
+    tour.line("leaf", hex::encode(leaf));
+    tour.line("proof", format!("leaf {} of {}, {} hashes up", proof.index, proof.count, proof.path.len()));
+    tour.line("root", format!("{} in transaction {}", hex::encode(proof.root), proof.transaction));
+    tour.held("receipts", format!("{} verified offline, each with its inclusion proof", paid.len()));
+    Ok(())
+}
+
+async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> Result<()> {
+    tour.step("A withdrawal needs nobody's consent");
+    let deployment = &system.deployment;
+    let wallet = crate::addresses::ata(&deployment.owner.pubkey(), &system.localnet.mint);
+    let balance = async |account| system.localnet.client.token_balance(account).await;
+    let (vault_before, wallet_before) = (balance(&deployment.vault_token).await?, balance(&wallet).await?);
+    let all = MicroUsdc(u64::MAX);
+    let request = system.localnet.request_withdraw(&deployment.owner, &deployment.relayer, all).await?;
+    tour.line("requested", format!("everything, by transaction {request}"));
+    let early = system.localnet.execute_withdraw(&deployment.owner, &deployment.relayer).await;
+    tour.check(early.is_err(), "a withdrawal waits for its delay")?;
+    refused_once_seen(system, client, tour).await?;
+    let began = Instant::now();
+    let executed = loop {
+        match system.localnet.execute_withdraw(&deployment.owner, &deployment.relayer).await {
+            Ok(signature) => break signature,
+            Err(error) => {
+                ensure!(began.elapsed() < WITHDRAWN_WITHIN, "promise broken: the owner can leave alone: {error}")
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    };
+    let (vault, wallet) = (balance(&deployment.vault_token).await?, balance(&wallet).await?);
+    tour.line("executed", format!("transaction {executed}, the owner's signature alone"));
+    tour.line("vault", format!("{} USDC before, {} USDC after", MicroUsdc(vault_before), MicroUsdc(vault)));
+    tour.line("wallet", format!("{} USDC before, {} USDC after", MicroUsdc(wallet_before), MicroUsdc(wallet)));
+    tour.check(vault == 0 && wallet == wallet_before + vault_before, "the owner gets back all that is left")?;
+    tour.held("withdrawal", format!("{} USDC back in the owner's wallet", MicroUsdc(vault_before)));
+    Ok(())
+}
+
+/// Once the relayer has seen the request, it promises that money to nobody.
+async fn refused_once_seen(system: &System, client: &SignedClient, tour: &mut Tour) -> Result<()> {
+    let began = Instant::now();
+    let view = || system.running.app.vaults.show(&system.deployment.key.vault);
+    while view().is_none_or(|view| view.pending_withdrawal == 0) {
+        let seen = began.elapsed() < SETTLED_WITHIN;
+        tour.check(seen, "the relayer sees a withdrawal request once it is final")?;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    match client.chat(ask("One more?", false), CEILING).await {
+        Err(ClientError::Refused { status: 402, message, .. }) => {
+            tour.line("new request", format!("402: {message}"));
+            Ok(())
+        }
+        _ => tour.check(false, "money about to leave is not lent on"),
+    }
+}
+
+fn remember(paid: &mut Vec<Paid>, whole: Whole) -> Result<()> {
+    let id = whole.generation_id.context("the answer names no generation id")?;
+    paid.push(Paid { receipt: whole.receipt, id });
+    Ok(())
+}
+
+/// Charge and fee of a receipt.
+fn total(signed: &SignedReceipt) -> Pico {
+    Pico(signed.receipt.charge.0 + signed.receipt.fee.0)
+}
+
+fn show(system: &System, tour: &mut Tour, how: &str, whole: &Whole) {
+    let receipt = &whole.receipt.receipt;
+    let usage = &receipt.usage;
+    tour.line(how, format!("\"{}\"", shortened(&whole.text)));
+    tour.line(
+        "",
+        format!(
+            "{} served {} + {} tokens ({} cached) in {} ms for {} USDC",
+            provider_name(system, &receipt.provider),
+            usage.input + usage.cached,
+            usage.output,
+            usage.cached,
+            receipt.duration_ms,
+            total(&whole.receipt),
+        ),
+    );
+}
+
+fn provider_name<'a>(system: &'a System, address: &[u8; 32]) -> &'a str {
+    let providers = &system.deployment.providers;
+    providers.iter().find(|p| p.address.as_array() == address).map_or("an unknown provider", |p| &p.name)
+}
+
+fn shortened(text: &str) -> String {
+    const MOST: usize = 72;
+    let text = text.trim();
+    if text.chars().count() <= MOST { text.to_owned() } else { text.chars().take(MOST - 1).chain(['…']).collect() }
+}

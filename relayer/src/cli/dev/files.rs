@@ -1,0 +1,158 @@
+//! What a run leaves on disk for other tools: keypairs in the Solana CLI's form, the relayer's configuration, and the
+//! file of `--info`. All for the owner's eyes only.
+
+use super::system::System;
+use crate::config::Config;
+use crate::localnet::{Deployment, Localnet};
+use anyhow::{Context, Result};
+use serde_json::json;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+pub(super) const OWNER: &str = "owner.json";
+pub(super) const RELAYER: &str = "relayer.json";
+pub(super) const SETTLER: &str = "settler.json";
+pub(super) const RECEIPTS: &str = "receipts.json";
+pub(super) const LEDGER: &str = "steam-dev.db";
+const CONFIG: &str = "steam.toml";
+
+/// The folder of this run, and whether it was made for it alone.
+pub(super) fn state_dir(given: Option<&Path>) -> Result<(PathBuf, bool)> {
+    let dir = match given {
+        Some(dir) => std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned()),
+        None => std::env::temp_dir().join(format!("steam-dev-{:016x}", rand::random::<u64>())),
+    };
+    let mut builder = std::fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    // The network begins anew each time, so a ledger of an earlier one is of no use.
+    for suffix in ["", "-wal", "-shm"] {
+        match std::fs::remove_file(dir.join(format!("{LEDGER}{suffix}"))) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot replace {LEDGER} in {}", dir.display()));
+            }
+            _ => {}
+        }
+    }
+    Ok((dir, given.is_none()))
+}
+
+/// Writes every keypair there is.
+pub(super) fn write_keypairs(dir: &Path, deployment: &Deployment, localnet: &Localnet) -> Result<()> {
+    let fixed = [
+        (OWNER.to_owned(), &deployment.owner),
+        (RELAYER.to_owned(), &deployment.relayer_authority),
+        (SETTLER.to_owned(), &deployment.settler),
+        (RECEIPTS.to_owned(), &deployment.receipt_key),
+        ("admin.json".to_owned(), &localnet.admin),
+        ("payer.json".to_owned(), &localnet.payer),
+    ];
+    let providers = deployment.providers.iter().map(|p| (provider_file(&p.name), &p.authority));
+    for (name, keypair) in fixed.into_iter().chain(providers) {
+        write_keypair(&dir.join(name), keypair)?;
+    }
+    Ok(())
+}
+
+fn provider_file(name: &str) -> String {
+    format!("provider-{name}.json")
+}
+
+fn write_keypair(path: &Path, keypair: &Keypair) -> Result<()> {
+    let mut text = json!(keypair.to_bytes().as_slice()).to_string();
+    let written = write_private(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()));
+    zeroize::Zeroize::zeroize(&mut text);
+    written
+}
+
+/// Writes the relayer's configuration as `steam serve --config` reads it.
+pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
+    let text = |value: &dyn std::fmt::Display| json!(value.to_string()).to_string();
+    let path = |path: &Path| text(&path.display());
+    let chain = &config.chain;
+    let [program, relayer] = [chain.program, chain.relayer].map(|address| text(&address.unwrap_or_default()));
+    let toml = format!(
+        "# The relayer of `steam dev`.\n\n[server]\nlisten = {listen}\n\n[chain]\nrpc_urls = {rpc}\nprogram = {program}\n\
+         relayer = {relayer}\nsettler_keypair = {settler}\nreceipt_keypair = {receipts}\npoll_ms = {poll}\n\n\
+         [ledger]\npath = {ledger}\n\n[settle]\ninterval_ms = {interval}\nresend_ms = {resend}\n\n\
+         [upstream]\nlocalnet = true\n",
+        listen = text(&config.server.listen),
+        rpc = json!(chain.rpc_urls),
+        settler = path(&chain.settler_keypair),
+        receipts = path(&chain.receipt_keypair),
+        poll = chain.poll_ms,
+        ledger = path(&config.ledger.path),
+        interval = config.settle.interval_ms,
+        resend = config.settle.resend_ms,
+    );
+    let file = dir.join(CONFIG);
+    write_private(&file, toml.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Finds out before anything is started whether the file of `--info` can be written.
+pub(super) fn check_info(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let there = folder.metadata().with_context(|| format!("cannot write {}", file.display()))?;
+    anyhow::ensure!(there.is_dir() && !file.is_dir(), "cannot write {}: it names no file", file.display());
+    Ok(())
+}
+
+/// Writes what other tools need to use the system. Whoever waits for the file finds it whole.
+pub(super) fn write_info(file: &Path, system: &System) -> Result<()> {
+    let (deployment, localnet) = (&system.deployment, &system.localnet);
+    let path = |name: &str| system.dir.join(name);
+    let providers = deployment.providers.iter().zip(&system.providers).map(|(provider, simulated)| {
+        json!({
+            "name": provider.name,
+            "address": provider.address.to_string(),
+            "token_account": provider.token.to_string(),
+            "url": simulated.url(),
+            "keypair": path(&provider_file(&provider.name)),
+        })
+    });
+    let info = json!({
+        "base_url": system.base_url,
+        "api_key": deployment.session.reveal(),
+        "models": crate::localnet::MODELS,
+        "rpc_url": localnet.rpc_url,
+        "ws_url": localnet.ws_url,
+        "program": localnet.program.to_string(),
+        "mint": localnet.mint.to_string(),
+        "vault": deployment.key.vault.to_string(),
+        "vault_token_account": deployment.vault_token.to_string(),
+        "generation": deployment.key.generation,
+        "relayer": deployment.relayer.to_string(),
+        "receipt_key": deployment.receipt_key.pubkey().to_string(),
+        "domain": hex::encode(deployment.domain),
+        "owner_keypair": path(OWNER),
+        "relayer_keypair": path(RELAYER),
+        "settler_keypair": path(SETTLER),
+        "receipt_keypair": path(RECEIPTS),
+        "admin_keypair": path("admin.json"),
+        "config": path(CONFIG),
+        "dir": system.dir,
+        "providers": providers.collect::<Vec<_>>(),
+    });
+    let mut partial = file.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    write_private(&partial, format!("{info:#}\n").as_bytes())?;
+    Ok(std::fs::rename(&partial, file)?)
+}
+
+/// Writes a file that only its owner may read, anew even if one was there.
+fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)?.write_all(bytes)
+}

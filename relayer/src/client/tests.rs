@@ -1,0 +1,333 @@
+//! The client against a relayer that keeps its word, and against one that does not.
+
+use super::*;
+use crate::client::state::StateError;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::json;
+use std::sync::{LazyLock, Mutex};
+use steam_protocol::receipt::{CountedBy, FinishReason, Receipt};
+use steam_protocol::units::{Pico, Price, Usage, charge, receipt_fee};
+use steam_protocol::voucher::verify_strict;
+use tokio::sync::Barrier;
+
+const CEILING: MicroUsdc = MicroUsdc(100_000);
+const RELAYER: [u8; 32] = [2; 32];
+const VAULT: [u8; 32] = [3; 32];
+const DOMAIN: Hash = [1; 32];
+
+/// How the relayer answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manner {
+    Honest,
+    NoReceipt,
+    AnotherKey,
+    UnknownKeyId,
+    AnotherRequest,
+    AnotherVault,
+    AlteredAnswer,
+    AboveCeiling,
+    WrongArithmetic,
+    Refuses,
+    ProxyFails,
+}
+
+struct Relayer {
+    url: String,
+    manner: Mutex<Manner>,
+    /// µUSDC of each voucher, in order of arrival.
+    authorized: Mutex<Vec<u64>>,
+    /// Holds answers back until so many requests are there.
+    together: Mutex<Option<Arc<Barrier>>>,
+}
+
+fn session() -> SessionKey {
+    SessionKey::from_seed(&[9; 32])
+}
+
+fn receipt_key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn key_ref() -> KeyRef {
+    KeyRef { vault: Pubkey::new_from_array(VAULT), generation: 5, slot: 1, epoch: 6, key: session().address() }
+}
+
+impl Relayer {
+    async fn start() -> Arc<Self> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let relayer = Arc::new(Self {
+            url,
+            manner: Mutex::new(Manner::Honest),
+            authorized: Mutex::default(),
+            together: Mutex::default(),
+        });
+        let router = axum::Router::new().fallback(answer).with_state(relayer.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        relayer
+    }
+
+    fn client(&self, name: &str) -> SignedClient {
+        let keys = RelayerKeys {
+            domain: DOMAIN,
+            relayer: Pubkey::new_from_array(RELAYER),
+            receipt_keys: vec![(1, receipt_key().verifying_key().to_bytes())],
+        };
+        SignedClient::new(&self.url, keys, key_ref(), session(), state_file(name)).unwrap()
+    }
+
+    fn behaves(&self, manner: Manner) {
+        *self.manner.lock().unwrap() = manner;
+    }
+
+    fn authorized(&self) -> Vec<u64> {
+        self.authorized.lock().unwrap().clone()
+    }
+}
+
+fn state_file(name: &str) -> PathBuf {
+    static RUN: LazyLock<u64> = LazyLock::new(|| rand::rng().next_u64());
+    let folder = std::env::temp_dir().join(format!("steam-client-{:x}", *RUN));
+    folder.join(format!("{name}.json"))
+}
+
+async fn ask(client: &SignedClient, stream: bool) -> Result<Whole, ClientError> {
+    let body = json!({ "model": "m", "messages": [], "stream": stream });
+    client.chat(body, CEILING).await?.collect().await
+}
+
+/// What one answer costs, fees included.
+fn cost() -> Pico {
+    let (price, usage) = quoted();
+    let charged = charge(&price, &usage);
+    charged.checked_add(receipt_fee(charged, 100).unwrap()).unwrap()
+}
+
+fn quoted() -> (Price, Usage) {
+    (
+        Price { input: 500_000, cached: 100_000, output: 1_500_001, request: 0 },
+        Usage { requests: 1, input: 12, cached: 0, output: 41 },
+    )
+}
+
+async fn answer(State(relayer): State<Arc<Relayer>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let manner = *relayer.manner.lock().unwrap();
+    let text = |name: &str| headers[name].to_str().unwrap().to_owned();
+    let nonce: [u8; 16] = hex::decode(text("steam-nonce")).unwrap().try_into().unwrap();
+    assert_eq!(text("content-digest"), format!("sha-256=:{}:", BASE64.encode(sha256(&[&body]))));
+    let request_hash = RequestBinding {
+        relayer: &RELAYER,
+        method: "POST",
+        path: uri.path(),
+        body_hash: &sha256(&[&body]),
+        control_hash: &control_headers_hash(std::iter::empty()),
+        max_cost: MicroUsdc(text("steam-max-cost").parse().unwrap()),
+        not_after: text("steam-not-after").parse().unwrap(),
+        nonce: &nonce,
+    }
+    .hash();
+    let authorized = MicroUsdc(text("steam-authorized").parse().unwrap());
+    let voucher = Voucher { domain: DOMAIN, vault: VAULT, generation: 5, epoch: 6, authorized, request_hash };
+    let signature: [u8; 64] = BASE64.decode(text("steam-signature")).unwrap().try_into().unwrap();
+    assert!(verify_strict(&session().address(), &voucher.message(), &signature), "the voucher is the key's");
+    relayer.authorized.lock().unwrap().push(authorized.0);
+    let barrier = relayer.together.lock().unwrap().clone();
+    if let Some(barrier) = barrier {
+        barrier.wait().await;
+    }
+    match manner {
+        Manner::Refuses => {
+            let body = json!({ "error": { "message": "no funds", "code": "insufficient_funds" } });
+            return (StatusCode::PAYMENT_REQUIRED, body.to_string()).into_response();
+        }
+        Manner::ProxyFails => return (StatusCode::BAD_GATEWAY, "<html>").into_response(),
+        _ => {}
+    }
+    let streamed = serde_json::from_slice::<serde_json::Value>(&body).unwrap()["stream"] == true;
+    let mut said = if streamed {
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Hel\"}}]}\n\n: keep-alive\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"lo\"}}]}\n\n"
+            .to_owned()
+    } else {
+        json!({ "choices": [{ "message": { "content": "Hello" } }] }).to_string()
+    };
+    let signed = BASE64.encode(receipt(manner, request_hash, sha256(&[said.as_bytes()])).to_bytes());
+    if manner == Manner::AlteredAnswer {
+        said = said.replace("lo", "p!");
+    }
+    let silent = manner == Manner::NoReceipt;
+    if streamed {
+        let seal = if silent { String::new() } else { format!(": steam-receipt {signed}\n\n") };
+        return ([("content-type", "text/event-stream")], format!("{said}{seal}data: [DONE]\n\n")).into_response();
+    }
+    let mut response = ([("content-type", "application/json")], said).into_response();
+    if !silent {
+        response.headers_mut().insert("steam-receipt", signed.parse().unwrap());
+    }
+    response
+}
+
+fn receipt(manner: Manner, request_hash: Hash, response_hash: Hash) -> SignedReceipt {
+    let (price, mut usage) = quoted();
+    if manner == Manner::AboveCeiling {
+        usage.output = 100_000;
+    }
+    let charged = charge(&price, &usage);
+    let extra = if manner == Manner::WrongArithmetic { 1 } else { 0 };
+    let receipt = Receipt {
+        key_id: if manner == Manner::UnknownKeyId { 2 } else { 1 },
+        domain: DOMAIN,
+        relayer: RELAYER,
+        vault: if manner == Manner::AnotherVault { [4; 32] } else { VAULT },
+        generation: 5,
+        key_epoch: 6,
+        key_slot: 1,
+        number: 1,
+        request_hash: if manner == Manner::AnotherRequest { [8; 32] } else { request_hash },
+        response_hash,
+        provider: [5; 32],
+        offer: [6; 32],
+        price_version: 1,
+        price,
+        usage,
+        counted_by: CountedBy::Provider,
+        charge: Pico(charged.0 + extra),
+        fee_bps: 100,
+        fee: receipt_fee(charged, 100).unwrap(),
+        key_cumulative: Pico(1),
+        finish_reason: FinishReason::Stop,
+        started_at_ms: 1,
+        ttft_ms: 1,
+        duration_ms: 1,
+        routing_hash: [0; 32],
+    };
+    let key = if manner == Manner::AnotherKey { SigningKey::from_bytes(&[8; 32]) } else { receipt_key() };
+    let signature = key.sign(&receipt.message()).to_bytes();
+    SignedReceipt { receipt, signature }
+}
+
+#[tokio::test]
+async fn verified_receipts_are_what_is_spent() {
+    let relayer = Relayer::start().await;
+    let client = relayer.client("spent");
+    for (asked, streamed) in [(1, true), (2, false), (3, true)] {
+        let whole = ask(&client, streamed).await.unwrap();
+        assert_eq!(whole.text, "Hello");
+        assert_eq!(client.ledger().spent().unwrap(), Pico(cost().0 * asked));
+        assert_eq!(client.ledger().unresolved().unwrap(), MicroUsdc(0));
+    }
+    // Each voucher is what receipts say was spent, rounded up, and its own ceiling.
+    let spent = |times: u128| Pico(cost().0 * times).ceil_micro().unwrap().0;
+    assert_eq!(relayer.authorized(), [CEILING.0, spent(1) + CEILING.0, spent(2) + CEILING.0]);
+}
+
+#[tokio::test]
+async fn a_receipt_that_does_not_hold_counts_for_nothing() {
+    for (manner, says) in [
+        (Manner::NoReceipt, "without a receipt"),
+        (Manner::AnotherKey, "not by the relayer's receipt key"),
+        (Manner::UnknownKeyId, "receipt key 2"),
+        (Manner::AnotherRequest, "request hash"),
+        (Manner::AnotherVault, "vault"),
+        (Manner::AlteredAnswer, "response hash"),
+        (Manner::AboveCeiling, "more than"),
+        (Manner::WrongArithmetic, "price times its tokens"),
+    ] {
+        for streamed in [true, false] {
+            let relayer = Relayer::start().await;
+            let client = relayer.client(&format!("bad-{manner:?}-{streamed}"));
+            relayer.behaves(manner);
+            let error = ask(&client, streamed).await.unwrap_err().to_string();
+            assert!(error.contains(says), "{manner:?}: {error}");
+            assert_eq!(client.ledger().spent().unwrap(), Pico::ZERO, "{manner:?}");
+            assert_eq!(client.ledger().unresolved().unwrap(), CEILING, "{manner:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_receipt_adds_up_and_then_the_key_stops() {
+    let relayer = Relayer::start().await;
+    let client = relayer.client("stops").max_unresolved(MicroUsdc(250_000)).unwrap();
+    relayer.behaves(Manner::NoReceipt);
+    for _ in 0..2 {
+        assert!(matches!(ask(&client, true).await, Err(ClientError::NoReceipt)));
+    }
+    let refused = ask(&client, true).await;
+    assert!(matches!(refused, Err(ClientError::State(StateError::Unresolved { .. }))), "{refused:?}");
+    assert_eq!(relayer.authorized(), [CEILING.0, 2 * CEILING.0], "the third was not sent");
+    // The file remembers after a restart.
+    drop(client);
+    let again = relayer.client("stops");
+    assert_eq!(again.ledger().unresolved().unwrap(), MicroUsdc(2 * CEILING.0));
+    assert_eq!(again.ledger().high_water().unwrap(), MicroUsdc(2 * CEILING.0));
+}
+
+#[tokio::test]
+async fn a_refusal_frees_the_ceiling_and_a_proxys_error_does_not() {
+    let relayer = Relayer::start().await;
+    let client = relayer.client("refusal");
+    relayer.behaves(Manner::Refuses);
+    let refused = ask(&client, true).await;
+    assert!(matches!(&refused, Err(ClientError::Refused { status: 402, message, .. }) if message == "no funds"));
+    assert_eq!(client.ledger().unresolved().unwrap(), MicroUsdc(0));
+    relayer.behaves(Manner::ProxyFails);
+    assert!(matches!(ask(&client, true).await, Err(ClientError::Status { status: 502 })));
+    assert_eq!(client.ledger().unresolved().unwrap(), CEILING);
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_each_covered() {
+    let relayer = Relayer::start().await;
+    *relayer.together.lock().unwrap() = Some(Arc::new(Barrier::new(3)));
+    let client = relayer.client("flight");
+    let (a, b, c) = tokio::join!(ask(&client, true), ask(&client, false), ask(&client, true));
+    assert!([a, b, c].iter().all(Result::is_ok));
+    let mut authorized = relayer.authorized();
+    authorized.sort_unstable();
+    assert_eq!(authorized, [CEILING.0, 2 * CEILING.0, 3 * CEILING.0]);
+    assert_eq!(client.ledger().spent().unwrap(), Pico(3 * cost().0));
+}
+
+#[tokio::test]
+async fn an_unreachable_relayer_was_not_asked() {
+    let relayer = Relayer::start().await;
+    let mut client = relayer.client("unreachable");
+    client.base = reqwest::Url::parse("http://127.0.0.1:1/v1").unwrap();
+    assert!(matches!(ask(&client, true).await, Err(ClientError::Connect { .. })));
+    assert_eq!(client.ledger().unresolved().unwrap(), MicroUsdc(0));
+}
+
+#[tokio::test]
+async fn money_that_moved_without_a_receipt_is_noticed() {
+    let relayer = Relayer::start().await;
+    let client = relayer.client("settled");
+    // A file that knows of nothing takes what is settled as spent.
+    client.ledger().check_settled(Pico(70)).unwrap();
+    assert_eq!(client.ledger().spent().unwrap(), Pico(70));
+    assert!(matches!(client.ledger().check_settled(Pico(71)), Err(StateError::SettledBeyondReceipts { .. })));
+    relayer.behaves(Manner::NoReceipt);
+    ask(&client, true).await.unwrap_err();
+    client.ledger().check_settled(Pico(70 + CEILING.pico().0)).unwrap();
+}
+
+#[tokio::test]
+async fn the_state_is_its_owners_and_its_keys_alone() {
+    let relayer = Relayer::start().await;
+    let client = relayer.client("private");
+    ask(&client, true).await.unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(std::fs::metadata(state_file("private")).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    let another = KeyRef { epoch: 7, ..key_ref() };
+    let opened = Ledger::open(state_file("private"), DOMAIN, &another);
+    assert!(matches!(opened, Err(StateError::Foreign(_))), "{opened:?}");
+    std::fs::write(state_file("private"), "{").unwrap();
+    assert!(matches!(client.ledger().spent(), Err(StateError::Foreign(_))));
+    assert!(!format!("{client:?}").contains("sk-steam"));
+}

@@ -1,0 +1,5 @@
+//! The API over real sockets: a relayer, its ledger, and providers that misbehave.
+
+mod api;
+mod failover;
+mod streams;

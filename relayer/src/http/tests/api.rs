@@ -1,0 +1,273 @@
+//! The routes: what each takes, and what each says to those who get it wrong.
+
+use crate::http::ROUTES;
+use crate::relay::testing::mock::{Mock, Step, good};
+use crate::relay::testing::world::{World, error, request};
+use crate::relay::testing::{Signer, VAULT};
+use serde_json::{Value, json};
+use std::time::Duration;
+use steam_protocol::key::SessionKey;
+use steam_protocol::units::MicroUsdc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const CHAT: &str = "/v1/chat/completions";
+
+async fn code(request: reqwest::RequestBuilder) -> (u16, String) {
+    let (status, error) = error(request.send().await.unwrap()).await;
+    (status, error["code"].as_str().unwrap().to_owned())
+}
+
+fn is(result: (u16, String), status: u16, code: &str) {
+    assert_eq!(result, (status, code.to_owned()));
+}
+
+/// A path that matches the route's, with nothing right in its place.
+fn wrong_path(path: &str) -> String {
+    path.replace("{*id}", "no/such/model").replace("{id}", "gen-nobody").replace("{address}", "nonsense")
+}
+
+#[tokio::test]
+async fn every_route_refuses_what_is_not_for_it() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    for (method, path) in ROUTES {
+        let url = world.url(&wrong_path(path));
+        let other = if *method == "GET" { world.client.post(&url) } else { world.client.get(&url) };
+        let response = other.send().await.unwrap();
+        assert_eq!(response.headers()["allow"], *method, "{path}");
+        assert_eq!(error(response).await.0, 405, "{path}");
+
+        let plain = || world.client.request(method.parse().unwrap(), &url);
+        match *path {
+            "/v1/chat/completions" => is(code(plain()).await, 401, "missing_api_key"),
+            "/v1/models/{*id}" => is(code(plain()).await, 404, "model_not_found"),
+            "/v1/receipts/{id}" | "/v1/generation/{id}" => {
+                is(code(plain()).await, 401, "missing_api_key");
+                is(code(plain().bearer_auth("sk-steam-x")).await, 401, "invalid_api_key");
+                is(code(plain().bearer_auth(world.key().reveal())).await, 404, "not_found");
+            }
+            "/v1/vaults/{address}" => is(code(plain()).await, 400, "invalid_value"),
+            "/v1/models" | "/v1/providers" | "/health" | "/ready" | "/metrics" => {
+                assert_eq!(plain().header("authorization", "nonsense").send().await.unwrap().status(), 200, "{path}");
+            }
+            other => panic!("the route {other} has no wrong input here"),
+        }
+    }
+    for path in ["/", "/v1", "/v1/", "/v1/chat", "/v2/models", "/v1/models/", "/%2e%2e/etc/passwd", "/v1/receipts/a/b"]
+    {
+        let (status, _) = code(world.client.get(world.url(path))).await;
+        assert_eq!(status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_json_of_bounded_size_in_bounded_time() {
+    let world = World::with(vec![good(false).await.offer(1)], |config| {
+        config.server.max_body_bytes = 2_000;
+        config.server.body_timeout_ms = 200;
+    })
+    .await;
+    let post = || world.client.post(world.url(CHAT)).bearer_auth(world.key().reveal());
+    is(code(post().header("content-type", "text/plain").body("{}")).await, 415, "unsupported_media_type");
+    is(code(post().header("content-encoding", "gzip").body("{}")).await, 415, "unsupported_media_type");
+    is(code(post().body("")).await, 400, "malformed_body");
+    is(code(post().body(vec![0xff, 0xfe])).await, 400, "malformed_body");
+    is(code(post().body("x".repeat(2_001))).await, 413, "body_too_large");
+    let pieces = futures::stream::iter((0..3).map(|_| Ok::<_, std::io::Error>("x".repeat(1_000))));
+    is(code(post().body(reqwest::Body::wrap_stream(pieces))).await, 413, "body_too_large");
+    let never = futures::stream::pending::<Result<String, std::io::Error>>();
+    is(code(post().body(reqwest::Body::wrap_stream(never))).await, 408, "body_timeout");
+    is(code(post().body(request(json!({"model": "other"})).to_string())).await, 404, "model_not_found");
+    is(code(post().body(request(json!({"models": ["a"]})).to_string())).await, 400, "unsupported_parameter");
+    is(code(post().body(request(json!({"max_tokens": 5_000})).to_string())).await, 400, "no_provider_supports_request");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_takes_nothing_with_it() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    let mut stream = tokio::net::TcpStream::connect(world.address).await.unwrap();
+    let key = world.key().reveal();
+    let head =
+        format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: 100\r\n\r\n{{\"mod");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    let _ = tokio::time::timeout(Duration::from_secs(2), stream.read_to_string(&mut answer)).await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert_eq!(world.get("/health").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_pay_is_told_why() {
+    let mut world = World::new(vec![good(false).await.offer(1)]).await;
+    let url = world.url(CHAT);
+    let client = world.client.clone();
+    let secret = world.key().reveal();
+    let post = |key: &str| client.post(&url).bearer_auth(key).body(request(json!({})).to_string());
+    let stranger = SessionKey::from_seed(&[77; 32]).reveal();
+    is(code(post(&stranger)).await, 401, "invalid_api_key");
+
+    world.snapshot.slot += 1;
+    world.snapshot.balance = MicroUsdc(10);
+    world.chain_says();
+    is(code(post(&secret)).await, 402, "insufficient_funds");
+
+    world.snapshot.slot += 1;
+    world.snapshot.balance = MicroUsdc(100_000_000);
+    world.snapshot.keys[0].limit_total = MicroUsdc(10);
+    world.chain_says();
+    is(code(post(&secret)).await, 402, "key_limit");
+
+    world.snapshot.slot += 1;
+    world.snapshot.keys[0].limit_total = MicroUsdc(100_000_000);
+    world.snapshot.keys[0].max_price.output = 1;
+    world.chain_says();
+    is(code(post(&secret)).await, 402, "price_above_key_limit");
+
+    world.snapshot.slot += 1;
+    world.snapshot.keys[0].revoked_at = 5;
+    world.chain_says();
+    is(code(post(&secret)).await, 401, "key_revoked");
+    // What it spent is still its own to see.
+    let (status, body) = world.get("/v1/receipts/gen-none").await;
+    assert_eq!((status, body["error"]["code"].as_str()), (404, Some("not_found")));
+}
+
+#[tokio::test]
+async fn a_signed_request_is_served_and_bounded_by_what_it_signed() {
+    let world = World::with(vec![good(false).await.offer(1)], |config| config.server.bearer_keys = false).await;
+    let body = request(json!({"max_tokens": 3})).to_string();
+    let post = |signer: Signer| {
+        let headers = signer.headers("POST", CHAT, body.as_bytes());
+        world.client.post(world.url(CHAT)).headers(headers).body(body.clone())
+    };
+    is(code(post(Signer { max_cost: 5, ..world.signer() })).await, 402, "max_cost_too_low");
+    is(code(post(Signer { authorized: 5, ..world.signer() })).await, 402, "authorized_too_low");
+    is(
+        code(post(Signer { vault: crate::chain::Pubkey::new_from_array([99; 32]), ..world.signer() })).await,
+        401,
+        "unknown_vault",
+    );
+    is(code(post(Signer { seed: [99; 32], ..world.signer() })).await, 401, "invalid_api_key");
+    is(code(world.client.post(world.url(CHAT)).bearer_auth(world.key().reveal())).await, 401, "bearer_keys_disabled");
+    let other = post(world.signer()).body(format!("{body} "));
+    is(code(other).await, 400, "digest_mismatch");
+
+    let first = post(world.signer()).send().await.unwrap();
+    assert_eq!(first.status(), 200);
+    let receipt = first.headers()["steam-receipt"].clone();
+    let id = first.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+    let replay = post(world.signer()).send().await.unwrap();
+    assert_eq!((replay.status().as_u16(), replay.headers().get("steam-receipt").is_some()), (409, true), "{receipt:?}");
+
+    let path = format!("/v1/receipts/{id}");
+    let signer = Signer { max_cost: 0, authorized: 0, ..world.signer() };
+    let read = |headers| world.client.get(world.url(&path)).headers(headers).send();
+    let shown = read(signer.headers("GET", &path, b"")).await.unwrap();
+    assert_eq!(shown.status(), 200);
+    let shown: Value = shown.json().await.unwrap();
+    assert_eq!(shown["receipt"].as_str().unwrap(), receipt.to_str().unwrap());
+    assert_eq!((&shown["status"], &shown["proof"]), (&json!("unsettled"), &Value::Null));
+    assert_eq!(shown["fields"]["usage"]["output"], 3);
+    assert_eq!(read(signer.headers("POST", &path, b"")).await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn a_receipt_is_its_keys_alone() {
+    let mut world = World::new(vec![good(false).await.offer(1)]).await;
+    let mut other = world.snapshot.keys[0].clone();
+    (other.slot, other.epoch, other.key) = (1, 2, SessionKey::from_seed(&[44; 32]).address());
+    world.snapshot.slot += 1;
+    world.snapshot.keys.push(other);
+    world.chain_says();
+    let answer = world.chat(json!({})).await;
+    let id = answer.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+    for path in [format!("/v1/receipts/{id}"), format!("/v1/generation/{id}")] {
+        assert_eq!(world.get(&path).await.0, 200);
+        let thief = world.client.get(world.url(&path)).bearer_auth(SessionKey::from_seed(&[44; 32]).reveal());
+        is(code(thief).await, 404, "not_found");
+    }
+    let (_, generation) = world.get(&format!("/v1/generation/{id}")).await;
+    let (_, receipt) = world.get(&format!("/v1/receipts/{id}")).await;
+    let record = crate::relay::testing::world::decode(generation["decision_base64"].as_str().unwrap());
+    assert_eq!(receipt["fields"]["routing_hash"], hex::encode(steam_protocol::sha256(&[&record])));
+    assert!(!generation["decision"].to_string().contains("say hello"), "no prompts in the record");
+}
+
+#[tokio::test]
+async fn a_vault_is_shown_to_its_keys() {
+    let world = World::new(vec![]).await;
+    let (status, vault) = world.get(&format!("/v1/vaults/{VAULT}")).await;
+    assert_eq!((status, &vault["balance"]), (200, &json!(100_000_000)));
+    let other = crate::chain::Pubkey::new_from_array([5; 32]);
+    assert_eq!(world.get(&format!("/v1/vaults/{other}")).await.0, 401);
+}
+
+#[tokio::test]
+async fn limits_say_when_to_come_back() {
+    let slow = Mock::new("slow", vec![Step::Pause(400)]).await;
+    let world = World::with(vec![slow.offer(1)], |config| config.server.max_concurrent = 1).await;
+    let (_, busy) = tokio::join!(world.chat(json!({})), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.chat(json!({})).await
+    });
+    assert_eq!(busy.headers()["retry-after"], "1");
+    assert_eq!(error(busy).await.0, 429);
+
+    let world = World::with(vec![good(false).await.offer(1)], |c| c.server.requests_per_key_per_minute = 1).await;
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    let limited = world.chat(json!({})).await;
+    let retry_after: u64 = limited.headers()["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((58..=61).contains(&retry_after), "{retry_after}");
+    assert_eq!(error(limited).await.1["code"], "rate_limit_exceeded");
+}
+
+#[tokio::test]
+async fn models_and_providers_are_public_and_name_their_prices() {
+    let mut named = good(false).await.offer(1);
+    named.model = "vendor/family/model:free".into();
+    let world = World::new(vec![named]).await;
+    let get = |path: &str| world.client.get(world.url(path)).send();
+    let response = get("/v1/models").await.unwrap();
+    assert_eq!(response.headers()["access-control-allow-origin"], "*");
+    let models: Value = response.json().await.unwrap();
+    assert_eq!((&models["object"], &models["data"][0]["object"]), (&json!("list"), &json!("model")));
+    let model: Value = get("/v1/models/vendor/family/model:free").await.unwrap().json().await.unwrap();
+    assert_eq!(model, models["data"][0]);
+    assert_eq!(model["pricing"]["completion"], 2.0);
+    let providers: Value = get("/v1/providers").await.unwrap().json().await.unwrap();
+    assert_eq!(providers["data"][0]["blended_usd_per_million"], 1.25);
+    assert_eq!(providers["data"][0]["board"]["samples"], 0);
+}
+
+#[tokio::test]
+async fn readiness_follows_the_ledger_the_registry_and_shutdown() {
+    let world = World::with(vec![], |config| config.upstream.localnet = false).await;
+    assert_eq!(world.get("/ready").await.0, 200);
+    let mut stale = (**world.app.registry.borrow()).clone();
+    stale.unix_time -= 121;
+    world.registry.send_replace(std::sync::Arc::new(stale));
+    let (status, report) = world.get("/ready").await;
+    assert_eq!((status, &report["registry_fresh"]), (503, &json!(false)));
+    world.app.shutdown.cancel();
+    assert_eq!(world.get("/ready").await.1["draining"], true);
+    assert_eq!(error(world.chat(json!({})).await).await.1["code"], "not_ready");
+}
+
+#[tokio::test]
+async fn metrics_count_what_happened_and_name_no_client() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    assert_eq!(world.chat(json!({"model": "made-up-name"})).await.status(), 404);
+    let text = world.client.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    for line in [
+        r#"steam_requests_total{route="/v1/chat/completions",status="200"} 1"#,
+        r#"steam_requests_total{route="/v1/chat/completions",status="404"} 1"#,
+        r#"steam_charges_total{by="provider"} 1"#,
+        r#"steam_tokens_total{direction="output"} 3"#,
+        "steam_holds_total 1",
+    ] {
+        assert!(text.contains(line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("made-up-name"));
+    assert!(text.ends_with("# EOF\n"));
+}

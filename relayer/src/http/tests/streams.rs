@@ -1,0 +1,166 @@
+//! Streams: what the client sees of usage, what happens when either side stops, and what is charged then.
+
+use crate::relay::testing::mock::{HELLO, Mock, ROLE, STOP, Step, USAGE, WHOLE, answer, good, stream};
+use crate::relay::testing::world::{Streamed, World, request};
+use futures::StreamExt;
+use serde_json::json;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use steam_protocol::receipt::{CountedBy, FinishReason};
+use steam_protocol::units::Pico;
+
+async fn one(steps: Vec<Step>) -> (Mock, World) {
+    let mock = Mock::new("only", steps).await;
+    let world = World::with(vec![mock.offer(1)], |config| config.upstream.max_answer_bytes = 50_000).await;
+    (mock, world)
+}
+
+#[tokio::test]
+async fn usage_is_shown_once_with_its_cost_and_only_if_asked_for() {
+    let chatty = HELLO.replace(r#"}]}"#, r#"}],"usage":{"prompt_tokens":1,"completion_tokens":1}}"#);
+    for events in [vec![ROLE, HELLO, STOP, USAGE, "[DONE]"], vec![ROLE, &chatty, STOP, USAGE, "[DONE]"]] {
+        let (_mock, world) = one(stream(&events)).await;
+        let plain = Streamed::read(world.chat(json!({"stream": true})).await).await;
+        assert!(plain.events.iter().all(|event| event.get("usage").is_none()));
+        assert_eq!((plain.text().as_str(), plain.done), ("hello", true));
+
+        let asked = json!({"stream": true, "stream_options": {"include_usage": true}});
+        let asked = Streamed::read(world.chat(asked).await).await;
+        let with_usage: Vec<_> = asked.events.iter().filter(|event| event.get("usage").is_some()).collect();
+        assert_eq!(with_usage.len(), 1);
+        let last = asked.events.last().unwrap();
+        assert_eq!((last["choices"].clone(), last["id"].clone()), (json!([]), json!("c")));
+        assert_eq!(last["usage"]["prompt_tokens"], 20);
+        assert_eq!(last["usage"]["cost"], 0.00002626);
+        let receipt = asked.receipt.unwrap().receipt;
+        assert_eq!((receipt.usage.input, receipt.usage.output), (20, 3));
+        assert_eq!((receipt.counted_by, receipt.finish_reason), (CountedBy::Provider, FinishReason::Stop));
+    }
+}
+
+#[tokio::test]
+async fn events_reach_the_client_to_the_byte() {
+    let odd = r#"{ "choices" : [{"delta":{"content":"h\u00e9"},"index":0 }], "x":1.50 }"#;
+    let (_mock, world) = one(stream(&[odd, STOP, "[DONE]"])).await;
+    let text = world.chat(json!({"stream": true})).await.text().await.unwrap();
+    assert!(text.starts_with(&format!("data: {odd}\n\ndata: {STOP}\n\n: steam-receipt ")), "{text}");
+    assert!(text.ends_with("\n\ndata: [DONE]\n\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_after_its_first_content_says_so_and_charges_what_was_delivered() {
+    let half = |more: Vec<Step>| [stream(&[ROLE, HELLO]), more].concat();
+    let say = |text: &str| Step::Say(text.to_owned());
+    for (name, steps, outcome) in [
+        ("cut", half(vec![]), "cut_stream"),
+        ("stalls", half(vec![Step::Forever]), "idle_timeout"),
+        ("error", half(vec![say("data: {\"error\":{\"message\":\"secret\"}}\n\n")]), "cut_stream"),
+        ("named error", half(vec![say("event: error\ndata: {}\n\n")]), "cut_stream"),
+        ("garbage", half(vec![say("data: {{{\n\n")]), "malformed"),
+        ("endless event", half(vec![say(&format!("data: {}", "x".repeat(300 << 10)))]), "malformed"),
+        ("too much", half(vec![say(&format!("data: {HELLO}\n\n").repeat(600)), Step::Pause(50)]), "malformed"),
+    ] {
+        let (_mock, world) = one(steps).await;
+        let streamed = Streamed::read(world.chat(json!({"stream": true})).await).await;
+        assert!(streamed.text().starts_with("hello"), "{name}");
+        assert!(!streamed.done, "{name}: an end that is none");
+        let [.., chunk, error] = &streamed.events[..] else { panic!("{name}") };
+        assert_eq!(chunk["choices"][0]["finish_reason"], "error", "{name}");
+        assert_eq!(
+            (chunk["id"].as_str(), error["error"]["code"].as_str()),
+            (Some("c"), Some("provider_failed")),
+            "{name}"
+        );
+        assert!(!error.to_string().contains("secret"), "{name}");
+        let receipt = streamed.receipt.unwrap().receipt;
+        assert_eq!((receipt.finish_reason, receipt.counted_by), (FinishReason::Error, CountedBy::Relayer), "{name}");
+        if name != "too much" {
+            assert_eq!(receipt.usage.output, 2, "{name}: five bytes");
+        }
+        assert_eq!(world.decision(&streamed.id).await["outcome"], outcome, "{name}");
+        let (held, unsettled) = world.settled_down().await;
+        assert_eq!((held, unsettled), (Pico::ZERO, Pico(receipt.charge.0 + receipt.fee.0)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_without_its_mark_is_complete_if_it_said_why_it_ended() {
+    let (_mock, world) = one(stream(&[HELLO, STOP])).await;
+    let streamed = Streamed::read(world.chat(json!({"stream": true})).await).await;
+    assert!(streamed.done);
+    assert_eq!(streamed.receipt.unwrap().receipt.counted_by, CountedBy::Relayer);
+}
+
+#[tokio::test]
+async fn a_claim_above_the_delivered_bytes_is_capped() {
+    let greedy = USAGE.replace("\"completion_tokens\":3", "\"completion_tokens\":4000");
+    let (_mock, world) = one(stream(&[HELLO, STOP, &greedy, "[DONE]"])).await;
+    let streamed = Streamed::read(world.chat(json!({"stream": true})).await).await;
+    let receipt = streamed.receipt.unwrap().receipt;
+    assert_eq!((receipt.usage.output, receipt.counted_by), (5, CountedBy::Capped));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_a_stream_aborts_it_and_pays_for_what_it_was_sent() {
+    let (mock, world) = one([stream(&[ROLE, HELLO]), vec![Step::Pause(100), Step::Forever]].concat()).await;
+    let response = world.chat(json!({"stream": true})).await;
+    let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+    let mut body = response.bytes_stream();
+    body.next().await.unwrap().unwrap();
+    drop(body);
+    let (held, unsettled) = world.settled_down().await;
+    assert_eq!(held, Pico::ZERO);
+    assert!(unsettled > Pico::ZERO);
+    let (status, receipt) = world.get(&format!("/v1/receipts/{id}")).await;
+    assert_eq!((status, receipt["fields"]["finish_reason"].as_str()), (200, Some("client_gone")));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(mock.hung_up.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_an_answer_aborts_it_and_pays_nothing() {
+    for streamed in [false, true] {
+        let mock = Mock::new("only", vec![Step::Forever]).await;
+        let world = World::with(vec![mock.offer(1)], |config| config.upstream.first_token_timeout_ms = 60_000).await;
+        let asking = world.chat(json!({"stream": streamed}));
+        assert!(tokio::time::timeout(Duration::from_millis(200), asking).await.is_err());
+        assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(mock.hung_up.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_held_for_and_its_signed_twin_refused() {
+    let mock =
+        Mock::new("only", vec![Step::Pause(200), answer("200 OK", WHOLE).remove(0), Step::Say(WHOLE.into())]).await;
+    let world = World::new(vec![mock.offer(1)]).await;
+    let body = request(json!({"max_tokens": 3})).to_string();
+    let send = || {
+        let headers = world.signer().headers("POST", "/v1/chat/completions", body.as_bytes());
+        world.client.post(world.url("/v1/chat/completions")).headers(headers).body(body.clone()).send()
+    };
+    let (first, second) = tokio::join!(send(), async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert!(world.app.vaults.sums().held > Pico::ZERO);
+        send().await
+    });
+    let first = first.unwrap();
+    assert_eq!((first.status().as_u16(), second.unwrap().status().as_u16()), (200, 409));
+    let again = send().await.unwrap();
+    assert_eq!(again.status(), 409);
+    assert_eq!(mock.count(), 1);
+}
+
+#[tokio::test]
+async fn answers_to_many_streams_at_once_are_each_charged_once() {
+    let good = good(true).await;
+    let world = World::new(vec![good.offer(1)]).await;
+    let streams = (0..50).map(|_| async { Streamed::read(world.chat(json!({"stream": true})).await).await });
+    let mut numbers: Vec<u64> =
+        futures::future::join_all(streams).await.into_iter().map(|s| s.receipt.unwrap().receipt.number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!(numbers.len(), 50);
+    assert_eq!(world.settled_down().await, (Pico::ZERO, Pico(50 * 26_260_000)));
+}

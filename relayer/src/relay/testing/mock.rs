@@ -1,0 +1,137 @@
+//! Providers that behave as a script says, to the byte.
+
+use super::offer;
+use crate::registry::Offer;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What a provider does once it has a request.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Sends bytes.
+    Say(String),
+    /// Waits.
+    Pause(u64),
+    /// Waits until the relayer hangs up.
+    Forever,
+}
+
+/// A provider.
+#[derive(Clone)]
+pub struct Mock {
+    name: &'static str,
+    port: u16,
+    /// Heads and bodies of the requests it had.
+    pub requests: Arc<Mutex<Vec<(String, String)>>>,
+    /// Times the relayer hung up while it waited.
+    pub hung_up: Arc<AtomicUsize>,
+}
+
+impl Mock {
+    /// A provider that follows `steps` for each request and then closes the connection.
+    pub async fn new(name: &'static str, steps: Vec<Step>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mock = Self { name, port, requests: Arc::default(), hung_up: Arc::default() };
+        let serving = mock.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serving.clone().serve(stream, steps.clone()));
+            }
+        });
+        mock
+    }
+
+    /// A provider nobody listens for.
+    pub async fn gone(name: &'static str) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        Self { name, port, requests: Arc::default(), hung_up: Arc::default() }
+    }
+
+    /// Its offer of model `m`.
+    pub fn offer(&self, seed: u8) -> Offer {
+        Offer { url: format!("http://127.0.0.1:{}/v1", self.port), ..offer(self.name, seed) }
+    }
+
+    /// Requests it had.
+    pub fn count(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    async fn serve(self, mut stream: TcpStream, steps: Vec<Step>) {
+        let mut received = Vec::new();
+        let (head, length) = loop {
+            if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
+                return;
+            }
+            let text = String::from_utf8_lossy(&received).into_owned();
+            if let Some(end) = text.find("\r\n\r\n") {
+                let head = text[..end].to_owned();
+                let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+                break (head.clone(), end + 4 + length.map_or(0, |length| length.trim().parse::<usize>().unwrap()));
+            }
+        };
+        while received.len() < length {
+            if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        let body = String::from_utf8_lossy(&received[head.len() + 4..]).into_owned();
+        self.requests.lock().unwrap().push((head, body));
+        for step in steps {
+            match step {
+                Step::Say(text) => {
+                    if stream.write_all(text.as_bytes()).await.is_err() {
+                        self.hung_up.fetch_add(1, Ordering::SeqCst);
+                        return;
+                    }
+                }
+                Step::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
+                Step::Forever => {
+                    let _ = stream.read(&mut [0; 16]).await;
+                    self.hung_up.fetch_add(1, Ordering::SeqCst);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A response head that is followed by a body until the connection closes.
+pub fn head(status: &str, content_type: &str) -> Step {
+    Step::Say(format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\nconnection: close\r\n\r\n"))
+}
+
+/// A stream with these events.
+pub fn stream(events: &[&str]) -> Vec<Step> {
+    let mut steps = vec![head("200 OK", "text/event-stream; charset=utf-8")];
+    steps.extend(events.iter().map(|event| Step::Say(format!("data: {event}\n\n"))));
+    steps
+}
+
+/// A whole answer.
+pub fn answer(status: &str, body: &str) -> Vec<Step> {
+    vec![head(status, "application/json"), Step::Say(body.to_owned())]
+}
+
+/// The announcement of an answer.
+pub const ROLE: &str = r#"{"id":"c","created":5,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+/// Its first content.
+pub const HELLO: &str =
+    r#"{"id":"c","created":5,"model":"m","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}"#;
+/// Its end.
+pub const STOP: &str =
+    r#"{"id":"c","created":5,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+/// Its usage.
+pub const USAGE: &str = r#"{"id":"c","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":3,"total_tokens":23}}"#;
+/// A whole answer that says the same.
+pub const WHOLE: &str = r#"{"id":"c","object":"chat.completion","created":5,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":3,"total_tokens":23}}"#;
+
+/// A provider that does everything right, in either way.
+pub async fn good(streamed: bool) -> Mock {
+    let steps = if streamed { stream(&[ROLE, HELLO, STOP, USAGE, "[DONE]"]) } else { answer("200 OK", WHOLE) };
+    Mock::new("good", steps).await
+}

@@ -1,0 +1,245 @@
+//! A relayer on a socket, with a real ledger and a vault of 100 USDC.
+
+use super::{NOW, SEED, Signer, VAULT, registry};
+use crate::app::App;
+use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::registry::{Offer, Registry};
+use crate::relay::upstream::Upstream;
+use crate::score::Scorer;
+use crate::vaults::{Identity, Vaults};
+use ed25519_dalek::SigningKey;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::key::SessionKey;
+use steam_protocol::receipt::SignedReceipt;
+use steam_protocol::sha256;
+use steam_protocol::units::{MicroUsdc, Pico, Price};
+use tokio::sync::watch;
+
+/// Always [`NOW`].
+struct Fixed;
+
+impl Clock for Fixed {
+    fn unix_ms(&self) -> i64 {
+        NOW * 1_000
+    }
+}
+
+/// A relayer and its client.
+pub struct World {
+    pub app: Arc<App>,
+    pub address: SocketAddr,
+    pub client: reqwest::Client,
+    pub registry: watch::Sender<Arc<Registry>>,
+    /// What is seen of the vault, to be changed and shown again with [`Self::chain_says`].
+    pub snapshot: VaultSnapshot,
+    _settle: watch::Sender<crate::settle::Status>,
+    _files: tempfile::TempDir,
+}
+
+impl World {
+    /// A relayer that knows these offers.
+    pub async fn new(offers: Vec<Offer>) -> Self {
+        Self::with(offers, |_| {}).await
+    }
+
+    /// The same, configured otherwise.
+    pub async fn with(offers: Vec<Offer>, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Config::default();
+        config.upstream.localnet = true;
+        config.upstream.first_token_timeout_ms = 300;
+        config.upstream.idle_timeout_ms = 300;
+        config.upstream.total_timeout_ms = 10_000;
+        change(&mut config);
+        let files = tempfile::tempdir().unwrap();
+        let first = registry(offers);
+        let (domain, relayer) = (first.domain, first.relayer.address);
+        let ledger = Ledger::open(&files.path().join("steam.db"), &domain, &relayer.to_bytes()).unwrap();
+        let receipt_key = SigningKey::from_bytes(&[8; 32]);
+        let identity = Identity { domain, relayer, key_id: 0, receipt_key: receipt_key.clone() };
+        let loaded = ledger.load(0).await.unwrap();
+        let vaults = Arc::new(Vaults::new(identity, ledger.clone(), Arc::new(Fixed), loaded));
+        let snapshot = snapshot();
+        vaults.update(std::slice::from_ref(&snapshot), NOW, first.relayer.fee_bps);
+        let (registry, registry_seen) = watch::channel(Arc::new(first));
+        let (settle, settle_seen) = watch::channel(crate::settle::Status::default());
+        let app = Arc::new(App {
+            clock: Arc::new(Fixed),
+            registry: registry_seen,
+            vaults,
+            ledger,
+            scorer: Arc::new(Scorer::new((&config.routing).into())),
+            upstream: Upstream::new(&config.upstream, relayer, receipt_key).unwrap(),
+            settle: settle_seen,
+            tasks: tokio_util::task::TaskTracker::new(),
+            shutdown: tokio_util::sync::CancellationToken::new(),
+            config,
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(axum::serve(listener, crate::http::router(app.clone())).into_future());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { app, address, client, registry, snapshot, _settle: settle, _files: files }
+    }
+
+    /// Shows the vault as it is in [`Self::snapshot`].
+    pub fn chain_says(&self) {
+        self.app.vaults.update(std::slice::from_ref(&self.snapshot), NOW, 100);
+    }
+
+    /// The vault's session key.
+    pub fn key(&self) -> SessionKey {
+        SessionKey::from_seed(&SEED)
+    }
+
+    /// A client that signs with it.
+    pub fn signer(&self) -> Signer {
+        Signer::new(&self.app.registry.borrow())
+    }
+
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Sends a chat request with the bearer key.
+    pub async fn chat(&self, members: Value) -> reqwest::Response {
+        self.post(request(members).to_string()).await
+    }
+
+    /// Sends any body with the bearer key.
+    pub async fn post(&self, body: impl Into<reqwest::Body>) -> reqwest::Response {
+        let request = self.client.post(self.url("/v1/chat/completions")).bearer_auth(self.key().reveal());
+        request.header("content-type", "application/json").body(body).send().await.unwrap()
+    }
+
+    /// Reads a path with the bearer key.
+    pub async fn get(&self, path: &str) -> (u16, Value) {
+        let response = self.client.get(self.url(path)).bearer_auth(self.key().reveal()).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
+    /// What is held and unsettled once the tasks under way have ended.
+    pub async fn settled_down(&self) -> (Pico, Pico) {
+        for _ in 0..200 {
+            if self.app.tasks.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(self.app.tasks.is_empty(), "a task outlived its request");
+        let sums = self.app.vaults.sums();
+        (sums.held, sums.unsettled)
+    }
+
+    /// The routing decision of an answer.
+    pub async fn decision(&self, id: &str) -> Value {
+        let (status, body) = self.get(&format!("/v1/generation/{id}")).await;
+        assert_eq!(status, 200, "{body}");
+        body["decision"].clone()
+    }
+}
+
+/// A chat request for `m` with more members.
+pub fn request(members: Value) -> Value {
+    let mut request = json!({"model": "m", "messages": [{"role": "user", "content": "say hello"}]});
+    for (name, value) in members.as_object().unwrap() {
+        request[name] = value.clone();
+    }
+    request
+}
+
+/// Status and error of an answer that is one.
+pub async fn error(response: reqwest::Response) -> (u16, Value) {
+    let status = response.status().as_u16();
+    let mut body: Value = response.json().await.unwrap();
+    for member in ["message", "type", "code"] {
+        assert!(body["error"][member].is_string(), "{body}");
+    }
+    (status, body["error"].take())
+}
+
+/// A stream as the client got it: the data of its events, and the receipt, checked against the bytes before it.
+pub struct Streamed {
+    pub id: String,
+    pub events: Vec<Value>,
+    pub done: bool,
+    pub receipt: Option<SignedReceipt>,
+}
+
+impl Streamed {
+    /// Reads an answer to its end.
+    pub async fn read(response: reqwest::Response) -> Self {
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+        let text = response.text().await.unwrap();
+        let mark = ": steam-receipt ";
+        let receipt = text.find(mark).map(|place| {
+            let line = text[place + mark.len()..].lines().next().unwrap();
+            let signed = SignedReceipt::from_bytes(&decode(line)).unwrap();
+            signed.verify(&receipt_key()).unwrap();
+            assert_eq!(signed.receipt.response_hash, sha256(&[&text.as_bytes()[..place]]), "bytes before the receipt");
+            signed
+        });
+        let data: Vec<&str> = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
+        let done = data.last() == Some(&"[DONE]");
+        let events = data.iter().filter(|data| **data != "[DONE]").map(|data| serde_json::from_str(data).unwrap());
+        Self { id, events: events.collect(), done, receipt }
+    }
+
+    /// The text of all events.
+    pub fn text(&self) -> String {
+        self.events.iter().filter_map(|event| event["choices"][0]["delta"]["content"].as_str()).collect()
+    }
+}
+
+/// The relayer's receipt key.
+pub fn receipt_key() -> [u8; 32] {
+    SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes()
+}
+
+/// Bytes of base64.
+pub fn decode(text: &str) -> Vec<u8> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
+}
+
+fn snapshot() -> VaultSnapshot {
+    let most = 1_000_000_000_000;
+    VaultSnapshot {
+        address: VAULT,
+        owner: Pubkey::new_from_array([2; 32]),
+        generation: 7,
+        slot: 100,
+        token: Pubkey::new_from_array([4; 32]),
+        balance: MicroUsdc(100_000_000),
+        frozen: false,
+        pending_withdrawal: MicroUsdc(0),
+        settle_seq: 0,
+        settle_hash: [0; 32],
+        receipts_settled: 0,
+        settled_pico: Pico::ZERO,
+        fee_pico: Pico::ZERO,
+        keys: vec![KeySnapshot {
+            slot: 0,
+            key: SessionKey::from_seed(&SEED).address(),
+            epoch: 1,
+            expires: NOW + 100_000,
+            revoked_at: 0,
+            limit_total: MicroUsdc(100_000_000),
+            window_seconds: 0,
+            window_limit: MicroUsdc(0),
+            window_start: 0,
+            window_spent: Pico::ZERO,
+            max_price: Price { input: most, cached: most, output: most, request: most },
+            max_fee_bps: 100,
+            settled: Pico::ZERO,
+        }],
+    }
+}

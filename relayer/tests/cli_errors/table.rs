@@ -1,0 +1,75 @@
+//! The wrong values, by command and flag.
+
+/// What a wrong value of a flag must lead to.
+pub enum Case {
+    /// Exit code 2 and a sentence naming the flag, for each of these values.
+    Usage(&'static [&'static str]),
+    /// This exit code and this part of the message, for this value.
+    Late(&'static str, i32, &'static str),
+    /// Any text is right.
+    Free,
+}
+use Case::{Free, Late, Usage};
+
+const AMOUNT: Case =
+    Usage(&["-1", "-0.5", "NaN", "inf", "1e6", "1,5", "", "0.0000001", "0", "99999999999999999999", "0x10", "five"]);
+const PRICE: Case = Usage(&["-1", "NaN", "1e6", "", "0.0000001", "1000000.1", "99999999999999999999"]);
+const ADDRESS: Case = Usage(&["", "me", "0OIl", "11111111111111111111111111111111111111111111111"]);
+const SPAN: Case = Usage(&["", "1", "-1d", "1w", "d", "0s", "99999999999d", "1.5h"]);
+const BPS: Case = Usage(&["-1", "2001", "1.5", "", "one"]);
+const TOKENS: Case = Usage(&["0", "-1", "1.5", "4294967296", "", "many"]);
+const URL: Case =
+    Usage(&["", "example.com", "ftp://example.com", "http://", "http://user@example.com", "http://a/?q=1"]);
+const FOLDER: Case = Usage(&["", "/", "."]);
+
+/// The case of a flag, by its command's path and its name.
+pub fn case(path: &str, id: &str) -> Option<Case> {
+    Some(match (path, id) {
+        (_, "url") => Usage(&["", "mars", "ws://localhost", "http://"]),
+        (_, "keypair") => Usage(&["", "usb://ledger", "ASK", "prompt://"]),
+        ("vault show", "config") => Late("/nonexistent/config.yml", 1, "--config"),
+        // A global flag is read by the commands that need the cluster; one stands for all.
+        (_, "config") => Free,
+        (_, "output") => Usage(&["", "xml", "TEXT"]),
+        (
+            _,
+            "vault" | "relayer" | "provider" | "key" | "to" | "settler" | "receipt_key" | "mint" | "admin" | "guardian",
+        ) => ADDRESS,
+        (_, "amount" | "limit" | "window_limit" | "max_cost" | "max_unresolved") => AMOUNT,
+        (_, "price_input" | "price_cached" | "price_output" | "price_request") => PRICE,
+        (_, "max_price_input" | "max_price_cached" | "max_price_output" | "max_price_request") => PRICE,
+        (_, "window" | "expires") => SPAN,
+        ("admin init", "slot_ms") => Usage(&["0", "-1", "10001", "fast", ""]),
+        (
+            "admin init",
+            "settle_interval" | "max_pause" | "price_grace" | "revoke_grace" | "withdraw_delay" | "price_notice"
+            | "fee_notice",
+        ) => SPAN,
+        (_, "max_fee_bps" | "fee_bps") => BPS,
+        (_, "max_tokens" | "context" | "max_output") => TOKENS,
+        (_, "model") => Usage(&["", "GPT-4", "a b", "é"]),
+        (_, "endpoint") => URL,
+        (_, "rpc_url") => Usage(&["mars", "ws://localhost", "http://"]),
+        (_, "name") => Usage(&["", "a name that is longer than thirty-two bytes"]),
+        (_, "capability") => Usage(&["", "flying"]),
+        (_, "shell") => Usage(&["", "tcsh"]),
+        (_, "listen") => Usage(&["", "8787", "localhost", "127.0.0.1:99999"]),
+        (_, "out" | "state" | "ledger") => FOLDER,
+        ("chat", "key_file") => Late("/nonexistent/key", 1, "--key-file"),
+        ("dev", "info") => Late("/nonexistent/folder/info.json", 1, "/nonexistent/folder/info.json"),
+        ("dev", "seed") => Usage(&["-1", "one", "", "18446744073709551616"]),
+        ("dev", "port") => Usage(&["-1", "65536", "http", ""]),
+        ("dev", "dir") => Late("/proc/steam", 1, "/proc/steam"),
+        ("dev", "providers") => Usage(&["3", "33", "-1", "four", ""]),
+        ("dev", "slot_ms") => Usage(&["19", "2001", "-1", "fast", ""]),
+        ("dev", "settle_interval_ms") => Usage(&["99", "60001", "-1", "fast", ""]),
+        ("dev", "requests_per_minute") => Usage(&["-1", "4294967296", "many", ""]),
+        ("serve", "file") => Late("/nonexistent/steam.toml", 1, "/nonexistent/steam.toml"),
+        ("config check", "file") => Late("/nonexistent/steam.toml", 3, "/nonexistent/steam.toml"),
+        ("receipt show" | "receipt verify", "receipt") => Late("bm8gcmVjZWlwdA==", 3, "no receipt"),
+        ("receipt verify", "answer") => Late("/nonexistent/answer", 1, "--answer"),
+        ("receipt verify", "proof") => Late("/nonexistent/proof", 3, "--proof"),
+        ("chat", "prompt" | "system") => Free,
+        _ => return None,
+    })
+}
