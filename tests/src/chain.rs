@@ -114,6 +114,12 @@ pub fn program() -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
+/// Whether the binary under test is the one that is committed, by its manifest.
+pub fn is_committed() -> bool {
+    const MANIFEST: &str = include_str!("../../programs/steam-router/artifacts/manifest.json");
+    MANIFEST.contains(&hex::encode(steam_protocol::sha256(&[&program()])))
+}
+
 /// Where the loader keeps what it knows of the program.
 pub fn program_data_address() -> Pubkey {
     Pubkey::find_program_address(&[steam_router::ID.as_ref()], &bpf_loader_upgradeable::ID).0

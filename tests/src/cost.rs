@@ -51,8 +51,10 @@ pub fn settlements() -> Vec<Settlement> {
 pub fn settlement(vaults: usize, offers: usize, keys: usize, version: u8) -> Settlement {
     let mut m = Market::open();
     let providers: Vec<_> = (0..offers).map(|_| m.world.provider()).collect();
-    let offers_listed: Vec<Offer> =
-        providers.iter().map(|provider| m.world.list(provider, MODEL, price(2_000_000, 1_000_000, 8_000_000, 0))).collect();
+    let offers_listed: Vec<Offer> = providers
+        .iter()
+        .map(|provider| m.world.list(provider, MODEL, price(2_000_000, 1_000_000, 8_000_000, 0)))
+        .collect();
     let accounts: Vec<(Vault, Vec<Key>)> = (0..vaults)
         .map(|_| {
             let vault = m.world.open_vault(&m.relayer);
@@ -130,7 +132,7 @@ fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

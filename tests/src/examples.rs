@@ -59,9 +59,7 @@ pub fn example(m: &mut Market, name: &str) -> Option<Example> {
             (ix::withdraw_fees(&authority.pubkey(), &mint, &destination, MicroUsdc(u64::MAX)), vec![authority])
         }
         "open_vault" => (ix::open_vault(&new.pubkey(), &paying, &relayer, &mint), vec![new, payer]),
-        "authorize_key" => {
-            (ix::authorize_key(&owner_key, &relayer, &new.pubkey(), 1, boundless()), vec![owner, new])
-        }
+        "authorize_key" => (ix::authorize_key(&owner_key, &relayer, &new.pubkey(), 1, boundless()), vec![owner, new]),
         "revoke_key" => (ix::revoke_key(&owner_key, &relayer, 0, Some(&settler.pubkey())), vec![owner, settler]),
         "request_withdraw" => (ix::request_withdraw(&owner_key, &relayer, usdc(1)), vec![owner]),
         "cancel_withdraw" => {

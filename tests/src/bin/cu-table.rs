@@ -12,6 +12,10 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if std::env::args().any(|argument| argument == "--check") {
+        if !steam_tests::chain::is_committed() {
+            eprintln!("not compared: another compiler's binary is under test, which costs something else");
+            return ExitCode::SUCCESS;
+        }
         eprintln!("{} is not current: cargo run -p steam-tests --bin cu-table", path.display());
         return ExitCode::FAILURE;
     }

@@ -1,11 +1,14 @@
 //! The program, as it is deployed: every promise it keeps, and what happens to whoever tries to break it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
+
 mod batches;
 mod config;
 mod errors;
 mod keys;
 mod lifecycles;
 mod limits;
+mod mutations;
 mod offers;
 mod registry;
 mod sequence;

@@ -46,7 +46,7 @@ fn a_batch_of_twenty_four_groups_fits_the_program_s_memory() {
     let group = |n: usize| {
         let (vault, key) = &accounts[n];
         let line = Line { key, ..m.line(usage(1, 1_000, 0, 0)) };
-        m.world.group(vault, if n % 2 == 0 { std::slice::from_ref(&line) } else { &[] })
+        m.world.group(vault, if n.is_multiple_of(2) { std::slice::from_ref(&line) } else { &[] })
     };
     let groups: Vec<_> = (0..24).map(group).collect();
     let done = m.world.settle_v1(&m.relayer, &groups).ok();

@@ -184,7 +184,10 @@ fn sweep(name: &str) {
         }
     }
     // One account less, at the end: there is nothing to fill its place.
-    let fewer = Instruction { accounts: instruction.accounts[..instruction.accounts.len() - 1].to_vec(), ..instruction.clone() };
+    let fewer = Instruction {
+        accounts: instruction.accounts[..instruction.accounts.len() - 1].to_vec(),
+        ..instruction.clone()
+    };
     attempt(&mut m, "one account less", fewer, &signers);
     assert!(attempts >= 25 * instruction.accounts.len(), "{attempts}");
     m.world.run(&[instruction], &signers).ok();
