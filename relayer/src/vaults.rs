@@ -409,12 +409,13 @@ impl Hold {
             let account = state.accounts.get_mut(&self.key.vault).ok_or(ChargeError::VaultGone)?;
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
+            let highest = numbered.voucher;
             let receipt = self.receipt(&draft, (amount, fee), numbered);
             let (vaults, key, hash) = (vaults.clone(), self.key.key, self.request_hash);
             vaults.ledger.clone().enqueue(move |tx| {
                 let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
                 let receipt = SignedReceipt { receipt, signature };
-                let voucher = vaults.voucher(consent, &receipt.receipt, hash)?;
+                let voucher = vaults.voucher(consent, highest, &receipt.receipt, hash)?;
                 let row = ChargeRow { id: draft.id, key, receipt, decision: draft.decision, voucher };
                 Ledger::insert_charge(tx, &row)?;
                 Ok(row.receipt)
@@ -465,11 +466,19 @@ impl Hold {
 }
 
 impl Vaults {
-    /// The voucher that covers a charge: the client's, or one the relayer signs with the seed it was sent, over exactly
-    /// what the key's receipts come to.
-    fn voucher(&self, consent: Consent, receipt: &Receipt, request_hash: Hash) -> Result<StoredVoucher, LedgerError> {
+    /// The voucher that covers a charge: the `highest` of the client's, whatever became of the request it came with, or
+    /// one the relayer signs with the seed it was sent, over exactly what the key's receipts come to.
+    fn voucher(
+        &self,
+        consent: Consent,
+        highest: Option<StoredVoucher>,
+        receipt: &Receipt,
+        request_hash: Hash,
+    ) -> Result<StoredVoucher, LedgerError> {
         match consent {
-            Consent::Voucher { authorized, signature } => Ok(StoredVoucher { authorized, request_hash, signature }),
+            Consent::Voucher { authorized, signature } => {
+                Ok(highest.unwrap_or(StoredVoucher { authorized, request_hash, signature }))
+            }
             Consent::Bearer(key) => {
                 let authorized =
                     receipt.key_cumulative.ceil_micro().ok_or(LedgerError::Refused("authorize more than u64"))?;

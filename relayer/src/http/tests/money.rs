@@ -1,0 +1,44 @@
+//! What a client may try so that its requests are served and never paid.
+
+use crate::ledger::GroupState;
+use crate::relay::testing::mock::good;
+use crate::relay::testing::world::{World, error, request};
+use crate::relay::testing::{Signer, VAULT};
+use crate::vaults::Consent;
+use serde_json::json;
+use steam_protocol::units::{MicroUsdc, Pico};
+
+const CHAT: &str = "/v1/chat/completions";
+
+async fn signed(world: &World, signer: &Signer) -> reqwest::Response {
+    let body = request(json!({"max_tokens": 5})).to_string();
+    let headers = signer.headers("POST", CHAT, body.as_bytes());
+    world.client.post(world.url(CHAT)).headers(headers).body(body).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_highest_voucher_is_kept_even_if_its_own_request_comes_to_nothing() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    let consent = Consent::Voucher { authorized: MicroUsdc(1_000_000), signature: [1; 64] };
+    let hold = world.app.vaults.reserve(&world.signer().key_ref(), consent, [1; 32], Pico(1), 0).unwrap();
+    drop(hold);
+    // Leans on the voucher before: it says nothing of its own.
+    let response = signed(&world, &Signer { authorized: 0, ..world.signer() }).await;
+    assert_eq!(response.status(), 200);
+    let sealed = world.app.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
+    let GroupState::Sealed(group, _) = sealed else { panic!("{sealed:?}") };
+    let voucher = group.vouchers[0].1;
+    assert_eq!((voucher.authorized, voucher.request_hash), (MicroUsdc(1_000_000), [1; 32]));
+}
+
+#[tokio::test]
+async fn an_authorization_that_the_ledger_would_store_as_negative_is_refused() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    for (authorized, status) in [(u64::MAX, 400), (1 << 63, 400), ((1 << 63) - 1, 200)] {
+        let response = signed(&world, &Signer { authorized, ..world.signer() }).await;
+        assert_eq!(response.status(), status, "{authorized}");
+        if status == 400 {
+            assert_eq!(error(response).await.1["code"], "malformed_header");
+        }
+    }
+}
