@@ -2,7 +2,7 @@
 
 use crate::ledger::GroupState;
 use crate::relay::testing::mock::good;
-use crate::relay::testing::world::{World, error, request};
+use crate::relay::testing::world::{Streamed, World, error, request};
 use crate::relay::testing::{Signer, VAULT};
 use crate::vaults::Consent;
 use serde_json::json;
@@ -41,4 +41,24 @@ async fn an_authorization_that_the_ledger_would_store_as_negative_is_refused() {
             assert_eq!(error(response).await.1["code"], "malformed_header");
         }
     }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_served_once_however_long_ago_that_was() {
+    let mock = good(true).await;
+    let world = World::new(vec![mock.offer(1)]).await;
+    let send = || {
+        let post = world.client.post(world.url(CHAT)).bearer_auth(world.key().reveal());
+        post.header("idempotency-key", "k").body(request(json!({"stream": true})).to_string()).send()
+    };
+    assert!(Streamed::read(send().await.unwrap()).await.receipt.is_some());
+    // Memory has forgotten it: the account is made anew.
+    for generation in [8, 7] {
+        let snapshot = crate::chain::VaultSnapshot { generation, ..world.snapshot.clone() };
+        world.app.vaults.update(&[snapshot], 0, 100);
+    }
+    let again = send().await.unwrap();
+    assert_eq!(again.status(), 409);
+    assert!(again.headers().contains_key("steam-receipt"));
+    assert_eq!(mock.count(), 1);
 }
