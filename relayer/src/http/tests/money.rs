@@ -62,3 +62,12 @@ async fn an_idempotency_key_is_served_once_however_long_ago_that_was() {
     assert!(again.headers().contains_key("steam-receipt"));
     assert_eq!(mock.count(), 1);
 }
+
+#[tokio::test]
+async fn nothing_is_sold_on_an_old_reading_of_the_chain() {
+    let mock = good(false).await;
+    let world = World::with(vec![mock.offer(1)], |config| config.upstream.localnet = false).await;
+    world.registry.send_modify(|registry| std::sync::Arc::make_mut(registry).unix_time -= 121);
+    let (status, error) = error(world.chat(json!({})).await).await;
+    assert_eq!((status, &error["code"]), (503, &json!("not_ready")));
+}
