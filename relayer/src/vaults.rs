@@ -286,7 +286,10 @@ impl Vaults {
         state.fee_bps = fee_bps;
         let now = self.clock.unix();
         let mut accounts = std::mem::take(&mut state.accounts);
-        accounts.retain(|address, _| snapshots.iter().any(|s| s.address == *address));
+        // An account that a reading lacks keeps its sums and numbers: a node may answer in part. It takes no new hold.
+        for account in accounts.values_mut() {
+            account.missing(true);
+        }
         for snapshot in snapshots {
             let known = accounts.get(&snapshot.address).is_some_and(|a| a.generation() == snapshot.generation);
             if !known {
@@ -296,6 +299,7 @@ impl Vaults {
                 accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent));
             }
             if let Some(account) = accounts.get_mut(&snapshot.address) {
+                account.missing(false);
                 account.update(snapshot, chain_time);
                 account.forget_before(now);
             }
@@ -317,7 +321,7 @@ impl Vaults {
             Some(vault) => vault,
             None => state.by_key.get(key).ok_or(Refusal::UnknownKey)?,
         };
-        let account = state.accounts.get(address).ok_or(Refusal::UnknownVault)?;
+        let account = state.accounts.get(address).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         account.key(key, self.clock.unix())
     }
 
@@ -335,7 +339,7 @@ impl Vaults {
     ) -> Result<Hold, Refusal> {
         let mut state = self.lock();
         let fee_bps = state.fee_bps;
-        let account = state.accounts.get_mut(&key.vault).ok_or(Refusal::UnknownVault)?;
+        let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps })
     }

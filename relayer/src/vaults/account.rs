@@ -16,6 +16,8 @@ pub(super) struct VaultAccount {
     /// The cluster's clock at the snapshot.
     chain_time: i64,
     halted: bool,
+    /// Whether the last reading of the chain lacks the vault.
+    missing: bool,
     next_number: u64,
     /// By epoch.
     keys: HashMap<u32, KeyAccount>,
@@ -58,6 +60,7 @@ impl VaultAccount {
             snapshot: snapshot.clone(),
             chain_time: 0,
             halted: false,
+            missing: false,
             next_number: loaded.next_number.max(1),
             keys: HashMap::new(),
             sealed: BTreeMap::new(),
@@ -97,6 +100,14 @@ impl VaultAccount {
 
     pub fn forget_before(&mut self, now: i64) {
         self.requests.retain(|_, until| until.is_none_or(|until| until >= now));
+    }
+
+    pub fn missing(&mut self, missing: bool) {
+        self.missing = missing;
+    }
+
+    pub fn is_missing(&self) -> bool {
+        self.missing
     }
 
     pub fn halt(&mut self, halted: bool) {

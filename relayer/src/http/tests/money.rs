@@ -71,3 +71,18 @@ async fn nothing_is_sold_on_an_old_reading_of_the_chain() {
     let (status, error) = error(world.chat(json!({})).await).await;
     assert_eq!((status, &error["code"]), (503, &json!("not_ready")));
 }
+
+#[tokio::test]
+async fn a_vault_that_one_reading_lacks_keeps_its_sums_and_numbers() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    let charged = world.settled_down().await;
+    assert!(charged.1 > Pico::ZERO);
+    world.app.vaults.update(&[], 0, 100);
+    assert_eq!(error(world.chat(json!({})).await).await.0, 401, "nothing is sold to a vault that is not there");
+    world.chain_says();
+    assert_eq!(world.settled_down().await, charged);
+    let again = world.chat(json!({})).await;
+    assert_eq!(again.status(), 200, "its number would be taken");
+    assert_eq!(world.settled_down().await.1, Pico(2 * charged.1.0));
+}
