@@ -278,6 +278,31 @@ async fn a_failing_job_takes_nothing_of_its_neighbours_with_it() {
     assert!(f.ledger.receipt("gen-1-2").await.unwrap().is_none());
 }
 
+#[tokio::test]
+async fn a_transaction_that_sqlite_ends_takes_all_its_jobs_with_it() {
+    let f = open();
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel();
+    // Keeps the writer busy until the three jobs wait, so that they share a transaction.
+    let busy = move |_: &rusqlite::Transaction<'_>| {
+        begin.send(()).unwrap();
+        held.recv().unwrap();
+        Ok(())
+    };
+    let first = f.ledger.enqueue(busy).unwrap();
+    begun.recv().unwrap();
+    let before = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 1, 1))).unwrap();
+    let full = f.ledger.enqueue(|tx| Ok(tx.execute_batch("ROLLBACK")?)).unwrap();
+    let after = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 2, 1))).unwrap();
+    hold.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert!(before.await.unwrap().is_err());
+    assert!(full.await.unwrap().is_err());
+    assert!(!matches!(after.await, Ok(Ok(()))));
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 0, "what was reported as lost is lost");
+    write(&f.ledger, row(1, 3, 1)).await.unwrap();
+}
+
 #[test]
 fn the_size_of_a_transaction_is_what_is_computed() {
     let group = |vault_byte: u8, offer: u8| SealedGroup {
