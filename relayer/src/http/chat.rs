@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::http::state::Server;
-use crate::http::{LoggedLater, body};
+use crate::http::{LoggedLater, body, public};
 use crate::relay::auth::{Credentials, Identified, Inbound, body_hash};
 use crate::relay::error::RelayError;
 use crate::relay::request::ChatRequest;
@@ -31,6 +31,9 @@ pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result
     let (unix_ms, at) = (app.clock.unix_ms(), Instant::now());
     if app.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
+    }
+    if !public::is_fresh(app, &app.registry.borrow()) {
+        return Err(RelayError::NotReady("it has not read the chain for too long"));
     }
     let permit = server.concurrent.clone().try_acquire_owned().map_err(|_| BUSY)?;
     let (head, body) = request.into_parts();

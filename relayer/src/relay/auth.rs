@@ -27,7 +27,7 @@ const SIGNED: [&str; 7] = [
 ];
 
 /// Makes a bearer's request unique: sent again with the same body and the same value, it is served once.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What is signed of a request besides its headers.
 #[derive(Clone, Copy, Debug)]
@@ -153,9 +153,11 @@ impl Signed {
             vault: address(vault)
                 .map(Pubkey::new_from_array)
                 .ok_or_else(|| malformed("steam-vault", "the vault's address in base58"))?,
+            // The ledger compares them as SQLite's integers, which are signed.
             authorized: decimal(authorized)
+                .filter(|authorized| i64::try_from(*authorized).is_ok())
                 .map(MicroUsdc)
-                .ok_or_else(|| malformed("steam-authorized", "µUSDC in decimal"))?,
+                .ok_or_else(|| malformed("steam-authorized", "µUSDC in decimal, below 2^63"))?,
             max_cost: decimal(max_cost)
                 .map(MicroUsdc)
                 .ok_or_else(|| malformed("steam-max-cost", "µUSDC in decimal"))?,
