@@ -190,6 +190,14 @@ pub struct Identified {
 }
 
 impl Identified {
+    /// What a signed request says its body is: with it the signature can be verified before the body is taken in.
+    pub fn digest(&self) -> Option<Hash> {
+        match &self.credentials {
+            Credentials::Bearer(_) => None,
+            Credentials::Signed(signed) => Some(signed.digest),
+        }
+    }
+
     /// Checks that the key's holder made exactly this request.
     ///
     /// # Errors
@@ -199,13 +207,7 @@ impl Identified {
         let consent = match credentials {
             Credentials::Bearer(seed) => Proof::Bearer(seed),
             Credentials::Signed(signed) => {
-                if signed.digest != request.body_hash {
-                    return Err(RelayError::invalid(
-                        "digest_mismatch",
-                        "content-digest",
-                        "Content-Digest is not the SHA-256 of the body that arrived",
-                    ));
-                }
+                check_digest(signed.digest, request.body_hash)?;
                 if signed.not_after < now_unix {
                     return Err(RelayError::unauthenticated(
                         "expired",
@@ -307,6 +309,21 @@ impl Caller {
             }
         }
     }
+}
+
+/// Checks that a body is the one its digest promised.
+///
+/// # Errors
+/// 400 if it is another.
+pub fn check_digest(promised: Hash, body: Hash) -> Result<(), RelayError> {
+    if promised == body {
+        return Ok(());
+    }
+    Err(RelayError::invalid(
+        "digest_mismatch",
+        "content-digest",
+        "Content-Digest is not the SHA-256 of the body that arrived",
+    ))
 }
 
 /// The hash of a request's body.

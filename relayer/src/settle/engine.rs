@@ -99,22 +99,27 @@ impl Settler {
     /// # Errors
     /// [`SettleError`]; what was done until then stays done.
     pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
+        let mut waiting = BTreeSet::new();
         for batch in self.setup.ledger.open_batches().await? {
-            self.advance(batch).await?;
+            let id = batch.id;
+            if !self.advance(batch).await? {
+                waiting.insert(id);
+            }
         }
         if seal {
             self.seal().await?;
         }
         self.form_batches().await?;
         for batch in self.setup.ledger.open_batches().await? {
-            if batch.attempts.iter().all(|attempt| attempt.dead) {
+            if !waiting.contains(&batch.id) && batch.attempts.iter().all(|attempt| attempt.dead) {
                 self.submit(batch).await?;
             }
         }
         self.report().await
     }
 
-    async fn advance(&mut self, batch: Batch) -> Result<(), SettleError> {
+    /// Acts on what the chain says of a batch; false if nothing can be said, so that nothing may be done either.
+    async fn advance(&mut self, batch: Batch) -> Result<bool, SettleError> {
         match self.judge(&batch).await? {
             Verdict::Done { signature, applied, skipped } => {
                 for group in &applied {
@@ -143,9 +148,9 @@ impl Settler {
                 }
             }
             Verdict::Sign(dead) => self.setup.ledger.bury_attempts(dead).await?,
-            Verdict::Wait => {}
+            Verdict::Wait => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What the chain says of a batch. The height is read before the statuses and those before the vaults: a

@@ -86,3 +86,15 @@ async fn a_vault_that_one_reading_lacks_keeps_its_sums_and_numbers() {
     assert_eq!(again.status(), 200, "its number would be taken");
     assert_eq!(world.settled_down().await.1, Pico(2 * charged.1.0));
 }
+
+#[tokio::test]
+async fn a_body_is_taken_in_only_for_a_signature_that_holds() {
+    let world = World::with(vec![good(false).await.offer(1)], |config| config.server.body_timeout_ms = 100).await;
+    let forged = Signer { seed: [77; 32], ..world.signer() };
+    let mut headers = forged.headers("POST", CHAT, b"{}");
+    // Anyone can read on chain which key may spend from which vault.
+    headers.insert("steam-key", world.signer().headers("POST", CHAT, b"{}")["steam-key"].clone());
+    let never = futures::stream::pending::<Result<String, std::io::Error>>();
+    let post = world.client.post(world.url(CHAT)).headers(headers).body(reqwest::Body::wrap_stream(never));
+    assert_eq!(error(post.send().await.unwrap()).await.1["code"], "invalid_signature");
+}

@@ -197,3 +197,16 @@ async fn nodes_that_differ_on_a_vault_move_nothing() {
     settler.round(true).await.unwrap();
     assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 1);
 }
+
+#[tokio::test]
+async fn nothing_is_signed_or_voided_while_the_chain_is_not_the_ledgers() {
+    let node = Node::new();
+    let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    node.say(|said| said.simulation = Simulation::Fails { code: None, reason: "no fee".into() });
+    settler.round(true).await.unwrap();
+    for simulation in [Simulation::Succeeds { units: 1 }, refused(SteamError::KeyClosed)] {
+        node.say(|said| (said.head, said.simulation) = ((5, [9; 32]), simulation));
+        settler.round(true).await.unwrap();
+        assert_eq!((open_group(&world).await.receipts, node.sent()), (1, 0));
+    }
+}
