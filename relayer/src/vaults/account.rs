@@ -291,13 +291,14 @@ impl VaultAccount {
     }
 
     /// What the key's window leaves, or none where it has no window. A window that has run out by the chain's finalized
-    /// clock starts anew with the next settlement, whenever that is; one that merely will is not counted on.
+    /// clock starts anew with the next settlement, whenever that is and even if the key ends before, as long as it has run
+    /// out before the key's end; one that merely will is not counted on.
     fn window_left(&self, key: &KeySnapshot, in_use: Pico) -> Option<Pico> {
         if key.window_seconds == 0 {
             return None;
         }
         let ends = key.window_start.saturating_add(key.window_seconds.into());
-        let spent = if self.chain_time >= ends { Pico::ZERO } else { key.window_spent };
+        let spent = if self.chain_time.min(key.expires) >= ends { Pico::ZERO } else { key.window_spent };
         Some(key.window_limit.pico().saturating_sub(add(spent, in_use)))
     }
 }
