@@ -22,13 +22,13 @@ pub mod watch;
 
 use crate::app::App;
 use crate::metrics::Metrics;
-use crate::relay::auth::{Caller, Inbound};
+use crate::relay::auth::{Caller, IDEMPOTENCY_KEY, Inbound};
 use crate::relay::error::RelayError;
 use crate::relay::plan::{Allowed, Input, plan, resolve};
 use crate::relay::request::ChatRequest;
 use crate::relay::serve::Work;
 use crate::relay::tokens::{Counting, Tokenizers};
-use crate::vaults::Refusal;
+use crate::vaults::{Consent, Refusal};
 use axum::http::StatusCode;
 use base64::Engine;
 use bytes::Bytes;
@@ -145,6 +145,14 @@ pub async fn relay(
     let key = caller.key;
     let (consent, request_hash) =
         caller.consent(&registry.relayer.address, inbound, plan.ceiling, now_unix, relay.random())?;
+    // Memory forgets what no signature could still repeat, but an `Idempotency-Key` has no end: served again, such a
+    // request would be refused by the ledger once it is to be charged.
+    if matches!(consent, Consent::Bearer(_))
+        && inbound.headers.contains_key(IDEMPOTENCY_KEY)
+        && let Some(receipt) = app.ledger.receipt_of_request(&key, request_hash).await?
+    {
+        return Err(Refusal::Replay { receipt: Some(receipt) }.into());
+    }
     let hold = match app.vaults.reserve(&key, consent, request_hash, plan.ceiling, now_unix) {
         Ok(hold) => hold,
         Err(Refusal::Replay { .. }) => {

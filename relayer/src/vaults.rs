@@ -286,7 +286,10 @@ impl Vaults {
         state.fee_bps = fee_bps;
         let now = self.clock.unix();
         let mut accounts = std::mem::take(&mut state.accounts);
-        accounts.retain(|address, _| snapshots.iter().any(|s| s.address == *address));
+        // An account that a reading lacks keeps its sums and numbers: a node may answer in part. It takes no new hold.
+        for account in accounts.values_mut() {
+            account.missing(true);
+        }
         for snapshot in snapshots {
             let known = accounts.get(&snapshot.address).is_some_and(|a| a.generation() == snapshot.generation);
             if !known {
@@ -296,6 +299,7 @@ impl Vaults {
                 accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent));
             }
             if let Some(account) = accounts.get_mut(&snapshot.address) {
+                account.missing(false);
                 account.update(snapshot, chain_time);
                 account.forget_before(now);
             }
@@ -317,7 +321,7 @@ impl Vaults {
             Some(vault) => vault,
             None => state.by_key.get(key).ok_or(Refusal::UnknownKey)?,
         };
-        let account = state.accounts.get(address).ok_or(Refusal::UnknownVault)?;
+        let account = state.accounts.get(address).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         account.key(key, self.clock.unix())
     }
 
@@ -335,7 +339,7 @@ impl Vaults {
     ) -> Result<Hold, Refusal> {
         let mut state = self.lock();
         let fee_bps = state.fee_bps;
-        let account = state.accounts.get_mut(&key.vault).ok_or(Refusal::UnknownVault)?;
+        let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps })
     }
@@ -409,12 +413,13 @@ impl Hold {
             let account = state.accounts.get_mut(&self.key.vault).ok_or(ChargeError::VaultGone)?;
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
+            let highest = numbered.voucher;
             let receipt = self.receipt(&draft, (amount, fee), numbered);
             let (vaults, key, hash) = (vaults.clone(), self.key.key, self.request_hash);
             vaults.ledger.clone().enqueue(move |tx| {
                 let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
                 let receipt = SignedReceipt { receipt, signature };
-                let voucher = vaults.voucher(consent, &receipt.receipt, hash)?;
+                let voucher = vaults.voucher(consent, highest, &receipt.receipt, hash)?;
                 let row = ChargeRow { id: draft.id, key, receipt, decision: draft.decision, voucher };
                 Ledger::insert_charge(tx, &row)?;
                 Ok(row.receipt)
@@ -465,11 +470,19 @@ impl Hold {
 }
 
 impl Vaults {
-    /// The voucher that covers a charge: the client's, or one the relayer signs with the seed it was sent, over exactly
-    /// what the key's receipts come to.
-    fn voucher(&self, consent: Consent, receipt: &Receipt, request_hash: Hash) -> Result<StoredVoucher, LedgerError> {
+    /// The voucher that covers a charge: the `highest` of the client's, whatever became of the request it came with, or
+    /// one the relayer signs with the seed it was sent, over exactly what the key's receipts come to.
+    fn voucher(
+        &self,
+        consent: Consent,
+        highest: Option<StoredVoucher>,
+        receipt: &Receipt,
+        request_hash: Hash,
+    ) -> Result<StoredVoucher, LedgerError> {
         match consent {
-            Consent::Voucher { authorized, signature } => Ok(StoredVoucher { authorized, request_hash, signature }),
+            Consent::Voucher { authorized, signature } => {
+                Ok(highest.unwrap_or(StoredVoucher { authorized, request_hash, signature }))
+            }
             Consent::Bearer(key) => {
                 let authorized =
                     receipt.key_cumulative.ceil_micro().ok_or(LedgerError::Refused("authorize more than u64"))?;

@@ -14,7 +14,8 @@ import sys
 import tempfile
 import time
 
-HERE = pathlib.Path(__file__).parent
+HERE = pathlib.Path(__file__).resolve().parent
+CLIENT = HERE.parent.parent / "app-idl/client"
 REQUESTS_PER_MINUTE = "120"
 
 
@@ -41,7 +42,11 @@ def main():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         subprocess.run([venv / "bin/pip", "-q", "install", "-r", HERE / "python/requirements.txt"], check=True)
         shutil.copytree(HERE / "node", node)
+        shutil.copytree(CLIENT, folder / "client", ignore=shutil.ignore_patterns("node_modules", "dist"))
         subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=node, check=True)
+
+        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder / "client", check=True)
+        subprocess.run(["npm", "run", "--silent", "build"], cwd=folder / "client", check=True)
 
         command = [steam, "dev", "--port", "0", "--info", info, "--requests-per-minute", REQUESTS_PER_MINUTE]
         dev = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -49,6 +54,7 @@ def main():
             wait_for(info, dev)
             print("steam dev at", json.loads(info.read_text())["base_url"], flush=True)
             variables = {"STEAM_INFO": info, "STEAM_BIN": steam, "STEAM_REQUESTS_PER_MINUTE": REQUESTS_PER_MINUTE}
+            variables["STEAM_CLIENT"] = folder / "client/dist/src/index.js"
             environment = {**os.environ, **variables}
             python = [venv / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "python"]
             failed = subprocess.run(python, env=environment).returncode

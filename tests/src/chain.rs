@@ -54,6 +54,8 @@ pub struct Now {
 pub struct Done {
     /// Compute units it used.
     pub units: u64,
+    /// Bytes of it.
+    pub bytes: usize,
     /// What was logged.
     pub logs: Vec<String>,
 }
@@ -110,6 +112,12 @@ pub fn program() -> Vec<u8> {
     let folder = std::env::var_os("SBF_OUT_DIR").map_or_else(|| ARTIFACTS.into(), PathBuf::from);
     let path = folder.join("steam_router.so");
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Whether the binary under test is the one that is committed, by its manifest.
+pub fn is_committed() -> bool {
+    const MANIFEST: &str = include_str!("../../programs/steam-router/artifacts/manifest.json");
+    MANIFEST.contains(&hex::encode(steam_protocol::sha256(&[&program()])))
 }
 
 /// Where the loader keeps what it knows of the program.

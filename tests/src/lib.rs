@@ -17,6 +17,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a broken test bed should end the test where it breaks")]
 
 pub mod chain;
+pub mod cost;
+pub mod examples;
 pub mod idl;
 pub mod outcome;
 pub mod world;

@@ -115,14 +115,8 @@ impl World {
         let authority = self.upgrade_authority.insecure_clone();
         self.fund(&authority.pubkey());
         let (admin, guardian) = (self.admin, self.guardian.pubkey());
-        let init = steam::instructions::init_config(
-            &authority.pubkey(),
-            &self.mint,
-            GENESIS_HASH,
-            &admin,
-            &guardian,
-            delays,
-        );
+        let init =
+            steam::instructions::init_config(&authority.pubkey(), &self.mint, GENESIS_HASH, &admin, &guardian, delays);
         self.run(&[init], &[&authority])
     }
 
@@ -262,10 +256,16 @@ impl World {
         steam::addresses::ata(owner, mint)
     }
 
-    /// Issues tokens to a token account.
+    /// Issues dollars to a token account.
     pub fn issue(&mut self, token: &Pubkey, amount: MicroUsdc) {
-        let (mint, payer) = (self.mint, self.payer.pubkey());
-        let issue = spl_token::instruction::mint_to(&spl_token::ID, &mint, token, &payer, &[], amount.0).unwrap();
+        let mint = self.mint;
+        self.issue_of(&mint, token, amount.0);
+    }
+
+    /// Issues tokens of any mint to a token account, in the smallest unit.
+    pub fn issue_of(&mut self, mint: &Pubkey, token: &Pubkey, amount: u64) {
+        let issuer = self.payer.pubkey();
+        let issue = spl_token::instruction::mint_to(&spl_token::ID, mint, token, &issuer, &[], amount).unwrap();
         self.run(&[issue], &[]).ok();
     }
 

@@ -2,7 +2,6 @@
 //! serve and route it, and the settlement between them. `SPEC.md` beside this crate's manifest states its rules; the
 //! formulas and byte layouts it shares with everybody else are `steam-protocol`'s.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may fail"))]
 #![expect(
     missing_docs,
     reason = "Anchor's macros write items without documentation; the modules without them turn it on again"

@@ -84,8 +84,8 @@ pub async fn vault_addresses(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey)
     Ok(found.into_iter().map(|(address, _)| address).collect())
 }
 
-/// The vaults at `addresses` as every node has them: none if two nodes differ in anything but the slot. An address without a
-/// vault is left out.
+/// The vaults at `addresses` as every node has them. One on which two nodes differ in anything but the slot is left out, as
+/// is an address without a vault: what one owner does to a vault must not hide another's.
 ///
 /// # Errors
 /// [`RpcError`] if a node does not answer.
@@ -93,26 +93,22 @@ pub async fn agreed_vaults(
     nodes: &[Arc<dyn Rpc>],
     parties: &Parties,
     addresses: &[Pubkey],
-) -> Result<Option<HashMap<Pubkey, VaultSnapshot>>, RpcError> {
+) -> Result<HashMap<Pubkey, VaultSnapshot>, RpcError> {
     let mut agreed: Option<HashMap<Pubkey, VaultSnapshot>> = None;
     for node in nodes {
-        let seen = vaults(node.as_ref(), parties, addresses).await?;
+        let mut seen = vaults(node.as_ref(), parties, addresses).await?;
         let Some(known) = &mut agreed else {
             agreed = Some(seen);
             continue;
         };
-        let same = known.len() == seen.len()
-            && known.iter().all(|(address, vault)| {
-                seen.get(address).is_some_and(|other| VaultSnapshot { slot: vault.slot, ..other.clone() } == *vault)
-            });
-        if !same {
-            return Ok(None);
-        }
-        for (address, vault) in known {
-            vault.slot = vault.slot.min(seen.get(address).map_or(vault.slot, |other| other.slot));
-        }
+        known.retain(|address, vault| {
+            let Some(mut other) = seen.remove(address) else { return false };
+            let slot = vault.slot.min(other.slot);
+            (vault.slot, other.slot) = (slot, slot);
+            other == *vault
+        });
     }
-    Ok(agreed)
+    Ok(agreed.unwrap_or_default())
 }
 
 async fn vaults(

@@ -6,7 +6,7 @@ use super::{Pubkey, VaultSnapshot, read};
 use crate::registry::Registry;
 use crate::settle::build::Parties;
 use crate::vaults::Vaults;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -54,11 +54,10 @@ impl Reader {
         let node = self.nodes[0].as_ref();
         let registry = read::registry(node, &self.parties.program, &self.parties.relayer).await?;
         let addresses = read::vault_addresses(node, &self.parties.program, &self.parties.relayer).await?;
-        self.seen.retain(|address, _| addresses.contains(address));
+        let listed: HashSet<Pubkey> = addresses.iter().copied().collect();
+        self.seen.retain(|address, _| listed.contains(address));
         for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
-            if let Some(agreed) = read::agreed_vaults(&self.nodes, &self.parties, chunk).await? {
-                self.seen.extend(agreed);
-            }
+            self.seen.extend(read::agreed_vaults(&self.nodes, &self.parties, chunk).await?);
         }
         let snapshots: Vec<VaultSnapshot> = self.seen.values().cloned().collect();
         self.vaults.update(&snapshots, registry.unix_time, registry.relayer.fee_bps);

@@ -2,21 +2,22 @@
 
 use crate::app::App;
 use crate::http::state::Server;
-use crate::http::{LoggedLater, body};
-use crate::relay::auth::{Credentials, Identified, Inbound, body_hash};
+use crate::http::{LoggedLater, body, public};
+use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
 use crate::relay::error::RelayError;
 use crate::relay::request::ChatRequest;
 use crate::relay::{Accepted, Answer, base64, relay};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
+use steam_protocol::Hash;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -32,39 +33,47 @@ pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result
     if app.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
     }
+    if !public::is_fresh(app, &app.registry.borrow()) {
+        return Err(RelayError::NotReady("it has not read the chain for too long"));
+    }
     let permit = server.concurrent.clone().try_acquire_owned().map_err(|_| BUSY)?;
     let (head, body) = request.into_parts();
 
-    // Who it is comes before the body: a stranger's is not kept.
+    // Who it is comes before the body: a stranger's is not kept. Keys and vaults are public, so a signature is verified
+    // over the digest that the headers promise.
     let limit = app.config.server.max_body_bytes;
-    let identified = match admit(app, &head.headers, limit) {
-        Ok(identified) => identified,
+    let promised = Inbound {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        headers: &head.headers,
+        body_hash: Hash::default(),
+    };
+    let (caller, digest) = match admit(app, promised, limit) {
+        Ok(admitted) => admitted,
         Err(error) => {
             body::discard(body, limit.saturating_mul(2)).await;
             return Err(error);
         }
     };
     let body = body::read(body, limit, Duration::from_millis(app.config.server.body_timeout_ms)).await?;
-
-    let inbound = Inbound {
-        method: head.method.as_str(),
-        path: head.uri.path(),
-        headers: &head.headers,
-        body_hash: body_hash(&body),
-    };
-    let registry = app.registry.borrow().clone();
-    let caller = identified.verify(&registry, &inbound, app.clock.unix())?;
+    let inbound = Inbound { body_hash: body_hash(&body), ..promised };
+    if let Some(digest) = digest {
+        check_digest(digest, inbound.body_hash)?;
+    }
     server.rates.take(&caller.key.key, at)?;
     let request = ChatRequest::parse(body)?;
     let answer = relay(&server.relay, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
     Ok(respond(answer))
 }
 
-/// What the headers alone decide.
-fn admit(app: &App, headers: &HeaderMap, limit: usize) -> Result<Identified, RelayError> {
-    let identified = Credentials::read(headers, app.config.server.bearer_keys)?.identify(&app.vaults, None)?;
-    body::check(headers, limit)?;
-    Ok(identified)
+/// What the headers alone decide: who it is, and what a signer says the body is.
+fn admit(app: &App, promised: Inbound<'_>, limit: usize) -> Result<(Caller, Option<Hash>), RelayError> {
+    let identified = Credentials::read(promised.headers, app.config.server.bearer_keys)?.identify(&app.vaults, None)?;
+    body::check(promised.headers, limit)?;
+    let digest = identified.digest();
+    let promised = Inbound { body_hash: digest.unwrap_or_default(), ..promised };
+    let registry = app.registry.borrow().clone();
+    Ok((identified.verify(&registry, &promised, app.clock.unix())?, digest))
 }
 
 fn respond(answer: Answer) -> Response {

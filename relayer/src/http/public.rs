@@ -1,5 +1,6 @@
 //! What anyone may read: models, providers, and whether the relayer works.
 
+use crate::app::App;
 use crate::http::state::Server;
 use crate::registry::{Offer, Registry};
 use crate::relay::error::RelayError;
@@ -109,13 +110,22 @@ pub async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
+/// Whether the chain was read lately enough to sell on its word: a withdrawal or a revocation may have gone unseen.
+pub(super) fn is_fresh(app: &App, registry: &Registry) -> bool {
+    // The clock of a local network is whatever its user sets.
+    app.config.upstream.localnet || age(app, registry) <= MAX_REGISTRY_AGE_SECONDS
+}
+
+fn age(app: &App, registry: &Registry) -> i64 {
+    app.clock.unix().saturating_sub(registry.unix_time)
+}
+
 /// `GET /ready`: it may be sent requests.
 pub async fn ready(State(server): State<Arc<Server>>) -> Response {
     let app = &server.relay.app;
     let registry = app.registry.borrow().clone();
-    let age = app.clock.unix().saturating_sub(registry.unix_time);
-    // The clock of a local network is whatever its user sets.
-    let fresh = app.config.upstream.localnet || age <= MAX_REGISTRY_AGE_SECONDS;
+    let age = age(app, &registry);
+    let fresh = is_fresh(app, &registry);
     let ledger = app.ledger.ping().await.is_ok();
     let draining = app.shutdown.is_cancelled();
     let ready = fresh && ledger && registry.relayer.active && !draining;

@@ -2,4 +2,5 @@
 
 mod api;
 mod failover;
+mod money;
 mod streams;

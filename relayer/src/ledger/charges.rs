@@ -106,6 +106,8 @@ impl Ledger {
     pub(crate) fn insert_charge(tx: &Transaction<'_>, row: &ChargeRow) -> Result<(), LedgerError> {
         let r = &row.receipt.receipt;
         let total = r.charge.checked_add(r.fee).ok_or(LedgerError::Refused("charge more than u128"))?;
+        let authorized = i64::try_from(row.voucher.authorized.0)
+            .map_err(|_| LedgerError::Refused("store an authorization of 2^63 µUSDC or more"))?;
         tx.prepare_cached(
             "INSERT INTO charge (vault, generation, number, id, public_key, epoch, slot, request_hash, provider, offer, version, fee_bps,
              input, cached, output, total, started_ms, receipt, decision)
@@ -150,7 +152,7 @@ impl Ledger {
             r.key_epoch,
             r.key_slot,
             r.key_cumulative.0.to_be_bytes(),
-            row.voucher.authorized.0 as i64,
+            authorized,
             row.voucher.request_hash,
             row.voucher.signature,
         ))?;

@@ -76,6 +76,8 @@ pub enum GroupState {
     Idle,
     /// A group was sealed.
     Sealed(SealedGroup, Totals),
+    /// The chain's head is before what this ledger knows to be final: the reading is old.
+    Behind,
     /// The chain's head is no group of this ledger.
     Halted,
 }
@@ -323,6 +325,9 @@ fn seal(
         Some((seq, hash, _)) => (seq, hash),
         None => (0, Hash::default()),
     };
+    if chain_seq < seq {
+        return Ok(GroupState::Behind);
+    }
     // The seq comes from the ledger, never from the chain: a chain that says otherwise halts the vault.
     if (seq, previous) != (chain_seq, chain_hash) {
         return Ok(GroupState::Halted);

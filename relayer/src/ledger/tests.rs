@@ -174,7 +174,9 @@ async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger() {
     f.ledger.create_batch(vec![group.clone()]).await.unwrap();
     let batch = only_batch(&f.ledger).await;
     f.ledger.finish_batch(batch.id, Some("sig".into()), (vec![group.clone()], vec![]), (0, 0)).await.unwrap();
-    for head in [(0, [0; 32]), (1, [7; 32]), (2, group.hash)] {
+    let old = seal(&f.ledger, 1, (0, [0; 32])).await;
+    assert!(matches!(old, GroupState::Behind), "what was final once was read before");
+    for head in [(1, [7; 32]), (2, group.hash)] {
         assert!(matches!(seal(&f.ledger, 1, head).await, GroupState::Halted), "{head:?}");
     }
     let (next, _) = sealed(seal(&f.ledger, 1, (1, group.hash)).await);
@@ -276,6 +278,31 @@ async fn a_failing_job_takes_nothing_of_its_neighbours_with_it() {
     other.await.unwrap().unwrap();
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 2);
     assert!(f.ledger.receipt("gen-1-2").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_ends_takes_all_its_jobs_with_it() {
+    let f = open();
+    let (hold, held) = std::sync::mpsc::channel::<()>();
+    let (begin, begun) = std::sync::mpsc::channel();
+    // Keeps the writer busy until the three jobs wait, so that they share a transaction.
+    let busy = move |_: &rusqlite::Transaction<'_>| {
+        begin.send(()).unwrap();
+        held.recv().unwrap();
+        Ok(())
+    };
+    let first = f.ledger.enqueue(busy).unwrap();
+    begun.recv().unwrap();
+    let before = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 1, 1))).unwrap();
+    let full = f.ledger.enqueue(|tx| Ok(tx.execute_batch("ROLLBACK")?)).unwrap();
+    let after = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 2, 1))).unwrap();
+    hold.send(()).unwrap();
+    first.await.unwrap().unwrap();
+    assert!(before.await.unwrap().is_err());
+    assert!(full.await.unwrap().is_err());
+    assert!(!matches!(after.await, Ok(Ok(()))));
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 0, "what was reported as lost is lost");
+    write(&f.ledger, row(1, 3, 1)).await.unwrap();
 }
 
 #[test]

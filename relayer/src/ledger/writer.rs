@@ -65,7 +65,15 @@ fn commit(connection: &mut Connection, batch: Vec<Job>) {
             return; // dropping the jobs tells their callers that nothing was kept
         }
     };
-    let answers: Vec<Answer> = batch.into_iter().map(|job| job(&transaction)).collect();
+    let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+    for job in batch {
+        // A full or failing disk can end the whole transaction under a job. What ran after it would commit on its own and be
+        // reported as lost: those jobs are dropped instead, which tells their callers that nothing was kept.
+        if transaction.is_autocommit() {
+            break;
+        }
+        answers.push(job(&transaction));
+    }
     let committed = transaction.commit().map_err(|error| {
         tracing::error!(%error, "the ledger cannot commit");
         error.to_string()

@@ -27,7 +27,7 @@ const SIGNED: [&str; 7] = [
 ];
 
 /// Makes a bearer's request unique: sent again with the same body and the same value, it is served once.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// What is signed of a request besides its headers.
 #[derive(Clone, Copy, Debug)]
@@ -153,9 +153,11 @@ impl Signed {
             vault: address(vault)
                 .map(Pubkey::new_from_array)
                 .ok_or_else(|| malformed("steam-vault", "the vault's address in base58"))?,
+            // The ledger compares them as SQLite's integers, which are signed.
             authorized: decimal(authorized)
+                .filter(|authorized| i64::try_from(*authorized).is_ok())
                 .map(MicroUsdc)
-                .ok_or_else(|| malformed("steam-authorized", "µUSDC in decimal"))?,
+                .ok_or_else(|| malformed("steam-authorized", "µUSDC in decimal, below 2^63"))?,
             max_cost: decimal(max_cost)
                 .map(MicroUsdc)
                 .ok_or_else(|| malformed("steam-max-cost", "µUSDC in decimal"))?,
@@ -188,6 +190,14 @@ pub struct Identified {
 }
 
 impl Identified {
+    /// What a signed request says its body is: with it the signature can be verified before the body is taken in.
+    pub fn digest(&self) -> Option<Hash> {
+        match &self.credentials {
+            Credentials::Bearer(_) => None,
+            Credentials::Signed(signed) => Some(signed.digest),
+        }
+    }
+
     /// Checks that the key's holder made exactly this request.
     ///
     /// # Errors
@@ -197,13 +207,7 @@ impl Identified {
         let consent = match credentials {
             Credentials::Bearer(seed) => Proof::Bearer(seed),
             Credentials::Signed(signed) => {
-                if signed.digest != request.body_hash {
-                    return Err(RelayError::invalid(
-                        "digest_mismatch",
-                        "content-digest",
-                        "Content-Digest is not the SHA-256 of the body that arrived",
-                    ));
-                }
+                check_digest(signed.digest, request.body_hash)?;
                 if signed.not_after < now_unix {
                     return Err(RelayError::unauthenticated(
                         "expired",
@@ -305,6 +309,21 @@ impl Caller {
             }
         }
     }
+}
+
+/// Checks that a body is the one its digest promised.
+///
+/// # Errors
+/// 400 if it is another.
+pub fn check_digest(promised: Hash, body: Hash) -> Result<(), RelayError> {
+    if promised == body {
+        return Ok(());
+    }
+    Err(RelayError::invalid(
+        "digest_mismatch",
+        "content-digest",
+        "Content-Digest is not the SHA-256 of the body that arrived",
+    ))
 }
 
 /// The hash of a request's body.

@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::SettleConfig;
 use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
 use crate::vaults::Vaults;
+use anchor_spl::token::spl_token::error::TokenError;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
@@ -15,6 +16,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::Hash;
+use steam_router::error::SteamError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -45,6 +47,8 @@ pub struct Settler {
     setup: Setup,
     status: watch::Sender<Status>,
     halted: BTreeSet<Pubkey>,
+    /// What keeps a batch from being sent, found in this round.
+    problem: Option<String>,
 }
 
 /// What is to be done about a batch.
@@ -63,7 +67,7 @@ impl Settler {
     /// A settler and where it stands.
     pub fn new(setup: Setup) -> (Self, watch::Receiver<Status>) {
         let (status, watch) = watch::channel(Status::default());
-        (Self { setup, status, halted: BTreeSet::new() }, watch)
+        (Self { setup, status, halted: BTreeSet::new(), problem: None }, watch)
     }
 
     /// Settles until `shutdown`; what was sent by then is resolved at the next start.
@@ -77,10 +81,11 @@ impl Settler {
             if seal && result.is_ok() {
                 seal_at = Instant::now() + interval;
             }
-            let problem = result.err().map(|error| error.to_string());
-            if let Some(problem) = &problem {
-                tracing::warn!(problem, "settlement did not advance");
+            if let Err(error) = result {
+                tracing::warn!(%error, "settlement did not advance");
+                self.problem = Some(error.to_string());
             }
+            let problem = self.problem.take();
             self.status.send_modify(|status| status.problem = problem);
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -94,22 +99,27 @@ impl Settler {
     /// # Errors
     /// [`SettleError`]; what was done until then stays done.
     pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
+        let mut waiting = BTreeSet::new();
         for batch in self.setup.ledger.open_batches().await? {
-            self.advance(batch).await?;
+            let id = batch.id;
+            if !self.advance(batch).await? {
+                waiting.insert(id);
+            }
         }
         if seal {
             self.seal().await?;
         }
         self.form_batches().await?;
         for batch in self.setup.ledger.open_batches().await? {
-            if batch.attempts.iter().all(|attempt| attempt.dead) {
+            if !waiting.contains(&batch.id) && batch.attempts.iter().all(|attempt| attempt.dead) {
                 self.submit(batch).await?;
             }
         }
         self.report().await
     }
 
-    async fn advance(&mut self, batch: Batch) -> Result<(), SettleError> {
+    /// Acts on what the chain says of a batch; false if nothing can be said, so that nothing may be done either.
+    async fn advance(&mut self, batch: Batch) -> Result<bool, SettleError> {
         match self.judge(&batch).await? {
             Verdict::Done { signature, applied, skipped } => {
                 for group in &applied {
@@ -138,9 +148,9 @@ impl Settler {
                 }
             }
             Verdict::Sign(dead) => self.setup.ledger.bury_attempts(dead).await?,
-            Verdict::Wait => {}
+            Verdict::Wait => return Ok(false),
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What the chain says of a batch. The height is read before the statuses and those before the vaults: a
@@ -156,19 +166,24 @@ impl Settler {
             [] => Vec::new(),
             known => self.node().statuses(known).await?,
         };
-        let Some(vaults) = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await? else {
-            return Ok(Verdict::Wait);
-        };
+        let vaults = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
         let (mut applied, mut open) = (Vec::new(), Vec::new());
         for group in &batch.groups {
-            match vaults.get(&group.vault).map(|vault| applies(group, vault)) {
-                Some(Some(true)) => applied.push(group.clone()),
-                Some(Some(false)) => open.push(group.clone()),
-                Some(None) | None => {
+            // The nodes do not agree, or not yet on that there is such a vault.
+            let Some(vault) = vaults.get(&group.vault) else { return Ok(Verdict::Wait) };
+            match head(group, vault) {
+                Head::Applied => applied.push(group.clone()),
+                Head::Open => open.push(group.clone()),
+                Head::Behind => {
+                    self.problem = Some(format!("the nodes' reading of vault {} is old", group.vault));
+                    return Ok(Verdict::Wait);
+                }
+                Head::Foreign => {
                     self.halt(group.vault);
                     return Ok(Verdict::Wait);
                 }
             }
+            self.resume(&group.vault);
         }
         let landed = landed(batch, &states);
         if let Some((signature, slot)) = &landed {
@@ -199,18 +214,18 @@ impl Settler {
     async fn seal(&mut self) -> Result<(), SettleError> {
         let due = self.setup.ledger.vaults_to_seal().await?;
         for chunk in due.chunks(read::VAULTS_AT_ONCE) {
-            let Some(vaults) = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await? else { continue };
+            let vaults = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
             for (vault, generation) in chunk {
                 let Some(on_chain) = vaults.get(vault).filter(|v| v.generation == *generation) else { continue };
                 let head = (on_chain.settle_seq, on_chain.settle_hash);
                 let fits = |group: &SealedGroup| build::fits(std::slice::from_ref(group));
                 match self.setup.ledger.seal((*vault, *generation), head, fits).await? {
                     GroupState::Idle => {}
+                    GroupState::Behind => self.problem = Some(format!("the nodes' reading of vault {vault} is old")),
                     GroupState::Halted => self.halt(*vault),
                     GroupState::Sealed(group, totals) => {
                         self.setup.vaults.sealed(vault, group.seq, &totals);
-                        self.halted.remove(vault);
-                        self.setup.vaults.halt(vault, false);
+                        self.resume(vault);
                         tracing::debug!(%vault, seq = group.seq, receipts = group.receipts, "sealed");
                     }
                 }
@@ -236,19 +251,26 @@ impl Settler {
     }
 
     /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
-    async fn submit(&self, batch: Batch) -> Result<(), SettleError> {
+    async fn submit(&mut self, batch: Batch) -> Result<(), SettleError> {
         if batch.signed >= self.setup.config.max_attempts {
             tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
+            self.problem = Some(format!("batch {} was signed as often as settle.max_attempts allows", batch.id));
             return Ok(());
         }
         let trial = self.transaction(&batch, MAX_UNITS, [0; 32])?;
         match self.node().simulate(&trial).await? {
-            Simulation::Fails { code, reason } if is_groups_fault(code) => {
-                return self.take_apart(&batch, reason).await;
+            Simulation::Fails { code, reason } if batch.groups.len() > 1 && is_divisible(code) => {
+                tracing::warn!(batch = batch.id, reason, "a batch would fail: halving it to find the group at fault");
+                self.setup.ledger.split_batch(&batch).await?;
+            }
+            Simulation::Fails { code, reason }
+                if batch.groups.len() == 1 && is_groups_fault(code) && self.all_refuse(&trial).await? =>
+            {
+                self.void(&batch, reason).await?;
             }
             Simulation::Fails { reason, .. } => {
                 tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
-                self.status.send_modify(|status| status.problem = Some(reason));
+                self.problem = Some(reason);
             }
             Simulation::Succeeds { units } => {
                 let (blockhash, last_valid_height) = self.node().blockhash().await?;
@@ -264,12 +286,19 @@ impl Settler {
         Ok(())
     }
 
-    /// Finds the group at fault by halving, and voids it.
-    async fn take_apart(&self, batch: &Batch, reason: String) -> Result<(), SettleError> {
-        if batch.groups.len() > 1 {
-            tracing::warn!(batch = batch.id, reason, "a batch would fail: halving it to find the group at fault");
-            return Ok(self.setup.ledger.split_batch(batch).await?);
+    /// Whether every node finds the fault in the group: one that lags or lies must not void it.
+    async fn all_refuse(&self, trial: &VersionedTransaction) -> Result<bool, SettleError> {
+        for node in self.setup.nodes.iter().skip(1) {
+            match node.simulate(trial).await? {
+                Simulation::Fails { code, .. } if is_groups_fault(code) => {}
+                Simulation::Fails { .. } | Simulation::Succeeds { .. } => return Ok(false),
+            }
         }
+        Ok(true)
+    }
+
+    /// Voids the only group of a batch.
+    async fn void(&self, batch: &Batch, reason: String) -> Result<(), SettleError> {
         let (void, aside) = self.setup.ledger.void_group(batch, reason.clone()).await?;
         tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
         self.setup.vaults.unsealed(&void.vault, void.seq);
@@ -315,6 +344,13 @@ impl Settler {
         self.setup.vaults.halt(&vault, true);
     }
 
+    fn resume(&mut self, vault: &Pubkey) {
+        if self.halted.remove(vault) {
+            tracing::info!(%vault, "the chain's state of a vault is this ledger's again");
+        }
+        self.setup.vaults.halt(vault, false);
+    }
+
     /// The least of what the nodes say is final.
     async fn finalized_height(&self) -> Result<u64, SettleError> {
         let mut height = u64::MAX;
@@ -324,11 +360,11 @@ impl Settler {
         Ok(height)
     }
 
-    /// Vaults as all nodes have them, or none if they differ.
+    /// Vaults as all nodes have them, without those on which they differ.
     async fn read_vaults(
         &self,
         vaults: impl Iterator<Item = Pubkey>,
-    ) -> Result<Option<HashMap<Pubkey, VaultSnapshot>>, SettleError> {
+    ) -> Result<HashMap<Pubkey, VaultSnapshot>, SettleError> {
         let addresses: Vec<Pubkey> = vaults.collect();
         Ok(read::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
     }
@@ -338,16 +374,25 @@ impl Settler {
     }
 }
 
-/// Whether the vault has applied the group, or nothing if its chain is not the ledger's. Only one group of a vault is
-/// under way, so that the head is either this group's or the one before.
-fn applies(group: &SealedGroup, vault: &VaultSnapshot) -> Option<bool> {
-    if vault.generation != group.generation {
-        return None;
-    }
+/// Where a vault's chain stands to the one group of it that is under way.
+enum Head {
+    /// The group is the last one applied.
+    Applied,
+    /// The one before it is.
+    Open,
+    /// An older one is, which this ledger has seen followed by others: the reading is old.
+    Behind,
+    /// The chain is not this ledger's.
+    Foreign,
+}
+
+fn head(group: &SealedGroup, vault: &VaultSnapshot) -> Head {
     match vault.settle_seq {
-        seq if seq == group.seq => (vault.settle_hash == group.hash).then_some(true),
-        seq if seq + 1 == group.seq => Some(false),
-        _ => None,
+        _ if vault.generation != group.generation => Head::Foreign,
+        seq if seq == group.seq && vault.settle_hash == group.hash => Head::Applied,
+        seq if seq >= group.seq => Head::Foreign,
+        seq if seq + 1 == group.seq => Head::Open,
+        _ => Head::Behind,
     }
 }
 
@@ -370,10 +415,34 @@ fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) ->
     }
 }
 
-/// Whether a simulation failed because of what the groups hold. Everything else (no fee, a pause, a node that lags)
-/// passes with time, and voiding a group for it would be wrong.
-fn is_groups_fault(code: Option<u32>) -> bool {
-    use steam_router::error::SteamError;
-    let waits = [SteamError::Paused, SteamError::SeqGap].map(u32::from);
-    code.is_some_and(|code| !waits.contains(&code))
+/// Whether a program refused one of the groups, as opposed to the whole batch: then the others need not wait for it.
+fn is_divisible(code: Option<u32>) -> bool {
+    let whole = [SteamError::Paused, SteamError::NotSettler].map(u32::from);
+    code.is_some_and(|code| !whole.contains(&code))
 }
+
+/// Whether a simulation failed because of what the group holds, for good. Everything else (no fee, a pause, a node that
+/// lags, a mistake in the configuration or in this program) passes with time or needs a person, and voiding a group for
+/// it would give its charges up.
+fn is_groups_fault(code: Option<u32>) -> bool {
+    let faults = [
+        SteamError::OfferRetired,
+        SteamError::PriceOutdated,
+        SteamError::PriceUnknown,
+        SteamError::FeeMismatch,
+        SteamError::KeyClosed,
+        SteamError::KeyPriceExceeded,
+        SteamError::KeyFeeExceeded,
+        SteamError::KeyLimitExceeded,
+        SteamError::KeyWindowExceeded,
+        SteamError::VoucherSignature,
+        SteamError::VoucherExceeded,
+        SteamError::AmountOverflow,
+    ]
+    .map(u32::from);
+    let frozen = TokenError::AccountFrozen as u32; // the provider's account: the vault's is looked at before
+    code.is_some_and(|code| code == frozen || faults.contains(&code))
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::{Consent, KeyLimits, KeyRef, KeyView, Refusal, VaultView};
 use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
-use crate::ledger::{LoadedVault, Totals};
+use crate::ledger::{LoadedVault, StoredVoucher, Totals};
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
 use steam_protocol::request::MAX_AHEAD_SECONDS;
@@ -16,6 +16,8 @@ pub(super) struct VaultAccount {
     /// The cluster's clock at the snapshot.
     chain_time: i64,
     halted: bool,
+    /// Whether the last reading of the chain lacks the vault.
+    missing: bool,
     next_number: u64,
     /// By epoch.
     keys: HashMap<u32, KeyAccount>,
@@ -35,12 +37,17 @@ struct KeyAccount {
     held: Pico,
     /// The most it authorised.
     authorized: MicroUsdc,
+    /// The voucher that says so, unless the ledger has it: later requests lean on it, so that whichever is charged
+    /// next must store it, even if its own never is.
+    voucher: Option<StoredVoucher>,
 }
 
 /// What a charge gets.
 pub(super) struct Numbered {
     pub number: u64,
     pub cumulative: Pico,
+    /// The highest voucher seen since the start, if any.
+    pub voucher: Option<StoredVoucher>,
 }
 
 impl VaultAccount {
@@ -53,6 +60,7 @@ impl VaultAccount {
             snapshot: snapshot.clone(),
             chain_time: 0,
             halted: false,
+            missing: false,
             next_number: loaded.next_number.max(1),
             keys: HashMap::new(),
             sealed: BTreeMap::new(),
@@ -92,6 +100,14 @@ impl VaultAccount {
 
     pub fn forget_before(&mut self, now: i64) {
         self.requests.retain(|_, until| until.is_none_or(|until| until >= now));
+    }
+
+    pub fn missing(&mut self, missing: bool) {
+        self.missing = missing;
+    }
+
+    pub fn is_missing(&self) -> bool {
+        self.missing
     }
 
     pub fn halt(&mut self, halted: bool) {
@@ -158,8 +174,11 @@ impl VaultAccount {
 
         let account = self.keys.entry(key.epoch).or_default();
         account.held = add(account.held, ceiling);
-        if let Consent::Voucher { authorized, .. } = consent {
-            account.authorized = account.authorized.max(*authorized);
+        if let Consent::Voucher { authorized, signature } = *consent
+            && authorized > account.authorized
+        {
+            account.authorized = authorized;
+            account.voucher = Some(StoredVoucher { authorized, request_hash, signature });
         }
         self.requests.insert((key.epoch, request_hash), None);
         Ok(())
@@ -181,7 +200,7 @@ impl VaultAccount {
         account.cumulative = add(account.cumulative, total);
         let until = self.chain_time.saturating_add(REMEMBER_SECONDS);
         self.requests.insert((key.epoch, request_hash), Some(until));
-        Numbered { number, cumulative: account.cumulative }
+        Numbered { number, cumulative: account.cumulative, voucher: account.voucher }
     }
 
     /// Takes back a charge that could not be made durable. Its number and its part of `cumulative` stay used: a later
@@ -272,13 +291,14 @@ impl VaultAccount {
     }
 
     /// What the key's window leaves, or none where it has no window. A window that has run out by the chain's finalized
-    /// clock starts anew with the next settlement, whenever that is; one that merely will is not counted on.
+    /// clock starts anew with the next settlement, whenever that is and even if the key ends before, as long as it has run
+    /// out before the key's end; one that merely will is not counted on.
     fn window_left(&self, key: &KeySnapshot, in_use: Pico) -> Option<Pico> {
         if key.window_seconds == 0 {
             return None;
         }
         let ends = key.window_start.saturating_add(key.window_seconds.into());
-        let spent = if self.chain_time >= ends { Pico::ZERO } else { key.window_spent };
+        let spent = if self.chain_time.min(key.expires) >= ends { Pico::ZERO } else { key.window_spent };
         Some(key.window_limit.pico().saturating_sub(add(spent, in_use)))
     }
 }

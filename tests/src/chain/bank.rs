@@ -6,8 +6,8 @@ use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::bpf_loader_upgradeable;
 use solana_clock::Clock;
 use solana_program_test::{ProgramTest, ProgramTestContext};
-use std::cell::RefCell;
 use solana_transaction::versioned::VersionedTransaction;
+use std::cell::RefCell;
 use tokio::runtime::Runtime;
 
 /// A chain in a bank, with the runtime its server needs.
@@ -29,7 +29,8 @@ impl Bank {
         test.add_genesis_account(steam_router::ID, raw(program));
         test.add_genesis_account(record, raw(Stored::of(bpf_loader_upgradeable::ID, data)));
 
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        // One thread: the bank's tasks run while this one waits for an answer, never while it warps.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let context = RefCell::new(runtime.block_on(test.start_with_context()));
         let mut bank = Self { runtime, context, time: GENESIS_TIME };
         bank.advance(0, 1);
@@ -43,13 +44,15 @@ impl Bank {
 
 impl Chain for Bank {
     fn send(&mut self, transaction: &[u8]) -> Result<Done, Failure> {
+        let bytes = transaction.len();
         let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
         let context = self.context.get_mut();
-        let answer = self.runtime.block_on(context.banks_client.process_transaction_with_metadata(transaction)).unwrap();
+        let answer =
+            self.runtime.block_on(context.banks_client.process_transaction_with_metadata(transaction)).unwrap();
         let (units, logs) =
             answer.metadata.map(|meta| (meta.compute_units_consumed, meta.log_messages)).unwrap_or_default();
         match answer.result {
-            Ok(()) => Ok(Done { units, logs }),
+            Ok(()) => Ok(Done { units, bytes, logs }),
             Err(error) => Err(Failure { refusal: Refusal::from(error), logs }),
         }
     }

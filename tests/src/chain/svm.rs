@@ -36,9 +36,10 @@ impl Svm {
 
 impl Chain for Svm {
     fn send(&mut self, transaction: &[u8]) -> Result<Done, Failure> {
+        let bytes = transaction.len();
         let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
         match self.0.send_transaction(transaction) {
-            Ok(meta) => Ok(Done { units: meta.compute_units_consumed, logs: meta.logs }),
+            Ok(meta) => Ok(Done { units: meta.compute_units_consumed, bytes, logs: meta.logs }),
             Err(failed) => Err(Failure { refusal: failed.err.into(), logs: failed.meta.logs }),
         }
     }
@@ -70,12 +71,7 @@ impl Chain for Svm {
 }
 
 pub(super) fn stored(account: Account) -> Stored {
-    Stored {
-        lamports: account.lamports,
-        owner: account.owner,
-        data: account.data,
-        executable: account.executable,
-    }
+    Stored { lamports: account.lamports, owner: account.owner, data: account.data, executable: account.executable }
 }
 
 pub(super) fn raw(account: Stored) -> Account {

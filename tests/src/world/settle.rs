@@ -178,10 +178,7 @@ pub fn link(head: &[u8; 32], group: &SealedGroup) -> [u8; 32] {
 /// What moves when nothing goes wrong: to providers, by token account, and to the relayer; from cumulative sums alone.
 pub fn expected_moves(before: &state::Vault, after: &state::Vault) -> (MicroUsdc, MicroUsdc) {
     let step = |from: u128, to: u128| MicroUsdc(u64::try_from(to / 1_000_000 - from / 1_000_000).unwrap());
-    (
-        step(before.settled_pico.get(), after.settled_pico.get()),
-        step(before.fee_pico.get(), after.fee_pico.get()),
-    )
+    (step(before.settled_pico.get(), after.settled_pico.get()), step(before.fee_pico.get(), after.fee_pico.get()))
 }
 
 /// Where the token account of a vault is among the accounts of a settlement: of the group at `index`.

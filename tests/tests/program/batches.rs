@@ -251,6 +251,7 @@ fn every_account_is_the_one_that_is_named() {
         (offer_token, loot, steam(SteamError::OfferTokenMismatch)),
         (offer_token, rival.fee_token, steam(SteamError::OfferTokenMismatch)),
         // Confused about what they are.
+        (vault, thief.pubkey(), anchor(ErrorCode::AccountOwnedByWrongProgram)),
         (vault, loot, anchor(ErrorCode::AccountOwnedByWrongProgram)),
     ] {
         let mut instruction = valid.clone();

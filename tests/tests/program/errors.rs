@@ -39,3 +39,17 @@ fn every_error_is_brought_about_by_a_test() {
     let stale: Vec<_> = UNREACHABLE.iter().filter(|(name, _)| !variants.contains(name)).collect();
     assert!(stale.is_empty(), "{stale:?} are no errors");
 }
+
+#[test]
+fn the_idl_names_every_error_and_its_code() {
+    let idl: serde_json::Value = serde_json::from_str(include_str!("../../../app-idl/steam_router.json")).unwrap();
+    let described: Vec<(u64, String)> = idl["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| (error["code"].as_u64().unwrap(), error["name"].as_str().unwrap().replace('_', "")))
+        .collect();
+    let expected: Vec<(u64, String)> = (6_000..).zip(variants().iter().map(|name| name.to_lowercase())).collect();
+    let described: Vec<(u64, String)> = described.into_iter().map(|(code, name)| (code, name.to_lowercase())).collect();
+    assert_eq!(described, expected);
+}

@@ -250,7 +250,8 @@ fn nobody_agrees_in_the_settler_s_place() {
     let mut m = Market::open();
     let rival = m.world.relayer(0);
     let stranger = m.world.keypair();
-    for impostor in [&stranger, &rival.settler, &m.relayer.authority.insecure_clone(), &m.vault.owner.insecure_clone()] {
+    for impostor in [&stranger, &rival.settler, &m.relayer.authority.insecure_clone(), &m.vault.owner.insecure_clone()]
+    {
         m.world.revoke(&m.vault, 0, Some(impostor)).err(SteamError::NotSettler);
     }
     // Nor another relayer's settler through another relayer's account.

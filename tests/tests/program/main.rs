@@ -1,18 +1,24 @@
 //! The program, as it is deployed: every promise it keeps, and what happens to whoever tries to break it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
+
 mod admin;
 mod batches;
 mod closing;
 mod config;
 mod errors;
 mod keys;
+mod lifecycles;
 mod limits;
+mod mutations;
 mod offers;
 mod recovery;
 mod registry;
 mod sequence;
 mod settlement;
 mod signatures;
+mod sizes;
+mod sweep;
 mod updates;
 mod vouchers;
 mod withdrawals;

@@ -1,14 +1,14 @@
 //! Who serves and who routes: registration is open, and says who may change what.
 
+use anchor_lang::error::ErrorCode;
+use anchor_lang::prelude::Pubkey;
+use solana_signer::Signer;
+use steam_protocol::units::MicroUsdc;
 use steam_router::error::SteamError;
 use steam_router::events::{EarningsWithdrawn, ProviderRegistered, RelayerRegistered};
 use steam_router::state;
 use steam_tests::world::FEE_BPS;
 use steam_tests::{Market, World, nobody, usage};
-use anchor_lang::error::ErrorCode;
-use anchor_lang::prelude::Pubkey;
-use solana_signer::Signer;
-use steam_protocol::units::MicroUsdc;
 
 const URL: &str = "https://example.com";
 

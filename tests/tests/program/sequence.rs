@@ -1,5 +1,7 @@
 //! No group of charges applies twice, whatever is sent again, reordered or forked.
 
+use solana_signer::Signer;
+use steam::ledger::SealedGroup;
 use steam_protocol::units::MicroUsdc;
 use steam_router::error::SteamError;
 use steam_router::events::Settled;
@@ -27,6 +29,33 @@ fn the_same_transaction_sent_again_is_refused_by_the_network() {
     m.world.send_bytes(&bytes).ok();
     m.world.send_bytes(&bytes).runtime_err("AlreadyProcessed");
     assert_eq!(m.state().settle_seq, 1);
+}
+
+#[test]
+fn the_same_batch_twice_in_one_transaction_applies_once() {
+    let mut m = Market::open();
+    let group = m.charge(usage(1, 1_000, 0, 0));
+    let settle = m.world.settle_instruction(&m.relayer, &[group]);
+    let (settler, key) = (m.relayer.settler.insecure_clone(), m.relayer.settler.pubkey());
+    let done = m.world.run_paid_by(&key, &[settle.clone(), settle], &[&settler]).ok();
+    assert_eq!(done.events::<Settled>().len(), 1);
+    assert_eq!((m.state().settle_seq, m.earned()), (1, MicroUsdc(2_100)));
+}
+
+#[test]
+fn groups_in_a_row_settle_in_one_transaction_in_their_order_only() {
+    let mut m = Market::open();
+    let first = m.charge(usage(1, 1_000, 0, 0));
+    let mut second = first.clone();
+    second.seq = 2;
+    second.vouchers[0].1 = m.world.sign(&m.vault, &m.key, MicroUsdc(2 * 2_205));
+    let settle = |group: &SealedGroup| m.world.settle_instruction(&m.relayer, std::slice::from_ref(group));
+    let (first, second) = (settle(&first), settle(&second));
+    let (settler, key) = (m.relayer.settler.insecure_clone(), m.relayer.settler.pubkey());
+    m.world.run_paid_by(&key, &[second.clone(), first.clone()], &[&settler]).err(SteamError::SeqGap);
+    assert_eq!(m.state().settle_seq, 0);
+    m.world.run_paid_by(&key, &[first, second], &[&settler]).ok();
+    assert_eq!((m.state().settle_seq, m.earned()), (2, MicroUsdc(2 * 2_100)));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What a settlement moves, and what it writes down.
 
+use steam::ledger::SealedGroup;
 use steam_protocol::units::{MAX_PRICE, MicroUsdc};
 use steam_router::error::SteamError;
 use steam_router::events::{Settled, Skipped};
@@ -39,9 +40,30 @@ fn the_chain_of_hashes_is_what_anybody_computes_from_the_groups() {
             Line { offer: &second, ..m.line(usage(0, 0, n, 7)) },
         ]);
         m.settle(std::slice::from_ref(&group)).ok();
-        head = link(&head, &group);
+        head = written_out(&head, &group);
         assert_eq!((m.state().settle_hash, m.state().settle_seq), (head, n));
+        assert_eq!(link(&m.state().settle_hash, &group), written_out(&head, &group));
     }
+}
+
+/// The specification's formula, byte by byte.
+fn written_out(head: &[u8; 32], group: &SealedGroup) -> [u8; 32] {
+    let mut text = head.to_vec();
+    text.extend(b"steam-group:v1");
+    text.extend(group.vault.to_bytes());
+    text.extend(group.generation.to_le_bytes());
+    text.extend(group.seq.to_le_bytes());
+    text.extend(group.receipts.to_le_bytes());
+    text.extend(group.fee_bps.to_le_bytes());
+    text.push(group.lines.len() as u8);
+    for line in &group.lines {
+        text.push(line.slot);
+        text.extend(line.offer);
+        for n in [line.version, line.usage.requests, line.usage.input, line.usage.cached, line.usage.output] {
+            text.extend(n.to_le_bytes());
+        }
+    }
+    steam_protocol::sha256(&[&text])
 }
 
 #[test]
@@ -152,7 +174,8 @@ fn money_is_conserved_over_many_vaults_and_keys() {
     let theirs = m.world.list(&rival, "odd", price(123_457, 65_537, 7_654_321, 3));
     for n in 1..6 {
         let first = m.group(&[m.line(usage(n, 13 * n, n, 7)), Line { offer: &theirs, ..m.line(usage(1, n, 5, n)) }]);
-        let second = m.world.group(&rich, &[Line { key: &rich_key, offer: &theirs, version: 1, usage: usage(n, 3, 5, 7) }]);
+        let second =
+            m.world.group(&rich, &[Line { key: &rich_key, offer: &theirs, version: 1, usage: usage(n, 3, 5, 7) }]);
         m.settle(&[first, second]).ok();
     }
     let states = [m.state(), m.world.vault(&rich.address)];

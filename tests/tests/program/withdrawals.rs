@@ -1,6 +1,7 @@
 //! Leaving: what an owner must wait for, and that nothing else is in the way.
 
 use anchor_lang::error::ErrorCode;
+use anchor_lang::prelude::Pubkey;
 use solana_signer::Signer;
 use steam_protocol::units::MicroUsdc;
 use steam_router::error::SteamError;
@@ -8,7 +9,6 @@ use steam_router::events::{WithdrawalCancelled, WithdrawalExecuted, WithdrawalRe
 use steam_router::state::{self, Status};
 use steam_tests::world::{DELAYS, FUNDS};
 use steam_tests::{Market, nobody, usage, usdc};
-use anchor_lang::prelude::Pubkey;
 
 const ALL: MicroUsdc = MicroUsdc(u64::MAX);
 

@@ -23,7 +23,7 @@ pub struct PutOffer<'info> {
         init_if_needed,
         payer = payer,
         space = 8 + size_of::<Offer>(),
-        seeds = [seeds::OFFER, provider.key().as_ref(), seeds::model_hash(&model).as_ref()],
+        seeds = [seeds::OFFER, provider.key().as_ref(), &seeds::model_hash(&model)[..]],
         bump
     )]
     pub offer: AccountLoader<'info, Offer>,

@@ -88,7 +88,7 @@ impl<'info> SettleBatch<'info> {
 }
 
 impl<'info> Settlement<'_, 'info> {
-    /// Settles a group, or leaves its vault untouched: a group settled before, a vault closed, frozen or too poor.
+    /// Settles a group, or leaves its vault untouched: a group settled before, a vault frozen or too poor.
     #[inline(never)]
     fn settle(
         &mut self,
@@ -97,10 +97,6 @@ impl<'info> Settlement<'_, 'info> {
         token: &'info AccountInfo<'info>,
     ) -> Result<()> {
         self.offers.mark_used(group)?;
-        if account.data_is_empty() {
-            // Closed: no account of the program is empty.
-            return Ok(());
-        }
         let loader = AccountLoader::<Vault>::try_from(account)?;
         let mut vault = loader.load_mut()?;
         require_keys_eq!(vault.relayer, self.relayer_key, SteamError::VaultRelayerMismatch);

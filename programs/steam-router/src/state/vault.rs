@@ -176,13 +176,13 @@ impl SessionKey {
         Ok(())
     }
 
-    /// Whether a settlement now starts a new window. None starts after revocation or expiry: what is left of the last
-    /// one bounds what can still be settled.
+    /// Whether a settlement now starts a new window: the last one ended while the key was in force. What was used after
+    /// its end must settle even if the owner has ended the key meanwhile; no further window starts then, so that what is
+    /// left of this one bounds what can still be settled.
     fn starts_window(&self, clock: &Clock) -> bool {
-        let now = clock.unix_timestamp;
-        self.revoked_at == 0
-            && now < self.expires
-            && now >= self.window_start.saturating_add(self.window_seconds.into())
+        let revoked = if self.revoked_at == 0 { i64::MAX } else { self.revoked_at };
+        let lived_until = clock.unix_timestamp.min(revoked).min(self.expires);
+        lived_until >= self.window_start.saturating_add(self.window_seconds.into())
     }
 
     /// Ends the key: what it signed settles for `grace`, or until its expiry's grace if that is sooner; not at all if the
@@ -433,9 +433,15 @@ mod tests {
         revoked.revoke(&clock(1199), GRACE, false).unwrap();
         assert_eq!(revoked.spend(micro(2), all, &clock(1200)), Err(SteamError::KeyWindowExceeded.into()));
         revoked.spend(micro(1), all, &clock(1200)).unwrap();
-        assert_eq!(key.spend(micro(2), all, &clock(2000)), Err(SteamError::KeyWindowExceeded.into()));
+        let mut late = key;
+        // The window had ended while the key lived: what was used after that settles, in one last window.
+        late.revoke(&clock(1200), GRACE, false).unwrap();
+        late.spend(micro(10), all, &clock(1240)).unwrap();
+        assert_eq!(late.spend(micro(1), all, &clock(1249)), Err(SteamError::KeyWindowExceeded.into()));
         key.spend(micro(2), all, &clock(1999)).unwrap();
         assert_eq!(key.window_start, 1999);
+        key.spend(micro(8), all, &clock(2040)).unwrap();
+        assert_eq!(key.spend(micro(1), all, &clock(2049)), Err(SteamError::KeyWindowExceeded.into()));
     }
 
     #[test]

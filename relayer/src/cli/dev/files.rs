@@ -7,6 +7,7 @@ use crate::localnet::{Deployment, Localnet};
 use anyhow::{Context, Result};
 use serde_json::json;
 use solana_keypair::Keypair;
+use solana_signer::Signer;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -123,7 +124,10 @@ pub(super) fn write_info(file: &Path, system: &System) -> Result<()> {
         "mint": localnet.mint.to_string(),
         "vault": deployment.key.vault.to_string(),
         "vault_token_account": deployment.vault_token.to_string(),
+        "generation": deployment.key.generation,
         "relayer": deployment.relayer.to_string(),
+        "receipt_key": deployment.receipt_key.pubkey().to_string(),
+        "domain": hex::encode(deployment.domain),
         "owner_keypair": path(OWNER),
         "relayer_keypair": path(RELAYER),
         "settler_keypair": path(SETTLER),

@@ -1,0 +1,100 @@
+//! What a client may try so that its requests are served and never paid.
+
+use crate::ledger::GroupState;
+use crate::relay::testing::mock::good;
+use crate::relay::testing::world::{Streamed, World, error, request};
+use crate::relay::testing::{Signer, VAULT};
+use crate::vaults::Consent;
+use serde_json::json;
+use steam_protocol::units::{MicroUsdc, Pico};
+
+const CHAT: &str = "/v1/chat/completions";
+
+async fn signed(world: &World, signer: &Signer) -> reqwest::Response {
+    let body = request(json!({"max_tokens": 5})).to_string();
+    let headers = signer.headers("POST", CHAT, body.as_bytes());
+    world.client.post(world.url(CHAT)).headers(headers).body(body).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn the_highest_voucher_is_kept_even_if_its_own_request_comes_to_nothing() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    let consent = Consent::Voucher { authorized: MicroUsdc(1_000_000), signature: [1; 64] };
+    let hold = world.app.vaults.reserve(&world.signer().key_ref(), consent, [1; 32], Pico(1), 0).unwrap();
+    drop(hold);
+    // Leans on the voucher before: it says nothing of its own.
+    let response = signed(&world, &Signer { authorized: 0, ..world.signer() }).await;
+    assert_eq!(response.status(), 200);
+    let sealed = world.app.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
+    let GroupState::Sealed(group, _) = sealed else { panic!("{sealed:?}") };
+    let voucher = group.vouchers[0].1;
+    assert_eq!((voucher.authorized, voucher.request_hash), (MicroUsdc(1_000_000), [1; 32]));
+}
+
+#[tokio::test]
+async fn an_authorization_that_the_ledger_would_store_as_negative_is_refused() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    for (authorized, status) in [(u64::MAX, 400), (1 << 63, 400), ((1 << 63) - 1, 200)] {
+        let response = signed(&world, &Signer { authorized, ..world.signer() }).await;
+        assert_eq!(response.status(), status, "{authorized}");
+        if status == 400 {
+            assert_eq!(error(response).await.1["code"], "malformed_header");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_served_once_however_long_ago_that_was() {
+    let mock = good(true).await;
+    let world = World::new(vec![mock.offer(1)]).await;
+    let send = || {
+        let post = world.client.post(world.url(CHAT)).bearer_auth(world.key().reveal());
+        post.header("idempotency-key", "k").body(request(json!({"stream": true})).to_string()).send()
+    };
+    assert!(Streamed::read(send().await.unwrap()).await.receipt.is_some());
+    // Memory has forgotten it: the account is made anew.
+    for generation in [8, 7] {
+        let snapshot = crate::chain::VaultSnapshot { generation, ..world.snapshot.clone() };
+        world.app.vaults.update(&[snapshot], 0, 100);
+    }
+    let again = send().await.unwrap();
+    assert_eq!(again.status(), 409);
+    assert!(again.headers().contains_key("steam-receipt"));
+    assert_eq!(mock.count(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_sold_on_an_old_reading_of_the_chain() {
+    let mock = good(false).await;
+    let world = World::with(vec![mock.offer(1)], |config| config.upstream.localnet = false).await;
+    world.registry.send_modify(|registry| std::sync::Arc::make_mut(registry).unix_time -= 121);
+    let (status, error) = error(world.chat(json!({})).await).await;
+    assert_eq!((status, &error["code"]), (503, &json!("not_ready")));
+}
+
+#[tokio::test]
+async fn a_vault_that_one_reading_lacks_keeps_its_sums_and_numbers() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    let charged = world.settled_down().await;
+    assert!(charged.1 > Pico::ZERO);
+    world.app.vaults.update(&[], 0, 100);
+    assert_eq!(error(world.chat(json!({})).await).await.0, 401, "nothing is sold to a vault that is not there");
+    world.chain_says();
+    assert_eq!(world.settled_down().await, charged);
+    let again = world.chat(json!({})).await;
+    assert_eq!(again.status(), 200, "its number would be taken");
+    assert_eq!(world.settled_down().await.1, Pico(2 * charged.1.0));
+}
+
+#[tokio::test]
+async fn a_body_is_taken_in_only_for_a_signature_that_holds() {
+    let world = World::with(vec![good(false).await.offer(1)], |config| config.server.body_timeout_ms = 100).await;
+    let forged = Signer { seed: [77; 32], ..world.signer() };
+    let mut headers = forged.headers("POST", CHAT, b"{}");
+    // Anyone can read on chain which key may spend from which vault.
+    headers.insert("steam-key", world.signer().headers("POST", CHAT, b"{}")["steam-key"].clone());
+    let never = futures::stream::pending::<Result<String, std::io::Error>>();
+    let post = world.client.post(world.url(CHAT)).headers(headers).body(reqwest::Body::wrap_stream(never));
+    assert_eq!(error(post.send().await.unwrap()).await.1["code"], "invalid_signature");
+}

@@ -1,0 +1,212 @@
+//! Settlement against nodes that lag, lie or refuse.
+
+use super::*;
+use crate::chain::rpc::{ChainAccount, RpcError};
+use crate::clock::SystemClock;
+use crate::relay::testing::VAULT;
+use crate::relay::testing::mock::good;
+use crate::relay::testing::world::World;
+use anchor_lang::{Discriminator, Owner};
+use anchor_spl::associated_token::get_associated_token_address;
+use async_trait::async_trait;
+use serde_json::json;
+use solana_signer::Signer as _;
+use std::sync::Mutex;
+use steam_router::state::Vault;
+
+/// What a node says.
+#[derive(Clone)]
+struct Said {
+    head: (u32, Hash),
+    balance: u64,
+    height: u64,
+    simulation: Simulation,
+    sent: usize,
+}
+
+struct Node(Mutex<Said>);
+
+impl Node {
+    fn new() -> Arc<Self> {
+        let simulation = Simulation::Succeeds { units: 30_000 };
+        Arc::new(Self(Mutex::new(Said { head: (0, [0; 32]), balance: 1, height: 10, simulation, sent: 0 })))
+    }
+
+    fn say(&self, change: impl FnOnce(&mut Said)) {
+        change(&mut self.0.lock().unwrap());
+    }
+
+    fn sent(&self) -> usize {
+        self.0.lock().unwrap().sent
+    }
+
+    fn vault(&self) -> ChainAccount {
+        let said = self.0.lock().unwrap();
+        let mut vault: Vault = bytemuck::Zeroable::zeroed();
+        (vault.relayer, vault.generation) = (parties().relayer, 7);
+        (vault.settle_seq, vault.settle_hash) = said.head;
+        ChainAccount { owner: Vault::owner(), data: [Vault::DISCRIMINATOR, bytemuck::bytes_of(&vault)].concat() }
+    }
+
+    fn token(&self) -> ChainAccount {
+        let mut data = vec![0; 165];
+        data[64..72].copy_from_slice(&self.0.lock().unwrap().balance.to_le_bytes());
+        data[108] = 1;
+        ChainAccount { owner: anchor_spl::token::ID, data }
+    }
+}
+
+#[async_trait]
+impl Rpc for Node {
+    async fn genesis_hash(&self) -> Result<[u8; 32], RpcError> {
+        Ok([0; 32])
+    }
+
+    async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError> {
+        let token = get_associated_token_address(&VAULT, &parties().mint);
+        let found = addresses.iter().map(|address| match *address {
+            VAULT => Some(self.vault()),
+            address => (address == token).then(|| self.token()),
+        });
+        Ok((200, found.collect()))
+    }
+
+    async fn program_accounts(&self, _: &Pubkey, _: &[(usize, Vec<u8>)]) -> Result<Vec<(Pubkey, Vec<u8>)>, RpcError> {
+        Ok(Vec::new())
+    }
+
+    async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
+        Ok(([1; 32], self.block_height().await? + 150))
+    }
+
+    async fn block_height(&self) -> Result<u64, RpcError> {
+        Ok(self.0.lock().unwrap().height)
+    }
+
+    async fn simulate(&self, _: &VersionedTransaction) -> Result<Simulation, RpcError> {
+        Ok(self.0.lock().unwrap().simulation.clone())
+    }
+
+    async fn send(&self, _: &VersionedTransaction) -> Result<(), RpcError> {
+        self.say(|said| said.sent += 1);
+        Ok(())
+    }
+
+    async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {
+        Ok(vec![None; signatures.len()])
+    }
+}
+
+fn parties() -> Parties {
+    let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
+    let (program, relayer, settler) = (steam_router::ID, at(200), keypair().pubkey());
+    Parties { program, config: at(1), relayer, settler, fee_token: at(204), mint: at(205) }
+}
+
+fn keypair() -> Keypair {
+    Keypair::new_from_array([3; 32])
+}
+
+/// A relayer whose vault has been charged once, and its settler.
+async fn charged(nodes: &[Arc<Node>]) -> (World, Settler) {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    let settler = Settler::new(Setup {
+        ledger: world.app.ledger.clone(),
+        vaults: world.app.vaults.clone(),
+        nodes: nodes.iter().map(|node| node.clone() as Arc<dyn Rpc>).collect(),
+        clock: Arc::new(SystemClock),
+        parties: parties(),
+        keypair: keypair(),
+        config: SettleConfig::default(),
+    });
+    (world, settler.0)
+}
+
+async fn open_group(world: &World) -> SealedGroup {
+    world.app.ledger.open_batches().await.unwrap().remove(0).groups.remove(0)
+}
+
+fn refused(error: SteamError) -> Simulation {
+    Simulation::Fails { code: Some(error.into()), reason: "refused".into() }
+}
+
+#[tokio::test]
+async fn an_old_reading_of_a_vault_does_not_halt_it() {
+    let node = Node::new();
+    let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    settler.round(true).await.unwrap();
+    let first = open_group(&world).await;
+    node.say(|said| said.head = (1, first.hash));
+    node.say(|said| said.height = 1_000);
+    settler.round(true).await.unwrap();
+    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 1);
+
+    // The second group is sealed and sent; then the node answers from before the first.
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    settler.round(true).await.unwrap();
+    let second = open_group(&world).await;
+    node.say(|said| said.head = (0, [0; 32]));
+    settler.round(true).await.unwrap();
+    assert_eq!(world.chat(json!({})).await.status(), 200, "the vault is not halted");
+
+    // A head that is none of the ledger's halts it, until it is the ledger's again.
+    node.say(|said| said.head = (2, [9; 32]));
+    settler.round(true).await.unwrap();
+    assert_eq!(world.chat(json!({})).await.status(), 503);
+    node.say(|said| (said.head, said.height) = ((2, second.hash), 2_000));
+    settler.round(true).await.unwrap();
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 2);
+}
+
+#[tokio::test]
+async fn a_group_is_voided_only_for_its_own_fault_and_by_every_nodes_word() {
+    let (honest, liar) = (Node::new(), Node::new());
+    let (world, mut settler) = charged(&[liar.clone(), honest.clone()]).await;
+    for error in [SteamError::NotSettler, SteamError::Paused, SteamError::SeqGap, SteamError::VaultOrder] {
+        for node in [&liar, &honest] {
+            node.say(|said| said.simulation = refused(error));
+        }
+        settler.round(true).await.unwrap();
+        assert_eq!(open_group(&world).await.receipts, 1, "{error:?}");
+        assert_eq!(settler.problem.take().as_deref(), Some("refused"));
+    }
+    honest.say(|said| said.simulation = Simulation::Succeeds { units: 1 });
+    liar.say(|said| said.simulation = refused(SteamError::KeyClosed));
+    settler.round(true).await.unwrap();
+    assert_eq!(open_group(&world).await.receipts, 1, "one node's word");
+    honest.say(|said| said.simulation = refused(SteamError::KeyClosed));
+    settler.round(true).await.unwrap();
+    assert_eq!(open_group(&world).await.receipts, 0);
+    assert_eq!(honest.sent(), 0);
+}
+
+#[tokio::test]
+async fn nodes_that_differ_on_a_vault_move_nothing() {
+    let (one, other) = (Node::new(), Node::new());
+    let (world, mut settler) = charged(&[one.clone(), other.clone()]).await;
+    settler.round(true).await.unwrap();
+    let group = open_group(&world).await;
+    one.say(|said| (said.head, said.height) = ((1, group.hash), 1_000));
+    other.say(|said| said.height = 1_000);
+    settler.round(true).await.unwrap();
+    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 0);
+    assert_eq!(world.chat(json!({})).await.status(), 200, "and halt nothing");
+    other.say(|said| said.head = (1, group.hash));
+    settler.round(true).await.unwrap();
+    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 1);
+}
+
+#[tokio::test]
+async fn nothing_is_signed_or_voided_while_the_chain_is_not_the_ledgers() {
+    let node = Node::new();
+    let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    node.say(|said| said.simulation = Simulation::Fails { code: None, reason: "no fee".into() });
+    settler.round(true).await.unwrap();
+    for simulation in [Simulation::Succeeds { units: 1 }, refused(SteamError::KeyClosed)] {
+        node.say(|said| (said.head, said.simulation) = ((5, [9; 32]), simulation));
+        settler.round(true).await.unwrap();
+        assert_eq!((open_group(&world).await.receipts, node.sent()), (1, 0));
+    }
+}

@@ -1,0 +1,143 @@
+//! One valid use of each instruction: what attacks start from, and what compute units are measured on.
+
+use crate::chain::Stored;
+use crate::world::{DELAYS, GENESIS_HASH, MODEL, Market, PRICE, boundless, terms};
+use crate::{nobody, usage, usdc};
+use anchor_lang::solana_program::instruction::Instruction;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
+use steam::instructions as ix;
+use steam_protocol::units::MicroUsdc;
+use steam_router::state::{ConfigUpdate, ProviderUpdate, RelayerUpdate};
+
+/// An instruction that works, and who signs it.
+pub struct Example {
+    /// The instruction.
+    pub instruction: Instruction,
+    /// Whoever it asks for.
+    pub signers: Vec<Keypair>,
+}
+
+/// A valid use of an instruction in a market where something was settled; none if it is unknown here.
+pub fn example(m: &mut Market, name: &str) -> Option<Example> {
+    let payer = m.world.wallet();
+    let (mint, relayer, paying) = (m.world.mint, m.relayer.address, payer.pubkey());
+    let owner = m.vault.owner.insecure_clone();
+    let owner_key = owner.pubkey();
+    let (settler, provider) = (m.relayer.settler.insecure_clone(), m.provider.authority.insecure_clone());
+    let new = m.world.keypair();
+    let nobody = nobody("somebody");
+    let (instruction, signers) = match name {
+        "init_config" => {
+            m.world.set_account(&steam::addresses::config(), Stored { lamports: 0, ..Stored::wallet() });
+            let authority = m.world.upgrade_authority.insecure_clone();
+            let mut init = ix::init_config(&authority.pubkey(), &mint, GENESIS_HASH, &nobody, &nobody, DELAYS);
+            init.accounts[1].pubkey = paying;
+            (init, vec![authority, payer])
+        }
+        "pause" => {
+            let guardian = m.world.guardian.insecure_clone();
+            (ix::pause(&guardian.pubkey()), vec![guardian])
+        }
+        "register_relayer" => {
+            let url = "https://relay.example";
+            (ix::register_relayer(&new.pubkey(), &paying, &mint, &nobody, &nobody, 1, url), vec![new, payer])
+        }
+        "register_provider" => {
+            let url = "https://provider.example";
+            (ix::register_provider(&new.pubkey(), &paying, &mint, "Name", url), vec![new, payer])
+        }
+        "put_offer" => (ix::put_offer(&provider.pubkey(), &paying, "new/model", terms(PRICE)), vec![provider, payer]),
+        "retire_offer" => (ix::retire_offer(&provider.pubkey(), MODEL), vec![provider]),
+        "withdraw_earnings" => {
+            let destination = m.world.token_account(&nobody);
+            let amount = MicroUsdc(u64::MAX);
+            (ix::withdraw_earnings(&provider.pubkey(), &mint, &destination, amount), vec![provider])
+        }
+        "withdraw_fees" => {
+            let authority = m.relayer.authority.insecure_clone();
+            let destination = m.world.token_account(&nobody);
+            (ix::withdraw_fees(&authority.pubkey(), &mint, &destination, MicroUsdc(u64::MAX)), vec![authority])
+        }
+        "open_vault" => (ix::open_vault(&new.pubkey(), &paying, &relayer, &mint), vec![new, payer]),
+        "authorize_key" => (ix::authorize_key(&owner_key, &relayer, &new.pubkey(), 1, boundless()), vec![owner, new]),
+        "revoke_key" => (ix::revoke_key(&owner_key, &relayer, 0, Some(&settler.pubkey())), vec![owner, settler]),
+        "request_withdraw" => (ix::request_withdraw(&owner_key, &relayer, usdc(1)), vec![owner]),
+        "cancel_withdraw" => {
+            m.world.request_withdraw(&m.vault, usdc(1)).ok();
+            (ix::cancel_withdraw(&owner_key, &relayer), vec![owner])
+        }
+        "execute_withdraw" => {
+            m.world.request_withdraw(&m.vault, usdc(1)).ok();
+            m.world.pass(DELAYS.withdraw_delay);
+            let destination = m.world.token_account(&nobody);
+            (ix::execute_withdraw(&owner_key, &relayer, &mint, &destination), vec![owner])
+        }
+        "withdraw_now" => {
+            let destination = m.world.token_account(&nobody);
+            (m.world.withdraw_now(&m.vault, &m.relayer, &destination, usdc(1)), vec![owner, settler])
+        }
+        "close_vault" => {
+            // Somebody else than who pays for the transaction, and so writes its account anyway.
+            m.world.edit_vault(&m.vault.address, |vault| vault.rent_payer = paying);
+            m.world.request_withdraw(&m.vault, MicroUsdc(u64::MAX)).ok();
+            m.world.pass(DELAYS.withdraw_delay);
+            let destination = m.world.token_account(&nobody);
+            (m.world.close_instruction(&m.vault, &destination), vec![owner])
+        }
+        "recover_tokens" => {
+            let (foreign, vault, program) = (crate::nobody("foreign mint"), m.vault.address, anchor_spl::token::ID);
+            m.world.issue_mint(&foreign, 9);
+            let (source, destination) =
+                (m.world.token_account_of(&vault, &foreign), m.world.token_account_of(&nobody, &foreign));
+            m.world.issue_of(&foreign, &source, 500);
+            (ix::recover_tokens(&owner_key, &relayer, &source, &destination, &foreign, &program), vec![owner])
+        }
+        "recover_lamports" => {
+            let vault = m.world.account(&m.vault.address)?;
+            let lamports = vault.lamports + 1_000_000_000;
+            m.world.set_account(&m.vault.address, Stored { lamports, ..vault });
+            (ix::recover_lamports(&owner_key, &relayer), vec![owner])
+        }
+        "update_relayer" => {
+            let authority = m.relayer.authority.insecure_clone();
+            let update = RelayerUpdate {
+                settler: Some(nobody),
+                receipt_key: Some(nobody.to_bytes()),
+                fee_bps: Some(2_000),
+                url: Some("https://new.example".into()),
+                retired: Some(true),
+            };
+            (ix::update_relayer(&authority.pubkey(), update), vec![authority])
+        }
+        "update_provider" => {
+            let url = Some("https://new.example".into());
+            let update = ProviderUpdate { name: Some("New".into()), url, retired: Some(true) };
+            (ix::update_provider(&provider.pubkey(), update), vec![provider])
+        }
+        "suspend_provider" => {
+            let guardian = m.world.guardian.insecure_clone();
+            (ix::suspend_provider(&guardian.pubkey(), &m.provider.address, true), vec![guardian])
+        }
+        "set_config" => {
+            let admin = m.world.admin_keypair();
+            let update = ConfigUpdate { guardian: Some(nobody), delays: Some(DELAYS) };
+            (ix::set_config(&admin.pubkey(), update), vec![admin])
+        }
+        "transfer_admin" => {
+            let admin = m.world.admin_keypair();
+            (ix::transfer_admin(&admin.pubkey(), &nobody), vec![admin])
+        }
+        "accept_admin" => {
+            let admin = m.world.admin_keypair();
+            m.world.run(&[ix::transfer_admin(&admin.pubkey(), &new.pubkey())], &[&admin]).ok();
+            (ix::accept_admin(&new.pubkey()), vec![new])
+        }
+        "settle_batch" => {
+            let group = m.charge(usage(1, 1_000, 0, 0));
+            (m.world.settle_instruction(&m.relayer, &[group]), vec![settler])
+        }
+        _ => return None,
+    };
+    Some(Example { instruction, signers })
+}
