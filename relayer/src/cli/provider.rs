@@ -182,8 +182,7 @@ impl Update {
         let authority = payer.pubkey();
         let address = addresses::provider(&authority);
         let _: steam_router::state::Provider = need(&session, &address, "provider").await?;
-        let update =
-            ProviderUpdate { name: self.name, url: self.endpoint, retired: self.status.map(Part::is_retired) };
+        let update = ProviderUpdate { name: self.name, url: self.endpoint, retired: self.status.map(Part::is_retired) };
         let update = instructions::update_provider(&authority, update);
         let signature = session.send(&payer, &[update], Vec::new()).await?;
         global.output.print(&Updated {

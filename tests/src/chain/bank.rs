@@ -32,6 +32,7 @@ impl Bank {
         // One thread: the bank's tasks run while this one waits for an answer, never while it warps.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let context = RefCell::new(runtime.block_on(test.start_with_context()));
+        agave_logger::setup_with("error"); // it has set up its own, which tells everything
         let mut bank = Self { runtime, context, time: GENESIS_TIME };
         bank.advance(0, 1);
         bank

@@ -96,16 +96,22 @@ fn no_window_starts_after_revocation() {
 }
 
 #[test]
-fn no_window_starts_after_expiry() {
+fn a_window_that_ended_before_its_key_starts_anew_once_and_one_that_did_not_never_does() {
     let now = steam_tests::chain::GENESIS_TIME;
-    // The window ends a second before the key does, or with it.
-    for (expires, spends) in [(now + 3_602, true), (now + 3_600, false)] {
+    // The window is over when the key expires, or only after that.
+    for (expires, spends) in [(now + 3_600, true), (now + 3_400, false)] {
         let mut m = round(limited(|grant| KeyGrant { window_seconds: 3_500, window_limit: 1_050, expires, ..grant }));
         spend(&mut m, 1_000).ok();
-        let until_last_second = now + 3_601 - m.world.now().time;
-        m.world.advance(until_last_second, 0);
+        let until = now + 3_601 - m.world.now().time;
+        m.world.advance(until, 0);
         let outcome = spend(&mut m, 1_000);
-        if spends { drop(outcome.ok()) } else { outcome.err(SteamError::KeyWindowExceeded) }
+        if spends {
+            drop(outcome.ok());
+            m.world.advance(3_500, 0);
+            spend(&mut m, 51).err(SteamError::KeyWindowExceeded);
+        } else {
+            outcome.err(SteamError::KeyWindowExceeded);
+        }
     }
 }
 
