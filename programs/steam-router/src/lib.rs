@@ -25,6 +25,12 @@ declare_id!("DHRcWLfZiSoNKdX7bATwXHqPfwLLWgQEH8vSzNaLXBGV");
 pub mod steam_router {
     use super::*;
 
+    // First, because the dispatcher compares one discriminator after the other.
+    /// Settles a group of charges for each of several vaults.
+    pub fn settle_batch<'info>(ctx: Context<'info, SettleBatch<'info>>, batch: BatchData) -> Result<()> {
+        ctx.accounts.handle(&batch, ctx.remaining_accounts)
+    }
+
     /// Sets the deployment up, once; signed by the program's upgrade authority.
     pub fn init_config(
         ctx: Context<InitConfig>,
@@ -155,10 +161,5 @@ pub mod steam_router {
     /// Moves what a vault's account holds beyond its rent.
     pub fn recover_lamports(ctx: Context<RecoverLamports>) -> Result<()> {
         ctx.accounts.handle()
-    }
-
-    /// Settles a group of charges for each of several vaults.
-    pub fn settle_batch<'info>(ctx: Context<'info, SettleBatch<'info>>, batch: BatchData) -> Result<()> {
-        ctx.accounts.handle(&batch, ctx.remaining_accounts)
     }
 }
