@@ -154,10 +154,13 @@ impl Report for Recovered {
         }
         writeln!(out, "{}", if found { "This can be recovered:" } else { "Recovered:" })?;
         for tokens in &self.tokens {
-            writeln!(out, "  {} units of mint {} (`--mint {}`)", tokens.amount, tokens.mint, tokens.mint)?;
+            let how = if found { format!(" (`--mint {}`)", tokens.mint) } else { String::new() };
+            writeln!(out, "  {} units of mint {}{how}", tokens.amount, tokens.mint)?;
         }
         if self.lamports > 0 {
-            writeln!(out, "  {}.{:09} SOL (`--sol`)", self.lamports / 1_000_000_000, self.lamports % 1_000_000_000)?;
+            let how = if found { " (`--sol`)" } else { "" };
+            let (whole, rest) = (self.lamports / 1_000_000_000, self.lamports % 1_000_000_000);
+            writeln!(out, "  {whole}.{rest:09} SOL{how}")?;
         }
         for signature in &self.signatures {
             line(out, "transaction", signature)?;
