@@ -25,6 +25,20 @@ pub enum LedgerError {
     /// The transaction this was part of could not be committed.
     #[error("the ledger could not commit: {0}")]
     Commit(String),
+    /// Another process has it open: both would number receipts from memory.
+    #[error("{path} is in use by another process: stop that one first")]
+    InUse {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The lock file beside the database cannot be made.
+    #[error("cannot lock {path}: {source}")]
+    Lock {
+        /// The database.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The writer thread is gone.
     #[error("the ledger is closed")]
     Closed,
@@ -53,6 +67,8 @@ pub struct Ledger {
 
 #[derive(Debug)]
 struct Readers {
+    /// Held as long as the ledger is open.
+    _lock: std::fs::File,
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
 }
@@ -66,8 +82,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Foreign`] if the file is another deployment's, [`LedgerError::Database`] if it cannot be used.
     pub fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
+        let lock = schema::lock(path)?;
         let connection = schema::open(path, domain, relayer)?;
-        let readers = Readers { path: path.into(), idle: Mutex::default() };
+        let readers = Readers { path: path.into(), idle: Mutex::default(), _lock: lock };
         Ok(Self { writer: writer::Writer::start(connection)?, readers: Arc::new(readers) })
     }
 

@@ -407,6 +407,7 @@ impl Hold {
         let fee = receipt_fee(amount, self.fee_bps).ok_or(ChargeError::AboveHold)?;
         let total = amount.checked_add(fee).filter(|total| *total <= self.ceiling).ok_or(ChargeError::AboveHold)?;
         let consent = self.consent.take().ok_or(ChargeError::AboveHold)?;
+        let bearer = matches!(consent, Consent::Bearer(_));
         let vaults = self.vaults.clone();
         let durable = {
             let mut state = vaults.lock();
@@ -429,10 +430,15 @@ impl Hold {
             Ok(durable) => durable.await.unwrap_or(Err(LedgerError::Closed)),
             Err(error) => Err(error),
         };
-        if result.is_err()
-            && let Some(account) = vaults.lock().accounts.get_mut(&self.key.vault)
-        {
-            account.uncharge(&self.key, total);
+        if let Some(account) = vaults.lock().accounts.get_mut(&self.key.vault) {
+            if result.is_err() {
+                account.uncharge(&self.key, total);
+            }
+            // A request that was not charged may be sent again. A bearer's is told apart by its nonce, or by an
+            // `Idempotency-Key` that is looked up in the ledger: only signed ones need to be remembered.
+            if bearer || result.is_err() {
+                account.forget(&self.key, self.request_hash);
+            }
         }
         Ok(result?)
     }

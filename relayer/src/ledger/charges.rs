@@ -190,7 +190,7 @@ impl Ledger {
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
     pub async fn receipt(&self, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
         let id = id.to_owned();
-        self.read(move |db| receipt(db, "id = ?1", &id)).await
+        self.read(move |db| receipt(db, &id)).await
     }
 
     /// The receipt of a request that a key signed, by the request's hash.
@@ -222,25 +222,24 @@ struct Settled {
     seq: Option<u32>,
 }
 
-fn receipt(db: &Connection, condition: &str, value: &str) -> Result<Option<ReceiptRow>, LedgerError> {
-    let sql =
-        format!("SELECT id, receipt, public_key, vault, generation, number, seq, aside FROM charge WHERE {condition}");
+fn receipt(db: &Connection, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
     let found = db
-        .prepare_cached(&sql)?
-        .query_row([value], |row| {
-            let aside: Option<String> = row.get(7)?;
+        .prepare_cached(
+            "SELECT c.id, c.receipt, c.public_key, c.vault, c.generation, c.number, c.seq, c.aside, g.state FROM charge c
+             LEFT JOIN settlement_group g ON g.vault = c.vault AND g.generation = c.generation AND g.seq = c.seq
+             WHERE c.id = ?1",
+        )?
+        .query_row([id], |row| {
+            let (aside, state): (Option<String>, Option<String>) = (row.get(7)?, row.get(8)?);
+            let status = aside.map(|reason| format!("set aside: {reason}")).or(state);
+            let status = status.unwrap_or_else(|| "unsettled".into());
             let place = Settled { vault: row.get(3)?, generation: row.get(4)?, number: row.get(5)?, seq: row.get(6)? };
-            let status = aside.map_or_else(|| "unsettled".into(), |reason| format!("set aside: {reason}"));
             Ok((ReceiptRow { id: row.get(0)?, receipt: row.get(1)?, key: row.get(2)?, status, proof: None }, place))
         })
         .optional()?;
     let Some((mut row, place)) = found else { return Ok(None) };
     if let Some(seq) = place.seq {
-        row.status = "sealed".into();
         row.proof = proof(db, &place, seq)?;
-        if row.proof.is_some() {
-            row.status = "settled".into();
-        }
     }
     Ok(Some(row))
 }

@@ -14,6 +14,9 @@ use steam_protocol::{Address, Hash};
 /// Receipts in a group at the most, which bounds the work of one transaction of the ledger.
 const MAX_RECEIPTS: usize = 20_000;
 
+/// Most a skipped group waits, in multiples of its first wait.
+const MAX_BACKOFF: i64 = 128;
+
 /// Number of a batch.
 pub type BatchId = i64;
 
@@ -199,7 +202,8 @@ impl Ledger {
         .await
     }
 
-    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait until `retry_at_ms`.
+    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait `retry_ms`, twice as long each time
+    /// up to [`MAX_BACKOFF`] times that, since every try costs a transaction.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -208,7 +212,7 @@ impl Ledger {
         batch: BatchId,
         signature: Option<String>,
         (applied, skipped): (Vec<SealedGroup>, Vec<SealedGroup>),
-        (now_ms, retry_at_ms): (i64, i64),
+        (now_ms, retry_ms): (i64, i64),
     ) -> Result<(), LedgerError> {
         self.write(move |tx| {
             tx.execute(
@@ -225,9 +229,10 @@ impl Ledger {
             for group in &skipped {
                 let (vault, generation, seq) = group.place();
                 tx.execute(
-                    "UPDATE settlement_group SET batch = NULL, not_before_ms = ?4
+                    "UPDATE settlement_group SET batch = NULL, not_before_ms = ?4 + ?5 * min(?6, 1 << min(30,
+                       (SELECT count(*) - 1 FROM batch_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3)))
                      WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-                    (vault, generation, seq, retry_at_ms),
+                    (vault, generation, seq, now_ms, retry_ms, MAX_BACKOFF),
                 )?;
             }
             Ok(())
@@ -276,15 +281,16 @@ impl Ledger {
         self.read(|db| {
             Ok(db
                 .prepare_cached(
-                    "SELECT (SELECT coalesce(sum(settled), 0) FROM (SELECT max(seq) AS settled FROM settlement_group
-                               WHERE state = 'settled' GROUP BY vault, generation)),
+                    "SELECT (SELECT coalesce(sum((SELECT max(g.seq) FROM settlement_group g
+                               WHERE g.vault = v.vault AND g.generation = v.generation)), 0) FROM vault v),
                             (SELECT count(*) FROM settlement_group WHERE state = 'sealed'),
                             (SELECT count(*) FROM charge WHERE seq IS NULL AND aside IS NULL)
                           + (SELECT coalesce(sum(receipts), 0) FROM settlement_group WHERE state = 'sealed')",
                 )?
                 .query_row([], |row| {
                     let count = |at| row.get::<_, i64>(at).map(|n| n as u64);
-                    Ok(Pending { settled_groups: count(0)?, open_groups: count(1)?, receipts: count(2)? })
+                    let (groups, open_groups) = (count(0)?, count(1)?);
+                    Ok(Pending { settled_groups: groups.saturating_sub(open_groups), open_groups, receipts: count(2)? })
                 })?)
         })
         .await

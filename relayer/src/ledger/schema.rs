@@ -2,6 +2,7 @@
 
 use super::LedgerError;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::fs::{File, TryLockError};
 use std::path::Path;
 
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
@@ -79,6 +80,19 @@ CREATE TABLE attempt (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempt_batch ON attempt (batch);
 ";
+
+/// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
+pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |source| LedgerError::Lock { path: path.into(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.into() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
 
 pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Connection, LedgerError> {
     let foreign = |problem: String| LedgerError::Foreign { path: path.into(), problem };

@@ -134,9 +134,33 @@ async fn what_was_committed_is_there_after_the_file_is_opened_again() {
 }
 
 #[tokio::test]
+async fn a_ledger_is_open_in_one_process_at_a_time() {
+    let f = open();
+    let path = f.directory.path().join("steam.db");
+    assert!(matches!(Ledger::open(&path, &DOMAIN, &RELAYER), Err(LedgerError::InUse { .. })));
+    drop(f.ledger);
+    Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+}
+
+#[tokio::test]
+async fn a_skipped_group_waits_twice_as_long_each_time() {
+    let f = open();
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    for wait in [10, 20, 40] {
+        f.ledger.create_batch(vec![group.clone()]).await.unwrap();
+        let batch = only_batch(&f.ledger).await;
+        f.ledger.finish_batch(batch.id, None, (vec![], vec![group.clone()]), (1_000, 10)).await.unwrap();
+        assert!(f.ledger.unbatched(1_000 + wait - 1).await.unwrap().is_empty());
+        assert_eq!(f.ledger.unbatched(1_000 + wait).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn another_deployments_file_is_refused() {
     let f = open();
     let path = f.directory.path().join("steam.db");
+    drop(f.ledger);
     for (domain, relayer) in [([9; 32], RELAYER), (DOMAIN, [9; 32])] {
         let refused = Ledger::open(&path, &domain, &relayer).unwrap_err();
         assert!(matches!(refused, LedgerError::Foreign { .. }), "{refused}");

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Time before a group that the program skipped, because its vault was frozen or too poor, is tried again.
+/// Time before a group that the program skipped, because its vault was frozen or too poor, is first tried again.
 const SKIPPED_RETRY_MS: i64 = 30_000;
 
 /// What a settler is made of.
@@ -129,11 +129,10 @@ impl Settler {
                     tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
                 }
                 let now = self.setup.clock.unix_ms();
-                let retry_at = now.saturating_add(SKIPPED_RETRY_MS);
                 let settled = !applied.is_empty();
                 self.setup
                     .ledger
-                    .finish_batch(batch.id, signature.clone(), (applied, skipped), (now, retry_at))
+                    .finish_batch(batch.id, signature.clone(), (applied, skipped), (now, SKIPPED_RETRY_MS))
                     .await?;
                 if settled {
                     self.status.send_modify(|status| {

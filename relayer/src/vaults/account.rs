@@ -110,6 +110,11 @@ impl VaultAccount {
         self.missing
     }
 
+    /// Forgets a request, so that it may come again.
+    pub fn forget(&mut self, key: &KeyRef, request_hash: Hash) {
+        self.requests.remove(&(key.epoch, request_hash));
+    }
+
     pub fn halt(&mut self, halted: bool) {
         self.halted = halted;
     }

@@ -173,6 +173,8 @@ fn a_request_counts_once_while_it_runs_and_after_it_was_charged() {
     assert!(matches!(hold(&mut account, &signed(100), 1, 10), Err(Refusal::Replay { .. })));
     account.forget_before(NOW + REMEMBER_SECONDS + 1);
     hold(&mut account, &signed(100), 1, 10).unwrap();
+    account.forget(&key(), [1; 32]);
+    hold(&mut account, &signed(100), 1, 10).unwrap();
     // A request that came to nothing may be sent again.
     hold(&mut account, &signed(100), 2, 10).unwrap();
     account.release(&key(), [2; 32], MicroUsdc(10).pico());
