@@ -84,8 +84,32 @@ pub async fn vault_addresses(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey)
     Ok(found.into_iter().map(|(address, _)| address).collect())
 }
 
-/// The vaults at `addresses` as every node has them. One on which two nodes differ in anything but the slot is left out, as
-/// is an address without a vault: what one owner does to a vault must not hide another's.
+/// Vaults as all nodes have them.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Those that every node has, and has the same.
+    pub vaults: HashMap<Pubkey, VaultSnapshot>,
+    /// Addresses at which no node has a vault, and the oldest slot that was read.
+    pub absent: HashMap<Pubkey, u64>,
+}
+
+impl Reading {
+    /// Whether a vault's generation has been closed: its address holds a later one, or none after the slot it was opened in.
+    pub fn is_gone(&self, vault: &Pubkey, generation: u64) -> bool {
+        match self.vaults.get(vault) {
+            Some(snapshot) => snapshot.generation > generation,
+            None => self.absent.get(vault).is_some_and(|slot| *slot > generation),
+        }
+    }
+
+    /// Whether everything in it was read at `slot` or later.
+    pub fn is_from(&self, slot: u64) -> bool {
+        self.vaults.values().map(|vault| vault.slot).chain(self.absent.values().copied()).all(|read| read >= slot)
+    }
+}
+
+/// The vaults at `addresses`. One on which two nodes differ in anything but the slot is in neither part: what one owner
+/// does to a vault must not hide another's.
 ///
 /// # Errors
 /// [`RpcError`] if a node does not answer.
@@ -93,46 +117,50 @@ pub async fn agreed_vaults(
     nodes: &[Arc<dyn Rpc>],
     parties: &Parties,
     addresses: &[Pubkey],
-) -> Result<HashMap<Pubkey, VaultSnapshot>, RpcError> {
-    let mut agreed: Option<HashMap<Pubkey, VaultSnapshot>> = None;
+) -> Result<Reading, RpcError> {
+    let mut agreed: Option<Reading> = None;
     for node in nodes {
         let mut seen = vaults(node.as_ref(), parties, addresses).await?;
         let Some(known) = &mut agreed else {
             agreed = Some(seen);
             continue;
         };
-        known.retain(|address, vault| {
-            let Some(mut other) = seen.remove(address) else { return false };
+        known.vaults.retain(|address, vault| {
+            let Some(mut other) = seen.vaults.remove(address) else { return false };
             let slot = vault.slot.min(other.slot);
             (vault.slot, other.slot) = (slot, slot);
             other == *vault
+        });
+        known.absent.retain(|address, slot| {
+            let other = seen.absent.get(address);
+            *slot = other.map_or(*slot, |other| (*slot).min(*other));
+            other.is_some()
         });
     }
     Ok(agreed.unwrap_or_default())
 }
 
-async fn vaults(
-    node: &dyn Rpc,
-    parties: &Parties,
-    addresses: &[Pubkey],
-) -> Result<HashMap<Pubkey, VaultSnapshot>, RpcError> {
-    let mut snapshots = HashMap::with_capacity(addresses.len());
+async fn vaults(node: &dyn Rpc, parties: &Parties, addresses: &[Pubkey]) -> Result<Reading, RpcError> {
+    let mut reading = Reading::default();
     for chunk in addresses.chunks(VAULTS_AT_ONCE) {
         let asked: Vec<Pubkey> =
             chunk.iter().flat_map(|vault| [*vault, get_associated_token_address(vault, &parties.mint)]).collect();
         let (slot, found) = node.accounts(&asked).await?;
-        for (address, pair) in chunk.iter().zip(found.as_chunks::<2>().0) {
-            let [Some(vault), token] = pair else { continue };
-            if vault.owner != parties.program || !vault.data.starts_with(Vault::DISCRIMINATOR) {
+        for (address, [vault, token]) in chunk.iter().zip(found.as_chunks::<2>().0) {
+            let is_vault = |account: &&ChainAccount| {
+                account.owner == parties.program && account.data.starts_with(Vault::DISCRIMINATOR)
+            };
+            let Some(vault) = vault.as_ref().filter(is_vault) else {
+                reading.absent.insert(*address, slot);
                 continue;
-            }
+            };
             let vault: Vault = zero_copy(&vault.data).ok_or_else(|| malformed("a vault"))?;
             if vault.relayer == parties.relayer {
-                snapshots.insert(*address, snapshot(*address, slot, &vault, token.as_ref())?);
+                reading.vaults.insert(*address, snapshot(*address, slot, &vault, token.as_ref())?);
             }
         }
     }
-    Ok(snapshots)
+    Ok(reading)
 }
 
 fn snapshot(

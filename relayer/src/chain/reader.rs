@@ -57,7 +57,7 @@ impl Reader {
         let listed: HashSet<Pubkey> = addresses.iter().copied().collect();
         self.seen.retain(|address, _| listed.contains(address));
         for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
-            self.seen.extend(read::agreed_vaults(&self.nodes, &self.parties, chunk).await?);
+            self.seen.extend(read::agreed_vaults(&self.nodes, &self.parties, chunk).await?.vaults);
         }
         let snapshots: Vec<VaultSnapshot> = self.seen.values().cloned().collect();
         self.vaults.update(&snapshots, registry.unix_time, registry.relayer.fee_bps);

@@ -273,6 +273,56 @@ impl Ledger {
         self.write(move |tx| void_group(tx, id, group, &reason)).await
     }
 
+    /// Ends a batch none of whose transactions can land; its groups are to be batched anew.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn release_batch(&self, batch: BatchId) -> Result<(), LedgerError> {
+        self.write(move |tx| retire_batch(tx, batch)).await
+    }
+
+    /// Gives up a group in no batch whose vault's generation is gone, and sets its charges aside with `reason`.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`]; [`LedgerError::Refused`] if it is in a batch or was settled.
+    pub async fn abandon_group(&self, group: &SealedGroup, reason: &'static str) -> Result<(), LedgerError> {
+        let (vault, generation, seq) = group.place();
+        self.write(move |tx| {
+            let abandoned = tx.execute(
+                "UPDATE settlement_group SET state = 'abandoned'
+                 WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND state = 'sealed' AND batch IS NULL",
+                (vault, generation, seq),
+            )?;
+            if abandoned != 1 {
+                return Err(LedgerError::Refused("abandon a group that may apply"));
+            }
+            tx.execute(
+                "UPDATE charge SET aside = ?4 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+                (vault, generation, seq, reason),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sets aside what was never sealed of a vault's generation that is gone. Returns how many charges.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn abandon_charges(
+        &self,
+        (vault, generation): (Pubkey, u64),
+        reason: &'static str,
+    ) -> Result<usize, LedgerError> {
+        self.write(move |tx| {
+            Ok(tx.execute(
+                "UPDATE charge SET aside = ?3 WHERE vault = ?1 AND generation = ?2 AND seq IS NULL AND aside IS NULL",
+                (vault.to_bytes(), generation as i64, reason),
+            )?)
+        })
+        .await
+    }
+
     /// What is left to settle.
     ///
     /// # Errors
@@ -282,7 +332,8 @@ impl Ledger {
             Ok(db
                 .prepare_cached(
                     "SELECT (SELECT coalesce(sum((SELECT max(g.seq) FROM settlement_group g
-                               WHERE g.vault = v.vault AND g.generation = v.generation)), 0) FROM vault v),
+                               WHERE g.vault = v.vault AND g.generation = v.generation)), 0) FROM vault v)
+                          - (SELECT count(*) FROM settlement_group INDEXED BY abandoned WHERE state = 'abandoned'),
                             (SELECT count(*) FROM settlement_group WHERE state = 'sealed'),
                             (SELECT count(*) FROM charge WHERE seq IS NULL AND aside IS NULL)
                           + (SELECT coalesce(sum(receipts), 0) FROM settlement_group WHERE state = 'sealed')",

@@ -48,15 +48,16 @@ CREATE INDEX charge_started ON charge (started_ms);
 CREATE INDEX charge_group ON charge (vault, generation, seq) WHERE seq IS NOT NULL;
 
 -- One row a sealed group: its place in the vault's hash chain and what it charges. Never changed, but for a group that
--- was never sent and cannot apply, which is voided in its place.
+-- was never sent and cannot apply, which is voided in its place. `abandoned`: its vault was closed before it could apply.
 CREATE TABLE settlement_group (
     vault BLOB NOT NULL, generation INTEGER NOT NULL, seq INTEGER NOT NULL,
     receipts INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
     previous BLOB NOT NULL, hash BLOB NOT NULL, content BLOB NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('sealed', 'settled')),
+    state TEXT NOT NULL CHECK (state IN ('sealed', 'settled', 'abandoned')),
     batch INTEGER, not_before_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (vault, generation, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX abandoned ON settlement_group (vault) WHERE state = 'abandoned';
 CREATE UNIQUE INDEX one_open_group ON settlement_group (vault, generation) WHERE state = 'sealed';
 
 -- Groups that settle in one transaction, the Merkle tree's leaves (32 bytes a receipt) and its root.

@@ -12,7 +12,7 @@ use anchor_spl::token::spl_token::error::TokenError;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::Hash;
@@ -23,6 +23,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Time before a group that the program skipped, because its vault was frozen or too poor, is first tried again.
 const SKIPPED_RETRY_MS: i64 = 30_000;
+
+/// Why a closed vault's charges are set aside.
+const CLOSED: &str = "the vault was closed before it could be settled";
 
 /// What a settler is made of.
 pub struct Setup {
@@ -59,6 +62,8 @@ enum Verdict {
     Resend(Vec<Attempt>),
     /// No transaction can land any more; the signatures of those that died now.
     Sign(Vec<String>),
+    /// A group's vault is gone, and no transaction can land any more: its groups are to be batched anew.
+    Release,
     /// A vault's chain is not this ledger's, or the nodes do not agree: nothing can be said.
     Wait,
 }
@@ -147,6 +152,10 @@ impl Settler {
                 }
             }
             Verdict::Sign(dead) => self.setup.ledger.bury_attempts(dead).await?,
+            Verdict::Release => {
+                self.setup.ledger.release_batch(batch.id).await?;
+                return Ok(false);
+            }
             Verdict::Wait => return Ok(false),
         }
         Ok(true)
@@ -165,11 +174,15 @@ impl Settler {
             [] => Vec::new(),
             known => self.node().statuses(known).await?,
         };
-        let vaults = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
-        let (mut applied, mut open) = (Vec::new(), Vec::new());
+        let reading = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
+        let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for group in &batch.groups {
+            if reading.is_gone(&group.vault, group.generation) {
+                gone.push(group.clone());
+                continue;
+            }
             // The nodes do not agree, or not yet on that there is such a vault.
-            let Some(vault) = vaults.get(&group.vault) else { return Ok(Verdict::Wait) };
+            let Some(vault) = reading.vaults.get(&group.vault) else { return Ok(Verdict::Wait) };
             match head(group, vault) {
                 Head::Applied => applied.push(group.clone()),
                 Head::Open => open.push(group.clone()),
@@ -186,8 +199,8 @@ impl Settler {
         }
         let landed = landed(batch, &states);
         if let Some((signature, slot)) = &landed {
-            let seen = vaults.values().all(|vault| vault.slot >= *slot);
-            return Ok(if seen {
+            return Ok(if reading.is_from(*slot) {
+                open.append(&mut gone);
                 Verdict::Done { signature: Some(signature.clone()), applied, skipped: open }
             } else {
                 Verdict::Wait
@@ -199,6 +212,9 @@ impl Settler {
             .zip(&states)
             .filter(|(attempt, _)| !attempt.dead)
             .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
+        if alive.is_empty() && !gone.is_empty() {
+            return Ok(Verdict::Release);
+        }
         if alive.is_empty() && open.is_empty() && !batch.groups.is_empty() {
             // Applied by a transaction that no node remembers.
             return Ok(Verdict::Done { signature: None, applied, skipped: open });
@@ -213,9 +229,16 @@ impl Settler {
     async fn seal(&mut self) -> Result<(), SettleError> {
         let due = self.setup.ledger.vaults_to_seal().await?;
         for chunk in due.chunks(read::VAULTS_AT_ONCE) {
-            let vaults = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
+            let reading = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
             for (vault, generation) in chunk {
-                let Some(on_chain) = vaults.get(vault).filter(|v| v.generation == *generation) else { continue };
+                if reading.is_gone(vault, *generation) {
+                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED).await?;
+                    tracing::error!(%vault, generation, charges, "a vault was closed before its charges were sealed");
+                    continue;
+                }
+                let Some(on_chain) = reading.vaults.get(vault).filter(|v| v.generation == *generation) else {
+                    continue;
+                };
                 let head = (on_chain.settle_seq, on_chain.settle_hash);
                 let fits = |group: &SealedGroup| build::fits(std::slice::from_ref(group));
                 match self.setup.ledger.seal((*vault, *generation), head, fits).await? {
@@ -235,8 +258,17 @@ impl Settler {
 
     /// Puts sealed groups into as few batches as they fit.
     async fn form_batches(&self) -> Result<(), SettleError> {
+        let groups = self.setup.ledger.unbatched(self.setup.clock.unix_ms()).await?;
+        let reading = self.read_vaults(groups.iter().map(|group| group.vault)).await?;
         let mut next: Vec<SealedGroup> = Vec::new();
-        for group in self.setup.ledger.unbatched(self.setup.clock.unix_ms()).await? {
+        for group in groups {
+            // Another generation's chain must not see it, not even as a void.
+            if reading.is_gone(&group.vault, group.generation) {
+                tracing::error!(vault = %group.vault, seq = group.seq, "a vault was closed before a group could settle");
+                self.setup.ledger.abandon_group(&group, CLOSED).await?;
+                self.setup.vaults.unsealed(&group.vault, group.seq);
+                continue;
+            }
             next.push(group);
             if !build::fits(&next) {
                 let last = next.split_off(next.len() - 1);
@@ -360,10 +392,7 @@ impl Settler {
     }
 
     /// Vaults as all nodes have them, without those on which they differ.
-    async fn read_vaults(
-        &self,
-        vaults: impl Iterator<Item = Pubkey>,
-    ) -> Result<HashMap<Pubkey, VaultSnapshot>, SettleError> {
+    async fn read_vaults(&self, vaults: impl Iterator<Item = Pubkey>) -> Result<read::Reading, SettleError> {
         let addresses: Vec<Pubkey> = vaults.collect();
         Ok(read::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
     }
@@ -387,7 +416,7 @@ enum Head {
 
 fn head(group: &SealedGroup, vault: &VaultSnapshot) -> Head {
     match vault.settle_seq {
-        _ if vault.generation != group.generation => Head::Foreign,
+        _ if vault.generation != group.generation => Head::Behind,
         seq if seq == group.seq && vault.settle_hash == group.hash => Head::Applied,
         seq if seq >= group.seq => Head::Foreign,
         seq if seq + 1 == group.seq => Head::Open,

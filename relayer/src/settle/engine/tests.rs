@@ -18,6 +18,8 @@ use steam_router::state::Vault;
 #[derive(Clone)]
 struct Said {
     head: (u32, Hash),
+    /// None: the vault is closed.
+    generation: Option<u64>,
     balance: u64,
     height: u64,
     simulation: Simulation,
@@ -29,7 +31,14 @@ struct Node(Mutex<Said>);
 impl Node {
     fn new() -> Arc<Self> {
         let simulation = Simulation::Succeeds { units: 30_000 };
-        Arc::new(Self(Mutex::new(Said { head: (0, [0; 32]), balance: 1, height: 10, simulation, sent: 0 })))
+        Arc::new(Self(Mutex::new(Said {
+            head: (0, [0; 32]),
+            generation: Some(7),
+            balance: 1,
+            height: 10,
+            simulation,
+            sent: 0,
+        })))
     }
 
     fn say(&self, change: impl FnOnce(&mut Said)) {
@@ -40,12 +49,12 @@ impl Node {
         self.0.lock().unwrap().sent
     }
 
-    fn vault(&self) -> ChainAccount {
+    fn vault(&self) -> Option<ChainAccount> {
         let said = self.0.lock().unwrap();
         let mut vault: Vault = bytemuck::Zeroable::zeroed();
-        (vault.relayer, vault.generation) = (parties().relayer, 7);
+        (vault.relayer, vault.generation) = (parties().relayer, said.generation?);
         (vault.settle_seq, vault.settle_hash) = said.head;
-        ChainAccount { owner: Vault::owner(), data: [Vault::DISCRIMINATOR, bytemuck::bytes_of(&vault)].concat() }
+        Some(ChainAccount { owner: Vault::owner(), data: [Vault::DISCRIMINATOR, bytemuck::bytes_of(&vault)].concat() })
     }
 
     fn token(&self) -> ChainAccount {
@@ -65,7 +74,7 @@ impl Rpc for Node {
     async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError> {
         let token = get_associated_token_address(&VAULT, &parties().mint);
         let found = addresses.iter().map(|address| match *address {
-            VAULT => Some(self.vault()),
+            VAULT => self.vault(),
             address => (address == token).then(|| self.token()),
         });
         Ok((200, found.collect()))
@@ -208,5 +217,36 @@ async fn nothing_is_signed_or_voided_while_the_chain_is_not_the_ledgers() {
         node.say(|said| (said.head, said.simulation) = ((5, [9; 32]), simulation));
         settler.round(true).await.unwrap();
         assert_eq!((open_group(&world).await.receipts, node.sent()), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_closed_vaults_charges_are_set_aside_and_never_meet_the_next_vault_of_its_address() {
+    // Sealed and sent, sealed and not sent, not sealed; then nothing at the address, or another vault.
+    for (sent, sealed) in [(true, true), (false, true), (false, false)] {
+        for reopened in [None, Some(150)] {
+            let node = Node::new();
+            let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+            if !sent {
+                node.say(|said| said.simulation = Simulation::Fails { code: None, reason: "no fee".into() });
+            }
+            settler.round(sealed).await.unwrap();
+            // A reading from before it was opened is no sign that it was closed.
+            node.say(|said| (said.generation, said.simulation) = (Some(6), refused(SteamError::VoucherSignature)));
+            settler.round(true).await.unwrap();
+            assert_eq!(world.app.ledger.pending().await.unwrap().receipts, 1);
+
+            node.say(|said| said.generation = reopened);
+            settler.round(true).await.unwrap();
+            if sent {
+                assert_eq!(world.app.ledger.pending().await.unwrap().open_groups, 1, "its transaction can still land");
+            }
+            node.say(|said| said.height = 1_000);
+            settler.round(true).await.unwrap();
+            settler.round(true).await.unwrap();
+            let pending = world.app.ledger.pending().await.unwrap();
+            assert_eq!((pending.receipts, pending.open_groups, pending.settled_groups), (0, 0, 0));
+            assert!(world.app.ledger.open_batches().await.unwrap().is_empty());
+        }
     }
 }
