@@ -2,7 +2,7 @@
 //! can be shown and checked later. It holds no prompt and no answer.
 
 use crate::registry::Offer;
-use crate::relay::plan::{Candidate, Plan};
+use crate::relay::plan::{Candidate, Plan, Route};
 use crate::score::{Ranking, Sort};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -14,6 +14,8 @@ pub struct Attempt {
     pub offer: String,
     /// The provider's name.
     pub provider: String,
+    /// The model asked for.
+    pub model: String,
     /// `opened`, `refused`, or the name of the failure.
     pub outcome: &'static str,
     /// Time it took.
@@ -28,6 +30,7 @@ impl Attempt {
         Self {
             offer: offer.address.to_string(),
             provider: offer.provider_name.clone(),
+            model: offer.model.clone(),
             outcome,
             ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             error,
@@ -44,8 +47,8 @@ pub struct Decision<'a> {
     pub started_at_ms: i64,
     /// Candidates and exclusions.
     pub plan: &'a Plan,
-    /// Scores and draw.
-    pub ranking: &'a Ranking,
+    /// Scores and draw of each of the plan's routes.
+    pub rankings: &'a [Ranking],
     /// The order of trying.
     pub order: &'a [Candidate],
     /// What happened.
@@ -58,45 +61,15 @@ impl Decision<'_> {
     /// Canonical JSON: members sorted by name at every level, no white space.
     pub fn canonical(&self) -> Vec<u8> {
         let plan = self.plan;
-        let candidates: Vec<Value> = plan
-            .candidates
-            .iter()
-            .enumerate()
-            .map(|(index, candidate)| {
-                let offer = &candidate.offer;
-                let price = &offer.price;
-                json!({
-                    "offer": offer.address.to_string(),
-                    "provider": offer.provider.to_string(),
-                    "name": offer.provider_name,
-                    "version": offer.version,
-                    "price": {
-                        "input": price.input, "cached": price.cached, "output": price.output, "request": price.request,
-                    },
-                    "max_output": candidate.max_output,
-                    "ceiling_pico": candidate.ceiling.0.to_string(),
-                    "score": self.ranking.scores.get(index).and_then(|line| serde_json::to_value(line).ok()),
-                })
-            })
-            .collect();
-        let excluded: Vec<Value> = plan
-            .excluded
-            .iter()
-            .map(|exclusion| {
-                json!({
-                    "offer": exclusion.offer.address.to_string(),
-                    "name": exclusion.offer.provider_name,
-                    "reason": exclusion.reason,
-                })
-            })
-            .collect();
+        let routes: Vec<Value> =
+            plan.routes.iter().zip(self.rankings).map(|(route, ranking)| shown(route, ranking)).collect();
         let attempts: Vec<Value> = self
             .attempts
             .iter()
             .map(|attempt| {
                 json!({
-                    "offer": attempt.offer, "name": attempt.provider, "outcome": attempt.outcome, "ms": attempt.ms,
-                    "error": attempt.error,
+                    "offer": attempt.offer, "name": attempt.provider, "model": attempt.model,
+                    "outcome": attempt.outcome, "ms": attempt.ms, "error": attempt.error,
                 })
             })
             .collect();
@@ -104,23 +77,63 @@ impl Decision<'_> {
         let record = json!({
             "v": 1,
             "id": self.id,
-            "model": plan.model,
             "time_ms": self.started_at_ms,
-            "shape": {
-                "input_tokens": plan.shape.input_tokens, "expected_output": plan.shape.expected_output,
-            },
+            "routes": routes,
+            "unknown_models": plan.unknown,
             "choices": plan.choices,
             "fee_bps": plan.fee_bps,
-            "sort": sort_name(plan.sort),
-            "candidates": candidates,
-            "excluded": excluded,
-            "draw": self.ranking.draw,
             "order": order,
             "attempts": attempts,
             "outcome": self.outcome,
         });
         sorted(record).to_string().into_bytes()
     }
+}
+
+/// One model's candidates with their scores, and who was left out.
+fn shown(route: &Route, ranking: &Ranking) -> Value {
+    let candidates: Vec<Value> = route
+        .candidates
+        .iter()
+        .enumerate()
+        .map(|(index, candidate)| {
+            let offer = &candidate.offer;
+            let price = &offer.price;
+            json!({
+                "offer": offer.address.to_string(),
+                "provider": offer.provider.to_string(),
+                "name": offer.provider_name,
+                "version": offer.version,
+                "price": {
+                    "input": price.input, "cached": price.cached, "output": price.output, "request": price.request,
+                },
+                "max_output": candidate.max_output,
+                "ceiling_pico": candidate.ceiling.0.to_string(),
+                "score": ranking.scores.get(index).and_then(|line| serde_json::to_value(line).ok()),
+            })
+        })
+        .collect();
+    let excluded: Vec<Value> = route
+        .excluded
+        .iter()
+        .map(|exclusion| {
+            json!({
+                "offer": exclusion.offer.address.to_string(),
+                "name": exclusion.offer.provider_name,
+                "reason": exclusion.reason,
+            })
+        })
+        .collect();
+    json!({
+        "model": route.model,
+        "sort": sort_name(route.sort),
+        "shape": {
+            "input_tokens": route.shape.input_tokens, "expected_output": route.shape.expected_output,
+        },
+        "candidates": candidates,
+        "excluded": excluded,
+        "draw": ranking.draw,
+    })
 }
 
 /// An objective's name.
