@@ -60,7 +60,7 @@ impl Work {
                 tracing::info!(id = %self.id, model = %self.plan.model, status = "client_gone", "relayed");
                 return;
             }
-            opened = open(&self.relay, &self.plan, &self.order, &self.request, deadline, &mut attempts) => opened,
+            opened = open(&self.relay, &self.plan, &self.order, &self.request, (self.started, deadline), &mut attempts) => opened,
         };
         let Opened { candidate, mut watch, first_content, transcript, kind } = match opened {
             Ok(opened) => opened,
