@@ -164,7 +164,7 @@ pub async fn relay(
     relay.metrics.held(plan.ceiling);
 
     let attempts = app.config.upstream.max_attempts;
-    let (order, rankings) = plan.rank(&request, &app.scorer, attempts, now, &mut *relay.rng());
+    let (order, ranked) = plan.rank(&request, &app.scorer, attempts, now, &mut *relay.rng());
     let id = format!("gen-{}", hex::encode(relay.random()));
     let Accepted { unix_ms, at, permit } = accepted;
     let work = Work {
@@ -172,7 +172,7 @@ pub async fn relay(
         request,
         plan,
         order,
-        rankings,
+        ranked,
         hold,
         id,
         started_at_ms: unix_ms,

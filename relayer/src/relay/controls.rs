@@ -12,6 +12,7 @@ use crate::relay::json::{Object, shorten};
 use crate::score::Sort;
 use axum::http::HeaderMap;
 use given::{Wishes, invalid};
+use std::ops::Bound;
 use std::time::Duration;
 use steam_protocol::seeds::is_model_name;
 use steam_protocol::units::MAX_PRICE;
@@ -22,6 +23,8 @@ pub const MAX_MODELS: usize = 8;
 const MAX_NAMES: usize = 64;
 /// The longest that a second provider can be waited with, in milliseconds.
 const MAX_HEDGE_MS: f64 = 600_000.0;
+/// The highest speed or latency that can be preferred: beyond it, everybody is or nobody.
+const MAX_PREFERRED: f64 = 1e6;
 /// The code of controls that contradict each other.
 pub const CONFLICT: &str = "conflicting_parameters";
 
@@ -77,7 +80,7 @@ impl Controls {
             let limit = wishes.number(control, 0.0.., expected)?;
             Ok::<_, RelayError>(limit.map(|usd| (usd * 1e6).round().min(MAX_PRICE as f64) as u64))
         };
-        let above_zero = (std::ops::Bound::Excluded(0.0), std::ops::Bound::Unbounded);
+        let above_zero = (Bound::Excluded(0.0), Bound::Included(MAX_PREFERRED));
         let hedge_after = wishes.number("hedge_after_ms", 0.0..=MAX_HEDGE_MS, "milliseconds, 0 to 600000")?;
         let controls = Self {
             order: wishes.names("order", MAX_NAMES)?.unwrap_or_default(),
@@ -93,12 +96,12 @@ impl Controls {
             preferred_min_throughput: wishes.number(
                 "preferred_min_throughput",
                 above_zero,
-                "one number of tokens per second above 0",
+                "one number of tokens per second, above 0 and at most 1000000",
             )?,
             preferred_max_latency: wishes.number(
                 "preferred_max_latency",
                 above_zero,
-                "one number of seconds above 0",
+                "one number of seconds, above 0 and at most 1000000",
             )?,
             require_parameters: wishes.flag("require_parameters")?.unwrap_or(false),
             hedge_after: hedge_after.map(|ms| Duration::from_micros((ms * 1e3) as u64)),

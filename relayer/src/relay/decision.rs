@@ -3,7 +3,7 @@
 
 use crate::registry::Offer;
 use crate::relay::plan::{Candidate, Plan, Route};
-use crate::score::{Ranking, Sort};
+use crate::score::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -62,8 +62,8 @@ pub struct Decision<'a> {
     pub started_at_ms: i64,
     /// Candidates and exclusions.
     pub plan: &'a Plan,
-    /// Scores and draw of each of the plan's routes.
-    pub rankings: &'a [Ranking],
+    /// What was decided of each of the plan's routes, and from what: enough to decide it again.
+    pub ranked: &'a [Record],
     /// The order of trying.
     pub order: &'a [Candidate],
     /// What happened.
@@ -77,10 +77,10 @@ impl Decision<'_> {
     pub fn canonical(&self) -> Vec<u8> {
         let plan = self.plan;
         let routes: Vec<Value> =
-            plan.routes.iter().zip(self.rankings).map(|(route, ranking)| shown(route, ranking)).collect();
+            plan.routes.iter().zip(self.ranked).map(|(route, ranked)| shown(route, ranked)).collect();
         let order: Vec<String> = self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect();
         let record = json!({
-            "v": 1,
+            "v": 2,
             "id": self.id,
             "time_ms": self.started_at_ms,
             "routes": routes,
@@ -96,25 +96,22 @@ impl Decision<'_> {
 }
 
 /// One model's candidates with their scores, and who was left out.
-fn shown(route: &Route, ranking: &Ranking) -> Value {
+fn shown(route: &Route, ranked: &Record) -> Value {
     let candidates: Vec<Value> = route
         .candidates
         .iter()
         .enumerate()
         .map(|(index, candidate)| {
             let offer = &candidate.offer;
-            let price = &offer.price;
             json!({
                 "offer": offer.address.to_string(),
                 "provider": offer.provider.to_string(),
                 "name": offer.provider_name,
                 "version": offer.version,
-                "price": {
-                    "input": price.input, "cached": price.cached, "output": price.output, "request": price.request,
-                },
                 "max_output": candidate.max_output,
                 "ceiling_pico": candidate.ceiling.0.to_string(),
-                "score": ranking.scores.get(index).and_then(|line| serde_json::to_value(line).ok()),
+                "measured": ranked.measured.get(index),
+                "score": ranked.ranking.scores.get(index),
             })
         })
         .collect();
@@ -131,24 +128,13 @@ fn shown(route: &Route, ranking: &Ranking) -> Value {
         .collect();
     json!({
         "model": route.model,
-        "sort": sort_name(route.sort),
-        "shape": {
-            "input_tokens": route.shape.input_tokens, "expected_output": route.shape.expected_output,
-        },
+        "ask": ranked.ask,
+        "coefficients": ranked.coefficients,
         "candidates": candidates,
         "excluded": excluded,
-        "draw": ranking.draw,
+        "draws": ranked.draws,
+        "ranking": ranked.ranking.order,
     })
-}
-
-/// An objective's name.
-pub fn sort_name(sort: Sort) -> &'static str {
-    match sort {
-        Sort::Balanced => "balanced",
-        Sort::Price => "price",
-        Sort::Throughput => "throughput",
-        Sort::Latency => "latency",
-    }
 }
 
 fn sorted(value: Value) -> Value {

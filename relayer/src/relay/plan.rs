@@ -6,7 +6,7 @@ use crate::relay::controls::suffix;
 use crate::relay::error::RelayError;
 use crate::relay::request::{ChatRequest, abilities};
 use crate::relay::tokens::{Counted, Counting};
-use crate::score::{Ranking, Scorer, Shape, Sort};
+use crate::score::{Ask, Decision, Scorer, Sort};
 use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
 use std::sync::Arc;
@@ -98,14 +98,12 @@ pub struct Plan {
 pub struct Route {
     /// The model as providers know it.
     pub model: String,
-    /// What the client looks for.
-    pub sort: Sort,
     /// Offers that can serve it.
     pub candidates: Vec<Candidate>,
     /// Offers that cannot.
     pub excluded: Vec<Exclusion>,
-    /// The request's size, for the scorer.
-    pub shape: Shape,
+    /// The request's size and what the client looks for, for the scorer.
+    pub ask: Ask,
 }
 
 /// A model that a request names and somebody offers.
@@ -175,11 +173,15 @@ pub fn plan(
             }
         }
         let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
-        let shape = Shape {
+        let ask = Ask {
             input_tokens: saturate(input.estimate()),
             expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
+            sort,
+            preferred_min_throughput: request.controls.preferred_min_throughput.map(|speed| speed as f32),
+            preferred_max_latency: request.controls.preferred_max_latency.map(|latency| latency as f32),
+            prefix: None,
         };
-        routes.push(Route { model, sort, candidates, excluded, shape });
+        routes.push(Route { model, candidates, excluded, ask });
     }
     let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
@@ -284,23 +286,23 @@ impl Route {
         scorer: &Scorer,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Ranking) {
+    ) -> (Vec<Candidate>, Decision) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let ranking = scorer.rank(&offers, self.shape, self.sort, now, rng);
-        let mut order: Vec<Candidate> =
-            ranking.order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let decision = scorer.rank(&offers, &self.ask, now, rng);
+        let order = decision.order(usize::MAX);
+        let mut order: Vec<Candidate> = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
         let controls = &request.controls;
         // Stable: those not named keep the scorer's order behind those that are.
         order.sort_by_key(|candidate| controls.rank_of(&candidate.offer).unwrap_or(usize::MAX));
         if !controls.allow_fallbacks && controls.order.is_empty() {
             order.truncate(1);
         }
-        (order, ranking)
+        (order, decision)
     }
 }
 
 impl Plan {
-    /// The order in which candidates are tried, model by model, and the scores behind it, of each route its own.
+    /// The order in which candidates are tried, model by model, and what decided it, of each route its own.
     pub fn rank(
         &self,
         request: &ChatRequest,
@@ -308,9 +310,9 @@ impl Plan {
         max_attempts: u32,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Vec<Ranking>) {
-        let (orders, rankings) = self.routes.iter().map(|route| route.rank(request, scorer, now, rng)).unzip();
-        (schedule(orders, max_attempts as usize), rankings)
+    ) -> (Vec<Candidate>, Vec<Decision>) {
+        let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, now, rng)).unzip();
+        (schedule(orders, max_attempts as usize), decisions)
     }
 }
 

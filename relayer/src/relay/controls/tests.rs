@@ -93,8 +93,8 @@ fn a_wrong_value_is_named_in_either_form() {
         ("max_price.prompt", &number[..]),
         ("max_price.completion", &number[..]),
         ("max_price.request", &number[..]),
-        ("preferred_min_throughput", &[&number[..], &["0"]].concat()[..]),
-        ("preferred_max_latency", &[&number[..], &["0"]].concat()[..]),
+        ("preferred_min_throughput", &[&number[..], &["0", "1000001"]].concat()[..]),
+        ("preferred_max_latency", &[&number[..], &["0", "1e39"]].concat()[..]),
         ("hedge_after_ms", &[&number[..], &["600001"]].concat()[..]),
     ] {
         for value in values {
@@ -113,8 +113,8 @@ fn a_wrong_value_is_named_in_either_form() {
         ("max_price.prompt", &number[..]),
         ("max_price.completion", &number[..]),
         ("max_price.request", &number[..]),
-        ("preferred_min_throughput", &[&number[..], &["0"]].concat()[..]),
-        ("preferred_max_latency", &[&number[..], &["0"]].concat()[..]),
+        ("preferred_min_throughput", &[&number[..], &["0", "1000001"]].concat()[..]),
+        ("preferred_max_latency", &[&number[..], &["0", "1e39"]].concat()[..]),
         ("hedge_after_ms", &[&number[..], &["600001"]].concat()[..]),
         ("models", &["", "a,", "a b", "GPT", "é"][..]),
     ] {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::relay::testing::{offer, registry};
+use crate::score::Outcome;
 use bytes::Bytes;
 use steam_protocol::units::Price;
 use steam_router::state::capability;
@@ -46,7 +47,7 @@ fn the_ceiling_is_the_dearest_candidates_with_all_input_uncached_and_the_fee() {
     assert_eq!(plan.ceiling, Pico(40_000_000 + 600_000_000 + 7_000_000 + 6_470_000));
     let [route] = &plan.routes[..] else { panic!("one model") };
     assert_eq!((route.candidates.len(), plan.choices), (2, 2));
-    assert_eq!((route.shape.input_tokens, route.shape.expected_output), (10, 200));
+    assert_eq!((route.ask.input_tokens, route.ask.expected_output), (10, 200));
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn every_models_candidates_are_planned_for_and_the_dearest_is_held() {
     let offers = vec![offer("a", 1), offer("b", 2), dear];
     let fallback = request(r#","models":["gone","dear:floor"],"max_tokens":100"#);
     let plan = planned(offers.clone(), &fallback, input(40), allowed()).unwrap();
-    let models: Vec<(&str, Sort)> = plan.routes.iter().map(|route| (route.model.as_str(), route.sort)).collect();
+    let models: Vec<(&str, Sort)> = plan.routes.iter().map(|route| (route.model.as_str(), route.ask.sort)).collect();
     assert_eq!(models, [("m", Sort::Balanced), ("dear", Sort::Price)]);
     assert_eq!(plan.unknown, ["gone"]);
     assert_eq!(plan.ceiling, Pico(40_000_000 + 900_000_000 + 9_400_000));
@@ -197,12 +198,53 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
         let offers = vec![offer("a", 1), offer("b", 2), offer("c", 3)];
         let plan = planned(offers, &request, input(40), allowed()).unwrap();
         let mut rng = rand::rng();
-        let (order, rankings) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
-        assert_eq!(rankings[0].scores.len(), plan.routes[0].candidates.len());
+        let (order, decisions) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
+        assert_eq!(decisions[0].ranking().scores.len(), plan.routes[0].candidates.len());
         order.into_iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(r#","provider":{"order":["c","b"]}"#), ["c", "b", "a"]);
     assert_eq!(names(r#","provider":{"order":["c","b"],"allow_fallbacks":false}"#), ["c", "b"]);
     assert_eq!(names(r#","provider":{"allow_fallbacks":false}"#).len(), 1);
     assert_eq!(names("").len(), 3);
+}
+
+#[test]
+fn those_slower_than_preferred_come_after_all_others() {
+    let scorer = Scorer::new((&Config::default().routing).into());
+    let (cheap, quick) =
+        (offer("cheap", 1), Offer { price: Price { output: 90_000_000, ..offer("q", 2).price }, ..offer("quick", 2) });
+    let now = Instant::now();
+    for (offer, ttft, total) in [(&cheap, 900, 10_900), (&quick, 50, 1_050)] {
+        for _ in 0..40 {
+            let ms = std::time::Duration::from_millis;
+            let served = Outcome::Served {
+                streamed: true,
+                input_tokens: 10,
+                cached_tokens: 0,
+                output_tokens: 101,
+                ttft: ms(ttft),
+                total: ms(total),
+            };
+            scorer.started(&offer.address, 100);
+            scorer.observe(&offer.address, &served, now);
+        }
+    }
+    let mut rng = rand::rng();
+    let mut first = |members: &str| {
+        let request = request(members);
+        let plan = planned(vec![cheap.clone(), quick.clone()], &request, input(40), allowed()).unwrap();
+        let mut names = std::collections::BTreeMap::new();
+        for _ in 0..200 {
+            let (order, _) = plan.rank(&request, &scorer, 4, now, &mut rng);
+            assert_eq!(order.len(), 2, "the others are still tried");
+            *names.entry(order[0].offer.provider_name.clone()).or_insert(0) += 1;
+        }
+        names
+    };
+    assert!(first("")["cheap"] > 100, "cheap is the better one but for its speed");
+    for preferred in [r#""preferred_max_latency":0.5"#, r#""preferred_min_throughput":50"#] {
+        let names = first(&format!(r#","provider":{{{preferred}}}"#));
+        assert_eq!(names.get("cheap"), None, "{preferred}: {names:?}");
+    }
+    assert!(first(r#","provider":{"preferred_min_throughput":5}"#)["cheap"] > 100);
 }
