@@ -3,7 +3,7 @@
 
 use crate::registry::Offer;
 use crate::relay::plan::{Candidate, Plan};
-use crate::score::{Ranking, Sort};
+use crate::score::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -59,8 +59,8 @@ pub struct Decision<'a> {
     pub started_at_ms: i64,
     /// Candidates and exclusions.
     pub plan: &'a Plan,
-    /// Scores and draw.
-    pub ranking: &'a Ranking,
+    /// What was decided, and from what: enough to decide it again.
+    pub ranked: &'a Record,
     /// The order of trying.
     pub order: &'a [Candidate],
     /// What happened.
@@ -79,18 +79,15 @@ impl Decision<'_> {
             .enumerate()
             .map(|(index, candidate)| {
                 let offer = &candidate.offer;
-                let price = &offer.price;
                 json!({
                     "offer": offer.address.to_string(),
                     "provider": offer.provider.to_string(),
                     "name": offer.provider_name,
                     "version": offer.version,
-                    "price": {
-                        "input": price.input, "cached": price.cached, "output": price.output, "request": price.request,
-                    },
                     "max_output": candidate.max_output,
                     "ceiling_pico": candidate.ceiling.0.to_string(),
-                    "score": self.ranking.scores.get(index).and_then(|line| serde_json::to_value(line).ok()),
+                    "measured": self.ranked.measured.get(index),
+                    "score": self.ranked.ranking.scores.get(index),
                 })
             })
             .collect();
@@ -107,34 +104,23 @@ impl Decision<'_> {
             .collect();
         let order: Vec<String> = self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect();
         let record = json!({
-            "v": 1,
+            "v": 2,
             "id": self.id,
             "model": plan.model,
             "time_ms": self.started_at_ms,
-            "shape": {
-                "input_tokens": plan.shape.input_tokens, "expected_output": plan.shape.expected_output,
-            },
+            "ask": self.ranked.ask,
+            "coefficients": self.ranked.coefficients,
             "choices": plan.choices,
             "fee_bps": plan.fee_bps,
-            "sort": sort_name(plan.sort),
             "candidates": candidates,
             "excluded": excluded,
-            "draw": self.ranking.draw,
+            "draws": self.ranked.draws,
+            "ranking": self.ranked.ranking.order,
             "order": order,
             "attempts": self.attempts,
             "outcome": self.outcome,
         });
         sorted(record).to_string().into_bytes()
-    }
-}
-
-/// An objective's name.
-pub fn sort_name(sort: Sort) -> &'static str {
-    match sort {
-        Sort::Balanced => "balanced",
-        Sort::Price => "price",
-        Sort::Throughput => "throughput",
-        Sort::Latency => "latency",
     }
 }
 

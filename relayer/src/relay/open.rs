@@ -111,7 +111,7 @@ pub async fn open(
     let config = &relay.app.config.upstream;
     let mut failures = Vec::new();
     for candidate in order.iter().take(config.max_attempts as usize) {
-        let tokens = plan.shape.input_tokens.saturating_add(plan.shape.expected_output);
+        let tokens = plan.ask.input_tokens.saturating_add(plan.ask.expected_output);
         let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, tokens);
         let patience = if request.stream {
             Duration::from_millis(config.first_token_timeout_ms)
