@@ -124,8 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn no_observation_can_ruin_or_enrich_beyond_what_is_staked() {
-        assert!(1.0 + COIN.stake * (COIN.low - COIN.null) > 0.0);
+    fn an_observation_beyond_the_range_counts_as_its_end() {
         let (mut one, mut clamped) = (Evidence::default(), Evidence::default());
         one.observe(&COIN, 1.0, 0);
         clamped.observe(&COIN, 1e9, 0);

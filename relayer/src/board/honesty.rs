@@ -16,6 +16,9 @@ use std::collections::{HashMap, VecDeque};
 const TOKENS: Test = Test { null: 0.01, stake: 20.0, low: -0.03, high: 0.1 };
 /// Whether an answer is bad, 0 or 1. One in ten is granted: that is the failure rate's business, not honesty's.
 const ANSWERS: Test = Test { null: 0.1, stake: 4.0, low: 0.0, high: 1.0 };
+// No observation may ruin the doubter.
+const _: () = assert!(1.0 + TOKENS.stake * (TOKENS.low - TOKENS.null) > 0.0);
+const _: () = assert!(1.0 + ANSWERS.stake * (ANSWERS.low - ANSWERS.null) > 0.0);
 /// Tokens an answer has at least, for its count to mean anything.
 const LEAST_OUTPUT: u64 = 32;
 /// The same for a prompt, around which providers put words of their own.

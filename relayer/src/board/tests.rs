@@ -246,7 +246,7 @@ fn empty_canned_and_cut_answers_are_flagged_within_50_requests() {
         assert_eq!(reason, suspicion);
         assert!(number <= 20, "{suspicion:?} took {number}");
         // Every second answer will do.
-        let every_second = |n: u64| if n % 2 == 0 { cheat(n) } else { exam(OFFER, n) };
+        let every_second = |n: u64| if n.is_multiple_of(2) { cheat(n) } else { exam(OFFER, n) };
         assert_eq!(flagged_after(50, every_second).expect("a cheat").1, suspicion);
     }
 }
