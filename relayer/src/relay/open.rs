@@ -113,7 +113,7 @@ pub async fn open(
     for candidate in order {
         let expected = relay.app.config.routing.expected_output_tokens.min(candidate.max_output);
         let tokens = saturate(candidate.input.estimate()).saturating_add(expected.saturating_mul(plan.choices));
-        let mut watch = Watch::start(relay.app.scorer.clone(), candidate.offer.address, tokens);
+        let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, tokens);
         let patience = if request.stream {
             Duration::from_millis(config.first_token_timeout_ms)
         } else {
