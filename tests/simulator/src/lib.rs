@@ -11,5 +11,7 @@ pub mod market;
 pub mod metrics;
 pub mod objective;
 pub mod policy;
+pub mod search;
 pub mod simulation;
 pub mod stats;
+pub mod table;

@@ -1,41 +1,87 @@
-//! x
-use steam::config::Routing;
-use steam_simulator::experiment::experiment;
-use steam_simulator::market::POPULATIONS;
-use steam_simulator::policy::Spec;
-use steam_simulator::policy::health::Exclusion;
-use steam_simulator::policy::latency::By;
-use steam_simulator::policy::spec::Rule;
-fn main() {
-    let e = Exclusion { failures: 1, seconds: 30.0 };
-    let b = |r| Spec::Baseline(r, e);
-    let specs = [
-        Spec::Oracle,
-        Spec::Steam(Routing { exponent: 8.0, ..Routing::default() }),
-        Spec::Sketch(steam_simulator::policy::sketch::Knobs::default()),
-        Spec::Sketch(steam_simulator::policy::sketch::Knobs { sigma: 0.0, explore: 0.01, ..Default::default() }),
-        Spec::Sketch(steam_simulator::policy::sketch::Knobs { load: 2.0, ..Default::default() }),
-        Spec::Sketch(steam_simulator::policy::sketch::Knobs { load: 2.0, spread: 0.05, ..Default::default() }),
-        Spec::Sketch(steam_simulator::policy::sketch::Knobs { load: 2.0, half: 60.0, halfn: 8.0, ..Default::default() }),
-        Spec::Sketch(steam_simulator::policy::sketch::Knobs { load: 2.0, half: 300.0, halfn: 40.0, ..Default::default() }),
-        b(Rule::Fastest { half_life: 60.0, exploration: 0.02 }),
-        b(Rule::LowestLatency { samples: 10, buffer: 0.2, by: By::PerToken }),
-        b(Rule::PeakEwma { decay: 10.0, per_token: true }),
-    ];
-    let args: Vec<String> = std::env::args().collect();
-    let length: f64 = args[1].parse().unwrap_or(0.3);
-    let seeds: u64 = args[2].parse().unwrap_or(2);
-    let started = std::time::Instant::now();
-    let pops: Vec<_> = POPULATIONS.iter().collect();
-    for results in experiment(&pops, &specs, 1..1 + seeds, length) {
-        println!("{}", results.population.name);
-        for (i, spec) in specs.iter().enumerate() {
-            let m = |f: fn(&steam_simulator::metrics::Summary) -> f64| results.mean(i, f).mean;
-            println!(
-                "  {:16} J {:.3} cost {:.3} p50 {:.2} p99 {:.1} first {:.4} success {:.5}",
-                spec.name(), m(|s| s.objective), m(|s| s.cost), m(|s| s.p50), m(|s| s.p99), m(|s| s.first_try), m(|s| s.success)
-            );
+//! `steam-simulator`: searches settings, or tries one.
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use steam::score::Coefficients;
+use steam_simulator::experiment::{TUNING_SEEDS, experiment};
+use steam_simulator::market::{POPULATIONS, Population};
+use steam_simulator::policy::{Spec, coefficients};
+use steam_simulator::search;
+use steam_simulator::table;
+
+/// Compares the router's scorer with tuned baselines and an oracle, in virtual time.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Search the settings of a policy on the tuning seeds; of all baselines unless one is named.
+    Tune {
+        /// Its name in the tables.
+        policy: Option<String>,
+    },
+    /// Run the scorer with other coefficients next to the tuned baselines, on tuning seeds.
+    Try {
+        /// A coefficient, like `exponent=4`.
+        #[arg(long = "set")]
+        changes: Vec<String>,
+        /// Populations, by name; all unless given.
+        #[arg(long)]
+        population: Vec<String>,
+        /// Seeds.
+        #[arg(long, default_value_t = 2)]
+        seeds: u64,
+        /// Part of a population's usual time.
+        #[arg(long, default_value_t = 0.25)]
+        length: f64,
+    },
+}
+
+fn main() -> Result<()> {
+    match Args::parse().command {
+        Command::Tune { policy } => tune(policy.as_deref()),
+        Command::Try { changes, population, seeds, length } => attempt(&changes, &population, seeds, length),
+    }
+}
+
+fn tune(policy: Option<&str>) -> Result<()> {
+    let names: Vec<&str> = match policy {
+        Some(name) => vec![name],
+        None => search::tuned().iter().map(Spec::name).collect(),
+    };
+    for name in names {
+        let found = search::search(name)?;
+        println!("{name}: {} settings", found.len());
+        for (spec, mean, _) in found.iter().take(8).chain(found.iter().skip(8).last()) {
+            println!("  {mean:.4} {spec:?}");
         }
     }
-    println!("{:?}", started.elapsed());
+    Ok(())
+}
+
+fn attempt(changes: &[String], names: &[String], seeds: u64, length: f64) -> Result<()> {
+    let populations = named(names)?;
+    let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
+    if !changes.is_empty() {
+        specs.push(Spec::Steam(coefficients::with(Coefficients::default(), changes)?));
+    }
+    specs.extend(search::tuned());
+    let first = TUNING_SEEDS.start;
+    for results in experiment(&populations, &specs, first..first + seeds, length) {
+        println!("{}", table::plain(&results, &specs));
+    }
+    Ok(())
+}
+
+fn named(names: &[String]) -> Result<Vec<&'static Population>> {
+    if names.is_empty() {
+        return Ok(POPULATIONS.iter().collect());
+    }
+    let find = |name: &String| {
+        POPULATIONS.iter().find(|p| p.name == name).with_context(|| format!("there is no population `{name}`"))
+    };
+    names.iter().map(find).collect()
 }

@@ -2,6 +2,7 @@
 //! document, and an oracle.
 
 pub mod baseline;
+pub mod coefficients;
 pub mod health;
 pub mod latency;
 pub mod oracle;
@@ -11,9 +12,9 @@ pub mod steam;
 
 pub use spec::Spec;
 
-use std::sync::Arc;
 use ::steam::registry::Offer;
 use ::steam::score::Outcome;
+use std::sync::Arc;
 
 /// What a policy may know of a request before it is served.
 #[derive(Clone, Copy, Debug)]

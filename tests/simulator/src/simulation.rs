@@ -3,8 +3,8 @@
 
 use crate::draw::{self, Purpose};
 
-use crate::market::{Market, Request};
 use crate::market::provider::{Fate, Situation, limited_after};
+use crate::market::{Market, Request};
 use crate::objective::dollars;
 use crate::policy::{Policy, View, oracle};
 use std::cmp::Reverse;

@@ -129,15 +129,8 @@ pub const POPULATIONS: &[Population] = &[
 ];
 
 /// What a population has unless it says otherwise.
-const USUAL: Population = Population {
-    name: "",
-    about: "",
-    size: 20,
-    rate: 4.0,
-    horizon: 3_600.0,
-    capacity: 60.0,
-    special: |_, _, _| {},
-};
+const USUAL: Population =
+    Population { name: "", about: "", size: 20, rate: 4.0, horizon: 3_600.0, capacity: 60.0, special: |_, _, _| {} };
 
 impl Population {
     /// Its providers, with what happens to them until `horizon`.

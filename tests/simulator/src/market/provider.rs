@@ -113,8 +113,7 @@ impl Provider {
 
     /// How it is at `at`.
     pub fn condition(&self, at: f64) -> Condition {
-        let usual =
-            Condition { slower: 1.0, errors: self.errors, hangs: self.hangs, cuts: self.cuts, down: None };
+        let usual = Condition { slower: 1.0, errors: self.errors, hangs: self.hangs, cuts: self.cuts, down: None };
         self.episodes.iter().fold(usual, |condition, episode| condition.under(episode, at))
     }
 

@@ -24,7 +24,10 @@ impl Fastest {
     }
 
     fn speed(&self, id: usize) -> f64 {
-        self.speeds.get(id).filter(|(_, weight, _)| *weight > 0.0).map_or(f64::INFINITY, |(sum, weight, _)| sum / weight)
+        self.speeds
+            .get(id)
+            .filter(|(_, weight, _)| *weight > 0.0)
+            .map_or(f64::INFINITY, |(sum, weight, _)| sum / weight)
     }
 }
 
@@ -45,9 +48,7 @@ impl Preference for Fastest {
 
     fn observe(&mut self, id: usize, outcome: &Outcome, now: f64) {
         let measured = match outcome {
-            Outcome::Served { output_tokens, total, .. } => {
-                f64::from(*output_tokens) / total.as_secs_f64().max(1e-3)
-            }
+            Outcome::Served { output_tokens, total, .. } => f64::from(*output_tokens) / total.as_secs_f64().max(1e-3),
             Outcome::Failed { kind: FailureKind::RateLimited, .. } | Outcome::Neutral => return,
             Outcome::Failed { .. } => 0.0,
         };

@@ -7,7 +7,7 @@ use super::latency::{By, Fastest, LowestLatency, PeakEwma};
 use super::price::{Cheapest, InversePrice};
 use super::steam::Steam;
 use crate::simulation::Router;
-use steam::config::Routing;
+use steam::score::Coefficients;
 
 /// A policy with its settings.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub enum Spec {
     /// Knows everything.
     Oracle,
     /// The relayer's scorer.
-    Steam(Routing),
+    Steam(Coefficients),
     /// A baseline and when it excludes a provider.
     Baseline(Rule, Exclusion),
 }
@@ -73,7 +73,7 @@ impl Spec {
     pub fn build(&self, seed: u64) -> Router {
         let policy: Box<dyn Policy> = match self {
             Self::Oracle => return Router::Oracle,
-            Self::Steam(routing) => Box::new(Steam::new(routing, seed)),
+            Self::Steam(coefficients) => Box::new(Steam::new(*coefficients, seed)),
             Self::Baseline(rule, exclusion) => Box::new(Baseline::new(rule.build(), *exclusion, seed)),
         };
         Router::Policy(policy)

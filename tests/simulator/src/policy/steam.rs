@@ -3,10 +3,10 @@
 use super::{Policy, View};
 use crate::draw::{self, Purpose};
 use crate::market::address;
+use crate::simulation::MAX_ATTEMPTS;
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
-use steam::config::Routing;
-use steam::score::{Outcome, ScoreConfig, Scorer, Shape, Sort};
+use steam::score::{Ask, Coefficients, Outcome, Scorer, Sort};
 use tokio::time::Instant;
 
 /// The scorer of [`steam::score`] in virtual time.
@@ -18,10 +18,10 @@ pub struct Steam {
 
 impl Steam {
     /// A scorer that knows nothing yet.
-    pub fn new(routing: &Routing, seed: u64) -> Self {
+    pub fn new(coefficients: Coefficients, seed: u64) -> Self {
         let rng = draw::at(seed, Purpose::Policy, 0, 0);
         // Only differences of instants count, so that it does not matter when this one is.
-        Self { scorer: Scorer::new(ScoreConfig::from(routing)), began: Instant::now(), rng }
+        Self { scorer: Scorer::new(coefficients), began: Instant::now(), rng }
     }
 
     fn instant(&self, now: f64) -> Instant {
@@ -31,9 +31,17 @@ impl Steam {
 
 impl Policy for Steam {
     fn rank(&mut self, view: &View<'_>) -> Vec<usize> {
-        let shape = Shape { input_tokens: view.input, expected_output: view.expected_output };
+        let ask = Ask {
+            input_tokens: view.input,
+            expected_output: view.expected_output,
+            sort: Sort::Balanced,
+            preferred_min_throughput: None,
+            preferred_max_latency: None,
+            // A prompt too short to be cached has none, as in the relayer.
+            prefix: Some(view.conversation.into()),
+        };
         let now = self.instant(view.now);
-        self.scorer.rank(view.offers, shape, Sort::Balanced, now, &mut self.rng).order
+        self.scorer.rank(view.offers, &ask, now, &mut self.rng).order(MAX_ATTEMPTS)
     }
 
     fn started(&mut self, id: usize, tokens: u32, _now: f64) {
