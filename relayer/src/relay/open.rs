@@ -112,7 +112,7 @@ pub async fn open(
     let mut failures = Vec::new();
     for candidate in order.iter().take(config.max_attempts as usize) {
         let tokens = plan.ask.input_tokens.saturating_add(plan.ask.expected_output);
-        let mut watch = Watch::start(relay.app.scorer.clone(), candidate.offer.address, tokens);
+        let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, tokens);
         let patience = if request.stream {
             Duration::from_millis(config.first_token_timeout_ms)
         } else {
