@@ -8,11 +8,13 @@ mod board;
 mod charges;
 mod groups;
 mod schema;
+mod tables;
 mod writer;
 
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
+pub use tables::TableRow;
 
 use rusqlite::{Connection, Transaction};
 use std::path::{Path, PathBuf};

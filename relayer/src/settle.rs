@@ -7,6 +7,8 @@
 
 pub mod build;
 mod engine;
+pub mod form;
+pub mod tables;
 
 pub use engine::{Settler, Setup};
 
@@ -35,6 +37,8 @@ pub struct Status {
     /// Vaults whose chain state is no state of this ledger.
     #[serde(serialize_with = "as_addresses")]
     pub halted: Vec<Pubkey>,
+    /// The form of the last transaction that was signed: v0, v0 with a lookup table, or v1.
+    pub transaction: Option<&'static str>,
     /// What keeps the last round from making progress.
     pub problem: Option<String>,
 }
@@ -51,7 +55,7 @@ pub enum SettleError {
     /// The transaction could not be built.
     #[error(transparent)]
     Build(#[from] build::BuildError),
-    /// The transaction could not be signed or read back.
+    /// A stored transaction could not be read back.
     #[error("the settlement transaction cannot be {0}")]
     Transaction(&'static str),
 }

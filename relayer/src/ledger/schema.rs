@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-const VERSIONS: &[&str] = &[TABLES, BOARD];
+const VERSIONS: &[&str] = &[TABLES, BOARD, LOOKUP_TABLES];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -92,6 +92,14 @@ CREATE TABLE board_slot (
 
 -- What is held against an offer's honesty.
 CREATE TABLE board_dossier (offer BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+const LOOKUP_TABLES: &str = "
+-- One row an address lookup table of the settler, written before it is made and struck off when it is gone, so that no
+-- rent is forgotten.
+CREATE TABLE lookup_table (
+    address BLOB PRIMARY KEY, slot INTEGER NOT NULL, closing INTEGER NOT NULL, busy_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.

@@ -5,6 +5,7 @@ use anchor_lang::prelude::Pubkey;
 use litesvm::LiteSVM;
 use solana_account::Account;
 use solana_clock::Clock;
+use solana_slot_hashes::{MAX_ENTRIES, SlotHashes};
 use solana_transaction::versioned::VersionedTransaction;
 
 /// A chain in LiteSVM.
@@ -16,6 +17,11 @@ impl Svm {
     pub fn start_unverified(upgrade_authority: &Pubkey) -> Self {
         let Self(chain) = Self::start(upgrade_authority);
         Self(chain.with_sigverify(false))
+    }
+
+    /// The same, with nobody checking signatures and blockhashes.
+    fn without_checks(self) -> Self {
+        Self(self.0.with_sigverify(false).with_blockhash_check(false))
     }
 
     /// A chain with the program deployed, its upgrade authority the one named.
@@ -44,6 +50,10 @@ impl Chain for Svm {
         }
     }
 
+    fn simulate(&self, transaction: &[u8]) -> Result<Done, Failure> {
+        self.clone().without_checks().send(transaction)
+    }
+
     fn blockhash(&self) -> [u8; 32] {
         self.0.latest_blockhash().to_bytes()
     }
@@ -67,6 +77,12 @@ impl Chain for Svm {
         clock.unix_timestamp += seconds;
         clock.slot += slots;
         self.0.set_sysvar(&clock);
+        // A lookup table is made for a slot whose hash is known, and closed when that of its deactivation no longer is.
+        let hash = self.0.latest_blockhash();
+        let known = self.0.get_sysvar::<SlotHashes>();
+        let passed = (clock.slot.saturating_sub(slots.max(1))..clock.slot).rev().map(|slot| (slot, hash));
+        let older = known.iter().copied().filter(|(slot, _)| slot + slots.max(1) < clock.slot);
+        self.0.set_sysvar(&SlotHashes::new(&passed.chain(older).take(MAX_ENTRIES).collect::<Vec<_>>()));
     }
 }
 

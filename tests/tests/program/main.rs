@@ -17,6 +17,7 @@ mod recovery;
 mod registry;
 mod sequence;
 mod settlement;
+mod settling;
 mod signatures;
 mod sizes;
 mod sweep;
