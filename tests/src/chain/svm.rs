@@ -6,6 +6,7 @@ use litesvm::LiteSVM;
 use solana_account::Account;
 use solana_clock::Clock;
 use solana_transaction::versioned::VersionedTransaction;
+use std::sync::Mutex;
 
 /// A chain in LiteSVM.
 #[derive(Clone)]
@@ -18,8 +19,20 @@ impl Svm {
         Self(chain.with_sigverify(false))
     }
 
-    /// A chain with the program deployed, its upgrade authority the one named.
+    /// A chain with the program deployed, its upgrade authority the one named. The first of a process is kept for the
+    /// others to copy: loading and verifying all programs takes longer than most tests.
     pub fn start(upgrade_authority: &Pubkey) -> Self {
+        static FIRST: Mutex<Option<(Pubkey, Svm)>> = Mutex::new(None);
+        let mut first = FIRST.lock().unwrap();
+        if let Some((_, chain)) = first.as_ref().filter(|(authority, _)| authority == upgrade_authority) {
+            return chain.clone();
+        }
+        let chain = Self::deploy(upgrade_authority);
+        *first = Some((*upgrade_authority, chain.clone()));
+        chain
+    }
+
+    fn deploy(upgrade_authority: &Pubkey) -> Self {
         let program = super::program();
         // The history refuses a transaction sent twice; ours differ in their compute limit.
         let mut chain = Self(LiteSVM::new().with_log_bytes_limit(Some(10_000)));
