@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
 
 mod admin;
+mod attacks;
 mod batches;
 mod closing;
 mod config;
 mod errors;
+mod extremes;
 mod keys;
 mod lifecycles;
 mod limits;
