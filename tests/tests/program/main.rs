@@ -17,6 +17,7 @@ mod mutations;
 mod offers;
 mod recovery;
 mod registry;
+mod security;
 mod sequence;
 mod settlement;
 mod signatures;
