@@ -21,8 +21,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Time before a group that the program skipped, because its vault was frozen or too poor, is first tried again.
-const SKIPPED_RETRY_MS: i64 = 30_000;
+/// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
+/// half a minute. Not seconds: the machine's clock may be set wrong and right again.
+const SKIPPED_RETRY_BLOCKS: u32 = 100;
 
 /// Why a closed vault's charges are set aside.
 const CLOSED: &str = "the vault was closed before it could be settled";
@@ -133,11 +134,11 @@ impl Settler {
                 for group in &skipped {
                     tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
                 }
-                let now = self.setup.clock.unix_ms();
+                let (now, height) = (self.setup.clock.unix_ms(), self.finalized_height().await?);
                 let settled = !applied.is_empty();
                 self.setup
                     .ledger
-                    .finish_batch(batch.id, signature.clone(), (applied, skipped), (now, SKIPPED_RETRY_MS))
+                    .finish_batch(batch.id, signature.clone(), (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
                     .await?;
                 if settled {
                     self.status.send_modify(|status| {
@@ -258,7 +259,7 @@ impl Settler {
 
     /// Puts sealed groups into as few batches as they fit.
     async fn form_batches(&self) -> Result<(), SettleError> {
-        let groups = self.setup.ledger.unbatched(self.setup.clock.unix_ms()).await?;
+        let groups = self.setup.ledger.unbatched(self.finalized_height().await?).await?;
         let reading = self.read_vaults(groups.iter().map(|group| group.vault)).await?;
         let mut next: Vec<SealedGroup> = Vec::new();
         for group in groups {
