@@ -163,7 +163,7 @@ pub async fn relay(
     };
     relay.metrics.held(plan.ceiling);
 
-    let (order, ranking) = plan.rank(&request, &app.scorer, now, &mut *relay.rng());
+    let (order, ranked) = plan.rank(&request, &app.scorer, now, &mut *relay.rng());
     let id = format!("gen-{}", hex::encode(relay.random()));
     let Accepted { unix_ms, at, permit } = accepted;
     let work = Work {
@@ -171,7 +171,7 @@ pub async fn relay(
         request,
         plan,
         order,
-        ranking,
+        ranked,
         hold,
         id,
         started_at_ms: unix_ms,

@@ -3,33 +3,48 @@
 
 use crate::registry::Offer;
 use crate::relay::plan::{Candidate, Plan};
-use crate::score::{Ranking, Sort};
+use crate::score::Record;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// One provider tried.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Attempt {
     /// The offer's address.
     pub offer: String,
     /// The provider's name.
-    pub provider: String,
-    /// `opened`, `refused`, or the name of the failure.
-    pub outcome: &'static str,
-    /// Time it took.
+    pub name: String,
+    /// [`OPENED`], [`REFUSED`], or the name of the failure.
+    pub outcome: String,
+    /// When it began, in milliseconds since the request was accepted.
+    pub started_ms: u64,
+    /// Time it took, in milliseconds.
     pub ms: u64,
+    /// Whether it began while another was still under way.
+    pub hedge: bool,
     /// What went wrong.
     pub error: Option<String>,
 }
 
+/// The attempt that serves the request.
+pub const OPENED: &str = "opened";
+/// An attempt at which the provider said that the request itself is wrong.
+pub const REFUSED: &str = "refused";
+
 impl Attempt {
-    /// An attempt that has ended.
-    pub fn new(offer: &Offer, outcome: &'static str, elapsed: Duration, error: Option<String>) -> Self {
+    /// An attempt that began at `started` and ends now, for a request accepted at `accepted`.
+    pub fn ended(offer: &Offer, accepted: Instant, started: Instant, outcome: &str, error: Option<String>) -> Self {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
             offer: offer.address.to_string(),
-            provider: offer.provider_name.clone(),
-            outcome,
-            ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+            name: offer.provider_name.clone(),
+            outcome: outcome.to_owned(),
+            started_ms: ms(started.saturating_duration_since(accepted)),
+            ms: ms(started.elapsed()),
+            hedge: false,
             error,
         }
     }
@@ -44,8 +59,8 @@ pub struct Decision<'a> {
     pub started_at_ms: i64,
     /// Candidates and exclusions.
     pub plan: &'a Plan,
-    /// Scores and draw.
-    pub ranking: &'a Ranking,
+    /// What was decided, and from what: enough to decide it again.
+    pub ranked: &'a Record,
     /// The order of trying.
     pub order: &'a [Candidate],
     /// What happened.
@@ -64,18 +79,15 @@ impl Decision<'_> {
             .enumerate()
             .map(|(index, candidate)| {
                 let offer = &candidate.offer;
-                let price = &offer.price;
                 json!({
                     "offer": offer.address.to_string(),
                     "provider": offer.provider.to_string(),
                     "name": offer.provider_name,
                     "version": offer.version,
-                    "price": {
-                        "input": price.input, "cached": price.cached, "output": price.output, "request": price.request,
-                    },
                     "max_output": candidate.max_output,
                     "ceiling_pico": candidate.ceiling.0.to_string(),
-                    "score": self.ranking.scores.get(index).and_then(|line| serde_json::to_value(line).ok()),
+                    "measured": self.ranked.measured.get(index),
+                    "score": self.ranked.ranking.scores.get(index),
                 })
             })
             .collect();
@@ -90,46 +102,25 @@ impl Decision<'_> {
                 })
             })
             .collect();
-        let attempts: Vec<Value> = self
-            .attempts
-            .iter()
-            .map(|attempt| {
-                json!({
-                    "offer": attempt.offer, "name": attempt.provider, "outcome": attempt.outcome, "ms": attempt.ms,
-                    "error": attempt.error,
-                })
-            })
-            .collect();
         let order: Vec<String> = self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect();
         let record = json!({
-            "v": 1,
+            "v": 2,
             "id": self.id,
             "model": plan.model,
             "time_ms": self.started_at_ms,
-            "shape": {
-                "input_tokens": plan.shape.input_tokens, "expected_output": plan.shape.expected_output,
-            },
+            "ask": self.ranked.ask,
+            "coefficients": self.ranked.coefficients,
             "choices": plan.choices,
             "fee_bps": plan.fee_bps,
-            "sort": sort_name(plan.sort),
             "candidates": candidates,
             "excluded": excluded,
-            "draw": self.ranking.draw,
+            "draws": self.ranked.draws,
+            "ranking": self.ranked.ranking.order,
             "order": order,
-            "attempts": attempts,
+            "attempts": self.attempts,
             "outcome": self.outcome,
         });
         sorted(record).to_string().into_bytes()
-    }
-}
-
-/// An objective's name.
-pub fn sort_name(sort: Sort) -> &'static str {
-    match sort {
-        Sort::Balanced => "balanced",
-        Sort::Price => "price",
-        Sort::Throughput => "throughput",
-        Sort::Latency => "latency",
     }
 }
 

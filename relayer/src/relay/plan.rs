@@ -6,7 +6,7 @@ use crate::relay::controls::suffix;
 use crate::relay::error::RelayError;
 use crate::relay::request::{ChatRequest, abilities};
 use crate::relay::tokens::{Counted, Counting};
-use crate::score::{Ranking, Scorer, Shape, Sort};
+use crate::score::{Ask, Decision, Scorer, Sort};
 use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
 use std::sync::Arc;
@@ -80,8 +80,6 @@ enum Filter {
 pub struct Plan {
     /// The model as providers know it.
     pub model: String,
-    /// What the client looks for.
-    pub sort: Sort,
     /// Offers that can serve it; never empty.
     pub candidates: Vec<Candidate>,
     /// Offers that cannot.
@@ -90,8 +88,8 @@ pub struct Plan {
     pub fee_bps: u16,
     /// The most it may cost with any candidate, fee included.
     pub ceiling: Pico,
-    /// Its size, for the scorer.
-    pub shape: Shape,
+    /// Its size and what the client looks for, for the scorer.
+    pub ask: Ask,
     /// The count of its input.
     pub input: Input,
     /// Answers wanted.
@@ -153,14 +151,17 @@ pub fn plan(
     let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
     Ok(Plan {
         model: model.to_owned(),
-        sort: request.controls.sort.or(suffix_sort).unwrap_or(Sort::Balanced),
         candidates,
         excluded,
         fee_bps,
         ceiling,
-        shape: Shape {
+        ask: Ask {
             input_tokens: saturate(input.estimate()),
             expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
+            sort: request.controls.sort.or(suffix_sort).unwrap_or(Sort::Balanced),
+            preferred_min_throughput: None,
+            preferred_max_latency: None,
+            prefix: None,
         },
         input,
         choices: request.choices,
@@ -263,18 +264,18 @@ impl Plan {
         scorer: &Scorer,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Ranking) {
+    ) -> (Vec<Candidate>, Decision) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let ranking = scorer.rank(&offers, self.shape, self.sort, now, rng);
-        let mut order: Vec<Candidate> =
-            ranking.order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let decision = scorer.rank(&offers, &self.ask, now, rng);
+        let order = decision.order(usize::MAX);
+        let mut order: Vec<Candidate> = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
         let controls = &request.controls;
         // Stable: those not named keep the scorer's order behind those that are.
         order.sort_by_key(|candidate| controls.rank_of(&candidate.offer).unwrap_or(usize::MAX));
         if !controls.allow_fallbacks && controls.order.is_empty() {
             order.truncate(1);
         }
-        (order, ranking)
+        (order, decision)
     }
 }
 

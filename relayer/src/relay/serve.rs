@@ -12,7 +12,7 @@ use crate::relay::pump::{End, Outlet, pump};
 use crate::relay::request::ChatRequest;
 use crate::relay::watch::Watch;
 use crate::relay::{Answer, Relay, base64};
-use crate::score::{Outcome, Ranking};
+use crate::score::{self, Outcome};
 use crate::vaults::{ChargeError, Draft, Hold};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct Work {
     pub plan: Plan,
     /// The order in which they are tried.
     pub order: Vec<Candidate>,
-    /// The scores behind it.
-    pub ranking: Ranking,
+    /// What was decided, and from what.
+    pub ranked: score::Decision,
     /// The money; dropped, it is free again.
     pub hold: Hold,
     /// The generation's id.
@@ -60,7 +60,7 @@ impl Work {
                 tracing::info!(id = %self.id, model = %self.plan.model, status = "client_gone", "relayed");
                 return;
             }
-            opened = open(&self.relay, &self.plan, &self.order, &self.request, deadline, &mut attempts) => opened,
+            opened = open(&self.relay, &self.plan, &self.order, &self.request, (self.started, deadline), &mut attempts) => opened,
         };
         let Opened { candidate, mut watch, first_content, transcript, kind } = match opened {
             Ok(opened) => opened,
@@ -213,12 +213,12 @@ impl Ending {
         finish_reason: FinishReason,
         outcome: &str,
     ) -> Result<SignedReceipt, ChargeError> {
-        let Work { relay, plan, order, ranking, hold, id, started_at_ms, started, permit, .. } = self.work;
+        let Work { relay, plan, order, ranked, hold, id, started_at_ms, started, permit, .. } = self.work;
         let decision = Decision {
             id: &id,
             started_at_ms,
             plan: &plan,
-            ranking: &ranking,
+            ranked: &ranked.record(),
             order: &order,
             attempts: &self.attempts,
             outcome,

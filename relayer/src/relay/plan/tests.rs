@@ -40,7 +40,7 @@ fn the_ceiling_is_the_dearest_candidates_with_all_input_uncached_and_the_fee() {
     // (40·1 + 200·3) µUSDC·10^-6 + 7 µUSDC, and 1 % of it
     assert_eq!(plan.ceiling, Pico(40_000_000 + 600_000_000 + 7_000_000 + 6_470_000));
     assert_eq!((plan.candidates.len(), plan.choices), (2, 2));
-    assert_eq!((plan.shape.input_tokens, plan.shape.expected_output), (10, 200));
+    assert_eq!((plan.ask.input_tokens, plan.ask.expected_output), (10, 200));
 }
 
 #[test]
@@ -124,8 +124,8 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
         let offers = vec![offer("a", 1), offer("b", 2), offer("c", 3)];
         let plan = planned(offers, &request, input(40), allowed()).unwrap();
         let mut rng = rand::rng();
-        let (order, ranking) = plan.rank(&request, &scorer, Instant::now(), &mut rng);
-        assert_eq!(ranking.scores.len(), plan.candidates.len());
+        let (order, decision) = plan.rank(&request, &scorer, Instant::now(), &mut rng);
+        assert_eq!(decision.ranking().scores.len(), plan.candidates.len());
         order.into_iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(r#","provider":{"order":["c","b"]}"#), ["c", "b", "a"]);
