@@ -97,11 +97,7 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn open_in_turns(
-        path: &Path,
-        domain: &[u8; 32],
-        relayer: &[u8; 32],
-    ) -> Result<(Self, Turns), LedgerError> {
+    pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
         let (connection, mut readers) = Readers::open(path, domain, relayer)?;
         readers.in_turn = true;
         let (writer, turns) = writer::Writer::new(connection);

@@ -151,7 +151,11 @@ impl Ledger {
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
     pub async fn unbatched(&self, height: u64) -> Result<Vec<SealedGroup>, LedgerError> {
         self.read(move |db| {
-            groups_where(db, "state = 'sealed' AND batch IS NULL AND not_before_height <= ?1 ORDER BY vault", height as i64)
+            groups_where(
+                db,
+                "state = 'sealed' AND batch IS NULL AND not_before_height <= ?1 ORDER BY vault",
+                height as i64,
+            )
         })
         .await
     }

@@ -1,7 +1,7 @@
 //! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
 
 use super::build::{self, Budget, MAX_UNITS, Parties};
-use super::{SettleError, Status};
+use super::{SettleError, Status, agreed};
 use crate::chain::rpc::{Rpc, Simulation, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
@@ -171,10 +171,7 @@ impl Settler {
         if signatures.len() != batch.attempts.len() {
             return Err(SettleError::Transaction("read back"));
         }
-        let states = match signatures.as_slice() {
-            [] => Vec::new(),
-            known => self.node().statuses(known).await?,
-        };
+        let states = agreed::statuses(&self.setup.nodes, &signatures).await?;
         let reading = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
         let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for group in &batch.groups {
@@ -305,7 +302,8 @@ impl Settler {
                 self.problem = Some(reason);
             }
             Simulation::Succeeds { units } => {
-                let (blockhash, last_valid_height) = self.node().blockhash().await?;
+                let (blockhash, last_valid_height) =
+                    agreed::blockhash(&self.setup.nodes, batch.signed as usize).await?;
                 let units = u32::try_from(units.saturating_mul(6) / 5 + 5_000).unwrap_or(MAX_UNITS).min(MAX_UNITS);
                 let transaction = self.transaction(&batch, units, blockhash)?;
                 let signature = transaction.signatures.first().ok_or(SettleError::Transaction("signed"))?.to_string();
@@ -383,13 +381,8 @@ impl Settler {
         self.setup.vaults.halt(vault, false);
     }
 
-    /// The least of what the nodes say is final.
     async fn finalized_height(&self) -> Result<u64, SettleError> {
-        let mut height = u64::MAX;
-        for node in &self.setup.nodes {
-            height = height.min(node.block_height().await?);
-        }
-        Ok(height)
+        agreed::finalized_height(&self.setup.nodes).await
     }
 
     /// Vaults as all nodes have them, without those on which they differ.

@@ -55,7 +55,8 @@ impl Svm {
 
     /// All accounts of a program, by address.
     pub fn accounts_of(&self, program: &Pubkey) -> Vec<(Pubkey, Stored)> {
-        let mut found: Vec<_> = self.0.get_program_accounts(program).into_iter().map(|(at, a)| (at, stored(a))).collect();
+        let mut found: Vec<_> =
+            self.0.get_program_accounts(program).into_iter().map(|(at, a)| (at, stored(a))).collect();
         found.sort_unstable_by_key(|(at, _)| *at);
         found
     }

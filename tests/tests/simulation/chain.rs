@@ -93,8 +93,12 @@ impl Cluster {
         let mut block = Block { slot: self.slot, time, height, transactions: Vec::new(), kept: 0 };
         if let Some(height) = height {
             self.height = height;
-            self.hashes.insert(steam_protocol::sha256(&[b"block", &self.slot.to_le_bytes(), &self.rng.random::<[u8; 8]>()]), height);
-            let (due, later) = std::mem::take(&mut self.waiting).into_iter().partition(|w: &Waiting| w.due <= self.slot);
+            self.hashes.insert(
+                steam_protocol::sha256(&[b"block", &self.slot.to_le_bytes(), &self.rng.random::<[u8; 8]>()]),
+                height,
+            );
+            let (due, later) =
+                std::mem::take(&mut self.waiting).into_iter().partition(|w: &Waiting| w.due <= self.slot);
             self.waiting = later;
             for Waiting { bytes, .. } in due {
                 if self.include(&bytes) {
@@ -114,7 +118,8 @@ impl Cluster {
             return false;
         }
         let result = self.tip.send(bytes);
-        self.statuses.insert(signature, Status { slot: self.slot, error: result.err().map(|f| format!("{:?}", f.refusal)) });
+        self.statuses
+            .insert(signature, Status { slot: self.slot, error: result.err().map(|f| format!("{:?}", f.refusal)) });
         true
     }
 

@@ -120,7 +120,9 @@ async fn request(
         (client.key, client.consent(site, hash), hash)
     };
     let now = site.clock.unix();
-    let hold = vaults.key(&key.key, Some(&key.vault)).and_then(|(found, _)| vaults.reserve(&found, consent, hash, ceiling, now));
+    let hold = vaults
+        .key(&key.key, Some(&key.vault))
+        .and_then(|(found, _)| vaults.reserve(&found, consent, hash, ceiling, now));
     let hold = match hold {
         Ok(hold) => hold,
         Err(refusal) => {

@@ -167,7 +167,9 @@ impl Rpc for Node {
         let mut found = self
             .ask("program accounts", |cluster| {
                 let all = cluster.finalized(lag).svm.accounts_of(program).into_iter();
-                let fits = |data: &[u8]| filters.iter().all(|(at, bytes)| data.get(*at..).is_some_and(|d| d.starts_with(bytes)));
+                let fits = |data: &[u8]| {
+                    filters.iter().all(|(at, bytes)| data.get(*at..).is_some_and(|d| d.starts_with(bytes)))
+                };
                 all.map(|(at, stored)| (at, stored.data)).filter(|(_, data)| fits(data)).collect::<Vec<_>>()
             })
             .await?;
@@ -180,9 +182,10 @@ impl Rpc for Node {
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
         let (hash, last_valid) = self.ask("blockhash", |cluster| cluster.blockhash()).await?;
         if self.lies() {
-            return Ok(match self.pick(3) {
+            return Ok(match self.pick(4) {
                 0 => ([7; 32], last_valid),
-                1 => (hash, last_valid / 2),
+                1 => ([7; 32], u64::MAX / 4),
+                2 => (hash, last_valid / 2),
                 _ => (hash, u64::MAX / 4),
             });
         }
@@ -195,12 +198,18 @@ impl Rpc for Node {
         Ok(if self.lies() { height + self.pick(100_000) } else { height })
     }
 
-    async fn simulate(&self, transaction: &solana_transaction_3::versioned::VersionedTransaction) -> Result<Simulation, RpcError> {
+    async fn simulate(
+        &self,
+        transaction: &solana_transaction_3::versioned::VersionedTransaction,
+    ) -> Result<Simulation, RpcError> {
         let bytes = bincode::serialize(transaction).unwrap();
         let result = self.ask("simulate", |cluster| cluster.tip().simulate(&bytes)).await?;
         if self.lies() {
             return Ok(match self.pick(2) {
-                0 => Simulation::Fails { code: Some(steam_router::error::SteamError::KeyClosed.into()), reason: "a lie".into() },
+                0 => Simulation::Fails {
+                    code: Some(steam_router::error::SteamError::KeyClosed.into()),
+                    reason: "a lie".into(),
+                },
                 _ => Simulation::Succeeds { units: 1 },
             });
         }
@@ -209,7 +218,7 @@ impl Rpc for Node {
             Err(Failure { refusal: Refusal::Code(code), logs }) => {
                 let told = logs.into_iter().rev().find(|line| line.contains("AnchorError"));
                 Simulation::Fails { code: Some(code), reason: told.unwrap_or_else(|| format!("code {code}")) }
-            },
+            }
             Err(Failure { refusal: Refusal::Runtime(reason), .. }) => Simulation::Fails { code: None, reason },
         })
     }
@@ -241,7 +250,11 @@ impl Rpc for Node {
                     .iter()
                     .map(|signature| {
                         let status = cluster.status(signature)?;
-                        Some(TransactionState { slot: status.slot, finalized: status.slot <= last, error: status.error.clone() })
+                        Some(TransactionState {
+                            slot: status.slot,
+                            finalized: status.slot <= last,
+                            error: status.error.clone(),
+                        })
                     })
                     .collect::<Vec<_>>()
             })

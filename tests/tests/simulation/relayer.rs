@@ -4,6 +4,7 @@ use super::clients::Client;
 use super::trace::Trace;
 use rand::Rng;
 use rand::rngs::StdRng;
+use solana_keypair::Keypair;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,13 +18,13 @@ use steam::ledger::{Ledger, Turns};
 use steam::settle::build::Parties;
 use steam::settle::{Settler, Setup};
 use steam::vaults::{Identity, Vaults};
-use solana_keypair::Keypair;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Pauses of the reader and the settler.
 const POLL: Duration = Duration::from_millis(1_000);
-const SETTLE: SettleConfig = SettleConfig { interval_ms: 3_000, resend_ms: 1_000, priority_fee: 1, max_attempts: 1_000 };
+const SETTLE: SettleConfig =
+    SettleConfig { interval_ms: 3_000, resend_ms: 1_000, priority_fee: 1, max_attempts: 1_000 };
 
 /// What outlives a process.
 pub struct Site {

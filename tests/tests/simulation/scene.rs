@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use steam::chain::Pubkey;
 use steam::settle::build::Parties;
 use steam::vaults::KeyRef;
+use steam_protocol::units::MicroUsdc;
+use steam_router::state::Prices;
 use steam_tests::chain::svm::Svm;
 use steam_tests::chain::{Chain, Done, Failure, Now, Stored};
 use steam_tests::world::{DELAYS, boundless};
-use steam_protocol::units::MicroUsdc;
-use steam_router::state::Prices;
 use steam_tests::{Offer, Outcome, Provider, Vault, World, price, usdc};
 
 /// A fee of 5 % has no fraction of a pico-dollar, where prices are multiples of 20 in every part.
@@ -183,7 +183,9 @@ impl Base {
             Deed::FreezeVault(at) => world.try_freeze(&vault(at).token),
             Deed::ThawVault(at) => world.try_thaw(&vault(at).token),
             Deed::Lower(at) => world.put_offer(&self.providers[at], &self.offers[at].model, terms(LOWER)),
-            Deed::Raise(at) | Deed::Relist(at) => world.put_offer(&self.providers[at], &self.offers[at].model, terms(PRICE)),
+            Deed::Raise(at) | Deed::Relist(at) => {
+                world.put_offer(&self.providers[at], &self.offers[at].model, terms(PRICE))
+            }
             Deed::Retire(at) => world.retire(&self.providers[at], &self.offers[at].model),
             Deed::Revoke(at) => world.revoke(vault(at), 0, None),
             Deed::RequestWithdrawal(at) => world.request_withdraw(vault(at), WITHDRAWAL),
@@ -227,7 +229,12 @@ impl Base {
             domain: world.domain(),
             parties: world.parties(&relayer),
             settler: relayer.settler.insecure_clone(),
-            books: Books { deposits: vec![deposits.0; VAULTS], vaults: places, providers: tokens, fees: relayer.fee_token },
+            books: Books {
+                deposits: vec![deposits.0; VAULTS],
+                vaults: places,
+                providers: tokens,
+                fees: relayer.fee_token,
+            },
             vaults,
             world: RefCell::new(world),
             shared,

@@ -81,8 +81,8 @@ async fn storm(seed: u64, loud: bool) -> End {
     let folder = tempfile::Builder::new().prefix("steam-simulation").tempdir_in(memory()).unwrap();
     let trace = Arc::new(Trace::new(loud));
     let mut scene = Scene::set(seed, &mut rng);
-    let weather = Arc::new(Mutex::new(weather(&mut rng)));
-    let two = rng.random_bool(0.5);
+    let weather = Arc::new(Mutex::new(weather(seed, &mut rng)));
+    let two = seed % 4 == 1 || rng.random_bool(0.5);
     let nodes = (0..if two { 2 } else { 1 }).map(|name| {
         let node = Node {
             cluster: scene.cluster.clone(),
@@ -123,7 +123,7 @@ async fn storm(seed: u64, loud: bool) -> End {
     };
     let mut process = Some(start(&mut rng));
     let mut slot_ms = 400;
-    let deeds = if rng.random_bool(0.5) { rng.random_range(0.0..0.1) } else { 0.0 };
+    let deeds = if rng.random_bool(0.6) { rng.random_range(0.0..0.15) } else { 0.0 };
     let calm_at = Instant::now() + Duration::from_secs(rng.random_range(30..90));
     let mut crash_at = Instant::now() + crash_pause(&mut rng);
     let mut back_at = Instant::now();
@@ -241,13 +241,14 @@ fn crash_pause(rng: &mut StdRng) -> Duration {
     Duration::from_millis(rng.random_range(500..30_000))
 }
 
-/// Each seed has its own weather: some faults are left out altogether, so that the others get through.
-fn weather(rng: &mut StdRng) -> Weather {
+/// Each seed has its own weather: some faults are left out altogether, so that the others get through. Every fourth has
+/// nodes that lie a lot, every fourth has forks.
+fn weather(seed: u64, rng: &mut StdRng) -> Weather {
     let mut some = |most: f64| if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 };
     let (error, silence, garbage) = (some(0.15), some(0.02), some(0.05));
     let (lost, doubled, lies) = (some(0.6), some(0.3), some(0.3));
     let (skipped, forks) = (some(0.2), some(0.05));
-    Weather {
+    let mixed = Weather {
         error,
         silence,
         garbage,
@@ -259,6 +260,11 @@ fn weather(rng: &mut StdRng) -> Weather {
         lies,
         skipped,
         forks,
+    };
+    match seed % 4 {
+        1 => Weather { error: 0.0, silence: 0.0, garbage: 0.0, latency: 50, lies: 0.4, ..mixed },
+        2 => Weather { error: 0.0, silence: 0.0, latency: 50, lost: 0.0, lies: 0.0, forks: 0.2, ..mixed },
+        _ => mixed,
     }
 }
 
