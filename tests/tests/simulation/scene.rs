@@ -247,26 +247,32 @@ impl Base {
 
 /// A chain that can be taken out of its world again, with what was sent to it.
 #[derive(Clone, Default)]
-struct Shared(Rc<RefCell<(Option<Svm>, Vec<Vec<u8>>)>>);
+struct Shared(Rc<RefCell<Held>>);
+
+#[derive(Default)]
+struct Held {
+    svm: Option<Svm>,
+    sent: Vec<Vec<u8>>,
+}
 
 impl Shared {
     fn put(&self, svm: Svm) {
-        *self.0.borrow_mut() = (Some(svm), Vec::new());
+        *self.0.borrow_mut() = Held { svm: Some(svm), sent: Vec::new() };
     }
 
     fn take(&self) -> (Svm, Vec<Vec<u8>>) {
-        let (svm, sent) = std::mem::take(&mut *self.0.borrow_mut());
+        let Held { svm, sent } = std::mem::take(&mut *self.0.borrow_mut());
         (svm.unwrap(), sent)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Svm) -> T) -> T {
-        act(self.0.borrow_mut().0.as_mut().unwrap())
+        act(self.0.borrow_mut().svm.as_mut().unwrap())
     }
 }
 
 impl Chain for Shared {
     fn send(&mut self, transaction: &[u8]) -> Result<Done, Failure> {
-        self.0.borrow_mut().1.push(transaction.to_vec());
+        self.0.borrow_mut().sent.push(transaction.to_vec());
         self.with(|svm| svm.send(transaction))
     }
 
