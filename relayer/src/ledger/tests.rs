@@ -347,6 +347,7 @@ fn the_size_of_a_transaction_is_what_is_computed() {
             version: 1,
             usage: Usage::default(),
         }],
+        memberships: Vec::new(),
     };
     let key = solana_keypair::Keypair::new();
     let parties = build::Parties {
