@@ -14,6 +14,7 @@ use super::parse::{address, endpoint};
 use super::secret::KeySource;
 use super::solana::Global;
 use crate::chain::Pubkey;
+use crate::clock::{Clock, SystemClock};
 use crate::relay::decision::Record;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -90,7 +91,9 @@ impl ReceiptCommand {
 impl Verify {
     async fn run(self, global: &Global) -> Result<()> {
         if self.key.key_file.is_some() && self.routing.is_none() {
-            return Err(CliError::usage("--key-file is only used with --routing").next("add --routing, or leave it out"));
+            return Err(
+                CliError::usage("--key-file is only used with --routing").next("add --routing, or leave it out")
+            );
         }
         let (signed, enclosed) = source::read(&self.receipt)?;
         let proof = match &self.proof {
@@ -154,7 +157,7 @@ impl Verify {
             CliError::usage("--routing does not say whom to ask for the record")
                 .next("name the relayer with --endpoint, use --on-chain, or give the record with --routing=FILE")
         })?;
-        routing::fetch(receipt, &base, &self.key).await
+        routing::fetch(receipt, &base, &self.key, SystemClock.unix()).await
     }
 }
 

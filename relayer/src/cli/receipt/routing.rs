@@ -5,7 +5,6 @@ use crate::cli::chat::cause;
 use crate::cli::error::Result;
 use crate::cli::secret::KeySource;
 use crate::client::read_headers;
-use crate::clock::{Clock, SystemClock};
 use crate::relay::decision::{self, Record};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -61,11 +60,11 @@ fn decode(document: &Document) -> Option<Vec<u8>> {
     BASE64.decode(document.decision_base64.trim()).ok()
 }
 
-/// Asks the relayer at `base` for the record of a receipt. The key signs and is not sent.
+/// Asks the relayer at `base` for the record of a receipt, at `now_unix`. The key signs and is not sent.
 ///
 /// # Errors
 /// Why there is none.
-pub async fn fetch(receipt: &Receipt, base: &str, key: &KeySource) -> Result<Vec<u8>> {
+pub async fn fetch(receipt: &Receipt, base: &str, key: &KeySource, now_unix: i64) -> Result<Vec<u8>> {
     let key = key.read()?;
     let base = base.trim_end_matches('/');
     let base = if base.ends_with("/v1") { base.to_owned() } else { format!("{base}/v1") };
@@ -77,7 +76,7 @@ pub async fn fetch(receipt: &Receipt, base: &str, key: &KeySource) -> Result<Vec
     let vault = bs58::encode(receipt.vault).into_string();
     let url = format!("{base}/generation?vault={vault}&generation={}&number={}", receipt.generation, receipt.number);
     let url: reqwest::Url = url.parse().map_err(|_| unreachable("its address is no URL".into()))?;
-    let headers = read_headers(receipt, &key, url.path(), SystemClock.unix());
+    let headers = read_headers(receipt, &key, url.path(), now_unix);
     let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build();
     let answer = match http {
         Ok(http) => http.get(url).headers(headers).send().await,
@@ -105,6 +104,7 @@ pub async fn fetch(receipt: &Receipt, base: &str, key: &KeySource) -> Result<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::testing::NOW;
     use crate::relay::testing::mock::good;
     use crate::relay::testing::world::{Streamed, World};
     use serde_json::json;
@@ -119,9 +119,9 @@ mod tests {
         std::fs::write(&secret, world.key().reveal()).unwrap();
         let key = KeySource { key_file: Some(secret.clone()) };
 
-        let fetched = fetch(&receipt, &world.url(""), &key).await.unwrap();
+        let fetched = fetch(&receipt, &world.url(""), &key, NOW).await.unwrap();
         assert_eq!(check(&fetched, &receipt).unwrap().id, answer.id);
-        assert_eq!(fetch(&receipt, &world.url("/v1/"), &key).await.unwrap(), fetched);
+        assert_eq!(fetch(&receipt, &world.url("/v1/"), &key, NOW).await.unwrap(), fetched);
 
         let saved = files.path().join("record.json");
         std::fs::write(&saved, &fetched).unwrap();
@@ -134,11 +134,11 @@ mod tests {
 
         // Nobody else's key will do, and no other answer's record.
         std::fs::write(&secret, steam_protocol::key::SessionKey::from_seed(&[77; 32]).reveal()).unwrap();
-        let error = fetch(&receipt, &world.url(""), &key).await.unwrap_err();
+        let error = fetch(&receipt, &world.url(""), &key, NOW).await.unwrap_err();
         assert!(error.to_string().contains("401"), "{error}");
         let second = Streamed::read(world.chat(json!({"stream": true})).await).await.receipt.unwrap().receipt;
         assert!(check(&fetched, &second).unwrap_err().to_string().contains("hash"));
-        let error = fetch(&receipt, "http://127.0.0.1:1", &key).await.unwrap_err();
+        let error = fetch(&receipt, "http://127.0.0.1:1", &key, NOW).await.unwrap_err();
         assert!(error.to_string().contains("cannot ask"), "{error}");
     }
 }
