@@ -86,11 +86,6 @@ pub trait Chain {
     /// # Errors
     /// What the chain refuses.
     fn send(&mut self, transaction: &[u8]) -> Result<Done, Failure>;
-    /// Runs a transaction without effect, whatever its signatures and blockhash.
-    ///
-    /// # Errors
-    /// What the chain would refuse.
-    fn simulate(&self, transaction: &[u8]) -> Result<Done, Failure>;
     /// A blockhash that transactions may name.
     fn blockhash(&self) -> [u8; 32];
     /// Reads an account.

@@ -58,19 +58,6 @@ impl Chain for Bank {
         }
     }
 
-    fn simulate(&self, transaction: &[u8]) -> Result<Done, Failure> {
-        let bytes = transaction.len();
-        let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
-        let context = self.context.borrow();
-        let answer = self.runtime.block_on(context.banks_client.simulate_transaction(transaction)).unwrap();
-        let details = answer.simulation_details.unwrap();
-        let (units, logs) = (details.units_consumed, details.logs);
-        match answer.result {
-            Some(Err(error)) => Err(Failure { refusal: Refusal::from(error), logs }),
-            Some(Ok(())) | None => Ok(Done { units, bytes, logs }),
-        }
-    }
-
     fn blockhash(&self) -> [u8; 32] {
         self.context.borrow().last_blockhash.to_bytes()
     }

@@ -47,10 +47,6 @@ impl Chain for Shared {
         self.chain().send(transaction)
     }
 
-    fn simulate(&self, transaction: &[u8]) -> Result<Done, Failure> {
-        self.chain().simulate(transaction)
-    }
-
     fn blockhash(&self) -> [u8; 32] {
         self.chain().blockhash()
     }
@@ -143,7 +139,7 @@ impl Rpc for Node {
 
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
         self.read(transaction)?;
-        Ok(match self.chain.simulate(transaction) {
+        Ok(match self.chain.chain().clone().any_blockhash().simulate(transaction) {
             Ok(done) => Simulation::Succeeds { units: done.units },
             Err(Failure { refusal: Refusal::Code(code), .. }) => {
                 Simulation::Fails { code: Some(code), reason: format!("code {code}") }

@@ -4,9 +4,9 @@ use super::form::{self, Form, MAX_UNITS, Signed, Weight};
 use super::{SettleError, Settler, Setup};
 use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, SealedGroup};
-use crate::settle::build;
 use crate::settle::form::Budget;
 use crate::settle::tables::Hands;
+use crate::settle::{agreed, build};
 use anchor_spl::token::spl_token::error::TokenError;
 use steam_protocol::Hash;
 use steam_router::error::SteamError;
@@ -87,7 +87,7 @@ impl Settler {
     }
 
     async fn sign_and_send(&mut self, batch: &Batch, form: &Form, units: u64) -> Result<(), SettleError> {
-        let (blockhash, last_valid_height) = self.node().blockhash().await?;
+        let (blockhash, last_valid_height) = agreed::blockhash(&self.setup.nodes, batch.signed as usize).await?;
         let Signed { signature, bytes } = self.sign(batch, form, form::with_margin(units), blockhash)?;
         let attempt =
             Attempt { signature: signature.to_string(), bytes: bytes.clone(), last_valid_height, dead: false };
