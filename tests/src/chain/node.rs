@@ -64,7 +64,9 @@ impl Chain for Shared {
     }
 
     fn advance(&mut self, seconds: i64, slots: u64) {
-        self.chain().advance(seconds, slots);
+        let mut chain = self.chain();
+        chain.advance(seconds, slots);
+        chain.hash_slots();
     }
 }
 

@@ -109,12 +109,12 @@ impl Chain for Svm {
         clock.unix_timestamp += seconds;
         clock.slot += slots;
         self.0.set_sysvar(&clock);
-        // A lookup table is made for a slot whose hash is known, and closed when that of its deactivation no longer is.
-        let hash = self.0.latest_blockhash();
-        let known = self.0.get_sysvar::<SlotHashes>();
-        let passed = (clock.slot.saturating_sub(slots.max(1))..clock.slot).rev().map(|slot| (slot, hash));
-        let older = known.iter().copied().filter(|(slot, _)| slot + slots.max(1) < clock.slot);
-        self.0.set_sysvar(&SlotHashes::new(&passed.chain(older).take(MAX_ENTRIES).collect::<Vec<_>>()));
+    }
+
+    fn hash_slots(&mut self) {
+        let (slot, hash) = (self.now().slot, self.0.latest_blockhash());
+        let passed = (0..slot).rev().take(MAX_ENTRIES).map(|slot| (slot, hash));
+        self.0.set_sysvar(&SlotHashes::new(&passed.collect::<Vec<_>>()));
     }
 }
 

@@ -160,6 +160,7 @@ impl World {
         let wanted: BTreeSet<Pubkey> = parties.named().into_iter().chain(own).collect();
         let addresses: Vec<Pubkey> = wanted.into_iter().filter(|address| *address != parties.settler).collect();
         self.advance(1, 1);
+        self.chain.hash_slots();
         let (create, address) = table::create_lookup_table(parties.settler, parties.settler, self.recent_slot());
         self.run_paid_by(&parties.settler, &[create], &[&settler]).ok();
         for some in addresses.chunks(EXTEND_BY) {
