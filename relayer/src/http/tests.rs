@@ -3,5 +3,6 @@
 mod api;
 mod controls;
 mod failover;
+mod honesty;
 mod money;
 mod streams;
