@@ -2,6 +2,7 @@
 
 mod allow_lists;
 mod api;
+mod controls;
 mod failover;
 mod money;
 mod streams;

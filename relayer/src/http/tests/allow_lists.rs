@@ -55,8 +55,8 @@ async fn a_key_with_a_list_is_served_by_its_providers_once_the_list_is_known() {
         assert_eq!(answer.status(), StatusCode::OK);
         let id = answer.headers()["steam-generation-id"].to_str().unwrap().to_owned();
         let decision = world.decision(&id).await;
-        assert_eq!(decision["candidates"].as_array().unwrap().len(), 1, "{decision}");
-        let excluded = decision["excluded"].as_array().unwrap();
+        assert_eq!(decision["routes"][0]["candidates"].as_array().unwrap().len(), 1, "{decision}");
+        let excluded = decision["routes"][0]["excluded"].as_array().unwrap();
         assert_eq!(excluded.len(), 2);
         assert!(excluded.iter().all(|offer| offer["reason"] == "is not in the key's allow-list"), "{decision}");
         let receipt = world.get(&format!("/v1/receipts/{id}")).await.1;
