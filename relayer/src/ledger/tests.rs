@@ -1,5 +1,7 @@
 //! The ledger on a real file, rule by rule.
 
+mod allow_lists;
+
 use super::*;
 use crate::settle::build::Parties;
 use crate::settle::form::{Form, Weight};
@@ -27,17 +29,20 @@ fn open() -> Fixture {
     Fixture { ledger, directory }
 }
 
-/// What the settler asks of a group before it seals it.
-fn fits(group: &SealedGroup) -> bool {
-    let parties = Parties {
+fn parties() -> Parties {
+    Parties {
         program: steam_router::ID,
         config: vault(91),
         relayer: vault(92),
         settler: vault(95),
         fee_token: vault(93),
         mint: vault(94),
-    };
-    Form::Plain.fits(&parties, [&Weight::of(&parties, group)])
+    }
+}
+
+/// What the settler asks of a group before it seals it.
+fn fits(group: &SealedGroup) -> bool {
+    Form::Plain.fits(&parties(), [&Weight::of(&parties(), group)])
 }
 
 fn vault(n: u8) -> Pubkey {
@@ -84,6 +89,7 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
         },
         receipt: SignedReceipt { receipt, signature },
         decision: b"{}".to_vec(),
+        allow_root: None,
     }
 }
 
@@ -181,23 +187,6 @@ async fn another_deployments_file_is_refused() {
     }
     rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Ledger::open(&path, &DOMAIN, &RELAYER), Err(LedgerError::Foreign { .. })));
-}
-
-#[tokio::test]
-async fn the_file_of_an_older_version_is_brought_up_to_date() {
-    let f = open();
-    write(&f.ledger, row(1, 1, 1)).await.unwrap();
-    let path = f.directory.path().join("steam.db");
-    drop(f.ledger);
-    let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch(
-        "DROP TABLE lookup_table; DROP TABLE board_slot; DROP TABLE board_dossier; PRAGMA user_version = 1",
-    )
-    .unwrap();
-    drop(old);
-    let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
-    assert_eq!(ledger.pending().await.unwrap().receipts, 1, "what was in it stays");
-    assert_eq!(ledger.lookup_tables().await.unwrap(), []);
 }
 
 #[tokio::test]
