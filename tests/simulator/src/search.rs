@@ -13,7 +13,7 @@ use rand::Rng;
 /// Settings tried of each policy at most; larger grids are sampled.
 const MOST: usize = 60;
 /// Part of a population's usual time that a setting is tried for.
-const LENGTH: f64 = 0.25;
+const LENGTH: f64 = 0.5;
 
 /// The baselines with the settings that [`search`] found best over all populations.
 pub fn tuned() -> Vec<Spec> {
