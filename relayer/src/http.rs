@@ -5,6 +5,7 @@ mod body;
 mod chat;
 mod errors;
 mod limits;
+mod listing;
 mod public;
 mod state;
 
@@ -61,9 +62,9 @@ pub fn serve(relay: Relay) -> Router {
 fn handler(path: &str) -> MethodRouter<Arc<Server>> {
     match path {
         "/v1/chat/completions" => post(chat::chat),
-        "/v1/models" => open_to_all(get(public::models)),
-        "/v1/models/{*id}" => open_to_all(get(public::model)),
-        "/v1/providers" => open_to_all(get(public::providers)),
+        "/v1/models" => open_to_all(get(listing::models)),
+        "/v1/models/{*id}" => open_to_all(get(listing::model)),
+        "/v1/providers" => open_to_all(get(listing::providers)),
         "/v1/receipts/{id}" => get(account::receipt),
         "/v1/generation/{id}" => get(account::generation),
         "/v1/vaults/{address}" => get(account::vault),

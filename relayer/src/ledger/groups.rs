@@ -6,6 +6,7 @@ use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::collections::BTreeMap;
+use steam_protocol::allow_list::Membership;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::merkle;
 use steam_protocol::units::{MicroUsdc, Pico, Usage};
@@ -67,6 +68,8 @@ pub struct SealedGroup {
     pub vouchers: Vec<(u8, StoredVoucher)>,
     /// What is charged.
     pub lines: Vec<SealedLine>,
+    /// That the providers paid are in their keys' allow-lists, as [`steam_protocol::batch::Group`] has them.
+    pub memberships: Vec<Membership>,
 }
 
 /// What a group charges, by epoch, as its receipts have it: fees rounded up.
@@ -434,6 +437,7 @@ fn collect(
         hash: Hash::default(),
         vouchers: Vec::new(),
         lines: Vec::new(),
+        memberships: Vec::new(),
     };
     let (mut totals, mut numbers, mut alone) = (Totals::new(), Vec::new(), false);
     let mut statement = tx.prepare_cached(
@@ -657,6 +661,7 @@ fn groups_where(db: &Connection, condition: &str, value: i64) -> Result<Vec<Seal
             hash: row.get(5)?,
             vouchers,
             lines,
+            memberships: Vec::new(),
         });
     }
     Ok(groups)

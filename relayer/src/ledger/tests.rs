@@ -165,7 +165,7 @@ async fn another_deployments_file_is_refused() {
         let refused = Ledger::open(&path, &domain, &relayer).unwrap_err();
         assert!(matches!(refused, LedgerError::Foreign { .. }), "{refused}");
     }
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 2).unwrap();
+    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(Ledger::open(&path, &DOMAIN, &RELAYER), Err(LedgerError::Foreign { .. })));
 }
 
@@ -347,6 +347,7 @@ fn the_size_of_a_transaction_is_what_is_computed() {
             version: 1,
             usage: Usage::default(),
         }],
+        memberships: Vec::new(),
     };
     let key = solana_keypair::Keypair::new();
     let parties = build::Parties {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
 
 mod admin;
+mod allow_lists;
 mod batches;
 mod closing;
 mod config;
