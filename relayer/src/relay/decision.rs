@@ -2,7 +2,7 @@
 //! can be shown and checked later. It holds no prompt and no answer.
 
 use crate::registry::Offer;
-use crate::relay::plan::{Candidate, Plan};
+use crate::relay::plan::{Candidate, Plan, Route};
 use crate::score::Record;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ pub struct Attempt {
     pub offer: String,
     /// The provider's name.
     pub name: String,
+    /// The model asked for.
+    pub model: String,
     /// [`OPENED`], [`REFUSED`], or the name of the failure.
     pub outcome: String,
     /// When it began, in milliseconds since the request was accepted.
@@ -41,6 +43,7 @@ impl Attempt {
         Self {
             offer: offer.address.to_string(),
             name: offer.provider_name.clone(),
+            model: offer.model.clone(),
             outcome: outcome.to_owned(),
             started_ms: ms(started.saturating_duration_since(accepted)),
             ms: ms(started.elapsed()),
@@ -59,8 +62,8 @@ pub struct Decision<'a> {
     pub started_at_ms: i64,
     /// Candidates and exclusions.
     pub plan: &'a Plan,
-    /// What was decided, and from what: enough to decide it again.
-    pub ranked: &'a Record,
+    /// What was decided of each of the plan's routes, and from what: enough to decide it again.
+    pub ranked: &'a [Record],
     /// The order of trying.
     pub order: &'a [Candidate],
     /// What happened.
@@ -73,55 +76,65 @@ impl Decision<'_> {
     /// Canonical JSON: members sorted by name at every level, no white space.
     pub fn canonical(&self) -> Vec<u8> {
         let plan = self.plan;
-        let candidates: Vec<Value> = plan
-            .candidates
-            .iter()
-            .enumerate()
-            .map(|(index, candidate)| {
-                let offer = &candidate.offer;
-                json!({
-                    "offer": offer.address.to_string(),
-                    "provider": offer.provider.to_string(),
-                    "name": offer.provider_name,
-                    "version": offer.version,
-                    "max_output": candidate.max_output,
-                    "ceiling_pico": candidate.ceiling.0.to_string(),
-                    "measured": self.ranked.measured.get(index),
-                    "score": self.ranked.ranking.scores.get(index),
-                })
-            })
-            .collect();
-        let excluded: Vec<Value> = plan
-            .excluded
-            .iter()
-            .map(|exclusion| {
-                json!({
-                    "offer": exclusion.offer.address.to_string(),
-                    "name": exclusion.offer.provider_name,
-                    "reason": exclusion.reason,
-                })
-            })
-            .collect();
+        let routes: Vec<Value> =
+            plan.routes.iter().zip(self.ranked).map(|(route, ranked)| shown(route, ranked)).collect();
         let order: Vec<String> = self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect();
         let record = json!({
             "v": 2,
             "id": self.id,
-            "model": plan.model,
             "time_ms": self.started_at_ms,
-            "ask": self.ranked.ask,
-            "coefficients": self.ranked.coefficients,
+            "routes": routes,
+            "unknown_models": plan.unknown,
             "choices": plan.choices,
             "fee_bps": plan.fee_bps,
-            "candidates": candidates,
-            "excluded": excluded,
-            "draws": self.ranked.draws,
-            "ranking": self.ranked.ranking.order,
             "order": order,
             "attempts": self.attempts,
             "outcome": self.outcome,
         });
         sorted(record).to_string().into_bytes()
     }
+}
+
+/// One model's candidates with their scores, and who was left out.
+fn shown(route: &Route, ranked: &Record) -> Value {
+    let candidates: Vec<Value> = route
+        .candidates
+        .iter()
+        .enumerate()
+        .map(|(index, candidate)| {
+            let offer = &candidate.offer;
+            json!({
+                "offer": offer.address.to_string(),
+                "provider": offer.provider.to_string(),
+                "name": offer.provider_name,
+                "version": offer.version,
+                "max_output": candidate.max_output,
+                "ceiling_pico": candidate.ceiling.0.to_string(),
+                "measured": ranked.measured.get(index),
+                "score": ranked.ranking.scores.get(index),
+            })
+        })
+        .collect();
+    let excluded: Vec<Value> = route
+        .excluded
+        .iter()
+        .map(|exclusion| {
+            json!({
+                "offer": exclusion.offer.address.to_string(),
+                "name": exclusion.offer.provider_name,
+                "reason": exclusion.reason,
+            })
+        })
+        .collect();
+    json!({
+        "model": route.model,
+        "ask": ranked.ask,
+        "coefficients": ranked.coefficients,
+        "candidates": candidates,
+        "excluded": excluded,
+        "draws": ranked.draws,
+        "ranking": ranked.ranking.order,
+    })
 }
 
 fn sorted(value: Value) -> Value {

@@ -5,7 +5,7 @@ use crate::relay::Relay;
 use crate::relay::chunk::{Fault, Transcript};
 use crate::relay::decision::{Attempt, OPENED, REFUSED};
 use crate::relay::error::RelayError;
-use crate::relay::plan::{Candidate, Plan};
+use crate::relay::plan::{Candidate, Plan, saturate};
 use crate::relay::request::ChatRequest;
 use crate::relay::sse::Parser;
 use crate::relay::upstream::CallError;
@@ -110,8 +110,9 @@ pub async fn open(
 ) -> Result<Opened, RelayError> {
     let config = &relay.app.config.upstream;
     let mut failures = Vec::new();
-    for candidate in order.iter().take(config.max_attempts as usize) {
-        let tokens = plan.ask.input_tokens.saturating_add(plan.ask.expected_output);
+    for candidate in order {
+        let expected = relay.app.config.routing.expected_output_tokens.min(candidate.max_output);
+        let tokens = saturate(candidate.input.estimate()).saturating_add(expected.saturating_mul(plan.choices));
         let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, tokens);
         let patience = if request.stream {
             Duration::from_millis(config.first_token_timeout_ms)
@@ -120,8 +121,8 @@ pub async fn open(
             Duration::from_millis(config.first_token_timeout_ms.saturating_add(generating))
         };
         let until = deadline.min(watch.started() + patience);
-        let mut transcript = Transcript::new(plan.input.counting);
-        let result = match timeout_at(until, attempt(relay, plan, candidate, request, &mut transcript)).await {
+        let mut transcript = Transcript::new(candidate.input.counting);
+        let result = match timeout_at(until, attempt(relay, candidate, request, &mut transcript)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
         };
@@ -171,13 +172,12 @@ fn exhausted(attempts: &[Attempt], failures: &[Failure]) -> RelayError {
 /// One call to one provider, up to its first content.
 async fn attempt(
     relay: &Relay,
-    plan: &Plan,
     candidate: &Candidate,
     request: &ChatRequest,
     transcript: &mut Transcript,
 ) -> Result<Kind, Failure> {
     let body = request
-        .for_provider(&plan.model, candidate.max_output)
+        .for_provider(&candidate.offer.model, candidate.max_output)
         .map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
     let now = relay.app.clock.unix();

@@ -32,8 +32,8 @@ pub struct Work {
     pub plan: Plan,
     /// The order in which they are tried.
     pub order: Vec<Candidate>,
-    /// What was decided, and from what.
-    pub ranked: score::Decision,
+    /// What was decided of each of the plan's routes, and from what.
+    pub ranked: Vec<score::Decision>,
     /// The money; dropped, it is free again.
     pub hold: Hold,
     /// The generation's id.
@@ -57,7 +57,7 @@ impl Work {
         let opened = tokio::select! {
             // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
             () = reply.closed() => {
-                tracing::info!(id = %self.id, model = %self.plan.model, status = "client_gone", "relayed");
+                tracing::info!(id = %self.id, status = "client_gone", "relayed");
                 return;
             }
             opened = open(&self.relay, &self.plan, &self.order, &self.request, (self.started, deadline), &mut attempts) => opened,
@@ -70,7 +70,7 @@ impl Work {
             }
         };
         let failovers = attempts.len().saturating_sub(1);
-        self.relay.metrics.served(&self.plan.model, failovers as u64, self.started.elapsed());
+        self.relay.metrics.served(&candidate.offer.model, failovers as u64, self.started.elapsed());
         let ending = Ending { work: self, candidate, first_content, attempts };
         match kind {
             Kind::Refused(status, body) => {
@@ -178,7 +178,7 @@ impl Ending {
     fn bill(&self, transcript: &Transcript, complete: bool) -> Bill {
         let offer = &self.candidate.offer;
         let own = Own {
-            input: self.work.plan.input,
+            input: self.candidate.input,
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),
         };
@@ -218,7 +218,7 @@ impl Ending {
             id: &id,
             started_at_ms,
             plan: &plan,
-            ranked: &ranked.record(),
+            ranked: &ranked.iter().map(score::Decision::record).collect::<Vec<_>>(),
             order: &order,
             attempts: &self.attempts,
             outcome,
@@ -237,12 +237,12 @@ impl Ending {
         };
         let charged = hold.charge(draft).await;
         drop(permit);
-        let provider = self.candidate.offer.provider_name.as_str();
+        let (provider, model) = (self.candidate.offer.provider_name.as_str(), self.candidate.offer.model.as_str());
         match &charged {
             Ok(receipt) => {
-                relay.metrics.charged(&plan.model, &bill, started.elapsed());
+                relay.metrics.charged(model, &bill, started.elapsed());
                 tracing::info!(
-                    %id, model = %plan.model, provider, status = outcome, attempts = self.attempts.len(),
+                    %id, model, provider, status = outcome, attempts = self.attempts.len(),
                     input = bill.usage.input, cached = bill.usage.cached, output = bill.usage.output,
                     counted_by = counted_by(bill.counted_by), usd = %bill.total, number = receipt.receipt.number,
                     ms = millis(started.elapsed()), "relayed"
@@ -250,7 +250,7 @@ impl Ending {
             }
             Err(error) => {
                 relay.metrics.charge_failed();
-                tracing::error!(%id, model = %plan.model, provider, usd = %bill.total, %error, "not charged");
+                tracing::error!(%id, model, provider, usd = %bill.total, %error, "not charged");
             }
         }
         charged

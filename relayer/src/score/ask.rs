@@ -82,10 +82,8 @@ pub struct Measured {
     pub outstanding_tokens: u32,
     /// Most requests at once, as its 429s taught.
     pub cap: Option<u32>,
-    /// Requests a second lately.
-    pub rate: f32,
-    /// Most requests a second, as its 429s taught.
-    pub rate_cap: Option<f32>,
+    /// Was sent as many requests lately as it takes, as its 429s taught.
+    pub paced: bool,
     /// Leads among the candidates for such requests.
     pub incumbent: bool,
     /// It served this prompt's prefix last; share of its tokens expected from the cache, 0 to 1.
@@ -95,8 +93,7 @@ pub struct Measured {
 impl Measured {
     /// Whether it has as much to do as its 429s taught that it takes.
     pub fn saturated(&self) -> bool {
-        self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
-            || self.rate_cap.is_some_and(|cap| self.rate >= cap)
+        self.paced || self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
     }
 }
 

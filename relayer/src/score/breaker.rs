@@ -33,6 +33,12 @@ impl Breaker {
         }
     }
 
+    /// When its state changes though nothing happens.
+    pub(super) fn until(&self, now: f64) -> f64 {
+        let changes = self.open_until.map(|until| if now < until { until } else { until + PROBE_LOST });
+        changes.filter(|_| self.state(now) == Gate::Open).unwrap_or(f64::INFINITY)
+    }
+
     /// A request was sent; while not closed, it is the probe.
     pub(super) fn started(&mut self) {
         self.probing = self.open_until.is_some();
@@ -101,7 +107,7 @@ mod tests {
     #[test]
     fn one_probe_at_a_time_after_the_pause_and_the_pause_doubles() {
         let mut breaker = dead_at(0.0);
-        assert_eq!(breaker.state(1.9), Gate::Open);
+        assert_eq!((breaker.state(1.9), breaker.until(1.9)), (Gate::Open, 2.0));
         assert_eq!(breaker.state(2.0), Gate::HalfOpen);
         breaker.started();
         assert_eq!(breaker.state(2.0), Gate::Open, "a second probe waits for the first");

@@ -7,6 +7,7 @@
 use super::ask::{Ask, Draws, Gate, Measured, Ranking, ScoreLine, Sort};
 use super::coefficients::Coefficients;
 use super::stats::{median_of_some, power};
+use smallvec::{SmallVec, smallvec};
 
 /// Recent answers with which an offer is as well known as unknown: halves what it gets of the exploration.
 const KNOWN: f64 = 8.0;
@@ -22,6 +23,12 @@ const WORST_FAILURE: f64 = 0.99;
 const WORST_PENALTY: f64 = 1e3;
 /// Costs below this part of the median do not make the others look infinitely dear to exploration.
 const LEAST_REFERENCE: f64 = 0.1;
+
+/// Places of an order that are computed with the choice: more attempts than a request makes.
+pub(super) const HEAD: usize = 8;
+
+/// A figure of every candidate; on the stack where they are no more than this.
+type Column<T = f64> = SmallVec<[T; 64]>;
 
 /// Who is asked before whom, whatever the objectives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -97,13 +104,34 @@ impl Row {
 pub(super) struct Live {
     /// Tokens it is working on.
     pub(super) tokens: u32,
+    /// Requests it is working on.
+    pub(super) requests: u32,
+    /// Most requests at once, as its 429s taught.
+    pub(super) cap: u32,
     pub(super) gate: Gate,
-    pub(super) saturated: bool,
+    /// Was sent as many requests lately as it takes.
+    pub(super) paced: bool,
+    /// When it changes though nothing happens, in seconds from the scorer's beginning.
+    pub(super) until: f64,
 }
 
 impl Live {
+    /// The cap of an offer that never said it had too much.
+    pub(super) const UNCAPPED: u32 = u32::MAX;
+
     fn of(m: &Measured) -> Self {
-        Self { tokens: m.outstanding_tokens, gate: m.gate, saturated: m.saturated() }
+        Self {
+            tokens: m.outstanding_tokens,
+            requests: m.outstanding_requests,
+            cap: m.cap.unwrap_or(Self::UNCAPPED),
+            gate: m.gate,
+            paced: m.paced,
+            until: f64::INFINITY,
+        }
+    }
+
+    fn saturated(&self) -> bool {
+        self.paced || self.requests >= self.cap
     }
 }
 
@@ -181,22 +209,24 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
             available: verdict.groups[i].available(),
         }
     });
-    Ranking { scores: scores.collect(), order: verdict.order(usize::MAX), explored: verdict.explored }
+    Ranking { scores: scores.collect(), order: verdict.order(), explored: verdict.explored }
 }
 
 /// Everything a choice computes, by candidate.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
-    costs: Vec<f64>,
-    times: Vec<f64>,
-    scores: Vec<f64>,
-    groups: Vec<Group>,
+    costs: Column,
+    times: Column,
+    scores: Column,
+    groups: Column<Group>,
     /// Shares that explore or probe.
-    floors: Vec<f64>,
+    floors: Column,
     /// Weights in what is left.
-    weights: Vec<f64>,
+    weights: Column,
     /// Share of a weight of 1.
     exploit: f64,
+    /// The best by objective.
+    best: Option<usize>,
     /// The one chosen; `None` without candidates.
     first: Option<usize>,
     explored: bool,
@@ -207,8 +237,10 @@ impl Verdict {
     pub(super) fn of(c: &Coefficients, ask: &Ask, candidates: &impl Candidates, draws: &Draws) -> Self {
         let mut verdict = Self::judge(c, ask, candidates);
         let Some(chosen) = verdict.groups.iter().copied().min() else { return verdict };
-        let sticky = verdict.sticky(chosen, candidates);
-        verdict.weigh(c, ask, candidates, chosen, sticky);
+        let best = verdict.best(chosen);
+        verdict.best = Some(best);
+        let sticky = verdict.sticky(best, candidates);
+        verdict.weigh(c, ask, candidates, best, sticky);
         verdict.draw(c, candidates, chosen, sticky, draws);
         verdict
     }
@@ -219,7 +251,8 @@ impl Verdict {
         let (input, output) = (f64::from(ask.input_tokens), f64::from(ask.expected_output));
         let slowest = ask.preferred_min_throughput.filter(|x| *x > 0.0).map_or(f64::INFINITY, |x| f64::from(x).recip());
         let latest = ask.preferred_max_latency.filter(|x| !x.is_nan()).map_or(f64::INFINITY, f64::from);
-        let (mut costs, mut times, mut groups) = (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
+        let (mut costs, mut times) = (Column::with_capacity(n), Column::with_capacity(n));
+        let mut groups = Column::<Group>::with_capacity(n);
         for i in 0..n {
             let row = candidates.row(i);
             costs.push(input * row.prompt + (output * row.output + row.request));
@@ -231,10 +264,11 @@ impl Verdict {
             costs[index] = input * price + (output * row.output + row.request);
         }
         let mut verdict = Self {
-            scores: Vec::new(),
-            floors: vec![0.0; n],
-            weights: vec![0.0; n],
+            scores: Column::new(),
+            floors: smallvec![0.0; n],
+            weights: smallvec![0.0; n],
             exploit: 0.0,
+            best: None,
             first: None,
             explored: false,
             costs,
@@ -275,9 +309,9 @@ impl Verdict {
 
     /// The offer that served the prompt's prefix last, if with what it has cached it beats everybody: the saving
     /// exceeds the loss.
-    fn sticky(&self, chosen: Group, candidates: &impl Candidates) -> Option<usize> {
-        let (index, _) = candidates.sticky().filter(|&(index, _)| self.groups[index] == chosen)?;
-        (self.best(chosen) == index || self.scores[index] <= self.scores[self.best(chosen)]).then_some(index)
+    fn sticky(&self, best: usize, candidates: &impl Candidates) -> Option<usize> {
+        let (index, _) = candidates.sticky()?;
+        (self.groups[index] == self.groups[best] && self.scores[index] <= self.scores[best]).then_some(index)
     }
 
     /// The best of a group that is not empty.
@@ -292,15 +326,8 @@ impl Verdict {
     }
 
     /// Shares: exploration, probes, and by objective what is left.
-    fn weigh(
-        &mut self,
-        c: &Coefficients,
-        ask: &Ask,
-        candidates: &impl Candidates,
-        chosen: Group,
-        sticky: Option<usize>,
-    ) {
-        let best = self.best(chosen);
+    fn weigh(&mut self, c: &Coefficients, ask: &Ask, candidates: &impl Candidates, best: usize, sticky: Option<usize>) {
+        let chosen = self.groups[best];
         let set_aside = self.explore(c, ask.sort, candidates, chosen, best) + self.probe(c, chosen);
         let best = self.scores[best];
         let mut sum = 0.0;
@@ -413,22 +440,36 @@ impl Verdict {
         }
     }
 
-    /// The first `most` candidates in the order in which they are tried.
-    pub(super) fn order(&self, most: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        let by = |&a: &usize, &b: &usize| {
-            let first = |i| self.first != Some(i);
-            first(a)
-                .cmp(&first(b))
-                .then(self.groups[a].cmp(&self.groups[b]))
-                .then(self.scores[a].total_cmp(&self.scores[b]))
-                .then(a.cmp(&b))
-        };
-        if most > 0 && most < order.len() {
-            order.select_nth_unstable_by(most - 1, by);
+    /// The best by objective: the one to beat.
+    pub(super) fn leader(&self) -> Option<usize> {
+        self.best
+    }
+
+    fn before(&self, a: usize, b: usize) -> std::cmp::Ordering {
+        let place = |i: usize| (self.first != Some(i), self.groups[i]);
+        place(a).cmp(&place(b)).then(self.scores[a].total_cmp(&self.scores[b])).then(a.cmp(&b))
+    }
+
+    /// The first candidates in the order in which they are tried.
+    pub(super) fn head(&self) -> SmallVec<[u32; HEAD]> {
+        let mut head: SmallVec<[u32; HEAD]> = SmallVec::new();
+        for i in 0..self.scores.len() {
+            if head.len() == HEAD {
+                match head.last() {
+                    Some(&last) if self.before(i, last as usize).is_lt() => head.truncate(HEAD - 1),
+                    _ => continue,
+                }
+            }
+            let place = head.iter().rposition(|&other| self.before(other as usize, i).is_lt()).map_or(0, |p| p + 1);
+            head.insert(place, i as u32);
         }
-        order.truncate(most);
-        order.sort_unstable_by(by);
+        head
+    }
+
+    /// All candidates in the order in which they are tried.
+    fn order(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.scores.len()).collect();
+        order.sort_unstable_by(|&a, &b| self.before(a, b));
         order
     }
 }
@@ -436,7 +477,7 @@ impl Verdict {
 fn group(row: &Row, live: Live, preferred: bool) -> Group {
     match live.gate {
         Gate::Open => Group::Open,
-        Gate::Closed | Gate::HalfOpen if live.saturated => Group::Saturated,
+        Gate::Closed | Gate::HalfOpen if live.saturated() => Group::Saturated,
         Gate::HalfOpen => Group::HalfOpen,
         Gate::Closed => match (row.newcomer, preferred) {
             (false, true) => Group::Preferred,

@@ -77,7 +77,7 @@ async fn bodies_are_json_of_bounded_size_in_bounded_time() {
     let never = futures::stream::pending::<Result<String, std::io::Error>>();
     is(code(post().body(reqwest::Body::wrap_stream(never))).await, 408, "body_timeout");
     is(code(post().body(request(json!({"model": "other"})).to_string())).await, 404, "model_not_found");
-    is(code(post().body(request(json!({"models": ["a"]})).to_string())).await, 400, "unsupported_parameter");
+    is(code(post().body(request(json!({"models": "a"})).to_string())).await, 400, "invalid_value");
     is(code(post().body(request(json!({"max_tokens": 5_000})).to_string())).await, 400, "no_provider_supports_request");
 }
 
