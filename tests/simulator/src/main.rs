@@ -31,7 +31,7 @@ enum Command {
     },
     /// Run the scorer with other coefficients next to the tuned baselines, on tuning seeds.
     Try {
-        /// A coefficient, like `exponent=4`.
+        /// Coefficients of one variant, like `exponent=4,near=0.1`; may be given several times.
         #[arg(long = "set")]
         changes: Vec<String>,
         /// Populations, by name; all unless given.
@@ -75,8 +75,9 @@ fn tune(policy: Option<&str>) -> Result<()> {
 fn attempt(changes: &[String], names: &[String], seeds: u64, length: f64) -> Result<()> {
     let populations = named(names)?;
     let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
-    if !changes.is_empty() {
-        specs.push(Spec::Steam(coefficients::with(Coefficients::default(), changes)?));
+    for variant in changes {
+        let changes: Vec<String> = variant.split(',').map(Into::into).collect();
+        specs.push(Spec::Steam(coefficients::with(Coefficients::default(), &changes)?));
     }
     specs.extend(search::tuned());
     let first = TUNING_SEEDS.start;

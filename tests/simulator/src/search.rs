@@ -11,7 +11,7 @@ use anyhow::Result;
 use rand::Rng;
 
 /// Settings tried of each policy at most; larger grids are sampled.
-const MOST: usize = 60;
+const MOST: usize = 80;
 /// Part of a population's usual time that a setting is tried for.
 const LENGTH: f64 = 0.5;
 
@@ -38,11 +38,11 @@ pub fn grid(name: &str) -> Result<Vec<Spec>> {
         "random" => vec![Rule::Random],
         "round robin" => vec![Rule::RoundRobin],
         "cheapest" => vec![Rule::Cheapest],
-        "fastest" => pairs(&[60.0, 15.0, 240.0], &[0.02, 0.0, 0.1])
+        "fastest" => pairs(&[60.0, 5.0, 15.0, 240.0], &[0.02, 0.0, 0.1, 0.2])
             .map(|(half_life, exploration)| Rule::Fastest { half_life, exploration })
             .collect(),
         "inverse price" => [2.0, 0.5, 1.0, 3.0, 5.0].map(|exponent| Rule::InversePrice { exponent }).to_vec(),
-        "lowest latency" => pairs(&[10, 5, 30], &[0.0, 0.1, 0.25, 0.5, 1.0])
+        "lowest latency" => pairs(&[10, 3, 5, 30], &[0.0, 0.1, 0.25, 0.5, 1.0, 2.0])
             .flat_map(|(samples, buffer)| {
                 [By::FirstToken, By::PerToken].map(|by| Rule::LowestLatency { samples, buffer, by })
             })
@@ -56,7 +56,7 @@ pub fn grid(name: &str) -> Result<Vec<Spec>> {
         ),
     };
     let exclusions: Vec<Exclusion> =
-        pairs(&[1, 2, 4], &[30.0, 5.0, 120.0]).map(|(failures, seconds)| Exclusion { failures, seconds }).collect();
+        pairs(&[1, 2, 4], &[30.0, 5.0, 120.0, 300.0]).map(|(failures, seconds)| Exclusion { failures, seconds }).collect();
     Ok(rules.into_iter().flat_map(|rule| exclusions.iter().map(move |e| Spec::Baseline(rule, *e))).collect())
 }
 
