@@ -11,6 +11,7 @@ use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
+use steam_protocol::allow_list::AllowList;
 use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
 use tokio::time::Instant;
 
@@ -69,6 +70,7 @@ pub struct Exclusion {
 /// got there were the closest to serving it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Filter {
+    AllowList,
     Wish,
     Ability,
     Size,
@@ -139,11 +141,13 @@ pub fn resolve(registry: &Registry, request: &ChatRequest) -> Result<(Vec<Asked>
 
 /// What a key's holder allows.
 #[derive(Clone, Copy, Debug)]
-pub struct Allowed {
+pub struct Allowed<'a> {
     /// By the vault's owner.
     pub limits: KeyLimits,
     /// For this request, if its holder signed a limit.
     pub max_cost: Option<MicroUsdc>,
+    /// The providers it may pay, if it may not pay all.
+    pub list: Option<&'a AllowList>,
 }
 
 /// Applies every filter to every offer of every model. `input` counts a model's input.
@@ -197,6 +201,9 @@ fn consider(
     allowed: Allowed,
     available: impl Fn(&Offer) -> bool,
 ) -> Result<Candidate, (Filter, String)> {
+    if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
+        return Err((Filter::AllowList, "is not in the key's allow-list".into()));
+    }
     if let Some(reason) = request.controls.exclude(offer) {
         return Err((Filter::Wish, reason));
     }
@@ -252,12 +259,18 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
     };
     let reasons = reasons(&excluded);
     match last {
+        Filter::AllowList => RelayError::NotAllowed { model, reasons },
         Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cost(ceiling) => Some(ceiling),
-                Filter::Wish | Filter::Ability | Filter::Size | Filter::KeyPrice | Filter::Health => None,
+                Filter::AllowList
+                | Filter::Wish
+                | Filter::Ability
+                | Filter::Size
+                | Filter::KeyPrice
+                | Filter::Health => None,
             });
             let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
             RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
@@ -290,15 +303,23 @@ impl Route {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
         let decision = scorer.rank(&offers, &self.ask, now, rng);
         let order = decision.order(usize::MAX);
-        let mut order: Vec<Candidate> = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
         let controls = &request.controls;
-        // Stable: those not named keep the scorer's order behind those that are.
-        order.sort_by_key(|candidate| controls.rank_of(&candidate.offer).unwrap_or(usize::MAX));
-        if !controls.allow_fallbacks && controls.order.is_empty() {
-            order.truncate(1);
-        }
+        let only_first = !controls.allow_fallbacks && controls.order.is_empty();
+        let order = preferred_first(order, |candidate: &Candidate| controls.rank_of(&candidate.offer), only_first);
         (order, decision)
     }
+}
+
+/// What the client prefers, in the order of its `place`, before the rest in the order it is `ranked`. A decision record
+/// is checked with this very function, as with [`schedule`].
+pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Option<usize>, only_first: bool) -> Vec<T> {
+    // Stable: those not named keep the scorer's order behind those that are.
+    ranked.sort_by_key(|candidate| place(candidate).unwrap_or(usize::MAX));
+    if only_first {
+        ranked.truncate(1);
+    }
+    ranked
 }
 
 impl Plan {
@@ -318,7 +339,7 @@ impl Plan {
 
 /// The first of each model's candidates, at most `attempts` in all, of which every model has at least one: a model with
 /// many providers must not leave those after it without any.
-fn schedule(orders: Vec<Vec<Candidate>>, attempts: usize) -> Vec<Candidate> {
+pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
     let mut later = orders.iter().filter(|order| !order.is_empty()).count();
     let mut left = attempts.max(later);
     let mut scheduled = Vec::new();
