@@ -55,8 +55,9 @@ pub fn grid(name: &str) -> Result<Vec<Spec>> {
             "no policy `{other}`: one of random, round robin, cheapest, fastest, inverse price, lowest latency, peak EWMA, steam"
         ),
     };
-    let exclusions: Vec<Exclusion> =
-        pairs(&[1, 2, 4], &[30.0, 5.0, 120.0, 300.0]).map(|(failures, seconds)| Exclusion { failures, seconds }).collect();
+    let exclusions: Vec<Exclusion> = pairs(&[1, 2, 4], &[30.0, 5.0, 120.0, 300.0])
+        .map(|(failures, seconds)| Exclusion { failures, seconds })
+        .collect();
     Ok(rules.into_iter().flat_map(|rule| exclusions.iter().map(move |e| Spec::Baseline(rule, *e))).collect())
 }
 
