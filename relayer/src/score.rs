@@ -153,20 +153,24 @@ impl Scorer {
         state.slab.started(slot, tokens, now);
     }
 
-    /// A request ended: the other half of [`Self::started`].
+    /// A request ended of which nothing else is known: the other half of [`Self::started`].
     pub fn observe(&self, offer: &Pubkey, outcome: &Outcome, now: Instant) {
-        self.observe_prefix(offer, None, outcome, now);
+        self.end(offer, None, outcome, now);
     }
 
-    /// A request ended whose [`Ask::prefix`] was `prefix`: who served it is where the rest of the conversation finds it
-    /// cached.
-    pub fn observe_prefix(&self, offer: &Pubkey, prefix: Option<u64>, outcome: &Outcome, now: Instant) {
+    /// The request `ask` ended: the other half of [`Self::started`]. Also teaches how `offer` bills, and where the rest
+    /// of the conversation finds its beginning cached.
+    pub fn ended(&self, offer: &Pubkey, ask: &Ask, outcome: &Outcome, now: Instant) {
+        self.end(offer, Some(ask), outcome, now);
+    }
+
+    fn end(&self, offer: &Pubkey, ask: Option<&Ask>, outcome: &Outcome, now: Instant) {
         let mut state = self.lock();
         let now = state.seconds(now);
         let slot = state.slot(offer);
-        let repeated = state.remember(offer, prefix, outcome, now);
+        let repeated = state.remember(offer, ask.and_then(|ask| ask.prefix), outcome, now);
         let q = [self.coefficients.quantile, self.coefficients.tail_quantile];
-        state.slab.observe(slot, outcome, repeated, q, now);
+        state.slab.observe(slot, outcome, (ask, repeated), q, now);
     }
 
     /// The public figures of `offer`.

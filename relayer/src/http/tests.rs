@@ -4,5 +4,6 @@ mod allow_lists;
 mod api;
 mod controls;
 mod failover;
+mod honesty;
 mod money;
 mod streams;

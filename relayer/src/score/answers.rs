@@ -1,6 +1,7 @@
 //! How fast an offer answered lately: a bounded ring of answers, and quantiles over it in which the recent ones weigh
 //! more. Seconds count from the scorer's beginning.
 
+use super::decide::reading;
 use super::stats::{quantile, shrink, weighted_quantile};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,9 +9,11 @@ use std::time::Duration;
 /// Answers older than this are forgotten, in seconds.
 pub(super) const WINDOW: f64 = 300.0;
 /// Most answers kept.
-const MOST: usize = 256;
-/// Half-life of an answer's weight, in seconds.
-const HALF_LIFE: f64 = 60.0;
+const MOST: usize = 128;
+/// Half-life of an answer's weight, in seconds and in answers after it: what was long ago says little, and so does what
+/// much was heard since.
+const HALF_LIFE: f64 = 120.0;
+const HALF_LIFE_ANSWERS: f64 = 16.0;
 /// Upper ends of the prompt-length buckets, in tokens; the last is open.
 const BUCKET_ENDS: [u32; 3] = [512, 4_096, 32_768];
 /// Buckets of prompt length.
@@ -42,6 +45,8 @@ struct Sample {
     streamed: bool,
     /// Seconds to the first token, where the answer was streamed.
     ttft: Option<f64>,
+    /// What that is for a typical prompt.
+    relative: Option<f64>,
     /// Tokens a second of the stream, or of the whole time.
     speed: Option<f64>,
     /// Tokens.
@@ -53,7 +58,7 @@ struct Sample {
 /// Own measurements at a quantile.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Own {
-    /// Seconds to the first token.
+    /// Seconds to the first token of a typical prompt.
     pub(super) ttft: Option<f64>,
     /// Seconds an output token of streamed answers.
     pub(super) token: Option<f64>,
@@ -86,12 +91,19 @@ pub(super) struct Answers {
 }
 
 impl Answers {
-    /// An answer came: to a prompt of `input` tokens, `ttft` of a streamed one only.
-    pub(super) fn push(&mut self, now: f64, input: u32, output: u32, ttft: Option<Duration>, total: Duration) {
+    /// An answer came: to a prompt of `input` tokens of which `cached` were, `ttft` of a streamed one only.
+    pub(super) fn push(
+        &mut self,
+        now: f64,
+        (input, cached): (u32, u32),
+        output: u32,
+        ttft: Option<Duration>,
+        total: Duration,
+    ) {
         if self.ring.len() == MOST {
             self.ring.pop_front();
         }
-        self.ring.push_back(sample(now, input, output, ttft, total));
+        self.ring.push_back(sample(now, (input, cached), output, ttft, total));
         self.stale = true;
     }
 
@@ -129,14 +141,18 @@ impl Answers {
 
     fn figures(&self, q: [f64; 2], now: f64) -> Figures {
         let since = self.changed();
-        let recent = || self.ring.iter().skip(since).map(|s| (s, (-(now - s.at).max(0.0) / HALF_LIFE).exp2()));
+        let last = self.ring.len();
+        let weight = |place: usize, s: &Sample| {
+            (-(now - s.at).max(0.0) / HALF_LIFE - (last - 1 - place) as f64 / HALF_LIFE_ANSWERS).exp2()
+        };
+        let recent = || self.ring.iter().enumerate().skip(since).map(|(place, s)| (s, weight(place, s)));
         let sorted = |of: fn(&Sample) -> Option<f64>| {
             let mut values: Vec<(f64, f64, usize)> =
                 recent().filter_map(|(s, weight)| Some((of(s)?, weight, s.bucket))).collect();
             values.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
             values
         };
-        let ttft = sorted(|s| s.ttft);
+        let ttft = sorted(|s| s.relative);
         let token = sorted(|s| s.speed.filter(|_| s.streamed).map(f64::recip));
         let written = sorted(|s| (!s.streamed && s.output > 0.0).then_some(s.output));
         let total = sorted(|s| (!s.streamed && s.output > 0.0).then_some(s.total));
@@ -153,11 +169,11 @@ impl Answers {
     /// answers that are all on one side of what is usual for their bucket, and well off it.
     fn changed(&self) -> usize {
         let usual: [[Option<f64>; BUCKETS]; 2] =
-            [|s: &Sample| s.ttft, |s: &Sample| s.speed.map(f64::recip)].map(|of: fn(&Sample) -> Option<f64>| {
+            [|s: &Sample| s.relative, |s: &Sample| s.speed.map(f64::recip)].map(|of: fn(&Sample) -> Option<f64>| {
                 std::array::from_fn(|bucket| quantile(&self.values(|s| of(s).filter(|_| s.bucket == bucket)), 0.5))
             });
         let off = |s: &Sample, kind: usize| {
-            let value = if kind == 0 { s.ttft } else { s.speed.map(f64::recip) };
+            let value = if kind == 0 { s.relative } else { s.speed.map(f64::recip) };
             value.zip(usual[kind][s.bucket]).filter(|(_, usual)| *usual > 0.0).map(|(value, usual)| value / usual)
         };
         let begins = (0..usual.len()).map(|kind| {
@@ -212,7 +228,13 @@ fn blend(values: &[(f64, f64, usize)], bucket: usize, q: f64) -> Option<f64> {
     Some(shrink(own, weight, common, BUCKET_PRIOR))
 }
 
-fn sample(now: f64, input: u32, output: u32, ttft: Option<Duration>, total: Duration) -> Sample {
+fn sample(
+    now: f64,
+    (input, cached): (u32, u32),
+    output: u32,
+    ttft: Option<Duration>,
+    total: Duration,
+) -> Sample {
     let total = total.as_secs_f64();
     let ttft = ttft.map(|ttft| ttft.as_secs_f64().min(total));
     let speed = match (ttft, output) {
@@ -223,7 +245,9 @@ fn sample(now: f64, input: u32, output: u32, ttft: Option<Duration>, total: Dura
     };
     // Division by nothing is infinite, and clamped as such.
     let speed = speed.map(|speed| speed.clamp(SLOWEST, FASTEST));
-    Sample { at: now, bucket: bucket(input), streamed: ttft.is_some(), ttft, speed, output: output.into(), total }
+    let relative = ttft.map(|ttft| ttft / reading(input.saturating_sub(cached).into()));
+    let streamed = ttft.is_some();
+    Sample { at: now, bucket: bucket(input), streamed, ttft, relative, speed, output: output.into(), total }
 }
 
 #[cfg(test)]

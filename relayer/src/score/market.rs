@@ -4,7 +4,7 @@
 use super::answers::{BUCKETS, WINDOW, bucket};
 use super::ask::{Ask, Measured, Sort};
 use super::coefficients::Coefficients;
-use super::decide::{Candidates, Live, Row, sticky_price};
+use super::decide::{Candidates, Live, Row, Sticky};
 use super::slab::Slab;
 use super::survey;
 use crate::chain::Pubkey;
@@ -72,6 +72,8 @@ impl Field {
                 outstanding_requests: live.requests,
                 outstanding_tokens: live.tokens,
                 cap: Some(live.cap).filter(|cap| *cap != Live::UNCAPPED),
+                silent: live.silent,
+                limited: live.limited,
                 paced: live.paced,
                 incumbent: self.incumbent == Some(index),
                 sticky: self.sticky.filter(|(sticky, _)| *sticky == index).map(|(_, hits)| hits),
@@ -107,9 +109,9 @@ impl Candidates for Field {
         self.incumbent
     }
 
-    fn sticky(&self) -> Option<(usize, f64)> {
+    fn sticky(&self) -> Option<Sticky> {
         let (index, hits) = self.sticky?;
-        Some((index, sticky_price(&self.table.measured[self.picks[index].place as usize], hits)))
+        Some(Sticky::of(index, &self.table.measured[self.picks[index].place as usize], hits))
     }
 }
 

@@ -2,6 +2,7 @@
 //! order. Seconds count from the scorer's beginning.
 
 use super::Outcome;
+use super::ask::Ask;
 use super::decide::Live;
 use super::tracker::Tracker;
 use crate::chain::Pubkey;
@@ -60,9 +61,17 @@ impl Slab {
         self.change(slot, now, |tracker| tracker.started(tokens, now));
     }
 
-    pub(super) fn observe(&mut self, slot: u32, outcome: &Outcome, repeated: bool, q: [f64; 2], now: f64) {
+    /// `repeated` says that the prompt's beginning was served by this offer before; `q` are the quantiles wanted.
+    pub(super) fn observe(
+        &mut self,
+        slot: u32,
+        outcome: &Outcome,
+        (asked, repeated): (Option<&Ask>, bool),
+        q: [f64; 2],
+        now: f64,
+    ) {
         self.change(slot, now, |tracker| {
-            tracker.observe(outcome, repeated, now);
+            tracker.observe(outcome, asked, repeated, now);
             tracker.answers.refresh(q, now);
         });
     }

@@ -13,6 +13,13 @@ use std::sync::Arc;
 const PRIOR: f64 = 4.0;
 /// Samples with which an estimate stands on its own.
 const ENOUGH: f64 = 20.0;
+/// Pull of the pooled rate of broken answers on an own one, in answers, and how high that rate counts at most.
+const BROKEN_PRIOR: f64 = 20.0;
+const USUALLY_BROKEN: f64 = 0.01;
+/// Pull of the common on how an offer bills, in tokens estimated.
+const BILLING_PRIOR: f64 = 10_000.0;
+/// Below this factor, billing more than others is the luck of the prompts.
+const BILLING_NOISE: f64 = 1.25;
 /// Time to the first token and seconds a token where nobody was measured yet: equal for all, so it decides nothing.
 const UNKNOWN_TTFT: f64 = 0.5;
 const UNKNOWN_TOKEN: f64 = 0.02;
@@ -40,6 +47,9 @@ struct Seen {
     gate: Gate,
     failure: f64,
     requests: f64,
+    broken: (f64, f64),
+    billing: Option<(f64, f64)>,
+    usual_load: f64,
     failed_since_closed: u32,
     cache_hits: Option<f64>,
     newcomer: bool,
@@ -74,6 +84,9 @@ pub(super) fn measure(
             gate: tracker.gate(now),
             failure,
             requests,
+            broken: tracker.broken(now),
+            billing: tracker.billing(now),
+            usual_load: tracker.usual_load(now),
             failed_since_closed: tracker.failed_since_closed(),
             cache_hits: tracker.cache_hits(now),
             newcomer: tracker.newcomer(established, c.newcomer_answers),
@@ -113,6 +126,10 @@ fn compare(offers: &[Arc<Offer>], seen: &[Seen]) -> Vec<Measured> {
     let token = middle(|s| s.own.token, UNKNOWN_TOKEN);
     let failure = middle(|s| (s.requests > 0.0).then_some(s.failure), 0.0);
     let cache_hits = middle(|s| s.cache_hits, 0.0);
+    let billing = middle(|s| s.billing.map(|(ratio, _)| ratio), 1.0);
+    let ended: f64 = seen.iter().map(|s| s.broken.1).sum();
+    let broken = seen.iter().map(|s| s.broken.0 * s.broken.1).sum::<f64>() / ended.max(1.0);
+    let broken = broken.min(USUALLY_BROKEN);
     let of = |(offer, s): (&Arc<Offer>, &Seen)| {
         let (ttft, token) = pace(s, ttft, token);
         let samples = s.streams + s.whole;
@@ -122,6 +139,9 @@ fn compare(offers: &[Arc<Offer>], seen: &[Seen]) -> Vec<Measured> {
             ttft: ttft as f32,
             speed: token.recip() as f32,
             failure: shrink(s.failure, s.requests, failure, PRIOR) as f32,
+            broken: shrink(s.broken.0, s.broken.1, broken, BROKEN_PRIOR) as f32,
+            billing: billed(s.billing, billing) as f32,
+            usual_load: s.usual_load as f32,
             cache_hits: s.cache_hits.map_or(cache_hits, |own| pulled(own, samples, cache_hits)) as f32,
             samples: samples.round() as u32,
             newcomer: s.newcomer,
@@ -130,12 +150,21 @@ fn compare(offers: &[Arc<Offer>], seen: &[Seen]) -> Vec<Measured> {
             outstanding_requests: 0,
             outstanding_tokens: 0,
             cap: None,
+            silent: false,
+            limited: false,
             paced: false,
             incumbent: false,
             sticky: None,
         }
     };
     offers.iter().zip(seen).map(of).collect()
+}
+
+/// How an offer bills in comparison with what is `common`, if it is well off: what is near is the luck of the prompts.
+fn billed(own: Option<(f64, f64)>, common: f64) -> f64 {
+    let Some((ratio, tokens)) = own.filter(|_| common > 0.0) else { return 1.0 };
+    let relative = shrink(ratio / common, tokens, 1.0, BILLING_PRIOR);
+    if relative > BILLING_NOISE { relative } else { 1.0 }
 }
 
 /// An own estimate of `samples` answers, pulled to what is common while they are few.

@@ -2,7 +2,7 @@
 //! count from the scorer's beginning.
 
 use super::answers::{Answers, WINDOW};
-use super::ask::Gate;
+use super::ask::{Ask, Gate};
 use super::breaker::Breaker;
 use super::decide::Live;
 use super::limit::Limit;
@@ -14,6 +14,16 @@ use std::sync::Arc;
 const HALF_LIFE: f64 = 60.0;
 /// Half-life of the cache-hit rates, in seconds.
 const CACHE_HALF_LIFE: f64 = 300.0;
+/// Half-life of what is rare or changes seldom, in seconds: answers that break off, and how tokens are billed.
+const LONG_HALF_LIFE: f64 = 3_600.0;
+/// Requests under way that an offer must be working on to be silent.
+const SILENT_REQUESTS: u32 = 3;
+/// Usual intervals between ends without one that are silence: of Poisson arrivals one in 3,000 is as long.
+const SILENT_INTERVALS: f64 = 8.0;
+/// The shortest silence, in seconds.
+const LEAST_SILENCE: f64 = 5.0;
+/// Seconds for which a 429 is remembered when a third provider is to be tried.
+const LIMITED_FOR: f64 = 60.0;
 /// What a 429 counts as a failure: it is told at once and costs a detour, where a dead provider costs a timeout.
 const LIMITED: f64 = 0.25;
 /// What is left of the failures while it was away, once an offer is back.
@@ -56,6 +66,15 @@ pub(super) struct Tracker {
     limit: Limit,
     served: Decayed,
     failed: Decayed,
+    ended: Decayed,
+    broken: Decayed,
+    estimated: Decayed,
+    billed: Decayed,
+    load: Decayed,
+    loads: Decayed,
+    limited_at: Option<f64>,
+    /// When a request ended last, or when the first of those under way began if that is later.
+    heard: f64,
     failed_since_closed: u32,
     first_hits: Hits,
     repeat_hits: Hits,
@@ -71,6 +90,9 @@ impl Tracker {
 
     pub(super) fn started(&mut self, tokens: u32, now: f64) {
         self.touched = now;
+        if self.requests == 0 {
+            self.heard = now;
+        }
         self.requests = self.requests.saturating_add(1);
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
         self.traffic.add(1.0, now, HALF_LIFE);
@@ -79,8 +101,11 @@ impl Tracker {
     }
 
     /// `repeated` says that the prompt's beginning was served by this offer before.
-    pub(super) fn observe(&mut self, outcome: &Outcome, repeated: bool, now: f64) {
+    /// `asked` is what was known of the request, if it is told.
+    pub(super) fn observe(&mut self, outcome: &Outcome, asked: Option<&Ask>, repeated: bool, now: f64) {
         self.touched = now;
+        self.heard = now;
+        let load = self.requests;
         // Which of the requests ended is not told, so the average one leaves; with the last, everything does.
         self.tokens -= self.tokens.checked_div(u64::from(self.requests)).unwrap_or(self.tokens);
         self.requests = self.requests.saturating_sub(1);
@@ -93,9 +118,18 @@ impl Tracker {
                 }
                 self.verified = self.verified.saturating_add(1);
                 self.served.add(1.0, now, HALF_LIFE);
+                self.ended.add(1.0, now, LONG_HALF_LIFE);
+                self.load.add(load.into(), now, HALF_LIFE);
+                self.loads.add(1.0, now, HALF_LIFE);
+                if let Some(ask) = asked {
+                    let estimate = f64::from(ask.input_tokens) + f64::from(ask.expected_output);
+                    self.estimated.add(estimate, now, LONG_HALF_LIFE);
+                    self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, LONG_HALF_LIFE);
+                }
                 let hits = if repeated { &mut self.repeat_hits } else { &mut self.first_hits };
                 hits.add(*input_tokens, *cached_tokens, now);
-                self.answers.push(now, *input_tokens, *output_tokens, streamed.then_some(*ttft), *total);
+                let prompt = (*input_tokens, *cached_tokens);
+                self.answers.push(now, prompt, *output_tokens, streamed.then_some(*ttft), *total);
             }
             Outcome::Failed { kind, retry_after } => self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), now),
             Outcome::Neutral => self.breaker.neutral(),
@@ -105,30 +139,49 @@ impl Tracker {
     fn failed(&mut self, kind: FailureKind, retry_after: Option<f64>, now: f64) {
         self.failed_since_closed = self.failed_since_closed.saturating_add(1);
         if kind != FailureKind::RateLimited {
+            let broken = matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout);
+            self.ended.add(1.0, now, LONG_HALF_LIFE);
+            self.broken.add(f64::from(u8::from(broken)), now, LONG_HALF_LIFE);
             self.failed.add(1.0, now, HALF_LIFE);
-            return self.breaker.failed(now, retry_after);
+            // Refusing connections or silence is an outage until shown otherwise, and costs the next one a timeout.
+            let dead = matches!(kind, FailureKind::Connect | FailureKind::FirstTokenTimeout);
+            return self.breaker.failed(now, retry_after, dead);
         }
         self.failed.add(LIMITED, now, HALF_LIFE);
+        self.limited_at = Some(now);
         self.limit.limited(self.requests, now);
         if self.requests > 0 && retry_after.is_none() {
             // It serves others meanwhile: too many at once is all that this says.
             self.breaker.neutral();
         } else {
-            self.breaker.failed(now, retry_after);
+            self.breaker.failed(now, retry_after, false);
         }
     }
 
     /// Its load as of now.
     pub(super) fn live(&self, now: f64) -> Live {
         let cap = self.limit.cap(now).unwrap_or(Live::UNCAPPED);
+        let silent_at = self.silent_at(now);
+        let silence = if now < silent_at { silent_at } else { f64::INFINITY };
         Live {
             tokens: u32::try_from(self.tokens).unwrap_or(u32::MAX),
             requests: self.requests,
             cap,
             gate: self.breaker.state(now),
             paced: self.limit.paced(now),
-            until: self.breaker.until(now).min(self.limit.until(now)),
+            silent: now >= silent_at,
+            limited: self.limited_at.is_some_and(|at| now - at < LIMITED_FOR),
+            until: self.breaker.until(now).min(self.limit.until(now)).min(silence),
         }
+    }
+
+    /// When it is to be taken for silent if nothing ends until then: long before the first of its requests times out.
+    fn silent_at(&self, now: f64) -> f64 {
+        let rate = self.loads.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
+        if self.requests < SILENT_REQUESTS || rate <= 0.0 {
+            return f64::INFINITY;
+        }
+        self.heard + (SILENT_INTERVALS / rate).max(LEAST_SILENCE)
     }
 
     /// Decayed failure rate and the requests it comes from.
@@ -136,6 +189,24 @@ impl Tracker {
         let (served, failed) = (self.served.at(now, HALF_LIFE), self.failed.at(now, HALF_LIFE));
         let requests = served + failed;
         (if requests > 0.0 { failed / requests } else { 0.0 }, requests)
+    }
+
+    /// Decayed rate of answers that broke off, and the answers it comes from.
+    pub(super) fn broken(&self, now: f64) -> (f64, f64) {
+        let (broken, ended) = (self.broken.at(now, LONG_HALF_LIFE), self.ended.at(now, LONG_HALF_LIFE));
+        (if ended > 0.0 { (broken / ended).min(1.0) } else { 0.0 }, ended)
+    }
+
+    /// Tokens billed for one that was estimated, and the tokens estimated.
+    pub(super) fn billing(&self, now: f64) -> Option<(f64, f64)> {
+        let estimated = self.estimated.at(now, LONG_HALF_LIFE);
+        (estimated >= 1.0).then(|| (self.billed.at(now, LONG_HALF_LIFE) / estimated, estimated))
+    }
+
+    /// Requests it was working on, itself included, when an answer ended.
+    pub(super) fn usual_load(&self, now: f64) -> f64 {
+        let loads = self.loads.at(now, HALF_LIFE);
+        if loads > 0.0 { self.load.at(now, HALF_LIFE) / loads } else { 0.0 }
     }
 
     /// Answers verified before it was tracked.

@@ -164,7 +164,7 @@ impl<'a> Simulation<'a> {
         self.world.own[id] -= 1;
         let request = &self.world.market.requests[flight.request];
         if let Router::Policy(policy) = router {
-            policy.observe(id, &self.world.outcome(id, request, &flight), self.world.now);
+            policy.ended(id, request, &self.world.outcome(id, request, &flight), self.world.now);
         }
         if matches!(flight.fate, Fate::Failed { .. }) && flight.tried < flight.order.len() {
             self.attempt(place, &mut flight, router);
@@ -295,7 +295,7 @@ impl<'a> World<'a> {
 }
 
 /// Output tokens the relayer expects.
-fn expected(request: &Request) -> u32 {
+pub fn expected(request: &Request) -> u32 {
     request.limit.map_or(EXPECTED_OUTPUT, |limit| limit.min(EXPECTED_OUTPUT))
 }
 
