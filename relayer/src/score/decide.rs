@@ -337,9 +337,8 @@ impl Verdict {
         let n = candidates.len();
         let relative_to = |middle: Option<f64>, weight: f64| middle.map_or((weight, 0.0), |m| (0.0, weight / m));
         let cost = relative_to(scale(n, |i| self.costs[i]), 1.0);
-        let score = |value: f64, row: &Row| {
-            (value * row.factor + c.broken_weight * row.broken).clamp(OBJECTIVE.0, OBJECTIVE.1)
-        };
+        let score =
+            |value: f64, row: &Row| (value * row.factor + c.broken_weight * row.broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
         self.scores = match sort {
             Sort::Balanced => {
                 let time = relative_to(scale(n, |i| self.times[i]), c.time_weight);

@@ -51,7 +51,7 @@ pub fn write(root: &Path) -> Result<()> {
     std::fs::create_dir_all(&figures)?;
     plot::regrets(&figures.join("regret.svg"), &all, &specs)?;
     for (scene, name, title, top) in [
-        (Scene::Outage, "outage.svg", "the best third goes silent for 300 s: objective (less is better)", 14.0),
+        (Scene::Outage, "outage.svg", "the best third goes silent for 300 s: objective (less is better)", 8.0),
         (
             Scene::BrownOut,
             "brown-out.svg",

@@ -24,6 +24,11 @@ const COLOURS: [RGBColor; 8] = [
 const SMALL: (&str, i32) = ("sans-serif", 13);
 const TITLE: (&str, i32) = ("sans-serif", 17);
 
+/// Range of the regrets shown; names stand below the least that is drawn.
+const LEAST: f64 = 0.012;
+const LOW: f64 = 0.04;
+const MOST: f64 = 60.0;
+
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 /// Regrets of all policies in all populations, with their intervals.
@@ -37,9 +42,10 @@ pub fn regrets(path: &Path, all: &[Results], specs: &[Spec]) -> Result<()> {
     let mut chart = ChartBuilder::on(&root)
         .caption("regret: objective above the oracle's (log scale; less is better; bars are 95 % intervals)", TITLE)
         .margin(12)
+        .margin_right(32)
         .x_label_area_size(34)
-        .y_label_area_size(130)
-        .build_cartesian_2d((0.05f64..60.0).log_scale(), 0.0..rows)?;
+        .y_label_area_size(12)
+        .build_cartesian_2d((LEAST..MOST).log_scale(), 0.0..rows)?;
     chart
         .configure_mesh()
         .disable_y_mesh()
@@ -50,16 +56,16 @@ pub fn regrets(path: &Path, all: &[Results], specs: &[Spec]) -> Result<()> {
         .draw()?;
     for (row, results) in all.iter().enumerate() {
         let base = rows - row as f64;
-        let name = Text::new(results.population.name, (0.052, base - 0.2), SMALL);
+        let name = Text::new(results.population.name, (LEAST * 1.04, base - 0.2), SMALL);
         chart.draw_series([name])?;
-        chart.draw_series([PathElement::new([(0.05, base), (60.0, base)], RGBColor(220, 220, 220))])?;
+        chart.draw_series([PathElement::new([(LEAST, base), (MOST, base)], RGBColor(220, 220, 220))])?;
         for place in STEAM..specs.len() {
             let colour = COLOURS[place - STEAM];
             let value = regret(results, place);
             let y = base - 0.12 - 0.76 * (place - STEAM) as f64 / (specs.len() - STEAM) as f64;
-            let (low, high) = ((value.mean - value.half).max(0.05), (value.mean + value.half).clamp(0.05, 60.0));
+            let (low, high) = ((value.mean - value.half).max(LOW), (value.mean + value.half).clamp(LOW, MOST));
             chart.draw_series([PathElement::new([(low, y), (high, y)], colour.stroke_width(2))])?;
-            chart.draw_series([Circle::new((value.mean.clamp(0.05, 60.0), y), 3, colour.filled())])?;
+            chart.draw_series([Circle::new((value.mean.clamp(LOW, MOST), y), 3, colour.filled())])?;
         }
     }
     let names = specs[STEAM..].iter().map(Spec::name);
@@ -94,6 +100,7 @@ fn draw_scene(
     let mut chart = ChartBuilder::on(root)
         .caption(title, TITLE)
         .margin(12)
+        .margin_right(32)
         .x_label_area_size(38)
         .y_label_area_size(48)
         .build_cartesian_2d(0.0..HORIZON, 0.0..top)?;
@@ -115,7 +122,9 @@ fn draw_scene(
             .label(*name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
-    labels(&mut chart)
+    let corner =
+        if scene == Scene::Newcomer { SeriesLabelPosition::UpperLeft } else { SeriesLabelPosition::UpperRight };
+    labels(&mut chart, corner)
 }
 
 fn legend<'a, X: Ranged<ValueType = f64>, Y: Ranged<ValueType = f64>>(
@@ -129,15 +138,16 @@ fn legend<'a, X: Ranged<ValueType = f64>, Y: Ranged<ValueType = f64>>(
             .label(name)
             .legend(move |(x, y)| Circle::new((x + 9, y), 4, colour.filled()));
     }
-    labels(chart)
+    labels(chart, SeriesLabelPosition::UpperRight)
 }
 
 fn labels<'a, X: Ranged<ValueType = f64>, Y: Ranged<ValueType = f64>>(
     chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
+    corner: SeriesLabelPosition,
 ) -> Result<()> {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(corner)
         .background_style(WHITE.mix(0.85))
         .border_style(RGBColor(200, 200, 200))
         .label_font(SMALL)

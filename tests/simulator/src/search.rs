@@ -19,13 +19,13 @@ const LENGTH: f64 = 0.5;
 pub fn tuned() -> Vec<Spec> {
     let baseline = |rule, failures, seconds| Spec::Baseline(rule, Exclusion { failures, seconds });
     vec![
-        baseline(Rule::Random, 1, 30.0),
-        baseline(Rule::RoundRobin, 1, 30.0),
+        baseline(Rule::Random, 1, 120.0),
+        baseline(Rule::RoundRobin, 1, 120.0),
         baseline(Rule::Cheapest, 1, 30.0),
-        baseline(Rule::Fastest { half_life: 60.0, exploration: 0.02 }, 1, 30.0),
-        baseline(Rule::InversePrice { exponent: 2.0 }, 1, 30.0),
-        baseline(Rule::LowestLatency { samples: 10, buffer: 0.2, by: By::PerToken }, 1, 30.0),
-        baseline(Rule::PeakEwma { decay: 10.0, per_token: true }, 1, 30.0),
+        baseline(Rule::Fastest { half_life: 5.0, exploration: 0.2 }, 4, 30.0),
+        baseline(Rule::InversePrice { exponent: 0.5 }, 1, 120.0),
+        baseline(Rule::LowestLatency { samples: 3, buffer: 2.0, by: By::PerToken }, 4, 30.0),
+        baseline(Rule::PeakEwma { decay: 30.0, per_token: true }, 1, 120.0),
     ]
 }
 
