@@ -80,8 +80,8 @@ pub fn best_baseline(results: &Results, of: impl Fn(&Summary) -> f64 + Copy) -> 
 pub fn safer(results: &Results, baseline: usize) -> bool {
     let failures = |spec: usize| results.runs[spec].iter().map(|s| (1.0 - s.success) * s.requests).sum::<f64>();
     let (steam, other) = (failures(STEAM), failures(baseline));
-    // The difference of two Poisson counts has their sum as its variance.
-    let counted = steam - other > 1.96 * (steam + other).sqrt();
+    // The difference of two Poisson counts has their sum as its variance; corrected for continuity, as counts are few.
+    let counted = steam - other - 1.0 > 1.96 * (steam + other).sqrt();
     counted && results.difference(baseline, STEAM, |s| s.success).is_positive()
 }
 
@@ -167,5 +167,7 @@ mod tests {
         assert_eq!(misses_of([(1.1, 0.99), (1.1, 0.98)], [(1.4, 0.999), (1.4, 0.979)]), vec![]);
         let one_in_ten_thousand = misses_of([(1.1, 0.9999), (1.1, 0.9999)], [(1.4, 1.0), (1.4, 1.0)]);
         assert_eq!(one_in_ten_thousand, vec![], "a failure on each of two seeds is chance");
+        let two_each = misses_of([(1.1, 0.9998), (1.1, 0.9998)], [(1.4, 1.0), (1.4, 1.0)]);
+        assert_eq!(two_each, vec![], "so are two: four of four fall on one side by chance one time in eight");
     }
 }
