@@ -308,7 +308,7 @@ async fn a_restart_begins_with_what_was_measured_and_whom_not_to_trust() {
     let measured = scorer.rank(&offers, &Ask::default(), now, &mut StdRng::seed_from_u64(1)).record().measured;
     let [known, unknown] = measured.as_slice() else { panic!("{measured:?}") };
     assert!((0.08..0.12).contains(&known.ttft) && (150.0..210.0).contains(&known.speed), "{known:?}");
-    assert_eq!((known.samples, known.newcomer, known.penalty), (8, false, PENALTY as f32));
+    assert_eq!((known.samples, known.newcomer, known.penalty), (7, false, PENALTY as f32));
     assert_eq!((unknown.samples, unknown.penalty), (0, 1.0));
     // Three days later nothing of it counts but the flag.
     let scorer = Scorer::new(crate::score::Coefficients::default());
