@@ -117,7 +117,7 @@ fn inverse_square_price_when_time_weighs_nothing() {
     let config = Coefficients { time_weight: 0.0, exploration: 0.0, ..gentle() };
     let mut market = Market::with(config, &[price(1_000, 1_000), price(2_000, 2_000), price(3_000, 3_000)]);
     let shares = market.shares();
-    assert!((shares[0] / shares[1] - 4.0).abs() < 1e-9 && (shares[0] / shares[2] - 9.0).abs() < 1e-9, "{shares:?}");
+    assert!((shares[0] / shares[1] - 4.0).abs() < 1e-6 && (shares[0] / shares[2] - 9.0).abs() < 1e-6, "{shares:?}");
 }
 
 #[test]
@@ -402,7 +402,7 @@ proptest! {
         let sort = [Sort::Balanced, Sort::Price, Sort::Throughput, Sort::Latency][sort];
         let ranking = market.rank(sort);
         let sum: f64 = ranking.scores.iter().map(|l| l.share).sum();
-        prop_assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        prop_assert!((sum - 1.0).abs() < 1e-6, "{sum}");
         let mut order = ranking.order.clone();
         order.sort_unstable();
         prop_assert_eq!(order, (0..pasts.len()).collect::<Vec<_>>());
