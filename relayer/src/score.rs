@@ -1,10 +1,12 @@
 //! Which provider gets a request. Each offer is measured by what was received from it and nothing else; candidates
 //! are compared by expected cost, expected time and reliability, and share the traffic by that:
 //!
-//! - cost `C = n_in·((1−h)·p_in + h·p_cached) + n_out·p_out + p_request`, `h` the measured cache-hit rate;
-//! - time `T = TTFT_q + n_out / speed_q`, own measurements at quantile `q` for prompts of that length;
-//! - `J = (C/C̃ + w·T/T̃) / (1−f)`, medians over the candidates, `f` the decayed failure rate;
-//! - traffic share ∝ `J^−k`, but for a small part that explores evenly.
+//! - cost `C = n_in·((1−h)·p_in + h·p_cached) + n_out·p_out + p_request`, `h` the measured cache-hit rate, times what an
+//!   offer bills for each token more than the others do;
+//! - time `T = TTFT_q + n_out / speed_q`, own measurements at quantile `q`, longer under more load than it usually has;
+//! - `J = (C/C̃ + w·T/T̃)·penalty/(1−f) + b·broken`, medians over the candidates, `f` the decayed failure rate, `broken` that
+//!   of answers that break off;
+//! - traffic share ∝ `J^−k` within reach of the best, but for a small part that explores.
 //!
 //! While an offer has few samples its figures are pulled to the candidates' median: scored as fastest a newcomer
 //! would get the whole load at once, scored as slowest it would never get any. Clock and randomness are passed in,

@@ -98,25 +98,24 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..10 {
             breaker.failed(0.0, None, false);
-            breaker.failed(0.0, None, false);
+            assert_eq!(breaker.state(0.0), Gate::Closed);
             breaker.served();
         }
-        assert_eq!(breaker.state(0.0), Gate::Closed);
         assert_eq!(dead_at(0.0).state(0.0), Gate::Open);
     }
 
     #[test]
     fn one_probe_at_a_time_after_the_pause_and_the_pause_doubles() {
         let mut breaker = dead_at(0.0);
-        assert_eq!((breaker.state(1.9), breaker.until(1.9)), (Gate::Open, 2.0));
-        assert_eq!(breaker.state(2.0), Gate::HalfOpen);
+        assert_eq!((breaker.state(4.9), breaker.until(4.9)), (Gate::Open, 5.0));
+        assert_eq!(breaker.state(5.0), Gate::HalfOpen);
         breaker.started();
-        assert_eq!(breaker.state(2.0), Gate::Open, "a second probe waits for the first");
-        breaker.failed(2.0, None, false);
-        assert_eq!((breaker.state(5.9), breaker.state(6.0)), (Gate::Open, Gate::HalfOpen));
+        assert_eq!(breaker.state(5.0), Gate::Open, "a second probe waits for the first");
+        breaker.failed(5.0, None, false);
+        assert_eq!((breaker.state(14.9), breaker.state(15.0)), (Gate::Open, Gate::HalfOpen));
         breaker.started();
         assert!(breaker.served());
-        assert_eq!(breaker.state(6.0), Gate::Closed);
+        assert_eq!(breaker.state(15.0), Gate::Closed);
     }
 
     #[test]
@@ -146,13 +145,20 @@ mod tests {
         for _ in 0..20 {
             breaker.failed(0.5, None, false);
         }
-        assert_eq!(breaker.state(2.0), Gate::HalfOpen);
+        assert_eq!(breaker.state(FIRST_PAUSE), Gate::HalfOpen);
+    }
+
+    #[test]
+    fn one_failure_that_says_it_is_dead_is_enough() {
+        let mut breaker = Breaker::default();
+        breaker.failed(0.0, None, true);
+        assert_eq!(breaker.state(0.0), Gate::Open);
     }
 
     #[test]
     fn a_lost_probe_does_not_lock_it_for_ever() {
         let mut breaker = dead_at(0.0);
         breaker.started();
-        assert_eq!(breaker.state(2.0 + PROBE_LOST), Gate::HalfOpen);
+        assert_eq!(breaker.state(FIRST_PAUSE + PROBE_LOST), Gate::HalfOpen);
     }
 }

@@ -213,6 +213,11 @@ fn within_or(x: f64, low: f64, high: f64, otherwise: f64) -> f64 {
     if x.is_nan() { otherwise } else { x.clamp(low, high) }
 }
 
+/// A figure for the record: with so few decimal digits that every reader of JSON takes it for the same number.
+fn told(x: f64) -> f64 {
+    if x.abs() < 1e5 { (x * 1e9).round() / 1e9 } else { x.round() }
+}
+
 /// Ranks `candidates` for `ask`.
 pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], draws: &Draws) -> Ranking {
     struct Stored<'a> {
@@ -244,15 +249,15 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
         let (row, exploit) = (&stored.rows[i], verdict.exploit * verdict.weights[i]);
         ScoreLine {
             offer: m.offer,
-            cost: verdict.costs[i],
-            time: verdict.times[i],
-            failure: within(m.failure.into(), 0.0, WORST_FAILURE),
-            score: verdict.scores[i],
-            share: verdict.floors[i] + exploit,
-            explored_share: verdict.floors[i],
+            cost: told(verdict.costs[i]),
+            time: told(verdict.times[i]),
+            failure: told(within(m.failure.into(), 0.0, WORST_FAILURE)),
+            score: told(verdict.scores[i]),
+            share: told(verdict.floors[i] + exploit),
+            explored_share: told(verdict.floors[i]),
             samples: m.samples,
-            ttft: row.ttft,
-            speed: row.token.recip(),
+            ttft: told(row.ttft),
+            speed: told(row.token.recip()),
             outstanding: m.outstanding_tokens,
             available: verdict.groups[i].available(),
         }
@@ -337,9 +342,8 @@ impl Verdict {
         let n = candidates.len();
         let relative_to = |middle: Option<f64>, weight: f64| middle.map_or((weight, 0.0), |m| (0.0, weight / m));
         let cost = relative_to(scale(n, |i| self.costs[i]), 1.0);
-        let score = |value: f64, row: &Row| {
-            (value * row.factor + c.broken_weight * row.broken).clamp(OBJECTIVE.0, OBJECTIVE.1)
-        };
+        let score =
+            |value: f64, row: &Row| (value * row.factor + c.broken_weight * row.broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
         self.scores = match sort {
             Sort::Balanced => {
                 let time = relative_to(scale(n, |i| self.times[i]), c.time_weight);

@@ -10,6 +10,9 @@ pub mod price;
 pub mod spec;
 pub mod steam;
 
+#[cfg(test)]
+mod tests;
+
 pub use spec::Spec;
 
 use crate::market::Request;

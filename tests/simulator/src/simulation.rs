@@ -15,6 +15,9 @@ use steam::registry::Offer;
 use steam::score::{FailureKind, Outcome};
 use steam_protocol::units::{Usage, charge};
 
+#[cfg(test)]
+mod tests;
+
 /// Providers tried for one request: the relayer's default.
 pub const MAX_ATTEMPTS: usize = 4;
 /// Output tokens expected of a request that states no limit: the relayer's default.
