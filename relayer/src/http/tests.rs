@@ -6,4 +6,5 @@ mod controls;
 mod failover;
 mod honesty;
 mod money;
+mod sticky;
 mod streams;

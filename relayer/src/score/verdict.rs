@@ -96,12 +96,12 @@ impl Verdict {
         };
         let of_other = relative(scale(n, other), time_weight);
         let constant = of_cost.0 + of_other.0;
-        let score = |(i, cost): (usize, &f64)| {
+        self.scores.resize(n, 0.0);
+        for (i, (score, cost)) in self.scores.iter_mut().zip(&self.costs).enumerate() {
             let Row { factor, broken, .. } = candidates.row(i);
             let value = constant + (cost * of_cost.1 + other(i) * of_other.1);
-            (value * factor + c.broken_weight * broken).clamp(OBJECTIVE.0, OBJECTIVE.1)
-        };
-        self.scores = self.costs.iter().enumerate().map(score).collect();
+            *score = (value * factor + c.broken_weight * broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
+        }
         if let Some(incumbent) = candidates.incumbent() {
             self.scores[incumbent] *= 1.0 - c.hysteresis;
         }
@@ -142,23 +142,26 @@ impl Verdict {
         let edge = if c.exponent > 0.0 { power((1.0 + c.reach).recip(), c.exponent) } else { 0.0 };
         // Beyond it the weight is nothing: most of many candidates need no power.
         let reach = if c.exponent > 0.0 { best * (1.0 + c.reach) } else { f64::INFINITY };
-        let weight = |(i, (&score, &group)): (usize, (&f64, &Group))| {
-            match (sticky, ask.sort) {
-                _ if group != chosen => 0.0,
-                (Some(sticky), _) => f64::from(u8::from(sticky == i)),
-                (None, Sort::Balanced) if score < reach => {
-                    ((power(best / score, c.exponent) - edge) / (1.0 - edge)).max(0.0)
-                }
-                (None, Sort::Balanced) => 0.0,
-                // Equals share alike, and who is twice as far off gets nothing: no edge at which traffic jumps.
-                (None, Sort::Price | Sort::Throughput | Sort::Latency) => {
-                    let off = score / best - 1.0;
-                    if off <= c.near { 1.0 } else { (2.0 - off / c.near).max(0.0) }
-                }
+        let weight = |i: usize, score: f64| match (sticky, ask.sort) {
+            (Some(sticky), _) => f64::from(u8::from(sticky == i)),
+            (None, Sort::Balanced) if score < reach => {
+                ((power(best / score, c.exponent) - edge) / (1.0 - edge)).max(0.0)
+            }
+            (None, Sort::Balanced) => 0.0,
+            // Equals share alike, and who is twice as far off gets nothing: no edge at which traffic jumps.
+            (None, Sort::Price | Sort::Throughput | Sort::Latency) => {
+                let off = score / best - 1.0;
+                if off <= c.near { 1.0 } else { (2.0 - off / c.near).max(0.0) }
             }
         };
-        self.weights = self.scores.iter().zip(&self.groups).enumerate().map(weight).collect();
-        let sum: f64 = self.weights.iter().sum();
+        self.weights.resize(self.scores.len(), 0.0);
+        let mut sum = 0.0;
+        for (i, ((of, &score), &group)) in self.weights.iter_mut().zip(&self.scores).zip(&self.groups).enumerate() {
+            if group == chosen {
+                *of = weight(i, score);
+                sum += *of;
+            }
+        }
         self.exploit = (1.0 - set_aside) / sum;
         (set_aside, sum)
     }
@@ -178,20 +181,25 @@ impl Verdict {
         if sort == Sort::Price || c.exploration <= 0.0 || chosen > Group::Newcomer {
             return 0.0;
         }
-        let needs = |(i, group): (usize, &Group)| {
-            if group.explorable(chosen) { candidates.row(i).need } else { 0.0 }
-        };
-        let needs: f64 = self.groups.iter().enumerate().map(needs).sum();
+        let mut needs = 0.0;
+        for (i, group) in self.groups.iter().enumerate() {
+            if group.explorable(chosen) {
+                needs += candidates.row(i).need;
+            }
+        }
         let reference = self.costs[best].max(self.usual_cost.unwrap_or_default() * LEAST_REFERENCE);
         let premium = c.exploration_premium / c.exploration * reference;
         let unit = c.exploration / needs;
-        let share = |(i, (&cost, group)): (usize, (&f64, &Group))| {
-            let extra = cost - reference;
-            let affordable = if extra > premium { premium / extra } else { 1.0 };
-            if group.explorable(chosen) { unit * candidates.row(i).need * affordable } else { 0.0 }
-        };
-        self.floors = self.costs.iter().zip(&self.groups).enumerate().map(share).collect();
-        self.floors.iter().sum()
+        let mut sum = 0.0;
+        for (i, ((floor, cost), group)) in self.floors.iter_mut().zip(&self.costs).zip(&self.groups).enumerate() {
+            if group.explorable(chosen) {
+                let extra = cost - reference;
+                let affordable = if extra > premium { premium / extra } else { 1.0 };
+                *floor = unit * candidates.row(i).need * affordable;
+                sum += *floor;
+            }
+        }
+        sum
     }
 
     /// Divides the probes' share among the half-open: mere exploration would take minutes to notice that one is back.
@@ -235,17 +243,14 @@ impl Verdict {
     ) -> usize {
         let near = 1.0 + c.near;
         let (low, high) = (self.scores[picked] / near, self.scores[picked] * near);
-        let mut equals = Column::<u32>::new();
-        for (i, (&score, &group)) in self.scores.iter().zip(&self.groups).enumerate() {
-            if score >= low && score <= high && group == chosen && i != picked {
-                equals.push(i as u32);
-            }
-        }
+        let equal = |i: usize| {
+            let score = self.scores[i];
+            score >= low && score <= high && self.groups[i] == chosen && i != picked
+        };
+        let equals = (0..self.scores.len()).filter(|&i| equal(i)).count();
+        let other = (0..self.scores.len()).filter(|&i| equal(i)).nth((pair * equals as f64) as usize);
         let work = |i: usize| f64::from(candidates.live(i).tokens) * candidates.row(i).token;
-        match equals.get((pair * equals.len() as f64) as usize) {
-            Some(&other) if work(other as usize) < work(picked) => other as usize,
-            _ => picked,
-        }
+        other.filter(|&other| work(other) < work(picked)).unwrap_or(picked)
     }
 
     fn keys(&self) -> Keys<'_> {
@@ -279,11 +284,13 @@ fn uniform(draw: u32) -> f64 {
 fn drawn(weights: &[f64], point: f64) -> Option<usize> {
     let mut left = point;
     let mut last = None;
-    for (index, &weight) in weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0) {
-        left -= weight;
-        last = Some(index);
-        if left < 0.0 {
-            break;
+    for (index, &weight) in weights.iter().enumerate() {
+        if weight > 0.0 {
+            left -= weight;
+            last = Some(index);
+            if left < 0.0 {
+                break;
+            }
         }
     }
     // The weights' sum may fall short by rounding.
