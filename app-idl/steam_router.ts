@@ -2592,33 +2592,33 @@ export type SteamRouter = {
     },
     {
       "code": 6039,
-      "name": "allowListUnsupported",
-      "msg": "Provider allow-lists are not supported yet: allow_root must be zero"
-    },
-    {
-      "code": 6040,
       "name": "keyRevoked",
       "msg": "The key is already revoked"
     },
     {
-      "code": 6041,
+      "code": 6040,
       "name": "keyUnknown",
       "msg": "The slot holds no key"
     },
     {
-      "code": 6042,
+      "code": 6041,
       "name": "keyClosed",
       "msg": "The key's grace after revocation or expiry has passed"
     },
     {
-      "code": 6043,
+      "code": 6042,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6044,
+      "code": 6043,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
+    },
+    {
+      "code": 6044,
+      "name": "providerNotAllowed",
+      "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
       "code": 6045,
@@ -2732,81 +2732,101 @@ export type SteamRouter = {
     },
     {
       "code": 6067,
+      "name": "batchMembershipCount",
+      "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
+    },
+    {
+      "code": 6068,
+      "name": "batchMembershipPath",
+      "msg": "The path of a proof of membership is 1 to 127"
+    },
+    {
+      "code": 6069,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6068,
+      "code": 6070,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6069,
+      "code": 6071,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6070,
+      "code": 6072,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6071,
+      "code": 6073,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6072,
+      "code": 6074,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6073,
+      "code": 6075,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6074,
+      "code": 6076,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6075,
+      "code": 6077,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6076,
+      "code": 6078,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6077,
+      "code": 6079,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6078,
+      "code": 6080,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6079,
+      "code": 6081,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6080,
+      "code": 6082,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6081,
+      "code": 6083,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6082,
+      "code": 6084,
+      "name": "membershipMissing",
+      "msg": "A charged key has an allow-list, and a provider has no proof of membership"
+    },
+    {
+      "code": 6085,
+      "name": "membershipUnused",
+      "msg": "No charge needs this proof of membership"
+    },
+    {
+      "code": 6086,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }
@@ -2926,7 +2946,7 @@ export type SteamRouter = {
     {
       "name": "batchGroup",
       "docs": [
-        "seq ‖ receipts ‖ fee_bps ‖ number of vouchers u8 ‖ number of charges u8 ‖ vouchers ‖ charges"
+        "seq ‖ receipts ‖ fee_bps ‖ number of vouchers u8 ‖ number of charges u8, 128 more if there are memberships ‖ vouchers ‖ charges; and if there are any: number of memberships u8 ‖ memberships"
       ],
       "serialization": {
         "custom": "steam-batch"
@@ -2963,6 +2983,45 @@ export type SteamRouter = {
                 "defined": {
                   "name": "batchCharge"
                 }
+              }
+            }
+          },
+          {
+            "name": "memberships",
+            "type": {
+              "vec": {
+                "defined": {
+                  "name": "batchMembership"
+                }
+              }
+            }
+          }
+        ]
+      }
+    },
+    {
+      "name": "batchMembership",
+      "docs": [
+        "A provider's way to the root of a key's allow-list: path ‖ as many siblings as the path has bits below its highest, of which those that are set say which siblings stand on the left"
+      ],
+      "serialization": {
+        "custom": "steam-batch"
+      },
+      "type": {
+        "kind": "struct",
+        "fields": [
+          {
+            "name": "path",
+            "type": "u8"
+          },
+          {
+            "name": "siblings",
+            "type": {
+              "vec": {
+                "array": [
+                  "u8",
+                  32
+                ]
               }
             }
           }
@@ -3632,7 +3691,7 @@ export type SteamRouter = {
           {
             "name": "allowRoot",
             "docs": [
-              "Merkle root of the providers allowed. Not supported yet: must be zero, which is all."
+              "Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all."
             ],
             "type": {
               "array": [
@@ -4741,7 +4800,7 @@ export type SteamRouter = {
           {
             "name": "allowRoot",
             "docs": [
-              "Merkle root of the providers allowed; zero is all."
+              "Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all."
             ],
             "type": {
               "array": [
@@ -7967,33 +8026,33 @@ export const IDL: SteamRouter = {
     },
     {
       "code": 6039,
-      "name": "allowListUnsupported",
-      "msg": "Provider allow-lists are not supported yet: allow_root must be zero"
-    },
-    {
-      "code": 6040,
       "name": "keyRevoked",
       "msg": "The key is already revoked"
     },
     {
-      "code": 6041,
+      "code": 6040,
       "name": "keyUnknown",
       "msg": "The slot holds no key"
     },
     {
-      "code": 6042,
+      "code": 6041,
       "name": "keyClosed",
       "msg": "The key's grace after revocation or expiry has passed"
     },
     {
-      "code": 6043,
+      "code": 6042,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6044,
+      "code": 6043,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
+    },
+    {
+      "code": 6044,
+      "name": "providerNotAllowed",
+      "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
       "code": 6045,
@@ -8107,81 +8166,101 @@ export const IDL: SteamRouter = {
     },
     {
       "code": 6067,
+      "name": "batchMembershipCount",
+      "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
+    },
+    {
+      "code": 6068,
+      "name": "batchMembershipPath",
+      "msg": "The path of a proof of membership is 1 to 127"
+    },
+    {
+      "code": 6069,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6068,
+      "code": 6070,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6069,
+      "code": 6071,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6070,
+      "code": 6072,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6071,
+      "code": 6073,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6072,
+      "code": 6074,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6073,
+      "code": 6075,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6074,
+      "code": 6076,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6075,
+      "code": 6077,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6076,
+      "code": 6078,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6077,
+      "code": 6079,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6078,
+      "code": 6080,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6079,
+      "code": 6081,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6080,
+      "code": 6082,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6081,
+      "code": 6083,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6082,
+      "code": 6084,
+      "name": "membershipMissing",
+      "msg": "A charged key has an allow-list, and a provider has no proof of membership"
+    },
+    {
+      "code": 6085,
+      "name": "membershipUnused",
+      "msg": "No charge needs this proof of membership"
+    },
+    {
+      "code": 6086,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }
@@ -8301,7 +8380,7 @@ export const IDL: SteamRouter = {
     {
       "name": "batchGroup",
       "docs": [
-        "seq ‖ receipts ‖ fee_bps ‖ number of vouchers u8 ‖ number of charges u8 ‖ vouchers ‖ charges"
+        "seq ‖ receipts ‖ fee_bps ‖ number of vouchers u8 ‖ number of charges u8, 128 more if there are memberships ‖ vouchers ‖ charges; and if there are any: number of memberships u8 ‖ memberships"
       ],
       "serialization": {
         "custom": "steam-batch"
@@ -8338,6 +8417,45 @@ export const IDL: SteamRouter = {
                 "defined": {
                   "name": "batchCharge"
                 }
+              }
+            }
+          },
+          {
+            "name": "memberships",
+            "type": {
+              "vec": {
+                "defined": {
+                  "name": "batchMembership"
+                }
+              }
+            }
+          }
+        ]
+      }
+    },
+    {
+      "name": "batchMembership",
+      "docs": [
+        "A provider's way to the root of a key's allow-list: path ‖ as many siblings as the path has bits below its highest, of which those that are set say which siblings stand on the left"
+      ],
+      "serialization": {
+        "custom": "steam-batch"
+      },
+      "type": {
+        "kind": "struct",
+        "fields": [
+          {
+            "name": "path",
+            "type": "u8"
+          },
+          {
+            "name": "siblings",
+            "type": {
+              "vec": {
+                "array": [
+                  "u8",
+                  32
+                ]
               }
             }
           }
@@ -9007,7 +9125,7 @@ export const IDL: SteamRouter = {
           {
             "name": "allowRoot",
             "docs": [
-              "Merkle root of the providers allowed. Not supported yet: must be zero, which is all."
+              "Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all."
             ],
             "type": {
               "array": [
@@ -10116,7 +10234,7 @@ export const IDL: SteamRouter = {
           {
             "name": "allowRoot",
             "docs": [
-              "Merkle root of the providers allowed; zero is all."
+              "Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all."
             ],
             "type": {
               "array": [

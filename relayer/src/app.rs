@@ -1,5 +1,6 @@
 //! Builds everything in the order it depends on each other, owns the tasks, and ends them in the reverse order.
 
+use crate::board::{self, Board};
 use crate::chain::reader::Reader;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, read};
@@ -41,6 +42,8 @@ pub struct App {
     pub ledger: Ledger,
     /// Measurements and choice.
     pub scorer: Arc<Scorer>,
+    /// What was measured, for all to see.
+    pub board: Arc<Board>,
     /// Providers.
     pub upstream: Upstream,
     /// Where settlement stands.
@@ -147,6 +150,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config: config.settle.clone(),
     });
     let scorer = Arc::new(Scorer::new((&config.routing).into()));
+    let board = Arc::new(Board::default());
+    board::restore(&board, &ledger, clock.unix_ms()).await?;
     let upstream = Upstream::new(&config.upstream, relayer, receipt_signer)?;
 
     let address = config.server.listen;
@@ -158,6 +163,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let pause = Duration::from_millis(if config.chain.poll_ms == 0 { 1_000 } else { config.chain.poll_ms });
     workers.spawn(reader.run(pause, background.clone()));
     workers.spawn(settler.run(background.clone()));
+    workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));
     let shutdown = CancellationToken::new();
     let app = Arc::new(App {
         config,
@@ -166,6 +172,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         vaults,
         ledger,
         scorer,
+        board,
         upstream,
         settle,
         tasks: TaskTracker::new(),

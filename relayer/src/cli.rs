@@ -59,7 +59,7 @@ pub enum Command {
     #[command(subcommand)]
     Key(key::Key),
     /// Talk to a model with signed requests; shows the cost and the receipt
-    Chat(chat::Chat),
+    Chat(Box<chat::Chat>),
     /// Offer models and earn
     #[command(subcommand)]
     Provider(provider::Provider),

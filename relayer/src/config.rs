@@ -102,8 +102,22 @@ pub struct Routing {
     pub time_weight: f64,
     /// Quantile of the measurements that counts, 0 to 1.
     pub quantile: f64,
-    /// Share of requests that explore, 0 to 0.2.
+    /// Quantile that counts where throughput is asked for, 0 to 1.
+    pub tail_quantile: f64,
+    /// Share of requests that may explore, 0 to 0.2.
     pub exploration: f64,
+    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's.
+    pub exploration_premium: f64,
+    /// Verified answers before a new provider gets more than its part of the exploration.
+    pub newcomer_answers: u32,
+    /// Share of requests that probe providers which failed and may be back, all of them together.
+    pub probe_share: f64,
+    /// Scores this close are equals, between which the load decides: 0.05 is 5 %.
+    pub near: f64,
+    /// How much better a challenger must score to take the lead.
+    pub hysteresis: f64,
+    /// Share of a prompt expected from the cache of the provider that served its beginning last, until measured.
+    pub sticky_hits: f64,
     /// Output limit of a request that names none, in tokens.
     pub default_max_tokens: u32,
     /// Output tokens expected of a request, before its limit.
@@ -189,7 +203,14 @@ impl Default for Routing {
             exponent: 2.0,
             time_weight: 1.0,
             quantile: 0.5,
+            tail_quantile: 0.9,
             exploration: 0.02,
+            exploration_premium: 0.01,
+            newcomer_answers: 20,
+            probe_share: 0.05,
+            near: 0.05,
+            hysteresis: 0.03,
+            sticky_hits: 0.5,
             default_max_tokens: 4_096,
             expected_output_tokens: 400,
             blend_ratio: 3.0,
@@ -292,10 +313,17 @@ impl Config {
         need(self.settle.max_attempts > 0, "settle.max_attempts", "at least 1")?;
         let routing = &self.routing;
         let finite = |x: f64, range: std::ops::RangeInclusive<f64>| range.contains(&x);
-        need(finite(routing.exponent, 0.0..=20.0), "routing.exponent", "between 0 and 20")?;
+        let halves = finite(routing.exponent, 0.0..=40.0) && (routing.exponent * 2.0).fract() == 0.0;
+        need(halves, "routing.exponent", "a multiple of 0.5 between 0 and 40")?;
         need(finite(routing.time_weight, 0.0..=100.0), "routing.time_weight", "between 0 and 100")?;
         need(finite(routing.quantile, 0.01..=0.99), "routing.quantile", "between 0.01 and 0.99")?;
+        need(finite(routing.tail_quantile, 0.01..=0.99), "routing.tail_quantile", "between 0.01 and 0.99")?;
         need(finite(routing.exploration, 0.0..=0.2), "routing.exploration", "between 0 and 0.2")?;
+        need(finite(routing.exploration_premium, 0.0..=10.0), "routing.exploration_premium", "between 0 and 10")?;
+        need(finite(routing.probe_share, 0.0..=0.2), "routing.probe_share", "between 0 and 0.2")?;
+        need(finite(routing.near, 0.0..=1.0), "routing.near", "between 0 and 1")?;
+        need(finite(routing.hysteresis, 0.0..=0.5), "routing.hysteresis", "between 0 and 0.5")?;
+        need(finite(routing.sticky_hits, 0.0..=1.0), "routing.sticky_hits", "between 0 and 1")?;
         need(finite(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
         need(routing.default_max_tokens > 0, "routing.default_max_tokens", "at least 1")?;
         need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")?;

@@ -5,7 +5,9 @@ mod body;
 mod chat;
 mod errors;
 mod limits;
+mod listing;
 mod public;
+mod query;
 mod state;
 
 use crate::app::App;
@@ -31,6 +33,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/models/{*id}"),
     ("GET", "/v1/providers"),
     ("GET", "/v1/receipts/{id}"),
+    ("GET", "/v1/generation"),
     ("GET", "/v1/generation/{id}"),
     ("GET", "/v1/vaults/{address}"),
     ("GET", "/health"),
@@ -61,10 +64,11 @@ pub fn serve(relay: Relay) -> Router {
 fn handler(path: &str) -> MethodRouter<Arc<Server>> {
     match path {
         "/v1/chat/completions" => post(chat::chat),
-        "/v1/models" => open_to_all(get(public::models)),
-        "/v1/models/{*id}" => open_to_all(get(public::model)),
-        "/v1/providers" => open_to_all(get(public::providers)),
+        "/v1/models" => open_to_all(get(listing::models)),
+        "/v1/models/{*id}" => open_to_all(get(listing::model)),
+        "/v1/providers" => open_to_all(get(listing::providers)),
         "/v1/receipts/{id}" => get(account::receipt),
+        "/v1/generation" => get(account::find_generation),
         "/v1/generation/{id}" => get(account::generation),
         "/v1/vaults/{address}" => get(account::vault),
         "/health" => get(public::health),

@@ -3,6 +3,7 @@
 
 pub mod addresses;
 pub mod app;
+pub mod board;
 pub mod chain;
 pub mod cli;
 pub mod client;

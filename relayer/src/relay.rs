@@ -24,7 +24,7 @@ use crate::app::App;
 use crate::metrics::Metrics;
 use crate::relay::auth::{Caller, IDEMPOTENCY_KEY, Inbound};
 use crate::relay::error::RelayError;
-use crate::relay::plan::{Allowed, Input, plan, resolve};
+use crate::relay::plan::{Allowed, Asked, Input, plan, resolve};
 use crate::relay::request::ChatRequest;
 use crate::relay::serve::Work;
 use crate::relay::tokens::{Counting, Tokenizers};
@@ -135,12 +135,12 @@ pub async fn relay(
     let app = &relay.app;
     let now_unix = app.clock.unix();
     let registry = app.registry.borrow().clone();
-    let model = resolve(&registry, &request.model)?;
-    let input = count(relay, &request, model.0).await;
+    let (asked, unknown) = resolve(&registry, &request)?;
+    let asked = (count(relay, &request, asked).await, unknown);
     let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost() };
     let now = Instant::now();
     let available = |offer: &crate::registry::Offer| app.scorer.is_available(&offer.address, now);
-    let plan = plan(&registry, &app.config, &request, model, input, allowed, available)?;
+    let plan = plan(&registry, &app.config, &request, asked, allowed, available)?;
 
     let key = caller.key;
     let (consent, request_hash) =
@@ -163,7 +163,8 @@ pub async fn relay(
     };
     relay.metrics.held(plan.ceiling);
 
-    let (order, ranking) = plan.rank(&request, &app.scorer, now, &mut *relay.rng());
+    let attempts = app.config.upstream.max_attempts;
+    let (order, ranked) = plan.rank(&request, &app.scorer, attempts, now, &mut *relay.rng());
     let id = format!("gen-{}", hex::encode(relay.random()));
     let Accepted { unix_ms, at, permit } = accepted;
     let work = Work {
@@ -171,7 +172,7 @@ pub async fn relay(
         request,
         plan,
         order,
-        ranking,
+        ranked,
         hold,
         id,
         started_at_ms: unix_ms,
@@ -183,11 +184,23 @@ pub async fn relay(
     answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?
 }
 
-async fn count(relay: &Relay, request: &ChatRequest, model: &str) -> Input {
-    let counting = Counting::of(model);
-    let text = request.count_input(&relay.tokenizers, counting).await;
+/// Counts the input once for each way of counting that the models have.
+async fn count(relay: &Relay, request: &ChatRequest, asked: Vec<Asked>) -> Vec<(Asked, Input)> {
     let image_tokens = u64::from(request.images) * u64::from(relay.app.config.metering.image_tokens);
-    Input { counting, text, image_tokens }
+    let mut counted: Vec<(Asked, Input)> = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let counting = Counting::of(&asked.model);
+        let known = counted.iter().map(|(_, input)| *input).find(|input| input.counting == counting);
+        let input = match known {
+            Some(input) => input,
+            None => {
+                let text = request.count_input(&relay.tokenizers, counting).await;
+                Input { counting, text, image_tokens }
+            }
+        };
+        counted.push((asked, input));
+    }
+    counted
 }
 
 /// `bytes` in base64.

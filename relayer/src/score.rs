@@ -10,168 +10,36 @@
 //! would get the whole load at once, scored as slowest it would never get any. Clock and randomness are passed in,
 //! so the same seed and the same past give the same choice.
 
+mod ask;
 mod breaker;
-mod choose;
+mod coefficients;
+mod decide;
+mod decision;
+mod outcome;
 mod stats;
+mod survey;
 mod tracker;
 
 #[cfg(test)]
 mod tests;
 
+pub use ask::{Ask, Draws, Gate, Measured, Ranking, ScoreLine, Sort};
+pub use coefficients::Coefficients;
+pub use decide::decide;
+pub use decision::{Decision, Record};
+pub use outcome::{FailureKind, Outcome};
+
 use crate::chain::Pubkey;
-use crate::config::Routing;
 use crate::registry::Offer;
 use rand::RngCore;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::time::Instant;
 use tracker::Tracker;
 
 /// Offers that are tracked at most before idle ones are forgotten.
 const MAX_TRACKED: usize = 8_192;
-/// Quantile of time that counts when throughput is asked for: its tail, not its typical case.
-const TAIL: f64 = 0.9;
-
-/// How offers are compared; see [`crate::config::Routing`].
-#[derive(Clone, Copy, Debug)]
-pub struct ScoreConfig {
-    /// `k`: how strongly traffic prefers the better score.
-    pub exponent: f64,
-    /// `w`: weight of time against cost.
-    pub time_weight: f64,
-    /// `q`: which quantile of the measurements counts, 0 to 1.
-    pub quantile: f64,
-    /// `ε`: share of the traffic that is spread evenly.
-    pub exploration: f64,
-}
-
-impl From<&Routing> for ScoreConfig {
-    fn from(routing: &Routing) -> Self {
-        Self {
-            exponent: routing.exponent,
-            time_weight: routing.time_weight,
-            quantile: routing.quantile,
-            exploration: routing.exploration,
-        }
-    }
-}
-
-/// What a request asks to be best at. It changes the objective, never who may serve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sort {
-    /// Cost and time, sharing traffic by score.
-    #[default]
-    Balanced,
-    /// The cheapest, always (`:floor`).
-    Price,
-    /// The fastest output in the tail (`:nitro`).
-    Throughput,
-    /// The shortest time to the first token.
-    Latency,
-}
-
-/// The size of a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Shape {
-    /// Prompt tokens, estimated.
-    pub input_tokens: u32,
-    /// Output tokens expected.
-    pub expected_output: u32,
-}
-
-/// How a request to a provider ended. Only what was received counts.
-#[derive(Clone, Debug)]
-pub enum Outcome {
-    /// An answer came.
-    Served {
-        /// Whether it was streamed. The first byte of a whole answer says nothing about its first token.
-        streamed: bool,
-        /// Prompt tokens, cached ones included.
-        input_tokens: u32,
-        /// Prompt tokens served from the provider's cache.
-        cached_tokens: u32,
-        /// Tokens received.
-        output_tokens: u32,
-        /// Until the first of them.
-        ttft: Duration,
-        /// Until the last.
-        total: Duration,
-    },
-    /// The provider failed.
-    Failed {
-        /// In what way.
-        kind: FailureKind,
-        /// How long it asked to be left alone.
-        retry_after: Option<Duration>,
-    },
-    /// The client was at fault or left: says nothing about the provider.
-    Neutral,
-}
-
-/// How a provider failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// No connection, or not in time.
-    Connect,
-    /// No content in time.
-    FirstTokenTimeout,
-    /// A stream stood still.
-    IdleTimeout,
-    /// An HTTP status that is the provider's fault.
-    Status(u16),
-    /// 429.
-    RateLimited,
-    /// An answer that cannot be read.
-    Malformed,
-    /// An answer without content.
-    Empty,
-    /// A stream that ended before its end.
-    CutStream,
-}
-
-/// The order in which candidates are tried, and why.
-#[derive(Clone, Debug)]
-pub struct Ranking {
-    /// Indices into the candidates: first the one chosen, then the rest from best to worst, those whose breaker is
-    /// open last.
-    pub order: Vec<usize>,
-    /// In the order of the candidates.
-    pub scores: Vec<ScoreLine>,
-    /// The uniform number in 0..1 that chose among the shares.
-    pub draw: f64,
-}
-
-/// What a candidate was judged by.
-#[derive(Clone, Debug, Serialize)]
-pub struct ScoreLine {
-    /// The offer's address.
-    #[serde(serialize_with = "crate::chain::as_base58")]
-    pub offer: Pubkey,
-    /// Expected cost of this request, in µUSDC, without fee.
-    pub cost: f64,
-    /// Expected time of this request, in seconds.
-    pub time: f64,
-    /// Decayed failure rate, 0 to 1.
-    pub failure: f64,
-    /// The objective: lower is better.
-    pub score: f64,
-    /// Its share of such requests; all add up to 1.
-    pub share: f64,
-    /// Answers its measurements come from.
-    pub samples: usize,
-    /// Expected time to the first token, in seconds.
-    pub ttft: f64,
-    /// Expected output tokens a second.
-    pub speed: f64,
-    /// Tokens of requests it is working on.
-    pub outstanding: u64,
-    /// Whether its breaker lets requests through.
-    pub available: bool,
-}
 
 /// What the public sees of an offer's last five minutes.
 #[derive(Clone, Debug, Serialize)]
@@ -212,7 +80,7 @@ pub struct Percentiles {
 /// Measurements and choice. Cheap to lock: quantiles are computed at most ten times a second and offer.
 #[derive(Debug)]
 pub struct Scorer {
-    config: ScoreConfig,
+    coefficients: Arc<Coefficients>,
     state: Mutex<State>,
 }
 
@@ -226,55 +94,42 @@ struct State {
 
 impl Scorer {
     /// A scorer that knows nothing yet.
-    pub fn new(config: ScoreConfig) -> Self {
-        let finite = |x: f64, low: f64, high: f64| if x.is_finite() { x.clamp(low, high) } else { low };
-        let config = ScoreConfig {
-            exponent: finite(config.exponent, 0.0, 20.0),
-            time_weight: finite(config.time_weight, 0.0, 100.0),
-            quantile: finite(config.quantile, 0.01, 0.99),
-            exploration: finite(config.exploration, 0.0, 0.2),
-        };
-        Self { config, state: Mutex::default() }
+    pub fn new(coefficients: Coefficients) -> Self {
+        Self { coefficients: Arc::new(coefficients.sane()), state: Mutex::default() }
     }
 
-    /// Order in which candidates are tried: the draw first, then the rest by score. `scores` is in the order of
-    /// `offers`. Where every breaker is open all are candidates: one of them may be back.
-    pub fn rank(
-        &self,
-        offers: &[Arc<Offer>],
-        shape: Shape,
-        sort: Sort,
-        now: Instant,
-        rng: &mut dyn RngCore,
-    ) -> Ranking {
-        // 53 random bits are a uniform f64 in 0..1.
-        let draw = (rng.next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    /// Chooses among `offers`. Where every breaker is open all are candidates: one of them may be back.
+    pub fn rank(&self, offers: &[Arc<Offer>], ask: &Ask, now: Instant, rng: &mut dyn RngCore) -> Decision {
+        let draws = Draws::from_rng(rng);
         let mut state = self.lock();
         let now = state.seconds(now);
-        let tail = sort == Sort::Throughput;
-        let quantile = if tail { self.config.quantile.max(TAIL) } else { self.config.quantile };
-        let bucket = tracker::bucket(shape.input_tokens);
-        let mut seen: Vec<choose::Seen> = offers
-            .iter()
-            .map(|offer| {
-                let tracker = state.tracker(&offer.address);
-                if tracker.model.as_deref() != Some(offer.model.as_str()) {
-                    tracker.model = Some(offer.model.as_str().into());
-                }
-                choose::Seen::of(tracker, bucket, (quantile, tail), now)
-            })
-            .collect();
-        for outlier in choose::outliers(&seen) {
+        let seen = survey::seen(&mut state, &self.coefficients, offers, ask, now);
+        for outlier in survey::outliers(&seen) {
             state.tracker(&offers[outlier].address).eject(now);
-            seen[outlier].state = breaker::State::Open;
         }
-        let ranking = choose::choose(&self.config, offers, &seen, shape, sort, draw);
-        if sort == Sort::Balanced {
-            for line in &ranking.scores {
+        let seen = survey::seen(&mut state, &self.coefficients, offers, ask, now);
+        let decision = Decision {
+            coefficients: self.coefficients.clone(),
+            ask: *ask,
+            measured: survey::measured(offers, &seen),
+            draws,
+        };
+        if ask.sort == Sort::Balanced {
+            for line in decision.ranking().scores {
                 state.tracker(&line.offer).score = Some(line.score);
             }
         }
-        ranking
+        decision
+    }
+
+    /// Sets the factor, at least 1, by which dishonesty makes the objective of `offer` worse; 1 lifts it.
+    pub fn penalise(&self, offer: &Pubkey, factor: f64) {
+        self.lock().tracker(offer).penalty = if factor.is_nan() { 1.0 } else { factor.clamp(1.0, 1e3) as f32 };
+    }
+
+    /// Counts `answers` of `offer` as verified before: what was learned before a restart.
+    pub fn vouch(&self, offer: &Pubkey, answers: u32) {
+        self.lock().tracker(offer).vouch(answers);
     }
 
     /// A request of about `tokens` tokens, prompt and expected output, was sent to `offer`.
@@ -309,7 +164,7 @@ impl Scorer {
     pub fn is_available(&self, offer: &Pubkey, now: Instant) -> bool {
         let mut state = self.lock();
         let now = state.seconds(now);
-        state.trackers.get(offer).is_none_or(|t| t.breaker.state(now) != breaker::State::Open)
+        state.trackers.get(offer).is_none_or(|t| t.breaker.state(now) != Gate::Open)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -246,6 +246,7 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["relayer", "fee"], "BPS"),
         (&["provider", "update"], "--name"),
         (&["receipt", "verify", "x"], "--receipt-key"),
+        (&["chat", "hi", "--no-fallbacks", "--hedge-after-ms", "100"], "--no-fallbacks"),
     ] {
         let output = steam(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));

@@ -3,10 +3,11 @@
 use crate::chain::Done;
 use crate::examples::example;
 use crate::world::{Key, Line, MODEL, Market, Offer, Vault, boundless};
-use crate::{idl, price, usage, usdc};
+use crate::{idl, nobody, price, usage, usdc};
 use solana_signer::Signer;
 use std::fmt::Write;
 use steam::ledger::SealedGroup;
+use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
 
 /// The bound for each vault of a settlement with one voucher and one charge, its share of what all share included.
 pub const MAX_UNITS_PER_VAULT: u64 = 30_000;
@@ -83,6 +84,24 @@ pub fn settlement(vaults: usize, offers: usize, keys: usize, version: u8) -> Set
     Settlement { vaults, offers, keys, version, units, bytes }
 }
 
+/// Sizes of allow-lists worth knowing: whose deepest proof has no step, three and six.
+const LISTS: &[usize] = &[1, 8, MAX_PROVIDERS];
+
+/// Settles for one vault whose key may pay so many providers, and returns compute units and bytes.
+pub fn listed(providers: usize) -> (u64, usize) {
+    let mut m = Market::open();
+    let others = (1..providers).map(|n| nobody(&format!("provider {n}")).to_bytes());
+    let list = AllowList::new(others.chain([m.provider.address.to_bytes()]).collect()).unwrap();
+    let key = m.world.authorize_for(&m.vault, 1, list);
+    let mut last = None;
+    for _ in 0..2 {
+        let group = m.group(&[Line { key: &key, ..m.line(usage(1, 1_000, 500, 300)) }]);
+        last = Some(m.settle(&[group]).ok());
+    }
+    let Done { units, bytes, .. } = last.unwrap();
+    (units, bytes)
+}
+
 /// What each instruction of the IDL costs, but for settlement: its name, compute units, and bytes of a transaction with
 /// nothing else in it.
 pub fn instructions() -> Vec<(String, u64, usize)> {
@@ -119,6 +138,15 @@ pub fn table() -> String {
         let Settlement { vaults, offers, keys, version, units, bytes } = s;
         let (bytes, units, each) = (grouped(bytes as u64), grouped(units), grouped(each));
         writeln!(text, "| {vaults} | {offers} | {keys} | {version} | {bytes} | {units} | {each} |").unwrap();
+    }
+    text.push_str(
+        "\nA key with an allow-list brings a proof for each provider it pays, of a step for each doubling of the list. One vault,\n\
+        one offer, one key, version 0:\n\n\
+        | providers in the list | bytes | compute units |\n|---:|---:|---:|\n",
+    );
+    for &size in LISTS {
+        let (units, bytes) = listed(size);
+        writeln!(text, "| {size} | {} | {} |", grouped(bytes as u64), grouped(units)).unwrap();
     }
     text.push_str("\n## All others\n\n| instruction | bytes | compute units |\n|---|---:|---:|\n");
     for (name, units, bytes) in instructions() {

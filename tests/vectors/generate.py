@@ -314,15 +314,24 @@ def groups():
 def batch_bytes(batch):
     out = batch["root"] + bytes([len(batch["groups"])])
     for g in batch["groups"]:
-        out += struct.pack("<IIHBB", g["seq"], g["receipts"], g["fee_bps"], len(g["vouchers"]), len(g["charges"]))
+        listed = 128 if g["memberships"] else 0
+        out += struct.pack("<IIHBB", g["seq"], g["receipts"], g["fee_bps"], len(g["vouchers"]), len(g["charges"]) | listed)
         for v in g["vouchers"]:
             out += bytes([v["slot"]]) + struct.pack("<Q", v["authorized"]) + v["request_hash"] + v["signature"]
         for c in g["charges"]:
             out += bytes([c["slot"], c["offer_ix"]]) + numbers_of(c)
+        if listed:
+            out += bytes([len(g["memberships"])]) + b"".join(membership_bytes(steps) for steps in g["memberships"])
     return out
 
 
-def sample_batch(*shape):
+def membership_bytes(steps):
+    """The sides from the lowest bit, a one above them; then the siblings."""
+    sides = "".join("1" if step["left"] else "0" for step in reversed(steps))
+    return bytes([int("1" + sides, 2)]) + b"".join(step["sibling"] for step in steps)
+
+
+def sample_batch(*shape, proofs=()):
     return {
         "root": blob(f"root {shape}"),
         "groups": [
@@ -336,10 +345,15 @@ def sample_batch(*shape):
                     {"slot": j % 8, "offer_ix": 255 - j, "version": j, "usage": usage(j + 1, 2**j, 2 ** (31 - j), U32 - j)}
                     for j in range(charges)
                 ],
+                "memberships": [sample_steps(depth) for depth in (proofs[i] if proofs else ())],
             }
             for i, (vouchers, charges) in enumerate(shape)
         ],
     }
+
+
+def sample_steps(depth):
+    return [{"left": (depth + i) % 3 == 0, "sibling": blob(f"sibling {depth} {i}")} for i in range(depth)]
 
 
 def batches():
@@ -357,9 +371,33 @@ def batches():
         (one[:43] + b"\x02" + one[44:], "Truncated"),
         (one[:44] + b"\x11" + one[45:], "ChargeCount"),
         (one[:44] + b"\x00" + one[45:], "TrailingBytes"),
+        (one[:44] + b"\x91" + one[45:], "ChargeCount"),
+        (one[:44] + b"\xff" + one[45:], "ChargeCount"),
+        (one[:44] + b"\x81" + one[45:], "Truncated"),
+    ]
+    listed = [
+        sample_batch((1, 1), proofs=[[0]]),
+        sample_batch((1, 1), proofs=[[6]]),
+        sample_batch((1, 1), (1, 1), (2, 3), proofs=[[], [3], []]),
+        sample_batch((8, 16), proofs=[[n % 7 for n in range(16)]]),
+        sample_batch((0, 0), proofs=[[1]]),
+    ]
+    two = batch_bytes(sample_batch((1, 1), proofs=[[2, 1]]))
+    at = len(one)
+    assert two[at] == 2 and (two[at + 1], two[at + 66]) == (0b110, 0b10), "the place of the proofs"
+    invalid += [(two[:length], "Truncated") for length in (at, at + 1, at + 2, at + 33, at + 65, at + 66, len(two) - 1)]
+    invalid += [(two[:at] + bytes([n]) + two[at + 1 :], "MembershipCount") for n in (0, 17, 128, 255)]
+    invalid += [(two[: at + 1] + bytes([n]) + two[at + 2 :], "MembershipPath") for n in (0, 128, 255)]
+    invalid += [
+        (two[:at] + b"\x03" + two[at + 1 :], "Truncated"),
+        (two[:at] + b"\x01" + two[at + 1 :], "TrailingBytes"),
+        (two[: at + 1] + b"\x7f" + two[at + 2 :], "Truncated"),
+        (two[: at + 66] + b"\x01" + two[at + 67 :], "TrailingBytes"),
+        (two[:44] + b"\x01" + two[45:], "TrailingBytes"),
+        (two + b"\0", "TrailingBytes"),
     ]
     return {
-        "batch": [{**batch, "bytes": batch_bytes(batch)} for batch in valid],
+        "batch": [{**batch, "bytes": batch_bytes(batch)} for batch in valid + listed],
         "refused": [{"bytes": data, "error": error} for data, error in invalid],
     }
 
@@ -461,6 +499,74 @@ def merkle():
     return {"leaf": [{"data": d, "hash": sha256(b"\0", d)} for d in (b"", b"\0", data[9])], "leaves": data, "tree": trees, "proof": proofs, "refused": refused}
 
 
+# Allow-lists
+
+def provider_leaf(provider):
+    """What merkle_root hashes as a leaf."""
+    return b"steam-allow-list:v1" + provider
+
+
+def climb(provider, steps):
+    node = sha256(b"\0", provider_leaf(provider))
+    for step in steps:
+        left, right = (step["sibling"], node) if step["left"] else (node, step["sibling"])
+        node = sha256(b"\1", left, right)
+    return node
+
+
+def allow_lists():
+    """Steps are found from the places of nodes in their rows, not by splitting as merkle_path does."""
+    every = [blob(f"provider {i}") for i in range(64)]
+
+    def steps_of(index, leaves):
+        row, steps = [sha256(b"\0", leaf) for leaf in leaves], []
+        while len(row) > 1:
+            if index ^ 1 < len(row):
+                steps.append({"left": index % 2 == 1, "sibling": row[index ^ 1]})
+            # A node without a sibling goes up as it is, which is RFC 6962's tree from below.
+            row = [sha256(b"\1", *row[i : i + 2]) if i + 1 < len(row) else row[i] for i in range(0, len(row), 2)]
+            index //= 2
+        return steps
+
+    lists = []
+    for size, places in [(1, [0]), (2, [0, 1]), (3, [0, 1, 2]), (5, [0, 4]), (8, [3]), (33, [31, 32]), (63, [0, 62]), (64, [0, 31, 63])]:
+        providers = every[:size]
+        ascending = sorted(providers)
+        leaves = [provider_leaf(p) for p in ascending]
+        root = merkle_root(leaves)
+        members = [{"provider": ascending[i], "steps": steps_of(i, leaves)} for i in places]
+        assert all(climb(m["provider"], m["steps"]) == root and len(m["steps"]) <= 6 for m in members)
+        # Named in another order, and some twice.
+        lists.append({"named": providers[::-1] + providers[: size // 2], "providers": ascending, "root": root, "member": members})
+    stranger = blob("stranger")
+    sample = lists[4]
+    proof = sample["member"][0]
+    turned = [{**step, "left": not step["left"]} for step in proof["steps"]]
+    other = lists[2]["member"][0]["provider"]
+    return {
+        "list": lists,
+        "refused": [
+            {"named": [], "error": "Empty"},
+            {"named": every + [stranger], "error": "TooLong"},
+        ],
+        # No proof: steps that lead elsewhere.
+        "unproven": [
+            {"provider": p, "steps": steps, "root": root}
+            for p, steps, root in [
+                (stranger, proof["steps"], sample["root"]),
+                (proof["provider"], proof["steps"][1:], sample["root"]),
+                (proof["provider"], proof["steps"][:-1], sample["root"]),
+                (proof["provider"], turned, sample["root"]),
+                (proof["provider"], proof["steps"], lists[3]["root"]),
+                (other, [], lists[2]["root"]),
+                (stranger, [], sha256()),
+                (stranger, [], sha256(b"\0", stranger)),
+                (stranger, [], stranger),
+            ]
+        ],
+    }
+
+
 # Key
 
 def base58(data):
@@ -492,7 +598,7 @@ def keys():
 
 FILES = {
     "units": units, "domain": domains, "voucher": vouchers, "ed25519": signatures, "request": requests, "group": groups, "batch": batches,
-    "receipt": receipts, "merkle": merkle, "key": keys,
+    "receipt": receipts, "merkle": merkle, "allow_list": allow_lists, "key": keys,
 }
 
 

@@ -1,11 +1,16 @@
 /** The data of `settle_batch` after its 8-byte discriminator: to read what a relayer settled from its transaction. */
 
+import { MAX_STEPS, type Step } from "./allow-list.js";
 import { concat, exactly, Reader, uint, type Bytes, type Hash } from "./bytes.js";
 import { MAX_CHARGES, MAX_KEYS, usageBytes } from "./group.js";
 import type { Usage } from "./units.js";
 
 /** Most groups in a batch. */
 export const MAX_GROUPS = 24;
+/** Most proofs of membership in a group. */
+export const MAX_MEMBERSHIPS = MAX_CHARGES;
+/** The bit of the number of charges that says that proofs of membership follow them. */
+const HAS_MEMBERSHIPS = 0x80;
 
 export interface BatchVoucher {
   slot: number;
@@ -30,6 +35,11 @@ export interface Group {
   vouchers: BatchVoucher[];
   /** None voids the seq. */
   charges: BatchCharge[];
+  /**
+   * That the providers paid are in their keys' allow-lists: one for each distinct pair of list and provider, in the order in
+   * which the charges first name them.
+   */
+  memberships: Step[][];
 }
 
 export interface Batch {
@@ -39,7 +49,7 @@ export interface Batch {
   groups: Group[];
 }
 
-export type BatchErrorCode = "Truncated" | "TrailingBytes" | "GroupCount" | "VoucherCount" | "ChargeCount";
+export type BatchErrorCode = "Truncated" | "TrailingBytes" | "GroupCount" | "VoucherCount" | "ChargeCount" | "MembershipCount" | "MembershipPath";
 
 /** Why bytes are no batch, or a batch has no bytes. */
 export class BatchError extends Error {
@@ -61,11 +71,13 @@ export function encodeBatch(batch: Batch): Bytes {
     count(group.vouchers.length, 0, MAX_KEYS, "VoucherCount");
     count(group.charges.length, 0, MAX_CHARGES, "ChargeCount");
     parts.push(uint(group.seq, 4), uint(group.receipts, 4), uint(group.feeBps, 2));
-    parts.push(uint(group.vouchers.length, 1), uint(group.charges.length, 1));
+    const listed = count(group.memberships.length, 0, MAX_MEMBERSHIPS, "MembershipCount");
+    parts.push(uint(group.vouchers.length, 1), uint(group.charges.length | (listed ? HAS_MEMBERSHIPS : 0), 1));
     for (const { slot, authorized, requestHash, signature } of group.vouchers)
       parts.push(uint(slot, 1), uint(authorized, 8), exactly(requestHash, 32), exactly(signature, 64));
     for (const { slot, offerIx, version, usage } of group.charges)
       parts.push(uint(slot, 1), uint(offerIx, 1), uint(version, 4), usageBytes(usage));
+    if (listed) parts.push(uint(listed, 1), ...group.memberships.map(membershipBytes));
   }
   return concat(...parts);
 }
@@ -81,7 +93,8 @@ export function decodeBatch(bytes: Bytes): Batch {
 
 function readGroup(reader: Reader): Group {
   const [seq, receipts, feeBps] = [reader.number(4), reader.number(4), reader.number(2)];
-  const [nVouchers, nCharges] = [reader.number(1), reader.number(1)];
+  const [nVouchers, chargesByte] = [reader.number(1), reader.number(1)];
+  const nCharges = chargesByte & ~HAS_MEMBERSHIPS;
   count(nVouchers, 0, MAX_KEYS, "VoucherCount");
   count(nCharges, 0, MAX_CHARGES, "ChargeCount");
   // An object's fields are evaluated in the order they are written, which is the order of the bytes.
@@ -97,7 +110,21 @@ function readGroup(reader: Reader): Group {
     version: reader.number(4),
     usage: { requests: reader.number(4), input: reader.number(4), cached: reader.number(4), output: reader.number(4) },
   }));
-  return { seq, receipts, feeBps, vouchers, charges };
+  const listed = chargesByte & HAS_MEMBERSHIPS ? count(reader.number(1), 1, MAX_MEMBERSHIPS, "MembershipCount") : 0;
+  return { seq, receipts, feeBps, vouchers, charges, memberships: repeat(listed, () => readMembership(reader)) };
+}
+
+/** The sides from the lowest bit, a one above them; then the siblings. */
+function membershipBytes(steps: readonly Step[]): Bytes {
+  count(steps.length, 0, MAX_STEPS, "MembershipPath");
+  const path = steps.reduce((sides, { left }, at) => sides | (left ? 1 << at : 0), 1 << steps.length);
+  return concat(uint(path, 1), ...steps.map(({ sibling }) => exactly(sibling, 32)));
+}
+
+function readMembership(reader: Reader): Step[] {
+  const path = count(reader.number(1), 1, 2 ** (MAX_STEPS + 1) - 1, "MembershipPath");
+  const steps = 31 - Math.clz32(path);
+  return Array.from({ length: steps }, (_, at) => ({ left: (path >> at) % 2 === 1, sibling: reader.take(32) }));
 }
 
 function repeat<T>(times: number, read: () => T): T[] {

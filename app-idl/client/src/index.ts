@@ -3,6 +3,7 @@ export * from "./voucher.js";
 export * from "./key.js";
 export * from "./request.js";
 export * from "./group.js";
+export * from "./allow-list.js";
 export * from "./batch.js";
 export * from "./receipt.js";
 export * from "./fetch.js";

@@ -1,5 +1,5 @@
 /**
- * The Merkle tree of RFC 6962 §2.1 over signed receipts. A root commits to its leaves and their order, not to their
+ * The Merkle tree of RFC 6962 §2.1, over signed receipts and over the providers of an allow-list. A root commits to its leaves and their order, not to their
  * number: take the count from the transaction (the sum of its groups' `receipts`), never from whoever hands you the proof.
  */
 
@@ -31,11 +31,23 @@ export function root(leaves: readonly Hash[]): Hash {
 
 /** The siblings on the way from leaf `index` to the root, nearest first; `null` if there is no such leaf. */
 export function proof(leaves: readonly Hash[], index: number): Hash[] | null {
+  return steps(leaves, index)?.map((step) => step.sibling) ?? null;
+}
+
+/** The same, each with the side on which it stands. */
+export function steps(leaves: readonly Hash[], index: number): { left: boolean; sibling: Hash }[] | null {
   if (!(index >= 0 && index < leaves.length)) return null;
   if (leaves.length === 1) return [];
   const at = split(leaves.length);
   const [left, right] = [leaves.slice(0, at), leaves.slice(at)];
-  return index < at ? [...proof(left, index)!, root(right)] : [...proof(right, index - at)!, root(left)];
+  return index < at
+    ? [...steps(left, index)!, { left: false, sibling: root(right) }]
+    : [...steps(right, index - at)!, { left: true, sibling: root(left) }];
+}
+
+/** The root that `way` leads to from a leaf's hash. Which leaf of how many it is it does not say. */
+export function climb(leafHash: Hash, way: readonly { left: boolean; sibling: Hash }[]): Hash {
+  return way.reduce((hash, { left, sibling }) => (left ? node(sibling, hash) : node(hash, sibling)), leafHash);
 }
 
 /** The root that `leafHash` at `index` of `count` leads to by `path`; `null` if the path does not fit (RFC 9162 §2.1.3.2). */

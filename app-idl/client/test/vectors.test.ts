@@ -37,6 +37,10 @@ function orNull(compute: () => bigint): string | null {
   }
 }
 
+function steps(c: Json[]): steam.Step[] {
+  return c.map(({ left, sibling }) => ({ left, sibling: fromHex(sibling) }));
+}
+
 function sameBytes(actual: Bytes, expected: string): void {
   assert.equal(toHex(actual), expected);
 }
@@ -153,6 +157,7 @@ test("batch", () => {
           version: Number(charge.version),
           usage: usage(charge.usage),
         })),
+        memberships: group.memberships.map(steps),
       })),
     };
     sameBytes(steam.encodeBatch(batch), c.bytes);
@@ -216,6 +221,34 @@ test("merkle", () => {
   each(file.refused, (c) => {
     assert.equal(merkle.rootFromProof(leaves[2]!, BigInt(c.index), BigInt(c.count), c.path.map(fromHex)), null);
   });
+});
+
+test("allow-list", () => {
+  const file = vectors("allow_list");
+  each(file.list, (c) => {
+    const list = new steam.AllowList(c.named.map(fromHex));
+    assert.deepEqual(list.providers.map(toHex), c.providers);
+    sameBytes(list.root(), c.root);
+    each(c.member, (member) => {
+      const [provider, proof] = [fromHex(member.provider), steps(member.steps)];
+      assert.deepEqual(list.prove(provider), proof);
+      assert.ok(steam.proves(proof, provider, list.root()));
+    });
+    assert.equal(list.prove(new Uint8Array(32)), null);
+  });
+  each(file.refused, (c) => assert.equal(code(() => new steam.AllowList(c.named.map(fromHex))), c.error));
+  each(file.unproven, (c) => assert.ok(!steam.proves(steps(c.steps), fromHex(c.provider), fromHex(c.root))));
+});
+
+test("a batch holds no more proofs, and none of more steps, than its format can express", () => {
+  const step = { left: true, sibling: new Uint8Array(32) };
+  const batch = (memberships: steam.Step[][]): steam.Batch => ({
+    root: new Uint8Array(32),
+    groups: [{ seq: 1, receipts: 0, feeBps: 0, vouchers: [], charges: [], memberships }],
+  });
+  assert.equal(code(() => steam.encodeBatch(batch(Array(17).fill([])))), "MembershipCount");
+  assert.equal(code(() => steam.encodeBatch(batch([Array(7).fill(step)]))), "MembershipPath");
+  assert.ok(!steam.proves(Array(7).fill(step), new Uint8Array(32), new Uint8Array(32)));
 });
 
 test("key", async () => {

@@ -6,8 +6,19 @@
 //! voucher: slot u8 ‖ authorized u64 ‖ request_hash[32] ‖ signature[64]             105 bytes
 //! charge:  slot u8 ‖ offer_ix u8 ‖ version u32 ‖ requests u32 ‖ input u32 ‖ cached u32 ‖ output u32   22 bytes
 //! ```
+//!
+//! A group that charges keys with an [allow-list](crate::allow_list) has bit 7 of `n_charges` set, and after its charges
+//!
+//! ```text
+//! n_memberships u8
+//! membership: path u8 ‖ sibling[32] ‖ …                                              1 to 193 bytes
+//! ```
+//!
+//! The highest bit of a path that is set says how many siblings there are, at most 6; the bits below it, the lowest for the
+//! first sibling, which of them stand on the left.
 
 use crate::Hash;
+use crate::allow_list::{Membership, MembershipView};
 use crate::group::{MAX_CHARGES, MAX_KEYS};
 use crate::units::{MicroUsdc, Usage};
 
@@ -22,6 +33,11 @@ pub const VOUCHER_LEN: usize = 105;
 /// Bytes of a charge.
 pub const CHARGE_LEN: usize = 22;
 
+/// Most proofs of membership in a group: one a charge.
+pub const MAX_MEMBERSHIPS: usize = MAX_CHARGES;
+/// The bit of `n_charges` that says that proofs of membership follow.
+const HAS_MEMBERSHIPS: u8 = 1 << 7;
+
 /// Why bytes are no batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchError {
@@ -35,6 +51,10 @@ pub enum BatchError {
     VoucherCount,
     /// More than [`MAX_CHARGES`] charges in a group.
     ChargeCount,
+    /// More than [`MAX_MEMBERSHIPS`] proofs of membership in a group, or none where they are announced.
+    MembershipCount,
+    /// A proof of membership with more steps than [`crate::allow_list::MAX_STEPS`], or a path of zero.
+    MembershipPath,
 }
 
 /// A batch being read in place.
@@ -57,6 +77,14 @@ pub struct GroupView<'a> {
     pub fee_bps: u16,
     vouchers: &'a [[u8; VOUCHER_LEN]],
     charges: &'a [[u8; CHARGE_LEN]],
+    memberships: Memberships<'a>,
+}
+
+/// The proofs of membership of a group, being read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Memberships<'a> {
+    left: u8,
+    rest: &'a [u8],
 }
 
 /// A key's authorisation as a batch carries it.
@@ -98,6 +126,9 @@ pub struct Group {
     pub vouchers: Vec<BatchVoucher>,
     /// What is charged; none voids the seq.
     pub charges: Vec<BatchCharge>,
+    /// That the providers paid are in their keys' allow-lists: one for each distinct pair of list and provider, in the order
+    /// in which the charges first name them.
+    pub memberships: Vec<Membership>,
 }
 
 /// A batch to be written.
@@ -133,7 +164,7 @@ impl<'a> BatchView<'a> {
     /// Reads the next group. Call it [`Self::len`] times.
     pub fn next_group(&mut self) -> Result<GroupView<'a>, BatchError> {
         let (head, rest) = self.rest.split_first_chunk::<GROUP_LEN>().ok_or(BatchError::Truncated)?;
-        let (n_vouchers, n_charges) = (usize::from(head[10]), usize::from(head[11]));
+        let (n_vouchers, n_charges) = (usize::from(head[10]), usize::from(head[11] & !HAS_MEMBERSHIPS));
         if n_vouchers > MAX_KEYS {
             return Err(BatchError::VoucherCount);
         }
@@ -142,13 +173,16 @@ impl<'a> BatchView<'a> {
         }
         let (vouchers, rest) = rest.split_at_checked(n_vouchers * VOUCHER_LEN).ok_or(BatchError::Truncated)?;
         let (charges, rest) = rest.split_at_checked(n_charges * CHARGE_LEN).ok_or(BatchError::Truncated)?;
-        self.rest = rest;
+        let memberships =
+            if head[11] & HAS_MEMBERSHIPS == 0 { Memberships::none(rest) } else { Memberships::parse(rest)? };
+        self.rest = memberships.end()?;
         Ok(GroupView {
             seq: u32_at(head, 0),
             receipts: u32_at(head, 4),
             fee_bps: u16::from_le_bytes([head[8], head[9]]),
             vouchers: vouchers.as_chunks().0,
             charges: charges.as_chunks().0,
+            memberships,
         })
     }
 
@@ -167,6 +201,53 @@ impl<'a> GroupView<'a> {
     /// The group's charges, in order.
     pub fn charges(&self) -> impl ExactSizeIterator<Item = BatchCharge> + use<'a> {
         self.charges.iter().map(BatchCharge::read)
+    }
+
+    /// The group's proofs of membership, in order.
+    pub fn memberships(&self) -> Memberships<'a> {
+        self.memberships
+    }
+}
+
+impl<'a> Memberships<'a> {
+    fn none(rest: &'a [u8]) -> Self {
+        Self { left: 0, rest }
+    }
+
+    fn parse(bytes: &'a [u8]) -> Result<Self, BatchError> {
+        let (&left, rest) = bytes.split_first().ok_or(BatchError::Truncated)?;
+        if left == 0 || usize::from(left) > MAX_MEMBERSHIPS {
+            return Err(BatchError::MembershipCount);
+        }
+        Ok(Self { left, rest })
+    }
+
+    /// What follows the last proof, each of which is checked on the way.
+    fn end(mut self) -> Result<&'a [u8], BatchError> {
+        while self.left > 0 {
+            self.read()?;
+        }
+        Ok(self.rest)
+    }
+
+    fn read(&mut self) -> Result<MembershipView<'a>, BatchError> {
+        let (&path, rest) = self.rest.split_first().ok_or(BatchError::Truncated)?;
+        let steps = MembershipView::steps_of(path).ok_or(BatchError::MembershipPath)?;
+        let (siblings, rest) = rest.split_at_checked(32 * steps).ok_or(BatchError::Truncated)?;
+        (self.left, self.rest) = (self.left - 1, rest);
+        Ok(MembershipView::new(path, siblings.as_chunks().0))
+    }
+}
+
+impl<'a> Iterator for Memberships<'a> {
+    type Item = MembershipView<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        // Cannot fail: the group was read to its end.
+        self.read().ok()
     }
 }
 
@@ -218,7 +299,34 @@ impl BatchCharge {
 impl Group {
     /// Bytes of the group in a batch.
     pub fn encoded_len(&self) -> usize {
-        GROUP_LEN + self.vouchers.len() * VOUCHER_LEN + self.charges.len() * CHARGE_LEN
+        GROUP_LEN
+            + self.vouchers.len() * VOUCHER_LEN
+            + self.charges.len() * CHARGE_LEN
+            + usize::from(!self.memberships.is_empty())
+            + self.memberships.iter().map(Membership::encoded_len).sum::<usize>()
+    }
+
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), BatchError> {
+        if self.vouchers.len() > MAX_KEYS {
+            return Err(BatchError::VoucherCount);
+        }
+        if self.charges.len() > MAX_CHARGES {
+            return Err(BatchError::ChargeCount);
+        }
+        if self.memberships.len() > MAX_MEMBERSHIPS {
+            return Err(BatchError::MembershipCount);
+        }
+        let flag = if self.memberships.is_empty() { 0 } else { HAS_MEMBERSHIPS };
+        out.extend_from_slice(&self.seq.to_le_bytes());
+        out.extend_from_slice(&self.receipts.to_le_bytes());
+        out.extend_from_slice(&self.fee_bps.to_le_bytes());
+        out.extend_from_slice(&[self.vouchers.len() as u8, self.charges.len() as u8 | flag]);
+        self.vouchers.iter().for_each(|voucher| voucher.write(out));
+        self.charges.iter().for_each(|charge| charge.write(out));
+        if flag != 0 {
+            out.push(self.memberships.len() as u8);
+        }
+        self.memberships.iter().try_for_each(|proof| proof.write(out).ok_or(BatchError::MembershipPath))
     }
 }
 
@@ -235,18 +343,7 @@ impl Batch {
         out.extend_from_slice(&self.root);
         out.push(self.groups.len() as u8);
         for group in &self.groups {
-            if group.vouchers.len() > MAX_KEYS {
-                return Err(BatchError::VoucherCount);
-            }
-            if group.charges.len() > MAX_CHARGES {
-                return Err(BatchError::ChargeCount);
-            }
-            out.extend_from_slice(&group.seq.to_le_bytes());
-            out.extend_from_slice(&group.receipts.to_le_bytes());
-            out.extend_from_slice(&group.fee_bps.to_le_bytes());
-            out.extend_from_slice(&[group.vouchers.len() as u8, group.charges.len() as u8]);
-            group.vouchers.iter().for_each(|voucher| voucher.write(&mut out));
-            group.charges.iter().for_each(|charge| charge.write(&mut out));
+            group.write(&mut out)?;
         }
         Ok(out)
     }
@@ -266,6 +363,7 @@ impl Batch {
                 fee_bps: group.fee_bps,
                 vouchers: group.vouchers().collect(),
                 charges: group.charges().collect(),
+                memberships: group.memberships().map(|proof| proof.to_membership()).collect(),
             });
         }
         view.finish()?;

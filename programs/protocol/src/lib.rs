@@ -1,9 +1,10 @@
 //! What Steam Router's program, relayer and clients must agree on to the byte: units and the one charge
 //! formula, the voucher a session key signs, the group hash chain, the settlement batch, the receipt and its
-//! Merkle tree. No Anchor and no I/O, so that the same code runs in the SVM, in a server and in a client.
+//! Merkle tree, the list of providers a key may pay. No Anchor and no I/O, so that the same code runs in the SVM, in a server and in a client.
 //!
 //! All integers are little-endian. All hashes are SHA-256. Golden vectors live in `tests/vectors`.
 
+pub mod allow_list;
 pub mod batch;
 pub mod domain;
 pub mod group;

@@ -1,5 +1,6 @@
-//! The Merkle tree of RFC 6962 §2.1 over signed receipts: `0x00` before a leaf, `0x01` before a node, and its split at the
-//! largest power of two below the count. One root a settlement transaction.
+//! The Merkle tree of RFC 6962 §2.1: `0x00` before a leaf, `0x01` before a node, and its split at the largest power of two
+//! below the count. Over signed receipts, with one root a settlement transaction; and over the providers of an
+//! [allow-list](crate::allow_list).
 //!
 //! A root commits to its leaves and their order, not to their number: leaf 0 of 3 has a proof of the same shape as leaf 0 of
 //! 4. Whoever verifies takes the count from the transaction (the sum of its groups' `receipts`), never from the proof.
@@ -33,6 +34,12 @@ pub fn root(leaves: &[Hash]) -> Hash {
 
 /// The siblings on the way from leaf `index` to the root, nearest first; `None` if there is no such leaf.
 pub fn proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
+    Some(steps(leaves, index)?.into_iter().map(|(_, sibling)| sibling).collect())
+}
+
+/// The way from leaf `index` to the root, nearest first: each sibling, and whether it stands on the left; `None` if there
+/// is no such leaf.
+pub fn steps(leaves: &[Hash], index: usize) -> Option<Vec<(bool, Hash)>> {
     if index >= leaves.len() {
         return None;
     }
@@ -40,13 +47,18 @@ pub fn proof(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
         return Some(Vec::new());
     }
     let (left, right) = leaves.split_at(split(leaves.len()));
-    let (mut path, sibling) = if index < left.len() {
-        (proof(left, index)?, root(right))
+    let (mut steps, last) = if index < left.len() {
+        (steps(left, index)?, (false, root(right)))
     } else {
-        (proof(right, index - left.len())?, root(left))
+        (steps(right, index - left.len())?, (true, root(left)))
     };
-    path.push(sibling);
-    Some(path)
+    steps.push(last);
+    Some(steps)
+}
+
+/// The root that `steps` lead to from a leaf's hash. Which leaf of how many it is they do not say.
+pub fn climb<'a>(leaf: Hash, steps: impl Iterator<Item = (bool, &'a Hash)>) -> Hash {
+    steps.fold(leaf, |hash, (left, sibling)| if left { node(sibling, &hash) } else { node(&hash, sibling) })
 }
 
 /// The root that `leaf` at `index` of `count` leads to by `path`; `None` if the path's length does not fit (RFC 9162

@@ -1,13 +1,16 @@
 //! What holds for every input, not only for the golden vectors' ones.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use proptest::collection::vec;
+use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use std::ops::Range;
+use steam_protocol::allow_list::{
+    self, AllowList, AllowListError, MAX_PROVIDERS, MAX_STEPS, Membership, MembershipView, Step, memberships,
+};
 use steam_protocol::batch::{
     Batch, BatchCharge, BatchError, BatchView, BatchVoucher, CHARGE_LEN, GROUP_LEN, Group, HEADER_LEN, MAX_GROUPS,
-    VOUCHER_LEN,
+    MAX_MEMBERSHIPS, VOUCHER_LEN,
 };
 use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_KEYS, ResolvedCharge, next_hash};
 use steam_protocol::key::{KeyError, PREFIX, SessionKey};
@@ -176,9 +179,34 @@ prop_compose! {
         fee_bps: u16,
         vouchers in vec(any_voucher(), 0..=MAX_KEYS),
         charges in vec(any_charge(), 0..=MAX_CHARGES),
+        memberships in prop_oneof![Just(vec![]), vec(any_membership(), 1..=MAX_MEMBERSHIPS)],
     ) -> Group {
-        Group { seq, receipts, fee_bps, vouchers, charges }
+        Group { seq, receipts, fee_bps, vouchers, charges, memberships }
     }
+}
+
+fn any_membership() -> impl Strategy<Value = Membership> {
+    let step = any::<(bool, Hash)>().prop_map(|(left, sibling)| Step { left, sibling });
+    vec(step, 0..=MAX_STEPS).prop_map(Membership)
+}
+
+/// Lists of any size whose providers differ, and one more that is in none of them.
+fn any_list() -> impl Strategy<Value = (AllowList, [u8; 32])> {
+    btree_set(any::<[u8; 32]>(), 2..=MAX_PROVIDERS + 1).prop_map(|providers| {
+        let mut providers: Vec<_> = providers.into_iter().collect();
+        let stranger = providers.swap_remove(providers.len() / 2);
+        (AllowList::new(providers).unwrap(), stranger)
+    })
+}
+
+/// A proof as the program reads it.
+fn proves(proof: &Membership, provider: &[u8; 32], root: &Hash) -> bool {
+    let memberships = vec![proof.clone()];
+    let group = Group { seq: 1, receipts: 0, fee_bps: 0, vouchers: vec![], charges: vec![], memberships };
+    let bytes = Batch { root: [0; 32], groups: vec![group] }.encode().unwrap();
+    let mut views: Vec<MembershipView> =
+        BatchView::parse(&bytes).unwrap().next_group().unwrap().memberships().collect();
+    views.pop().unwrap().proves(provider, root)
 }
 
 prop_compose! {
@@ -288,8 +316,12 @@ proptest! {
     #[test]
     fn a_batch_reads_as_it_was_written(batch in any_batch(5)) {
         let bytes = batch.encode().unwrap();
-        let expected: usize = batch.groups.iter()
-            .map(|group| GROUP_LEN + group.vouchers.len() * VOUCHER_LEN + group.charges.len() * CHARGE_LEN).sum();
+        let proofs = |group: &Group| match group.memberships.len() {
+            0 => 0,
+            n => 1 + n + 32 * group.memberships.iter().map(|proof| proof.0.len()).sum::<usize>(),
+        };
+        let fixed = |group: &Group| GROUP_LEN + group.vouchers.len() * VOUCHER_LEN + group.charges.len() * CHARGE_LEN;
+        let expected: usize = batch.groups.iter().map(|group| fixed(group) + proofs(group)).sum();
         prop_assert_eq!(bytes.len(), HEADER_LEN + expected);
         prop_assert_eq!(Batch::decode(&bytes).unwrap(), batch);
     }
@@ -316,10 +348,104 @@ proptest! {
         };
         refused(Group { vouchers: vec![voucher; MAX_KEYS + 1], ..group.clone() }, BatchError::VoucherCount)?;
         refused(Group { charges: vec![charge; MAX_CHARGES + 1], ..group.clone() }, BatchError::ChargeCount)?;
+        let step = Step { left: true, sibling: [0; 32] };
+        for steps in [0, MAX_STEPS] {
+            let memberships = vec![Membership(vec![step; steps]); MAX_MEMBERSHIPS + 1];
+            refused(Group { memberships, ..group.clone() }, BatchError::MembershipCount)?;
+        }
+        let memberships = vec![Membership(vec![step; MAX_STEPS + 1])];
+        refused(Group { memberships, ..group.clone() }, BatchError::MembershipPath)?;
         for count in [0, MAX_GROUPS + 1] {
-            let groups = vec![Group { vouchers: vec![], charges: vec![], ..group.clone() }; count];
+            let groups = vec![Group { vouchers: vec![], charges: vec![], memberships: vec![], ..group.clone() }; count];
             prop_assert_eq!(Batch { root: [0; 32], groups }.encode(), Err(BatchError::GroupCount));
         }
+    }
+
+    #[test]
+    fn a_list_proves_its_providers_and_no_other((list, stranger) in any_list(), (member, other) in any::<(Index, Index)>()) {
+        let root = list.root();
+        let (member, other) = (member.get(list.providers()), other.get(list.providers()));
+        let proof = list.prove(member).unwrap();
+        prop_assert!(proof.0.len() <= MAX_STEPS);
+        prop_assert!(list.contains(member) && proves(&proof, member, &root));
+        prop_assert!(!list.contains(&stranger) && list.prove(&stranger).is_none() && !proves(&proof, &stranger, &root));
+        prop_assert_eq!(proves(&proof, other, &root), member == other);
+        prop_assert!(root != allow_list::ANY);
+    }
+
+    #[test]
+    fn any_other_proof_leads_elsewhere(
+        (list, _) in any_list(),
+        (member, at) in any::<(Index, Index)>(),
+        (byte, bit) in (0..32usize, 0..8u32),
+        (left, sibling) in any::<(bool, Hash)>(),
+    ) {
+        let (member, root) = (member.get(list.providers()), list.root());
+        let proof = list.prove(member).unwrap();
+        let refused = |steps: &[Step]| {
+            prop_assert!(!proves(&Membership(steps.to_vec()), member, &root));
+            Ok(())
+        };
+        if proof.0.len() < MAX_STEPS {
+            refused(&[&proof.0[..], &[Step { left, sibling }]].concat())?;
+            refused(&[&[Step { left, sibling }], &proof.0[..]].concat())?;
+        }
+        if !proof.0.is_empty() {
+            let at = at.index(proof.0.len());
+            refused(&proof.0[..at])?;
+            refused(&proof.0[at + 1..])?;
+            let mut changed = proof.0.clone();
+            changed[at].sibling[byte] ^= 1 << bit;
+            refused(&changed)?;
+            changed[at] = Step { left: !proof.0[at].left, ..proof.0[at] };
+            refused(&changed)?;
+        }
+    }
+
+    #[test]
+    fn a_set_of_providers_has_one_list((list, stranger) in any_list(), by: Index, again: Index) {
+        let mut named = list.providers().to_vec();
+        named.push(*again.get(list.providers()));
+        named.rotate_left(by.index(list.providers().len()));
+        prop_assert_eq!(&AllowList::new(named.clone()).unwrap(), &list);
+        named.push(stranger);
+        if let Ok(other) = AllowList::new(named) {
+            prop_assert_ne!(other.root(), list.root());
+        }
+    }
+
+    /// The tags part them, also where somebody names a provider's bytes in a receipt or the other way round.
+    #[test]
+    fn no_leaf_of_a_list_is_a_leaf_or_a_node_of_another_tree(provider: [u8; 32], left: Hash, right: Hash) {
+        let leaf = allow_list::leaf(&provider);
+        prop_assert_ne!(leaf, merkle::leaf(&provider));
+        let node = merkle::root(&[left, right]);
+        prop_assert_ne!(leaf, node);
+        prop_assert!(!proves(&Membership(vec![]), &provider, &merkle::leaf(&provider)));
+        // A list of a node's children does not prove the node.
+        prop_assert!(!proves(&Membership(vec![]), &node, &node));
+    }
+
+    #[test]
+    fn a_group_brings_one_proof_for_each_list_and_provider(
+        (one, _) in any_list(),
+        (two, _) in any_list(),
+        lines in vec(any::<(bool, Index)>(), 0..=MAX_CHARGES),
+    ) {
+        let charges: Vec<_> = lines.iter().map(|(first, provider)| {
+            let list = if *first { &one } else { &two };
+            (list, *provider.get(list.providers()))
+        }).collect();
+        let proofs = memberships(charges.clone()).unwrap();
+        let mut left = proofs.iter();
+        let mut seen = Vec::new();
+        for (list, provider) in charges {
+            if !seen.contains(&(list.root(), provider)) {
+                seen.push((list.root(), provider));
+                prop_assert!(proves(left.next().unwrap(), &provider, &list.root()));
+            }
+        }
+        prop_assert!(left.next().is_none());
     }
 
     #[test]
@@ -558,6 +684,24 @@ fn every_leaf_of_every_size_has_its_proof() {
 }
 
 #[test]
+fn every_provider_of_every_size_has_its_proof_and_no_more_fit() {
+    let providers: Vec<[u8; 32]> = (0..=MAX_PROVIDERS).map(|n| sha256(&[&n.to_le_bytes()])).collect();
+    for size in 1..=MAX_PROVIDERS {
+        let list = AllowList::new(providers[..size].to_vec()).unwrap();
+        assert!(list.providers().iter().all(|p| proves(&list.prove(p).unwrap(), p, &list.root())), "{size}");
+    }
+    assert_eq!(AllowList::new(providers), Err(AllowListError::TooLong));
+    assert_eq!(AllowList::new(vec![]), Err(AllowListError::Empty));
+    assert_eq!(memberships([]), Some(vec![]));
+}
+
+#[test]
+fn the_provider_that_is_not_in_its_list_spoils_the_group_s_proofs() {
+    let list = AllowList::new(vec![[1; 32], [2; 32]]).unwrap();
+    assert_eq!(memberships([(&list, [1; 32]), (&list, [3; 32])]), None);
+}
+
+#[test]
 fn a_leaf_cannot_pass_for_a_node() {
     let leaves = leaves(4);
     let inner = [merkle::root(&leaves[..2]), merkle::root(&leaves[2..])].concat();
@@ -566,7 +710,7 @@ fn a_leaf_cannot_pass_for_a_node() {
 
 #[test]
 fn a_reader_that_stops_early_does_not_finish() {
-    let group = Group { seq: 1, receipts: 0, fee_bps: 0, vouchers: vec![], charges: vec![] };
+    let group = Group { seq: 1, receipts: 0, fee_bps: 0, vouchers: vec![], charges: vec![], memberships: vec![] };
     let bytes = Batch { root: [0; 32], groups: vec![group; 2] }.encode().unwrap();
     let mut view = BatchView::parse(&bytes).unwrap();
     assert_eq!(view.finish(), Err(BatchError::TrailingBytes));

@@ -5,7 +5,8 @@ use serde_json::Value;
 use std::fmt::Debug;
 use std::path::Path;
 use std::str::FromStr;
-use steam_protocol::batch::{Batch, BatchCharge, BatchVoucher, Group};
+use steam_protocol::allow_list::{AllowList, Membership, Step, memberships};
+use steam_protocol::batch::{Batch, BatchCharge, BatchView, BatchVoucher, Group};
 use steam_protocol::domain::domain;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::key::SessionKey;
@@ -13,7 +14,7 @@ use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
 use steam_protocol::request::{RequestBinding, control_headers_hash};
 use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, fee, floor_step, receipt_fee};
 use steam_protocol::voucher::{Voucher, verify_strict};
-use steam_protocol::{Hash, merkle, seeds, sha256};
+use steam_protocol::{Address, Hash, merkle, seeds, sha256};
 
 fn cases(file: &str, list: &str) -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors").join(file);
@@ -196,6 +197,43 @@ fn group(value: &Value) -> Group {
         fee_bps: number(&value["fee_bps"]),
         vouchers: vouchers.collect(),
         charges: charges.collect(),
+        memberships: list(&value["memberships"]).iter().map(membership).collect(),
+    }
+}
+
+fn membership(steps: &Value) -> Membership {
+    let step = |step: &Value| Step { left: step["left"].as_bool().unwrap(), sibling: array(&step["sibling"]) };
+    Membership(list(steps).iter().map(step).collect())
+}
+
+/// Reads a proof the way the program does: from a batch.
+fn proves(proof: Membership, provider: &Address, root: &Hash) -> bool {
+    let group = Group { seq: 1, receipts: 0, fee_bps: 0, vouchers: vec![], charges: vec![], memberships: vec![proof] };
+    let bytes = Batch { root: [0; 32], groups: vec![group] }.encode().unwrap();
+    let mut view = BatchView::parse(&bytes).unwrap();
+    view.next_group().unwrap().memberships().all(|proof| proof.proves(provider, root))
+}
+
+#[test]
+fn allow_lists() {
+    for c in cases("allow_list.json", "list") {
+        let named: Vec<Address> = list(&c["named"]).iter().map(array).collect();
+        let allowed = AllowList::new(named).unwrap();
+        assert_eq!(allowed.providers(), list(&c["providers"]).iter().map(array).collect::<Vec<Address>>());
+        assert_eq!(allowed.root(), array(&c["root"]));
+        for member in list(&c["member"]) {
+            let (provider, proof) = (array(&member["provider"]), membership(&member["steps"]));
+            assert_eq!(allowed.prove(&provider), Some(proof.clone()));
+            assert_eq!(memberships([(&allowed, provider); 2]), Some(vec![proof.clone()]));
+            assert!(proves(proof, &provider, &allowed.root()));
+        }
+    }
+    for c in cases("allow_list.json", "refused") {
+        let error = AllowList::new(list(&c["named"]).iter().map(array).collect()).unwrap_err();
+        assert_eq!(format!("{error:?}"), text(&c["error"]));
+    }
+    for c in cases("allow_list.json", "unproven") {
+        assert!(!proves(membership(&c["steps"]), &array(&c["provider"]), &array(&c["root"])), "{c}");
     }
 }
 

@@ -128,9 +128,6 @@ pub enum SteamError {
     /// `authorize_key`, half a window.
     #[msg("A window needs both a length and a limit, or neither")]
     WindowMismatch,
-    /// `authorize_key`, provider allow-list.
-    #[msg("Provider allow-lists are not supported yet: allow_root must be zero")]
-    AllowListUnsupported,
     /// `revoke_key`, again.
     #[msg("The key is already revoked")]
     KeyRevoked,
@@ -146,6 +143,9 @@ pub enum SteamError {
     /// A fee above the key's maximum.
     #[msg("The fee is above what the key may pay")]
     KeyFeeExceeded,
+    /// A provider who is not in the key's allow-list.
+    #[msg("The proof does not show that the provider is in the key's allow-list")]
+    ProviderNotAllowed,
     /// More than the voucher allows.
     #[msg("The key would be charged more than it signed")]
     VoucherExceeded,
@@ -212,6 +212,12 @@ pub enum SteamError {
     /// `settle_batch`, charges.
     #[msg("A group has at most 16 charges")]
     BatchChargeCount,
+    /// `settle_batch`, proofs of membership.
+    #[msg("A group has at most 16 proofs of membership, and at least one where they are announced")]
+    BatchMembershipCount,
+    /// `settle_batch`, the path of a proof of membership.
+    #[msg("The path of a proof of membership is 1 to 127")]
+    BatchMembershipPath,
     /// `settle_batch`, accounts.
     #[msg("The accounts are not a pair for each group and a pair for each offer")]
     BatchAccounts,
@@ -257,6 +263,12 @@ pub enum SteamError {
     /// `settle_batch`, vouchers.
     #[msg("A voucher's key is not charged")]
     VoucherUnused,
+    /// `settle_batch`, proofs of membership.
+    #[msg("A charged key has an allow-list, and a provider has no proof of membership")]
+    MembershipMissing,
+    /// `settle_batch`, proofs of membership.
+    #[msg("No charge needs this proof of membership")]
+    MembershipUnused,
     /// `settle_batch`, signature.
     #[msg("A voucher's signature is not its key's")]
     VoucherSignature,
@@ -270,6 +282,8 @@ impl From<BatchError> for SteamError {
             BatchError::GroupCount => Self::BatchGroupCount,
             BatchError::VoucherCount => Self::BatchVoucherCount,
             BatchError::ChargeCount => Self::BatchChargeCount,
+            BatchError::MembershipCount => Self::BatchMembershipCount,
+            BatchError::MembershipPath => Self::BatchMembershipPath,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! cost is believed.
 
 mod ask;
+mod route;
 mod setup;
 
 use super::amount::usdc_above_zero;
@@ -12,7 +13,9 @@ use super::secret::KeySource;
 use super::solana::Global;
 use super::vault::Which;
 use ask::Talk;
+use route::Route;
 use serde_json::json;
+pub(super) use setup::cause;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use steam_protocol::units::MicroUsdc;
@@ -51,6 +54,9 @@ pub struct Chat {
     /// File that remembers what the key allowed and spent [default: under ~/.local/state/steam]
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub state: Option<PathBuf>,
+    /// Who may answer.
+    #[command(flatten)]
+    pub route: Route,
     /// Where the key is.
     #[command(flatten)]
     pub key: KeySource,
@@ -64,8 +70,8 @@ impl Chat {
     ///
     /// # Errors
     /// Why it failed.
-    pub async fn run(self, global: &Global) -> Result<()> {
-        let talk = setup::talk(&self, global).await?;
+    pub async fn run(mut self, global: &Global) -> Result<()> {
+        let talk = setup::talk(&mut self, global).await?;
         let mut messages = Vec::new();
         if let Some(system) = &self.system {
             messages.push(json!({ "role": "system", "content": system }));

@@ -61,7 +61,7 @@ pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result
         check_digest(digest, inbound.body_hash)?;
     }
     server.rates.take(&caller.key.key, at)?;
-    let request = ChatRequest::parse(body)?;
+    let request = ChatRequest::read(body, &head.headers)?;
     let answer = relay(&server.relay, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
     Ok(respond(answer))
 }

@@ -1,6 +1,7 @@
 //! The API over real sockets: a relayer, its ledger, and providers that misbehave.
 
 mod api;
+mod controls;
 mod failover;
 mod money;
 mod streams;

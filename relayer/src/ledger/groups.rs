@@ -6,6 +6,7 @@ use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::collections::BTreeMap;
+use steam_protocol::allow_list::Membership;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::merkle;
 use steam_protocol::units::{MicroUsdc, Pico, Usage};
@@ -67,6 +68,8 @@ pub struct SealedGroup {
     pub vouchers: Vec<(u8, StoredVoucher)>,
     /// What is charged.
     pub lines: Vec<SealedLine>,
+    /// That the providers paid are in their keys' allow-lists, as [`steam_protocol::batch::Group`] has them.
+    pub memberships: Vec<Membership>,
 }
 
 /// What a group charges, by epoch, as its receipts have it: fees rounded up.
@@ -145,13 +148,17 @@ impl Ledger {
         self.write(move |tx| seal(tx, (vault, generation), (chain_seq, chain_hash), &fits)).await
     }
 
-    /// Groups that are sealed and in no batch, due at `now_ms`, by vault.
+    /// Groups that are sealed and in no batch, due at block `height`, by vault.
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
-    pub async fn unbatched(&self, now_ms: i64) -> Result<Vec<SealedGroup>, LedgerError> {
+    pub async fn unbatched(&self, height: u64) -> Result<Vec<SealedGroup>, LedgerError> {
         self.read(move |db| {
-            groups_where(db, "state = 'sealed' AND batch IS NULL AND not_before_ms <= ?1 ORDER BY vault", now_ms)
+            groups_where(
+                db,
+                "state = 'sealed' AND batch IS NULL AND not_before_height <= ?1 ORDER BY vault",
+                height as i64,
+            )
         })
         .await
     }
@@ -202,8 +209,8 @@ impl Ledger {
         .await
     }
 
-    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait `retry_ms`, twice as long each time
-    /// up to [`MAX_BACKOFF`] times that, since every try costs a transaction.
+    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait for so many blocks after `height`, twice
+    /// as many each time up to [`MAX_BACKOFF`] times that, since every try costs a transaction.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -212,7 +219,8 @@ impl Ledger {
         batch: BatchId,
         signature: Option<String>,
         (applied, skipped): (Vec<SealedGroup>, Vec<SealedGroup>),
-        (now_ms, retry_ms): (i64, i64),
+        now_ms: i64,
+        (height, blocks): (u64, u32),
     ) -> Result<(), LedgerError> {
         self.write(move |tx| {
             tx.execute(
@@ -229,10 +237,10 @@ impl Ledger {
             for group in &skipped {
                 let (vault, generation, seq) = group.place();
                 tx.execute(
-                    "UPDATE settlement_group SET batch = NULL, not_before_ms = ?4 + ?5 * min(?6, 1 << min(30,
+                    "UPDATE settlement_group SET batch = NULL, not_before_height = ?4 + ?5 * min(?6, 1 << min(30,
                        (SELECT count(*) - 1 FROM batch_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3)))
                      WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-                    (vault, generation, seq, now_ms, retry_ms, MAX_BACKOFF),
+                    (vault, generation, seq, height as i64, blocks, MAX_BACKOFF),
                 )?;
             }
             Ok(())
@@ -434,6 +442,7 @@ fn collect(
         hash: Hash::default(),
         vouchers: Vec::new(),
         lines: Vec::new(),
+        memberships: Vec::new(),
     };
     let (mut totals, mut numbers, mut alone) = (Totals::new(), Vec::new(), false);
     let mut statement = tx.prepare_cached(
@@ -657,6 +666,7 @@ fn groups_where(db: &Connection, condition: &str, value: i64) -> Result<Vec<Seal
             hash: row.get(5)?,
             vouchers,
             lines,
+            memberships: Vec::new(),
         });
     }
     Ok(groups)

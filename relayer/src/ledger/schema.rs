@@ -7,7 +7,8 @@ use std::path::Path;
 
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
-const VERSION: i64 = 1;
+/// What each version added to the one before.
+const VERSIONS: &[&str] = &[TABLES, BOARD];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -54,7 +55,7 @@ CREATE TABLE settlement_group (
     receipts INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
     previous BLOB NOT NULL, hash BLOB NOT NULL, content BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('sealed', 'settled', 'abandoned')),
-    batch INTEGER, not_before_ms INTEGER NOT NULL DEFAULT 0,
+    batch INTEGER, not_before_height INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (vault, generation, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX abandoned ON settlement_group (vault) WHERE state = 'abandoned';
@@ -80,6 +81,17 @@ CREATE TABLE attempt (
     last_valid_height INTEGER NOT NULL, dead INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attempt_batch ON attempt (batch);
+";
+
+const BOARD: &str = "
+-- The public board: one row a slot of time, window (`span`, 0 to 2, from the shortest) and offer, as far back as the window goes.
+CREATE TABLE board_slot (
+    offer BLOB NOT NULL, span INTEGER NOT NULL, start INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (span, start, offer)
+) STRICT, WITHOUT ROWID;
+
+-- What is held against an offer's honesty.
+CREATE TABLE board_dossier (offer BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
@@ -109,15 +121,17 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
 
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    match version {
-        0 => {
-            transaction.execute_batch(TABLES)?;
-            transaction.execute("INSERT INTO deployment VALUES (?1, ?2)", (domain, relayer))?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-        }
-        VERSION => {}
-        newer => return Err(foreign(format!("it has version {newer} and this program knows {VERSION}"))),
+    let known = VERSIONS.len() as i64;
+    let Some(missing) = usize::try_from(version).ok().and_then(|version| VERSIONS.get(version..)) else {
+        return Err(foreign(format!("it has version {version} and this program knows {known}")));
+    };
+    for tables in missing {
+        transaction.execute_batch(tables)?;
     }
+    if version == 0 {
+        transaction.execute("INSERT INTO deployment VALUES (?1, ?2)", (domain, relayer))?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
     let stored: Option<([u8; 32], [u8; 32])> = transaction
         .query_row("SELECT domain, relayer FROM deployment", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;

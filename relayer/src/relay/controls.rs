@@ -1,15 +1,32 @@
-//! The client's wishes about routing: the `provider` object of a request and the suffix of its model.
+//! The client's wishes about routing: the `provider` object of a request, its `models` and their suffixes, and the
+//! `Steam-Route-*` headers that say the same.
 
+mod given;
+#[cfg(test)]
+mod tests;
+
+use crate::chain::Pubkey;
 use crate::registry::Offer;
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, shorten};
-use crate::relay::request::field;
 use crate::score::Sort;
-use serde::Deserialize;
+use axum::http::HeaderMap;
+use given::{Wishes, invalid};
+use std::ops::Bound;
+use std::time::Duration;
+use steam_protocol::seeds::is_model_name;
 use steam_protocol::units::MAX_PRICE;
 
-/// Providers a list may name.
+/// Models a request may name.
+pub const MAX_MODELS: usize = 8;
+/// Most names of a list.
 const MAX_NAMES: usize = 64;
+/// The longest that a second provider can be waited with, in milliseconds.
+const MAX_HEDGE_MS: f64 = 600_000.0;
+/// The highest speed or latency that can be preferred: beyond it, everybody is or nobody.
+const MAX_PREFERRED: f64 = 1e6;
+/// The code of controls that contradict each other.
+pub const CONFLICT: &str = "conflicting_parameters";
 
 /// Who may serve a request, and what to look for in them.
 #[derive(Clone, Debug)]
@@ -26,6 +43,16 @@ pub struct Controls {
     pub sort: Option<Sort>,
     /// What they may charge.
     pub max_price: MaxPrice,
+    /// Output tokens a second below which a provider is a second choice.
+    pub preferred_min_throughput: Option<f64>,
+    /// Seconds to the first token above which a provider is a second choice.
+    pub preferred_max_latency: Option<f64>,
+    /// Whether a provider must know every parameter of the request.
+    pub require_parameters: bool,
+    /// When to ask a second provider as well; zero is never, nothing is as the operator set it.
+    pub hedge_after: Option<Duration>,
+    /// Models to try after the request's own, in this order.
+    pub models: Vec<String>,
 }
 
 /// The highest posted prices, in µUSDC per million tokens and µUSDC per request.
@@ -39,47 +66,85 @@ pub struct MaxPrice {
     pub request: Option<u64>,
 }
 
-impl Default for Controls {
-    fn default() -> Self {
-        Self {
-            order: Vec::new(),
-            only: None,
-            ignore: Vec::new(),
-            allow_fallbacks: true,
-            sort: None,
-            max_price: MaxPrice::default(),
-        }
-    }
-}
-
 impl Controls {
-    /// Reads the `provider` object.
+    /// Reads the controls of a request's body and headers.
     ///
     /// # Errors
-    /// [`RelayError::Invalid`], naming the member.
-    pub fn read(json: &str) -> Result<Self, RelayError> {
-        let object = Object::read(json)
-            .map_err(|_| RelayError::invalid("invalid_value", "provider", "`provider` must be an object"))?;
-        for (name, _) in &object.0 {
-            if !["order", "only", "ignore", "allow_fallbacks", "sort", "max_price"].contains(&name.as_ref()) {
-                let name = format!("provider.{}", shorten(name));
-                return Err(RelayError::invalid(
-                    "unsupported_parameter",
-                    &name,
-                    format!(
-                        "`{name}` is not supported; `provider` takes order, only, ignore, allow_fallbacks, sort and max_price"
-                    ),
-                ));
+    /// [`RelayError::Invalid`], naming the control: one that is unknown, has a wrong value, is given twice or
+    /// contradicts another.
+    pub fn read(body: &Object<'_>, headers: &HeaderMap) -> Result<Self, RelayError> {
+        let wishes = Wishes::read(body, headers)?;
+        let usd = |control| {
+            let expected = "USD, per million tokens or per request, not negative";
+            // USD per million is µUSDC per token's million: six places more. Rounded to whole µUSDC, capped at the bound.
+            let limit = wishes.number(control, 0.0.., expected)?;
+            Ok::<_, RelayError>(limit.map(|usd| (usd * 1e6).round().min(MAX_PRICE as f64) as u64))
+        };
+        let above_zero = (Bound::Excluded(0.0), Bound::Included(MAX_PREFERRED));
+        let hedge_after = wishes.number("hedge_after_ms", 0.0..=MAX_HEDGE_MS, "milliseconds, 0 to 600000")?;
+        let controls = Self {
+            order: wishes.names("order", MAX_NAMES)?.unwrap_or_default(),
+            only: wishes.names("only", MAX_NAMES)?,
+            ignore: wishes.names("ignore", MAX_NAMES)?.unwrap_or_default(),
+            allow_fallbacks: wishes.flag("allow_fallbacks")?.unwrap_or(true),
+            sort: sort(&wishes)?,
+            max_price: MaxPrice {
+                prompt: usd("max_price.prompt")?,
+                completion: usd("max_price.completion")?,
+                request: usd("max_price.request")?,
+            },
+            preferred_min_throughput: wishes.number(
+                "preferred_min_throughput",
+                above_zero,
+                "one number of tokens per second, above 0 and at most 1000000",
+            )?,
+            preferred_max_latency: wishes.number(
+                "preferred_max_latency",
+                above_zero,
+                "one number of seconds, above 0 and at most 1000000",
+            )?,
+            require_parameters: wishes.flag("require_parameters")?.unwrap_or(false),
+            hedge_after: hedge_after.map(|ms| Duration::from_micros((ms * 1e3) as u64)),
+            models: models(&wishes)?,
+        };
+        controls.agree(&wishes)?;
+        Ok(controls)
+    }
+
+    /// Checks that no control takes back what another gives.
+    fn agree(&self, wishes: &Wishes<'_>) -> Result<(), RelayError> {
+        let conflict = |control: &str, message: String| {
+            Err(RelayError::invalid(CONFLICT, &wishes.path(control), format!("`{}` {message}", wishes.path(control))))
+        };
+        if self.only.as_ref().is_some_and(Vec::is_empty) {
+            return Err(invalid(&wishes.path("only"), "at least one name; leave it out to allow every provider"));
+        }
+        let listed = |list: &[String], name: &str| list.iter().any(|other| other.eq_ignore_ascii_case(name));
+        let only = self.only.as_deref().unwrap_or_default();
+        for (control, names) in [("order", &self.order[..]), ("only", only)] {
+            if let Some(name) = names.iter().find(|name| listed(&self.ignore, name)) {
+                let (name, ignore) = (shorten(name), wishes.path("ignore"));
+                return conflict(control, format!("names `{name}`, and so does `{ignore}`; name it in one of them"));
             }
         }
-        Ok(Self {
-            order: names(&object, "order")?.unwrap_or_default(),
-            only: names(&object, "only")?,
-            ignore: names(&object, "ignore")?.unwrap_or_default(),
-            allow_fallbacks: field(&object, "allow_fallbacks", "true or false").map_err(within)?.unwrap_or(true),
-            sort: sort(&object)?,
-            max_price: max_price(&object)?,
-        })
+        // A name and an address may mean the same provider: only names of a kind can be compared here.
+        let is_address = |name: &str| name.parse::<Pubkey>().is_ok();
+        let barred = |name: &&String| {
+            let comparable = only.iter().all(|other| is_address(other) == is_address(name));
+            !only.is_empty() && comparable && !listed(only, name)
+        };
+        if let Some(name) = self.order.iter().find(barred) {
+            let (name, only) = (shorten(name), wishes.path("only"));
+            return conflict(
+                "order",
+                format!("names `{name}`, and `{only}` does not; add it there or take it out here"),
+            );
+        }
+        if !self.allow_fallbacks && self.hedge_after.is_some_and(|after| !after.is_zero()) {
+            let fallbacks = wishes.path("allow_fallbacks");
+            return conflict("hedge_after_ms", format!("asks a second provider, and `{fallbacks}` allows none"));
+        }
+        Ok(())
     }
 
     /// Where `offer`'s provider stands in `order`.
@@ -109,6 +174,21 @@ impl Controls {
             .find(|(_, limit, posted)| limit.is_some_and(|limit| *posted > limit))
             .map(|(name, ..)| format!("priced above provider.max_price.{name}"))
     }
+
+    /// What to look for in the providers of `model`, whose suffix asks for `suffix`.
+    ///
+    /// # Errors
+    /// The suffix asks for one thing and `provider.sort` for another.
+    pub fn sort_of(&self, model: &str, suffix: Option<Sort>) -> Result<Sort, RelayError> {
+        match (self.sort, suffix) {
+            (Some(sort), Some(suffix)) if sort != suffix => {
+                let message =
+                    format!("`provider.sort` and the suffix of `{}` ask for different things", shorten(model));
+                Err(RelayError::invalid(CONFLICT, "provider.sort", message))
+            }
+            (sort, suffix) => Ok(sort.or(suffix).unwrap_or_default()),
+        }
+    }
 }
 
 /// The model's name and what its suffix asks for: `:floor` the lowest price, `:nitro` the highest speed.
@@ -126,135 +206,28 @@ fn names_provider(name: &str, offer: &Offer) -> bool {
     name.eq_ignore_ascii_case(&offer.provider_name) || name == offer.provider.to_string()
 }
 
-fn names(object: &Object<'_>, name: &str) -> Result<Option<Vec<String>>, RelayError> {
-    let names: Option<Vec<String>> = field(object, name, "an array of provider names or addresses").map_err(within)?;
-    if names.as_ref().is_some_and(|names| names.len() > MAX_NAMES) {
-        let name = format!("provider.{name}");
-        return Err(RelayError::invalid("invalid_value", &name, format!("`{name}` may name {MAX_NAMES} providers")));
-    }
-    Ok(names)
-}
-
-fn sort(object: &Object<'_>) -> Result<Option<Sort>, RelayError> {
-    let Some(sort) = field::<String>(object, "sort", "a string").map_err(within)? else { return Ok(None) };
-    match sort.as_str() {
-        "price" => Ok(Some(Sort::Price)),
-        "throughput" => Ok(Some(Sort::Throughput)),
-        "latency" => Ok(Some(Sort::Latency)),
-        _ => Err(RelayError::invalid(
-            "invalid_value",
-            "provider.sort",
-            "`provider.sort` must be price, throughput or latency",
-        )),
+fn sort(wishes: &Wishes<'_>) -> Result<Option<Sort>, RelayError> {
+    let expected = "price, throughput or latency";
+    match wishes.word("sort", expected)?.as_deref() {
+        None => Ok(None),
+        Some("price") => Ok(Some(Sort::Price)),
+        Some("throughput") => Ok(Some(Sort::Throughput)),
+        Some("latency") => Ok(Some(Sort::Latency)),
+        Some(_) => Err(invalid(&wishes.path("sort"), expected)),
     }
 }
 
-/// A price in USD, as a number or, as some clients write it, a string.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Usd {
-    Number(f64),
-    Text(String),
-}
-
-fn max_price(object: &Object<'_>) -> Result<MaxPrice, RelayError> {
-    let Some(value) = object.get("max_price") else { return Ok(MaxPrice::default()) };
-    let limits = Object::read(value.get()).map_err(|_| {
-        RelayError::invalid("invalid_value", "provider.max_price", "`provider.max_price` must be an object")
-    })?;
-    let mut max = MaxPrice::default();
-    for (name, _) in &limits.0 {
-        let path = format!("provider.max_price.{}", shorten(name));
-        let place = match name.as_ref() {
-            "prompt" => &mut max.prompt,
-            "completion" => &mut max.completion,
-            "request" => &mut max.request,
-            _ => {
-                let message = format!("`{path}` is not supported; max_price takes prompt, completion and request");
-                return Err(RelayError::invalid("unsupported_parameter", &path, message));
-            }
-        };
-        let wrong = || {
-            let message = format!("`{path}` must be USD, per million tokens or per request, not negative");
-            RelayError::invalid("invalid_value", &path, message)
-        };
-        let Some(usd) = field::<Usd>(&limits, name, "a number").map_err(|_| wrong())? else { continue };
-        let usd = match usd {
-            Usd::Number(usd) => usd,
-            Usd::Text(text) => text.parse().map_err(|_| wrong())?,
-        };
-        if !usd.is_finite() || usd < 0.0 {
-            return Err(wrong());
-        }
-        // USD per million is µUSDC per token's million: six places more. Rounded to whole µUSDC, capped at the bound.
-        *place = Some((usd * 1e6).round().min(MAX_PRICE as f64) as u64);
+fn models(wishes: &Wishes<'_>) -> Result<Vec<String>, RelayError> {
+    let models = wishes.names("models", MAX_MODELS)?.unwrap_or_default();
+    let path = wishes.path("models");
+    if models.iter().any(|model| !is_model_name(suffix(model).0)) {
+        return Err(invalid(&path, "names of models, as GET /v1/models lists them"));
     }
-    Ok(max)
-}
-
-/// Puts `provider.` before the name of a member that is wrong.
-fn within(error: RelayError) -> RelayError {
-    match error {
-        RelayError::Invalid { message, param, code } => {
-            let param = param.map(|param| format!("provider.{param}"));
-            RelayError::Invalid { message: message.replacen('`', "`provider.", 1), param, code }
-        }
-        other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::relay::testing::offer;
-
-    fn wrong(json: &str) -> (String, String) {
-        match Controls::read(json).unwrap_err() {
-            RelayError::Invalid { message, param, .. } => (param.unwrap(), message),
-            other => panic!("{other}"),
+    for (place, model) in models.iter().enumerate() {
+        if models[..place].iter().any(|other| suffix(other).0 == suffix(model).0) {
+            let message = format!("`{path}` names `{model}` twice");
+            return Err(RelayError::invalid(CONFLICT, &path, message));
         }
     }
-
-    #[test]
-    fn every_unknown_member_is_named() {
-        for (json, param) in [
-            (r#"{"zdr":true}"#, "provider.zdr"),
-            (r#"{"preferred_min_throughput":1}"#, "provider.preferred_min_throughput"),
-            (r#"{"max_price":{"image":1}}"#, "provider.max_price.image"),
-            (r#"{"max_price":{"prompt":-1}}"#, "provider.max_price.prompt"),
-            (r#"{"max_price":{"prompt":"a"}}"#, "provider.max_price.prompt"),
-            (r#"{"max_price":3}"#, "provider.max_price"),
-            (r#"{"order":"a"}"#, "provider.order"),
-            (r#"{"only":[1]}"#, "provider.only"),
-            (r#"{"allow_fallbacks":1}"#, "provider.allow_fallbacks"),
-            (r#"{"sort":"fast"}"#, "provider.sort"),
-            (r#"[]"#, "provider"),
-        ] {
-            let (named, message) = wrong(json);
-            assert_eq!(named, param);
-            assert!(message.contains(param), "{message}");
-        }
-    }
-
-    #[test]
-    fn wishes_exclude_by_name_address_and_price() {
-        let alpha = offer("alpha", 1);
-        let address = alpha.provider.to_string();
-        let exclude = |json: &str| Controls::read(json).unwrap().exclude(&alpha);
-        assert_eq!(exclude(r#"{"order":["beta"],"only":["Alpha"],"ignore":null}"#), None);
-        assert_eq!(exclude(&format!(r#"{{"only":["{address}"]}}"#)), None);
-        assert_eq!(exclude(&format!(r#"{{"ignore":["{address}"]}}"#)).unwrap(), "in provider.ignore");
-        assert_eq!(exclude(r#"{"only":["beta"]}"#).unwrap(), "not in provider.only");
-        assert!(exclude(r#"{"order":["beta"],"allow_fallbacks":false}"#).is_some());
-        // alpha posts 1 USD per million tokens of input, 2 of output
-        assert_eq!(exclude(r#"{"max_price":{"prompt":1,"completion":"2.0"}}"#), None);
-        assert_eq!(exclude(r#"{"max_price":{"prompt":0.999999}}"#).unwrap(), "priced above provider.max_price.prompt");
-    }
-
-    #[test]
-    fn a_suffix_is_an_objective() {
-        assert_eq!(suffix("a/b:floor"), ("a/b", Some(Sort::Price)));
-        assert_eq!(suffix("a/b:nitro"), ("a/b", Some(Sort::Throughput)));
-        assert_eq!(suffix("a/b:free"), ("a/b:free", None));
-    }
+    Ok(models)
 }

@@ -3,9 +3,9 @@
 
 use crate::relay::Relay;
 use crate::relay::chunk::{Fault, Transcript};
-use crate::relay::decision::Attempt;
+use crate::relay::decision::{Attempt, OPENED, REFUSED};
 use crate::relay::error::RelayError;
-use crate::relay::plan::{Candidate, Plan};
+use crate::relay::plan::{Candidate, Plan, saturate};
 use crate::relay::request::ChatRequest;
 use crate::relay::sse::Parser;
 use crate::relay::upstream::CallError;
@@ -96,7 +96,7 @@ impl From<Fault> for Failure {
     }
 }
 
-/// Tries `order` until someone answers.
+/// Tries `order` until someone answers, for a request accepted at the first of the two times.
 ///
 /// # Errors
 /// [`RelayError::Upstream`], [`RelayError::UpstreamTimeout`] or [`RelayError::UpstreamBusy`] once nobody is left.
@@ -105,14 +105,15 @@ pub async fn open(
     plan: &Plan,
     order: &[Candidate],
     request: &ChatRequest,
-    deadline: Instant,
+    (accepted, deadline): (Instant, Instant),
     attempts: &mut Vec<Attempt>,
 ) -> Result<Opened, RelayError> {
     let config = &relay.app.config.upstream;
     let mut failures = Vec::new();
-    for candidate in order.iter().take(config.max_attempts as usize) {
-        let tokens = plan.shape.input_tokens.saturating_add(plan.shape.expected_output);
-        let mut watch = Watch::start(relay.app.scorer.clone(), candidate.offer.address, tokens);
+    for candidate in order {
+        let expected = relay.app.config.routing.expected_output_tokens.min(candidate.max_output);
+        let tokens = saturate(candidate.input.estimate()).saturating_add(expected.saturating_mul(plan.choices));
+        let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, tokens);
         let patience = if request.stream {
             Duration::from_millis(config.first_token_timeout_ms)
         } else {
@@ -120,19 +121,18 @@ pub async fn open(
             Duration::from_millis(config.first_token_timeout_ms.saturating_add(generating))
         };
         let until = deadline.min(watch.started() + patience);
-        let mut transcript = Transcript::new(plan.input.counting);
-        let result = match timeout_at(until, attempt(relay, plan, candidate, request, &mut transcript)).await {
+        let mut transcript = Transcript::new(candidate.input.counting);
+        let result = match timeout_at(until, attempt(relay, candidate, request, &mut transcript)).await {
             Ok(result) => result,
             Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
         };
-        let elapsed = watch.started().elapsed();
         match result {
             Ok(kind) => {
                 let outcome = match &kind {
-                    Kind::Refused(..) => "refused",
-                    Kind::Whole(_) | Kind::Stream(_) => "opened",
+                    Kind::Refused(..) => REFUSED,
+                    Kind::Whole(_) | Kind::Stream(_) => OPENED,
                 };
-                attempts.push(Attempt::new(&candidate.offer, outcome, elapsed, None));
+                attempts.push(Attempt::ended(&candidate.offer, accepted, watch.started(), outcome, None));
                 let first_content = Instant::now();
                 return Ok(Opened { candidate: candidate.clone(), watch, first_content, transcript, kind });
             }
@@ -140,7 +140,8 @@ pub async fn open(
                 let name = failure_name(failure.kind);
                 tracing::debug!(provider = %candidate.offer.provider_name, kind = name, error = %failure.error, "attempt failed");
                 relay.metrics.upstream_failed(&candidate.offer.provider_name, name);
-                attempts.push(Attempt::new(&candidate.offer, name, elapsed, Some(failure.error.clone())));
+                let error = Some(failure.error.clone());
+                attempts.push(Attempt::ended(&candidate.offer, accepted, watch.started(), name, error));
                 watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
                 failures.push(failure);
             }
@@ -155,7 +156,7 @@ pub async fn open(
 /// What the client is told once everyone has failed.
 fn exhausted(attempts: &[Attempt], failures: &[Failure]) -> RelayError {
     let attempts: Vec<String> =
-        attempts.iter().map(|attempt| format!("{} ({})", attempt.provider, attempt.outcome)).collect();
+        attempts.iter().map(|attempt| format!("{} ({})", attempt.name, attempt.outcome)).collect();
     let attempts = attempts.join(", ");
     let all = |wanted: fn(&FailureKind) -> bool| !failures.is_empty() && failures.iter().all(|f| wanted(&f.kind));
     if all(|kind| *kind == FailureKind::RateLimited) {
@@ -171,13 +172,12 @@ fn exhausted(attempts: &[Attempt], failures: &[Failure]) -> RelayError {
 /// One call to one provider, up to its first content.
 async fn attempt(
     relay: &Relay,
-    plan: &Plan,
     candidate: &Candidate,
     request: &ChatRequest,
     transcript: &mut Transcript,
 ) -> Result<Kind, Failure> {
     let body = request
-        .for_provider(&plan.model, candidate.max_output)
+        .for_provider(&candidate.offer.model, candidate.max_output)
         .map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
     let now = relay.app.clock.unix();

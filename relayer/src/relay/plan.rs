@@ -6,7 +6,7 @@ use crate::relay::controls::suffix;
 use crate::relay::error::RelayError;
 use crate::relay::request::{ChatRequest, abilities};
 use crate::relay::tokens::{Counted, Counting};
-use crate::score::{Ranking, Scorer, Shape, Sort};
+use crate::score::{Ask, Decision, Scorer, Sort};
 use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ pub struct Candidate {
     pub max_output: u32,
     /// The most it may cost, fee included.
     pub ceiling: Pico,
+    /// The count of its input, by its model's tokenizer.
+    pub input: Input,
 }
 
 /// An offer that cannot.
@@ -78,39 +80,61 @@ enum Filter {
 /// What can be done about a request.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The model as providers know it.
-    pub model: String,
-    /// What the client looks for.
-    pub sort: Sort,
-    /// Offers that can serve it; never empty.
-    pub candidates: Vec<Candidate>,
-    /// Offers that cannot.
-    pub excluded: Vec<Exclusion>,
+    /// A way for each of its models that somebody offers, in the order in which they are tried; not all without
+    /// candidates.
+    pub routes: Vec<Route>,
+    /// Its models that nobody offers.
+    pub unknown: Vec<String>,
     /// The relayer's fee.
     pub fee_bps: u16,
-    /// The most it may cost with any candidate, fee included.
+    /// The most it may cost with any candidate of any model, fee included.
     pub ceiling: Pico,
-    /// Its size, for the scorer.
-    pub shape: Shape,
-    /// The count of its input.
-    pub input: Input,
     /// Answers wanted.
     pub choices: u32,
 }
 
-/// The model a name means: itself if it is offered, otherwise without the suffix that steers routing.
+/// Who can serve a request with one of its models.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The model as providers know it.
+    pub model: String,
+    /// Offers that can serve it.
+    pub candidates: Vec<Candidate>,
+    /// Offers that cannot.
+    pub excluded: Vec<Exclusion>,
+    /// The request's size and what the client looks for, for the scorer.
+    pub ask: Ask,
+}
+
+/// A model that a request names and somebody offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Its name as providers know it.
+    pub model: String,
+    /// What to look for in them.
+    pub sort: Sort,
+}
+
+/// The models that a request means: each itself if it is offered, otherwise without the suffix that steers routing.
+/// Those nobody offers are listed apart: a model that is gone is what others are named for.
 ///
 /// # Errors
-/// Nobody offers either.
-pub fn resolve<'a>(registry: &Registry, name: &'a str) -> Result<(&'a str, Option<Sort>), RelayError> {
-    if registry.offers_of(name).next().is_some() {
-        return Ok((name, None));
+/// Nobody offers any of them, or a suffix contradicts `provider.sort`.
+pub fn resolve(registry: &Registry, request: &ChatRequest) -> Result<(Vec<Asked>, Vec<String>), RelayError> {
+    let offered = |model: &str| registry.offers_of(model).next().is_some();
+    let (mut asked, mut unknown) = (Vec::new(), Vec::new());
+    for name in &request.models {
+        let (model, sort) = if offered(name) { (name.as_str(), None) } else { suffix(name) };
+        if offered(model) {
+            asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
+        } else {
+            unknown.push(super::json::shorten(name));
+        }
     }
-    let (model, sort) = suffix(name);
-    if registry.offers_of(model).next().is_none() {
-        return Err(RelayError::UnknownModel(super::json::shorten(name)));
+    if asked.is_empty() {
+        return Err(RelayError::UnknownModel(unknown.join("`, `")));
     }
-    Ok((model, sort))
+    Ok((asked, unknown))
 }
 
 /// What a key's holder allows.
@@ -122,7 +146,7 @@ pub struct Allowed {
     pub max_cost: Option<MicroUsdc>,
 }
 
-/// Applies every filter to every offer of the model.
+/// Applies every filter to every offer of every model. `input` counts a model's input.
 ///
 /// # Errors
 /// No offer is left; which error it is depends on what excluded the offers that came furthest.
@@ -130,8 +154,7 @@ pub fn plan(
     registry: &Registry,
     config: &Config,
     request: &ChatRequest,
-    (model, suffix_sort): (&str, Option<Sort>),
-    input: Input,
+    (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
     allowed: Allowed,
     available: impl Fn(&Offer) -> bool,
 ) -> Result<Plan, RelayError> {
@@ -140,31 +163,29 @@ pub fn plan(
         let max_fee_bps = allowed.limits.max_fee_bps;
         return Err(Refusal::FeeAboveKeyLimit { fee_bps, max_fee_bps }.into());
     }
-    let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
-    for offer in registry.offers_of(model) {
-        match consider(offer, fee_bps, config, request, input, allowed, &available) {
-            Ok(candidate) => candidates.push(candidate),
-            Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
+    let mut routes = Vec::with_capacity(asked.len());
+    for (Asked { model, sort }, input) in asked {
+        let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
+        for offer in registry.offers_of(&model) {
+            match consider(offer, fee_bps, config, request, input, allowed, &available) {
+                Ok(candidate) => candidates.push(candidate),
+                Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
+            }
         }
-    }
-    let Some(ceiling) = candidates.iter().map(|candidate| candidate.ceiling).max() else {
-        return Err(nobody(model, &excluded, allowed));
-    };
-    let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
-    Ok(Plan {
-        model: model.to_owned(),
-        sort: request.controls.sort.or(suffix_sort).unwrap_or(Sort::Balanced),
-        candidates,
-        excluded,
-        fee_bps,
-        ceiling,
-        shape: Shape {
+        let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
+        let ask = Ask {
             input_tokens: saturate(input.estimate()),
             expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
-        },
-        input,
-        choices: request.choices,
-    })
+            sort,
+            preferred_min_throughput: request.controls.preferred_min_throughput.map(|speed| speed as f32),
+            preferred_max_latency: request.controls.preferred_max_latency.map(|latency| latency as f32),
+            prefix: None,
+        };
+        routes.push(Route { model, candidates, excluded, ask });
+    }
+    let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
+    let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
+    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices })
 }
 
 fn consider(
@@ -212,7 +233,7 @@ fn consider(
     if !available(offer) {
         return Err((Filter::Health, "failing at the moment".into()));
     }
-    Ok(Candidate { offer: offer.clone(), max_output, ceiling })
+    Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
 }
 
 /// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
@@ -222,12 +243,14 @@ fn ceiling(offer: &Offer, fee_bps: u16, input: Input, output: u32) -> Option<Pic
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
 
-fn nobody(model: &str, excluded: &[Exclusion], allowed: Allowed) -> RelayError {
+fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
+    let models: Vec<&str> = routes.iter().map(|route| route.model.as_str()).collect();
+    let model = models.join("`, `");
+    let excluded: Vec<&Exclusion> = routes.iter().flat_map(|route| &route.excluded).collect();
     let Some(last) = excluded.iter().map(|exclusion| exclusion.filter).max() else {
-        return RelayError::UnknownModel(model.to_owned());
+        return RelayError::UnknownModel(model);
     };
-    let model = model.to_owned();
-    let reasons = reasons(excluded);
+    let reasons = reasons(&excluded);
     match last {
         Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
@@ -243,7 +266,7 @@ fn nobody(model: &str, excluded: &[Exclusion], allowed: Allowed) -> RelayError {
     }
 }
 
-fn reasons(excluded: &[Exclusion]) -> String {
+fn reasons(excluded: &[&Exclusion]) -> String {
     let mut reasons: Vec<String> = excluded
         .iter()
         .take(LISTED)
@@ -255,7 +278,7 @@ fn reasons(excluded: &[Exclusion]) -> String {
     reasons.join("; ")
 }
 
-impl Plan {
+impl Route {
     /// Candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
@@ -263,19 +286,57 @@ impl Plan {
         scorer: &Scorer,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Ranking) {
+    ) -> (Vec<Candidate>, Decision) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let ranking = scorer.rank(&offers, self.shape, self.sort, now, rng);
-        let mut order: Vec<Candidate> =
-            ranking.order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let decision = scorer.rank(&offers, &self.ask, now, rng);
+        let order = decision.order(usize::MAX);
+        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
         let controls = &request.controls;
-        // Stable: those not named keep the scorer's order behind those that are.
-        order.sort_by_key(|candidate| controls.rank_of(&candidate.offer).unwrap_or(usize::MAX));
-        if !controls.allow_fallbacks && controls.order.is_empty() {
-            order.truncate(1);
-        }
-        (order, ranking)
+        let only_first = !controls.allow_fallbacks && controls.order.is_empty();
+        let order = preferred_first(order, |candidate: &Candidate| controls.rank_of(&candidate.offer), only_first);
+        (order, decision)
     }
+}
+
+/// What the client prefers, in the order of its `place`, before the rest in the order it is `ranked`. A decision record
+/// is checked with this very function, as with [`schedule`].
+pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Option<usize>, only_first: bool) -> Vec<T> {
+    // Stable: those not named keep the scorer's order behind those that are.
+    ranked.sort_by_key(|candidate| place(candidate).unwrap_or(usize::MAX));
+    if only_first {
+        ranked.truncate(1);
+    }
+    ranked
+}
+
+impl Plan {
+    /// The order in which candidates are tried, model by model, and what decided it, of each route its own.
+    pub fn rank(
+        &self,
+        request: &ChatRequest,
+        scorer: &Scorer,
+        max_attempts: u32,
+        now: Instant,
+        rng: &mut dyn RngCore,
+    ) -> (Vec<Candidate>, Vec<Decision>) {
+        let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, now, rng)).unzip();
+        (schedule(orders, max_attempts as usize), decisions)
+    }
+}
+
+/// The first of each model's candidates, at most `attempts` in all, of which every model has at least one: a model with
+/// many providers must not leave those after it without any.
+pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
+    let mut later = orders.iter().filter(|order| !order.is_empty()).count();
+    let mut left = attempts.max(later);
+    let mut scheduled = Vec::new();
+    for order in orders.into_iter().filter(|order| !order.is_empty()) {
+        later -= 1;
+        let most = order.len().min(left - later);
+        left -= most;
+        scheduled.extend(order.into_iter().take(most));
+    }
+    scheduled
 }
 
 /// `tokens` as the u32 a charge is made of.

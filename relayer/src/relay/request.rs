@@ -1,10 +1,13 @@
 //! A chat request: the fields that decide who serves it and what it may cost are read, everything else goes to the
 //! provider in the bytes it came in.
 
-use crate::relay::controls::Controls;
+mod parameters;
+
+use crate::relay::controls::{Controls, MAX_MODELS, suffix};
 use crate::relay::error::RelayError;
 use crate::relay::json::{self, Object, Text, shorten};
 use crate::relay::tokens::{Counted, Counting, Tokenizers};
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -28,6 +31,8 @@ pub fn abilities(bits: u32) -> String {
         (capability::JSON_MODE, "response_format json_object"),
         (capability::JSON_SCHEMA, "response_format json_schema"),
         (capability::LOGPROBS, "logprobs"),
+        (capability::SEED, "seed"),
+        (capability::REASONING, "reasoning_effort"),
     ];
     let names: Vec<&str> = known.iter().filter(|(bit, _)| bits & bit != 0).map(|(_, name)| *name).collect();
     names.join(", ")
@@ -36,8 +41,8 @@ pub fn abilities(bits: u32) -> String {
 /// A `/v1/chat/completions` request.
 #[derive(Debug)]
 pub struct ChatRequest {
-    /// The model as the client wrote it, suffix included.
-    pub model: String,
+    /// The models to try, in this order, as the client wrote them, suffixes included. Never empty.
+    pub models: Vec<String>,
     /// Whether the answer is streamed.
     pub stream: bool,
     /// Whether the client wants the usage at the end of a stream.
@@ -58,18 +63,26 @@ pub struct ChatRequest {
 }
 
 impl ChatRequest {
-    /// Reads a body.
+    /// Reads a body that came without headers that steer routing.
     ///
     /// # Errors
     /// [`RelayError::Invalid`], naming the field.
     pub fn parse(body: Bytes) -> Result<Self, RelayError> {
+        Self::read(body, &HeaderMap::new())
+    }
+
+    /// Reads a body, and of the headers those that steer routing.
+    ///
+    /// # Errors
+    /// [`RelayError::Invalid`], naming the field or header.
+    pub fn read(body: Bytes, headers: &HeaderMap) -> Result<Self, RelayError> {
         let text = std::str::from_utf8(&body).map_err(|_| malformed("the body is not UTF-8"))?;
         json::check(text).map_err(|error| malformed(format!("the body is not valid JSON: {error}")))?;
         let object = Object::read(text).map_err(|_| malformed("the body must be a JSON object"))?;
 
-        let model: String = field(&object, "model", "a string")?
-            .filter(|model: &String| !model.is_empty())
-            .ok_or_else(|| RelayError::invalid("missing_model", "model", "name a model; GET /v1/models lists them"))?;
+        let model: Option<String> = field(&object, "model", "a string")?.filter(|model: &String| !model.is_empty());
+        let mut controls = Controls::read(&object, headers)?;
+        let models = models(model, std::mem::take(&mut controls.models))?;
         let messages = object
             .get("messages")
             .ok_or_else(|| RelayError::invalid("missing_messages", "messages", "send at least one message"))?;
@@ -89,17 +102,12 @@ impl ChatRequest {
         if !(1..=MAX_CHOICES).contains(&choices) {
             return Err(RelayError::invalid("invalid_value", "n", format!("`n` must be between 1 and {MAX_CHOICES}")));
         }
-        if object.get("models").is_some() {
-            return Err(RelayError::invalid(
-                "unsupported_parameter",
-                "models",
-                "`models` is not supported yet; name one in `model`",
-            ));
+        let mut needs = needs(&object, messages.images, stream)?;
+        if controls.require_parameters {
+            needs |= parameters::required(&object)?;
         }
-        let controls = object.get("provider").map(|value| Controls::read(value.get())).transpose()?.unwrap_or_default();
-        let needs = needs(&object, messages.images, stream)?;
         Ok(Self {
-            model,
+            models,
             stream,
             include_usage,
             max_output: max_output(&object)?,
@@ -127,7 +135,7 @@ impl ChatRequest {
         let text = std::str::from_utf8(&self.body).map_err(|_| RelayError::Internal("a body that was UTF-8 before"))?;
         let object = Object::read(text).map_err(unreadable)?;
         let mut edits = vec![("provider", None), ("models", None)];
-        if self.model != model {
+        if field::<String>(&object, "model", "a string")?.as_deref() != Some(model) {
             edits.push(("model", Some(json::string(model))));
         }
         if self.max_output.is_none() {
@@ -175,6 +183,23 @@ impl ChatRequest {
         }
         (texts, overhead)
     }
+}
+
+/// The request's own model first, then those to fall back on, none of them twice.
+fn models(model: Option<String>, mut others: Vec<String>) -> Result<Vec<String>, RelayError> {
+    if let Some(model) = model {
+        // Clients that must name a `model` name the first of `models`.
+        others.retain(|other| suffix(other).0 != suffix(&model).0);
+        others.insert(0, model);
+    }
+    if others.is_empty() {
+        return Err(RelayError::invalid("missing_model", "model", "name a model; GET /v1/models lists them"));
+    }
+    if others.len() > MAX_MODELS {
+        let message = format!("`model` and `models` may name {MAX_MODELS} models together");
+        return Err(RelayError::invalid("invalid_value", "models", message));
+    }
+    Ok(others)
 }
 
 /// Which of the two names of the output limit a provider of `model` knows.

@@ -12,7 +12,7 @@ use crate::relay::pump::{End, Outlet, pump};
 use crate::relay::request::ChatRequest;
 use crate::relay::watch::Watch;
 use crate::relay::{Answer, Relay, base64};
-use crate::score::{Outcome, Ranking};
+use crate::score::{self, Outcome};
 use crate::vaults::{ChargeError, Draft, Hold};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ pub struct Work {
     pub plan: Plan,
     /// The order in which they are tried.
     pub order: Vec<Candidate>,
-    /// The scores behind it.
-    pub ranking: Ranking,
+    /// What was decided of each of the plan's routes, and from what.
+    pub ranked: Vec<score::Decision>,
     /// The money; dropped, it is free again.
     pub hold: Hold,
     /// The generation's id.
@@ -57,10 +57,10 @@ impl Work {
         let opened = tokio::select! {
             // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
             () = reply.closed() => {
-                tracing::info!(id = %self.id, model = %self.plan.model, status = "client_gone", "relayed");
+                tracing::info!(id = %self.id, status = "client_gone", "relayed");
                 return;
             }
-            opened = open(&self.relay, &self.plan, &self.order, &self.request, deadline, &mut attempts) => opened,
+            opened = open(&self.relay, &self.plan, &self.order, &self.request, (self.started, deadline), &mut attempts) => opened,
         };
         let Opened { candidate, mut watch, first_content, transcript, kind } = match opened {
             Ok(opened) => opened,
@@ -70,7 +70,7 @@ impl Work {
             }
         };
         let failovers = attempts.len().saturating_sub(1);
-        self.relay.metrics.served(&self.plan.model, failovers as u64, self.started.elapsed());
+        self.relay.metrics.served(&candidate.offer.model, failovers as u64, self.started.elapsed());
         let ending = Ending { work: self, candidate, first_content, attempts };
         match kind {
             Kind::Refused(status, body) => {
@@ -178,7 +178,7 @@ impl Ending {
     fn bill(&self, transcript: &Transcript, complete: bool) -> Bill {
         let offer = &self.candidate.offer;
         let own = Own {
-            input: self.work.plan.input,
+            input: self.candidate.input,
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),
         };
@@ -213,12 +213,14 @@ impl Ending {
         finish_reason: FinishReason,
         outcome: &str,
     ) -> Result<SignedReceipt, ChargeError> {
-        let Work { relay, plan, order, ranking, hold, id, started_at_ms, started, permit, .. } = self.work;
+        let Work { relay, request, plan, order, ranked, hold, id, started_at_ms, started, permit } = self.work;
         let decision = Decision {
             id: &id,
             started_at_ms,
+            controls: &request.controls,
+            max_attempts: relay.app.config.upstream.max_attempts,
             plan: &plan,
-            ranking: &ranking,
+            ranked: &ranked,
             order: &order,
             attempts: &self.attempts,
             outcome,
@@ -232,17 +234,17 @@ impl Ending {
             started_at_ms,
             ttft_ms: millis(self.first_content.duration_since(started)),
             duration_ms: millis(started.elapsed()),
-            decision: decision.canonical(),
+            decision: decision.record().to_bytes(),
             id: id.clone(),
         };
         let charged = hold.charge(draft).await;
         drop(permit);
-        let provider = self.candidate.offer.provider_name.as_str();
+        let (provider, model) = (self.candidate.offer.provider_name.as_str(), self.candidate.offer.model.as_str());
         match &charged {
             Ok(receipt) => {
-                relay.metrics.charged(&plan.model, &bill, started.elapsed());
+                relay.metrics.charged(model, &bill, started.elapsed());
                 tracing::info!(
-                    %id, model = %plan.model, provider, status = outcome, attempts = self.attempts.len(),
+                    %id, model, provider, status = outcome, attempts = self.attempts.len(),
                     input = bill.usage.input, cached = bill.usage.cached, output = bill.usage.output,
                     counted_by = counted_by(bill.counted_by), usd = %bill.total, number = receipt.receipt.number,
                     ms = millis(started.elapsed()), "relayed"
@@ -250,7 +252,7 @@ impl Ending {
             }
             Err(error) => {
                 relay.metrics.charge_failed();
-                tracing::error!(%id, model = %plan.model, provider, usd = %bill.total, %error, "not charged");
+                tracing::error!(%id, model, provider, usd = %bill.total, %error, "not charged");
             }
         }
         charged

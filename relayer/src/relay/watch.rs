@@ -1,14 +1,15 @@
-//! Tells the scorer of one attempt: that it began, and how it ended, whatever ends it.
+//! Tells the scorer and the public board of one attempt: that it began, and how it ended, whatever ends it.
 
+use crate::app::App;
 use crate::chain::Pubkey;
-use crate::score::{Outcome, Scorer};
+use crate::score::Outcome;
+use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
 
 /// An attempt under way. Dropped without [`Self::end`] it counts as the client's departure.
-#[derive(Debug)]
 pub struct Watch {
-    scorer: Arc<Scorer>,
+    app: Arc<App>,
     offer: Pubkey,
     started: Instant,
     ended: bool,
@@ -16,9 +17,9 @@ pub struct Watch {
 
 impl Watch {
     /// An attempt begins that will take about `tokens`.
-    pub fn start(scorer: Arc<Scorer>, offer: Pubkey, tokens: u32) -> Self {
-        scorer.started(&offer, tokens);
-        Self { scorer, offer, started: Instant::now(), ended: false }
+    pub fn start(app: Arc<App>, offer: Pubkey, tokens: u32) -> Self {
+        app.scorer.started(&offer, tokens);
+        Self { app, offer, started: Instant::now(), ended: false }
     }
 
     /// When it began.
@@ -29,8 +30,15 @@ impl Watch {
     /// How it ended. Only the first end counts.
     pub fn end(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.scorer.observe(&self.offer, &outcome, Instant::now());
+            self.app.scorer.observe(&self.offer, &outcome, Instant::now());
+            self.app.board.record(&self.offer, &outcome, self.app.clock.unix_ms());
         }
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch").field("offer", &self.offer).field("ended", &self.ended).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,8 @@
 //! The breaker of one offer: after failures in a row it opens for a while that doubles each time, then lets one
 //! request through; what becomes of that one decides. Seconds count from the scorer's beginning.
 
+use super::ask::Gate;
+
 /// Failures in a row that open the breaker.
 pub(super) const FAILURES_TO_OPEN: u32 = 3;
 /// How long it stays open the first time, in seconds.
@@ -12,17 +14,6 @@ const LONGEST_RETRY_AFTER: f64 = 600.0;
 /// A probe that was never heard of again counts as lost after this, in seconds.
 const PROBE_LOST: f64 = 660.0;
 
-/// Whether requests may go to an offer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
-    /// They may.
-    Closed,
-    /// One may, to see whether it is back.
-    HalfOpen,
-    /// None should.
-    Open,
-}
-
 /// The breaker of one offer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Breaker {
@@ -33,12 +24,12 @@ pub(super) struct Breaker {
 }
 
 impl Breaker {
-    pub(super) fn state(&self, now: f64) -> State {
+    pub(super) fn state(&self, now: f64) -> Gate {
         match self.open_until {
-            None => State::Closed,
-            Some(until) if now < until => State::Open,
-            Some(until) if self.probing && now < until + PROBE_LOST => State::Open,
-            Some(_) => State::HalfOpen,
+            None => Gate::Closed,
+            Some(until) if now < until => Gate::Open,
+            Some(until) if self.probing && now < until + PROBE_LOST => Gate::Open,
+            Some(_) => Gate::HalfOpen,
         }
     }
 
@@ -103,22 +94,22 @@ mod tests {
             breaker.failed(0.0, None);
             breaker.served();
         }
-        assert_eq!(breaker.state(0.0), State::Closed);
-        assert_eq!(dead_at(0.0).state(0.0), State::Open);
+        assert_eq!(breaker.state(0.0), Gate::Closed);
+        assert_eq!(dead_at(0.0).state(0.0), Gate::Open);
     }
 
     #[test]
     fn one_probe_at_a_time_after_the_pause_and_the_pause_doubles() {
         let mut breaker = dead_at(0.0);
-        assert_eq!(breaker.state(1.9), State::Open);
-        assert_eq!(breaker.state(2.0), State::HalfOpen);
+        assert_eq!(breaker.state(1.9), Gate::Open);
+        assert_eq!(breaker.state(2.0), Gate::HalfOpen);
         breaker.started();
-        assert_eq!(breaker.state(2.0), State::Open, "a second probe waits for the first");
+        assert_eq!(breaker.state(2.0), Gate::Open, "a second probe waits for the first");
         breaker.failed(2.0, None);
-        assert_eq!((breaker.state(5.9), breaker.state(6.0)), (State::Open, State::HalfOpen));
+        assert_eq!((breaker.state(5.9), breaker.state(6.0)), (Gate::Open, Gate::HalfOpen));
         breaker.started();
         assert!(breaker.served());
-        assert_eq!(breaker.state(6.0), State::Closed);
+        assert_eq!(breaker.state(6.0), Gate::Closed);
     }
 
     #[test]
@@ -127,7 +118,7 @@ mod tests {
         let mut now = 0.0;
         for _ in 0..40 {
             now += LONGEST_PAUSE;
-            assert_eq!(breaker.state(now), State::HalfOpen);
+            assert_eq!(breaker.state(now), Gate::HalfOpen);
             breaker.started();
             breaker.failed(now, None);
         }
@@ -137,9 +128,9 @@ mod tests {
     fn retry_after_is_honoured_at_once_within_reason() {
         let mut breaker = Breaker::default();
         breaker.failed(0.0, Some(30.0));
-        assert_eq!((breaker.state(29.0), breaker.state(30.0)), (State::Open, State::HalfOpen));
+        assert_eq!((breaker.state(29.0), breaker.state(30.0)), (Gate::Open, Gate::HalfOpen));
         breaker.failed(30.0, Some(f64::MAX));
-        assert_eq!(breaker.state(30.0 + LONGEST_RETRY_AFTER), State::HalfOpen);
+        assert_eq!(breaker.state(30.0 + LONGEST_RETRY_AFTER), Gate::HalfOpen);
     }
 
     #[test]
@@ -148,13 +139,13 @@ mod tests {
         for _ in 0..20 {
             breaker.failed(0.5, None);
         }
-        assert_eq!(breaker.state(2.0), State::HalfOpen);
+        assert_eq!(breaker.state(2.0), Gate::HalfOpen);
     }
 
     #[test]
     fn a_lost_probe_does_not_lock_it_for_ever() {
         let mut breaker = dead_at(0.0);
         breaker.started();
-        assert_eq!(breaker.state(2.0 + PROBE_LOST), State::HalfOpen);
+        assert_eq!(breaker.state(2.0 + PROBE_LOST), Gate::HalfOpen);
     }
 }

@@ -23,20 +23,38 @@ pub(super) fn shrink(own: f64, weight: f64, common: f64, prior: f64) -> f64 {
     if weight <= 0.0 { common } else { (own * weight + common * prior) / (weight + prior) }
 }
 
-/// `value` relative to the middle of all `values`: what the formula calls `x / x̃`. Where the median is zero (most
-/// are free) the mean takes its place, and where everything is zero all are equal.
-pub(super) struct Relative(Option<f64>);
+/// Values a median is taken of at most.
+const MOST: usize = 63;
 
-impl Relative {
-    pub(super) fn to(values: &[f64]) -> Self {
-        let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        let middle = median(values.iter().copied()).filter(|&m| m > 0.0).unwrap_or(mean);
-        Self((middle > 0.0).then_some(middle))
+/// The median of `n` values, of [`MOST`] spread evenly over them where there are more; `None` without values.
+pub(super) fn median_of_some(n: usize, value: impl Fn(usize) -> f64) -> Option<f64> {
+    let mut some = [0.0; MOST];
+    let count = n.min(MOST);
+    for (place, slot) in some.iter_mut().enumerate().take(count) {
+        *slot = value(if n <= MOST { place } else { place * n / MOST });
     }
+    let some = some.get_mut(..count).filter(|some| !some.is_empty())?;
+    let (low, &mut middle, _) = some.select_nth_unstable_by(count / 2, f64::total_cmp);
+    if count % 2 == 1 {
+        return Some(middle);
+    }
+    low.iter().copied().reduce(f64::max).map(|below| f64::midpoint(below, middle))
+}
 
-    pub(super) fn of(&self, value: f64) -> f64 {
-        self.0.map_or(1.0, |middle| value / middle)
+/// `base` to the power of `exponent`, a multiple of ½ that is not negative: by products and a square root, which every
+/// machine rounds alike.
+pub(super) fn power(base: f64, exponent: f64) -> f64 {
+    let mut left = exponent as u32;
+    let mut square = base;
+    let mut result = if exponent.fract() >= 0.5 { base.sqrt() } else { 1.0 };
+    while left > 0 {
+        if left & 1 == 1 {
+            result *= square;
+        }
+        square *= square;
+        left >>= 1;
     }
+    result
 }
 
 /// A sum that forgets: half of it is gone after each half-life.
@@ -74,11 +92,19 @@ mod tests {
     }
 
     #[test]
-    fn relative_survives_zeros() {
-        assert_eq!(Relative::to(&[]).of(3.0), 1.0);
-        assert_eq!(Relative::to(&[0.0, 0.0]).of(0.0), 1.0);
-        assert_eq!(Relative::to(&[0.0, 0.0, 3.0]).of(3.0), 3.0);
-        assert_eq!(Relative::to(&[1.0, 2.0, 30.0]).of(4.0), 2.0);
+    fn the_median_of_many_is_that_of_an_even_spread() {
+        let of = |values: &[f64]| median_of_some(values.len(), |i| values[i]);
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[3.0]), Some(3.0));
+        assert_eq!(of(&[4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        let many: Vec<f64> = (0..500).map(f64::from).collect();
+        assert!((of(&many).unwrap() - 250.0).abs() < 8.0);
+    }
+
+    #[test]
+    fn powers_are_products_and_roots() {
+        assert_eq!([0.0, 0.5, 1.0, 2.5, 8.0].map(|k| power(4.0, k)), [1.0, 2.0, 4.0, 32.0, 65_536.0]);
+        assert_eq!(power(0.0, 2.0), 0.0);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What is known about one offer: a bounded ring of recent answers, decayed rates, its load and its breaker.
 //! Seconds count from the scorer's beginning.
 
-use super::breaker::{Breaker, State};
+use super::ask::Gate;
+use super::breaker::Breaker;
 use super::stats::{Decayed, quantile, shrink};
 use super::{Board, Outcome, Percentiles};
 use std::collections::VecDeque;
@@ -52,7 +53,7 @@ struct Sample {
 
 /// Own measurements at the quantile that counts.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Measured {
+pub(super) struct Own {
     /// Seconds to the first token.
     pub(super) ttft: Option<f64>,
     /// Output tokens a second.
@@ -69,7 +70,7 @@ pub(super) struct Measured {
 struct Cache {
     computed: Option<f64>,
     stale: bool,
-    by_bucket: [Measured; BUCKETS],
+    by_bucket: [Own; BUCKETS],
 }
 
 /// What is known about one offer.
@@ -79,6 +80,12 @@ pub(super) struct Tracker {
     pub(super) model: Option<Arc<str>>,
     /// Its latest `J` for a balanced request.
     pub(super) score: Option<f64>,
+    /// Answers that were verified, ever.
+    verified: u32,
+    /// Whether others were established when it was first a candidate.
+    came_later: Option<bool>,
+    /// Factor on its objective for dishonesty.
+    pub(super) penalty: f32,
     /// When it was last heard of.
     pub(super) touched: f64,
     pub(super) breaker: Breaker,
@@ -97,7 +104,7 @@ pub(super) struct Tracker {
 
 impl Tracker {
     pub(super) fn new(now: f64) -> Self {
-        Self { touched: now, ..Self::default() }
+        Self { touched: now, penalty: 1.0, ..Self::default() }
     }
 
     pub(super) fn started(&mut self, tokens: u32, now: f64) {
@@ -120,6 +127,7 @@ impl Tracker {
                     self.failed.scale(0.25);
                     self.failed_since_closed = 0;
                 }
+                self.verified = self.verified.saturating_add(1);
                 self.served.add(1.0, now, HALF_LIFE);
                 self.prompt_tokens.add(f64::from(*input_tokens), now, CACHE_HALF_LIFE);
                 self.cached_tokens.add(f64::from((*cached_tokens).min(*input_tokens)), now, CACHE_HALF_LIFE);
@@ -152,7 +160,7 @@ impl Tracker {
 
     /// Own measurements for a prompt of `bucket`, at quantile `q` of time: the slow side for `q` above one half.
     /// `tail` says which of the two quantiles in use it is.
-    pub(super) fn measured(&mut self, bucket: usize, q: f64, tail: bool, now: f64) -> Measured {
+    pub(super) fn measured(&mut self, bucket: usize, q: f64, tail: bool, now: f64) -> Own {
         self.expire(now);
         let cache = &self.caches[usize::from(tail)];
         let fresh = cache.computed.is_some_and(|at| !cache.stale || (self.samples.len() >= FEW && now - at < REFRESH));
@@ -163,7 +171,7 @@ impl Tracker {
         self.caches[usize::from(tail)].by_bucket[bucket.min(BUCKETS - 1)]
     }
 
-    fn measure_all(&self, q: f64) -> [Measured; BUCKETS] {
+    fn measure_all(&self, q: f64) -> [Own; BUCKETS] {
         let ttft = |bucket: Option<usize>| at(self.values(bucket, |s| s.ttft), q);
         let speed = |bucket: Option<usize>| at(self.values(bucket, |s| s.speed.filter(|_| s.streamed)), 1.0 - q);
         let (all_ttft, all_speed) = (ttft(None), speed(None));
@@ -177,7 +185,7 @@ impl Tracker {
                 let (own, n) = own.unwrap_or((common, 0));
                 Some(shrink(own, n as f64, common, BUCKET_PRIOR))
             };
-            Measured {
+            Own {
                 ttft: blend(ttft(Some(bucket)), all_ttft),
                 speed: blend(speed(Some(bucket)), all_speed),
                 streams: all_ttft.map_or(0, |(_, n)| n),
@@ -199,6 +207,28 @@ impl Tracker {
         let (served, failed) = (self.served.at(now, HALF_LIFE), self.failed.at(now, HALF_LIFE));
         let requests = served + failed;
         (if requests > 0.0 { failed / requests } else { 0.0 }, requests)
+    }
+
+    /// Answers verified before it was tracked.
+    pub(super) fn vouch(&mut self, answers: u32) {
+        self.verified = self.verified.max(answers);
+    }
+
+    /// Whether `answers` of it were verified.
+    pub(super) fn established(&self, answers: u32) -> bool {
+        self.verified >= answers
+    }
+
+    /// Whether it came to a market that was there before it, and has fewer than `answers` verified since. Those that
+    /// the relayer found when nobody was established have no head start to catch up with.
+    pub(super) fn newcomer(&mut self, market_established: bool, answers: u32) -> bool {
+        let came_later = *self.came_later.get_or_insert(market_established);
+        came_later && !self.established(answers)
+    }
+
+    /// Requests under way.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests
     }
 
     /// Failures since the breaker last closed.
@@ -251,7 +281,7 @@ impl Tracker {
             outstanding_tokens: self.tokens,
             share,
             score: self.score,
-            available: self.breaker.state(now) != State::Open,
+            available: self.breaker.state(now) != Gate::Open,
         }
     }
 }

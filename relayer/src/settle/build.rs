@@ -165,5 +165,6 @@ fn encode(group: &SealedGroup, offer_index: impl Fn(&[u8; 32]) -> u8) -> Group {
         fee_bps: group.fee_bps,
         vouchers: group.vouchers.iter().map(voucher).collect(),
         charges: group.lines.iter().map(charge).collect(),
+        memberships: group.memberships.clone(),
     }
 }

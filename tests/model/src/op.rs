@@ -181,6 +181,16 @@ pub struct Group {
     pub fee_bps: u16,
     pub vouchers: Vec<Voucher>,
     pub charges: Vec<Charge>,
+    /// None if the group announces none.
+    pub memberships: Option<Vec<Membership>>,
+}
+
+/// A proof that a provider is in a key's allow-list, as its bytes say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as in `Ix`")]
+pub struct Membership {
+    pub path: u8,
+    pub siblings: Vec<[u8; 32]>,
 }
 
 /// A voucher of a group, and what was signed.

@@ -319,7 +319,8 @@ fn batch_bytes(batch: &Settlement) -> Vec<u8> {
         bytes.extend_from_slice(&group.seq.to_le_bytes());
         bytes.extend_from_slice(&group.receipts.to_le_bytes());
         bytes.extend_from_slice(&group.fee_bps.to_le_bytes());
-        bytes.extend_from_slice(&[group.vouchers.len() as u8, group.charges.len() as u8]);
+        let announced = u8::from(group.memberships.is_some()) << 7;
+        bytes.extend_from_slice(&[group.vouchers.len() as u8, group.charges.len() as u8 | announced]);
         for voucher in &group.vouchers {
             bytes.push(voucher.slot);
             bytes.extend_from_slice(&voucher.authorized.to_le_bytes());
@@ -330,6 +331,13 @@ fn batch_bytes(batch: &Settlement) -> Vec<u8> {
             bytes.extend_from_slice(&[charge.slot, charge.offer_ix]);
             for number in [charge.version, charge.requests, charge.input, charge.cached, charge.output] {
                 bytes.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        if let Some(memberships) = &group.memberships {
+            bytes.push(memberships.len() as u8);
+            for proof in memberships {
+                bytes.push(proof.path);
+                bytes.extend(proof.siblings.iter().flatten());
             }
         }
     }

@@ -74,6 +74,14 @@ test("every answer carries a receipt", async () => {
   assert.equal(Buffer.from(response.headers.get("steam-receipt"), "base64").length, 465);
 });
 
+test("controls as members and as headers", async () => {
+  const steered = [ask({ provider: { sort: "price" } }), ask({}, { headers: { "Steam-Route-Sort": "price" } })];
+  for (const answer of await Promise.all(steered)) assert.ok(answer.choices[0].message.content);
+  await refused(400, () => ask({ provider: { sort: "fast" } }));
+  await refused(400, () => ask({}, { headers: { "Steam-Route-Sort": "fast" } }));
+  await refused(400, () => ask({}, { headers: { "Steam-Route-No-Such-Control": "1" } }));
+});
+
 test("400 for a bad request", () => refused(400, () => ask({ messages: "not a list" })));
 test("401 for a wrong key", () => refused(401, () => ask({}, {}, client("sk-wrong"))));
 test("402 for a key that has nothing left", async () => {

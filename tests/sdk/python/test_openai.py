@@ -87,6 +87,38 @@ def test_every_answer_carries_a_receipt():
     assert raw.headers["steam-generation-id"]
 
 
+def served_by(**steered):
+    """The provider that served a request, by its routing decision."""
+    raw = client().chat.completions.with_raw_response.create(model=MODEL, messages=HELLO, max_tokens=16, **steered)
+    generation = client().get(f"/generation/{raw.headers['steam-generation-id']}", cast_to=object)
+    return generation["decision"]["attempts"][-1]["name"]
+
+
+def providers_of(model):
+    offers = client().get("/providers", cast_to=object)["data"]
+    return sorted(offer["provider_name"] for offer in offers if offer["model"] == model)
+
+
+def test_routing_is_steered_by_members_and_by_headers():
+    served = 0
+    for name in providers_of(MODEL):
+        try:
+            assert served_by(extra_body={"provider": {"only": [name]}}) == name
+            assert served_by(extra_headers={"Steam-Route-Only": name}) == name
+            served += 1
+        except openai.APIStatusError as error:
+            # Some of the simulated providers fail on purpose, and no other may stand in.
+            assert error.status_code in (502, 503, 504)
+    assert served >= 2
+
+
+def test_a_model_nobody_offers_falls_back_to_the_next():
+    answer = client().chat.completions.create(
+        model="no/such-model", messages=HELLO, max_tokens=16, extra_body={"models": [MODEL]}
+    )
+    assert answer.choices[0].message.content
+
+
 def test_the_async_client():
     import asyncio
 
@@ -117,6 +149,9 @@ def refused(error, call):
         {"n": 99},
         {"stream": "yes"},
         {"extra_body": {"provider": {"no_such_control": True}}},
+        {"extra_body": {"provider": {"only": ["a"], "ignore": ["a"]}}},
+        {"extra_headers": {"Steam-Route-No-Such-Control": "1"}},
+        {"extra_headers": {"Steam-Route-Sort": "fast"}},
     ],
 )
 def test_400_bad_request(wrong):

@@ -6,6 +6,7 @@ use litesvm::LiteSVM;
 use solana_account::Account;
 use solana_clock::Clock;
 use solana_transaction::versioned::VersionedTransaction;
+use std::sync::Mutex;
 
 /// A chain in LiteSVM.
 #[derive(Clone)]
@@ -18,8 +19,20 @@ impl Svm {
         Self(chain.with_sigverify(false))
     }
 
-    /// A chain with the program deployed, its upgrade authority the one named.
+    /// A chain with the program deployed, its upgrade authority the one named. The first of a process is kept for the
+    /// others to copy: loading and verifying all programs takes longer than most tests.
     pub fn start(upgrade_authority: &Pubkey) -> Self {
+        static FIRST: Mutex<Option<(Pubkey, Svm)>> = Mutex::new(None);
+        let mut first = FIRST.lock().unwrap();
+        if let Some((_, chain)) = first.as_ref().filter(|(authority, _)| authority == upgrade_authority) {
+            return chain.clone();
+        }
+        let chain = Self::deploy(upgrade_authority);
+        *first = Some((*upgrade_authority, chain.clone()));
+        chain
+    }
+
+    fn deploy(upgrade_authority: &Pubkey) -> Self {
         let program = super::program();
         // The history refuses a transaction sent twice; ours differ in their compute limit.
         let mut chain = Self(LiteSVM::new().with_log_bytes_limit(Some(10_000)));
@@ -31,6 +44,34 @@ impl Svm {
         let clock = Clock { unix_timestamp: GENESIS_TIME, ..chain.0.get_sysvar::<Clock>() };
         chain.0.set_sysvar(&clock);
         chain
+    }
+}
+
+impl Svm {
+    /// The same chain, on which a transaction may name any blockhash: for those who keep count of them themselves.
+    pub fn any_blockhash(self) -> Self {
+        Self(self.0.with_blockhash_check(false))
+    }
+
+    /// How a transaction, given in its wire format, would fare.
+    ///
+    /// # Errors
+    /// What the chain would refuse.
+    pub fn simulate(&self, transaction: &[u8]) -> Result<Done, Failure> {
+        let bytes = transaction.len();
+        let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
+        match self.0.simulate_transaction(transaction) {
+            Ok(info) => Ok(Done { units: info.meta.compute_units_consumed, bytes, logs: info.meta.logs }),
+            Err(failed) => Err(Failure { refusal: failed.err.into(), logs: failed.meta.logs }),
+        }
+    }
+
+    /// All accounts of a program, by address.
+    pub fn accounts_of(&self, program: &Pubkey) -> Vec<(Pubkey, Stored)> {
+        let mut found: Vec<_> =
+            self.0.get_program_accounts(program).into_iter().map(|(at, a)| (at, stored(a))).collect();
+        found.sort_unstable_by_key(|(at, _)| *at);
+        found
     }
 }
 

@@ -8,6 +8,7 @@ use anchor_lang::solana_program::instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use steam::{addresses, instructions};
+use steam_protocol::allow_list::AllowList;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{ConfigUpdate, KeyGrant, OfferTerms, Prices, ProviderUpdate, RelayerUpdate};
 
@@ -70,6 +71,8 @@ pub struct Key {
     pub slot: u8,
     /// Its epoch.
     pub epoch: u32,
+    /// Whom it may pay, if not everybody.
+    pub list: Option<AllowList>,
 }
 
 /// Terms at a price.
@@ -178,7 +181,13 @@ impl World {
         let keypair = self.keypair();
         self.try_authorize(vault, slot, &keypair, grant).ok();
         let epoch = self.vault(&vault.address).epochs;
-        Key { keypair, slot, epoch }
+        Key { keypair, slot, epoch, list: None }
+    }
+
+    /// Puts a new key into a vault's slot that may pay these providers only.
+    pub fn authorize_for(&mut self, vault: &Vault, slot: u8, list: AllowList) -> Key {
+        let grant = KeyGrant { allow_root: list.root(), ..boundless() };
+        Key { list: Some(list), ..self.authorize(vault, slot, grant) }
     }
 
     /// Tries to put a key into a vault's slot.

@@ -8,6 +8,7 @@ use solana_signer::Signer;
 use std::collections::BTreeMap;
 use steam::ledger::{SealedGroup, SealedLine, StoredVoucher};
 use steam::settle::build::{self, Budget, Parties};
+use steam_protocol::allow_list::memberships;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::sha256;
 use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, fee};
@@ -31,7 +32,8 @@ pub struct Line<'a> {
 pub const ROOT: [u8; 32] = [7; 32];
 
 impl World {
-    /// The vault's next group, each key's voucher signed for exactly what it then has cost, rounded up.
+    /// The vault's next group, each key's voucher signed for exactly what it then has cost, rounded up, with the proofs
+    /// that keys with an allow-list need; without any if a provider is in no such list.
     pub fn group(&self, vault: &Vault, lines: &[Line]) -> SealedGroup {
         let fee_bps = self.read::<state::Relayer>(&vault.relayer).fee.current;
         let state = self.vault(&vault.address);
@@ -49,6 +51,7 @@ impl World {
                 usage: line.usage,
             });
         }
+        let listed = lines.iter().filter_map(|line| Some((line.key.list.as_ref()?, line.offer.provider.to_bytes())));
         let voucher = |(slot, (key, cost)): (u8, (&Key, Pico))| {
             let before = state.keys[usize::from(slot)].settled_pico.get();
             let total = Pico(before + cost.0 + fee(cost, fee_bps).unwrap().0);
@@ -63,6 +66,7 @@ impl World {
             hash: [0; 32],
             vouchers: keys.into_iter().map(voucher).collect(),
             lines: sealed,
+            memberships: memberships(listed).unwrap_or_default(),
         };
         group.hash = link(&state.settle_hash, &group);
         group

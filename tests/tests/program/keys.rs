@@ -66,7 +66,7 @@ fn a_grant_is_written_as_it_was_given() {
         window_limit: 4,
         max_price: steam_tests::price(5, 6, 7, 8),
         max_fee_bps: 9,
-        allow_root: [0; 32],
+        allow_root: [10; 32],
     };
     let key = m.world.keypair();
     let done = m.world.try_authorize(&m.vault, 7, &key, grant).ok();
@@ -74,6 +74,7 @@ fn a_grant_is_written_as_it_was_given() {
     assert_eq!((state.key, state.epoch, state.expires), (key.pubkey(), 2, grant.expires));
     assert_eq!((state.limit_total, state.window_seconds, state.window_limit), (2, 3, 4));
     assert_eq!((state.max_price, state.max_fee_bps, state.revoked_at), (grant.max_price, 9, 0));
+    assert_eq!(state.allow_root, grant.allow_root);
     assert_eq!(state.settle_until.time, grant.expires + i64::from(DELAYS.revoke_grace.seconds));
     assert_eq!(state.settle_until.slot, m.world.now().slot + u64::from(DELAYS.revoke_grace.slots));
     let [event] = &done.events::<KeyAuthorized>()[..] else { panic!("one event") };
@@ -93,7 +94,6 @@ fn a_grant_has_bounds() {
         (KeyGrant { window_seconds: 1, ..any }, SteamError::WindowMismatch),
         (KeyGrant { window_limit: 1, ..any }, SteamError::WindowMismatch),
         (KeyGrant { max_fee_bps: 2_001, ..any }, SteamError::FeeTooHigh),
-        (KeyGrant { allow_root: [1; 32], ..any }, SteamError::AllowListUnsupported),
     ] {
         m.world.try_authorize(&m.vault, 1, &key, grant).err(error);
     }
@@ -284,7 +284,7 @@ fn only_a_key_that_is_there_is_revoked() {
 #[test]
 fn a_slot_without_a_key_is_charged_for_nobody() {
     let mut m = Market::open();
-    let nobody = Key { keypair: m.world.keypair(), slot: 3, epoch: 0 };
+    let nobody = Key { keypair: m.world.keypair(), slot: 3, epoch: 0, list: None };
     let group = m.group(&[Line { key: &nobody, ..m.line(usage(1, 1, 0, 0)) }]);
     m.settle(&[group]).err(SteamError::KeyUnknown);
 }

@@ -3,10 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
 
 mod admin;
+mod allow_lists;
+mod attacks;
 mod batches;
 mod closing;
 mod config;
 mod errors;
+mod extremes;
 mod keys;
 mod lifecycles;
 mod limits;
@@ -14,6 +17,7 @@ mod mutations;
 mod offers;
 mod recovery;
 mod registry;
+mod security;
 mod sequence;
 mod settlement;
 mod signatures;

@@ -1,7 +1,7 @@
 //! What fits into a transaction, and what it costs: measured on what the relayer builds.
 
 use steam_protocol::units::MicroUsdc;
-use steam_tests::cost::{MAX_UNITS_PER_VAULT, settlement};
+use steam_tests::cost::{MAX_UNITS_PER_VAULT, listed, settlement};
 use steam_tests::{Line, Market, usage};
 
 const PACKET: usize = 1_232;
@@ -19,6 +19,16 @@ fn a_vault_costs_no_more_than_its_bound() {
 #[test]
 fn a_packet_holds_three_vaults_over_two_offers() {
     assert_eq!(settlement(3, 2, 1, 0).bytes, 1_178);
+}
+
+#[test]
+fn a_proof_of_membership_costs_its_steps() {
+    let free = settlement(1, 1, 1, 0);
+    for (providers, steps) in [(1, 0), (8, 3), (64, 6)] {
+        let (units, bytes) = listed(providers);
+        assert_eq!(bytes, free.bytes + 2 + 32 * steps);
+        assert!(units <= MAX_UNITS_PER_VAULT, "{units} with {providers} providers");
+    }
 }
 
 #[test]

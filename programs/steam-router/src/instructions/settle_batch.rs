@@ -8,7 +8,7 @@ use anchor_spl::token::Token;
 use brine_ed25519::verify_strict;
 use std::io;
 use steam_protocol::batch::{BatchView, GroupView};
-use steam_protocol::group::{GroupHeader, MAX_KEYS, ResolvedCharge, next_hash};
+use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_KEYS, ResolvedCharge, next_hash};
 use steam_protocol::seeds;
 use steam_protocol::units::{Price, charge};
 use steam_protocol::voucher::Voucher;
@@ -107,6 +107,7 @@ impl<'info> Settlement<'_, 'info> {
         self.check_group(group)?;
         let bill = self.bill(group, &vault)?;
         let totals = bill.totals(group.fee_bps, vault.fee_pico.pico())?;
+        self.check_providers(group, &vault)?;
         let funds = TokenState::read(token)?;
         if funds.frozen || funds.balance < totals.total {
             emit!(Skipped { vault: *account.key, seq: group.seq, total: totals.total });
@@ -146,6 +147,28 @@ impl<'info> Settlement<'_, 'info> {
             bill.add(line.slot, line.offer_ix, charge(&price, &line.usage))?;
         }
         Ok(bill)
+    }
+
+    /// Checks that each key with an allow-list pays providers in it only. Each pair of list and provider brings its proof
+    /// with the first charge that names it, whichever of the keys with this list that charges.
+    #[inline(never)]
+    fn check_providers(&self, group: &GroupView, vault: &Vault) -> Result<()> {
+        let mut memberships = group.memberships();
+        let mut proven = [([0; 32], Pubkey::default()); MAX_CHARGES];
+        let mut known = 0;
+        for line in group.charges() {
+            let Some(root) = vault.key(line.slot)?.allow_list() else { continue };
+            let pair = (*root, self.offers.provider(line.offer_ix)?);
+            if proven[..known].contains(&pair) {
+                continue;
+            }
+            let proof = memberships.next().ok_or(SteamError::MembershipMissing)?;
+            require!(proof.proves(&pair.1.to_bytes(), root), SteamError::ProviderNotAllowed);
+            *proven.get_mut(known).ok_or(SteamError::BatchChargeCount)? = pair;
+            known += 1;
+        }
+        require!(memberships.next().is_none(), SteamError::MembershipUnused);
+        Ok(())
     }
 
     /// Charges each key what its voucher allows.
@@ -231,6 +254,12 @@ impl<'info> Offers<'info> {
         self.accounts.get(2 * usize::from(index)).map_or([0; 32], |offer| offer.key.to_bytes())
     }
 
+    /// Who serves the offer at `index`.
+    fn provider(&self, index: u8) -> Result<Pubkey> {
+        let (offer, _) = self.get(index)?;
+        Ok(AccountLoader::<Offer>::try_from(offer)?.load()?.provider)
+    }
+
     /// The price at which a charge that names `version` settles.
     fn price(&self, index: u8, version: u32, clock: &Clock) -> Result<Price> {
         let (offer, _) = self.get(index)?;
@@ -286,6 +315,7 @@ mod idl {
     struct BatchGroup;
     struct BatchVoucher;
     struct BatchCharge;
+    struct BatchMembership;
 
     fn define<T: IdlBuild>(doc: &str, fields: &[(&str, IdlType)]) -> Option<IdlTypeDef> {
         let fields =
@@ -329,13 +359,15 @@ mod idl {
     impl IdlBuild for BatchGroup {
         fn create_type() -> Option<IdlTypeDef> {
             define::<Self>(
-                "seq ‖ receipts ‖ fee_bps ‖ number of vouchers u8 ‖ number of charges u8 ‖ vouchers ‖ charges",
+                "seq ‖ receipts ‖ fee_bps ‖ number of vouchers u8 ‖ number of charges u8, 128 more if there are memberships ‖ \
+                 vouchers ‖ charges; and if there are any: number of memberships u8 ‖ memberships",
                 &[
                     ("seq", IdlType::U32),
                     ("receipts", IdlType::U32),
                     ("fee_bps", IdlType::U16),
                     ("vouchers", list::<BatchVoucher>()),
                     ("charges", list::<BatchCharge>()),
+                    ("memberships", list::<BatchMembership>()),
                 ],
             )
         }
@@ -343,6 +375,7 @@ mod idl {
         fn insert_types(types: &mut BTreeMap<String, IdlTypeDef>) {
             insert::<BatchVoucher>(types);
             insert::<BatchCharge>(types);
+            insert::<BatchMembership>(types);
         }
     }
 
@@ -370,6 +403,15 @@ mod idl {
                 ("output", IdlType::U32),
             ];
             define::<Self>("What a session key is charged", &fields)
+        }
+    }
+    impl IdlBuild for BatchMembership {
+        fn create_type() -> Option<IdlTypeDef> {
+            define::<Self>(
+                "A provider's way to the root of a key's allow-list: path ‖ as many siblings as the path has bits below its \
+                 highest, of which those that are set say which siblings stand on the left",
+                &[("path", IdlType::U8), ("siblings", IdlType::Vec(Box::new(bytes(32))))],
+            )
         }
     }
 }

@@ -5,6 +5,7 @@ use super::number::{Prices, U128};
 use super::time::{Deadline, Delay};
 use crate::error::SteamError;
 use anchor_lang::prelude::*;
+use steam_protocol::allow_list::ANY;
 use steam_protocol::group::MAX_KEYS;
 use steam_protocol::units::{MAX_FEE_BPS, MicroUsdc, Pico, Price};
 
@@ -54,7 +55,7 @@ pub struct Vault {
 pub struct SessionKey {
     /// The public key; zero is a slot never used.
     pub key: Pubkey,
-    /// Merkle root of the providers allowed; zero is all.
+    /// Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all.
     pub allow_root: [u8; 32],
     /// Highest price it pays.
     pub max_price: Prices,
@@ -101,7 +102,7 @@ pub struct KeyGrant {
     pub max_price: Prices,
     /// Highest fee it pays, in basis points; at most 2,000.
     pub max_fee_bps: u16,
-    /// Merkle root of the providers allowed. Not supported yet: must be zero, which is all.
+    /// Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all.
     pub allow_root: [u8; 32],
 }
 
@@ -118,14 +119,12 @@ impl KeyGrant {
     /// Checks the bounds.
     ///
     /// # Errors
-    /// [`SteamError::KeyExpiryPast`], [`SteamError::ZeroLimit`], [`SteamError::WindowMismatch`], [`SteamError::FeeTooHigh`],
-    /// [`SteamError::AllowListUnsupported`]
+    /// [`SteamError::KeyExpiryPast`], [`SteamError::ZeroLimit`], [`SteamError::WindowMismatch`], [`SteamError::FeeTooHigh`]
     pub fn validate(&self, clock: &Clock) -> Result<()> {
         require!(self.expires > clock.unix_timestamp, SteamError::KeyExpiryPast);
         require!(self.limit_total > 0, SteamError::ZeroLimit);
         require!((self.window_seconds == 0) == (self.window_limit == 0), SteamError::WindowMismatch);
         require!(self.max_fee_bps <= MAX_FEE_BPS, SteamError::FeeTooHigh);
-        require!(self.allow_root == [0; 32], SteamError::AllowListUnsupported);
         Ok(())
     }
 }
@@ -150,6 +149,11 @@ impl SessionKey {
         require!(price.within(&self.max_price.into()), SteamError::KeyPriceExceeded);
         require!(fee_bps <= self.max_fee_bps, SteamError::KeyFeeExceeded);
         Ok(())
+    }
+
+    /// The root of the providers it may pay, if it may not pay all.
+    pub fn allow_list(&self) -> Option<&[u8; 32]> {
+        (self.allow_root != ANY).then_some(&self.allow_root)
     }
 
     /// Adds `cost`, a group's charges and fee, to what the key has spent.
@@ -402,7 +406,7 @@ mod tests {
             (KeyGrant { window_seconds: 1, ..grant() }, Some(SteamError::WindowMismatch)),
             (KeyGrant { window_limit: 1, ..grant() }, Some(SteamError::WindowMismatch)),
             (KeyGrant { max_fee_bps: 2001, ..grant() }, Some(SteamError::FeeTooHigh)),
-            (KeyGrant { allow_root: [1; 32], ..grant() }, Some(SteamError::AllowListUnsupported)),
+            (KeyGrant { allow_root: [1; 32], ..grant() }, None),
         ];
         for (grant, error) in cases {
             assert_eq!(grant.validate(&clock(1000)).err(), error.map(Into::into), "{grant:?}");

@@ -1,5 +1,6 @@
 //! One question and its answer: streamed to standard output, with what it cost.
 
+use super::route::Route;
 use super::setup::explain;
 use crate::chain::Pubkey;
 use crate::cli::amount::show_pico;
@@ -31,6 +32,8 @@ pub struct Talk {
     pub max_cost: MicroUsdc,
     /// Whether the relayer sees the key.
     pub bearer: bool,
+    /// Who may answer.
+    pub route: Route,
 }
 
 /// An answer with its verified receipt.
@@ -61,12 +64,13 @@ impl Talk {
     /// # Errors
     /// Why there is no answer, or none that can be trusted.
     pub async fn ask(&self, messages: &[Value], output: Format) -> Result<Answered> {
-        let body = json!({
+        let mut body = json!({
             "model": self.model,
             "messages": messages,
             "max_tokens": self.max_tokens,
             "stream": true,
         });
+        self.route.add_to(&mut body);
         let sent =
             if self.bearer { self.client.chat_bearer(body).await } else { self.client.chat(body, self.max_cost).await };
         let mut answer = sent.map_err(|error| explain(&error))?;

@@ -23,7 +23,7 @@ const MAX_MODELS_BYTES: usize = 4 << 20;
 ///
 /// # Errors
 /// Why the key cannot be used, or the relayer not be asked.
-pub async fn talk(chat: &Chat, global: &Global) -> Result<Talk> {
+pub async fn talk(chat: &mut Chat, global: &Global) -> Result<Talk> {
     let session_key = chat.key.read()?;
     let session = Session::open(global).await?;
     let (address, vault) = chat.vault.find(&session, global).await?;
@@ -57,7 +57,15 @@ pub async fn talk(chat: &Chat, global: &Global) -> Result<Talk> {
         .map_err(|error| explain(&error))?;
     let settled: Pico = slot.settled_pico.pico();
     client.ledger().check_settled(settled).map_err(|error| explain(&error.into()))?;
-    Ok(Talk { client, session, model, max_tokens: chat.max_tokens, max_cost: chat.max_cost, bearer: chat.bearer })
+    Ok(Talk {
+        client,
+        session,
+        model,
+        max_tokens: chat.max_tokens,
+        max_cost: chat.max_cost,
+        bearer: chat.bearer,
+        route: std::mem::take(&mut chat.route),
+    })
 }
 
 /// The key's slot, the latest if it was authorised more than once.

@@ -2,7 +2,7 @@
 
 use crate::http::ROUTES;
 use crate::relay::testing::mock::{Mock, Step, good};
-use crate::relay::testing::world::{World, error, request};
+use crate::relay::testing::world::{Streamed, World, error, request};
 use crate::relay::testing::{Signer, VAULT};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -45,6 +45,23 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(plain().bearer_auth("sk-steam-x")).await, 401, "invalid_api_key");
                 is(code(plain().bearer_auth(world.key().reveal())).await, 404, "not_found");
             }
+            "/v1/generation" => {
+                is(code(plain()).await, 401, "missing_api_key");
+                let ask = |query: &str| {
+                    let url = format!("{url}?{query}");
+                    world.client.get(url).bearer_auth(world.key().reveal())
+                };
+                let receipt = "vault=11111111111111111111111111111111&generation=7&number=0";
+                is(code(ask("")).await, 400, "missing_parameter");
+                is(code(ask("id=a&number=1")).await, 400, "missing_parameter");
+                is(code(ask("vault=11111111111111111111111111111111&generation=7")).await, 400, "missing_parameter");
+                is(code(ask("id=a&id=b")).await, 400, "invalid_value");
+                is(code(ask(&receipt.replace("=7", "=-7"))).await, 400, "invalid_value");
+                is(code(ask(&receipt.replace("=1111", "=0000"))).await, 400, "invalid_value");
+                is(code(ask("key=a")).await, 400, "unknown_parameter");
+                is(code(ask("id=gen-nobody")).await, 404, "not_found");
+                is(code(ask(receipt)).await, 404, "not_found");
+            }
             "/v1/vaults/{address}" => is(code(plain()).await, 400, "invalid_value"),
             "/v1/models" | "/v1/providers" | "/health" | "/ready" | "/metrics" => {
                 assert_eq!(plain().header("authorization", "nonsense").send().await.unwrap().status(), 200, "{path}");
@@ -77,7 +94,7 @@ async fn bodies_are_json_of_bounded_size_in_bounded_time() {
     let never = futures::stream::pending::<Result<String, std::io::Error>>();
     is(code(post().body(reqwest::Body::wrap_stream(never))).await, 408, "body_timeout");
     is(code(post().body(request(json!({"model": "other"})).to_string())).await, 404, "model_not_found");
-    is(code(post().body(request(json!({"models": ["a"]})).to_string())).await, 400, "unsupported_parameter");
+    is(code(post().body(request(json!({"models": "a"})).to_string())).await, 400, "invalid_value");
     is(code(post().body(request(json!({"max_tokens": 5_000})).to_string())).await, 400, "no_provider_supports_request");
 }
 
@@ -236,7 +253,65 @@ async fn models_and_providers_are_public_and_name_their_prices() {
     assert_eq!(model["pricing"]["completion"], 2.0);
     let providers: Value = get("/v1/providers").await.unwrap().json().await.unwrap();
     assert_eq!(providers["data"][0]["blended_usd_per_million"], 1.25);
-    assert_eq!(providers["data"][0]["board"]["samples"], 0);
+    assert_eq!(providers["data"][0]["board"]["5m"]["requests"], 0);
+}
+
+#[tokio::test]
+async fn the_board_shows_what_was_received_in_each_window() {
+    let mock = good(true).await;
+    let world = World::new(vec![mock.offer(1), Mock::gone("gone").await.offer(2)]).await;
+    for _ in 0..3 {
+        let only = json!({"stream": true, "provider": {"only": ["good"]}});
+        assert!(Streamed::read(world.chat(only).await).await.receipt.is_some());
+    }
+    assert_eq!(world.chat(json!({"stream": true, "provider": {"only": ["gone"]}})).await.status(), 502);
+    let (_, providers) = world.get("/v1/providers").await;
+    for window in ["5m", "1h", "72h"] {
+        let good = &providers["data"][0]["board"][window];
+        assert_eq!((&good["requests"], &good["uptime"]), (&json!(3), &json!(1.0)), "{good}");
+        assert_eq!(good["ttft_ms"]["samples"], 3);
+        assert!(good["ttft_ms"]["p50"].as_f64() <= good["ttft_ms"]["p99"].as_f64());
+        assert_eq!(good["e2e_ms"]["samples"], 3);
+        assert_eq!((&good["prompt_tokens"], &good["cache_hit_rate"]), (&json!(60), &json!(0.0)));
+        let gone = &providers["data"][1]["board"][window];
+        assert_eq!((&gone["requests"], &gone["uptime"], &gone["ttft_ms"]), (&json!(1), &json!(0.0), &Value::Null));
+    }
+    let (_, model) = world.get("/v1/models/m?window=5m").await;
+    assert_eq!(
+        (&model["window"], &model["ttft_ms"]),
+        (&json!("5m"), &providers["data"][0]["board"]["5m"]["ttft_ms"]["p50"])
+    );
+}
+
+#[tokio::test]
+async fn a_listing_takes_the_queries_it_knows_and_names_what_is_wrong_with_others() {
+    let world = World::new(vec![good(false).await.offer(1), good(false).await.offer(2)]).await;
+    let provider = world.app.registry.borrow().offers[0].provider;
+    let listed = async |query: String| world.get(&format!("/v1/providers?{query}")).await;
+    let (_, one) = listed(format!("provider={provider}&model=m&window=1h&blend_ratio=0")).await;
+    assert_eq!(one["data"].as_array().unwrap().len(), 1);
+    assert_eq!((&one["blend_ratio"], &one["data"][0]["blended_usd_per_million"]), (&json!(0.0), &json!(2.0)));
+    let board = &one["data"][0]["board"];
+    assert!(board["1h"].is_object() && board["5m"].is_null() && board["72h"].is_null(), "{board}");
+    for (query, status, code, param) in [
+        ("window=2h", 400, "invalid_value", "window"),
+        ("window=", 400, "invalid_value", "window"),
+        ("window=5m&window=5m", 400, "invalid_value", "window"),
+        ("blend_ratio=-1", 400, "invalid_value", "blend_ratio"),
+        ("blend_ratio=NaN", 400, "invalid_value", "blend_ratio"),
+        ("blend_ratio=1001", 400, "invalid_value", "blend_ratio"),
+        ("provider=nobody", 400, "invalid_value", "provider"),
+        ("limit=3", 400, "unknown_parameter", "limit"),
+        ("model=other", 404, "model_not_found", "model"),
+        ("provider=11111111111111111111111111111111", 404, "not_found", ""),
+    ] {
+        let (got, body) = listed(query.into()).await;
+        assert_eq!((got, body["error"]["code"].as_str()), (status, Some(code)), "{query}: {body}");
+        assert_eq!(body["error"]["param"].as_str().unwrap_or_default(), param, "{query}");
+    }
+    for path in ["/v1/models?model=m", "/v1/models/m?provider=x", "/v1/models?window=x"] {
+        assert_eq!(world.get(path).await.0, 400, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -2,12 +2,17 @@
 
 use super::*;
 use crate::relay::testing::{offer, registry};
+use crate::score::Outcome;
 use bytes::Bytes;
 use steam_protocol::units::Price;
 use steam_router::state::capability;
 
 fn request(members: &str) -> ChatRequest {
-    let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}]{members}}}"#);
+    request_for("m", members)
+}
+
+fn request_for(model: &str, members: &str) -> ChatRequest {
+    let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}]{members}}}"#);
     ChatRequest::parse(Bytes::from(body)).unwrap()
 }
 
@@ -23,8 +28,9 @@ fn allowed() -> Allowed {
 
 fn planned(offers: Vec<Offer>, request: &ChatRequest, input: Input, allowed: Allowed) -> Result<Plan, RelayError> {
     let registry = registry(offers);
-    let model = resolve(&registry, &request.model)?;
-    plan(&registry, &Config::default(), request, model, input, allowed, |offer| offer.provider_name != "sick")
+    let (asked, unknown) = resolve(&registry, request)?;
+    let asked = asked.into_iter().map(|asked| (asked, input)).collect();
+    plan(&registry, &Config::default(), request, (asked, unknown), allowed, |offer| offer.provider_name != "sick")
 }
 
 fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
@@ -39,15 +45,16 @@ fn the_ceiling_is_the_dearest_candidates_with_all_input_uncached_and_the_fee() {
         planned(vec![offer("a", 1), dear], &request(r#","max_tokens":100,"n":2"#), input(40), allowed()).unwrap();
     // (40·1 + 200·3) µUSDC·10^-6 + 7 µUSDC, and 1 % of it
     assert_eq!(plan.ceiling, Pico(40_000_000 + 600_000_000 + 7_000_000 + 6_470_000));
-    assert_eq!((plan.candidates.len(), plan.choices), (2, 2));
-    assert_eq!((plan.shape.input_tokens, plan.shape.expected_output), (10, 200));
+    let [route] = &plan.routes[..] else { panic!("one model") };
+    assert_eq!((route.candidates.len(), plan.choices), (2, 2));
+    assert_eq!((route.ask.input_tokens, route.ask.expected_output), (10, 200));
 }
 
 #[test]
 fn without_a_limit_the_offers_or_the_default_is_taken() {
     let short = Offer { output_limit: 50, ..offer("short", 1) };
     let plan = planned(vec![short, offer("long", 2)], &request(""), input(40), allowed()).unwrap();
-    assert_eq!(plan.candidates.iter().map(|c| c.max_output).collect::<Vec<_>>(), [50, 4_096]);
+    assert_eq!(plan.routes[0].candidates.iter().map(|c| c.max_output).collect::<Vec<_>>(), [50, 4_096]);
 }
 
 #[test]
@@ -61,10 +68,77 @@ fn no_more_input_is_held_than_fits_the_context() {
 fn a_suffix_is_taken_off_unless_it_is_part_of_an_offered_name() {
     let named = Offer { model: "m:floor".into(), ..offer("b", 2) };
     let both = registry(vec![offer("a", 1), named]);
-    assert_eq!(resolve(&both, "m:floor").unwrap(), ("m:floor", None));
-    assert_eq!(resolve(&both, "m:nitro").unwrap(), ("m", Some(Sort::Throughput)));
-    assert_eq!(resolve(&registry(vec![offer("a", 1)]), "m:floor").unwrap(), ("m", Some(Sort::Price)));
-    assert!(matches!(resolve(&both, "other"), Err(RelayError::UnknownModel(_))));
+    let resolved = |registry: &Registry, model: &str| {
+        resolve(registry, &request_for(model, "")).map(|(asked, _)| (asked[0].model.clone(), asked[0].sort))
+    };
+    assert_eq!(resolved(&both, "m:floor").unwrap(), ("m:floor".into(), Sort::Balanced));
+    assert_eq!(resolved(&both, "m:nitro").unwrap(), ("m".into(), Sort::Throughput));
+    assert_eq!(resolved(&registry(vec![offer("a", 1)]), "m:floor").unwrap(), ("m".into(), Sort::Price));
+    assert!(matches!(resolved(&both, "other"), Err(RelayError::UnknownModel(_))));
+    let contradicting = request_for("m:nitro", r#","provider":{"sort":"price"}"#);
+    assert_eq!(resolve(&both, &contradicting).unwrap_err().kind().2, "conflicting_parameters");
+}
+
+fn of(model: &str, offer: Offer) -> Offer {
+    Offer { model: model.into(), ..offer }
+}
+
+#[test]
+fn every_models_candidates_are_planned_for_and_the_dearest_is_held() {
+    let dear = Offer { price: Price { output: 9_000_000, ..offer("d", 3).price }, ..of("dear", offer("d", 3)) };
+    let offers = vec![offer("a", 1), offer("b", 2), dear];
+    let fallback = request(r#","models":["gone","dear:floor"],"max_tokens":100"#);
+    let plan = planned(offers.clone(), &fallback, input(40), allowed()).unwrap();
+    let models: Vec<(&str, Sort)> = plan.routes.iter().map(|route| (route.model.as_str(), route.ask.sort)).collect();
+    assert_eq!(models, [("m", Sort::Balanced), ("dear", Sort::Price)]);
+    assert_eq!(plan.unknown, ["gone"]);
+    assert_eq!(plan.ceiling, Pico(40_000_000 + 900_000_000 + 9_400_000));
+
+    // One model's offers all fall at a filter: the others still serve.
+    let capped = request(r#","models":["dear"],"provider":{"ignore":["a","b"]}"#);
+    let plan = planned(offers.clone(), &capped, input(40), allowed()).unwrap();
+    assert_eq!(plan.routes.iter().map(|route| route.candidates.len()).collect::<Vec<_>>(), [0, 1]);
+
+    let nobody = request(r#","models":["dear"],"provider":{"only":["nobody"]}"#);
+    let (_, name, message) = code(planned(offers.clone(), &nobody, input(40), allowed()));
+    assert_eq!(name, "no_provider_supports_request");
+    assert!(message.contains("`m`, `dear`") && message.contains("d not in provider.only"), "{message}");
+    let unknown = request_for("x", r#","models":["y"]"#);
+    let (status, _, message) = code(planned(offers, &unknown, input(40), allowed()));
+    assert!(status == 404 && message.contains("`x`, `y`"), "{message}");
+}
+
+#[test]
+fn every_model_gets_an_attempt_however_many_providers_come_before() {
+    let order = |model: &str, n: u8| -> Vec<Candidate> {
+        let plan =
+            planned((1..=n).map(|i| of(model, offer("p", i))).collect(), &request_for(model, ""), input(4), allowed());
+        plan.unwrap().routes.remove(0).candidates
+    };
+    let shares = |orders: &[(&str, u8)], attempts| {
+        let orders = orders.iter().map(|(model, n)| if *n == 0 { Vec::new() } else { order(model, *n) }).collect();
+        let scheduled = schedule(orders, attempts);
+        scheduled.iter().map(|candidate| candidate.offer.model.clone()).collect::<String>()
+    };
+    assert_eq!(shares(&[("a", 9)], 4), "aaaa");
+    assert_eq!(shares(&[("a", 9), ("b", 9)], 4), "aaab");
+    assert_eq!(shares(&[("a", 9), ("b", 1), ("c", 9)], 4), "aabc");
+    assert_eq!(shares(&[("a", 1), ("b", 9)], 4), "abbb");
+    assert_eq!(shares(&[("a", 2), ("b", 2), ("c", 2)], 1), "abc");
+    assert_eq!(shares(&[("a", 0), ("b", 2)], 4), "bb");
+}
+
+#[test]
+fn required_parameters_exclude_who_does_not_promise_them() {
+    let seeded = Offer { capabilities: capability::SEED, ..offer("seeded", 1) };
+    let plain = Offer { capabilities: 0, ..offer("plain", 2) };
+    let names = |members: &str| {
+        let plan = planned(vec![seeded.clone(), plain.clone()], &request(members), input(40), allowed()).unwrap();
+        plan.routes[0].candidates.iter().map(|c| c.offer.provider_name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(r#","seed":1"#), ["seeded", "plain"]);
+    assert_eq!(names(r#","seed":1,"provider":{"require_parameters":true}"#), ["seeded"]);
+    assert_eq!(names(r#","temperature":1,"provider":{"require_parameters":true}"#), ["seeded", "plain"]);
 }
 
 #[test]
@@ -111,8 +185,8 @@ fn a_signed_limit_drops_what_may_cost_more() {
     let cheap = Offer { output_limit: 10, ..offer("cheap", 1) };
     let limit = Allowed { max_cost: Some(MicroUsdc(100)), ..allowed() };
     let plan = planned(vec![cheap, offer("dear", 2)], &request(""), input(40), limit).unwrap();
-    assert_eq!(plan.candidates.len(), 1);
-    assert_eq!(plan.excluded[0].offer.provider_name, "dear");
+    assert_eq!(plan.routes[0].candidates.len(), 1);
+    assert_eq!(plan.routes[0].excluded[0].offer.provider_name, "dear");
     assert!(plan.ceiling <= MicroUsdc(100).pico());
 }
 
@@ -124,12 +198,53 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
         let offers = vec![offer("a", 1), offer("b", 2), offer("c", 3)];
         let plan = planned(offers, &request, input(40), allowed()).unwrap();
         let mut rng = rand::rng();
-        let (order, ranking) = plan.rank(&request, &scorer, Instant::now(), &mut rng);
-        assert_eq!(ranking.scores.len(), plan.candidates.len());
+        let (order, decisions) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
+        assert_eq!(decisions[0].ranking().scores.len(), plan.routes[0].candidates.len());
         order.into_iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(r#","provider":{"order":["c","b"]}"#), ["c", "b", "a"]);
     assert_eq!(names(r#","provider":{"order":["c","b"],"allow_fallbacks":false}"#), ["c", "b"]);
     assert_eq!(names(r#","provider":{"allow_fallbacks":false}"#).len(), 1);
     assert_eq!(names("").len(), 3);
+}
+
+#[test]
+fn those_slower_than_preferred_come_after_all_others() {
+    let scorer = Scorer::new((&Config::default().routing).into());
+    let (cheap, quick) =
+        (offer("cheap", 1), Offer { price: Price { output: 90_000_000, ..offer("q", 2).price }, ..offer("quick", 2) });
+    let now = Instant::now();
+    for (offer, ttft, total) in [(&cheap, 900, 3_400), (&quick, 50, 1_050)] {
+        for _ in 0..40 {
+            let ms = std::time::Duration::from_millis;
+            let served = Outcome::Served {
+                streamed: true,
+                input_tokens: 10,
+                cached_tokens: 0,
+                output_tokens: 101,
+                ttft: ms(ttft),
+                total: ms(total),
+            };
+            scorer.started(&offer.address, 100);
+            scorer.observe(&offer.address, &served, now);
+        }
+    }
+    let mut rng = rand::rng();
+    let mut first = |members: &str| {
+        let request = request(members);
+        let plan = planned(vec![cheap.clone(), quick.clone()], &request, input(40), allowed()).unwrap();
+        let mut names = std::collections::BTreeMap::new();
+        for _ in 0..200 {
+            let (order, _) = plan.rank(&request, &scorer, 4, now, &mut rng);
+            assert_eq!(order.len(), 2, "the others are still tried");
+            *names.entry(order[0].offer.provider_name.clone()).or_insert(0) += 1;
+        }
+        names
+    };
+    assert!(first("")["cheap"] > 100, "cheap is the better one but for its speed");
+    for preferred in [r#""preferred_max_latency":0.5"#, r#""preferred_min_throughput":60"#] {
+        let names = first(&format!(r#","provider":{{{preferred}}}"#));
+        assert_eq!(names.get("cheap"), None, "{preferred}: {names:?}");
+    }
+    assert!(first(r#","provider":{"preferred_min_throughput":5}"#)["cheap"] > 100);
 }

@@ -67,7 +67,9 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (r#""response_format":{"type":"xml"}"#, "invalid_value", "response_format.type"),
         (r#""logprobs":3"#, "invalid_value", "logprobs"),
         (r#""modalities":["audio"]"#, "unsupported_parameter", "modalities"),
-        (r#""models":["a"]"#, "unsupported_parameter", "models"),
+        (r#""models":"a""#, "invalid_value", "models"),
+        (r#""models":["A b"]"#, "invalid_value", "models"),
+        (r#""models":["1","2","3","4","5","6","7","8"]"#, "invalid_value", "models"),
         (r#""provider":{"quantizations":[]}"#, "unsupported_parameter", "provider.quantizations"),
     ] {
         assert_eq!(wrong(with(members)), (code, param.to_owned()), "{members}");
@@ -137,6 +139,40 @@ fn abilities_are_needed_where_they_are_used() {
     ] {
         assert_eq!(with(members).unwrap().needs, needs, "{members}");
     }
+}
+
+#[test]
+fn the_requests_own_model_comes_first_and_none_twice() {
+    let models = |json: &str| parse(&format!(r#"{{"messages":[{{"content":"hi"}}],{json}}}"#)).map(|r| r.models);
+    assert_eq!(models(r#""model":"a""#).unwrap(), ["a"]);
+    assert_eq!(models(r#""model":"a","models":["b","c"]"#).unwrap(), ["a", "b", "c"]);
+    assert_eq!(models(r#""model":"b","models":["a","b:floor"]"#).unwrap(), ["b", "a"]);
+    assert_eq!(models(r#""models":["b","c"]"#).unwrap(), ["b", "c"]);
+    assert_eq!(models(r#""model":"","models":["b"]"#).unwrap(), ["b"]);
+    assert!(models(r#""models":[]"#).is_err());
+    let unnamed = parse(r#"{"messages":[{"content":"hi"}],"models":["b"]}"#).unwrap();
+    assert_eq!(forwarded(&unnamed, "b"), r#"{"messages":[{"content":"hi"}],"model":"b","max_tokens":77}"#);
+}
+
+#[test]
+fn required_parameters_are_those_a_capability_stands_for() {
+    let required = |json: &str| with(&format!(r#"{json},"provider":{{"require_parameters":true}}"#));
+    for (members, needs) in [
+        (r#""temperature":0.5,"top_p":1,"stop":"x","n":1,"max_tokens":5,"presence_penalty":1"#, 0),
+        (r#""seed":1"#, capability::SEED),
+        (r#""reasoning_effort":"low""#, capability::REASONING),
+        (r#""top_logprobs":3"#, capability::LOGPROBS),
+        (r#""tool_choice":"auto""#, capability::TOOLS),
+        (r#""stream":true,"seed":7"#, capability::STREAMING | capability::SEED),
+        (r#""top_k":null"#, 0),
+    ] {
+        assert_eq!(required(members).unwrap().needs, needs, "{members}");
+    }
+    for name in ["top_k", "logit_bias", "repetition_penalty"] {
+        assert_eq!(wrong(required(&format!(r#""{name}":1"#))), ("unsupported_parameter", name.to_owned()));
+        with(&format!(r#""{name}":1"#)).unwrap();
+    }
+    assert_eq!(with(r#""seed":1"#).unwrap().needs, 0, "without being asked, a parameter excludes nobody");
 }
 
 #[tokio::test]

@@ -74,6 +74,7 @@ impl World {
             vaults,
             ledger,
             scorer: Arc::new(Scorer::new((&config.routing).into())),
+            board: Arc::default(),
             upstream: Upstream::new(&config.upstream, relayer, receipt_key).unwrap(),
             settle: settle_seen,
             tasks: tokio_util::task::TaskTracker::new(),

@@ -3,7 +3,7 @@
 use super::Chooser;
 use crate::cast::{Holder, KEYS, Name, RELAYERS};
 use crate::model::relayer::MAX_FEE_BPS;
-use crate::op::{Damage, Group, Settlement, Voucher};
+use crate::op::{Damage, Group, Membership, Settlement, Voucher};
 use rand::Rng;
 
 const DAMAGES: [Damage; 7] = [
@@ -23,8 +23,9 @@ impl<R: Rng> Chooser<'_, R> {
             0..20 => {}
             20..28 => self.replay(batch),
             28..46 => self.attack_accounts(batch),
-            46..68 => self.attack_group(batch),
-            68..94 => self.attack_voucher(batch),
+            46..65 => self.attack_group(batch),
+            65..77 => self.attack_memberships(batch),
+            77..95 => self.attack_voucher(batch),
             _ => batch.damage = self.one(&DAMAGES),
         }
     }
@@ -121,6 +122,48 @@ impl<R: Rng> Chooser<'_, R> {
             }
             (9, Some(charge)) => group.charges[charge].requests = 0,
             _ => group.vouchers.clear(),
+        }
+    }
+
+    fn attack_memberships(&mut self, batch: &mut Settlement) {
+        let which = self.rng.random_range(0..batch.groups.len());
+        let group = &mut batch.groups[which];
+        let Some(proofs) = &mut group.memberships else {
+            // Proofs where none is needed, or none where some are announced.
+            let proof = Membership { path: 1, siblings: Vec::new() };
+            let count = self.rng.random_range(0..3);
+            group.memberships = Some(vec![proof; count]);
+            return;
+        };
+        let at = self.rng.random_range(0..proofs.len());
+        match self.rng.random_range(0..9) {
+            0 => drop(proofs.remove(at)),
+            1 => group.memberships = None,
+            2 => proofs.push(proofs[at].clone()),
+            3 => *proofs = vec![proofs[at].clone(); 17],
+            4 => proofs[at] = Membership { path: if self.percent(50) { 0 } else { 128 }, siblings: Vec::new() },
+            5 => proofs.reverse(),
+            6 => {
+                let siblings = &mut proofs[at].siblings;
+                if let Some(sibling) = siblings.first_mut() {
+                    sibling[0] ^= 1;
+                }
+            }
+            7 => {
+                // The side of a sibling, but for the bit that ends the path.
+                let steps = proofs[at].siblings.len();
+                if steps > 0 {
+                    proofs[at].path ^= 1 << self.rng.random_range(0..steps);
+                }
+            }
+            _ => {
+                // A step less.
+                let proof = &mut proofs[at];
+                if proof.siblings.pop().is_some() {
+                    let steps = proof.siblings.len();
+                    proof.path = 1 << steps | proof.path & ((1 << steps) - 1);
+                }
+            }
         }
     }
 

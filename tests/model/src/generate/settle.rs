@@ -3,10 +3,11 @@
 use super::Chooser;
 use crate::cast::{KEYS, Name, Wallet, address};
 use crate::model::config::deployment_domain;
+use crate::model::allow_list::{lists, prove};
 use crate::model::offer::{Price, earnings};
 use crate::model::settlement::{cost, funds};
 use crate::model::vault::Key;
-use crate::op::{Charge, Group, Ix, Settlement, Signed, Voucher};
+use crate::op::{Charge, Group, Ix, Membership, Settlement, Signed, Voucher};
 use rand::Rng;
 use std::collections::BTreeMap;
 
@@ -42,6 +43,9 @@ impl<R: Rng> Chooser<'_, R> {
         let mut offers = self.some_offers();
         let mut groups: Vec<Group> = vaults.iter().map(|at| self.group(*at, &offers)).collect();
         leave_out_unused(&mut offers, &mut groups);
+        for (at, group) in vaults.iter().zip(&mut groups) {
+            group.memberships = self.memberships(*at, group, &offers);
+        }
         Some(Settlement {
             settler,
             relayer,
@@ -86,7 +90,7 @@ impl<R: Rng> Chooser<'_, R> {
         let slots: Vec<u8> = all.iter().copied().filter(live).collect();
         // A step back is a group that was applied before.
         let seq = if self.percent(3) { vault.settle_seq } else { vault.settle_seq.saturating_add(1) };
-        let mut group = Group { seq, receipts: 0, fee_bps, vouchers: Vec::new(), charges: Vec::new() };
+        let mut group = Group { seq, receipts: 0, fee_bps, vouchers: Vec::new(), charges: Vec::new(), memberships: None };
         if offers.is_empty() || self.percent(4) {
             return group;
         }
@@ -98,7 +102,9 @@ impl<R: Rng> Chooser<'_, R> {
         for _ in 0..count {
             let slot = if self.hostile && self.percent(15) { self.one(&all) } else { self.one(&slots) };
             let slot = slot.unwrap_or_default();
-            let offer_ix = self.rng.random_range(0..offers.len());
+            let pays = |at: &usize| self.may_pay(&vault.keys[usize::from(slot)], offers[*at].0);
+            let all: Vec<usize> = (0..offers.len()).collect();
+            let Some(offer_ix) = self.fitting(&all, pays) else { continue };
             if let Some(charge) = self.charge(slot, &vault.keys[usize::from(slot)], offers[offer_ix], offer_ix, &mut room) {
                 group.charges.push(charge);
             }
@@ -106,6 +112,12 @@ impl<R: Rng> Chooser<'_, R> {
         group.receipts = group.charges.iter().fold(0, |sum, charge| charge.requests.wrapping_add(sum));
         self.sign(at, &mut group, offers);
         group
+    }
+
+    /// Whether a provider is in a key's allow-list, if it has one.
+    fn may_pay(&self, key: &Key, provider: u8) -> bool {
+        let list = lists().get(&key.allow_root);
+        key.allow_root == [0; 32] || list.is_some_and(|list| list.contains(&address(Name::Provider(provider))))
     }
 
     /// A charge that the key and the money left have room for, often all of it.
@@ -140,6 +152,24 @@ impl<R: Rng> Chooser<'_, R> {
         charge.output = u32::try_from(most).unwrap_or(u32::MAX);
         *room = room.saturating_sub(cost(&price, &charge) / 80 * 100);
         Some(charge)
+    }
+
+    /// The proofs that a group needs; for a provider that is in no list, another's.
+    fn memberships(&self, at: (u8, u8), group: &Group, offers: &[(u8, u8)]) -> Option<Vec<Membership>> {
+        let vault = &self.state.vaults[&at];
+        let mut proven = Vec::new();
+        let mut proofs = Vec::new();
+        for charge in &group.charges {
+            let root = vault.keys.get(usize::from(charge.slot))?.allow_root;
+            let (provider, _) = offers.get(usize::from(charge.offer_ix))?;
+            if root == [0; 32] || proven.contains(&(root, *provider)) {
+                continue;
+            }
+            proven.push((root, *provider));
+            let proof = lists().get(&root).and_then(|list| prove(list, &address(Name::Provider(*provider))));
+            proofs.push(proof.unwrap_or(Membership { path: 3, siblings: vec![[5; 32]] }));
+        }
+        (!proofs.is_empty()).then_some(proofs)
     }
 
     /// A version that settles, and its price; hostile, any version.

@@ -2,6 +2,7 @@
 
 use super::Chooser;
 use crate::cast::{Holder, KEYS, Mint, Name, OWNERS, Purse, RELAYERS, Wallet};
+use crate::model::allow_list::lists;
 use crate::model::offer::Price;
 use crate::model::relayer::MAX_FEE_BPS;
 use crate::model::vault::{ALL, LEN, Vault};
@@ -57,7 +58,18 @@ impl<R: Rng> Chooser<'_, R> {
             window_limit: amount,
             max_price: if self.percent(75) { boundless } else { bounded },
             max_fee_bps: self.or(max_fee, |_| MAX_FEE_BPS + 1),
-            allow_root: self.or([0; 32], |_| [1; 32]),
+            allow_root: self.allow_root(),
+        }
+    }
+
+    /// Every provider, those of a list, or nobody.
+    fn allow_root(&mut self) -> [u8; 32] {
+        let mut roots: Vec<[u8; 32]> = lists().keys().copied().collect();
+        roots.sort_unstable();
+        match self.rng.random_range(0..20) {
+            0 => [1; 32],
+            1..8 => self.one(&roots).unwrap_or_default(),
+            _ => [0; 32],
         }
     }
 

@@ -1,6 +1,7 @@
 //! The reference model: SPEC.md as plain Rust, one file an area. It knows no chain; given what happens it says what is
 //! accepted, what is refused and why, and everything the accounts hold afterwards.
 
+pub mod allow_list;
 pub mod config;
 pub mod offer;
 pub mod provider;

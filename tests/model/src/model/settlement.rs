@@ -1,6 +1,7 @@
 //! `settle_batch`, step by step as SPEC.md numbers them.
 
 use super::config::deployment_domain;
+use super::allow_list::leads;
 use super::offer::{Price, earnings};
 use super::vault::SLOTS;
 use super::{Anchor, Checked, Kind, Rule, State, require};
@@ -96,7 +97,7 @@ impl State {
         Ok(())
     }
 
-    /// Steps 3 to 8.
+    /// Steps 3 to 9.
     fn settle_group(&mut self, batch: &Settlement, group: &Group, at: (u8, u8)) -> Checked {
         let vault = self.vaults.get(&at).ok_or(Anchor::AccountOwnedByWrongProgram)?;
         if group.seq <= vault.settle_seq {
@@ -112,6 +113,7 @@ impl State {
         let bill = self.bill(batch, group, at)?;
         let total = u128::from(bill.fee) + bill.payments.values().map(|paid| u128::from(*paid)).sum::<u128>();
         let total = u64::try_from(total).map_err(|_| Rule::AmountOverflow)?;
+        self.check_providers(batch, group, at)?;
         let purse = Holder::Vault(at.0, at.1).dollars();
         if self.holding(purse).is_none_or(|holding| holding.frozen || holding.amount < total) {
             return Ok(());
@@ -153,7 +155,26 @@ impl State {
         offer.price_of(charge.version, self.now)
     }
 
-    /// Step 7, but for the limits, which [`super::vault::Key::charge`] holds.
+    /// Step 6.
+    fn check_providers(&self, batch: &Settlement, group: &Group, at: (u8, u8)) -> Checked {
+        let vault = self.vaults.get(&at).ok_or(Anchor::AccountOwnedByWrongProgram)?;
+        let mut proofs = group.memberships.iter().flatten();
+        let mut proven = BTreeSet::new();
+        for charge in &group.charges {
+            let root = vault.keys.get(usize::from(charge.slot)).ok_or(Rule::KeySlot)?.allow_root;
+            let Some((Name::Offer(provider, _), _)) = batch.offers.get(usize::from(charge.offer_ix)) else {
+                return Err(Rule::OfferIndex.into());
+            };
+            if root == [0; 32] || !proven.insert((root, *provider)) {
+                continue;
+            }
+            let proof = proofs.next().ok_or(Rule::MembershipMissing)?;
+            require(leads(proof, &address(Name::Provider(*provider)), &root), Rule::ProviderNotAllowed)?;
+        }
+        require(proofs.next().is_none(), Rule::MembershipUnused)
+    }
+
+    /// Step 8, but for the limits, which [`super::vault::Key::charge`] holds.
     fn check_vouchers(&mut self, group: &Group, bill: &Bill, at: (u8, u8)) -> Checked {
         let now = self.now;
         let vault = self.vaults.get_mut(&at).ok_or(Anchor::AccountOwnedByWrongProgram)?;
@@ -174,7 +195,7 @@ impl State {
         require(group.vouchers.len() == bill.slots.len(), Rule::VoucherMissing)
     }
 
-    /// Step 8, in the vault.
+    /// Step 9, in the vault.
     fn book(&mut self, batch: &Settlement, group: &Group, bill: &Bill, at: (u8, u8)) -> Checked {
         let vault = self.vaults.get_mut(&at).ok_or(Anchor::AccountOwnedByWrongProgram)?;
         vault.settle_seq = group.seq;
@@ -203,7 +224,7 @@ impl State {
         Ok(())
     }
 
-    /// Step 8, in tokens.
+    /// Step 9, in tokens.
     fn settle_tokens(&mut self, batch: &Settlement, bill: &Bill, from: Purse) -> Checked {
         for (offer, amount) in &bill.payments {
             let Name::Purse(to) = batch.offers[usize::from(*offer)].1 else {
@@ -227,7 +248,10 @@ fn check_bytes(batch: &Settlement, at: usize) -> Checked {
     let many = |damage| first && batch.damage == Some(damage);
     require(group.vouchers.len() <= SLOTS && !many(Damage::ManyVouchers), Rule::BatchVoucherCount)?;
     require(group.charges.len() <= MAX_CHARGES && !many(Damage::ManyCharges), Rule::BatchChargeCount)?;
-    require(!(last && batch.damage == Some(Damage::Truncated)), Rule::BatchTruncated)
+    require(!(last && batch.damage == Some(Damage::Truncated)), Rule::BatchTruncated)?;
+    let Some(memberships) = &group.memberships else { return Ok(()) };
+    require((1..=MAX_CHARGES).contains(&memberships.len()), Rule::BatchMembershipCount)?;
+    require(memberships.iter().all(|proof| (1..128).contains(&proof.path)), Rule::BatchMembershipPath)
 }
 
 /// Whether a voucher's signature is this key's, over what the batch says and this vault.

@@ -145,7 +145,6 @@ impl State {
         require(grant.limit_total > 0, Rule::ZeroLimit)?;
         require((grant.window_seconds == 0) == (grant.window_limit == 0), Rule::WindowMismatch)?;
         require(grant.max_fee_bps <= MAX_FEE_BPS, Rule::FeeTooHigh)?;
-        require(grant.allow_root == [0; 32], Rule::AllowListUnsupported)?;
         let key = key.address();
         require(key != [0; 32], Rule::KeyZero)?;
         let at = usize::from(slot);

@@ -1,0 +1,3 @@
+//! What must hold for every input. The fuzz targets look for a counterexample; `cargo test` replays what they kept.
+
+pub mod wire;

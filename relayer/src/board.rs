@@ -1,0 +1,183 @@
+//! The public board: what was received from each offer over five minutes, an hour and three days, and what speaks
+//! against its honesty. It is written to the database once a minute and at shutdown, so that a restart forgets nothing;
+//! a crash forgets at most the minute since the last time.
+//!
+//! An offer takes at most 79 slots of three sketches, 40 kB in steady use; offers beyond [`MAX_OFFERS`] push out those
+//! heard of least recently.
+
+mod evidence;
+mod honesty;
+mod sketch;
+mod store;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+pub use honesty::{Ending, Exam, Flag, Suspicion};
+pub use store::{keep, restore};
+pub use window::{Figures, Quantiles, Window};
+
+use crate::chain::Pubkey;
+use crate::score::Outcome;
+use evidence::Change;
+use honesty::{Dossier, Memory};
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use window::Slots;
+
+/// Offers on the board at most.
+pub const MAX_OFFERS: usize = 8_192;
+/// Figures are added up anew at most this often an offer, in milliseconds: anybody may ask for them.
+const REFRESH_MS: i64 = 1_000;
+
+/// What the public sees of an offer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Standing {
+    /// The last five minutes.
+    #[serde(rename = "5m")]
+    pub minutes5: Figures,
+    /// The last hour.
+    #[serde(rename = "1h")]
+    pub hour: Figures,
+    /// The last three days.
+    #[serde(rename = "72h")]
+    pub hours72: Figures,
+}
+
+impl Standing {
+    /// The figures of one window.
+    pub fn of(&self, window: Window) -> &Figures {
+        match window {
+            Window::Minutes5 => &self.minutes5,
+            Window::Hour => &self.hour,
+            Window::Hours72 => &self.hours72,
+        }
+    }
+}
+
+/// What an exam changed about an offer's flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The suspicion.
+    pub reason: Suspicion,
+    /// Raised, or cleared.
+    pub raised: bool,
+}
+
+#[derive(Debug)]
+struct Entry {
+    windows: [Slots; 3],
+    dossier: Dossier,
+    dossier_unsaved: bool,
+    heard_ms: i64,
+    shown: Option<(i64, Standing)>,
+}
+
+impl Entry {
+    fn new(now_ms: i64) -> Self {
+        Self {
+            windows: Window::ALL.map(Slots::new),
+            dossier: Dossier::default(),
+            dossier_unsaved: false,
+            heard_ms: now_ms,
+            shown: None,
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Board {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<Pubkey, Entry>,
+    memory: Memory,
+}
+
+impl Board {
+    /// A request to `offer` ended at `now_ms`, Unix milliseconds.
+    pub fn record(&self, offer: &Pubkey, outcome: &Outcome, now_ms: i64) {
+        if matches!(outcome, Outcome::Neutral) {
+            return;
+        }
+        let mut state = self.lock();
+        let entry = state.entry(offer, now_ms);
+        entry.windows.iter_mut().for_each(|slots| slots.add(outcome, seconds(now_ms)));
+        entry.heard_ms = now_ms;
+    }
+
+    /// Weighs what an answer shows of its provider's honesty.
+    pub fn examine(&self, exam: &Exam<'_>, now_ms: i64) -> Vec<Changed> {
+        let mut state = self.lock();
+        let State { entries, memory } = &mut *state;
+        make_room(entries, &exam.offer);
+        let entry = entries.entry(exam.offer).or_insert_with(|| Entry::new(now_ms));
+        entry.dossier_unsaved = true;
+        let changes = memory.examine(exam, &mut entry.dossier, now_ms);
+        let changed = |(reason, change)| Changed { reason, raised: change == Change::Flagged };
+        changes.into_iter().map(changed).collect()
+    }
+
+    /// The public figures of `offer`.
+    pub fn standing(&self, offer: &Pubkey, now_ms: i64) -> Standing {
+        let mut state = self.lock();
+        let mut none = Entry::new(now_ms);
+        let entry = state.entries.get_mut(offer).unwrap_or(&mut none);
+        if let Some((at, shown)) = &entry.shown
+            && (0..REFRESH_MS).contains(&(now_ms - at))
+        {
+            return shown.clone();
+        }
+        let [minutes5, hour, hours72] = &mut entry.windows;
+        let now = seconds(now_ms);
+        let standing =
+            Standing { minutes5: minutes5.figures(now), hour: hour.figures(now), hours72: hours72.figures(now) };
+        entry.shown = Some((now_ms, standing.clone()));
+        standing
+    }
+
+    /// Why `offer` is not trusted; nothing if it is.
+    pub fn flags(&self, offer: &Pubkey) -> Vec<Flag> {
+        self.lock().entries.get(offer).map_or_else(Vec::new, |entry| entry.dossier.flags())
+    }
+
+    /// Whether anything speaks against `offer` beyond doubt.
+    pub fn is_flagged(&self, offer: &Pubkey) -> bool {
+        self.lock().entries.get(offer).is_some_and(|entry| entry.dossier.is_flagged())
+    }
+
+    /// When `offer` last answered or failed, Unix milliseconds.
+    pub fn heard_ms(&self, offer: &Pubkey) -> Option<i64> {
+        self.lock().entries.get(offer).map(|entry| entry.heard_ms)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Figures stay usable whoever panicked while holding them.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn entry(&mut self, offer: &Pubkey, now_ms: i64) -> &mut Entry {
+        make_room(&mut self.entries, offer);
+        self.entries.entry(*offer).or_insert_with(|| Entry::new(now_ms))
+    }
+}
+
+fn make_room(entries: &mut HashMap<Pubkey, Entry>, offer: &Pubkey) {
+    if entries.len() >= MAX_OFFERS
+        && !entries.contains_key(offer)
+        && let Some(oldest) = entries.iter().min_by_key(|(_, entry)| entry.heard_ms).map(|(offer, _)| *offer)
+    {
+        entries.remove(&oldest);
+    }
+}
+
+fn seconds(unix_ms: i64) -> i64 {
+    unix_ms.div_euclid(1_000)
+}

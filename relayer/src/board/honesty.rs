@@ -1,0 +1,258 @@
+//! What speaks against a provider's honesty: tokens claimed beyond those counted, and answers that are empty, canned or
+//! cut. Each suspicion is one [`Evidence`] of an offer, from requests the client did not steer and the operator's own
+//! probes.
+//!
+//! What it cannot see: tokens of models whose tokenizer is not known, hidden reasoning, a weaker model under the same
+//! name, canned answers that differ in a letter.
+
+use super::evidence::{Change, Evidence, Test};
+use crate::chain::Pubkey;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
+use std::collections::{HashMap, VecDeque};
+
+/// Tokens claimed beyond those counted, as a share of these. Honest counts stray by a special token an answer, which is
+/// taken off, and by the odd word that a model spells in unusual tokens: 1 % on average is granted.
+const TOKENS: Test = Test { null: 0.01, stake: 20.0, low: -0.03, high: 0.1 };
+/// Whether an answer is bad, 0 or 1. One in ten is granted: that is the failure rate's business, not honesty's.
+const ANSWERS: Test = Test { null: 0.1, stake: 4.0, low: 0.0, high: 1.0 };
+// No observation may ruin the doubter.
+const _: () = assert!(1.0 + TOKENS.stake * (TOKENS.low - TOKENS.null) > 0.0);
+const _: () = assert!(1.0 + ANSWERS.stake * (ANSWERS.low - ANSWERS.null) > 0.0);
+/// Tokens an answer has at least, for its count to mean anything.
+const LEAST_OUTPUT: u64 = 32;
+/// The same for a prompt, around which providers put words of their own.
+const LEAST_INPUT: u64 = 512;
+/// Tokens that a provider may put around every prompt.
+const MAX_TEMPLATE: u64 = 256;
+/// Bytes of an answer from which its repetition is no accident.
+const LEAST_ANSWER: u64 = 64;
+/// Answers remembered for a model.
+const ANSWERS_KEPT: usize = 256;
+/// Models they are remembered for.
+const MAX_MODELS: usize = 1_024;
+
+/// Why a provider is not trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Suspicion {
+    /// It claims more output tokens than it delivers.
+    OutputTokens,
+    /// It claims more input tokens than it was sent.
+    InputTokens,
+    /// It answers without content.
+    Empty,
+    /// It gives different prompts the same answer.
+    Canned,
+    /// It breaks its answers off.
+    Cut,
+}
+
+impl Suspicion {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::OutputTokens, Self::InputTokens, Self::Empty, Self::Canned, Self::Cut];
+
+    fn test(self) -> &'static Test {
+        match self {
+            Self::OutputTokens | Self::InputTokens => &TOKENS,
+            Self::Empty | Self::Canned | Self::Cut => &ANSWERS,
+        }
+    }
+
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OutputTokens => "output_tokens",
+            Self::InputTokens => "input_tokens",
+            Self::Empty => "empty",
+            Self::Canned => "canned",
+            Self::Cut => "cut",
+        }
+    }
+
+    fn says(self) -> &'static str {
+        match self {
+            Self::OutputTokens => "claims more output tokens than it delivers",
+            Self::InputTokens => "claims more input tokens than it was sent",
+            Self::Empty => "answers without content",
+            Self::Canned => "gives different prompts the same answer",
+            Self::Cut => "breaks its answers off",
+        }
+    }
+}
+
+/// How an answer ended, as far as honesty is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// With a reason that fits.
+    Whole,
+    /// Without content.
+    Empty,
+    /// In the middle, or for a limit that was not reached.
+    Cut,
+}
+
+/// What one answer shows. Nothing of its text.
+#[derive(Clone, Copy, Debug)]
+pub struct Exam<'a> {
+    /// Who answered.
+    pub offer: Pubkey,
+    /// The model.
+    pub model: &'a str,
+    /// Who asked.
+    pub vault: Pubkey,
+    /// Whether it is the operator's own question, made so that no two honest answers are the same.
+    pub probe: bool,
+    /// How it ended.
+    pub ending: Ending,
+    /// Fingerprints of prompt and answer, and the answer's bytes, if there is one answer in words.
+    pub said: Option<(u64, u64, u64)>,
+    /// Output tokens claimed, one special token an answer taken off, and counted.
+    pub output: Option<(u64, u64)>,
+    /// Input tokens claimed and counted.
+    pub input: Option<(u64, u64)>,
+}
+
+/// A suspicion that is beyond doubt for now.
+#[derive(Clone, Debug, Serialize)]
+pub struct Flag {
+    /// Which.
+    pub reason: Suspicion,
+    /// In words.
+    pub says: &'static str,
+    /// Since when, Unix milliseconds.
+    pub since_ms: i64,
+    /// Requests it rests on.
+    pub requests: u64,
+    /// Those of them that speak against the provider.
+    pub against: u64,
+    /// For tokens: the mean excess as a share of the tokens counted. For answers: the share that was bad.
+    pub mean: f64,
+}
+
+/// What is held against one offer.
+#[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Dossier {
+    evidence: [Evidence; 5],
+    /// The fewest tokens beyond the counted ones that any prompt was claimed to have: what the provider puts around all.
+    template: Option<u64>,
+}
+
+impl Dossier {
+    fn observe(&mut self, suspicion: Suspicion, x: f64, now_ms: i64) -> Option<(Suspicion, Change)> {
+        let change = self.evidence[suspicion as usize].observe(suspicion.test(), x, now_ms);
+        (change != Change::None).then_some((suspicion, change))
+    }
+
+    pub(super) fn flags(&self) -> Vec<Flag> {
+        let flagged = Suspicion::ALL.into_iter().zip(&self.evidence);
+        let flagged = flagged.filter_map(|(reason, evidence)| {
+            let (requests, against, mean) = evidence.counts();
+            Some(Flag { reason, says: reason.says(), since_ms: evidence.since_ms()?, requests, against, mean })
+        });
+        flagged.collect()
+    }
+
+    pub(super) fn is_flagged(&self) -> bool {
+        self.evidence.iter().any(|evidence| evidence.since_ms().is_some())
+    }
+
+    pub(super) fn matters(&self) -> bool {
+        self.evidence.iter().any(Evidence::matters)
+    }
+
+    /// Tokens of the input beyond the counted ones and what is put around every prompt, as a share of those counted.
+    fn input_excess(&mut self, claimed: u64, counted: u64) -> Option<f64> {
+        let beyond = claimed.saturating_sub(counted).min(MAX_TEMPLATE);
+        let template = self.template.map_or(beyond, |template| template.min(beyond));
+        self.template = Some(template);
+        (counted >= LEAST_INPUT).then(|| excess(claimed, counted.saturating_add(template)))
+    }
+}
+
+fn excess(claimed: u64, counted: u64) -> f64 {
+    (claimed as f64 - counted as f64) / counted.max(1) as f64
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Answer {
+    offer: Pubkey,
+    vault: Pubkey,
+    probe: bool,
+    prompt: u64,
+    answer: u64,
+}
+
+/// The latest answers of a model, by whomever.
+#[derive(Debug, Default)]
+struct Answers(VecDeque<Answer>);
+
+impl Answers {
+    /// Whether this answer was given before where it should not have been: by the same offer to another prompt, of
+    /// another vault or in two probes, and by nobody else. What others answer too is the prompts' doing. `None` if it
+    /// was repeated and that proves nothing.
+    fn is_canned(&self, new: &Answer) -> Option<bool> {
+        let same = || self.0.iter().filter(|old| old.answer == new.answer);
+        if same().any(|old| old.offer != new.offer) {
+            return None;
+        }
+        let mut repeated = same().filter(|old| old.prompt != new.prompt).peekable();
+        if repeated.peek().is_none() {
+            return Some(false);
+        }
+        // One vault's prompts may well be all of a kind.
+        repeated.any(|old| old.vault != new.vault || (old.probe && new.probe)).then_some(true)
+    }
+
+    fn push(&mut self, answer: Answer) {
+        if self.0.len() == ANSWERS_KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back(answer);
+    }
+}
+
+/// The answers that later ones are compared with.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    by_model: HashMap<String, Answers>,
+}
+
+impl Memory {
+    /// Adds what an answer shows to the offer's dossier. Returns the flags that it raised or cleared.
+    pub(super) fn examine(&mut self, exam: &Exam<'_>, dossier: &mut Dossier, now_ms: i64) -> Vec<(Suspicion, Change)> {
+        let bad = |is: bool| f64::from(u8::from(is));
+        let mut changes = vec![dossier.observe(Suspicion::Empty, bad(exam.ending == Ending::Empty), now_ms)];
+        if exam.ending != Ending::Empty {
+            changes.push(dossier.observe(Suspicion::Cut, bad(exam.ending == Ending::Cut), now_ms));
+        }
+        if let Some((claimed, counted)) = exam.output.filter(|&(_, counted)| counted >= LEAST_OUTPUT) {
+            changes.push(dossier.observe(Suspicion::OutputTokens, excess(claimed, counted), now_ms));
+        }
+        if let Some(excess) = exam.input.and_then(|(claimed, counted)| dossier.input_excess(claimed, counted)) {
+            changes.push(dossier.observe(Suspicion::InputTokens, excess, now_ms));
+        }
+        if let Some((prompt, answer, _)) = exam.said.filter(|&(_, _, bytes)| bytes >= LEAST_ANSWER)
+            && let Some(canned) = self.remember(
+                exam.model,
+                Answer { offer: exam.offer, vault: exam.vault, probe: exam.probe, prompt, answer },
+            )
+        {
+            changes.push(dossier.observe(Suspicion::Canned, bad(canned), now_ms));
+        }
+        changes.into_iter().flatten().collect()
+    }
+
+    fn remember(&mut self, model: &str, answer: Answer) -> Option<bool> {
+        if !self.by_model.contains_key(model) {
+            if self.by_model.len() >= MAX_MODELS {
+                self.by_model.clear();
+            }
+            self.by_model.insert(model.to_owned(), Answers::default());
+        }
+        let answers = self.by_model.get_mut(model)?;
+        let canned = answers.is_canned(&answer);
+        answers.push(answer);
+        canned
+    }
+}

@@ -1,0 +1,146 @@
+//! The board in the database: what changed is written once a minute, in small jobs that charges wait for only briefly.
+
+use super::honesty::Dossier;
+use super::window::{Slot, Slots, Window};
+use super::{Board, Entry, seconds};
+use crate::chain::Pubkey;
+use crate::clock::Clock;
+use crate::ledger::{BoardRow, Ledger, LedgerError};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+/// Pause between two times it is written: the most a crash can lose.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// Rows written in one job.
+const ROWS: usize = 128;
+
+/// Writes the board until `stop`, and once more then.
+pub async fn keep(board: Arc<Board>, ledger: Ledger, clock: Arc<dyn Clock>, stop: CancellationToken) {
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    loop {
+        let stopped = tokio::select! {
+            () = stop.cancelled() => true,
+            _ = ticks.tick() => false,
+        };
+        if let Err(error) = save(&board, &ledger, clock.unix_ms()).await {
+            // It is tried again with the next: the charges tell the operator that the disk is at fault.
+            tracing::warn!(%error, "the board could not be written");
+        }
+        if stopped {
+            return;
+        }
+    }
+}
+
+/// Writes what changed, and takes away what is too old for any window.
+pub(super) async fn save(board: &Board, ledger: &Ledger, now_ms: i64) -> Result<(), LedgerError> {
+    let mut rows = board.take_unsaved();
+    let now = seconds(now_ms);
+    let oldest = Window::ALL.map(|window| Slots::oldest(window, now));
+    while !rows.is_empty() {
+        let rest = rows.split_off(rows.len().min(ROWS));
+        if let Err(error) = ledger.save_board(rows.clone()).await {
+            board.not_saved(rows.iter().chain(&rest));
+            return Err(error);
+        }
+        rows = rest;
+    }
+    ledger.forget_board(oldest).await
+}
+
+/// Takes the board from the database. A row that cannot be read is left out and reported: figures are no money.
+///
+/// # Errors
+/// [`LedgerError::Database`].
+pub async fn restore(board: &Board, ledger: &Ledger, now_ms: i64) -> Result<(), LedgerError> {
+    let now = seconds(now_ms);
+    let oldest = Window::ALL.map(|window| Slots::oldest(window, now));
+    let rows = ledger.load_board().await?;
+    let unreadable = rows.into_iter().filter(|row| !board.take_row(row, &oldest, now_ms)).count();
+    if unreadable > 0 {
+        tracing::warn!(unreadable, "rows of the board cannot be read and are left out");
+    }
+    Ok(())
+}
+
+impl Board {
+    fn take_unsaved(&self) -> Vec<BoardRow> {
+        let mut state = self.lock();
+        let mut rows = Vec::new();
+        for (offer, entry) in &mut state.entries {
+            for (window, slots) in (0..).zip(&mut entry.windows) {
+                let changed = slots.take_unsaved();
+                rows.extend(changed.map(|(start, slot)| BoardRow::Slot {
+                    offer: offer.to_bytes(),
+                    window,
+                    start,
+                    data: bytes(&slot),
+                }));
+            }
+            if std::mem::take(&mut entry.dossier_unsaved) {
+                let data = entry.dossier.matters().then(|| bytes(&entry.dossier));
+                rows.push(BoardRow::Dossier { offer: offer.to_bytes(), data });
+            }
+        }
+        rows
+    }
+
+    fn not_saved<'a>(&self, rows: impl Iterator<Item = &'a BoardRow>) {
+        let mut state = self.lock();
+        for row in rows {
+            match row {
+                BoardRow::Slot { offer, window, start, .. } => {
+                    if let Some(entry) = state.entries.get_mut(&Pubkey::new_from_array(*offer))
+                        && let Some(slots) = entry.windows.get_mut(usize::from(*window))
+                    {
+                        slots.not_saved(*start);
+                    }
+                }
+                BoardRow::Dossier { offer, .. } => {
+                    if let Some(entry) = state.entries.get_mut(&Pubkey::new_from_array(*offer)) {
+                        entry.dossier_unsaved = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a row back. Returns whether it can be read; one that is too old is dropped.
+    fn take_row(&self, row: &BoardRow, oldest: &[i64; 3], now_ms: i64) -> bool {
+        let mut state = self.lock();
+        match row {
+            BoardRow::Slot { offer, window, start, data } => {
+                let window = usize::from(*window);
+                let (Ok(slot), Some(oldest)) = (borsh::from_slice::<Slot>(data), oldest.get(window)) else {
+                    return false;
+                };
+                if start >= oldest {
+                    let entry = restored(&mut state, offer, start.saturating_mul(1_000).min(now_ms));
+                    entry.windows[window].restore(*start, slot);
+                }
+            }
+            BoardRow::Dossier { offer, data } => {
+                let Some(dossier) = data.as_deref().and_then(|data| borsh::from_slice::<Dossier>(data).ok()) else {
+                    return false;
+                };
+                restored(&mut state, offer, i64::MIN).dossier = dossier;
+            }
+        }
+        true
+    }
+}
+
+fn restored<'a>(state: &'a mut super::State, offer: &[u8; 32], heard_ms: i64) -> &'a mut Entry {
+    let entry = state.entry(&Pubkey::new_from_array(*offer), heard_ms);
+    entry.heard_ms = entry.heard_ms.max(heard_ms);
+    entry
+}
+
+fn bytes(value: &impl borsh::BorshSerialize) -> Vec<u8> {
+    #[expect(clippy::unwrap_used, reason = "writing to a Vec cannot fail")]
+    borsh::to_vec(value).unwrap()
+}

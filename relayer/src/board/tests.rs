@@ -1,0 +1,293 @@
+//! The board in virtual time: what the windows show, what survives a restart, and who is flagged.
+
+use super::*;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::time::Duration;
+
+const OFFER: Pubkey = Pubkey::new_from_array([1; 32]);
+const START: i64 = 1_800_000_000_000;
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+
+fn served(ttft_ms: u64, speed: f64, tokens: u32) -> Outcome {
+    let ttft = Duration::from_millis(ttft_ms);
+    Outcome::Served {
+        streamed: true,
+        input_tokens: 1_000,
+        cached_tokens: 250,
+        output_tokens: tokens,
+        ttft,
+        total: ttft + Duration::from_secs_f64(f64::from(tokens - 1) / speed),
+    }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed { kind: crate::score::FailureKind::Status(500), retry_after: None }
+}
+
+fn near(told: f64, exact: f64) -> bool {
+    (told / exact - 1.0).abs() < sketch::ACCURACY + 1e-9
+}
+
+#[test]
+fn percentiles_name_the_bad_side_and_their_samples() {
+    let board = Board::default();
+    // 100 to 199 ms, 50 to 149 tokens a second: the slower to start are the faster to write.
+    (0..100).for_each(|i| board.record(&OFFER, &served(100 + i, 50.0 + i as f64, 101), START));
+    (0..25).for_each(|_| board.record(&OFFER, &failed(), START));
+    board.record(&OFFER, &Outcome::Neutral, START);
+    let five = board.standing(&OFFER, START + SECOND).minutes5;
+    let (ttft, speed, e2e) = (five.ttft_ms.unwrap(), five.tokens_per_second.unwrap(), five.e2e_ms.unwrap());
+    assert!(near(ttft.p50, 149.0) && near(ttft.p90, 189.0) && near(ttft.p99, 198.0), "{ttft:?}");
+    assert!(near(speed.p50, 99.0) && near(speed.p90, 59.0) && near(speed.p99, 50.0), "{speed:?}");
+    assert!(e2e.p50 < e2e.p90 && e2e.p90 < e2e.p99, "{e2e:?}");
+    assert_eq!((ttft.samples, speed.samples, e2e.samples), (100, 100, 100));
+    assert_eq!((five.requests, five.uptime), (125, Some(0.8)));
+    assert_eq!((five.prompt_tokens, five.cache_hit_rate), (100_000, Some(0.25)));
+}
+
+#[test]
+fn a_whole_answer_says_nothing_about_its_first_token() {
+    let board = Board::default();
+    let Outcome::Served { input_tokens, cached_tokens, output_tokens, ttft, total, .. } = served(100, 50.0, 10) else {
+        unreachable!()
+    };
+    let whole = Outcome::Served { streamed: false, input_tokens, cached_tokens, output_tokens, ttft, total };
+    board.record(&OFFER, &whole, START);
+    let five = board.standing(&OFFER, START).minutes5;
+    assert_eq!((five.ttft_ms, five.tokens_per_second), (None, None));
+    assert_eq!(five.e2e_ms.unwrap().samples, 1);
+}
+
+#[test]
+fn each_window_forgets_what_is_older_than_itself_and_nothing_younger() {
+    let board = Board::default();
+    board.record(&OFFER, &failed(), START);
+    let requests = |after: i64| {
+        let standing = board.standing(&OFFER, START + after);
+        Window::ALL.map(|window| standing.of(window).requests)
+    };
+    assert_eq!(requests(5 * MINUTE), [1, 1, 1]);
+    assert_eq!(requests(6 * MINUTE), [0, 1, 1]);
+    assert_eq!(requests(HOUR), [0, 1, 1]);
+    assert_eq!(requests(HOUR + 4 * MINUTE), [0, 0, 1]);
+    assert_eq!(requests(72 * HOUR), [0, 0, 1]);
+    assert_eq!(requests(75 * HOUR), [0, 0, 0]);
+}
+
+#[test]
+fn figures_that_anybody_may_ask_for_are_added_up_once_a_second() {
+    let board = Board::default();
+    board.record(&OFFER, &failed(), START);
+    assert_eq!(board.standing(&OFFER, START).minutes5.requests, 1);
+    board.record(&OFFER, &failed(), START);
+    assert_eq!(board.standing(&OFFER, START + SECOND - 1).minutes5.requests, 1);
+    assert_eq!(board.standing(&OFFER, START + SECOND).minutes5.requests, 2);
+}
+
+#[test]
+fn an_offers_memory_is_bounded_whatever_comes() {
+    let board = Board::default();
+    let mut rng = StdRng::seed_from_u64(3);
+    for second in 0..80 * 3_600 / 20 {
+        let outcome = served(rng.random_range(1..600_000), rng.random_range(0.01..1e5), rng.random_range(2..5_000));
+        board.record(&OFFER, &outcome, START + second * 20 * SECOND);
+    }
+    let state = board.lock();
+    let slots: usize = state.entries[&OFFER].windows.iter().map(Slots::len).sum();
+    assert!(slots <= window::MAX_SLOTS, "{slots}");
+}
+
+#[test]
+fn offers_beyond_the_bound_push_out_the_one_heard_of_least_recently() {
+    let board = Board::default();
+    let offer = |index: usize| {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&index.to_le_bytes());
+        Pubkey::new_from_array(bytes)
+    };
+    (0..=MAX_OFFERS).for_each(|index| board.record(&offer(index), &failed(), START + index as i64));
+    assert_eq!(board.lock().entries.len(), MAX_OFFERS);
+    assert_eq!((board.heard_ms(&offer(0)), board.heard_ms(&offer(1))), (None, Some(START + 1)));
+}
+
+#[tokio::test]
+async fn a_restart_forgets_nothing_but_what_is_too_old() {
+    let files = tempfile::tempdir().unwrap();
+    let path = files.path().join("steam.db");
+    let open = || crate::ledger::Ledger::open(&path, &[1; 32], &[2; 32]).unwrap();
+    let board = Board::default();
+    let mut rng = StdRng::seed_from_u64(5);
+    for minute in 0..70 {
+        board.record(&OFFER, &served(rng.random_range(50..500), 80.0, 200), START + minute * MINUTE);
+    }
+    let cheat = Pubkey::new_from_array([2; 32]);
+    (0..100).for_each(|i| drop(board.examine(&Exam { ending: Ending::Empty, ..exam(cheat, i) }, START)));
+    let before = (board.standing(&OFFER, START + 70 * MINUTE), board.flags(&cheat));
+    assert_eq!(before.1[0].reason, Suspicion::Empty);
+
+    let ledger = open();
+    store::save(&board, &ledger, START + 70 * MINUTE).await.unwrap();
+    assert!(board.lock().entries.values_mut().all(|e| e.windows.iter_mut().all(|w| w.take_unsaved().next().is_none())));
+    drop(ledger);
+    let ledger = open();
+    let again = Board::default();
+    restore(&again, &ledger, START + 70 * MINUTE).await.unwrap();
+    let after = (again.standing(&OFFER, START + 70 * MINUTE), again.flags(&cheat));
+    assert_eq!(format!("{before:?}"), format!("{after:?}"));
+
+    // Three days on nothing of it is left, in memory or on disk; what was held against someone stays.
+    store::save(&again, &ledger, START + 76 * HOUR).await.unwrap();
+    let rows = ledger.load_board().await.unwrap();
+    assert!(matches!(rows.as_slice(), [crate::ledger::BoardRow::Dossier { .. }]), "{rows:?}");
+}
+
+#[tokio::test]
+async fn the_keeper_writes_once_a_minute_and_at_the_end() {
+    let files = tempfile::tempdir().unwrap();
+    let ledger = crate::ledger::Ledger::open(&files.path().join("steam.db"), &[1; 32], &[2; 32]).unwrap();
+    let (board, stop) = (std::sync::Arc::new(Board::default()), tokio_util::sync::CancellationToken::new());
+    let clock = std::sync::Arc::new(crate::clock::SystemClock);
+    let keeper = tokio::spawn(keep(board.clone(), ledger.clone(), clock.clone(), stop.clone()));
+    board.record(&OFFER, &failed(), crate::clock::Clock::unix_ms(&*clock));
+    stop.cancel();
+    keeper.await.unwrap();
+    assert_eq!(ledger.load_board().await.unwrap().len(), 3);
+}
+
+/// An honest answer of 300 tokens to a short prompt, like no other.
+fn exam(offer: Pubkey, number: u64) -> Exam<'static> {
+    Exam {
+        offer,
+        model: "gpt-4o",
+        vault: Pubkey::new_from_array([(number % 5) as u8; 32]),
+        probe: false,
+        ending: Ending::Whole,
+        said: Some((number, number, 1_200)),
+        output: Some((300, 300)),
+        input: Some((1_000, 1_000)),
+    }
+}
+
+/// Requests until the first flag, and which it is.
+fn flagged_after(most: u64, mut answer: impl FnMut(u64) -> Exam<'static>) -> Option<(u64, Suspicion)> {
+    let board = Board::default();
+    (0..most).find_map(|number| {
+        let changed = board.examine(&answer(number), START + number as i64 * SECOND);
+        changed.iter().find(|c| c.raised).map(|c| (number + 1, c.reason))
+    })
+}
+
+fn lengths(rng: &mut StdRng) -> (u64, u64) {
+    // Most short, some long, as in real traffic.
+    let skewed = |rng: &mut StdRng, usual: f64| (usual * (1.2 * (rng.random::<f64>() * 4.0 - 2.0)).exp()) as u64 + 1;
+    (skewed(rng, 600.0), skewed(rng, 150.0))
+}
+
+#[test]
+fn an_honest_provider_is_not_flagged_in_ten_thousand_requests() {
+    for seed in 0..8 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let flagged = flagged_after(10_000, |number| {
+            let (input, output) = lengths(&mut rng);
+            // A template around every prompt, a token more or less, one word in a thousand in unusual tokens; one
+            // answer in thirty is empty or cut, and one in fifteen was given before.
+            let stray = (0..output / 100).filter(|_| rng.random::<f64>() < 0.1).count() as u64;
+            let ending = match rng.random_range(0..60) {
+                0 => Ending::Empty,
+                1 => Ending::Cut,
+                _ => Ending::Whole,
+            };
+            let text = if rng.random_range(0..15) == 0 { 7 } else { number };
+            Exam {
+                ending,
+                said: Some((number, text, output * 4)),
+                output: Some((output + stray + rng.random_range(0..2), output)),
+                input: Some((input + 70 + rng.random_range(0..5), input)),
+                ..exam(OFFER, number)
+            }
+        });
+        assert_eq!(flagged, None, "seed {seed}");
+    }
+}
+
+#[test]
+fn claims_of_five_per_cent_too_much_are_flagged_within_200_requests() {
+    for seed in 0..20 {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (number, reason) = flagged_after(200, |number| {
+            let (_, output) = lengths(&mut rng);
+            Exam { output: Some(((output as f64 * 1.05) as u64, output)), ..exam(OFFER, number) }
+        })
+        .expect("a cheat");
+        assert_eq!(reason, Suspicion::OutputTokens, "seed {seed}: {number}");
+        let (_, reason) = flagged_after(200, |number| {
+            let (input, _) = lengths(&mut rng);
+            let claimed = ((input + 12) as f64 * 1.05) as u64;
+            Exam { input: Some((claimed, input)), ..exam(OFFER, number) }
+        })
+        .expect("a cheat");
+        assert_eq!(reason, Suspicion::InputTokens, "seed {seed}");
+    }
+}
+
+#[test]
+fn empty_canned_and_cut_answers_are_flagged_within_50_requests() {
+    type Cheat = fn(u64) -> Exam<'static>;
+    let cheats: [(Suspicion, Cheat); 3] = [
+        (Suspicion::Empty, |n| Exam { ending: Ending::Empty, said: None, output: None, ..exam(OFFER, n) }),
+        (Suspicion::Cut, |n| Exam { ending: Ending::Cut, ..exam(OFFER, n) }),
+        (Suspicion::Canned, |n| Exam { said: Some((n, 0, 100)), ..exam(OFFER, n) }),
+    ];
+    for (suspicion, cheat) in cheats {
+        let (number, reason) = flagged_after(50, cheat).expect("a cheat");
+        assert_eq!(reason, suspicion);
+        assert!(number <= 20, "{suspicion:?} took {number}");
+        // Every second answer will do.
+        let every_second = |n: u64| if n.is_multiple_of(2) { cheat(n) } else { exam(OFFER, n) };
+        assert_eq!(flagged_after(50, every_second).expect("a cheat").1, suspicion);
+    }
+}
+
+#[test]
+fn what_the_prompts_explain_is_not_held_against_a_provider() {
+    let repeated = |n: u64| Exam { said: Some((n, 0, 100)), ..exam(OFFER, n) };
+    // One vault's prompts, all of a kind.
+    let one_vault = |n: u64| Exam { vault: OFFER, ..repeated(n) };
+    assert_eq!(flagged_after(1_000, one_vault), None);
+    // Unless they are the operator's own, which are not.
+    let probes = |n: u64| Exam { probe: true, ..one_vault(n) };
+    assert!(flagged_after(50, probes).is_some());
+    // Every provider answers so.
+    let peers = |n: u64| Exam { offer: Pubkey::new_from_array([(n % 3) as u8; 32]), ..repeated(n) };
+    assert_eq!(flagged_after(3_000, peers), None);
+    // The same prompt again, or an answer of a word.
+    assert_eq!(flagged_after(1_000, |n| Exam { said: Some((0, 0, 100)), ..exam(OFFER, n) }), None);
+    assert_eq!(flagged_after(1_000, |n| Exam { said: Some((n, 0, 63)), ..exam(OFFER, n) }), None);
+    // Tokens of an answer too short to count well, and a template around every prompt.
+    assert_eq!(flagged_after(1_000, |n| Exam { output: Some((33, 31)), ..exam(OFFER, n) }), None);
+    assert_eq!(flagged_after(1_000, |n| Exam { input: Some((856, 600)), ..exam(OFFER, n) }), None);
+    assert!(flagged_after(1_000, |n| Exam { input: Some((900, 600)), ..exam(OFFER, n) }).is_some());
+}
+
+#[test]
+fn the_board_says_why_since_when_and_on_what_evidence_and_a_flag_clears() {
+    let board = Board::default();
+    let mut number = 0;
+    let mut answer = |board: &Board, claimed: u64| {
+        number += 1;
+        board.examine(&Exam { output: Some((claimed, 300)), ..exam(OFFER, number) }, START + number as i64)
+    };
+    while !board.is_flagged(&OFFER) {
+        answer(&board, 315);
+    }
+    let flags = board.flags(&OFFER);
+    let [flag] = flags.as_slice() else { panic!("{flags:?}") };
+    assert_eq!((flag.reason, flag.since_ms), (Suspicion::OutputTokens, START + 32));
+    assert_eq!((flag.requests, flag.against), (32, 32));
+    assert!((flag.mean - 0.05).abs() < 1e-9, "{}", flag.mean);
+    let clean = (1..1_000).find(|_| answer(&board, 300).iter().any(|change| !change.raised)).unwrap();
+    assert_eq!((clean, board.is_flagged(&OFFER)), (83, false));
+}

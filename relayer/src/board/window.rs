@@ -1,0 +1,232 @@
+//! Three windows of time, each a row of slots of equal length: what is older than the window falls off slot by slot, so
+//! that a window covers its length and up to one slot more.
+
+use super::sketch::Sketch;
+use crate::score::Outcome;
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Slots in the three windows of an offer together, at most.
+#[cfg(test)]
+pub(super) const MAX_SLOTS: usize = 21 + 21 + 37;
+
+/// How far back figures go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Window {
+    /// Five minutes.
+    #[serde(rename = "5m")]
+    Minutes5,
+    /// One hour.
+    #[serde(rename = "1h")]
+    Hour,
+    /// Three days.
+    #[serde(rename = "72h")]
+    Hours72,
+}
+
+impl Window {
+    /// From the shortest.
+    pub const ALL: [Self; 3] = [Self::Minutes5, Self::Hour, Self::Hours72];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Minutes5 => "5m",
+            Self::Hour => "1h",
+            Self::Hours72 => "72h",
+        }
+    }
+
+    /// Its length, in seconds.
+    pub fn seconds(self) -> i64 {
+        match self {
+            Self::Minutes5 => 300,
+            Self::Hour => 3_600,
+            Self::Hours72 => 72 * 3_600,
+        }
+    }
+
+    /// Length of a slot, in seconds.
+    fn slot(self) -> i64 {
+        match self {
+            Self::Minutes5 => 15,
+            Self::Hour => 180,
+            Self::Hours72 => 7_200,
+        }
+    }
+}
+
+/// What was received from an offer in one slot of time, or in several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Slot {
+    served: u32,
+    failed: u32,
+    prompt_tokens: u64,
+    cached_tokens: u64,
+    ttft_ms: Sketch,
+    speed: Sketch,
+    e2e_ms: Sketch,
+}
+
+impl Slot {
+    /// Counts how a request ended; one that says nothing about the provider is not counted.
+    fn add(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
+                self.served = self.served.saturating_add(1);
+                self.prompt_tokens += u64::from(*input_tokens);
+                self.cached_tokens += u64::from((*cached_tokens).min(*input_tokens));
+                let ms = |duration: &Duration| duration.as_secs_f64() * 1e3;
+                self.e2e_ms.add(ms(total));
+                // The first byte of a whole answer says nothing about its first token.
+                if *streamed {
+                    self.ttft_ms.add(ms(ttft));
+                    // The first token is what the time to it was spent on; the rest arrived after it.
+                    if let (2.., writing) = (*output_tokens, total.saturating_sub(*ttft).as_secs_f64()) {
+                        self.speed.add(f64::from(output_tokens - 1) / writing);
+                    }
+                }
+            }
+            Outcome::Failed { .. } => self.failed = self.failed.saturating_add(1),
+            Outcome::Neutral => {}
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.served = self.served.saturating_add(other.served);
+        self.failed = self.failed.saturating_add(other.failed);
+        self.prompt_tokens += other.prompt_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.ttft_ms.merge(&other.ttft_ms);
+        self.speed.merge(&other.speed);
+        self.e2e_ms.merge(&other.e2e_ms);
+    }
+
+    fn figures(&self) -> Figures {
+        let requests = u64::from(self.served) + u64::from(self.failed);
+        let share = |part: u64, of: u64| (of > 0).then(|| part as f64 / of as f64);
+        Figures {
+            requests,
+            uptime: share(self.served.into(), requests),
+            prompt_tokens: self.prompt_tokens,
+            cache_hit_rate: share(self.cached_tokens, self.prompt_tokens),
+            ttft_ms: Quantiles::of(&self.ttft_ms, |q| q),
+            tokens_per_second: Quantiles::of(&self.speed, |q| 1.0 - q),
+            e2e_ms: Quantiles::of(&self.e2e_ms, |q| q),
+        }
+    }
+}
+
+/// What is known of an offer in one window.
+#[derive(Clone, Debug, Serialize)]
+pub struct Figures {
+    /// Requests that ended, well or badly.
+    pub requests: u64,
+    /// Share of them that did not fail, 0 to 1.
+    pub uptime: Option<f64>,
+    /// Prompt tokens of those that were served.
+    pub prompt_tokens: u64,
+    /// Share of them that came from the provider's cache, 0 to 1.
+    pub cache_hit_rate: Option<f64>,
+    /// Time to the first token, in milliseconds; streamed answers only.
+    pub ttft_ms: Option<Quantiles>,
+    /// Output speed after the first token; streamed answers only. `p90` is what nine in ten reached.
+    pub tokens_per_second: Option<Quantiles>,
+    /// Time to the end of the answer, in milliseconds.
+    pub e2e_ms: Option<Quantiles>,
+}
+
+/// Three points of a distribution, the second and third on its bad side, each within 2 %.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Quantiles {
+    /// The median.
+    pub p50: f64,
+    /// One in ten is worse.
+    pub p90: f64,
+    /// One in a hundred is worse.
+    pub p99: f64,
+    /// Answers they come from.
+    pub samples: u64,
+}
+
+impl Quantiles {
+    fn of(sketch: &Sketch, side: impl Fn(f64) -> f64) -> Option<Self> {
+        let at = |q: f64| sketch.quantile(side(q));
+        Some(Self { p50: at(0.5)?, p90: at(0.9)?, p99: at(0.99)?, samples: sketch.samples() })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    slot: Slot,
+    /// Whether it changed since it was written.
+    unsaved: bool,
+}
+
+/// The slots of one window, by the Unix second at which each begins.
+#[derive(Debug)]
+pub(super) struct Slots {
+    window: Window,
+    kept: BTreeMap<i64, Kept>,
+}
+
+impl Slots {
+    pub(super) fn new(window: Window) -> Self {
+        Self { window, kept: BTreeMap::new() }
+    }
+
+    /// The oldest second a slot may begin at to be in the window at `now`.
+    pub(super) fn oldest(window: Window, now: i64) -> i64 {
+        now - window.seconds() - window.slot() + 1
+    }
+
+    pub(super) fn add(&mut self, outcome: &Outcome, now: i64) {
+        let start = now - now.rem_euclid(self.window.slot());
+        let kept = self.kept.entry(start).or_default();
+        kept.slot.add(outcome);
+        kept.unsaved = true;
+        self.expire(now);
+    }
+
+    fn expire(&mut self, now: i64) {
+        let oldest = Self::oldest(self.window, now);
+        while self.kept.first_key_value().is_some_and(|(&start, _)| start < oldest) {
+            self.kept.pop_first();
+        }
+    }
+
+    pub(super) fn figures(&mut self, now: i64) -> Figures {
+        self.expire(now);
+        let mut sum = Slot::default();
+        self.kept.values().for_each(|kept| sum.merge(&kept.slot));
+        sum.figures()
+    }
+
+    /// What changed since the last call, by the second at which it begins.
+    pub(super) fn take_unsaved(&mut self) -> impl Iterator<Item = (i64, Slot)> + '_ {
+        let unsaved = self.kept.iter_mut().filter(|(_, kept)| kept.unsaved);
+        unsaved.map(|(&start, kept)| {
+            kept.unsaved = false;
+            (start, kept.slot.clone())
+        })
+    }
+
+    /// Marks a slot as not written after all.
+    pub(super) fn not_saved(&mut self, start: i64) {
+        if let Some(kept) = self.kept.get_mut(&start) {
+            kept.unsaved = true;
+        }
+    }
+
+    /// Takes a slot from before a restart.
+    pub(super) fn restore(&mut self, start: i64, slot: Slot) {
+        self.kept.insert(start, Kept { slot, unsaved: false });
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.kept.len()
+    }
+}

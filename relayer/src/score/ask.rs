@@ -1,0 +1,175 @@
+//! What goes into a choice and what comes out of it: plain data, so that it can be stored and checked. What goes in is
+//! kept in 32 bits where it is no count: JSON carries that exactly whoever reads it.
+
+use crate::chain::Pubkey;
+use rand::RngCore;
+use serde::{Deserialize, Deserializer, Serialize};
+use steam_protocol::units::Price;
+
+/// What a request asks to be best at. It changes the objective, never who may serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sort {
+    /// Cost and time, sharing traffic by score.
+    #[default]
+    Balanced,
+    /// The cheapest, always (`:floor`).
+    Price,
+    /// The fastest output in the tail (`:nitro`).
+    Throughput,
+    /// The shortest time to the first token.
+    Latency,
+}
+
+/// A request as the choice sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Prompt tokens, estimated.
+    pub input_tokens: u32,
+    /// Output tokens expected.
+    pub expected_output: u32,
+    /// What it asks to be best at.
+    pub sort: Sort,
+    /// Offers expected to write fewer tokens a second come after all others.
+    pub preferred_min_throughput: Option<f32>,
+    /// Offers expected to take longer to the first token, in seconds, come after all others.
+    pub preferred_max_latency: Option<f32>,
+    /// Hash of its vault and the beginning of its prompt, if that is long enough to be cached.
+    pub prefix: Option<u64>,
+}
+
+/// Whether requests may go to an offer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// They may.
+    #[default]
+    Closed,
+    /// One may, to see whether it is back.
+    HalfOpen,
+    /// None should: it fails, or asked to be left alone.
+    Open,
+}
+
+/// Everything about a candidate that the choice depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// The offer's address.
+    #[serde(serialize_with = "crate::chain::as_base58", deserialize_with = "base58")]
+    pub offer: Pubkey,
+    /// Its posted price.
+    #[serde(with = "PostedPrice")]
+    pub price: Price,
+    /// Expected time to the first token, in seconds.
+    pub ttft: f32,
+    /// Expected output tokens a second.
+    pub speed: f32,
+    /// Decayed failure rate, 0 to 1.
+    pub failure: f32,
+    /// Share of prompt tokens expected from its cache, 0 to 1.
+    pub cache_hits: f32,
+    /// Recent answers its measurements come from.
+    pub samples: u32,
+    /// Too few verified answers for more than exploration.
+    pub newcomer: bool,
+    /// Factor on its objective for dishonesty, at least 1.
+    pub penalty: f32,
+    /// Its breaker.
+    pub gate: Gate,
+    /// Requests it is working on.
+    pub outstanding_requests: u32,
+    /// Their tokens.
+    pub outstanding_tokens: u32,
+    /// Most requests at once, as its 429s taught.
+    pub cap: Option<u32>,
+    /// Requests a second lately.
+    pub rate: f32,
+    /// Most requests a second, as its 429s taught.
+    pub rate_cap: Option<f32>,
+    /// Leads among the candidates for such requests.
+    pub incumbent: bool,
+    /// It served this prompt's prefix last; share of its tokens expected from the cache, 0 to 1.
+    pub sticky: Option<f32>,
+}
+
+impl Measured {
+    /// Whether it has as much to do as its 429s taught that it takes.
+    pub fn saturated(&self) -> bool {
+        self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
+            || self.rate_cap.is_some_and(|cap| self.rate >= cap)
+    }
+}
+
+/// [`Price`] in JSON.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Price")]
+struct PostedPrice {
+    input: u64,
+    cached: u64,
+    output: u64,
+    request: u64,
+}
+
+fn base58<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pubkey, D::Error> {
+    String::deserialize(deserializer)?.parse().map_err(|_| serde::de::Error::custom("an offer is a base58 address"))
+}
+
+/// The randomness a choice used: uniform numbers of 32 bits, which JSON carries exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Draws {
+    /// Whether to explore.
+    pub explore: u32,
+    /// Whom to pick.
+    pub pick: u32,
+    /// Which equal is compared with the one picked.
+    pub pair: u32,
+}
+
+impl Draws {
+    /// Fresh ones.
+    pub fn from_rng(rng: &mut dyn RngCore) -> Self {
+        Self { explore: rng.next_u32(), pick: rng.next_u32(), pair: rng.next_u32() }
+    }
+}
+
+/// The order in which candidates are tried, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ranking {
+    /// Indices into the candidates: first the one chosen, then the rest from best to worst; those that are at their cap
+    /// or whose breaker is open last.
+    pub order: Vec<usize>,
+    /// In the order of the candidates.
+    pub scores: Vec<ScoreLine>,
+    /// Whether the first was chosen to learn about it.
+    pub explored: bool,
+}
+
+/// What a candidate was judged by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreLine {
+    /// The offer's address.
+    #[serde(serialize_with = "crate::chain::as_base58", deserialize_with = "base58")]
+    pub offer: Pubkey,
+    /// Expected cost of this request, in µUSDC, without fee.
+    pub cost: f64,
+    /// Expected time of this request, in seconds.
+    pub time: f64,
+    /// Decayed failure rate, 0 to 1.
+    pub failure: f64,
+    /// The objective `J`: lower is better.
+    pub score: f64,
+    /// Its share of such requests; all add up to 1.
+    pub share: f64,
+    /// The part of its share that only serves to learn about it.
+    pub explored_share: f64,
+    /// Recent answers its measurements come from.
+    pub samples: u32,
+    /// Expected time to the first token, in seconds.
+    pub ttft: f64,
+    /// Expected output tokens a second.
+    pub speed: f64,
+    /// Tokens of requests it is working on.
+    pub outstanding: u32,
+    /// Whether its breaker lets requests through and it is below its cap.
+    pub available: bool,
+}

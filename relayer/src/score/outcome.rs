@@ -1,0 +1,55 @@
+//! How a request to a provider ended: the only way measurements enter.
+
+use serde::Serialize;
+use std::time::Duration;
+
+/// How a request to a provider ended. Only what was received counts.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// An answer came.
+    Served {
+        /// Whether it was streamed. The first byte of a whole answer says nothing about its first token.
+        streamed: bool,
+        /// Prompt tokens, cached ones included.
+        input_tokens: u32,
+        /// Prompt tokens served from the provider's cache.
+        cached_tokens: u32,
+        /// Tokens received.
+        output_tokens: u32,
+        /// Until the first of them.
+        ttft: Duration,
+        /// Until the last.
+        total: Duration,
+    },
+    /// The provider failed.
+    Failed {
+        /// In what way.
+        kind: FailureKind,
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// The client was at fault or left: says nothing about the provider.
+    Neutral,
+}
+
+/// How a provider failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// No connection, or not in time.
+    Connect,
+    /// No content in time.
+    FirstTokenTimeout,
+    /// A stream stood still.
+    IdleTimeout,
+    /// An HTTP status that is the provider's fault.
+    Status(u16),
+    /// 429.
+    RateLimited,
+    /// An answer that cannot be read.
+    Malformed,
+    /// An answer without content.
+    Empty,
+    /// A stream that ended before its end.
+    CutStream,
+}

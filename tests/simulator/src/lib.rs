@@ -1,0 +1,17 @@
+//! Runs the relayer's own scorer in virtual time over made-up markets of providers, next to the routing rules other
+//! gateways document, each tuned, and next to an oracle that knows every provider's true state. What comes out is the
+//! evidence in `docs/ROUTING.md`.
+//!
+//! Everything random is drawn from the seed and an address (which request, which provider), never from a shared
+//! stream: whatever a policy chooses, the others meet the same market, the same requests and the same luck.
+
+pub mod draw;
+pub mod experiment;
+pub mod market;
+pub mod metrics;
+pub mod objective;
+pub mod policy;
+pub mod search;
+pub mod simulation;
+pub mod stats;
+pub mod table;

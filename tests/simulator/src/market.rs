@@ -1,0 +1,109 @@
+//! A market of providers as it truly is: what they are like, what happens to them, who asks for what.
+
+pub mod episode;
+pub mod population;
+pub mod provider;
+pub mod traffic;
+
+pub use episode::{Condition, Effect, Episode};
+pub use population::{POPULATIONS, Population};
+pub use provider::{Limit, Provider};
+pub use traffic::Request;
+
+use crate::objective::Reference;
+use std::sync::Arc;
+use steam::chain::Pubkey;
+use steam::registry::Offer;
+
+/// A market over its whole time, the same for every policy.
+#[derive(Debug)]
+pub struct Market {
+    /// What all of it was drawn from.
+    pub seed: u64,
+    /// Who serves.
+    pub providers: Vec<Provider>,
+    /// What is asked, by time.
+    pub requests: Vec<Request>,
+    /// How long it lasts, in seconds.
+    pub horizon: f64,
+    /// What a request costs and takes at a provider in the middle of the market.
+    pub reference: Reference,
+    /// Moments at which an offer appears, goes or changes its price, by time.
+    pub changes: Vec<f64>,
+}
+
+impl Market {
+    /// The market of `population` with everything random drawn from `seed`, `length` of its usual time.
+    pub fn draw(population: &Population, seed: u64, length: f64) -> Self {
+        let horizon = population.horizon * length;
+        let providers = population.providers(seed, horizon);
+        let requests = traffic::requests(population.rate, horizon, seed);
+        let reference = Reference::of(&providers);
+        let mut changes: Vec<f64> = providers
+            .iter()
+            .flat_map(|provider| {
+                let repriced = provider.episodes.iter().filter(|e| matches!(e.effect, Effect::Price { .. }));
+                repriced.flat_map(|e| [e.from, e.until]).chain([provider.listed])
+            })
+            .filter(|&at| at > 0.0 && at < horizon)
+            .collect();
+        changes.sort_by(f64::total_cmp);
+        Self { seed, providers, requests, horizon, reference, changes }
+    }
+
+    /// What the registry lists at `at`: offers, and whose they are.
+    pub fn listed(&self, at: f64) -> (Vec<Arc<Offer>>, Vec<usize>) {
+        let listed = self.providers.iter().enumerate().filter(|(_, provider)| provider.listed <= at);
+        listed.map(|(id, provider)| (Arc::new(offer(id, provider, at)), id)).unzip()
+    }
+}
+
+/// The address of a provider's only offer.
+pub fn address(id: usize) -> Pubkey {
+    let mut bytes = [1; 32];
+    bytes[..8].copy_from_slice(&(id as u64).to_le_bytes());
+    Pubkey::from(bytes)
+}
+
+fn offer(id: usize, provider: &Provider, at: f64) -> Offer {
+    let address = address(id);
+    Offer {
+        address,
+        provider: address,
+        provider_name: format!("p{id}"),
+        provider_token: address,
+        url: String::new(),
+        model: "simulated".into(),
+        price: provider.price_at(at),
+        version: 1,
+        context_limit: 1 << 17,
+        output_limit: 1 << 13,
+        capabilities: u32::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_gives_the_same_market_again_and_another_seed_another() {
+        for population in POPULATIONS {
+            let [one, same, other] = [1, 1, 2].map(|seed| format!("{:?}", Market::draw(population, seed, 0.05)));
+            assert_eq!(one, same, "{}", population.name);
+            assert_ne!(one, other, "{}", population.name);
+        }
+    }
+
+    #[test]
+    fn the_registry_lists_an_offer_once_it_is_there_at_the_price_of_the_moment() {
+        let wars = POPULATIONS.iter().find(|p| p.name == "price war").expect("is one");
+        let market = Market::draw(wars, 3, 1.0);
+        let at = market.changes[0];
+        let prices = |at: f64| market.listed(at).0.iter().map(|o| o.price.output).collect::<Vec<_>>();
+        assert_ne!(prices(at - 1e-6), prices(at), "the first change is seen when it comes");
+        let newcomers = POPULATIONS.iter().find(|p| p.name == "newcomers").expect("is one");
+        let market = Market::draw(newcomers, 3, 1.0);
+        assert!(market.listed(0.0).0.len() < market.listed(market.horizon).0.len());
+    }
+}

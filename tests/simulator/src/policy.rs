@@ -1,0 +1,56 @@
+//! Who orders the candidates of a request, and on what grounds: the relayer's scorer, the rules other gateways
+//! document, and an oracle.
+
+pub mod baseline;
+pub mod coefficients;
+pub mod health;
+pub mod latency;
+pub mod oracle;
+pub mod price;
+pub mod spec;
+pub mod steam;
+
+pub use spec::Spec;
+
+use ::steam::registry::Offer;
+use ::steam::score::Outcome;
+use std::sync::Arc;
+
+/// What a policy may know of a request before it is served.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// The candidates.
+    pub offers: &'a [Arc<Offer>],
+    /// Whose they are: the number a provider keeps.
+    pub ids: &'a [usize],
+    /// Seconds since the market began.
+    pub now: f64,
+    /// Prompt tokens.
+    pub input: u32,
+    /// Output tokens expected.
+    pub expected_output: u32,
+    /// Whether the answer will be streamed.
+    pub streamed: bool,
+    /// The conversation it belongs to.
+    pub conversation: u32,
+}
+
+impl View<'_> {
+    /// Posted price of the request at the candidate in `position`, in µUSDC, nothing cached.
+    pub fn cost(&self, position: usize) -> f64 {
+        let price = &self.offers[position].price;
+        f64::from(self.input) * price.input as f64 + f64::from(self.expected_output) * price.output as f64
+    }
+}
+
+/// Orders candidates and learns from what becomes of them.
+pub trait Policy {
+    /// Positions among the candidates in the order in which to try them; at least as many as are tried.
+    fn rank(&mut self, view: &View<'_>) -> Vec<usize>;
+
+    /// A request of about `tokens` tokens was sent to provider `id`.
+    fn started(&mut self, id: usize, tokens: u32, now: f64);
+
+    /// It ended.
+    fn observe(&mut self, id: usize, outcome: &Outcome, now: f64);
+}

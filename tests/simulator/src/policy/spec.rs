@@ -1,0 +1,108 @@
+//! Policies with their settings, as they are searched, tabled and built.
+
+use super::Policy;
+use super::baseline::{Baseline, Preference, Random, RoundRobin};
+use super::health::Exclusion;
+use super::latency::{By, Fastest, LowestLatency, PeakEwma};
+use super::price::{Cheapest, InversePrice};
+use super::steam::Steam;
+use crate::simulation::Router;
+use steam::score::Coefficients;
+
+/// A policy with its settings.
+#[derive(Clone, Debug)]
+pub enum Spec {
+    /// Knows everything.
+    Oracle,
+    /// The relayer's scorer.
+    Steam(Coefficients),
+    /// A baseline and when it excludes a provider.
+    Baseline(Rule, Exclusion),
+}
+
+/// What a baseline prefers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rule {
+    /// Nothing.
+    Random,
+    /// Nothing, in turn.
+    RoundRobin,
+    /// The lowest posted price.
+    Cheapest,
+    /// The highest measured speed.
+    Fastest {
+        /// Of the average, in seconds.
+        half_life: f64,
+        /// Share of requests that explore.
+        exploration: f64,
+    },
+    /// Low prices, by chance.
+    InversePrice {
+        /// 2 for the inverse square.
+        exponent: f64,
+    },
+    /// The lowest mean latency.
+    LowestLatency {
+        /// Of so many answers.
+        samples: usize,
+        /// How much above the lowest is as good.
+        buffer: f64,
+        /// What is averaged.
+        by: By,
+    },
+    /// Load times peak latency, of two.
+    PeakEwma {
+        /// Time constant, in seconds.
+        decay: f64,
+        /// Whether time is divided by tokens.
+        per_token: bool,
+    },
+}
+
+impl Spec {
+    /// Its name in tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Oracle => "oracle",
+            Self::Steam(_) => "steam",
+            Self::Baseline(rule, _) => rule.name(),
+        }
+    }
+
+    /// Ready to run.
+    pub fn build(&self, seed: u64) -> Router {
+        let policy: Box<dyn Policy> = match self {
+            Self::Oracle => return Router::Oracle,
+            Self::Steam(coefficients) => Box::new(Steam::new(*coefficients, seed)),
+            Self::Baseline(rule, exclusion) => Box::new(Baseline::new(rule.build(), *exclusion, seed)),
+        };
+        Router::Policy(policy)
+    }
+}
+
+impl Rule {
+    /// Its name in tables.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::RoundRobin => "round robin",
+            Self::Cheapest => "cheapest",
+            Self::Fastest { .. } => "fastest",
+            Self::InversePrice { .. } => "inverse price",
+            Self::LowestLatency { .. } => "lowest latency",
+            Self::PeakEwma { .. } => "peak EWMA",
+        }
+    }
+
+    fn build(&self) -> Box<dyn Preference> {
+        match *self {
+            Self::Random => Box::new(Random),
+            Self::RoundRobin => Box::new(RoundRobin::default()),
+            Self::Cheapest => Box::new(Cheapest),
+            Self::Fastest { half_life, exploration } => Box::new(Fastest::new(half_life, exploration)),
+            Self::InversePrice { exponent } => Box::new(InversePrice { exponent }),
+            Self::LowestLatency { samples, buffer, by } => Box::new(LowestLatency::new(samples, buffer, by)),
+            Self::PeakEwma { decay, per_token } => Box::new(PeakEwma::new(decay, per_token)),
+        }
+    }
+}
