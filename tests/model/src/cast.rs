@@ -167,9 +167,16 @@ impl Mint {
     }
 }
 
-/// The name of a model an offer is for.
+/// Names no offer may have, for models beyond [`MODELS`].
+const BAD_MODELS: [&str; 5] =
+    ["", "Upper", "a b", "é", "0123456789012345678901234567890123456789012345678901234567890123-"];
+
+/// The name of a model an offer is for; from [`MODELS`] on, one that no offer may have.
 pub fn model_name(model: u8) -> String {
-    format!("lab/model-{model}")
+    match model.checked_sub(MODELS) {
+        None => format!("lab/model-{model}"),
+        Some(bad) => BAD_MODELS[usize::from(bad) % BAD_MODELS.len()].into(),
+    }
 }
 
 /// Every name there is.

@@ -159,7 +159,9 @@ impl Watch {
         for (at, vault) in vaults {
             let last = self.closed.get(at);
             let known = self.vaults.get(at).is_some_and(|before| before.generation == vault.generation);
-            ensure(known || last.is_none_or(|last| *last < vault.generation), || format!("{at:?} repeats a generation"))?;
+            ensure(known || last.is_none_or(|last| *last < vault.generation), || {
+                format!("{at:?} repeats a generation")
+            })?;
         }
         Ok(())
     }
@@ -217,7 +219,8 @@ fn within_vouchers(batch: &Settlement, at: (u8, u8), before: &Vault, after: &Vau
 pub fn everybody_can_leave(chain: &Chain) -> Result<u64, String> {
     let mut chain = chain.clone();
     let vaults = open_vaults(&chain);
-    let Some(config) = chain.account(Name::Config).and_then(|account| decode::<Config>("Config", account.data())) else {
+    let Some(config) = chain.account(Name::Config).and_then(|account| decode::<Config>("Config", account.data()))
+    else {
         return Ok(0);
     };
     let send = |chain: &mut Chain, what: &str, at: &(u8, u8), ix: Ix| {

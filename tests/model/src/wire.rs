@@ -1,7 +1,8 @@
 //! Instructions as bytes and accounts, by SPEC.md and the IDL; accounts' bytes as the model's structs.
 
 use crate::cast::{
-    ASSOCIATED, Holder, LOADER, Mint, Name, PROGRAM, Purse, SYSTEM, TOKEN, TOKEN_2022, Wallet, address, program_data, sign,
+    ASSOCIATED, Holder, LOADER, Mint, Name, PROGRAM, Purse, SYSTEM, TOKEN, TOKEN_2022, Wallet, address, program_data,
+    sign,
 };
 use crate::model::GENESIS_HASH;
 use crate::model::time::Delays;
@@ -236,9 +237,7 @@ fn draft(ix: &Ix) -> Draft {
             }
             .arg(slot)
         }
-        Ix::RequestWithdraw { owner, vault, amount } => {
-            new.signer(*owner).read(Name::Config).write(*vault).arg(amount)
-        }
+        Ix::RequestWithdraw { owner, vault, amount } => new.signer(*owner).read(Name::Config).write(*vault).arg(amount),
         Ix::CancelWithdraw { owner, vault } => new.signer(*owner).write(*vault),
         Ix::ExecuteWithdraw { owner, vault, token, destination } => {
             new.signer(*owner).write(*vault).moving(*token, *destination)
@@ -256,17 +255,15 @@ fn draft(ix: &Ix) -> Draft {
         Ix::CloseVault { owner, rent_payer, vault, token, destination } => {
             new.signer(*owner).write(Name::Wallet(*rent_payer)).write(*vault).moving(*token, *destination)
         }
-        Ix::RecoverTokens { owner, vault, source, destination, mint, program } => new
-            .signer(*owner)
-            .read(*vault)
-            .write(*source)
-            .write(Name::Purse(*destination))
-            .read(*mint)
-            .program(match program {
-                Program::Token => TOKEN,
-                Program::Token2022 => TOKEN_2022,
-                Program::System => SYSTEM,
-            }),
+        Ix::RecoverTokens { owner, vault, source, destination, mint, program } => {
+            new.signer(*owner).read(*vault).write(*source).write(Name::Purse(*destination)).read(*mint).program(
+                match program {
+                    Program::Token => TOKEN,
+                    Program::Token2022 => TOKEN_2022,
+                    Program::System => SYSTEM,
+                },
+            )
+        }
         Ix::RecoverLamports { owner, vault } => new.payer(*owner).write(*vault),
         Ix::SettleBatch(settlement) => settle(new, settlement),
     }

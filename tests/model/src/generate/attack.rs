@@ -3,7 +3,7 @@
 use super::Chooser;
 use crate::cast::{Holder, KEYS, Name, RELAYERS};
 use crate::model::relayer::MAX_FEE_BPS;
-use crate::op::{Damage, Group, Membership, Settlement, Voucher};
+use crate::op::{Charge, Damage, Group, Membership, Settlement, Voucher};
 use rand::Rng;
 
 const DAMAGES: [Damage; 7] = [
@@ -100,7 +100,7 @@ impl<R: Rng> Chooser<'_, R> {
         let at = batch.vaults[which].0;
         let group = &mut batch.groups[which];
         let charge = if group.charges.is_empty() { None } else { Some(self.rng.random_range(0..group.charges.len())) };
-        match (self.rng.random_range(0..10), charge) {
+        match (self.rng.random_range(0..12), charge) {
             (0, _) => group.seq = group.seq.wrapping_add(1),
             (1, _) => group.seq = self.rng.random_range(0..=group.seq),
             (2, _) => group.receipts = group.receipts.wrapping_add(1),
@@ -113,21 +113,29 @@ impl<R: Rng> Chooser<'_, R> {
                 group.charges[charge].input = u32::MAX;
                 self.sign_again(batch, which, at);
             }
-            (8, Some(charge)) => {
-                // As many requests as there can be, at whatever they cost.
-                group.charges[charge].requests = u32::MAX;
-                group.charges.truncate(charge + 1);
-                group.charges.drain(..charge);
-                group.receipts = u32::MAX;
+            (8 | 10 | 11, Some(charge)) => {
+                let charge = group.charges[charge];
+                self.overcharge(batch, which, charge);
             }
             (9, Some(charge)) => group.charges[charge].requests = 0,
             _ => group.vouchers.clear(),
         }
     }
 
+    /// As many requests as there can be, at the highest price there is.
+    fn overcharge(&mut self, batch: &mut Settlement, which: usize, charge: Charge) {
+        let price = |at: &&(u8, u8)| self.state.offers[*at].rolled(self.state.now).current.price.request;
+        let Some(&(provider, model)) = self.state.offers.keys().max_by_key(price) else { return };
+        let version = self.state.offers[&(provider, model)].rolled(self.state.now).current.version;
+        let all = Charge { offer_ix: 0, version, requests: u32::MAX, ..charge };
+        batch.vaults = vec![batch.vaults[which]];
+        batch.groups = vec![Group { receipts: u32::MAX, charges: vec![all], ..batch.groups[which].clone() }];
+        batch.offers = vec![(Name::Offer(provider, model), crate::model::offer::earnings(provider))];
+    }
+
     fn attack_memberships(&mut self, batch: &mut Settlement) {
-        let which = self.rng.random_range(0..batch.groups.len());
-        let group = &mut batch.groups[which];
+        let listed = batch.groups.iter().position(|group| group.memberships.is_some());
+        let group = &mut batch.groups[listed.unwrap_or_default()];
         let Some(proofs) = &mut group.memberships else {
             // Proofs where none is needed, or none where some are announced.
             let proof = Membership { path: 1, siblings: Vec::new() };
@@ -136,9 +144,9 @@ impl<R: Rng> Chooser<'_, R> {
             return;
         };
         let at = self.rng.random_range(0..proofs.len());
-        match self.rng.random_range(0..9) {
+        match self.rng.random_range(0..11) {
             0 => drop(proofs.remove(at)),
-            1 => group.memberships = None,
+            1 | 8 | 9 => group.memberships = None,
             2 => proofs.push(proofs[at].clone()),
             3 => *proofs = vec![proofs[at].clone(); 17],
             4 => proofs[at] = Membership { path: if self.percent(50) { 0 } else { 128 }, siblings: Vec::new() },
@@ -171,7 +179,9 @@ impl<R: Rng> Chooser<'_, R> {
         let offers: Vec<(u8, u8)> = batch
             .offers
             .iter()
-            .filter_map(|(offer, _)| if let Name::Offer(provider, model) = offer { Some((*provider, *model)) } else { None })
+            .filter_map(
+                |(offer, _)| if let Name::Offer(provider, model) = offer { Some((*provider, *model)) } else { None },
+            )
             .collect();
         let group: &mut Group = &mut batch.groups[which];
         group.vouchers.clear();
@@ -189,7 +199,7 @@ impl<R: Rng> Chooser<'_, R> {
         let at = self.rng.random_range(0..vouchers.len());
         let voucher: &mut Voucher = &mut vouchers[at];
         let cheaper = voucher.authorized - self.rng.random_range(0..=voucher.authorized);
-        match self.rng.random_range(0..16) {
+        match self.rng.random_range(0..18) {
             // It signed for less.
             0..3 => (voucher.authorized, voucher.signed.authorized) = (cheaper, cheaper),
             3 => {
@@ -207,12 +217,12 @@ impl<R: Rng> Chooser<'_, R> {
             10 => voucher.signed.epoch = voucher.signed.epoch.wrapping_sub(1),
             11 => voucher.signed.spoilt = true,
             // One too few, too many, in the wrong order.
-            12 => drop(vouchers.remove(at)),
-            13 => {
+            12 | 13 => drop(vouchers.remove(at)),
+            14 => {
                 let twice = vouchers[at];
                 vouchers.push(twice);
             }
-            14 => vouchers.reverse(),
+            15 | 16 => vouchers.reverse(),
             _ => {
                 let mut extra = vouchers[at];
                 extra.slot = self.rng.random_range(0..10);

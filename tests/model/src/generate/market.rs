@@ -3,8 +3,8 @@
 use super::Chooser;
 use crate::cast::{Holder, MODELS, Mint, Name, PROVIDERS, Purse, RELAYERS, SETTLERS, Wallet, model_name};
 use crate::model::offer::{CAPABILITIES, MAX_PRICE, Price, RETIRED};
-use crate::model::relayer::{MAX_FEE_BPS, MAX_URL, status};
 use crate::model::provider::MAX_NAME;
+use crate::model::relayer::{MAX_FEE_BPS, MAX_URL, status};
 use crate::op::{Ix, ProviderUpdate, RelayerUpdate, Terms};
 use rand::Rng;
 
@@ -168,7 +168,8 @@ impl<R: Rng> Chooser<'_, R> {
             (Some(current), 0..2) => current,
             (Some(current), 2..5) => Price { output: current.output / 2, request: current.request / 2, ..current },
             (Some(current), 5..7) => Price { output: current.output.saturating_add(1_000).min(MAX_PRICE), ..current },
-            (_, 7) if self.percent(20) => Price { input: MAX_PRICE, cached: 0, output: MAX_PRICE, request: MAX_PRICE },
+            (_, 7) if self.percent(10) => Price { input: MAX_PRICE, cached: 0, output: MAX_PRICE, request: MAX_PRICE },
+            (_, 7) if self.percent(60) => Price { request: MAX_PRICE, ..price },
             _ => price,
         };
         self.or(price, |chooser| match chooser.rng.random_range(0..4) {
@@ -194,14 +195,11 @@ impl<R: Rng> Chooser<'_, R> {
             output_limit: self.or(output_limit, |_| context_limit + 1),
             capabilities: self.or(capabilities, |chooser| 1 << chooser.rng.random_range(12..32)),
         };
-        let model = self.or(model_name(offer), |chooser| chooser.bad_model());
+        // A bad name at its own address, or a name at another's.
+        let offer = self.or(offer, |chooser| MODELS + chooser.rng.random_range(0..5));
+        let model = self.or(model_name(offer), |chooser| model_name(chooser.rng.random_range(0..MODELS)));
         let authority = self.signer(Wallet::Provider(provider));
         Some(Ix::PutOffer { authority, payer: self.payer(), provider, offer, model, terms })
-    }
-
-    fn bad_model(&mut self) -> String {
-        let texts = ["", "Upper", "a b", "é", "another/model"];
-        self.one(&texts).map_or_else(|| "x".repeat(65), str::to_owned)
     }
 
     pub(super) fn retire_offer(&mut self) -> Option<Ix> {

@@ -19,7 +19,7 @@ use rand::seq::IndexedRandom;
 /// Of a hundred instructions that could be accepted, how many are hostile instead.
 const HOSTILE: u32 = 62;
 /// Of a hundred that could not be accepted now, how many are tried anyway.
-const HOPELESS: u32 = 4;
+const HOPELESS: u32 = 8;
 /// Tries to find one that is accepted.
 const TRIES: usize = 4;
 
@@ -30,7 +30,7 @@ const WEIGHTS: &[(Kind, u32)] = &[
     (Kind::SetConfig, 12),
     (Kind::TransferAdmin, 14),
     (Kind::AcceptAdmin, 14),
-    (Kind::Pause, 12),
+    (Kind::Pause, 16),
     (Kind::RegisterRelayer, 30),
     (Kind::UpdateRelayer, 40),
     (Kind::RegisterProvider, 30),
@@ -48,7 +48,7 @@ const WEIGHTS: &[(Kind, u32)] = &[
     (Kind::ExecuteWithdraw, 30),
     (Kind::WithdrawNow, 30),
     (Kind::CloseVault, 40),
-    (Kind::RecoverTokens, 30),
+    (Kind::RecoverTokens, 40),
     (Kind::RecoverLamports, 18),
     (Kind::SettleBatch, 330),
 ];
@@ -230,10 +230,7 @@ impl<R: Rng> Chooser<'_, R> {
         let kinds: Vec<Name> = all
             .into_iter()
             .filter(|name| {
-                matches!(
-                    name,
-                    Name::Config | Name::Relayer(_) | Name::Provider(_) | Name::Offer(..) | Name::Vault(..)
-                )
+                matches!(name, Name::Config | Name::Relayer(_) | Name::Provider(_) | Name::Offer(..) | Name::Vault(..))
             })
             .collect();
         self.one(&kinds).unwrap_or(Name::Config)

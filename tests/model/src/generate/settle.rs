@@ -2,8 +2,8 @@
 
 use super::Chooser;
 use crate::cast::{KEYS, Name, Wallet, address};
-use crate::model::config::deployment_domain;
 use crate::model::allow_list::{lists, prove};
+use crate::model::config::deployment_domain;
 use crate::model::offer::{Price, earnings};
 use crate::model::settlement::{cost, funds};
 use crate::model::vault::Key;
@@ -16,8 +16,13 @@ const MICRO: u128 = 1_000_000;
 
 impl<R: Rng> Chooser<'_, R> {
     pub(super) fn settle_batch(&mut self) -> Option<Ix> {
-        let mut batch = self.settlement()?;
-        if self.hostile {
+        // Half the attacks are on a settlement that would have been accepted.
+        let attacked = self.hostile;
+        self.hostile = attacked && self.percent(50);
+        let batch = self.settlement();
+        self.hostile = attacked;
+        let mut batch = batch?;
+        if attacked {
             self.attack(&mut batch);
         }
         Some(Ix::SettleBatch(batch))
@@ -69,8 +74,11 @@ impl<R: Rng> Chooser<'_, R> {
             offer.price_of(offer.rolled(now).current.version, now).is_ok()
         };
         let all = self.state.offers.keys();
-        let mut offers: Vec<(u8, u8)> =
-            if self.hostile && self.percent(20) { all.copied().collect() } else { all.filter(settles).copied().collect() };
+        let mut offers: Vec<(u8, u8)> = if self.hostile && self.percent(20) {
+            all.copied().collect()
+        } else {
+            all.filter(settles).copied().collect()
+        };
         let most = self.rng.random_range(1..=3);
         while offers.len() > most {
             offers.swap_remove(self.rng.random_range(0..offers.len()));
@@ -88,9 +96,12 @@ impl<R: Rng> Chooser<'_, R> {
         let live = |slot: &u8| vault.keys[usize::from(*slot)].is_live(now);
         let all: Vec<u8> = (0..8).collect();
         let slots: Vec<u8> = all.iter().copied().filter(live).collect();
+        let ended = |slot: &u8| vault.keys[usize::from(*slot)].is_used() && !live(slot);
+        let closed: Vec<u8> = all.iter().copied().filter(ended).collect();
         // A step back is a group that was applied before.
         let seq = if self.percent(3) { vault.settle_seq } else { vault.settle_seq.saturating_add(1) };
-        let mut group = Group { seq, receipts: 0, fee_bps, vouchers: Vec::new(), charges: Vec::new(), memberships: None };
+        let mut group =
+            Group { seq, receipts: 0, fee_bps, vouchers: Vec::new(), charges: Vec::new(), memberships: None };
         if offers.is_empty() || self.percent(4) {
             return group;
         }
@@ -100,24 +111,24 @@ impl<R: Rng> Chooser<'_, R> {
         };
         let mut room = u128::from(self.funds(at)) * MICRO;
         for _ in 0..count {
-            let slot = if self.hostile && self.percent(15) { self.one(&all) } else { self.one(&slots) };
-            let slot = slot.unwrap_or_default();
-            let pays = |at: &usize| self.may_pay(&vault.keys[usize::from(slot)], offers[*at].0);
+            let slot = match self.rng.random_range(0..100) {
+                0..8 if self.hostile => self.one(&all),
+                8..23 if self.hostile => self.one(&closed),
+                _ => None,
+            };
+            let Some(slot) = slot.or_else(|| self.one(&slots)) else { continue };
+            let pays = |at: &usize| may_pay(&vault.keys[usize::from(slot)], offers[*at].0);
             let all: Vec<usize> = (0..offers.len()).collect();
             let Some(offer_ix) = self.fitting(&all, pays) else { continue };
-            if let Some(charge) = self.charge(slot, &vault.keys[usize::from(slot)], offers[offer_ix], offer_ix, &mut room) {
+            if let Some(charge) =
+                self.charge(slot, &vault.keys[usize::from(slot)], offers[offer_ix], offer_ix, &mut room)
+            {
                 group.charges.push(charge);
             }
         }
         group.receipts = group.charges.iter().fold(0, |sum, charge| charge.requests.wrapping_add(sum));
         self.sign(at, &mut group, offers);
         group
-    }
-
-    /// Whether a provider is in a key's allow-list, if it has one.
-    fn may_pay(&self, key: &Key, provider: u8) -> bool {
-        let list = lists().get(&key.allow_root);
-        key.allow_root == [0; 32] || list.is_some_and(|list| list.contains(&address(Name::Provider(provider))))
     }
 
     /// A charge that the key and the money left have room for, often all of it.
@@ -137,7 +148,8 @@ impl<R: Rng> Chooser<'_, R> {
             1..7 => honest.min(self.rng.random_range(0..2_000_000) * MICRO),
             _ => honest / 4,
         };
-        let target = if self.hostile && self.percent(25) { limit.min(window).min(u128::MAX / 4) * 11 / 10 } else { target };
+        let target =
+            if self.hostile && self.percent(25) { limit.min(window).min(u128::MAX / 4) * 11 / 10 } else { target };
         let mut charge = Charge {
             slot,
             offer_ix: ix as u8,
@@ -180,7 +192,12 @@ impl<R: Rng> Chooser<'_, R> {
         let mut versions = vec![rolled.current.version; 3];
         versions.push(rolled.previous.version);
         let version = if self.hostile && self.percent(20) {
-            self.rng.random_range(0..=offer.last_version + 1)
+            // What is announced, what held before, or anything.
+            match self.rng.random_range(0..4) {
+                0 => offer.last_version,
+                1 | 2 if rolled.previous.version != 0 => rolled.previous.version,
+                _ => self.rng.random_range(0..=offer.last_version + 1),
+            }
         } else {
             versions.retain(|version| offer.price_of(*version, now).is_ok());
             self.one(&versions)?
@@ -195,7 +212,8 @@ impl<R: Rng> Chooser<'_, R> {
         let mut costs: BTreeMap<u8, u128> = BTreeMap::new();
         for charge in &group.charges {
             let offer = offers.get(usize::from(charge.offer_ix)).and_then(|at| self.state.offers.get(at));
-            let price = offer.map(|offer| offer.price_of(charge.version, now).unwrap_or(offer.rolled(now).current.price));
+            let price =
+                offer.map(|offer| offer.price_of(charge.version, now).unwrap_or(offer.rolled(now).current.price));
             *costs.entry(charge.slot).or_default() += cost(&price.unwrap_or_default(), charge);
         }
         for (slot, cost) in costs {
@@ -235,4 +253,10 @@ fn leave_out_unused(offers: &mut Vec<(u8, u8)>, groups: &mut [Group]) {
             charge.offer_ix -= u8::from(usize::from(charge.offer_ix) > ix);
         }
     }
+}
+
+/// Whether a provider is in a key's allow-list, if it has one.
+fn may_pay(key: &Key, provider: u8) -> bool {
+    let list = lists().get(&key.allow_root);
+    key.allow_root == [0; 32] || list.is_some_and(|list| list.contains(&address(Name::Provider(provider))))
 }

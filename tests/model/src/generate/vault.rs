@@ -5,8 +5,8 @@ use crate::cast::{Holder, KEYS, Mint, Name, OWNERS, Purse, RELAYERS, Wallet};
 use crate::model::allow_list::lists;
 use crate::model::offer::Price;
 use crate::model::relayer::MAX_FEE_BPS;
-use crate::model::vault::{ALL, LEN, Vault};
 use crate::model::rent;
+use crate::model::vault::{ALL, LEN, Vault};
 use crate::op::{Grant, Ix, Program, WithdrawNow};
 use rand::Rng;
 
@@ -43,11 +43,8 @@ impl<R: Rng> Chooser<'_, R> {
             _ => self.rng.random_range(300_000..30_000_000),
         };
         let window = self.percent(45);
-        let (seconds, amount) = if window {
-            (self.rng.random_range(1..90), self.rng.random_range(1..2_000_000))
-        } else {
-            (0, 0)
-        };
+        let (seconds, amount) =
+            if window { (self.rng.random_range(1..90), self.rng.random_range(1..2_000_000)) } else { (0, 0) };
         let boundless = Price { input: u64::MAX, cached: u64::MAX, output: u64::MAX, request: u64::MAX };
         let bounded = Price { input: 6_000_000, cached: 5_000_000, output: 7_000_000, request: 1_500 };
         let max_fee = if self.percent(60) { MAX_FEE_BPS } else { self.rng.random_range(0..=MAX_FEE_BPS) };
@@ -99,10 +96,10 @@ impl<R: Rng> Chooser<'_, R> {
         let at = self.vault_where(|vault| vault.keys.iter().any(|key| key.is_live(now)))?;
         let keys = self.state.vaults[&at].keys;
         let all: Vec<u8> = (0..8).collect();
-        let settler = self.percent(40);
+        let (settler, again) = (self.percent(40), self.hostile && self.percent(50));
         let fits = |slot: &u8| {
             let key = keys[usize::from(*slot)];
-            key.is_used() && (settler || key.revoked_at == 0)
+            key.is_used() && (settler || again || key.revoked_at == 0)
         };
         let slot = self.fitting(&all, fits)?;
         // Most keys live on.
@@ -141,7 +138,8 @@ impl<R: Rng> Chooser<'_, R> {
 
     pub(super) fn execute_withdraw(&mut self) -> Option<Ix> {
         let now = self.state.now;
-        let at = self.vault_where(|vault| vault.pending_withdrawal > 0 && now.is_past(vault.unlock_at))?;
+        let early = self.hostile && self.percent(30);
+        let at = self.vault_where(|vault| vault.pending_withdrawal > 0 && (early || now.is_past(vault.unlock_at)))?;
         let (owner, vault) = self.owned(at);
         let token = self.token(at);
         let destination = self.destination(Wallet::Owner(at.0), token);
@@ -150,7 +148,8 @@ impl<R: Rng> Chooser<'_, R> {
 
     pub(super) fn withdraw_now(&mut self) -> Option<Ix> {
         let all = self.open_vaults();
-        let funds = |at: &(u8, u8)| self.state.holding(Holder::Vault(at.0, at.1).dollars()).map_or(0, |held| held.amount);
+        let funds =
+            |at: &(u8, u8)| self.state.holding(Holder::Vault(at.0, at.1).dollars()).map_or(0, |held| held.amount);
         let at = self.fitting(&all, |at| funds(at) > 0)?;
         let held = funds(&at);
         let seq = self.state.vaults[&at].settle_seq;
@@ -174,7 +173,9 @@ impl<R: Rng> Chooser<'_, R> {
 
     pub(super) fn close_vault(&mut self) -> Option<Ix> {
         let now = self.state.now;
-        let at = self.vault_where(|vault| vault.pending_withdrawal == ALL && now.is_past(vault.unlock_at))?;
+        let (early, some) = (self.hostile && self.percent(30), self.hostile && self.percent(30));
+        let asked = |vault: &Vault| vault.pending_withdrawal == ALL || some && vault.pending_withdrawal > 0;
+        let at = self.vault_where(|vault| asked(vault) && (early || now.is_past(vault.unlock_at)))?;
         let rent_payer = self.wallet_at(self.state.vaults[&at].rent_payer);
         let (owner, vault) = self.owned(at);
         let token = self.token(at);
@@ -208,7 +209,11 @@ impl<R: Rng> Chooser<'_, R> {
         Some(Ix::RecoverTokens {
             owner: signer,
             vault,
-            source: self.or(Name::Purse(source), |chooser| chooser.other_source((owner, relayer), source.mint)),
+            source: if self.hostile && self.percent(40) {
+                self.other_source((owner, relayer), source.mint)
+            } else {
+                Name::Purse(source)
+            },
             destination: self.or(to.purse(source.mint), |_| to.purse(other)),
             mint,
             program: self.or(program, |_| Program::System),

@@ -13,8 +13,8 @@ impl<R: Rng> Chooser<'_, R> {
     pub(super) fn world(&mut self) -> Op {
         match self.rng.random_range(0..100) {
             0..45 => self.advance(),
-            45..80 => self.deposit(),
-            80..86 => self.donate(),
+            45..76 => self.deposit(),
+            76..86 => self.donate(),
             86..92 => self.freeze(),
             92..97 => self.give(),
             _ => self.make_purse(),
@@ -86,8 +86,21 @@ impl<R: Rng> Chooser<'_, R> {
         Op::Issue { to: Holder::Vault(owner, relayer).dollars(), amount }
     }
 
+    /// To anybody; most often to a vault, in tokens that are not its funds.
     fn donate(&mut self) -> Op {
         let there: Vec<Purse> = self.state.purses.keys().copied().collect();
+        let vaults = self.open_vaults();
+        if self.percent(60)
+            && let Some((owner, relayer)) = self.one(&vaults)
+        {
+            let (of, spare) = (Holder::Vault(owner, relayer), self.percent(30));
+            let mint = if spare || self.percent(50) { Mint::Dollar } else { Mint::Bead };
+            let mint = if !spare && mint == Mint::Dollar { Mint::Shell } else { mint };
+            let to = Purse { of, mint, spare };
+            let made = self.state.holding(to).is_some();
+            let amount = self.rng.random_range(1..5_000_000);
+            return if made { Op::Issue { to, amount } } else { Op::MakePurse { purse: to } };
+        }
         match self.one(&there) {
             Some(to) => Op::Issue { to, amount: self.rng.random_range(1..5_000_000) },
             None => self.make_purse(),
@@ -107,8 +120,10 @@ impl<R: Rng> Chooser<'_, R> {
     }
 
     fn give(&mut self) -> Op {
-        let to: Vec<Name> = names().into_iter().filter(|name| !matches!(name, Name::Mint(_) | Name::Wallet(_))).collect();
-        let vaults: Vec<Name> = self.open_vaults().into_iter().map(|(owner, relayer)| Name::Vault(owner, relayer)).collect();
+        let to: Vec<Name> =
+            names().into_iter().filter(|name| !matches!(name, Name::Mint(_) | Name::Wallet(_))).collect();
+        let vaults: Vec<Name> =
+            self.open_vaults().into_iter().map(|(owner, relayer)| Name::Vault(owner, relayer)).collect();
         let to = if self.percent(60) { self.one(&vaults) } else { self.one(&to) };
         match to {
             Some(to) => Op::Give { to, lamports: self.rng.random_range(500_000..30_000_000) },
@@ -117,8 +132,10 @@ impl<R: Rng> Chooser<'_, R> {
     }
 
     fn make_purse(&mut self) -> Op {
-        let all: Vec<Purse> =
-            purses().into_iter().filter(|purse| purse.mint != Mint::Dollar || purse.spare || self.state.now.slot > 3).collect();
+        let all: Vec<Purse> = purses()
+            .into_iter()
+            .filter(|purse| purse.mint != Mint::Dollar || purse.spare || self.state.now.slot > 3)
+            .collect();
         match self.one(&all) {
             Some(purse) => Op::MakePurse { purse },
             None => self.advance(),

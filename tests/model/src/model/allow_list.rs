@@ -66,8 +66,11 @@ fn steps(list: &[Hash], at: usize) -> Vec<(bool, Hash)> {
     }
     let middle = split(list.len());
     let (left, right) = list.split_at(middle);
-    let (mut below, last) =
-        if at < middle { (steps(left, at), (false, root(right))) } else { (steps(right, at - middle), (true, root(left))) };
+    let (mut below, last) = if at < middle {
+        (steps(left, at), (false, root(right)))
+    } else {
+        (steps(right, at - middle), (true, root(left)))
+    };
     below.push(last);
     below
 }

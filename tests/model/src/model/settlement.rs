@@ -1,7 +1,7 @@
 //! `settle_batch`, step by step as SPEC.md numbers them.
 
-use super::config::deployment_domain;
 use super::allow_list::leads;
+use super::config::deployment_domain;
 use super::offer::{Price, earnings};
 use super::vault::SLOTS;
 use super::{Anchor, Checked, Kind, Rule, State, require};
@@ -185,7 +185,10 @@ impl State {
             let (charges, fee) = bill.slots.get(&voucher.slot).ok_or(Rule::VoucherUnused)?;
             let (generation, at_slot) = (vault.generation, usize::from(voucher.slot));
             let key = vault.keys.get_mut(at_slot).ok_or(Rule::KeySlot)?;
-            require(is_signed(voucher, key.key, key.epoch, Name::Vault(at.0, at.1), generation), Rule::VoucherSignature)?;
+            require(
+                is_signed(voucher, key.key, key.epoch, Name::Vault(at.0, at.1), generation),
+                Rule::VoucherSignature,
+            )?;
             require(key.is_live(now), Rule::KeyClosed)?;
             let pico = charges.checked_add(*fee).ok_or(Rule::AmountOverflow)?;
             let after = key.settled_pico.checked_add(pico).ok_or(Rule::AmountOverflow)?;

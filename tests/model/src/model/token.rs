@@ -1,6 +1,6 @@
 //! Token accounts, as much of the token programs as the program uses.
 
-use super::{Anchor, Checked, Rule, State, Token, require, rent};
+use super::{Anchor, Checked, State, Token, rent, require};
 use crate::cast::{Mint, Name, Purse};
 
 /// What a token account holds.

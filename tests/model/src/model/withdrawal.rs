@@ -1,7 +1,7 @@
 //! How an owner leaves: after a delay alone, at once with the settler, for good, and with what was sent by mistake.
 
 use super::vault::{ALL, LEN};
-use super::{Checked, Kind, Rule, State, Token, require, rent};
+use super::{Checked, Kind, Rule, State, Token, rent, require};
 use crate::cast::{Holder, Mint, Name, Purse, Wallet, address};
 use crate::op::{Program, WithdrawNow};
 
