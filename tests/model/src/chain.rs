@@ -52,11 +52,11 @@ impl Chain {
         if let Err(error) = chain.0.add_program(PROGRAM, &binary) {
             panic!("the binary does not load: {error}");
         }
-        let (_, record) = wire::deployment(&binary);
-        chain.set(program_data(), wire::loader(), 1 << 40, record);
+        let (_, record) = wire::genesis::deployment(&binary);
+        chain.set(program_data(), wire::genesis::loader(), 1 << 40, record);
         chain.set(issuer(), SYSTEM, 1 << 60, Vec::new());
         for mint in Mint::ALL {
-            chain.set(at(Name::Mint(mint)), mint.program(), 1 << 30, wire::mint_bytes(mint, issuer()));
+            chain.set(at(Name::Mint(mint)), mint.program(), 1 << 30, wire::genesis::mint_bytes(mint, issuer()));
         }
         for wallet in wallets().into_iter().filter(|wallet| *wallet != crate::cast::Wallet::Zero) {
             chain.set(at(Name::Wallet(wallet)), SYSTEM, WALLET_LAMPORTS, Vec::new());
@@ -86,9 +86,9 @@ impl Chain {
                 let now = self.now();
                 self.set_clock(Moment { time: now.time + i64::from(*seconds), slot: now.slot + u64::from(*slots) });
             }
-            Op::Issue { to, amount } => drop(self.send(vec![wire::issue(issuer(), *to, *amount)])),
-            Op::Freeze { purse, frozen } => drop(self.send(vec![wire::freeze(issuer(), *purse, *frozen)])),
-            Op::Give { to, lamports } => drop(self.send(vec![wire::give(issuer(), *to, *lamports)])),
+            Op::Issue { to, amount } => drop(self.send(vec![wire::genesis::issue(issuer(), *to, *amount)])),
+            Op::Freeze { purse, frozen } => drop(self.send(vec![wire::genesis::freeze(issuer(), *purse, *frozen)])),
+            Op::Give { to, lamports } => drop(self.send(vec![wire::genesis::give(issuer(), *to, *lamports)])),
             Op::MakePurse { purse } => self.make_purse(*purse),
             Op::Call(call) => {
                 let instruction = wire::instruction(call);
@@ -124,8 +124,8 @@ impl Chain {
         }
         if purse.spare || matches!(purse.of, crate::cast::Holder::Wallet(_)) && purse.mint != Mint::Bead {
             let lamports = there.map_or(0, ReadableAccount::lamports).max(rent(165));
-            self.set(at(Name::Purse(purse)), purse.mint.program(), lamports, wire::purse_bytes(purse));
-        } else if let Err(failure) = self.send(vec![wire::make_purse(issuer(), purse)]) {
+            self.set(at(Name::Purse(purse)), purse.mint.program(), lamports, wire::genesis::purse_bytes(purse));
+        } else if let Err(failure) = self.send(vec![wire::genesis::make_purse(issuer(), purse)]) {
             panic!("{purse:?}: {failure:?}");
         }
     }

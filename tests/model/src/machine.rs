@@ -3,7 +3,7 @@
 use crate::cast::{Name, names};
 use crate::chain::{Chain, Failure};
 use crate::generate;
-use crate::invariants::Watch;
+use crate::invariants::{Watch, everybody_can_leave};
 use crate::model::config::Config;
 use crate::model::offer::Offer;
 use crate::model::provider::Provider;
@@ -20,6 +20,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use solana_account::ReadableAccount;
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Every so many steps each vault's owner leaves, on a copy of the chain.
@@ -27,6 +28,8 @@ const EXIT_EVERY: u32 = 50;
 /// Settlements that are kept to be sent again.
 const KEPT: usize = 12;
 
+/// Steps all runs have taken.
+static STEPPED: AtomicU64 = AtomicU64::new(0);
 /// What every run so far has reached.
 static REACHED: Mutex<Option<Tally>> = Mutex::new(None);
 
@@ -105,40 +108,46 @@ impl StateMachineTest for Machine {
     }
 
     fn apply(mut tested: Tested, reference: &Reference, op: Op) -> Tested {
-        let done = tested.chain.apply(&op);
-        let predicted: Result<(), Failure> = reference.last.map_err(Refusal::failure);
-        assert!(
-            done == predicted,
-            "{op:?}\nthe model said {:?}, that is {predicted:?}\nthe program said {done:?}",
-            reference.last
-        );
-        compare(&tested.chain, &reference.state).unwrap_or_else(|difference| panic!("{op:?}\n{difference}"));
-        match &op {
-            Op::Call(call) => tested.tally.count(wire::name(&call.ix), reference.last),
-            _ => tested.tally.others += 1,
-        }
-        let groups = tested.watch.check(&tested.chain, &op, done.is_ok());
-        let groups = groups.unwrap_or_else(|broken| panic!("{op:?}\n{broken}"));
-        tested.tally.groups.0 += groups.0;
-        tested.tally.groups.1 += groups.1;
-        tested.steps += 1;
-        if tested.steps.is_multiple_of(EXIT_EVERY) {
-            tested.leave();
+        let step = STEPPED.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Err(difference) = tested.step(reference, &op) {
+            panic!("step {step} of the run: {op:?}\n{difference}");
         }
         tested
     }
 
     fn teardown(mut tested: Tested, _: Reference) {
-        tested.leave();
+        if let Err(stuck) = tested.leave() {
+            panic!("at the end: {stuck}");
+        }
         let mut reached = REACHED.lock().unwrap_or_else(PoisonError::into_inner);
         reached.get_or_insert_default().add(&tested.tally);
     }
 }
 
 impl Tested {
-    fn leave(&mut self) {
-        let left = crate::invariants::everybody_can_leave(&self.chain).unwrap_or_else(|stuck| panic!("{stuck}"));
-        self.tally.exits += left;
+    /// Does what the model has done, and holds one against the other.
+    fn step(&mut self, reference: &Reference, op: &Op) -> Result<(), String> {
+        let done = self.chain.apply(op);
+        let predicted: Result<(), Failure> = reference.last.map_err(Refusal::failure);
+        if done != predicted {
+            let said = reference.last;
+            return Err(format!("the model said {said:?}, that is {predicted:?}\nthe program said {done:?}"));
+        }
+        compare(&self.chain, &reference.state)?;
+        match op {
+            Op::Call(call) => self.tally.count(wire::name(&call.ix), reference.last),
+            _ => self.tally.others += 1,
+        }
+        let (applied, skipped) = self.watch.check(&self.chain, op, done.is_ok())?;
+        self.tally.groups.0 += applied;
+        self.tally.groups.1 += skipped;
+        self.steps += 1;
+        if self.steps.is_multiple_of(EXIT_EVERY) { self.leave() } else { Ok(()) }
+    }
+
+    fn leave(&mut self) -> Result<(), String> {
+        self.tally.exits += everybody_can_leave(&self.chain)?;
+        Ok(())
     }
 }
 

@@ -1,13 +1,17 @@
 //! The model against the binary.
 
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest::test_runner::{
+    Config, FileFailurePersistence, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner,
+};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use steam_model::machine::{Machine, take_tally};
-use steam_model::tally;
+use steam_model::tally::{self, Tally};
 use steam_protocol::sha256;
 
 /// Steps of one sequence.
 const STEPS: usize = 400;
+/// Steps after which a run has reached everything; 20,000 of them and more are instructions.
+const ENOUGH: u64 = 28_800;
 /// Threads that run sequences.
 const LANES: u64 = 2;
 
@@ -22,10 +26,11 @@ fn number(name: &str, otherwise: u64) -> u64 {
 }
 
 fn run(lane: u64, seed: u64, sequences: u32) -> Result<(), String> {
+    let kept = FileFailurePersistence::Direct("proptest-regressions/machine.txt");
     let config = Config {
         cases: sequences,
         max_shrink_iters: number("STEAM_MODEL_SHRINK", 4_000) as u32,
-        failure_persistence: None,
+        failure_persistence: Some(Box::new(kept)),
         ..Config::default()
     };
     let bytes = sha256(&[b"lane", &lane.to_le_bytes(), &seed.to_le_bytes()]);
@@ -46,7 +51,7 @@ fn run(lane: u64, seed: u64, sequences: u32) -> Result<(), String> {
 
 #[test]
 fn the_program_does_what_the_model_says() {
-    let (steps, seed) = (number("STEAM_MODEL_STEPS", 28_800), number("STEAM_MODEL_SEED", 1));
+    let (steps, seed) = (number("STEAM_MODEL_STEPS", ENOUGH), number("STEAM_MODEL_SEED", 1));
     println!("seed {seed}");
     let sequences = (steps.div_ceil(STEPS as u64)).div_ceil(LANES) as u32;
     let lanes: Vec<_> = (0..LANES).map(|lane| std::thread::spawn(move || run(lane, seed, sequences))).collect();
@@ -54,7 +59,14 @@ fn the_program_does_what_the_model_says() {
     assert!(failures.is_empty(), "seed {seed}: {}", failures.join("\n"));
     let reached = take_tally();
     println!("{}", reached.report());
-    assert!(10 * reached.tried() >= 7 * steps, "seven steps in ten are instructions");
+    if steps >= ENOUGH {
+        assert_everything_is_reached(&reached);
+    }
+}
+
+fn assert_everything_is_reached(reached: &Tally) {
+    assert!(reached.tried() >= 20_000, "{} instructions", reached.tried());
+    assert!(reached.groups.0 > 1_000 && reached.groups.1 > 100 && reached.exits > 1_000, "{reached:?}");
     assert_eq!(reached.instructions.keys().copied().collect::<Vec<_>>(), tally::instructions());
     for (name, (tried, accepted)) in &reached.instructions {
         assert!(5 * accepted >= *tried, "{name} was accepted in {accepted} of {tried} tries");

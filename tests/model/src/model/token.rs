@@ -2,6 +2,7 @@
 
 use super::{Anchor, Checked, State, Token, rent, require};
 use crate::cast::{Mint, Name, Purse};
+use std::collections::btree_map::Entry;
 
 /// What a token account holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +21,8 @@ pub fn len(purse: Purse) -> usize {
 impl State {
     /// Makes a token account, unless it is there; whoever does pays.
     pub(super) fn make_purse(&mut self, purse: Purse) {
-        if !self.purses.contains_key(&purse) {
-            self.purses.insert(purse, Holding { amount: 0, frozen: false });
+        if let Entry::Vacant(place) = self.purses.entry(purse) {
+            place.insert(Holding { amount: 0, frozen: false });
             let held = self.lamports.entry(Name::Purse(purse)).or_default();
             *held = (*held).max(rent(len(purse)));
         }
