@@ -1,5 +1,6 @@
 //! Builds everything in the order it depends on each other, owns the tasks, and ends them in the reverse order.
 
+use crate::allow_lists::AllowLists;
 use crate::board::{self, Board};
 use crate::chain::reader::Reader;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
@@ -7,7 +8,9 @@ use crate::chain::{Pubkey, read};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
+use crate::probe::{ProbeError, Prober};
 use crate::registry::Registry;
+use crate::relay::Relay;
 use crate::relay::upstream::{Upstream, UpstreamError};
 use crate::score::Scorer;
 use crate::settle::build::Parties;
@@ -38,6 +41,8 @@ pub struct App {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// Money.
     pub vaults: Arc<Vaults>,
+    /// Whom keys may pay.
+    pub allow_lists: AllowLists,
     /// The database.
     pub ledger: Ledger,
     /// Measurements and choice.
@@ -80,6 +85,9 @@ pub enum StartError {
     /// Providers cannot be called.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// Probes cannot be paid.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -138,6 +146,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
 
+    let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
+
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
     reader.read().await?;
     let (settler, settle) = Settler::new(Setup {
@@ -170,6 +180,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         clock,
         registry,
         vaults,
+        allow_lists,
         ledger,
         scorer,
         board,
@@ -178,7 +189,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tasks: TaskTracker::new(),
         shutdown: shutdown.clone(),
     });
-    let server = tokio::spawn(serve::serve(listener, app.clone()));
+    let relay = Arc::new(Relay::seeded(app.clone()));
+    board::vouch(&app.board, &app.scorer, app.clock.unix_ms());
+    if let Some(prober) = Prober::new(relay.clone()).await? {
+        app.tasks.spawn(prober.run());
+    }
+    let server = tokio::spawn(serve::serve(listener, relay));
     Ok(Running { app, addr, server, background, workers })
 }
 

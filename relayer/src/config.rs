@@ -24,6 +24,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// How tokens are counted.
     pub metering: Metering,
+    /// What the operator spends to know idle and new providers.
+    pub probe: Probe,
 }
 
 /// The HTTP side.
@@ -98,8 +100,14 @@ pub struct SettleConfig {
 pub struct Routing {
     /// Traffic share is proportional to score to the power of minus this.
     pub exponent: f64,
+    /// How much worse than the best score, as a part of it, gets nothing beyond exploration.
+    pub reach: f64,
     /// Weight of time against cost.
     pub time_weight: f64,
+    /// What an answer that breaks off counts, where a request at the market's middle counts 1 + `time_weight`.
+    pub broken_weight: f64,
+    /// How much slower a provider is expected to be under more load than usual.
+    pub load_weight: f64,
     /// Quantile of the measurements that counts, 0 to 1.
     pub quantile: f64,
     /// Quantile that counts where throughput is asked for, 0 to 1.
@@ -161,6 +169,24 @@ pub struct Credential {
     pub env: String,
 }
 
+/// Requests the operator pays for, so that idle and new providers are known. Off unless a key is named.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probe {
+    /// File with the API key that pays: of a vault of the operator's own at this relayer.
+    pub key_file: PathBuf,
+    /// Most that probes may cost in any hour, in USD.
+    pub usd_per_hour: f64,
+    /// Most that probes may cost in any day, in USD.
+    pub usd_per_day: f64,
+    /// Time without an answer after which an offer is probed, in seconds; new offers after a tenth of it.
+    pub idle_seconds: u64,
+    /// Longest prompt of a probe, in tokens.
+    pub max_input_tokens: u32,
+    /// Longest answer to a probe, in tokens.
+    pub max_output_tokens: u32,
+}
+
 /// How tokens are counted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -200,13 +226,16 @@ impl Default for SettleConfig {
 impl Default for Routing {
     fn default() -> Self {
         Self {
-            exponent: 2.0,
+            exponent: 12.0,
+            reach: 0.4,
             time_weight: 1.0,
+            broken_weight: 30.0,
+            load_weight: 2.0,
             quantile: 0.5,
             tail_quantile: 0.9,
             exploration: 0.02,
             exploration_premium: 0.01,
-            newcomer_answers: 20,
+            newcomer_answers: 10,
             probe_share: 0.05,
             near: 0.05,
             hysteresis: 0.03,
@@ -229,6 +258,19 @@ impl Default for UpstreamConfig {
             max_attempts: 4,
             max_answer_bytes: 16 << 20,
             credentials: Vec::new(),
+        }
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            key_file: PathBuf::new(),
+            usd_per_hour: 0.05,
+            usd_per_day: 0.5,
+            idle_seconds: 600,
+            max_input_tokens: 2_000,
+            max_output_tokens: 256,
         }
     }
 }
@@ -315,7 +357,10 @@ impl Config {
         let finite = |x: f64, range: std::ops::RangeInclusive<f64>| range.contains(&x);
         let halves = finite(routing.exponent, 0.0..=40.0) && (routing.exponent * 2.0).fract() == 0.0;
         need(halves, "routing.exponent", "a multiple of 0.5 between 0 and 40")?;
+        need(finite(routing.reach, 0.01..=1e9), "routing.reach", "between 0.01 and 1e9")?;
         need(finite(routing.time_weight, 0.0..=100.0), "routing.time_weight", "between 0 and 100")?;
+        need(finite(routing.broken_weight, 0.0..=1_000.0), "routing.broken_weight", "between 0 and 1000")?;
+        need(finite(routing.load_weight, 0.0..=100.0), "routing.load_weight", "between 0 and 100")?;
         need(finite(routing.quantile, 0.01..=0.99), "routing.quantile", "between 0.01 and 0.99")?;
         need(finite(routing.tail_quantile, 0.01..=0.99), "routing.tail_quantile", "between 0.01 and 0.99")?;
         need(finite(routing.exploration, 0.0..=0.2), "routing.exploration", "between 0 and 0.2")?;
@@ -338,6 +383,12 @@ impl Config {
         ] {
             need(value > 0, key, "at least 1")?;
         }
+        let probe = &self.probe;
+        need((0.0..=1_000.0).contains(&probe.usd_per_hour), "probe.usd_per_hour", "between 0 and 1000")?;
+        need((0.0..=10_000.0).contains(&probe.usd_per_day), "probe.usd_per_day", "between 0 and 10000")?;
+        need((10..=604_800).contains(&probe.idle_seconds), "probe.idle_seconds", "between 10 and 604800")?;
+        need((16..=100_000).contains(&probe.max_input_tokens), "probe.max_input_tokens", "between 16 and 100000")?;
+        need((32..=16_384).contains(&probe.max_output_tokens), "probe.max_output_tokens", "between 32 and 16384")?;
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! The API over real sockets: a relayer, its ledger, and providers that misbehave.
 
+mod allow_lists;
 mod api;
 mod controls;
 mod failover;
+mod honesty;
 mod money;
 mod streams;

@@ -5,6 +5,7 @@ use crate::relay::Relay;
 use crate::relay::chunk::{Fault, Transcript};
 use crate::relay::decision::{Attempt, OPENED, REFUSED};
 use crate::relay::error::RelayError;
+use crate::relay::exam;
 use crate::relay::plan::{Candidate, Plan, saturate};
 use crate::relay::request::ChatRequest;
 use crate::relay::sse::Parser;
@@ -143,6 +144,9 @@ pub async fn open(
                 let error = Some(failure.error.clone());
                 attempts.push(Attempt::ended(&candidate.offer, accepted, watch.started(), name, error));
                 watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
+                if failure.kind == FailureKind::Empty {
+                    exam::empty(relay, request, &candidate.offer);
+                }
                 failures.push(failure);
             }
         }

@@ -4,6 +4,7 @@
 use crate::relay::chunk::Transcript;
 use crate::relay::decision::{Attempt, Decision};
 use crate::relay::error::RelayError;
+use crate::relay::exam;
 use crate::relay::json::Object;
 use crate::relay::meter::{Bill, Bounds, Claim, Own, bill, shown};
 use crate::relay::open::{Kind, Opened, open};
@@ -118,6 +119,7 @@ impl Ending {
             }
         };
         watch.end(self.served(&bill, &watch, false, Duration::ZERO));
+        self.examine(&transcript, false);
         let id = self.work.id.clone();
         let finish = transcript.finish.unwrap_or(FinishReason::Other);
         let answer = match self.charge(sha256(&[&body]), bill, finish, "served").await {
@@ -135,6 +137,7 @@ impl Ending {
         let (finish, outcome) = match &end {
             End::Complete => {
                 watch.end(self.served(&bill, &watch, true, outlet.waited));
+                self.examine(&transcript, false);
                 if self.work.request.include_usage {
                     let usage = shown(transcript.usage.as_deref(), &bill);
                     outlet.event(&transcript.own_chunk(&format!(r#""choices":[],"usage":{usage}"#))).await;
@@ -150,6 +153,7 @@ impl Ending {
                 self.work.relay.metrics.upstream_failed(&self.candidate.offer.provider_name, name);
                 tracing::warn!(id = %self.work.id, provider = %self.candidate.offer.provider_name, kind = name, error, "stream cut");
                 watch.end(Outcome::Failed { kind: *kind, retry_after: None });
+                self.examine(&transcript, true);
                 let choice = r#""choices":[{"index":0,"delta":{},"finish_reason":"error"}]"#;
                 outlet.event(&transcript.own_chunk(choice)).await;
                 outlet
@@ -191,6 +195,12 @@ impl Ending {
         // Usage that came before the end of a cut stream says nothing about what was delivered.
         let claim = transcript.usage.as_deref().filter(|_| complete).and_then(Claim::read);
         bill(claim, &own, &bounds)
+    }
+
+    /// Says what the answer shows of its provider's honesty; `broken` if it broke off.
+    fn examine(&self, transcript: &Transcript, broken: bool) {
+        let work = &self.work;
+        exam::answered(&work.relay, &work.request, &self.candidate, work.hold.vault(), transcript, broken);
     }
 
     /// `waited` is the client's time, not the provider's.

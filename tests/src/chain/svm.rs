@@ -8,6 +8,9 @@ use solana_clock::Clock;
 use solana_transaction::versioned::VersionedTransaction;
 use std::sync::Mutex;
 
+/// How many transactions a chain remembers, so as to refuse them a second time: as many as LiteSVM does by itself.
+const HISTORY: usize = 32;
+
 /// A chain in LiteSVM.
 #[derive(Clone)]
 pub struct Svm(LiteSVM);
@@ -24,8 +27,9 @@ impl Svm {
     pub fn start(upgrade_authority: &Pubkey) -> Self {
         static FIRST: Mutex<Option<(Pubkey, Svm)>> = Mutex::new(None);
         let mut first = FIRST.lock().unwrap();
-        if let Some((_, chain)) = first.as_ref().filter(|(authority, _)| authority == upgrade_authority) {
-            return chain.clone();
+        if let Some((_, Self(chain))) = first.as_ref().filter(|(authority, _)| authority == upgrade_authority) {
+            // A copy of an empty history has no room for any.
+            return Self(chain.clone().with_transaction_history(HISTORY));
         }
         let chain = Self::deploy(upgrade_authority);
         *first = Some((*upgrade_authority, chain.clone()));
