@@ -5,5 +5,6 @@ mod api;
 mod controls;
 mod failover;
 mod honesty;
+mod ledger_down;
 mod money;
 mod streams;
