@@ -78,6 +78,8 @@ pub struct Chain {
 pub struct LedgerConfig {
     /// The SQLite file.
     pub path: PathBuf,
+    /// Bytes that must be left on its disk for requests to be taken: those under way then can still be charged.
+    pub min_free_bytes: u64,
 }
 
 /// How charges are settled.
@@ -131,7 +133,8 @@ pub struct Routing {
     pub tail_quantile: f64,
     /// Share of requests that may explore, 0 to 0.2.
     pub exploration: f64,
-    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's.
+    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's or of a tenth
+    /// of the median, whichever is more.
     pub exploration_premium: f64,
     /// Verified answers before a new provider gets more than its part of the exploration.
     pub newcomer_answers: u32,
@@ -230,7 +233,7 @@ impl Default for Server {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { path: "steam.db".into() }
+        Self { path: "steam.db".into(), min_free_bytes: 256 << 20 }
     }
 }
 

@@ -11,6 +11,7 @@ pub mod json;
 pub mod meter;
 pub mod open;
 pub mod plan;
+pub mod prefix;
 pub mod pump;
 pub mod request;
 pub mod serve;
@@ -50,6 +51,8 @@ pub struct Relay {
     /// For models whose tokenizer is known.
     pub tokenizers: Tokenizers,
     rng: Mutex<StdRng>,
+    /// Makes prefixes in decision records meaningless to who guesses at prompts.
+    salt: [u8; 16],
 }
 
 impl fmt::Debug for Relay {
@@ -60,8 +63,10 @@ impl fmt::Debug for Relay {
 
 impl Relay {
     /// A request path over `app`, its randomness from `rng`: nonces and ids come from it, so it must be seeded well.
-    pub fn new(app: Arc<App>, rng: StdRng) -> Self {
-        Self { app, metrics: Metrics::default(), tokenizers: Tokenizers::default(), rng: Mutex::new(rng) }
+    pub fn new(app: Arc<App>, mut rng: StdRng) -> Self {
+        let mut salt = [0; 16];
+        rng.fill_bytes(&mut salt);
+        Self { app, metrics: Metrics::default(), tokenizers: Tokenizers::default(), rng: Mutex::new(rng), salt }
     }
 
     /// A request path seeded by the system.
@@ -148,6 +153,7 @@ pub async fn relay(
     let plan = plan(&registry, &app.config, &request, asked, allowed, available)?;
 
     let key = caller.key;
+    let plan = plan.beginning(prefix::of(&relay.salt, &key.vault, request.body()));
     let (consent, request_hash) =
         caller.consent(&registry.relayer.address, inbound, plan.ceiling, now_unix, relay.random())?;
     // Memory forgets what no signature could still repeat, but an `Idempotency-Key` has no end: served again, such a

@@ -5,5 +5,7 @@ mod api;
 mod controls;
 mod failover;
 mod honesty;
+mod ledger_down;
 mod money;
+mod sticky;
 mod streams;

@@ -11,7 +11,7 @@ use crate::relay::request::ChatRequest;
 use crate::relay::sse::Parser;
 use crate::relay::upstream::CallError;
 use crate::relay::watch::Watch;
-use crate::score::{FailureKind, Outcome};
+use crate::score::{Ask, FailureKind, Outcome};
 use axum::http::StatusCode;
 use bytes::{BufMut, Bytes, BytesMut};
 use reqwest::Response;
@@ -113,8 +113,13 @@ pub async fn open(
     let mut failures = Vec::new();
     for candidate in order {
         let expected = relay.app.config.routing.expected_output_tokens.min(candidate.max_output);
-        let tokens = saturate(candidate.input.estimate()).saturating_add(expected.saturating_mul(plan.choices));
-        let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, tokens);
+        let ask = Ask {
+            input_tokens: saturate(candidate.input.estimate()),
+            expected_output: expected.saturating_mul(plan.choices),
+            prefix: plan.prefix,
+            ..Ask::default()
+        };
+        let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, ask);
         let patience = if request.stream {
             Duration::from_millis(config.first_token_timeout_ms)
         } else {
