@@ -1,7 +1,9 @@
 //! The request path, from a caller's credentials to a charged answer.
 
 pub mod address;
+pub mod attempt;
 pub mod auth;
+pub mod budget;
 pub mod chunk;
 pub mod controls;
 pub mod decision;
@@ -11,6 +13,7 @@ pub mod meter;
 pub mod open;
 pub mod plan;
 pub mod pump;
+pub mod refusals;
 pub mod request;
 pub mod serve;
 pub mod sse;
@@ -23,8 +26,10 @@ pub mod watch;
 use crate::app::App;
 use crate::metrics::Metrics;
 use crate::relay::auth::{Caller, IDEMPOTENCY_KEY, Inbound};
+use crate::relay::budget::Budget;
 use crate::relay::error::RelayError;
 use crate::relay::plan::{Allowed, Asked, Input, plan, resolve};
+use crate::relay::refusals::Refusals;
 use crate::relay::request::ChatRequest;
 use crate::relay::serve::Work;
 use crate::relay::tokens::{Counting, Tokenizers};
@@ -48,6 +53,12 @@ pub struct Relay {
     pub metrics: Metrics,
     /// For models whose tokenizer is known.
     pub tokenizers: Tokenizers,
+    /// Permits to ask another provider after one failed.
+    pub retries: Budget,
+    /// Permits to ask a second provider while one is slow.
+    pub hedges: Budget,
+    /// Whom to believe that a request is wrong.
+    pub refusals: Refusals,
     rng: Mutex<StdRng>,
 }
 
@@ -60,7 +71,16 @@ impl fmt::Debug for Relay {
 impl Relay {
     /// A request path over `app`, its randomness from `rng`: nonces and ids come from it, so it must be seeded well.
     pub fn new(app: Arc<App>, rng: StdRng) -> Self {
-        Self { app, metrics: Metrics::default(), tokenizers: Tokenizers::default(), rng: Mutex::new(rng) }
+        let upstream = &app.config.upstream;
+        Self {
+            retries: Budget::new(upstream.retry_percent, upstream.retries_per_second),
+            hedges: Budget::new(upstream.hedge_percent, 0.0),
+            refusals: Refusals::default(),
+            metrics: Metrics::default(),
+            tokenizers: Tokenizers::default(),
+            rng: Mutex::new(rng),
+            app,
+        }
     }
 
     /// A request path seeded by the system.
@@ -139,8 +159,8 @@ pub async fn relay(
     let asked = (count(relay, &request, asked).await, unknown);
     let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost() };
     let now = Instant::now();
-    let available = |offer: &crate::registry::Offer| app.scorer.is_available(&offer.address, now);
-    let plan = plan(&registry, &app.config, &request, asked, allowed, available)?;
+    let resting = |offer: &crate::registry::Offer| app.scorer.resting(&offer.address, now);
+    let plan = plan(&registry, &app.config, &request, asked, allowed, resting)?;
 
     let key = caller.key;
     let (consent, request_hash) =
@@ -162,6 +182,8 @@ pub async fn relay(
         Err(refusal) => return Err(refusal.into()),
     };
     relay.metrics.held(plan.ceiling);
+    relay.retries.earn();
+    relay.hedges.earn();
 
     let attempts = app.config.upstream.max_attempts;
     let (order, ranked) = plan.rank(&request, &app.scorer, attempts, now, &mut *relay.rng());

@@ -35,6 +35,7 @@ use rand::RngCore;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::time::Instant;
 use tracker::Tracker;
 
@@ -160,11 +161,11 @@ impl Scorer {
         }
     }
 
-    /// Whether the breaker of `offer` lets a request through.
-    pub fn is_available(&self, offer: &Pubkey, now: Instant) -> bool {
+    /// How long `offer` asked to be left alone, from now on.
+    pub fn resting(&self, offer: &Pubkey, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let now = state.seconds(now);
-        state.trackers.get(offer).is_none_or(|t| t.breaker.state(now) != Gate::Open)
+        state.trackers.get(offer)?.breaker.resting(now).map(Duration::from_secs_f64)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,5 +3,7 @@
 mod api;
 mod controls;
 mod failover;
+mod hedging;
+mod misbehaviour;
 mod money;
 mod streams;

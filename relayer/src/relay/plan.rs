@@ -14,8 +14,6 @@ use std::time::Duration;
 use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
 use tokio::time::Instant;
 
-/// When to try again if every provider is failing.
-const RETRY_UNHEALTHY: Duration = Duration::from_secs(5);
 /// Exclusions an error message lists.
 const LISTED: usize = 8;
 
@@ -74,7 +72,7 @@ enum Filter {
     Size,
     KeyPrice,
     Cost(Pico),
-    Health,
+    Rest(Duration),
 }
 
 /// What can be done about a request.
@@ -146,7 +144,7 @@ pub struct Allowed {
     pub max_cost: Option<MicroUsdc>,
 }
 
-/// Applies every filter to every offer of every model. `input` counts a model's input.
+/// Applies every filter to every offer of every model. `resting` tells how long an offer asked to be left alone.
 ///
 /// # Errors
 /// No offer is left; which error it is depends on what excluded the offers that came furthest.
@@ -156,7 +154,7 @@ pub fn plan(
     request: &ChatRequest,
     (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
     allowed: Allowed,
-    available: impl Fn(&Offer) -> bool,
+    resting: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Plan, RelayError> {
     let fee_bps = registry.relayer.fee_bps;
     if fee_bps > allowed.limits.max_fee_bps {
@@ -167,7 +165,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, &available) {
+            match consider(offer, fee_bps, config, request, input, allowed, &resting) {
                 Ok(candidate) => candidates.push(candidate),
                 Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
             }
@@ -195,7 +193,7 @@ fn consider(
     request: &ChatRequest,
     input: Input,
     allowed: Allowed,
-    available: impl Fn(&Offer) -> bool,
+    resting: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Candidate, (Filter, String)> {
     if let Some(reason) = request.controls.exclude(offer) {
         return Err((Filter::Wish, reason));
@@ -230,8 +228,9 @@ fn consider(
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")));
     }
-    if !available(offer) {
-        return Err((Filter::Health, "failing at the moment".into()));
+    // One that merely fails stays a candidate, behind all others: it may be back.
+    if let Some(rest) = resting(offer) {
+        return Err((Filter::Rest(rest), format!("asked to be left alone for {} seconds", rest.as_secs())));
     }
     Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
 }
@@ -257,12 +256,18 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cost(ceiling) => Some(ceiling),
-                Filter::Wish | Filter::Ability | Filter::Size | Filter::KeyPrice | Filter::Health => None,
+                Filter::Wish | Filter::Ability | Filter::Size | Filter::KeyPrice | Filter::Rest(_) => None,
             });
             let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
             RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
         }
-        Filter::Health => RelayError::Unhealthy { model, retry_after: RETRY_UNHEALTHY },
+        Filter::Rest(_) => {
+            let rests = excluded.iter().filter_map(|exclusion| match exclusion.filter {
+                Filter::Rest(rest) => Some(rest),
+                Filter::Wish | Filter::Ability | Filter::Size | Filter::KeyPrice | Filter::Cost(_) => None,
+            });
+            RelayError::Resting { model, retry_after: rests.min().unwrap_or_default() }
+        }
     }
 }
 

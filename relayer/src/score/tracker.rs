@@ -139,6 +139,10 @@ impl Tracker {
                 self.failed_since_closed = self.failed_since_closed.saturating_add(1);
                 self.breaker.failed(now, retry_after.map(|d| d.as_secs_f64()));
             }
+            Outcome::Overtaken { input_tokens, waited } => {
+                self.breaker.neutral();
+                self.push(sample(now, *input_tokens, 0, Some(*waited), *waited));
+            }
             Outcome::Neutral => self.breaker.neutral(),
         }
     }

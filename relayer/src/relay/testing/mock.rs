@@ -11,8 +11,16 @@ use tokio::net::{TcpListener, TcpStream};
 /// What a provider does once it has a request.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Sends bytes.
+    /// Sends text.
     Say(String),
+    /// Sends bytes that are no text.
+    Raw(&'static [u8]),
+    /// Sends text byte by byte, with so many milliseconds between any two.
+    Trickle(String, u64),
+    /// Sends the same text until nobody reads it any more.
+    Flood(String),
+    /// Resets the connection.
+    Reset,
     /// Waits.
     Pause(u64),
     /// Waits until the relayer hangs up.
@@ -51,6 +59,21 @@ impl Mock {
         Self { name, port, requests: Arc::default(), hung_up: Arc::default() }
     }
 
+    /// A provider whose queue of connections is full: nobody answers, nobody refuses.
+    pub async fn full(name: &'static str) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let filling: Vec<_> = (0..4).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // It lives as long as the test's runtime.
+        tokio::spawn(
+            async move { (socket, futures::future::join_all(filling).await, std::future::pending::<()>().await) },
+        );
+        Self { name, port: address.port(), requests: Arc::default(), hung_up: Arc::default() }
+    }
+
     /// Its offer of model `m`.
     pub fn offer(&self, seed: u8) -> Offer {
         Offer { url: format!("http://127.0.0.1:{}/v1", self.port), ..offer(self.name, seed) }
@@ -82,12 +105,26 @@ impl Mock {
         let body = String::from_utf8_lossy(&received[head.len() + 4..]).into_owned();
         self.requests.lock().unwrap().push((head, body));
         for step in steps {
-            match step {
-                Step::Say(text) => {
-                    if stream.write_all(text.as_bytes()).await.is_err() {
-                        self.hung_up.fetch_add(1, Ordering::SeqCst);
-                        return;
+            let written = match &step {
+                Step::Say(text) => stream.write_all(text.as_bytes()).await,
+                Step::Raw(bytes) => stream.write_all(bytes).await,
+                Step::Trickle(text, ms) => trickle(&mut stream, text, *ms).await,
+                Step::Flood(text) => loop {
+                    if let Err(error) = stream.write_all(text.as_bytes()).await {
+                        break Err(error);
                     }
+                },
+                Step::Pause(_) | Step::Forever | Step::Reset => Ok(()),
+            };
+            if written.is_err() {
+                self.hung_up.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            match step {
+                Step::Say(_) | Step::Raw(_) | Step::Trickle(..) | Step::Flood(_) => {}
+                Step::Reset => {
+                    stream.set_zero_linger().unwrap();
+                    return;
                 }
                 Step::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
                 Step::Forever => {
@@ -98,6 +135,14 @@ impl Mock {
             }
         }
     }
+}
+
+async fn trickle(stream: &mut TcpStream, text: &str, ms: u64) -> std::io::Result<()> {
+    for byte in text.as_bytes() {
+        stream.write_all(&[*byte]).await?;
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+    }
+    Ok(())
 }
 
 /// A response head that is followed by a body until the connection closes.
