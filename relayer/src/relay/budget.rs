@@ -43,9 +43,10 @@ impl Budget {
         let passed = state.at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
         state.at = Some(now);
         state.permits = (state.permits + passed * self.per_second).min(self.most);
-        let any = state.permits >= 1.0;
+        // Five fifths are a whole, whatever their sum is in binary.
+        let any = state.permits > 1.0 - 1e-6;
         if any {
-            state.permits -= 1.0;
+            state.permits = (state.permits - 1.0).max(0.0);
         }
         any
     }

@@ -296,7 +296,7 @@ async fn one_that_cannot_be_reached_is_passed_over() {
 
 #[tokio::test]
 async fn one_that_has_no_tls_where_its_url_says_so_is_passed_over() {
-    let (bad, good) = (Mock::new("bad", vec![say("HTTP/1.1 400 Plain\r\n\r\n")]).await, good(true).await);
+    let (bad, good) = (Mock::eager("bad", vec![say("HTTP/1.1 400 Plain\r\n\r\n")]).await, good(true).await);
     let mut tls = bad.offer(1);
     tls.url = tls.url.replace("http://", "https://");
     let world = World::new(vec![tls, good.offer(2)]).await;

@@ -70,7 +70,9 @@ async fn an_odd_stream_is_served() {
         streams(),
         |case, odd, good| async move {
             let (name, world) = (case.name, world(&odd, &good).await);
-            let streamed = Streamed::read(world.chat(ask_alone(true)).await).await;
+            let response = world.chat(ask_alone(true)).await;
+            assert_eq!(response.status(), 200, "{name}");
+            let streamed = Streamed::read(response).await;
             assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true), "{name}");
             assert_eq!(world.settled_down().await, (Pico::ZERO, COST), "{name}");
             assert_eq!(learned(&world, 3), (1, Some(1.0)), "{name}");
