@@ -5,12 +5,14 @@
 //! those are bounded by [`SignedClient::max_unresolved`].
 
 mod answer;
+mod read;
 mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use answer::{Answer, Event, Whole, text_of};
+pub use read::read_headers;
 pub use state::{Ledger, StateError};
 
 use crate::chain::Pubkey;

@@ -7,6 +7,7 @@ mod errors;
 mod limits;
 mod listing;
 mod public;
+mod query;
 mod state;
 
 use crate::app::App;
@@ -32,6 +33,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/models/{*id}"),
     ("GET", "/v1/providers"),
     ("GET", "/v1/receipts/{id}"),
+    ("GET", "/v1/generation"),
     ("GET", "/v1/generation/{id}"),
     ("GET", "/v1/vaults/{address}"),
     ("GET", "/health"),
@@ -66,6 +68,7 @@ fn handler(path: &str) -> MethodRouter<Arc<Server>> {
         "/v1/models/{*id}" => open_to_all(get(listing::model)),
         "/v1/providers" => open_to_all(get(listing::providers)),
         "/v1/receipts/{id}" => get(account::receipt),
+        "/v1/generation" => get(account::find_generation),
         "/v1/generation/{id}" => get(account::generation),
         "/v1/vaults/{address}" => get(account::vault),
         "/health" => get(public::health),

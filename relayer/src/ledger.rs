@@ -14,6 +14,8 @@ pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
 
+pub use writer::Turns;
+
 use rusqlite::{Connection, Transaction};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -73,6 +75,8 @@ struct Readers {
     _lock: std::fs::File,
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    /// Whether readers read at once, on the caller's thread.
+    in_turn: bool,
 }
 
 /// Reading connections kept for the next reader.
@@ -84,10 +88,20 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Foreign`] if the file is another deployment's, [`LedgerError::Database`] if it cannot be used.
     pub fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
-        let lock = schema::lock(path)?;
-        let connection = schema::open(path, domain, relayer)?;
-        let readers = Readers { path: path.into(), idle: Mutex::default(), _lock: lock };
+        let (connection, readers) = Readers::open(path, domain, relayer)?;
         Ok(Self { writer: writer::Writer::start(connection)?, readers: Arc::new(readers) })
+    }
+
+    /// The same ledger without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
+    /// happen at once. For a simulation, where one seed must give one order.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
+        let (connection, mut readers) = Readers::open(path, domain, relayer)?;
+        readers.in_turn = true;
+        let (writer, turns) = writer::Writer::new(connection);
+        Ok((Self { writer, readers: Arc::new(readers) }, turns))
     }
 
     /// Runs `job` in the writer's next transaction and returns its result once that is durable.
@@ -121,6 +135,9 @@ impl Ledger {
         job: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let readers = self.readers.clone();
+        if readers.in_turn {
+            return readers.with(job);
+        }
         tokio::task::spawn_blocking(move || readers.with(job)).await.map_err(|_| LedgerError::Closed)?
     }
 
@@ -134,6 +151,12 @@ impl Ledger {
 }
 
 impl Readers {
+    fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Connection, Self), LedgerError> {
+        let lock = schema::lock(path)?;
+        let connection = schema::open(path, domain, relayer)?;
+        Ok((connection, Self { path: path.into(), idle: Mutex::default(), in_turn: false, _lock: lock }))
+    }
+
     fn with<T>(&self, job: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
         let idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         let connection = match idle {

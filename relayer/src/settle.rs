@@ -5,6 +5,7 @@
 //! before it is sent; it is given up only when no block can hold it any more; and what was applied is read from the
 //! vault itself, never from a transaction's status.
 
+mod agreed;
 pub mod build;
 mod engine;
 
@@ -51,6 +52,9 @@ pub enum SettleError {
     /// The transaction could not be built.
     #[error(transparent)]
     Build(#[from] build::BuildError),
+    /// The nodes differ on something that must be known.
+    #[error("the RPC nodes do not agree on {0}: one of them lags far behind or lies")]
+    Disagreement(&'static str),
     /// The transaction could not be signed or read back.
     #[error("the settlement transaction cannot be {0}")]
     Transaction(&'static str),

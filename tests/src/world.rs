@@ -92,7 +92,8 @@ impl World {
         world
     }
 
-    fn on(start: impl FnOnce(&Pubkey) -> Box<dyn Chain>) -> Self {
+    /// A chain of the caller's, on which the program is deployed with the upgrade authority given.
+    pub fn on(start: impl FnOnce(&Pubkey) -> Box<dyn Chain>) -> Self {
         let named = |name: &str| Keypair::new_from_array(sha256(&[b"steam-tests", name.as_bytes()]));
         let upgrade_authority = named("upgrade authority");
         let mut world = Self {
@@ -264,28 +265,48 @@ impl World {
 
     /// Issues tokens of any mint to a token account, in the smallest unit.
     pub fn issue_of(&mut self, mint: &Pubkey, token: &Pubkey, amount: u64) {
+        self.try_issue(mint, token, amount).ok();
+    }
+
+    fn try_issue(&mut self, mint: &Pubkey, token: &Pubkey, amount: u64) -> Outcome {
         let issuer = self.payer.pubkey();
         let issue = spl_token::instruction::mint_to(&spl_token::ID, mint, token, &issuer, &[], amount).unwrap();
-        self.run(&[issue], &[]).ok();
+        self.run(&[issue], &[])
     }
 
     /// Freezes a token account, as its issuer may.
     pub fn freeze(&mut self, token: &Pubkey) {
+        self.try_freeze(token).ok();
+    }
+
+    /// Tries to freeze a token account.
+    pub fn try_freeze(&mut self, token: &Pubkey) -> Outcome {
         let (mint, payer) = (self.mint, self.payer.pubkey());
         let freeze = spl_token::instruction::freeze_account(&spl_token::ID, token, &mint, &payer, &[]).unwrap();
-        self.run(&[freeze], &[]).ok();
+        self.run(&[freeze], &[])
     }
 
     /// Thaws a token account.
     pub fn thaw(&mut self, token: &Pubkey) {
+        self.try_thaw(token).ok();
+    }
+
+    /// Tries to thaw a token account.
+    pub fn try_thaw(&mut self, token: &Pubkey) -> Outcome {
         let (mint, payer) = (self.mint, self.payer.pubkey());
         let thaw = spl_token::instruction::thaw_account(&spl_token::ID, token, &mint, &payer, &[]).unwrap();
-        self.run(&[thaw], &[]).ok();
+        self.run(&[thaw], &[])
     }
 
     /// Puts money into a vault.
     pub fn deposit(&mut self, vault: &Vault, amount: MicroUsdc) {
-        self.issue(&vault.token, amount);
+        self.try_deposit(vault, amount).ok();
+    }
+
+    /// Tries to put money into a vault.
+    pub fn try_deposit(&mut self, vault: &Vault, amount: MicroUsdc) -> Outcome {
+        let mint = self.mint;
+        self.try_issue(&mint, &vault.token, amount.0)
     }
 }
 

@@ -15,6 +15,7 @@ use super::vault::Which;
 use ask::Talk;
 use route::Route;
 use serde_json::json;
+pub(super) use setup::cause;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use steam_protocol::units::MicroUsdc;

@@ -1,6 +1,7 @@
 //! `steam receipt`: read a receipt, and check it without asking the relayer that signed it.
 
 mod chain;
+mod routing;
 mod source;
 
 pub(super) use chain::receipt_keys;
@@ -9,14 +10,17 @@ pub use source::Proof;
 use super::amount::show_pico;
 use super::error::{CliError, Result};
 use super::output::{Report, line};
-use super::parse::address;
+use super::parse::{address, endpoint};
+use super::secret::KeySource;
 use super::solana::Global;
 use crate::chain::Pubkey;
+use crate::clock::{Clock, SystemClock};
+use crate::relay::decision::Record;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
 use steam_protocol::units::Pico;
 use steam_protocol::{merkle, sha256};
@@ -26,7 +30,8 @@ use steam_protocol::{merkle, sha256};
 pub enum ReceiptCommand {
     /// Show what a receipt says, without checking it
     Show(Show),
-    /// Check signature and amounts; with --proof that it was settled in a batch, with --on-chain all of it on chain
+    /// Check signature and amounts; with --proof that it was settled in a batch, with --routing why this
+    /// provider served it, with --on-chain all of it on chain
     Verify(Verify),
 }
 
@@ -53,7 +58,16 @@ pub struct Verify {
     /// JSON file with the proof that the receipt is in a settled batch, as /v1/receipts/{id} has it
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
-    /// Look the receipt key up on chain, and with --proof the settlement too
+    /// Check the routing decision too and make the choice again; the record is asked of the relayer, or in this FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub routing: Option<PathBuf>,
+    /// Base URL of the relayer's API, to ask for the record [default: what it registered, with --on-chain]
+    #[arg(long, value_name = "URL", value_parser = endpoint, env = "STEAM_BASE_URL")]
+    pub endpoint: Option<String>,
+    /// Where the key is that the record belongs to.
+    #[command(flatten)]
+    pub key: KeySource,
+    /// Look the receipt key up on chain, and with --proof the settlement, with --routing the prices too
     #[arg(long, visible_alias = "rpc")]
     pub on_chain: bool,
 }
@@ -76,6 +90,11 @@ impl ReceiptCommand {
 
 impl Verify {
     async fn run(self, global: &Global) -> Result<()> {
+        if self.key.key_file.is_some() && self.routing.is_none() {
+            return Err(
+                CliError::usage("--key-file is only used with --routing").next("add --routing, or leave it out")
+            );
+        }
         let (signed, enclosed) = source::read(&self.receipt)?;
         let proof = match &self.proof {
             Some(path) => Some(source::read_proof(path)?),
@@ -114,8 +133,41 @@ impl Verify {
                 held.push(format!("settled on chain by transaction {}", proof.transaction));
             }
         }
-        global.output.print(&Shown::of(&signed, held))
+        let mut unproven = Vec::new();
+        if let Some(file) = &self.routing {
+            let record = self.record(file, &signed.receipt, onchain.as_ref()).await?;
+            let record = routing::check(&record, &signed.receipt)?;
+            held.push("the routing decision is the one it was signed with, and tells of the same answer".into());
+            held.push(format!("the choice follows from what is recorded: {}", chosen(&record)));
+            unproven.extend(routing::UNPROVEN.map(ToOwned::to_owned));
+            match &onchain {
+                Some(chain) => chain.prices(&record, &mut held, &mut unproven).await?,
+                None => unproven.push("the prices of the other offers; --on-chain checks them".into()),
+            }
+        }
+        global.output.print(&Shown { unproven, ..Shown::of(&signed, held) })
     }
+
+    async fn record(&self, file: &Path, receipt: &Receipt, onchain: Option<&chain::Chain>) -> Result<Vec<u8>> {
+        if !file.as_os_str().is_empty() {
+            return routing::read(file);
+        }
+        let base = self.endpoint.clone().or_else(|| onchain.map(|chain| chain.relayer_url.clone()));
+        let base = base.ok_or_else(|| {
+            CliError::usage("--routing does not say whom to ask for the record")
+                .next("name the relayer with --endpoint, use --on-chain, or give the record with --routing=FILE")
+        })?;
+        routing::fetch(receipt, &base, &self.key, SystemClock.unix()).await
+    }
+}
+
+/// The choice in a few words.
+fn chosen(record: &Record) -> String {
+    let candidates: usize = record.routes.iter().map(|route| route.candidates.len()).sum();
+    let excluded: usize = record.routes.iter().map(|route| route.excluded.len()).sum();
+    let tried: Vec<String> =
+        record.attempts.iter().map(|attempt| format!("{} ({})", attempt.name, attempt.outcome)).collect();
+    format!("{candidates} candidates, {excluded} excluded; tried {}", tried.join(", "))
 }
 
 /// Something that was checked and does not hold.
@@ -128,6 +180,8 @@ fn not_held(code: &str, sentence: &str) -> CliError {
 struct Shown {
     /// What was checked and holds; nothing for `show`.
     verified: Vec<String>,
+    /// What was looked at and is the relayer's word.
+    unproven: Vec<String>,
     receipt: String,
     number: u64,
     relayer: String,
@@ -173,6 +227,7 @@ impl Shown {
         let price = receipt.price;
         Self {
             verified,
+            unproven: Vec::new(),
             receipt: BASE64.encode(signed.to_bytes()),
             number: receipt.number,
             relayer: base58(&receipt.relayer),
@@ -222,6 +277,9 @@ impl Report for Shown {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         for fact in &self.verified {
             writeln!(out, "holds: {fact}")?;
+        }
+        for word in &self.unproven {
+            writeln!(out, "its word: {word}")?;
         }
         if self.verified.is_empty() {
             writeln!(out, "Not checked; `steam receipt verify` checks it.")?;

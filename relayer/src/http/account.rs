@@ -2,10 +2,12 @@
 //! token or as the signature of an empty request.
 
 use crate::chain::Pubkey;
+use crate::http::query::Query;
 use crate::http::state::Server;
-use crate::ledger::Proof;
+use crate::ledger::{GenerationRow, Proof};
 use crate::relay::auth::{Credentials, Inbound, body_hash};
 use crate::relay::base64;
+use crate::relay::decision::OPENED;
 use crate::relay::error::RelayError;
 use crate::relay::meter::usd;
 use crate::vaults::VaultView;
@@ -13,6 +15,7 @@ use axum::Json;
 use axum::extract::{Path, Request, State};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use steam_protocol::Address;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
 
 /// Longest generation id that is looked up.
@@ -39,23 +42,80 @@ pub async fn receipt(
 }
 
 /// `GET /v1/generation/{id}`: why this provider served it. `decision` is the record the receipt's `routing_hash` commits
-/// to, `decision_base64` its exact bytes.
+/// to, `decision_base64` its exact bytes, `data` the answer in figures, as OpenRouter names them.
 pub async fn generation(
     State(server): State<Arc<Server>>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Json<Value>, RelayError> {
     let key = reader(&server, &request)?;
-    let row = server.relay.app.ledger.generation(known(&id)?).await?.filter(|row| row.key == key).ok_or_else(absent)?;
+    let row = server.relay.app.ledger.generation(known(&id)?).await?;
+    shown(row, &key)
+}
+
+/// `GET /v1/generation?id=`, or by what every receipt says: `?vault=&generation=&number=`.
+pub async fn find_generation(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
+    let key = reader(&server, &request)?;
+    let query = Query::read(request.uri(), &["id", "vault", "generation", "number"])?;
+    let ledger = &server.relay.app.ledger;
+    let row = match (query.get("id"), query.get("vault"), query.get("generation"), query.get("number")) {
+        (Some(id), None, None, None) => ledger.generation(known(id)?).await?,
+        (None, Some(_), Some(_), Some(_)) => {
+            let vault = query.parse("vault", "a vault's address in base58")?;
+            let generation = query.parse("generation", "a whole number")?;
+            let number = query.parse("number", "a whole number")?;
+            match (vault, generation, number) {
+                (Some(vault), Some(generation), Some(number)) => {
+                    ledger.generation_of_receipt(vault, generation, number).await?
+                }
+                _ => None,
+            }
+        }
+        _ => {
+            let message = "say which with `id`, or with `vault`, `generation` and `number` as the receipt has them";
+            return Err(RelayError::invalid("missing_parameter", "id", message));
+        }
+    };
+    shown(row, &key)
+}
+
+fn shown(row: Option<GenerationRow>, key: &Address) -> Result<Json<Value>, RelayError> {
+    let row = row.filter(|row| row.key == *key).ok_or_else(absent)?;
     let decision: Value =
         serde_json::from_slice(&row.decision).map_err(|_| RelayError::Internal("a stored decision that is no JSON"))?;
+    let signed =
+        SignedReceipt::from_bytes(&row.receipt).map_err(|_| RelayError::Internal("a stored receipt that is none"))?;
     Ok(Json(json!({
         "id": row.id,
         "object": "generation",
+        "data": figures(&row.id, &decision, &signed.receipt),
         "decision": decision,
         "decision_base64": base64(&row.decision),
         "receipt": base64(&row.receipt),
     })))
+}
+
+/// An answer in figures: times in milliseconds, amounts in USD.
+fn figures(id: &str, decision: &Value, receipt: &Receipt) -> Value {
+    let served = decision["attempts"].as_array().into_iter().flatten().find(|attempt| attempt["outcome"] == OPENED);
+    let of = |member: &str| served.map_or(Value::Null, |attempt| attempt[member].clone());
+    let cost: Option<f64> = receipt.charge.checked_add(receipt.fee).map(|total| total.0 as f64 / 1e12);
+    let prompt = u64::from(receipt.usage.input) + u64::from(receipt.usage.cached);
+    json!({
+        "id": id,
+        "model": of("model"),
+        "provider_name": of("name"),
+        "created": receipt.started_at_ms.div_euclid(1_000),
+        "total_cost": cost,
+        "usage": cost,
+        "latency": receipt.ttft_ms,
+        "generation_time": receipt.duration_ms.saturating_sub(receipt.ttft_ms),
+        "tokens_prompt": prompt,
+        "tokens_completion": receipt.usage.output,
+        "native_tokens_cached": receipt.usage.cached,
+        "finish_reason": finish_reason(receipt.finish_reason),
+        "cancelled": receipt.finish_reason == FinishReason::ClientGone,
+    })
 }
 
 /// `GET /v1/vaults/{address}`: balance, holds, unsettled charges and keys.
@@ -144,20 +204,24 @@ fn fields(receipt: &Receipt) -> Value {
         "fee_pico": receipt.fee.0.to_string(),
         "cost_usd": receipt.charge.checked_add(receipt.fee).map(usd),
         "key_cumulative_pico": receipt.key_cumulative.0.to_string(),
-        "finish_reason": match receipt.finish_reason {
-            FinishReason::Stop => "stop",
-            FinishReason::Length => "length",
-            FinishReason::ToolCalls => "tool_calls",
-            FinishReason::ContentFilter => "content_filter",
-            FinishReason::Error => "error",
-            FinishReason::ClientGone => "client_gone",
-            FinishReason::Other => "other",
-        },
+        "finish_reason": finish_reason(receipt.finish_reason),
         "started_at_ms": receipt.started_at_ms,
         "ttft_ms": receipt.ttft_ms,
         "duration_ms": receipt.duration_ms,
         "routing_hash": hex::encode(receipt.routing_hash),
     })
+}
+
+fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop => "stop",
+        FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
+        FinishReason::ContentFilter => "content_filter",
+        FinishReason::Error => "error",
+        FinishReason::ClientGone => "client_gone",
+        FinishReason::Other => "other",
+    }
 }
 
 fn proof(proof: &Proof) -> Value {

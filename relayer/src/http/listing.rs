@@ -2,12 +2,13 @@
 
 use crate::board::{Figures, Standing, Window};
 use crate::chain::Pubkey;
+use crate::http::query::{Query, invalid};
 use crate::http::state::Server;
 use crate::registry::{Offer, Registry};
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
 use axum::Json;
-use axum::extract::{OriginalUri, Path, Query, State};
+use axum::extract::{OriginalUri, Path, State};
 use axum::http::Uri;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 const USUAL: Window = Window::Hour;
 /// Highest weight of input against output in a blended price.
 const MAX_BLEND: f64 = 1_000.0;
+const BLEND: &str = "between 0 and 1000";
 
 /// `GET /v1/models`: OpenAI's list, each with its lowest price and best speed and latency.
 ///
@@ -91,38 +93,26 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a query that may have `known` parameters, each once.
+    /// Reads a query that may have `known` parameters.
     fn read(uri: &Uri, known: &[&str]) -> Result<Self, RelayError> {
-        let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| RelayError::invalid("invalid_query", "query", "the query is not name=value pairs"))?;
-        let mut wanted = Self::default();
-        let mut seen: Vec<&str> = Vec::new();
-        for (name, value) in &pairs {
-            let wrong = |must: &str| RelayError::invalid("invalid_value", name, format!("`{name}` must be {must}"));
-            if !known.contains(&name.as_str()) {
-                let message = format!("`{}` is not known here; there is {}", shorten(name), known.join(", "));
-                return Err(RelayError::invalid("unknown_parameter", &shorten(name), message));
+        let query = Query::read(uri, known)?;
+        let window = match query.get("window") {
+            Some(name) => {
+                let window = Window::ALL.into_iter().find(|window| window.name() == name);
+                Some(window.ok_or_else(|| invalid("window", "5m, 1h or 72h"))?)
             }
-            if seen.contains(&name.as_str()) {
-                return Err(wrong("given once"));
-            }
-            seen.push(name);
-            match name.as_str() {
-                "model" => wanted.model = Some(value.clone()),
-                "provider" => {
-                    wanted.provider = Some(value.parse().map_err(|_| wrong("a provider's address in base58"))?);
-                }
-                "window" => {
-                    let window = Window::ALL.into_iter().find(|window| window.name() == value);
-                    wanted.window = Some(window.ok_or_else(|| wrong("5m, 1h or 72h"))?);
-                }
-                _ => {
-                    let ratio = value.parse().ok().filter(|ratio| (0.0..=MAX_BLEND).contains(ratio));
-                    wanted.blend_ratio = Some(ratio.ok_or_else(|| wrong("between 0 and 1000"))?);
-                }
-            }
+            None => None,
+        };
+        let ratio = query.parse("blend_ratio", BLEND)?;
+        if ratio.is_some_and(|ratio| !(0.0..=MAX_BLEND).contains(&ratio)) {
+            return Err(invalid("blend_ratio", BLEND));
         }
-        Ok(wanted)
+        Ok(Self {
+            model: query.get("model").map(ToOwned::to_owned),
+            provider: query.parse("provider", "a provider's address in base58")?,
+            window,
+            blend_ratio: ratio,
+        })
     }
 
     fn takes(&self, offer: &Offer) -> bool {

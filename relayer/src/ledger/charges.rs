@@ -184,6 +184,30 @@ impl Ledger {
         .await
     }
 
+    /// The decision of a request by its receipt: the vault, its generation, and the receipt's number.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn generation_of_receipt(
+        &self,
+        vault: Pubkey,
+        generation: u64,
+        number: u64,
+    ) -> Result<Option<GenerationRow>, LedgerError> {
+        self.read(move |db| {
+            Ok(db
+                .prepare_cached(
+                    "SELECT id, public_key, decision, receipt FROM charge
+                     WHERE vault = ?1 AND generation = ?2 AND number = ?3",
+                )?
+                .query_row((vault.to_bytes(), generation as i64, number as i64), |row| {
+                    Ok(GenerationRow { id: row.get(0)?, key: row.get(1)?, decision: row.get(2)?, receipt: row.get(3)? })
+                })
+                .optional()?)
+        })
+        .await
+    }
+
     /// A receipt by its generation id, with its proof of inclusion once it is settled.
     ///
     /// # Errors

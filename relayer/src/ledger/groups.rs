@@ -148,13 +148,17 @@ impl Ledger {
         self.write(move |tx| seal(tx, (vault, generation), (chain_seq, chain_hash), &fits)).await
     }
 
-    /// Groups that are sealed and in no batch, due at `now_ms`, by vault.
+    /// Groups that are sealed and in no batch, due at block `height`, by vault.
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
-    pub async fn unbatched(&self, now_ms: i64) -> Result<Vec<SealedGroup>, LedgerError> {
+    pub async fn unbatched(&self, height: u64) -> Result<Vec<SealedGroup>, LedgerError> {
         self.read(move |db| {
-            groups_where(db, "state = 'sealed' AND batch IS NULL AND not_before_ms <= ?1 ORDER BY vault", now_ms)
+            groups_where(
+                db,
+                "state = 'sealed' AND batch IS NULL AND not_before_height <= ?1 ORDER BY vault",
+                height as i64,
+            )
         })
         .await
     }
@@ -205,8 +209,8 @@ impl Ledger {
         .await
     }
 
-    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait `retry_ms`, twice as long each time
-    /// up to [`MAX_BACKOFF`] times that, since every try costs a transaction.
+    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait for so many blocks after `height`, twice
+    /// as many each time up to [`MAX_BACKOFF`] times that, since every try costs a transaction.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -215,7 +219,8 @@ impl Ledger {
         batch: BatchId,
         signature: Option<String>,
         (applied, skipped): (Vec<SealedGroup>, Vec<SealedGroup>),
-        (now_ms, retry_ms): (i64, i64),
+        now_ms: i64,
+        (height, blocks): (u64, u32),
     ) -> Result<(), LedgerError> {
         self.write(move |tx| {
             tx.execute(
@@ -232,10 +237,10 @@ impl Ledger {
             for group in &skipped {
                 let (vault, generation, seq) = group.place();
                 tx.execute(
-                    "UPDATE settlement_group SET batch = NULL, not_before_ms = ?4 + ?5 * min(?6, 1 << min(30,
+                    "UPDATE settlement_group SET batch = NULL, not_before_height = ?4 + ?5 * min(?6, 1 << min(30,
                        (SELECT count(*) - 1 FROM batch_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3)))
                      WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-                    (vault, generation, seq, now_ms, retry_ms, MAX_BACKOFF),
+                    (vault, generation, seq, height as i64, blocks, MAX_BACKOFF),
                 )?;
             }
             Ok(())

@@ -55,7 +55,7 @@ CREATE TABLE settlement_group (
     receipts INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
     previous BLOB NOT NULL, hash BLOB NOT NULL, content BLOB NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('sealed', 'settled', 'abandoned')),
-    batch INTEGER, not_before_ms INTEGER NOT NULL DEFAULT 0,
+    batch INTEGER, not_before_height INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (vault, generation, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX abandoned ON settlement_group (vault) WHERE state = 'abandoned';

@@ -150,7 +150,7 @@ async fn a_skipped_group_waits_twice_as_long_each_time() {
     for wait in [10, 20, 40] {
         f.ledger.create_batch(vec![group.clone()]).await.unwrap();
         let batch = only_batch(&f.ledger).await;
-        f.ledger.finish_batch(batch.id, None, (vec![], vec![group.clone()]), (1_000, 10)).await.unwrap();
+        f.ledger.finish_batch(batch.id, None, (vec![], vec![group.clone()]), 0, (1_000, 10)).await.unwrap();
         assert!(f.ledger.unbatched(1_000 + wait - 1).await.unwrap().is_empty());
         assert_eq!(f.ledger.unbatched(1_000 + wait).await.unwrap().len(), 1);
     }
@@ -197,7 +197,7 @@ async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger() {
 
     f.ledger.create_batch(vec![group.clone()]).await.unwrap();
     let batch = only_batch(&f.ledger).await;
-    f.ledger.finish_batch(batch.id, Some("sig".into()), (vec![group.clone()], vec![]), (0, 0)).await.unwrap();
+    f.ledger.finish_batch(batch.id, Some("sig".into()), (vec![group.clone()], vec![]), 0, (0, 0)).await.unwrap();
     let old = seal(&f.ledger, 1, (0, [0; 32])).await;
     assert!(matches!(old, GroupState::Behind), "what was final once was read before");
     for head in [(1, [7; 32]), (2, group.hash)] {
@@ -234,7 +234,7 @@ async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_le
     assert_eq!(f.ledger.receipt("gen-2-2").await.unwrap().unwrap().status, "sealed");
     let batch = only_batch(&f.ledger).await;
     f.ledger
-        .finish_batch(batch.id, Some("first".into()), (vec![two.clone()], vec![one.clone()]), (0, 50))
+        .finish_batch(batch.id, Some("first".into()), (vec![two.clone()], vec![one.clone()]), 0, (0, 50))
         .await
         .unwrap();
 
@@ -270,7 +270,7 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
         let group = batch.groups[0].clone();
         let offers: Vec<u8> = group.lines.iter().map(|line| line.offer[0]).collect();
         assert_eq!(offers, expected);
-        f.ledger.finish_batch(batch.id, None, (vec![group.clone()], vec![]), (0, 0)).await.unwrap();
+        f.ledger.finish_batch(batch.id, None, (vec![group.clone()], vec![]), 0, (0, 0)).await.unwrap();
         head = (group.seq, group.hash);
         head
     };

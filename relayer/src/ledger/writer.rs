@@ -1,4 +1,4 @@
-//! The writer thread and its group commit.
+//! The writer and its group commit.
 
 use super::LedgerError;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -19,14 +19,29 @@ pub(super) struct Writer {
     queue: mpsc::SyncSender<Job>,
 }
 
+/// The other end: the only writing connection, and what waits for it.
+pub struct Turns {
+    connection: Connection,
+    jobs: mpsc::Receiver<Job>,
+}
+
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self, LedgerError> {
+    pub(super) fn new(connection: Connection) -> (Self, Turns) {
         let (queue, jobs) = mpsc::sync_channel(MAX_QUEUE);
+        (Self { queue }, Turns { connection, jobs })
+    }
+
+    pub(super) fn start(connection: Connection) -> Result<Self, LedgerError> {
+        let (writer, mut turns) = Self::new(connection);
         std::thread::Builder::new()
             .name("ledger".into())
-            .spawn(move || run(connection, &jobs))
+            .spawn(move || {
+                while let Ok(first) = turns.jobs.recv() {
+                    turns.commit(first);
+                }
+            })
             .map_err(|_| LedgerError::Closed)?;
-        Ok(Self { queue })
+        Ok(writer)
     }
 
     pub(super) fn enqueue<T: Send + 'static>(
@@ -50,10 +65,23 @@ impl Writer {
     }
 }
 
-fn run(mut connection: Connection, jobs: &mpsc::Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
-        let batch = std::iter::once(first).chain(jobs.try_iter()).take(MAX_JOBS).collect();
-        commit(&mut connection, batch);
+impl std::fmt::Debug for Turns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Turns").finish_non_exhaustive()
+    }
+}
+
+impl Turns {
+    /// Commits what is waiting, in one transaction, and answers it. For those who decide themselves when that happens.
+    pub fn take(&mut self) {
+        if let Ok(first) = self.jobs.try_recv() {
+            self.commit(first);
+        }
+    }
+
+    fn commit(&mut self, first: Job) {
+        let batch = std::iter::once(first).chain(self.jobs.try_iter()).take(MAX_JOBS).collect();
+        commit(&mut self.connection, batch);
     }
 }
 

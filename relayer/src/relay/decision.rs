@@ -1,13 +1,99 @@
-//! The decision record: why this provider and no other. A receipt's routing hash commits to its bytes, so that they
-//! can be shown and checked later. It holds no prompt and no answer.
+//! The decision record: why this provider and no other. A receipt's routing hash commits to its bytes, so that it can be
+//! shown later and the choice be made again by anybody. It holds no prompt and no answer.
+//!
+//! The bytes are JSON with the members in the order of the fields here and no white space; numbers read back to the
+//! same bits.
+
+mod check;
+
+pub use check::{Fault, check};
 
 use crate::registry::Offer;
+use crate::relay::controls::Controls;
 use crate::relay::plan::{Candidate, Plan, Route};
-use crate::score::Record;
+use crate::score;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The form of the record.
+pub const VERSION: u32 = 3;
+
+/// One request's decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The generation.
+    pub id: String,
+    /// When the request was accepted, Unix milliseconds.
+    pub time_ms: i64,
+    /// Answers wanted.
+    pub choices: u32,
+    /// The relayer's fee.
+    pub fee_bps: u16,
+    /// Providers tried at most.
+    pub max_attempts: u32,
+    /// Providers the client named, those first; by name or address.
+    pub preferred: Vec<String>,
+    /// Whether the client allows more than the first choice.
+    pub allow_fallbacks: bool,
+    /// A choice for each model asked for that somebody offers.
+    pub routes: Vec<RouteRecord>,
+    /// Models asked for that nobody offers.
+    pub unknown_models: Vec<String>,
+    /// The offers in the order in which they are tried.
+    pub order: Vec<String>,
+    /// What was tried, in the order in which it began.
+    pub attempts: Vec<Attempt>,
+    /// How it ended.
+    pub outcome: String,
+}
+
+/// The choice among one model's offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RouteRecord {
+    /// The model as providers know it.
+    pub model: String,
+    /// Offers that can serve it.
+    pub candidates: Vec<CandidateRecord>,
+    /// Offers that cannot.
+    pub excluded: Vec<ExclusionRecord>,
+    /// What was known and drawn, and the ranking that followed.
+    pub choice: score::Record,
+}
+
+/// An offer that can serve the request; what was measured of it is in [`score::Record`], at the same place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CandidateRecord {
+    /// The offer's address.
+    pub offer: String,
+    /// Its provider's address.
+    pub provider: String,
+    /// The provider's name.
+    pub name: String,
+    /// Version of the price.
+    pub version: u32,
+    /// Output limit of each answer.
+    pub max_output: u32,
+    /// The most it may cost, fee included, in pico-USDC.
+    pub ceiling_pico: String,
+}
+
+/// An offer that cannot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExclusionRecord {
+    /// The offer's address.
+    pub offer: String,
+    /// The provider's name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
 
 /// One provider tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,17 +143,21 @@ impl Attempt {
     }
 }
 
-/// Everything a record says.
+/// What a record is made of.
 #[derive(Debug)]
 pub struct Decision<'a> {
     /// The generation.
     pub id: &'a str,
     /// When the request was accepted, Unix milliseconds.
     pub started_at_ms: i64,
+    /// The client's wishes.
+    pub controls: &'a Controls,
+    /// Providers tried at most.
+    pub max_attempts: u32,
     /// Candidates and exclusions.
     pub plan: &'a Plan,
     /// What was decided of each of the plan's routes, and from what: enough to decide it again.
-    pub ranked: &'a [Record],
+    pub ranked: &'a [score::Decision],
     /// The order of trying.
     pub order: &'a [Candidate],
     /// What happened.
@@ -77,90 +167,61 @@ pub struct Decision<'a> {
 }
 
 impl Decision<'_> {
-    /// Canonical JSON: members sorted by name at every level, no white space.
-    pub fn canonical(&self) -> Vec<u8> {
+    /// The record.
+    pub fn record(&self) -> Record {
         let plan = self.plan;
-        let routes: Vec<Value> =
-            plan.routes.iter().zip(self.ranked).map(|(route, ranked)| shown(route, ranked)).collect();
-        let order: Vec<String> = self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect();
-        let record = json!({
-            "v": 2,
-            "id": self.id,
-            "time_ms": self.started_at_ms,
-            "routes": routes,
-            "unknown_models": plan.unknown,
-            "choices": plan.choices,
-            "fee_bps": plan.fee_bps,
-            "order": order,
-            "attempts": self.attempts,
-            "outcome": self.outcome,
-        });
-        sorted(record).to_string().into_bytes()
+        // Attempts end in another order than they begin where they overlap.
+        let mut attempts = self.attempts.to_vec();
+        attempts.sort_by_key(|attempt| attempt.started_ms);
+        Record {
+            v: VERSION,
+            id: self.id.to_owned(),
+            time_ms: self.started_at_ms,
+            choices: plan.choices,
+            fee_bps: plan.fee_bps,
+            max_attempts: self.max_attempts,
+            preferred: self.controls.order.clone(),
+            allow_fallbacks: self.controls.allow_fallbacks,
+            routes: plan.routes.iter().zip(self.ranked).map(|(route, ranked)| RouteRecord::of(route, ranked)).collect(),
+            unknown_models: plan.unknown.clone(),
+            order: self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect(),
+            attempts,
+            outcome: self.outcome.to_owned(),
+        }
     }
 }
 
-/// One model's candidates with their scores, and who was left out.
-fn shown(route: &Route, ranked: &Record) -> Value {
-    let candidates: Vec<Value> = route
-        .candidates
-        .iter()
-        .enumerate()
-        .map(|(index, candidate)| {
-            let offer = &candidate.offer;
-            json!({
-                "offer": offer.address.to_string(),
-                "provider": offer.provider.to_string(),
-                "name": offer.provider_name,
-                "version": offer.version,
-                "max_output": candidate.max_output,
-                "ceiling_pico": candidate.ceiling.0.to_string(),
-                "measured": ranked.measured.get(index),
-                "score": ranked.ranking.scores.get(index),
-            })
-        })
-        .collect();
-    let excluded: Vec<Value> = route
-        .excluded
-        .iter()
-        .map(|exclusion| {
-            json!({
-                "offer": exclusion.offer.address.to_string(),
-                "name": exclusion.offer.provider_name,
-                "reason": exclusion.reason,
-            })
-        })
-        .collect();
-    json!({
-        "model": route.model,
-        "ask": ranked.ask,
-        "coefficients": ranked.coefficients,
-        "candidates": candidates,
-        "excluded": excluded,
-        "draws": ranked.draws,
-        "ranking": ranked.ranking.order,
-    })
+impl Record {
+    /// The bytes that a routing hash is of.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        #[expect(clippy::unwrap_used, reason = "writing to a Vec cannot fail, and no map has a key that is no string")]
+        serde_json::to_vec(self).unwrap()
+    }
 }
 
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<(String, Value)> =
-                members.into_iter().map(|(name, value)| (name, sorted(value))).collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            Value::Object(members.into_iter().collect())
+impl RouteRecord {
+    fn of(route: &Route, ranked: &score::Decision) -> Self {
+        let candidates = route.candidates.iter().map(|candidate| CandidateRecord {
+            offer: candidate.offer.address.to_string(),
+            provider: candidate.offer.provider.to_string(),
+            name: candidate.offer.provider_name.clone(),
+            version: candidate.offer.version,
+            max_output: candidate.max_output,
+            ceiling_pico: candidate.ceiling.0.to_string(),
+        });
+        let excluded = route.excluded.iter().map(|exclusion| ExclusionRecord {
+            offer: exclusion.offer.address.to_string(),
+            name: exclusion.offer.provider_name.clone(),
+            reason: exclusion.reason.clone(),
+        });
+        Self {
+            model: route.model.clone(),
+            candidates: candidates.collect(),
+            excluded: excluded.collect(),
+            choice: ranked.record(),
         }
-        Value::Array(values) => Value::Array(values.into_iter().map(sorted).collect()),
-        other => other,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn members_are_sorted_at_every_level() {
-        let value = json!({"b": [{"z": 1, "a": {"y": 0, "x": 0}}], "a": null});
-        assert_eq!(sorted(value).to_string(), r#"{"a":null,"b":[{"a":{"x":0,"y":0},"z":1}]}"#);
-    }
-}
+mod tests;

@@ -295,15 +295,23 @@ impl Route {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
         let decision = scorer.rank(&offers, &self.ask, now, rng);
         let order = decision.order(usize::MAX);
-        let mut order: Vec<Candidate> = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
         let controls = &request.controls;
-        // Stable: those not named keep the scorer's order behind those that are.
-        order.sort_by_key(|candidate| controls.rank_of(&candidate.offer).unwrap_or(usize::MAX));
-        if !controls.allow_fallbacks && controls.order.is_empty() {
-            order.truncate(1);
-        }
+        let only_first = !controls.allow_fallbacks && controls.order.is_empty();
+        let order = preferred_first(order, |candidate: &Candidate| controls.rank_of(&candidate.offer), only_first);
         (order, decision)
     }
+}
+
+/// What the client prefers, in the order of its `place`, before the rest in the order it is `ranked`. A decision record
+/// is checked with this very function, as with [`schedule`].
+pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Option<usize>, only_first: bool) -> Vec<T> {
+    // Stable: those not named keep the scorer's order behind those that are.
+    ranked.sort_by_key(|candidate| place(candidate).unwrap_or(usize::MAX));
+    if only_first {
+        ranked.truncate(1);
+    }
+    ranked
 }
 
 impl Plan {
@@ -323,7 +331,7 @@ impl Plan {
 
 /// The first of each model's candidates, at most `attempts` in all, of which every model has at least one: a model with
 /// many providers must not leave those after it without any.
-fn schedule(orders: Vec<Vec<Candidate>>, attempts: usize) -> Vec<Candidate> {
+pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
     let mut later = orders.iter().filter(|order| !order.is_empty()).count();
     let mut left = attempts.max(later);
     let mut scheduled = Vec::new();

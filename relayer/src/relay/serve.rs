@@ -286,12 +286,14 @@ impl Ending {
         finish_reason: FinishReason,
         outcome: &str,
     ) -> Result<SignedReceipt, ChargeError> {
-        let Work { relay, plan, order, ranked, hold, id, started_at_ms, started, permit, .. } = self.work;
+        let Work { relay, request, plan, order, ranked, hold, id, started_at_ms, started, permit } = self.work;
         let decision = Decision {
             id: &id,
             started_at_ms,
+            controls: &request.controls,
+            max_attempts: relay.app.config.upstream.max_attempts,
             plan: &plan,
-            ranked: &ranked.iter().map(score::Decision::record).collect::<Vec<_>>(),
+            ranked: &ranked,
             order: &order,
             attempts: &self.attempts,
             outcome,
@@ -305,7 +307,7 @@ impl Ending {
             started_at_ms,
             ttft_ms: millis(self.first_content.duration_since(started)),
             duration_ms: millis(started.elapsed()),
-            decision: decision.canonical(),
+            decision: decision.record().to_bytes(),
             id: id.clone(),
         };
         let charged = hold.charge(draft).await;

@@ -1,7 +1,7 @@
 //! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
 
 use super::build::{self, Budget, MAX_UNITS, Parties};
-use super::{SettleError, Status};
+use super::{SettleError, Status, agreed};
 use crate::chain::rpc::{Rpc, Simulation, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
@@ -21,8 +21,9 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Time before a group that the program skipped, because its vault was frozen or too poor, is first tried again.
-const SKIPPED_RETRY_MS: i64 = 30_000;
+/// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
+/// half a minute. Not seconds: the machine's clock may be set wrong and right again.
+const SKIPPED_RETRY_BLOCKS: u32 = 100;
 
 /// Why a closed vault's charges are set aside.
 const CLOSED: &str = "the vault was closed before it could be settled";
@@ -133,11 +134,11 @@ impl Settler {
                 for group in &skipped {
                     tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
                 }
-                let now = self.setup.clock.unix_ms();
+                let (now, height) = (self.setup.clock.unix_ms(), self.finalized_height().await?);
                 let settled = !applied.is_empty();
                 self.setup
                     .ledger
-                    .finish_batch(batch.id, signature.clone(), (applied, skipped), (now, SKIPPED_RETRY_MS))
+                    .finish_batch(batch.id, signature.clone(), (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
                     .await?;
                 if settled {
                     self.status.send_modify(|status| {
@@ -170,10 +171,7 @@ impl Settler {
         if signatures.len() != batch.attempts.len() {
             return Err(SettleError::Transaction("read back"));
         }
-        let states = match signatures.as_slice() {
-            [] => Vec::new(),
-            known => self.node().statuses(known).await?,
-        };
+        let states = agreed::statuses(&self.setup.nodes, &signatures).await?;
         let reading = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
         let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for group in &batch.groups {
@@ -258,7 +256,7 @@ impl Settler {
 
     /// Puts sealed groups into as few batches as they fit.
     async fn form_batches(&self) -> Result<(), SettleError> {
-        let groups = self.setup.ledger.unbatched(self.setup.clock.unix_ms()).await?;
+        let groups = self.setup.ledger.unbatched(self.finalized_height().await?).await?;
         let reading = self.read_vaults(groups.iter().map(|group| group.vault)).await?;
         let mut next: Vec<SealedGroup> = Vec::new();
         for group in groups {
@@ -304,7 +302,8 @@ impl Settler {
                 self.problem = Some(reason);
             }
             Simulation::Succeeds { units } => {
-                let (blockhash, last_valid_height) = self.node().blockhash().await?;
+                let (blockhash, last_valid_height) =
+                    agreed::blockhash(&self.setup.nodes, batch.signed as usize).await?;
                 let units = u32::try_from(units.saturating_mul(6) / 5 + 5_000).unwrap_or(MAX_UNITS).min(MAX_UNITS);
                 let transaction = self.transaction(&batch, units, blockhash)?;
                 let signature = transaction.signatures.first().ok_or(SettleError::Transaction("signed"))?.to_string();
@@ -382,13 +381,8 @@ impl Settler {
         self.setup.vaults.halt(vault, false);
     }
 
-    /// The least of what the nodes say is final.
     async fn finalized_height(&self) -> Result<u64, SettleError> {
-        let mut height = u64::MAX;
-        for node in &self.setup.nodes {
-            height = height.min(node.block_height().await?);
-        }
-        Ok(height)
+        agreed::finalized_height(&self.setup.nodes).await
     }
 
     /// Vaults as all nodes have them, without those on which they differ.

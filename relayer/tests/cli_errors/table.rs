@@ -69,6 +69,8 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         ("config check", "file") => Late("/nonexistent/steam.toml", 3, "/nonexistent/steam.toml"),
         ("receipt show" | "receipt verify", "receipt") => Late("bm8gcmVjZWlwdA==", 3, "no receipt"),
         ("receipt verify", "answer") => Late("/nonexistent/answer", 1, "--answer"),
+        ("receipt verify", "key_file") => Late("/nonexistent/key", 2, "--key-file"),
+        ("receipt verify", "routing") => Late("/nonexistent/record", 1, "--routing"),
         ("receipt verify", "proof") => Late("/nonexistent/proof", 3, "--proof"),
         ("chat", "prompt" | "system") => Free,
         ("chat", "models") => Usage(&["", "a,", "GPT-4", "a b"]),

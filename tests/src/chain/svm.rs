@@ -34,6 +34,34 @@ impl Svm {
     }
 }
 
+impl Svm {
+    /// The same chain, on which a transaction may name any blockhash: for those who keep count of them themselves.
+    pub fn any_blockhash(self) -> Self {
+        Self(self.0.with_blockhash_check(false))
+    }
+
+    /// How a transaction, given in its wire format, would fare.
+    ///
+    /// # Errors
+    /// What the chain would refuse.
+    pub fn simulate(&self, transaction: &[u8]) -> Result<Done, Failure> {
+        let bytes = transaction.len();
+        let transaction: VersionedTransaction = wincode::deserialize(transaction).unwrap();
+        match self.0.simulate_transaction(transaction) {
+            Ok(info) => Ok(Done { units: info.meta.compute_units_consumed, bytes, logs: info.meta.logs }),
+            Err(failed) => Err(Failure { refusal: failed.err.into(), logs: failed.meta.logs }),
+        }
+    }
+
+    /// All accounts of a program, by address.
+    pub fn accounts_of(&self, program: &Pubkey) -> Vec<(Pubkey, Stored)> {
+        let mut found: Vec<_> =
+            self.0.get_program_accounts(program).into_iter().map(|(at, a)| (at, stored(a))).collect();
+        found.sort_unstable_by_key(|(at, _)| *at);
+        found
+    }
+}
+
 impl Chain for Svm {
     fn send(&mut self, transaction: &[u8]) -> Result<Done, Failure> {
         let bytes = transaction.len();

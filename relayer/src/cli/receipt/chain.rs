@@ -7,6 +7,7 @@ use crate::cli::error::Result;
 use crate::cli::failure;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
+use crate::relay::decision::Record;
 use anchor_lang::Discriminator;
 use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client_api::config::RpcTransactionConfig;
@@ -14,9 +15,11 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_status_client_types::UiTransactionEncoding;
 use solana_transaction_status_client_types::option_serializer::OptionSerializer;
+use std::collections::HashMap;
 use steam_protocol::batch::BatchView;
 use steam_protocol::receipt::Receipt;
-use steam_router::state::Relayer;
+use steam_protocol::units::Price;
+use steam_router::state::{Offer, Relayer};
 
 /// Accounts of `settle_batch` before its pairs of vault and token account.
 const FIXED_ACCOUNTS: usize = 6;
@@ -26,6 +29,8 @@ pub struct Chain {
     session: Session,
     /// The relayer's receipt key of the receipt's number.
     pub receipt_key: Pubkey,
+    /// Where the relayer says it is.
+    pub relayer_url: String,
 }
 
 impl Chain {
@@ -43,7 +48,7 @@ impl Chain {
         let relayer = relayer.ok_or_else(|| not_held("relayer", "the receipt's relayer is not on chain"))?;
         let key = receipt_keys(&relayer).into_iter().find(|(id, _)| *id == receipt.key_id);
         let (_, key) = key.ok_or_else(|| not_held("key", "the relayer has no receipt key of this number on chain"))?;
-        Ok(Self { session, receipt_key: Pubkey::new_from_array(key) })
+        Ok(Self { session, receipt_key: Pubkey::new_from_array(key), relayer_url: relayer.url })
     }
 
     /// Checks that the proof's transaction is finalized, succeeded, carries the proof's root, and settled the receipt's
@@ -75,6 +80,51 @@ impl Chain {
         } else {
             Err(not_held("proof", "the proof's transaction does not settle this vault's seq under its root"))
         }
+    }
+
+    /// Compares the recorded candidates with the chain's offers, and looks for offers the record does not name.
+    ///
+    /// # Errors
+    /// An offer that is not on chain, or not at the recorded price.
+    pub async fn prices(&self, record: &Record, held: &mut Vec<String>, unproven: &mut Vec<String>) -> Result<()> {
+        let offers: HashMap<Pubkey, Offer> = self.session.list_pod::<Offer>(None).await?.into_iter().collect();
+        let (mut same, mut forgotten) = (0, 0);
+        for route in &record.routes {
+            for (candidate, measured) in route.candidates.iter().zip(&route.choice.measured) {
+                let said = || format!("the offer {} of {}", candidate.offer, candidate.name);
+                let offer = offers.get(&measured.offer);
+                let offer = offer.ok_or_else(|| not_held("routing", &format!("{} is not on chain", said())))?;
+                if offer.model() != route.model || offer.provider.to_string() != candidate.provider {
+                    return Err(not_held("routing", &format!("{} is for another model or provider on chain", said())));
+                }
+                let points = [&offer.previous, &offer.current, &offer.next];
+                match points.into_iter().find(|point| point.version == candidate.version) {
+                    Some(point) if Price::from(point.price) == measured.price => same += 1,
+                    Some(_) => return Err(not_held("routing", &format!("{} has another price on chain", said()))),
+                    None if candidate.version < offer.last_version => forgotten += 1,
+                    None => {
+                        let message = format!("{} never had the recorded version of its price", said());
+                        return Err(not_held("routing", &message));
+                    }
+                }
+            }
+            let named = |address: &Pubkey| {
+                let address = address.to_string();
+                route.candidates.iter().any(|candidate| candidate.offer == address)
+                    || route.excluded.iter().any(|exclusion| exclusion.offer == address)
+            };
+            let unnamed = offers
+                .iter()
+                .filter(|(address, offer)| offer.model() == route.model && offer.is_listed() && !named(address));
+            unproven.extend(unnamed.map(|(address, _)| {
+                format!("why the offer {address} of {} is not in the record; it is listed on chain now", route.model)
+            }));
+        }
+        held.push(format!("{same} candidates at the price recorded on chain"));
+        if forgotten > 0 {
+            unproven.push(format!("the price of {forgotten} candidates, whose version the chain no longer keeps"));
+        }
+        Ok(())
     }
 
     /// A finalized transaction that succeeded, and its accounts, those from lookup tables included.

@@ -45,6 +45,23 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(plain().bearer_auth("sk-steam-x")).await, 401, "invalid_api_key");
                 is(code(plain().bearer_auth(world.key().reveal())).await, 404, "not_found");
             }
+            "/v1/generation" => {
+                is(code(plain()).await, 401, "missing_api_key");
+                let ask = |query: &str| {
+                    let url = format!("{url}?{query}");
+                    world.client.get(url).bearer_auth(world.key().reveal())
+                };
+                let receipt = "vault=11111111111111111111111111111111&generation=7&number=0";
+                is(code(ask("")).await, 400, "missing_parameter");
+                is(code(ask("id=a&number=1")).await, 400, "missing_parameter");
+                is(code(ask("vault=11111111111111111111111111111111&generation=7")).await, 400, "missing_parameter");
+                is(code(ask("id=a&id=b")).await, 400, "invalid_value");
+                is(code(ask(&receipt.replace("=7", "=-7"))).await, 400, "invalid_value");
+                is(code(ask(&receipt.replace("=1111", "=0000"))).await, 400, "invalid_value");
+                is(code(ask("key=a")).await, 400, "unknown_parameter");
+                is(code(ask("id=gen-nobody")).await, 404, "not_found");
+                is(code(ask(receipt)).await, 404, "not_found");
+            }
             "/v1/vaults/{address}" => is(code(plain()).await, 400, "invalid_value"),
             "/v1/models" | "/v1/providers" | "/health" | "/ready" | "/metrics" => {
                 assert_eq!(plain().header("authorization", "nonsense").send().await.unwrap().status(), 200, "{path}");

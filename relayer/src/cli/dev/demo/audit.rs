@@ -5,6 +5,7 @@ use super::super::system::System;
 use super::{Paid, provider_name, tour::Tour};
 use crate::chain::Pubkey;
 use crate::ledger::Proof;
+use crate::relay::decision;
 use anchor_lang::Discriminator;
 use anyhow::{Context, Result, anyhow, bail};
 use solana_commitment_config::CommitmentConfig;
@@ -77,6 +78,9 @@ pub(super) async fn run(system: &System, tour: &mut Tour, paid: &[Paid], before:
     for paid in paid {
         let proof = proof(system, &paid.id).await?;
         let receipt = &paid.receipt.receipt;
+        let row = system.running.app.ledger.generation(&paid.id).await?;
+        let row = row.with_context(|| format!("the relayer has no decision record of {}", paid.id))?;
+        decision::check(&row.decision, receipt).with_context(|| format!("the decision record of {}", paid.id))?;
         receipts.entry(proof.seq).or_default().push(receipt);
         prices.insert((receipt.offer, receipt.price_version), receipt.price);
         proofs.push(proof);
@@ -103,6 +107,7 @@ pub(super) async fn run(system: &System, tour: &mut Tour, paid: &[Paid], before:
     tour.line("receipts say", format!("{settled} USDC of charges and {fees} USDC of fees"));
     let left = MicroUsdc(before.vault - after.vault);
     tour.held("balances", format!("{left} USDC left the vault, to the µUSDC what {} receipts say", paid.len()));
+    tour.held("routing", format!("{} choices made again from their signed records, with the same result", paid.len()));
     Ok(())
 }
 

@@ -1,0 +1,179 @@
+//! Holders of session keys: what they ask for, what they were given, and what they cannot know.
+
+use super::relayer::Site;
+use ed25519_dalek::{Signer, SigningKey};
+use rand::Rng;
+use rand::rngs::StdRng;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use steam::chain::Pubkey;
+use steam::clock::Clock;
+use steam::ledger::Ledger;
+use steam::registry::Registry;
+use steam::vaults::{Consent, Draft, KeyRef, Vaults};
+use steam_protocol::key::SessionKey;
+use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
+use steam_protocol::sha256;
+use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use steam_protocol::voucher::Voucher;
+use tokio::sync::watch;
+use tokio::time::sleep;
+
+/// A session key, and all its holder knows.
+pub struct Client {
+    pub vault: Pubkey,
+    pub key: KeyRef,
+    pub secret: SigningKey,
+    /// Whether the relayer is given the seed and signs vouchers itself.
+    pub bearer: bool,
+    /// Receipts handed out.
+    pub receipts: Vec<SignedReceipt>,
+    /// Requests whose answer never came: hash and ceiling.
+    pub unknown: Vec<([u8; 32], Pico)>,
+    pub sent: u64,
+    pub refused: u64,
+}
+
+impl Client {
+    /// What its receipts come to.
+    fn known(&self) -> Pico {
+        Pico(self.receipts.iter().map(|r| r.receipt.charge.0 + r.receipt.fee.0).sum())
+    }
+
+    fn consent(&self, site: &Site, request_hash: [u8; 32]) -> Consent {
+        if self.bearer {
+            return Consent::Bearer(SessionKey::from_seed(&self.secret.to_bytes()));
+        }
+        let open: u128 = self.unknown.iter().map(|(_, ceiling)| ceiling.0).sum();
+        let authorized = Pico(self.known().0 + open).ceil_micro().unwrap();
+        let voucher = Voucher {
+            domain: site.domain,
+            vault: self.vault.to_bytes(),
+            generation: self.key.generation,
+            epoch: self.key.epoch,
+            authorized,
+            request_hash,
+        };
+        Consent::Voucher { authorized, signature: self.secret.sign(&voucher.message()).to_bytes() }
+    }
+}
+
+/// Sends one request after another until the process it talks to is gone.
+pub async fn run(
+    client: Arc<Mutex<Client>>,
+    site: Arc<Site>,
+    vaults: Arc<Vaults>,
+    ledger: Ledger,
+    registry: watch::Receiver<Arc<Registry>>,
+    mut rng: StdRng,
+) {
+    loop {
+        sleep(Duration::from_millis(rng.random_range(50..3_000))).await;
+        resolve(&client, &ledger).await;
+        if *site.busy.lock().unwrap() {
+            request(&client, &site, &vaults, &registry, &mut rng).await;
+        }
+    }
+}
+
+/// Asks for the receipts of requests whose answer never came; one that has none was not charged.
+async fn resolve(client: &Mutex<Client>, ledger: &Ledger) {
+    let (key, unknown) = {
+        let client = client.lock().unwrap();
+        (client.key, client.unknown.clone())
+    };
+    for (hash, _) in unknown {
+        let found = ledger.receipt_of_request(&key, hash).await.unwrap();
+        let mut client = client.lock().unwrap();
+        client.unknown.retain(|(known, _)| *known != hash);
+        if let Some(bytes) = found {
+            client.receipts.push(SignedReceipt::from_bytes(&bytes).unwrap());
+        }
+    }
+}
+
+async fn request(
+    client: &Mutex<Client>,
+    site: &Site,
+    vaults: &Arc<Vaults>,
+    registry: &watch::Receiver<Arc<Registry>>,
+    rng: &mut StdRng,
+) {
+    let Some(offer) = ({
+        let registry = registry.borrow();
+        let at = rng.random_range(0..registry.offers.len().max(1));
+        registry.offers.get(at).cloned()
+    }) else {
+        return;
+    };
+    let input = rng.random_range(1..2_000);
+    let most = Usage { requests: 1, input, cached: 0, output: 1_000 };
+    let used = Usage { cached: rng.random_range(0..=input), output: rng.random_range(0..=1_000), ..most };
+    let used = Usage { input: input - used.cached, ..used };
+    let held = charge(&offer.price, &most);
+    let ceiling = Pico(held.0 + receipt_fee(held, vaults_fee(registry)).unwrap().0);
+    let (key, consent, hash) = {
+        let mut client = client.lock().unwrap();
+        client.sent += 1;
+        let hash = sha256(&[b"request", &client.sent.to_le_bytes(), client.vault.as_ref()]);
+        client.unknown.push((hash, ceiling));
+        (client.key, client.consent(site, hash), hash)
+    };
+    let now = site.clock.unix();
+    let hold = vaults
+        .key(&key.key, Some(&key.vault))
+        .and_then(|(found, _)| vaults.reserve(&found, consent, hash, ceiling, now));
+    let hold = match hold {
+        Ok(hold) => hold,
+        Err(refusal) => {
+            site.trace.add(&format!("refused: {refusal}"));
+            let mut client = client.lock().unwrap();
+            client.refused += 1;
+            client.unknown.retain(|(known, _)| *known != hash);
+            return;
+        }
+    };
+    sleep(Duration::from_millis(rng.random_range(20..4_000))).await;
+    let draft = Draft {
+        response_hash: sha256(&[b"answer", &hash]),
+        offer,
+        usage: used,
+        counted_by: CountedBy::Relayer,
+        finish_reason: FinishReason::Stop,
+        started_at_ms: site.clock.unix_ms(),
+        ttft_ms: 1,
+        duration_ms: 2,
+        decision: b"{}".to_vec(),
+        id: id(&hash),
+    };
+    match hold.charge(draft).await {
+        Ok(receipt) => {
+            let mut client = client.lock().unwrap();
+            client.unknown.retain(|(known, _)| *known != hash);
+            site.trace.add(&format!("charged {} {}", client.vault, receipt.receipt.number));
+            client.receipts.push(receipt);
+        }
+        // Whether it was charged is asked later.
+        Err(error) => site.trace.add(&format!("not charged: {error}")),
+    }
+}
+
+/// The generation id of a request.
+pub fn id(request_hash: &[u8; 32]) -> String {
+    format!("gen-{}", hex::encode(&request_hash[..12]))
+}
+
+fn vaults_fee(registry: &watch::Receiver<Arc<Registry>>) -> u16 {
+    registry.borrow().relayer.fee_bps
+}
+
+/// What the key's receipts come to: charges, fees, and how many.
+pub fn total(receipts: &[SignedReceipt]) -> (Pico, Pico, u64) {
+    let sum = |part: fn(&SignedReceipt) -> u128| Pico(receipts.iter().map(part).sum());
+    (sum(|r| r.receipt.charge.0), sum(|r| r.receipt.fee.0), receipts.len() as u64)
+}
+
+/// Whole micro-dollars of a sum.
+pub fn floor(sum: Pico) -> MicroUsdc {
+    MicroUsdc(u64::try_from(sum.0 / 1_000_000).unwrap())
+}

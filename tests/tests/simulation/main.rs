@@ -1,0 +1,68 @@
+//! The shipped relayer in a world where everything fails: clock, RPC, scheduling and crashes come from one seed; ledger,
+//! accounts, settler and the program on the SVM are the real ones. What was receipted must be settled exactly once,
+//! whatever happened, as soon as it stops happening.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a broken test bed should end the test where it breaks")]
+
+mod chain;
+mod clients;
+mod node;
+mod oracle;
+mod relayer;
+mod scene;
+mod storm;
+mod trace;
+
+/// Seeds in an ordinary run. `STEAM_SEEDS=100000` for a long one, `STEAM_SEED=7` for one, told in full.
+const SEEDS: u64 = 100;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} should be a number")))
+}
+
+#[test]
+fn every_receipt_is_settled_exactly_once_whatever_happens() {
+    if let Some(seed) = number("STEAM_SEED") {
+        let end = storm::run(seed, true);
+        eprintln!("{}", end.lines.join("\n"));
+        eprintln!("seed {seed}: {}", end.summary());
+        assert_eq!(end.problem, None, "seed {seed}");
+        return;
+    }
+    let seeds = number("STEAM_SEEDS").unwrap_or(SEEDS);
+    let first = number("STEAM_FIRST_SEED").unwrap_or_default();
+    let next = std::sync::atomic::AtomicU64::new(first);
+    let totals = std::sync::Mutex::new((storm::Counts::default(), Vec::new()));
+    let began = std::time::Instant::now();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if seed >= first + seeds {
+                        return;
+                    }
+                    let end = storm::run(seed, false);
+                    let mut totals = totals.lock().unwrap();
+                    totals.0.add(&end.counts);
+                    if let Some(problem) = end.problem {
+                        eprintln!("seed {seed}: {problem}");
+                        totals.1.push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let (counts, failed) = totals.into_inner().unwrap();
+    eprintln!("{seeds} seeds in {:.1} s: {counts:?}", began.elapsed().as_secs_f64());
+    assert!(failed.is_empty(), "seeds that failed: {failed:?}; STEAM_SEED={} tells what happened", failed[0]);
+    counts.assert_all_happened();
+}
+
+#[test]
+fn one_seed_is_one_trace() {
+    for seed in 0..5 {
+        assert_eq!(storm::run(seed, false).hash, storm::run(seed, false).hash, "seed {seed}");
+    }
+}

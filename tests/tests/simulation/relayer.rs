@@ -1,0 +1,115 @@
+//! A relayer process: the shipped ledger, accounts, reader and settler, from start to crash.
+
+use super::clients::Client;
+use super::trace::Trace;
+use rand::Rng;
+use rand::rngs::StdRng;
+use solana_keypair::Keypair;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use steam::chain::read;
+use steam::chain::reader::Reader;
+use steam::chain::rpc::Rpc;
+use steam::clock::Clock;
+use steam::config::SettleConfig;
+use steam::ledger::{Ledger, Turns};
+use steam::settle::build::Parties;
+use steam::settle::{Settler, Setup};
+use steam::vaults::{Identity, Vaults};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+/// Pauses of the reader and the settler.
+const POLL: Duration = Duration::from_millis(1_000);
+const SETTLE: SettleConfig =
+    SettleConfig { interval_ms: 3_000, resend_ms: 1_000, priority_fee: 1, max_attempts: 1_000 };
+
+/// What outlives a process.
+pub struct Site {
+    pub ledger: PathBuf,
+    pub domain: [u8; 32],
+    pub parties: Parties,
+    pub settler: Keypair,
+    pub receipt_key: ed25519_dalek::SigningKey,
+    pub nodes: Vec<Arc<dyn Rpc>>,
+    pub clock: Arc<SimClock>,
+    pub trace: Arc<Trace>,
+    pub clients: Vec<Arc<Mutex<Client>>>,
+    /// Whether clients send requests.
+    pub busy: Mutex<bool>,
+}
+
+/// The time of day of the machine, which may be set wrong.
+pub struct SimClock {
+    pub began: Instant,
+    pub unix_ms: i64,
+    pub off_by_ms: AtomicI64,
+}
+
+impl Clock for SimClock {
+    fn unix_ms(&self) -> i64 {
+        self.unix_ms + self.began.elapsed().as_millis() as i64 + self.off_by_ms.load(Ordering::Relaxed)
+    }
+}
+
+/// What is asked of a relayer at work from outside.
+pub type Inside = Ledger;
+
+/// Runs until it is dropped, which is a crash: nothing of it lives on but the ledger's file.
+pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: StdRng) {
+    let registry = loop {
+        match read::registry(site.nodes[0].as_ref(), &site.parties.program, &site.parties.relayer).await {
+            Ok(registry) => break registry,
+            Err(_) => sleep(POLL).await,
+        }
+    };
+    let (ledger, turns) = Ledger::open_in_turns(&site.ledger, &site.domain, &site.parties.relayer.to_bytes()).unwrap();
+    let clock: Arc<dyn Clock> = site.clock.clone();
+    let loaded = ledger.load(0).await.unwrap();
+    let identity = Identity {
+        domain: site.domain,
+        relayer: site.parties.relayer,
+        key_id: 0,
+        receipt_key: site.receipt_key.clone(),
+    };
+    let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
+    let (mut reader, registry) = Reader::new(site.nodes.clone(), site.parties, vaults.clone(), registry);
+    while reader.read().await.is_err() {
+        sleep(POLL).await;
+    }
+    let (settler, mut status) = Settler::new(Setup {
+        ledger: ledger.clone(),
+        vaults: vaults.clone(),
+        nodes: site.nodes.clone(),
+        clock: clock.clone(),
+        parties: site.parties,
+        keypair: site.settler.insecure_clone(),
+        config: SETTLE,
+    });
+    *inside.lock().unwrap() = Some(ledger.clone());
+    site.trace.add("the relayer has started");
+    let never = CancellationToken::new();
+    let clients = site.clients.iter().map(|client| {
+        let rng: StdRng = rand::SeedableRng::seed_from_u64(rng.random());
+        super::clients::run(client.clone(), site.clone(), vaults.clone(), ledger.clone(), registry.clone(), rng)
+    });
+    let clients = futures::future::join_all(clients.collect::<Vec<_>>());
+    let problems = async {
+        while status.changed().await.is_ok() {
+            if let Some(problem) = &status.borrow_and_update().problem {
+                site.trace.add(&format!("settlement: {problem}"));
+            }
+        }
+    };
+    tokio::join!(reader.run(POLL, never.clone()), settler.run(never), write(turns, rng), clients, problems);
+}
+
+/// The writer's turns: how long the disk takes.
+async fn write(mut turns: Turns, mut rng: StdRng) {
+    loop {
+        sleep(Duration::from_millis(rng.random_range(1..60))).await;
+        turns.take();
+    }
+}

@@ -1,0 +1,275 @@
+//! One seed: a scene, a storm, and the calm after it.
+
+use super::clients::id;
+use super::node::{Node, Weather};
+use super::oracle;
+use super::relayer::{self, Inside, SimClock, Site};
+use super::scene::{Deed, Scene};
+use super::trace::Trace;
+use ed25519_dalek::SigningKey;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use steam::chain::rpc::Rpc;
+use steam::ledger::Ledger;
+use steam_protocol::receipt::SignedReceipt;
+use tokio::time::{Instant, sleep};
+
+/// Virtual time in which everything must be settled once nothing fails any more.
+const PATIENCE: Duration = Duration::from_secs(400);
+/// Virtual time after it in which nothing may happen a second time.
+const AFTERMATH: Duration = Duration::from_secs(60);
+
+/// What happened in a seed, or in many.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub receipts: u64,
+    pub refused: u64,
+    pub crashes: u64,
+    pub forks: u64,
+    pub undone: u64,
+    pub groups: u64,
+    pub aside: u64,
+    /// What others did, tried and done.
+    pub deeds: BTreeMap<Deed, u64>,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: &Self) {
+        self.receipts += other.receipts;
+        self.refused += other.refused;
+        self.crashes += other.crashes;
+        self.forks += other.forks;
+        self.undone += other.undone;
+        self.groups += other.groups;
+        self.aside += other.aside;
+        for (deed, count) in &other.deeds {
+            *self.deeds.entry(*deed).or_default() += count;
+        }
+    }
+
+    /// A storm in which something never blew proves nothing of it.
+    pub fn assert_all_happened(&self) {
+        let Self { receipts, crashes, forks, undone, groups, .. } = self;
+        assert!([receipts, crashes, forks, undone, groups].iter().all(|count| **count > 0), "{self:?}");
+    }
+}
+
+pub struct End {
+    pub problem: Option<String>,
+    pub counts: Counts,
+    pub hash: String,
+    pub lines: Vec<String>,
+}
+
+impl End {
+    pub fn summary(&self) -> String {
+        format!("{:?}, trace {}", self.counts, self.hash)
+    }
+}
+
+pub fn run(seed: u64, loud: bool) -> End {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(storm(seed, loud))
+}
+
+async fn storm(seed: u64, loud: bool) -> End {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let folder = tempfile::Builder::new().prefix("steam-simulation").tempdir_in(memory()).unwrap();
+    let trace = Arc::new(Trace::new(loud));
+    let mut scene = Scene::set(seed, &mut rng);
+    let weather = Arc::new(Mutex::new(weather(seed, &mut rng)));
+    let two = seed % 4 == 1 || rng.random_bool(0.5);
+    let nodes = (0..if two { 2 } else { 1 }).map(|name| {
+        let node = Node {
+            cluster: scene.cluster.clone(),
+            weather: weather.clone(),
+            rng: Mutex::new(StdRng::seed_from_u64(rng.random())),
+            trace: trace.clone(),
+            name,
+            liar: false,
+        };
+        Arc::new(node)
+    });
+    let mut nodes: Vec<Arc<Node>> = nodes.collect();
+    if two {
+        let liar = rng.random_range(0..2);
+        Arc::get_mut(&mut nodes[liar]).unwrap().liar = true;
+    }
+    let site = Arc::new(Site {
+        ledger: folder.path().join("steam.db"),
+        domain: scene.domain,
+        parties: scene.parties,
+        settler: scene.settler.insecure_clone(),
+        receipt_key: SigningKey::from_bytes(&[8; 32]),
+        nodes: nodes.into_iter().map(|node| node as Arc<dyn Rpc>).collect(),
+        clock: Arc::new(SimClock {
+            began: Instant::now(),
+            unix_ms: scene.cluster.lock().unwrap().unix_time() * 1_000,
+            off_by_ms: AtomicI64::new(0),
+        }),
+        trace: trace.clone(),
+        clients: std::mem::take(&mut scene.clients),
+        busy: Mutex::new(true),
+    });
+
+    let mut counts = Counts::default();
+    let inside: Arc<Mutex<Option<Inside>>> = Arc::default();
+    let start = |rng: &mut StdRng| {
+        tokio::spawn(relayer::run(site.clone(), inside.clone(), StdRng::seed_from_u64(rng.random())))
+    };
+    let mut process = Some(start(&mut rng));
+    let mut slot_ms = 400;
+    let deeds = if rng.random_bool(0.6) { rng.random_range(0.0..0.15) } else { 0.0 };
+    let calm_at = Instant::now() + Duration::from_secs(rng.random_range(30..90));
+    let mut crash_at = Instant::now() + crash_pause(&mut rng);
+    let mut back_at = Instant::now();
+    let mut over = None;
+    loop {
+        sleep(Duration::from_millis(slot_ms)).await;
+        let calm = Instant::now() >= calm_at;
+        if calm && over.is_none() {
+            *weather.lock().unwrap() = Weather { latency: 20, delay: 1, ..Weather::default() };
+            *site.busy.lock().unwrap() = false;
+            site.clock.off_by_ms.store(0, Ordering::Relaxed);
+            scene.make_peace();
+            over = Some(Instant::now());
+            trace.add("calm");
+        }
+        let sky = weather.lock().unwrap().clone();
+        {
+            let mut cluster = scene.cluster.lock().unwrap();
+            cluster.tick(slot_ms as i64, rng.random_bool(sky.skipped));
+            if rng.random_bool(sky.forks) {
+                cluster.fork(rng.random_range(1..super::chain::FINALITY as usize));
+                counts.forks += 1;
+                trace.add("fork");
+            }
+        }
+        if !calm && rng.random_bool(0.002) {
+            slot_ms = if slot_ms == 400 { 200 } else { 400 };
+        }
+        if !calm && rng.random_bool(deeds) {
+            let deed = Deed::any(&mut rng, site.clients.len());
+            if scene.act(deed) {
+                *counts.deeds.entry(deed).or_default() += 1;
+                trace.add(&format!("{deed:?}"));
+            }
+        }
+        if !calm && rng.random_bool(0.003) {
+            site.clock.off_by_ms.store(rng.random_range(-600_000..600_000), Ordering::Relaxed);
+        }
+        if let Some(task) = process.take_if(|_| !calm && Instant::now() >= crash_at) {
+            task.abort();
+            let _ = task.await;
+            *inside.lock().unwrap() = None;
+            counts.crashes += 1;
+            back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
+            trace.add("crash");
+        }
+        if process.as_ref().is_some_and(tokio::task::JoinHandle::is_finished) {
+            let failure = process.take().unwrap().await.unwrap_err();
+            return end(Some(format!("the relayer panicked: {failure}")), counts, &trace);
+        }
+        if process.is_none() && (calm || Instant::now() >= back_at) {
+            process = Some(start(&mut rng));
+            crash_at = Instant::now() + crash_pause(&mut rng);
+        }
+        let Some(began) = over else { continue };
+        let waited = began.elapsed();
+        let Some(now) = inside.lock().unwrap().clone().filter(|_| waited >= AFTERMATH && !rng.random_bool(0.9)) else {
+            continue;
+        };
+        let late = waited > PATIENCE;
+        let all: Vec<Vec<SignedReceipt>> = site.clients.iter().map(|c| c.lock().unwrap().receipts.clone()).collect();
+        let standing = standing(&now, &all).await;
+        let known = site.clients.iter().all(|client| client.lock().unwrap().unknown.is_empty());
+        if late {
+            trace.add(&format!("{:?} {:#?}", now.pending().await, now.open_batches().await));
+        }
+        let cluster = scene.cluster.lock().unwrap();
+        if (known && oracle::is_settled(&cluster, &scene.books, &standing)) || late {
+            counts.receipts = all.iter().map(|receipts| receipts.len() as u64).sum();
+            counts.aside = counts.receipts - standing.iter().map(|receipts| receipts.len() as u64).sum::<u64>();
+            counts.refused = site.clients.iter().map(|client| client.lock().unwrap().refused).sum();
+            counts.undone = cluster.undone;
+            let seq = |(vault, _): &(_, _)| u64::from(oracle::vault(&cluster, vault).settle_seq);
+            counts.groups = scene.books.vaults.iter().map(seq).sum();
+            let lowered = counts.deeds.keys().any(|deed| matches!(deed, Deed::Lower(_)));
+            let problem = oracle::check(&cluster, &scene.books, &standing, lowered);
+            let problem = problem.map(|p| if late { format!("not settled in time: {p}") } else { p });
+            let problem = problem.or_else(|| numbered_twice(&all));
+            let poisoned = counts.deeds.keys().any(|deed| deed.is_poison());
+            let baseless = (counts.aside > 0 && !poisoned).then(|| "set aside without a cause".to_owned());
+            let problem = problem.or(baseless).or((!known).then(|| "a request's fate cannot be found out".into()));
+            return end(problem, counts, &trace);
+        }
+    }
+}
+
+/// The receipts that were not set aside.
+async fn standing(ledger: &Ledger, all: &[Vec<SignedReceipt>]) -> Vec<Vec<SignedReceipt>> {
+    let mut standing = Vec::new();
+    for receipts in all {
+        let mut kept = Vec::new();
+        for receipt in receipts {
+            let row = ledger.receipt(&id(&receipt.receipt.request_hash)).await.unwrap().unwrap();
+            if !row.status.starts_with("set aside") {
+                kept.push(receipt.clone());
+            }
+        }
+        standing.push(kept);
+    }
+    standing
+}
+
+fn numbered_twice(all: &[Vec<SignedReceipt>]) -> Option<String> {
+    let twice = |receipts: &Vec<SignedReceipt>| {
+        receipts.iter().map(|r| r.receipt.number).collect::<BTreeSet<_>>().len() < receipts.len()
+    };
+    all.iter().any(twice).then(|| "two receipts of a vault have one number".into())
+}
+
+fn end(problem: Option<String>, counts: Counts, trace: &Trace) -> End {
+    End { problem, counts, hash: trace.hash(), lines: trace.lines() }
+}
+
+fn crash_pause(rng: &mut StdRng) -> Duration {
+    Duration::from_millis(rng.random_range(500..30_000))
+}
+
+/// Each seed has its own weather: some faults are left out altogether, so that the others get through. Every fourth has
+/// nodes that lie a lot, every fourth has forks.
+fn weather(seed: u64, rng: &mut StdRng) -> Weather {
+    let mut some = |most: f64| if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 };
+    let (error, silence, garbage) = (some(0.15), some(0.02), some(0.05));
+    let (lost, doubled, lies) = (some(0.6), some(0.3), some(0.3));
+    let (skipped, forks) = (some(0.2), some(0.05));
+    let mixed = Weather {
+        error,
+        silence,
+        garbage,
+        lost,
+        doubled,
+        delay: rng.random_range(1..80),
+        latency: rng.random_range(2..500),
+        lag: rng.random_range(0..6),
+        lies,
+        skipped,
+        forks,
+    };
+    match seed % 4 {
+        1 => Weather { error: 0.0, silence: 0.0, garbage: 0.0, latency: 50, lies: 0.4, ..mixed },
+        2 => Weather { error: 0.0, silence: 0.0, latency: 50, lost: 0.0, lies: 0.0, forks: 0.2, ..mixed },
+        _ => mixed,
+    }
+}
+
+/// A folder in memory where there is one.
+fn memory() -> std::path::PathBuf {
+    let shared = std::path::PathBuf::from("/dev/shm");
+    if shared.is_dir() { shared } else { std::env::temp_dir() }
+}
