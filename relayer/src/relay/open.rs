@@ -176,19 +176,18 @@ impl<'a> Race<'a> {
         Some(running.watch.started() + after)
     }
 
-    /// Asks a second provider of the same model, one that does not cost much more, if there is one.
+    /// Asks the next one as well, if it is of the same model and does not cost much more: never one out of its order.
     fn hedge(&mut self) {
         self.hedged = true;
         let relay = self.opening.relay;
         let Some(slow) = self.running.first().map(|running| &running.candidate) else { return };
+        let Some(next) = self.left.front().copied() else { return };
         let most = slow.ceiling.0 as f64 * relay.app.config.upstream.hedge_max_cost_ratio;
-        let fits = |other: &&Candidate| other.offer.model == slow.offer.model && other.ceiling.0 as f64 <= most;
-        let Some(place) = self.left.iter().position(fits) else { return };
-        if relay.hedges.take(Instant::now())
-            && let Some(other) = self.left.remove(place)
-        {
+        let fits = next.offer.model == slow.offer.model && next.ceiling.0 as f64 <= most;
+        if fits && relay.hedges.take(Instant::now()) {
+            self.left.pop_front();
             relay.metrics.hedged();
-            self.start(other, true);
+            self.start(next, true);
         }
     }
 

@@ -38,13 +38,15 @@ fn say(text: &str) -> Step {
     Step::Say(text.to_owned())
 }
 
-/// A relayer that knows `bad` and a healthy provider of model `m`, and `bad` as the only provider of model `alone`.
-async fn world(bad: &Mock, good: &Mock) -> World {
+/// A relayer that knows `bad` and a healthy provider of model `m`, and `bad` as the only provider of model `alone`. It is
+/// patient where nothing but patience could be at fault on a busy machine.
+async fn world(case: &Case, bad: &Mock, good: &Mock) -> World {
+    let patience = if case.kind.ends_with("timeout") { 1_500 } else { 60_000 };
     let alone = Offer { model: "alone".into(), ..bad.offer(3) };
     World::with(vec![bad.offer(1), good.offer(2), alone], |config| {
         config.upstream.max_answer_bytes = 50_000;
         config.upstream.connect_timeout_ms = 400;
-        (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (800, 800);
+        (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (patience, patience);
     })
     .await
 }

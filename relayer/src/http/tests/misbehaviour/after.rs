@@ -49,7 +49,7 @@ fn cases() -> Vec<Case> {
 }
 
 async fn ends_honestly(case: Case, bad: Mock, good: Mock) {
-    let (name, world) = (case.name, world(&bad, &good).await);
+    let (name, world) = (case.name, world(&case, &bad, &good).await);
     let streamed = Streamed::read(world.chat(ask_alone(true)).await).await;
     assert_eq!(streamed.text(), "hello", "{name}: nothing twice, nothing lost");
     assert!(!streamed.done, "{name}: an end that is none");
@@ -75,8 +75,8 @@ async fn an_answer_beyond_all_bounds_is_cut_and_charged_within_the_hold() {
     let flood = [stream(&[ROLE]), vec![Step::Flood(format!("data: {HELLO}\n\n"))]].concat();
     each(
         vec![case("flood", flood, "malformed")],
-        |_, bad, good| async move {
-            let world = world(&bad, &good).await;
+        |case, bad, good| async move {
+            let world = world(&case, &bad, &good).await;
             let streamed = Streamed::read(world.chat(ask_alone(true)).await).await;
             assert!(streamed.text().len() > 500 && !streamed.done);
             assert_eq!(streamed.text().replace("hello", ""), "");

@@ -252,7 +252,7 @@ async fn fails_alone(world: &World, streamed: bool, case: &Case) {
 }
 
 async fn streams(case: Case, bad: Mock, good: Mock) {
-    let (name, world) = (case.name, world(&bad, &good).await);
+    let (name, world) = (case.name, world(&case, &bad, &good).await);
     let streamed = Streamed::read(world.chat(ask(true)).await).await;
     assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true), "{name}");
     assert_eq!(streamed.receipt.as_ref().unwrap().receipt.offer, [2; 32], "{name}");
@@ -261,7 +261,7 @@ async fn streams(case: Case, bad: Mock, good: Mock) {
 }
 
 async fn answers(case: Case, bad: Mock, good: Mock) {
-    let (name, world) = (case.name, world(&bad, &good).await);
+    let (name, world) = (case.name, world(&case, &bad, &good).await);
     let response = world.chat(ask(false)).await;
     assert_eq!(response.status(), 200, "{name}");
     let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();

@@ -41,7 +41,13 @@ async fn run(seed: u64) {
     let mut rng = StdRng::seed_from_u64(seed);
     let streamed = rng.random_bool(0.5);
     let cases = [before::anywhere(), if streamed { before::streaming() } else { before::whole() }].concat();
-    let drawn: Vec<&Case> = cases.choose_multiple(&mut rng, BAD).collect();
+    // Each that must be waited for is waited for three times before its breaker opens: one of them, now and then.
+    let (waiting, quick): (Vec<Case>, Vec<Case>) =
+        cases.into_iter().partition(|case| case.kind == "first_token_timeout");
+    let mut drawn: Vec<&Case> = quick.choose_multiple(&mut rng, BAD).collect();
+    if seed % 3 == 2 {
+        drawn[0] = waiting.choose(&mut rng).unwrap();
+    }
     let (streams, answers) = healthy().await;
     let good = if streamed { streams } else { answers };
     let mut offers = Vec::new();
@@ -53,7 +59,7 @@ async fn run(seed: u64) {
     let world = World::with(offers, |config| {
         config.upstream.max_attempts = BAD as u32 + 1;
         config.upstream.max_answer_bytes = 50_000;
-        (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (800, 800);
+        (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (2_000, 2_000);
     })
     .await;
     for request in 0..REQUESTS {

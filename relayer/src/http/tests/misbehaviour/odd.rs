@@ -69,7 +69,7 @@ async fn an_odd_stream_is_served() {
     each(
         streams(),
         |case, odd, good| async move {
-            let (name, world) = (case.name, world(&odd, &good).await);
+            let (name, world) = (case.name, world(&case, &odd, &good).await);
             let response = world.chat(ask_alone(true)).await;
             assert_eq!(response.status(), 200, "{name}");
             let streamed = Streamed::read(response).await;
@@ -102,7 +102,7 @@ async fn an_odd_answer_is_served() {
     each(
         cases,
         |case, odd: Mock, good| async move {
-            let (name, world) = (case.name, world(&odd, &good).await);
+            let (name, world) = (case.name, world(&case, &odd, &good).await);
             let response = world.chat(ask_alone(false)).await;
             assert_eq!(response.status(), 200, "{name}");
             assert_eq!(response.json::<Value>().await.unwrap()["choices"][0]["message"]["content"], "hello", "{name}");
