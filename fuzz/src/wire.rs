@@ -1,6 +1,9 @@
 //! The formats all sides must agree on to the byte, and the two verifiers that must agree on every signature.
 
-use steam_protocol::batch::{Batch, BatchError, BatchView, CHARGE_LEN, GROUP_LEN, HEADER_LEN, MAX_GROUPS, VOUCHER_LEN};
+use steam_protocol::allow_list::ANY;
+use steam_protocol::batch::{
+    Batch, BatchError, BatchView, CHARGE_LEN, GROUP_LEN, HEADER_LEN, MAX_GROUPS, MAX_MEMBERSHIPS, VOUCHER_LEN,
+};
 use steam_protocol::group::{MAX_CHARGES, MAX_KEYS};
 use steam_protocol::key::{PREFIX, SessionKey};
 use steam_protocol::receipt::{Receipt, ReceiptError, SIGNED_LEN, SignedReceipt};
@@ -136,6 +139,14 @@ fn read_in_place(data: &[u8]) -> Result<(), BatchError> {
         let group = view.next_group()?;
         assert!(group.vouchers().len() <= MAX_KEYS && group.charges().len() <= MAX_CHARGES);
         bytes += GROUP_LEN + group.vouchers().len() * VOUCHER_LEN + group.charges().len() * CHARGE_LEN;
+        let proofs: Vec<_> = group.memberships().map(|proof| proof.to_membership()).collect();
+        assert!(proofs.len() <= MAX_MEMBERSHIPS);
+        bytes += usize::from(!proofs.is_empty());
+        for (proof, read) in proofs.iter().zip(group.memberships()) {
+            bytes += proof.encoded_len();
+            // No proof leads anybody to the root that says that all are allowed.
+            assert!(!read.proves(view.root, &ANY));
+        }
         assert!(bytes <= data.len());
     }
     view.finish()?;

@@ -1,5 +1,6 @@
 //! Builds everything in the order it depends on each other, owns the tasks, and ends them in the reverse order.
 
+use crate::allow_lists::AllowLists;
 use crate::board::{self, Board};
 use crate::chain::reader::Reader;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
@@ -38,6 +39,8 @@ pub struct App {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// Money.
     pub vaults: Arc<Vaults>,
+    /// Whom keys may pay.
+    pub allow_lists: AllowLists,
     /// The database.
     pub ledger: Ledger,
     /// Measurements and choice.
@@ -138,6 +141,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
 
+    let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
+
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
     reader.read().await?;
     let (settler, settle) = Settler::new(Setup {
@@ -170,6 +175,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         clock,
         registry,
         vaults,
+        allow_lists,
         ledger,
         scorer,
         board,

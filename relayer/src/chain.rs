@@ -73,6 +73,8 @@ pub struct KeySnapshot {
     pub max_price: Price,
     /// Highest fee it may be charged.
     pub max_fee_bps: u16,
+    /// Root of the providers it may pay, if it may not pay all.
+    pub allow_root: Option<Hash>,
     /// Settled, fees included.
     pub settled: Pico,
 }

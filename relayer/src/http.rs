@@ -1,6 +1,7 @@
 //! The HTTP side: this is the route table.
 
 mod account;
+mod allow_lists;
 mod body;
 mod chat;
 mod errors;
@@ -18,7 +19,7 @@ use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use axum::{Extension, Router};
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -36,6 +37,8 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/generation"),
     ("GET", "/v1/generation/{id}"),
     ("GET", "/v1/vaults/{address}"),
+    ("PUT", "/v1/allow-lists"),
+    ("GET", "/v1/allow-lists/{root}"),
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/metrics"),
@@ -71,6 +74,8 @@ fn handler(path: &str) -> MethodRouter<Arc<Server>> {
         "/v1/generation" => get(account::find_generation),
         "/v1/generation/{id}" => get(account::generation),
         "/v1/vaults/{address}" => get(account::vault),
+        "/v1/allow-lists" => put(allow_lists::put),
+        "/v1/allow-lists/{root}" => get(allow_lists::show),
         "/health" => get(public::health),
         "/ready" => get(public::ready),
         "/metrics" => get(public::metrics),

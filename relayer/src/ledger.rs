@@ -4,12 +4,14 @@
 //! transaction and answers them after the commit: a group commit without a timer, so a lone charge waits for one
 //! `fdatasync` and a thousand wait for the same one. Reads use connections of their own and never block it.
 
+mod allow_lists;
 mod board;
 mod charges;
 mod groups;
 mod schema;
 mod writer;
 
+pub use allow_lists::Kept;
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};

@@ -2,6 +2,7 @@
 //! streams the answer, signs a receipt, and settles what was used from the user's vault.
 
 pub mod addresses;
+pub mod allow_lists;
 pub mod app;
 pub mod board;
 pub mod chain;

@@ -157,7 +157,11 @@ pub async fn relay(
     let registry = app.registry.borrow().clone();
     let (asked, unknown) = resolve(&registry, &request)?;
     let asked = (count(relay, &request, asked).await, unknown);
-    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost() };
+    let list = match caller.limits.allow_root {
+        Some(root) => Some(app.allow_lists.get(&root).ok_or(RelayError::AllowListUnknown { root })?),
+        None => None,
+    };
+    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
     let now = Instant::now();
     let resting = |offer: &crate::registry::Offer| app.scorer.resting(&offer.address, now);
     let plan = plan(&registry, &app.config, &request, asked, allowed, resting)?;

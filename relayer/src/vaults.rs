@@ -16,7 +16,7 @@ use crate::registry::Offer;
 use account::VaultAccount;
 use ed25519_dalek::{Signer, SigningKey};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
@@ -48,6 +48,8 @@ pub struct KeyLimits {
     pub max_fee_bps: u16,
     /// Unix seconds.
     pub expires: i64,
+    /// Root of the providers it may pay, if it may not pay all.
+    pub allow_root: Option<Hash>,
 }
 
 /// How a key agreed to pay.
@@ -222,6 +224,8 @@ pub struct KeyView {
     pub revoked_at: i64,
     /// Most it may use in total, in µUSDC.
     pub limit_total: u64,
+    /// Root of the providers it may pay, in hex, if it may not pay all.
+    pub allow_root: Option<String>,
     /// pico-USDC used: settled, unsettled and held.
     pub used_pico: String,
 }
@@ -272,6 +276,7 @@ pub struct Hold {
     request_hash: Hash,
     ceiling: Pico,
     fee_bps: u16,
+    allow_root: Option<Hash>,
 }
 
 impl Vaults {
@@ -340,8 +345,15 @@ impl Vaults {
         let mut state = self.lock();
         let fee_bps = state.fee_bps;
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
-        account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
-        Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps })
+        let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
+        Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
+    }
+
+    /// The roots of the allow-lists that keys name with which requests can be made now.
+    pub fn allow_roots(&self) -> HashSet<Hash> {
+        let (state, now) = (self.lock(), self.clock.unix());
+        let accounts = state.accounts.values().filter(|account| !account.is_missing());
+        accounts.flat_map(|account| account.allow_roots(now)).collect()
     }
 
     /// Moves what was sealed out of the open sums, so that the snapshot that settles it takes it away.
@@ -416,12 +428,12 @@ impl Hold {
             self.ceiling = Pico::ZERO; // what was held is now charged
             let highest = numbered.voucher;
             let receipt = self.receipt(&draft, (amount, fee), numbered);
-            let (vaults, key, hash) = (vaults.clone(), self.key.key, self.request_hash);
+            let (vaults, key, hash, allow_root) = (vaults.clone(), self.key.key, self.request_hash, self.allow_root);
             vaults.ledger.clone().enqueue(move |tx| {
                 let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
                 let receipt = SignedReceipt { receipt, signature };
                 let voucher = vaults.voucher(consent, highest, &receipt.receipt, hash)?;
-                let row = ChargeRow { id: draft.id, key, receipt, decision: draft.decision, voucher };
+                let row = ChargeRow { id: draft.id, key, receipt, decision: draft.decision, voucher, allow_root };
                 Ledger::insert_charge(tx, &row)?;
                 Ok(row.receipt)
             })

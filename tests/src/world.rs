@@ -155,6 +155,17 @@ impl World {
     /// Runs `instructions` in one transaction, which `payer` pays for.
     pub fn run_paid_by(&mut self, payer: &Pubkey, instructions: &[Instruction], signers: &[&Keypair]) -> Outcome {
         let units = self.next_limit();
+        self.run_within(units, payer, instructions, signers)
+    }
+
+    /// Runs `instructions` in one transaction, which `payer` pays for and which may use so many compute units.
+    pub fn run_within(
+        &mut self,
+        units: u32,
+        payer: &Pubkey,
+        instructions: &[Instruction],
+        signers: &[&Keypair],
+    ) -> Outcome {
         let mut all = vec![
             ComputeBudgetInstruction::set_compute_unit_limit(units),
             ComputeBudgetInstruction::set_compute_unit_price(0),

@@ -203,6 +203,7 @@ fn snapshot(
                 window_spent: key.window_spent.pico(),
                 max_price: key.max_price.into(),
                 max_fee_bps: key.max_fee_bps,
+                allow_root: key.allow_list().copied(),
                 settled: key.settled_pico.pico(),
             })
             .collect(),

@@ -1,5 +1,6 @@
 //! The API over real sockets: a relayer, its ledger, and providers that misbehave.
 
+mod allow_lists;
 mod api;
 mod controls;
 mod failover;

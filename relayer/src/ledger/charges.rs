@@ -22,6 +22,8 @@ pub struct ChargeRow {
     pub decision: Vec<u8>,
     /// A voucher of the key.
     pub voucher: super::StoredVoucher,
+    /// The root of the key's allow-list, if it has one.
+    pub allow_root: Option<Hash>,
 }
 
 /// A receipt as it is stored.
@@ -102,7 +104,7 @@ impl Ledger {
     /// Writes a charge inside the writer's transaction.
     ///
     /// # Errors
-    /// [`LedgerError::Database`], also when the request was charged before.
+    /// [`LedgerError::Database`], also when the request was charged before, or the key's allow-list is not kept here.
     pub(crate) fn insert_charge(tx: &Transaction<'_>, row: &ChargeRow) -> Result<(), LedgerError> {
         let r = &row.receipt.receipt;
         let total = r.charge.checked_add(r.fee).ok_or(LedgerError::Refused("charge more than u128"))?;
@@ -140,7 +142,8 @@ impl Ledger {
         )?
         .execute((r.vault, r.generation as i64, r.number as i64 + 1))?;
         tx.prepare_cached(
-            "INSERT INTO session_key VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO session_key (vault, generation, epoch, slot, cumulative, authorized, request_hash, signature, allow_root)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT DO UPDATE SET cumulative = max(cumulative, excluded.cumulative),
                request_hash = iif(excluded.authorized > authorized, excluded.request_hash, request_hash),
                signature = iif(excluded.authorized > authorized, excluded.signature, signature),
@@ -155,6 +158,7 @@ impl Ledger {
             authorized,
             row.voucher.request_hash,
             row.voucher.signature,
+            row.allow_root,
         ))?;
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Groups, batches and attempts: the durable half of settlement. A group is sealed once and keeps its place in its
 //! vault's hash chain; batches and attempts come and go around it until the chain has applied it.
 
+use super::allow_lists::allow_list;
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::collections::BTreeMap;
-use steam_protocol::allow_list::Membership;
+use steam_protocol::allow_list::{Membership, memberships};
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::merkle;
 use steam_protocol::units::{MicroUsdc, Pico, Usage};
@@ -407,8 +408,8 @@ fn seal(
         mark.execute((place.0, place.1, number, group.seq))?;
     }
     tx.prepare_cached(
-        "INSERT INTO settlement_group (vault, generation, seq, receipts, fee_bps, previous, hash, content, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 'sealed')",
+        "INSERT INTO settlement_group (vault, generation, seq, receipts, fee_bps, previous, hash, content, memberships, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'sealed')",
     )?
     .execute((
         place.0,
@@ -419,6 +420,7 @@ fn seal(
         previous,
         group.hash,
         content(&group)?,
+        stored_memberships(&group)?,
     ))?;
     Ok(GroupState::Sealed(group, totals))
 }
@@ -509,6 +511,7 @@ fn add_line(
     if !larger.vouchers.iter().any(|(slot, _)| *slot == line.slot) {
         larger.vouchers.push((line.slot, voucher(tx, group, line.epoch)?));
     }
+    larger.memberships = proofs(tx, &larger)?;
     let fits = larger.lines.len() <= steam_protocol::group::MAX_CHARGES && fits(&larger);
     if fits {
         *group = larger;
@@ -531,6 +534,25 @@ fn voucher(tx: &Transaction<'_>, group: &SealedGroup, epoch: u32) -> Result<Stor
         })?)
 }
 
+/// The proofs that the keys with an allow-list need. A charge that cannot be proven has none: the program refuses it, and
+/// it is set aside like every other that cannot settle.
+fn proofs(tx: &Transaction<'_>, group: &SealedGroup) -> Result<Vec<Membership>, LedgerError> {
+    let mut root = tx.prepare_cached(
+        "SELECT allow_root FROM session_key WHERE vault = ?1 AND generation = ?2 AND epoch = ?3 AND allow_root IS NOT NULL",
+    )?;
+    let mut lists = BTreeMap::new();
+    for epoch in group.lines.iter().map(|line| line.epoch) {
+        let key = (group.vault.to_bytes(), group.generation as i64, epoch);
+        if !lists.contains_key(&epoch)
+            && let Some(root) = root.query_row(key, |row| row.get(0)).optional()?
+        {
+            lists.insert(epoch, allow_list(tx, &root)?);
+        }
+    }
+    let listed = group.lines.iter().filter_map(|line| Some((lists.get(&line.epoch)?, line.provider)));
+    Ok(memberships(listed).unwrap_or_default())
+}
+
 fn hash(group: &SealedGroup, previous: &Hash) -> Hash {
     let header = GroupHeader {
         vault: group.vault.to_bytes(),
@@ -546,6 +568,10 @@ fn hash(group: &SealedGroup, previous: &Hash) -> Hash {
 
 fn content(group: &SealedGroup) -> Result<Vec<u8>, LedgerError> {
     borsh::to_vec(&(&group.vouchers, &group.lines)).map_err(|_| LedgerError::Malformed("settlement group"))
+}
+
+fn stored_memberships(group: &SealedGroup) -> Result<Vec<u8>, LedgerError> {
+    borsh::to_vec(&group.memberships).map_err(|_| LedgerError::Malformed("settlement group"))
 }
 
 fn create_batch(tx: &Transaction<'_>, groups: &[SealedGroup]) -> Result<BatchId, LedgerError> {
@@ -605,12 +631,12 @@ fn void_group(
         place,
         |row| row.get(0),
     )?;
-    (group.receipts, group.vouchers, group.lines) = (0, Vec::new(), Vec::new());
+    (group.receipts, group.vouchers, group.lines, group.memberships) = (0, Vec::new(), Vec::new(), Vec::new());
     group.hash = hash(&group, &previous);
     tx.execute(
-        "UPDATE settlement_group SET receipts = 0, hash = ?4, content = ?5
+        "UPDATE settlement_group SET receipts = 0, hash = ?4, content = ?5, memberships = ?6
          WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND state = 'sealed'",
-        (place.0, place.1, place.2, group.hash, content(&group)?),
+        (place.0, place.1, place.2, group.hash, content(&group)?, stored_memberships(&group)?),
     )?;
     retire_batch(tx, batch)?;
     create_batch(tx, std::slice::from_ref(&group))?;
@@ -650,12 +676,14 @@ fn attempts(db: &Connection, batch: BatchId) -> Result<Vec<Attempt>, LedgerError
 
 fn groups_where(db: &Connection, condition: &str, value: i64) -> Result<Vec<SealedGroup>, LedgerError> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT vault, generation, seq, receipts, fee_bps, hash, content FROM settlement_group WHERE {condition}"
+        "SELECT vault, generation, seq, receipts, fee_bps, hash, content, memberships FROM settlement_group WHERE {condition}"
     ))?;
     let mut rows = statement.query([value])?;
     let mut groups = Vec::new();
     while let Some(row) = rows.next()? {
         let (vouchers, lines) = borsh::from_slice(row.get_ref(6)?.as_blob().unwrap_or_default())
+            .map_err(|_| LedgerError::Malformed("settlement group"))?;
+        let memberships = borsh::from_slice(row.get_ref(7)?.as_blob().unwrap_or_default())
             .map_err(|_| LedgerError::Malformed("settlement group"))?;
         groups.push(SealedGroup {
             vault: Pubkey::from(row.get::<_, Address>(0)?),
@@ -666,7 +694,7 @@ fn groups_where(db: &Connection, condition: &str, value: i64) -> Result<Vec<Seal
             hash: row.get(5)?,
             vouchers,
             lines,
-            memberships: Vec::new(),
+            memberships,
         });
     }
     Ok(groups)

@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-const VERSIONS: &[&str] = &[TABLES, BOARD];
+pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -92,6 +92,18 @@ CREATE TABLE board_slot (
 
 -- What is held against an offer's honesty.
 CREATE TABLE board_dossier (offer BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+const ALLOW_LISTS: &str = "
+-- Lists of providers, 32 bytes each, by the root that session keys name.
+CREATE TABLE allow_list (root BLOB PRIMARY KEY, providers BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+-- A key is charged only once its list is here, and the list stays.
+ALTER TABLE session_key ADD COLUMN allow_root BLOB REFERENCES allow_list (root);
+CREATE INDEX session_key_list ON session_key (allow_root) WHERE allow_root IS NOT NULL;
+
+-- The proofs of a group, made when it is sealed. The default is an empty list.
+ALTER TABLE settlement_group ADD COLUMN memberships BLOB NOT NULL DEFAULT x'00000000';
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.

@@ -1,5 +1,7 @@
 //! The ledger on a real file, rule by rule.
 
+mod allow_lists;
+
 use super::*;
 use crate::settle::build;
 use crate::vaults::KeyRef;
@@ -70,6 +72,7 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
         },
         receipt: SignedReceipt { receipt, signature },
         decision: b"{}".to_vec(),
+        allow_root: None,
     }
 }
 

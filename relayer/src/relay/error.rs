@@ -1,9 +1,11 @@
 //! Why a request has no answer, and what each reason is in HTTP.
 
+use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
 use crate::vaults::{ChargeError, Refusal};
 use axum::http::StatusCode;
 use std::time::Duration;
+use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
 
 /// Everything that can end a request without an answer. Messages are read by the client: they say what to do and
@@ -42,6 +44,30 @@ pub enum RelayError {
         /// One for each offer.
         reasons: String,
     },
+    /// The key names an allow-list that nobody has sent here.
+    #[error(
+        "this key may pay only the providers of a list that is not known here: send the list to PUT /v1/allow-lists, as \
+         `steam key allow --provider …` does; its root is {}",
+        hex::encode(root)
+    )]
+    AllowListUnknown {
+        /// What the key names.
+        root: Hash,
+    },
+    /// No provider of the model is in the key's allow-list.
+    #[error(
+        "no provider of `{model}` is in this key's allow-list: {reasons}; ask for a model of the providers it allows, or use \
+         a key that allows others"
+    )]
+    NotAllowed {
+        /// The model.
+        model: String,
+        /// One for each offer.
+        reasons: String,
+    },
+    /// A list of providers that is not taken.
+    #[error(transparent)]
+    AllowList(#[from] KeepError),
     /// Every offer that could serve it is priced above what the key allows.
     #[error(
         "every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price"
@@ -181,6 +207,11 @@ impl RelayError {
             },
             Self::UnknownModel(_) => (S::NOT_FOUND, INVALID, "model_not_found"),
             Self::NoProvider { .. } => (S::BAD_REQUEST, INVALID, "no_provider_supports_request"),
+            Self::AllowListUnknown { .. } => (S::FORBIDDEN, INVALID, "allow_list_unknown"),
+            Self::NotAllowed { .. } => (S::FORBIDDEN, INVALID, "no_allowed_provider"),
+            Self::AllowList(KeepError::NotNamed(_)) => (S::NOT_FOUND, INVALID, "allow_list_not_named"),
+            Self::AllowList(KeepError::Full) => (S::SERVICE_UNAVAILABLE, SERVER, "allow_lists_full"),
+            Self::AllowList(KeepError::Ledger(_)) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
             Self::PriceAboveKey { .. } => (S::PAYMENT_REQUIRED, FUNDS, "price_above_key_limit"),
             Self::MaxCost { .. } => (S::PAYMENT_REQUIRED, FUNDS, "max_cost_too_low"),
             Self::Resting { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "providers_busy"),

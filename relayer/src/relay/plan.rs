@@ -11,6 +11,7 @@ use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
+use steam_protocol::allow_list::AllowList;
 use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
 use tokio::time::Instant;
 
@@ -67,6 +68,7 @@ pub struct Exclusion {
 /// got there were the closest to serving it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Filter {
+    AllowList,
     Wish,
     Ability,
     Size,
@@ -137,11 +139,13 @@ pub fn resolve(registry: &Registry, request: &ChatRequest) -> Result<(Vec<Asked>
 
 /// What a key's holder allows.
 #[derive(Clone, Copy, Debug)]
-pub struct Allowed {
+pub struct Allowed<'a> {
     /// By the vault's owner.
     pub limits: KeyLimits,
     /// For this request, if its holder signed a limit.
     pub max_cost: Option<MicroUsdc>,
+    /// The providers it may pay, if it may not pay all.
+    pub list: Option<&'a AllowList>,
 }
 
 /// Applies every filter to every offer of every model. `resting` tells how long an offer asked to be left alone.
@@ -195,6 +199,9 @@ fn consider(
     allowed: Allowed,
     resting: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Candidate, (Filter, String)> {
+    if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
+        return Err((Filter::AllowList, "is not in the key's allow-list".into()));
+    }
     if let Some(reason) = request.controls.exclude(offer) {
         return Err((Filter::Wish, reason));
     }
@@ -251,12 +258,18 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
     };
     let reasons = reasons(&excluded);
     match last {
+        Filter::AllowList => RelayError::NotAllowed { model, reasons },
         Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cost(ceiling) => Some(ceiling),
-                Filter::Wish | Filter::Ability | Filter::Size | Filter::KeyPrice | Filter::Rest(_) => None,
+                Filter::AllowList
+                | Filter::Wish
+                | Filter::Ability
+                | Filter::Size
+                | Filter::KeyPrice
+                | Filter::Rest(_) => None,
             });
             let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
             RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
@@ -264,7 +277,12 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
         Filter::Rest(_) => {
             let rests = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Rest(rest) => Some(rest),
-                Filter::Wish | Filter::Ability | Filter::Size | Filter::KeyPrice | Filter::Cost(_) => None,
+                Filter::AllowList
+                | Filter::Wish
+                | Filter::Ability
+                | Filter::Size
+                | Filter::KeyPrice
+                | Filter::Cost(_) => None,
             });
             RelayError::Resting { model, retry_after: rests.min().unwrap_or_default() }
         }

@@ -131,6 +131,6 @@ impl Signer {
 
     /// What it allows.
     pub fn limits(&self) -> KeyLimits {
-        KeyLimits { max_price: Price::default(), max_fee_bps: 100, expires: i64::MAX }
+        KeyLimits { max_price: Price::default(), max_fee_bps: 100, expires: i64::MAX, allow_root: None }
     }
 }

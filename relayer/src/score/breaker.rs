@@ -37,7 +37,7 @@ impl Breaker {
 
     /// How long the provider asked to be left alone from now on, in seconds.
     pub(super) fn resting(&self, now: f64) -> Option<f64> {
-        (now < self.rest_until).then(|| self.rest_until - now)
+        (now < self.rest_until).then_some(self.rest_until - now)
     }
 
     /// A request was sent; while not closed, it is the probe.

@@ -135,10 +135,21 @@ impl VaultAccount {
             epoch: key.epoch,
             key: key.key,
         };
-        let limits = KeyLimits { max_price: key.max_price, max_fee_bps: key.max_fee_bps, expires: key.expires };
+        let limits = KeyLimits {
+            max_price: key.max_price,
+            max_fee_bps: key.max_fee_bps,
+            expires: key.expires,
+            allow_root: key.allow_root,
+        };
         Ok((reference, limits))
     }
 
+    /// The roots of the allow-lists of keys that may be used at `now`.
+    pub fn allow_roots(&self, now: i64) -> impl Iterator<Item = Hash> {
+        self.snapshot.keys.iter().filter(move |key| usable(key, now).is_ok()).filter_map(|key| key.allow_root)
+    }
+
+    /// Holds the ceiling, and returns the root of the key's allow-list.
     pub fn reserve(
         &mut self,
         key: &KeyRef,
@@ -146,7 +157,7 @@ impl VaultAccount {
         request_hash: Hash,
         (ceiling, fee_bps): (Pico, u16),
         now: i64,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Hash>, Refusal> {
         let on_chain = self.find(key).ok_or(Refusal::UnknownKey)?.clone();
         usable(&on_chain, now)?;
         if self.halted {
@@ -186,7 +197,7 @@ impl VaultAccount {
             account.voucher = Some(StoredVoucher { authorized, request_hash, signature });
         }
         self.requests.insert((key.epoch, request_hash), None);
-        Ok(())
+        Ok(on_chain.allow_root)
     }
 
     pub fn release(&mut self, key: &KeyRef, request_hash: Hash, ceiling: Pico) {
@@ -281,6 +292,7 @@ impl VaultAccount {
             expires: key.expires,
             revoked_at: key.revoked_at,
             limit_total: key.limit_total.0,
+            allow_root: key.allow_root.map(hex::encode),
             used_pico: add(add(key.settled, self.unsettled_of(key.epoch)), held).0.to_string(),
         }
     }

@@ -34,6 +34,7 @@ fn snapshot() -> VaultSnapshot {
             window_spent: Pico::ZERO,
             max_price: Price::default(),
             max_fee_bps: 100,
+            allow_root: None,
             settled: Pico::ZERO,
         }],
     }
@@ -60,7 +61,7 @@ fn bearer() -> Consent {
 }
 
 fn hold(account: &mut VaultAccount, consent: &Consent, hash: u8, micro: u64) -> Result<(), Refusal> {
-    account.reserve(&key(), consent, [hash; 32], (MicroUsdc(micro).pico(), 50), NOW)
+    account.reserve(&key(), consent, [hash; 32], (MicroUsdc(micro).pico(), 50), NOW).map(drop)
 }
 
 fn spend(account: &mut VaultAccount, hash: u8, held: u64, used: u64) {

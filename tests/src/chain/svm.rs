@@ -6,6 +6,10 @@ use litesvm::LiteSVM;
 use solana_account::Account;
 use solana_clock::Clock;
 use solana_transaction::versioned::VersionedTransaction;
+use std::sync::Mutex;
+
+/// How many transactions a chain remembers, so as to refuse them a second time: as many as LiteSVM does by itself.
+const HISTORY: usize = 32;
 
 /// A chain in LiteSVM.
 #[derive(Clone)]
@@ -18,8 +22,21 @@ impl Svm {
         Self(chain.with_sigverify(false))
     }
 
-    /// A chain with the program deployed, its upgrade authority the one named.
+    /// A chain with the program deployed, its upgrade authority the one named. The first of a process is kept for the
+    /// others to copy: loading and verifying all programs takes longer than most tests.
     pub fn start(upgrade_authority: &Pubkey) -> Self {
+        static FIRST: Mutex<Option<(Pubkey, Svm)>> = Mutex::new(None);
+        let mut first = FIRST.lock().unwrap();
+        if let Some((_, Self(chain))) = first.as_ref().filter(|(authority, _)| authority == upgrade_authority) {
+            // A copy of an empty history has no room for any.
+            return Self(chain.clone().with_transaction_history(HISTORY));
+        }
+        let chain = Self::deploy(upgrade_authority);
+        *first = Some((*upgrade_authority, chain.clone()));
+        chain
+    }
+
+    fn deploy(upgrade_authority: &Pubkey) -> Self {
         let program = super::program();
         // The history refuses a transaction sent twice; ours differ in their compute limit.
         let mut chain = Self(LiteSVM::new().with_log_bytes_limit(Some(10_000)));

@@ -4,10 +4,12 @@
 
 mod admin;
 mod allow_lists;
+mod attacks;
 mod batches;
 mod closing;
 mod config;
 mod errors;
+mod extremes;
 mod keys;
 mod lifecycles;
 mod limits;
@@ -15,6 +17,7 @@ mod mutations;
 mod offers;
 mod recovery;
 mod registry;
+mod security;
 mod sequence;
 mod settlement;
 mod signatures;

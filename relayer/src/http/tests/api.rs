@@ -23,7 +23,10 @@ fn is(result: (u16, String), status: u16, code: &str) {
 
 /// A path that matches the route's, with nothing right in its place.
 fn wrong_path(path: &str) -> String {
-    path.replace("{*id}", "no/such/model").replace("{id}", "gen-nobody").replace("{address}", "nonsense")
+    path.replace("{*id}", "no/such/model")
+        .replace("{id}", "gen-nobody")
+        .replace("{address}", "nonsense")
+        .replace("{root}", "nonsense")
 }
 
 #[tokio::test]
@@ -45,6 +48,8 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(plain().bearer_auth("sk-steam-x")).await, 401, "invalid_api_key");
                 is(code(plain().bearer_auth(world.key().reveal())).await, 404, "not_found");
             }
+            "/v1/allow-lists" => is(code(plain()).await, 400, "malformed_body"),
+            "/v1/allow-lists/{root}" => is(code(plain()).await, 400, "invalid_value"),
             "/v1/generation" => {
                 is(code(plain()).await, 401, "missing_api_key");
                 let ask = |query: &str| {

@@ -20,10 +20,11 @@ fn input(bytes: u64) -> Input {
     Input { counting: Counting::Bytes, text: Counted { bytes, tokens: bytes.div_ceil(4) }, image_tokens: 0 }
 }
 
-fn allowed() -> Allowed {
+fn allowed() -> Allowed<'static> {
     let max = 1_000_000_000;
     let max_price = Price { input: max, cached: max, output: max, request: max };
-    Allowed { limits: KeyLimits { max_price, max_fee_bps: 100, expires: i64::MAX }, max_cost: None }
+    let limits = KeyLimits { max_price, max_fee_bps: 100, expires: i64::MAX, allow_root: None };
+    Allowed { limits, max_cost: None, list: None }
 }
 
 fn planned(offers: Vec<Offer>, request: &ChatRequest, input: Input, allowed: Allowed) -> Result<Plan, RelayError> {
@@ -57,6 +58,32 @@ fn without_a_limit_the_offers_or_the_default_is_taken() {
     let short = Offer { output_limit: 50, ..offer("short", 1) };
     let plan = planned(vec![short, offer("long", 2)], &request(""), input(40), allowed()).unwrap();
     assert_eq!(plan.routes[0].candidates.iter().map(|c| c.max_output).collect::<Vec<_>>(), [50, 4_096]);
+}
+
+#[test]
+fn a_key_with_a_list_is_served_by_its_providers_only() {
+    let list = |seeds: &[u8]| {
+        let providers = seeds.iter().map(|seed| offer("", *seed).provider.to_bytes());
+        AllowList::new(providers.collect()).unwrap()
+    };
+    let second = list(&[2, 77]);
+    let listed = Allowed { list: Some(&second), ..allowed() };
+    let offers = || vec![offer("a", 1), offer("b", 2), offer("c", 3)];
+    let plan = planned(offers(), &request(""), input(40), listed).unwrap();
+    assert_eq!(plan.routes[0].candidates.iter().map(|c| c.offer.provider_name.as_str()).collect::<Vec<_>>(), ["b"]);
+    let excluded: Vec<_> =
+        plan.routes[0].excluded.iter().map(|e| (e.offer.provider_name.as_str(), e.reason.as_str())).collect();
+    assert_eq!(excluded, [("a", "is not in the key's allow-list"), ("c", "is not in the key's allow-list")]);
+
+    let none = list(&[77]);
+    let listed = Allowed { list: Some(&none), ..allowed() };
+    let (status, code_of, message) = code(planned(offers(), &request(""), input(40), listed));
+    assert_eq!((status, code_of), (403, "no_allowed_provider"));
+    assert!(message.contains("`m`") && message.contains("b is not in the key's allow-list"), "{message}");
+    // A provider in the list that cannot serve it says more than those that may not.
+    let listed = Allowed { list: Some(&second), ..allowed() };
+    let (_, code_of, _) = code(planned(offers(), &request(r#","max_tokens":5000"#), input(40), listed));
+    assert_eq!(code_of, "no_provider_supports_request");
 }
 
 #[test]

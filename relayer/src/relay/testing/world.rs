@@ -1,6 +1,7 @@
 //! A relayer on a socket, with a real ledger and a vault of 100 USDC.
 
 use super::{NOW, SEED, Signer, VAULT, registry};
+use crate::allow_lists::AllowLists;
 use crate::app::App;
 use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
 use crate::clock::Clock;
@@ -71,6 +72,7 @@ impl World {
         let app = Arc::new(App {
             clock: Arc::new(Fixed),
             registry: registry_seen,
+            allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
             vaults,
             ledger,
             scorer: Arc::new(Scorer::new((&config.routing).into())),
@@ -245,6 +247,7 @@ fn snapshot() -> VaultSnapshot {
             window_spent: Pico::ZERO,
             max_price: Price { input: most, cached: most, output: most, request: most },
             max_fee_bps: 100,
+            allow_root: None,
             settled: Pico::ZERO,
         }],
     }

@@ -1,0 +1,75 @@
+//! The providers that keys may pay. A list is named by its root, which whoever knows the list can compute: it takes no
+//! credentials to send or to read one, and only those that a key on chain names are kept.
+
+use crate::chain::Pubkey;
+use crate::http::body;
+use crate::http::state::Server;
+use crate::relay::error::RelayError;
+use crate::relay::json::shorten;
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::Hash;
+use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
+
+/// Bytes of a list in a request: an address has at most 44 characters, and there may be white space around it.
+const MAX_BODY: usize = 128 * MAX_PROVIDERS;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    providers: Vec<String>,
+}
+
+/// `PUT /v1/allow-lists`: keeps a list that a live key in a vault of this relayer names.
+///
+/// # Errors
+/// 400 if it is no list, 404 if no key names it.
+pub async fn put(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
+    let app = &server.relay.app;
+    let busy = || RelayError::Busy { retry_after: Duration::from_secs(1) };
+    let _place = server.concurrent.clone().try_acquire_owned().map_err(|_| busy())?;
+    body::check(request.headers(), MAX_BODY)?;
+    let patience = Duration::from_millis(app.config.server.body_timeout_ms);
+    let body = body::read(request.into_body(), MAX_BODY, patience).await?;
+    let list = read(&body)?;
+    let root = app.allow_lists.keep(list.clone()).await?;
+    Ok(Json(shown(&root, &list)))
+}
+
+/// `GET /v1/allow-lists/{root}`: the list of a root.
+///
+/// # Errors
+/// 400 if it is no root, 404 if its list is not known here.
+pub async fn show(State(server): State<Arc<Server>>, Path(root): Path<String>) -> Result<Json<Value>, RelayError> {
+    let bytes = hex::decode(&root).ok().and_then(|bytes| Hash::try_from(bytes).ok());
+    let root = bytes.ok_or_else(|| RelayError::invalid("invalid_value", "root", "a root is 32 bytes in hex"))?;
+    let list = server.relay.app.allow_lists.get(&root);
+    let list = list.ok_or_else(|| RelayError::NotFound("no list of this root is known here".into()))?;
+    Ok(Json(shown(&root, &list)))
+}
+
+fn read(body: &[u8]) -> Result<AllowList, RelayError> {
+    let Sent { providers } = serde_json::from_slice(body).map_err(|error| RelayError::Invalid {
+        message: format!("send {{\"providers\": [\"address\", …]}}: {error}"),
+        param: None,
+        code: "malformed_body",
+    })?;
+    let invalid = |message: String| RelayError::invalid("invalid_value", "providers", message);
+    let address = |text: &String| {
+        let address: Result<Pubkey, _> = text.parse();
+        address
+            .map(|address| address.to_bytes())
+            .map_err(|_| invalid(format!("`{}` is no provider's address, which is 32 bytes in base58", shorten(text))))
+    };
+    let providers = providers.iter().map(address).collect::<Result<Vec<_>, _>>()?;
+    AllowList::new(providers).map_err(|error| invalid(error.to_string()))
+}
+
+fn shown(root: &Hash, list: &AllowList) -> Value {
+    let providers = list.providers().iter().map(|provider| Pubkey::from(*provider).to_string());
+    json!({ "object": "allow_list", "root": hex::encode(root), "providers": providers.collect::<Vec<_>>() })
+}
