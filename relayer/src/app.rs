@@ -8,7 +8,9 @@ use crate::chain::{Pubkey, read};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
+use crate::probe::{ProbeError, Prober};
 use crate::registry::Registry;
+use crate::relay::Relay;
 use crate::relay::upstream::{Upstream, UpstreamError};
 use crate::score::Scorer;
 use crate::settle::build::Parties;
@@ -83,6 +85,9 @@ pub enum StartError {
     /// Providers cannot be called.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
+    /// Probes cannot be paid.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -184,7 +189,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         tasks: TaskTracker::new(),
         shutdown: shutdown.clone(),
     });
-    let server = tokio::spawn(serve::serve(listener, app.clone()));
+    let relay = Arc::new(Relay::seeded(app.clone()));
+    board::vouch(&app.board, &app.scorer, app.clock.unix_ms());
+    if let Some(prober) = Prober::new(relay.clone()).await? {
+        app.tasks.spawn(prober.run());
+    }
+    let server = tokio::spawn(serve::serve(listener, relay));
     Ok(Running { app, addr, server, background, workers })
 }
 

@@ -7,15 +7,19 @@
 
 mod evidence;
 mod honesty;
+mod lengths;
 mod sketch;
 mod store;
+mod vouch;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
 pub use honesty::{Ending, Exam, Flag, Suspicion};
+pub use lengths::Lengths;
 pub use store::{keep, restore};
+pub use vouch::vouch;
 pub use window::{Figures, Quantiles, Window};
 
 use crate::chain::Pubkey;
@@ -29,6 +33,8 @@ use window::Slots;
 
 /// Offers on the board at most.
 pub const MAX_OFFERS: usize = 8_192;
+/// By how much the objective of a flagged provider is made worse.
+pub const PENALTY: f64 = 10.0;
 /// Figures are added up anew at most this often an offer, in milliseconds: anybody may ask for them.
 const REFRESH_MS: i64 = 1_000;
 
@@ -97,6 +103,7 @@ pub struct Board {
 struct State {
     entries: HashMap<Pubkey, Entry>,
     memory: Memory,
+    lengths: Lengths,
 }
 
 impl Board {
@@ -114,13 +121,23 @@ impl Board {
     /// Weighs what an answer shows of its provider's honesty.
     pub fn examine(&self, exam: &Exam<'_>, now_ms: i64) -> Vec<Changed> {
         let mut state = self.lock();
-        let State { entries, memory } = &mut *state;
+        let State { entries, memory, .. } = &mut *state;
         make_room(entries, &exam.offer);
         let entry = entries.entry(exam.offer).or_insert_with(|| Entry::new(now_ms));
         entry.dossier_unsaved = true;
         let changes = memory.examine(exam, &mut entry.dossier, now_ms);
         let changed = |(reason, change)| Changed { reason, raised: change == Change::Flagged };
         changes.into_iter().map(changed).collect()
+    }
+
+    /// A client's request had a prompt and an answer of so many tokens.
+    pub fn saw(&self, input: u64, output: u64) {
+        self.lock().lengths.add(input, output);
+    }
+
+    /// How long requests have lately been.
+    pub fn lengths(&self) -> Lengths {
+        self.lock().lengths.clone()
     }
 
     /// The public figures of `offer`.

@@ -26,6 +26,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// How tokens are counted.
     pub metering: Metering,
+    /// What the operator spends to know idle and new providers.
+    pub probe: Probe,
 }
 
 /// The HTTP side.
@@ -178,6 +180,24 @@ pub struct Credential {
     pub env: String,
 }
 
+/// Requests the operator pays for, so that idle and new providers are known. Off unless a key is named.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Probe {
+    /// File with the API key that pays: of a vault of the operator's own at this relayer.
+    pub key_file: PathBuf,
+    /// Most that probes may cost in any hour, in USD.
+    pub usd_per_hour: f64,
+    /// Most that probes may cost in any day, in USD.
+    pub usd_per_day: f64,
+    /// Time without an answer after which an offer is probed, in seconds; new offers after a tenth of it.
+    pub idle_seconds: u64,
+    /// Longest prompt of a probe, in tokens.
+    pub max_input_tokens: u32,
+    /// Longest answer to a probe, in tokens.
+    pub max_output_tokens: u32,
+}
+
 /// How tokens are counted.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -262,6 +282,19 @@ impl UpstreamConfig {
     pub fn first_token_timeout(&self, model: &str) -> Duration {
         let own = self.first_token_timeout_ms_of.get(model);
         Duration::from_millis(*own.unwrap_or(&self.first_token_timeout_ms))
+    }
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self {
+            key_file: PathBuf::new(),
+            usd_per_hour: 0.05,
+            usd_per_day: 0.5,
+            idle_seconds: 600,
+            max_input_tokens: 2_000,
+            max_output_tokens: 256,
+        }
     }
 }
 
@@ -380,6 +413,12 @@ impl Config {
         need((0.0..=1e6).contains(&rate), "upstream.retries_per_second", "between 0 and 1000000")?;
         let ratio = upstream.hedge_max_cost_ratio;
         need((0.0..=1e6).contains(&ratio), "upstream.hedge_max_cost_ratio", "between 0 and 1000000")?;
+        let probe = &self.probe;
+        need((0.0..=1_000.0).contains(&probe.usd_per_hour), "probe.usd_per_hour", "between 0 and 1000")?;
+        need((0.0..=10_000.0).contains(&probe.usd_per_day), "probe.usd_per_day", "between 0 and 10000")?;
+        need((10..=604_800).contains(&probe.idle_seconds), "probe.idle_seconds", "between 10 and 604800")?;
+        need((16..=100_000).contains(&probe.max_input_tokens), "probe.max_input_tokens", "between 16 and 100000")?;
+        need((32..=16_384).contains(&probe.max_output_tokens), "probe.max_output_tokens", "between 32 and 16384")?;
         Ok(())
     }
 }

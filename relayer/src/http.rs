@@ -49,11 +49,11 @@ const UNMATCHED: &str = "unmatched";
 
 /// The API over `app`, seeded by the system.
 pub fn router(app: Arc<App>) -> Router {
-    serve(Relay::seeded(app))
+    serve(Arc::new(Relay::seeded(app)))
 }
 
 /// The API over a request path.
-pub fn serve(relay: Relay) -> Router {
+pub fn serve(relay: Arc<Relay>) -> Router {
     let server = Arc::new(Server::new(relay));
     let routes = ROUTES.iter().fold(Router::new(), |router, (_, path)| router.route(path, handler(path)));
     routes

@@ -15,6 +15,7 @@ pub mod instructions;
 pub mod ledger;
 pub mod localnet;
 pub mod metrics;
+pub mod probe;
 pub mod registry;
 pub mod relay;
 pub mod score;

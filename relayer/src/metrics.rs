@@ -41,6 +41,24 @@ struct Counted {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Reason {
+    reason: &'static str,
+}
+
+/// An offer and what it is flagged for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Flagged {
+    provider: String,
+    model: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ProbeOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Direction {
     direction: &'static str,
 }
@@ -67,6 +85,11 @@ pub struct Metrics {
     settled_groups: Gauge,
     halted_vaults: Gauge,
     registry_slot: Gauge,
+    flags_raised: Family<Reason, Counter>,
+    flags_cleared: Family<Reason, Counter>,
+    flags: Family<Flagged, Gauge>,
+    probes: Family<ProbeOutcome, Counter>,
+    probe_micro: Counter<f64, AtomicU64>,
 }
 
 impl fmt::Debug for Metrics {
@@ -98,6 +121,11 @@ impl Default for Metrics {
             settled_groups: Gauge::default(),
             halted_vaults: Gauge::default(),
             registry_slot: Gauge::default(),
+            flags_raised: Family::default(),
+            flags_cleared: Family::default(),
+            flags: Family::default(),
+            probes: Family::default(),
+            probe_micro: Counter::default(),
         };
         let mut registry = Registry::with_prefix("steam");
         registry.register("requests", "Requests answered, by route and status", metrics.requests.clone());
@@ -130,6 +158,11 @@ impl Default for Metrics {
             metrics.halted_vaults.clone(),
         );
         registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
+        registry.register("flags_raised", "Times a provider was flagged, by reason", metrics.flags_raised.clone());
+        registry.register("flags_cleared", "Times a flag was cleared, by reason", metrics.flags_cleared.clone());
+        registry.register("flagged", "Offers that are flagged, by reason", metrics.flags.clone());
+        registry.register("probes", "Probes sent, by outcome", metrics.probes.clone());
+        registry.register("probe_cost_microusdc", "Sum of what probes cost, in µUSDC", metrics.probe_micro.clone());
         metrics.registry = Arc::new(registry);
         metrics
     }
@@ -191,6 +224,31 @@ impl Metrics {
     /// An answer was delivered and could not be charged.
     pub fn charge_failed(&self) {
         self.charge_failures.inc();
+    }
+
+    /// A suspicion against a provider was raised or cleared.
+    pub fn flag_changed(&self, reason: &'static str, raised: bool) {
+        let family = if raised { &self.flags_raised } else { &self.flags_cleared };
+        family.get_or_create(&Reason { reason }).inc();
+    }
+
+    /// The offers that are flagged, just before they are rendered: provider, model and reason.
+    pub fn flagged<'a>(&self, flagged: impl Iterator<Item = (&'a str, &'a str, &'static str)>) {
+        self.flags.clear();
+        for (provider, model, reason) in flagged {
+            let label = Flagged { provider: provider.to_owned(), model: model.to_owned(), reason };
+            self.flags.get_or_create(&label).set(1);
+        }
+    }
+
+    /// A probe ended.
+    pub fn probed(&self, outcome: &'static str) {
+        self.probes.get_or_create(&ProbeOutcome { outcome }).inc();
+    }
+
+    /// A probe was charged.
+    pub fn probe_paid(&self, cost: Pico) {
+        self.probe_micro.inc_by(cost.0 as f64 / 1e6);
     }
 
     /// Where settlement stands, just before it is rendered.

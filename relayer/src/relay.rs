@@ -8,6 +8,7 @@ pub mod chunk;
 pub mod controls;
 pub mod decision;
 pub mod error;
+pub mod exam;
 pub mod json;
 pub mod meter;
 pub mod open;

@@ -404,6 +404,11 @@ impl Hold {
         self.ceiling
     }
 
+    /// The vault that pays.
+    pub fn vault(&self) -> Pubkey {
+        self.key.vault
+    }
+
     /// The relayer's fee on this request, as it was when the hold was made.
     pub fn fee_bps(&self) -> u16 {
         self.fee_bps

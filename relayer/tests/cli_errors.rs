@@ -201,6 +201,7 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["key", "create", "--limit", "5", "--window", "1d"], "--window-limit"),
         (&["key", "create", "--limit", "5", "--window-limit", "1"], "--window"),
         (&["key", "revoke"], "KEY"),
+        (&["key", "allow"], "--provider"),
         (&["provider", "offer", "--model", "m"], "--price-input"),
         (&["provider", "offer", "--model", "m", "--retire", "--price-input", "1"], "--retire"),
         (
@@ -255,6 +256,18 @@ fn flags_that_exclude_or_need_each_other_are_named() {
 }
 
 #[test]
+fn a_list_of_providers_is_bounded() {
+    let providers: Vec<String> =
+        (0..65u8).map(|n| format!("--provider={}", bs58::encode([n; 32]).into_string())).collect();
+    for command in [&["key", "create", "--limit", "5"][..], &["key", "allow"]] {
+        let args: Vec<&str> = command.iter().copied().chain(providers.iter().map(String::as_str)).collect();
+        let output = steam(&args);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("--provider: an allow-list names at most 64"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_node_out_of_reach_is_a_failure_with_what_to_do() {
     let keypair = keypair_file("network");
     let keypair = keypair.to_str().expect("UTF-8");
@@ -269,6 +282,8 @@ fn a_node_out_of_reach_is_a_failure_with_what_to_do() {
         &["key", "list"],
         &["key", "create", "--limit", "5"],
         &["key", "revoke", address],
+        &["key", "create", "--limit", "5", "--provider", address],
+        &["key", "allow", "--provider", address, "--provider", address],
         &["provider", "register", "--name", "n", "--endpoint", "http://127.0.0.1:1/v1"],
         &["provider", "offer", "--model", "m", "--retire"],
         &["provider", "earnings"],

@@ -1,6 +1,6 @@
 //! Accepts connections within bounds and drains them at shutdown.
 
-use super::App;
+use crate::relay::Relay;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -16,8 +16,9 @@ const HEADER_BYTES: usize = 64 << 10;
 const STREAMS: u32 = 256;
 
 /// Serves `app` until its shutdown, then waits for the connections to end.
-pub(super) async fn serve(listener: TcpListener, app: Arc<App>) {
-    let service = TowerToHyperService::new(crate::http::router(app.clone()));
+pub(super) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
+    let app = relay.app.clone();
+    let service = TowerToHyperService::new(crate::http::serve(relay));
     let connections = Arc::new(Semaphore::new(app.config.server.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
     builder

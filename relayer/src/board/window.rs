@@ -12,6 +12,10 @@ use std::time::Duration;
 #[cfg(test)]
 pub(super) const MAX_SLOTS: usize = 21 + 21 + 37;
 
+/// Answers that stand for a window, and tokens of each.
+const TYPICAL: u32 = 8;
+const TYPICAL_OUTPUT: u32 = 100;
+
 /// How far back figures go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Window {
@@ -203,6 +207,31 @@ impl Slots {
         let mut sum = Slot::default();
         self.kept.values().for_each(|kept| sum.merge(&kept.slot));
         sum.figures()
+    }
+
+    /// A few streamed answers like those of this window, if it has as many.
+    pub(super) fn typical(&mut self, now: i64) -> Vec<Outcome> {
+        self.expire(now);
+        let mut sum = Slot::default();
+        self.kept.values().for_each(|kept| sum.merge(&kept.slot));
+        if sum.speed.samples() < u64::from(TYPICAL) || sum.served == 0 {
+            return Vec::new();
+        }
+        let mean = |tokens: u64| u32::try_from(tokens / u64::from(sum.served)).unwrap_or(u32::MAX);
+        let answer = |number: u32| {
+            let q = (f64::from(number) + 0.5) / f64::from(TYPICAL);
+            let ttft = Duration::from_secs_f64(sum.ttft_ms.quantile(q)? / 1e3);
+            let writing = f64::from(TYPICAL_OUTPUT - 1) / sum.speed.quantile(1.0 - q)?;
+            Some(Outcome::Served {
+                streamed: true,
+                input_tokens: mean(sum.prompt_tokens),
+                cached_tokens: mean(sum.cached_tokens),
+                output_tokens: TYPICAL_OUTPUT,
+                ttft,
+                total: ttft + Duration::try_from_secs_f64(writing).ok()?,
+            })
+        };
+        (0..TYPICAL).filter_map(answer).collect()
     }
 
     /// What changed since the last call, by the second at which it begins.

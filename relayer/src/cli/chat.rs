@@ -3,7 +3,7 @@
 
 mod ask;
 mod route;
-mod setup;
+pub(super) mod setup;
 
 use super::amount::usdc_above_zero;
 use super::error::{CliError, Result};

@@ -1,6 +1,11 @@
 //! `steam key`: API keys. What a key may spend is written into the vault, on chain, before anyone has seen the key.
 
-use super::amount::{fee_bps, price, show, show_about, show_max_price, show_pico, show_span, span, usdc_above_zero};
+mod allow;
+mod list;
+
+use self::allow::{Allow, Shown};
+use self::list::List;
+use super::amount::{fee_bps, price, show_span, span, usdc_above_zero};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::{address, file};
@@ -17,8 +22,9 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use steam_protocol::allow_list::{ANY, AllowList};
 use steam_protocol::key::SessionKey;
-use steam_protocol::units::{MAX_PRICE, MicroUsdc, Pico, Price};
+use steam_protocol::units::{MAX_PRICE, MicroUsdc};
 use steam_router::state::{KeyGrant, Prices, Relayer, SessionKey as Slot, Vault};
 use zeroize::Zeroizing;
 
@@ -29,6 +35,8 @@ pub enum Key {
     Create(Create),
     /// List a vault's keys, their limits and what they spent
     List(List),
+    /// Send the relayer the providers a key may pay, if it does not know them yet
+    Allow(Allow),
     /// End a key; what it signed before still settles for a grace
     Revoke(Revoke),
 }
@@ -63,17 +71,12 @@ pub struct Create {
     /// When it ends: a span like 30d, or never
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = expiry, allow_negative_numbers = true)]
     pub expires: Expiry,
+    /// A provider it may pay, by its account; again for others [default: any]
+    #[arg(long, value_name = "PROVIDER", value_parser = address)]
+    pub provider: Vec<Pubkey>,
     /// Write the key to a new file only its owner can read, instead of showing it
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub out: Option<PathBuf>,
-    /// Which vault.
-    #[command(flatten)]
-    pub vault: Which,
-}
-
-/// List a vault's keys
-#[derive(Debug, clap::Args)]
-pub struct List {
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
@@ -116,6 +119,7 @@ impl Key {
         match self {
             Self::Create(create) => create.run(global).await,
             Self::List(list) => list.run(global).await,
+            Self::Allow(allow) => allow.run(global).await,
             Self::Revoke(revoke) => revoke.run(global).await,
         }
     }
@@ -132,6 +136,8 @@ struct Created {
     slot: u8,
     epoch: u32,
     expires: Option<i64>,
+    /// Whom it may pay, if not everybody.
+    allow_list: Option<Shown>,
     signature: String,
 }
 
@@ -148,13 +154,18 @@ impl Create {
             return Err(CliError::new("key", format!("{} exists, and a key is never written over", path.display()))
                 .next("name a file that does not exist yet with --out"));
         }
+        let list = if self.provider.is_empty() { None } else { Some(allow::list(&self.provider)?) };
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         let payer = global.signer()?;
         only_owner(&vault, &payer.pubkey())?;
         let clock = session.clock().await?;
         let slot = free_slot(&vault, &clock)?;
-        let grant = self.grant(&session, &vault, &clock).await?;
+        if let Some(list) = &list {
+            allow::registered(&session, list).await?;
+        }
+        let allow_root = list.as_ref().map_or(ANY, AllowList::root);
+        let grant = KeyGrant { allow_root, ..self.grant(&session, &vault, &clock).await? };
         let mut seed = Zeroizing::new([0; 32]);
         rand::rng().fill_bytes(&mut *seed);
         let key = SessionKey::from_seed(&seed);
@@ -181,8 +192,15 @@ impl Create {
             slot,
             epoch: now.map_or(vault.epochs + 1, |vault| vault.keys[usize::from(slot)].epoch),
             expires: (grant.expires != i64::MAX).then_some(grant.expires),
+            allow_list: list.as_ref().map(Shown::of),
             signature: signature.to_string(),
-        })
+        })?;
+        // The key is shown before this, which may take its time: whoever ends the command then has the key all the same.
+        if let Some(list) = &list {
+            let relayer = allow::relayer_url(&session, &vault).await?;
+            allow::send(&relayer, list, global.output).await?;
+        }
+        Ok(())
     }
 
     async fn grant(&self, session: &Session, vault: &Vault, clock: &Clock) -> Result<KeyGrant> {
@@ -210,7 +228,7 @@ impl Create {
                 request: self.max_price_request.unwrap_or(MAX_PRICE),
             },
             max_fee_bps,
-            allow_root: [0; 32],
+            allow_root: ANY,
         })
     }
 }
@@ -246,62 +264,10 @@ impl Report for Created {
         }
         line(out, "key", &self.key)?;
         line(out, "vault", &self.vault)?;
+        if let Some(list) = &self.allow_list {
+            list.text(out, "")?;
+        }
         line(out, "transaction", &self.signature)
-    }
-}
-
-#[derive(Serialize)]
-struct Keys {
-    vault: String,
-    keys: Vec<Listed>,
-}
-
-#[derive(Serialize)]
-struct Listed {
-    key: String,
-    slot: u8,
-    epoch: u32,
-    status: &'static str,
-    expires: Option<i64>,
-    seconds_left: Option<i64>,
-    limit: String,
-    settled_pico: String,
-    window_seconds: u32,
-    window_limit: String,
-    max_price: [String; 4],
-    max_fee_bps: u16,
-    #[serde(skip)]
-    price: Price,
-}
-
-impl List {
-    async fn run(self, global: &Global) -> Result<()> {
-        let session = Session::open(global).await?;
-        let (address, vault) = self.vault.find(&session, global).await?;
-        let clock = session.clock().await?;
-        let used = vault.keys.iter().zip(0u8..).filter(|(key, _)| key.is_used());
-        let keys = used.map(|(key, slot)| listed(key, slot, &clock)).collect();
-        global.output.print(&Keys { vault: address.to_string(), keys })
-    }
-}
-
-fn listed(key: &Slot, slot: u8, clock: &Clock) -> Listed {
-    let price: Price = key.max_price.into();
-    let ends = key.expires != i64::MAX;
-    Listed {
-        key: key.key.to_string(),
-        slot,
-        epoch: key.epoch,
-        status: status(key, clock),
-        expires: ends.then_some(key.expires),
-        seconds_left: ends.then(|| key.expires.saturating_sub(clock.unix_timestamp).max(0)),
-        limit: key.limit_total.to_string(),
-        settled_pico: key.settled_pico.get().to_string(),
-        window_seconds: key.window_seconds,
-        window_limit: key.window_limit.to_string(),
-        max_price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
-        max_fee_bps: key.max_fee_bps,
-        price,
     }
 }
 
@@ -315,35 +281,6 @@ pub(super) fn status(key: &Slot, clock: &Clock) -> &'static str {
         "expired"
     } else {
         "active"
-    }
-}
-
-impl Report for Keys {
-    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        if self.keys.is_empty() {
-            return writeln!(
-                out,
-                "The vault {} has no keys. Make one with `steam key create --limit USDC`.",
-                self.vault
-            );
-        }
-        for key in &self.keys {
-            let spent = show_pico(Pico(key.settled_pico.parse().unwrap_or_default()));
-            writeln!(out, "{}  {}", key.key, key.status)?;
-            writeln!(out, "  settled {spent} of {} USDC", show(key.limit.parse().unwrap_or_default()))?;
-            if key.window_seconds > 0 {
-                let limit = show(key.window_limit.parse().unwrap_or_default());
-                writeln!(out, "  at most {limit} USDC in {}", show_span(key.window_seconds.into()))?;
-            }
-            if let Some(most) = show_max_price(&key.price) {
-                writeln!(out, "  at most {most} (USD per million tokens)")?;
-            }
-            match key.seconds_left {
-                Some(left) => writeln!(out, "  ends in {}; fee at most {} bps", show_about(left), key.max_fee_bps)?,
-                None => writeln!(out, "  never ends; fee at most {} bps", key.max_fee_bps)?,
-            }
-        }
-        Ok(())
     }
 }
 

@@ -119,6 +119,7 @@ fn cannot_start(error: &StartError) -> CliError {
         StartError::Chain(_) => "check chain.rpc_urls: each must answer and be of the same cluster",
         StartError::Mismatch(_) => "compare the configuration with `steam relayer status`",
         StartError::Ledger(_) => "check ledger.path; a ledger belongs to one relayer on one cluster",
+        StartError::Probe(_) => "name the file `steam key create --out FILE` wrote, or leave probe.key_file out",
         StartError::Upstream(_) => "correct the [upstream] part of the configuration",
         StartError::Listen { .. } => "stop what listens there, or choose another address with --listen",
     };

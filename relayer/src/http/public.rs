@@ -58,5 +58,10 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     let registry = server.relay.app.registry.borrow().clone();
     let metrics = &server.relay.metrics;
     metrics.settlement(&settle, registry.slot);
+    let board = &server.relay.app.board;
+    let flags: Vec<_> = registry.offers.iter().map(|offer| (offer, board.flags(&offer.address))).collect();
+    metrics.flagged(flags.iter().flat_map(|(offer, flags)| {
+        flags.iter().map(|flag| (offer.provider_name.as_str(), offer.model.as_str(), flag.reason.name()))
+    }));
     ([(CONTENT_TYPE, OPENMETRICS)], metrics.render()).into_response()
 }

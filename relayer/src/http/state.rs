@@ -18,10 +18,10 @@ pub struct Server {
 
 impl Server {
     /// Handlers' state over `relay`.
-    pub fn new(relay: Relay) -> Self {
+    pub fn new(relay: Arc<Relay>) -> Self {
         let server = &relay.app.config.server;
         let concurrent = Arc::new(Semaphore::new(server.max_concurrent.min(Semaphore::MAX_PERMITS)));
         let rates = Rates::new(server.requests_per_key_per_minute);
-        Self { relay: Arc::new(relay), concurrent, rates }
+        Self { relay, concurrent, rates }
     }
 }

@@ -5,6 +5,7 @@ mod api;
 mod controls;
 mod failover;
 mod hedging;
+mod honesty;
 mod misbehaviour;
 mod money;
 mod streams;

@@ -212,6 +212,22 @@ impl Ledger {
         .await
     }
 
+    /// What a key was charged for requests since `since_ms`, Unix milliseconds: when, and how much.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn charges_of_key(&self, key: Address, since_ms: i64) -> Result<Vec<(i64, Pico)>, LedgerError> {
+        self.read(move |db| {
+            let mut charges = db.prepare(
+                "SELECT started_ms, total FROM charge WHERE started_ms > ?1 AND public_key = ?2 ORDER BY started_ms",
+            )?;
+            let rows =
+                charges.query_map((since_ms, key), |row| Ok((row.get(0)?, Pico(u128::from_be_bytes(row.get(1)?)))))?;
+            Ok(rows.collect::<rusqlite::Result<_>>()?)
+        })
+        .await
+    }
+
     /// A receipt by its generation id, with its proof of inclusion once it is settled.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use crate::relay::attempt::{Failure, Kind, attempt, failure_name};
 use crate::relay::chunk::Transcript;
 use crate::relay::decision::{Attempt, CONTRADICTED, OPENED, OVERTAKEN, REFUSED};
 use crate::relay::error::RelayError;
+use crate::relay::exam;
 use crate::relay::plan::{Candidate, Plan, saturate};
 use crate::relay::request::ChatRequest;
 use crate::relay::watch::Watch;
@@ -289,6 +290,9 @@ impl<'a> Race<'a> {
         self.opening.relay.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
         ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
+        if failure.kind == FailureKind::Empty {
+            exam::empty(self.opening.relay, self.opening.request, &ended.candidate.offer);
+        }
         self.failures.push(failure);
     }
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hasher};
 use steam_router::state::capability;
 
 /// Most answers to one request.
@@ -57,9 +58,29 @@ pub struct ChatRequest {
     pub images: u32,
     /// The client's wishes about routing.
     pub controls: Controls,
+    /// What its answer may say of the provider.
+    pub origin: Origin,
+    /// Messages of the prompt.
+    pub messages: u32,
+    /// Tells different prompts apart, until this process ends.
+    pub fingerprint: u64,
     /// Bytes of the body that are not images.
     text_bytes: u64,
     body: Bytes,
+}
+
+/// Where a request comes from, and so what its answer may say of the provider's honesty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A client that leaves the choice to the relayer.
+    Open,
+    /// A client that chose the provider, or shapes the answer: it could make an honest provider look bad.
+    Steered,
+    /// The operator, by a prompt that is answered with so many bytes at least.
+    Probe {
+        /// Bytes below which an answer is cut.
+        least_bytes: u64,
+    },
 }
 
 impl ChatRequest {
@@ -86,6 +107,7 @@ impl ChatRequest {
         let messages = object
             .get("messages")
             .ok_or_else(|| RelayError::invalid("missing_messages", "messages", "send at least one message"))?;
+        let fingerprint = fingerprint(messages.get());
         let messages = Messages::read(messages)?;
 
         let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
@@ -114,6 +136,9 @@ impl ChatRequest {
             choices,
             needs,
             images: messages.images,
+            origin: if steered(&object, &controls) { Origin::Steered } else { Origin::Open },
+            messages: messages.count,
+            fingerprint,
             controls,
             text_bytes: (text.len() as u64).saturating_sub(messages.image_bytes),
             body,
@@ -200,6 +225,20 @@ fn models(model: Option<String>, mut others: Vec<String>) -> Result<Vec<String>,
         return Err(RelayError::invalid("invalid_value", "models", message));
     }
     Ok(others)
+}
+
+/// Whether the client picks the provider, or cuts or bends the answer.
+fn steered(object: &Object<'_>, controls: &Controls) -> bool {
+    controls.only.is_some()
+        || !controls.order.is_empty()
+        || !controls.ignore.is_empty()
+        || ["stop", "logit_bias"].iter().any(|name| object.get(name).is_some())
+}
+
+fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 /// Which of the two names of the output limit a provider of `model` knows.
@@ -308,6 +347,7 @@ fn malformed(message: impl Into<String>) -> RelayError {
 /// What the messages hold besides text.
 #[derive(Default)]
 struct Messages {
+    count: u32,
     images: u32,
     image_bytes: u64,
 }
@@ -320,7 +360,7 @@ impl Messages {
         if messages.is_empty() {
             return Err(RelayError::invalid("missing_messages", "messages", "send at least one message"));
         }
-        let mut found = Self::default();
+        let mut found = Self { count: u32::try_from(messages.len()).unwrap_or(u32::MAX), ..Self::default() };
         for message in &messages {
             for part in message.parts().map_err(|_| wrong("`content` must be a string or an array of parts"))? {
                 match part.kind.0.as_ref() {

@@ -5,6 +5,7 @@ use crate::relay::attempt::{Kind, failure_name};
 use crate::relay::chunk::Transcript;
 use crate::relay::decision::{Attempt, Decision};
 use crate::relay::error::RelayError;
+use crate::relay::exam;
 use crate::relay::json::Object;
 use crate::relay::meter::{Bill, Bounds, Claim, Own, bill, shown};
 use crate::relay::open::{Opened, Opening};
@@ -190,6 +191,7 @@ impl Ending {
             }
         };
         watch.end(self.served(&bill, &watch, false, Duration::ZERO));
+        self.examine(&transcript, false);
         let id = self.work.id.clone();
         let finish = transcript.finish.unwrap_or(FinishReason::Other);
         let answer = match self.charge(sha256(&[&body]), bill, finish, "served").await {
@@ -207,6 +209,7 @@ impl Ending {
         let (finish, outcome) = match &end {
             End::Complete => {
                 watch.end(self.served(&bill, &watch, true, outlet.waited));
+                self.examine(&transcript, false);
                 if self.work.request.include_usage {
                     let usage = shown(transcript.usage.as_deref(), &bill);
                     outlet.event(&transcript.own_chunk(&format!(r#""choices":[],"usage":{usage}"#))).await;
@@ -222,6 +225,7 @@ impl Ending {
                 self.work.relay.metrics.upstream_failed(&self.candidate.offer.provider_name, name);
                 tracing::warn!(id = %self.work.id, provider = %self.candidate.offer.provider_name, kind = name, error, "stream cut");
                 watch.end(Outcome::Failed { kind: *kind, retry_after: None });
+                self.examine(&transcript, true);
                 let ended = |index| format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"error"}}"#);
                 let choices: Vec<String> = (0..self.work.plan.choices).map(ended).collect();
                 outlet.event(&transcript.own_chunk(&format!(r#""choices":[{}]"#, choices.join(",")))).await;
@@ -264,6 +268,12 @@ impl Ending {
         // Usage that came before the end of a cut stream says nothing about what was delivered.
         let claim = transcript.usage.as_deref().filter(|_| complete).and_then(Claim::read);
         bill(claim, &own, &bounds)
+    }
+
+    /// Says what the answer shows of its provider's honesty; `broken` if it broke off.
+    fn examine(&self, transcript: &Transcript, broken: bool) {
+        let work = &self.work;
+        exam::answered(&work.relay, &work.request, &self.candidate, work.hold.vault(), transcript, broken);
     }
 
     /// `waited` is the client's time, not the provider's.

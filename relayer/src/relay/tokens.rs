@@ -1,6 +1,7 @@
 //! The relayer's own count of tokens: a real tokenizer where the model's is known, the bytes otherwise.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tiktoken_rs::CoreBPE;
@@ -135,17 +136,21 @@ pub struct Tally {
     tokens: u64,
     /// What is not counted yet, by choice: fragments of different choices interleave.
     open: BTreeMap<u32, String>,
+    /// Of all the text in the order in which it came.
+    hasher: DefaultHasher,
 }
 
 impl Tally {
     /// Nothing counted.
     pub fn new(counting: Counting) -> Self {
-        Self { counting, bytes: 0, tokens: 0, open: BTreeMap::new() }
+        Self { counting, bytes: 0, tokens: 0, open: BTreeMap::new(), hasher: DefaultHasher::new() }
     }
 
     /// Adds a fragment of the answer numbered `choice`.
     pub fn add(&mut self, choice: u32, text: &str) {
         self.bytes += text.len() as u64;
+        // Fragments hash as their concatenation does.
+        self.hasher.write(text.as_bytes());
         if self.counting == Counting::Bytes {
             return;
         }
@@ -156,6 +161,11 @@ impl Tally {
             self.tokens += count(self.counting, &open[..end]);
             open.drain(..end);
         }
+    }
+
+    /// Tells different texts apart, until this process ends.
+    pub fn fingerprint(&self) -> u64 {
+        self.hasher.finish()
     }
 
     /// What was counted so far.
@@ -204,6 +214,9 @@ mod tests {
         assert_eq!(counted.bytes, text.len() as u64);
         assert!(counted.tokens.abs_diff(whole) <= 8, "{} and {whole}", counted.tokens);
         assert!(tally.open.values().all(|open| open.len() <= PIECE_BYTES + 7));
+        let mut at_once = Tally::new(Counting::Bytes);
+        at_once.add(0, &text);
+        assert_eq!(tally.fingerprint(), at_once.fingerprint());
     }
 
     #[test]

@@ -54,11 +54,23 @@ impl Load {
 async fn work(target: Target, user: Arc<VaultUser>, worker: usize, stop: Arc<AtomicBool>) -> Vec<Receipt> {
     let http = reqwest::Client::new();
     let mut receipts = Vec::new();
+    send_list(&http, &target, &user).await;
     while !stop.load(Ordering::Relaxed) {
         let stream = (worker + receipts.len()).is_multiple_of(2);
         receipts.push(ask(&http, &target, &user, stream).await);
     }
     receipts
+}
+
+/// Tells the relayer whom the key may pay, until it says that it will remember: from then on a request that is refused
+/// for want of the list ends the test.
+async fn send_list(http: &reqwest::Client, target: &Target, user: &VaultUser) {
+    let Some(list) = &user.list else { return };
+    let providers: Vec<String> = list.providers().iter().map(|p| bs58::encode(p).into_string()).collect();
+    let (url, body) = (format!("{}/v1/allow-lists", target.base), serde_json::json!({ "providers": providers }));
+    while !http.put(&url).json(&body).send().await.is_ok_and(|answer| answer.status().is_success()) {
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
 }
 
 async fn ask(http: &reqwest::Client, target: &Target, user: &VaultUser, stream: bool) -> Receipt {

@@ -13,6 +13,7 @@ use steam::chain::Pubkey;
 use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, Setup, SimulatedProvider};
 use steam::vaults::KeyRef;
 use steam::{addresses, instructions};
+use steam_protocol::allow_list::{ANY, AllowList};
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{KeyGrant, OfferTerms, Prices, Vault, capability};
@@ -31,6 +32,8 @@ pub struct VaultUser {
     pub key: KeyRef,
     pub session: SessionKey,
     pub token: Pubkey,
+    /// Whom the key may pay, if not everybody.
+    pub list: Option<AllowList>,
 }
 
 pub struct World {
@@ -74,11 +77,19 @@ impl World {
             })
             .await
             .unwrap();
-        let first =
-            VaultUser { key: deployment.key, session: deployment.session.clone(), token: deployment.vault_token };
+        let first = VaultUser {
+            key: deployment.key,
+            session: deployment.session.clone(),
+            token: deployment.vault_token,
+            list: None,
+        };
         let mut vaults = vec![Arc::new(first)];
-        for _ in 0..3 {
-            vaults.push(Arc::new(open_vault(&network, &deployment).await));
+        let [north, south] = [0, 1].map(|at| deployment.providers[at].address.to_bytes());
+        // One of many, two of a few, and everybody.
+        let many = (0..30).map(|n| [n; 32]).chain([north]).collect();
+        for list in [Some(many), Some(vec![north, south, [9; 32]]), None] {
+            let list = list.map(|providers| AllowList::new(providers).unwrap());
+            vaults.push(Arc::new(open_vault(&network, &deployment, list).await));
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let proxy = Proxy::start(&network.rpc_url).await;
@@ -239,23 +250,24 @@ fn grant() -> KeyGrant {
         window_limit: 0,
         max_price: Prices { input: highest, cached: highest, output: highest, request: highest },
         max_fee_bps: 100,
-        allow_root: [0; 32],
+        allow_root: ANY,
     }
 }
 
-async fn open_vault(network: &Localnet, deployment: &Deployment) -> VaultUser {
+async fn open_vault(network: &Localnet, deployment: &Deployment, list: Option<AllowList>) -> VaultUser {
     let (owner, session) = (Keypair::new(), Keypair::new());
     let vault = addresses::vault(&owner.pubkey(), &deployment.relayer);
     network.fund(&[owner.pubkey()]).await.unwrap();
     network.mint_to(&owner.pubkey(), DEPOSIT).await.unwrap();
+    let grant = KeyGrant { allow_root: list.as_ref().map_or(ANY, AllowList::root), ..grant() };
     let steps = [
         instructions::open_vault(&owner.pubkey(), &owner.pubkey(), &deployment.relayer, &network.mint),
-        instructions::authorize_key(&owner.pubkey(), &deployment.relayer, &session.pubkey(), 0, grant()),
+        instructions::authorize_key(&owner.pubkey(), &deployment.relayer, &session.pubkey(), 0, grant),
     ];
     network.client.send(&steps, &[&owner, &session]).await.unwrap();
     let token = addresses::ata(&vault, &network.mint);
     network.transfer(&owner, &token, DEPOSIT).await.unwrap();
     let account = network.vault(&vault).await.unwrap();
     let key = KeyRef { vault, generation: account.generation, slot: 0, epoch: 1, key: session.pubkey().to_bytes() };
-    VaultUser { key, session: SessionKey::from_seed(session.secret_bytes()), token }
+    VaultUser { key, session: SessionKey::from_seed(session.secret_bytes()), token, list }
 }

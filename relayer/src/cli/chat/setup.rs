@@ -74,7 +74,7 @@ fn place<'a>(vault: &'a Vault, key: &Pubkey) -> Option<(&'a Slot, u8)> {
 }
 
 /// The URL with its `/v1`.
-fn base_url(url: &str) -> String {
+pub fn base_url(url: &str) -> String {
     let url = url.trim_end_matches('/');
     if url.ends_with("/v1") { url.to_owned() } else { format!("{url}/v1") }
 }

@@ -1,6 +1,7 @@
 //! What a simulated provider answers: made up word by word, so that what it counts is what it sends.
 
 use super::request::{Request, Want};
+use crate::relay::tokens::{self, Counting};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -67,6 +68,11 @@ impl Choice {
     pub(super) fn text(&self) -> String {
         self.tokens.concat()
     }
+
+    /// Says nothing after all.
+    pub(super) fn clear(&mut self) {
+        *self = Self { tokens: Vec::new(), finish: "stop", tool: None };
+    }
 }
 
 /// Makes up an answer of about `length` tokens for a request to the provider `name`.
@@ -93,9 +99,22 @@ pub(super) fn choice(request: &Request, name: &str, length: u32, rng: &mut StdRn
     Choice { tokens, finish, tool }
 }
 
+/// Tokens of the answers: as the model's tokenizer counts them and one for each end where it is known, else the pieces.
+pub(super) fn output_tokens(request: &Request, choices: &[Choice]) -> u32 {
+    let tokens = |choice: &Choice| match Counting::of(&request.model) {
+        Counting::Bytes => choice.tokens.len() as u64,
+        known => tokens::count(known, &choice.text()) + 1,
+    };
+    u32::try_from(choices.iter().map(tokens).sum::<u64>()).unwrap_or(u32::MAX)
+}
+
 /// Tokens of a prompt.
 pub(super) fn prompt_tokens(request: &Request) -> u32 {
-    let text = u32::try_from(pieces(&request.prompt).count()).unwrap_or(u32::MAX);
+    let text = match Counting::of(&request.model) {
+        Counting::Bytes => pieces(&request.prompt).count() as u64,
+        known => tokens::count(known, &request.prompt),
+    };
+    let text = u32::try_from(text).unwrap_or(u32::MAX);
     text.saturating_add(request.messages.saturating_mul(MESSAGE_TOKENS))
 }
 

@@ -10,7 +10,8 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use rand::Rng;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -103,14 +104,20 @@ async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response
     let cut = request.stream && shared.chance(behaviour.cut_rate);
     let mut rng = shared.fork();
     let pace = behaviour.pace(&mut rng);
-    let choices: Vec<Choice> =
-        (0..request.n).map(|_| answer::choice(&request, &behaviour.name, behaviour.output_tokens, &mut rng)).collect();
+    let mut words = if behaviour.canned { StdRng::seed_from_u64(0) } else { shared.fork() };
+    let mut choices: Vec<Choice> = (0..request.n)
+        .map(|_| answer::choice(&request, &behaviour.name, behaviour.output_tokens, &mut words))
+        .collect();
+    if shared.chance(behaviour.empty_rate) {
+        choices.iter_mut().for_each(Choice::clear);
+    }
     let prompt = answer::prompt_tokens(&request);
     let known = shared.saw(answer::prompt_key(&request));
+    let claimed = |tokens: u32| (f64::from(tokens) * (1.0 + behaviour.inflation)).round() as u32;
     let usage = Usage {
-        prompt,
+        prompt: claimed(prompt),
         cached: if known { answer::cached_tokens(prompt, behaviour.cache_share) } else { 0 },
-        completion: choices.iter().map(|choice| choice.tokens.len() as u32).sum(),
+        completion: claimed(answer::output_tokens(&request, &choices)),
     };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let head =

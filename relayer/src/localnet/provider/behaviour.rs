@@ -26,6 +26,12 @@ pub struct Behaviour {
     pub rate_limit_rate: f64,
     /// Streams that break off in the middle.
     pub cut_rate: f64,
+    /// Requests answered without content.
+    pub empty_rate: f64,
+    /// Whether every prompt gets the same answer.
+    pub canned: bool,
+    /// Tokens claimed beyond those sent, as a share of them.
+    pub inflation: f64,
     /// Share of a prompt that comes from the cache when one with the same beginning came before.
     pub cache_share: f64,
     /// All waiting is multiplied by this: 0 answers at once.
@@ -46,6 +52,9 @@ impl Default for Behaviour {
             failure_rate: 0.0,
             rate_limit_rate: 0.0,
             cut_rate: 0.0,
+            empty_rate: 0.0,
+            canned: false,
+            inflation: 0.0,
             cache_share: 0.75,
             time_scale: 1.0,
             address: None,

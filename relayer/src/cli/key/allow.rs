@@ -1,0 +1,205 @@
+//! The providers a key may pay. Their root is written into the vault; the list itself goes to the relayer, which routes by
+//! it and proves it when it settles.
+
+use crate::chain::Pubkey;
+use crate::cli::chat::setup::{base_url, cause};
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::{Format, Report, line};
+use crate::cli::parse::address;
+use crate::cli::provider::need;
+use crate::cli::session::Session;
+use crate::cli::solana::Global;
+use crate::cli::vault::Which;
+use reqwest::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+use steam_protocol::Hash;
+use steam_protocol::allow_list::AllowList;
+use steam_router::state::{Provider, Relayer, Vault};
+
+/// How long the chain may take to finalize a key, and the relayer to see it.
+const FINAL_WITHIN: Duration = Duration::from_secs(90);
+/// Between two tries meanwhile.
+const PAUSE: Duration = Duration::from_secs(2);
+/// Largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
+/// Send the relayer the providers a key may pay, if it does not know them yet
+#[derive(Debug, clap::Args)]
+pub struct Allow {
+    /// A provider in the key's list, by its account; once for each
+    #[arg(long, value_name = "PROVIDER", value_parser = address, required = true)]
+    pub provider: Vec<Pubkey>,
+    /// Which vault.
+    #[command(flatten)]
+    pub vault: Which,
+}
+
+/// A list as reports show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Shown {
+    /// Its root in hex, as the vault has it.
+    pub root: String,
+    /// Its providers, if they are known.
+    pub providers: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+struct Allowed {
+    #[serde(flatten)]
+    list: Shown,
+    relayer: String,
+}
+
+impl Allow {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let list = list(&self.provider)?;
+        let session = Session::open(global).await?;
+        let (address, vault) = self.vault.find(&session, global).await?;
+        let root = list.root();
+        if !vault.keys.iter().any(|key| key.is_used() && key.allow_list() == Some(&root)) {
+            let problem = format!("no key of the vault {address} has the list of these providers");
+            return Err(CliError::new("no_such_list", problem)
+                .next("name exactly the providers the key was made with; `steam key list` shows each key's root"));
+        }
+        let relayer = relayer_url(&session, &vault).await?;
+        send(&relayer, &list, global.output).await?;
+        global.output.print(&Allowed { list: Shown::of(&list), relayer })
+    }
+}
+
+impl Shown {
+    pub(super) fn of(list: &AllowList) -> Self {
+        let providers = list.providers().iter().map(|provider| Pubkey::from(*provider).to_string());
+        Self { root: hex::encode(list.root()), providers: Some(providers.collect()) }
+    }
+
+    /// A line for each provider.
+    pub(super) fn text(&self, out: &mut dyn Write, before: &str) -> io::Result<()> {
+        match &self.providers {
+            Some(providers) => {
+                providers.iter().try_for_each(|provider| writeln!(out, "{before}pays only provider {provider}"))
+            }
+            None => writeln!(
+                out,
+                "{before}pays only the providers of the list {}, which its relayer does not show: send it with `steam key \
+                 allow`",
+                self.root
+            ),
+        }
+    }
+}
+
+impl Report for Allowed {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "The relayer knows whom the key may pay.")?;
+        self.list.text(out, "")?;
+        line(out, "root", &self.list.root)?;
+        line(out, "relayer", &self.relayer)
+    }
+}
+
+/// The list of these providers.
+///
+/// # Errors
+/// If there are too many.
+pub(super) fn list(providers: &[Pubkey]) -> Result<AllowList> {
+    AllowList::new(providers.iter().map(Pubkey::to_bytes).collect())
+        .map_err(|error| CliError::usage(format!("--provider: {error}")))
+}
+
+/// Makes sure that each is a provider: a key that may pay nobody would be of no use.
+///
+/// # Errors
+/// If one is none.
+pub(super) async fn registered(session: &Session, list: &AllowList) -> Result<()> {
+    for provider in list.providers() {
+        let address = Pubkey::from(*provider);
+        if session.find::<Provider>(&address).await?.is_none() {
+            return Err(CliError::new("no_provider", format!("--provider: there is no provider at {address}"))
+                .next("name the provider's account, as the relayer's GET /v1/providers shows it"));
+        }
+    }
+    Ok(())
+}
+
+/// Where the vault's relayer is, with `/v1`.
+///
+/// # Errors
+/// If it cannot be read.
+pub(super) async fn relayer_url(session: &Session, vault: &Vault) -> Result<String> {
+    let relayer: Relayer = need(session, &vault.relayer, "relayer").await?;
+    Ok(base_url(&relayer.url))
+}
+
+/// Sends a list to the relayer and waits until it has seen the key that names it.
+///
+/// # Errors
+/// If it does not take the list.
+pub(super) async fn send(relayer: &str, list: &AllowList, output: Format) -> Result<()> {
+    let body = json!({ "providers": Shown::of(list).providers });
+    let deadline = Instant::now() + FINAL_WITHIN;
+    let mut told = false;
+    loop {
+        let failed = |problem: String| {
+            CliError::new(
+                "allow_list",
+                format!("the relayer at {relayer} does not know whom the key may pay: {problem}"),
+            )
+            .next("run `steam key allow` with the same --provider flags; the key serves nobody before")
+        };
+        let (status, answer) =
+            ask(reqwest::Method::PUT, &format!("{relayer}/allow-lists"), Some(&body)).await.map_err(failed)?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let error = &answer["error"];
+        if error["code"] != "allow_list_not_named" || Instant::now() > deadline {
+            let message = error["message"].as_str().map(ToOwned::to_owned);
+            return Err(failed(message.unwrap_or_else(|| format!("it answered with status {status}"))));
+        }
+        if !std::mem::replace(&mut told, true) {
+            output.progress("Waiting until the key is final, to send the relayer its list of providers …");
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The list of a root, if the relayer has it: what it says is believed only if it is that list.
+pub(super) async fn show(relayer: &str, root: &Hash) -> Shown {
+    #[derive(Deserialize)]
+    struct Answer {
+        providers: Vec<String>,
+    }
+    let url = format!("{relayer}/allow-lists/{}", hex::encode(root));
+    let unknown = Shown { root: hex::encode(root), providers: None };
+    let Ok((StatusCode::OK, answer)) = ask(reqwest::Method::GET, &url, None).await else { return unknown };
+    let Ok(Answer { providers }) = serde_json::from_value(answer) else { return unknown };
+    let providers: Option<Vec<Pubkey>> = providers.iter().map(|provider| provider.parse().ok()).collect();
+    let list = providers.and_then(|providers| list(&providers).ok());
+    list.filter(|list| list.root() == *root).map_or(unknown, |list| Shown::of(&list))
+}
+
+async fn ask(
+    method: reqwest::Method,
+    url: &str,
+    body: Option<&Value>,
+) -> std::result::Result<(StatusCode, Value), String> {
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().map_err(|error| cause(&error))?;
+    let request = http.request(method, url);
+    let request = match body {
+        Some(body) => request.json(body),
+        None => request,
+    };
+    let mut answer = request.send().await.map_err(|error| cause(&error))?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| cause(&error))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > MAX_ANSWER_BYTES {
+            return Err("its answer is too long".into());
+        }
+    }
+    Ok((answer.status(), serde_json::from_slice(&bytes).unwrap_or_default()))
+}

@@ -1,0 +1,119 @@
+//! A vault's keys: what each may do, and what it spent.
+
+use super::allow::{self, Shown};
+use super::status;
+use crate::cli::amount::{show, show_about, show_max_price, show_pico, show_span};
+use crate::cli::error::Result;
+use crate::cli::output::Report;
+use crate::cli::session::Session;
+use crate::cli::solana::Global;
+use crate::cli::vault::Which;
+use anchor_lang::prelude::Clock;
+use serde::Serialize;
+use std::io::{self, Write};
+use steam_protocol::units::{Pico, Price};
+use steam_router::state::SessionKey as Slot;
+
+/// List a vault's keys
+#[derive(Debug, clap::Args)]
+pub struct List {
+    /// Which vault.
+    #[command(flatten)]
+    pub vault: Which,
+}
+
+#[derive(Serialize)]
+struct Keys {
+    vault: String,
+    keys: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Listed {
+    key: String,
+    slot: u8,
+    epoch: u32,
+    status: &'static str,
+    expires: Option<i64>,
+    seconds_left: Option<i64>,
+    limit: String,
+    settled_pico: String,
+    window_seconds: u32,
+    window_limit: String,
+    max_price: [String; 4],
+    max_fee_bps: u16,
+    /// Whom it may pay, if not everybody.
+    allow_list: Option<Shown>,
+    #[serde(skip)]
+    price: Price,
+}
+
+impl List {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let (address, vault) = self.vault.find(&session, global).await?;
+        let clock = session.clock().await?;
+        let mut keys = Vec::new();
+        for (key, slot) in vault.keys.iter().zip(0u8..).filter(|(key, _)| key.is_used()) {
+            let list = match key.allow_list() {
+                Some(root) => Some(allow::show(&allow::relayer_url(&session, &vault).await?, root).await),
+                None => None,
+            };
+            keys.push(listed(key, slot, list, &clock));
+        }
+        global.output.print(&Keys { vault: address.to_string(), keys })
+    }
+}
+
+fn listed(key: &Slot, slot: u8, allow_list: Option<Shown>, clock: &Clock) -> Listed {
+    let price: Price = key.max_price.into();
+    let ends = key.expires != i64::MAX;
+    Listed {
+        key: key.key.to_string(),
+        slot,
+        epoch: key.epoch,
+        status: status(key, clock),
+        expires: ends.then_some(key.expires),
+        seconds_left: ends.then(|| key.expires.saturating_sub(clock.unix_timestamp).max(0)),
+        limit: key.limit_total.to_string(),
+        settled_pico: key.settled_pico.get().to_string(),
+        window_seconds: key.window_seconds,
+        window_limit: key.window_limit.to_string(),
+        max_price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
+        max_fee_bps: key.max_fee_bps,
+        allow_list,
+        price,
+    }
+}
+
+impl Report for Keys {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        if self.keys.is_empty() {
+            return writeln!(
+                out,
+                "The vault {} has no keys. Make one with `steam key create --limit USDC`.",
+                self.vault
+            );
+        }
+        for key in &self.keys {
+            let spent = show_pico(Pico(key.settled_pico.parse().unwrap_or_default()));
+            writeln!(out, "{}  {}", key.key, key.status)?;
+            writeln!(out, "  settled {spent} of {} USDC", show(key.limit.parse().unwrap_or_default()))?;
+            if key.window_seconds > 0 {
+                let limit = show(key.window_limit.parse().unwrap_or_default());
+                writeln!(out, "  at most {limit} USDC in {}", show_span(key.window_seconds.into()))?;
+            }
+            if let Some(most) = show_max_price(&key.price) {
+                writeln!(out, "  at most {most} (USD per million tokens)")?;
+            }
+            if let Some(list) = &key.allow_list {
+                list.text(out, "  ")?;
+            }
+            match key.seconds_left {
+                Some(left) => writeln!(out, "  ends in {}; fee at most {} bps", show_about(left), key.max_fee_bps)?,
+                None => writeln!(out, "  never ends; fee at most {} bps", key.max_fee_bps)?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! Dishonest providers over real sockets: what they do shows on the board, and costs them traffic.
+
+use crate::board::Suspicion;
+use crate::chain::{Pubkey, VaultSnapshot};
+use crate::localnet::{Behaviour, SimulatedProvider};
+use crate::registry::Offer;
+use crate::relay::testing::offer;
+use crate::relay::testing::world::{Streamed, World, request};
+use serde_json::{Value, json};
+use steam_protocol::key::SessionKey;
+
+const MODEL: &str = "gpt-4o";
+
+fn behaviour(name: &str) -> Behaviour {
+    Behaviour { name: name.into(), ..Behaviour::instant(&[MODEL]) }
+}
+
+async fn provider(seed: u8, behaviour: Behaviour) -> (SimulatedProvider, Offer) {
+    let mut offer = offer(&behaviour.name, seed);
+    let provider = SimulatedProvider::start(behaviour, u64::from(seed)).await.unwrap();
+    offer.url = provider.url();
+    offer.model = MODEL.into();
+    (provider, offer)
+}
+
+/// A relayer whose clients are two vaults.
+async fn two_vaults(offers: Vec<Offer>) -> (World, [SessionKey; 2]) {
+    let world = World::new(offers).await;
+    let other = SessionKey::from_seed(&[44; 32]);
+    let mut second = VaultSnapshot { address: Pubkey::new_from_array([45; 32]), ..world.snapshot.clone() };
+    second.keys[0].key = other.address();
+    world.app.vaults.update(&[world.snapshot.clone(), second], crate::relay::testing::NOW, 100);
+    let keys = [world.key(), other];
+    (world, keys)
+}
+
+async fn ask(world: &World, key: &SessionKey, number: usize) -> u16 {
+    let words = json!([{"role": "user", "content": format!("Tell me about number {number}.")}]);
+    let streamed = number % 2 == 1;
+    let body = request(json!({"model": MODEL, "messages": words, "stream": streamed, "max_tokens": 200}));
+    let post = world.client.post(world.url("/v1/chat/completions")).bearer_auth(key.reveal()).body(body.to_string());
+    let response = post.send().await.unwrap();
+    let status = response.status().as_u16();
+    if status == 200 && streamed {
+        Streamed::read(response).await;
+    }
+    status
+}
+
+/// Requests to a single provider until it is flagged, `behave` before each.
+async fn until_flagged(
+    seed: u8,
+    most: usize,
+    behave: impl Fn(&SimulatedProvider, usize),
+) -> (SimulatedProvider, World, Pubkey) {
+    let (provider, offer) = provider(seed, behaviour("cheat")).await;
+    let address = offer.address;
+    let (world, keys) = two_vaults(vec![offer]).await;
+    for number in 0..most {
+        behave(&provider, number);
+        ask(&world, &keys[number / 2 % 2], number).await;
+        world.settled_down().await;
+        if world.app.board.is_flagged(&address) {
+            return (provider, world, address);
+        }
+    }
+    panic!("not flagged in {most} requests: {:?}", world.app.board.flags(&address));
+}
+
+#[tokio::test]
+async fn a_provider_that_claims_five_per_cent_too_much_is_flagged_within_200_requests() {
+    let inflated = Behaviour { inflation: 0.05, ..behaviour("cheat") };
+    let (_provider, world, offer) = until_flagged(1, 200, |provider, _| provider.set(inflated.clone())).await;
+    let flags = world.app.board.flags(&offer);
+    assert_eq!(flags[0].reason, Suspicion::OutputTokens);
+    assert!((0.02..0.08).contains(&flags[0].mean), "{}", flags[0].mean);
+    // The board says why, and the next decision shows what it costs.
+    let (_, providers) = world.get("/v1/providers").await;
+    let flag = &providers["data"][0]["board"]["flags"][0];
+    assert_eq!(flag["reason"], "output_tokens");
+    assert_eq!(flag["says"], "claims more output tokens than it delivers");
+    assert!(flag["since_ms"].is_i64() && flag["requests"].as_u64() >= flag["against"].as_u64(), "{flag}");
+    let answer = Streamed::read(world.chat(json!({"model": MODEL, "stream": true})).await).await;
+    let decision = world.decision(&answer.id).await;
+    assert_eq!(decision["routes"][0]["choice"]["measured"][0]["penalty"], crate::board::PENALTY);
+    let metrics = world.client.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    for line in [
+        r#"steam_flags_raised_total{reason="output_tokens"} 1"#,
+        r#"steam_flagged{provider="cheat",model="gpt-4o",reason="output_tokens"} 1"#,
+    ] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn empty_canned_and_cut_answers_are_flagged_within_50_requests() {
+    let canned = Behaviour { canned: true, ..behaviour("cheat") };
+    let (_, world, offer) = until_flagged(2, 50, |provider, _| provider.set(canned.clone())).await;
+    assert_eq!(world.app.board.flags(&offer)[0].reason, Suspicion::Canned);
+
+    // Every second request of a stream: failures in a row are the breaker's business.
+    let cheat_on = |number: usize, cheat: Behaviour| if number % 4 < 2 { cheat } else { behaviour("cheat") };
+    let empty = Behaviour { empty_rate: 1.0, ..behaviour("cheat") };
+    let (_, world, offer) = until_flagged(3, 50, |provider, n| provider.set(cheat_on(n, empty.clone()))).await;
+    assert_eq!(world.app.board.flags(&offer)[0].reason, Suspicion::Empty);
+    let cut = Behaviour { cut_rate: 1.0, ..behaviour("cheat") };
+    let every_second_stream = |number: usize| if number % 4 == 1 { cut.clone() } else { behaviour("cheat") };
+    let (provider, offer) = provider(4, behaviour("cheat")).await;
+    let address = offer.address;
+    let (world, keys) = two_vaults(vec![offer]).await;
+    let mut streams = 0;
+    for number in (1..100).step_by(2) {
+        provider.set(every_second_stream(number));
+        ask(&world, &keys[0], number).await;
+        world.settled_down().await;
+        streams += 1;
+        if world.app.board.is_flagged(&address) {
+            break;
+        }
+    }
+    assert!(streams <= 50, "{streams}");
+    assert_eq!(world.app.board.flags(&address)[0].reason, Suspicion::Cut);
+}
+
+#[tokio::test]
+async fn an_honest_provider_is_not_flagged_and_what_a_client_steers_is_no_evidence() {
+    let (honest, offer) = provider(5, behaviour("honest")).await;
+    let address = offer.address;
+    let (world, keys) = two_vaults(vec![offer]).await;
+    for number in 0..120 {
+        assert_eq!(ask(&world, &keys[number % 2], number).await, 200);
+    }
+    world.settled_down().await;
+    assert!(world.app.board.flags(&address).is_empty());
+    // A client that names the provider, or cuts its answers, cannot make it look bad.
+    honest.set(Behaviour { canned: true, inflation: 0.5, ..behaviour("honest") });
+    for number in 0..60 {
+        let steer =
+            if number % 2 == 0 { json!({"provider": {"only": ["honest"]}}) } else { json!({"stop": ["never"]}) };
+        let mut members = json!({"model": MODEL, "messages": [{"role": "user", "content": format!("{number}")}]});
+        members.as_object_mut().unwrap().extend(steer.as_object().unwrap().clone());
+        let post = world.client.post(world.url("/v1/chat/completions")).bearer_auth(keys[number / 2 % 2].reveal());
+        let response = post.body(request(members).to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        let _: Value = response.json().await.unwrap();
+    }
+    world.settled_down().await;
+    assert!(world.app.board.flags(&address).is_empty());
+}
+
+#[tokio::test]
+async fn a_flagged_provider_loses_its_traffic_to_honest_ones() {
+    let (_cheat, first) = provider(6, Behaviour { inflation: 0.1, ..behaviour("cheat") }).await;
+    let (_one, second) = provider(7, behaviour("one")).await;
+    let cheat = first.address;
+    let (world, keys) = two_vaults(vec![first, second]).await;
+    let mut number = 0;
+    while !world.app.board.is_flagged(&cheat) {
+        assert!(number < 400, "not flagged");
+        ask(&world, &keys[0], number).await;
+        number += 1;
+    }
+    let requests = || world.app.scorer.board(&cheat, tokio::time::Instant::now()).samples;
+    let flagged_at = requests();
+    for number in number..number + 40 {
+        ask(&world, &keys[0], number).await;
+    }
+    world.settled_down().await;
+    let after = requests() - flagged_at;
+    assert!(after <= 8, "{after} of 40 requests still went to it");
+}

@@ -1,0 +1,244 @@
+//! Probes: requests the operator pays for with a vault of its own, so that idle and new providers are known before a
+//! client depends on them. A probe goes the way of every request, from the hold to the settlement, with the provider
+//! named; its length is drawn from recent traffic, its content is made up here. No client's words are ever sent.
+//!
+//! The budget is a promise: a probe is only sent if its highest cost still fits the hour and the day. What was spent is
+//! read from the ledger at the start, so that a restart spends nothing twice.
+
+mod prompt;
+#[cfg(test)]
+mod tests;
+
+use crate::chain::Pubkey;
+use crate::config::Probe as ProbeConfig;
+use crate::registry::{Offer, Registry};
+use crate::relay::auth::{Credentials, Inbound, body_hash};
+use crate::relay::error::RelayError;
+use crate::relay::request::{ChatRequest, Origin};
+use crate::relay::{Accepted, Answer, Relay, relay};
+use axum::http::HeaderMap;
+use prompt::Prompt;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::key::SessionKey;
+use steam_protocol::receipt::SignedReceipt;
+use steam_protocol::units::{Pico, Usage, charge, receipt_fee};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// Pause between two probes.
+const PAUSE: Duration = Duration::from_secs(5);
+/// An offer with fewer answers in three days is new, and probed this many times as often.
+const NEW_BELOW: u64 = 20;
+const NEW_FACTOR: i64 = 10;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// Why there are no probes though they were asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The key cannot be read. It is never shown.
+    #[error("cannot read the API key probe.key_file {path}: {problem}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] crate::ledger::LedgerError),
+}
+
+/// What became of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probed {
+    /// An answer came and was charged.
+    Served,
+    /// The provider failed, or refused.
+    Failed,
+    /// The operator's vault or key cannot pay.
+    Unpaid,
+}
+
+impl Probed {
+    /// Its name in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Failed => "failed",
+            Self::Unpaid => "unpaid",
+        }
+    }
+}
+
+/// Sends probes.
+pub struct Prober {
+    relay: Arc<Relay>,
+    key: SessionKey,
+    spent: Spent,
+    /// When an offer was last probed, whatever became of it.
+    probed_ms: HashMap<Pubkey, i64>,
+    one: Arc<Semaphore>,
+    rng: StdRng,
+}
+
+/// What probes have cost in the last day.
+#[derive(Debug, Default)]
+struct Spent(VecDeque<(i64, Pico)>);
+
+impl Spent {
+    fn add(&mut self, at_ms: i64, amount: Pico) {
+        self.0.push_back((at_ms, amount));
+    }
+
+    fn since(&self, from_ms: i64) -> Pico {
+        Pico(self.0.iter().filter(|(at, _)| *at > from_ms).map(|(_, amount)| amount.0).sum())
+    }
+
+    /// Whether `more` fits what is left of the hour and of the day.
+    fn leaves(&mut self, more: Pico, config: &ProbeConfig, now_ms: i64) -> bool {
+        while self.0.front().is_some_and(|(at, _)| *at <= now_ms - DAY_MS) {
+            self.0.pop_front();
+        }
+        let fits = |spent: Pico, budget: f64| spent.0.saturating_add(more.0) as f64 <= budget * 1e12;
+        fits(self.since(now_ms - HOUR_MS), config.usd_per_hour) && fits(self.since(now_ms - DAY_MS), config.usd_per_day)
+    }
+}
+
+impl Prober {
+    /// One that pays with the key in the configured file; nothing if none is configured.
+    ///
+    /// # Errors
+    /// [`ProbeError`].
+    pub async fn new(relay: Arc<Relay>) -> Result<Option<Self>, ProbeError> {
+        let path = relay.app.config.probe.key_file.clone();
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let fail = |problem: String| ProbeError::Key { path: path.clone(), problem };
+        let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
+        let text = zeroize::Zeroizing::new(text);
+        let key: SessionKey = text.trim().parse().map_err(|error| fail(format!("{error}")))?;
+        Self::paid_by(relay, key, StdRng::from_os_rng()).await.map(Some)
+    }
+
+    async fn paid_by(relay: Arc<Relay>, key: SessionKey, rng: StdRng) -> Result<Self, ProbeError> {
+        let since = relay.app.clock.unix_ms() - DAY_MS;
+        let mut spent = Spent::default();
+        for (at_ms, amount) in relay.app.ledger.charges_of_key(key.address(), since).await? {
+            spent.add(at_ms, amount);
+        }
+        Ok(Self { relay, key, spent, probed_ms: HashMap::new(), one: Arc::new(Semaphore::new(1)), rng })
+    }
+
+    /// Probes one offer after another until the relayer shuts down.
+    pub async fn run(mut self) {
+        let shutdown = self.relay.app.shutdown.clone();
+        let mut ticks = interval(PAUSE);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                _ = self.step() => {}
+            }
+        }
+    }
+
+    /// Probes the offer that needs it most of those the budget has room for, if any.
+    async fn step(&mut self) -> Option<Probed> {
+        let app = self.relay.app.clone();
+        let registry = app.registry.borrow().clone();
+        let now_ms = app.clock.unix_ms();
+        for offer in self.due(&registry, now_ms) {
+            let prompt = Prompt::draw(&app.config.probe, &offer, app.board.lengths(), &mut self.rng);
+            let Some(most) = ceiling(&offer, &prompt, registry.relayer.fee_bps) else { continue };
+            if self.spent.leaves(most, &app.config.probe, now_ms) {
+                self.probed_ms.insert(offer.address, now_ms);
+                let probed = self.probe(&registry, &offer, prompt, most, now_ms).await;
+                self.relay.metrics.probed(probed.name());
+                return Some(probed);
+            }
+        }
+        None
+    }
+
+    /// Offers not heard of for too long, those never heard of first.
+    fn due(&mut self, registry: &Registry, now_ms: i64) -> Vec<Arc<Offer>> {
+        let board = &self.relay.app.board;
+        let idle_ms = i64::try_from(self.relay.app.config.probe.idle_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+        self.probed_ms.retain(|_, at| now_ms.saturating_sub(*at) < idle_ms);
+        let mut due: Vec<(Option<i64>, Arc<Offer>)> = Vec::new();
+        for offer in &registry.offers {
+            let heard = board.heard_ms(&offer.address).max(self.probed_ms.get(&offer.address).copied());
+            let is_new = board.standing(&offer.address, now_ms).hours72.requests < NEW_BELOW;
+            let pause = if is_new { idle_ms / NEW_FACTOR } else { idle_ms };
+            if heard.is_none_or(|heard| now_ms.saturating_sub(heard) >= pause) {
+                due.push((heard, offer.clone()));
+            }
+        }
+        due.sort_by_key(|(heard, offer)| (*heard, offer.address));
+        due.into_iter().map(|(_, offer)| offer).collect()
+    }
+
+    async fn probe(&mut self, registry: &Registry, offer: &Offer, prompt: Prompt, most: Pico, now_ms: i64) -> Probed {
+        let answer = self.ask(registry, offer, prompt).await;
+        let id = match answer {
+            Ok(Answer::Whole { id, .. }) => id,
+            Ok(Answer::Stream { id, mut body }) => {
+                while body.recv().await.is_some() {}
+                id
+            }
+            Ok(Answer::Refused { status, .. }) => {
+                tracing::debug!(provider = %offer.provider_name, model = %offer.model, %status, "probe refused");
+                return Probed::Failed;
+            }
+            Err(error) => {
+                let unpaid = matches!(error, RelayError::Refused(_) | RelayError::PriceAboveKey { .. });
+                if unpaid {
+                    tracing::warn!(%error, "the operator's key cannot pay for a probe");
+                }
+                return if unpaid { Probed::Unpaid } else { Probed::Failed };
+            }
+        };
+        // What cannot be looked up counts as the most it may have cost: the budget is a promise.
+        let receipt = self.relay.app.ledger.receipt(&id).await.ok().flatten();
+        let receipt = receipt.and_then(|row| SignedReceipt::from_bytes(&row.receipt).ok());
+        let cost = receipt.and_then(|signed| signed.receipt.charge.checked_add(signed.receipt.fee)).unwrap_or(most);
+        self.spent.add(now_ms, cost);
+        self.relay.metrics.probe_paid(cost);
+        Probed::Served
+    }
+
+    async fn ask(&self, registry: &Registry, offer: &Offer, prompt: Prompt) -> Result<Answer, RelayError> {
+        let app = &self.relay.app;
+        let body = bytes::Bytes::from(prompt.body.to_string());
+        let headers = HeaderMap::new();
+        let inbound =
+            Inbound { method: "POST", path: "/v1/chat/completions", headers: &headers, body_hash: body_hash(&body) };
+        let mut request = ChatRequest::parse(body)?;
+        request.origin = Origin::Probe { least_bytes: prompt.least_bytes };
+        let credentials = Credentials::Bearer(Box::new(self.key.clone()));
+        let caller = credentials.identify(&app.vaults, None)?.verify(registry, &inbound, app.clock.unix())?;
+        let permit = self.one.clone().acquire_owned().await.map_err(|_| RelayError::NotReady("it is shutting down"))?;
+        let accepted = Accepted { unix_ms: app.clock.unix_ms(), at: Instant::now(), permit };
+        tracing::debug!(provider = %offer.provider_name, model = %offer.model, "probing");
+        relay(&self.relay, caller, &inbound, request, accepted).await
+    }
+}
+
+/// The most a probe may cost: every byte of it a token, and all the tokens it allows.
+fn ceiling(offer: &Offer, prompt: &Prompt, fee_bps: u16) -> Option<Pico> {
+    let input = u32::try_from(prompt.body.to_string().len()).ok()?;
+    let usage = Usage { requests: 1, input, cached: 0, output: prompt.max_tokens };
+    let amount = charge(&offer.price, &usage);
+    amount.checked_add(receipt_fee(amount, fee_bps)?)
+}

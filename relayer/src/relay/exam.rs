@@ -1,0 +1,111 @@
+//! What an answer shows of its provider's honesty, from what was metered anyway. The board weighs it; a provider that is
+//! flagged loses score at once.
+
+use crate::board::{Changed, Ending, Exam, PENALTY};
+use crate::chain::Pubkey;
+use crate::registry::Offer;
+use crate::relay::Relay;
+use crate::relay::chunk::Transcript;
+use crate::relay::meter::Claim;
+use crate::relay::plan::Candidate;
+use crate::relay::request::{ChatRequest, Origin};
+use crate::relay::tokens::Counting;
+use steam_protocol::receipt::FinishReason;
+use steam_router::state::capability;
+
+/// Abilities whose tokens providers count in ways of their own.
+const COUNTED_OTHERWISE: u32 =
+    capability::TOOLS | capability::VISION | capability::JSON_MODE | capability::JSON_SCHEMA | capability::LOGPROBS;
+/// Messages up to which the words a provider puts around each do not matter.
+const FEW_MESSAGES: u32 = 2;
+
+/// An answer without content: another provider was asked after it.
+pub fn empty(relay: &Relay, request: &ChatRequest, offer: &Offer) {
+    tell(relay, request, offer, Exam { ending: Ending::Empty, ..blank(request, offer, Pubkey::default()) });
+}
+
+/// An answer of `candidate` to a request of `vault`; `broken` if it broke off after its first content.
+pub fn answered(
+    relay: &Relay,
+    request: &ChatRequest,
+    candidate: &Candidate,
+    vault: Pubkey,
+    transcript: &Transcript,
+    broken: bool,
+) {
+    let offer = &candidate.offer;
+    let delivered = transcript.delivered.total();
+    let claim = transcript.usage.as_deref().filter(|_| !broken).and_then(Claim::read);
+    if let (Some(claim), false) = (claim, matches!(request.origin, Origin::Probe { .. })) {
+        relay.app.board.saw(candidate.input.estimate(), claim.completion);
+    }
+    let hidden = claim.map_or(0, |claim| claim.reasoning.saturating_sub(transcript.reasoning.total().tokens));
+    let cut = broken || ended_early(request, candidate, transcript, hidden);
+    let known = candidate.input.counting == Counting::O200k && request.needs & COUNTED_OTHERWISE == 0;
+    let plain = known && request.messages <= FEW_MESSAGES;
+    let visible = |claim: Claim| {
+        let claimed = claim.completion.saturating_sub(hidden).saturating_sub(request.choices.into());
+        (claimed, delivered.tokens)
+    };
+    let exam = Exam {
+        ending: if cut { Ending::Cut } else { Ending::Whole },
+        said: (request.choices == 1 && !broken)
+            .then(|| (request.fingerprint, transcript.delivered.fingerprint(), delivered.bytes)),
+        output: claim.filter(|_| known).map(visible),
+        input: claim.filter(|_| plain).map(|claim| (claim.prompt, candidate.input.text.tokens)),
+        ..blank(request, offer, vault)
+    };
+    tell(relay, request, offer, exam);
+}
+
+/// Whether an answer stopped for a limit it did not reach, or is far shorter than what a probe asked for.
+fn ended_early(request: &ChatRequest, candidate: &Candidate, transcript: &Transcript, hidden: u64) -> bool {
+    let delivered = transcript.delivered.total();
+    // No token has less than a byte.
+    let most = match candidate.input.counting {
+        Counting::O200k => delivered.tokens,
+        Counting::Bytes => delivered.bytes,
+    };
+    let limit = u64::from(candidate.max_output);
+    let short_of_limit = transcript.finish == Some(FinishReason::Length)
+        && request.choices == 1
+        && request.needs & COUNTED_OTHERWISE == 0
+        && most.saturating_add(hidden) < limit - limit / 10;
+    // A model that thinks to itself may have said little when it ran into its limit.
+    let stopped = transcript.finish == Some(FinishReason::Stop) && hidden == 0;
+    let short_of_probe =
+        matches!(request.origin, Origin::Probe { least_bytes } if stopped && delivered.bytes < least_bytes);
+    short_of_limit || short_of_probe
+}
+
+fn blank<'a>(request: &ChatRequest, offer: &'a Offer, vault: Pubkey) -> Exam<'a> {
+    Exam {
+        offer: offer.address,
+        model: &offer.model,
+        vault,
+        probe: matches!(request.origin, Origin::Probe { .. }),
+        ending: Ending::Whole,
+        said: None,
+        output: None,
+        input: None,
+    }
+}
+
+/// Hands an exam to the board, unless the client made the answer what it is.
+fn tell(relay: &Relay, request: &ChatRequest, offer: &Offer, exam: Exam<'_>) {
+    if request.origin == Origin::Steered {
+        return;
+    }
+    let app = &relay.app;
+    for Changed { reason, raised } in app.board.examine(&exam, app.clock.unix_ms()) {
+        let flagged = app.board.is_flagged(&offer.address);
+        app.scorer.penalise(&offer.address, if flagged { PENALTY } else { 1.0 });
+        relay.metrics.flag_changed(reason.name(), raised);
+        let (provider, model, reason) = (&offer.provider_name, &offer.model, reason.name());
+        if raised {
+            tracing::warn!(%provider, %model, reason, "a provider is flagged");
+        } else {
+            tracing::info!(%provider, %model, reason, "a provider's flag is cleared");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Arithmetic and rules over whole small ranges and at every edge, against a second writing of them with integers that have no size.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+
+mod rules;
+mod units;

@@ -1,0 +1,134 @@
+//! The arithmetic of money over whole small ranges and at every edge, against integers without a size.
+
+use num_bigint::BigUint;
+use steam_protocol::units::{MAX_FEE_BPS, MicroUsdc, Pico, Price, Usage, charge, fee, floor_step, receipt_fee};
+
+const MICRO: u128 = 1_000_000;
+
+fn big(number: impl Into<BigUint>) -> BigUint {
+    number.into()
+}
+
+/// A number of a fixed size again, if it has one.
+fn fits<T: TryFrom<BigUint>>(number: BigUint) -> Option<T> {
+    T::try_from(number).ok()
+}
+
+/// `⌊numerator / denominator⌋` and `⌈numerator / denominator⌉`.
+fn rounded(numerator: &BigUint, denominator: u128) -> (BigUint, BigUint) {
+    let denominator = big(denominator);
+    let floor = numerator / &denominator;
+    let exact = &floor * &denominator == *numerator;
+    let ceil = if exact { floor.clone() } else { &floor + 1u8 };
+    (floor, ceil)
+}
+
+/// Every quadruple of these values.
+fn quadruples<T: Copy>(values: &[T]) -> impl Iterator<Item = [T; 4]> + '_ {
+    let n = values.len();
+    (0..n.pow(4)).map(move |i| [values[i % n], values[i / n % n], values[i / n.pow(2) % n], values[i / n.pow(3)]])
+}
+
+fn check_charges(prices: &[u64], counts: &[u32]) -> usize {
+    let mut cases = 0;
+    for [input, cached, output, request] in quadruples(prices) {
+        let price = Price { input, cached, output, request };
+        for [requests, a, b, c] in quadruples(counts) {
+            let usage = Usage { requests, input: a, cached: b, output: c };
+            let tokens = big(a) * input + big(b) * cached + big(c) * output;
+            let exact = tokens + big(requests) * request * MICRO;
+            assert_eq!(charge(&price, &usage).0, fits::<u128>(exact).unwrap(), "{price:?} {usage:?}");
+            cases += 1;
+        }
+    }
+    cases
+}
+
+#[test]
+fn every_small_charge_and_every_edge_is_exact() {
+    assert_eq!(check_charges(&[0, 1, 2, 3], &[0, 1, 2, 3]), 65_536);
+    assert_eq!(check_charges(&[0, 1, 1_000_000_000_000, u64::MAX], &[0, 1, u32::MAX]), 20_736);
+}
+
+/// Numbers about each edge of what is computed with them.
+fn edges() -> Vec<u128> {
+    let corners = [
+        0,
+        MICRO,
+        2 * MICRO,
+        u128::from(u32::MAX),
+        u128::from(u64::MAX),
+        u128::from(u64::MAX) * MICRO,
+        u128::MAX / u128::from(MAX_FEE_BPS),
+        u128::MAX / 10_000,
+        u128::MAX - 3,
+    ];
+    let mut all: Vec<u128> = corners
+        .iter()
+        .flat_map(|&corner| (0..7).filter_map(move |by| (corner + by.min(u128::MAX - corner)).checked_sub(3)))
+        .collect();
+    all.extend([u128::MAX, u128::MAX - 1]);
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+#[test]
+fn every_small_fee_and_every_edge_rounds_as_it_says() {
+    let small = 0..=10_001u128;
+    let rates =
+        [0, 1, 2, 3, 7, 10, 99, 100, 101, 250, 333, 500, 999, 1_000, 1_999, MAX_FEE_BPS, 9_999, 10_000, u16::MAX];
+    let mut refused = 0;
+    for amount in small.chain(edges()) {
+        for bps in rates {
+            let product = big(amount) * bps;
+            // What cannot be multiplied in 128 bits is refused, though its quotient might fit.
+            let known = fits::<u128>(product.clone()).map(|_| rounded(&product, 10_000));
+            refused += usize::from(known.is_none());
+            let (down, up) = known.map_or((None, None), |(down, up)| (fits(down).map(Pico), fits(up).map(Pico)));
+            assert_eq!((fee(Pico(amount), bps), receipt_fee(Pico(amount), bps)), (down, up), "{amount} at {bps}");
+        }
+    }
+    assert!(refused > 10, "{refused}");
+}
+
+#[test]
+fn every_floor_step_about_every_edge_is_the_difference_of_floors() {
+    let (mut moved, mut refused) = (0, 0);
+    for before in edges() {
+        for amount in edges() {
+            let after = big(before) + amount;
+            let step = rounded(&after, MICRO).0 - rounded(&big(before), MICRO).0;
+            let expected = fits::<u128>(after).and_then(|_| fits::<u64>(step)).map(MicroUsdc);
+            assert_eq!(floor_step(Pico(before), Pico(amount)), expected, "{before} and {amount}");
+            moved += usize::from(expected.is_some());
+            refused += usize::from(expected.is_none());
+        }
+    }
+    assert!(moved > 500 && refused > 500, "{moved} {refused}");
+}
+
+#[test]
+fn every_amount_about_every_edge_has_its_floor_and_ceiling() {
+    for pico in edges() {
+        let (floor, ceil) = rounded(&big(pico), MICRO);
+        assert_eq!(Pico(pico).floor_micro(), fits(floor).map(MicroUsdc), "{pico}");
+        assert_eq!(Pico(pico).ceil_micro(), fits(ceil).map(MicroUsdc), "{pico}");
+    }
+}
+
+#[test]
+fn every_way_to_cut_a_sum_moves_the_same_dollars() {
+    let parts = [0, 1, 499_999, 500_000, 999_999, MICRO, MICRO + 1];
+    for before in [0, 1, 999_999, MICRO - 1 + u128::from(u32::MAX) * MICRO] {
+        for cut in quadruples(&parts) {
+            let (mut sum, mut moved) = (before, 0);
+            for part in cut {
+                moved += floor_step(Pico(sum), Pico(part)).unwrap().0;
+                sum += part;
+            }
+            let all = rounded(&big(sum), MICRO).0 - rounded(&big(before), MICRO).0;
+            assert_eq!(big(moved), all, "{before}: {cut:?}");
+        }
+    }
+}
