@@ -22,6 +22,10 @@ generate:
     cargo run -q -p steam-tests --bin cu-table
     python3 tests/vectors/generate.py
 
+# The tables and figures of docs/ROUTING.md
+routing:
+    cargo run --release -p steam-simulator
+
 # The stock `openai` packages for Python and Node
 sdk:
     cargo build -p steam

@@ -102,8 +102,14 @@ pub struct SettleConfig {
 pub struct Routing {
     /// Traffic share is proportional to score to the power of minus this.
     pub exponent: f64,
+    /// How much worse than the best score, as a part of it, gets nothing beyond exploration.
+    pub reach: f64,
     /// Weight of time against cost.
     pub time_weight: f64,
+    /// What an answer that breaks off counts, where a request at the market's middle counts 1 + `time_weight`.
+    pub broken_weight: f64,
+    /// How much slower a provider is expected to be under more load than usual.
+    pub load_weight: f64,
     /// Quantile of the measurements that counts, 0 to 1.
     pub quantile: f64,
     /// Quantile that counts where throughput is asked for, 0 to 1.
@@ -237,13 +243,16 @@ impl Default for SettleConfig {
 impl Default for Routing {
     fn default() -> Self {
         Self {
-            exponent: 2.0,
+            exponent: 12.0,
+            reach: 0.4,
             time_weight: 1.0,
+            broken_weight: 30.0,
+            load_weight: 2.0,
             quantile: 0.5,
             tail_quantile: 0.9,
             exploration: 0.02,
             exploration_premium: 0.01,
-            newcomer_answers: 20,
+            newcomer_answers: 10,
             probe_share: 0.05,
             near: 0.05,
             hysteresis: 0.03,
@@ -380,7 +389,10 @@ impl Config {
         let finite = |x: f64, range: std::ops::RangeInclusive<f64>| range.contains(&x);
         let halves = finite(routing.exponent, 0.0..=40.0) && (routing.exponent * 2.0).fract() == 0.0;
         need(halves, "routing.exponent", "a multiple of 0.5 between 0 and 40")?;
+        need(finite(routing.reach, 0.01..=1e9), "routing.reach", "between 0.01 and 1e9")?;
         need(finite(routing.time_weight, 0.0..=100.0), "routing.time_weight", "between 0 and 100")?;
+        need(finite(routing.broken_weight, 0.0..=1_000.0), "routing.broken_weight", "between 0 and 1000")?;
+        need(finite(routing.load_weight, 0.0..=100.0), "routing.load_weight", "between 0 and 100")?;
         need(finite(routing.quantile, 0.01..=0.99), "routing.quantile", "between 0.01 and 0.99")?;
         need(finite(routing.tail_quantile, 0.01..=0.99), "routing.tail_quantile", "between 0.01 and 0.99")?;
         need(finite(routing.exploration, 0.0..=0.2), "routing.exploration", "between 0 and 0.2")?;

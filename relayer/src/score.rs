@@ -1,22 +1,29 @@
 //! Which provider gets a request. Each offer is measured by what was received from it and nothing else; candidates
 //! are compared by expected cost, expected time and reliability, and share the traffic by that:
 //!
-//! - cost `C = n_in·((1−h)·p_in + h·p_cached) + n_out·p_out + p_request`, `h` the measured cache-hit rate;
-//! - time `T = TTFT_q + n_out / speed_q`, own measurements at quantile `q` for prompts of that length;
-//! - `J = (C/C̃ + w·T/T̃) / (1−f)`, medians over the candidates, `f` the decayed failure rate;
-//! - traffic share ∝ `J^−k`, but for a small part that explores evenly.
+//! - cost `C = n_in·((1−h)·p_in + h·p_cached) + n_out·p_out + p_request`, `h` the measured cache-hit rate, times what an
+//!   offer bills for each token more than the others do;
+//! - time `T = TTFT_q + n_out / speed_q`, own measurements at quantile `q`, longer under more load than it usually has;
+//! - `J = (C/C̃ + w·T/T̃)·penalty/(1−f) + b·broken`, medians over the candidates, `f` the decayed failure rate, `broken` that
+//!   of answers that break off;
+//! - traffic share ∝ `J^−k` within reach of the best, but for a small part that explores.
 //!
 //! While an offer has few samples its figures are pulled to the candidates' median: scored as fastest a newcomer
 //! would get the whole load at once, scored as slowest it would never get any. Clock and randomness are passed in,
 //! so the same seed and the same past give the same choice.
 
+mod answers;
 mod ask;
 mod breaker;
 mod coefficients;
 mod decide;
 mod decision;
+mod limit;
+mod market;
 mod outcome;
+mod slab;
 mod stats;
+mod sticky;
 mod survey;
 mod tracker;
 
@@ -31,16 +38,27 @@ pub use outcome::{FailureKind, Outcome};
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
+use market::Market;
 use rand::RngCore;
 use serde::Serialize;
+use slab::Slab;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use sticky::Sticky;
 use tokio::time::Instant;
-use tracker::Tracker;
 
-/// Offers that are tracked at most before idle ones are forgotten.
-const MAX_TRACKED: usize = 8_192;
+/// Seconds between two looks for markets and offers that nobody asks for any more.
+const TIDY: f64 = 60.0;
+/// The request by which the public compares.
+const TYPICAL: Ask = Ask {
+    input_tokens: 1_000,
+    expected_output: 400,
+    sort: Sort::Balanced,
+    preferred_min_throughput: None,
+    preferred_max_latency: None,
+    prefix: None,
+};
 
 /// What the public sees of an offer's last five minutes.
 #[derive(Clone, Debug, Serialize)]
@@ -78,7 +96,7 @@ pub struct Percentiles {
     pub p99: f64,
 }
 
-/// Measurements and choice. Cheap to lock: quantiles are computed at most ten times a second and offer.
+/// Measurements and choice. The lock is held while loads are copied, never while candidates are compared.
 #[derive(Debug)]
 pub struct Scorer {
     coefficients: Arc<Coefficients>,
@@ -90,7 +108,10 @@ struct State {
     began: Option<Instant>,
     /// The latest time told, in seconds since it began.
     now: f64,
-    trackers: HashMap<Pubkey, Tracker>,
+    slab: Slab,
+    markets: HashMap<Arc<str>, Market>,
+    sticky: Sticky,
+    tidied: f64,
 }
 
 impl Scorer {
@@ -99,33 +120,27 @@ impl Scorer {
         Self { coefficients: Arc::new(coefficients.sane()), state: Mutex::default() }
     }
 
-    /// Chooses among `offers`. Where every breaker is open all are candidates: one of them may be back.
+    /// Chooses among `offers`, all of one model. Where every breaker is open all are candidates: one of them may be back.
     pub fn rank(&self, offers: &[Arc<Offer>], ask: &Ask, now: Instant, rng: &mut dyn RngCore) -> Decision {
         let draws = Draws::from_rng(rng);
-        let mut state = self.lock();
-        let now = state.seconds(now);
-        let seen = survey::seen(&mut state, &self.coefficients, offers, ask, now);
-        for outlier in survey::outliers(&seen) {
-            state.tracker(&offers[outlier].address).eject(now);
-        }
-        let seen = survey::seen(&mut state, &self.coefficients, offers, ask, now);
-        let decision = Decision {
-            coefficients: self.coefficients.clone(),
-            ask: *ask,
-            measured: survey::measured(offers, &seen),
-            draws,
-        };
-        if ask.sort == Sort::Balanced {
-            for line in decision.ranking().scores {
-                state.tracker(&line.offer).score = Some(line.score);
-            }
-        }
-        decision
+        let field = offers.first().map(|first| {
+            let mut state = self.lock();
+            let now = state.seconds(now);
+            let sticky = state.sticky(&self.coefficients, ask, now);
+            let State { slab, markets, .. } = &mut *state;
+            let market = match markets.get_mut(first.model.as_str()) {
+                Some(market) => market,
+                None => markets.entry(first.model.as_str().into()).or_default(),
+            };
+            market.field(&self.coefficients, slab, offers, ask, sticky, now)
+        });
+        Decision::new(&self.coefficients, ask, field, draws)
     }
 
     /// Sets the factor, at least 1, by which dishonesty makes the objective of `offer` worse; 1 lifts it.
     pub fn penalise(&self, offer: &Pubkey, factor: f64) {
-        self.lock().tracker(offer).penalty = if factor.is_nan() { 1.0 } else { factor.clamp(1.0, 1e3) as f32 };
+        let mut state = self.lock();
+        state.tracker(offer).penalty = if factor.is_nan() { 1.0 } else { factor.clamp(1.0, 1e3) as f32 };
     }
 
     /// Counts `answers` of `offer` as verified before: what was learned before a restart.
@@ -137,35 +152,56 @@ impl Scorer {
     pub fn started(&self, offer: &Pubkey, tokens: u32) {
         let mut state = self.lock();
         let now = state.now;
-        state.tracker(offer).started(tokens, now);
+        let slot = state.slot(offer);
+        state.slab.started(slot, tokens, now);
     }
 
-    /// A request ended: the other half of [`Self::started`].
+    /// A request ended of which nothing else is known: the other half of [`Self::started`].
     pub fn observe(&self, offer: &Pubkey, outcome: &Outcome, now: Instant) {
+        self.end(offer, None, outcome, now);
+    }
+
+    /// The request `ask` ended: the other half of [`Self::started`]. Also teaches how `offer` bills, and where the rest
+    /// of the conversation finds its beginning cached.
+    pub fn ended(&self, offer: &Pubkey, ask: &Ask, outcome: &Outcome, now: Instant) {
+        self.end(offer, Some(ask), outcome, now);
+    }
+
+    fn end(&self, offer: &Pubkey, ask: Option<&Ask>, outcome: &Outcome, now: Instant) {
         let mut state = self.lock();
         let now = state.seconds(now);
-        state.tracker(offer).observe(outcome, now);
+        let slot = state.slot(offer);
+        let repeated = state.remember(offer, ask.and_then(|ask| ask.prefix), outcome, now);
+        let q = [self.coefficients.quantile, self.coefficients.tail_quantile];
+        state.slab.observe(slot, outcome, (ask, repeated), q, now);
     }
 
     /// The public figures of `offer`.
     pub fn board(&self, offer: &Pubkey, now: Instant) -> Board {
         let mut state = self.lock();
         let now = state.seconds(now);
-        let model = state.trackers.get(offer).and_then(|t| t.model.clone());
-        let own = state.trackers.get(offer).map_or(0.0, |t| t.traffic(now));
-        let all: f64 = state.trackers.values().filter(|t| t.model == model).map(|t| t.traffic(now)).sum();
-        let share = if all > 0.0 { own / all } else { 0.0 };
-        match state.trackers.get_mut(offer) {
-            Some(tracker) => tracker.board(share, now),
-            None => Tracker::default().board(0.0, now),
+        let Some(slot) = state.slab.known(offer) else {
+            return tracker::Tracker::new(now).board(0.0, None, now);
+        };
+        let State { slab, markets, .. } = &mut *state;
+        let (mut share, mut score) = (0.0, None);
+        let market = slab.tracker(slot).model.clone().and_then(|model| markets.get_mut(&*model));
+        if let Some(market) = market {
+            let all: f64 = market.slots.iter().map(|&slot| slab.tracker(slot).traffic(now)).sum();
+            share = if all > 0.0 { slab.tracker(slot).traffic(now) / all } else { 0.0 };
+            let field = market.everybody(&self.coefficients, slab, &TYPICAL, now);
+            let ranking = decide(&self.coefficients, &TYPICAL, &field.measured(), &Draws::default());
+            score = ranking.scores.iter().find(|line| line.offer == *offer).map(|line| line.score);
         }
+        slab.tracker(slot).board(share, score, now)
     }
 
     /// How long `offer` asked to be left alone, from now on.
     pub fn resting(&self, offer: &Pubkey, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let now = state.seconds(now);
-        state.trackers.get(offer)?.breaker.resting(now).map(Duration::from_secs_f64)
+        let slot = state.slab.known(offer)?;
+        state.slab.tracker(slot).resting(now).map(Duration::from_secs_f64)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -178,14 +214,54 @@ impl State {
     fn seconds(&mut self, now: Instant) -> f64 {
         let began = *self.began.get_or_insert(now);
         self.now = self.now.max(now.saturating_duration_since(began).as_secs_f64());
+        if self.now - self.tidied >= TIDY {
+            self.tidy();
+        }
         self.now
     }
 
-    fn tracker(&mut self, offer: &Pubkey) -> &mut Tracker {
+    /// Forgets what nobody asks for. What a market lists that is gone from the registry would stay in its medians.
+    fn tidy(&mut self) {
         let now = self.now;
-        if self.trackers.len() >= MAX_TRACKED && !self.trackers.contains_key(offer) {
-            self.trackers.retain(|_, tracker| !tracker.idle(now));
+        self.tidied = now;
+        self.markets.retain(|_, market| !market.outdated(now));
+        if self.slab.len() > slab::MOST {
+            self.slab.forget_idle(now);
+            // Slots changed.
+            self.markets.clear();
         }
-        self.trackers.entry(*offer).or_insert_with(|| Tracker::new(now))
+    }
+
+    fn slot(&mut self, offer: &Pubkey) -> u32 {
+        let now = self.now;
+        self.slab.slot(offer, now)
+    }
+
+    fn tracker(&mut self, offer: &Pubkey) -> &mut tracker::Tracker {
+        let slot = self.slot(offer);
+        self.slab.tracker(slot)
+    }
+
+    /// Who served the beginning of the request's prompt last, and what of the prompt its cache should have.
+    fn sticky(&mut self, c: &Coefficients, ask: &Ask, now: f64) -> Option<(Pubkey, f32)> {
+        let served = self.sticky.find(ask.prefix?, now)?;
+        let slot = self.slab.known(&served.offer)?;
+        let usual = self.slab.tracker(slot).repeat_hits(now).unwrap_or(c.sticky_hits);
+        Some((served.offer, served.hits.unwrap_or(usual as f32)))
+    }
+
+    /// Keeps who served `prefix`. Returns whether the same offer had served it before.
+    fn remember(&mut self, offer: &Pubkey, prefix: Option<u64>, outcome: &Outcome, now: f64) -> bool {
+        let Some(prefix) = prefix else { return false };
+        let before = self.sticky.find(prefix, now).filter(|served| served.offer == *offer);
+        match outcome {
+            Outcome::Served { input_tokens, cached_tokens, .. } => {
+                let hits = (f64::from(*cached_tokens) / f64::from((*input_tokens).max(1))).min(1.0) as f32;
+                self.sticky.served(prefix, *offer, before.map(|_| hits), now);
+            }
+            Outcome::Failed { .. } if before.is_some() => self.sticky.forget(prefix),
+            Outcome::Failed { .. } | Outcome::Overtaken { .. } | Outcome::Neutral => {}
+        }
+        before.is_some()
     }
 }

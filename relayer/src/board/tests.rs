@@ -291,3 +291,28 @@ fn the_board_says_why_since_when_and_on_what_evidence_and_a_flag_clears() {
     let clean = (1..1_000).find(|_| answer(&board, 300).iter().any(|change| !change.raised)).unwrap();
     assert_eq!((clean, board.is_flagged(&OFFER)), (83, false));
 }
+
+#[tokio::test]
+async fn a_restart_begins_with_what_was_measured_and_whom_not_to_trust() {
+    use crate::relay::testing::offer;
+    use crate::score::{Ask, Scorer};
+    let offers = [1, 2].map(|seed| std::sync::Arc::new(offer("x", seed)));
+    let board = Board::default();
+    (0..40).for_each(|i| board.record(&offers[0].address, &served(80 + i, 200.0, 101), START));
+    while !board.is_flagged(&offers[0].address) {
+        board.examine(&Exam { ending: Ending::Empty, ..exam(offers[0].address, 0) }, START);
+    }
+    let scorer = Scorer::new(crate::score::Coefficients::default());
+    vouch(&board, &scorer, START + MINUTE);
+    let now = tokio::time::Instant::now();
+    let measured = scorer.rank(&offers, &Ask::default(), now, &mut StdRng::seed_from_u64(1)).record().measured;
+    let [known, unknown] = measured.as_slice() else { panic!("{measured:?}") };
+    assert!((0.08..0.12).contains(&known.ttft) && (150.0..210.0).contains(&known.speed), "{known:?}");
+    assert_eq!((known.samples, known.newcomer, known.penalty), (7, false, PENALTY as f32));
+    assert_eq!((unknown.samples, unknown.penalty), (0, 1.0));
+    // Three days later nothing of it counts but the flag.
+    let scorer = Scorer::new(crate::score::Coefficients::default());
+    vouch(&board, &scorer, START + 80 * HOUR);
+    let measured = scorer.rank(&offers, &Ask::default(), now, &mut StdRng::seed_from_u64(1)).record().measured;
+    assert_eq!((measured[0].samples, measured[0].penalty), (0, PENALTY as f32));
+}

@@ -1,5 +1,6 @@
 //! `steam provider`: offer models at posted prices, and take what was earned.
 
+mod board;
 mod offer;
 mod status;
 

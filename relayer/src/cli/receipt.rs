@@ -1,6 +1,7 @@
 //! `steam receipt`: read a receipt, and check it without asking the relayer that signed it.
 
 mod chain;
+mod prices;
 mod routing;
 mod source;
 
@@ -141,7 +142,7 @@ impl Verify {
             held.push(format!("the choice follows from what is recorded: {}", chosen(&record)));
             unproven.extend(routing::UNPROVEN.map(ToOwned::to_owned));
             match &onchain {
-                Some(chain) => chain.prices(&record, &mut held, &mut unproven).await?,
+                Some(chain) => priced(&chain.prices(&record).await?, &mut held, &mut unproven),
                 None => unproven.push("the prices of the other offers; --on-chain checks them".into()),
             }
         }
@@ -158,6 +159,18 @@ impl Verify {
                 .next("name the relayer with --endpoint, use --on-chain, or give the record with --routing=FILE")
         })?;
         routing::fetch(receipt, &base, &self.key, SystemClock.unix()).await
+    }
+}
+
+/// What the chain says of the recorded prices, in words.
+fn priced(compared: &prices::Compared, held: &mut Vec<String>, unproven: &mut Vec<String>) {
+    held.push(format!("{} candidates at the price recorded, as on chain", compared.same));
+    if compared.forgotten > 0 {
+        let forgotten = compared.forgotten;
+        unproven.push(format!("the price of {forgotten} candidates, whose version the chain no longer keeps"));
+    }
+    for (offer, model) in &compared.unnamed {
+        unproven.push(format!("why the offer {offer} of {model}, listed on chain now, is not in the record"));
     }
 }
 

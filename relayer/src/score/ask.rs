@@ -60,12 +60,18 @@ pub struct Measured {
     /// Its posted price.
     #[serde(with = "PostedPrice")]
     pub price: Price,
-    /// Expected time to the first token, in seconds.
+    /// Expected time to the first token of a prompt of 1,000 tokens, in seconds.
     pub ttft: f32,
     /// Expected output tokens a second.
     pub speed: f32,
     /// Decayed failure rate, 0 to 1.
     pub failure: f32,
+    /// Decayed rate of answers that broke off after they had begun, 0 to 1: no other provider can take over.
+    pub broken: f32,
+    /// Tokens it bills for one that was estimated, in comparison with the others.
+    pub billing: f32,
+    /// Requests it was usually working on when it was measured.
+    pub usual_load: f32,
     /// Share of prompt tokens expected from its cache, 0 to 1.
     pub cache_hits: f32,
     /// Recent answers its measurements come from.
@@ -82,10 +88,12 @@ pub struct Measured {
     pub outstanding_tokens: u32,
     /// Most requests at once, as its 429s taught.
     pub cap: Option<u32>,
-    /// Requests a second lately.
-    pub rate: f32,
-    /// Most requests a second, as its 429s taught.
-    pub rate_cap: Option<f32>,
+    /// Works on several requests and ended none for far longer than usual.
+    pub silent: bool,
+    /// Answered 429 lately.
+    pub limited: bool,
+    /// Was sent as many requests lately as it takes, as its 429s taught.
+    pub paced: bool,
     /// Leads among the candidates for such requests.
     pub incumbent: bool,
     /// It served this prompt's prefix last; share of its tokens expected from the cache, 0 to 1.
@@ -95,8 +103,7 @@ pub struct Measured {
 impl Measured {
     /// Whether it has as much to do as its 429s taught that it takes.
     pub fn saturated(&self) -> bool {
-        self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
-            || self.rate_cap.is_some_and(|cap| self.rate >= cap)
+        self.silent || self.paced || self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
     }
 }
 

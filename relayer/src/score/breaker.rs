@@ -4,11 +4,11 @@
 use super::ask::Gate;
 
 /// Failures in a row that open the breaker.
-pub(super) const FAILURES_TO_OPEN: u32 = 3;
+pub(super) const FAILURES_TO_OPEN: u32 = 2;
 /// How long it stays open the first time, in seconds.
-const FIRST_PAUSE: f64 = 2.0;
+const FIRST_PAUSE: f64 = 5.0;
 /// How long it stays open at most, in seconds.
-const LONGEST_PAUSE: f64 = 60.0;
+const LONGEST_PAUSE: f64 = 80.0;
 /// Longest `Retry-After` that is honoured, in seconds: a provider cannot take itself out for a day by mistake.
 const LONGEST_RETRY_AFTER: f64 = 600.0;
 /// A probe that was never heard of again counts as lost after this, in seconds.
@@ -40,6 +40,12 @@ impl Breaker {
         (now < self.rest_until).then_some(self.rest_until - now)
     }
 
+    /// When its state changes though nothing happens.
+    pub(super) fn until(&self, now: f64) -> f64 {
+        let changes = self.open_until.map(|until| if now < until { until } else { until + PROBE_LOST });
+        changes.filter(|_| self.state(now) == Gate::Open).unwrap_or(f64::INFINITY)
+    }
+
     /// A request was sent; while not closed, it is the probe.
     pub(super) fn started(&mut self) {
         self.probing = self.open_until.is_some();
@@ -58,15 +64,16 @@ impl Breaker {
         closed
     }
 
-    /// The request failed. `retry_after` are the seconds the provider asked for, if it did.
-    pub(super) fn failed(&mut self, now: f64, retry_after: Option<f64>) {
+    /// The request failed. `retry_after` are the seconds the provider asked for, if it did; `dead` says that one such
+    /// failure is enough.
+    pub(super) fn failed(&mut self, now: f64, retry_after: Option<f64>, dead: bool) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let was_probe = std::mem::take(&mut self.probing);
         if let Some(pause) = retry_after {
             let pause = pause.clamp(0.0, LONGEST_RETRY_AFTER);
             self.rest_until = self.rest_until.max(now + pause);
             self.open_for(pause, now);
-        } else if self.in_a_row >= FAILURES_TO_OPEN && (self.open_until.is_none() || was_probe) {
+        } else if (dead || self.in_a_row >= FAILURES_TO_OPEN) && (self.open_until.is_none() || was_probe) {
             self.open(now);
         }
     }
@@ -90,7 +97,7 @@ mod tests {
     fn dead_at(now: f64) -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES_TO_OPEN {
-            breaker.failed(now, None);
+            breaker.failed(now, None, false);
         }
         breaker
     }
@@ -99,26 +106,25 @@ mod tests {
     fn failures_in_a_row_open_it_and_one_success_in_between_does_not() {
         let mut breaker = Breaker::default();
         for _ in 0..10 {
-            breaker.failed(0.0, None);
-            breaker.failed(0.0, None);
+            breaker.failed(0.0, None, false);
+            assert_eq!(breaker.state(0.0), Gate::Closed);
             breaker.served();
         }
-        assert_eq!(breaker.state(0.0), Gate::Closed);
         assert_eq!(dead_at(0.0).state(0.0), Gate::Open);
     }
 
     #[test]
     fn one_probe_at_a_time_after_the_pause_and_the_pause_doubles() {
         let mut breaker = dead_at(0.0);
-        assert_eq!(breaker.state(1.9), Gate::Open);
-        assert_eq!(breaker.state(2.0), Gate::HalfOpen);
+        assert_eq!((breaker.state(4.9), breaker.until(4.9)), (Gate::Open, 5.0));
+        assert_eq!(breaker.state(5.0), Gate::HalfOpen);
         breaker.started();
-        assert_eq!(breaker.state(2.0), Gate::Open, "a second probe waits for the first");
-        breaker.failed(2.0, None);
-        assert_eq!((breaker.state(5.9), breaker.state(6.0)), (Gate::Open, Gate::HalfOpen));
+        assert_eq!(breaker.state(5.0), Gate::Open, "a second probe waits for the first");
+        breaker.failed(5.0, None, false);
+        assert_eq!((breaker.state(14.9), breaker.state(15.0)), (Gate::Open, Gate::HalfOpen));
         breaker.started();
         assert!(breaker.served());
-        assert_eq!(breaker.state(6.0), Gate::Closed);
+        assert_eq!(breaker.state(15.0), Gate::Closed);
     }
 
     #[test]
@@ -129,18 +135,18 @@ mod tests {
             now += LONGEST_PAUSE;
             assert_eq!(breaker.state(now), Gate::HalfOpen);
             breaker.started();
-            breaker.failed(now, None);
+            breaker.failed(now, None, false);
         }
     }
 
     #[test]
     fn retry_after_is_honoured_at_once_within_reason() {
         let mut breaker = Breaker::default();
-        breaker.failed(0.0, Some(30.0));
+        breaker.failed(0.0, Some(30.0), false);
         assert_eq!((breaker.resting(10.0), breaker.resting(30.0)), (Some(20.0), None));
         assert_eq!(dead_at(0.0).resting(0.0), None, "failing is not asking to be left alone");
         assert_eq!((breaker.state(29.0), breaker.state(30.0)), (Gate::Open, Gate::HalfOpen));
-        breaker.failed(30.0, Some(f64::MAX));
+        breaker.failed(30.0, Some(f64::MAX), false);
         assert_eq!(breaker.state(30.0 + LONGEST_RETRY_AFTER), Gate::HalfOpen);
     }
 
@@ -148,15 +154,22 @@ mod tests {
     fn failures_of_requests_sent_before_it_opened_do_not_prolong_it() {
         let mut breaker = dead_at(0.0);
         for _ in 0..20 {
-            breaker.failed(0.5, None);
+            breaker.failed(0.5, None, false);
         }
-        assert_eq!(breaker.state(2.0), Gate::HalfOpen);
+        assert_eq!(breaker.state(FIRST_PAUSE), Gate::HalfOpen);
+    }
+
+    #[test]
+    fn one_failure_that_says_it_is_dead_is_enough() {
+        let mut breaker = Breaker::default();
+        breaker.failed(0.0, None, true);
+        assert_eq!(breaker.state(0.0), Gate::Open);
     }
 
     #[test]
     fn a_lost_probe_does_not_lock_it_for_ever() {
         let mut breaker = dead_at(0.0);
         breaker.started();
-        assert_eq!(breaker.state(2.0 + PROBE_LOST), Gate::HalfOpen);
+        assert_eq!(breaker.state(FIRST_PAUSE + PROBE_LOST), Gate::HalfOpen);
     }
 }

@@ -10,8 +10,16 @@ pub struct Coefficients {
     /// `k`: traffic share ∝ `J^−k`. A multiple of ½, so that powers are products and square roots, which every machine
     /// rounds alike.
     pub exponent: f64,
+    /// How much worse than the best, as a part of it, an objective may be for any share beyond exploration. Many that are
+    /// far off would otherwise get more together than the few that are best.
+    pub reach: f64,
     /// `w`: weight of time against cost.
     pub time_weight: f64,
+    /// `b`: what a broken answer counts, in objectives: a request at the market's middle is `1 + w`.
+    pub broken_weight: f64,
+    /// `l`: by how much a provider is expected to slow down when it works on twice as much as it usually does, where
+    /// that is a lot.
+    pub load_weight: f64,
     /// `q`: which quantile of the measurements counts, 0 to 1.
     pub quantile: f64,
     /// The quantile that counts where throughput is asked for: its tail, not its typical case.
@@ -42,7 +50,10 @@ impl From<&Routing> for Coefficients {
     fn from(routing: &Routing) -> Self {
         Self {
             exponent: routing.exponent,
+            reach: routing.reach,
             time_weight: routing.time_weight,
+            broken_weight: routing.broken_weight,
+            load_weight: routing.load_weight,
             quantile: routing.quantile,
             tail_quantile: routing.tail_quantile,
             exploration: routing.exploration,
@@ -62,7 +73,10 @@ impl Coefficients {
         let within = |x: f64, low: f64, high: f64| if x.is_finite() { x.clamp(low, high) } else { low };
         Self {
             exponent: (within(self.exponent, 0.0, 40.0) * 2.0).round() / 2.0,
+            reach: within(self.reach, 0.01, 1e9),
             time_weight: within(self.time_weight, 0.0, 100.0),
+            broken_weight: within(self.broken_weight, 0.0, 1e3),
+            load_weight: within(self.load_weight, 0.0, 100.0),
             quantile: within(self.quantile, 0.01, 0.99),
             tail_quantile: within(self.tail_quantile, 0.01, 0.99),
             exploration: within(self.exploration, 0.0, 0.2),

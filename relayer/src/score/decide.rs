@@ -7,9 +7,19 @@
 use super::ask::{Ask, Draws, Gate, Measured, Ranking, ScoreLine, Sort};
 use super::coefficients::Coefficients;
 use super::stats::{median_of_some, power};
+use smallvec::{SmallVec, smallvec};
+use std::cmp::Ordering;
 
 /// Recent answers with which an offer is as well known as unknown: halves what it gets of the exploration.
 const KNOWN: f64 = 8.0;
+/// What reading any prompt takes, in tokens of prompt: half a second where 6,000 are read in one.
+const ALWAYS: f64 = 3_000.0;
+/// Requests at once that are taken for nothing: below, load does not show.
+const LOAD_SCALE: f64 = 20.0;
+/// Most requests at once that are believed to be usual.
+const MOST_LOAD: f64 = 1e6;
+/// An idle offer is taken to be at most this much faster.
+const LEAST_SLOWED: f64 = 0.5;
 /// Longest time that is expected of anything, in seconds; a measurement that is no number counts as this.
 const LONGEST: f64 = 1e6;
 /// Speeds that are believed, in tokens a second.
@@ -22,6 +32,12 @@ const WORST_FAILURE: f64 = 0.99;
 const WORST_PENALTY: f64 = 1e3;
 /// Costs below this part of the median do not make the others look infinitely dear to exploration.
 const LEAST_REFERENCE: f64 = 0.1;
+
+/// Places of an order that are computed with the choice: more attempts than a request makes.
+pub(super) const HEAD: usize = 8;
+
+/// A figure of every candidate; on the stack where they are no more than this.
+type Column<T = f64> = SmallVec<[T; 64]>;
 
 /// Who is asked before whom, whatever the objectives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +87,12 @@ pub(super) struct Row {
     token: f64,
     /// `penalty / (1 − f)`.
     factor: f64,
+    /// Rate of answers that break off.
+    broken: f64,
+    /// Requests it is usually working on.
+    usual_load: f64,
+    /// What one more or less than that slows or speeds it by, a factor of.
+    slope: f64,
     /// How little is known about it, 0 to 1.
     need: f64,
     newcomer: bool,
@@ -79,9 +101,13 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn of(m: &Measured) -> Self {
         let failure = within(m.failure.into(), 0.0, WORST_FAILURE);
+        let usual_load = within_or(m.usual_load.into(), 0.0, MOST_LOAD, 0.0);
         Self {
             prompt: prompt_price(m, within_or(m.cache_hits.into(), 0.0, 1.0, 0.0)),
-            output: m.price.output as f64 / 1e6,
+            output: billing(m) * m.price.output as f64 / 1e6,
+            broken: within(m.broken.into(), 0.0, 1.0),
+            usual_load,
+            slope: (usual_load + LOAD_SCALE).recip(),
             request: m.price.request as f64,
             ttft: within(m.ttft.into(), 0.0, LONGEST),
             token: within_or(m.speed.into(), SPEEDS.0, SPEEDS.1, SPEEDS.0).recip(),
@@ -97,13 +123,40 @@ impl Row {
 pub(super) struct Live {
     /// Tokens it is working on.
     pub(super) tokens: u32,
+    /// Requests it is working on.
+    pub(super) requests: u32,
+    /// Most requests at once, as its 429s taught.
+    pub(super) cap: u32,
     pub(super) gate: Gate,
-    pub(super) saturated: bool,
+    /// Was sent as many requests lately as it takes.
+    pub(super) paced: bool,
+    /// Works on several requests and ended none for far longer than usual.
+    pub(super) silent: bool,
+    /// Answered 429 lately.
+    pub(super) limited: bool,
+    /// When it changes though nothing happens, in seconds from the scorer's beginning.
+    pub(super) until: f64,
 }
 
 impl Live {
+    /// The cap of an offer that never said it had too much.
+    pub(super) const UNCAPPED: u32 = u32::MAX;
+
     fn of(m: &Measured) -> Self {
-        Self { tokens: m.outstanding_tokens, gate: m.gate, saturated: m.saturated() }
+        Self {
+            tokens: m.outstanding_tokens,
+            requests: m.outstanding_requests,
+            cap: m.cap.unwrap_or(Self::UNCAPPED),
+            gate: m.gate,
+            paced: m.paced,
+            silent: m.silent,
+            limited: m.limited,
+            until: f64::INFINITY,
+        }
+    }
+
+    fn saturated(&self) -> bool {
+        self.silent || self.paced || self.requests >= self.cap
     }
 }
 
@@ -113,19 +166,42 @@ pub(super) trait Candidates {
     fn row(&self, index: usize) -> &Row;
     fn live(&self, index: usize) -> Live;
     fn incumbent(&self) -> Option<usize>;
-    /// Who served the prompt's prefix last, and its price of a prompt token given what it has cached.
-    fn sticky(&self) -> Option<(usize, f64)>;
+    /// Who served the prompt's prefix last.
+    fn sticky(&self) -> Option<Sticky>;
+}
+
+/// Who served the prompt's prefix last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sticky {
+    index: usize,
+    /// µUSDC a prompt token, given what it has cached.
+    prompt: f64,
+    /// Share of the prompt that it need not read again.
+    hits: f64,
+}
+
+impl Sticky {
+    pub(super) fn of(index: usize, m: &Measured, hits: f32) -> Self {
+        let usual = within_or(m.cache_hits.into(), 0.0, 1.0, 0.0);
+        let hits = within_or(hits.into(), 0.0, 1.0, 0.0).max(usual);
+        Self { index, prompt: prompt_price(m, hits), hits }
+    }
+}
+
+/// What the time to the first token of a prompt of `tokens` is, relative to one of 1,000: a part that is always there and
+/// one for reading.
+pub(super) fn reading(tokens: f64) -> f64 {
+    (ALWAYS + tokens) / (ALWAYS + 1_000.0)
+}
+
+/// Tokens billed for one estimated.
+fn billing(m: &Measured) -> f64 {
+    within_or(m.billing.into(), 0.01, 100.0, 1.0)
 }
 
 /// µUSDC a prompt token, `hits` of the prompt being cached.
-pub(super) fn prompt_price(m: &Measured, hits: f64) -> f64 {
-    ((1.0 - hits) * m.price.input as f64 + hits * m.price.cached as f64) / 1e6
-}
-
-/// The price of a prompt token of `m` as the one that served the prefix last.
-pub(super) fn sticky_price(m: &Measured, hits: f32) -> f64 {
-    let hits = within_or(hits.into(), 0.0, 1.0, 0.0);
-    prompt_price(m, hits.max(within_or(m.cache_hits.into(), 0.0, 1.0, 0.0)))
+fn prompt_price(m: &Measured, hits: f64) -> f64 {
+    billing(m) * ((1.0 - hits) * m.price.input as f64 + hits * m.price.cached as f64) / 1e6
 }
 
 /// `x` within its range; what is no number is the worst, the upper end.
@@ -135,6 +211,11 @@ fn within(x: f64, low: f64, high: f64) -> f64 {
 
 fn within_or(x: f64, low: f64, high: f64, otherwise: f64) -> f64 {
     if x.is_nan() { otherwise } else { x.clamp(low, high) }
+}
+
+/// A figure for the record: with so few decimal digits that every reader of JSON takes it for the same number.
+fn told(x: f64) -> f64 {
+    if x.abs() < 1e5 { (x * 1e9).round() / 1e9 } else { x.round() }
 }
 
 /// Ranks `candidates` for `ask`.
@@ -156,10 +237,10 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
         fn incumbent(&self) -> Option<usize> {
             self.measured.iter().position(|m| m.incumbent)
         }
-        fn sticky(&self) -> Option<(usize, f64)> {
+        fn sticky(&self) -> Option<Sticky> {
             let index = self.measured.iter().position(|m| m.sticky.is_some())?;
             let m = &self.measured[index];
-            Some((index, sticky_price(m, m.sticky?)))
+            Some(Sticky::of(index, m, m.sticky?))
         }
     }
     let stored = Stored { measured: candidates, rows: candidates.iter().map(Row::of).collect() };
@@ -168,35 +249,38 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
         let (row, exploit) = (&stored.rows[i], verdict.exploit * verdict.weights[i]);
         ScoreLine {
             offer: m.offer,
-            cost: verdict.costs[i],
-            time: verdict.times[i],
-            failure: within(m.failure.into(), 0.0, WORST_FAILURE),
-            score: verdict.scores[i],
-            share: verdict.floors[i] + exploit,
-            explored_share: verdict.floors[i],
+            cost: told(verdict.costs[i]),
+            time: told(verdict.times[i]),
+            failure: told(within(m.failure.into(), 0.0, WORST_FAILURE)),
+            score: told(verdict.scores[i]),
+            share: told(verdict.floors[i] + exploit),
+            explored_share: told(verdict.floors[i]),
             samples: m.samples,
-            ttft: row.ttft,
-            speed: row.token.recip(),
+            ttft: told(row.ttft),
+            speed: told(row.token.recip()),
             outstanding: m.outstanding_tokens,
             available: verdict.groups[i].available(),
         }
     });
-    Ranking { scores: scores.collect(), order: verdict.order(usize::MAX), explored: verdict.explored }
+    Ranking { scores: scores.collect(), order: verdict.order(), explored: verdict.explored }
 }
 
 /// Everything a choice computes, by candidate.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
-    costs: Vec<f64>,
-    times: Vec<f64>,
-    scores: Vec<f64>,
-    groups: Vec<Group>,
+    costs: Column,
+    times: Column,
+    scores: Column,
+    groups: Column<Group>,
+    limited: Column<bool>,
     /// Shares that explore or probe.
-    floors: Vec<f64>,
+    floors: Column,
     /// Weights in what is left.
-    weights: Vec<f64>,
+    weights: Column,
     /// Share of a weight of 1.
     exploit: f64,
+    /// The best by objective.
+    best: Option<usize>,
     /// The one chosen; `None` without candidates.
     first: Option<usize>,
     explored: bool,
@@ -207,8 +291,10 @@ impl Verdict {
     pub(super) fn of(c: &Coefficients, ask: &Ask, candidates: &impl Candidates, draws: &Draws) -> Self {
         let mut verdict = Self::judge(c, ask, candidates);
         let Some(chosen) = verdict.groups.iter().copied().min() else { return verdict };
-        let sticky = verdict.sticky(chosen, candidates);
-        verdict.weigh(c, ask, candidates, chosen, sticky);
+        let best = verdict.best(chosen);
+        verdict.best = Some(best);
+        let sticky = verdict.sticky(best, candidates);
+        verdict.weigh(c, ask, candidates, best, sticky);
         verdict.draw(c, candidates, chosen, sticky, draws);
         verdict
     }
@@ -219,27 +305,34 @@ impl Verdict {
         let (input, output) = (f64::from(ask.input_tokens), f64::from(ask.expected_output));
         let slowest = ask.preferred_min_throughput.filter(|x| *x > 0.0).map_or(f64::INFINITY, |x| f64::from(x).recip());
         let latest = ask.preferred_max_latency.filter(|x| !x.is_nan()).map_or(f64::INFINITY, f64::from);
-        let (mut costs, mut times, mut groups) = (Vec::with_capacity(n), Vec::with_capacity(n), Vec::with_capacity(n));
+        let (mut costs, mut times) = (Column::with_capacity(n), Column::with_capacity(n));
+        let (mut groups, mut limited) = (Column::<Group>::with_capacity(n), Column::<bool>::with_capacity(n));
+        let prompt = reading(input);
         for i in 0..n {
-            let row = candidates.row(i);
+            let (row, live) = (candidates.row(i), candidates.live(i));
             costs.push(input * row.prompt + (output * row.output + row.request));
-            times.push(row.ttft + output * row.token);
-            groups.push(group(row, candidates.live(i), row.token <= slowest && row.ttft <= latest));
+            let ttft = row.ttft * prompt;
+            times.push((ttft + output * row.token) * slowed(c, row, live));
+            limited.push(live.limited);
+            groups.push(group(row, live, row.token <= slowest && ttft <= latest));
         }
-        if let Some((index, price)) = candidates.sticky() {
-            let row = candidates.row(index);
-            costs[index] = input * price + (output * row.output + row.request);
+        if let Some(Sticky { index, prompt, hits }) = candidates.sticky() {
+            let (row, live) = (candidates.row(index), candidates.live(index));
+            costs[index] = input * prompt + (output * row.output + row.request);
+            times[index] = (row.ttft * reading(input * (1.0 - hits)) + output * row.token) * slowed(c, row, live);
         }
         let mut verdict = Self {
-            scores: Vec::new(),
-            floors: vec![0.0; n],
-            weights: vec![0.0; n],
+            scores: Column::new(),
+            floors: smallvec![0.0; n],
+            weights: smallvec![0.0; n],
             exploit: 0.0,
+            best: None,
             first: None,
             explored: false,
             costs,
             times,
             groups,
+            limited,
         };
         verdict.objectives(c, ask.sort, candidates);
         verdict
@@ -249,7 +342,8 @@ impl Verdict {
         let n = candidates.len();
         let relative_to = |middle: Option<f64>, weight: f64| middle.map_or((weight, 0.0), |m| (0.0, weight / m));
         let cost = relative_to(scale(n, |i| self.costs[i]), 1.0);
-        let score = |value: f64, row: &Row| (value * row.factor).clamp(OBJECTIVE.0, OBJECTIVE.1);
+        let score =
+            |value: f64, row: &Row| (value * row.factor + c.broken_weight * row.broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
         self.scores = match sort {
             Sort::Balanced => {
                 let time = relative_to(scale(n, |i| self.times[i]), c.time_weight);
@@ -275,9 +369,9 @@ impl Verdict {
 
     /// The offer that served the prompt's prefix last, if with what it has cached it beats everybody: the saving
     /// exceeds the loss.
-    fn sticky(&self, chosen: Group, candidates: &impl Candidates) -> Option<usize> {
-        let (index, _) = candidates.sticky().filter(|&(index, _)| self.groups[index] == chosen)?;
-        (self.best(chosen) == index || self.scores[index] <= self.scores[self.best(chosen)]).then_some(index)
+    fn sticky(&self, best: usize, candidates: &impl Candidates) -> Option<usize> {
+        let Sticky { index, .. } = candidates.sticky()?;
+        (self.groups[index] == self.groups[best] && self.scores[index] <= self.scores[best]).then_some(index)
     }
 
     /// The best of a group that is not empty.
@@ -292,17 +386,11 @@ impl Verdict {
     }
 
     /// Shares: exploration, probes, and by objective what is left.
-    fn weigh(
-        &mut self,
-        c: &Coefficients,
-        ask: &Ask,
-        candidates: &impl Candidates,
-        chosen: Group,
-        sticky: Option<usize>,
-    ) {
-        let best = self.best(chosen);
+    fn weigh(&mut self, c: &Coefficients, ask: &Ask, candidates: &impl Candidates, best: usize, sticky: Option<usize>) {
+        let chosen = self.groups[best];
         let set_aside = self.explore(c, ask.sort, candidates, chosen, best) + self.probe(c, chosen);
         let best = self.scores[best];
+        let edge = if c.exponent > 0.0 { power((1.0 + c.reach).recip(), c.exponent) } else { 0.0 };
         let mut sum = 0.0;
         for i in 0..self.scores.len() {
             if self.groups[i] != chosen {
@@ -310,7 +398,7 @@ impl Verdict {
             }
             let weight = match (sticky, ask.sort) {
                 (Some(sticky), _) => f64::from(u8::from(sticky == i)),
-                (None, Sort::Balanced) => power(best / self.scores[i], c.exponent),
+                (None, Sort::Balanced) => ((power(best / self.scores[i], c.exponent) - edge) / (1.0 - edge)).max(0.0),
                 // Equals share alike, and who is twice as far off gets nothing: no edge at which traffic jumps.
                 (None, Sort::Price | Sort::Throughput | Sort::Latency) => {
                     let off = self.scores[i] / best - 1.0;
@@ -413,30 +501,74 @@ impl Verdict {
         }
     }
 
-    /// The first `most` candidates in the order in which they are tried.
-    pub(super) fn order(&self, most: usize) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..self.scores.len()).collect();
-        let by = |&a: &usize, &b: &usize| {
-            let first = |i| self.first != Some(i);
-            first(a)
-                .cmp(&first(b))
-                .then(self.groups[a].cmp(&self.groups[b]))
-                .then(self.scores[a].total_cmp(&self.scores[b]))
-                .then(a.cmp(&b))
-        };
-        if most > 0 && most < order.len() {
-            order.select_nth_unstable_by(most - 1, by);
-        }
-        order.truncate(most);
-        order.sort_unstable_by(by);
-        order
+    /// The best by objective: the one to beat.
+    pub(super) fn leader(&self) -> Option<usize> {
+        self.best
     }
+
+    fn before(&self, a: usize, b: usize) -> Ordering {
+        let place = |i: usize| (self.first != Some(i), self.groups[i]);
+        place(a).cmp(&place(b)).then(self.scores[a].total_cmp(&self.scores[b])).then(a.cmp(&b))
+    }
+
+    /// From the third on, those that answered 429 lately come after the others: attempts are few, and who is cheap is
+    /// often out of quota together.
+    fn calmly(&self, a: usize, b: usize) -> Ordering {
+        let place = |i: usize| (self.groups[i], self.limited[i]);
+        place(a).cmp(&place(b)).then(self.scores[a].total_cmp(&self.scores[b])).then(a.cmp(&b))
+    }
+
+    /// The first candidates in the order in which they are tried.
+    pub(super) fn head(&self) -> SmallVec<[u32; HEAD]> {
+        let mut best = Smallest::<2>::default();
+        let mut rest = Smallest::<HEAD>::default();
+        for i in 0..self.scores.len() {
+            best.offer(i as u32, |a, b| self.before(a as usize, b as usize));
+            rest.offer(i as u32, |a, b| self.calmly(a as usize, b as usize));
+        }
+        let mut head: SmallVec<[u32; HEAD]> = best.0.iter().copied().collect();
+        let others = rest.0.iter().copied().filter(|i| !best.0.contains(i));
+        head.extend(others.take(HEAD - best.0.len()));
+        head
+    }
+
+    /// All candidates in the order in which they are tried.
+    fn order(&self) -> Vec<usize> {
+        let mut best: Vec<usize> = (0..self.scores.len()).collect();
+        best.sort_unstable_by(|&a, &b| self.before(a, b));
+        if best.len() > 2 {
+            best[2..].sort_unstable_by(|&a, &b| self.calmly(a, b));
+        }
+        best
+    }
+}
+
+/// The `N` smallest of what it was offered, in order.
+#[derive(Default)]
+struct Smallest<const N: usize>(SmallVec<[u32; HEAD]>);
+
+impl<const N: usize> Smallest<N> {
+    fn offer(&mut self, item: u32, by: impl Fn(u32, u32) -> Ordering) {
+        if self.0.len() == N {
+            match self.0.last() {
+                Some(&last) if by(item, last).is_lt() => self.0.truncate(N - 1),
+                _ => return,
+            }
+        }
+        let place = self.0.iter().rposition(|&other| by(other, item).is_lt()).map_or(0, |place| place + 1);
+        self.0.insert(place, item);
+    }
+}
+
+/// By what factor an offer is slower than it was measured, working on more than it usually did.
+fn slowed(c: &Coefficients, row: &Row, live: Live) -> f64 {
+    (1.0 + c.load_weight * (f64::from(live.requests) - row.usual_load) * row.slope).max(LEAST_SLOWED)
 }
 
 fn group(row: &Row, live: Live, preferred: bool) -> Group {
     match live.gate {
         Gate::Open => Group::Open,
-        Gate::Closed | Gate::HalfOpen if live.saturated => Group::Saturated,
+        Gate::Closed | Gate::HalfOpen if live.saturated() => Group::Saturated,
         Gate::HalfOpen => Group::HalfOpen,
         Gate::Closed => match (row.newcomer, preferred) {
             (false, true) => Group::Preferred,

@@ -2,46 +2,67 @@
 
 use super::ask::{Ask, Draws, Measured, Ranking, ScoreLine};
 use super::coefficients::Coefficients;
-use super::decide::decide;
+use super::decide::{HEAD, Verdict, decide};
+use super::market::Field;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// One choice. The lines behind it are only computed when asked for.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    pub(super) coefficients: Arc<Coefficients>,
-    pub(super) ask: Ask,
-    pub(super) measured: Vec<Measured>,
-    pub(super) draws: Draws,
+    coefficients: Arc<Coefficients>,
+    ask: Ask,
+    /// `None` without candidates.
+    field: Option<Field>,
+    draws: Draws,
+    head: SmallVec<[u32; HEAD]>,
 }
 
 impl Decision {
+    pub(super) fn new(coefficients: &Arc<Coefficients>, ask: &Ask, field: Option<Field>, draws: Draws) -> Self {
+        let mut head = SmallVec::new();
+        if let Some(field) = &field {
+            let verdict = Verdict::of(coefficients, ask, field, &draws);
+            if let Some(best) = verdict.leader() {
+                field.lead(ask.sort, best);
+            }
+            head = verdict.head();
+        }
+        Self { coefficients: coefficients.clone(), ask: *ask, field, draws, head }
+    }
+
     /// The request.
     pub fn ask(&self) -> &Ask {
         &self.ask
     }
 
-    /// The order in which candidates are tried, `most` of them: indices into the candidates.
+    /// The order in which candidates are tried, `most` of them: indices into the candidates. The first eight are ready,
+    /// more are computed.
     pub fn order(&self, most: usize) -> Vec<usize> {
+        if most <= self.head.len() || self.head.len() < HEAD {
+            return self.head.iter().map(|&index| index as usize).take(most).collect();
+        }
         let mut order = self.ranking().order;
         order.truncate(most);
         order
     }
 
+    /// What was known of each candidate.
+    pub fn measured(&self) -> Vec<Measured> {
+        self.field.as_ref().map(Field::measured).unwrap_or_default()
+    }
+
     /// Order, objectives and shares.
     pub fn ranking(&self) -> Ranking {
-        decide(&self.coefficients, &self.ask, &self.measured, &self.draws)
+        decide(&self.coefficients, &self.ask, &self.measured(), &self.draws)
     }
 
     /// Everything, to be stored.
     pub fn record(&self) -> Record {
-        Record {
-            coefficients: *self.coefficients,
-            ask: self.ask,
-            measured: self.measured.clone(),
-            draws: self.draws,
-            ranking: self.ranking(),
-        }
+        let measured = self.measured();
+        let ranking = decide(&self.coefficients, &self.ask, &measured, &self.draws);
+        Record { coefficients: *self.coefficients, ask: self.ask, measured, draws: self.draws, ranking }
     }
 }
 

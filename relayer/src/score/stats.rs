@@ -6,16 +6,36 @@ pub(super) fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     sorted.get(rank.max(1) - 1).copied()
 }
 
+/// The value at quantile `q` of `sorted` pairs of value and weight, and their weight in all; `None` without weight.
+pub(super) fn weighted_quantile(sorted: impl Iterator<Item = (f64, f64)> + Clone, q: f64) -> Option<(f64, f64)> {
+    let total: f64 = sorted.clone().map(|(_, weight)| weight).sum();
+    let mut before = 0.0;
+    let mut last = None;
+    for (value, weight) in sorted {
+        before += weight;
+        last = Some(value);
+        if before >= q * total * (1.0 - 1e-12) {
+            break;
+        }
+    }
+    last.map(|value| (value, total))
+}
+
 /// The middle of `values`, the mean of the two middle ones for an even number; `None` without values.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut sorted: Vec<f64> = values.collect();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match sorted.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(sorted[middle]),
-        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
+    middle(&mut values.collect::<Vec<f64>>())
+}
+
+fn middle(values: &mut [f64]) -> Option<f64> {
+    if values.is_empty() {
+        return None;
     }
+    let count = values.len();
+    let (low, &mut middle, _) = values.select_nth_unstable_by(count / 2, f64::total_cmp);
+    if count % 2 == 1 {
+        return Some(middle);
+    }
+    low.iter().copied().reduce(f64::max).map(|below| f64::midpoint(below, middle))
 }
 
 /// An own estimate of `weight` samples, pulled towards `common` as if that had `prior` samples.
@@ -33,12 +53,7 @@ pub(super) fn median_of_some(n: usize, value: impl Fn(usize) -> f64) -> Option<f
     for (place, slot) in some.iter_mut().enumerate().take(count) {
         *slot = value(if n <= MOST { place } else { place * n / MOST });
     }
-    let some = some.get_mut(..count).filter(|some| !some.is_empty())?;
-    let (low, &mut middle, _) = some.select_nth_unstable_by(count / 2, f64::total_cmp);
-    if count % 2 == 1 {
-        return Some(middle);
-    }
-    low.iter().copied().reduce(f64::max).map(|below| f64::midpoint(below, middle))
+    middle(&mut some[..count])
 }
 
 /// `base` to the power of `exponent`, a multiple of ½ that is not negative: by products and a square root, which every
@@ -89,6 +104,14 @@ mod tests {
         assert_eq!(quantile(&[7.0], 0.99), Some(7.0));
         let ten: Vec<f64> = (1..=10).map(f64::from).collect();
         assert_eq!([0.0, 0.5, 0.9, 0.99, 1.0].map(|q| quantile(&ten, q)), [1.0, 5.0, 9.0, 10.0, 10.0].map(Some));
+    }
+
+    #[test]
+    fn weights_move_a_quantile() {
+        let of = |pairs: &[(f64, f64)], q| weighted_quantile(pairs.iter().copied(), q);
+        assert_eq!(of(&[], 0.5), None);
+        assert_eq!(of(&[(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)], 0.5), Some((2.0, 3.0)));
+        assert_eq!(of(&[(1.0, 1.0), (2.0, 1.0), (3.0, 6.0)], 0.5), Some((3.0, 8.0)));
     }
 
     #[test]

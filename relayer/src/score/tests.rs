@@ -16,6 +16,11 @@ const ASK: Ask = Ask {
     prefix: None,
 };
 
+/// Shares in which small differences stay small: ∝ J⁻², whoever is how far off.
+fn gentle() -> Coefficients {
+    Coefficients { exponent: 2.0, reach: 1e9, ..Coefficients::default() }
+}
+
 /// A market of offers of one model, its time and its chance.
 struct Market {
     scorer: Scorer,
@@ -109,15 +114,15 @@ impl Market {
 
 #[test]
 fn inverse_square_price_when_time_weighs_nothing() {
-    let config = Coefficients { exponent: 2.0, time_weight: 0.0, exploration: 0.0, ..Coefficients::default() };
+    let config = Coefficients { time_weight: 0.0, exploration: 0.0, ..gentle() };
     let mut market = Market::with(config, &[price(1_000, 1_000), price(2_000, 2_000), price(3_000, 3_000)]);
     let shares = market.shares();
-    assert!((shares[0] / shares[1] - 4.0).abs() < 1e-9 && (shares[0] / shares[2] - 9.0).abs() < 1e-9, "{shares:?}");
+    assert!((shares[0] / shares[1] - 4.0).abs() < 1e-6 && (shares[0] / shares[2] - 9.0).abs() < 1e-6, "{shares:?}");
 }
 
 #[test]
 fn the_unmeasured_are_taken_for_the_median_neither_best_nor_worst() {
-    let config = Coefficients { newcomer_answers: 0, ..Coefficients::default() };
+    let config = Coefficients { newcomer_answers: 0, ..gentle() };
     let mut market = Market::with(config, &[price(1_000, 1_000); 4]);
     market.serves(0, 50, 0.1, 200.0);
     market.serves(1, 50, 0.5, 80.0);
@@ -148,12 +153,12 @@ fn a_dead_provider_loses_its_traffic_and_comes_back_by_probes() {
         market.serves(offer, 30, 0.3, 100.0);
     }
     assert!(market.shares()[0] > 0.45);
-    market.fails(0, 3);
+    market.fails(0, 2);
     assert!(!market.scorer.board(&market.offers[0].address, market.now).available);
     let ranking = market.rank(Sort::Balanced);
     assert_eq!(ranking.scores[0].share, 0.0);
     assert_eq!(ranking.order.last(), Some(&0), "still there as the last resort");
-    market.pass(3.0);
+    market.pass(6.0);
     let probe = market.shares()[0];
     assert!(probe >= 0.04, "half-open gets probes: {probe}");
     market.scorer.started(&market.offers[0].address.clone(), 1);
@@ -206,6 +211,8 @@ fn retry_after_is_honoured() {
 #[test]
 fn a_clients_fault_says_nothing_about_the_provider() {
     let mut market = Market::of(&[price(1_000, 1_000); 2]);
+    // The first choice makes one of them the incumbent.
+    market.shares();
     let before = market.shares();
     for _ in 0..50 {
         market.scorer.started(&market.offers[0].address, 10);
@@ -229,7 +236,8 @@ fn sorts_change_the_objective() {
 
 #[test]
 fn between_equals_the_less_loaded_goes_first() {
-    let mut market = Market::of(&[price(1_000, 1_000); 2]);
+    let config = Coefficients { exploration: 0.0, hysteresis: 0.0, load_weight: 0.0, ..Coefficients::default() };
+    let mut market = Market::with(config, &[price(1_000, 1_000); 2]);
     market.scorer.started(&market.offers[0].address, 10_000);
     assert!((0..50).all(|_| market.rank(Sort::Balanced).order[0] == 1));
 }
@@ -291,7 +299,7 @@ fn whole_answers_teach_speed_but_no_time_to_first_token() {
 
 #[test]
 fn an_offer_known_by_whole_answers_compares_with_one_known_by_streams() {
-    let mut market = Market::of(&[price(1_000, 1_000); 3]);
+    let mut market = Market::with(gentle(), &[price(1_000, 1_000); 3]);
     market.serves(0, 30, 0.5, 100.0);
     market.serves(1, 30, 0.5, 100.0);
     let offer = market.offers[2].address;
@@ -306,6 +314,7 @@ fn an_offer_known_by_whole_answers_compares_with_one_known_by_streams() {
             ttft: total,
             total,
         };
+        market.scorer.started(&offer, 34);
         market.scorer.observe(&offer, &whole, market.now);
     }
     market.pass(1.0);
@@ -317,19 +326,20 @@ fn an_offer_known_by_whole_answers_compares_with_one_known_by_streams() {
 fn memory_is_bounded() {
     let mut market = Market::of(&[price(1_000, 1_000)]);
     market.serves(0, 2_000, 0.01, 4_000.0);
-    assert_eq!(market.scorer.board(&market.offers[0].address, market.now).samples, 256);
+    assert_eq!(market.scorer.board(&market.offers[0].address, market.now).samples, 128);
     for i in 0..20_000u32 {
         let mut address = [9; 32];
         address[..4].copy_from_slice(&i.to_le_bytes());
         market.pass(0.1);
         market.scorer.observe(&Pubkey::from(address), &Outcome::Neutral, market.now);
     }
-    assert!(market.scorer.lock().trackers.len() <= MAX_TRACKED);
+    assert!(market.scorer.lock().slab.len() <= slab::MOST + 600, "idle ones are looked for once a minute");
 }
 
 #[test]
 fn traffic_follows_the_shares() {
     let mut market = Market::of(&[price(1_000, 1_000), price(1_500, 1_500), price(3_000, 3_000)]);
+    market.shares();
     let shares = market.shares();
     let mut drawn = [0u32; 3];
     for _ in 0..20_000 {
@@ -392,7 +402,7 @@ proptest! {
         let sort = [Sort::Balanced, Sort::Price, Sort::Throughput, Sort::Latency][sort];
         let ranking = market.rank(sort);
         let sum: f64 = ranking.scores.iter().map(|l| l.share).sum();
-        prop_assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        prop_assert!((sum - 1.0).abs() < 1e-6, "{sum}");
         let mut order = ranking.order.clone();
         order.sort_unstable();
         prop_assert_eq!(order, (0..pasts.len()).collect::<Vec<_>>());
@@ -438,9 +448,12 @@ proptest! {
         let sooner = with(|p, by| p.ttft *= by);
         let faster = with(|p, by| p.speed /= by);
         let unreliable = with(|p, _| p.failures = 3);
-        prop_assert!(cheaper >= now - 1e-9, "cheaper: {now} to {cheaper}");
-        prop_assert!(sooner >= now - 1e-9, "sooner: {now} to {sooner}");
-        prop_assert!(faster >= now - 1e-9, "faster: {now} to {faster}");
+        // A better offer moves the medians and with them who is best, by whose cost the exploration is divided: that part
+        // may shift, what goes by the objective may not.
+        let trifle = Coefficients::default().exploration + 1e-9;
+        prop_assert!(cheaper >= now - trifle, "cheaper: {now} to {cheaper}");
+        prop_assert!(sooner >= now - trifle, "sooner: {now} to {sooner}");
+        prop_assert!(faster >= now - trifle, "faster: {now} to {faster}");
         // A failure also moves the median that the others' rates are pulled to, so they may lose a trifle with it.
         prop_assert!(unreliable <= now + 0.01, "unreliable: {now} to {unreliable}");
     }

@@ -1,76 +1,51 @@
-//! What is known about one offer: a bounded ring of recent answers, decayed rates, its load and its breaker.
-//! Seconds count from the scorer's beginning.
+//! What is known about one offer: its answers, decayed rates, its load, its breaker and the caps it taught. Seconds
+//! count from the scorer's beginning.
 
-use super::ask::Gate;
+use super::answers::{Answers, WINDOW};
+use super::ask::{Ask, Gate};
 use super::breaker::Breaker;
-use super::stats::{Decayed, quantile, shrink};
-use super::{Board, Outcome, Percentiles};
-use std::collections::VecDeque;
+use super::decide::Live;
+use super::limit::Limit;
+use super::stats::{Decayed, quantile};
+use super::{Board, FailureKind, Outcome, Percentiles};
 use std::sync::Arc;
-use std::time::Duration;
 
-/// Answers older than this are forgotten, in seconds.
-const WINDOW: f64 = 300.0;
-/// Most answers kept.
-const MAX_SAMPLES: usize = 256;
-/// Upper ends of the prompt-length buckets, in tokens; the last is open.
-const BUCKET_ENDS: [u32; 3] = [512, 4_096, 32_768];
-const BUCKETS: usize = BUCKET_ENDS.len() + 1;
 /// Half-life of failure and traffic rates, in seconds.
 const HALF_LIFE: f64 = 60.0;
-/// Half-life of the cache-hit rate, in seconds.
+/// Half-life of the cache-hit rates, in seconds.
 const CACHE_HALF_LIFE: f64 = 300.0;
-/// Quantiles are computed anew at most this often once there are many samples, in seconds: sorting a ring for each
-/// request would cost more than everything else in choosing, and steady figures keep traffic from flapping.
-const REFRESH: f64 = 0.1;
-/// Samples below which every new one counts at once.
-const FEW: usize = 16;
-/// Pull of the whole ring on a bucket, in samples.
-const BUCKET_PRIOR: f64 = 4.0;
-/// Range of measured speeds, in tokens a second.
-const SLOWEST: f64 = 1e-3;
-const FASTEST: f64 = 1e6;
+/// Half-life of what is rare or changes seldom, in seconds: answers that break off, and how tokens are billed.
+const LONG_HALF_LIFE: f64 = 3_600.0;
+/// Requests under way that an offer must be working on to be silent.
+const SILENT_REQUESTS: u32 = 3;
+/// Usual intervals between ends without one that are silence: of Poisson arrivals one in 3,000 is as long.
+const SILENT_INTERVALS: f64 = 8.0;
+/// The shortest silence, in seconds.
+const LEAST_SILENCE: f64 = 5.0;
+/// Seconds for which a 429 is remembered when a third provider is to be tried.
+const LIMITED_FOR: f64 = 60.0;
+/// What a 429 counts as a failure: it is told at once and costs a detour, where a dead provider costs a timeout.
+const LIMITED: f64 = 0.25;
+/// What is left of the failures while it was away, once an offer is back.
+const FORGIVEN: f64 = 0.25;
 
-/// The bucket of a prompt.
-pub(super) fn bucket(input_tokens: u32) -> usize {
-    BUCKET_ENDS.iter().position(|&end| input_tokens < end).unwrap_or(BUCKETS - 1)
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Sample {
-    at: f64,
-    bucket: usize,
-    streamed: bool,
-    /// Seconds to the first token, where the answer was streamed.
-    ttft: Option<f64>,
-    /// Tokens a second of the stream, or of the whole time.
-    speed: Option<f64>,
-    /// Tokens.
-    output: f64,
-    /// Seconds in all.
-    total: f64,
-}
-
-/// Own measurements at the quantile that counts.
+/// Prompt tokens, and those of them that came from a cache.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Own {
-    /// Seconds to the first token.
-    pub(super) ttft: Option<f64>,
-    /// Output tokens a second.
-    pub(super) speed: Option<f64>,
-    /// Streamed answers these come from.
-    pub(super) streams: usize,
-    /// Of whole answers, which do not show their first token: usual tokens, and seconds in all.
-    pub(super) whole: Option<(f64, f64)>,
-    /// Answers in all.
-    pub(super) samples: usize,
+struct Hits {
+    prompt: Decayed,
+    cached: Decayed,
 }
 
-#[derive(Debug, Default)]
-struct Cache {
-    computed: Option<f64>,
-    stale: bool,
-    by_bucket: [Own; BUCKETS],
+impl Hits {
+    fn add(&mut self, prompt: u32, cached: u32, now: f64) {
+        self.prompt.add(prompt.into(), now, CACHE_HALF_LIFE);
+        self.cached.add(cached.min(prompt).into(), now, CACHE_HALF_LIFE);
+    }
+
+    fn rate(&self, now: f64) -> Option<f64> {
+        let prompt = self.prompt.at(now, CACHE_HALF_LIFE);
+        (prompt > 1.0).then(|| (self.cached.at(now, CACHE_HALF_LIFE) / prompt).clamp(0.0, 1.0))
+    }
 }
 
 /// What is known about one offer.
@@ -78,25 +53,31 @@ struct Cache {
 pub(super) struct Tracker {
     /// The model it serves, once it was a candidate.
     pub(super) model: Option<Arc<str>>,
-    /// Its latest `J` for a balanced request.
-    pub(super) score: Option<f64>,
+    pub(super) answers: Answers,
+    /// Factor on its objective for dishonesty.
+    pub(super) penalty: f32,
+    /// When it was last heard of.
+    touched: f64,
     /// Answers that were verified, ever.
     verified: u32,
     /// Whether others were established when it was first a candidate.
     came_later: Option<bool>,
-    /// Factor on its objective for dishonesty.
-    pub(super) penalty: f32,
-    /// When it was last heard of.
-    pub(super) touched: f64,
-    pub(super) breaker: Breaker,
-    samples: VecDeque<Sample>,
-    /// At the configured quantile and at the tail.
-    caches: [Cache; 2],
+    breaker: Breaker,
+    limit: Limit,
     served: Decayed,
     failed: Decayed,
+    ended: Decayed,
+    broken: Decayed,
+    estimated: Decayed,
+    billed: Decayed,
+    load: Decayed,
+    loads: Decayed,
+    limited_at: Option<f64>,
+    /// When a request ended last, or when the first of those under way began if that is later.
+    heard: f64,
     failed_since_closed: u32,
-    prompt_tokens: Decayed,
-    cached_tokens: Decayed,
+    first_hits: Hits,
+    repeat_hits: Hits,
     traffic: Decayed,
     requests: u32,
     tokens: u64,
@@ -109,14 +90,25 @@ impl Tracker {
 
     pub(super) fn started(&mut self, tokens: u32, now: f64) {
         self.touched = now;
+        if self.requests == 0 {
+            self.heard = now;
+        }
         self.requests = self.requests.saturating_add(1);
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
         self.traffic.add(1.0, now, HALF_LIFE);
+        self.limit.started(now);
         self.breaker.started();
     }
 
-    pub(super) fn observe(&mut self, outcome: &Outcome, now: f64) {
+    /// `repeated` says that the prompt's beginning was served by this offer before.
+    /// `asked` is what was known of the request, if it is told.
+    pub(super) fn observe(&mut self, outcome: &Outcome, asked: Option<&Ask>, repeated: bool, now: f64) {
         self.touched = now;
+        // One that was not waited for said nothing: an offer that is always overtaken may be silent.
+        if !matches!(outcome, Outcome::Overtaken { .. }) {
+            self.heard = now;
+        }
+        let load = self.requests;
         // Which of the requests ended is not told, so the average one leaves; with the last, everything does.
         self.tokens -= self.tokens.checked_div(u64::from(self.requests)).unwrap_or(self.tokens);
         self.requests = self.requests.saturating_sub(1);
@@ -124,86 +116,79 @@ impl Tracker {
             Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
                 if self.breaker.served() {
                     // It is back: what it did while it was away weighs less.
-                    self.failed.scale(0.25);
+                    self.failed.scale(FORGIVEN);
                     self.failed_since_closed = 0;
                 }
                 self.verified = self.verified.saturating_add(1);
                 self.served.add(1.0, now, HALF_LIFE);
-                self.prompt_tokens.add(f64::from(*input_tokens), now, CACHE_HALF_LIFE);
-                self.cached_tokens.add(f64::from((*cached_tokens).min(*input_tokens)), now, CACHE_HALF_LIFE);
-                let ttft = streamed.then_some(*ttft);
-                self.push(sample(now, *input_tokens, *output_tokens, ttft, *total));
+                self.ended.add(1.0, now, LONG_HALF_LIFE);
+                self.load.add(load.into(), now, HALF_LIFE);
+                self.loads.add(1.0, now, HALF_LIFE);
+                if let Some(ask) = asked {
+                    let estimate = f64::from(ask.input_tokens) + f64::from(ask.expected_output);
+                    self.estimated.add(estimate, now, LONG_HALF_LIFE);
+                    self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, LONG_HALF_LIFE);
+                }
+                let hits = if repeated { &mut self.repeat_hits } else { &mut self.first_hits };
+                hits.add(*input_tokens, *cached_tokens, now);
+                let prompt = (*input_tokens, *cached_tokens);
+                self.answers.push(now, prompt, *output_tokens, streamed.then_some(*ttft), *total);
             }
-            Outcome::Failed { retry_after, .. } => {
-                self.failed.add(1.0, now, HALF_LIFE);
-                self.failed_since_closed = self.failed_since_closed.saturating_add(1);
-                self.breaker.failed(now, retry_after.map(|d| d.as_secs_f64()));
-            }
+            Outcome::Failed { kind, retry_after } => self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), now),
             Outcome::Overtaken { input_tokens, waited } => {
                 self.breaker.neutral();
-                self.push(sample(now, *input_tokens, 0, Some(*waited), *waited));
+                self.answers.push(now, (*input_tokens, 0), 0, Some(*waited), *waited);
             }
             Outcome::Neutral => self.breaker.neutral(),
         }
     }
 
-    fn push(&mut self, sample: Sample) {
-        if self.samples.len() == MAX_SAMPLES {
-            self.samples.pop_front();
+    fn failed(&mut self, kind: FailureKind, retry_after: Option<f64>, now: f64) {
+        self.failed_since_closed = self.failed_since_closed.saturating_add(1);
+        if kind != FailureKind::RateLimited {
+            let broken = matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout);
+            self.ended.add(1.0, now, LONG_HALF_LIFE);
+            self.broken.add(f64::from(u8::from(broken)), now, LONG_HALF_LIFE);
+            self.failed.add(1.0, now, HALF_LIFE);
+            // Refusing connections or silence is an outage until shown otherwise, and costs the next one a timeout.
+            let dead = matches!(kind, FailureKind::Connect | FailureKind::FirstTokenTimeout);
+            return self.breaker.failed(now, retry_after, dead);
         }
-        self.samples.push_back(sample);
-        self.caches.iter_mut().for_each(|c| c.stale = true);
-    }
-
-    fn expire(&mut self, now: f64) {
-        while self.samples.front().is_some_and(|s| now - s.at > WINDOW) {
-            self.samples.pop_front();
-            self.caches.iter_mut().for_each(|c| c.stale = true);
+        self.failed.add(LIMITED, now, HALF_LIFE);
+        self.limited_at = Some(now);
+        self.limit.limited(self.requests, now);
+        if self.requests > 0 && retry_after.is_none() {
+            // It serves others meanwhile: too many at once is all that this says.
+            self.breaker.neutral();
+        } else {
+            self.breaker.failed(now, retry_after, false);
         }
     }
 
-    /// Own measurements for a prompt of `bucket`, at quantile `q` of time: the slow side for `q` above one half.
-    /// `tail` says which of the two quantiles in use it is.
-    pub(super) fn measured(&mut self, bucket: usize, q: f64, tail: bool, now: f64) -> Own {
-        self.expire(now);
-        let cache = &self.caches[usize::from(tail)];
-        let fresh = cache.computed.is_some_and(|at| !cache.stale || (self.samples.len() >= FEW && now - at < REFRESH));
-        if !fresh {
-            let by_bucket = self.measure_all(q);
-            self.caches[usize::from(tail)] = Cache { computed: Some(now), stale: false, by_bucket };
+    /// Its load as of now.
+    pub(super) fn live(&self, now: f64) -> Live {
+        let cap = self.limit.cap(now).unwrap_or(Live::UNCAPPED);
+        let silent_at = self.silent_at(now);
+        let silence = if now < silent_at { silent_at } else { f64::INFINITY };
+        Live {
+            tokens: u32::try_from(self.tokens).unwrap_or(u32::MAX),
+            requests: self.requests,
+            cap,
+            gate: self.breaker.state(now),
+            paced: self.limit.paced(now),
+            silent: now >= silent_at,
+            limited: self.limited_at.is_some_and(|at| now - at < LIMITED_FOR),
+            until: self.breaker.until(now).min(self.limit.until(now)).min(silence),
         }
-        self.caches[usize::from(tail)].by_bucket[bucket.min(BUCKETS - 1)]
     }
 
-    fn measure_all(&self, q: f64) -> [Own; BUCKETS] {
-        let ttft = |bucket: Option<usize>| at(self.values(bucket, |s| s.ttft), q);
-        let speed = |bucket: Option<usize>| at(self.values(bucket, |s| s.speed.filter(|_| s.streamed)), 1.0 - q);
-        let (all_ttft, all_speed) = (ttft(None), speed(None));
-        let whole = |of: fn(&Sample) -> f64, q: f64| {
-            quantile(&self.values(None, |s| (!s.streamed && s.output > 0.0).then(|| of(s))), q)
-        };
-        let whole = whole(|s| s.output, 0.5).zip(whole(|s| s.total, q));
-        std::array::from_fn(|bucket| {
-            let blend = |own: Option<(f64, usize)>, all: Option<(f64, usize)>| {
-                let (common, _) = all?;
-                let (own, n) = own.unwrap_or((common, 0));
-                Some(shrink(own, n as f64, common, BUCKET_PRIOR))
-            };
-            Own {
-                ttft: blend(ttft(Some(bucket)), all_ttft),
-                speed: blend(speed(Some(bucket)), all_speed),
-                streams: all_ttft.map_or(0, |(_, n)| n),
-                whole,
-                samples: self.samples.len(),
-            }
-        })
-    }
-
-    fn values(&self, bucket: Option<usize>, of: impl Fn(&Sample) -> Option<f64>) -> Vec<f64> {
-        let mut values: Vec<f64> =
-            self.samples.iter().filter(|s| bucket.is_none_or(|b| s.bucket == b)).filter_map(of).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        values
+    /// When it is to be taken for silent if nothing ends until then: long before the first of its requests times out.
+    fn silent_at(&self, now: f64) -> f64 {
+        let rate = self.loads.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
+        if self.requests < SILENT_REQUESTS || rate <= 0.0 {
+            return f64::INFINITY;
+        }
+        self.heard + (SILENT_INTERVALS / rate).max(LEAST_SILENCE)
     }
 
     /// Decayed failure rate and the requests it comes from.
@@ -211,6 +196,24 @@ impl Tracker {
         let (served, failed) = (self.served.at(now, HALF_LIFE), self.failed.at(now, HALF_LIFE));
         let requests = served + failed;
         (if requests > 0.0 { failed / requests } else { 0.0 }, requests)
+    }
+
+    /// Decayed rate of answers that broke off, and the answers it comes from.
+    pub(super) fn broken(&self, now: f64) -> (f64, f64) {
+        let (broken, ended) = (self.broken.at(now, LONG_HALF_LIFE), self.ended.at(now, LONG_HALF_LIFE));
+        (if ended > 0.0 { (broken / ended).min(1.0) } else { 0.0 }, ended)
+    }
+
+    /// Tokens billed for one that was estimated, and the tokens estimated.
+    pub(super) fn billing(&self, now: f64) -> Option<(f64, f64)> {
+        let estimated = self.estimated.at(now, LONG_HALF_LIFE);
+        (estimated >= 1.0).then(|| (self.billed.at(now, LONG_HALF_LIFE) / estimated, estimated))
+    }
+
+    /// Requests it was working on, itself included, when an answer ended.
+    pub(super) fn usual_load(&self, now: f64) -> f64 {
+        let loads = self.loads.at(now, HALF_LIFE);
+        if loads > 0.0 { self.load.at(now, HALF_LIFE) / loads } else { 0.0 }
     }
 
     /// Answers verified before it was tracked.
@@ -230,11 +233,6 @@ impl Tracker {
         came_later && !self.established(answers)
     }
 
-    /// Requests under way.
-    pub(super) fn requests(&self) -> u32 {
-        self.requests
-    }
-
     /// Failures since the breaker last closed.
     pub(super) fn failed_since_closed(&self) -> u32 {
         self.failed_since_closed
@@ -246,15 +244,25 @@ impl Tracker {
         self.failed_since_closed = 0;
     }
 
-    /// Share of prompt tokens the provider served from its cache, and whether anything is known about it.
-    pub(super) fn cache_hits(&self, now: f64) -> Option<f64> {
-        let prompt = self.prompt_tokens.at(now, CACHE_HALF_LIFE);
-        (prompt > 1.0).then(|| (self.cached_tokens.at(now, CACHE_HALF_LIFE) / prompt).clamp(0.0, 1.0))
+    /// How long it asked to be left alone from now on, in seconds.
+    pub(super) fn resting(&self, now: f64) -> Option<f64> {
+        self.breaker.resting(now)
     }
 
-    /// Tokens of requests under way.
-    pub(super) fn outstanding(&self) -> u64 {
-        self.tokens
+    /// Its breaker.
+    pub(super) fn gate(&self, now: f64) -> Gate {
+        self.breaker.state(now)
+    }
+
+    /// Share of prompt tokens the provider served from its cache when it had not served the prompt's beginning before,
+    /// if anything is known about it.
+    pub(super) fn cache_hits(&self, now: f64) -> Option<f64> {
+        self.first_hits.rate(now)
+    }
+
+    /// The same for prompts whose beginning it had served.
+    pub(super) fn repeat_hits(&self, now: f64) -> Option<f64> {
+        self.repeat_hits.rate(now)
     }
 
     /// Recent requests, decayed.
@@ -267,46 +275,24 @@ impl Tracker {
         self.requests == 0 && now - self.touched > WINDOW
     }
 
-    /// What the public sees; `share` of its model's traffic is the scorer's to know.
-    pub(super) fn board(&mut self, share: f64, now: f64) -> Board {
-        self.expire(now);
+    /// What the public sees; `share` of its model's traffic and `score` are the scorer's to know.
+    pub(super) fn board(&mut self, share: f64, score: Option<f64>, now: f64) -> Board {
+        self.answers.expire(now);
         let (failure, requests) = self.failure(now);
-        let slow_side = |v: Vec<f64>| percentiles(&v, |q| q);
-        // Whole answers include the time to their first token, so they count where nothing was streamed.
-        let streamed = self.samples.iter().any(|s| s.streamed && s.speed.is_some());
-        let speeds = self.values(None, |s| s.speed.filter(|_| s.streamed == streamed));
+        let [ttft, speed, total] = self.answers.shown();
         Board {
-            ttft_ms: slow_side(self.values(None, |s| s.ttft.map(|t| t * 1e3))),
-            tokens_per_second: percentiles(&speeds, |q| 1.0 - q),
-            e2e_ms: slow_side(self.values(None, |s| Some(s.total * 1e3))),
+            ttft_ms: percentiles(&ttft, |q| q),
+            tokens_per_second: percentiles(&speed, |q| 1.0 - q),
+            e2e_ms: percentiles(&total, |q| q),
             uptime: (requests > 0.01).then_some(1.0 - failure),
-            samples: self.samples.len(),
+            samples: self.answers.len(),
             outstanding_requests: self.requests,
             outstanding_tokens: self.tokens,
             share,
-            score: self.score,
-            available: self.breaker.state(now) != Gate::Open,
+            score,
+            available: self.gate(now) != Gate::Open,
         }
     }
-}
-
-/// `ttft` of a streamed answer only.
-fn sample(now: f64, input: u32, output: u32, ttft: Option<Duration>, total: Duration) -> Sample {
-    let total = total.as_secs_f64();
-    let ttft = ttft.map(|ttft| ttft.as_secs_f64().min(total));
-    let speed = match (ttft, output) {
-        (_, 0) | (Some(_), 1) => None,
-        // The first token is what the time to it was spent on; the rest arrived after it.
-        (Some(ttft), n) => Some(f64::from(n - 1) / (total - ttft)),
-        (None, n) => Some(f64::from(n) / total),
-    };
-    // Division by nothing is infinite, and clamped as such.
-    let speed = speed.map(|speed| speed.clamp(SLOWEST, FASTEST));
-    Sample { at: now, bucket: bucket(input), streamed: ttft.is_some(), ttft, speed, output: output.into(), total }
-}
-
-fn at(sorted: Vec<f64>, q: f64) -> Option<(f64, usize)> {
-    quantile(&sorted, q).map(|value| (value, sorted.len()))
 }
 
 fn percentiles(sorted: &[f64], side: impl Fn(f64) -> f64) -> Option<Percentiles> {

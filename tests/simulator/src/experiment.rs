@@ -8,9 +8,9 @@ use crate::stats::Mean;
 use rayon::prelude::*;
 
 /// Seeds for searching settings.
-pub const TUNING_SEEDS: std::ops::Range<u64> = 1..7;
+pub const TUNING_SEEDS: std::ops::Range<u64> = 1..5;
 /// Seeds for reporting: none that a setting was chosen by.
-pub const REPORTING_SEEDS: std::ops::Range<u64> = 1_001..1_021;
+pub const REPORTING_SEEDS: std::ops::Range<u64> = 1_001..1_011;
 
 /// Results of all `specs` in one population: by spec, then by seed.
 #[derive(Clone, Debug)]

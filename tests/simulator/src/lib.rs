@@ -5,13 +5,21 @@
 //! Everything random is drawn from the seed and an address (which request, which provider), never from a shared
 //! stream: whatever a policy chooses, the others meet the same market, the same requests and the same luck.
 
+pub mod document;
 pub mod draw;
 pub mod experiment;
 pub mod market;
 pub mod metrics;
 pub mod objective;
+pub mod plot;
 pub mod policy;
+pub mod report;
+pub mod scene;
 pub mod search;
 pub mod simulation;
 pub mod stats;
 pub mod table;
+pub mod verdict;
+
+#[cfg(test)]
+mod testing;

@@ -1,8 +1,10 @@
-//! `steam-simulator`: searches settings, or tries one.
+//! `steam-simulator`: writes the evidence in `docs/ROUTING.md`, searches settings, or tries one.
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use std::path::Path;
 use steam::score::Coefficients;
+use steam_simulator::document;
 use steam_simulator::experiment::{TUNING_SEEDS, experiment};
 use steam_simulator::market::{POPULATIONS, Population};
 use steam_simulator::policy::{Spec, coefficients};
@@ -11,9 +13,13 @@ use steam_simulator::table;
 
 /// Compares the router's scorer with tuned baselines and an oracle, in virtual time.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
+    /// Only check, with a reduced run, that the document is of this scorer.
+    #[arg(long)]
+    check: bool,
 }
 
 #[derive(Subcommand)]
@@ -25,7 +31,7 @@ enum Command {
     },
     /// Run the scorer with other coefficients next to the tuned baselines, on tuning seeds.
     Try {
-        /// A coefficient, like `exponent=4`.
+        /// Coefficients of one variant, like `exponent=4,near=0.1`; may be given several times.
         #[arg(long = "set")]
         changes: Vec<String>,
         /// Populations, by name; all unless given.
@@ -35,15 +41,19 @@ enum Command {
         #[arg(long, default_value_t = 2)]
         seeds: u64,
         /// Part of a population's usual time.
-        #[arg(long, default_value_t = 0.25)]
+        #[arg(long, default_value_t = 0.5)]
         length: f64,
     },
 }
 
 fn main() -> Result<()> {
-    match Args::parse().command {
-        Command::Tune { policy } => tune(policy.as_deref()),
-        Command::Try { changes, population, seeds, length } => attempt(&changes, &population, seeds, length),
+    let args = Args::parse();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    match args.command {
+        None if args.check => document::check(&root),
+        None => document::write(&root),
+        Some(Command::Tune { policy }) => tune(policy.as_deref()),
+        Some(Command::Try { changes, population, seeds, length }) => attempt(&changes, &population, seeds, length),
     }
 }
 
@@ -65,8 +75,9 @@ fn tune(policy: Option<&str>) -> Result<()> {
 fn attempt(changes: &[String], names: &[String], seeds: u64, length: f64) -> Result<()> {
     let populations = named(names)?;
     let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
-    if !changes.is_empty() {
-        specs.push(Spec::Steam(coefficients::with(Coefficients::default(), changes)?));
+    for variant in changes {
+        let changes: Vec<String> = variant.split(',').map(Into::into).collect();
+        specs.push(Spec::Steam(coefficients::with(Coefficients::default(), &changes)?));
     }
     specs.extend(search::tuned());
     let first = TUNING_SEEDS.start;

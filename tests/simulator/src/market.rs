@@ -38,6 +38,11 @@ impl Market {
         let horizon = population.horizon * length;
         let providers = population.providers(seed, horizon);
         let requests = traffic::requests(population.rate, horizon, seed);
+        Self::of(seed, providers, requests, horizon)
+    }
+
+    /// The market of these `providers` and `requests`.
+    pub fn of(seed: u64, providers: Vec<Provider>, requests: Vec<Request>, horizon: f64) -> Self {
         let reference = Reference::of(&providers);
         let mut changes: Vec<f64> = providers
             .iter()

@@ -16,6 +16,8 @@ pub struct Tally {
 /// A run in a few numbers.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
+    /// Requests.
+    pub requests: f64,
     /// Dollars a thousand requests.
     pub cost: f64,
     /// Median seconds from asking to the end.
@@ -45,6 +47,7 @@ impl Tally {
         self.seconds.sort_by(f32::total_cmp);
         let requests = self.seconds.len() as f64;
         Summary {
+            requests,
             cost: self.usd / requests * 1e3,
             p50: quantile(&self.seconds, 0.5),
             p99: quantile(&self.seconds, 0.99),

@@ -10,8 +10,12 @@ pub mod price;
 pub mod spec;
 pub mod steam;
 
+#[cfg(test)]
+mod tests;
+
 pub use spec::Spec;
 
+use crate::market::Request;
 use ::steam::registry::Offer;
 use ::steam::score::Outcome;
 use std::sync::Arc;
@@ -53,4 +57,9 @@ pub trait Policy {
 
     /// It ended.
     fn observe(&mut self, id: usize, outcome: &Outcome, now: f64);
+
+    /// It ended, and was `request`: more than most policies look at.
+    fn ended(&mut self, id: usize, _request: &Request, outcome: &Outcome, now: f64) {
+        self.observe(id, outcome, now);
+    }
 }

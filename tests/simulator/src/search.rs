@@ -11,21 +11,21 @@ use anyhow::Result;
 use rand::Rng;
 
 /// Settings tried of each policy at most; larger grids are sampled.
-const MOST: usize = 60;
+const MOST: usize = 80;
 /// Part of a population's usual time that a setting is tried for.
-const LENGTH: f64 = 0.25;
+const LENGTH: f64 = 0.5;
 
 /// The baselines with the settings that [`search`] found best over all populations.
 pub fn tuned() -> Vec<Spec> {
     let baseline = |rule, failures, seconds| Spec::Baseline(rule, Exclusion { failures, seconds });
     vec![
-        baseline(Rule::Random, 1, 30.0),
-        baseline(Rule::RoundRobin, 1, 30.0),
+        baseline(Rule::Random, 1, 120.0),
+        baseline(Rule::RoundRobin, 1, 120.0),
         baseline(Rule::Cheapest, 1, 30.0),
-        baseline(Rule::Fastest { half_life: 60.0, exploration: 0.02 }, 1, 30.0),
-        baseline(Rule::InversePrice { exponent: 2.0 }, 1, 30.0),
-        baseline(Rule::LowestLatency { samples: 10, buffer: 0.2, by: By::PerToken }, 1, 30.0),
-        baseline(Rule::PeakEwma { decay: 10.0, per_token: true }, 1, 30.0),
+        baseline(Rule::Fastest { half_life: 5.0, exploration: 0.2 }, 4, 30.0),
+        baseline(Rule::InversePrice { exponent: 0.5 }, 1, 120.0),
+        baseline(Rule::LowestLatency { samples: 3, buffer: 2.0, by: By::PerToken }, 4, 30.0),
+        baseline(Rule::PeakEwma { decay: 30.0, per_token: true }, 1, 120.0),
     ]
 }
 
@@ -38,11 +38,11 @@ pub fn grid(name: &str) -> Result<Vec<Spec>> {
         "random" => vec![Rule::Random],
         "round robin" => vec![Rule::RoundRobin],
         "cheapest" => vec![Rule::Cheapest],
-        "fastest" => pairs(&[60.0, 15.0, 240.0], &[0.02, 0.0, 0.1])
+        "fastest" => pairs(&[60.0, 5.0, 15.0, 240.0], &[0.02, 0.0, 0.1, 0.2])
             .map(|(half_life, exploration)| Rule::Fastest { half_life, exploration })
             .collect(),
         "inverse price" => [2.0, 0.5, 1.0, 3.0, 5.0].map(|exponent| Rule::InversePrice { exponent }).to_vec(),
-        "lowest latency" => pairs(&[10, 5, 30], &[0.0, 0.1, 0.25, 0.5, 1.0])
+        "lowest latency" => pairs(&[10, 3, 5, 30], &[0.0, 0.1, 0.25, 0.5, 1.0, 2.0])
             .flat_map(|(samples, buffer)| {
                 [By::FirstToken, By::PerToken].map(|by| Rule::LowestLatency { samples, buffer, by })
             })
@@ -55,8 +55,9 @@ pub fn grid(name: &str) -> Result<Vec<Spec>> {
             "no policy `{other}`: one of random, round robin, cheapest, fastest, inverse price, lowest latency, peak EWMA, steam"
         ),
     };
-    let exclusions: Vec<Exclusion> =
-        pairs(&[1, 2, 4], &[30.0, 5.0, 120.0]).map(|(failures, seconds)| Exclusion { failures, seconds }).collect();
+    let exclusions: Vec<Exclusion> = pairs(&[1, 2, 4], &[30.0, 5.0, 120.0, 300.0])
+        .map(|(failures, seconds)| Exclusion { failures, seconds })
+        .collect();
     Ok(rules.into_iter().flat_map(|rule| exclusions.iter().map(move |e| Spec::Baseline(rule, *e))).collect())
 }
 

@@ -15,6 +15,9 @@ use steam::registry::Offer;
 use steam::score::{FailureKind, Outcome};
 use steam_protocol::units::{Usage, charge};
 
+#[cfg(test)]
+mod tests;
+
 /// Providers tried for one request: the relayer's default.
 pub const MAX_ATTEMPTS: usize = 4;
 /// Output tokens expected of a request that states no limit: the relayer's default.
@@ -161,7 +164,7 @@ impl<'a> Simulation<'a> {
         self.world.own[id] -= 1;
         let request = &self.world.market.requests[flight.request];
         if let Router::Policy(policy) = router {
-            policy.observe(id, &self.world.outcome(id, request, &flight), self.world.now);
+            policy.ended(id, request, &self.world.outcome(id, request, &flight), self.world.now);
         }
         if matches!(flight.fate, Fate::Failed { .. }) && flight.tried < flight.order.len() {
             self.attempt(place, &mut flight, router);
@@ -292,7 +295,7 @@ impl<'a> World<'a> {
 }
 
 /// Output tokens the relayer expects.
-fn expected(request: &Request) -> u32 {
+pub fn expected(request: &Request) -> u32 {
     request.limit.map_or(EXPECTED_OUTPUT, |limit| limit.min(EXPECTED_OUTPUT))
 }
 

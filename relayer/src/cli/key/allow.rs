@@ -62,7 +62,7 @@ impl Allow {
         if !vault.keys.iter().any(|key| key.is_used() && key.allow_list() == Some(&root)) {
             let problem = format!("no key of the vault {address} has the list of these providers");
             return Err(CliError::new("no_such_list", problem)
-                .next("name exactly the providers the key was made with; `steam key list` shows each key's root"));
+                .next("name exactly the providers the key was made with, each with a --provider"));
         }
         let relayer = relayer_url(&session, &vault).await?;
         send(&relayer, &list, global.output).await?;
@@ -203,3 +203,6 @@ async fn ask(
     }
     Ok((answer.status(), serde_json::from_slice(&bytes).unwrap_or_default()))
 }
+
+#[cfg(test)]
+mod tests;

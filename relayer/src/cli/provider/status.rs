@@ -1,17 +1,19 @@
 //! `steam provider status`: a provider as everybody sees it.
 
-use super::need;
 use super::offer::{CAPABILITIES, in_force};
+use super::{board, need};
 use crate::addresses;
 use crate::chain::Pubkey;
 use crate::cli::amount::{show, show_price, show_span};
 use crate::cli::error::Result;
 use crate::cli::output::{Report, line};
-use crate::cli::parse::address;
+use crate::cli::parse::{address, endpoint};
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use anchor_lang::prelude::Clock;
 use serde::Serialize;
+use serde_json::Value;
+use std::collections::HashMap;
 use std::io::{self, Write};
 use steam_protocol::units::Price;
 use steam_router::state::{Offer, PricePoint, Provider, Status as Standing};
@@ -25,6 +27,9 @@ pub struct Status {
     /// The provider's address [default: the keypair's]
     #[arg(value_name = "ADDRESS", value_parser = address)]
     pub provider: Option<Pubkey>,
+    /// Base URL of a relayer's API, to show what it measured of the provider
+    #[arg(long, value_name = "URL", value_parser = endpoint, env = "STEAM_BASE_URL")]
+    pub endpoint: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -51,6 +56,8 @@ struct ShownOffer {
     context: u32,
     max_output: u32,
     capabilities: Vec<&'static str>,
+    /// What the relayer asked measured, where it lists the offer.
+    board: Option<Value>,
 }
 
 /// µUSDC per million tokens, or per request, in decimal.
@@ -89,7 +96,7 @@ impl ShownPrice {
 }
 
 impl ShownOffer {
-    fn of(address: &Pubkey, offer: &Offer, clock: &Clock) -> Self {
+    fn of(address: &Pubkey, offer: &Offer, clock: &Clock, board: Option<Value>) -> Self {
         let (point, grace) = in_force(offer, clock);
         let waits = offer.next.version != 0 && point.version != offer.next.version;
         Self {
@@ -107,6 +114,7 @@ impl ShownOffer {
                 .filter(|(_, bit)| offer.capabilities & bit != 0)
                 .map(|(name, _)| *name)
                 .collect(),
+            board,
         }
     }
 }
@@ -122,6 +130,13 @@ impl Status {
         let clock = session.clock().await?;
         let mut offers = session.list_pod::<Offer>(Some((PROVIDER_OFFSET, address.as_ref()))).await?;
         offers.sort_by(|(_, a), (_, b)| a.model().cmp(b.model()));
+        let mut boards = match &self.endpoint {
+            Some(base) => board::fetch(base, &address).await?,
+            None => HashMap::new(),
+        };
+        let shown = |(address, offer): &(Pubkey, Offer)| {
+            ShownOffer::of(address, offer, &clock, boards.remove(&address.to_string()))
+        };
         global.output.print(&Shown {
             provider: address.to_string(),
             name: provider.name.clone(),
@@ -130,7 +145,7 @@ impl Status {
             status: standing(provider.status),
             token_account: provider.token.to_string(),
             earnings: session.balance(&provider.token).await?.unwrap_or_default().0.to_string(),
-            offers: offers.iter().map(|(address, offer)| ShownOffer::of(address, offer, &clock)).collect(),
+            offers: offers.iter().map(shown).collect(),
         })
     }
 }
@@ -168,6 +183,9 @@ impl Report for Shown {
                 offer.max_output,
                 offer.capabilities.join(", ")
             )?;
+            if let Some(board) = &offer.board {
+                board::write(out, board)?;
+            }
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What the chain says about a receipt: whose key signed it, and whether the batch it is in settled its vault.
 
+use super::prices::{self, Compared};
 use super::source::Proof;
 use super::{CliError, not_held};
 use crate::chain::Pubkey;
@@ -15,10 +16,8 @@ use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_status_client_types::UiTransactionEncoding;
 use solana_transaction_status_client_types::option_serializer::OptionSerializer;
-use std::collections::HashMap;
 use steam_protocol::batch::BatchView;
 use steam_protocol::receipt::Receipt;
-use steam_protocol::units::Price;
 use steam_router::state::{Offer, Relayer};
 
 /// Accounts of `settle_batch` before its pairs of vault and token account.
@@ -82,49 +81,13 @@ impl Chain {
         }
     }
 
-    /// Compares the recorded candidates with the chain's offers, and looks for offers the record does not name.
+    /// Compares the recorded candidates with the chain's offers.
     ///
     /// # Errors
     /// An offer that is not on chain, or not at the recorded price.
-    pub async fn prices(&self, record: &Record, held: &mut Vec<String>, unproven: &mut Vec<String>) -> Result<()> {
-        let offers: HashMap<Pubkey, Offer> = self.session.list_pod::<Offer>(None).await?.into_iter().collect();
-        let (mut same, mut forgotten) = (0, 0);
-        for route in &record.routes {
-            for (candidate, measured) in route.candidates.iter().zip(&route.choice.measured) {
-                let said = || format!("the offer {} of {}", candidate.offer, candidate.name);
-                let offer = offers.get(&measured.offer);
-                let offer = offer.ok_or_else(|| not_held("routing", &format!("{} is not on chain", said())))?;
-                if offer.model() != route.model || offer.provider.to_string() != candidate.provider {
-                    return Err(not_held("routing", &format!("{} is for another model or provider on chain", said())));
-                }
-                let points = [&offer.previous, &offer.current, &offer.next];
-                match points.into_iter().find(|point| point.version == candidate.version) {
-                    Some(point) if Price::from(point.price) == measured.price => same += 1,
-                    Some(_) => return Err(not_held("routing", &format!("{} has another price on chain", said()))),
-                    None if candidate.version < offer.last_version => forgotten += 1,
-                    None => {
-                        let message = format!("{} never had the recorded version of its price", said());
-                        return Err(not_held("routing", &message));
-                    }
-                }
-            }
-            let named = |address: &Pubkey| {
-                let address = address.to_string();
-                route.candidates.iter().any(|candidate| candidate.offer == address)
-                    || route.excluded.iter().any(|exclusion| exclusion.offer == address)
-            };
-            let unnamed = offers
-                .iter()
-                .filter(|(address, offer)| offer.model() == route.model && offer.is_listed() && !named(address));
-            unproven.extend(unnamed.map(|(address, _)| {
-                format!("why the offer {address} of {} is not in the record; it is listed on chain now", route.model)
-            }));
-        }
-        held.push(format!("{same} candidates at the price recorded on chain"));
-        if forgotten > 0 {
-            unproven.push(format!("the price of {forgotten} candidates, whose version the chain no longer keeps"));
-        }
-        Ok(())
+    pub async fn prices(&self, record: &Record) -> Result<Compared> {
+        let offers = self.session.list_pod::<Offer>(None).await?.into_iter().collect();
+        prices::compare(record, &offers)
     }
 
     /// A finalized transaction that succeeded, and its accounts, those from lookup tables included.

@@ -98,8 +98,8 @@ async fn empty_canned_and_cut_answers_are_flagged_within_50_requests() {
     let (_, world, offer) = until_flagged(2, 50, |provider, _| provider.set(canned.clone())).await;
     assert_eq!(world.app.board.flags(&offer)[0].reason, Suspicion::Canned);
 
-    // Every second request of a stream: failures in a row are the breaker's business.
-    let cheat_on = |number: usize, cheat: Behaviour| if number % 4 < 2 { cheat } else { behaviour("cheat") };
+    // Every second request: failures in a row are the breaker's business.
+    let cheat_on = |number: usize, cheat: Behaviour| if number % 2 == 1 { cheat } else { behaviour("cheat") };
     let empty = Behaviour { empty_rate: 1.0, ..behaviour("cheat") };
     let (_, world, offer) = until_flagged(3, 50, |provider, n| provider.set(cheat_on(n, empty.clone()))).await;
     assert_eq!(world.app.board.flags(&offer)[0].reason, Suspicion::Empty);

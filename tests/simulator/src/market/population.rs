@@ -122,7 +122,6 @@ pub const POPULATIONS: &[Population] = &[
         about: "500 providers, a share of each trouble above",
         size: 500,
         rate: 12.0,
-        horizon: 1_800.0,
         special: everything,
         ..USUAL
     },
@@ -143,7 +142,7 @@ impl Population {
 }
 
 /// A usual provider. Better ones tend to cost more.
-fn usual(capacity: f64, rng: &mut Pcg64Mcg) -> Provider {
+pub fn usual(capacity: f64, rng: &mut Pcg64Mcg) -> Provider {
     let better = lognormal(rng, 1.0, 0.3);
     let dearer = lognormal(rng, 1.0, 0.3) * better.sqrt();
     let cached = [0.1, 0.25, 0.5, 1.0][rng.random_range(0..4)];

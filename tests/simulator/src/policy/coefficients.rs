@@ -20,7 +20,7 @@ pub fn with(base: Coefficients, changes: &[String]) -> Result<Coefficients> {
 
 /// Values of each coefficient that are searched.
 const VALUES: &[(&str, &[f64])] = &[
-    ("exponent", &[2.0, 4.0, 8.0, 12.0, 20.0]),
+    ("exponent", &[4.0, 8.0, 16.0, 20.0, 30.0]),
     ("quantile", &[0.5, 0.6]),
     ("exploration", &[0.0, 0.01, 0.02, 0.05]),
     ("near", &[0.02, 0.05, 0.1, 0.2]),

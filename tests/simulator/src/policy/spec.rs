@@ -69,6 +69,20 @@ impl Spec {
         }
     }
 
+    /// Its settings, in words.
+    pub fn settings(&self) -> String {
+        match self {
+            Self::Oracle => "knows everything".into(),
+            Self::Steam(coefficients) => format!("{coefficients:?}"),
+            Self::Baseline(rule, exclusion) => {
+                let Exclusion { failures, seconds } = exclusion;
+                let own = rule.settings();
+                let comma = if own.is_empty() { "" } else { ", " };
+                format!("{own}{comma}excluded after {failures} failures in a row for {seconds} s")
+            }
+        }
+    }
+
     /// Ready to run.
     pub fn build(&self, seed: u64) -> Router {
         let policy: Box<dyn Policy> = match self {
@@ -91,6 +105,26 @@ impl Rule {
             Self::InversePrice { .. } => "inverse price",
             Self::LowestLatency { .. } => "lowest latency",
             Self::PeakEwma { .. } => "peak EWMA",
+        }
+    }
+
+    fn settings(&self) -> String {
+        match self {
+            Self::Random | Self::RoundRobin | Self::Cheapest => String::new(),
+            Self::Fastest { half_life, exploration } => {
+                format!("half-life {half_life} s, {} % explore", exploration * 100.0)
+            }
+            Self::InversePrice { exponent } => format!("exponent {exponent}"),
+            Self::LowestLatency { samples, buffer, by } => {
+                let by = match by {
+                    By::FirstToken => "time to the first token",
+                    By::PerToken => "time a token",
+                };
+                format!("{by}, {samples} samples, buffer {} %", buffer * 100.0)
+            }
+            Self::PeakEwma { decay, per_token } => {
+                format!("{}, decays in {decay} s", if *per_token { "time a token" } else { "time of an answer" })
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::{Policy, View};
 use crate::draw::{self, Purpose};
-use crate::market::address;
-use crate::simulation::MAX_ATTEMPTS;
+use crate::market::{Request, address};
+use crate::simulation::{MAX_ATTEMPTS, expected};
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
 use steam::score::{Ask, Coefficients, Outcome, Scorer, Sort};
@@ -29,17 +29,21 @@ impl Steam {
     }
 }
 
+/// What the relayer knows of a request. A prompt too short to be cached has no prefix there.
+fn ask(input_tokens: u32, expected_output: u32, conversation: u32) -> Ask {
+    Ask {
+        input_tokens,
+        expected_output,
+        sort: Sort::Balanced,
+        preferred_min_throughput: None,
+        preferred_max_latency: None,
+        prefix: Some(conversation.into()),
+    }
+}
+
 impl Policy for Steam {
     fn rank(&mut self, view: &View<'_>) -> Vec<usize> {
-        let ask = Ask {
-            input_tokens: view.input,
-            expected_output: view.expected_output,
-            sort: Sort::Balanced,
-            preferred_min_throughput: None,
-            preferred_max_latency: None,
-            // A prompt too short to be cached has none, as in the relayer.
-            prefix: Some(view.conversation.into()),
-        };
+        let ask = ask(view.input, view.expected_output, view.conversation);
         let now = self.instant(view.now);
         self.scorer.rank(view.offers, &ask, now, &mut self.rng).order(MAX_ATTEMPTS)
     }
@@ -50,5 +54,10 @@ impl Policy for Steam {
 
     fn observe(&mut self, id: usize, outcome: &Outcome, now: f64) {
         self.scorer.observe(&address(id), outcome, self.instant(now));
+    }
+
+    fn ended(&mut self, id: usize, request: &Request, outcome: &Outcome, now: f64) {
+        let ask = ask(request.input, expected(request), request.conversation);
+        self.scorer.ended(&address(id), &ask, outcome, self.instant(now));
     }
 }

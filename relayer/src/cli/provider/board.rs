@@ -1,0 +1,119 @@
+//! What a relayer measured of a provider's offers, as its public board shows it.
+
+use crate::chain::Pubkey;
+use crate::cli::chat::cause;
+use crate::cli::error::{CliError, Result};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::time::Duration;
+
+/// Largest board that is read, in bytes.
+const MOST: usize = 16 << 20;
+/// The windows of a board, from the shortest.
+const WINDOWS: [&str; 3] = ["5m", "1h", "72h"];
+
+/// Asks the relayer at `base` what it measured of `provider`: a board for each offer, by address. Empty if it lists none.
+///
+/// # Errors
+/// Why it cannot be asked.
+pub(super) async fn fetch(base: &str, provider: &Pubkey) -> Result<HashMap<String, Value>> {
+    let base = base.trim_end_matches('/');
+    let base = if base.ends_with("/v1") { base.to_owned() } else { format!("{base}/v1") };
+    let unreachable = |why: String| {
+        CliError::new("relayer_unreachable", format!("cannot ask the relayer at {base} for its board: {why}"))
+            .next("check that it runs, or name another with --endpoint")
+    };
+    let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build();
+    let answer = match http {
+        Ok(http) => http.get(format!("{base}/providers?provider={provider}")).send().await,
+        Err(error) => Err(error),
+    };
+    let mut answer = answer.map_err(|error| unreachable(cause(&error)))?;
+    let status = answer.status();
+    let mut body = Vec::new();
+    while let Some(bytes) = answer.chunk().await.map_err(|error| unreachable(cause(&error)))? {
+        body.extend_from_slice(&bytes);
+        if body.len() > MOST {
+            return Err(unreachable("its answer is too long".into()));
+        }
+    }
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if status == reqwest::StatusCode::NOT_FOUND && body["error"]["code"] == "not_found" {
+        return Ok(HashMap::new());
+    }
+    let offers = body["data"].as_array().ok_or_else(|| unreachable(format!("it answered with status {status}")))?;
+    let boards =
+        offers.iter().filter_map(|offer| Some((offer["address"].as_str()?.to_owned(), offer["board"].clone())));
+    Ok(boards.collect())
+}
+
+/// Writes a board in a few lines.
+pub(super) fn write(out: &mut dyn Write, board: &Value) -> io::Result<()> {
+    for window in WINDOWS {
+        let figures = &board[window];
+        let requests = figures["requests"].as_u64().unwrap_or_default();
+        if requests == 0 {
+            writeln!(out, "    {window:>3}: no requests")?;
+            continue;
+        }
+        let percent = |share: &Value| share.as_f64().map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0));
+        writeln!(
+            out,
+            "    {window:>3}: first token {} ms, {} tokens/s, whole answer {} ms; up {} of {requests}, cache hits {}",
+            points(&figures["ttft_ms"]),
+            points(&figures["tokens_per_second"]),
+            points(&figures["e2e_ms"]),
+            percent(&figures["uptime"]),
+            percent(&figures["cache_hit_rate"]),
+        )?;
+    }
+    for flag in board["flags"].as_array().into_iter().flatten() {
+        writeln!(
+            out,
+            "    flagged: {}, in {} of {} requests",
+            flag["says"].as_str().unwrap_or("-"),
+            flag["against"],
+            flag["requests"],
+        )?;
+    }
+    Ok(())
+}
+
+/// The median and the two points on the bad side.
+fn points(quantiles: &Value) -> String {
+    let point = |name: &str| quantiles[name].as_f64().map_or("-".to_owned(), |value| format!("{value:.0}"));
+    format!("{}/{}/{}", point("p50"), point("p90"), point("p99"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::testing::mock::good;
+    use crate::relay::testing::world::{Streamed, World};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn the_board_of_a_provider_is_asked_of_a_relayer_and_shown() {
+        let world = World::new(vec![good(true).await.offer(1), good(true).await.offer(2)]).await;
+        for _ in 0..4 {
+            Streamed::read(world.chat(json!({"stream": true})).await).await;
+        }
+        let registry = world.app.registry.borrow().clone();
+        let offer = &registry.offers[0];
+        let boards = fetch(&world.url(""), &offer.provider).await.unwrap();
+        assert_eq!(boards.keys().collect::<Vec<_>>(), [&offer.address.to_string()]);
+        let mut text = Vec::new();
+        let mut board = boards[&offer.address.to_string()].clone();
+        board["flags"] = json!([{"says": "breaks its answers off", "against": 9, "requests": 12}]);
+        write(&mut text, &board).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(
+            text.contains("72h: ") && text.contains("flagged: breaks its answers off, in 9 of 12 requests"),
+            "{text}"
+        );
+        assert!(fetch(&world.url("/v1"), &Pubkey::new_from_array([99; 32])).await.unwrap().is_empty());
+        let error = fetch("http://127.0.0.1:1", &offer.provider).await.unwrap_err().to_string();
+        assert!(error.contains("--endpoint"), "{error}");
+    }
+}

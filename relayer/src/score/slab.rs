@@ -1,0 +1,108 @@
+//! All trackers, and beside them each one's load in one piece of memory, so that a choice among hundreds reads it in
+//! order. Seconds count from the scorer's beginning.
+
+use super::Outcome;
+use super::ask::Ask;
+use super::decide::Live;
+use super::tracker::Tracker;
+use crate::chain::Pubkey;
+use std::collections::HashMap;
+
+/// Offers that are tracked at most before idle ones are forgotten.
+pub(super) const MOST: usize = 8_192;
+
+/// Every offer that was ever heard of and not forgotten since.
+#[derive(Debug, Default)]
+pub(super) struct Slab {
+    slots: HashMap<Pubkey, u32>,
+    trackers: Vec<Tracker>,
+    lives: Vec<Live>,
+    changed: bool,
+}
+
+impl Slab {
+    /// Offers tracked.
+    pub(super) fn len(&self) -> usize {
+        self.trackers.len()
+    }
+
+    /// The slot of `offer` if it is tracked.
+    pub(super) fn known(&self, offer: &Pubkey) -> Option<u32> {
+        self.slots.get(offer).copied()
+    }
+
+    /// The slot of `offer`.
+    pub(super) fn slot(&mut self, offer: &Pubkey, now: f64) -> u32 {
+        if let Some(&slot) = self.slots.get(offer) {
+            return slot;
+        }
+        let slot = self.trackers.len() as u32;
+        let tracker = Tracker::new(now);
+        self.lives.push(tracker.live(now));
+        self.trackers.push(tracker);
+        self.slots.insert(*offer, slot);
+        slot
+    }
+
+    pub(super) fn tracker(&mut self, slot: u32) -> &mut Tracker {
+        &mut self.trackers[slot as usize]
+    }
+
+    /// The load of a slot as of now.
+    pub(super) fn live(&mut self, slot: u32, now: f64) -> Live {
+        let live = &mut self.lives[slot as usize];
+        if now >= live.until {
+            *live = self.trackers[slot as usize].live(now);
+        }
+        *live
+    }
+
+    pub(super) fn started(&mut self, slot: u32, tokens: u32, now: f64) {
+        self.change(slot, now, |tracker| tracker.started(tokens, now));
+    }
+
+    /// `repeated` says that the prompt's beginning was served by this offer before; `q` are the quantiles wanted.
+    pub(super) fn observe(
+        &mut self,
+        slot: u32,
+        outcome: &Outcome,
+        (asked, repeated): (Option<&Ask>, bool),
+        q: [f64; 2],
+        now: f64,
+    ) {
+        self.change(slot, now, |tracker| {
+            tracker.observe(outcome, asked, repeated, now);
+            tracker.answers.refresh(q, now);
+        });
+    }
+
+    /// Takes an outlier out.
+    pub(super) fn eject(&mut self, slot: u32, now: f64) {
+        self.change(slot, now, |tracker| tracker.eject(now));
+        self.changed = true;
+    }
+
+    /// Whether anybody was ejected since this was last asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    fn change(&mut self, slot: u32, now: f64, change: impl FnOnce(&mut Tracker)) {
+        let tracker = &mut self.trackers[slot as usize];
+        change(tracker);
+        self.lives[slot as usize] = tracker.live(now);
+    }
+
+    /// Forgets offers that nobody heard of in a while. Slots change.
+    pub(super) fn forget_idle(&mut self, now: f64) {
+        let mut offers: Vec<(u32, Pubkey)> = self.slots.drain().map(|(offer, slot)| (slot, offer)).collect();
+        offers.sort_unstable_by_key(|(slot, _)| *slot);
+        let trackers = std::mem::take(&mut self.trackers);
+        self.lives.clear();
+        for ((_, offer), tracker) in offers.into_iter().zip(trackers).filter(|(_, tracker)| !tracker.idle(now)) {
+            self.slots.insert(offer, self.trackers.len() as u32);
+            self.lives.push(tracker.live(now));
+            self.trackers.push(tracker);
+        }
+    }
+}
