@@ -135,6 +135,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ledger = Ledger::open(&config.ledger.path, &registry.domain, &relayer.to_bytes())?;
+    ledger.want_free(config.ledger.min_free_bytes);
     let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
     let loaded = ledger.load(remembered_since).await?;
     let receipt_signer = SigningKey::from_bytes(receipt_key.secret_bytes());

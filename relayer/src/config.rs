@@ -80,6 +80,8 @@ pub struct Chain {
 pub struct LedgerConfig {
     /// The SQLite file.
     pub path: PathBuf,
+    /// Bytes that must be left on its disk for requests to be taken: those under way then can still be charged.
+    pub min_free_bytes: u64,
 }
 
 /// How charges are settled.
@@ -230,7 +232,7 @@ impl Default for Server {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { path: "steam.db".into() }
+        Self { path: "steam.db".into(), min_free_bytes: 256 << 20 }
     }
 }
 

@@ -8,6 +8,7 @@ mod allow_lists;
 mod board;
 mod charges;
 mod groups;
+mod health;
 mod schema;
 mod writer;
 
@@ -16,6 +17,7 @@ pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
 
+pub use health::Trouble;
 pub use writer::Turns;
 
 use rusqlite::{Connection, Transaction};
@@ -48,6 +50,9 @@ pub enum LedgerError {
     /// The writer thread is gone.
     #[error("the ledger is closed")]
     Closed,
+    /// More writes are waiting than are let in.
+    #[error("too many writes are waiting for the ledger's disk")]
+    Busy,
     /// The file belongs to another relayer, program or cluster, or to a newer version.
     #[error("{path} cannot be used: {problem}")]
     Foreign {
@@ -91,7 +96,7 @@ impl Ledger {
     /// [`LedgerError::Foreign`] if the file is another deployment's, [`LedgerError::Database`] if it cannot be used.
     pub fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
         let (connection, readers) = Readers::open(path, domain, relayer)?;
-        Ok(Self { writer: writer::Writer::start(connection)?, readers: Arc::new(readers) })
+        Ok(Self { writer: writer::Writer::start(connection, path)?, readers: Arc::new(readers) })
     }
 
     /// The same ledger without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
@@ -102,7 +107,7 @@ impl Ledger {
     pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
         let (connection, mut readers) = Readers::open(path, domain, relayer)?;
         readers.in_turn = true;
-        let (writer, turns) = writer::Writer::new(connection);
+        let (writer, turns) = writer::Writer::new(connection, path);
         Ok((Self { writer, readers: Arc::new(readers) }, turns))
     }
 
@@ -143,12 +148,24 @@ impl Ledger {
         tokio::task::spawn_blocking(move || readers.with(job)).await.map_err(|_| LedgerError::Closed)?
     }
 
-    /// Whether the database answers.
-    ///
-    /// # Errors
-    /// If it does not.
-    pub async fn ping(&self) -> Result<(), LedgerError> {
-        self.write(|tx| Ok(tx.query_row("SELECT 1", [], |_| Ok(()))?)).await
+    /// Why nothing may be sold now: what is served could not be charged.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.writer.health().trouble()
+    }
+
+    /// Writes that failed since the ledger was opened.
+    pub fn failures(&self) -> u64 {
+        self.writer.health().failures()
+    }
+
+    /// Bytes that were left on the ledger's disk when it was last looked at, about a second ago.
+    pub fn free_bytes(&self) -> Option<u64> {
+        self.writer.health().free()
+    }
+
+    /// Says how many bytes must be left on the disk for anything to be sold: enough for what is under way then.
+    pub fn want_free(&self, bytes: u64) {
+        self.writer.health().want_free(bytes);
     }
 }
 

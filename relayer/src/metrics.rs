@@ -1,5 +1,6 @@
 //! What the relayer counts, in the form Prometheus reads.
 
+use crate::ledger::Ledger;
 use crate::relay::meter::Bill;
 use crate::settle::Status;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -85,6 +86,9 @@ pub struct Metrics {
     settled_groups: Gauge,
     halted_vaults: Gauge,
     registry_slot: Gauge,
+    ledger_writable: Gauge,
+    ledger_failures: Gauge,
+    ledger_free_bytes: Gauge,
     flags_raised: Family<Reason, Counter>,
     flags_cleared: Family<Reason, Counter>,
     flags: Family<Flagged, Gauge>,
@@ -121,6 +125,9 @@ impl Default for Metrics {
             settled_groups: Gauge::default(),
             halted_vaults: Gauge::default(),
             registry_slot: Gauge::default(),
+            ledger_writable: Gauge::default(),
+            ledger_failures: Gauge::default(),
+            ledger_free_bytes: Gauge::default(),
             flags_raised: Family::default(),
             flags_cleared: Family::default(),
             flags: Family::default(),
@@ -158,6 +165,21 @@ impl Default for Metrics {
             metrics.halted_vaults.clone(),
         );
         registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
+        registry.register(
+            "ledger_writable",
+            "1 if charges can be written, 0 while nothing is sold because they cannot",
+            metrics.ledger_writable.clone(),
+        );
+        registry.register(
+            "ledger_failures",
+            "Writes of the ledger that failed since the start",
+            metrics.ledger_failures.clone(),
+        );
+        registry.register(
+            "ledger_free_bytes",
+            "Bytes left on the ledger's disk, or -1 if unknown",
+            metrics.ledger_free_bytes.clone(),
+        );
         registry.register("flags_raised", "Times a provider was flagged, by reason", metrics.flags_raised.clone());
         registry.register("flags_cleared", "Times a flag was cleared, by reason", metrics.flags_cleared.clone());
         registry.register("flagged", "Offers that are flagged, by reason", metrics.flags.clone());
@@ -259,6 +281,14 @@ impl Metrics {
         self.settled_groups.set(gauge(status.settled_groups));
         self.halted_vaults.set(gauge(status.halted.len() as u64));
         self.registry_slot.set(gauge(slot));
+    }
+
+    /// Whether the ledger can write, just before it is rendered.
+    pub fn ledger(&self, ledger: &Ledger) {
+        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        self.ledger_writable.set(ledger.trouble().is_none().into());
+        self.ledger_failures.set(gauge(ledger.failures()));
+        self.ledger_free_bytes.set(ledger.free_bytes().map_or(-1, gauge));
     }
 
     /// The text Prometheus reads.

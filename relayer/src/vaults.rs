@@ -133,6 +133,9 @@ pub enum Refusal {
     /// 503
     #[error("settlement of this vault is halted until the operator has reconciled it")]
     VaultHalted,
+    /// 503
+    #[error("the relayer's ledger cannot take charges at the moment, so nothing is served; try again later")]
+    LedgerDown,
 }
 
 /// Why work could not be charged.
@@ -342,6 +345,10 @@ impl Vaults {
         ceiling: Pico,
         now_unix: i64,
     ) -> Result<Hold, Refusal> {
+        // What could not be charged must not be served. The log and the metrics say why.
+        if self.ledger.trouble().is_some() {
+            return Err(Refusal::LedgerDown);
+        }
         let mut state = self.lock();
         let fee_bps = state.fee_bps;
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;

@@ -36,9 +36,9 @@ pub async fn ready(State(server): State<Arc<Server>>) -> Response {
     let registry = app.registry.borrow().clone();
     let age = age(app, &registry);
     let fresh = is_fresh(app, &registry);
-    let ledger = app.ledger.ping().await.is_ok();
+    let ledger = app.ledger.trouble();
     let draining = app.shutdown.is_cancelled();
-    let ready = fresh && ledger && registry.relayer.active && !draining;
+    let ready = fresh && ledger.is_none() && registry.relayer.active && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let report = json!({
         "ready": ready,
@@ -46,7 +46,8 @@ pub async fn ready(State(server): State<Arc<Server>>) -> Response {
         "registry_age_seconds": age,
         "registry_fresh": fresh,
         "relayer_active": registry.relayer.active,
-        "ledger": ledger,
+        "ledger": ledger.is_none(),
+        "ledger_trouble": ledger.map(|trouble| trouble.to_string()),
         "draining": draining,
     });
     (status, Json(report)).into_response()
@@ -58,6 +59,7 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
     let registry = server.relay.app.registry.borrow().clone();
     let metrics = &server.relay.metrics;
     metrics.settlement(&settle, registry.slot);
+    metrics.ledger(&server.relay.app.ledger);
     let board = &server.relay.app.board;
     let flags: Vec<_> = registry.offers.iter().map(|offer| (offer, board.flags(&offer.address))).collect();
     metrics.flagged(flags.iter().flat_map(|(offer, flags)| {

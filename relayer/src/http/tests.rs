@@ -6,6 +6,7 @@ mod controls;
 mod failover;
 mod hedging;
 mod honesty;
+mod ledger_down;
 mod misbehaviour;
 mod money;
 mod streams;

@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS];
+pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -104,6 +104,11 @@ CREATE INDEX session_key_list ON session_key (allow_root) WHERE allow_root IS NO
 
 -- The proofs of a group, made when it is sealed. The default is an empty list.
 ALTER TABLE settlement_group ADD COLUMN memberships BLOB NOT NULL DEFAULT x'00000000';
+";
+
+const PROOF: &str = "
+-- Empty but while the writer proves that the disk takes what charges need.
+CREATE TABLE proof (bytes BLOB NOT NULL) STRICT;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.

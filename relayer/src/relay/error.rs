@@ -204,6 +204,7 @@ impl RelayError {
                 Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
                 Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
                 Refusal::VaultHalted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
+                Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
             },
             Self::UnknownModel(_) => (S::NOT_FOUND, INVALID, "model_not_found"),
             Self::NoProvider { .. } => (S::BAD_REQUEST, INVALID, "no_provider_supports_request"),
@@ -249,7 +250,7 @@ impl RelayError {
             | Self::Busy { retry_after }
             | Self::RateLimited { retry_after, .. }
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
-            Self::NotReady(_) | Self::Ledger(_) => Some(Duration::from_secs(5)),
+            Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),
             _ => None,
         }
     }

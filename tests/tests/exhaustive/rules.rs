@@ -5,7 +5,7 @@ use bytemuck::Zeroable;
 use num_bigint::BigUint;
 use steam_protocol::units::{MicroUsdc, Pico};
 use steam_router::bill::Bill;
-use steam_router::state::{Deadline, Delay, Place, SessionKey, Vault};
+use steam_router::state::{Deadline, Delay, FeeSchedule, Place, SessionKey, Vault};
 
 const MICRO: u64 = 1_000_000;
 
@@ -189,4 +189,76 @@ fn check_bill(before: u64, lines: &[(u64, u8, u8)]) {
     let fee = floor(&(&fees + before)) - floor(&BigUint::from(before));
     let found = totals.map(|t| (t.paid.into(), t.fee.into(), t.total.into(), t.settled.0.into(), t.fees.0.into()));
     assert_eq!(found, Some((paid.clone(), fee.clone(), paid + fee, sum, fees + before)), "{before}: {lines:?}");
+}
+
+#[test]
+fn delays_are_compared_and_added_in_both_units() {
+    let values = [0, 1, 2, u32::MAX - 1, u32::MAX];
+    for (seconds, slots) in values.iter().flat_map(|seconds| values.map(|slots| (*seconds, slots))) {
+        let delay = Delay { seconds, slots };
+        assert_eq!(delay.is_some(), seconds != 0 && slots != 0, "{delay:?}");
+        for (more_seconds, more_slots) in values.iter().flat_map(|seconds| values.map(|slots| (*seconds, slots))) {
+            let other = Delay { seconds: more_seconds, slots: more_slots };
+            assert_eq!(delay.shorter_than(&other), seconds < more_seconds && slots < more_slots, "{delay:?} {other:?}");
+            assert_eq!(delay.at_most(&other), seconds <= more_seconds && slots <= more_slots, "{delay:?} {other:?}");
+            let sums = [seconds, slots].map(u64::from);
+            let sums =
+                [sums[0] + u64::from(more_seconds), sums[1] + u64::from(more_slots)].map(|sum| u32::try_from(sum).ok());
+            let sum = sums[0].zip(sums[1]).map(|(seconds, slots)| Delay { seconds, slots });
+            assert_eq!(delay.checked_add(&other), sum, "{delay:?} {other:?}");
+        }
+    }
+}
+
+/// A key in force whose grace ends then.
+fn until(time: i64, slot: u64) -> SessionKey {
+    let settle_until = Deadline { time, slot };
+    SessionKey { key: Pubkey::new_from_array([1; 32]), expires: i64::MAX, settle_until, ..SessionKey::zeroed() }
+}
+
+#[test]
+fn a_revocation_whose_grace_ends_with_the_key_s_own_moves_nothing() {
+    let grace = Delay { seconds: 50, slots: 500 };
+    for (ends, moved) in [(149, false), (150, false), (151, true)] {
+        let mut key = until(ends, 7);
+        assert!(key.revoke(&clock(100, 10), grace, false).is_ok());
+        let expected = if moved { Deadline { time: 150, slot: 510 } } else { Deadline { time: ends, slot: 7 } };
+        assert_eq!(key.settle_until, expected, "{ends}");
+    }
+}
+
+#[test]
+fn the_settler_s_agreement_ends_a_grace_that_waits_for_its_slot_alone() {
+    let grace = Delay { seconds: 50, slots: 500 };
+    // Its time has passed, its slot has not: what was signed still settles, until the settler agrees.
+    let mut key = until(90, 20);
+    assert!(key.is_live(&clock(100, 10)));
+    assert!(key.revoke(&clock(100, 10), grace, true).is_ok());
+    assert!(!key.is_live(&clock(100, 10)));
+    // One that has ended is left as it is.
+    let mut key = until(90, 5);
+    assert!(key.revoke(&clock(100, 10), grace, true).is_ok());
+    assert_eq!(key.settle_until, Deadline { time: 90, slot: 5 });
+}
+
+#[test]
+fn a_slot_without_a_key_is_not_revoked() {
+    let mut key = SessionKey::zeroed();
+    assert!(key.revoke(&clock(100, 10), Delay { seconds: 1, slots: 1 }, true).is_err());
+    assert_eq!(key.revoked_at, 0);
+}
+
+#[test]
+fn a_fee_that_holds_stays_when_the_announced_one_is_withdrawn() {
+    let (notice, grace) = (Delay { seconds: 10, slots: 10 }, Delay { seconds: 20, slots: 20 });
+    let mut fee = FeeSchedule::new(500).ok().unwrap();
+    fee.change(400, &clock(100, 100), notice, grace).ok().unwrap();
+    let before = fee;
+    fee.change(700, &clock(120, 120), notice, grace).ok().unwrap();
+    assert!(fee.has_next && fee.next == 700);
+    fee.change(400, &clock(125, 125), notice, grace).ok().unwrap();
+    assert_eq!((fee.current, fee.has_next), (400, false));
+    assert!(fee.check(400, &clock(200, 200)).is_ok() && fee.check(700, &clock(200, 200)).is_err());
+    assert_eq!(fee.previous, before.previous);
+    assert!(FeeSchedule::new(2_001).is_err() && fee.change(2_001, &clock(200, 200), notice, grace).is_err());
 }

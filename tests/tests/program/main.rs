@@ -15,6 +15,7 @@ mod lifecycles;
 mod limits;
 mod mutations;
 mod offers;
+mod random;
 mod recovery;
 mod registry;
 mod security;

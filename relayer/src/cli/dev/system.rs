@@ -141,7 +141,7 @@ fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, r
             receipt_keypair: dir.join(files::RECEIPTS),
             poll_ms: POLL_MS,
         },
-        ledger: LedgerConfig { path: dir.join(files::LEDGER) },
+        ledger: LedgerConfig { path: dir.join(files::LEDGER), ..LedgerConfig::default() },
         settle: SettleConfig { interval_ms: args.settle_interval_ms, resend_ms: 500, ..SettleConfig::default() },
         upstream: UpstreamConfig { localnet: true, ..UpstreamConfig::default() },
         ..Config::default()

@@ -1,0 +1,83 @@
+//! The ledger on a disk that is really full: a file system of a few megabytes, mounted for this test alone. Where that is
+//! not permitted the same is tested with a bound on the database's pages, in `http::tests::ledger_down`.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use steam::ledger::{Ledger, LedgerError};
+
+const INSIDE: &str = "STEAM_FULL_DISK";
+const NAME: &str = "nothing_that_was_promised_is_lost_on_a_full_disk_and_room_on_it_starts_sales_again";
+
+#[test]
+fn nothing_that_was_promised_is_lost_on_a_full_disk_and_room_on_it_starts_sales_again() {
+    if let Ok(folder) = std::env::var(INSIDE) {
+        return fill(&PathBuf::from(folder));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mount = format!("mount -t tmpfs -o size=6m steam-test '{}'", folder.path().display());
+    let own = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+        command
+    };
+    if !own(&mount).status().is_ok_and(|status| status.success()) {
+        eprintln!("not permitted to mount a file system here: nothing tested");
+        return;
+    }
+    let test = std::env::current_exe().unwrap();
+    let script = format!("{mount} && exec '{}' --exact {NAME} --nocapture", test.display());
+    let status = own(&script).env(INSIDE, folder.path()).status().unwrap();
+    assert!(status.success());
+}
+
+/// Writes until the disk is full, then makes room.
+fn fill(folder: &Path) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let path = folder.join("steam.db");
+    let ledger = Ledger::open(&path, &[1; 32], &[2; 32]).unwrap();
+    let stone = folder.join("stone");
+    std::fs::write(&stone, vec![7; 3 << 20]).unwrap();
+    let mut kept = 0_i64;
+    runtime.block_on(async {
+        loop {
+            let written = ledger
+                .write(|tx| Ok(tx.execute("INSERT INTO board_dossier VALUES (randomblob(32), randomblob(5000))", [])?))
+                .await;
+            match written {
+                Ok(_) => kept += 1,
+                Err(LedgerError::Database(error)) => break eprintln!("after {kept} writes: {error}"),
+                Err(other) => break eprintln!("after {kept} writes: {other}"),
+            }
+            assert!(kept < 10_000, "the disk is never full");
+        }
+        let trouble = ledger.trouble();
+        assert!(trouble.is_some(), "the door is closed before anybody hears of the failure");
+        eprintln!("{}", trouble.unwrap());
+        assert!(ledger.failures() > 0);
+        // Still full a few looks later.
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        assert!(ledger.trouble().is_some());
+        let count = |db: &rusqlite::Connection| {
+            Ok(db.query_row("SELECT count(*) FROM board_dossier", [], |row| row.get::<_, i64>(0))?)
+        };
+        assert_eq!(ledger.read(count).await.unwrap(), kept, "every write that was answered is there, and no other");
+
+        std::fs::remove_file(&stone).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while ledger.trouble().is_some() {
+            assert!(Instant::now() < deadline, "there is room and nothing is sold: {:?}", ledger.trouble());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        ledger
+            .write(|tx| Ok(tx.execute("INSERT INTO board_dossier VALUES (randomblob(32), randomblob(5000))", [])?))
+            .await
+            .unwrap();
+    });
+    drop(ledger);
+    let file = rusqlite::Connection::open(&path).unwrap();
+    let sound: String = file.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
+}
