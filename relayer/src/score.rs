@@ -140,7 +140,13 @@ impl Scorer {
     /// Sets the factor, at least 1, by which dishonesty makes the objective of `offer` worse; 1 lifts it.
     pub fn penalise(&self, offer: &Pubkey, factor: f64) {
         let mut state = self.lock();
-        state.tracker(offer).penalty = if factor.is_nan() { 1.0 } else { factor.clamp(1.0, 1e3) as f32 };
+        let tracker = state.tracker(offer);
+        tracker.penalty = if factor.is_nan() { 1.0 } else { factor.clamp(1.0, 1e3) as f32 };
+        let model = tracker.model.clone();
+        // The very next choice knows it.
+        if let Some(market) = model.and_then(|model| state.markets.get_mut(&*model)) {
+            market.renew();
+        }
     }
 
     /// Counts `answers` of `offer` as verified before: what was learned before a restart.
