@@ -118,7 +118,8 @@ pub struct Routing {
     pub tail_quantile: f64,
     /// Share of requests that may explore, 0 to 0.2.
     pub exploration: f64,
-    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's.
+    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's or of a tenth
+    /// of the median, whichever is more.
     pub exploration_premium: f64,
     /// Verified answers before a new provider gets more than its part of the exploration.
     pub newcomer_answers: u32,

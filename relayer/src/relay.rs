@@ -13,6 +13,7 @@ pub mod json;
 pub mod meter;
 pub mod open;
 pub mod plan;
+pub mod prefix;
 pub mod pump;
 pub mod refusals;
 pub mod request;
@@ -61,6 +62,8 @@ pub struct Relay {
     /// Whom to believe that a request is wrong.
     pub refusals: Refusals,
     rng: Mutex<StdRng>,
+    /// Makes prefixes in decision records meaningless to who guesses at prompts.
+    salt: [u8; 16],
 }
 
 impl fmt::Debug for Relay {
@@ -71,7 +74,9 @@ impl fmt::Debug for Relay {
 
 impl Relay {
     /// A request path over `app`, its randomness from `rng`: nonces and ids come from it, so it must be seeded well.
-    pub fn new(app: Arc<App>, rng: StdRng) -> Self {
+    pub fn new(app: Arc<App>, mut rng: StdRng) -> Self {
+        let mut salt = [0; 16];
+        rng.fill_bytes(&mut salt);
         let upstream = &app.config.upstream;
         Self {
             retries: Budget::new(upstream.retry_percent, upstream.retries_per_second),
@@ -80,6 +85,7 @@ impl Relay {
             metrics: Metrics::default(),
             tokenizers: Tokenizers::default(),
             rng: Mutex::new(rng),
+            salt,
             app,
         }
     }
@@ -168,6 +174,7 @@ pub async fn relay(
     let plan = plan(&registry, &app.config, &request, asked, allowed, resting)?;
 
     let key = caller.key;
+    let plan = plan.beginning(prefix::of(&relay.salt, &key.vault, request.body()));
     let (consent, request_hash) =
         caller.consent(&registry.relayer.address, inbound, plan.ceiling, now_unix, relay.random())?;
     // Memory forgets what no signature could still repeat, but an `Idempotency-Key` has no end: served again, such a

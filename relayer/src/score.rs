@@ -15,17 +15,20 @@
 mod answers;
 mod ask;
 mod breaker;
+mod candidate;
 mod coefficients;
 mod decide;
 mod decision;
 mod limit;
 mod market;
+mod order;
 mod outcome;
 mod slab;
 mod stats;
 mod sticky;
 mod survey;
 mod tracker;
+mod verdict;
 
 #[cfg(test)]
 mod tests;

@@ -9,4 +9,5 @@ mod honesty;
 mod ledger_down;
 mod misbehaviour;
 mod money;
+mod sticky;
 mod streams;

@@ -11,7 +11,7 @@ use crate::relay::exam;
 use crate::relay::plan::{Candidate, Plan, saturate};
 use crate::relay::request::ChatRequest;
 use crate::relay::watch::Watch;
-use crate::score::{FailureKind, Outcome};
+use crate::score::{Ask, FailureKind, Outcome};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -208,8 +208,13 @@ impl<'a> Race<'a> {
     fn start(&mut self, candidate: &'a Candidate, hedge: bool) {
         let Opening { relay, plan, request, deadline, .. } = self.opening;
         let expected = relay.app.config.routing.expected_output_tokens.min(candidate.max_output);
-        let tokens = saturate(candidate.input.estimate()).saturating_add(expected.saturating_mul(plan.choices));
-        let watch = Watch::start(relay.app.clone(), candidate.offer.address, tokens);
+        let ask = Ask {
+            input_tokens: saturate(candidate.input.estimate()),
+            expected_output: expected.saturating_mul(plan.choices),
+            prefix: plan.prefix,
+            ..Ask::default()
+        };
+        let watch = Watch::start(relay.app.clone(), candidate.offer.address, ask);
         let until = deadline.min(watch.started() + self.opening.patience(candidate));
         let number = self.started;
         self.started += 1;

@@ -91,6 +91,8 @@ pub struct Plan {
     pub ceiling: Pico,
     /// Answers wanted.
     pub choices: u32,
+    /// Stands for the vault and the beginning of the prompt, if that is long enough to be cached.
+    pub prefix: Option<u64>,
 }
 
 /// Who can serve a request with one of its models.
@@ -187,7 +189,7 @@ pub fn plan(
     }
     let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
-    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices })
+    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices, prefix: None })
 }
 
 fn consider(
@@ -333,6 +335,13 @@ pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Optio
 }
 
 impl Plan {
+    /// The same for a prompt that begins with `prefix`: who served that lately has it cached.
+    pub fn beginning(mut self, prefix: Option<u64>) -> Self {
+        self.prefix = prefix;
+        self.routes.iter_mut().for_each(|route| route.ask.prefix = prefix);
+        self
+    }
+
     /// The order in which candidates are tried, model by model, and what decided it, of each route its own.
     pub fn rank(
         &self,

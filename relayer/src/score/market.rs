@@ -3,8 +3,8 @@
 
 use super::answers::{BUCKETS, WINDOW, bucket};
 use super::ask::{Ask, Measured, Sort};
+use super::candidate::{Candidates, Live, Row, Sticky};
 use super::coefficients::Coefficients;
-use super::decide::{Candidates, Live, Row, Sticky};
 use super::slab::Slab;
 use super::survey;
 use crate::chain::Pubkey;

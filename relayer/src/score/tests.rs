@@ -1,5 +1,8 @@
 //! What the scorer promises, each in a scene of offers that behave in known ways.
 
+mod choice;
+mod learning;
+
 use super::*;
 use proptest::prelude::*;
 use rand::SeedableRng;

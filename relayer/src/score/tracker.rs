@@ -4,7 +4,7 @@
 use super::answers::{Answers, WINDOW};
 use super::ask::{Ask, Gate};
 use super::breaker::Breaker;
-use super::decide::Live;
+use super::candidate::Live;
 use super::limit::Limit;
 use super::stats::{Decayed, quantile};
 use super::{Board, FailureKind, Outcome, Percentiles};
