@@ -159,6 +159,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         parties,
         keypair: settler_key,
         config: config.settle.clone(),
+        alerts: config.alerts.clone(),
     });
     let scorer = Arc::new(Scorer::new((&config.routing).into()));
     let board = Arc::new(Board::default());

@@ -20,6 +20,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// How charges are settled.
     pub settle: SettleConfig,
+    /// From when on a person is told.
+    pub alerts: AlertConfig,
     /// How providers are chosen.
     pub routing: Routing,
     /// How providers are called.
@@ -92,14 +94,33 @@ pub struct SettleConfig {
     pub interval_ms: u64,
     /// Pause before the same transaction is sent again, in milliseconds.
     pub resend_ms: u64,
-    /// Priority fee, in micro-lamports a compute unit.
+    /// Least priority fee, in micro-lamports a compute unit. More is paid where recent transactions did, and twice as
+    /// much each time a settlement that did not land is signed anew.
     pub priority_fee: u64,
+    /// Most of it, in micro-lamports a compute unit.
+    pub max_priority_fee: u64,
     /// Times a batch is signed anew after its blockhash died, before a person must decide.
     pub max_attempts: u32,
     /// Version of the transactions: `v1` has room for five times the vaults, `auto` takes it where the cluster does.
     pub transaction: TransactionVersion,
     /// Whether transactions of version 0 may use address lookup tables, made when they pay.
     pub lookup_tables: bool,
+}
+
+/// From when on a person is told, in the log and in `/metrics`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AlertConfig {
+    /// Age of the oldest charge that is not settled, in seconds: well below the grace in which it can be.
+    pub unsettled_seconds: u64,
+    /// Receipts that are not settled.
+    pub unsettled_receipts: u64,
+    /// Lamports that settlements cost within a day.
+    pub fees_per_day: u64,
+    /// Least lamports of the settler, who pays for them.
+    pub settler_lamports: u64,
+    /// Blocks by which an RPC node may be behind the others.
+    pub node_lag_blocks: u64,
 }
 
 /// Which version settlements are written in.
@@ -260,9 +281,22 @@ impl Default for SettleConfig {
             interval_ms: 60_000,
             resend_ms: 2_000,
             priority_fee: 1_000,
+            max_priority_fee: 200_000,
             max_attempts: 20,
             transaction: TransactionVersion::Auto,
             lookup_tables: true,
+        }
+    }
+}
+
+impl Default for AlertConfig {
+    fn default() -> Self {
+        Self {
+            unsettled_seconds: 900,
+            unsettled_receipts: 200_000,
+            fees_per_day: 100_000_000,
+            settler_lamports: 100_000_000,
+            node_lag_blocks: 50,
         }
     }
 }
@@ -412,6 +446,11 @@ impl Config {
         need(self.settle.interval_ms >= 100, "settle.interval_ms", "at least 100")?;
         need(self.settle.resend_ms >= 100, "settle.resend_ms", "at least 100")?;
         need(self.settle.max_attempts > 0, "settle.max_attempts", "at least 1")?;
+        need(
+            self.settle.max_priority_fee >= self.settle.priority_fee,
+            "settle.max_priority_fee",
+            "at least settle.priority_fee",
+        )?;
         let routing = &self.routing;
         let finite = |x: f64, range: std::ops::RangeInclusive<f64>| range.contains(&x);
         let halves = finite(routing.exponent, 0.0..=40.0) && (routing.exponent * 2.0).fract() == 0.0;

@@ -10,6 +10,7 @@ mod charges;
 mod groups;
 mod health;
 mod schema;
+mod standing;
 mod tables;
 mod writer;
 

@@ -85,6 +85,12 @@ pub struct Metrics {
     unsettled_micro: Gauge<f64, AtomicU64>,
     settled_groups: Gauge,
     halted_vaults: Gauge,
+    oldest_unsettled: Gauge,
+    skipped_groups: Gauge,
+    set_aside: Gauge,
+    settlement_fees: Gauge,
+    settler_lamports: Gauge,
+    alerts: Family<Reason, Gauge>,
     registry_slot: Gauge,
     ledger_writable: Gauge,
     ledger_failures: Gauge,
@@ -124,6 +130,12 @@ impl Default for Metrics {
             unsettled_micro: Gauge::default(),
             settled_groups: Gauge::default(),
             halted_vaults: Gauge::default(),
+            oldest_unsettled: Gauge::default(),
+            skipped_groups: Gauge::default(),
+            set_aside: Gauge::default(),
+            settlement_fees: Gauge::default(),
+            settler_lamports: Gauge::default(),
+            alerts: Family::default(),
             registry_slot: Gauge::default(),
             ledger_writable: Gauge::default(),
             ledger_failures: Gauge::default(),
@@ -164,6 +176,28 @@ impl Default for Metrics {
             "Vaults whose settlement waits for the operator",
             metrics.halted_vaults.clone(),
         );
+        registry.register(
+            "oldest_unsettled_seconds",
+            "Age of the oldest charge that is not settled, or 0",
+            metrics.oldest_unsettled.clone(),
+        );
+        registry.register(
+            "skipped_groups",
+            "Groups that wait because their vault is frozen or holds too little",
+            metrics.skipped_groups.clone(),
+        );
+        registry.register("set_aside_charges", "Charges that cannot settle", metrics.set_aside.clone());
+        registry.register(
+            "settlement_fees_day_lamports",
+            "What settlements cost in the last day, in lamports, since the start at the earliest",
+            metrics.settlement_fees.clone(),
+        );
+        registry.register(
+            "settler_lamports",
+            "Lamports of the settler, or -1 if no node tells",
+            metrics.settler_lamports.clone(),
+        );
+        registry.register("alert", "1 for each reason to call a person, by name", metrics.alerts.clone());
         registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
         registry.register(
             "ledger_writable",
@@ -280,6 +314,16 @@ impl Metrics {
         self.unsettled_micro.set(status.unsettled.0 as f64 / 1e6);
         self.settled_groups.set(gauge(status.settled_groups));
         self.halted_vaults.set(gauge(status.halted.len() as u64));
+        let facts = &status.facts;
+        self.oldest_unsettled.set(gauge(facts.oldest_unsettled_seconds.unwrap_or_default()));
+        self.skipped_groups.set(gauge(facts.skipped_groups));
+        self.set_aside.set(gauge(facts.set_aside));
+        self.settlement_fees.set(gauge(facts.fees_of_day));
+        self.settler_lamports.set(facts.settler_lamports.map_or(-1, gauge));
+        for name in crate::settle::alerts::NAMES {
+            let raised = status.alerts.iter().any(|alert| alert.name == name);
+            self.alerts.get_or_create(&Reason { reason: name }).set(raised.into());
+        }
         self.registry_slot.set(gauge(slot));
     }
 

@@ -6,8 +6,10 @@
 //! vault itself, never from a transaction's status.
 
 mod agreed;
+pub mod alerts;
 pub mod build;
 mod engine;
+pub mod fees;
 pub mod form;
 pub mod tables;
 
@@ -40,6 +42,10 @@ pub struct Status {
     pub halted: Vec<Pubkey>,
     /// The form of the last transaction that was signed: v0, v0 with a lookup table, or v1.
     pub transaction: Option<&'static str>,
+    /// What was last known of everything that a person may have to be told of.
+    pub facts: alerts::Facts,
+    /// What a person should be told now.
+    pub alerts: Vec<alerts::Alert>,
     /// What keeps the last round from making progress.
     pub problem: Option<String>,
 }

@@ -94,6 +94,11 @@ pub trait Rpc: Send + Sync {
     async fn block_height(&self) -> Result<u64, RpcError>;
     /// How a transaction, given in its wire format, would fare; signatures and blockhash are not looked at.
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError>;
+    /// Priority fees in micro-lamports a compute unit: for each recent slot, the least with which a transaction that wrote
+    /// all of `accounts` landed. At most 128.
+    async fn recent_fees(&self, accounts: &[Pubkey]) -> Result<Vec<u64>, RpcError>;
+    /// Lamports of an account, finalized.
+    async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError>;
     /// Hands a transaction in its wire format to the cluster, once, without asking whether it would succeed.
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError>;
     /// What became of transactions, searched in all history.
@@ -191,6 +196,15 @@ impl Rpc for HttpRpc {
                 Simulation::Fails { code, reason }
             }
         })
+    }
+
+    async fn recent_fees(&self, accounts: &[Pubkey]) -> Result<Vec<u64>, RpcError> {
+        let fees = self.0.get_recent_prioritization_fees(accounts).await.map_err(node)?;
+        Ok(fees.into_iter().map(|slot| slot.prioritization_fee).collect())
+    }
+
+    async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError> {
+        Ok(self.0.get_balance_with_commitment(address, FINALIZED).await.map_err(node)?.value)
     }
 
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {

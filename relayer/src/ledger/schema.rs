@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES];
+pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, SET_ASIDE];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -117,6 +117,10 @@ const LOOKUP_TABLES: &str = "
 CREATE TABLE lookup_table (
     address BLOB PRIMARY KEY, slot INTEGER NOT NULL, closing INTEGER NOT NULL, busy_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const SET_ASIDE: &str = "
+CREATE INDEX charge_aside ON charge (vault) WHERE aside IS NOT NULL;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.

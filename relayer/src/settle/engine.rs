@@ -3,13 +3,14 @@
 use super::build::Parties;
 use super::form::{self, Form, Weight};
 use super::tables::Tables;
-use super::{SettleError, Status, agreed};
+use super::{SettleError, Status, agreed, alerts};
 use crate::chain::rpc::{Rpc, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
-use crate::config::SettleConfig;
+use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
 use crate::vaults::Vaults;
+use lookout::Spending;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use version::Version1;
 
+mod lookout;
 mod submit;
 mod version;
 
@@ -44,8 +46,10 @@ pub struct Setup {
     pub parties: Parties,
     /// The settler's key: signs and pays.
     pub keypair: Keypair,
-    /// Pace.
+    /// Pace and prices.
     pub config: SettleConfig,
+    /// What a person is to be told of.
+    pub alerts: AlertConfig,
 }
 
 /// The one task that settles.
@@ -55,6 +59,11 @@ pub struct Settler {
     halted: BTreeSet<Pubkey>,
     version1: Version1,
     tables: Tables,
+    /// The finalized block height at the beginning of this round.
+    height: u64,
+    /// The node that answered last.
+    asked: usize,
+    spending: Spending,
     /// What keeps a batch from being sent, found in this round.
     problem: Option<String>,
 }
@@ -78,7 +87,18 @@ impl Settler {
     pub fn new(setup: Setup) -> (Self, watch::Receiver<Status>) {
         let (status, watch) = watch::channel(Status::default());
         let version1 = Version1::new(setup.config.transaction);
-        (Self { setup, status, halted: BTreeSet::new(), version1, tables: Tables::default(), problem: None }, watch)
+        let settler = Self {
+            setup,
+            status,
+            halted: BTreeSet::new(),
+            version1,
+            tables: Tables::default(),
+            height: 0,
+            asked: 0,
+            spending: Spending::default(),
+            problem: None,
+        };
+        (settler, watch)
     }
 
     /// Settles until `shutdown`; what was sent by then is resolved at the next start.
@@ -96,6 +116,9 @@ impl Settler {
                 tracing::warn!(%error, "settlement did not advance");
                 self.problem = Some(error.to_string());
             }
+            if seal && let Err(error) = self.watch().await {
+                tracing::warn!(%error, "it is not known where settlement stands");
+            }
             let problem = self.problem.take();
             self.status.send_modify(|status| status.problem = problem);
             tokio::select! {
@@ -110,6 +133,7 @@ impl Settler {
     /// # Errors
     /// [`SettleError`]; what was done until then stays done.
     pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
+        self.height = self.finalized_height().await?;
         let mut waiting = BTreeSet::new();
         for batch in self.setup.ledger.open_batches().await? {
             let id = batch.id;
@@ -151,6 +175,9 @@ impl Settler {
                     .ledger
                     .finish_batch(batch.id, signature.clone(), (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
                     .await?;
+                if let Some(attempt) = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref()) {
+                    self.spending.add(now, form::fee_of(&attempt.bytes));
+                }
                 if landed_as_v1(&batch, signature.as_deref()) {
                     self.version1.landed();
                 }
@@ -337,10 +364,6 @@ impl Settler {
     async fn read_vaults(&self, vaults: impl Iterator<Item = Pubkey>) -> Result<read::Reading, SettleError> {
         let addresses: Vec<Pubkey> = vaults.collect();
         Ok(read::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
-    }
-
-    fn node(&self) -> &dyn Rpc {
-        self.setup.nodes[0].as_ref()
     }
 }
 

@@ -101,6 +101,32 @@ pub fn uses_table(transaction: &[u8]) -> bool {
     message.is_some_and(|message| message.address_table_lookups().is_some_and(|lookups| !lookups.is_empty()))
 }
 
+/// Lamports that a transaction signed by one key costs: for its signature and its priority. Nothing of what is no
+/// transaction.
+pub fn fee_of(transaction: &[u8]) -> u64 {
+    let Some(message) = message_of(transaction) else { return 0 };
+    let priority = match &message {
+        VersionedMessage::V1(message) => message.config.priority_fee.unwrap_or_default(),
+        VersionedMessage::V0(_) | VersionedMessage::Legacy(_) => {
+            let mut budget = Budget { units: 0, price: 0 };
+            let programs = message.static_account_keys();
+            for instruction in message.instructions() {
+                if programs.get(usize::from(instruction.program_id_index)) != Some(&solana_compute_budget_interface::ID)
+                {
+                    continue;
+                }
+                match instruction.data.as_slice() {
+                    [2, units @ ..] => budget.units = units.try_into().map_or(0, u32::from_le_bytes),
+                    [3, price @ ..] => budget.price = price.try_into().map_or(0, u64::from_le_bytes),
+                    _ => {}
+                }
+            }
+            budget.priority_fee()
+        }
+    };
+    priority.saturating_add(super::tables::plan::TRANSACTION_FEE)
+}
+
 /// The message of a transaction in its wire format, of any version: version 1 begins with it, others with signatures.
 pub fn message_of(transaction: &[u8]) -> Option<VersionedMessage> {
     let (&first, rest) = transaction.split_first()?;

@@ -17,11 +17,9 @@ use solana_keypair::Keypair;
 use solana_signature::Signature;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// How long a table is left alone after a transaction that used it failed or never landed.
-const ASIDE: Duration = Duration::from_secs(300);
+/// Blocks for which tables are left alone after a transaction that used one failed or never landed: about five minutes.
+const ASIDE_BLOCKS: u64 = 1_400;
 /// Settlements after which every count is halved, so that what settled once is forgotten.
 const HALF_LIFE: u32 = 64;
 /// Uses from which on an address is worth its place.
@@ -50,7 +48,7 @@ pub struct Tables {
     settlements: u32,
     /// Lamports lost for want of a better table.
     lost: u64,
-    aside_until: Option<Instant>,
+    aside_until: Option<u64>,
     /// The last transaction about a table, until it is final.
     pending: Option<(Pubkey, Signature)>,
 }
@@ -73,19 +71,19 @@ impl Tables {
         Ok(())
     }
 
-    /// The table to settle with, unless it is set aside.
-    pub fn best(&self, parties: &Parties) -> Option<LookupTable> {
-        if self.aside_until.is_some_and(|until| Instant::now() < until) {
+    /// The table to settle with at the finalized block `height`, unless it is set aside.
+    pub fn best(&self, parties: &Parties, height: u64) -> Option<LookupTable> {
+        if self.aside_until.is_some_and(|until| height < until) {
             return None;
         }
         let wanted = self.wanted(parties);
-        let view = self.view(parties, 0, &wanted, true);
+        let view = self.view(parties, height, &wanted, true);
         view.best().map(|table| LookupTable { address: table.row.address, addresses: table.usable().to_vec() })
     }
 
     /// Leaves tables alone for a while: a transaction that used one failed where none should.
-    pub fn set_aside(&mut self) {
-        self.aside_until = Some(Instant::now() + ASIDE);
+    pub fn set_aside(&mut self, height: u64) {
+        self.aside_until = Some(height.saturating_add(ASIDE_BLOCKS));
     }
 
     /// Counts groups that settle now in `form`, and what a better table would have saved.

@@ -150,6 +150,14 @@ impl Rpc for Node {
         })
     }
 
+    async fn recent_fees(&self, _: &[Pubkey]) -> Result<Vec<u64>, RpcError> {
+        Ok(Vec::new())
+    }
+
+    async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError> {
+        Ok(self.chain.account(address).map_or(0, |stored| stored.lamports))
+    }
+
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
         self.read(transaction)?;
         let result = self.chain.clone().send(transaction);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use steam::chain::read::agreed_vaults;
 use steam::chain::rpc::Rpc;
 use steam::clock::SystemClock;
-use steam::config::{SettleConfig, TransactionVersion};
+use steam::config::{AlertConfig, SettleConfig, TransactionVersion};
 use steam::ledger::Ledger;
 use steam::registry;
 use steam::settle::build::Parties;
@@ -193,6 +193,7 @@ fn settler(
         parties,
         keypair: relayer.settler.insecure_clone(),
         config: config.clone(),
+        alerts: AlertConfig::default(),
     };
     Settler::new(setup).0
 }

@@ -219,6 +219,20 @@ impl Rpc for Node {
         })
     }
 
+    async fn recent_fees(&self, _: &[Pubkey]) -> Result<Vec<u64>, RpcError> {
+        let fees = self.ask("recent fees", |_| Vec::new()).await?;
+        Ok(if self.lies() { vec![u64::MAX] } else { fees })
+    }
+
+    async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError> {
+        let lag = self.lag();
+        self.ask("lamports", |cluster| {
+            let stored = cluster.finalized(lag).svm.account(address);
+            stored.map_or(0, |account| account.lamports)
+        })
+        .await
+    }
+
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
         let weather = self.weather.lock().unwrap().clone();
         let (lost, doubled, delays) = {

@@ -15,7 +15,7 @@ use steam::chain::read;
 use steam::chain::reader::Reader;
 use steam::chain::rpc::Rpc;
 use steam::clock::Clock;
-use steam::config::{SettleConfig, TransactionVersion};
+use steam::config::{AlertConfig, SettleConfig, TransactionVersion};
 use steam::ledger::{Ledger, Turns};
 use steam::settle::build::Parties;
 use steam::settle::{Settler, Setup};
@@ -29,6 +29,7 @@ const SETTLE: SettleConfig = SettleConfig {
     interval_ms: 3_000,
     resend_ms: 1_000,
     priority_fee: 1,
+    max_priority_fee: 100,
     max_attempts: 1_000,
     transaction: TransactionVersion::Auto,
     lookup_tables: true,
@@ -101,6 +102,7 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
         parties: site.parties,
         keypair: site.settler.insecure_clone(),
         config: SETTLE,
+        alerts: AlertConfig::default(),
     });
     *inside.lock().unwrap() = Some(ledger.clone());
     site.trace.add("the relayer has started");

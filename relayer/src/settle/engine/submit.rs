@@ -6,7 +6,7 @@ use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, SealedGroup};
 use crate::settle::form::Budget;
 use crate::settle::tables::Hands;
-use crate::settle::{agreed, build};
+use crate::settle::{agreed, build, fees};
 use anchor_spl::token::spl_token::error::TokenError;
 use steam_protocol::Hash;
 use steam_router::error::SteamError;
@@ -27,14 +27,14 @@ impl Settler {
             );
             return Ok(self.setup.ledger.release_batch(batch.id).await?);
         };
-        let trial = self.sign(&batch, &form, MAX_UNITS, [0; 32])?;
-        let simulation = self.node().simulate(&trial.bytes).await;
+        let trial = self.sign(&batch, &form, self.trial(), [0; 32])?;
+        let simulation = self.simulate(&trial.bytes).await;
         match (simulation, &form) {
             (Ok(Simulation::Succeeds { units }), _) => self.sign_and_send(&batch, &form, units).await,
             // Only the plain form shows whose fault it is: a table's content is a node's word.
             (Ok(Simulation::Fails { reason, .. }), Form::Table(_)) => {
                 tracing::warn!(batch = batch.id, reason, "a settlement with a lookup table would fail: doing without");
-                self.tables.set_aside();
+                self.tables.set_aside(self.height);
                 Ok(self.setup.ledger.release_batch(batch.id).await?)
             }
             (Ok(Simulation::Fails { code: None, reason }), Form::V1) if self.version1.has_fallback() => {
@@ -52,10 +52,10 @@ impl Settler {
     async fn doubt_version_1(&mut self, batch: &Batch, reason: String) -> Result<(), SettleError> {
         let Some(first) = batch.groups.first() else { return Ok(()) };
         let one = Batch { groups: vec![first.clone()], ..batch.clone() };
-        let trial = self.sign(&one, &Form::Plain, MAX_UNITS, [0; 32])?;
-        match self.node().simulate(&trial.bytes).await? {
+        let trial = self.sign(&one, &Form::Plain, self.trial(), [0; 32])?;
+        match self.simulate(&trial.bytes).await? {
             Simulation::Succeeds { .. } | Simulation::Fails { code: Some(_), .. } => {
-                self.version1.refused(&reason);
+                self.version1.refused(&reason, self.height);
                 Ok(self.setup.ledger.release_batch(batch.id).await?)
             }
             Simulation::Fails { code: None, .. } => {
@@ -88,7 +88,8 @@ impl Settler {
 
     async fn sign_and_send(&mut self, batch: &Batch, form: &Form, units: u64) -> Result<(), SettleError> {
         let (blockhash, last_valid_height) = agreed::blockhash(&self.setup.nodes, batch.signed as usize).await?;
-        let Signed { signature, bytes } = self.sign(batch, form, form::with_margin(units), blockhash)?;
+        let budget = Budget { units: form::with_margin(units), price: self.price(batch).await? };
+        let Signed { signature, bytes } = self.sign(batch, form, budget, blockhash)?;
         let attempt =
             Attempt { signature: signature.to_string(), bytes: bytes.clone(), last_valid_height, dead: false };
         self.setup.ledger.store_attempt(batch.id, attempt).await?;
@@ -99,7 +100,7 @@ impl Settler {
 
     /// Whether every node finds the fault in the group: one that lags or lies must not void it.
     async fn all_refuse(&self, trial: &Signed) -> Result<bool, SettleError> {
-        for node in self.setup.nodes.iter().skip(1) {
+        for node in &self.setup.nodes {
             match node.simulate(&trial.bytes).await? {
                 Simulation::Fails { code, .. } if is_groups_fault(code) => {}
                 Simulation::Fails { .. } | Simulation::Succeeds { .. } => return Ok(false),
@@ -116,10 +117,50 @@ impl Settler {
         Ok(())
     }
 
-    fn sign(&self, batch: &Batch, form: &Form, units: u32, blockhash: Hash) -> Result<Signed, SettleError> {
-        let budget = Budget { units, price: self.setup.config.priority_fee };
+    fn sign(&self, batch: &Batch, form: &Form, budget: Budget, blockhash: Hash) -> Result<Signed, SettleError> {
         let message = build::message(&self.setup.parties, &batch.root, &batch.groups, form, budget, blockhash)?;
         Ok(Signed::new(&message, &self.setup.keypair))
+    }
+
+    /// What a transaction is tried with.
+    fn trial(&self) -> Budget {
+        Budget { units: MAX_UNITS, price: self.setup.config.priority_fee }
+    }
+
+    /// How a transaction would fare, by the word of the first node that answers: another's if it does not.
+    async fn simulate(&mut self, transaction: &[u8]) -> Result<Simulation, RpcError> {
+        let count = self.setup.nodes.len();
+        let mut failure = RpcError::Node("there is none".into());
+        for step in 0..count {
+            let at = (self.asked + step) % count;
+            match self.setup.nodes[at].simulate(transaction).await {
+                Ok(simulation) => {
+                    self.asked = at;
+                    return Ok(simulation);
+                }
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    /// Micro-lamports a compute unit for a batch that was signed before as often as it says. The least of what the nodes
+    /// suggest: one that lies can make a settlement wait once, and not dear. Settlement does not depend on an answer.
+    async fn price(&self, batch: &Batch) -> Result<u64, SettleError> {
+        let instruction = build::instruction(&self.setup.parties, &batch.root, &batch.groups)?;
+        let written: Vec<_> =
+            instruction.accounts.iter().filter(|account| account.is_writable).map(|account| account.pubkey).collect();
+        let mut suggested: Option<u64> = None;
+        for node in &self.setup.nodes {
+            match node.recent_fees(&written).await {
+                Ok(recent) => {
+                    let one = fees::suggested(recent);
+                    suggested = Some(suggested.map_or(one, |least| least.min(one)));
+                }
+                Err(error) => tracing::debug!(%error, "a node does not tell recent priority fees"),
+            }
+        }
+        Ok(fees::price(suggested.unwrap_or_default(), batch.signed, &self.setup.config))
     }
 
     /// Groups, in the order of their vaults, by the transaction they go into.
@@ -135,10 +176,11 @@ impl Settler {
 
     /// The forms a transaction may take now, from the one that is taken if it is large enough to the largest.
     fn forms(&self) -> Vec<Form> {
-        if self.version1.is_on() {
+        if self.version1.is_on(self.height) {
             return vec![Form::V1];
         }
-        let table = self.setup.config.lookup_tables.then(|| self.tables.best(&self.setup.parties)).flatten();
+        let table =
+            self.setup.config.lookup_tables.then(|| self.tables.best(&self.setup.parties, self.height)).flatten();
         std::iter::once(Form::Plain).chain(table.map(Form::Table)).collect()
     }
 
@@ -150,16 +192,16 @@ impl Settler {
     pub(super) fn doubt_forms_of(&mut self, batch: &Batch, dead: &[String]) {
         for attempt in batch.attempts.iter().filter(|attempt| dead.contains(&attempt.signature)) {
             if form::is_v1(&attempt.bytes) {
-                self.version1.refused("a settlement did not land in time");
+                self.version1.refused("a settlement did not land in time", self.height);
             } else if form::uses_table(&attempt.bytes) {
-                self.tables.set_aside();
+                self.tables.set_aside(self.height);
             }
         }
     }
 
     /// Whether settlements may look addresses up.
     pub(super) fn uses_tables(&self) -> bool {
-        self.setup.config.lookup_tables && !self.version1.is_on()
+        self.setup.config.lookup_tables && !self.version1.is_on(self.height)
     }
 
     /// Reads the lookup tables there are.

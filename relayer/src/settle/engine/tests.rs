@@ -28,6 +28,12 @@ struct Said {
     simulation: Simulation,
     /// What it says of a transaction of version 1, if it is something else.
     version_1: Option<Result<Simulation, RpcError>>,
+    /// Of recent slots.
+    fees: Vec<u64>,
+    /// The settler's.
+    lamports: u64,
+    /// It answers nothing.
+    down: bool,
     sent: usize,
     /// The last transaction it was sent.
     last: Vec<u8>,
@@ -45,6 +51,9 @@ impl Node {
             height: 10,
             simulation,
             version_1: None,
+            fees: Vec::new(),
+            lamports: 10_000_000_000,
+            down: false,
             sent: 0,
             last: Vec::new(),
         })))
@@ -104,12 +113,24 @@ impl Rpc for Node {
     }
 
     async fn block_height(&self) -> Result<u64, RpcError> {
-        Ok(self.0.lock().unwrap().height)
+        let said = self.0.lock().unwrap();
+        if said.down { Err(RpcError::Node("cannot connect".into())) } else { Ok(said.height) }
     }
 
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
         let said = self.0.lock().unwrap();
+        if said.down {
+            return Err(RpcError::Node("cannot connect".into()));
+        }
         said.version_1.clone().filter(|_| form::is_v1(transaction)).unwrap_or(Ok(said.simulation.clone()))
+    }
+
+    async fn recent_fees(&self, _: &[Pubkey]) -> Result<Vec<u64>, RpcError> {
+        Ok(self.0.lock().unwrap().fees.clone())
+    }
+
+    async fn lamports(&self, _: &Pubkey) -> Result<u64, RpcError> {
+        Ok(self.0.lock().unwrap().lamports)
     }
 
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
@@ -148,6 +169,7 @@ async fn charged_with(nodes: &[Arc<Node>], config: SettleConfig) -> (World, Sett
         parties: parties(),
         keypair: keypair(),
         config,
+        alerts: AlertConfig::default(),
     });
     (world, settler.0)
 }
@@ -309,11 +331,11 @@ async fn what_is_no_fault_of_version_1_is_not_taken_for_one() {
     let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
     settler.round(true).await.unwrap();
     assert_eq!(settler.problem.take().as_deref(), Some("no fee"));
-    assert!(settler.version1.is_on());
+    assert!(settler.version1.is_on(settler.height));
     // A program's refusal is the group's, whatever the version.
     node.say(|said| said.simulation = refused(SteamError::KeyClosed));
     settler.round(true).await.unwrap();
-    assert!(settler.version1.is_on());
+    assert!(settler.version1.is_on(settler.height));
     assert_eq!(open_group(&world).await.receipts, 0, "voided");
 }
 
@@ -347,4 +369,104 @@ async fn a_version_that_is_chosen_is_kept() {
         node.say(|said| (said.height, said.version_1) = (2_000, unsupported()));
         assert_eq!(settler.round(true).await.is_err(), v1, "it is an error where version 1 is insisted on");
     }
+}
+
+/// Names of the alerts that are told now.
+async fn told(settler: &mut Settler) -> Vec<&'static str> {
+    settler.watch().await.unwrap();
+    settler.status.borrow().alerts.iter().map(|alert| alert.name).collect()
+}
+
+/// Micro-lamports a compute unit of the last transaction, of version 0.
+fn price(node: &Node) -> u64 {
+    let message = form::message_of(&node.0.lock().unwrap().last).unwrap();
+    let set = message.instructions().iter().find(|instruction| instruction.data.first() == Some(&3)).unwrap();
+    u64::from_le_bytes(set.data[1..].try_into().unwrap())
+}
+
+#[tokio::test]
+async fn a_settlement_pays_what_recent_ones_did_twice_as_much_when_it_did_not_land_and_never_above_the_cap() {
+    let (one, other) = (Node::new(), Node::new());
+    one.say(|said| said.fees = vec![5_000; 10]);
+    other.say(|said| said.fees = vec![u64::MAX; 10]);
+    let config =
+        SettleConfig { transaction: TransactionVersion::V0, max_priority_fee: 15_000, ..SettleConfig::default() };
+    let (_world, mut settler) = charged_with(&[one.clone(), other.clone()], config).await;
+    for (round, expected) in [5_000, 10_000, 15_000].into_iter().enumerate() {
+        for node in [&one, &other] {
+            node.say(|said| said.height = 1_000 * (round as u64 + 1));
+        }
+        settler.round(true).await.unwrap();
+        assert_eq!((price(&one), one.sent()), (expected, round + 1));
+    }
+}
+
+#[tokio::test]
+async fn compute_units_are_asked_for_as_simulated_with_a_margin() {
+    let node = Node::new();
+    let config = SettleConfig { transaction: TransactionVersion::V0, ..SettleConfig::default() };
+    let (_world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
+    settler.round(true).await.unwrap();
+    let message = form::message_of(&node.0.lock().unwrap().last).unwrap();
+    let limit = message.instructions().iter().find(|instruction| instruction.data.first() == Some(&2)).unwrap();
+    assert_eq!(u32::from_le_bytes(limit.data[1..].try_into().unwrap()), 41_000);
+    assert_eq!(form::fee_of(&node.0.lock().unwrap().last), 5_000 + 41, "41,000 units at 1,000 micro-lamports");
+}
+
+#[tokio::test]
+async fn version_1_is_tried_again_after_so_many_blocks_and_not_before() {
+    let node = Node::new();
+    node.say(|said| said.version_1 = unsupported());
+    let (_world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    settler.round(true).await.unwrap();
+    settler.round(true).await.unwrap();
+    assert!(!node.was_sent_v1());
+    node.say(|said| (said.version_1, said.height) = (None, 10 + version::PAUSE_BLOCKS - 1));
+    settler.round(true).await.unwrap();
+    assert_eq!((node.sent(), node.was_sent_v1()), (2, false));
+    node.say(|said| said.height = 10 + version::PAUSE_BLOCKS + 151);
+    settler.round(true).await.unwrap();
+    assert_eq!((node.sent(), node.was_sent_v1()), (3, true));
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_simulate_is_passed_over() {
+    let (one, other) = (Node::new(), Node::new());
+    let (world, mut settler) = charged(&[one.clone(), other.clone()]).await;
+    one.say(|said| said.version_1 = unsupported());
+    settler.round(true).await.unwrap();
+    assert_eq!((other.sent(), other.was_sent_v1()), (1, true), "the other takes it");
+    assert_eq!(world.app.ledger.open_batches().await.unwrap()[0].attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_person_is_told_which_node_is_down_and_when_it_is_over() {
+    let (one, other) = (Node::new(), Node::new());
+    let (_world, mut settler) = charged(&[one.clone(), other.clone()]).await;
+    settler.round(true).await.unwrap();
+    assert!(!told(&mut settler).await.contains(&"rpc_node"));
+    other.say(|said| said.down = true);
+    assert!(settler.round(true).await.is_err(), "what decides needs all nodes");
+    assert!(told(&mut settler).await.contains(&"rpc_node"));
+    let message = settler.status.borrow().alerts.iter().find(|a| a.name == "rpc_node").unwrap().message.clone();
+    assert_eq!(message, "node 2 of chain.rpc_urls does not answer");
+    other.say(|said| said.down = false);
+    assert!(!told(&mut settler).await.contains(&"rpc_node"));
+}
+
+#[tokio::test]
+async fn a_person_is_told_of_old_charges_low_balance_and_charges_set_aside() {
+    let node = Node::new();
+    let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    // The charge was made at the tests' time, in the seventies.
+    node.say(|said| said.simulation = fails("no fee"));
+    settler.round(true).await.unwrap();
+    assert_eq!(told(&mut settler).await, ["unsettled_age"]);
+    node.say(|said| said.lamports = 99_999_999);
+    assert_eq!(told(&mut settler).await, ["unsettled_age", "settler_balance"]);
+    // The only charge of a group that cannot settle is set aside, and waits for nothing any more.
+    node.say(|said| (said.simulation, said.lamports) = (refused(SteamError::KeyClosed), 100_000_000));
+    settler.round(true).await.unwrap();
+    assert_eq!(told(&mut settler).await, ["set_aside"]);
+    assert_eq!(open_group(&world).await.receipts, 0);
 }

@@ -2,15 +2,13 @@
 //! after a while.
 
 use crate::config::TransactionVersion;
-use std::time::Duration;
-use tokio::time::Instant;
 
-/// How long version 1 is not tried after it was refused or did not land.
-const PAUSE: Duration = Duration::from_secs(600);
+/// Blocks for which version 1 is not tried after it was refused or did not land: about ten minutes.
+pub(super) const PAUSE_BLOCKS: u64 = 2_800;
 
 pub(super) struct Version1 {
     choice: TransactionVersion,
-    refused_until: Option<Instant>,
+    refused_until: Option<u64>,
     landed: bool,
 }
 
@@ -19,12 +17,12 @@ impl Version1 {
         Self { choice, refused_until: None, landed: false }
     }
 
-    /// Whether to write the next transaction in it.
-    pub fn is_on(&self) -> bool {
+    /// Whether to write the next transaction in it, at the finalized block `height`.
+    pub fn is_on(&self, height: u64) -> bool {
         match self.choice {
             TransactionVersion::V0 => false,
             TransactionVersion::V1 => true,
-            TransactionVersion::Auto => self.refused_until.is_none_or(|until| Instant::now() >= until),
+            TransactionVersion::Auto => self.refused_until.is_none_or(|until| height >= until),
         }
     }
 
@@ -48,10 +46,10 @@ impl Version1 {
     }
 
     /// A node refused one, or one never landed.
-    pub fn refused(&mut self, why: &str) {
+    pub fn refused(&mut self, why: &str, height: u64) {
         if self.has_fallback() {
             tracing::warn!(why, "settling with version 0: version 1 is not taken now");
-            (self.landed, self.refused_until) = (false, Some(Instant::now() + PAUSE));
+            (self.landed, self.refused_until) = (false, Some(height.saturating_add(PAUSE_BLOCKS)));
         }
     }
 }

@@ -1,0 +1,66 @@
+//! Where settlement stands, for those who have to look after it.
+
+use super::{SettleError, Settler, alerts};
+use crate::settle::alerts::Facts;
+use std::collections::VecDeque;
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What settlements cost lately.
+#[derive(Default)]
+pub(super) struct Spending(VecDeque<(i64, u64)>);
+
+impl Spending {
+    /// Adds lamports spent at `now`, in Unix milliseconds.
+    pub fn add(&mut self, now: i64, lamports: u64) {
+        self.0.push_back((now, lamports));
+    }
+
+    /// What was spent in the day before `now`; what is older is forgotten.
+    fn of_day(&mut self, now: i64) -> u64 {
+        self.0.retain(|(at, _)| now.saturating_sub(*at) < DAY_MS);
+        self.0.iter().map(|(_, lamports)| lamports).sum()
+    }
+}
+
+impl Settler {
+    /// Looks where settlement stands and tells what a person should know. It decides nothing, so that it goes by what
+    /// each node says for itself, also when one of them does not answer.
+    ///
+    /// # Errors
+    /// [`SettleError::Ledger`]
+    pub async fn watch(&mut self) -> Result<(), SettleError> {
+        let now = self.setup.clock.unix_ms();
+        let standing = self.setup.ledger.standing(self.height).await?;
+        let pending = self.setup.ledger.pending().await?;
+        let (mut heights, mut lamports) = (Vec::new(), None);
+        for node in &self.setup.nodes {
+            heights.push(node.block_height().await.ok());
+            if let Ok(told) = node.lamports(&self.setup.parties.settler).await {
+                lamports = Some(lamports.map_or(told, |least: u64| least.min(told)));
+            }
+        }
+        let age = |since: i64| u64::try_from(now.saturating_sub(since) / 1_000).unwrap_or_default();
+        let facts = Facts {
+            oldest_unsettled_seconds: standing.oldest_ms.map(age),
+            unsettled_receipts: pending.receipts,
+            skipped_groups: standing.skipped_groups,
+            set_aside: standing.set_aside,
+            halted_vaults: self.halted.len() as u64,
+            fees_of_day: self.spending.of_day(now),
+            settler_lamports: lamports,
+            heights,
+        };
+        let told = alerts::of(&facts, &self.setup.alerts);
+        for name in alerts::NAMES {
+            let was = self.status.borrow().alerts.iter().any(|alert| alert.name == name);
+            match told.iter().find(|alert| alert.name == name) {
+                Some(alert) if !was => tracing::error!(alert = name, message = alert.message, "alert"),
+                None if was => tracing::info!(alert = name, "alert is over"),
+                Some(_) | None => {}
+            }
+        }
+        self.status.send_modify(|status| (status.facts, status.alerts) = (facts, told));
+        Ok(())
+    }
+}
