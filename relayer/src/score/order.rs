@@ -38,19 +38,22 @@ impl Keys<'_> {
     pub(super) fn head(&self) -> SmallVec<[u32; HEAD]> {
         let second = self.second();
         let mut head: SmallVec<[u32; HEAD]> = self.first.into_iter().chain(second).map(|index| index as u32).collect();
-        let fixed = head.len();
-        let mut keys: SmallVec<[u64; HEAD]> = SmallVec::from_elem(0, fixed);
+        // The least of the others, sorted; equal ones in the order of the candidates.
+        let mut least = [(u64::MAX, u32::MAX); HEAD];
         for (index, line) in self.lines.iter().enumerate() {
             let key = Self::key(line, line.limited);
-            if keys.len() == HEAD && keys[HEAD - 1] <= key || Some(index) == self.first || Some(index) == second {
+            if key >= least[HEAD - 1].0 || Some(index) == self.first || Some(index) == second {
                 continue;
             }
-            let place = fixed + keys[fixed..].iter().filter(|&&other| other <= key).count();
-            head.truncate(HEAD - 1);
-            keys.truncate(HEAD - 1);
-            head.insert(place, index as u32);
-            keys.insert(place, key);
+            let mut place = HEAD - 1;
+            while place > 0 && least[place - 1].0 > key {
+                least[place] = least[place - 1];
+                place -= 1;
+            }
+            least[place] = (key, index as u32);
         }
+        let others = self.lines.len().saturating_sub(head.len()).min(HEAD - head.len());
+        head.extend(least[..others].iter().map(|&(_, index)| index));
         head
     }
 
