@@ -21,6 +21,8 @@ const CONNECTIONS: usize = 32;
 /// Requests a second of an open loop, and the connections they are spread over.
 const RATE: u32 = 1_000;
 const SPREAD: usize = 64;
+/// Signed requests made ready for each second.
+const SIGNED: u32 = 20_000;
 /// Streams held open at once.
 const HELD: usize = 500;
 
@@ -51,12 +53,13 @@ fn measure(time: Duration) -> Result<()> {
         println!("one sync of 4 KiB on this disk: {:.2} ms (median of 200)\n", process::sync_ms()?);
         println!("| 32 connections, one after the other on each | direct a second | relayed a second | of direct | CPU of the relayer a request | in direct calls |");
         println!("|---|---|---|---|---|---|");
-        for (name, asks) in [
-            ("whole answers, bearer", Asks::bearer(false)),
-            ("whole answers, signed", Asks::signed(40_000)),
-            ("streams of 20 tokens, bearer", streams),
+        for (name, plain, asks) in [
+            ("whole answers, bearer", Asks::bearer(false), Asks::bearer(false)),
+            // The provider looks at no signature, and no signature is sent twice.
+            ("whole answers, signed", Asks::bearer(false), Asks::signed(SIGNED * time.as_secs() as u32)),
+            ("streams of 20 tokens, bearer", streams.clone(), streams),
         ] {
-            let (before, plain) = (provider.cpu()?, direct.loop_for(CONNECTIONS, time, &asks).await?);
+            let (before, plain) = (provider.cpu()?, direct.loop_for(CONNECTIONS, time, &plain).await?);
             let own = (provider.cpu()? - before) / plain.requests as f64;
             let (before, through) = (node.cpu()?, relayed.loop_for(CONNECTIONS, time, &asks).await?);
             let cpu = (node.cpu()? - before) / through.requests as f64;
