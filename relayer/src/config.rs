@@ -96,6 +96,23 @@ pub struct SettleConfig {
     pub priority_fee: u64,
     /// Times a batch is signed anew after its blockhash died, before a person must decide.
     pub max_attempts: u32,
+    /// Version of the transactions: `v1` has room for five times the vaults, `auto` takes it where the cluster does.
+    pub transaction: TransactionVersion,
+    /// Whether transactions of version 0 may use address lookup tables, made when they pay.
+    pub lookup_tables: bool,
+}
+
+/// Which version settlements are written in.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum TransactionVersion {
+    /// Version 1, and version 0 where the cluster does not take that.
+    #[default]
+    Auto,
+    /// Version 0.
+    V0,
+    /// Version 1, or nothing.
+    V1,
 }
 
 /// How providers are chosen.
@@ -243,7 +260,14 @@ impl Default for LedgerConfig {
 
 impl Default for SettleConfig {
     fn default() -> Self {
-        Self { interval_ms: 60_000, resend_ms: 2_000, priority_fee: 1_000, max_attempts: 20 }
+        Self {
+            interval_ms: 60_000,
+            resend_ms: 2_000,
+            priority_fee: 1_000,
+            max_attempts: 20,
+            transaction: TransactionVersion::Auto,
+            lookup_tables: true,
+        }
     }
 }
 
