@@ -9,6 +9,7 @@ mod board;
 mod charges;
 mod groups;
 mod health;
+pub mod incidents;
 mod schema;
 mod writer;
 
@@ -18,6 +19,7 @@ pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proo
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
 
 pub use health::Trouble;
+pub use incidents::{Blocks, Fault, Incident, Standing, Touches};
 pub use writer::Turns;
 
 use rusqlite::{Connection, Transaction};

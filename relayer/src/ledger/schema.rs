@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF];
+pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, INCIDENTS];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -109,6 +109,35 @@ ALTER TABLE settlement_group ADD COLUMN memberships BLOB NOT NULL DEFAULT x'0000
 const PROOF: &str = "
 -- Empty but while the writer proves that the disk takes what charges need.
 CREATE TABLE proof (bytes BLOB NOT NULL) STRICT;
+";
+
+const INCIDENTS: &str = "
+-- One row each time charges were set aside: what of, why, on what nothing is held meanwhile, and what a person decided.
+-- `decision` counts the decisions, in their order.
+CREATE TABLE incident (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, epoch INTEGER, provider BLOB, offer BLOB,
+    touches TEXT NOT NULL CHECK (touches IN ('vault', 'key', 'offer', 'provider')),
+    reason TEXT NOT NULL, opened_ms INTEGER NOT NULL,
+    resolution TEXT CHECK (resolution IN ('retried', 'written off', 'dropped')),
+    resolved_by TEXT, note TEXT, resolved_ms INTEGER, decision INTEGER UNIQUE,
+    CHECK ((resolution IS NULL) = (decision IS NULL) AND (resolution IS NULL) = (resolved_by IS NULL)
+       AND (resolution IS NULL) = (note IS NULL) AND (resolution IS NULL) = (resolved_ms IS NULL))
+) STRICT;
+CREATE INDEX incident_open ON incident (id) WHERE resolution IS NULL;
+
+-- The incident of a charge that is set aside.
+ALTER TABLE charge ADD COLUMN incident INTEGER REFERENCES incident (id);
+CREATE INDEX charge_incident ON charge (incident) WHERE incident IS NOT NULL;
+INSERT INTO incident (vault, generation, touches, reason, opened_ms)
+    SELECT vault, generation, 'vault', aside, max(started_ms) FROM charge WHERE aside IS NOT NULL GROUP BY 1, 2, 4;
+UPDATE charge SET incident = (SELECT i.id FROM incident i
+    WHERE i.vault = charge.vault AND i.generation = charge.generation AND i.reason = charge.aside) WHERE aside IS NOT NULL;
+
+-- `waiting`: why a sealed group does not settle though it is tried. `adopted`: the group is not this ledger's but what the
+-- chain had when it was reconciled, in the incident named.
+ALTER TABLE settlement_group ADD COLUMN waiting TEXT;
+ALTER TABLE settlement_group ADD COLUMN adopted INTEGER REFERENCES incident (id);
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.

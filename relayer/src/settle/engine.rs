@@ -226,11 +226,12 @@ impl Settler {
     /// Seals the next group of every vault that has charges and none under way.
     async fn seal(&mut self) -> Result<(), SettleError> {
         let due = self.setup.ledger.vaults_to_seal().await?;
+        let now = self.setup.clock.unix_ms();
         for chunk in due.chunks(read::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
             for (vault, generation) in chunk {
                 if reading.is_gone(vault, *generation) {
-                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED).await?;
+                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED, now).await?;
                     tracing::error!(%vault, generation, charges, "a vault was closed before its charges were sealed");
                     continue;
                 }
@@ -263,7 +264,7 @@ impl Settler {
             // Another generation's chain must not see it, not even as a void.
             if reading.is_gone(&group.vault, group.generation) {
                 tracing::error!(vault = %group.vault, seq = group.seq, "a vault was closed before a group could settle");
-                self.setup.ledger.abandon_group(&group, CLOSED).await?;
+                self.setup.ledger.abandon_group(&group, CLOSED, self.setup.clock.unix_ms()).await?;
                 self.setup.vaults.unsealed(&group.vault, group.seq);
                 continue;
             }

@@ -222,7 +222,12 @@ impl VaultAccount {
     /// Takes back a charge that could not be made durable. Its number and its part of `cumulative` stay used: a later
     /// receipt may already name them.
     pub fn uncharge(&mut self, key: &KeyRef, total: Pico) {
-        if let Some(account) = self.keys.get_mut(&key.epoch) {
+        self.write_off(key.epoch, total);
+    }
+
+    /// Forgets a charge that is never to be settled.
+    pub fn write_off(&mut self, epoch: u32, total: Pico) {
+        if let Some(account) = self.keys.get_mut(&epoch) {
             account.open = account.open.saturating_sub(total);
         }
     }
