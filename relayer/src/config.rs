@@ -80,6 +80,9 @@ pub struct LedgerConfig {
     pub path: PathBuf,
     /// Bytes that must be left on its disk for requests to be taken: those under way then can still be charged.
     pub min_free_bytes: u64,
+    /// Days that receipts, decisions and transactions are kept after they were settled; 0 is for ever. Longer than any
+    /// `Idempotency-Key` is used again: one whose receipt is gone is served anew.
+    pub keep_receipts_days: u32,
 }
 
 /// How charges are settled.
@@ -94,6 +97,23 @@ pub struct SettleConfig {
     pub priority_fee: u64,
     /// Times a batch is signed anew after its blockhash died, before a person must decide.
     pub max_attempts: u32,
+    /// Version of the transactions: `v1` has room for five times the vaults, `auto` takes it where the cluster does.
+    pub transaction: TransactionVersion,
+    /// Whether transactions of version 0 may use address lookup tables, made when they pay.
+    pub lookup_tables: bool,
+}
+
+/// Which version settlements are written in.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum TransactionVersion {
+    /// Version 1, and version 0 where the cluster does not take that.
+    #[default]
+    Auto,
+    /// Version 0.
+    V0,
+    /// Version 1, or nothing.
+    V1,
 }
 
 /// How providers are chosen.
@@ -215,13 +235,20 @@ impl Default for Server {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { path: "steam.db".into(), min_free_bytes: 256 << 20 }
+        Self { path: "steam.db".into(), min_free_bytes: 256 << 20, keep_receipts_days: 400 }
     }
 }
 
 impl Default for SettleConfig {
     fn default() -> Self {
-        Self { interval_ms: 60_000, resend_ms: 2_000, priority_fee: 1_000, max_attempts: 20 }
+        Self {
+            interval_ms: 60_000,
+            resend_ms: 2_000,
+            priority_fee: 1_000,
+            max_attempts: 20,
+            transaction: TransactionVersion::Auto,
+            lookup_tables: true,
+        }
     }
 }
 

@@ -144,9 +144,8 @@ pub async fn relay(
     };
     let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
     let now = Instant::now();
-    let available = |offer: &crate::registry::Offer| {
-        app.scorer.is_available(&offer.address, now) && !app.vaults.is_blocked(offer)
-    };
+    let available =
+        |offer: &crate::registry::Offer| app.scorer.is_available(&offer.address, now) && !app.vaults.is_blocked(offer);
     let plan = plan(&registry, &app.config, &request, asked, allowed, available)?;
 
     let key = caller.key;

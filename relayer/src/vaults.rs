@@ -134,7 +134,9 @@ pub enum Refusal {
     #[error("settlement of this vault is halted until the operator has reconciled it")]
     VaultHalted,
     /// 503
-    #[error("{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator")]
+    #[error(
+        "{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator"
+    )]
     Blocked(&'static str),
     /// 503
     #[error("the relayer's ledger cannot take charges at the moment, so nothing is served; try again later")]
@@ -263,6 +265,17 @@ pub struct Vaults {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Unix milliseconds.
+    started_ms: i64,
+}
+
+/// Numbers a millisecond leaves room for.
+const NUMBERS_A_MS: u64 = 1_024;
+
+/// The least number of a receipt of a process that started at `unix_ms`. A ledger that was put back from a copy does not know
+/// which numbers were given since; those of an earlier process are below this, unless it gave a thousand a millisecond.
+pub fn first_number(unix_ms: i64) -> u64 {
+    u64::try_from(unix_ms).unwrap_or_default().saturating_mul(NUMBERS_A_MS).max(1)
 }
 
 #[derive(Default)]
@@ -294,7 +307,8 @@ impl Vaults {
     pub fn new(identity: Identity, ledger: Ledger, clock: Arc<dyn Clock>, mut loaded: Loaded) -> Self {
         let Standing { blocks, decisions, .. } = std::mem::take(&mut loaded.standing);
         let state = State { loaded, blocks, decisions, ..State::default() };
-        Self { identity, ledger, clock, state: Mutex::new(state) }
+        let started_ms = clock.unix_ms();
+        Self { identity, ledger, clock, state: Mutex::new(state), started_ms }
     }
 
     /// Takes over what the chain says: every vault of this relayer, and the fee in force.
@@ -313,7 +327,8 @@ impl Vaults {
                 let place = (snapshot.address, snapshot.generation);
                 let loaded = state.loaded.vaults.remove(&place).unwrap_or_default();
                 let recent = state.loaded.recent.iter().filter(|(vault, ..)| *vault == snapshot.address);
-                accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent));
+                let first = first_number(self.started_ms.max(chain_time.saturating_mul(1_000)));
+                accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent, first));
             }
             if let Some(account) = accounts.get_mut(&snapshot.address) {
                 account.missing(false);
@@ -375,6 +390,11 @@ impl Vaults {
     pub fn is_blocked(&self, offer: &Offer) -> bool {
         let blocks = &self.lock().blocks;
         blocks.offers.contains(&offer.address) || blocks.providers.contains(&offer.provider)
+    }
+
+    /// The vaults that name this relayer.
+    pub fn addresses(&self) -> Vec<Pubkey> {
+        self.lock().accounts.keys().copied().collect()
     }
 
     /// The number of the last decision about charges set aside that these sums contain.

@@ -140,7 +140,7 @@ impl Ledger {
             row.decision,
         ])?;
         tx.prepare_cached(
-            "INSERT INTO vault VALUES (?1, ?2, ?3)
+            "INSERT INTO vault (vault, generation, next_number) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET next_number = max(next_number, excluded.next_number)",
         )?
         .execute((r.vault, r.generation as i64, r.number as i64 + 1))?;

@@ -383,7 +383,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
     pub async fn waiting(&self) -> Result<Vec<(SealedGroup, String)>, LedgerError> {
-        self.read(waiting).await
+        self.read(stuck).await
     }
 
     /// What is left to settle.
@@ -431,7 +431,11 @@ fn gone(reason: &str) -> Fault {
     Fault { reason: reason.to_owned(), touches: Touches::Vault, by_amount: false }
 }
 
-pub(super) fn waiting(db: &Connection) -> Result<Vec<(SealedGroup, String)>, LedgerError> {
+/// Sealed groups that do not settle though they are tried, and why.
+///
+/// # Errors
+/// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+pub fn stuck(db: &Connection) -> Result<Vec<(SealedGroup, String)>, LedgerError> {
     let mut why = db.prepare_cached(
         "SELECT waiting FROM settlement_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND waiting IS NOT NULL",
     )?;
@@ -627,15 +631,19 @@ fn proofs(tx: &Transaction<'_>, group: &SealedGroup) -> Result<Vec<Membership>, 
 }
 
 fn hash(group: &SealedGroup, previous: &Hash) -> Hash {
-    let header = GroupHeader {
-        vault: group.vault.to_bytes(),
-        generation: group.generation,
-        seq: group.seq,
-        receipts: group.receipts,
-        fee_bps: group.fee_bps,
-    };
+    let header = (group.vault.to_bytes(), group.generation, group.seq, group.receipts, group.fee_bps);
+    hash_of(header, &group.lines, previous)
+}
+
+/// The chain's head after a group: vault, generation, seq, receipts and fee, its lines, and the head before.
+pub(super) fn hash_of(
+    (vault, generation, seq, receipts, fee_bps): (Address, u64, u32, u32, u16),
+    lines: &[SealedLine],
+    previous: &Hash,
+) -> Hash {
+    let header = GroupHeader { vault, generation, seq, receipts, fee_bps };
     let charges =
-        group.lines.iter().map(|l| ResolvedCharge { slot: l.slot, offer: l.offer, version: l.version, usage: l.usage });
+        lines.iter().map(|l| ResolvedCharge { slot: l.slot, offer: l.offer, version: l.version, usage: l.usage });
     next_hash(previous, &header, charges)
 }
 

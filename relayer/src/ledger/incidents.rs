@@ -166,7 +166,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn incidents(&self, all: bool) -> Result<Vec<Incident>, LedgerError> {
-        self.read(move |db| incidents(db, all)).await
+        self.read(move |db| list(db, all)).await
     }
 
     /// What settlement must know; what was written off is told from decision number `since` on.
@@ -277,7 +277,11 @@ pub(super) fn drop_unsettled(
     Ok((id, receipts, total))
 }
 
-pub(super) fn incidents(db: &Connection, all: bool) -> Result<Vec<Incident>, LedgerError> {
+/// The incidents that are open, and those that were resolved if `all`; oldest first.
+///
+/// # Errors
+/// [`LedgerError::Database`].
+pub fn list(db: &Connection, all: bool) -> Result<Vec<Incident>, LedgerError> {
     let mut statement = db.prepare_cached(
         "SELECT id, vault, generation, epoch, provider, offer, touches, reason, opened_ms, resolution, resolved_by, note,
            resolved_ms FROM incident WHERE resolution IS NULL OR ?1 ORDER BY id",
@@ -331,7 +335,7 @@ fn sums(db: &Connection, id: IncidentId) -> Result<(u64, Pico), LedgerError> {
 
 pub(super) fn standing(db: &Connection, since: i64) -> Result<Standing, LedgerError> {
     let mut standing = Standing::default();
-    for incident in incidents(db, false)? {
+    for incident in list(db, false)? {
         standing.open += 1;
         let (vault, generation) = (incident.vault, incident.generation);
         match (incident.touches, incident.epoch, incident.offer, incident.provider) {

@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, INCIDENTS];
+pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, LOOKUP_TABLES, PROOF, INCIDENTS];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -106,6 +106,14 @@ CREATE INDEX session_key_list ON session_key (allow_root) WHERE allow_root IS NO
 ALTER TABLE settlement_group ADD COLUMN memberships BLOB NOT NULL DEFAULT x'00000000';
 ";
 
+const LOOKUP_TABLES: &str = "
+-- One row an address lookup table of the settler, written before it is made and struck off when it is gone, so that no
+-- rent is forgotten.
+CREATE TABLE lookup_table (
+    address BLOB PRIMARY KEY, slot INTEGER NOT NULL, closing INTEGER NOT NULL, busy_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 const PROOF: &str = "
 -- Empty but while the writer proves that the disk takes what charges need.
 CREATE TABLE proof (bytes BLOB NOT NULL) STRICT;
@@ -138,6 +146,12 @@ UPDATE charge SET incident = (SELECT i.id FROM incident i
 -- chain had when it was reconciled, in the incident named.
 ALTER TABLE settlement_group ADD COLUMN waiting TEXT;
 ALTER TABLE settlement_group ADD COLUMN adopted INTEGER REFERENCES incident (id);
+
+-- The last group of a vault's generation whose receipts were kept as long as configured and are gone.
+ALTER TABLE vault ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
+
+-- Has a row in a copy of a ledger, until it was compared with the chain.
+CREATE TABLE copy (made_ms INTEGER NOT NULL) STRICT;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
@@ -185,7 +199,22 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
         return Err(foreign("it is the ledger of another relayer, program or cluster".into()));
     }
     transaction.commit()?;
+    if let Some(made_ms) = super::recovery::copied(&connection)? {
+        return Err(LedgerError::Copy { path: path.into(), made_ms });
+    }
     Ok(connection)
+}
+
+/// Refuses a file that is no ledger of this program's version.
+pub(super) fn require_version(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = VERSIONS.len() as i64;
+    if version == known {
+        return Ok(());
+    }
+    let problem =
+        format!("it has version {version} and this program knows {known}; `steam serve` brings an older one up");
+    Err(LedgerError::Foreign { path: path.into(), problem })
 }
 
 pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
