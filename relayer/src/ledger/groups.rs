@@ -215,7 +215,8 @@ impl Ledger {
     }
 
     /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait for so many blocks after `height`, twice
-    /// as many each time up to [`MAX_BACKOFF`] times that, since every try costs a transaction; why is kept with them.
+    /// as many each time they were skipped up to [`MAX_BACKOFF`] times that, since every try costs a transaction; why is
+    /// kept with them.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -243,7 +244,9 @@ impl Ledger {
                 let (vault, generation, seq) = group.place();
                 tx.execute(
                     "UPDATE settlement_group SET batch = NULL, waiting = ?7, not_before_height = ?4 + ?5 * min(?6, 1 << min(30,
-                       (SELECT count(*) - 1 FROM batch_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3)))
+                       (SELECT count(*) - 1 FROM batch_group AS carried JOIN batch ON batch.id = carried.batch
+                        WHERE carried.vault = ?1 AND carried.generation = ?2 AND carried.seq = ?3
+                        AND batch.state = 'done')))
                      WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
                     (vault, generation, seq, height as i64, blocks, MAX_BACKOFF, SKIPPED),
                 )?;

@@ -183,6 +183,21 @@ async fn a_skipped_group_waits_twice_as_long_each_time() {
 }
 
 #[tokio::test]
+async fn a_batch_that_was_split_before_the_program_saw_it_lengthens_no_wait() {
+    let f = open();
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
+    f.ledger.create_batch(vec![group.clone()]).await.unwrap();
+    for _ in 0..3 {
+        let batch = only_batch(&f.ledger).await;
+        f.ledger.split_batch(&batch).await.unwrap();
+    }
+    let batch = only_batch(&f.ledger).await;
+    f.ledger.finish_batch(batch.id, None, (vec![], vec![group]), 0, (1_000, 10)).await.unwrap();
+    assert_eq!(f.ledger.unbatched(1_010).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn another_deployments_file_is_refused() {
     let f = open();
     let path = f.directory.path().join("steam.db");

@@ -92,11 +92,17 @@ impl std::fmt::Debug for Turns {
 }
 
 impl Turns {
-    /// Commits what is waiting, in one transaction, and answers it. For those who decide themselves when that happens.
-    pub fn take(&mut self) {
-        if let Ok(first) = self.jobs.try_recv() {
-            self.commit(first);
-        }
+    /// Commits what is waiting, in one transaction, and answers it; false if nothing was. For those who decide
+    /// themselves when that happens.
+    pub fn take(&mut self) -> bool {
+        let first = self.jobs.try_recv();
+        first.map(|first| self.commit(first)).is_ok()
+    }
+
+    /// The writing connection. For those who decide themselves when the disk is full or fails.
+    #[must_use]
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// Commits what comes until nobody can send any more.

@@ -15,8 +15,6 @@ use steam_protocol::allow_list::AllowList;
 use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
 use tokio::time::Instant;
 
-/// When to try again if every provider is failing.
-const RETRY_UNHEALTHY: Duration = Duration::from_secs(5);
 /// Exclusions an error message lists.
 const LISTED: usize = 8;
 
@@ -76,7 +74,7 @@ enum Filter {
     Size,
     KeyPrice,
     Cost(Pico),
-    Health,
+    Rest(Duration),
 }
 
 /// What can be done about a request.
@@ -93,6 +91,8 @@ pub struct Plan {
     pub ceiling: Pico,
     /// Answers wanted.
     pub choices: u32,
+    /// Stands for the vault and the beginning of the prompt, if that is long enough to be cached.
+    pub prefix: Option<u64>,
 }
 
 /// Who can serve a request with one of its models.
@@ -150,7 +150,7 @@ pub struct Allowed<'a> {
     pub list: Option<&'a AllowList>,
 }
 
-/// Applies every filter to every offer of every model. `input` counts a model's input.
+/// Applies every filter to every offer of every model. `resting` tells how long an offer asked to be left alone.
 ///
 /// # Errors
 /// No offer is left; which error it is depends on what excluded the offers that came furthest.
@@ -160,7 +160,7 @@ pub fn plan(
     request: &ChatRequest,
     (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
     allowed: Allowed,
-    available: impl Fn(&Offer) -> bool,
+    resting: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Plan, RelayError> {
     let fee_bps = registry.relayer.fee_bps;
     if fee_bps > allowed.limits.max_fee_bps {
@@ -171,7 +171,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, &available) {
+            match consider(offer, fee_bps, config, request, input, allowed, &resting) {
                 Ok(candidate) => candidates.push(candidate),
                 Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
             }
@@ -189,7 +189,7 @@ pub fn plan(
     }
     let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
-    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices })
+    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices, prefix: None })
 }
 
 fn consider(
@@ -199,7 +199,7 @@ fn consider(
     request: &ChatRequest,
     input: Input,
     allowed: Allowed,
-    available: impl Fn(&Offer) -> bool,
+    resting: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Candidate, (Filter, String)> {
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()));
@@ -237,8 +237,9 @@ fn consider(
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")));
     }
-    if !available(offer) {
-        return Err((Filter::Health, "failing at the moment".into()));
+    // One that merely fails stays a candidate, behind all others: it may be back.
+    if let Some(rest) = resting(offer) {
+        return Err((Filter::Rest(rest), format!("asked to be left alone for {} seconds", rest.as_secs())));
     }
     Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
 }
@@ -270,12 +271,23 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
-                | Filter::Health => None,
+                | Filter::Rest(_) => None,
             });
             let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
             RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
         }
-        Filter::Health => RelayError::Unhealthy { model, retry_after: RETRY_UNHEALTHY },
+        Filter::Rest(_) => {
+            let rests = excluded.iter().filter_map(|exclusion| match exclusion.filter {
+                Filter::Rest(rest) => Some(rest),
+                Filter::AllowList
+                | Filter::Wish
+                | Filter::Ability
+                | Filter::Size
+                | Filter::KeyPrice
+                | Filter::Cost(_) => None,
+            });
+            RelayError::Resting { model, retry_after: rests.min().unwrap_or_default() }
+        }
     }
 }
 
@@ -323,6 +335,13 @@ pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Optio
 }
 
 impl Plan {
+    /// The same for a prompt that begins with `prefix`: who served that lately has it cached.
+    pub fn beginning(mut self, prefix: Option<u64>) -> Self {
+        self.prefix = prefix;
+        self.routes.iter_mut().for_each(|route| route.ask.prefix = prefix);
+        self
+    }
+
     /// The order in which candidates are tried, model by model, and what decided it, of each route its own.
     pub fn rank(
         &self,

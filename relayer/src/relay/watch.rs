@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::chain::Pubkey;
-use crate::score::Outcome;
+use crate::score::{Ask, Outcome};
 use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -11,15 +11,16 @@ use tokio::time::Instant;
 pub struct Watch {
     app: Arc<App>,
     offer: Pubkey,
+    ask: Ask,
     started: Instant,
     ended: bool,
 }
 
 impl Watch {
-    /// An attempt begins that will take about `tokens`.
-    pub fn start(app: Arc<App>, offer: Pubkey, tokens: u32) -> Self {
-        app.scorer.started(&offer, tokens);
-        Self { app, offer, started: Instant::now(), ended: false }
+    /// An attempt to serve `ask` begins.
+    pub fn start(app: Arc<App>, offer: Pubkey, ask: Ask) -> Self {
+        app.scorer.started(&offer, ask.input_tokens.saturating_add(ask.expected_output));
+        Self { app, offer, ask, started: Instant::now(), ended: false }
     }
 
     /// When it began.
@@ -30,7 +31,7 @@ impl Watch {
     /// How it ended. Only the first end counts.
     pub fn end(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.app.scorer.observe(&self.offer, &outcome, Instant::now());
+            self.app.scorer.ended(&self.offer, &self.ask, &outcome, Instant::now());
             self.app.board.record(&self.offer, &outcome, self.app.clock.unix_ms());
         }
     }

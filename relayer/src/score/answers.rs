@@ -1,7 +1,7 @@
 //! How fast an offer answered lately: a bounded ring of answers, and quantiles over it in which the recent ones weigh
 //! more. Seconds count from the scorer's beginning.
 
-use super::decide::reading;
+use super::candidate::reading;
 use super::stats::{quantile, shrink, weighted_quantile};
 use std::collections::VecDeque;
 use std::time::Duration;

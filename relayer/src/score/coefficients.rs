@@ -26,7 +26,8 @@ pub struct Coefficients {
     pub tail_quantile: f64,
     /// `ε`: share of the traffic that may explore.
     pub exploration: f64,
-    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's.
+    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's or of a tenth
+    /// of the median, whichever is more: beside one that is almost free everybody would be too dear to look at.
     pub exploration_premium: f64,
     /// Verified answers before a newcomer gets more than its part of the exploration.
     pub newcomer_answers: u32,

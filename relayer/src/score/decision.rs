@@ -2,8 +2,10 @@
 
 use super::ask::{Ask, Draws, Measured, Ranking, ScoreLine};
 use super::coefficients::Coefficients;
-use super::decide::{HEAD, Verdict, decide};
+use super::decide::decide;
 use super::market::Field;
+use super::order::HEAD;
+use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -24,7 +26,7 @@ impl Decision {
         let mut head = SmallVec::new();
         if let Some(field) = &field {
             let verdict = Verdict::of(coefficients, ask, field, &draws);
-            if let Some(best) = verdict.leader() {
+            if let Some(best) = verdict.best {
                 field.lead(ask.sort, best);
             }
             head = verdict.head();

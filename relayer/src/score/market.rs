@@ -3,8 +3,8 @@
 
 use super::answers::{BUCKETS, WINDOW, bucket};
 use super::ask::{Ask, Measured, Sort};
+use super::candidate::{Candidates, Live, Row, Sticky};
 use super::coefficients::Coefficients;
-use super::decide::{Candidates, Live, Row, Sticky};
 use super::slab::Slab;
 use super::survey;
 use crate::chain::Pubkey;
@@ -209,6 +209,11 @@ impl Market {
         let table = Arc::new(Table { built: now, version: self.version, measured, rows, leaders });
         self.tables[index] = Some(table.clone());
         table
+    }
+
+    /// Has everything measured anew at the next choice.
+    pub(super) fn renew(&mut self) {
+        self.version += 1;
     }
 
     /// Whether some of it was not asked for in a while: then it is made anew by those that are.

@@ -3,7 +3,7 @@
 
 use super::Outcome;
 use super::ask::Ask;
-use super::decide::Live;
+use super::candidate::Live;
 use super::tracker::Tracker;
 use crate::chain::Pubkey;
 use std::collections::HashMap;

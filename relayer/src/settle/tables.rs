@@ -3,9 +3,9 @@
 
 pub mod plan;
 
-use super::SettleError;
 use super::build::Parties;
 use super::form::{self, Budget, Form, LookupTable, MAX_UNITS, Signed, Weight};
+use super::{SettleError, agreed};
 use crate::chain::Pubkey;
 use crate::chain::rpc::{Rpc, Simulation};
 use crate::chain::table::agreed_tables;
@@ -133,7 +133,7 @@ impl Tables {
     pub async fn tend(&mut self, hands: &Hands<'_>, useful: bool) -> Result<(), SettleError> {
         self.settle_pending(hands).await?;
         // The height before the tables: what could land until then is in what is read.
-        let height = hands.nodes[0].block_height().await?;
+        let height = agreed::finalized_height(hands.nodes).await?;
         self.read(hands).await?;
         let view = self.view(hands.parties, height, &self.wanted(hands.parties), useful);
         let Some(step) = view.next() else { return Ok(()) };
@@ -165,7 +165,7 @@ impl Tables {
     /// A final transaction keeps its table busy no longer.
     async fn settle_pending(&mut self, hands: &Hands<'_>) -> Result<(), SettleError> {
         let Some((address, signature)) = self.pending else { return Ok(()) };
-        let states = hands.nodes[0].statuses(&[signature]).await?;
+        let states = agreed::statuses(hands.nodes, &[signature]).await?;
         if !states.first().is_some_and(|state| state.as_ref().is_some_and(|state| state.finalized)) {
             return Ok(());
         }
@@ -197,7 +197,7 @@ impl Tables {
                 return Ok(());
             }
         };
-        let (blockhash, last_valid_height) = node.blockhash().await?;
+        let (blockhash, last_valid_height) = agreed::blockhash(hands.nodes, 0).await?;
         let signed = transaction(units, blockhash)?;
         hands.ledger.put_lookup_table(TableRow { busy_until: last_valid_height, ..row }).await?;
         (self.pending, self.lost) = (Some((row.address, signed.signature)), 0);

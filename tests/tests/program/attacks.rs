@@ -164,6 +164,33 @@ fn an_offer_posted_again_is_changed_not_made_anew() {
 }
 
 #[test]
+fn nothing_is_made_for_or_paid_in_another_token_than_the_dollar() {
+    for (name, owner) in [
+        ("open_vault", Some("vault")),
+        ("register_relayer", Some("relayer")),
+        ("register_provider", Some("provider")),
+        ("withdraw_fees", None),
+        ("withdraw_earnings", None),
+    ] {
+        let mut m = Market::open();
+        let shell = m.world.keypair().pubkey();
+        m.world.issue_mint(&shell, 6);
+        let Example { mut instruction, signers } = example(&mut m, name).unwrap();
+        let described = idl::instructions().into_iter().find(|described| described.name == name).unwrap();
+        let place = |part: &str| described.accounts.iter().position(|account| account.name == part).unwrap();
+        instruction.accounts[place("mint")].pubkey = shell;
+        // All in order but for the mint: the token account is the one that belongs to it.
+        if let Some(owner) = owner {
+            let token = m.world.token_account_of(&instruction.accounts[place(owner)].pubkey, &shell);
+            let part = if name == "register_relayer" { "fee_token" } else { "token" };
+            instruction.accounts[place(part)].pubkey = token;
+        }
+        let signers: Vec<&Keypair> = signers.iter().collect();
+        m.world.run(&[instruction], &signers).anchor_err(ErrorCode::ConstraintHasOne);
+    }
+}
+
+#[test]
 fn money_sent_ahead_keeps_no_account_from_being_made() {
     let mut world = World::bare();
     let payer = world.payer.pubkey();

@@ -4,6 +4,7 @@ use solana_signer::Signer;
 use steam_router::error::SteamError;
 use steam_router::events::{ConfigInitialized, PauseStarted};
 use steam_router::state::Delays;
+use steam_tests::chain::Stored;
 use steam_tests::world::{DELAYS, GENESIS_HASH, delay};
 use steam_tests::{Market, World, nobody, usage};
 
@@ -36,8 +37,25 @@ fn nobody_sets_a_final_program_up() {
     // Tag, slot, and no authority, whose bytes stay as they were.
     let mut data = stored.data.clone();
     data[12] = 0;
-    w.set_account(&record, steam_tests::chain::Stored { data, ..stored });
+    w.set_account(&record, Stored { data, ..stored });
     w.init_config(DELAYS).err(SteamError::NotUpgradeAuthority);
+}
+
+#[test]
+fn only_the_loader_s_record_names_the_upgrade_authority() {
+    let mut w = World::bare();
+    let record = steam_tests::chain::program_data_address();
+    let stored = w.account(&record).unwrap();
+    let forged = Stored { owner: anchor_lang::system_program::ID, ..stored.clone() };
+    w.set_account(&record, forged);
+    w.init_config(DELAYS).err(SteamError::NotUpgradeAuthority);
+    // Nor does another of the loader's records: 2 is a program.
+    let mut data = stored.data.clone();
+    data[0] = 2;
+    w.set_account(&record, Stored { data, ..stored.clone() });
+    w.init_config(DELAYS).err(SteamError::NotUpgradeAuthority);
+    w.set_account(&record, stored);
+    w.init_config(DELAYS).ok();
 }
 
 #[test]

@@ -122,6 +122,28 @@ fn an_agreement_cannot_be_kept_with_a_durable_nonce() {
 }
 
 #[test]
+fn a_transaction_may_begin_with_anything_else() {
+    let mut m = Market::open();
+    let purse = purse(&mut m);
+    let (owner, settler) = (m.vault.owner.insecure_clone(), m.relayer.settler.insecure_clone());
+    m.world.fund(&owner.pubkey());
+    let withdraw = m.world.withdraw_now(&m.vault, &m.relayer, &purse, usdc(1));
+    let mut run = |all: &[Instruction]| m.world.run_v1(&owner.pubkey(), all, &[&owner, &settler]);
+    // The system program, but a transfer.
+    let accounts = vec![AccountMeta::new(owner.pubkey(), true), AccountMeta::new(owner.pubkey(), false)];
+    let data = [&[2, 0, 0, 0][..], &1_u64.to_le_bytes()].concat();
+    run(&[Instruction { program_id: system_program::ID, accounts, data }, withdraw.clone()]).ok();
+    // What advances a nonce at the system program approves of nothing at the token program.
+    let accounts = vec![
+        AccountMeta::new(purse, false),
+        AccountMeta::new_readonly(settler.pubkey(), false),
+        AccountMeta::new_readonly(owner.pubkey(), true),
+    ];
+    let data = [&[4][..], &0_u64.to_le_bytes()].concat();
+    run(&[Instruction { program_id: anchor_spl::token::ID, accounts, data }, withdraw]).ok();
+}
+
+#[test]
 fn both_sign() {
     let mut m = Market::open();
     let purse = purse(&mut m);

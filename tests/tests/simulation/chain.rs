@@ -27,9 +27,14 @@ struct Block {
     time: i64,
     /// A skipped slot has none.
     height: Option<u64>,
-    transactions: Vec<Vec<u8>>,
-    /// The first so many are not the relayer's: whoever sent them sends them again when a fork drops them.
-    kept: usize,
+    transactions: Vec<Included>,
+}
+
+/// A transaction in a block.
+struct Included {
+    bytes: Vec<u8>,
+    /// It is not the relayer's: whoever sent it sends it again when a fork drops it.
+    kept: bool,
 }
 
 /// A state that no fork undoes.
@@ -90,7 +95,7 @@ impl Cluster {
         let time = self.time_ms.div_euclid(1_000);
         move_clock(&mut self.tip, self.slot, time);
         let height = (!skipped).then(|| self.height + 1);
-        let mut block = Block { slot: self.slot, time, height, transactions: Vec::new(), kept: 0 };
+        let mut block = Block { slot: self.slot, time, height, transactions: Vec::new() };
         if let Some(height) = height {
             self.height = height;
             self.hashes.insert(
@@ -102,7 +107,7 @@ impl Cluster {
             self.waiting = later;
             for Waiting { bytes, .. } in due {
                 if self.include(&bytes) {
-                    block.transactions.push(bytes);
+                    block.transactions.push(Included { bytes, kept: false });
                 }
             }
         }
@@ -146,7 +151,7 @@ impl Cluster {
         let mut tip = Svm::clone(&self.finals.back().expect("there is a final state").svm);
         for (index, block) in self.blocks.iter_mut().enumerate() {
             if index >= keep {
-                for bytes in block.transactions.drain(block.kept..) {
+                for Included { bytes, .. } in block.transactions.extract_if(.., |included| !included.kept) {
                     self.undone += u64::from(self.statuses.remove(&named(&bytes).0).is_some_and(|s| s.error.is_none()));
                     if self.rng.random_bool(0.5) {
                         self.waiting.push(Waiting { due: self.slot + self.rng.random_range(1..8), bytes });
@@ -164,10 +169,7 @@ impl Cluster {
         let (tip, sent) = act(self.tip.clone());
         self.tip = tip;
         if let Some(block) = self.blocks.back_mut() {
-            for bytes in sent {
-                block.transactions.insert(block.kept, bytes);
-                block.kept += 1;
-            }
+            block.transactions.extend(sent.into_iter().map(|bytes| Included { bytes, kept: true }));
         }
     }
 
@@ -203,7 +205,7 @@ impl Cluster {
 
 fn apply(svm: &mut Svm, block: &Block) {
     move_clock(svm, block.slot, block.time);
-    for bytes in &block.transactions {
+    for Included { bytes, .. } in &block.transactions {
         // What it did, or why it failed, was told when it was first included.
         drop(svm.send(bytes));
     }

@@ -6,6 +6,7 @@
 
 mod chain;
 mod clients;
+mod disk;
 mod node;
 mod oracle;
 mod relayer;

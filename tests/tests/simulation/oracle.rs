@@ -12,8 +12,10 @@ use steam_tests::chain::Chain;
 /// Where the money was and where it went.
 #[derive(Clone)]
 pub struct Books {
-    /// Paid into each vault, less what its owner took out.
+    /// Paid into each vault.
     pub deposits: Vec<u64>,
+    /// Where each vault's owner withdraws to.
+    pub purses: Vec<Pubkey>,
     /// Vault, its token account.
     pub vaults: Vec<(Pubkey, Pubkey)>,
     pub providers: Vec<Pubkey>,
@@ -40,7 +42,8 @@ pub fn is_settled(cluster: &Cluster, books: &Books, receipts: &[Vec<SignedReceip
 /// `lowered`, what settles after the grace of the old one costs what the new one says: less than the receipt, never more.
 pub fn check(cluster: &Cluster, books: &Books, receipts: &[Vec<SignedReceipt>], lowered: bool) -> Option<String> {
     let (mut paid, mut fees) = (0, 0);
-    for ((receipts, (address, token)), deposits) in receipts.iter().zip(&books.vaults).zip(&books.deposits) {
+    let places = books.vaults.iter().zip(&books.deposits).zip(&books.purses);
+    for (receipts, (((address, token), deposits), purse)) in receipts.iter().zip(places) {
         let on_chain = vault(cluster, address);
         let (charged, fee, count) = total(receipts);
         let settled = (Pico(on_chain.settled_pico.get()), Pico(on_chain.fee_pico.get()), on_chain.receipts_settled);
@@ -49,7 +52,7 @@ pub fn check(cluster: &Cluster, books: &Books, receipts: &[Vec<SignedReceipt>], 
             return Some(format!("{address}: settled {settled:?}, receipted {:?}", (charged, fee, count)));
         }
         let (charged, fee, _) = settled;
-        let left = deposits - floor(charged).0 - floor(fee).0;
+        let left = deposits - tokens(cluster, purse) - floor(charged).0 - floor(fee).0;
         if tokens(cluster, token) != left {
             return Some(format!("{address}: holds {}, should hold {left}", tokens(cluster, token)));
         }

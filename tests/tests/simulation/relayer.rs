@@ -1,12 +1,14 @@
 //! A relayer process: the shipped ledger, accounts, reader and settler, from start to crash.
 
 use super::clients::Client;
+use super::disk::{Disk, Image, Trouble};
 use super::trace::Trace;
 use rand::Rng;
 use rand::rngs::StdRng;
 use solana_keypair::Keypair;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::read;
@@ -45,6 +47,11 @@ pub struct Site {
     pub clients: Vec<Arc<Mutex<Client>>>,
     /// Whether clients send requests.
     pub busy: Mutex<bool>,
+    /// How often the disk gets into trouble, per write.
+    pub disk_troubles: Mutex<f64>,
+    pub troubles: Mutex<BTreeMap<Trouble, u64>>,
+    /// Whether the power goes in the middle of the next write.
+    pub power_cut: AtomicBool,
 }
 
 /// The time of day of the machine, which may be set wrong.
@@ -63,8 +70,9 @@ impl Clock for SimClock {
 /// What is asked of a relayer at work from outside.
 pub type Inside = Ledger;
 
-/// Runs until it is dropped, which is a crash: nothing of it lives on but the ledger's file.
-pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: StdRng) {
+/// Runs until it is dropped, which is a crash: nothing of it lives on but the ledger's file. Or until the power goes in the
+/// middle of a write, and then returns what is left of that file.
+pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: StdRng) -> Image {
     let registry = loop {
         match read::registry(site.nodes[0].as_ref(), &site.parties.program, &site.parties.relayer).await {
             Ok(registry) => break registry,
@@ -109,13 +117,30 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
             }
         }
     };
-    tokio::join!(reader.run(POLL, never.clone()), settler.run(never), write(turns, rng), clients, problems);
+    let work = async { tokio::join!(reader.run(POLL, never.clone()), settler.run(never), clients, problems) };
+    // The order makes sure that nobody learns of a write in which the power went.
+    tokio::select! {
+        biased;
+        left = write(site.clone(), turns, rng) => left,
+        _ = work => unreachable!("none of them ends"),
+    }
 }
 
-/// The writer's turns: how long the disk takes.
-async fn write(mut turns: Turns, mut rng: StdRng) {
+/// The writer's turns: how long the disk takes, and what goes wrong with it.
+async fn write(site: Arc<Site>, mut turns: Turns, mut rng: StdRng) -> Image {
+    let mut disk = Disk::new(turns.connection(), &mut rng);
     loop {
         sleep(Duration::from_millis(rng.random_range(1..60))).await;
-        turns.take();
+        if let Some(trouble) = disk.turn(turns.connection(), *site.disk_troubles.lock().unwrap(), &mut rng) {
+            *site.troubles.lock().unwrap().entry(trouble).or_default() += 1;
+            site.trace.add(&format!("the disk is {trouble:?}"));
+        }
+        let cut = site.power_cut.load(Ordering::Relaxed).then(|| Image::of(&site.ledger));
+        if turns.take()
+            && let Some(before) = cut
+        {
+            site.power_cut.store(false, Ordering::Relaxed);
+            return Image::of(&site.ledger).torn(&before, &mut rng);
+        }
     }
 }

@@ -10,18 +10,29 @@ use rand::rngs::StdRng;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use steam::chain::Pubkey;
 use steam::settle::build::Parties;
 use steam::vaults::KeyRef;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::Prices;
+use steam_router::state::{Delays, Prices};
 use steam_tests::chain::svm::Svm;
 use steam_tests::chain::{Chain, Done, Failure, Now, Stored};
-use steam_tests::world::{DELAYS, boundless};
+use steam_tests::world::{boundless, delay};
 use steam_tests::{Offer, Outcome, Provider, Vault, World, price, usdc};
 
+/// Short enough for an owner to leave while everything fails.
+const DELAYS: Delays = Delays {
+    settle_interval: delay(2, 4),
+    max_pause: delay(4, 8),
+    price_grace: delay(7, 14),
+    revoke_grace: delay(8, 16),
+    withdraw_delay: delay(10, 20),
+    price_notice: delay(3, 6),
+    fee_notice: delay(4, 8),
+};
 /// A fee of 5 % has no fraction of a pico-dollar, where prices are multiples of 20 in every part.
 const FEE_BPS: u16 = 500;
 /// What an owner takes out at a time.
@@ -40,6 +51,10 @@ pub struct Scene {
     pub settler: Keypair,
     pub clients: Vec<Arc<Mutex<Client>>>,
     pub books: Books,
+    frozen_providers: BTreeSet<usize>,
+    frozen_vaults: BTreeSet<usize>,
+    /// Vaults whose owners asked to withdraw, and from when they may.
+    leaving: BTreeMap<usize, i64>,
 }
 
 /// What every seed starts from.
@@ -50,8 +65,6 @@ struct Base {
     shared: Shared,
     providers: Vec<Provider>,
     offers: Vec<Offer>,
-    /// Where owners withdraw to.
-    purse: Pubkey,
     domain: [u8; 32],
     parties: Parties,
     settler: Keypair,
@@ -87,12 +100,15 @@ impl Scene {
             parties: base.parties,
             settler: base.settler.insecure_clone(),
             books: base.books.clone(),
+            frozen_providers: BTreeSet::new(),
+            frozen_vaults: BTreeSet::new(),
+            leaving: BTreeMap::new(),
         }
     }
 }
 
 /// What others do to what the relayer has to settle.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub enum Deed {
     /// The dollar's issuer freezes a provider's account.
     FreezeProvider(usize),
@@ -113,26 +129,59 @@ pub enum Deed {
 }
 
 impl Deed {
+    /// How many there are.
+    pub const KINDS: usize = 12;
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FreezeProvider(_) => "freeze provider",
+            Self::ThawProvider(_) => "thaw provider",
+            Self::FreezeVault(_) => "freeze vault",
+            Self::ThawVault(_) => "thaw vault",
+            Self::Lower(_) => "lower",
+            Self::Raise(_) => "raise",
+            Self::Retire(_) => "retire",
+            Self::Relist(_) => "relist",
+            Self::Revoke(_) => "revoke",
+            Self::RequestWithdrawal(_) => "request withdrawal",
+            Self::Withdraw(_) => "withdraw",
+            Self::Repay(_) => "repay",
+            Self::Pause => "pause",
+        }
+    }
+
     /// Whether charges may have to be set aside for it.
     pub fn is_poison(self) -> bool {
         matches!(self, Self::FreezeProvider(_) | Self::Raise(_) | Self::Retire(_) | Self::Relist(_) | Self::Revoke(_))
     }
+}
 
-    pub fn any(rng: &mut StdRng, vaults: usize) -> Self {
-        let (offer, vault) = (rng.random_range(0..MODELS.len()), rng.random_range(0..vaults));
+impl Scene {
+    /// Something that may be refused. What is frozen is thawed more often than what is not, and what was asked for taken.
+    pub fn any_deed(&self, rng: &mut StdRng, vaults: usize) -> Deed {
+        let offer = rng.random_range(0..MODELS.len());
+        let vault = rng.random_range(0..vaults);
+        let now = self.cluster.lock().unwrap().unix_time();
+        let due: BTreeSet<usize> =
+            self.leaving.iter().filter(|(_, due)| **due <= now).map(|(vault, _)| *vault).collect();
+        let one_of = |likely: &BTreeSet<usize>, any: usize, rng: &mut StdRng| {
+            let found = (!likely.is_empty() && rng.random_bool(0.9)).then(|| rng.random_range(0..likely.len()));
+            found.and_then(|at| likely.iter().nth(at).copied()).unwrap_or(any)
+        };
         match rng.random_range(0..12) {
-            0 => Self::FreezeProvider(offer),
-            1 => Self::ThawProvider(offer),
-            2 => Self::FreezeVault(vault),
-            3 => Self::ThawVault(vault),
-            4 => Self::Lower(offer),
-            5 => Self::Raise(offer),
-            6 => Self::Retire(offer),
-            7 => Self::Relist(offer),
-            8 => Self::Revoke(vault),
-            9 => Self::RequestWithdrawal(vault),
-            10 => Self::Withdraw(vault),
-            _ => Self::Pause,
+            0 => Deed::FreezeProvider(offer),
+            1 => Deed::ThawProvider(one_of(&self.frozen_providers, offer, rng)),
+            2 => Deed::FreezeVault(vault),
+            3 => Deed::ThawVault(one_of(&self.frozen_vaults, vault, rng)),
+            4 => Deed::Lower(offer),
+            5 => Deed::Raise(offer),
+            6 => Deed::Retire(offer),
+            7 => Deed::Relist(offer),
+            8 => Deed::Revoke(vault),
+            9 => Deed::RequestWithdrawal(vault),
+            10 if due.is_empty() && rng.random_bool(0.9) => Deed::RequestWithdrawal(vault),
+            10 => Deed::Withdraw(one_of(&due, vault, rng)),
+            _ => Deed::Pause,
         }
     }
 }
@@ -151,10 +200,20 @@ impl Scene {
             }
             (tip, sent)
         });
-        match deed {
-            Deed::Withdraw(at) if done => self.books.deposits[at] -= WITHDRAWAL.0,
-            Deed::Repay(at) if done => self.books.deposits[at] += WITHDRAWAL.0,
-            _ => {}
+        if done {
+            match deed {
+                Deed::Repay(at) => self.books.deposits[at] += WITHDRAWAL.0,
+                Deed::FreezeProvider(at) => drop(self.frozen_providers.insert(at)),
+                Deed::ThawProvider(at) => drop(self.frozen_providers.remove(&at)),
+                Deed::FreezeVault(at) => drop(self.frozen_vaults.insert(at)),
+                Deed::ThawVault(at) => drop(self.frozen_vaults.remove(&at)),
+                Deed::RequestWithdrawal(at) => {
+                    let due = self.cluster.lock().unwrap().unix_time() + i64::from(DELAYS.withdraw_delay.seconds);
+                    self.leaving.insert(at, due);
+                }
+                Deed::Withdraw(at) => drop(self.leaving.remove(&at)),
+                _ => {}
+            }
         }
         done
     }
@@ -189,7 +248,7 @@ impl Base {
             Deed::Retire(at) => world.retire(&self.providers[at], &self.offers[at].model),
             Deed::Revoke(at) => world.revoke(vault(at), 0, None),
             Deed::RequestWithdrawal(at) => world.request_withdraw(vault(at), WITHDRAWAL),
-            Deed::Withdraw(at) => world.execute_withdraw(vault(at), &self.purse),
+            Deed::Withdraw(at) => world.execute_withdraw(vault(at), &self.books.purses[at]),
             Deed::Repay(at) => world.try_deposit(vault(at), WITHDRAWAL),
             Deed::Pause => world.pause(),
         }
@@ -221,8 +280,11 @@ impl Base {
             vaults.push((vault, at, SigningKey::from_bytes(key.keypair.secret_bytes())));
         }
         let places = vaults.iter().map(|(vault, ..)| (vault.address, vault.token)).collect();
-        let nobody = world.wallet().pubkey();
-        let purse = world.token_account(&nobody);
+        let purses = (0..VAULTS).map(|_| {
+            let owner = world.wallet().pubkey();
+            world.token_account(&owner)
+        });
+        let purses = purses.collect();
         let tokens = providers.iter().map(|provider| provider.token).collect();
         Self {
             svm: shared.take().0,
@@ -232,6 +294,7 @@ impl Base {
             books: Books {
                 deposits: vec![deposits.0; VAULTS],
                 vaults: places,
+                purses,
                 providers: tokens,
                 fees: relayer.fee_token,
             },
@@ -240,7 +303,6 @@ impl Base {
             shared,
             providers,
             offers,
-            purse,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One seed: a scene, a storm, and the calm after it.
 
 use super::clients::id;
+use super::disk::{Image, Trouble};
 use super::node::{Node, Weather};
 use super::oracle;
 use super::relayer::{self, Inside, SimClock, Site};
@@ -10,7 +11,7 @@ use ed25519_dalek::SigningKey;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::rpc::Rpc;
@@ -29,12 +30,23 @@ pub struct Counts {
     pub receipts: u64,
     pub refused: u64,
     pub crashes: u64,
+    /// Of these, in the middle of a write.
+    pub torn: u64,
     pub forks: u64,
     pub undone: u64,
     pub groups: u64,
     pub aside: u64,
-    /// What others did, tried and done.
-    pub deeds: BTreeMap<Deed, u64>,
+    /// What others tried, and how often they could.
+    pub deeds: BTreeMap<&'static str, Tried>,
+    /// How often the disk got into trouble.
+    pub troubles: BTreeMap<Trouble, u64>,
+}
+
+/// Something tried several times.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tried {
+    pub times: u64,
+    pub done: u64,
 }
 
 impl Counts {
@@ -42,19 +54,30 @@ impl Counts {
         self.receipts += other.receipts;
         self.refused += other.refused;
         self.crashes += other.crashes;
+        self.torn += other.torn;
         self.forks += other.forks;
         self.undone += other.undone;
         self.groups += other.groups;
         self.aside += other.aside;
-        for (deed, count) in &other.deeds {
-            *self.deeds.entry(*deed).or_default() += count;
+        for (deed, tried) in &other.deeds {
+            let all = self.deeds.entry(deed).or_default();
+            all.times += tried.times;
+            all.done += tried.done;
+        }
+        for (trouble, count) in &other.troubles {
+            *self.troubles.entry(*trouble).or_default() += count;
         }
     }
 
     /// A storm in which something never blew proves nothing of it.
     pub fn assert_all_happened(&self) {
-        let Self { receipts, crashes, forks, undone, groups, .. } = self;
-        assert!([receipts, crashes, forks, undone, groups].iter().all(|count| **count > 0), "{self:?}");
+        let Self { receipts, crashes, torn, forks, undone, groups, .. } = self;
+        assert!([receipts, crashes, torn, forks, undone, groups].iter().all(|count| **count > 0), "{self:?}");
+        assert_eq!(self.deeds.len(), Deed::KINDS, "{self:?}");
+        for (deed, tried) in &self.deeds {
+            assert!(5 * tried.done >= tried.times, "{deed} succeeds in less than a fifth of its tries: {tried:?}");
+        }
+        assert_eq!(self.troubles.len(), 2, "{self:?}");
     }
 }
 
@@ -114,6 +137,9 @@ async fn storm(seed: u64, loud: bool) -> End {
         trace: trace.clone(),
         clients: std::mem::take(&mut scene.clients),
         busy: Mutex::new(true),
+        disk_troubles: Mutex::new(if rng.random_bool(0.3) { rng.random_range(0.0..0.01) } else { 0.0 }),
+        troubles: Mutex::default(),
+        power_cut: AtomicBool::new(false),
     });
 
     let mut counts = Counts::default();
@@ -128,12 +154,15 @@ async fn storm(seed: u64, loud: bool) -> End {
     let mut crash_at = Instant::now() + crash_pause(&mut rng);
     let mut back_at = Instant::now();
     let mut over = None;
+    let (mut poisoned, mut lowered) = (false, false);
     loop {
         sleep(Duration::from_millis(slot_ms)).await;
         let calm = Instant::now() >= calm_at;
         if calm && over.is_none() {
             *weather.lock().unwrap() = Weather { latency: 20, delay: 1, ..Weather::default() };
             *site.busy.lock().unwrap() = false;
+            *site.disk_troubles.lock().unwrap() = 0.0;
+            site.power_cut.store(false, Ordering::Relaxed);
             site.clock.off_by_ms.store(0, Ordering::Relaxed);
             scene.make_peace();
             over = Some(Instant::now());
@@ -153,26 +182,46 @@ async fn storm(seed: u64, loud: bool) -> End {
             slot_ms = if slot_ms == 400 { 200 } else { 400 };
         }
         if !calm && rng.random_bool(deeds) {
-            let deed = Deed::any(&mut rng, site.clients.len());
-            if scene.act(deed) {
-                *counts.deeds.entry(deed).or_default() += 1;
+            let deed = scene.any_deed(&mut rng, site.clients.len());
+            let done = scene.act(deed);
+            let tried = counts.deeds.entry(deed.name()).or_default();
+            tried.times += 1;
+            tried.done += u64::from(done);
+            if done {
+                poisoned |= deed.is_poison();
+                lowered |= matches!(deed, Deed::Lower(_));
                 trace.add(&format!("{deed:?}"));
             }
         }
         if !calm && rng.random_bool(0.003) {
             site.clock.off_by_ms.store(rng.random_range(-600_000..600_000), Ordering::Relaxed);
         }
-        if let Some(task) = process.take_if(|_| !calm && Instant::now() >= crash_at) {
-            task.abort();
-            let _ = task.await;
-            *inside.lock().unwrap() = None;
-            counts.crashes += 1;
-            back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
-            trace.add("crash");
+        if process.is_some() && !calm && Instant::now() >= crash_at {
+            crash_at = Instant::now() + crash_pause(&mut rng);
+            if rng.random_bool(0.5) {
+                site.power_cut.store(true, Ordering::Relaxed);
+            } else if let Some(task) = process.take() {
+                let left = Image::of(&site.ledger);
+                task.abort();
+                let _ = task.await;
+                *inside.lock().unwrap() = None;
+                left.restore(&site.ledger);
+                counts.crashes += 1;
+                back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
+                trace.add("crash");
+            }
         }
-        if process.as_ref().is_some_and(tokio::task::JoinHandle::is_finished) {
-            let failure = process.take().unwrap().await.unwrap_err();
-            return end(Some(format!("the relayer panicked: {failure}")), counts, &trace);
+        if let Some(task) = process.take_if(|task| task.is_finished()) {
+            let left = match task.await {
+                Ok(left) => left,
+                Err(failure) => return end(Some(format!("the relayer panicked: {failure}")), counts, &trace),
+            };
+            *inside.lock().unwrap() = None;
+            left.restore(&site.ledger);
+            counts.crashes += 1;
+            counts.torn += 1;
+            back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
+            trace.add("crash in a write");
         }
         if process.is_none() && (calm || Instant::now() >= back_at) {
             process = Some(start(&mut rng));
@@ -196,13 +245,12 @@ async fn storm(seed: u64, loud: bool) -> End {
             counts.aside = counts.receipts - standing.iter().map(|receipts| receipts.len() as u64).sum::<u64>();
             counts.refused = site.clients.iter().map(|client| client.lock().unwrap().refused).sum();
             counts.undone = cluster.undone;
+            counts.troubles.clone_from(&site.troubles.lock().unwrap());
             let seq = |(vault, _): &(_, _)| u64::from(oracle::vault(&cluster, vault).settle_seq);
             counts.groups = scene.books.vaults.iter().map(seq).sum();
-            let lowered = counts.deeds.keys().any(|deed| matches!(deed, Deed::Lower(_)));
             let problem = oracle::check(&cluster, &scene.books, &standing, lowered);
             let problem = problem.map(|p| if late { format!("not settled in time: {p}") } else { p });
             let problem = problem.or_else(|| numbered_twice(&all));
-            let poisoned = counts.deeds.keys().any(|deed| deed.is_poison());
             let baseless = (counts.aside > 0 && !poisoned).then(|| "set aside without a cause".to_owned());
             let problem = problem.or(baseless).or((!known).then(|| "a request's fate cannot be found out".into()));
             return end(problem, counts, &trace);

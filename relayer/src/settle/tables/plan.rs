@@ -113,7 +113,7 @@ impl View {
         if room == 0 {
             return self.create();
         }
-        (!missing.is_empty() && self.lost >= TRANSACTION_FEE).then(|| Step::Extend(newest.row, missing))
+        (!missing.is_empty() && self.lost >= TRANSACTION_FEE).then_some(Step::Extend(newest.row, missing))
     }
 
     fn create(&self) -> Option<Step> {

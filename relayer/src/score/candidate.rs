@@ -1,0 +1,217 @@
+//! A candidate as the arithmetic of a choice wants it: what is ready before the request comes, what changes with every
+//! request, and who is asked before whom whatever the objectives.
+
+use super::ask::{Gate, Measured};
+use super::coefficients::Coefficients;
+
+/// Recent answers with which an offer is as well known as unknown: halves what it gets of the exploration.
+const KNOWN: f64 = 8.0;
+/// What reading any prompt takes, in tokens of prompt: half a second where 6,000 are read in one.
+const ALWAYS: f64 = 3_000.0;
+/// Requests at once that are taken for nothing: below, load does not show.
+const LOAD_SCALE: f64 = 20.0;
+/// Most requests at once that are believed to be usual.
+const MOST_LOAD: f64 = 1e6;
+/// Longest time that is expected of anything, in seconds; a measurement that is no number counts as this.
+const LONGEST: f64 = 1e6;
+/// Speeds that are believed, in tokens a second.
+const SPEEDS: (f64, f64) = (1e-3, 1e6);
+/// A failure rate counts as at most this.
+pub(super) const WORST_FAILURE: f64 = 0.99;
+/// A penalty counts as at most this.
+const WORST_PENALTY: f64 = 1e3;
+/// An idle offer is taken to be at most this much faster.
+const LEAST_SLOWED: f64 = 0.5;
+
+/// Who is asked before whom, whatever the objectives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Group {
+    /// Known, free, and as the client prefers.
+    Preferred,
+    /// Known and free, but slower than the client prefers.
+    Known,
+    /// Too new for a share, as the client prefers.
+    PreferredNewcomer,
+    /// Too new for a share, and slower than the client prefers.
+    Newcomer,
+    /// May be back.
+    HalfOpen,
+    /// At its cap.
+    Saturated,
+    /// Failing, or asked to be left alone.
+    Open,
+}
+
+impl Group {
+    fn preferred(self) -> bool {
+        matches!(self, Self::Preferred | Self::PreferredNewcomer)
+    }
+
+    pub(super) fn explorable(self, chosen: Self) -> bool {
+        self <= Self::Newcomer && (self.preferred() || !chosen.preferred())
+    }
+
+    pub(super) fn available(self) -> bool {
+        self <= Self::HalfOpen
+    }
+}
+
+/// What of a candidate does not depend on the request, in the form the arithmetic wants it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// µUSDC a prompt token.
+    pub(super) prompt: f64,
+    /// µUSDC an output token.
+    pub(super) output: f64,
+    /// µUSDC a request.
+    pub(super) request: f64,
+    /// Seconds to the first token.
+    pub(super) ttft: f64,
+    /// Seconds an output token.
+    pub(super) token: f64,
+    /// `penalty / (1 − f)`.
+    pub(super) factor: f64,
+    /// Rate of answers that break off.
+    pub(super) broken: f64,
+    /// Requests it is usually working on.
+    pub(super) usual_load: f64,
+    /// What one more or less than that slows or speeds it by, a factor of.
+    pub(super) slope: f64,
+    /// How little is known about it, 0 to 1.
+    pub(super) need: f64,
+    pub(super) newcomer: bool,
+}
+
+impl Row {
+    pub(super) fn of(m: &Measured) -> Self {
+        let failure = within(m.failure.into(), 0.0, WORST_FAILURE);
+        let usual_load = within_or(m.usual_load.into(), 0.0, MOST_LOAD, 0.0);
+        Self {
+            prompt: prompt_price(m, within_or(m.cache_hits.into(), 0.0, 1.0, 0.0)),
+            output: billing(m) * m.price.output as f64 / 1e6,
+            broken: within(m.broken.into(), 0.0, 1.0),
+            usual_load,
+            slope: (usual_load + LOAD_SCALE).recip(),
+            request: m.price.request as f64,
+            ttft: within(m.ttft.into(), 0.0, LONGEST),
+            token: within_or(m.speed.into(), SPEEDS.0, SPEEDS.1, SPEEDS.0).recip(),
+            factor: within(m.penalty.into(), 1.0, WORST_PENALTY) / (1.0 - failure),
+            need: KNOWN / (KNOWN + f64::from(m.samples)),
+            newcomer: m.newcomer,
+        }
+    }
+}
+
+/// What of a candidate changes with every request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Live {
+    /// Tokens it is working on.
+    pub(super) tokens: u32,
+    /// Requests it is working on.
+    pub(super) requests: u32,
+    /// Most requests at once, as its 429s taught.
+    pub(super) cap: u32,
+    pub(super) gate: Gate,
+    /// Was sent as many requests lately as it takes.
+    pub(super) paced: bool,
+    /// Works on several requests and ended none for far longer than usual.
+    pub(super) silent: bool,
+    /// Answered 429 lately.
+    pub(super) limited: bool,
+    /// When it changes though nothing happens, in seconds from the scorer's beginning.
+    pub(super) until: f64,
+}
+
+impl Live {
+    /// The cap of an offer that never said it had too much.
+    pub(super) const UNCAPPED: u32 = u32::MAX;
+
+    pub(super) fn of(m: &Measured) -> Self {
+        Self {
+            tokens: m.outstanding_tokens,
+            requests: m.outstanding_requests,
+            cap: m.cap.unwrap_or(Self::UNCAPPED),
+            gate: m.gate,
+            paced: m.paced,
+            silent: m.silent,
+            limited: m.limited,
+            until: f64::INFINITY,
+        }
+    }
+
+    fn saturated(&self) -> bool {
+        self.silent || self.paced || self.requests >= self.cap
+    }
+}
+
+/// The candidates of one choice.
+pub(super) trait Candidates {
+    fn len(&self) -> usize;
+    fn row(&self, index: usize) -> &Row;
+    fn live(&self, index: usize) -> Live;
+    fn incumbent(&self) -> Option<usize>;
+    /// Who served the prompt's prefix last.
+    fn sticky(&self) -> Option<Sticky>;
+}
+
+/// Who served the prompt's prefix last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sticky {
+    pub(super) index: usize,
+    /// µUSDC a prompt token, given what it has cached.
+    pub(super) prompt: f64,
+    /// Share of the prompt that it need not read again.
+    pub(super) hits: f64,
+}
+
+impl Sticky {
+    pub(super) fn of(index: usize, m: &Measured, hits: f32) -> Self {
+        let usual = within_or(m.cache_hits.into(), 0.0, 1.0, 0.0);
+        let hits = within_or(hits.into(), 0.0, 1.0, 0.0).max(usual);
+        Self { index, prompt: prompt_price(m, hits), hits }
+    }
+}
+
+/// What the time to the first token of a prompt of `tokens` is, relative to one of 1,000: a part that is always there and
+/// one for reading.
+pub(super) fn reading(tokens: f64) -> f64 {
+    (ALWAYS + tokens) / (ALWAYS + 1_000.0)
+}
+
+/// Tokens billed for one estimated.
+fn billing(m: &Measured) -> f64 {
+    within_or(m.billing.into(), 0.01, 100.0, 1.0)
+}
+
+/// µUSDC a prompt token, `hits` of the prompt being cached.
+fn prompt_price(m: &Measured, hits: f64) -> f64 {
+    billing(m) * ((1.0 - hits) * m.price.input as f64 + hits * m.price.cached as f64) / 1e6
+}
+
+/// `x` within its range; what is no number is the worst, the upper end.
+pub(super) fn within(x: f64, low: f64, high: f64) -> f64 {
+    within_or(x, low, high, high)
+}
+
+fn within_or(x: f64, low: f64, high: f64, otherwise: f64) -> f64 {
+    if x.is_nan() { otherwise } else { x.clamp(low, high) }
+}
+
+/// By what factor an offer is slower than it was measured, working on more than it usually did.
+pub(super) fn slowed(c: &Coefficients, row: &Row, live: Live) -> f64 {
+    (1.0 + c.load_weight * (f64::from(live.requests) - row.usual_load) * row.slope).max(LEAST_SLOWED)
+}
+
+pub(super) fn group(row: &Row, live: Live, preferred: bool) -> Group {
+    match live.gate {
+        Gate::Open => Group::Open,
+        Gate::Closed | Gate::HalfOpen if live.saturated() => Group::Saturated,
+        Gate::HalfOpen => Group::HalfOpen,
+        Gate::Closed => match (row.newcomer, preferred) {
+            (false, true) => Group::Preferred,
+            (false, false) => Group::Known,
+            (true, true) => Group::PreferredNewcomer,
+            (true, false) => Group::Newcomer,
+        },
+    }
+}

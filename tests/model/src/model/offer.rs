@@ -1,0 +1,225 @@
+//! Offers: prices with notice and grace, which roll by the clock.
+
+use super::relayer::status;
+use super::time::{Deadline, Delays, Moment};
+use super::{Anchor, Checked, Kind, Rule, State, require};
+use crate::cast::{Holder, Name, Wallet, address, bump, model_name};
+use crate::op::Terms;
+use borsh::{BorshDeserialize, BorshSerialize};
+use steam_protocol::seeds::is_model_name;
+
+/// The highest price component.
+pub const MAX_PRICE: u64 = 1_000_000_000_000;
+/// Bits of capabilities that mean something.
+pub const CAPABILITIES: u32 = (1 << 12) - 1;
+/// Bytes of the account.
+pub const LEN: usize = 8 + 448;
+/// `Offer.status` of a listed one.
+pub const LISTED: u8 = 1;
+/// `Offer.status` of a retired one.
+pub const RETIRED: u8 = 2;
+
+/// Price components: µUSDC per million tokens, and per request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[expect(missing_docs, reason = "SPEC.md, Accounts")]
+pub struct Price {
+    pub input: u64,
+    pub cached: u64,
+    pub output: u64,
+    pub request: u64,
+}
+
+/// A price, when it began to hold, and its version; version 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[expect(missing_docs, reason = "SPEC.md, Accounts")]
+pub struct PricePoint {
+    pub price: Price,
+    pub from: Deadline,
+    pub version: u32,
+    pub padding: [u8; 4],
+}
+
+/// `Offer`, as its bytes are.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[expect(missing_docs, reason = "SPEC.md, Accounts")]
+pub struct Offer {
+    pub provider: [u8; 32],
+    pub token: [u8; 32],
+    pub model: [u8; 64],
+    pub previous: PricePoint,
+    pub current: PricePoint,
+    pub next: PricePoint,
+    pub previous_until: Deadline,
+    pub current_until: Deadline,
+    pub retired_at: Deadline,
+    pub settle_until: Deadline,
+    pub last_version: u32,
+    pub context_limit: u32,
+    pub output_limit: u32,
+    pub capabilities: u32,
+    pub status: u8,
+    pub model_len: u8,
+    pub bump: u8,
+    pub padding: [u8; 5],
+    pub reserved: [u8; 64],
+}
+
+impl Price {
+    /// Its components.
+    pub fn components(&self) -> [u64; 4] {
+        [self.input, self.cached, self.output, self.request]
+    }
+
+    /// Whether no component is above the other's.
+    pub fn within(&self, other: &Self) -> bool {
+        self.components().iter().zip(other.components()).all(|(mine, theirs)| *mine <= theirs)
+    }
+
+    fn is_valid(&self) -> bool {
+        self.cached <= self.input && self.components().iter().all(|component| *component <= MAX_PRICE)
+    }
+}
+
+impl Offer {
+    /// The offer by the clock.
+    pub fn rolled(&self, now: Moment) -> Self {
+        let mut offer = self.clone();
+        if offer.next.version != 0 && now.is_past(offer.next.from) {
+            (offer.previous, offer.previous_until) = (offer.current, offer.current_until);
+            offer.current = offer.next;
+            offer.drop_next();
+        }
+        offer
+    }
+
+    /// What a charge that names `version` pays.
+    ///
+    /// # Errors
+    /// `OfferRetired`, `PriceOutdated`, `PriceFuture`, `PriceUnknown`.
+    pub fn price_of(&self, version: u32, now: Moment) -> Checked<Price> {
+        require(self.status != RETIRED || !now.is_past(self.settle_until), Rule::OfferRetired)?;
+        let offer = self.rolled(now);
+        require(version != 0, Rule::PriceUnknown)?;
+        if version == offer.current.version {
+            return Ok(offer.current.price);
+        }
+        if version == offer.previous.version {
+            if !now.is_past(offer.previous_until) {
+                return Ok(offer.previous.price);
+            }
+            require(offer.current.price.within(&offer.previous.price), Rule::PriceOutdated)?;
+            return Ok(offer.current.price);
+        }
+        require(version != offer.next.version, Rule::PriceFuture)?;
+        Err(Rule::PriceUnknown.into())
+    }
+
+    /// `current_until` stays: it means something only with a next price.
+    fn drop_next(&mut self) {
+        self.next = PricePoint::default();
+    }
+
+    fn put(&mut self, price: Price, delays: &Delays, now: Moment) -> Checked {
+        *self = self.rolled(now);
+        let retired = self.status == RETIRED;
+        if price == self.current.price && !retired {
+            self.drop_next();
+            return Ok(());
+        }
+        require(now.is_past(self.previous_until), Rule::PriceGraceRunning)?;
+        self.last_version = self.last_version.checked_add(1).ok_or(Rule::VersionOverflow)?;
+        let version = self.last_version;
+        if price.within(&self.current.price) && !retired {
+            (self.previous, self.previous_until) = (self.current, now.plus(delays.price_grace));
+            self.current = PricePoint { price, from: now.deadline(), version, padding: [0; 4] };
+            self.drop_next();
+        } else {
+            let from = now.plus(delays.price_notice);
+            self.next = PricePoint { price, from, version, padding: [0; 4] };
+            self.current_until = from.plus(delays.price_grace);
+        }
+        Ok(())
+    }
+}
+
+impl State {
+    pub(super) fn put_offer(
+        &mut self,
+        authority: Wallet,
+        payer: Wallet,
+        (provider, model): (u8, u8),
+        text: &str,
+        terms: Terms,
+    ) -> Checked {
+        let config = self.settings()?;
+        self.is_there(Name::Provider(provider), Kind::Provider)?;
+        require(text == model_name(model), Anchor::ConstraintSeeds)?;
+        let name = Name::Offer(provider, model);
+        let known = self.providers.get(&provider).map(|known| (known.authority, known.status, known.token));
+        let (entitled, state, token) = known.ok_or(Anchor::AccountNotInitialized)?;
+        require(entitled == authority.address(), Rule::NotAuthority)?;
+        self.running()?;
+        require(state == status::ACTIVE, Rule::ProviderNotActive)?;
+        require(is_model_name(text), Rule::InvalidModel)?;
+        require(terms.price.is_valid(), Rule::InvalidPrice)?;
+        require(terms.output_limit <= terms.context_limit, Rule::InvalidLimits)?;
+        require(terms.capabilities & !CAPABILITIES == 0, Rule::UnknownCapability)?;
+        let now = self.now;
+        if !self.offers.contains_key(&(provider, model)) {
+            self.pay_rent(payer, name, LEN);
+            let first = PricePoint { price: terms.price, from: now.deadline(), version: 1, padding: [0; 4] };
+            let mut padded = [0; 64];
+            padded[..text.len()].copy_from_slice(text.as_bytes());
+            let made = Offer {
+                provider: address(Name::Provider(provider)),
+                token,
+                model: padded,
+                previous: PricePoint::default(),
+                current: first,
+                next: PricePoint::default(),
+                previous_until: Deadline::default(),
+                current_until: Deadline::default(),
+                retired_at: Deadline::default(),
+                settle_until: Deadline::default(),
+                last_version: 1,
+                context_limit: 0,
+                output_limit: 0,
+                capabilities: 0,
+                status: LISTED,
+                model_len: text.len() as u8,
+                bump: bump(name),
+                padding: [0; 5],
+                reserved: [0; 64],
+            };
+            self.offers.insert((provider, model), made);
+        }
+        let offer = self.offers.get_mut(&(provider, model)).ok_or(Anchor::AccountNotInitialized)?;
+        offer.put(terms.price, &config.delays, now)?;
+        offer.status = LISTED;
+        (offer.retired_at, offer.settle_until) = Default::default();
+        (offer.context_limit, offer.output_limit) = (terms.context_limit, terms.output_limit);
+        offer.capabilities = terms.capabilities;
+        Ok(())
+    }
+
+    pub(super) fn retire_offer(&mut self, authority: Wallet, provider: u8, offer: Name) -> Checked {
+        let config = self.settings()?;
+        self.is_there(Name::Provider(provider), Kind::Provider)?;
+        self.is_there(offer, Kind::Offer)?;
+        let Name::Offer(of, model) = offer else { return Err(Anchor::AccountDiscriminatorMismatch.into()) };
+        require(Wallet::Provider(provider) == authority, Rule::NotAuthority)?;
+        require(of == provider, Rule::NotAuthority)?;
+        let now = self.now;
+        let offer = self.offers.get_mut(&(of, model)).ok_or(Anchor::AccountNotInitialized)?;
+        require(offer.status != RETIRED, Rule::OfferRetired)?;
+        offer.status = RETIRED;
+        offer.retired_at = now.deadline();
+        offer.settle_until = now.plus(config.delays.price_grace);
+        Ok(())
+    }
+}
+
+/// Where an offer's earnings go.
+pub fn earnings(provider: u8) -> Name {
+    Name::Purse(Holder::Provider(provider).dollars())
+}
