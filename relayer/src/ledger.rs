@@ -10,12 +10,14 @@ mod charges;
 mod groups;
 mod health;
 mod schema;
+mod tables;
 mod writer;
 
 pub use allow_lists::Kept;
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
+pub use tables::TableRow;
 
 pub use health::Trouble;
 pub use writer::Turns;

@@ -73,6 +73,7 @@ pub struct Metrics {
     duration: Family<Model, Histogram>,
     first_content: Family<Model, Histogram>,
     failovers: Counter,
+    hedges: Counter,
     upstream_failures: Family<Failure, Counter>,
     holds: Counter,
     held_micro: Counter,
@@ -111,6 +112,7 @@ impl Default for Metrics {
             duration: Family::new_with_constructor(seconds),
             first_content: Family::new_with_constructor(seconds),
             failovers: Counter::default(),
+            hedges: Counter::default(),
             upstream_failures: Family::default(),
             holds: Counter::default(),
             held_micro: Counter::default(),
@@ -142,6 +144,7 @@ impl Default for Metrics {
             metrics.first_content.clone(),
         );
         registry.register("failovers", "Attempts after which another provider served", metrics.failovers.clone());
+        registry.register("hedges", "Second providers asked because a first was slow", metrics.hedges.clone());
         registry.register(
             "upstream_failures",
             "Failed attempts, by provider and kind",
@@ -204,6 +207,11 @@ impl Metrics {
         let model = Model { model: model.to_owned() };
         self.first_content.get_or_create(&model).observe(first_content.as_secs_f64());
         self.failovers.inc_by(failovers);
+    }
+
+    /// A second provider was asked because the first was slow.
+    pub fn hedged(&self) {
+        self.hedges.inc();
     }
 
     /// An attempt has failed, or a stream was cut.

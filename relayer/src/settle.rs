@@ -8,6 +8,8 @@
 mod agreed;
 pub mod build;
 mod engine;
+pub mod form;
+pub mod tables;
 
 pub use engine::{Settler, Setup};
 
@@ -36,6 +38,8 @@ pub struct Status {
     /// Vaults whose chain state is no state of this ledger.
     #[serde(serialize_with = "as_addresses")]
     pub halted: Vec<Pubkey>,
+    /// The form of the last transaction that was signed: v0, v0 with a lookup table, or v1.
+    pub transaction: Option<&'static str>,
     /// What keeps the last round from making progress.
     pub problem: Option<String>,
 }
@@ -55,7 +59,7 @@ pub enum SettleError {
     /// The nodes differ on something that must be known.
     #[error("the RPC nodes do not agree on {0}: one of them lags far behind or lies")]
     Disagreement(&'static str),
-    /// The transaction could not be signed or read back.
+    /// A stored transaction could not be read back.
     #[error("the settlement transaction cannot be {0}")]
     Transaction(&'static str),
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF];
+pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -109,6 +109,14 @@ ALTER TABLE settlement_group ADD COLUMN memberships BLOB NOT NULL DEFAULT x'0000
 const PROOF: &str = "
 -- Empty but while the writer proves that the disk takes what charges need.
 CREATE TABLE proof (bytes BLOB NOT NULL) STRICT;
+";
+
+const LOOKUP_TABLES: &str = "
+-- One row an address lookup table of the settler, written before it is made and struck off when it is gone, so that no
+-- rent is forgotten.
+CREATE TABLE lookup_table (
+    address BLOB PRIMARY KEY, slot INTEGER NOT NULL, closing INTEGER NOT NULL, busy_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.

@@ -1,25 +1,27 @@
 //! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
 
-use super::build::{self, Budget, MAX_UNITS, Parties};
+use super::build::Parties;
+use super::form::{self, Form, Weight};
+use super::tables::Tables;
 use super::{SettleError, Status, agreed};
-use crate::chain::rpc::{Rpc, Simulation, TransactionState};
+use crate::chain::rpc::{Rpc, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
 use crate::config::SettleConfig;
 use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
 use crate::vaults::Vaults;
-use anchor_spl::token::spl_token::error::TokenError;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
-use solana_transaction::versioned::VersionedTransaction;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use steam_protocol::Hash;
-use steam_router::error::SteamError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use version::Version1;
+
+mod submit;
+mod version;
 
 /// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
@@ -51,6 +53,8 @@ pub struct Settler {
     setup: Setup,
     status: watch::Sender<Status>,
     halted: BTreeSet<Pubkey>,
+    version1: Version1,
+    tables: Tables,
     /// What keeps a batch from being sent, found in this round.
     problem: Option<String>,
 }
@@ -73,7 +77,8 @@ impl Settler {
     /// A settler and where it stands.
     pub fn new(setup: Setup) -> (Self, watch::Receiver<Status>) {
         let (status, watch) = watch::channel(Status::default());
-        (Self { setup, status, halted: BTreeSet::new(), problem: None }, watch)
+        let version1 = Version1::new(setup.config.transaction);
+        (Self { setup, status, halted: BTreeSet::new(), version1, tables: Tables::default(), problem: None }, watch)
     }
 
     /// Settles until `shutdown`; what was sent by then is resolved at the next start.
@@ -115,11 +120,17 @@ impl Settler {
         if seal {
             self.seal().await?;
         }
+        if self.uses_tables() {
+            self.read_tables().await?;
+        }
         self.form_batches().await?;
         for batch in self.setup.ledger.open_batches().await? {
             if !waiting.contains(&batch.id) && batch.attempts.iter().all(|attempt| attempt.dead) {
                 self.submit(batch).await?;
             }
+        }
+        if seal {
+            self.tend_tables().await;
         }
         self.report().await
     }
@@ -140,6 +151,9 @@ impl Settler {
                     .ledger
                     .finish_batch(batch.id, signature.clone(), (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
                     .await?;
+                if landed_as_v1(&batch, signature.as_deref()) {
+                    self.version1.landed();
+                }
                 if settled {
                     self.status.send_modify(|status| {
                         status.last_signature = signature.or(status.last_signature.take());
@@ -152,7 +166,10 @@ impl Settler {
                     self.send(&attempt.bytes).await;
                 }
             }
-            Verdict::Sign(dead) => self.setup.ledger.bury_attempts(dead).await?,
+            Verdict::Sign(dead) => {
+                self.doubt_forms_of(&batch, &dead);
+                self.setup.ledger.bury_attempts(dead).await?;
+            }
             Verdict::Release => {
                 self.setup.ledger.release_batch(batch.id).await?;
                 return Ok(false);
@@ -238,7 +255,8 @@ impl Settler {
                     continue;
                 };
                 let head = (on_chain.settle_seq, on_chain.settle_hash);
-                let fits = |group: &SealedGroup| build::fits(std::slice::from_ref(group));
+                let parties = self.setup.parties;
+                let fits = move |group: &SealedGroup| Form::Plain.fits(&parties, [&Weight::of(&parties, group)]);
                 match self.setup.ledger.seal((*vault, *generation), head, fits).await? {
                     GroupState::Idle => {}
                     GroupState::Behind => self.problem = Some(format!("the nodes' reading of vault {vault} is old")),
@@ -255,10 +273,10 @@ impl Settler {
     }
 
     /// Puts sealed groups into as few batches as they fit.
-    async fn form_batches(&self) -> Result<(), SettleError> {
+    async fn form_batches(&mut self) -> Result<(), SettleError> {
         let groups = self.setup.ledger.unbatched(self.finalized_height().await?).await?;
         let reading = self.read_vaults(groups.iter().map(|group| group.vault)).await?;
-        let mut next: Vec<SealedGroup> = Vec::new();
+        let mut due: Vec<SealedGroup> = Vec::new();
         for group in groups {
             // Another generation's chain must not see it, not even as a void.
             if reading.is_gone(&group.vault, group.generation) {
@@ -267,88 +285,18 @@ impl Settler {
                 self.setup.vaults.unsealed(&group.vault, group.seq);
                 continue;
             }
-            next.push(group);
-            if !build::fits(&next) {
-                let last = next.split_off(next.len() - 1);
-                self.setup.ledger.create_batch(std::mem::replace(&mut next, last)).await?;
-            }
+            due.push(group);
         }
-        if !next.is_empty() {
-            self.setup.ledger.create_batch(next).await?;
+        for groups in self.pack(due) {
+            self.setup.ledger.create_batch(groups).await?;
         }
         Ok(())
-    }
-
-    /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
-    async fn submit(&mut self, batch: Batch) -> Result<(), SettleError> {
-        if batch.signed >= self.setup.config.max_attempts {
-            tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
-            self.problem = Some(format!("batch {} was signed as often as settle.max_attempts allows", batch.id));
-            return Ok(());
-        }
-        let trial = self.transaction(&batch, MAX_UNITS, [0; 32])?;
-        match self.node().simulate(&trial).await? {
-            Simulation::Fails { code, reason } if batch.groups.len() > 1 && is_divisible(code) => {
-                tracing::warn!(batch = batch.id, reason, "a batch would fail: halving it to find the group at fault");
-                self.setup.ledger.split_batch(&batch).await?;
-            }
-            Simulation::Fails { code, reason }
-                if batch.groups.len() == 1 && is_groups_fault(code) && self.all_refuse(&trial).await? =>
-            {
-                self.void(&batch, reason).await?;
-            }
-            Simulation::Fails { reason, .. } => {
-                tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
-                self.problem = Some(reason);
-            }
-            Simulation::Succeeds { units } => {
-                let (blockhash, last_valid_height) =
-                    agreed::blockhash(&self.setup.nodes, batch.signed as usize).await?;
-                let units = u32::try_from(units.saturating_mul(6) / 5 + 5_000).unwrap_or(MAX_UNITS).min(MAX_UNITS);
-                let transaction = self.transaction(&batch, units, blockhash)?;
-                let signature = transaction.signatures.first().ok_or(SettleError::Transaction("signed"))?.to_string();
-                let bytes = bincode::serialize(&transaction).map_err(|_| SettleError::Transaction("written"))?;
-                let attempt = Attempt { signature, bytes: bytes.clone(), last_valid_height, dead: false };
-                self.setup.ledger.store_attempt(batch.id, attempt).await?;
-                self.send(&bytes).await;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether every node finds the fault in the group: one that lags or lies must not void it.
-    async fn all_refuse(&self, trial: &VersionedTransaction) -> Result<bool, SettleError> {
-        for node in self.setup.nodes.iter().skip(1) {
-            match node.simulate(trial).await? {
-                Simulation::Fails { code, .. } if is_groups_fault(code) => {}
-                Simulation::Fails { .. } | Simulation::Succeeds { .. } => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Voids the only group of a batch.
-    async fn void(&self, batch: &Batch, reason: String) -> Result<(), SettleError> {
-        let (void, aside) = self.setup.ledger.void_group(batch, reason.clone()).await?;
-        tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
-        self.setup.vaults.unsealed(&void.vault, void.seq);
-        Ok(())
-    }
-
-    fn transaction(&self, batch: &Batch, units: u32, blockhash: Hash) -> Result<VersionedTransaction, SettleError> {
-        let budget = Budget { units, price: self.setup.config.priority_fee };
-        let message = build::message(&self.setup.parties, &batch.root, &batch.groups, budget, blockhash)?;
-        VersionedTransaction::try_new(message, &[&self.setup.keypair]).map_err(|_| SettleError::Transaction("signed"))
     }
 
     /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
     async fn send(&self, bytes: &[u8]) {
-        let Ok(transaction) = bincode::deserialize::<VersionedTransaction>(bytes) else {
-            tracing::error!("a stored transaction cannot be read back");
-            return;
-        };
         for node in &self.setup.nodes {
-            if let Err(error) = node.send(&transaction).await {
+            if let Err(error) = node.send(bytes).await {
                 tracing::debug!(%error, "a node did not take a settlement");
             }
         }
@@ -437,33 +385,9 @@ fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) ->
     }
 }
 
-/// Whether a program refused one of the groups, as opposed to the whole batch: then the others need not wait for it.
-fn is_divisible(code: Option<u32>) -> bool {
-    let whole = [SteamError::Paused, SteamError::NotSettler].map(u32::from);
-    code.is_some_and(|code| !whole.contains(&code))
-}
-
-/// Whether a simulation failed because of what the group holds, for good. Everything else (no fee, a pause, a node that
-/// lags, a mistake in the configuration or in this program) passes with time or needs a person, and voiding a group for
-/// it would give its charges up.
-fn is_groups_fault(code: Option<u32>) -> bool {
-    let faults = [
-        SteamError::OfferRetired,
-        SteamError::PriceOutdated,
-        SteamError::PriceUnknown,
-        SteamError::FeeMismatch,
-        SteamError::KeyClosed,
-        SteamError::KeyPriceExceeded,
-        SteamError::KeyFeeExceeded,
-        SteamError::KeyLimitExceeded,
-        SteamError::KeyWindowExceeded,
-        SteamError::VoucherSignature,
-        SteamError::VoucherExceeded,
-        SteamError::AmountOverflow,
-    ]
-    .map(u32::from);
-    let frozen = TokenError::AccountFrozen as u32; // the provider's account: the vault's is looked at before
-    code.is_some_and(|code| code == frozen || faults.contains(&code))
+/// Whether a batch landed in a transaction of version 1.
+fn landed_as_v1(batch: &Batch, signature: Option<&str>) -> bool {
+    batch.attempts.iter().any(|attempt| Some(attempt.signature.as_str()) == signature && form::is_v1(&attempt.bytes))
 }
 
 #[cfg(test)]

@@ -140,10 +140,15 @@ impl World {
         (sums.held, sums.unsettled)
     }
 
-    /// The routing decision of an answer.
+    /// The routing decision of an answer, checked against its receipt.
     pub async fn decision(&self, id: &str) -> Value {
         let (status, body) = self.get(&format!("/v1/generation/{id}")).await;
         assert_eq!(status, 200, "{body}");
+        let of = |member: &str| decode(body[member].as_str().unwrap());
+        let receipt = SignedReceipt::from_bytes(&of("receipt")).unwrap().receipt;
+        if let Err(fault) = crate::relay::decision::check(&of("decision_base64"), &receipt) {
+            panic!("{fault}: {}", body["decision"]);
+        }
         body["decision"].clone()
     }
 }
