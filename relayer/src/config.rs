@@ -82,6 +82,9 @@ pub struct LedgerConfig {
     pub path: PathBuf,
     /// Bytes that must be left on its disk for requests to be taken: those under way then can still be charged.
     pub min_free_bytes: u64,
+    /// Days that receipts, decisions and transactions are kept after they were settled; 0 is for ever. Longer than any
+    /// `Idempotency-Key` is used again: one whose receipt is gone is served anew.
+    pub keep_receipts_days: u32,
 }
 
 /// How charges are settled.
@@ -254,7 +257,7 @@ impl Default for Server {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { path: "steam.db".into(), min_free_bytes: 256 << 20 }
+        Self { path: "steam.db".into(), min_free_bytes: 256 << 20, keep_receipts_days: 400 }
     }
 }
 
