@@ -109,7 +109,7 @@ struct State {
 impl Board {
     /// A request to `offer` ended at `now_ms`, Unix milliseconds.
     pub fn record(&self, offer: &Pubkey, outcome: &Outcome, now_ms: i64) {
-        if matches!(outcome, Outcome::Neutral) {
+        if matches!(outcome, Outcome::Overtaken { .. } | Outcome::Neutral) {
             return;
         }
         let mut state = self.lock();

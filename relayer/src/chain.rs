@@ -3,6 +3,7 @@
 pub mod read;
 pub mod reader;
 pub mod rpc;
+pub mod table;
 
 pub use anchor_lang::prelude::Pubkey;
 use steam_protocol::Hash;

@@ -3,8 +3,10 @@
 
 use crate::chain::Pubkey;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Everything `steam serve` can be told.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -80,6 +82,9 @@ pub struct LedgerConfig {
     pub path: PathBuf,
     /// Bytes that must be left on its disk for requests to be taken: those under way then can still be charged.
     pub min_free_bytes: u64,
+    /// Days that receipts, decisions and transactions are kept after they were settled; 0 is for ever. Longer than any
+    /// `Idempotency-Key` is used again: one whose receipt is gone is served anew.
+    pub keep_receipts_days: u32,
 }
 
 /// How charges are settled.
@@ -94,6 +99,23 @@ pub struct SettleConfig {
     pub priority_fee: u64,
     /// Times a batch is signed anew after its blockhash died, before a person must decide.
     pub max_attempts: u32,
+    /// Version of the transactions: `v1` has room for five times the vaults, `auto` takes it where the cluster does.
+    pub transaction: TransactionVersion,
+    /// Whether transactions of version 0 may use address lookup tables, made when they pay.
+    pub lookup_tables: bool,
+}
+
+/// Which version settlements are written in.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum TransactionVersion {
+    /// Version 1, and version 0 where the cluster does not take that.
+    #[default]
+    Auto,
+    /// Version 0.
+    V0,
+    /// Version 1, or nothing.
+    V1,
 }
 
 /// How providers are chosen.
@@ -147,12 +169,31 @@ pub struct UpstreamConfig {
     pub connect_timeout_ms: u64,
     /// Time to the first content, in milliseconds.
     pub first_token_timeout_ms: u64,
+    /// The same for models that need another, by name.
+    pub first_token_timeout_ms_of: BTreeMap<String, u64>,
     /// Time between two pieces of a stream, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// Time for the whole answer, in milliseconds.
+    /// The same for models that need another, by name.
+    pub idle_timeout_ms_of: BTreeMap<String, u64>,
+    /// Time for the whole answer, all attempts included, in milliseconds.
     pub total_timeout_ms: u64,
-    /// Providers tried for one request.
+    /// The same for models that need another, by name.
+    pub total_timeout_ms_of: BTreeMap<String, u64>,
+    /// Silence after which a stream's client is sent a comment, in milliseconds.
+    pub keep_alive_ms: u64,
+    /// Providers tried for one request, or one for each of its models if that is more.
     pub max_attempts: u32,
+    /// Most retries that come to nothing, in percent of the requests.
+    pub retry_percent: f64,
+    /// And as many a second besides.
+    pub retries_per_second: f64,
+    /// Time without a first token after which a second provider is asked as well, in milliseconds, unless a request says
+    /// otherwise; 0 is never.
+    pub hedge_after_ms: u64,
+    /// Most requests for which a second provider is asked, in percent.
+    pub hedge_percent: f64,
+    /// Most that the second provider may cost, in multiples of the first.
+    pub hedge_max_cost_ratio: f64,
     /// Largest answer, in bytes.
     pub max_answer_bytes: usize,
     /// What providers that want it are shown.
@@ -216,13 +257,20 @@ impl Default for Server {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { path: "steam.db".into(), min_free_bytes: 256 << 20 }
+        Self { path: "steam.db".into(), min_free_bytes: 256 << 20, keep_receipts_days: 400 }
     }
 }
 
 impl Default for SettleConfig {
     fn default() -> Self {
-        Self { interval_ms: 60_000, resend_ms: 2_000, priority_fee: 1_000, max_attempts: 20 }
+        Self {
+            interval_ms: 60_000,
+            resend_ms: 2_000,
+            priority_fee: 1_000,
+            max_attempts: 20,
+            transaction: TransactionVersion::Auto,
+            lookup_tables: true,
+        }
     }
 }
 
@@ -256,12 +304,39 @@ impl Default for UpstreamConfig {
             localnet: false,
             connect_timeout_ms: 2_000,
             first_token_timeout_ms: 30_000,
+            first_token_timeout_ms_of: BTreeMap::new(),
             idle_timeout_ms: 30_000,
+            idle_timeout_ms_of: BTreeMap::new(),
             total_timeout_ms: 600_000,
+            total_timeout_ms_of: BTreeMap::new(),
+            keep_alive_ms: 15_000,
             max_attempts: 4,
+            retry_percent: 20.0,
+            retries_per_second: 10.0,
+            hedge_after_ms: 0,
+            hedge_percent: 5.0,
+            hedge_max_cost_ratio: 1.5,
             max_answer_bytes: 16 << 20,
             credentials: Vec::new(),
         }
+    }
+}
+
+impl UpstreamConfig {
+    /// Time to the first content of `model`.
+    pub fn first_token_timeout(&self, model: &str) -> Duration {
+        let own = self.first_token_timeout_ms_of.get(model);
+        Duration::from_millis(*own.unwrap_or(&self.first_token_timeout_ms))
+    }
+
+    /// Time between two pieces of a stream of `model`.
+    pub fn idle_timeout(&self, model: &str) -> Duration {
+        Duration::from_millis(*self.idle_timeout_ms_of.get(model).unwrap_or(&self.idle_timeout_ms))
+    }
+
+    /// Time for a whole answer of `model`, all attempts included.
+    pub fn total_timeout(&self, model: &str) -> Duration {
+        Duration::from_millis(*self.total_timeout_ms_of.get(model).unwrap_or(&self.total_timeout_ms))
     }
 }
 
@@ -383,9 +458,24 @@ impl Config {
             ("upstream.first_token_timeout_ms", upstream.first_token_timeout_ms),
             ("upstream.idle_timeout_ms", upstream.idle_timeout_ms),
             ("upstream.total_timeout_ms", upstream.total_timeout_ms),
+            ("upstream.keep_alive_ms", upstream.keep_alive_ms),
         ] {
             need(value > 0, key, "at least 1")?;
         }
+        for (key, timeouts) in [
+            ("upstream.first_token_timeout_ms_of", &upstream.first_token_timeout_ms_of),
+            ("upstream.idle_timeout_ms_of", &upstream.idle_timeout_ms_of),
+            ("upstream.total_timeout_ms_of", &upstream.total_timeout_ms_of),
+        ] {
+            need(timeouts.values().all(|ms| *ms > 0), key, "at least 1 for each model")?;
+        }
+        let percent = |x: f64| (0.0..=100.0).contains(&x);
+        need(percent(upstream.retry_percent), "upstream.retry_percent", "between 0 and 100")?;
+        need(percent(upstream.hedge_percent), "upstream.hedge_percent", "between 0 and 100")?;
+        let rate = upstream.retries_per_second;
+        need((0.0..=1e6).contains(&rate), "upstream.retries_per_second", "between 0 and 1000000")?;
+        let ratio = upstream.hedge_max_cost_ratio;
+        need((0.0..=1e6).contains(&ratio), "upstream.hedge_max_cost_ratio", "between 0 and 1000000")?;
         let probe = &self.probe;
         need((0.0..=1_000.0).contains(&probe.usd_per_hour), "probe.usd_per_hour", "between 0 and 1000")?;
         need((0.0..=10_000.0).contains(&probe.usd_per_day), "probe.usd_per_day", "between 0 and 10000")?;

@@ -1,7 +1,9 @@
 //! The request path, from a caller's credentials to a charged answer.
 
 pub mod address;
+pub mod attempt;
 pub mod auth;
+pub mod budget;
 pub mod chunk;
 pub mod controls;
 pub mod decision;
@@ -13,6 +15,7 @@ pub mod open;
 pub mod plan;
 pub mod prefix;
 pub mod pump;
+pub mod refusals;
 pub mod request;
 pub mod serve;
 pub mod sse;
@@ -25,8 +28,10 @@ pub mod watch;
 use crate::app::App;
 use crate::metrics::Metrics;
 use crate::relay::auth::{Caller, IDEMPOTENCY_KEY, Inbound};
+use crate::relay::budget::Budget;
 use crate::relay::error::RelayError;
 use crate::relay::plan::{Allowed, Asked, Input, plan, resolve};
+use crate::relay::refusals::Refusals;
 use crate::relay::request::ChatRequest;
 use crate::relay::serve::Work;
 use crate::relay::tokens::{Counting, Tokenizers};
@@ -38,9 +43,13 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use steam_protocol::receipt::SignedReceipt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
+
+/// When to try an offer again whose charges could not be settled: when a person has looked into it.
+const BLOCKED: Duration = Duration::from_secs(600);
 
 /// What every request shares.
 pub struct Relay {
@@ -50,6 +59,12 @@ pub struct Relay {
     pub metrics: Metrics,
     /// For models whose tokenizer is known.
     pub tokenizers: Tokenizers,
+    /// Permits to ask another provider after one failed.
+    pub retries: Budget,
+    /// Permits to ask a second provider while one is slow.
+    pub hedges: Budget,
+    /// Whom to believe that a request is wrong.
+    pub refusals: Refusals,
     rng: Mutex<StdRng>,
     /// Makes prefixes in decision records meaningless to who guesses at prompts.
     salt: [u8; 16],
@@ -66,7 +81,17 @@ impl Relay {
     pub fn new(app: Arc<App>, mut rng: StdRng) -> Self {
         let mut salt = [0; 16];
         rng.fill_bytes(&mut salt);
-        Self { app, metrics: Metrics::default(), tokenizers: Tokenizers::default(), rng: Mutex::new(rng), salt }
+        let upstream = &app.config.upstream;
+        Self {
+            retries: Budget::new(upstream.retry_percent, upstream.retries_per_second),
+            hedges: Budget::new(upstream.hedge_percent, 0.0),
+            refusals: Refusals::default(),
+            metrics: Metrics::default(),
+            tokenizers: Tokenizers::default(),
+            rng: Mutex::new(rng),
+            salt,
+            app,
+        }
     }
 
     /// A request path seeded by the system.
@@ -149,8 +174,11 @@ pub async fn relay(
     };
     let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
     let now = Instant::now();
-    let available = |offer: &crate::registry::Offer| app.scorer.is_available(&offer.address, now);
-    let plan = plan(&registry, &app.config, &request, asked, allowed, available)?;
+    let resting = |offer: &crate::registry::Offer| {
+        let blocked = app.vaults.is_blocked(offer).then_some(BLOCKED);
+        blocked.or_else(|| app.scorer.resting(&offer.address, now))
+    };
+    let plan = plan(&registry, &app.config, &request, asked, allowed, resting)?;
 
     let key = caller.key;
     let plan = plan.beginning(prefix::of(&relay.salt, &key.vault, request.body()));
@@ -173,6 +201,8 @@ pub async fn relay(
         Err(refusal) => return Err(refusal.into()),
     };
     relay.metrics.held(plan.ceiling);
+    relay.retries.earn();
+    relay.hedges.earn();
 
     let attempts = app.config.upstream.max_attempts;
     let (order, ranked) = plan.rank(&request, &app.scorer, attempts, now, &mut *relay.rng());

@@ -47,6 +47,7 @@ use serde::Serialize;
 use slab::Slab;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use sticky::Sticky;
 use tokio::time::Instant;
 
@@ -142,7 +143,13 @@ impl Scorer {
     /// Sets the factor, at least 1, by which dishonesty makes the objective of `offer` worse; 1 lifts it.
     pub fn penalise(&self, offer: &Pubkey, factor: f64) {
         let mut state = self.lock();
-        state.tracker(offer).penalty = if factor.is_nan() { 1.0 } else { factor.clamp(1.0, 1e3) as f32 };
+        let tracker = state.tracker(offer);
+        tracker.penalty = if factor.is_nan() { 1.0 } else { factor.clamp(1.0, 1e3) as f32 };
+        let model = tracker.model.clone();
+        // The very next choice knows it.
+        if let Some(market) = model.and_then(|model| state.markets.get_mut(&*model)) {
+            market.renew();
+        }
     }
 
     /// Counts `answers` of `offer` as verified before: what was learned before a restart.
@@ -198,12 +205,12 @@ impl Scorer {
         slab.tracker(slot).board(share, score, now)
     }
 
-    /// Whether the breaker of `offer` lets a request through.
-    pub fn is_available(&self, offer: &Pubkey, now: Instant) -> bool {
+    /// How long `offer` asked to be left alone, from now on.
+    pub fn resting(&self, offer: &Pubkey, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let now = state.seconds(now);
-        let slot = state.slab.known(offer);
-        slot.is_none_or(|slot| state.slab.live(slot, now).gate != Gate::Open)
+        let slot = state.slab.known(offer)?;
+        state.slab.tracker(slot).resting(now).map(Duration::from_secs_f64)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -262,7 +269,7 @@ impl State {
                 self.sticky.served(prefix, *offer, before.map(|_| hits), now);
             }
             Outcome::Failed { .. } if before.is_some() => self.sticky.forget(prefix),
-            Outcome::Failed { .. } | Outcome::Neutral => {}
+            Outcome::Failed { .. } | Outcome::Overtaken { .. } | Outcome::Neutral => {}
         }
         before.is_some()
     }

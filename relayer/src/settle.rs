@@ -8,6 +8,9 @@
 mod agreed;
 pub mod build;
 mod engine;
+mod fault;
+pub mod form;
+pub mod tables;
 
 pub use engine::{Settler, Setup};
 
@@ -36,6 +39,13 @@ pub struct Status {
     /// Vaults whose chain state is no state of this ledger.
     #[serde(serialize_with = "as_addresses")]
     pub halted: Vec<Pubkey>,
+    /// The form of the last transaction that was signed: v0, v0 with a lookup table, or v1.
+    pub transaction: Option<&'static str>,
+    /// Incidents that wait for the operator: charges that were set aside.
+    pub incidents: u64,
+    /// Groups that do not settle though they are tried, because their vault is frozen or holds too little, or for another
+    /// reason that `steam ledger resolve` shows.
+    pub waiting: u64,
     /// What keeps the last round from making progress.
     pub problem: Option<String>,
 }
@@ -55,7 +65,7 @@ pub enum SettleError {
     /// The nodes differ on something that must be known.
     #[error("the RPC nodes do not agree on {0}: one of them lags far behind or lies")]
     Disagreement(&'static str),
-    /// The transaction could not be signed or read back.
+    /// A stored transaction could not be read back.
     #[error("the settlement transaction cannot be {0}")]
     Transaction(&'static str),
 }

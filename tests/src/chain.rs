@@ -4,6 +4,7 @@
 //! format.
 
 pub mod bank;
+pub mod node;
 pub mod svm;
 
 use anchor_lang::prelude::Pubkey;
@@ -95,6 +96,9 @@ pub trait Chain {
     fn now(&self) -> Now;
     /// Lets time pass.
     fn advance(&mut self, seconds: i64, slots: u64);
+    /// Makes the hashes of the 512 slots before this one known: a lookup table is made for one of them, and closed once that
+    /// of its deactivation is none of them. A bank knows them by itself.
+    fn hash_slots(&mut self) {}
 }
 
 impl From<TransactionError> for Refusal {

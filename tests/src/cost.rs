@@ -7,10 +7,23 @@ use crate::{idl, nobody, price, usage, usdc};
 use solana_signer::Signer;
 use std::fmt::Write;
 use steam::ledger::SealedGroup;
+use steam::settle::form::{Form, Weight};
+use steam::settle::tables::plan::TRANSACTION_FEE;
 use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
 
 /// The bound for each vault of a settlement with one voucher and one charge, its share of what all share included.
 pub const MAX_UNITS_PER_VAULT: u64 = 30_000;
+
+/// The form of a settlement's transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Version 0.
+    V0,
+    /// Version 0 with a lookup table that has every address.
+    Table,
+    /// Version 1.
+    V1,
+}
 
 /// A settlement measured.
 #[derive(Clone, Copy, Debug)]
@@ -19,37 +32,77 @@ pub struct Settlement {
     pub vaults: usize,
     /// Offers, which the vaults take in turn.
     pub offers: usize,
-    /// Vouchers, so keys, and charges of each group.
+    /// Vouchers of each group, so keys.
     pub keys: usize,
-    /// Transaction version.
-    pub version: u8,
+    /// Charges of each group, over as many offers, the keys in turn.
+    pub charges: usize,
+    /// How it is written.
+    pub kind: Kind,
     /// Compute units.
     pub units: u64,
     /// Bytes of the transaction.
     pub bytes: usize,
+    /// Accounts it locks.
+    pub accounts: usize,
+    /// Bytes of what it logged.
+    pub logs: usize,
 }
 
-/// Settlements worth knowing: vaults, offers, keys, version.
-const SETTLEMENTS: &[(usize, usize, usize, u8)] = &[
-    (1, 1, 1, 0),
-    (1, 1, 2, 0),
-    (1, 1, 4, 0),
-    (2, 1, 1, 0),
-    (2, 2, 1, 0),
-    (3, 1, 1, 0),
-    (3, 2, 1, 0),
-    (1, 1, 8, 1),
-    (6, 6, 1, 1),
-    (16, 6, 1, 1),
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::V0 => "v0",
+            Self::Table => "v0, table",
+            Self::V1 => "v1",
+        }
+    }
+}
+
+/// Settlements worth knowing: vaults, offers, keys and charges of each vault, form.
+const SETTLEMENTS: &[(usize, usize, usize, usize, Kind)] = &[
+    (1, 1, 1, 1, Kind::V0),
+    (2, 1, 1, 1, Kind::V0),
+    (2, 2, 1, 1, Kind::V0),
+    (3, 1, 1, 1, Kind::V0),
+    (3, 2, 1, 1, Kind::V0),
+    (3, 2, 1, 1, Kind::Table),
+    (6, 1, 1, 1, Kind::Table),
+    (6, 6, 1, 1, Kind::Table),
+    (3, 2, 1, 1, Kind::V1),
+    (6, 6, 1, 1, Kind::V1),
+    (16, 1, 1, 1, Kind::V1),
+    (16, 6, 1, 1, Kind::V1),
+];
+
+/// One vault charged through more keys, for more offers.
+const FURTHER: &[(usize, usize, usize, usize, Kind)] = &[
+    (1, 1, 1, 1, Kind::V1),
+    (1, 1, 2, 2, Kind::V1),
+    (1, 1, 4, 4, Kind::V1),
+    (1, 1, 8, 8, Kind::V1),
+    (1, 2, 1, 2, Kind::V1),
+    (1, 4, 1, 4, Kind::V1),
+    (1, 8, 1, 8, Kind::V1),
+];
+
+/// What comes closest to each limit: vouchers (bytes and compute units), payments (logs), accounts.
+const WORST: &[(usize, usize, usize, usize, Kind)] = &[
+    (1, 1, 5, 5, Kind::V0),
+    (1, 7, 1, 7, Kind::V0),
+    (1, 1, 7, 7, Kind::Table),
+    (5, 1, 5, 5, Kind::V1),
+    (2, 16, 8, 16, Kind::V1),
+    (4, 9, 1, 9, Kind::V1),
+    (11, 16, 1, 2, Kind::V1),
 ];
 
 /// Every settlement measured.
 pub fn settlements() -> Vec<Settlement> {
-    SETTLEMENTS.iter().map(|&(vaults, offers, keys, version)| settlement(vaults, offers, keys, version)).collect()
+    SETTLEMENTS.iter().map(|shape| settlement(*shape)).collect()
 }
 
-/// Settles once for so many vaults over so many offers, each vault charged through so many keys.
-pub fn settlement(vaults: usize, offers: usize, keys: usize, version: u8) -> Settlement {
+/// Settles once for so many vaults over so many offers, each vault charged through so many keys in so many lines.
+pub fn settlement((vaults, offers, keys, charges, kind): (usize, usize, usize, usize, Kind)) -> Settlement {
     let mut m = Market::open();
     let providers: Vec<_> = (0..offers).map(|_| m.world.provider()).collect();
     let offers_listed: Vec<Offer> = providers
@@ -65,23 +118,39 @@ pub fn settlement(vaults: usize, offers: usize, keys: usize, version: u8) -> Set
         })
         .collect();
     // The second of two settlements: nothing is written for the first time.
-    let mut last = None;
+    let (mut last, mut form) = (None, None);
     for _ in 0..2 {
         let groups: Vec<SealedGroup> = accounts
             .iter()
             .enumerate()
             .map(|(n, (vault, keys))| {
-                let offer = &offers_listed[n % offers];
-                let line = |key| Line { key, offer, version: 1, usage: usage(1, 1_000, 500, 300) };
-                m.world.group(vault, &keys.iter().map(line).collect::<Vec<_>>())
+                let line = |at: usize| Line {
+                    key: &keys[at % keys.len()],
+                    offer: &offers_listed[(n + at) % offers],
+                    version: 1,
+                    usage: usage(1, 1_000, 500, 300),
+                };
+                m.world.group(vault, &(0..charges).map(line).collect::<Vec<_>>())
             })
             .collect();
-        let outcome = if version == 0 { m.settle(&groups) } else { m.world.settle_v1(&m.relayer, &groups) };
-        last = Some(outcome.ok());
+        let form = form.get_or_insert_with(|| match kind {
+            Kind::V0 => Form::Plain,
+            Kind::V1 => Form::V1,
+            Kind::Table => m.world.lookup_table(&m.relayer, &groups),
+        });
+        let parties = m.world.parties(&m.relayer);
+        let weights: Vec<Weight> = groups.iter().map(|group| Weight::of(&parties, group)).collect();
+        let measure = form.measure(&parties, &weights);
+        let done = m.world.settle_as(&m.relayer, &groups, form).ok();
         assert!(accounts.iter().zip(&groups).all(|((vault, _), g)| m.world.vault(&vault.address).settle_seq == g.seq));
+        assert!(form.fits(&parties, &weights), "the relayer would not send it: {measure:?}");
+        let logged: usize = done.logs.iter().map(String::len).sum();
+        assert!(logged <= measure.logs, "{logged} bytes of logs, {measure:?}");
+        last = Some((done, measure));
     }
-    let Done { units, bytes, .. } = last.unwrap();
-    Settlement { vaults, offers, keys, version, units, bytes }
+    let (Done { units, bytes, logs }, measure) = last.unwrap();
+    let logs = logs.iter().map(String::len).sum();
+    Settlement { vaults, offers, keys, charges, kind, units, bytes, accounts: measure.accounts, logs }
 }
 
 /// Sizes of allow-lists worth knowing: whose deepest proof has no step, three and six.
@@ -129,18 +198,20 @@ pub fn table() -> String {
         relayer and the clients build them: two compute budget instructions (300 compute units) are in every number. Accounts\n\
         that an instruction makes are made.\n\n\
         ## `settle_batch`\n\n\
-        One voucher and one charge for each key. Version 0 holds 1,232 bytes, version 1 4,096.\n\n\
-        | vaults | offers | keys a vault | version | bytes | compute units | a vault |\n\
-        |---:|---:|---:|---:|---:|---:|---:|\n",
+        In the three forms the relayer writes it in: version 0 of 1,232 bytes, the same with a lookup table of every address,\n\
+        and version 1 of 4,096. One voucher and one charge a vault. A charge here is a vault's settlement, whatever the number\n\
+        of requests in it; its lamports are the signature's 5,000 alone.\n\n",
     );
-    for s in settlements() {
-        let each = s.units / s.vaults as u64;
-        let Settlement { vaults, offers, keys, version, units, bytes } = s;
-        let (bytes, units, each) = (grouped(bytes as u64), grouped(units), grouped(each));
-        writeln!(text, "| {vaults} | {offers} | {keys} | {version} | {bytes} | {units} | {each} |").unwrap();
-    }
+    text.push_str(&rows(SETTLEMENTS));
+    text.push_str("\n### Further vouchers and offers of a vault\n\n");
+    text.push_str(&rows(FURTHER));
     text.push_str(
-        "\nA key with an allow-list brings a proof for each provider it pays, of a step for each doubling of the list. One vault,\n\
+        "\n### The worst cases\n\n\
+        What comes closest to 1,400,000 compute units, 64 accounts and 10,000 bytes of logs in what the relayer sends.\n\n",
+    );
+    text.push_str(&rows(WORST));
+    text.push_str(
+        "\n### Allow-lists\n\nA key with an allow-list brings a proof for each provider it pays, of a step for each doubling of the list. One vault,\n\
         one offer, one key, version 0:\n\n\
         | providers in the list | bytes | compute units |\n|---:|---:|---:|\n",
     );
@@ -155,8 +226,30 @@ pub fn table() -> String {
     text
 }
 
+fn rows(shapes: &[(usize, usize, usize, usize, Kind)]) -> String {
+    let mut text = String::from(
+        "| vaults | offers | keys a vault | charges a vault | form | bytes | accounts | compute units | a vault | lamports a vault | log bytes |\n\
+        |---:|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|\n",
+    );
+    for shape in shapes {
+        let s = settlement(*shape);
+        let Settlement { vaults, offers, keys, charges, accounts, .. } = s;
+        let vault = s.units / vaults as u64;
+        let lamports = TRANSACTION_FEE.div_ceil(vaults as u64);
+        let [bytes, units, vault, lamports, logs] =
+            [s.bytes as u64, s.units, vault, lamports, s.logs as u64].map(grouped);
+        let kind = s.kind.name();
+        writeln!(
+            text,
+            "| {vaults} | {offers} | {keys} | {charges} | {kind} | {bytes} | {accounts} | {units} | {vault} | {lamports} | {logs} |"
+        )
+        .unwrap();
+    }
+    text
+}
+
 /// A number with its thousands apart.
-fn grouped(n: u64) -> String {
+pub fn grouped(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -10,6 +10,7 @@ pub use market::{FEE_BPS, FUNDS, MODEL, Market, PRICE};
 pub use settle::{Line, ROOT, expected_moves, link, offer_at, vault_at};
 
 use crate::chain::bank::Bank;
+use crate::chain::node::{Node, Shared};
 use crate::chain::svm::Svm;
 use crate::chain::{Chain, Now, Stored};
 use crate::outcome::Outcome;
@@ -21,13 +22,10 @@ use solana_keypair::Keypair;
 use solana_message::{VersionedMessage, v0, v1};
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
-use steam::settle::build::{MAX_TRANSACTION, MAX_UNITS};
+use steam::settle::form::{MAX_TRANSACTION, MAX_TRANSACTION_V1, MAX_UNITS};
 use steam_protocol::units::MicroUsdc;
 use steam_protocol::{domain, sha256};
 use steam_router::state::{Delay, Delays};
-
-/// Bytes of a transaction of version 1.
-pub const MAX_TRANSACTION_V1: usize = 4_096;
 
 /// The genesis hash every world claims.
 pub const GENESIS_HASH: [u8; 32] = [9; 32];
@@ -76,6 +74,14 @@ impl World {
     /// LiteSVM with the program deployed, not set up.
     pub fn bare() -> Self {
         Self::on(|authority| Box::new(Svm::start(authority)))
+    }
+
+    /// LiteSVM with the program set up, shared with a node.
+    pub fn with_node() -> (Self, Node) {
+        let mut chain = None;
+        let mut world = Self::on(|authority| Box::new(chain.insert(Shared::start(authority)).clone()));
+        world.init_config(DELAYS).ok();
+        (world, Node::new(chain.unwrap()))
     }
 
     /// LiteSVM with the program set up, where nobody checks a transaction's signatures.
@@ -216,6 +222,11 @@ impl World {
     /// The moment the program sees.
     pub fn now(&self) -> Now {
         self.chain.now()
+    }
+
+    /// The slot before this one, whose hash the chain knows.
+    pub fn recent_slot(&self) -> u64 {
+        self.now().slot.saturating_sub(1)
     }
 
     /// Lets time pass.

@@ -94,7 +94,8 @@ impl Slot {
                 }
             }
             Outcome::Failed { .. } => self.failed = self.failed.saturating_add(1),
-            Outcome::Neutral => {}
+            // Nothing was received.
+            Outcome::Overtaken { .. } | Outcome::Neutral => {}
         }
     }
 

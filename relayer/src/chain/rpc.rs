@@ -3,6 +3,9 @@
 use super::Pubkey;
 use anchor_lang::solana_program::instruction::error::InstructionError;
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde_json::json;
 use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::client_error::Error as ClientError;
@@ -12,8 +15,10 @@ use solana_rpc_client_api::config::{
     UiAccountEncoding,
 };
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
+use solana_rpc_client_api::request::RpcRequest;
+use solana_rpc_client_api::response::{Response, RpcSimulateTransactionResult};
 use solana_signature::Signature;
-use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction_status_client_types::UiTransactionEncoding;
 use std::time::Duration;
 
 /// Time an RPC node has to answer.
@@ -87,10 +92,10 @@ pub trait Rpc: Send + Sync {
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError>;
     /// The finalized block height.
     async fn block_height(&self) -> Result<u64, RpcError>;
-    /// How a transaction would fare; signatures and blockhash are not looked at.
-    async fn simulate(&self, transaction: &VersionedTransaction) -> Result<Simulation, RpcError>;
-    /// Hands a transaction to the cluster, once, without asking whether it would succeed.
-    async fn send(&self, transaction: &VersionedTransaction) -> Result<(), RpcError>;
+    /// How a transaction, given in its wire format, would fare; signatures and blockhash are not looked at.
+    async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError>;
+    /// Hands a transaction in its wire format to the cluster, once, without asking whether it would succeed.
+    async fn send(&self, transaction: &[u8]) -> Result<(), RpcError>;
     /// What became of transactions, searched in all history.
     async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError>;
 }
@@ -162,14 +167,17 @@ impl Rpc for HttpRpc {
         self.0.get_block_height_with_commitment(FINALIZED).await.map_err(node)
     }
 
-    async fn simulate(&self, transaction: &VersionedTransaction) -> Result<Simulation, RpcError> {
+    async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
         let config = RpcSimulateTransactionConfig {
             sig_verify: false,
             replace_recent_blockhash: true,
             commitment: Some(CommitmentConfig::confirmed()),
+            encoding: Some(UiTransactionEncoding::Base64),
             ..RpcSimulateTransactionConfig::default()
         };
-        let result = self.0.simulate_transaction_with_config(transaction, config).await.map_err(node)?.value;
+        let parameters = json!([BASE64.encode(transaction), config]);
+        let answer = self.0.send::<Response<RpcSimulateTransactionResult>>(RpcRequest::SimulateTransaction, parameters);
+        let result = answer.await.map_err(node)?.value;
         Ok(match result.err {
             None => Simulation::Succeeds { units: result.units_consumed.unwrap_or_default() },
             Some(error) => {
@@ -185,14 +193,16 @@ impl Rpc for HttpRpc {
         })
     }
 
-    async fn send(&self, transaction: &VersionedTransaction) -> Result<(), RpcError> {
+    async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
         let config = RpcSendTransactionConfig {
             skip_preflight: true,
             max_retries: Some(0),
             preflight_commitment: Some(CommitmentLevel::Confirmed),
+            encoding: Some(UiTransactionEncoding::Base64),
             ..RpcSendTransactionConfig::default()
         };
-        self.0.send_transaction_with_config(transaction, config).await.map(drop).map_err(node)
+        let parameters = json!([BASE64.encode(transaction), config]);
+        self.0.send::<String>(RpcRequest::SendTransaction, parameters).await.map(drop).map_err(node)
     }
 
     async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {

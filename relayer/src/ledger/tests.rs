@@ -1,9 +1,12 @@
 //! The ledger on a real file, rule by rule.
 
 mod allow_lists;
+mod audit;
+mod prune;
 
 use super::*;
-use crate::settle::build;
+use crate::settle::build::Parties;
+use crate::settle::form::{Form, Weight};
 use crate::vaults::KeyRef;
 use ed25519_dalek::{Signer, SigningKey};
 use steam_protocol::merkle;
@@ -26,6 +29,22 @@ fn open() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&directory.path().join("steam.db"), &DOMAIN, &RELAYER).unwrap();
     Fixture { ledger, directory }
+}
+
+fn parties() -> Parties {
+    Parties {
+        program: steam_router::ID,
+        config: vault(91),
+        relayer: vault(92),
+        settler: vault(95),
+        fee_token: vault(93),
+        mint: vault(94),
+    }
+}
+
+/// What the settler asks of a group before it seals it.
+fn fits(group: &SealedGroup) -> bool {
+    Form::Plain.fits(&parties(), [&Weight::of(&parties(), group)])
 }
 
 fn vault(n: u8) -> Pubkey {
@@ -81,7 +100,7 @@ async fn write(ledger: &Ledger, row: ChargeRow) -> Result<(), LedgerError> {
 }
 
 async fn seal(ledger: &Ledger, n: u8, head: (u32, Hash)) -> GroupState {
-    ledger.seal((vault(n), 9), head, |g| build::fits(std::slice::from_ref(g))).await.unwrap()
+    ledger.seal((vault(n), 9), head, fits).await.unwrap()
 }
 
 fn sealed(state: GroupState) -> (SealedGroup, Totals) {
@@ -89,6 +108,10 @@ fn sealed(state: GroupState) -> (SealedGroup, Totals) {
         GroupState::Sealed(group, totals) => (group, totals),
         other => panic!("{other:?}"),
     }
+}
+
+fn fault(reason: &str, by_amount: bool) -> Fault {
+    Fault { reason: reason.into(), touches: Touches::Key, by_amount }
 }
 
 async fn only_batch(ledger: &Ledger) -> Batch {
@@ -188,6 +211,19 @@ async fn another_deployments_file_is_refused() {
 }
 
 #[tokio::test]
+async fn lookup_tables_are_remembered_until_they_are_forgotten() {
+    let f = open();
+    let row = |slot: u64| TableRow { address: vault(slot as u8), slot, closing: false, busy_until: 5 };
+    f.ledger.put_lookup_table(row(1)).await.unwrap();
+    f.ledger.put_lookup_table(row(2)).await.unwrap();
+    let closing = TableRow { closing: true, busy_until: 9, ..row(1) };
+    f.ledger.put_lookup_table(closing).await.unwrap();
+    assert_eq!(f.ledger.lookup_tables().await.unwrap(), [row(2), closing], "the newest first");
+    f.ledger.forget_lookup_table(vault(2)).await.unwrap();
+    assert_eq!(f.ledger.lookup_tables().await.unwrap(), [closing]);
+}
+
+#[tokio::test]
 async fn a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_voucher() {
     let f = open();
     for (number, offer) in [(1, 1), (2, 2), (3, 1)] {
@@ -232,7 +268,7 @@ async fn a_group_stops_where_the_next_line_no_longer_fits_a_transaction() {
         write(&f.ledger, row(1, number, number as u8)).await.unwrap();
     }
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
-    assert!(build::fits(std::slice::from_ref(&group)));
+    assert!(fits(&group));
     assert!((5..16).contains(&group.lines.len()), "{} lines", group.lines.len());
     assert_eq!(group.receipts as usize, group.lines.len());
 }
@@ -277,7 +313,8 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     }
     let (whole, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     f.ledger.create_batch(vec![whole.clone()]).await.unwrap();
-    let (void, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, "PriceOutdated".into()).await.unwrap();
+    let (void, aside) =
+        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
     assert!(!aside);
     assert_eq!((void.seq, void.receipts, void.lines.len()), (1, 0, 0));
     assert_ne!(void.hash, whole.hash);
@@ -295,7 +332,7 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     let next = settle(&[]).await;
     let (first, _) = sealed(seal(&f.ledger, 1, next).await);
     f.ledger.create_batch(vec![first]).await.unwrap();
-    let (_, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, "PriceOutdated".into()).await.unwrap();
+    let (_, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
     assert!(aside, "a line that fails alone is set aside");
     assert_eq!(f.ledger.receipt("gen-1-1").await.unwrap().unwrap().status, "set aside: PriceOutdated");
     let next = settle(&[]).await;
@@ -345,51 +382,4 @@ async fn a_transaction_that_sqlite_ends_takes_all_its_jobs_with_it() {
     assert!(!matches!(after.await, Ok(Ok(()))));
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 0, "what was reported as lost is lost");
     write(&f.ledger, row(1, 3, 1)).await.unwrap();
-}
-
-#[test]
-fn the_size_of_a_transaction_is_what_is_computed() {
-    let group = |vault_byte: u8, offer: u8| SealedGroup {
-        vault: vault(vault_byte),
-        generation: 9,
-        seq: 1,
-        receipts: 1,
-        fee_bps: 0,
-        hash: [0; 32],
-        vouchers: vec![(0, StoredVoucher { authorized: MicroUsdc(1), request_hash: [0; 32], signature: [0; 64] })],
-        lines: vec![SealedLine {
-            slot: 0,
-            epoch: 1,
-            provider: [100 + offer; 32],
-            offer: [150 + offer; 32],
-            version: 1,
-            usage: Usage::default(),
-        }],
-        memberships: Vec::new(),
-    };
-    let key = solana_keypair::Keypair::new();
-    let parties = build::Parties {
-        program: steam_router::ID,
-        config: vault(91),
-        relayer: vault(92),
-        settler: solana_signer::Signer::pubkey(&key),
-        fee_token: vault(93),
-        mint: vault(94),
-    };
-    for (groups, size) in [
-        (vec![group(1, 1)], None),
-        (vec![group(1, 1), group(2, 2), group(3, 1)], Some(1_178)),
-        (vec![group(1, 1), group(2, 2), group(3, 3)], None),
-    ] {
-        let budget = build::Budget { units: 1, price: 1 };
-        let message = build::message(&parties, &[0; 32], &groups, budget, [0; 32]).unwrap();
-        let transaction = solana_transaction::versioned::VersionedTransaction::try_new(message, &[&key]).unwrap();
-        let bytes = bincode::serialize(&transaction).unwrap();
-        assert_eq!(bytes.len(), build::size(&groups));
-        if let Some(size) = size {
-            assert_eq!(bytes.len(), size);
-        }
-    }
-    assert!(build::fits(&[group(1, 1), group(2, 2), group(3, 1)]));
-    assert!(!build::fits(&[group(1, 1), group(2, 2), group(3, 3), group(4, 4)]));
 }

@@ -105,7 +105,7 @@ pub struct Attempt {
     pub name: String,
     /// The model asked for.
     pub model: String,
-    /// [`OPENED`], [`REFUSED`], or the name of the failure.
+    /// [`OPENED`], [`REFUSED`], [`CONTRADICTED`], [`OVERTAKEN`], or the name of the failure.
     pub outcome: String,
     /// When it began, in milliseconds since the request was accepted.
     pub started_ms: u64,
@@ -121,6 +121,10 @@ pub struct Attempt {
 pub const OPENED: &str = "opened";
 /// An attempt at which the provider said that the request itself is wrong.
 pub const REFUSED: &str = "refused";
+/// A refusal of what another provider then served.
+pub const CONTRADICTED: &str = "contradicted";
+/// An attempt that was aborted because another one answered first.
+pub const OVERTAKEN: &str = "overtaken";
 
 impl Attempt {
     /// An attempt that began at `started` and ends now, for a request accepted at `accepted`.

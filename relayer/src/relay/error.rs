@@ -86,12 +86,12 @@ pub enum RelayError {
         /// What was signed.
         max_cost: MicroUsdc,
     },
-    /// Everyone who could serve it is failing.
-    #[error("every provider of `{model}` is failing at the moment; try again in {} seconds", retry_after.as_secs())]
-    Unhealthy {
+    /// Everyone who could serve it asked to be left alone.
+    #[error("every provider of `{model}` that could serve this asked to be left alone; try again in {} seconds", retry_after.as_secs().max(1))]
+    Resting {
         /// The model.
         model: String,
-        /// When to try again.
+        /// When the first of them may be asked again.
         retry_after: Duration,
     },
     /// No such thing, or not this key's.
@@ -204,6 +204,7 @@ impl RelayError {
                 Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
                 Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
                 Refusal::VaultHalted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
+                Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, SERVER, "settlement_blocked"),
                 Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
             },
             Self::UnknownModel(_) => (S::NOT_FOUND, INVALID, "model_not_found"),
@@ -215,7 +216,7 @@ impl RelayError {
             Self::AllowList(KeepError::Ledger(_)) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
             Self::PriceAboveKey { .. } => (S::PAYMENT_REQUIRED, FUNDS, "price_above_key_limit"),
             Self::MaxCost { .. } => (S::PAYMENT_REQUIRED, FUNDS, "max_cost_too_low"),
-            Self::Unhealthy { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "no_healthy_provider"),
+            Self::Resting { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "providers_busy"),
             Self::NotFound(_) => (S::NOT_FOUND, INVALID, "not_found"),
             Self::NoRoute => (S::NOT_FOUND, INVALID, "unknown_path"),
             Self::Method { .. } => (S::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed"),
@@ -246,7 +247,7 @@ impl RelayError {
     /// When to try again, if that helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Unhealthy { retry_after, .. }
+            Self::Resting { retry_after, .. }
             | Self::Busy { retry_after }
             | Self::RateLimited { retry_after, .. }
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),

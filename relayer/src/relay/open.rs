@@ -1,35 +1,28 @@
 //! Finding a provider that answers: every failure before the first content moves on to the next candidate, until one
-//! serves, one says that the request itself is wrong, or the attempts are used up.
+//! serves, one says that the request itself is wrong, or the attempts are used up. One that is slow may be raced by a
+//! second.
 
 use crate::relay::Relay;
-use crate::relay::chunk::{Fault, Transcript};
-use crate::relay::decision::{Attempt, OPENED, REFUSED};
+use crate::relay::attempt::{Failure, Kind, attempt, failure_name};
+use crate::relay::chunk::Transcript;
+use crate::relay::decision::{Attempt, CONTRADICTED, OPENED, OVERTAKEN, REFUSED};
 use crate::relay::error::RelayError;
 use crate::relay::exam;
 use crate::relay::plan::{Candidate, Plan, saturate};
 use crate::relay::request::ChatRequest;
-use crate::relay::sse::Parser;
-use crate::relay::upstream::CallError;
 use crate::relay::watch::Watch;
 use crate::score::{Ask, FailureKind, Outcome};
-use axum::http::StatusCode;
-use bytes::{BufMut, Bytes, BytesMut};
-use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
-use std::error::Error;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Where chat requests go, below the provider's base URL.
-const PATH: &str = "/chat/completions";
-/// Most bytes of a stream before its first content, and of one event in it.
-const MAX_OPENING: usize = 256 << 10;
-/// Most bytes of a provider's error that are passed on.
-const MAX_ERROR: usize = 16 << 10;
 /// The least speed of a provider whose whole answer is waited for.
 const SLOWEST_MS_PER_TOKEN: u64 = 50;
-/// The longest `Retry-After` that is believed, and what is said if there is none.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+/// What is said if nobody said when to come back.
 const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 
 /// A provider that answers.
@@ -47,71 +40,173 @@ pub struct Opened {
     pub kind: Kind,
 }
 
-/// The two ways to answer, and the one not to.
-#[derive(Debug)]
-pub enum Kind {
-    /// All of it.
-    Whole(Bytes),
-    /// A stream, committed to.
-    Stream(Box<Source>),
-    /// The provider says that the request is wrong.
-    Refused(StatusCode, Bytes),
+/// A request to be opened.
+#[derive(Clone, Copy)]
+pub struct Opening<'a> {
+    /// The node.
+    pub relay: &'a Arc<Relay>,
+    /// Who can serve it.
+    pub plan: &'a Plan,
+    /// The order of trying.
+    pub order: &'a [Candidate],
+    /// The request.
+    pub request: &'a ChatRequest,
+    /// When it was accepted.
+    pub accepted: Instant,
+    /// When it must have ended.
+    pub deadline: Instant,
 }
 
-/// A stream that has had its first content.
-#[derive(Debug)]
-pub struct Source {
-    /// Where more comes from.
-    pub response: Response,
-    /// Reads events; some may be ready.
-    pub parser: Parser,
-    /// Events up to the first content, as the client gets them.
-    pub opening: BytesMut,
-    /// Whether `response` has ended.
-    pub ended: bool,
+/// What came of one try, and which one it was.
+type Tried = (usize, Transcript, Result<Kind, Failure>);
+
+/// A try under way.
+struct Running {
+    number: usize,
+    candidate: Candidate,
+    watch: Watch,
+    hedge: bool,
 }
 
-/// Why a provider did not serve.
-#[derive(Debug)]
-struct Failure {
-    kind: FailureKind,
-    retry_after: Option<Duration>,
-    error: String,
+/// A refusal that another provider is asked about.
+struct Doubted {
+    number: usize,
+    opened: Opened,
 }
 
-impl Failure {
-    fn new(kind: FailureKind, error: impl Into<String>) -> Self {
-        Self { kind, retry_after: None, error: error.into() }
-    }
+/// The tries of one request: usually one at a time, two while a slow one is raced.
+struct Race<'a> {
+    opening: Opening<'a>,
+    left: VecDeque<&'a Candidate>,
+    tries: FuturesUnordered<BoxFuture<'a, Tried>>,
+    running: Vec<Running>,
+    started: usize,
+    hedged: bool,
+    /// With the number of the try each belongs to: they end in another order than they began.
+    attempts: Vec<(usize, Attempt)>,
+    failures: Vec<Failure>,
+    doubted: Option<Doubted>,
+    /// Somebody was left to ask, and the budget was spent.
+    spent: bool,
 }
 
-impl From<Fault> for Failure {
-    fn from(fault: Fault) -> Self {
-        let kind = match &fault {
-            Fault::Malformed => FailureKind::Malformed,
-            Fault::Reported { status: Some(429) } => FailureKind::RateLimited,
-            Fault::Reported { status: Some(status) } => FailureKind::Status(*status),
-            Fault::Reported { status: None } => FailureKind::CutStream,
+impl<'a> Opening<'a> {
+    /// Tries the order until someone answers. `attempts` are all that were made, in the order in which they began.
+    ///
+    /// # Errors
+    /// [`RelayError::Upstream`], [`RelayError::UpstreamTimeout`] or [`RelayError::UpstreamBusy`] once nobody is left.
+    pub async fn open(self, attempts: &mut Vec<Attempt>) -> Result<Opened, RelayError> {
+        let mut race = Race {
+            opening: self,
+            left: self.order.iter().collect(),
+            tries: FuturesUnordered::new(),
+            running: Vec::new(),
+            started: 0,
+            hedged: false,
+            attempts: Vec::new(),
+            failures: Vec::new(),
+            doubted: None,
+            spent: false,
         };
-        Self::new(kind, fault.to_string())
+        let result = race.run().await;
+        race.attempts.sort_by_key(|(number, _)| *number);
+        attempts.extend(race.attempts.into_iter().map(|(_, attempt)| attempt));
+        result.map_err(|()| exhausted(attempts, &race.failures, race.spent))
+    }
+
+    /// How long `candidate` may take to its first content, or to a whole answer.
+    fn patience(&self, candidate: &Candidate) -> Duration {
+        let first = self.relay.app.config.upstream.first_token_timeout(&candidate.offer.model);
+        if self.request.stream {
+            return first;
+        }
+        first + Duration::from_millis(u64::from(candidate.max_output).saturating_mul(SLOWEST_MS_PER_TOKEN))
+    }
+
+    /// When to ask a second provider as well, counted from the first's start. The operator's default is about first
+    /// tokens, which only streams show.
+    fn hedge_after(&self) -> Option<Duration> {
+        let controls = &self.request.controls;
+        let default = Duration::from_millis(self.relay.app.config.upstream.hedge_after_ms);
+        let after = controls.hedge_after.unwrap_or(if self.request.stream { default } else { Duration::ZERO });
+        (!after.is_zero() && controls.allow_fallbacks).then_some(after)
     }
 }
 
-/// Tries `order` until someone answers, for a request accepted at the first of the two times.
-///
-/// # Errors
-/// [`RelayError::Upstream`], [`RelayError::UpstreamTimeout`] or [`RelayError::UpstreamBusy`] once nobody is left.
-pub async fn open(
-    relay: &Relay,
-    plan: &Plan,
-    order: &[Candidate],
-    request: &ChatRequest,
-    (accepted, deadline): (Instant, Instant),
-    attempts: &mut Vec<Attempt>,
-) -> Result<Opened, RelayError> {
-    let config = &relay.app.config.upstream;
-    let mut failures = Vec::new();
-    for candidate in order {
+impl<'a> Race<'a> {
+    async fn run(&mut self) -> Result<Opened, ()> {
+        if let Some(first) = self.left.pop_front() {
+            self.start(first, false);
+        }
+        loop {
+            let Some((number, transcript, result)) = self.next().await else {
+                // Nobody is left. Who doubted a refusal found nobody to ask.
+                return self.doubted.take().map(|doubted| doubted.opened).ok_or(());
+            };
+            let Some(place) = self.running.iter().position(|running| running.number == number) else { continue };
+            let ended = self.running.swap_remove(place);
+            match result {
+                Ok(Kind::Refused(status, body)) => {
+                    if let Some(opened) = self.refused(ended, transcript, Kind::Refused(status, body)) {
+                        return Ok(opened);
+                    }
+                }
+                Ok(kind) => return Ok(self.served(ended, transcript, kind)),
+                Err(failure) => self.failed(ended, failure),
+            }
+            if self.running.is_empty() {
+                self.retry();
+            }
+        }
+    }
+
+    /// The next try to end. Meanwhile a second one may begin.
+    async fn next(&mut self) -> Option<Tried> {
+        if let Some(at) = self.hedge_at() {
+            tokio::select! {
+                tried = self.tries.next() => return tried,
+                () = sleep_until(at) => self.hedge(),
+            }
+        }
+        self.tries.next().await
+    }
+
+    fn hedge_at(&self) -> Option<Instant> {
+        let [running] = &self.running[..] else { return None };
+        let after = self.opening.hedge_after().filter(|_| !self.hedged)?;
+        Some(running.watch.started() + after)
+    }
+
+    /// Asks the next one as well, if it is of the same model and does not cost much more: never one out of its order.
+    fn hedge(&mut self) {
+        self.hedged = true;
+        let relay = self.opening.relay;
+        let Some(slow) = self.running.first().map(|running| &running.candidate) else { return };
+        let Some(next) = self.left.front().copied() else { return };
+        let most = slow.ceiling.0 as f64 * relay.app.config.upstream.hedge_max_cost_ratio;
+        let fits = next.offer.model == slow.offer.model && next.ceiling.0 as f64 <= most;
+        if fits && relay.hedges.take(Instant::now()) {
+            self.left.pop_front();
+            relay.metrics.hedged();
+            self.start(next, true);
+        }
+    }
+
+    /// Asks the next one, if time and budget allow.
+    fn retry(&mut self) {
+        if Instant::now() >= self.opening.deadline {
+            return;
+        }
+        let Some(next) = self.left.pop_front() else { return };
+        if self.opening.relay.retries.take(Instant::now()) {
+            self.start(next, false);
+        } else {
+            self.spent = true;
+        }
+    }
+
+    fn start(&mut self, candidate: &'a Candidate, hedge: bool) {
+        let Opening { relay, plan, request, deadline, .. } = self.opening;
         let expected = relay.app.config.routing.expected_output_tokens.min(candidate.max_output);
         let ask = Ask {
             input_tokens: saturate(candidate.input.estimate()),
@@ -119,240 +214,115 @@ pub async fn open(
             prefix: plan.prefix,
             ..Ask::default()
         };
-        let mut watch = Watch::start(relay.app.clone(), candidate.offer.address, ask);
-        let patience = if request.stream {
-            Duration::from_millis(config.first_token_timeout_ms)
-        } else {
-            let generating = u64::from(candidate.max_output).saturating_mul(SLOWEST_MS_PER_TOKEN);
-            Duration::from_millis(config.first_token_timeout_ms.saturating_add(generating))
-        };
-        let until = deadline.min(watch.started() + patience);
-        let mut transcript = Transcript::new(candidate.input.counting);
-        let result = match timeout_at(until, attempt(relay, candidate, request, &mut transcript)).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
-        };
-        match result {
-            Ok(kind) => {
-                let outcome = match &kind {
-                    Kind::Refused(..) => REFUSED,
-                    Kind::Whole(_) | Kind::Stream(_) => OPENED,
-                };
-                attempts.push(Attempt::ended(&candidate.offer, accepted, watch.started(), outcome, None));
-                let first_content = Instant::now();
-                return Ok(Opened { candidate: candidate.clone(), watch, first_content, transcript, kind });
-            }
-            Err(failure) => {
-                let name = failure_name(failure.kind);
-                tracing::debug!(provider = %candidate.offer.provider_name, kind = name, error = %failure.error, "attempt failed");
-                relay.metrics.upstream_failed(&candidate.offer.provider_name, name);
-                let error = Some(failure.error.clone());
-                attempts.push(Attempt::ended(&candidate.offer, accepted, watch.started(), name, error));
-                watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
-                if failure.kind == FailureKind::Empty {
-                    exam::empty(relay, request, &candidate.offer);
-                }
-                failures.push(failure);
-            }
-        }
-        if Instant::now() >= deadline {
-            break;
-        }
+        let watch = Watch::start(relay.app.clone(), candidate.offer.address, ask);
+        let until = deadline.min(watch.started() + self.opening.patience(candidate));
+        let number = self.started;
+        self.started += 1;
+        self.running.push(Running { number, candidate: candidate.clone(), watch, hedge });
+        self.tries.push(Box::pin(async move {
+            let mut transcript = Transcript::new(candidate.input.counting, plan.choices);
+            let result = match timeout_at(until, attempt(relay, candidate, request, &mut transcript)).await {
+                Ok(result) => result,
+                Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
+            };
+            (number, transcript, result)
+        }));
     }
-    Err(exhausted(attempts, &failures))
+
+    fn note(&mut self, ended: &Running, outcome: &str, error: Option<String>) {
+        let Running { number, candidate, watch, hedge } = ended;
+        let attempt = Attempt::ended(&candidate.offer, self.opening.accepted, watch.started(), outcome, error);
+        self.attempts.push((*number, Attempt { hedge: *hedge, ..attempt }));
+    }
+
+    /// The race is won: whoever is still running was too slow, is aborted, and is paid nothing.
+    fn served(&mut self, winner: Running, transcript: Transcript, kind: Kind) -> Opened {
+        let relay = self.opening.relay;
+        let now = Instant::now();
+        for mut slower in std::mem::take(&mut self.running) {
+            self.note(&slower, OVERTAKEN, None);
+            let waited = slower.watch.started().elapsed();
+            // A whole answer that was not waited for says nothing about its first token.
+            if self.opening.request.stream && !slower.hedge {
+                let input_tokens = saturate(slower.candidate.input.estimate());
+                slower.watch.end(Outcome::Overtaken { input_tokens, waited });
+            }
+        }
+        self.tries.clear();
+        if let Some(Doubted { number, mut opened }) = self.doubted.take() {
+            let offer = &opened.candidate.offer;
+            relay.refusals.contradicted(&offer.address, now);
+            relay.metrics.upstream_failed(&offer.provider_name, CONTRADICTED);
+            if let (Some((_, attempt)), Kind::Refused(status, _)) =
+                (self.attempts.iter_mut().find(|(of, _)| *of == number), &opened.kind)
+            {
+                attempt.outcome = CONTRADICTED.to_owned();
+                attempt.error = Some(format!("status {} to what another provider served", status.as_u16()));
+                opened.watch.end(Outcome::Failed { kind: FailureKind::Status(status.as_u16()), retry_after: None });
+            }
+        }
+        if winner.number > 0 && !winner.hedge {
+            // A retry that serves is no sign of a general outage.
+            relay.retries.give_back();
+        }
+        relay.refusals.answered(&winner.candidate.offer.address, now);
+        self.note(&winner, OPENED, None);
+        Opened { candidate: winner.candidate, watch: winner.watch, first_content: now, transcript, kind }
+    }
+
+    /// Returns what goes back to the client, unless another provider is to be asked first.
+    fn refused(&mut self, ended: Running, transcript: Transcript, kind: Kind) -> Option<Opened> {
+        self.note(&ended, REFUSED, None);
+        let now = Instant::now();
+        let Running { number, candidate, watch, .. } = ended;
+        if let Some(first) = self.doubted.take() {
+            // Two agree: the request is wrong, and the first one's words go back.
+            return Some(first.opened);
+        }
+        let believed = self.opening.relay.refusals.believes(&candidate.offer.address, now);
+        let opened = Opened { candidate, watch, first_content: now, transcript, kind };
+        if believed {
+            return Some(opened);
+        }
+        self.doubted = Some(Doubted { number, opened });
+        None
+    }
+
+    fn failed(&mut self, mut ended: Running, failure: Failure) {
+        let name = failure_name(failure.kind);
+        let provider = ended.candidate.offer.provider_name.as_str();
+        tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
+        self.opening.relay.metrics.upstream_failed(provider, name);
+        self.note(&ended, name, Some(failure.error.clone()));
+        // One that was asked late had less than its time when the request's was over.
+        let cut_short = failure.kind == FailureKind::FirstTokenTimeout
+            && ended.number > 0
+            && Instant::now() < ended.watch.started() + self.opening.patience(&ended.candidate);
+        if !cut_short {
+            ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
+        }
+        if failure.kind == FailureKind::Empty {
+            exam::empty(self.opening.relay, self.opening.request, &ended.candidate.offer);
+        }
+        self.failures.push(failure);
+    }
 }
 
 /// What the client is told once everyone has failed.
-fn exhausted(attempts: &[Attempt], failures: &[Failure]) -> RelayError {
-    let attempts: Vec<String> =
+fn exhausted(attempts: &[Attempt], failures: &[Failure], spent: bool) -> RelayError {
+    let mut attempts: Vec<String> =
         attempts.iter().map(|attempt| format!("{} ({})", attempt.name, attempt.outcome)).collect();
+    if spent {
+        attempts.push("and no more while so many requests fail".into());
+    }
     let attempts = attempts.join(", ");
-    let all = |wanted: fn(&FailureKind) -> bool| !failures.is_empty() && failures.iter().all(|f| wanted(&f.kind));
-    if all(|kind| *kind == FailureKind::RateLimited) {
+    let all = |wanted: fn(&Failure) -> bool| !failures.is_empty() && failures.iter().all(wanted);
+    if all(|failure| failure.kind == FailureKind::RateLimited || failure.retry_after.is_some()) {
         let soonest = failures.iter().filter_map(|failure| failure.retry_after).min();
         return RelayError::UpstreamBusy { attempts, retry_after: soonest.unwrap_or(RETRY_AFTER_UNKNOWN) };
     }
-    if all(|kind| *kind == FailureKind::FirstTokenTimeout) {
+    if all(|failure| failure.kind == FailureKind::FirstTokenTimeout) {
         return RelayError::UpstreamTimeout { attempts };
     }
     RelayError::Upstream { attempts }
-}
-
-/// One call to one provider, up to its first content.
-async fn attempt(
-    relay: &Relay,
-    candidate: &Candidate,
-    request: &ChatRequest,
-    transcript: &mut Transcript,
-) -> Result<Kind, Failure> {
-    let body = request
-        .for_provider(&candidate.offer.model, candidate.max_output)
-        .map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
-    let accept = if request.stream { "text/event-stream" } else { "application/json" };
-    let now = relay.app.clock.unix();
-    let response = relay.app.upstream.post(&candidate.offer, PATH, body, accept, now).await.map_err(unreachable)?;
-    let status = response.status();
-    match status.as_u16() {
-        200 => {}
-        400 | 404 | 413 | 422 => return Ok(refused(status, response).await),
-        429 => {
-            let retry_after = retry_after(&response);
-            return Err(Failure { retry_after, ..Failure::new(FailureKind::RateLimited, "status 429") });
-        }
-        other => {
-            let retry_after = retry_after(&response);
-            let failure = Failure::new(FailureKind::Status(other), format!("status {other}"));
-            return Err(Failure { retry_after, ..failure });
-        }
-    }
-    expect_type(&response, accept)?;
-    if request.stream {
-        commit(response, transcript).await
-    } else {
-        whole(response, transcript, relay.app.config.upstream.max_answer_bytes).await
-    }
-}
-
-fn unreachable(error: CallError) -> Failure {
-    match error {
-        CallError::Url(problem) => Failure::new(FailureKind::Connect, problem),
-        // The whole chain, without the URL: a name that resolves to a private address ends here.
-        CallError::Http(error) if error.is_connect() => Failure::new(FailureKind::Connect, chain(error.without_url())),
-        CallError::Http(error) => Failure::new(FailureKind::CutStream, chain(error.without_url())),
-    }
-}
-
-fn chain(error: reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text.truncate(text.floor_char_boundary(200));
-    text
-}
-
-fn expect_type(response: &Response, expected: &str) -> Result<(), Failure> {
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if header(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Failure::new(FailureKind::Malformed, "an encoding that was not asked for"));
-    }
-    let kind = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
-    if !kind.trim().eq_ignore_ascii_case(expected) {
-        return Err(Failure::new(FailureKind::Malformed, format!("an answer that is not {expected}")));
-    }
-    Ok(())
-}
-
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds: u64 = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
-}
-
-/// The provider's own words if they are a JSON object of bounded size, ours otherwise.
-async fn refused(status: StatusCode, mut response: Response) -> Kind {
-    let body = read_body(&mut response, MAX_ERROR).await.ok();
-    let stated = body.filter(|body| {
-        std::str::from_utf8(body)
-            .is_ok_and(|text| crate::relay::json::check(text).is_ok() && crate::relay::json::Object::read(text).is_ok())
-    });
-    Kind::Refused(
-        status,
-        stated.unwrap_or_else(|| {
-            let message = format!("the provider refused this request with status {}", status.as_u16());
-            let error = serde_json::json!({"error": {
-                "message": message, "type": "invalid_request_error", "param": null, "code": "provider_refused",
-            }});
-            error.to_string().into()
-        }),
-    )
-}
-
-async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failure> {
-    let too_large = || Failure::new(FailureKind::Malformed, "an answer larger than allowed");
-    if response.content_length().is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    let mut body = BytesMut::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(piece)) if body.len() + piece.len() > limit => return Err(too_large()),
-            Ok(Some(piece)) => body.extend_from_slice(&piece),
-            Ok(None) => return Ok(body.freeze()),
-            Err(error) => return Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
-        }
-    }
-}
-
-async fn whole(mut response: Response, transcript: &mut Transcript, limit: usize) -> Result<Kind, Failure> {
-    let body = read_body(&mut response, limit).await?;
-    let text = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
-    if body.is_empty() || !transcript.whole(text)? {
-        return Err(Failure::new(FailureKind::Empty, "an empty answer"));
-    }
-    Ok(Kind::Whole(body))
-}
-
-/// Reads a stream up to its first content: until then nothing has reached the client, and another provider can take
-/// over unnoticed.
-async fn commit(response: Response, transcript: &mut Transcript) -> Result<Kind, Failure> {
-    let opening = BytesMut::new();
-    let mut source = Source { response, parser: Parser::new(MAX_OPENING), opening, ended: false };
-    loop {
-        while let Some(event) = source.parser.pop() {
-            if event.error {
-                return Err(Fault::Reported { status: None }.into());
-            }
-            if &event.data[..] == b"[DONE]" {
-                return Err(Failure::new(FailureKind::Empty, "a stream without content"));
-            }
-            let passed = transcript.chunk(&event.data)?;
-            if let Some(data) = passed.data {
-                write_event(&mut source.opening, &data);
-            }
-            if passed.content {
-                return Ok(Kind::Stream(Box::new(source)));
-            }
-            if source.opening.len() > MAX_OPENING {
-                return Err(Failure::new(FailureKind::Malformed, "too much before the first content"));
-            }
-        }
-        if source.ended {
-            return Err(Failure::new(FailureKind::Empty, "a stream that ended without content"));
-        }
-        let too_large = |error: crate::relay::sse::TooLarge| Failure::new(FailureKind::Malformed, error.to_string());
-        match source.response.chunk().await {
-            Ok(Some(piece)) => source.parser.push(&piece).map_err(too_large)?,
-            Ok(None) => {
-                source.ended = true;
-                source.parser.finish().map_err(too_large)?;
-            }
-            Err(error) => return Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
-        }
-    }
-}
-
-/// `data: …` and an empty line. Data of several lines is written as several, as it came.
-pub fn write_event(out: &mut BytesMut, data: &[u8]) {
-    for line in data.split(|&byte| byte == b'\n') {
-        out.put_slice(b"data: ");
-        out.put_slice(line);
-        out.put_u8(b'\n');
-    }
-    out.put_u8(b'\n');
-}
-
-/// A failure's name in metrics and decision records.
-pub fn failure_name(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Connect => "connect",
-        FailureKind::FirstTokenTimeout => "first_token_timeout",
-        FailureKind::IdleTimeout => "idle_timeout",
-        FailureKind::Status(_) => "status",
-        FailureKind::RateLimited => "rate_limited",
-        FailureKind::Malformed => "malformed",
-        FailureKind::Empty => "empty",
-        FailureKind::CutStream => "cut_stream",
-    }
 }

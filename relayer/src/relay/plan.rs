@@ -15,8 +15,6 @@ use steam_protocol::allow_list::AllowList;
 use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
 use tokio::time::Instant;
 
-/// When to try again if every provider is failing.
-const RETRY_UNHEALTHY: Duration = Duration::from_secs(5);
 /// Exclusions an error message lists.
 const LISTED: usize = 8;
 
@@ -76,7 +74,7 @@ enum Filter {
     Size,
     KeyPrice,
     Cost(Pico),
-    Health,
+    Rest(Duration),
 }
 
 /// What can be done about a request.
@@ -152,7 +150,7 @@ pub struct Allowed<'a> {
     pub list: Option<&'a AllowList>,
 }
 
-/// Applies every filter to every offer of every model. `input` counts a model's input.
+/// Applies every filter to every offer of every model. `resting` tells how long an offer asked to be left alone.
 ///
 /// # Errors
 /// No offer is left; which error it is depends on what excluded the offers that came furthest.
@@ -162,7 +160,7 @@ pub fn plan(
     request: &ChatRequest,
     (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
     allowed: Allowed,
-    available: impl Fn(&Offer) -> bool,
+    resting: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Plan, RelayError> {
     let fee_bps = registry.relayer.fee_bps;
     if fee_bps > allowed.limits.max_fee_bps {
@@ -173,7 +171,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, &available) {
+            match consider(offer, fee_bps, config, request, input, allowed, &resting) {
                 Ok(candidate) => candidates.push(candidate),
                 Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
             }
@@ -201,7 +199,7 @@ fn consider(
     request: &ChatRequest,
     input: Input,
     allowed: Allowed,
-    available: impl Fn(&Offer) -> bool,
+    resting: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Candidate, (Filter, String)> {
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()));
@@ -239,8 +237,9 @@ fn consider(
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")));
     }
-    if !available(offer) {
-        return Err((Filter::Health, "failing at the moment".into()));
+    // One that merely fails stays a candidate, behind all others: it may be back.
+    if let Some(rest) = resting(offer) {
+        return Err((Filter::Rest(rest), format!("asked to be left alone for {} seconds", rest.as_secs())));
     }
     Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
 }
@@ -272,12 +271,23 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
-                | Filter::Health => None,
+                | Filter::Rest(_) => None,
             });
             let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
             RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
         }
-        Filter::Health => RelayError::Unhealthy { model, retry_after: RETRY_UNHEALTHY },
+        Filter::Rest(_) => {
+            let rests = excluded.iter().filter_map(|exclusion| match exclusion.filter {
+                Filter::Rest(rest) => Some(rest),
+                Filter::AllowList
+                | Filter::Wish
+                | Filter::Ability
+                | Filter::Size
+                | Filter::KeyPrice
+                | Filter::Cost(_) => None,
+            });
+            RelayError::Resting { model, retry_after: rests.min().unwrap_or_default() }
+        }
     }
 }
 

@@ -1,20 +1,20 @@
 //! From a provider's stream to the client's, event by event, with time and size bounded on both sides.
 
 use crate::config::UpstreamConfig;
+use crate::relay::attempt::{Source, write_event};
 use crate::relay::chunk::{Fault, Transcript};
-use crate::relay::open::{Source, write_event};
 use crate::score::FailureKind;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 use steam_protocol::Hash;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout, timeout_at};
 
 /// Pieces that may wait for the client.
 const QUEUE: usize = 8;
-/// Silence after which a comment keeps the connection open.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// What keeps a connection open while nothing else is to be said.
+const COMMENT: &[u8] = b": keep-alive\n\n";
 /// Time a client has to take what it is sent at the very end.
 const LAST: Duration = Duration::from_secs(30);
 /// Time a provider has to close its side of an answer that is complete.
@@ -61,6 +61,19 @@ impl Outlet {
         let _ = self.sender.send_timeout(bytes.freeze(), LAST).await;
     }
 
+    /// Keeps the connection open, unless there is something else on its way.
+    pub fn comment(&mut self) {
+        if let Ok(room) = self.sender.try_reserve() {
+            self.hash.update(COMMENT);
+            room.send(Bytes::from_static(COMMENT));
+        }
+    }
+
+    /// Waits until the client has left.
+    pub async fn closed(&self) {
+        self.sender.closed().await;
+    }
+
     /// Sends what comes after everything that is hashed.
     pub async fn last(&mut self, text: &str) {
         let _ = self.sender.send_timeout(Bytes::copy_from_slice(text.as_bytes()), LAST).await;
@@ -72,6 +85,14 @@ impl Outlet {
     }
 }
 
+/// When silence has lasted long enough to say so.
+pub fn ticks(config: &UpstreamConfig) -> Interval {
+    let mut ticks = interval(Duration::from_millis(config.keep_alive_ms));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
+    ticks
+}
+
 /// Passes the stream on until one of the three ends. Every piece waits for room before it is read, so that nothing is
 /// counted that was not handed on, and a slow client slows the provider instead of filling memory.
 pub async fn pump(
@@ -79,12 +100,11 @@ pub async fn pump(
     transcript: &mut Transcript,
     outlet: &mut Outlet,
     config: &UpstreamConfig,
+    model: &str,
     deadline: Instant,
 ) -> End {
-    let idle = Duration::from_millis(config.idle_timeout_ms);
-    let mut keep_alive = interval(KEEP_ALIVE);
-    keep_alive.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    keep_alive.reset();
+    let idle = config.idle_timeout(model);
+    let mut keep_alive = ticks(config);
     let mut heard = Instant::now();
     let mut batch = std::mem::take(&mut source.opening);
     let mut end = None;
@@ -140,7 +160,6 @@ pub async fn pump(
         tokio::select! {
             () = outlet.sender.closed() => return End::ClientGone,
             _ = keep_alive.tick() => {
-                const COMMENT: &[u8] = b": keep-alive\n\n";
                 outlet.hash.update(COMMENT);
                 room.send(Bytes::from_static(COMMENT));
             }

@@ -1,20 +1,22 @@
 //! The one task that owns a request from the hold to the charge. The response only receives from it, so that a client
 //! that leaves takes nothing with it that has to be accounted for.
 
+use crate::relay::attempt::{Kind, failure_name};
 use crate::relay::chunk::Transcript;
 use crate::relay::decision::{Attempt, Decision};
 use crate::relay::error::RelayError;
 use crate::relay::exam;
 use crate::relay::json::Object;
 use crate::relay::meter::{Bill, Bounds, Claim, Own, bill, shown};
-use crate::relay::open::{Kind, Opened, open};
+use crate::relay::open::{Opened, Opening};
 use crate::relay::plan::{Candidate, Plan, saturate};
-use crate::relay::pump::{End, Outlet, pump};
+use crate::relay::pump::{End, Outlet, pump, ticks};
 use crate::relay::request::ChatRequest;
 use crate::relay::watch::Watch;
 use crate::relay::{Answer, Relay, base64};
 use crate::score::{self, Outcome};
 use crate::vaults::{ChargeError, Draft, Hold};
+use axum::http::StatusCode;
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,46 +52,121 @@ pub struct Work {
 /// Whom the answer's head goes to.
 pub type Reply = oneshot::Sender<Result<Answer, RelayError>>;
 
+/// How far the answer has got: a provider that thinks for long is bridged by a stream of comments, after which only the
+/// stream itself can tell of a failure.
+enum Head {
+    Waiting(Reply),
+    Streaming(Outlet),
+}
+
+impl Head {
+    /// Waits until the client has left.
+    async fn closed(&mut self) {
+        match self {
+            Self::Waiting(reply) => reply.closed().await,
+            Self::Streaming(outlet) => outlet.closed().await,
+        }
+    }
+
+    /// The stream, begun if it was not; none if nobody takes it.
+    fn stream(self, id: &str) -> Option<Outlet> {
+        match self {
+            Self::Streaming(outlet) => Some(outlet),
+            Self::Waiting(reply) => {
+                let (outlet, body) = Outlet::new();
+                reply.send(Ok(Answer::Stream { id: id.to_owned(), body })).ok().map(|()| outlet)
+            }
+        }
+    }
+
+    /// The end of a request that is not served.
+    async fn refuse(self, id: String, status: StatusCode, body: Bytes) {
+        match self {
+            Self::Waiting(reply) => {
+                let _ = reply.send(Ok(Answer::Refused { id, status, body }));
+            }
+            Self::Streaming(mut outlet) => outlet.event(&String::from_utf8_lossy(&body)).await,
+        }
+    }
+
+    async fn fail(self, error: RelayError) {
+        match self {
+            Self::Waiting(reply) => {
+                let _ = reply.send(Err(error));
+            }
+            Self::Streaming(mut outlet) => outlet.event(&error.body().to_string()).await,
+        }
+    }
+}
+
 impl Work {
     /// Serves the request to its end.
-    pub async fn run(self, mut reply: Reply) {
-        let deadline = self.started + Duration::from_millis(self.relay.app.config.upstream.total_timeout_ms);
+    pub async fn run(self, reply: Reply) {
+        let upstream = &self.relay.app.config.upstream;
+        let models = self.plan.routes.iter().map(|route| upstream.total_timeout(&route.model));
+        let deadline = self.started + models.max().unwrap_or(Duration::from_millis(upstream.total_timeout_ms));
         let mut attempts = Vec::new();
-        let opened = tokio::select! {
+        let Some((head, opened)) = self.open(Head::Waiting(reply), deadline, &mut attempts).await else {
             // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
-            () = reply.closed() => {
-                tracing::info!(id = %self.id, status = "client_gone", "relayed");
-                return;
-            }
-            opened = open(&self.relay, &self.plan, &self.order, &self.request, (self.started, deadline), &mut attempts) => opened,
+            tracing::info!(id = %self.id, status = "client_gone", "relayed");
+            return;
         };
         let Opened { candidate, mut watch, first_content, transcript, kind } = match opened {
             Ok(opened) => opened,
-            Err(error) => {
-                let _ = reply.send(Err(error));
-                return;
-            }
+            Err(error) => return head.fail(error).await,
         };
         let failovers = attempts.len().saturating_sub(1);
         self.relay.metrics.served(&candidate.offer.model, failovers as u64, self.started.elapsed());
         let ending = Ending { work: self, candidate, first_content, attempts };
-        match kind {
-            Kind::Refused(status, body) => {
+        match (kind, head) {
+            (Kind::Refused(status, body), head) => {
                 watch.end(Outcome::Neutral);
-                let _ = reply.send(Ok(Answer::Refused { id: ending.work.id, status, body }));
+                head.refuse(ending.work.id, status, body).await;
             }
-            Kind::Whole(body) => ending.whole(body, transcript, watch, reply).await,
-            Kind::Stream(source) => {
-                let (outlet, body) = Outlet::new();
-                let answer = Answer::Stream { id: ending.work.id.clone(), body };
-                if reply.send(Ok(answer)).is_err() {
-                    return;
-                }
-                let mut outlet = outlet;
+            (Kind::Whole(body), Head::Waiting(reply)) => ending.whole(body, transcript, watch, reply).await,
+            (Kind::Whole(_), head @ Head::Streaming(_)) => {
+                head.fail(RelayError::Internal("a whole answer to a stream")).await;
+            }
+            (Kind::Stream(source), head) => {
+                let Some(mut outlet) = head.stream(&ending.work.id) else { return };
                 let mut transcript = transcript;
                 let limits = &ending.work.relay.app.config.upstream;
-                let end = pump(*source, &mut transcript, &mut outlet, limits, deadline).await;
+                let model = &ending.candidate.offer.model;
+                let end = pump(*source, &mut transcript, &mut outlet, limits, model, deadline).await;
                 ending.stream(end, transcript, watch, outlet).await;
+            }
+        }
+    }
+
+    /// Finds a provider, and keeps the client's connection open meanwhile. Nothing if the client has left.
+    async fn open(
+        &self,
+        mut head: Head,
+        deadline: Instant,
+        attempts: &mut Vec<Attempt>,
+    ) -> Option<(Head, Result<Opened, RelayError>)> {
+        let opening = Opening {
+            relay: &self.relay,
+            plan: &self.plan,
+            order: &self.order,
+            request: &self.request,
+            accepted: self.started,
+            deadline,
+        };
+        let opened = opening.open(attempts);
+        tokio::pin!(opened);
+        let mut silence = ticks(&self.relay.app.config.upstream);
+        loop {
+            tokio::select! {
+                // Who has left is not sold what came at the same moment.
+                biased;
+                () = head.closed() => return None,
+                opened = &mut opened => return Some((head, opened)),
+                _ = silence.tick(), if self.request.stream => {
+                    let mut outlet = head.stream(&self.id)?;
+                    outlet.comment();
+                    head = Head::Streaming(outlet);
+                }
             }
         }
     }
@@ -149,13 +226,14 @@ impl Ending {
                 (FinishReason::ClientGone, "client_gone")
             }
             End::Failed { kind, error } => {
-                let name = crate::relay::open::failure_name(*kind);
+                let name = failure_name(*kind);
                 self.work.relay.metrics.upstream_failed(&self.candidate.offer.provider_name, name);
                 tracing::warn!(id = %self.work.id, provider = %self.candidate.offer.provider_name, kind = name, error, "stream cut");
                 watch.end(Outcome::Failed { kind: *kind, retry_after: None });
                 self.examine(&transcript, true);
-                let choice = r#""choices":[{"index":0,"delta":{},"finish_reason":"error"}]"#;
-                outlet.event(&transcript.own_chunk(choice)).await;
+                let ended = |index| format!(r#"{{"index":{index},"delta":{{}},"finish_reason":"error"}}"#);
+                let choices: Vec<String> = (0..self.work.plan.choices).map(ended).collect();
+                outlet.event(&transcript.own_chunk(&format!(r#""choices":[{}]"#, choices.join(",")))).await;
                 outlet
                     .event(
                         r#"{"error":{"message":"the provider failed during the answer; what was delivered is charged","type":"upstream_error","param":null,"code":"provider_failed"}}"#,

@@ -20,6 +20,8 @@ pub(super) struct Breaker {
     in_a_row: u32,
     openings: u32,
     open_until: Option<f64>,
+    /// Until when the provider itself asked to be left alone.
+    rest_until: f64,
     probing: bool,
 }
 
@@ -31,6 +33,11 @@ impl Breaker {
             Some(until) if self.probing && now < until + PROBE_LOST => Gate::Open,
             Some(_) => Gate::HalfOpen,
         }
+    }
+
+    /// How long the provider asked to be left alone from now on, in seconds.
+    pub(super) fn resting(&self, now: f64) -> Option<f64> {
+        (now < self.rest_until).then_some(self.rest_until - now)
     }
 
     /// When its state changes though nothing happens.
@@ -63,7 +70,9 @@ impl Breaker {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let was_probe = std::mem::take(&mut self.probing);
         if let Some(pause) = retry_after {
-            self.open_for(pause.clamp(0.0, LONGEST_RETRY_AFTER), now);
+            let pause = pause.clamp(0.0, LONGEST_RETRY_AFTER);
+            self.rest_until = self.rest_until.max(now + pause);
+            self.open_for(pause, now);
         } else if (dead || self.in_a_row >= FAILURES_TO_OPEN) && (self.open_until.is_none() || was_probe) {
             self.open(now);
         }
@@ -134,6 +143,8 @@ mod tests {
     fn retry_after_is_honoured_at_once_within_reason() {
         let mut breaker = Breaker::default();
         breaker.failed(0.0, Some(30.0), false);
+        assert_eq!((breaker.resting(10.0), breaker.resting(30.0)), (Some(20.0), None));
+        assert_eq!(dead_at(0.0).resting(0.0), None, "failing is not asking to be left alone");
         assert_eq!((breaker.state(29.0), breaker.state(30.0)), (Gate::Open, Gate::HalfOpen));
         breaker.failed(30.0, Some(f64::MAX), false);
         assert_eq!(breaker.state(30.0 + LONGEST_RETRY_AFTER), Gate::HalfOpen);

@@ -211,6 +211,11 @@ impl Market {
         table
     }
 
+    /// Has everything measured anew at the next choice.
+    pub(super) fn renew(&mut self) {
+        self.version += 1;
+    }
+
     /// Whether some of it was not asked for in a while: then it is made anew by those that are.
     pub(super) fn outdated(&self, now: f64) -> bool {
         self.seen.iter().any(|seen| now - seen > WINDOW)

@@ -28,6 +28,14 @@ pub enum Outcome {
         /// How long it asked to be left alone.
         retry_after: Option<Duration>,
     },
+    /// Another provider, asked because this one was slow, answered first. Its own first token takes at least this long:
+    /// without that, a provider that is always overtaken would be known by its few fast answers only.
+    Overtaken {
+        /// Prompt tokens, estimated.
+        input_tokens: u32,
+        /// How long it was waited for.
+        waited: Duration,
+    },
     /// The client was at fault or left: says nothing about the provider.
     Neutral,
 }

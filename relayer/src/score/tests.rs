@@ -157,7 +157,7 @@ fn a_dead_provider_loses_its_traffic_and_comes_back_by_probes() {
     }
     assert!(market.shares()[0] > 0.45);
     market.fails(0, 2);
-    assert!(!market.scorer.is_available(&market.offers[0].address, market.now));
+    assert!(!market.scorer.board(&market.offers[0].address, market.now).available);
     let ranking = market.rank(Sort::Balanced);
     assert_eq!(ranking.scores[0].share, 0.0);
     assert_eq!(ranking.order.last(), Some(&0), "still there as the last resort");

@@ -104,7 +104,10 @@ impl Tracker {
     /// `asked` is what was known of the request, if it is told.
     pub(super) fn observe(&mut self, outcome: &Outcome, asked: Option<&Ask>, repeated: bool, now: f64) {
         self.touched = now;
-        self.heard = now;
+        // One that was not waited for said nothing: an offer that is always overtaken may be silent.
+        if !matches!(outcome, Outcome::Overtaken { .. }) {
+            self.heard = now;
+        }
         let load = self.requests;
         // Which of the requests ended is not told, so the average one leaves; with the last, everything does.
         self.tokens -= self.tokens.checked_div(u64::from(self.requests)).unwrap_or(self.tokens);
@@ -132,6 +135,10 @@ impl Tracker {
                 self.answers.push(now, prompt, *output_tokens, streamed.then_some(*ttft), *total);
             }
             Outcome::Failed { kind, retry_after } => self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), now),
+            Outcome::Overtaken { input_tokens, waited } => {
+                self.breaker.neutral();
+                self.answers.push(now, (*input_tokens, 0), 0, Some(*waited), *waited);
+            }
             Outcome::Neutral => self.breaker.neutral(),
         }
     }
@@ -235,6 +242,11 @@ impl Tracker {
     pub(super) fn eject(&mut self, now: f64) {
         self.breaker.open(now);
         self.failed_since_closed = 0;
+    }
+
+    /// How long it asked to be left alone from now on, in seconds.
+    pub(super) fn resting(&self, now: f64) -> Option<f64> {
+        self.breaker.resting(now)
     }
 
     /// Its breaker.

@@ -1,22 +1,15 @@
-//! The settlement transaction: which accounts, which bytes, and whether they fit.
+//! The settlement instruction: which accounts, which bytes.
 
+use super::form::{Budget, Form};
 use crate::chain::Pubkey;
 use crate::ledger::SealedGroup;
 use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
 use anchor_lang::{Discriminator, ToAccountMetas};
 use anchor_spl::associated_token::get_associated_token_address;
-use solana_compute_budget_interface::ComputeBudgetInstruction;
-use solana_message::{VersionedMessage, v0};
+use solana_message::VersionedMessage;
 use std::collections::BTreeMap;
 use steam_protocol::Hash;
-use steam_protocol::batch::{Batch, BatchCharge, BatchError, BatchVoucher, Group, HEADER_LEN, MAX_GROUPS};
-
-/// Bytes of a transaction of version 0: what fits an IPv6 packet. Nothing but the network enforces it.
-pub const MAX_TRANSACTION: usize = 1_232;
-/// Accounts a transaction may lock.
-const MAX_ACCOUNTS: usize = 64;
-/// Most compute units a transaction may ask for.
-pub const MAX_UNITS: u32 = 1_400_000;
+use steam_protocol::batch::{Batch, BatchCharge, BatchError, BatchVoucher, Group};
 
 /// Who settles, and the accounts every settlement names.
 #[derive(Clone, Copy, Debug)]
@@ -35,13 +28,11 @@ pub struct Parties {
     pub mint: Pubkey,
 }
 
-/// Compute budget of a transaction.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Compute units.
-    pub units: u32,
-    /// Micro-lamports a compute unit.
-    pub price: u64,
+impl Parties {
+    /// Accounts that every settlement names.
+    pub fn named(&self) -> [Pubkey; 6] {
+        [self.settler, self.relayer, self.config, self.fee_token, self.mint, anchor_spl::token::ID]
+    }
 }
 
 /// Why there is no transaction.
@@ -86,7 +77,7 @@ pub fn instruction(parties: &Parties, root: &Hash, groups: &[SealedGroup]) -> Re
     Ok(Instruction { program_id: parties.program, accounts, data })
 }
 
-/// The message of the transaction, version 0.
+/// The message of the transaction that settles `groups`, in ascending order of vaults.
 ///
 /// # Errors
 /// [`BuildError`].
@@ -94,51 +85,16 @@ pub fn message(
     parties: &Parties,
     root: &Hash,
     groups: &[SealedGroup],
+    form: &Form,
     budget: Budget,
     blockhash: [u8; 32],
 ) -> Result<VersionedMessage, BuildError> {
-    let instructions = [
-        ComputeBudgetInstruction::set_compute_unit_limit(budget.units),
-        ComputeBudgetInstruction::set_compute_unit_price(budget.price),
-        instruction(parties, root, groups)?,
-    ];
-    v0::Message::try_compile(&parties.settler, &instructions, &[], blockhash.into())
-        .map(VersionedMessage::V0)
-        .map_err(|error| BuildError::Compile(error.to_string()))
+    form.message(&parties.settler, instruction(parties, root, groups)?, budget, blockhash)
 }
 
-/// Whether `groups` fit one transaction of version 0, by bytes and by accounts.
-pub fn fits(groups: &[SealedGroup]) -> bool {
-    groups.len() <= MAX_GROUPS && size(groups) <= MAX_TRANSACTION && account_count(groups) <= MAX_ACCOUNTS
-}
-
-/// Bytes of the signed transaction that settles `groups`.
-pub fn size(groups: &[SealedGroup]) -> usize {
-    const SIGNATURE: usize = 1 + 64;
-    const MESSAGE: usize = 1 + 3 + 1 + 32 + 1 + 1; // version, header, and the counts of keys, instructions and look-ups
-    const COMPUTE_BUDGET: usize = (3 + 5) + (3 + 9);
-    let accounts = NAMED + 2 * groups.len() + 2 * offers(groups).len();
-    let data = 8 + HEADER_LEN + groups.iter().map(|group| encode(group, |_| 0).encoded_len()).sum::<usize>();
-    let instruction = 1 + compact_len(accounts) + accounts + compact_len(data) + data;
-    SIGNATURE + MESSAGE + 32 * account_count(groups) + COMPUTE_BUDGET + instruction
-}
-
-/// Accounts that `settle_batch` names: settler, relayer, config, fee token, mint and token program.
-const NAMED: usize = 6;
-
-fn account_count(groups: &[SealedGroup]) -> usize {
-    let offers = offers(groups);
-    let providers: std::collections::BTreeSet<_> = offers.values().collect();
-    NAMED + 2 + 2 * groups.len() + offers.len() + providers.len() // the program and the compute budget's besides
-}
-
-/// Bytes of a length in Solana's compact form.
-fn compact_len(length: usize) -> usize {
-    match length {
-        0..0x80 => 1,
-        0x80..0x4000 => 2,
-        _ => 3,
-    }
+/// Bytes of a group in the instruction's data.
+pub(super) fn encoded_len(group: &SealedGroup) -> usize {
+    encode(group, |_| 0).encoded_len()
 }
 
 /// The distinct offers of `groups` and their providers, ascending.

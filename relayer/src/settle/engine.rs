@@ -1,25 +1,27 @@
 //! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
 
-use super::build::{self, Budget, MAX_UNITS, Parties};
+use super::build::Parties;
+use super::form::{self, Form, Weight};
+use super::tables::Tables;
 use super::{SettleError, Status, agreed};
-use crate::chain::rpc::{Rpc, Simulation, TransactionState};
+use crate::chain::rpc::{Rpc, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
 use crate::config::SettleConfig;
-use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
+use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup, recovery};
 use crate::vaults::Vaults;
-use anchor_spl::token::spl_token::error::TokenError;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
-use solana_transaction::versioned::VersionedTransaction;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use steam_protocol::Hash;
-use steam_router::error::SteamError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use version::Version1;
+
+mod submit;
+mod version;
 
 /// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
@@ -51,6 +53,8 @@ pub struct Settler {
     setup: Setup,
     status: watch::Sender<Status>,
     halted: BTreeSet<Pubkey>,
+    version1: Version1,
+    tables: Tables,
     /// What keeps a batch from being sent, found in this round.
     problem: Option<String>,
 }
@@ -63,9 +67,9 @@ enum Verdict {
     Resend(Vec<Attempt>),
     /// No transaction can land any more; the signatures of those that died now.
     Sign(Vec<String>),
-    /// A group's vault is gone, and no transaction can land any more: its groups are to be batched anew.
+    /// A group's vault is gone or halted, and no transaction can land any more: its groups are to be batched anew.
     Release,
-    /// A vault's chain is not this ledger's, or the nodes do not agree: nothing can be said.
+    /// The nodes do not agree: nothing can be said.
     Wait,
 }
 
@@ -73,7 +77,8 @@ impl Settler {
     /// A settler and where it stands.
     pub fn new(setup: Setup) -> (Self, watch::Receiver<Status>) {
         let (status, watch) = watch::channel(Status::default());
-        (Self { setup, status, halted: BTreeSet::new(), problem: None }, watch)
+        let version1 = Version1::new(setup.config.transaction);
+        (Self { setup, status, halted: BTreeSet::new(), version1, tables: Tables::default(), problem: None }, watch)
     }
 
     /// Settles until `shutdown`; what was sent by then is resolved at the next start.
@@ -113,13 +118,22 @@ impl Settler {
             }
         }
         if seal {
+            self.stand().await?;
+            let halted: Vec<Pubkey> = self.halted.iter().copied().collect();
+            self.compare_heads(&halted).await?;
             self.seal().await?;
+        }
+        if self.uses_tables() {
+            self.read_tables().await?;
         }
         self.form_batches().await?;
         for batch in self.setup.ledger.open_batches().await? {
             if !waiting.contains(&batch.id) && batch.attempts.iter().all(|attempt| attempt.dead) {
                 self.submit(batch).await?;
             }
+        }
+        if seal {
+            self.tend_tables().await;
         }
         self.report().await
     }
@@ -140,6 +154,9 @@ impl Settler {
                     .ledger
                     .finish_batch(batch.id, signature.clone(), (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
                     .await?;
+                if landed_as_v1(&batch, signature.as_deref()) {
+                    self.version1.landed();
+                }
                 if settled {
                     self.status.send_modify(|status| {
                         status.last_signature = signature.or(status.last_signature.take());
@@ -152,7 +169,10 @@ impl Settler {
                     self.send(&attempt.bytes).await;
                 }
             }
-            Verdict::Sign(dead) => self.setup.ledger.bury_attempts(dead).await?,
+            Verdict::Sign(dead) => {
+                self.doubt_forms_of(&batch, &dead);
+                self.setup.ledger.bury_attempts(dead).await?;
+            }
             Verdict::Release => {
                 self.setup.ledger.release_batch(batch.id).await?;
                 return Ok(false);
@@ -173,6 +193,8 @@ impl Settler {
         }
         let states = agreed::statuses(&self.setup.nodes, &signatures).await?;
         let reading = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
+        // Gone: of a vault that was closed, or whose chain is not this ledger's. It will not apply, and its batch-mates must
+        // not wait for it.
         let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for group in &batch.groups {
             if reading.is_gone(&group.vault, group.generation) {
@@ -190,7 +212,8 @@ impl Settler {
                 }
                 Head::Foreign => {
                     self.halt(group.vault);
-                    return Ok(Verdict::Wait);
+                    gone.push(group.clone());
+                    continue;
                 }
             }
             self.resume(&group.vault);
@@ -223,14 +246,44 @@ impl Settler {
         Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
     }
 
+    /// Halts every vault whose head on chain is none of this ledger's, before anything is sold: the ledger may be an old copy.
+    ///
+    /// # Errors
+    /// [`SettleError`].
+    pub async fn survey(&mut self) -> Result<(), SettleError> {
+        let all = self.setup.vaults.addresses();
+        self.compare_heads(&all).await
+    }
+
+    /// Compares vaults with the ledger: halts those whose head is foreign, lets those go on whose head is known.
+    async fn compare_heads(&mut self, addresses: &[Pubkey]) -> Result<(), SettleError> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let heads = self.setup.ledger.heads().await?;
+        for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
+            for (address, vault) in self.read_vaults(chunk.iter().copied()).await?.vaults {
+                let known = heads.get(&(address, vault.generation)).copied().unwrap_or_default();
+                match known.compare((vault.settle_seq, vault.settle_hash)) {
+                    recovery::Standing::Known => self.resume(&address),
+                    recovery::Standing::Foreign | recovery::Standing::Contradicted => self.halt(address),
+                    recovery::Standing::Behind => {}
+                }
+            }
+        }
+        self.status.send_modify(|status| status.halted = self.halted.iter().copied().collect());
+        Ok(())
+    }
+
     /// Seals the next group of every vault that has charges and none under way.
     async fn seal(&mut self) -> Result<(), SettleError> {
         let due = self.setup.ledger.vaults_to_seal().await?;
+        let now = self.setup.clock.unix_ms();
         for chunk in due.chunks(read::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
             for (vault, generation) in chunk {
                 if reading.is_gone(vault, *generation) {
-                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED).await?;
+                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED, now).await?;
                     tracing::error!(%vault, generation, charges, "a vault was closed before its charges were sealed");
                     continue;
                 }
@@ -238,7 +291,8 @@ impl Settler {
                     continue;
                 };
                 let head = (on_chain.settle_seq, on_chain.settle_hash);
-                let fits = |group: &SealedGroup| build::fits(std::slice::from_ref(group));
+                let parties = self.setup.parties;
+                let fits = move |group: &SealedGroup| Form::Plain.fits(&parties, [&Weight::of(&parties, group)]);
                 match self.setup.ledger.seal((*vault, *generation), head, fits).await? {
                     GroupState::Idle => {}
                     GroupState::Behind => self.problem = Some(format!("the nodes' reading of vault {vault} is old")),
@@ -255,113 +309,60 @@ impl Settler {
     }
 
     /// Puts sealed groups into as few batches as they fit.
-    async fn form_batches(&self) -> Result<(), SettleError> {
+    async fn form_batches(&mut self) -> Result<(), SettleError> {
         let groups = self.setup.ledger.unbatched(self.finalized_height().await?).await?;
         let reading = self.read_vaults(groups.iter().map(|group| group.vault)).await?;
-        let mut next: Vec<SealedGroup> = Vec::new();
+        let mut due: Vec<SealedGroup> = Vec::new();
         for group in groups {
             // Another generation's chain must not see it, not even as a void.
             if reading.is_gone(&group.vault, group.generation) {
                 tracing::error!(vault = %group.vault, seq = group.seq, "a vault was closed before a group could settle");
-                self.setup.ledger.abandon_group(&group, CLOSED).await?;
+                self.setup.ledger.abandon_group(&group, CLOSED, self.setup.clock.unix_ms()).await?;
                 self.setup.vaults.unsealed(&group.vault, group.seq);
                 continue;
             }
-            next.push(group);
-            if !build::fits(&next) {
-                let last = next.split_off(next.len() - 1);
-                self.setup.ledger.create_batch(std::mem::replace(&mut next, last)).await?;
-            }
-        }
-        if !next.is_empty() {
-            self.setup.ledger.create_batch(next).await?;
-        }
-        Ok(())
-    }
-
-    /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
-    async fn submit(&mut self, batch: Batch) -> Result<(), SettleError> {
-        if batch.signed >= self.setup.config.max_attempts {
-            tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
-            self.problem = Some(format!("batch {} was signed as often as settle.max_attempts allows", batch.id));
-            return Ok(());
-        }
-        let trial = self.transaction(&batch, MAX_UNITS, [0; 32])?;
-        match self.node().simulate(&trial).await? {
-            Simulation::Fails { code, reason } if batch.groups.len() > 1 && is_divisible(code) => {
-                tracing::warn!(batch = batch.id, reason, "a batch would fail: halving it to find the group at fault");
-                self.setup.ledger.split_batch(&batch).await?;
-            }
-            Simulation::Fails { code, reason }
-                if batch.groups.len() == 1 && is_groups_fault(code) && self.all_refuse(&trial).await? =>
+            // What is halted waits for a person, out of the way of the others.
+            if let Some(vault) = reading.vaults.get(&group.vault)
+                && matches!(head(&group, vault), Head::Foreign)
             {
-                self.void(&batch, reason).await?;
+                self.halt(group.vault);
+                continue;
             }
-            Simulation::Fails { reason, .. } => {
-                tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
-                self.problem = Some(reason);
-            }
-            Simulation::Succeeds { units } => {
-                let (blockhash, last_valid_height) =
-                    agreed::blockhash(&self.setup.nodes, batch.signed as usize).await?;
-                let units = u32::try_from(units.saturating_mul(6) / 5 + 5_000).unwrap_or(MAX_UNITS).min(MAX_UNITS);
-                let transaction = self.transaction(&batch, units, blockhash)?;
-                let signature = transaction.signatures.first().ok_or(SettleError::Transaction("signed"))?.to_string();
-                let bytes = bincode::serialize(&transaction).map_err(|_| SettleError::Transaction("written"))?;
-                let attempt = Attempt { signature, bytes: bytes.clone(), last_valid_height, dead: false };
-                self.setup.ledger.store_attempt(batch.id, attempt).await?;
-                self.send(&bytes).await;
-            }
+            due.push(group);
+        }
+        for groups in self.pack(due) {
+            self.setup.ledger.create_batch(groups).await?;
         }
         Ok(())
-    }
-
-    /// Whether every node finds the fault in the group: one that lags or lies must not void it.
-    async fn all_refuse(&self, trial: &VersionedTransaction) -> Result<bool, SettleError> {
-        for node in self.setup.nodes.iter().skip(1) {
-            match node.simulate(trial).await? {
-                Simulation::Fails { code, .. } if is_groups_fault(code) => {}
-                Simulation::Fails { .. } | Simulation::Succeeds { .. } => return Ok(false),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Voids the only group of a batch.
-    async fn void(&self, batch: &Batch, reason: String) -> Result<(), SettleError> {
-        let (void, aside) = self.setup.ledger.void_group(batch, reason.clone()).await?;
-        tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
-        self.setup.vaults.unsealed(&void.vault, void.seq);
-        Ok(())
-    }
-
-    fn transaction(&self, batch: &Batch, units: u32, blockhash: Hash) -> Result<VersionedTransaction, SettleError> {
-        let budget = Budget { units, price: self.setup.config.priority_fee };
-        let message = build::message(&self.setup.parties, &batch.root, &batch.groups, budget, blockhash)?;
-        VersionedTransaction::try_new(message, &[&self.setup.keypair]).map_err(|_| SettleError::Transaction("signed"))
     }
 
     /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
     async fn send(&self, bytes: &[u8]) {
-        let Ok(transaction) = bincode::deserialize::<VersionedTransaction>(bytes) else {
-            tracing::error!("a stored transaction cannot be read back");
-            return;
-        };
         for node in &self.setup.nodes {
-            if let Err(error) = node.send(&transaction).await {
+            if let Err(error) = node.send(bytes).await {
                 tracing::debug!(%error, "a node did not take a settlement");
             }
         }
     }
 
+    /// Takes over what people decided about charges that were set aside, and on what nothing is held.
+    async fn stand(&self) -> Result<(), SettleError> {
+        let standing = self.setup.ledger.standing(self.setup.vaults.decisions()).await?;
+        self.status.send_modify(|status| status.incidents = standing.open);
+        self.setup.vaults.stand(standing);
+        Ok(())
+    }
+
     async fn report(&self) -> Result<(), SettleError> {
         let pending = self.setup.ledger.pending().await?;
+        let waiting = self.setup.ledger.waiting().await?.len() as u64;
         let unsettled = self.setup.vaults.sums().unsettled;
         self.status.send_modify(|status| {
             status.settled_groups = pending.settled_groups;
             status.open_groups = pending.open_groups;
             status.unsettled_receipts = pending.receipts;
             status.unsettled = unsettled;
+            status.waiting = waiting;
             status.halted = self.halted.iter().copied().collect();
         });
         Ok(())
@@ -437,33 +438,9 @@ fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) ->
     }
 }
 
-/// Whether a program refused one of the groups, as opposed to the whole batch: then the others need not wait for it.
-fn is_divisible(code: Option<u32>) -> bool {
-    let whole = [SteamError::Paused, SteamError::NotSettler].map(u32::from);
-    code.is_some_and(|code| !whole.contains(&code))
-}
-
-/// Whether a simulation failed because of what the group holds, for good. Everything else (no fee, a pause, a node that
-/// lags, a mistake in the configuration or in this program) passes with time or needs a person, and voiding a group for
-/// it would give its charges up.
-fn is_groups_fault(code: Option<u32>) -> bool {
-    let faults = [
-        SteamError::OfferRetired,
-        SteamError::PriceOutdated,
-        SteamError::PriceUnknown,
-        SteamError::FeeMismatch,
-        SteamError::KeyClosed,
-        SteamError::KeyPriceExceeded,
-        SteamError::KeyFeeExceeded,
-        SteamError::KeyLimitExceeded,
-        SteamError::KeyWindowExceeded,
-        SteamError::VoucherSignature,
-        SteamError::VoucherExceeded,
-        SteamError::AmountOverflow,
-    ]
-    .map(u32::from);
-    let frozen = TokenError::AccountFrozen as u32; // the provider's account: the vault's is looked at before
-    code.is_some_and(|code| code == frozen || faults.contains(&code))
+/// Whether a batch landed in a transaction of version 1.
+fn landed_as_v1(batch: &Batch, signature: Option<&str>) -> bool {
+    batch.attempts.iter().any(|attempt| Some(attempt.signature.as_str()) == signature && form::is_v1(&attempt.bytes))
 }
 
 #[cfg(test)]

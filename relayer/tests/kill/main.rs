@@ -6,6 +6,7 @@
 
 mod client;
 mod proxy;
+mod recovery;
 mod world;
 
 use proxy::Stage;
@@ -56,6 +57,10 @@ async fn every_receipt_settles_exactly_once_whenever_the_relayer_is_killed() {
         assert_eq!(world.balance(&vault.token).await, world::DEPOSIT.0 - paid[0] - paid[1], "the vault's tokens");
     }
     println!("{} receipts, each settled exactly once after {kills} kills", receipts.len());
+
+    let [v1, v0] = world.signed();
+    println!("{v1} transactions of version 1 and {v0} of version 0 were signed");
+    assert!(v1 > 0 && v0 > 0, "settled in both versions: {v1} and {v0}");
 
     // Nothing moves any more.
     let before = world.chain_state().await;

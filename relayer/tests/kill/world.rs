@@ -43,6 +43,7 @@ pub struct World {
     deployment: Deployment,
     folder: TempDir,
     port: u16,
+    starts: usize,
     _providers: Vec<SimulatedProvider>,
 }
 
@@ -93,21 +94,22 @@ impl World {
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let proxy = Proxy::start(&network.rpc_url).await;
-        let world = Self {
+        Self {
             proxy,
             vaults,
             network,
             deployment,
             folder: tempfile::tempdir().unwrap(),
             port,
+            starts: 0,
             _providers: providers,
-        };
-        world.write_config();
-        world
+        }
     }
 
-    /// Starts the relayer and waits until it takes requests.
-    pub async fn serve(&self) -> Child {
+    /// Starts the relayer and waits until it takes requests. Each other time it settles in the other version.
+    pub async fn serve(&mut self) -> Child {
+        self.starts += 1;
+        self.write_config(if self.starts.is_multiple_of(2) { "v0" } else { "auto" });
         let mut relayer = Command::new(env!("CARGO_BIN_EXE_steam"))
             .arg("serve")
             .arg(self.file("steam.toml"))
@@ -203,7 +205,13 @@ impl World {
         ledger.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
-    fn write_config(&self) {
+    /// Transactions signed in version 1 and in version 0.
+    pub fn signed(&self) -> [i64; 2] {
+        ["=", "<>"]
+            .map(|is| self.ledger_count(&format!("SELECT count(*) FROM attempt WHERE substr(bytes, 1, 1) {is} x'81'")))
+    }
+
+    fn write_config(&self, transaction: &str) {
         let d = &self.deployment;
         for (name, keypair) in [("settler.json", &d.settler), ("receipts.json", &d.receipt_key)] {
             std::fs::write(self.file(name), serde_json::to_vec(&keypair.to_bytes().to_vec()).unwrap()).unwrap();
@@ -211,7 +219,7 @@ impl World {
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{}\"\n\
              [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
-             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\n[upstream]\nlocalnet = true\n",
+             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[upstream]\nlocalnet = true\n",
             self.port,
             self.proxy.url,
             d.relayer,
@@ -222,7 +230,34 @@ impl World {
         std::fs::write(self.file("steam.toml"), config).unwrap();
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// Runs a command of `steam` on the relayer's ledger, with the network's node; its exit code and what it printed.
+    pub async fn steam(&self, args: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_steam"))
+            .args(args)
+            .env("STEAM_LEDGER", self.file("steam.db"))
+            .env("USER", "ann")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
+    /// A gauge of the relayer at work.
+    pub async fn metric(&self, name: &str) -> i64 {
+        let text = reqwest::get(format!("http://127.0.0.1:{}/metrics", self.port)).await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
+    /// The network's node, past the proxy.
+    pub fn node(&self) -> &str {
+        &self.network.rpc_url
+    }
+
+    /// A file of the relayer.
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

@@ -5,6 +5,7 @@ use anchor_lang::prelude::Pubkey;
 use litesvm::LiteSVM;
 use solana_account::Account;
 use solana_clock::Clock;
+use solana_slot_hashes::{MAX_ENTRIES, SlotHashes};
 use solana_transaction::versioned::VersionedTransaction;
 use std::sync::Mutex;
 
@@ -112,6 +113,12 @@ impl Chain for Svm {
         clock.unix_timestamp += seconds;
         clock.slot += slots;
         self.0.set_sysvar(&clock);
+    }
+
+    fn hash_slots(&mut self) {
+        let (slot, hash) = (self.now().slot, self.0.latest_blockhash());
+        let passed = (0..slot).rev().take(MAX_ENTRIES).map(|slot| (slot, hash));
+        self.0.set_sysvar(&SlotHashes::new(&passed.collect::<Vec<_>>()));
     }
 }
 

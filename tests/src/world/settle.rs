@@ -2,12 +2,16 @@
 
 use super::{Key, Offer, Relayer, Vault, World};
 use crate::outcome::Outcome;
+use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
 use ed25519_dalek::{Signer as _, SigningKey};
+use solana_address_lookup_table_interface::instruction as table;
 use solana_signer::Signer;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use steam::ledger::{SealedGroup, SealedLine, StoredVoucher};
-use steam::settle::build::{self, Budget, Parties};
+use steam::settle::build::{self, Parties};
+use steam::settle::form::{self, Budget, Form, LookupTable, Signed, Weight};
+use steam::settle::tables::plan::EXTEND_BY;
 use steam_protocol::allow_list::memberships;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::sha256;
@@ -119,23 +123,53 @@ impl World {
         }
     }
 
-    /// Settles groups, in the order of their vaults, in the transaction the relayer would send.
+    /// Settles groups, in the order of their vaults, in the transaction of version 0 that the relayer would send.
     pub fn settle(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Outcome {
-        let bytes = self.settlement(relayer, groups);
+        self.settle_as(relayer, groups, &Form::Plain)
+    }
+
+    /// Settles groups in the transaction that the relayer would send in this form.
+    pub fn settle_as(&mut self, relayer: &Relayer, groups: &[SealedGroup], form: &Form) -> Outcome {
+        let bytes = self.settlement_as(relayer, groups, form);
         self.send_bytes(&bytes)
     }
 
-    /// The transaction the relayer would send.
+    /// The transaction of version 0 that the relayer would send.
     pub fn settlement(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Vec<u8> {
+        self.settlement_as(relayer, groups, &Form::Plain)
+    }
+
+    /// The transaction that the relayer would send in this form.
+    pub fn settlement_as(&mut self, relayer: &Relayer, groups: &[SealedGroup], form: &Form) -> Vec<u8> {
         let budget = Budget { units: self.next_limit(), price: 1 };
+        let (parties, groups) = (self.parties(relayer), sorted(groups));
         let blockhash = self.chain.blockhash();
-        let message = build::message(&self.parties(relayer), &ROOT, &sorted(groups), budget, blockhash).unwrap();
-        let text = message.serialize();
-        let mut bytes = vec![1];
-        bytes.extend_from_slice(relayer.settler.sign_message(&text).as_ref());
-        bytes.extend_from_slice(&text);
-        assert!(bytes.len() <= build::MAX_TRANSACTION, "{} bytes do not fit a packet", bytes.len());
+        let message = build::message(&parties, &ROOT, &groups, form, budget, blockhash).unwrap();
+        let bytes = Signed::new(&message, &relayer.settler).bytes;
+        let weights: Vec<Weight> = groups.iter().map(|group| Weight::of(&parties, group)).collect();
+        let most = if *form == Form::V1 { form::MAX_TRANSACTION_V1 } else { form::MAX_TRANSACTION };
+        assert_eq!(bytes.len(), form.measure(&parties, &weights).bytes, "{}", form.name());
+        assert!(bytes.len() <= most, "{} bytes do not fit {}", bytes.len(), form.name());
         bytes
+    }
+
+    /// A real lookup table of all that settling these groups names, made as the relayer makes one.
+    pub fn lookup_table(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Form {
+        let (parties, settler) = (self.parties(relayer), relayer.settler.insecure_clone());
+        let own = groups.iter().flat_map(|group| Weight::of(&parties, group).accounts().collect::<Vec<_>>());
+        let wanted: BTreeSet<Pubkey> = parties.named().into_iter().chain(own).collect();
+        let addresses: Vec<Pubkey> = wanted.into_iter().filter(|address| *address != parties.settler).collect();
+        self.advance(1, 1);
+        self.chain.hash_slots();
+        let (create, address) = table::create_lookup_table(parties.settler, parties.settler, self.recent_slot());
+        self.run_paid_by(&parties.settler, &[create], &[&settler]).ok();
+        for some in addresses.chunks(EXTEND_BY) {
+            let settler_address = parties.settler;
+            let extend = table::extend_lookup_table(address, settler_address, Some(settler_address), some.to_vec());
+            self.run_paid_by(&settler_address, &[extend], &[&settler]).ok();
+        }
+        self.advance(1, 1);
+        Form::Table(LookupTable { address, addresses })
     }
 
     /// The instruction that settles groups, for tests that damage it.
@@ -143,10 +177,9 @@ impl World {
         build::instruction(&self.parties(relayer), &ROOT, &sorted(groups)).unwrap()
     }
 
-    /// Settles groups in a transaction of version 1.
+    /// Settles groups in the transaction of version 1 that the relayer would send.
     pub fn settle_v1(&mut self, relayer: &Relayer, groups: &[SealedGroup]) -> Outcome {
-        let instruction = self.settle_instruction(relayer, groups);
-        self.run_v1(&relayer.settler.pubkey(), &[instruction], &[&relayer.settler])
+        self.settle_as(relayer, groups, &Form::V1)
     }
 
     /// Runs a settlement instruction as it is.

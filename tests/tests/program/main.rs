@@ -21,6 +21,7 @@ mod registry;
 mod security;
 mod sequence;
 mod settlement;
+mod settling;
 mod signatures;
 mod sizes;
 mod sweep;

@@ -198,12 +198,8 @@ impl Rpc for Node {
         Ok(if self.lies() { height + self.pick(100_000) } else { height })
     }
 
-    async fn simulate(
-        &self,
-        transaction: &solana_transaction_3::versioned::VersionedTransaction,
-    ) -> Result<Simulation, RpcError> {
-        let bytes = bincode::serialize(transaction).unwrap();
-        let result = self.ask("simulate", |cluster| cluster.tip().simulate(&bytes)).await?;
+    async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
+        let result = self.ask("simulate", |cluster| cluster.tip().simulate(transaction)).await?;
         if self.lies() {
             return Ok(match self.pick(2) {
                 0 => Simulation::Fails {
@@ -223,8 +219,7 @@ impl Rpc for Node {
         })
     }
 
-    async fn send(&self, transaction: &solana_transaction_3::versioned::VersionedTransaction) -> Result<(), RpcError> {
-        let bytes = bincode::serialize(transaction).unwrap();
+    async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
         let weather = self.weather.lock().unwrap().clone();
         let (lost, doubled, delays) = {
             let mut rng = self.rng.lock().unwrap();
@@ -235,7 +230,7 @@ impl Rpc for Node {
         self.ask("send", |cluster| {
             let copies = usize::from(!lost) + usize::from(!lost && doubled);
             for delay in &delays[..copies] {
-                cluster.submit(bytes.clone(), *delay);
+                cluster.submit(transaction.to_vec(), *delay);
             }
         })
         .await

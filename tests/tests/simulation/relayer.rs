@@ -15,7 +15,7 @@ use steam::chain::read;
 use steam::chain::reader::Reader;
 use steam::chain::rpc::Rpc;
 use steam::clock::Clock;
-use steam::config::SettleConfig;
+use steam::config::{SettleConfig, TransactionVersion};
 use steam::ledger::{Ledger, Turns};
 use steam::settle::build::Parties;
 use steam::settle::{Settler, Setup};
@@ -25,8 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 /// Pauses of the reader and the settler.
 const POLL: Duration = Duration::from_millis(1_000);
-const SETTLE: SettleConfig =
-    SettleConfig { interval_ms: 3_000, resend_ms: 1_000, priority_fee: 1, max_attempts: 1_000 };
+const SETTLE: SettleConfig = SettleConfig {
+    interval_ms: 3_000,
+    resend_ms: 1_000,
+    priority_fee: 1,
+    max_attempts: 1_000,
+    transaction: TransactionVersion::Auto,
+    lookup_tables: true,
+};
 
 /// What outlives a process.
 pub struct Site {

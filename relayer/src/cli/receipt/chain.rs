@@ -9,13 +9,15 @@ use crate::cli::failure;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::relay::decision::Record;
+use crate::settle::form;
 use anchor_lang::Discriminator;
+use base64::Engine;
 use solana_commitment_config::CommitmentConfig;
+use solana_message::VersionedMessage;
 use solana_rpc_client_api::config::RpcTransactionConfig;
 use solana_signature::Signature;
-use solana_transaction::versioned::VersionedTransaction;
-use solana_transaction_status_client_types::UiTransactionEncoding;
 use solana_transaction_status_client_types::option_serializer::OptionSerializer;
+use solana_transaction_status_client_types::{EncodedTransaction, UiTransactionEncoding};
 use steam_protocol::batch::BatchView;
 use steam_protocol::receipt::Receipt;
 use steam_router::state::{Offer, Relayer};
@@ -60,9 +62,9 @@ impl Chain {
             .transaction
             .parse()
             .map_err(|_| not_held("proof", "the proof's transaction is no signature in base58"))?;
-        let (transaction, accounts) = self.transaction(&signature).await?;
+        let (message, accounts) = self.transaction(&signature).await?;
         let vault = Pubkey::new_from_array(receipt.vault);
-        let settles = transaction.message.instructions().iter().any(|instruction| {
+        let settles = message.instructions().iter().any(|instruction| {
             let program = accounts.get(usize::from(instruction.program_id_index));
             program == Some(&steam_router::ID)
                 && instruction.data.strip_prefix(steam_router::instruction::SettleBatch::DISCRIMINATOR).is_some_and(
@@ -90,12 +92,12 @@ impl Chain {
         prices::compare(record, &offers)
     }
 
-    /// A finalized transaction that succeeded, and its accounts, those from lookup tables included.
-    async fn transaction(&self, signature: &Signature) -> Result<(VersionedTransaction, Vec<Pubkey>)> {
+    /// The message of a finalized transaction that succeeded, and its accounts, those from lookup tables included.
+    async fn transaction(&self, signature: &Signature) -> Result<(VersionedMessage, Vec<Pubkey>)> {
         let config = RpcTransactionConfig {
             encoding: Some(UiTransactionEncoding::Base64),
             commitment: Some(CommitmentConfig::finalized()),
-            max_supported_transaction_version: Some(0),
+            max_supported_transaction_version: Some(1),
         };
         let unknown = || {
             CliError::new("no_transaction", format!("the node does not know a finalized transaction {signature}"))
@@ -110,15 +112,21 @@ impl Chain {
         let Some(meta) = found.transaction.meta.filter(|meta| meta.err.is_none()) else {
             return Err(not_held("proof", "the proof's transaction failed"));
         };
-        let transaction = found.transaction.transaction.decode().ok_or_else(unknown)?;
-        let mut accounts = transaction.message.static_account_keys().to_vec();
+        let message = message(&found.transaction.transaction).ok_or_else(unknown)?;
+        let mut accounts = message.static_account_keys().to_vec();
         if let OptionSerializer::Some(loaded) = meta.loaded_addresses {
             accounts.extend(
                 loaded.writable.iter().chain(&loaded.readonly).filter_map(|address| address.parse::<Pubkey>().ok()),
             );
         }
-        Ok((transaction, accounts))
+        Ok((message, accounts))
     }
+}
+
+/// The RPC client's own types know no version 1.
+fn message(transaction: &EncodedTransaction) -> Option<VersionedMessage> {
+    let EncodedTransaction::Binary(text, _) = transaction else { return None };
+    form::message_of(&base64::engine::general_purpose::STANDARD.decode(text).ok()?)
 }
 
 /// Whether a batch has the proof's root, and a group of the proof's seq whose vault is the right one.

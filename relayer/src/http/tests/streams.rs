@@ -48,42 +48,6 @@ async fn events_reach_the_client_to_the_byte() {
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_after_its_first_content_says_so_and_charges_what_was_delivered() {
-    let half = |more: Vec<Step>| [stream(&[ROLE, HELLO]), more].concat();
-    let say = |text: &str| Step::Say(text.to_owned());
-    for (name, steps, outcome) in [
-        ("cut", half(vec![]), "cut_stream"),
-        ("stalls", half(vec![Step::Forever]), "idle_timeout"),
-        ("error", half(vec![say("data: {\"error\":{\"message\":\"secret\"}}\n\n")]), "cut_stream"),
-        ("named error", half(vec![say("event: error\ndata: {}\n\n")]), "cut_stream"),
-        ("garbage", half(vec![say("data: {{{\n\n")]), "malformed"),
-        ("endless event", half(vec![say(&format!("data: {}", "x".repeat(300 << 10)))]), "malformed"),
-        ("too much", half(vec![say(&format!("data: {HELLO}\n\n").repeat(600)), Step::Pause(50)]), "malformed"),
-    ] {
-        let (_mock, world) = one(steps).await;
-        let streamed = Streamed::read(world.chat(json!({"stream": true})).await).await;
-        assert!(streamed.text().starts_with("hello"), "{name}");
-        assert!(!streamed.done, "{name}: an end that is none");
-        let [.., chunk, error] = &streamed.events[..] else { panic!("{name}") };
-        assert_eq!(chunk["choices"][0]["finish_reason"], "error", "{name}");
-        assert_eq!(
-            (chunk["id"].as_str(), error["error"]["code"].as_str()),
-            (Some("c"), Some("provider_failed")),
-            "{name}"
-        );
-        assert!(!error.to_string().contains("secret"), "{name}");
-        let receipt = streamed.receipt.unwrap().receipt;
-        assert_eq!((receipt.finish_reason, receipt.counted_by), (FinishReason::Error, CountedBy::Relayer), "{name}");
-        if name != "too much" {
-            assert_eq!(receipt.usage.output, 2, "{name}: five bytes");
-        }
-        assert_eq!(world.decision(&streamed.id).await["outcome"], outcome, "{name}");
-        let (held, unsettled) = world.settled_down().await;
-        assert_eq!((held, unsettled), (Pico::ZERO, Pico(receipt.charge.0 + receipt.fee.0)), "{name}");
-    }
-}
-
-#[tokio::test]
 async fn a_stream_without_its_mark_is_complete_if_it_said_why_it_ended() {
     let (_mock, world) = one(stream(&[HELLO, STOP])).await;
     let streamed = Streamed::read(world.chat(json!({"stream": true})).await).await;
@@ -167,4 +131,83 @@ async fn answers_to_many_streams_at_once_are_each_charged_once() {
     numbers.dedup();
     assert_eq!(numbers.len(), 50);
     assert_eq!(world.settled_down().await, (Pico::ZERO, Pico(50 * 26_260_000)));
+}
+
+#[tokio::test]
+async fn comments_bridge_a_long_thought_before_and_between_contents() {
+    let think = || Step::Pause(700);
+    let steps = [
+        stream(&[ROLE]),
+        vec![think()],
+        stream(&[HELLO])[1..].to_vec(),
+        vec![think()],
+        stream(&[STOP, USAGE, "[DONE]"])[1..].to_vec(),
+    ]
+    .concat();
+    let mock = Mock::new("thinker", steps).await;
+    let world = World::with(vec![mock.offer(1)], |config| {
+        config.upstream.keep_alive_ms = 100;
+        (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (20_000, 20_000);
+    })
+    .await;
+    let response = world.chat(json!({"stream": true, "max_tokens": 3})).await;
+    let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+    let text = response.text().await.unwrap();
+    let (before, after) = text.split_once(HELLO).unwrap();
+    assert!(before.starts_with(": keep-alive\n\n") && before.contains(ROLE), "{text}");
+    assert!(after.contains(": keep-alive\n\n"), "{text}");
+    assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+    let (_, receipt) = world.get(&format!("/v1/receipts/{id}")).await;
+    let said = text.split(": steam-receipt ").next().unwrap();
+    let hash = hex::encode(steam_protocol::sha256(&[said.as_bytes()]));
+    assert_eq!(receipt["fields"]["response_hash"], hash, "the comments are part of what was sent");
+    assert_eq!(world.settled_down().await, (Pico::ZERO, Pico(26_260_000)));
+}
+
+#[tokio::test]
+async fn a_failure_after_comments_is_an_event_and_costs_nothing() {
+    let slow = |more: Vec<Step>| [vec![Step::Pause(500)], more].concat();
+    let refusal = answer("400 X", r#"{"error":{"message":"too long","code":"context_length_exceeded"}}"#);
+    for (steps, code) in [(slow(vec![]), "providers_failed"), (slow(refusal), "context_length_exceeded")] {
+        let mock = Mock::new("only", steps).await;
+        let world = World::with(vec![mock.offer(1)], |config| {
+            config.upstream.keep_alive_ms = 100;
+            config.upstream.first_token_timeout_ms = 20_000;
+        })
+        .await;
+        let streamed = Streamed::read(world.chat(json!({"stream": true})).await).await;
+        assert_eq!((streamed.text().as_str(), streamed.done, streamed.receipt.is_none()), ("", false, true));
+        assert_eq!(streamed.events.last().unwrap()["error"]["code"], code);
+        assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_during_the_comments_aborts_the_provider_and_pays_nothing() {
+    let mock = Mock::new("only", vec![Step::Forever]).await;
+    let world = World::with(vec![mock.offer(1)], |config| {
+        config.upstream.keep_alive_ms = 50;
+        config.upstream.first_token_timeout_ms = 60_000;
+    })
+    .await;
+    let mut body = world.chat(json!({"stream": true})).await.bytes_stream();
+    assert_eq!(body.next().await.unwrap().unwrap(), ": keep-alive\n\n");
+    drop(body);
+    assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(mock.hung_up.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn every_answer_of_a_cut_stream_ends_in_an_error() {
+    let (_mock, world) = one(stream(&[HELLO])).await;
+    let streamed = Streamed::read(world.chat(json!({"stream": true, "n": 3})).await).await;
+    let [.., chunk, _] = &streamed.events[..] else { panic!("{:?}", streamed.events) };
+    let ended: Vec<(u64, &str)> = chunk["choices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|choice| (choice["index"].as_u64().unwrap(), choice["finish_reason"].as_str().unwrap()))
+        .collect();
+    assert_eq!(ended, [(0, "error"), (1, "error"), (2, "error")]);
 }

@@ -1,6 +1,7 @@
 //! Lists of providers, and the proofs of groups that charge keys with one.
 
 use super::*;
+use crate::settle::build;
 use std::collections::HashSet;
 use steam_protocol::allow_list::{AllowList, memberships};
 
@@ -11,17 +12,6 @@ fn list(providers: &[u8]) -> AllowList {
 /// A charge to a key that may pay the providers of this list.
 fn listed(list: &AllowList, number: u64, offer: u8) -> ChargeRow {
     ChargeRow { allow_root: Some(list.root()), ..row(1, number, offer) }
-}
-
-fn parties() -> build::Parties {
-    build::Parties {
-        program: steam_router::ID,
-        config: vault(91),
-        relayer: vault(92),
-        settler: vault(95),
-        fee_token: vault(93),
-        mint: vault(94),
-    }
 }
 
 async fn keep(ledger: &Ledger, list: &AllowList, most: usize) -> Kept {
@@ -62,7 +52,7 @@ async fn a_sealed_group_carries_its_proofs_through_a_restart() {
 
     // A group that is voided proves nothing, and its charges bring their proofs again.
     ledger.create_batch(ledger.unbatched(0).await.unwrap()).await.unwrap();
-    let (void, _) = ledger.void_group(&only_batch(&ledger).await, "no".into()).await.unwrap();
+    let (void, _) = ledger.void_group(&only_batch(&ledger).await, fault("no", false), 0).await.unwrap();
     assert_eq!(void.memberships, []);
     let batch = only_batch(&ledger).await;
     assert_eq!(batch.groups, std::slice::from_ref(&void));
@@ -80,12 +70,9 @@ async fn a_group_is_no_larger_than_a_transaction_with_its_proofs() {
         write(&f.ledger, listed(&ours, number, number as u8)).await.unwrap();
     }
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
-    assert!((1..10).contains(&group.lines.len()) && build::fits(std::slice::from_ref(&group)));
+    assert!((1..10).contains(&group.lines.len()) && fits(&group));
     assert_eq!(group.memberships.len(), group.lines.len());
-    assert!(!build::fits(&[SealedGroup {
-        memberships: [&group.memberships[..], &group.memberships].concat(),
-        ..group
-    }]));
+    assert!(!fits(&SealedGroup { memberships: [&group.memberships[..], &group.memberships].concat(), ..group }));
 }
 
 #[tokio::test]

@@ -31,7 +31,9 @@ fn planned(offers: Vec<Offer>, request: &ChatRequest, input: Input, allowed: All
     let registry = registry(offers);
     let (asked, unknown) = resolve(&registry, request)?;
     let asked = asked.into_iter().map(|asked| (asked, input)).collect();
-    plan(&registry, &Config::default(), request, (asked, unknown), allowed, |offer| offer.provider_name != "sick")
+    plan(&registry, &Config::default(), request, (asked, unknown), allowed, |offer| {
+        (offer.provider_name == "tired").then(|| std::time::Duration::from_secs(7))
+    })
 }
 
 fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
@@ -199,8 +201,9 @@ fn each_filter_has_its_own_error_and_the_last_one_reached_is_told() {
     assert_eq!((status, name), (402, "max_cost_too_low"));
     assert!(message.contains("sign for 61 "), "{message}");
 
-    let (status, name, _) = reject("", |o| o.provider_name = "sick".into(), allowed(), 40);
-    assert_eq!((status, name), (503, "no_healthy_provider"));
+    let (status, name, message) = reject("", |o| o.provider_name = "tired".into(), allowed(), 40);
+    assert_eq!((status, name), (503, "providers_busy"));
+    assert!(message.contains("try again in 7 seconds"), "{message}");
 
     let mut cheap = allowed();
     cheap.limits.max_fee_bps = 99;

@@ -11,8 +11,16 @@ use tokio::net::{TcpListener, TcpStream};
 /// What a provider does once it has a request.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// Sends bytes.
+    /// Sends text.
     Say(String),
+    /// Sends bytes that are no text.
+    Raw(&'static [u8]),
+    /// Sends text byte by byte, with so many milliseconds between any two.
+    Trickle(String, u64),
+    /// Sends the same text until nobody reads it any more.
+    Flood(String),
+    /// Resets the connection.
+    Reset,
     /// Waits.
     Pause(u64),
     /// Waits until the relayer hangs up.
@@ -24,6 +32,8 @@ pub enum Step {
 pub struct Mock {
     name: &'static str,
     port: u16,
+    /// Whether it speaks before it is asked.
+    eager: bool,
     /// Heads and bodies of the requests it had.
     pub requests: Arc<Mutex<Vec<(String, String)>>>,
     /// Times the relayer hung up while it waited.
@@ -33,12 +43,23 @@ pub struct Mock {
 impl Mock {
     /// A provider that follows `steps` for each request and then closes the connection.
     pub async fn new(name: &'static str, steps: Vec<Step>) -> Self {
+        Self::listening(name, steps, false).await
+    }
+
+    /// A provider that follows `steps` for each connection, before it has read anything.
+    pub async fn eager(name: &'static str, steps: Vec<Step>) -> Self {
+        Self::listening(name, steps, true).await
+    }
+
+    async fn listening(name: &'static str, steps: Vec<Step>, eager: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let mock = Self { name, port, requests: Arc::default(), hung_up: Arc::default() };
+        let mock = Self { name, port, eager, requests: Arc::default(), hung_up: Arc::default() };
         let serving = mock.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                // Otherwise bytes sent one by one wait for each other's acknowledgement.
+                stream.set_nodelay(true).unwrap();
                 tokio::spawn(serving.clone().serve(stream, steps.clone()));
             }
         });
@@ -48,7 +69,22 @@ impl Mock {
     /// A provider nobody listens for.
     pub async fn gone(name: &'static str) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-        Self { name, port, requests: Arc::default(), hung_up: Arc::default() }
+        Self { name, port, eager: false, requests: Arc::default(), hung_up: Arc::default() }
+    }
+
+    /// A provider whose queue of connections is full: nobody answers, nobody refuses.
+    pub async fn full(name: &'static str) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(0).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        let filling: Vec<_> = (0..4).map(|_| tokio::spawn(TcpStream::connect(address))).collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // It lives as long as the test's runtime.
+        tokio::spawn(
+            async move { (socket, futures::future::join_all(filling).await, std::future::pending::<()>().await) },
+        );
+        Self { name, port: address.port(), eager: false, requests: Arc::default(), hung_up: Arc::default() }
     }
 
     /// Its offer of model `m`.
@@ -62,10 +98,18 @@ impl Mock {
     }
 
     async fn serve(self, mut stream: TcpStream, steps: Vec<Step>) {
+        if !self.eager && !self.read_request(&mut stream).await {
+            return;
+        }
+        self.follow(stream, steps).await;
+    }
+
+    /// Takes in a request. Returns whether there was one.
+    async fn read_request(&self, stream: &mut TcpStream) -> bool {
         let mut received = Vec::new();
         let (head, length) = loop {
             if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
-                return;
+                return false;
             }
             let text = String::from_utf8_lossy(&received).into_owned();
             if let Some(end) = text.find("\r\n\r\n") {
@@ -76,18 +120,36 @@ impl Mock {
         };
         while received.len() < length {
             if stream.read_buf(&mut received).await.unwrap_or(0) == 0 {
-                return;
+                return false;
             }
         }
         let body = String::from_utf8_lossy(&received[head.len() + 4..]).into_owned();
         self.requests.lock().unwrap().push((head, body));
+        true
+    }
+
+    async fn follow(&self, mut stream: TcpStream, steps: Vec<Step>) {
         for step in steps {
-            match step {
-                Step::Say(text) => {
-                    if stream.write_all(text.as_bytes()).await.is_err() {
-                        self.hung_up.fetch_add(1, Ordering::SeqCst);
-                        return;
+            let written = match &step {
+                Step::Say(text) => stream.write_all(text.as_bytes()).await,
+                Step::Raw(bytes) => stream.write_all(bytes).await,
+                Step::Trickle(text, ms) => trickle(&mut stream, text, *ms).await,
+                Step::Flood(text) => loop {
+                    if let Err(error) = stream.write_all(text.as_bytes()).await {
+                        break Err(error);
                     }
+                },
+                Step::Pause(_) | Step::Forever | Step::Reset => Ok(()),
+            };
+            if written.is_err() {
+                self.hung_up.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            match step {
+                Step::Say(_) | Step::Raw(_) | Step::Trickle(..) | Step::Flood(_) => {}
+                Step::Reset => {
+                    stream.set_zero_linger().unwrap();
+                    return;
                 }
                 Step::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
                 Step::Forever => {
@@ -98,6 +160,18 @@ impl Mock {
             }
         }
     }
+}
+
+async fn trickle(stream: &mut TcpStream, text: &str, ms: u64) -> std::io::Result<()> {
+    for byte in text.as_bytes() {
+        stream.write_all(&[*byte]).await?;
+        if ms == 0 {
+            tokio::task::yield_now().await;
+        } else {
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+        }
+    }
+    Ok(())
 }
 
 /// A response head that is followed by a body until the connection closes.

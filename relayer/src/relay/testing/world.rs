@@ -40,7 +40,7 @@ pub struct World {
     /// What is seen of the vault, to be changed and shown again with [`Self::chain_says`].
     pub snapshot: VaultSnapshot,
     _settle: watch::Sender<crate::settle::Status>,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl World {
@@ -87,7 +87,12 @@ impl World {
         let address = listener.local_addr().unwrap();
         tokio::spawn(axum::serve(listener, crate::http::router(app.clone())).into_future());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app, address, client, registry, snapshot, _settle: settle, _files: files }
+        Self { app, address, client, registry, snapshot, _settle: settle, files }
+    }
+
+    /// The ledger's file.
+    pub fn ledger_path(&self) -> std::path::PathBuf {
+        self.files.path().join("steam.db")
     }
 
     /// Shows the vault as it is in [`Self::snapshot`].
@@ -140,10 +145,15 @@ impl World {
         (sums.held, sums.unsettled)
     }
 
-    /// The routing decision of an answer.
+    /// The routing decision of an answer, checked against its receipt.
     pub async fn decision(&self, id: &str) -> Value {
         let (status, body) = self.get(&format!("/v1/generation/{id}")).await;
         assert_eq!(status, 200, "{body}");
+        let of = |member: &str| decode(body[member].as_str().unwrap());
+        let receipt = SignedReceipt::from_bytes(&of("receipt")).unwrap().receipt;
+        if let Err(fault) = crate::relay::decision::check(&of("decision_base64"), &receipt) {
+            panic!("{fault}: {}", body["decision"]);
+        }
         body["decision"].clone()
     }
 }

@@ -1,8 +1,9 @@
 //! Settlement against nodes that lag, lie or refuse.
 
 use super::*;
-use crate::chain::rpc::{ChainAccount, RpcError};
+use crate::chain::rpc::{ChainAccount, RpcError, Simulation};
 use crate::clock::SystemClock;
+use crate::config::TransactionVersion;
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::World;
@@ -12,6 +13,8 @@ use async_trait::async_trait;
 use serde_json::json;
 use solana_signer::Signer as _;
 use std::sync::Mutex;
+use steam_protocol::Hash;
+use steam_router::error::SteamError;
 use steam_router::state::Vault;
 
 /// What a node says.
@@ -23,7 +26,11 @@ struct Said {
     balance: u64,
     height: u64,
     simulation: Simulation,
+    /// What it says of a transaction of version 1, if it is something else.
+    version_1: Option<Result<Simulation, RpcError>>,
     sent: usize,
+    /// The last transaction it was sent.
+    last: Vec<u8>,
 }
 
 struct Node(Mutex<Said>);
@@ -37,7 +44,9 @@ impl Node {
             balance: 1,
             height: 10,
             simulation,
+            version_1: None,
             sent: 0,
+            last: Vec::new(),
         })))
     }
 
@@ -47,6 +56,11 @@ impl Node {
 
     fn sent(&self) -> usize {
         self.0.lock().unwrap().sent
+    }
+
+    /// Whether the last transaction it was sent is of version 1.
+    fn was_sent_v1(&self) -> bool {
+        form::is_v1(&self.0.lock().unwrap().last)
     }
 
     fn vault(&self) -> Option<ChainAccount> {
@@ -85,19 +99,21 @@ impl Rpc for Node {
     }
 
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
-        Ok(([1; 32], self.block_height().await? + 150))
+        let height = self.block_height().await?;
+        Ok(([height as u8; 32], height + 150))
     }
 
     async fn block_height(&self) -> Result<u64, RpcError> {
         Ok(self.0.lock().unwrap().height)
     }
 
-    async fn simulate(&self, _: &VersionedTransaction) -> Result<Simulation, RpcError> {
-        Ok(self.0.lock().unwrap().simulation.clone())
+    async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
+        let said = self.0.lock().unwrap();
+        said.version_1.clone().filter(|_| form::is_v1(transaction)).unwrap_or(Ok(said.simulation.clone()))
     }
 
-    async fn send(&self, _: &VersionedTransaction) -> Result<(), RpcError> {
-        self.say(|said| said.sent += 1);
+    async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
+        self.say(|said| (said.sent, said.last) = (said.sent + 1, transaction.to_vec()));
         Ok(())
     }
 
@@ -118,6 +134,10 @@ fn keypair() -> Keypair {
 
 /// A relayer whose vault has been charged once, and its settler.
 async fn charged(nodes: &[Arc<Node>]) -> (World, Settler) {
+    charged_with(nodes, SettleConfig::default()).await
+}
+
+async fn charged_with(nodes: &[Arc<Node>], config: SettleConfig) -> (World, Settler) {
     let world = World::new(vec![good(false).await.offer(1)]).await;
     assert_eq!(world.chat(json!({})).await.status(), 200);
     let settler = Settler::new(Setup {
@@ -127,7 +147,7 @@ async fn charged(nodes: &[Arc<Node>]) -> (World, Settler) {
         clock: Arc::new(SystemClock),
         parties: parties(),
         keypair: keypair(),
-        config: SettleConfig::default(),
+        config,
     });
     (world, settler.0)
 }
@@ -216,7 +236,8 @@ async fn nothing_is_signed_or_voided_while_the_chain_is_not_the_ledgers() {
     for simulation in [Simulation::Succeeds { units: 1 }, refused(SteamError::KeyClosed)] {
         node.say(|said| (said.head, said.simulation) = ((5, [9; 32]), simulation));
         settler.round(true).await.unwrap();
-        assert_eq!((open_group(&world).await.receipts, node.sent()), (1, 0));
+        let group = world.app.ledger.unbatched(1_000_000).await.unwrap().remove(0);
+        assert_eq!((group.receipts, node.sent()), (1, 0));
     }
 }
 
@@ -248,5 +269,83 @@ async fn a_closed_vaults_charges_are_set_aside_and_never_meet_the_next_vault_of_
             assert_eq!((pending.receipts, pending.open_groups, pending.settled_groups), (0, 0, 0));
             assert!(world.app.ledger.open_batches().await.unwrap().is_empty());
         }
+    }
+}
+
+fn unsupported() -> Option<Result<Simulation, RpcError>> {
+    Some(Err(RpcError::Node("failed to deserialize transaction".into())))
+}
+
+fn fails(reason: &str) -> Simulation {
+    Simulation::Fails { code: None, reason: reason.into() }
+}
+
+#[tokio::test]
+async fn version_1_is_taken_where_a_node_takes_it() {
+    let node = Node::new();
+    let (_world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    settler.round(true).await.unwrap();
+    assert_eq!((node.sent(), node.was_sent_v1()), (1, true));
+}
+
+#[tokio::test]
+async fn a_node_that_refuses_version_1_is_sent_version_0() {
+    // It cannot read it, it does not run it.
+    for refusal in [unsupported(), Some(Ok(fails("UnsupportedVersion")))] {
+        let node = Node::new();
+        node.say(|said| said.version_1 = refusal);
+        let (_world, mut settler) = charged(std::slice::from_ref(&node)).await;
+        settler.round(true).await.unwrap();
+        settler.round(true).await.unwrap();
+        assert_eq!((node.sent(), node.was_sent_v1()), (1, false));
+        assert_eq!(settler.problem, None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_fault_of_version_1_is_not_taken_for_one() {
+    // No fee: version 0 fails as well. No answer: neither.
+    let node = Node::new();
+    node.say(|said| said.simulation = fails("no fee"));
+    let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    settler.round(true).await.unwrap();
+    assert_eq!(settler.problem.take().as_deref(), Some("no fee"));
+    assert!(settler.version1.is_on());
+    // A program's refusal is the group's, whatever the version.
+    node.say(|said| said.simulation = refused(SteamError::KeyClosed));
+    settler.round(true).await.unwrap();
+    assert!(settler.version1.is_on());
+    assert_eq!(open_group(&world).await.receipts, 0, "voided");
+}
+
+#[tokio::test]
+async fn version_1_that_does_not_land_is_followed_by_version_0() {
+    let node = Node::new();
+    let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    settler.round(true).await.unwrap();
+    assert!(node.was_sent_v1());
+    node.say(|said| said.height = 160);
+    settler.round(true).await.unwrap();
+    assert!(node.was_sent_v1(), "its last valid height is not final yet");
+    node.say(|said| said.height = 161);
+    settler.round(true).await.unwrap();
+    assert!(!node.was_sent_v1());
+    let batches = world.app.ledger.open_batches().await.unwrap();
+    assert_eq!((batches.len(), batches[0].groups.len()), (1, 1), "the same group, batched once");
+}
+
+#[tokio::test]
+async fn a_version_that_is_chosen_is_kept() {
+    for (transaction, v1) in [(TransactionVersion::V0, false), (TransactionVersion::V1, true)] {
+        let node = Node::new();
+        let config = SettleConfig { transaction, ..SettleConfig::default() };
+        let (_world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
+        settler.round(true).await.unwrap();
+        assert_eq!((node.sent(), node.was_sent_v1()), (1, v1));
+        node.say(|said| said.height = 1_000);
+        settler.round(true).await.unwrap();
+        assert_eq!((node.sent(), node.was_sent_v1()), (2, v1));
+        node.say(|said| (said.height, said.version_1) = (2_000, unsupported()));
+        assert_eq!(settler.round(true).await.is_err(), v1, "it is an error where version 1 is insisted on");
     }
 }

@@ -39,7 +39,7 @@ impl Health {
         let (failures, until) = &mut self.state[id];
         match outcome {
             Outcome::Served { .. } => (*failures, *until) = (0, 0.0),
-            Outcome::Neutral => {}
+            Outcome::Overtaken { .. } | Outcome::Neutral => {}
             Outcome::Failed { retry_after, .. } => {
                 *failures += 1;
                 if let Some(pause) = retry_after {

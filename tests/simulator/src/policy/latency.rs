@@ -49,7 +49,9 @@ impl Preference for Fastest {
     fn observe(&mut self, id: usize, outcome: &Outcome, now: f64) {
         let measured = match outcome {
             Outcome::Served { output_tokens, total, .. } => f64::from(*output_tokens) / total.as_secs_f64().max(1e-3),
-            Outcome::Failed { kind: FailureKind::RateLimited, .. } | Outcome::Neutral => return,
+            Outcome::Failed { kind: FailureKind::RateLimited, .. } | Outcome::Overtaken { .. } | Outcome::Neutral => {
+                return;
+            }
             Outcome::Failed { .. } => 0.0,
         };
         let sum = at(&mut self.speeds, id);
@@ -104,7 +106,7 @@ impl Preference for LowestLatency {
             Outcome::Served { streamed: true, ttft, .. } if self.by == By::FirstToken => ttft.as_secs_f64(),
             Outcome::Served { output_tokens, total, .. } => total.as_secs_f64() / f64::from((*output_tokens).max(1)),
             Outcome::Failed { kind: FailureKind::FirstTokenTimeout | FailureKind::IdleTimeout, .. } => 1_000.0,
-            Outcome::Failed { .. } | Outcome::Neutral => return,
+            Outcome::Failed { .. } | Outcome::Overtaken { .. } | Outcome::Neutral => return,
         };
         let latencies = at(&mut self.latencies, id);
         if latencies.len() == self.samples {

@@ -1,0 +1,115 @@
+//! What looks odd and is right all the same: served, charged once, and no mark against the provider.
+
+use super::{COST, Case, ask_alone, case, each, learned, say, world};
+use crate::relay::testing::mock::{HELLO, Mock, ROLE, STOP, Step, USAGE, WHOLE, stream};
+use crate::relay::testing::world::Streamed;
+use serde_json::Value;
+use steam_protocol::units::Pico;
+
+fn streams() -> Vec<Case> {
+    let all = [ROLE, HELLO, STOP, USAGE, "[DONE]"];
+    let events = |separator: &str| all.map(|event| format!("data: {event}{separator}")).concat();
+    let head = |more: &str| format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream{more}\r\n\r\n");
+    let plain = head("");
+    let body = |text: String| vec![say(&plain), say(&text)];
+    let chunks = |text: &str, size: usize| -> String {
+        let pieces = text
+            .as_bytes()
+            .chunks(size)
+            .map(|piece| format!("{:x}\r\n{}\r\n", piece.len(), std::str::from_utf8(piece).unwrap()));
+        pieces.chain(["0\r\n\r\n".to_owned()]).collect()
+    };
+    vec![
+        case("line ends of CRLF", body(events("\r\n\r\n")), ""),
+        case("line ends of CR", body(events("\r\r")), ""),
+        case("a byte order mark", body(format!("\u{feff}{}", events("\n\n"))), ""),
+        case("no blank after data:", body(events("\n\n").replace("data: ", "data:")), ""),
+        case("comments, ids and names between", body(events("\nid: 7\nevent: message\n\n: wait\n\nretry: 5\n\n")), ""),
+        case("no empty line at the end", body(events("\n\n").trim_end().to_owned()), ""),
+        case("no mark at the end", stream(&all[..4]), ""),
+        case("more after the mark", body(format!("{}data: {HELLO}\n\n", events("\n\n"))), ""),
+        case("byte by byte", vec![say(&plain), Step::Trickle(events("\n\n"), 0)], ""),
+        case(
+            "chunks of one byte",
+            vec![say(&head("\r\ntransfer-encoding: chunked")), say(&chunks(&events("\n\n"), 1))],
+            "",
+        ),
+        case(
+            "chunks of seven bytes",
+            vec![say(&head("\r\ntransfer-encoding: chunked")), say(&chunks(&events("\n\n"), 7))],
+            "",
+        ),
+        case(
+            "HTTP/1.0",
+            body(events("\n\n"))
+                .into_iter()
+                .map(|step| match step {
+                    Step::Say(text) => Step::Say(text.replace("HTTP/1.1", "HTTP/1.0")),
+                    other => other,
+                })
+                .collect(),
+            "",
+        ),
+        case("100 before 200", [vec![say("HTTP/1.1 100 Continue\r\n\r\n")], body(events("\n\n"))].concat(), ""),
+        case(
+            "a type in capitals with a charset",
+            vec![say(&plain.replace("text/event-stream", "Text/Event-Stream;charset=UTF-8")), say(&events("\n\n"))],
+            "",
+        ),
+        case(
+            "stalls before the mark, having said why it ended",
+            [stream(&all[..4]), vec![Step::Pause(300)]].concat(),
+            "",
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn an_odd_stream_is_served() {
+    each(
+        streams(),
+        |case, odd, good| async move {
+            let (name, world) = (case.name, world(&case, &odd, &good).await);
+            let response = world.chat(ask_alone(true)).await;
+            assert_eq!(response.status(), 200, "{name}");
+            let streamed = Streamed::read(response).await;
+            assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true), "{name}");
+            assert_eq!(world.settled_down().await, (Pico::ZERO, COST), "{name}");
+            assert_eq!(learned(&world, 3), (1, Some(1.0)), "{name}");
+        },
+        true,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_odd_answer_is_served() {
+    let json = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
+    let cases = vec![
+        case("white space around", vec![say(&format!("{json}\r\n\r\n\n  {WHOLE}\n\n"))], ""),
+        case("byte by byte", vec![say(&format!("{json}\r\n\r\n")), Step::Trickle(WHOLE.into(), 0)], ""),
+        case(
+            "chunked",
+            vec![say(&format!(
+                "{json}\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{WHOLE}\r\n0\r\n\r\n",
+                WHOLE.len()
+            ))],
+            "",
+        ),
+        case("a problem's type with a charset", vec![say(&format!("{json}; charset=utf-8\r\n\r\n{WHOLE}"))], ""),
+        case("early hints", vec![say(&format!("HTTP/1.1 103 Early\r\nlink: </x>\r\n\r\n{json}\r\n\r\n{WHOLE}"))], ""),
+    ];
+    each(
+        cases,
+        |case, odd: Mock, good| async move {
+            let (name, world) = (case.name, world(&case, &odd, &good).await);
+            let response = world.chat(ask_alone(false)).await;
+            assert_eq!(response.status(), 200, "{name}");
+            assert_eq!(response.json::<Value>().await.unwrap()["choices"][0]["message"]["content"], "hello", "{name}");
+            assert_eq!(world.settled_down().await, (Pico::ZERO, COST), "{name}");
+            assert_eq!(learned(&world, 3), (1, Some(1.0)), "{name}");
+        },
+        false,
+    )
+    .await;
+}

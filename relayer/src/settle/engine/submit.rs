@@ -1,0 +1,207 @@
+//! From a batch to a transaction on its way: which form it takes, how it would fare, and what follows if it would not.
+
+use super::form::{self, Form, MAX_UNITS, Signed, Weight};
+use super::{SettleError, Settler, Setup};
+use crate::chain::rpc::{RpcError, Simulation};
+use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
+use crate::settle::form::Budget;
+use crate::settle::tables::Hands;
+use crate::settle::{agreed, build, fault};
+use steam_protocol::Hash;
+
+impl Settler {
+    /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
+    pub(super) async fn submit(&mut self, batch: Batch) -> Result<(), SettleError> {
+        if batch.signed >= self.setup.config.max_attempts {
+            tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
+            let problem = format!("batch {} was signed as often as settle.max_attempts allows", batch.id);
+            self.problem = Some(problem.clone());
+            return Ok(self.setup.ledger.hold_up(batch.id, problem).await?);
+        }
+        let weights = self.weigh(&batch.groups);
+        let Some(form) = self.forms().into_iter().find(|form| form.fits(&self.setup.parties, &weights)) else {
+            tracing::info!(
+                batch = batch.id,
+                "a batch is too large for the transactions that are taken now: batching anew"
+            );
+            return Ok(self.setup.ledger.release_batch(batch.id).await?);
+        };
+        let trial = self.sign(&batch, &form, MAX_UNITS, [0; 32])?;
+        let simulation = self.node().simulate(&trial.bytes).await;
+        match (simulation, &form) {
+            (Ok(Simulation::Succeeds { units }), _) => self.sign_and_send(&batch, &form, units).await,
+            // Only the plain form shows whose fault it is: a table's content is a node's word.
+            (Ok(Simulation::Fails { reason, .. }), Form::Table(_)) => {
+                tracing::warn!(batch = batch.id, reason, "a settlement with a lookup table would fail: doing without");
+                self.tables.set_aside();
+                Ok(self.setup.ledger.release_batch(batch.id).await?)
+            }
+            (Ok(Simulation::Fails { code: None, reason }), Form::V1) if self.version1.has_fallback() => {
+                self.doubt_version_1(&batch, &trial, reason).await
+            }
+            (Err(RpcError::Node(reason)), Form::V1) if self.version1.has_fallback() => {
+                self.doubt_version_1(&batch, &trial, reason).await
+            }
+            (Ok(Simulation::Fails { code, reason }), _) => self.refused(&batch, (&form, &trial), code, reason).await,
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// A node would not run a transaction of version 1. If it runs a group of it as version 0, that is why.
+    async fn doubt_version_1(&mut self, batch: &Batch, full: &Signed, reason: String) -> Result<(), SettleError> {
+        let Some(first) = batch.groups.first() else { return Ok(()) };
+        let one = Batch { groups: vec![first.clone()], ..batch.clone() };
+        let trial = self.sign(&one, &Form::Plain, MAX_UNITS, [0; 32])?;
+        match self.node().simulate(&trial.bytes).await? {
+            Simulation::Succeeds { .. } | Simulation::Fails { code: Some(_), .. } => {
+                self.version1.refused(&reason);
+                Ok(self.setup.ledger.release_batch(batch.id).await?)
+            }
+            Simulation::Fails { code: None, .. } => self.refused(batch, (&Form::V1, full), None, reason).await,
+        }
+    }
+
+    /// What follows when the chain would refuse a batch.
+    async fn refused(
+        &mut self,
+        batch: &Batch,
+        (form, trial): (&Form, &Signed),
+        code: Option<u32>,
+        reason: String,
+    ) -> Result<(), SettleError> {
+        let known = fault::known(code, &reason);
+        let is_groups = !fault::is_whole(code) && (known.is_some() || self.would_settle_void(batch, form).await?);
+        if batch.groups.len() > 1 && (is_groups || code.is_some() && !fault::is_whole(code)) {
+            tracing::warn!(batch = batch.id, reason, "a batch would fail: halving it to find the group at fault");
+            return Ok(self.setup.ledger.split_batch(batch).await?);
+        }
+        if is_groups && self.all_refuse(trial, known.is_some()).await? {
+            return self.void(batch, known.unwrap_or_else(|| fault::unforeseen(&reason))).await;
+        }
+        tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
+        self.problem = Some(reason);
+        Ok(())
+    }
+
+    /// Whether every node would settle the same groups without their charges: then the charges are at fault, and neither
+    /// the settler, the program nor the node.
+    async fn would_settle_void(&self, batch: &Batch, form: &Form) -> Result<bool, SettleError> {
+        let void = |group: &SealedGroup| SealedGroup {
+            receipts: 0,
+            vouchers: Vec::new(),
+            lines: Vec::new(),
+            memberships: Vec::new(),
+            ..group.clone()
+        };
+        let voids = Batch { groups: batch.groups.iter().map(void).collect(), ..batch.clone() };
+        let trial = self.sign(&voids, form, MAX_UNITS, [0; 32])?;
+        for node in &self.setup.nodes {
+            if !matches!(node.simulate(&trial.bytes).await?, Simulation::Succeeds { .. }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn sign_and_send(&mut self, batch: &Batch, form: &Form, units: u64) -> Result<(), SettleError> {
+        let (blockhash, last_valid_height) = agreed::blockhash(&self.setup.nodes, batch.signed as usize).await?;
+        let Signed { signature, bytes } = self.sign(batch, form, form::with_margin(units), blockhash)?;
+        let attempt =
+            Attempt { signature: signature.to_string(), bytes: bytes.clone(), last_valid_height, dead: false };
+        self.setup.ledger.store_attempt(batch.id, attempt).await?;
+        self.status.send_modify(|status| status.transaction = Some(form.name()));
+        self.send(&bytes).await;
+        Ok(())
+    }
+
+    /// Whether every node finds a fault in the group, and one that is `known` if the first did: one that lags or lies must
+    /// not void it.
+    async fn all_refuse(&self, trial: &Signed, known: bool) -> Result<bool, SettleError> {
+        for node in self.setup.nodes.iter().skip(1) {
+            match node.simulate(&trial.bytes).await? {
+                Simulation::Fails { code, reason }
+                    if !fault::is_whole(code) && fault::known(code, &reason).is_some() == known => {}
+                Simulation::Fails { .. } | Simulation::Succeeds { .. } => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Voids the only group of a batch.
+    async fn void(&self, batch: &Batch, fault: Fault) -> Result<(), SettleError> {
+        let reason = fault.reason.clone();
+        let (void, aside) = self.setup.ledger.void_group(batch, fault, self.setup.clock.unix_ms()).await?;
+        tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
+        self.setup.vaults.unsealed(&void.vault, void.seq);
+        self.stand().await
+    }
+
+    fn sign(&self, batch: &Batch, form: &Form, units: u32, blockhash: Hash) -> Result<Signed, SettleError> {
+        let budget = Budget { units, price: self.setup.config.priority_fee };
+        let message = build::message(&self.setup.parties, &batch.root, &batch.groups, form, budget, blockhash)?;
+        Ok(Signed::new(&message, &self.setup.keypair))
+    }
+
+    /// Groups, in the order of their vaults, by the transaction they go into.
+    pub(super) fn pack(&mut self, mut groups: Vec<SealedGroup>) -> Vec<Vec<SealedGroup>> {
+        let weights = self.weigh(&groups);
+        let Some(form) = self.forms().pop().filter(|_| !groups.is_empty()) else { return Vec::new() };
+        if self.uses_tables() {
+            self.tables.count(&self.setup.parties, &form, &weights);
+        }
+        let sizes = form.pack(&self.setup.parties, &weights);
+        sizes.into_iter().map(|size| groups.drain(..size).collect()).collect()
+    }
+
+    /// The forms a transaction may take now, from the one that is taken if it is large enough to the largest.
+    fn forms(&self) -> Vec<Form> {
+        if self.version1.is_on() {
+            return vec![Form::V1];
+        }
+        let table = self.setup.config.lookup_tables.then(|| self.tables.best(&self.setup.parties)).flatten();
+        std::iter::once(Form::Plain).chain(table.map(Form::Table)).collect()
+    }
+
+    fn weigh(&self, groups: &[SealedGroup]) -> Vec<Weight> {
+        groups.iter().map(|group| Weight::of(&self.setup.parties, group)).collect()
+    }
+
+    /// Transactions died: their forms may be why.
+    pub(super) fn doubt_forms_of(&mut self, batch: &Batch, dead: &[String]) {
+        for attempt in batch.attempts.iter().filter(|attempt| dead.contains(&attempt.signature)) {
+            if form::is_v1(&attempt.bytes) {
+                self.version1.refused("a settlement did not land in time");
+            } else if form::uses_table(&attempt.bytes) {
+                self.tables.set_aside();
+            }
+        }
+    }
+
+    /// Whether settlements may look addresses up.
+    pub(super) fn uses_tables(&self) -> bool {
+        self.setup.config.lookup_tables && !self.version1.is_on()
+    }
+
+    /// Reads the lookup tables there are.
+    pub(super) async fn read_tables(&mut self) -> Result<(), SettleError> {
+        self.tables.read(&hands(&self.setup)).await
+    }
+
+    /// Looks after lookup tables. Settlement does not depend on them, so that a failure is only told.
+    pub(super) async fn tend_tables(&mut self) {
+        let useful = self.setup.config.lookup_tables && !self.version1.is_proven();
+        if let Err(error) = self.tables.tend(&hands(&self.setup), useful).await {
+            tracing::warn!(%error, "lookup tables could not be looked after");
+        }
+    }
+}
+
+fn hands(setup: &Setup) -> Hands<'_> {
+    Hands {
+        nodes: &setup.nodes,
+        ledger: &setup.ledger,
+        parties: &setup.parties,
+        keypair: &setup.keypair,
+        price: setup.config.priority_fee,
+    }
+}
