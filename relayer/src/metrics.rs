@@ -85,6 +85,8 @@ pub struct Metrics {
     unsettled_micro: Gauge<f64, AtomicU64>,
     settled_groups: Gauge,
     halted_vaults: Gauge,
+    incidents: Gauge,
+    waiting_groups: Gauge,
     registry_slot: Gauge,
     ledger_writable: Gauge,
     ledger_failures: Gauge,
@@ -124,6 +126,8 @@ impl Default for Metrics {
             unsettled_micro: Gauge::default(),
             settled_groups: Gauge::default(),
             halted_vaults: Gauge::default(),
+            incidents: Gauge::default(),
+            waiting_groups: Gauge::default(),
             registry_slot: Gauge::default(),
             ledger_writable: Gauge::default(),
             ledger_failures: Gauge::default(),
@@ -163,6 +167,16 @@ impl Default for Metrics {
             "halted_vaults",
             "Vaults whose settlement waits for the operator",
             metrics.halted_vaults.clone(),
+        );
+        registry.register(
+            "incidents",
+            "Times charges were set aside that wait for the operator",
+            metrics.incidents.clone(),
+        );
+        registry.register(
+            "waiting_groups",
+            "Groups that do not settle though they are tried",
+            metrics.waiting_groups.clone(),
         );
         registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
         registry.register(
@@ -280,6 +294,8 @@ impl Metrics {
         self.unsettled_micro.set(status.unsettled.0 as f64 / 1e6);
         self.settled_groups.set(gauge(status.settled_groups));
         self.halted_vaults.set(gauge(status.halted.len() as u64));
+        self.incidents.set(gauge(status.incidents));
+        self.waiting_groups.set(gauge(status.waiting));
         self.registry_slot.set(gauge(slot));
     }
 
@@ -313,6 +329,29 @@ impl Drop for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_alert_watches_a_metric_there_is_and_has_a_section_in_the_runbook() {
+        let (alerts, runbook) = (include_str!("../../docs/alerts.yml"), include_str!("../../docs/OPERATIONS.md"));
+        let rendered = Metrics::default().render();
+        let named = |line: &str, mark: &str| line.trim().strip_prefix(mark).map(|rest| rest.trim().to_owned());
+        let names: Vec<String> = alerts.lines().filter_map(|line| named(line, "- alert:")).collect();
+        assert!(names.len() >= 7);
+        for name in &names {
+            assert!(runbook.contains(&format!("\n## {name}\n")), "{name} has no section in docs/OPERATIONS.md");
+        }
+        let mut watched = 0;
+        for expression in alerts.lines().filter_map(|line| named(line, "expr:")) {
+            for metric in expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                if metric.starts_with("steam_") {
+                    let family = metric.strip_suffix("_total").unwrap_or(metric);
+                    assert!(rendered.contains(&format!("# TYPE {family} ")), "{metric} is no metric");
+                    watched += 1;
+                }
+            }
+        }
+        assert!(watched >= names.len());
+    }
 
     #[test]
     fn everything_counted_is_rendered() {

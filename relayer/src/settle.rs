@@ -8,6 +8,7 @@
 mod agreed;
 pub mod build;
 mod engine;
+mod fault;
 pub mod form;
 pub mod tables;
 
@@ -40,6 +41,11 @@ pub struct Status {
     pub halted: Vec<Pubkey>,
     /// The form of the last transaction that was signed: v0, v0 with a lookup table, or v1.
     pub transaction: Option<&'static str>,
+    /// Incidents that wait for the operator: charges that were set aside.
+    pub incidents: u64,
+    /// Groups that do not settle though they are tried, because their vault is frozen or holds too little, or for another
+    /// reason that `steam ledger resolve` shows.
+    pub waiting: u64,
     /// What keeps the last round from making progress.
     pub problem: Option<String>,
 }
