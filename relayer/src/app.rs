@@ -82,6 +82,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The ledger cannot be compared with the chain.
+    #[error("cannot compare the ledger with the chain: {0}")]
+    Settle(#[from] settle::SettleError),
     /// Providers cannot be called.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -151,7 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
     reader.read().await?;
-    let (settler, settle) = Settler::new(Setup {
+    let (mut settler, settle) = Settler::new(Setup {
         ledger: ledger.clone(),
         vaults: vaults.clone(),
         nodes,
@@ -161,6 +164,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config: config.settle.clone(),
         alerts: config.alerts.clone(),
     });
+    settler.survey().await?;
     let scorer = Arc::new(Scorer::new((&config.routing).into()));
     let board = Arc::new(Board::default());
     board::restore(&board, &ledger, clock.unix_ms()).await?;
@@ -176,6 +180,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     workers.spawn(reader.run(pause, background.clone()));
     workers.spawn(settler.run(background.clone()));
     workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));
+    workers.spawn(prune(ledger.clone(), clock.clone(), config.ledger.keep_receipts_days, background.clone()));
     let shutdown = CancellationToken::new();
     let app = Arc::new(App {
         config,
@@ -253,6 +258,29 @@ async fn check_deployment(
     };
     expect("chain.settler_keypair", settler.pubkey(), registry.relayer.settler)?;
     expect("chain.receipt_keypair", receipt_key.pubkey(), registry.relayer.receipt_key)
+}
+
+/// Pause between two looks for what was kept as long as configured.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+const DAY_MS: i64 = 86_400_000;
+
+/// Drops what was settled `days` ago, a little at a time, until `shutdown`.
+async fn prune(ledger: Ledger, clock: Arc<dyn Clock>, days: u32, shutdown: CancellationToken) {
+    if days == 0 {
+        return;
+    }
+    loop {
+        let before = clock.unix_ms() - i64::from(days) * DAY_MS;
+        let more = ledger.prune(before).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what is older than ledger.keep_receipts_days could not be dropped");
+            false
+        });
+        let pause = if more { Duration::from_millis(20) } else { PRUNE_EVERY };
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
 }
 
 fn read_keypair(path: &Path) -> Result<Keypair, StartError> {

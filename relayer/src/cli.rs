@@ -13,6 +13,7 @@ pub mod dev;
 pub mod error;
 pub mod failure;
 pub mod key;
+pub mod ledger;
 pub mod output;
 pub mod parse;
 pub mod provider;
@@ -66,6 +67,9 @@ pub enum Command {
     /// Operate a relayer
     #[command(subcommand)]
     Relayer(relayer::Relayer),
+    /// Check, repair and copy the relayer's ledger
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
     /// Check what was charged
     #[command(subcommand)]
     Receipt(receipt::ReceiptCommand),

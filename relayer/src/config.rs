@@ -84,6 +84,9 @@ pub struct LedgerConfig {
     pub path: PathBuf,
     /// Bytes that must be left on its disk for requests to be taken: those under way then can still be charged.
     pub min_free_bytes: u64,
+    /// Days that receipts, decisions and transactions are kept after they were settled; 0 is for ever. Longer than any
+    /// `Idempotency-Key` is used again: one whose receipt is gone is served anew.
+    pub keep_receipts_days: u32,
 }
 
 /// How charges are settled.
@@ -191,8 +194,12 @@ pub struct UpstreamConfig {
     pub first_token_timeout_ms_of: BTreeMap<String, u64>,
     /// Time between two pieces of a stream, in milliseconds.
     pub idle_timeout_ms: u64,
-    /// Time for the whole answer, in milliseconds.
+    /// The same for models that need another, by name.
+    pub idle_timeout_ms_of: BTreeMap<String, u64>,
+    /// Time for the whole answer, all attempts included, in milliseconds.
     pub total_timeout_ms: u64,
+    /// The same for models that need another, by name.
+    pub total_timeout_ms_of: BTreeMap<String, u64>,
     /// Silence after which a stream's client is sent a comment, in milliseconds.
     pub keep_alive_ms: u64,
     /// Providers tried for one request, or one for each of its models if that is more.
@@ -271,7 +278,7 @@ impl Default for Server {
 
 impl Default for LedgerConfig {
     fn default() -> Self {
-        Self { path: "steam.db".into(), min_free_bytes: 256 << 20 }
+        Self { path: "steam.db".into(), min_free_bytes: 256 << 20, keep_receipts_days: 400 }
     }
 }
 
@@ -333,7 +340,9 @@ impl Default for UpstreamConfig {
             first_token_timeout_ms: 30_000,
             first_token_timeout_ms_of: BTreeMap::new(),
             idle_timeout_ms: 30_000,
+            idle_timeout_ms_of: BTreeMap::new(),
             total_timeout_ms: 600_000,
+            total_timeout_ms_of: BTreeMap::new(),
             keep_alive_ms: 15_000,
             max_attempts: 4,
             retry_percent: 20.0,
@@ -352,6 +361,16 @@ impl UpstreamConfig {
     pub fn first_token_timeout(&self, model: &str) -> Duration {
         let own = self.first_token_timeout_ms_of.get(model);
         Duration::from_millis(*own.unwrap_or(&self.first_token_timeout_ms))
+    }
+
+    /// Time between two pieces of a stream of `model`.
+    pub fn idle_timeout(&self, model: &str) -> Duration {
+        Duration::from_millis(*self.idle_timeout_ms_of.get(model).unwrap_or(&self.idle_timeout_ms))
+    }
+
+    /// Time for a whole answer of `model`, all attempts included.
+    pub fn total_timeout(&self, model: &str) -> Duration {
+        Duration::from_millis(*self.total_timeout_ms_of.get(model).unwrap_or(&self.total_timeout_ms))
     }
 }
 
@@ -482,8 +501,13 @@ impl Config {
         ] {
             need(value > 0, key, "at least 1")?;
         }
-        let timeouts = &upstream.first_token_timeout_ms_of;
-        need(timeouts.values().all(|ms| *ms > 0), "upstream.first_token_timeout_ms_of", "at least 1 for each model")?;
+        for (key, timeouts) in [
+            ("upstream.first_token_timeout_ms_of", &upstream.first_token_timeout_ms_of),
+            ("upstream.idle_timeout_ms_of", &upstream.idle_timeout_ms_of),
+            ("upstream.total_timeout_ms_of", &upstream.total_timeout_ms_of),
+        ] {
+            need(timeouts.values().all(|ms| *ms > 0), key, "at least 1 for each model")?;
+        }
         let percent = |x: f64| (0.0..=100.0).contains(&x);
         need(percent(upstream.retry_percent), "upstream.retry_percent", "between 0 and 100")?;
         need(percent(upstream.hedge_percent), "upstream.hedge_percent", "between 0 and 100")?;

@@ -5,22 +5,27 @@
 //! `fdatasync` and a thousand wait for the same one. Reads use connections of their own and never block it.
 
 mod allow_lists;
+pub mod audit;
+mod backlog;
 mod board;
 mod charges;
 mod groups;
 mod health;
+pub mod incidents;
+mod prune;
+pub mod recovery;
 mod schema;
-mod standing;
 mod tables;
 mod writer;
 
 pub use allow_lists::Kept;
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
-pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
+pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, stuck};
 pub use tables::TableRow;
 
 pub use health::Trouble;
+pub use incidents::{Blocks, Fault, Incident, Standing, Touches};
 pub use writer::Turns;
 
 use rusqlite::{Connection, Transaction};
@@ -63,6 +68,17 @@ pub enum LedgerError {
         path: PathBuf,
         /// What does not fit.
         problem: String,
+    },
+    /// It is a copy, which may be older than the chain.
+    #[error(
+        "{path} is a copy made at {made_ms} (Unix milliseconds) that was not compared with the chain since: run `steam ledger \
+         reconcile --apply`"
+    )]
+    Copy {
+        /// The database.
+        path: PathBuf,
+        /// When it was made.
+        made_ms: i64,
     },
     /// A row does not have the form it was written in.
     #[error("the ledger holds a malformed {0}: restore it from a backup")]

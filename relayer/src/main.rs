@@ -35,6 +35,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Chat(chat) => chat.run(global).await,
         Command::Provider(provider) => provider.run(global).await,
         Command::Relayer(relayer) => relayer.run(global).await,
+        Command::Ledger(ledger) => ledger.run(global).await,
         Command::Receipt(receipt) => receipt.run(global).await,
         Command::Admin(admin) => admin.run(global).await,
         Command::Completions(completions) => completions.run(),

@@ -87,10 +87,11 @@ pub struct Metrics {
     halted_vaults: Gauge,
     oldest_unsettled: Gauge,
     skipped_groups: Gauge,
-    set_aside: Gauge,
     settlement_fees: Gauge,
     settler_lamports: Gauge,
     alerts: Family<Reason, Gauge>,
+    incidents: Gauge,
+    waiting_groups: Gauge,
     registry_slot: Gauge,
     ledger_writable: Gauge,
     ledger_failures: Gauge,
@@ -132,10 +133,11 @@ impl Default for Metrics {
             halted_vaults: Gauge::default(),
             oldest_unsettled: Gauge::default(),
             skipped_groups: Gauge::default(),
-            set_aside: Gauge::default(),
             settlement_fees: Gauge::default(),
             settler_lamports: Gauge::default(),
             alerts: Family::default(),
+            incidents: Gauge::default(),
+            waiting_groups: Gauge::default(),
             registry_slot: Gauge::default(),
             ledger_writable: Gauge::default(),
             ledger_failures: Gauge::default(),
@@ -186,7 +188,6 @@ impl Default for Metrics {
             "Groups that wait because their vault is frozen or holds too little",
             metrics.skipped_groups.clone(),
         );
-        registry.register("set_aside_charges", "Charges that cannot settle", metrics.set_aside.clone());
         registry.register(
             "settlement_fees_day_lamports",
             "What settlements cost in the last day, in lamports, since the start at the earliest",
@@ -198,6 +199,16 @@ impl Default for Metrics {
             metrics.settler_lamports.clone(),
         );
         registry.register("alert", "1 for each reason to call a person, by name", metrics.alerts.clone());
+        registry.register(
+            "incidents",
+            "Times charges were set aside that wait for the operator",
+            metrics.incidents.clone(),
+        );
+        registry.register(
+            "waiting_groups",
+            "Groups that do not settle though they are tried",
+            metrics.waiting_groups.clone(),
+        );
         registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
         registry.register(
             "ledger_writable",
@@ -317,13 +328,14 @@ impl Metrics {
         let facts = &status.facts;
         self.oldest_unsettled.set(gauge(facts.oldest_unsettled_seconds.unwrap_or_default()));
         self.skipped_groups.set(gauge(facts.skipped_groups));
-        self.set_aside.set(gauge(facts.set_aside));
         self.settlement_fees.set(gauge(facts.fees_of_day));
         self.settler_lamports.set(facts.settler_lamports.map_or(-1, gauge));
         for name in crate::settle::alerts::NAMES {
             let raised = status.alerts.iter().any(|alert| alert.name == name);
             self.alerts.get_or_create(&Reason { reason: name }).set(raised.into());
         }
+        self.incidents.set(gauge(status.incidents));
+        self.waiting_groups.set(gauge(status.waiting));
         self.registry_slot.set(gauge(slot));
     }
 
@@ -357,6 +369,29 @@ impl Drop for InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_alert_watches_a_metric_there_is_and_has_a_section_in_the_runbook() {
+        let (alerts, runbook) = (include_str!("../../docs/alerts.yml"), include_str!("../../docs/OPERATIONS.md"));
+        let rendered = Metrics::default().render();
+        let named = |line: &str, mark: &str| line.trim().strip_prefix(mark).map(|rest| rest.trim().to_owned());
+        let names: Vec<String> = alerts.lines().filter_map(|line| named(line, "- alert:")).collect();
+        assert!(names.len() >= 7);
+        for name in &names {
+            assert!(runbook.contains(&format!("\n## {name}\n")), "{name} has no section in docs/OPERATIONS.md");
+        }
+        let mut watched = 0;
+        for expression in alerts.lines().filter_map(|line| named(line, "expr:")) {
+            for metric in expression.split(|c: char| !c.is_ascii_alphanumeric() && c != '_') {
+                if metric.starts_with("steam_") {
+                    let family = metric.strip_suffix("_total").unwrap_or(metric);
+                    assert!(rendered.contains(&format!("# TYPE {family} ")), "{metric} is no metric");
+                    watched += 1;
+                }
+            }
+        }
+        assert!(watched >= names.len());
+    }
 
     #[test]
     fn everything_counted_is_rendered() {

@@ -43,9 +43,13 @@ use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use steam_protocol::receipt::SignedReceipt;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
+
+/// When to try an offer again whose charges could not be settled: when a person has looked into it.
+const BLOCKED: Duration = Duration::from_secs(600);
 
 /// What every request shares.
 pub struct Relay {
@@ -170,7 +174,10 @@ pub async fn relay(
     };
     let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
     let now = Instant::now();
-    let resting = |offer: &crate::registry::Offer| app.scorer.resting(&offer.address, now);
+    let resting = |offer: &crate::registry::Offer| {
+        let blocked = app.vaults.is_blocked(offer).then_some(BLOCKED);
+        blocked.or_else(|| app.scorer.resting(&offer.address, now))
+    };
     let plan = plan(&registry, &app.config, &request, asked, allowed, resting)?;
 
     let key = caller.key;

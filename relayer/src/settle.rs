@@ -9,6 +9,7 @@ mod agreed;
 pub mod alerts;
 pub mod build;
 mod engine;
+mod fault;
 pub mod fees;
 pub mod form;
 pub mod tables;
@@ -46,6 +47,11 @@ pub struct Status {
     pub facts: alerts::Facts,
     /// What a person should be told now.
     pub alerts: Vec<alerts::Alert>,
+    /// Incidents that wait for the operator: charges that were set aside.
+    pub incidents: u64,
+    /// Groups that do not settle though they are tried, because their vault is frozen or holds too little, or for another
+    /// reason that `steam ledger resolve` shows.
+    pub waiting: u64,
     /// What keeps the last round from making progress.
     pub problem: Option<String>,
 }

@@ -11,7 +11,7 @@ pub(crate) use account::REMEMBER_SECONDS;
 
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::clock::Clock;
-use crate::ledger::{ChargeRow, Ledger, LedgerError, Loaded, StoredVoucher, Totals};
+use crate::ledger::{Blocks, ChargeRow, Ledger, LedgerError, Loaded, Standing, StoredVoucher, Totals};
 use crate::registry::Offer;
 use account::VaultAccount;
 use ed25519_dalek::{Signer, SigningKey};
@@ -133,6 +133,11 @@ pub enum Refusal {
     /// 503
     #[error("settlement of this vault is halted until the operator has reconciled it")]
     VaultHalted,
+    /// 503
+    #[error(
+        "{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator"
+    )]
+    Blocked(&'static str),
     /// 503
     #[error("the relayer's ledger cannot take charges at the moment, so nothing is served; try again later")]
     LedgerDown,
@@ -260,6 +265,17 @@ pub struct Vaults {
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    /// Unix milliseconds.
+    started_ms: i64,
+}
+
+/// Numbers a millisecond leaves room for.
+const NUMBERS_A_MS: u64 = 1_024;
+
+/// The least number of a receipt of a process that started at `unix_ms`. A ledger that was put back from a copy does not know
+/// which numbers were given since; those of an earlier process are below this, unless it gave a thousand a millisecond.
+pub fn first_number(unix_ms: i64) -> u64 {
+    u64::try_from(unix_ms).unwrap_or_default().saturating_mul(NUMBERS_A_MS).max(1)
 }
 
 #[derive(Default)]
@@ -267,6 +283,10 @@ struct State {
     fee_bps: u16,
     accounts: HashMap<Pubkey, VaultAccount>,
     by_key: HashMap<[u8; 32], Pubkey>,
+    /// On what nothing is held, because charges to it could not settle.
+    blocks: Blocks,
+    /// Decisions of people that these sums contain.
+    decisions: i64,
     /// What the ledger knows of vaults that no snapshot has shown yet.
     loaded: Loaded,
 }
@@ -284,8 +304,11 @@ pub struct Hold {
 
 impl Vaults {
     /// What the ledger remembers, waiting for the chain's first snapshot.
-    pub fn new(identity: Identity, ledger: Ledger, clock: Arc<dyn Clock>, loaded: Loaded) -> Self {
-        Self { identity, ledger, clock, state: Mutex::new(State { loaded, ..State::default() }) }
+    pub fn new(identity: Identity, ledger: Ledger, clock: Arc<dyn Clock>, mut loaded: Loaded) -> Self {
+        let Standing { blocks, decisions, .. } = std::mem::take(&mut loaded.standing);
+        let state = State { loaded, blocks, decisions, ..State::default() };
+        let started_ms = clock.unix_ms();
+        Self { identity, ledger, clock, state: Mutex::new(state), started_ms }
     }
 
     /// Takes over what the chain says: every vault of this relayer, and the fee in force.
@@ -304,7 +327,8 @@ impl Vaults {
                 let place = (snapshot.address, snapshot.generation);
                 let loaded = state.loaded.vaults.remove(&place).unwrap_or_default();
                 let recent = state.loaded.recent.iter().filter(|(vault, ..)| *vault == snapshot.address);
-                accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent));
+                let first = first_number(self.started_ms.max(chain_time.saturating_mul(1_000)));
+                accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent, first));
             }
             if let Some(account) = accounts.get_mut(&snapshot.address) {
                 account.missing(false);
@@ -350,10 +374,43 @@ impl Vaults {
             return Err(Refusal::LedgerDown);
         }
         let mut state = self.lock();
+        if state.blocks.vaults.contains(&(key.vault, key.generation)) {
+            return Err(Refusal::Blocked("charges to this vault could not be settled"));
+        }
+        if state.blocks.keys.contains(&(key.vault, key.generation, key.epoch)) {
+            return Err(Refusal::Blocked("charges to this key could not be settled"));
+        }
         let fee_bps = state.fee_bps;
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
+    }
+
+    /// Whether charges for this offer could not be settled, so that it serves nobody until that is resolved.
+    pub fn is_blocked(&self, offer: &Offer) -> bool {
+        let blocks = &self.lock().blocks;
+        blocks.offers.contains(&offer.address) || blocks.providers.contains(&offer.provider)
+    }
+
+    /// The vaults that name this relayer.
+    pub fn addresses(&self) -> Vec<Pubkey> {
+        self.lock().accounts.keys().copied().collect()
+    }
+
+    /// The number of the last decision about charges set aside that these sums contain.
+    pub fn decisions(&self) -> i64 {
+        self.lock().decisions
+    }
+
+    /// Takes over what became of charges that were set aside, told from [`Self::decisions`] on.
+    pub fn stand(&self, standing: Standing) {
+        let mut state = self.lock();
+        for (vault, generation, epoch, amount) in standing.written_off {
+            if let Some(account) = state.accounts.get_mut(&vault).filter(|a| a.generation() == generation) {
+                account.write_off(epoch, amount);
+            }
+        }
+        (state.blocks, state.decisions) = (standing.blocks, standing.decisions);
     }
 
     /// The roots of the allow-lists that keys name with which requests can be made now.

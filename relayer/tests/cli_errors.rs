@@ -247,6 +247,11 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["relayer", "fee"], "BPS"),
         (&["provider", "update"], "--name"),
         (&["receipt", "verify", "x"], "--receipt-key"),
+        (&["ledger", "resolve", "1"], "--retry"),
+        (&["ledger", "resolve", "1", "--retry", "--write-off"], "--write-off"),
+        (&["ledger", "resolve", "--retry"], "ID"),
+        (&["ledger", "resolve", "1", "--retry", "--by", "ann"], "--note"),
+        (&["ledger", "resolve", "1", "--all"], "--all"),
         (&["chat", "hi", "--no-fallbacks", "--hedge-after-ms", "100"], "--no-fallbacks"),
     ] {
         let output = steam(args);

@@ -20,7 +20,7 @@ use steam_protocol::units::{
     MAX_FEE_BPS, MAX_PRICE, MicroUsdc, PICO_PER_MICRO, Pico, Price, Usage, charge, fee, floor_step, receipt_fee,
 };
 use steam_protocol::voucher::{Voucher, verify_strict};
-use steam_protocol::{Hash, merkle, sha256};
+use steam_protocol::{Hash, merkle, seeds, sha256};
 
 prop_compose! {
     fn any_price()(input: u64, cached: u64, output: u64, request: u64) -> Price {
@@ -719,4 +719,21 @@ fn a_reader_that_stops_early_does_not_finish() {
     view.next_group().unwrap();
     assert_eq!(view.finish(), Ok(()));
     assert_eq!(view.next_group().unwrap_err(), BatchError::Truncated);
+}
+
+#[test]
+fn seeds_are_told_in_the_order_of_their_constants() {
+    let (owner, relayer) = ([1; 32], [2; 32]);
+    assert_eq!(seeds::vault(&owner, &relayer), [b"vault", &owner[..], &relayer]);
+    let (provider, model) = ([3; 32], seeds::model_hash("lab/model"));
+    assert_eq!(seeds::offer(&provider, &model), [b"offer", &provider[..], &model]);
+}
+
+#[test]
+fn a_batch_that_is_read_has_groups() {
+    let group =
+        Group { seq: 1, receipts: 0, fee_bps: 0, vouchers: Vec::new(), charges: Vec::new(), memberships: Vec::new() };
+    let bytes = Batch { root: [0; 32], groups: vec![group] }.encode().unwrap();
+    let view = BatchView::parse(&bytes).unwrap();
+    assert_eq!((view.len(), view.is_empty()), (1, false));
 }

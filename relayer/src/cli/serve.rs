@@ -6,6 +6,7 @@ use super::parse::file;
 use super::solana::{Global, cluster_url};
 use crate::app::{self, StartError};
 use crate::config::Config;
+use crate::ledger::LedgerError;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -118,6 +119,10 @@ fn cannot_start(error: &StartError) -> CliError {
         }
         StartError::Chain(_) => "check chain.rpc_urls: each must answer and be of the same cluster",
         StartError::Mismatch(_) => "compare the configuration with `steam relayer status`",
+        StartError::Settle(_) => "check chain.rpc_urls: each must answer and be of the same cluster",
+        StartError::Ledger(LedgerError::Copy { .. }) => {
+            "run `steam ledger reconcile`, see what it would do, and run it again with --apply"
+        }
         StartError::Ledger(_) => "check ledger.path; a ledger belongs to one relayer on one cluster",
         StartError::Probe(_) => "name the file `steam key create --out FILE` wrote, or leave probe.key_file out",
         StartError::Upstream(_) => "correct the [upstream] part of the configuration",

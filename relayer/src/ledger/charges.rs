@@ -1,5 +1,6 @@
 //! Charges: written once a request, read when the relayer starts and when a receipt is asked for.
 
+use super::incidents::{self, Standing};
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
 use rusqlite::{Connection, OptionalExtension, Transaction};
@@ -35,7 +36,7 @@ pub struct ReceiptRow {
     pub receipt: Vec<u8>,
     /// The session key it belongs to.
     pub key: Address,
-    /// `unsettled`, `sealed`, `settled` or `set aside: …`.
+    /// `unsettled`, `sealed`, `settled`; or `set aside`, `written off` or `dropped` with the reason.
     pub status: String,
     /// Its inclusion in a settlement, once that is final.
     pub proof: Option<Proof>,
@@ -78,6 +79,8 @@ pub struct Loaded {
     pub vaults: HashMap<(Pubkey, u64), LoadedVault>,
     /// Requests charged lately, so that they cannot be sent again: vault, epoch, request hash, Unix milliseconds.
     pub recent: Vec<(Pubkey, u32, Hash, i64)>,
+    /// What people had decided by then, and on what nothing is held.
+    pub standing: Standing,
 }
 
 /// A vault's part of [`Loaded`].
@@ -137,7 +140,7 @@ impl Ledger {
             row.decision,
         ])?;
         tx.prepare_cached(
-            "INSERT INTO vault VALUES (?1, ?2, ?3)
+            "INSERT INTO vault (vault, generation, next_number) VALUES (?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET next_number = max(next_number, excluded.next_number)",
         )?
         .execute((r.vault, r.generation as i64, r.number as i64 + 1))?;
@@ -269,13 +272,16 @@ struct Settled {
 fn receipt(db: &Connection, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
     let found = db
         .prepare_cached(
-            "SELECT c.id, c.receipt, c.public_key, c.vault, c.generation, c.number, c.seq, c.aside, g.state FROM charge c
+            "SELECT c.id, c.receipt, c.public_key, c.vault, c.generation, c.number, c.seq, c.aside, g.state, i.resolution FROM charge c
+             LEFT JOIN incident i ON i.id = c.incident
              LEFT JOIN settlement_group g ON g.vault = c.vault AND g.generation = c.generation AND g.seq = c.seq
              WHERE c.id = ?1",
         )?
         .query_row([id], |row| {
             let (aside, state): (Option<String>, Option<String>) = (row.get(7)?, row.get(8)?);
-            let status = aside.map(|reason| format!("set aside: {reason}")).or(state);
+            let resolution: Option<String> = row.get(9)?;
+            let resolution = resolution.unwrap_or_else(|| "set aside".into());
+            let status = aside.map(|reason| format!("{resolution}: {reason}")).or(state);
             let status = status.unwrap_or_else(|| "unsettled".into());
             let place = Settled { vault: row.get(3)?, generation: row.get(4)?, number: row.get(5)?, seq: row.get(6)? };
             Ok((ReceiptRow { id: row.get(0)?, receipt: row.get(1)?, key: row.get(2)?, status, proof: None }, place))
@@ -309,7 +315,10 @@ fn proof(db: &Connection, place: &Settled, seq: u32) -> Result<Option<Proof>, Le
 }
 
 fn load(db: &Connection, recent_since_ms: i64) -> Result<Loaded, LedgerError> {
-    let mut loaded = Loaded::default();
+    // One moment of the database: what is decided meanwhile is told by the next look at the incidents.
+    let db = &db.unchecked_transaction()?;
+    let decided = incidents::decisions(db)?;
+    let mut loaded = Loaded { standing: incidents::standing(db, decided)?, ..Loaded::default() };
     let mut vaults = db.prepare("SELECT vault, generation, next_number FROM vault")?;
     let mut rows = vaults.query([])?;
     while let Some(row) = rows.next()? {
@@ -327,7 +336,11 @@ fn load(db: &Connection, recent_since_ms: i64) -> Result<Loaded, LedgerError> {
     }
     let mut unsettled: HashMap<(Pubkey, u64, Option<u32>, u32), Pico> = HashMap::new();
     let mut charges = db.prepare(
-        "SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM charge c WHERE c.seq IS NULL
+        "SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM charge c INDEXED BY charge_open
+         WHERE c.seq IS NULL AND c.aside IS NULL
+         UNION ALL
+         SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM incident i INDEXED BY incident_open
+         JOIN charge c ON c.incident = i.id WHERE i.resolution IS NULL AND c.seq IS NULL
          UNION ALL
          SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM settlement_group g
          JOIN charge c ON c.vault = g.vault AND c.generation = g.generation AND c.seq = g.seq WHERE g.state = 'sealed'",

@@ -2,6 +2,7 @@
 //! vault's hash chain; batches and attempts come and go around it until the chain has applied it.
 
 use super::allow_lists::allow_list;
+use super::incidents::{self, Fault, Touches};
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -14,10 +15,13 @@ use steam_protocol::units::{MicroUsdc, Pico, Usage};
 use steam_protocol::{Address, Hash};
 
 /// Receipts in a group at the most, which bounds the work of one transaction of the ledger.
-const MAX_RECEIPTS: usize = 20_000;
+pub(super) const MAX_RECEIPTS: u32 = 20_000;
 
 /// Most a skipped group waits, in multiples of its first wait.
 const MAX_BACKOFF: i64 = 128;
+
+/// Why a skipped group waits.
+const SKIPPED: &str = "its vault is frozen or holds less than the group comes to";
 
 /// Number of a batch.
 pub type BatchId = i64;
@@ -211,7 +215,8 @@ impl Ledger {
     }
 
     /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait for so many blocks after `height`, twice
-    /// as many each time they were skipped up to [`MAX_BACKOFF`] times that, since every try costs a transaction.
+    /// as many each time they were skipped up to [`MAX_BACKOFF`] times that, since every try costs a transaction; why is
+    /// kept with them.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -238,12 +243,12 @@ impl Ledger {
             for group in &skipped {
                 let (vault, generation, seq) = group.place();
                 tx.execute(
-                    "UPDATE settlement_group SET batch = NULL, not_before_height = ?4 + ?5 * min(?6, 1 << min(30,
+                    "UPDATE settlement_group SET batch = NULL, waiting = ?7, not_before_height = ?4 + ?5 * min(?6, 1 << min(30,
                        (SELECT count(*) - 1 FROM batch_group AS carried JOIN batch ON batch.id = carried.batch
                         WHERE carried.vault = ?1 AND carried.generation = ?2 AND carried.seq = ?3
                         AND batch.state = 'done')))
                      WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-                    (vault, generation, seq, height as i64, blocks, MAX_BACKOFF),
+                    (vault, generation, seq, height as i64, blocks, MAX_BACKOFF, SKIPPED),
                 )?;
             }
             Ok(())
@@ -271,17 +276,22 @@ impl Ledger {
     }
 
     /// Replaces a batch's only group, which cannot apply and none of whose transactions can land, by a void one at the
-    /// same place. Its charges are sealed again one line at a time; a line that was alone is set aside with `reason`.
-    /// Returns the void group and whether the charges were set aside.
+    /// same place. Its charges are sealed again one line at a time; those of a line that was alone in fewer and fewer, if
+    /// fewer might settle, and what cannot settle even so is set aside. Returns the void group and whether that happened.
     ///
     /// # Errors
     /// [`LedgerError::Database`]; [`LedgerError::Refused`] if the batch holds more than one group.
-    pub async fn void_group(&self, batch: &Batch, reason: String) -> Result<(SealedGroup, bool), LedgerError> {
+    pub async fn void_group(
+        &self,
+        batch: &Batch,
+        fault: Fault,
+        now_ms: i64,
+    ) -> Result<(SealedGroup, bool), LedgerError> {
         let [group] = batch.groups.as_slice() else {
             return Err(LedgerError::Refused("void more than one group at once"));
         };
         let (id, group) = (batch.id, group.clone());
-        self.write(move |tx| void_group(tx, id, group, &reason)).await
+        self.write(move |tx| void_group(tx, id, group, &fault, now_ms)).await
     }
 
     /// Ends a batch none of whose transactions can land; its groups are to be batched anew.
@@ -296,7 +306,12 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Database`]; [`LedgerError::Refused`] if it is in a batch or was settled.
-    pub async fn abandon_group(&self, group: &SealedGroup, reason: &'static str) -> Result<(), LedgerError> {
+    pub async fn abandon_group(
+        &self,
+        group: &SealedGroup,
+        reason: &'static str,
+        now_ms: i64,
+    ) -> Result<(), LedgerError> {
         let (vault, generation, seq) = group.place();
         self.write(move |tx| {
             let abandoned = tx.execute(
@@ -307,9 +322,10 @@ impl Ledger {
             if abandoned != 1 {
                 return Err(LedgerError::Refused("abandon a group that may apply"));
             }
+            let incident = incidents::open(tx, (vault, generation), None, &gone(reason), now_ms)?;
             tx.execute(
-                "UPDATE charge SET aside = ?4 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-                (vault, generation, seq, reason),
+                "UPDATE charge SET aside = ?4, incident = ?5 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+                (vault, generation, seq, reason, incident),
             )?;
             Ok(())
         })
@@ -324,14 +340,53 @@ impl Ledger {
         &self,
         (vault, generation): (Pubkey, u64),
         reason: &'static str,
+        now_ms: i64,
     ) -> Result<usize, LedgerError> {
         self.write(move |tx| {
+            let place = (vault.to_bytes(), generation as i64);
+            let incident = incidents::open(tx, place, None, &gone(reason), now_ms)?;
             Ok(tx.execute(
-                "UPDATE charge SET aside = ?3 WHERE vault = ?1 AND generation = ?2 AND seq IS NULL AND aside IS NULL",
-                (vault.to_bytes(), generation as i64, reason),
+                "UPDATE charge SET aside = ?3, incident = ?4
+                 WHERE vault = ?1 AND generation = ?2 AND seq IS NULL AND aside IS NULL",
+                (place.0, place.1, reason, incident),
             )?)
         })
         .await
+    }
+
+    /// Notes why a batch's groups do not settle, so that nothing new is held on their vaults until they do.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn hold_up(&self, batch: BatchId, reason: String) -> Result<(), LedgerError> {
+        self.write(move |tx| {
+            tx.execute(
+                "UPDATE settlement_group SET waiting = ?2 WHERE batch = ?1 AND state = 'sealed' AND waiting IS NOT ?2",
+                (batch, reason),
+            )?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Lets go of what [`Self::hold_up`] noted.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn let_go(&self, batch: BatchId) -> Result<(), LedgerError> {
+        self.write(move |tx| {
+            tx.execute("UPDATE settlement_group SET waiting = NULL WHERE batch = ?1 AND waiting IS NOT NULL", [batch])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sealed groups that do not settle though they are tried, and why.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+    pub async fn waiting(&self) -> Result<Vec<(SealedGroup, String)>, LedgerError> {
+        self.read(stuck).await
     }
 
     /// What is left to settle.
@@ -373,6 +428,27 @@ impl Ledger {
         })
         .await
     }
+}
+
+fn gone(reason: &str) -> Fault {
+    Fault { reason: reason.to_owned(), touches: Touches::Vault, by_amount: false }
+}
+
+/// Sealed groups that do not settle though they are tried, and why.
+///
+/// # Errors
+/// [`LedgerError::Database`] or [`LedgerError::Malformed`].
+pub fn stuck(db: &Connection) -> Result<Vec<(SealedGroup, String)>, LedgerError> {
+    let mut why = db.prepare_cached(
+        "SELECT waiting FROM settlement_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND waiting IS NOT NULL",
+    )?;
+    let mut found = Vec::new();
+    for group in groups_where(db, "state = 'sealed' AND waiting IS NOT NULL AND ?1 ORDER BY vault", 1)? {
+        if let Some(reason) = why.query_row(group.place(), |row| row.get(0)).optional()? {
+            found.push((group, reason));
+        }
+    }
+    Ok(found)
 }
 
 fn seal(
@@ -448,7 +524,8 @@ fn collect(
         lines: Vec::new(),
         memberships: Vec::new(),
     };
-    let (mut totals, mut numbers, mut alone) = (Totals::new(), Vec::new(), false);
+    // Zero, or the most receipts of a group of one line.
+    let (mut totals, mut numbers, mut alone) = (Totals::new(), Vec::new(), 0_u32);
     let mut statement = tx.prepare_cached(
         "SELECT number, epoch, slot, offer, version, fee_bps, input, cached, output, total, alone, provider FROM charge
          INDEXED BY charge_open
@@ -468,10 +545,11 @@ fn collect(
         if numbers.is_empty() {
             (group.fee_bps, alone) = (fee_bps, row.get(10)?);
         }
-        if numbers.len() == MAX_RECEIPTS || fee_bps != group.fee_bps || alone != row.get::<_, bool>(10)? {
+        let most = if alone == 0 { MAX_RECEIPTS } else { alone };
+        if group.receipts >= most || fee_bps != group.fee_bps || alone != row.get::<_, u32>(10)? {
             break;
         }
-        if !add_line(tx, &mut group, line, alone, fits)? {
+        if !add_line(tx, &mut group, line, alone > 0, fits)? {
             break;
         }
         let total = totals.entry(line.epoch).or_default();
@@ -556,15 +634,19 @@ fn proofs(tx: &Transaction<'_>, group: &SealedGroup) -> Result<Vec<Membership>, 
 }
 
 fn hash(group: &SealedGroup, previous: &Hash) -> Hash {
-    let header = GroupHeader {
-        vault: group.vault.to_bytes(),
-        generation: group.generation,
-        seq: group.seq,
-        receipts: group.receipts,
-        fee_bps: group.fee_bps,
-    };
+    let header = (group.vault.to_bytes(), group.generation, group.seq, group.receipts, group.fee_bps);
+    hash_of(header, &group.lines, previous)
+}
+
+/// The chain's head after a group: vault, generation, seq, receipts and fee, its lines, and the head before.
+pub(super) fn hash_of(
+    (vault, generation, seq, receipts, fee_bps): (Address, u64, u32, u32, u16),
+    lines: &[SealedLine],
+    previous: &Hash,
+) -> Hash {
+    let header = GroupHeader { vault, generation, seq, receipts, fee_bps };
     let charges =
-        group.lines.iter().map(|l| ResolvedCharge { slot: l.slot, offer: l.offer, version: l.version, usage: l.usage });
+        lines.iter().map(|l| ResolvedCharge { slot: l.slot, offer: l.offer, version: l.version, usage: l.usage });
     next_hash(previous, &header, charges)
 }
 
@@ -619,15 +701,27 @@ fn void_group(
     tx: &Transaction<'_>,
     batch: BatchId,
     mut group: SealedGroup,
-    reason: &str,
+    fault: &Fault,
+    now_ms: i64,
 ) -> Result<(SealedGroup, bool), LedgerError> {
-    let aside = group.lines.len() == 1;
     let place = group.place();
-    let change = if aside { "aside = ?4" } else { "alone = 1 + 0 * length(?4)" };
-    tx.execute(
-        &format!("UPDATE charge SET seq = NULL, {change} WHERE vault = ?1 AND generation = ?2 AND seq = ?3"),
-        (place.0, place.1, place.2, reason),
-    )?;
+    let again = match group.lines.as_slice() {
+        [_] if !fault.by_amount || group.receipts < 2 => None,
+        [_] => Some(group.receipts / 2),
+        _ => Some(MAX_RECEIPTS),
+    };
+    if let Some(most) = again {
+        tx.execute(
+            "UPDATE charge SET seq = NULL, alone = ?4 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+            (place.0, place.1, place.2, most),
+        )?;
+    } else {
+        let incident = incidents::open(tx, (place.0, place.1), group.lines.first(), fault, now_ms)?;
+        tx.execute(
+            "UPDATE charge SET seq = NULL, aside = ?4, incident = ?5 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+            (place.0, place.1, place.2, &fault.reason, incident),
+        )?;
+    }
     let previous: Hash = tx.query_row(
         "SELECT previous FROM settlement_group WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
         place,
@@ -636,13 +730,13 @@ fn void_group(
     (group.receipts, group.vouchers, group.lines, group.memberships) = (0, Vec::new(), Vec::new(), Vec::new());
     group.hash = hash(&group, &previous);
     tx.execute(
-        "UPDATE settlement_group SET receipts = 0, hash = ?4, content = ?5, memberships = ?6
+        "UPDATE settlement_group SET receipts = 0, waiting = NULL, hash = ?4, content = ?5, memberships = ?6
          WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND state = 'sealed'",
         (place.0, place.1, place.2, group.hash, content(&group)?, stored_memberships(&group)?),
     )?;
     retire_batch(tx, batch)?;
     create_batch(tx, std::slice::from_ref(&group))?;
-    Ok((group, aside))
+    Ok((group, again.is_none()))
 }
 
 fn open_batches(db: &Connection) -> Result<Vec<Batch>, LedgerError> {

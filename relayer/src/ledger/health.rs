@@ -151,6 +151,17 @@ impl Drop for Lifeline {
     }
 }
 
+/// Held while a job runs: its panic closes the door before those who wait for the job hear of it.
+pub(super) struct Fuse<'a>(pub &'a Health);
+
+impl Drop for Fuse<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.0.ended.store(true, Ordering::Release);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use std::path::Path;
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, SET_ASIDE];
+pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, INCIDENTS];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -119,8 +119,39 @@ CREATE TABLE lookup_table (
 ) STRICT, WITHOUT ROWID;
 ";
 
-const SET_ASIDE: &str = "
-CREATE INDEX charge_aside ON charge (vault) WHERE aside IS NOT NULL;
+const INCIDENTS: &str = "
+-- One row each time charges were set aside: what of, why, on what nothing is held meanwhile, and what a person decided.
+-- `decision` counts the decisions, in their order.
+CREATE TABLE incident (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, epoch INTEGER, provider BLOB, offer BLOB,
+    touches TEXT NOT NULL CHECK (touches IN ('vault', 'key', 'offer', 'provider')),
+    reason TEXT NOT NULL, opened_ms INTEGER NOT NULL,
+    resolution TEXT CHECK (resolution IN ('retried', 'written off', 'dropped')),
+    resolved_by TEXT, note TEXT, resolved_ms INTEGER, decision INTEGER UNIQUE,
+    CHECK ((resolution IS NULL) = (decision IS NULL) AND (resolution IS NULL) = (resolved_by IS NULL)
+       AND (resolution IS NULL) = (note IS NULL) AND (resolution IS NULL) = (resolved_ms IS NULL))
+) STRICT;
+CREATE INDEX incident_open ON incident (id) WHERE resolution IS NULL;
+
+-- The incident of a charge that is set aside.
+ALTER TABLE charge ADD COLUMN incident INTEGER REFERENCES incident (id);
+CREATE INDEX charge_incident ON charge (incident) WHERE incident IS NOT NULL;
+INSERT INTO incident (vault, generation, touches, reason, opened_ms)
+    SELECT vault, generation, 'vault', aside, max(started_ms) FROM charge WHERE aside IS NOT NULL GROUP BY 1, 2, 4;
+UPDATE charge SET incident = (SELECT i.id FROM incident i
+    WHERE i.vault = charge.vault AND i.generation = charge.generation AND i.reason = charge.aside) WHERE aside IS NOT NULL;
+
+-- `waiting`: why a sealed group does not settle though it is tried. `adopted`: the group is not this ledger's but what the
+-- chain had when it was reconciled, in the incident named.
+ALTER TABLE settlement_group ADD COLUMN waiting TEXT;
+ALTER TABLE settlement_group ADD COLUMN adopted INTEGER REFERENCES incident (id);
+
+-- The last group of a vault's generation whose receipts were kept as long as configured and are gone.
+ALTER TABLE vault ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
+
+-- Has a row in a copy of a ledger, until it was compared with the chain.
+CREATE TABLE copy (made_ms INTEGER NOT NULL) STRICT;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
@@ -168,7 +199,22 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
         return Err(foreign("it is the ledger of another relayer, program or cluster".into()));
     }
     transaction.commit()?;
+    if let Some(made_ms) = super::recovery::copied(&connection)? {
+        return Err(LedgerError::Copy { path: path.into(), made_ms });
+    }
     Ok(connection)
+}
+
+/// Refuses a file that is no ledger of this program's version.
+pub(super) fn require_version(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = VERSIONS.len() as i64;
+    if version == known {
+        return Ok(());
+    }
+    let problem =
+        format!("it has version {version} and this program knows {known}; `steam serve` brings an older one up");
+    Err(LedgerError::Foreign { path: path.into(), problem })
 }
 
 pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {

@@ -1,6 +1,8 @@
 //! The ledger on a real file, rule by rule.
 
 mod allow_lists;
+mod audit;
+mod prune;
 
 use super::*;
 use crate::settle::build::Parties;
@@ -106,6 +108,10 @@ fn sealed(state: GroupState) -> (SealedGroup, Totals) {
         GroupState::Sealed(group, totals) => (group, totals),
         other => panic!("{other:?}"),
     }
+}
+
+fn fault(reason: &str, by_amount: bool) -> Fault {
+    Fault { reason: reason.into(), touches: Touches::Key, by_amount }
 }
 
 async fn only_batch(ledger: &Ledger) -> Batch {
@@ -307,7 +313,8 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     }
     let (whole, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     f.ledger.create_batch(vec![whole.clone()]).await.unwrap();
-    let (void, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, "PriceOutdated".into()).await.unwrap();
+    let (void, aside) =
+        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
     assert!(!aside);
     assert_eq!((void.seq, void.receipts, void.lines.len()), (1, 0, 0));
     assert_ne!(void.hash, whole.hash);
@@ -325,7 +332,7 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     let next = settle(&[]).await;
     let (first, _) = sealed(seal(&f.ledger, 1, next).await);
     f.ledger.create_batch(vec![first]).await.unwrap();
-    let (_, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, "PriceOutdated".into()).await.unwrap();
+    let (_, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
     assert!(aside, "a line that fails alone is set aside");
     assert_eq!(f.ledger.receipt("gen-1-1").await.unwrap().unwrap().status, "set aside: PriceOutdated");
     let next = settle(&[]).await;

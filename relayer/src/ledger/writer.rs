@@ -1,7 +1,7 @@
 //! The writer and its group commit.
 
 use super::LedgerError;
-use super::health::Health;
+use super::health::{Fuse, Health};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
@@ -62,7 +62,9 @@ impl Writer {
         let (sender, receiver) = oneshot::channel();
         let health = self.health.clone();
         let job: Job = Box::new(move |transaction| {
+            let fuse = Fuse(&health);
             let result = in_savepoint(transaction, job);
+            drop(fuse);
             if let Err(LedgerError::Database(error)) = &result
                 && is_of_the_disk(error)
             {

@@ -12,8 +12,8 @@ use steam_protocol::receipt::FinishReason;
 /// Why a provider's bytes are no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// Not the JSON of an answer.
-    #[error("malformed JSON")]
+    /// Not the JSON of an answer, or of other answers than were asked for.
+    #[error("no answer to this request")]
     Malformed,
     /// The provider reports an error where an answer should be.
     #[error("the provider reported an error")]
@@ -116,6 +116,8 @@ pub struct Transcript {
     pub finish: Option<FinishReason>,
     /// The provider's `usage`, the last of them.
     pub usage: Option<String>,
+    /// Answers that were asked for.
+    choices: u32,
     /// `id`, `created` and `model` of the first chunk, as JSON members.
     envelope: Option<String>,
 }
@@ -130,13 +132,14 @@ pub struct Passed {
 }
 
 impl Transcript {
-    /// Nothing said.
-    pub fn new(counting: Counting) -> Self {
+    /// Nothing said of `choices` answers.
+    pub fn new(counting: Counting, choices: u32) -> Self {
         Self {
             delivered: Tally::new(counting),
             reasoning: Tally::new(counting),
             finish: None,
             usage: None,
+            choices,
             envelope: None,
         }
     }
@@ -152,7 +155,7 @@ impl Transcript {
             self.envelope = Some(envelope(json)?);
         }
         let choices = chunk.choices.unwrap_or_default();
-        let content = self.take(&choices);
+        let content = self.take(&choices)?;
         let Some(usage) = chunk.usage else { return Ok(Passed { data: Some(data.clone()), content }) };
         self.usage = Some(usage.get().to_owned());
         if choices.is_empty() {
@@ -173,13 +176,17 @@ impl Transcript {
             return Err(Fault::Malformed);
         }
         self.usage = answer.usage.map(|usage| usage.get().to_owned());
-        Ok(self.take(&choices))
+        self.take(&choices)
     }
 
-    fn take(&mut self, choices: &[Choice<'_>]) -> bool {
+    /// Answers beyond those asked for would be paid for, and each takes memory: they are none.
+    fn take(&mut self, choices: &[Choice<'_>]) -> Result<bool, Fault> {
         let mut content = false;
         for (place, choice) in choices.iter().enumerate() {
             let index = choice.index.unwrap_or(place as u32);
+            if index >= self.choices {
+                return Err(Fault::Malformed);
+            }
             if let Some(said) = choice.delta.as_ref().or(choice.message.as_ref()) {
                 content |= said.calls();
                 for text in said.spoken().filter(|text| !text.is_empty()) {
@@ -199,7 +206,7 @@ impl Transcript {
                 self.finish = Some(reason);
             }
         }
-        content
+        Ok(content)
     }
 
     /// A chunk of the relayer's own in the name of this answer: `members` are the JSON of its `choices` and more.
@@ -255,7 +262,7 @@ mod tests {
     use super::*;
 
     fn take(json: &str) -> (Transcript, Result<Passed, Fault>) {
-        let mut transcript = Transcript::new(Counting::Bytes);
+        let mut transcript = Transcript::new(Counting::Bytes, 1);
         let passed = transcript.chunk(&Bytes::copy_from_slice(json.as_bytes()));
         (transcript, passed)
     }
@@ -315,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_whole_answer_needs_a_message() {
-        let mut transcript = Transcript::new(Counting::Bytes);
+        let mut transcript = Transcript::new(Counting::Bytes, 1);
         assert_eq!(transcript.whole(r#"{"choices":[]}"#), Err(Fault::Malformed));
         assert_eq!(transcript.whole(r#"{"choices":[{}]}"#), Err(Fault::Malformed));
         let empty = r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#;
@@ -325,6 +332,18 @@ mod tests {
         assert_eq!(transcript.whole(answer), Ok(true));
         assert_eq!((transcript.delivered.total().bytes, transcript.reasoning.total().bytes), (5, 2));
         assert_eq!(transcript.finish, Some(FinishReason::Length));
+    }
+
+    #[test]
+    fn an_answer_that_was_not_asked_for_is_no_answer() {
+        let said = |index: u32| format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
+        let mut transcript = Transcript::new(Counting::O200k, 2);
+        assert!(transcript.chunk(&said(1).into()).is_ok());
+        for index in [2, u32::MAX] {
+            assert_eq!(transcript.chunk(&said(index).into()), Err(Fault::Malformed), "{index}");
+        }
+        let two = r#"{"choices":[{"message":{"content":"a"}},{"message":{"content":"b"}}]}"#;
+        assert_eq!(Transcript::new(Counting::Bytes, 1).whole(two), Err(Fault::Malformed));
     }
 
     #[test]

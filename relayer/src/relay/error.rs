@@ -204,6 +204,7 @@ impl RelayError {
                 Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
                 Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
                 Refusal::VaultHalted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
+                Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, SERVER, "settlement_blocked"),
                 Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
             },
             Self::UnknownModel(_) => (S::NOT_FOUND, INVALID, "model_not_found"),

@@ -220,7 +220,7 @@ impl<'a> Race<'a> {
         self.started += 1;
         self.running.push(Running { number, candidate: candidate.clone(), watch, hedge });
         self.tries.push(Box::pin(async move {
-            let mut transcript = Transcript::new(candidate.input.counting);
+            let mut transcript = Transcript::new(candidate.input.counting, plan.choices);
             let result = match timeout_at(until, attempt(relay, candidate, request, &mut transcript)).await {
                 Ok(result) => result,
                 Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
@@ -294,7 +294,13 @@ impl<'a> Race<'a> {
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.opening.relay.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
-        ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
+        // One that was asked late had less than its time when the request's was over.
+        let cut_short = failure.kind == FailureKind::FirstTokenTimeout
+            && ended.number > 0
+            && Instant::now() < ended.watch.started() + self.opening.patience(&ended.candidate);
+        if !cut_short {
+            ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
+        }
         if failure.kind == FailureKind::Empty {
             exam::empty(self.opening.relay, self.opening.request, &ended.candidate.offer);
         }

@@ -100,9 +100,10 @@ pub async fn pump(
     transcript: &mut Transcript,
     outlet: &mut Outlet,
     config: &UpstreamConfig,
+    model: &str,
     deadline: Instant,
 ) -> End {
-    let idle = Duration::from_millis(config.idle_timeout_ms);
+    let idle = config.idle_timeout(model);
     let mut keep_alive = ticks(config);
     let mut heard = Instant::now();
     let mut batch = std::mem::take(&mut source.opening);

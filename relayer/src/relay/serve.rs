@@ -102,7 +102,9 @@ impl Head {
 impl Work {
     /// Serves the request to its end.
     pub async fn run(self, reply: Reply) {
-        let deadline = self.started + Duration::from_millis(self.relay.app.config.upstream.total_timeout_ms);
+        let upstream = &self.relay.app.config.upstream;
+        let models = self.plan.routes.iter().map(|route| upstream.total_timeout(&route.model));
+        let deadline = self.started + models.max().unwrap_or(Duration::from_millis(upstream.total_timeout_ms));
         let mut attempts = Vec::new();
         let Some((head, opened)) = self.open(Head::Waiting(reply), deadline, &mut attempts).await else {
             // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
@@ -129,7 +131,8 @@ impl Work {
                 let Some(mut outlet) = head.stream(&ending.work.id) else { return };
                 let mut transcript = transcript;
                 let limits = &ending.work.relay.app.config.upstream;
-                let end = pump(*source, &mut transcript, &mut outlet, limits, deadline).await;
+                let model = &ending.candidate.offer.model;
+                let end = pump(*source, &mut transcript, &mut outlet, limits, model, deadline).await;
                 ending.stream(end, transcript, watch, outlet).await;
             }
         }
@@ -155,6 +158,8 @@ impl Work {
         let mut silence = ticks(&self.relay.app.config.upstream);
         loop {
             tokio::select! {
+                // Who has left is not sold what came at the same moment.
+                biased;
                 () = head.closed() => return None,
                 opened = &mut opened => return Some((head, opened)),
                 _ = silence.tick(), if self.request.stream => {

@@ -39,20 +39,20 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
     let stored = Stored { measured: candidates, rows: candidates.iter().map(Row::of).collect() };
     let verdict = Verdict::of(&coefficients.sane(), ask, &stored, draws);
     let scores = candidates.iter().enumerate().map(|(i, m)| {
-        let (row, exploit) = (&stored.rows[i], verdict.exploit * verdict.weights[i]);
+        let (row, line) = (&stored.rows[i], &verdict.lines[i]);
         ScoreLine {
             offer: m.offer,
-            cost: told(verdict.costs[i]),
-            time: told(verdict.times[i]),
+            cost: told(line.cost),
+            time: told(line.time),
             failure: told(within(m.failure.into(), 0.0, WORST_FAILURE)),
-            score: told(verdict.scores[i]),
-            share: told(verdict.floors[i] + exploit),
-            explored_share: told(verdict.floors[i]),
+            score: told(line.score),
+            share: told(line.floor + verdict.exploit * line.weight),
+            explored_share: told(line.floor),
             samples: m.samples,
             ttft: told(row.ttft),
             speed: told(row.token.recip()),
             outstanding: m.outstanding_tokens,
-            available: verdict.groups[i].available(),
+            available: line.group.available(),
         }
     });
     Ranking { scores: scores.collect(), order: verdict.order(), explored: verdict.explored }

@@ -1,19 +1,15 @@
 //! The order in which candidates are tried: the one chosen, the best of the others, and from the third on those that
 //! answered 429 lately after the others, because attempts are few and who is cheap is often out of quota together.
 
-use super::candidate::Group;
+use super::verdict::Line;
 use smallvec::SmallVec;
 
-/// A figure of every candidate; on the stack where they are no more than this.
-pub(super) type Column<T = f64> = SmallVec<[T; 64]>;
 /// Places of an order that are computed with the choice: more attempts than a request makes.
 pub(super) const HEAD: usize = 8;
 
 /// What an order is made of.
 pub(super) struct Keys<'a> {
-    pub(super) groups: &'a [Group],
-    pub(super) limited: &'a [bool],
-    pub(super) scores: &'a [f64],
+    pub(super) lines: &'a [Line],
     /// The one chosen.
     pub(super) first: Option<usize>,
 }
@@ -21,16 +17,16 @@ pub(super) struct Keys<'a> {
 impl Keys<'_> {
     /// The less the earlier. Scores are positive, so that their bits order as they do; the last eight of them are left
     /// out for the group.
-    fn key(&self, index: usize, limited: bool) -> u64 {
-        let group = (self.groups[index] as u64) << 1 | u64::from(limited);
-        group << 56 | self.scores[index].to_bits() >> 8
+    fn key(line: &Line, limited: bool) -> u64 {
+        let group = (line.group as u64) << 1 | u64::from(limited);
+        group << 56 | line.score.to_bits() >> 8
     }
 
     /// The second is the best of all but the first.
     fn second(&self) -> Option<usize> {
         let mut second = None;
-        for index in 0..self.scores.len() {
-            let key = self.key(index, false);
+        for (index, line) in self.lines.iter().enumerate() {
+            let key = Self::key(line, false);
             if Some(index) != self.first && second.is_none_or(|(least, _)| key < least) {
                 second = Some((key, index));
             }
@@ -42,19 +38,22 @@ impl Keys<'_> {
     pub(super) fn head(&self) -> SmallVec<[u32; HEAD]> {
         let second = self.second();
         let mut head: SmallVec<[u32; HEAD]> = self.first.into_iter().chain(second).map(|index| index as u32).collect();
-        let fixed = head.len();
-        let mut keys: SmallVec<[u64; HEAD]> = SmallVec::from_elem(0, fixed);
-        for index in 0..self.scores.len() {
-            let key = self.key(index, self.limited[index]);
-            if keys.len() == HEAD && keys[HEAD - 1] <= key || Some(index) == self.first || Some(index) == second {
+        // The least of the others, sorted; equal ones in the order of the candidates.
+        let mut least = [(u64::MAX, u32::MAX); HEAD];
+        for (index, line) in self.lines.iter().enumerate() {
+            let key = Self::key(line, line.limited);
+            if key >= least[HEAD - 1].0 || Some(index) == self.first || Some(index) == second {
                 continue;
             }
-            let place = fixed + keys[fixed..].iter().filter(|&&other| other <= key).count();
-            head.truncate(HEAD - 1);
-            keys.truncate(HEAD - 1);
-            head.insert(place, index as u32);
-            keys.insert(place, key);
+            let mut place = HEAD - 1;
+            while place > 0 && least[place - 1].0 > key {
+                least[place] = least[place - 1];
+                place -= 1;
+            }
+            least[place] = (key, index as u32);
         }
+        let others = self.lines.len().saturating_sub(head.len()).min(HEAD - head.len());
+        head.extend(least[..others].iter().map(|&(_, index)| index));
         head
     }
 
@@ -63,8 +62,9 @@ impl Keys<'_> {
         let second = self.second();
         let mut order: Vec<usize> = self.first.into_iter().chain(second).collect();
         let fixed = order.len();
-        order.extend((0..self.scores.len()).filter(|&index| Some(index) != self.first && Some(index) != second));
-        order[fixed..].sort_unstable_by_key(|&index| (self.key(index, self.limited[index]), index));
+        order.extend((0..self.lines.len()).filter(|&index| Some(index) != self.first && Some(index) != second));
+        let key = |index: usize| Self::key(&self.lines[index], self.lines[index].limited);
+        order[fixed..].sort_unstable_by_key(|&index| (key(index), index));
         order
     }
 }
@@ -72,10 +72,17 @@ impl Keys<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::score::candidate::Group;
     use proptest::prelude::*;
 
+    fn line(group: Group, limited: bool, score: f64) -> Line {
+        Line { cost: 0.0, time: 0.0, score, floor: 0.0, weight: 0.0, group, limited }
+    }
+
     fn order(groups: &[Group], limited: &[bool], scores: &[f64], first: usize) -> Vec<usize> {
-        Keys { groups, limited, scores, first: Some(first) }.order()
+        let lines =
+            groups.iter().zip(limited).zip(scores).map(|((&group, &limited), &score)| line(group, limited, score));
+        Keys { lines: &lines.collect::<Vec<_>>(), first: Some(first) }.order()
     }
 
     #[test]
@@ -102,11 +109,10 @@ mod tests {
             rows in prop::collection::vec((0..3u8, any::<bool>(), 1..9u32), 1..40),
             first in any::<prop::sample::Index>(),
         ) {
-            let groups: Vec<Group> =
-                rows.iter().map(|r| [Group::Preferred, Group::Known, Group::Open][usize::from(r.0)]).collect();
-            let limited: Vec<bool> = rows.iter().map(|r| r.1).collect();
-            let scores: Vec<f64> = rows.iter().map(|r| f64::from(r.2)).collect();
-            let keys = Keys { groups: &groups, limited: &limited, scores: &scores, first: Some(first.index(rows.len())) };
+            let groups = [Group::Preferred, Group::Known, Group::Open];
+            let lines: Vec<Line> =
+                rows.iter().map(|r| line(groups[usize::from(r.0)], r.1, f64::from(r.2))).collect();
+            let keys = Keys { lines: &lines, first: Some(first.index(rows.len())) };
             let head: Vec<usize> = keys.head().iter().map(|&i| i as usize).collect();
             prop_assert_eq!(&head[..], &keys.order()[..rows.len().min(HEAD)]);
         }

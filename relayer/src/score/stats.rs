@@ -23,10 +23,7 @@ pub(super) fn weighted_quantile(sorted: impl Iterator<Item = (f64, f64)> + Clone
 
 /// The middle of `values`, the mean of the two middle ones for an even number; `None` without values.
 pub(super) fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    middle(&mut values.collect::<Vec<f64>>())
-}
-
-fn middle(values: &mut [f64]) -> Option<f64> {
+    let values = &mut values.collect::<Vec<f64>>();
     if values.is_empty() {
         return None;
     }
@@ -46,14 +43,24 @@ pub(super) fn shrink(own: f64, weight: f64, common: f64, prior: f64) -> f64 {
 /// Values a median is taken of at most.
 const MOST: usize = 63;
 
-/// The median of `n` values, of [`MOST`] spread evenly over them where there are more; `None` without values.
+/// The median of `n` values, none negative, of [`MOST`] spread evenly over them where there are more; `None` without
+/// values.
 pub(super) fn median_of_some(n: usize, value: impl Fn(usize) -> f64) -> Option<f64> {
-    let mut some = [0.0; MOST];
+    // The bits of numbers that are not negative order as they do, and compare faster.
+    let mut some = [0; MOST];
     let count = n.min(MOST);
     for (place, slot) in some.iter_mut().enumerate().take(count) {
-        *slot = value(if n <= MOST { place } else { place * n / MOST });
+        *slot = value(if n <= MOST { place } else { place * n / MOST }).to_bits();
     }
-    middle(&mut some[..count])
+    if count == 0 {
+        return None;
+    }
+    let (low, &mut middle, _) = some[..count].select_nth_unstable(count / 2);
+    let middle = f64::from_bits(middle);
+    if count % 2 == 1 {
+        return Some(middle);
+    }
+    low.iter().copied().max().map(|below| f64::midpoint(f64::from_bits(below), middle))
 }
 
 /// `base` to the power of `exponent`, a multiple of ½ that is not negative: by products and a square root, which every

@@ -4,7 +4,7 @@
 use super::ask::{Ask, Draws, Sort};
 use super::candidate::{Candidates, Group, Row, Sticky, group, reading, slowed};
 use super::coefficients::Coefficients;
-use super::order::{Column, HEAD, Keys};
+use super::order::{HEAD, Keys};
 use super::stats::{median_of_some, power};
 use smallvec::SmallVec;
 
@@ -13,18 +13,32 @@ const OBJECTIVE: (f64, f64) = (1e-3, 1e6);
 /// Costs below this part of the median do not make the others look infinitely dear to exploration.
 const LEAST_REFERENCE: f64 = 0.1;
 
-/// Everything a choice computes, by candidate.
+/// What a choice computes of a candidate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    /// Expected cost, in µUSDC.
+    pub(super) cost: f64,
+    /// Expected time, in seconds.
+    pub(super) time: f64,
+    /// The objective.
+    pub(super) score: f64,
+    /// Share that explores or probes.
+    pub(super) floor: f64,
+    /// Weight in what is left.
+    pub(super) weight: f64,
+    pub(super) group: Group,
+    /// Answered 429 lately.
+    pub(super) limited: bool,
+}
+
+/// The candidates of a choice; on the stack where they are no more than this.
+pub(super) type Lines = SmallVec<[Line; 64]>;
+
+/// Everything a choice computes.
 #[derive(Debug, Default)]
 pub(super) struct Verdict {
-    pub(super) costs: Column,
-    pub(super) times: Column,
-    pub(super) scores: Column,
-    pub(super) groups: Column<Group>,
-    limited: Column<bool>,
-    /// Shares that explore or probe.
-    pub(super) floors: Column,
-    /// Weights in what is left.
-    pub(super) weights: Column,
+    /// By candidate.
+    pub(super) lines: Lines,
     /// Share of a weight of 1.
     pub(super) exploit: f64,
     /// What the formula calls `C̃`.
@@ -36,14 +50,21 @@ pub(super) struct Verdict {
     pub(super) explored: bool,
 }
 
+/// What is to be shared out, and among whom.
+#[derive(Clone, Copy)]
+struct Sums {
+    /// Share that explores or probes.
+    set_aside: f64,
+    /// Of the weights.
+    weight: f64,
+}
+
 impl Verdict {
     /// `coefficients` must be sane.
     pub(super) fn of(c: &Coefficients, ask: &Ask, candidates: &impl Candidates, draws: &Draws) -> Self {
         let mut verdict = Self::default();
-        verdict.judge(c, ask, candidates);
-        let Some(chosen) = verdict.groups.iter().copied().min() else { return verdict };
-        verdict.objectives(c, ask.sort, candidates);
-        let best = verdict.best(chosen);
+        let Some(chosen) = verdict.judge(c, ask, candidates) else { return verdict };
+        let best = verdict.objectives(c, ask.sort, candidates, chosen);
         verdict.best = Some(best);
         let sticky = verdict.sticky(best, candidates);
         let sums = verdict.weigh(c, ask, candidates, best, sticky);
@@ -51,37 +72,40 @@ impl Verdict {
         verdict
     }
 
-    /// Cost, time and group of each candidate.
-    fn judge(&mut self, c: &Coefficients, ask: &Ask, candidates: &impl Candidates) {
-        let n = candidates.len();
+    /// Cost, time and group of each candidate. Returns the group that is chosen from, if there is anybody.
+    fn judge(&mut self, c: &Coefficients, ask: &Ask, candidates: &impl Candidates) -> Option<Group> {
         let (input, output) = (f64::from(ask.input_tokens), f64::from(ask.expected_output));
         let slowest = ask.preferred_min_throughput.filter(|x| *x > 0.0).map_or(f64::INFINITY, |x| f64::from(x).recip());
         let latest = ask.preferred_max_latency.filter(|x| !x.is_nan()).map_or(f64::INFINITY, f64::from);
         let prompt = reading(input);
-        self.costs.resize(n, 0.0);
-        self.times.resize(n, 0.0);
-        self.groups.resize(n, Group::Open);
-        self.limited.resize(n, false);
-        let columns = self.costs.iter_mut().zip(&mut self.times).zip(&mut self.groups).zip(&mut self.limited);
-        for (i, (((cost, time), of), limited)) in columns.enumerate() {
-            let (row, live) = (candidates.row(i), candidates.live(i));
-            *cost = input * row.prompt + (output * row.output + row.request);
+        self.lines.reserve_exact(candidates.len());
+        for index in 0..candidates.len() {
+            let (row, live) = (candidates.row(index), candidates.live(index));
             let ttft = row.ttft * prompt;
-            *time = (ttft + output * row.token) * slowed(c, row, live);
-            *limited = live.limited;
-            *of = group(row, live, row.token <= slowest && ttft <= latest);
+            self.lines.push(Line {
+                cost: input * row.prompt + (output * row.output + row.request),
+                time: (ttft + output * row.token) * slowed(c, row, live),
+                score: 0.0,
+                floor: 0.0,
+                weight: 0.0,
+                group: group(row, live, row.token <= slowest && ttft <= latest),
+                limited: live.limited,
+            });
         }
         if let Some(Sticky { index, prompt, hits }) = candidates.sticky() {
             let (row, live) = (candidates.row(index), candidates.live(index));
-            self.costs[index] = input * prompt + (output * row.output + row.request);
-            self.times[index] = (row.ttft * reading(input * (1.0 - hits)) + output * row.token) * slowed(c, row, live);
+            let line = &mut self.lines[index];
+            line.cost = input * prompt + (output * row.output + row.request);
+            line.time = (row.ttft * reading(input * (1.0 - hits)) + output * row.token) * slowed(c, row, live);
         }
+        self.lines.iter().map(|line| line.group).min()
     }
 
-    /// The objective of each candidate.
-    fn objectives(&mut self, c: &Coefficients, sort: Sort, candidates: &impl Candidates) {
-        let n = candidates.len();
-        self.usual_cost = scale(n, |i| self.costs[i]);
+    /// The objective of each candidate. Returns the best of the group that is `chosen` from.
+    fn objectives(&mut self, c: &Coefficients, sort: Sort, candidates: &impl Candidates, chosen: Group) -> usize {
+        let lines = &mut self.lines[..];
+        let n = lines.len();
+        self.usual_cost = scale(n, |i| lines[i].cost);
         // A part that is the same for all, what is multiplied with the cost, and with the other figure that counts.
         let relative = |middle: Option<f64>, weight: f64| middle.map_or((weight, 0.0), |m| (0.0, weight / m));
         let (of_cost, time_weight) = match sort {
@@ -89,44 +113,38 @@ impl Verdict {
             Sort::Price => (relative(self.usual_cost, 1.0), 0.0),
             Sort::Throughput | Sort::Latency => ((0.0, 0.0), 1.0),
         };
-        let other = |i: usize| match sort {
-            Sort::Balanced | Sort::Price => self.times[i],
-            Sort::Throughput => candidates.row(i).token,
-            Sort::Latency => candidates.row(i).ttft,
+        let other = |line: &Line, row: &Row| match sort {
+            Sort::Balanced | Sort::Price => line.time,
+            Sort::Throughput => row.token,
+            Sort::Latency => row.ttft,
         };
-        let of_other = relative(scale(n, other), time_weight);
+        let of_other = relative(scale(n, |i| other(&lines[i], candidates.row(i))), time_weight);
         let constant = of_cost.0 + of_other.0;
-        self.scores.resize(n, 0.0);
-        for (i, (score, cost)) in self.scores.iter_mut().zip(&self.costs).enumerate() {
-            let Row { factor, broken, .. } = candidates.row(i);
-            let value = constant + (cost * of_cost.1 + other(i) * of_other.1);
-            *score = (value * factor + c.broken_weight * broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
+        let incumbent = candidates.incumbent().unwrap_or(usize::MAX);
+        let mut best = (f64::INFINITY, 0);
+        for (i, line) in lines.iter_mut().enumerate() {
+            let row = candidates.row(i);
+            let value = constant + (line.cost * of_cost.1 + other(line, row) * of_other.1);
+            line.score = (value * row.factor + c.broken_weight * row.broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
+            if i == incumbent {
+                line.score *= 1.0 - c.hysteresis;
+            }
+            if line.group == chosen && line.score < best.0 {
+                best = (line.score, i);
+            }
         }
-        if let Some(incumbent) = candidates.incumbent() {
-            self.scores[incumbent] *= 1.0 - c.hysteresis;
-        }
+        best.1
     }
 
     /// The offer that served the prompt's prefix last, if with what it has cached it beats everybody: the saving
     /// exceeds the loss.
     fn sticky(&self, best: usize, candidates: &impl Candidates) -> Option<usize> {
         let Sticky { index, .. } = candidates.sticky()?;
-        (self.groups[index] == self.groups[best] && self.scores[index] <= self.scores[best]).then_some(index)
+        let (last, best) = (&self.lines[index], &self.lines[best]);
+        (last.group == best.group && last.score <= best.score).then_some(index)
     }
 
-    /// The best of a group that is not empty.
-    fn best(&self, group: Group) -> usize {
-        let mut best = (f64::INFINITY, 0);
-        for (i, (&score, &of)) in self.scores.iter().zip(&self.groups).enumerate() {
-            if of == group && score < best.0 {
-                best = (score, i);
-            }
-        }
-        best.1
-    }
-
-    /// Shares: exploration, probes, and by objective what is left. Returns what is set aside for the former, and the sum
-    /// of the weights.
+    /// Shares: exploration, probes, and by objective what is left.
     fn weigh(
         &mut self,
         c: &Coefficients,
@@ -134,15 +152,14 @@ impl Verdict {
         candidates: &impl Candidates,
         best: usize,
         sticky: Option<usize>,
-    ) -> (f64, f64) {
-        let chosen = self.groups[best];
-        self.floors.resize(self.scores.len(), 0.0);
+    ) -> Sums {
+        let chosen = self.lines[best].group;
         let set_aside = self.explore(c, ask.sort, candidates, chosen, best) + self.probe(c, chosen);
-        let best = self.scores[best];
+        let best = self.lines[best].score;
         let edge = if c.exponent > 0.0 { power((1.0 + c.reach).recip(), c.exponent) } else { 0.0 };
         // Beyond it the weight is nothing: most of many candidates need no power.
         let reach = if c.exponent > 0.0 { best * (1.0 + c.reach) } else { f64::INFINITY };
-        let weight = |i: usize, score: f64| match (sticky, ask.sort) {
+        let of = |i: usize, score: f64| match (sticky, ask.sort) {
             (Some(sticky), _) => f64::from(u8::from(sticky == i)),
             (None, Sort::Balanced) if score < reach => {
                 ((power(best / score, c.exponent) - edge) / (1.0 - edge)).max(0.0)
@@ -154,16 +171,13 @@ impl Verdict {
                 if off <= c.near { 1.0 } else { (2.0 - off / c.near).max(0.0) }
             }
         };
-        self.weights.resize(self.scores.len(), 0.0);
-        let mut sum = 0.0;
-        for (i, ((of, &score), &group)) in self.weights.iter_mut().zip(&self.scores).zip(&self.groups).enumerate() {
-            if group == chosen {
-                *of = weight(i, score);
-                sum += *of;
-            }
+        let mut weight = 0.0;
+        for (i, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.group == chosen) {
+            line.weight = of(i, line.score);
+            weight += line.weight;
         }
-        self.exploit = (1.0 - set_aside) / sum;
-        (set_aside, sum)
+        self.exploit = (1.0 - set_aside) / weight;
+        Sums { set_aside, weight }
     }
 
     /// Spreads at most `ε` over the candidates by how little is known about them, those that are dearer than the best
@@ -182,34 +196,34 @@ impl Verdict {
             return 0.0;
         }
         let mut needs = 0.0;
-        for (i, group) in self.groups.iter().enumerate() {
-            if group.explorable(chosen) {
-                needs += candidates.row(i).need;
-            }
+        for (i, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.group.explorable(chosen)) {
+            line.floor = candidates.row(i).need;
+            needs += line.floor;
         }
-        let reference = self.costs[best].max(self.usual_cost.unwrap_or_default() * LEAST_REFERENCE);
+        let reference = self.lines[best].cost.max(self.usual_cost.unwrap_or_default() * LEAST_REFERENCE);
         let premium = c.exploration_premium / c.exploration * reference;
         let unit = c.exploration / needs;
         let mut sum = 0.0;
-        for (i, ((floor, cost), group)) in self.floors.iter_mut().zip(&self.costs).zip(&self.groups).enumerate() {
-            if group.explorable(chosen) {
-                let extra = cost - reference;
-                let affordable = if extra > premium { premium / extra } else { 1.0 };
-                *floor = unit * candidates.row(i).need * affordable;
-                sum += *floor;
-            }
+        for line in self.lines.iter_mut().filter(|line| line.group.explorable(chosen)) {
+            let extra = line.cost - reference;
+            let affordable = if extra > premium { premium / extra } else { 1.0 };
+            line.floor = unit * line.floor * affordable;
+            sum += line.floor;
         }
         sum
     }
 
     /// Divides the probes' share among the half-open: mere exploration would take minutes to notice that one is back.
     fn probe(&mut self, c: &Coefficients, chosen: Group) -> f64 {
-        let waiting = self.groups.iter().filter(|&&group| group == Group::HalfOpen).count();
-        if waiting == 0 || chosen >= Group::HalfOpen {
+        if chosen >= Group::HalfOpen {
             return 0.0;
         }
-        for (floor, _) in self.floors.iter_mut().zip(&self.groups).filter(|(_, group)| **group == Group::HalfOpen) {
-            *floor = c.probe_share / waiting as f64;
+        let waiting = self.lines.iter().filter(|line| line.group == Group::HalfOpen).count();
+        if waiting == 0 {
+            return 0.0;
+        }
+        for line in self.lines.iter_mut().filter(|line| line.group == Group::HalfOpen) {
+            line.floor = c.probe_share / waiting as f64;
         }
         c.probe_share
     }
@@ -220,16 +234,20 @@ impl Verdict {
         candidates: &impl Candidates,
         chosen: Group,
         sticky: Option<usize>,
-        (set_aside, weight): (f64, f64),
+        sums: Sums,
         draws: &Draws,
     ) {
-        self.explored = uniform(draws.explore) < set_aside;
-        let (weights, sum) = if self.explored { (&self.floors, set_aside) } else { (&self.weights, weight) };
-        let mut picked = drawn(weights, uniform(draws.pick) * sum);
+        self.explored = uniform(draws.explore) < sums.set_aside;
+        let point = uniform(draws.pick);
+        self.first = if self.explored {
+            drawn(self.lines.iter().map(|line| line.floor), point * sums.set_aside)
+        } else {
+            drawn(self.lines.iter().map(|line| line.weight), point * sums.weight)
+        };
         if !self.explored && sticky.is_none() {
-            picked = picked.map(|picked| self.lighter(c, candidates, chosen, picked, uniform(draws.pair)));
+            let pair = uniform(draws.pair);
+            self.first = self.first.map(|picked| self.lighter(c, candidates, chosen, picked, pair));
         }
-        self.first = picked;
     }
 
     /// Of `picked` and another that is nearly as good, the one with less work before it: the power of two choices.
@@ -242,19 +260,18 @@ impl Verdict {
         pair: f64,
     ) -> usize {
         let near = 1.0 + c.near;
-        let (low, high) = (self.scores[picked] / near, self.scores[picked] * near);
-        let equal = |i: usize| {
-            let score = self.scores[i];
-            score >= low && score <= high && self.groups[i] == chosen && i != picked
+        let (low, high) = (self.lines[picked].score / near, self.lines[picked].score * near);
+        let equal = |(i, line): &(usize, &Line)| {
+            line.score >= low && line.score <= high && line.group == chosen && *i != picked
         };
-        let equals = (0..self.scores.len()).filter(|&i| equal(i)).count();
-        let other = (0..self.scores.len()).filter(|&i| equal(i)).nth((pair * equals as f64) as usize);
+        let equals = || self.lines.iter().enumerate().filter(equal);
+        let other = equals().nth((pair * equals().count() as f64) as usize);
         let work = |i: usize| f64::from(candidates.live(i).tokens) * candidates.row(i).token;
-        other.filter(|&other| work(other) < work(picked)).unwrap_or(picked)
+        other.map(|(other, _)| other).filter(|&other| work(other) < work(picked)).unwrap_or(picked)
     }
 
     fn keys(&self) -> Keys<'_> {
-        Keys { groups: &self.groups, limited: &self.limited, scores: &self.scores, first: self.first }
+        Keys { lines: &self.lines, first: self.first }
     }
 
     /// The first candidates in the order in which they are tried.
@@ -281,10 +298,10 @@ fn uniform(draw: u32) -> f64 {
 }
 
 /// Whom a point in the sum of `weights` picks.
-fn drawn(weights: &[f64], point: f64) -> Option<usize> {
+fn drawn(weights: impl Iterator<Item = f64>, point: f64) -> Option<usize> {
     let mut left = point;
     let mut last = None;
-    for (index, &weight) in weights.iter().enumerate() {
+    for (index, weight) in weights.enumerate() {
         if weight > 0.0 {
             left -= weight;
             last = Some(index);

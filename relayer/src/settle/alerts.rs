@@ -25,7 +25,7 @@ pub struct Facts {
     pub unsettled_receipts: u64,
     /// Groups that the program skipped and that wait for their vault.
     pub skipped_groups: u64,
-    /// Charges that cannot settle.
+    /// Times charges were set aside that wait for a person's decision.
     pub set_aside: u64,
     /// Vaults whose chain is not this ledger's.
     pub halted_vaults: u64,
@@ -61,7 +61,10 @@ pub fn of(facts: &Facts, config: &AlertConfig) -> Vec<Alert> {
         alert("skipped_groups", format!("{count} groups wait because their vault is frozen or holds too little"));
     }
     if facts.set_aside > 0 {
-        alert("set_aside", format!("{} charges cannot settle and were set aside", facts.set_aside));
+        alert(
+            "set_aside",
+            format!("charges were set aside {} times: `steam ledger resolve` shows them", facts.set_aside),
+        );
     }
     if facts.halted_vaults > 0 {
         alert("halted_vaults", format!("{} vaults are halted until they are reconciled", facts.halted_vaults));

@@ -8,7 +8,7 @@ use crate::chain::rpc::{Rpc, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
-use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
+use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup, recovery};
 use crate::vaults::Vaults;
 use lookout::Spending;
 use solana_keypair::Keypair;
@@ -76,9 +76,9 @@ enum Verdict {
     Resend(Vec<Attempt>),
     /// No transaction can land any more; the signatures of those that died now.
     Sign(Vec<String>),
-    /// A group's vault is gone, and no transaction can land any more: its groups are to be batched anew.
+    /// A group's vault is gone or halted, and no transaction can land any more: its groups are to be batched anew.
     Release,
-    /// A vault's chain is not this ledger's, or the nodes do not agree: nothing can be said.
+    /// The nodes do not agree: nothing can be said.
     Wait,
 }
 
@@ -142,6 +142,9 @@ impl Settler {
             }
         }
         if seal {
+            self.stand().await?;
+            let halted: Vec<Pubkey> = self.halted.iter().copied().collect();
+            self.compare_heads(&halted).await?;
             self.seal().await?;
         }
         if self.uses_tables() {
@@ -217,6 +220,8 @@ impl Settler {
         }
         let states = agreed::statuses(&self.setup.nodes, &signatures).await?;
         let reading = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
+        // Gone: of a vault that was closed, or whose chain is not this ledger's. It will not apply, and its batch-mates must
+        // not wait for it.
         let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for group in &batch.groups {
             if reading.is_gone(&group.vault, group.generation) {
@@ -234,7 +239,8 @@ impl Settler {
                 }
                 Head::Foreign => {
                     self.halt(group.vault);
-                    return Ok(Verdict::Wait);
+                    gone.push(group.clone());
+                    continue;
                 }
             }
             self.resume(&group.vault);
@@ -267,14 +273,44 @@ impl Settler {
         Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
     }
 
+    /// Halts every vault whose head on chain is none of this ledger's, before anything is sold: the ledger may be an old copy.
+    ///
+    /// # Errors
+    /// [`SettleError`].
+    pub async fn survey(&mut self) -> Result<(), SettleError> {
+        let all = self.setup.vaults.addresses();
+        self.compare_heads(&all).await
+    }
+
+    /// Compares vaults with the ledger: halts those whose head is foreign, lets those go on whose head is known.
+    async fn compare_heads(&mut self, addresses: &[Pubkey]) -> Result<(), SettleError> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let heads = self.setup.ledger.heads().await?;
+        for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
+            for (address, vault) in self.read_vaults(chunk.iter().copied()).await?.vaults {
+                let known = heads.get(&(address, vault.generation)).copied().unwrap_or_default();
+                match known.compare((vault.settle_seq, vault.settle_hash)) {
+                    recovery::Standing::Known => self.resume(&address),
+                    recovery::Standing::Foreign | recovery::Standing::Contradicted => self.halt(address),
+                    recovery::Standing::Behind => {}
+                }
+            }
+        }
+        self.status.send_modify(|status| status.halted = self.halted.iter().copied().collect());
+        Ok(())
+    }
+
     /// Seals the next group of every vault that has charges and none under way.
     async fn seal(&mut self) -> Result<(), SettleError> {
         let due = self.setup.ledger.vaults_to_seal().await?;
+        let now = self.setup.clock.unix_ms();
         for chunk in due.chunks(read::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
             for (vault, generation) in chunk {
                 if reading.is_gone(vault, *generation) {
-                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED).await?;
+                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED, now).await?;
                     tracing::error!(%vault, generation, charges, "a vault was closed before its charges were sealed");
                     continue;
                 }
@@ -308,8 +344,15 @@ impl Settler {
             // Another generation's chain must not see it, not even as a void.
             if reading.is_gone(&group.vault, group.generation) {
                 tracing::error!(vault = %group.vault, seq = group.seq, "a vault was closed before a group could settle");
-                self.setup.ledger.abandon_group(&group, CLOSED).await?;
+                self.setup.ledger.abandon_group(&group, CLOSED, self.setup.clock.unix_ms()).await?;
                 self.setup.vaults.unsealed(&group.vault, group.seq);
+                continue;
+            }
+            // What is halted waits for a person, out of the way of the others.
+            if let Some(vault) = reading.vaults.get(&group.vault)
+                && matches!(head(&group, vault), Head::Foreign)
+            {
+                self.halt(group.vault);
                 continue;
             }
             due.push(group);
@@ -329,14 +372,24 @@ impl Settler {
         }
     }
 
+    /// Takes over what people decided about charges that were set aside, and on what nothing is held.
+    async fn stand(&self) -> Result<(), SettleError> {
+        let standing = self.setup.ledger.standing(self.setup.vaults.decisions()).await?;
+        self.status.send_modify(|status| status.incidents = standing.open);
+        self.setup.vaults.stand(standing);
+        Ok(())
+    }
+
     async fn report(&self) -> Result<(), SettleError> {
         let pending = self.setup.ledger.pending().await?;
+        let waiting = self.setup.ledger.waiting().await?.len() as u64;
         let unsettled = self.setup.vaults.sums().unsettled;
         self.status.send_modify(|status| {
             status.settled_groups = pending.settled_groups;
             status.open_groups = pending.open_groups;
             status.unsettled_receipts = pending.receipts;
             status.unsettled = unsettled;
+            status.waiting = waiting;
             status.halted = self.halted.iter().copied().collect();
         });
         Ok(())

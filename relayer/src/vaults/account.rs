@@ -55,13 +55,14 @@ impl VaultAccount {
         snapshot: &VaultSnapshot,
         loaded: LoadedVault,
         recent: impl Iterator<Item = &'a (Pubkey, u32, Hash, i64)>,
+        first_number: u64,
     ) -> Self {
         let mut account = Self {
             snapshot: snapshot.clone(),
             chain_time: 0,
             halted: false,
             missing: false,
-            next_number: loaded.next_number.max(1),
+            next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
             sealed: BTreeMap::new(),
             requests: recent
@@ -210,10 +211,14 @@ impl VaultAccount {
     pub fn charge(&mut self, key: &KeyRef, request_hash: Hash, (ceiling, total): (Pico, Pico)) -> Numbered {
         let number = self.next_number;
         self.next_number += 1;
+        // A ledger that was put back from a copy lacks receipts that the chain has settled: the key's sum, and with it what
+        // is signed for a bearer, must not fall below.
+        let settled = self.find(key).map_or(Pico::ZERO, |on_chain| on_chain.settled);
+        let least = add(settled, self.unsettled_of(key.epoch));
         let account = self.keys.entry(key.epoch).or_default();
         account.held = account.held.saturating_sub(ceiling);
         account.open = add(account.open, total);
-        account.cumulative = add(account.cumulative, total);
+        account.cumulative = add(account.cumulative.max(least), total);
         let until = self.chain_time.saturating_add(REMEMBER_SECONDS);
         self.requests.insert((key.epoch, request_hash), Some(until));
         Numbered { number, cumulative: account.cumulative, voucher: account.voucher }
@@ -222,7 +227,12 @@ impl VaultAccount {
     /// Takes back a charge that could not be made durable. Its number and its part of `cumulative` stay used: a later
     /// receipt may already name them.
     pub fn uncharge(&mut self, key: &KeyRef, total: Pico) {
-        if let Some(account) = self.keys.get_mut(&key.epoch) {
+        self.write_off(key.epoch, total);
+    }
+
+    /// Forgets a charge that is never to be settled.
+    pub fn write_off(&mut self, epoch: u32, total: Pico) {
+        if let Some(account) = self.keys.get_mut(&epoch) {
             account.open = account.open.saturating_sub(total);
         }
     }

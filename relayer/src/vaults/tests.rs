@@ -43,7 +43,7 @@ fn snapshot() -> VaultSnapshot {
 fn account(change: impl FnOnce(&mut VaultSnapshot)) -> VaultAccount {
     let mut snapshot = snapshot();
     change(&mut snapshot);
-    let mut account = VaultAccount::new(&snapshot, LoadedVault::default(), std::iter::empty());
+    let mut account = VaultAccount::new(&snapshot, LoadedVault::default(), std::iter::empty(), 1);
     account.update(&snapshot, NOW);
     account
 }
@@ -221,7 +221,7 @@ fn numbers_and_cumulative_sums_go_on_where_the_ledger_left_off() {
         unsettled: vec![(None, 1, MicroUsdc(3).pico()), (Some(2), 1, MicroUsdc(4).pico())],
     };
     let recent = [(Pubkey::new_from_array([1; 32]), 1, [8; 32], NOW * 1_000)];
-    let mut account = VaultAccount::new(&snapshot(), loaded, recent.iter());
+    let mut account = VaultAccount::new(&snapshot(), loaded, recent.iter(), 1);
     account.update(&snapshot(), NOW);
     assert_eq!(account.unsettled(), MicroUsdc(7).pico());
     assert!(matches!(hold(&mut account, &bearer(), 8, 1), Err(Refusal::Replay { .. })));

@@ -6,6 +6,7 @@
 
 mod client;
 mod proxy;
+mod recovery;
 mod world;
 
 use proxy::Stage;

@@ -230,7 +230,34 @@ impl World {
         std::fs::write(self.file("steam.toml"), config).unwrap();
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// Runs a command of `steam` on the relayer's ledger, with the network's node; its exit code and what it printed.
+    pub async fn steam(&self, args: &[&str]) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_steam"))
+            .args(args)
+            .env("STEAM_LEDGER", self.file("steam.db"))
+            .env("USER", "ann")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(said).unwrap())
+    }
+
+    /// A gauge of the relayer at work.
+    pub async fn metric(&self, name: &str) -> i64 {
+        let text = reqwest::get(format!("http://127.0.0.1:{}/metrics", self.port)).await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        value.unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
+    /// The network's node, past the proxy.
+    pub fn node(&self) -> &str {
+        &self.network.rpc_url
+    }
+
+    /// A file of the relayer.
+    pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

@@ -165,12 +165,16 @@ fn an_offer_posted_again_is_changed_not_made_anew() {
 
 #[test]
 fn nothing_is_made_for_or_paid_in_another_token_than_the_dollar() {
-    for (name, owner) in [
-        ("open_vault", Some("vault")),
-        ("register_relayer", Some("relayer")),
-        ("register_provider", Some("provider")),
-        ("withdraw_fees", None),
-        ("withdraw_earnings", None),
+    let (settings, funds) = (ErrorCode::ConstraintHasOne, ErrorCode::ConstraintAddress);
+    for (name, owner, refusal) in [
+        ("open_vault", Some("vault"), settings),
+        ("register_relayer", Some("relayer"), settings),
+        ("register_provider", Some("provider"), settings),
+        ("withdraw_fees", None, settings),
+        ("withdraw_earnings", None, settings),
+        ("execute_withdraw", None, funds),
+        ("withdraw_now", None, funds),
+        ("close_vault", None, funds),
     ] {
         let mut m = Market::open();
         let shell = m.world.keypair().pubkey();
@@ -186,7 +190,7 @@ fn nothing_is_made_for_or_paid_in_another_token_than_the_dollar() {
             instruction.accounts[place(part)].pubkey = token;
         }
         let signers: Vec<&Keypair> = signers.iter().collect();
-        m.world.run(&[instruction], &signers).anchor_err(ErrorCode::ConstraintHasOne);
+        m.world.run(&[instruction], &signers).anchor_err(refusal);
     }
 }
 

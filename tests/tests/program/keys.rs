@@ -274,6 +274,29 @@ fn a_revocation_never_extends_a_key() {
 }
 
 #[test]
+fn a_revocation_at_expiry_leaves_the_grace_of_expiry_in_slots_too() {
+    let mut m = Market::open();
+    let expires = m.world.now().time + 10;
+    m.world.authorize(&m.vault, 1, KeyGrant { expires, ..boundless() });
+    let until = m.state().keys[1].settle_until;
+    // Both graces end in the same second; the revocation's would last hundreds of slots longer.
+    m.world.advance(10, 500);
+    m.world.revoke(&m.vault, 1, None).ok();
+    assert_eq!(m.state().keys[1].settle_until, until);
+}
+
+#[test]
+fn the_settler_ends_a_grace_that_waits_for_its_slot_alone() {
+    let mut m = Market::open();
+    let group = m.charge(usage(1, 1_000, 0, 0));
+    m.world.revoke(&m.vault, 0, None).ok();
+    m.world.advance(DELAYS.revoke_grace.seconds.into(), 1);
+    let settler = m.relayer.settler.insecure_clone();
+    m.world.revoke(&m.vault, 0, Some(&settler)).ok();
+    m.settle(&[group]).err(SteamError::KeyClosed);
+}
+
+#[test]
 fn only_a_key_that_is_there_is_revoked() {
     let mut m = Market::open();
     m.world.revoke(&m.vault, 1, None).err(SteamError::KeyUnknown);

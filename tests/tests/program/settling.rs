@@ -20,8 +20,10 @@ use steam_protocol::voucher::Voucher;
 use steam_protocol::{Hash, sha256};
 use steam_tests::chain::node::Node;
 use steam_tests::world::FEE_BPS;
-use steam_tests::{Key, Offer, Relayer, Vault, World, price, usage, usdc};
+use steam_tests::{Key, Offer, Provider, Relayer, Vault, World, price, usage, usdc};
 use tempfile::TempDir;
+
+mod poison;
 
 /// Of one request, fee included: $2 and 5 %.
 const CHARGE: u64 = 2_100_000;
@@ -31,6 +33,7 @@ struct Scene {
     world: World,
     node: Arc<Node>,
     relayer: Relayer,
+    providers: Vec<Provider>,
     offers: Vec<Offer>,
     users: Vec<(Vault, Key, u64)>,
     ledger: Ledger,
@@ -45,12 +48,9 @@ impl Scene {
         let (mut world, node) = World::with_node();
         let node = Arc::new(node);
         let relayer = world.relayer(FEE_BPS);
-        let offers = (0..offers)
-            .map(|_| {
-                let provider = world.provider();
-                world.list(&provider, "m", price(2_000_000, 0, 0, 0))
-            })
-            .collect();
+        let providers: Vec<Provider> = (0..offers).map(|_| world.provider()).collect();
+        let list = |provider: &Provider| world.list(provider, "m", price(2_000_000, 0, 0, 0));
+        let offers = providers.iter().map(list).collect();
         let users = (0..vaults)
             .map(|_| {
                 let vault = world.open_vault(&relayer);
@@ -72,7 +72,7 @@ impl Scene {
         let vaults = Arc::new(Vaults::new(identity, ledger.clone(), Arc::new(SystemClock), loaded));
         let parties = world.parties(&relayer);
         let settler = settler(&ledger, &vaults, &node, parties, &relayer, &config);
-        Self { world, node, relayer, offers, users, ledger, vaults, settler, config, _files: files }
+        Self { world, node, relayer, providers, offers, users, ledger, vaults, settler, config, _files: files }
     }
 
     /// The process ends; another takes its place.

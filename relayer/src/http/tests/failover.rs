@@ -217,6 +217,41 @@ async fn a_model_may_be_given_more_time_to_think() {
 }
 
 #[tokio::test]
+async fn a_model_may_be_given_more_time_between_words_and_in_all() {
+    let steps = [stream(&[HELLO]), vec![Step::Pause(700)], stream(&[STOP, "[DONE]"])[1..].to_vec()].concat();
+    let halting = Mock::new("halting", steps).await;
+    for (idle, total, done) in [(100, 20_000, false), (20_000, 100, false), (20_000, 20_000, true)] {
+        let world = World::with(vec![halting.offer(1)], |config| {
+            (config.upstream.idle_timeout_ms, config.upstream.total_timeout_ms) = (60_000, 60_000);
+            config.upstream.first_token_timeout_ms = 60_000;
+            config.upstream.idle_timeout_ms_of.insert("m".into(), idle);
+            config.upstream.total_timeout_ms_of.insert("m".into(), total);
+        })
+        .await;
+        let response = world.chat(json!({"stream": true})).await;
+        let ended = if response.status() == 200 { Streamed::read(response).await.done } else { false };
+        assert_eq!(ended, done, "{idle} {total}");
+        assert_eq!(world.settled_down().await.0, Pico::ZERO);
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_too_late_is_not_blamed_for_it() {
+    let (first, second) = (Mock::new("bad", vec![Step::Forever]).await, Mock::new("good", vec![Step::Forever]).await);
+    let world = World::with(vec![first.offer(1), second.offer(2)], |config| {
+        (config.upstream.first_token_timeout_ms, config.upstream.total_timeout_ms) = (1_000, 1_700);
+    })
+    .await;
+    assert_eq!(error(world.chat(ask(true)).await).await.0, 504);
+    let learned = |seed| {
+        let offer = crate::chain::Pubkey::new_from_array([seed; 32]);
+        world.app.board.standing(&offer, NOW * 1_000).minutes5.uptime
+    };
+    assert_eq!((learned(1), learned(2)), (Some(0.0), None));
+    assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));
+}
+
+#[tokio::test]
 async fn attempts_are_bounded() {
     let mut mocks = Vec::new();
     for name in ["a", "b", "c", "d"] {

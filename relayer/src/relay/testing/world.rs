@@ -40,7 +40,7 @@ pub struct World {
     /// What is seen of the vault, to be changed and shown again with [`Self::chain_says`].
     pub snapshot: VaultSnapshot,
     _settle: watch::Sender<crate::settle::Status>,
-    _files: tempfile::TempDir,
+    files: tempfile::TempDir,
 }
 
 impl World {
@@ -87,7 +87,12 @@ impl World {
         let address = listener.local_addr().unwrap();
         tokio::spawn(axum::serve(listener, crate::http::router(app.clone())).into_future());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app, address, client, registry, snapshot, _settle: settle, _files: files }
+        Self { app, address, client, registry, snapshot, _settle: settle, files }
+    }
+
+    /// The ledger's file.
+    pub fn ledger_path(&self) -> std::path::PathBuf {
+        self.files.path().join("steam.db")
     }
 
     /// Shows the vault as it is in [`Self::snapshot`].

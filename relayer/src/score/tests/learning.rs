@@ -151,6 +151,31 @@ fn who_ends_nothing_for_long_is_silent() {
 }
 
 #[test]
+fn who_is_only_ever_overtaken_is_silent() {
+    let mut market = Market::with(plain(), &[price(500_000, 500_000), price(1_000_000, 1_000_000)]);
+    for _ in 0..200 {
+        market.answers(0, &ASK, USUAL);
+        market.answers(1, &ASK, USUAL);
+    }
+    market.start(0, 4);
+    market.pass(20.0);
+    let overtaken = Outcome::Overtaken { input_tokens: 1_000, waited: Duration::from_secs(20) };
+    market.scorer.observe(&market.offers[0].address, &overtaken, market.now);
+    assert!(market.decide(ASK).measured()[0].silent, "another's answer is no word of its own");
+}
+
+#[test]
+fn the_next_choice_knows_of_a_penalty() {
+    let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 2]);
+    for offer in [0, 1] {
+        market.answers(offer, &ASK, USUAL);
+    }
+    assert_eq!(market.decide(ASK).measured()[0].penalty, 1.0);
+    market.scorer.penalise(&market.offers[0].address, 10.0);
+    assert_eq!(market.decide(ASK).measured()[0].penalty, 10.0, "no time has passed");
+}
+
+#[test]
 fn a_later_newcomer_needs_its_answers_verified_before_it_shares() {
     let c = Coefficients { newcomer_answers: 10, ..Coefficients::default() };
     let mut market = Market::with(c, &[price(1_000_000, 1_000_000); 2]);

@@ -31,7 +31,7 @@ impl Settler {
     /// [`SettleError::Ledger`]
     pub async fn watch(&mut self) -> Result<(), SettleError> {
         let now = self.setup.clock.unix_ms();
-        let standing = self.setup.ledger.standing(self.height).await?;
+        let waiting = self.setup.ledger.backlog(self.height).await?;
         let pending = self.setup.ledger.pending().await?;
         let (mut heights, mut lamports) = (Vec::new(), None);
         for node in &self.setup.nodes {
@@ -42,10 +42,10 @@ impl Settler {
         }
         let age = |since: i64| u64::try_from(now.saturating_sub(since) / 1_000).unwrap_or_default();
         let facts = Facts {
-            oldest_unsettled_seconds: standing.oldest_ms.map(age),
+            oldest_unsettled_seconds: waiting.oldest_ms.map(age),
             unsettled_receipts: pending.receipts,
-            skipped_groups: standing.skipped_groups,
-            set_aside: standing.set_aside,
+            skipped_groups: waiting.skipped_groups,
+            set_aside: waiting.set_aside,
             halted_vaults: self.halted.len() as u64,
             fees_of_day: self.spending.of_day(now),
             settler_lamports: lamports,

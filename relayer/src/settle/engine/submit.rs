@@ -3,21 +3,20 @@
 use super::form::{self, Form, MAX_UNITS, Signed, Weight};
 use super::{SettleError, Settler, Setup};
 use crate::chain::rpc::{RpcError, Simulation};
-use crate::ledger::{Attempt, Batch, SealedGroup};
+use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
 use crate::settle::form::Budget;
 use crate::settle::tables::Hands;
-use crate::settle::{agreed, build, fees};
-use anchor_spl::token::spl_token::error::TokenError;
+use crate::settle::{agreed, build, fault, fees};
 use steam_protocol::Hash;
-use steam_router::error::SteamError;
 
 impl Settler {
     /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
     pub(super) async fn submit(&mut self, batch: Batch) -> Result<(), SettleError> {
         if batch.signed >= self.setup.config.max_attempts {
             tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
-            self.problem = Some(format!("batch {} was signed as often as settle.max_attempts allows", batch.id));
-            return Ok(());
+            let problem = format!("batch {} was signed as often as settle.max_attempts allows", batch.id);
+            self.problem = Some(problem.clone());
+            return Ok(self.setup.ledger.hold_up(batch.id, problem).await?);
         }
         let weights = self.weigh(&batch.groups);
         let Some(form) = self.forms().into_iter().find(|form| form.fits(&self.setup.parties, &weights)) else {
@@ -38,18 +37,18 @@ impl Settler {
                 Ok(self.setup.ledger.release_batch(batch.id).await?)
             }
             (Ok(Simulation::Fails { code: None, reason }), Form::V1) if self.version1.has_fallback() => {
-                self.doubt_version_1(&batch, reason).await
+                self.doubt_version_1(&batch, &trial, reason).await
             }
             (Err(RpcError::Node(reason)), Form::V1) if self.version1.has_fallback() => {
-                self.doubt_version_1(&batch, reason).await
+                self.doubt_version_1(&batch, &trial, reason).await
             }
-            (Ok(Simulation::Fails { code, reason }), _) => self.refused(&batch, &trial, code, reason).await,
+            (Ok(Simulation::Fails { code, reason }), _) => self.refused(&batch, (&form, &trial), code, reason).await,
             (Err(error), _) => Err(error.into()),
         }
     }
 
     /// A node would not run a transaction of version 1. If it runs a group of it as version 0, that is why.
-    async fn doubt_version_1(&mut self, batch: &Batch, reason: String) -> Result<(), SettleError> {
+    async fn doubt_version_1(&mut self, batch: &Batch, full: &Signed, reason: String) -> Result<(), SettleError> {
         let Some(first) = batch.groups.first() else { return Ok(()) };
         let one = Batch { groups: vec![first.clone()], ..batch.clone() };
         let trial = self.sign(&one, &Form::Plain, self.trial(), [0; 32])?;
@@ -58,11 +57,7 @@ impl Settler {
                 self.version1.refused(&reason, self.height);
                 Ok(self.setup.ledger.release_batch(batch.id).await?)
             }
-            Simulation::Fails { code: None, .. } => {
-                tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
-                self.problem = Some(reason);
-                Ok(())
-            }
+            Simulation::Fails { code: None, .. } => self.refused(batch, (&Form::V1, full), None, reason).await,
         }
     }
 
@@ -70,20 +65,42 @@ impl Settler {
     async fn refused(
         &mut self,
         batch: &Batch,
-        trial: &Signed,
+        (form, trial): (&Form, &Signed),
         code: Option<u32>,
         reason: String,
     ) -> Result<(), SettleError> {
-        if batch.groups.len() > 1 && is_divisible(code) {
+        let known = fault::known(code, &reason);
+        let is_groups = !fault::is_whole(code) && (known.is_some() || self.would_settle_void(batch, form).await?);
+        if batch.groups.len() > 1 && (is_groups || code.is_some() && !fault::is_whole(code)) {
             tracing::warn!(batch = batch.id, reason, "a batch would fail: halving it to find the group at fault");
             return Ok(self.setup.ledger.split_batch(batch).await?);
         }
-        if batch.groups.len() == 1 && is_groups_fault(code) && self.all_refuse(trial).await? {
-            return self.void(batch, reason).await;
+        if is_groups && self.all_refuse(trial, known.is_some()).await? {
+            return self.void(batch, known.unwrap_or_else(|| fault::unforeseen(&reason))).await;
         }
         tracing::warn!(batch = batch.id, reason, "a settlement cannot be sent now");
         self.problem = Some(reason);
         Ok(())
+    }
+
+    /// Whether every node would settle the same groups without their charges: then the charges are at fault, and neither
+    /// the settler, the program nor the node.
+    async fn would_settle_void(&self, batch: &Batch, form: &Form) -> Result<bool, SettleError> {
+        let void = |group: &SealedGroup| SealedGroup {
+            receipts: 0,
+            vouchers: Vec::new(),
+            lines: Vec::new(),
+            memberships: Vec::new(),
+            ..group.clone()
+        };
+        let voids = Batch { groups: batch.groups.iter().map(void).collect(), ..batch.clone() };
+        let trial = self.sign(&voids, form, self.trial(), [0; 32])?;
+        for node in &self.setup.nodes {
+            if !matches!(node.simulate(&trial.bytes).await?, Simulation::Succeeds { .. }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     async fn sign_and_send(&mut self, batch: &Batch, form: &Form, units: u64) -> Result<(), SettleError> {
@@ -98,11 +115,13 @@ impl Settler {
         Ok(())
     }
 
-    /// Whether every node finds the fault in the group: one that lags or lies must not void it.
-    async fn all_refuse(&self, trial: &Signed) -> Result<bool, SettleError> {
+    /// Whether every node finds a fault in the group, and one that is `known` if the first did: one that lags or lies must
+    /// not void it.
+    async fn all_refuse(&self, trial: &Signed, known: bool) -> Result<bool, SettleError> {
         for node in &self.setup.nodes {
             match node.simulate(&trial.bytes).await? {
-                Simulation::Fails { code, .. } if is_groups_fault(code) => {}
+                Simulation::Fails { code, reason }
+                    if !fault::is_whole(code) && fault::known(code, &reason).is_some() == known => {}
                 Simulation::Fails { .. } | Simulation::Succeeds { .. } => return Ok(false),
             }
         }
@@ -110,11 +129,12 @@ impl Settler {
     }
 
     /// Voids the only group of a batch.
-    async fn void(&self, batch: &Batch, reason: String) -> Result<(), SettleError> {
-        let (void, aside) = self.setup.ledger.void_group(batch, reason.clone()).await?;
+    async fn void(&self, batch: &Batch, fault: Fault) -> Result<(), SettleError> {
+        let reason = fault.reason.clone();
+        let (void, aside) = self.setup.ledger.void_group(batch, fault, self.setup.clock.unix_ms()).await?;
         tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
         self.setup.vaults.unsealed(&void.vault, void.seq);
-        Ok(())
+        self.stand().await
     }
 
     fn sign(&self, batch: &Batch, form: &Form, budget: Budget, blockhash: Hash) -> Result<Signed, SettleError> {
@@ -226,33 +246,4 @@ fn hands(setup: &Setup) -> Hands<'_> {
         keypair: &setup.keypair,
         price: setup.config.priority_fee,
     }
-}
-
-/// Whether a program refused one of the groups, as opposed to the whole batch: then the others need not wait for it.
-fn is_divisible(code: Option<u32>) -> bool {
-    let whole = [SteamError::Paused, SteamError::NotSettler].map(u32::from);
-    code.is_some_and(|code| !whole.contains(&code))
-}
-
-/// Whether a simulation failed because of what the group holds, for good. Everything else (no fee, a pause, a node that
-/// lags, a mistake in the configuration or in this program) passes with time or needs a person, and voiding a group for
-/// it would give its charges up.
-fn is_groups_fault(code: Option<u32>) -> bool {
-    let faults = [
-        SteamError::OfferRetired,
-        SteamError::PriceOutdated,
-        SteamError::PriceUnknown,
-        SteamError::FeeMismatch,
-        SteamError::KeyClosed,
-        SteamError::KeyPriceExceeded,
-        SteamError::KeyFeeExceeded,
-        SteamError::KeyLimitExceeded,
-        SteamError::KeyWindowExceeded,
-        SteamError::VoucherSignature,
-        SteamError::VoucherExceeded,
-        SteamError::AmountOverflow,
-    ]
-    .map(u32::from);
-    let frozen = TokenError::AccountFrozen as u32; // the provider's account: the vault's is looked at before
-    code.is_some_and(|code| code == frozen || faults.contains(&code))
 }

@@ -101,11 +101,14 @@ impl State {
         let held = self.holding(purse).ok_or(Rule::InvalidTokenAccount)?;
         require(held.amount > 0, Rule::ZeroAmount)?;
         let Name::Mint(mint) = mint else { return Err(Rule::InvalidMint.into()) };
-        let frozen = held.frozen || self.holding(to).is_none_or(|held| held.frozen);
-        require(!frozen, Token::AccountFrozen)?;
+        // Token-2022 looks at the destination last, the legacy program at once.
+        let frozen = self.holding(to).is_none_or(|held| held.frozen);
+        let at_once = held.frozen || frozen && program == Program::Token;
+        require(!at_once, Token::AccountFrozen)?;
         require(purse.mint == mint && to.mint == mint, Token::MintMismatch)?;
         let signed = matches!((purse.of, vault), (Holder::Vault(a, b), Name::Vault(c, d)) if (a, b) == (c, d));
         require(signed, Token::OwnerMismatch)?;
+        require(!frozen, Token::AccountFrozen)?;
         self.transfer(purse, to, held.amount)
     }
 

@@ -28,6 +28,11 @@ fn cases() -> Vec<Case> {
             "cut_stream",
         ),
         case("a rate limit", half(vec![say("data: {\"error\":{\"code\":429}}\n\n")]), "cut_stream"),
+        case(
+            "a second answer",
+            half(vec![say("data: {\"choices\":[{\"index\":1,\"delta\":{\"content\":\"more\"}}]}\n\n")]),
+            "malformed",
+        ),
         case("garbage", half(vec![say("data: {{{\n\n")]), "malformed"),
         case("html", half(vec![say("data: <html>502 Bad Gateway</html>\n\n")]), "malformed"),
         case(

@@ -144,6 +144,11 @@ pub(super) fn streaming() -> Vec<Case> {
         case("JSON that is no chunk", stream(&[r#"{"hello":1}"#]), "malformed"),
         case("an array", stream(&["[1]"]), "malformed"),
         case(
+            "an answer nobody asked for",
+            stream(&[r#"{"choices":[{"index":1,"delta":{"content":"x"}}]}"#]),
+            "malformed",
+        ),
+        case(
             "text that is no UTF-8",
             open(&[Step::Raw(b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n")]),
             "malformed",
@@ -203,6 +208,14 @@ pub(super) fn whole() -> Vec<Case> {
                 head("200 OK", "application/json"),
                 Step::Raw(b"{\"choices\":[{\"message\":{\"content\":\"\xff\"}}]}"),
             ],
+            "malformed",
+        ),
+        case(
+            "two answers to one question",
+            answer(
+                "200 OK",
+                r#"{"choices":[{"index":0,"message":{"content":"x"}},{"index":1,"message":{"content":"y"}}]}"#,
+            ),
             "malformed",
         ),
         case("no choices", answer("200 OK", r#"{"choices":[]}"#), "malformed"),

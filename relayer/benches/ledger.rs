@@ -1,0 +1,172 @@
+//! Durable charges a second through the real ledger: holds, receipts signed in the order of their numbers, vouchers, group
+//! commit, `fdatasync` on the disk of the temporary folder (`TMPDIR`).
+//!
+//! `cargo bench -p steam --bench ledger -- [charges at once] [seconds]`
+#![expect(clippy::unwrap_used, reason = "a benchmark")]
+
+use ed25519_dalek::SigningKey;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use steam::chain::{KeySnapshot, Pubkey, VaultSnapshot};
+use steam::clock::SystemClock;
+use steam::ledger::Ledger;
+use steam::registry::Offer;
+use steam::vaults::{Consent, Draft, Identity, KeyRef, Vaults};
+use steam_protocol::receipt::{CountedBy, FinishReason};
+use steam_protocol::sha256;
+use steam_protocol::units::{MicroUsdc, Pico, Price, Usage};
+
+/// Vaults that are charged in turn.
+const VAULTS: usize = 1_000;
+/// Bytes of a decision record.
+const DECISION: usize = 2_000;
+const PRICE: Price = Price { input: 300_000, cached: 30_000, output: 1_200_000, request: 0 };
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok());
+    let (at_once, seconds) = (numbers.next().unwrap_or(1_024), numbers.next().unwrap_or(10));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    println!("fdatasync of 4 KiB: {:?} in the middle", fdatasync(folder.path()));
+    for at_once in [1, at_once] {
+        let path = folder.path().join(format!("{at_once}.db"));
+        let mut took = runtime.block_on(run(&path, at_once, Duration::from_secs(seconds)));
+        took.sort_unstable();
+        let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
+        let bytes = std::fs::metadata(&path).unwrap().len() / took.len() as u64;
+        println!(
+            "{at_once:>5} at once: {:>6} durable charges/s, p50 {:?}, p99 {:?}, {bytes} bytes a charge",
+            took.len() as u64 / seconds,
+            at(0.5),
+            at(0.99)
+        );
+    }
+}
+
+/// The time of every charge, from the metered answer to the durable receipt.
+async fn run(path: &std::path::Path, at_once: u64, time: Duration) -> Vec<Duration> {
+    let ledger = Ledger::open(path, &[1; 32], &[2; 32]).unwrap();
+    let identity = Identity {
+        domain: [1; 32],
+        relayer: Pubkey::new_from_array([2; 32]),
+        key_id: 1,
+        receipt_key: SigningKey::from_bytes(&[3; 32]),
+    };
+    let loaded = ledger.load(0).await.unwrap();
+    let vaults = Arc::new(Vaults::new(identity, ledger.clone(), Arc::new(SystemClock), loaded));
+    let snapshots: Vec<VaultSnapshot> = (0..VAULTS).map(snapshot).collect();
+    vaults.update(&snapshots, 1, 100);
+    let offer = Arc::new(offer());
+    let over = Arc::new(AtomicBool::new(false));
+    let clients =
+        (0..at_once).map(|client| tokio::spawn(client_of(client, vaults.clone(), offer.clone(), over.clone())));
+    let clients: Vec<_> = clients.collect();
+    tokio::time::sleep(time).await;
+    over.store(true, Ordering::Relaxed);
+    futures::future::join_all(clients).await.into_iter().flat_map(Result::unwrap).collect()
+}
+
+async fn client_of(client: u64, vaults: Arc<Vaults>, offer: Arc<Offer>, over: Arc<AtomicBool>) -> Vec<Duration> {
+    let mut took = Vec::new();
+    for request in 0_u64.. {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let n = (client as usize * 7 + request as usize) % VAULTS;
+        let key = key_ref(n);
+        let hash = sha256(&[&client.to_le_bytes(), &request.to_le_bytes()]);
+        let consent = Consent::Voucher { authorized: MicroUsdc(1 << 60), signature: [7; 64] };
+        let hold = vaults.reserve(&key, consent, hash, Pico(1_000_000_000), 1).unwrap();
+        let draft = Draft {
+            response_hash: hash,
+            offer: offer.clone(),
+            usage: Usage { requests: 1, input: 900, cached: 0, output: 300 },
+            counted_by: CountedBy::Provider,
+            finish_reason: FinishReason::Stop,
+            started_at_ms: 1,
+            ttft_ms: 1,
+            duration_ms: 1,
+            decision: vec![b'x'; DECISION],
+            id: format!("gen-{client}-{request}"),
+        };
+        let began = Instant::now();
+        hold.charge(draft).await.unwrap();
+        took.push(began.elapsed());
+    }
+    took
+}
+
+/// How long the disk takes to make 4 KiB durable: the floor of a lone charge.
+fn fdatasync(folder: &std::path::Path) -> Duration {
+    let mut file = std::fs::File::create(folder.join("sync")).unwrap();
+    let mut took: Vec<Duration> = (0..200)
+        .map(|_| {
+            let began = Instant::now();
+            file.write_all(&[1; 4_096]).unwrap();
+            file.sync_data().unwrap();
+            began.elapsed()
+        })
+        .collect();
+    took.sort_unstable();
+    took[100]
+}
+
+fn key_ref(n: usize) -> KeyRef {
+    let vault = Pubkey::new_from_array(sha256(&[b"vault", &n.to_le_bytes()]));
+    KeyRef { vault, generation: 1, slot: 0, epoch: 1, key: sha256(&[b"public", &n.to_le_bytes()]) }
+}
+
+fn snapshot(n: usize) -> VaultSnapshot {
+    let key = key_ref(n);
+    let most = 1_000_000_000_000;
+    VaultSnapshot {
+        address: key.vault,
+        owner: key.vault,
+        generation: 1,
+        slot: 2,
+        token: key.vault,
+        balance: MicroUsdc(1 << 60),
+        frozen: false,
+        pending_withdrawal: MicroUsdc(0),
+        settle_seq: 0,
+        settle_hash: [0; 32],
+        receipts_settled: 0,
+        settled_pico: Pico::ZERO,
+        fee_pico: Pico::ZERO,
+        keys: vec![KeySnapshot {
+            slot: 0,
+            key: key.key,
+            epoch: 1,
+            expires: i64::MAX,
+            revoked_at: 0,
+            limit_total: MicroUsdc(1 << 60),
+            window_seconds: 0,
+            window_limit: MicroUsdc(0),
+            window_start: 0,
+            window_spent: Pico::ZERO,
+            max_price: Price { input: most, cached: most, output: most, request: most },
+            max_fee_bps: 2_000,
+            allow_root: None,
+            settled: Pico::ZERO,
+        }],
+    }
+}
+
+fn offer() -> Offer {
+    let at = |n: u8| Pubkey::new_from_array([n; 32]);
+    Offer {
+        address: at(10),
+        provider: at(11),
+        provider_name: "p".into(),
+        provider_token: at(12),
+        url: "https://p".into(),
+        model: "m".into(),
+        price: PRICE,
+        version: 1,
+        context_limit: 1,
+        output_limit: 1,
+        capabilities: 0,
+    }
+}

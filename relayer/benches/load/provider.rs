@@ -1,0 +1,102 @@
+//! A provider that answers at once: whole, in 20 tokens, or with two of them and then nothing.
+
+use super::process::listening;
+use anyhow::Result;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Asks for a stream that is held open.
+pub const HOLD: &str = "hold";
+const TOKENS: usize = 20;
+
+/// Serves until killed.
+pub fn run() -> Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        listening(listener.local_addr()?);
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            tokio::spawn(serve(stream));
+        }
+    })
+}
+
+/// Answers requests until the other side hangs up.
+async fn serve(mut stream: TcpStream) {
+    let mut buffer = Vec::with_capacity(8_192);
+    while let Some(body) = request(&mut stream, &mut buffer).await {
+        let text = String::from_utf8_lossy(&body);
+        let sent = if text.contains(HOLD) {
+            let sent = stream.write_all([head(true), chunk(0), chunk(1)].concat().as_bytes()).await;
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            sent
+        } else if text.contains(r#""stream":true"#) {
+            tokens(&mut stream).await
+        } else {
+            stream.write_all(whole().as_bytes()).await
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+/// The body of the next request.
+async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+    loop {
+        if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
+            let length =
+                head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+            let whole = end + 4 + length.unwrap_or(0);
+            if buffer.len() >= whole {
+                let body = buffer[end + 4..whole].to_vec();
+                buffer.drain(..whole);
+                return Some(body);
+            }
+        }
+        if stream.read_buf(buffer).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// Each token in a write of its own, as providers do.
+async fn tokens(stream: &mut TcpStream) -> std::io::Result<()> {
+    stream.write_all(head(true).as_bytes()).await?;
+    for token in 0..TOKENS {
+        stream.write_all(chunk(token).as_bytes()).await?;
+    }
+    let usage = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}"#;
+    let stop = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let end = [event(stop), event(usage), event("[DONE]"), "0\r\n\r\n".into()].concat();
+    stream.write_all(end.as_bytes()).await
+}
+
+fn head(stream: bool) -> String {
+    if stream {
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".into()
+    } else {
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n".into()
+    }
+}
+
+fn event(data: &str) -> String {
+    format!("{:x}\r\ndata: {data}\n\n\r\n", data.len() + 8)
+}
+
+fn chunk(token: usize) -> String {
+    event(&format!(
+        r#"{{"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[{{"index":0,"delta":{{"content":" word{token}"}},"finish_reason":null}}]}}"#
+    ))
+}
+
+fn whole() -> String {
+    let text = " word".repeat(TOKENS);
+    let body = format!(
+        r#"{{"id":"c","object":"chat.completion","created":5,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}}}"#
+    );
+    format!("{}content-length: {}\r\n\r\n{body}", head(false), body.len())
+}

@@ -1,0 +1,86 @@
+//! The chain, as far as a ledger can be compared with it.
+
+use super::{CliError, Nodes, Result};
+use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
+use crate::chain::{Pubkey, VaultSnapshot, read};
+use crate::cli::solana::Global;
+use crate::settle::build::Parties;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use steam_protocol::Hash;
+
+/// What the nodes say together of a relayer's vaults.
+pub struct Seen {
+    /// Vaults as all nodes have them.
+    pub reading: read::Reading,
+    /// The cluster's clock, in Unix seconds.
+    pub unix_time: i64,
+    /// Vaults on which the nodes differ, so that nothing can be said of them.
+    pub unclear: Vec<Pubkey>,
+}
+
+impl Nodes {
+    /// Reads the vaults that name the ledger's relayer, and those it knows, from every endpoint; nothing if none is named.
+    ///
+    /// # Errors
+    /// If one does not answer, or is of another cluster than the ledger.
+    pub async fn look(
+        &self,
+        global: &Global,
+        (domain, relayer): (Hash, Pubkey),
+        known: &[Pubkey],
+    ) -> Result<Option<Seen>> {
+        let urls = self.urls(global);
+        if urls.is_empty() {
+            return Ok(None);
+        }
+        let failed = |error: RpcError| {
+            CliError::new("chain", format!("cannot read the chain: {error}"))
+                .next("check the endpoints named with --rpc-url")
+        };
+        let nodes: Vec<Arc<dyn Rpc>> = urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
+        let program = self.program.unwrap_or(steam_router::ID);
+        for node in &nodes {
+            let genesis = node.genesis_hash().await.map_err(failed)?;
+            if steam_protocol::domain::domain(&program.to_bytes(), &genesis) != domain {
+                return Err(CliError::new(
+                    "wrong_cluster",
+                    "an endpoint is of another cluster than the ledger, or the program is another",
+                )
+                .next("name the cluster the relayer settles on with --rpc-url, and its program with --program"));
+            }
+        }
+        let registry = read::registry(nodes[0].as_ref(), &program, &relayer).await.map_err(failed)?;
+        let parties = Parties {
+            program,
+            config: read::config_address(&program),
+            relayer,
+            settler: registry.relayer.settler,
+            fee_token: registry.relayer.fee_token,
+            mint: registry.mint,
+        };
+        let listed = read::vault_addresses(nodes[0].as_ref(), &program, &relayer).await.map_err(failed)?;
+        let all: Vec<Pubkey> = listed.iter().chain(known).copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut reading = read::Reading::default();
+        for chunk in all.chunks(read::VAULTS_AT_ONCE) {
+            let part = read::agreed_vaults(&nodes, &parties, chunk).await.map_err(failed)?;
+            reading.vaults.extend(part.vaults);
+            reading.absent.extend(part.absent);
+        }
+        let unclear = all
+            .into_iter()
+            .filter(|vault| !reading.vaults.contains_key(vault) && !reading.absent.contains_key(vault))
+            .collect();
+        Ok(Some(Seen { reading, unix_time: registry.unix_time, unclear }))
+    }
+}
+
+impl Seen {
+    /// The vaults on chain, in a fixed order.
+    pub fn vaults(&self) -> Vec<&VaultSnapshot> {
+        let vaults: HashMap<_, _> = self.reading.vaults.iter().collect();
+        let mut vaults: Vec<&VaultSnapshot> = vaults.into_values().collect();
+        vaults.sort_unstable_by_key(|vault| vault.address);
+        vaults
+    }
+}

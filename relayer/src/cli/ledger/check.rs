@@ -1,0 +1,160 @@
+//! Whether a ledger is sound, and agrees with the chain.
+
+use super::chain::Seen;
+use super::{CliError, Nodes, Place, Result, failed};
+use crate::chain::VaultSnapshot;
+use crate::cli::amount::show_pico;
+use crate::cli::output::{Report, line};
+use crate::cli::solana::Global;
+use crate::ledger::LedgerError;
+use crate::ledger::audit::{Audit, Finding, audit};
+use crate::ledger::recovery::{self, Standing};
+use rusqlite::Connection;
+use serde::Serialize;
+use std::io::{self, Write};
+use steam_protocol::units::Pico;
+
+/// Prove that the ledger is sound, and with --rpc-url that it agrees with the chain
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Which ledger.
+    #[command(flatten)]
+    pub place: Place,
+    /// Which chain.
+    #[command(flatten)]
+    pub nodes: Nodes,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    ledger: String,
+    #[serde(flatten)]
+    audit: Audit,
+    /// Vaults compared with the chain, if they were.
+    vaults: Option<usize>,
+}
+
+impl Check {
+    /// Checks.
+    ///
+    /// # Errors
+    /// What does not hold, with exit code 3.
+    pub async fn run(self, global: &Global) -> Result<()> {
+        let fail = failed(&self.place.ledger);
+        let db = recovery::inspect(&self.place.ledger).map_err(&fail)?;
+        let mut audit = audit(&db).map_err(&fail)?;
+        let deployment = recovery::deployment(&db).map_err(&fail)?;
+        let known: Vec<_> = recovery::vaults(&db).map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
+        let seen = self.nodes.look(global, deployment, &known).await?;
+        let mut vaults = None;
+        if let Some(seen) = &seen {
+            // A relayer may have settled since the file was read: it is read again, and never behind the chain by more.
+            vaults = Some(seen.reading.vaults.len());
+            audit.findings.extend(compare(&db, seen).map_err(&fail)?);
+        }
+        if let Some(made_ms) = recovery::copied(&db).map_err(&fail)? {
+            let problem = format!("it is a copy made at {made_ms} that was not reconciled with the chain yet");
+            audit.findings.push(Finding { rule: "copy", place: "file".into(), problem });
+        }
+        let count = audit.findings.len();
+        global.output.print(&Checked { ledger: self.place.ledger.display().to_string(), audit, vaults })?;
+        match count {
+            0 => Ok(()),
+            count => Err(CliError::invalid("ledger_unsound", format!("{count} things do not hold"))
+                .next("where the chain differs: `steam ledger reconcile`; where the file does: restore a copy, see docs/OPERATIONS.md")),
+        }
+    }
+}
+
+/// What the chain says otherwise.
+fn compare(db: &Connection, seen: &Seen) -> std::result::Result<Vec<Finding>, LedgerError> {
+    let heads = recovery::heads(db)?;
+    let mut findings = Vec::new();
+    let mut find = |vault: &dyn ToString, problem: String| {
+        findings.push(Finding { rule: "chain", place: format!("vault {}", vault.to_string()), problem });
+    };
+    for vault in seen.vaults() {
+        let head = heads.get(&(vault.address, vault.generation)).copied().unwrap_or_default();
+        let (seq, ours) = (vault.settle_seq, head.settled.0);
+        match head.compare((seq, vault.settle_hash)) {
+            Standing::Known => {
+                if let Some(problem) = sums(db, vault)? {
+                    find(&vault.address, problem);
+                }
+            }
+            Standing::Behind => {
+                find(&vault.address, format!("the chain is at group {seq}, and group {ours} is final here"))
+            }
+            Standing::Foreign => find(
+                &vault.address,
+                format!(
+                    "the chain is at group {seq}, which is none of this ledger's; its last is {ours}: the vault halts"
+                ),
+            ),
+            Standing::Contradicted => {
+                find(
+                    &vault.address,
+                    format!("group {seq} on chain is another than the one that is final here: the vault halts"),
+                );
+            }
+        }
+    }
+    for vault in &seen.unclear {
+        find(vault, "the endpoints do not agree on it".into());
+    }
+    Ok(findings)
+}
+
+/// Compares what a vault has settled with the receipts, where all of them are here.
+fn sums(db: &Connection, vault: &VaultSnapshot) -> std::result::Result<Option<String>, LedgerError> {
+    let place = (vault.address.to_bytes(), vault.generation as i64, vault.settle_seq);
+    let (receipts, adopted): (i64, bool) = db.query_row(
+        "SELECT coalesce(sum(receipts), 0), coalesce(max(adopted IS NOT NULL), 0)
+           OR coalesce((SELECT max(pruned_seq) > 0 FROM vault WHERE vault = ?1 AND generation = ?2), 0)
+         FROM settlement_group WHERE vault = ?1 AND generation = ?2 AND seq <= ?3",
+        place,
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    if adopted {
+        return Ok(None);
+    }
+    if receipts as u64 != vault.receipts_settled {
+        return Ok(Some(format!(
+            "the chain has settled {} receipts and this ledger {receipts}",
+            vault.receipts_settled
+        )));
+    }
+    let mut totals =
+        db.prepare_cached("SELECT total FROM charge WHERE vault = ?1 AND generation = ?2 AND seq <= ?3")?;
+    let mut rows = totals.query(place)?;
+    let mut receipted = 0_u128;
+    while let Some(row) = rows.next()? {
+        receipted = receipted.saturating_add(u128::from_be_bytes(row.get(0)?));
+    }
+    let settled = vault.settled_pico.0.saturating_add(vault.fee_pico.0);
+    let more = settled > receipted;
+    Ok(more.then(|| {
+        format!(
+            "the chain has settled {} USDC and its receipts come to {}",
+            show_pico(Pico(settled)),
+            show_pico(Pico(receipted))
+        )
+    }))
+}
+
+impl Report for Checked {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "ledger", &self.ledger)?;
+        line(out, "charges", self.audit.charges)?;
+        line(out, "groups", self.audit.groups)?;
+        line(out, "batches", self.audit.batches)?;
+        match self.vaults {
+            Some(vaults) => line(out, "chain", format!("{vaults} vaults compared"))?,
+            None => line(out, "chain", "not compared: name endpoints with --rpc-url")?,
+        }
+        for finding in &self.audit.findings {
+            writeln!(out, "{}: {}: {}", finding.rule, finding.place, finding.problem)?;
+        }
+        if self.audit.findings.is_empty() { writeln!(out, "everything holds") } else { Ok(()) }
+    }
+}

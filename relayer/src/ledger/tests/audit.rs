@@ -1,0 +1,169 @@
+//! Every rule of the ledger is found broken where it is, in a real ledger that was tampered with by hand.
+
+use crate::ledger::audit::{Audit, audit};
+use crate::ledger::{GroupState, LedgerError, SealedLine, StoredVoucher, recovery};
+use crate::relay::testing::VAULT;
+use crate::relay::testing::mock::good;
+use crate::relay::testing::world::World;
+use rusqlite::Connection;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use steam_protocol::Hash;
+use tempfile::TempDir;
+
+/// A ledger with a settled group of three charges, a sealed one of two in a batch, and a charge that is not sealed.
+async fn sound() -> (TempDir, PathBuf) {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    let ledger = &world.app.ledger;
+    let mut head: (u32, Hash) = (0, [0; 32]);
+    for (charges, settled) in [(3, true), (2, false)] {
+        for _ in 0..charges {
+            assert_eq!(world.chat(json!({})).await.status(), 200);
+        }
+        let sealed = ledger.seal((VAULT, 7), head, |_| true).await.unwrap();
+        let GroupState::Sealed(group, _) = sealed else { panic!("{sealed:?}") };
+        let batch = ledger.create_batch(vec![group.clone()]).await.unwrap();
+        head = (group.seq, group.hash);
+        if settled {
+            ledger.finish_batch(batch, Some("s".into()), (vec![group], vec![]), 5, (0, 0)).await.unwrap();
+        }
+    }
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.db");
+    recovery::back_up(&world.ledger_path(), &copy, 77).unwrap();
+    (folder, copy)
+}
+
+/// The findings in a copy of `file` after `tampering` with it.
+fn after(file: &Path, tampering: impl FnOnce(&Connection)) -> Audit {
+    let copy = file.with_extension("tampered");
+    std::fs::copy(file, &copy).unwrap();
+    let db = Connection::open(&copy).unwrap();
+    db.pragma_update(None, "foreign_keys", false).unwrap();
+    tampering(&db);
+    audit(&db).unwrap()
+}
+
+fn rules(audit: &Audit) -> Vec<&'static str> {
+    let mut rules: Vec<_> = audit.findings.iter().map(|finding| finding.rule).collect();
+    rules.dedup();
+    rules
+}
+
+#[tokio::test]
+async fn a_sound_ledger_has_no_findings_and_each_rule_that_is_broken_is_named() {
+    let (_folder, file) = sound().await;
+    let sound = after(&file, |_| {});
+    assert_eq!((sound.charges, sound.groups, sound.batches, sound.findings.as_slice()), (6, 2, 2, &[][..]));
+    let first = "WHERE number = (SELECT min(number) FROM charge)";
+    let last = "WHERE number = (SELECT max(number) FROM charge)";
+    for (sql, rule) in [
+        (format!("UPDATE charge SET receipt = x'00' {first}"), "receipt"),
+        (format!("UPDATE charge SET total = zeroblob(16) {first}"), "receipt"),
+        (format!("UPDATE charge SET output = output + 1 {first}"), "receipt"),
+        (format!("UPDATE charge SET provider = zeroblob(32) {first}"), "receipt"),
+        (format!("UPDATE charge SET request_hash = zeroblob(32) {first}"), "receipt"),
+        (format!("UPDATE charge SET decision = x'00' {last}"), "receipt"),
+        ("UPDATE deployment SET relayer = zeroblob(32)".into(), "receipt"),
+        ("UPDATE vault SET next_number = 1".into(), "numbering"),
+        ("DELETE FROM vault".into(), "numbering"),
+        (format!("DELETE FROM charge {first}"), "group sum"),
+        (format!("UPDATE charge SET seq = 1 {last}"), "group sum"),
+        ("UPDATE settlement_group SET receipts = 9 WHERE seq = 1".into(), "hash chain"),
+        ("UPDATE settlement_group SET hash = zeroblob(32) WHERE seq = 1".into(), "hash chain"),
+        ("UPDATE settlement_group SET previous = zeroblob(32) WHERE seq = 2".into(), "hash chain"),
+        ("UPDATE settlement_group SET content = x'00' WHERE seq = 1".into(), "group"),
+        ("DELETE FROM settlement_group WHERE seq = 1".into(), "group"),
+        ("UPDATE settlement_group SET state = 'abandoned' WHERE seq = 1".into(), "group"),
+        ("UPDATE batch SET root = zeroblob(32)".into(), "batch"),
+        ("UPDATE batch_group SET first_leaf = 1".into(), "batch"),
+        ("UPDATE batch SET state = 'open'".into(), "batch"),
+        ("DELETE FROM batch".into(), "batch"),
+        (format!("UPDATE charge SET aside = 'x' {last}"), "incident"),
+        (format!("UPDATE charge SET aside = 'x', incident = 99 {last}"), "foreign key"),
+    ] {
+        let found = after(&file, |db| db.execute_batch(&sql).unwrap());
+        assert!(rules(&found).contains(&rule), "{sql}: {:?}", found.findings);
+    }
+}
+
+#[tokio::test]
+async fn a_voucher_that_allows_too_little_or_that_nobody_signed_is_found() {
+    let (_folder, file) = sound().await;
+    for change in [
+        (|v: &mut StoredVoucher| v.authorized.0 = 1) as fn(&mut StoredVoucher),
+        |v| v.authorized.0 += 1,
+        |v| v.signature[0] ^= 1,
+    ] {
+        let found = after(&file, |db| {
+            let content: Vec<u8> =
+                db.query_row("SELECT content FROM settlement_group WHERE seq = 2", [], |row| row.get(0)).unwrap();
+            let (mut vouchers, lines): (Vec<(u8, StoredVoucher)>, Vec<SealedLine>) =
+                borsh::from_slice(&content).unwrap();
+            change(&mut vouchers[0].1);
+            let content = borsh::to_vec(&(vouchers, lines)).unwrap();
+            db.execute("UPDATE settlement_group SET content = ?1 WHERE seq = 2", [content]).unwrap();
+        });
+        assert_eq!(rules(&found), ["authorised"], "{:?}", found.findings);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_charged_twice_is_found_though_the_index_is_gone() {
+    let (_folder, file) = sound().await;
+    let found = after(&file, |db| {
+        db.execute_batch(
+            "CREATE TABLE other AS SELECT * FROM charge; DROP TABLE charge; ALTER TABLE other RENAME TO charge;
+             INSERT INTO charge SELECT * FROM charge WHERE seq IS NULL;",
+        )
+        .unwrap();
+    });
+    assert!(rules(&found).contains(&"unique request"), "{:?}", found.findings);
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_found() {
+    let (_folder, file) = sound().await;
+    let root: i64 = Connection::open(&file)
+        .unwrap()
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'charge'", [], |row| row.get(0))
+        .unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    let page = (root as usize - 1) * 4_096;
+    bytes[page + 8..page + 200].fill(0xff);
+    std::fs::write(&file, bytes).unwrap();
+    assert_eq!(rules(&after(&file, |_| {})), ["integrity"]);
+}
+
+#[tokio::test]
+async fn a_copy_knows_that_it_is_one_and_is_not_served_from() {
+    let (folder, file) = sound().await;
+    let db = recovery::inspect(&file).unwrap();
+    assert_eq!(recovery::copied(&db).unwrap(), Some(77));
+    let (domain, relayer) = recovery::deployment(&db).unwrap();
+    let opened = crate::ledger::Ledger::open(&file, &domain, &relayer.to_bytes());
+    assert!(matches!(opened, Err(LedgerError::Copy { made_ms: 77, .. })), "{opened:?}");
+    assert!(recovery::back_up(&file, &file, 1).is_err(), "nothing is written over");
+
+    // Put in place of another, it is still a copy, and the other is kept.
+    let place = folder.path().join("steam.db");
+    std::fs::write(&place, b"what was there").unwrap();
+    let kept = recovery::restore(&file, &place, 99).unwrap().unwrap();
+    assert_eq!(std::fs::read(kept).unwrap(), b"what was there");
+    let opened = crate::ledger::Ledger::open(&place, &domain, &relayer.to_bytes());
+    assert!(matches!(opened, Err(LedgerError::Copy { made_ms: 77, .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_restored_over_a_ledger_in_use_and_nothing_damaged_is_restored() {
+    let (folder, file) = sound().await;
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    assert!(matches!(recovery::restore(&file, &world.ledger_path(), 1), Err(LedgerError::InUse { .. })));
+    assert!(matches!(recovery::Offline::open(&world.ledger_path()), Err(LedgerError::InUse { .. })));
+    let damaged = folder.path().join("damaged.db");
+    std::fs::write(&damaged, b"SQLite format 3\0 and then nothing").unwrap();
+    let place = folder.path().join("steam.db");
+    assert!(recovery::restore(&damaged, &place, 1).is_err());
+    assert!(!place.exists());
+}

@@ -1,0 +1,55 @@
+//! Whose fault it is that the chain would refuse a settlement, and on what nothing new is held for it.
+
+use crate::ledger::{Fault, Touches};
+use anchor_spl::token::spl_token::error::TokenError;
+use steam_router::error::SteamError;
+
+/// Whether a program refused the whole batch, as opposed to one of its groups.
+pub fn is_whole(code: Option<u32>) -> bool {
+    let whole = [SteamError::Paused, SteamError::NotSettler].map(u32::from);
+    code.is_some_and(|code| whole.contains(&code))
+}
+
+/// What a group holds that the program refuses for good. Everything else (no fee, a node that lags, a mistake in the
+/// configuration) may pass with time: it is the group's fault only if the same group without charges would settle.
+pub fn known(code: Option<u32>, reason: &str) -> Option<Fault> {
+    let code = code?;
+    let of = |errors: &[SteamError]| errors.iter().any(|error| u32::from(*error) == code);
+    let fault = |touches, by_amount| Some(Fault { reason: reason.to_owned(), touches, by_amount });
+    if of(&[SteamError::OfferRetired, SteamError::PriceOutdated, SteamError::PriceUnknown]) {
+        return fault(Touches::Offer, false);
+    }
+    if of(&[
+        SteamError::KeyClosed,
+        SteamError::KeyPriceExceeded,
+        SteamError::KeyFeeExceeded,
+        SteamError::VoucherSignature,
+        SteamError::MembershipMissing,
+        SteamError::ProviderNotAllowed,
+    ]) {
+        return fault(Touches::Key, false);
+    }
+    if of(&[
+        SteamError::KeyLimitExceeded,
+        SteamError::KeyWindowExceeded,
+        SteamError::VoucherExceeded,
+        SteamError::AmountOverflow,
+    ]) {
+        return fault(Touches::Key, true);
+    }
+    if of(&[SteamError::FeeMismatch]) {
+        return fault(Touches::Vault, false);
+    }
+    // The provider's account: the vault's is looked at before.
+    (code == TokenError::AccountFrozen as u32).then(|| Fault {
+        reason: format!("the provider's token account is frozen: {reason}"),
+        touches: Touches::Provider,
+        by_amount: false,
+    })
+}
+
+/// What nobody foresaw, in a group that would settle without its charges. The vault's account is looked at before anything
+/// is moved, so that what is left is the provider's: one that is no token account, for instance.
+pub fn unforeseen(reason: &str) -> Fault {
+    Fault { reason: format!("the provider cannot be paid: {reason}"), touches: Touches::Provider, by_amount: false }
+}
