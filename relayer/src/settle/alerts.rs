@@ -92,6 +92,8 @@ pub fn of(facts: &Facts, config: &AlertConfig) -> Vec<Alert> {
 mod tests {
     use super::*;
 
+    type Happens = fn(&mut Facts);
+
     /// What is told of `facts`, by names.
     fn told(facts: Facts) -> Vec<&'static str> {
         of(&facts, &AlertConfig::default()).into_iter().map(|alert| alert.name).collect()
@@ -109,7 +111,7 @@ mod tests {
             ..Facts::default()
         };
         assert!(told(fine.clone()).is_empty());
-        let troubles: [(&str, fn(&mut Facts)); 9] = [
+        let troubles: [(&str, Happens); 9] = [
             ("unsettled_age", |facts| {
                 facts.oldest_unsettled_seconds = facts.oldest_unsettled_seconds.map(|age| age + 1)
             }),
