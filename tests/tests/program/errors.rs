@@ -1,7 +1,7 @@
 //! Every error the program can return is asserted somewhere in this suite.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const ERRORS: &str = include_str!("../../../programs/steam-router/src/error.rs");
 
@@ -15,16 +15,16 @@ fn variants() -> Vec<&'static str> {
     lines.filter_map(|line| line.strip_suffix(',')).filter(|name| name.chars().all(char::is_alphanumeric)).collect()
 }
 
+/// All sources in a folder and below it, but this one.
+fn sources(folder: &Path) -> String {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let text = |path: PathBuf| if path.is_dir() { sources(&path) } else { fs::read_to_string(path).unwrap() };
+    paths.filter(|path| path.file_name().unwrap() != "errors.rs").map(text).collect()
+}
+
 #[test]
 fn every_error_is_brought_about_by_a_test() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program");
-    let mut suite = String::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.file_name().unwrap() != "errors.rs" {
-            suite.push_str(&fs::read_to_string(path).unwrap());
-        }
-    }
+    let suite = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program"));
     let variants = variants();
     assert!(variants.len() > 60, "{}", variants.len());
     let asserted = |name: &str| {
