@@ -123,8 +123,8 @@ impl Chain {
     }
 }
 
-/// The RPC client's own types know no version 1.
-fn message(transaction: &EncodedTransaction) -> Option<VersionedMessage> {
+/// The message of a transaction that was asked for in base64: the RPC client's own types know no version 1.
+pub fn message(transaction: &EncodedTransaction) -> Option<VersionedMessage> {
     let EncodedTransaction::Binary(text, _) = transaction else { return None };
     form::message_of(&base64::engine::general_purpose::STANDARD.decode(text).ok()?)
 }

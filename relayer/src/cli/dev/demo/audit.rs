@@ -4,6 +4,7 @@
 use super::super::system::System;
 use super::{Paid, provider_name, tour::Tour};
 use crate::chain::Pubkey;
+use crate::cli::receipt::message;
 use crate::ledger::Proof;
 use crate::relay::decision;
 use anchor_lang::Discriminator;
@@ -204,17 +205,17 @@ async fn read_transaction(system: &System, signature: &str, groups: &mut BTreeMa
     let config = RpcTransactionConfig {
         encoding: Some(UiTransactionEncoding::Base64),
         commitment: Some(CommitmentConfig::finalized()),
-        max_supported_transaction_version: Some(0),
+        max_supported_transaction_version: Some(1),
     };
     let found = system.localnet.client.rpc().get_transaction_with_config(&signature.parse()?, config).await?;
     let meta = found.transaction.meta.context("the transaction has no outcome")?;
     if let Some(error) = meta.err {
         bail!("transaction {signature} failed: {error:?}");
     }
-    let transaction = found.transaction.transaction.decode().context("the transaction cannot be read")?;
-    let keys = transaction.message.static_account_keys();
+    let message = message(&found.transaction.transaction).context("the transaction cannot be read")?;
+    let keys = message.static_account_keys();
     let tag = steam_router::instruction::SettleBatch::DISCRIMINATOR;
-    for instruction in transaction.message.instructions() {
+    for instruction in message.instructions() {
         let program = keys.get(usize::from(instruction.program_id_index));
         if program != Some(&system.localnet.program) || !instruction.data.starts_with(tag) {
             continue;
