@@ -13,6 +13,7 @@ mod groups;
 mod health;
 pub mod incidents;
 mod prune;
+mod record;
 pub mod recovery;
 mod schema;
 mod tables;
@@ -22,6 +23,7 @@ pub use allow_lists::Kept;
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, stuck};
+pub use record::PackedDecision;
 pub use tables::TableRow;
 
 pub use health::Trouble;

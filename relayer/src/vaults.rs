@@ -11,7 +11,7 @@ pub(crate) use account::REMEMBER_SECONDS;
 
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::clock::Clock;
-use crate::ledger::{Blocks, ChargeRow, Ledger, LedgerError, Loaded, Standing, StoredVoucher, Totals};
+use crate::ledger::{Blocks, ChargeRow, Ledger, LedgerError, Loaded, PackedDecision, Standing, StoredVoucher, Totals};
 use crate::registry::Offer;
 use account::VaultAccount;
 use ed25519_dalek::{Signer, SigningKey};
@@ -489,6 +489,7 @@ impl Hold {
         let total = amount.checked_add(fee).filter(|total| *total <= self.ceiling).ok_or(ChargeError::AboveHold)?;
         let consent = self.consent.take().ok_or(ChargeError::AboveHold)?;
         let bearer = matches!(consent, Consent::Bearer(_));
+        let (routing_hash, decision) = (sha256(&[&draft.decision]), PackedDecision::new(&draft.decision)?);
         let vaults = self.vaults.clone();
         let durable = {
             let mut state = vaults.lock();
@@ -496,13 +497,13 @@ impl Hold {
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let highest = numbered.voucher;
-            let receipt = self.receipt(&draft, (amount, fee), numbered);
+            let receipt = self.receipt(&draft, routing_hash, (amount, fee), numbered);
             let (vaults, key, hash, allow_root) = (vaults.clone(), self.key.key, self.request_hash, self.allow_root);
             vaults.ledger.clone().enqueue(move |tx| {
                 let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
                 let receipt = SignedReceipt { receipt, signature };
                 let voucher = vaults.voucher(consent, highest, &receipt.receipt, hash)?;
-                let row = ChargeRow { id: draft.id, key, receipt, decision: draft.decision, voucher, allow_root };
+                let row = ChargeRow { id: draft.id, key, receipt, decision, voucher, allow_root };
                 Ledger::insert_charge(tx, &row)?;
                 Ok(row.receipt)
             })
@@ -524,7 +525,13 @@ impl Hold {
         Ok(result?)
     }
 
-    fn receipt(&self, draft: &Draft, (amount, fee): (Pico, Pico), numbered: account::Numbered) -> Receipt {
+    fn receipt(
+        &self,
+        draft: &Draft,
+        routing_hash: Hash,
+        (amount, fee): (Pico, Pico),
+        numbered: account::Numbered,
+    ) -> Receipt {
         let identity = &self.vaults.identity;
         Receipt {
             key_id: identity.key_id,
@@ -551,7 +558,7 @@ impl Hold {
             started_at_ms: draft.started_at_ms,
             ttft_ms: draft.ttft_ms,
             duration_ms: draft.duration_ms,
-            routing_hash: sha256(&[&draft.decision]),
+            routing_hash,
         }
     }
 }
