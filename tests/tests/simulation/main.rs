@@ -8,6 +8,7 @@ mod chain;
 mod clients;
 mod disk;
 mod node;
+mod operator;
 mod oracle;
 mod relayer;
 mod scene;
