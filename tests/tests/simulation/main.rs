@@ -10,6 +10,7 @@ mod disk;
 mod node;
 mod operator;
 mod oracle;
+mod owners;
 mod relayer;
 mod scene;
 mod storm;

@@ -42,6 +42,8 @@ pub struct Counts {
     pub adopted: u64,
     /// What others tried, and how often they could.
     pub deeds: BTreeMap<&'static str, Tried>,
+    /// Withdrawals at once that owners asked for, and that the settler agreed to.
+    pub agreements: Tried,
     /// How often the disk got into trouble.
     pub troubles: BTreeMap<Trouble, u64>,
 }
@@ -65,6 +67,8 @@ impl Counts {
         self.aside += other.aside;
         self.restored += other.restored;
         self.adopted += other.adopted;
+        self.agreements.times += other.agreements.times;
+        self.agreements.done += other.agreements.done;
         for (deed, tried) in &other.deeds {
             let all = self.deeds.entry(deed).or_default();
             all.times += tried.times;
@@ -83,7 +87,8 @@ impl Counts {
             "{self:?}"
         );
         assert_eq!(self.deeds.len(), Deed::KINDS, "{self:?}");
-        for (deed, tried) in &self.deeds {
+        let agreements = ("withdraw at once", &self.agreements);
+        for (deed, tried) in self.deeds.iter().map(|(deed, tried)| (*deed, tried)).chain([agreements]) {
             assert!(5 * tried.done >= tried.times, "{deed} succeeds in less than a fifth of its tries: {tried:?}");
         }
         assert_eq!(self.troubles.len(), 2, "{self:?}");
@@ -144,7 +149,11 @@ async fn storm(seed: u64, loud: bool) -> End {
             off_by_ms: AtomicI64::new(0),
         }),
         trace: trace.clone(),
+        cluster: scene.cluster.clone(),
         clients: std::mem::take(&mut scene.clients),
+        owners: std::mem::take(&mut scene.owners),
+        owners_leave: rng.random_bool(0.4),
+        agreements: Mutex::default(),
         busy: Mutex::new(true),
         disk_troubles: Mutex::new(if rng.random_bool(0.3) { rng.random_range(0.0..0.01) } else { 0.0 }),
         troubles: Mutex::default(),
@@ -282,6 +291,7 @@ async fn storm(seed: u64, loud: bool) -> End {
             (counts.restored, counts.adopted) = (operator.restored, operator.adopted);
             counts.refused = site.clients.iter().map(|client| client.lock().unwrap().refused).sum();
             counts.undone = cluster.undone;
+            counts.agreements = *site.agreements.lock().unwrap();
             counts.troubles.clone_from(&site.troubles.lock().unwrap());
             let seq = |(vault, _): &(_, _)| u64::from(oracle::vault(&cluster, vault).settle_seq);
             counts.groups = scene.books.vaults.iter().map(seq).sum();
