@@ -45,7 +45,7 @@ async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: 
     let amount = match rng.random_range(0..10) {
         0..2 => MicroUsdc(u64::MAX),
         // To the last micro-dollar that the relayer does not need, and sometimes one more.
-        2..7 => MicroUsdc(available + u64::from(rng.random_bool(0.2))),
+        2..7 => MicroUsdc(available.max(1) + u64::from(rng.random_bool(0.2))),
         _ => usdc(rng.random_range(1..400)),
     };
     let until = slot + rng.random_range(1..80);
