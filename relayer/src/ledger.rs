@@ -4,6 +4,7 @@
 //! transaction and answers them after the commit: a group commit without a timer, so a lone charge waits for one
 //! `fdatasync` and a thousand wait for the same one. Reads use connections of their own and never block it.
 
+mod agreements;
 mod allow_lists;
 pub mod audit;
 mod backlog;
@@ -19,6 +20,7 @@ mod schema;
 mod tables;
 mod writer;
 
+pub use agreements::Agreement;
 pub use allow_lists::Kept;
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};

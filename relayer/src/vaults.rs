@@ -13,6 +13,7 @@ use crate::chain::{Pubkey, VaultSnapshot};
 use crate::clock::Clock;
 use crate::ledger::{Blocks, ChargeRow, Ledger, LedgerError, Loaded, PackedDecision, Standing, StoredVoucher, Totals};
 use crate::registry::Offer;
+use crate::withdrawals::{AgreeError, Wish};
 use account::VaultAccount;
 use ed25519_dalek::{Signer, SigningKey};
 use serde::Serialize;
@@ -133,6 +134,11 @@ pub enum Refusal {
     /// 503
     #[error("settlement of this vault is halted until the operator has reconciled it")]
     VaultHalted,
+    /// 402
+    #[error(
+        "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
+    )]
+    Leaving,
     /// 503
     #[error(
         "{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator"
@@ -328,7 +334,14 @@ impl Vaults {
                 let loaded = state.loaded.vaults.remove(&place).unwrap_or_default();
                 let recent = state.loaded.recent.iter().filter(|(vault, ..)| *vault == snapshot.address);
                 let first = first_number(self.started_ms.max(chain_time.saturating_mul(1_000)));
-                accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent, first));
+                let mut account = VaultAccount::new(snapshot, loaded, recent, first);
+                match accounts.get(&snapshot.address) {
+                    Some(former) => account.agreed(former.agreements().iter().copied()),
+                    None => {
+                        account.agreed(state.loaded.agreements.iter().filter(|a| a.vault == snapshot.address).copied())
+                    }
+                }
+                accounts.insert(snapshot.address, account);
             }
             if let Some(account) = accounts.get_mut(&snapshot.address) {
                 account.missing(false);
@@ -384,6 +397,17 @@ impl Vaults {
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
+    }
+
+    /// Agrees that an owner withdraws at once, if that leaves enough for all that is charged and held. It counts as gone until
+    /// the finalized slot is past its last one. Returns the finalized slot.
+    ///
+    /// # Errors
+    /// [`AgreeError`].
+    pub fn agree(&self, wish: &Wish) -> Result<u64, AgreeError> {
+        let mut state = self.lock();
+        let account = state.accounts.get_mut(&wish.agreement.vault).ok_or(AgreeError::UnknownVault)?;
+        account.agree(wish)
     }
 
     /// Whether charges for this offer could not be settled, so that it serves nobody until that is resolved.

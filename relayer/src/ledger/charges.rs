@@ -1,5 +1,6 @@
 //! Charges: written once a request, read when the relayer starts and when a receipt is asked for.
 
+use super::agreements::{self, Agreement};
 use super::incidents::{self, Standing};
 use super::record::{PackedDecision, unpack};
 use super::{Ledger, LedgerError};
@@ -80,6 +81,8 @@ pub struct Loaded {
     pub vaults: HashMap<(Pubkey, u64), LoadedVault>,
     /// Requests charged lately, so that they cannot be sent again: vault, epoch, request hash, Unix milliseconds.
     pub recent: Vec<(Pubkey, u32, Hash, i64)>,
+    /// Withdrawals at once that may still be carried out.
+    pub agreements: Vec<Agreement>,
     /// What people had decided by then, and on what nothing is held.
     pub standing: Standing,
 }
@@ -320,7 +323,8 @@ fn load(db: &Connection, recent_since_ms: i64) -> Result<Loaded, LedgerError> {
     // One moment of the database: what is decided meanwhile is told by the next look at the incidents.
     let db = &db.unchecked_transaction()?;
     let decided = incidents::decisions(db)?;
-    let mut loaded = Loaded { standing: incidents::standing(db, decided)?, ..Loaded::default() };
+    let (standing, agreements) = (incidents::standing(db, decided)?, agreements::all(db)?);
+    let mut loaded = Loaded { standing, agreements, ..Loaded::default() };
     let mut vaults = db.prepare("SELECT vault, generation, next_number FROM vault")?;
     let mut rows = vaults.query([])?;
     while let Some(row) = rows.next()? {

@@ -12,7 +12,8 @@ const CACHE_KIB: i64 = -64 * 1_024;
 /// Pages of 4 KiB in the write-ahead log before they are written to the file: 64 MiB.
 const LOG_PAGES: i64 = 16_384;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, INCIDENTS, RECORDS];
+pub(super) const VERSIONS: &[&str] =
+    &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, INCIDENTS, RECORDS, AGREEMENTS];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -171,6 +172,13 @@ UPDATE charge SET record = ordered.n FROM (
 INSERT INTO record SELECT record, receipt, decision, 0 FROM charge;
 ALTER TABLE charge DROP COLUMN receipt;
 ALTER TABLE charge DROP COLUMN decision;
+";
+
+const AGREEMENTS: &str = "
+-- Withdrawals at once that the settler has agreed to, until they have ended. `amount` in µUSDC, none for everything.
+CREATE TABLE agreement (
+    message BLOB PRIMARY KEY, vault BLOB NOT NULL, amount INTEGER, valid_until_slot INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
