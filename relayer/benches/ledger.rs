@@ -20,8 +20,8 @@ use steam_protocol::units::{MicroUsdc, Pico, Price, Usage};
 
 /// Vaults that are charged in turn.
 const VAULTS: usize = 1_000;
-/// Bytes of a decision record.
-const DECISION: usize = 2_000;
+/// Candidates in a decision record.
+const CANDIDATES: u64 = 3;
 const PRICE: Price = Price { input: 300_000, cached: 30_000, output: 1_200_000, request: 0 };
 
 fn main() {
@@ -69,6 +69,7 @@ async fn run(path: &std::path::Path, at_once: u64, time: Duration) -> Vec<Durati
 }
 
 async fn client_of(client: u64, vaults: Arc<Vaults>, offer: Arc<Offer>, over: Arc<AtomicBool>) -> Vec<Duration> {
+    let decisions: Vec<_> = (0..8).map(|request| decision(client, request)).collect();
     let mut took = Vec::new();
     for request in 0_u64.. {
         if over.load(Ordering::Relaxed) {
@@ -88,14 +89,46 @@ async fn client_of(client: u64, vaults: Arc<Vaults>, offer: Arc<Offer>, over: Ar
             started_at_ms: 1,
             ttft_ms: 1,
             duration_ms: 1,
-            decision: vec![b'x'; DECISION],
-            id: format!("gen-{client}-{request}"),
+            decision: decisions[request as usize % decisions.len()].clone(),
+            id: format!("gen-{:012x}{:020x}", request, client),
         };
         let began = Instant::now();
         hold.charge(draft).await.unwrap();
         took.push(began.elapsed());
     }
     took
+}
+
+/// As long as a real record of so many candidates, and with as much in it that differs from one to the next.
+fn decision(client: u64, request: u64) -> Vec<u8> {
+    let address = |n: u64, kind: &[u8]| Pubkey::new_from_array(sha256(&[kind, &n.to_le_bytes()])).to_string();
+    let figure = |n: u64| f64::from_bits(0x3FF0_0000_0000_0000 | n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 12) - 1.0;
+    let candidates = (0..CANDIDATES).map(|n| {
+        let seed = (client << 32 | request << 8 | n) + 1;
+        let figures = ["ttft", "speed", "usual_load", "cost", "time", "score", "share"];
+        let figures: serde_json::Map<_, _> =
+            figures.iter().enumerate().map(|(i, name)| (name.to_string(), figure(seed * 7 + i as u64).into())).collect();
+        serde_json::json!({
+            "offer": address(n, b"offer"), "provider": address(n, b"provider"), "name": format!("provider {n}"), "version": 1,
+            "max_output": 300, "ceiling_pico": (seed * 1_000).to_string(),
+            "price": {"input": 300_000, "cached": 30_000, "output": 1_200_000, "request": 0},
+            "measured": figures, "failure": 0.0, "broken": 0.0, "billing": 1.0, "samples": 40, "newcomer": false, "penalty": 1.0,
+            "gate": "closed", "rivals": [address(n, b"offer"), address(n + 1, b"offer"), address(n + 2, b"offer")],
+        })
+    });
+    let candidates: Vec<_> = candidates.collect();
+    serde_json::json!({
+        "v": 3, "id": format!("gen-{:032x}", u128::from(client) << 32 | u128::from(request)), "time_ms": request, "max_attempts": 4, "preferred": [],
+        "routes": [{"model": "model", "candidates": candidates, "excluded": []}],
+        "coefficients": {"exponent": 12.0, "reach": 0.4, "time_weight": 1.0, "broken_weight": 30.0, "load_weight": 2.0,
+            "quantile": 0.5, "tail_quantile": 0.9, "exploration": 0.02, "exploration_premium": 0.01, "newcomer_answers": 10,
+            "probe_share": 0.05, "near": 0.05, "hysteresis": 0.03, "sticky_hits": 0.5},
+        "ask": {"input_tokens": 24, "expected_output": 100, "sort": "balanced", "preferred_min_throughput": null,
+            "preferred_max_latency": null, "prefix": null},
+        "draws": {"explore": figure(client + 3), "choose": figure(request + 5), "tie": figure(client ^ request)},
+    })
+    .to_string()
+    .into_bytes()
 }
 
 /// How long the disk takes to make 4 KiB durable: the floor of a lone charge.

@@ -16,6 +16,7 @@ use crate::score::Scorer;
 use crate::settle::build::Parties;
 use crate::settle::{self, Settler, Setup};
 use crate::vaults::{Identity, Vaults};
+use crate::withdrawals::Withdrawals;
 use ed25519_dalek::SigningKey;
 use solana_keypair::{Keypair, read_keypair_file};
 use solana_signer::Signer;
@@ -43,6 +44,8 @@ pub struct App {
     pub vaults: Arc<Vaults>,
     /// Whom keys may pay.
     pub allow_lists: AllowLists,
+    /// Withdrawals at once.
+    pub withdrawals: Withdrawals,
     /// The database.
     pub ledger: Ledger,
     /// Measurements and choice.
@@ -152,6 +155,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
     let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
 
+    let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler_key.insecure_clone());
+
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
     reader.read().await?;
     let (mut settler, settle) = Settler::new(Setup {
@@ -188,6 +193,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         registry,
         vaults,
         allow_lists,
+        withdrawals,
         ledger,
         scorer,
         board,

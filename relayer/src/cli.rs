@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod amount;
+mod ask;
 pub mod chat;
 pub mod completions;
 pub mod config;

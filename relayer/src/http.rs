@@ -10,6 +10,7 @@ mod listing;
 mod public;
 mod query;
 mod state;
+mod withdrawals;
 
 use crate::app::App;
 use crate::http::state::Server;
@@ -39,6 +40,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("GET", "/v1/vaults/{address}"),
     ("PUT", "/v1/allow-lists"),
     ("GET", "/v1/allow-lists/{root}"),
+    ("POST", "/v1/withdrawals"),
     ("GET", "/health"),
     ("GET", "/ready"),
     ("GET", "/metrics"),
@@ -76,6 +78,7 @@ fn handler(path: &str) -> MethodRouter<Arc<Server>> {
         "/v1/vaults/{address}" => get(account::vault),
         "/v1/allow-lists" => put(allow_lists::put),
         "/v1/allow-lists/{root}" => get(allow_lists::show),
+        "/v1/withdrawals" => post(withdrawals::agree),
         "/health" => get(public::health),
         "/ready" => get(public::ready),
         "/metrics" => get(public::metrics),

@@ -4,6 +4,7 @@
 //! transaction and answers them after the commit: a group commit without a timer, so a lone charge waits for one
 //! `fdatasync` and a thousand wait for the same one. Reads use connections of their own and never block it.
 
+mod agreements;
 mod allow_lists;
 pub mod audit;
 mod backlog;
@@ -13,15 +14,18 @@ mod groups;
 mod health;
 pub mod incidents;
 mod prune;
+mod record;
 pub mod recovery;
 mod schema;
 mod tables;
 mod writer;
 
+pub use agreements::Agreement;
 pub use allow_lists::Kept;
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
 pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, stuck};
+pub use record::PackedDecision;
 pub use tables::TableRow;
 
 pub use health::Trouble;

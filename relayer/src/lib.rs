@@ -21,3 +21,4 @@ pub mod relay;
 pub mod score;
 pub mod settle;
 pub mod vaults;
+pub mod withdrawals;

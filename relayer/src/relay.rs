@@ -109,6 +109,15 @@ impl Relay {
         self.rng().fill_bytes(&mut bytes);
         bytes
     }
+
+    /// An identifier that nobody can guess, in the order of time so that an index of them grows at its end: as version 7
+    /// of RFC 9562 has it, 48 bits of milliseconds and the rest random.
+    fn id(&self, unix_ms: i64) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&unix_ms.to_be_bytes()[2..]);
+        self.rng().fill_bytes(&mut bytes[6..]);
+        bytes
+    }
 }
 
 /// When a request was accepted, on both clocks, and its place among the concurrent ones.
@@ -206,7 +215,7 @@ pub async fn relay(
 
     let attempts = app.config.upstream.max_attempts;
     let (order, ranked) = plan.rank(&request, &app.scorer, attempts, now, &mut *relay.rng());
-    let id = format!("gen-{}", hex::encode(relay.random()));
+    let id = format!("gen-{}", hex::encode(relay.id(accepted.unix_ms)));
     let Accepted { unix_ms, at, permit } = accepted;
     let work = Work {
         relay: relay.clone(),

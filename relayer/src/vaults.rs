@@ -11,8 +11,9 @@ pub(crate) use account::REMEMBER_SECONDS;
 
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::clock::Clock;
-use crate::ledger::{Blocks, ChargeRow, Ledger, LedgerError, Loaded, Standing, StoredVoucher, Totals};
+use crate::ledger::{Blocks, ChargeRow, Ledger, LedgerError, Loaded, PackedDecision, Standing, StoredVoucher, Totals};
 use crate::registry::Offer;
+use crate::withdrawals::{AgreeError, Wish};
 use account::VaultAccount;
 use ed25519_dalek::{Signer, SigningKey};
 use serde::Serialize;
@@ -133,6 +134,11 @@ pub enum Refusal {
     /// 503
     #[error("settlement of this vault is halted until the operator has reconciled it")]
     VaultHalted,
+    /// 402
+    #[error(
+        "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
+    )]
+    Leaving,
     /// 503
     #[error(
         "{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator"
@@ -328,7 +334,14 @@ impl Vaults {
                 let loaded = state.loaded.vaults.remove(&place).unwrap_or_default();
                 let recent = state.loaded.recent.iter().filter(|(vault, ..)| *vault == snapshot.address);
                 let first = first_number(self.started_ms.max(chain_time.saturating_mul(1_000)));
-                accounts.insert(snapshot.address, VaultAccount::new(snapshot, loaded, recent, first));
+                let mut account = VaultAccount::new(snapshot, loaded, recent, first);
+                match accounts.get(&snapshot.address) {
+                    Some(former) => account.agreed(former.agreements().iter().copied()),
+                    None => {
+                        account.agreed(state.loaded.agreements.iter().filter(|a| a.vault == snapshot.address).copied())
+                    }
+                }
+                accounts.insert(snapshot.address, account);
             }
             if let Some(account) = accounts.get_mut(&snapshot.address) {
                 account.missing(false);
@@ -384,6 +397,17 @@ impl Vaults {
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
+    }
+
+    /// Agrees that an owner withdraws at once, if that leaves enough for all that is charged and held. It counts as gone until
+    /// the finalized slot is past its last one. Returns the finalized slot.
+    ///
+    /// # Errors
+    /// [`AgreeError`].
+    pub fn agree(&self, wish: &Wish) -> Result<u64, AgreeError> {
+        let mut state = self.lock();
+        let account = state.accounts.get_mut(&wish.agreement.vault).ok_or(AgreeError::UnknownVault)?;
+        account.agree(wish)
     }
 
     /// Whether charges for this offer could not be settled, so that it serves nobody until that is resolved.
@@ -489,6 +513,7 @@ impl Hold {
         let total = amount.checked_add(fee).filter(|total| *total <= self.ceiling).ok_or(ChargeError::AboveHold)?;
         let consent = self.consent.take().ok_or(ChargeError::AboveHold)?;
         let bearer = matches!(consent, Consent::Bearer(_));
+        let (routing_hash, decision) = (sha256(&[&draft.decision]), PackedDecision::new(&draft.decision)?);
         let vaults = self.vaults.clone();
         let durable = {
             let mut state = vaults.lock();
@@ -496,13 +521,13 @@ impl Hold {
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let highest = numbered.voucher;
-            let receipt = self.receipt(&draft, (amount, fee), numbered);
+            let receipt = self.receipt(&draft, routing_hash, (amount, fee), numbered);
             let (vaults, key, hash, allow_root) = (vaults.clone(), self.key.key, self.request_hash, self.allow_root);
             vaults.ledger.clone().enqueue(move |tx| {
                 let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
                 let receipt = SignedReceipt { receipt, signature };
                 let voucher = vaults.voucher(consent, highest, &receipt.receipt, hash)?;
-                let row = ChargeRow { id: draft.id, key, receipt, decision: draft.decision, voucher, allow_root };
+                let row = ChargeRow { id: draft.id, key, receipt, decision, voucher, allow_root };
                 Ledger::insert_charge(tx, &row)?;
                 Ok(row.receipt)
             })
@@ -524,7 +549,13 @@ impl Hold {
         Ok(result?)
     }
 
-    fn receipt(&self, draft: &Draft, (amount, fee): (Pico, Pico), numbered: account::Numbered) -> Receipt {
+    fn receipt(
+        &self,
+        draft: &Draft,
+        routing_hash: Hash,
+        (amount, fee): (Pico, Pico),
+        numbered: account::Numbered,
+    ) -> Receipt {
         let identity = &self.vaults.identity;
         Receipt {
             key_id: identity.key_id,
@@ -551,7 +582,7 @@ impl Hold {
             started_at_ms: draft.started_at_ms,
             ttft_ms: draft.ttft_ms,
             duration_ms: draft.duration_ms,
-            routing_hash: sha256(&[&draft.decision]),
+            routing_hash,
         }
     }
 }

@@ -195,6 +195,8 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["vault", "withdraw", "5", "--all"], "--all"),
         (&["vault", "withdraw", "--execute", "--cancel"], "--cancel"),
         (&["vault", "withdraw", "--cancel", "--wait"], "--wait"),
+        (&["vault", "withdraw", "5", "--now", "--wait"], "--now"),
+        (&["vault", "withdraw", "--execute", "--now"], "--now"),
         (&["vault", "open"], "--relayer"),
         (&["vault", "recover", "--sol", "--mint", "11111111111111111111111111111112"], "--sol"),
         (&["key", "create"], "--limit"),

@@ -4,6 +4,8 @@ use super::process::listening;
 use anyhow::{Context, Result};
 use axum::serve::ListenerExt;
 use ed25519_dalek::SigningKey;
+use solana_keypair::Keypair;
+use solana_signer::Signer;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,9 @@ use steam::ledger::Ledger;
 use steam::registry::{Offer, Registry, RelayerInfo};
 use steam::relay::upstream::Upstream;
 use steam::score::Scorer;
+use steam::settle::build::Parties;
 use steam::vaults::{Identity, Vaults};
+use steam::withdrawals::Withdrawals;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::{MicroUsdc, Pico, Price};
 use tokio::net::TcpListener;
@@ -74,6 +78,7 @@ async fn app(provider: &str, files: &Path) -> Result<Arc<App>> {
     Ok(Arc::new(App {
         registry,
         allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await?,
+        withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(), settler()),
         clock,
         vaults,
         ledger,
@@ -85,6 +90,22 @@ async fn app(provider: &str, files: &Path) -> Result<Arc<App>> {
         shutdown: tokio_util::sync::CancellationToken::new(),
         config,
     }))
+}
+
+fn settler() -> Keypair {
+    Keypair::new_from_array([7; 32])
+}
+
+fn parties() -> Parties {
+    let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
+    Parties {
+        program: steam_router::ID,
+        config: at(206),
+        relayer: RELAYER,
+        settler: settler().pubkey(),
+        fee_token: at(204),
+        mint: at(205),
+    }
 }
 
 fn registry(provider: &str, now: i64) -> Registry {

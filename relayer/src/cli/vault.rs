@@ -2,6 +2,7 @@
 
 mod close;
 mod deposit;
+pub(in crate::cli) mod now;
 mod recover;
 mod withdraw;
 

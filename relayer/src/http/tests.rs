@@ -11,3 +11,4 @@ mod misbehaviour;
 mod money;
 mod sticky;
 mod streams;
+mod withdrawals;

@@ -1,7 +1,7 @@
 //! Proves from the file alone that a ledger is sound: every rule it promises to keep is looked at in every row, and what does
 //! not hold is named. Reads in one transaction, so that a relayer may write meanwhile.
 
-use super::{LedgerError, SealedLine, StoredVoucher, groups};
+use super::{LedgerError, SealedLine, StoredVoucher, groups, record};
 use crate::chain::Pubkey;
 use ed25519_dalek::VerifyingKey;
 use rusqlite::Connection;
@@ -131,6 +131,11 @@ fn database(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
         let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
         audit.find("foreign key", &table, format!("a row of {table} refers to a row of {parent} that is not there"));
     }
+    let mut lone = db.prepare("SELECT id FROM record WHERE id NOT IN (SELECT record FROM charge)")?;
+    let mut rows = lone.query([])?;
+    while let Some(row) = rows.next()? {
+        audit.find("record", row.get::<_, i64>(0)?, "a receipt and a decision are there without their charge");
+    }
     let mut twice = db.prepare(
         "SELECT vault, epoch, count(*) FROM charge NOT INDEXED GROUP BY vault, generation, epoch, request_hash HAVING count(*) > 1",
     )?;
@@ -164,7 +169,7 @@ fn charges(
         .query_row((place.vault, place.generation), |row| row.get(0))?;
     let mut statement = db.prepare_cached(
         "SELECT number, epoch, public_key, total, seq, receipt, decision, slot, request_hash, provider, offer, version,
-           fee_bps, input, cached, output, aside IS NOT NULL, incident FROM charge
+           fee_bps, input, cached, output, aside IS NOT NULL, incident, packed FROM charge LEFT JOIN record ON record.id = charge.record
          WHERE vault = ?1 AND generation = ?2 ORDER BY number",
     )?;
     let mut rows = statement.query((place.vault, place.generation))?;
@@ -188,8 +193,8 @@ fn charges(
             &at,
             "what is set aside belongs to an incident, and no other",
         );
-        let bytes: Vec<u8> = row.get(5)?;
-        let Ok(signed) = SignedReceipt::from_bytes(&bytes) else {
+        let bytes: Option<Vec<u8>> = row.get(5)?;
+        let Some((bytes, signed)) = bytes.and_then(|b| SignedReceipt::from_bytes(&b).ok().map(|r| (b, r))) else {
             audit.find("receipt", at, "it has no receipt that can be read");
             continue;
         };
@@ -204,7 +209,7 @@ fn charges(
             && (r.usage, r.fee_bps, r.domain, r.relayer) == (usage, fee_bps, domain, relayer.to_bytes());
         audit.expect(same, "receipt", &at, "the receipt says something else than the row");
         audit.expect(
-            r.routing_hash == sha256(&[&row.get::<_, Vec<u8>>(6)?]),
+            record::unpack(row.get(6)?, row.get(18)?).is_ok_and(|decision| r.routing_hash == sha256(&[&decision])),
             "receipt",
             &at,
             "the decision record is not the one the receipt commits to",

@@ -1,6 +1,8 @@
 //! Charges: written once a request, read when the relayer starts and when a receipt is asked for.
 
+use super::agreements::{self, Agreement};
 use super::incidents::{self, Standing};
+use super::record::{PackedDecision, unpack};
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
 use rusqlite::{Connection, OptionalExtension, Transaction};
@@ -20,7 +22,7 @@ pub struct ChargeRow {
     /// The signed receipt.
     pub receipt: SignedReceipt,
     /// The decision record.
-    pub decision: Vec<u8>,
+    pub decision: PackedDecision,
     /// A voucher of the key.
     pub voucher: super::StoredVoucher,
     /// The root of the key's allow-list, if it has one.
@@ -79,6 +81,8 @@ pub struct Loaded {
     pub vaults: HashMap<(Pubkey, u64), LoadedVault>,
     /// Requests charged lately, so that they cannot be sent again: vault, epoch, request hash, Unix milliseconds.
     pub recent: Vec<(Pubkey, u32, Hash, i64)>,
+    /// Withdrawals at once that may still be carried out.
+    pub agreements: Vec<Agreement>,
     /// What people had decided by then, and on what nothing is held.
     pub standing: Standing,
 }
@@ -113,10 +117,13 @@ impl Ledger {
         let total = r.charge.checked_add(r.fee).ok_or(LedgerError::Refused("charge more than u128"))?;
         let authorized = i64::try_from(row.voucher.authorized.0)
             .map_err(|_| LedgerError::Refused("store an authorization of 2^63 µUSDC or more"))?;
+        tx.prepare_cached("INSERT INTO record (receipt, decision, packed) VALUES (?1, ?2, true)")?
+            .execute((row.receipt.to_bytes(), row.decision.as_bytes()))?;
+        let record = tx.last_insert_rowid();
         tx.prepare_cached(
             "INSERT INTO charge (vault, generation, number, id, public_key, epoch, slot, request_hash, provider, offer, version, fee_bps,
-             input, cached, output, total, started_ms, receipt, decision)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
+             input, cached, output, total, started_ms, record)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
         )?
         .execute(rusqlite::params![
             r.vault,
@@ -136,8 +143,7 @@ impl Ledger {
             r.usage.output,
             total.0.to_be_bytes(),
             r.started_at_ms,
-            row.receipt.to_bytes(),
-            row.decision,
+            record,
         ])?;
         tx.prepare_cached(
             "INSERT INTO vault (vault, generation, next_number) VALUES (?1, ?2, ?3)
@@ -180,15 +186,7 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn generation(&self, id: &str) -> Result<Option<GenerationRow>, LedgerError> {
         let id = id.to_owned();
-        self.read(move |db| {
-            Ok(db
-                .prepare_cached("SELECT public_key, decision, receipt FROM charge WHERE id = ?1")?
-                .query_row([&id], |row| {
-                    Ok(GenerationRow { id: id.clone(), key: row.get(0)?, decision: row.get(1)?, receipt: row.get(2)? })
-                })
-                .optional()?)
-        })
-        .await
+        self.read(move |db| generation(db, "c.id = ?1", [id])).await
     }
 
     /// The decision of a request by its receipt: the vault, its generation, and the receipt's number.
@@ -201,18 +199,8 @@ impl Ledger {
         generation: u64,
         number: u64,
     ) -> Result<Option<GenerationRow>, LedgerError> {
-        self.read(move |db| {
-            Ok(db
-                .prepare_cached(
-                    "SELECT id, public_key, decision, receipt FROM charge
-                     WHERE vault = ?1 AND generation = ?2 AND number = ?3",
-                )?
-                .query_row((vault.to_bytes(), generation as i64, number as i64), |row| {
-                    Ok(GenerationRow { id: row.get(0)?, key: row.get(1)?, decision: row.get(2)?, receipt: row.get(3)? })
-                })
-                .optional()?)
-        })
-        .await
+        let place = (vault.to_bytes(), generation as i64, number as i64);
+        self.read(move |db| self::generation(db, "c.vault = ?1 AND c.generation = ?2 AND c.number = ?3", place)).await
     }
 
     /// What a key was charged for requests since `since_ms`, Unix milliseconds: when, and how much.
@@ -253,13 +241,29 @@ impl Ledger {
         self.read(move |db| {
             Ok(db
                 .prepare_cached(
-                    "SELECT receipt FROM charge WHERE vault = ?1 AND generation = ?2 AND epoch = ?3 AND request_hash = ?4",
+                    "SELECT r.receipt FROM charge c JOIN record r ON r.id = c.record
+                     WHERE vault = ?1 AND generation = ?2 AND epoch = ?3 AND request_hash = ?4",
                 )?
                 .query_row((key.vault.to_bytes(), key.generation as i64, key.epoch, request_hash), |row| row.get(0))
                 .optional()?)
         })
         .await
     }
+}
+
+fn generation(
+    db: &Connection,
+    condition: &str,
+    values: impl rusqlite::Params,
+) -> Result<Option<GenerationRow>, LedgerError> {
+    let found = db
+        .prepare_cached(&format!(
+            "SELECT c.id, c.public_key, r.receipt, r.decision, r.packed FROM charge c JOIN record r ON r.id = c.record WHERE {condition}"
+        ))?
+        .query_row(values, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))
+        .optional()?;
+    let Some((id, key, receipt, decision, packed)) = found else { return Ok(None) };
+    Ok(Some(GenerationRow { id, key, receipt, decision: unpack(decision, packed)? }))
 }
 
 struct Settled {
@@ -272,7 +276,8 @@ struct Settled {
 fn receipt(db: &Connection, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
     let found = db
         .prepare_cached(
-            "SELECT c.id, c.receipt, c.public_key, c.vault, c.generation, c.number, c.seq, c.aside, g.state, i.resolution FROM charge c
+            "SELECT c.id, r.receipt, c.public_key, c.vault, c.generation, c.number, c.seq, c.aside, g.state, i.resolution FROM charge c
+             JOIN record r ON r.id = c.record
              LEFT JOIN incident i ON i.id = c.incident
              LEFT JOIN settlement_group g ON g.vault = c.vault AND g.generation = c.generation AND g.seq = c.seq
              WHERE c.id = ?1",
@@ -318,7 +323,8 @@ fn load(db: &Connection, recent_since_ms: i64) -> Result<Loaded, LedgerError> {
     // One moment of the database: what is decided meanwhile is told by the next look at the incidents.
     let db = &db.unchecked_transaction()?;
     let decided = incidents::decisions(db)?;
-    let mut loaded = Loaded { standing: incidents::standing(db, decided)?, ..Loaded::default() };
+    let (standing, agreements) = (incidents::standing(db, decided)?, agreements::all(db)?);
+    let mut loaded = Loaded { standing, agreements, ..Loaded::default() };
     let mut vaults = db.prepare("SELECT vault, generation, next_number FROM vault")?;
     let mut rows = vaults.query([])?;
     while let Some(row) = rows.next()? {

@@ -663,7 +663,8 @@ fn create_batch(tx: &Transaction<'_>, groups: &[SealedGroup]) -> Result<BatchId,
     for group in groups {
         first_leaf.push(leaves.len());
         let mut receipts = tx.prepare_cached(
-            "SELECT receipt FROM charge WHERE vault = ?1 AND generation = ?2 AND seq = ?3 ORDER BY number",
+            "SELECT receipt FROM charge JOIN record ON record.id = charge.record
+             WHERE vault = ?1 AND generation = ?2 AND seq = ?3 ORDER BY number",
         )?;
         let mut rows = receipts.query(group.place())?;
         while let Some(row) = rows.next()? {

@@ -35,10 +35,14 @@ fn prune(tx: &Transaction<'_>, before_ms: i64) -> Result<bool, LedgerError> {
         }
         tx.execute("DELETE FROM batch WHERE id = ?1 OR (id < ?1 AND state = 'split')", [batch])?;
     }
-    tx.prepare_cached(
-        "DELETE FROM charge WHERE incident IN (SELECT id FROM incident WHERE resolution IN ('written off', 'dropped') AND resolved_ms < ?1)",
-    )?
-    .execute([before_ms])?;
+    for charges in [
+        "DELETE FROM record WHERE id IN (SELECT record FROM charge WHERE incident IN
+           (SELECT id FROM incident WHERE resolution IN ('written off', 'dropped') AND resolved_ms < ?1))",
+        "DELETE FROM charge WHERE incident IN
+           (SELECT id FROM incident WHERE resolution IN ('written off', 'dropped') AND resolved_ms < ?1)",
+    ] {
+        tx.prepare_cached(charges)?.execute([before_ms])?;
+    }
     Ok(old.len() == BATCHES as usize)
 }
 
@@ -48,6 +52,10 @@ fn drop_groups(tx: &Transaction<'_>, batch: i64) -> Result<(), LedgerError> {
         .query_map([batch], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<_, _>>()?;
     for group in groups {
+        tx.prepare_cached(
+            "DELETE FROM record WHERE id IN (SELECT record FROM charge WHERE vault = ?1 AND generation = ?2 AND seq = ?3)",
+        )?
+        .execute(group)?;
         tx.prepare_cached("DELETE FROM charge WHERE vault = ?1 AND generation = ?2 AND seq = ?3")?.execute(group)?;
         tx.prepare_cached("UPDATE vault SET pruned_seq = max(pruned_seq, ?3) WHERE vault = ?1 AND generation = ?2")?
             .execute(group)?;

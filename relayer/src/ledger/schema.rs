@@ -7,8 +7,13 @@ use std::path::Path;
 
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
+/// Memory for the writer's pages: negative, since that is how SQLite is told KiB.
+const CACHE_KIB: i64 = -64 * 1_024;
+/// Pages of 4 KiB in the write-ahead log before they are written to the file: 64 MiB.
+const LOG_PAGES: i64 = 16_384;
 /// What each version added to the one before.
-pub(super) const VERSIONS: &[&str] = &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, INCIDENTS];
+pub(super) const VERSIONS: &[&str] =
+    &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, INCIDENTS, RECORDS, AGREEMENTS];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -154,6 +159,28 @@ ALTER TABLE vault ADD COLUMN pruned_seq INTEGER NOT NULL DEFAULT 0;
 CREATE TABLE copy (made_ms INTEGER NOT NULL) STRICT;
 ";
 
+const RECORDS: &str = "
+-- What is written once with a charge and read when somebody asks for it. Apart from `charge`, whose rows lie in the order of
+-- vaults, so that a commit appends these bytes and sealing does not write them again. `packed`: the decision is a Zstandard frame.
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY, receipt BLOB NOT NULL, decision BLOB NOT NULL, packed INTEGER NOT NULL
+) STRICT;
+ALTER TABLE charge ADD COLUMN record INTEGER NOT NULL DEFAULT 0;
+UPDATE charge SET record = ordered.n FROM (
+    SELECT vault, generation, number, row_number() OVER (ORDER BY started_ms, vault, generation, number) AS n FROM charge
+) AS ordered WHERE ordered.vault = charge.vault AND ordered.generation = charge.generation AND ordered.number = charge.number;
+INSERT INTO record SELECT record, receipt, decision, 0 FROM charge;
+ALTER TABLE charge DROP COLUMN receipt;
+ALTER TABLE charge DROP COLUMN decision;
+";
+
+const AGREEMENTS: &str = "
+-- Withdrawals at once that the settler has agreed to, until they have ended. `amount` in µUSDC, none for everything.
+CREATE TABLE agreement (
+    message BLOB PRIMARY KEY, vault BLOB NOT NULL, amount INTEGER, valid_until_slot INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
 pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
     let mut name = path.as_os_str().to_owned();
@@ -178,6 +205,9 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // A busy vault's pages are written many times: often enough in memory and the log before they are in the file.
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
 
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;

@@ -90,7 +90,7 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
             signature: [number as u8; 64],
         },
         receipt: SignedReceipt { receipt, signature },
-        decision: b"{}".to_vec(),
+        decision: PackedDecision::new(b"{}").unwrap(),
         allow_root: None,
     }
 }

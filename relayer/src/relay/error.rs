@@ -3,6 +3,7 @@
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
 use crate::vaults::{ChargeError, Refusal};
+use crate::withdrawals::AgreeError;
 use axum::http::StatusCode;
 use std::time::Duration;
 use steam_protocol::Hash;
@@ -68,6 +69,9 @@ pub enum RelayError {
     /// A list of providers that is not taken.
     #[error(transparent)]
     AllowList(#[from] KeepError),
+    /// A withdrawal at once that is not agreed to.
+    #[error(transparent)]
+    Withdrawal(#[from] AgreeError),
     /// Every offer that could serve it is priced above what the key allows.
     #[error(
         "every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price"
@@ -202,6 +206,7 @@ impl RelayError {
                 Refusal::WindowLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "window_limit"),
                 Refusal::Authorized { .. } => (S::PAYMENT_REQUIRED, FUNDS, "authorized_too_low"),
                 Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
+                Refusal::Leaving => (S::PAYMENT_REQUIRED, FUNDS, "vault_leaving"),
                 Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
                 Refusal::VaultHalted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
                 Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, SERVER, "settlement_blocked"),
@@ -214,6 +219,17 @@ impl RelayError {
             Self::AllowList(KeepError::NotNamed(_)) => (S::NOT_FOUND, INVALID, "allow_list_not_named"),
             Self::AllowList(KeepError::Full) => (S::SERVICE_UNAVAILABLE, SERVER, "allow_lists_full"),
             Self::AllowList(KeepError::Ledger(_)) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
+            Self::Withdrawal(refusal) => match refusal {
+                AgreeError::Wish(_) => (S::BAD_REQUEST, INVALID, "invalid_withdrawal"),
+                AgreeError::UnknownVault => (S::NOT_FOUND, INVALID, "unknown_vault"),
+                AgreeError::Halted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
+                AgreeError::Slot { .. } => (S::CONFLICT, INVALID, "withdrawal_out_of_time"),
+                AgreeError::Seq { .. } => (S::CONFLICT, INVALID, "settle_seq_outdated"),
+                AgreeError::Settling => (S::CONFLICT, INVALID, "settlement_under_way"),
+                AgreeError::NotCovered { .. } => (S::CONFLICT, FUNDS, "withdrawal_not_covered"),
+                AgreeError::NotDrained { .. } => (S::CONFLICT, INVALID, "not_drained"),
+                AgreeError::Ledger(_) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
+            },
             Self::PriceAboveKey { .. } => (S::PAYMENT_REQUIRED, FUNDS, "price_above_key_limit"),
             Self::MaxCost { .. } => (S::PAYMENT_REQUIRED, FUNDS, "max_cost_too_low"),
             Self::Resting { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "providers_busy"),
@@ -251,6 +267,9 @@ impl RelayError {
             | Self::Busy { retry_after }
             | Self::RateLimited { retry_after, .. }
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
+            Self::Withdrawal(AgreeError::Settling | AgreeError::NotDrained { .. } | AgreeError::Seq { .. }) => {
+                Some(Duration::from_secs(5))
+            }
             Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),
             _ => None,
         }

@@ -271,6 +271,19 @@ mod tests {
     }
 
     #[test]
+    fn an_offer_that_reads_long_prompts_badly_is_known_for_it_and_not_blamed_for_short_ones() {
+        let mut answers = Answers::default();
+        // Reading 50,000 tokens usually takes 15 times as long as reading 1,000; this one takes 100 times.
+        for i in 0..40 {
+            answered(&mut answers, f64::from(i), 100, 0.2);
+            answered(&mut answers, f64::from(i), 50_000, 20.0);
+        }
+        let (short, long) = (ttft(&mut answers, 100, 40.0), ttft(&mut answers, 50_000, 40.0));
+        assert!((0.2..0.5).contains(&short), "{short} s");
+        assert!(long > 15.0, "{long} s");
+    }
+
+    #[test]
     fn what_was_lately_weighs_more() {
         let mut answers = Answers::default();
         for i in 0..60 {

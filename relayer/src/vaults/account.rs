@@ -2,7 +2,8 @@
 
 use super::{Consent, KeyLimits, KeyRef, KeyView, Refusal, VaultView};
 use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
-use crate::ledger::{LoadedVault, StoredVoucher, Totals};
+use crate::ledger::{Agreement, LoadedVault, StoredVoucher, Totals};
+use crate::withdrawals::{AgreeError, MAX_SLOTS, Wish, rounded_up};
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
 use steam_protocol::request::MAX_AHEAD_SECONDS;
@@ -23,6 +24,10 @@ pub(super) struct VaultAccount {
     keys: HashMap<u32, KeyAccount>,
     /// By seq of the sealed group.
     sealed: BTreeMap<u32, Totals>,
+    /// Withdrawals at once that may still be carried out, of whichever generation: they name none.
+    agreements: Vec<Agreement>,
+    /// Nothing new is held up to this slot, so that what is charged can be settled and everything withdrawn.
+    drains_until: u64,
     /// Requests under way (none) and charged (until when to remember), by epoch and hash.
     requests: HashMap<(u32, Hash), Option<i64>>,
 }
@@ -65,6 +70,8 @@ impl VaultAccount {
             next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
             sealed: BTreeMap::new(),
+            agreements: Vec::new(),
+            drains_until: 0,
             requests: recent
                 .map(|(_, epoch, hash, started_ms)| ((*epoch, *hash), Some(started_ms / 1_000 + REMEMBER_SECONDS)))
                 .collect(),
@@ -83,6 +90,16 @@ impl VaultAccount {
         account
     }
 
+    /// Takes over what may still be withdrawn at once.
+    pub fn agreed(&mut self, agreements: impl IntoIterator<Item = Agreement>) {
+        self.agreements.extend(agreements);
+    }
+
+    /// What may still be withdrawn at once.
+    pub fn agreements(&self) -> &[Agreement] {
+        &self.agreements
+    }
+
     pub fn generation(&self) -> u64 {
         self.snapshot.generation
     }
@@ -97,6 +114,44 @@ impl VaultAccount {
         }
         (self.snapshot, self.chain_time) = (snapshot.clone(), chain_time);
         self.sealed.retain(|seq, _| *seq > snapshot.settle_seq);
+        // One that can be carried out in the snapshot's own slot may have been, or not yet.
+        self.agreements.retain(|agreement| agreement.valid_until_slot >= snapshot.slot);
+    }
+
+    /// Agrees that the owner withdraws at once, if that leaves enough for all that is charged and held; it counts as gone from
+    /// then on. Returns the slot at which that was known.
+    pub fn agree(&mut self, wish: &Wish) -> Result<u64, AgreeError> {
+        let (snapshot, agreement) = (&self.snapshot, &wish.agreement);
+        let (slot, valid_until_slot) = (snapshot.slot, agreement.valid_until_slot);
+        if snapshot.owner != wish.owner || self.missing {
+            return Err(AgreeError::UnknownVault);
+        }
+        if self.halted {
+            return Err(AgreeError::Halted);
+        }
+        if valid_until_slot <= slot || valid_until_slot > slot.saturating_add(MAX_SLOTS) {
+            return Err(AgreeError::Slot { valid_until_slot, slot });
+        }
+        if self.agreements.iter().any(|known| known.message == agreement.message) {
+            return Ok(slot);
+        }
+        let owed = add(self.unsettled(), self.held());
+        if agreement.amount.is_none() && owed > Pico::ZERO {
+            self.drains_until = self.drains_until.max(valid_until_slot);
+            return Err(AgreeError::NotDrained { unsettled: rounded_up(owed), until: self.drains_until });
+        }
+        if !self.sealed.is_empty() {
+            return Err(AgreeError::Settling);
+        }
+        if wish.settle_seq != snapshot.settle_seq {
+            return Err(AgreeError::Seq { chain: snapshot.settle_seq, named: wish.settle_seq });
+        }
+        let available = self.available();
+        if agreement.amount.is_some_and(|amount| amount.pico() > available) {
+            return Err(AgreeError::NotCovered { available: available.floor_micro().unwrap_or(MicroUsdc(u64::MAX)) });
+        }
+        self.agreements.push(*agreement);
+        Ok(slot)
     }
 
     pub fn forget_before(&mut self, now: i64) {
@@ -163,6 +218,9 @@ impl VaultAccount {
         usable(&on_chain, now)?;
         if self.halted {
             return Err(Refusal::VaultHalted);
+        }
+        if self.snapshot.slot <= self.drains_until {
+            return Err(Refusal::Leaving);
         }
         if fee_bps > on_chain.max_fee_bps {
             return Err(Refusal::FeeAboveKeyLimit { fee_bps, max_fee_bps: on_chain.max_fee_bps });
@@ -269,8 +327,14 @@ impl VaultAccount {
         let frozen = if self.snapshot.frozen { Pico::ZERO } else { self.snapshot.balance.pico() };
         frozen
             .saturating_sub(self.snapshot.pending_withdrawal.pico())
+            .saturating_sub(self.agreed_sum())
             .saturating_sub(self.unsettled())
             .saturating_sub(self.held())
+    }
+
+    fn agreed_sum(&self) -> Pico {
+        let amounts = self.agreements.iter().map(|agreement| agreement.amount.unwrap_or(MicroUsdc(u64::MAX)).pico());
+        amounts.fold(Pico::ZERO, add)
     }
 
     pub fn view(&self) -> VaultView {

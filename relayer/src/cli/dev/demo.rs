@@ -6,6 +6,7 @@ mod load;
 mod tour;
 
 use super::system::System;
+use crate::cli::vault::now::{Parties, withdraw};
 use crate::client::{ClientError, Event, RelayerKeys, SignedClient, Whole, text_of};
 use crate::localnet::MODELS;
 use anyhow::{Context, Result, ensure};
@@ -22,6 +23,8 @@ use tour::Tour;
 const DEPOSIT: MicroUsdc = MicroUsdc(5_000_000);
 /// The most a request of the tour may cost: a cent.
 const CEILING: MicroUsdc = MicroUsdc(10_000);
+/// What is withdrawn with the relayer's consent.
+const AT_ONCE: MicroUsdc = MicroUsdc(1_000_000);
 /// How long settlement may take, finality included.
 const SETTLED_WITHIN: Duration = Duration::from_secs(45);
 /// How long the withdrawal may take.
@@ -212,6 +215,7 @@ async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> 
     let deployment = &system.deployment;
     let wallet = crate::addresses::ata(&deployment.owner.pubkey(), &system.localnet.mint);
     let balance = async |account| system.localnet.client.token_balance(account).await;
+    at_once(system, tour).await?;
     let (vault_before, wallet_before) = (balance(&deployment.vault_token).await?, balance(&wallet).await?);
     let all = MicroUsdc(u64::MAX);
     let request = system.localnet.request_withdraw(&deployment.owner, &deployment.relayer, all).await?;
@@ -236,6 +240,25 @@ async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> 
     tour.check(vault == 0 && wallet == wallet_before + vault_before, "the owner gets back all that is left")?;
     tour.held("withdrawal", format!("{} USDC back in the owner's wallet", MicroUsdc(vault_before)));
     Ok(())
+}
+
+/// With consent there is no delay: the owner signs, the relayer agrees that enough remains, the owner sends.
+async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
+    let (deployment, localnet) = (&system.deployment, &system.localnet);
+    let before = localnet.client.token_balance(&deployment.vault_token).await?;
+    let relayer_url = system.base_url.clone();
+    let parties = Parties {
+        relayer_url: &relayer_url,
+        relayer: deployment.relayer,
+        settler: system.running.app.registry.borrow().relayer.settler,
+        mint: localnet.mint,
+        owner: &deployment.owner,
+    };
+    let rpc = (localnet.client.rpc(), localnet.rpc_url.as_str());
+    let signature = withdraw(rpc, &parties, AT_ONCE, |_| ()).await?;
+    let after = localnet.client.token_balance(&deployment.vault_token).await?;
+    tour.line("at once", format!("{AT_ONCE} USDC, by transaction {signature}, with the relayer's signature too"));
+    tour.check(before - after == AT_ONCE.0, "a withdrawal that the relayer agrees to is made at once")
 }
 
 /// Once the relayer has seen the request, it promises that money to nobody.

@@ -2,7 +2,8 @@
 //! it and proves it when it settles.
 
 use crate::chain::Pubkey;
-use crate::cli::chat::setup::{base_url, cause};
+use crate::cli::ask::ask;
+use crate::cli::chat::setup::base_url;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Format, Report, line};
 use crate::cli::parse::address;
@@ -12,7 +13,7 @@ use crate::cli::solana::Global;
 use crate::cli::vault::Which;
 use reqwest::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use steam_protocol::Hash;
@@ -23,8 +24,6 @@ use steam_router::state::{Provider, Relayer, Vault};
 const FINAL_WITHIN: Duration = Duration::from_secs(90);
 /// Between two tries meanwhile.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Largest answer that is read.
-const MAX_ANSWER_BYTES: usize = 64 << 10;
 
 /// Send the relayer the providers a key may pay, if it does not know them yet
 #[derive(Debug, clap::Args)]
@@ -129,7 +128,7 @@ pub(super) async fn registered(session: &Session, list: &AllowList) -> Result<()
 ///
 /// # Errors
 /// If it cannot be read.
-pub(super) async fn relayer_url(session: &Session, vault: &Vault) -> Result<String> {
+pub(in crate::cli) async fn relayer_url(session: &Session, vault: &Vault) -> Result<String> {
     let relayer: Relayer = need(session, &vault.relayer, "relayer").await?;
     Ok(base_url(&relayer.url))
 }
@@ -180,28 +179,6 @@ pub(super) async fn show(relayer: &str, root: &Hash) -> Shown {
     let providers: Option<Vec<Pubkey>> = providers.iter().map(|provider| provider.parse().ok()).collect();
     let list = providers.and_then(|providers| list(&providers).ok());
     list.filter(|list| list.root() == *root).map_or(unknown, |list| Shown::of(&list))
-}
-
-async fn ask(
-    method: reqwest::Method,
-    url: &str,
-    body: Option<&Value>,
-) -> std::result::Result<(StatusCode, Value), String> {
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build().map_err(|error| cause(&error))?;
-    let request = http.request(method, url);
-    let request = match body {
-        Some(body) => request.json(body),
-        None => request,
-    };
-    let mut answer = request.send().await.map_err(|error| cause(&error))?;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| cause(&error))? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() > MAX_ANSWER_BYTES {
-            return Err("its answer is too long".into());
-        }
-    }
-    Ok((answer.status(), serde_json::from_slice(&bytes).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! `steam vault withdraw`: request, wait for the delay, execute. Alone, without anybody's leave.
 
 use super::Which;
+use super::now::Parties;
 use crate::chain::Pubkey;
 use crate::cli::amount::{show, show_span, usdc_above_zero};
+use crate::cli::chat::setup::base_url;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
+use crate::cli::provider::need;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
@@ -15,13 +18,13 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::Vault;
+use steam_router::state::{Relayer, Vault};
 
 /// Take money out of a vault
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(false))]
 #[command(
-    after_help = "`steam vault withdraw 5` requests 5 USDC and says when they unlock; then\n`steam vault withdraw --execute` moves them to the keypair's own token account.\nWith --wait, one command does both."
+    after_help = "`steam vault withdraw 5` requests 5 USDC and says when they unlock; then\n`steam vault withdraw --execute` moves them to the keypair's own token account.\nWith --wait, one command does both. With --now they are moved at once, if the relayer agrees\nthat what remains is enough for what is charged."
 )]
 pub struct Withdraw {
     /// USDC to request, in place of an earlier request, like 12.5
@@ -39,6 +42,9 @@ pub struct Withdraw {
     /// Wait until the request is unlocked, and complete it
     #[arg(long)]
     pub wait: bool,
+    /// Move it at once, with the relayer's consent
+    #[arg(long, conflicts_with_all = ["execute", "cancel", "wait"])]
+    pub now: bool,
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
@@ -72,6 +78,8 @@ impl Withdraw {
             let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
             let signature = session.send(&payer, &[cancel], Vec::new()).await?;
             report("cancelled", &address, amount_text(vault.pending_withdrawal), signature.to_string())
+        } else if self.now {
+            now(&session, &payer, &address, &vault, self.amount.unwrap_or(MicroUsdc(u64::MAX)), global).await?
         } else if self.execute {
             self.execute(&session, &payer, &address).await?
         } else {
@@ -123,6 +131,32 @@ impl Withdraw {
             ..report("executed", address, amount, signature.to_string())
         })
     }
+}
+
+/// Moves money with the relayer's consent.
+async fn now(
+    session: &Session,
+    payer: &Arc<Keypair>,
+    address: &Pubkey,
+    vault: &Vault,
+    amount: MicroUsdc,
+    global: &Global,
+) -> Result<Withdrawn> {
+    let relayer: Relayer = need(session, &vault.relayer, "relayer").await?;
+    let mint = session.config.mint;
+    let destination = addresses::ata(&payer.pubkey(), &mint);
+    let held = async || -> Result<u64> { Ok(session.balance(&destination).await?.unwrap_or_default().0) };
+    let before = held().await?;
+    let relayer_url = base_url(&relayer.url);
+    let parties =
+        Parties { relayer_url: &relayer_url, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer };
+    let progress = |text: &str| global.output.progress(text);
+    let signature = super::now::withdraw((&session.rpc, session.url()), &parties, amount, progress).await?;
+    let moved = held().await?.saturating_sub(before).to_string();
+    Ok(Withdrawn {
+        destination: Some(destination.to_string()),
+        ..report("executed", address, moved, signature.to_string())
+    })
 }
 
 async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amount: MicroUsdc) -> Result<Withdrawn> {

@@ -48,6 +48,7 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(plain().bearer_auth("sk-steam-x")).await, 401, "invalid_api_key");
                 is(code(plain().bearer_auth(world.key().reveal())).await, 404, "not_found");
             }
+            "/v1/withdrawals" => is(code(plain()).await, 400, "malformed_body"),
             "/v1/allow-lists" => is(code(plain()).await, 400, "malformed_body"),
             "/v1/allow-lists/{root}" => is(code(plain()).await, 400, "invalid_value"),
             "/v1/generation" => {

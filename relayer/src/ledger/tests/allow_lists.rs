@@ -100,10 +100,36 @@ async fn a_ledger_of_an_older_version_gains_what_it_lacks() {
             ([2; 32], [0; 32], content),
         )
         .unwrap();
+    let old = [row(1, 2, 1), row(3, 1, 1)];
+    for charge in &old {
+        let r = &charge.receipt.receipt;
+        connection
+            .execute(
+                "INSERT INTO charge (vault, generation, number, id, public_key, epoch, slot, request_hash, provider, offer, version,
+                   fee_bps, input, cached, output, total, started_ms, receipt, decision)
+                 VALUES (?1, 9, ?2, ?3, ?4, 1, 0, ?5, ?6, ?6, 1, 0, 1, 0, 1, zeroblob(16), ?7, ?8, ?9)",
+                rusqlite::params![
+                    r.vault,
+                    r.number as i64,
+                    charge.id,
+                    charge.key,
+                    r.request_hash,
+                    r.provider,
+                    r.started_at_ms,
+                    charge.receipt.to_bytes(),
+                    charge.id.as_bytes(),
+                ],
+            )
+            .unwrap();
+    }
     connection.pragma_update(None, "user_version", 1).unwrap();
     drop(connection);
     let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
     assert_eq!(ledger.unbatched(0).await.unwrap()[0].memberships, []);
+    for charge in &old {
+        let kept = ledger.generation(&charge.id).await.unwrap().unwrap();
+        assert_eq!((kept.receipt, kept.decision), (charge.receipt.to_bytes(), charge.id.clone().into_bytes()));
+    }
     let ours = list(&[61]);
     keep(&ledger, &ours, 9).await;
     write(&ledger, listed(&ours, 1, 1)).await.unwrap();

@@ -58,13 +58,17 @@ async fn a_sound_ledger_has_no_findings_and_each_rule_that_is_broken_is_named() 
     assert_eq!((sound.charges, sound.groups, sound.batches, sound.findings.as_slice()), (6, 2, 2, &[][..]));
     let first = "WHERE number = (SELECT min(number) FROM charge)";
     let last = "WHERE number = (SELECT max(number) FROM charge)";
+    let (its_first, its_last) =
+        ["min", "max"].map(|end| format!("WHERE id = (SELECT {end}(record) FROM charge)")).into();
     for (sql, rule) in [
-        (format!("UPDATE charge SET receipt = x'00' {first}"), "receipt"),
+        (format!("UPDATE record SET receipt = x'00' {its_first}"), "receipt"),
+        (format!("DELETE FROM record {its_first}"), "receipt"),
+        (format!("DELETE FROM charge {last}"), "record"),
         (format!("UPDATE charge SET total = zeroblob(16) {first}"), "receipt"),
         (format!("UPDATE charge SET output = output + 1 {first}"), "receipt"),
         (format!("UPDATE charge SET provider = zeroblob(32) {first}"), "receipt"),
         (format!("UPDATE charge SET request_hash = zeroblob(32) {first}"), "receipt"),
-        (format!("UPDATE charge SET decision = x'00' {last}"), "receipt"),
+        (format!("UPDATE record SET decision = x'00' {its_last}"), "receipt"),
         ("UPDATE deployment SET relayer = zeroblob(32)".into(), "receipt"),
         ("UPDATE vault SET next_number = 1".into(), "numbering"),
         ("DELETE FROM vault".into(), "numbering"),

@@ -10,9 +10,13 @@ use crate::ledger::Ledger;
 use crate::registry::{Offer, Registry};
 use crate::relay::upstream::Upstream;
 use crate::score::Scorer;
+use crate::settle::build::Parties;
 use crate::vaults::{Identity, Vaults};
+use crate::withdrawals::Withdrawals;
 use ed25519_dalek::SigningKey;
 use serde_json::{Value, json};
+use solana_keypair::Keypair;
+use solana_signer::Signer as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +47,29 @@ pub struct World {
     files: tempfile::TempDir,
 }
 
+/// The owner of the vault.
+pub fn owner() -> Keypair {
+    Keypair::new_from_array([2; 32])
+}
+
+/// The settler's key.
+pub fn settler() -> Keypair {
+    Keypair::new_from_array([7; 32])
+}
+
+/// Who settles.
+pub fn parties(relayer: Pubkey) -> Parties {
+    let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
+    Parties {
+        program: steam_router::ID,
+        config: at(206),
+        relayer,
+        settler: settler().pubkey(),
+        fee_token: at(204),
+        mint: at(205),
+    }
+}
+
 impl World {
     /// A relayer that knows these offers.
     pub async fn new(offers: Vec<Offer>) -> Self {
@@ -61,7 +88,7 @@ impl World {
         let first = registry(offers);
         let (domain, relayer) = (first.domain, first.relayer.address);
         let ledger = Ledger::open(&files.path().join("steam.db"), &domain, &relayer.to_bytes()).unwrap();
-        let receipt_key = SigningKey::from_bytes(&[8; 32]);
+        let receipt_key = receipt_signer();
         let identity = Identity { domain, relayer, key_id: 0, receipt_key: receipt_key.clone() };
         let loaded = ledger.load(0).await.unwrap();
         let vaults = Arc::new(Vaults::new(identity, ledger.clone(), Arc::new(Fixed), loaded));
@@ -73,6 +100,7 @@ impl World {
             clock: Arc::new(Fixed),
             registry: registry_seen,
             allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
+            withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(relayer), settler()),
             vaults,
             ledger,
             scorer: Arc::new(Scorer::new((&config.routing).into())),
@@ -88,6 +116,17 @@ impl World {
         tokio::spawn(axum::serve(listener, crate::http::router(app.clone())).into_future());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         Self { app, address, client, registry, snapshot, _settle: settle, files }
+    }
+
+    /// As whom its receipts are signed.
+    pub fn identity(&self) -> Identity {
+        let registry = self.app.registry.borrow();
+        Identity {
+            domain: registry.domain,
+            relayer: registry.relayer.address,
+            key_id: 0,
+            receipt_key: receipt_signer(),
+        }
     }
 
     /// The ledger's file.
@@ -223,11 +262,15 @@ pub fn decode(text: &str) -> Vec<u8> {
     base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
 
+fn receipt_signer() -> SigningKey {
+    SigningKey::from_bytes(&[8; 32])
+}
+
 fn snapshot() -> VaultSnapshot {
     let most = 1_000_000_000_000;
     VaultSnapshot {
         address: VAULT,
-        owner: Pubkey::new_from_array([2; 32]),
+        owner: owner().pubkey(),
         generation: 7,
         slot: 100,
         token: Pubkey::new_from_array([4; 32]),

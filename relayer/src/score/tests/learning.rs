@@ -1,7 +1,7 @@
 //! What the scorer learns from how requests end.
 
 use super::{ASK, Market, price};
-use crate::score::{Ask, Coefficients, FailureKind, Outcome, Sort};
+use crate::score::{Ask, Coefficients, FailureKind, Gate, Outcome, Sort};
 use std::time::Duration;
 
 /// How one request to an offer ends.
@@ -56,6 +56,64 @@ fn what_came_from_a_cache_before_is_expected_to_again() {
     assert!((measured[0].cache_hits - 0.8).abs() < 0.05 && measured[1].cache_hits < 0.05, "{measured:?}");
     let scores = market.rank(Sort::Balanced).scores;
     assert!(scores[0].cost < scores[1].cost, "{scores:?}");
+}
+
+#[test]
+fn a_first_answer_is_believed_by_a_fifth_and_twenty_by_all() {
+    let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 3]);
+    let expected = |market: &mut Market| {
+        market.pass(1.0);
+        let third = market.decide(ASK).measured()[2].clone();
+        (f64::from(third.ttft), f64::from(third.speed))
+    };
+    for _ in 0..40 {
+        market.answers(0, &ASK, USUAL);
+        market.answers(1, &ASK, USUAL);
+    }
+    // Five times as quick: half a second is what the others take to the first token, 20 ms to each one after it.
+    let quick = End { ttft: 0.1, speed: 250.0, ..USUAL };
+    market.answers(2, &ASK, quick);
+    let (ttft, speed) = expected(&mut market);
+    assert!((0.40..0.43).contains(&ttft) && (58.0..62.0).contains(&speed), "{ttft} s, {speed} tokens a second");
+    for _ in 0..60 {
+        market.answers(2, &ASK, quick);
+    }
+    let (ttft, speed) = expected(&mut market);
+    assert!(ttft < 0.101 && speed > 249.0, "{ttft} s, {speed} tokens a second");
+}
+
+#[test]
+fn no_outlier_is_taken_out_while_half_of_the_market_is_away() {
+    let taken_out = |away: usize| {
+        let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 4]);
+        for round in 0..20 {
+            for offer in 0..4 {
+                market.answers(offer, &ASK, USUAL);
+            }
+            if round % 2 == 0 {
+                market.fails(0, 1);
+            }
+        }
+        // Asking to be left alone says little against an offer: these two are no outliers themselves.
+        for offer in 4 - away..4 {
+            let address = market.offers[offer].address;
+            market.scorer.started(&address, 1_400);
+            let retry_after = Some(Duration::from_secs(60));
+            market.scorer.observe(
+                &address,
+                &Outcome::Failed { kind: FailureKind::RateLimited, retry_after },
+                market.now,
+            );
+        }
+        for _ in 0..8 {
+            market.fails(0, 1);
+            market.answers(0, &ASK, USUAL);
+        }
+        market.pass(1.0);
+        market.decide(ASK);
+        market.decide(ASK).measured()[0].gate == Gate::Open
+    };
+    assert_eq!([0, 1, 2].map(taken_out), [true, true, false], "of four, two must be left");
 }
 
 #[test]
@@ -221,6 +279,13 @@ fn a_conversation_goes_where_it_was_served_until_it_fails_or_is_forgotten() {
     // What its cache gave this conversation is expected of the next turn.
     market.answers(1, &one, End { cached: 900, ..USUAL });
     assert_eq!(market.decide(one).measured()[1].sticky, Some(0.9));
+    // Not what it gives others: one that finds little there does not make this one leave.
+    market.answers(1, &other, USUAL);
+    for _ in 0..9 {
+        market.answers(1, &other, End { cached: 100, ..USUAL });
+    }
+    let expected = |market: &mut Market, ask| market.decide(ask).measured()[1].sticky;
+    assert_eq!((expected(&mut market, one), expected(&mut market, other)), (Some(0.9), Some(0.1)));
     market.fails_by(1, &one, FailureKind::Status(500));
     assert_eq!(stuck(&mut market, one), None);
     market.answers(2, &one, USUAL);

@@ -1,0 +1,67 @@
+//! Withdrawals at once. The owner's signature in the transaction is the credential.
+
+use crate::http::body;
+use crate::http::state::Server;
+use crate::relay::base64;
+use crate::relay::error::RelayError;
+use crate::withdrawals::{AgreeError, WishError};
+use ::base64::Engine as _;
+use ::base64::engine::general_purpose::STANDARD;
+use axum::Json;
+use axum::extract::{Request, State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use solana_transaction::versioned::VersionedTransaction;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Bytes of a request: a transaction has at most 1,232, in Base64.
+const MAX_BODY: usize = 4_096;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sent {
+    /// A `withdraw_now` signed by its owner, in Base64.
+    transaction: String,
+}
+
+/// `POST /v1/withdrawals`: signs a `withdraw_now` as the settler, for its owner to send.
+///
+/// # Errors
+/// 400 if the transaction is anything else, 409 if what would be left is not enough for what is charged and held.
+pub async fn agree(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
+    let app = &server.relay.app;
+    let busy = || RelayError::Busy { retry_after: Duration::from_secs(1) };
+    let _place = server.concurrent.clone().try_acquire_owned().map_err(|_| busy())?;
+    body::check(request.headers(), MAX_BODY)?;
+    let patience = Duration::from_millis(app.config.server.body_timeout_ms);
+    let body = body::read(request.into_body(), MAX_BODY, patience).await?;
+    let (transaction, wish) = app.withdrawals.agree(read(&body)?).await?;
+    let bytes =
+        bincode::serialize(&transaction).map_err(|_| RelayError::Internal("a transaction cannot be written"))?;
+    let agreement = &wish.agreement;
+    tracing::info!(vault = %agreement.vault, amount = ?agreement.amount, "agreed to a withdrawal");
+    Ok(Json(json!({
+        "object": "withdrawal",
+        "vault": agreement.vault.to_string(),
+        "amount": agreement.amount.map_or_else(|| "all".into(), |amount| json!(amount.0)),
+        "settle_seq": wish.settle_seq,
+        "valid_until_slot": agreement.valid_until_slot,
+        "transaction": base64(&bytes),
+    })))
+}
+
+fn read(body: &[u8]) -> Result<VersionedTransaction, RelayError> {
+    let malformed = |error: String| RelayError::Invalid {
+        message: format!("send {{\"transaction\": \"Base64 of a signed transaction\"}}: {error}"),
+        param: None,
+        code: "malformed_body",
+    };
+    let Sent { transaction } = serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
+    let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(error.to_string()))?;
+    let unreadable = || AgreeError::Wish(WishError("it is no legacy transaction and none of version 0"));
+    // Trailing bytes would be none of what was signed.
+    let transaction: VersionedTransaction = bincode::deserialize(&bytes).map_err(|_| unreadable())?;
+    let whole = bincode::serialized_size(&transaction).is_ok_and(|size| size == bytes.len() as u64);
+    if whole { Ok(transaction) } else { Err(unreadable().into()) }
+}

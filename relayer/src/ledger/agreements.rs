@@ -1,0 +1,56 @@
+//! Withdrawals at once that the settler has agreed to: durable before its signature leaves, so that no restart forgets what may
+//! still be taken out.
+
+use super::{Ledger, LedgerError};
+use crate::chain::Pubkey;
+use rusqlite::Connection;
+use steam_protocol::units::MicroUsdc;
+use steam_protocol::{Address, Hash};
+
+/// A withdrawal that can be carried out without asking again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// Hash of the transaction's message.
+    pub message: Hash,
+    /// The vault.
+    pub vault: Pubkey,
+    /// How much; `None` is everything.
+    pub amount: Option<MicroUsdc>,
+    /// The last slot at which it can be carried out.
+    pub valid_until_slot: u64,
+}
+
+impl Ledger {
+    /// Keeps an agreement, and forgets those that ended before `slot`, which is final.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn keep_agreement(&self, agreement: Agreement, slot: u64) -> Result<(), LedgerError> {
+        self.write(move |tx| {
+            tx.prepare_cached("DELETE FROM agreement WHERE valid_until_slot < ?1")?.execute([slot as i64])?;
+            let Agreement { message, vault, amount, valid_until_slot } = agreement;
+            let amount = amount.map(|amount| i64::try_from(amount.0)).transpose();
+            let amount = amount.map_err(|_| LedgerError::Refused("agree to a withdrawal of 2^63 µUSDC or more"))?;
+            tx.prepare_cached(
+                "INSERT INTO agreement (message, vault, amount, valid_until_slot) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+            )?
+            .execute((message, vault.to_bytes(), amount, valid_until_slot as i64))?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Every agreement that may not have ended.
+pub(super) fn all(db: &Connection) -> Result<Vec<Agreement>, LedgerError> {
+    let mut statement = db.prepare("SELECT message, vault, amount, valid_until_slot FROM agreement")?;
+    let rows = statement.query_map([], |row| {
+        Ok(Agreement {
+            message: row.get(0)?,
+            vault: Pubkey::from(row.get::<_, Address>(1)?),
+            amount: row.get::<_, Option<i64>>(2)?.map(|amount| MicroUsdc(amount as u64)),
+            valid_until_slot: row.get::<_, i64>(3)? as u64,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,43 @@
+//! Decision records as they are stored: thousands of bytes of JSON in which addresses recur, so that compression to a Zstandard
+//! frame (RFC 8878) makes two or three of four.
+
+use super::LedgerError;
+
+/// Fast: an answer waits for it.
+const LEVEL: i32 = 1;
+/// No decision record is longer; a frame in a damaged file that says so is not unpacked.
+const MAX_BYTES: usize = 64 << 20;
+
+/// A decision record, packed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PackedDecision(Vec<u8>);
+
+impl PackedDecision {
+    /// Packs canonical JSON.
+    ///
+    /// # Errors
+    /// [`LedgerError::Refused`] if it is longer than 64 MiB, or the memory to pack it is not there.
+    pub fn new(decision: &[u8]) -> Result<Self, LedgerError> {
+        let packed = (decision.len() <= MAX_BYTES).then(|| zstd::bulk::compress(decision, LEVEL).ok()).flatten();
+        packed.map(Self).ok_or(LedgerError::Refused("store a decision record of more than 64 MiB"))
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for PackedDecision {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PackedDecision({} bytes)", self.0.len())
+    }
+}
+
+/// Canonical JSON from the columns `decision` and `packed`.
+pub(super) fn unpack(stored: Vec<u8>, packed: bool) -> Result<Vec<u8>, LedgerError> {
+    if packed {
+        zstd::bulk::decompress(&stored, MAX_BYTES).map_err(|_| LedgerError::Malformed("decision record"))
+    } else {
+        Ok(stored)
+    }
+}

@@ -1,0 +1,101 @@
+//! What a transaction that the settler is asked to sign would do. It may do nothing else: the settler's signature is worth more
+//! than one vault.
+
+use super::Wish;
+use crate::chain::Pubkey;
+use crate::ledger::Agreement;
+use crate::settle::build::Parties;
+use anchor_lang::{AnchorDeserialize, Discriminator};
+use ed25519_dalek::VerifyingKey;
+use solana_transaction::CompiledInstruction;
+use solana_transaction::versioned::VersionedTransaction;
+use steam_protocol::sha256;
+use steam_protocol::units::MicroUsdc;
+use steam_router::instruction::WithdrawNow;
+
+/// Where `withdraw_now` names its accounts.
+const OWNER: usize = 0;
+const SETTLER: usize = 1;
+const RELAYER: usize = 2;
+const VAULT: usize = 3;
+
+/// What is wrong with a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the settler does not sign this transaction: {0}")]
+pub struct WishError(pub &'static str);
+
+/// What the owner asks for, and the place of the settler's signature.
+///
+/// # Errors
+/// [`WishError`] unless the transaction has one `withdraw_now` of this relayer, beside it only the compute budget and the making
+/// of a token account, neither of which names the settler, no lookup tables, and the owner's valid signature.
+pub fn read(parties: &Parties, transaction: &VersionedTransaction) -> Result<(Wish, usize), WishError> {
+    let message = &transaction.message;
+    if transaction.sanitize().is_err() {
+        return Err(WishError("its parts contradict each other"));
+    }
+    if message.address_table_lookups().is_some_and(|lookups| !lookups.is_empty()) {
+        return Err(WishError("it looks addresses up in tables"));
+    }
+    let keys = message.static_account_keys();
+    let place = keys.iter().position(|key| *key == parties.settler).ok_or(WishError("the settler is not in it"))?;
+    if place == 0 || !message.is_signer(place) || message.is_maybe_writable(place, None) {
+        return Err(WishError("the settler must sign, pay nothing, and not be written to"));
+    }
+
+    let mut withdrawal = None;
+    for instruction in message.instructions() {
+        let program = keys.get(usize::from(instruction.program_id_index));
+        if program == Some(&parties.program) {
+            if withdrawal.replace(instruction).is_some() {
+                return Err(WishError("it has more than one instruction of this program"));
+            }
+        } else if program == Some(&solana_compute_budget_interface::ID)
+            || program == Some(&anchor_spl::associated_token::ID)
+        {
+            if instruction.accounts.iter().any(|account| usize::from(*account) == place) {
+                return Err(WishError("an instruction of another program names the settler"));
+            }
+        } else {
+            return Err(WishError("beside `withdraw_now` it may only set the compute budget and make a token account"));
+        }
+    }
+    let withdrawal = withdrawal.ok_or(WishError("it has no `withdraw_now`"))?;
+    let asked = arguments(&withdrawal.data)?;
+    let account = |at: usize| account(keys, withdrawal, at);
+    if (account(SETTLER)?, account(RELAYER)?) != (parties.settler, parties.relayer) {
+        return Err(WishError("it names another relayer or settler"));
+    }
+    let owner = account(OWNER)?;
+    let signer = keys.iter().position(|key| *key == owner).filter(|at| message.is_signer(*at));
+    let signature =
+        signer.and_then(|at| transaction.signatures.get(at)).ok_or(WishError("its owner does not sign it"))?;
+    let bytes = message.serialize();
+    let signed = VerifyingKey::from_bytes(&owner.to_bytes())
+        .is_ok_and(|key| key.verify_strict(&bytes, &(*signature.as_array()).into()).is_ok());
+    if !signed {
+        return Err(WishError("its owner's signature is missing or wrong"));
+    }
+    let agreement = Agreement {
+        message: sha256(&[&bytes]),
+        vault: account(VAULT)?,
+        amount: (asked.amount != u64::MAX).then_some(MicroUsdc(asked.amount)),
+        valid_until_slot: asked.valid_until_slot,
+    };
+    Ok((Wish { owner, agreement, settle_seq: asked.settle_seq }, place))
+}
+
+fn arguments(data: &[u8]) -> Result<WithdrawNow, WishError> {
+    let rest =
+        data.strip_prefix(WithdrawNow::DISCRIMINATOR).ok_or(WishError("its instruction is no `withdraw_now`"))?;
+    let asked = WithdrawNow::try_from_slice(rest).map_err(|_| WishError("its `withdraw_now` cannot be read"))?;
+    if asked.amount == 0 || (asked.amount != u64::MAX && i64::try_from(asked.amount).is_err()) {
+        return Err(WishError("its amount must be above zero and below 2^63, or 2^64 - 1 for everything"));
+    }
+    Ok(asked)
+}
+
+fn account(keys: &[Pubkey], instruction: &CompiledInstruction, at: usize) -> Result<Pubkey, WishError> {
+    let key = instruction.accounts.get(at).and_then(|index| keys.get(usize::from(*index)));
+    key.copied().ok_or(WishError("its `withdraw_now` lacks accounts"))
+}
