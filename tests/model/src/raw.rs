@@ -135,12 +135,13 @@ fn step(chain: &mut Chain, reference: &mut Reference, op: &Op) {
 }
 
 /// What no instruction may end with: a panic, an access out of bounds, no more units or memory, and whatever the runtime stops
-/// only after the program has done it.
+/// only after the program has done it. Not `ExternalAccountLamportSpend`: so the system program's transfer ends when who should
+/// pay the rent is another program's account.
 fn is_crash(why: &str) -> bool {
     const CRASHES: [&str; 7] = [
         "ProgramFailedToComplete",
         "ComputationalBudgetExceeded",
-        "ExternalAccount",
+        "ExternalAccountDataModified",
         "ReadonlyDataModified",
         "ReadonlyLamportChange",
         "UnbalancedInstruction",
