@@ -1,6 +1,9 @@
 //! The relayer's configuration: flag > environment > file > default. Every value has a default but for who the
 //! relayer is; a key that is not known is an error, never ignored.
 
+#[cfg(test)]
+mod tests;
+
 use crate::chain::Pubkey;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -188,11 +191,13 @@ pub struct UpstreamConfig {
     pub localnet: bool,
     /// Time to connect, in milliseconds.
     pub connect_timeout_ms: u64,
+    /// The same for models that need another, by name.
+    pub connect_timeout_ms_of: BTreeMap<String, u64>,
     /// Time to the first content, in milliseconds.
     pub first_token_timeout_ms: u64,
     /// The same for models that need another, by name.
     pub first_token_timeout_ms_of: BTreeMap<String, u64>,
-    /// Time between two pieces of a stream, in milliseconds.
+    /// Time between two pieces of content of a stream, in milliseconds: comments and empty events are none.
     pub idle_timeout_ms: u64,
     /// The same for models that need another, by name.
     pub idle_timeout_ms_of: BTreeMap<String, u64>,
@@ -337,6 +342,7 @@ impl Default for UpstreamConfig {
         Self {
             localnet: false,
             connect_timeout_ms: 2_000,
+            connect_timeout_ms_of: BTreeMap::new(),
             first_token_timeout_ms: 30_000,
             first_token_timeout_ms_of: BTreeMap::new(),
             idle_timeout_ms: 30_000,
@@ -363,7 +369,7 @@ impl UpstreamConfig {
         Duration::from_millis(*own.unwrap_or(&self.first_token_timeout_ms))
     }
 
-    /// Time between two pieces of a stream of `model`.
+    /// Time between two pieces of content of a stream of `model`.
     pub fn idle_timeout(&self, model: &str) -> Duration {
         Duration::from_millis(*self.idle_timeout_ms_of.get(model).unwrap_or(&self.idle_timeout_ms))
     }
@@ -502,6 +508,7 @@ impl Config {
             need(value > 0, key, "at least 1")?;
         }
         for (key, timeouts) in [
+            ("upstream.connect_timeout_ms_of", &upstream.connect_timeout_ms_of),
             ("upstream.first_token_timeout_ms_of", &upstream.first_token_timeout_ms_of),
             ("upstream.idle_timeout_ms_of", &upstream.idle_timeout_ms_of),
             ("upstream.total_timeout_ms_of", &upstream.total_timeout_ms_of),

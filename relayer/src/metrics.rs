@@ -157,7 +157,11 @@ impl Default for Metrics {
             "From acceptance to the first content",
             metrics.first_content.clone(),
         );
-        registry.register("failovers", "Attempts after which another provider served", metrics.failovers.clone());
+        registry.register(
+            "failovers",
+            "Failed attempts after which another provider served",
+            metrics.failovers.clone(),
+        );
         registry.register("hedges", "Second providers asked because a first was slow", metrics.hedges.clone());
         registry.register(
             "upstream_failures",
@@ -247,7 +251,7 @@ impl Metrics {
         self.requests.get_or_create(&Route { route, status }).inc();
     }
 
-    /// A provider has answered after `failovers` others.
+    /// A provider has answered after `failovers` others failed.
     pub fn served(&self, model: &str, failovers: u64, first_content: Duration) {
         let model = Model { model: model.to_owned() };
         self.first_content.get_or_create(&model).observe(first_content.as_secs_f64());

@@ -49,7 +49,7 @@ pub struct Settlement {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::V0 => "v0",
             Self::Table => "v0, table",

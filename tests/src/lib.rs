@@ -18,6 +18,7 @@
 
 pub mod chain;
 pub mod cost;
+pub mod costs;
 pub mod examples;
 pub mod idl;
 pub mod outcome;

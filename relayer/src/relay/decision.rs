@@ -141,6 +141,11 @@ impl Attempt {
             error,
         }
     }
+
+    /// Whether the provider is at fault: being wrong about a request is, being slower than another is not.
+    pub fn failed(&self) -> bool {
+        ![OPENED, REFUSED, OVERTAKEN].contains(&self.outcome.as_str())
+    }
 }
 
 /// What a record is made of.

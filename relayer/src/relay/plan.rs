@@ -304,19 +304,21 @@ fn reasons(excluded: &[&Exclusion]) -> String {
 }
 
 impl Route {
-    /// Candidates in the order in which they are tried, with the scores behind it.
+    /// The first `most` candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
         request: &ChatRequest,
         scorer: &Scorer,
+        most: usize,
         now: Instant,
         rng: &mut dyn RngCore,
     ) -> (Vec<Candidate>, Decision) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
         let decision = scorer.rank(&offers, &self.ask, now, rng);
-        let order = decision.order(usize::MAX);
-        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
         let controls = &request.controls;
+        // Whom the client names may stand anywhere; of the others only the first are tried.
+        let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
+        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
         let only_first = !controls.allow_fallbacks && controls.order.is_empty();
         let order = preferred_first(order, |candidate: &Candidate| controls.rank_of(&candidate.offer), only_first);
         (order, decision)
@@ -351,7 +353,9 @@ impl Plan {
         now: Instant,
         rng: &mut dyn RngCore,
     ) -> (Vec<Candidate>, Vec<Decision>) {
-        let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, now, rng)).unzip();
+        // As many as are tried in all: a route has no more of them, and one at least.
+        let most = (max_attempts as usize).max(self.routes.len());
+        let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, most, now, rng)).unzip();
         (schedule(orders, max_attempts as usize), decisions)
     }
 }

@@ -106,6 +106,7 @@ pub async fn pump(
     let idle = config.idle_timeout(model);
     let mut keep_alive = ticks(config);
     let mut heard = Instant::now();
+    let mut finished = transcript.finish;
     let mut batch = std::mem::take(&mut source.opening);
     let mut end = None;
     loop {
@@ -119,6 +120,10 @@ pub async fn pump(
             } else {
                 match transcript.chunk(&event.data) {
                     Ok(passed) => {
+                        // Comments and empty events are no progress: they would keep a stalled answer open for ever.
+                        if passed.content || transcript.finish != finished {
+                            (heard, finished) = (Instant::now(), transcript.finish);
+                        }
                         if let Some(data) = passed.data {
                             write_event(&mut batch, &data);
                         }
@@ -175,11 +180,10 @@ pub async fn pump(
                         Ok(())
                     }
                     Err(_) => {
-                        end = Some(End::Failed { kind: FailureKind::IdleTimeout, error: "nothing came for too long".into() });
+                        end = Some(End::Failed { kind: FailureKind::IdleTimeout, error: "no content came for too long".into() });
                         Ok(())
                     }
                 };
-                heard = Instant::now();
                 if let Err(error) = pushed {
                     end = Some(malformed(&error.to_string()));
                 }

@@ -115,8 +115,10 @@ impl Work {
             Ok(opened) => opened,
             Err(error) => return head.fail(error).await,
         };
-        let failovers = attempts.len().saturating_sub(1);
-        self.relay.metrics.served(&candidate.offer.model, failovers as u64, self.started.elapsed());
+        if !matches!(kind, Kind::Refused(..)) {
+            let failovers = attempts.iter().filter(|attempt| attempt.failed()).count();
+            self.relay.metrics.served(&candidate.offer.model, failovers as u64, self.started.elapsed());
+        }
         let ending = Ending { work: self, candidate, first_content, attempts };
         match (kind, head) {
             (Kind::Refused(status, body), head) => {

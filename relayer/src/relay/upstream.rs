@@ -8,6 +8,7 @@ use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub enum CallError {
 /// The way to all providers.
 pub struct Upstream {
     client: Client,
+    /// For models that have a time to connect of their own: it is a client's, and so are the connections it keeps.
+    client_of: BTreeMap<String, Client>,
     localnet: bool,
     credentials: Vec<(Pubkey, String, HeaderValue)>,
     relayer: HeaderValue,
@@ -78,19 +81,10 @@ impl Upstream {
         signer: SigningKey,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, UpstreamError> {
-        let client = Client::builder()
-            .user_agent(concat!("steam-router/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy()
-            .referer(false)
-            .tcp_nodelay(true)
-            .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
-            .pool_idle_timeout(IDLE_CONNECTION)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .https_only(!config.localnet)
-            .dns_resolver(Resolver { localnet: config.localnet })
-            .build()?;
+        let own = config.connect_timeout_ms_of.iter();
+        let client_of: Result<_, reqwest::Error> =
+            own.map(|(model, &timeout_ms)| Ok((model.clone(), client(config, timeout_ms)?))).collect();
+        let (client, client_of) = (client(config, config.connect_timeout_ms)?, client_of?);
         let mut credentials = Vec::with_capacity(config.credentials.len());
         for credential in &config.credentials {
             let wrong = |problem: String| UpstreamError::Credential { provider: credential.provider, problem };
@@ -108,7 +102,7 @@ impl Upstream {
             provider: relayer,
             problem: "an address that is no header value".into(),
         })?;
-        Ok(Self { client, localnet: config.localnet, credentials, relayer, signer })
+        Ok(Self { client, client_of, localnet: config.localnet, credentials, relayer, signer })
     }
 
     /// Posts `body` to `path` under the offer's URL. Carries nothing of the client's but the body, and the relayer's
@@ -128,8 +122,8 @@ impl Upstream {
         let message = [TAG, &now_unix.to_le_bytes(), &sha256(&[&body])].concat();
         let signature = self.signer.sign(&message).to_bytes();
         let origin = url.origin().ascii_serialization();
-        let mut request = self
-            .client
+        let client = self.client_of.get(&offer.model).unwrap_or(&self.client);
+        let mut request = client
             .post(url)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static(accept))
@@ -167,6 +161,23 @@ impl Upstream {
         url.set_path(&path);
         Ok(url)
     }
+}
+
+/// A client that takes at most so long to connect.
+fn client(config: &UpstreamConfig, connect_timeout_ms: u64) -> Result<Client, reqwest::Error> {
+    Client::builder()
+        .user_agent(concat!("steam-router/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .tcp_nodelay(true)
+        .connect_timeout(Duration::from_millis(connect_timeout_ms))
+        .pool_idle_timeout(IDLE_CONNECTION)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .https_only(!config.localnet)
+        .dns_resolver(Resolver { localnet: config.localnet })
+        .build()
 }
 
 #[cfg(test)]

@@ -23,7 +23,9 @@ pub(super) const BUCKETS: usize = BUCKET_ENDS.len() + 1;
 const REFRESH: f64 = 0.1;
 /// Answers below which every new one counts at once.
 const FEW: usize = 16;
-/// Pull of the whole ring on a bucket, in answers.
+/// Pull of the whole ring on a bucket, in answers. As with any prior, the evidence is the weight it is set against, and a
+/// bucket with most of the answers is most of the ring. On the simulator's tuning seeds a pull of 1 or 16 has 3 or 7 %
+/// more regret, the ring alone 3 %; one that fades until a bucket has 20 answers has 1 % less, which is noise.
 const BUCKET_PRIOR: f64 = 4.0;
 /// Latest answers, all on one side of the median, that show that the offer is not what it was: one in 500 by chance.
 const RUN: usize = 10;

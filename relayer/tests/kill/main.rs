@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod client;
+mod memory;
 mod proxy;
 mod recovery;
 mod world;

@@ -3,6 +3,7 @@
 use super::client::{Load, Target};
 use super::proxy::{Proxy, Stage};
 use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ pub struct World {
     folder: TempDir,
     port: u16,
     starts: usize,
-    _providers: Vec<SimulatedProvider>,
+    pub providers: Vec<SimulatedProvider>,
 }
 
 impl World {
@@ -94,16 +95,7 @@ impl World {
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let proxy = Proxy::start(&network.rpc_url).await;
-        Self {
-            proxy,
-            vaults,
-            network,
-            deployment,
-            folder: tempfile::tempdir().unwrap(),
-            port,
-            starts: 0,
-            _providers: providers,
-        }
+        Self { proxy, vaults, network, deployment, folder: tempfile::tempdir().unwrap(), port, starts: 0, providers }
     }
 
     /// Starts the relayer and waits until it takes requests. Each other time it settles in the other version.
@@ -126,6 +118,34 @@ impl World {
             sleep(Duration::from_millis(20)).await;
         }
         relayer
+    }
+
+    /// Ends the relayer as an operator would, and waits until it has ended.
+    pub async fn stop(&self, mut relayer: Child) {
+        let id = relayer.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        let ended = timeout(PATIENCE, relayer.wait()).await.expect("the relayer did not end").unwrap();
+        assert!(ended.success(), "{ended}");
+    }
+
+    /// What a path says to the first vault's key.
+    pub async fn get(&self, path: &str) -> Value {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let answer = reqwest::Client::new().get(url).bearer_auth(self.vaults[0].session.reveal()).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.json().await.unwrap()
+    }
+
+    /// Asks with the first vault's key. The generation's id.
+    pub async fn ask(&self, max_tokens: u32) -> String {
+        let url = format!("http://127.0.0.1:{}/v1/chat/completions", self.port);
+        let messages = json!([{"role": "user", "content": "What is certain?"}]);
+        let body = json!({"model": MODEL, "max_tokens": max_tokens, "messages": messages, "stream": true});
+        let post = reqwest::Client::new().post(url).bearer_auth(self.vaults[0].session.reveal()).json(&body);
+        let answer = post.send().await.unwrap();
+        let id = answer.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+        answer.text().await.unwrap();
+        id
     }
 
     pub fn load(&self) -> Load {

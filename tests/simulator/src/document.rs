@@ -6,7 +6,7 @@ use crate::policy::Spec;
 use crate::scene::Scene;
 use crate::search::tuned;
 use crate::verdict::{ORACLE, STEAM, misses, specs};
-use crate::{plot, report};
+use crate::{plot, report, sweep};
 use anyhow::{Context, Result, ensure};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -73,6 +73,16 @@ pub fn write(root: &Path) -> Result<()> {
     std::fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Runs the sweep alone and writes its table into the document of the repository at `root`.
+///
+/// # Errors
+/// Where the file cannot be read or written, or lacks its markers.
+pub fn write_sweep(root: &Path) -> Result<()> {
+    let path = file(root);
+    let document = report::insert(&read(&path)?, "sweep", &sweep::table()?)?;
+    std::fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))
+}
+
 /// Checks that the reduced run still comes to what the document says, so that its tables are of this scorer.
 ///
 /// # Errors
@@ -84,6 +94,12 @@ pub fn check(root: &Path) -> Result<()> {
     ensure!(
         then == now.trim(),
         "docs/ROUTING.md is of another scorer: run `cargo run --release -p steam-simulator`.\nIt says\n{then}\nnow it is\n{now}"
+    );
+    let outdated = sweep::outdated(report::extract(&document, "sweep")?)?;
+    ensure!(
+        outdated.is_empty(),
+        "docs/ROUTING.md argues for other defaults of {}: run `cargo run --release -p steam-simulator -- sweep`",
+        outdated.join(", ")
     );
     Ok(())
 }

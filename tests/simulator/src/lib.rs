@@ -18,6 +18,7 @@ pub mod scene;
 pub mod search;
 pub mod simulation;
 pub mod stats;
+pub mod sweep;
 pub mod table;
 pub mod verdict;
 

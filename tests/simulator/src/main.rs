@@ -29,6 +29,8 @@ enum Command {
         /// Its name in the tables.
         policy: Option<String>,
     },
+    /// Change one coefficient of the scorer at a time, on tuning seeds, and write what comes of it into the document.
+    Sweep,
     /// Run the scorer with other coefficients next to the tuned baselines, on tuning seeds.
     Try {
         /// Coefficients of one variant, like `exponent=4,near=0.1`; may be given several times.
@@ -53,6 +55,7 @@ fn main() -> Result<()> {
         None if args.check => document::check(&root),
         None => document::write(&root),
         Some(Command::Tune { policy }) => tune(policy.as_deref()),
+        Some(Command::Sweep) => document::write_sweep(&root),
         Some(Command::Try { changes, population, seeds, length }) => attempt(&changes, &population, seeds, length),
     }
 }

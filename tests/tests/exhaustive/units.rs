@@ -108,6 +108,17 @@ fn every_floor_step_about_every_edge_is_the_difference_of_floors() {
     assert!(moved > 500 && refused > 500, "{moved} {refused}");
 }
 
+/// Whoever settles chooses the order of the lines, and with it who gets the fractions.
+#[test]
+fn no_order_of_lines_takes_a_micro_dollar_from_one_of_them() {
+    for before in (0..MICRO).step_by(997).chain([1, MICRO - 1]) {
+        for line in [1, 499_999, MICRO - 1, MICRO, MICRO + 1, 2 * MICRO - 1, 1_234_567_890] {
+            let paid = u128::from(floor_step(Pico(before), Pico(line)).unwrap().0) * MICRO;
+            assert!(paid + MICRO > line && line + MICRO > paid, "{paid} for {line} after {before}");
+        }
+    }
+}
+
 #[test]
 fn every_amount_about_every_edge_has_its_floor_and_ceiling() {
     for pico in edges() {

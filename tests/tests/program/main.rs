@@ -29,3 +29,4 @@ mod updates;
 mod vouchers;
 mod withdrawals;
 mod withdrawals_now;
+mod workspace;

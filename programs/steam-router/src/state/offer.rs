@@ -149,11 +149,6 @@ impl PricePoint {
 }
 
 impl Offer {
-    /// Whether the account has ever been written.
-    pub fn is_new(&self) -> bool {
-        self.status == 0
-    }
-
     /// Whether it serves.
     pub fn is_listed(&self) -> bool {
         self.status == OfferStatus::Listed as u8

@@ -1,6 +1,7 @@
 //! Who is asked after whom, who is believed, how often, and what is said once nobody is left. What counts as a failure is
 //! in `misbehaviour`.
 
+use crate::registry::Offer;
 use crate::relay::testing::NOW;
 use crate::relay::testing::mock::{HELLO, Mock, STOP, Step, answer, good, stream};
 use crate::relay::testing::world::{Streamed, World, decode, error, receipt_key};
@@ -233,6 +234,42 @@ async fn a_model_may_be_given_more_time_between_words_and_in_all() {
         assert_eq!(ended, done, "{idle} {total}");
         assert_eq!(world.settled_down().await.0, Pico::ZERO);
     }
+}
+
+#[tokio::test]
+async fn a_model_may_be_given_another_time_to_connect() {
+    let full = Mock::full("full").await;
+    let other = Offer { model: "n".into(), ..full.offer(2) };
+    for (usual, own, kind) in [(20_000, 100, "connect"), (100, 20_000, "first_token_timeout")] {
+        let world = World::with(vec![full.offer(1), other.clone()], |config| {
+            config.upstream.first_token_timeout_ms = 1_500;
+            config.upstream.connect_timeout_ms = usual;
+            config.upstream.connect_timeout_ms_of.insert("m".into(), own);
+        })
+        .await;
+        let failed = error(world.chat(json!({"stream": true})).await).await.1;
+        assert!(failed["message"].as_str().unwrap().contains(kind), "{usual} {own}: {failed}");
+        let failed = error(world.chat(json!({"model": "n", "stream": true})).await).await.1;
+        assert!(!failed["message"].as_str().unwrap().contains(kind), "the other model has the usual time: {failed}");
+    }
+}
+
+#[tokio::test]
+async fn a_failover_is_a_failed_attempt_after_which_another_served() {
+    let (bad, good, picky) = (
+        Mock::new("bad", vec![]).await,
+        good(false).await,
+        Mock::new("bad", answer("400 Bad", r#"{"error":{"message":"no"}}"#)).await,
+    );
+    let refused = Offer { model: "n".into(), ..picky.offer(3) };
+    let world = World::new(vec![bad.offer(1), good.offer(2), refused]).await;
+    assert_eq!(world.chat(ask(false)).await.status(), 200);
+    assert_eq!(world.chat(json!({"model": "n"})).await.status(), 400);
+    let metrics = world.client.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    for line in ["steam_failovers_total 1", "steam_first_content_seconds_count{model=\"m\"} 1"] {
+        assert!(metrics.contains(line), "{line} in\n{metrics}");
+    }
+    assert!(!metrics.contains("first_content_seconds_count{model=\"n\"}"), "a refusal is no content: {metrics}");
 }
 
 #[tokio::test]

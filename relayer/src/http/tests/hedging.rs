@@ -43,7 +43,7 @@ async fn the_second_serves_and_the_first_is_aborted_unpaid_and_remembered_as_slo
     assert!(board.ttft_ms.is_some_and(|ttft| ttft.p50 >= 200.0), "{board:?}");
     assert_eq!((board.uptime, board.outstanding_requests), (None, 0), "slow is not failing");
     let metrics = world.client.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("steam_hedges_total 1"), "{metrics}");
+    assert!(metrics.contains("steam_hedges_total 1") && metrics.contains("steam_failovers_total 0"), "{metrics}");
 }
 
 #[tokio::test]

@@ -59,9 +59,12 @@ fn ask_alone(streamed: bool) -> Value {
     json!({"model": "alone", "stream": streamed, "max_tokens": 3})
 }
 
-/// What was learned of an offer: the requests that say something about it, and the share of them that did not fail.
+/// What was learned of an offer: the requests that say something about it, and the share of them that did not fail. The
+/// public board and the score that the next choice is made by agree on it.
 fn learned(world: &World, seed: u8) -> (u64, Option<f64>) {
-    let figures = world.app.board.standing(&Pubkey::new_from_array([seed; 32]), NOW * 1_000).minutes5;
+    let offer = Pubkey::new_from_array([seed; 32]);
+    let figures = world.app.board.standing(&offer, NOW * 1_000).minutes5;
+    assert_eq!(world.app.scorer.board(&offer, tokio::time::Instant::now()).uptime, figures.uptime);
     (figures.requests, figures.uptime)
 }
 

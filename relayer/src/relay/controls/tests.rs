@@ -102,6 +102,10 @@ fn a_wrong_value_is_named_in_either_form() {
             assert_eq!(wrong(provider(&in_body(control, value))), expected, "{control}: {value}");
         }
     }
+    for models in [r#""a""#, "3", "{}", "[1]", r#"["a",""]"#, r#"["a b"]"#, r#"["GPT"]"#] {
+        let expected = ("invalid_value", "models".to_owned());
+        assert_eq!(wrong(read(&format!(r#"{{"models":{models}}}"#), &[])), expected, "{models}");
+    }
     let number = ["", "-1", "+1", "a", "1,5", "NaN", "inf", "0x10", "1e999", "1 2"];
     for (control, values) in [
         ("order", &["", ",", "a,,b", "a,"][..]),

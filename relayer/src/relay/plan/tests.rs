@@ -239,6 +239,30 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
 }
 
 #[test]
+fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever_it_ranks() {
+    let scorer = Scorer::new((&Config::default().routing).into());
+    let mut rng = rand::rng();
+    let mut tried = |members: &str| {
+        let many = (1..=30).map(|seed| {
+            let of_seed = offer(&format!("p{seed}"), seed);
+            Offer { price: Price { output: 1_000_000 * u64::from(seed), ..of_seed.price }, ..of_seed }
+        });
+        let request = request(members);
+        let plan = planned(many.collect(), &request, input(40), allowed()).unwrap();
+        let (order, decisions) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
+        let best = decisions[0].ranking().order.into_iter().take(4).map(|i| plan.routes[0].candidates[i].offer.address);
+        let tried: Vec<_> = order.iter().map(|candidate| candidate.offer.address).collect();
+        (order[0].offer.provider_name.clone(), tried == best.collect::<Vec<_>>(), tried.len())
+    };
+    for _ in 0..20 {
+        let (_, as_ranked, tries) = tried("");
+        assert!(as_ranked && tries == 4);
+        assert_eq!(tried(r#","provider":{"order":["p30"]}"#), ("p30".into(), false, 4), "the dearest of all");
+        assert_eq!(tried(r#","provider":{"allow_fallbacks":false}"#).2, 1);
+    }
+}
+
+#[test]
 fn those_slower_than_preferred_come_after_all_others() {
     let scorer = Scorer::new((&Config::default().routing).into());
     let (cheap, quick) =

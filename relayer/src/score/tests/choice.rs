@@ -3,6 +3,7 @@
 use super::price;
 use crate::chain::Pubkey;
 use crate::score::{Ask, Coefficients, Draws, Gate, Measured, Ranking, Sort, decide};
+use proptest::prelude::*;
 use std::array;
 use steam_protocol::units::Price;
 
@@ -323,4 +324,54 @@ fn the_draws_decide_and_nothing_else() {
     let picks: Vec<usize> = [0.1, 0.3, 0.5, 0.7, 0.9].map(|part| first(u32::MAX, at(part)).order[0]).to_vec();
     assert_eq!(picks, [0, 1, 2, 3, 4], "five equals: a fifth each");
     assert!(first(at(0.09), 0).explored && !first(at(0.11), 0).explored, "one in ten explores");
+}
+
+/// A candidate in any state.
+fn anybody() -> impl Strategy<Value = Measured> {
+    let figures = (1_000..5_000_000u64, 0.01..20.0f32, 0.1..900.0f32, 0.0..1.0f32, 0..200u32);
+    let gate = prop_oneof![6 => Just(Gate::Closed), 1 => Just(Gate::HalfOpen), 1 => Just(Gate::Open)];
+    let load = (0..40u32, prop::option::weighted(0.3, 1..20u32), prop::bool::weighted(0.1), prop::bool::weighted(0.1));
+    (figures, gate, load, prop::bool::weighted(0.2)).prop_map(|(figures, gate, load, newcomer)| {
+        let (input, ttft, speed, failure, samples) = figures;
+        let (outstanding_requests, cap, silent, paced) = load;
+        let [one] = alike();
+        let price = price(input, 2 * input);
+        let known = Measured { price, ttft, speed, failure, samples, newcomer, gate, ..one };
+        Measured { outstanding_requests, outstanding_tokens: outstanding_requests * 1_000, cap, silent, paced, ..known }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn nobody_gets_less_than_its_exploration_or_more_than_its_cap(
+        mut candidates in prop::collection::vec(anybody(), 1..12),
+        sort in 0..4usize,
+    ) {
+        // One at least is known and free, so that the others are bounded by what they are.
+        (candidates[0].gate, candidates[0].newcomer, candidates[0].cap) = (Gate::Closed, false, None);
+        (candidates[0].silent, candidates[0].paced) = (false, false);
+        candidates.iter_mut().zip(1..).for_each(|(m, seed)| m.offer = Pubkey::from([seed; 32]));
+        let sort = [Sort::Balanced, Sort::Price, Sort::Throughput, Sort::Latency][sort];
+        let c = Coefficients::default();
+        let ranking = choose(&c, &Ask { sort, ..ASK }, &candidates);
+        let sum: f64 = ranking.scores.iter().map(|line| line.share).sum();
+        prop_assert!((sum - 1.0).abs() < 1e-6, "{sum}");
+        let explored: f64 = ranking.scores.iter().map(|line| line.explored_share).sum();
+        prop_assert!(explored <= c.exploration + c.probe_share + 1e-6, "{explored}");
+        for (m, line) in candidates.iter().zip(&ranking.scores) {
+            prop_assert!(line.share >= line.explored_share);
+            match m.gate {
+                Gate::Closed if m.saturated() => prop_assert_eq!(line.share, 0.0, "at its cap: {:?}", m),
+                Gate::Closed => {
+                    // Price is posted and needs none.
+                    prop_assert!(sort == Sort::Price || line.explored_share > 0.0, "never looked at: {m:?}");
+                    prop_assert!(!m.newcomer || line.share <= c.exploration + 1e-6, "a newcomer's {}", line.share);
+                }
+                Gate::HalfOpen => prop_assert!(line.share <= c.probe_share + 1e-6, "a probe's {}", line.share),
+                Gate::Open => prop_assert_eq!(line.share, 0.0, "failing: {:?}", m),
+            }
+        }
+    }
 }

@@ -20,6 +20,12 @@ fn cases() -> Vec<Case> {
         case("ends within an event", half(vec![say("data: {\"choices\":[{\"delta\":{\"content\":\"lo")]), "malformed"),
         case("stalls", half(vec![Step::Forever]), "idle_timeout"),
         case("stalls within an event", half(vec![say("data: {\"cho"), Step::Forever]), "idle_timeout"),
+        case("comments for ever", half(vec![Step::Trickle(": wait\n\n".repeat(100), 20)]), "idle_timeout"),
+        case(
+            "events without content for ever",
+            half((0..20).flat_map(|_| [say(&format!("data: {ROLE}\n\n")), Step::Pause(200)]).collect()),
+            "idle_timeout",
+        ),
         case("an error", half(vec![say("data: {\"error\":{\"message\":\"secret\"}}\n\n")]), "cut_stream"),
         case("a named error", half(vec![say("event: error\ndata: {}\n\n")]), "cut_stream"),
         case(

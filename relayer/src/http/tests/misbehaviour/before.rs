@@ -303,7 +303,8 @@ async fn a_whole_answer_fails_over() {
 #[tokio::test]
 async fn one_that_cannot_be_reached_is_passed_over() {
     for (name, bad) in [("refuses", Mock::gone("bad").await), ("does not answer", Mock::full("bad").await)] {
-        streams(case(name, Vec::new(), "connect"), bad, good(true).await).await;
+        streams(case(name, Vec::new(), "connect"), bad.clone(), good(true).await).await;
+        answers(case(name, Vec::new(), "connect"), bad, good(false).await).await;
     }
 }
 

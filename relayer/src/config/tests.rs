@@ -1,0 +1,79 @@
+//! What is refused, and that the message names the key.
+
+use super::*;
+
+/// A configuration that can be used, with `more` added to it.
+fn read(more: &str) -> Result<Config, String> {
+    let config = format!(
+        "chain.rpc_urls = [\"http://127.0.0.1:8899\"]\nchain.relayer = \"{}\"\nchain.settler_keypair = \"a\"\n\
+         chain.receipt_keypair = \"b\"\n{more}",
+        Pubkey::new_from_array([1; 32])
+    );
+    let config: Config = toml::from_str(&config).map_err(|error| error.to_string())?;
+    config.check().map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+#[test]
+fn each_timeout_can_be_another_for_a_model() {
+    let config = read(
+        "upstream.connect_timeout_ms_of = { a = 1 }\nupstream.first_token_timeout_ms_of = { a = 2 }\n\
+         upstream.idle_timeout_ms_of = { a = 3 }\nupstream.total_timeout_ms_of = { a = 4 }",
+    );
+    let upstream = config.unwrap().upstream;
+    let of = |model: &str| {
+        [upstream.first_token_timeout(model), upstream.idle_timeout(model), upstream.total_timeout(model)]
+            .map(|timeout| timeout.as_millis())
+    };
+    assert_eq!((of("a"), of("b")), ([2, 3, 4], [30_000, 30_000, 600_000]));
+    // How long connecting takes shows only at a socket: `a_model_may_be_given_another_time_to_connect`.
+    assert_eq!(upstream.connect_timeout_ms_of["a"], 1);
+}
+
+#[test]
+fn a_timeout_of_nothing_or_of_no_number_is_refused_by_name() {
+    for name in ["connect", "first_token", "idle", "total"] {
+        for (value, expected) in [("0", "at least 1"), ("-1", "-1"), ("\"2 s\"", "2 s"), ("1.5", "1.5")] {
+            let key = format!("upstream.{name}_timeout_ms");
+            let refused = read(&format!("{key} = {value}")).unwrap_err();
+            assert!(refused.contains(&key) && refused.contains(expected), "{key} = {value}: {refused}");
+            let key = format!("{key}_of");
+            let refused = read(&format!("{key} = {{ \"a/b\" = {value} }}")).unwrap_err();
+            assert!(refused.contains(&key) && refused.contains(expected), "{key} = {value}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_coefficient_out_of_its_range_is_refused_by_name() {
+    for (key, wrong) in [
+        ("exponent", ["-1", "0.3", "41", "nan"]),
+        ("reach", ["0", "-1", "2e9", "nan"]),
+        ("time_weight", ["-1", "101", "nan", "inf"]),
+        ("broken_weight", ["-1", "1001", "nan", "inf"]),
+        ("load_weight", ["-1", "101", "nan", "inf"]),
+        ("quantile", ["0", "1", "-1", "nan"]),
+        ("tail_quantile", ["0", "1", "-1", "nan"]),
+        ("exploration", ["-0.1", "0.3", "nan", "inf"]),
+        ("exploration_premium", ["-1", "11", "nan", "inf"]),
+        ("probe_share", ["-0.1", "0.3", "nan", "inf"]),
+        ("near", ["-0.1", "1.1", "nan", "inf"]),
+        ("hysteresis", ["-0.1", "0.6", "nan", "inf"]),
+        ("sticky_hits", ["-0.1", "1.1", "nan", "inf"]),
+        ("blend_ratio", ["-1", "1001", "nan", "inf"]),
+    ] {
+        for value in wrong {
+            // Some are whole numbers in TOML, which the type takes for fractions.
+            let refused = read(&format!("routing.{key} = {value}")).unwrap_err();
+            assert!(refused.starts_with(&format!("routing.{key}: ")), "{key} = {value}: {refused}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_nobody_knows_is_refused() {
+    for key in ["upstream.connect_timeout", "routing.exponents", "nothing"] {
+        let refused = read(&format!("{key} = 1")).unwrap_err();
+        assert!(refused.contains("unknown field"), "{refused}");
+    }
+}
