@@ -102,6 +102,15 @@ impl Reading {
         }
     }
 
+    /// What it says of some of its vaults.
+    #[must_use]
+    pub fn part<'a>(&self, vaults: impl Iterator<Item = &'a Pubkey> + Clone) -> Self {
+        Self {
+            vaults: vaults.clone().filter_map(|at| Some((*at, self.vaults.get(at)?.clone()))).collect(),
+            absent: vaults.filter_map(|at| Some((*at, *self.absent.get(at)?))).collect(),
+        }
+    }
+
     /// Whether everything in it was read at `slot` or later.
     pub fn is_from(&self, slot: u64) -> bool {
         self.vaults.values().map(|vault| vault.slot).chain(self.absent.values().copied()).all(|read| read >= slot)

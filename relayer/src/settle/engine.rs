@@ -10,10 +10,11 @@ use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup, recovery};
 use crate::vaults::Vaults;
+use futures::future::{join_all, try_join_all};
 use lookout::Spending;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -28,6 +29,9 @@ mod version;
 /// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
 const SKIPPED_RETRY_BLOCKS: u32 = 100;
+
+/// Signatures that a node tells the status of in one answer.
+const STATUSES_AT_ONCE: usize = 256;
 
 /// Why a closed vault's charges are set aside.
 const CLOSED: &str = "the vault was closed before it could be settled";
@@ -66,6 +70,15 @@ pub struct Settler {
     spending: Spending,
     /// What keeps a batch from being sent, found in this round.
     problem: Option<String>,
+}
+
+/// What the chain says of the batches under way: heights before statuses, statuses before vaults. A transaction that is
+/// unknown after its last valid height was final, with its vaults not advanced, is dead.
+struct Look {
+    height: u64,
+    /// By signature.
+    states: HashMap<Signature, TransactionState>,
+    reading: read::Reading,
 }
 
 /// What is to be done about a batch.
@@ -135,9 +148,11 @@ impl Settler {
     pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
         self.height = self.finalized_height().await?;
         let mut waiting = BTreeSet::new();
-        for batch in self.setup.ledger.open_batches().await? {
+        let open = self.setup.ledger.open_batches().await?;
+        let look = self.look(&open).await?;
+        for batch in open {
             let id = batch.id;
-            if !self.advance(batch).await? {
+            if !self.advance(batch, &look).await? {
                 waiting.insert(id);
             }
         }
@@ -163,8 +178,8 @@ impl Settler {
     }
 
     /// Acts on what the chain says of a batch; false if nothing can be said, so that nothing may be done either.
-    async fn advance(&mut self, batch: Batch) -> Result<bool, SettleError> {
-        match self.judge(&batch).await? {
+    async fn advance(&mut self, batch: Batch, look: &Look) -> Result<bool, SettleError> {
+        match self.judge(&batch, look)? {
             Verdict::Done { signature, applied, skipped } => {
                 for group in &applied {
                     tracing::info!(vault = %group.vault, seq = group.seq, receipts = group.receipts, ?signature, "settled");
@@ -172,7 +187,7 @@ impl Settler {
                 for group in &skipped {
                     tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
                 }
-                let (now, height) = (self.setup.clock.unix_ms(), self.finalized_height().await?);
+                let (now, height) = (self.setup.clock.unix_ms(), look.height);
                 let settled = !applied.is_empty();
                 self.setup
                     .ledger
@@ -209,17 +224,31 @@ impl Settler {
         Ok(true)
     }
 
-    /// What the chain says of a batch. The height is read before the statuses and those before the vaults: a
-    /// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
-    async fn judge(&mut self, batch: &Batch) -> Result<Verdict, SettleError> {
+    /// Asks for all batches together: one call for each would take longer than the settlements.
+    async fn look(&self, batches: &[Batch]) -> Result<Look, SettleError> {
         let height = self.finalized_height().await?;
-        let signatures: Vec<Signature> =
-            batch.attempts.iter().filter_map(|attempt| attempt.signature.parse().ok()).collect();
-        if signatures.len() != batch.attempts.len() {
-            return Err(SettleError::Transaction("read back"));
+        let mut signatures = Vec::new();
+        for attempt in batches.iter().flat_map(|batch| &batch.attempts) {
+            signatures.push(signature(attempt)?);
         }
-        let states = agreed::statuses(&self.setup.nodes, &signatures).await?;
-        let reading = self.read_vaults(batch.groups.iter().map(|group| group.vault)).await?;
+        let mut states = HashMap::new();
+        for chunk in signatures.chunks(STATUSES_AT_ONCE) {
+            let told = agreed::statuses(&self.setup.nodes, chunk).await?;
+            states.extend(chunk.iter().zip(told).filter_map(|(signature, state)| Some((*signature, state?))));
+        }
+        let vaults: BTreeSet<Pubkey> =
+            batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
+        let reading = self.read_vaults(vaults.into_iter()).await?;
+        Ok(Look { height, states, reading })
+    }
+
+    /// What is to be done about a batch.
+    fn judge(&mut self, batch: &Batch, look: &Look) -> Result<Verdict, SettleError> {
+        let (height, reading) = (look.height, look.reading.part(batch.groups.iter().map(|group| &group.vault)));
+        let mut states = Vec::new();
+        for attempt in &batch.attempts {
+            states.push(look.states.get(&signature(attempt)?).cloned());
+        }
         // Gone: of a vault that was closed, or whose chain is not this ledger's. It will not apply, and its batch-mates must
         // not wait for it.
         let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
@@ -308,6 +337,8 @@ impl Settler {
         let now = self.setup.clock.unix_ms();
         for chunk in due.chunks(read::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
+            // Together, so that they wait for one write.
+            let mut sealing = Vec::new();
             for (vault, generation) in chunk {
                 if reading.is_gone(vault, *generation) {
                     let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED, now).await?;
@@ -320,7 +351,11 @@ impl Settler {
                 let head = (on_chain.settle_seq, on_chain.settle_hash);
                 let parties = self.setup.parties;
                 let fits = move |group: &SealedGroup| Form::Plain.fits(&parties, [&Weight::of(&parties, group)]);
-                match self.setup.ledger.seal((*vault, *generation), head, fits).await? {
+                let ledger = &self.setup.ledger;
+                sealing.push(async move { (vault, ledger.seal((*vault, *generation), head, fits).await) });
+            }
+            for (vault, sealed) in join_all(sealing).await {
+                match sealed? {
                     GroupState::Idle => {}
                     GroupState::Behind => self.problem = Some(format!("the nodes' reading of vault {vault} is old")),
                     GroupState::Halted => self.halt(*vault),
@@ -357,9 +392,8 @@ impl Settler {
             }
             due.push(group);
         }
-        for groups in self.pack(due) {
-            self.setup.ledger.create_batch(groups).await?;
-        }
+        let batches = self.pack(due);
+        try_join_all(batches.into_iter().map(|groups| self.setup.ledger.create_batch(groups))).await?;
         Ok(())
     }
 
@@ -451,6 +485,10 @@ fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String,
         .zip(states)
         .filter_map(|(attempt, state)| Some((attempt.signature.clone(), state.as_ref().filter(succeeded)?.slot)))
         .min_by_key(|(_, slot)| *slot)
+}
+
+fn signature(attempt: &Attempt) -> Result<Signature, SettleError> {
+    attempt.signature.parse().map_err(|_| SettleError::Transaction("read back"))
 }
 
 /// Whether a transaction can still take effect: it is known and not final, or its last valid height is not final.

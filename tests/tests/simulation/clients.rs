@@ -68,7 +68,8 @@ pub async fn run(
     mut rng: StdRng,
 ) {
     loop {
-        sleep(Duration::from_millis(rng.random_range(50..3_000))).await;
+        let (least, most) = site.pace.request_ms;
+        sleep(Duration::from_millis(rng.random_range(least..most))).await;
         resolve(&client, &ledger).await;
         if *site.busy.lock().unwrap() {
             request(&client, &site, &vaults, &registry, &mut rng).await;

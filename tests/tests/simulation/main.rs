@@ -6,6 +6,7 @@
 
 mod chain;
 mod clients;
+mod crowd;
 mod disk;
 mod node;
 mod operator;
@@ -68,4 +69,22 @@ fn one_seed_is_one_trace() {
     for seed in 0..5 {
         assert_eq!(storm::run(seed, false).hash, storm::run(seed, false).hash, "seed {seed}");
     }
+}
+
+/// `STEAM_VAULTS=1000` for more of them, `STEAM_LATENCY_MS=50` for what a call of a node takes.
+#[test]
+fn settlement_keeps_up_with_many_vaults() {
+    let vaults = number("STEAM_VAULTS").unwrap_or(200);
+    let latency = number("STEAM_LATENCY_MS").unwrap_or(20);
+    let began = std::time::Instant::now();
+    let kept = crowd::run(usize::try_from(vaults).unwrap(), latency);
+    let crowd::Kept { receipts, groups, most_waiting, settled_after, .. } = &kept;
+    eprintln!(
+        "{vaults} vaults, {latency} ms a call: {receipts} receipts in {groups} groups, at most {most_waiting} waiting, all settled \
+         {settled_after:?} after the last request; took {:.1} s",
+        began.elapsed().as_secs_f64()
+    );
+    assert_eq!(kept.problem, None);
+    assert!(kept.settled_after.is_some(), "{kept:?}");
+    assert!(kept.groups >= 2 * vaults, "each vault was settled less than twice in three minutes: {kept:?}");
 }

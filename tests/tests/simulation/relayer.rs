@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 /// Pauses of the reader and the settler.
 const POLL: Duration = Duration::from_millis(1_000);
 const SETTLE: SettleConfig = SettleConfig {
-    interval_ms: 3_000,
+    interval_ms: 0,
     resend_ms: 1_000,
     priority_fee: 1,
     max_priority_fee: 100,
@@ -38,6 +38,15 @@ const SETTLE: SettleConfig = SettleConfig {
     transaction: TransactionVersion::Auto,
     lookup_tables: true,
 };
+
+/// How often things happen, in milliseconds.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// Between two requests of a key, at the least and at the most.
+    pub request_ms: (u64, u64),
+    /// Between two settlements.
+    pub settle_ms: u64,
+}
 
 /// What outlives a process.
 pub struct Site {
@@ -57,6 +66,7 @@ pub struct Site {
     pub owners_leave: bool,
     /// How often they asked, and how often the settler agreed.
     pub agreements: Mutex<Tried>,
+    pub pace: Pace,
     /// Whether clients send requests.
     pub busy: Mutex<bool>,
     /// How often the disk gets into trouble, per write.
@@ -112,7 +122,7 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
         clock: clock.clone(),
         parties: site.parties,
         keypair: site.settler.insecure_clone(),
-        config: SETTLE,
+        config: SettleConfig { interval_ms: site.pace.settle_ms, ..SETTLE },
         alerts: AlertConfig::default(),
     });
     *inside.lock().unwrap() = Some(ledger.clone());

@@ -82,14 +82,26 @@ thread_local! {
 
 impl Scene {
     pub fn set(seed: u64, rng: &mut StdRng) -> Self {
-        let base = BASE.with(|base| base.get_or_init(|| Rc::new(Base::build())).clone());
-        let vaults = &base.vaults[..rng.random_range(1..=VAULTS)];
-        let clients = vaults.iter().map(|(vault, key, secret)| {
+        let base = BASE.with(|base| base.get_or_init(|| Rc::new(Base::build(VAULTS))).clone());
+        let vaults = rng.random_range(1..=VAULTS);
+        let bearers: Vec<bool> = (0..vaults).map(|_| rng.random_bool(0.3)).collect();
+        Self::on(base, seed, &bearers)
+    }
+
+    /// One with so many vaults, all of whose keys sign.
+    pub fn of(vaults: usize) -> Self {
+        Self::on(Rc::new(Base::build(vaults)), 1, &vec![false; vaults])
+    }
+
+    /// For each vault in use whether its key is given to the relayer.
+    fn on(base: Rc<Base>, seed: u64, bearers: &[bool]) -> Self {
+        let vaults = &base.vaults[..bearers.len()];
+        let clients = vaults.iter().zip(bearers).map(|((vault, key, secret), bearer)| {
             Arc::new(Mutex::new(Client {
                 vault: vault.address,
                 key: *key,
                 secret: secret.clone(),
-                bearer: rng.random_bool(0.3),
+                bearer: *bearer,
                 receipts: Vec::new(),
                 unknown: Vec::new(),
                 sent: 0,
@@ -269,7 +281,7 @@ impl Base {
         }
     }
 
-    fn build() -> Self {
+    fn build(count: usize) -> Self {
         let shared = Shared::default();
         let mut world = World::on(|authority| {
             shared.put(Svm::start(authority).any_blockhash());
@@ -285,7 +297,7 @@ impl Base {
         }
         let deposits = usdc(1_000);
         let mut vaults = Vec::new();
-        for _ in 0..VAULTS {
+        for _ in 0..count {
             let vault = world.open_vault(&relayer);
             world.deposit(&vault, deposits);
             let key = world.authorize(&vault, 0, boundless());
@@ -295,7 +307,7 @@ impl Base {
             vaults.push((vault, at, SigningKey::from_bytes(key.keypair.secret_bytes())));
         }
         let places = vaults.iter().map(|(vault, ..)| (vault.address, vault.token)).collect();
-        let purses = (0..VAULTS).map(|_| {
+        let purses = (0..count).map(|_| {
             let owner = world.wallet().pubkey();
             world.token_account(&owner)
         });
@@ -307,7 +319,7 @@ impl Base {
             parties: world.parties(&relayer),
             settler: relayer.settler.insecure_clone(),
             books: Books {
-                deposits: vec![deposits.0; VAULTS],
+                deposits: vec![deposits.0; count],
                 vaults: places,
                 purses,
                 providers: tokens,

@@ -5,7 +5,7 @@ use super::disk::{Image, Trouble};
 use super::node::{Node, Weather};
 use super::operator::Operator;
 use super::oracle;
-use super::relayer::{self, Inside, SimClock, Site};
+use super::relayer::{self, Inside, Pace, SimClock, Site};
 use super::scene::{Deed, Scene};
 use super::trace::Trace;
 use ed25519_dalek::SigningKey;
@@ -20,6 +20,7 @@ use steam::ledger::Ledger;
 use steam_protocol::receipt::SignedReceipt;
 use tokio::time::{Instant, sleep};
 
+const PACE: Pace = Pace { request_ms: (50, 3_000), settle_ms: 3_000 };
 /// Virtual time in which everything must be settled once nothing fails any more.
 const PATIENCE: Duration = Duration::from_secs(400);
 /// Virtual time after it in which nothing may happen a second time.
@@ -158,6 +159,7 @@ async fn storm(seed: u64, loud: bool) -> End {
         disk_troubles: Mutex::new(if rng.random_bool(0.3) { rng.random_range(0.0..0.01) } else { 0.0 }),
         troubles: Mutex::default(),
         power_cut: AtomicBool::new(false),
+        pace: PACE,
     });
 
     let mut counts = Counts::default();
@@ -373,7 +375,7 @@ fn weather(seed: u64, rng: &mut StdRng) -> Weather {
 }
 
 /// A folder in memory where there is one.
-fn memory() -> std::path::PathBuf {
+pub fn memory() -> std::path::PathBuf {
     let shared = std::path::PathBuf::from("/dev/shm");
     if shared.is_dir() { shared } else { std::env::temp_dir() }
 }
