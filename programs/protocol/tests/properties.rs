@@ -749,6 +749,11 @@ fn amounts_are_written_with_all_their_digits() {
 fn amounts_and_usages_add_up_until_they_cannot() {
     assert_eq!([Pico(1), Pico(20), Pico(300)].into_iter().sum::<Pico>(), Pico(321));
     assert_eq!(Pico(1_999_999).floor_micro(), Some(MicroUsdc(1)));
+    assert_eq!((Pico(5).checked_sub(Pico(2)), Pico(2).checked_sub(Pico(5))), (Some(Pico(3)), None));
+    assert_eq!((Pico(5).saturating_sub(Pico(2)), Pico(2).saturating_sub(Pico(5))), (Pico(3), Pico::ZERO));
+    let (five, two) = (MicroUsdc(5), MicroUsdc(2));
+    assert_eq!((five.checked_sub(two), two.checked_sub(five)), (Some(MicroUsdc(3)), None));
+    assert_eq!((five.checked_add(two), five.checked_add(MicroUsdc(u64::MAX))), (Some(MicroUsdc(7)), None));
     assert_eq!(receipt_fee(Pico(10_001), 1), Some(Pico(2)));
     let (one, edge) = (
         Usage { requests: 1, input: 2, cached: 3, output: 4 },
@@ -756,4 +761,13 @@ fn amounts_and_usages_add_up_until_they_cannot() {
     );
     assert_eq!(one.checked_add(&one), Some(Usage { requests: 2, input: 4, cached: 6, output: 8 }));
     assert_eq!(one.checked_add(&edge), None);
+}
+
+/// The prime is ed, ff thirty times, 7f: only who has all of it is beyond.
+#[test]
+fn a_key_that_ends_as_the_prime_does_is_a_key_like_others() {
+    let like_the_prime = |key: &SessionKey| key.address()[0] >= 0xed && key.address()[31] & 0x7f == 0x7f;
+    let keys = (0..100_000_u32).map(|n| SessionKey::from_seed(&sha256(&[&n.to_le_bytes()])));
+    let key = keys.into_iter().find(like_the_prime).unwrap();
+    assert!(verify_strict(&key.address(), b"served", &key.sign(b"served")));
 }

@@ -53,13 +53,13 @@ impl Chain {
             panic!("the binary does not load: {error}");
         }
         let (_, record) = wire::genesis::deployment(&binary);
-        chain.set(program_data(), wire::genesis::loader(), 1 << 40, record);
-        chain.set(issuer(), SYSTEM, 1 << 60, Vec::new());
+        chain.put(program_data(), wire::genesis::loader(), 1 << 40, record);
+        chain.put(issuer(), SYSTEM, 1 << 60, Vec::new());
         for mint in Mint::ALL {
-            chain.set(at(Name::Mint(mint)), mint.program(), 1 << 30, wire::genesis::mint_bytes(mint, issuer()));
+            chain.put(at(Name::Mint(mint)), mint.program(), 1 << 30, wire::genesis::mint_bytes(mint, issuer()));
         }
         for wallet in wallets().into_iter().filter(|wallet| *wallet != crate::cast::Wallet::Zero) {
-            chain.set(at(Name::Wallet(wallet)), SYSTEM, WALLET_LAMPORTS, Vec::new());
+            chain.put(at(Name::Wallet(wallet)), SYSTEM, WALLET_LAMPORTS, Vec::new());
         }
         for name in names() {
             if let Name::Purse(purse @ Purse { of: crate::cast::Holder::Wallet(_), .. }) = name {
@@ -71,7 +71,7 @@ impl Chain {
         data.extend_from_slice(&address(Name::Wallet(crate::cast::Wallet::Stranger)));
         data.extend_from_slice(&[3; 32]);
         data.extend_from_slice(&5_000_u64.to_le_bytes());
-        chain.set(wire::nonce(), SYSTEM, 1 << 30, data);
+        chain.put(wire::nonce(), SYSTEM, 1 << 30, data);
         chain.set_clock(Moment { time: GENESIS_TIME, slot: 0 });
         chain
     }
@@ -113,7 +113,12 @@ impl Chain {
 
     /// What is at an address.
     pub fn account(&self, name: Name) -> Option<&AccountSharedData> {
-        self.0.accounts_db().inner.get(&at(name)).filter(|account| account.lamports() > 0)
+        self.at(&at(name))
+    }
+
+    /// What is at an address that may have no name.
+    pub fn at(&self, address: &Address) -> Option<&AccountSharedData> {
+        self.0.accounts_db().inner.get(address).filter(|account| account.lamports() > 0)
     }
 
     /// Makes a token account, unless it is there.
@@ -124,14 +129,17 @@ impl Chain {
         }
         if purse.spare || matches!(purse.of, crate::cast::Holder::Wallet(_)) && purse.mint != Mint::Bead {
             let lamports = there.map_or(0, ReadableAccount::lamports).max(rent(165));
-            self.set(at(Name::Purse(purse)), purse.mint.program(), lamports, wire::genesis::purse_bytes(purse));
+            self.put(at(Name::Purse(purse)), purse.mint.program(), lamports, wire::genesis::purse_bytes(purse));
         } else if let Err(failure) = self.send(vec![wire::genesis::make_purse(issuer(), purse)]) {
             panic!("{purse:?}: {failure:?}");
         }
     }
 
     /// Runs instructions in one transaction that the issuer pays for.
-    fn send(&mut self, instructions: Vec<Instruction>) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// Why it failed.
+    pub fn send(&mut self, instructions: Vec<Instruction>) -> Result<(), Failure> {
         let message = VersionedMessage::Legacy(Message::new(&instructions, Some(&issuer())));
         let signatures = vec![Default::default(); usize::from(message.header().num_required_signatures)];
         match self.0.send_transaction(VersionedTransaction { signatures, message }) {
@@ -143,8 +151,12 @@ impl Chain {
         }
     }
 
-    fn set(&mut self, address: Address, owner: Address, lamports: u64, data: Vec<u8>) {
-        let account = Account { lamports, data, owner, executable: false, rent_epoch: u64::MAX };
+    fn put(&mut self, address: Address, owner: Address, lamports: u64, data: Vec<u8>) {
+        self.set(address, Account { lamports, data, owner, executable: false, rent_epoch: u64::MAX });
+    }
+
+    /// Writes an account, whatever was there.
+    pub fn set(&mut self, address: Address, account: Account) {
         if let Err(error) = self.0.set_account(address, account) {
             panic!("{address}: {error}");
         }

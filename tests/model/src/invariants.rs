@@ -179,7 +179,10 @@ fn conserved(chain: &Chain, purses: &BTreeMap<Purse, u64>) -> Result<(), String>
 }
 
 /// No key has been charged beyond what its vault's owner granted.
-fn within_limits(vault: &Vault) -> Result<(), String> {
+///
+/// # Errors
+/// Which one was.
+pub fn within_limits(vault: &Vault) -> Result<(), String> {
     for key in &vault.keys {
         let total = key.settled_pico <= u128::from(key.limit_total) * MICRO;
         let window = key.window_seconds == 0 || key.window_spent <= u128::from(key.window_limit) * MICRO;
@@ -189,7 +192,10 @@ fn within_limits(vault: &Vault) -> Result<(), String> {
 }
 
 /// No key has been charged beyond what it signed, and no key was charged without its voucher.
-fn within_vouchers(batch: &Settlement, at: (u8, u8), before: &Vault, after: &Vault) -> Result<(), String> {
+///
+/// # Errors
+/// Which one was.
+pub fn within_vouchers(batch: &Settlement, at: (u8, u8), before: &Vault, after: &Vault) -> Result<(), String> {
     let group = batch.vaults.iter().zip(&batch.groups).find(|((name, _), _)| *name == Name::Vault(at.0, at.1));
     let Some((_, group)) = group else { return Err(format!("{at:?} settles without a group")) };
     for (slot, (was, is)) in (0..).zip(before.keys.iter().zip(&after.keys)) {

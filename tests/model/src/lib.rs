@@ -13,5 +13,6 @@ pub mod invariants;
 pub mod machine;
 pub mod model;
 pub mod op;
+pub mod raw;
 pub mod tally;
 pub mod wire;

@@ -152,7 +152,10 @@ impl Tested {
 }
 
 /// Holds everything on the chain against the model.
-fn compare(chain: &Chain, state: &State) -> Result<(), String> {
+///
+/// # Errors
+/// What differs.
+pub fn compare(chain: &Chain, state: &State) -> Result<(), String> {
     let same = |what: &dyn Debug, chain: &dyn Debug, model: &dyn Debug| {
         let (chain, model) = (format!("{chain:#?}"), format!("{model:#?}"));
         let lines = chain.lines().zip(model.lines()).filter(|(chain, model)| chain != model);

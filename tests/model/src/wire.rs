@@ -38,6 +38,12 @@ pub fn at(name: Name) -> Address {
     Address::new_from_array(address(name))
 }
 
+/// What the data of an instruction begins with.
+pub fn discriminator(name: &str) -> [u8; 8] {
+    let hash = sha256(&[b"global:", name.as_bytes()]);
+    std::array::from_fn(|at| hash[at])
+}
+
 /// The accounts and data of an instruction being written.
 struct Draft {
     accounts: Vec<AccountMeta>,
@@ -46,8 +52,7 @@ struct Draft {
 
 impl Draft {
     fn new(name: &str) -> Self {
-        let hash = sha256(&[b"global:", name.as_bytes()]);
-        Self { accounts: Vec::new(), data: hash[..8].to_vec() }
+        Self { accounts: Vec::new(), data: discriminator(name).to_vec() }
     }
 
     fn signer(self, wallet: Wallet) -> Self {

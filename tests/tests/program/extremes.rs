@@ -1,5 +1,6 @@
 //! The edges: of numbers, of memory and compute units, of what an issuer can freeze, and of amounts too small to matter.
 
+use anchor_lang::error::ErrorCode;
 use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
 use anchor_lang::system_program;
@@ -7,6 +8,7 @@ use solana_signer::Signer;
 use steam_protocol::units::{MicroUsdc, Pico};
 use steam_router::error::SteamError;
 use steam_router::state::{KeyGrant, Vault};
+use steam_tests::examples::{Example, example};
 use steam_tests::world::{DELAYS, FUNDS, boundless};
 use steam_tests::{Key, Line, Market, nobody, price, usage, usdc};
 
@@ -182,4 +184,29 @@ fn a_settlement_that_runs_out_of_compute_units_has_not_happened() {
         assert_eq!((m.funds(), m.earned(), m.fees()), (FUNDS, MicroUsdc(0), MicroUsdc(0)));
     }
     m.settle(&groups).ok();
+}
+
+/// Anchor's decoder takes memory for a text before it reads it: above the program's memory that ends the instruction without a name
+/// for the error. Nothing has happened then either.
+#[test]
+fn a_text_announced_longer_than_it_is_makes_nothing() {
+    // Behind the discriminator, the settler, the receipt key and the fee.
+    const URL_LENGTH: usize = 8 + 32 + 32 + 2;
+    let mut m = Market::open();
+    let Example { instruction, signers } = example(&mut m, "register_relayer").unwrap();
+    let signers: Vec<_> = signers.iter().collect();
+    let relayer = instruction.accounts[3].pubkey;
+    for (length, named) in [(u32::from(u16::MAX) / 4, true), (40_000, false), (u32::MAX, false)] {
+        let mut longer = instruction.clone();
+        longer.data[URL_LENGTH..URL_LENGTH + 4].copy_from_slice(&length.to_le_bytes());
+        let outcome = m.world.run(&[longer], &signers);
+        if named {
+            outcome.anchor_err(ErrorCode::InstructionDidNotDeserialize);
+        } else {
+            outcome.runtime_err("ProgramFailedToComplete");
+        }
+        assert_eq!(m.world.account(&relayer), None, "{length}");
+    }
+    m.world.run(&[instruction], &signers).ok();
+    assert!(m.world.account(&relayer).is_some());
 }

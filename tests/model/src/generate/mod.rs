@@ -97,6 +97,12 @@ pub fn next(reference: &Reference, rng: &mut impl Rng) -> Op {
     }
 }
 
+/// An instruction of the kind at this place among all, if one makes sense now; sometimes a hostile one.
+pub fn call(reference: &Reference, rng: &mut impl Rng, kind: usize) -> Option<Call> {
+    let kinds = WEIGHTS.iter().map(|(kind, _)| *kind).filter(|kind| *kind != Kind::World);
+    Chooser { state: &reference.state, reference, rng, hostile: false }.call(kinds.cycle().nth(kind)?)
+}
+
 /// Chooses by the state and by chance.
 struct Chooser<'a, R> {
     state: &'a State,
