@@ -14,6 +14,7 @@ mod groups;
 mod health;
 pub mod incidents;
 mod prune;
+pub mod reconcile;
 mod record;
 pub mod recovery;
 mod schema;

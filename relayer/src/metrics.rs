@@ -377,7 +377,9 @@ mod tests {
     #[test]
     fn every_alert_watches_a_metric_there_is_and_has_a_section_in_the_runbook() {
         let (alerts, runbook) = (include_str!("../../docs/alerts.yml"), include_str!("../../docs/OPERATIONS.md"));
-        let rendered = Metrics::default().render();
+        let metrics = Metrics::default();
+        metrics.settlement(&Status::default(), 0);
+        let rendered = metrics.render();
         let named = |line: &str, mark: &str| line.trim().strip_prefix(mark).map(|rest| rest.trim().to_owned());
         let names: Vec<String> = alerts.lines().filter_map(|line| named(line, "- alert:")).collect();
         assert!(names.len() >= 7);
@@ -395,6 +397,12 @@ mod tests {
             }
         }
         assert!(watched >= names.len());
+        for reason in crate::settle::alerts::NAMES {
+            assert!(
+                alerts.contains(reason) || runbook.contains(&format!("`{reason}`")),
+                "nothing says what {reason} is"
+            );
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 mod wish;
 
-pub use wish::{WishError, read};
+pub use wish::WishError;
 
 use crate::chain::Pubkey;
 use crate::ledger::{Agreement, Ledger, LedgerError};
@@ -12,7 +12,6 @@ use crate::settle::build::Parties;
 use crate::vaults::Vaults;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
-use solana_transaction::versioned::VersionedTransaction;
 use std::sync::Arc;
 use steam_protocol::units::{MicroUsdc, Pico};
 
@@ -56,18 +55,15 @@ pub enum AgreeError {
         slot: u64,
     },
     /// 409
-    #[error("the vault's last settled group is {chain}, and the transaction names {named}: sign it anew with that")]
+    #[error(
+        "the vault's last group is {last}, and the transaction names {named}: sign it anew with that, in a few seconds"
+    )]
     Seq {
-        /// What is final.
-        chain: u32,
+        /// The last one settled or under way.
+        last: u32,
         /// As asked.
         named: u32,
     },
-    /// 409
-    #[error(
-        "a settlement of this vault is under way, after which the transaction would be void: sign it anew in a few seconds"
-    )]
-    Settling,
     /// 409
     #[error(
         "the vault has {available} USDC that are neither charged, held nor asked for; the rest can be withdrawn once that is \
@@ -107,15 +103,13 @@ impl Withdrawals {
         Self { vaults, ledger, parties, settler }
     }
 
-    /// Signs a transaction that its owner has signed. The same one may come again, and is signed again.
+    /// Signs a transaction that its owner has signed, and returns its bytes. The same one may come again, and is signed again.
     ///
     /// # Errors
     /// [`AgreeError`].
-    pub async fn agree(
-        &self,
-        mut transaction: VersionedTransaction,
-    ) -> Result<(VersionedTransaction, Wish), AgreeError> {
-        let (wish, place) = read(&self.parties, &transaction)?;
+    pub async fn agree(&self, transaction: &[u8]) -> Result<(Vec<u8>, Wish), AgreeError> {
+        let mut transaction = wish::parse(transaction)?;
+        let (wish, place) = wish::read(&self.parties, &transaction)?;
         let slot = self.vaults.agree(&wish)?;
         // Whether or not this fails, it is counted as gone: a write may have gone through all the same.
         self.ledger.keep_agreement(wish.agreement, slot).await?;
@@ -123,7 +117,7 @@ impl Withdrawals {
         if let Some(signature) = transaction.signatures.get_mut(place) {
             *signature = self.settler.sign_message(&message);
         }
-        Ok((transaction, wish))
+        Ok((wish::bytes(&transaction)?, wish))
     }
 }
 

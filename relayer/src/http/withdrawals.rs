@@ -4,14 +4,12 @@ use crate::http::body;
 use crate::http::state::Server;
 use crate::relay::base64;
 use crate::relay::error::RelayError;
-use crate::withdrawals::{AgreeError, WishError};
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 use axum::Json;
 use axum::extract::{Request, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use solana_transaction::versioned::VersionedTransaction;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,9 +34,7 @@ pub async fn agree(State(server): State<Arc<Server>>, request: Request) -> Resul
     body::check(request.headers(), MAX_BODY)?;
     let patience = Duration::from_millis(app.config.server.body_timeout_ms);
     let body = body::read(request.into_body(), MAX_BODY, patience).await?;
-    let (transaction, wish) = app.withdrawals.agree(read(&body)?).await?;
-    let bytes =
-        bincode::serialize(&transaction).map_err(|_| RelayError::Internal("a transaction cannot be written"))?;
+    let (bytes, wish) = app.withdrawals.agree(&read(&body)?).await?;
     let agreement = &wish.agreement;
     tracing::info!(vault = %agreement.vault, amount = ?agreement.amount, "agreed to a withdrawal");
     Ok(Json(json!({
@@ -51,17 +47,12 @@ pub async fn agree(State(server): State<Arc<Server>>, request: Request) -> Resul
     })))
 }
 
-fn read(body: &[u8]) -> Result<VersionedTransaction, RelayError> {
+fn read(body: &[u8]) -> Result<Vec<u8>, RelayError> {
     let malformed = |error: String| RelayError::Invalid {
         message: format!("send {{\"transaction\": \"Base64 of a signed transaction\"}}: {error}"),
         param: None,
         code: "malformed_body",
     };
     let Sent { transaction } = serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
-    let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(error.to_string()))?;
-    let unreadable = || AgreeError::Wish(WishError("it is no legacy transaction and none of version 0"));
-    // Trailing bytes would be none of what was signed.
-    let transaction: VersionedTransaction = bincode::deserialize(&bytes).map_err(|_| unreadable())?;
-    let whole = bincode::serialized_size(&transaction).is_ok_and(|size| size == bytes.len() as u64);
-    if whole { Ok(transaction) } else { Err(unreadable().into()) }
+    STANDARD.decode(&transaction).map_err(|error| malformed(error.to_string()))
 }

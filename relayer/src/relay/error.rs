@@ -225,7 +225,6 @@ impl RelayError {
                 AgreeError::Halted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
                 AgreeError::Slot { .. } => (S::CONFLICT, INVALID, "withdrawal_out_of_time"),
                 AgreeError::Seq { .. } => (S::CONFLICT, INVALID, "settle_seq_outdated"),
-                AgreeError::Settling => (S::CONFLICT, INVALID, "settlement_under_way"),
                 AgreeError::NotCovered { .. } => (S::CONFLICT, FUNDS, "withdrawal_not_covered"),
                 AgreeError::NotDrained { .. } => (S::CONFLICT, INVALID, "not_drained"),
                 AgreeError::Ledger(_) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
@@ -267,9 +266,7 @@ impl RelayError {
             | Self::Busy { retry_after }
             | Self::RateLimited { retry_after, .. }
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
-            Self::Withdrawal(AgreeError::Settling | AgreeError::NotDrained { .. } | AgreeError::Seq { .. }) => {
-                Some(Duration::from_secs(5))
-            }
+            Self::Withdrawal(AgreeError::NotDrained { .. } | AgreeError::Seq { .. }) => Some(Duration::from_secs(5)),
             Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),
             _ => None,
         }

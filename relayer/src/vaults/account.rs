@@ -140,11 +140,10 @@ impl VaultAccount {
             self.drains_until = self.drains_until.max(valid_until_slot);
             return Err(AgreeError::NotDrained { unsettled: rounded_up(owed), until: self.drains_until });
         }
-        if !self.sealed.is_empty() {
-            return Err(AgreeError::Settling);
-        }
-        if wish.settle_seq != snapshot.settle_seq {
-            return Err(AgreeError::Seq { chain: snapshot.settle_seq, named: wish.settle_seq });
+        // With a group under way it can be carried out after that one.
+        let last = self.sealed.last_key_value().map_or(snapshot.settle_seq, |(seq, _)| *seq);
+        if wish.settle_seq != last {
+            return Err(AgreeError::Seq { last, named: wish.settle_seq });
         }
         let available = self.available();
         if agreement.amount.is_some_and(|amount| amount.pico() > available) {

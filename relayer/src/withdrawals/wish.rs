@@ -24,12 +24,23 @@ const VAULT: usize = 3;
 #[error("the settler does not sign this transaction: {0}")]
 pub struct WishError(pub &'static str);
 
+/// Reads a transaction: all of its bytes, since what is left over would be none of what was signed.
+pub(super) fn parse(bytes: &[u8]) -> Result<VersionedTransaction, WishError> {
+    let transaction = bincode::deserialize(bytes).ok();
+    let whole = transaction.filter(|read| bincode::serialized_size(read).is_ok_and(|size| size == bytes.len() as u64));
+    whole.ok_or(WishError("it is no legacy transaction and none of version 0"))
+}
+
+pub(super) fn bytes(transaction: &VersionedTransaction) -> Result<Vec<u8>, WishError> {
+    bincode::serialize(transaction).map_err(|_| WishError("it cannot be written"))
+}
+
 /// What the owner asks for, and the place of the settler's signature.
 ///
 /// # Errors
 /// [`WishError`] unless the transaction has one `withdraw_now` of this relayer, beside it only the compute budget and the making
 /// of a token account, neither of which names the settler, no lookup tables, and the owner's valid signature.
-pub fn read(parties: &Parties, transaction: &VersionedTransaction) -> Result<(Wish, usize), WishError> {
+pub(super) fn read(parties: &Parties, transaction: &VersionedTransaction) -> Result<(Wish, usize), WishError> {
     let message = &transaction.message;
     if transaction.sanitize().is_err() {
         return Err(WishError("its parts contradict each other"));

@@ -26,6 +26,11 @@ pub fn vault(cluster: &Cluster, at: &Pubkey) -> Vault {
     bytemuck::pod_read_unaligned(&cluster.finalized(0).svm.account(at).unwrap().data[8..])
 }
 
+/// A vault as it is before it is final.
+pub fn tip(cluster: &Cluster, at: &Pubkey) -> Vault {
+    bytemuck::pod_read_unaligned(&cluster.tip().account(at).unwrap().data[8..])
+}
+
 fn tokens(cluster: &Cluster, at: &Pubkey) -> u64 {
     u64::from_le_bytes(cluster.finalized(0).svm.account(at).unwrap().data[64..72].try_into().unwrap())
 }

@@ -1,7 +1,10 @@
 //! A relayer process: the shipped ledger, accounts, reader and settler, from start to crash.
 
+use super::chain::Cluster;
 use super::clients::Client;
 use super::disk::{Disk, Image, Trouble};
+use super::owners::{self, Owner};
+use super::storm::Tried;
 use super::trace::Trace;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -20,6 +23,7 @@ use steam::ledger::{Ledger, Turns};
 use steam::settle::build::Parties;
 use steam::settle::{Settler, Setup};
 use steam::vaults::{Identity, Vaults};
+use steam::withdrawals::Withdrawals;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -45,7 +49,14 @@ pub struct Site {
     pub nodes: Vec<Arc<dyn Rpc>>,
     pub clock: Arc<SimClock>,
     pub trace: Arc<Trace>,
+    pub cluster: Arc<Mutex<Cluster>>,
     pub clients: Vec<Arc<Mutex<Client>>>,
+    /// Of each client's vault.
+    pub owners: Vec<Owner>,
+    /// Whether they withdraw at once now and then.
+    pub owners_leave: bool,
+    /// How often they asked, and how often the settler agreed.
+    pub agreements: Mutex<Tried>,
     /// Whether clients send requests.
     pub busy: Mutex<bool>,
     /// How often the disk gets into trouble, per write.
@@ -119,7 +130,9 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
             }
         }
     };
-    let work = async { tokio::join!(reader.run(POLL, never.clone()), settler.run(never), clients, problems) };
+    let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), site.parties, site.settler.insecure_clone());
+    let owners = owners::run(&site, vaults.clone(), withdrawals, rand::SeedableRng::seed_from_u64(rng.random()));
+    let work = async { tokio::join!(reader.run(POLL, never.clone()), settler.run(never), clients, owners, problems) };
     // The order makes sure that nobody learns of a write in which the power went.
     tokio::select! {
         biased;

@@ -4,6 +4,7 @@
 use super::chain::Cluster;
 use super::clients::Client;
 use super::oracle::Books;
+use super::owners::Owner;
 use ed25519_dalek::SigningKey;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -50,11 +51,14 @@ pub struct Scene {
     pub parties: Parties,
     pub settler: Keypair,
     pub clients: Vec<Arc<Mutex<Client>>>,
+    pub owners: Vec<Owner>,
     pub books: Books,
     frozen_providers: BTreeSet<usize>,
     frozen_vaults: BTreeSet<usize>,
     /// Vaults whose owners asked to withdraw, and from when they may.
     leaving: BTreeMap<usize, i64>,
+    /// Vaults whose owners took out, alone, what may have been needed.
+    withdrawn: BTreeSet<usize>,
 }
 
 /// What every seed starts from.
@@ -92,8 +96,12 @@ impl Scene {
                 refused: 0,
             }))
         });
+        let owners = vaults.iter().zip(&base.books.purses);
+        let owners = owners.map(|((vault, ..), purse)| Owner { keypair: vault.owner.insecure_clone(), purse: *purse });
         Self {
+            owners: owners.collect(),
             clients: clients.collect(),
+            withdrawn: BTreeSet::new(),
             base: base.clone(),
             cluster: Arc::new(Mutex::new(Cluster::start(base.svm.clone(), seed))),
             domain: base.domain,
@@ -130,7 +138,7 @@ pub enum Deed {
 
 impl Deed {
     /// How many there are.
-    pub const KINDS: usize = 12;
+    pub const KINDS: usize = 13;
 
     pub fn name(self) -> &'static str {
         match self {
@@ -168,7 +176,7 @@ impl Scene {
             let found = (!likely.is_empty() && rng.random_bool(0.9)).then(|| rng.random_range(0..likely.len()));
             found.and_then(|at| likely.iter().nth(at).copied()).unwrap_or(any)
         };
-        match rng.random_range(0..12) {
+        match rng.random_range(0..13) {
             0 => Deed::FreezeProvider(offer),
             1 => Deed::ThawProvider(one_of(&self.frozen_providers, offer, rng)),
             2 => Deed::FreezeVault(vault),
@@ -181,7 +189,8 @@ impl Scene {
             9 => Deed::RequestWithdrawal(vault),
             10 if due.is_empty() && rng.random_bool(0.9) => Deed::RequestWithdrawal(vault),
             10 => Deed::Withdraw(one_of(&due, vault, rng)),
-            _ => Deed::Pause,
+            11 => Deed::Pause,
+            _ => Deed::Repay(vault),
         }
     }
 }
@@ -211,7 +220,10 @@ impl Scene {
                     let due = self.cluster.lock().unwrap().unix_time() + i64::from(DELAYS.withdraw_delay.seconds);
                     self.leaving.insert(at, due);
                 }
-                Deed::Withdraw(at) => drop(self.leaving.remove(&at)),
+                Deed::Withdraw(at) => {
+                    self.leaving.remove(&at);
+                    self.withdrawn.insert(at);
+                }
                 _ => {}
             }
         }
@@ -225,6 +237,9 @@ impl Scene {
         }
         for at in 0..VAULTS {
             self.act(Deed::ThawVault(at));
+        }
+        // What was withdrawn with the relayer's consent is needed by nobody.
+        for at in std::mem::take(&mut self.withdrawn) {
             self.act(Deed::Repay(at));
         }
     }

@@ -3,6 +3,7 @@
 use super::clients::id;
 use super::disk::{Image, Trouble};
 use super::node::{Node, Weather};
+use super::operator::Operator;
 use super::oracle;
 use super::relayer::{self, Inside, SimClock, Site};
 use super::scene::{Deed, Scene};
@@ -36,8 +37,13 @@ pub struct Counts {
     pub undone: u64,
     pub groups: u64,
     pub aside: u64,
+    /// Old ledgers put back, and vaults whose groups such a one did not have.
+    pub restored: u64,
+    pub adopted: u64,
     /// What others tried, and how often they could.
     pub deeds: BTreeMap<&'static str, Tried>,
+    /// Withdrawals at once that owners asked for, and that the settler agreed to.
+    pub agreements: Tried,
     /// How often the disk got into trouble.
     pub troubles: BTreeMap<Trouble, u64>,
 }
@@ -59,6 +65,10 @@ impl Counts {
         self.undone += other.undone;
         self.groups += other.groups;
         self.aside += other.aside;
+        self.restored += other.restored;
+        self.adopted += other.adopted;
+        self.agreements.times += other.agreements.times;
+        self.agreements.done += other.agreements.done;
         for (deed, tried) in &other.deeds {
             let all = self.deeds.entry(deed).or_default();
             all.times += tried.times;
@@ -71,10 +81,14 @@ impl Counts {
 
     /// A storm in which something never blew proves nothing of it.
     pub fn assert_all_happened(&self) {
-        let Self { receipts, crashes, torn, forks, undone, groups, .. } = self;
-        assert!([receipts, crashes, torn, forks, undone, groups].iter().all(|count| **count > 0), "{self:?}");
+        let Self { receipts, crashes, torn, forks, undone, groups, restored, adopted, .. } = self;
+        assert!(
+            [receipts, crashes, torn, forks, undone, groups, restored, adopted].iter().all(|count| **count > 0),
+            "{self:?}"
+        );
         assert_eq!(self.deeds.len(), Deed::KINDS, "{self:?}");
-        for (deed, tried) in &self.deeds {
+        let agreements = ("withdraw at once", &self.agreements);
+        for (deed, tried) in self.deeds.iter().map(|(deed, tried)| (*deed, tried)).chain([agreements]) {
             assert!(5 * tried.done >= tried.times, "{deed} succeeds in less than a fifth of its tries: {tried:?}");
         }
         assert_eq!(self.troubles.len(), 2, "{self:?}");
@@ -135,7 +149,11 @@ async fn storm(seed: u64, loud: bool) -> End {
             off_by_ms: AtomicI64::new(0),
         }),
         trace: trace.clone(),
+        cluster: scene.cluster.clone(),
         clients: std::mem::take(&mut scene.clients),
+        owners: std::mem::take(&mut scene.owners),
+        owners_leave: rng.random_bool(0.4),
+        agreements: Mutex::default(),
         busy: Mutex::new(true),
         disk_troubles: Mutex::new(if rng.random_bool(0.3) { rng.random_range(0.0..0.01) } else { 0.0 }),
         troubles: Mutex::default(),
@@ -150,6 +168,7 @@ async fn storm(seed: u64, loud: bool) -> End {
     let mut process = Some(start(&mut rng));
     let mut slot_ms = 400;
     let deeds = if rng.random_bool(0.6) { rng.random_range(0.0..0.15) } else { 0.0 };
+    let (careless, mut operator) = (rng.random_bool(0.25), Operator::default());
     let calm_at = Instant::now() + Duration::from_secs(rng.random_range(30..90));
     let mut crash_at = Instant::now() + crash_pause(&mut rng);
     let mut back_at = Instant::now();
@@ -177,6 +196,11 @@ async fn storm(seed: u64, loud: bool) -> End {
                 counts.forks += 1;
                 trace.add("fork");
             }
+        }
+        operator.observe(&scene.cluster.lock().unwrap(), &scene.books);
+        if careless && !calm && process.is_some() && rng.random_bool(0.02) && site.ledger.exists() {
+            operator.copy(&site, &mut rng);
+            trace.add("copied");
         }
         if !calm && rng.random_bool(0.002) {
             slot_ms = if slot_ms == 400 { 200 } else { 400 };
@@ -209,6 +233,9 @@ async fn storm(seed: u64, loud: bool) -> End {
                 counts.crashes += 1;
                 back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
                 trace.add("crash");
+                if rng.random_bool(0.5) && operator.restore(&site, &scene.cluster).await {
+                    trace.add("an old ledger is put back");
+                }
             }
         }
         if let Some(task) = process.take_if(|task| task.is_finished()) {
@@ -229,26 +256,46 @@ async fn storm(seed: u64, loud: bool) -> End {
         }
         let Some(began) = over else { continue };
         let waited = began.elapsed();
+        if operator.restored > 0
+            && process.is_some()
+            && rng.random_bool(0.02)
+            && operator.is_halted(&site, &scene.cluster).await
+        {
+            stop(process.take(), &inside).await;
+            operator.reconcile(&site, &scene.cluster).await;
+            process = Some(start(&mut rng));
+        }
         let Some(now) = inside.lock().unwrap().clone().filter(|_| waited >= AFTERMATH && !rng.random_bool(0.9)) else {
             continue;
         };
         let late = waited > PATIENCE;
         let all: Vec<Vec<SignedReceipt>> = site.clients.iter().map(|c| c.lock().unwrap().receipts.clone()).collect();
-        let standing = standing(&now, &all).await;
+        let (standing, unaccounted) = match operator.restored {
+            0 => (standing(&now, &all).await, None),
+            _ => operator.settled(&site, &scene.books),
+        };
         let known = site.clients.iter().all(|client| client.lock().unwrap().unknown.is_empty());
         if late {
             trace.add(&format!("{:?} {:#?}", now.pending().await, now.open_batches().await));
         }
+        // A ledger that was put back says itself what is left: what it lost is nobody's to settle.
+        let idle = operator.restored == 0 || now.pending().await.unwrap().receipts == 0;
+        let halted = operator.restored > 0 && operator.is_halted(&site, &scene.cluster).await;
         let cluster = scene.cluster.lock().unwrap();
-        if (known && oracle::is_settled(&cluster, &scene.books, &standing)) || late {
+        if (known && idle && !halted && oracle::is_settled(&cluster, &scene.books, &standing)) || late {
             counts.receipts = all.iter().map(|receipts| receipts.len() as u64).sum();
-            counts.aside = counts.receipts - standing.iter().map(|receipts| receipts.len() as u64).sum::<u64>();
+            counts.aside = match operator.restored {
+                0 => counts.receipts - standing.iter().map(|receipts| receipts.len() as u64).sum::<u64>(),
+                _ => 0,
+            };
+            (counts.restored, counts.adopted) = (operator.restored, operator.adopted);
             counts.refused = site.clients.iter().map(|client| client.lock().unwrap().refused).sum();
             counts.undone = cluster.undone;
+            counts.agreements = *site.agreements.lock().unwrap();
             counts.troubles.clone_from(&site.troubles.lock().unwrap());
             let seq = |(vault, _): &(_, _)| u64::from(oracle::vault(&cluster, vault).settle_seq);
             counts.groups = scene.books.vaults.iter().map(seq).sum();
-            let problem = oracle::check(&cluster, &scene.books, &standing, lowered);
+            let problem = unaccounted.or_else(|| oracle::check(&cluster, &scene.books, &standing, lowered));
             let problem = problem.map(|p| if late { format!("not settled in time: {p}") } else { p });
             let problem = problem.or_else(|| numbered_twice(&all));
             let baseless = (counts.aside > 0 && !poisoned).then(|| "set aside without a cause".to_owned());
@@ -256,6 +303,15 @@ async fn storm(seed: u64, loud: bool) -> End {
             return end(problem, counts, &trace);
         }
     }
+}
+
+/// Ends a process between two awaits.
+async fn stop(process: Option<tokio::task::JoinHandle<Image>>, inside: &Mutex<Option<Inside>>) {
+    if let Some(task) = process {
+        task.abort();
+        let _ = task.await;
+    }
+    *inside.lock().unwrap() = None;
 }
 
 /// The receipts that were not set aside.

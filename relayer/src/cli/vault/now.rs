@@ -26,7 +26,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(240);
 /// Between two tries meanwhile.
 const PAUSE: Duration = Duration::from_secs(3);
 /// Answers after which it may be tried anew.
-const LATER: [&str; 4] = ["not_drained", "settlement_under_way", "settle_seq_outdated", "withdrawal_out_of_time"];
+const LATER: [&str; 3] = ["not_drained", "settle_seq_outdated", "withdrawal_out_of_time"];
 
 /// A vault, and who is needed to withdraw from it at once.
 pub(in crate::cli) struct Parties<'a> {

@@ -126,13 +126,16 @@ async fn everything_leaves_only_once_all_that_is_charged_is_settled_and_nothing_
     let (status, leaving) = error(world.chat(json!({})).await).await;
     assert_eq!((status, leaving["code"].as_str()), (402, Some("vault_leaving")));
 
-    // While a group is under way, what would be left for a part is known, but not for how long.
+    // A part may be taken while a group is under way: after it.
     let sealed = world.app.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
     let GroupState::Sealed(group, totals) = sealed else { panic!("{sealed:?}") };
     world.app.vaults.sealed(&VAULT, group.seq, &totals);
-    for (amount, expected) in [(ALL.0, "not_drained"), (1, "settlement_under_way")] {
-        assert_eq!(refused(&world, &asked(&world, amount, 0, SLOT + 150)).await.1, expected);
+    for (amount, seq, expected) in
+        [(ALL.0, 1, "not_drained"), (1, 0, "settle_seq_outdated"), (1, 2, "settle_seq_outdated")]
+    {
+        assert_eq!(refused(&world, &asked(&world, amount, seq, SLOT + 150)).await.1, expected);
     }
+    assert_eq!(post(&world, &asked(&world, 1, 1, SLOT + 10)).await.status(), StatusCode::OK);
 
     world.snapshot.slot += 1;
     (world.snapshot.settle_seq, world.snapshot.settle_hash) = (1, group.hash);

@@ -1,0 +1,103 @@
+//! Puts a ledger right that is not what the chain has: an old copy, or one beside which somebody else has settled. The chain
+//! decides what was settled.
+
+use super::LedgerError;
+use super::incidents::Decision;
+use super::recovery::{self, Standing};
+use crate::chain::{Pubkey, VaultSnapshot};
+use crate::vaults::first_number;
+use rusqlite::Transaction;
+use serde::Serialize;
+
+/// What was, or would be, put right.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reconciled {
+    /// When the file was copied from a ledger, if it is a copy.
+    pub copied_ms: Option<i64>,
+    /// Vaults compared.
+    pub vaults: usize,
+    /// Nothing is numbered below it any more, where anything was put right.
+    pub first_number: u64,
+    /// Vaults that were adopted.
+    pub halted: Vec<Halted>,
+    /// What cannot be put right here.
+    pub unclear: Vec<String>,
+}
+
+/// A vault whose head on chain was none of the ledger's.
+#[derive(Clone, Debug, Serialize)]
+pub struct Halted {
+    /// The vault.
+    pub vault: String,
+    /// Its generation.
+    pub generation: u64,
+    /// Groups the chain has settled.
+    pub chain_seq: u32,
+    /// Groups this ledger knows to be settled.
+    pub ledger_seq: u32,
+    /// Receipts the chain has settled.
+    pub receipts_settled: u64,
+    /// Charges that are never settled: the chain may have settled them already.
+    pub dropped: u64,
+    /// What they come to.
+    pub dropped_pico: String,
+    /// The incident that holds them.
+    pub incident: i64,
+}
+
+/// Compares `vaults`, as they are final on chain, with the ledger and adopts the heads that are none of its own. A copy is
+/// a ledger again afterwards, unless something is `disputed` between endpoints or cannot be put right.
+///
+/// # Errors
+/// [`LedgerError::Database`].
+pub fn reconcile(
+    tx: &Transaction<'_>,
+    vaults: &[&VaultSnapshot],
+    disputed: impl Iterator<Item = Pubkey>,
+    decision: &Decision,
+) -> Result<Reconciled, LedgerError> {
+    let copied_ms = recovery::copied(tx)?;
+    let first_number = first_number(decision.at_ms);
+    let number = i64::try_from(first_number).map_err(|_| LedgerError::Refused("number beyond 2^63"))?;
+    let heads = recovery::heads(tx)?;
+    let mut unclear: Vec<String> =
+        disputed.map(|vault| format!("vault {vault}: the endpoints do not agree on it")).collect();
+    let mut halted = Vec::new();
+    for vault in vaults {
+        let place = (vault.address, vault.generation);
+        let head = heads.get(&place).copied().unwrap_or_default();
+        let on_chain = (vault.settle_seq, vault.settle_hash);
+        match head.compare(on_chain) {
+            Standing::Known => {}
+            Standing::Behind => unclear.push(format!(
+                "vault {}: the endpoints are at group {}, and group {} is final here: they are old, or of another chain",
+                vault.address, vault.settle_seq, head.settled.0
+            )),
+            Standing::Contradicted => unclear.push(format!(
+                "vault {}: group {} on chain is another than the one that is final here: the endpoints lie, or the chain was rolled back",
+                vault.address, vault.settle_seq
+            )),
+            Standing::Foreign => {
+                let adopted = recovery::adopt(tx, place, on_chain, number, decision)?;
+                halted.push(Halted {
+                    vault: vault.address.to_string(),
+                    generation: vault.generation,
+                    chain_seq: vault.settle_seq,
+                    ledger_seq: head.settled.0,
+                    receipts_settled: vault.receipts_settled,
+                    dropped: adopted.dropped,
+                    dropped_pico: adopted.total.0.to_string(),
+                    incident: adopted.incident,
+                });
+            }
+        }
+    }
+    if copied_ms.is_some() {
+        // Whatever was receipted since the copy was made is not here, of any vault.
+        recovery::number_from(tx, None, number)?;
+        if unclear.is_empty() {
+            recovery::is_no_copy(tx)?;
+        }
+    }
+    Ok(Reconciled { copied_ms, vaults: vaults.len(), first_number, halted, unclear })
+}

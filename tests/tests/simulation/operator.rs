@@ -1,0 +1,209 @@
+//! Who runs the relayer: makes copies of its ledger, puts an old one in its place after a crash, by the command or by hand, and
+//! reconciles it with the chain. Nothing may be settled twice for it, and only what was receipted after the copy may be lost.
+
+use super::chain::Cluster;
+use super::disk::Image;
+use super::node::{Node, Weather};
+use super::oracle::{self, Books};
+use super::relayer::Site;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use steam::chain::rpc::Rpc;
+use steam::chain::{Pubkey, VaultSnapshot, read};
+use steam::clock::Clock;
+use steam::ledger::incidents::{Decision, Resolution};
+use steam::ledger::reconcile::reconcile;
+use steam::ledger::recovery::{self, Offline, Standing};
+use steam_protocol::receipt::SignedReceipt;
+
+/// A copy of the ledger.
+enum Copy {
+    /// Made by `steam ledger backup`: it knows that it is one.
+    Backup(PathBuf),
+    /// The files, taken while nothing was written: it takes itself for the ledger.
+    ByHand(Image),
+}
+
+/// See the module.
+#[derive(Default)]
+pub struct Operator {
+    copy: Option<Copy>,
+    /// Ledgers that were lost, each as it was then.
+    lost: Vec<PathBuf>,
+    /// How often an old one was put back, and how often one had to be reconciled with groups it did not have.
+    pub restored: u64,
+    pub adopted: u64,
+    /// The head of each vault's chain after each group, as it became final.
+    heads: BTreeMap<(Pubkey, u32), [u8; 32]>,
+}
+
+/// A receipt as a ledger has it.
+struct Charge {
+    id: String,
+    vault: Pubkey,
+    receipt: SignedReceipt,
+    /// The group it was sealed in.
+    group: Option<(u32, [u8; 32])>,
+}
+
+impl Operator {
+    /// Notes what has become final.
+    pub fn observe(&mut self, cluster: &Cluster, books: &Books) {
+        for (address, _) in &books.vaults {
+            let vault = oracle::vault(cluster, address);
+            self.heads.insert((*address, vault.settle_seq), vault.settle_hash);
+        }
+    }
+
+    /// Makes a copy of a ledger that is at work.
+    pub fn copy(&mut self, site: &Site, rng: &mut StdRng) {
+        self.copy = Some(if rng.random_bool(0.5) {
+            Copy::ByHand(Image::of(&site.ledger))
+        } else {
+            let path = site.ledger.with_extension(format!("copy-{}", rng.random::<u32>()));
+            recovery::back_up(&site.ledger, &path, site.clock.unix_ms()).unwrap();
+            Copy::Backup(path)
+        });
+    }
+
+    /// Puts the copy where the ledger of a relayer that has crashed was; false if there is none.
+    pub async fn restore(&mut self, site: &Site, cluster: &Arc<Mutex<Cluster>>) -> bool {
+        let Some(copy) = self.copy.take() else { return false };
+        self.restored += 1;
+        // It must be readable: what the crash tore is put right first, as by a start.
+        let lost = site.ledger.with_extension(format!("lost-{}", self.restored));
+        Image::of(&site.ledger).restore(&lost);
+        drop(Offline::open(&lost).unwrap());
+        self.lost.push(lost);
+        match copy {
+            Copy::ByHand(image) => image.restore(&site.ledger),
+            Copy::Backup(path) => {
+                recovery::restore(&path, &site.ledger, site.clock.unix_ms()).unwrap();
+                self.reconcile(site, cluster).await;
+            }
+        }
+        true
+    }
+
+    /// What `steam ledger reconcile --apply` does, with nodes that tell the truth.
+    pub async fn reconcile(&mut self, site: &Site, cluster: &Arc<Mutex<Cluster>>) {
+        let vaults = chain(site, cluster).await;
+        let mut offline = Offline::open(&site.ledger).unwrap();
+        let last_seen = recovery::last_seen_ms(offline.db()).unwrap();
+        let chain_ms = cluster.lock().unwrap().unix_time() * 1_000;
+        let decision = Decision {
+            resolution: Resolution::Dropped,
+            by: "operator".into(),
+            note: "an old ledger was put back".into(),
+            at_ms: site.clock.unix_ms().max(chain_ms).max(last_seen),
+        };
+        let vaults: Vec<&VaultSnapshot> = vaults.iter().collect();
+        let done = offline.transact(true, |tx| reconcile(tx, &vaults, std::iter::empty(), &decision)).unwrap();
+        assert!(done.unclear.is_empty(), "{:?}", done.unclear);
+        self.adopted += done.halted.len() as u64;
+        site.trace.add(&format!("reconciled: {} vaults adopted", done.halted.len()));
+    }
+
+    /// Whether the chain has groups of a vault that the ledger does not, so that a person must reconcile it.
+    pub async fn is_halted(&self, site: &Site, cluster: &Arc<Mutex<Cluster>>) -> bool {
+        let vaults = chain(site, cluster).await;
+        let heads = recovery::heads(&recovery::inspect(&site.ledger).unwrap()).unwrap();
+        vaults.iter().any(|vault| {
+            let head = heads.get(&(vault.address, vault.generation)).copied().unwrap_or_default();
+            head.compare((vault.settle_seq, vault.settle_hash)) == Standing::Foreign
+        })
+    }
+
+    /// What the chain has settled of what any ledger ever receipted, by vault; and the first thing that does not hold:
+    /// settled twice, or neither settled nor accounted for.
+    pub fn settled(&self, site: &Site, books: &Books) -> (Vec<Vec<SignedReceipt>>, Option<String>) {
+        let now = charges(&site.ledger);
+        let mut by_id: BTreeMap<String, (SignedReceipt, BTreeSet<u32>)> = BTreeMap::new();
+        let (mut lost, mut settled) = (BTreeSet::new(), vec![Vec::new(); books.vaults.len()]);
+        for (charge, is_lost) in self
+            .lost
+            .iter()
+            .flat_map(|file| charges(file))
+            .map(|c| (c, true))
+            .chain(now.into_iter().map(|c| (c, false)))
+        {
+            if is_lost {
+                lost.insert(charge.id.clone());
+            }
+            let Some((seq, hash)) = charge.group else { continue };
+            if self.heads.get(&(charge.vault, seq)) == Some(&hash) {
+                by_id.entry(charge.id).or_insert((charge.receipt, BTreeSet::new())).1.insert(seq);
+            }
+        }
+        for (id, (receipt, seqs)) in &by_id {
+            if seqs.len() > 1 {
+                return (settled, Some(format!("{id} was settled in the groups {seqs:?}")));
+            }
+            let vault = Pubkey::from(receipt.receipt.vault);
+            if let Some(at) = books.vaults.iter().position(|(address, _)| *address == vault) {
+                settled[at].push(receipt.clone());
+            }
+        }
+        let excused = excused(&site.ledger);
+        for client in &site.clients {
+            for receipt in &client.lock().unwrap().receipts {
+                let id = super::clients::id(&receipt.receipt.request_hash);
+                let accounted = match excused.get(&id) {
+                    Some(aside) => *aside,
+                    None => lost.contains(&id),
+                };
+                if !by_id.contains_key(&id) && !accounted {
+                    return (settled, Some(format!("{id} is neither settled nor set aside nor lost with a ledger")));
+                }
+            }
+        }
+        (settled, None)
+    }
+}
+
+/// The vaults as they are final.
+async fn chain(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<VaultSnapshot> {
+    let node = Node {
+        cluster: cluster.clone(),
+        weather: Arc::new(Mutex::new(Weather::default())),
+        rng: Mutex::new(StdRng::seed_from_u64(0)),
+        trace: site.trace.clone(),
+        name: 9,
+        liar: false,
+    };
+    let nodes: [Arc<dyn Rpc>; 1] = [Arc::new(node)];
+    let addresses: Vec<Pubkey> = site.clients.iter().map(|client| client.lock().unwrap().vault).collect();
+    let reading = read::agreed_vaults(&nodes, &site.parties, &addresses).await.unwrap();
+    addresses.iter().map(|address| reading.vaults[address].clone()).collect()
+}
+
+fn charges(ledger: &Path) -> Vec<Charge> {
+    let db = recovery::inspect(ledger).unwrap();
+    let mut statement = db
+        .prepare(
+            "SELECT c.id, c.vault, r.receipt, c.seq, g.hash FROM charge c JOIN record r ON r.id = c.record
+             LEFT JOIN settlement_group g ON g.vault = c.vault AND g.generation = c.generation AND g.seq = c.seq",
+        )
+        .unwrap();
+    let rows = statement.query_map([], |row| {
+        let (seq, hash): (Option<u32>, Option<[u8; 32]>) = (row.get(3)?, row.get(4)?);
+        Ok(Charge {
+            id: row.get(0)?,
+            vault: Pubkey::from(row.get::<_, [u8; 32]>(1)?),
+            receipt: SignedReceipt::from_bytes(&row.get::<_, Vec<u8>>(2)?).unwrap(),
+            group: seq.zip(hash),
+        })
+    });
+    rows.unwrap().map(Result::unwrap).collect()
+}
+
+/// Every charge of a ledger, and whether it was set aside or dropped.
+fn excused(ledger: &Path) -> BTreeMap<String, bool> {
+    let db = recovery::inspect(ledger).unwrap();
+    let mut statement = db.prepare("SELECT id, aside IS NOT NULL FROM charge").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
+    rows.unwrap().map(Result::unwrap).collect()
+}
