@@ -318,8 +318,8 @@ impl Default for Routing {
         Self {
             exponent: 12.0,
             reach: 0.4,
-            time_weight: 1.0,
-            broken_weight: 30.0,
+            time_weight: 1.5,
+            broken_weight: 20.0,
             load_weight: 2.0,
             quantile: 0.5,
             tail_quantile: 0.9,

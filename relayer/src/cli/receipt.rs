@@ -5,7 +5,9 @@ mod prices;
 mod routing;
 mod source;
 
-pub(super) use chain::{message, receipt_keys};
+#[cfg(feature = "localnet")]
+pub(super) use chain::message;
+pub(super) use chain::receipt_keys;
 pub use source::Proof;
 
 use super::amount::show_pico;

@@ -79,7 +79,9 @@ pub fn write(root: &Path) -> Result<()> {
 /// Where the file cannot be read or written, or lacks its markers.
 pub fn write_sweep(root: &Path) -> Result<()> {
     let path = file(root);
-    let document = report::insert(&read(&path)?, "sweep", &sweep::table()?)?;
+    // It takes long: the document is read afterwards, so that nothing written to it meanwhile is lost.
+    let table = sweep::table()?;
+    let document = report::insert(&read(&path)?, "sweep", &table)?;
     std::fs::write(&path, document).with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -5,7 +5,7 @@ use crate::market::{Provider, Request};
 use crate::stats::median;
 use steam_protocol::units::{Pico, Price, Usage, charge};
 
-/// Weight of time against cost: the relayer's default.
+/// Weight of time against cost, each against what an idle market's middle takes.
 pub const TIME_WEIGHT: f64 = 1.0;
 /// What a failure the user sees counts as, beside the money and time it took: ten requests at the market's middle.
 pub const FAILURE: f64 = 20.0;

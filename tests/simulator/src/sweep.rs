@@ -13,12 +13,15 @@ use steam::score::Coefficients;
 /// The population in which load decides nearly everything: beside its regrets those of the others would not be seen.
 const CROWD: &str = "crowd";
 
+/// Part of a population's usual time for which each value is tried.
+const LENGTH: f64 = 0.25;
+
 /// Values of each coefficient that a balanced request depends on, the default among them.
 const VALUES: &[(&str, &[f64])] = &[
     ("exponent", &[2.0, 6.0, 12.0, 20.0, 30.0]),
     ("reach", &[0.1, 0.2, 0.4, 0.8, 2.0]),
     ("time_weight", &[0.5, 0.75, 1.0, 1.5, 2.0]),
-    ("broken_weight", &[0.0, 10.0, 30.0, 60.0]),
+    ("broken_weight", &[0.0, 10.0, 20.0, 30.0, 60.0]),
     ("load_weight", &[0.0, 1.0, 2.0, 4.0, 8.0]),
     ("quantile", &[0.3, 0.5, 0.6, 0.75]),
     ("exploration", &[0.0, 0.01, 0.02, 0.05]),
@@ -53,8 +56,10 @@ pub fn table() -> Result<String> {
     let changed = variants.iter().map(|(.., changed)| Spec::Steam(*changed)).collect();
     let specs = specs(Spec::Steam(Coefficients::default()), changed);
     let (crowd, usual): (Vec<&Population>, Vec<&Population>) = POPULATIONS.iter().partition(|p| p.name == CROWD);
-    let (usual, crowd) =
-        rayon::join(|| experiment(&usual, &specs, TUNING_SEEDS, 1.0), || experiment(&crowd, &specs, TUNING_SEEDS, 1.0));
+    let (usual, crowd) = rayon::join(
+        || experiment(&usual, &specs, TUNING_SEEDS, LENGTH),
+        || experiment(&crowd, &specs, TUNING_SEEDS, LENGTH),
+    );
     let crowd = crowd.first().context("there is no crowd")?;
     let tried = variants.into_par_iter().enumerate().map(|(place, (name, value, c))| {
         let place = STEAM + 1 + place;
