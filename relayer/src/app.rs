@@ -2,6 +2,7 @@
 
 use crate::allow_lists::AllowLists;
 use crate::board::{self, Board};
+use crate::chain::quorum::ask;
 use crate::chain::reader::Reader;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, read};
@@ -128,7 +129,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config.chain.rpc_urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
     let program = config.chain.program.unwrap_or(steam_router::ID);
     let relayer = config.chain.relayer.unwrap_or_default();
-    let registry = read::registry(nodes[0].as_ref(), &program, &relayer).await?;
+    let registry = read::agreed_registry(&nodes, &program, &relayer, None).await?;
     check_deployment(&nodes, &program, &registry, &settler_key, &receipt_key).await?;
 
     let parties = Parties {
@@ -243,8 +244,7 @@ async fn check_deployment(
     settler: &Keypair,
     receipt_key: &Keypair,
 ) -> Result<(), StartError> {
-    for node in nodes {
-        let genesis = node.genesis_hash().await?;
+    for (_, genesis) in ask(nodes, |node| node.genesis_hash()).await? {
         if steam_protocol::domain::domain(&program.to_bytes(), &genesis) != registry.domain {
             return Err(StartError::Mismatch(
                 "an RPC node's genesis hash is not the one in the program's config: check chain.rpc_urls and \

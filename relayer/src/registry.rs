@@ -2,7 +2,7 @@
 
 use crate::chain::Pubkey;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use steam_protocol::Hash;
 use steam_protocol::units::Price;
@@ -30,7 +30,7 @@ pub struct Registry {
 }
 
 /// This relayer's account.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RelayerInfo {
     /// Its address.
     #[serde(serialize_with = "crate::chain::as_base58")]
@@ -58,7 +58,7 @@ pub struct RelayerInfo {
 }
 
 /// A registered provider.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ProviderInfo {
     /// Its address.
     #[serde(serialize_with = "crate::chain::as_base58")]
@@ -78,7 +78,7 @@ pub struct ProviderInfo {
 }
 
 /// A model offered by a provider at a posted price.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Offer {
     /// Its address.
     #[serde(serialize_with = "crate::chain::as_base58")]
@@ -108,7 +108,40 @@ pub struct Offer {
     pub capabilities: u32,
 }
 
+/// For each address what all of `told` say of it; on what they differ, what `last` says.
+fn same<T: PartialEq + Clone>(told: &[&[T]], last: &[T], address: impl Fn(&T) -> Pubkey) -> Vec<T> {
+    let index = |part: &'_ [T]| -> BTreeMap<Pubkey, T> { part.iter().map(|one| (address(one), one.clone())).collect() };
+    let told: Vec<_> = told.iter().map(|part| index(part)).collect();
+    let last = index(last);
+    let addresses: BTreeSet<&Pubkey> = told.iter().flat_map(BTreeMap::keys).collect();
+    let agreed = addresses.into_iter().filter_map(|at| {
+        let first = told.first().and_then(|part| part.get(at));
+        let known = if told.iter().all(|part| part.get(at) == first) { first } else { last.get(at) };
+        known.cloned()
+    });
+    agreed.collect()
+}
+
 impl Registry {
+    /// What several readings say together: a price, an address or a setting on which they differ stays as it was in the `last`
+    /// one. None if they differ on the relayer or the program's config, and nothing was agreed on before.
+    pub fn agreed(told: &[Self], last: Option<&Self>) -> Option<Self> {
+        let first = told.first()?;
+        let slot = told.iter().map(|one| one.slot).min()?;
+        let unix_time = told.iter().map(|one| one.unix_time).min()?;
+        let paused = told.iter().any(|one| one.paused);
+        let one =
+            told.iter().all(|one| (one.domain, one.mint, &one.relayer) == (first.domain, first.mint, &first.relayer));
+        let main = if one { first } else { last? };
+        let (offers, providers): (Vec<_>, Vec<_>) =
+            told.iter().map(|one| (one.offers.as_slice(), one.providers.as_slice())).unzip();
+        let (last_offers, last_providers) =
+            last.map_or((&[][..], &[][..]), |last| (last.offers.as_slice(), last.providers.as_slice()));
+        let offers = same(&offers, last_offers, |offer| offer.address);
+        let providers = same(&providers, last_providers, |provider| provider.address);
+        Some(Self::new((slot, unix_time), paused, (main.domain, main.mint), main.relayer.clone(), offers, providers))
+    }
+
     /// A reading, with its offers indexed by model.
     pub fn new(
         (slot, unix_time): (u64, i64),
@@ -135,5 +168,54 @@ impl Registry {
         let mut models: Vec<&str> = self.by_model.keys().map(String::as_str).collect();
         models.sort_unstable();
         models.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::testing::{offer, registry};
+
+    fn at(slot: u64, offers: Vec<Offer>) -> Registry {
+        let mut registry = registry(offers);
+        registry.slot = slot;
+        registry
+    }
+
+    fn prices(registry: &Registry) -> Vec<u64> {
+        registry.offers.iter().map(|offer| offer.price.input).collect()
+    }
+
+    fn priced(n: u8, input: u64) -> Offer {
+        let mut offer = offer("p", n);
+        offer.price.input = input;
+        offer
+    }
+
+    #[test]
+    fn what_one_node_says_of_an_offer_changes_nothing() {
+        let last = at(5, vec![priced(1, 10), priced(2, 20)]);
+        let honest = at(9, vec![priced(1, 10), priced(2, 20)]);
+        // Another price, an offer left out, one made up.
+        let liar = at(8, vec![priced(1, 1), priced(3, 30)]);
+        for told in [[honest.clone(), liar.clone()], [liar.clone(), honest.clone()]] {
+            let agreed = Registry::agreed(&told, Some(&last)).unwrap();
+            assert_eq!((prices(&agreed), agreed.slot), (vec![10, 20], 8));
+            assert!(prices(&Registry::agreed(&told, None).unwrap()).is_empty());
+        }
+        let mut theirs = honest.clone();
+        theirs.relayer.fee_bps += 1;
+        assert!(Registry::agreed(&[honest.clone(), theirs.clone()], None).is_none());
+        let agreed = Registry::agreed(&[theirs, honest], Some(&last)).unwrap();
+        assert_eq!(agreed.relayer, last.relayer);
+    }
+
+    #[test]
+    fn what_all_nodes_say_is_taken_over() {
+        let last = at(5, vec![priced(1, 10), priced(2, 20)]);
+        let told = [at(9, vec![priced(1, 11), priced(3, 30)]), at(9, vec![priced(1, 11), priced(3, 30)])];
+        assert_eq!(prices(&Registry::agreed(&told, Some(&last)).unwrap()), [11, 30]);
+        assert!(Registry::agreed(&[], Some(&last)).is_none());
+        assert_eq!(prices(&Registry::agreed(&told[..1], None).unwrap()), [11, 30]);
     }
 }

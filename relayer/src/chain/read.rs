@@ -1,6 +1,7 @@
 //! Reads the program's accounts into what the relayer works with. Every account is checked for its owner and
 //! discriminator: an RPC node may answer anything.
 
+use super::quorum::ask;
 use super::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
 use super::{KeySnapshot, Pubkey, VaultSnapshot};
 use crate::registry::{Offer, ProviderInfo, Registry, RelayerInfo};
@@ -9,7 +10,7 @@ use anchor_lang::prelude::Clock;
 use anchor_lang::{AccountDeserialize, Discriminator};
 use anchor_spl::associated_token::get_associated_token_address;
 use anchor_spl::token::TokenAccount;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use steam_protocol::seeds;
 use steam_protocol::units::{MicroUsdc, Price};
@@ -74,11 +75,40 @@ pub async fn registry(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Res
     Ok(Registry::new((slot, clock.unix_timestamp), paused, (config.domain, config.mint), info, offers, providers))
 }
 
+/// The registry as the nodes have it that answer; on what they differ, as it was agreed on `last`.
+///
+/// # Errors
+/// [`RpcError`] if too few answer, or differ at first on what nothing works without.
+pub async fn agreed_registry(
+    nodes: &[Arc<dyn Rpc>],
+    program: &Pubkey,
+    relayer: &Pubkey,
+    last: Option<&Registry>,
+) -> Result<Registry, RpcError> {
+    let told = ask(nodes, |node| registry(node, program, relayer)).await?;
+    let told: Vec<Registry> = told.into_iter().map(|(_, registry)| registry).collect();
+    Registry::agreed(&told, last)
+        .ok_or_else(|| malformed("the program's config and the relayer's account at every node"))
+}
+
+/// The addresses of all vaults that name this relayer, by any node's word.
+///
+/// # Errors
+/// [`RpcError`] if too few nodes answer.
+pub async fn all_vault_addresses(
+    nodes: &[Arc<dyn Rpc>],
+    program: &Pubkey,
+    relayer: &Pubkey,
+) -> Result<BTreeSet<Pubkey>, RpcError> {
+    let told = ask(nodes, |node| vault_addresses(node, program, relayer)).await?;
+    Ok(told.into_iter().flat_map(|(_, addresses)| addresses).collect())
+}
+
 /// The addresses of all vaults that name this relayer.
 ///
 /// # Errors
 /// [`RpcError`].
-pub async fn vault_addresses(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Result<Vec<Pubkey>, RpcError> {
+async fn vault_addresses(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Result<Vec<Pubkey>, RpcError> {
     let filters = [(0, Vault::DISCRIMINATOR.to_vec()), (VAULT_RELAYER_OFFSET, relayer.to_bytes().to_vec())];
     let found = node.program_accounts(program, &filters).await?;
     Ok(found.into_iter().map(|(address, _)| address).collect())
@@ -121,15 +151,15 @@ impl Reading {
 /// does to a vault must not hide another's.
 ///
 /// # Errors
-/// [`RpcError`] if a node does not answer.
+/// [`RpcError`] if too few nodes answer.
 pub async fn agreed_vaults(
     nodes: &[Arc<dyn Rpc>],
     parties: &Parties,
     addresses: &[Pubkey],
 ) -> Result<Reading, RpcError> {
+    let told = ask(nodes, |node| vaults(node, parties, addresses)).await?;
     let mut agreed: Option<Reading> = None;
-    for node in nodes {
-        let mut seen = vaults(node.as_ref(), parties, addresses).await?;
+    for (_, mut seen) in told {
         let Some(known) = &mut agreed else {
             agreed = Some(seen);
             continue;

@@ -6,7 +6,7 @@ use super::{Pubkey, VaultSnapshot, read};
 use crate::registry::Registry;
 use crate::settle::build::Parties;
 use crate::vaults::Vaults;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -51,11 +51,12 @@ impl Reader {
     /// # Errors
     /// [`RpcError`]; nothing changes then.
     pub async fn read(&mut self) -> Result<(), RpcError> {
-        let node = self.nodes[0].as_ref();
-        let registry = read::registry(node, &self.parties.program, &self.parties.relayer).await?;
-        let addresses = read::vault_addresses(node, &self.parties.program, &self.parties.relayer).await?;
-        let listed: HashSet<Pubkey> = addresses.iter().copied().collect();
+        let (program, relayer) = (&self.parties.program, &self.parties.relayer);
+        let last = self.registry.borrow().clone();
+        let registry = read::agreed_registry(&self.nodes, program, relayer, Some(&last)).await?;
+        let listed = read::all_vault_addresses(&self.nodes, program, relayer).await?;
         self.seen.retain(|address, _| listed.contains(address));
+        let addresses: Vec<Pubkey> = listed.into_iter().collect();
         for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
             self.seen.extend(read::agreed_vaults(&self.nodes, &self.parties, chunk).await?.vaults);
         }

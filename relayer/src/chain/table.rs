@@ -2,6 +2,7 @@
 //! the program checks every account it is given, so that a lie makes a transaction fail and nothing else.
 
 use super::Pubkey;
+use super::quorum::ask;
 use super::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
 use solana_address_lookup_table_interface::program;
 use solana_address_lookup_table_interface::state::AddressLookupTable;
@@ -23,26 +24,28 @@ pub struct TableState {
 /// node lacks is absent only if all lack it.
 ///
 /// # Errors
-/// [`RpcError`] if a node does not answer.
+/// [`RpcError`] if too few nodes answer.
 pub async fn agreed_tables(
     nodes: &[Arc<dyn Rpc>],
     addresses: &[Pubkey],
 ) -> Result<(u64, Vec<Option<TableState>>), RpcError> {
-    let mut agreed: Option<Vec<Option<TableState>>> = None;
-    let mut oldest = u64::MAX;
-    for node in nodes {
-        let mut seen = Vec::with_capacity(addresses.len());
-        for chunk in addresses.chunks(MAX_ACCOUNTS) {
-            let (slot, found) = node.accounts(chunk).await?;
-            oldest = oldest.min(slot);
-            seen.extend(found.iter().map(|account| account.as_ref().and_then(|account| read(account, slot))));
-        }
-        agreed = Some(match agreed {
-            None => seen,
-            Some(known) => known.into_iter().zip(seen).map(|(one, other)| common(one, other)).collect(),
-        });
-    }
+    let told = ask(nodes, |node| tables(node, addresses)).await?;
+    let oldest = told.iter().map(|(_, (slot, _))| *slot).min().unwrap_or_default();
+    let agreed = told.into_iter().map(|(_, (_, seen))| seen);
+    let agreed =
+        agreed.reduce(|known, seen| known.into_iter().zip(seen).map(|(one, other)| common(one, other)).collect());
     Ok((oldest, agreed.unwrap_or_default()))
+}
+
+/// The tables at `addresses` as one node has them, and the oldest slot that was read.
+async fn tables(node: &dyn Rpc, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<TableState>>), RpcError> {
+    let (mut oldest, mut seen) = (u64::MAX, Vec::with_capacity(addresses.len()));
+    for chunk in addresses.chunks(MAX_ACCOUNTS) {
+        let (slot, found) = node.accounts(chunk).await?;
+        oldest = oldest.min(slot);
+        seen.extend(found.iter().map(|account| account.as_ref().and_then(|account| read(account, slot))));
+    }
+    Ok((oldest, seen))
 }
 
 fn read(account: &ChainAccount, slot: u64) -> Option<TableState> {

@@ -1,7 +1,8 @@
-//! What all nodes say together. One that lags or lies may keep a settlement waiting; alone it can neither declare a
+//! What the nodes that answer say together. One that lags or lies may keep a settlement waiting; alone it can neither declare a
 //! transaction dead that may still land nor final that never was, nor keep a dead one alive after it has stopped.
 
 use super::SettleError;
+use crate::chain::quorum::ask;
 use crate::chain::rpc::{Rpc, TransactionState};
 use solana_signature::Signature;
 use std::sync::Arc;
@@ -13,32 +14,37 @@ const MAX_SPREAD: u64 = 150;
 /// The least of what the nodes say is the finalized height.
 ///
 /// # Errors
-/// [`SettleError::Rpc`] if one does not answer.
+/// [`SettleError::Rpc`] if too few answer.
 pub async fn finalized_height(nodes: &[Arc<dyn Rpc>]) -> Result<u64, SettleError> {
-    let mut height = u64::MAX;
-    for node in nodes {
-        height = height.min(node.block_height().await?);
-    }
-    Ok(height)
+    Ok(present(nodes).await?.0)
 }
 
-/// A recent blockhash, from the node whose `turn` it is, and the last height at which it is valid by anybody's word: given
-/// up too early, a transaction could land after its groups were voided.
+/// The least of what the nodes say is the finalized height, and those that said so: only they have seen what was final at
+/// that height, so that what they do not know by then did not happen.
+///
+/// # Errors
+/// [`SettleError::Rpc`] if too few answer.
+pub async fn present(nodes: &[Arc<dyn Rpc>]) -> Result<(u64, Vec<Arc<dyn Rpc>>), SettleError> {
+    let heights = ask(nodes, |node| node.block_height()).await?;
+    let least = heights.iter().map(|(_, height)| *height).min().unwrap_or_default();
+    Ok((least, heights.into_iter().filter_map(|(at, _)| nodes.get(at).cloned()).collect()))
+}
+
+/// A recent blockhash, from the node whose `turn` it is or the next that answers, and the last height at which it is valid by
+/// anybody's word: given up too early, a transaction could land after its groups were voided.
 ///
 /// # Errors
 /// [`SettleError::Rpc`], or [`SettleError::Disagreement`] if one is so far off that waiting for it might never end.
 pub async fn blockhash(nodes: &[Arc<dyn Rpc>], turn: usize) -> Result<(Hash, u64), SettleError> {
-    let (mut hash, mut first, mut last) = (Hash::default(), u64::MAX, 0);
-    for step in 0..nodes.len() {
-        let (found, last_valid) = nodes[(turn + step) % nodes.len()].blockhash().await?;
-        if step == 0 {
-            hash = found;
-        }
-        (first, last) = (first.min(last_valid), last.max(last_valid));
-    }
+    let told = ask(nodes, |node| node.blockhash()).await?;
+    let heights = || told.iter().map(|(_, (_, last_valid))| *last_valid);
+    let (first, last) = (heights().min().unwrap_or_default(), heights().max().unwrap_or_default());
     if last.saturating_sub(first) > MAX_SPREAD {
         return Err(SettleError::Disagreement("the block height"));
     }
+    let turn = turn % nodes.len().max(1);
+    let chosen = told.iter().min_by_key(|(at, _)| (at + nodes.len() - turn) % nodes.len());
+    let hash = chosen.map(|(_, (hash, _))| *hash).unwrap_or_default();
     Ok((hash, last))
 }
 
@@ -46,7 +52,7 @@ pub async fn blockhash(nodes: &[Arc<dyn Rpc>], turn: usize) -> Result<(Hash, u64
 /// final, and after that its vaults tell what it did.
 ///
 /// # Errors
-/// [`SettleError::Rpc`] if one does not answer.
+/// [`SettleError::Rpc`] if too few answer.
 pub async fn statuses(
     nodes: &[Arc<dyn Rpc>],
     signatures: &[Signature],
@@ -54,15 +60,9 @@ pub async fn statuses(
     if signatures.is_empty() {
         return Ok(Vec::new());
     }
-    let mut agreed: Option<Vec<Option<TransactionState>>> = None;
-    for node in nodes {
-        let told = node.statuses(signatures).await?;
-        agreed = Some(match agreed {
-            None => told,
-            Some(before) => {
-                before.into_iter().zip(told).map(|(one, other)| one.filter(|one| Some(one) == other.as_ref())).collect()
-            }
-        });
-    }
+    let told = ask(nodes, |node| node.statuses(signatures)).await?;
+    let agreed = told.into_iter().map(|(_, states)| states).reduce(|before, told| {
+        before.into_iter().zip(told).map(|(one, other)| one.filter(|one| Some(one) == other.as_ref())).collect()
+    });
     Ok(agreed.unwrap_or_default())
 }

@@ -4,6 +4,7 @@ use super::build::Parties;
 use super::form::{self, Form, Weight};
 use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
+use crate::chain::quorum::ask;
 use crate::chain::rpc::{Rpc, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
@@ -72,8 +73,8 @@ pub struct Settler {
     problem: Option<String>,
 }
 
-/// What the chain says of the batches under way: heights before statuses, statuses before vaults. A transaction that is
-/// unknown after its last valid height was final, with its vaults not advanced, is dead.
+/// What the chain says of the batches under way: heights before statuses, statuses before vaults, all of the same nodes. A
+/// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
 struct Look {
     height: u64,
     /// By signature.
@@ -226,19 +227,20 @@ impl Settler {
 
     /// Asks for all batches together: one call for each would take longer than the settlements.
     async fn look(&self, batches: &[Batch]) -> Result<Look, SettleError> {
-        let height = self.finalized_height().await?;
+        let (height, nodes) = agreed::present(&self.setup.nodes).await?;
         let mut signatures = Vec::new();
         for attempt in batches.iter().flat_map(|batch| &batch.attempts) {
             signatures.push(signature(attempt)?);
         }
         let mut states = HashMap::new();
         for chunk in signatures.chunks(STATUSES_AT_ONCE) {
-            let told = agreed::statuses(&self.setup.nodes, chunk).await?;
+            let told = agreed::statuses(&nodes, chunk).await?;
             states.extend(chunk.iter().zip(told).filter_map(|(signature, state)| Some((*signature, state?))));
         }
         let vaults: BTreeSet<Pubkey> =
             batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
-        let reading = self.read_vaults(vaults.into_iter()).await?;
+        let vaults: Vec<Pubkey> = vaults.into_iter().collect();
+        let reading = read::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
         Ok(Look { height, states, reading })
     }
 
@@ -399,10 +401,8 @@ impl Settler {
 
     /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
     async fn send(&self, bytes: &[u8]) {
-        for node in &self.setup.nodes {
-            if let Err(error) = node.send(bytes).await {
-                tracing::debug!(%error, "a node did not take a settlement");
-            }
+        if let Err(error) = ask(&self.setup.nodes, |node| node.send(bytes)).await {
+            tracing::debug!(%error, "a node did not take a settlement");
         }
     }
 

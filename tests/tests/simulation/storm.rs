@@ -120,8 +120,8 @@ async fn storm(seed: u64, loud: bool) -> End {
     let trace = Arc::new(Trace::new(loud));
     let mut scene = Scene::set(seed, &mut rng);
     let weather = Arc::new(Mutex::new(weather(seed, &mut rng)));
-    let two = seed % 4 == 1 || rng.random_bool(0.5);
-    let nodes = (0..if two { 2 } else { 1 }).map(|name| {
+    let count = if seed % 4 == 1 { rng.random_range(2..=3) } else { rng.random_range(1..=3) };
+    let nodes = (0..count).map(|name| {
         let node = Node {
             cluster: scene.cluster.clone(),
             weather: weather.clone(),
@@ -133,8 +133,8 @@ async fn storm(seed: u64, loud: bool) -> End {
         Arc::new(node)
     });
     let mut nodes: Vec<Arc<Node>> = nodes.collect();
-    if two {
-        let liar = rng.random_range(0..2);
+    if count > 1 {
+        let liar = rng.random_range(0..count);
         Arc::get_mut(&mut nodes[liar]).unwrap().liar = true;
     }
     let site = Arc::new(Site {

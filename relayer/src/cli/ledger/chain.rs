@@ -50,7 +50,7 @@ impl Nodes {
                 .next("name the cluster the relayer settles on with --rpc-url, and its program with --program"));
             }
         }
-        let registry = read::registry(nodes[0].as_ref(), &program, &relayer).await.map_err(failed)?;
+        let registry = read::agreed_registry(&nodes, &program, &relayer, None).await.map_err(failed)?;
         let parties = Parties {
             program,
             config: read::config_address(&program),
@@ -59,7 +59,7 @@ impl Nodes {
             fee_token: registry.relayer.fee_token,
             mint: registry.mint,
         };
-        let listed = read::vault_addresses(nodes[0].as_ref(), &program, &relayer).await.map_err(failed)?;
+        let listed = read::all_vault_addresses(&nodes, &program, &relayer).await.map_err(failed)?;
         let all: Vec<Pubkey> = listed.iter().chain(known).copied().collect::<BTreeSet<_>>().into_iter().collect();
         let mut reading = read::Reading::default();
         for chunk in all.chunks(read::VAULTS_AT_ONCE) {

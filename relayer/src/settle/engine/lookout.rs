@@ -2,9 +2,14 @@
 
 use super::{SettleError, Settler, alerts};
 use crate::settle::alerts::Facts;
+use futures::future::join_all;
 use std::collections::VecDeque;
+use std::time::Duration;
+use tokio::time::timeout;
 
 const DAY_MS: i64 = 86_400_000;
+/// After it a node that says nothing does not answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What settlements cost lately.
 #[derive(Default)]
@@ -33,13 +38,13 @@ impl Settler {
         let now = self.setup.clock.unix_ms();
         let waiting = self.setup.ledger.backlog(self.height).await?;
         let pending = self.setup.ledger.pending().await?;
-        let (mut heights, mut lamports) = (Vec::new(), None);
-        for node in &self.setup.nodes {
-            heights.push(node.block_height().await.ok());
-            if let Ok(told) = node.lamports(&self.setup.parties.settler).await {
-                lamports = Some(lamports.map_or(told, |least: u64| least.min(told)));
-            }
-        }
+        let settler = &self.setup.parties.settler;
+        let told = join_all(self.setup.nodes.iter().map(|node| async move {
+            let height = timeout(PATIENCE, node.block_height()).await;
+            let lamports = timeout(PATIENCE, node.lamports(settler)).await;
+            (height.ok().and_then(Result::ok), lamports.ok().and_then(Result::ok))
+        }));
+        let (heights, lamports): (Vec<_>, Vec<_>) = told.await.into_iter().unzip();
         let age = |since: i64| u64::try_from(now.saturating_sub(since) / 1_000).unwrap_or_default();
         let facts = Facts {
             oldest_unsettled_seconds: waiting.oldest_ms.map(age),
@@ -48,7 +53,7 @@ impl Settler {
             set_aside: waiting.set_aside,
             halted_vaults: self.halted.len() as u64,
             fees_of_day: self.spending.of_day(now),
-            settler_lamports: lamports,
+            settler_lamports: lamports.into_iter().flatten().min(),
             heights,
         };
         let told = alerts::of(&facts, &self.setup.alerts);

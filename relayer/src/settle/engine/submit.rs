@@ -2,6 +2,7 @@
 
 use super::form::{self, Form, MAX_UNITS, Signed, Weight};
 use super::{SettleError, Settler, Setup};
+use crate::chain::quorum::ask;
 use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
 use crate::settle::form::Budget;
@@ -95,12 +96,8 @@ impl Settler {
         };
         let voids = Batch { groups: batch.groups.iter().map(void).collect(), ..batch.clone() };
         let trial = self.sign(&voids, form, self.trial(), [0; 32])?;
-        for node in &self.setup.nodes {
-            if !matches!(node.simulate(&trial.bytes).await?, Simulation::Succeeds { .. }) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let told = ask(&self.setup.nodes, |node| node.simulate(&trial.bytes)).await?;
+        Ok(told.iter().all(|(_, simulation)| matches!(simulation, Simulation::Succeeds { .. })))
     }
 
     async fn sign_and_send(&mut self, batch: &Batch, form: &Form, units: u64) -> Result<(), SettleError> {
@@ -118,14 +115,13 @@ impl Settler {
     /// Whether every node finds a fault in the group, and one that is `known` if the first did: one that lags or lies must
     /// not void it.
     async fn all_refuse(&self, trial: &Signed, known: bool) -> Result<bool, SettleError> {
-        for node in &self.setup.nodes {
-            match node.simulate(&trial.bytes).await? {
-                Simulation::Fails { code, reason }
-                    if !fault::is_whole(code) && fault::known(code, &reason).is_some() == known => {}
-                Simulation::Fails { .. } | Simulation::Succeeds { .. } => return Ok(false),
+        let told = ask(&self.setup.nodes, |node| node.simulate(&trial.bytes)).await?;
+        Ok(told.iter().all(|(_, simulation)| match simulation {
+            Simulation::Fails { code, reason } => {
+                !fault::is_whole(*code) && fault::known(*code, reason).is_some() == known
             }
-        }
-        Ok(true)
+            Simulation::Succeeds { .. } => false,
+        }))
     }
 
     /// Voids the only group of a batch.
@@ -170,16 +166,11 @@ impl Settler {
         let instruction = build::instruction(&self.setup.parties, &batch.root, &batch.groups)?;
         let written: Vec<_> =
             instruction.accounts.iter().filter(|account| account.is_writable).map(|account| account.pubkey).collect();
-        let mut suggested: Option<u64> = None;
-        for node in &self.setup.nodes {
-            match node.recent_fees(&written).await {
-                Ok(recent) => {
-                    let one = fees::suggested(recent);
-                    suggested = Some(suggested.map_or(one, |least| least.min(one)));
-                }
-                Err(error) => tracing::debug!(%error, "a node does not tell recent priority fees"),
-            }
-        }
+        let told = ask(&self.setup.nodes, |node| node.recent_fees(&written)).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "the nodes do not tell recent priority fees");
+            Vec::new()
+        });
+        let suggested = told.into_iter().map(|(_, recent)| fees::suggested(recent)).min();
         Ok(fees::price(suggested.unwrap_or_default(), batch.signed, &self.setup.config))
     }
 

@@ -1,0 +1,48 @@
+//! Several nodes asked at once. Two must answer where two are named: what is decided by is what all that answered say, so
+//! that one that lies moves nothing, and one of three that is down keeps nothing waiting.
+
+use super::rpc::{Rpc, RpcError};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// Nodes that must answer, where there are as many.
+pub const QUORUM: usize = 2;
+/// How long the others are waited for once enough have answered.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The answers of those that answered, each with the node's place, in that order.
+///
+/// # Errors
+/// What the first node that failed said, if fewer than [`QUORUM`] answered.
+pub async fn ask<'a, T, F>(
+    nodes: &'a [Arc<dyn Rpc>],
+    call: impl Fn(&'a dyn Rpc) -> F,
+) -> Result<Vec<(usize, T)>, RpcError>
+where
+    F: Future<Output = Result<T, RpcError>>,
+{
+    let asked = nodes.iter().enumerate().map(|(at, node)| {
+        let answer = call(node.as_ref());
+        async move { (at, answer.await) }
+    });
+    let mut asked: FuturesUnordered<_> = asked.collect();
+    let needed = nodes.len().min(QUORUM);
+    let (mut answers, mut failure) = (Vec::with_capacity(nodes.len()), None);
+    loop {
+        let next =
+            if answers.len() < needed { asked.next().await } else { timeout(GRACE, asked.next()).await.ok().flatten() };
+        match next {
+            Some((at, Ok(answer))) => answers.push((at, answer)),
+            Some((_, Err(error))) => failure = failure.or(Some(error)),
+            None => break,
+        }
+    }
+    if answers.len() < needed {
+        return Err(failure.unwrap_or_else(|| RpcError::Node("too few answered".into())));
+    }
+    answers.sort_unstable_by_key(|(at, _)| *at);
+    Ok(answers)
+}
