@@ -1,6 +1,6 @@
 //! What has waited for its settlement, and what waits in vain.
 
-use super::{Ledger, LedgerError};
+use super::{BatchId, Ledger, LedgerError};
 
 /// What there is to look after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,14 +11,28 @@ pub struct Backlog {
     pub skipped_groups: u64,
     /// Times charges were set aside that wait for a person's decision.
     pub set_aside: u64,
+    /// Lamports that settlements cost since the time asked for.
+    pub lamports: u64,
 }
 
 impl Ledger {
-    /// What waits, at the finalized block `height`.
+    /// Notes what the transaction of a batch cost, in lamports.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn backlog(&self, height: u64) -> Result<Backlog, LedgerError> {
+    pub async fn spent(&self, batch: BatchId, lamports: u64) -> Result<(), LedgerError> {
+        self.write(move |tx| {
+            tx.execute("UPDATE batch SET lamports = ?2 WHERE id = ?1", (batch, lamports as i64))?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What waits, at the finalized block `height`, and what was spent since `since_ms`, Unix milliseconds.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn backlog(&self, height: u64, since_ms: i64) -> Result<Backlog, LedgerError> {
         self.read(move |db| {
             // A vault's oldest charge is the one of its lowest number.
             let mut statement = db.prepare_cached(
@@ -33,11 +47,18 @@ impl Ledger {
                            AND c.number = first.number),
                         (SELECT count(*) FROM settlement_group
                          WHERE state = 'sealed' AND batch IS NULL AND not_before_height > ?1),
-                        (SELECT count(*) FROM incident INDEXED BY incident_open WHERE resolution IS NULL)",
+                        (SELECT count(*) FROM incident INDEXED BY incident_open WHERE resolution IS NULL),
+                        (SELECT coalesce(sum(lamports), 0) FROM batch INDEXED BY batch_done
+                         WHERE state = 'done' AND done_ms > ?2)",
             )?;
-            Ok(statement.query_row([height as i64], |row| {
+            Ok(statement.query_row([height as i64, since_ms], |row| {
                 let count = |at| row.get::<_, i64>(at).map(|n| n as u64);
-                Ok(Backlog { oldest_ms: row.get(0)?, skipped_groups: count(1)?, set_aside: count(2)? })
+                Ok(Backlog {
+                    oldest_ms: row.get(0)?,
+                    skipped_groups: count(1)?,
+                    set_aside: count(2)?,
+                    lamports: count(3)?,
+                })
             })?)
         })
         .await

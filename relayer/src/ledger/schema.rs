@@ -13,7 +13,7 @@ const CACHE_KIB: i64 = -64 * 1_024;
 const LOG_PAGES: i64 = 16_384;
 /// What each version added to the one before.
 pub(super) const VERSIONS: &[&str] =
-    &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, INCIDENTS, RECORDS, AGREEMENTS];
+    &[TABLES, BOARD, ALLOW_LISTS, PROOF, LOOKUP_TABLES, INCIDENTS, RECORDS, AGREEMENTS, FEES];
 
 /// `total` and `amount` columns are u128 pico-USDC as 16 big-endian bytes; `authorized` is a u64 in SQLite's i64.
 const TABLES: &str = "
@@ -179,6 +179,12 @@ const AGREEMENTS: &str = "
 CREATE TABLE agreement (
     message BLOB PRIMARY KEY, vault BLOB NOT NULL, amount INTEGER, valid_until_slot INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+const FEES: &str = "
+-- What the transaction that settled a batch cost.
+ALTER TABLE batch ADD COLUMN lamports INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX batch_done ON batch (done_ms) WHERE state = 'done';
 ";
 
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.

@@ -287,10 +287,14 @@ async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_le
     assert!(matches!(f.ledger.create_batch(vec![one.clone()]).await, Err(LedgerError::Refused(_))));
     assert_eq!(f.ledger.receipt("gen-2-2").await.unwrap().unwrap().status, "sealed");
     let batch = only_batch(&f.ledger).await;
+    f.ledger.spent(batch.id, 5_407).await.unwrap();
+    assert_eq!(f.ledger.backlog(0, -1).await.unwrap().lamports, 0, "it is not settled yet");
     f.ledger
         .finish_batch(batch.id, Some("first".into()), (vec![two.clone()], vec![one.clone()]), 0, (0, 50))
         .await
         .unwrap();
+    let spent = [f.ledger.backlog(0, -1).await.unwrap().lamports, f.ledger.backlog(0, 0).await.unwrap().lamports];
+    assert_eq!(spent, [5_407, 0], "since a time before it, and after");
 
     let row = f.ledger.receipt("gen-2-2").await.unwrap().unwrap();
     let proof = row.proof.unwrap();

@@ -29,7 +29,7 @@ pub struct Facts {
     pub set_aside: u64,
     /// Vaults whose chain is not this ledger's.
     pub halted_vaults: u64,
-    /// Lamports that settlements cost in the last day, or since the start if that is later.
+    /// Lamports that settlements cost in the last day.
     pub fees_of_day: u64,
     /// The settler's lamports, if a node told them.
     pub settler_lamports: Option<u64>,

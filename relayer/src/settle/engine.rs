@@ -12,7 +12,6 @@ use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup, recovery};
 use crate::vaults::Vaults;
 use futures::future::{join_all, try_join_all};
-use lookout::Spending;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
 use std::collections::{BTreeSet, HashMap};
@@ -68,7 +67,6 @@ pub struct Settler {
     height: u64,
     /// The node that answered last.
     asked: usize,
-    spending: Spending,
     /// What keeps a batch from being sent, found in this round.
     problem: Option<String>,
 }
@@ -109,7 +107,6 @@ impl Settler {
             tables: Tables::default(),
             height: 0,
             asked: 0,
-            spending: Spending::default(),
             problem: None,
         };
         (settler, watch)
@@ -190,13 +187,13 @@ impl Settler {
                 }
                 let (now, height) = (self.setup.clock.unix_ms(), look.height);
                 let settled = !applied.is_empty();
+                if let Some(attempt) = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref()) {
+                    self.setup.ledger.spent(batch.id, form::fee_of(&attempt.bytes)).await?;
+                }
                 self.setup
                     .ledger
                     .finish_batch(batch.id, signature.clone(), (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
                     .await?;
-                if let Some(attempt) = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref()) {
-                    self.spending.add(now, form::fee_of(&attempt.bytes));
-                }
                 if landed_as_v1(&batch, signature.as_deref()) {
                     self.version1.landed();
                 }

@@ -3,30 +3,12 @@
 use super::{SettleError, Settler, alerts};
 use crate::settle::alerts::Facts;
 use futures::future::join_all;
-use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::timeout;
 
 const DAY_MS: i64 = 86_400_000;
 /// After it a node that says nothing does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What settlements cost lately.
-#[derive(Default)]
-pub(super) struct Spending(VecDeque<(i64, u64)>);
-
-impl Spending {
-    /// Adds lamports spent at `now`, in Unix milliseconds.
-    pub fn add(&mut self, now: i64, lamports: u64) {
-        self.0.push_back((now, lamports));
-    }
-
-    /// What was spent in the day before `now`; what is older is forgotten.
-    fn of_day(&mut self, now: i64) -> u64 {
-        self.0.retain(|(at, _)| now.saturating_sub(*at) < DAY_MS);
-        self.0.iter().map(|(_, lamports)| lamports).sum()
-    }
-}
 
 impl Settler {
     /// Looks where settlement stands and tells what a person should know. It decides nothing, so that it goes by what
@@ -36,7 +18,7 @@ impl Settler {
     /// [`SettleError::Ledger`]
     pub async fn watch(&mut self) -> Result<(), SettleError> {
         let now = self.setup.clock.unix_ms();
-        let waiting = self.setup.ledger.backlog(self.height).await?;
+        let waiting = self.setup.ledger.backlog(self.height, now.saturating_sub(DAY_MS)).await?;
         let pending = self.setup.ledger.pending().await?;
         let settler = &self.setup.parties.settler;
         let told = join_all(self.setup.nodes.iter().map(|node| async move {
@@ -52,7 +34,7 @@ impl Settler {
             skipped_groups: waiting.skipped_groups,
             set_aside: waiting.set_aside,
             halted_vaults: self.halted.len() as u64,
-            fees_of_day: self.spending.of_day(now),
+            fees_of_day: waiting.lamports,
             settler_lamports: lamports.into_iter().flatten().min(),
             heights,
         };
