@@ -7,6 +7,9 @@ use std::sync::Arc;
 use steam_protocol::Hash;
 use steam_protocol::units::Price;
 
+/// How long what was agreed on last stands for what the nodes differ on.
+const MAX_DISPUTE_SECONDS: i64 = 120;
+
 /// One reading of the registry.
 #[derive(Clone, Debug)]
 pub struct Registry {
@@ -26,6 +29,8 @@ pub struct Registry {
     pub offers: Vec<Arc<Offer>>,
     /// All providers.
     pub providers: Vec<ProviderInfo>,
+    /// Addresses on which the nodes differ, and since when, in Unix seconds.
+    disputed: HashMap<Pubkey, i64>,
     by_model: HashMap<String, Vec<usize>>,
 }
 
@@ -108,16 +113,24 @@ pub struct Offer {
     pub capabilities: u32,
 }
 
-/// For each address what all of `told` say of it; on what they differ, what `last` says.
-fn same<T: PartialEq + Clone>(told: &[&[T]], last: &[T], address: impl Fn(&T) -> Pubkey) -> Vec<T> {
+/// For each address what all of `told` say of it; on what they differ, what `last` says, for a while: what is disputed longer is
+/// left out, since it may no longer settle.
+fn same<T: PartialEq + Clone>(
+    told: &[&[T]],
+    last: &[T],
+    address: impl Fn(&T) -> Pubkey,
+    mut bearable: impl FnMut(Pubkey) -> bool,
+) -> Vec<T> {
     let index = |part: &'_ [T]| -> BTreeMap<Pubkey, T> { part.iter().map(|one| (address(one), one.clone())).collect() };
     let told: Vec<_> = told.iter().map(|part| index(part)).collect();
     let last = index(last);
     let addresses: BTreeSet<&Pubkey> = told.iter().flat_map(BTreeMap::keys).collect();
     let agreed = addresses.into_iter().filter_map(|at| {
         let first = told.first().and_then(|part| part.get(at));
-        let known = if told.iter().all(|part| part.get(at) == first) { first } else { last.get(at) };
-        known.cloned()
+        if told.iter().all(|part| part.get(at) == first) {
+            return first.cloned();
+        }
+        if bearable(*at) { last.get(at).cloned() } else { None }
     });
     agreed.collect()
 }
@@ -128,18 +141,27 @@ impl Registry {
     pub fn agreed(told: &[Self], last: Option<&Self>) -> Option<Self> {
         let first = told.first()?;
         let slot = told.iter().map(|one| one.slot).min()?;
-        let unix_time = told.iter().map(|one| one.unix_time).min()?;
+        let now = told.iter().map(|one| one.unix_time).min()?;
         let paused = told.iter().any(|one| one.paused);
         let one =
             told.iter().all(|one| (one.domain, one.mint, &one.relayer) == (first.domain, first.mint, &first.relayer));
-        let main = if one { first } else { last? };
+        // Without agreement on the relayer itself the registry grows old, until nothing is sold by it.
+        let (main, unix_time) = if one { (first, now) } else { (last?, last?.unix_time) };
+        let mut disputed = HashMap::new();
+        let since = |at: &Pubkey| last.and_then(|last| last.disputed.get(at)).copied().unwrap_or(now);
+        let mut bearable = |at: Pubkey| {
+            disputed.insert(at, since(&at));
+            now.saturating_sub(since(&at)) <= MAX_DISPUTE_SECONDS
+        };
         let (offers, providers): (Vec<_>, Vec<_>) =
             told.iter().map(|one| (one.offers.as_slice(), one.providers.as_slice())).unzip();
         let (last_offers, last_providers) =
             last.map_or((&[][..], &[][..]), |last| (last.offers.as_slice(), last.providers.as_slice()));
-        let offers = same(&offers, last_offers, |offer| offer.address);
-        let providers = same(&providers, last_providers, |provider| provider.address);
-        Some(Self::new((slot, unix_time), paused, (main.domain, main.mint), main.relayer.clone(), offers, providers))
+        let offers = same(&offers, last_offers, |offer| offer.address, &mut bearable);
+        let providers = same(&providers, last_providers, |provider| provider.address, &mut bearable);
+        let agreed =
+            Self::new((slot, unix_time), paused, (main.domain, main.mint), main.relayer.clone(), offers, providers);
+        Some(Self { disputed, ..agreed })
     }
 
     /// A reading, with its offers indexed by model.
@@ -155,7 +177,8 @@ impl Registry {
         for (index, offer) in offers.iter().enumerate() {
             by_model.entry(offer.model.clone()).or_default().push(index);
         }
-        Self { slot, unix_time, paused, domain, mint, relayer, offers, providers, by_model }
+        let disputed = HashMap::new();
+        Self { slot, unix_time, paused, domain, mint, relayer, offers, providers, disputed, by_model }
     }
 
     /// The offers of `model`.
@@ -208,6 +231,26 @@ mod tests {
         assert!(Registry::agreed(&[honest.clone(), theirs.clone()], None).is_none());
         let agreed = Registry::agreed(&[theirs, honest], Some(&last)).unwrap();
         assert_eq!(agreed.relayer, last.relayer);
+    }
+
+    #[test]
+    fn what_is_disputed_for_long_is_not_sold_any_more() {
+        let (honest, liar) = (at(9, vec![priced(1, 10)]), at(9, vec![priced(1, 1)]));
+        let later = |seconds: i64, registry: &Registry| Registry {
+            unix_time: registry.unix_time + seconds,
+            ..registry.clone()
+        };
+        let mut last = honest.clone();
+        for (seconds, expected) in [(0, 1), (MAX_DISPUTE_SECONDS, 1), (MAX_DISPUTE_SECONDS + 1, 0)] {
+            last = Registry::agreed(&[later(seconds, &honest), later(seconds, &liar)], Some(&last)).unwrap();
+            assert_eq!(last.offers.len(), expected, "{seconds}");
+        }
+        last = Registry::agreed(&[later(500, &honest), later(500, &honest)], Some(&last)).unwrap();
+        assert_eq!(last.offers.len(), 1, "and sold again once they agree");
+        let mut theirs = later(900, &honest);
+        theirs.relayer.fee_bps += 1;
+        let aged = Registry::agreed(&[later(900, &honest), theirs], Some(&last)).unwrap();
+        assert_eq!(aged.unix_time, last.unix_time, "without agreement on the relayer nothing is fresh any more");
     }
 
     #[test]

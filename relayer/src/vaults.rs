@@ -134,6 +134,9 @@ pub enum Refusal {
     /// 503
     #[error("settlement of this vault is halted until the operator has reconciled it")]
     VaultHalted,
+    /// 503
+    #[error("the relayer's RPC nodes have not agreed on this vault for a while; try again later")]
+    VaultUnclear,
     /// 402
     #[error(
         "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
@@ -275,6 +278,9 @@ pub struct Vaults {
     started_ms: i64,
 }
 
+/// Slots by which the reading of a vault may be older than the newest of the chain: about two minutes.
+const MAX_BEHIND: u64 = 300;
+
 /// Numbers a millisecond leaves room for.
 const NUMBERS_A_MS: u64 = 1_024;
 
@@ -286,6 +292,8 @@ pub fn first_number(unix_ms: i64) -> u64 {
 
 #[derive(Default)]
 struct State {
+    /// The newest finalized slot that was read.
+    slot: u64,
     fee_bps: u16,
     accounts: HashMap<Pubkey, VaultAccount>,
     by_key: HashMap<[u8; 32], Pubkey>,
@@ -295,6 +303,13 @@ struct State {
     decisions: i64,
     /// What the ledger knows of vaults that no snapshot has shown yet.
     loaded: Loaded,
+}
+
+impl State {
+    /// The account of a key's vault, unless another generation has taken its place.
+    fn account_of(&mut self, key: &KeyRef) -> Option<&mut VaultAccount> {
+        self.accounts.get_mut(&key.vault).filter(|account| account.generation() == key.generation)
+    }
 }
 
 /// Money held for a request; dropping it releases it.
@@ -317,6 +332,12 @@ impl Vaults {
         Self { identity, ledger, clock, state: Mutex::new(state), started_ms }
     }
 
+    /// Takes over that everything up to `slot` is final: a vault that was last read long before takes no holds.
+    pub fn finalized(&self, slot: u64) {
+        let mut state = self.lock();
+        state.slot = state.slot.max(slot);
+    }
+
     /// Takes over what the chain says: every vault of this relayer, and the fee in force.
     pub fn update(&self, snapshots: &[VaultSnapshot], chain_time: i64, fee_bps: u16) {
         let mut state = self.lock();
@@ -328,8 +349,12 @@ impl Vaults {
             account.missing(true);
         }
         for snapshot in snapshots {
-            let known = accounts.get(&snapshot.address).is_some_and(|a| a.generation() == snapshot.generation);
-            if !known {
+            let known = accounts.get(&snapshot.address).map(VaultAccount::generation);
+            // An old reading must not bring back the vault that was closed before.
+            if known.is_some_and(|known| known > snapshot.generation) {
+                continue;
+            }
+            if known != Some(snapshot.generation) {
                 let place = (snapshot.address, snapshot.generation);
                 let loaded = state.loaded.vaults.remove(&place).unwrap_or_default();
                 let recent = state.loaded.recent.iter().filter(|(vault, ..)| *vault == snapshot.address);
@@ -393,8 +418,11 @@ impl Vaults {
         if state.blocks.keys.contains(&(key.vault, key.generation, key.epoch)) {
             return Err(Refusal::Blocked("charges to this key could not be settled"));
         }
-        let fee_bps = state.fee_bps;
+        let (fee_bps, oldest) = (state.fee_bps, state.slot.saturating_sub(MAX_BEHIND));
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
+        if account.slot() < oldest {
+            return Err(Refusal::VaultUnclear);
+        }
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
     }
@@ -406,7 +434,11 @@ impl Vaults {
     /// [`AgreeError`].
     pub fn agree(&self, wish: &Wish) -> Result<u64, AgreeError> {
         let mut state = self.lock();
+        let oldest = state.slot.saturating_sub(MAX_BEHIND);
         let account = state.accounts.get_mut(&wish.agreement.vault).ok_or(AgreeError::UnknownVault)?;
+        if account.slot() < oldest {
+            return Err(AgreeError::Unclear);
+        }
         account.agree(wish)
     }
 
@@ -517,7 +549,7 @@ impl Hold {
         let vaults = self.vaults.clone();
         let durable = {
             let mut state = vaults.lock();
-            let account = state.accounts.get_mut(&self.key.vault).ok_or(ChargeError::VaultGone)?;
+            let account = state.account_of(&self.key).ok_or(ChargeError::VaultGone)?;
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let highest = numbered.voucher;
@@ -536,7 +568,7 @@ impl Hold {
             Ok(durable) => durable.await.unwrap_or(Err(LedgerError::Closed)),
             Err(error) => Err(error),
         };
-        if let Some(account) = vaults.lock().accounts.get_mut(&self.key.vault) {
+        if let Some(account) = vaults.lock().account_of(&self.key) {
             if result.is_err() {
                 account.uncharge(&self.key, total);
             }
@@ -621,7 +653,7 @@ impl Vaults {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.ceiling > Pico::ZERO
-            && let Some(account) = self.vaults.lock().accounts.get_mut(&self.key.vault)
+            && let Some(account) = self.vaults.lock().account_of(&self.key)
         {
             account.release(&self.key, self.request_hash, self.ceiling);
         }

@@ -84,6 +84,14 @@ pub enum AgreeError {
         /// As long as nothing new is held.
         until: u64,
     },
+    /// 409
+    #[error("eight withdrawals at once of this vault wait to be carried out: send one, or wait until they have ended")]
+    TooMany,
+    /// 503
+    #[error(
+        "the relayer's RPC nodes have not agreed on this vault for a while; `steam vault withdraw` needs nobody's leave"
+    )]
+    Unclear,
     /// 503
     #[error(transparent)]
     Ledger(#[from] LedgerError),

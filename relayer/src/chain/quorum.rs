@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// Nodes that must answer, where there are as many.
 pub const QUORUM: usize = 2;
 /// How long the others are waited for once enough have answered.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// The answers of those that answered, each with the node's place, in that order.
 ///
@@ -19,6 +19,31 @@ const GRACE: Duration = Duration::from_secs(2);
 /// What the first node that failed said, if fewer than [`QUORUM`] answered.
 pub async fn ask<'a, T, F>(
     nodes: &'a [Arc<dyn Rpc>],
+    call: impl Fn(&'a dyn Rpc) -> F,
+) -> Result<Vec<(usize, T)>, RpcError>
+where
+    F: Future<Output = Result<T, RpcError>>,
+{
+    within(nodes, GRACE, call).await
+}
+
+/// As [`ask`], for what nothing is decided by: once enough have answered, nobody is waited for.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn tell<'a, T, F>(
+    nodes: &'a [Arc<dyn Rpc>],
+    call: impl Fn(&'a dyn Rpc) -> F,
+) -> Result<Vec<(usize, T)>, RpcError>
+where
+    F: Future<Output = Result<T, RpcError>>,
+{
+    within(nodes, Duration::ZERO, call).await
+}
+
+async fn within<'a, T, F>(
+    nodes: &'a [Arc<dyn Rpc>],
+    grace: Duration,
     call: impl Fn(&'a dyn Rpc) -> F,
 ) -> Result<Vec<(usize, T)>, RpcError>
 where
@@ -33,7 +58,7 @@ where
     let (mut answers, mut failure) = (Vec::with_capacity(nodes.len()), None);
     loop {
         let next =
-            if answers.len() < needed { asked.next().await } else { timeout(GRACE, asked.next()).await.ok().flatten() };
+            if answers.len() < needed { asked.next().await } else { timeout(grace, asked.next()).await.ok().flatten() };
         match next {
             Some((at, Ok(answer))) => answers.push((at, answer)),
             Some((_, Err(error))) => failure = failure.or(Some(error)),

@@ -61,6 +61,7 @@ impl Reader {
             self.seen.extend(read::agreed_vaults(&self.nodes, &self.parties, chunk).await?.vaults);
         }
         let snapshots: Vec<VaultSnapshot> = self.seen.values().cloned().collect();
+        self.vaults.finalized(registry.slot);
         self.vaults.update(&snapshots, registry.unix_time, registry.relayer.fee_bps);
         self.registry.send_replace(Arc::new(registry));
         Ok(())

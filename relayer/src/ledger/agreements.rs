@@ -3,6 +3,7 @@
 
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
+use crate::withdrawals::MAX_SLOTS;
 use rusqlite::Connection;
 use steam_protocol::units::MicroUsdc;
 use steam_protocol::{Address, Hash};
@@ -21,13 +22,15 @@ pub struct Agreement {
 }
 
 impl Ledger {
-    /// Keeps an agreement, and forgets those that ended before `slot`, which is final.
+    /// Keeps an agreement, and forgets those that ended long before `slot`, which is final.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn keep_agreement(&self, agreement: Agreement, slot: u64) -> Result<(), LedgerError> {
         self.write(move |tx| {
-            tx.prepare_cached("DELETE FROM agreement WHERE valid_until_slot < ?1")?.execute([slot as i64])?;
+            // Long after: a node that is asked at the next start may be behind.
+            let ended = slot.saturating_sub(2 * MAX_SLOTS);
+            tx.prepare_cached("DELETE FROM agreement WHERE valid_until_slot < ?1")?.execute([ended as i64])?;
             let Agreement { message, vault, amount, valid_until_slot } = agreement;
             let amount = amount.map(|amount| i64::try_from(amount.0)).transpose();
             let amount = amount.map_err(|_| LedgerError::Refused("agree to a withdrawal of 2^63 µUSDC or more"))?;

@@ -670,6 +670,10 @@ fn create_batch(tx: &Transaction<'_>, groups: &[SealedGroup]) -> Result<BatchId,
         while let Some(row) = rows.next()? {
             leaves.push(merkle::leaf(row.get_ref(0)?.as_blob().map_err(|_| LedgerError::Malformed("receipt"))?));
         }
+        // A leaf too few would move those behind it, and their proofs would lead nowhere.
+        if leaves.len() - first_leaf.last().copied().unwrap_or_default() != group.receipts as usize {
+            return Err(LedgerError::Malformed("receipt"));
+        }
     }
     let root = merkle::root(&leaves);
     tx.execute("INSERT INTO batch (root, leaves, state) VALUES (?1, ?2, 'open')", (root, leaves.as_flattened()))?;

@@ -36,7 +36,10 @@ impl std::fmt::Debug for PackedDecision {
 /// Canonical JSON from the columns `decision` and `packed`.
 pub(super) fn unpack(stored: Vec<u8>, packed: bool) -> Result<Vec<u8>, LedgerError> {
     if packed {
-        zstd::bulk::decompress(&stored, MAX_BYTES).map_err(|_| LedgerError::Malformed("decision record"))
+        let malformed = || LedgerError::Malformed("decision record");
+        let size = zstd::zstd_safe::get_frame_content_size(&stored).ok().flatten().ok_or_else(malformed)?;
+        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_BYTES).ok_or_else(malformed)?;
+        zstd::bulk::decompress(&stored, size).map_err(|_| malformed())
     } else {
         Ok(stored)
     }

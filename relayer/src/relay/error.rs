@@ -208,6 +208,7 @@ impl RelayError {
                 Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
                 Refusal::Leaving => (S::PAYMENT_REQUIRED, FUNDS, "vault_leaving"),
                 Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
+                Refusal::VaultUnclear => (S::SERVICE_UNAVAILABLE, SERVER, "vault_unclear"),
                 Refusal::VaultHalted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
                 Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, SERVER, "settlement_blocked"),
                 Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
@@ -222,6 +223,8 @@ impl RelayError {
             Self::Withdrawal(refusal) => match refusal {
                 AgreeError::Wish(_) => (S::BAD_REQUEST, INVALID, "invalid_withdrawal"),
                 AgreeError::UnknownVault => (S::NOT_FOUND, INVALID, "unknown_vault"),
+                AgreeError::TooMany => (S::CONFLICT, INVALID, "too_many_withdrawals"),
+                AgreeError::Unclear => (S::SERVICE_UNAVAILABLE, SERVER, "vault_unclear"),
                 AgreeError::Halted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
                 AgreeError::Slot { .. } => (S::CONFLICT, INVALID, "withdrawal_out_of_time"),
                 AgreeError::Seq { .. } => (S::CONFLICT, INVALID, "settle_seq_outdated"),

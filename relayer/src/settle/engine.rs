@@ -4,7 +4,7 @@ use super::build::Parties;
 use super::form::{self, Form, Weight};
 use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
-use crate::chain::quorum::ask;
+use crate::chain::quorum::tell;
 use crate::chain::rpc::{Rpc, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
@@ -353,8 +353,17 @@ impl Settler {
                 let ledger = &self.setup.ledger;
                 sealing.push(async move { (vault, ledger.seal((*vault, *generation), head, fits).await) });
             }
+            let mut failure = None;
             for (vault, sealed) in join_all(sealing).await {
-                match sealed? {
+                // What was sealed is taken note of whatever became of the others.
+                let sealed = match sealed {
+                    Ok(sealed) => sealed,
+                    Err(error) => {
+                        failure = failure.or(Some(error));
+                        continue;
+                    }
+                };
+                match sealed {
                     GroupState::Idle => {}
                     GroupState::Behind => self.problem = Some(format!("the nodes' reading of vault {vault} is old")),
                     GroupState::Halted => self.halt(*vault),
@@ -364,6 +373,9 @@ impl Settler {
                         tracing::debug!(%vault, seq = group.seq, receipts = group.receipts, "sealed");
                     }
                 }
+            }
+            if let Some(error) = failure {
+                return Err(error.into());
             }
         }
         Ok(())
@@ -398,7 +410,7 @@ impl Settler {
 
     /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
     async fn send(&self, bytes: &[u8]) {
-        if let Err(error) = ask(&self.setup.nodes, |node| node.send(bytes)).await {
+        if let Err(error) = tell(&self.setup.nodes, |node| node.send(bytes)).await {
             tracing::debug!(%error, "a node did not take a settlement");
         }
     }

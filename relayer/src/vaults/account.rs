@@ -12,6 +12,9 @@ use steam_protocol::units::{MicroUsdc, Pico};
 /// How long a request's hash is remembered after it was charged: past any `not_after`, with an hour for the clocks.
 pub(crate) const REMEMBER_SECONDS: i64 = MAX_AHEAD_SECONDS + 3_600;
 
+/// Withdrawals at once that may wait for their owner at a time.
+pub(super) const MAX_AGREEMENTS: usize = 8;
+
 pub(super) struct VaultAccount {
     snapshot: VaultSnapshot,
     /// The cluster's clock at the snapshot.
@@ -104,6 +107,11 @@ impl VaultAccount {
         self.snapshot.generation
     }
 
+    /// The finalized slot at which it was last read.
+    pub fn slot(&self) -> u64 {
+        self.snapshot.slot
+    }
+
     pub fn public_keys(&self) -> impl Iterator<Item = [u8; 32]> {
         self.snapshot.keys.iter().map(|key| key.key)
     }
@@ -144,6 +152,9 @@ impl VaultAccount {
         let last = self.sealed.last_key_value().map_or(snapshot.settle_seq, |(seq, _)| *seq);
         if wish.settle_seq != last {
             return Err(AgreeError::Seq { last, named: wish.settle_seq });
+        }
+        if self.agreements.len() >= MAX_AGREEMENTS {
+            return Err(AgreeError::TooMany);
         }
         let available = self.available();
         if agreement.amount.is_some_and(|amount| amount.pico() > available) {
@@ -327,8 +338,16 @@ impl VaultAccount {
         frozen
             .saturating_sub(self.snapshot.pending_withdrawal.pico())
             .saturating_sub(self.agreed_sum())
+            .saturating_sub(self.carried())
             .saturating_sub(self.unsettled())
             .saturating_sub(self.held())
+    }
+
+    /// Fractions of a micro-dollar that are settled and move with what is settled next: charges and fees each move when
+    /// theirs are whole.
+    fn carried(&self) -> Pico {
+        const MICRO: u128 = 1_000_000;
+        Pico(self.snapshot.settled_pico.0 % MICRO + self.snapshot.fee_pico.0 % MICRO)
     }
 
     fn agreed_sum(&self) -> Pico {

@@ -19,7 +19,7 @@ use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction::{Message, VersionedMessage};
-use steam_protocol::units::MicroUsdc;
+use steam_protocol::units::{MicroUsdc, Pico};
 
 const PATH: &str = "/v1/withdrawals";
 /// The slot of the world's first snapshot.
@@ -336,4 +336,52 @@ async fn what_cannot_be_written_down_is_not_signed() {
     let (status, code) = refused(&world, &asked(&world, 60_000_000, 0, SLOT + 150)).await;
     assert_eq!((status, code.as_str()), (503, "ledger_unavailable"));
     assert_eq!(available(&world), 40_000_000, "it may have been written all the same");
+}
+
+#[tokio::test]
+async fn what_moves_with_the_next_settlement_is_neither_sold_nor_given_away() {
+    // Half a micro-dollar of charges and of fees is settled and not moved: with the rest they become whole ones.
+    let mut world = World::new(vec![good(false).await.offer(1)]).await;
+    (world.snapshot.settled_pico, world.snapshot.fee_pico) = (Pico(7_900_000), Pico(800_000));
+    world.snapshot.slot += 1;
+    world.chain_says();
+    assert_eq!(available(&world), 99_999_998);
+    assert_eq!(refused(&world, &asked(&world, 99_999_999, 0, SLOT + 9)).await.1, "withdrawal_not_covered");
+}
+
+#[tokio::test]
+async fn agreements_of_a_vault_are_bounded() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    for n in 1..=8 {
+        assert_eq!(post(&world, &asked(&world, n, 0, SLOT + 9)).await.status(), StatusCode::OK);
+    }
+    assert_eq!(refused(&world, &asked(&world, 9, 0, SLOT + 9)).await, (409, "too_many_withdrawals".into()));
+    assert_eq!(refused(&world, &asked(&world, ALL.0, 0, SLOT + 9)).await.1, "too_many_withdrawals");
+    assert_eq!(post(&world, &asked(&world, 8, 0, SLOT + 9)).await.status(), StatusCode::OK, "one of the eight");
+}
+
+#[tokio::test]
+async fn a_vault_that_was_not_read_for_long_is_neither_charged_nor_emptied() {
+    let mut world = World::new(vec![good(false).await.offer(1)]).await;
+    world.app.vaults.finalized(SLOT + 300);
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+    world.app.vaults.finalized(SLOT + 301);
+    let (status, unclear) = error(world.chat(json!({})).await).await;
+    assert_eq!((status, unclear["code"].as_str()), (503, Some("vault_unclear")));
+    assert_eq!(refused(&world, &asked(&world, 1, 0, SLOT + 9)).await, (503, "vault_unclear".into()));
+    world.snapshot.slot += 1;
+    world.chain_says();
+    assert_eq!(world.chat(json!({})).await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_old_reading_does_not_bring_back_the_vault_that_was_closed() {
+    let mut world = World::new(vec![good(false).await.offer(1)]).await;
+    let old = world.snapshot.clone();
+    (world.snapshot.generation, world.snapshot.slot) = (90, 120);
+    world.snapshot.balance.0 = 5_000_000;
+    world.chain_says();
+    world.snapshot = old;
+    world.chain_says();
+    assert_eq!((world.app.vaults.show(&VAULT).unwrap().generation, available(&world)), (90, 5_000_000));
 }

@@ -2,7 +2,7 @@
 
 use super::form::{self, Form, MAX_UNITS, Signed, Weight};
 use super::{SettleError, Settler, Setup};
-use crate::chain::quorum::ask;
+use crate::chain::quorum::{ask, tell};
 use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
 use crate::settle::form::Budget;
@@ -166,7 +166,7 @@ impl Settler {
         let instruction = build::instruction(&self.setup.parties, &batch.root, &batch.groups)?;
         let written: Vec<_> =
             instruction.accounts.iter().filter(|account| account.is_writable).map(|account| account.pubkey).collect();
-        let told = ask(&self.setup.nodes, |node| node.recent_fees(&written)).await.unwrap_or_else(|error| {
+        let told = tell(&self.setup.nodes, |node| node.recent_fees(&written)).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "the nodes do not tell recent priority fees");
             Vec::new()
         });

@@ -466,7 +466,7 @@ async fn one_of_three_nodes_that_is_down_or_silent_keeps_nothing_waiting() {
             }
             away.say(|said| (said.down, said.silent) = (!silent, silent));
             let rpcs: Vec<Arc<dyn Rpc>> = nodes.iter().map(|node| node.clone() as Arc<dyn Rpc>).collect();
-            let heights = ask(&rpcs, |node| node.block_height()).await.unwrap();
+            let heights = crate::chain::quorum::ask(&rpcs, |node| node.block_height()).await.unwrap();
             assert!(heights.iter().map(|(place, _)| *place).eq((0..3).filter(|place| *place != at)));
             assert_eq!(agreed::finalized_height(&rpcs).await.unwrap(), 10);
             assert_eq!(agreed::blockhash(&rpcs, at).await.unwrap().1, 160);
