@@ -37,10 +37,25 @@ impl Image {
     /// SQLite syncs the log before it copies from it.
     pub fn torn(&self, before: &Self, rng: &mut StdRng) -> Self {
         if self.database == before.database {
-            return Self { database: self.database.clone(), log: tear(&before.log, &self.log, rng) };
+            return Self { database: self.database.clone(), log: tear_log(&before.log, &self.log, rng) };
         }
         Self { database: tear(&before.database, &self.database, rng), log: self.log.clone() }
     }
+}
+
+/// The log's header: when it begins anew, SQLite syncs that before anything after it is written.
+const LOG_HEADER: usize = 32;
+
+fn tear_log(old: &[u8], new: &[u8], rng: &mut StdRng) -> Vec<u8> {
+    let (Some(was), Some(is)) = (old.get(..LOG_HEADER), new.get(..LOG_HEADER)) else { return tear(old, new, rng) };
+    if was == is {
+        return tear(old, new, rng);
+    }
+    if rng.random_bool(0.2) {
+        return old.to_vec(); // the power went before the new header was there
+    }
+    let synced = [is, &old[LOG_HEADER..]].concat();
+    tear(&synced, new, rng)
 }
 
 /// Each sector that differs is the old or the new one; what neither had yet may be anything.

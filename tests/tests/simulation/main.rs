@@ -47,7 +47,8 @@ fn every_receipt_is_settled_exactly_once_whatever_happens() {
                     if seed >= first + seeds {
                         return;
                     }
-                    let end = storm::run(seed, false);
+                    let end = std::panic::catch_unwind(|| storm::run(seed, false))
+                        .unwrap_or_else(|_| storm::End::problem("a panic, told above"));
                     let mut totals = totals.lock().unwrap();
                     totals.0.add(&end.counts);
                     if let Some(problem) = end.problem {

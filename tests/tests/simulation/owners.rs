@@ -73,8 +73,10 @@ async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: 
         Ok((bytes, _)) => {
             site.agreements.lock().unwrap().done += 1;
             site.trace.add(&format!("agreed to {amount:?} of {address} until {until}"));
-            sleep(Duration::from_millis(rng.random_range(0..20_000))).await;
-            site.cluster.lock().unwrap().submit(bytes, rng.random_range(0..20));
+            // Most are in a hurry: with the next settlement it is void.
+            let most = if rng.random_bool(0.8) { 1_000 } else { 20_000 };
+            sleep(Duration::from_millis(rng.random_range(0..most))).await;
+            site.cluster.lock().unwrap().submit(bytes, rng.random_range(0..4));
         }
         Err(refusal) => site.trace.add(&format!("not agreed: {refusal}")),
     }

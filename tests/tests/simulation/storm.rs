@@ -104,6 +104,11 @@ pub struct End {
 }
 
 impl End {
+    /// A seed that came to no end of its own.
+    pub fn problem(what: &str) -> Self {
+        Self { problem: Some(what.into()), counts: Counts::default(), hash: String::new(), lines: Vec::new() }
+    }
+
     pub fn summary(&self) -> String {
         format!("{:?}, trace {}", self.counts, self.hash)
     }
@@ -200,7 +205,8 @@ async fn storm(seed: u64, loud: bool) -> End {
             }
         }
         operator.observe(&scene.cluster.lock().unwrap(), &scene.books);
-        if careless && !calm && process.is_some() && rng.random_bool(0.02) && site.ledger.exists() {
+        let at_work = inside.lock().unwrap().is_some();
+        if careless && !calm && at_work && rng.random_bool(0.02) {
             operator.copy(&site, &mut rng);
             trace.add("copied");
         }
