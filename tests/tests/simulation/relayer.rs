@@ -4,13 +4,14 @@ use super::chain::Cluster;
 use super::clients::Client;
 use super::disk::{Disk, Image, Trouble};
 use super::owners::{self, Owner};
+use super::scene::Scene;
 use super::storm::Tried;
 use super::trace::Trace;
 use rand::Rng;
 use rand::rngs::StdRng;
 use solana_keypair::Keypair;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -74,6 +75,36 @@ pub struct Site {
     pub troubles: Mutex<BTreeMap<Trouble, u64>>,
     /// Whether the power goes in the middle of the next write.
     pub power_cut: AtomicBool,
+}
+
+impl Site {
+    /// A relayer of a scene, where nothing fails.
+    pub fn new(folder: &Path, scene: &mut Scene, nodes: Vec<Arc<dyn Rpc>>, trace: &Arc<Trace>, pace: Pace) -> Self {
+        Self {
+            ledger: folder.join("steam.db"),
+            domain: scene.domain,
+            parties: scene.parties,
+            settler: scene.settler.insecure_clone(),
+            receipt_key: ed25519_dalek::SigningKey::from_bytes(&[8; 32]),
+            nodes,
+            clock: Arc::new(SimClock {
+                began: Instant::now(),
+                unix_ms: scene.cluster.lock().unwrap().unix_time() * 1_000,
+                off_by_ms: AtomicI64::new(0),
+            }),
+            trace: trace.clone(),
+            cluster: scene.cluster.clone(),
+            clients: std::mem::take(&mut scene.clients),
+            owners: std::mem::take(&mut scene.owners),
+            owners_leave: false,
+            agreements: Mutex::default(),
+            pace,
+            busy: Mutex::new(true),
+            disk_troubles: Mutex::new(0.0),
+            troubles: Mutex::default(),
+            power_cut: AtomicBool::new(false),
+        }
+    }
 }
 
 /// The time of day of the machine, which may be set wrong.

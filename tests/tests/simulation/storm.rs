@@ -5,14 +5,13 @@ use super::disk::{Image, Trouble};
 use super::node::{Node, Weather};
 use super::operator::Operator;
 use super::oracle;
-use super::relayer::{self, Inside, Pace, SimClock, Site};
+use super::relayer::{self, Inside, Pace, Site};
 use super::scene::{Deed, Scene};
 use super::trace::Trace;
-use ed25519_dalek::SigningKey;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::rpc::Rpc;
@@ -142,30 +141,12 @@ async fn storm(seed: u64, loud: bool) -> End {
         let liar = rng.random_range(0..count);
         Arc::get_mut(&mut nodes[liar]).unwrap().liar = true;
     }
-    let site = Arc::new(Site {
-        ledger: folder.path().join("steam.db"),
-        domain: scene.domain,
-        parties: scene.parties,
-        settler: scene.settler.insecure_clone(),
-        receipt_key: SigningKey::from_bytes(&[8; 32]),
-        nodes: nodes.into_iter().map(|node| node as Arc<dyn Rpc>).collect(),
-        clock: Arc::new(SimClock {
-            began: Instant::now(),
-            unix_ms: scene.cluster.lock().unwrap().unix_time() * 1_000,
-            off_by_ms: AtomicI64::new(0),
-        }),
-        trace: trace.clone(),
-        cluster: scene.cluster.clone(),
-        clients: std::mem::take(&mut scene.clients),
-        owners: std::mem::take(&mut scene.owners),
-        owners_leave: rng.random_bool(0.4),
-        agreements: Mutex::default(),
-        busy: Mutex::new(true),
-        disk_troubles: Mutex::new(if rng.random_bool(0.3) { rng.random_range(0.0..0.01) } else { 0.0 }),
-        troubles: Mutex::default(),
-        power_cut: AtomicBool::new(false),
-        pace: PACE,
-    });
+    let nodes = nodes.into_iter().map(|node| node as Arc<dyn Rpc>).collect();
+    let mut site = Site::new(folder.path(), &mut scene, nodes, &trace, PACE);
+    site.owners_leave = rng.random_bool(0.4);
+    let troubled = rng.random_bool(0.3);
+    site.disk_troubles = Mutex::new(if troubled { rng.random_range(0.0..0.01) } else { 0.0 });
+    let site = Arc::new(site);
 
     let mut counts = Counts::default();
     let inside: Arc<Mutex<Option<Inside>>> = Arc::default();

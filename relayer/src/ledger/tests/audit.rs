@@ -25,7 +25,7 @@ async fn sound() -> (TempDir, PathBuf) {
         let batch = ledger.create_batch(vec![group.clone()]).await.unwrap();
         head = (group.seq, group.hash);
         if settled {
-            ledger.finish_batch(batch, Some("s".into()), (vec![group], vec![]), 5, (0, 0)).await.unwrap();
+            ledger.finish_batch(batch, Some(("s".into(), 0)), (vec![group], vec![]), 5, (0, 0)).await.unwrap();
         }
     }
     assert_eq!(world.chat(json!({})).await.status(), 200);
