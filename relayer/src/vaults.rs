@@ -502,6 +502,12 @@ impl Vaults {
         }
     }
 
+    /// Vaults that are halted.
+    pub fn halted(&self) -> Vec<Pubkey> {
+        let state = self.lock();
+        state.accounts.iter().filter(|(_, account)| account.is_halted()).map(|(address, _)| *address).collect()
+    }
+
     /// A vault as its owner may see it.
     pub fn show(&self, vault: &Pubkey) -> Option<VaultView> {
         self.lock().accounts.get(vault).map(VaultAccount::view)

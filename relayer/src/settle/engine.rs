@@ -30,6 +30,9 @@ mod version;
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
 const SKIPPED_RETRY_BLOCKS: u32 = 100;
 
+/// Blocks after a transaction's last in which the nodes are asked what became of it.
+const REMEMBERED_BLOCKS: u64 = 150;
+
 /// Signatures that a node tells the status of in one answer.
 const STATUSES_AT_ONCE: usize = 256;
 
@@ -156,7 +159,7 @@ impl Settler {
         }
         if seal {
             self.stand().await?;
-            let halted: Vec<Pubkey> = self.halted.iter().copied().collect();
+            let halted = self.setup.vaults.halted();
             self.compare_heads(&halted).await?;
             self.seal().await?;
         }
@@ -291,8 +294,16 @@ impl Settler {
             return Ok(Verdict::Release);
         }
         if alive.is_empty() && open.is_empty() && !batch.groups.is_empty() {
-            // Applied by a transaction that no node remembers.
-            return Ok(Verdict::Done { signature: None, applied, skipped: open });
+            // Applied, though the nodes do not say alike by which transaction.
+            let forgotten = |attempt: &Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
+            return Ok(match batch.attempts.as_slice() {
+                [only] => Verdict::Done { signature: Some(only.signature.clone()), applied, skipped: open },
+                several if several.iter().all(forgotten) => {
+                    let signature = dead.first().map(|(attempt, _)| attempt.signature.clone());
+                    Verdict::Done { signature, applied, skipped: open }
+                }
+                _ => Verdict::Wait,
+            });
         }
         if alive.is_empty() {
             return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
@@ -300,7 +311,8 @@ impl Settler {
         Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
     }
 
-    /// Halts every vault whose head on chain is none of this ledger's, before anything is sold: the ledger may be an old copy.
+    /// Compares every vault's head on chain with the ledger, before anything is sold: the ledger may be an old copy. A vault on
+    /// which the nodes do not agree yet stays halted until they do.
     ///
     /// # Errors
     /// [`SettleError`].

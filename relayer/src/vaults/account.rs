@@ -68,7 +68,8 @@ impl VaultAccount {
         let mut account = Self {
             snapshot: snapshot.clone(),
             chain_time: 0,
-            halted: false,
+            // Until what was settled was compared with the ledger.
+            halted: snapshot.settle_seq > 0,
             missing: false,
             next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
@@ -179,6 +180,10 @@ impl VaultAccount {
     /// Forgets a request, so that it may come again.
     pub fn forget(&mut self, key: &KeyRef, request_hash: Hash) {
         self.requests.remove(&(key.epoch, request_hash));
+    }
+
+    pub fn is_halted(&self) -> bool {
+        self.halted
     }
 
     pub fn halt(&mut self, halted: bool) {
