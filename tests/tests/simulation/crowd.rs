@@ -53,6 +53,8 @@ async fn keep_up(vaults: usize, latency_ms: u64) -> Kept {
         trace: trace.clone(),
         name,
         liar: false,
+        struck: Arc::default(),
+        seen: Mutex::default(),
     };
     let nodes = (0..2).map(|name| Arc::new(node(name)) as Arc<dyn Rpc>).collect();
     let site = Arc::new(Site::new(folder.path(), &mut scene, nodes, &trace, PACE));
