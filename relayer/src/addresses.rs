@@ -1,6 +1,8 @@
 //! The program's addresses: where each account is follows from whose it is.
 
 use crate::chain::Pubkey;
+use std::collections::HashMap;
+use std::sync::{LazyLock, PoisonError, RwLock};
 use steam_protocol::seeds;
 
 /// The sysvar with a transaction's instructions.
@@ -45,9 +47,24 @@ pub fn ata_of(owner: &Pubkey, mint: &Pubkey, program: &Pubkey) -> Pubkey {
     anchor_spl::associated_token::get_associated_token_address_with_program_id(owner, mint, program)
 }
 
-/// The associated token account of `owner`, who may be a vault, a provider or a relayer.
+/// Token accounts that are remembered: more than a relayer has vaults and providers in use.
+const REMEMBERED: usize = 65_536;
+
+/// The associated token account of `owner`, who may be a vault, a provider or a relayer. Remembered: finding one takes some
+/// tens of microseconds of curve arithmetic, and each settlement and each reading asks for the same ones again.
 pub fn ata(owner: &Pubkey, mint: &Pubkey) -> Pubkey {
-    anchor_spl::associated_token::get_associated_token_address(owner, mint)
+    static KNOWN: LazyLock<RwLock<HashMap<(Pubkey, Pubkey), Pubkey>>> = LazyLock::new(RwLock::default);
+    let place = (*owner, *mint);
+    if let Some(known) = KNOWN.read().unwrap_or_else(PoisonError::into_inner).get(&place) {
+        return *known;
+    }
+    let found = anchor_spl::associated_token::get_associated_token_address(owner, mint);
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(place, found);
+    found
 }
 
 /// Where the upgradeable loader keeps the program's upgrade authority.

@@ -194,7 +194,7 @@ impl Default for Metrics {
         );
         registry.register(
             "settlement_fees_day_lamports",
-            "What settlements cost in the last day, in lamports, since the start at the earliest",
+            "What settlements cost in the last day, in lamports",
             metrics.settlement_fees.clone(),
         );
         registry.register(

@@ -4,8 +4,8 @@ use crate::chain::Pubkey;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use steam_protocol::Hash;
 use steam_protocol::units::Price;
+use steam_protocol::{Address, Hash};
 
 /// How long what was agreed on last stands for what the nodes differ on.
 const MAX_DISPUTE_SECONDS: i64 = 120;
@@ -51,6 +51,9 @@ pub struct RelayerInfo {
     pub receipt_key: Pubkey,
     /// The receipt key's number.
     pub receipt_key_id: u32,
+    /// Receipt keys by number: this one and, as far as the chain remembers them, those it replaced.
+    #[serde(skip)]
+    pub receipt_keys: Vec<(u32, Address)>,
     /// The fee in force, in basis points of the charge.
     pub fee_bps: u16,
     /// Where fees go.

@@ -306,6 +306,11 @@ struct State {
 }
 
 impl State {
+    /// The oldest slot at which a vault may have been read that is to be charged or emptied.
+    fn oldest(&self) -> u64 {
+        self.slot.saturating_sub(MAX_BEHIND)
+    }
+
     /// The account of a key's vault, unless another generation has taken its place.
     fn account_of(&mut self, key: &KeyRef) -> Option<&mut VaultAccount> {
         self.accounts.get_mut(&key.vault).filter(|account| account.generation() == key.generation)
@@ -418,7 +423,7 @@ impl Vaults {
         if state.blocks.keys.contains(&(key.vault, key.generation, key.epoch)) {
             return Err(Refusal::Blocked("charges to this key could not be settled"));
         }
-        let (fee_bps, oldest) = (state.fee_bps, state.slot.saturating_sub(MAX_BEHIND));
+        let (fee_bps, oldest) = (state.fee_bps, state.oldest());
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         if account.slot() < oldest {
             return Err(Refusal::VaultUnclear);
@@ -434,7 +439,7 @@ impl Vaults {
     /// [`AgreeError`].
     pub fn agree(&self, wish: &Wish) -> Result<u64, AgreeError> {
         let mut state = self.lock();
-        let oldest = state.slot.saturating_sub(MAX_BEHIND);
+        let oldest = state.oldest();
         let account = state.accounts.get_mut(&wish.agreement.vault).ok_or(AgreeError::UnknownVault)?;
         if account.slot() < oldest {
             return Err(AgreeError::Unclear);
@@ -495,6 +500,12 @@ impl Vaults {
         if let Some(account) = self.lock().accounts.get_mut(vault) {
             account.halt(halted);
         }
+    }
+
+    /// Vaults that are halted.
+    pub fn halted(&self) -> Vec<Pubkey> {
+        let state = self.lock();
+        state.accounts.iter().filter(|(_, account)| account.is_halted()).map(|(address, _)| *address).collect()
     }
 
     /// A vault as its owner may see it.

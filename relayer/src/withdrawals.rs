@@ -13,7 +13,7 @@ use crate::vaults::Vaults;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::sync::Arc;
-use steam_protocol::units::{MicroUsdc, Pico};
+use steam_protocol::units::MicroUsdc;
 
 /// Slots for which an agreement may last, from the newest finalized one: about two minutes, in which nobody else can use what it
 /// takes, and which a ledger put back from a copy does not know of.
@@ -133,9 +133,4 @@ impl std::fmt::Debug for Withdrawals {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Withdrawals").field("settler", &self.parties.settler).finish_non_exhaustive()
     }
-}
-
-/// What is shown of a sum that may end within a micro-USDC.
-pub(crate) fn rounded_up(sum: Pico) -> MicroUsdc {
-    sum.ceil_micro().unwrap_or(MicroUsdc(u64::MAX))
 }

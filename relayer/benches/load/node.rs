@@ -116,6 +116,7 @@ fn registry(provider: &str, now: i64) -> Registry {
         settler: at(202),
         receipt_key: at(203),
         receipt_key_id: 0,
+        receipt_keys: vec![(0, at(203).to_bytes())],
         fee_bps: FEE_BPS,
         fee_token: at(204),
         url: "http://localhost".into(),

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Nodes that must answer, where there are as many.
-pub const QUORUM: usize = 2;
+const QUORUM: usize = 2;
 /// How long the others are waited for once enough have answered.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// The answers of those that answered, each with the node's place, in that order.
 ///
 /// # Errors
-/// What the first node that failed said, if fewer than [`QUORUM`] answered.
+/// What the first node that failed said, if fewer than two answered, or the only one did not.
 pub async fn ask<'a, T, F>(
     nodes: &'a [Arc<dyn Rpc>],
     call: impl Fn(&'a dyn Rpc) -> F,
@@ -27,21 +27,12 @@ where
     within(nodes, GRACE, call).await
 }
 
-/// As [`ask`], for what nothing is decided by: once enough have answered, nobody is waited for.
+/// As [`ask`]; once enough have answered, the others are waited for `grace` at a time. Where nothing is decided by the answers
+/// that is not at all.
 ///
 /// # Errors
 /// As [`ask`].
-pub async fn tell<'a, T, F>(
-    nodes: &'a [Arc<dyn Rpc>],
-    call: impl Fn(&'a dyn Rpc) -> F,
-) -> Result<Vec<(usize, T)>, RpcError>
-where
-    F: Future<Output = Result<T, RpcError>>,
-{
-    within(nodes, Duration::ZERO, call).await
-}
-
-async fn within<'a, T, F>(
+pub async fn within<'a, T, F>(
     nodes: &'a [Arc<dyn Rpc>],
     grace: Duration,
     call: impl Fn(&'a dyn Rpc) -> F,

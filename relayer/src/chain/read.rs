@@ -4,16 +4,16 @@
 use super::quorum::ask;
 use super::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
 use super::{KeySnapshot, Pubkey, VaultSnapshot};
+use crate::addresses;
 use crate::registry::{Offer, ProviderInfo, Registry, RelayerInfo};
 use crate::settle::build::Parties;
 use anchor_lang::prelude::Clock;
 use anchor_lang::{AccountDeserialize, Discriminator};
-use anchor_spl::associated_token::get_associated_token_address;
 use anchor_spl::token::TokenAccount;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use steam_protocol::seeds;
 use steam_protocol::units::{MicroUsdc, Price};
+use steam_protocol::{Address, seeds};
 use steam_router::state::{Config, Offer as OfferAccount, Provider, Relayer, Status, Vault};
 
 /// Vaults read at once: each with its token account.
@@ -66,6 +66,7 @@ pub async fn registry(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Res
         settler: account.settler,
         receipt_key: account.receipt_key.into(),
         receipt_key_id: account.receipt_key_id,
+        receipt_keys: receipt_keys(&account),
         fee_bps: account.fee.rolled(&clock).current,
         fee_token: account.fee_token,
         url: account.url,
@@ -73,6 +74,12 @@ pub async fn registry(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Res
     };
     let paused = config.is_paused(&clock);
     Ok(Registry::new((slot, clock.unix_timestamp), paused, (config.domain, config.mint), info, offers, providers))
+}
+
+/// A relayer's receipt keys by number, those it replaced included.
+pub fn receipt_keys(relayer: &Relayer) -> Vec<(u32, Address)> {
+    let replaced = relayer.previous_receipt_keys.iter().filter(|key| key.id != 0).map(|key| (key.id, key.key));
+    std::iter::once((relayer.receipt_key_id, relayer.receipt_key)).chain(replaced).collect()
 }
 
 /// The registry as the nodes have it that answer; on what they differ, as it was agreed on `last`.
@@ -157,7 +164,9 @@ pub async fn agreed_vaults(
     parties: &Parties,
     addresses: &[Pubkey],
 ) -> Result<Reading, RpcError> {
-    let told = ask(nodes, |node| vaults(node, parties, addresses)).await?;
+    let with_tokens: Vec<[Pubkey; 2]> =
+        addresses.iter().map(|vault| [*vault, addresses::ata(vault, &parties.mint)]).collect();
+    let told = ask(nodes, |node| vaults(node, parties, &with_tokens)).await?;
     let mut agreed: Option<Reading> = None;
     for (_, mut seen) in told {
         let Some(known) = &mut agreed else {
@@ -179,13 +188,12 @@ pub async fn agreed_vaults(
     Ok(agreed.unwrap_or_default())
 }
 
-async fn vaults(node: &dyn Rpc, parties: &Parties, addresses: &[Pubkey]) -> Result<Reading, RpcError> {
+/// The vaults at the first of each two addresses; the second is its token account's.
+async fn vaults(node: &dyn Rpc, parties: &Parties, addresses: &[[Pubkey; 2]]) -> Result<Reading, RpcError> {
     let mut reading = Reading::default();
     for chunk in addresses.chunks(VAULTS_AT_ONCE) {
-        let asked: Vec<Pubkey> =
-            chunk.iter().flat_map(|vault| [*vault, get_associated_token_address(vault, &parties.mint)]).collect();
-        let (slot, found) = node.accounts(&asked).await?;
-        for (address, [vault, token]) in chunk.iter().zip(found.as_chunks::<2>().0) {
+        let (slot, found) = node.accounts(chunk.as_flattened()).await?;
+        for ([address, _], [vault, token]) in chunk.iter().zip(found.as_chunks::<2>().0) {
             let is_vault = |account: &&ChainAccount| {
                 account.owner == parties.program && account.data.starts_with(Vault::DISCRIMINATOR)
             };

@@ -7,7 +7,6 @@ mod source;
 
 #[cfg(feature = "localnet")]
 pub(super) use chain::message;
-pub(super) use chain::receipt_keys;
 pub use source::Proof;
 
 use super::amount::show_pico;

@@ -2,7 +2,6 @@
 //! credentials to send or to read one, and only those that a key on chain names are kept.
 
 use crate::chain::Pubkey;
-use crate::http::body;
 use crate::http::state::Server;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
@@ -11,7 +10,6 @@ use axum::extract::{Path, Request, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
 
@@ -30,11 +28,7 @@ struct Sent {
 /// 400 if it is no list, 404 if no key names it.
 pub async fn put(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
     let app = &server.relay.app;
-    let busy = || RelayError::Busy { retry_after: Duration::from_secs(1) };
-    let _place = server.concurrent.clone().try_acquire_owned().map_err(|_| busy())?;
-    body::check(request.headers(), MAX_BODY)?;
-    let patience = Duration::from_millis(app.config.server.body_timeout_ms);
-    let body = body::read(request.into_body(), MAX_BODY, patience).await?;
+    let (_place, body) = server.body(request, MAX_BODY).await?;
     let list = read(&body)?;
     let root = app.allow_lists.keep(list.clone()).await?;
     Ok(Json(shown(&root, &list)))

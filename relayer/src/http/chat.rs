@@ -24,7 +24,6 @@ use tokio::time::Instant;
 const RECEIPT: HeaderName = HeaderName::from_static("steam-receipt");
 const GENERATION: HeaderName = HeaderName::from_static("steam-generation-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const BUSY: RelayError = RelayError::Busy { retry_after: Duration::from_secs(1) };
 
 /// Serves a chat request.
 pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result<Response, RelayError> {
@@ -36,7 +35,7 @@ pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result
     if !public::is_fresh(app, &app.registry.borrow()) {
         return Err(RelayError::NotReady("it has not read the chain for too long"));
     }
-    let permit = server.concurrent.clone().try_acquire_owned().map_err(|_| BUSY)?;
+    let permit = server.place()?;
     let (head, body) = request.into_parts();
 
     // Who it is comes before the body: a stranger's is not kept. Keys and vaults are public, so a signature is verified

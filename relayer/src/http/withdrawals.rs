@@ -1,6 +1,5 @@
 //! Withdrawals at once. The owner's signature in the transaction is the credential.
 
-use crate::http::body;
 use crate::http::state::Server;
 use crate::relay::base64;
 use crate::relay::error::RelayError;
@@ -11,7 +10,6 @@ use axum::extract::{Request, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Bytes of a request: a transaction has at most 1,232, in Base64.
 const MAX_BODY: usize = 4_096;
@@ -29,11 +27,7 @@ struct Sent {
 /// 400 if the transaction is anything else, 409 if what would be left is not enough for what is charged and held.
 pub async fn agree(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
     let app = &server.relay.app;
-    let busy = || RelayError::Busy { retry_after: Duration::from_secs(1) };
-    let _place = server.concurrent.clone().try_acquire_owned().map_err(|_| busy())?;
-    body::check(request.headers(), MAX_BODY)?;
-    let patience = Duration::from_millis(app.config.server.body_timeout_ms);
-    let body = body::read(request.into_body(), MAX_BODY, patience).await?;
+    let (_place, body) = server.body(request, MAX_BODY).await?;
     let (bytes, wish) = app.withdrawals.agree(&read(&body)?).await?;
     let agreement = &wish.agreement;
     tracing::info!(vault = %agreement.vault, amount = ?agreement.amount, "agreed to a withdrawal");

@@ -31,17 +31,22 @@ impl Ledger {
             // Long after: a node that is asked at the next start may be behind.
             let ended = slot.saturating_sub(2 * MAX_SLOTS);
             tx.prepare_cached("DELETE FROM agreement WHERE valid_until_slot < ?1")?.execute([ended as i64])?;
-            let Agreement { message, vault, amount, valid_until_slot } = agreement;
-            let amount = amount.map(|amount| i64::try_from(amount.0)).transpose();
-            let amount = amount.map_err(|_| LedgerError::Refused("agree to a withdrawal of 2^63 µUSDC or more"))?;
-            tx.prepare_cached(
-                "INSERT INTO agreement (message, vault, amount, valid_until_slot) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-            )?
-            .execute((message, vault.to_bytes(), amount, valid_until_slot as i64))?;
-            Ok(())
+            keep(tx, &agreement)
         })
         .await
     }
+}
+
+pub(super) fn keep(db: &Connection, agreement: &Agreement) -> Result<(), LedgerError> {
+    let Agreement { message, vault, amount, valid_until_slot } = *agreement;
+    let amount = amount.map(|amount| i64::try_from(amount.0)).transpose();
+    let amount = amount.map_err(|_| LedgerError::Refused("agree to a withdrawal of 2^63 µUSDC or more"))?;
+    db.prepare_cached(
+        "INSERT INTO agreement (message, vault, amount, valid_until_slot) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (message) DO UPDATE SET valid_until_slot = max(valid_until_slot, excluded.valid_until_slot)",
+    )?
+    .execute((message, vault.to_bytes(), amount, valid_until_slot as i64))?;
+    Ok(())
 }
 
 /// Every agreement that may not have ended.

@@ -72,6 +72,37 @@ impl Audit {
     }
 }
 
+/// Receipts by whether it can be told who signed them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Signatures {
+    /// Signed by the key that they name.
+    pub verified: u64,
+    /// They name one that the chain has forgotten.
+    pub of_forgotten_keys: u64,
+}
+
+/// Checks every receipt's signature by the relayer's receipt keys, which only the chain knows.
+///
+/// # Errors
+/// [`LedgerError::Database`] if the file cannot be read.
+pub fn verify_receipts(db: &Connection, keys: &[(u32, Address)], audit: &mut Audit) -> Result<Signatures, LedgerError> {
+    let mut told = Signatures::default();
+    let mut statement = db.prepare("SELECT charge.id, receipt FROM charge JOIN record ON record.id = charge.record")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        // One that cannot be read is a finding already.
+        let Ok(signed) = SignedReceipt::from_bytes(&row.get::<_, Vec<u8>>(1)?) else { continue };
+        match keys.iter().find(|(id, _)| *id == signed.receipt.key_id) {
+            None => told.of_forgotten_keys += 1,
+            Some((_, key)) if signed.verify(key).is_ok() => told.verified += 1,
+            Some(_) => {
+                audit.find("signature", row.get::<_, String>(0)?, "its receipt is not signed by the relayer's key")
+            }
+        }
+    }
+    Ok(told)
+}
+
 /// Looks at everything.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! What has waited for its settlement, and what waits in vain.
 
-use super::{BatchId, Ledger, LedgerError};
+use super::{Ledger, LedgerError};
 
 /// What there is to look after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,18 +16,6 @@ pub struct Backlog {
 }
 
 impl Ledger {
-    /// Notes what the transaction of a batch cost, in lamports.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`].
-    pub async fn spent(&self, batch: BatchId, lamports: u64) -> Result<(), LedgerError> {
-        self.write(move |tx| {
-            tx.execute("UPDATE batch SET lamports = ?2 WHERE id = ?1", (batch, lamports as i64))?;
-            Ok(())
-        })
-        .await
-    }
-
     /// What waits, at the finalized block `height`, and what was spent since `since_ms`, Unix milliseconds.
     ///
     /// # Errors

@@ -214,7 +214,7 @@ impl Ledger {
         .await
     }
 
-    /// Ends a batch: `applied` groups are settled by `signature`, `skipped` ones wait for so many blocks after `height`, twice
+    /// Ends a batch: `applied` groups are settled by `transaction`, its signature and what it cost in lamports; `skipped` ones wait for so many blocks after `height`, twice
     /// as many each time they were skipped up to [`MAX_BACKOFF`] times that, since every try costs a transaction; why is
     /// kept with them.
     ///
@@ -223,15 +223,17 @@ impl Ledger {
     pub async fn finish_batch(
         &self,
         batch: BatchId,
-        signature: Option<String>,
+        transaction: Option<(String, u64)>,
         (applied, skipped): (Vec<SealedGroup>, Vec<SealedGroup>),
         now_ms: i64,
         (height, blocks): (u64, u32),
     ) -> Result<(), LedgerError> {
+        let (signature, lamports) = transaction.unzip();
+        let lamports = lamports.unwrap_or_default();
         self.write(move |tx| {
             tx.execute(
-                "UPDATE batch SET state = 'done', signature = ?2, done_ms = ?3 WHERE id = ?1",
-                (batch, signature, now_ms),
+                "UPDATE batch SET state = 'done', signature = ?2, lamports = ?3, done_ms = ?4 WHERE id = ?1",
+                (batch, signature, lamports as i64, now_ms),
             )?;
             for group in &applied {
                 let (vault, generation, seq) = group.place();

@@ -2,12 +2,17 @@
 //! decides what was settled.
 
 use super::LedgerError;
+use super::agreements::{self, Agreement};
 use super::incidents::Decision;
 use super::recovery::{self, Standing};
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::vaults::first_number;
+use crate::withdrawals::MAX_SLOTS;
 use rusqlite::Transaction;
 use serde::Serialize;
+
+/// Slots by which what is read for a reconciliation may be older than what the lost ledger last saw: about a minute.
+const LAG: u64 = 150;
 
 /// What was, or would be, put right.
 #[derive(Clone, Debug, Serialize)]
@@ -46,7 +51,7 @@ pub struct Halted {
 }
 
 /// Compares `vaults`, as they are final on chain, with the ledger and adopts the heads that are none of its own. A copy is
-/// a ledger again afterwards, unless something is `disputed` between endpoints or cannot be put right.
+/// a ledger again afterwards, on whose vaults nothing is held for the life of an agreement to withdraw, unless something is `disputed` between endpoints or cannot be put right.
 ///
 /// # Errors
 /// [`LedgerError::Database`].
@@ -95,6 +100,12 @@ pub fn reconcile(
     if copied_ms.is_some() {
         // Whatever was receipted since the copy was made is not here, of any vault.
         recovery::number_from(tx, None, number)?;
+        // So are withdrawals that were agreed to: each vault may be emptied until the last of them has ended.
+        for vault in vaults {
+            let message = steam_protocol::sha256(&[b"what a copy does not know", vault.address.as_array()]);
+            let valid_until_slot = vault.slot + MAX_SLOTS + LAG;
+            agreements::keep(tx, &Agreement { message, vault: vault.address, amount: None, valid_until_slot })?;
+        }
         if unclear.is_empty() {
             recovery::is_no_copy(tx)?;
         }

@@ -251,7 +251,7 @@ async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger() {
 
     f.ledger.create_batch(vec![group.clone()]).await.unwrap();
     let batch = only_batch(&f.ledger).await;
-    f.ledger.finish_batch(batch.id, Some("sig".into()), (vec![group.clone()], vec![]), 0, (0, 0)).await.unwrap();
+    f.ledger.finish_batch(batch.id, Some(("sig".into(), 0)), (vec![group.clone()], vec![]), 0, (0, 0)).await.unwrap();
     let old = seal(&f.ledger, 1, (0, [0; 32])).await;
     assert!(matches!(old, GroupState::Behind), "what was final once was read before");
     for head in [(1, [7; 32]), (2, group.hash)] {
@@ -287,10 +287,9 @@ async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_le
     assert!(matches!(f.ledger.create_batch(vec![one.clone()]).await, Err(LedgerError::Refused(_))));
     assert_eq!(f.ledger.receipt("gen-2-2").await.unwrap().unwrap().status, "sealed");
     let batch = only_batch(&f.ledger).await;
-    f.ledger.spent(batch.id, 5_407).await.unwrap();
     assert_eq!(f.ledger.backlog(0, -1).await.unwrap().lamports, 0, "it is not settled yet");
     f.ledger
-        .finish_batch(batch.id, Some("first".into()), (vec![two.clone()], vec![one.clone()]), 0, (0, 50))
+        .finish_batch(batch.id, Some(("first".into(), 5_407)), (vec![two.clone()], vec![one.clone()]), 0, (0, 50))
         .await
         .unwrap();
     let spent = [f.ledger.backlog(0, -1).await.unwrap().lamports, f.ledger.backlog(0, 0).await.unwrap().lamports];

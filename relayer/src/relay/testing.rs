@@ -48,6 +48,7 @@ pub fn registry(offers: Vec<Offer>) -> Registry {
         settler: at(202),
         receipt_key: at(203),
         receipt_key_id: 0,
+        receipt_keys: vec![(0, at(203).to_bytes())],
         fee_bps: 100,
         fee_token: at(204),
         url: "http://localhost:8787".into(),

@@ -30,21 +30,23 @@ pub async fn present(nodes: &[Arc<dyn Rpc>]) -> Result<(u64, Vec<Arc<dyn Rpc>>),
     Ok((least, heights.into_iter().filter_map(|(at, _)| nodes.get(at).cloned()).collect()))
 }
 
-/// A recent blockhash, from the node whose `turn` it is or the next that answers, and the last height at which it is valid by
-/// anybody's word: given up too early, a transaction could land after its groups were voided.
+/// A recent blockhash, from the node whose `turn` it is or the next that answers, and a height after which it is not valid, by
+/// anybody's word: given up too early, a transaction could land after its groups were voided. The nodes say so once the hash
+/// is known, so that an honest one cannot speak of an older hash than the one that was taken.
 ///
 /// # Errors
 /// [`SettleError::Rpc`], or [`SettleError::Disagreement`] if one is so far off that waiting for it might never end.
 pub async fn blockhash(nodes: &[Arc<dyn Rpc>], turn: usize) -> Result<(Hash, u64), SettleError> {
+    let told = ask(nodes, |node| node.blockhash()).await?;
+    let turn = turn % nodes.len().max(1);
+    let chosen = told.iter().min_by_key(|(at, _)| (at + nodes.len() - turn) % nodes.len());
+    let hash = chosen.map(|(_, (hash, _))| *hash).unwrap_or_default();
     let told = ask(nodes, |node| node.blockhash()).await?;
     let heights = || told.iter().map(|(_, (_, last_valid))| *last_valid);
     let (first, last) = (heights().min().unwrap_or_default(), heights().max().unwrap_or_default());
     if last.saturating_sub(first) > MAX_SPREAD {
         return Err(SettleError::Disagreement("the block height"));
     }
-    let turn = turn % nodes.len().max(1);
-    let chosen = told.iter().min_by_key(|(at, _)| (at + nodes.len() - turn) % nodes.len());
-    let hash = chosen.map(|(_, (hash, _))| *hash).unwrap_or_default();
     Ok((hash, last))
 }
 

@@ -1,11 +1,11 @@
 //! The settlement instruction: which accounts, which bytes.
 
 use super::form::{Budget, Form};
+use crate::addresses;
 use crate::chain::Pubkey;
 use crate::ledger::SealedGroup;
 use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
 use anchor_lang::{Discriminator, ToAccountMetas};
-use anchor_spl::associated_token::get_associated_token_address;
 use solana_message::VersionedMessage;
 use std::collections::BTreeMap;
 use steam_protocol::Hash;
@@ -68,11 +68,11 @@ pub fn instruction(parties: &Parties, root: &Hash, groups: &[SealedGroup]) -> Re
     .to_account_metas(None);
     for group in groups {
         accounts.push(AccountMeta::new(group.vault, false));
-        accounts.push(AccountMeta::new(get_associated_token_address(&group.vault, &parties.mint), false));
+        accounts.push(AccountMeta::new(addresses::ata(&group.vault, &parties.mint), false));
     }
     for (offer, provider) in offers {
         accounts.push(AccountMeta::new_readonly(Pubkey::from(offer), false));
-        accounts.push(AccountMeta::new(get_associated_token_address(&Pubkey::from(provider), &parties.mint), false));
+        accounts.push(AccountMeta::new(addresses::ata(&Pubkey::from(provider), &parties.mint), false));
     }
     Ok(Instruction { program_id: parties.program, accounts, data })
 }

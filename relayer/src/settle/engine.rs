@@ -4,7 +4,7 @@ use super::build::Parties;
 use super::form::{self, Form, Weight};
 use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
-use crate::chain::quorum::tell;
+use crate::chain::quorum::within;
 use crate::chain::rpc::{Rpc, TransactionState};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::clock::Clock;
@@ -29,6 +29,9 @@ mod version;
 /// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
 const SKIPPED_RETRY_BLOCKS: u32 = 100;
+
+/// Blocks after a transaction's last in which the nodes are asked what became of it.
+const REMEMBERED_BLOCKS: u64 = 150;
 
 /// Signatures that a node tells the status of in one answer.
 const STATUSES_AT_ONCE: usize = 256;
@@ -144,10 +147,10 @@ impl Settler {
     /// # Errors
     /// [`SettleError`]; what was done until then stays done.
     pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
-        self.height = self.finalized_height().await?;
         let mut waiting = BTreeSet::new();
         let open = self.setup.ledger.open_batches().await?;
         let look = self.look(&open).await?;
+        self.height = look.height;
         for batch in open {
             let id = batch.id;
             if !self.advance(batch, &look).await? {
@@ -156,7 +159,7 @@ impl Settler {
         }
         if seal {
             self.stand().await?;
-            let halted: Vec<Pubkey> = self.halted.iter().copied().collect();
+            let halted = self.setup.vaults.halted();
             self.compare_heads(&halted).await?;
             self.seal().await?;
         }
@@ -187,14 +190,13 @@ impl Settler {
                 }
                 let (now, height) = (self.setup.clock.unix_ms(), look.height);
                 let settled = !applied.is_empty();
-                if let Some(attempt) = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref()) {
-                    self.setup.ledger.spent(batch.id, form::fee_of(&attempt.bytes)).await?;
-                }
+                let attempt = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref());
+                let transaction = attempt.map(|attempt| (attempt.signature.clone(), form::fee_of(&attempt.bytes)));
                 self.setup
                     .ledger
-                    .finish_batch(batch.id, signature.clone(), (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
+                    .finish_batch(batch.id, transaction, (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
                     .await?;
-                if landed_as_v1(&batch, signature.as_deref()) {
+                if attempt.is_some_and(|attempt| form::is_v1(&attempt.bytes)) {
                     self.version1.landed();
                 }
                 if settled {
@@ -292,8 +294,16 @@ impl Settler {
             return Ok(Verdict::Release);
         }
         if alive.is_empty() && open.is_empty() && !batch.groups.is_empty() {
-            // Applied by a transaction that no node remembers.
-            return Ok(Verdict::Done { signature: None, applied, skipped: open });
+            // Applied, though the nodes do not say alike by which transaction.
+            let forgotten = |attempt: &Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
+            return Ok(match batch.attempts.as_slice() {
+                [only] => Verdict::Done { signature: Some(only.signature.clone()), applied, skipped: open },
+                several if several.iter().all(forgotten) => {
+                    let signature = dead.first().map(|(attempt, _)| attempt.signature.clone());
+                    Verdict::Done { signature, applied, skipped: open }
+                }
+                _ => Verdict::Wait,
+            });
         }
         if alive.is_empty() {
             return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
@@ -301,7 +311,8 @@ impl Settler {
         Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
     }
 
-    /// Halts every vault whose head on chain is none of this ledger's, before anything is sold: the ledger may be an old copy.
+    /// Compares every vault's head on chain with the ledger, before anything is sold: the ledger may be an old copy. A vault on
+    /// which the nodes do not agree yet stays halted until they do.
     ///
     /// # Errors
     /// [`SettleError`].
@@ -383,7 +394,7 @@ impl Settler {
 
     /// Puts sealed groups into as few batches as they fit.
     async fn form_batches(&mut self) -> Result<(), SettleError> {
-        let groups = self.setup.ledger.unbatched(self.finalized_height().await?).await?;
+        let groups = self.setup.ledger.unbatched(self.height).await?;
         let reading = self.read_vaults(groups.iter().map(|group| group.vault)).await?;
         let mut due: Vec<SealedGroup> = Vec::new();
         for group in groups {
@@ -410,7 +421,7 @@ impl Settler {
 
     /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
     async fn send(&self, bytes: &[u8]) {
-        if let Err(error) = tell(&self.setup.nodes, |node| node.send(bytes)).await {
+        if let Err(error) = within(&self.setup.nodes, Duration::ZERO, |node| node.send(bytes)).await {
             tracing::debug!(%error, "a node did not take a settlement");
         }
     }
@@ -450,10 +461,6 @@ impl Settler {
             tracing::info!(%vault, "the chain's state of a vault is this ledger's again");
         }
         self.setup.vaults.halt(vault, false);
-    }
-
-    async fn finalized_height(&self) -> Result<u64, SettleError> {
-        agreed::finalized_height(&self.setup.nodes).await
     }
 
     /// Vaults as all nodes have them, without those on which they differ.
@@ -506,11 +513,6 @@ fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) ->
         Some(state) => !state.finalized,
         None => height <= attempt.last_valid_height,
     }
-}
-
-/// Whether a batch landed in a transaction of version 1.
-fn landed_as_v1(batch: &Batch, signature: Option<&str>) -> bool {
-    batch.attempts.iter().any(|attempt| Some(attempt.signature.as_str()) == signature && form::is_v1(&attempt.bytes))
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@
 //! the instruction in it is the same to the byte.
 
 use super::build::{BuildError, Parties};
+use crate::addresses;
 use crate::chain::Pubkey;
 use crate::ledger::SealedGroup;
 use anchor_lang::solana_program::instruction::Instruction;
-use anchor_spl::associated_token::get_associated_token_address;
 use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_keypair::Keypair;
 use solana_message::{AddressLookupTableAccount, VersionedMessage, v0, v1};
@@ -267,7 +267,7 @@ pub struct Weight {
 impl Weight {
     /// What `group` adds.
     pub fn of(parties: &Parties, group: &SealedGroup) -> Self {
-        let token = |owner: Pubkey| get_associated_token_address(&owner, &parties.mint);
+        let token = |owner: Pubkey| addresses::ata(&owner, &parties.mint);
         let offers: BTreeMap<Pubkey, Pubkey> = group
             .lines
             .iter()

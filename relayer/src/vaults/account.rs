@@ -3,7 +3,7 @@
 use super::{Consent, KeyLimits, KeyRef, KeyView, Refusal, VaultView};
 use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
 use crate::ledger::{Agreement, LoadedVault, StoredVoucher, Totals};
-use crate::withdrawals::{AgreeError, MAX_SLOTS, Wish, rounded_up};
+use crate::withdrawals::{AgreeError, MAX_SLOTS, Wish};
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
 use steam_protocol::request::MAX_AHEAD_SECONDS;
@@ -68,7 +68,8 @@ impl VaultAccount {
         let mut account = Self {
             snapshot: snapshot.clone(),
             chain_time: 0,
-            halted: false,
+            // Until what was settled was compared with the ledger.
+            halted: snapshot.settle_seq > 0,
             missing: false,
             next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
@@ -158,7 +159,7 @@ impl VaultAccount {
         }
         let available = self.available();
         if agreement.amount.is_some_and(|amount| amount.pico() > available) {
-            return Err(AgreeError::NotCovered { available: available.floor_micro().unwrap_or(MicroUsdc(u64::MAX)) });
+            return Err(AgreeError::NotCovered { available: rounded_down(available) });
         }
         self.agreements.push(*agreement);
         Ok(slot)
@@ -179,6 +180,10 @@ impl VaultAccount {
     /// Forgets a request, so that it may come again.
     pub fn forget(&mut self, key: &KeyRef, request_hash: Hash) {
         self.requests.remove(&(key.epoch, request_hash));
+    }
+
+    pub fn is_halted(&self) -> bool {
+        self.halted
     }
 
     pub fn halt(&mut self, halted: bool) {
@@ -252,8 +257,7 @@ impl VaultAccount {
             let highest = self.keys.get(&key.epoch).map_or(*authorized, |k| k.authorized.max(*authorized));
             let needed = add(add(on_chain.settled, in_use), ceiling);
             if highest.pico() < needed {
-                let needed = needed.ceil_micro().unwrap_or(MicroUsdc(u64::MAX));
-                return Err(Refusal::Authorized { needed, got: highest });
+                return Err(Refusal::Authorized { needed: rounded_up(needed), got: highest });
             }
         }
 
@@ -366,7 +370,7 @@ impl VaultAccount {
             pending_withdrawal: snapshot.pending_withdrawal.0,
             unsettled_pico: self.unsettled().0.to_string(),
             held_pico: self.held().0.to_string(),
-            available: self.available().floor_micro().map_or(u64::MAX, |available| available.0),
+            available: rounded_down(self.available()).0,
             settle_seq: snapshot.settle_seq,
             settled_pico: snapshot.settled_pico.0.to_string(),
             fee_pico: snapshot.fee_pico.0.to_string(),
@@ -426,8 +430,17 @@ fn covered(available: Pico, needed: Pico) -> Result<(), (MicroUsdc, MicroUsdc)> 
     if needed <= available {
         return Ok(());
     }
-    let most = MicroUsdc(u64::MAX);
-    Err((available.floor_micro().unwrap_or(most), needed.ceil_micro().unwrap_or(most)))
+    Err((rounded_down(available), rounded_up(needed)))
+}
+
+/// Whole micro-dollars that are there of a sum, as far as they can be told.
+fn rounded_down(sum: Pico) -> MicroUsdc {
+    sum.floor_micro().unwrap_or(MicroUsdc(u64::MAX))
+}
+
+/// Whole micro-dollars that cover a sum, as far as they can be told.
+fn rounded_up(sum: Pico) -> MicroUsdc {
+    sum.ceil_micro().unwrap_or(MicroUsdc(u64::MAX))
 }
 
 /// Sums that cannot overflow in a lifetime; if they did, the largest value refuses everything.

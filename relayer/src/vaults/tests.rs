@@ -92,6 +92,15 @@ fn a_pending_withdrawal_and_a_frozen_account_are_not_available() {
 }
 
 #[test]
+fn a_vault_with_a_history_is_sold_nothing_until_it_was_compared() {
+    let mut account = account(|s| s.settle_seq = 1);
+    let refused = hold(&mut account, &bearer(), 1, 1).unwrap_err();
+    assert!(matches!(refused, Refusal::VaultHalted), "{refused}");
+    account.halt(false);
+    hold(&mut account, &bearer(), 1, 1).unwrap();
+}
+
+#[test]
 fn a_settlement_moves_a_sum_from_unsettled_to_settled_in_one_snapshot() {
     let mut account = account(|s| s.balance = MicroUsdc(100));
     spend(&mut account, 1, 50, 30);

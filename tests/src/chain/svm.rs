@@ -58,6 +58,11 @@ impl Svm {
         Self(self.0.with_blockhash_check(false))
     }
 
+    /// The same chain, which takes signatures for good or checks them: for those who replay what was checked before.
+    pub fn checking_signatures(self, checking: bool) -> Self {
+        Self(self.0.with_sigverify(checking))
+    }
+
     /// How a transaction, given in its wire format, would fare.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ pub const FINALITY: u64 = 10;
 /// Blocks a blockhash lives.
 pub const LIFETIME: u64 = 40;
 /// Older final states that a lagging node may still answer from.
-const HISTORY: usize = 8;
+const HISTORY: usize = 20;
 
 /// A transaction on its way to a block.
 struct Waiting {
@@ -52,6 +52,7 @@ pub struct Final {
 pub struct Status {
     pub slot: u64,
     pub error: Option<String>,
+    pub bytes: Vec<u8>,
 }
 
 pub struct Cluster {
@@ -74,7 +75,12 @@ impl Cluster {
     pub fn start(tip: Svm, seed: u64) -> Self {
         let Now { time, slot } = tip.now();
         Self {
-            finals: VecDeque::from([Final { slot, time, height: 0, svm: Arc::new(tip.clone()) }]),
+            finals: VecDeque::from([Final {
+                slot,
+                time,
+                height: 0,
+                svm: Arc::new(tip.clone().checking_signatures(false)), // the tip has
+            }]),
             tip,
             blocks: VecDeque::new(),
             waiting: Vec::new(),
@@ -123,8 +129,8 @@ impl Cluster {
             return false;
         }
         let result = self.tip.send(bytes);
-        self.statuses
-            .insert(signature, Status { slot: self.slot, error: result.err().map(|f| format!("{:?}", f.refusal)) });
+        let error = result.err().map(|f| format!("{:?}", f.refusal));
+        self.statuses.insert(signature, Status { slot: self.slot, error, bytes: bytes.to_vec() });
         true
     }
 
@@ -161,7 +167,7 @@ impl Cluster {
             apply(&mut tip, block);
         }
         move_clock(&mut tip, self.slot, self.time_ms.div_euclid(1_000));
-        self.tip = tip;
+        self.tip = tip.checking_signatures(true);
     }
 
     /// Lets others than the relayer act on the tip: what they send takes effect at once, and on every fork.
@@ -178,10 +184,14 @@ impl Cluster {
         self.waiting.push(Waiting { due: self.slot + delay, bytes });
     }
 
-    /// The final state `lag` slots ago, or the oldest remembered.
-    pub fn finalized(&self, lag: u64) -> &Final {
-        let newest = self.finals.back().expect("there is a final state");
-        self.finals.iter().rev().find(|f| f.slot + lag <= newest.slot).unwrap_or(&self.finals[0])
+    /// The newest final state.
+    pub fn finalized(&self) -> &Final {
+        self.finals.back().expect("there is a final state")
+    }
+
+    /// The final state at a slot, or the oldest remembered.
+    pub fn finalized_at(&self, slot: u64) -> &Final {
+        self.finals.iter().rev().find(|f| f.slot <= slot).unwrap_or(&self.finals[0])
     }
 
     pub fn tip(&self) -> &Svm {

@@ -4,6 +4,7 @@ use super::relayer::Site;
 use ed25519_dalek::{Signer, SigningKey};
 use rand::Rng;
 use rand::rngs::StdRng;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::Pubkey;
@@ -28,10 +29,20 @@ pub struct Client {
     pub bearer: bool,
     /// Receipts handed out.
     pub receipts: Vec<SignedReceipt>,
-    /// Requests whose answer never came: hash and ceiling.
-    pub unknown: Vec<([u8; 32], Pico)>,
+    /// Requests whose answer never came.
+    pub unknown: Vec<Unknown>,
     pub sent: u64,
     pub refused: u64,
+}
+
+/// A request whose answer never came.
+#[derive(Clone)]
+pub struct Unknown {
+    hash: [u8; 32],
+    ceiling: Pico,
+    /// The ledger of the relayer that was asked, and which of those the key asks at once.
+    ledger: PathBuf,
+    lane: usize,
 }
 
 impl Client {
@@ -40,11 +51,15 @@ impl Client {
         Pico(self.receipts.iter().map(|r| r.receipt.charge.0 + r.receipt.fee.0).sum())
     }
 
+    fn forget(&mut self, hash: &[u8; 32]) {
+        self.unknown.retain(|unknown| unknown.hash != *hash);
+    }
+
     fn consent(&self, site: &Site, request_hash: [u8; 32]) -> Consent {
         if self.bearer {
             return Consent::Bearer(SessionKey::from_seed(&self.secret.to_bytes()));
         }
-        let open: u128 = self.unknown.iter().map(|(_, ceiling)| ceiling.0).sum();
+        let open: u128 = self.unknown.iter().map(|unknown| unknown.ceiling.0).sum();
         let authorized = Pico(self.known().0 + open).ceil_micro().unwrap();
         let voucher = Voucher {
             domain: site.domain,
@@ -60,7 +75,7 @@ impl Client {
 
 /// Sends one request after another until the process it talks to is gone.
 pub async fn run(
-    client: Arc<Mutex<Client>>,
+    (client, lane): (Arc<Mutex<Client>>, usize),
     site: Arc<Site>,
     vaults: Arc<Vaults>,
     ledger: Ledger,
@@ -70,23 +85,23 @@ pub async fn run(
     loop {
         let (least, most) = site.pace.request_ms;
         sleep(Duration::from_millis(rng.random_range(least..most))).await;
-        resolve(&client, &ledger).await;
+        resolve(&client, (&site.ledger, lane), &ledger).await;
         if *site.busy.lock().unwrap() {
-            request(&client, &site, &vaults, &registry, &mut rng).await;
+            request((&client, lane), &site, &vaults, &registry, &mut rng).await;
         }
     }
 }
 
 /// Asks for the receipts of requests whose answer never came; one that has none was not charged.
-async fn resolve(client: &Mutex<Client>, ledger: &Ledger) {
+pub async fn resolve(client: &Mutex<Client>, at: (&Path, usize), ledger: &Ledger) {
     let (key, unknown) = {
         let client = client.lock().unwrap();
         (client.key, client.unknown.clone())
     };
-    for (hash, _) in unknown {
+    for Unknown { hash, .. } in unknown.into_iter().filter(|unknown| (&*unknown.ledger, unknown.lane) == at) {
         let found = ledger.receipt_of_request(&key, hash).await.unwrap();
         let mut client = client.lock().unwrap();
-        client.unknown.retain(|(known, _)| *known != hash);
+        client.forget(&hash);
         if let Some(bytes) = found {
             client.receipts.push(SignedReceipt::from_bytes(&bytes).unwrap());
         }
@@ -94,7 +109,7 @@ async fn resolve(client: &Mutex<Client>, ledger: &Ledger) {
 }
 
 async fn request(
-    client: &Mutex<Client>,
+    (client, lane): (&Mutex<Client>, usize),
     site: &Site,
     vaults: &Arc<Vaults>,
     registry: &watch::Receiver<Arc<Registry>>,
@@ -117,7 +132,7 @@ async fn request(
         let mut client = client.lock().unwrap();
         client.sent += 1;
         let hash = sha256(&[b"request", &client.sent.to_le_bytes(), client.vault.as_ref()]);
-        client.unknown.push((hash, ceiling));
+        client.unknown.push(Unknown { hash, ceiling, ledger: site.ledger.clone(), lane });
         (client.key, client.consent(site, hash), hash)
     };
     let now = site.clock.unix();
@@ -130,7 +145,7 @@ async fn request(
             site.trace.add(&format!("refused: {refusal}"));
             let mut client = client.lock().unwrap();
             client.refused += 1;
-            client.unknown.retain(|(known, _)| *known != hash);
+            client.forget(&hash);
             return;
         }
     };
@@ -150,7 +165,7 @@ async fn request(
     match hold.charge(draft).await {
         Ok(receipt) => {
             let mut client = client.lock().unwrap();
-            client.unknown.retain(|(known, _)| *known != hash);
+            client.forget(&hash);
             site.trace.add(&format!("charged {} {}", client.vault, receipt.receipt.number));
             client.receipts.push(receipt);
         }

@@ -3,14 +3,12 @@
 use super::disk::Image;
 use super::node::{Node, Weather};
 use super::oracle;
-use super::relayer::{self, Pace, SimClock, Site};
+use super::relayer::{self, Pace, Site};
 use super::scene::Scene;
 use super::storm;
 use super::trace::Trace;
-use ed25519_dalek::SigningKey;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::rpc::Rpc;
@@ -55,31 +53,11 @@ async fn keep_up(vaults: usize, latency_ms: u64) -> Kept {
         trace: trace.clone(),
         name,
         liar: false,
+        struck: Arc::default(),
+        seen: Mutex::default(),
     };
-    let site = Arc::new(Site {
-        ledger: folder.path().join("steam.db"),
-        domain: scene.domain,
-        parties: scene.parties,
-        settler: scene.settler.insecure_clone(),
-        receipt_key: SigningKey::from_bytes(&[8; 32]),
-        nodes: (0..2).map(|name| Arc::new(node(name)) as Arc<dyn Rpc>).collect(),
-        clock: Arc::new(SimClock {
-            began: Instant::now(),
-            unix_ms: scene.cluster.lock().unwrap().unix_time() * 1_000,
-            off_by_ms: AtomicI64::new(0),
-        }),
-        trace: trace.clone(),
-        cluster: scene.cluster.clone(),
-        clients: std::mem::take(&mut scene.clients),
-        owners: std::mem::take(&mut scene.owners),
-        owners_leave: false,
-        agreements: Mutex::default(),
-        busy: Mutex::new(true),
-        disk_troubles: Mutex::new(0.0),
-        troubles: Mutex::default(),
-        power_cut: AtomicBool::new(false),
-        pace: PACE,
-    });
+    let nodes = (0..2).map(|name| Arc::new(node(name)) as Arc<dyn Rpc>).collect();
+    let site = Arc::new(Site::new(folder.path(), &mut scene, nodes, &trace, PACE));
     let inside = Arc::default();
     let process: tokio::task::JoinHandle<Image> = tokio::spawn(relayer::run(
         site.clone(),

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use steam::ledger::Ledger;
 use tokio::time::Instant;
 
 /// What a disk writes whole or not at all, in bytes.
@@ -23,6 +24,14 @@ impl Image {
     /// All that was written, whether or not it was synced: the processes of one machine see no difference.
     pub fn of(ledger: &Path) -> Self {
         Self { database: read(ledger), log: read(&log(ledger)) }
+    }
+
+    /// A ledger as the relayer makes it.
+    pub fn of_new(domain: &[u8; 32], relayer: &[u8; 32]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("steam.db");
+        drop(Ledger::open_in_turns(&path, domain, relayer).unwrap());
+        Self::of(&path)
     }
 
     /// Makes the disk look like this again. Nobody may have the ledger open.

@@ -1,6 +1,6 @@
 //! RPC nodes of a simulated cluster: slow, failing, lagging, and one of them lying.
 
-use super::chain::{Cluster, Final};
+use super::chain::{Cluster, Final, LIFETIME};
 use super::trace::Trace;
 use async_trait::async_trait;
 use rand::Rng;
@@ -13,6 +13,7 @@ use steam::chain::rpc::{ChainAccount, Rpc, RpcError, Simulation, TransactionStat
 use steam_router::state::Vault;
 use steam_tests::chain::{Chain, Failure, Refusal};
 use steam_tests::world::GENESIS_HASH;
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// Time a node has to answer.
@@ -44,6 +45,8 @@ pub struct Weather {
     pub skipped: f64,
     /// The last blocks are undone, per slot.
     pub forks: f64,
+    /// The relayer crashes while it sends.
+    pub strikes: f64,
 }
 
 pub struct Node {
@@ -54,6 +57,10 @@ pub struct Node {
     pub name: usize,
     /// Whether this one may lie.
     pub liar: bool,
+    /// The slot of the final state it answers from.
+    pub seen: Mutex<u64>,
+    /// Told when the relayer is to crash now.
+    pub struck: Arc<Notify>,
 }
 
 enum Fate {
@@ -97,9 +104,17 @@ impl Node {
         (before, after, fate)
     }
 
-    fn lag(&self) -> u64 {
-        let most = self.weather.lock().unwrap().lag;
-        self.rng.lock().unwrap().random_range(0..=most)
+    /// What it takes for final. It falls behind, catches up now and then, and never goes back.
+    fn finalized<'a>(&self, cluster: &'a Cluster) -> &'a Final {
+        let (newest, most) = (cluster.finalized().slot, self.weather.lock().unwrap().lag);
+        let (behind, catches_up) = {
+            let mut rng = self.rng.lock().unwrap();
+            (rng.random_range(0..=most), rng.random_bool(0.2))
+        };
+        let mut seen = self.seen.lock().unwrap();
+        let least = if catches_up { newest - behind } else { newest.saturating_sub(most) };
+        *seen = least.max(*seen);
+        cluster.finalized_at(*seen)
     }
 
     fn lies(&self) -> bool {
@@ -142,10 +157,10 @@ impl Rpc for Node {
     }
 
     async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError> {
-        let (lag, lies) = (self.lag(), self.lies());
+        let lies = self.lies();
         let (slot, mut accounts) = self
             .ask("accounts", |cluster| {
-                let state = cluster.finalized(lag);
+                let state = self.finalized(cluster);
                 (state.slot, addresses.iter().map(|address| account(state, address)).collect::<Vec<_>>())
             })
             .await?;
@@ -163,10 +178,10 @@ impl Rpc for Node {
         program: &Pubkey,
         filters: &[(usize, Vec<u8>)],
     ) -> Result<Vec<(Pubkey, Vec<u8>)>, RpcError> {
-        let (lag, lies) = (self.lag(), self.lies());
+        let lies = self.lies();
         let mut found = self
             .ask("program accounts", |cluster| {
-                let all = cluster.finalized(lag).svm.accounts_of(program).into_iter();
+                let all = self.finalized(cluster).svm.accounts_of(program).into_iter();
                 let fits = |data: &[u8]| {
                     filters.iter().all(|(at, bytes)| data.get(*at..).is_some_and(|d| d.starts_with(bytes)))
                 };
@@ -182,7 +197,8 @@ impl Rpc for Node {
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
         let (hash, last_valid) = self.ask("blockhash", |cluster| cluster.blockhash()).await?;
         if self.lies() {
-            return Ok(match self.pick(4) {
+            return Ok(match self.pick(6) {
+                4.. => (hash, last_valid - self.pick(LIFETIME)),
                 0 => ([7; 32], last_valid),
                 1 => ([7; 32], u64::MAX / 4),
                 2 => (hash, last_valid / 2),
@@ -193,8 +209,7 @@ impl Rpc for Node {
     }
 
     async fn block_height(&self) -> Result<u64, RpcError> {
-        let lag = self.lag();
-        let height = self.ask("height", |cluster| cluster.finalized(lag).height).await?;
+        let height = self.ask("height", |cluster| self.finalized(cluster).height).await?;
         Ok(if self.lies() { height + self.pick(100_000) } else { height })
     }
 
@@ -225,9 +240,8 @@ impl Rpc for Node {
     }
 
     async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError> {
-        let lag = self.lag();
         self.ask("lamports", |cluster| {
-            let stored = cluster.finalized(lag).svm.account(address);
+            let stored = self.finalized(cluster).svm.account(address);
             stored.map_or(0, |account| account.lamports)
         })
         .await
@@ -235,26 +249,28 @@ impl Rpc for Node {
 
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
         let weather = self.weather.lock().unwrap().clone();
-        let (lost, doubled, delays) = {
+        let (lost, doubled, strikes, delays) = {
             let mut rng = self.rng.lock().unwrap();
             let mut delay = || rng.random_range(1..=weather.delay.max(1));
             let delays = [delay(), delay()];
-            (rng.random_bool(weather.lost), rng.random_bool(weather.doubled), delays)
+            (rng.random_bool(weather.lost), rng.random_bool(weather.doubled), rng.random_bool(weather.strikes), delays)
         };
         self.ask("send", |cluster| {
             let copies = usize::from(!lost) + usize::from(!lost && doubled);
             for delay in &delays[..copies] {
                 cluster.submit(transaction.to_vec(), *delay);
             }
+            if strikes {
+                self.struck.notify_one();
+            }
         })
         .await
     }
 
     async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {
-        let lag = self.lag();
         let states = self
             .ask("statuses", |cluster| {
-                let last = cluster.finalized(lag).slot;
+                let last = self.finalized(cluster).slot;
                 signatures
                     .iter()
                     .map(|signature| {

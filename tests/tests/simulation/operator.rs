@@ -2,22 +2,29 @@
 //! reconciles it with the chain. Nothing may be settled twice for it, and only what was receipted after the copy may be lost.
 
 use super::chain::Cluster;
+use super::clients;
 use super::disk::Image;
 use super::node::{Node, Weather};
 use super::oracle::{self, Books};
-use super::relayer::Site;
+use super::owners;
+use super::relayer::{self, Site};
+use super::scene::Scene;
+use super::storm;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use steam::chain::rpc::Rpc;
 use steam::chain::{Pubkey, VaultSnapshot, read};
 use steam::clock::Clock;
+use steam::ledger::Ledger;
 use steam::ledger::incidents::{Decision, Resolution};
 use steam::ledger::reconcile::reconcile;
 use steam::ledger::recovery::{self, Offline, Standing};
 use steam_protocol::receipt::SignedReceipt;
+use tokio::task::JoinHandle;
 
 /// A copy of the ledger.
 enum Copy {
@@ -33,9 +40,16 @@ pub struct Operator {
     copy: Option<Copy>,
     /// Ledgers that were lost, each as it was then.
     lost: Vec<PathBuf>,
-    /// How often an old one was put back, and how often one had to be reconciled with groups it did not have.
+    /// How often an old one was put back, how often another relayer of the same keys was run beside the one, and how often a
+    /// vault had to be reconciled with groups that the ledger did not have.
     pub restored: u64,
+    pub twins: u64,
     pub adopted: u64,
+    /// What the last ledger put back by hand had of the vaults that had gone on without it.
+    stale: BTreeMap<Pubkey, BTreeSet<String>>,
+    oversold: Option<String>,
+    /// The other relayer, while it runs.
+    twin: Option<(JoinHandle<Image>, Arc<Site>)>,
     /// The head of each vault's chain after each group, as it became final.
     heads: BTreeMap<(Pubkey, u32), [u8; 32]>,
 }
@@ -69,9 +83,10 @@ impl Operator {
         });
     }
 
-    /// Puts the copy where the ledger of a relayer that has crashed was; false if there is none.
-    pub async fn restore(&mut self, site: &Site, cluster: &Arc<Mutex<Cluster>>) -> bool {
-        let Some(copy) = self.copy.take() else { return false };
+    /// Puts the copy where the ledger of a relayer that has crashed was, if there is one. How long it must stay down then: a file
+    /// put back by hand does not know that withdrawals it has not heard of may still be carried out.
+    pub async fn restore(&mut self, site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Option<Duration> {
+        let copy = self.copy.take()?;
         self.restored += 1;
         // It must be readable: what the crash tore is put right first, as by a start.
         let lost = site.ledger.with_extension(format!("lost-{}", self.restored));
@@ -79,17 +94,60 @@ impl Operator {
         drop(Offline::open(&lost).unwrap());
         self.lost.push(lost);
         match copy {
-            Copy::ByHand(image) => image.restore(&site.ledger),
+            Copy::ByHand(image) => {
+                image.restore(&site.ledger);
+                let charges = charges(&site.ledger);
+                let of = |vault: &Pubkey| charges.iter().filter(|c| c.vault == *vault).map(|c| c.id.clone()).collect();
+                self.stale = foreign(site, cluster).await.into_iter().map(|vault| (vault, of(&vault))).collect();
+                Some(owners::AGREEMENT)
+            }
             Copy::Backup(path) => {
                 recovery::restore(&path, &site.ledger, site.clock.unix_ms()).unwrap();
                 self.reconcile(site, cluster).await;
+                Some(Duration::ZERO)
             }
         }
-        true
+    }
+
+    /// Whether there is one ledger only, and has always been.
+    pub fn is_careful(&self) -> bool {
+        self.restored == 0 && self.twins == 0
+    }
+
+    /// Runs another relayer of the same keys beside the one: with an empty ledger, or with a copy.
+    pub fn start_twin(&mut self, site: &Site, scene: &Scene, rng: &mut StdRng) {
+        if self.twin.is_some() {
+            return;
+        }
+        self.twins += 1;
+        let twin = site.twin(site.ledger.with_extension(format!("twin-{}", self.twins)));
+        if rng.random_bool(0.5) {
+            Image::of(&site.ledger).restore(&twin.ledger);
+        } else {
+            scene.put_ledger(&twin.ledger);
+        }
+        let twin = Arc::new(twin);
+        let process = relayer::run(twin.clone(), Arc::default(), StdRng::seed_from_u64(rng.random()));
+        self.twin = Some((tokio::spawn(process), twin));
+    }
+
+    /// Ends it, for good: what it receipted and did not settle is lost.
+    pub async fn stop_twin(&mut self) {
+        let Some((process, site)) = self.twin.take() else { return };
+        storm::end_of(process).await;
+        let (ledger, _) = Ledger::open_in_turns(&site.ledger, &site.domain, &site.parties.relayer.to_bytes()).unwrap();
+        for client in &site.clients {
+            for lane in 0..site.at_once {
+                clients::resolve(client, (&site.ledger, lane), &ledger).await;
+            }
+        }
+        self.lost.push(site.ledger.clone());
     }
 
     /// What `steam ledger reconcile --apply` does, with nodes that tell the truth.
     pub async fn reconcile(&mut self, site: &Site, cluster: &Arc<Mutex<Cluster>>) {
+        self.oversold = self.oversold.take().or_else(|| self.sold_stale(site));
+        self.stale.clear();
         let vaults = chain(site, cluster).await;
         let mut offline = Offline::open(&site.ledger).unwrap();
         let last_seen = recovery::last_seen_ms(offline.db()).unwrap();
@@ -109,18 +167,21 @@ impl Operator {
 
     /// Whether the chain has groups of a vault that the ledger does not, so that a person must reconcile it.
     pub async fn is_halted(&self, site: &Site, cluster: &Arc<Mutex<Cluster>>) -> bool {
-        let vaults = chain(site, cluster).await;
-        let heads = recovery::heads(&recovery::inspect(&site.ledger).unwrap()).unwrap();
-        vaults.iter().any(|vault| {
-            let head = heads.get(&(vault.address, vault.generation)).copied().unwrap_or_default();
-            head.compare((vault.settle_seq, vault.settle_hash)) == Standing::Foreign
-        })
+        !foreign(site, cluster).await.is_empty()
+    }
+
+    /// A charge that was made on a vault which had gone on without the ledger, before that was reconciled.
+    fn sold_stale(&self, site: &Site) -> Option<String> {
+        let new = |charge: &&Charge| self.stale.get(&charge.vault).is_some_and(|had| !had.contains(&charge.id));
+        let found = charges(&site.ledger);
+        found.iter().find(new).map(|charge| format!("{} was sold though its vault had gone on", charge.id))
     }
 
     /// What the chain has settled of what any ledger ever receipted, by vault; and the first thing that does not hold:
     /// settled twice, or neither settled nor accounted for.
     pub fn settled(&self, site: &Site, books: &Books) -> (Vec<Vec<SignedReceipt>>, Option<String>) {
         let now = charges(&site.ledger);
+        let oversold = self.oversold.clone().or_else(|| self.sold_stale(site));
         let mut by_id: BTreeMap<String, (SignedReceipt, BTreeSet<u32>)> = BTreeMap::new();
         let (mut lost, mut settled) = (BTreeSet::new(), vec![Vec::new(); books.vaults.len()]);
         for (charge, is_lost) in self
@@ -150,7 +211,7 @@ impl Operator {
         let excused = excused(&site.ledger);
         for client in &site.clients {
             for receipt in &client.lock().unwrap().receipts {
-                let id = super::clients::id(&receipt.receipt.request_hash);
+                let id = clients::id(&receipt.receipt.request_hash);
                 let accounted = match excused.get(&id) {
                     Some(aside) => *aside,
                     None => lost.contains(&id),
@@ -160,8 +221,18 @@ impl Operator {
                 }
             }
         }
-        (settled, None)
+        (settled, oversold)
     }
+}
+
+/// Vaults whose groups on chain are none of the ledger's.
+async fn foreign(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<Pubkey> {
+    let heads = recovery::heads(&recovery::inspect(&site.ledger).unwrap()).unwrap();
+    let vaults = chain(site, cluster).await.into_iter().filter(|vault| {
+        let head = heads.get(&(vault.address, vault.generation)).copied().unwrap_or_default();
+        head.compare((vault.settle_seq, vault.settle_hash)) == Standing::Foreign
+    });
+    vaults.map(|vault| vault.address).collect()
 }
 
 /// The vaults as they are final.
@@ -173,6 +244,8 @@ async fn chain(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<VaultSnapshot>
         trace: site.trace.clone(),
         name: 9,
         liar: false,
+        struck: Arc::default(),
+        seen: Mutex::default(),
     };
     let nodes: [Arc<dyn Rpc>; 1] = [Arc::new(node)];
     let addresses: Vec<Pubkey> = site.clients.iter().map(|client| client.lock().unwrap().vault).collect();

@@ -3,7 +3,10 @@
 
 use super::chain::Cluster;
 use super::clients::{floor, total};
+use std::sync::Mutex;
 use steam::chain::Pubkey;
+use steam::ledger::Ledger;
+use steam_protocol::merkle;
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::Pico;
 use steam_router::state::Vault;
@@ -23,7 +26,7 @@ pub struct Books {
 }
 
 pub fn vault(cluster: &Cluster, at: &Pubkey) -> Vault {
-    bytemuck::pod_read_unaligned(&cluster.finalized(0).svm.account(at).unwrap().data[8..])
+    bytemuck::pod_read_unaligned(&cluster.finalized().svm.account(at).unwrap().data[8..])
 }
 
 /// A vault as it is before it is final.
@@ -32,7 +35,7 @@ pub fn tip(cluster: &Cluster, at: &Pubkey) -> Vault {
 }
 
 fn tokens(cluster: &Cluster, at: &Pubkey) -> u64 {
-    u64::from_le_bytes(cluster.finalized(0).svm.account(at).unwrap().data[64..72].try_into().unwrap())
+    u64::from_le_bytes(cluster.finalized().svm.account(at).unwrap().data[64..72].try_into().unwrap())
 }
 
 /// Whether everything receipted and not set aside has reached the chain, vault by vault.
@@ -67,4 +70,25 @@ pub fn check(cluster: &Cluster, books: &Books, receipts: &[Vec<SignedReceipt>], 
     let earned: u64 = books.providers.iter().map(|token| tokens(cluster, token)).sum();
     let held = (earned, tokens(cluster, &books.fees));
     (held != (paid, fees)).then(|| format!("providers and relayer hold {held:?}, should hold {:?}", (paid, fees)))
+}
+
+/// The first of these receipts for which the relayer can prove no settlement that took place: a transaction that succeeded and
+/// carries the root of a tree in which the receipt is.
+pub async fn unproved(ledger: &Ledger, cluster: &Mutex<Cluster>, receipts: &[Vec<SignedReceipt>]) -> Option<String> {
+    for receipt in receipts.iter().flatten() {
+        let id = super::clients::id(&receipt.receipt.request_hash);
+        let row = ledger.receipt(&id).await.unwrap().unwrap();
+        let Some(proof) = row.proof else { return Some(format!("{id} is {} and has no proof", row.status)) };
+        let leaf = merkle::leaf(&receipt.to_bytes());
+        if merkle::root_from_proof(&leaf, proof.index, proof.count, &proof.path) != Some(proof.root) {
+            return Some(format!("the proof of {id} does not lead to its root"));
+        }
+        let cluster = cluster.lock().unwrap();
+        let carries = |bytes: &[u8]| bytes.windows(proof.root.len()).any(|window| window == proof.root);
+        let status = cluster.status(&proof.transaction.parse().unwrap());
+        if !status.is_some_and(|status| status.error.is_none() && carries(&status.bytes)) {
+            return Some(format!("{} did not settle {id}", proof.transaction));
+        }
+    }
+    None
 }

@@ -1,5 +1,6 @@
 //! Owners who withdraw at once: they sign, ask the relayer's settler to agree, and send it when they please, or not at all.
 
+use super::chain::FINALITY;
 use super::oracle;
 use super::relayer::Site;
 use rand::Rng;
@@ -19,6 +20,11 @@ use steam_protocol::units::MicroUsdc;
 use steam_tests::usdc;
 use tokio::time::sleep;
 
+/// How long an agreement lasts at the most.
+const AGREEMENT_SLOTS: u64 = 30;
+/// As long in time, and until that is final.
+pub const AGREEMENT: Duration = Duration::from_millis(400 * (AGREEMENT_SLOTS + FINALITY + 10));
+
 /// An owner and where it withdraws to.
 pub struct Owner {
     pub keypair: Keypair,
@@ -27,7 +33,7 @@ pub struct Owner {
 
 pub async fn run(site: &Site, vaults: Arc<Vaults>, withdrawals: Withdrawals, mut rng: StdRng) {
     loop {
-        sleep(Duration::from_millis(rng.random_range(2_000..30_000))).await;
+        sleep(Duration::from_millis(rng.random_range(1_000..15_000))).await;
         if site.owners_leave && *site.busy.lock().unwrap() {
             withdraw(site, &vaults, &withdrawals, &mut rng).await;
         }
@@ -39,7 +45,7 @@ async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: 
     let address = site.clients[at].lock().unwrap().vault;
     let (seq, slot, blockhash) = {
         let cluster = site.cluster.lock().unwrap();
-        (oracle::tip(&cluster, &address).settle_seq, cluster.finalized(0).slot, cluster.blockhash().0)
+        (oracle::tip(&cluster, &address).settle_seq, cluster.finalized().slot, cluster.blockhash().0)
     };
     let available = vaults.show(&address).map_or(0, |view| view.available);
     let amount = match rng.random_range(0..10) {
@@ -48,7 +54,7 @@ async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: 
         2..7 => MicroUsdc(available.max(1) + u64::from(rng.random_bool(0.2))),
         _ => usdc(rng.random_range(1..400)),
     };
-    let until = slot + rng.random_range(1..80);
+    let until = slot + rng.random_range(1..AGREEMENT_SLOTS);
     let owner = &site.owners[at];
     let parties = &site.parties;
     let step = instructions::withdraw_now(
@@ -72,11 +78,11 @@ async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: 
     match withdrawals.agree(&wincode::serialize(&signed).unwrap()).await {
         Ok((bytes, _)) => {
             site.agreements.lock().unwrap().done += 1;
+            site.agreed.lock().unwrap().push(signature);
             site.trace.add(&format!("agreed to {amount:?} of {address} until {until}"));
-            // Most are in a hurry: with the next settlement it is void.
-            let most = if rng.random_bool(0.8) { 1_000 } else { 20_000 };
-            sleep(Duration::from_millis(rng.random_range(0..most))).await;
-            site.cluster.lock().unwrap().submit(bytes, rng.random_range(0..4));
+            // Some are in a hurry: with the next settlement it is void. And none needs the relayer for it any more.
+            let most = if rng.random_bool(0.5) { 4 } else { AGREEMENT_SLOTS };
+            site.cluster.lock().unwrap().submit(bytes, rng.random_range(0..most));
         }
         Err(refusal) => site.trace.add(&format!("not agreed: {refusal}")),
     }

@@ -1,16 +1,21 @@
 //! A relayer process: the shipped ledger, accounts, reader and settler, from start to crash.
 
 use super::chain::Cluster;
-use super::clients::Client;
+use super::clients::{self, Client};
 use super::disk::{Disk, Image, Trouble};
 use super::owners::{self, Owner};
+use super::scene::Scene;
 use super::storm::Tried;
 use super::trace::Trace;
-use rand::Rng;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use solana_keypair::Keypair;
+use solana_signature::Signature;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -28,7 +33,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 /// Pauses of the reader and the settler.
-const POLL: Duration = Duration::from_millis(1_000);
+const POLL: Duration = Duration::from_millis(2_000);
 const SETTLE: SettleConfig = SettleConfig {
     interval_ms: 0,
     resend_ms: 1_000,
@@ -60,12 +65,16 @@ pub struct Site {
     pub trace: Arc<Trace>,
     pub cluster: Arc<Mutex<Cluster>>,
     pub clients: Vec<Arc<Mutex<Client>>>,
+    /// Requests that each of them may have under way.
+    pub at_once: usize,
     /// Of each client's vault.
     pub owners: Vec<Owner>,
     /// Whether they withdraw at once now and then.
     pub owners_leave: bool,
     /// How often they asked, and how often the settler agreed.
     pub agreements: Mutex<Tried>,
+    /// What he agreed to, by its transaction.
+    pub agreed: Mutex<Vec<Signature>>,
     pub pace: Pace,
     /// Whether clients send requests.
     pub busy: Mutex<bool>,
@@ -74,6 +83,64 @@ pub struct Site {
     pub troubles: Mutex<BTreeMap<Trouble, u64>>,
     /// Whether the power goes in the middle of the next write.
     pub power_cut: AtomicBool,
+}
+
+impl Site {
+    /// A relayer of a scene, where nothing fails.
+    pub fn new(folder: &Path, scene: &mut Scene, nodes: Vec<Arc<dyn Rpc>>, trace: &Arc<Trace>, pace: Pace) -> Self {
+        Self {
+            ledger: folder.join("steam.db"),
+            domain: scene.domain,
+            parties: scene.parties,
+            settler: scene.settler.insecure_clone(),
+            receipt_key: ed25519_dalek::SigningKey::from_bytes(&[8; 32]),
+            nodes,
+            clock: Arc::new(SimClock {
+                began: Instant::now(),
+                unix_ms: scene.cluster.lock().unwrap().unix_time() * 1_000,
+                off_by_ms: AtomicI64::new(0),
+            }),
+            trace: trace.clone(),
+            cluster: scene.cluster.clone(),
+            clients: std::mem::take(&mut scene.clients),
+            at_once: 1,
+            owners: std::mem::take(&mut scene.owners),
+            owners_leave: false,
+            agreements: Mutex::default(),
+            agreed: Mutex::default(),
+            pace,
+            busy: Mutex::new(true),
+            disk_troubles: Mutex::new(0.0),
+            troubles: Mutex::default(),
+            power_cut: AtomicBool::new(false),
+        }
+    }
+
+    /// Another relayer of the same keys, with a ledger of its own: what nobody may run.
+    pub fn twin(&self, ledger: PathBuf) -> Self {
+        Self {
+            ledger,
+            domain: self.domain,
+            parties: self.parties,
+            settler: self.settler.insecure_clone(),
+            receipt_key: self.receipt_key.clone(),
+            nodes: self.nodes.clone(),
+            clock: self.clock.clone(),
+            trace: self.trace.clone(),
+            cluster: self.cluster.clone(),
+            clients: self.clients.clone(),
+            at_once: self.at_once,
+            owners: Vec::new(),
+            owners_leave: false,
+            agreements: Mutex::default(),
+            agreed: Mutex::default(),
+            pace: self.pace,
+            busy: Mutex::new(true),
+            disk_troubles: Mutex::new(0.0),
+            troubles: Mutex::default(),
+            power_cut: AtomicBool::new(false),
+        }
+    }
 }
 
 /// The time of day of the machine, which may be set wrong.
@@ -115,7 +182,7 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
     while reader.read().await.is_err() {
         sleep(POLL).await;
     }
-    let (settler, mut status) = Settler::new(Setup {
+    let (mut settler, mut status) = Settler::new(Setup {
         ledger: ledger.clone(),
         vaults: vaults.clone(),
         nodes: site.nodes.clone(),
@@ -125,14 +192,19 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
         config: SettleConfig { interval_ms: site.pace.settle_ms, ..SETTLE },
         alerts: AlertConfig::default(),
     });
+    while settler.survey().await.is_err() {
+        sleep(POLL).await;
+    }
     *inside.lock().unwrap() = Some(ledger.clone());
     site.trace.add("the relayer has started");
     let never = CancellationToken::new();
-    let clients = site.clients.iter().map(|client| {
-        let rng: StdRng = rand::SeedableRng::seed_from_u64(rng.random());
-        super::clients::run(client.clone(), site.clone(), vaults.clone(), ledger.clone(), registry.clone(), rng)
-    });
-    let clients = futures::future::join_all(clients.collect::<Vec<_>>());
+    // Each is only woken for itself.
+    let mut work: FuturesUnordered<BoxFuture<'_, ()>> = FuturesUnordered::new();
+    for (client, lane) in site.clients.iter().flat_map(|client| (0..site.at_once).map(move |lane| (client, lane))) {
+        let (rng, registry) = (StdRng::seed_from_u64(rng.random()), registry.clone());
+        let (client, site) = ((client.clone(), lane), site.clone());
+        work.push(clients::run(client, site, vaults.clone(), ledger.clone(), registry, rng).boxed());
+    }
     let problems = async {
         while status.changed().await.is_ok() {
             if let Some(problem) = &status.borrow_and_update().problem {
@@ -141,31 +213,37 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
         }
     };
     let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), site.parties, site.settler.insecure_clone());
-    let owners = owners::run(&site, vaults.clone(), withdrawals, rand::SeedableRng::seed_from_u64(rng.random()));
-    let work = async { tokio::join!(reader.run(POLL, never.clone()), settler.run(never), clients, owners, problems) };
+    let owners = owners::run(&site, vaults.clone(), withdrawals, StdRng::seed_from_u64(rng.random()));
+    work.push(reader.run(POLL, never.clone()).boxed());
+    work.push(settler.run(never).boxed());
+    work.push(owners.boxed());
+    work.push(problems.boxed());
     // The order makes sure that nobody learns of a write in which the power went.
     tokio::select! {
         biased;
         left = write(site.clone(), turns, rng) => left,
-        _ = work => unreachable!("none of them ends"),
+        _ = work.next() => unreachable!("none of them ends"),
     }
 }
 
 /// The writer's turns: how long the disk takes, and what goes wrong with it.
 async fn write(site: Arc<Site>, mut turns: Turns, mut rng: StdRng) -> Image {
     let mut disk = Disk::new(turns.connection(), &mut rng);
+    let mut before = None;
     loop {
         sleep(Duration::from_millis(rng.random_range(1..60))).await;
         if let Some(trouble) = disk.turn(turns.connection(), *site.disk_troubles.lock().unwrap(), &mut rng) {
             *site.troubles.lock().unwrap().entry(trouble).or_default() += 1;
             site.trace.add(&format!("the disk is {trouble:?}"));
         }
-        let cut = site.power_cut.load(Ordering::Relaxed).then(|| Image::of(&site.ledger));
-        if turns.take()
-            && let Some(before) = cut
-        {
+        if !site.power_cut.load(Ordering::Relaxed) {
+            turns.take();
+            continue;
+        }
+        let synced = before.get_or_insert_with(|| Image::of(&site.ledger));
+        if turns.take() {
             site.power_cut.store(false, Ordering::Relaxed);
-            return Image::of(&site.ledger).torn(&before, &mut rng);
+            return Image::of(&site.ledger).torn(synced, &mut rng);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::chain::Cluster;
 use super::clients::Client;
+use super::disk::Image;
 use super::oracle::Books;
 use super::owners::Owner;
 use ed25519_dalek::SigningKey;
@@ -12,6 +13,7 @@ use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use steam::chain::Pubkey;
@@ -74,6 +76,8 @@ struct Base {
     settler: Keypair,
     vaults: Vec<(Vault, KeyRef, SigningKey)>,
     books: Books,
+    /// A ledger in which nothing is written yet.
+    ledger: Image,
 }
 
 thread_local! {
@@ -91,6 +95,11 @@ impl Scene {
     /// One with so many vaults, all of whose keys sign.
     pub fn of(vaults: usize) -> Self {
         Self::on(Rc::new(Base::build(vaults)), 1, &vec![false; vaults])
+    }
+
+    /// Puts a ledger without anything in it where one is to be, sooner than making one would.
+    pub fn put_ledger(&self, path: &Path) {
+        self.base.ledger.restore(path);
     }
 
     /// For each vault in use whether its key is given to the relayer.
@@ -188,6 +197,12 @@ impl Scene {
             let found = (!likely.is_empty() && rng.random_bool(0.9)).then(|| rng.random_range(0..likely.len()));
             found.and_then(|at| likely.iter().nth(at).copied()).unwrap_or(any)
         };
+        if !self.frozen_providers.is_empty() && rng.random_bool(0.3) {
+            return Deed::ThawProvider(one_of(&self.frozen_providers, offer, rng));
+        }
+        if !self.frozen_vaults.is_empty() && rng.random_bool(0.2) {
+            return Deed::ThawVault(one_of(&self.frozen_vaults, vault, rng));
+        }
         match rng.random_range(0..13) {
             0 => Deed::FreezeProvider(offer),
             1 => Deed::ThawProvider(one_of(&self.frozen_providers, offer, rng)),
@@ -300,6 +315,7 @@ impl Base {
         for _ in 0..count {
             let vault = world.open_vault(&relayer);
             world.deposit(&vault, deposits);
+            world.fund(&vault.owner.pubkey());
             let key = world.authorize(&vault, 0, boundless());
             let generation = world.vault(&vault.address).generation;
             let public = key.keypair.pubkey().to_bytes();
@@ -313,10 +329,12 @@ impl Base {
         });
         let purses = purses.collect();
         let tokens = providers.iter().map(|provider| provider.token).collect();
+        let (domain, parties) = (world.domain(), world.parties(&relayer));
         Self {
+            ledger: Image::of_new(&domain, &parties.relayer.to_bytes()),
             svm: shared.take().0,
-            domain: world.domain(),
-            parties: world.parties(&relayer),
+            domain,
+            parties,
             settler: relayer.settler.insecure_clone(),
             books: Books {
                 deposits: vec![deposits.0; count],

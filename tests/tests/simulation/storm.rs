@@ -5,26 +5,28 @@ use super::disk::{Image, Trouble};
 use super::node::{Node, Weather};
 use super::operator::Operator;
 use super::oracle;
-use super::relayer::{self, Inside, Pace, SimClock, Site};
+use super::relayer::{self, Inside, Pace, Site};
 use super::scene::{Deed, Scene};
 use super::trace::Trace;
-use ed25519_dalek::SigningKey;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use solana_signature::Signature;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::rpc::Rpc;
 use steam::ledger::Ledger;
 use steam_protocol::receipt::SignedReceipt;
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
 
 const PACE: Pace = Pace { request_ms: (50, 3_000), settle_ms: 3_000 };
 /// Virtual time in which everything must be settled once nothing fails any more.
 const PATIENCE: Duration = Duration::from_secs(400);
 /// Virtual time after it in which nothing may happen a second time.
-const AFTERMATH: Duration = Duration::from_secs(60);
+const AFTERMATH: Duration = Duration::from_secs(22);
 
 /// What happened in a seed, or in many.
 #[derive(Clone, Debug, Default)]
@@ -32,19 +34,22 @@ pub struct Counts {
     pub receipts: u64,
     pub refused: u64,
     pub crashes: u64,
-    /// Of these, in the middle of a write.
+    /// Of these, in the middle of a write, and while a settlement was being sent.
     pub torn: u64,
+    pub struck: u64,
     pub forks: u64,
     pub undone: u64,
     pub groups: u64,
     pub aside: u64,
-    /// Old ledgers put back, and vaults whose groups such a one did not have.
+    /// Old ledgers put back, relayers of the same keys run beside the one, and vaults whose groups a ledger did not have.
     pub restored: u64,
+    pub twins: u64,
     pub adopted: u64,
     /// What others tried, and how often they could.
     pub deeds: BTreeMap<&'static str, Tried>,
-    /// Withdrawals at once that owners asked for, and that the settler agreed to.
+    /// Withdrawals at once that owners asked for, and that the settler agreed to; and of these, those that were carried out.
     pub agreements: Tried,
+    pub withdrawn: Tried,
     /// How often the disk got into trouble.
     pub troubles: BTreeMap<Trouble, u64>,
 }
@@ -56,24 +61,31 @@ pub struct Tried {
     pub done: u64,
 }
 
+impl Tried {
+    fn add(&mut self, other: &Self) {
+        self.times += other.times;
+        self.done += other.done;
+    }
+}
+
 impl Counts {
     pub fn add(&mut self, other: &Self) {
         self.receipts += other.receipts;
         self.refused += other.refused;
         self.crashes += other.crashes;
         self.torn += other.torn;
+        self.struck += other.struck;
         self.forks += other.forks;
         self.undone += other.undone;
         self.groups += other.groups;
         self.aside += other.aside;
         self.restored += other.restored;
+        self.twins += other.twins;
         self.adopted += other.adopted;
-        self.agreements.times += other.agreements.times;
-        self.agreements.done += other.agreements.done;
+        self.agreements.add(&other.agreements);
+        self.withdrawn.add(&other.withdrawn);
         for (deed, tried) in &other.deeds {
-            let all = self.deeds.entry(deed).or_default();
-            all.times += tried.times;
-            all.done += tried.done;
+            self.deeds.entry(deed).or_default().add(tried);
         }
         for (trouble, count) in &other.troubles {
             *self.troubles.entry(*trouble).or_default() += count;
@@ -82,14 +94,16 @@ impl Counts {
 
     /// A storm in which something never blew proves nothing of it.
     pub fn assert_all_happened(&self) {
-        let Self { receipts, crashes, torn, forks, undone, groups, restored, adopted, .. } = self;
+        let Self { receipts, crashes, torn, struck, forks, undone, groups, restored, twins, adopted, .. } = self;
         assert!(
-            [receipts, crashes, torn, forks, undone, groups, restored, adopted].iter().all(|count| **count > 0),
+            [receipts, crashes, torn, struck, forks, undone, groups, restored, twins, adopted]
+                .iter()
+                .all(|count| **count > 0),
             "{self:?}"
         );
         assert_eq!(self.deeds.len(), Deed::KINDS, "{self:?}");
-        let agreements = ("withdraw at once", &self.agreements);
-        for (deed, tried) in self.deeds.iter().map(|(deed, tried)| (*deed, tried)).chain([agreements]) {
+        let at_once = [("agree to a withdrawal at once", &self.agreements), ("withdraw at once", &self.withdrawn)];
+        for (deed, tried) in self.deeds.iter().map(|(deed, tried)| (*deed, tried)).chain(at_once) {
             assert!(5 * tried.done >= tried.times, "{deed} succeeds in less than a fifth of its tries: {tried:?}");
         }
         assert_eq!(self.troubles.len(), 2, "{self:?}");
@@ -126,6 +140,7 @@ async fn storm(seed: u64, loud: bool) -> End {
     let mut scene = Scene::set(seed, &mut rng);
     let weather = Arc::new(Mutex::new(weather(seed, &mut rng)));
     let count = if seed % 4 == 1 { rng.random_range(2..=3) } else { rng.random_range(1..=3) };
+    let struck = Arc::new(Notify::new());
     let nodes = (0..count).map(|name| {
         let node = Node {
             cluster: scene.cluster.clone(),
@@ -134,6 +149,8 @@ async fn storm(seed: u64, loud: bool) -> End {
             trace: trace.clone(),
             name,
             liar: false,
+            struck: struck.clone(),
+            seen: Mutex::default(),
         };
         Arc::new(node)
     });
@@ -142,30 +159,18 @@ async fn storm(seed: u64, loud: bool) -> End {
         let liar = rng.random_range(0..count);
         Arc::get_mut(&mut nodes[liar]).unwrap().liar = true;
     }
-    let site = Arc::new(Site {
-        ledger: folder.path().join("steam.db"),
-        domain: scene.domain,
-        parties: scene.parties,
-        settler: scene.settler.insecure_clone(),
-        receipt_key: SigningKey::from_bytes(&[8; 32]),
-        nodes: nodes.into_iter().map(|node| node as Arc<dyn Rpc>).collect(),
-        clock: Arc::new(SimClock {
-            began: Instant::now(),
-            unix_ms: scene.cluster.lock().unwrap().unix_time() * 1_000,
-            off_by_ms: AtomicI64::new(0),
-        }),
-        trace: trace.clone(),
-        cluster: scene.cluster.clone(),
-        clients: std::mem::take(&mut scene.clients),
-        owners: std::mem::take(&mut scene.owners),
-        owners_leave: rng.random_bool(0.4),
-        agreements: Mutex::default(),
-        busy: Mutex::new(true),
-        disk_troubles: Mutex::new(if rng.random_bool(0.3) { rng.random_range(0.0..0.01) } else { 0.0 }),
-        troubles: Mutex::default(),
-        power_cut: AtomicBool::new(false),
-        pace: PACE,
-    });
+    let nodes = nodes.into_iter().map(|node| node as Arc<dyn Rpc>).collect();
+    let mut site = Site::new(folder.path(), &mut scene, nodes, &trace, PACE);
+    site.at_once = rng.random_range(1..3);
+    let doubled = rng.random_bool(0.1);
+    let careless = rng.random_bool(0.25);
+    site.owners_leave = !doubled && (careless || rng.random_bool(0.4));
+    let troubled = rng.random_bool(0.3);
+    site.disk_troubles = Mutex::new(if troubled { rng.random_range(0.0..0.01) } else { 0.0 });
+    if rng.random_bool(0.9) {
+        scene.put_ledger(&site.ledger);
+    }
+    let site = Arc::new(site);
 
     let mut counts = Counts::default();
     let inside: Arc<Mutex<Option<Inside>>> = Arc::default();
@@ -175,14 +180,27 @@ async fn storm(seed: u64, loud: bool) -> End {
     let mut process = Some(start(&mut rng));
     let mut slot_ms = 400;
     let deeds = if rng.random_bool(0.6) { rng.random_range(0.0..0.15) } else { 0.0 };
-    let (careless, mut operator) = (rng.random_bool(0.25), Operator::default());
-    let calm_at = Instant::now() + Duration::from_secs(rng.random_range(30..90));
+    let mut operator = Operator::default();
+    let storm = rng.random_range(15..40) + if careless { 20 } else { 0 };
+    let calm_at = Instant::now() + Duration::from_secs(storm);
     let mut crash_at = Instant::now() + crash_pause(&mut rng);
     let mut back_at = Instant::now();
     let mut over = None;
     let (mut poisoned, mut lowered) = (false, false);
+    let mut slot_ends = Instant::now();
     loop {
-        sleep(Duration::from_millis(slot_ms)).await;
+        slot_ends += Duration::from_millis(slot_ms);
+        while timeout_at(slot_ends, struck.notified()).await.is_ok() {
+            if Instant::now() < calm_at
+                && let Some(task) = process.take()
+            {
+                crash(task, &inside, &site).await;
+                counts.crashes += 1;
+                counts.struck += 1;
+                back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
+                trace.add("crash while sending");
+            }
+        }
         let calm = Instant::now() >= calm_at;
         if calm && over.is_none() {
             *weather.lock().unwrap() = Weather { latency: 20, delay: 1, ..Weather::default() };
@@ -190,6 +208,7 @@ async fn storm(seed: u64, loud: bool) -> End {
             *site.disk_troubles.lock().unwrap() = 0.0;
             site.power_cut.store(false, Ordering::Relaxed);
             site.clock.off_by_ms.store(0, Ordering::Relaxed);
+            operator.stop_twin().await;
             scene.make_peace();
             over = Some(Instant::now());
             trace.add("calm");
@@ -209,6 +228,10 @@ async fn storm(seed: u64, loud: bool) -> End {
         if careless && !calm && at_work && rng.random_bool(0.02) {
             operator.copy(&site, &mut rng);
             trace.add("copied");
+        }
+        if doubled && !calm && at_work && rng.random_bool(0.02) {
+            operator.start_twin(&site, &scene, &mut rng);
+            trace.add("another relayer has the same keys");
         }
         if !calm && rng.random_bool(0.002) {
             slot_ms = if slot_ms == 400 { 200 } else { 400 };
@@ -233,15 +256,14 @@ async fn storm(seed: u64, loud: bool) -> End {
             if rng.random_bool(0.5) {
                 site.power_cut.store(true, Ordering::Relaxed);
             } else if let Some(task) = process.take() {
-                let left = Image::of(&site.ledger);
-                task.abort();
-                let _ = task.await;
-                *inside.lock().unwrap() = None;
-                left.restore(&site.ledger);
+                crash(task, &inside, &site).await;
                 counts.crashes += 1;
                 back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
                 trace.add("crash");
-                if rng.random_bool(0.5) && operator.restore(&site, &scene.cluster).await {
+                if rng.random_bool(0.8)
+                    && let Some(down) = operator.restore(&site, &scene.cluster).await
+                {
+                    back_at = back_at.max(Instant::now() + down);
                     trace.add("an old ledger is put back");
                 }
             }
@@ -258,13 +280,13 @@ async fn storm(seed: u64, loud: bool) -> End {
             back_at = Instant::now() + Duration::from_millis(rng.random_range(0..5_000));
             trace.add("crash in a write");
         }
-        if process.is_none() && (calm || Instant::now() >= back_at) {
+        if process.is_none() && Instant::now() >= back_at {
             process = Some(start(&mut rng));
             crash_at = Instant::now() + crash_pause(&mut rng);
         }
         let Some(began) = over else { continue };
         let waited = began.elapsed();
-        if operator.restored > 0
+        if !operator.is_careful()
             && process.is_some()
             && rng.random_bool(0.02)
             && operator.is_halted(&site, &scene.cluster).await
@@ -273,39 +295,50 @@ async fn storm(seed: u64, loud: bool) -> End {
             operator.reconcile(&site, &scene.cluster).await;
             process = Some(start(&mut rng));
         }
-        let Some(now) = inside.lock().unwrap().clone().filter(|_| waited >= AFTERMATH && !rng.random_bool(0.9)) else {
+        let Some(now) = inside.lock().unwrap().clone().filter(|_| waited >= AFTERMATH && !rng.random_bool(0.8)) else {
             continue;
         };
         let late = waited > PATIENCE;
         let all: Vec<Vec<SignedReceipt>> = site.clients.iter().map(|c| c.lock().unwrap().receipts.clone()).collect();
-        let (standing, unaccounted) = match operator.restored {
-            0 => (standing(&now, &all).await, None),
-            _ => operator.settled(&site, &scene.books),
+        let (standing, unaccounted) = if operator.is_careful() {
+            (standing(&now, &all).await, None)
+        } else {
+            operator.settled(&site, &scene.books)
         };
         let known = site.clients.iter().all(|client| client.lock().unwrap().unknown.is_empty());
         if late {
             trace.add(&format!("{:?} {:#?}", now.pending().await, now.open_batches().await));
         }
+        let unproved =
+            if operator.is_careful() { oracle::unproved(&now, &scene.cluster, &standing).await } else { None };
         // A ledger that was put back says itself what is left: what it lost is nobody's to settle.
-        let idle = operator.restored == 0 || now.pending().await.unwrap().receipts == 0;
-        let halted = operator.restored > 0 && operator.is_halted(&site, &scene.cluster).await;
+        let idle = match operator.is_careful() {
+            true => unproved.is_none(),
+            false => now.pending().await.unwrap().receipts == 0,
+        };
+        let halted = !operator.is_careful() && operator.is_halted(&site, &scene.cluster).await;
         let cluster = scene.cluster.lock().unwrap();
         if (known && idle && !halted && oracle::is_settled(&cluster, &scene.books, &standing)) || late {
             counts.receipts = all.iter().map(|receipts| receipts.len() as u64).sum();
-            counts.aside = match operator.restored {
-                0 => counts.receipts - standing.iter().map(|receipts| receipts.len() as u64).sum::<u64>(),
-                _ => 0,
+            counts.aside = match operator.is_careful() {
+                true => counts.receipts - standing.iter().map(|receipts| receipts.len() as u64).sum::<u64>(),
+                false => 0,
             };
-            (counts.restored, counts.adopted) = (operator.restored, operator.adopted);
+            (counts.restored, counts.twins, counts.adopted) = (operator.restored, operator.twins, operator.adopted);
             counts.refused = site.clients.iter().map(|client| client.lock().unwrap().refused).sum();
             counts.undone = cluster.undone;
             counts.agreements = *site.agreements.lock().unwrap();
+            let carried_out = |signature: &&Signature| cluster.status(signature).is_some_and(|s| s.error.is_none());
+            let agreed = site.agreed.lock().unwrap();
+            counts.withdrawn =
+                Tried { times: agreed.len() as u64, done: agreed.iter().filter(carried_out).count() as u64 };
             counts.troubles.clone_from(&site.troubles.lock().unwrap());
             let seq = |(vault, _): &(_, _)| u64::from(oracle::vault(&cluster, vault).settle_seq);
             counts.groups = scene.books.vaults.iter().map(seq).sum();
             let problem = unaccounted.or_else(|| oracle::check(&cluster, &scene.books, &standing, lowered));
             let problem = problem.map(|p| if late { format!("not settled in time: {p}") } else { p });
-            let problem = problem.or_else(|| numbered_twice(&all));
+            let numbered = if operator.twins == 0 { numbered_twice(&all) } else { None };
+            let problem = problem.or(numbered).or(unproved);
             let baseless = (counts.aside > 0 && !poisoned).then(|| "set aside without a cause".to_owned());
             let problem = problem.or(baseless).or((!known).then(|| "a request's fate cannot be found out".into()));
             return end(problem, counts, &trace);
@@ -313,11 +346,26 @@ async fn storm(seed: u64, loud: bool) -> End {
     }
 }
 
-/// Ends a process between two awaits.
-async fn stop(process: Option<tokio::task::JoinHandle<Image>>, inside: &Mutex<Option<Inside>>) {
-    if let Some(task) = process {
-        task.abort();
-        let _ = task.await;
+/// Ends a process between two awaits, and nothing of it is written any more.
+async fn crash(process: JoinHandle<Image>, inside: &Mutex<Option<Inside>>, site: &Site) {
+    let left = Image::of(&site.ledger);
+    end_of(process).await;
+    *inside.lock().unwrap() = None;
+    left.restore(&site.ledger);
+}
+
+/// Ends a process where it stands.
+pub async fn end_of(process: JoinHandle<Image>) {
+    process.abort();
+    if let Err(failure) = process.await {
+        assert!(failure.is_cancelled(), "the relayer panicked: {failure}");
+    }
+}
+
+/// Ends a process between two awaits, and its ledger is closed.
+async fn stop(process: Option<JoinHandle<Image>>, inside: &Mutex<Option<Inside>>) {
+    if let Some(process) = process {
+        end_of(process).await;
     }
     *inside.lock().unwrap() = None;
 }
@@ -359,19 +407,20 @@ fn weather(seed: u64, rng: &mut StdRng) -> Weather {
     let mut some = |most: f64| if rng.random_bool(0.5) { rng.random_range(0.0..most) } else { 0.0 };
     let (error, silence, garbage) = (some(0.15), some(0.02), some(0.05));
     let (lost, doubled, lies) = (some(0.6), some(0.3), some(0.3));
-    let (skipped, forks) = (some(0.2), some(0.05));
+    let (skipped, forks, strikes) = (some(0.2), some(0.05), some(0.1));
     let mixed = Weather {
         error,
         silence,
         garbage,
         lost,
         doubled,
-        delay: rng.random_range(1..80),
+        delay: rng.random_range(1..48),
         latency: rng.random_range(2..500),
-        lag: rng.random_range(0..6),
+        lag: rng.random_range(0..16),
         lies,
         skipped,
         forks,
+        strikes,
     };
     match seed % 4 {
         1 => Weather { error: 0.0, silence: 0.0, garbage: 0.0, latency: 50, lies: 0.4, ..mixed },

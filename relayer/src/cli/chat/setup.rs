@@ -3,10 +3,10 @@
 use super::Chat;
 use super::ask::Talk;
 use crate::chain::Pubkey;
+use crate::chain::read::receipt_keys;
 use crate::cli::error::{CliError, Result};
 use crate::cli::key::status;
 use crate::cli::provider::need;
-use crate::cli::receipt::receipt_keys;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::client::{ClientError, RelayerKeys, SignedClient};

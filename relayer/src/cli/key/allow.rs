@@ -128,7 +128,7 @@ pub(super) async fn registered(session: &Session, list: &AllowList) -> Result<()
 ///
 /// # Errors
 /// If it cannot be read.
-pub(in crate::cli) async fn relayer_url(session: &Session, vault: &Vault) -> Result<String> {
+pub(super) async fn relayer_url(session: &Session, vault: &Vault) -> Result<String> {
     let relayer: Relayer = need(session, &vault.relayer, "relayer").await?;
     Ok(base_url(&relayer.url))
 }

@@ -7,7 +7,7 @@ use crate::cli::solana::Global;
 use crate::settle::build::Parties;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use steam_protocol::Hash;
+use steam_protocol::{Address, Hash};
 
 /// What the nodes say together of a relayer's vaults.
 pub struct Seen {
@@ -17,6 +17,8 @@ pub struct Seen {
     pub unix_time: i64,
     /// Vaults on which the nodes differ, so that nothing can be said of them.
     pub unclear: Vec<Pubkey>,
+    /// The relayer's receipt keys, by number.
+    pub receipt_keys: Vec<(u32, Address)>,
 }
 
 impl Nodes {
@@ -71,7 +73,12 @@ impl Nodes {
             .into_iter()
             .filter(|vault| !reading.vaults.contains_key(vault) && !reading.absent.contains_key(vault))
             .collect();
-        Ok(Some(Seen { reading, unix_time: registry.unix_time, unclear }))
+        Ok(Some(Seen {
+            reading,
+            unix_time: registry.unix_time,
+            unclear,
+            receipt_keys: registry.relayer.receipt_keys.clone(),
+        }))
     }
 }
 

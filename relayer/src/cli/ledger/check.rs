@@ -7,7 +7,7 @@ use crate::cli::amount::show_pico;
 use crate::cli::output::{Report, line};
 use crate::cli::solana::Global;
 use crate::ledger::LedgerError;
-use crate::ledger::audit::{Audit, Finding, audit};
+use crate::ledger::audit::{Audit, Finding, Signatures, audit, verify_receipts};
 use crate::ledger::recovery::{self, Standing};
 use rusqlite::Connection;
 use serde::Serialize;
@@ -32,6 +32,9 @@ struct Checked {
     audit: Audit,
     /// Vaults compared with the chain, if they were.
     vaults: Option<usize>,
+    /// Whether receipts are signed by the keys that the chain names, if it was asked.
+    #[serde(flatten)]
+    signatures: Option<Signatures>,
 }
 
 impl Check {
@@ -46,18 +49,19 @@ impl Check {
         let deployment = recovery::deployment(&db).map_err(&fail)?;
         let known: Vec<_> = recovery::vaults(&db).map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
         let seen = self.nodes.look(global, deployment, &known).await?;
-        let mut vaults = None;
+        let (mut vaults, mut signatures) = (None, None);
         if let Some(seen) = &seen {
             // A relayer may have settled since the file was read: it is read again, and never behind the chain by more.
             vaults = Some(seen.reading.vaults.len());
             audit.findings.extend(compare(&db, seen).map_err(&fail)?);
+            signatures = Some(verify_receipts(&db, &seen.receipt_keys, &mut audit).map_err(&fail)?);
         }
         if let Some(made_ms) = recovery::copied(&db).map_err(&fail)? {
             let problem = format!("it is a copy made at {made_ms} that was not reconciled with the chain yet");
             audit.findings.push(Finding { rule: "copy", place: "file".into(), problem });
         }
         let count = audit.findings.len();
-        global.output.print(&Checked { ledger: self.place.ledger.display().to_string(), audit, vaults })?;
+        global.output.print(&Checked { ledger: self.place.ledger.display().to_string(), audit, vaults, signatures })?;
         match count {
             0 => Ok(()),
             count => Err(CliError::invalid("ledger_unsound", format!("{count} things do not hold"))
@@ -151,6 +155,13 @@ impl Report for Checked {
         match self.vaults {
             Some(vaults) => line(out, "chain", format!("{vaults} vaults compared"))?,
             None => line(out, "chain", "not compared: name endpoints with --rpc-url")?,
+        }
+        if let Some(Signatures { verified, of_forgotten_keys }) = self.signatures {
+            line(
+                out,
+                "signatures",
+                format!("{verified} receipts verified, {of_forgotten_keys} of keys the chain does not name any more"),
+            )?;
         }
         for finding in &self.audit.findings {
             writeln!(out, "{}: {}: {}", finding.rule, finding.place, finding.problem)?;

@@ -75,18 +75,16 @@ impl Reconcile {
 
 impl Report for Shown {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        line(out, "vaults", format!("{} compared with the chain", self.reconciled.vaults))?;
-        if let Some(made_ms) = self.reconciled.copied_ms {
+        let done = &self.reconciled;
+        line(out, "vaults", format!("{} compared with the chain", done.vaults))?;
+        if let Some(made_ms) = done.copied_ms {
             line(
                 out,
                 "copy",
-                format!(
-                    "made at {made_ms} (Unix milliseconds); new receipts are numbered from {}",
-                    self.reconciled.first_number
-                ),
+                format!("made at {made_ms} (Unix milliseconds); new receipts are numbered from {}", done.first_number),
             )?;
         }
-        for vault in &self.reconciled.halted {
+        for vault in &done.halted {
             writeln!(
                 out,
                 "vault {}: the chain is at group {} ({} receipts), this ledger at {}: somebody settled with another state of it",
@@ -101,10 +99,10 @@ impl Report for Shown {
                 if self.applied { "are" } else { "would be" }
             )?;
         }
-        for problem in &self.reconciled.unclear {
+        for problem in &done.unclear {
             writeln!(out, "{problem}")?;
         }
-        match (self.reconciled.halted.is_empty() && self.reconciled.copied_ms.is_none(), self.applied) {
+        match (done.halted.is_empty() && done.copied_ms.is_none(), self.applied) {
             (true, _) => writeln!(out, "nothing to put right"),
             (false, true) => writeln!(out, "done"),
             (false, false) => writeln!(out, "nothing was changed; run it again with --apply"),

@@ -4,6 +4,7 @@ use super::prices::{self, Compared};
 use super::source::Proof;
 use super::{CliError, not_held};
 use crate::chain::Pubkey;
+use crate::chain::read::receipt_keys;
 use crate::cli::error::Result;
 use crate::cli::failure;
 use crate::cli::session::Session;
@@ -137,10 +138,4 @@ fn names(data: &[u8], proof: &Proof, is_vault: impl Fn(usize) -> Option<bool>) -
     }
     (0..batch.len())
         .any(|place| batch.next_group().is_ok_and(|group| group.seq == proof.seq && is_vault(place) == Some(true)))
-}
-
-/// A relayer's receipt keys by number, those it replaced included.
-pub fn receipt_keys(relayer: &Relayer) -> Vec<(u32, [u8; 32])> {
-    let replaced = relayer.previous_receipt_keys.iter().filter(|key| key.id != 0).map(|key| (key.id, key.key));
-    std::iter::once((relayer.receipt_key_id, relayer.receipt_key)).chain(replaced).collect()
 }

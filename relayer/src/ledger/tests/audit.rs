@@ -1,14 +1,18 @@
 //! Every rule of the ledger is found broken where it is, in a real ledger that was tampered with by hand.
 
-use crate::ledger::audit::{Audit, audit};
+use crate::chain::VaultSnapshot;
+use crate::ledger::audit::{Audit, audit, verify_receipts};
+use crate::ledger::incidents::{Decision, Resolution};
+use crate::ledger::reconcile::reconcile;
+use crate::ledger::recovery::Offline;
 use crate::ledger::{GroupState, LedgerError, SealedLine, StoredVoucher, recovery};
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
-use crate::relay::testing::world::World;
+use crate::relay::testing::world::{World, receipt_key, snapshot};
 use rusqlite::Connection;
 use serde_json::json;
 use std::path::{Path, PathBuf};
-use steam_protocol::Hash;
+use steam_protocol::{Address, Hash};
 use tempfile::TempDir;
 
 /// A ledger with a settled group of three charges, a sealed one of two in a batch, and a charge that is not sealed.
@@ -25,7 +29,7 @@ async fn sound() -> (TempDir, PathBuf) {
         let batch = ledger.create_batch(vec![group.clone()]).await.unwrap();
         head = (group.seq, group.hash);
         if settled {
-            ledger.finish_batch(batch, Some("s".into()), (vec![group], vec![]), 5, (0, 0)).await.unwrap();
+            ledger.finish_batch(batch, Some(("s".into(), 0)), (vec![group], vec![]), 5, (0, 0)).await.unwrap();
         }
     }
     assert_eq!(world.chat(json!({})).await.status(), 200);
@@ -93,6 +97,27 @@ async fn a_sound_ledger_has_no_findings_and_each_rule_that_is_broken_is_named() 
 }
 
 #[tokio::test]
+async fn a_receipt_that_the_relayer_has_not_signed_is_found() {
+    let (_folder, file) = sound().await;
+    let key = receipt_key();
+    let told = |keys: &[(u32, Address)]| {
+        let (db, mut audit) = (Connection::open(&file).unwrap(), Audit::default());
+        let told = verify_receipts(&db, keys, &mut audit).unwrap();
+        (told.verified, told.of_forgotten_keys, audit.findings.len())
+    };
+    assert_eq!(told(&[(9, [1; 32]), (0, key)]), (6, 0, 0));
+    assert_eq!(told(&[(9, key)]), (0, 6, 0));
+    assert_eq!(told(&[(0, [1; 32])]), (0, 0, 6));
+    let db = Connection::open(&file).unwrap();
+    db.execute(
+        "UPDATE record SET receipt = CAST(substr(receipt, 1, length(receipt) - 1) || x'ff' AS BLOB) WHERE id = 1",
+        [],
+    )
+    .unwrap();
+    assert_eq!(told(&[(0, key)]), (5, 0, 1));
+}
+
+#[tokio::test]
 async fn a_voucher_that_allows_too_little_or_that_nobody_signed_is_found() {
     let (_folder, file) = sound().await;
     for change in [
@@ -157,6 +182,25 @@ async fn a_copy_knows_that_it_is_one_and_is_not_served_from() {
     assert_eq!(std::fs::read(kept).unwrap(), b"what was there");
     let opened = crate::ledger::Ledger::open(&place, &domain, &relayer.to_bytes());
     assert!(matches!(opened, Err(LedgerError::Copy { made_ms: 77, .. })), "{opened:?}");
+}
+
+#[tokio::test]
+async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_know() {
+    let (_folder, file) = sound().await;
+    let db = recovery::inspect(&file).unwrap();
+    let settle_hash = db.query_row("SELECT hash FROM settlement_group WHERE seq = 1", [], |row| row.get(0)).unwrap();
+    let (domain, relayer) = recovery::deployment(&db).unwrap();
+    drop(db);
+    let vault = VaultSnapshot { settle_seq: 1, settle_hash, ..snapshot() };
+    let decision = Decision { resolution: Resolution::Dropped, by: "a".into(), note: "b".into(), at_ms: 88 };
+    let mut offline = Offline::open(&file).unwrap();
+    let done = offline.transact(true, |tx| reconcile(tx, &[&vault], std::iter::empty(), &decision)).unwrap();
+    assert!(done.halted.is_empty() && done.unclear.is_empty(), "{done:?}");
+    drop(offline);
+    let ledger = crate::ledger::Ledger::open(&file, &domain, &relayer.to_bytes()).unwrap();
+    let known = ledger.load(0).await.unwrap().agreements;
+    let known: Vec<_> = known.iter().map(|known| (known.vault, known.amount, known.valid_until_slot)).collect();
+    assert_eq!(known, [(VAULT, None, vault.slot + 450)]);
 }
 
 #[tokio::test]

@@ -266,7 +266,7 @@ fn receipt_signer() -> SigningKey {
     SigningKey::from_bytes(&[8; 32])
 }
 
-fn snapshot() -> VaultSnapshot {
+pub fn snapshot() -> VaultSnapshot {
     let most = 1_000_000_000_000;
     VaultSnapshot {
         address: VAULT,

@@ -2,12 +2,13 @@
 
 use super::form::{self, Form, MAX_UNITS, Signed, Weight};
 use super::{SettleError, Settler, Setup};
-use crate::chain::quorum::{ask, tell};
+use crate::chain::quorum::{ask, within};
 use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
 use crate::settle::form::Budget;
 use crate::settle::tables::Hands;
 use crate::settle::{agreed, build, fault, fees};
+use std::time::Duration;
 use steam_protocol::Hash;
 
 impl Settler {
@@ -166,10 +167,12 @@ impl Settler {
         let instruction = build::instruction(&self.setup.parties, &batch.root, &batch.groups)?;
         let written: Vec<_> =
             instruction.accounts.iter().filter(|account| account.is_writable).map(|account| account.pubkey).collect();
-        let told = tell(&self.setup.nodes, |node| node.recent_fees(&written)).await.unwrap_or_else(|error| {
-            tracing::debug!(%error, "the nodes do not tell recent priority fees");
-            Vec::new()
-        });
+        let told = within(&self.setup.nodes, Duration::ZERO, |node| node.recent_fees(&written)).await.unwrap_or_else(
+            |error| {
+                tracing::debug!(%error, "the nodes do not tell recent priority fees");
+                Vec::new()
+            },
+        );
         let suggested = told.into_iter().map(|(_, recent)| fees::suggested(recent)).min();
         Ok(fees::price(suggested.unwrap_or_default(), batch.signed, &self.setup.config))
     }

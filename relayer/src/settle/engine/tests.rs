@@ -39,6 +39,12 @@ struct Said {
     sent: usize,
     /// The last transaction it was sent.
     last: Vec<u8>,
+    /// Does not tell the height.
+    no_height: bool,
+    /// Blocks that pass whenever it tells a blockhash.
+    blocks_a_hash: u64,
+    /// How often it was asked for statuses.
+    statuses: usize,
 }
 
 struct Node(Mutex<Said>);
@@ -59,6 +65,9 @@ impl Node {
             silent: false,
             sent: 0,
             last: Vec::new(),
+            no_height: false,
+            blocks_a_hash: 0,
+            statuses: 0,
         })))
     }
 
@@ -125,12 +134,14 @@ impl Rpc for Node {
 
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
         let height = self.block_height().await?;
+        self.say(|said| said.height += said.blocks_a_hash);
         Ok(([height as u8; 32], height + 150))
     }
 
     async fn block_height(&self) -> Result<u64, RpcError> {
         self.answer().await?;
-        Ok(self.0.lock().unwrap().height)
+        let said = self.0.lock().unwrap();
+        if said.no_height { Err(RpcError::Node("busy".into())) } else { Ok(said.height) }
     }
 
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
@@ -155,6 +166,7 @@ impl Rpc for Node {
 
     async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {
         self.answer().await?;
+        self.say(|said| said.statuses += 1);
         Ok(vec![None; signatures.len()])
     }
 }
@@ -263,6 +275,29 @@ async fn nodes_that_differ_on_a_vault_move_nothing() {
     other.say(|said| said.head = (1, group.hash));
     settler.round(true).await.unwrap();
     assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 1);
+}
+
+#[tokio::test]
+async fn only_nodes_whose_heights_were_taken_say_what_became_of_a_transaction() {
+    let nodes = [Node::new(), Node::new(), Node::new()];
+    let (_world, mut settler) = charged(&nodes).await;
+    settler.round(true).await.unwrap();
+    nodes[2].say(|said| said.no_height = true);
+    let asked = || nodes.each_ref().map(|node| node.0.lock().unwrap().statuses);
+    assert_eq!(asked(), [0; 3]);
+    settler.round(false).await.unwrap();
+    assert_eq!(asked(), [1, 1, 0]);
+}
+
+#[tokio::test]
+async fn how_long_a_blockhash_lives_is_told_after_it() {
+    let (slow, quick) = (Node::new(), Node::new());
+    quick.say(|said| said.blocks_a_hash = 3);
+    let nodes = [slow as Arc<dyn Rpc>, quick as Arc<dyn Rpc>];
+    for turn in [0, 1] {
+        let (_, last_valid) = agreed::blockhash(&nodes, turn).await.unwrap();
+        assert_eq!(last_valid, 10 + 3 * (2 * turn as u64 + 1) + 150);
+    }
 }
 
 #[tokio::test]
