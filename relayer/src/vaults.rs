@@ -137,6 +137,12 @@ pub enum Refusal {
     /// 503
     #[error("the relayer's RPC nodes have not agreed on this vault for a while; try again later")]
     VaultUnclear,
+    /// 503
+    #[error(
+        "the relayer's ledger was put back from a copy, and withdrawals that it does not know can still be carried out: try \
+         again in a few minutes"
+    )]
+    VaultRecovering,
     /// 402
     #[error(
         "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
@@ -502,10 +508,10 @@ impl Vaults {
         }
     }
 
-    /// Vaults that are halted.
-    pub fn halted(&self) -> Vec<Pubkey> {
+    /// Vaults whose heads on chain are to be compared with the ledger: halted ones, and those that never were.
+    pub fn in_doubt(&self) -> Vec<Pubkey> {
         let state = self.lock();
-        state.accounts.iter().filter(|(_, account)| account.is_halted()).map(|(address, _)| *address).collect()
+        state.accounts.iter().filter(|(_, account)| account.is_in_doubt()).map(|(address, _)| *address).collect()
     }
 
     /// A vault as its owner may see it.

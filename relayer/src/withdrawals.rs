@@ -93,6 +93,11 @@ pub enum AgreeError {
     )]
     Unclear,
     /// 503
+    #[error(
+        "the relayer's ledger was put back from a copy, and it does not know every withdrawal yet: try again in a few minutes"
+    )]
+    Recovering,
+    /// 503
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }

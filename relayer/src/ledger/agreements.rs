@@ -21,6 +21,22 @@ pub struct Agreement {
     pub valid_until_slot: u64,
 }
 
+impl Agreement {
+    /// What stands for all that a copy of the ledger does not know: until then a vault may be emptied.
+    pub fn unknown(vault: Pubkey, valid_until_slot: u64) -> Self {
+        Self { message: unknown(&vault), vault, amount: None, valid_until_slot }
+    }
+
+    /// Whether it stands for what is not known.
+    pub fn is_unknown(&self) -> bool {
+        self.message == unknown(&self.vault)
+    }
+}
+
+fn unknown(vault: &Pubkey) -> Hash {
+    steam_protocol::sha256(&[b"what a copy does not know", vault.as_array()])
+}
+
 impl Ledger {
     /// Keeps an agreement, and forgets those that ended long before `slot`, which is final.
     ///

@@ -25,6 +25,8 @@ pub struct Reconciled {
     pub first_number: u64,
     /// Vaults that were adopted.
     pub halted: Vec<Halted>,
+    /// Vaults that take no requests for three minutes, until no withdrawal at once can be carried out that is not known here.
+    pub paused: usize,
     /// What cannot be put right here.
     pub unclear: Vec<String>,
 }
@@ -97,18 +99,20 @@ pub fn reconcile(
             }
         }
     }
+    // Nor does an old ledger know to which withdrawals another has agreed: until the last of them has ended a vault may be emptied.
+    let mut paused = 0;
+    for vault in vaults {
+        if copied_ms.is_some() || halted.iter().any(|halted| halted.vault == vault.address.to_string()) {
+            agreements::keep(tx, &Agreement::unknown(vault.address, vault.slot + MAX_SLOTS + LAG))?;
+            paused += 1;
+        }
+    }
     if copied_ms.is_some() {
         // Whatever was receipted since the copy was made is not here, of any vault.
         recovery::number_from(tx, None, number)?;
-        // So are withdrawals that were agreed to: each vault may be emptied until the last of them has ended.
-        for vault in vaults {
-            let message = steam_protocol::sha256(&[b"what a copy does not know", vault.address.as_array()]);
-            let valid_until_slot = vault.slot + MAX_SLOTS + LAG;
-            agreements::keep(tx, &Agreement { message, vault: vault.address, amount: None, valid_until_slot })?;
-        }
         if unclear.is_empty() {
             recovery::is_no_copy(tx)?;
         }
     }
-    Ok(Reconciled { copied_ms, vaults: vaults.len(), first_number, halted, unclear })
+    Ok(Reconciled { copied_ms, vaults: vaults.len(), first_number, halted, paused, unclear })
 }

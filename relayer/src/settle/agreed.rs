@@ -40,9 +40,9 @@ pub async fn blockhash(nodes: &[Arc<dyn Rpc>], turn: usize) -> Result<(Hash, u64
     let told = ask(nodes, |node| node.blockhash()).await?;
     let turn = turn % nodes.len().max(1);
     let chosen = told.iter().min_by_key(|(at, _)| (at + nodes.len() - turn) % nodes.len());
-    let hash = chosen.map(|(_, (hash, _))| *hash).unwrap_or_default();
+    let (hash, own) = chosen.map(|(_, told)| *told).unwrap_or_default();
     let told = ask(nodes, |node| node.blockhash()).await?;
-    let heights = || told.iter().map(|(_, (_, last_valid))| *last_valid);
+    let heights = || told.iter().map(|(_, (_, last_valid))| *last_valid).chain([own]);
     let (first, last) = (heights().min().unwrap_or_default(), heights().max().unwrap_or_default());
     if last.saturating_sub(first) > MAX_SPREAD {
         return Err(SettleError::Disagreement("the block height"));

@@ -159,8 +159,10 @@ impl Settler {
         }
         if seal {
             self.stand().await?;
-            let halted = self.setup.vaults.halted();
-            self.compare_heads(&halted).await?;
+            let doubted: BTreeSet<Pubkey> =
+                self.setup.vaults.in_doubt().into_iter().chain(self.halted.clone()).collect();
+            let doubted: Vec<Pubkey> = doubted.into_iter().collect();
+            self.compare_heads(&doubted).await?;
             self.seal().await?;
         }
         if self.uses_tables() {
@@ -296,11 +298,20 @@ impl Settler {
         if alive.is_empty() && open.is_empty() && !batch.groups.is_empty() {
             // Applied, though the nodes do not say alike by which transaction.
             let forgotten = |attempt: &Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
-            return Ok(match batch.attempts.as_slice() {
+            let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
+            let possible: Vec<&Attempt> = batch
+                .attempts
+                .iter()
+                .zip(&states)
+                .filter(|(_, state)| !failed(state))
+                .map(|(attempt, _)| attempt)
+                .collect();
+            return Ok(match possible.as_slice() {
                 [only] => Verdict::Done { signature: Some(only.signature.clone()), applied, skipped: open },
-                several if several.iter().all(forgotten) => {
-                    let signature = dead.first().map(|(attempt, _)| attempt.signature.clone());
-                    Verdict::Done { signature, applied, skipped: open }
+                several if several.iter().all(|attempt| forgotten(attempt)) => {
+                    // The one that was under way last, and none if all were taken for dead.
+                    let last = several.iter().find(|attempt| !attempt.dead);
+                    Verdict::Done { signature: last.map(|attempt| attempt.signature.clone()), applied, skipped: open }
                 }
                 _ => Verdict::Wait,
             });
@@ -333,7 +344,9 @@ impl Settler {
                 match known.compare((vault.settle_seq, vault.settle_hash)) {
                     recovery::Standing::Known => self.resume(&address),
                     recovery::Standing::Foreign | recovery::Standing::Contradicted => self.halt(address),
-                    recovery::Standing::Behind => {}
+                    recovery::Standing::Behind => {
+                        self.problem = Some(format!("the nodes' reading of vault {address} is old"))
+                    }
                 }
             }
         }

@@ -20,6 +20,8 @@ pub(super) struct VaultAccount {
     /// The cluster's clock at the snapshot.
     chain_time: i64,
     halted: bool,
+    /// Whether what the chain has settled was compared with the ledger.
+    compared: bool,
     /// Whether the last reading of the chain lacks the vault.
     missing: bool,
     next_number: u64,
@@ -68,8 +70,8 @@ impl VaultAccount {
         let mut account = Self {
             snapshot: snapshot.clone(),
             chain_time: 0,
-            // Until what was settled was compared with the ledger.
-            halted: snapshot.settle_seq > 0,
+            halted: false,
+            compared: snapshot.settle_seq == 0,
             missing: false,
             next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
@@ -138,6 +140,12 @@ impl VaultAccount {
         if self.halted {
             return Err(AgreeError::Halted);
         }
+        if !self.compared {
+            return Err(AgreeError::Unclear);
+        }
+        if self.is_recovering() {
+            return Err(AgreeError::Recovering);
+        }
         if valid_until_slot <= slot || valid_until_slot > slot.saturating_add(MAX_SLOTS) {
             return Err(AgreeError::Slot { valid_until_slot, slot });
         }
@@ -182,12 +190,17 @@ impl VaultAccount {
         self.requests.remove(&(key.epoch, request_hash));
     }
 
-    pub fn is_halted(&self) -> bool {
-        self.halted
+    /// Whether what the chain has settled is to be compared with the ledger, for the first time or again.
+    pub fn is_in_doubt(&self) -> bool {
+        self.halted || !self.compared
+    }
+
+    fn is_recovering(&self) -> bool {
+        self.agreements.iter().any(Agreement::is_unknown)
     }
 
     pub fn halt(&mut self, halted: bool) {
-        self.halted = halted;
+        (self.halted, self.compared) = (halted, true);
     }
 
     pub fn key(&self, public_key: &[u8; 32], now: i64) -> Result<(KeyRef, KeyLimits), Refusal> {
@@ -233,6 +246,12 @@ impl VaultAccount {
         usable(&on_chain, now)?;
         if self.halted {
             return Err(Refusal::VaultHalted);
+        }
+        if !self.compared {
+            return Err(Refusal::VaultUnclear);
+        }
+        if self.is_recovering() {
+            return Err(Refusal::VaultRecovering);
         }
         if self.snapshot.slot <= self.drains_until {
             return Err(Refusal::Leaving);

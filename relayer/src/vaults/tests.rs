@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chain::KeySnapshot;
+use crate::ledger::Agreement;
 use steam_protocol::units::Price;
 
 const NOW: i64 = 1_000;
@@ -95,8 +96,18 @@ fn a_pending_withdrawal_and_a_frozen_account_are_not_available() {
 fn a_vault_with_a_history_is_sold_nothing_until_it_was_compared() {
     let mut account = account(|s| s.settle_seq = 1);
     let refused = hold(&mut account, &bearer(), 1, 1).unwrap_err();
-    assert!(matches!(refused, Refusal::VaultHalted), "{refused}");
+    assert!(matches!(refused, Refusal::VaultUnclear), "{refused}");
     account.halt(false);
+    hold(&mut account, &bearer(), 1, 1).unwrap();
+}
+
+#[test]
+fn nothing_is_held_while_withdrawals_may_be_carried_out_that_a_copy_does_not_know() {
+    let mut account = account(|_| ());
+    account.agreed([Agreement::unknown(snapshot().address, 101)]);
+    let refused = hold(&mut account, &bearer(), 1, 1).unwrap_err();
+    assert!(matches!(refused, Refusal::VaultRecovering), "{refused}");
+    account.update(&VaultSnapshot { slot: 102, ..snapshot() }, NOW);
     hold(&mut account, &bearer(), 1, 1).unwrap();
 }
 

@@ -6,12 +6,14 @@
 
 mod chain;
 mod clients;
+mod counts;
 mod crowd;
 mod disk;
 mod node;
 mod operator;
 mod oracle;
 mod owners;
+mod process;
 mod relayer;
 mod scene;
 mod storm;
@@ -36,7 +38,7 @@ fn every_receipt_is_settled_exactly_once_whatever_happens() {
     let seeds = number("STEAM_SEEDS").unwrap_or(SEEDS);
     let first = number("STEAM_FIRST_SEED").unwrap_or_default();
     let next = std::sync::atomic::AtomicU64::new(first);
-    let totals = std::sync::Mutex::new((storm::Counts::default(), Vec::new()));
+    let totals = std::sync::Mutex::new((counts::Counts::default(), Vec::new()));
     let began = std::time::Instant::now();
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {

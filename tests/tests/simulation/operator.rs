@@ -7,9 +7,9 @@ use super::disk::Image;
 use super::node::{Node, Weather};
 use super::oracle::{self, Books};
 use super::owners;
+use super::process;
 use super::relayer::{self, Site};
 use super::scene::Scene;
-use super::storm;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::collections::{BTreeMap, BTreeSet};
@@ -134,7 +134,7 @@ impl Operator {
     /// Ends it, for good: what it receipted and did not settle is lost.
     pub async fn stop_twin(&mut self) {
         let Some((process, site)) = self.twin.take() else { return };
-        storm::end_of(process).await;
+        process::end_of(process).await;
         let (ledger, _) = Ledger::open_in_turns(&site.ledger, &site.domain, &site.parties.relayer.to_bytes()).unwrap();
         for client in &site.clients {
             for lane in 0..site.at_once {

@@ -2,10 +2,10 @@
 
 use super::chain::Cluster;
 use super::clients::{self, Client};
+use super::counts::Tried;
 use super::disk::{Disk, Image, Trouble};
 use super::owners::{self, Owner};
 use super::scene::Scene;
-use super::storm::Tried;
 use super::trace::Trace;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;

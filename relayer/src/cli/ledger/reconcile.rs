@@ -99,6 +99,13 @@ impl Report for Shown {
                 if self.applied { "are" } else { "would be" }
             )?;
         }
+        if done.paused > 0 {
+            let vaults = done.paused;
+            writeln!(
+                out,
+                "{vaults} vaults take no requests for three minutes, in which owners may carry out withdrawals this ledger has not heard of"
+            )?;
+        }
         for problem in &done.unclear {
             writeln!(out, "{problem}")?;
         }
