@@ -88,15 +88,17 @@ impl<'info> Transfer<'info> {
     }
 }
 
-/// The decimals of a mint of either token program.
-pub fn decimals(mint: &AccountInfo) -> Result<u8> {
+/// The decimals of a mint of `program`, one of the two.
+pub fn decimals(mint: &AccountInfo, program: &Pubkey) -> Result<u8> {
     const DECIMALS_AT: usize = 44;
+    require_keys_eq!(*mint.owner, *program, SteamError::InvalidMint);
     let data = mint.try_borrow_data()?;
     data.get(DECIMALS_AT).copied().ok_or_else(|| SteamError::InvalidMint.into())
 }
 
-/// What a token account of either token program holds.
-pub fn balance(account: &AccountInfo) -> Result<u64> {
+/// What a token account of `program`, one of the two, holds.
+pub fn balance(account: &AccountInfo, program: &Pubkey) -> Result<u64> {
+    require_keys_eq!(*account.owner, *program, SteamError::InvalidTokenAccount);
     let data = account.try_borrow_data()?;
     let amount = data.get(TokenState::AMOUNT..).and_then(<[u8]>::first_chunk).ok_or(SteamError::InvalidTokenAccount)?;
     Ok(u64::from_le_bytes(*amount))

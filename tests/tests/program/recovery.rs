@@ -130,6 +130,28 @@ fn what_is_no_token_account_of_the_vault_is_refused() {
     by_owner(&mut m, recover).code(4);
 }
 
+/// A token program writes whatever looks like an account of its own, and the runtime stops it without a name for the error.
+#[test]
+fn what_is_not_the_token_program_s_is_refused_before_it_is_called() {
+    let mut m = Market::open();
+    let (mint, source) = sent_by_mistake(&mut m);
+    let purse = m.world.token_account_of(&nobody("purse"), &mint);
+    let recover = instruction(&m, &source, &purse, &mint, &spl_token::ID);
+    for (account, error) in [
+        (source, SteamError::InvalidTokenAccount),
+        (mint, SteamError::InvalidMint),
+        (purse, SteamError::InvalidDestination),
+    ] {
+        let genuine = m.world.account(&account).unwrap();
+        for owner in [TOKEN_2022, steam_router::ID, nobody("program")] {
+            m.world.set_account(&account, Stored { owner, ..genuine.clone() });
+            by_owner(&mut m, recover.clone()).err(error);
+        }
+        m.world.set_account(&account, genuine);
+    }
+    by_owner(&mut m, recover).ok();
+}
+
 #[test]
 fn an_owner_takes_lamports_beyond_the_rent() {
     let mut m = Market::open();

@@ -15,15 +15,15 @@ pub struct RecoverTokens<'info> {
     #[account(has_one = owner @ SteamError::NotOwner)]
     pub vault: AccountLoader<'info, Vault>,
     /// Where the tokens are.
-    /// CHECK: the token program refuses what is no token account of the vault.
+    /// CHECK: one of the token program's, which refuses what is no token account of the vault.
     #[account(mut, constraint = source.key() != vault.load()?.token @ SteamError::RecoverFunds)]
     pub source: UncheckedAccount<'info>,
     /// Where they go.
-    /// CHECK: the token program refuses what is no token account of the mint.
+    /// CHECK: one of the token program's, which refuses what is no token account of the mint.
     #[account(mut)]
     pub destination: UncheckedAccount<'info>,
     /// Of the tokens.
-    /// CHECK: the token program refuses what is not the mint of the source.
+    /// CHECK: one of the token program's, which refuses what is not the mint of the source.
     pub mint: UncheckedAccount<'info>,
     /// Moves them: the legacy token program or Token-2022.
     /// CHECK: one of the two.
@@ -32,16 +32,18 @@ pub struct RecoverTokens<'info> {
 }
 
 impl RecoverTokens<'_> {
-    /// Moves all of them.
+    /// Moves all of them. A token program writes whatever looks like an account of its own: that it is one is asked here.
     pub(crate) fn handle(&mut self) -> Result<()> {
-        let amount = withdrawal(u64::MAX, token::balance(&self.source)?)?;
+        let program = self.token_program.key;
+        let amount = withdrawal(u64::MAX, token::balance(&self.source, program)?)?;
         let (owner, relayer, bump) = {
             let vault = self.vault.load()?;
             (vault.owner, vault.relayer, [vault.bump])
         };
         let (vault, mint) = (self.vault.to_account_info(), self.mint.to_account_info());
-        let decimals = token::decimals(&mint)?;
-        Transfer::of(self.token_program.key, mint, decimals)?.pay(
+        let decimals = token::decimals(&mint, program)?;
+        require_keys_eq!(*self.destination.owner, *program, SteamError::InvalidDestination);
+        Transfer::of(program, mint, decimals)?.pay(
             &self.source,
             &self.destination,
             &vault,

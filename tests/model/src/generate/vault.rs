@@ -197,33 +197,37 @@ impl<R: Rng> Chooser<'_, R> {
             .collect();
         let source = self.one(&lost)?;
         let Holder::Vault(owner, relayer) = source.of else { return None };
-        // Another mint of the same program, or none.
-        let other = if source.mint == Mint::Dollar { Mint::Shell } else { Mint::Dollar };
-        let other = if source.mint == Mint::Bead { Mint::Bead } else { other };
         let mint = self.or(Name::Mint(source.mint), |chooser| {
-            if chooser.percent(50) { Name::Mint(other) } else { Name::Wallet(Wallet::Stranger) }
+            if chooser.percent(50) { Name::Mint(chooser.any_mint()) } else { Name::Wallet(Wallet::Stranger) }
         });
-        let program = if source.mint == Mint::Bead { Program::Token2022 } else { Program::Token };
+        let (program, other) = if source.mint == Mint::Bead {
+            (Program::Token2022, Program::Token)
+        } else {
+            (Program::Token, Program::Token2022)
+        };
         let to = Holder::Wallet(Wallet::Owner(owner));
         let (signer, vault) = self.owned((owner, relayer));
         Some(Ix::RecoverTokens {
             owner: signer,
             vault,
             source: if self.hostile && self.percent(40) {
-                self.other_source((owner, relayer), source.mint)
+                self.other_source((owner, relayer))
             } else {
                 Name::Purse(source)
             },
-            destination: self.or(to.purse(source.mint), |_| to.purse(other)),
+            destination: self.or(to.purse(source.mint), |chooser| to.purse(chooser.any_mint())),
             mint,
-            program: self.or(program, |_| Program::System),
+            program: self.or(program, |chooser| if chooser.percent(50) { other } else { Program::System }),
         })
     }
 
-    /// The vault's funds, another's account of the same program, an empty one, or none.
-    fn other_source(&mut self, at: (u8, u8), mint: Mint) -> Name {
-        let same = |purse: &&Purse| (purse.mint == Mint::Bead) == (mint == Mint::Bead);
-        let all: Vec<Purse> = self.state.purses.keys().filter(same).copied().collect();
+    fn any_mint(&mut self) -> Mint {
+        Mint::ALL[self.rng.random_range(0..Mint::ALL.len())]
+    }
+
+    /// The vault's funds, another's account, an empty one, or none.
+    fn other_source(&mut self, at: (u8, u8)) -> Name {
+        let all: Vec<Purse> = self.state.purses.keys().copied().collect();
         let any = self.one(&all).map(Name::Purse);
         match self.rng.random_range(0..3) {
             0 => Name::Purse(Holder::Vault(at.0, at.1).dollars()),

@@ -97,18 +97,20 @@ impl State {
         let funds = self.vault_of(owner, vault)?.token;
         require(address(source) != funds, Rule::RecoverFunds)?;
         require(program != Program::System, Rule::InvalidTokenProgram)?;
+        let is_its = |mint: Mint| (mint == Mint::Bead) == (program == Program::Token2022);
         let Name::Purse(purse) = source else { return Err(Rule::InvalidTokenAccount.into()) };
-        let held = self.holding(purse).ok_or(Rule::InvalidTokenAccount)?;
+        let held = self.holding(purse).filter(|_| is_its(purse.mint)).ok_or(Rule::InvalidTokenAccount)?;
         require(held.amount > 0, Rule::ZeroAmount)?;
         let Name::Mint(mint) = mint else { return Err(Rule::InvalidMint.into()) };
+        require(is_its(mint), Rule::InvalidMint)?;
+        let target = self.holding(to).filter(|_| is_its(to.mint)).ok_or(Rule::InvalidDestination)?;
         // Token-2022 looks at the destination last, the legacy program at once.
-        let frozen = self.holding(to).is_none_or(|held| held.frozen);
-        let at_once = held.frozen || frozen && program == Program::Token;
+        let at_once = held.frozen || target.frozen && program == Program::Token;
         require(!at_once, Token::AccountFrozen)?;
         require(purse.mint == mint && to.mint == mint, Token::MintMismatch)?;
         let signed = matches!((purse.of, vault), (Holder::Vault(a, b), Name::Vault(c, d)) if (a, b) == (c, d));
         require(signed, Token::OwnerMismatch)?;
-        require(!frozen, Token::AccountFrozen)?;
+        require(!target.frozen, Token::AccountFrozen)?;
         self.transfer(purse, to, held.amount)
     }
 
