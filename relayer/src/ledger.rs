@@ -8,6 +8,7 @@ mod agreements;
 mod allow_lists;
 pub mod audit;
 mod backlog;
+mod batches;
 mod board;
 mod charges;
 mod groups;
@@ -23,9 +24,10 @@ mod writer;
 
 pub use agreements::Agreement;
 pub use allow_lists::Kept;
+pub use batches::{Attempt, Batch, BatchId};
 pub use board::BoardRow;
 pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
-pub use groups::{Attempt, Batch, BatchId, GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, stuck};
+pub use groups::{GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, stuck};
 pub use record::PackedDecision;
 pub use tables::TableRow;
 

@@ -6,24 +6,24 @@
 //! sum from unsettled to settled in the moment the snapshot that contains it arrives.
 
 mod account;
+mod hold;
 
 pub(crate) use account::REMEMBER_SECONDS;
+pub use hold::{ChargeError, Draft, Hold};
 
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::clock::Clock;
-use crate::ledger::{Blocks, ChargeRow, Ledger, LedgerError, Loaded, PackedDecision, Standing, StoredVoucher, Totals};
+use crate::ledger::{Blocks, Ledger, Loaded, Standing, Totals};
 use crate::registry::Offer;
 use crate::withdrawals::{AgreeError, Wish};
 use account::VaultAccount;
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use steam_protocol::Hash;
 use steam_protocol::key::SessionKey;
-use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
-use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, receipt_fee};
-use steam_protocol::voucher::Voucher;
-use steam_protocol::{Hash, sha256};
+use steam_protocol::units::{MicroUsdc, Pico, Price};
 
 /// A session key in its vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,17 +132,8 @@ pub enum Refusal {
         max_fee_bps: u16,
     },
     /// 503
-    #[error("settlement of this vault is halted until the operator has reconciled it")]
-    VaultHalted,
-    /// 503
-    #[error("the relayer's RPC nodes have not agreed on this vault for a while; try again later")]
-    VaultUnclear,
-    /// 503
-    #[error(
-        "the relayer's ledger was put back from a copy, and withdrawals that it does not know can still be carried out: try \
-         again in a few minutes"
-    )]
-    VaultRecovering,
+    #[error(transparent)]
+    Unsure(#[from] Unsure),
     /// 402
     #[error(
         "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
@@ -158,43 +149,24 @@ pub enum Refusal {
     LedgerDown,
 }
 
-/// Why work could not be charged.
-#[derive(Debug, thiserror::Error)]
-pub enum ChargeError {
-    /// The caller metered more than it held: a bug, and nothing is charged.
-    #[error("the charge is above what was held")]
-    AboveHold,
-    /// The vault was closed while the request ran.
-    #[error("the vault is gone")]
-    VaultGone,
-    /// The disk.
-    #[error(transparent)]
-    Ledger(#[from] crate::ledger::LedgerError),
-}
-
-/// What is charged.
-#[derive(Debug)]
-pub struct Draft {
-    /// Hash of the answer.
-    pub response_hash: Hash,
-    /// Who served.
-    pub offer: Arc<Offer>,
-    /// What was used; `requests` is 1.
-    pub usage: Usage,
-    /// Who counted.
-    pub counted_by: CountedBy,
-    /// Why it ended.
-    pub finish_reason: FinishReason,
-    /// Unix milliseconds.
-    pub started_at_ms: i64,
-    /// Milliseconds.
-    pub ttft_ms: u32,
-    /// Milliseconds.
-    pub duration_ms: u32,
-    /// Canonical JSON of the decision record.
-    pub decision: Vec<u8>,
-    /// Generation id.
-    pub id: String,
+/// Why nothing can be promised of a vault's money for the time being, neither to a request nor to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsure {
+    /// The chain has groups of it that this ledger does not.
+    #[error(
+        "settlement of this vault is halted until the operator has reconciled it; for `steam vault withdraw` its owner needs \
+         nobody's leave"
+    )]
+    Halted,
+    /// It was not read for too long, or what the chain has settled was not compared with the ledger yet.
+    #[error("the relayer's RPC nodes have not agreed on this vault for a while; try again later")]
+    Unclear,
+    /// See [`Agreement::unknown`](crate::ledger::Agreement::unknown).
+    #[error(
+        "the relayer's ledger was put back from a copy, and withdrawals that it does not know can still be carried out: try \
+         again in a few minutes"
+    )]
+    Recovering,
 }
 
 /// A vault as its owner may see it.
@@ -323,17 +295,6 @@ impl State {
     }
 }
 
-/// Money held for a request; dropping it releases it.
-pub struct Hold {
-    vaults: Arc<Vaults>,
-    key: KeyRef,
-    consent: Option<Consent>,
-    request_hash: Hash,
-    ceiling: Pico,
-    fee_bps: u16,
-    allow_root: Option<Hash>,
-}
-
 impl Vaults {
     /// What the ledger remembers, waiting for the chain's first snapshot.
     pub fn new(identity: Identity, ledger: Ledger, clock: Arc<dyn Clock>, mut loaded: Loaded) -> Self {
@@ -432,7 +393,7 @@ impl Vaults {
         let (fee_bps, oldest) = (state.fee_bps, state.oldest());
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         if account.slot() < oldest {
-            return Err(Refusal::VaultUnclear);
+            return Err(Unsure::Unclear.into());
         }
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
@@ -448,7 +409,7 @@ impl Vaults {
         let oldest = state.oldest();
         let account = state.accounts.get_mut(&wish.agreement.vault).ok_or(AgreeError::UnknownVault)?;
         if account.slot() < oldest {
-            return Err(AgreeError::Unclear);
+            return Err(Unsure::Unclear.into());
         }
         account.agree(wish)
     }
@@ -535,156 +496,8 @@ impl Vaults {
     }
 }
 
-impl Hold {
-    /// The most this request may cost, fees included.
-    pub fn ceiling(&self) -> Pico {
-        self.ceiling
-    }
-
-    /// The vault that pays.
-    pub fn vault(&self) -> Pubkey {
-        self.key.vault
-    }
-
-    /// The relayer's fee on this request, as it was when the hold was made.
-    pub fn fee_bps(&self) -> u16 {
-        self.fee_bps
-    }
-
-    /// Turns the hold into a charge: numbers and signs the receipt, signs the voucher where the relayer has the seed,
-    /// and returns once both are durable. Charges enter the ledger in the order of their numbers.
-    ///
-    /// # Errors
-    /// [`ChargeError::AboveHold`], or [`ChargeError::Ledger`] if it could not be made durable; nothing is charged then.
-    pub async fn charge(mut self, draft: Draft) -> Result<SignedReceipt, ChargeError> {
-        let amount = charge(&draft.offer.price, &draft.usage);
-        let fee = receipt_fee(amount, self.fee_bps).ok_or(ChargeError::AboveHold)?;
-        let total = amount.checked_add(fee).filter(|total| *total <= self.ceiling).ok_or(ChargeError::AboveHold)?;
-        let consent = self.consent.take().ok_or(ChargeError::AboveHold)?;
-        let bearer = matches!(consent, Consent::Bearer(_));
-        let (routing_hash, decision) = (sha256(&[&draft.decision]), PackedDecision::new(&draft.decision)?);
-        let vaults = self.vaults.clone();
-        let durable = {
-            let mut state = vaults.lock();
-            let account = state.account_of(&self.key).ok_or(ChargeError::VaultGone)?;
-            let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
-            self.ceiling = Pico::ZERO; // what was held is now charged
-            let highest = numbered.voucher;
-            let receipt = self.receipt(&draft, routing_hash, (amount, fee), numbered);
-            let (vaults, key, hash, allow_root) = (vaults.clone(), self.key.key, self.request_hash, self.allow_root);
-            vaults.ledger.clone().enqueue(move |tx| {
-                let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
-                let receipt = SignedReceipt { receipt, signature };
-                let voucher = vaults.voucher(consent, highest, &receipt.receipt, hash)?;
-                let row = ChargeRow { id: draft.id, key, receipt, decision, voucher, allow_root };
-                Ledger::insert_charge(tx, &row)?;
-                Ok(row.receipt)
-            })
-        };
-        let result = match durable {
-            Ok(durable) => durable.await.unwrap_or(Err(LedgerError::Closed)),
-            Err(error) => Err(error),
-        };
-        if let Some(account) = vaults.lock().account_of(&self.key) {
-            if result.is_err() {
-                account.uncharge(&self.key, total);
-            }
-            // A request that was not charged may be sent again. A bearer's is told apart by its nonce, or by an
-            // `Idempotency-Key` that is looked up in the ledger: only signed ones need to be remembered.
-            if bearer || result.is_err() {
-                account.forget(&self.key, self.request_hash);
-            }
-        }
-        Ok(result?)
-    }
-
-    fn receipt(
-        &self,
-        draft: &Draft,
-        routing_hash: Hash,
-        (amount, fee): (Pico, Pico),
-        numbered: account::Numbered,
-    ) -> Receipt {
-        let identity = &self.vaults.identity;
-        Receipt {
-            key_id: identity.key_id,
-            domain: identity.domain,
-            relayer: identity.relayer.to_bytes(),
-            vault: self.key.vault.to_bytes(),
-            generation: self.key.generation,
-            key_epoch: self.key.epoch,
-            key_slot: self.key.slot,
-            number: numbered.number,
-            request_hash: self.request_hash,
-            response_hash: draft.response_hash,
-            provider: draft.offer.provider.to_bytes(),
-            offer: draft.offer.address.to_bytes(),
-            price_version: draft.offer.version,
-            price: draft.offer.price,
-            usage: draft.usage,
-            counted_by: draft.counted_by,
-            charge: amount,
-            fee_bps: self.fee_bps,
-            fee,
-            key_cumulative: numbered.cumulative,
-            finish_reason: draft.finish_reason,
-            started_at_ms: draft.started_at_ms,
-            ttft_ms: draft.ttft_ms,
-            duration_ms: draft.duration_ms,
-            routing_hash,
-        }
-    }
-}
-
-impl Vaults {
-    /// The voucher that covers a charge: the `highest` of the client's, whatever became of the request it came with, or
-    /// one the relayer signs with the seed it was sent, over exactly what the key's receipts come to.
-    fn voucher(
-        &self,
-        consent: Consent,
-        highest: Option<StoredVoucher>,
-        receipt: &Receipt,
-        request_hash: Hash,
-    ) -> Result<StoredVoucher, LedgerError> {
-        match consent {
-            Consent::Voucher { authorized, signature } => {
-                Ok(highest.unwrap_or(StoredVoucher { authorized, request_hash, signature }))
-            }
-            Consent::Bearer(key) => {
-                let authorized =
-                    receipt.key_cumulative.ceil_micro().ok_or(LedgerError::Refused("authorize more than u64"))?;
-                let voucher = Voucher {
-                    domain: receipt.domain,
-                    vault: receipt.vault,
-                    generation: receipt.generation,
-                    epoch: receipt.key_epoch,
-                    authorized,
-                    request_hash,
-                };
-                Ok(StoredVoucher { authorized, request_hash, signature: key.sign(&voucher.message()) })
-            }
-        }
-    }
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        if self.ceiling > Pico::ZERO
-            && let Some(account) = self.vaults.lock().account_of(&self.key)
-        {
-            account.release(&self.key, self.request_hash, self.ceiling);
-        }
-    }
-}
-
 impl std::fmt::Debug for Vaults {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Vaults").field("relayer", &self.identity.relayer).finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for Hold {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Hold").field("key", &self.key).field("ceiling", &self.ceiling).finish_non_exhaustive()
     }
 }

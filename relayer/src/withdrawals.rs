@@ -9,7 +9,7 @@ pub use wish::WishError;
 use crate::chain::Pubkey;
 use crate::ledger::{Agreement, Ledger, LedgerError};
 use crate::settle::build::Parties;
-use crate::vaults::Vaults;
+use crate::vaults::{Unsure, Vaults};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::sync::Arc;
@@ -40,10 +40,8 @@ pub enum AgreeError {
     #[error("no such vault of this owner at this relayer")]
     UnknownVault,
     /// 503
-    #[error(
-        "settlement of this vault is halted until the operator has reconciled it; `steam vault withdraw` needs nobody's leave"
-    )]
-    Halted,
+    #[error(transparent)]
+    Unsure(#[from] Unsure),
     /// 409
     #[error(
         "the transaction is valid until slot {valid_until_slot}, and it must be after slot {slot} and at most {MAX_SLOTS} later"
@@ -87,16 +85,6 @@ pub enum AgreeError {
     /// 409
     #[error("eight withdrawals at once of this vault wait to be carried out: send one, or wait until they have ended")]
     TooMany,
-    /// 503
-    #[error(
-        "the relayer's RPC nodes have not agreed on this vault for a while; `steam vault withdraw` needs nobody's leave"
-    )]
-    Unclear,
-    /// 503
-    #[error(
-        "the relayer's ledger was put back from a copy, and it does not know every withdrawal yet: try again in a few minutes"
-    )]
-    Recovering,
     /// 503
     #[error(transparent)]
     Ledger(#[from] LedgerError),

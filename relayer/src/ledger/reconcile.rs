@@ -10,9 +10,21 @@ use crate::vaults::first_number;
 use crate::withdrawals::MAX_SLOTS;
 use rusqlite::Transaction;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Slots by which what is read for a reconciliation may be older than what the lost ledger last saw: about a minute.
 const LAG: u64 = 150;
+
+/// The chain, as far as it is final and the endpoints agree.
+#[derive(Clone, Debug, Default)]
+pub struct OnChain<'a> {
+    /// The relayer's vaults.
+    pub vaults: Vec<&'a VaultSnapshot>,
+    /// Where there is none any more, and the slot at which that was read.
+    pub absent: Vec<(Pubkey, u64)>,
+    /// Vaults on which the endpoints differ.
+    pub disputed: Vec<Pubkey>,
+}
 
 /// What was, or would be, put right.
 #[derive(Clone, Debug, Serialize)]
@@ -52,15 +64,14 @@ pub struct Halted {
     pub incident: i64,
 }
 
-/// Compares `vaults`, as they are final on chain, with the ledger and adopts the heads that are none of its own. A copy is
-/// a ledger again afterwards, on whose vaults nothing is held for the life of an agreement to withdraw, unless something is `disputed` between endpoints or cannot be put right.
+/// Compares the vaults with the ledger and adopts the heads that are none of its own. A copy is a ledger again afterwards, on
+/// whose vaults nothing is held for the life of an agreement to withdraw, unless something is disputed or cannot be put right.
 ///
 /// # Errors
 /// [`LedgerError::Database`].
 pub fn reconcile(
     tx: &Transaction<'_>,
-    vaults: &[&VaultSnapshot],
-    disputed: impl Iterator<Item = Pubkey>,
+    OnChain { vaults, absent, disputed }: &OnChain<'_>,
     decision: &Decision,
 ) -> Result<Reconciled, LedgerError> {
     let copied_ms = recovery::copied(tx)?;
@@ -68,8 +79,8 @@ pub fn reconcile(
     let number = i64::try_from(first_number).map_err(|_| LedgerError::Refused("number beyond 2^63"))?;
     let heads = recovery::heads(tx)?;
     let mut unclear: Vec<String> =
-        disputed.map(|vault| format!("vault {vault}: the endpoints do not agree on it")).collect();
-    let mut halted = Vec::new();
+        disputed.iter().map(|vault| format!("vault {vault}: the endpoints do not agree on it")).collect();
+    let (mut halted, mut adopted) = (Vec::new(), BTreeSet::new());
     for vault in vaults {
         let place = (vault.address, vault.generation);
         let head = heads.get(&place).copied().unwrap_or_default();
@@ -85,26 +96,33 @@ pub fn reconcile(
                 vault.address, vault.settle_seq
             )),
             Standing::Foreign => {
-                let adopted = recovery::adopt(tx, place, on_chain, number, decision)?;
+                let dropped = recovery::adopt(tx, place, on_chain, number, decision)?;
+                adopted.insert(vault.address);
                 halted.push(Halted {
                     vault: vault.address.to_string(),
                     generation: vault.generation,
                     chain_seq: vault.settle_seq,
                     ledger_seq: head.settled.0,
                     receipts_settled: vault.receipts_settled,
-                    dropped: adopted.dropped,
-                    dropped_pico: adopted.total.0.to_string(),
-                    incident: adopted.incident,
+                    dropped: dropped.dropped,
+                    dropped_pico: dropped.total.0.to_string(),
+                    incident: dropped.incident,
                 });
             }
         }
     }
-    // Nor does an old ledger know to which withdrawals another has agreed: until the last of them has ended a vault may be emptied.
+    // Nor does an old ledger know to which withdrawals another has agreed: until the last of them has ended a vault may be
+    // emptied, and so may one that is opened again where it was.
     let mut paused = 0;
     for vault in vaults {
-        if copied_ms.is_some() || halted.iter().any(|halted| halted.vault == vault.address.to_string()) {
+        if copied_ms.is_some() || adopted.contains(&vault.address) {
             agreements::keep(tx, &Agreement::unknown(vault.address, vault.slot + MAX_SLOTS + LAG))?;
             paused += 1;
+        }
+    }
+    if copied_ms.is_some() || !adopted.is_empty() {
+        for (address, slot) in absent {
+            agreements::keep(tx, &Agreement::unknown(*address, slot + MAX_SLOTS + LAG))?;
         }
     }
     if copied_ms.is_some() {

@@ -2,11 +2,18 @@
 //! frame (RFC 8878) makes two or three of four.
 
 use super::LedgerError;
+use std::cell::RefCell;
+use zstd::bulk::Compressor;
 
 /// Fast: an answer waits for it.
 const LEVEL: i32 = 1;
 /// No decision record is longer; a frame in a damaged file that says so is not unpacked.
 const MAX_BYTES: usize = 64 << 20;
+
+thread_local! {
+    /// Made once a thread: that takes longer than packing does.
+    static PACKER: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// A decision record, packed.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,8 +25,17 @@ impl PackedDecision {
     /// # Errors
     /// [`LedgerError::Refused`] if it is longer than 64 MiB, or the memory to pack it is not there.
     pub fn new(decision: &[u8]) -> Result<Self, LedgerError> {
-        let packed = (decision.len() <= MAX_BYTES).then(|| zstd::bulk::compress(decision, LEVEL).ok()).flatten();
-        packed.map(Self).ok_or(LedgerError::Refused("store a decision record of more than 64 MiB"))
+        if decision.len() > MAX_BYTES {
+            return Err(LedgerError::Refused("store a decision record of more than 64 MiB"));
+        }
+        let packed = PACKER.with_borrow_mut(|packer| {
+            let packer = match packer {
+                Some(packer) => packer,
+                None => packer.insert(Compressor::new(LEVEL)?),
+            };
+            packer.compress(decision)
+        });
+        packed.map(Self).map_err(|_| LedgerError::Refused("pack a decision record: no memory is left for it"))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

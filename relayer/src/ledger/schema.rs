@@ -227,7 +227,9 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
     if version == 0 {
         transaction.execute("INSERT INTO deployment VALUES (?1, ?2)", (domain, relayer))?;
     }
-    transaction.pragma_update(None, "user_version", known)?;
+    if version < known {
+        transaction.pragma_update(None, "user_version", known)?;
+    }
     let stored: Option<([u8; 32], [u8; 32])> = transaction
         .query_row("SELECT domain, relayer FROM deployment", [], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;

@@ -2,7 +2,7 @@
 
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
-use crate::vaults::{ChargeError, Refusal};
+use crate::vaults::{ChargeError, Refusal, Unsure};
 use crate::withdrawals::AgreeError;
 use axum::http::StatusCode;
 use std::time::Duration;
@@ -208,9 +208,7 @@ impl RelayError {
                 Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
                 Refusal::Leaving => (S::PAYMENT_REQUIRED, FUNDS, "vault_leaving"),
                 Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
-                Refusal::VaultUnclear => (S::SERVICE_UNAVAILABLE, SERVER, "vault_unclear"),
-                Refusal::VaultRecovering => (S::SERVICE_UNAVAILABLE, SERVER, "vault_recovering"),
-                Refusal::VaultHalted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
+                Refusal::Unsure(why) => (S::SERVICE_UNAVAILABLE, SERVER, unsure(*why)),
                 Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, SERVER, "settlement_blocked"),
                 Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
             },
@@ -225,9 +223,7 @@ impl RelayError {
                 AgreeError::Wish(_) => (S::BAD_REQUEST, INVALID, "invalid_withdrawal"),
                 AgreeError::UnknownVault => (S::NOT_FOUND, INVALID, "unknown_vault"),
                 AgreeError::TooMany => (S::CONFLICT, INVALID, "too_many_withdrawals"),
-                AgreeError::Unclear => (S::SERVICE_UNAVAILABLE, SERVER, "vault_unclear"),
-                AgreeError::Recovering => (S::SERVICE_UNAVAILABLE, SERVER, "vault_recovering"),
-                AgreeError::Halted => (S::SERVICE_UNAVAILABLE, SERVER, "vault_halted"),
+                AgreeError::Unsure(why) => (S::SERVICE_UNAVAILABLE, SERVER, unsure(*why)),
                 AgreeError::Slot { .. } => (S::CONFLICT, INVALID, "withdrawal_out_of_time"),
                 AgreeError::Seq { .. } => (S::CONFLICT, INVALID, "settle_seq_outdated"),
                 AgreeError::NotCovered { .. } => (S::CONFLICT, FUNDS, "withdrawal_not_covered"),
@@ -295,5 +291,13 @@ impl RelayError {
             error["receipt"] = super::base64(receipt).into();
         }
         serde_json::json!({ "error": error })
+    }
+}
+
+fn unsure(why: Unsure) -> &'static str {
+    match why {
+        Unsure::Halted => "vault_halted",
+        Unsure::Unclear => "vault_unclear",
+        Unsure::Recovering => "vault_recovering",
     }
 }

@@ -292,29 +292,17 @@ impl Settler {
             .zip(&states)
             .filter(|(attempt, _)| !attempt.dead)
             .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
+        if alive.is_empty() && open.is_empty() && !applied.is_empty() {
+            return Ok(match applied_by(batch, &states, height) {
+                Some(attempt) => {
+                    let signature = attempt.map(|attempt| attempt.signature.clone());
+                    Verdict::Done { signature, applied, skipped: gone }
+                }
+                None => Verdict::Wait,
+            });
+        }
         if alive.is_empty() && !gone.is_empty() {
             return Ok(Verdict::Release);
-        }
-        if alive.is_empty() && open.is_empty() && !batch.groups.is_empty() {
-            // Applied, though the nodes do not say alike by which transaction.
-            let forgotten = |attempt: &Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
-            let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
-            let possible: Vec<&Attempt> = batch
-                .attempts
-                .iter()
-                .zip(&states)
-                .filter(|(_, state)| !failed(state))
-                .map(|(attempt, _)| attempt)
-                .collect();
-            return Ok(match possible.as_slice() {
-                [only] => Verdict::Done { signature: Some(only.signature.clone()), applied, skipped: open },
-                several if several.iter().all(|attempt| forgotten(attempt)) => {
-                    // The one that was under way last, and none if all were taken for dead.
-                    let last = several.iter().find(|attempt| !attempt.dead);
-                    Verdict::Done { signature: last.map(|attempt| attempt.signature.clone()), applied, skipped: open }
-                }
-                _ => Verdict::Wait,
-            });
         }
         if alive.is_empty() {
             return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
@@ -323,7 +311,7 @@ impl Settler {
     }
 
     /// Compares every vault's head on chain with the ledger, before anything is sold: the ledger may be an old copy. A vault on
-    /// which the nodes do not agree yet stays halted until they do.
+    /// which the nodes do not agree yet is sold nothing until they do.
     ///
     /// # Errors
     /// [`SettleError`].
@@ -514,6 +502,20 @@ fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String,
         .zip(states)
         .filter_map(|(attempt, state)| Some((attempt.signature.clone(), state.as_ref().filter(succeeded)?.slot)))
         .min_by_key(|(_, slot)| *slot)
+}
+
+/// By which transaction a batch was applied, where the nodes do not say so alike: the only one that did not fail; or, when they
+/// have forgotten all of them, the one that was under way last, if not all were taken for dead. None while it may be told yet.
+fn applied_by<'a>(batch: &'a Batch, states: &[Option<TransactionState>], height: u64) -> Option<Option<&'a Attempt>> {
+    let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
+    let forgotten = |attempt: &&Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
+    let tried = batch.attempts.iter().zip(states);
+    let possible: Vec<&Attempt> = tried.filter(|(_, state)| !failed(state)).map(|(attempt, _)| attempt).collect();
+    match possible.as_slice() {
+        [only] => Some(Some(only)),
+        several if several.iter().all(forgotten) => Some(several.iter().copied().find(|attempt| !attempt.dead)),
+        _ => None,
+    }
 }
 
 fn signature(attempt: &Attempt) -> Result<Signature, SettleError> {

@@ -1,6 +1,6 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
-use super::{Consent, KeyLimits, KeyRef, KeyView, Refusal, VaultView};
+use super::{Consent, KeyLimits, KeyRef, KeyView, Refusal, Unsure, VaultView};
 use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
 use crate::ledger::{Agreement, LoadedVault, StoredVoucher, Totals};
 use crate::withdrawals::{AgreeError, MAX_SLOTS, Wish};
@@ -19,9 +19,7 @@ pub(super) struct VaultAccount {
     snapshot: VaultSnapshot,
     /// The cluster's clock at the snapshot.
     chain_time: i64,
-    halted: bool,
-    /// Whether what the chain has settled was compared with the ledger.
-    compared: bool,
+    history: History,
     /// Whether the last reading of the chain lacks the vault.
     missing: bool,
     next_number: u64,
@@ -35,6 +33,17 @@ pub(super) struct VaultAccount {
     drains_until: u64,
     /// Requests under way (none) and charged (until when to remember), by epoch and hash.
     requests: HashMap<(u32, Hash), Option<i64>>,
+}
+
+/// Whether the groups that the chain has settled of a vault are the ledger's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum History {
+    /// They were not compared yet.
+    Unclear,
+    /// They are.
+    Ours,
+    /// They are not: a person must reconcile them.
+    Foreign,
 }
 
 #[derive(Default)]
@@ -70,8 +79,7 @@ impl VaultAccount {
         let mut account = Self {
             snapshot: snapshot.clone(),
             chain_time: 0,
-            halted: false,
-            compared: snapshot.settle_seq == 0,
+            history: if snapshot.settle_seq == 0 { History::Ours } else { History::Unclear },
             missing: false,
             next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
@@ -137,15 +145,7 @@ impl VaultAccount {
         if snapshot.owner != wish.owner || self.missing {
             return Err(AgreeError::UnknownVault);
         }
-        if self.halted {
-            return Err(AgreeError::Halted);
-        }
-        if !self.compared {
-            return Err(AgreeError::Unclear);
-        }
-        if self.is_recovering() {
-            return Err(AgreeError::Recovering);
-        }
+        self.require_sure()?;
         if valid_until_slot <= slot || valid_until_slot > slot.saturating_add(MAX_SLOTS) {
             return Err(AgreeError::Slot { valid_until_slot, slot });
         }
@@ -192,15 +192,20 @@ impl VaultAccount {
 
     /// Whether what the chain has settled is to be compared with the ledger, for the first time or again.
     pub fn is_in_doubt(&self) -> bool {
-        self.halted || !self.compared
-    }
-
-    fn is_recovering(&self) -> bool {
-        self.agreements.iter().any(Agreement::is_unknown)
+        self.history != History::Ours
     }
 
     pub fn halt(&mut self, halted: bool) {
-        (self.halted, self.compared) = (halted, true);
+        self.history = if halted { History::Foreign } else { History::Ours };
+    }
+
+    fn require_sure(&self) -> Result<(), Unsure> {
+        match self.history {
+            History::Foreign => Err(Unsure::Halted),
+            History::Unclear => Err(Unsure::Unclear),
+            History::Ours if self.agreements.iter().any(Agreement::is_unknown) => Err(Unsure::Recovering),
+            History::Ours => Ok(()),
+        }
     }
 
     pub fn key(&self, public_key: &[u8; 32], now: i64) -> Result<(KeyRef, KeyLimits), Refusal> {
@@ -244,15 +249,7 @@ impl VaultAccount {
     ) -> Result<Option<Hash>, Refusal> {
         let on_chain = self.find(key).ok_or(Refusal::UnknownKey)?.clone();
         usable(&on_chain, now)?;
-        if self.halted {
-            return Err(Refusal::VaultHalted);
-        }
-        if !self.compared {
-            return Err(Refusal::VaultUnclear);
-        }
-        if self.is_recovering() {
-            return Err(Refusal::VaultRecovering);
-        }
+        self.require_sure()?;
         if self.snapshot.slot <= self.drains_until {
             return Err(Refusal::Leaving);
         }
@@ -393,7 +390,7 @@ impl VaultAccount {
             settle_seq: snapshot.settle_seq,
             settled_pico: snapshot.settled_pico.0.to_string(),
             fee_pico: snapshot.fee_pico.0.to_string(),
-            halted: self.halted,
+            halted: self.history == History::Foreign,
             keys: snapshot.keys.iter().map(|key| self.key_view(key)).collect(),
         }
     }

@@ -3,10 +3,12 @@
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use solana_signature::Signature;
+use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction_error::TransactionError;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use steam_tests::chain::svm::Svm;
-use steam_tests::chain::{Chain, Now};
+use steam_tests::chain::{Chain, Done, Failure, Now};
 
 /// Slots until a block is final.
 pub const FINALITY: u64 = 10;
@@ -56,6 +58,7 @@ pub struct Status {
 }
 
 pub struct Cluster {
+    /// Signatures are checked once, when a transaction is taken into a block.
     tip: Svm,
     finals: VecDeque<Final>,
     blocks: VecDeque<Block>,
@@ -74,13 +77,9 @@ pub struct Cluster {
 impl Cluster {
     pub fn start(tip: Svm, seed: u64) -> Self {
         let Now { time, slot } = tip.now();
+        let tip = tip.checking_signatures(false);
         Self {
-            finals: VecDeque::from([Final {
-                slot,
-                time,
-                height: 0,
-                svm: Arc::new(tip.clone().checking_signatures(false)), // the tip has
-            }]),
+            finals: VecDeque::from([Final { slot, time, height: 0, svm: Arc::new(tip.clone()) }]),
             tip,
             blocks: VecDeque::new(),
             waiting: Vec::new(),
@@ -121,11 +120,13 @@ impl Cluster {
         self.finalize();
     }
 
-    /// Takes a settlement into the block being made; false if its blockhash is too old or it was taken before.
+    /// Takes a settlement into the block being made; false if its blockhash is too old, it was taken before, or somebody named
+    /// in it did not sign.
     fn include(&mut self, bytes: &[u8]) -> bool {
-        let (signature, blockhash) = named(bytes);
+        let transaction = decoded(bytes);
+        let (signature, blockhash) = named(&transaction);
         let alive = self.hashes.get(&blockhash).is_some_and(|at| self.height <= at + LIFETIME);
-        if !alive || self.statuses.contains_key(&signature) {
+        if !alive || self.statuses.contains_key(&signature) || transaction.verify_with_results().contains(&false) {
             return false;
         }
         let result = self.tip.send(bytes);
@@ -158,7 +159,8 @@ impl Cluster {
         for (index, block) in self.blocks.iter_mut().enumerate() {
             if index >= keep {
                 for Included { bytes, .. } in block.transactions.extract_if(.., |included| !included.kept) {
-                    self.undone += u64::from(self.statuses.remove(&named(&bytes).0).is_some_and(|s| s.error.is_none()));
+                    self.undone +=
+                        u64::from(self.statuses.remove(&named(&decoded(&bytes)).0).is_some_and(|s| s.error.is_none()));
                     if self.rng.random_bool(0.5) {
                         self.waiting.push(Waiting { due: self.slot + self.rng.random_range(1..8), bytes });
                     }
@@ -167,13 +169,12 @@ impl Cluster {
             apply(&mut tip, block);
         }
         move_clock(&mut tip, self.slot, self.time_ms.div_euclid(1_000));
-        self.tip = tip.checking_signatures(true);
+        self.tip = tip;
     }
 
     /// Lets others than the relayer act on the tip: what they send takes effect at once, and on every fork.
-    pub fn act(&mut self, act: impl FnOnce(Svm) -> (Svm, Vec<Vec<u8>>)) {
-        let (tip, sent) = act(self.tip.clone());
-        self.tip = tip;
+    pub fn act(&mut self, act: impl FnOnce(&mut Svm) -> Vec<Vec<u8>>) {
+        let sent = act(&mut self.tip);
         if let Some(block) = self.blocks.back_mut() {
             block.transactions.extend(sent.into_iter().map(|bytes| Included { bytes, kept: true }));
         }
@@ -196,6 +197,14 @@ impl Cluster {
 
     pub fn tip(&self) -> &Svm {
         &self.tip
+    }
+
+    /// How a transaction would fare now.
+    pub fn simulate(&self, bytes: &[u8]) -> Result<Done, Failure> {
+        if self.statuses.contains_key(&named(&decoded(bytes)).0) {
+            return Err(Failure { refusal: TransactionError::AlreadyProcessed.into(), logs: Vec::new() });
+        }
+        self.tip.simulate(bytes)
     }
 
     /// The newest blockhash and its last valid height.
@@ -226,8 +235,11 @@ fn move_clock(svm: &mut Svm, slot: u64, time: i64) {
     svm.advance(time - now.time, slot - now.slot);
 }
 
+fn decoded(bytes: &[u8]) -> VersionedTransaction {
+    wincode::deserialize(bytes).unwrap()
+}
+
 /// The first signature of a transaction and the blockhash it names.
-fn named(bytes: &[u8]) -> (Signature, [u8; 32]) {
-    let transaction: solana_transaction::versioned::VersionedTransaction = wincode::deserialize(bytes).unwrap();
+fn named(transaction: &VersionedTransaction) -> (Signature, [u8; 32]) {
     (transaction.signatures[0].as_ref().try_into().unwrap(), transaction.message.recent_blockhash().to_bytes())
 }

@@ -3,6 +3,7 @@
 use rand::Rng;
 use rand::rngs::StdRng;
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -100,6 +101,8 @@ pub struct Disk {
 
 impl Disk {
     pub fn new(connection: &Connection, rng: &mut StdRng) -> Self {
+        // A process that is killed closes nothing: what is in the log stays there.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).unwrap();
         // A small log is copied into the database often, as a large one is in months.
         connection.pragma_update(None, "wal_autocheckpoint", rng.random_range(4..200)).unwrap();
         Self { until: None }

@@ -21,7 +21,7 @@ use steam::chain::{Pubkey, VaultSnapshot, read};
 use steam::clock::Clock;
 use steam::ledger::Ledger;
 use steam::ledger::incidents::{Decision, Resolution};
-use steam::ledger::reconcile::reconcile;
+use steam::ledger::reconcile::{OnChain, reconcile};
 use steam::ledger::recovery::{self, Offline, Standing};
 use steam_protocol::receipt::SignedReceipt;
 use tokio::task::JoinHandle;
@@ -158,8 +158,8 @@ impl Operator {
             note: "an old ledger was put back".into(),
             at_ms: site.clock.unix_ms().max(chain_ms).max(last_seen),
         };
-        let vaults: Vec<&VaultSnapshot> = vaults.iter().collect();
-        let done = offline.transact(true, |tx| reconcile(tx, &vaults, std::iter::empty(), &decision)).unwrap();
+        let on_chain = OnChain { vaults: vaults.iter().collect(), ..OnChain::default() };
+        let done = offline.transact(true, |tx| reconcile(tx, &on_chain, &decision)).unwrap();
         assert!(done.unclear.is_empty(), "{:?}", done.unclear);
         self.adopted += done.halted.len() as u64;
         site.trace.add(&format!("reconciled: {} vaults adopted", done.halted.len()));

@@ -36,9 +36,8 @@ impl Process {
     /// Ends it between two awaits, and nothing of it is written any more; false if it was down.
     pub async fn crash(&mut self) -> bool {
         let Some(task) = self.task.take() else { return false };
-        let left = Image::of(&self.site.ledger);
         end_of(task).await;
-        self.lie(&left);
+        *self.inside.lock().unwrap() = None;
         true
     }
 
@@ -49,7 +48,8 @@ impl Process {
     pub async fn is_cut(&mut self) -> Result<bool, String> {
         let Some(task) = self.task.take_if(|task| task.is_finished()) else { return Ok(false) };
         let left = task.await.map_err(|failure| format!("the relayer panicked: {failure}"))?;
-        self.lie(&left);
+        *self.inside.lock().unwrap() = None;
+        left.restore(&self.site.ledger);
         Ok(true)
     }
 
@@ -59,11 +59,6 @@ impl Process {
             end_of(task).await;
         }
         *self.inside.lock().unwrap() = None;
-    }
-
-    fn lie(&self, left: &Image) {
-        *self.inside.lock().unwrap() = None;
-        left.restore(&self.site.ledger);
     }
 }
 

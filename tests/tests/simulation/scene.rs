@@ -228,13 +228,11 @@ impl Scene {
         let base = &self.base;
         let mut done = false;
         self.cluster.lock().unwrap().act(|tip| {
-            base.shared.put(tip);
+            base.shared.swap(tip);
             done = base.perform(deed).0.is_ok();
-            let (tip, mut sent) = base.shared.take();
-            if !done {
-                sent.clear();
-            }
-            (tip, sent)
+            base.shared.swap(tip);
+            let sent = base.shared.take_sent();
+            if done { sent } else { Vec::new() }
         });
         if done {
             match deed {
@@ -259,10 +257,10 @@ impl Scene {
 
     /// Everything that stands in the way of settling is taken away again.
     pub fn make_peace(&mut self) {
-        for at in 0..MODELS.len() {
+        for at in self.frozen_providers.clone() {
             self.act(Deed::ThawProvider(at));
         }
-        for at in 0..VAULTS {
+        for at in self.frozen_vaults.clone() {
             self.act(Deed::ThawVault(at));
         }
         // What was withdrawn with the relayer's consent is needed by nobody.
@@ -330,9 +328,10 @@ impl Base {
         let purses = purses.collect();
         let tokens = providers.iter().map(|provider| provider.token).collect();
         let (domain, parties) = (world.domain(), world.parties(&relayer));
+        shared.take_sent(); // it is in what every seed starts from
         Self {
             ledger: Image::of_new(&domain, &parties.relayer.to_bytes()),
-            svm: shared.take().0,
+            svm: shared.with(|svm| svm.clone()),
             domain,
             parties,
             settler: relayer.settler.insecure_clone(),
@@ -352,7 +351,7 @@ impl Base {
     }
 }
 
-/// A chain that can be taken out of its world again, with what was sent to it.
+/// A world's chain, which can be another for a while, and what was sent to it.
 #[derive(Clone, Default)]
 struct Shared(Rc<RefCell<Held>>);
 
@@ -367,9 +366,12 @@ impl Shared {
         *self.0.borrow_mut() = Held { svm: Some(svm), sent: Vec::new() };
     }
 
-    fn take(&self) -> (Svm, Vec<Vec<u8>>) {
-        let Held { svm, sent } = std::mem::take(&mut *self.0.borrow_mut());
-        (svm.unwrap(), sent)
+    fn swap(&self, other: &mut Svm) {
+        self.with(|svm| std::mem::swap(svm, other));
+    }
+
+    fn take_sent(&self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.0.borrow_mut().sent)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Svm) -> T) -> T {

@@ -4,8 +4,9 @@ use super::{CliError, Nodes, Result};
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, VaultSnapshot, read};
 use crate::cli::solana::Global;
+use crate::ledger::reconcile::OnChain;
 use crate::settle::build::Parties;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use steam_protocol::{Address, Hash};
 
@@ -83,10 +84,18 @@ impl Nodes {
 }
 
 impl Seen {
+    /// What a ledger is reconciled with.
+    pub fn on_chain(&self) -> OnChain<'_> {
+        OnChain {
+            vaults: self.vaults(),
+            absent: self.reading.absent.iter().map(|(address, slot)| (*address, *slot)).collect(),
+            disputed: self.unclear.clone(),
+        }
+    }
+
     /// The vaults on chain, in a fixed order.
     pub fn vaults(&self) -> Vec<&VaultSnapshot> {
-        let vaults: HashMap<_, _> = self.reading.vaults.iter().collect();
-        let mut vaults: Vec<&VaultSnapshot> = vaults.into_values().collect();
+        let mut vaults: Vec<&VaultSnapshot> = self.reading.vaults.values().collect();
         vaults.sort_unstable_by_key(|vault| vault.address);
         vaults
     }

@@ -57,9 +57,8 @@ impl Reconcile {
             note: self.signed.note.unwrap_or_else(|| "reconciled with the chain".into()),
             at_ms,
         };
-        let disputed = || seen.unclear.iter().copied();
         let reconciled =
-            offline.transact(self.apply, |tx| reconcile(tx, &seen.vaults(), disputed(), &decision)).map_err(&fail)?;
+            offline.transact(self.apply, |tx| reconcile(tx, &seen.on_chain(), &decision)).map_err(&fail)?;
         let unclear = reconciled.unclear.len();
         global.output.print(&Shown { applied: self.apply, reconciled })?;
         match unclear {

@@ -1,9 +1,9 @@
 //! Every rule of the ledger is found broken where it is, in a real ledger that was tampered with by hand.
 
-use crate::chain::VaultSnapshot;
+use crate::chain::{Pubkey, VaultSnapshot};
 use crate::ledger::audit::{Audit, audit, verify_receipts};
 use crate::ledger::incidents::{Decision, Resolution};
-use crate::ledger::reconcile::reconcile;
+use crate::ledger::reconcile::{OnChain, reconcile};
 use crate::ledger::recovery::Offline;
 use crate::ledger::{GroupState, LedgerError, SealedLine, StoredVoucher, recovery};
 use crate::relay::testing::VAULT;
@@ -108,6 +108,7 @@ async fn a_receipt_that_the_relayer_has_not_signed_is_found() {
     assert_eq!(told(&[(9, [1; 32]), (0, key)]), (6, 0, 0));
     assert_eq!(told(&[(9, key)]), (0, 6, 0));
     assert_eq!(told(&[(0, [1; 32])]), (0, 0, 6));
+    assert_eq!(told(&[]), (0, 0, 6), "no key, or a later one, that the relayer never had");
     let db = Connection::open(&file).unwrap();
     db.execute(
         "UPDATE record SET receipt = CAST(substr(receipt, 1, length(receipt) - 1) || x'ff' AS BLOB) WHERE id = 1",
@@ -194,13 +195,17 @@ async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_kno
     let vault = VaultSnapshot { settle_seq: 1, settle_hash, ..snapshot() };
     let decision = Decision { resolution: Resolution::Dropped, by: "a".into(), note: "b".into(), at_ms: 88 };
     let mut offline = Offline::open(&file).unwrap();
-    let done = offline.transact(true, |tx| reconcile(tx, &[&vault], std::iter::empty(), &decision)).unwrap();
+    let (closed, read_at) = (Pubkey::from([66; 32]), 200);
+    let on_chain = OnChain { vaults: vec![&vault], absent: vec![(closed, read_at)], disputed: Vec::new() };
+    let done = offline.transact(true, |tx| reconcile(tx, &on_chain, &decision)).unwrap();
     assert!(done.halted.is_empty() && done.unclear.is_empty(), "{done:?}");
     drop(offline);
     let ledger = crate::ledger::Ledger::open(&file, &domain, &relayer.to_bytes()).unwrap();
     let known = ledger.load(0).await.unwrap().agreements;
-    let known: Vec<_> = known.iter().map(|known| (known.vault, known.amount, known.valid_until_slot)).collect();
-    assert_eq!(known, [(VAULT, None, vault.slot + 450)]);
+    let mut known: Vec<_> = known.iter().map(|known| (known.vault, known.amount, known.valid_until_slot)).collect();
+    known.sort_unstable_by_key(|(_, _, valid_until_slot)| *valid_until_slot);
+    // A vault that is opened again where one was can be emptied by what was agreed on that.
+    assert_eq!(known, [(VAULT, None, vault.slot + 450), (closed, None, read_at + 450)]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use super::*;
 use steam::ledger::incidents::{Decision, Resolution, ResolveError, resolve};
 use steam::ledger::{Incident, Touches};
-use steam::vaults::Refusal;
+use steam::vaults::{Refusal, Unsure};
 use steam_tests::chain::Stored;
 use steam_tests::world::DELAYS;
 
@@ -239,7 +239,7 @@ async fn a_halted_vault_does_not_keep_its_batch_mates_waiting() {
     s.world.settle(&s.relayer, &[group]).ok();
     s.settle_long().await;
     assert_eq!([1, 2].map(|n| s.settled(n)), [1, 1], "everyone else settles");
-    assert!(matches!(s.reserve(0).await, Err(Refusal::VaultHalted)));
+    assert!(matches!(s.reserve(0).await, Err(Refusal::Unsure(Unsure::Halted))));
     assert_eq!(s.ledger.pending().await.unwrap().open_groups, 1);
     assert!(s.ledger.open_batches().await.unwrap().is_empty(), "and is not tried");
 }
