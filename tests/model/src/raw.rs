@@ -291,15 +291,18 @@ impl Seen {
                 continue;
             }
             let poorer = now.lamports(name) < self.lamports(name);
-            let allowed = match name {
-                Name::Purse(purse) => {
-                    (now.held(purse) >= self.held(purse) || sent.may_spend(purse))
-                        && (!poorer || sent.named("close_vault"))
-                }
-                Name::Wallet(wallet) => self.data(name) == now.data(name) && (!poorer || sent.by(wallet)),
-                Name::Mint(_) => self.data(name) == now.data(name),
-                _ => sent.may_change(name) && (!poorer || sent.may_empty(name)),
-            };
+            // Where there are lamports and nothing else, whoever signs for the address may pay with them.
+            let is_plain = self.data(name).is_empty() && now.data(name).is_empty();
+            let allowed = is_plain && sent.signed(wire::at(name).to_bytes())
+                || match name {
+                    Name::Purse(purse) => {
+                        (now.held(purse) >= self.held(purse) || sent.may_spend(purse))
+                            && (!poorer || sent.named("close_vault"))
+                    }
+                    Name::Wallet(wallet) => self.data(name) == now.data(name) && (!poorer || sent.by(wallet)),
+                    Name::Mint(_) => self.data(name) == now.data(name),
+                    _ => sent.may_change(name) && (!poorer || sent.may_empty(name)),
+                };
             assert!(allowed, "{name:?} changed from {was:?} to {is:?}: {instruction:?}");
         }
         for (owner, relayer) in cast::vaults() {
