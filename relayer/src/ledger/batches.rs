@@ -66,11 +66,11 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn store_attempt(&self, batch: BatchId, attempt: Attempt) -> Result<(), LedgerError> {
         self.write(move |tx| {
-            tx.execute("UPDATE batch SET attempts = attempts + 1 WHERE id = ?1", [batch])?;
-            tx.execute(
+            tx.prepare_cached("UPDATE batch SET attempts = attempts + 1 WHERE id = ?1")?.execute([batch])?;
+            tx.prepare_cached(
                 "INSERT INTO attempt (signature, batch, bytes, last_valid_height) VALUES (?1, ?2, ?3, ?4)",
-                (attempt.signature, batch, attempt.bytes, attempt.last_valid_height as i64),
-            )?;
+            )?
+            .execute((attempt.signature, batch, attempt.bytes, attempt.last_valid_height as i64))?;
             Ok(())
         })
         .await
@@ -83,7 +83,7 @@ impl Ledger {
     pub async fn bury_attempts(&self, signatures: Vec<String>) -> Result<(), LedgerError> {
         self.write(move |tx| {
             for signature in signatures {
-                tx.execute("UPDATE attempt SET dead = 1 WHERE signature = ?1", [signature])?;
+                tx.prepare_cached("UPDATE attempt SET dead = 1 WHERE signature = ?1")?.execute([signature])?;
             }
             Ok(())
         })
@@ -107,27 +107,28 @@ impl Ledger {
         let (signature, lamports) = transaction.unzip();
         let lamports = lamports.unwrap_or_default();
         self.write(move |tx| {
-            tx.execute(
+            tx.prepare_cached(
                 "UPDATE batch SET state = 'done', signature = ?2, lamports = ?3, done_ms = ?4 WHERE id = ?1",
-                (batch, signature, lamports as i64, now_ms),
-            )?;
+            )?
+            .execute((batch, signature, lamports as i64, now_ms))?;
             for group in &applied {
                 let (vault, generation, seq) = group.place();
-                tx.execute(
-                    "UPDATE settlement_group SET state = 'settled' WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-                    (vault, generation, seq),
-                )?;
+                tx.prepare_cached(
+                    "UPDATE settlement_group SET state = 'settled'
+                     WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+                )?
+                .execute((vault, generation, seq))?;
             }
             for group in &skipped {
                 let (vault, generation, seq) = group.place();
-                tx.execute(
+                tx.prepare_cached(
                     "UPDATE settlement_group SET batch = NULL, waiting = ?7, not_before_height = ?4 + ?5 * min(?6, 1 << min(30,
                        (SELECT count(*) - 1 FROM batch_group AS carried JOIN batch ON batch.id = carried.batch
                         WHERE carried.vault = ?1 AND carried.generation = ?2 AND carried.seq = ?3
                         AND batch.state = 'done')))
                      WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-                    (vault, generation, seq, height as i64, blocks, MAX_BACKOFF, SKIPPED),
-                )?;
+                )?
+                .execute((vault, generation, seq, height as i64, blocks, MAX_BACKOFF, SKIPPED))?;
             }
             Ok(())
         })
@@ -186,10 +187,10 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn hold_up(&self, batch: BatchId, reason: String) -> Result<(), LedgerError> {
         self.write(move |tx| {
-            tx.execute(
+            tx.prepare_cached(
                 "UPDATE settlement_group SET waiting = ?2 WHERE batch = ?1 AND state = 'sealed' AND waiting IS NOT ?2",
-                (batch, reason),
-            )?;
+            )?
+            .execute((batch, reason))?;
             Ok(())
         })
         .await
@@ -201,7 +202,8 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn let_go(&self, batch: BatchId) -> Result<(), LedgerError> {
         self.write(move |tx| {
-            tx.execute("UPDATE settlement_group SET waiting = NULL WHERE batch = ?1 AND waiting IS NOT NULL", [batch])?;
+            tx.prepare_cached("UPDATE settlement_group SET waiting = NULL WHERE batch = ?1 AND waiting IS NOT NULL")?
+                .execute([batch])?;
             Ok(())
         })
         .await
@@ -226,29 +228,34 @@ fn create_batch(tx: &Transaction<'_>, groups: &[SealedGroup]) -> Result<BatchId,
         }
     }
     let root = merkle::root(&leaves);
-    tx.execute("INSERT INTO batch (root, leaves, state) VALUES (?1, ?2, 'open')", (root, leaves.as_flattened()))?;
+    tx.prepare_cached("INSERT INTO batch (root, leaves, state) VALUES (?1, ?2, 'open')")?
+        .execute((root, leaves.as_flattened()))?;
     let batch = tx.last_insert_rowid();
     for (group, first_leaf) in groups.iter().zip(first_leaf) {
         let (vault, generation, seq) = group.place();
-        let taken = tx.execute(
-            "UPDATE settlement_group SET batch = ?4
+        let taken = tx
+            .prepare_cached(
+                "UPDATE settlement_group SET batch = ?4
              WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND state = 'sealed' AND batch IS NULL",
-            (vault, generation, seq, batch),
-        )?;
+            )?
+            .execute((vault, generation, seq, batch))?;
         if taken != 1 {
             return Err(LedgerError::Refused("batch a group twice"));
         }
-        tx.execute(
-            "INSERT INTO batch_group VALUES (?1, ?2, ?3, ?4, ?5)",
-            (batch, vault, generation, seq, first_leaf as i64),
-        )?;
+        tx.prepare_cached("INSERT INTO batch_group VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+            batch,
+            vault,
+            generation,
+            seq,
+            first_leaf as i64,
+        ))?;
     }
     Ok(batch)
 }
 
 fn retire_batch(tx: &Transaction<'_>, batch: BatchId) -> Result<(), LedgerError> {
-    tx.execute("UPDATE batch SET state = 'split' WHERE id = ?1", [batch])?;
-    tx.execute("UPDATE settlement_group SET batch = NULL WHERE batch = ?1", [batch])?;
+    tx.prepare_cached("UPDATE batch SET state = 'split' WHERE id = ?1")?.execute([batch])?;
+    tx.prepare_cached("UPDATE settlement_group SET batch = NULL WHERE batch = ?1")?.execute([batch])?;
     Ok(())
 }
 
@@ -266,16 +273,16 @@ fn void_group(
         _ => Some(MAX_RECEIPTS),
     };
     if let Some(most) = again {
-        tx.execute(
+        tx.prepare_cached(
             "UPDATE charge SET seq = NULL, alone = ?4 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-            (place.0, place.1, place.2, most),
-        )?;
+        )?
+        .execute((place.0, place.1, place.2, most))?;
     } else {
         let incident = incidents::open(tx, (place.0, place.1), group.lines.first(), fault, now_ms)?;
-        tx.execute(
+        tx.prepare_cached(
             "UPDATE charge SET seq = NULL, aside = ?4, incident = ?5 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-            (place.0, place.1, place.2, &fault.reason, incident),
-        )?;
+        )?
+        .execute((place.0, place.1, place.2, &fault.reason, incident))?;
     }
     groups::empty(tx, &mut group)?;
     retire_batch(tx, batch)?;

@@ -372,5 +372,5 @@ pub(super) fn standing(db: &Connection, since: i64) -> Result<Standing, LedgerEr
 
 /// Decisions made so far.
 pub(super) fn decisions(db: &Connection) -> Result<i64, LedgerError> {
-    Ok(db.query_row("SELECT coalesce(max(decision), 0) FROM incident", [], |row| row.get(0))?)
+    Ok(db.prepare_cached("SELECT coalesce(max(decision), 0) FROM incident")?.query_row([], |row| row.get(0))?)
 }

@@ -9,6 +9,8 @@ use std::path::Path;
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// Memory for the writer's pages: negative, since that is how SQLite is told KiB.
 const CACHE_KIB: i64 = -64 * 1_024;
+/// Statements a connection keeps prepared: all that are used again and again.
+const STATEMENTS: usize = 64;
 /// Pages of 4 KiB in the write-ahead log before they are written to the file: 64 MiB.
 const LOG_PAGES: i64 = 16_384;
 /// What each version added to the one before.
@@ -210,7 +212,7 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     // A busy vault's pages are written many times: often enough in memory and the log before they are in the file.
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
@@ -258,5 +260,6 @@ pub(super) fn require_version(path: &Path, connection: &Connection) -> Result<()
 pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
