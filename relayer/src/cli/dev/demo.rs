@@ -211,7 +211,7 @@ async fn offline(system: &System, tour: &mut Tour, paid: &[Paid]) -> Result<()> 
 }
 
 async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> Result<()> {
-    tour.step("A withdrawal needs nobody's consent");
+    tour.step("Leaving: at once with the relayer's signature, and after the delay without anyone's");
     let deployment = &system.deployment;
     let wallet = crate::addresses::ata(&deployment.owner.pubkey(), &system.localnet.mint);
     let balance = async |account| system.localnet.client.token_balance(account).await;
