@@ -13,7 +13,7 @@ pub use hold::{ChargeError, Draft, Hold};
 
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::clock::Clock;
-use crate::ledger::{Blocks, Ledger, Loaded, Standing, Totals};
+use crate::ledger::{Blocks, Ledger, Loaded, SealedGroup, Standing, Totals};
 use crate::registry::Offer;
 use crate::withdrawals::{AgreeError, Wish};
 use account::VaultAccount;
@@ -289,9 +289,9 @@ impl State {
         self.slot.saturating_sub(MAX_BEHIND)
     }
 
-    /// The account of a key's vault, unless another generation has taken its place.
-    fn account_of(&mut self, key: &KeyRef) -> Option<&mut VaultAccount> {
-        self.accounts.get_mut(&key.vault).filter(|account| account.generation() == key.generation)
+    /// The account of a vault, unless another generation has taken its place.
+    fn account_at(&mut self, vault: &Pubkey, generation: u64) -> Option<&mut VaultAccount> {
+        self.accounts.get_mut(vault).filter(|account| account.generation() == generation)
     }
 }
 
@@ -434,7 +434,7 @@ impl Vaults {
     pub fn stand(&self, standing: Standing) {
         let mut state = self.lock();
         for (vault, generation, epoch, amount) in standing.written_off {
-            if let Some(account) = state.accounts.get_mut(&vault).filter(|a| a.generation() == generation) {
+            if let Some(account) = state.account_at(&vault, generation) {
                 account.write_off(epoch, amount);
             }
         }
@@ -449,16 +449,16 @@ impl Vaults {
     }
 
     /// Moves what was sealed out of the open sums, so that the snapshot that settles it takes it away.
-    pub fn sealed(&self, vault: &Pubkey, seq: u32, totals: &Totals) {
-        if let Some(account) = self.lock().accounts.get_mut(vault) {
-            account.sealed(seq, totals);
+    pub fn sealed(&self, group: &SealedGroup, totals: &Totals) {
+        if let Some(account) = self.lock().account_at(&group.vault, group.generation) {
+            account.sealed(group.seq, totals);
         }
     }
 
     /// Moves a voided group's charges back to the open sums.
-    pub fn unsealed(&self, vault: &Pubkey, seq: u32) {
-        if let Some(account) = self.lock().accounts.get_mut(vault) {
-            account.unsealed(seq);
+    pub fn unsealed(&self, group: &SealedGroup) {
+        if let Some(account) = self.lock().account_at(&group.vault, group.generation) {
+            account.unsealed(group.seq);
         }
     }
 

@@ -95,7 +95,11 @@ pub fn verify_receipts(db: &Connection, keys: &[(u32, Address)], audit: &mut Aud
         let Ok(signed) = SignedReceipt::from_bytes(&row.get::<_, Vec<u8>>(1)?) else { continue };
         match keys.iter().find(|(id, _)| *id == signed.receipt.key_id) {
             None if Some(signed.receipt.key_id) < newest => told.of_forgotten_keys += 1,
-            None => audit.find("signature", row.get::<_, String>(0)?, "its receipt names a key the relayer never had"),
+            None => audit.find(
+                "signature",
+                row.get::<_, String>(0)?,
+                "its receipt names a key that the endpoints do not know",
+            ),
             Some((_, key)) if signed.verify(key).is_ok() => told.verified += 1,
             Some(_) => {
                 audit.find("signature", row.get::<_, String>(0)?, "its receipt is not signed by the relayer's key")

@@ -92,7 +92,7 @@ impl Ledger {
 
     /// Ends a batch: `applied` groups are settled by `transaction`, its signature and what it cost in lamports; `skipped` ones
     /// wait for so many blocks after `height`, twice as many each time they were skipped up to [`MAX_BACKOFF`] times that, since
-    /// every try costs a transaction; why is kept with them.
+    /// every try costs a transaction; why is kept with them. What is neither is to be batched anew.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
@@ -130,6 +130,8 @@ impl Ledger {
                 )?
                 .execute((vault, generation, seq, height as i64, blocks, MAX_BACKOFF, SKIPPED))?;
             }
+            tx.prepare_cached("UPDATE settlement_group SET batch = NULL WHERE batch = ?1 AND state = 'sealed'")?
+                .execute([batch])?;
             Ok(())
         })
         .await
@@ -191,19 +193,6 @@ impl Ledger {
                 "UPDATE settlement_group SET waiting = ?2 WHERE batch = ?1 AND state = 'sealed' AND waiting IS NOT ?2",
             )?
             .execute((batch, reason))?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Lets go of what [`Self::hold_up`] noted.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`].
-    pub async fn let_go(&self, batch: BatchId) -> Result<(), LedgerError> {
-        self.write(move |tx| {
-            tx.prepare_cached("UPDATE settlement_group SET waiting = NULL WHERE batch = ?1 AND waiting IS NOT NULL")?
-                .execute([batch])?;
             Ok(())
         })
         .await

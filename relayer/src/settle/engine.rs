@@ -37,7 +37,7 @@ const REMEMBERED_BLOCKS: u64 = 150;
 const STATUSES_AT_ONCE: usize = 256;
 
 /// Why a closed vault's charges are set aside.
-const CLOSED: &str = "the vault was closed before it could be settled";
+const CLOSED: &str = "the vault was closed before it was seen to be settled";
 
 /// What a settler is made of.
 pub struct Setup {
@@ -85,7 +85,7 @@ struct Look {
 
 /// What is to be done about a batch.
 enum Verdict {
-    /// The chain has applied or skipped its groups.
+    /// The chain has applied or skipped its groups, but for those of vaults that are gone or halted.
     Done { signature: Option<String>, applied: Vec<SealedGroup>, skipped: Vec<SealedGroup> },
     /// A transaction can still land: send the same bytes again.
     Resend(Vec<Attempt>),
@@ -280,7 +280,6 @@ impl Settler {
         let landed = landed(batch, &states);
         if let Some((signature, slot)) = &landed {
             return Ok(if reading.is_from(*slot) {
-                open.append(&mut gone);
                 Verdict::Done { signature: Some(signature.clone()), applied, skipped: open }
             } else {
                 Verdict::Wait
@@ -292,11 +291,12 @@ impl Settler {
             .zip(&states)
             .filter(|(attempt, _)| !attempt.dead)
             .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
-        if alive.is_empty() && open.is_empty() && !applied.is_empty() {
+        // With a closed vault among them they were applied before it was closed, and what is open was skipped.
+        if alive.is_empty() && !applied.is_empty() && (open.is_empty() || !gone.is_empty()) {
             return Ok(match applied_by(batch, &states, height) {
                 Some(attempt) => {
                     let signature = attempt.map(|attempt| attempt.signature.clone());
-                    Verdict::Done { signature, applied, skipped: gone }
+                    Verdict::Done { signature, applied, skipped: open }
                 }
                 None => Verdict::Wait,
             });
@@ -380,7 +380,7 @@ impl Settler {
                     GroupState::Behind => self.problem = Some(format!("the nodes' reading of vault {vault} is old")),
                     GroupState::Halted => self.halt(*vault),
                     GroupState::Sealed(group, totals) => {
-                        self.setup.vaults.sealed(vault, group.seq, &totals);
+                        self.setup.vaults.sealed(&group, &totals);
                         self.resume(vault);
                         tracing::debug!(%vault, seq = group.seq, receipts = group.receipts, "sealed");
                     }
@@ -403,7 +403,7 @@ impl Settler {
             if reading.is_gone(&group.vault, group.generation) {
                 tracing::error!(vault = %group.vault, seq = group.seq, "a vault was closed before a group could settle");
                 self.setup.ledger.abandon_group(&group, CLOSED, self.setup.clock.unix_ms()).await?;
-                self.setup.vaults.unsealed(&group.vault, group.seq);
+                self.setup.vaults.unsealed(&group);
                 continue;
             }
             // What is halted waits for a person, out of the way of the others.

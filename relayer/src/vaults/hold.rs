@@ -93,7 +93,7 @@ impl Hold {
         let vaults = self.vaults.clone();
         let durable = {
             let mut state = vaults.lock();
-            let account = state.account_of(&self.key).ok_or(ChargeError::VaultGone)?;
+            let account = state.account_at(&self.key.vault, self.key.generation).ok_or(ChargeError::VaultGone)?;
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let highest = numbered.voucher;
@@ -112,7 +112,7 @@ impl Hold {
             Ok(durable) => durable.await.unwrap_or(Err(LedgerError::Closed)),
             Err(error) => Err(error),
         };
-        if let Some(account) = vaults.lock().account_of(&self.key) {
+        if let Some(account) = vaults.lock().account_at(&self.key.vault, self.key.generation) {
             if result.is_err() {
                 account.uncharge(&self.key, total);
             }
@@ -191,7 +191,7 @@ impl Vaults {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.ceiling > Pico::ZERO
-            && let Some(account) = self.vaults.lock().account_of(&self.key)
+            && let Some(account) = self.vaults.lock().account_at(&self.key.vault, self.key.generation)
         {
             account.release(&self.key, self.request_hash, self.ceiling);
         }

@@ -116,10 +116,11 @@ fn what_is_no_token_account_of_the_vault_is_refused() {
     let purse = m.world.token_account_of(&nobody("purse"), &mint);
     let dollar = m.world.mint;
     // Too short for a token account, or for a mint.
-    let wallet = m.world.wallet().pubkey();
-    let recover = instruction(&m, &wallet, &purse, &mint, &spl_token::ID);
+    let short = nobody("short");
+    m.world.set_account(&short, Stored::of(spl_token::ID, vec![0; 44]));
+    let recover = instruction(&m, &short, &purse, &mint, &spl_token::ID);
     by_owner(&mut m, recover).err(SteamError::InvalidTokenAccount);
-    let recover = instruction(&m, &source, &purse, &wallet, &spl_token::ID);
+    let recover = instruction(&m, &source, &purse, &short, &spl_token::ID);
     by_owner(&mut m, recover).err(SteamError::InvalidMint);
     // The token program: another mint; another owner.
     let recover = instruction(&m, &source, &purse, &dollar, &spl_token::ID);

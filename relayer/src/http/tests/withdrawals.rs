@@ -129,7 +129,7 @@ async fn everything_leaves_only_once_all_that_is_charged_is_settled_and_nothing_
     // A part may be taken while a group is under way: after it.
     let sealed = world.app.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
     let GroupState::Sealed(group, totals) = sealed else { panic!("{sealed:?}") };
-    world.app.vaults.sealed(&VAULT, group.seq, &totals);
+    world.app.vaults.sealed(&group, &totals);
     for (amount, seq, expected) in
         [(ALL.0, 1, "not_drained"), (1, 0, "settle_seq_outdated"), (1, 2, "settle_seq_outdated")]
     {

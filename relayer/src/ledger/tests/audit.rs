@@ -209,6 +209,26 @@ async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_kno
 }
 
 #[tokio::test]
+async fn an_old_file_that_is_no_copy_reckons_with_what_may_be_agreed_on_closed_vaults_too() {
+    let (_folder, file) = sound().await;
+    let mut offline = Offline::open(&file).unwrap();
+    let decision = Decision { resolution: Resolution::Dropped, by: "a".into(), note: "b".into(), at_ms: 88 };
+    offline.transact(true, |tx| reconcile(tx, &OnChain::default(), &decision)).unwrap();
+    let agreed = |db: &Connection| -> Vec<Address> {
+        let mut statement = db.prepare("SELECT vault FROM agreement ORDER BY valid_until_slot").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let known = VaultSnapshot { settle_seq: 0, ..snapshot() };
+    let gone_on = VaultSnapshot { settle_seq: 5, settle_hash: [9; 32], ..snapshot() };
+    let absent = vec![(Pubkey::from([66; 32]), 200)];
+    for (vault, expected) in [(&known, vec![]), (&gone_on, vec![VAULT.to_bytes(), [66; 32]])] {
+        let on_chain = OnChain { vaults: vec![vault], absent: absent.clone(), disputed: Vec::new() };
+        let done = offline.transact(true, |tx| reconcile(tx, &on_chain, &decision)).unwrap();
+        assert_eq!((done.copied_ms, agreed(offline.db())), (None, expected), "{done:?}");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_restored_over_a_ledger_in_use_and_nothing_damaged_is_restored() {
     let (folder, file) = sound().await;
     let world = World::new(vec![good(false).await.offer(1)]).await;

@@ -130,7 +130,7 @@ impl Settler {
         let reason = fault.reason.clone();
         let (void, aside) = self.setup.ledger.void_group(batch, fault, self.setup.clock.unix_ms()).await?;
         tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
-        self.setup.vaults.unsealed(&void.vault, void.seq);
+        self.setup.vaults.unsealed(&void);
         self.stand().await
     }
 

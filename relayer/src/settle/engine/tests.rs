@@ -6,7 +6,7 @@ use crate::clock::SystemClock;
 use crate::config::TransactionVersion;
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
-use crate::relay::testing::world::World;
+use crate::relay::testing::world::{World, snapshot};
 use anchor_lang::{Discriminator, Owner};
 use anchor_spl::associated_token::get_associated_token_address;
 use async_trait::async_trait;
@@ -343,6 +343,55 @@ async fn a_closed_vaults_charges_are_set_aside_and_never_meet_the_next_vault_of_
             assert!(world.app.ledger.open_batches().await.unwrap().is_empty());
         }
     }
+}
+
+#[tokio::test]
+async fn a_batch_that_was_applied_keeps_its_proof_though_a_vault_of_it_was_closed_after() {
+    let nodes = [Node::new()];
+    let (world, mut settler) = charged(&nodes).await;
+    settler.round(true).await.unwrap();
+    let applied = open_group(&world).await;
+    let closed = SealedGroup { vault: Pubkey::from([66; 32]), ..applied.clone() };
+    let open = SealedGroup { vault: Pubkey::from([67; 32]), ..applied.clone() };
+    let at = |group: &SealedGroup, settle_seq, settle_hash| VaultSnapshot {
+        address: group.vault,
+        generation: group.generation,
+        settle_seq,
+        settle_hash,
+        ..snapshot()
+    };
+    let reading = read::Reading {
+        vaults: [at(&applied, applied.seq, applied.hash), at(&open, open.seq - 1, [0; 32])]
+            .map(|vault| (vault.address, vault))
+            .into(),
+        absent: [(closed.vault, 200)].into(),
+    };
+    let attempt = |byte| Attempt {
+        signature: Signature::from([byte; 64]).to_string(),
+        bytes: Vec::new(),
+        last_valid_height: 100,
+        dead: true,
+    };
+    let mut judge = |groups: &[&SealedGroup], attempts: Vec<Attempt>, height| {
+        let groups = groups.iter().copied().cloned().collect();
+        let batch = Batch { id: 1, root: [0; 32], signed: 1, attempts, groups };
+        let look = Look { height, states: HashMap::new(), reading: reading.clone() };
+        settler.judge(&batch, &look).unwrap()
+    };
+    let one = || vec![attempt(1)];
+    for (groups, skips) in [(vec![&applied, &closed], 0), (vec![&applied, &closed, &open], 1)] {
+        match judge(&groups, one(), 101) {
+            Verdict::Done { signature, applied: settled, skipped } => {
+                assert_eq!((signature, settled.len(), skipped.len()), (Some(attempt(1).signature), 1, skips))
+            }
+            _ => panic!("{skips}"),
+        }
+        let two = || vec![attempt(1), attempt(2)];
+        assert!(matches!(judge(&groups, two(), 250), Verdict::Wait), "either may have done it");
+        assert!(matches!(judge(&groups, two(), 251), Verdict::Done { signature: None, .. }));
+    }
+    assert!(matches!(judge(&[&closed, &open], one(), 101), Verdict::Release));
+    assert!(matches!(judge(&[&applied, &open], one(), 101), Verdict::Sign(_)), "once more, for the same root");
 }
 
 fn unsupported() -> Option<Result<Simulation, RpcError>> {
