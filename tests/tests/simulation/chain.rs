@@ -4,11 +4,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
-use solana_transaction_error::TransactionError;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use steam_tests::chain::svm::Svm;
-use steam_tests::chain::{Chain, Done, Failure, Now};
+use steam_tests::chain::{Chain, Now};
 
 /// Slots until a block is final.
 pub const FINALITY: u64 = 10;
@@ -197,14 +196,6 @@ impl Cluster {
 
     pub fn tip(&self) -> &Svm {
         &self.tip
-    }
-
-    /// How a transaction would fare now.
-    pub fn simulate(&self, bytes: &[u8]) -> Result<Done, Failure> {
-        if self.statuses.contains_key(&named(&decoded(bytes)).0) {
-            return Err(Failure { refusal: TransactionError::AlreadyProcessed.into(), logs: Vec::new() });
-        }
-        self.tip.simulate(bytes)
     }
 
     /// The newest blockhash and its last valid height.

@@ -214,7 +214,7 @@ impl Rpc for Node {
     }
 
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
-        let result = self.ask("simulate", |cluster| cluster.simulate(transaction)).await?;
+        let result = self.ask("simulate", |cluster| cluster.tip().simulate(transaction)).await?;
         if self.lies() {
             return Ok(match self.pick(2) {
                 0 => Simulation::Fails {
