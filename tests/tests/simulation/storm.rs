@@ -316,9 +316,11 @@ impl Storm {
             let idle = unproved.is_none();
             (standing, unproved, idle)
         } else {
-            let (settled, unaccounted) = self.operator.settled(&self.site, &self.scene.books);
+            // Asking the chain takes time, in which the last group may settle: the rest is as of one moment, after it.
             let halted = self.operator.is_halted(&self.site, &self.scene.cluster).await;
-            (settled, unaccounted, !halted && ledger.pending().await.unwrap().receipts == 0)
+            let idle = !halted && ledger.pending().await.unwrap().receipts == 0;
+            let (settled, unaccounted) = self.operator.settled(&self.site, &self.scene.books);
+            (settled, unaccounted, idle)
         };
         let settled = oracle::is_settled(&self.scene.cluster.lock().unwrap(), &self.scene.books, &standing);
         if !(known && idle && settled || late) {
