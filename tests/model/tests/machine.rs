@@ -15,7 +15,7 @@ const ENOUGH: u64 = 28_800;
 /// Threads that run sequences.
 const LANES: u64 = 2;
 
-/// Rules that no sequence of instructions breaks, and why. `tests/tests/program` breaks them by writing accounts.
+/// Rules that no sequence of instructions breaks, and why. `tests/program` breaks them by writing accounts.
 const UNREACHABLE: [(&str, &str); 2] = [
     ("GenerationNotOver", "no delay is zero, so a request is unlocked in a later slot than it was made in"),
     ("VersionOverflow", "an offer has four billion versions"),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-const ANCHOR: &str = include_str!("../../../Anchor.toml");
+const ANCHOR: &str = include_str!("../../Anchor.toml");
 const PROGRAMS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../programs");
 
 /// `key = value` in a section of `Anchor.toml`.
@@ -29,7 +29,7 @@ fn anchor_builds_the_one_folder_that_is_a_program() {
 #[test]
 fn anchor_knows_the_address_and_the_version_the_program_is_built_with() {
     assert_eq!(value("programs.localnet", "steam_router"), format!("\"{}\"", steam_router::ID));
-    let manifest = include_str!("../../../Cargo.toml");
+    let manifest = include_str!("../../Cargo.toml");
     assert!(
         manifest.contains(&format!("anchor-lang = {}", value("toolchain", "anchor_version").replacen('"', "\"=", 1)))
     );

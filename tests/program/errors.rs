@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ERRORS: &str = include_str!("../../../programs/steam-router/src/error.rs");
+const ERRORS: &str = include_str!("../../programs/steam-router/src/error.rs");
 
 /// Errors no transaction can bring about, and why.
 const UNREACHABLE: &[(&str, &str)] = &[];
@@ -24,7 +24,7 @@ fn sources(folder: &Path) -> String {
 
 #[test]
 fn every_error_is_brought_about_by_a_test() {
-    let suite = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/program"));
+    let suite = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("program"));
     let variants = variants();
     assert!(variants.len() > 60, "{}", variants.len());
     let asserted = |name: &str| {
@@ -42,7 +42,7 @@ fn every_error_is_brought_about_by_a_test() {
 
 #[test]
 fn the_idl_names_every_error_and_its_code() {
-    let idl: serde_json::Value = serde_json::from_str(include_str!("../../../app-idl/steam_router.json")).unwrap();
+    let idl: serde_json::Value = serde_json::from_str(include_str!("../../app-idl/steam_router.json")).unwrap();
     let described: Vec<(u64, String)> = idl["errors"]
         .as_array()
         .unwrap()

@@ -5,7 +5,7 @@ use steam_protocol::units::MicroUsdc;
 use steam_router::error::SteamError;
 use steam_tests::{Market, usage};
 
-const CORPUS: &str = include_str!("../../vectors/ed25519.json");
+const CORPUS: &str = include_str!("../vectors/ed25519.json");
 
 struct Case {
     name: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-const DOCUMENT: &str = include_str!("../../../docs/SECURITY.md");
+const DOCUMENT: &str = include_str!("../../docs/SECURITY.md");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The tests a line names, as `file.rs::name` in backticks.
