@@ -9,13 +9,16 @@ use crate::chain::{Pubkey, read};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
+use crate::metrics::Metrics;
+use crate::node::refusals::Refusals;
+use crate::node::{Limits, Node, Random};
 use crate::probe::{ProbeError, Prober};
 use crate::registry::Registry;
-use crate::relay::Relay;
-use crate::relay::upstream::{Upstream, UpstreamError};
 use crate::score::Scorer;
 use crate::settle::build::Parties;
 use crate::settle::{self, Settler, Setup};
+use crate::tokens::Tokenizers;
+use crate::upstream::{Upstream, UpstreamError};
 use crate::vaults::{Identity, Vaults};
 use crate::withdrawals::Withdrawals;
 use ed25519_dalek::SigningKey;
@@ -26,42 +29,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod serve;
-
-/// What a request needs.
-pub struct App {
-    /// The configuration, checked.
-    pub config: Config,
-    /// Time of day.
-    pub clock: Arc<dyn Clock>,
-    /// Who serves what.
-    pub registry: watch::Receiver<Arc<Registry>>,
-    /// Money.
-    pub vaults: Arc<Vaults>,
-    /// Whom keys may pay.
-    pub allow_lists: AllowLists,
-    /// Withdrawals at once.
-    pub withdrawals: Withdrawals,
-    /// The database.
-    pub ledger: Ledger,
-    /// Measurements and choice.
-    pub scorer: Arc<Scorer>,
-    /// What was measured, for all to see.
-    pub board: Arc<Board>,
-    /// Providers.
-    pub upstream: Upstream,
-    /// Where settlement stands.
-    pub settle: watch::Receiver<settle::Status>,
-    /// What must end before the process does.
-    pub tasks: TaskTracker,
-    /// Cancelled when no new request is taken.
-    pub shutdown: CancellationToken,
-}
 
 /// Why the relayer does not start.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +80,7 @@ pub enum StartError {
 /// A relayer at work.
 pub struct Running {
     /// What its requests see.
-    pub app: Arc<App>,
+    pub node: Arc<Node>,
     /// Where it listens.
     pub addr: SocketAddr,
     server: JoinHandle<()>,
@@ -187,8 +159,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     workers.spawn(settler.run(background.clone()));
     workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));
     workers.spawn(prune(ledger.clone(), clock.clone(), config.ledger.keep_receipts_days, background.clone()));
-    let shutdown = CancellationToken::new();
-    let app = Arc::new(App {
+    let node = Arc::new(Node {
+        limits: Limits::new(&config),
         config,
         clock,
         registry,
@@ -201,28 +173,31 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         upstream,
         settle,
         tasks: TaskTracker::new(),
-        shutdown: shutdown.clone(),
+        shutdown: CancellationToken::new(),
+        metrics: Metrics::default(),
+        tokenizers: Tokenizers::default(),
+        refusals: Refusals::default(),
+        random: Random::from_os(),
     });
-    let relay = Arc::new(Relay::seeded(app.clone()));
-    board::vouch(&app.board, &app.scorer, app.clock.unix_ms());
-    if let Some(prober) = Prober::new(relay.clone()).await? {
-        app.tasks.spawn(prober.run());
+    board::vouch(&node.board, &node.scorer, node.clock.unix_ms());
+    if let Some(prober) = Prober::new(node.clone()).await? {
+        node.tasks.spawn(prober.run());
     }
-    let server = tokio::spawn(serve::serve(listener, relay));
-    Ok(Running { app, addr, server, background, workers })
+    let server = tokio::spawn(serve::serve(listener, node.clone()));
+    Ok(Running { node, addr, server, background, workers })
 }
 
 impl Running {
     /// Drains: takes no new connection, lets requests under way end within the configured time, then stops settling.
     /// What is sealed or sent by then is taken up by the next start.
     pub async fn stop(self) {
-        self.app.shutdown.cancel();
-        let limit = Duration::from_millis(self.app.config.server.drain_timeout_ms);
-        self.app.tasks.close();
+        self.node.shutdown.cancel();
+        let limit = Duration::from_millis(self.node.config.server.drain_timeout_ms);
+        self.node.tasks.close();
         let drained = tokio::time::timeout(limit, async {
             // The server ends when its connections have; a task may outlive the connection it answered.
             let ended = self.server.await;
-            self.app.tasks.wait().await;
+            self.node.tasks.wait().await;
             ended
         });
         match drained.await {

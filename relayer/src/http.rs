@@ -5,16 +5,12 @@ mod allow_lists;
 mod body;
 mod chat;
 mod errors;
-mod limits;
 mod listing;
 mod public;
 mod query;
-mod state;
 mod withdrawals;
 
-use crate::app::App;
-use crate::http::state::Server;
-use crate::relay::Relay;
+use crate::node::Node;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW};
 use axum::http::{HeaderValue, Method};
@@ -49,24 +45,18 @@ pub const ROUTES: &[(&str, &str)] = &[
 /// The path of requests that no route matches, in metrics.
 const UNMATCHED: &str = "unmatched";
 
-/// The API over `app`, seeded by the system.
-pub fn router(app: Arc<App>) -> Router {
-    serve(Arc::new(Relay::seeded(app)))
-}
-
-/// The API over a request path.
-pub fn serve(relay: Arc<Relay>) -> Router {
-    let server = Arc::new(Server::new(relay));
+/// The API over `node`.
+pub fn router(node: Arc<Node>) -> Router {
     let routes = ROUTES.iter().fold(Router::new(), |router, (_, path)| router.route(path, handler(path)));
     routes
         .fallback(|| async { RelayError::NoRoute })
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(errors::panicked))
-        .layer(middleware::from_fn_with_state(server.clone(), observe))
-        .with_state(server)
+        .layer(middleware::from_fn_with_state(node.clone(), observe))
+        .with_state(node)
 }
 
-fn handler(path: &str) -> MethodRouter<Arc<Server>> {
+fn handler(path: &str) -> MethodRouter<Arc<Node>> {
     match path {
         "/v1/chat/completions" => post(chat::chat),
         "/v1/models" => open_to_all(get(listing::models)),
@@ -87,7 +77,7 @@ fn handler(path: &str) -> MethodRouter<Arc<Server>> {
 }
 
 /// Public data may be read by any web page.
-fn open_to_all(routes: MethodRouter<Arc<Server>>) -> MethodRouter<Arc<Server>> {
+fn open_to_all(routes: MethodRouter<Arc<Node>>) -> MethodRouter<Arc<Node>> {
     routes.layer(middleware::map_response(|mut response: Response| async {
         response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
         response
@@ -107,16 +97,16 @@ async fn wrong_method(method: Method, path: Option<Extension<MatchedPath>>) -> R
 struct LoggedLater;
 
 /// One line in the log and one count for every request. The line has no query, no header and no body in it.
-async fn observe(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+async fn observe(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str);
     let route = ROUTES.iter().find(|(_, path)| *path == matched).map_or(UNMATCHED, |(_, path)| path);
     let method = request.method().clone();
     let started = Instant::now();
-    let in_flight = server.relay.metrics.enter();
+    let in_flight = node.metrics.enter();
     let response = next.run(request).await;
     drop(in_flight);
     let status = response.status().as_u16();
-    server.relay.metrics.answered(route, status);
+    node.metrics.answered(route, status);
     if response.extensions().get::<LoggedLater>().is_none() {
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let code = response.extensions().get::<errors::Code>().map_or("", |code| code.0);

@@ -1,7 +1,6 @@
 //! What the relayer counts, in the form Prometheus reads.
 
 use crate::ledger::Ledger;
-use crate::relay::meter::Bill;
 use crate::settle::Status;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -275,17 +274,15 @@ impl Metrics {
     }
 
     /// A charge is durable.
-    pub fn charged(&self, model: &str, bill: &Bill, duration: Duration) {
-        let by = match bill.counted_by {
+    pub fn charged(&self, model: &str, usage: &Usage, counted_by: CountedBy, total: Pico, duration: Duration) {
+        let by = match counted_by {
             CountedBy::Provider => "provider",
             CountedBy::Relayer => "relayer",
             CountedBy::Capped => "capped",
         };
         self.charges.get_or_create(&Counted { by }).inc();
-        self.charged_micro.inc_by(bill.total.0 as f64 / 1e6);
-        for (direction, count) in
-            [("input", bill.usage.input), ("cached", bill.usage.cached), ("output", bill.usage.output)]
-        {
+        self.charged_micro.inc_by(total.0 as f64 / 1e6);
+        for (direction, count) in [("input", usage.input), ("cached", usage.cached), ("output", usage.output)] {
             self.tokens.get_or_create(&Direction { direction }).inc_by(count.into());
         }
         let model = Model { model: model.to_owned() };

@@ -11,11 +11,12 @@ mod tests;
 
 use crate::chain::Pubkey;
 use crate::config::Probe as ProbeConfig;
+use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::auth::{Credentials, Inbound, body_hash};
 use crate::relay::error::RelayError;
 use crate::relay::request::{ChatRequest, Origin};
-use crate::relay::{Accepted, Answer, Relay, relay};
+use crate::relay::{Accepted, Answer, relay};
 use axum::http::HeaderMap;
 use prompt::Prompt;
 use rand::SeedableRng;
@@ -78,7 +79,7 @@ impl Probed {
 
 /// Sends probes.
 pub struct Prober {
-    relay: Arc<Relay>,
+    node: Arc<Node>,
     key: SessionKey,
     spent: Spent,
     /// When an offer was last probed, whatever became of it.
@@ -115,8 +116,8 @@ impl Prober {
     ///
     /// # Errors
     /// [`ProbeError`].
-    pub async fn new(relay: Arc<Relay>) -> Result<Option<Self>, ProbeError> {
-        let path = relay.app.config.probe.key_file.clone();
+    pub async fn new(node: Arc<Node>) -> Result<Option<Self>, ProbeError> {
+        let path = node.config.probe.key_file.clone();
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
@@ -124,21 +125,21 @@ impl Prober {
         let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
         let text = zeroize::Zeroizing::new(text);
         let key: SessionKey = text.trim().parse().map_err(|error| fail(format!("{error}")))?;
-        Self::paid_by(relay, key, StdRng::from_os_rng()).await.map(Some)
+        Self::paid_by(node, key, StdRng::from_os_rng()).await.map(Some)
     }
 
-    async fn paid_by(relay: Arc<Relay>, key: SessionKey, rng: StdRng) -> Result<Self, ProbeError> {
-        let since = relay.app.clock.unix_ms() - DAY_MS;
+    async fn paid_by(node: Arc<Node>, key: SessionKey, rng: StdRng) -> Result<Self, ProbeError> {
+        let since = node.clock.unix_ms() - DAY_MS;
         let mut spent = Spent::default();
-        for (at_ms, amount) in relay.app.ledger.charges_of_key(key.address(), since).await? {
+        for (at_ms, amount) in node.ledger.charges_of_key(key.address(), since).await? {
             spent.add(at_ms, amount);
         }
-        Ok(Self { relay, key, spent, probed_ms: HashMap::new(), one: Arc::new(Semaphore::new(1)), rng })
+        Ok(Self { node, key, spent, probed_ms: HashMap::new(), one: Arc::new(Semaphore::new(1)), rng })
     }
 
     /// Probes one offer after another until the relayer shuts down.
     pub async fn run(mut self) {
-        let shutdown = self.relay.app.shutdown.clone();
+        let shutdown = self.node.shutdown.clone();
         let mut ticks = interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -155,16 +156,16 @@ impl Prober {
 
     /// Probes the offer that needs it most of those the budget has room for, if any.
     async fn step(&mut self) -> Option<Probed> {
-        let app = self.relay.app.clone();
-        let registry = app.registry.borrow().clone();
-        let now_ms = app.clock.unix_ms();
+        let node = self.node.clone();
+        let registry = node.registry.borrow().clone();
+        let now_ms = node.clock.unix_ms();
         for offer in self.due(&registry, now_ms) {
-            let prompt = Prompt::draw(&app.config.probe, &offer, app.board.lengths(), &mut self.rng);
+            let prompt = Prompt::draw(&node.config.probe, &offer, node.board.lengths(), &mut self.rng);
             let Some(most) = ceiling(&offer, &prompt, registry.relayer.fee_bps) else { continue };
-            if self.spent.leaves(most, &app.config.probe, now_ms) {
+            if self.spent.leaves(most, &node.config.probe, now_ms) {
                 self.probed_ms.insert(offer.address, now_ms);
                 let probed = self.probe(&registry, &offer, prompt, most, now_ms).await;
-                self.relay.metrics.probed(probed.name());
+                self.node.metrics.probed(probed.name());
                 return Some(probed);
             }
         }
@@ -173,8 +174,8 @@ impl Prober {
 
     /// Offers not heard of for too long, those never heard of first.
     fn due(&mut self, registry: &Registry, now_ms: i64) -> Vec<Arc<Offer>> {
-        let board = &self.relay.app.board;
-        let idle_ms = i64::try_from(self.relay.app.config.probe.idle_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let board = &self.node.board;
+        let idle_ms = i64::try_from(self.node.config.probe.idle_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
         self.probed_ms.retain(|_, at| now_ms.saturating_sub(*at) < idle_ms);
         let mut due: Vec<(Option<i64>, Arc<Offer>)> = Vec::new();
         for offer in &registry.offers {
@@ -210,16 +211,16 @@ impl Prober {
             }
         };
         // What cannot be looked up counts as the most it may have cost: the budget is a promise.
-        let receipt = self.relay.app.ledger.receipt(&id).await.ok().flatten();
+        let receipt = self.node.ledger.receipt(&id).await.ok().flatten();
         let receipt = receipt.and_then(|row| SignedReceipt::from_bytes(&row.receipt).ok());
         let cost = receipt.and_then(|signed| signed.receipt.charge.checked_add(signed.receipt.fee)).unwrap_or(most);
         self.spent.add(now_ms, cost);
-        self.relay.metrics.probe_paid(cost);
+        self.node.metrics.probe_paid(cost);
         Probed::Served
     }
 
     async fn ask(&self, registry: &Registry, offer: &Offer, prompt: Prompt) -> Result<Answer, RelayError> {
-        let app = &self.relay.app;
+        let node = &self.node;
         let body = bytes::Bytes::from(prompt.body.to_string());
         let headers = HeaderMap::new();
         let inbound =
@@ -227,11 +228,11 @@ impl Prober {
         let mut request = ChatRequest::parse(body)?;
         request.origin = Origin::Probe { least_bytes: prompt.least_bytes };
         let credentials = Credentials::Bearer(Box::new(self.key.clone()));
-        let caller = credentials.identify(&app.vaults, None)?.verify(registry, &inbound, app.clock.unix())?;
+        let caller = credentials.identify(&node.vaults, None)?.verify(registry, &inbound, node.clock.unix())?;
         let permit = self.one.clone().acquire_owned().await.map_err(|_| RelayError::NotReady("it is shutting down"))?;
-        let accepted = Accepted { unix_ms: app.clock.unix_ms(), at: Instant::now(), permit };
+        let accepted = Accepted { unix_ms: node.clock.unix_ms(), at: Instant::now(), permit };
         tracing::debug!(provider = %offer.provider_name, model = %offer.model, "probing");
-        relay(&self.relay, caller, &inbound, request, accepted).await
+        relay(&self.node, caller, &inbound, request, accepted).await
     }
 }
 

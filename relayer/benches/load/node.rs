@@ -10,15 +10,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use steam::allow_lists::AllowLists;
-use steam::app::App;
 use steam::chain::{KeySnapshot, Pubkey, VaultSnapshot};
 use steam::clock::{Clock, SystemClock};
 use steam::config::Config;
 use steam::ledger::Ledger;
+use steam::metrics::Metrics;
+use steam::node::refusals::Refusals;
+use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
-use steam::relay::upstream::Upstream;
 use steam::score::Scorer;
 use steam::settle::build::Parties;
+use steam::tokens::Tokenizers;
+use steam::upstream::Upstream;
 use steam::vaults::{Identity, Vaults};
 use steam::withdrawals::Withdrawals;
 use steam_protocol::key::SessionKey;
@@ -45,18 +48,18 @@ pub fn run() -> Result<()> {
     let provider = std::env::args().nth(1).context("whose address?")?;
     let files = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let app = app(&provider, files.path()).await?;
+        let node = node(&provider, files.path()).await?;
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         listening(listener.local_addr()?);
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
-        axum::serve(listener, steam::http::router(app)).await?;
+        axum::serve(listener, steam::http::router(node)).await?;
         Ok(())
     })
 }
 
-async fn app(provider: &str, files: &Path) -> Result<Arc<App>> {
+async fn node(provider: &str, files: &Path) -> Result<Arc<Node>> {
     let mut config = Config::default();
     config.upstream.localnet = true;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -75,7 +78,8 @@ async fn app(provider: &str, files: &Path) -> Result<Arc<App>> {
     });
     let (_, registry) = watch::channel(Arc::new(registry(provider, clock.unix())));
     let (_, settle) = watch::channel(steam::settle::Status::default());
-    Ok(Arc::new(App {
+    Ok(Arc::new(Node {
+        limits: Limits::new(&config),
         registry,
         allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await?,
         withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(), settler()),
@@ -88,6 +92,10 @@ async fn app(provider: &str, files: &Path) -> Result<Arc<App>> {
         settle,
         tasks: tokio_util::task::TaskTracker::new(),
         shutdown: tokio_util::sync::CancellationToken::new(),
+        metrics: Metrics::default(),
+        tokenizers: Tokenizers::default(),
+        refusals: Refusals::default(),
+        random: Random::from_os(),
         config,
     }))
 }

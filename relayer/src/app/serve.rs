@@ -1,6 +1,6 @@
 //! Accepts connections within bounds and drains them at shutdown.
 
-use crate::relay::Relay;
+use crate::node::Node;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -15,16 +15,15 @@ const HEADER_BYTES: usize = 64 << 10;
 /// Streams at once on an HTTP/2 connection.
 const STREAMS: u32 = 256;
 
-/// Serves `app` until its shutdown, then waits for the connections to end.
-pub(super) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
-    let app = relay.app.clone();
-    let service = TowerToHyperService::new(crate::http::serve(relay));
-    let connections = Arc::new(Semaphore::new(app.config.server.max_connections));
+/// Serves `node` until its shutdown, then waits for the connections to end.
+pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
+    let service = TowerToHyperService::new(crate::http::router(node.clone()));
+    let connections = Arc::new(Semaphore::new(node.config.server.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(app.config.server.header_timeout_ms))
+        .header_read_timeout(Duration::from_millis(node.config.server.header_timeout_ms))
         .max_buf_size(HEADER_BYTES);
     builder
         .http2()
@@ -35,7 +34,7 @@ pub(super) async fn serve(listener: TcpListener, relay: Arc<Relay>) {
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            () = app.shutdown.cancelled() => break,
+            () = node.shutdown.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };

@@ -3,8 +3,8 @@
 
 use crate::chain::Pubkey;
 use crate::http::query::Query;
-use crate::http::state::Server;
 use crate::ledger::{GenerationRow, Proof};
+use crate::node::Node;
 use crate::relay::auth::{Credentials, Inbound, body_hash};
 use crate::relay::base64;
 use crate::relay::decision::OPENED;
@@ -23,12 +23,12 @@ const MAX_ID: usize = 64;
 
 /// `GET /v1/receipts/{id}`: the signed receipt, what it says, and its proof once it is settled.
 pub async fn receipt(
-    State(server): State<Arc<Server>>,
+    State(node): State<Arc<Node>>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Json<Value>, RelayError> {
-    let key = reader(&server, &request)?;
-    let row = server.relay.app.ledger.receipt(known(&id)?).await?.filter(|row| row.key == key).ok_or_else(absent)?;
+    let key = reader(&node, &request)?;
+    let row = node.ledger.receipt(known(&id)?).await?.filter(|row| row.key == key).ok_or_else(absent)?;
     let signed =
         SignedReceipt::from_bytes(&row.receipt).map_err(|_| RelayError::Internal("a stored receipt that is none"))?;
     Ok(Json(json!({
@@ -44,20 +44,20 @@ pub async fn receipt(
 /// `GET /v1/generation/{id}`: why this provider served it. `decision` is the record the receipt's `routing_hash` commits
 /// to, `decision_base64` its exact bytes, `data` the answer in figures, as OpenRouter names them.
 pub async fn generation(
-    State(server): State<Arc<Server>>,
+    State(node): State<Arc<Node>>,
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Json<Value>, RelayError> {
-    let key = reader(&server, &request)?;
-    let row = server.relay.app.ledger.generation(known(&id)?).await?;
+    let key = reader(&node, &request)?;
+    let row = node.ledger.generation(known(&id)?).await?;
     shown(row, &key)
 }
 
 /// `GET /v1/generation?id=`, or by what every receipt says: `?vault=&generation=&number=`.
-pub async fn find_generation(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
-    let key = reader(&server, &request)?;
+pub async fn find_generation(State(node): State<Arc<Node>>, request: Request) -> Result<Json<Value>, RelayError> {
+    let key = reader(&node, &request)?;
     let query = Query::read(request.uri(), &["id", "vault", "generation", "number"])?;
-    let ledger = &server.relay.app.ledger;
+    let ledger = &node.ledger;
     let row = match (query.get("id"), query.get("vault"), query.get("generation"), query.get("number")) {
         (Some(id), None, None, None) => ledger.generation(known(id)?).await?,
         (None, Some(_), Some(_), Some(_)) => {
@@ -120,32 +120,30 @@ fn figures(id: &str, decision: &Value, receipt: &Receipt) -> Value {
 
 /// `GET /v1/vaults/{address}`: balance, holds, unsettled charges and keys.
 pub async fn vault(
-    State(server): State<Arc<Server>>,
+    State(node): State<Arc<Node>>,
     Path(address): Path<String>,
     request: Request,
 ) -> Result<Json<VaultView>, RelayError> {
-    let app = &server.relay.app;
     let vault: Pubkey = address
         .parse()
         .map_err(|_| RelayError::invalid("invalid_value", "address", "a vault's address is 32 bytes in base58"))?;
-    let credentials = Credentials::read(request.headers(), app.config.server.bearer_keys)?;
-    let identified = credentials.identify(&app.vaults, Some(&vault))?;
-    let caller = identified.verify(&app.registry.borrow().clone(), &inbound(&request), app.clock.unix())?;
+    let credentials = Credentials::read(request.headers(), node.config.server.bearer_keys)?;
+    let identified = credentials.identify(&node.vaults, Some(&vault))?;
+    let caller = identified.verify(&node.registry.borrow().clone(), &inbound(&request), node.clock.unix())?;
     // A signature names its own vault.
-    let view = Some(vault).filter(|vault| caller.key.vault == *vault).and_then(|vault| app.vaults.show(&vault));
+    let view = Some(vault).filter(|vault| caller.key.vault == *vault).and_then(|vault| node.vaults.show(&vault));
     view.map(Json).ok_or_else(|| RelayError::NotFound("this key is not authorised in that vault".into()))
 }
 
 /// The key that asks. Holding a bearer key is proof enough, even if it may not spend any more: what it spent is still its
 /// own to see.
-fn reader(server: &Server, request: &Request) -> Result<[u8; 32], RelayError> {
-    let app = &server.relay.app;
-    let credentials = Credentials::read(request.headers(), app.config.server.bearer_keys)?;
+fn reader(node: &Node, request: &Request) -> Result<[u8; 32], RelayError> {
+    let credentials = Credentials::read(request.headers(), node.config.server.bearer_keys)?;
     if let Credentials::Bearer(key) = &credentials {
         return Ok(key.address());
     }
-    let identified = credentials.identify(&app.vaults, None)?;
-    let caller = identified.verify(&app.registry.borrow().clone(), &inbound(request), app.clock.unix())?;
+    let identified = credentials.identify(&node.vaults, None)?;
+    let caller = identified.verify(&node.registry.borrow().clone(), &inbound(request), node.clock.unix())?;
     Ok(caller.key.key)
 }
 

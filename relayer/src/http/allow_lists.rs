@@ -2,7 +2,8 @@
 //! credentials to send or to read one, and only those that a key on chain names are kept.
 
 use crate::chain::Pubkey;
-use crate::http::state::Server;
+use crate::http::body;
+use crate::node::Node;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
 use axum::Json;
@@ -26,11 +27,10 @@ struct Sent {
 ///
 /// # Errors
 /// 400 if it is no list, 404 if no key names it.
-pub async fn put(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
-    let app = &server.relay.app;
-    let (_place, body) = server.body(request, MAX_BODY).await?;
+pub async fn put(State(node): State<Arc<Node>>, request: Request) -> Result<Json<Value>, RelayError> {
+    let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
     let list = read(&body)?;
-    let root = app.allow_lists.keep(list.clone()).await?;
+    let root = node.allow_lists.keep(list.clone()).await?;
     Ok(Json(shown(&root, &list)))
 }
 
@@ -38,10 +38,10 @@ pub async fn put(State(server): State<Arc<Server>>, request: Request) -> Result<
 ///
 /// # Errors
 /// 400 if it is no root, 404 if its list is not known here.
-pub async fn show(State(server): State<Arc<Server>>, Path(root): Path<String>) -> Result<Json<Value>, RelayError> {
+pub async fn show(State(node): State<Arc<Node>>, Path(root): Path<String>) -> Result<Json<Value>, RelayError> {
     let bytes = hex::decode(&root).ok().and_then(|bytes| Hash::try_from(bytes).ok());
     let root = bytes.ok_or_else(|| RelayError::invalid("invalid_value", "root", "a root is 32 bytes in hex"))?;
-    let list = server.relay.app.allow_lists.get(&root);
+    let list = node.allow_lists.get(&root);
     let list = list.ok_or_else(|| RelayError::NotFound("no list of this root is known here".into()))?;
     Ok(Json(shown(&root, &list)))
 }

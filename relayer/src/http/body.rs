@@ -1,16 +1,38 @@
 //! Reading a request's body: JSON by its own account, as it is, within size and time.
 
+use crate::node::Node;
 use crate::relay::error::RelayError;
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 /// Time to take in a body that nobody wants.
 const DISCARD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A place among the requests under way, given back when it is dropped.
+///
+/// # Errors
+/// 429 if there is none.
+pub fn place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
+    node.limits.place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })
+}
+
+/// A place, and the body of a request of at most `limit` bytes.
+///
+/// # Errors
+/// 429 without a place; 400, 408, 413 or 415 for the body.
+pub async fn receive(node: &Node, request: Request, limit: usize) -> Result<(OwnedSemaphorePermit, Bytes), RelayError> {
+    let place = place(node)?;
+    check(request.headers(), limit)?;
+    let patience = Duration::from_millis(node.config.server.body_timeout_ms);
+    Ok((place, read(request.into_body(), limit, patience).await?))
+}
 
 /// Checks what the headers say about the body.
 ///

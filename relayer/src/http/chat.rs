@@ -1,8 +1,7 @@
 //! `POST /v1/chat/completions`.
 
-use crate::app::App;
-use crate::http::state::Server;
 use crate::http::{LoggedLater, body, public};
+use crate::node::Node;
 use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
 use crate::relay::error::RelayError;
 use crate::relay::request::ChatRequest;
@@ -26,53 +25,53 @@ const GENERATION: HeaderName = HeaderName::from_static("steam-generation-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Serves a chat request.
-pub async fn chat(State(server): State<Arc<Server>>, request: Request) -> Result<Response, RelayError> {
-    let app = &server.relay.app;
-    let (unix_ms, at) = (app.clock.unix_ms(), Instant::now());
-    if app.shutdown.is_cancelled() {
+pub async fn chat(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
+    if node.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
     }
-    if !public::is_fresh(app, &app.registry.borrow()) {
+    if !public::is_fresh(&node, &node.registry.borrow()) {
         return Err(RelayError::NotReady("it has not read the chain for too long"));
     }
-    let permit = server.place()?;
+    let permit = body::place(&node)?;
     let (head, body) = request.into_parts();
 
     // Who it is comes before the body: a stranger's is not kept. Keys and vaults are public, so a signature is verified
     // over the digest that the headers promise.
-    let limit = app.config.server.max_body_bytes;
+    let limit = node.config.server.max_body_bytes;
     let promised = Inbound {
         method: head.method.as_str(),
         path: head.uri.path(),
         headers: &head.headers,
         body_hash: Hash::default(),
     };
-    let (caller, digest) = match admit(app, promised, limit) {
+    let (caller, digest) = match admit(&node, promised, limit) {
         Ok(admitted) => admitted,
         Err(error) => {
             body::discard(body, limit.saturating_mul(2)).await;
             return Err(error);
         }
     };
-    let body = body::read(body, limit, Duration::from_millis(app.config.server.body_timeout_ms)).await?;
+    let body = body::read(body, limit, Duration::from_millis(node.config.server.body_timeout_ms)).await?;
     let inbound = Inbound { body_hash: body_hash(&body), ..promised };
     if let Some(digest) = digest {
         check_digest(digest, inbound.body_hash)?;
     }
-    server.rates.take(&caller.key.key, at)?;
+    node.limits.rates.take(&caller.key.key, at)?;
     let request = ChatRequest::read(body, &head.headers)?;
-    let answer = relay(&server.relay, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
+    let answer = relay(&node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
     Ok(respond(answer))
 }
 
 /// What the headers alone decide: who it is, and what a signer says the body is.
-fn admit(app: &App, promised: Inbound<'_>, limit: usize) -> Result<(Caller, Option<Hash>), RelayError> {
-    let identified = Credentials::read(promised.headers, app.config.server.bearer_keys)?.identify(&app.vaults, None)?;
+fn admit(node: &Node, promised: Inbound<'_>, limit: usize) -> Result<(Caller, Option<Hash>), RelayError> {
+    let identified =
+        Credentials::read(promised.headers, node.config.server.bearer_keys)?.identify(&node.vaults, None)?;
     body::check(promised.headers, limit)?;
     let digest = identified.digest();
     let promised = Inbound { body_hash: digest.unwrap_or_default(), ..promised };
-    let registry = app.registry.borrow().clone();
-    Ok((identified.verify(&registry, &promised, app.clock.unix())?, digest))
+    let registry = node.registry.borrow().clone();
+    Ok((identified.verify(&registry, &promised, node.clock.unix())?, digest))
 }
 
 fn respond(answer: Answer) -> Response {

@@ -3,7 +3,7 @@
 use crate::board::{Figures, Standing, Window};
 use crate::chain::Pubkey;
 use crate::http::query::{Query, invalid};
-use crate::http::state::Server;
+use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
@@ -25,13 +25,10 @@ const BLEND: &str = "between 0 and 1000";
 ///
 /// # Errors
 /// 400 for a query it does not know.
-pub async fn models(
-    State(server): State<Arc<Server>>,
-    OriginalUri(uri): OriginalUri,
-) -> Result<Json<Value>, RelayError> {
+pub async fn models(State(node): State<Arc<Node>>, OriginalUri(uri): OriginalUri) -> Result<Json<Value>, RelayError> {
     let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
-    let registry = server.relay.app.registry.borrow().clone();
-    let view = View::new(&server, wanted);
+    let registry = node.registry.borrow().clone();
+    let view = View::new(&node, wanted);
     let models: Vec<Value> = registry.models().map(|model| view.model(&registry, model)).collect();
     Ok(Json(json!({ "object": "list", "data": models })))
 }
@@ -41,16 +38,16 @@ pub async fn models(
 /// # Errors
 /// 404 if nobody offers it, 400 for a query it does not know.
 pub async fn model(
-    State(server): State<Arc<Server>>,
+    State(node): State<Arc<Node>>,
     Path(id): Path<String>,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Json<Value>, RelayError> {
-    let registry = server.relay.app.registry.borrow().clone();
+    let registry = node.registry.borrow().clone();
     if registry.offers_of(&id).next().is_none() {
         return Err(RelayError::UnknownModel(shorten(&id)));
     }
     let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
-    Ok(Json(View::new(&server, wanted).model(&registry, &id)))
+    Ok(Json(View::new(&node, wanted).model(&registry, &id)))
 }
 
 /// `GET /v1/providers`: every offer at its posted price with what was measured of it.
@@ -58,11 +55,11 @@ pub async fn model(
 /// # Errors
 /// 404 if no offer is as asked for, 400 for a query it does not know.
 pub async fn providers(
-    State(server): State<Arc<Server>>,
+    State(node): State<Arc<Node>>,
     OriginalUri(uri): OriginalUri,
 ) -> Result<Json<Value>, RelayError> {
     let wanted = Wanted::read(&uri, &["model", "provider", "window", "blend_ratio"])?;
-    let registry = server.relay.app.registry.borrow().clone();
+    let registry = node.registry.borrow().clone();
     let offers: Vec<&Arc<Offer>> = registry.offers.iter().filter(|offer| wanted.takes(offer)).collect();
     if offers.is_empty()
         && let Some(missing) = wanted.missing()
@@ -70,7 +67,7 @@ pub async fn providers(
         return Err(missing);
     }
     let provider = wanted.provider;
-    let view = View::new(&server, wanted);
+    let view = View::new(&node, wanted);
     let listed: Vec<Value> = offers.into_iter().map(|offer| view.offer(offer)).collect();
     let providers = registry.providers.iter().filter(|info| provider.is_none_or(|wanted| wanted == info.address));
     Ok(Json(json!({
@@ -131,17 +128,16 @@ impl Wanted {
 
 /// Who is shown, and how.
 struct View<'a> {
-    server: &'a Server,
+    node: &'a Node,
     window: Option<Window>,
     blend_ratio: f64,
     now_ms: i64,
 }
 
 impl<'a> View<'a> {
-    fn new(server: &'a Server, wanted: Wanted) -> Self {
-        let app = &server.relay.app;
-        let blend_ratio = wanted.blend_ratio.unwrap_or(app.config.routing.blend_ratio);
-        Self { server, window: wanted.window, blend_ratio, now_ms: app.clock.unix_ms() }
+    fn new(node: &'a Node, wanted: Wanted) -> Self {
+        let blend_ratio = wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio);
+        Self { node, window: wanted.window, blend_ratio, now_ms: node.clock.unix_ms() }
     }
 
     fn model(&self, registry: &Registry, model: &str) -> Value {
@@ -180,19 +176,19 @@ impl<'a> View<'a> {
     }
 
     fn standing(&self, offer: &Offer) -> Standing {
-        self.server.relay.app.board.standing(&offer.address, self.now_ms)
+        self.node.board.standing(&offer.address, self.now_ms)
     }
 
     fn board(&self, offer: &Offer) -> Value {
-        let app = &self.server.relay.app;
-        let live = app.scorer.board(&offer.address, Instant::now());
+        let node = &self.node;
+        let live = node.scorer.board(&offer.address, Instant::now());
         let mut board = json!({
             "available": live.available,
             "share": live.share,
             "score": live.score,
             "outstanding_requests": live.outstanding_requests,
             "outstanding_tokens": live.outstanding_tokens,
-            "flags": app.board.flags(&offer.address),
+            "flags": node.board.flags(&offer.address),
         });
         let standing = self.standing(offer);
         for window in Window::ALL.into_iter().filter(|window| self.window.is_none_or(|wanted| wanted == *window)) {

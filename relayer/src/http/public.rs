@@ -1,7 +1,6 @@
 //! What anyone may read about the relayer itself: whether it works, and how much.
 
-use crate::app::App;
-use crate::http::state::Server;
+use crate::node::Node;
 use crate::registry::Registry;
 use axum::Json;
 use axum::extract::State;
@@ -21,23 +20,22 @@ pub async fn health() -> Json<Value> {
 }
 
 /// Whether the chain was read lately enough to sell on its word: a withdrawal or a revocation may have gone unseen.
-pub(super) fn is_fresh(app: &App, registry: &Registry) -> bool {
+pub(super) fn is_fresh(node: &Node, registry: &Registry) -> bool {
     // The clock of a local network is whatever its user sets.
-    app.config.upstream.localnet || age(app, registry) <= MAX_REGISTRY_AGE_SECONDS
+    node.config.upstream.localnet || age(node, registry) <= MAX_REGISTRY_AGE_SECONDS
 }
 
-fn age(app: &App, registry: &Registry) -> i64 {
-    app.clock.unix().saturating_sub(registry.unix_time)
+fn age(node: &Node, registry: &Registry) -> i64 {
+    node.clock.unix().saturating_sub(registry.unix_time)
 }
 
 /// `GET /ready`: it may be sent requests.
-pub async fn ready(State(server): State<Arc<Server>>) -> Response {
-    let app = &server.relay.app;
-    let registry = app.registry.borrow().clone();
-    let age = age(app, &registry);
-    let fresh = is_fresh(app, &registry);
-    let ledger = app.ledger.trouble();
-    let draining = app.shutdown.is_cancelled();
+pub async fn ready(State(node): State<Arc<Node>>) -> Response {
+    let registry = node.registry.borrow().clone();
+    let age = age(node, &registry);
+    let fresh = is_fresh(&node, &registry);
+    let ledger = node.ledger.trouble();
+    let draining = node.shutdown.is_cancelled();
     let ready = fresh && ledger.is_none() && registry.relayer.active && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let report = json!({
@@ -54,13 +52,13 @@ pub async fn ready(State(server): State<Arc<Server>>) -> Response {
 }
 
 /// `GET /metrics`.
-pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
-    let settle = server.relay.app.settle.borrow().clone();
-    let registry = server.relay.app.registry.borrow().clone();
-    let metrics = &server.relay.metrics;
+pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
+    let settle = node.settle.borrow().clone();
+    let registry = node.registry.borrow().clone();
+    let metrics = &node.metrics;
     metrics.settlement(&settle, registry.slot);
-    metrics.ledger(&server.relay.app.ledger);
-    let board = &server.relay.app.board;
+    metrics.ledger(&node.ledger);
+    let board = &node.board;
     let flags: Vec<_> = registry.offers.iter().map(|offer| (offer, board.flags(&offer.address))).collect();
     metrics.flagged(flags.iter().flat_map(|(offer, flags)| {
         flags.iter().map(|flag| (offer.provider_name.as_str(), offer.model.as_str(), flag.reason.name()))

@@ -1,6 +1,7 @@
 //! Withdrawals at once. The owner's signature in the transaction is the credential.
 
-use crate::http::state::Server;
+use crate::http::body;
+use crate::node::Node;
 use crate::relay::base64;
 use crate::relay::error::RelayError;
 use ::base64::Engine as _;
@@ -25,10 +26,9 @@ struct Sent {
 ///
 /// # Errors
 /// 400 if the transaction is anything else, 409 if what would be left is not enough for what is charged and held.
-pub async fn agree(State(server): State<Arc<Server>>, request: Request) -> Result<Json<Value>, RelayError> {
-    let app = &server.relay.app;
-    let (_place, body) = server.body(request, MAX_BODY).await?;
-    let (bytes, wish) = app.withdrawals.agree(&read(&body)?).await?;
+pub async fn agree(State(node): State<Arc<Node>>, request: Request) -> Result<Json<Value>, RelayError> {
+    let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
+    let (bytes, wish) = node.withdrawals.agree(&read(&body)?).await?;
     let agreement = &wish.agreement;
     tracing::info!(vault = %agreement.vault, amount = ?agreement.amount, "agreed to a withdrawal");
     Ok(Json(json!({

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 const NOW_MS: i64 = NOW * 1_000;
 
 async fn prober(world: &World) -> Prober {
-    let relay = Arc::new(Relay::seeded(world.app.clone()));
+    let relay = world.node.clone();
     Prober::paid_by(relay, world.key(), StdRng::seed_from_u64(1)).await.unwrap()
 }
 
@@ -51,9 +51,9 @@ async fn the_longest_unheard_of_is_probed_first_and_nobody_twice_in_a_row() {
     let world = World::new(vec![first.clone(), second.clone()]).await;
     let mut prober = prober(&world).await;
     let failed = crate::score::Outcome::Failed { kind: crate::score::FailureKind::Connect, retry_after: None };
-    world.app.board.record(&first.address, &failed, NOW_MS - 3_600_000);
+    world.node.board.record(&first.address, &failed, NOW_MS - 3_600_000);
     let due = |prober: &mut Prober| -> Vec<Pubkey> {
-        let registry = prober.relay.app.registry.borrow().clone();
+        let registry = prober.node.registry.borrow().clone();
         prober.due(&registry, NOW_MS).iter().map(|offer| offer.address).collect()
     };
     assert_eq!(due(&mut prober), [second.address, first.address]);
@@ -70,12 +70,12 @@ async fn what_has_traffic_is_not_probed_and_what_is_new_is_probed_more_often() {
     let mut prober = prober(&world).await;
     let failed = crate::score::Outcome::Failed { kind: crate::score::FailureKind::Connect, retry_after: None };
     let is_due = |prober: &mut Prober, after_s: i64| {
-        let registry = prober.relay.app.registry.borrow().clone();
+        let registry = prober.node.registry.borrow().clone();
         !prober.due(&registry, NOW_MS + after_s * 1_000).is_empty()
     };
-    world.app.board.record(&offer.address, &failed, NOW_MS);
+    world.node.board.record(&offer.address, &failed, NOW_MS);
     assert!(!is_due(&mut prober, 59) && is_due(&mut prober, 60), "new");
-    (0..NEW_BELOW).for_each(|_| world.app.board.record(&offer.address, &failed, NOW_MS));
+    (0..NEW_BELOW).for_each(|_| world.node.board.record(&offer.address, &failed, NOW_MS));
     assert!(!is_due(&mut prober, 599) && is_due(&mut prober, 600), "known");
 }
 
@@ -94,10 +94,10 @@ async fn the_budget_of_hour_and_day_is_never_exceeded_and_outlives_a_restart() {
     for _ in 0..60 {
         prober.probed_ms.clear();
         // Its own answers are what it was last heard of by: the clock stands still here.
-        let registry = prober.relay.app.registry.borrow().clone();
-        let prompt = Prompt::draw(&world.app.config.probe, &dear, world.app.board.lengths(), &mut prober.rng);
+        let registry = prober.node.registry.borrow().clone();
+        let prompt = Prompt::draw(&world.node.config.probe, &dear, world.node.board.lengths(), &mut prober.rng);
         let most = ceiling(&dear, &prompt, 100).unwrap();
-        if prober.spent.leaves(most, &world.app.config.probe, NOW_MS) {
+        if prober.spent.leaves(most, &world.node.config.probe, NOW_MS) {
             assert_eq!(prober.probe(&registry, &dear, prompt, most, NOW_MS).await, Probed::Served);
             probes += 1;
         }
@@ -106,10 +106,10 @@ async fn the_budget_of_hour_and_day_is_never_exceeded_and_outlives_a_restart() {
     assert_eq!(prober.spent.since(0), unsettled);
     assert!(probes >= 3 && unsettled <= Pico(200_000_000_000), "{probes} probes, {unsettled}");
     // The hour is over, the day is not.
-    let hour = ProbeConfig { usd_per_day: 1.0, ..world.app.config.probe.clone() };
+    let hour = ProbeConfig { usd_per_day: 1.0, ..world.node.config.probe.clone() };
     let most = Pico(150_000_000_000);
     assert!(!prober.spent.leaves(most, &hour, NOW_MS) && prober.spent.leaves(most, &hour, NOW_MS + HOUR_MS));
-    assert!(!prober.spent.leaves(most, &world.app.config.probe, NOW_MS + HOUR_MS));
+    assert!(!prober.spent.leaves(most, &world.node.config.probe, NOW_MS + HOUR_MS));
     let mut again = self::prober(&world).await;
     assert_eq!(again.spent.since(0), unsettled);
     assert!(again.spent.leaves(most, &hour, NOW_MS + DAY_MS));
@@ -131,23 +131,24 @@ async fn probes_alone_find_canned_and_short_answers() {
     for (seed, behaviour, reason) in [(1, canned, Suspicion::Canned), (2, short, Suspicion::Cut)] {
         let (_provider, offer) = simulated(seed, behaviour).await;
         let world = World::new(vec![offer.clone()]).await;
-        world.app.board.saw(100, 500);
+        world.node.board.saw(100, 500);
         let mut prober = prober(&world).await;
-        let registry = world.app.registry.borrow().clone();
+        let registry = world.node.registry.borrow().clone();
         let flagged = async {
             for number in 1..=50 {
-                let prompt = Prompt::draw(&world.app.config.probe, &offer, world.app.board.lengths(), &mut prober.rng);
+                let prompt =
+                    Prompt::draw(&world.node.config.probe, &offer, world.node.board.lengths(), &mut prober.rng);
                 let most = ceiling(&offer, &prompt, 100).unwrap();
                 prober.probe(&registry, &offer, prompt, most, NOW_MS).await;
                 world.settled_down().await;
-                if world.app.board.is_flagged(&offer.address) {
+                if world.node.board.is_flagged(&offer.address) {
                     return Some(number);
                 }
             }
             None
         };
         assert!(flagged.await.is_some(), "{reason:?}");
-        assert_eq!(world.app.board.flags(&offer.address)[0].reason, reason);
+        assert_eq!(world.node.board.flags(&offer.address)[0].reason, reason);
     }
 }
 
@@ -156,14 +157,14 @@ async fn an_honest_provider_passes_its_probes() {
     let (_provider, offer) = simulated(1, Behaviour { output_tokens: 120, ..Behaviour::instant(&["gpt-4o"]) }).await;
     let world = World::new(vec![offer.clone()]).await;
     let mut prober = prober(&world).await;
-    let registry = world.app.registry.borrow().clone();
+    let registry = world.node.registry.borrow().clone();
     for _ in 0..60 {
-        let prompt = Prompt::draw(&world.app.config.probe, &offer, world.app.board.lengths(), &mut prober.rng);
+        let prompt = Prompt::draw(&world.node.config.probe, &offer, world.node.board.lengths(), &mut prober.rng);
         let most = ceiling(&offer, &prompt, 100).unwrap();
         assert_eq!(prober.probe(&registry, &offer, prompt, most, NOW_MS).await, Probed::Served);
     }
     world.settled_down().await;
-    assert!(world.app.board.flags(&offer.address).is_empty(), "{:?}", world.app.board.flags(&offer.address));
+    assert!(world.node.board.flags(&offer.address).is_empty(), "{:?}", world.node.board.flags(&offer.address));
 }
 
 #[test]
@@ -192,13 +193,13 @@ fn prompts_are_as_long_as_traffic_and_no_two_are_the_same() {
 #[tokio::test]
 async fn probes_are_off_unless_a_key_is_named_and_a_wrong_one_is_told() {
     let world = World::new(vec![]).await;
-    assert!(Prober::new(Arc::new(Relay::seeded(world.app.clone()))).await.unwrap().is_none());
+    assert!(Prober::new(world.node.clone()).await.unwrap().is_none());
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("key");
     std::fs::write(&path, "sk-steam-nonsense").unwrap();
     for path in [path, "/nonexistent/key".into()] {
         let world = World::with(vec![], |config| config.probe.key_file = path).await;
-        let error = Prober::new(Arc::new(Relay::seeded(world.app.clone()))).await.err().unwrap().to_string();
+        let error = Prober::new(world.node.clone()).await.err().unwrap().to_string();
         assert!(error.contains("probe.key_file") && !error.contains("nonsense"), "{error}");
     }
 }

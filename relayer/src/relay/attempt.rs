@@ -1,12 +1,12 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
-use crate::relay::Relay;
+use crate::node::Node;
 use crate::relay::chunk::{Fault, Transcript};
 use crate::relay::plan::Candidate;
 use crate::relay::request::ChatRequest;
 use crate::relay::sse::Parser;
-use crate::relay::upstream::CallError;
 use crate::score::FailureKind;
+use crate::upstream::CallError;
 use axum::http::StatusCode;
 use bytes::{BufMut, Bytes, BytesMut};
 use reqwest::Response;
@@ -82,7 +82,7 @@ impl From<Fault> for Failure {
 /// # Errors
 /// How the provider failed.
 pub async fn attempt(
-    relay: &Relay,
+    node: &Node,
     candidate: &Candidate,
     request: &ChatRequest,
     transcript: &mut Transcript,
@@ -91,8 +91,8 @@ pub async fn attempt(
         .for_provider(&candidate.offer.model, candidate.max_output)
         .map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
-    let now = relay.app.clock.unix();
-    let response = relay.app.upstream.post(&candidate.offer, PATH, body, accept, now).await.map_err(unreachable)?;
+    let now = node.clock.unix();
+    let response = node.upstream.post(&candidate.offer, PATH, body, accept, now).await.map_err(unreachable)?;
     let status = response.status();
     match status.as_u16() {
         200 => {}
@@ -111,7 +111,7 @@ pub async fn attempt(
     if request.stream {
         commit(response, transcript).await
     } else {
-        whole(response, transcript, relay.app.config.upstream.max_answer_bytes).await
+        whole(response, transcript, node.config.upstream.max_answer_bytes).await
     }
 }
 

@@ -2,7 +2,7 @@
 //! relayer alone.
 
 use crate::relay::json::{Object, Text};
-use crate::relay::tokens::{Counting, Tally};
+use crate::tokens::{Counting, Tally};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;

@@ -2,6 +2,7 @@
 
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
+use crate::node::rates::RateLimited;
 use crate::vaults::{ChargeError, Refusal, Unsure};
 use crate::withdrawals::AgreeError;
 use axum::http::StatusCode;
@@ -131,13 +132,8 @@ pub enum RelayError {
         retry_after: Duration,
     },
     /// The key has made its requests for this minute.
-    #[error("this key may make {limit} requests a minute here; try again in {} seconds", retry_after.as_secs())]
-    RateLimited {
-        /// A minute.
-        limit: u32,
-        /// When to try again.
-        retry_after: Duration,
-    },
+    #[error(transparent)]
+    RateLimited(#[from] RateLimited),
     /// The relayer cannot take requests.
     #[error("the relayer takes no requests: {0}")]
     NotReady(&'static str),
@@ -240,7 +236,7 @@ impl RelayError {
             Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, INVALID, "body_too_large"),
             Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, INVALID, "unsupported_media_type"),
             Self::Busy { .. } => (S::TOO_MANY_REQUESTS, RATE, "too_many_concurrent_requests"),
-            Self::RateLimited { .. } => (S::TOO_MANY_REQUESTS, RATE, "rate_limit_exceeded"),
+            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, RATE, "rate_limit_exceeded"),
             Self::NotReady(_) => (S::SERVICE_UNAVAILABLE, SERVER, "not_ready"),
             Self::Upstream { .. } => (S::BAD_GATEWAY, UPSTREAM, "providers_failed"),
             Self::UpstreamTimeout { .. } => (S::GATEWAY_TIMEOUT, UPSTREAM, "providers_timed_out"),
@@ -265,7 +261,7 @@ impl RelayError {
         match self {
             Self::Resting { retry_after, .. }
             | Self::Busy { retry_after }
-            | Self::RateLimited { retry_after, .. }
+            | Self::RateLimited(RateLimited { retry_after, .. })
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
             Self::Withdrawal(AgreeError::NotDrained { .. } | AgreeError::Seq { .. }) => Some(Duration::from_secs(5)),
             Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),

@@ -3,13 +3,13 @@
 
 use crate::board::{Changed, Ending, Exam, PENALTY};
 use crate::chain::Pubkey;
+use crate::node::Node;
 use crate::registry::Offer;
-use crate::relay::Relay;
 use crate::relay::chunk::Transcript;
 use crate::relay::meter::Claim;
 use crate::relay::plan::Candidate;
 use crate::relay::request::{ChatRequest, Origin};
-use crate::relay::tokens::Counting;
+use crate::tokens::Counting;
 use steam_protocol::receipt::FinishReason;
 use steam_router::state::capability;
 
@@ -20,13 +20,13 @@ const COUNTED_OTHERWISE: u32 =
 const FEW_MESSAGES: u32 = 2;
 
 /// An answer without content: another provider was asked after it.
-pub fn empty(relay: &Relay, request: &ChatRequest, offer: &Offer) {
-    tell(relay, request, offer, Exam { ending: Ending::Empty, ..blank(request, offer, Pubkey::default()) });
+pub fn empty(node: &Node, request: &ChatRequest, offer: &Offer) {
+    tell(node, request, offer, Exam { ending: Ending::Empty, ..blank(request, offer, Pubkey::default()) });
 }
 
 /// An answer of `candidate` to a request of `vault`; `broken` if it broke off after its first content.
 pub fn answered(
-    relay: &Relay,
+    node: &Node,
     request: &ChatRequest,
     candidate: &Candidate,
     vault: Pubkey,
@@ -37,7 +37,7 @@ pub fn answered(
     let delivered = transcript.delivered.total();
     let claim = transcript.usage.as_deref().filter(|_| !broken).and_then(Claim::read);
     if let (Some(claim), false) = (claim, matches!(request.origin, Origin::Probe { .. })) {
-        relay.app.board.saw(candidate.input.estimate(), claim.completion);
+        node.board.saw(candidate.input.estimate(), claim.completion);
     }
     let hidden = claim.map_or(0, |claim| claim.reasoning.saturating_sub(transcript.reasoning.total().tokens));
     let cut = broken || ended_early(request, candidate, transcript, hidden);
@@ -55,7 +55,7 @@ pub fn answered(
         input: claim.filter(|_| plain).map(|claim| (claim.prompt, candidate.input.text.tokens)),
         ..blank(request, offer, vault)
     };
-    tell(relay, request, offer, exam);
+    tell(node, request, offer, exam);
 }
 
 /// Whether an answer stopped for a limit it did not reach, or is far shorter than what a probe asked for.
@@ -92,15 +92,14 @@ fn blank<'a>(request: &ChatRequest, offer: &'a Offer, vault: Pubkey) -> Exam<'a>
 }
 
 /// Hands an exam to the board, unless the client made the answer what it is.
-fn tell(relay: &Relay, request: &ChatRequest, offer: &Offer, exam: Exam<'_>) {
+fn tell(node: &Node, request: &ChatRequest, offer: &Offer, exam: Exam<'_>) {
     if request.origin == Origin::Steered {
         return;
     }
-    let app = &relay.app;
-    for Changed { reason, raised } in app.board.examine(&exam, app.clock.unix_ms()) {
-        let flagged = app.board.is_flagged(&offer.address);
-        app.scorer.penalise(&offer.address, if flagged { PENALTY } else { 1.0 });
-        relay.metrics.flag_changed(reason.name(), raised);
+    for Changed { reason, raised } in node.board.examine(&exam, node.clock.unix_ms()) {
+        let flagged = node.board.is_flagged(&offer.address);
+        node.scorer.penalise(&offer.address, if flagged { PENALTY } else { 1.0 });
+        node.metrics.flag_changed(reason.name(), raised);
         let (provider, model, reason) = (&offer.provider_name, &offer.model, reason.name());
         if raised {
             tracing::warn!(%provider, %model, reason, "a provider is flagged");

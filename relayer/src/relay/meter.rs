@@ -2,7 +2,7 @@
 //! what was held.
 
 use crate::relay::plan::{Input, saturate};
-use crate::relay::tokens::{Counted, Counting};
+use crate::tokens::{Counted, Counting};
 use serde_json::Value;
 use steam_protocol::receipt::CountedBy;
 use steam_protocol::units::{Pico, Price, Usage, charge, receipt_fee};

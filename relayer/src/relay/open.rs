@@ -2,7 +2,7 @@
 //! serves, one says that the request itself is wrong, or the attempts are used up. One that is slow may be raced by a
 //! second.
 
-use crate::relay::Relay;
+use crate::node::Node;
 use crate::relay::attempt::{Failure, Kind, attempt, failure_name};
 use crate::relay::chunk::Transcript;
 use crate::relay::decision::{Attempt, CONTRADICTED, OPENED, OVERTAKEN, REFUSED};
@@ -44,7 +44,7 @@ pub struct Opened {
 #[derive(Clone, Copy)]
 pub struct Opening<'a> {
     /// The node.
-    pub relay: &'a Arc<Relay>,
+    pub node: &'a Arc<Node>,
     /// Who can serve it.
     pub plan: &'a Plan,
     /// The order of trying.
@@ -116,7 +116,7 @@ impl<'a> Opening<'a> {
 
     /// How long `candidate` may take to its first content, or to a whole answer.
     fn patience(&self, candidate: &Candidate) -> Duration {
-        let first = self.relay.app.config.upstream.first_token_timeout(&candidate.offer.model);
+        let first = self.node.config.upstream.first_token_timeout(&candidate.offer.model);
         if self.request.stream {
             return first;
         }
@@ -127,7 +127,7 @@ impl<'a> Opening<'a> {
     /// tokens, which only streams show.
     fn hedge_after(&self) -> Option<Duration> {
         let controls = &self.request.controls;
-        let default = Duration::from_millis(self.relay.app.config.upstream.hedge_after_ms);
+        let default = Duration::from_millis(self.node.config.upstream.hedge_after_ms);
         let after = controls.hedge_after.unwrap_or(if self.request.stream { default } else { Duration::ZERO });
         (!after.is_zero() && controls.allow_fallbacks).then_some(after)
     }
@@ -180,14 +180,14 @@ impl<'a> Race<'a> {
     /// Asks the next one as well, if it is of the same model and does not cost much more: never one out of its order.
     fn hedge(&mut self) {
         self.hedged = true;
-        let relay = self.opening.relay;
+        let node = self.opening.node;
         let Some(slow) = self.running.first().map(|running| &running.candidate) else { return };
         let Some(next) = self.left.front().copied() else { return };
-        let most = slow.ceiling.0 as f64 * relay.app.config.upstream.hedge_max_cost_ratio;
+        let most = slow.ceiling.0 as f64 * node.config.upstream.hedge_max_cost_ratio;
         let fits = next.offer.model == slow.offer.model && next.ceiling.0 as f64 <= most;
-        if fits && relay.hedges.take(Instant::now()) {
+        if fits && node.limits.hedges.take(Instant::now()) {
             self.left.pop_front();
-            relay.metrics.hedged();
+            node.metrics.hedged();
             self.start(next, true);
         }
     }
@@ -198,7 +198,7 @@ impl<'a> Race<'a> {
             return;
         }
         let Some(next) = self.left.pop_front() else { return };
-        if self.opening.relay.retries.take(Instant::now()) {
+        if self.opening.node.limits.retries.take(Instant::now()) {
             self.start(next, false);
         } else {
             self.spent = true;
@@ -206,22 +206,22 @@ impl<'a> Race<'a> {
     }
 
     fn start(&mut self, candidate: &'a Candidate, hedge: bool) {
-        let Opening { relay, plan, request, deadline, .. } = self.opening;
-        let expected = relay.app.config.routing.expected_output_tokens.min(candidate.max_output);
+        let Opening { node, plan, request, deadline, .. } = self.opening;
+        let expected = node.config.routing.expected_output_tokens.min(candidate.max_output);
         let ask = Ask {
             input_tokens: saturate(candidate.input.estimate()),
             expected_output: expected.saturating_mul(plan.choices),
             prefix: plan.prefix,
             ..Ask::default()
         };
-        let watch = Watch::start(relay.app.clone(), candidate.offer.address, ask);
+        let watch = Watch::start(node.clone(), candidate.offer.address, ask);
         let until = deadline.min(watch.started() + self.opening.patience(candidate));
         let number = self.started;
         self.started += 1;
         self.running.push(Running { number, candidate: candidate.clone(), watch, hedge });
         self.tries.push(Box::pin(async move {
             let mut transcript = Transcript::new(candidate.input.counting, plan.choices);
-            let result = match timeout_at(until, attempt(relay, candidate, request, &mut transcript)).await {
+            let result = match timeout_at(until, attempt(node, candidate, request, &mut transcript)).await {
                 Ok(result) => result,
                 Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
             };
@@ -237,7 +237,7 @@ impl<'a> Race<'a> {
 
     /// The race is won: whoever is still running was too slow, is aborted, and is paid nothing.
     fn served(&mut self, winner: Running, transcript: Transcript, kind: Kind) -> Opened {
-        let relay = self.opening.relay;
+        let node = self.opening.node;
         let now = Instant::now();
         for mut slower in std::mem::take(&mut self.running) {
             self.note(&slower, OVERTAKEN, None);
@@ -251,8 +251,8 @@ impl<'a> Race<'a> {
         self.tries.clear();
         if let Some(Doubted { number, mut opened }) = self.doubted.take() {
             let offer = &opened.candidate.offer;
-            relay.refusals.contradicted(&offer.address, now);
-            relay.metrics.upstream_failed(&offer.provider_name, CONTRADICTED);
+            node.refusals.contradicted(&offer.address, now);
+            node.metrics.upstream_failed(&offer.provider_name, CONTRADICTED);
             if let (Some((_, attempt)), Kind::Refused(status, _)) =
                 (self.attempts.iter_mut().find(|(of, _)| *of == number), &opened.kind)
             {
@@ -263,9 +263,9 @@ impl<'a> Race<'a> {
         }
         if winner.number > 0 && !winner.hedge {
             // A retry that serves is no sign of a general outage.
-            relay.retries.give_back();
+            node.limits.retries.give_back();
         }
-        relay.refusals.answered(&winner.candidate.offer.address, now);
+        node.refusals.answered(&winner.candidate.offer.address, now);
         self.note(&winner, OPENED, None);
         Opened { candidate: winner.candidate, watch: winner.watch, first_content: now, transcript, kind }
     }
@@ -279,7 +279,7 @@ impl<'a> Race<'a> {
             // Two agree: the request is wrong, and the first one's words go back.
             return Some(first.opened);
         }
-        let believed = self.opening.relay.refusals.believes(&candidate.offer.address, now);
+        let believed = self.opening.node.refusals.believes(&candidate.offer.address, now);
         let opened = Opened { candidate, watch, first_content: now, transcript, kind };
         if believed {
             return Some(opened);
@@ -292,7 +292,7 @@ impl<'a> Race<'a> {
         let name = failure_name(failure.kind);
         let provider = ended.candidate.offer.provider_name.as_str();
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
-        self.opening.relay.metrics.upstream_failed(provider, name);
+        self.opening.node.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
         // One that was asked late had less than its time when the request's was over.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
@@ -302,7 +302,7 @@ impl<'a> Race<'a> {
             ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
         }
         if failure.kind == FailureKind::Empty {
-            exam::empty(self.opening.relay, self.opening.request, &ended.candidate.offer);
+            exam::empty(self.opening.node, self.opening.request, &ended.candidate.offer);
         }
         self.failures.push(failure);
     }

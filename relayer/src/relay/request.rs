@@ -6,7 +6,7 @@ mod parameters;
 use crate::relay::controls::{Controls, MAX_MODELS, suffix};
 use crate::relay::error::RelayError;
 use crate::relay::json::{self, Object, Text, shorten};
-use crate::relay::tokens::{Counted, Counting, Tokenizers};
+use crate::tokens::{Counted, Counting, Tokenizers};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde::Deserialize;

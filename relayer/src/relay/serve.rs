@@ -1,6 +1,7 @@
 //! The one task that owns a request from the hold to the charge. The response only receives from it, so that a client
 //! that leaves takes nothing with it that has to be accounted for.
 
+use crate::node::Node;
 use crate::relay::attempt::{Kind, failure_name};
 use crate::relay::chunk::Transcript;
 use crate::relay::decision::{Attempt, Decision};
@@ -13,7 +14,7 @@ use crate::relay::plan::{Candidate, Plan, saturate};
 use crate::relay::pump::{End, Outlet, pump, ticks};
 use crate::relay::request::ChatRequest;
 use crate::relay::watch::Watch;
-use crate::relay::{Answer, Relay, base64};
+use crate::relay::{Answer, base64};
 use crate::score::{self, Outcome};
 use crate::vaults::{ChargeError, Draft, Hold};
 use axum::http::StatusCode;
@@ -28,7 +29,7 @@ use tokio::time::Instant;
 /// A request that is paid for.
 pub struct Work {
     /// The node.
-    pub relay: Arc<Relay>,
+    pub node: Arc<Node>,
     /// The request.
     pub request: ChatRequest,
     /// Who can serve it.
@@ -102,7 +103,7 @@ impl Head {
 impl Work {
     /// Serves the request to its end.
     pub async fn run(self, reply: Reply) {
-        let upstream = &self.relay.app.config.upstream;
+        let upstream = &self.node.config.upstream;
         let models = self.plan.routes.iter().map(|route| upstream.total_timeout(&route.model));
         let deadline = self.started + models.max().unwrap_or(Duration::from_millis(upstream.total_timeout_ms));
         let mut attempts = Vec::new();
@@ -117,7 +118,7 @@ impl Work {
         };
         if !matches!(kind, Kind::Refused(..)) {
             let failovers = attempts.iter().filter(|attempt| attempt.failed()).count();
-            self.relay.metrics.served(&candidate.offer.model, failovers as u64, self.started.elapsed());
+            self.node.metrics.served(&candidate.offer.model, failovers as u64, self.started.elapsed());
         }
         let ending = Ending { work: self, candidate, first_content, attempts };
         match (kind, head) {
@@ -132,7 +133,7 @@ impl Work {
             (Kind::Stream(source), head) => {
                 let Some(mut outlet) = head.stream(&ending.work.id) else { return };
                 let mut transcript = transcript;
-                let limits = &ending.work.relay.app.config.upstream;
+                let limits = &ending.work.node.config.upstream;
                 let model = &ending.candidate.offer.model;
                 let end = pump(*source, &mut transcript, &mut outlet, limits, model, deadline).await;
                 ending.stream(end, transcript, watch, outlet).await;
@@ -148,7 +149,7 @@ impl Work {
         attempts: &mut Vec<Attempt>,
     ) -> Option<(Head, Result<Opened, RelayError>)> {
         let opening = Opening {
-            relay: &self.relay,
+            node: &self.node,
             plan: &self.plan,
             order: &self.order,
             request: &self.request,
@@ -157,7 +158,7 @@ impl Work {
         };
         let opened = opening.open(attempts);
         tokio::pin!(opened);
-        let mut silence = ticks(&self.relay.app.config.upstream);
+        let mut silence = ticks(&self.node.config.upstream);
         loop {
             tokio::select! {
                 // Who has left is not sold what came at the same moment.
@@ -229,7 +230,7 @@ impl Ending {
             }
             End::Failed { kind, error } => {
                 let name = failure_name(*kind);
-                self.work.relay.metrics.upstream_failed(&self.candidate.offer.provider_name, name);
+                self.work.node.metrics.upstream_failed(&self.candidate.offer.provider_name, name);
                 tracing::warn!(id = %self.work.id, provider = %self.candidate.offer.provider_name, kind = name, error, "stream cut");
                 watch.end(Outcome::Failed { kind: *kind, retry_after: None });
                 self.examine(&transcript, true);
@@ -280,7 +281,7 @@ impl Ending {
     /// Says what the answer shows of its provider's honesty; `broken` if it broke off.
     fn examine(&self, transcript: &Transcript, broken: bool) {
         let work = &self.work;
-        exam::answered(&work.relay, &work.request, &self.candidate, work.hold.vault(), transcript, broken);
+        exam::answered(&work.node, &work.request, &self.candidate, work.hold.vault(), transcript, broken);
     }
 
     /// `waited` is the client's time, not the provider's.
@@ -303,12 +304,12 @@ impl Ending {
         finish_reason: FinishReason,
         outcome: &str,
     ) -> Result<SignedReceipt, ChargeError> {
-        let Work { relay, request, plan, order, ranked, hold, id, started_at_ms, started, permit } = self.work;
+        let Work { node, request, plan, order, ranked, hold, id, started_at_ms, started, permit } = self.work;
         let decision = Decision {
             id: &id,
             started_at_ms,
             controls: &request.controls,
-            max_attempts: relay.app.config.upstream.max_attempts,
+            max_attempts: node.config.upstream.max_attempts,
             plan: &plan,
             ranked: &ranked,
             order: &order,
@@ -332,7 +333,7 @@ impl Ending {
         let (provider, model) = (self.candidate.offer.provider_name.as_str(), self.candidate.offer.model.as_str());
         match &charged {
             Ok(receipt) => {
-                relay.metrics.charged(model, &bill, started.elapsed());
+                node.metrics.charged(model, &bill.usage, bill.counted_by, bill.total, started.elapsed());
                 tracing::info!(
                     %id, model, provider, status = outcome, attempts = self.attempts.len(),
                     input = bill.usage.input, cached = bill.usage.cached, output = bill.usage.output,
@@ -341,7 +342,7 @@ impl Ending {
                 );
             }
             Err(error) => {
-                relay.metrics.charge_failed();
+                node.metrics.charge_failed();
                 tracing::error!(%id, model, provider, usd = %bill.total, %error, "not charged");
             }
         }

@@ -1,7 +1,7 @@
 //! Tells the scorer and the public board of one attempt: that it began, and how it ended, whatever ends it.
 
-use crate::app::App;
 use crate::chain::Pubkey;
+use crate::node::Node;
 use crate::score::{Ask, Outcome};
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// An attempt under way. Dropped without [`Self::end`] it counts as the client's departure.
 pub struct Watch {
-    app: Arc<App>,
+    node: Arc<Node>,
     offer: Pubkey,
     ask: Ask,
     started: Instant,
@@ -18,9 +18,9 @@ pub struct Watch {
 
 impl Watch {
     /// An attempt to serve `ask` begins.
-    pub fn start(app: Arc<App>, offer: Pubkey, ask: Ask) -> Self {
-        app.scorer.started(&offer, ask.input_tokens.saturating_add(ask.expected_output));
-        Self { app, offer, ask, started: Instant::now(), ended: false }
+    pub fn start(node: Arc<Node>, offer: Pubkey, ask: Ask) -> Self {
+        node.scorer.started(&offer, ask.input_tokens.saturating_add(ask.expected_output));
+        Self { node, offer, ask, started: Instant::now(), ended: false }
     }
 
     /// When it began.
@@ -31,8 +31,8 @@ impl Watch {
     /// How it ended. Only the first end counts.
     pub fn end(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.app.scorer.ended(&self.offer, &self.ask, &outcome, Instant::now());
-            self.app.board.record(&self.offer, &outcome, self.app.clock.unix_ms());
+            self.node.scorer.ended(&self.offer, &self.ask, &outcome, Instant::now());
+            self.node.board.record(&self.offer, &outcome, self.node.clock.unix_ms());
         }
     }
 }

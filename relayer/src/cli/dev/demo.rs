@@ -157,7 +157,7 @@ async fn settlement(system: &System, tour: &mut Tour, paid: &[Paid]) -> Result<(
     let began = Instant::now();
     let vault = loop {
         let vault = system.localnet.vault(&system.deployment.key.vault).await?;
-        let status = system.running.app.settle.borrow().clone();
+        let status = system.running.node.settle.borrow().clone();
         if vault.receipts_settled >= paid.len() as u64 && status.unsettled_receipts == 0 {
             break vault;
         }
@@ -250,7 +250,7 @@ async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
     let parties = Parties {
         relayer_url: &relayer_url,
         relayer: deployment.relayer,
-        settler: system.running.app.registry.borrow().relayer.settler,
+        settler: system.running.node.registry.borrow().relayer.settler,
         mint: localnet.mint,
         owner: &deployment.owner,
     };
@@ -264,7 +264,7 @@ async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
 /// Once the relayer has seen the request, it promises that money to nobody.
 async fn refused_once_seen(system: &System, client: &SignedClient, tour: &mut Tour) -> Result<()> {
     let began = Instant::now();
-    let view = || system.running.app.vaults.show(&system.deployment.key.vault);
+    let view = || system.running.node.vaults.show(&system.deployment.key.vault);
     while view().is_none_or(|view| view.pending_withdrawal == 0) {
         let seen = began.elapsed() < SETTLED_WITHIN;
         tour.check(seen, "the relayer sees a withdrawal request once it is final")?;

@@ -83,14 +83,14 @@ impl System {
 
     /// What the relayer knows of the user's vault, in µUSDC: available for new requests.
     pub(super) fn available(&self) -> Option<MicroUsdc> {
-        self.running.app.vaults.show(&self.deployment.key.vault).map(|view| MicroUsdc(view.available))
+        self.running.node.vaults.show(&self.deployment.key.vault).map(|view| MicroUsdc(view.available))
     }
 
     /// Waits until the relayer has seen `available` in the vault, and every offer.
     pub(super) async fn seen(&self, available: MicroUsdc) -> Result<()> {
         let deadline = Instant::now() + SEEN_WITHIN;
         while Instant::now() < deadline {
-            let providers = self.running.app.registry.borrow().providers.len();
+            let providers = self.running.node.registry.borrow().providers.len();
             if self.available().is_some_and(|seen| seen >= available) && providers >= self.providers.len() {
                 return Ok(());
             }

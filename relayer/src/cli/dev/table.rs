@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 /// Renders the table, one line an offer.
 pub(super) fn render(system: &System) -> String {
-    let app = &system.running.app;
-    let registry = app.registry.borrow().clone();
+    let node = &system.running.node;
+    let registry = node.registry.borrow().clone();
     let now = Instant::now();
     let mut text = format!(
         "{:<11} {:<12} {:>9} {:>10} {:>8} {:>7} {:>7} {:>6} {:>6}\n",
@@ -20,8 +20,8 @@ pub(super) fn render(system: &System) -> String {
         let mut offers: Vec<_> = registry.offers_of(model).collect();
         offers.sort_by(|a, b| a.provider_name.cmp(&b.provider_name));
         for offer in offers {
-            let board = app.scorer.board(&offer.address, now);
-            row(&mut text, offer, &board, app.config.routing.blend_ratio);
+            let board = node.scorer.board(&offer.address, now);
+            row(&mut text, offer, &board, node.config.routing.blend_ratio);
         }
     }
     money(&mut text, system, &registry);
@@ -55,8 +55,8 @@ fn row(text: &mut String, offer: &Offer, board: &Board, ratio: f64) {
 }
 
 fn money(text: &mut String, system: &System, registry: &Registry) {
-    let status = system.running.app.settle.borrow().clone();
-    let view = system.running.app.vaults.show(&system.deployment.key.vault);
+    let status = system.running.node.settle.borrow().clone();
+    let view = system.running.node.vaults.show(&system.deployment.key.vault);
     let balance = view.map_or(MicroUsdc(0), |view| MicroUsdc(view.balance));
     let unsettled = Pico(status.unsettled.0).ceil_micro().unwrap_or_default();
     let last = status.last_signature.as_deref().unwrap_or("none yet");

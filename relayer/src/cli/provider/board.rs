@@ -99,7 +99,7 @@ mod tests {
         for _ in 0..4 {
             Streamed::read(world.chat(json!({"stream": true})).await).await;
         }
-        let registry = world.app.registry.borrow().clone();
+        let registry = world.node.registry.borrow().clone();
         let offer = &registry.offers[0];
         let boards = fetch(&world.url(""), &offer.provider).await.unwrap();
         assert_eq!(boards.keys().collect::<Vec<_>>(), [&offer.address.to_string()]);

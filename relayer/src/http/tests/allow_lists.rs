@@ -75,7 +75,7 @@ async fn a_list_without_a_provider_of_the_model_serves_nobody() {
     let (status, refused) = error(world.chat(json!({})).await).await;
     assert_eq!((status, refused["code"].as_str()), (403, Some("no_allowed_provider")));
     assert!(refused["message"].as_str().unwrap().contains("`m`"), "{refused}");
-    let sums = world.app.vaults.sums();
+    let sums = world.node.vaults.sums();
     assert_eq!((sums.held.0, sums.unsettled.0), (0, 0));
 }
 

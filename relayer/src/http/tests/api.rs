@@ -292,7 +292,7 @@ async fn the_board_shows_what_was_received_in_each_window() {
 #[tokio::test]
 async fn a_listing_takes_the_queries_it_knows_and_names_what_is_wrong_with_others() {
     let world = World::new(vec![good(false).await.offer(1), good(false).await.offer(2)]).await;
-    let provider = world.app.registry.borrow().offers[0].provider;
+    let provider = world.node.registry.borrow().offers[0].provider;
     let listed = async |query: String| world.get(&format!("/v1/providers?{query}")).await;
     let (_, one) = listed(format!("provider={provider}&model=m&window=1h&blend_ratio=0")).await;
     assert_eq!(one["data"].as_array().unwrap().len(), 1);
@@ -324,12 +324,12 @@ async fn a_listing_takes_the_queries_it_knows_and_names_what_is_wrong_with_other
 async fn readiness_follows_the_ledger_the_registry_and_shutdown() {
     let world = World::with(vec![], |config| config.upstream.localnet = false).await;
     assert_eq!(world.get("/ready").await.0, 200);
-    let mut stale = (**world.app.registry.borrow()).clone();
+    let mut stale = (**world.node.registry.borrow()).clone();
     stale.unix_time -= 121;
     world.registry.send_replace(std::sync::Arc::new(stale));
     let (status, report) = world.get("/ready").await;
     assert_eq!((status, &report["registry_fresh"]), (503, &json!(false)));
-    world.app.shutdown.cancel();
+    world.node.shutdown.cancel();
     assert_eq!(world.get("/ready").await.1["draining"], true);
     assert_eq!(error(world.chat(json!({})).await).await.1["code"], "not_ready");
 }

@@ -23,8 +23,8 @@ async fn market() -> World {
         at("other", 4, |offer| Offer { model: "n".into(), ..offer }),
     ])
     .await;
-    for offer in &world.app.registry.borrow().offers {
-        world.app.scorer.vouch(&offer.address, 100);
+    for offer in &world.node.registry.borrow().offers {
+        world.node.scorer.vouch(&offer.address, 100);
     }
     world
 }
@@ -45,7 +45,7 @@ async fn served(world: &World, members: Value, headers: &[(&str, &str)], rounds:
         let receipt = response.headers().get("steam-receipt").cloned();
         assert_eq!(status, 200, "{members} {headers:?}: {}", response.text().await.unwrap());
         let signed = SignedReceipt::from_bytes(&decode(receipt.unwrap().to_str().unwrap())).unwrap();
-        let registry = world.app.registry.borrow().clone();
+        let registry = world.node.registry.borrow().clone();
         let offer = registry.offers.iter().find(|offer| offer.address.to_bytes() == signed.receipt.offer).unwrap();
         names.push(offer.provider_name.clone());
     }
@@ -57,7 +57,7 @@ async fn served(world: &World, members: Value, headers: &[(&str, &str)], rounds:
 #[tokio::test]
 async fn each_control_steers_in_either_form() {
     let world = market().await;
-    let address = world.app.registry.borrow().offers[1].provider.to_string();
+    let address = world.node.registry.borrow().offers[1].provider.to_string();
     for (provider, headers, expected) in [
         (json!({"only": ["dear"]}), vec![("Only", "dear")], vec!["dear"]),
         (json!({"only": [address]}), vec![("Only", address.as_str())], vec!["dear"]),
@@ -134,7 +134,7 @@ async fn a_request_is_held_for_at_its_dearest_models_price() {
         let asking = world.chat(members);
         let held = async {
             tokio::time::sleep(std::time::Duration::from_millis(150)).await;
-            world.app.vaults.sums().held
+            world.node.vaults.sums().held
         };
         let (response, held) = tokio::join!(asking, held);
         assert_eq!(error(response).await.0, 504);

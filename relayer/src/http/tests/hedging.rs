@@ -38,8 +38,8 @@ async fn the_second_serves_and_the_first_is_aborted_unpaid_and_remembered_as_slo
     assert_eq!(world.settled_down().await, (Pico::ZERO, Pico(26_260_000)), "one of them is paid");
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(slow.hung_up.load(Ordering::SeqCst), 1);
-    let offer = world.app.registry.borrow().offers[0].address;
-    let board = world.app.scorer.board(&offer, Instant::now());
+    let offer = world.node.registry.borrow().offers[0].address;
+    let board = world.node.scorer.board(&offer, Instant::now());
     assert!(board.ttft_ms.is_some_and(|ttft| ttft.p50 >= 200.0), "{board:?}");
     assert_eq!((board.uptime, board.outstanding_requests), (None, 0), "slow is not failing");
     let metrics = world.client.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();

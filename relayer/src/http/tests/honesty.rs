@@ -29,7 +29,7 @@ async fn two_vaults(offers: Vec<Offer>) -> (World, [SessionKey; 2]) {
     let other = SessionKey::from_seed(&[44; 32]);
     let mut second = VaultSnapshot { address: Pubkey::new_from_array([45; 32]), ..world.snapshot.clone() };
     second.keys[0].key = other.address();
-    world.app.vaults.update(&[world.snapshot.clone(), second], crate::relay::testing::NOW, 100);
+    world.node.vaults.update(&[world.snapshot.clone(), second], crate::relay::testing::NOW, 100);
     let keys = [world.key(), other];
     (world, keys)
 }
@@ -60,18 +60,18 @@ async fn until_flagged(
         behave(&provider, number);
         ask(&world, &keys[number / 2 % 2], number).await;
         world.settled_down().await;
-        if world.app.board.is_flagged(&address) {
+        if world.node.board.is_flagged(&address) {
             return (provider, world, address);
         }
     }
-    panic!("not flagged in {most} requests: {:?}", world.app.board.flags(&address));
+    panic!("not flagged in {most} requests: {:?}", world.node.board.flags(&address));
 }
 
 #[tokio::test]
 async fn a_provider_that_claims_five_per_cent_too_much_is_flagged_within_200_requests() {
     let inflated = Behaviour { inflation: 0.05, ..behaviour("cheat") };
     let (_provider, world, offer) = until_flagged(1, 200, |provider, _| provider.set(inflated.clone())).await;
-    let flags = world.app.board.flags(&offer);
+    let flags = world.node.board.flags(&offer);
     assert_eq!(flags[0].reason, Suspicion::OutputTokens);
     assert!((0.02..0.08).contains(&flags[0].mean), "{}", flags[0].mean);
     // The board says why, and the next decision shows what it costs.
@@ -96,13 +96,13 @@ async fn a_provider_that_claims_five_per_cent_too_much_is_flagged_within_200_req
 async fn empty_canned_and_cut_answers_are_flagged_within_50_requests() {
     let canned = Behaviour { canned: true, ..behaviour("cheat") };
     let (_, world, offer) = until_flagged(2, 50, |provider, _| provider.set(canned.clone())).await;
-    assert_eq!(world.app.board.flags(&offer)[0].reason, Suspicion::Canned);
+    assert_eq!(world.node.board.flags(&offer)[0].reason, Suspicion::Canned);
 
     // Every second request: failures in a row are the breaker's business.
     let cheat_on = |number: usize, cheat: Behaviour| if number % 2 == 1 { cheat } else { behaviour("cheat") };
     let empty = Behaviour { empty_rate: 1.0, ..behaviour("cheat") };
     let (_, world, offer) = until_flagged(3, 50, |provider, n| provider.set(cheat_on(n, empty.clone()))).await;
-    assert_eq!(world.app.board.flags(&offer)[0].reason, Suspicion::Empty);
+    assert_eq!(world.node.board.flags(&offer)[0].reason, Suspicion::Empty);
     let cut = Behaviour { cut_rate: 1.0, ..behaviour("cheat") };
     let every_second_stream = |number: usize| if number % 4 == 1 { cut.clone() } else { behaviour("cheat") };
     let (provider, offer) = provider(4, behaviour("cheat")).await;
@@ -114,12 +114,12 @@ async fn empty_canned_and_cut_answers_are_flagged_within_50_requests() {
         ask(&world, &keys[0], number).await;
         world.settled_down().await;
         streams += 1;
-        if world.app.board.is_flagged(&address) {
+        if world.node.board.is_flagged(&address) {
             break;
         }
     }
     assert!(streams <= 50, "{streams}");
-    assert_eq!(world.app.board.flags(&address)[0].reason, Suspicion::Cut);
+    assert_eq!(world.node.board.flags(&address)[0].reason, Suspicion::Cut);
 }
 
 #[tokio::test]
@@ -131,7 +131,7 @@ async fn an_honest_provider_is_not_flagged_and_what_a_client_steers_is_no_eviden
         assert_eq!(ask(&world, &keys[number % 2], number).await, 200);
     }
     world.settled_down().await;
-    assert!(world.app.board.flags(&address).is_empty());
+    assert!(world.node.board.flags(&address).is_empty());
     // A client that names the provider, or cuts its answers, cannot make it look bad.
     honest.set(Behaviour { canned: true, inflation: 0.5, ..behaviour("honest") });
     for number in 0..60 {
@@ -145,7 +145,7 @@ async fn an_honest_provider_is_not_flagged_and_what_a_client_steers_is_no_eviden
         let _: Value = response.json().await.unwrap();
     }
     world.settled_down().await;
-    assert!(world.app.board.flags(&address).is_empty());
+    assert!(world.node.board.flags(&address).is_empty());
 }
 
 #[tokio::test]
@@ -155,12 +155,12 @@ async fn a_flagged_provider_loses_its_traffic_to_honest_ones() {
     let cheat = first.address;
     let (world, keys) = two_vaults(vec![first, second]).await;
     let mut number = 0;
-    while !world.app.board.is_flagged(&cheat) {
+    while !world.node.board.is_flagged(&cheat) {
         assert!(number < 400, "not flagged");
         ask(&world, &keys[0], number).await;
         number += 1;
     }
-    let requests = || world.app.scorer.board(&cheat, tokio::time::Instant::now()).samples;
+    let requests = || world.node.scorer.board(&cheat, tokio::time::Instant::now()).samples;
     let flagged_at = requests();
     for number in number..number + 40 {
         ask(&world, &keys[0], number).await;

@@ -15,7 +15,7 @@ async fn limit(world: &World, more: i64) {
         tx.pragma_update(None, "max_page_count", pages + more)?;
         Ok(())
     };
-    world.app.ledger.write(limit).await.unwrap();
+    world.node.ledger.write(limit).await.unwrap();
 }
 
 /// What the relayer says of itself: whether it is ready, why not, and the gauge that the alert looks at.
@@ -30,7 +30,7 @@ async fn says(world: &World) -> (bool, serde_json::Value, bool) {
 fn draft(world: &World) -> Draft {
     Draft {
         response_hash: [1; 32],
-        offer: world.app.registry.borrow().offers[0].clone(),
+        offer: world.node.registry.borrow().offers[0].clone(),
         usage: Usage { requests: 1, ..Usage::default() },
         counted_by: CountedBy::Relayer,
         finish_reason: FinishReason::Stop,
@@ -69,7 +69,7 @@ async fn a_full_disk_stops_sales_at_once_and_room_on_it_starts_them_again() {
     assert_eq!(mock.count(), served, "no provider was asked for what could not be charged");
     let (ready, trouble, writable) = says(&world).await;
     assert!(!ready && !writable && trouble.as_str().unwrap().contains("full"), "{trouble}");
-    assert_eq!(world.app.ledger.pending().await.unwrap().receipts, served as u64 - 1, "what was charged is there");
+    assert_eq!(world.node.ledger.pending().await.unwrap().receipts, served as u64 - 1, "what was charged is there");
 
     // Room for one charge is not enough: the next one would be served for nothing.
     limit(&world, 8).await;
@@ -77,7 +77,7 @@ async fn a_full_disk_stops_sales_at_once_and_room_on_it_starts_them_again() {
     assert_eq!(error(world.chat(json!({})).await).await.0, 503);
     limit(&world, 10_000).await;
     for _ in 0..100 {
-        if world.app.ledger.trouble().is_none() {
+        if world.node.ledger.trouble().is_none() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -91,7 +91,7 @@ async fn a_writer_that_has_panicked_stops_sales_at_once() {
     let mock = good(false).await;
     let world = World::new(vec![mock.offer(1)]).await;
     let job = |_: &rusqlite::Transaction<'_>| -> Result<(), _> { panic!("a bug") };
-    assert!(world.app.ledger.write(job).await.is_err());
+    assert!(world.node.ledger.write(job).await.is_err());
     let (status, body) = error(world.chat(json!({})).await).await;
     assert_eq!((status, &body["code"]), (503, &json!("ledger_unavailable")));
     assert_eq!(mock.count(), 0);
@@ -104,10 +104,10 @@ async fn sales_stop_before_the_disk_is_full_and_what_is_under_way_is_charged() {
     let mock = good(false).await;
     let world = World::new(vec![mock.offer(1)]).await;
     let consent = Consent::Bearer(world.key());
-    let hold = world.app.vaults.reserve(&world.signer().key_ref(), consent, [1; 32], Pico(1_000_000), 0).unwrap();
-    world.app.ledger.want_free(u64::MAX - 1);
+    let hold = world.node.vaults.reserve(&world.signer().key_ref(), consent, [1; 32], Pico(1_000_000), 0).unwrap();
+    world.node.ledger.want_free(u64::MAX - 1);
     for _ in 0..100 {
-        if world.app.ledger.trouble().is_some() {
+        if world.node.ledger.trouble().is_some() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -115,5 +115,5 @@ async fn sales_stop_before_the_disk_is_full_and_what_is_under_way_is_charged() {
     assert_eq!(error(world.chat(json!({})).await).await.0, 503);
     assert_eq!(mock.count(), 0);
     hold.charge(draft(&world)).await.unwrap();
-    assert_eq!(world.app.ledger.pending().await.unwrap().receipts, 1);
+    assert_eq!(world.node.ledger.pending().await.unwrap().receipts, 1);
 }

@@ -20,12 +20,12 @@ async fn signed(world: &World, signer: &Signer) -> reqwest::Response {
 async fn the_highest_voucher_is_kept_even_if_its_own_request_comes_to_nothing() {
     let world = World::new(vec![good(false).await.offer(1)]).await;
     let consent = Consent::Voucher { authorized: MicroUsdc(1_000_000), signature: [1; 64] };
-    let hold = world.app.vaults.reserve(&world.signer().key_ref(), consent, [1; 32], Pico(1), 0).unwrap();
+    let hold = world.node.vaults.reserve(&world.signer().key_ref(), consent, [1; 32], Pico(1), 0).unwrap();
     drop(hold);
     // Leans on the voucher before: it says nothing of its own.
     let response = signed(&world, &Signer { authorized: 0, ..world.signer() }).await;
     assert_eq!(response.status(), 200);
-    let sealed = world.app.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
+    let sealed = world.node.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
     let GroupState::Sealed(group, _) = sealed else { panic!("{sealed:?}") };
     let voucher = group.vouchers[0].1;
     assert_eq!((voucher.authorized, voucher.request_hash), (MicroUsdc(1_000_000), [1; 32]));
@@ -74,7 +74,7 @@ async fn a_vault_that_one_reading_lacks_keeps_its_sums_and_numbers() {
     assert_eq!(world.chat(json!({})).await.status(), 200);
     let charged = world.settled_down().await;
     assert!(charged.1 > Pico::ZERO);
-    world.app.vaults.update(&[], 0, 100);
+    world.node.vaults.update(&[], 0, 100);
     assert_eq!(error(world.chat(json!({})).await).await.0, 401, "nothing is sold to a vault that is not there");
     world.chain_says();
     assert_eq!(world.settled_down().await, charged);

@@ -61,7 +61,7 @@ async fn other_vaults_other_beginnings_and_short_ones_share_nothing() {
     let (key, other) = (world.key(), SessionKey::from_seed(&[44; 32]));
     let mut second = VaultSnapshot { address: Pubkey::new_from_array([45; 32]), ..world.snapshot.clone() };
     second.keys[0].key = other.address();
-    world.app.vaults.update(&[world.snapshot.clone(), second], NOW, 100);
+    world.node.vaults.update(&[world.snapshot.clone(), second], NOW, 100);
     let long = "You are a careful assistant. ".repeat(200);
     let (prefix, ..) = turn(&world, &key, &long, 1).await;
     let (theirs, stuck, _) = turn(&world, &other, &long, 2).await;

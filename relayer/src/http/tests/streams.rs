@@ -106,7 +106,7 @@ async fn a_request_under_way_is_held_for_and_its_signed_twin_refused() {
     };
     let (first, second) = tokio::join!(send(), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        assert!(world.app.vaults.sums().held > Pico::ZERO);
+        assert!(world.node.vaults.sums().held > Pico::ZERO);
         send().await
     });
     let first = first.unwrap();

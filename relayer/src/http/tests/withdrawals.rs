@@ -28,7 +28,7 @@ const ALL: MicroUsdc = MicroUsdc(u64::MAX);
 
 /// `withdraw_now` of the world's vault.
 fn withdraw(world: &World, amount: MicroUsdc, seq: u32, until: u64) -> Instruction {
-    let relayer = world.app.registry.borrow().relayer.address;
+    let relayer = world.node.registry.borrow().relayer.address;
     let mint = Pubkey::new_from_array([205; 32]);
     let to = Pubkey::new_from_array([4; 32]);
     let mut instruction =
@@ -71,7 +71,7 @@ async fn refused(world: &World, transaction: &VersionedTransaction) -> (u16, Str
 }
 
 fn available(world: &World) -> u64 {
-    world.app.vaults.show(&VAULT).unwrap().available
+    world.node.vaults.show(&VAULT).unwrap().available
 }
 
 #[tokio::test]
@@ -100,8 +100,8 @@ async fn the_settler_signs_what_leaves_enough_and_counts_it_as_gone_until_it_can
     assert_eq!((status, no_funds["code"].as_str()), (402, Some("insufficient_funds")));
 
     // A restart forgets none of it.
-    let loaded = world.app.ledger.load(0).await.unwrap();
-    let again = Vaults::new(world.identity(), world.app.ledger.clone(), world.app.clock.clone(), loaded);
+    let loaded = world.node.ledger.load(0).await.unwrap();
+    let again = Vaults::new(world.identity(), world.node.ledger.clone(), world.node.clock.clone(), loaded);
     again.update(std::slice::from_ref(&world.snapshot), 0, 100);
     assert_eq!(again.show(&VAULT).unwrap().available, 0);
 
@@ -127,9 +127,9 @@ async fn everything_leaves_only_once_all_that_is_charged_is_settled_and_nothing_
     assert_eq!((status, leaving["code"].as_str()), (402, Some("vault_leaving")));
 
     // A part may be taken while a group is under way: after it.
-    let sealed = world.app.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
+    let sealed = world.node.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
     let GroupState::Sealed(group, totals) = sealed else { panic!("{sealed:?}") };
-    world.app.vaults.sealed(&group, &totals);
+    world.node.vaults.sealed(&group, &totals);
     for (amount, seq, expected) in
         [(ALL.0, 1, "not_drained"), (1, 0, "settle_seq_outdated"), (1, 2, "settle_seq_outdated")]
     {
@@ -155,9 +155,9 @@ async fn everything_leaves_only_once_all_that_is_charged_is_settled_and_nothing_
 #[tokio::test]
 async fn a_hold_a_request_to_withdraw_and_a_frozen_account_leave_less_to_agree_to() {
     let mut world = World::new(vec![good(false).await.offer(1)]).await;
-    let key = world.app.vaults.key(&world.key().address(), None).unwrap().0;
+    let key = world.node.vaults.key(&world.key().address(), None).unwrap().0;
     let consent = crate::vaults::Consent::Bearer(world.key());
-    let hold = world.app.vaults.reserve(&key, consent, [1; 32], MicroUsdc(10_000_000).pico(), 0).unwrap();
+    let hold = world.node.vaults.reserve(&key, consent, [1; 32], MicroUsdc(10_000_000).pico(), 0).unwrap();
     assert_eq!(refused(&world, &asked(&world, 90_000_001, 0, SLOT + 9)).await.1, "withdrawal_not_covered");
     assert_eq!(refused(&world, &asked(&world, ALL.0, 0, SLOT + 9)).await.1, "not_drained");
     drop(hold);
@@ -195,10 +195,10 @@ async fn nothing_is_signed_for_strangers_for_too_long_or_while_the_vault_is_halt
     other.accounts[3].pubkey = stranger.pubkey();
     assert_eq!(refused(&world, &signed(&[other], &owner())).await, (404, "unknown_vault".into()));
 
-    world.app.vaults.halt(&VAULT, true);
+    world.node.vaults.halt(&VAULT, true);
     assert_eq!(refused(&world, &asked(&world, 1, 0, SLOT + 9)).await, (503, "vault_halted".into()));
-    world.app.vaults.halt(&VAULT, false);
-    world.app.vaults.update(&[], 0, 100);
+    world.node.vaults.halt(&VAULT, false);
+    world.node.vaults.update(&[], 0, 100);
     assert_eq!(
         refused(&world, &asked(&world, 1, 0, SLOT + 9)).await,
         (404, "unknown_vault".into()),
@@ -363,9 +363,9 @@ async fn agreements_of_a_vault_are_bounded() {
 #[tokio::test]
 async fn a_vault_that_was_not_read_for_long_is_neither_charged_nor_emptied() {
     let mut world = World::new(vec![good(false).await.offer(1)]).await;
-    world.app.vaults.finalized(SLOT + 300);
+    world.node.vaults.finalized(SLOT + 300);
     assert_eq!(world.chat(json!({})).await.status(), 200);
-    world.app.vaults.finalized(SLOT + 301);
+    world.node.vaults.finalized(SLOT + 301);
     let (status, unclear) = error(world.chat(json!({})).await).await;
     assert_eq!((status, unclear["code"].as_str()), (503, Some("vault_unclear")));
     assert_eq!(refused(&world, &asked(&world, 1, 0, SLOT + 9)).await, (503, "vault_unclear".into()));
@@ -383,5 +383,5 @@ async fn an_old_reading_does_not_bring_back_the_vault_that_was_closed() {
     world.chain_says();
     world.snapshot = old;
     world.chain_says();
-    assert_eq!((world.app.vaults.show(&VAULT).unwrap().generation, available(&world)), (90, 5_000_000));
+    assert_eq!((world.node.vaults.show(&VAULT).unwrap().generation, available(&world)), (90, 5_000_000));
 }

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 /// A ledger with a settled group of three charges, a sealed one of two in a batch, and a charge that is not sealed.
 async fn sound() -> (TempDir, PathBuf) {
     let world = World::new(vec![good(false).await.offer(1)]).await;
-    let ledger = &world.app.ledger;
+    let ledger = &world.node.ledger;
     let mut head: (u32, Hash) = (0, [0; 32]);
     for (charges, settled) in [(3, true), (2, false)] {
         for _ in 0..charges {

@@ -1,7 +1,7 @@
 //! What a simulated provider answers: made up word by word, so that what it counts is what it sends.
 
 use super::request::{Request, Want};
-use crate::relay::tokens::{self, Counting};
+use crate::tokens::{self, Counting};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;

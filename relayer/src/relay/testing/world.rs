@@ -2,15 +2,18 @@
 
 use super::{NOW, SEED, Signer, VAULT, registry};
 use crate::allow_lists::AllowLists;
-use crate::app::App;
 use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::node::refusals::Refusals;
+use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
-use crate::relay::upstream::Upstream;
 use crate::score::Scorer;
 use crate::settle::build::Parties;
+use crate::tokens::Tokenizers;
+use crate::upstream::Upstream;
 use crate::vaults::{Identity, Vaults};
 use crate::withdrawals::Withdrawals;
 use ed25519_dalek::SigningKey;
@@ -37,7 +40,7 @@ impl Clock for Fixed {
 
 /// A relayer and its client.
 pub struct World {
-    pub app: Arc<App>,
+    pub node: Arc<Node>,
     pub address: SocketAddr,
     pub client: reqwest::Client,
     pub registry: watch::Sender<Arc<Registry>>,
@@ -96,7 +99,8 @@ impl World {
         vaults.update(std::slice::from_ref(&snapshot), NOW, first.relayer.fee_bps);
         let (registry, registry_seen) = watch::channel(Arc::new(first));
         let (settle, settle_seen) = watch::channel(crate::settle::Status::default());
-        let app = Arc::new(App {
+        let node = Arc::new(Node {
+            limits: Limits::new(&config),
             clock: Arc::new(Fixed),
             registry: registry_seen,
             allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
@@ -109,18 +113,22 @@ impl World {
             settle: settle_seen,
             tasks: tokio_util::task::TaskTracker::new(),
             shutdown: tokio_util::sync::CancellationToken::new(),
+            metrics: Metrics::default(),
+            tokenizers: Tokenizers::default(),
+            refusals: Refusals::default(),
+            random: Random::from_os(),
             config,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(axum::serve(listener, crate::http::router(app.clone())).into_future());
+        tokio::spawn(axum::serve(listener, crate::http::router(node.clone())).into_future());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { app, address, client, registry, snapshot, _settle: settle, files }
+        Self { node, address, client, registry, snapshot, _settle: settle, files }
     }
 
     /// As whom its receipts are signed.
     pub fn identity(&self) -> Identity {
-        let registry = self.app.registry.borrow();
+        let registry = self.node.registry.borrow();
         Identity {
             domain: registry.domain,
             relayer: registry.relayer.address,
@@ -136,7 +144,7 @@ impl World {
 
     /// Shows the vault as it is in [`Self::snapshot`].
     pub fn chain_says(&self) {
-        self.app.vaults.update(std::slice::from_ref(&self.snapshot), NOW, 100);
+        self.node.vaults.update(std::slice::from_ref(&self.snapshot), NOW, 100);
     }
 
     /// The vault's session key.
@@ -146,7 +154,7 @@ impl World {
 
     /// A client that signs with it.
     pub fn signer(&self) -> Signer {
-        Signer::new(&self.app.registry.borrow())
+        Signer::new(&self.node.registry.borrow())
     }
 
     /// The address of a path.
@@ -174,13 +182,13 @@ impl World {
     /// What is held and unsettled once the tasks under way have ended.
     pub async fn settled_down(&self) -> (Pico, Pico) {
         for _ in 0..200 {
-            if self.app.tasks.is_empty() {
+            if self.node.tasks.is_empty() {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert!(self.app.tasks.is_empty(), "a task outlived its request");
-        let sums = self.app.vaults.sums();
+        assert!(self.node.tasks.is_empty(), "a task outlived its request");
+        let sums = self.node.vaults.sums();
         (sums.held, sums.unsettled)
     }
 

@@ -190,8 +190,8 @@ async fn charged_with(nodes: &[Arc<Node>], config: SettleConfig) -> (World, Sett
     let world = World::new(vec![good(false).await.offer(1)]).await;
     assert_eq!(world.chat(json!({})).await.status(), 200);
     let settler = Settler::new(Setup {
-        ledger: world.app.ledger.clone(),
-        vaults: world.app.vaults.clone(),
+        ledger: world.node.ledger.clone(),
+        vaults: world.node.vaults.clone(),
         nodes: nodes.iter().map(|node| node.clone() as Arc<dyn Rpc>).collect(),
         clock: Arc::new(SystemClock),
         parties: parties(),
@@ -203,7 +203,7 @@ async fn charged_with(nodes: &[Arc<Node>], config: SettleConfig) -> (World, Sett
 }
 
 async fn open_group(world: &World) -> SealedGroup {
-    world.app.ledger.open_batches().await.unwrap().remove(0).groups.remove(0)
+    world.node.ledger.open_batches().await.unwrap().remove(0).groups.remove(0)
 }
 
 fn refused(error: SteamError) -> Simulation {
@@ -219,7 +219,7 @@ async fn an_old_reading_of_a_vault_does_not_halt_it() {
     node.say(|said| said.head = (1, first.hash));
     node.say(|said| said.height = 1_000);
     settler.round(true).await.unwrap();
-    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 1);
+    assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 1);
 
     // The second group is sealed and sent; then the node answers from before the first.
     assert_eq!(world.chat(json!({})).await.status(), 200);
@@ -236,7 +236,7 @@ async fn an_old_reading_of_a_vault_does_not_halt_it() {
     node.say(|said| (said.head, said.height) = ((2, second.hash), 2_000));
     settler.round(true).await.unwrap();
     assert_eq!(world.chat(json!({})).await.status(), 200);
-    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 2);
+    assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 2);
 }
 
 #[tokio::test]
@@ -270,11 +270,11 @@ async fn nodes_that_differ_on_a_vault_move_nothing() {
     one.say(|said| (said.head, said.height) = ((1, group.hash), 1_000));
     other.say(|said| said.height = 1_000);
     settler.round(true).await.unwrap();
-    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 0);
+    assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 0);
     assert_eq!(world.chat(json!({})).await.status(), 200, "and halt nothing");
     other.say(|said| said.head = (1, group.hash));
     settler.round(true).await.unwrap();
-    assert_eq!(world.app.ledger.pending().await.unwrap().settled_groups, 1);
+    assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 1);
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn nothing_is_signed_or_voided_while_the_chain_is_not_the_ledgers() {
     for simulation in [Simulation::Succeeds { units: 1 }, refused(SteamError::KeyClosed)] {
         node.say(|said| (said.head, said.simulation) = ((5, [9; 32]), simulation));
         settler.round(true).await.unwrap();
-        let group = world.app.ledger.unbatched(1_000_000).await.unwrap().remove(0);
+        let group = world.node.ledger.unbatched(1_000_000).await.unwrap().remove(0);
         assert_eq!((group.receipts, node.sent()), (1, 0));
     }
 }
@@ -328,19 +328,19 @@ async fn a_closed_vaults_charges_are_set_aside_and_never_meet_the_next_vault_of_
             // A reading from before it was opened is no sign that it was closed.
             node.say(|said| (said.generation, said.simulation) = (Some(6), refused(SteamError::VoucherSignature)));
             settler.round(true).await.unwrap();
-            assert_eq!(world.app.ledger.pending().await.unwrap().receipts, 1);
+            assert_eq!(world.node.ledger.pending().await.unwrap().receipts, 1);
 
             node.say(|said| said.generation = reopened);
             settler.round(true).await.unwrap();
             if sent {
-                assert_eq!(world.app.ledger.pending().await.unwrap().open_groups, 1, "its transaction can still land");
+                assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 1, "its transaction can still land");
             }
             node.say(|said| said.height = 1_000);
             settler.round(true).await.unwrap();
             settler.round(true).await.unwrap();
-            let pending = world.app.ledger.pending().await.unwrap();
+            let pending = world.node.ledger.pending().await.unwrap();
             assert_eq!((pending.receipts, pending.open_groups, pending.settled_groups), (0, 0, 0));
-            assert!(world.app.ledger.open_batches().await.unwrap().is_empty());
+            assert!(world.node.ledger.open_batches().await.unwrap().is_empty());
         }
     }
 }
@@ -452,7 +452,7 @@ async fn version_1_that_does_not_land_is_followed_by_version_0() {
     node.say(|said| said.height = 161);
     settler.round(true).await.unwrap();
     assert!(!node.was_sent_v1());
-    let batches = world.app.ledger.open_batches().await.unwrap();
+    let batches = world.node.ledger.open_batches().await.unwrap();
     assert_eq!((batches.len(), batches[0].groups.len()), (1, 1), "the same group, batched once");
 }
 
@@ -537,7 +537,7 @@ async fn a_node_that_does_not_simulate_is_passed_over() {
     one.say(|said| said.version_1 = unsupported());
     settler.round(true).await.unwrap();
     assert_eq!((other.sent(), other.was_sent_v1()), (1, true), "the other takes it");
-    assert_eq!(world.app.ledger.open_batches().await.unwrap()[0].attempts.len(), 1);
+    assert_eq!(world.node.ledger.open_batches().await.unwrap()[0].attempts.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -571,17 +571,17 @@ async fn two_of_three_nodes_settle_and_a_third_that_lies_moves_nothing() {
         nodes[2].say(lie);
         settler.round(false).await.unwrap();
         assert_eq!(
-            world.app.ledger.open_batches().await.unwrap()[0].attempts.iter().filter(|one| !one.dead).count(),
+            world.node.ledger.open_batches().await.unwrap()[0].attempts.iter().filter(|one| !one.dead).count(),
             1
         );
     }
     nodes[2].say(|said| (said.height, said.head) = (10, (1, group.hash)));
     settler.round(false).await.unwrap();
-    assert_eq!(world.app.ledger.pending().await.unwrap().open_groups, 1);
+    assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 1);
     nodes[1].say(|said| said.head = (1, group.hash));
     nodes.iter().for_each(|node| node.say(|said| said.height = 1_000));
     settler.round(false).await.unwrap();
-    assert_eq!(world.app.ledger.pending().await.unwrap().open_groups, 0);
+    assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 0);
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ pub(super) async fn run(system: &System, tour: &mut Tour, paid: &[Paid], before:
     for paid in paid {
         let proof = proof(system, &paid.id).await?;
         let receipt = &paid.receipt.receipt;
-        let row = system.running.app.ledger.generation(&paid.id).await?;
+        let row = system.running.node.ledger.generation(&paid.id).await?;
         let row = row.with_context(|| format!("the relayer has no decision record of {}", paid.id))?;
         decision::check(&row.decision, receipt).with_context(|| format!("the decision record of {}", paid.id))?;
         receipts.entry(proof.seq).or_default().push(receipt);
@@ -175,7 +175,7 @@ fn lines_of_receipts(receipts: &[&Receipt]) -> Result<Lines> {
 
 /// The proof that an answer's receipt was settled.
 pub(super) async fn proof(system: &System, id: &str) -> Result<Proof> {
-    let row = system.running.app.ledger.receipt(id).await?;
+    let row = system.running.node.ledger.receipt(id).await?;
     let row = row.with_context(|| format!("the relayer does not know {id}"))?;
     row.proof.with_context(|| format!("{id} has no proof of settlement"))
 }

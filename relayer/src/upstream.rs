@@ -1,9 +1,13 @@
 //! Calls to providers: one client, checked addresses, no redirects and no proxies, each call signed by the relayer.
 
+pub mod address;
+
 use crate::chain::Pubkey;
 use crate::config::UpstreamConfig;
 use crate::registry::Offer;
-use crate::relay::address::{Resolver, is_global};
+use crate::upstream::address::{Resolver, is_global};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -129,7 +133,7 @@ impl Upstream {
             .header(ACCEPT, HeaderValue::from_static(accept))
             .header("steam-relayer", self.relayer.clone())
             .header("steam-timestamp", now_unix)
-            .header("steam-signature", super::base64(&signature))
+            .header("steam-signature", STANDARD.encode(signature))
             .body(body);
         if let Some((.., value)) =
             self.credentials.iter().find(|(provider, bound, _)| *provider == offer.provider && *bound == origin)

@@ -1,6 +1,5 @@
 //! How often a key may ask: a bucket of a minute's requests, filled evenly.
 
-use crate::relay::error::RelayError;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +8,16 @@ use tokio::time::Instant;
 const MINUTE: Duration = Duration::from_secs(60);
 /// Keys kept before those are forgotten that have been quiet for a minute.
 const SWEEP_AT: usize = 16_384;
+
+/// A key has made all the requests that it may make for now.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("this key may make {limit} requests a minute here; try again in {} seconds", retry_after.as_secs())]
+pub struct RateLimited {
+    /// Requests a minute.
+    pub limit: u32,
+    /// When to try again.
+    pub retry_after: Duration,
+}
 
 /// The buckets of all keys.
 #[derive(Debug)]
@@ -25,11 +34,11 @@ impl Rates {
         Self { limit, full_at: Mutex::default() }
     }
 
-    /// Takes one request of `key`'s out of its bucket.
+    /// Takes one request out of `key`'s bucket.
     ///
     /// # Errors
-    /// [`RelayError::RateLimited`] if it is empty.
-    pub fn take(&self, key: &[u8; 32], now: Instant) -> Result<(), RelayError> {
+    /// [`RateLimited`] if the bucket is empty.
+    pub fn take(&self, key: &[u8; 32], now: Instant) -> Result<(), RateLimited> {
         if self.limit == 0 {
             return Ok(());
         }
@@ -42,7 +51,7 @@ impl Rates {
         let excess = full_at.duration_since(now).saturating_sub(MINUTE);
         if !excess.is_zero() {
             let retry_after = Duration::from_secs(excess.as_secs() + 1);
-            return Err(RelayError::RateLimited { limit: self.limit, retry_after });
+            return Err(RateLimited { limit: self.limit, retry_after });
         }
         buckets.insert(*key, full_at);
         Ok(())
@@ -60,7 +69,7 @@ mod tests {
         for _ in 0..3 {
             rates.take(&alice, start).unwrap();
         }
-        assert_eq!(rates.take(&alice, start).unwrap_err().retry_after(), Some(Duration::from_secs(21)));
+        assert_eq!(rates.take(&alice, start).unwrap_err().retry_after, Duration::from_secs(21));
         rates.take(&bob, start).unwrap();
         rates.take(&alice, start + Duration::from_secs(20)).unwrap();
         assert!(rates.take(&alice, start + Duration::from_secs(20)).is_err());

@@ -1,0 +1,157 @@
+//! What every request sees. `app` builds it; `http`, `relay` and `probe` use it, and it uses none of them.
+
+pub mod budget;
+pub mod rates;
+pub mod refusals;
+
+use crate::allow_lists::AllowLists;
+use crate::board::Board;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::ledger::Ledger;
+use crate::metrics::Metrics;
+use crate::node::budget::Budget;
+use crate::node::rates::Rates;
+use crate::node::refusals::Refusals;
+use crate::registry::Registry;
+use crate::score::Scorer;
+use crate::settle;
+use crate::tokens::Tokenizers;
+use crate::upstream::Upstream;
+use crate::vaults::Vaults;
+use crate::withdrawals::Withdrawals;
+use rand::rngs::StdRng;
+use rand::{RngCore, SeedableRng};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The state that requests share.
+pub struct Node {
+    /// The configuration, checked.
+    pub config: Config,
+    /// Time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Providers, offers and prices, as the chain had them last.
+    pub registry: watch::Receiver<Arc<Registry>>,
+    /// Vaults, keys and holds.
+    pub vaults: Arc<Vaults>,
+    /// The providers that keys may pay.
+    pub allow_lists: AllowLists,
+    /// Withdrawals that the settler signs at once.
+    pub withdrawals: Withdrawals,
+    /// The database.
+    pub ledger: Ledger,
+    /// Measurements that decide who serves a request.
+    pub scorer: Arc<Scorer>,
+    /// Public measurements.
+    pub board: Arc<Board>,
+    /// The client that calls providers.
+    pub upstream: Upstream,
+    /// Progress of settlement.
+    pub settle: watch::Receiver<settle::Status>,
+    /// Tasks that must end before the process does.
+    pub tasks: TaskTracker,
+    /// Cancelled when no new request is taken.
+    pub shutdown: CancellationToken,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Tokenizers of the models whose tokenizer is known.
+    pub tokenizers: Tokenizers,
+    /// Which providers are believed when they call a request wrong.
+    pub refusals: Refusals,
+    /// How much is taken on.
+    pub limits: Limits,
+    /// Randomness of nonces, ids and routing.
+    pub random: Random,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Node")
+    }
+}
+
+/// How many requests, retries and hedges are allowed.
+#[derive(Debug)]
+pub struct Limits {
+    /// Permits to ask another provider after one failed.
+    pub retries: Budget,
+    /// Permits to ask a second provider while the first one is slow.
+    pub hedges: Budget,
+    /// Requests that each key made within the last minute.
+    pub rates: Rates,
+    concurrent: Arc<Semaphore>,
+}
+
+impl Limits {
+    /// The limits that `config` sets.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            retries: Budget::new(config.upstream.retry_percent, config.upstream.retries_per_second),
+            hedges: Budget::new(config.upstream.hedge_percent, 0.0),
+            rates: Rates::new(config.server.requests_per_key_per_minute),
+            concurrent: Arc::new(Semaphore::new(config.server.max_concurrent.min(Semaphore::MAX_PERMITS))),
+        }
+    }
+
+    /// A place among the concurrent requests, given back when it is dropped; `None` if all are taken.
+    pub fn place(&self) -> Option<OwnedSemaphorePermit> {
+        self.concurrent.clone().try_acquire_owned().ok()
+    }
+}
+
+/// A generator of random bytes that nobody outside can predict, if its seed cannot be predicted.
+pub struct Random {
+    rng: Mutex<StdRng>,
+    salt: [u8; 16],
+}
+
+impl fmt::Debug for Random {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Random")
+    }
+}
+
+impl Random {
+    /// A generator seeded by `rng`.
+    pub fn new(mut rng: StdRng) -> Self {
+        let mut salt = [0; 16];
+        rng.fill_bytes(&mut salt);
+        Self { rng: Mutex::new(rng), salt }
+    }
+
+    /// A generator seeded by the operating system.
+    pub fn from_os() -> Self {
+        Self::new(StdRng::from_os_rng())
+    }
+
+    /// Salt for hashes of prompts, so that nobody who guesses a prompt can confirm it by its hash.
+    pub fn salt(&self) -> &[u8; 16] {
+        &self.salt
+    }
+
+    /// The generator itself.
+    pub fn rng(&self) -> MutexGuard<'_, StdRng> {
+        // A poisoned generator is as random as any other.
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sixteen random bytes.
+    pub fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        self.rng().fill_bytes(&mut bytes);
+        bytes
+    }
+
+    /// An identifier that nobody can guess and that grows with time, so that an index of identifiers grows at its end.
+    /// As in version 7 of RFC 9562: 48 bits of milliseconds, then random bits.
+    pub fn id(&self, unix_ms: i64) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&unix_ms.to_be_bytes()[2..]);
+        self.rng().fill_bytes(&mut bytes[6..]);
+        bytes
+    }
+}
