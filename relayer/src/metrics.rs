@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use steam_protocol::receipt::CountedBy;
-use steam_protocol::units::Pico;
+use steam_protocol::units::{Pico, Usage};
 
 /// A path of the route table and a status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

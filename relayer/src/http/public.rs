@@ -32,7 +32,7 @@ fn age(node: &Node, registry: &Registry) -> i64 {
 /// `GET /ready`: it may be sent requests.
 pub async fn ready(State(node): State<Arc<Node>>) -> Response {
     let registry = node.registry.borrow().clone();
-    let age = age(node, &registry);
+    let age = age(&node, &registry);
     let fresh = is_fresh(&node, &registry);
     let ledger = node.ledger.trouble();
     let draining = node.shutdown.is_cancelled();

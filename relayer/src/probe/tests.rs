@@ -12,8 +12,7 @@ use std::collections::HashSet;
 const NOW_MS: i64 = NOW * 1_000;
 
 async fn prober(world: &World) -> Prober {
-    let relay = world.node.clone();
-    Prober::paid_by(relay, world.key(), StdRng::seed_from_u64(1)).await.unwrap()
+    Prober::paid_by(world.node.clone(), world.key(), StdRng::seed_from_u64(1)).await.unwrap()
 }
 
 async fn simulated(seed: u8, behaviour: Behaviour) -> (SimulatedProvider, Offer) {
@@ -40,7 +39,7 @@ async fn a_probe_is_charged_like_any_request_and_names_nobody() {
     let sent: serde_json::Value = serde_json::from_str(&requests[0].1).unwrap();
     assert!(sent["messages"][0]["content"].as_str().unwrap().contains("words"), "{sent}");
     assert!(sent["provider"].is_null(), "{sent}");
-    let metrics = prober.relay.metrics.render();
+    let metrics = prober.node.metrics.render();
     assert!(metrics.contains(r#"steam_probes_total{outcome="served"} 1"#), "{metrics}");
 }
 
