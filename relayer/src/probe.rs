@@ -14,8 +14,8 @@ use crate::config::Probe as ProbeConfig;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::auth::{Credentials, Inbound, body_hash};
+use crate::relay::dialect::{self, Origin};
 use crate::relay::error::RelayError;
-use crate::relay::request::{ChatRequest, Origin};
 use crate::relay::{Accepted, Answer, relay};
 use axum::http::HeaderMap;
 use prompt::Prompt;
@@ -223,9 +223,9 @@ impl Prober {
         let node = &self.node;
         let body = bytes::Bytes::from(prompt.body.to_string());
         let headers = HeaderMap::new();
-        let inbound =
-            Inbound { method: "POST", path: "/v1/chat/completions", headers: &headers, body_hash: body_hash(&body) };
-        let mut request = ChatRequest::parse(body)?;
+        let dialect = dialect::usual();
+        let inbound = Inbound { method: "POST", path: dialect.path(), headers: &headers, body_hash: body_hash(&body) };
+        let mut request = dialect.read(body, &headers)?;
         request.origin = Origin::Probe { least_bytes: prompt.least_bytes };
         let credentials = Credentials::Bearer(Box::new(self.key.clone()));
         let caller = credentials.identify(&node.vaults, None)?.verify(registry, &inbound, node.clock.unix())?;

@@ -1,4 +1,4 @@
-//! The relayer's own count of tokens: a real tokenizer where the model's is known, the bytes otherwise.
+//! The relayer's own count of tokens: by the model's tokenizer where it is known, by bytes otherwise.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
@@ -7,26 +7,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tiktoken_rs::CoreBPE;
 use tokio::sync::Semaphore;
 
-/// Texts above this are tokenized off the executor.
+/// Bytes from which texts are tokenized on a blocking thread.
 const INLINE_BYTES: usize = 4_096;
-/// Pieces a text is cut into, so that no input is more than linear work. A cut adds a token at most.
+/// Most bytes of the pieces that a text is cut into, so that the work is linear. A cut adds one token at most.
 const PIECE_BYTES: usize = 4_096;
-/// Texts tokenized off the executor at once.
+/// Texts tokenized on blocking threads at once.
 const CONCURRENT: usize = 4;
-/// Bytes a token has, about, in the estimate for models whose tokenizer is not known.
+/// Estimated bytes of a token for models whose tokenizer is not known.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// What a model's tokens can be counted with.
+/// A method of counting tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counting {
     /// OpenAI's `o200k_base`.
     O200k,
-    /// Nothing but the bytes.
+    /// Bytes alone.
     Bytes,
 }
 
 impl Counting {
-    /// What counts for `model`, which may carry a vendor before a slash.
+    /// The method for `model`, whose name may have a vendor before a slash.
     pub fn of(model: &str) -> Self {
         let name = model.rsplit('/').next().unwrap_or(model);
         if name.starts_with("gpt-oss") {
@@ -38,7 +38,7 @@ impl Counting {
         if (gpt && name != "gpt-4") || o_series { Self::O200k } else { Self::Bytes }
     }
 
-    /// Most tokens a provider may bill where the relayer counted this many, or saw this many bytes.
+    /// Most tokens that a provider may bill for `text`.
     pub fn allowance(self, text: Counted) -> u64 {
         match self {
             // count × 1.02 + 8, rounded down
@@ -48,7 +48,7 @@ impl Counting {
     }
 }
 
-/// Some text, counted.
+/// The size of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
     /// UTF-8 bytes.
@@ -128,15 +128,15 @@ fn pieces(mut text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Counts text that arrives in fragments, keeping no more than a piece of it.
+/// Counts text that arrives in fragments, and keeps no more than a piece of it.
 #[derive(Debug)]
 pub struct Tally {
     counting: Counting,
     bytes: u64,
     tokens: u64,
-    /// What is not counted yet, by choice: fragments of different choices interleave.
+    /// Text not counted yet, by choice, since fragments of different choices interleave.
     open: BTreeMap<u32, String>,
-    /// Of all the text in the order in which it came.
+    /// Hashes all the text in the order in which it came.
     hasher: DefaultHasher,
 }
 
@@ -168,7 +168,7 @@ impl Tally {
         self.hasher.finish()
     }
 
-    /// What was counted so far.
+    /// The count so far.
     pub fn total(&self) -> Counted {
         let open: u64 = self.open.values().map(|text| count(self.counting, text)).sum();
         let tokens = match self.counting {

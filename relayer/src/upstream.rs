@@ -22,7 +22,7 @@ const TAG: &[u8] = b"steam-upstream:v1";
 const IDLE_CONNECTION: Duration = Duration::from_secs(60);
 const IDLE_CONNECTIONS: usize = 1_024;
 
-/// Why providers cannot be called.
+/// A reason why providers cannot be called.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// TLS or the resolver could not be set up.
@@ -31,14 +31,14 @@ pub enum UpstreamError {
     /// A credential cannot be used.
     #[error("upstream.credentials for {provider}: {problem}")]
     Credential {
-        /// Whose it is.
+        /// The provider it is for.
         provider: Pubkey,
-        /// What to do.
+        /// The problem.
         problem: String,
     },
 }
 
-/// Why one call failed before there was a response.
+/// A reason why one call failed before there was a response.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The URL is not one a provider may have.
@@ -49,10 +49,10 @@ pub enum CallError {
     Http(#[from] reqwest::Error),
 }
 
-/// The way to all providers.
+/// The client that calls providers.
 pub struct Upstream {
     client: Client,
-    /// For models that have a time to connect of their own: it is a client's, and so are the connections it keeps.
+    /// Clients of models that have a time to connect of their own.
     client_of: BTreeMap<String, Client>,
     localnet: bool,
     credentials: Vec<(Pubkey, String, HeaderValue)>,
@@ -167,7 +167,7 @@ impl Upstream {
     }
 }
 
-/// A client that takes at most so long to connect.
+/// A client that takes at most `connect_timeout_ms` to connect.
 fn client(config: &UpstreamConfig, connect_timeout_ms: u64) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("steam-router/", env!("CARGO_PKG_VERSION")))

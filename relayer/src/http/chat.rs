@@ -3,8 +3,8 @@
 use crate::http::{LoggedLater, body, public};
 use crate::node::Node;
 use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
+use crate::relay::dialect;
 use crate::relay::error::RelayError;
-use crate::relay::request::ChatRequest;
 use crate::relay::{Accepted, Answer, base64, relay};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -58,7 +58,7 @@ pub async fn chat(State(node): State<Arc<Node>>, request: Request) -> Result<Res
         check_digest(digest, inbound.body_hash)?;
     }
     node.limits.rates.take(&caller.key.key, at)?;
-    let request = ChatRequest::read(body, &head.headers)?;
+    let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
     let answer = relay(&node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
     Ok(respond(answer))
 }

@@ -1,9 +1,9 @@
 //! Errors on the wire: OpenAI's JSON, the right status, and what the log needs to know.
 
 use crate::relay::base64;
+use crate::relay::dialect;
 use crate::relay::error::RelayError;
-use axum::Json;
-use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
@@ -18,7 +18,9 @@ impl IntoResponse for RelayError {
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             tracing::error!(error = ?self, "a request failed here");
         }
-        let mut response = (status, Json(self.body())).into_response();
+        let mut response =
+            (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], dialect::usual().error(&self))
+                .into_response();
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after() {
             // Whole seconds, rounded up: an early retry would be refused again.

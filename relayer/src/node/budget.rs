@@ -1,13 +1,13 @@
-//! How much load the relayer may add to what its clients ask for. A retry or a second provider is worth its cost while few
-//! requests need it; when everybody fails at once it only multiplies the traffic that makes them fail.
+//! Budgets for load that the relayer adds to what its clients ask for. A retry or a second provider is worth its cost while
+//! few requests need it; in a general outage it would only multiply the traffic.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// Unused permission is kept for this long, in seconds.
+/// Seconds for which unused permits are kept.
 const KEPT_SECONDS: f64 = 10.0;
 
-/// A bucket of permits: a part of one for each request, and a few a second so that a quiet relayer has some too.
+/// A bucket of permits: each request adds a part of one, and each second a few, so that a quiet relayer has some too.
 #[derive(Debug)]
 pub struct Budget {
     per_request: f64,
@@ -23,7 +23,7 @@ struct State {
 }
 
 impl Budget {
-    /// Permits for `percent` of the requests and `per_second` besides; full.
+    /// A full bucket that earns permits for `percent` of the requests, and `per_second` in addition.
     pub fn new(percent: f64, per_second: f64) -> Self {
         let per_request = percent / 100.0;
         // At least one whole permit, unless there is to be none at all.
@@ -31,7 +31,7 @@ impl Budget {
         Self { per_request, per_second, most, state: Mutex::new(State { permits: most, at: None }) }
     }
 
-    /// A request came.
+    /// Earns a request's part of a permit.
     pub fn earn(&self) {
         let mut state = self.lock();
         state.permits = (state.permits + self.per_request).min(self.most);
@@ -51,7 +51,7 @@ impl Budget {
         any
     }
 
-    /// Puts a permit back: what it was taken for came to something.
+    /// Puts a permit back, after what it was taken for succeeded.
     pub fn give_back(&self) {
         let mut state = self.lock();
         state.permits = (state.permits + 1.0).min(self.most);

@@ -1,4 +1,4 @@
-//! How often a key may ask: a bucket of a minute's requests, filled evenly.
+//! Rate limits of keys: each has a bucket of one minute's requests, filled evenly.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// Keys kept before those are forgotten that have been quiet for a minute.
+/// Number of keys from which those that were quiet for a minute are forgotten.
 const SWEEP_AT: usize = 16_384;
 
 /// A key has made all the requests that it may make for now.
@@ -15,7 +15,7 @@ const SWEEP_AT: usize = 16_384;
 pub struct RateLimited {
     /// Requests a minute.
     pub limit: u32,
-    /// When to try again.
+    /// The time until the next request is allowed.
     pub retry_after: Duration,
 }
 

@@ -1,24 +1,24 @@
-//! Whom to believe that a request is wrong. A provider's 400 goes back to the client as it is, because the request would be
-//! wrong anywhere. One that says so more often than it answers is doubted: another provider is asked, and if that one
-//! serves the request, the refusal was a failure.
+//! Which providers are believed when they call a request wrong. A provider's 400 goes back to the client, because the
+//! request would be wrong anywhere. A provider that refuses more often than it answers is not believed: another provider
+//! is asked, and if that one serves the request, the refusal was a failure.
 
 use crate::chain::Pubkey;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
-/// Refusals believed on credit, before there were any answers.
+/// Refusals believed before there were any answers.
 const CREDIT: f64 = 2.0;
 /// Refusals believed for each answer.
 const PER_ANSWER: f64 = 0.1;
 /// Half-life of both, in seconds.
 const HALF_LIFE: f64 = 300.0;
-/// Offers remembered before those are forgotten of which nothing is left.
+/// Number of offers from which those are forgotten whose tally is [`NOTHING`].
 const MAX_OFFERS: usize = 8_192;
-/// Below this, nothing is left.
+/// A tally below this is forgotten.
 const NOTHING: f64 = 0.01;
 
-/// What the offers answered and refused lately.
+/// The recent answers and refusals of each offer.
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<HashMap<Pubkey, Tally>>);
 
@@ -42,7 +42,7 @@ impl Refusals {
         self.change(offer, now, |tally| tally.answered += 1.0);
     }
 
-    /// `offer` calls a request wrong. Returns whether that is believed; what is not is to be settled by asking another.
+    /// `offer` calls a request wrong. Returns whether it is believed; if not, another provider is to be asked.
     pub fn believes(&self, offer: &Pubkey, now: Instant) -> bool {
         self.change(offer, now, |tally| {
             let believed = tally.refused + 1.0 <= CREDIT + PER_ANSWER * tally.answered;

@@ -1,21 +1,20 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
 use crate::node::Node;
-use crate::relay::chunk::{Fault, Transcript};
+use crate::relay::dialect::{Dialect, Fault, Piece, Request, Whole};
+use crate::relay::json::Document;
 use crate::relay::plan::Candidate;
-use crate::relay::request::ChatRequest;
-use crate::relay::sse::Parser;
+use crate::relay::sse::{Parser, TooLarge};
+use crate::relay::transcript::Transcript;
 use crate::score::FailureKind;
 use crate::upstream::CallError;
 use axum::http::StatusCode;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-/// Where chat requests go, below the provider's base URL.
-const PATH: &str = "/chat/completions";
 /// Most bytes of a stream before its first content, and of one event in it.
 const MAX_OPENING: usize = 256 << 10;
 /// Most bytes of a provider's error that are passed on.
@@ -23,12 +22,12 @@ const MAX_ERROR: usize = 16 << 10;
 /// The longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
-/// The two ways to answer, and the one not to.
+/// What a provider has sent of its answer.
 #[derive(Debug)]
-pub enum Kind {
+pub enum Incoming {
     /// All of it.
-    Whole(Bytes),
-    /// A stream, committed to.
+    Whole(Whole),
+    /// A stream up to its first content.
     Stream(Box<Source>),
     /// The provider says that the request is wrong.
     Refused(StatusCode, Bytes),
@@ -41,8 +40,8 @@ pub struct Source {
     pub response: Response,
     /// Reads events; some may be ready.
     pub parser: Parser,
-    /// Events up to the first content, as the client gets them.
-    pub opening: BytesMut,
+    /// Data of the events up to the first content, for the client.
+    pub opening: Vec<Bytes>,
     /// Whether `response` has ended.
     pub ended: bool,
 }
@@ -81,22 +80,23 @@ impl From<Fault> for Failure {
 ///
 /// # Errors
 /// How the provider failed.
-pub async fn attempt(
-    node: &Node,
-    candidate: &Candidate,
-    request: &ChatRequest,
-    transcript: &mut Transcript,
-) -> Result<Kind, Failure> {
-    let body = request
-        .for_provider(&candidate.offer.model, candidate.max_output)
+pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> Result<(Incoming, Transcript), Failure> {
+    let dialect = request.dialect;
+    let body = dialect
+        .body(request, &candidate.offer.model, candidate.max_output)
         .map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
     let now = node.clock.unix();
-    let response = node.upstream.post(&candidate.offer, PATH, body, accept, now).await.map_err(unreachable)?;
+    let path = dialect.provider_path();
+    let response = node.upstream.post(&candidate.offer, path, body, accept, now).await.map_err(unreachable)?;
+    let transcript = Transcript::new(candidate.input.counting, request.choices);
     let status = response.status();
     match status.as_u16() {
         200 => {}
-        400 | 404 | 413 | 422 => return Ok(refused(status, response).await),
+        400 | 404 | 413 | 422 => {
+            let body = refusal(dialect, status, response).await;
+            return Ok((Incoming::Refused(status, body), transcript));
+        }
         429 => {
             let retry_after = retry_after(&response, now);
             return Err(Failure { retry_after, ..Failure::new(FailureKind::RateLimited, "status 429") });
@@ -109,9 +109,9 @@ pub async fn attempt(
     }
     expect_type(&response, accept)?;
     if request.stream {
-        commit(response, transcript).await
+        stream(dialect, response, transcript).await
     } else {
-        whole(response, transcript, node.config.upstream.max_answer_bytes).await
+        whole(dialect, response, transcript, node.config.upstream.max_answer_bytes).await
     }
 }
 
@@ -160,23 +160,11 @@ fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
     Some(wait.min(MAX_RETRY_AFTER))
 }
 
-/// The provider's own words if they are a JSON object of bounded size, ours otherwise.
-async fn refused(status: StatusCode, mut response: Response) -> Kind {
+/// The provider's own words if they are a JSON object of bounded size, the relayer's otherwise.
+async fn refusal(dialect: &dyn Dialect, status: StatusCode, mut response: Response) -> Bytes {
     let body = read_body(&mut response, MAX_ERROR).await.ok();
-    let stated = body.filter(|body| {
-        std::str::from_utf8(body)
-            .is_ok_and(|text| crate::relay::json::check(text).is_ok() && crate::relay::json::Object::read(text).is_ok())
-    });
-    Kind::Refused(
-        status,
-        stated.unwrap_or_else(|| {
-            let message = format!("the provider refused this request with status {}", status.as_u16());
-            let error = serde_json::json!({"error": {
-                "message": message, "type": "invalid_request_error", "param": null, "code": "provider_refused",
-            }});
-            error.to_string().into()
-        }),
-    )
+    let stated = body.filter(|body| Document::read(body.clone()).is_ok());
+    stated.unwrap_or_else(|| dialect.refusal(status).into())
 }
 
 async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failure> {
@@ -195,43 +183,52 @@ async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failu
     }
 }
 
-async fn whole(mut response: Response, transcript: &mut Transcript, limit: usize) -> Result<Kind, Failure> {
+async fn whole(
+    dialect: &dyn Dialect,
+    mut response: Response,
+    mut transcript: Transcript,
+    limit: usize,
+) -> Result<(Incoming, Transcript), Failure> {
     let body = read_body(&mut response, limit).await?;
-    let text = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
-    if body.is_empty() || !transcript.whole(text)? {
-        return Err(Failure::new(FailureKind::Empty, "an empty answer"));
+    let empty = || Failure::new(FailureKind::Empty, "an empty answer");
+    if body.is_empty() {
+        return Err(empty());
     }
-    Ok(Kind::Whole(body))
+    let (answer, content) = transcript.whole(dialect, body)?;
+    if content { Ok((Incoming::Whole(answer), transcript)) } else { Err(empty()) }
 }
 
 /// Reads a stream up to its first content: until then nothing has reached the client, and another provider can take
 /// over unnoticed.
-async fn commit(response: Response, transcript: &mut Transcript) -> Result<Kind, Failure> {
-    let opening = BytesMut::new();
-    let mut source = Source { response, parser: Parser::new(MAX_OPENING), opening, ended: false };
+async fn stream(
+    dialect: &dyn Dialect,
+    response: Response,
+    mut transcript: Transcript,
+) -> Result<(Incoming, Transcript), Failure> {
+    let mut source = Source { response, parser: Parser::new(MAX_OPENING), opening: Vec::new(), ended: false };
+    let mut bytes = 0;
     loop {
         while let Some(event) = source.parser.pop() {
-            if event.error {
-                return Err(Fault::Reported { status: None }.into());
+            let (piece, content) = transcript.event(dialect, &event)?;
+            match piece {
+                Piece::End => return Err(Failure::new(FailureKind::Empty, "a stream without content")),
+                Piece::Own => {}
+                Piece::Data(data) => {
+                    bytes += data.len();
+                    source.opening.push(data);
+                }
             }
-            if &event.data[..] == b"[DONE]" {
-                return Err(Failure::new(FailureKind::Empty, "a stream without content"));
+            if content {
+                return Ok((Incoming::Stream(Box::new(source)), transcript));
             }
-            let passed = transcript.chunk(&event.data)?;
-            if let Some(data) = passed.data {
-                write_event(&mut source.opening, &data);
-            }
-            if passed.content {
-                return Ok(Kind::Stream(Box::new(source)));
-            }
-            if source.opening.len() > MAX_OPENING {
+            if bytes > MAX_OPENING {
                 return Err(Failure::new(FailureKind::Malformed, "too much before the first content"));
             }
         }
         if source.ended {
             return Err(Failure::new(FailureKind::Empty, "a stream that ended without content"));
         }
-        let too_large = |error: crate::relay::sse::TooLarge| Failure::new(FailureKind::Malformed, error.to_string());
+        let too_large = |error: TooLarge| Failure::new(FailureKind::Malformed, error.to_string());
         match source.response.chunk().await {
             Ok(Some(piece)) => source.parser.push(&piece).map_err(too_large)?,
             Ok(None) => {
@@ -241,16 +238,6 @@ async fn commit(response: Response, transcript: &mut Transcript) -> Result<Kind,
             Err(error) => return Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
         }
     }
-}
-
-/// `data: …` and an empty line. Data of several lines is written as several, as it came.
-pub fn write_event(out: &mut BytesMut, data: &[u8]) {
-    for line in data.split(|&byte| byte == b'\n') {
-        out.put_slice(b"data: ");
-        out.put_slice(line);
-        out.put_u8(b'\n');
-    }
-    out.put_u8(b'\n');
 }
 
 /// A failure's name in metrics and decision records.

@@ -1,5 +1,6 @@
-//! Who pays. A key is either sent as a bearer token, and the relayer signs with it, or it stays with its holder, who
-//! signs every request. Both end as a [`Caller`]: a key known in its vault, and its consent to a highest cost.
+//! Authentication of the key that pays. A key is either sent as a bearer token, and the relayer signs with it, or it stays
+//! with its holder, who signs every request. Both become a [`Caller`]: a key known in its vault, and its consent to a
+//! highest cost.
 
 use crate::chain::Pubkey;
 use crate::registry::Registry;
@@ -15,7 +16,7 @@ use steam_protocol::units::{MicroUsdc, Pico};
 use steam_protocol::voucher::{Voucher, verify_strict};
 use steam_protocol::{Hash, sha256};
 
-/// The headers of a signed request, in the order in which they are missed.
+/// The headers of a signed request, in the order in which an error names the first missing one.
 const SIGNED: [&str; 7] = [
     "steam-key",
     "steam-vault",
@@ -26,10 +27,10 @@ const SIGNED: [&str; 7] = [
     "steam-signature",
 ];
 
-/// Makes a bearer's request unique: sent again with the same body and the same value, it is served once.
+/// The header that makes a bearer's request unique: sent again with the same body and value, the request is served once.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// What is signed of a request besides its headers.
+/// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbound<'a> {
     /// HTTP method, upper case.
@@ -59,7 +60,7 @@ impl Inbound<'_> {
     }
 }
 
-/// What a request's headers say about who pays, not yet compared with anything.
+/// The credentials in a request's headers, not verified yet.
 #[derive(Debug)]
 pub enum Credentials {
     /// The key itself.
@@ -68,7 +69,7 @@ pub enum Credentials {
     Signed(Box<Signed>),
 }
 
-/// The headers of a signed request, read.
+/// The headers of a signed request, parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     key: [u8; 32],
@@ -185,12 +186,12 @@ pub struct Identified {
     credentials: Credentials,
     /// The key.
     pub key: KeyRef,
-    /// What it allows.
+    /// Its limits.
     pub limits: KeyLimits,
 }
 
 impl Identified {
-    /// What a signed request says its body is: with it the signature can be verified before the body is taken in.
+    /// The digest of the body that a signed request promises: with it the signature is verified before the body is read.
     pub fn digest(&self) -> Option<Hash> {
         match &self.credentials {
             Credentials::Bearer(_) => None,
@@ -259,7 +260,7 @@ impl Identified {
 pub struct Caller {
     /// The key.
     pub key: KeyRef,
-    /// What it allows.
+    /// Its limits.
     pub limits: KeyLimits,
     consent: Proof,
 }
@@ -279,9 +280,9 @@ impl Caller {
         }
     }
 
-    /// The consent to reserve with, and the hash of the request it is for. A bearer's request is bound here, with
-    /// the ceiling as its cost and a nonce, so that two equal requests are two. With an `Idempotency-Key` the binding is
-    /// made of that and the request alone, so that the same request with the same key is served once.
+    /// The consent to hold with, and the hash of the request it is for. The hash of a bearer's request includes the ceiling
+    /// and a nonce, so that two equal requests have two hashes. With an `Idempotency-Key` it includes that key in their
+    /// place, so that the same request with the same key is served once.
     ///
     /// # Errors
     /// The ceiling is beyond u64; the `Idempotency-Key` is sent twice or is no text.
@@ -331,7 +332,7 @@ pub fn body_hash(body: &[u8]) -> Hash {
     sha256(&[body])
 }
 
-/// The one value of a header; two are an error, since each side might read another.
+/// The only value of a header. Two values are an error, since two readers might pick different ones.
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, RelayError> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };

@@ -1,5 +1,5 @@
-//! The client's wishes about routing: the `provider` object of a request, its `models` and their suffixes, and the
-//! `Steam-Route-*` headers that say the same.
+//! Routing controls of the client: the `provider` object of a request, its `models` and their suffixes, and the
+//! `Steam-Route-*` headers with the same meaning.
 
 mod given;
 #[cfg(test)]
@@ -17,31 +17,31 @@ use std::time::Duration;
 use steam_protocol::seeds::is_model_name;
 use steam_protocol::units::MAX_PRICE;
 
-/// Models a request may name.
+/// Most models that a request may name.
 pub const MAX_MODELS: usize = 8;
-/// Most names of a list.
+/// Most names in a list.
 const MAX_NAMES: usize = 64;
-/// The longest that a second provider can be waited with, in milliseconds.
+/// The longest delay before a second provider is asked, in milliseconds.
 const MAX_HEDGE_MS: f64 = 600_000.0;
-/// The highest speed or latency that can be preferred: beyond it, everybody is or nobody.
+/// The highest speed or latency that can be preferred: no provider is beyond it.
 const MAX_PREFERRED: f64 = 1e6;
 /// The code of controls that contradict each other.
 pub const CONFLICT: &str = "conflicting_parameters";
 
-/// Who may serve a request, and what to look for in them.
+/// Which providers may serve a request, and in which order they are preferred.
 #[derive(Clone, Debug)]
 pub struct Controls {
-    /// Tried first, in this order.
+    /// Providers tried first, in this order.
     pub order: Vec<String>,
-    /// Nobody else.
+    /// The only providers that may serve it.
     pub only: Option<Vec<String>>,
-    /// Not these.
+    /// Providers that may not serve it.
     pub ignore: Vec<String>,
-    /// Whether others may be tried: after `order`, or after the first choice.
+    /// Whether other providers may be tried, after those in `order` or after the first choice.
     pub allow_fallbacks: bool,
-    /// What to look for.
+    /// The property to sort providers by.
     pub sort: Option<Sort>,
-    /// What they may charge.
+    /// The highest prices.
     pub max_price: MaxPrice,
     /// Output tokens a second below which a provider is a second choice.
     pub preferred_min_throughput: Option<f64>,
@@ -49,7 +49,7 @@ pub struct Controls {
     pub preferred_max_latency: Option<f64>,
     /// Whether a provider must know every parameter of the request.
     pub require_parameters: bool,
-    /// When to ask a second provider as well; zero is never, nothing is as the operator set it.
+    /// The delay after which a second provider is asked as well: zero means never, `None` the operator's setting.
     pub hedge_after: Option<Duration>,
     /// Models to try after the request's own, in this order.
     pub models: Vec<String>,
@@ -111,7 +111,7 @@ impl Controls {
         Ok(controls)
     }
 
-    /// Checks that no control takes back what another gives.
+    /// Checks that no control contradicts another.
     fn agree(&self, wishes: &Wishes<'_>) -> Result<(), RelayError> {
         let conflict = |control: &str, message: String| {
             Err(RelayError::invalid(CONFLICT, &wishes.path(control), format!("`{}` {message}", wishes.path(control))))
@@ -147,12 +147,12 @@ impl Controls {
         Ok(())
     }
 
-    /// Where `offer`'s provider stands in `order`.
+    /// The place of `offer`'s provider in `order`.
     pub fn rank_of(&self, offer: &Offer) -> Option<usize> {
         self.order.iter().position(|name| names_provider(name, offer))
     }
 
-    /// Why these wishes exclude `offer`, if they do.
+    /// The reason why these controls exclude `offer`, if they do.
     pub fn exclude(&self, offer: &Offer) -> Option<String> {
         if self.ignore.iter().any(|name| names_provider(name, offer)) {
             return Some("in provider.ignore".into());
@@ -175,7 +175,7 @@ impl Controls {
             .map(|(name, ..)| format!("priced above provider.max_price.{name}"))
     }
 
-    /// What to look for in the providers of `model`, whose suffix asks for `suffix`.
+    /// The property to sort the providers of `model` by, whose suffix asks for `suffix`.
     ///
     /// # Errors
     /// The suffix asks for one thing and `provider.sort` for another.

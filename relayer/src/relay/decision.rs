@@ -1,5 +1,5 @@
-//! The decision record: why this provider and no other. A receipt's routing hash commits to its bytes, so that it can be
-//! shown later and the choice be made again by anybody. It holds no prompt and no answer.
+//! The decision record: the reasons for the choice of a provider. A receipt's routing hash commits to its bytes, so that
+//! anybody can repeat the choice later. It holds no prompt and no answer.
 //!
 //! The bytes are JSON with the members in the order of the fields here and no white space; numbers read back to the
 //! same bits.
@@ -9,8 +9,8 @@ mod check;
 pub use check::{Fault, check};
 
 use crate::registry::Offer;
-use crate::relay::controls::Controls;
-use crate::relay::plan::{Candidate, Plan, Route};
+use crate::relay::job::Job;
+use crate::relay::plan::Route;
 use crate::score;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub const VERSION: u32 = 3;
 pub struct Record {
     /// [`VERSION`].
     pub v: u32,
-    /// The generation.
+    /// The completion.
     pub id: String,
     /// When the request was accepted, Unix milliseconds.
     pub time_ms: i64,
@@ -35,7 +35,7 @@ pub struct Record {
     pub fee_bps: u16,
     /// Providers tried at most.
     pub max_attempts: u32,
-    /// Providers the client named, those first; by name or address.
+    /// Providers that the client wants first, by name or address.
     pub preferred: Vec<String>,
     /// Whether the client allows more than the first choice.
     pub allow_fallbacks: bool,
@@ -46,7 +46,7 @@ pub struct Record {
     /// The offers in the order in which they are tried.
     pub order: Vec<String>,
     /// What was tried, in the order in which it began.
-    pub attempts: Vec<Attempt>,
+    pub attempts: Vec<AttemptRecord>,
     /// How it ended.
     pub outcome: String,
 }
@@ -83,7 +83,7 @@ pub struct CandidateRecord {
     pub ceiling_pico: String,
 }
 
-/// An offer that cannot.
+/// An offer that cannot serve the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExclusionRecord {
@@ -91,14 +91,14 @@ pub struct ExclusionRecord {
     pub offer: String,
     /// The provider's name.
     pub name: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 /// One provider tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Attempt {
+pub struct AttemptRecord {
     /// The offer's address.
     pub offer: String,
     /// The provider's name.
@@ -126,7 +126,7 @@ pub const CONTRADICTED: &str = "contradicted";
 /// An attempt that was aborted because another one answered first.
 pub const OVERTAKEN: &str = "overtaken";
 
-impl Attempt {
+impl AttemptRecord {
     /// An attempt that began at `started` and ends now, for a request accepted at `accepted`.
     pub fn ended(offer: &Offer, accepted: Instant, started: Instant, outcome: &str, error: Option<String>) -> Self {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -142,61 +142,34 @@ impl Attempt {
         }
     }
 
-    /// Whether the provider is at fault: being wrong about a request is, being slower than another is not.
+    /// Whether the provider failed. A refusal is no failure unless another provider contradicted it; being slower is none.
     pub fn failed(&self) -> bool {
         ![OPENED, REFUSED, OVERTAKEN].contains(&self.outcome.as_str())
     }
 }
 
-/// What a record is made of.
-#[derive(Debug)]
-pub struct Decision<'a> {
-    /// The generation.
-    pub id: &'a str,
-    /// When the request was accepted, Unix milliseconds.
-    pub started_at_ms: i64,
-    /// The client's wishes.
-    pub controls: &'a Controls,
-    /// Providers tried at most.
-    pub max_attempts: u32,
-    /// Candidates and exclusions.
-    pub plan: &'a Plan,
-    /// What was decided of each of the plan's routes, and from what: enough to decide it again.
-    pub ranked: &'a [score::Decision],
-    /// The order of trying.
-    pub order: &'a [Candidate],
-    /// What happened.
-    pub attempts: &'a [Attempt],
-    /// How the one that opened ended.
-    pub outcome: &'a str,
-}
-
-impl Decision<'_> {
-    /// The record.
-    pub fn record(&self) -> Record {
-        let plan = self.plan;
-        // Attempts end in another order than they begin where they overlap.
-        let mut attempts = self.attempts.to_vec();
-        attempts.sort_by_key(|attempt| attempt.started_ms);
-        Record {
+impl Record {
+    /// The record of `job`, of its `attempts` in the order in which they began, and of how the one that opened ended.
+    pub fn new(job: &Job, attempts: &[AttemptRecord], outcome: &str) -> Self {
+        let Job { request, plan, .. } = job;
+        let routes = plan.routes.iter().zip(&job.ranked).map(|(route, ranked)| RouteRecord::of(route, ranked));
+        Self {
             v: VERSION,
-            id: self.id.to_owned(),
-            time_ms: self.started_at_ms,
+            id: job.id.clone(),
+            time_ms: job.accepted.unix_ms,
             choices: plan.choices,
             fee_bps: plan.fee_bps,
-            max_attempts: self.max_attempts,
-            preferred: self.controls.order.clone(),
-            allow_fallbacks: self.controls.allow_fallbacks,
-            routes: plan.routes.iter().zip(self.ranked).map(|(route, ranked)| RouteRecord::of(route, ranked)).collect(),
+            max_attempts: job.node.config.upstream.max_attempts,
+            preferred: request.controls.order.clone(),
+            allow_fallbacks: request.controls.allow_fallbacks,
+            routes: routes.collect(),
             unknown_models: plan.unknown.clone(),
-            order: self.order.iter().map(|candidate| candidate.offer.address.to_string()).collect(),
-            attempts,
-            outcome: self.outcome.to_owned(),
+            order: job.order.iter().map(|candidate| candidate.offer.address.to_string()).collect(),
+            attempts: attempts.to_vec(),
+            outcome: outcome.to_owned(),
         }
     }
-}
 
-impl Record {
     /// The bytes that a routing hash is of.
     pub fn to_bytes(&self) -> Vec<u8> {
         #[expect(clippy::unwrap_used, reason = "writing to a Vec cannot fail, and no map has a key that is no string")]

@@ -1,4 +1,4 @@
-//! Why a request has no answer, and what each reason is in HTTP.
+//! The reasons why a request has no answer, and the HTTP status of each.
 
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
@@ -93,7 +93,7 @@ pub enum RelayError {
     },
     /// Everyone who could serve it asked to be left alone.
     #[error("every provider of `{model}` that could serve this asked to be left alone; try again in {} seconds", retry_after.as_secs().max(1))]
-    Resting {
+    Cooldown {
         /// The model.
         model: String,
         /// When the first of them may be asked again.
@@ -157,8 +157,11 @@ pub enum RelayError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// A provider failed after its first content.
+    #[error("the provider failed during the answer; what was delivered is charged")]
+    Cut,
     /// The answer could not be charged.
-    #[error("the answer could not be accounted for and was withheld; nothing was charged")]
+    #[error("the answer could not be accounted for; nothing was charged")]
     Charge(#[from] ChargeError),
     /// The ledger could not be read.
     #[error("the relayer's ledger cannot be read at the moment; try again")]
@@ -168,12 +171,24 @@ pub enum RelayError {
     Internal(&'static str),
 }
 
-const INVALID: &str = "invalid_request_error";
-const AUTHENTICATION: &str = "authentication_error";
-const FUNDS: &str = "insufficient_quota";
-const RATE: &str = "rate_limit_error";
-const SERVER: &str = "server_error";
-const UPSTREAM: &str = "upstream_error";
+/// Whose business an error is; each dialect has a name of its own for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The request is wrong.
+    Request,
+    /// Nobody known sent it.
+    Authentication,
+    /// The key cannot pay.
+    Funds,
+    /// Too many requests.
+    Rate,
+    /// The relayer failed.
+    Relayer,
+    /// Providers failed.
+    Provider,
+}
+
+use Class::{Authentication, Funds, Provider, Rate, Relayer, Request};
 
 impl RelayError {
     /// A wrong request.
@@ -186,64 +201,75 @@ impl RelayError {
         Self::Unauthenticated { message: message.into(), code }
     }
 
-    /// Status, OpenAI's `type`, and `code`.
-    pub fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+    /// Whose business it is.
+    pub fn class(&self) -> Class {
+        self.kind().1
+    }
+
+    /// The name of the error, for programs.
+    pub fn code(&self) -> &'static str {
+        self.kind().2
+    }
+
+    /// Status, class and code.
+    pub fn kind(&self) -> (StatusCode, Class, &'static str) {
         use StatusCode as S;
         match self {
-            Self::Invalid { code, .. } => (S::BAD_REQUEST, INVALID, code),
-            Self::Unauthenticated { code, .. } => (S::UNAUTHORIZED, AUTHENTICATION, code),
+            Self::Invalid { code, .. } => (S::BAD_REQUEST, Request, code),
+            Self::Unauthenticated { code, .. } => (S::UNAUTHORIZED, Authentication, code),
             Self::Refused(refusal) => match refusal {
-                Refusal::UnknownKey => (S::UNAUTHORIZED, AUTHENTICATION, "invalid_api_key"),
-                Refusal::UnknownVault => (S::UNAUTHORIZED, AUTHENTICATION, "unknown_vault"),
-                Refusal::KeyRevoked => (S::UNAUTHORIZED, AUTHENTICATION, "key_revoked"),
-                Refusal::KeyExpired => (S::UNAUTHORIZED, AUTHENTICATION, "key_expired"),
-                Refusal::Funds { .. } => (S::PAYMENT_REQUIRED, FUNDS, "insufficient_funds"),
-                Refusal::KeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "key_limit"),
-                Refusal::WindowLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "window_limit"),
-                Refusal::Authorized { .. } => (S::PAYMENT_REQUIRED, FUNDS, "authorized_too_low"),
-                Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, FUNDS, "fee_above_key_limit"),
-                Refusal::Leaving => (S::PAYMENT_REQUIRED, FUNDS, "vault_leaving"),
-                Refusal::Replay { .. } => (S::CONFLICT, INVALID, "replay"),
-                Refusal::Unsure(why) => (S::SERVICE_UNAVAILABLE, SERVER, unsure(*why)),
-                Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, SERVER, "settlement_blocked"),
-                Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
+                Refusal::UnknownKey => (S::UNAUTHORIZED, Authentication, "invalid_api_key"),
+                Refusal::UnknownVault => (S::UNAUTHORIZED, Authentication, "unknown_vault"),
+                Refusal::KeyRevoked => (S::UNAUTHORIZED, Authentication, "key_revoked"),
+                Refusal::KeyExpired => (S::UNAUTHORIZED, Authentication, "key_expired"),
+                Refusal::Funds { .. } => (S::PAYMENT_REQUIRED, Funds, "insufficient_funds"),
+                Refusal::KeyLimit { .. } => (S::PAYMENT_REQUIRED, Funds, "key_limit"),
+                Refusal::WindowLimit { .. } => (S::PAYMENT_REQUIRED, Funds, "window_limit"),
+                Refusal::Authorized { .. } => (S::PAYMENT_REQUIRED, Funds, "authorized_too_low"),
+                Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, Funds, "fee_above_key_limit"),
+                Refusal::Leaving => (S::PAYMENT_REQUIRED, Funds, "vault_leaving"),
+                Refusal::Replay { .. } => (S::CONFLICT, Request, "replay"),
+                Refusal::Unsure(why) => (S::SERVICE_UNAVAILABLE, Relayer, unsure(*why)),
+                Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, Relayer, "settlement_blocked"),
+                Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
             },
-            Self::UnknownModel(_) => (S::NOT_FOUND, INVALID, "model_not_found"),
-            Self::NoProvider { .. } => (S::BAD_REQUEST, INVALID, "no_provider_supports_request"),
-            Self::AllowListUnknown { .. } => (S::FORBIDDEN, INVALID, "allow_list_unknown"),
-            Self::NotAllowed { .. } => (S::FORBIDDEN, INVALID, "no_allowed_provider"),
-            Self::AllowList(KeepError::NotNamed(_)) => (S::NOT_FOUND, INVALID, "allow_list_not_named"),
-            Self::AllowList(KeepError::Full) => (S::SERVICE_UNAVAILABLE, SERVER, "allow_lists_full"),
-            Self::AllowList(KeepError::Ledger(_)) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
+            Self::UnknownModel(_) => (S::NOT_FOUND, Request, "model_not_found"),
+            Self::NoProvider { .. } => (S::BAD_REQUEST, Request, "no_provider_supports_request"),
+            Self::AllowListUnknown { .. } => (S::FORBIDDEN, Request, "allow_list_unknown"),
+            Self::NotAllowed { .. } => (S::FORBIDDEN, Request, "no_allowed_provider"),
+            Self::AllowList(KeepError::NotNamed(_)) => (S::NOT_FOUND, Request, "allow_list_not_named"),
+            Self::AllowList(KeepError::Full) => (S::SERVICE_UNAVAILABLE, Relayer, "allow_lists_full"),
+            Self::AllowList(KeepError::Ledger(_)) => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
             Self::Withdrawal(refusal) => match refusal {
-                AgreeError::Wish(_) => (S::BAD_REQUEST, INVALID, "invalid_withdrawal"),
-                AgreeError::UnknownVault => (S::NOT_FOUND, INVALID, "unknown_vault"),
-                AgreeError::TooMany => (S::CONFLICT, INVALID, "too_many_withdrawals"),
-                AgreeError::Unsure(why) => (S::SERVICE_UNAVAILABLE, SERVER, unsure(*why)),
-                AgreeError::Slot { .. } => (S::CONFLICT, INVALID, "withdrawal_out_of_time"),
-                AgreeError::Seq { .. } => (S::CONFLICT, INVALID, "settle_seq_outdated"),
-                AgreeError::NotCovered { .. } => (S::CONFLICT, FUNDS, "withdrawal_not_covered"),
-                AgreeError::NotDrained { .. } => (S::CONFLICT, INVALID, "not_drained"),
-                AgreeError::Ledger(_) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
+                AgreeError::Wish(_) => (S::BAD_REQUEST, Request, "invalid_withdrawal"),
+                AgreeError::UnknownVault => (S::NOT_FOUND, Request, "unknown_vault"),
+                AgreeError::TooMany => (S::CONFLICT, Request, "too_many_withdrawals"),
+                AgreeError::Unsure(why) => (S::SERVICE_UNAVAILABLE, Relayer, unsure(*why)),
+                AgreeError::Slot { .. } => (S::CONFLICT, Request, "withdrawal_out_of_time"),
+                AgreeError::Seq { .. } => (S::CONFLICT, Request, "settle_seq_outdated"),
+                AgreeError::NotCovered { .. } => (S::CONFLICT, Funds, "withdrawal_not_covered"),
+                AgreeError::NotDrained { .. } => (S::CONFLICT, Request, "not_drained"),
+                AgreeError::Ledger(_) => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
             },
-            Self::PriceAboveKey { .. } => (S::PAYMENT_REQUIRED, FUNDS, "price_above_key_limit"),
-            Self::MaxCost { .. } => (S::PAYMENT_REQUIRED, FUNDS, "max_cost_too_low"),
-            Self::Resting { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "providers_busy"),
-            Self::NotFound(_) => (S::NOT_FOUND, INVALID, "not_found"),
-            Self::NoRoute => (S::NOT_FOUND, INVALID, "unknown_path"),
-            Self::Method { .. } => (S::METHOD_NOT_ALLOWED, INVALID, "method_not_allowed"),
-            Self::BodyTimeout => (S::REQUEST_TIMEOUT, INVALID, "body_timeout"),
-            Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, INVALID, "body_too_large"),
-            Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, INVALID, "unsupported_media_type"),
-            Self::Busy { .. } => (S::TOO_MANY_REQUESTS, RATE, "too_many_concurrent_requests"),
-            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, RATE, "rate_limit_exceeded"),
-            Self::NotReady(_) => (S::SERVICE_UNAVAILABLE, SERVER, "not_ready"),
-            Self::Upstream { .. } => (S::BAD_GATEWAY, UPSTREAM, "providers_failed"),
-            Self::UpstreamTimeout { .. } => (S::GATEWAY_TIMEOUT, UPSTREAM, "providers_timed_out"),
-            Self::UpstreamBusy { .. } => (S::SERVICE_UNAVAILABLE, UPSTREAM, "providers_busy"),
-            Self::Charge(_) => (S::INTERNAL_SERVER_ERROR, SERVER, "not_charged"),
-            Self::Ledger(_) => (S::SERVICE_UNAVAILABLE, SERVER, "ledger_unavailable"),
-            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, SERVER, "internal_error"),
+            Self::PriceAboveKey { .. } => (S::PAYMENT_REQUIRED, Funds, "price_above_key_limit"),
+            Self::MaxCost { .. } => (S::PAYMENT_REQUIRED, Funds, "max_cost_too_low"),
+            Self::Cooldown { .. } => (S::SERVICE_UNAVAILABLE, Provider, "providers_busy"),
+            Self::NotFound(_) => (S::NOT_FOUND, Request, "not_found"),
+            Self::NoRoute => (S::NOT_FOUND, Request, "unknown_path"),
+            Self::Method { .. } => (S::METHOD_NOT_ALLOWED, Request, "method_not_allowed"),
+            Self::BodyTimeout => (S::REQUEST_TIMEOUT, Request, "body_timeout"),
+            Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, Request, "body_too_large"),
+            Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, Request, "unsupported_media_type"),
+            Self::Busy { .. } => (S::TOO_MANY_REQUESTS, Rate, "too_many_concurrent_requests"),
+            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, Rate, "rate_limit_exceeded"),
+            Self::NotReady(_) => (S::SERVICE_UNAVAILABLE, Relayer, "not_ready"),
+            Self::Upstream { .. } => (S::BAD_GATEWAY, Provider, "providers_failed"),
+            Self::UpstreamTimeout { .. } => (S::GATEWAY_TIMEOUT, Provider, "providers_timed_out"),
+            Self::UpstreamBusy { .. } => (S::SERVICE_UNAVAILABLE, Provider, "providers_busy"),
+            Self::Cut => (S::BAD_GATEWAY, Provider, "provider_failed"),
+            Self::Charge(_) => (S::INTERNAL_SERVER_ERROR, Relayer, "not_charged"),
+            Self::Ledger(_) => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
+            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, Relayer, "internal_error"),
         }
     }
 
@@ -259,7 +285,7 @@ impl RelayError {
     /// When to try again, if that helps.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Resting { retry_after, .. }
+            Self::Cooldown { retry_after, .. }
             | Self::Busy { retry_after }
             | Self::RateLimited(RateLimited { retry_after, .. })
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
@@ -275,18 +301,6 @@ impl RelayError {
             Self::Refused(Refusal::Replay { receipt }) => receipt.as_deref(),
             _ => None,
         }
-    }
-
-    /// `{"error": {message, type, param, code}}`, and the receipt of a replay.
-    pub fn body(&self) -> serde_json::Value {
-        let (_, kind, code) = self.kind();
-        let mut error = serde_json::json!({
-            "message": self.to_string(), "type": kind, "param": self.param(), "code": code,
-        });
-        if let Some(receipt) = self.receipt() {
-            error["receipt"] = super::base64(receipt).into();
-        }
-        serde_json::json!({ "error": error })
     }
 }
 

@@ -1,12 +1,14 @@
 //! JSON as the request path needs it: one strict pass over what a stranger sent, and objects whose values keep the
 //! bytes they came with.
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 
 /// Names an object may have before duplicates are looked up in a set instead of a list.
 const FEW_NAMES: usize = 16;
@@ -102,9 +104,9 @@ pub fn shorten(text: &str) -> String {
     }
 }
 
-/// An object in the order and the bytes it came in.
+/// An object in the order and the bytes it came in: names, and values as JSON.
 #[derive(Debug)]
-pub struct Object<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Object<'a>(pub Vec<(Cow<'a, str>, &'a str)>);
 
 impl<'a> Object<'a> {
     /// Reads an object.
@@ -115,31 +117,31 @@ impl<'a> Object<'a> {
         serde_json::from_str(text)
     }
 
-    /// The value of `name`, unless it is absent or null.
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+    /// The JSON of the member `name`, unless it is absent or null.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
-        (value.get() != "null").then_some(*value)
+        (*value != "null").then_some(*value)
     }
 
-    /// Writes the object with some members replaced or appended (`Some`) or removed (`None`). Everything else keeps
+    /// Writes the object with some members replaced or appended (`Some`) or removed (`None`). Every other member keeps
     /// its bytes and its place.
-    pub fn edited(&self, edits: &[(&str, Option<String>)]) -> Vec<u8> {
-        let size: usize = self.0.iter().map(|(name, value)| name.len() + value.get().len() + 6).sum();
-        let mut out = Vec::with_capacity(size + 64);
-        out.push(b'{');
+    pub fn edited(&self, edits: &[(&str, Option<String>)]) -> String {
+        let size: usize = self.0.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        let mut out = String::with_capacity(size + 64);
+        out.push('{');
         let mut member = |name: &str, value: &str| {
             if out.len() > 1 {
-                out.push(b',');
+                out.push(',');
             }
             write_string(&mut out, name);
-            out.push(b':');
-            out.extend_from_slice(value.as_bytes());
+            out.push(':');
+            out.push_str(value);
         };
         for (name, value) in &self.0 {
             match edits.iter().find(|(edited, _)| edited == name) {
                 Some((_, Some(replacement))) => member(name, replacement),
                 Some((_, None)) => {}
-                None => member(name, value.get()),
+                None => member(name, value),
             }
         }
         for (name, value) in edits {
@@ -149,16 +151,73 @@ impl<'a> Object<'a> {
                 member(name, value);
             }
         }
-        out.push(b'}');
+        out.push('}');
         out
     }
+}
+
+/// A body that is a JSON object, read once: its text, and where its members stand in it.
+#[derive(Debug)]
+pub struct Document {
+    text: String,
+    members: Vec<(String, Range<usize>)>,
+}
+
+/// Why a body is no [`Document`].
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// It is no text.
+    #[error("the body is not UTF-8")]
+    Encoding,
+    /// It is no JSON, or names a member twice.
+    #[error("the body is not valid JSON: {0}")]
+    Json(serde_json::Error),
+    /// It is JSON of another kind.
+    #[error("the body must be a JSON object")]
+    Kind,
+}
+
+impl Document {
+    /// Reads a body that a stranger sent, strictly as [`check`] does.
+    ///
+    /// # Errors
+    /// [`Unread`].
+    pub fn read(body: Bytes) -> Result<Self, Unread> {
+        let text = String::from_utf8(body.into()).map_err(|_| Unread::Encoding)?;
+        check(&text).map_err(Unread::Json)?;
+        let object = Object::read(&text).map_err(|_| Unread::Kind)?;
+        let members = object.0.into_iter().map(|(name, value)| (name.into_owned(), place(&text, value))).collect();
+        Ok(Self { text, members })
+    }
+
+    /// The whole body.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The object, without reading it again.
+    pub fn object(&self) -> Object<'_> {
+        let value = |place: &Range<usize>| self.text.get(place.clone()).unwrap_or_default();
+        Object(self.members.iter().map(|(name, place)| (Cow::Borrowed(name.as_str()), value(place))).collect())
+    }
+
+    /// The place of `part`, a slice of the text.
+    pub fn place(&self, part: &str) -> Range<usize> {
+        place(&self.text, part)
+    }
+}
+
+/// The place of `part` in `text`, of which it is a slice.
+pub fn place(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+    start..start + part.len()
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
-            type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+            type Value = Vec<(Cow<'de, str>, &'de str)>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a JSON object")
@@ -166,8 +225,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Vec::new();
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    members.push((name, value));
+                while let Some((Name(name), value)) = map.next_entry::<_, &RawValue>()? {
+                    members.push((name, value.get()));
                 }
                 Ok(members)
             }
@@ -177,13 +236,21 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 }
 
 /// Appends `text` as a JSON string.
-pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.extend_from_slice(string(text).as_bytes());
+fn write_string(out: &mut String, text: &str) {
+    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    }
 }
 
 /// `text` as a JSON string.
 pub fn string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut out = String::with_capacity(text.len() + 2);
+    write_string(&mut out, text);
+    out
 }
 
 #[cfg(test)]
@@ -219,11 +286,8 @@ mod tests {
         let text = r#"{ "b" : [1,  2.50e1], "a":{"z":1, "y":"\u00e9"}, "gone": 1, "c":null }"#;
         let object = Object::read(text).unwrap();
         let edited = object.edited(&[("gone", None), ("c", Some("7".into())), ("new", Some("true".into()))]);
-        assert_eq!(
-            String::from_utf8(edited).unwrap(),
-            r#"{"b":[1,  2.50e1],"a":{"z":1, "y":"\u00e9"},"c":7,"new":true}"#
-        );
+        assert_eq!(edited, r#"{"b":[1,  2.50e1],"a":{"z":1, "y":"\u00e9"},"c":7,"new":true}"#);
         assert!(object.get("c").is_none());
-        assert_eq!(Object::read("{}").unwrap().edited(&[]), b"{}");
+        assert_eq!(Object::read("{}").unwrap().edited(&[]), "{}");
     }
 }

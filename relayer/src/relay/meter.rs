@@ -1,79 +1,49 @@
-//! What an answer costs: the provider's `usage`, within what the relayer's own count of the delivered text allows, within
-//! what was held.
+//! The cost of an answer: the provider's usage, limited by the relayer's own count of the delivered text and by what was
+//! held.
 
+use crate::relay::dialect::{self, Billed};
 use crate::relay::plan::{Input, saturate};
 use crate::tokens::{Counted, Counting};
-use serde_json::Value;
 use steam_protocol::receipt::CountedBy;
 use steam_protocol::units::{Pico, Price, Usage, charge, receipt_fee};
-
-/// What the provider says was used. Nothing in it is trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// Input tokens, cached ones included.
-    pub prompt: u64,
-    /// Those of them that came from a cache.
-    pub cached: u64,
-    /// Output tokens, hidden reasoning included.
-    pub completion: u64,
-    /// Those of them that are reasoning.
-    pub reasoning: u64,
-}
-
-impl Claim {
-    /// Reads OpenAI's `usage` object. `None` if it lacks one of the two counts, or one is no count.
-    pub fn read(usage: &str) -> Option<Self> {
-        let usage: Value = serde_json::from_str(usage).ok()?;
-        let detail =
-            |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
-        Some(Self {
-            prompt: usage.get("prompt_tokens")?.as_u64()?,
-            cached: detail("prompt_tokens_details", "cached_tokens")
-                .or_else(|| usage.get("prompt_cache_hit_tokens").and_then(Value::as_u64))
-                .unwrap_or(0),
-            completion: usage.get("completion_tokens")?.as_u64()?,
-            reasoning: detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0),
-        })
-    }
-}
 
 /// The relayer's own count of an exchange.
 #[derive(Clone, Copy, Debug)]
 pub struct Own {
-    /// What was asked.
+    /// The input.
     pub input: Input,
-    /// What was delivered, visible reasoning included.
+    /// Delivered text, visible reasoning included.
     pub delivered: Counted,
-    /// The visible reasoning in it.
+    /// Visible reasoning.
     pub reasoning: Counted,
 }
 
-/// What limits a bill besides the counts.
+/// Limits of a bill besides the counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// The price quoted.
     pub price: Price,
     /// The relayer's fee.
     pub fee_bps: u16,
-    /// What is held, fee included.
+    /// The amount held, fee included.
     pub held: Pico,
     /// Output tokens asked for, of all answers together.
     pub max_output: u32,
 }
 
-/// What is charged.
+/// The amount of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bill {
-    /// What for.
+    /// The usage that is charged.
     pub usage: Usage,
-    /// Who counted it.
+    /// Whose count it is.
     pub counted_by: CountedBy,
-    /// The fee included.
+    /// The amount, fee included.
     pub total: Pico,
 }
 
-/// Bills an exchange. Never above what is held, the provider's claim, or the relayer's own allowance.
-pub fn bill(claim: Option<Claim>, own: &Own, bounds: &Bounds) -> Bill {
+/// Bills an exchange. The bill is never above what is held, the provider's claim, or what the relayer's own count allows.
+pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
     let counting = own.input.counting;
     let input_allowed = own.input.allowance();
     let (wanted, mut counted_by) = match claim {
@@ -96,8 +66,9 @@ pub fn bill(claim: Option<Claim>, own: &Own, bounds: &Bounds) -> Bill {
     Bill { usage, counted_by, total: total(&usage, bounds).unwrap_or(Pico::ZERO) }
 }
 
-/// Visible text by the relayer's count, hidden reasoning by the claim; both within the limit asked for.
-fn output_allowed(counting: Counting, own: &Own, claim: Claim, bounds: &Bounds) -> u64 {
+/// Most output tokens that are billed: visible text by the relayer's count and hidden reasoning by the claim, both within
+/// the limit of the request.
+fn output_allowed(counting: Counting, own: &Own, claim: dialect::Usage, bounds: &Bounds) -> u64 {
     let max_output = u64::from(bounds.max_output);
     let hidden = claim.reasoning.saturating_sub(own.reasoning.tokens).min(max_output);
     counting.allowance(own.delivered).saturating_add(hidden).min(max_output)
@@ -113,7 +84,7 @@ fn total(usage: &Usage, bounds: &Bounds) -> Option<Pico> {
     charge.checked_add(receipt_fee(charge, bounds.fee_bps)?)
 }
 
-/// Cuts output, then input, then cached input, until the whole fits what is held.
+/// Reduces output, then input, then cached input, until the cost fits what is held.
 fn within_hold(mut usage: Usage, bounds: &Bounds) -> Usage {
     let fits = |usage: &Usage| total(usage, bounds).is_some_and(|total| total <= bounds.held);
     let components: [fn(&mut Usage) -> &mut u32; 3] = [|u| &mut u.output, |u| &mut u.input, |u| &mut u.cached];
@@ -135,30 +106,11 @@ fn within_hold(mut usage: Usage, bounds: &Bounds) -> Usage {
     usage
 }
 
-/// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
-pub fn shown(provider: Option<&str>, bill: &Bill) -> String {
-    let mut shown = match provider.and_then(|usage| serde_json::from_str(usage).ok()) {
-        Some(Value::Object(usage)) => usage,
-        _ => serde_json::Map::new(),
-    };
-    let prompt = u64::from(bill.usage.input) + u64::from(bill.usage.cached);
-    let output = u64::from(bill.usage.output);
-    shown.insert("prompt_tokens".into(), prompt.into());
-    shown.insert("completion_tokens".into(), output.into());
-    shown.insert("total_tokens".into(), (prompt + output).into());
-    let details = shown.entry("prompt_tokens_details").or_insert_with(|| serde_json::json!({}));
-    if !details.is_object() {
-        *details = serde_json::json!({});
+impl From<&Bill> for Billed {
+    fn from(bill: &Bill) -> Self {
+        let Usage { input, cached, output, .. } = bill.usage;
+        Self { input, cached, output, cost_usd: usd(bill.total) }
     }
-    details["cached_tokens"] = bill.usage.cached.into();
-    shown.remove("cost");
-    let mut text = Value::Object(shown).to_string();
-    // Written by hand: an amount of pico-USDC is exact in decimal and not in a float.
-    text.pop();
-    text.push_str(",\"cost\":");
-    text.push_str(&usd(bill.total));
-    text.push('}');
-    text
 }
 
 /// An amount as a JSON number of USD, exact and without trailing zeros.
@@ -185,8 +137,8 @@ mod tests {
         Bounds { price, fee_bps: 100, held: Pico(u128::MAX >> 1), max_output: 1_000 }
     }
 
-    fn claim(prompt: u64, cached: u64, completion: u64, reasoning: u64) -> Option<Claim> {
-        Some(Claim { prompt, cached, completion, reasoning })
+    fn claim(prompt: u64, cached: u64, completion: u64, reasoning: u64) -> Option<dialect::Usage> {
+        Some(dialect::Usage { prompt, cached, completion, reasoning })
     }
 
     #[test]
@@ -226,40 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn usage_that_is_no_usage_is_no_claim() {
-        for text in [
-            "null",
-            "{}",
-            "[]",
-            r#"{"prompt_tokens":1}"#,
-            r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
-            r#"{"prompt_tokens":"1","completion_tokens":1}"#,
-            r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
-        ] {
-            assert_eq!(Claim::read(text), None, "{text}");
-        }
-        let text = r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}"#;
-        assert_eq!(Claim::read(text), claim(9, 3, 4, 2));
-        assert_eq!(
-            Claim::read(r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#),
-            claim(9, 0, 4, 0)
-        );
-    }
-
-    #[test]
-    fn usage_is_shown_with_its_exact_cost_in_usd() {
-        let bill = Bill {
-            usage: Usage { requests: 1, input: 2, cached: 1, output: 4 },
-            counted_by: CountedBy::Capped,
-            total: Pico(1_230_000_000),
-        };
-        let text = shown(Some(r#"{"prompt_tokens":9,"queue_time":0.5,"cost":7}"#), &bill);
-        assert!(text.ends_with(r#","cost":0.00123}"#), "{text}");
-        let value: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(value["prompt_tokens"], 3);
-        assert_eq!(value["total_tokens"], 7);
-        assert_eq!(value["prompt_tokens_details"]["cached_tokens"], 1);
-        assert_eq!(value["queue_time"], 0.5);
+    fn an_amount_is_exact_in_usd() {
         assert_eq!(usd(Pico::ZERO), "0");
         assert_eq!(usd(Pico(1)), "0.000000000001");
         assert_eq!(usd(Pico(12_000_000_000_000)), "12");
@@ -286,7 +205,7 @@ mod tests {
             };
             let held = Pico(u128::from(held) << 20);
             let bounds = Bounds { price, fee_bps, held, max_output };
-            let claimed = claimed.map(|(prompt, cached, completion, reasoning)| Claim { prompt, cached, completion, reasoning });
+            let claimed = claimed.map(|(prompt, cached, completion, reasoning)| dialect::Usage { prompt, cached, completion, reasoning });
             let bill = bill(claimed, &own, &bounds);
             let charged = charge(&price, &bill.usage);
             prop_assert_eq!(bill.total, Pico(charged.0 + receipt_fee(charged, fee_bps).unwrap().0));

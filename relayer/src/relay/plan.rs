@@ -1,10 +1,12 @@
-//! Who can serve a request, and at what highest cost: the hard filters, before anything is scored.
+//! The plan of a request: which offers can serve it, and at what highest cost. These are the hard filters, before
+//! anything is scored.
 
 use crate::config::Config;
 use crate::registry::{Offer, Registry};
 use crate::relay::controls::suffix;
+use crate::relay::dialect::{Request, abilities};
 use crate::relay::error::RelayError;
-use crate::relay::request::{ChatRequest, abilities};
+
 use crate::score::{Ask, Decision, Scorer, Sort};
 use crate::tokens::{Counted, Counting};
 use crate::vaults::{KeyLimits, Refusal};
@@ -15,22 +17,22 @@ use steam_protocol::allow_list::AllowList;
 use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
 use tokio::time::Instant;
 
-/// Exclusions an error message lists.
+/// Most exclusions that an error message lists.
 const LISTED: usize = 8;
 
 /// The relayer's own count of a request's input.
 #[derive(Clone, Copy, Debug)]
 pub struct Input {
-    /// What counted it.
+    /// The method of counting.
     pub counting: Counting,
-    /// The text.
+    /// Bytes and tokens of the text.
     pub text: Counted,
     /// Tokens allowed for the images.
     pub image_tokens: u64,
 }
 
 impl Input {
-    /// Best guess at the input's tokens.
+    /// The estimate of the input's tokens.
     pub fn estimate(&self) -> u64 {
         self.text.tokens.saturating_add(self.image_tokens)
     }
@@ -48,18 +50,18 @@ pub struct Candidate {
     pub offer: Arc<Offer>,
     /// Output limit of each answer.
     pub max_output: u32,
-    /// The most it may cost, fee included.
+    /// The highest cost of the request with this offer, fee included.
     pub ceiling: Pico,
-    /// The count of its input, by its model's tokenizer.
+    /// The request's input, counted with the tokenizer of the offer's model.
     pub input: Input,
 }
 
-/// An offer that cannot.
+/// An offer that cannot serve the request.
 #[derive(Clone, Debug)]
 pub struct Exclusion {
     /// The offer.
     pub offer: Arc<Offer>,
-    /// Why.
+    /// The reason, as a clause after the provider's name.
     pub reason: String,
     filter: Filter,
 }
@@ -74,35 +76,35 @@ enum Filter {
     Size,
     KeyPrice,
     Cost(Pico),
-    Rest(Duration),
+    Cooldown(Duration),
 }
 
-/// What can be done about a request.
+/// The ways to serve a request.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// A way for each of its models that somebody offers, in the order in which they are tried; not all without
+    /// One route for each requested model that somebody offers, in the order in which they are tried. At least one has
     /// candidates.
     pub routes: Vec<Route>,
-    /// Its models that nobody offers.
+    /// The requested models that nobody offers.
     pub unknown: Vec<String>,
     /// The relayer's fee.
     pub fee_bps: u16,
-    /// The most it may cost with any candidate of any model, fee included.
+    /// The highest cost with any candidate of any model, fee included.
     pub ceiling: Pico,
     /// Answers wanted.
     pub choices: u32,
-    /// Stands for the vault and the beginning of the prompt, if that is long enough to be cached.
+    /// A hash of the vault and the beginning of the prompt, if that is long enough to be cached.
     pub prefix: Option<u64>,
 }
 
-/// Who can serve a request with one of its models.
+/// The offers of one requested model.
 #[derive(Clone, Debug)]
 pub struct Route {
     /// The model as providers know it.
     pub model: String,
     /// Offers that can serve it.
     pub candidates: Vec<Candidate>,
-    /// Offers that cannot.
+    /// Offers that cannot serve it.
     pub excluded: Vec<Exclusion>,
     /// The request's size and what the client looks for, for the scorer.
     pub ask: Ask,
@@ -117,12 +119,12 @@ pub struct Asked {
     pub sort: Sort,
 }
 
-/// The models that a request means: each itself if it is offered, otherwise without the suffix that steers routing.
-/// Those nobody offers are listed apart: a model that is gone is what others are named for.
+/// Finds the requested models: each name as it is if somebody offers it, otherwise without the suffix that steers routing.
+/// Returns the offered ones, and the names that nobody offers: clients name several models because one may be gone.
 ///
 /// # Errors
 /// Nobody offers any of them, or a suffix contradicts `provider.sort`.
-pub fn resolve(registry: &Registry, request: &ChatRequest) -> Result<(Vec<Asked>, Vec<String>), RelayError> {
+pub fn resolve(registry: &Registry, request: &Request) -> Result<(Vec<Asked>, Vec<String>), RelayError> {
     let offered = |model: &str| registry.offers_of(model).next().is_some();
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
     for name in &request.models {
@@ -139,28 +141,28 @@ pub fn resolve(registry: &Registry, request: &ChatRequest) -> Result<(Vec<Asked>
     Ok((asked, unknown))
 }
 
-/// What a key's holder allows.
+/// The limits of a key and of its holder.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowed<'a> {
-    /// By the vault's owner.
+    /// Limits set by the vault's owner.
     pub limits: KeyLimits,
-    /// For this request, if its holder signed a limit.
+    /// The highest cost of this request, if the key's holder signed one.
     pub max_cost: Option<MicroUsdc>,
     /// The providers it may pay, if it may not pay all.
     pub list: Option<&'a AllowList>,
 }
 
-/// Applies every filter to every offer of every model. `resting` tells how long an offer asked to be left alone.
+/// Applies every filter to every offer of every model. `cooldown` tells how much longer an offer asked to be left alone.
 ///
 /// # Errors
-/// No offer is left; which error it is depends on what excluded the offers that came furthest.
+/// No offer is left. The filter that the last offers reached decides which error it is.
 pub fn plan(
     registry: &Registry,
     config: &Config,
-    request: &ChatRequest,
+    request: &Request,
     (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
     allowed: Allowed,
-    resting: impl Fn(&Offer) -> Option<Duration>,
+    cooldown: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Plan, RelayError> {
     let fee_bps = registry.relayer.fee_bps;
     if fee_bps > allowed.limits.max_fee_bps {
@@ -171,7 +173,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, &resting) {
+            match consider(offer, fee_bps, config, request, input, allowed, &cooldown) {
                 Ok(candidate) => candidates.push(candidate),
                 Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
             }
@@ -196,10 +198,10 @@ fn consider(
     offer: &Arc<Offer>,
     fee_bps: u16,
     config: &Config,
-    request: &ChatRequest,
+    request: &Request,
     input: Input,
     allowed: Allowed,
-    resting: impl Fn(&Offer) -> Option<Duration>,
+    cooldown: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Candidate, (Filter, String)> {
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()));
@@ -238,8 +240,8 @@ fn consider(
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")));
     }
     // One that merely fails stays a candidate, behind all others: it may be back.
-    if let Some(rest) = resting(offer) {
-        return Err((Filter::Rest(rest), format!("asked to be left alone for {} seconds", rest.as_secs())));
+    if let Some(left) = cooldown(offer) {
+        return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())));
     }
     Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
 }
@@ -271,14 +273,14 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
-                | Filter::Rest(_) => None,
+                | Filter::Cooldown(_) => None,
             });
             let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
             RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
         }
-        Filter::Rest(_) => {
-            let rests = excluded.iter().filter_map(|exclusion| match exclusion.filter {
-                Filter::Rest(rest) => Some(rest),
+        Filter::Cooldown(_) => {
+            let waits = excluded.iter().filter_map(|exclusion| match exclusion.filter {
+                Filter::Cooldown(left) => Some(left),
                 Filter::AllowList
                 | Filter::Wish
                 | Filter::Ability
@@ -286,7 +288,7 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 | Filter::KeyPrice
                 | Filter::Cost(_) => None,
             });
-            RelayError::Resting { model, retry_after: rests.min().unwrap_or_default() }
+            RelayError::Cooldown { model, retry_after: waits.min().unwrap_or_default() }
         }
     }
 }
@@ -307,7 +309,7 @@ impl Route {
     /// The first `most` candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
-        request: &ChatRequest,
+        request: &Request,
         scorer: &Scorer,
         most: usize,
         now: Instant,
@@ -325,8 +327,8 @@ impl Route {
     }
 }
 
-/// What the client prefers, in the order of its `place`, before the rest in the order it is `ranked`. A decision record
-/// is checked with this very function, as with [`schedule`].
+/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others. Checking a
+/// decision record calls this function and [`schedule`] too.
 pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Option<usize>, only_first: bool) -> Vec<T> {
     // Stable: those not named keep the scorer's order behind those that are.
     ranked.sort_by_key(|candidate| place(candidate).unwrap_or(usize::MAX));
@@ -337,17 +339,17 @@ pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Optio
 }
 
 impl Plan {
-    /// The same for a prompt that begins with `prefix`: who served that lately has it cached.
+    /// The same plan for a prompt that begins with `prefix`: a provider that served it lately has it cached.
     pub fn beginning(mut self, prefix: Option<u64>) -> Self {
         self.prefix = prefix;
         self.routes.iter_mut().for_each(|route| route.ask.prefix = prefix);
         self
     }
 
-    /// The order in which candidates are tried, model by model, and what decided it, of each route its own.
+    /// The order in which candidates are tried, model by model, and the decision of each route.
     pub fn rank(
         &self,
-        request: &ChatRequest,
+        request: &Request,
         scorer: &Scorer,
         max_attempts: u32,
         now: Instant,
@@ -375,7 +377,7 @@ pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
     scheduled
 }
 
-/// `tokens` as the u32 a charge is made of.
+/// `tokens` as a u32, as charges count them; the largest u32 if there are more.
 pub fn saturate(tokens: u64) -> u32 {
     u32::try_from(tokens).unwrap_or(u32::MAX)
 }

@@ -1,17 +1,15 @@
-//! What stands for the beginning of a prompt, so that the rest of a conversation finds the provider that has it cached.
+//! A hash of the beginning of a prompt, by which the next turn of a conversation finds the provider that has it cached.
 
 use crate::chain::Pubkey;
-use crate::relay::json::Object;
 use steam_protocol::sha256;
 
-/// Bytes of messages from which providers cache: 1,024 tokens or more.
+/// Bytes of a prompt from which providers cache: 1,024 tokens or more.
 const CACHEABLE: usize = 4_096;
 
-/// A hash of the vault and the first [`CACHEABLE`] bytes of the messages in `body`; `None` for shorter ones. Turns that are
-/// added to a conversation leave it as it is.
-pub fn of(salt: &[u8; 16], vault: &Pubkey, body: &[u8]) -> Option<u64> {
-    let request = Object::read(std::str::from_utf8(body).ok()?).ok()?;
-    let beginning = request.get("messages")?.get().as_bytes().get(..CACHEABLE)?;
+/// A hash of the vault and the first [`CACHEABLE`] bytes of a prompt; `None` for shorter ones. Turns added to a
+/// conversation do not change it.
+pub fn of(salt: &[u8; 16], vault: &Pubkey, prompt: &[u8]) -> Option<u64> {
+    let beginning = prompt.get(..CACHEABLE)?;
     let hash = sha256(&[salt, vault.as_ref(), beginning]);
     hash.first_chunk().map(|first| u64::from_le_bytes(*first))
 }
@@ -23,7 +21,7 @@ mod tests {
     const SALT: [u8; 16] = [7; 16];
 
     fn prefix(vault: u8, first: &str, more: &str) -> Option<u64> {
-        let body = format!(r#"{{"model":"m","messages":[{{"role":"system","content":"{first}"}}{more}]}}"#);
+        let body = format!(r#"[{{"role":"system","content":"{first}"}}{more}]"#);
         of(&SALT, &Pubkey::from([vault; 32]), body.as_bytes())
     }
 
@@ -40,6 +38,6 @@ mod tests {
     #[test]
     fn what_is_too_short_to_be_cached_has_none() {
         assert_eq!(prefix(1, "hello", ""), None);
-        assert_eq!(of(&SALT, &Pubkey::default(), b"no json"), None);
+        assert_eq!(of(&SALT, &Pubkey::default(), b""), None);
     }
 }

@@ -1,13 +1,13 @@
 //! Server-sent events as providers write them: any line ending, several `data` lines, comments, a byte order mark, cut at
 //! any byte. The data of an event keeps its bytes.
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use std::collections::VecDeque;
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whether it is named `error`.
+    /// Whether its name is `error`.
     pub error: bool,
     /// Its data.
     pub data: Bytes,
@@ -136,6 +136,16 @@ impl Parser {
             self.ready.push_back(Event { error, data });
         }
     }
+}
+
+/// Appends an event: `data: …` and an empty line. Data of several lines are written as several, as they came.
+pub fn write_data(out: &mut BytesMut, data: &[u8]) {
+    for line in data.split(|&byte| byte == b'\n') {
+        out.put_slice(b"data: ");
+        out.put_slice(line);
+        out.put_u8(b'\n');
+    }
+    out.put_u8(b'\n');
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Tells the scorer and the public board of one attempt: that it began, and how it ended, whatever ends it.
+//! Reports one attempt to the scorer and the public board: its begin, and its end whatever ends it.
 
 use crate::chain::Pubkey;
 use crate::node::Node;
@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// An attempt under way. Dropped without [`Self::end`] it counts as the client's departure.
+/// An attempt under way. If it is dropped without [`Self::end`], the client has left.
 pub struct Watch {
     node: Arc<Node>,
     offer: Pubkey,
@@ -17,18 +17,18 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// An attempt to serve `ask` begins.
+    /// Reports that an attempt to serve `ask` begins.
     pub fn start(node: Arc<Node>, offer: Pubkey, ask: Ask) -> Self {
         node.scorer.started(&offer, ask.input_tokens.saturating_add(ask.expected_output));
         Self { node, offer, ask, started: Instant::now(), ended: false }
     }
 
-    /// When it began.
+    /// The moment at which it began.
     pub fn started(&self) -> Instant {
         self.started
     }
 
-    /// How it ended. Only the first end counts.
+    /// Reports how it ended. Only the first report counts.
     pub fn end(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
             self.node.scorer.ended(&self.offer, &self.ask, &outcome, Instant::now());

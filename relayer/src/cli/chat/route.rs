@@ -109,7 +109,8 @@ fn above_zero(text: &str) -> Result<f64, String> {
 mod tests {
     use super::*;
     use crate::cli::Cli;
-    use crate::relay::request::ChatRequest;
+    use crate::relay::dialect::{Request, usual};
+    use axum::http::HeaderMap;
     use clap::Parser;
 
     fn body(flags: &[&str]) -> Value {
@@ -146,11 +147,10 @@ mod tests {
                 "preferred_max_latency": 0.5, "require_parameters": true, "hedge_after_ms": 250,
             })
         );
-        let request = ChatRequest::parse(body.to_string().into()).unwrap();
+        let read = |body: Value| -> Request { usual().read(body.to_string().into(), &HeaderMap::new()).unwrap() };
+        let request = read(body);
         assert_eq!(request.models, ["m", "x", "y/z:floor"]);
-        assert!(
-            !ChatRequest::parse(self::body(&["--no-fallbacks"]).to_string().into()).unwrap().controls.allow_fallbacks
-        );
+        assert!(!read(self::body(&["--no-fallbacks"])).controls.allow_fallbacks);
     }
 
     #[test]

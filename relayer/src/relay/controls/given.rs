@@ -1,5 +1,5 @@
-//! Controls as they came: members of the body, or headers for clients that cannot add any. Both are read to the same
-//! values by the same rules, and an error names the control the way the client wrote it.
+//! Controls as the client sent them: members of the body, or headers for clients that cannot add members. The same rules
+//! read both, and an error names the control as the client wrote it.
 
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, shorten, string};
@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use steam_protocol::request::CONTROL_PREFIX;
 
-/// Names a list may have.
+/// Most names in a list.
 const MAX_NAMES: usize = 64;
 
-/// How a header's text stands for a value.
+/// The kind of value in a header.
 #[derive(Clone, Copy)]
 enum Shape {
     /// Names, separated by commas.
@@ -41,9 +41,9 @@ const CONTROLS: [(&str, Shape); 13] = [
     ("hedge_after_ms", Shape::Number),
     (MODELS, Shape::Names),
 ];
-/// The one control that stands beside `provider`.
+/// The control that is a member of the body and not of `provider`.
 const MODELS: &str = "models";
-/// The one that is an object in the body and a header for each of its members.
+/// The control that is an object in the body, with a header for each of its members.
 const MAX_PRICE: &str = "max_price";
 
 /// A control's header.
@@ -51,10 +51,10 @@ fn header_of(control: &str) -> String {
     format!("{CONTROL_PREFIX}{}", control.replace(['_', '.'], "-"))
 }
 
-/// A control and what it was given as.
+/// A control and its value.
 struct Given<'a> {
     control: &'static str,
-    /// As the client wrote its name.
+    /// The name as the client wrote it.
     path: String,
     json: Cow<'a, str>,
     /// Whether it came as a header.
@@ -66,22 +66,22 @@ struct Given<'a> {
 pub struct Wishes<'a>(Vec<Given<'a>>);
 
 impl<'a> Wishes<'a> {
-    /// Those of a request's body and headers.
+    /// Reads the controls in a request's body and headers.
     ///
     /// # Errors
     /// [`RelayError::Invalid`] for a control nobody knows, or one given twice.
     pub fn read(body: &Object<'a>, headers: &HeaderMap) -> Result<Self, RelayError> {
         let mut wishes = Self::default();
         if let Some(models) = body.get(MODELS) {
-            wishes.add(MODELS, MODELS.to_owned(), models.get().into(), false)?;
+            wishes.add(MODELS, MODELS.to_owned(), models.into(), false)?;
         }
         if let Some(provider) = body.get("provider") {
-            let members = members(provider.get(), "provider")?;
-            for (name, value) in members.0.iter().filter(|(_, value)| value.get() != "null") {
+            let members = members(provider, "provider")?;
+            for (name, value) in members.0.iter().filter(|(_, value)| *value != "null") {
                 if name == MAX_PRICE {
-                    wishes.max_price(value.get())?;
+                    wishes.max_price(value)?;
                 } else {
-                    wishes.member(name, value.get())?;
+                    wishes.member(name, value)?;
                 }
             }
         }
@@ -90,8 +90,8 @@ impl<'a> Wishes<'a> {
     }
 
     fn max_price(&mut self, json: &'a str) -> Result<(), RelayError> {
-        for (name, value) in members(json, "provider.max_price")?.0.iter().filter(|(_, value)| value.get() != "null") {
-            self.member(&format!("{MAX_PRICE}.{name}"), value.get())?;
+        for (name, value) in members(json, "provider.max_price")?.0.iter().filter(|(_, value)| *value != "null") {
+            self.member(&format!("{MAX_PRICE}.{name}"), value)?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Checks a decision record against the receipt that commits to it, and makes the choice again. What was measured is the
-//! relayer's word: a record proves that the choice follows from it, not that it is true.
+//! Checks a decision record against the receipt that commits to it, and repeats the choice. The measurements are the
+//! relayer's own: a record proves that the choice follows from them, not that they are true.
 
-use super::{Attempt, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, VERSION};
+use super::{AttemptRecord, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, VERSION};
 use crate::relay::plan::{preferred_first, schedule};
 use crate::score::{Ranking, decide};
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use steam_protocol::receipt::{FinishReason, Receipt};
 use steam_protocol::sha256;
 use steam_protocol::units::Pico;
 
-/// Why a record does not hold.
+/// A reason why a record does not hold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It is not the record the receipt was signed with.
@@ -84,7 +84,7 @@ fn coherent(route: &RouteRecord) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The choice made again, to the last bit: it uses only operations that every machine rounds alike.
+/// Repeats the choice, to the last bit: it uses only operations that every machine rounds alike.
 fn again(route: &RouteRecord) -> Result<(), Fault> {
     let recorded = &route.choice.ranking;
     let choice = &route.choice;
@@ -129,9 +129,9 @@ fn attempted(record: &Record) -> Result<(), Fault> {
     if !record.attempts.iter().map(|attempt| &attempt.offer).eq(record.order.iter().take(record.attempts.len())) {
         return fault("others were tried, or in another order".into());
     }
-    let mut under_way: Option<&Attempt> = None;
+    let mut under_way: Option<&AttemptRecord> = None;
     for attempt in &record.attempts {
-        let ended = |before: &Attempt| before.started_ms.saturating_add(before.ms);
+        let ended = |before: &AttemptRecord| before.started_ms.saturating_add(before.ms);
         if let Some(before) = under_way {
             if attempt.started_ms < before.started_ms {
                 return fault(format!("{} began before the one before it", attempt.name));

@@ -1,19 +1,21 @@
 //! Who may serve, what it may cost, and what is said if nobody may.
 
 use super::*;
+use crate::relay::dialect::usual;
 use crate::relay::testing::{offer, registry};
 use crate::score::Outcome;
+use axum::http::HeaderMap;
 use bytes::Bytes;
 use steam_protocol::units::Price;
 use steam_router::state::capability;
 
-fn request(members: &str) -> ChatRequest {
+fn request(members: &str) -> Request {
     request_for("m", members)
 }
 
-fn request_for(model: &str, members: &str) -> ChatRequest {
+fn request_for(model: &str, members: &str) -> Request {
     let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"hi"}}]{members}}}"#);
-    ChatRequest::parse(Bytes::from(body)).unwrap()
+    usual().read(Bytes::from(body), &HeaderMap::new()).unwrap()
 }
 
 fn input(bytes: u64) -> Input {
@@ -27,7 +29,7 @@ fn allowed() -> Allowed<'static> {
     Allowed { limits, max_cost: None, list: None }
 }
 
-fn planned(offers: Vec<Offer>, request: &ChatRequest, input: Input, allowed: Allowed) -> Result<Plan, RelayError> {
+fn planned(offers: Vec<Offer>, request: &Request, input: Input, allowed: Allowed) -> Result<Plan, RelayError> {
     let registry = registry(offers);
     let (asked, unknown) = resolve(&registry, request)?;
     let asked = asked.into_iter().map(|asked| (asked, input)).collect();

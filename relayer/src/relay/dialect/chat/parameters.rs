@@ -40,9 +40,9 @@ const PARAMETERS: [(&str, u32); 26] = [
 ///
 /// # Errors
 /// [`RelayError::Invalid`] for a parameter that no capability stands for: nobody could promise to know it.
-pub fn required(request: &Object<'_>) -> Result<u32, RelayError> {
+pub(super) fn required(request: &Object<'_>) -> Result<u32, RelayError> {
     let mut needs = 0;
-    for (name, _) in request.0.iter().filter(|(_, value)| value.get() != "null") {
+    for (name, _) in request.0.iter().filter(|(_, value)| *value != "null") {
         match PARAMETERS.iter().find(|(known, _)| known == name) {
             Some((_, capability)) => needs |= capability,
             None => {

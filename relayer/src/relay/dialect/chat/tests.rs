@@ -1,25 +1,32 @@
 //! What is read of a request, and that the rest keeps its bytes.
 
+use super::messages::{ANSWER_OVERHEAD, MESSAGE_OVERHEAD};
 use super::*;
+use crate::relay::dialect::{Billed, Usage};
+use crate::relay::transcript::Transcript;
+use crate::tokens::{Counting, Tokenizers};
+use bytes::BytesMut;
+use steam_protocol::receipt::FinishReason;
+use steam_router::state::capability;
 
-fn parse(body: &str) -> Result<ChatRequest, RelayError> {
-    ChatRequest::parse(Bytes::copy_from_slice(body.as_bytes()))
+fn parse(body: &str) -> Result<Request, RelayError> {
+    Chat.read(Bytes::copy_from_slice(body.as_bytes()), &HeaderMap::new())
 }
 
 /// A request with these members beside a model and a message.
-fn with(members: &str) -> Result<ChatRequest, RelayError> {
+fn with(members: &str) -> Result<Request, RelayError> {
     parse(&format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}}],{members}}}"#))
 }
 
-fn wrong(result: Result<ChatRequest, RelayError>) -> (&'static str, String) {
+fn wrong(result: Result<Request, RelayError>) -> (&'static str, String) {
     match result.unwrap_err() {
         RelayError::Invalid { code, param, .. } => (code, param.unwrap_or_default()),
         other => panic!("{other}"),
     }
 }
 
-fn forwarded(request: &ChatRequest, model: &str) -> String {
-    String::from_utf8(request.for_provider(model, 77).unwrap().to_vec()).unwrap()
+fn forwarded(request: &Request, model: &str) -> String {
+    String::from_utf8(Chat.body(request, model, 77).unwrap().to_vec()).unwrap()
 }
 
 #[test]
@@ -29,7 +36,7 @@ fn a_body_that_is_no_object_of_json_is_malformed() {
         assert_eq!(wrong(parse(body)).0, "malformed_body", "{body}");
     }
     assert_eq!(wrong(parse(&format!("{{\"x\":{}", "[".repeat(200_000)))).0, "malformed_body");
-    assert_eq!(wrong(ChatRequest::parse(Bytes::from_static(b"{\"model\":\"\xff\"}"))).0, "malformed_body");
+    assert_eq!(wrong(Chat.read(Bytes::from_static(b"{\"model\":\"\xff\"}"), &HeaderMap::new())).0, "malformed_body");
 }
 
 #[test]
@@ -183,9 +190,171 @@ async fn input_is_its_bytes_without_images_or_its_tokens() {
     );
     let request = parse(&body).unwrap();
     assert_eq!((request.images, request.needs), (1, capability::VISION));
-    let tokenizers = Tokenizers::default();
-    let bytes = request.count_input(&tokenizers, Counting::Bytes).await;
-    assert_eq!(bytes.bytes, (body.len() - url.len() - r#"{"url":""}"#.len()) as u64);
-    let tokens = request.count_input(&tokenizers, Counting::O200k).await;
-    assert_eq!(tokens.tokens, 2 + MESSAGE_OVERHEAD + ANSWER_OVERHEAD);
+    assert_eq!(request.text_bytes, (body.len() - url.len() - r#"{"url":""}"#.len()) as u64);
+    let prompt = Chat.prompt(&request);
+    let tokens = Tokenizers::default().count(Counting::O200k, prompt.texts).await;
+    assert_eq!((tokens.tokens, prompt.overhead), (2, MESSAGE_OVERHEAD + ANSWER_OVERHEAD));
+}
+
+fn chunk(transcript: &mut Transcript, json: &str) -> Result<(Piece, bool), Fault> {
+    transcript.event(&Chat, &sse::Event { error: false, data: Bytes::copy_from_slice(json.as_bytes()) })
+}
+
+fn whole(transcript: &mut Transcript, json: &str) -> Result<bool, Fault> {
+    transcript.whole(&Chat, Bytes::copy_from_slice(json.as_bytes())).map(|(_, content)| content)
+}
+
+/// A chunk read on its own: what became of it, and whether it has content.
+fn take(json: &str) -> (Transcript, Result<(Piece, bool), Fault>) {
+    let mut transcript = Transcript::new(Counting::Bytes, 1);
+    let read = chunk(&mut transcript, json);
+    (transcript, read)
+}
+
+fn data(json: &'static str) -> Piece {
+    Piece::Data(Bytes::from_static(json.as_bytes()))
+}
+
+#[test]
+fn content_is_text_reasoning_a_refusal_a_call_or_a_limit_but_not_a_role() {
+    for delta in [
+        r#"{"content":"a"}"#,
+        r#"{"reasoning":"a"}"#,
+        r#"{"reasoning_content":"a","reasoning":"a"}"#,
+        r#"{"refusal":"a"}"#,
+        r#"{"function_call":{"name":"a"}}"#,
+        r#"{"tool_calls":[{"index":0,"id":"x","function":{"name":"a","arguments":""}}]}"#,
+        r#"{"audio":{"data":"a"}}"#,
+        r#"{"content":[{"type":"text","text":"a"}]}"#,
+    ] {
+        let (transcript, passed) = take(&format!(r#"{{"choices":[{{"index":0,"delta":{delta}}}]}}"#));
+        assert!(passed.unwrap().1, "{delta}");
+        assert!(transcript.delivered.total().bytes > 0);
+    }
+    for choice in [
+        r#"{"delta":{"role":"assistant","content":""}}"#,
+        r#"{"delta":{"content":null,"tool_calls":[]}}"#,
+        r#"{"delta":{},"finish_reason":"stop"}"#,
+        r#"{"delta":{"content":[]},"finish_reason":null}"#,
+        r#"{}"#,
+    ] {
+        assert!(!take(&format!(r#"{{"choices":[{choice}]}}"#)).1.unwrap().1, "{choice}");
+    }
+    for reason in ["length", "content_filter", "tool_calls"] {
+        let (transcript, passed) = take(&format!(r#"{{"choices":[{{"delta":{{}},"finish_reason":"{reason}"}}]}}"#));
+        assert!(passed.unwrap().1, "{reason}");
+        assert!(transcript.finish.is_some());
+    }
+}
+
+#[test]
+fn usage_is_taken_out_and_everything_else_kept_to_the_byte() {
+    let (_, passed) = take(r#"{ "choices": [] , "usage":null}"#);
+    assert_eq!(passed.unwrap().0, data(r#"{ "choices": [] , "usage":null}"#));
+    let (transcript, passed) = take(r#"{"choices":[],"usage":{"prompt_tokens":1}}"#);
+    assert_eq!(passed.unwrap().0, Piece::Own);
+    assert_eq!((transcript.usage, transcript.stated_usage.unwrap()), (None, r#"{"prompt_tokens":1}"#.to_owned()));
+    let (_, passed) = take(r#"{"id":"x","choices":[{"delta":{ "content":"\u00e9" }}],"usage":{},"z":1.0}"#);
+    assert_eq!(passed.unwrap().0, data(r#"{"id":"x","choices":[{"delta":{ "content":"\u00e9" }}],"z":1.0}"#));
+}
+
+#[test]
+fn errors_are_errors_wherever_they_stand() {
+    assert_eq!(take(r#"{"error":{"code":429}}"#).1, Err(Fault::Reported { status: Some(429) }));
+    assert_eq!(take(r#"{"error":"overloaded"}"#).1, Err(Fault::Reported { status: None }));
+    assert_eq!(take(r#"{"choices":[{"finish_reason":"error"}]}"#).1, Err(Fault::Reported { status: None }));
+    for text in ["", "{", "[]", "{}", "null", r#"{"choices":3}"#, r#"{"object":"x"}"#] {
+        assert_eq!(take(text).1, Err(Fault::Malformed), "{text}");
+    }
+}
+
+#[test]
+fn a_whole_answer_needs_a_message() {
+    let mut transcript = Transcript::new(Counting::Bytes, 1);
+    assert_eq!(whole(&mut transcript, r#"{"choices":[]}"#), Err(Fault::Malformed));
+    assert_eq!(whole(&mut transcript, r#"{"choices":[{}]}"#), Err(Fault::Malformed));
+    let empty = r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#;
+    assert_eq!(whole(&mut transcript, empty), Ok(false));
+    let answer = r#"{"choices":[{"message":{"content":"abc","reasoning":"de"},"finish_reason":"length"}],"usage":{}}"#;
+    assert_eq!(whole(&mut transcript, answer), Ok(true));
+    assert_eq!((transcript.delivered.total().bytes, transcript.reasoning.total().bytes), (5, 2));
+    assert_eq!(transcript.finish, Some(FinishReason::Length));
+}
+
+#[test]
+fn an_answer_that_was_not_asked_for_is_no_answer() {
+    let said = |index: u32| format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
+    let mut transcript = Transcript::new(Counting::O200k, 2);
+    assert!(chunk(&mut transcript, &said(1)).is_ok());
+    for index in [2, u32::MAX] {
+        assert_eq!(chunk(&mut transcript, &said(index)), Err(Fault::Malformed), "{index}");
+    }
+    let two = r#"{"choices":[{"message":{"content":"a"}},{"message":{"content":"b"}}]}"#;
+    assert_eq!(whole(&mut Transcript::new(Counting::Bytes, 1), two), Err(Fault::Malformed));
+}
+
+#[test]
+fn the_relayers_own_events_carry_the_answers_name() {
+    let mut writer = Chat.writer();
+    let mut out = BytesMut::new();
+    writer.event(br#"{"id":"c-1","created":5,"model":"m","choices":[]}"#, &mut out);
+    out.clear();
+    writer.cut(2, &mut out);
+    writer.end(&mut out);
+    assert_eq!(
+        String::from_utf8_lossy(&out),
+        "data: {\"id\":\"c-1\",\"created\":5,\"model\":\"m\",\"object\":\"chat.completion.chunk\",\"choices\":[\
+         {\"index\":0,\"delta\":{},\"finish_reason\":\"error\"},{\"index\":1,\"delta\":{},\"finish_reason\":\"error\"}]}\n\n\
+         data: [DONE]\n\n"
+    );
+}
+
+#[test]
+fn a_whole_answer_keeps_every_byte_but_its_usage() {
+    let billed = Billed { input: 2, cached: 1, output: 4, cost_usd: "0.1".into() };
+    let usage = writer::usage(None, &billed);
+    for (members, expected) in [
+        (r#", "usage" : null, "z":1.0 }"#, format!(r#", "usage" : {usage}, "z":1.0 }}"#)),
+        (r#","usage":{"x":{}}}"#, format!(r#","usage":{usage}}}"#)),
+        (r#", "z":[{}] }"#, format!(r#", "z":[{{}}] ,"usage":{usage}}}"#)),
+    ] {
+        let answer = r#"{ "choices":[{"message":{"content":"h\u00e9"}}]"#;
+        let body = Bytes::from(format!("{answer}{members}"));
+        let (whole, content) = Transcript::new(Counting::Bytes, 1).whole(&Chat, body).unwrap();
+        assert!(content);
+        assert_eq!(Chat.writer().whole(&whole, None, &billed), format!("{answer}{expected}"));
+    }
+}
+
+#[test]
+fn usage_that_is_no_usage_is_no_claim() {
+    for text in [
+        "null",
+        "{}",
+        "[]",
+        r#"{"prompt_tokens":1}"#,
+        r#"{"prompt_tokens":-1,"completion_tokens":1}"#,
+        r#"{"prompt_tokens":"1","completion_tokens":1}"#,
+        r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
+    ] {
+        assert_eq!(reader::usage(text), None, "{text}");
+    }
+    let text = r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}"#;
+    assert_eq!(reader::usage(text), Some(Usage { prompt: 9, cached: 3, completion: 4, reasoning: 2 }));
+    assert_eq!(
+        reader::usage(r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#),
+        Some(Usage { prompt: 9, cached: 0, completion: 4, reasoning: 0 })
+    );
+}
+
+#[test]
+fn usage_is_shown_with_its_exact_cost_in_usd() {
+    let billed = Billed { input: 2, cached: 1, output: 4, cost_usd: "0.00123".into() };
+    let text = writer::usage(Some(r#"{"prompt_tokens":9,"queue_time":0.5,"cost":7}"#), &billed);
+    assert!(text.ends_with(r#","cost":0.00123}"#), "{text}");
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(value["prompt_tokens"], 3);
+    assert_eq!(value["total_tokens"], 7);
+    assert_eq!(value["prompt_tokens_details"]["cached_tokens"], 1);
+    assert_eq!(value["queue_time"], 0.5);
 }

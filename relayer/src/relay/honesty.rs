@@ -5,10 +5,11 @@ use crate::board::{Changed, Ending, Exam, PENALTY};
 use crate::chain::Pubkey;
 use crate::node::Node;
 use crate::registry::Offer;
-use crate::relay::chunk::Transcript;
-use crate::relay::meter::Claim;
+use crate::relay::dialect::{Origin, Request, Usage};
+use crate::relay::job::Job;
 use crate::relay::plan::Candidate;
-use crate::relay::request::{ChatRequest, Origin};
+use crate::relay::stream::End;
+use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
 use steam_protocol::receipt::FinishReason;
 use steam_router::state::capability;
@@ -20,22 +21,21 @@ const COUNTED_OTHERWISE: u32 =
 const FEW_MESSAGES: u32 = 2;
 
 /// An answer without content: another provider was asked after it.
-pub fn empty(node: &Node, request: &ChatRequest, offer: &Offer) {
-    tell(node, request, offer, Exam { ending: Ending::Empty, ..blank(request, offer, Pubkey::default()) });
+pub fn empty(node: &Node, request: &Request, offer: &Offer) {
+    let empty = Exam { ending: Ending::Empty, ..sample(request, offer, Pubkey::default()) };
+    report(node, request, empty, offer);
 }
 
-/// An answer of `candidate` to a request of `vault`; `broken` if it broke off after its first content.
-pub fn answered(
-    node: &Node,
-    request: &ChatRequest,
-    candidate: &Candidate,
-    vault: Pubkey,
-    transcript: &Transcript,
-    broken: bool,
-) {
-    let offer = &candidate.offer;
+/// An answer of which the client had all, or all until its provider failed; one that the client left shows nothing.
+pub fn answered(job: &Job, candidate: &Candidate, transcript: &Transcript, end: &End) {
+    let broken = match end {
+        End::Complete => false,
+        End::Failed { .. } => true,
+        End::ClientGone => return,
+    };
+    let Job { node, request, .. } = job;
     let delivered = transcript.delivered.total();
-    let claim = transcript.usage.as_deref().filter(|_| !broken).and_then(Claim::read);
+    let claim = transcript.usage.filter(|_| !broken);
     if let (Some(claim), false) = (claim, matches!(request.origin, Origin::Probe { .. })) {
         node.board.saw(candidate.input.estimate(), claim.completion);
     }
@@ -43,7 +43,7 @@ pub fn answered(
     let cut = broken || ended_early(request, candidate, transcript, hidden);
     let known = candidate.input.counting == Counting::O200k && request.needs & COUNTED_OTHERWISE == 0;
     let plain = known && request.messages <= FEW_MESSAGES;
-    let visible = |claim: Claim| {
+    let visible = |claim: Usage| {
         let claimed = claim.completion.saturating_sub(hidden).saturating_sub(request.choices.into());
         (claimed, delivered.tokens)
     };
@@ -53,13 +53,13 @@ pub fn answered(
             .then(|| (request.fingerprint, transcript.delivered.fingerprint(), delivered.bytes)),
         output: claim.filter(|_| known).map(visible),
         input: claim.filter(|_| plain).map(|claim| (claim.prompt, candidate.input.text.tokens)),
-        ..blank(request, offer, vault)
+        ..sample(request, &candidate.offer, job.hold.vault())
     };
-    tell(node, request, offer, exam);
+    report(node, request, exam, &candidate.offer);
 }
 
 /// Whether an answer stopped for a limit it did not reach, or is far shorter than what a probe asked for.
-fn ended_early(request: &ChatRequest, candidate: &Candidate, transcript: &Transcript, hidden: u64) -> bool {
+fn ended_early(request: &Request, candidate: &Candidate, transcript: &Transcript, hidden: u64) -> bool {
     let delivered = transcript.delivered.total();
     // No token has less than a byte.
     let most = match candidate.input.counting {
@@ -78,7 +78,8 @@ fn ended_early(request: &ChatRequest, candidate: &Candidate, transcript: &Transc
     short_of_limit || short_of_probe
 }
 
-fn blank<'a>(request: &ChatRequest, offer: &'a Offer, vault: Pubkey) -> Exam<'a> {
+/// A sample of an answer that shows nothing yet.
+fn sample<'a>(request: &Request, offer: &'a Offer, vault: Pubkey) -> Exam<'a> {
     Exam {
         offer: offer.address,
         model: &offer.model,
@@ -91,12 +92,12 @@ fn blank<'a>(request: &ChatRequest, offer: &'a Offer, vault: Pubkey) -> Exam<'a>
     }
 }
 
-/// Hands an exam to the board, unless the client made the answer what it is.
-fn tell(node: &Node, request: &ChatRequest, offer: &Offer, exam: Exam<'_>) {
-    if request.origin == Origin::Steered {
+/// Hands a sample to the board, unless the client made the answer what it is.
+fn report(node: &Node, request: &Request, sample: Exam<'_>, offer: &Offer) {
+    if request.origin == Origin::ClientShaped {
         return;
     }
-    for Changed { reason, raised } in node.board.examine(&exam, node.clock.unix_ms()) {
+    for Changed { reason, raised } in node.board.examine(&sample, node.clock.unix_ms()) {
         let flagged = node.board.is_flagged(&offer.address);
         node.scorer.penalise(&offer.address, if flagged { PENALTY } else { 1.0 });
         node.metrics.flag_changed(reason.name(), raised);

@@ -1,0 +1,339 @@
+//! Finding a provider that answers: every failure before the first content moves on to the next candidate, until one
+//! serves, one says that the request itself is wrong, or the attempts are used up. One that is slow may be raced by a
+//! second.
+
+use crate::relay::attempt::{Failure, Incoming, attempt, failure_name};
+use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED};
+use crate::relay::dialect::Request;
+use crate::relay::error::RelayError;
+use crate::relay::honesty;
+use crate::relay::job::Job;
+use crate::relay::plan::{Candidate, saturate};
+use crate::relay::transcript::Transcript;
+use crate::relay::watch::Watch;
+use crate::score::{Ask, FailureKind, Outcome};
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use std::collections::VecDeque;
+use std::time::Duration;
+use steam_protocol::units::Usage;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// The least speed of a provider whose whole answer is waited for.
+const SLOWEST_MS_PER_TOKEN: u64 = 50;
+/// Retry-After sent when no provider gave one.
+const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
+
+/// A provider that answers.
+#[derive(Debug)]
+pub struct Opened {
+    /// Who serves it.
+    pub candidate: Candidate,
+    /// Tells the scorer how it went.
+    pub watch: Watch,
+    /// When the first content was there.
+    pub first_content: Instant,
+    /// What was said so far.
+    pub transcript: Transcript,
+    /// All attempts, in the order in which they began.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+impl Opened {
+    /// Tells the scorer that `request` was served with `usage`; the client took `waited` of the time.
+    pub fn served(&mut self, request: &Request, usage: &Usage, waited: Duration) {
+        let started = self.watch.started();
+        let ttft = self.first_content.duration_since(started);
+        self.watch.end(Outcome::Served {
+            streamed: request.stream,
+            input_tokens: usage.input.saturating_add(usage.cached),
+            cached_tokens: usage.cached,
+            output_tokens: usage.output,
+            ttft,
+            total: started.elapsed().saturating_sub(waited).max(ttft),
+        });
+    }
+}
+
+/// What came of one try, and which one it was.
+type Tried = (usize, Result<(Incoming, Transcript), Failure>);
+
+/// A try under way.
+struct Try {
+    number: usize,
+    candidate: Candidate,
+    watch: Watch,
+    turn: Turn,
+}
+
+/// Why a try began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// No other was under way.
+    Own,
+    /// Another one was slow.
+    Hedge,
+}
+
+/// The tries of one request: usually one at a time, two while a slow one is raced.
+struct Race<'a> {
+    job: &'a Job,
+    deadline: Instant,
+    left: VecDeque<&'a Candidate>,
+    tries: FuturesUnordered<BoxFuture<'a, Tried>>,
+    running: Vec<Try>,
+    started: usize,
+    hedged: bool,
+    /// With the number of the try each belongs to: they end in another order than they began.
+    attempts: Vec<(usize, AttemptRecord)>,
+    failures: Vec<Failure>,
+    /// A refusal that another provider is asked about, and the number of its try.
+    doubted: Option<(usize, Opened, Incoming)>,
+    /// Somebody was left to ask, and the budget was spent.
+    spent: bool,
+}
+
+/// Tries the candidates in their order until one answers.
+///
+/// # Errors
+/// [`RelayError::Upstream`], [`RelayError::UpstreamTimeout`] or [`RelayError::UpstreamBusy`] once nobody is left.
+pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
+    let mut race = Race {
+        job,
+        deadline: job.deadline(),
+        left: job.order.iter().collect(),
+        tries: FuturesUnordered::new(),
+        running: Vec::new(),
+        started: 0,
+        hedged: false,
+        attempts: Vec::new(),
+        failures: Vec::new(),
+        doubted: None,
+        spent: false,
+    };
+    let winner = race.run().await;
+    race.attempts.sort_by_key(|(number, _)| *number);
+    let attempts: Vec<AttemptRecord> = race.attempts.into_iter().map(|(_, attempt)| attempt).collect();
+    match winner {
+        Some((opened, incoming)) => Ok((Opened { attempts, ..opened }, incoming)),
+        None => Err(exhausted(&attempts, &race.failures, race.spent)),
+    }
+}
+
+/// How long `candidate` may take to its first content, or to a whole answer.
+fn patience(job: &Job, candidate: &Candidate) -> Duration {
+    let first = job.node.config.upstream.first_token_timeout(&candidate.offer.model);
+    if job.request.stream {
+        return first;
+    }
+    first + Duration::from_millis(u64::from(candidate.max_output).saturating_mul(SLOWEST_MS_PER_TOKEN))
+}
+
+/// When to ask a second provider as well, counted from the first's start. The operator's default is about first
+/// tokens, which only streams show.
+fn hedge_after(job: &Job) -> Option<Duration> {
+    let controls = &job.request.controls;
+    let default = Duration::from_millis(job.node.config.upstream.hedge_after_ms);
+    let after = controls.hedge_after.unwrap_or(if job.request.stream { default } else { Duration::ZERO });
+    (!after.is_zero() && controls.allow_fallbacks).then_some(after)
+}
+
+impl<'a> Race<'a> {
+    async fn run(&mut self) -> Option<(Opened, Incoming)> {
+        if let Some(first) = self.left.pop_front() {
+            self.start(first, Turn::Own);
+        }
+        loop {
+            let Some((number, result)) = self.next().await else {
+                // Nobody is left. Who doubted a refusal found nobody to ask.
+                return self.doubted.take().map(|(_, opened, incoming)| (opened, incoming));
+            };
+            let Some(place) = self.running.iter().position(|running| running.number == number) else { continue };
+            let ended = self.running.swap_remove(place);
+            match result {
+                Ok((incoming @ Incoming::Refused(..), transcript)) => {
+                    if let Some(opened) = self.refused(ended, transcript, incoming) {
+                        return Some(opened);
+                    }
+                }
+                Ok((incoming, transcript)) => return Some((self.served(ended, transcript), incoming)),
+                Err(failure) => self.failed(ended, failure),
+            }
+            if self.running.is_empty() {
+                self.retry();
+            }
+        }
+    }
+
+    /// The next try to end. Meanwhile a second one may begin.
+    async fn next(&mut self) -> Option<Tried> {
+        if let Some(at) = self.hedge_at() {
+            tokio::select! {
+                tried = self.tries.next() => return tried,
+                () = sleep_until(at) => self.hedge(),
+            }
+        }
+        self.tries.next().await
+    }
+
+    fn hedge_at(&self) -> Option<Instant> {
+        let [running] = &self.running[..] else { return None };
+        let after = hedge_after(self.job).filter(|_| !self.hedged)?;
+        Some(running.watch.started() + after)
+    }
+
+    /// Asks the next one as well, if it is of the same model and does not cost much more: never one out of its order.
+    fn hedge(&mut self) {
+        self.hedged = true;
+        let node = &self.job.node;
+        let Some(slow) = self.running.first().map(|running| &running.candidate) else { return };
+        let Some(next) = self.left.front().copied() else { return };
+        let most = slow.ceiling.0 as f64 * node.config.upstream.hedge_max_cost_ratio;
+        let fits = next.offer.model == slow.offer.model && next.ceiling.0 as f64 <= most;
+        if fits && node.limits.hedges.take(Instant::now()) {
+            self.left.pop_front();
+            node.metrics.hedged();
+            self.start(next, Turn::Hedge);
+        }
+    }
+
+    /// Asks the next one, if time and budget allow.
+    fn retry(&mut self) {
+        if Instant::now() >= self.deadline {
+            return;
+        }
+        let Some(next) = self.left.pop_front() else { return };
+        if self.job.node.limits.retries.take(Instant::now()) {
+            self.start(next, Turn::Own);
+        } else {
+            self.spent = true;
+        }
+    }
+
+    fn start(&mut self, candidate: &'a Candidate, turn: Turn) {
+        let Job { node, plan, request, .. } = self.job;
+        let expected = node.config.routing.expected_output_tokens.min(candidate.max_output);
+        let ask = Ask {
+            input_tokens: saturate(candidate.input.estimate()),
+            expected_output: expected.saturating_mul(plan.choices),
+            prefix: plan.prefix,
+            ..Ask::default()
+        };
+        let watch = Watch::start(node.clone(), candidate.offer.address, ask);
+        let until = self.deadline.min(watch.started() + patience(self.job, candidate));
+        let number = self.started;
+        self.started += 1;
+        self.running.push(Try { number, candidate: candidate.clone(), watch, turn });
+        self.tries.push(Box::pin(async move {
+            let result = match timeout_at(until, attempt(node, candidate, request)).await {
+                Ok(result) => result,
+                Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
+            };
+            (number, result)
+        }));
+    }
+
+    fn note(&mut self, ended: &Try, outcome: &str, error: Option<String>) {
+        let Try { number, candidate, watch, turn } = ended;
+        let accepted = self.job.accepted.at;
+        let attempt = AttemptRecord::ended(&candidate.offer, accepted, watch.started(), outcome, error);
+        self.attempts.push((*number, AttemptRecord { hedge: *turn == Turn::Hedge, ..attempt }));
+    }
+
+    /// The race is won: whoever is still running was too slow, is aborted, and is paid nothing.
+    fn served(&mut self, winner: Try, transcript: Transcript) -> Opened {
+        let node = &self.job.node;
+        for mut slower in std::mem::take(&mut self.running) {
+            self.note(&slower, OVERTAKEN, None);
+            let waited = slower.watch.started().elapsed();
+            // A whole answer that was not waited for says nothing about its first token.
+            if self.job.request.stream && slower.turn == Turn::Own {
+                let input_tokens = saturate(slower.candidate.input.estimate());
+                slower.watch.end(Outcome::Overtaken { input_tokens, waited });
+            }
+        }
+        self.tries.clear();
+        if let Some((number, opened, Incoming::Refused(status, _))) = self.doubted.take() {
+            self.contradict(number, opened, status.as_u16());
+        }
+        if winner.number > 0 && winner.turn == Turn::Own {
+            // A retry that serves is no sign of a general outage.
+            node.limits.retries.give_back();
+        }
+        node.refusals.answered(&winner.candidate.offer.address, Instant::now());
+        self.note(&winner, OPENED, None);
+        opened(winner, transcript)
+    }
+
+    /// The try `number` refused with `status` what another provider served: that was a failure.
+    fn contradict(&mut self, number: usize, mut refused: Opened, status: u16) {
+        let (node, offer) = (&self.job.node, &refused.candidate.offer);
+        node.refusals.contradicted(&offer.address, Instant::now());
+        node.metrics.upstream_failed(&offer.provider_name, CONTRADICTED);
+        if let Some((_, attempt)) = self.attempts.iter_mut().find(|(of, _)| *of == number) {
+            attempt.outcome = CONTRADICTED.to_owned();
+            attempt.error = Some(format!("status {status} to what another provider served"));
+        }
+        refused.watch.end(Outcome::Failed { kind: FailureKind::Status(status), retry_after: None });
+    }
+
+    /// Returns what goes back to the client, unless another provider is to be asked first.
+    fn refused(&mut self, ended: Try, transcript: Transcript, incoming: Incoming) -> Option<(Opened, Incoming)> {
+        self.note(&ended, REFUSED, None);
+        if let Some((_, first, incoming)) = self.doubted.take() {
+            // Two agree: the request is wrong, and the first one's words go back.
+            return Some((first, incoming));
+        }
+        let (number, offer) = (ended.number, ended.candidate.offer.address);
+        let refused = opened(ended, transcript);
+        if self.job.node.refusals.believes(&offer, refused.first_content) {
+            return Some((refused, incoming));
+        }
+        self.doubted = Some((number, refused, incoming));
+        None
+    }
+
+    fn failed(&mut self, mut ended: Try, failure: Failure) {
+        let name = failure_name(failure.kind);
+        let provider = ended.candidate.offer.provider_name.as_str();
+        tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
+        self.job.node.metrics.upstream_failed(provider, name);
+        self.note(&ended, name, Some(failure.error.clone()));
+        // One that was asked late had less than its time when the request's was over.
+        let cut_short = failure.kind == FailureKind::FirstTokenTimeout
+            && ended.number > 0
+            && Instant::now() < ended.watch.started() + patience(self.job, &ended.candidate);
+        if !cut_short {
+            ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
+        }
+        if failure.kind == FailureKind::Empty {
+            honesty::empty(&self.job.node, &self.job.request, &ended.candidate.offer);
+        }
+        self.failures.push(failure);
+    }
+}
+
+fn opened(tried: Try, transcript: Transcript) -> Opened {
+    let Try { candidate, watch, .. } = tried;
+    Opened { candidate, watch, first_content: Instant::now(), transcript, attempts: Vec::new() }
+}
+
+/// What the client is told once everyone has failed.
+fn exhausted(attempts: &[AttemptRecord], failures: &[Failure], spent: bool) -> RelayError {
+    let mut attempts: Vec<String> =
+        attempts.iter().map(|attempt| format!("{} ({})", attempt.name, attempt.outcome)).collect();
+    if spent {
+        attempts.push("and no more while so many requests fail".into());
+    }
+    let attempts = attempts.join(", ");
+    let all = |wanted: fn(&Failure) -> bool| !failures.is_empty() && failures.iter().all(wanted);
+    if all(|failure| failure.kind == FailureKind::RateLimited || failure.retry_after.is_some()) {
+        let soonest = failures.iter().filter_map(|failure| failure.retry_after).min();
+        return RelayError::UpstreamBusy { attempts, retry_after: soonest.unwrap_or(RETRY_AFTER_UNKNOWN) };
+    }
+    if all(|failure| failure.kind == FailureKind::FirstTokenTimeout) {
+        return RelayError::UpstreamTimeout { attempts };
+    }
+    RelayError::Upstream { attempts }
+}

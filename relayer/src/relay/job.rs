@@ -1,0 +1,52 @@
+//! A request that is paid for: what its task owns from the hold to the charge.
+
+use crate::node::Node;
+use crate::relay::dialect::Request;
+use crate::relay::plan::{Candidate, Plan};
+use crate::score;
+use crate::vaults::Hold;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+/// When a request was accepted, on both clocks, and its place among the concurrent ones.
+#[derive(Debug)]
+pub struct Accepted {
+    /// Unix milliseconds.
+    pub unix_ms: i64,
+    /// The steady clock.
+    pub at: Instant,
+    /// Given back when the answer has ended.
+    pub permit: OwnedSemaphorePermit,
+}
+
+/// A request that is paid for.
+#[derive(Debug)]
+pub struct Job {
+    /// The node.
+    pub node: Arc<Node>,
+    /// The request.
+    pub request: Request,
+    /// Who can serve it.
+    pub plan: Plan,
+    /// The order in which they are tried.
+    pub order: Vec<Candidate>,
+    /// What was decided of each of the plan's routes, and from what.
+    pub ranked: Vec<score::Decision>,
+    /// The money; dropped, it is free again.
+    pub hold: Hold,
+    /// The completion's id.
+    pub id: String,
+    /// When it was accepted.
+    pub accepted: Accepted,
+}
+
+impl Job {
+    /// When it must have ended.
+    pub fn deadline(&self) -> Instant {
+        let upstream = &self.node.config.upstream;
+        let longest = self.plan.routes.iter().map(|route| upstream.total_timeout(&route.model)).max();
+        self.accepted.at + longest.unwrap_or(Duration::from_millis(upstream.total_timeout_ms))
+    }
+}

@@ -1,0 +1,341 @@
+//! The path of a request on two screens: accept, plan, hold, open, meter, charge. One task owns a request from the hold to
+//! the charge. The response only receives from it, so that a client that leaves takes nothing with it that has to be
+//! accounted for.
+
+use crate::node::Node;
+use crate::registry::{Offer, Registry};
+use crate::relay::attempt::{Incoming, failure_name};
+use crate::relay::auth::{Caller, IDEMPOTENCY_KEY, Inbound};
+use crate::relay::decision::Record;
+use crate::relay::dialect::{Billed, Request, Whole};
+use crate::relay::error::RelayError;
+use crate::relay::failover::{self, Opened};
+use crate::relay::job::{Accepted, Job};
+use crate::relay::meter::{Bill, Bounds, Own, bill};
+use crate::relay::plan::{Allowed, Asked, Input, Plan, plan, resolve};
+use crate::relay::reply::{Outlet, Reply};
+use crate::relay::stream::{End, Pump, keep_alive};
+use crate::relay::{Answer, base64, honesty, prefix};
+use crate::score::Outcome;
+use crate::tokens::{Counted, Counting};
+use crate::vaults::{ChargeError, Consent, Draft, Hold, Refusal};
+use bytes::BufMut;
+use std::sync::Arc;
+use std::time::Duration;
+use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
+use steam_protocol::{Hash, sha256};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, Interval};
+
+/// When to try an offer again whose charges could not be settled: when a person has looked into it.
+const BLOCKED: Duration = Duration::from_secs(600);
+
+/// Serves one request: plan, hold, rank, and a task that owns all of it to the charge.
+///
+/// # Errors
+/// Everything that can go wrong before the first content.
+pub async fn relay(
+    node: &Arc<Node>,
+    caller: Caller,
+    inbound: &Inbound<'_>,
+    request: Request,
+    accepted: Accepted,
+) -> Result<Answer, RelayError> {
+    let registry = node.registry.borrow().clone();
+    let now = Instant::now();
+    let plan = plan_of(node, &registry, &caller, &request, now).await?;
+    let hold = hold(node, &registry, caller, inbound, &plan).await?;
+    let attempts = node.config.upstream.max_attempts;
+    let (order, ranked) = plan.rank(&request, &node.scorer, attempts, now, &mut *node.random.rng());
+    let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
+    let job = Job { node: node.clone(), request, plan, order, ranked, hold, id, accepted };
+    let (reply, answer) = oneshot::channel();
+    node.tasks.spawn(job.run(Reply::Waiting(reply)));
+    answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?
+}
+
+/// Who can serve `request` for `caller`, and at what highest cost.
+async fn plan_of(
+    node: &Node,
+    registry: &Registry,
+    caller: &Caller,
+    request: &Request,
+    now: Instant,
+) -> Result<Plan, RelayError> {
+    let (asked, unknown) = resolve(registry, request)?;
+    let asked = count(node, request, asked).await;
+    let list = match caller.limits.allow_root {
+        Some(root) => Some(node.allow_lists.get(&root).ok_or(RelayError::AllowListUnknown { root })?),
+        None => None,
+    };
+    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
+    let cooldown = |offer: &Offer| {
+        let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
+        blocked.or_else(|| node.scorer.resting(&offer.address, now))
+    };
+    let plan = plan(registry, &node.config, request, (asked, unknown), allowed, cooldown)?;
+    Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))
+}
+
+/// Counts the input once for each way of counting that the models have.
+async fn count(node: &Node, request: &Request, asked: Vec<Asked>) -> Vec<(Asked, Input)> {
+    let image_tokens = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
+    let mut counted: Vec<(Asked, Input)> = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let counting = Counting::of(&asked.model);
+        let known = counted.iter().map(|(_, input)| *input).find(|input| input.counting == counting);
+        let input = match known {
+            Some(input) => input,
+            None => Input { counting, text: count_text(node, request, counting).await, image_tokens },
+        };
+        counted.push((asked, input));
+    }
+    counted
+}
+
+/// The relayer's own count of the input: with `counting`'s tokenizer, or of the body's bytes. Images are extra.
+async fn count_text(node: &Node, request: &Request, counting: Counting) -> Counted {
+    let bytes = request.text_bytes;
+    if counting == Counting::Bytes {
+        return Counted { bytes, tokens: bytes.div_ceil(4) };
+    }
+    let prompt = request.dialect.prompt(request);
+    let counted = node.tokenizers.count(counting, prompt.texts).await;
+    Counted { bytes, tokens: counted.tokens + prompt.overhead }
+}
+
+/// Holds the plan's highest cost.
+async fn hold(
+    node: &Node,
+    registry: &Registry,
+    caller: Caller,
+    inbound: &Inbound<'_>,
+    plan: &Plan,
+) -> Result<Hold, RelayError> {
+    let (key, now_unix) = (caller.key, node.clock.unix());
+    let relayer = &registry.relayer.address;
+    let (consent, request_hash) = caller.consent(relayer, inbound, plan.ceiling, now_unix, node.random.bytes())?;
+    // Memory forgets what no signature could still repeat, but an `Idempotency-Key` has no end: served again, such a
+    // request would be refused by the ledger once it is to be charged.
+    if matches!(consent, Consent::Bearer(_))
+        && inbound.headers.contains_key(IDEMPOTENCY_KEY)
+        && let Some(receipt) = node.ledger.receipt_of_request(&key, request_hash).await?
+    {
+        return Err(Refusal::Replay { receipt: Some(receipt) }.into());
+    }
+    let hold = match node.vaults.reserve(&key, consent, request_hash, plan.ceiling, now_unix) {
+        Ok(hold) => hold,
+        Err(Refusal::Replay { .. }) => {
+            let receipt = node.ledger.receipt_of_request(&key, request_hash).await?;
+            return Err(Refusal::Replay { receipt }.into());
+        }
+        Err(refusal) => return Err(refusal.into()),
+    };
+    node.metrics.held(plan.ceiling);
+    node.limits.retries.earn();
+    node.limits.hedges.earn();
+    Ok(hold)
+}
+
+impl Job {
+    /// Serves the request to its end.
+    async fn run(self, reply: Reply) {
+        let Some((reply, opened)) = self.open(reply).await else {
+            // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
+            tracing::info!(id = %self.id, status = "client_gone", "relayed");
+            return;
+        };
+        let (mut opened, incoming) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return reply.fail(error).await,
+        };
+        if !matches!(incoming, Incoming::Refused(..)) {
+            let failovers = opened.attempts.iter().filter(|attempt| attempt.failed()).count();
+            let model = &opened.candidate.offer.model;
+            self.node.metrics.served(model, failovers as u64, self.accepted.at.elapsed());
+        }
+        match (incoming, reply) {
+            (Incoming::Refused(status, body), reply) => {
+                opened.watch.end(Outcome::Neutral);
+                reply.refuse(self.id, status, body).await;
+            }
+            (Incoming::Whole(answer), Reply::Waiting(reply)) => self.finish_whole(opened, answer, reply).await,
+            (Incoming::Whole(_), reply) => reply.fail(RelayError::Internal("a whole answer to a stream")).await,
+            (Incoming::Stream(source), reply) => {
+                let Some(mut outlet) = reply.stream(&self.id, self.request.dialect) else { return };
+                let ends = (&mut opened.transcript, &mut outlet);
+                let (config, model) = (&self.node.config.upstream, &opened.candidate.offer.model);
+                let pump = Pump::new(*source, self.request.dialect, ends, config, model, self.deadline());
+                let end = pump.run().await;
+                self.finish_stream(opened, end, outlet).await;
+            }
+        }
+    }
+
+    /// Finds a provider, and keeps the client's connection open meanwhile. `None` if the client has left.
+    async fn open(&self, mut reply: Reply) -> Option<(Reply, Result<(Opened, Incoming), RelayError>)> {
+        let opened = failover::open(self);
+        tokio::pin!(opened);
+        let mut silence = self.request.stream.then(|| keep_alive(&self.node.config.upstream));
+        loop {
+            tokio::select! {
+                // Who has left is not sold what came at the same moment.
+                biased;
+                () = reply.closed() => return None,
+                opened = &mut opened => return Some((reply, opened)),
+                () = tick(&mut silence) => {
+                    let mut outlet = reply.stream(&self.id, self.request.dialect)?;
+                    outlet.comment();
+                    reply = Reply::Streaming(outlet);
+                }
+            }
+        }
+    }
+
+    /// A whole answer is charged first and delivered then, with its receipt.
+    async fn finish_whole(self, mut opened: Opened, answer: Whole, reply: oneshot::Sender<Result<Answer, RelayError>>) {
+        if reply.is_closed() {
+            return;
+        }
+        let bill = self.bill(&opened, &End::Complete);
+        let stated = opened.transcript.stated_usage.as_deref();
+        let body = self.request.dialect.writer().whole(&answer, stated, &Billed::from(&bill));
+        opened.served(&self.request, &bill.usage, Duration::ZERO);
+        honesty::answered(&self, &opened.candidate, &opened.transcript, &End::Complete);
+        let id = self.id.clone();
+        let finish = opened.transcript.finish.unwrap_or(FinishReason::Other);
+        let answer = match self.charge(opened, sha256(&[&body]), bill, finish, "served").await {
+            Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt) }),
+            Err(error) => Err(RelayError::Charge(error)),
+        };
+        // A client that leaves between the charge and here finds the receipt under its completion's id.
+        let _ = reply.send(answer);
+    }
+
+    /// A stream's end is sent after its charge is durable.
+    async fn finish_stream(self, mut opened: Opened, end: End, mut outlet: Outlet) {
+        let bill = self.bill(&opened, &end);
+        let (finish, outcome) = match &end {
+            End::Complete => {
+                opened.served(&self.request, &bill.usage, outlet.waited);
+                if self.request.include_usage {
+                    let stated = opened.transcript.stated_usage.as_deref();
+                    outlet.write(|writer, out| writer.usage(stated, &Billed::from(&bill), out));
+                }
+                (opened.transcript.finish.unwrap_or(FinishReason::Other), "served")
+            }
+            End::ClientGone => {
+                opened.watch.end(Outcome::Neutral);
+                (FinishReason::ClientGone, "client_gone")
+            }
+            End::Failed { kind, error } => {
+                let (name, provider) = (failure_name(*kind), &opened.candidate.offer.provider_name);
+                self.node.metrics.upstream_failed(provider, name);
+                tracing::warn!(id = %self.id, %provider, kind = name, error, "stream cut");
+                opened.watch.end(Outcome::Failed { kind: *kind, retry_after: None });
+                outlet.write(|writer, out| writer.cut(self.plan.choices, out));
+                outlet.write(|writer, out| writer.error(&RelayError::Cut, out));
+                (FinishReason::Error, name)
+            }
+        };
+        honesty::answered(&self, &opened.candidate, &opened.transcript, &end);
+        // What the client can have already does not wait for the disk.
+        outlet.flush().await;
+        match self.charge(opened, outlet.hash(), bill, finish, outcome).await {
+            Ok(receipt) => {
+                let receipt = format!(": steam-receipt {}\n\n", base64(&receipt.to_bytes()));
+                outlet.append(|_, out| out.put_slice(receipt.as_bytes()));
+                if matches!(end, End::Complete) {
+                    outlet.append(|writer, out| writer.end(out));
+                }
+            }
+            Err(error) => outlet.append(|writer, out| writer.error(&RelayError::Charge(error), out)),
+        }
+        outlet.flush().await;
+    }
+
+    fn bill(&self, opened: &Opened, end: &End) -> Bill {
+        let Opened { candidate, transcript, .. } = opened;
+        let own = Own {
+            input: candidate.input,
+            delivered: transcript.delivered.total(),
+            reasoning: transcript.reasoning.total(),
+        };
+        let bounds = Bounds {
+            price: candidate.offer.price,
+            fee_bps: self.hold.fee_bps(),
+            held: self.hold.ceiling(),
+            max_output: candidate.max_output.saturating_mul(self.plan.choices),
+        };
+        // Usage that came before the end of a cut stream says nothing about what was delivered.
+        let claim = transcript.usage.filter(|_| matches!(end, End::Complete));
+        bill(claim, &own, &bounds)
+    }
+
+    /// Turns the hold into a charge, and gives the request's place back.
+    async fn charge(
+        self,
+        opened: Opened,
+        response_hash: Hash,
+        bill: Bill,
+        finish_reason: FinishReason,
+        outcome: &'static str,
+    ) -> Result<SignedReceipt, ChargeError> {
+        let decision = Record::new(&self, &opened.attempts, outcome).to_bytes();
+        let Self { node, hold, id, accepted, .. } = self;
+        let offer = opened.candidate.offer;
+        let draft = Draft {
+            response_hash,
+            offer: offer.clone(),
+            usage: bill.usage,
+            counted_by: bill.counted_by,
+            finish_reason,
+            started_at_ms: accepted.unix_ms,
+            ttft_ms: millis(opened.first_content.duration_since(accepted.at)),
+            duration_ms: millis(accepted.at.elapsed()),
+            decision,
+            id: id.clone(),
+        };
+        let charged = hold.charge(draft).await;
+        drop(accepted.permit);
+        let (took, provider, model) = (accepted.at.elapsed(), offer.provider_name.as_str(), offer.model.as_str());
+        match &charged {
+            Ok(receipt) => {
+                node.metrics.charged(model, &bill.usage, bill.counted_by, bill.total, took);
+                tracing::info!(
+                    %id, model, provider, status = outcome, attempts = opened.attempts.len(),
+                    input = bill.usage.input, cached = bill.usage.cached, output = bill.usage.output,
+                    counted_by = counted_by(bill.counted_by), usd = %bill.total, number = receipt.receipt.number,
+                    ms = millis(took), "relayed"
+                );
+            }
+            Err(error) => {
+                node.metrics.charge_failed();
+                tracing::error!(%id, model, provider, usd = %bill.total, %error, "not charged");
+            }
+        }
+        charged
+    }
+}
+
+/// The next tick of `silence`; never, if there is none.
+async fn tick(silence: &mut Option<Interval>) {
+    match silence {
+        Some(silence) => {
+            silence.tick().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn counted_by(counted_by: CountedBy) -> &'static str {
+    match counted_by {
+        CountedBy::Provider => "provider",
+        CountedBy::Relayer => "relayer",
+        CountedBy::Capped => "capped",
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,105 @@
+//! What was said so far in one answer, counted, and what the provider said about it.
+
+use crate::relay::dialect::{Dialect, Event, Fault, Piece, Usage, Whole};
+use crate::relay::sse;
+use crate::tokens::{Counting, Tally};
+use bytes::Bytes;
+use steam_protocol::receipt::FinishReason;
+
+/// The count of one answer.
+#[derive(Debug)]
+pub struct Transcript {
+    /// Everything visible.
+    pub delivered: Tally,
+    /// The visible reasoning in it.
+    pub reasoning: Tally,
+    /// Why it ended, once it has.
+    pub finish: Option<FinishReason>,
+    /// The provider's usage, the last of them, if its counts are counts.
+    pub usage: Option<Usage>,
+    /// The same in the provider's own JSON.
+    pub stated_usage: Option<String>,
+    /// Answers that were asked for.
+    choices: u32,
+}
+
+impl Transcript {
+    /// Nothing said of `choices` answers.
+    pub fn new(counting: Counting, choices: u32) -> Self {
+        Self {
+            delivered: Tally::new(counting),
+            reasoning: Tally::new(counting),
+            finish: None,
+            usage: None,
+            stated_usage: None,
+            choices,
+        }
+    }
+
+    /// Takes an event of a stream. Returns what becomes of it, and whether it has content.
+    ///
+    /// # Errors
+    /// It is no part of an answer, or reports an error.
+    pub fn event(&mut self, dialect: &dyn Dialect, event: &sse::Event) -> Result<(Piece, bool), Fault> {
+        let mut content = false;
+        let piece = dialect.read_event(event, &mut |event| {
+            content |= self.take(event)?;
+            Ok(())
+        })?;
+        Ok((piece, content))
+    }
+
+    /// Takes a whole answer. Returns it, and whether it has content.
+    ///
+    /// # Errors
+    /// It is no answer, or reports an error.
+    pub fn whole(&mut self, dialect: &dyn Dialect, body: Bytes) -> Result<(Whole, bool), Fault> {
+        let mut content = false;
+        let whole = dialect.read_whole(body, &mut |event| {
+            content |= self.take(event)?;
+            Ok(())
+        })?;
+        Ok((whole, content))
+    }
+
+    /// Counts what an event says. Returns whether that is content.
+    fn take(&mut self, event: Event<'_>) -> Result<bool, Fault> {
+        match event {
+            Event::Text { choice, text } => self.deliver(choice, text),
+            // A call is content even before it has a name.
+            Event::Call { choice, text } => self.deliver(choice, text).map(|_| true),
+            Event::Reasoning { choice, text } => {
+                let content = self.deliver(choice, text)?;
+                if content {
+                    self.reasoning.add(choice, text);
+                }
+                Ok(content)
+            }
+            Event::Finish { choice, reason } => {
+                self.expect(choice)?;
+                self.finish = Some(reason);
+                // An empty answer that stopped is a failure; one that ran into a limit or a filter is an answer.
+                Ok(!matches!(reason, FinishReason::Stop | FinishReason::Error))
+            }
+            Event::Usage { usage, stated } => {
+                self.usage = usage;
+                self.stated_usage = Some(stated.to_owned());
+                Ok(false)
+            }
+        }
+    }
+
+    fn deliver(&mut self, choice: u32, text: &str) -> Result<bool, Fault> {
+        self.expect(choice)?;
+        if text.is_empty() {
+            return Ok(false);
+        }
+        self.delivered.add(choice, text);
+        Ok(true)
+    }
+
+    /// Refuses answers beyond those that were asked for: they would be paid for, and each takes memory.
+    fn expect(&self, choice: u32) -> Result<(), Fault> {
+        if choice < self.choices { Ok(()) } else { Err(Fault::Malformed) }
+    }
+}
