@@ -1,17 +1,18 @@
 //! The relayer, with a ledger on disk and a vault that is made up: all of a request but the chain.
 
-use super::process::listening;
-use anyhow::{Context, Result};
+use super::asks::Payer;
+use super::provider::MODEL;
+use anyhow::Result;
+use axum::Router;
 use axum::serve::ListenerExt;
 use ed25519_dalek::SigningKey;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use steam::allow_lists::AllowLists;
 use steam::chain::{KeySnapshot, Pubkey, VaultSnapshot};
-use steam::clock::{Clock, SystemClock};
+use steam::clock::Clock;
 use steam::config::Config;
 use steam::ledger::Ledger;
 use steam::metrics::Metrics;
@@ -29,53 +30,48 @@ use steam_protocol::units::{MicroUsdc, Pico, Price};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// The seed of the key that pays.
-pub const SEED: [u8; 32] = [3; 32];
-/// The vault it pays from, its generation, and the relayer's account.
-pub const VAULT: Pubkey = Pubkey::new_from_array([1; 32]);
-pub const GENERATION: u64 = 7;
-pub const EPOCH: u32 = 1;
-pub const RELAYER: Pubkey = Pubkey::new_from_array([200; 32]);
-pub const DOMAIN: [u8; 32] = [9; 32];
-const FEE_BPS: u16 = 100;
+const SEED: [u8; 32] = [3; 32];
+const DOMAIN: [u8; 32] = [9; 32];
+const RELAYER: Pubkey = Pubkey::new_from_array([200; 32]);
+const VAULT: Pubkey = Pubkey::new_from_array([1; 32]);
+const GENERATION: u64 = 7;
+const EPOCH: u32 = 1;
+/// Its fee, in basis points.
+pub const FEE_BPS: u16 = 100;
 /// Offers of the same provider.
 const OFFERS: u8 = 3;
 /// A million USDC.
 const PLENTY: MicroUsdc = MicroUsdc(1_000_000_000_000);
 
-/// Serves until killed.
-pub fn run() -> Result<()> {
-    let provider = std::env::args().nth(1).context("whose address?")?;
-    let files = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let node = node(&provider, files.path()).await?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        listening(listener.local_addr()?);
-        let listener = listener.tap_io(|stream| {
-            let _ = stream.set_nodelay(true);
-        });
-        axum::serve(listener, steam::http::router(node)).await?;
-        Ok(())
-    })
+/// The key that pays, and the vault it pays from.
+pub fn payer() -> Payer {
+    Payer {
+        key: SessionKey::from_seed(&SEED),
+        domain: DOMAIN,
+        relayer: RELAYER.to_bytes(),
+        vault: VAULT.to_bytes(),
+        generation: GENERATION,
+        epoch: EPOCH,
+    }
 }
 
-async fn node(provider: &str, files: &Path) -> Result<Arc<Node>> {
+/// Serves `router` without an end.
+pub async fn serve(listener: TcpListener, router: Router) -> Result<()> {
+    let listener = listener.tap_io(|stream| {
+        let _ = stream.set_nodelay(true);
+    });
+    Ok(axum::serve(listener, router).await?)
+}
+
+/// A relayer whose offers are all at `provider` and whose database is in the folder `files`.
+pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: Random) -> Result<Arc<Node>> {
     let mut config = Config::default();
     config.upstream.localnet = true;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ledger = Ledger::open(&files.join("steam.db"), &DOMAIN, &RELAYER.to_bytes())?;
     let receipt_key = SigningKey::from_bytes(&[8; 32]);
     let identity = Identity { domain: DOMAIN, relayer: RELAYER, key_id: 0, receipt_key: receipt_key.clone() };
     let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), ledger.load(0).await?));
-    // The chain is read again and again, as by a relayer that has one.
-    let (reader, now) = (vaults.clone(), clock.clone());
-    reader.update(&[vault(now.unix())], now.unix(), FEE_BPS);
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            reader.update(&[vault(now.unix())], now.unix(), FEE_BPS);
-        }
-    });
+    vaults.update(&[vault(clock.unix())], clock.unix(), FEE_BPS);
     let (_, registry) = watch::channel(Arc::new(registry(provider, clock.unix())));
     let (_, settle) = watch::channel(steam::settle::Status::default());
     Ok(Arc::new(Node {
@@ -95,7 +91,7 @@ async fn node(provider: &str, files: &Path) -> Result<Arc<Node>> {
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         refusals: Refusals::default(),
-        random: Random::from_os(),
+        random,
         config,
     }))
 }
@@ -136,7 +132,7 @@ fn registry(provider: &str, now: i64) -> Registry {
         provider_name: format!("p{seed}"),
         provider_token: at(seed + 40),
         url: format!("http://{provider}/v1"),
-        model: "m".into(),
+        model: MODEL.into(),
         price: Price { input: 1_000, cached: 100, output: 2_000, request: 0 },
         version: 1,
         context_limit: 131_072,
@@ -153,7 +149,8 @@ fn registry(provider: &str, now: i64) -> Registry {
     )
 }
 
-fn vault(now: i64) -> VaultSnapshot {
+/// What the chain says of the vault at `now`.
+pub fn vault(now: i64) -> VaultSnapshot {
     let most = 1_000_000_000_000;
     VaultSnapshot {
         address: VAULT,

@@ -1,4 +1,5 @@
-//! A provider that answers at once: whole, in 20 tokens, or with two of them and then nothing.
+//! A provider that answers at once: whole, in 20 tokens, or with two of them and then nothing. It lists its one model, as
+//! some gateways ask.
 
 use super::process::listening;
 use anyhow::Result;
@@ -6,14 +7,17 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Asks for a stream that is held open.
-pub const HOLD: &str = "hold";
+/// Words of a request for a stream that is held open.
+pub const HOLD: &str = "hold the line";
+/// The model it serves.
+pub const MODEL: &str = "mock";
 const TOKENS: usize = 20;
 
 /// Serves until killed.
 pub fn run() -> Result<()> {
+    let port = std::env::args().nth(1).map_or(Ok(0), |port| port.parse::<u16>())?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await?;
         listening(listener.local_addr()?);
         loop {
             let (stream, _) = listener.accept().await?;
@@ -23,13 +27,19 @@ pub fn run() -> Result<()> {
     })
 }
 
+fn models() -> String {
+    json(&format!(r#"{{"object":"list","data":[{{"id":"{MODEL}","object":"model","created":1,"owned_by":"mock"}}]}}"#))
+}
+
 /// Answers requests until the other side hangs up.
 async fn serve(mut stream: TcpStream) {
     let mut buffer = Vec::with_capacity(8_192);
     while let Some(body) = request(&mut stream, &mut buffer).await {
         let text = String::from_utf8_lossy(&body);
-        let sent = if text.contains(HOLD) {
-            let sent = stream.write_all([head(true), chunk(0), chunk(1)].concat().as_bytes()).await;
+        let sent = if body.is_empty() {
+            stream.write_all(models().as_bytes()).await
+        } else if text.contains(HOLD) {
+            let sent = stream.write_all([head(true), &chunk(0), &chunk(1)].concat().as_bytes()).await;
             tokio::time::sleep(Duration::from_secs(600)).await;
             sent
         } else if text.contains(r#""stream":true"#) {
@@ -69,18 +79,22 @@ async fn tokens(stream: &mut TcpStream) -> std::io::Result<()> {
     for token in 0..TOKENS {
         stream.write_all(chunk(token).as_bytes()).await?;
     }
-    let usage = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}"#;
-    let stop = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    let usage = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"mock","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}"#;
+    let stop = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"mock","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
     let end = [event(stop), event(usage), event("[DONE]"), "0\r\n\r\n".into()].concat();
     stream.write_all(end.as_bytes()).await
 }
 
-fn head(stream: bool) -> String {
+fn head(stream: bool) -> &'static str {
     if stream {
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n".into()
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     } else {
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n".into()
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
     }
+}
+
+fn json(body: &str) -> String {
+    format!("{}content-length: {}\r\n\r\n{body}", head(false), body.len())
 }
 
 fn event(data: &str) -> String {
@@ -88,15 +102,15 @@ fn event(data: &str) -> String {
 }
 
 fn chunk(token: usize) -> String {
+    let role = if token == 0 { r#""role":"assistant","# } else { "" };
     event(&format!(
-        r#"{{"id":"c","object":"chat.completion.chunk","created":5,"model":"m","choices":[{{"index":0,"delta":{{"content":" word{token}"}},"finish_reason":null}}]}}"#
+        r#"{{"id":"c","object":"chat.completion.chunk","created":5,"model":"{MODEL}","choices":[{{"index":0,"delta":{{{role}"content":" word{token}"}},"finish_reason":null}}]}}"#
     ))
 }
 
 fn whole() -> String {
     let text = " word".repeat(TOKENS);
-    let body = format!(
-        r#"{{"id":"c","object":"chat.completion","created":5,"model":"m","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}}}"#
-    );
-    format!("{}content-length: {}\r\n\r\n{body}", head(false), body.len())
+    json(&format!(
+        r#"{{"id":"c","object":"chat.completion","created":5,"model":"{MODEL}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}}}"#
+    ))
 }
