@@ -1,6 +1,7 @@
-//! The relayer's configuration: flag > environment > file > default. Every value has a default but for who the
-//! relayer is; a key that is not known is an error, never ignored.
+//! The relayer's configuration. A flag comes before the environment, the environment before the file, and the file before the
+//! default. Every value but the relayer's identity has a default. An unknown key is an error.
 
+mod check;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything `steam serve` can be told.
+/// The configuration of `steam serve`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -23,7 +24,7 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// How charges are settled.
     pub settle: SettleConfig,
-    /// From when on a person is told.
+    /// Limits beyond which an alert is raised.
     pub alerts: AlertConfig,
     /// How providers are chosen.
     pub routing: Routing,
@@ -31,7 +32,7 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// How tokens are counted.
     pub metering: Metering,
-    /// What the operator spends to know idle and new providers.
+    /// Probes of idle and new providers.
     pub probe: Probe,
 }
 
@@ -103,7 +104,7 @@ pub struct SettleConfig {
     /// Least priority fee, in micro-lamports a compute unit. More is paid where recent transactions did, and twice as
     /// much each time a settlement that did not land is signed anew.
     pub priority_fee: u64,
-    /// Most of it, in micro-lamports a compute unit.
+    /// Highest priority fee, in micro-lamports a compute unit.
     pub max_priority_fee: u64,
     /// Times a batch is signed anew after its blockhash died, before a person must decide.
     pub max_attempts: u32,
@@ -113,7 +114,7 @@ pub struct SettleConfig {
     pub lookup_tables: bool,
 }
 
-/// From when on a person is told, in the log and in `/metrics`.
+/// Limits beyond which an alert is raised, in the log and in `/metrics`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
@@ -209,9 +210,9 @@ pub struct UpstreamConfig {
     pub keep_alive_ms: u64,
     /// Providers tried for one request, or one for each of its models if that is more.
     pub max_attempts: u32,
-    /// Most retries that come to nothing, in percent of the requests.
+    /// Most retries that may fail, in percent of the requests.
     pub retry_percent: f64,
-    /// And as many a second besides.
+    /// Retries allowed a second, besides those.
     pub retries_per_second: f64,
     /// Time without a first token after which a second provider is asked as well, in milliseconds, unless a request says
     /// otherwise; 0 is never.
@@ -222,7 +223,7 @@ pub struct UpstreamConfig {
     pub hedge_max_cost_ratio: f64,
     /// Largest answer, in bytes.
     pub max_answer_bytes: usize,
-    /// What providers that want it are shown.
+    /// API keys for providers that ask for one.
     pub credentials: Vec<Credential>,
 }
 
@@ -233,9 +234,9 @@ pub struct Credential {
     /// The provider's address.
     #[serde(deserialize_with = "base58")]
     pub provider: Pubkey,
-    /// Scheme, host and port it may be sent to.
+    /// Scheme, host and port that the API key may be sent to.
     pub origin: String,
-    /// Environment variable that holds it.
+    /// Environment variable that holds the API key.
     pub env: String,
 }
 
@@ -436,99 +437,6 @@ impl Config {
     pub fn read(path: &std::path::Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
         toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.into(), source: Box::new(source) })
-    }
-
-    /// Checks what the types cannot say.
-    ///
-    /// # Errors
-    /// [`ConfigError::Value`] for the first value that cannot be used.
-    pub fn check(&self) -> Result<(), ConfigError> {
-        let need = |holds: bool, key: &'static str, problem: &str| {
-            if holds { Ok(()) } else { Err(ConfigError::Value { key, problem: problem.into() }) }
-        };
-        need(!self.chain.rpc_urls.is_empty(), "chain.rpc_urls", "name at least one RPC endpoint")?;
-        for url in &self.chain.rpc_urls {
-            let valid = url.parse::<axum::http::Uri>().is_ok_and(|uri| uri.scheme_str().is_some());
-            need(valid, "chain.rpc_urls", "an RPC endpoint is a URL like http://127.0.0.1:8899")?;
-        }
-        need(self.chain.relayer.is_some(), "chain.relayer", "set the address `steam relayer register` printed")?;
-        for (key, path) in [
-            ("chain.settler_keypair", &self.chain.settler_keypair),
-            ("chain.receipt_keypair", &self.chain.receipt_keypair),
-        ] {
-            need(!path.as_os_str().is_empty(), key, "name a keypair file")?;
-        }
-        let server = &self.server;
-        need(
-            (1_024..=256 << 20).contains(&server.max_body_bytes),
-            "server.max_body_bytes",
-            "between 1 KiB and 256 MiB",
-        )?;
-        need(server.max_concurrent > 0, "server.max_concurrent", "at least 1")?;
-        need(server.max_connections > 0, "server.max_connections", "at least 1")?;
-        need(server.header_timeout_ms > 0, "server.header_timeout_ms", "at least 1")?;
-        need(server.body_timeout_ms > 0, "server.body_timeout_ms", "at least 1")?;
-        need(self.settle.interval_ms >= 100, "settle.interval_ms", "at least 100")?;
-        need(self.settle.resend_ms >= 100, "settle.resend_ms", "at least 100")?;
-        need(self.settle.max_attempts > 0, "settle.max_attempts", "at least 1")?;
-        need(
-            self.settle.max_priority_fee >= self.settle.priority_fee,
-            "settle.max_priority_fee",
-            "at least settle.priority_fee",
-        )?;
-        let routing = &self.routing;
-        let finite = |x: f64, range: std::ops::RangeInclusive<f64>| range.contains(&x);
-        let halves = finite(routing.exponent, 0.0..=40.0) && (routing.exponent * 2.0).fract() == 0.0;
-        need(halves, "routing.exponent", "a multiple of 0.5 between 0 and 40")?;
-        need(finite(routing.reach, 0.01..=1e9), "routing.reach", "between 0.01 and 1e9")?;
-        need(finite(routing.time_weight, 0.0..=100.0), "routing.time_weight", "between 0 and 100")?;
-        need(finite(routing.broken_weight, 0.0..=1_000.0), "routing.broken_weight", "between 0 and 1000")?;
-        need(finite(routing.load_weight, 0.0..=100.0), "routing.load_weight", "between 0 and 100")?;
-        need(finite(routing.quantile, 0.01..=0.99), "routing.quantile", "between 0.01 and 0.99")?;
-        need(finite(routing.tail_quantile, 0.01..=0.99), "routing.tail_quantile", "between 0.01 and 0.99")?;
-        need(finite(routing.exploration, 0.0..=0.2), "routing.exploration", "between 0 and 0.2")?;
-        need(finite(routing.exploration_premium, 0.0..=10.0), "routing.exploration_premium", "between 0 and 10")?;
-        need(finite(routing.probe_share, 0.0..=0.2), "routing.probe_share", "between 0 and 0.2")?;
-        need(finite(routing.near, 0.0..=1.0), "routing.near", "between 0 and 1")?;
-        need(finite(routing.hysteresis, 0.0..=0.5), "routing.hysteresis", "between 0 and 0.5")?;
-        need(finite(routing.sticky_hits, 0.0..=1.0), "routing.sticky_hits", "between 0 and 1")?;
-        need(finite(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
-        need(routing.default_max_tokens > 0, "routing.default_max_tokens", "at least 1")?;
-        need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")?;
-        let upstream = &self.upstream;
-        need(upstream.max_attempts > 0, "upstream.max_attempts", "at least 1")?;
-        need(upstream.max_answer_bytes >= 1_024, "upstream.max_answer_bytes", "at least 1 KiB")?;
-        for (key, value) in [
-            ("upstream.connect_timeout_ms", upstream.connect_timeout_ms),
-            ("upstream.first_token_timeout_ms", upstream.first_token_timeout_ms),
-            ("upstream.idle_timeout_ms", upstream.idle_timeout_ms),
-            ("upstream.total_timeout_ms", upstream.total_timeout_ms),
-            ("upstream.keep_alive_ms", upstream.keep_alive_ms),
-        ] {
-            need(value > 0, key, "at least 1")?;
-        }
-        for (key, timeouts) in [
-            ("upstream.connect_timeout_ms_of", &upstream.connect_timeout_ms_of),
-            ("upstream.first_token_timeout_ms_of", &upstream.first_token_timeout_ms_of),
-            ("upstream.idle_timeout_ms_of", &upstream.idle_timeout_ms_of),
-            ("upstream.total_timeout_ms_of", &upstream.total_timeout_ms_of),
-        ] {
-            need(timeouts.values().all(|ms| *ms > 0), key, "at least 1 for each model")?;
-        }
-        let percent = |x: f64| (0.0..=100.0).contains(&x);
-        need(percent(upstream.retry_percent), "upstream.retry_percent", "between 0 and 100")?;
-        need(percent(upstream.hedge_percent), "upstream.hedge_percent", "between 0 and 100")?;
-        let rate = upstream.retries_per_second;
-        need((0.0..=1e6).contains(&rate), "upstream.retries_per_second", "between 0 and 1000000")?;
-        let ratio = upstream.hedge_max_cost_ratio;
-        need((0.0..=1e6).contains(&ratio), "upstream.hedge_max_cost_ratio", "between 0 and 1000000")?;
-        let probe = &self.probe;
-        need((0.0..=1_000.0).contains(&probe.usd_per_hour), "probe.usd_per_hour", "between 0 and 1000")?;
-        need((0.0..=10_000.0).contains(&probe.usd_per_day), "probe.usd_per_day", "between 0 and 10000")?;
-        need((10..=604_800).contains(&probe.idle_seconds), "probe.idle_seconds", "between 10 and 604800")?;
-        need((16..=100_000).contains(&probe.max_input_tokens), "probe.max_input_tokens", "between 16 and 100000")?;
-        need((32..=16_384).contains(&probe.max_output_tokens), "probe.max_output_tokens", "between 32 and 16384")?;
-        Ok(())
     }
 }
 

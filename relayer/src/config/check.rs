@@ -1,0 +1,117 @@
+//! The checks that the types of the configuration do not make. Each message names the key and what its value should be.
+
+use super::{Chain, Config, ConfigError, Probe, Routing, Server, SettleConfig, UpstreamConfig};
+use std::ops::RangeInclusive;
+
+type Checked = Result<(), ConfigError>;
+
+/// Refuses the value of `key` unless it `holds`.
+fn need(holds: bool, key: &'static str, problem: &str) -> Checked {
+    if holds { Ok(()) } else { Err(ConfigError::Value { key, problem: problem.into() }) }
+}
+
+/// Whether a number is within `range`; what is not a number is not.
+fn within(x: f64, range: RangeInclusive<f64>) -> bool {
+    range.contains(&x)
+}
+
+impl Config {
+    /// Checks every value.
+    ///
+    /// # Errors
+    /// [`ConfigError::Value`] for the first value that cannot be used.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        chain(&self.chain)?;
+        server(&self.server)?;
+        settle(&self.settle)?;
+        routing(&self.routing)?;
+        upstream(&self.upstream)?;
+        probe(&self.probe)
+    }
+}
+
+fn chain(chain: &Chain) -> Checked {
+    need(!chain.rpc_urls.is_empty(), "chain.rpc_urls", "name at least one RPC endpoint")?;
+    for url in &chain.rpc_urls {
+        let valid = url.parse::<axum::http::Uri>().is_ok_and(|uri| uri.scheme_str().is_some());
+        need(valid, "chain.rpc_urls", "an RPC endpoint is a URL like http://127.0.0.1:8899")?;
+    }
+    need(chain.relayer.is_some(), "chain.relayer", "set the address `steam relayer register` printed")?;
+    for (key, path) in
+        [("chain.settler_keypair", &chain.settler_keypair), ("chain.receipt_keypair", &chain.receipt_keypair)]
+    {
+        need(!path.as_os_str().is_empty(), key, "name a keypair file")?;
+    }
+    Ok(())
+}
+
+fn server(server: &Server) -> Checked {
+    let body = (1_024..=256 << 20).contains(&server.max_body_bytes);
+    need(body, "server.max_body_bytes", "between 1 KiB and 256 MiB")?;
+    need(server.max_concurrent > 0, "server.max_concurrent", "at least 1")?;
+    need(server.max_connections > 0, "server.max_connections", "at least 1")?;
+    need(server.header_timeout_ms > 0, "server.header_timeout_ms", "at least 1")?;
+    need(server.body_timeout_ms > 0, "server.body_timeout_ms", "at least 1")
+}
+
+fn settle(settle: &SettleConfig) -> Checked {
+    need(settle.interval_ms >= 100, "settle.interval_ms", "at least 100")?;
+    need(settle.resend_ms >= 100, "settle.resend_ms", "at least 100")?;
+    need(settle.max_attempts > 0, "settle.max_attempts", "at least 1")?;
+    let ordered = settle.max_priority_fee >= settle.priority_fee;
+    need(ordered, "settle.max_priority_fee", "at least settle.priority_fee")
+}
+
+fn routing(routing: &Routing) -> Checked {
+    let halves = within(routing.exponent, 0.0..=40.0) && (routing.exponent * 2.0).fract() == 0.0;
+    need(halves, "routing.exponent", "a multiple of 0.5 between 0 and 40")?;
+    need(within(routing.reach, 0.01..=1e9), "routing.reach", "between 0.01 and 1e9")?;
+    need(within(routing.time_weight, 0.0..=100.0), "routing.time_weight", "between 0 and 100")?;
+    need(within(routing.broken_weight, 0.0..=1_000.0), "routing.broken_weight", "between 0 and 1000")?;
+    need(within(routing.load_weight, 0.0..=100.0), "routing.load_weight", "between 0 and 100")?;
+    need(within(routing.quantile, 0.01..=0.99), "routing.quantile", "between 0.01 and 0.99")?;
+    need(within(routing.tail_quantile, 0.01..=0.99), "routing.tail_quantile", "between 0.01 and 0.99")?;
+    need(within(routing.exploration, 0.0..=0.2), "routing.exploration", "between 0 and 0.2")?;
+    need(within(routing.exploration_premium, 0.0..=10.0), "routing.exploration_premium", "between 0 and 10")?;
+    need(within(routing.probe_share, 0.0..=0.2), "routing.probe_share", "between 0 and 0.2")?;
+    need(within(routing.near, 0.0..=1.0), "routing.near", "between 0 and 1")?;
+    need(within(routing.hysteresis, 0.0..=0.5), "routing.hysteresis", "between 0 and 0.5")?;
+    need(within(routing.sticky_hits, 0.0..=1.0), "routing.sticky_hits", "between 0 and 1")?;
+    need(within(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
+    need(routing.default_max_tokens > 0, "routing.default_max_tokens", "at least 1")?;
+    need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")
+}
+
+fn upstream(upstream: &UpstreamConfig) -> Checked {
+    need(upstream.max_attempts > 0, "upstream.max_attempts", "at least 1")?;
+    need(upstream.max_answer_bytes >= 1_024, "upstream.max_answer_bytes", "at least 1 KiB")?;
+    for (key, value) in [
+        ("upstream.connect_timeout_ms", upstream.connect_timeout_ms),
+        ("upstream.first_token_timeout_ms", upstream.first_token_timeout_ms),
+        ("upstream.idle_timeout_ms", upstream.idle_timeout_ms),
+        ("upstream.total_timeout_ms", upstream.total_timeout_ms),
+        ("upstream.keep_alive_ms", upstream.keep_alive_ms),
+    ] {
+        need(value > 0, key, "at least 1")?;
+    }
+    for (key, timeouts) in [
+        ("upstream.connect_timeout_ms_of", &upstream.connect_timeout_ms_of),
+        ("upstream.first_token_timeout_ms_of", &upstream.first_token_timeout_ms_of),
+        ("upstream.idle_timeout_ms_of", &upstream.idle_timeout_ms_of),
+        ("upstream.total_timeout_ms_of", &upstream.total_timeout_ms_of),
+    ] {
+        need(timeouts.values().all(|ms| *ms > 0), key, "at least 1 for each model")?;
+    }
+    need(within(upstream.retry_percent, 0.0..=100.0), "upstream.retry_percent", "between 0 and 100")?;
+    need(within(upstream.hedge_percent, 0.0..=100.0), "upstream.hedge_percent", "between 0 and 100")?;
+    need(within(upstream.retries_per_second, 0.0..=1e6), "upstream.retries_per_second", "between 0 and 1000000")?;
+    need(within(upstream.hedge_max_cost_ratio, 0.0..=1e6), "upstream.hedge_max_cost_ratio", "between 0 and 1000000")
+}
+
+fn probe(probe: &Probe) -> Checked {
+    need(within(probe.usd_per_hour, 0.0..=1_000.0), "probe.usd_per_hour", "between 0 and 1000")?;
+    need(within(probe.usd_per_day, 0.0..=10_000.0), "probe.usd_per_day", "between 0 and 10000")?;
+    need((10..=604_800).contains(&probe.idle_seconds), "probe.idle_seconds", "between 10 and 604800")?;
+    need((16..=100_000).contains(&probe.max_input_tokens), "probe.max_input_tokens", "between 16 and 100000")?;
+    need((32..=16_384).contains(&probe.max_output_tokens), "probe.max_output_tokens", "between 32 and 16384")
+}
