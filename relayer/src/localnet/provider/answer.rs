@@ -34,6 +34,28 @@ const OBJECTS: [&str; 8] = [
 const ENDINGS: [&str; 6] =
     ["on chain.", "in time.", "without asking.", "before the next one.", "to the last digit.", "again and again."];
 
+/// What an answer's parts have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Head {
+    pub(super) id: String,
+    /// Unix seconds.
+    pub(super) created: u64,
+    pub(super) model: String,
+}
+
+impl Head {
+    pub(super) fn with(&self, object: &str, choices: Value) -> Value {
+        json!({
+            "id": self.id,
+            "object": object,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": "simulated",
+            "choices": choices,
+        })
+    }
+}
+
 /// Token counts as they are reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {

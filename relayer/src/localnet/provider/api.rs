@@ -1,10 +1,10 @@
 //! The HTTP side of a simulated provider.
 
-use super::answer::{self, Choice, Usage};
+use super::answer::{self, Choice, Head, Usage};
 use super::behaviour::count;
 use super::request::{Problem, Request};
 use super::{Shared, stream};
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -27,27 +27,6 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/.well-known/steam-provider.json", get(proof))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(shared)
-}
-
-/// What an answer's parts have in common.
-#[derive(Clone, Debug)]
-pub(super) struct Head {
-    id: String,
-    created: u64,
-    model: String,
-}
-
-impl Head {
-    pub(super) fn with(&self, object: &str, choices: Value) -> Value {
-        json!({
-            "id": self.id,
-            "object": object,
-            "created": self.created,
-            "model": self.model,
-            "system_fingerprint": "simulated",
-            "choices": choices,
-        })
-    }
 }
 
 impl IntoResponse for Problem {
@@ -145,10 +124,4 @@ fn message((index, choice): (usize, &Choice)) -> Value {
         }
     };
     json!({ "index": index, "message": message, "logprobs": null, "finish_reason": choice.finish })
-}
-
-/// A response of server-sent events.
-pub(super) fn events(body: Body) -> Response {
-    let headers = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
-    (headers, body).into_response()
 }

@@ -1,11 +1,11 @@
 //! A streamed answer, each token in its time.
 
 use super::Shared;
-use super::answer::{Choice, Usage};
-use super::api::{Head, events};
+use super::answer::{Choice, Head, Usage};
 use super::behaviour::{Pace, count};
 use axum::body::{Body, Bytes};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::io;
 use std::sync::Arc;
@@ -118,4 +118,10 @@ fn write(bytes: &mut Vec<u8>, chunk: &Value) {
 
 async fn send(to: &Sender, bytes: Vec<u8>) -> Result<(), Ended> {
     to.send(Ok(bytes.into())).await.map_err(|_| Ended::Abandoned)
+}
+
+/// A response of server-sent events.
+fn events(body: Body) -> Response {
+    let headers = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8"), (header::CACHE_CONTROL, "no-cache")];
+    (headers, body).into_response()
 }
