@@ -179,7 +179,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         refusals: Refusals::default(),
         random: Random::from_os(),
     });
-    board::vouch(&node.board, &node.scorer, node.clock.unix_ms());
+    board::seed_from_history(&node.board, &node.scorer, node.clock.unix_ms());
     if let Some(prober) = Prober::new(node.clone()).await? {
         node.tasks.spawn(prober.run());
     }

@@ -2,57 +2,54 @@
 //! against its honesty. It is written to the database once a minute and at shutdown, so that a restart forgets nothing;
 //! a crash forgets at most the minute since the last time.
 //!
-//! An offer takes at most 79 slots of three sketches, 40 kB in steady use; offers beyond [`MAX_OFFERS`] push out those
-//! heard of least recently.
+//! An offer takes at most 79 slots of three sketches, 40 kB in steady use. Beyond [`MAX_OFFERS`] the offer whose last request
+//! is the oldest makes room for a new one.
 
 mod evidence;
 mod honesty;
 mod lengths;
+mod seed;
 mod sketch;
 mod store;
-mod vouch;
 mod window;
 
 #[cfg(test)]
 mod tests;
 
-pub use honesty::{Ending, Exam, Flag, Suspicion};
+pub use honesty::{AnswerEnd, Flag, HonestySample, Suspicion};
 pub use lengths::Lengths;
+pub use seed::seed_from_history;
 pub use store::{keep, restore};
-pub use vouch::vouch;
 pub use window::{Figures, Quantiles, Window};
 
 use crate::chain::Pubkey;
 use crate::score::Outcome;
 use evidence::Change;
 use honesty::{Dossier, Memory};
-use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use window::Slots;
 
 /// Offers on the board at most.
 pub const MAX_OFFERS: usize = 8_192;
-/// By how much the objective of a flagged provider is made worse.
+/// Factor on the objective of a flagged provider.
 pub const PENALTY: f64 = 10.0;
-/// Figures are added up anew at most this often an offer, in milliseconds: anybody may ask for them.
+/// Age up to which the figures of an offer are given again instead of being added up anew, in milliseconds: anybody may ask
+/// for them at any rate.
 const REFRESH_MS: i64 = 1_000;
 
-/// What the public sees of an offer.
-#[derive(Clone, Debug, Serialize)]
-pub struct Standing {
+/// The figures of an offer in each window.
+#[derive(Clone, Debug)]
+pub struct OfferFigures {
     /// The last five minutes.
-    #[serde(rename = "5m")]
     pub minutes5: Figures,
     /// The last hour.
-    #[serde(rename = "1h")]
     pub hour: Figures,
     /// The last three days.
-    #[serde(rename = "72h")]
     pub hours72: Figures,
 }
 
-impl Standing {
+impl OfferFigures {
     /// The figures of one window.
     pub fn of(&self, window: Window) -> &Figures {
         match window {
@@ -63,7 +60,7 @@ impl Standing {
     }
 }
 
-/// What an exam changed about an offer's flags.
+/// A flag of an offer that a sample raised or cleared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
     /// The suspicion.
@@ -78,7 +75,7 @@ struct Entry {
     dossier: Dossier,
     dossier_unsaved: bool,
     heard_ms: i64,
-    shown: Option<(i64, Standing)>,
+    shown: Option<(i64, OfferFigures)>,
 }
 
 impl Entry {
@@ -93,7 +90,7 @@ impl Entry {
     }
 }
 
-/// See the module.
+/// The public board of all offers.
 #[derive(Debug, Default)]
 pub struct Board {
     state: Mutex<State>,
@@ -118,30 +115,30 @@ impl Board {
         entry.heard_ms = now_ms;
     }
 
-    /// Weighs what an answer shows of its provider's honesty.
-    pub fn examine(&self, exam: &Exam<'_>, now_ms: i64) -> Vec<Changed> {
+    /// Adds a sample to the evidence about its provider. Returns the flags that it raised or cleared.
+    pub fn examine(&self, sample: &HonestySample<'_>, now_ms: i64) -> Vec<Changed> {
         let mut state = self.lock();
         let State { entries, memory, .. } = &mut *state;
-        make_room(entries, &exam.offer);
-        let entry = entries.entry(exam.offer).or_insert_with(|| Entry::new(now_ms));
+        make_room(entries, &sample.offer);
+        let entry = entries.entry(sample.offer).or_insert_with(|| Entry::new(now_ms));
         entry.dossier_unsaved = true;
-        let changes = memory.examine(exam, &mut entry.dossier, now_ms);
+        let changes = memory.examine(sample, &mut entry.dossier, now_ms);
         let changed = |(reason, change)| Changed { reason, raised: change == Change::Flagged };
         changes.into_iter().map(changed).collect()
     }
 
-    /// A client's request had a prompt and an answer of so many tokens.
-    pub fn saw(&self, input: u64, output: u64) {
+    /// Counts the length of a client's prompt and of its answer, in tokens.
+    pub fn record_lengths(&self, input: u64, output: u64) {
         self.lock().lengths.add(input, output);
     }
 
-    /// How long requests have lately been.
+    /// Lengths of recent prompts and answers.
     pub fn lengths(&self) -> Lengths {
         self.lock().lengths.clone()
     }
 
-    /// The public figures of `offer`.
-    pub fn standing(&self, offer: &Pubkey, now_ms: i64) -> Standing {
+    /// The figures of `offer` in each window, at most a second old.
+    pub fn figures_of(&self, offer: &Pubkey, now_ms: i64) -> OfferFigures {
         let mut state = self.lock();
         let mut none = Entry::new(now_ms);
         let entry = state.entries.get_mut(offer).unwrap_or(&mut none);
@@ -152,23 +149,23 @@ impl Board {
         }
         let [minutes5, hour, hours72] = &mut entry.windows;
         let now = seconds(now_ms);
-        let standing =
-            Standing { minutes5: minutes5.figures(now), hour: hour.figures(now), hours72: hours72.figures(now) };
-        entry.shown = Some((now_ms, standing.clone()));
-        standing
+        let figures =
+            OfferFigures { minutes5: minutes5.figures(now), hour: hour.figures(now), hours72: hours72.figures(now) };
+        entry.shown = Some((now_ms, figures.clone()));
+        figures
     }
 
-    /// Why `offer` is not trusted; nothing if it is.
+    /// The flags of `offer`.
     pub fn flags(&self, offer: &Pubkey) -> Vec<Flag> {
         self.lock().entries.get(offer).map_or_else(Vec::new, |entry| entry.dossier.flags())
     }
 
-    /// Whether anything speaks against `offer` beyond doubt.
+    /// Whether `offer` has a flag.
     pub fn is_flagged(&self, offer: &Pubkey) -> bool {
         self.lock().entries.get(offer).is_some_and(|entry| entry.dossier.is_flagged())
     }
 
-    /// When `offer` last answered or failed, Unix milliseconds.
+    /// When the last request to `offer` ended, in Unix milliseconds.
     pub fn heard_ms(&self, offer: &Pubkey) -> Option<i64> {
         self.lock().entries.get(offer).map(|entry| entry.heard_ms)
     }

@@ -24,4 +24,5 @@ pub mod settle;
 pub mod tokens;
 pub mod upstream;
 pub mod vaults;
+pub mod views;
 pub mod withdrawals;

@@ -1,5 +1,6 @@
 //! What the relayer counts, in the form Prometheus reads.
 
+use crate::board::Changed;
 use crate::ledger::Ledger;
 use crate::settle::Status;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,11 +17,16 @@ use std::time::Duration;
 use steam_protocol::receipt::CountedBy;
 use steam_protocol::units::{Pico, Usage};
 
-/// A path of the route table and a status.
+/// A path of the router and a status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Route {
-    route: &'static str,
+    route: String,
     status: u16,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorCode {
+    code: &'static str,
 }
 
 /// A model that is offered: never a name a client made up.
@@ -63,178 +69,79 @@ struct Direction {
     direction: &'static str,
 }
 
-/// All metrics. Cheap to clone.
-#[derive(Clone)]
-pub struct Metrics {
-    registry: Arc<Registry>,
-    requests: Family<Route, Counter>,
-    in_flight: Gauge,
-    duration: Family<Model, Histogram>,
-    first_content: Family<Model, Histogram>,
-    failovers: Counter,
-    hedges: Counter,
-    upstream_failures: Family<Failure, Counter>,
-    holds: Counter,
-    held_micro: Counter,
-    charges: Family<Counted, Counter>,
-    charged_micro: Counter<f64, AtomicU64>,
-    charge_failures: Counter,
-    tokens: Family<Direction, Counter>,
-    unsettled_receipts: Gauge,
-    unsettled_micro: Gauge<f64, AtomicU64>,
-    settled_groups: Gauge,
-    halted_vaults: Gauge,
-    oldest_unsettled: Gauge,
-    skipped_groups: Gauge,
-    settlement_fees: Gauge,
-    settler_lamports: Gauge,
-    alerts: Family<Reason, Gauge>,
-    incidents: Gauge,
-    waiting_groups: Gauge,
-    registry_slot: Gauge,
-    ledger_writable: Gauge,
-    ledger_failures: Gauge,
-    ledger_free_bytes: Gauge,
-    flags_raised: Family<Reason, Counter>,
-    flags_cleared: Family<Reason, Counter>,
-    flags: Family<Flagged, Gauge>,
-    probes: Family<ProbeOutcome, Counter>,
-    probe_micro: Counter<f64, AtomicU64>,
+/// Declares every metric once: its name as Prometheus knows it, after the prefix `steam_`, its type, and its help. A metric
+/// that does not begin as its type's default names its first value after the type.
+macro_rules! metrics {
+    ($($name:ident: $type:ty $(= $first:expr)?, $help:literal;)*) => {
+        /// All metrics. Cheap to clone.
+        #[derive(Clone)]
+        pub struct Metrics {
+            registry: Arc<Registry>,
+            $($name: $type,)*
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                let mut registry = Registry::with_prefix("steam");
+                $(
+                    let $name = metrics!(@first $type $(, $first)?);
+                    registry.register(stringify!($name), $help, $name.clone());
+                )*
+                Self { registry: Arc::new(registry), $($name,)* }
+            }
+        }
+    };
+    (@first $type:ty) => { <$type>::default() };
+    (@first $type:ty, $first:expr) => { $first };
+}
+
+metrics! {
+    requests: Family<Route, Counter>, "Requests answered, by route and status";
+    errors: Family<ErrorCode, Counter>, "Requests answered with an error of the relayer, by its code";
+    in_flight: Gauge, "Requests under way";
+    duration_seconds: Family<Model, Histogram> = Family::new_with_constructor(seconds as fn() -> Histogram),
+        "From acceptance to the charge";
+    first_content_seconds: Family<Model, Histogram> = Family::new_with_constructor(seconds as fn() -> Histogram),
+        "From acceptance to the first content";
+    failovers: Counter, "Failed attempts after which another provider served";
+    hedges: Counter, "Second providers asked because a first was slow";
+    upstream_failures: Family<Failure, Counter>, "Failed attempts, by provider and kind";
+    holds: Counter, "Holds made";
+    held_microusdc: Counter, "Sum of the holds made, in µUSDC";
+    charges: Family<Counted, Counter>, "Charges made, by who counted the tokens";
+    charged_microusdc: Counter<f64, AtomicU64>, "Sum of the charges made, in µUSDC";
+    charge_failures: Counter, "Answers that could not be charged";
+    tokens: Family<Direction, Counter>, "Tokens charged";
+    unsettled_receipts: Gauge, "Receipts not settled";
+    unsettled_microusdc: Gauge<f64, AtomicU64>, "Sum of the receipts not settled, in µUSDC";
+    settled_groups: Gauge, "Groups settled";
+    halted_vaults: Gauge, "Vaults whose settlement waits for the operator";
+    oldest_unsettled_seconds: Gauge, "Age of the oldest charge that is not settled, or 0";
+    skipped_groups: Gauge, "Groups that wait because their vault is frozen or holds too little";
+    settlement_fees_day_lamports: Gauge, "What settlements cost in the last day, in lamports";
+    settler_lamports: Gauge, "Lamports of the settler, or -1 if no node tells";
+    alert: Family<Reason, Gauge>, "1 for each reason to call a person, by name";
+    incidents: Gauge, "Times charges were set aside that wait for the operator";
+    waiting_groups: Gauge, "Groups that do not settle though they are tried";
+    registry_slot: Gauge, "Finalized slot the registry was read at";
+    ledger_writable: Gauge, "1 if charges can be written, 0 while nothing is sold because they cannot";
+    ledger_failures: Gauge, "Writes of the ledger that failed since the start";
+    ledger_free_bytes: Gauge, "Bytes left on the ledger's disk, or -1 if unknown";
+    flags_raised: Family<Reason, Counter>, "Times a provider was flagged, by reason";
+    flags_cleared: Family<Reason, Counter>, "Times a flag was cleared, by reason";
+    flagged: Family<Flagged, Gauge>, "Offers that are flagged, by reason";
+    probes: Family<ProbeOutcome, Counter>, "Probes sent, by outcome";
+    probe_cost_microusdc: Counter<f64, AtomicU64>, "Sum of what probes cost, in µUSDC";
+}
+
+/// From 5 ms to 164 s, each twice the one before.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 2.0, 16))
 }
 
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Metrics")
-    }
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        let seconds = || Histogram::new(exponential_buckets(0.005, 2.0, 16));
-        let mut metrics = Self {
-            registry: Arc::default(),
-            requests: Family::default(),
-            in_flight: Gauge::default(),
-            duration: Family::new_with_constructor(seconds),
-            first_content: Family::new_with_constructor(seconds),
-            failovers: Counter::default(),
-            hedges: Counter::default(),
-            upstream_failures: Family::default(),
-            holds: Counter::default(),
-            held_micro: Counter::default(),
-            charges: Family::default(),
-            charged_micro: Counter::default(),
-            charge_failures: Counter::default(),
-            tokens: Family::default(),
-            unsettled_receipts: Gauge::default(),
-            unsettled_micro: Gauge::default(),
-            settled_groups: Gauge::default(),
-            halted_vaults: Gauge::default(),
-            oldest_unsettled: Gauge::default(),
-            skipped_groups: Gauge::default(),
-            settlement_fees: Gauge::default(),
-            settler_lamports: Gauge::default(),
-            alerts: Family::default(),
-            incidents: Gauge::default(),
-            waiting_groups: Gauge::default(),
-            registry_slot: Gauge::default(),
-            ledger_writable: Gauge::default(),
-            ledger_failures: Gauge::default(),
-            ledger_free_bytes: Gauge::default(),
-            flags_raised: Family::default(),
-            flags_cleared: Family::default(),
-            flags: Family::default(),
-            probes: Family::default(),
-            probe_micro: Counter::default(),
-        };
-        let mut registry = Registry::with_prefix("steam");
-        registry.register("requests", "Requests answered, by route and status", metrics.requests.clone());
-        registry.register("in_flight", "Requests under way", metrics.in_flight.clone());
-        registry.register("duration_seconds", "From acceptance to the charge", metrics.duration.clone());
-        registry.register(
-            "first_content_seconds",
-            "From acceptance to the first content",
-            metrics.first_content.clone(),
-        );
-        registry.register(
-            "failovers",
-            "Failed attempts after which another provider served",
-            metrics.failovers.clone(),
-        );
-        registry.register("hedges", "Second providers asked because a first was slow", metrics.hedges.clone());
-        registry.register(
-            "upstream_failures",
-            "Failed attempts, by provider and kind",
-            metrics.upstream_failures.clone(),
-        );
-        registry.register("holds", "Holds made", metrics.holds.clone());
-        registry.register("held_microusdc", "Sum of the holds made, in µUSDC", metrics.held_micro.clone());
-        registry.register("charges", "Charges made, by who counted the tokens", metrics.charges.clone());
-        registry.register("charged_microusdc", "Sum of the charges made, in µUSDC", metrics.charged_micro.clone());
-        registry.register("charge_failures", "Answers that could not be charged", metrics.charge_failures.clone());
-        registry.register("tokens", "Tokens charged", metrics.tokens.clone());
-        registry.register("unsettled_receipts", "Receipts not settled", metrics.unsettled_receipts.clone());
-        registry.register("unsettled_microusdc", "Their sum, in µUSDC", metrics.unsettled_micro.clone());
-        registry.register("settled_groups", "Groups settled", metrics.settled_groups.clone());
-        registry.register(
-            "halted_vaults",
-            "Vaults whose settlement waits for the operator",
-            metrics.halted_vaults.clone(),
-        );
-        registry.register(
-            "oldest_unsettled_seconds",
-            "Age of the oldest charge that is not settled, or 0",
-            metrics.oldest_unsettled.clone(),
-        );
-        registry.register(
-            "skipped_groups",
-            "Groups that wait because their vault is frozen or holds too little",
-            metrics.skipped_groups.clone(),
-        );
-        registry.register(
-            "settlement_fees_day_lamports",
-            "What settlements cost in the last day, in lamports",
-            metrics.settlement_fees.clone(),
-        );
-        registry.register(
-            "settler_lamports",
-            "Lamports of the settler, or -1 if no node tells",
-            metrics.settler_lamports.clone(),
-        );
-        registry.register("alert", "1 for each reason to call a person, by name", metrics.alerts.clone());
-        registry.register(
-            "incidents",
-            "Times charges were set aside that wait for the operator",
-            metrics.incidents.clone(),
-        );
-        registry.register(
-            "waiting_groups",
-            "Groups that do not settle though they are tried",
-            metrics.waiting_groups.clone(),
-        );
-        registry.register("registry_slot", "Finalized slot the registry was read at", metrics.registry_slot.clone());
-        registry.register(
-            "ledger_writable",
-            "1 if charges can be written, 0 while nothing is sold because they cannot",
-            metrics.ledger_writable.clone(),
-        );
-        registry.register(
-            "ledger_failures",
-            "Writes of the ledger that failed since the start",
-            metrics.ledger_failures.clone(),
-        );
-        registry.register(
-            "ledger_free_bytes",
-            "Bytes left on the ledger's disk, or -1 if unknown",
-            metrics.ledger_free_bytes.clone(),
-        );
-        registry.register("flags_raised", "Times a provider was flagged, by reason", metrics.flags_raised.clone());
-        registry.register("flags_cleared", "Times a flag was cleared, by reason", metrics.flags_cleared.clone());
-        registry.register("flagged", "Offers that are flagged, by reason", metrics.flags.clone());
-        registry.register("probes", "Probes sent, by outcome", metrics.probes.clone());
-        registry.register("probe_cost_microusdc", "Sum of what probes cost, in µUSDC", metrics.probe_micro.clone());
-        metrics.registry = Arc::new(registry);
-        metrics
     }
 }
 
@@ -245,15 +152,20 @@ impl Metrics {
         InFlight(self.in_flight.clone())
     }
 
-    /// A request has its status.
-    pub fn answered(&self, route: &'static str, status: u16) {
-        self.requests.get_or_create(&Route { route, status }).inc();
+    /// A request has its status. `route` is a path of the router, never one a client made up.
+    pub fn answered(&self, route: &str, status: u16) {
+        self.requests.get_or_create(&Route { route: route.to_owned(), status }).inc();
+    }
+
+    /// A request was answered with the relayer's own error.
+    pub fn refused(&self, code: &'static str) {
+        self.errors.get_or_create(&ErrorCode { code }).inc();
     }
 
     /// A provider has answered after `failovers` others failed.
     pub fn served(&self, model: &str, failovers: u64, first_content: Duration) {
         let model = Model { model: model.to_owned() };
-        self.first_content.get_or_create(&model).observe(first_content.as_secs_f64());
+        self.first_content_seconds.get_or_create(&model).observe(first_content.as_secs_f64());
         self.failovers.inc_by(failovers);
     }
 
@@ -270,7 +182,7 @@ impl Metrics {
     /// Money is held.
     pub fn held(&self, ceiling: Pico) {
         self.holds.inc();
-        self.held_micro.inc_by(ceiling.floor_micro().map_or(u64::MAX, |micro| micro.0));
+        self.held_microusdc.inc_by(ceiling.floor_micro().map_or(u64::MAX, |micro| micro.0));
     }
 
     /// A charge is durable.
@@ -281,12 +193,12 @@ impl Metrics {
             CountedBy::Capped => "capped",
         };
         self.charges.get_or_create(&Counted { by }).inc();
-        self.charged_micro.inc_by(total.0 as f64 / 1e6);
+        self.charged_microusdc.inc_by(total.0 as f64 / 1e6);
         for (direction, count) in [("input", usage.input), ("cached", usage.cached), ("output", usage.output)] {
             self.tokens.get_or_create(&Direction { direction }).inc_by(count.into());
         }
         let model = Model { model: model.to_owned() };
-        self.duration.get_or_create(&model).observe(duration.as_secs_f64());
+        self.duration_seconds.get_or_create(&model).observe(duration.as_secs_f64());
     }
 
     /// An answer was delivered and could not be charged.
@@ -295,17 +207,17 @@ impl Metrics {
     }
 
     /// A suspicion against a provider was raised or cleared.
-    pub fn flag_changed(&self, reason: &'static str, raised: bool) {
-        let family = if raised { &self.flags_raised } else { &self.flags_cleared };
-        family.get_or_create(&Reason { reason }).inc();
+    pub fn flag_changed(&self, changed: Changed) {
+        let family = if changed.raised { &self.flags_raised } else { &self.flags_cleared };
+        family.get_or_create(&Reason { reason: changed.reason.name() }).inc();
     }
 
     /// The offers that are flagged, just before they are rendered: provider, model and reason.
     pub fn flagged<'a>(&self, flagged: impl Iterator<Item = (&'a str, &'a str, &'static str)>) {
-        self.flags.clear();
+        self.flagged.clear();
         for (provider, model, reason) in flagged {
             let label = Flagged { provider: provider.to_owned(), model: model.to_owned(), reason };
-            self.flags.get_or_create(&label).set(1);
+            self.flagged.get_or_create(&label).set(1);
         }
     }
 
@@ -316,24 +228,23 @@ impl Metrics {
 
     /// A probe was charged.
     pub fn probe_paid(&self, cost: Pico) {
-        self.probe_micro.inc_by(cost.0 as f64 / 1e6);
+        self.probe_cost_microusdc.inc_by(cost.0 as f64 / 1e6);
     }
 
     /// Where settlement stands, just before it is rendered.
     pub fn settlement(&self, status: &Status, slot: u64) {
-        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.unsettled_receipts.set(gauge(status.unsettled_receipts));
-        self.unsettled_micro.set(status.unsettled.0 as f64 / 1e6);
+        self.unsettled_microusdc.set(status.unsettled.0 as f64 / 1e6);
         self.settled_groups.set(gauge(status.settled_groups));
         self.halted_vaults.set(gauge(status.halted.len() as u64));
         let facts = &status.facts;
-        self.oldest_unsettled.set(gauge(facts.oldest_unsettled_seconds.unwrap_or_default()));
+        self.oldest_unsettled_seconds.set(gauge(facts.oldest_unsettled_seconds.unwrap_or_default()));
         self.skipped_groups.set(gauge(facts.skipped_groups));
-        self.settlement_fees.set(gauge(facts.fees_of_day));
+        self.settlement_fees_day_lamports.set(gauge(facts.fees_of_day));
         self.settler_lamports.set(facts.settler_lamports.map_or(-1, gauge));
         for name in crate::settle::alerts::NAMES {
             let raised = status.alerts.iter().any(|alert| alert.name == name);
-            self.alerts.get_or_create(&Reason { reason: name }).set(raised.into());
+            self.alert.get_or_create(&Reason { reason: name }).set(raised.into());
         }
         self.incidents.set(gauge(status.incidents));
         self.waiting_groups.set(gauge(status.waiting));
@@ -342,7 +253,6 @@ impl Metrics {
 
     /// Whether the ledger can write, just before it is rendered.
     pub fn ledger(&self, ledger: &Ledger) {
-        let gauge = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.ledger_writable.set(ledger.trouble().is_none().into());
         self.ledger_failures.set(gauge(ledger.failures()));
         self.ledger_free_bytes.set(ledger.free_bytes().map_or(-1, gauge));
@@ -355,6 +265,11 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+/// A count as a gauge has it.
+fn gauge(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// A request under way.

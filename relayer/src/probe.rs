@@ -180,7 +180,7 @@ impl Prober {
         let mut due: Vec<(Option<i64>, Arc<Offer>)> = Vec::new();
         for offer in &registry.offers {
             let heard = board.heard_ms(&offer.address).max(self.probed_ms.get(&offer.address).copied());
-            let is_new = board.standing(&offer.address, now_ms).hours72.requests < NEW_BELOW;
+            let is_new = board.figures_of(&offer.address, now_ms).hours72.requests < NEW_BELOW;
             let pause = if is_new { idle_ms / NEW_FACTOR } else { idle_ms };
             if heard.is_none_or(|heard| now_ms.saturating_sub(heard) >= pause) {
                 due.push((heard, offer.clone()));

@@ -1,7 +1,6 @@
 //! What the chain says about who serves what and at which price, read at finalized and handed on as `watch` state.
 
 use crate::chain::Pubkey;
-use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use steam_protocol::units::Price;
@@ -35,29 +34,23 @@ pub struct Registry {
 }
 
 /// This relayer's account.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RelayerInfo {
     /// Its address.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub address: Pubkey,
     /// Who may change it.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub authority: Pubkey,
     /// Who signs settlements.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub settler: Pubkey,
     /// Who signs receipts.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub receipt_key: Pubkey,
     /// The receipt key's number.
     pub receipt_key_id: u32,
     /// Receipt keys by number: this one and, as far as the chain remembers them, those it replaced.
-    #[serde(skip)]
     pub receipt_keys: Vec<(u32, Address)>,
     /// The fee in force, in basis points of the charge.
     pub fee_bps: u16,
     /// Where fees go.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub fee_token: Pubkey,
     /// Its public address.
     pub url: String,
@@ -66,13 +59,11 @@ pub struct RelayerInfo {
 }
 
 /// A registered provider.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ProviderInfo {
     /// Its address.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub address: Pubkey,
     /// Who may change it.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub authority: Pubkey,
     /// Its name.
     pub name: String,
@@ -81,30 +72,25 @@ pub struct ProviderInfo {
     /// Whether it may be used.
     pub active: bool,
     /// Where its earnings go.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub token: Pubkey,
 }
 
 /// A model offered by a provider at a posted price.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Offer {
     /// Its address.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub address: Pubkey,
     /// The provider's address.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub provider: Pubkey,
     /// The provider's name.
     pub provider_name: String,
     /// Where the provider is paid.
-    #[serde(serialize_with = "crate::chain::as_base58")]
     pub provider_token: Pubkey,
     /// Base URL of the provider's API, `/v1` included.
     pub url: String,
     /// The model's name.
     pub model: String,
     /// The price in force.
-    #[serde(skip)]
     pub price: Price,
     /// Its version.
     pub version: u32,

@@ -16,35 +16,34 @@ mod answers;
 mod ask;
 mod breaker;
 mod candidate;
+mod choice;
 mod coefficients;
 mod decide;
-mod decision;
+mod evaluation;
 mod limit;
 mod market;
+mod offer_table;
 mod order;
 mod outcome;
-mod slab;
 mod stats;
 mod sticky;
 mod survey;
 mod tracker;
-mod verdict;
 
 #[cfg(test)]
 mod tests;
 
-pub use ask::{Ask, Draws, Gate, Measured, Ranking, ScoreLine, Sort};
+pub use ask::{Ask, CandidateScore, Draws, Gate, Measured, Ranking, Sort};
+pub use choice::{Choice, ChoiceRecord};
 pub use coefficients::Coefficients;
 pub use decide::decide;
-pub use decision::{Decision, Record};
 pub use outcome::{FailureKind, Outcome};
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
 use market::Market;
+use offer_table::OfferTable;
 use rand::RngCore;
-use serde::Serialize;
-use slab::Slab;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,7 +52,7 @@ use tokio::time::Instant;
 
 /// Seconds between two looks for markets and offers that nobody asks for any more.
 const TIDY: f64 = 60.0;
-/// The request by which the public compares.
+/// The request for which the public score is computed.
 const TYPICAL: Ask = Ask {
     input_tokens: 1_000,
     expected_output: 400,
@@ -63,9 +62,9 @@ const TYPICAL: Ask = Ask {
     prefix: None,
 };
 
-/// What the public sees of an offer's last five minutes.
-#[derive(Clone, Debug, Serialize)]
-pub struct Board {
+/// The live figures of an offer: its last five minutes, and its load at the moment.
+#[derive(Clone, Debug)]
+pub struct LiveFigures {
     /// Time to the first token, in milliseconds, of streamed answers.
     pub ttft_ms: Option<Percentiles>,
     /// Output speed. `p90` is what nine in ten answers reached.
@@ -89,7 +88,7 @@ pub struct Board {
 }
 
 /// Three points of a distribution, the second and third on its bad side.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Percentiles {
     /// The median.
     pub p50: f64,
@@ -111,7 +110,7 @@ struct State {
     began: Option<Instant>,
     /// The latest time told, in seconds since it began.
     now: f64,
-    slab: Slab,
+    table: OfferTable,
     markets: HashMap<Arc<str>, Market>,
     sticky: Sticky,
     tidied: f64,
@@ -124,20 +123,20 @@ impl Scorer {
     }
 
     /// Chooses among `offers`, all of one model. Where every breaker is open all are candidates: one of them may be back.
-    pub fn rank(&self, offers: &[Arc<Offer>], ask: &Ask, now: Instant, rng: &mut dyn RngCore) -> Decision {
+    pub fn rank(&self, offers: &[Arc<Offer>], ask: &Ask, now: Instant, rng: &mut dyn RngCore) -> Choice {
         let draws = Draws::from_rng(rng);
-        let field = offers.first().map(|first| {
+        let candidates = offers.first().map(|first| {
             let mut state = self.lock();
             let now = state.seconds(now);
             let sticky = state.sticky(&self.coefficients, ask, now);
-            let State { slab, markets, .. } = &mut *state;
+            let State { table, markets, .. } = &mut *state;
             let market = match markets.get_mut(first.model.as_str()) {
                 Some(market) => market,
                 None => markets.entry(first.model.as_str().into()).or_default(),
             };
-            market.field(&self.coefficients, slab, offers, ask, sticky, now)
+            market.candidates(&self.coefficients, table, offers, ask, sticky, now)
         });
-        Decision::new(&self.coefficients, ask, field, draws)
+        Choice::new(&self.coefficients, ask, candidates, draws)
     }
 
     /// Sets the factor, at least 1, by which dishonesty makes the objective of `offer` worse; 1 lifts it.
@@ -152,9 +151,9 @@ impl Scorer {
         }
     }
 
-    /// Counts `answers` of `offer` as verified before: what was learned before a restart.
-    pub fn vouch(&self, offer: &Pubkey, answers: u32) {
-        self.lock().tracker(offer).vouch(answers);
+    /// Counts `answers` of `offer` as verified: it served them before a restart.
+    pub fn seed_from_history(&self, offer: &Pubkey, answers: u32) {
+        self.lock().tracker(offer).seed_from_history(answers);
     }
 
     /// A request of about `tokens` tokens, prompt and expected output, was sent to `offer`.
@@ -162,7 +161,7 @@ impl Scorer {
         let mut state = self.lock();
         let now = state.now;
         let slot = state.slot(offer);
-        state.slab.started(slot, tokens, now);
+        state.table.started(slot, tokens, now);
     }
 
     /// A request ended of which nothing else is known: the other half of [`Self::started`].
@@ -182,35 +181,35 @@ impl Scorer {
         let slot = state.slot(offer);
         let repeated = state.remember(offer, ask.and_then(|ask| ask.prefix), outcome, now);
         let q = [self.coefficients.quantile, self.coefficients.tail_quantile];
-        state.slab.observe(slot, outcome, (ask, repeated), q, now);
+        state.table.observe(slot, outcome, (ask, repeated), q, now);
     }
 
-    /// The public figures of `offer`.
-    pub fn board(&self, offer: &Pubkey, now: Instant) -> Board {
+    /// The live figures of `offer`.
+    pub fn live_figures(&self, offer: &Pubkey, now: Instant) -> LiveFigures {
         let mut state = self.lock();
         let now = state.seconds(now);
-        let Some(slot) = state.slab.known(offer) else {
-            return tracker::Tracker::new(now).board(0.0, None, now);
+        let Some(slot) = state.table.known(offer) else {
+            return tracker::Tracker::new(now).live_figures(0.0, None, now);
         };
-        let State { slab, markets, .. } = &mut *state;
+        let State { table, markets, .. } = &mut *state;
         let (mut share, mut score) = (0.0, None);
-        let market = slab.tracker(slot).model.clone().and_then(|model| markets.get_mut(&*model));
+        let market = table.tracker(slot).model.clone().and_then(|model| markets.get_mut(&*model));
         if let Some(market) = market {
-            let all: f64 = market.slots.iter().map(|&slot| slab.tracker(slot).traffic(now)).sum();
-            share = if all > 0.0 { slab.tracker(slot).traffic(now) / all } else { 0.0 };
-            let field = market.everybody(&self.coefficients, slab, &TYPICAL, now);
-            let ranking = decide(&self.coefficients, &TYPICAL, &field.measured(), &Draws::default());
+            let all: f64 = market.slots.iter().map(|&slot| table.tracker(slot).traffic(now)).sum();
+            share = if all > 0.0 { table.tracker(slot).traffic(now) / all } else { 0.0 };
+            let candidates = market.everybody(&self.coefficients, table, &TYPICAL, now);
+            let ranking = decide(&self.coefficients, &TYPICAL, &candidates.measured(), &Draws::default());
             score = ranking.scores.iter().find(|line| line.offer == *offer).map(|line| line.score);
         }
-        slab.tracker(slot).board(share, score, now)
+        table.tracker(slot).live_figures(share, score, now)
     }
 
-    /// How long `offer` asked to be left alone, from now on.
-    pub fn resting(&self, offer: &Pubkey, now: Instant) -> Option<Duration> {
+    /// What is left of the cooldown that `offer` asked for.
+    pub fn cooldown(&self, offer: &Pubkey, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let now = state.seconds(now);
-        let slot = state.slab.known(offer)?;
-        state.slab.tracker(slot).resting(now).map(Duration::from_secs_f64)
+        let slot = state.table.known(offer)?;
+        state.table.tracker(slot).cooldown(now).map(Duration::from_secs_f64)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -229,13 +228,14 @@ impl State {
         self.now
     }
 
-    /// Forgets what nobody asks for. What a market lists that is gone from the registry would stay in its medians.
+    /// Forgets markets with offers that were no candidates lately: an offer that is gone from the registry would stay in the
+    /// medians of its market.
     fn tidy(&mut self) {
         let now = self.now;
         self.tidied = now;
         self.markets.retain(|_, market| !market.outdated(now));
-        if self.slab.len() > slab::MOST {
-            self.slab.forget_idle(now);
+        if self.table.len() > offer_table::MOST {
+            self.table.forget_idle(now);
             // Slots changed.
             self.markets.clear();
         }
@@ -243,19 +243,19 @@ impl State {
 
     fn slot(&mut self, offer: &Pubkey) -> u32 {
         let now = self.now;
-        self.slab.slot(offer, now)
+        self.table.slot(offer, now)
     }
 
     fn tracker(&mut self, offer: &Pubkey) -> &mut tracker::Tracker {
         let slot = self.slot(offer);
-        self.slab.tracker(slot)
+        self.table.tracker(slot)
     }
 
     /// Who served the beginning of the request's prompt last, and what of the prompt its cache should have.
     fn sticky(&mut self, c: &Coefficients, ask: &Ask, now: f64) -> Option<(Pubkey, f32)> {
         let served = self.sticky.find(ask.prefix?, now)?;
-        let slot = self.slab.known(&served.offer)?;
-        let usual = self.slab.tracker(slot).repeat_hits(now).unwrap_or(c.sticky_hits);
+        let slot = self.table.known(&served.offer)?;
+        let usual = self.table.tracker(slot).repeat_hits(now).unwrap_or(c.sticky_hits);
         Some((served.offer, served.hits.unwrap_or(usual as f32)))
     }
 

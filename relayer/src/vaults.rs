@@ -18,12 +18,13 @@ use crate::registry::Offer;
 use crate::withdrawals::{AgreeError, Wish};
 use account::VaultAccount;
 use ed25519_dalek::SigningKey;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use steam_protocol::Hash;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::{MicroUsdc, Pico, Price};
+use utoipa::ToSchema;
 
 /// A session key in its vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -170,14 +171,13 @@ pub enum Unsure {
 }
 
 /// A vault as its owner may see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Vault)]
 pub struct VaultView {
-    /// The vault.
-    #[serde(serialize_with = "crate::chain::as_base58")]
-    pub vault: Pubkey,
+    /// Its address.
+    pub vault: String,
     /// Its owner.
-    #[serde(serialize_with = "crate::chain::as_base58")]
-    pub owner: Pubkey,
+    pub owner: String,
     /// The slot at which it was opened.
     pub generation: u64,
     /// The finalized slot this is read at.
@@ -205,7 +205,8 @@ pub struct VaultView {
 }
 
 /// A session key as its owner may see it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = VaultKey)]
 pub struct KeyView {
     /// The public key.
     pub key: String,

@@ -18,7 +18,7 @@ const MAX_OFFENCES: u32 = 8;
 /// After this long without a flag, offences are forgotten: three days, in milliseconds.
 const FORGET_MS: i64 = 72 * 3_600 * 1_000;
 
-/// What is asked of each observation.
+/// A test: the hypothesis that a provider is honest, and the stake against it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Test {
     /// The highest mean an honest provider may have.
@@ -38,9 +38,9 @@ pub(super) struct Evidence {
     log: f64,
     /// Observations since the fortune was last 1 or less: those the suspicion rests on.
     observed: u64,
-    /// Those of them above the null.
+    /// Observations among them that are above the null.
     against: u64,
-    /// Their sum.
+    /// Sum of the observations.
     sum: f64,
     /// Since when it is flagged, Unix milliseconds.
     since_ms: Option<i64>,
@@ -62,7 +62,7 @@ impl Evidence {
         let x = x.clamp(test.low, test.high);
         let step = (test.stake * (x - test.null)).ln_1p();
         if self.since_ms.is_none() && self.log <= 0.0 {
-            // Here the doubter begins anew.
+            // The doubter begins anew with 1.
             *self = Self { offences: self.offences, cleared_ms: self.cleared_ms, ..Self::default() };
         }
         self.observed += 1;
@@ -105,7 +105,7 @@ impl Evidence {
         (self.observed, self.against, if self.observed > 0 { self.sum / self.observed as f64 } else { 0.0 })
     }
 
-    /// Whether there is anything worth keeping.
+    /// Whether it differs from new evidence in anything that matters.
     pub(super) fn matters(&self) -> bool {
         self.log > 0.0 || self.since_ms.is_some() || self.offences > 0
     }

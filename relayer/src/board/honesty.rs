@@ -1,39 +1,39 @@
-//! What speaks against a provider's honesty: tokens claimed beyond those counted, and answers that are empty, canned or
-//! cut. Each suspicion is one [`Evidence`] of an offer, from requests the client did not steer and the operator's own
-//! probes.
+//! Tests of honesty: tokens claimed beyond those counted, and answers that are empty, canned or cut. Each suspicion is one
+//! [`Evidence`] about an offer. Samples come from requests that the client did not shape, and from the operator's probes.
 //!
-//! What it cannot see: tokens of models whose tokenizer is not known, hidden reasoning, a weaker model under the same
+//! The tests do not see: tokens of models whose tokenizer is not known, hidden reasoning, a weaker model under the same
 //! name, canned answers that differ in a letter.
 
 use super::evidence::{Change, Evidence, Test};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
+use utoipa::ToSchema;
 
-/// Tokens claimed beyond those counted, as a share of these. Honest counts stray by a special token an answer, which is
-/// taken off, and by the odd word that a model spells in unusual tokens: 1 % on average is granted.
+/// Tokens claimed beyond those counted, as a share of those counted. An honest count differs by a special token for each answer,
+/// which is subtracted, and by words that a model spells in unusual tokens: an average of 1 % is allowed.
 const TOKENS: Test = Test { null: 0.01, stake: 20.0, low: -0.03, high: 0.1 };
-/// Whether an answer is bad, 0 or 1. One in ten is granted: that is the failure rate's business, not honesty's.
+/// Whether an answer is bad, 0 or 1. One in ten is allowed: up to there the failure rate counts it.
 const ANSWERS: Test = Test { null: 0.1, stake: 4.0, low: 0.0, high: 1.0 };
-// No observation may ruin the doubter.
+// The fortune must stay positive whatever is observed.
 const _: () = assert!(1.0 + TOKENS.stake * (TOKENS.low - TOKENS.null) > 0.0);
 const _: () = assert!(1.0 + ANSWERS.stake * (ANSWERS.low - ANSWERS.null) > 0.0);
-/// Tokens an answer has at least, for its count to mean anything.
+/// Shortest answer whose token count is tested, in tokens.
 const LEAST_OUTPUT: u64 = 32;
-/// The same for a prompt, around which providers put words of their own.
+/// Shortest prompt whose token count is tested, in tokens: providers put a template around prompts.
 const LEAST_INPUT: u64 = 512;
-/// Tokens that a provider may put around every prompt.
+/// Longest template that a provider may put around every prompt, in tokens.
 const MAX_TEMPLATE: u64 = 256;
-/// Bytes of an answer from which its repetition is no accident.
+/// Shortest answer whose repetition is tested, in bytes: short ones repeat by accident.
 const LEAST_ANSWER: u64 = 64;
 /// Answers remembered for a model.
 const ANSWERS_KEPT: usize = 256;
-/// Models they are remembered for.
+/// Models for which answers are remembered.
 const MAX_MODELS: usize = 1_024;
 
 /// Why a provider is not trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Suspicion {
     /// It claims more output tokens than it delivers.
@@ -83,58 +83,58 @@ impl Suspicion {
 
 /// How an answer ended, as far as honesty is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// With a reason that fits.
+pub enum AnswerEnd {
+    /// In full.
     Whole,
     /// Without content.
     Empty,
-    /// In the middle, or for a limit that was not reached.
+    /// In the middle, or for a limit that it had not reached.
     Cut,
 }
 
-/// What one answer shows. Nothing of its text.
+/// What one answer shows of its provider's honesty. It holds no text.
 #[derive(Clone, Copy, Debug)]
-pub struct Exam<'a> {
+pub struct HonestySample<'a> {
     /// Who answered.
     pub offer: Pubkey,
     /// The model.
     pub model: &'a str,
     /// Who asked.
     pub vault: Pubkey,
-    /// Whether it is the operator's own question, made so that no two honest answers are the same.
+    /// Whether it answers a probe of the operator, whose honest answers are never the same twice.
     pub probe: bool,
     /// How it ended.
-    pub ending: Ending,
-    /// Fingerprints of prompt and answer, and the answer's bytes, if there is one answer in words.
-    pub said: Option<(u64, u64, u64)>,
+    pub end: AnswerEnd,
+    /// Fingerprint of the prompt, fingerprint of the answer and the answer's length in bytes, if there is one answer of text.
+    pub text: Option<(u64, u64, u64)>,
     /// Output tokens claimed, one special token an answer taken off, and counted.
     pub output: Option<(u64, u64)>,
     /// Input tokens claimed and counted.
     pub input: Option<(u64, u64)>,
 }
 
-/// A suspicion that is beyond doubt for now.
-#[derive(Clone, Debug, Serialize)]
+/// A suspicion for which the evidence has reached the threshold.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Flag {
-    /// Which.
+    /// The suspicion.
     pub reason: Suspicion,
-    /// In words.
-    pub says: &'static str,
+    /// The suspicion in words.
+    pub says: String,
     /// Since when, Unix milliseconds.
     pub since_ms: i64,
-    /// Requests it rests on.
+    /// Requests that the evidence comes from.
     pub requests: u64,
-    /// Those of them that speak against the provider.
+    /// Requests among them that speak against the provider.
     pub against: u64,
     /// For tokens: the mean excess as a share of the tokens counted. For answers: the share that was bad.
     pub mean: f64,
 }
 
-/// What is held against one offer.
+/// The evidence about one offer.
 #[derive(Clone, Debug, Default, PartialEq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Dossier {
     evidence: [Evidence; 5],
-    /// The fewest tokens beyond the counted ones that any prompt was claimed to have: what the provider puts around all.
+    /// The provider's template: the fewest tokens that it claimed beyond the counted ones for any prompt.
     template: Option<u64>,
 }
 
@@ -148,7 +148,14 @@ impl Dossier {
         let flagged = Suspicion::ALL.into_iter().zip(&self.evidence);
         let flagged = flagged.filter_map(|(reason, evidence)| {
             let (requests, against, mean) = evidence.counts();
-            Some(Flag { reason, says: reason.says(), since_ms: evidence.since_ms()?, requests, against, mean })
+            Some(Flag {
+                reason,
+                says: reason.says().to_owned(),
+                since_ms: evidence.since_ms()?,
+                requests,
+                against,
+                mean,
+            })
         });
         flagged.collect()
     }
@@ -161,7 +168,7 @@ impl Dossier {
         self.evidence.iter().any(Evidence::matters)
     }
 
-    /// Tokens of the input beyond the counted ones and what is put around every prompt, as a share of those counted.
+    /// Input tokens claimed beyond those counted and the template, as a share of them.
     fn input_excess(&mut self, claimed: u64, counted: u64) -> Option<f64> {
         let beyond = claimed.saturating_sub(counted).min(MAX_TEMPLATE);
         let template = self.template.map_or(beyond, |template| template.min(beyond));
@@ -183,7 +190,7 @@ struct Answer {
     answer: u64,
 }
 
-/// The latest answers of a model, by whomever.
+/// The latest answers of a model, of all offers.
 #[derive(Debug, Default)]
 struct Answers(VecDeque<Answer>);
 
@@ -200,7 +207,7 @@ impl Answers {
         if repeated.peek().is_none() {
             return Some(false);
         }
-        // One vault's prompts may well be all of a kind.
+        // The prompts of one vault may be all alike.
         repeated.any(|old| old.vault != new.vault || (old.probe && new.probe)).then_some(true)
     }
 
@@ -220,22 +227,27 @@ pub(super) struct Memory {
 
 impl Memory {
     /// Adds what an answer shows to the offer's dossier. Returns the flags that it raised or cleared.
-    pub(super) fn examine(&mut self, exam: &Exam<'_>, dossier: &mut Dossier, now_ms: i64) -> Vec<(Suspicion, Change)> {
+    pub(super) fn examine(
+        &mut self,
+        sample: &HonestySample<'_>,
+        dossier: &mut Dossier,
+        now_ms: i64,
+    ) -> Vec<(Suspicion, Change)> {
         let bad = |is: bool| f64::from(u8::from(is));
-        let mut changes = vec![dossier.observe(Suspicion::Empty, bad(exam.ending == Ending::Empty), now_ms)];
-        if exam.ending != Ending::Empty {
-            changes.push(dossier.observe(Suspicion::Cut, bad(exam.ending == Ending::Cut), now_ms));
+        let mut changes = vec![dossier.observe(Suspicion::Empty, bad(sample.end == AnswerEnd::Empty), now_ms)];
+        if sample.end != AnswerEnd::Empty {
+            changes.push(dossier.observe(Suspicion::Cut, bad(sample.end == AnswerEnd::Cut), now_ms));
         }
-        if let Some((claimed, counted)) = exam.output.filter(|&(_, counted)| counted >= LEAST_OUTPUT) {
+        if let Some((claimed, counted)) = sample.output.filter(|&(_, counted)| counted >= LEAST_OUTPUT) {
             changes.push(dossier.observe(Suspicion::OutputTokens, excess(claimed, counted), now_ms));
         }
-        if let Some(excess) = exam.input.and_then(|(claimed, counted)| dossier.input_excess(claimed, counted)) {
+        if let Some(excess) = sample.input.and_then(|(claimed, counted)| dossier.input_excess(claimed, counted)) {
             changes.push(dossier.observe(Suspicion::InputTokens, excess, now_ms));
         }
-        if let Some((prompt, answer, _)) = exam.said.filter(|&(_, _, bytes)| bytes >= LEAST_ANSWER)
+        if let Some((prompt, answer, _)) = sample.text.filter(|&(_, _, bytes)| bytes >= LEAST_ANSWER)
             && let Some(canned) = self.remember(
-                exam.model,
-                Answer { offer: exam.offer, vault: exam.vault, probe: exam.probe, prompt, answer },
+                sample.model,
+                Answer { offer: sample.offer, vault: sample.vault, probe: sample.probe, prompt, answer },
             )
         {
             changes.push(dossier.observe(Suspicion::Canned, bad(canned), now_ms));

@@ -1,8 +1,8 @@
-//! How long prompts and answers have lately been, all models together: probes are as long. Nothing else is kept of them.
+//! Lengths of recent prompts and answers, of all models together. Probes have the same lengths.
 
 use super::sketch::Sketch;
 
-/// Requests after which those before the last as many are forgotten.
+/// Requests of a generation: the generation before the last one is forgotten.
 const GENERATION: u64 = 4_096;
 
 /// Lengths in tokens, of the present generation of requests and the one before.
@@ -21,12 +21,12 @@ impl Lengths {
         self.present[1].add(output as f64);
     }
 
-    /// Tokens that a share `q` of recent prompts does not exceed; nothing without traffic.
+    /// Tokens that a share `q` of recent prompts does not exceed; `None` without traffic.
     pub fn input(&self, q: f64) -> Option<f64> {
         self.quantile(0, q)
     }
 
-    /// Tokens that a share `q` of recent answers does not exceed; nothing without traffic.
+    /// Tokens that a share `q` of recent answers does not exceed; `None` without traffic.
     pub fn output(&self, q: f64) -> Option<f64> {
         self.quantile(1, q)
     }

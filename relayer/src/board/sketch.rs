@@ -23,7 +23,7 @@ impl Sketch {
         self.count(bin(value), 1);
     }
 
-    /// Takes over everything `other` has seen.
+    /// Adds all values of `other`.
     pub(super) fn merge(&mut self, other: &Self) {
         for &(bin, count) in &other.bins {
             self.count(bin, count);
@@ -56,12 +56,12 @@ impl Sketch {
 }
 
 fn bin(value: f64) -> u16 {
-    // Not a number counts as nothing at all.
+    // A value that is not a number counts as the lowest.
     let value = if value > LOWEST { value.min(HIGHEST) } else { LOWEST };
     ((value / LOWEST).ln() / GAMMA.ln()).ceil() as u16
 }
 
-/// The value that is as far, relatively, from both ends of a bin.
+/// The value in a bin whose relative distance to both ends is the same.
 fn middle(bin: u16) -> f64 {
     LOWEST * GAMMA.powi(i32::from(bin)) * 2.0 / (1.0 + GAMMA)
 }

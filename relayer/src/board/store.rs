@@ -11,12 +11,12 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-/// Pause between two times it is written: the most a crash can lose.
+/// Pause between two writes: a crash loses at most this.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// Rows written in one job.
 const ROWS: usize = 128;
 
-/// Writes the board until `stop`, and once more then.
+/// Writes the board once a minute until `stop`, and a last time then.
 pub async fn keep(board: Arc<Board>, ledger: Ledger, clock: Arc<dyn Clock>, stop: CancellationToken) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -27,7 +27,7 @@ pub async fn keep(board: Arc<Board>, ledger: Ledger, clock: Arc<dyn Clock>, stop
             _ = ticks.tick() => false,
         };
         if let Err(error) = save(&board, &ledger, clock.unix_ms()).await {
-            // It is tried again with the next: the charges tell the operator that the disk is at fault.
+            // The next write tries again. Failing charges tell the operator that the disk is at fault.
             tracing::warn!(%error, "the board could not be written");
         }
         if stopped {
@@ -36,7 +36,7 @@ pub async fn keep(board: Arc<Board>, ledger: Ledger, clock: Arc<dyn Clock>, stop
     }
 }
 
-/// Writes what changed, and takes away what is too old for any window.
+/// Writes what changed, and deletes what is too old for any window.
 pub(super) async fn save(board: &Board, ledger: &Ledger, now_ms: i64) -> Result<(), LedgerError> {
     let mut rows = board.take_unsaved();
     let now = seconds(now_ms);
@@ -52,7 +52,7 @@ pub(super) async fn save(board: &Board, ledger: &Ledger, now_ms: i64) -> Result<
     ledger.forget_board(oldest).await
 }
 
-/// Takes the board from the database. A row that cannot be read is left out and reported: figures are no money.
+/// Reads the board from the database. A row that cannot be read is left out and reported: figures are not money.
 ///
 /// # Errors
 /// [`LedgerError::Database`].
@@ -109,7 +109,7 @@ impl Board {
         }
     }
 
-    /// Takes a row back. Returns whether it can be read; one that is too old is dropped.
+    /// Restores a row. Returns whether it can be read; a row that is too old is dropped.
     fn take_row(&self, row: &BoardRow, oldest: &[i64; 3], now_ms: i64) -> bool {
         let mut state = self.lock();
         match row {

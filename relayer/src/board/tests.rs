@@ -38,7 +38,7 @@ fn percentiles_name_the_bad_side_and_their_samples() {
     (0..100).for_each(|i| board.record(&OFFER, &served(100 + i, 50.0 + i as f64, 101), START));
     (0..25).for_each(|_| board.record(&OFFER, &failed(), START));
     board.record(&OFFER, &Outcome::Neutral, START);
-    let five = board.standing(&OFFER, START + SECOND).minutes5;
+    let five = board.figures_of(&OFFER, START + SECOND).minutes5;
     let (ttft, speed, e2e) = (five.ttft_ms.unwrap(), five.tokens_per_second.unwrap(), five.e2e_ms.unwrap());
     assert!(near(ttft.p50, 149.0) && near(ttft.p90, 189.0) && near(ttft.p99, 198.0), "{ttft:?}");
     assert!(near(speed.p50, 99.0) && near(speed.p90, 59.0) && near(speed.p99, 50.0), "{speed:?}");
@@ -56,7 +56,7 @@ fn a_whole_answer_says_nothing_about_its_first_token() {
     };
     let whole = Outcome::Served { streamed: false, input_tokens, cached_tokens, output_tokens, ttft, total };
     board.record(&OFFER, &whole, START);
-    let five = board.standing(&OFFER, START).minutes5;
+    let five = board.figures_of(&OFFER, START).minutes5;
     assert_eq!((five.ttft_ms, five.tokens_per_second), (None, None));
     assert_eq!(five.e2e_ms.unwrap().samples, 1);
 }
@@ -66,8 +66,8 @@ fn each_window_forgets_what_is_older_than_itself_and_nothing_younger() {
     let board = Board::default();
     board.record(&OFFER, &failed(), START);
     let requests = |after: i64| {
-        let standing = board.standing(&OFFER, START + after);
-        Window::ALL.map(|window| standing.of(window).requests)
+        let figures = board.figures_of(&OFFER, START + after);
+        Window::ALL.map(|window| figures.of(window).requests)
     };
     assert_eq!(requests(5 * MINUTE), [1, 1, 1]);
     assert_eq!(requests(6 * MINUTE), [0, 1, 1]);
@@ -81,10 +81,10 @@ fn each_window_forgets_what_is_older_than_itself_and_nothing_younger() {
 fn figures_that_anybody_may_ask_for_are_added_up_once_a_second() {
     let board = Board::default();
     board.record(&OFFER, &failed(), START);
-    assert_eq!(board.standing(&OFFER, START).minutes5.requests, 1);
+    assert_eq!(board.figures_of(&OFFER, START).minutes5.requests, 1);
     board.record(&OFFER, &failed(), START);
-    assert_eq!(board.standing(&OFFER, START + SECOND - 1).minutes5.requests, 1);
-    assert_eq!(board.standing(&OFFER, START + SECOND).minutes5.requests, 2);
+    assert_eq!(board.figures_of(&OFFER, START + SECOND - 1).minutes5.requests, 1);
+    assert_eq!(board.figures_of(&OFFER, START + SECOND).minutes5.requests, 2);
 }
 
 #[test]
@@ -124,8 +124,8 @@ async fn a_restart_forgets_nothing_but_what_is_too_old() {
         board.record(&OFFER, &served(rng.random_range(50..500), 80.0, 200), START + minute * MINUTE);
     }
     let cheat = Pubkey::new_from_array([2; 32]);
-    (0..100).for_each(|i| drop(board.examine(&Exam { ending: Ending::Empty, ..exam(cheat, i) }, START)));
-    let before = (board.standing(&OFFER, START + 70 * MINUTE), board.flags(&cheat));
+    (0..100).for_each(|i| drop(board.examine(&HonestySample { end: AnswerEnd::Empty, ..sample(cheat, i) }, START)));
+    let before = (board.figures_of(&OFFER, START + 70 * MINUTE), board.flags(&cheat));
     assert_eq!(before.1[0].reason, Suspicion::Empty);
 
     let ledger = open();
@@ -135,7 +135,7 @@ async fn a_restart_forgets_nothing_but_what_is_too_old() {
     let ledger = open();
     let again = Board::default();
     restore(&again, &ledger, START + 70 * MINUTE).await.unwrap();
-    let after = (again.standing(&OFFER, START + 70 * MINUTE), again.flags(&cheat));
+    let after = (again.figures_of(&OFFER, START + 70 * MINUTE), again.flags(&cheat));
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
 
     // Three days on nothing of it is left, in memory or on disk; what was held against someone stays.
@@ -158,21 +158,21 @@ async fn the_keeper_writes_once_a_minute_and_at_the_end() {
 }
 
 /// An honest answer of 300 tokens to a short prompt, like no other.
-fn exam(offer: Pubkey, number: u64) -> Exam<'static> {
-    Exam {
+fn sample(offer: Pubkey, number: u64) -> HonestySample<'static> {
+    HonestySample {
         offer,
         model: "gpt-4o",
         vault: Pubkey::new_from_array([(number % 5) as u8; 32]),
         probe: false,
-        ending: Ending::Whole,
-        said: Some((number, number, 1_200)),
+        end: AnswerEnd::Whole,
+        text: Some((number, number, 1_200)),
         output: Some((300, 300)),
         input: Some((1_000, 1_000)),
     }
 }
 
 /// Requests until the first flag, and which it is.
-fn flagged_after(most: u64, mut answer: impl FnMut(u64) -> Exam<'static>) -> Option<(u64, Suspicion)> {
+fn flagged_after(most: u64, mut answer: impl FnMut(u64) -> HonestySample<'static>) -> Option<(u64, Suspicion)> {
     let board = Board::default();
     (0..most).find_map(|number| {
         let changed = board.examine(&answer(number), START + number as i64 * SECOND);
@@ -197,18 +197,18 @@ fn an_honest_provider_is_not_flagged_in_ten_thousand_requests() {
             // A template around every prompt, a token more or less, one word in a thousand in unusual tokens; one
             // answer in thirty is empty or cut, and one in fifteen was given before.
             let stray = (0..output / 100).filter(|_| rng.random::<f64>() < 0.1).count() as u64;
-            let ending = match rng.random_range(0..60) {
-                0 => Ending::Empty,
-                1 => Ending::Cut,
-                _ => Ending::Whole,
+            let end = match rng.random_range(0..60) {
+                0 => AnswerEnd::Empty,
+                1 => AnswerEnd::Cut,
+                _ => AnswerEnd::Whole,
             };
             let text = if rng.random_range(0..15) == 0 { 7 } else { number };
-            Exam {
-                ending,
-                said: Some((number, text, output * 4)),
+            HonestySample {
+                end,
+                text: Some((number, text, output * 4)),
                 output: Some((output + stray + rng.random_range(0..2), output)),
                 input: Some((input + 70 + rng.random_range(0..5), input)),
-                ..exam(OFFER, number)
+                ..sample(OFFER, number)
             }
         });
         assert_eq!(flagged, None, "seed {seed}");
@@ -221,14 +221,14 @@ fn claims_of_five_per_cent_too_much_are_flagged_within_200_requests() {
         let mut rng = StdRng::seed_from_u64(seed);
         let (number, reason) = flagged_after(200, |number| {
             let (_, output) = lengths(&mut rng);
-            Exam { output: Some(((output as f64 * 1.05) as u64, output)), ..exam(OFFER, number) }
+            HonestySample { output: Some(((output as f64 * 1.05) as u64, output)), ..sample(OFFER, number) }
         })
         .expect("a cheat");
         assert_eq!(reason, Suspicion::OutputTokens, "seed {seed}: {number}");
         let (_, reason) = flagged_after(200, |number| {
             let (input, _) = lengths(&mut rng);
             let claimed = ((input + 12) as f64 * 1.05) as u64;
-            Exam { input: Some((claimed, input)), ..exam(OFFER, number) }
+            HonestySample { input: Some((claimed, input)), ..sample(OFFER, number) }
         })
         .expect("a cheat");
         assert_eq!(reason, Suspicion::InputTokens, "seed {seed}");
@@ -237,41 +237,41 @@ fn claims_of_five_per_cent_too_much_are_flagged_within_200_requests() {
 
 #[test]
 fn empty_canned_and_cut_answers_are_flagged_within_50_requests() {
-    type Cheat = fn(u64) -> Exam<'static>;
+    type Cheat = fn(u64) -> HonestySample<'static>;
     let cheats: [(Suspicion, Cheat); 3] = [
-        (Suspicion::Empty, |n| Exam { ending: Ending::Empty, said: None, output: None, ..exam(OFFER, n) }),
-        (Suspicion::Cut, |n| Exam { ending: Ending::Cut, ..exam(OFFER, n) }),
-        (Suspicion::Canned, |n| Exam { said: Some((n, 0, 100)), ..exam(OFFER, n) }),
+        (Suspicion::Empty, |n| HonestySample { end: AnswerEnd::Empty, text: None, output: None, ..sample(OFFER, n) }),
+        (Suspicion::Cut, |n| HonestySample { end: AnswerEnd::Cut, ..sample(OFFER, n) }),
+        (Suspicion::Canned, |n| HonestySample { text: Some((n, 0, 100)), ..sample(OFFER, n) }),
     ];
     for (suspicion, cheat) in cheats {
         let (number, reason) = flagged_after(50, cheat).expect("a cheat");
         assert_eq!(reason, suspicion);
         assert!(number <= 20, "{suspicion:?} took {number}");
         // Every second answer will do.
-        let every_second = |n: u64| if n.is_multiple_of(2) { cheat(n) } else { exam(OFFER, n) };
+        let every_second = |n: u64| if n.is_multiple_of(2) { cheat(n) } else { sample(OFFER, n) };
         assert_eq!(flagged_after(50, every_second).expect("a cheat").1, suspicion);
     }
 }
 
 #[test]
 fn what_the_prompts_explain_is_not_held_against_a_provider() {
-    let repeated = |n: u64| Exam { said: Some((n, 0, 100)), ..exam(OFFER, n) };
+    let repeated = |n: u64| HonestySample { text: Some((n, 0, 100)), ..sample(OFFER, n) };
     // One vault's prompts, all of a kind.
-    let one_vault = |n: u64| Exam { vault: OFFER, ..repeated(n) };
+    let one_vault = |n: u64| HonestySample { vault: OFFER, ..repeated(n) };
     assert_eq!(flagged_after(1_000, one_vault), None);
     // Unless they are the operator's own, which are not.
-    let probes = |n: u64| Exam { probe: true, ..one_vault(n) };
+    let probes = |n: u64| HonestySample { probe: true, ..one_vault(n) };
     assert!(flagged_after(50, probes).is_some());
     // Every provider answers so.
-    let peers = |n: u64| Exam { offer: Pubkey::new_from_array([(n % 3) as u8; 32]), ..repeated(n) };
+    let peers = |n: u64| HonestySample { offer: Pubkey::new_from_array([(n % 3) as u8; 32]), ..repeated(n) };
     assert_eq!(flagged_after(3_000, peers), None);
     // The same prompt again, or an answer of a word.
-    assert_eq!(flagged_after(1_000, |n| Exam { said: Some((0, 0, 100)), ..exam(OFFER, n) }), None);
-    assert_eq!(flagged_after(1_000, |n| Exam { said: Some((n, 0, 63)), ..exam(OFFER, n) }), None);
+    assert_eq!(flagged_after(1_000, |n| HonestySample { text: Some((0, 0, 100)), ..sample(OFFER, n) }), None);
+    assert_eq!(flagged_after(1_000, |n| HonestySample { text: Some((n, 0, 63)), ..sample(OFFER, n) }), None);
     // Tokens of an answer too short to count well, and a template around every prompt.
-    assert_eq!(flagged_after(1_000, |n| Exam { output: Some((33, 31)), ..exam(OFFER, n) }), None);
-    assert_eq!(flagged_after(1_000, |n| Exam { input: Some((856, 600)), ..exam(OFFER, n) }), None);
-    assert!(flagged_after(1_000, |n| Exam { input: Some((900, 600)), ..exam(OFFER, n) }).is_some());
+    assert_eq!(flagged_after(1_000, |n| HonestySample { output: Some((33, 31)), ..sample(OFFER, n) }), None);
+    assert_eq!(flagged_after(1_000, |n| HonestySample { input: Some((856, 600)), ..sample(OFFER, n) }), None);
+    assert!(flagged_after(1_000, |n| HonestySample { input: Some((900, 600)), ..sample(OFFER, n) }).is_some());
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn the_board_says_why_since_when_and_on_what_evidence_and_a_flag_clears() {
     let mut number = 0;
     let mut answer = |board: &Board, claimed: u64| {
         number += 1;
-        board.examine(&Exam { output: Some((claimed, 300)), ..exam(OFFER, number) }, START + number as i64)
+        board.examine(&HonestySample { output: Some((claimed, 300)), ..sample(OFFER, number) }, START + number as i64)
     };
     while !board.is_flagged(&OFFER) {
         answer(&board, 315);
@@ -302,10 +302,10 @@ async fn a_restart_begins_with_what_was_measured_and_whom_not_to_trust() {
     let board = Board::default();
     (0..40).for_each(|i| board.record(&offers[0].address, &served(80 + i, 200.0, 101), START));
     while !board.is_flagged(&offers[0].address) {
-        board.examine(&Exam { ending: Ending::Empty, ..exam(offers[0].address, 0) }, START);
+        board.examine(&HonestySample { end: AnswerEnd::Empty, ..sample(offers[0].address, 0) }, START);
     }
     let scorer = Scorer::new(crate::score::Coefficients::default());
-    vouch(&board, &scorer, START + MINUTE);
+    seed_from_history(&board, &scorer, START + MINUTE);
     let now = tokio::time::Instant::now();
     let measured = scorer.rank(&offers, &Ask::default(), now, &mut StdRng::seed_from_u64(1)).record().measured;
     let [known, unknown] = measured.as_slice() else { panic!("{measured:?}") };
@@ -314,7 +314,7 @@ async fn a_restart_begins_with_what_was_measured_and_whom_not_to_trust() {
     assert_eq!((unknown.samples, unknown.penalty), (0, 1.0));
     // Three days later nothing of it counts but the flag.
     let scorer = Scorer::new(crate::score::Coefficients::default());
-    vouch(&board, &scorer, START + 80 * HOUR);
+    seed_from_history(&board, &scorer, START + 80 * HOUR);
     let measured = scorer.rank(&offers, &Ask::default(), now, &mut StdRng::seed_from_u64(1)).record().measured;
     assert_eq!((measured[0].samples, measured[0].penalty), (0, PENALTY as f32));
 }

@@ -1,5 +1,5 @@
-//! Three windows of time, each a row of slots of equal length: what is older than the window falls off slot by slot, so
-//! that a window covers its length and up to one slot more.
+//! Three windows of time, each of slots of equal length. A window forgets slot by slot, so that it covers its length and up to
+//! one slot more.
 
 use super::sketch::Sketch;
 use crate::score::Outcome;
@@ -7,17 +7,18 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// Slots in the three windows of an offer together, at most.
 #[cfg(test)]
 pub(super) const MAX_SLOTS: usize = 21 + 21 + 37;
 
-/// Answers that stand for a window, and tokens of each.
+/// Answers that represent a window, and tokens of each.
 const TYPICAL: u32 = 8;
 const TYPICAL_OUTPUT: u32 = 100;
 
-/// How far back figures go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The time that figures cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 pub enum Window {
     /// Five minutes.
     #[serde(rename = "5m")]
@@ -31,7 +32,7 @@ pub enum Window {
 }
 
 impl Window {
-    /// From the shortest.
+    /// All windows, from the shortest.
     pub const ALL: [Self; 3] = [Self::Minutes5, Self::Hour, Self::Hours72];
 
     /// Its name.
@@ -62,7 +63,7 @@ impl Window {
     }
 }
 
-/// What was received from an offer in one slot of time, or in several.
+/// What was received from an offer in one slot of time, or in several together.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Slot {
     served: u32,
@@ -124,16 +125,16 @@ impl Slot {
     }
 }
 
-/// What is known of an offer in one window.
-#[derive(Clone, Debug, Serialize)]
+/// The figures of an offer in one window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Figures {
     /// Requests that ended, well or badly.
     pub requests: u64,
-    /// Share of them that did not fail, 0 to 1.
+    /// Share of the requests that did not fail, 0 to 1.
     pub uptime: Option<f64>,
-    /// Prompt tokens of those that were served.
+    /// Prompt tokens of the requests that were served.
     pub prompt_tokens: u64,
-    /// Share of them that came from the provider's cache, 0 to 1.
+    /// Share of the prompt tokens that came from the provider's cache, 0 to 1.
     pub cache_hit_rate: Option<f64>,
     /// Time to the first token, in milliseconds; streamed answers only.
     pub ttft_ms: Option<Quantiles>,
@@ -143,8 +144,8 @@ pub struct Figures {
     pub e2e_ms: Option<Quantiles>,
 }
 
-/// Three points of a distribution, the second and third on its bad side, each within 2 %.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// Three quantiles of a distribution, each within 2 %; `p90` and `p99` are on its bad side.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Quantiles {
     /// The median.
     pub p50: f64,
@@ -152,7 +153,7 @@ pub struct Quantiles {
     pub p90: f64,
     /// One in a hundred is worse.
     pub p99: f64,
-    /// Answers they come from.
+    /// Answers that the quantiles come from.
     pub samples: u64,
 }
 
@@ -209,7 +210,7 @@ impl Slots {
         sum.figures()
     }
 
-    /// A few streamed answers like those of this window, if it has as many.
+    /// A few streamed answers that represent this window; none if the window has fewer.
     pub(super) fn typical(&mut self, now: i64) -> Vec<Outcome> {
         self.expire(now);
         let mut sum = Slot::default();
@@ -243,14 +244,14 @@ impl Slots {
         })
     }
 
-    /// Marks a slot as not written after all.
+    /// Marks a slot as unsaved: writing it failed.
     pub(super) fn not_saved(&mut self, start: i64) {
         if let Some(kept) = self.kept.get_mut(&start) {
             kept.unsaved = true;
         }
     }
 
-    /// Takes a slot from before a restart.
+    /// Restores a slot from before a restart.
     pub(super) fn restore(&mut self, start: i64, slot: Slot) {
         self.kept.insert(start, Kept { slot, unsaved: false });
     }

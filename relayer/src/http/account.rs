@@ -2,71 +2,112 @@
 //! token or as the signature of an empty request.
 
 use crate::chain::Pubkey;
+use crate::http::openapi::KeyErrors;
 use crate::http::query::Query;
-use crate::ledger::{GenerationRow, Proof};
+use crate::ledger::GenerationRow;
 use crate::node::Node;
 use crate::relay::auth::{Credentials, Inbound, body_hash};
 use crate::relay::base64;
-use crate::relay::decision::OPENED;
+use crate::relay::decision::Record;
 use crate::relay::error::RelayError;
-use crate::relay::meter::usd;
-use crate::vaults::VaultView;
+use crate::views::{ErrorBody, Generation, GenerationFigures, ReceiptDocument, VaultView};
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use serde_json::{Value, json};
 use std::sync::Arc;
 use steam_protocol::Address;
-use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
+use steam_protocol::receipt::{Receipt, SignedReceipt};
 
 /// Longest generation id that is looked up.
 const MAX_ID: usize = 64;
 
-/// `GET /v1/receipts/{id}`: the signed receipt, what it says, and its proof once it is settled.
-pub async fn receipt(
+/// A receipt: its signed bytes, what they say, and the proof of its settlement once that is final.
+#[utoipa::path(
+    get,
+    path = "/v1/receipts/{id}",
+    operation_id = "getReceipt",
+    tag = "account",
+    params(("id" = String, Path, description = "The answer's id.")),
+    responses(
+        (status = 200, description = "The receipt.", body = ReceiptDocument),
+        (status = 404, description = "This key has no answer of this id.", body = ErrorBody),
+        KeyErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn receipt(
     State(node): State<Arc<Node>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, RelayError> {
+) -> Result<Json<ReceiptDocument>, RelayError> {
     let key = reader(&node, &request)?;
     let row = node.ledger.receipt(known(&id)?).await?.filter(|row| row.key == key).ok_or_else(absent)?;
-    let signed =
-        SignedReceipt::from_bytes(&row.receipt).map_err(|_| RelayError::Internal("a stored receipt that is none"))?;
-    Ok(Json(json!({
-        "id": row.id,
-        "object": "receipt",
-        "status": row.status,
-        "receipt": base64(&row.receipt),
-        "fields": fields(&signed.receipt),
-        "proof": row.proof.as_ref().map(proof),
-    })))
+    Ok(Json(ReceiptDocument {
+        id: row.id,
+        object: "receipt".into(),
+        status: row.status,
+        receipt: base64(&row.receipt),
+        fields: (&stored_receipt(&row.receipt)?).into(),
+        proof: row.proof.as_ref().map(Into::into),
+    }))
 }
 
-/// `GET /v1/generation/{id}`: why this provider served it. `decision` is the record the receipt's `routing_hash` commits
-/// to, `decision_base64` its exact bytes, `data` the answer in figures, as OpenRouter names them.
-pub async fn generation(
+/// Why this provider served an answer: the record that the receipt's `routing_hash` commits to, and the answer in figures.
+#[utoipa::path(
+    get,
+    path = "/v1/generation/{id}",
+    operation_id = "getGeneration",
+    tag = "account",
+    params(("id" = String, Path, description = "The answer's id.")),
+    responses(
+        (status = 200, description = "The answer.", body = Generation),
+        (status = 404, description = "This key has no such answer.", body = ErrorBody),
+        KeyErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn generation(
     State(node): State<Arc<Node>>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, RelayError> {
+) -> Result<Json<Generation>, RelayError> {
     let key = reader(&node, &request)?;
-    let row = node.ledger.generation(known(&id)?).await?;
-    shown(row, &key)
+    shown(node.ledger.generation(known(&id)?).await?, &key)
 }
 
-/// `GET /v1/generation?id=`, or by what every receipt says: `?vault=&generation=&number=`.
-pub async fn find_generation(State(node): State<Arc<Node>>, request: Request) -> Result<Json<Value>, RelayError> {
+/// The same, found by the answer's id or by vault, generation and number as its receipt has them.
+#[utoipa::path(
+    get,
+    path = "/v1/generation",
+    operation_id = "findGeneration",
+    tag = "account",
+    params(
+        ("id" = Option<String>, Query, description = "The answer's id; alone."),
+        ("vault" = Option<String>, Query, description = "The vault's address; with `generation` and `number`."),
+        ("generation" = Option<u64>, Query, description = "The vault's generation."),
+        ("number" = Option<u64>, Query, description = "The receipt's number."),
+    ),
+    responses(
+        (status = 200, description = "The answer.", body = Generation),
+        (status = 404, description = "This key has no such answer.", body = ErrorBody),
+        KeyErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn find_generation(
+    State(node): State<Arc<Node>>,
+    request: Request,
+) -> Result<Json<Generation>, RelayError> {
     let key = reader(&node, &request)?;
     let query = Query::read(request.uri(), &["id", "vault", "generation", "number"])?;
-    let ledger = &node.ledger;
     let row = match (query.get("id"), query.get("vault"), query.get("generation"), query.get("number")) {
-        (Some(id), None, None, None) => ledger.generation(known(id)?).await?,
+        (Some(id), None, None, None) => node.ledger.generation(known(id)?).await?,
         (None, Some(_), Some(_), Some(_)) => {
             let vault = query.parse("vault", "a vault's address in base58")?;
             let generation = query.parse("generation", "a whole number")?;
             let number = query.parse("number", "a whole number")?;
             match (vault, generation, number) {
                 (Some(vault), Some(generation), Some(number)) => {
-                    ledger.generation_of_receipt(vault, generation, number).await?
+                    node.ledger.generation_of_receipt(vault, generation, number).await?
                 }
                 _ => None,
             }
@@ -79,47 +120,42 @@ pub async fn find_generation(State(node): State<Arc<Node>>, request: Request) ->
     shown(row, &key)
 }
 
-fn shown(row: Option<GenerationRow>, key: &Address) -> Result<Json<Value>, RelayError> {
+fn shown(row: Option<GenerationRow>, key: &Address) -> Result<Json<Generation>, RelayError> {
     let row = row.filter(|row| row.key == *key).ok_or_else(absent)?;
-    let decision: Value =
-        serde_json::from_slice(&row.decision).map_err(|_| RelayError::Internal("a stored decision that is no JSON"))?;
+    let decision: Record = serde_json::from_slice(&row.decision)
+        .map_err(|_| RelayError::Internal("a stored decision that is no decision record"))?;
+    let receipt = stored_receipt(&row.receipt)?;
+    Ok(Json(Generation {
+        data: GenerationFigures::new(row.id.clone(), &decision, &receipt),
+        id: row.id,
+        object: "generation".into(),
+        decision,
+        decision_base64: base64(&row.decision),
+        receipt: base64(&row.receipt),
+    }))
+}
+
+fn stored_receipt(bytes: &[u8]) -> Result<Receipt, RelayError> {
     let signed =
-        SignedReceipt::from_bytes(&row.receipt).map_err(|_| RelayError::Internal("a stored receipt that is none"))?;
-    Ok(Json(json!({
-        "id": row.id,
-        "object": "generation",
-        "data": figures(&row.id, &decision, &signed.receipt),
-        "decision": decision,
-        "decision_base64": base64(&row.decision),
-        "receipt": base64(&row.receipt),
-    })))
+        SignedReceipt::from_bytes(bytes).map_err(|_| RelayError::Internal("a stored receipt that is no receipt"))?;
+    Ok(signed.receipt)
 }
 
-/// An answer in figures: times in milliseconds, amounts in USD.
-fn figures(id: &str, decision: &Value, receipt: &Receipt) -> Value {
-    let served = decision["attempts"].as_array().into_iter().flatten().find(|attempt| attempt["outcome"] == OPENED);
-    let of = |member: &str| served.map_or(Value::Null, |attempt| attempt[member].clone());
-    let cost: Option<f64> = receipt.charge.checked_add(receipt.fee).map(|total| total.0 as f64 / 1e12);
-    let prompt = u64::from(receipt.usage.input) + u64::from(receipt.usage.cached);
-    json!({
-        "id": id,
-        "model": of("model"),
-        "provider_name": of("name"),
-        "created": receipt.started_at_ms.div_euclid(1_000),
-        "total_cost": cost,
-        "usage": cost,
-        "latency": receipt.ttft_ms,
-        "generation_time": receipt.duration_ms.saturating_sub(receipt.ttft_ms),
-        "tokens_prompt": prompt,
-        "tokens_completion": receipt.usage.output,
-        "native_tokens_cached": receipt.usage.cached,
-        "finish_reason": finish_reason(receipt.finish_reason),
-        "cancelled": receipt.finish_reason == FinishReason::ClientGone,
-    })
-}
-
-/// `GET /v1/vaults/{address}`: balance, holds, unsettled charges and keys.
-pub async fn vault(
+/// A vault: its balance, holds, unsettled charges and keys.
+#[utoipa::path(
+    get,
+    path = "/v1/vaults/{address}",
+    operation_id = "getVault",
+    tag = "account",
+    params(("address" = String, Path, description = "The vault's address.")),
+    responses(
+        (status = 200, description = "The vault.", body = VaultView),
+        (status = 404, description = "This key is not authorised in that vault.", body = ErrorBody),
+        KeyErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn vault(
     State(node): State<Arc<Node>>,
     Path(address): Path<String>,
     request: Request,
@@ -166,69 +202,4 @@ fn absent() -> RelayError {
     RelayError::NotFound(
         "there is no generation of this id for this key; it is in the header Steam-Generation-Id of the answer".into(),
     )
-}
-
-fn fields(receipt: &Receipt) -> Value {
-    let base58 = |bytes: &[u8; 32]| Pubkey::new_from_array(*bytes).to_string();
-    json!({
-        "key_id": receipt.key_id,
-        "domain": hex::encode(receipt.domain),
-        "relayer": base58(&receipt.relayer),
-        "vault": base58(&receipt.vault),
-        "generation": receipt.generation,
-        "key_epoch": receipt.key_epoch,
-        "key_slot": receipt.key_slot,
-        "number": receipt.number,
-        "request_hash": hex::encode(receipt.request_hash),
-        "response_hash": hex::encode(receipt.response_hash),
-        "provider": base58(&receipt.provider),
-        "offer": base58(&receipt.offer),
-        "price_version": receipt.price_version,
-        "price": {
-            "input": receipt.price.input, "cached": receipt.price.cached,
-            "output": receipt.price.output, "request": receipt.price.request,
-        },
-        "usage": {
-            "requests": receipt.usage.requests, "input": receipt.usage.input,
-            "cached": receipt.usage.cached, "output": receipt.usage.output,
-        },
-        "counted_by": match receipt.counted_by {
-            CountedBy::Provider => "provider",
-            CountedBy::Relayer => "relayer",
-            CountedBy::Capped => "capped",
-        },
-        "charge_pico": receipt.charge.0.to_string(),
-        "fee_bps": receipt.fee_bps,
-        "fee_pico": receipt.fee.0.to_string(),
-        "cost_usd": receipt.charge.checked_add(receipt.fee).map(usd),
-        "key_cumulative_pico": receipt.key_cumulative.0.to_string(),
-        "finish_reason": finish_reason(receipt.finish_reason),
-        "started_at_ms": receipt.started_at_ms,
-        "ttft_ms": receipt.ttft_ms,
-        "duration_ms": receipt.duration_ms,
-        "routing_hash": hex::encode(receipt.routing_hash),
-    })
-}
-
-fn finish_reason(reason: FinishReason) -> &'static str {
-    match reason {
-        FinishReason::Stop => "stop",
-        FinishReason::Length => "length",
-        FinishReason::ToolCalls => "tool_calls",
-        FinishReason::ContentFilter => "content_filter",
-        FinishReason::Error => "error",
-        FinishReason::ClientGone => "client_gone",
-        FinishReason::Other => "other",
-    }
-}
-
-fn proof(proof: &Proof) -> Value {
-    json!({
-        "transaction": proof.transaction,
-        "root": hex::encode(proof.root),
-        "index": proof.index,
-        "count": proof.count,
-        "path": proof.path.iter().map(hex::encode).collect::<Vec<_>>(),
-        "seq": proof.seq,
-    })
 }

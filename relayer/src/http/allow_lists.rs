@@ -3,13 +3,13 @@
 
 use crate::chain::Pubkey;
 use crate::http::body;
+use crate::http::openapi::{BodyErrors, LookupErrors};
 use crate::node::Node;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
+use crate::views::{AllowListRequest, AllowListView, ErrorBody};
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use serde::Deserialize;
-use serde_json::{Value, json};
 use std::sync::Arc;
 use steam_protocol::Hash;
 use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
@@ -17,37 +17,48 @@ use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
 /// Bytes of a list in a request: an address has at most 44 characters, and there may be white space around it.
 const MAX_BODY: usize = 128 * MAX_PROVIDERS;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sent {
-    providers: Vec<String>,
-}
-
-/// `PUT /v1/allow-lists`: keeps a list that a live key in a vault of this relayer names.
-///
-/// # Errors
-/// 400 if it is no list, 404 if no key names it.
-pub async fn put(State(node): State<Arc<Node>>, request: Request) -> Result<Json<Value>, RelayError> {
+/// Keeps a list of providers that a key in a vault of this relayer names.
+#[utoipa::path(
+    put,
+    path = "/v1/allow-lists",
+    operation_id = "putAllowList",
+    tag = "vault",
+    request_body = AllowListRequest,
+    responses(
+        (status = 200, description = "The list is kept.", body = AllowListView),
+        (status = 404, description = "No key names this list.", body = ErrorBody),
+        BodyErrors,
+    )
+)]
+pub(super) async fn put(State(node): State<Arc<Node>>, request: Request) -> Result<Json<AllowListView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
     let list = read(&body)?;
     let root = node.allow_lists.keep(list.clone()).await?;
-    Ok(Json(shown(&root, &list)))
+    Ok(Json(AllowListView::new(&root, &list)))
 }
 
-/// `GET /v1/allow-lists/{root}`: the list of a root.
-///
-/// # Errors
-/// 400 if it is no root, 404 if its list is not known here.
-pub async fn show(State(node): State<Arc<Node>>, Path(root): Path<String>) -> Result<Json<Value>, RelayError> {
+/// The list of providers with a root.
+#[utoipa::path(
+    get,
+    path = "/v1/allow-lists/{root}",
+    operation_id = "getAllowList",
+    tag = "vault",
+    params(("root" = String, Path, description = "The list's root, hexadecimal.")),
+    responses((status = 200, description = "The list.", body = AllowListView), LookupErrors)
+)]
+pub(super) async fn show(
+    State(node): State<Arc<Node>>,
+    Path(root): Path<String>,
+) -> Result<Json<AllowListView>, RelayError> {
     let bytes = hex::decode(&root).ok().and_then(|bytes| Hash::try_from(bytes).ok());
     let root = bytes.ok_or_else(|| RelayError::invalid("invalid_value", "root", "a root is 32 bytes in hex"))?;
     let list = node.allow_lists.get(&root);
     let list = list.ok_or_else(|| RelayError::NotFound("no list of this root is known here".into()))?;
-    Ok(Json(shown(&root, &list)))
+    Ok(Json(AllowListView::new(&root, &list)))
 }
 
 fn read(body: &[u8]) -> Result<AllowList, RelayError> {
-    let Sent { providers } = serde_json::from_slice(body).map_err(|error| RelayError::Invalid {
+    let AllowListRequest { providers } = serde_json::from_slice(body).map_err(|error| RelayError::Invalid {
         message: format!("send {{\"providers\": [\"address\", …]}}: {error}"),
         param: None,
         code: "malformed_body",
@@ -61,9 +72,4 @@ fn read(body: &[u8]) -> Result<AllowList, RelayError> {
     };
     let providers = providers.iter().map(address).collect::<Result<Vec<_>, _>>()?;
     AllowList::new(providers).map_err(|error| invalid(error.to_string()))
-}
-
-fn shown(root: &Hash, list: &AllowList) -> Value {
-    let providers = list.providers().iter().map(|provider| Pubkey::from(*provider).to_string());
-    json!({ "object": "allow_list", "root": hex::encode(root), "providers": providers.collect::<Vec<_>>() })
 }

@@ -94,7 +94,7 @@ mod tests {
 
     fn status(name: HeaderName, value: &'static str) -> Option<u16> {
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_static(value))]);
-        check(&headers, 1_000).err().map(|error| error.kind().0.as_u16())
+        check(&headers, 1_000).err().map(|error| crate::http::errors::status(&error).as_u16())
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! `POST /v1/chat/completions`.
 
+use crate::http::openapi::{BodyErrors, ChargeErrors, KeyErrors};
 use crate::http::{LoggedLater, body, public};
 use crate::node::Node;
 use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
 use crate::relay::{Accepted, Answer, base64, relay};
+use crate::views::{ChatCompletion, ChatCompletionRequest};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -24,8 +26,33 @@ const RECEIPT: HeaderName = HeaderName::from_static("steam-receipt");
 const GENERATION: HeaderName = HeaderName::from_static("steam-generation-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Serves a chat request.
-pub async fn chat(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+/// Answers a conversation, whole or as server-sent events.
+///
+/// A whole answer has its receipt in the header `Steam-Receipt`; a stream ends with the receipt in a comment,
+/// `: steam-receipt …`, before `data: [DONE]`.
+#[utoipa::path(
+    post,
+    path = "/v1/chat/completions",
+    operation_id = "createChatCompletion",
+    tag = "completions",
+    request_body = ChatCompletionRequest,
+    responses(
+        (
+            status = 200,
+            description = "The answer.",
+            headers(
+                ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
+            ),
+            content((ChatCompletion = "application/json"), (String = "text/event-stream"))
+        ),
+        BodyErrors,
+        KeyErrors,
+        ChargeErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
     if node.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));

@@ -1,21 +1,83 @@
-//! Errors on the wire: OpenAI's JSON, the right status, and what the log needs to know.
+//! Errors in HTTP: the status of each, its headers, its line in the log and its count. The body is the dialect's.
 
+use crate::allow_lists::KeepError;
 use crate::relay::base64;
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
+use crate::vaults::Refusal;
+use crate::withdrawals::AgreeError;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
 
-/// An error's code, for the log.
+/// An error's code, for the log and the metrics.
 #[derive(Clone, Copy, Debug)]
-pub struct Code(pub &'static str);
+pub(super) struct Code(pub(super) &'static str);
+
+/// The status of each error.
+pub(crate) fn status(error: &RelayError) -> StatusCode {
+    match error {
+        RelayError::Invalid { .. } | RelayError::NoProvider { .. } => StatusCode::BAD_REQUEST,
+        RelayError::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
+        RelayError::Refused(refusal) => status_of_refusal(refusal),
+        RelayError::PriceAboveKey { .. } | RelayError::MaxCost { .. } => StatusCode::PAYMENT_REQUIRED,
+        RelayError::AllowListUnknown { .. } | RelayError::NotAllowed { .. } => StatusCode::FORBIDDEN,
+        RelayError::AllowList(refusal) => match refusal {
+            KeepError::NotNamed(_) => StatusCode::NOT_FOUND,
+            KeepError::Full | KeepError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+        },
+        RelayError::Withdrawal(refusal) => status_of_withdrawal(refusal),
+        RelayError::UnknownModel(_) | RelayError::NotFound(_) | RelayError::NoRoute => StatusCode::NOT_FOUND,
+        RelayError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
+        RelayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+        RelayError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+        RelayError::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        RelayError::Busy { .. } | RelayError::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+        RelayError::Charge(_) | RelayError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        RelayError::Upstream { .. } | RelayError::Cut => StatusCode::BAD_GATEWAY,
+        RelayError::Cooldown { .. }
+        | RelayError::NotReady(_)
+        | RelayError::UpstreamBusy { .. }
+        | RelayError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+        RelayError::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+    }
+}
+
+fn status_of_refusal(refusal: &Refusal) -> StatusCode {
+    match refusal {
+        Refusal::UnknownKey | Refusal::UnknownVault | Refusal::KeyRevoked | Refusal::KeyExpired => {
+            StatusCode::UNAUTHORIZED
+        }
+        Refusal::Funds { .. }
+        | Refusal::KeyLimit { .. }
+        | Refusal::WindowLimit { .. }
+        | Refusal::Authorized { .. }
+        | Refusal::FeeAboveKeyLimit { .. }
+        | Refusal::Leaving => StatusCode::PAYMENT_REQUIRED,
+        Refusal::Replay { .. } => StatusCode::CONFLICT,
+        Refusal::Unsure(_) | Refusal::Blocked(_) | Refusal::LedgerDown => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn status_of_withdrawal(refusal: &AgreeError) -> StatusCode {
+    match refusal {
+        AgreeError::Wish(_) => StatusCode::BAD_REQUEST,
+        AgreeError::UnknownVault => StatusCode::NOT_FOUND,
+        AgreeError::TooMany
+        | AgreeError::Slot { .. }
+        | AgreeError::Seq { .. }
+        | AgreeError::NotCovered { .. }
+        | AgreeError::NotDrained { .. } => StatusCode::CONFLICT,
+        AgreeError::Unsure(_) | AgreeError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
 
 impl IntoResponse for RelayError {
     fn into_response(self) -> Response {
-        let (status, _, code) = self.kind();
+        let (status, code) = (status(&self), self.code());
         if status == StatusCode::INTERNAL_SERVER_ERROR {
+            // The client is not told what went wrong here; the operator is.
             tracing::error!(error = ?self, "a request failed here");
         }
         let mut response =
@@ -40,12 +102,12 @@ impl IntoResponse for RelayError {
     }
 }
 
-/// The answer to a request whose handler panicked. The panic is in the log already.
-pub fn panicked(_: Box<dyn Any + Send>) -> Response {
+/// The response to a request whose handler panicked. The log has the panic already.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     RelayError::Internal("a handler panicked").into_response()
 }
 
 /// A method as an error message shows it.
-pub fn shown(method: &Method) -> String {
+pub(super) fn shown(method: &Method) -> String {
     crate::relay::json::shorten(method.as_str())
 }

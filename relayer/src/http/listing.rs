@@ -1,18 +1,18 @@
 //! What is for sale: models and providers with their prices, and what this relayer measured of them.
 
-use crate::board::{Figures, Standing, Window};
+use crate::board::{Figures, OfferFigures, Window};
 use crate::chain::Pubkey;
+use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
+use crate::views::{BoardView, ErrorBody, LIST, ModelList, ModelView, OfferView, ProviderList, blended_usd};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
 use axum::http::Uri;
-use serde_json::{Value, json};
 use std::sync::Arc;
-use steam_protocol::units::Price;
 use tokio::time::Instant;
 
 /// The window of a model's own figures where none is asked for.
@@ -21,43 +21,73 @@ const USUAL: Window = Window::Hour;
 const MAX_BLEND: f64 = 1_000.0;
 const BLEND: &str = "between 0 and 1000";
 
-/// `GET /v1/models`: OpenAI's list, each with its lowest price and best speed and latency.
-///
-/// # Errors
-/// 400 for a query it does not know.
-pub async fn models(State(node): State<Arc<Node>>, OriginalUri(uri): OriginalUri) -> Result<Json<Value>, RelayError> {
-    let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
-    let registry = node.registry.borrow().clone();
-    let view = View::new(&node, wanted);
-    let models: Vec<Value> = registry.models().map(|model| view.model(&registry, model)).collect();
-    Ok(Json(json!({ "object": "list", "data": models })))
+/// The models that somebody offers, each with its lowest price, its best figures and all its offers.
+#[utoipa::path(
+    get,
+    path = "/v1/models",
+    operation_id = "listModels",
+    tag = "market",
+    params(
+        ("window" = Option<Window>, Query, description = "The window of the figures; without it each offer has all."),
+        ("blend_ratio" = Option<f64>, Query, description = "Input tokens for one output token in blended prices, 0 to 1000."),
+    ),
+    responses(
+        (status = 200, description = "The models.", body = ModelList),
+        (status = 400, description = "The query is wrong; `param` names the parameter.", body = ErrorBody),
+    )
+)]
+pub(super) async fn models(
+    State(node): State<Arc<Node>>,
+    OriginalUri(uri): OriginalUri,
+) -> Result<Json<ModelList>, RelayError> {
+    let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
+    let models = listing.registry.models().map(|model| listing.model(model)).collect();
+    Ok(Json(ModelList::new(models)))
 }
 
-/// `GET /v1/models/{id}`; ids contain slashes.
-///
-/// # Errors
-/// 404 if nobody offers it, 400 for a query it does not know.
-pub async fn model(
+/// One model. Its name may contain slashes.
+#[utoipa::path(
+    get,
+    path = "/v1/models/{*id}",
+    operation_id = "getModel",
+    tag = "market",
+    params(
+        ("id" = String, Path, description = "The model's name, slashes included."),
+        ("window" = Option<Window>, Query, description = "The window of the figures; without it each offer has all."),
+        ("blend_ratio" = Option<f64>, Query, description = "Input tokens for one output token in blended prices, 0 to 1000."),
+    ),
+    responses((status = 200, description = "The model.", body = ModelView), LookupErrors)
+)]
+pub(super) async fn model(
     State(node): State<Arc<Node>>,
     Path(id): Path<String>,
     OriginalUri(uri): OriginalUri,
-) -> Result<Json<Value>, RelayError> {
-    let registry = node.registry.borrow().clone();
-    if registry.offers_of(&id).next().is_none() {
+) -> Result<Json<ModelView>, RelayError> {
+    if node.registry.borrow().offers_of(&id).next().is_none() {
         return Err(RelayError::UnknownModel(shorten(&id)));
     }
-    let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
-    Ok(Json(View::new(&node, wanted).model(&registry, &id)))
+    let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
+    Ok(Json(listing.model(&id)))
 }
 
-/// `GET /v1/providers`: every offer at its posted price with what was measured of it.
-///
-/// # Errors
-/// 404 if no offer is as asked for, 400 for a query it does not know.
-pub async fn providers(
+/// All offers at their posted prices, with what this relayer measured of them, and who makes them.
+#[utoipa::path(
+    get,
+    path = "/v1/providers",
+    operation_id = "listProviders",
+    tag = "market",
+    params(
+        ("model" = Option<String>, Query, description = "Offers of this model only."),
+        ("provider" = Option<String>, Query, description = "Offers of the provider at this address only."),
+        ("window" = Option<Window>, Query, description = "The window of the figures; without it each offer has all."),
+        ("blend_ratio" = Option<f64>, Query, description = "Input tokens for one output token in blended prices, 0 to 1000."),
+    ),
+    responses((status = 200, description = "The offers.", body = ProviderList), LookupErrors)
+)]
+pub(super) async fn providers(
     State(node): State<Arc<Node>>,
     OriginalUri(uri): OriginalUri,
-) -> Result<Json<Value>, RelayError> {
+) -> Result<Json<ProviderList>, RelayError> {
     let wanted = Wanted::read(&uri, &["model", "provider", "window", "blend_ratio"])?;
     let registry = node.registry.borrow().clone();
     let offers: Vec<&Arc<Offer>> = registry.offers.iter().filter(|offer| wanted.takes(offer)).collect();
@@ -67,17 +97,16 @@ pub async fn providers(
         return Err(missing);
     }
     let provider = wanted.provider;
-    let view = View::new(&node, wanted);
-    let listed: Vec<Value> = offers.into_iter().map(|offer| view.offer(offer)).collect();
+    let listing = Listing::new(&node, wanted);
     let providers = registry.providers.iter().filter(|info| provider.is_none_or(|wanted| wanted == info.address));
-    Ok(Json(json!({
-        "object": "list",
-        "slot": registry.slot,
-        "relayer": registry.relayer,
-        "blend_ratio": view.blend_ratio,
-        "data": listed,
-        "providers": providers.collect::<Vec<_>>(),
-    })))
+    Ok(Json(ProviderList {
+        object: LIST.into(),
+        slot: registry.slot,
+        relayer: (&registry.relayer).into(),
+        blend_ratio: listing.blend_ratio,
+        data: offers.into_iter().map(|offer| listing.offer(offer)).collect(),
+        providers: providers.map(Into::into).collect(),
+    }))
 }
 
 /// What the query asks for.
@@ -126,105 +155,57 @@ impl Wanted {
     }
 }
 
-/// Who is shown, and how.
-struct View<'a> {
+/// What is listed, and how.
+struct Listing<'a> {
     node: &'a Node,
+    registry: Arc<Registry>,
     window: Option<Window>,
     blend_ratio: f64,
     now_ms: i64,
 }
 
-impl<'a> View<'a> {
+impl<'a> Listing<'a> {
     fn new(node: &'a Node, wanted: Wanted) -> Self {
-        let blend_ratio = wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio);
-        Self { node, window: wanted.window, blend_ratio, now_ms: node.clock.unix_ms() }
-    }
-
-    fn model(&self, registry: &Registry, model: &str) -> Value {
-        let offers: Vec<&Arc<Offer>> = registry.offers_of(model).collect();
-        let window = self.window.unwrap_or(USUAL);
-        let standings: Vec<Standing> = offers.iter().map(|offer| self.standing(offer)).collect();
-        let best = |of: fn(&Figures) -> Option<f64>, better: fn(f64, f64) -> f64| {
-            standings.iter().filter_map(|standing| of(standing.of(window))).reduce(better)
-        };
-        let cheapest = offers
-            .iter()
-            .min_by(|a, b| blended(&a.price, self.blend_ratio).total_cmp(&blended(&b.price, self.blend_ratio)));
-        json!({
-            "id": model,
-            "object": "model",
-            "created": 0,
-            "owned_by": model.split_once('/').map_or("steam", |(vendor, _)| vendor),
-            "context_length": offers.iter().map(|offer| offer.context_limit).max(),
-            "max_output_tokens": offers.iter().map(|offer| offer.output_limit).max(),
-            "pricing": cheapest.map(|offer| pricing(&offer.price)),
-            "window": window,
-            "tokens_per_second": best(|figures| figures.tokens_per_second.map(|speed| speed.p50), f64::max),
-            "ttft_ms": best(|figures| figures.ttft_ms.map(|ttft| ttft.p50), f64::min),
-            "providers": offers.iter().map(|offer| self.offer(offer)).collect::<Vec<_>>(),
-        })
-    }
-
-    fn offer(&self, offer: &Arc<Offer>) -> Value {
-        let mut listed = json!(**offer);
-        // Where a provider is called is on chain for all to read; what is said here is who serves what, at which price.
-        listed["price"] = price(&offer.price);
-        listed["pricing"] = pricing(&offer.price);
-        listed["blended_usd_per_million"] = blended(&offer.price, self.blend_ratio).into();
-        listed["board"] = self.board(offer);
-        listed
-    }
-
-    fn standing(&self, offer: &Offer) -> Standing {
-        self.node.board.standing(&offer.address, self.now_ms)
-    }
-
-    fn board(&self, offer: &Offer) -> Value {
-        let node = &self.node;
-        let live = node.scorer.board(&offer.address, Instant::now());
-        let mut board = json!({
-            "available": live.available,
-            "share": live.share,
-            "score": live.score,
-            "outstanding_requests": live.outstanding_requests,
-            "outstanding_tokens": live.outstanding_tokens,
-            "flags": node.board.flags(&offer.address),
-        });
-        let standing = self.standing(offer);
-        for window in Window::ALL.into_iter().filter(|window| self.window.is_none_or(|wanted| wanted == *window)) {
-            board[window.name()] = json!(standing.of(window));
+        Self {
+            node,
+            registry: node.registry.borrow().clone(),
+            window: wanted.window,
+            blend_ratio: wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio),
+            now_ms: node.clock.unix_ms(),
         }
-        board
     }
-}
 
-/// As it is on chain: µUSDC per million tokens, and per request.
-fn price(price: &Price) -> Value {
-    json!({ "input": price.input, "cached": price.cached, "output": price.output, "request": price.request })
-}
+    fn model(&self, model: &str) -> ModelView {
+        let offers: Vec<&Arc<Offer>> = self.registry.offers_of(model).collect();
+        let window = self.window.unwrap_or(USUAL);
+        let figures: Vec<OfferFigures> = offers.iter().map(|offer| self.figures(offer)).collect();
+        let best = |of: fn(&Figures) -> Option<f64>, better: fn(f64, f64) -> f64| {
+            figures.iter().filter_map(|figures| of(figures.of(window))).reduce(better)
+        };
+        let blended = |offer: &Offer| blended_usd(&offer.price, self.blend_ratio);
+        let cheapest = offers.iter().min_by(|a, b| blended(a).total_cmp(&blended(b)));
+        ModelView {
+            id: model.to_owned(),
+            object: "model".into(),
+            created: 0,
+            owned_by: model.split_once('/').map_or("steam", |(vendor, _)| vendor).to_owned(),
+            context_length: offers.iter().map(|offer| offer.context_limit).max(),
+            max_output_tokens: offers.iter().map(|offer| offer.output_limit).max(),
+            pricing: cheapest.map(|offer| (&offer.price).into()),
+            window,
+            tokens_per_second: best(|figures| figures.tokens_per_second.map(|speed| speed.p50), f64::max),
+            ttft_ms: best(|figures| figures.ttft_ms.map(|ttft| ttft.p50), f64::min),
+            providers: offers.iter().map(|offer| self.offer(offer)).collect(),
+        }
+    }
 
-/// As people compare it: USD per million tokens, and per request.
-fn pricing(price: &Price) -> Value {
-    let usd = |micro: u64| micro as f64 / 1e6;
-    json!({
-        "prompt": usd(price.input), "cached_prompt": usd(price.cached),
-        "completion": usd(price.output), "request": usd(price.request),
-    })
-}
+    fn offer(&self, offer: &Offer) -> OfferView {
+        let live = self.node.scorer.live_figures(&offer.address, Instant::now());
+        let flags = self.node.board.flags(&offer.address);
+        OfferView::new(offer, self.blend_ratio, BoardView::new(&live, flags, self.figures(offer), self.window))
+    }
 
-/// USD per million tokens, of which `ratio` are input to one of output.
-fn blended(price: &Price, ratio: f64) -> f64 {
-    (price.input as f64 * ratio + price.output as f64) / (ratio + 1.0) / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_blended_price_weighs_input_by_the_ratio() {
-        let price = Price { input: 1_000_000, cached: 0, output: 5_000_000, request: 0 };
-        assert_eq!(blended(&price, 3.0), 2.0);
-        assert_eq!(blended(&price, 0.0), 5.0);
+    fn figures(&self, offer: &Offer) -> OfferFigures {
+        self.node.board.figures_of(&offer.address, self.now_ms)
     }
 }

@@ -2,21 +2,28 @@
 
 use crate::node::Node;
 use crate::registry::Registry;
+use crate::views::{Health, Readiness};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Age of the registry, by the cluster's clock, beyond which nothing should be sold on its word.
 const MAX_REGISTRY_AGE_SECONDS: i64 = 120;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// `GET /health`: the process answers.
-pub async fn health() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+/// The process answers.
+#[utoipa::path(
+    get,
+    path = "/health",
+    operation_id = "getHealth",
+    tag = "relayer",
+    responses((status = 200, description = "The process answers.", body = Health))
+)]
+pub(super) async fn health() -> Json<Health> {
+    Json(Health { status: "ok".into() })
 }
 
 /// Whether the chain was read lately enough to sell on its word: a withdrawal or a revocation may have gone unseen.
@@ -29,8 +36,18 @@ fn age(node: &Node, registry: &Registry) -> i64 {
     node.clock.unix().saturating_sub(registry.unix_time)
 }
 
-/// `GET /ready`: it may be sent requests.
-pub async fn ready(State(node): State<Arc<Node>>) -> Response {
+/// Whether the relayer takes requests.
+#[utoipa::path(
+    get,
+    path = "/ready",
+    operation_id = "getReadiness",
+    tag = "relayer",
+    responses(
+        (status = 200, description = "It takes requests.", body = Readiness),
+        (status = 503, description = "It takes none.", body = Readiness),
+    )
+)]
+pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
     let registry = node.registry.borrow().clone();
     let age = age(&node, &registry);
     let fresh = is_fresh(&node, &registry);
@@ -38,21 +55,33 @@ pub async fn ready(State(node): State<Arc<Node>>) -> Response {
     let draining = node.shutdown.is_cancelled();
     let ready = fresh && ledger.is_none() && registry.relayer.active && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let report = json!({
-        "ready": ready,
-        "slot": registry.slot,
-        "registry_age_seconds": age,
-        "registry_fresh": fresh,
-        "relayer_active": registry.relayer.active,
-        "ledger": ledger.is_none(),
-        "ledger_trouble": ledger.map(|trouble| trouble.to_string()),
-        "draining": draining,
-    });
+    let report = Readiness {
+        ready,
+        slot: registry.slot,
+        registry_age_seconds: age,
+        registry_fresh: fresh,
+        relayer_active: registry.relayer.active,
+        ledger: ledger.is_none(),
+        ledger_trouble: ledger.map(|trouble| trouble.to_string()),
+        draining,
+    };
     (status, Json(report)).into_response()
 }
 
-/// `GET /metrics`.
-pub async fn metrics(State(node): State<Arc<Node>>) -> Response {
+/// What the relayer counts, in the text format of OpenMetrics.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "getMetrics",
+    tag = "relayer",
+    responses((
+        status = 200,
+        description = "The metrics.",
+        content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        body = String
+    ))
+)]
+pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Response {
     let settle = node.settle.borrow().clone();
     let registry = node.registry.borrow().clone();
     let metrics = &node.metrics;

@@ -130,7 +130,7 @@ async fn probes_alone_find_canned_and_short_answers() {
     for (seed, behaviour, reason) in [(1, canned, Suspicion::Canned), (2, short, Suspicion::Cut)] {
         let (_provider, offer) = simulated(seed, behaviour).await;
         let world = World::new(vec![offer.clone()]).await;
-        world.node.board.saw(100, 500);
+        world.node.board.record_lengths(100, 500);
         let mut prober = prober(&world).await;
         let registry = world.node.registry.borrow().clone();
         let flagged = async {
@@ -169,7 +169,7 @@ async fn an_honest_provider_passes_its_probes() {
 #[test]
 fn prompts_are_as_long_as_traffic_and_no_two_are_the_same() {
     let board = crate::board::Board::default();
-    (0..100).for_each(|i| board.saw(400 + i, 80 + i / 10));
+    (0..100).for_each(|i| board.record_lengths(400 + i, 80 + i / 10));
     let config = ProbeConfig { max_output_tokens: 90, ..ProbeConfig::default() };
     let mut rng = StdRng::seed_from_u64(2);
     let mut seen = HashSet::new();

@@ -15,13 +15,15 @@ use crate::score;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 /// The form of the record.
 pub const VERSION: u32 = 3;
 
 /// One request's decision.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = DecisionRecord)]
 pub struct Record {
     /// [`VERSION`].
     pub v: u32,
@@ -52,7 +54,7 @@ pub struct Record {
 }
 
 /// The choice among one model's offers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouteRecord {
     /// The model as providers know it.
@@ -62,11 +64,11 @@ pub struct RouteRecord {
     /// Offers that cannot.
     pub excluded: Vec<ExclusionRecord>,
     /// What was known and drawn, and the ranking that followed.
-    pub choice: score::Record,
+    pub choice: score::ChoiceRecord,
 }
 
-/// An offer that can serve the request; what was measured of it is in [`score::Record`], at the same place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An offer that can serve the request; what was measured of it is in [`score::ChoiceRecord`], at the same place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CandidateRecord {
     /// The offer's address.
@@ -84,7 +86,7 @@ pub struct CandidateRecord {
 }
 
 /// An offer that cannot serve the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExclusionRecord {
     /// The offer's address.
@@ -96,7 +98,7 @@ pub struct ExclusionRecord {
 }
 
 /// One provider tried.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptRecord {
     /// The offer's address.
@@ -178,7 +180,7 @@ impl Record {
 }
 
 impl RouteRecord {
-    fn of(route: &Route, ranked: &score::Decision) -> Self {
+    fn of(route: &Route, ranked: &score::Choice) -> Self {
         let candidates = route.candidates.iter().map(|candidate| CandidateRecord {
             offer: candidate.offer.address.to_string(),
             provider: candidate.offer.provider.to_string(),

@@ -1,11 +1,10 @@
-//! The reasons why a request has no answer, and the HTTP status of each.
+//! The reasons why a request has no answer. `http::errors` has the status of each, a dialect the body.
 
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
 use crate::node::rates::RateLimited;
 use crate::vaults::{ChargeError, Refusal, Unsure};
 use crate::withdrawals::AgreeError;
-use axum::http::StatusCode;
 use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
@@ -111,7 +110,7 @@ pub enum RelayError {
         /// What was tried.
         method: String,
         /// What would be right.
-        allow: &'static str,
+        allow: String,
     },
     /// The body did not arrive.
     #[error("the request's body did not arrive in time")]
@@ -203,73 +202,72 @@ impl RelayError {
 
     /// Whose business it is.
     pub fn class(&self) -> Class {
-        self.kind().1
+        self.kind().0
     }
 
     /// The name of the error, for programs.
     pub fn code(&self) -> &'static str {
-        self.kind().2
+        self.kind().1
     }
 
-    /// Status, class and code.
-    pub fn kind(&self) -> (StatusCode, Class, &'static str) {
-        use StatusCode as S;
+    /// Class and code.
+    pub fn kind(&self) -> (Class, &'static str) {
         match self {
-            Self::Invalid { code, .. } => (S::BAD_REQUEST, Request, code),
-            Self::Unauthenticated { code, .. } => (S::UNAUTHORIZED, Authentication, code),
+            Self::Invalid { code, .. } => (Request, code),
+            Self::Unauthenticated { code, .. } => (Authentication, code),
             Self::Refused(refusal) => match refusal {
-                Refusal::UnknownKey => (S::UNAUTHORIZED, Authentication, "invalid_api_key"),
-                Refusal::UnknownVault => (S::UNAUTHORIZED, Authentication, "unknown_vault"),
-                Refusal::KeyRevoked => (S::UNAUTHORIZED, Authentication, "key_revoked"),
-                Refusal::KeyExpired => (S::UNAUTHORIZED, Authentication, "key_expired"),
-                Refusal::Funds { .. } => (S::PAYMENT_REQUIRED, Funds, "insufficient_funds"),
-                Refusal::KeyLimit { .. } => (S::PAYMENT_REQUIRED, Funds, "key_limit"),
-                Refusal::WindowLimit { .. } => (S::PAYMENT_REQUIRED, Funds, "window_limit"),
-                Refusal::Authorized { .. } => (S::PAYMENT_REQUIRED, Funds, "authorized_too_low"),
-                Refusal::FeeAboveKeyLimit { .. } => (S::PAYMENT_REQUIRED, Funds, "fee_above_key_limit"),
-                Refusal::Leaving => (S::PAYMENT_REQUIRED, Funds, "vault_leaving"),
-                Refusal::Replay { .. } => (S::CONFLICT, Request, "replay"),
-                Refusal::Unsure(why) => (S::SERVICE_UNAVAILABLE, Relayer, unsure(*why)),
-                Refusal::Blocked(_) => (S::SERVICE_UNAVAILABLE, Relayer, "settlement_blocked"),
-                Refusal::LedgerDown => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
+                Refusal::UnknownKey => (Authentication, "invalid_api_key"),
+                Refusal::UnknownVault => (Authentication, "unknown_vault"),
+                Refusal::KeyRevoked => (Authentication, "key_revoked"),
+                Refusal::KeyExpired => (Authentication, "key_expired"),
+                Refusal::Funds { .. } => (Funds, "insufficient_funds"),
+                Refusal::KeyLimit { .. } => (Funds, "key_limit"),
+                Refusal::WindowLimit { .. } => (Funds, "window_limit"),
+                Refusal::Authorized { .. } => (Funds, "authorized_too_low"),
+                Refusal::FeeAboveKeyLimit { .. } => (Funds, "fee_above_key_limit"),
+                Refusal::Leaving => (Funds, "vault_leaving"),
+                Refusal::Replay { .. } => (Request, "replay"),
+                Refusal::Unsure(why) => (Relayer, unsure(*why)),
+                Refusal::Blocked(_) => (Relayer, "settlement_blocked"),
+                Refusal::LedgerDown => (Relayer, "ledger_unavailable"),
             },
-            Self::UnknownModel(_) => (S::NOT_FOUND, Request, "model_not_found"),
-            Self::NoProvider { .. } => (S::BAD_REQUEST, Request, "no_provider_supports_request"),
-            Self::AllowListUnknown { .. } => (S::FORBIDDEN, Request, "allow_list_unknown"),
-            Self::NotAllowed { .. } => (S::FORBIDDEN, Request, "no_allowed_provider"),
-            Self::AllowList(KeepError::NotNamed(_)) => (S::NOT_FOUND, Request, "allow_list_not_named"),
-            Self::AllowList(KeepError::Full) => (S::SERVICE_UNAVAILABLE, Relayer, "allow_lists_full"),
-            Self::AllowList(KeepError::Ledger(_)) => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
+            Self::UnknownModel(_) => (Request, "model_not_found"),
+            Self::NoProvider { .. } => (Request, "no_provider_supports_request"),
+            Self::AllowListUnknown { .. } => (Request, "allow_list_unknown"),
+            Self::NotAllowed { .. } => (Request, "no_allowed_provider"),
+            Self::AllowList(KeepError::NotNamed(_)) => (Request, "allow_list_not_named"),
+            Self::AllowList(KeepError::Full) => (Relayer, "allow_lists_full"),
+            Self::AllowList(KeepError::Ledger(_)) => (Relayer, "ledger_unavailable"),
             Self::Withdrawal(refusal) => match refusal {
-                AgreeError::Wish(_) => (S::BAD_REQUEST, Request, "invalid_withdrawal"),
-                AgreeError::UnknownVault => (S::NOT_FOUND, Request, "unknown_vault"),
-                AgreeError::TooMany => (S::CONFLICT, Request, "too_many_withdrawals"),
-                AgreeError::Unsure(why) => (S::SERVICE_UNAVAILABLE, Relayer, unsure(*why)),
-                AgreeError::Slot { .. } => (S::CONFLICT, Request, "withdrawal_out_of_time"),
-                AgreeError::Seq { .. } => (S::CONFLICT, Request, "settle_seq_outdated"),
-                AgreeError::NotCovered { .. } => (S::CONFLICT, Funds, "withdrawal_not_covered"),
-                AgreeError::NotDrained { .. } => (S::CONFLICT, Request, "not_drained"),
-                AgreeError::Ledger(_) => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
+                AgreeError::Wish(_) => (Request, "invalid_withdrawal"),
+                AgreeError::UnknownVault => (Request, "unknown_vault"),
+                AgreeError::TooMany => (Request, "too_many_withdrawals"),
+                AgreeError::Unsure(why) => (Relayer, unsure(*why)),
+                AgreeError::Slot { .. } => (Request, "withdrawal_out_of_time"),
+                AgreeError::Seq { .. } => (Request, "settle_seq_outdated"),
+                AgreeError::NotCovered { .. } => (Funds, "withdrawal_not_covered"),
+                AgreeError::NotDrained { .. } => (Request, "not_drained"),
+                AgreeError::Ledger(_) => (Relayer, "ledger_unavailable"),
             },
-            Self::PriceAboveKey { .. } => (S::PAYMENT_REQUIRED, Funds, "price_above_key_limit"),
-            Self::MaxCost { .. } => (S::PAYMENT_REQUIRED, Funds, "max_cost_too_low"),
-            Self::Cooldown { .. } => (S::SERVICE_UNAVAILABLE, Provider, "providers_busy"),
-            Self::NotFound(_) => (S::NOT_FOUND, Request, "not_found"),
-            Self::NoRoute => (S::NOT_FOUND, Request, "unknown_path"),
-            Self::Method { .. } => (S::METHOD_NOT_ALLOWED, Request, "method_not_allowed"),
-            Self::BodyTimeout => (S::REQUEST_TIMEOUT, Request, "body_timeout"),
-            Self::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, Request, "body_too_large"),
-            Self::MediaType(_) => (S::UNSUPPORTED_MEDIA_TYPE, Request, "unsupported_media_type"),
-            Self::Busy { .. } => (S::TOO_MANY_REQUESTS, Rate, "too_many_concurrent_requests"),
-            Self::RateLimited(_) => (S::TOO_MANY_REQUESTS, Rate, "rate_limit_exceeded"),
-            Self::NotReady(_) => (S::SERVICE_UNAVAILABLE, Relayer, "not_ready"),
-            Self::Upstream { .. } => (S::BAD_GATEWAY, Provider, "providers_failed"),
-            Self::UpstreamTimeout { .. } => (S::GATEWAY_TIMEOUT, Provider, "providers_timed_out"),
-            Self::UpstreamBusy { .. } => (S::SERVICE_UNAVAILABLE, Provider, "providers_busy"),
-            Self::Cut => (S::BAD_GATEWAY, Provider, "provider_failed"),
-            Self::Charge(_) => (S::INTERNAL_SERVER_ERROR, Relayer, "not_charged"),
-            Self::Ledger(_) => (S::SERVICE_UNAVAILABLE, Relayer, "ledger_unavailable"),
-            Self::Internal(_) => (S::INTERNAL_SERVER_ERROR, Relayer, "internal_error"),
+            Self::PriceAboveKey { .. } => (Funds, "price_above_key_limit"),
+            Self::MaxCost { .. } => (Funds, "max_cost_too_low"),
+            Self::Cooldown { .. } => (Provider, "providers_busy"),
+            Self::NotFound(_) => (Request, "not_found"),
+            Self::NoRoute => (Request, "unknown_path"),
+            Self::Method { .. } => (Request, "method_not_allowed"),
+            Self::BodyTimeout => (Request, "body_timeout"),
+            Self::TooLarge { .. } => (Request, "body_too_large"),
+            Self::MediaType(_) => (Request, "unsupported_media_type"),
+            Self::Busy { .. } => (Rate, "too_many_concurrent_requests"),
+            Self::RateLimited(_) => (Rate, "rate_limit_exceeded"),
+            Self::NotReady(_) => (Relayer, "not_ready"),
+            Self::Upstream { .. } => (Provider, "providers_failed"),
+            Self::UpstreamTimeout { .. } => (Provider, "providers_timed_out"),
+            Self::UpstreamBusy { .. } => (Provider, "providers_busy"),
+            Self::Cut => (Provider, "provider_failed"),
+            Self::Charge(_) => (Relayer, "not_charged"),
+            Self::Ledger(_) => (Relayer, "ledger_unavailable"),
+            Self::Internal(_) => (Relayer, "internal_error"),
         }
     }
 

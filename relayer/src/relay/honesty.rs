@@ -1,7 +1,7 @@
 //! What an answer shows of its provider's honesty, from what was metered anyway. The board weighs it; a provider that is
 //! flagged loses score at once.
 
-use crate::board::{Changed, Ending, Exam, PENALTY};
+use crate::board::{AnswerEnd, Changed, HonestySample, PENALTY};
 use crate::chain::Pubkey;
 use crate::node::Node;
 use crate::registry::Offer;
@@ -22,7 +22,7 @@ const FEW_MESSAGES: u32 = 2;
 
 /// An answer without content: another provider was asked after it.
 pub fn empty(node: &Node, request: &Request, offer: &Offer) {
-    let empty = Exam { ending: Ending::Empty, ..sample(request, offer, Pubkey::default()) };
+    let empty = HonestySample { end: AnswerEnd::Empty, ..sample(request, offer, Pubkey::default()) };
     report(node, request, empty, offer);
 }
 
@@ -37,7 +37,7 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Transcript, end: 
     let delivered = transcript.delivered.total();
     let claim = transcript.usage.filter(|_| !broken);
     if let (Some(claim), false) = (claim, matches!(request.origin, Origin::Probe { .. })) {
-        node.board.saw(candidate.input.estimate(), claim.completion);
+        node.board.record_lengths(candidate.input.estimate(), claim.completion);
     }
     let hidden = claim.map_or(0, |claim| claim.reasoning.saturating_sub(transcript.reasoning.total().tokens));
     let cut = broken || ended_early(request, candidate, transcript, hidden);
@@ -47,9 +47,9 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Transcript, end: 
         let claimed = claim.completion.saturating_sub(hidden).saturating_sub(request.choices.into());
         (claimed, delivered.tokens)
     };
-    let exam = Exam {
-        ending: if cut { Ending::Cut } else { Ending::Whole },
-        said: (request.choices == 1 && !broken)
+    let exam = HonestySample {
+        end: if cut { AnswerEnd::Cut } else { AnswerEnd::Whole },
+        text: (request.choices == 1 && !broken)
             .then(|| (request.fingerprint, transcript.delivered.fingerprint(), delivered.bytes)),
         output: claim.filter(|_| known).map(visible),
         input: claim.filter(|_| plain).map(|claim| (claim.prompt, candidate.input.text.tokens)),
@@ -79,28 +79,29 @@ fn ended_early(request: &Request, candidate: &Candidate, transcript: &Transcript
 }
 
 /// A sample of an answer that shows nothing yet.
-fn sample<'a>(request: &Request, offer: &'a Offer, vault: Pubkey) -> Exam<'a> {
-    Exam {
+fn sample<'a>(request: &Request, offer: &'a Offer, vault: Pubkey) -> HonestySample<'a> {
+    HonestySample {
         offer: offer.address,
         model: &offer.model,
         vault,
         probe: matches!(request.origin, Origin::Probe { .. }),
-        ending: Ending::Whole,
-        said: None,
+        end: AnswerEnd::Whole,
+        text: None,
         output: None,
         input: None,
     }
 }
 
 /// Hands a sample to the board, unless the client made the answer what it is.
-fn report(node: &Node, request: &Request, sample: Exam<'_>, offer: &Offer) {
+fn report(node: &Node, request: &Request, sample: HonestySample<'_>, offer: &Offer) {
     if request.origin == Origin::ClientShaped {
         return;
     }
-    for Changed { reason, raised } in node.board.examine(&sample, node.clock.unix_ms()) {
+    for changed in node.board.examine(&sample, node.clock.unix_ms()) {
+        let Changed { reason, raised } = changed;
         let flagged = node.board.is_flagged(&offer.address);
         node.scorer.penalise(&offer.address, if flagged { PENALTY } else { 1.0 });
-        node.metrics.flag_changed(reason.name(), raised);
+        node.metrics.flag_changed(changed);
         let (provider, model, reason) = (&offer.provider_name, &offer.model, reason.name());
         if raised {
             tracing::warn!(%provider, %model, reason, "a provider is flagged");

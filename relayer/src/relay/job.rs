@@ -33,7 +33,7 @@ pub struct Job {
     /// The order in which they are tried.
     pub order: Vec<Candidate>,
     /// What was decided of each of the plan's routes, and from what.
-    pub ranked: Vec<score::Decision>,
+    pub ranked: Vec<score::Choice>,
     /// The money; dropped, it is free again.
     pub hold: Hold,
     /// The completion's id.

@@ -71,7 +71,7 @@ async fn plan_of(
     let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
     let cooldown = |offer: &Offer| {
         let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
-        blocked.or_else(|| node.scorer.resting(&offer.address, now))
+        blocked.or_else(|| node.scorer.cooldown(&offer.address, now))
     };
     let plan = plan(registry, &node.config, request, (asked, unknown), allowed, cooldown)?;
     Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))

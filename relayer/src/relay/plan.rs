@@ -6,8 +6,7 @@ use crate::registry::{Offer, Registry};
 use crate::relay::controls::suffix;
 use crate::relay::dialect::{Request, abilities};
 use crate::relay::error::RelayError;
-
-use crate::score::{Ask, Decision, Scorer, Sort};
+use crate::score::{Ask, Choice, Scorer, Sort};
 use crate::tokens::{Counted, Counting};
 use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
@@ -314,7 +313,7 @@ impl Route {
         most: usize,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Decision) {
+    ) -> (Vec<Candidate>, Choice) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
         let decision = scorer.rank(&offers, &self.ask, now, rng);
         let controls = &request.controls;
@@ -354,7 +353,7 @@ impl Plan {
         max_attempts: u32,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Vec<Decision>) {
+    ) -> (Vec<Candidate>, Vec<Choice>) {
         // As many as are tried in all: a route has no more of them, and one at least.
         let most = (max_attempts as usize).max(self.routes.len());
         let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, most, now, rng)).unzip();

@@ -35,6 +35,15 @@ const STEP: f64 = 1.25;
 const SLOWEST: f64 = 1e-3;
 const FASTEST: f64 = 1e6;
 
+/// Which of an offer's times count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// Those at the configured quantile.
+    Typical,
+    /// Those at the quantile of the tail.
+    Tail,
+}
+
 /// The bucket of a prompt.
 pub(super) fn bucket(input_tokens: u32) -> usize {
     BUCKET_ENDS.iter().position(|&end| input_tokens < end).unwrap_or(BUCKETS - 1)
@@ -128,10 +137,10 @@ impl Answers {
     }
 
     /// Own measurements for prompts of `bucket`, and the weight of the streamed and the whole answers they come from.
-    pub(super) fn own(&self, tail: bool, bucket: usize, now: f64) -> (Own, f64, f64) {
+    pub(super) fn own(&self, pace: Pace, bucket: usize, now: f64) -> (Own, f64, f64) {
         let faded = (-(now - self.figures.at).max(0.0) / HALF_LIFE).exp2();
         let (streams, whole) = self.figures.weights;
-        (self.figures.own[usize::from(tail)][bucket], streams * faded, whole * faded)
+        (self.figures.own[pace as usize][bucket], streams * faded, whole * faded)
     }
 
     /// Forgets what is too old.
@@ -163,8 +172,11 @@ impl Answers {
             let whole = whole.map(|((tokens, _), (total, _))| (tokens, total));
             std::array::from_fn(|bucket| Own { ttft: blend(&ttft, bucket, q), token: blend(&token, bucket, q), whole })
         });
-        let weight = |streamed: bool| recent().filter(|(s, _)| s.streamed == streamed).map(|(_, weight)| weight).sum();
-        Figures { at: now, own, weights: (weight(true), weight(false)) }
+        let (mut streams, mut whole) = (0.0, 0.0);
+        for (s, weight) in recent() {
+            *(if s.streamed { &mut streams } else { &mut whole }) += weight;
+        }
+        Figures { at: now, own, weights: (streams, whole) }
     }
 
     /// Where in the ring the present begins: after a step, what was before it says little. A step is a run of the latest
@@ -259,7 +271,7 @@ mod tests {
 
     fn ttft(answers: &mut Answers, input: u32, now: f64) -> f64 {
         answers.refresh(Q, now);
-        answers.own(false, bucket(input), now).0.ttft.unwrap() * reading(f64::from(input))
+        answers.own(Pace::Typical, bucket(input), now).0.ttft.unwrap() * reading(f64::from(input))
     }
 
     #[test]
@@ -326,8 +338,8 @@ mod tests {
             answered(&mut answers, 0.0, 1_000, 0.2);
         }
         answers.refresh(Q, 0.0);
-        let at_first = answers.own(false, 0, 0.0).1;
+        let at_first = answers.own(Pace::Typical, 0, 0.0).1;
         assert!((20.0..24.0).contains(&at_first), "those long ago in answers count less: {at_first}");
-        assert!((answers.own(false, 0, HALF_LIFE * 3.0).1 - at_first / 8.0).abs() < 1e-9);
+        assert!((answers.own(Pace::Typical, 0, HALF_LIFE * 3.0).1 - at_first / 8.0).abs() < 1e-9);
     }
 }

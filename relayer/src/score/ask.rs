@@ -5,9 +5,10 @@ use crate::chain::Pubkey;
 use rand::RngCore;
 use serde::{Deserialize, Deserializer, Serialize};
 use steam_protocol::units::Price;
+use utoipa::ToSchema;
 
-/// What a request asks to be best at. It changes the objective, never who may serve.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a request asks to be best. It changes the objective, and never which offers may serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
     /// Cost and time, sharing traffic by score.
@@ -21,14 +22,14 @@ pub enum Sort {
     Latency,
 }
 
-/// A request as the choice sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// The part of a request that the choice depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ask {
     /// Prompt tokens, estimated.
     pub input_tokens: u32,
     /// Output tokens expected.
     pub expected_output: u32,
-    /// What it asks to be best at.
+    /// The objective.
     pub sort: Sort,
     /// Offers expected to write fewer tokens a second come after all others.
     pub preferred_min_throughput: Option<f32>,
@@ -39,7 +40,7 @@ pub struct Ask {
 }
 
 /// Whether requests may go to an offer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
     /// They may.
@@ -47,18 +48,20 @@ pub enum Gate {
     Closed,
     /// One may, to see whether it is back.
     HalfOpen,
-    /// None should: it fails, or asked to be left alone.
+    /// None should: it fails, or asked for a cooldown.
     Open,
 }
 
 /// Everything about a candidate that the choice depends on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Measured {
     /// The offer's address.
     #[serde(serialize_with = "crate::chain::as_base58", deserialize_with = "base58")]
+    #[schema(value_type = String)]
     pub offer: Pubkey,
     /// Its posted price.
     #[serde(with = "PostedPrice")]
+    #[schema(value_type = PostedPrice)]
     pub price: Price,
     /// Expected time to the first token of a prompt of 1,000 tokens, in seconds.
     pub ttft: f32,
@@ -84,15 +87,15 @@ pub struct Measured {
     pub gate: Gate,
     /// Requests it is working on.
     pub outstanding_requests: u32,
-    /// Their tokens.
+    /// Tokens of those requests.
     pub outstanding_tokens: u32,
-    /// Most requests at once, as its 429s taught.
+    /// Most requests at once, as learned from its 429s.
     pub cap: Option<u32>,
     /// Works on several requests and ended none for far longer than usual.
     pub silent: bool,
     /// Answered 429 lately.
     pub limited: bool,
-    /// Was sent as many requests lately as it takes, as its 429s taught.
+    /// Was sent as many requests lately as it takes, as learned from its 429s.
     pub paced: bool,
     /// Leads among the candidates for such requests.
     pub incumbent: bool,
@@ -101,14 +104,14 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Whether it has as much to do as its 429s taught that it takes.
+    /// Whether it has as many requests as it takes, as learned from its 429s.
     pub fn saturated(&self) -> bool {
         self.silent || self.paced || self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
     }
 }
 
 /// [`Price`] in JSON.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, ToSchema)]
 #[serde(remote = "Price")]
 struct PostedPrice {
     input: u64,
@@ -122,7 +125,7 @@ fn base58<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pubkey, D::Error
 }
 
 /// The randomness a choice used: uniform numbers of 32 bits, which JSON carries exactly.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Draws {
     /// Whether to explore.
     pub explore: u32,
@@ -133,29 +136,30 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// Fresh ones.
+    /// Draws from `rng`.
     pub fn from_rng(rng: &mut dyn RngCore) -> Self {
         Self { explore: rng.next_u32(), pick: rng.next_u32(), pair: rng.next_u32() }
     }
 }
 
 /// The order in which candidates are tried, and why.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Ranking {
     /// Indices into the candidates: first the one chosen, then the rest from best to worst; those that are at their cap
     /// or whose breaker is open last.
     pub order: Vec<usize>,
     /// In the order of the candidates.
-    pub scores: Vec<ScoreLine>,
+    pub scores: Vec<CandidateScore>,
     /// Whether the first was chosen to learn about it.
     pub explored: bool,
 }
 
-/// What a candidate was judged by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ScoreLine {
+/// The evaluation of a candidate, for the record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CandidateScore {
     /// The offer's address.
     #[serde(serialize_with = "crate::chain::as_base58", deserialize_with = "base58")]
+    #[schema(value_type = String)]
     pub offer: Pubkey,
     /// Expected cost of this request, in µUSDC, without fee.
     pub cost: f64,
@@ -165,7 +169,7 @@ pub struct ScoreLine {
     pub failure: f64,
     /// The objective `J`: lower is better.
     pub score: f64,
-    /// Its share of such requests; all add up to 1.
+    /// Its share of such requests; the shares of all candidates add up to 1.
     pub share: f64,
     /// The part of its share that only serves to learn about it.
     pub explored_share: f64,

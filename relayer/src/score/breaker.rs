@@ -1,5 +1,6 @@
-//! The breaker of one offer: after failures in a row it opens for a while that doubles each time, then lets one
-//! request through; what becomes of that one decides. Seconds count from the scorer's beginning.
+//! The breaker of one offer: after failures in a row it opens for a pause that doubles each time, then lets one request
+//! through as a probe. If the probe is served the breaker closes; if it fails the breaker opens again. Seconds count from the
+//! scorer's beginning.
 
 use super::ask::Gate;
 
@@ -11,8 +12,17 @@ const FIRST_PAUSE: f64 = 5.0;
 const LONGEST_PAUSE: f64 = 80.0;
 /// Longest `Retry-After` that is honoured, in seconds: a provider cannot take itself out for a day by mistake.
 const LONGEST_RETRY_AFTER: f64 = 600.0;
-/// A probe that was never heard of again counts as lost after this, in seconds.
+/// A probe that has not ended counts as lost after this, in seconds.
 const PROBE_LOST: f64 = 660.0;
+
+/// How much a failure says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// One of several that open the breaker together.
+    Single,
+    /// An outage until shown otherwise: one is enough.
+    Outage,
+}
 
 /// The breaker of one offer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -20,8 +30,8 @@ pub(super) struct Breaker {
     in_a_row: u32,
     openings: u32,
     open_until: Option<f64>,
-    /// Until when the provider itself asked to be left alone.
-    rest_until: f64,
+    /// End of the cooldown that the provider asked for with `Retry-After`.
+    cooldown_until: f64,
     probing: bool,
 }
 
@@ -35,12 +45,12 @@ impl Breaker {
         }
     }
 
-    /// How long the provider asked to be left alone from now on, in seconds.
-    pub(super) fn resting(&self, now: f64) -> Option<f64> {
-        (now < self.rest_until).then_some(self.rest_until - now)
+    /// What is left of the cooldown that the provider asked for, in seconds.
+    pub(super) fn cooldown(&self, now: f64) -> Option<f64> {
+        (now < self.cooldown_until).then_some(self.cooldown_until - now)
     }
 
-    /// When its state changes though nothing happens.
+    /// When its state changes by time alone.
     pub(super) fn until(&self, now: f64) -> f64 {
         let changes = self.open_until.map(|until| if now < until { until } else { until + PROBE_LOST });
         changes.filter(|_| self.state(now) == Gate::Open).unwrap_or(f64::INFINITY)
@@ -59,21 +69,22 @@ impl Breaker {
     /// The request was served. Returns whether that closed the breaker.
     pub(super) fn served(&mut self) -> bool {
         let closed = self.open_until.is_some();
-        // One success makes the next pause shorter but does not forget: a flapping provider stays on a short leash.
+        // One success halves the next pause and does not reset it: a flapping provider keeps long pauses.
         *self = Self { openings: self.openings.saturating_sub(1), ..Self::default() };
         closed
     }
 
-    /// The request failed. `retry_after` are the seconds the provider asked for, if it did; `dead` says that one such
-    /// failure is enough.
-    pub(super) fn failed(&mut self, now: f64, retry_after: Option<f64>, dead: bool) {
+    /// The request failed. `retry_after` is the provider's `Retry-After` in seconds, if it sent one.
+    pub(super) fn failed(&mut self, now: f64, retry_after: Option<f64>, severity: Severity) {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let was_probe = std::mem::take(&mut self.probing);
         if let Some(pause) = retry_after {
             let pause = pause.clamp(0.0, LONGEST_RETRY_AFTER);
-            self.rest_until = self.rest_until.max(now + pause);
+            self.cooldown_until = self.cooldown_until.max(now + pause);
             self.open_for(pause, now);
-        } else if (dead || self.in_a_row >= FAILURES_TO_OPEN) && (self.open_until.is_none() || was_probe) {
+        } else if (severity == Severity::Outage || self.in_a_row >= FAILURES_TO_OPEN)
+            && (self.open_until.is_none() || was_probe)
+        {
             self.open(now);
         }
     }
@@ -97,7 +108,7 @@ mod tests {
     fn dead_at(now: f64) -> Breaker {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES_TO_OPEN {
-            breaker.failed(now, None, false);
+            breaker.failed(now, None, Severity::Single);
         }
         breaker
     }
@@ -106,7 +117,7 @@ mod tests {
     fn failures_in_a_row_open_it_and_one_success_in_between_does_not() {
         let mut breaker = Breaker::default();
         for _ in 0..10 {
-            breaker.failed(0.0, None, false);
+            breaker.failed(0.0, None, Severity::Single);
             assert_eq!(breaker.state(0.0), Gate::Closed);
             breaker.served();
         }
@@ -120,7 +131,7 @@ mod tests {
         assert_eq!(breaker.state(5.0), Gate::HalfOpen);
         breaker.started();
         assert_eq!(breaker.state(5.0), Gate::Open, "a second probe waits for the first");
-        breaker.failed(5.0, None, false);
+        breaker.failed(5.0, None, Severity::Single);
         assert_eq!((breaker.state(14.9), breaker.state(15.0)), (Gate::Open, Gate::HalfOpen));
         breaker.started();
         assert!(breaker.served());
@@ -135,18 +146,18 @@ mod tests {
             now += LONGEST_PAUSE;
             assert_eq!(breaker.state(now), Gate::HalfOpen);
             breaker.started();
-            breaker.failed(now, None, false);
+            breaker.failed(now, None, Severity::Single);
         }
     }
 
     #[test]
     fn retry_after_is_honoured_at_once_within_reason() {
         let mut breaker = Breaker::default();
-        breaker.failed(0.0, Some(30.0), false);
-        assert_eq!((breaker.resting(10.0), breaker.resting(30.0)), (Some(20.0), None));
-        assert_eq!(dead_at(0.0).resting(0.0), None, "failing is not asking to be left alone");
+        breaker.failed(0.0, Some(30.0), Severity::Single);
+        assert_eq!((breaker.cooldown(10.0), breaker.cooldown(30.0)), (Some(20.0), None));
+        assert_eq!(dead_at(0.0).cooldown(0.0), None, "failing is not asking to be left alone");
         assert_eq!((breaker.state(29.0), breaker.state(30.0)), (Gate::Open, Gate::HalfOpen));
-        breaker.failed(30.0, Some(f64::MAX), false);
+        breaker.failed(30.0, Some(f64::MAX), Severity::Single);
         assert_eq!(breaker.state(30.0 + LONGEST_RETRY_AFTER), Gate::HalfOpen);
     }
 
@@ -154,7 +165,7 @@ mod tests {
     fn failures_of_requests_sent_before_it_opened_do_not_prolong_it() {
         let mut breaker = dead_at(0.0);
         for _ in 0..20 {
-            breaker.failed(0.5, None, false);
+            breaker.failed(0.5, None, Severity::Single);
         }
         assert_eq!(breaker.state(FIRST_PAUSE), Gate::HalfOpen);
     }
@@ -162,7 +173,7 @@ mod tests {
     #[test]
     fn one_failure_that_says_it_is_dead_is_enough() {
         let mut breaker = Breaker::default();
-        breaker.failed(0.0, None, true);
+        breaker.failed(0.0, None, Severity::Outage);
         assert_eq!(breaker.state(0.0), Gate::Open);
     }
 

@@ -1,16 +1,16 @@
-//! A candidate as the arithmetic of a choice wants it: what is ready before the request comes, what changes with every
-//! request, and who is asked before whom whatever the objectives.
+//! A candidate as the arithmetic of a choice uses it: its [`Profile`], which is computed before the request comes; its
+//! [`Live`] load, which changes with every request; and its [`Group`], which comes before the objective.
 
 use super::ask::{Gate, Measured};
 use super::coefficients::Coefficients;
 
-/// Recent answers with which an offer is as well known as unknown: halves what it gets of the exploration.
+/// Recent answers with which an offer gets half of the exploration that an unknown offer gets.
 const KNOWN: f64 = 8.0;
-/// What reading any prompt takes, in tokens of prompt: half a second where 6,000 are read in one.
+/// Fixed part of the time to the first token, in prompt tokens: half a second where 6,000 are read in one.
 const ALWAYS: f64 = 3_000.0;
-/// Requests at once that are taken for nothing: below, load does not show.
+/// Requests at once below which load does not show in times.
 const LOAD_SCALE: f64 = 20.0;
-/// Most requests at once that are believed to be usual.
+/// Highest usual load that is believed, in requests at once.
 const MOST_LOAD: f64 = 1e6;
 /// Longest time that is expected of anything, in seconds; a measurement that is no number counts as this.
 const LONGEST: f64 = 1e6;
@@ -23,7 +23,7 @@ const WORST_PENALTY: f64 = 1e3;
 /// An idle offer is taken to be at most this much faster.
 const LEAST_SLOWED: f64 = 0.5;
 
-/// Who is asked before whom, whatever the objectives.
+/// Candidates of an earlier group are tried before those of a later one, whatever their objectives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Group {
     /// Known, free, and as the client prefers.
@@ -38,7 +38,7 @@ pub(super) enum Group {
     HalfOpen,
     /// At its cap.
     Saturated,
-    /// Failing, or asked to be left alone.
+    /// Failing, or in a cooldown that it asked for.
     Open,
 }
 
@@ -56,9 +56,9 @@ impl Group {
     }
 }
 
-/// What of a candidate does not depend on the request, in the form the arithmetic wants it.
+/// The part of a candidate that does not depend on the request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
+pub(super) struct Profile {
     /// µUSDC a prompt token.
     pub(super) prompt: f64,
     /// µUSDC an output token.
@@ -75,14 +75,14 @@ pub(super) struct Row {
     pub(super) broken: f64,
     /// Requests it is usually working on.
     pub(super) usual_load: f64,
-    /// What one more or less than that slows or speeds it by, a factor of.
+    /// Relative change of its times for each request more or less than that.
     pub(super) slope: f64,
     /// How little is known about it, 0 to 1.
     pub(super) need: f64,
     pub(super) newcomer: bool,
 }
 
-impl Row {
+impl Profile {
     pub(super) fn of(m: &Measured) -> Self {
         let failure = within(m.failure.into(), 0.0, WORST_FAILURE);
         let usual_load = within_or(m.usual_load.into(), 0.0, MOST_LOAD, 0.0);
@@ -102,14 +102,14 @@ impl Row {
     }
 }
 
-/// What of a candidate changes with every request.
+/// The part of a candidate that changes with every request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Live {
     /// Tokens it is working on.
     pub(super) tokens: u32,
     /// Requests it is working on.
     pub(super) requests: u32,
-    /// Most requests at once, as its 429s taught.
+    /// Most requests at once, as learned from its 429s.
     pub(super) cap: u32,
     pub(super) gate: Gate,
     /// Was sent as many requests lately as it takes.
@@ -123,7 +123,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// The cap of an offer that never said it had too much.
+    /// The cap of an offer that never answered 429.
     pub(super) const UNCAPPED: u32 = u32::MAX;
 
     pub(super) fn of(m: &Measured) -> Self {
@@ -144,17 +144,35 @@ impl Live {
     }
 }
 
+/// What a choice computes of a candidate.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CandidateEvaluation {
+    /// Expected cost, in µUSDC.
+    pub(super) cost: f64,
+    /// Expected time, in seconds.
+    pub(super) time: f64,
+    /// The objective.
+    pub(super) score: f64,
+    /// Share that explores or probes.
+    pub(super) floor: f64,
+    /// Weight in what is left.
+    pub(super) weight: f64,
+    pub(super) group: Group,
+    /// Answered 429 lately.
+    pub(super) limited: bool,
+}
+
 /// The candidates of one choice.
 pub(super) trait Candidates {
     fn len(&self) -> usize;
-    fn row(&self, index: usize) -> &Row;
+    fn profile(&self, index: usize) -> &Profile;
     fn live(&self, index: usize) -> Live;
     fn incumbent(&self) -> Option<usize>;
-    /// Who served the prompt's prefix last.
+    /// The candidate that served the prompt's prefix last.
     fn sticky(&self) -> Option<Sticky>;
 }
 
-/// Who served the prompt's prefix last.
+/// The candidate that served the prompt's prefix last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sticky {
     pub(super) index: usize,
@@ -172,8 +190,7 @@ impl Sticky {
     }
 }
 
-/// What the time to the first token of a prompt of `tokens` is, relative to one of 1,000: a part that is always there and
-/// one for reading.
+/// Time to the first token of a prompt of `tokens`, relative to a prompt of 1,000: a fixed part, and a part for reading.
 pub(super) fn reading(tokens: f64) -> f64 {
     (ALWAYS + tokens) / (ALWAYS + 1_000.0)
 }
@@ -198,16 +215,16 @@ fn within_or(x: f64, low: f64, high: f64, otherwise: f64) -> f64 {
 }
 
 /// By what factor an offer is slower than it was measured, working on more than it usually did.
-pub(super) fn slowed(c: &Coefficients, row: &Row, live: Live) -> f64 {
-    (1.0 + c.load_weight * (f64::from(live.requests) - row.usual_load) * row.slope).max(LEAST_SLOWED)
+pub(super) fn slowed(c: &Coefficients, profile: &Profile, live: Live) -> f64 {
+    (1.0 + c.load_weight * (f64::from(live.requests) - profile.usual_load) * profile.slope).max(LEAST_SLOWED)
 }
 
-pub(super) fn group(row: &Row, live: Live, preferred: bool) -> Group {
+pub(super) fn group(profile: &Profile, live: Live, preferred: bool) -> Group {
     match live.gate {
         Gate::Open => Group::Open,
         Gate::Closed | Gate::HalfOpen if live.saturated() => Group::Saturated,
         Gate::HalfOpen => Group::HalfOpen,
-        Gate::Closed => match (row.newcomer, preferred) {
+        Gate::Closed => match (profile.newcomer, preferred) {
             (false, true) => Group::Preferred,
             (false, false) => Group::Known,
             (true, true) => Group::PreferredNewcomer,

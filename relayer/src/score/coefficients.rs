@@ -1,10 +1,11 @@
-//! Every knob of the choice. A decision is stored with them, so that it can be recomputed later.
+//! The coefficients of the choice. The record of a choice has them, so that the choice can be computed again later.
 
 use crate::config::Routing;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-/// How candidates are compared; [`Routing`] says the same to operators.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// How candidates are compared. Operators set them in [`Routing`].
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Coefficients {
     /// `k`: traffic share ∝ `J^−k`. A multiple of ½, so that powers are products and square roots, which every machine

@@ -1,10 +1,10 @@
 //! The choice itself, pure: the same candidates, coefficients, request and draws give the same order on every machine,
 //! because only sums, products, quotients and square roots are used, which IEEE 754 rounds in one way.
 
-use super::ask::{Ask, Draws, Measured, Ranking, ScoreLine};
-use super::candidate::{Candidates, Live, Row, Sticky, WORST_FAILURE, within};
+use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking};
+use super::candidate::{Candidates, Live, Profile, Sticky, WORST_FAILURE, within};
 use super::coefficients::Coefficients;
-use super::verdict::Verdict;
+use super::evaluation::Evaluation;
 
 /// A figure for the record: with so few decimal digits that every reader of JSON takes it for the same number.
 fn told(x: f64) -> f64 {
@@ -15,14 +15,14 @@ fn told(x: f64) -> f64 {
 pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], draws: &Draws) -> Ranking {
     struct Stored<'a> {
         measured: &'a [Measured],
-        rows: Vec<Row>,
+        profiles: Vec<Profile>,
     }
     impl Candidates for Stored<'_> {
         fn len(&self) -> usize {
             self.measured.len()
         }
-        fn row(&self, index: usize) -> &Row {
-            &self.rows[index]
+        fn profile(&self, index: usize) -> &Profile {
+            &self.profiles[index]
         }
         fn live(&self, index: usize) -> Live {
             Live::of(&self.measured[index])
@@ -36,24 +36,24 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
             Some(Sticky::of(index, m, m.sticky?))
         }
     }
-    let stored = Stored { measured: candidates, rows: candidates.iter().map(Row::of).collect() };
-    let verdict = Verdict::of(&coefficients.sane(), ask, &stored, draws);
+    let stored = Stored { measured: candidates, profiles: candidates.iter().map(Profile::of).collect() };
+    let evaluation = Evaluation::of(&coefficients.sane(), ask, &stored, draws);
     let scores = candidates.iter().enumerate().map(|(i, m)| {
-        let (row, line) = (&stored.rows[i], &verdict.lines[i]);
-        ScoreLine {
+        let (profile, candidate) = (&stored.profiles[i], &evaluation.evaluated[i]);
+        CandidateScore {
             offer: m.offer,
-            cost: told(line.cost),
-            time: told(line.time),
+            cost: told(candidate.cost),
+            time: told(candidate.time),
             failure: told(within(m.failure.into(), 0.0, WORST_FAILURE)),
-            score: told(line.score),
-            share: told(line.floor + verdict.exploit * line.weight),
-            explored_share: told(line.floor),
+            score: told(candidate.score),
+            share: told(candidate.floor + evaluation.exploit * candidate.weight),
+            explored_share: told(candidate.floor),
             samples: m.samples,
-            ttft: told(row.ttft),
-            speed: told(row.token.recip()),
+            ttft: told(profile.ttft),
+            speed: told(profile.token.recip()),
             outstanding: m.outstanding_tokens,
-            available: line.group.available(),
+            available: candidate.group.available(),
         }
     });
-    Ranking { scores: scores.collect(), order: verdict.order(), explored: verdict.explored }
+    Ranking { scores: scores.collect(), order: evaluation.order(), explored: evaluation.explored }
 }

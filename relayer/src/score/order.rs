@@ -1,7 +1,7 @@
 //! The order in which candidates are tried: the one chosen, the best of the others, and from the third on those that
 //! answered 429 lately after the others, because attempts are few and who is cheap is often out of quota together.
 
-use super::verdict::Line;
+use super::candidate::CandidateEvaluation;
 use smallvec::SmallVec;
 
 /// Places of an order that are computed with the choice: more attempts than a request makes.
@@ -9,7 +9,7 @@ pub(super) const HEAD: usize = 8;
 
 /// What an order is made of.
 pub(super) struct Keys<'a> {
-    pub(super) lines: &'a [Line],
+    pub(super) evaluated: &'a [CandidateEvaluation],
     /// The one chosen.
     pub(super) first: Option<usize>,
 }
@@ -17,16 +17,20 @@ pub(super) struct Keys<'a> {
 impl Keys<'_> {
     /// The less the earlier. Scores are positive, so that their bits order as they do; the last eight of them are left
     /// out for the group.
-    fn key(line: &Line, limited: bool) -> u64 {
-        let group = (line.group as u64) << 1 | u64::from(limited);
-        group << 56 | line.score.to_bits() >> 8
+    fn key(candidate: &CandidateEvaluation) -> u64 {
+        (candidate.group as u64) << 57 | candidate.score.to_bits() >> 8
+    }
+
+    /// The same, but within a group those that answered 429 lately come last.
+    fn key_from_the_third(candidate: &CandidateEvaluation) -> u64 {
+        Self::key(candidate) | u64::from(candidate.limited) << 56
     }
 
     /// The second is the best of all but the first.
     fn second(&self) -> Option<usize> {
         let mut second = None;
-        for (index, line) in self.lines.iter().enumerate() {
-            let key = Self::key(line, false);
+        for (index, candidate) in self.evaluated.iter().enumerate() {
+            let key = Self::key(candidate);
             if Some(index) != self.first && second.is_none_or(|(least, _)| key < least) {
                 second = Some((key, index));
             }
@@ -40,8 +44,8 @@ impl Keys<'_> {
         let mut head: SmallVec<[u32; HEAD]> = self.first.into_iter().chain(second).map(|index| index as u32).collect();
         // The least of the others, sorted; equal ones in the order of the candidates.
         let mut least = [(u64::MAX, u32::MAX); HEAD];
-        for (index, line) in self.lines.iter().enumerate() {
-            let key = Self::key(line, line.limited);
+        for (index, candidate) in self.evaluated.iter().enumerate() {
+            let key = Self::key_from_the_third(candidate);
             if key >= least[HEAD - 1].0 || Some(index) == self.first || Some(index) == second {
                 continue;
             }
@@ -52,7 +56,7 @@ impl Keys<'_> {
             }
             least[place] = (key, index as u32);
         }
-        let others = self.lines.len().saturating_sub(head.len()).min(HEAD - head.len());
+        let others = self.evaluated.len().saturating_sub(head.len()).min(HEAD - head.len());
         head.extend(least[..others].iter().map(|&(_, index)| index));
         head
     }
@@ -62,8 +66,8 @@ impl Keys<'_> {
         let second = self.second();
         let mut order: Vec<usize> = self.first.into_iter().chain(second).collect();
         let fixed = order.len();
-        order.extend((0..self.lines.len()).filter(|&index| Some(index) != self.first && Some(index) != second));
-        let key = |index: usize| Self::key(&self.lines[index], self.lines[index].limited);
+        order.extend((0..self.evaluated.len()).filter(|&index| Some(index) != self.first && Some(index) != second));
+        let key = |index: usize| Self::key_from_the_third(&self.evaluated[index]);
         order[fixed..].sort_unstable_by_key(|&index| (key(index), index));
         order
     }
@@ -75,14 +79,14 @@ mod tests {
     use crate::score::candidate::Group;
     use proptest::prelude::*;
 
-    fn line(group: Group, limited: bool, score: f64) -> Line {
-        Line { cost: 0.0, time: 0.0, score, floor: 0.0, weight: 0.0, group, limited }
+    fn candidate(group: Group, limited: bool, score: f64) -> CandidateEvaluation {
+        CandidateEvaluation { cost: 0.0, time: 0.0, score, floor: 0.0, weight: 0.0, group, limited }
     }
 
     fn order(groups: &[Group], limited: &[bool], scores: &[f64], first: usize) -> Vec<usize> {
-        let lines =
-            groups.iter().zip(limited).zip(scores).map(|((&group, &limited), &score)| line(group, limited, score));
-        Keys { lines: &lines.collect::<Vec<_>>(), first: Some(first) }.order()
+        let evaluated =
+            groups.iter().zip(limited).zip(scores).map(|((&group, &limited), &score)| candidate(group, limited, score));
+        Keys { evaluated: &evaluated.collect::<Vec<_>>(), first: Some(first) }.order()
     }
 
     #[test]
@@ -110,9 +114,9 @@ mod tests {
             first in any::<prop::sample::Index>(),
         ) {
             let groups = [Group::Preferred, Group::Known, Group::Open];
-            let lines: Vec<Line> =
-                rows.iter().map(|r| line(groups[usize::from(r.0)], r.1, f64::from(r.2))).collect();
-            let keys = Keys { lines: &lines, first: Some(first.index(rows.len())) };
+            let evaluated: Vec<CandidateEvaluation> =
+                rows.iter().map(|r| candidate(groups[usize::from(r.0)], r.1, f64::from(r.2))).collect();
+            let keys = Keys { evaluated: &evaluated, first: Some(first.index(rows.len())) };
             let head: Vec<usize> = keys.head().iter().map(|&i| i as usize).collect();
             prop_assert_eq!(&head[..], &keys.order()[..rows.len().min(HEAD)]);
         }

@@ -1,4 +1,4 @@
-//! Who served which prompt's beginning last, so that the rest of a conversation can find it in that provider's cache.
+//! The offer that served the beginning of each prompt last, so that the rest of a conversation goes where it is cached.
 //! Two generations of bounded size: when the young one is full it becomes the old one, and what was in the old one and
 //! not used since is forgotten. Seconds count from the scorer's beginning.
 

@@ -1,10 +1,10 @@
 //! What was measured of each offer of a market, put beside the others: few samples are pulled to what is common, and
 //! whoever fails far more often than its peers is taken out, as Envoy's outlier detection does with hosts of a cluster.
 
-use super::answers::Own;
+use super::answers::{Own, Pace};
 use super::ask::{Gate, Measured};
 use super::coefficients::Coefficients;
-use super::slab::Slab;
+use super::offer_table::OfferTable;
 use super::stats::{median, shrink};
 use crate::registry::Offer;
 use std::sync::Arc;
@@ -59,23 +59,23 @@ struct Seen {
 /// What the choice depends on of each offer, but for its load. Takes outliers out.
 pub(super) fn measure(
     c: &Coefficients,
-    slab: &mut Slab,
+    table: &mut OfferTable,
     offers: &[Arc<Offer>],
     slots: &[u32],
-    tail: bool,
+    pace: Pace,
     bucket: usize,
     now: f64,
 ) -> Vec<Measured> {
     let mut rings = RINGS;
     for &slot in slots {
-        if rings > 0 && slab.tracker(slot).answers.refresh([c.quantile, c.tail_quantile], now) {
+        if rings > 0 && table.tracker(slot).answers.refresh([c.quantile, c.tail_quantile], now) {
             rings -= 1;
         }
     }
-    let established = slots.iter().any(|&slot| slab.tracker(slot).established(c.newcomer_answers));
+    let established = slots.iter().any(|&slot| table.tracker(slot).established(c.newcomer_answers));
     let mut look = |&slot: &u32| {
-        let tracker = slab.tracker(slot);
-        let (own, streams, whole) = tracker.answers.own(tail, bucket, now);
+        let tracker = table.tracker(slot);
+        let (own, streams, whole) = tracker.answers.own(pace, bucket, now);
         let (failure, requests) = tracker.failure(now);
         Seen {
             own,
@@ -95,7 +95,7 @@ pub(super) fn measure(
     };
     let seen: Vec<Seen> = slots.iter().map(&mut look).collect();
     for outlier in outliers(&seen) {
-        slab.eject(slots[outlier], now);
+        table.eject(slots[outlier], now);
     }
     compare(offers, &seen)
 }
@@ -131,7 +131,7 @@ fn compare(offers: &[Arc<Offer>], seen: &[Seen]) -> Vec<Measured> {
     let broken = seen.iter().map(|s| s.broken.0 * s.broken.1).sum::<f64>() / ended.max(1.0);
     let broken = broken.min(USUALLY_BROKEN);
     let of = |(offer, s): (&Arc<Offer>, &Seen)| {
-        let (ttft, token) = pace(s, ttft, token);
+        let (ttft, token) = expected_times(s, ttft, token);
         let samples = s.streams + s.whole;
         Measured {
             offer: offer.address,
@@ -174,7 +174,7 @@ fn pulled(own: f64, samples: f64, common: f64) -> f64 {
 
 /// Expected time to the first token and a token of an offer, given what is common in the market. Speeds are averaged
 /// as time a token, so that one lucky answer does not outweigh the rest.
-fn pace(s: &Seen, ttft: f64, token: f64) -> (f64, f64) {
+fn expected_times(s: &Seen, ttft: f64, token: f64) -> (f64, f64) {
     let token = s.own.whole.map_or(token, |(tokens, total)| {
         // A whole answer hides when it began; the common time to the first token stands in for its own.
         let writing = (total - ttft).max(total * LEAST_WRITING).max(1e-6);

@@ -106,7 +106,7 @@ impl Market {
         self.decide(Ask { sort, ..ASK }).ranking()
     }
 
-    fn decide(&mut self, ask: Ask) -> Decision {
+    fn decide(&mut self, ask: Ask) -> Choice {
         self.scorer.rank(&self.offers, &ask, self.now, &mut self.rng)
     }
 
@@ -157,7 +157,7 @@ fn a_dead_provider_loses_its_traffic_and_comes_back_by_probes() {
     }
     assert!(market.shares()[0] > 0.45);
     market.fails(0, 2);
-    assert!(!market.scorer.board(&market.offers[0].address, market.now).available);
+    assert!(!market.scorer.live_figures(&market.offers[0].address, market.now).available);
     let ranking = market.rank(Sort::Balanced);
     assert_eq!(ranking.scores[0].share, 0.0);
     assert_eq!(ranking.order.last(), Some(&0), "still there as the last resort");
@@ -255,7 +255,7 @@ fn load_ends_with_its_requests() {
     for _ in 0..4 {
         market.scorer.observe(&offer, &Outcome::Neutral, market.now);
     }
-    let board = market.scorer.board(&offer, market.now);
+    let board = market.scorer.live_figures(&offer, market.now);
     assert_eq!((board.outstanding_requests, board.outstanding_tokens), (0, 0));
 }
 
@@ -263,16 +263,16 @@ fn load_ends_with_its_requests() {
 fn the_board_shows_five_minutes_by_percentiles() {
     let mut market = Market::of(&[price(1_000, 1_000); 2]);
     let offer = market.offers[0].address;
-    assert!(market.scorer.board(&offer, market.now).ttft_ms.is_none());
+    assert!(market.scorer.live_figures(&offer, market.now).ttft_ms.is_none());
     market.serves(0, 90, 0.2, 100.0);
     market.serves(0, 10, 1.0, 10.0);
-    let board = market.scorer.board(&offer, market.now);
+    let board = market.scorer.live_figures(&offer, market.now);
     let (ttft, speed) = (board.ttft_ms.expect("measured"), board.tokens_per_second.expect("measured"));
     assert_eq!((ttft.p50.round(), ttft.p90.round(), ttft.p99.round()), (200.0, 200.0, 1_000.0));
     assert_eq!((speed.p50.round(), speed.p99.round()), (100.0, 10.0));
     assert_eq!((board.samples, board.uptime), (100, Some(1.0)));
     market.pass(301.0);
-    let board = market.scorer.board(&offer, market.now);
+    let board = market.scorer.live_figures(&offer, market.now);
     assert_eq!((board.samples, board.ttft_ms), (0, None));
 }
 
@@ -282,7 +282,7 @@ fn the_board_shares_add_up_by_model() {
     market.rank(Sort::Balanced);
     market.serves(0, 30, 0.2, 100.0);
     market.serves(1, 10, 0.2, 100.0);
-    let share = |i: usize| market.scorer.board(&market.offers[i].address, market.now).share;
+    let share = |i: usize| market.scorer.live_figures(&market.offers[i].address, market.now).share;
     assert!((share(0) + share(1) - 1.0).abs() < 1e-9 && share(0) > 0.7);
 }
 
@@ -295,7 +295,7 @@ fn whole_answers_teach_speed_but_no_time_to_first_token() {
     let whole =
         Outcome::Served { streamed: false, input_tokens: 10, cached_tokens: 0, output_tokens: 400, ttft: total, total };
     market.scorer.observe(&offer, &whole, market.now);
-    let board = market.scorer.board(&offer, market.now);
+    let board = market.scorer.live_figures(&offer, market.now);
     assert_eq!(board.ttft_ms, None);
     assert_eq!(board.tokens_per_second.map(|p| p.p50), Some(100.0));
 }
@@ -329,14 +329,14 @@ fn an_offer_known_by_whole_answers_compares_with_one_known_by_streams() {
 fn memory_is_bounded() {
     let mut market = Market::of(&[price(1_000, 1_000)]);
     market.serves(0, 2_000, 0.01, 4_000.0);
-    assert_eq!(market.scorer.board(&market.offers[0].address, market.now).samples, 128);
+    assert_eq!(market.scorer.live_figures(&market.offers[0].address, market.now).samples, 128);
     for i in 0..20_000u32 {
         let mut address = [9; 32];
         address[..4].copy_from_slice(&i.to_le_bytes());
         market.pass(0.1);
         market.scorer.observe(&Pubkey::from(address), &Outcome::Neutral, market.now);
     }
-    assert!(market.scorer.lock().slab.len() <= slab::MOST + 600, "idle ones are looked for once a minute");
+    assert!(market.scorer.lock().table.len() <= offer_table::MOST + 600, "idle ones are looked for once a minute");
 }
 
 #[test]
@@ -427,7 +427,7 @@ proptest! {
     fn a_stored_decision_can_be_computed_again(pasts in prop::collection::vec(past(), 1..6)) {
         let record = market_after(&pasts).decide(ASK).record();
         let stored = serde_json::to_string(&record).unwrap();
-        let read: Record = serde_json::from_str(&stored).unwrap();
+        let read: ChoiceRecord = serde_json::from_str(&stored).unwrap();
         prop_assert!(read.holds(), "{stored}");
         prop_assert_eq!(read.measured, record.measured);
     }

@@ -3,11 +3,11 @@
 
 use super::answers::{Answers, WINDOW};
 use super::ask::{Ask, Gate};
-use super::breaker::Breaker;
+use super::breaker::{Breaker, Severity};
 use super::candidate::Live;
 use super::limit::Limit;
 use super::stats::{Decayed, quantile};
-use super::{Board, FailureKind, Outcome, Percentiles};
+use super::{FailureKind, LiveFigures, Outcome, Percentiles};
 use std::sync::Arc;
 
 /// Half-life of failure and traffic rates, in seconds.
@@ -100,8 +100,8 @@ impl Tracker {
         self.breaker.started();
     }
 
-    /// `repeated` says that the prompt's beginning was served by this offer before.
-    /// `asked` is what was known of the request, if it is told.
+    /// A request ended. `asked` is the request, if it is known; `repeated` is whether this offer had served the beginning of its
+    /// prompt before.
     pub(super) fn observe(&mut self, outcome: &Outcome, asked: Option<&Ask>, repeated: bool, now: f64) {
         self.touched = now;
         // One that was not waited for said nothing: an offer that is always overtaken may be silent.
@@ -151,8 +151,16 @@ impl Tracker {
             self.broken.add(f64::from(u8::from(broken)), now, LONG_HALF_LIFE);
             self.failed.add(1.0, now, HALF_LIFE);
             // Refusing connections or silence is an outage until shown otherwise, and costs the next one a timeout.
-            let dead = matches!(kind, FailureKind::Connect | FailureKind::FirstTokenTimeout);
-            return self.breaker.failed(now, retry_after, dead);
+            let severity = match kind {
+                FailureKind::Connect | FailureKind::FirstTokenTimeout => Severity::Outage,
+                FailureKind::IdleTimeout
+                | FailureKind::Status(_)
+                | FailureKind::RateLimited
+                | FailureKind::Malformed
+                | FailureKind::Empty
+                | FailureKind::CutStream => Severity::Single,
+            };
+            return self.breaker.failed(now, retry_after, severity);
         }
         self.failed.add(LIMITED, now, HALF_LIFE);
         self.limited_at = Some(now);
@@ -161,7 +169,7 @@ impl Tracker {
             // It serves others meanwhile: too many at once is all that this says.
             self.breaker.neutral();
         } else {
-            self.breaker.failed(now, retry_after, false);
+            self.breaker.failed(now, retry_after, Severity::Single);
         }
     }
 
@@ -217,7 +225,7 @@ impl Tracker {
     }
 
     /// Answers verified before it was tracked.
-    pub(super) fn vouch(&mut self, answers: u32) {
+    pub(super) fn seed_from_history(&mut self, answers: u32) {
         self.verified = self.verified.max(answers);
     }
 
@@ -244,9 +252,9 @@ impl Tracker {
         self.failed_since_closed = 0;
     }
 
-    /// How long it asked to be left alone from now on, in seconds.
-    pub(super) fn resting(&self, now: f64) -> Option<f64> {
-        self.breaker.resting(now)
+    /// What is left of its cooldown, in seconds.
+    pub(super) fn cooldown(&self, now: f64) -> Option<f64> {
+        self.breaker.cooldown(now)
     }
 
     /// Its breaker.
@@ -275,12 +283,12 @@ impl Tracker {
         self.requests == 0 && now - self.touched > WINDOW
     }
 
-    /// What the public sees; `share` of its model's traffic and `score` are the scorer's to know.
-    pub(super) fn board(&mut self, share: f64, score: Option<f64>, now: f64) -> Board {
+    /// The live figures; the scorer knows the `share` of the model's traffic and the `score`.
+    pub(super) fn live_figures(&mut self, share: f64, score: Option<f64>, now: f64) -> LiveFigures {
         self.answers.expire(now);
         let (failure, requests) = self.failure(now);
         let [ttft, speed, total] = self.answers.shown();
-        Board {
+        LiveFigures {
             ttft_ms: percentiles(&ttft, |q| q),
             tokens_per_second: percentiles(&speed, |q| 1.0 - q),
             e2e_ms: percentiles(&total, |q| q),

@@ -378,8 +378,8 @@ impl VaultAccount {
     pub fn view(&self) -> VaultView {
         let snapshot = &self.snapshot;
         VaultView {
-            vault: snapshot.address,
-            owner: snapshot.owner,
+            vault: snapshot.address.to_string(),
+            owner: snapshot.owner.to_string(),
             generation: snapshot.generation,
             slot: snapshot.slot,
             balance: snapshot.balance.0,

@@ -2,7 +2,8 @@
 
 use super::system::System;
 use crate::registry::{Offer, Registry};
-use crate::score::Board;
+use crate::score::LiveFigures;
+use crate::views::blended_usd;
 use std::fmt::Write;
 use steam_protocol::units::{MicroUsdc, Pico};
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ pub(super) fn render(system: &System) -> String {
         let mut offers: Vec<_> = registry.offers_of(model).collect();
         offers.sort_by(|a, b| a.provider_name.cmp(&b.provider_name));
         for offer in offers {
-            let board = node.scorer.board(&offer.address, now);
+            let board = node.scorer.live_figures(&offer.address, now);
             row(&mut text, offer, &board, node.config.routing.blend_ratio);
         }
     }
@@ -28,9 +29,9 @@ pub(super) fn render(system: &System) -> String {
     text
 }
 
-fn row(text: &mut String, offer: &Offer, board: &Board, ratio: f64) {
+fn row(text: &mut String, offer: &Offer, board: &LiveFigures, ratio: f64) {
     let dash = || "-".to_owned();
-    let blended = (ratio * offer.price.input as f64 + offer.price.output as f64) / (ratio + 1.0) / 1e6;
+    let blended = blended_usd(&offer.price, ratio);
     let ttft = board.ttft_ms.map_or_else(dash, |p| format!("{:.0} ms", p.p50));
     let speed = board.tokens_per_second.map_or_else(dash, |p| format!("{:.0}", p.p50));
     let uptime = match (board.available, board.uptime) {

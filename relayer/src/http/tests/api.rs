@@ -1,6 +1,6 @@
 //! The routes: what each takes, and what each says to those who get it wrong.
 
-use crate::http::ROUTES;
+use crate::http::openapi;
 use crate::relay::testing::mock::{Mock, Step, good};
 use crate::relay::testing::world::{Streamed, World, error, request};
 use crate::relay::testing::{Signer, VAULT};
@@ -23,7 +23,7 @@ fn is(result: (u16, String), status: u16, code: &str) {
 
 /// A path that matches the route's, with nothing right in its place.
 fn wrong_path(path: &str) -> String {
-    path.replace("{*id}", "no/such/model")
+    path.replace("models/{id}", "models/no/such/model")
         .replace("{id}", "gen-nobody")
         .replace("{address}", "nonsense")
         .replace("{root}", "nonsense")
@@ -32,17 +32,17 @@ fn wrong_path(path: &str) -> String {
 #[tokio::test]
 async fn every_route_refuses_what_is_not_for_it() {
     let world = World::new(vec![good(false).await.offer(1)]).await;
-    for (method, path) in ROUTES {
-        let url = world.url(&wrong_path(path));
-        let other = if *method == "GET" { world.client.post(&url) } else { world.client.get(&url) };
+    for (path, method) in openapi::methods(&openapi::document()) {
+        let url = world.url(&wrong_path(&path));
+        let other = if method == "GET" { world.client.post(&url) } else { world.client.get(&url) };
         let response = other.send().await.unwrap();
         assert_eq!(response.headers()["allow"], *method, "{path}");
         assert_eq!(error(response).await.0, 405, "{path}");
 
         let plain = || world.client.request(method.parse().unwrap(), &url);
-        match *path {
+        match &*path {
             "/v1/chat/completions" => is(code(plain()).await, 401, "missing_api_key"),
-            "/v1/models/{*id}" => is(code(plain()).await, 404, "model_not_found"),
+            "/v1/models/{id}" => is(code(plain()).await, 404, "model_not_found"),
             "/v1/receipts/{id}" | "/v1/generation/{id}" => {
                 is(code(plain()).await, 401, "missing_api_key");
                 is(code(plain().bearer_auth("sk-steam-x")).await, 401, "invalid_api_key");
@@ -69,7 +69,7 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(ask(receipt)).await, 404, "not_found");
             }
             "/v1/vaults/{address}" => is(code(plain()).await, 400, "invalid_value"),
-            "/v1/models" | "/v1/providers" | "/health" | "/ready" | "/metrics" => {
+            "/v1/models" | "/v1/providers" | "/health" | "/ready" | "/metrics" | "/openapi.json" => {
                 assert_eq!(plain().header("authorization", "nonsense").send().await.unwrap().status(), 200, "{path}");
             }
             other => panic!("the route {other} has no wrong input here"),

@@ -24,7 +24,7 @@ async fn market() -> World {
     ])
     .await;
     for offer in &world.node.registry.borrow().offers {
-        world.node.scorer.vouch(&offer.address, 100);
+        world.node.scorer.seed_from_history(&offer.address, 100);
     }
     world
 }

@@ -56,7 +56,7 @@ async fn a_request_the_provider_calls_wrong_goes_back_as_it_is_and_costs_nothing
 
 /// What was learned of an offer: requests that counted, and the share of them that did not fail.
 fn learned(world: &World, seed: u8) -> (u64, Option<f64>) {
-    let figures = world.node.board.standing(&crate::chain::Pubkey::new_from_array([seed; 32]), NOW * 1_000).minutes5;
+    let figures = world.node.board.figures_of(&crate::chain::Pubkey::new_from_array([seed; 32]), NOW * 1_000).minutes5;
     (figures.requests, figures.uptime)
 }
 
@@ -282,7 +282,7 @@ async fn who_is_asked_too_late_is_not_blamed_for_it() {
     assert_eq!(error(world.chat(ask(true)).await).await.0, 504);
     let learned = |seed| {
         let offer = crate::chain::Pubkey::new_from_array([seed; 32]);
-        world.node.board.standing(&offer, NOW * 1_000).minutes5.uptime
+        world.node.board.figures_of(&offer, NOW * 1_000).minutes5.uptime
     };
     assert_eq!((learned(1), learned(2)), (Some(0.0), None));
     assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));

@@ -39,7 +39,7 @@ async fn the_second_serves_and_the_first_is_aborted_unpaid_and_remembered_as_slo
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(slow.hung_up.load(Ordering::SeqCst), 1);
     let offer = world.node.registry.borrow().offers[0].address;
-    let board = world.node.scorer.board(&offer, Instant::now());
+    let board = world.node.scorer.live_figures(&offer, Instant::now());
     assert!(board.ttft_ms.is_some_and(|ttft| ttft.p50 >= 200.0), "{board:?}");
     assert_eq!((board.uptime, board.outstanding_requests), (None, 0), "slow is not failing");
     let metrics = world.client.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();

@@ -160,7 +160,7 @@ async fn a_flagged_provider_loses_its_traffic_to_honest_ones() {
         ask(&world, &keys[0], number).await;
         number += 1;
     }
-    let requests = || world.node.scorer.board(&cheat, tokio::time::Instant::now()).samples;
+    let requests = || world.node.scorer.live_figures(&cheat, tokio::time::Instant::now()).samples;
     let flagged_at = requests();
     for number in number..number + 40 {
         ask(&world, &keys[0], number).await;

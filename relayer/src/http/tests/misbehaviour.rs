@@ -63,8 +63,8 @@ fn ask_alone(streamed: bool) -> Value {
 /// public board and the score that the next choice is made by agree on it.
 fn learned(world: &World, seed: u8) -> (u64, Option<f64>) {
     let offer = Pubkey::new_from_array([seed; 32]);
-    let figures = world.node.board.standing(&offer, NOW * 1_000).minutes5;
-    assert_eq!(world.node.scorer.board(&offer, tokio::time::Instant::now()).uptime, figures.uptime);
+    let figures = world.node.board.figures_of(&offer, NOW * 1_000).minutes5;
+    assert_eq!(world.node.scorer.live_figures(&offer, tokio::time::Instant::now()).uptime, figures.uptime);
     (figures.requests, figures.uptime)
 }
 

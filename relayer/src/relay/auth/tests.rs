@@ -1,14 +1,14 @@
 //! Every way to get the headers of a request wrong.
 
 use super::*;
+use crate::http::errors::status;
 use crate::relay::testing::{Signer, registry};
 use axum::http::{HeaderName, HeaderValue};
 
 const NOW: i64 = 1_000_000;
 
 fn code(error: &RelayError) -> (u16, &'static str, Option<&str>) {
-    let (status, _, code) = error.kind();
-    (status.as_u16(), code, error.param())
+    (status(error).as_u16(), error.code(), error.param())
 }
 
 fn read(headers: &[(&str, &str)]) -> Result<Credentials, RelayError> {

@@ -1,6 +1,7 @@
 //! Who may serve, what it may cost, and what is said if nobody may.
 
 use super::*;
+use crate::http::errors::status;
 use crate::relay::dialect::usual;
 use crate::relay::testing::{offer, registry};
 use crate::score::Outcome;
@@ -40,7 +41,7 @@ fn planned(offers: Vec<Offer>, request: &Request, input: Input, allowed: Allowed
 
 fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
     let error = result.unwrap_err();
-    (error.kind().0.as_u16(), error.kind().2, error.to_string())
+    (status(&error).as_u16(), error.code(), error.to_string())
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn a_suffix_is_taken_off_unless_it_is_part_of_an_offered_name() {
     assert_eq!(resolved(&registry(vec![offer("a", 1)]), "m:floor").unwrap(), ("m".into(), Sort::Price));
     assert!(matches!(resolved(&both, "other"), Err(RelayError::UnknownModel(_))));
     let contradicting = request_for("m:nitro", r#","provider":{"sort":"price"}"#);
-    assert_eq!(resolve(&both, &contradicting).unwrap_err().kind().2, "conflicting_parameters");
+    assert_eq!(resolve(&both, &contradicting).unwrap_err().code(), "conflicting_parameters");
 }
 
 fn of(model: &str, offer: Offer) -> Offer {

@@ -1,5 +1,5 @@
-//! All trackers, and beside them each one's load in one piece of memory, so that a choice among hundreds reads it in
-//! order. Seconds count from the scorer's beginning.
+//! The table of all offers: their trackers, and apart from them their loads in one piece of memory, so that a choice among
+//! hundreds reads the loads in order. Seconds count from the scorer's beginning.
 
 use super::Outcome;
 use super::ask::Ask;
@@ -11,16 +11,16 @@ use std::collections::HashMap;
 /// Offers that are tracked at most before idle ones are forgotten.
 pub(super) const MOST: usize = 8_192;
 
-/// Every offer that was ever heard of and not forgotten since.
+/// Every offer that was seen and not forgotten since.
 #[derive(Debug, Default)]
-pub(super) struct Slab {
+pub(super) struct OfferTable {
     slots: HashMap<Pubkey, u32>,
     trackers: Vec<Tracker>,
     lives: Vec<Live>,
     changed: bool,
 }
 
-impl Slab {
+impl OfferTable {
     /// Offers tracked.
     pub(super) fn len(&self) -> usize {
         self.trackers.len()
@@ -76,7 +76,7 @@ impl Slab {
         });
     }
 
-    /// Takes an outlier out.
+    /// Opens the breaker of an outlier.
     pub(super) fn eject(&mut self, slot: u32, now: f64) {
         self.change(slot, now, |tracker| tracker.eject(now));
         self.changed = true;
@@ -93,7 +93,7 @@ impl Slab {
         self.lives[slot as usize] = tracker.live(now);
     }
 
-    /// Forgets offers that nobody heard of in a while. Slots change.
+    /// Forgets idle offers. Slots change.
     pub(super) fn forget_idle(&mut self, now: f64) {
         let mut offers: Vec<(u32, Pubkey)> = self.slots.drain().map(|(offer, slot)| (slot, offer)).collect();
         offers.sort_unstable_by_key(|(slot, _)| *slot);

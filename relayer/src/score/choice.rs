@@ -1,37 +1,44 @@
-//! A decision as it was made: what went into it, from which what came out can be computed again.
+//! One choice among the offers of a model, and its record: the record holds everything that the choice depends on, so that
+//! anybody can make the choice again.
 
-use super::ask::{Ask, Draws, Measured, Ranking, ScoreLine};
+use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking};
 use super::coefficients::Coefficients;
 use super::decide::decide;
-use super::market::Field;
+use super::evaluation::Evaluation;
+use super::market::MarketCandidates;
 use super::order::HEAD;
-use super::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
-/// One choice. The lines behind it are only computed when asked for.
+/// One choice. The evaluation of each candidate is computed only when it is asked for.
 #[derive(Clone, Debug)]
-pub struct Decision {
+pub struct Choice {
     coefficients: Arc<Coefficients>,
     ask: Ask,
     /// `None` without candidates.
-    field: Option<Field>,
+    candidates: Option<MarketCandidates>,
     draws: Draws,
     head: SmallVec<[u32; HEAD]>,
 }
 
-impl Decision {
-    pub(super) fn new(coefficients: &Arc<Coefficients>, ask: &Ask, field: Option<Field>, draws: Draws) -> Self {
+impl Choice {
+    pub(super) fn new(
+        coefficients: &Arc<Coefficients>,
+        ask: &Ask,
+        candidates: Option<MarketCandidates>,
+        draws: Draws,
+    ) -> Self {
         let mut head = SmallVec::new();
-        if let Some(field) = &field {
-            let verdict = Verdict::of(coefficients, ask, field, &draws);
-            if let Some(best) = verdict.best {
-                field.lead(ask.sort, best);
+        if let Some(candidates) = &candidates {
+            let evaluation = Evaluation::of(coefficients, ask, candidates, &draws);
+            if let Some(best) = evaluation.best {
+                candidates.lead(ask.sort, best);
             }
-            head = verdict.head();
+            head = evaluation.head();
         }
-        Self { coefficients: coefficients.clone(), ask: *ask, field, draws, head }
+        Self { coefficients: coefficients.clone(), ask: *ask, candidates, draws, head }
     }
 
     /// The request.
@@ -52,7 +59,7 @@ impl Decision {
 
     /// What was known of each candidate.
     pub fn measured(&self) -> Vec<Measured> {
-        self.field.as_ref().map(Field::measured).unwrap_or_default()
+        self.candidates.as_ref().map(MarketCandidates::measured).unwrap_or_default()
     }
 
     /// Order, objectives and shares.
@@ -61,16 +68,16 @@ impl Decision {
     }
 
     /// Everything, to be stored.
-    pub fn record(&self) -> Record {
+    pub fn record(&self) -> ChoiceRecord {
         let measured = self.measured();
         let ranking = decide(&self.coefficients, &self.ask, &measured, &self.draws);
-        Record { coefficients: *self.coefficients, ask: self.ask, measured, draws: self.draws, ranking }
+        ChoiceRecord { coefficients: *self.coefficients, ask: self.ask, measured, draws: self.draws, ranking }
     }
 }
 
-/// A decision that anybody can check.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+/// The record of a choice, which anybody can check.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChoiceRecord {
     /// How candidates were compared.
     pub coefficients: Coefficients,
     /// The request.
@@ -79,17 +86,17 @@ pub struct Record {
     pub measured: Vec<Measured>,
     /// The randomness.
     pub draws: Draws,
-    /// What followed from all that.
+    /// The result.
     pub ranking: Ranking,
 }
 
-impl Record {
+impl ChoiceRecord {
     /// Whether the ranking follows from the rest: the order exactly, the figures but for the last digits, which not
     /// every reader of JSON keeps.
     pub fn holds(&self) -> bool {
         let again = decide(&self.coefficients, &self.ask, &self.measured, &self.draws);
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
-        let same = |(a, b): (&ScoreLine, &ScoreLine)| {
+        let same = |(a, b): (&CandidateScore, &CandidateScore)| {
             a.offer == b.offer
                 && [(a.cost, b.cost), (a.time, b.time), (a.score, b.score), (a.share, b.share)]
                     .into_iter()

@@ -2,7 +2,7 @@
 //! traffic ∝ `J^−k`, and what is left after a bounded exploration and probes of those that may be back.
 
 use super::ask::{Ask, Draws, Sort};
-use super::candidate::{Candidates, Group, Row, Sticky, group, reading, slowed};
+use super::candidate::{CandidateEvaluation, Candidates, Group, Profile, Sticky, group, reading, slowed};
 use super::coefficients::Coefficients;
 use super::order::{HEAD, Keys};
 use super::stats::{median_of_some, power};
@@ -13,32 +13,14 @@ const OBJECTIVE: (f64, f64) = (1e-3, 1e6);
 /// Costs below this part of the median do not make the others look infinitely dear to exploration.
 const LEAST_REFERENCE: f64 = 0.1;
 
-/// What a choice computes of a candidate.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Line {
-    /// Expected cost, in µUSDC.
-    pub(super) cost: f64,
-    /// Expected time, in seconds.
-    pub(super) time: f64,
-    /// The objective.
-    pub(super) score: f64,
-    /// Share that explores or probes.
-    pub(super) floor: f64,
-    /// Weight in what is left.
-    pub(super) weight: f64,
-    pub(super) group: Group,
-    /// Answered 429 lately.
-    pub(super) limited: bool,
-}
-
 /// The candidates of a choice; on the stack where they are no more than this.
-pub(super) type Lines = SmallVec<[Line; 64]>;
+pub(super) type CandidateEvaluations = SmallVec<[CandidateEvaluation; 64]>;
 
 /// Everything a choice computes.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct Evaluation {
     /// By candidate.
-    pub(super) lines: Lines,
+    pub(super) evaluated: CandidateEvaluations,
     /// Share of a weight of 1.
     pub(super) exploit: f64,
     /// What the formula calls `C̃`.
@@ -59,17 +41,17 @@ struct Sums {
     weight: f64,
 }
 
-impl Verdict {
+impl Evaluation {
     /// `coefficients` must be sane.
     pub(super) fn of(c: &Coefficients, ask: &Ask, candidates: &impl Candidates, draws: &Draws) -> Self {
-        let mut verdict = Self::default();
-        let Some(chosen) = verdict.judge(c, ask, candidates) else { return verdict };
-        let best = verdict.objectives(c, ask.sort, candidates, chosen);
-        verdict.best = Some(best);
-        let sticky = verdict.sticky(best, candidates);
-        let sums = verdict.weigh(c, ask, candidates, best, sticky);
-        verdict.draw(c, candidates, chosen, sticky, sums, draws);
-        verdict
+        let mut evaluation = Self::default();
+        let Some(chosen) = evaluation.judge(c, ask, candidates) else { return evaluation };
+        let best = evaluation.objectives(c, ask.sort, candidates, chosen);
+        evaluation.best = Some(best);
+        let sticky = evaluation.sticky(best, candidates);
+        let sums = evaluation.weigh(c, ask, candidates, best, sticky);
+        evaluation.draw(c, candidates, chosen, sticky, sums, draws);
+        evaluation
     }
 
     /// Cost, time and group of each candidate. Returns the group that is chosen from, if there is anybody.
@@ -78,34 +60,35 @@ impl Verdict {
         let slowest = ask.preferred_min_throughput.filter(|x| *x > 0.0).map_or(f64::INFINITY, |x| f64::from(x).recip());
         let latest = ask.preferred_max_latency.filter(|x| !x.is_nan()).map_or(f64::INFINITY, f64::from);
         let prompt = reading(input);
-        self.lines.reserve_exact(candidates.len());
+        self.evaluated.reserve_exact(candidates.len());
         for index in 0..candidates.len() {
-            let (row, live) = (candidates.row(index), candidates.live(index));
-            let ttft = row.ttft * prompt;
-            self.lines.push(Line {
-                cost: input * row.prompt + (output * row.output + row.request),
-                time: (ttft + output * row.token) * slowed(c, row, live),
+            let (profile, live) = (candidates.profile(index), candidates.live(index));
+            let ttft = profile.ttft * prompt;
+            self.evaluated.push(CandidateEvaluation {
+                cost: input * profile.prompt + (output * profile.output + profile.request),
+                time: (ttft + output * profile.token) * slowed(c, profile, live),
                 score: 0.0,
                 floor: 0.0,
                 weight: 0.0,
-                group: group(row, live, row.token <= slowest && ttft <= latest),
+                group: group(profile, live, profile.token <= slowest && ttft <= latest),
                 limited: live.limited,
             });
         }
         if let Some(Sticky { index, prompt, hits }) = candidates.sticky() {
-            let (row, live) = (candidates.row(index), candidates.live(index));
-            let line = &mut self.lines[index];
-            line.cost = input * prompt + (output * row.output + row.request);
-            line.time = (row.ttft * reading(input * (1.0 - hits)) + output * row.token) * slowed(c, row, live);
+            let (profile, live) = (candidates.profile(index), candidates.live(index));
+            let candidate = &mut self.evaluated[index];
+            candidate.cost = input * prompt + (output * profile.output + profile.request);
+            candidate.time =
+                (profile.ttft * reading(input * (1.0 - hits)) + output * profile.token) * slowed(c, profile, live);
         }
-        self.lines.iter().map(|line| line.group).min()
+        self.evaluated.iter().map(|candidate| candidate.group).min()
     }
 
     /// The objective of each candidate. Returns the best of the group that is `chosen` from.
     fn objectives(&mut self, c: &Coefficients, sort: Sort, candidates: &impl Candidates, chosen: Group) -> usize {
-        let lines = &mut self.lines[..];
-        let n = lines.len();
-        self.usual_cost = scale(n, |i| lines[i].cost);
+        let evaluated = &mut self.evaluated[..];
+        let n = evaluated.len();
+        self.usual_cost = scale(n, |i| evaluated[i].cost);
         // A part that is the same for all, what is multiplied with the cost, and with the other figure that counts.
         let relative = |middle: Option<f64>, weight: f64| middle.map_or((weight, 0.0), |m| (0.0, weight / m));
         let (of_cost, time_weight) = match sort {
@@ -113,24 +96,25 @@ impl Verdict {
             Sort::Price => (relative(self.usual_cost, 1.0), 0.0),
             Sort::Throughput | Sort::Latency => ((0.0, 0.0), 1.0),
         };
-        let other = |line: &Line, row: &Row| match sort {
-            Sort::Balanced | Sort::Price => line.time,
-            Sort::Throughput => row.token,
-            Sort::Latency => row.ttft,
+        let other = |candidate: &CandidateEvaluation, profile: &Profile| match sort {
+            Sort::Balanced | Sort::Price => candidate.time,
+            Sort::Throughput => profile.token,
+            Sort::Latency => profile.ttft,
         };
-        let of_other = relative(scale(n, |i| other(&lines[i], candidates.row(i))), time_weight);
+        let of_other = relative(scale(n, |i| other(&evaluated[i], candidates.profile(i))), time_weight);
         let constant = of_cost.0 + of_other.0;
         let incumbent = candidates.incumbent().unwrap_or(usize::MAX);
         let mut best = (f64::INFINITY, 0);
-        for (i, line) in lines.iter_mut().enumerate() {
-            let row = candidates.row(i);
-            let value = constant + (line.cost * of_cost.1 + other(line, row) * of_other.1);
-            line.score = (value * row.factor + c.broken_weight * row.broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
+        for (i, candidate) in evaluated.iter_mut().enumerate() {
+            let profile = candidates.profile(i);
+            let value = constant + (candidate.cost * of_cost.1 + other(candidate, profile) * of_other.1);
+            candidate.score =
+                (value * profile.factor + c.broken_weight * profile.broken).clamp(OBJECTIVE.0, OBJECTIVE.1);
             if i == incumbent {
-                line.score *= 1.0 - c.hysteresis;
+                candidate.score *= 1.0 - c.hysteresis;
             }
-            if line.group == chosen && line.score < best.0 {
-                best = (line.score, i);
+            if candidate.group == chosen && candidate.score < best.0 {
+                best = (candidate.score, i);
             }
         }
         best.1
@@ -140,7 +124,7 @@ impl Verdict {
     /// exceeds the loss.
     fn sticky(&self, best: usize, candidates: &impl Candidates) -> Option<usize> {
         let Sticky { index, .. } = candidates.sticky()?;
-        let (last, best) = (&self.lines[index], &self.lines[best]);
+        let (last, best) = (&self.evaluated[index], &self.evaluated[best]);
         (last.group == best.group && last.score <= best.score).then_some(index)
     }
 
@@ -153,9 +137,9 @@ impl Verdict {
         best: usize,
         sticky: Option<usize>,
     ) -> Sums {
-        let chosen = self.lines[best].group;
+        let chosen = self.evaluated[best].group;
         let set_aside = self.explore(c, ask.sort, candidates, chosen, best) + self.probe(c, chosen);
-        let best = self.lines[best].score;
+        let best = self.evaluated[best].score;
         let edge = if c.exponent > 0.0 { power((1.0 + c.reach).recip(), c.exponent) } else { 0.0 };
         // Beyond it the weight is nothing: most of many candidates need no power.
         let reach = if c.exponent > 0.0 { best * (1.0 + c.reach) } else { f64::INFINITY };
@@ -172,9 +156,9 @@ impl Verdict {
             }
         };
         let mut weight = 0.0;
-        for (i, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.group == chosen) {
-            line.weight = of(i, line.score);
-            weight += line.weight;
+        for (i, candidate) in self.evaluated.iter_mut().enumerate().filter(|(_, candidate)| candidate.group == chosen) {
+            candidate.weight = of(i, candidate.score);
+            weight += candidate.weight;
         }
         self.exploit = (1.0 - set_aside) / weight;
         Sums { set_aside, weight }
@@ -196,19 +180,21 @@ impl Verdict {
             return 0.0;
         }
         let mut needs = 0.0;
-        for (i, line) in self.lines.iter_mut().enumerate().filter(|(_, line)| line.group.explorable(chosen)) {
-            line.floor = candidates.row(i).need;
-            needs += line.floor;
+        for (i, candidate) in
+            self.evaluated.iter_mut().enumerate().filter(|(_, candidate)| candidate.group.explorable(chosen))
+        {
+            candidate.floor = candidates.profile(i).need;
+            needs += candidate.floor;
         }
-        let reference = self.lines[best].cost.max(self.usual_cost.unwrap_or_default() * LEAST_REFERENCE);
+        let reference = self.evaluated[best].cost.max(self.usual_cost.unwrap_or_default() * LEAST_REFERENCE);
         let premium = c.exploration_premium / c.exploration * reference;
         let unit = c.exploration / needs;
         let mut sum = 0.0;
-        for line in self.lines.iter_mut().filter(|line| line.group.explorable(chosen)) {
-            let extra = line.cost - reference;
+        for candidate in self.evaluated.iter_mut().filter(|candidate| candidate.group.explorable(chosen)) {
+            let extra = candidate.cost - reference;
             let affordable = if extra > premium { premium / extra } else { 1.0 };
-            line.floor = unit * line.floor * affordable;
-            sum += line.floor;
+            candidate.floor = unit * candidate.floor * affordable;
+            sum += candidate.floor;
         }
         sum
     }
@@ -218,12 +204,12 @@ impl Verdict {
         if chosen >= Group::HalfOpen {
             return 0.0;
         }
-        let waiting = self.lines.iter().filter(|line| line.group == Group::HalfOpen).count();
+        let waiting = self.evaluated.iter().filter(|candidate| candidate.group == Group::HalfOpen).count();
         if waiting == 0 {
             return 0.0;
         }
-        for line in self.lines.iter_mut().filter(|line| line.group == Group::HalfOpen) {
-            line.floor = c.probe_share / waiting as f64;
+        for candidate in self.evaluated.iter_mut().filter(|candidate| candidate.group == Group::HalfOpen) {
+            candidate.floor = c.probe_share / waiting as f64;
         }
         c.probe_share
     }
@@ -240,9 +226,9 @@ impl Verdict {
         self.explored = uniform(draws.explore) < sums.set_aside;
         let point = uniform(draws.pick);
         self.first = if self.explored {
-            drawn(self.lines.iter().map(|line| line.floor), point * sums.set_aside)
+            drawn(self.evaluated.iter().map(|candidate| candidate.floor), point * sums.set_aside)
         } else {
-            drawn(self.lines.iter().map(|line| line.weight), point * sums.weight)
+            drawn(self.evaluated.iter().map(|candidate| candidate.weight), point * sums.weight)
         };
         if !self.explored && sticky.is_none() {
             let pair = uniform(draws.pair);
@@ -260,18 +246,18 @@ impl Verdict {
         pair: f64,
     ) -> usize {
         let near = 1.0 + c.near;
-        let (low, high) = (self.lines[picked].score / near, self.lines[picked].score * near);
-        let equal = |(i, line): &(usize, &Line)| {
-            line.score >= low && line.score <= high && line.group == chosen && *i != picked
+        let (low, high) = (self.evaluated[picked].score / near, self.evaluated[picked].score * near);
+        let equal = |(i, candidate): &(usize, &CandidateEvaluation)| {
+            candidate.score >= low && candidate.score <= high && candidate.group == chosen && *i != picked
         };
-        let equals = || self.lines.iter().enumerate().filter(equal);
+        let equals = || self.evaluated.iter().enumerate().filter(equal);
         let other = equals().nth((pair * equals().count() as f64) as usize);
-        let work = |i: usize| f64::from(candidates.live(i).tokens) * candidates.row(i).token;
+        let work = |i: usize| f64::from(candidates.live(i).tokens) * candidates.profile(i).token;
         other.map(|(other, _)| other).filter(|&other| work(other) < work(picked)).unwrap_or(picked)
     }
 
     fn keys(&self) -> Keys<'_> {
-        Keys { lines: &self.lines, first: self.first }
+        Keys { evaluated: &self.evaluated, first: self.first }
     }
 
     /// The first candidates in the order in which they are tried.

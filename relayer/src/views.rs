@@ -1,0 +1,36 @@
+//! The JSON forms of the API, once for HTTP, the command line, the page and every other client. Each structure is
+//! serialised as its fields stand here, so that a change here is a change of the API.
+//!
+//! Addresses are base58, hashes hexadecimal, receipts and signatures base64. Amounts are µUSDC unless the name of the field
+//! says pico-USDC (`_pico`, a decimal string) or USD. Times are Unix seconds unless the name says milliseconds (`_ms`).
+
+mod allow_list;
+mod chat;
+mod error;
+mod generation;
+mod market;
+mod receipt;
+mod status;
+mod withdrawal;
+
+pub use crate::vaults::{KeyView, VaultView};
+pub use allow_list::{AllowListRequest, AllowListView};
+pub use chat::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
+pub use error::{ErrorBody, ErrorDetail};
+pub use generation::{Figures as GenerationFigures, Generation};
+pub use market::{
+    BoardView, ModelList, ModelView, OfferView, Price, Pricing, ProviderList, ProviderView, RelayerView, blended_usd,
+};
+pub use receipt::{CountedBy, FinishReason, ReceiptDocument, ReceiptFields, ReceiptProof, Usage};
+pub use status::{Health, Readiness};
+pub use withdrawal::{Whole, WithdrawalAmount, WithdrawalRequest, WithdrawalView};
+
+use crate::chain::Pubkey;
+
+/// The kind of a list, as OpenAI names it.
+pub(crate) const LIST: &str = "list";
+
+/// An address in base58.
+fn base58(address: &[u8; 32]) -> String {
+    Pubkey::new_from_array(*address).to_string()
+}

@@ -1,0 +1,306 @@
+//! Models, offers and providers: their posted prices, and what this relayer measured of them.
+
+use super::LIST;
+use crate::board::{Figures, Flag, OfferFigures, Window};
+use crate::registry::{Offer, ProviderInfo, RelayerInfo};
+use crate::score::LiveFigures;
+use serde::{Deserialize, Serialize};
+use steam_protocol::units;
+use utoipa::ToSchema;
+
+/// µUSDC in one USD.
+const MICRO_PER_USD: f64 = 1e6;
+
+/// All models that somebody offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModelList {
+    /// Always `list`.
+    pub object: String,
+    /// The models, sorted by name.
+    pub data: Vec<ModelView>,
+}
+
+impl ModelList {
+    /// The list of these models.
+    pub fn new(data: Vec<ModelView>) -> Self {
+        Self { object: LIST.into(), data }
+    }
+}
+
+/// A model: its lowest price, its best figures, and all its offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Model)]
+pub struct ModelView {
+    /// The model's name.
+    pub id: String,
+    /// Always `model`.
+    pub object: String,
+    /// Always 0: OpenAI's clients expect the field.
+    pub created: i64,
+    /// The part of the name before the first slash, or `steam`.
+    pub owned_by: String,
+    /// Most tokens of prompt and answer together, of the offer that takes most.
+    pub context_length: Option<u32>,
+    /// Most tokens of an answer, of the offer that gives most.
+    pub max_output_tokens: Option<u32>,
+    /// The price of the offer with the lowest blended price.
+    pub pricing: Option<Pricing>,
+    /// The window of `tokens_per_second` and `ttft_ms`.
+    pub window: Window,
+    /// The highest median speed of an offer.
+    pub tokens_per_second: Option<f64>,
+    /// The lowest median time to the first token of an offer, in milliseconds.
+    pub ttft_ms: Option<f64>,
+    /// The offers.
+    pub providers: Vec<OfferView>,
+}
+
+/// All offers, and who makes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProviderList {
+    /// Always `list`.
+    pub object: String,
+    /// The finalized slot at which the chain was read.
+    pub slot: u64,
+    /// This relayer.
+    pub relayer: RelayerView,
+    /// How many input tokens a blended price counts for one output token.
+    pub blend_ratio: f64,
+    /// The offers.
+    pub data: Vec<OfferView>,
+    /// The providers.
+    pub providers: Vec<ProviderView>,
+}
+
+/// This relayer's account.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Relayer)]
+pub struct RelayerView {
+    /// Its address.
+    pub address: String,
+    /// Who may change it.
+    pub authority: String,
+    /// Who signs settlements.
+    pub settler: String,
+    /// Who signs receipts.
+    pub receipt_key: String,
+    /// The receipt key's number.
+    pub receipt_key_id: u32,
+    /// The fee in force, in basis points of the charge.
+    pub fee_bps: u16,
+    /// The token account that receives fees.
+    pub fee_token: String,
+    /// Its public URL.
+    pub url: String,
+    /// Whether it takes requests.
+    pub active: bool,
+}
+
+/// A registered provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Provider)]
+pub struct ProviderView {
+    /// Its address.
+    pub address: String,
+    /// Who may change it.
+    pub authority: String,
+    /// Its name.
+    pub name: String,
+    /// Base URL of its API, `/v1` included.
+    pub url: String,
+    /// Whether it may be used.
+    pub active: bool,
+    /// The token account that receives its earnings.
+    pub token: String,
+}
+
+/// A model offered by a provider at a posted price, with what was measured of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Offer)]
+pub struct OfferView {
+    /// Its address.
+    pub address: String,
+    /// The provider's address.
+    pub provider: String,
+    /// The provider's name.
+    pub provider_name: String,
+    /// The token account that receives the provider's earnings.
+    pub provider_token: String,
+    /// Base URL of the provider's API, `/v1` included.
+    pub url: String,
+    /// The model's name.
+    pub model: String,
+    /// The price's version.
+    pub version: u32,
+    /// Most tokens of prompt and answer together.
+    pub context_limit: u32,
+    /// Most tokens of an answer.
+    pub output_limit: u32,
+    /// What the offer can do, as the bits that are posted on chain.
+    pub capabilities: u32,
+    /// The posted price in µUSDC.
+    pub price: Price,
+    /// The posted price in USD.
+    pub pricing: Pricing,
+    /// USD per million tokens, in the blend asked for.
+    pub blended_usd_per_million: f64,
+    /// What this relayer measured.
+    pub board: BoardView,
+}
+
+/// A posted price as it is on chain: µUSDC per million tokens, and µUSDC per request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Price {
+    /// Prompt tokens that are not cached.
+    pub input: u64,
+    /// Prompt tokens from the provider's cache.
+    pub cached: u64,
+    /// Answer tokens.
+    pub output: u64,
+    /// Each request.
+    pub request: u64,
+}
+
+/// A posted price as people compare it: USD per million tokens, and USD per request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Pricing {
+    /// Prompt tokens that are not cached.
+    pub prompt: f64,
+    /// Prompt tokens from the provider's cache.
+    pub cached_prompt: f64,
+    /// Answer tokens.
+    pub completion: f64,
+    /// Each request.
+    pub request: f64,
+}
+
+/// What this relayer measured of an offer. Windows that were not asked for are left out.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Board)]
+pub struct BoardView {
+    /// Whether requests are sent to it at the moment.
+    pub available: bool,
+    /// Its share of the model's recent requests, 0 to 1.
+    pub share: f64,
+    /// Its objective for a typical request: lower is better.
+    pub score: Option<f64>,
+    /// Requests it is working on.
+    pub outstanding_requests: u32,
+    /// Tokens of those requests.
+    pub outstanding_tokens: u64,
+    /// What speaks against the provider's honesty.
+    pub flags: Vec<Flag>,
+    /// The last five minutes.
+    #[serde(rename = "5m", skip_serializing_if = "Option::is_none")]
+    pub minutes5: Option<Figures>,
+    /// The last hour.
+    #[serde(rename = "1h", skip_serializing_if = "Option::is_none")]
+    pub hour: Option<Figures>,
+    /// The last three days.
+    #[serde(rename = "72h", skip_serializing_if = "Option::is_none")]
+    pub hours72: Option<Figures>,
+}
+
+impl From<&RelayerInfo> for RelayerView {
+    fn from(relayer: &RelayerInfo) -> Self {
+        Self {
+            address: relayer.address.to_string(),
+            authority: relayer.authority.to_string(),
+            settler: relayer.settler.to_string(),
+            receipt_key: relayer.receipt_key.to_string(),
+            receipt_key_id: relayer.receipt_key_id,
+            fee_bps: relayer.fee_bps,
+            fee_token: relayer.fee_token.to_string(),
+            url: relayer.url.clone(),
+            active: relayer.active,
+        }
+    }
+}
+
+impl From<&ProviderInfo> for ProviderView {
+    fn from(provider: &ProviderInfo) -> Self {
+        Self {
+            address: provider.address.to_string(),
+            authority: provider.authority.to_string(),
+            name: provider.name.clone(),
+            url: provider.url.clone(),
+            active: provider.active,
+            token: provider.token.to_string(),
+        }
+    }
+}
+
+impl OfferView {
+    /// An offer in a blend of `blend_ratio` input tokens to one output token, with what is on its `board`.
+    pub fn new(offer: &Offer, blend_ratio: f64, board: BoardView) -> Self {
+        Self {
+            address: offer.address.to_string(),
+            provider: offer.provider.to_string(),
+            provider_name: offer.provider_name.clone(),
+            provider_token: offer.provider_token.to_string(),
+            url: offer.url.clone(),
+            model: offer.model.clone(),
+            version: offer.version,
+            context_limit: offer.context_limit,
+            output_limit: offer.output_limit,
+            capabilities: offer.capabilities,
+            price: Price::from(&offer.price),
+            pricing: Pricing::from(&offer.price),
+            blended_usd_per_million: blended_usd(&offer.price, blend_ratio),
+            board,
+        }
+    }
+}
+
+impl From<&units::Price> for Price {
+    fn from(price: &units::Price) -> Self {
+        Self { input: price.input, cached: price.cached, output: price.output, request: price.request }
+    }
+}
+
+impl From<&units::Price> for Pricing {
+    fn from(price: &units::Price) -> Self {
+        let usd = |micro: u64| micro as f64 / MICRO_PER_USD;
+        Self {
+            prompt: usd(price.input),
+            cached_prompt: usd(price.cached),
+            completion: usd(price.output),
+            request: usd(price.request),
+        }
+    }
+}
+
+impl BoardView {
+    /// What was measured in `window`, or in every window.
+    pub fn new(live: &LiveFigures, flags: Vec<Flag>, figures: OfferFigures, window: Option<Window>) -> Self {
+        let wanted = |one: Window| window.is_none_or(|window| window == one);
+        Self {
+            available: live.available,
+            share: live.share,
+            score: live.score,
+            outstanding_requests: live.outstanding_requests,
+            outstanding_tokens: live.outstanding_tokens,
+            flags,
+            minutes5: wanted(Window::Minutes5).then_some(figures.minutes5),
+            hour: wanted(Window::Hour).then_some(figures.hour),
+            hours72: wanted(Window::Hours72).then_some(figures.hours72),
+        }
+    }
+}
+
+/// USD per million tokens, of which `ratio` are input to one of output.
+pub fn blended_usd(price: &units::Price, ratio: f64) -> f64 {
+    (price.input as f64 * ratio + price.output as f64) / (ratio + 1.0) / MICRO_PER_USD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_blended_price_weighs_input_by_the_ratio() {
+        let price = units::Price { input: 1_000_000, cached: 0, output: 5_000_000, request: 0 };
+        assert_eq!(blended_usd(&price, 3.0), 2.0);
+        assert_eq!(blended_usd(&price, 0.0), 5.0);
+    }
+}
