@@ -252,8 +252,16 @@ def with_length(data):
     return struct.pack("<I", len(data)) + data
 
 
+SIGNATURE_HEADERS = {"steam-" + name for name in ("key", "vault", "authorized", "max-cost", "not-after", "nonce", "signature")}
+CONTROL_HEADERS = {"anthropic-beta", "anthropic-version", "idempotency-key", "openai-beta"}
+
+
+def is_control(name):
+    return name in CONTROL_HEADERS or name.startswith("steam-") and name not in SIGNATURE_HEADERS
+
+
 def control_hash(headers):
-    control = sorted((n.lower().encode(), v) for n, v in headers if n.lower().startswith("steam-route-"))
+    control = sorted((n.lower().encode(), v) for n, v in headers if is_control(n.lower()))
     return sha256(*(with_length(part) for header in control for part in header))
 
 
@@ -264,7 +272,9 @@ def requests():
         ("POST", "/v1/chat/completions", chat, [], 25_000, 1_767_225_600),
         ("POST", "/v1/chat/completions", chat, [("Steam-Route-Prefer", b"price"), ("Content-Type", b"application/json")], U64, 2**63 - 1),
         ("POST", "/v1/chat/completions", b"", [("steam-route-b", b"2"), ("STEAM-ROUTE-A", b"1"), ("steam-route-b", b"1")], 0, 0),
-        ("GET", "/", b"\0", [("steam-route-", b""), ("steam-route", b"not one"), ("x-steam-route-a", b"nor this")], 1, -1),
+        ("GET", "/", b"\0", [("steam-route-", b""), ("steam", b"not one"), ("x-steam-route-a", b"nor this")], 1, -1),
+        ("POST", "/v1/messages", b"{}", [("Steam-", b""), ("Steam-Nonce-2", b"one"), ("OpenAI-Beta", b"a=v1"), ("Anthropic-Beta", b"b,c"), ("ANTHROPIC-VERSION", b"2023-06-01"), ("Idempotency-Key", b"1")], 7, 8),
+        ("POST", "/v1/messages", b"{}", [("Steam-" + n, b"covered by itself") for n in ("Key", "Vault", "Authorized", "Max-Cost", "Not-After", "Nonce", "Signature")], 7, 8),
         ("DELETE", "/v1/%C3%A9/..", b"x" * 1000, [("steam-route-x", bytes([0xE9, 0x20, 0x7F]))], 2**32, -(2**63)),
         ("", "", b"", [], 0, 0),
     ]:

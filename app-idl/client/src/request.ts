@@ -4,8 +4,12 @@ import { concat, exactly, int64, sha256, toBase64, uint, utf8, type Address, typ
 
 /** How far ahead `notAfter` may lie, in seconds. */
 export const MAX_AHEAD_SECONDS = 300n;
-/** Prefix of the headers that steer routing and are therefore signed. */
-export const CONTROL_PREFIX = "steam-route-";
+/** The headers that carry a signature and what it says. The request hash and the voucher cover their values by themselves. */
+export const SIGNATURE_HEADERS: readonly string[] = [
+  "steam-key", "steam-vault", "steam-authorized", "steam-max-cost", "steam-not-after", "steam-nonce", "steam-signature",
+];
+/** The headers of other protocols that change what is asked of a provider, or how often a request is served. */
+export const CONTROL_HEADERS: readonly string[] = ["anthropic-beta", "anthropic-version", "idempotency-key", "openai-beta"];
 
 export interface RequestBinding {
   /** The relayer's account address. */
@@ -44,12 +48,23 @@ export function requestHash(binding: RequestBinding): Hash {
   );
 }
 
-/** Hash of the headers whose name starts with {@link CONTROL_PREFIX}, lower-cased, sorted by name and then value. */
+/**
+ * Whether a header steers how a request is served, so that its signature must cover it: every `Steam-*` header but
+ * {@link SIGNATURE_HEADERS}, and {@link CONTROL_HEADERS}. Case does not matter.
+ */
+export function isControlHeader(name: string): boolean {
+  const lower = lowerAscii(name);
+  return CONTROL_HEADERS.includes(lower) || (lower.startsWith("steam-") && !SIGNATURE_HEADERS.includes(lower));
+}
+
+/**
+ * Hash of the control headers of a request: those for which {@link isControlHeader} holds, names in lower case, sorted by name
+ * and then by value, each as `name ‖ value` with lengths. Values are exact bytes, without the white space around them.
+ */
 export function controlHeadersHash(headers: Iterable<readonly [string, Bytes | string]>): Hash {
   const control = [...headers]
-    .map(([name, value]) => [lowerAscii(name), typeof value === "string" ? latin1(value) : value] as const)
-    .filter(([name]) => name.startsWith(CONTROL_PREFIX))
-    .map(([name, value]) => [utf8(name), value] as const)
+    .filter(([name]) => isControlHeader(name))
+    .map(([name, value]) => [utf8(lowerAscii(name)), typeof value === "string" ? latin1(value) : value] as const)
     .sort((a, b) => compare(a[0], b[0]) || compare(a[1], b[1]));
   return sha256(...control.flatMap(([name, value]) => [withLength(name), withLength(value)]));
 }

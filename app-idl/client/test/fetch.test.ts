@@ -139,7 +139,7 @@ test("an answer's receipt is counted and the next voucher allows what was spent 
   const store = memory();
   const receipts: steam.Receipt[] = [];
   const fetch = client(store, { onReceipt: (receipt) => receipts.push(receipt) });
-  const headers = { Authorization: `Bearer ${key.reveal()}`, "Steam-Route-Prefer": "price", "Content-Type": "application/json" };
+  const headers = { Authorization: `Bearer ${key.reveal()}`, "Steam-Route-Prefer": "price", "Anthropic-Beta": "a, b", "Content-Type": "application/json" };
   const response = await post(fetch, '{"n":"é"}', { headers });
   assert.deepEqual(await response.json(), { choices: [] });
   assert.equal(seen[0]!.body, '{"n":"é"}');

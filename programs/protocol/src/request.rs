@@ -5,8 +5,22 @@ use crate::{Address, Hash, sha256};
 
 /// How far ahead `not_after` may lie, in seconds.
 pub const MAX_AHEAD_SECONDS: i64 = 300;
-/// Prefix of the headers that steer routing and are therefore signed.
-pub const CONTROL_PREFIX: &str = "steam-route-";
+/// Prefix of the headers that steer routing.
+pub const ROUTE_PREFIX: &str = "steam-route-";
+/// Prefix of every header this protocol defines.
+const STEAM_PREFIX: &str = "steam-";
+/// The headers that carry a signature and what it says. The request hash and the voucher cover their values by themselves.
+pub const SIGNATURE_HEADERS: [&str; 7] = [
+    "steam-key",
+    "steam-vault",
+    "steam-authorized",
+    "steam-max-cost",
+    "steam-not-after",
+    "steam-nonce",
+    "steam-signature",
+];
+/// The headers of other protocols that change what is asked of a provider, or how often a request is served.
+pub const CONTROL_HEADERS: [&str; 4] = ["anthropic-beta", "anthropic-version", "idempotency-key", "openai-beta"];
 
 /// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,13 +67,24 @@ fn len(text: &str) -> [u8; 4] {
     (text.len() as u32).to_le_bytes()
 }
 
-/// Hash of the control headers: of those whose name starts with [`CONTROL_PREFIX`], lower-cased, sorted by name and
-/// then value, each as `name ‖ value` with u32 lengths. Without any, the hash of nothing.
+/// Whether a header steers how a request is served, so that its signature must cover it: every `Steam-*` header but
+/// [`SIGNATURE_HEADERS`], and [`CONTROL_HEADERS`]. Case does not matter.
+#[cfg(not(target_os = "solana"))]
+pub fn is_control_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let listed = |names: &[&str]| names.contains(&name.as_str());
+    listed(&CONTROL_HEADERS) || (name.starts_with(STEAM_PREFIX) && !listed(&SIGNATURE_HEADERS))
+}
+
+/// Hash of the control headers of a request: its headers for which [`is_control_header`] holds, names in lower case, sorted
+/// by name and then by value, each as `name ‖ value`, both preceded by their length in bytes as u32. A value is its exact
+/// bytes without the white space around it; a header sent twice counts twice. Without control headers it is the hash of
+/// nothing.
 #[cfg(not(target_os = "solana"))]
 pub fn control_headers_hash<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Hash {
     let mut control: Vec<(String, &[u8])> = headers
+        .filter(|(name, _)| is_control_header(name))
         .map(|(name, value)| (name.to_ascii_lowercase(), value))
-        .filter(|(name, _)| name.starts_with(CONTROL_PREFIX))
         .collect();
     control.sort_unstable();
     let mut bytes = Vec::new();

@@ -11,21 +11,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::str::FromStr;
 use steam_protocol::key::{PREFIX, SessionKey};
-use steam_protocol::request::{MAX_AHEAD_SECONDS, RequestBinding, control_headers_hash};
+use steam_protocol::request::{MAX_AHEAD_SECONDS, RequestBinding, SIGNATURE_HEADERS, control_headers_hash};
 use steam_protocol::units::{MicroUsdc, Pico};
 use steam_protocol::voucher::{Voucher, verify_strict};
 use steam_protocol::{Hash, sha256};
-
-/// The headers of a signed request, in the order in which an error names the first missing one.
-const SIGNED: [&str; 7] = [
-    "steam-key",
-    "steam-vault",
-    "steam-authorized",
-    "steam-max-cost",
-    "steam-not-after",
-    "steam-nonce",
-    "steam-signature",
-];
 
 /// The header that makes a bearer's request unique: sent again with the same body and value, the request is served once.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -88,7 +77,7 @@ impl Credentials {
     /// # Errors
     /// 401 if there are no credentials or a part of them is missing, 400 if one cannot be read.
     pub fn read(headers: &HeaderMap, bearer_keys: bool) -> Result<Self, RelayError> {
-        if SIGNED.iter().any(|name| headers.contains_key(*name)) {
+        if SIGNATURE_HEADERS.iter().any(|name| headers.contains_key(*name)) {
             return Signed::read(headers).map(|signed| Self::Signed(Box::new(signed)));
         }
         let Some(value) = single(headers, header::AUTHORIZATION.as_str())? else {
@@ -140,11 +129,14 @@ impl Signed {
             single(headers, name)?.ok_or_else(|| {
                 RelayError::unauthenticated(
                     "missing_header",
-                    format!("a signed request needs the header `{name}`; it has others of {}", SIGNED.join(", ")),
+                    format!(
+                        "a signed request needs the header `{name}`; it has others of {}",
+                        SIGNATURE_HEADERS.join(", ")
+                    ),
                 )
             })
         };
-        let values: Vec<&str> = SIGNED.iter().map(|name| required(name)).collect::<Result<_, _>>()?;
+        let values: Vec<&str> = SIGNATURE_HEADERS.iter().map(|name| required(name)).collect::<Result<_, _>>()?;
         let [key, vault, authorized, max_cost, not_after, nonce, signature] = values[..] else {
             return Err(RelayError::Internal("as many values as names"));
         };
@@ -240,7 +232,7 @@ impl Identified {
                 if !verify_strict(&signed.key, &voucher.message(), &signed.signature) {
                     return Err(RelayError::unauthenticated(
                         "invalid_signature",
-                        "Steam-Signature is not the key's signature of this request: method, path, body, steam-route-* headers, relayer, vault generation and key epoch are all part of it",
+                        "Steam-Signature is not the key's signature of this request: method, path, body, control headers (Steam-*, Idempotency-Key, Anthropic-*, OpenAI-Beta), relayer, vault generation and key epoch are all part of it",
                     ));
                 }
                 Proof::Signed {

@@ -70,6 +70,8 @@ pub struct Signer {
     pub max_cost: u64,
     pub not_after: i64,
     pub nonce: [u8; 16],
+    /// Further headers, which the signature covers where they are control headers.
+    pub controls: Vec<(&'static str, &'static str)>,
 }
 
 impl Signer {
@@ -86,6 +88,7 @@ impl Signer {
             max_cost: 50_000,
             not_after: NOW + 100,
             nonce: [5; 16],
+            controls: Vec::new(),
         }
     }
 
@@ -97,7 +100,7 @@ impl Signer {
             method,
             path,
             body_hash: &sha256(&[body]),
-            control_hash: &control_headers_hash(std::iter::empty()),
+            control_hash: &control_headers_hash(self.controls.iter().map(|(name, value)| (*name, value.as_bytes()))),
             max_cost: MicroUsdc(self.max_cost),
             not_after: self.not_after,
             nonce: &self.nonce,
@@ -121,7 +124,9 @@ impl Signer {
             ("steam-signature", base64(&key.sign(&voucher.message()))),
             ("content-digest", format!("sha-256=:{}:", base64(&sha256(&[body])))),
         ];
-        headers.into_iter().map(|(name, value)| (HeaderName::from_static(name), value.try_into().unwrap())).collect()
+        let controls = self.controls.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        let headers = headers.into_iter().chain(controls);
+        headers.map(|(name, value)| (HeaderName::from_static(name), value.try_into().unwrap())).collect()
     }
 
     /// The key in its vault.

@@ -1,8 +1,10 @@
 //! What the controls do to a request, as members of its body and as headers.
 
 use crate::registry::Offer;
+use crate::relay::testing::Signer;
 use crate::relay::testing::mock::{Mock, answer, good};
 use crate::relay::testing::world::{World, decode, error, request};
+use axum::http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::{Pico, Price};
@@ -174,8 +176,29 @@ async fn what_is_not_supported_is_refused_and_costs_nothing() {
 async fn a_signed_request_covers_the_headers_that_steer_it() {
     let world = market().await;
     let body = request(json!({"max_tokens": 3})).to_string();
-    let signed = world.signer().headers("POST", "/v1/chat/completions", body.as_bytes());
-    let post = world.client.post(world.url("/v1/chat/completions")).headers(signed);
-    let added = post.header("steam-route-only", "dear").body(body).send().await.unwrap();
-    assert_eq!(error(added).await.1["code"], "invalid_signature", "nobody may steer another's request");
+    let send = async |controls: &[(&'static str, &'static str)], change: &dyn Fn(&mut HeaderMap)| {
+        let signer = Signer { controls: controls.to_vec(), ..world.signer() };
+        let mut headers = signer.headers("POST", "/v1/chat/completions", body.as_bytes());
+        change(&mut headers);
+        let post = world.client.post(world.url("/v1/chat/completions")).headers(headers);
+        post.body(body.clone()).send().await.unwrap()
+    };
+    let only_dear = [("steam-route-only", "dear")];
+    let value = HeaderValue::from_static;
+    let refused = [
+        send(&[], &|headers| drop(headers.insert("steam-route-only", value("dear")))).await,
+        send(&only_dear, &|headers| drop(headers.insert("steam-route-only", value("cheap")))).await,
+        send(&only_dear, &|headers| drop(headers.remove("steam-route-only"))).await,
+        send(&only_dear, &|headers| drop(headers.insert("idempotency-key", value("1")))).await,
+    ];
+    for response in refused {
+        let (status, error) = error(response).await;
+        assert_eq!((status, error["code"].as_str()), (401, Some("invalid_signature")), "{error}");
+    }
+    assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO), "nothing is charged");
+    let response = send(&only_dear, &|_| {}).await;
+    assert_eq!(response.status(), 200);
+    let receipt = decode(response.headers()["steam-receipt"].to_str().unwrap());
+    let offer = SignedReceipt::from_bytes(&receipt).unwrap().receipt.offer;
+    assert_eq!(offer, world.app.registry.borrow().offers[1].address.to_bytes());
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::http::errors::status;
 use crate::relay::testing::{Signer, registry};
 use axum::http::{HeaderName, HeaderValue};
+use steam_protocol::request::CONTROL_HEADERS;
 
 const NOW: i64 = 1_000_000;
 
@@ -65,7 +66,7 @@ fn a_bearer_key_is_read_and_every_other_authorization_explained() {
 fn a_signed_request_lacks_no_header_and_has_none_twice() {
     let signer = signer();
     verify(&signer, |_, _, _| {}).unwrap();
-    for name in SIGNED.iter().chain(&["content-digest"]) {
+    for name in SIGNATURE_HEADERS.iter().chain(&["content-digest"]) {
         let error = verify(&signer, |headers, _, _| drop(headers.remove(*name))).unwrap_err();
         assert_eq!(code(&error), (401, "missing_header", None), "{name}");
         assert!(error.to_string().contains(name), "{error}");
@@ -124,7 +125,6 @@ fn nothing_that_is_signed_can_be_changed() {
         set("steam-max-cost", "999999999"),
         set("steam-not-after", "1000101"),
         set("steam-nonce", "00000000000000000000000000000001"),
-        set("steam-route-x", "added"),
         verify(&signer, |_, _, path| path.push('x')),
         verify(&Signer { generation: 8, ..signer.clone() }, |_, _, _| {}),
         verify(&Signer { epoch: 2, ..signer.clone() }, |_, _, _| {}),
@@ -133,6 +133,28 @@ fn nothing_that_is_signed_can_be_changed() {
     ] {
         assert_eq!(code(&result.unwrap_err()), (401, "invalid_signature", None));
     }
+}
+
+#[test]
+fn no_control_header_can_be_added_changed_or_removed() {
+    let controls = CONTROL_HEADERS.into_iter().chain(["steam-route-only", "steam-anything"]);
+    for name in controls {
+        let refused = |signed: &[(&'static str, &'static str)], change: &dyn Fn(&mut HeaderMap)| {
+            let signer = Signer { controls: signed.to_vec(), ..signer() };
+            verify(&signer, |_, _, _| {}).unwrap();
+            let error = verify(&signer, |headers, _, _| change(headers)).unwrap_err();
+            assert_eq!(code(&error), (401, "invalid_signature", None), "{name}");
+        };
+        refused(&[], &|headers| drop(headers.insert(name, HeaderValue::from_static("added"))));
+        refused(&[(name, "a")], &|headers| drop(headers.insert(name, HeaderValue::from_static("b"))));
+        refused(&[(name, "a")], &|headers| drop(headers.append(name, HeaderValue::from_static("a"))));
+        refused(&[(name, "a")], &|headers| drop(headers.remove(name)));
+    }
+    verify(&signer(), |headers, _, _| {
+        headers.insert("accept", HeaderValue::from_static("text/event-stream"));
+        headers.insert("x-request-id", HeaderValue::from_static("1"));
+    })
+    .unwrap();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;
-use steam_protocol::request::CONTROL_PREFIX;
+use steam_protocol::request::ROUTE_PREFIX;
 
 /// Most names in a list.
 const MAX_NAMES: usize = 64;
@@ -48,7 +48,7 @@ const MAX_PRICE: &str = "max_price";
 
 /// A control's header.
 fn header_of(control: &str) -> String {
-    format!("{CONTROL_PREFIX}{}", control.replace(['_', '.'], "-"))
+    format!("{ROUTE_PREFIX}{}", control.replace(['_', '.'], "-"))
 }
 
 /// A control and its value.
@@ -106,7 +106,7 @@ impl<'a> Wishes<'a> {
 
     fn headers(&mut self, headers: &HeaderMap) -> Result<(), RelayError> {
         // A header sent twice comes up twice, and the second time is an error.
-        for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(CONTROL_PREFIX)) {
+        for (name, value) in headers.iter().filter(|(name, _)| name.as_str().starts_with(ROUTE_PREFIX)) {
             let name = name.as_str();
             let Some((control, shape)) = CONTROLS.iter().find(|(control, _)| header_of(control) == name) else {
                 let known = CONTROLS.iter().map(|(control, _)| header_of(control));
