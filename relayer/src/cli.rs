@@ -5,8 +5,8 @@
 
 pub mod admin;
 pub mod amount;
-mod ask;
 pub mod chat;
+mod completion;
 pub mod completions;
 pub mod config;
 #[cfg(feature = "localnet")]
@@ -15,11 +15,13 @@ pub mod error;
 pub mod failure;
 pub mod key;
 pub mod ledger;
+mod node;
 pub mod output;
 pub mod parse;
 pub mod provider;
 pub mod receipt;
 pub mod relayer;
+mod relayer_api;
 pub mod secret;
 pub mod serve;
 pub mod session;

@@ -7,7 +7,6 @@ pub mod app;
 pub mod board;
 pub mod chain;
 pub mod cli;
-pub mod client;
 pub mod clock;
 pub mod config;
 pub mod http;

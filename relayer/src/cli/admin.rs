@@ -7,10 +7,10 @@ pub use change::{Change, Offered, Suspension};
 
 use super::amount::{show_span, span};
 use super::error::{CliError, Result};
-use super::failure;
+use super::node::Node;
 use super::output::{Report, line};
 use super::parse::address;
-use super::session::{self, Session, until};
+use super::session::{Session, until};
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
@@ -181,10 +181,10 @@ impl Init {
     async fn run(self, global: &Global) -> Result<()> {
         let delays = self.delays();
         check(&delays).map_err(|error| error.next("leave them out to have the defaults"))?;
-        let (rpc, url) = session::node(global)?;
+        let node = Node::of(global)?;
         let payer = global.signer()?;
         let authority = payer.pubkey();
-        let genesis = rpc.get_genesis_hash().await.map_err(|error| failure::of_rpc(&error, &url))?.to_bytes();
+        let genesis = node.genesis().await?;
         let init = instructions::init_config(
             &authority,
             &self.mint,
@@ -193,11 +193,11 @@ impl Init {
             &self.guardian.unwrap_or(authority),
             delays,
         );
-        if session::exists(&rpc, &url, &addresses::config()).await? {
+        if node.data(&addresses::config()).await?.is_some() {
             return Err(CliError::new("initialized", "the program is set up on this cluster already")
                 .next("see `steam admin status`"));
         }
-        let signature = session::send(&url, &payer, &[init], Vec::new()).await?;
+        let signature = node.send(&payer, &[init], &[]).await?;
         let session = Session::open(global).await?;
         global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
     }
@@ -245,7 +245,7 @@ fn check(delays: &Delays) -> Result<()> {
 async fn pause(global: &Global) -> Result<()> {
     let session = Session::open(global).await?;
     let payer = global.signer()?;
-    let signature = session.send(&payer, &[instructions::pause(&payer.pubkey())], Vec::new()).await?;
+    let signature = session.send(&payer, &[instructions::pause(&payer.pubkey())], &[]).await?;
     let session = Session::open(global).await?;
     global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
 }

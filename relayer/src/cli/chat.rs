@@ -3,7 +3,7 @@
 
 mod ask;
 mod route;
-pub(super) mod setup;
+mod setup;
 
 use super::amount::usdc_above_zero;
 use super::error::{CliError, Result};
@@ -15,7 +15,6 @@ use super::vault::Which;
 use ask::Talk;
 use route::Route;
 use serde_json::json;
-pub(super) use setup::cause;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use steam_protocol::units::MicroUsdc;

@@ -1,126 +1,103 @@
-//! What RPC nodes and the program say when something fails, in one sentence and with what to do next, instead of logs.
+//! Why a transaction was refused, told by its error codes: one sentence, and what to do next.
 
 use super::error::CliError;
+use crate::addresses;
 use crate::chain::Pubkey;
-use anchor_client::{ClientError, SolanaClientError, SolanaClientErrorKind};
-use solana_rpc_client_api::request::{RpcError, RpcResponseErrorData};
-use solana_transaction::{InstructionError, TransactionError};
+use anchor_lang::error::ErrorCode as AnchorError;
+use serde::Deserialize;
+use solana_transaction::{InstructionError, TransactionError, VersionedMessage};
 
-/// A URL without what may be secret in it: RPC providers put access keys into path and query.
-pub fn shown(url: &str) -> String {
-    match reqwest::Url::parse(url) {
-        Ok(url) => url.origin().ascii_serialization(),
-        Err(_) => "the given URL".into(),
-    }
+/// The program's interface, which names its errors.
+const IDL: &str = include_str!("../../../app-idl/steam_router.json");
+/// The token programs' and the system program's code for too small a balance.
+const INSUFFICIENT: u32 = 1;
+
+/// What is read of the interface.
+#[derive(Deserialize)]
+struct Interface {
+    errors: Vec<ProgramError>,
 }
 
-/// Why a node did not answer.
-pub fn of_rpc(error: &SolanaClientError, url: &str) -> CliError {
-    let node = shown(url);
-    let unreachable = |why: &str| {
-        CliError::new("rpc_unreachable", format!("cannot reach the Solana RPC node at {node}: {why}"))
-            .next("check that it runs (`steam dev` starts a local network) or name another with --url")
-    };
-    match error.kind() {
-        SolanaClientErrorKind::Reqwest(error) if error.is_timeout() => unreachable("it did not answer in time"),
-        SolanaClientErrorKind::Reqwest(error) if error.is_connect() => {
-            unreachable("the connection was refused or failed")
-        }
-        SolanaClientErrorKind::Reqwest(error) => match error.status() {
-            Some(status) if status.as_u16() == 429 => {
-                CliError::new("rpc_rate_limited", format!("the Solana RPC node at {node} limits the rate of requests"))
-                    .next("try again later, or name a node of your own with --url")
-            }
-            Some(status) => unreachable(&format!("it answered with HTTP status {status}")),
-            None => unreachable("it sent no valid answer"),
-        },
-        SolanaClientErrorKind::Io(error) => unreachable(&error.to_string()),
-        SolanaClientErrorKind::RpcError(RpcError::RpcResponseError { message, .. }) => {
-            CliError::new("rpc_refused", format!("the Solana RPC node at {node} refused: {message}"))
-                .next("name another node with --url")
-        }
-        SolanaClientErrorKind::RpcError(RpcError::ForUser(message)) => {
-            CliError::new("rpc_failed", message.trim_end_matches('.').to_owned())
-                .next("check with the same command whether it took effect before repeating it")
-        }
-        _ => unreachable("it sent no valid answer"),
-    }
+/// One of the program's errors.
+#[derive(Deserialize)]
+struct ProgramError {
+    code: u32,
+    name: String,
+    msg: String,
 }
 
-/// Why a transaction failed.
-pub fn of_send(error: ClientError, url: &str, payer: &Pubkey) -> CliError {
-    let error = match error {
-        ClientError::SolanaClientError(error) => error,
-        ClientError::SignerError(error) => {
-            return CliError::new("sign", format!("cannot sign the transaction: {error}"));
-        }
-        other => return CliError::new("transaction", format!("cannot send the transaction: {other}")),
-    };
-    match error.get_transaction_error() {
-        Some(refused) => of_transaction(&refused, logs(&error), payer),
-        None => of_rpc(&error, url),
-    }
-}
-
-fn logs(error: &SolanaClientError) -> &[String] {
-    match error.kind() {
-        SolanaClientErrorKind::RpcError(RpcError::RpcResponseError {
-            data: RpcResponseErrorData::SendTransactionPreflightFailure(simulated),
-            ..
-        }) => simulated.logs.as_deref().unwrap_or_default(),
-        _ => &[],
-    }
-}
-
-fn of_transaction(error: &TransactionError, logs: &[String], payer: &Pubkey) -> CliError {
-    let poor = || {
-        CliError::new("no_sol", format!("{payer} does not have the SOL that the transaction's fee and rent need"))
-            .next(format!("send SOL to it; on a test network: `solana airdrop 1 {payer}`"))
-    };
+/// What to do about a transaction that the cluster refused.
+pub fn of_transaction(error: &TransactionError, message: &VersionedMessage) -> CliError {
+    let keys = message.static_account_keys();
+    let payer = keys.first().copied().unwrap_or_default();
     match error {
         TransactionError::AccountNotFound
         | TransactionError::InsufficientFundsForFee
-        | TransactionError::InsufficientFundsForRent { .. } => poor(),
+        | TransactionError::InsufficientFundsForRent { .. } => poor(&payer),
         TransactionError::ProgramAccountNotFound => not_deployed(),
         TransactionError::BlockhashNotFound => {
             CliError::new("expired", "the transaction expired before it was confirmed").next("run the command again")
         }
         TransactionError::InstructionError(_, InstructionError::UnsupportedProgramId) => not_deployed(),
+        TransactionError::InstructionError(index, InstructionError::Custom(code)) => {
+            let instruction = message.instructions().get(usize::from(*index));
+            let program = instruction.and_then(|instruction| keys.get(usize::from(instruction.program_id_index)));
+            of_code(*code, program, &payer)
+        }
         TransactionError::InstructionError(_, error) => {
-            let lamports = logs.iter().any(|log| log.contains("insufficient lamports"));
-            if let Some(refusal) = anchor_error(logs) {
-                refusal
-            } else if lamports {
-                poor()
-            } else if logs.iter().any(|log| log.contains("Error: insufficient funds")) {
-                CliError::new("insufficient_funds", "the token account does not hold that much USDC")
-                    .next("see what it holds with `spl-token accounts`, and use a smaller amount")
-            } else {
-                CliError::new("program", format!("the program refused the transaction: {error}"))
-            }
+            CliError::new("program", format!("the program refused the transaction: {error}"))
         }
         other => CliError::new("transaction", format!("the cluster refused the transaction: {other}")),
     }
+}
+
+/// What a program's error code means. A program that calls another one passes its code on.
+fn of_code(code: u32, program: Option<&Pubkey>, payer: &Pubkey) -> CliError {
+    let is_token = |program: &Pubkey| [addresses::TOKEN, addresses::TOKEN_2022].contains(program);
+    match (program, code) {
+        (Some(program), INSUFFICIENT) if is_token(program) => {
+            CliError::new("insufficient_funds", "the token account does not hold that much USDC")
+                .next("see what it holds with `spl-token accounts`, and use a smaller amount")
+        }
+        // The token transfers of the other programs are checked before they are made: what is missing is for rent.
+        (Some(_), INSUFFICIENT) => poor(payer),
+        (Some(program), code) if *program == steam_router::ID => of_program(code),
+        _ => CliError::new("program", format!("the program refused the transaction with its error {code}")),
+    }
+}
+
+/// What an error of the Steam Router program says, or one of Anchor's own checks.
+fn of_program(code: u32) -> CliError {
+    let of_anchor = [AnchorError::ConstraintHasOne, AnchorError::ConstraintSeeds];
+    if let Some(error) = of_anchor.into_iter().find(|error| u32::from(*error) == code) {
+        return told(&error.name(), &error.to_string());
+    }
+    // The interface is the one this binary was built with; `the_programs_errors_are_known_by_their_codes` reads it.
+    let interface: Option<Interface> = serde_json::from_str(IDL).ok();
+    match interface.into_iter().flat_map(|interface| interface.errors).find(|error| error.code == code) {
+        Some(error) => told(&error.name, &error.msg),
+        None => CliError::new("program", format!("the program refused the transaction with its error {code}"))
+            .next("a newer program needs a newer `steam`"),
+    }
+}
+
+fn told(name: &str, message: &str) -> CliError {
+    let error = CliError::new(name, format!("the program refused: {} ({name})", message.trim_end_matches('.')));
+    match what_next(name) {
+        Some(next) => error.next(next),
+        None => error,
+    }
+}
+
+fn poor(payer: &Pubkey) -> CliError {
+    CliError::new("no_sol", format!("{payer} does not have the SOL that the transaction's fee and rent need"))
+        .next(format!("send SOL to it; on a test network: `solana airdrop 1 {payer}`"))
 }
 
 /// The program does not exist on this cluster.
 pub fn not_deployed() -> CliError {
     CliError::new("not_deployed", format!("there is no Steam Router program {} on this cluster", steam_router::ID))
         .next("name the right cluster with --url; `steam dev` starts a local one")
-}
-
-/// The error an Anchor program logged: `… Error Code: Name. Error Number: 6000. Error Message: Sentence.`
-fn anchor_error(logs: &[String]) -> Option<CliError> {
-    logs.iter().find_map(|log| {
-        let rest = log.split_once("Error Code: ")?.1;
-        let (name, rest) = rest.split_once(". Error Number: ")?;
-        let message = rest.split_once("Error Message: ")?.1.trim_end_matches('.');
-        let error = CliError::new(name, format!("the program refused: {message} ({name})"));
-        Some(match what_next(name) {
-            Some(next) => error.next(next),
-            None => error,
-        })
-    })
 }
 
 /// What to do about the program's refusals that a person can meet.
@@ -147,35 +124,69 @@ fn what_next(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anchor_lang::solana_program::instruction::Instruction;
+    use solana_transaction::Message;
+    use steam_router::error::SteamError;
 
-    #[test]
-    fn the_programs_errors_are_told_by_name_and_sentence() {
-        let logs = ["Program log: Instruction: ExecuteWithdraw".to_owned(), "Program log: AnchorError thrown in x.rs:10. Error Code: WithdrawalLocked. Error Number: 6021. Error Message: The withdrawal is not unlocked yet.".into()];
-        let error = TransactionError::InstructionError(0, InstructionError::Custom(6021));
-        let told = of_transaction(&error, &logs, &Pubkey::default());
-        assert_eq!(told.code(), "WithdrawalLocked");
-        assert!(told.to_string().contains("The withdrawal is not unlocked yet (WithdrawalLocked)"), "{told}");
-        assert!(told.to_string().contains("--execute --wait"), "{told}");
+    const PAYER: Pubkey = Pubkey::new_from_array([7; 32]);
+
+    /// What is told of `error` in the only instruction, of `program`.
+    fn told_of(program: Pubkey, error: InstructionError) -> CliError {
+        let instruction = Instruction { program_id: program, accounts: Vec::new(), data: Vec::new() };
+        let message = VersionedMessage::Legacy(Message::new(&[instruction], Some(&PAYER)));
+        of_transaction(&TransactionError::InstructionError(0, error), &message)
     }
 
     #[test]
-    fn other_programs_errors_are_told_too() {
-        let payer = Pubkey::default();
-        let custom = TransactionError::InstructionError(0, InstructionError::Custom(1));
-        for (error, log, code) in [
-            (&custom, "Program log: Error: insufficient funds", "insufficient_funds"),
-            (&custom, "Transfer: insufficient lamports 5, need 9", "no_sol"),
-            (&custom, "", "program"),
-            (&TransactionError::AccountNotFound, "", "no_sol"),
-            (&TransactionError::ProgramAccountNotFound, "", "not_deployed"),
-        ] {
-            assert_eq!(of_transaction(error, &[log.to_owned()], &payer).code(), code, "{log}");
+    fn the_programs_errors_are_known_by_their_codes() {
+        let told = told_of(steam_router::ID, InstructionError::Custom(SteamError::WithdrawalLocked.into()));
+        assert_eq!(told.code(), "WithdrawalLocked");
+        assert!(told.to_string().contains(&SteamError::WithdrawalLocked.to_string()), "{told}");
+        assert!(told.to_string().contains("--execute --wait"), "{told}");
+        let interface: Interface = serde_json::from_str(IDL).unwrap();
+        for error in interface.errors {
+            assert_eq!(of_program(error.code).code(), error.name);
+        }
+        assert_eq!(of_program(AnchorError::ConstraintHasOne.into()).code(), "ConstraintHasOne");
+        assert_eq!(of_program(1_000_000).code(), "program");
+    }
+
+    #[test]
+    fn every_advice_is_about_an_error_there_is() {
+        let interface: Interface = serde_json::from_str(IDL).unwrap();
+        let known = |name: &str| interface.errors.iter().any(|error| error.name == name);
+        for name in ["WithdrawalLocked", "NoWithdrawal", "KeySlotInUse", "KeyAlreadyLive", "KeyRevoked"]
+            .into_iter()
+            .chain(["PriceGraceRunning", "OfferRetired", "ProviderNotActive", "RelayerNotActive", "Paused"])
+            .chain(["AlreadyPaused", "PauseCooldown"])
+        {
+            assert!(known(name) && what_next(name).is_some(), "{name}");
         }
     }
 
     #[test]
-    fn a_nodes_url_is_shown_without_its_access_key() {
-        assert_eq!(shown("https://rpc.example.com/v2/s3cret?api-key=x"), "https://rpc.example.com");
-        assert_eq!(shown("https://user:pass@rpc.example.com:444/"), "https://rpc.example.com:444");
+    fn a_code_means_what_the_program_of_its_instruction_means_by_it() {
+        let other = Pubkey::new_from_array([9; 32]);
+        for (program, error, code) in [
+            (addresses::TOKEN, InstructionError::Custom(1), "insufficient_funds"),
+            (addresses::TOKEN_2022, InstructionError::Custom(1), "insufficient_funds"),
+            (steam_router::ID, InstructionError::Custom(1), "no_sol"),
+            (Pubkey::default(), InstructionError::Custom(1), "no_sol"),
+            (other, InstructionError::Custom(6_000), "program"),
+            (steam_router::ID, InstructionError::UnsupportedProgramId, "not_deployed"),
+            (steam_router::ID, InstructionError::InvalidAccountData, "program"),
+        ] {
+            assert_eq!(told_of(program, error.clone()).code(), code, "{program} {error}");
+        }
+        let message = VersionedMessage::Legacy(Message::new(&[], Some(&PAYER)));
+        for (error, code) in [
+            (TransactionError::AccountNotFound, "no_sol"),
+            (TransactionError::ProgramAccountNotFound, "not_deployed"),
+            (TransactionError::BlockhashNotFound, "expired"),
+            (TransactionError::AlreadyProcessed, "transaction"),
+        ] {
+            assert_eq!(of_transaction(&error, &message).code(), code, "{error}");
+        }
+        assert!(of_transaction(&TransactionError::AccountNotFound, &message).to_string().contains(&PAYER.to_string()));
     }
 }

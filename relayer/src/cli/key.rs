@@ -175,7 +175,7 @@ impl Create {
         }
         let signer = Keypair::new_from_array(*seed);
         let authorize = instructions::authorize_key(&vault.owner, &vault.relayer, &signer.pubkey(), slot, grant);
-        let sent = session.send(&payer, &[authorize], vec![signer]).await;
+        let sent = session.send(&payer, &[authorize], &[&signer]).await;
         if sent.as_ref().is_err_and(|error| !error.code().starts_with("rpc_"))
             && let Some(path) = &self.out
         {
@@ -197,7 +197,7 @@ impl Create {
         })?;
         // The key is shown before this, which may take its time: whoever ends the command then has the key all the same.
         if let Some(list) = &list {
-            let relayer = allow::relayer_url(&session, &vault).await?;
+            let relayer = allow::relayer(&session, &vault).await?;
             allow::send(&relayer, list, global.output).await?;
         }
         Ok(())
@@ -306,7 +306,7 @@ impl Revoke {
                 .next("`steam key list` shows the vault's keys"));
         };
         let revoke = instructions::revoke_key(&vault.owner, &vault.relayer, slot, None);
-        let signature = session.send(&payer, &[revoke], Vec::new()).await?;
+        let signature = session.send(&payer, &[revoke], &[]).await?;
         let now: Vault = session.find_pod(&address).await?.unwrap_or(vault);
         let deadline = now.keys[usize::from(slot)].settle_until;
         global.output.print(&Revoked {

@@ -185,7 +185,7 @@ impl Update {
         let _: steam_router::state::Provider = need(&session, &address, "provider").await?;
         let update = ProviderUpdate { name: self.name, url: self.endpoint, retired: self.status.map(Part::is_retired) };
         let update = instructions::update_provider(&authority, update);
-        let signature = session.send(&payer, &[update], Vec::new()).await?;
+        let signature = session.send(&payer, &[update], &[]).await?;
         global.output.print(&Updated {
             role: "provider",
             address: address.to_string(),
@@ -224,7 +224,7 @@ impl Register {
         }
         let mint = session.config.mint;
         let register = instructions::register_provider(&authority, &authority, &mint, &self.name, &self.endpoint);
-        let signature = session.send(&payer, &[register], Vec::new()).await?;
+        let signature = session.send(&payer, &[register], &[]).await?;
         global.output.print(&Registered {
             role: "provider",
             address: provider.to_string(),
@@ -331,7 +331,7 @@ impl Payout {
             Earner::Relayer => instructions::withdraw_fees(&authority, &mint, &destination, amount),
         };
         let steps = [instructions::create_ata(&authority, &owner, &mint), withdraw];
-        let signature = session.send(&payer, &steps, Vec::new()).await?;
+        let signature = session.send(&payer, &steps, &[]).await?;
         global.output.print(&Paid {
             amount: amount.0.to_string(),
             destination: destination.to_string(),

@@ -117,7 +117,7 @@ impl Register {
             self.fee_bps,
             &self.endpoint,
         );
-        let signature = session.send(&payer, &[register], Vec::new()).await?;
+        let signature = session.send(&payer, &[register], &[]).await?;
         global.output.print(&Registered {
             role: "relayer",
             address: relayer.to_string(),
@@ -142,7 +142,7 @@ impl Update {
             retired: self.status.map(Part::is_retired),
         };
         let update = instructions::update_relayer(&authority, update);
-        let signature = session.send(&payer, &[update], Vec::new()).await?;
+        let signature = session.send(&payer, &[update], &[]).await?;
         global.output.print(&Updated {
             role: "relayer",
             address: address.to_string(),
@@ -169,7 +169,7 @@ impl Fee {
         let _: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
         let update = RelayerUpdate { fee_bps: Some(self.fee_bps), ..RelayerUpdate::default() };
         let update = instructions::update_relayer(&authority, update);
-        let signature = session.send(&payer, &[update], Vec::new()).await?;
+        let signature = session.send(&payer, &[update], &[]).await?;
         let relayer: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
         let clock = session.clock().await?;
         let fee = relayer.fee.rolled(&clock);

@@ -3,8 +3,8 @@
 
 use super::error::{CliError, Result};
 use std::ffi::OsString;
-use std::io::Write;
 use std::path::{Path, PathBuf};
+use steam_client::key_file::{self, KeyFileError};
 use steam_protocol::key::{PREFIX, SessionKey};
 use zeroize::Zeroizing;
 
@@ -25,28 +25,26 @@ impl KeySource {
     /// # Errors
     /// If there is none, or it is no key.
     pub fn read(&self) -> Result<SessionKey> {
-        let (text, place) = match &self.key_file {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    CliError::new("key", format!("cannot read the API key from {}: {error}", path.display()))
-                        .next("name the file `steam key create --out FILE` wrote with --key-file")
-                })?;
-                (text, path.display().to_string())
-            }
-            None => {
-                let text = std::env::var(VARIABLE).map_err(|_| {
-                    CliError::new("key", "no API key is given")
-                        .next(format!("set {VARIABLE} or use --key-file FILE; `steam key create` makes a key"))
-                })?;
-                (text, VARIABLE.to_owned())
-            }
-        };
-        let text = Zeroizing::new(text);
-        text.trim().parse().map_err(|error| {
-            CliError::new("key", format!("{place} does not hold an API key: {error}"))
-                .next("`steam key create` makes a key")
+        let Some(path) = &self.key_file else { return from_environment() };
+        key_file::read(path).map_err(|error| {
+            let next = match &error {
+                KeyFileError::Io { .. } => "name the file `steam key create --out FILE` wrote with --key-file",
+                KeyFileError::Content { .. } => "`steam key create` makes a key",
+            };
+            CliError::new("key", error.to_string()).next(next)
         })
     }
+}
+
+fn from_environment() -> Result<SessionKey> {
+    let text = std::env::var(VARIABLE).map_err(|_| {
+        CliError::new("key", "no API key is given")
+            .next(format!("set {VARIABLE} or use --key-file FILE; `steam key create` makes a key"))
+    })?;
+    Zeroizing::new(text).trim().parse().map_err(|error| {
+        CliError::new("key", format!("{VARIABLE} does not hold an API key: {error}"))
+            .next("`steam key create` makes a key")
+    })
 }
 
 /// Refuses a command line with a key in it, without repeating it.
@@ -65,20 +63,11 @@ pub fn refuse_in_arguments(args: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// Creates a file that only its owner can read, and writes the key into it. Never overwrites one.
+/// Writes a key to a new file that only its owner can read.
 ///
 /// # Errors
 /// If the file exists or cannot be written.
 pub fn write_new(path: &Path, key: &SessionKey) -> Result<()> {
-    let fail = |error: std::io::Error| {
-        CliError::new("key", format!("cannot write the API key to {}: {error}", path.display()))
-            .next("name a file that does not exist yet with --out")
-    };
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(fail)?;
-    let text = Zeroizing::new(key.reveal());
-    file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all()).map_err(fail)
+    key_file::create(path, key)
+        .map_err(|error| CliError::new("key", error.to_string()).next("name a file that does not exist yet with --out"))
 }

@@ -2,50 +2,35 @@
 
 use super::error::{CliError, Result};
 use super::failure;
+use super::node::{COMMITMENT, Node};
 use super::solana::Global;
 use crate::addresses;
 use crate::chain::Pubkey;
-use anchor_client::{Client, Cluster, CommitmentConfig, Instruction};
 use anchor_lang::prelude::Clock;
+use anchor_lang::solana_program::instruction::Instruction;
 use anchor_lang::{AccountDeserialize, Discriminator};
 use bytemuck::AnyBitPattern;
 use solana_keypair::Keypair;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConfig, UiAccountEncoding};
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_signature::Signature;
-use solana_signer::Signer;
-use std::sync::Arc;
-use std::time::Duration;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{Config, Deadline};
 
 /// The clock's sysvar.
 const CLOCK: Pubkey = anchor_lang::prelude::pubkey!("SysvarC1ock11111111111111111111111111111111");
-const TIMEOUT: Duration = Duration::from_secs(30);
-const COMMITMENT: CommitmentConfig = CommitmentConfig::confirmed();
 
 /// See the module.
 pub struct Session {
     /// The node.
-    pub rpc: RpcClient,
+    pub node: Node,
     /// The program's settings.
     pub config: Config,
-    url: String,
 }
 
 /// Seconds to a deadline, as far as its time says.
 pub fn until(deadline: &Deadline, clock: &Clock) -> i64 {
     deadline.time.saturating_sub(clock.unix_timestamp).max(0)
-}
-
-/// A node, before anything is known about its cluster.
-///
-/// # Errors
-/// If the Solana CLI's settings cannot be read.
-pub fn node(global: &Global) -> Result<(RpcClient, String)> {
-    let url = global.rpc_url()?;
-    Ok((RpcClient::new_with_timeout_and_commitment(url.clone(), TIMEOUT, COMMITMENT), url))
 }
 
 impl Session {
@@ -54,34 +39,26 @@ impl Session {
     /// # Errors
     /// If the node is out of reach, the program is not set up there, or the domain is another's.
     pub async fn open(global: &Global) -> Result<Self> {
-        let (rpc, url) = node(global)?;
-        let genesis = rpc.get_genesis_hash().await.map_err(|error| failure::of_rpc(&error, &url))?;
+        let node = Node::of(global)?;
+        let genesis = node.genesis().await?;
         let address = addresses::config();
-        let data = data_of(&rpc, &url, &address).await?;
-        let Some(data) = data else {
-            return match data_of(&rpc, &url, &steam_router::ID).await? {
-                None => Err(failure::not_deployed()),
-                Some(_) => {
-                    Err(CliError::new("not_initialized", "the Steam Router program is deployed here but not set up")
-                        .next("its upgrade authority sets it up with `steam admin init`"))
-                }
-            };
+        let Some(data) = node.data(&address).await? else {
+            return Err(match node.data(&steam_router::ID).await? {
+                None => failure::not_deployed(),
+                Some(_) => CliError::new("not_initialized", "the Steam Router program is deployed here but not set up")
+                    .next("its upgrade authority sets it up with `steam admin init`"),
+            });
         };
         let config: Config = decode(&data, &address)?;
-        let domain = steam_protocol::domain::domain(&steam_router::ID.to_bytes(), &genesis.to_bytes());
+        let domain = steam_protocol::domain::domain(&steam_router::ID.to_bytes(), &genesis);
         if domain != config.domain {
             return Err(CliError::new(
                 "wrong_cluster",
-                format!("the program's settings at {} were made for another cluster", failure::shown(&url)),
+                format!("the program's settings at {} were made for another cluster", node.shown()),
             )
             .next("do not sign anything there; name the right cluster with --url"));
         }
-        Ok(Self { rpc, config, url })
-    }
-
-    /// The node's URL.
-    pub fn url(&self) -> &str {
-        &self.url
+        Ok(Self { node, config })
     }
 
     /// An account, or nothing if there is none.
@@ -118,8 +95,8 @@ impl Session {
             },
             ..RpcProgramAccountsConfig::default()
         };
-        let found = self.rpc.get_program_ui_accounts_with_config(&steam_router::ID, config).await;
-        let found = found.map_err(|error| failure::of_rpc(&error, &self.url))?;
+        let found = self.node.rpc().get_program_ui_accounts_with_config(&steam_router::ID, config);
+        let found = self.node.answer(found).await?;
         Ok(found.into_iter().filter_map(|(address, account)| Some((address, account.data.decode()?))).collect())
     }
 
@@ -167,51 +144,13 @@ impl Session {
     ///
     /// # Errors
     /// Why the transaction failed.
-    pub async fn send(
-        &self,
-        payer: &Arc<Keypair>,
-        instructions: &[Instruction],
-        signers: Vec<Keypair>,
-    ) -> Result<Signature> {
-        send(&self.url, payer, instructions, signers).await
+    pub async fn send(&self, payer: &Keypair, instructions: &[Instruction], signers: &[&Keypair]) -> Result<Signature> {
+        self.node.send(payer, instructions, signers).await
     }
 
     async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {
-        data_of(&self.rpc, &self.url, address).await
+        self.node.data(address).await
     }
-}
-
-/// As [`Session::send`], before the program is set up.
-///
-/// # Errors
-/// Why the transaction failed.
-pub async fn send(
-    url: &str,
-    payer: &Arc<Keypair>,
-    instructions: &[Instruction],
-    signers: Vec<Keypair>,
-) -> Result<Signature> {
-    let fail = |error| failure::of_send(error, url, &payer.pubkey());
-    // Nothing is subscribed to, so there is no websocket to name.
-    let cluster = Cluster::Custom(url.to_owned(), String::new());
-    let client = Client::new_with_options(cluster, payer.clone(), COMMITMENT);
-    let program = client.program(steam_router::ID).map_err(fail)?;
-    let mut request = program.request();
-    for instruction in instructions {
-        request = request.instruction(instruction.clone());
-    }
-    for signer in signers {
-        request = request.signer(signer);
-    }
-    request.send().await.map_err(fail)
-}
-
-/// Whether there is an account.
-///
-/// # Errors
-/// If the node is out of reach.
-pub async fn exists(rpc: &RpcClient, url: &str, address: &Pubkey) -> Result<bool> {
-    Ok(data_of(rpc, url, address).await?.is_some())
 }
 
 /// Reads an account's bytes in place.
@@ -226,11 +165,6 @@ pub fn pod<T: Discriminator + AnyBitPattern>(data: &[u8]) -> Option<T> {
 /// If it is something else.
 pub fn decode<T: AccountDeserialize>(mut data: &[u8], address: &Pubkey) -> Result<T> {
     T::try_deserialize(&mut data).map_err(|_| another(address))
-}
-
-async fn data_of(rpc: &RpcClient, url: &str, address: &Pubkey) -> Result<Option<Vec<u8>>> {
-    let answer = rpc.get_account_with_commitment(address, COMMITMENT).await;
-    Ok(answer.map_err(|error| failure::of_rpc(&error, url))?.value.map(|account| account.data))
 }
 
 fn another(address: &Pubkey) -> CliError {

@@ -159,7 +159,7 @@ impl Open {
             Some(_) => None,
             None => {
                 let open = instructions::open_vault(&owner, &owner, &self.relayer, &session.config.mint);
-                Some(session.send(&payer, &[open], Vec::new()).await?)
+                Some(session.send(&payer, &[open], &[]).await?)
             }
         };
         global.output.print(&Opened {

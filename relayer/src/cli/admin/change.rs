@@ -10,7 +10,7 @@ use crate::cli::provider::need;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::instructions;
-use anchor_client::Instruction;
+use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
@@ -123,7 +123,7 @@ pub(super) async fn accept(global: &Global) -> Result<()> {
 /// Sends it and shows the settings after.
 async fn send(session: &Session, global: &Global, instruction: Instruction) -> Result<()> {
     let payer = global.signer()?;
-    let signature = session.send(&payer, &[instruction], Vec::new()).await?;
+    let signature = session.send(&payer, &[instruction], &[]).await?;
     let session = Session::open(global).await?;
     global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
 }
@@ -152,7 +152,7 @@ impl Suspension {
         let provider: Provider = need(&session, &self.provider, "provider").await?;
         let suspended = !self.lift;
         let suspend = instructions::suspend_provider(&payer.pubkey(), &self.provider, suspended);
-        let signature = session.send(&payer, &[suspend], Vec::new()).await?;
+        let signature = session.send(&payer, &[suspend], &[]).await?;
         global.output.print(&Suspended {
             provider: self.provider.to_string(),
             name: provider.name,

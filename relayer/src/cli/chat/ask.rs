@@ -4,16 +4,17 @@ use super::route::Route;
 use super::setup::explain;
 use crate::chain::Pubkey;
 use crate::cli::amount::show_pico;
+use crate::cli::completion::{self, Event, text_of};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Format, Report};
 use crate::cli::receipt::cost;
 use crate::cli::session::Session;
-use crate::client::{Event, SignedClient, text_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::io::{self, Write};
+use steam_client::{Client, ClientError};
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::Provider;
@@ -21,7 +22,7 @@ use steam_router::state::Provider;
 /// A conversation's means.
 pub struct Talk {
     /// Signs and verifies.
-    pub client: SignedClient,
+    pub client: Client,
     /// To name the provider.
     pub session: Session,
     /// The model.
@@ -71,8 +72,11 @@ impl Talk {
             "stream": true,
         });
         self.route.add_to(&mut body);
-        let sent =
-            if self.bearer { self.client.chat_bearer(body).await } else { self.client.chat(body, self.max_cost).await };
+        let sent = if self.bearer {
+            completion::bearer(&self.client, &body).await
+        } else {
+            completion::signed(&self.client, &body, self.max_cost).await
+        };
         let mut answer = sent.map_err(|error| explain(&error))?;
         let (mut text, mut receipt, mut failed) = (String::new(), None, None);
         loop {
@@ -99,7 +103,7 @@ impl Talk {
         if output == Format::Text {
             show("\n")?;
         }
-        let signed = receipt.ok_or_else(|| explain(&crate::client::ClientError::NoReceipt))?;
+        let signed = receipt.ok_or_else(|| explain(&ClientError::NoReceipt))?;
         if let Some(message) = failed {
             return Err(CliError::new("upstream", format!("the provider failed while it answered: {message}")).next(
                 format!(
@@ -108,7 +112,7 @@ impl Talk {
                 ),
             ));
         }
-        self.answered(text, &signed, answer.generation_id.clone()).await
+        self.answered(text, &signed, answer.id().map(ToOwned::to_owned)).await
     }
 
     async fn answered(&self, text: String, signed: &SignedReceipt, generation_id: Option<String>) -> Result<Answered> {
@@ -129,7 +133,7 @@ impl Talk {
             ttft_ms: receipt.ttft_ms,
             duration_ms: receipt.duration_ms,
             cost_pico: cost.0.to_string(),
-            spent_pico: self.client.ledger().spent().map_err(|error| explain(&error.into()))?.0.to_string(),
+            spent_pico: self.client.state().spent().map_err(|error| explain(&error.into()))?.0.to_string(),
             receipt_number: receipt.number,
             receipt: BASE64.encode(signed.to_bytes()),
             cost: show_pico(cost),

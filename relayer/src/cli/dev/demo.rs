@@ -6,14 +6,17 @@ mod load;
 mod tour;
 
 use super::system::System;
+use crate::cli::completion::{self, Event, Whole, text_of};
+use crate::cli::node::Node;
+use crate::cli::relayer_api::RelayerApi;
 use crate::cli::vault::now::{Parties, withdraw};
-use crate::client::{ClientError, Event, RelayerKeys, SignedClient, Whole, text_of};
 use crate::localnet::MODELS;
 use anyhow::{Context, Result, ensure};
 use audit::Balances;
 use serde_json::{Value, json};
 use solana_signer::Signer;
 use std::time::{Duration, Instant};
+use steam_client::{Api, ApiError, Client, ClientError, Relayer, VaultKey};
 use steam_protocol::merkle;
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::{MicroUsdc, Pico};
@@ -56,16 +59,17 @@ pub(super) async fn run(system: &System) -> Result<()> {
     Ok(())
 }
 
-fn client(system: &System) -> Result<SignedClient> {
+fn client(system: &System) -> Result<Client> {
     let deployment = &system.deployment;
-    let keys = RelayerKeys {
+    let relayer = Relayer {
         domain: deployment.domain,
-        relayer: deployment.relayer,
+        address: deployment.relayer.to_bytes(),
         receipt_keys: vec![(1, deployment.receipt_key.pubkey().to_bytes())],
     };
     let state = system.dir.join("demo-client.json");
-    let client = SignedClient::new(&system.base_url, keys, deployment.key, deployment.session.clone(), state)?;
-    Ok(client)
+    let key = &deployment.key;
+    let place = VaultKey { vault: key.vault.to_bytes(), generation: key.generation, slot: key.slot, epoch: key.epoch };
+    Ok(Client::new(Api::new(&system.base_url)?, relayer, place, deployment.session.clone(), state)?)
 }
 
 async fn deposit(system: &System, tour: &mut Tour) -> Result<()> {
@@ -97,15 +101,15 @@ fn ask(prompt: &str, stream: bool) -> Value {
     body
 }
 
-async fn signed(system: &System, client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
+async fn signed(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Signed requests: the key never leaves this process");
-    let whole = client.chat(ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
+    let whole = completion::signed(client, &ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
     show(system, tour, "whole", &whole);
     remember(paid, whole)?;
 
     let began = Instant::now();
-    let mut answer = client.chat(ask("What does a receipt prove?", true), CEILING).await?;
-    let id = answer.generation_id.clone();
+    let mut answer = completion::signed(client, &ask("What does a receipt prove?", true), CEILING).await?;
+    let completion_id = answer.id().map(ToOwned::to_owned);
     let (mut text, mut first, mut chunks, mut receipt) = (String::new(), None, Vec::new(), None);
     while let Some(event) = answer.next().await? {
         match event {
@@ -120,8 +124,7 @@ async fn signed(system: &System, client: &SignedClient, tour: &mut Tour, paid: &
             Event::Receipt(signed) => receipt = Some(*signed),
         }
     }
-    let whole =
-        Whole { text, chunks, receipt: receipt.context("the stream ended without a receipt")?, generation_id: id };
+    let whole = Whole { text, chunks, receipt: receipt.context("the stream ended without a receipt")?, completion_id };
     show(system, tour, "streamed", &whole);
     let first = first.context("the stream brought no text")?;
     tour.line(
@@ -129,17 +132,17 @@ async fn signed(system: &System, client: &SignedClient, tour: &mut Tour, paid: &
         format!("{} ms, {} chunks in {} ms", first.as_millis(), whole.chunks.len(), began.elapsed().as_millis()),
     );
     remember(paid, whole)?;
-    let spent = client.ledger().spent()?;
+    let spent = client.state().spent()?;
     let receipts: Pico = paid.iter().map(|p| total(&p.receipt)).sum();
     tour.check(spent == receipts, "the client counts as spent what verified receipts say")?;
     tour.held("signed requests", "2 of 2 answered, whole and streamed, receipts verified on arrival");
     Ok(())
 }
 
-async fn bearer(system: &System, client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
+async fn bearer(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Bearer requests: the same key, as any OpenAI client sends it");
     for stream in [false, true] {
-        let whole = client.chat_bearer(ask("Who can empty the vault?", stream)).await?.collect().await?;
+        let whole = completion::bearer(client, &ask("Who can empty the vault?", stream)).await?.collect().await?;
         tour.check(!whole.text.is_empty(), "an answer has text")?;
         tour.check(whole.receipt.receipt.usage.output > 0, "what was delivered is counted")?;
         let usage = whole.chunks.iter().rev().find_map(|chunk| chunk["usage"]["cost"].as_f64());
@@ -210,7 +213,7 @@ async fn offline(system: &System, tour: &mut Tour, paid: &[Paid]) -> Result<()> 
     Ok(())
 }
 
-async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> Result<()> {
+async fn withdrawal(system: &System, client: &Client, tour: &mut Tour) -> Result<()> {
     tour.step("Leaving: at once with the relayer's signature, and after the delay without anyone's");
     let deployment = &system.deployment;
     let wallet = crate::addresses::ata(&deployment.owner.pubkey(), &system.localnet.mint);
@@ -246,23 +249,23 @@ async fn withdrawal(system: &System, client: &SignedClient, tour: &mut Tour) -> 
 async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
     let (deployment, localnet) = (&system.deployment, &system.localnet);
     let before = localnet.client.token_balance(&deployment.vault_token).await?;
-    let relayer_url = system.base_url.clone();
+    let api = RelayerApi::new(&system.base_url)?;
     let parties = Parties {
-        relayer_url: &relayer_url,
+        api: &api,
         relayer: deployment.relayer,
         settler: system.running.node.registry.borrow().relayer.settler,
         mint: localnet.mint,
         owner: &deployment.owner,
     };
-    let rpc = (localnet.client.rpc(), localnet.rpc_url.as_str());
-    let signature = withdraw(rpc, &parties, AT_ONCE, |_| ()).await?;
+    let node = Node::at(localnet.rpc_url.clone());
+    let signature = withdraw(&node, &parties, AT_ONCE, |_| ()).await?;
     let after = localnet.client.token_balance(&deployment.vault_token).await?;
     tour.line("at once", format!("{AT_ONCE} USDC, by transaction {signature}, with the relayer's signature too"));
     tour.check(before - after == AT_ONCE.0, "a withdrawal that the relayer agrees to is made at once")
 }
 
 /// Once the relayer has seen the request, it promises that money to nobody.
-async fn refused_once_seen(system: &System, client: &SignedClient, tour: &mut Tour) -> Result<()> {
+async fn refused_once_seen(system: &System, client: &Client, tour: &mut Tour) -> Result<()> {
     let began = Instant::now();
     let view = || system.running.node.vaults.show(&system.deployment.key.vault);
     while view().is_none_or(|view| view.pending_withdrawal == 0) {
@@ -270,9 +273,9 @@ async fn refused_once_seen(system: &System, client: &SignedClient, tour: &mut To
         tour.check(seen, "the relayer sees a withdrawal request once it is final")?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    match client.chat(ask("One more?", false), CEILING).await {
-        Err(ClientError::Refused { status: 402, message, .. }) => {
-            tour.line("new request", format!("402: {message}"));
+    match completion::signed(client, &ask("One more?", false), CEILING).await {
+        Err(ClientError::Api(ApiError::Refused(refusal))) if refusal.status == 402 => {
+            tour.line("new request", format!("402: {}", refusal.message));
             Ok(())
         }
         _ => tour.check(false, "money about to leave is not lent on"),
@@ -280,7 +283,7 @@ async fn refused_once_seen(system: &System, client: &SignedClient, tour: &mut To
 }
 
 fn remember(paid: &mut Vec<Paid>, whole: Whole) -> Result<()> {
-    let id = whole.generation_id.context("the answer names no generation id")?;
+    let id = whole.completion_id.context("the answer names no generation id")?;
     paid.push(Paid { receipt: whole.receipt, id });
     Ok(())
 }

@@ -2,18 +2,15 @@
 //! it and proves it when it settles.
 
 use crate::chain::Pubkey;
-use crate::cli::ask::ask;
-use crate::cli::chat::setup::base_url;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Format, Report, line};
 use crate::cli::parse::address;
 use crate::cli::provider::need;
+use crate::cli::relayer_api::RelayerApi;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::cli::vault::Which;
-use reqwest::StatusCode;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 use steam_protocol::Hash;
@@ -24,6 +21,8 @@ use steam_router::state::{Provider, Relayer, Vault};
 const FINAL_WITHIN: Duration = Duration::from_secs(90);
 /// Between two tries meanwhile.
 const PAUSE: Duration = Duration::from_secs(2);
+/// The relayer's code while no key it has seen names the list.
+const NOT_NAMED: &str = "allow_list_not_named";
 
 /// Send the relayer the providers a key may pay, if it does not know them yet
 #[derive(Debug, clap::Args)]
@@ -63,9 +62,9 @@ impl Allow {
             return Err(CliError::new("no_such_list", problem)
                 .next("name exactly the providers the key was made with, each with a --provider"));
         }
-        let relayer = relayer_url(&session, &vault).await?;
+        let relayer = relayer(&session, &vault).await?;
         send(&relayer, &list, global.output).await?;
-        global.output.print(&Allowed { list: Shown::of(&list), relayer })
+        global.output.print(&Allowed { list: Shown::of(&list), relayer: relayer.base().to_owned() })
     }
 }
 
@@ -124,40 +123,29 @@ pub(super) async fn registered(session: &Session, list: &AllowList) -> Result<()
     Ok(())
 }
 
-/// Where the vault's relayer is, with `/v1`.
+/// The API of the vault's relayer.
 ///
 /// # Errors
-/// If it cannot be read.
-pub(super) async fn relayer_url(session: &Session, vault: &Vault) -> Result<String> {
+/// If its account cannot be read.
+pub(super) async fn relayer(session: &Session, vault: &Vault) -> Result<RelayerApi> {
     let relayer: Relayer = need(session, &vault.relayer, "relayer").await?;
-    Ok(base_url(&relayer.url))
+    RelayerApi::new(&relayer.url)
 }
 
 /// Sends a list to the relayer and waits until it has seen the key that names it.
 ///
 /// # Errors
 /// If it does not take the list.
-pub(super) async fn send(relayer: &str, list: &AllowList, output: Format) -> Result<()> {
-    let body = json!({ "providers": Shown::of(list).providers });
+pub(super) async fn send(relayer: &RelayerApi, list: &AllowList, output: Format) -> Result<()> {
     let deadline = Instant::now() + FINAL_WITHIN;
     let mut told = false;
     loop {
-        let failed = |problem: String| {
-            CliError::new(
-                "allow_list",
-                format!("the relayer at {relayer} does not know whom the key may pay: {problem}"),
-            )
-            .next("run `steam key allow` with the same --provider flags; the key serves nobody before")
-        };
-        let (status, answer) =
-            ask(reqwest::Method::PUT, &format!("{relayer}/allow-lists"), Some(&body)).await.map_err(failed)?;
-        if status.is_success() {
-            return Ok(());
-        }
-        let error = &answer["error"];
-        if error["code"] != "allow_list_not_named" || Instant::now() > deadline {
-            let message = error["message"].as_str().map(ToOwned::to_owned);
-            return Err(failed(message.unwrap_or_else(|| format!("it answered with status {status}"))));
+        let Err(error) = relayer.put_allow_list(list).await else { return Ok(()) };
+        if error.code() != Some(NOT_NAMED) || Instant::now() > deadline {
+            let base = relayer.base();
+            let message = format!("the relayer at {base} does not know whom the key may pay: {error}");
+            return Err(CliError::new("allow_list", message)
+                .next("run `steam key allow` with the same --provider flags; the key serves nobody before"));
         }
         if !std::mem::replace(&mut told, true) {
             output.progress("Waiting until the key is final, to send the relayer its list of providers …");
@@ -167,15 +155,9 @@ pub(super) async fn send(relayer: &str, list: &AllowList, output: Format) -> Res
 }
 
 /// The list of a root, if the relayer has it: what it says is believed only if it is that list.
-pub(super) async fn show(relayer: &str, root: &Hash) -> Shown {
-    #[derive(Deserialize)]
-    struct Answer {
-        providers: Vec<String>,
-    }
-    let url = format!("{relayer}/allow-lists/{}", hex::encode(root));
+pub(super) async fn show(relayer: &RelayerApi, root: &Hash) -> Shown {
     let unknown = Shown { root: hex::encode(root), providers: None };
-    let Ok((StatusCode::OK, answer)) = ask(reqwest::Method::GET, &url, None).await else { return unknown };
-    let Ok(Answer { providers }) = serde_json::from_value(answer) else { return unknown };
+    let Ok(providers) = relayer.allow_list(root).await else { return unknown };
     let providers: Option<Vec<Pubkey>> = providers.iter().map(|provider| provider.parse().ok()).collect();
     let list = providers.and_then(|providers| list(&providers).ok());
     list.filter(|list| list.root() == *root).map_or(unknown, |list| Shown::of(&list))

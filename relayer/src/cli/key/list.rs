@@ -56,7 +56,7 @@ impl List {
         let mut keys = Vec::new();
         for (key, slot) in vault.keys.iter().zip(0u8..).filter(|(key, _)| key.is_used()) {
             let list = match key.allow_list() {
-                Some(root) => Some(allow::show(&allow::relayer_url(&session, &vault).await?, root).await),
+                Some(root) => Some(allow::show(&allow::relayer(&session, &vault).await?, root).await),
                 None => None,
             };
             keys.push(listed(key, slot, list, &clock));

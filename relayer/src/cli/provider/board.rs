@@ -1,15 +1,12 @@
 //! What a relayer measured of a provider's offers, as its public board shows it.
 
 use crate::chain::Pubkey;
-use crate::cli::chat::cause;
-use crate::cli::error::{CliError, Result};
+use crate::cli::error::Result;
+use crate::cli::relayer_api::{RelayerApi, explain};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{self, Write};
-use std::time::Duration;
 
-/// Largest board that is read, in bytes.
-const MOST: usize = 16 << 20;
 /// The windows of a board, from the shortest.
 const WINDOWS: [&str; 3] = ["5m", "1h", "72h"];
 
@@ -18,34 +15,7 @@ const WINDOWS: [&str; 3] = ["5m", "1h", "72h"];
 /// # Errors
 /// Why it cannot be asked.
 pub(super) async fn fetch(base: &str, provider: &Pubkey) -> Result<HashMap<String, Value>> {
-    let base = base.trim_end_matches('/');
-    let base = if base.ends_with("/v1") { base.to_owned() } else { format!("{base}/v1") };
-    let unreachable = |why: String| {
-        CliError::new("relayer_unreachable", format!("cannot ask the relayer at {base} for its board: {why}"))
-            .next("check that it runs, or name another with --endpoint")
-    };
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build();
-    let answer = match http {
-        Ok(http) => http.get(format!("{base}/providers?provider={provider}")).send().await,
-        Err(error) => Err(error),
-    };
-    let mut answer = answer.map_err(|error| unreachable(cause(&error)))?;
-    let status = answer.status();
-    let mut body = Vec::new();
-    while let Some(bytes) = answer.chunk().await.map_err(|error| unreachable(cause(&error)))? {
-        body.extend_from_slice(&bytes);
-        if body.len() > MOST {
-            return Err(unreachable("its answer is too long".into()));
-        }
-    }
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if status == reqwest::StatusCode::NOT_FOUND && body["error"]["code"] == "not_found" {
-        return Ok(HashMap::new());
-    }
-    let offers = body["data"].as_array().ok_or_else(|| unreachable(format!("it answered with status {status}")))?;
-    let boards =
-        offers.iter().filter_map(|offer| Some((offer["address"].as_str()?.to_owned(), offer["board"].clone())));
-    Ok(boards.collect())
+    RelayerApi::new(base)?.boards(provider).await.map_err(|error| explain(&error))
 }
 
 /// Writes a board in a few lines.

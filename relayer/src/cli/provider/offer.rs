@@ -105,7 +105,7 @@ impl Offer {
             return Err(CliError::new("no_offer", format!("this provider has no offer of {}", self.model))
                 .next("`steam provider status` shows its offers"));
         }
-        let signature = session.send(&payer, &[step], Vec::new()).await?;
+        let signature = session.send(&payer, &[step], &[]).await?;
         let offer: Option<OfferAccount> = session.find_pod(&address).await?;
         let offer = offer.ok_or_else(|| {
             CliError::new("no_offer", "the offer cannot be read back").next("see `steam provider status`")

@@ -6,7 +6,6 @@ use super::{CliError, not_held};
 use crate::chain::Pubkey;
 use crate::chain::read::receipt_keys;
 use crate::cli::error::Result;
-use crate::cli::failure;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::relay::decision::Record;
@@ -15,6 +14,7 @@ use anchor_lang::Discriminator;
 use base64::Engine;
 use solana_commitment_config::CommitmentConfig;
 use solana_message::VersionedMessage;
+use solana_rpc_client_api::client_error::ErrorKind;
 use solana_rpc_client_api::config::RpcTransactionConfig;
 use solana_signature::Signature;
 use solana_transaction_status_client_types::option_serializer::OptionSerializer;
@@ -104,12 +104,12 @@ impl Chain {
             CliError::new("no_transaction", format!("the node does not know a finalized transaction {signature}"))
                 .next("try again in a minute, or name a node with full history with --url")
         };
-        let found = self.session.rpc.get_transaction_with_config(signature, config).await;
-        let found = found.map_err(|error| match error.kind() {
+        let node = &self.session.node;
+        let found = match node.rpc().get_transaction_with_config(signature, config).await {
             // `null`, for a transaction the node does not know, is no answer to this client.
-            anchor_client::SolanaClientErrorKind::SerdeJson(_) => unknown(),
-            _ => failure::of_rpc(&error, self.session.url()),
-        })?;
+            Err(error) if matches!(error.kind(), ErrorKind::SerdeJson(_)) => return Err(unknown()),
+            found => node.answer(std::future::ready(found)).await?,
+        };
         let Some(meta) = found.transaction.meta.filter(|meta| meta.err.is_none()) else {
             return Err(not_held("proof", "the proof's transaction failed"));
         };

@@ -1,17 +1,13 @@
 //! The decision record of a receipt: from a file, or from the relayer by a request that the key signs.
 
 use super::{CliError, not_held};
-use crate::cli::chat::cause;
 use crate::cli::error::Result;
+use crate::cli::relayer_api::{DecisionDocument, RelayerApi, explain};
 use crate::cli::secret::KeySource;
-use crate::client::read_headers;
 use crate::relay::decision::{self, Record};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
+use steam_client::{ApiError, Refusal};
 use steam_protocol::receipt::Receipt;
 
 /// More than any record has.
@@ -23,12 +19,6 @@ pub const UNPROVEN: [&str; 3] = [
     "when attempts began and ended, and what went wrong with those that failed",
     "that no offer was left out, and the reasons given for those excluded",
 ];
-
-/// The relayer's answer to `/v1/generation`.
-#[derive(Deserialize)]
-struct Document {
-    decision_base64: String,
-}
 
 /// Checks a record's bytes against a receipt.
 ///
@@ -50,14 +40,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| fail(error.to_string()))?;
     file.take(MOST as u64).read_to_end(&mut bytes).map_err(|error| fail(error.to_string()))?;
-    match serde_json::from_slice::<Document>(&bytes) {
-        Ok(document) => decode(&document).ok_or_else(|| fail("decision_base64 is no base64".into())),
+    match serde_json::from_slice::<DecisionDocument>(&bytes) {
+        Ok(document) => document.record().ok_or_else(|| fail("decision_base64 is no base64".into())),
         Err(_) => Ok(bytes),
     }
-}
-
-fn decode(document: &Document) -> Option<Vec<u8>> {
-    BASE64.decode(document.decision_base64.trim()).ok()
 }
 
 /// Asks the relayer at `base` for the record of a receipt, at `now_unix`. The key signs and is not sent.
@@ -66,39 +52,21 @@ fn decode(document: &Document) -> Option<Vec<u8>> {
 /// Why there is none.
 pub async fn fetch(receipt: &Receipt, base: &str, key: &KeySource, now_unix: i64) -> Result<Vec<u8>> {
     let key = key.read()?;
-    let base = base.trim_end_matches('/');
-    let base = if base.ends_with("/v1") { base.to_owned() } else { format!("{base}/v1") };
-    let unreachable = |why: String| {
-        CliError::new("relayer_unreachable", format!("cannot ask the relayer at {base} for the decision: {why}")).next(
-            "check that it runs, name another with --endpoint, or save /v1/generation/{id} and use --routing=FILE",
-        )
-    };
-    let vault = bs58::encode(receipt.vault).into_string();
-    let url = format!("{base}/generation?vault={vault}&generation={}&number={}", receipt.generation, receipt.number);
-    let url: reqwest::Url = url.parse().map_err(|_| unreachable("its address is no URL".into()))?;
-    let headers = read_headers(receipt, &key, url.path(), now_unix);
-    let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).build();
-    let answer = match http {
-        Ok(http) => http.get(url).headers(headers).send().await,
-        Err(error) => Err(error),
-    };
-    let mut answer = answer.map_err(|error| unreachable(cause(&error)))?;
-    let status = answer.status();
-    let mut body = Vec::new();
-    while let Some(bytes) = answer.chunk().await.map_err(|error| unreachable(cause(&error)))? {
-        body.extend_from_slice(&bytes);
-        if body.len() > MOST {
-            return Err(unreachable("its answer is too long".into()));
+    let relayer = RelayerApi::new(base)?;
+    let document = relayer.decision(receipt, key, now_unix).await.map_err(|error| match &error {
+        ApiError::Refused(refusal) => {
+            let Refusal { status, message, .. } = refusal.as_ref();
+            CliError::new(
+                "no_record",
+                format!("the relayer refused the decision record with status {status}: {message}"),
+            )
+            .next("use the API key the answer was paid with: --key-file or STEAM_API_KEY")
         }
-    }
-    if !status.is_success() {
-        let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let message = body["error"]["message"].as_str().unwrap_or("no reason given");
-        return Err(CliError::new("no_record", format!("the relayer answered {status}: {message}"))
-            .next("use the API key the answer was paid with: --key-file or STEAM_API_KEY"));
-    }
-    let document = serde_json::from_slice::<Document>(&body).ok();
-    document.as_ref().and_then(decode).ok_or_else(|| unreachable("its answer is no decision record".into()))
+        _ => {
+            explain(&error).next("name the relayer with --endpoint, or save /v1/generation/{id} and use --routing=FILE")
+        }
+    })?;
+    document.record().ok_or_else(|| explain(&ApiError::Malformed("its decision record is no base64".into())))
 }
 
 #[cfg(test)]
@@ -139,6 +107,6 @@ mod tests {
         let second = Streamed::read(world.chat(json!({"stream": true})).await).await.receipt.unwrap().receipt;
         assert!(check(&fetched, &second).unwrap_err().to_string().contains("hash"));
         let error = fetch(&receipt, "http://127.0.0.1:1", &key, NOW).await.unwrap_err();
-        assert!(error.to_string().contains("cannot ask"), "{error}");
+        assert!(error.to_string().contains("cannot reach"), "{error}");
     }
 }

@@ -62,7 +62,7 @@ impl Close {
         }
         steps.push(instructions::close_vault(&owner, &vault.relayer, &mint, &destination, &vault.rent_payer));
         let held = session.balance(&vault.token).await?.unwrap_or_default();
-        let signature = session.send(&payer, &steps, Vec::new()).await?;
+        let signature = session.send(&payer, &steps, &[]).await?;
         global.output.print(&Closed {
             vault: address.to_string(),
             amount: held.0.to_string(),

@@ -56,7 +56,7 @@ impl Deposit {
                     .next("deposit less, or send USDC to the vault from another wallet: `steam vault deposit` shows where"));
                 }
                 let deposit = instructions::deposit(&payer.pubkey(), &payer.pubkey(), &address, &mint, amount);
-                Some(session.send(&payer, &deposit, Vec::new()).await?)
+                Some(session.send(&payer, &deposit, &[]).await?)
             }
             _ => None,
         };

@@ -1,21 +1,18 @@
 //! Withdrawing at once: the owner signs, the relayer's settler agrees by signing too, and the owner sends it.
 
 use crate::chain::Pubkey;
-use crate::cli::ask::ask;
 use crate::cli::error::{CliError, Result};
-use crate::cli::failure;
+use crate::cli::node::Node;
+use crate::cli::relayer_api::{RelayerApi, explain};
 use crate::cli::session::pod;
 use crate::{addresses, instructions};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde_json::{Value, json};
 use solana_keypair::Keypair;
-use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction::{Message, VersionedMessage};
 use std::time::{Duration, Instant};
+use steam_client::ApiError;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::Vault;
 
@@ -30,8 +27,8 @@ const LATER: [&str; 3] = ["not_drained", "settle_seq_outdated", "withdrawal_out_
 
 /// A vault, and who is needed to withdraw from it at once.
 pub(in crate::cli) struct Parties<'a> {
-    /// The relayer's API, with `/v1`.
-    pub relayer_url: &'a str,
+    /// The relayer's API.
+    pub api: &'a RelayerApi,
     /// The relayer's account.
     pub relayer: Pubkey,
     /// The relayer's settler.
@@ -47,44 +44,39 @@ pub(in crate::cli) struct Parties<'a> {
 /// # Errors
 /// If the relayer does not agree, or the chain refuses.
 pub(in crate::cli) async fn withdraw(
-    (rpc, url): (&RpcClient, &str),
+    node: &Node,
     parties: &Parties<'_>,
     amount: MicroUsdc,
     progress: impl Fn(&str),
 ) -> Result<Signature> {
     let deadline = Instant::now() + SETTLED_WITHIN;
     loop {
-        let signed = sign((rpc, url), parties, amount).await?;
-        let answer = agree(parties, &signed).await?;
-        let refusal = match answer {
-            Ok(transaction) => {
-                let sent = rpc.send_and_confirm_transaction(&transaction).await;
-                return sent.map_err(|error| failure::of_send(Box::new(error).into(), url, &parties.owner.pubkey()));
-            }
-            Err(refusal) => refusal,
+        let signed = sign(node, parties, amount).await?;
+        let error = match agree(parties, &signed).await {
+            Ok(transaction) => return node.send_signed(&transaction).await,
+            Err(error) => error,
         };
-        if !LATER.contains(&refusal.0.as_str()) || Instant::now() > deadline {
-            return Err(CliError::new(refusal.0, refusal.1)
+        let later = error.code().is_some_and(|code| LATER.contains(&code));
+        if !later || Instant::now() > deadline {
+            let explained = match error.code() {
+                Some(code) => CliError::new(code, error.to_string()),
+                None => explain(&error),
+            };
+            return Err(explained
                 .next("`steam vault withdraw` without --now needs nobody's leave, and takes the program's delay"));
         }
-        progress(&refusal.1);
+        progress(&error.to_string());
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// The transaction with the owner's signature alone.
-async fn sign(
-    (rpc, url): (&RpcClient, &str),
-    parties: &Parties<'_>,
-    amount: MicroUsdc,
-) -> Result<VersionedTransaction> {
-    let failed = |error| failure::of_rpc(&error, url);
+async fn sign(node: &Node, parties: &Parties<'_>, amount: MicroUsdc) -> Result<VersionedTransaction> {
     let (owner, mint) = (parties.owner.pubkey(), parties.mint);
     let address = addresses::vault(&owner, &parties.relayer);
-    let data = rpc.get_account_data(&address).await.map_err(failed)?;
-    let vault: Vault =
-        pod(&data).ok_or_else(|| CliError::new("no_vault", format!("there is no vault at {address}")))?;
-    let valid_until = rpc.get_slot().await.map_err(failed)?.saturating_add(SLOTS);
+    let vault: Option<Vault> = node.data(&address).await?.and_then(|data| pod(&data));
+    let vault = vault.ok_or_else(|| CliError::new("no_vault", format!("there is no vault at {address}")))?;
+    let valid_until = node.answer(node.rpc().get_slot()).await?.saturating_add(SLOTS);
     let steps = [
         instructions::create_ata(&owner, &owner, &mint),
         instructions::withdraw_now(
@@ -98,45 +90,28 @@ async fn sign(
             valid_until,
         ),
     ];
-    let blockhash = rpc.get_latest_blockhash().await.map_err(failed)?;
+    let blockhash = node.answer(node.rpc().get_latest_blockhash()).await?;
     let message = VersionedMessage::Legacy(Message::new_with_blockhash(&steps, Some(&owner), &blockhash));
     let signature = parties.owner.sign_message(&message.serialize());
     // The owner pays, and so comes first; the settler's place is empty.
     Ok(VersionedTransaction { signatures: vec![signature, Signature::default()], message })
 }
 
-/// The transaction with both signatures, or the relayer's code and words.
+/// The transaction with both signatures.
 async fn agree(
     parties: &Parties<'_>,
     signed: &VersionedTransaction,
-) -> Result<std::result::Result<VersionedTransaction, (String, String)>> {
-    let url = format!("{}/withdrawals", parties.relayer_url);
-    let failed = |problem: &str| {
-        CliError::new(
-            "withdrawal",
-            format!("the relayer at {} gave no answer that can be used: {problem}", parties.relayer_url),
-        )
-        .next("`steam vault withdraw` without --now needs nobody's leave, and takes the program's delay")
-    };
-    let bytes = bincode::serialize(signed).map_err(|error| failed(&error.to_string()))?;
-    let body = json!({ "transaction": BASE64.encode(bytes) });
-    let (status, answer) = ask(reqwest::Method::POST, &url, Some(&body)).await.map_err(|problem| failed(&problem))?;
-    if status.is_success() {
-        return agreed(parties, signed, &answer)
-            .map(Ok)
-            .ok_or_else(|| failed("it is not the transaction with the settler's signature"));
-    }
-    let text = |name: &str| answer["error"][name].as_str().map(ToOwned::to_owned);
-    match (text("code"), text("message")) {
-        (Some(code), Some(message)) => Ok(Err((code, message))),
-        _ => Err(failed(&format!("status {status}"))),
-    }
+) -> std::result::Result<VersionedTransaction, ApiError> {
+    let malformed = |problem: String| ApiError::Malformed(problem);
+    let bytes = bincode::serialize(signed).map_err(|error| malformed(error.to_string()))?;
+    let answer = parties.api.agree_to_withdrawal(&bytes).await?;
+    let missing = || malformed("it is not the transaction with the settler's signature".into());
+    agreed(parties, signed, &answer).ok_or_else(missing)
 }
 
 /// What the relayer sent back, if it is what was sent with the settler's signature and nothing else.
-fn agreed(parties: &Parties<'_>, signed: &VersionedTransaction, answer: &Value) -> Option<VersionedTransaction> {
-    let bytes = BASE64.decode(answer["transaction"].as_str()?).ok()?;
-    let transaction: VersionedTransaction = bincode::deserialize(&bytes).ok()?;
+fn agreed(parties: &Parties<'_>, signed: &VersionedTransaction, answer: &[u8]) -> Option<VersionedTransaction> {
+    let transaction: VersionedTransaction = bincode::deserialize(answer).ok()?;
     let place = signed.message.static_account_keys().iter().position(|key| *key == parties.settler)?;
     let mut expected = signed.clone();
     *expected.signatures.get_mut(place)? = *transaction.signatures.get(place)?;

@@ -3,12 +3,12 @@
 use super::Which;
 use crate::chain::Pubkey;
 use crate::cli::error::{CliError, Result};
-use crate::cli::failure;
 use crate::cli::output::{Report, line};
 use crate::cli::parse::address;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
+use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
 use serde_json::Value;
 use solana_rpc_client_api::request::TokenAccountsFilter;
@@ -54,9 +54,10 @@ struct Recovered {
 
 /// Lamports a vault's account holds beyond its rent.
 pub(super) async fn excess(session: &Session, vault: &Pubkey) -> Result<u64> {
-    let fail = |error| failure::of_rpc(&error, session.url());
-    let held = session.rpc.get_balance(vault).await.map_err(fail)?;
-    let rent = session.rpc.get_minimum_balance_for_rent_exemption(8 + size_of::<Vault>()).await.map_err(fail)?;
+    let node = &session.node;
+    let held = node.answer(node.rpc().get_balance(vault)).await?;
+    let rent = node.rpc().get_minimum_balance_for_rent_exemption(8 + size_of::<Vault>());
+    let rent = node.answer(rent).await?;
     Ok(held.saturating_sub(rent))
 }
 
@@ -78,8 +79,7 @@ async fn token_accounts(
     owner: &Pubkey,
     filter: TokenAccountsFilter,
 ) -> Result<Vec<RpcKeyedAccount>> {
-    let found = session.rpc.get_token_accounts_by_owner(owner, filter).await;
-    found.map_err(|error| failure::of_rpc(&error, session.url()))
+    session.node.answer(session.node.rpc().get_token_accounts_by_owner(owner, filter)).await
 }
 
 /// Reads a token account as nodes spell it out.
@@ -109,11 +109,11 @@ impl Recover {
             tokens.retain(|tokens| tokens.mint == mint.to_string());
             for Tokens { account, program, .. } in &tokens {
                 let steps = self.steps(&owner, &vault, account, mint, program)?;
-                signatures.push(session.send(&payer, &steps, Vec::new()).await?.to_string());
+                signatures.push(session.send(&payer, &steps, &[]).await?.to_string());
             }
         } else if self.sol && lamports > 0 {
             let recover = instructions::recover_lamports(&owner, &vault.relayer);
-            signatures.push(session.send(&payer, &[recover], Vec::new()).await?.to_string());
+            signatures.push(session.send(&payer, &[recover], &[]).await?.to_string());
         }
         let asked = self.mint.is_some() || self.sol;
         if asked && signatures.is_empty() {
@@ -136,7 +136,7 @@ impl Recover {
         account: &str,
         mint: &Pubkey,
         program: &Pubkey,
-    ) -> Result<[anchor_client::Instruction; 2]> {
+    ) -> Result<[Instruction; 2]> {
         let source = address(account).map_err(|problem| CliError::new("rpc_failed", problem))?;
         let destination = addresses::ata_of(owner, mint, program);
         Ok([

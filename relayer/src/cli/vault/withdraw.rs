@@ -4,10 +4,10 @@ use super::Which;
 use super::now::Parties;
 use crate::chain::Pubkey;
 use crate::cli::amount::{show, show_span, usdc_above_zero};
-use crate::cli::chat::setup::base_url;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::provider::need;
+use crate::cli::relayer_api::RelayerApi;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
@@ -76,7 +76,7 @@ impl Withdraw {
         super::need_owner(&vault, &payer.pubkey())?;
         let report = if self.cancel {
             let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
-            let signature = session.send(&payer, &[cancel], Vec::new()).await?;
+            let signature = session.send(&payer, &[cancel], &[]).await?;
             report("cancelled", &address, amount_text(vault.pending_withdrawal), signature.to_string())
         } else if self.now {
             now(&session, &payer, &address, &vault, self.amount.unwrap_or(MicroUsdc(u64::MAX)), global).await?
@@ -124,7 +124,7 @@ impl Withdraw {
             instructions::create_ata(&owner, &owner, &mint),
             instructions::execute_withdraw(&owner, &vault.relayer, &mint, &destination),
         ];
-        let signature = session.send(payer, &steps, Vec::new()).await?;
+        let signature = session.send(payer, &steps, &[]).await?;
         let amount = held.0.min(vault.pending_withdrawal).to_string();
         Ok(Withdrawn {
             destination: Some(destination.to_string()),
@@ -147,11 +147,10 @@ async fn now(
     let destination = addresses::ata(&payer.pubkey(), &mint);
     let held = async || -> Result<u64> { Ok(session.balance(&destination).await?.unwrap_or_default().0) };
     let before = held().await?;
-    let relayer_url = base_url(&relayer.url);
-    let parties =
-        Parties { relayer_url: &relayer_url, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer };
+    let api = RelayerApi::new(&relayer.url)?;
+    let parties = Parties { api: &api, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer };
     let progress = |text: &str| global.output.progress(text);
-    let signature = super::now::withdraw((&session.rpc, session.url()), &parties, amount, progress).await?;
+    let signature = super::now::withdraw(&session.node, &parties, amount, progress).await?;
     let moved = held().await?.saturating_sub(before).to_string();
     Ok(Withdrawn {
         destination: Some(destination.to_string()),
@@ -162,7 +161,7 @@ async fn now(
 async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amount: MicroUsdc) -> Result<Withdrawn> {
     let vault = read(session, address).await?;
     let request = instructions::request_withdraw(&vault.owner, &vault.relayer, amount);
-    let signature = session.send(payer, &[request], Vec::new()).await?;
+    let signature = session.send(payer, &[request], &[]).await?;
     let vault = read(session, address).await?;
     let clock = session.clock().await?;
     Ok(Withdrawn {

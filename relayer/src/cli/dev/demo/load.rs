@@ -4,13 +4,14 @@
 use super::super::system::System;
 use super::super::table;
 use super::{Paid, ask, provider_name, remember, tour::Tour};
-use crate::client::{SignedClient, Whole};
+use crate::cli::completion::{self, Whole};
 use crate::localnet::MODELS;
 use anyhow::{Context, Result};
 use futures::stream::{FuturesUnordered, StreamExt};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Instant;
+use steam_client::Client;
 
 /// Streamed answers to begin with: they show how soon a first token comes.
 const STREAMS: usize = 32;
@@ -27,7 +28,7 @@ const MAX_PROBES: u64 = 6;
 
 type Counts = BTreeMap<String, usize>;
 
-pub(super) async fn run(system: &System, client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
+pub(super) async fn run(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step(&format!(
         "A provider dies under load: {REQUESTS} requests, {CONCURRENCY} at once, no retries by the client"
     ));
@@ -88,9 +89,10 @@ pub(super) async fn run(system: &System, client: &SignedClient, tour: &mut Tour,
 
 /// Streams a few answers from everybody, and lets them end: a stream that breaks off after its first words cannot be
 /// begun anew without saying them twice, so what dies later must not be in the middle of one.
-async fn stream_some(client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
+async fn stream_some(client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     let one = async |number: usize| -> Result<Whole> {
-        Ok(client.chat_bearer(ask(&format!("Stream {number}: which route is best?"), true)).await?.collect().await?)
+        let body = ask(&format!("Stream {number}: which route is best?"), true);
+        Ok(completion::bearer(client, &body).await?.collect().await?)
     };
     let mut answers = futures::stream::iter((0..STREAMS).map(one)).buffer_unordered(CONCURRENCY);
     while let Some(answer) = answers.next().await {
@@ -101,13 +103,13 @@ async fn stream_some(client: &SignedClient, tour: &mut Tour, paid: &mut Vec<Paid
 }
 
 /// One whole answer: nothing of it reaches the client before all of it reached the relayer.
-async fn request(client: &SignedClient, number: usize, since_death: bool) -> (bool, Result<Whole>) {
+async fn request(client: &Client, number: usize, since_death: bool) -> (bool, Result<Whole>) {
     let body = json!({
         "model": MODELS[0],
         "messages": [{ "role": "user", "content": format!("Question {number}: which route is best?") }],
         "max_tokens": 24,
     });
-    let outcome = async { Ok(client.chat_bearer(body).await?.collect().await?) };
+    let outcome = async { Ok(completion::bearer(client, &body).await?.collect().await?) };
     (since_death, outcome.await)
 }
 

@@ -5,16 +5,21 @@ use crate::relay::testing::world::World;
 use axum::Json;
 use axum::http::StatusCode as Status;
 use axum::routing::{get, put};
+use serde_json::json;
 
 fn providers(bytes: &[u8]) -> AllowList {
     AllowList::new(bytes.iter().map(|byte| [*byte; 32]).collect()).unwrap()
 }
 
-async fn serve(routes: axum::Router) -> String {
+async fn serve(routes: axum::Router) -> RelayerApi {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(axum::serve(listener, routes).into_future());
-    format!("http://{address}/v1")
+    at(&format!("http://{address}/v1"))
+}
+
+fn at(base: &str) -> RelayerApi {
+    RelayerApi::new(base).unwrap()
 }
 
 #[tokio::test]
@@ -23,7 +28,7 @@ async fn a_list_that_was_sent_is_shown() {
     world.snapshot.slot += 1;
     world.snapshot.keys[0].allow_root = Some(list.root());
     world.chain_says();
-    let base = world.url("/v1");
+    let base = at(&world.url("/v1"));
     assert_eq!(show(&base, &list.root()).await.providers, None);
     send(&base, &list, Format::Json).await.unwrap();
     assert_eq!(show(&base, &list.root()).await, Shown::of(&list));
@@ -53,9 +58,9 @@ async fn a_relayer_that_does_not_take_the_list_is_named_with_what_to_do() {
     let refusing = || async { (Status::SERVICE_UNAVAILABLE, Json(json!({"error": {"message": "it is full"}}))) };
     let base = serve(axum::Router::new().route("/v1/allow-lists", put(refusing))).await;
     let elsewhere = serve(axum::Router::new()).await;
-    for (base, says) in [(base, "it is full"), (elsewhere, "status 404"), ("http://127.0.0.1:1/v1".into(), "refused")] {
+    for (base, says) in [(base, "it is full"), (elsewhere, "status 404"), (at("http://127.0.0.1:1"), "refused")] {
         let error = send(&base, &providers(&[1]), Format::Json).await.unwrap_err().to_string();
-        assert!(error.contains(&base) && error.contains(says) && error.contains("steam key allow"), "{error}");
+        assert!(error.contains(base.base()) && error.contains(says) && error.contains("steam key allow"), "{error}");
     }
 }
 

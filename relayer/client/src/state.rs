@@ -1,14 +1,14 @@
 //! What a session key's holder must not forget: what it verified as spent, and what it allowed that has no receipt yet.
 //! Every change is on disk, synced, before it counts; several processes may share the file.
 
-use crate::vaults::KeyRef;
+use crate::sign::VaultKey;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use steam_protocol::Hash;
 use steam_protocol::units::{MicroUsdc, Pico};
+use steam_protocol::{Address, Hash};
 
 /// $1.
 const MAX_UNRESOLVED: MicroUsdc = MicroUsdc(1_000_000);
@@ -57,10 +57,10 @@ pub enum StateError {
 
 /// The durable state of one key.
 #[derive(Clone, Debug)]
-pub struct Ledger {
+pub struct StateFile {
     path: PathBuf,
     identity: Identity,
-    pub(super) max_unresolved: MicroUsdc,
+    pub(crate) max_unresolved: MicroUsdc,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,18 +91,18 @@ struct Open {
     not_after: i64,
 }
 
-impl Ledger {
-    pub(super) fn open(path: PathBuf, domain: Hash, key: &KeyRef) -> Result<Self, StateError> {
+impl StateFile {
+    pub(crate) fn open(path: PathBuf, domain: Hash, key: &VaultKey, address: Address) -> Result<Self, StateError> {
         let identity = Identity {
             domain: hex::encode(domain),
-            vault: key.vault.to_string(),
+            vault: bs58::encode(key.vault).into_string(),
             generation: key.generation,
             epoch: key.epoch,
-            key: bs58::encode(key.key).into_string(),
+            key: bs58::encode(address).into_string(),
         };
-        let ledger = Self { path, identity, max_unresolved: MAX_UNRESOLVED };
-        ledger.update(|_| Ok(()))?;
-        Ok(ledger)
+        let state = Self { path, identity, max_unresolved: MAX_UNRESOLVED };
+        state.update(|_| Ok(()))?;
+        Ok(state)
     }
 
     /// What verified receipts add up to, fees included.
@@ -147,21 +147,21 @@ impl Ledger {
     }
 
     /// Notes a request before it is sent; the total to sign for it.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         self: &Arc<Self>,
         request_hash: Hash,
         max_cost: MicroUsdc,
         not_after: i64,
     ) -> Result<MicroUsdc, StateError> {
-        self.on_disk(move |ledger, state| {
+        self.on_disk(move |file, state| {
             let unresolved = state.unresolved()?;
             let open = unresolved.checked_add(max_cost).ok_or(StateError::Overflow)?;
-            if open > ledger.max_unresolved {
-                return Err(StateError::Unresolved { unresolved, max_cost, most: ledger.max_unresolved });
+            if open > file.max_unresolved {
+                return Err(StateError::Unresolved { unresolved, max_cost, most: file.max_unresolved });
             }
-            let spent = state.spent(&ledger.path)?.ceil_micro().ok_or(StateError::Overflow)?;
+            let spent = state.spent(&file.path)?.ceil_micro().ok_or(StateError::Overflow)?;
             let authorized = spent.checked_add(open).ok_or(StateError::Overflow)?;
-            state.high_water = authorized.max(state.high_water(&ledger.path)?).0.to_string();
+            state.high_water = authorized.max(state.high_water(&file.path)?).0.to_string();
             state.unresolved.push(Open { request_hash: hex::encode(request_hash), max_cost: max_cost.0, not_after });
             Ok(authorized)
         })
@@ -169,9 +169,9 @@ impl Ledger {
     }
 
     /// Counts a verified receipt.
-    pub(super) async fn resolve(self: &Arc<Self>, request: Hash, charge: Pico, fee: Pico) -> Result<(), StateError> {
-        self.on_disk(move |ledger, state| {
-            let spent = state.spent(&ledger.path)?;
+    pub(crate) async fn resolve(self: &Arc<Self>, request: Hash, charge: Pico, fee: Pico) -> Result<(), StateError> {
+        self.on_disk(move |file, state| {
+            let spent = state.spent(&file.path)?;
             let total = charge.checked_add(fee).and_then(|cost| spent.checked_add(cost)).ok_or(StateError::Overflow)?;
             state.spent = total.0.to_string();
             state.forget(request);
@@ -181,7 +181,7 @@ impl Ledger {
     }
 
     /// Forgets a request that was not served.
-    pub(super) async fn release(self: &Arc<Self>, request: Hash) -> Result<(), StateError> {
+    pub(crate) async fn release(self: &Arc<Self>, request: Hash) -> Result<(), StateError> {
         self.on_disk(move |_, state| {
             state.forget(request);
             Ok(())
@@ -193,9 +193,9 @@ impl Ledger {
         self: &Arc<Self>,
         change: impl FnOnce(&Self, &mut State) -> Result<T, StateError> + Send + 'static,
     ) -> Result<T, StateError> {
-        let ledger = self.clone();
+        let file = self.clone();
         let path = self.path.clone();
-        tokio::task::spawn_blocking(move || ledger.update(|state| change(&ledger, state)))
+        tokio::task::spawn_blocking(move || file.update(|state| change(&file, state)))
             .await
             .unwrap_or_else(|stopped| Err(StateError::Io { path, source: std::io::Error::other(stopped) }))
     }

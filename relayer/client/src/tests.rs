@@ -1,20 +1,28 @@
 //! The client against a relayer that keeps its word, and against one that does not.
 
 use super::*;
-use crate::client::state::StateError;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use ed25519_dalek::{Signer, SigningKey};
+use futures::StreamExt;
+use rand::RngCore;
 use serde_json::json;
-use std::sync::{LazyLock, Mutex};
-use steam_protocol::receipt::{CountedBy, FinishReason, Receipt};
-use steam_protocol::units::{Pico, Price, Usage, charge, receipt_fee};
-use steam_protocol::voucher::verify_strict;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex};
+use steam_protocol::key::SessionKey;
+use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
+use steam_protocol::request::{RequestBinding, control_headers_hash};
+use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, receipt_fee};
+use steam_protocol::voucher::{Voucher, verify_strict};
+use steam_protocol::{Hash, sha256};
 use tokio::sync::Barrier;
 
 const CEILING: MicroUsdc = MicroUsdc(100_000);
+/// The relayer's account.
 const RELAYER: [u8; 32] = [2; 32];
 const VAULT: [u8; 32] = [3; 32];
 const DOMAIN: Hash = [1; 32];
@@ -33,15 +41,23 @@ enum Manner {
     WrongArithmetic,
     Refuses,
     ProxyFails,
+    /// Breaks its answer off after the first words, and has the receipt.
+    BreaksOff,
+    /// Serves the request, breaks the connection before the answer begins, and is still charging when asked again.
+    LosesAnswer,
+    /// Breaks the first connection before it serves the request.
+    LosesRequest,
 }
 
-struct Relayer {
+struct Mock {
     url: String,
     manner: Mutex<Manner>,
     /// µUSDC of each voucher, in order of arrival.
     authorized: Mutex<Vec<u64>>,
     /// Holds answers back until so many requests are there.
     together: Mutex<Option<Arc<Barrier>>>,
+    /// The receipt of an answer that was lost, in base64.
+    stored: Mutex<Option<String>>,
 }
 
 fn session() -> SessionKey {
@@ -52,11 +68,11 @@ fn receipt_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
 
-fn key_ref() -> KeyRef {
-    KeyRef { vault: Pubkey::new_from_array(VAULT), generation: 5, slot: 1, epoch: 6, key: session().address() }
+fn vault_key() -> VaultKey {
+    VaultKey { vault: VAULT, generation: 5, slot: 1, epoch: 6 }
 }
 
-impl Relayer {
+impl Mock {
     async fn start() -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -65,23 +81,43 @@ impl Relayer {
             manner: Mutex::new(Manner::Honest),
             authorized: Mutex::default(),
             together: Mutex::default(),
+            stored: Mutex::default(),
         });
         let router = axum::Router::new().fallback(answer).with_state(relayer.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         relayer
     }
 
-    fn client(&self, name: &str) -> SignedClient {
-        let keys = RelayerKeys {
+    fn client(&self, name: &str) -> Client {
+        let relayer = Relayer {
             domain: DOMAIN,
-            relayer: Pubkey::new_from_array(RELAYER),
+            address: RELAYER,
             receipt_keys: vec![(1, receipt_key().verifying_key().to_bytes())],
         };
-        SignedClient::new(&self.url, keys, key_ref(), session(), state_file(name)).unwrap()
+        Client::new(Api::new(&self.url).unwrap(), relayer, vault_key(), session(), state_file(name)).unwrap()
     }
 
     fn behaves(&self, manner: Manner) {
         *self.manner.lock().unwrap() = manner;
+    }
+
+    /// The first time it serves and breaks off, the second time it is still charging, then it has the receipt.
+    fn loses_answer(&self, request_hash: Hash) -> Response {
+        let body = json!({ "error": { "message": "it was sent before", "code": "replay" } }).to_string();
+        let mut response = (StatusCode::CONFLICT, body).into_response();
+        let times = self.authorized().len();
+        assert!(times > 1, "the connection breaks");
+        let mut stored = self.stored.lock().unwrap();
+        match (times, &*stored) {
+            (2, _) => {
+                *stored = Some(BASE64.encode(receipt(Manner::Honest, request_hash, [9; 32]).to_bytes()));
+            }
+            (_, receipt) => {
+                let receipt = receipt.as_ref().unwrap().parse().unwrap();
+                response.headers_mut().insert("steam-receipt", receipt);
+            }
+        }
+        response
     }
 
     fn authorized(&self) -> Vec<u64> {
@@ -95,9 +131,9 @@ fn state_file(name: &str) -> PathBuf {
     folder.join(format!("{name}.json"))
 }
 
-async fn ask(client: &SignedClient, stream: bool) -> Result<Whole, ClientError> {
-    let body = json!({ "model": "m", "messages": [], "stream": stream });
-    client.chat(body, CEILING).await?.collect().await
+async fn ask(client: &Client, stream: bool) -> Result<Whole, ClientError> {
+    let body = json!({ "model": "m", "messages": [], "stream": stream }).to_string();
+    client.send(Request::json("chat/completions", body), CEILING).await?.collect().await
 }
 
 /// What one answer costs, fees included.
@@ -114,17 +150,24 @@ fn quoted() -> (Price, Usage) {
     )
 }
 
-async fn answer(State(relayer): State<Arc<Relayer>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+async fn answer(
+    State(relayer): State<Arc<Mock>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let manner = *relayer.manner.lock().unwrap();
     let text = |name: &str| headers[name].to_str().unwrap().to_owned();
+    assert!(!headers.contains_key("authorization"), "the key stays with its holder");
     let nonce: [u8; 16] = hex::decode(text("steam-nonce")).unwrap().try_into().unwrap();
     assert_eq!(text("content-digest"), format!("sha-256=:{}:", BASE64.encode(sha256(&[&body]))));
     let request_hash = RequestBinding {
         relayer: &RELAYER,
-        method: "POST",
+        method: method.as_str(),
         path: uri.path(),
         body_hash: &sha256(&[&body]),
-        control_hash: &control_headers_hash(std::iter::empty()),
+        control_hash: &control_headers_hash(headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))),
         max_cost: MicroUsdc(text("steam-max-cost").parse().unwrap()),
         not_after: text("steam-not-after").parse().unwrap(),
         nonce: &nonce,
@@ -134,6 +177,13 @@ async fn answer(State(relayer): State<Arc<Relayer>>, uri: Uri, headers: HeaderMa
     let voucher = Voucher { domain: DOMAIN, vault: VAULT, generation: 5, epoch: 6, authorized, request_hash };
     let signature: [u8; 64] = BASE64.decode(text("steam-signature")).unwrap().try_into().unwrap();
     assert!(verify_strict(&session().address(), &voucher.message(), &signature), "the voucher is the key's");
+    if method == Method::GET {
+        assert_eq!(authorized, MicroUsdc(0), "reading allows nothing");
+        return match (uri.path(), &*relayer.stored.lock().unwrap()) {
+            ("/v1/receipts/gen-1", Some(receipt)) => json!({ "receipt": receipt }).to_string().into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        };
+    }
     relayer.authorized.lock().unwrap().push(authorized.0);
     let barrier = relayer.together.lock().unwrap().clone();
     if let Some(barrier) = barrier {
@@ -145,6 +195,8 @@ async fn answer(State(relayer): State<Arc<Relayer>>, uri: Uri, headers: HeaderMa
             return (StatusCode::PAYMENT_REQUIRED, body.to_string()).into_response();
         }
         Manner::ProxyFails => return (StatusCode::BAD_GATEWAY, "<html>").into_response(),
+        Manner::LosesRequest if relayer.authorized().len() == 1 => panic!("the connection breaks"),
+        Manner::LosesAnswer => return relayer.loses_answer(request_hash),
         _ => {}
     }
     let streamed = serde_json::from_slice::<serde_json::Value>(&body).unwrap()["stream"] == true;
@@ -157,6 +209,20 @@ async fn answer(State(relayer): State<Arc<Relayer>>, uri: Uri, headers: HeaderMa
     let signed = BASE64.encode(receipt(manner, request_hash, sha256(&[said.as_bytes()])).to_bytes());
     if manner == Manner::AlteredAnswer {
         said = said.replace("lo", "p!");
+    }
+    if manner == Manner::BreaksOff {
+        *relayer.stored.lock().unwrap() = Some(signed);
+        let parts =
+            futures::stream::iter([Ok(said[..20].to_owned()), Err(std::io::Error::other("the connection breaks"))]);
+        // The beginning is sent before the end is known.
+        let parts = parts.then(async |part| {
+            if part.is_err() {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+            }
+            part
+        });
+        let headers = [("content-type", "text/event-stream"), ("steam-generation-id", "gen-1")];
+        return (headers, axum::body::Body::from_stream(parts)).into_response();
     }
     let silent = manner == Manner::NoReceipt;
     if streamed {
@@ -211,13 +277,15 @@ fn receipt(manner: Manner, request_hash: Hash, response_hash: Hash) -> SignedRec
 
 #[tokio::test]
 async fn verified_receipts_are_what_is_spent() {
-    let relayer = Relayer::start().await;
+    let relayer = Mock::start().await;
     let client = relayer.client("spent");
     for (asked, streamed) in [(1, true), (2, false), (3, true)] {
         let whole = ask(&client, streamed).await.unwrap();
-        assert_eq!(whole.text, "Hello");
-        assert_eq!(client.ledger().spent().unwrap(), Pico(cost().0 * asked));
-        assert_eq!(client.ledger().unresolved().unwrap(), MicroUsdc(0));
+        let text = String::from_utf8(whole.bytes).unwrap();
+        let ends = if streamed { "lo\"}}]}\n\n\ndata: [DONE]\n\n" } else { "\"Hello\"}}]}" };
+        assert!(text.ends_with(ends), "{text:?}");
+        assert_eq!(client.state().spent().unwrap(), Pico(cost().0 * asked));
+        assert_eq!(client.state().unresolved().unwrap(), MicroUsdc(0));
     }
     // Each voucher is what receipts say was spent, rounded up, and its own ceiling.
     let spent = |times: u128| Pico(cost().0 * times).ceil_micro().unwrap().0;
@@ -237,20 +305,20 @@ async fn a_receipt_that_does_not_hold_counts_for_nothing() {
         (Manner::WrongArithmetic, "price times its tokens"),
     ] {
         for streamed in [true, false] {
-            let relayer = Relayer::start().await;
+            let relayer = Mock::start().await;
             let client = relayer.client(&format!("bad-{manner:?}-{streamed}"));
             relayer.behaves(manner);
             let error = ask(&client, streamed).await.unwrap_err().to_string();
             assert!(error.contains(says), "{manner:?}: {error}");
-            assert_eq!(client.ledger().spent().unwrap(), Pico::ZERO, "{manner:?}");
-            assert_eq!(client.ledger().unresolved().unwrap(), CEILING, "{manner:?}");
+            assert_eq!(client.state().spent().unwrap(), Pico::ZERO, "{manner:?}");
+            assert_eq!(client.state().unresolved().unwrap(), CEILING, "{manner:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn what_has_no_receipt_adds_up_and_then_the_key_stops() {
-    let relayer = Relayer::start().await;
+    let relayer = Mock::start().await;
     let client = relayer.client("stops").max_unresolved(MicroUsdc(250_000)).unwrap();
     relayer.behaves(Manner::NoReceipt);
     for _ in 0..2 {
@@ -262,26 +330,28 @@ async fn what_has_no_receipt_adds_up_and_then_the_key_stops() {
     // The file remembers after a restart.
     drop(client);
     let again = relayer.client("stops");
-    assert_eq!(again.ledger().unresolved().unwrap(), MicroUsdc(2 * CEILING.0));
-    assert_eq!(again.ledger().high_water().unwrap(), MicroUsdc(2 * CEILING.0));
+    assert_eq!(again.state().unresolved().unwrap(), MicroUsdc(2 * CEILING.0));
+    assert_eq!(again.state().high_water().unwrap(), MicroUsdc(2 * CEILING.0));
 }
 
 #[tokio::test]
 async fn a_refusal_frees_the_ceiling_and_a_proxys_error_does_not() {
-    let relayer = Relayer::start().await;
+    let relayer = Mock::start().await;
     let client = relayer.client("refusal");
     relayer.behaves(Manner::Refuses);
     let refused = ask(&client, true).await;
-    assert!(matches!(&refused, Err(ClientError::Refused { status: 402, message, .. }) if message == "no funds"));
-    assert_eq!(client.ledger().unresolved().unwrap(), MicroUsdc(0));
+    assert!(
+        matches!(&refused, Err(ClientError::Api(ApiError::Refused(refusal))) if refusal.status == 402 && refusal.message == "no funds")
+    );
+    assert_eq!(client.state().unresolved().unwrap(), MicroUsdc(0));
     relayer.behaves(Manner::ProxyFails);
-    assert!(matches!(ask(&client, true).await, Err(ClientError::Status { status: 502 })));
-    assert_eq!(client.ledger().unresolved().unwrap(), CEILING);
+    assert!(matches!(ask(&client, true).await, Err(ClientError::Api(ApiError::Status { status: 502 }))));
+    assert_eq!(client.state().unresolved().unwrap(), CEILING);
 }
 
 #[tokio::test]
 async fn requests_in_flight_are_each_covered() {
-    let relayer = Relayer::start().await;
+    let relayer = Mock::start().await;
     *relayer.together.lock().unwrap() = Some(Arc::new(Barrier::new(3)));
     let client = relayer.client("flight");
     let (a, b, c) = tokio::join!(ask(&client, true), ask(&client, false), ask(&client, true));
@@ -289,34 +359,33 @@ async fn requests_in_flight_are_each_covered() {
     let mut authorized = relayer.authorized();
     authorized.sort_unstable();
     assert_eq!(authorized, [CEILING.0, 2 * CEILING.0, 3 * CEILING.0]);
-    assert_eq!(client.ledger().spent().unwrap(), Pico(3 * cost().0));
+    assert_eq!(client.state().spent().unwrap(), Pico(3 * cost().0));
 }
 
 #[tokio::test]
 async fn an_unreachable_relayer_was_not_asked() {
-    let relayer = Relayer::start().await;
-    let mut client = relayer.client("unreachable");
-    client.base = reqwest::Url::parse("http://127.0.0.1:1/v1").unwrap();
-    assert!(matches!(ask(&client, true).await, Err(ClientError::Connect { .. })));
-    assert_eq!(client.ledger().unresolved().unwrap(), MicroUsdc(0));
+    let relayer = Mock::start().await;
+    let client = relayer.client("unreachable").at(Api::new("http://127.0.0.1:1").unwrap());
+    assert!(matches!(ask(&client, true).await, Err(ClientError::Api(ApiError::Connect { .. }))));
+    assert_eq!(client.state().unresolved().unwrap(), MicroUsdc(0));
 }
 
 #[tokio::test]
 async fn money_that_moved_without_a_receipt_is_noticed() {
-    let relayer = Relayer::start().await;
+    let relayer = Mock::start().await;
     let client = relayer.client("settled");
     // A file that knows of nothing takes what is settled as spent.
-    client.ledger().check_settled(Pico(70)).unwrap();
-    assert_eq!(client.ledger().spent().unwrap(), Pico(70));
-    assert!(matches!(client.ledger().check_settled(Pico(71)), Err(StateError::SettledBeyondReceipts { .. })));
+    client.state().check_settled(Pico(70)).unwrap();
+    assert_eq!(client.state().spent().unwrap(), Pico(70));
+    assert!(matches!(client.state().check_settled(Pico(71)), Err(StateError::SettledBeyondReceipts { .. })));
     relayer.behaves(Manner::NoReceipt);
     ask(&client, true).await.unwrap_err();
-    client.ledger().check_settled(Pico(70 + CEILING.pico().0)).unwrap();
+    client.state().check_settled(Pico(70 + CEILING.pico().0)).unwrap();
 }
 
 #[tokio::test]
 async fn the_state_is_its_owners_and_its_keys_alone() {
-    let relayer = Relayer::start().await;
+    let relayer = Mock::start().await;
     let client = relayer.client("private");
     ask(&client, true).await.unwrap();
     #[cfg(unix)]
@@ -324,10 +393,68 @@ async fn the_state_is_its_owners_and_its_keys_alone() {
         use std::os::unix::fs::PermissionsExt;
         assert_eq!(std::fs::metadata(state_file("private")).unwrap().permissions().mode() & 0o777, 0o600);
     }
-    let another = KeyRef { epoch: 7, ..key_ref() };
-    let opened = Ledger::open(state_file("private"), DOMAIN, &another);
+    let another = VaultKey { epoch: 7, ..vault_key() };
+    let opened = StateFile::open(state_file("private"), DOMAIN, &another, session().address());
     assert!(matches!(opened, Err(StateError::Foreign(_))), "{opened:?}");
     std::fs::write(state_file("private"), "{").unwrap();
-    assert!(matches!(client.ledger().spent(), Err(StateError::Foreign(_))));
+    assert!(matches!(client.state().spent(), Err(StateError::Foreign(_))));
     assert!(!format!("{client:?}").contains("sk-steam"));
+}
+
+#[tokio::test]
+async fn control_headers_are_signed_and_credentials_left_out() {
+    let mock = Mock::start().await;
+    let client = mock.client("controls");
+    let mut request = Request::json("chat/completions", r#"{"stream":false}"#);
+    for (name, value) in [
+        ("steam-route-only", "a, b"),
+        ("anthropic-beta", "x"),
+        ("authorization", "Bearer sk-other"),
+        ("steam-nonce", "00"),
+        ("x-trace", "1"),
+    ] {
+        request.headers.insert(name, HeaderValue::from_static(value));
+    }
+    client.send(request, CEILING).await.unwrap().collect().await.unwrap();
+    assert_eq!(client.state().spent().unwrap(), cost());
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_counted_by_its_receipt() {
+    let mock = Mock::start().await;
+    let client = mock.client("breaks-off");
+    mock.behaves(Manner::BreaksOff);
+    let lost = ask(&client, true).await;
+    assert!(matches!(&lost, Err(ClientError::AnswerLost { .. })), "{lost:?}");
+    assert_eq!(client.state().spent().unwrap(), cost());
+    assert_eq!(client.state().unresolved().unwrap(), MicroUsdc(0));
+    // A receipt of another request is no excuse.
+    let stored = mock.stored.lock().unwrap().clone();
+    mock.behaves(Manner::NoReceipt);
+    assert!(matches!(ask(&client, true).await, Err(ClientError::NoReceipt)));
+    *mock.stored.lock().unwrap() = stored;
+    assert_eq!(client.state().unresolved().unwrap(), CEILING);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_and_counted_once() {
+    let mock = Mock::start().await;
+    let client = mock.client("loses-answer");
+    mock.behaves(Manner::LosesAnswer);
+    let lost = ask(&client, true).await;
+    assert!(matches!(&lost, Err(ClientError::AnswerLost { .. })), "{lost:?}");
+    assert_eq!(mock.authorized(), [CEILING.0; 3], "the same bytes, three times");
+    assert_eq!(client.state().spent().unwrap(), cost());
+    assert_eq!(client.state().unresolved().unwrap(), MicroUsdc(0));
+}
+
+#[tokio::test]
+async fn a_request_that_never_arrived_is_sent_again_with_its_signature() {
+    let mock = Mock::start().await;
+    let client = mock.client("loses-request");
+    mock.behaves(Manner::LosesRequest);
+    ask(&client, false).await.unwrap();
+    assert_eq!(mock.authorized(), [CEILING.0; 2]);
+    assert_eq!(client.state().spent().unwrap(), cost());
+    assert_eq!(client.state().high_water().unwrap(), CEILING);
 }

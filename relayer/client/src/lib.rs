@@ -1,0 +1,32 @@
+//! A client of a Steam Router relayer that trusts nobody with its money.
+//!
+//! It takes the raw bytes of a request and gives the raw bytes of the answer, then a verified receipt. It knows no API
+//! dialect: a terminal, a proxy or a probe reads and writes whatever the relayer serves. [`Client::send`] signs each request
+//! with a session key that never leaves this process, writes what it is about to allow to disk before it sends, and counts
+//! as spent only what verified receipts say. A relayer can take at most the ceilings of requests whose receipts are missing,
+//! and [`Client::max_unresolved`] bounds their sum.
+//!
+//! Requests may run at the same time, also from several processes that share a state file: vouchers are signed one after the
+//! other, each allows what all before it may cost, and the relayer may receive them in any order.
+
+mod answer;
+mod api;
+mod client;
+mod error;
+pub mod key_file;
+mod request;
+mod scan;
+mod sign;
+mod state;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use answer::{Answer, Part, Whole};
+pub use api::{Api, ApiError, Refusal, cause};
+pub use client::Client;
+pub use error::ClientError;
+pub use request::Request;
+pub use sign::{Signer, VaultKey};
+pub use state::{StateError, StateFile};
+pub use verify::Relayer;

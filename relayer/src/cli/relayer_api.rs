@@ -1,0 +1,175 @@
+//! A relayer's HTTP API as commands use it: one typed call for each endpoint, and one place that says what a failure means.
+
+use super::error::{CliError, Result};
+use crate::chain::Pubkey;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::Method;
+use reqwest::header::HeaderMap;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+use std::collections::HashMap;
+use steam_client::{Api, ApiError, Signer};
+use steam_protocol::Hash;
+use steam_protocol::allow_list::AllowList;
+use steam_protocol::key::SessionKey;
+use steam_protocol::receipt::Receipt;
+
+/// The relayer's code for a thing it does not have.
+const NOT_FOUND: &str = "not_found";
+
+/// See the module.
+pub struct RelayerApi(Api);
+
+/// A routing decision as `/v1/generation` has it, as far as it is read.
+#[derive(Deserialize)]
+pub struct DecisionDocument {
+    decision_base64: String,
+}
+
+impl DecisionDocument {
+    /// The record's bytes; none if they are no base64.
+    pub fn record(&self) -> Option<Vec<u8>> {
+        BASE64.decode(self.decision_base64.trim()).ok()
+    }
+}
+
+/// A list of things.
+#[derive(Deserialize)]
+struct Listing<T> {
+    data: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct MeasuredOffer {
+    address: String,
+    board: Value,
+}
+
+#[derive(Deserialize)]
+struct Agreed {
+    transaction: String,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    providers: Vec<String>,
+}
+
+impl RelayerApi {
+    /// The API at `base_url`, with or without its `/v1`.
+    ///
+    /// # Errors
+    /// If it is no URL.
+    pub fn new(base_url: &str) -> Result<Self> {
+        Api::new(base_url).map(Self).map_err(|error| explain(&error))
+    }
+
+    /// The base URL, with its `/v1`.
+    pub fn base(&self) -> &str {
+        self.0.base()
+    }
+
+    /// What a signed client sends through.
+    pub fn client(self) -> Api {
+        self.0
+    }
+
+    /// The names of the models that can be asked for now.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn models(&self) -> std::result::Result<Vec<String>, ApiError> {
+        let models: Listing<Model> = self.0.get("models").await?;
+        Ok(models.data.into_iter().map(|model| model.id).collect())
+    }
+
+    /// What was measured of a provider's offers, by their addresses. Empty if the relayer lists none.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn boards(&self, provider: &Pubkey) -> std::result::Result<HashMap<String, Value>, ApiError> {
+        match self.0.get::<Listing<MeasuredOffer>>(&format!("providers?provider={provider}")).await {
+            Ok(offers) => Ok(offers.data.into_iter().map(|offer| (offer.address, offer.board)).collect()),
+            Err(error) if error.code() == Some(NOT_FOUND) => Ok(HashMap::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The routing decision behind a receipt, asked for at `now_unix`. The key signs and is not sent.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn decision(
+        &self,
+        receipt: &Receipt,
+        key: SessionKey,
+        now_unix: i64,
+    ) -> std::result::Result<DecisionDocument, ApiError> {
+        let Receipt { vault, generation, number, .. } = receipt;
+        let vault = Pubkey::new_from_array(*vault);
+        let path = format!("generation?vault={vault}&generation={generation}&number={number}");
+        let headers = Signer::of_receipt(receipt, key).read(self.0.url(&path)?.path(), now_unix);
+        self.0.call(Method::GET, &path, headers, None::<&()>).await
+    }
+
+    /// Asks the relayer's settler to sign a withdrawal: the transaction's bytes with its owner's signature, and with both.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn agree_to_withdrawal(&self, transaction: &[u8]) -> std::result::Result<Vec<u8>, ApiError> {
+        let body = json!({ "transaction": BASE64.encode(transaction) });
+        let agreed: Agreed = self.0.call(Method::POST, "withdrawals", HeaderMap::new(), Some(&body)).await?;
+        BASE64.decode(agreed.transaction).map_err(|_| ApiError::Malformed("its transaction is no base64".into()))
+    }
+
+    /// Tells the relayer whom a key may pay.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn put_allow_list(&self, list: &AllowList) -> std::result::Result<(), ApiError> {
+        let providers: Vec<String> =
+            list.providers().iter().map(|provider| Pubkey::from(*provider).to_string()).collect();
+        let body = json!({ "providers": providers });
+        self.0.call(Method::PUT, "allow-lists", HeaderMap::new(), Some(&body)).await.map(|_: IgnoredAny| ())
+    }
+
+    /// The providers that the relayer says a list has.
+    ///
+    /// # Errors
+    /// [`ApiError`]
+    pub async fn allow_list(&self, root: &Hash) -> std::result::Result<Vec<String>, ApiError> {
+        let list: Listed = self.0.get(&format!("allow-lists/{}", hex::encode(root))).await?;
+        Ok(list.providers)
+    }
+}
+
+/// What a failed call means for a person.
+pub fn explain(error: &ApiError) -> CliError {
+    let (code, next) = match error {
+        ApiError::Url(_) => ("endpoint", "name the relayer's base URL with --endpoint"),
+        ApiError::Connect { .. } => {
+            ("relayer_unreachable", "check that the relayer runs, or name another with --endpoint")
+        }
+        ApiError::Transport(_) => ("relayer_unreachable", "check that the relayer runs, and try again"),
+        ApiError::Refused(refusal) => match (refusal.code.as_deref(), refusal.status) {
+            (Some("max_cost_too_low"), _) => {
+                ("refused", "allow more with --max-cost, or ask for less with --max-tokens")
+            }
+            (_, 402) => ("refused", "`steam vault show` and `steam key list` show what is left"),
+            (_, 401) => ("refused", "`steam key list` shows the vault's keys"),
+            _ => ("refused", "change the request as it says, or try again later"),
+        },
+        ApiError::Status { .. } => ("relayer", "check the address with --endpoint; try again later"),
+        ApiError::TooLarge(_) | ApiError::Malformed(_) => {
+            ("malformed", "check that --endpoint names a relayer, or try another")
+        }
+    };
+    CliError::new(code, error.to_string()).next(next)
+}
