@@ -200,5 +200,5 @@ async fn a_signed_request_covers_the_headers_that_steer_it() {
     assert_eq!(response.status(), 200);
     let receipt = decode(response.headers()["steam-receipt"].to_str().unwrap());
     let offer = SignedReceipt::from_bytes(&receipt).unwrap().receipt.offer;
-    assert_eq!(offer, world.app.registry.borrow().offers[1].address.to_bytes());
+    assert_eq!(offer, world.node.registry.borrow().offers[1].address.to_bytes());
 }
