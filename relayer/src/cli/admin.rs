@@ -7,9 +7,9 @@ pub use change::{Change, Offered, Suspension};
 
 use super::amount::{show_span, span};
 use super::error::{CliError, Result};
-use super::node::Node;
 use super::output::{Report, line};
 use super::parse::address;
+use super::rpc::RpcSession;
 use super::session::{Session, until};
 use super::solana::Global;
 use crate::chain::Pubkey;
@@ -181,10 +181,10 @@ impl Init {
     async fn run(self, global: &Global) -> Result<()> {
         let delays = self.delays();
         check(&delays).map_err(|error| error.next("leave them out to have the defaults"))?;
-        let node = Node::of(global)?;
+        let rpc = RpcSession::of(global)?;
         let payer = global.signer()?;
         let authority = payer.pubkey();
-        let genesis = node.genesis().await?;
+        let genesis = rpc.genesis().await?;
         let init = instructions::init_config(
             &authority,
             &self.mint,
@@ -193,11 +193,11 @@ impl Init {
             &self.guardian.unwrap_or(authority),
             delays,
         );
-        if node.data(&addresses::config()).await?.is_some() {
+        if rpc.data(&addresses::config()).await?.is_some() {
             return Err(CliError::new("initialized", "the program is set up on this cluster already")
                 .next("see `steam admin status`"));
         }
-        let signature = node.send(&payer, &[init], &[]).await?;
+        let signature = rpc.send(&payer, &[init], &[]).await?;
         let session = Session::open(global).await?;
         global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
     }

@@ -1,6 +1,7 @@
 //! `steam completions`.
 
 use super::error::Result;
+use super::output::write_out;
 use clap::CommandFactory;
 
 /// Print a completion script for a shell
@@ -15,9 +16,11 @@ impl Completions {
     /// Prints the script.
     ///
     /// # Errors
-    /// Never.
+    /// If standard output is closed; but for a reader that has seen enough.
     pub fn run(self) -> Result<()> {
-        clap_complete::generate(self.shell, &mut super::Cli::command(), "steam", &mut std::io::stdout());
-        Ok(())
+        // The generator panics where it cannot write, which memory never refuses.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut super::Cli::command(), "steam", &mut script);
+        write_out(&script)
     }
 }

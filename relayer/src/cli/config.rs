@@ -31,7 +31,7 @@ impl Config {
     /// What is wrong with the configuration, with exit code 3.
     pub fn run(self, global: &Global) -> Result<()> {
         let Self::Check(settings) = self;
-        let config = settings.load(global).map_err(|error| error.into_invalid())?;
+        let config = settings.load().map_err(|error| error.into_invalid())?;
         for (key, path) in [
             ("chain.settler_keypair", &config.chain.settler_keypair),
             ("chain.receipt_keypair", &config.chain.receipt_keypair),

@@ -145,10 +145,10 @@ fn ready(system: &System) -> String {
     -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
     -d '{{\"model\": \"{model}\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'
 
-  from openai import OpenAI                      # pip install openai
-  client = OpenAI(base_url=\"{base}\", api_key=\"{key}\")
-  answer = client.chat.completions.create(model=\"{model}\", messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}])
-  print(answer.choices[0].message.content)
+from openai import OpenAI                      # pip install openai
+client = OpenAI(base_url=\"{base}\", api_key=\"{key}\")
+answer = client.chat.completions.create(model=\"{model}\", messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}])
+print(answer.choices[0].message.content)
 
   models   {models}
   RPC      {rpc}   websocket {ws}

@@ -30,19 +30,15 @@ impl Format {
     /// # Errors
     /// If standard output is closed; but for a reader that has seen enough.
     pub fn print(self, report: &impl Report) -> Result<()> {
-        let mut out = io::stdout().lock();
+        let mut bytes = Vec::new();
         let written = match self {
-            Self::Text => report.text(&mut out),
-            Self::Json => serde_json::to_writer_pretty(&mut out, report)
+            Self::Text => report.text(&mut bytes),
+            Self::Json => serde_json::to_writer_pretty(&mut bytes, report)
                 .map_err(io::Error::from)
-                .and_then(|()| out.write_all(b"\n")),
+                .and_then(|()| bytes.write_all(b"\n")),
         };
-        match written.and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(CliError::new("output", format!("cannot write the result: {error}")))
-            }
-            _ => Ok(()),
-        }
+        written.map_err(|error| cannot_write(&error))?;
+        write_out(&bytes)
     }
 
     /// Tells people what is going on; says nothing to programs.
@@ -61,6 +57,22 @@ impl Format {
         };
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
+}
+
+/// Writes to standard output, at once.
+///
+/// # Errors
+/// If it is closed; but for a reader that has seen enough.
+pub fn write_out(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(&error)),
+        _ => Ok(()),
+    }
+}
+
+fn cannot_write(error: &io::Error) -> CliError {
+    CliError::new("output", format!("cannot write the result: {error}"))
 }
 
 /// One aligned line of a text report.

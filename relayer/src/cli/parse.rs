@@ -87,10 +87,11 @@ pub fn wrong(format: Format, error: &clap::Error) -> ExitCode {
     } else {
         let text = error.to_string();
         let sentence = text.lines().next().unwrap_or_default().trim_start_matches("error: ");
-        let rest: Vec<&str> =
-            text.lines().skip(1).map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
-        let message = format!("{sentence} {}", rest.join(" "));
-        format.error(&CliError::usage(message.trim()).next("see `--help` of the command"));
+        let rest = || text.lines().skip(1).map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+        let (tips, more): (Vec<&str>, Vec<&str>) = rest().partition(|line| line.starts_with("tip: "));
+        let message = format!("{sentence} {}", more.join(" "));
+        let next = tips.first().map_or("see `--help` of the command", |tip| tip.trim_start_matches("tip: "));
+        format.error(&CliError::usage(message.trim()).next(next));
     }
     ExitCode::from(if asked { 0 } else { 2 })
 }

@@ -61,8 +61,8 @@ pub struct Verify {
     #[arg(long, value_name = "FILE")]
     pub proof: Option<PathBuf>,
     /// Check the routing decision too and make the choice again; the record is asked of the relayer, or in this FILE
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "")]
-    pub routing: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub routing: Option<Option<PathBuf>>,
     /// Base URL of the relayer's API, to ask for the record [default: what it registered, with --on-chain]
     #[arg(long, value_name = "URL", value_parser = endpoint, env = "STEAM_BASE_URL")]
     pub endpoint: Option<String>,
@@ -137,7 +137,7 @@ impl Verify {
         }
         let mut unproven = Vec::new();
         if let Some(file) = &self.routing {
-            let record = self.record(file, &signed.receipt, onchain.as_ref()).await?;
+            let record = self.record(file.as_deref(), &signed.receipt, onchain.as_ref()).await?;
             let record = routing::check(&record, &signed.receipt)?;
             held.push("the routing decision is the one it was signed with, and tells of the same answer".into());
             held.push(format!("the choice follows from what is recorded: {}", chosen(&record)));
@@ -150,8 +150,8 @@ impl Verify {
         global.output.print(&Shown { unproven, ..Shown::of(&signed, held) })
     }
 
-    async fn record(&self, file: &Path, receipt: &Receipt, onchain: Option<&chain::Chain>) -> Result<Vec<u8>> {
-        if !file.as_os_str().is_empty() {
+    async fn record(&self, file: Option<&Path>, receipt: &Receipt, onchain: Option<&chain::Chain>) -> Result<Vec<u8>> {
+        if let Some(file) = file {
             return routing::read(file);
         }
         let base = self.endpoint.clone().or_else(|| onchain.map(|chain| chain.relayer_url.clone()));

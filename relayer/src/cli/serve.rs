@@ -38,11 +38,12 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads and checks the configuration.
+    /// Reads and checks the configuration. `--url` and `STEAM_URL` name the one node of the other commands: they do not
+    /// replace the relayer's nodes, which are to agree.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn load(&self, global: &Global) -> Result<Config> {
+    pub fn load(&self) -> Result<Config> {
         let fail = |error: crate::config::ConfigError| {
             CliError::new("config", error.to_string()).next("correct it and run `steam config check`")
         };
@@ -55,8 +56,6 @@ impl Settings {
         }
         if !self.rpc_url.is_empty() {
             config.chain.rpc_urls.clone_from(&self.rpc_url);
-        } else if let Some(url) = &global.url {
-            config.chain.rpc_urls = vec![url.clone()];
         }
         config.check().map_err(fail)?;
         Ok(config)
@@ -69,7 +68,7 @@ impl Serve {
     /// # Errors
     /// Why the relayer cannot start, or stopped.
     pub async fn run(self, global: &Global) -> Result<()> {
-        let config = self.settings.load(global)?;
+        let config = self.settings.load()?;
         log(global.output)?;
         let running = app::start(config).await.map_err(|error| cannot_start(&error))?;
         tracing::info!(address = %running.addr, "serving");

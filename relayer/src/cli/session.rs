@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Result};
 use super::failure;
-use super::node::{COMMITMENT, Node};
+use super::rpc::{COMMITMENT, RpcSession};
 use super::solana::Global;
 use crate::addresses;
 use crate::chain::Pubkey;
@@ -23,7 +23,7 @@ const CLOCK: Pubkey = anchor_lang::prelude::pubkey!("SysvarC1ock1111111111111111
 /// See the module.
 pub struct Session {
     /// The node.
-    pub node: Node,
+    pub rpc: RpcSession,
     /// The program's settings.
     pub config: Config,
 }
@@ -39,11 +39,11 @@ impl Session {
     /// # Errors
     /// If the node is out of reach, the program is not set up there, or the domain is another's.
     pub async fn open(global: &Global) -> Result<Self> {
-        let node = Node::of(global)?;
-        let genesis = node.genesis().await?;
+        let rpc = RpcSession::of(global)?;
+        let genesis = rpc.genesis().await?;
         let address = addresses::config();
-        let Some(data) = node.data(&address).await? else {
-            return Err(match node.data(&steam_router::ID).await? {
+        let Some(data) = rpc.data(&address).await? else {
+            return Err(match rpc.data(&steam_router::ID).await? {
                 None => failure::not_deployed(),
                 Some(_) => CliError::new("not_initialized", "the Steam Router program is deployed here but not set up")
                     .next("its upgrade authority sets it up with `steam admin init`"),
@@ -54,11 +54,11 @@ impl Session {
         if domain != config.domain {
             return Err(CliError::new(
                 "wrong_cluster",
-                format!("the program's settings at {} were made for another cluster", node.shown()),
+                format!("the program's settings at {} were made for another cluster", rpc.shown()),
             )
             .next("do not sign anything there; name the right cluster with --url"));
         }
-        Ok(Self { node, config })
+        Ok(Self { rpc, config })
     }
 
     /// An account, or nothing if there is none.
@@ -95,8 +95,8 @@ impl Session {
             },
             ..RpcProgramAccountsConfig::default()
         };
-        let found = self.node.rpc().get_program_ui_accounts_with_config(&steam_router::ID, config);
-        let found = self.node.answer(found).await?;
+        let found = self.rpc.client().get_program_ui_accounts_with_config(&steam_router::ID, config);
+        let found = self.rpc.answer(found).await?;
         Ok(found.into_iter().filter_map(|(address, account)| Some((address, account.data.decode()?))).collect())
     }
 
@@ -145,11 +145,11 @@ impl Session {
     /// # Errors
     /// Why the transaction failed.
     pub async fn send(&self, payer: &Keypair, instructions: &[Instruction], signers: &[&Keypair]) -> Result<Signature> {
-        self.node.send(payer, instructions, signers).await
+        self.rpc.send(payer, instructions, signers).await
     }
 
     async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {
-        self.node.data(address).await
+        self.rpc.data(address).await
     }
 }
 

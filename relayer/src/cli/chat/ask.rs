@@ -6,7 +6,7 @@ use crate::chain::Pubkey;
 use crate::cli::amount::show_pico;
 use crate::cli::completion::{self, Event, text_of};
 use crate::cli::error::{CliError, Result};
-use crate::cli::output::{Format, Report};
+use crate::cli::output::{Format, Report, write_out};
 use crate::cli::receipt::cost;
 use crate::cli::session::Session;
 use base64::Engine;
@@ -82,9 +82,17 @@ impl Talk {
         loop {
             let event = answer.next().await;
             if event.is_err() && output == Format::Text && !text.is_empty() {
-                show("\n")?;
+                write_out(b"\n")?;
             }
-            match event.map_err(|error| explain(&error))? {
+            let event = event.map_err(|error| match (&error, &failed) {
+                // The relayer says itself why there is nothing to receipt.
+                (ClientError::NoReceipt, Some(message)) => {
+                    CliError::new("upstream", format!("there is no answer: {message}"))
+                        .next("ask again; without a receipt this request stays counted at its highest cost")
+                }
+                _ => explain(&error),
+            });
+            match event? {
                 Some(Event::Chunk(chunk)) => {
                     if let Some(message) = chunk["error"]["message"].as_str() {
                         failed = Some(message.to_owned());
@@ -92,7 +100,7 @@ impl Talk {
                     if let Some(piece) = text_of(&chunk) {
                         text.push_str(piece);
                         if output == Format::Text {
-                            show(piece)?;
+                            write_out(piece.as_bytes())?;
                         }
                     }
                 }
@@ -101,7 +109,7 @@ impl Talk {
             }
         }
         if output == Format::Text {
-            show("\n")?;
+            write_out(b"\n")?;
         }
         let signed = receipt.ok_or_else(|| explain(&ClientError::NoReceipt))?;
         if let Some(message) = failed {
@@ -163,15 +171,5 @@ impl Answered {
 impl Report for Answered {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", self.text)
-    }
-}
-
-fn show(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::new("output", format!("cannot write the answer: {error}")))
-        }
-        _ => Ok(()),
     }
 }

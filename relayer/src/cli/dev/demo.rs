@@ -7,8 +7,8 @@ mod tour;
 
 use super::system::System;
 use crate::cli::completion::{self, Event, Whole, text_of};
-use crate::cli::node::Node;
 use crate::cli::relayer_api::RelayerApi;
+use crate::cli::rpc::RpcSession;
 use crate::cli::vault::now::{Parties, withdraw};
 use crate::localnet::MODELS;
 use anyhow::{Context, Result, ensure};
@@ -175,7 +175,7 @@ async fn settlement(system: &System, tour: &mut Tour, paid: &[Paid]) -> Result<(
     };
     let transactions = audit::transactions(system, paid).await?;
     for (signature, receipts) in &transactions {
-        tour.line("transaction", format!("{signature} settles {receipts} receipts"));
+        tour.line("transaction", format!("{signature} settles {}", counted(*receipts, "receipt")));
     }
     tour.check(vault.receipts_settled == paid.len() as u64, "the chain counts the receipts this client holds")?;
     tour.line("finality", format!("{:.1} s after the last answer", began.elapsed().as_secs_f64()));
@@ -257,8 +257,8 @@ async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
         mint: localnet.mint,
         owner: &deployment.owner,
     };
-    let node = Node::at(localnet.rpc_url.clone());
-    let signature = withdraw(&node, &parties, AT_ONCE, |_| ()).await?;
+    let rpc = RpcSession::at(localnet.rpc_url.clone());
+    let signature = withdraw(&rpc, &parties, AT_ONCE, |_| ()).await?;
     let after = localnet.client.token_balance(&deployment.vault_token).await?;
     tour.line("at once", format!("{AT_ONCE} USDC, by transaction {signature}, with the relayer's signature too"));
     tour.check(before - after == AT_ONCE.0, "a withdrawal that the relayer agrees to is made at once")
@@ -314,6 +314,11 @@ fn show(system: &System, tour: &mut Tour, how: &str, whole: &Whole) {
 fn provider_name<'a>(system: &'a System, address: &[u8; 32]) -> &'a str {
     let providers = &system.deployment.providers;
     providers.iter().find(|p| p.address.as_array() == address).map_or("an unknown provider", |p| &p.name)
+}
+
+/// So many of something, as people write it.
+fn counted(count: usize, of: &str) -> String {
+    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
 }
 
 fn shortened(text: &str) -> String {

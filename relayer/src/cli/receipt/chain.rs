@@ -104,8 +104,8 @@ impl Chain {
             CliError::new("no_transaction", format!("the node does not know a finalized transaction {signature}"))
                 .next("try again in a minute, or name a node with full history with --url")
         };
-        let node = &self.session.node;
-        let found = match node.rpc().get_transaction_with_config(signature, config).await {
+        let node = &self.session.rpc;
+        let found = match node.client().get_transaction_with_config(signature, config).await {
             // `null`, for a transaction the node does not know, is no answer to this client.
             Err(error) if matches!(error.kind(), ErrorKind::SerdeJson(_)) => return Err(unknown()),
             found => node.answer(std::future::ready(found)).await?,

@@ -2,8 +2,8 @@
 
 use crate::chain::Pubkey;
 use crate::cli::error::{CliError, Result};
-use crate::cli::node::Node;
 use crate::cli::relayer_api::{RelayerApi, explain};
+use crate::cli::rpc::RpcSession;
 use crate::cli::session::pod;
 use crate::{addresses, instructions};
 use solana_keypair::Keypair;
@@ -44,16 +44,16 @@ pub(in crate::cli) struct Parties<'a> {
 /// # Errors
 /// If the relayer does not agree, or the chain refuses.
 pub(in crate::cli) async fn withdraw(
-    node: &Node,
+    rpc: &RpcSession,
     parties: &Parties<'_>,
     amount: MicroUsdc,
     progress: impl Fn(&str),
 ) -> Result<Signature> {
     let deadline = Instant::now() + SETTLED_WITHIN;
     loop {
-        let signed = sign(node, parties, amount).await?;
+        let signed = sign(rpc, parties, amount).await?;
         let error = match agree(parties, &signed).await {
-            Ok(transaction) => return node.send_signed(&transaction).await,
+            Ok(transaction) => return rpc.send_signed(&transaction).await,
             Err(error) => error,
         };
         let later = error.code().is_some_and(|code| LATER.contains(&code));
@@ -71,12 +71,12 @@ pub(in crate::cli) async fn withdraw(
 }
 
 /// The transaction with the owner's signature alone.
-async fn sign(node: &Node, parties: &Parties<'_>, amount: MicroUsdc) -> Result<VersionedTransaction> {
+async fn sign(rpc: &RpcSession, parties: &Parties<'_>, amount: MicroUsdc) -> Result<VersionedTransaction> {
     let (owner, mint) = (parties.owner.pubkey(), parties.mint);
     let address = addresses::vault(&owner, &parties.relayer);
-    let vault: Option<Vault> = node.data(&address).await?.and_then(|data| pod(&data));
+    let vault: Option<Vault> = rpc.data(&address).await?.and_then(|data| pod(&data));
     let vault = vault.ok_or_else(|| CliError::new("no_vault", format!("there is no vault at {address}")))?;
-    let valid_until = node.answer(node.rpc().get_slot()).await?.saturating_add(SLOTS);
+    let valid_until = rpc.answer(rpc.client().get_slot()).await?.saturating_add(SLOTS);
     let steps = [
         instructions::create_ata(&owner, &owner, &mint),
         instructions::withdraw_now(
@@ -90,7 +90,7 @@ async fn sign(node: &Node, parties: &Parties<'_>, amount: MicroUsdc) -> Result<V
             valid_until,
         ),
     ];
-    let blockhash = node.answer(node.rpc().get_latest_blockhash()).await?;
+    let blockhash = rpc.answer(rpc.client().get_latest_blockhash()).await?;
     let message = VersionedMessage::Legacy(Message::new_with_blockhash(&steps, Some(&owner), &blockhash));
     let signature = parties.owner.sign_message(&message.serialize());
     // The owner pays, and so comes first; the settler's place is empty.

@@ -54,9 +54,9 @@ struct Recovered {
 
 /// Lamports a vault's account holds beyond its rent.
 pub(super) async fn excess(session: &Session, vault: &Pubkey) -> Result<u64> {
-    let node = &session.node;
-    let held = node.answer(node.rpc().get_balance(vault)).await?;
-    let rent = node.rpc().get_minimum_balance_for_rent_exemption(8 + size_of::<Vault>());
+    let node = &session.rpc;
+    let held = node.answer(node.client().get_balance(vault)).await?;
+    let rent = node.client().get_minimum_balance_for_rent_exemption(8 + size_of::<Vault>());
     let rent = node.answer(rent).await?;
     Ok(held.saturating_sub(rent))
 }
@@ -79,7 +79,7 @@ async fn token_accounts(
     owner: &Pubkey,
     filter: TokenAccountsFilter,
 ) -> Result<Vec<RpcKeyedAccount>> {
-    session.node.answer(session.node.rpc().get_token_accounts_by_owner(owner, filter)).await
+    session.rpc.answer(session.rpc.client().get_token_accounts_by_owner(owner, filter)).await
 }
 
 /// Reads a token account as nodes spell it out.

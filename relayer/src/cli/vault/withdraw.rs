@@ -150,7 +150,7 @@ async fn now(
     let api = RelayerApi::new(&relayer.url)?;
     let parties = Parties { api: &api, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer };
     let progress = |text: &str| global.output.progress(text);
-    let signature = super::now::withdraw(&session.node, &parties, amount, progress).await?;
+    let signature = super::now::withdraw(&session.rpc, &parties, amount, progress).await?;
     let moved = held().await?.saturating_sub(before).to_string();
     Ok(Withdrawn {
         destination: Some(destination.to_string()),

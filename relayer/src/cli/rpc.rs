@@ -28,12 +28,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const METHOD_NOT_FOUND: i64 = -32601;
 
 /// See the module.
-pub struct Node {
-    rpc: RpcClient,
+pub struct RpcSession {
+    client: RpcClient,
     url: String,
 }
 
-impl Node {
+impl RpcSession {
     /// The node of the global flags and the Solana CLI's settings. Nothing is known about its cluster.
     ///
     /// # Errors
@@ -44,12 +44,12 @@ impl Node {
 
     /// The node at `url`.
     pub fn at(url: String) -> Self {
-        Self { rpc: RpcClient::new_with_timeout_and_commitment(url.clone(), TIMEOUT, COMMITMENT), url }
+        Self { client: RpcClient::new_with_timeout_and_commitment(url.clone(), TIMEOUT, COMMITMENT), url }
     }
 
     /// The client, for calls that are passed to [`Self::answer`].
-    pub fn rpc(&self) -> &RpcClient {
-        &self.rpc
+    pub fn client(&self) -> &RpcClient {
+        &self.client
     }
 
     /// The node's URL as messages show it.
@@ -57,7 +57,7 @@ impl Node {
         shown(&self.url)
     }
 
-    /// What a call of [`Self::rpc`] answers.
+    /// What a call of [`Self::client`] answers.
     ///
     /// # Errors
     /// Why the node did not answer, with what to do.
@@ -70,7 +70,7 @@ impl Node {
     /// # Errors
     /// If the node is out of reach.
     pub async fn genesis(&self) -> Result<[u8; 32]> {
-        Ok(self.answer(self.rpc.get_genesis_hash()).await?.to_bytes())
+        Ok(self.answer(self.client.get_genesis_hash()).await?.to_bytes())
     }
 
     /// An account's bytes, or nothing if there is none.
@@ -78,7 +78,7 @@ impl Node {
     /// # Errors
     /// If the node is out of reach.
     pub async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {
-        let found = self.answer(self.rpc.get_account_with_commitment(address, COMMITMENT)).await?;
+        let found = self.answer(self.client.get_account_with_commitment(address, COMMITMENT)).await?;
         Ok(found.value.map(|account| account.data))
     }
 
@@ -87,7 +87,7 @@ impl Node {
     /// # Errors
     /// Why the transaction failed.
     pub async fn send(&self, payer: &Keypair, instructions: &[Instruction], signers: &[&Keypair]) -> Result<Signature> {
-        let blockhash = self.answer(self.rpc.get_latest_blockhash()).await?;
+        let blockhash = self.answer(self.client.get_latest_blockhash()).await?;
         let mut transaction = Transaction::new_with_payer(instructions, Some(&payer.pubkey()));
         let signers: Vec<&Keypair> = std::iter::once(payer).chain(signers.iter().copied()).collect();
         transaction
@@ -101,9 +101,11 @@ impl Node {
     /// # Errors
     /// Why the transaction failed.
     pub async fn send_signed(&self, transaction: &VersionedTransaction) -> Result<Signature> {
-        self.rpc.send_and_confirm_transaction(transaction).await.map_err(|error| match error.get_transaction_error() {
-            Some(refused) => failure::of_transaction(&refused, &transaction.message),
-            None => self.failed(&error),
+        self.client.send_and_confirm_transaction(transaction).await.map_err(|error| {
+            match error.get_transaction_error() {
+                Some(refused) => failure::of_transaction(&refused, &transaction.message),
+                None => self.failed(&error),
+            }
         })
     }
 
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_nodes_refusals_are_told_by_their_code() {
-        let node = Node::at("http://127.0.0.1:1/s3cret".into());
+        let node = RpcSession::at("http://127.0.0.1:1/s3cret".into());
         for (code, told) in
             [(-32005, "rpc_behind"), (-32016, "rpc_behind"), (-32601, "rpc_refused"), (-1, "rpc_refused")]
         {
