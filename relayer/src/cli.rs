@@ -3,34 +3,36 @@
 //! Every command takes the cluster and the keypair as the Solana CLI has them, prints text or JSON, and ends with 0 when it
 //! is done, 1 when it failed, 2 when the command line is wrong, 3 when what it was to check does not hold.
 
-pub mod admin;
-pub mod amount;
-pub mod chat;
+mod admin;
+mod amount;
+mod chat;
 mod completion;
-pub mod completions;
-pub mod config;
+mod completions;
+mod config;
 #[cfg(feature = "localnet")]
-pub mod dev;
-pub mod error;
-pub mod failure;
-pub mod key;
-pub mod ledger;
-pub mod output;
-pub mod parse;
-pub mod provider;
-pub mod receipt;
-pub mod relayer;
+mod dev;
+mod error;
+mod failure;
+mod key;
+mod ledger;
+mod output;
+mod parse;
+mod provider;
+mod receipt;
+mod relayer;
 mod relayer_api;
 mod rpc;
-pub mod secret;
-pub mod serve;
-pub mod session;
-pub mod solana;
-pub mod vault;
+mod secret;
+mod serve;
+mod session;
+mod solana;
+mod vault;
 
-pub use error::{CliError, Exit, Result};
-pub use output::Format;
-pub use solana::Global;
+use clap::Parser;
+use error::{CliError, Exit, Result};
+use output::Format;
+use solana::Global;
+use std::process::ExitCode;
 
 /// Steam Router: one endpoint for every model, paid from an escrow that only its owner can empty
 #[derive(Debug, clap::Parser)]
@@ -82,3 +84,48 @@ pub enum Command {
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
+
+/// The whole program: reads the command line, runs the command, and says how the process ends.
+pub fn main() -> ExitCode {
+    let args: Vec<_> = std::env::args_os().collect();
+    let format = parse::format_of(&args);
+    if let Err(error) = secret::refuse_in_arguments(&args) {
+        return failed(format, &error);
+    }
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return parse::wrong(format, &error),
+    };
+    let format = cli.global.output;
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(format, &error),
+    }
+}
+
+#[tokio::main]
+async fn run(cli: Cli) -> Result<()> {
+    let global = &cli.global;
+    match cli.command {
+        #[cfg(feature = "localnet")]
+        Command::Dev(dev) => dev.run().await,
+        Command::Serve(serve) => serve.run(global).await,
+        Command::Config(config) => config.run(global),
+        Command::Vault(vault) => vault.run(global).await,
+        Command::Key(key) => key.run(global).await,
+        Command::Chat(chat) => chat.run(global).await,
+        Command::Provider(provider) => provider.run(global).await,
+        Command::Relayer(relayer) => relayer.run(global).await,
+        Command::Ledger(ledger) => ledger.run(global).await,
+        Command::Receipt(receipt) => receipt.run(global).await,
+        Command::Admin(admin) => admin.run(global).await,
+        Command::Completions(completions) => completions.run(),
+    }
+}
+
+fn failed(format: Format, error: &CliError) -> ExitCode {
+    format.error(error);
+    ExitCode::from(error.exit() as u8)
+}
+
+const _: () = assert!(Exit::Usage as u8 == 2, "clap's own exit code");

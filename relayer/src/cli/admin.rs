@@ -33,9 +33,9 @@ pub enum Admin {
     SuspendProvider(Suspension),
     /// Change the guardian or delays; the keypair is the admin
     Config(Change),
-    /// Offer the admin's place to an address, which must accept; the keypair is the admin
+    /// Offer the role of admin to an address, which must accept it; the keypair is the admin
     Transfer(Offered),
-    /// Accept the admin's place; the keypair is whom it was offered
+    /// Accept the role of admin; the keypair is the address it was offered to
     Accept,
     /// Show the program's settings
     Status,
@@ -80,10 +80,6 @@ pub struct Init {
 }
 
 impl Admin {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Why it failed.
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Init(init) => init.run(global).await,
@@ -180,7 +176,7 @@ impl Report for Settings {
 impl Init {
     async fn run(self, global: &Global) -> Result<()> {
         let delays = self.delays();
-        check(&delays).map_err(|error| error.next("leave them out to have the defaults"))?;
+        check(&delays).map_err(|error| error.next("leave these flags out to use the defaults"))?;
         let rpc = RpcSession::of(global)?;
         let payer = global.signer()?;
         let authority = payer.pubkey();
@@ -231,7 +227,7 @@ fn check(delays: &Delays) -> Result<()> {
             let Delay { seconds, slots } = Delays::LONGEST;
             let longest = show_span(seconds.into());
             Err(CliError::usage(format!(
-                "these delays could keep an owner from leaving: none, from --settle-interval to --withdraw-delay and \
+                "these delays could keep an owner from withdrawing: none, from --settle-interval to --withdraw-delay and \
                  --fee-notice, may be longer than {longest} and {slots} slots (--slot-ms)"
             )))
         }

@@ -1,7 +1,69 @@
 //! Amounts as people write them, read exactly: decimal USDC with up to six places, prices in USD per million tokens,
 //! and spans of time. Nothing is rounded; what cannot be said exactly is refused.
 
+use serde::{Serialize, Serializer};
+use std::fmt;
 use steam_protocol::units::{MAX_FEE_BPS, MAX_PRICE, MicroUsdc, Pico, Price};
+
+/// µUSDC of a report: a decimal string in JSON, decimal USDC for people.
+#[derive(Clone, Copy, Debug)]
+pub struct Usdc(pub u64);
+
+/// Pico-USDC of a report: a decimal string in JSON, decimal USDC for people.
+#[derive(Clone, Copy, Debug)]
+pub struct PicoUsdc(pub Pico);
+
+impl From<MicroUsdc> for Usdc {
+    fn from(amount: MicroUsdc) -> Self {
+        Self(amount.0)
+    }
+}
+
+impl fmt::Display for Usdc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show(self.0))
+    }
+}
+
+impl fmt::Display for PicoUsdc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&show_pico(self.0))
+    }
+}
+
+/// µUSDC that were asked for, of which the largest number is everything: `all` in JSON.
+#[derive(Clone, Copy, Debug)]
+pub struct AskedUsdc(pub u64);
+
+impl fmt::Display for AskedUsdc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            u64::MAX => f.write_str("everything"),
+            amount => write!(f, "{} USDC", show(amount)),
+        }
+    }
+}
+
+impl Serialize for AskedUsdc {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            u64::MAX => to.serialize_str("all"),
+            amount => to.collect_str(&amount),
+        }
+    }
+}
+
+impl Serialize for Usdc {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0)
+    }
+}
+
+impl Serialize for PicoUsdc {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&self.0.0)
+    }
+}
 
 /// Decimal places of USDC.
 const PLACES: usize = 6;
@@ -27,17 +89,11 @@ fn millionths(text: &str) -> Result<u64, String> {
 }
 
 /// An amount of USDC.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn usdc(text: &str) -> Result<MicroUsdc, String> {
     millionths(text).map(MicroUsdc)
 }
 
 /// An amount of USDC above zero.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn usdc_above_zero(text: &str) -> Result<MicroUsdc, String> {
     match usdc(text)? {
         MicroUsdc(0) => Err("the amount must be above zero".into()),
@@ -46,9 +102,6 @@ pub fn usdc_above_zero(text: &str) -> Result<MicroUsdc, String> {
 }
 
 /// A price component: USD per million tokens, or per request, in µUSDC.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn price(text: &str) -> Result<u64, String> {
     let price = millionths(text)?;
     if price > MAX_PRICE {
@@ -58,9 +111,6 @@ pub fn price(text: &str) -> Result<u64, String> {
 }
 
 /// A fee in basis points.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn fee_bps(text: &str) -> Result<u16, String> {
     match text.parse() {
         Ok(bps) if bps <= MAX_FEE_BPS => Ok(bps),
@@ -69,9 +119,6 @@ pub fn fee_bps(text: &str) -> Result<u16, String> {
 }
 
 /// A span of time in seconds: `90s`, `45m`, `12h`, `30d`, or several together as in `1d12h`.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn span(text: &str) -> Result<u32, String> {
     let wrong = || "expected a span of time like 90s, 45m, 12h, 30d or 1d12h".to_owned();
     let mut total: u64 = 0;

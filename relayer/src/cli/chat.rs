@@ -38,7 +38,7 @@ pub struct Chat {
     /// Most tokens of an answer
     #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, default_value_t = 1024)]
     pub max_tokens: u32,
-    /// Most a request may cost, in USDC; what a relayer that keeps receipts back could take
+    /// Most a request may cost, in USDC; a relayer that withholds its receipt can take this much
     #[arg(long, value_name = "USDC", value_parser = usdc_above_zero, allow_negative_numbers = true, default_value = "0.10")]
     pub max_cost: MicroUsdc,
     /// Most that requests without a receipt may add up to, in USDC, before the key is not used any more
@@ -65,10 +65,6 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Why it failed.
     pub async fn run(mut self, global: &Global) -> Result<()> {
         let talk = setup::talk(&mut self, global).await?;
         let mut messages = Vec::new();

@@ -42,17 +42,11 @@ pub struct Whole {
 }
 
 /// Asks for a completion that costs at most `max_cost`, with a signed request.
-///
-/// # Errors
-/// See [`ClientError`].
 pub async fn signed(client: &Client, body: &Value, max_cost: MicroUsdc) -> Result<Completion, ClientError> {
     client.send(request(body), max_cost).await.map(Completion::new)
 }
 
 /// Asks for a completion with the key as a bearer token.
-///
-/// # Errors
-/// See [`ClientError`].
 pub async fn bearer(client: &Client, body: &Value) -> Result<Completion, ClientError> {
     client.send_bearer(request(body)).await.map(Completion::new)
 }
@@ -72,9 +66,6 @@ impl Completion {
     }
 
     /// The next part; nothing after the end.
-    ///
-    /// # Errors
-    /// [`ClientError`], [`ApiError::Malformed`] among them for what is no JSON.
     pub async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -95,9 +86,6 @@ impl Completion {
     }
 
     /// Reads to the end.
-    ///
-    /// # Errors
-    /// As [`Self::next`].
     pub async fn collect(mut self) -> Result<Whole, ClientError> {
         let (mut text, mut chunks, mut receipt) = (String::new(), Vec::new(), None);
         while let Some(event) = self.next().await? {

@@ -14,9 +14,6 @@ pub struct Completions {
 
 impl Completions {
     /// Prints the script.
-    ///
-    /// # Errors
-    /// If standard output is closed; but for a reader that has seen enough.
     pub fn run(self) -> Result<()> {
         // The generator panics where it cannot write, which memory never refuses.
         let mut script = Vec::new();

@@ -25,10 +25,6 @@ struct Checked {
 }
 
 impl Config {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// What is wrong with the configuration, with exit code 3.
     pub fn run(self, global: &Global) -> Result<()> {
         let Self::Check(settings) = self;
         let config = settings.load().map_err(|error| error.into_invalid())?;

@@ -50,10 +50,6 @@ pub struct DevArgs {
 }
 
 impl DevArgs {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// What kept the system from starting, or the promise that the tour found broken.
     pub async fn run(self) -> super::Result<()> {
         match run(self).await {
             Ok(None) => Ok(()),
@@ -68,7 +64,7 @@ impl DevArgs {
 /// Runs the system until it is interrupted, or the tour until it ends; the promise the tour found broken, if one was.
 async fn run(args: DevArgs) -> Result<Option<String>> {
     if std::env::var_os("RUST_LOG").is_some() {
-        // Only who asks for logs gets them between the lines; a second logger in one process is nobody's mistake.
+        // Logs are shown only where RUST_LOG asks for them. A process that logs already keeps its logger.
         let filter = tracing_subscriber::EnvFilter::from_default_env();
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }

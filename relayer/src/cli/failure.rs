@@ -107,13 +107,12 @@ fn what_next(name: &str) -> Option<&'static str> {
             "`steam vault show` says when it unlocks; `steam vault withdraw --execute --wait` waits for it"
         }
         "NoWithdrawal" => "request one with `steam vault withdraw AMOUNT`",
-        "KeySlotInUse" => "revoke a key with `steam key revoke`; its place is free after its grace",
+        "KeySlotInUse" => "revoke a key with `steam key revoke`; its slot is free after its grace",
         "KeyAlreadyLive" => "make another key with `steam key create`",
         "KeyRevoked" => "`steam key list` says until when it still settles",
         "PriceGraceRunning" => "post it again when the last price's grace is over; `steam provider status` says when",
         "OfferRetired" => "list it again with `steam provider offer`",
         "ProviderNotActive" => "`steam provider status` says why",
-        "RelayerNotActive" => "`steam relayer status` says why",
         "Paused" => "the pause ends by itself; `steam admin status` says when",
         "AlreadyPaused" | "PauseCooldown" => "`steam admin status` says when the next pause is possible",
         "ConstraintHasOne" | "ConstraintSeeds" => "use the keypair it belongs to, with --keypair",
@@ -157,7 +156,7 @@ mod tests {
         let known = |name: &str| interface.errors.iter().any(|error| error.name == name);
         for name in ["WithdrawalLocked", "NoWithdrawal", "KeySlotInUse", "KeyAlreadyLive", "KeyRevoked"]
             .into_iter()
-            .chain(["PriceGraceRunning", "OfferRetired", "ProviderNotActive", "RelayerNotActive", "Paused"])
+            .chain(["PriceGraceRunning", "OfferRetired", "ProviderNotActive", "Paused"])
             .chain(["AlreadyPaused", "PauseCooldown"])
         {
             assert!(known(name) && what_next(name).is_some(), "{name}");

@@ -12,7 +12,7 @@ use super::parse::{address, file};
 use super::secret;
 use super::session::{Session, until};
 use super::solana::Global;
-use super::vault::Which;
+use super::vault::{Which, need_owner};
 use crate::chain::Pubkey;
 use crate::instructions;
 use anchor_lang::prelude::Clock;
@@ -71,7 +71,7 @@ pub struct Create {
     /// When it ends: a span like 30d, or never
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = expiry, allow_negative_numbers = true)]
     pub expires: Expiry,
-    /// A provider it may pay, by its account; again for others [default: any]
+    /// A provider it may pay, by its account; may be repeated [default: any]
     #[arg(long, value_name = "PROVIDER", value_parser = address)]
     pub provider: Vec<Pubkey>,
     /// Write the key to a new file only its owner can read, instead of showing it
@@ -111,10 +111,6 @@ fn expiry(text: &str) -> std::result::Result<Expiry, String> {
 }
 
 impl Key {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Why it failed.
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Create(create) => create.run(global).await,
@@ -158,7 +154,7 @@ impl Create {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         let payer = global.signer()?;
-        only_owner(&vault, &payer.pubkey())?;
+        need_owner(&vault, &payer.pubkey())?;
         let clock = session.clock().await?;
         let slot = free_slot(&vault, &clock)?;
         if let Some(list) = &list {
@@ -170,7 +166,7 @@ impl Create {
         rand::rng().fill_bytes(&mut *seed);
         let key = SessionKey::from_seed(&seed);
         if let Some(path) = &self.out {
-            // Before the transaction: a key that is authorised but lost would hold its place until it ends.
+            // Written before the transaction: a key that is authorised and then lost would occupy its slot until it ends.
             secret::write_new(path, &key)?;
         }
         let signer = Keypair::new_from_array(*seed);
@@ -179,7 +175,7 @@ impl Create {
         if sent.as_ref().is_err_and(|error| !error.code().starts_with("rpc_"))
             && let Some(path) = &self.out
         {
-            // The transaction cannot have taken effect, so nobody needs the key.
+            // The transaction did not take effect, so the key is of no use.
             let _ = std::fs::remove_file(path);
         }
         let signature = sent?;
@@ -231,14 +227,6 @@ impl Create {
             allow_root: ANY,
         })
     }
-}
-
-fn only_owner(vault: &Vault, payer: &Pubkey) -> Result<()> {
-    if vault.owner == *payer {
-        return Ok(());
-    }
-    Err(CliError::new("not_owner", format!("only its owner {} can change this vault's keys", vault.owner))
-        .next("use the owner's keypair with --keypair"))
 }
 
 fn free_slot(vault: &Vault, clock: &Clock) -> Result<u8> {
@@ -298,7 +286,7 @@ impl Revoke {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         let payer = global.signer()?;
-        only_owner(&vault, &payer.pubkey())?;
+        need_owner(&vault, &payer.pubkey())?;
         let clock = session.clock().await?;
         let live = vault.keys.iter().zip(0u8..).find(|(key, _)| key.key == self.key && key.is_live(&clock));
         let Some((_, slot)) = live else {

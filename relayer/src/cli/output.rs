@@ -18,17 +18,11 @@ pub enum Format {
 /// A command's result.
 pub trait Report: Serialize {
     /// Writes the lines for people.
-    ///
-    /// # Errors
-    /// The writer's.
     fn text(&self, out: &mut dyn Write) -> io::Result<()>;
 }
 
 impl Format {
     /// Prints a result.
-    ///
-    /// # Errors
-    /// If standard output is closed; but for a reader that has seen enough.
     pub fn print(self, report: &impl Report) -> Result<()> {
         let mut bytes = Vec::new();
         let written = match self {
@@ -60,9 +54,6 @@ impl Format {
 }
 
 /// Writes to standard output, at once.
-///
-/// # Errors
-/// If it is closed; but for a reader that has seen enough.
 pub fn write_out(bytes: &[u8]) -> Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -76,9 +67,6 @@ fn cannot_write(error: &io::Error) -> CliError {
 }
 
 /// One aligned line of a text report.
-///
-/// # Errors
-/// The writer's.
 pub fn line(out: &mut dyn Write, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{name:<15} {value}")
 }

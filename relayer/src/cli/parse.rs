@@ -9,17 +9,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// An address in base58.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn address(text: &str) -> Result<Pubkey, String> {
     text.parse().map_err(|_| "expected an address: 32 bytes in base58".into())
 }
 
 /// A model's name.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn model(text: &str) -> Result<String, String> {
     if steam_protocol::seeds::is_model_name(text) {
         Ok(text.to_owned())
@@ -29,9 +23,6 @@ pub fn model(text: &str) -> Result<String, String> {
 }
 
 /// The public base URL of an API.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn endpoint(text: &str) -> Result<String, String> {
     match reqwest::Url::parse(text) {
         Ok(url)
@@ -48,9 +39,6 @@ pub fn endpoint(text: &str) -> Result<String, String> {
 }
 
 /// A number of tokens above zero.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn tokens(text: &str) -> Result<u32, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err(format!("expected a whole number of tokens from 1 to {}", u32::MAX)),
@@ -59,9 +47,6 @@ pub fn tokens(text: &str) -> Result<u32, String> {
 }
 
 /// A file to write or make; not a folder.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.file_name().is_none() || path.is_dir() {

@@ -8,7 +8,7 @@ pub use offer::Offer;
 pub use status::Status;
 pub(super) use status::standing;
 
-use super::amount::{show, usdc_above_zero};
+use super::amount::{Usdc, show, usdc_above_zero};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::{address, endpoint};
@@ -110,10 +110,6 @@ pub(super) fn name(text: &str) -> std::result::Result<String, String> {
 }
 
 impl Provider {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Why it failed.
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Register(register) => register.run(global).await,
@@ -182,7 +178,7 @@ impl Update {
         let payer = global.signer()?;
         let authority = payer.pubkey();
         let address = addresses::provider(&authority);
-        let _: steam_router::state::Provider = need(&session, &address, "provider").await?;
+        let _: steam_router::state::Provider = session.need(&address, "provider").await?;
         let update = ProviderUpdate { name: self.name, url: self.endpoint, retired: self.status.map(Part::is_retired) };
         let update = instructions::update_provider(&authority, update);
         let signature = session.send(&payer, &[update], &[]).await?;
@@ -192,21 +188,6 @@ impl Update {
             signature: signature.to_string(),
         })
     }
-}
-
-/// An account of the program, if there is one.
-///
-/// # Errors
-/// If there is none, with the command that makes it.
-pub(super) async fn need<T: anchor_lang::AccountDeserialize>(
-    session: &Session,
-    address: &Pubkey,
-    role: &'static str,
-) -> Result<T> {
-    session.find(address).await?.ok_or_else(|| {
-        CliError::new(format!("no_{role}"), format!("there is no {role} at {address}"))
-            .next(format!("register one with `steam {role} register`, or use its keypair with --keypair"))
-    })
 }
 
 impl Register {
@@ -265,14 +246,14 @@ impl Earner {
 struct Earned {
     provider: String,
     token_account: String,
-    balance: String,
+    balance: Usdc,
 }
 
 impl Report for Earned {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         line(out, "provider", &self.provider)?;
         line(out, "token account", &self.token_account)?;
-        line(out, "earned", format!("{} USDC not withdrawn", show(self.balance.parse().unwrap_or_default())))
+        line(out, "earned", format!("{} USDC not withdrawn", self.balance))
     }
 }
 
@@ -283,26 +264,26 @@ impl Earnings {
             Some(provider) => provider,
             None => addresses::provider(&global.address()?),
         };
-        let provider: steam_router::state::Provider = need(&session, &address, "provider").await?;
+        let provider: steam_router::state::Provider = session.need(&address, "provider").await?;
         let balance = session.balance(&provider.token).await?.unwrap_or_default();
         global.output.print(&Earned {
             provider: address.to_string(),
             token_account: provider.token.to_string(),
-            balance: balance.0.to_string(),
+            balance: balance.into(),
         })
     }
 }
 
 #[derive(Serialize)]
 struct Paid {
-    amount: String,
+    amount: Usdc,
     destination: String,
     signature: String,
 }
 
 impl Report for Paid {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{} USDC withdrawn.", show(self.amount.parse().unwrap_or_default()))?;
+        writeln!(out, "{} USDC withdrawn.", self.amount)?;
         line(out, "to", &self.destination)?;
         line(out, "transaction", &self.signature)
     }
@@ -333,7 +314,7 @@ impl Payout {
         let steps = [instructions::create_ata(&authority, &owner, &mint), withdraw];
         let signature = session.send(&payer, &steps, &[]).await?;
         global.output.print(&Paid {
-            amount: amount.0.to_string(),
+            amount: amount.into(),
             destination: destination.to_string(),
             signature: signature.to_string(),
         })

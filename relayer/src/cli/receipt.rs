@@ -7,7 +7,6 @@ mod source;
 
 #[cfg(feature = "localnet")]
 pub(super) use chain::message;
-pub use source::Proof;
 
 use super::amount::show_pico;
 use super::error::{CliError, Result};
@@ -75,10 +74,6 @@ pub struct Verify {
 }
 
 impl ReceiptCommand {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// What does not hold, with exit code 3; or why it cannot be checked.
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Show(show) => {
@@ -192,9 +187,9 @@ fn not_held(code: &str, sentence: &str) -> CliError {
 
 #[derive(Serialize)]
 struct Shown {
-    /// What was checked and holds; nothing for `show`.
+    /// What was checked and holds; empty for `show`.
     verified: Vec<String>,
-    /// What was looked at and is the relayer's word.
+    /// What the relayer says and nothing here proves.
     unproven: Vec<String>,
     receipt: String,
     number: u64,
@@ -293,7 +288,7 @@ impl Report for Shown {
             writeln!(out, "holds: {fact}")?;
         }
         for word in &self.unproven {
-            writeln!(out, "its word: {word}")?;
+            writeln!(out, "not proven: {word}")?;
         }
         if self.verified.is_empty() {
             writeln!(out, "Not checked; `steam receipt verify` checks it.")?;

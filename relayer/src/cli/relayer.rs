@@ -1,14 +1,15 @@
 //! `steam relayer`: put a relayer on the chain, and take its fees.
 
-use super::amount::{fee_bps, show, show_span};
+use super::amount::{Usdc, fee_bps, show_span};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::{address, endpoint};
-use super::provider::{Earner, Part, Payout, Registered, Updated, need, standing};
+use super::provider::{Earner, Part, Payout, Registered, Updated, standing};
 use super::session::{Session, until};
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
+use anchor_lang::prelude::Clock;
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
@@ -66,7 +67,7 @@ pub struct Update {
 
 /// Change the fee
 #[derive(Debug, clap::Args)]
-#[command(after_help = "The fee that holds already withdraws an announced one.")]
+#[command(after_help = "Posting the fee that is in force cancels an announced one.")]
 pub struct Fee {
     /// Fee on every charge, in basis points
     #[arg(value_name = "BPS", value_parser = fee_bps, allow_negative_numbers = true)]
@@ -82,10 +83,6 @@ pub struct Status {
 }
 
 impl Relayer {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Why it failed.
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Register(register) => register.run(global).await,
@@ -133,7 +130,7 @@ impl Update {
         let payer = global.signer()?;
         let authority = payer.pubkey();
         let address = addresses::relayer(&authority);
-        let _: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let _: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let update = RelayerUpdate {
             settler: self.settler,
             receipt_key: self.receipt_key.map(|key| key.to_bytes()),
@@ -151,12 +148,38 @@ impl Update {
     }
 }
 
+/// The fee in force and the one that was announced.
 #[derive(Serialize)]
-struct Posted {
-    relayer: String,
+struct Fees {
     fee_bps: u16,
     next_fee_bps: Option<u16>,
     next_in_seconds: Option<i64>,
+}
+
+impl Fees {
+    fn of(relayer: &steam_router::state::Relayer, clock: &Clock) -> Self {
+        let fee = relayer.fee.rolled(clock);
+        Self {
+            fee_bps: fee.current,
+            next_fee_bps: fee.has_next.then_some(fee.next),
+            next_in_seconds: fee.has_next.then(|| until(&fee.next_from, clock)),
+        }
+    }
+
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "fee", format!("{} bps", self.fee_bps))?;
+        match (self.next_fee_bps, self.next_in_seconds) {
+            (Some(next), Some(left)) => line(out, "next fee", format!("{next} bps in {}", show_span(left))),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Posted {
+    relayer: String,
+    #[serde(flatten)]
+    fee: Fees,
     signature: String,
 }
 
@@ -166,18 +189,15 @@ impl Fee {
         let payer = global.signer()?;
         let authority = payer.pubkey();
         let address = addresses::relayer(&authority);
-        let _: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let _: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let update = RelayerUpdate { fee_bps: Some(self.fee_bps), ..RelayerUpdate::default() };
         let update = instructions::update_relayer(&authority, update);
         let signature = session.send(&payer, &[update], &[]).await?;
-        let relayer: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let relayer: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let clock = session.clock().await?;
-        let fee = relayer.fee.rolled(&clock);
         global.output.print(&Posted {
             relayer: address.to_string(),
-            fee_bps: fee.current,
-            next_fee_bps: fee.has_next.then_some(fee.next),
-            next_in_seconds: fee.has_next.then(|| until(&fee.next_from, &clock)),
+            fee: Fees::of(&relayer, &clock),
             signature: signature.to_string(),
         })
     }
@@ -186,10 +206,7 @@ impl Fee {
 impl Report for Posted {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         line(out, "relayer", &self.relayer)?;
-        line(out, "fee", format!("{} bps", self.fee_bps))?;
-        if let (Some(next), Some(left)) = (self.next_fee_bps, self.next_in_seconds) {
-            line(out, "next fee", format!("{next} bps in {}", show_span(left)))?;
-        }
+        self.fee.text(out)?;
         line(out, "transaction", &self.signature)
     }
 }
@@ -203,11 +220,10 @@ struct Shown {
     receipt_key_id: u32,
     endpoint: String,
     status: &'static str,
-    fee_bps: u16,
-    next_fee_bps: Option<u16>,
-    next_in_seconds: Option<i64>,
+    #[serde(flatten)]
+    fee: Fees,
     token_account: String,
-    fees: String,
+    fees: Usdc,
 }
 
 impl Status {
@@ -217,9 +233,8 @@ impl Status {
             Some(relayer) => relayer,
             None => addresses::relayer(&global.address()?),
         };
-        let relayer: steam_router::state::Relayer = need(&session, &address, "relayer").await?;
+        let relayer: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let clock = session.clock().await?;
-        let fee = relayer.fee.rolled(&clock);
         global.output.print(&Shown {
             relayer: address.to_string(),
             authority: relayer.authority.to_string(),
@@ -228,11 +243,9 @@ impl Status {
             receipt_key_id: relayer.receipt_key_id,
             endpoint: relayer.url.clone(),
             status: standing(relayer.status),
-            fee_bps: fee.current,
-            next_fee_bps: fee.has_next.then_some(fee.next),
-            next_in_seconds: fee.has_next.then(|| until(&fee.next_from, &clock)),
+            fee: Fees::of(&relayer, &clock),
             token_account: relayer.fee_token.to_string(),
-            fees: session.balance(&relayer.fee_token).await?.unwrap_or_default().0.to_string(),
+            fees: session.balance(&relayer.fee_token).await?.unwrap_or_default().into(),
         })
     }
 }
@@ -242,12 +255,9 @@ impl Report for Shown {
         line(out, "relayer", &self.relayer)?;
         line(out, "endpoint", &self.endpoint)?;
         line(out, "status", self.status)?;
-        line(out, "fee", format!("{} bps", self.fee_bps))?;
-        if let (Some(next), Some(left)) = (self.next_fee_bps, self.next_in_seconds) {
-            line(out, "next fee", format!("{next} bps in {}", show_span(left)))?;
-        }
+        self.fee.text(out)?;
         line(out, "settler", &self.settler)?;
         line(out, "receipt key", format!("{} (number {})", self.receipt_key, self.receipt_key_id))?;
-        line(out, "fees", format!("{} USDC not withdrawn", show(self.fees.parse().unwrap_or_default())))
+        line(out, "fees", format!("{} USDC not withdrawn", self.fees))
     }
 }

@@ -64,9 +64,6 @@ struct Listed {
 
 impl RelayerApi {
     /// The API at `base_url`, with or without its `/v1`.
-    ///
-    /// # Errors
-    /// If it is no URL.
     pub fn new(base_url: &str) -> Result<Self> {
         Api::new(base_url).map(Self).map_err(|error| explain(&error))
     }
@@ -82,18 +79,12 @@ impl RelayerApi {
     }
 
     /// The names of the models that can be asked for now.
-    ///
-    /// # Errors
-    /// [`ApiError`]
     pub async fn models(&self) -> std::result::Result<Vec<String>, ApiError> {
         let models: Listing<Model> = self.0.get("models").await?;
         Ok(models.data.into_iter().map(|model| model.id).collect())
     }
 
     /// What was measured of a provider's offers, by their addresses. Empty if the relayer lists none.
-    ///
-    /// # Errors
-    /// [`ApiError`]
     pub async fn boards(&self, provider: &Pubkey) -> std::result::Result<HashMap<String, Value>, ApiError> {
         match self.0.get::<Listing<MeasuredOffer>>(&format!("providers?provider={provider}")).await {
             Ok(offers) => Ok(offers.data.into_iter().map(|offer| (offer.address, offer.board)).collect()),
@@ -103,9 +94,6 @@ impl RelayerApi {
     }
 
     /// The routing decision behind a receipt, asked for at `now_unix`. The key signs and is not sent.
-    ///
-    /// # Errors
-    /// [`ApiError`]
     pub async fn decision(
         &self,
         receipt: &Receipt,
@@ -120,19 +108,13 @@ impl RelayerApi {
     }
 
     /// Asks the relayer's settler to sign a withdrawal: the transaction's bytes with its owner's signature, and with both.
-    ///
-    /// # Errors
-    /// [`ApiError`]
     pub async fn agree_to_withdrawal(&self, transaction: &[u8]) -> std::result::Result<Vec<u8>, ApiError> {
         let body = json!({ "transaction": BASE64.encode(transaction) });
         let agreed: Agreed = self.0.call(Method::POST, "withdrawals", HeaderMap::new(), Some(&body)).await?;
         BASE64.decode(agreed.transaction).map_err(|_| ApiError::Malformed("its transaction is no base64".into()))
     }
 
-    /// Tells the relayer whom a key may pay.
-    ///
-    /// # Errors
-    /// [`ApiError`]
+    /// Tells the relayer the providers that a key may pay.
     pub async fn put_allow_list(&self, list: &AllowList) -> std::result::Result<(), ApiError> {
         let providers: Vec<String> =
             list.providers().iter().map(|provider| Pubkey::from(*provider).to_string()).collect();
@@ -141,9 +123,6 @@ impl RelayerApi {
     }
 
     /// The providers that the relayer says a list has.
-    ///
-    /// # Errors
-    /// [`ApiError`]
     pub async fn allow_list(&self, root: &Hash) -> std::result::Result<Vec<String>, ApiError> {
         let list: Listed = self.0.get(&format!("allow-lists/{}", hex::encode(root))).await?;
         Ok(list.providers)

@@ -35,9 +35,6 @@ pub struct RpcSession {
 
 impl RpcSession {
     /// The node of the global flags and the Solana CLI's settings. Nothing is known about its cluster.
-    ///
-    /// # Errors
-    /// If the Solana CLI's settings cannot be read.
     pub fn of(global: &Global) -> Result<Self> {
         Ok(Self::at(global.rpc_url()?))
     }
@@ -58,34 +55,22 @@ impl RpcSession {
     }
 
     /// What a call of [`Self::client`] answers.
-    ///
-    /// # Errors
-    /// Why the node did not answer, with what to do.
     pub async fn answer<T>(&self, call: impl Future<Output = RpcResult<T>>) -> Result<T> {
         call.await.map_err(|error| self.failed(&error))
     }
 
     /// The cluster's genesis hash.
-    ///
-    /// # Errors
-    /// If the node is out of reach.
     pub async fn genesis(&self) -> Result<[u8; 32]> {
         Ok(self.answer(self.client.get_genesis_hash()).await?.to_bytes())
     }
 
     /// An account's bytes, or nothing if there is none.
-    ///
-    /// # Errors
-    /// If the node is out of reach.
     pub async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {
         let found = self.answer(self.client.get_account_with_commitment(address, COMMITMENT)).await?;
         Ok(found.value.map(|account| account.data))
     }
 
     /// Signs, sends and waits for confirmation. The payer signs; so do `signers`.
-    ///
-    /// # Errors
-    /// Why the transaction failed.
     pub async fn send(&self, payer: &Keypair, instructions: &[Instruction], signers: &[&Keypair]) -> Result<Signature> {
         let blockhash = self.answer(self.client.get_latest_blockhash()).await?;
         let mut transaction = Transaction::new_with_payer(instructions, Some(&payer.pubkey()));
@@ -97,9 +82,6 @@ impl RpcSession {
     }
 
     /// Sends a transaction that has all its signatures, and waits for confirmation.
-    ///
-    /// # Errors
-    /// Why the transaction failed.
     pub async fn send_signed(&self, transaction: &VersionedTransaction) -> Result<Signature> {
         self.client.send_and_confirm_transaction(transaction).await.map_err(|error| {
             match error.get_transaction_error() {

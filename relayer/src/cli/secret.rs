@@ -21,9 +21,6 @@ pub struct KeySource {
 
 impl KeySource {
     /// Reads the key. No error ever shows it.
-    ///
-    /// # Errors
-    /// If there is none, or it is no key.
     pub fn read(&self) -> Result<SessionKey> {
         let Some(path) = &self.key_file else { return from_environment() };
         key_file::read(path).map_err(|error| {
@@ -48,9 +45,6 @@ fn from_environment() -> Result<SessionKey> {
 }
 
 /// Refuses a command line with a key in it, without repeating it.
-///
-/// # Errors
-/// If an argument contains a key.
 pub fn refuse_in_arguments(args: &[OsString]) -> Result<()> {
     if args.iter().any(|arg| arg.to_string_lossy().contains(PREFIX)) {
         return Err(CliError::usage(
@@ -64,9 +58,6 @@ pub fn refuse_in_arguments(args: &[OsString]) -> Result<()> {
 }
 
 /// Writes a key to a new file that only its owner can read.
-///
-/// # Errors
-/// If the file exists or cannot be written.
 pub fn write_new(path: &Path, key: &SessionKey) -> Result<()> {
     key_file::create(path, key)
         .map_err(|error| CliError::new("key", error.to_string()).next("name a file that does not exist yet with --out"))

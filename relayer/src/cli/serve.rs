@@ -40,9 +40,6 @@ pub struct Settings {
 impl Settings {
     /// Reads and checks the configuration. `--url` and `STEAM_URL` name the one node of the other commands: they do not
     /// replace the relayer's nodes, which are to agree.
-    ///
-    /// # Errors
-    /// What is wrong with it.
     pub fn load(&self) -> Result<Config> {
         let fail = |error: crate::config::ConfigError| {
             CliError::new("config", error.to_string()).next("correct it and run `steam config check`")
@@ -64,9 +61,6 @@ impl Settings {
 
 impl Serve {
     /// Runs until told to stop.
-    ///
-    /// # Errors
-    /// Why the relayer cannot start, or stopped.
     pub async fn run(self, global: &Global) -> Result<()> {
         let config = self.settings.load()?;
         log(global.output)?;

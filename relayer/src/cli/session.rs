@@ -35,9 +35,6 @@ pub fn until(deadline: &Deadline, clock: &Clock) -> i64 {
 
 impl Session {
     /// Connects, and makes sure that the program's domain is this cluster's, so that nothing is ever signed for another.
-    ///
-    /// # Errors
-    /// If the node is out of reach, the program is not set up there, or the domain is another's.
     pub async fn open(global: &Global) -> Result<Self> {
         let rpc = RpcSession::of(global)?;
         let genesis = rpc.genesis().await?;
@@ -62,25 +59,24 @@ impl Session {
     }
 
     /// An account, or nothing if there is none.
-    ///
-    /// # Errors
-    /// If the node is out of reach or the account is something else.
     pub async fn find<T: AccountDeserialize>(&self, address: &Pubkey) -> Result<Option<T>> {
         self.data(address).await?.map(|data| decode(&data, address)).transpose()
     }
 
+    /// An account of somebody registered, with the command that registers one if there is none.
+    pub async fn need<T: AccountDeserialize>(&self, address: &Pubkey, role: &'static str) -> Result<T> {
+        self.find(address).await?.ok_or_else(|| {
+            CliError::new(format!("no_{role}"), format!("there is no {role} at {address}"))
+                .next(format!("register one with `steam {role} register`, or use its keypair with --keypair"))
+        })
+    }
+
     /// As [`Self::find`], for accounts that are read in place.
-    ///
-    /// # Errors
-    /// If the node is out of reach or the account is something else.
     pub async fn find_pod<T: Discriminator + AnyBitPattern>(&self, address: &Pubkey) -> Result<Option<T>> {
         self.data(address).await?.map(|data| pod(&data).ok_or_else(|| another(address))).transpose()
     }
 
     /// The program's accounts whose bytes from `offset` are `bytes`; their addresses and bytes.
-    ///
-    /// # Errors
-    /// If the node is out of reach.
     pub async fn list<T: Discriminator>(&self, filter: Option<(usize, &[u8])>) -> Result<Vec<(Pubkey, Vec<u8>)>> {
         let filters = std::iter::once((0, T::DISCRIMINATOR))
             .chain(filter)
@@ -101,9 +97,6 @@ impl Session {
     }
 
     /// As [`Self::list`], read in place.
-    ///
-    /// # Errors
-    /// If the node is out of reach.
     pub async fn list_pod<T: Discriminator + AnyBitPattern>(
         &self,
         filter: Option<(usize, &[u8])>,
@@ -113,18 +106,12 @@ impl Session {
     }
 
     /// What a token account holds, or nothing if there is none.
-    ///
-    /// # Errors
-    /// If the node is out of reach or the account is no token account.
     pub async fn balance(&self, token: &Pubkey) -> Result<Option<MicroUsdc>> {
         let account: Option<anchor_spl::token::TokenAccount> = self.find(token).await?;
         Ok(account.map(|account| MicroUsdc(account.amount)))
     }
 
     /// The chain's time.
-    ///
-    /// # Errors
-    /// If the node is out of reach.
     pub async fn clock(&self) -> Result<Clock> {
         let address = CLOCK;
         let data = self.data(&address).await?.unwrap_or_default();
@@ -141,9 +128,6 @@ impl Session {
     }
 
     /// Signs, sends and waits for confirmation. The payer signs; so do `signers`.
-    ///
-    /// # Errors
-    /// Why the transaction failed.
     pub async fn send(&self, payer: &Keypair, instructions: &[Instruction], signers: &[&Keypair]) -> Result<Signature> {
         self.rpc.send(payer, instructions, signers).await
     }
@@ -160,9 +144,6 @@ pub fn pod<T: Discriminator + AnyBitPattern>(data: &[u8]) -> Option<T> {
 }
 
 /// Reads an account's bytes.
-///
-/// # Errors
-/// If it is something else.
 pub fn decode<T: AccountDeserialize>(mut data: &[u8], address: &Pubkey) -> Result<T> {
     T::try_deserialize(&mut data).map_err(|_| another(address))
 }

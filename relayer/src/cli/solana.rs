@@ -35,9 +35,6 @@ pub struct SolanaConfig {
 }
 
 /// A moniker's or URL's RPC endpoint.
-///
-/// # Errors
-/// A sentence on what is wrong.
 pub fn cluster_url(text: &str) -> std::result::Result<String, String> {
     let url = match text {
         "localhost" | "l" | "localnet" => "http://127.0.0.1:8899",
@@ -94,9 +91,6 @@ impl SolanaConfig {
 
 impl Global {
     /// The RPC endpoint to use.
-    ///
-    /// # Errors
-    /// If the Solana CLI's file cannot be read or names no URL.
     pub fn rpc_url(&self) -> Result<String> {
         if let Some(url) = &self.url {
             return Ok(url.clone());
@@ -111,9 +105,6 @@ impl Global {
     }
 
     /// Where the keypair is.
-    ///
-    /// # Errors
-    /// If the Solana CLI's file cannot be read or no home folder is known.
     pub fn keypair_path(&self) -> Result<PathBuf> {
         if let Some(path) = &self.keypair {
             return Ok(path.clone());
@@ -127,17 +118,11 @@ impl Global {
     }
 
     /// The keypair that signs and pays.
-    ///
-    /// # Errors
-    /// If there is none that can be read.
     pub fn signer(&self) -> Result<Arc<Keypair>> {
         read_keypair(&self.keypair_path()?, "--keypair").map(Arc::new)
     }
 
     /// The keypair's address.
-    ///
-    /// # Errors
-    /// As [`Self::signer`].
     pub fn address(&self) -> Result<Pubkey> {
         use solana_signer::Signer;
         Ok(self.signer()?.pubkey())
@@ -145,9 +130,6 @@ impl Global {
 }
 
 /// Reads a keypair file in the Solana CLI's form. No error ever shows what the file contains.
-///
-/// # Errors
-/// If it cannot be read or is none.
 pub fn read_keypair(path: &Path, flag: &str) -> Result<Keypair> {
     let fail = |problem: String| {
         CliError::new("keypair", problem)

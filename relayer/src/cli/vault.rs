@@ -1,4 +1,4 @@
-//! `steam vault`: the escrow. Only its owner's keypair moves money out of it, and needs nobody's leave.
+//! `steam vault`: the escrow. Only its owner's keypair moves money out of it, without anybody's consent.
 
 mod close;
 mod deposit;
@@ -11,7 +11,7 @@ pub use deposit::Deposit;
 pub use recover::Recover;
 pub use withdraw::Withdraw;
 
-use super::amount::{show, show_pico, show_span};
+use super::amount::{AskedUsdc, PicoUsdc, Usdc, show_span};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::address;
@@ -22,7 +22,6 @@ use crate::{addresses, instructions};
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
-use steam_protocol::units::Pico;
 use steam_router::state::{Relayer, Vault as VaultAccount};
 
 /// Where a vault keeps its owner: after the discriminator.
@@ -74,9 +73,6 @@ pub struct Which {
 
 impl Which {
     /// Finds the vault.
-    ///
-    /// # Errors
-    /// If there is none, or more than one could be meant.
     pub async fn find(&self, session: &Session, global: &Global) -> Result<(Pubkey, VaultAccount)> {
         let named = match (&self.vault, &self.relayer) {
             (Some(vault), _) => Some(*vault),
@@ -108,23 +104,16 @@ impl Which {
 }
 
 /// Checks that the keypair is the vault's owner's.
-///
-/// # Errors
-/// If it is not.
-fn need_owner(vault: &VaultAccount, owner: &Pubkey) -> Result<()> {
+pub(super) fn need_owner(vault: &VaultAccount, owner: &Pubkey) -> Result<()> {
     if vault.owner == *owner {
         return Ok(());
     }
     let owner = vault.owner;
-    Err(CliError::new("not_owner", format!("only its owner {owner} can take anything out of this vault"))
+    Err(CliError::new("not_owner", format!("only its owner {owner} can change this vault or take anything out of it"))
         .next("use the owner's keypair with --keypair"))
 }
 
 impl Vault {
-    /// Runs the command.
-    ///
-    /// # Errors
-    /// Why it failed.
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Open(open) => open.run(global).await,
@@ -194,10 +183,10 @@ struct Shown {
     owner: String,
     relayer: String,
     token_account: String,
-    balance: String,
+    balance: Usdc,
     pending_withdrawal: Option<Pending>,
-    settled_pico: String,
-    fee_pico: String,
+    settled_pico: PicoUsdc,
+    fee_pico: PicoUsdc,
     receipts_settled: u64,
     settle_seq: u32,
     generation: u64,
@@ -207,8 +196,7 @@ struct Shown {
 /// A withdrawal that was requested.
 #[derive(Serialize)]
 struct Pending {
-    /// µUSDC, or all.
-    amount: String,
+    amount: AskedUsdc,
     unlock_time: i64,
     unlock_slot: u64,
     unlocked: bool,
@@ -222,7 +210,7 @@ impl Show {
         let clock = session.clock().await?;
         let balance = session.balance(&vault.token).await?.unwrap_or_default();
         let pending = (vault.pending_withdrawal > 0).then(|| Pending {
-            amount: withdraw::amount_text(vault.pending_withdrawal),
+            amount: AskedUsdc(vault.pending_withdrawal),
             unlock_time: vault.unlock_at.time,
             unlock_slot: vault.unlock_at.slot,
             unlocked: vault.unlock_at.passed(&clock),
@@ -233,10 +221,10 @@ impl Show {
             owner: vault.owner.to_string(),
             relayer: vault.relayer.to_string(),
             token_account: vault.token.to_string(),
-            balance: balance.0.to_string(),
+            balance: balance.into(),
             pending_withdrawal: pending,
-            settled_pico: vault.settled_pico.get().to_string(),
-            fee_pico: vault.fee_pico.get().to_string(),
+            settled_pico: PicoUsdc(vault.settled_pico.pico()),
+            fee_pico: PicoUsdc(vault.fee_pico.pico()),
             receipts_settled: vault.receipts_settled,
             settle_seq: vault.settle_seq,
             generation: vault.generation,
@@ -251,23 +239,17 @@ impl Report for Shown {
         line(out, "owner", &self.owner)?;
         line(out, "relayer", &self.relayer)?;
         line(out, "token account", &self.token_account)?;
-        line(out, "balance", format!("{} USDC", show(self.balance.parse().unwrap_or_default())))?;
+        line(out, "balance", format!("{} USDC", self.balance))?;
         if let Some(pending) = &self.pending_withdrawal {
-            let amount =
-                pending.amount.parse().map_or_else(|_| "everything".into(), |amount| format!("{} USDC", show(amount)));
             let when = if pending.unlocked {
                 "unlocked: `steam vault withdraw --execute`".into()
             } else {
                 format!("unlocks in about {}", show_span(pending.seconds_left.max(1)))
             };
-            line(out, "withdrawal", format!("{amount}, {when}"))?;
+            line(out, "withdrawal", format!("{}, {when}", pending.amount))?;
         }
-        line(out, "settled", format!("{} USDC in {} receipts", pico(&self.settled_pico), self.receipts_settled))?;
-        line(out, "fees", format!("{} USDC", pico(&self.fee_pico)))?;
+        line(out, "settled", format!("{} USDC in {} receipts", self.settled_pico, self.receipts_settled))?;
+        line(out, "fees", format!("{} USDC", self.fee_pico))?;
         line(out, "keys", format!("{} (`steam key list`)", self.keys))
     }
-}
-
-fn pico(text: &str) -> String {
-    show_pico(Pico(text.parse().unwrap_or_default()))
 }

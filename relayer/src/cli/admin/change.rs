@@ -6,7 +6,6 @@ use crate::cli::amount::span;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::address;
-use crate::cli::provider::need;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::instructions;
@@ -149,7 +148,7 @@ impl Suspension {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
         let payer = global.signer()?;
-        let provider: Provider = need(&session, &self.provider, "provider").await?;
+        let provider: Provider = session.need(&self.provider, "provider").await?;
         let suspended = !self.lift;
         let suspend = instructions::suspend_provider(&payer.pubkey(), &self.provider, suspended);
         let signature = session.send(&payer, &[suspend], &[]).await?;

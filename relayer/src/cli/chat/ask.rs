@@ -61,9 +61,6 @@ pub struct Answered {
 
 impl Talk {
     /// Asks, and shows the answer as it comes.
-    ///
-    /// # Errors
-    /// Why there is no answer, or none that can be trusted.
     pub async fn ask(&self, messages: &[Value], output: Format) -> Result<Answered> {
         let mut body = json!({
             "model": self.model,
@@ -151,9 +148,6 @@ impl Talk {
 
 impl Answered {
     /// Says on standard error what the answer cost and who gave it.
-    ///
-    /// # Errors
-    /// Never; there may be nobody to tell.
     pub fn summary(&self, output: Format) -> Result<()> {
         let provider = self.provider_name.as_ref().unwrap_or(&self.provider);
         let id = self.generation_id.as_deref().unwrap_or("-");

@@ -23,7 +23,7 @@ pub struct Route {
     /// Providers that may not answer
     #[arg(long, value_name = "PROVIDER,...", value_delimiter = ',', value_parser = provider)]
     pub ignore: Vec<String>,
-    /// Try nobody after --order, or after the first choice
+    /// Try no provider after those of --order, or after the first choice
     #[arg(long)]
     pub no_fallbacks: bool,
     /// What to look for

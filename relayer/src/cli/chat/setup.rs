@@ -1,4 +1,5 @@
-//! What is needed before the first word: the key's place in its vault, the relayer's keys from the chain, and the state.
+//! What a conversation needs before its first request: the key's slot in its vault, the relayer's keys from the chain, and
+//! the state file.
 
 use super::Chat;
 use super::ask::Talk;
@@ -6,7 +7,6 @@ use crate::chain::Pubkey;
 use crate::chain::read::receipt_keys;
 use crate::cli::error::{CliError, Result};
 use crate::cli::key::status;
-use crate::cli::provider::need;
 use crate::cli::relayer_api::{self, RelayerApi};
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
@@ -17,9 +17,6 @@ use steam_protocol::units::Pico;
 use steam_router::state::{Relayer, SessionKey as Slot, Vault};
 
 /// Prepares a conversation.
-///
-/// # Errors
-/// Why the key cannot be used, or the relayer not be asked.
 pub async fn talk(chat: &mut Chat, global: &Global) -> Result<Talk> {
     let session_key = chat.key.read()?;
     let session = Session::open(global).await?;
@@ -35,7 +32,7 @@ pub async fn talk(chat: &mut Chat, global: &Global) -> Result<Talk> {
         return Err(CliError::new("key_ended", format!("the API key {key} is {standing}"))
             .next("make a new one with `steam key create`"));
     }
-    let relayer: Relayer = need(&session, &vault.relayer, "relayer").await?;
+    let relayer: Relayer = session.need(&vault.relayer, "relayer").await?;
     let api = RelayerApi::new(chat.endpoint.as_deref().unwrap_or(&relayer.url))?;
     let model = match &chat.model {
         Some(model) => model.clone(),

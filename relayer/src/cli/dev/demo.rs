@@ -278,7 +278,7 @@ async fn refused_once_seen(system: &System, client: &Client, tour: &mut Tour) ->
             tour.line("new request", format!("402: {}", refusal.message));
             Ok(())
         }
-        _ => tour.check(false, "money about to leave is not lent on"),
+        _ => tour.check(false, "money that is about to be withdrawn is not promised to a request"),
     }
 }
 

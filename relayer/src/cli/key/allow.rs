@@ -5,7 +5,6 @@ use crate::chain::Pubkey;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Format, Report, line};
 use crate::cli::parse::address;
-use crate::cli::provider::need;
 use crate::cli::relayer_api::RelayerApi;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
@@ -92,7 +91,7 @@ impl Shown {
 
 impl Report for Allowed {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "The relayer knows whom the key may pay.")?;
+        writeln!(out, "The relayer knows the providers that the key may pay.")?;
         self.list.text(out, "")?;
         line(out, "root", &self.list.root)?;
         line(out, "relayer", &self.relayer)
@@ -100,18 +99,12 @@ impl Report for Allowed {
 }
 
 /// The list of these providers.
-///
-/// # Errors
-/// If there are too many.
 pub(super) fn list(providers: &[Pubkey]) -> Result<AllowList> {
     AllowList::new(providers.iter().map(Pubkey::to_bytes).collect())
         .map_err(|error| CliError::usage(format!("--provider: {error}")))
 }
 
-/// Makes sure that each is a provider: a key that may pay nobody would be of no use.
-///
-/// # Errors
-/// If one is none.
+/// Checks that each is a provider: a key that may pay no provider is of no use.
 pub(super) async fn registered(session: &Session, list: &AllowList) -> Result<()> {
     for provider in list.providers() {
         let address = Pubkey::from(*provider);
@@ -124,18 +117,12 @@ pub(super) async fn registered(session: &Session, list: &AllowList) -> Result<()
 }
 
 /// The API of the vault's relayer.
-///
-/// # Errors
-/// If its account cannot be read.
 pub(super) async fn relayer(session: &Session, vault: &Vault) -> Result<RelayerApi> {
-    let relayer: Relayer = need(session, &vault.relayer, "relayer").await?;
+    let relayer: Relayer = session.need(&vault.relayer, "relayer").await?;
     RelayerApi::new(&relayer.url)
 }
 
 /// Sends a list to the relayer and waits until it has seen the key that names it.
-///
-/// # Errors
-/// If it does not take the list.
 pub(super) async fn send(relayer: &RelayerApi, list: &AllowList, output: Format) -> Result<()> {
     let deadline = Instant::now() + FINAL_WITHIN;
     let mut told = false;
@@ -143,9 +130,9 @@ pub(super) async fn send(relayer: &RelayerApi, list: &AllowList, output: Format)
         let Err(error) = relayer.put_allow_list(list).await else { return Ok(()) };
         if error.code() != Some(NOT_NAMED) || Instant::now() > deadline {
             let base = relayer.base();
-            let message = format!("the relayer at {base} does not know whom the key may pay: {error}");
+            let message = format!("the relayer at {base} does not know the providers that the key may pay: {error}");
             return Err(CliError::new("allow_list", message)
-                .next("run `steam key allow` with the same --provider flags; the key serves nobody before"));
+                .next("run `steam key allow` with the same --provider flags; no request of the key is served before"));
         }
         if !std::mem::replace(&mut told, true) {
             output.progress("Waiting until the key is final, to send the relayer its list of providers …");

@@ -2,7 +2,7 @@
 
 use super::allow::{self, Shown};
 use super::status;
-use crate::cli::amount::{show, show_about, show_max_price, show_pico, show_span};
+use crate::cli::amount::{PicoUsdc, Usdc, show_about, show_max_price, show_span};
 use crate::cli::error::Result;
 use crate::cli::output::Report;
 use crate::cli::session::Session;
@@ -11,7 +11,7 @@ use crate::cli::vault::Which;
 use anchor_lang::prelude::Clock;
 use serde::Serialize;
 use std::io::{self, Write};
-use steam_protocol::units::{Pico, Price};
+use steam_protocol::units::Price;
 use steam_router::state::SessionKey as Slot;
 
 /// List a vault's keys
@@ -36,10 +36,10 @@ struct Listed {
     status: &'static str,
     expires: Option<i64>,
     seconds_left: Option<i64>,
-    limit: String,
-    settled_pico: String,
+    limit: Usdc,
+    settled_pico: PicoUsdc,
     window_seconds: u32,
-    window_limit: String,
+    window_limit: Usdc,
     max_price: [String; 4],
     max_fee_bps: u16,
     /// Whom it may pay, if not everybody.
@@ -75,10 +75,10 @@ fn listed(key: &Slot, slot: u8, allow_list: Option<Shown>, clock: &Clock) -> Lis
         status: status(key, clock),
         expires: ends.then_some(key.expires),
         seconds_left: ends.then(|| key.expires.saturating_sub(clock.unix_timestamp).max(0)),
-        limit: key.limit_total.to_string(),
-        settled_pico: key.settled_pico.get().to_string(),
+        limit: Usdc(key.limit_total),
+        settled_pico: PicoUsdc(key.settled_pico.pico()),
         window_seconds: key.window_seconds,
-        window_limit: key.window_limit.to_string(),
+        window_limit: Usdc(key.window_limit),
         max_price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
         max_fee_bps: key.max_fee_bps,
         allow_list,
@@ -96,12 +96,10 @@ impl Report for Keys {
             );
         }
         for key in &self.keys {
-            let spent = show_pico(Pico(key.settled_pico.parse().unwrap_or_default()));
             writeln!(out, "{}  {}", key.key, key.status)?;
-            writeln!(out, "  settled {spent} of {} USDC", show(key.limit.parse().unwrap_or_default()))?;
+            writeln!(out, "  settled {} of {} USDC", key.settled_pico, key.limit)?;
             if key.window_seconds > 0 {
-                let limit = show(key.window_limit.parse().unwrap_or_default());
-                writeln!(out, "  at most {limit} USDC in {}", show_span(key.window_seconds.into()))?;
+                writeln!(out, "  at most {} USDC in {}", key.window_limit, show_span(key.window_seconds.into()))?;
             }
             if let Some(most) = show_max_price(&key.price) {
                 writeln!(out, "  at most {most} (USD per million tokens)")?;

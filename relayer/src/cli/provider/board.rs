@@ -11,9 +11,6 @@ use std::io::{self, Write};
 const WINDOWS: [&str; 3] = ["5m", "1h", "72h"];
 
 /// Asks the relayer at `base` what it measured of `provider`: a board for each offer, by address. Empty if it lists none.
-///
-/// # Errors
-/// Why it cannot be asked.
 pub(super) async fn fetch(base: &str, provider: &Pubkey) -> Result<HashMap<String, Value>> {
     RelayerApi::new(base)?.boards(provider).await.map_err(|error| explain(&error))
 }

@@ -1,6 +1,5 @@
 //! `steam provider offer`: post a price for a model. A fall holds at once, a rise after the notice.
 
-use super::need;
 use crate::cli::amount::{price, show_price, show_span};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
@@ -95,7 +94,7 @@ impl Offer {
         let payer = global.signer()?;
         let authority = payer.pubkey();
         let provider = addresses::provider(&authority);
-        let _: Provider = need(&session, &provider, "provider").await?;
+        let _: Provider = session.need(&provider, "provider").await?;
         let address = addresses::offer(&provider, &self.model);
         let step = match &terms {
             Some(terms) => instructions::put_offer(&authority, &authority, &self.model, *terms),

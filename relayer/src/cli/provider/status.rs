@@ -1,10 +1,10 @@
 //! `steam provider status`: a provider as everybody sees it.
 
+use super::board;
 use super::offer::{CAPABILITIES, in_force};
-use super::{board, need};
 use crate::addresses;
 use crate::chain::Pubkey;
-use crate::cli::amount::{show, show_price, show_span};
+use crate::cli::amount::{Usdc, show_price, show_span};
 use crate::cli::error::Result;
 use crate::cli::output::{Report, line};
 use crate::cli::parse::{address, endpoint};
@@ -40,7 +40,7 @@ struct Shown {
     authority: String,
     status: &'static str,
     token_account: String,
-    earnings: String,
+    earnings: Usdc,
     offers: Vec<ShownOffer>,
 }
 
@@ -126,7 +126,7 @@ impl Status {
             Some(provider) => provider,
             None => addresses::provider(&global.address()?),
         };
-        let provider: Provider = need(&session, &address, "provider").await?;
+        let provider: Provider = session.need(&address, "provider").await?;
         let clock = session.clock().await?;
         let mut offers = session.list_pod::<Offer>(Some((PROVIDER_OFFSET, address.as_ref()))).await?;
         offers.sort_by(|(_, a), (_, b)| a.model().cmp(b.model()));
@@ -144,7 +144,7 @@ impl Status {
             authority: provider.authority.to_string(),
             status: standing(provider.status),
             token_account: provider.token.to_string(),
-            earnings: session.balance(&provider.token).await?.unwrap_or_default().0.to_string(),
+            earnings: session.balance(&provider.token).await?.unwrap_or_default().into(),
             offers: offers.iter().map(shown).collect(),
         })
     }
@@ -156,7 +156,7 @@ impl Report for Shown {
         line(out, "name", &self.name)?;
         line(out, "endpoint", &self.endpoint)?;
         line(out, "status", self.status)?;
-        line(out, "earned", format!("{} USDC not withdrawn", show(self.earnings.parse().unwrap_or_default())))?;
+        line(out, "earned", format!("{} USDC not withdrawn", self.earnings))?;
         if self.offers.is_empty() {
             return writeln!(out, "No models are offered yet: `steam provider offer`.");
         }

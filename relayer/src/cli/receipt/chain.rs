@@ -37,9 +37,6 @@ pub struct Chain {
 
 impl Chain {
     /// Looks the receipt's key up.
-    ///
-    /// # Errors
-    /// If the receipt is of another deployment, or its relayer or key is not on chain.
     pub async fn open(global: &Global, receipt: &Receipt) -> Result<Self> {
         let session = Session::open(global).await?;
         if receipt.domain != session.config.domain {
@@ -55,9 +52,6 @@ impl Chain {
 
     /// Checks that the proof's transaction is finalized, succeeded, carries the proof's root, and settled the receipt's
     /// vault at the proof's seq.
-    ///
-    /// # Errors
-    /// What does not hold.
     pub async fn settled(&self, receipt: &Receipt, proof: &Proof) -> Result<()> {
         let signature: Signature = proof
             .transaction
@@ -85,9 +79,6 @@ impl Chain {
     }
 
     /// Compares the recorded candidates with the chain's offers.
-    ///
-    /// # Errors
-    /// An offer that is not on chain, or not at the recorded price.
     pub async fn prices(&self, record: &Record) -> Result<Compared> {
         let offers = self.session.list_pod::<Offer>(None).await?.into_iter().collect();
         prices::compare(record, &offers)

@@ -20,9 +20,6 @@ pub struct Compared {
 }
 
 /// Compares a record with all offers on chain.
-///
-/// # Errors
-/// A candidate that is not on chain, is another's, or has another price there.
 pub fn compare(record: &Record, offers: &HashMap<Pubkey, Offer>) -> Result<Compared> {
     let mut compared = Compared::default();
     for route in &record.routes {

@@ -21,17 +21,11 @@ pub const UNPROVEN: [&str; 3] = [
 ];
 
 /// Checks a record's bytes against a receipt.
-///
-/// # Errors
-/// What does not hold.
 pub fn check(bytes: &[u8], receipt: &Receipt) -> Result<Record> {
     decision::check(bytes, receipt).map_err(|fault| not_held("routing", &fault.to_string()))
 }
 
 /// Reads a record from a file: its bytes, or the JSON of `/v1/generation`.
-///
-/// # Errors
-/// If there is none.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     let fail = |problem: String| {
         CliError::new("no_record", format!("--routing {}: {problem}", path.display()))
@@ -47,9 +41,6 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Asks the relayer at `base` for the record of a receipt, at `now_unix`. The key signs and is not sent.
-///
-/// # Errors
-/// Why there is none.
 pub async fn fetch(receipt: &Receipt, base: &str, key: &KeySource, now_unix: i64) -> Result<Vec<u8>> {
     let key = key.read()?;
     let relayer = RelayerApi::new(base)?;

@@ -38,9 +38,6 @@ struct Document {
 }
 
 /// Reads a receipt: `text` is `-`, a file, or base64.
-///
-/// # Errors
-/// If it is none.
 pub fn read(text: &str) -> Result<(SignedReceipt, Option<Proof>)> {
     let fail = |problem: String| {
         CliError::invalid("no_receipt", problem)
@@ -78,9 +75,6 @@ fn parse(bytes: &[u8]) -> Option<(SignedReceipt, Option<Proof>)> {
 }
 
 /// Reads a proof, alone or in the JSON of `/v1/receipts/{id}`.
-///
-/// # Errors
-/// If it is none.
 pub fn read_proof(path: &Path) -> Result<Proof> {
     let fail = |problem: String| {
         CliError::invalid("no_proof", format!("--proof {}: {problem}", path.display()))

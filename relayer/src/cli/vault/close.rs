@@ -2,7 +2,7 @@
 
 use super::Which;
 use super::recover::excess;
-use crate::cli::amount::{show, show_span};
+use crate::cli::amount::{Usdc, show_span};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::session::{Session, until};
@@ -27,7 +27,7 @@ pub struct Close {
 struct Closed {
     vault: String,
     /// µUSDC that were moved.
-    amount: String,
+    amount: Usdc,
     destination: String,
     rent_payer: String,
     signature: String,
@@ -57,7 +57,7 @@ impl Close {
         let destination = addresses::ata(&owner, &mint);
         let mut steps = vec![instructions::create_ata(&owner, &owner, &mint)];
         if excess(&session, &address).await? > 0 {
-            // Otherwise it would go to who paid the rent.
+            // Without this step the excess would go to the payer of the rent.
             steps.push(instructions::recover_lamports(&owner, &vault.relayer));
         }
         steps.push(instructions::close_vault(&owner, &vault.relayer, &mint, &destination, &vault.rent_payer));
@@ -65,7 +65,7 @@ impl Close {
         let signature = session.send(&payer, &steps, &[]).await?;
         global.output.print(&Closed {
             vault: address.to_string(),
-            amount: held.0.to_string(),
+            amount: held.into(),
             destination: destination.to_string(),
             rent_payer: vault.rent_payer.to_string(),
             signature: signature.to_string(),
@@ -75,7 +75,7 @@ impl Close {
 
 impl Report for Closed {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "The vault is closed; {} USDC left it.", show(self.amount.parse().unwrap_or_default()))?;
+        writeln!(out, "The vault is closed; {} USDC left it.", self.amount)?;
         line(out, "to", &self.destination)?;
         line(out, "rent to", &self.rent_payer)?;
         line(out, "transaction", &self.signature)

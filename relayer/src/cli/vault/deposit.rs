@@ -2,7 +2,7 @@
 
 use super::Which;
 use crate::chain::Pubkey;
-use crate::cli::amount::{show, usdc_above_zero};
+use crate::cli::amount::{Usdc, show, usdc_above_zero};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::session::Session;
@@ -32,10 +32,10 @@ struct Deposited {
     vault: String,
     token_account: String,
     mint: String,
-    amount: Option<String>,
+    amount: Option<Usdc>,
     link: String,
     signature: Option<String>,
-    balance: String,
+    balance: Usdc,
 }
 
 impl Deposit {
@@ -64,10 +64,10 @@ impl Deposit {
             vault: address.to_string(),
             token_account: vault.token.to_string(),
             mint: mint.to_string(),
-            amount: self.amount.map(|amount| amount.0.to_string()),
+            amount: self.amount.map(Usdc::from),
             link: pay_link(&address, &mint, self.amount),
             signature: signature.map(|signature| signature.to_string()),
-            balance: session.balance(&vault.token).await?.unwrap_or_default().0.to_string(),
+            balance: session.balance(&vault.token).await?.unwrap_or_default().into(),
         })
     }
 }
@@ -88,10 +88,9 @@ fn qr(link: &str) -> Option<String> {
 
 impl Report for Deposited {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let shown = |micro: &str| show(micro.parse().unwrap_or_default());
         match (&self.signature, &self.amount) {
             (Some(signature), Some(amount)) => {
-                writeln!(out, "{} USDC deposited.", shown(amount))?;
+                writeln!(out, "{} USDC deposited.", amount)?;
                 line(out, "transaction", signature)?;
             }
             _ => {
@@ -105,7 +104,7 @@ impl Report for Deposited {
         line(out, "token account", &self.token_account)?;
         line(out, "USDC mint", &self.mint)?;
         line(out, "link", &self.link)?;
-        line(out, "balance", format!("{} USDC", shown(&self.balance)))
+        line(out, "balance", format!("{} USDC", self.balance))
     }
 }
 

@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 /// Answers after which it may be tried anew.
 const LATER: [&str; 3] = ["not_drained", "settle_seq_outdated", "withdrawal_out_of_time"];
 
-/// A vault, and who is needed to withdraw from it at once.
+/// A vault, and the parties that sign a withdrawal at once.
 pub(in crate::cli) struct Parties<'a> {
     /// The relayer's API.
     pub api: &'a RelayerApi,
@@ -40,9 +40,6 @@ pub(in crate::cli) struct Parties<'a> {
 }
 
 /// Withdraws `amount`, or everything if it is the largest number there is, to the owner's own token account.
-///
-/// # Errors
-/// If the relayer does not agree, or the chain refuses.
 pub(in crate::cli) async fn withdraw(
     rpc: &RpcSession,
     parties: &Parties<'_>,
@@ -63,7 +60,7 @@ pub(in crate::cli) async fn withdraw(
                 None => explain(&error),
             };
             return Err(explained
-                .next("`steam vault withdraw` without --now needs nobody's leave, and takes the program's delay"));
+                .next("`steam vault withdraw` without --now needs no consent, and waits for the program's delay"));
         }
         progress(&error.to_string());
         tokio::time::sleep(PAUSE).await;

@@ -1,12 +1,11 @@
-//! `steam vault withdraw`: request, wait for the delay, execute. Alone, without anybody's leave.
+//! `steam vault withdraw`: request, wait for the delay, execute, without anybody's consent.
 
 use super::Which;
 use super::now::Parties;
 use crate::chain::Pubkey;
-use crate::cli::amount::{show, show_span, usdc_above_zero};
+use crate::cli::amount::{AskedUsdc, show_span, usdc_above_zero};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
-use crate::cli::provider::need;
 use crate::cli::relayer_api::RelayerApi;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
@@ -54,18 +53,13 @@ pub struct Withdraw {
 struct Withdrawn {
     status: &'static str,
     vault: String,
-    /// µUSDC asked for, `all`, or what was moved.
-    amount: String,
+    /// Asked for, or moved.
+    amount: AskedUsdc,
     destination: Option<String>,
     unlock_time: Option<i64>,
     unlock_slot: Option<u64>,
     seconds_left: i64,
     signature: String,
-}
-
-/// A pending amount as reports have it.
-pub(super) fn amount_text(amount: u64) -> String {
-    if amount == u64::MAX { "all".into() } else { amount.to_string() }
 }
 
 impl Withdraw {
@@ -77,7 +71,7 @@ impl Withdraw {
         let report = if self.cancel {
             let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
             let signature = session.send(&payer, &[cancel], &[]).await?;
-            report("cancelled", &address, amount_text(vault.pending_withdrawal), signature.to_string())
+            report("cancelled", &address, vault.pending_withdrawal, signature.to_string())
         } else if self.now {
             now(&session, &payer, &address, &vault, self.amount.unwrap_or(MicroUsdc(u64::MAX)), global).await?
         } else if self.execute {
@@ -125,7 +119,7 @@ impl Withdraw {
             instructions::execute_withdraw(&owner, &vault.relayer, &mint, &destination),
         ];
         let signature = session.send(payer, &steps, &[]).await?;
-        let amount = held.0.min(vault.pending_withdrawal).to_string();
+        let amount = held.0.min(vault.pending_withdrawal);
         Ok(Withdrawn {
             destination: Some(destination.to_string()),
             ..report("executed", address, amount, signature.to_string())
@@ -142,7 +136,7 @@ async fn now(
     amount: MicroUsdc,
     global: &Global,
 ) -> Result<Withdrawn> {
-    let relayer: Relayer = need(session, &vault.relayer, "relayer").await?;
+    let relayer: Relayer = session.need(&vault.relayer, "relayer").await?;
     let mint = session.config.mint;
     let destination = addresses::ata(&payer.pubkey(), &mint);
     let held = async || -> Result<u64> { Ok(session.balance(&destination).await?.unwrap_or_default().0) };
@@ -151,7 +145,7 @@ async fn now(
     let parties = Parties { api: &api, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer };
     let progress = |text: &str| global.output.progress(text);
     let signature = super::now::withdraw(&session.rpc, &parties, amount, progress).await?;
-    let moved = held().await?.saturating_sub(before).to_string();
+    let moved = held().await?.saturating_sub(before);
     Ok(Withdrawn {
         destination: Some(destination.to_string()),
         ..report("executed", address, moved, signature.to_string())
@@ -168,7 +162,7 @@ async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amou
         unlock_time: Some(vault.unlock_at.time),
         unlock_slot: Some(vault.unlock_at.slot),
         seconds_left: until(&vault.unlock_at, &clock),
-        ..report("requested", address, amount_text(amount.0), signature.to_string())
+        ..report("requested", address, amount.0, signature.to_string())
     })
 }
 
@@ -177,11 +171,11 @@ async fn read(session: &Session, address: &Pubkey) -> Result<Vault> {
     vault.ok_or_else(|| CliError::new("no_vault", format!("there is no vault at {address}")))
 }
 
-fn report(status: &'static str, vault: &Pubkey, amount: String, signature: String) -> Withdrawn {
+fn report(status: &'static str, vault: &Pubkey, amount: u64, signature: String) -> Withdrawn {
     Withdrawn {
         status,
         vault: vault.to_string(),
-        amount,
+        amount: AskedUsdc(amount),
         destination: None,
         unlock_time: None,
         unlock_slot: None,
@@ -192,15 +186,15 @@ fn report(status: &'static str, vault: &Pubkey, amount: String, signature: Strin
 
 impl Report for Withdrawn {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let amount = self.amount.parse().map_or_else(|_| "Everything".into(), |micro| format!("{} USDC", show(micro)));
+        let amount = self.amount;
         match self.status {
             "requested" => writeln!(
                 out,
-                "{amount} requested; unlocks in about {}. Then: `steam vault withdraw --execute`.",
+                "Requested: {amount}; unlocks in about {}. Then: `steam vault withdraw --execute`.",
                 show_span(self.seconds_left)
             )?,
-            "cancelled" => writeln!(out, "The request of {amount} is taken back.")?,
-            _ => writeln!(out, "{amount} withdrawn.")?,
+            "cancelled" => writeln!(out, "Taken back: the request of {amount}.")?,
+            _ => writeln!(out, "Withdrawn: {amount}.")?,
         }
         if let Some(destination) = &self.destination {
             line(out, "to", destination)?;
