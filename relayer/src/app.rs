@@ -5,7 +5,7 @@ use crate::board::{self, Board};
 use crate::chain::quorum::ask;
 use crate::chain::reader::Reader;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
-use crate::chain::{Pubkey, read};
+use crate::chain::{Pubkey, SettlementAccounts, read};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
@@ -15,7 +15,6 @@ use crate::node::{Limits, Node, Random};
 use crate::probe::{ProbeError, Prober};
 use crate::registry::Registry;
 use crate::score::Scorer;
-use crate::settle::build::Parties;
 use crate::settle::{self, Settler, Setup};
 use crate::tokens::Tokenizers;
 use crate::upstream::{Upstream, UpstreamError};
@@ -104,7 +103,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let registry = read::agreed_registry(&nodes, &program, &relayer, None).await?;
     check_deployment(&nodes, &program, &registry, &settler_key, &receipt_key).await?;
 
-    let parties = Parties {
+    let parties = SettlementAccounts {
         program,
         config: read::config_address(&program),
         relayer,

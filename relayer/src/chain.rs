@@ -80,3 +80,42 @@ pub struct KeySnapshot {
     /// Settled, fees included.
     pub settled: Pico,
 }
+
+/// A session key in its vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeyRef {
+    /// The vault.
+    pub vault: Pubkey,
+    /// Its generation.
+    pub generation: u64,
+    /// The key's slot.
+    pub slot: u8,
+    /// The key's epoch.
+    pub epoch: u32,
+    /// The public key.
+    pub key: [u8; 32],
+}
+
+/// Who settles, and the accounts every settlement names.
+#[derive(Clone, Copy, Debug)]
+pub struct SettlementAccounts {
+    /// The program.
+    pub program: Pubkey,
+    /// Its config account.
+    pub config: Pubkey,
+    /// The relayer's account.
+    pub relayer: Pubkey,
+    /// Who signs and pays.
+    pub settler: Pubkey,
+    /// Where the relayer's fees go.
+    pub fee_token: Pubkey,
+    /// The mint of USDC.
+    pub mint: Pubkey,
+}
+
+impl SettlementAccounts {
+    /// Accounts that every settlement names.
+    pub fn named(&self) -> [Pubkey; 6] {
+        [self.settler, self.relayer, self.config, self.fee_token, self.mint, anchor_spl::token::ID]
+    }
+}

@@ -1,8 +1,9 @@
-//! The ledger: every charge, the voucher that covers it, and how it was settled, in one SQLite file.
+//! The ledger: every charge, the voucher that covers it, and how it was settled.
 //!
-//! One writer thread owns the only writing connection. It takes whatever jobs are waiting, runs them in one
-//! transaction and answers them after the commit: a group commit without a timer, so a lone charge waits for one
-//! `fdatasync` and a thousand wait for the same one. Reads use connections of their own and never block it.
+//! What is written is a [`command`], as data. One writer thread takes whatever commands wait, has the store carry them out in
+//! one transaction and answers them after the commit: a group commit without a timer, so a lone charge waits for one
+//! `fdatasync` and a thousand wait for the same one. Reads are named queries of a reading store and never block it. The store
+//! is one SQLite file ([`sqlite`]).
 
 mod agreements;
 mod allow_lists;
@@ -11,6 +12,7 @@ mod backlog;
 mod batches;
 mod board;
 mod charges;
+mod command;
 mod groups;
 mod health;
 pub mod incidents;
@@ -18,33 +20,36 @@ mod prune;
 pub mod reconcile;
 mod record;
 pub mod recovery;
-mod schema;
+mod sealing;
+mod sqlite;
 mod tables;
 mod writer;
 
-pub use agreements::Agreement;
+pub use agreements::{Agreement, MAX_AGREEMENT_SLOTS};
 pub use allow_lists::Kept;
 pub use batches::{Attempt, Batch, BatchId};
 pub use board::BoardRow;
-pub use charges::{ChargeRow, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
-pub use groups::{GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, stuck};
+pub(crate) use charges::{Authorization, Charge};
+pub use charges::{GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow};
+pub use groups::{GroupState, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
+pub use health::Trouble;
+pub use incidents::{Blocks, Fault, Incident, IncidentReport, Touches};
 pub use record::PackedDecision;
 pub use tables::TableRow;
-
-pub use health::Trouble;
-pub use incidents::{Blocks, Fault, Incident, Standing, Touches};
 pub use writer::Turns;
 
-use rusqlite::{Connection, Transaction};
+use command::Write;
+use sqlite::{Reader, Readers, Store};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use tokio::sync::oneshot;
 
 /// Why the ledger could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// SQLite said no: a full or failing disk, or a violated constraint.
+    /// A full or failing disk, or a violated constraint.
     #[error("the ledger's database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(#[from] sqlite::Error),
     /// The transaction this was part of could not be committed.
     #[error("the ledger could not commit: {0}")]
     Commit(String),
@@ -100,20 +105,11 @@ pub enum LedgerError {
 pub struct Ledger {
     writer: writer::Writer,
     readers: Arc<Readers>,
-}
-
-#[derive(Debug)]
-struct Readers {
-    /// Held as long as the ledger is open.
-    _lock: std::fs::File,
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
     /// Whether readers read at once, on the caller's thread.
-    in_turn: bool,
+    reads_in_turn: bool,
+    /// Held as long as the ledger is open.
+    _lock: Arc<std::fs::File>,
 }
-
-/// Reading connections kept for the next reader.
-const IDLE_READERS: usize = 4;
 
 impl Ledger {
     /// Opens or creates the ledger at `path` for one relayer on one deployment. Blocks on the disk.
@@ -121,8 +117,9 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Foreign`] if the file is another deployment's, [`LedgerError::Database`] if it cannot be used.
     pub fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
-        let (connection, readers) = Readers::open(path, domain, relayer)?;
-        Ok(Self { writer: writer::Writer::start(connection, path)?, readers: Arc::new(readers) })
+        let lock = Arc::new(sqlite::lock(path)?);
+        let writer = writer::Writer::start(Store::open(path, domain, relayer)?)?;
+        Ok(Self { writer, readers: Arc::new(Readers::new(path)), reads_in_turn: false, _lock: lock })
     }
 
     /// The same ledger without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
@@ -131,47 +128,46 @@ impl Ledger {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
-        let (connection, mut readers) = Readers::open(path, domain, relayer)?;
-        readers.in_turn = true;
-        let (writer, turns) = writer::Writer::new(connection, path);
-        Ok((Self { writer, readers: Arc::new(readers) }, turns))
+        let lock = Arc::new(sqlite::lock(path)?);
+        let (writer, turns) = writer::Writer::new(Store::open(path, domain, relayer)?);
+        Ok((Self { writer, readers: Arc::new(Readers::new(path)), reads_in_turn: true, _lock: lock }, turns))
     }
 
-    /// Runs `job` in the writer's next transaction and returns its result once that is durable.
-    ///
-    /// # Errors
-    /// What `job` returned (nothing of it is kept then), or [`LedgerError::Commit`].
-    pub async fn write<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Result<T, LedgerError> {
-        self.enqueue(job)?.await.map_err(|_| LedgerError::Closed)?
+    /// Carries out `write` in the writer's next transaction and returns what came of it once that is durable.
+    async fn write<W: Write>(&self, write: W) -> Result<W::Output, LedgerError> {
+        self.enqueue(write)?.await.map_err(|_| LedgerError::Closed)?
     }
 
-    /// Queues `job` at once, so that jobs run in the order of the calls; the result arrives when it is durable.
-    ///
-    /// # Errors
-    /// [`LedgerError::Closed`].
-    pub fn enqueue<T: Send + 'static>(
+    /// Queues `write` at once, so that commands are carried out in the order of the calls; the result arrives when it is
+    /// durable.
+    pub(crate) fn enqueue<W: Write>(
         &self,
-        job: impl FnOnce(&Transaction<'_>) -> Result<T, LedgerError> + Send + 'static,
-    ) -> Result<tokio::sync::oneshot::Receiver<Result<T, LedgerError>>, LedgerError> {
-        self.writer.enqueue(job)
+        write: W,
+    ) -> Result<oneshot::Receiver<Result<W::Output, LedgerError>>, LedgerError> {
+        self.writer.enqueue(write)
     }
 
-    /// Runs `job` on a reading connection, off the async threads.
-    ///
-    /// # Errors
-    /// What `job` returned.
-    pub async fn read<T: Send + 'static>(
+    /// Asks a reading store, off the async threads.
+    async fn read<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, LedgerError> + Send + 'static,
+        query: impl FnOnce(&Reader) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
         let readers = self.readers.clone();
-        if readers.in_turn {
-            return readers.with(job);
+        if self.reads_in_turn {
+            return readers.with(query);
         }
-        tokio::task::spawn_blocking(move || readers.with(job)).await.map_err(|_| LedgerError::Closed)?
+        tokio::task::spawn_blocking(move || readers.with(query)).await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Runs anything at all in the writer's next transaction.
+    #[cfg(test)]
+    pub(crate) async fn write_raw(
+        &self,
+        work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), LedgerError> + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        let (reply, result) = oneshot::channel();
+        self.writer.enqueue_raw(Box::new(work), reply)?;
+        result.await.map_err(|_| LedgerError::Closed)?
     }
 
     /// Why nothing may be sold now: what is served could not be charged.
@@ -192,28 +188,6 @@ impl Ledger {
     /// Says how many bytes must be left on the disk for anything to be sold: enough for what is under way then.
     pub fn want_free(&self, bytes: u64) {
         self.writer.health().want_free(bytes);
-    }
-}
-
-impl Readers {
-    fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Connection, Self), LedgerError> {
-        let lock = schema::lock(path)?;
-        let connection = schema::open(path, domain, relayer)?;
-        Ok((connection, Self { path: path.into(), idle: Mutex::default(), in_turn: false, _lock: lock }))
-    }
-
-    fn with<T>(&self, job: impl FnOnce(&Connection) -> Result<T, LedgerError>) -> Result<T, LedgerError> {
-        let idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
-        let connection = match idle {
-            Some(connection) => connection,
-            None => schema::open_reader(&self.path)?,
-        };
-        let result = job(&connection);
-        let mut idle = self.idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if idle.len() < IDLE_READERS {
-            idle.push(connection);
-        }
-        result
     }
 }
 

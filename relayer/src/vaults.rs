@@ -11,11 +11,12 @@ mod hold;
 pub(crate) use account::REMEMBER_SECONDS;
 pub use hold::{ChargeError, Draft, Hold};
 
-use crate::chain::{Pubkey, VaultSnapshot};
+use crate::chain::{KeyRef, Pubkey, VaultSnapshot};
 use crate::clock::Clock;
-use crate::ledger::{Blocks, Ledger, Loaded, SealedGroup, Standing, Totals};
+use crate::ledger::recovery::first_number;
+use crate::ledger::{Blocks, IncidentReport, Ledger, Loaded, SealedGroup, Totals};
 use crate::registry::Offer;
-use crate::withdrawals::{AgreeError, Wish};
+use crate::withdrawals::{CosignError, WithdrawalRequest};
 use account::VaultAccount;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -25,21 +26,6 @@ use steam_protocol::Hash;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::{MicroUsdc, Pico, Price};
 use utoipa::ToSchema;
-
-/// A session key in its vault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct KeyRef {
-    /// The vault.
-    pub vault: Pubkey,
-    /// Its generation.
-    pub generation: u64,
-    /// The key's slot.
-    pub slot: u8,
-    /// The key's epoch.
-    pub epoch: u32,
-    /// The public key.
-    pub key: [u8; 32],
-}
 
 /// What a key allows.
 #[derive(Clone, Copy, Debug)]
@@ -250,6 +236,7 @@ pub struct Identity {
 /// All vaults that name this relayer.
 pub struct Vaults {
     identity: Identity,
+    receipt_key: Arc<SigningKey>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -259,15 +246,6 @@ pub struct Vaults {
 
 /// Slots by which the reading of a vault may be older than the newest of the chain: about two minutes.
 const MAX_BEHIND: u64 = 300;
-
-/// Numbers a millisecond leaves room for.
-const NUMBERS_A_MS: u64 = 1_024;
-
-/// The least number of a receipt of a process that started at `unix_ms`. A ledger that was put back from a copy does not know
-/// which numbers were given since; those of an earlier process are below this, unless it gave a thousand a millisecond.
-pub fn first_number(unix_ms: i64) -> u64 {
-    u64::try_from(unix_ms).unwrap_or_default().saturating_mul(NUMBERS_A_MS).max(1)
-}
 
 #[derive(Default)]
 struct State {
@@ -299,10 +277,11 @@ impl State {
 impl Vaults {
     /// What the ledger remembers, waiting for the chain's first snapshot.
     pub fn new(identity: Identity, ledger: Ledger, clock: Arc<dyn Clock>, mut loaded: Loaded) -> Self {
-        let Standing { blocks, decisions, .. } = std::mem::take(&mut loaded.standing);
+        let IncidentReport { blocks, decisions, .. } = std::mem::take(&mut loaded.incidents);
         let state = State { loaded, blocks, decisions, ..State::default() };
         let started_ms = clock.unix_ms();
-        Self { identity, ledger, clock, state: Mutex::new(state), started_ms }
+        let receipt_key = Arc::new(identity.receipt_key.clone());
+        Self { identity, receipt_key, ledger, clock, state: Mutex::new(state), started_ms }
     }
 
     /// Takes over that everything up to `slot` is final: a vault that was last read long before takes no holds.
@@ -400,19 +379,19 @@ impl Vaults {
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
     }
 
-    /// Agrees that an owner withdraws at once, if that leaves enough for all that is charged and held. It counts as gone until
+    /// Lets an owner withdraw at once, if that leaves enough for all that is charged and held. It counts as gone until
     /// the finalized slot is past its last one. Returns the finalized slot.
     ///
     /// # Errors
-    /// [`AgreeError`].
-    pub fn agree(&self, wish: &Wish) -> Result<u64, AgreeError> {
+    /// [`CosignError`].
+    pub fn cosign(&self, request: &WithdrawalRequest) -> Result<u64, CosignError> {
         let mut state = self.lock();
         let oldest = state.oldest();
-        let account = state.accounts.get_mut(&wish.agreement.vault).ok_or(AgreeError::UnknownVault)?;
+        let account = state.accounts.get_mut(&request.agreement.vault).ok_or(CosignError::UnknownVault)?;
         if account.slot() < oldest {
             return Err(Unsure::Unclear.into());
         }
-        account.agree(wish)
+        account.cosign(request)
     }
 
     /// Whether charges for this offer could not be settled, so that it serves nobody until that is resolved.
@@ -432,14 +411,14 @@ impl Vaults {
     }
 
     /// Takes over what became of charges that were set aside, told from [`Self::decisions`] on.
-    pub fn stand(&self, standing: Standing) {
+    pub fn apply_incidents(&self, report: IncidentReport) {
         let mut state = self.lock();
-        for (vault, generation, epoch, amount) in standing.written_off {
+        for (vault, generation, epoch, amount) in report.written_off {
             if let Some(account) = state.account_at(&vault, generation) {
                 account.write_off(epoch, amount);
             }
         }
-        (state.blocks, state.decisions) = (standing.blocks, standing.decisions);
+        (state.blocks, state.decisions) = (report.blocks, report.decisions);
     }
 
     /// The roots of the allow-lists that keys name with which requests can be made now.

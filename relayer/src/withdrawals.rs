@@ -1,41 +1,35 @@
-//! Withdrawals at once, to which the settler agrees by its signature. It agrees to what would leave enough for everything
-//! charged and held, remembers it durably before the signature leaves, and counts it as gone until the chain's finalized slot is
+//! Withdrawals at once, which the settler co-signs. It signs what would leave enough for everything charged and held, remembers it durably before the signature leaves, and counts it as gone until the chain's finalized slot is
 //! past the last one at which it can be carried out, whatever becomes of the transaction.
 
-mod wish;
+mod request;
 
-pub use wish::WishError;
+pub use request::InvalidWithdrawal;
 
-use crate::chain::Pubkey;
-use crate::ledger::{Agreement, Ledger, LedgerError};
-use crate::settle::build::Parties;
+use crate::chain::{Pubkey, SettlementAccounts};
+use crate::ledger::{Agreement, Ledger, LedgerError, MAX_AGREEMENT_SLOTS};
 use crate::vaults::{Unsure, Vaults};
 use solana_keypair::Keypair;
 use solana_signer::Signer;
 use std::sync::Arc;
 use steam_protocol::units::MicroUsdc;
 
-/// Slots for which an agreement may last, from the newest finalized one: about two minutes, in which nobody else can use what it
-/// takes, and which a ledger put back from a copy does not know of.
-pub const MAX_SLOTS: u64 = 300;
-
 /// What an owner asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct WithdrawalRequest {
     /// Who signed.
     pub owner: Pubkey,
-    /// What is to be agreed to.
+    /// What is to be co-signed.
     pub agreement: Agreement,
     /// The vault's last settled group, as the owner knows it.
     pub settle_seq: u32,
 }
 
-/// Why the settler does not agree. Nothing has changed then, but for [`Self::NotDrained`].
+/// Why the settler does not co-sign. Nothing has changed then, but for [`Self::NotDrained`].
 #[derive(Debug, thiserror::Error)]
-pub enum AgreeError {
+pub enum CosignError {
     /// 400
     #[error(transparent)]
-    Wish(#[from] WishError),
+    Invalid(#[from] InvalidWithdrawal),
     /// 404
     #[error("no such vault of this owner at this relayer")]
     UnknownVault,
@@ -44,7 +38,7 @@ pub enum AgreeError {
     Unsure(#[from] Unsure),
     /// 409
     #[error(
-        "the transaction is valid until slot {valid_until_slot}, and it must be after slot {slot} and at most {MAX_SLOTS} later"
+        "the transaction is valid until slot {valid_until_slot}, and it must be after slot {slot} and at most {MAX_AGREEMENT_SLOTS} later"
     )]
     Slot {
         /// As asked.
@@ -94,31 +88,31 @@ pub enum AgreeError {
 pub struct Withdrawals {
     vaults: Arc<Vaults>,
     ledger: Ledger,
-    parties: Parties,
+    parties: SettlementAccounts,
     settler: Keypair,
 }
 
 impl Withdrawals {
     /// `settler` signs, as the one whom `parties` name.
-    pub fn new(vaults: Arc<Vaults>, ledger: Ledger, parties: Parties, settler: Keypair) -> Self {
+    pub fn new(vaults: Arc<Vaults>, ledger: Ledger, parties: SettlementAccounts, settler: Keypair) -> Self {
         Self { vaults, ledger, parties, settler }
     }
 
     /// Signs a transaction that its owner has signed, and returns its bytes. The same one may come again, and is signed again.
     ///
     /// # Errors
-    /// [`AgreeError`].
-    pub async fn agree(&self, transaction: &[u8]) -> Result<(Vec<u8>, Wish), AgreeError> {
-        let mut transaction = wish::parse(transaction)?;
-        let (wish, place) = wish::read(&self.parties, &transaction)?;
-        let slot = self.vaults.agree(&wish)?;
+    /// [`CosignError`].
+    pub async fn cosign(&self, transaction: &[u8]) -> Result<(Vec<u8>, WithdrawalRequest), CosignError> {
+        let mut transaction = request::parse(transaction)?;
+        let (request, place) = request::read(&self.parties, &transaction)?;
+        let slot = self.vaults.cosign(&request)?;
         // Whether or not this fails, it is counted as gone: a write may have gone through all the same.
-        self.ledger.keep_agreement(wish.agreement, slot).await?;
+        self.ledger.keep_agreement(request.agreement, slot).await?;
         let message = transaction.message.serialize();
         if let Some(signature) = transaction.signatures.get_mut(place) {
             *signature = self.settler.sign_message(&message);
         }
-        Ok((wish::bytes(&transaction)?, wish))
+        Ok((request::bytes(&transaction)?, request))
     }
 }
 

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use steam::ledger::{Ledger, LedgerError};
+use steam::ledger::{BoardRow, Ledger, LedgerError};
 
 const INSIDE: &str = "STEAM_FULL_DISK";
 const BOUND: &str = "STEAM_FULL_DISK_BOUND";
@@ -36,6 +36,13 @@ fn nothing_that_was_promised_is_lost_on_a_full_disk_and_room_on_it_starts_sales_
     assert!(inside.env(INSIDE, folder.path()).status().unwrap().success());
 }
 
+/// A row of its own, of more than a page.
+fn row(n: u64) -> BoardRow {
+    let mut offer = [0; 32];
+    offer[..8].copy_from_slice(&n.to_be_bytes());
+    BoardRow::Dossier { offer, data: Some(vec![n as u8; 5_000]) }
+}
+
 /// Writes until the disk is full, then makes room.
 fn fill(folder: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -43,13 +50,10 @@ fn fill(folder: &Path) {
     let ledger = Ledger::open(&path, &[1; 32], &[2; 32]).unwrap();
     let stone = folder.join("stone");
     std::fs::write(&stone, vec![7; 3 << 20]).unwrap();
-    let mut kept = 0_i64;
+    let mut kept = 0_u64;
     runtime.block_on(async {
         loop {
-            let written = ledger
-                .write(|tx| Ok(tx.execute("INSERT INTO board_dossier VALUES (randomblob(32), randomblob(5000))", [])?))
-                .await;
-            match written {
+            match ledger.save_board(vec![row(kept)]).await {
                 Ok(_) => kept += 1,
                 Err(LedgerError::Database(error)) => break eprintln!("after {kept} writes: {error}"),
                 Err(other) => break eprintln!("after {kept} writes: {other}"),
@@ -63,10 +67,8 @@ fn fill(folder: &Path) {
         // Still full a few looks later.
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         assert!(ledger.trouble().is_some());
-        let count = |db: &rusqlite::Connection| {
-            Ok(db.query_row("SELECT count(*) FROM board_dossier", [], |row| row.get::<_, i64>(0))?)
-        };
-        assert_eq!(ledger.read(count).await.unwrap(), kept, "every write that was answered is there, and no other");
+        let there = ledger.load_board().await.unwrap();
+        assert_eq!(there.len() as u64, kept, "every write that was answered is there, and no other");
 
         std::fs::remove_file(&stone).unwrap();
         if std::env::var_os(BOUND).is_some() {
@@ -78,10 +80,7 @@ fn fill(folder: &Path) {
             assert!(Instant::now() < deadline, "there is room and nothing is sold: {:?}", ledger.trouble());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        ledger
-            .write(|tx| Ok(tx.execute("INSERT INTO board_dossier VALUES (randomblob(32), randomblob(5000))", [])?))
-            .await
-            .unwrap();
+        ledger.save_board(vec![row(kept)]).await.unwrap();
     });
     drop(ledger);
     let file = rusqlite::Connection::open(&path).unwrap();

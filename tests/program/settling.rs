@@ -4,16 +4,17 @@ use anchor_lang::prelude::Pubkey;
 use ed25519_dalek::{Signer as _, SigningKey};
 use solana_signer::Signer;
 use std::sync::Arc;
+use steam::chain::KeyRef;
+use steam::chain::SettlementAccounts;
 use steam::chain::read::agreed_vaults;
 use steam::chain::rpc::Rpc;
 use steam::clock::SystemClock;
 use steam::config::{AlertConfig, SettleConfig, TransactionVersion};
 use steam::ledger::Ledger;
 use steam::registry;
-use steam::settle::build::Parties;
 use steam::settle::form::{is_v1, message_of, uses_table};
 use steam::settle::{Settler, Setup};
-use steam::vaults::{Consent, Draft, Identity, KeyRef, Vaults};
+use steam::vaults::{Consent, Draft, Identity, Vaults};
 use steam_protocol::receipt::{CountedBy, FinishReason};
 use steam_protocol::units::{MicroUsdc, Pico, Price};
 use steam_protocol::voucher::Voucher;
@@ -40,7 +41,7 @@ struct Scene {
     vaults: Arc<Vaults>,
     settler: Settler,
     config: SettleConfig,
-    _files: TempDir,
+    files: TempDir,
 }
 
 impl Scene {
@@ -72,7 +73,7 @@ impl Scene {
         let vaults = Arc::new(Vaults::new(identity, ledger.clone(), Arc::new(SystemClock), loaded));
         let parties = world.parties(&relayer);
         let settler = settler(&ledger, &vaults, &node, parties, &relayer, &config);
-        Self { world, node, relayer, providers, offers, users, ledger, vaults, settler, config, _files: files }
+        Self { world, node, relayer, providers, offers, users, ledger, vaults, settler, config, files }
     }
 
     /// The process ends; another takes its place.
@@ -181,7 +182,7 @@ fn settler(
     ledger: &Ledger,
     vaults: &Arc<Vaults>,
     node: &Arc<Node>,
-    parties: Parties,
+    parties: SettlementAccounts,
     relayer: &Relayer,
     config: &SettleConfig,
 ) -> Settler {

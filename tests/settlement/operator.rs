@@ -12,6 +12,7 @@ use super::relayer::{self, Site};
 use super::scene::Scene;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -21,8 +22,8 @@ use steam::chain::{Pubkey, VaultSnapshot, read};
 use steam::clock::Clock;
 use steam::ledger::Ledger;
 use steam::ledger::incidents::{Decision, Resolution};
-use steam::ledger::reconcile::{OnChain, reconcile};
-use steam::ledger::recovery::{self, Offline, Standing};
+use steam::ledger::reconcile::OnChain;
+use steam::ledger::recovery::{self, ChainPosition, Offline};
 use steam_protocol::receipt::SignedReceipt;
 use tokio::task::JoinHandle;
 
@@ -150,7 +151,7 @@ impl Operator {
         self.stale.clear();
         let vaults = chain(site, cluster).await;
         let mut offline = Offline::open(&site.ledger).unwrap();
-        let last_seen = recovery::last_seen_ms(offline.db()).unwrap();
+        let last_seen = offline.reader().last_seen_ms().unwrap();
         let chain_ms = cluster.lock().unwrap().unix_time() * 1_000;
         let decision = Decision {
             resolution: Resolution::Dropped,
@@ -159,7 +160,7 @@ impl Operator {
             at_ms: site.clock.unix_ms().max(chain_ms).max(last_seen),
         };
         let on_chain = OnChain { vaults: vaults.iter().collect(), ..OnChain::default() };
-        let done = offline.transact(true, |tx| reconcile(tx, &on_chain, &decision)).unwrap();
+        let done = offline.reconcile(true, &on_chain, &decision).unwrap();
         assert!(done.unclear.is_empty(), "{:?}", done.unclear);
         self.adopted += done.halted.len() as u64;
         site.trace.add(&format!("reconciled: {} vaults adopted", done.halted.len()));
@@ -227,10 +228,10 @@ impl Operator {
 
 /// Vaults whose groups on chain are none of the ledger's.
 async fn foreign(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<Pubkey> {
-    let heads = recovery::heads(&recovery::inspect(&site.ledger).unwrap()).unwrap();
+    let heads = recovery::inspect(&site.ledger).unwrap().heads().unwrap();
     let vaults = chain(site, cluster).await.into_iter().filter(|vault| {
         let head = heads.get(&(vault.address, vault.generation)).copied().unwrap_or_default();
-        head.compare((vault.settle_seq, vault.settle_hash)) == Standing::Foreign
+        head.compare((vault.settle_seq, vault.settle_hash)) == ChainPosition::Foreign
     });
     vaults.map(|vault| vault.address).collect()
 }
@@ -254,7 +255,7 @@ async fn chain(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<VaultSnapshot>
 }
 
 fn charges(ledger: &Path) -> Vec<Charge> {
-    let db = recovery::inspect(ledger).unwrap();
+    let db = Connection::open(ledger).unwrap();
     let mut statement = db
         .prepare(
             "SELECT c.id, c.vault, r.receipt, c.seq, g.hash FROM charge c JOIN record r ON r.id = c.record
@@ -275,8 +276,8 @@ fn charges(ledger: &Path) -> Vec<Charge> {
 
 /// Every charge of a ledger, and whether it was set aside or dropped.
 fn excused(ledger: &Path) -> BTreeMap<String, bool> {
-    let db = recovery::inspect(ledger).unwrap();
-    let mut statement = db.prepare("SELECT id, aside IS NOT NULL FROM charge").unwrap();
+    let db = Connection::open(ledger).unwrap();
+    let mut statement = db.prepare("SELECT id, quarantined IS NOT NULL FROM charge").unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
     rows.unwrap().map(Result::unwrap).collect()
 }

@@ -75,7 +75,7 @@ async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: 
     let signature = owner.keypair.sign_message(&message.serialize());
     let signed = VersionedTransaction { signatures: vec![signature, Signature::default()], message };
     site.agreements.lock().unwrap().times += 1;
-    match withdrawals.agree(&wincode::serialize(&signed).unwrap()).await {
+    match withdrawals.cosign(&wincode::serialize(&signed).unwrap()).await {
         Ok((bytes, _)) => {
             site.agreements.lock().unwrap().done += 1;
             site.agreed.lock().unwrap().push(signature);

@@ -19,13 +19,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use steam::chain::SettlementAccounts;
 use steam::chain::read;
 use steam::chain::reader::Reader;
 use steam::chain::rpc::Rpc;
 use steam::clock::Clock;
 use steam::config::{AlertConfig, SettleConfig, TransactionVersion};
 use steam::ledger::{Ledger, Turns};
-use steam::settle::build::Parties;
 use steam::settle::{Settler, Setup};
 use steam::vaults::{Identity, Vaults};
 use steam::withdrawals::Withdrawals;
@@ -57,7 +57,7 @@ pub struct Pace {
 pub struct Site {
     pub ledger: PathBuf,
     pub domain: [u8; 32],
-    pub parties: Parties,
+    pub parties: SettlementAccounts,
     pub settler: Keypair,
     pub receipt_key: ed25519_dalek::SigningKey,
     pub nodes: Vec<Arc<dyn Rpc>>,

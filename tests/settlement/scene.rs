@@ -16,9 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
-use steam::chain::Pubkey;
-use steam::settle::build::Parties;
-use steam::vaults::KeyRef;
+use steam::chain::{KeyRef, Pubkey, SettlementAccounts};
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{Delays, Prices};
 use steam_tests::chain::svm::Svm;
@@ -50,7 +48,7 @@ pub struct Scene {
     base: Rc<Base>,
     pub cluster: Arc<Mutex<Cluster>>,
     pub domain: [u8; 32],
-    pub parties: Parties,
+    pub parties: SettlementAccounts,
     pub settler: Keypair,
     pub clients: Vec<Arc<Mutex<Client>>>,
     pub owners: Vec<Owner>,
@@ -72,7 +70,7 @@ struct Base {
     providers: Vec<Provider>,
     offers: Vec<Offer>,
     domain: [u8; 32],
-    parties: Parties,
+    parties: SettlementAccounts,
     settler: Keypair,
     vaults: Vec<(Vault, KeyRef, SigningKey)>,
     books: Books,

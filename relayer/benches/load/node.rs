@@ -11,7 +11,7 @@ use solana_signer::Signer;
 use std::path::Path;
 use std::sync::Arc;
 use steam::allow_lists::AllowLists;
-use steam::chain::{KeySnapshot, Pubkey, VaultSnapshot};
+use steam::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use steam::clock::Clock;
 use steam::config::Config;
 use steam::ledger::Ledger;
@@ -20,7 +20,6 @@ use steam::node::refusals::Refusals;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
 use steam::score::Scorer;
-use steam::settle::build::Parties;
 use steam::tokens::Tokenizers;
 use steam::upstream::Upstream;
 use steam::vaults::{Identity, Vaults};
@@ -100,9 +99,9 @@ fn settler() -> Keypair {
     Keypair::new_from_array([7; 32])
 }
 
-fn parties() -> Parties {
+fn parties() -> SettlementAccounts {
     let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
-    Parties {
+    SettlementAccounts {
         program: steam_router::ID,
         config: at(206),
         relayer: RELAYER,

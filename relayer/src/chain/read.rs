@@ -3,10 +3,9 @@
 
 use super::quorum::ask;
 use super::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
-use super::{KeySnapshot, Pubkey, VaultSnapshot};
+use super::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::addresses;
 use crate::registry::{Offer, ProviderInfo, Registry, RelayerInfo};
-use crate::settle::build::Parties;
 use anchor_lang::prelude::Clock;
 use anchor_lang::{AccountDeserialize, Discriminator};
 use anchor_spl::token::TokenAccount;
@@ -161,7 +160,7 @@ impl Reading {
 /// [`RpcError`] if too few nodes answer.
 pub async fn agreed_vaults(
     nodes: &[Arc<dyn Rpc>],
-    parties: &Parties,
+    parties: &SettlementAccounts,
     addresses: &[Pubkey],
 ) -> Result<Reading, RpcError> {
     let with_tokens: Vec<[Pubkey; 2]> =
@@ -189,7 +188,7 @@ pub async fn agreed_vaults(
 }
 
 /// The vaults at the first of each two addresses; the second is its token account's.
-async fn vaults(node: &dyn Rpc, parties: &Parties, addresses: &[[Pubkey; 2]]) -> Result<Reading, RpcError> {
+async fn vaults(node: &dyn Rpc, parties: &SettlementAccounts, addresses: &[[Pubkey; 2]]) -> Result<Reading, RpcError> {
     let mut reading = Reading::default();
     for chunk in addresses.chunks(VAULTS_AT_ONCE) {
         let (slot, found) = node.accounts(chunk.as_flattened()).await?;

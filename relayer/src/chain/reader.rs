@@ -2,9 +2,8 @@
 //! [`Vaults`]. Websockets would only be hints; polling is what is relied on.
 
 use super::rpc::{Rpc, RpcError};
-use super::{Pubkey, VaultSnapshot, read};
+use super::{Pubkey, SettlementAccounts, VaultSnapshot, read};
 use crate::registry::Registry;
-use crate::settle::build::Parties;
 use crate::vaults::Vaults;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 /// The one task that reads.
 pub struct Reader {
     nodes: Vec<Arc<dyn Rpc>>,
-    parties: Parties,
+    parties: SettlementAccounts,
     vaults: Arc<Vaults>,
     registry: watch::Sender<Arc<Registry>>,
     seen: HashMap<Pubkey, VaultSnapshot>,
@@ -25,7 +24,7 @@ impl Reader {
     /// A reader, and the registry it keeps up to date from `first` on.
     pub fn new(
         nodes: Vec<Arc<dyn Rpc>>,
-        parties: Parties,
+        parties: SettlementAccounts,
         vaults: Arc<Vaults>,
         first: Registry,
     ) -> (Self, watch::Receiver<Arc<Registry>>) {

@@ -5,7 +5,7 @@ use crate::relay::base64;
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
 use crate::vaults::Refusal;
-use crate::withdrawals::AgreeError;
+use crate::withdrawals::CosignError;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -60,16 +60,16 @@ fn status_of_refusal(refusal: &Refusal) -> StatusCode {
     }
 }
 
-fn status_of_withdrawal(refusal: &AgreeError) -> StatusCode {
+fn status_of_withdrawal(refusal: &CosignError) -> StatusCode {
     match refusal {
-        AgreeError::Wish(_) => StatusCode::BAD_REQUEST,
-        AgreeError::UnknownVault => StatusCode::NOT_FOUND,
-        AgreeError::TooMany
-        | AgreeError::Slot { .. }
-        | AgreeError::Seq { .. }
-        | AgreeError::NotCovered { .. }
-        | AgreeError::NotDrained { .. } => StatusCode::CONFLICT,
-        AgreeError::Unsure(_) | AgreeError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CosignError::Invalid(_) => StatusCode::BAD_REQUEST,
+        CosignError::UnknownVault => StatusCode::NOT_FOUND,
+        CosignError::TooMany
+        | CosignError::Slot { .. }
+        | CosignError::Seq { .. }
+        | CosignError::NotCovered { .. }
+        | CosignError::NotDrained { .. } => StatusCode::CONFLICT,
+        CosignError::Unsure(_) | CosignError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -38,14 +38,14 @@ pub(super) async fn create(
     request: Request,
 ) -> Result<Json<WithdrawalView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
-    let (bytes, wish) = node.withdrawals.agree(&read(&body)?).await?;
-    let agreement = &wish.agreement;
+    let (bytes, asked) = node.withdrawals.cosign(&read(&body)?).await?;
+    let agreement = &asked.agreement;
     tracing::info!(vault = %agreement.vault, amount = ?agreement.amount, "agreed to a withdrawal");
     Ok(Json(WithdrawalView {
         object: "withdrawal".into(),
         vault: agreement.vault.to_string(),
         amount: WithdrawalAmount::new(agreement.amount.map(|amount| amount.0)),
-        settle_seq: wish.settle_seq,
+        settle_seq: asked.settle_seq,
         valid_until_slot: agreement.valid_until_slot,
         transaction: base64(&bytes),
     }))

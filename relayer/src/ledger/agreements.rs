@@ -1,12 +1,15 @@
-//! Withdrawals at once that the settler has agreed to: durable before its signature leaves, so that no restart forgets what may
+//! Withdrawals at once that the settler has co-signed: durable before its signature leaves, so that no restart forgets what may
 //! still be taken out.
 
+use super::command::KeepAgreement;
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
-use crate::withdrawals::MAX_SLOTS;
-use rusqlite::Connection;
+use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
-use steam_protocol::{Address, Hash};
+
+/// Slots for which an agreement may last, from the newest finalized one: about two minutes, in which nobody else can use what it
+/// takes, and which a ledger put back from a copy does not know of.
+pub const MAX_AGREEMENT_SLOTS: u64 = 300;
 
 /// A withdrawal that can be carried out without asking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,38 +46,6 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn keep_agreement(&self, agreement: Agreement, slot: u64) -> Result<(), LedgerError> {
-        self.write(move |tx| {
-            // Long after: a node that is asked at the next start may be behind.
-            let ended = slot.saturating_sub(2 * MAX_SLOTS);
-            tx.prepare_cached("DELETE FROM agreement WHERE valid_until_slot < ?1")?.execute([ended as i64])?;
-            keep(tx, &agreement)
-        })
-        .await
+        self.write(KeepAgreement { agreement, slot }).await
     }
-}
-
-pub(super) fn keep(db: &Connection, agreement: &Agreement) -> Result<(), LedgerError> {
-    let Agreement { message, vault, amount, valid_until_slot } = *agreement;
-    let amount = amount.map(|amount| i64::try_from(amount.0)).transpose();
-    let amount = amount.map_err(|_| LedgerError::Refused("agree to a withdrawal of 2^63 µUSDC or more"))?;
-    db.prepare_cached(
-        "INSERT INTO agreement (message, vault, amount, valid_until_slot) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (message) DO UPDATE SET valid_until_slot = max(valid_until_slot, excluded.valid_until_slot)",
-    )?
-    .execute((message, vault.to_bytes(), amount, valid_until_slot as i64))?;
-    Ok(())
-}
-
-/// Every agreement that may not have ended.
-pub(super) fn all(db: &Connection) -> Result<Vec<Agreement>, LedgerError> {
-    let mut statement = db.prepare("SELECT message, vault, amount, valid_until_slot FROM agreement")?;
-    let rows = statement.query_map([], |row| {
-        Ok(Agreement {
-            message: row.get(0)?,
-            vault: Pubkey::from(row.get::<_, Address>(1)?),
-            amount: row.get::<_, Option<i64>>(2)?.map(|amount| MicroUsdc(amount as u64)),
-            valid_until_slot: row.get::<_, i64>(3)? as u64,
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
 }

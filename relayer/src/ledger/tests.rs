@@ -4,17 +4,16 @@ mod allow_lists;
 mod audit;
 mod prune;
 
+use super::charges::ChargeRow;
 use super::*;
-use crate::settle::build::Parties;
 use crate::settle::form::{Form, Weight};
-use crate::vaults::KeyRef;
 use ed25519_dalek::{Signer, SigningKey};
 use steam_protocol::merkle;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
 use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge};
 use steam_protocol::{Hash, sha256};
 
-use crate::chain::Pubkey;
+use crate::chain::{KeyRef, Pubkey, SettlementAccounts};
 
 const DOMAIN: Hash = [1; 32];
 const RELAYER: [u8; 32] = [2; 32];
@@ -25,14 +24,20 @@ struct Fixture {
     directory: tempfile::TempDir,
 }
 
+impl Fixture {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("steam.db")
+    }
+}
+
 fn open() -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let ledger = Ledger::open(&directory.path().join("steam.db"), &DOMAIN, &RELAYER).unwrap();
     Fixture { ledger, directory }
 }
 
-fn parties() -> Parties {
-    Parties {
+fn parties() -> SettlementAccounts {
+    SettlementAccounts {
         program: steam_router::ID,
         config: vault(91),
         relayer: vault(92),
@@ -80,7 +85,7 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
         duration_ms: 2,
         routing_hash: [6; 32],
     };
-    let signature = SigningKey::from_bytes(&[3; 32]).sign(&receipt.message()).to_bytes();
+    let signature = receipt_key().sign(&receipt.message()).to_bytes();
     ChargeRow {
         id: format!("gen-{vault_byte}-{number}"),
         key: [8; 32],
@@ -95,8 +100,28 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
     }
 }
 
+/// The command that writes `row`.
+fn charge_of(row: ChargeRow) -> Charge {
+    Charge {
+        id: row.id,
+        key: row.key,
+        receipt: row.receipt.receipt,
+        receipt_key: Arc::new(receipt_key()),
+        decision: row.decision,
+        authorization: Authorization::Voucher(row.voucher),
+        allow_root: row.allow_root,
+    }
+}
+
+fn receipt_key() -> SigningKey {
+    SigningKey::from_bytes(&[3; 32])
+}
+
 async fn write(ledger: &Ledger, row: ChargeRow) -> Result<(), LedgerError> {
-    ledger.write(move |tx| Ledger::insert_charge(tx, &row)).await
+    let expected = row.receipt.clone();
+    let signed = ledger.write(charge_of(row)).await?;
+    assert_eq!(signed, expected, "signed as it was asked for");
+    Ok(())
 }
 
 async fn seal(ledger: &Ledger, n: u8, head: (u32, Hash)) -> GroupState {
@@ -346,43 +371,51 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     assert_eq!(third.lines[0].usage.input, 13);
 }
 
-#[tokio::test]
-async fn a_failing_job_takes_nothing_of_its_neighbours_with_it() {
-    let f = open();
-    let good = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 1, 1))).unwrap();
-    let bad = f.ledger.enqueue(|tx| {
-        Ledger::insert_charge(tx, &row(1, 2, 1))?;
-        Err::<(), _>(LedgerError::Refused("go on"))
-    });
-    let other = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 3, 1))).unwrap();
-    good.await.unwrap().unwrap();
-    assert!(matches!(bad.unwrap().await.unwrap(), Err(LedgerError::Refused("go on"))));
-    other.await.unwrap().unwrap();
-    assert_eq!(f.ledger.pending().await.unwrap().receipts, 2);
-    assert!(f.ledger.receipt("gen-1-2").await.unwrap().is_none());
+fn enqueue(
+    ledger: &Ledger,
+    work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), LedgerError> + Send + 'static,
+) -> oneshot::Receiver<Result<(), LedgerError>> {
+    let (reply, result) = oneshot::channel();
+    ledger.writer.enqueue_raw(Box::new(work), reply).unwrap();
+    result
 }
 
 #[tokio::test]
-async fn a_transaction_that_sqlite_ends_takes_all_its_jobs_with_it() {
+async fn a_failing_command_takes_nothing_of_its_neighbours_with_it() {
+    let f = open();
+    let good = f.ledger.enqueue(charge_of(row(1, 1, 1))).unwrap();
+    let bad = enqueue(&f.ledger, |tx| {
+        tx.execute("INSERT INTO vault (vault, generation, next_number) VALUES (zeroblob(32), 1, 1)", [])?;
+        Err(LedgerError::Refused("go on"))
+    });
+    let other = f.ledger.enqueue(charge_of(row(1, 3, 1))).unwrap();
+    good.await.unwrap().unwrap();
+    assert!(matches!(bad.await.unwrap(), Err(LedgerError::Refused("go on"))));
+    other.await.unwrap().unwrap();
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 2);
+    assert_eq!(f.ledger.load(0).await.unwrap().vaults.len(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_ends_takes_all_its_commands_with_it() {
     let f = open();
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let (begin, begun) = std::sync::mpsc::channel();
-    // Keeps the writer busy until the three jobs wait, so that they share a transaction.
-    let busy = move |_: &rusqlite::Transaction<'_>| {
+    // Keeps the writer busy until the three commands wait, so that they share a transaction.
+    let first = enqueue(&f.ledger, move |_| {
         begin.send(()).unwrap();
         held.recv().unwrap();
         Ok(())
-    };
-    let first = f.ledger.enqueue(busy).unwrap();
+    });
     begun.recv().unwrap();
-    let before = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 1, 1))).unwrap();
-    let full = f.ledger.enqueue(|tx| Ok(tx.execute_batch("ROLLBACK")?)).unwrap();
-    let after = f.ledger.enqueue(|tx| Ledger::insert_charge(tx, &row(1, 2, 1))).unwrap();
+    let before = f.ledger.enqueue(charge_of(row(1, 1, 1))).unwrap();
+    let full = enqueue(&f.ledger, |tx| Ok(tx.execute_batch("ROLLBACK")?));
+    let after = f.ledger.enqueue(charge_of(row(1, 2, 1))).unwrap();
     hold.send(()).unwrap();
     first.await.unwrap().unwrap();
     assert!(before.await.unwrap().is_err());
     assert!(full.await.unwrap().is_err());
-    assert!(!matches!(after.await, Ok(Ok(()))));
+    assert!(!matches!(after.await, Ok(Ok(_))));
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 0, "what was reported as lost is lost");
     write(&f.ledger, row(1, 3, 1)).await.unwrap();
 }

@@ -2,8 +2,7 @@
 //! with a vault, a key and money. All by the program's own instructions, as on any cluster.
 
 use super::surfnet::{Localnet, LocalnetError};
-use crate::chain::Pubkey;
-use crate::vaults::KeyRef;
+use crate::chain::{KeyRef, Pubkey};
 use crate::{addresses, instructions};
 use anchor_lang::solana_program::instruction::Instruction;
 use futures::future::try_join_all;

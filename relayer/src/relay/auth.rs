@@ -2,10 +2,10 @@
 //! with its holder, who signs every request. Both become a [`Caller`]: a key known in its vault, and its consent to a
 //! highest cost.
 
-use crate::chain::Pubkey;
+use crate::chain::{KeyRef, Pubkey};
 use crate::registry::Registry;
 use crate::relay::error::RelayError;
-use crate::vaults::{Consent, KeyLimits, KeyRef, Vaults};
+use crate::vaults::{Consent, KeyLimits, Vaults};
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -4,7 +4,7 @@ use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
 use crate::node::rates::RateLimited;
 use crate::vaults::{ChargeError, Refusal, Unsure};
-use crate::withdrawals::AgreeError;
+use crate::withdrawals::CosignError;
 use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
@@ -71,7 +71,7 @@ pub enum RelayError {
     AllowList(#[from] KeepError),
     /// A withdrawal at once that is not agreed to.
     #[error(transparent)]
-    Withdrawal(#[from] AgreeError),
+    Withdrawal(#[from] CosignError),
     /// Every offer that could serve it is priced above what the key allows.
     #[error(
         "every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price"
@@ -239,15 +239,15 @@ impl RelayError {
             Self::AllowList(KeepError::Full) => (Relayer, "allow_lists_full"),
             Self::AllowList(KeepError::Ledger(_)) => (Relayer, "ledger_unavailable"),
             Self::Withdrawal(refusal) => match refusal {
-                AgreeError::Wish(_) => (Request, "invalid_withdrawal"),
-                AgreeError::UnknownVault => (Request, "unknown_vault"),
-                AgreeError::TooMany => (Request, "too_many_withdrawals"),
-                AgreeError::Unsure(why) => (Relayer, unsure(*why)),
-                AgreeError::Slot { .. } => (Request, "withdrawal_out_of_time"),
-                AgreeError::Seq { .. } => (Request, "settle_seq_outdated"),
-                AgreeError::NotCovered { .. } => (Funds, "withdrawal_not_covered"),
-                AgreeError::NotDrained { .. } => (Request, "not_drained"),
-                AgreeError::Ledger(_) => (Relayer, "ledger_unavailable"),
+                CosignError::Invalid(_) => (Request, "invalid_withdrawal"),
+                CosignError::UnknownVault => (Request, "unknown_vault"),
+                CosignError::TooMany => (Request, "too_many_withdrawals"),
+                CosignError::Unsure(why) => (Relayer, unsure(*why)),
+                CosignError::Slot { .. } => (Request, "withdrawal_out_of_time"),
+                CosignError::Seq { .. } => (Request, "settle_seq_outdated"),
+                CosignError::NotCovered { .. } => (Funds, "withdrawal_not_covered"),
+                CosignError::NotDrained { .. } => (Request, "not_drained"),
+                CosignError::Ledger(_) => (Relayer, "ledger_unavailable"),
             },
             Self::PriceAboveKey { .. } => (Funds, "price_above_key_limit"),
             Self::MaxCost { .. } => (Funds, "max_cost_too_low"),
@@ -287,7 +287,7 @@ impl RelayError {
             | Self::Busy { retry_after }
             | Self::RateLimited(RateLimited { retry_after, .. })
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
-            Self::Withdrawal(AgreeError::NotDrained { .. } | AgreeError::Seq { .. }) => Some(Duration::from_secs(5)),
+            Self::Withdrawal(CosignError::NotDrained { .. } | CosignError::Seq { .. }) => Some(Duration::from_secs(5)),
             Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),
             _ => None,
         }

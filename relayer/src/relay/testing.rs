@@ -1,9 +1,9 @@
 //! What the tests of the request path share.
 
-use crate::chain::Pubkey;
+use crate::chain::{KeyRef, Pubkey};
 use crate::registry::{Offer, Registry, RelayerInfo};
 use crate::relay::base64;
-use crate::vaults::{KeyLimits, KeyRef};
+use crate::vaults::KeyLimits;
 use axum::http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use steam_protocol::key::SessionKey;

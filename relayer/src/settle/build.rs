@@ -2,7 +2,7 @@
 
 use super::form::{Budget, Form};
 use crate::addresses;
-use crate::chain::Pubkey;
+use crate::chain::{Pubkey, SettlementAccounts};
 use crate::ledger::SealedGroup;
 use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
 use anchor_lang::{Discriminator, ToAccountMetas};
@@ -10,30 +10,6 @@ use solana_message::VersionedMessage;
 use std::collections::BTreeMap;
 use steam_protocol::Hash;
 use steam_protocol::batch::{Batch, BatchCharge, BatchError, BatchVoucher, Group};
-
-/// Who settles, and the accounts every settlement names.
-#[derive(Clone, Copy, Debug)]
-pub struct Parties {
-    /// The program.
-    pub program: Pubkey,
-    /// Its config account.
-    pub config: Pubkey,
-    /// The relayer's account.
-    pub relayer: Pubkey,
-    /// Who signs and pays.
-    pub settler: Pubkey,
-    /// Where the relayer's fees go.
-    pub fee_token: Pubkey,
-    /// The mint of USDC.
-    pub mint: Pubkey,
-}
-
-impl Parties {
-    /// Accounts that every settlement names.
-    pub fn named(&self) -> [Pubkey; 6] {
-        [self.settler, self.relayer, self.config, self.fee_token, self.mint, anchor_spl::token::ID]
-    }
-}
 
 /// Why there is no transaction.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,7 +26,11 @@ pub enum BuildError {
 ///
 /// # Errors
 /// [`BuildError::Batch`] if a count is beyond the format.
-pub fn instruction(parties: &Parties, root: &Hash, groups: &[SealedGroup]) -> Result<Instruction, BuildError> {
+pub fn instruction(
+    parties: &SettlementAccounts,
+    root: &Hash,
+    groups: &[SealedGroup],
+) -> Result<Instruction, BuildError> {
     let offers = offers(groups);
     let index = |offer: &[u8; 32]| offers.keys().position(|known| known == offer).unwrap_or_default() as u8;
     let batch = Batch { root: *root, groups: groups.iter().map(|group| encode(group, index)).collect() };
@@ -82,7 +62,7 @@ pub fn instruction(parties: &Parties, root: &Hash, groups: &[SealedGroup]) -> Re
 /// # Errors
 /// [`BuildError`].
 pub fn message(
-    parties: &Parties,
+    parties: &SettlementAccounts,
     root: &Hash,
     groups: &[SealedGroup],
     form: &Form,

@@ -1,15 +1,15 @@
 //! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
 
-use super::build::Parties;
 use super::form::{self, Form, Weight};
 use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
 use crate::chain::quorum::within;
 use crate::chain::rpc::{Rpc, TransactionState};
-use crate::chain::{Pubkey, VaultSnapshot, read};
+use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot, read};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
-use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup, recovery};
+use crate::ledger::recovery::ChainPosition;
+use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
 use crate::vaults::Vaults;
 use futures::future::{join_all, try_join_all};
 use solana_keypair::Keypair;
@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use version::Version1;
 
-mod lookout;
+mod monitor;
 mod submit;
 mod version;
 
@@ -50,7 +50,7 @@ pub struct Setup {
     /// Time of day.
     pub clock: Arc<dyn Clock>,
     /// Who settles.
-    pub parties: Parties,
+    pub parties: SettlementAccounts,
     /// The settler's key: signs and pays.
     pub keypair: Keypair,
     /// Pace and prices.
@@ -158,7 +158,7 @@ impl Settler {
             }
         }
         if seal {
-            self.stand().await?;
+            self.apply_incidents().await?;
             let doubted: BTreeSet<Pubkey> =
                 self.setup.vaults.in_doubt().into_iter().chain(self.halted.clone()).collect();
             let doubted: Vec<Pubkey> = doubted.into_iter().collect();
@@ -330,9 +330,9 @@ impl Settler {
             for (address, vault) in self.read_vaults(chunk.iter().copied()).await?.vaults {
                 let known = heads.get(&(address, vault.generation)).copied().unwrap_or_default();
                 match known.compare((vault.settle_seq, vault.settle_hash)) {
-                    recovery::Standing::Known => self.resume(&address),
-                    recovery::Standing::Foreign | recovery::Standing::Contradicted => self.halt(address),
-                    recovery::Standing::Behind => {
+                    ChainPosition::Known => self.resume(&address),
+                    ChainPosition::Foreign | ChainPosition::Contradicted => self.halt(address),
+                    ChainPosition::Behind => {
                         self.problem = Some(format!("the nodes' reading of vault {address} is old"))
                     }
                 }
@@ -428,10 +428,10 @@ impl Settler {
     }
 
     /// Takes over what people decided about charges that were set aside, and on what nothing is held.
-    async fn stand(&self) -> Result<(), SettleError> {
-        let standing = self.setup.ledger.standing(self.setup.vaults.decisions()).await?;
-        self.status.send_modify(|status| status.incidents = standing.open);
-        self.setup.vaults.stand(standing);
+    async fn apply_incidents(&self) -> Result<(), SettleError> {
+        let report = self.setup.ledger.incident_report(self.setup.vaults.decisions()).await?;
+        self.status.send_modify(|status| status.incidents = report.open);
+        self.setup.vaults.apply_incidents(report);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! The three forms a settlement's transaction can take, and what fits each of them. A form is a matter of size alone:
 //! the instruction in it is the same to the byte.
 
-use super::build::{BuildError, Parties};
+use super::build::BuildError;
 use crate::addresses;
-use crate::chain::Pubkey;
+use crate::chain::{Pubkey, SettlementAccounts};
 use crate::ledger::SealedGroup;
 use anchor_lang::solana_program::instruction::Instruction;
 use solana_compute_budget_interface::ComputeBudgetInstruction;
@@ -171,7 +171,7 @@ impl Form {
     }
 
     /// What a transaction of these groups comes to.
-    pub fn measure<'a>(&self, parties: &Parties, groups: impl IntoIterator<Item = &'a Weight>) -> Measure {
+    pub fn measure<'a>(&self, parties: &SettlementAccounts, groups: impl IntoIterator<Item = &'a Weight>) -> Measure {
         let mut keys = BTreeSet::from(parties.named());
         let mut offers = BTreeSet::new();
         let mut sum = Measure { groups: 0, bytes: 0, accounts: 0, logs: LOGS.0 };
@@ -214,7 +214,7 @@ impl Form {
 
     /// Whether these groups fit one transaction. Two limits need no look: bytes end before compute units do, at a third of
     /// them, and logs before instructions, at 45 payments of the 61 that 64 instructions allow.
-    pub fn fits<'a>(&self, parties: &Parties, groups: impl IntoIterator<Item = &'a Weight>) -> bool {
+    pub fn fits<'a>(&self, parties: &SettlementAccounts, groups: impl IntoIterator<Item = &'a Weight>) -> bool {
         let measure = self.measure(parties, groups);
         let most = if matches!(self, Self::V1) { MAX_TRANSACTION_V1 } else { MAX_TRANSACTION };
         measure.groups <= MAX_GROUPS
@@ -224,7 +224,7 @@ impl Form {
     }
 
     /// How many of `groups`, from the first on, go into each transaction: as few transactions as their order allows.
-    pub fn pack(&self, parties: &Parties, groups: &[Weight]) -> Vec<usize> {
+    pub fn pack(&self, parties: &SettlementAccounts, groups: &[Weight]) -> Vec<usize> {
         let mut sizes = Vec::new();
         let mut from = 0;
         for at in 0..groups.len() {
@@ -242,7 +242,7 @@ impl Form {
 
 impl LookupTable {
     /// Whether a message names `key` by its place in the table: signers are always named in full.
-    fn looks_up(&self, key: &Pubkey, parties: &Parties) -> bool {
+    fn looks_up(&self, key: &Pubkey, parties: &SettlementAccounts) -> bool {
         *key != parties.settler && self.addresses.contains(key)
     }
 }
@@ -266,7 +266,7 @@ pub struct Weight {
 
 impl Weight {
     /// What `group` adds.
-    pub fn of(parties: &Parties, group: &SealedGroup) -> Self {
+    pub fn of(parties: &SettlementAccounts, group: &SealedGroup) -> Self {
         let token = |owner: Pubkey| addresses::ata(&owner, &parties.mint);
         let offers: BTreeMap<Pubkey, Pubkey> = group
             .lines

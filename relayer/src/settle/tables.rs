@@ -3,12 +3,11 @@
 
 pub mod plan;
 
-use super::build::Parties;
 use super::form::{self, Budget, Form, LookupTable, MAX_UNITS, Signed, Weight};
 use super::{SettleError, agreed};
-use crate::chain::Pubkey;
 use crate::chain::rpc::{Rpc, Simulation};
 use crate::chain::table::agreed_tables;
+use crate::chain::{Pubkey, SettlementAccounts};
 use crate::ledger::{Ledger, TableRow};
 use anchor_lang::solana_program::instruction::Instruction;
 use plan::{Known, MAX_ADDRESSES, Step, TRANSACTION_FEE, View};
@@ -26,13 +25,13 @@ const HALF_LIFE: u32 = 64;
 const MIN_USES: u32 = 2;
 
 /// Who reads, pays and remembers.
-pub struct Hands<'a> {
+pub struct SettleContext<'a> {
     /// The nodes.
     pub nodes: &'a [Arc<dyn Rpc>],
     /// The ledger.
     pub ledger: &'a Ledger,
     /// The accounts of every settlement.
-    pub parties: &'a Parties,
+    pub parties: &'a SettlementAccounts,
     /// The settler: authority of every table.
     pub keypair: &'a Keypair,
     /// Micro-lamports a compute unit.
@@ -58,21 +57,21 @@ impl Tables {
     ///
     /// # Errors
     /// [`SettleError`]; what was known stays then.
-    pub async fn read(&mut self, hands: &Hands<'_>) -> Result<(), SettleError> {
-        let rows = hands.ledger.lookup_tables().await?;
+    pub async fn read(&mut self, context: &SettleContext<'_>) -> Result<(), SettleError> {
+        let rows = context.ledger.lookup_tables().await?;
         if rows.is_empty() {
             self.known.clear();
             return Ok(());
         }
         let addresses: Vec<Pubkey> = rows.iter().map(|row| row.address).collect();
-        let (slot, states) = agreed_tables(hands.nodes, &addresses).await?;
+        let (slot, states) = agreed_tables(context.nodes, &addresses).await?;
         self.slot = slot;
         self.known = rows.into_iter().zip(states).map(|(row, state)| Known { row, state }).collect();
         Ok(())
     }
 
     /// The table to settle with at the finalized block `height`, unless it is set aside.
-    pub fn best(&self, parties: &Parties, height: u64) -> Option<LookupTable> {
+    pub fn best(&self, parties: &SettlementAccounts, height: u64) -> Option<LookupTable> {
         if self.aside_until.is_some_and(|until| height < until) {
             return None;
         }
@@ -87,7 +86,7 @@ impl Tables {
     }
 
     /// Counts groups that settle now in `form`, and what a better table would have saved.
-    pub fn count(&mut self, parties: &Parties, form: &Form, groups: &[Weight]) {
+    pub fn count(&mut self, parties: &SettlementAccounts, form: &Form, groups: &[Weight]) {
         self.settlements += 1;
         if self.settlements.is_multiple_of(HALF_LIFE) {
             self.uses.retain(|_, uses| {
@@ -104,7 +103,7 @@ impl Tables {
     }
 
     /// What the best table would hold: what every settlement names, then what settles most.
-    fn wanted(&self, parties: &Parties) -> Vec<Pubkey> {
+    fn wanted(&self, parties: &SettlementAccounts) -> Vec<Pubkey> {
         let shared = parties.named().into_iter().filter(|address| *address != parties.settler);
         let mut often: Vec<(u32, Pubkey)> =
             self.uses.iter().filter(|(_, uses)| **uses >= MIN_USES).map(|(address, uses)| (*uses, *address)).collect();
@@ -112,7 +111,7 @@ impl Tables {
         shared.chain(often.into_iter().map(|(_, address)| address)).take(MAX_ADDRESSES).collect()
     }
 
-    fn view(&self, parties: &Parties, height: u64, wanted: &[Pubkey], useful: bool) -> View {
+    fn view(&self, parties: &SettlementAccounts, height: u64, wanted: &[Pubkey], useful: bool) -> View {
         View {
             tables: self.known.clone(),
             settler: parties.settler,
@@ -128,25 +127,25 @@ impl Tables {
     ///
     /// # Errors
     /// [`SettleError`]; the next call takes up where this one stopped.
-    pub async fn tend(&mut self, hands: &Hands<'_>, useful: bool) -> Result<(), SettleError> {
-        self.settle_pending(hands).await?;
+    pub async fn tend(&mut self, context: &SettleContext<'_>, useful: bool) -> Result<(), SettleError> {
+        self.settle_pending(context).await?;
         // The height before the tables: what could land until then is in what is read.
-        let height = agreed::finalized_height(hands.nodes).await?;
-        self.read(hands).await?;
-        let view = self.view(hands.parties, height, &self.wanted(hands.parties), useful);
+        let height = agreed::finalized_height(context.nodes).await?;
+        self.read(context).await?;
+        let view = self.view(context.parties, height, &self.wanted(context.parties), useful);
         let Some(step) = view.next() else { return Ok(()) };
-        let settler = hands.parties.settler;
+        let settler = context.parties.settler;
         let (instructions, row) = match step {
             Step::Forget(address) => {
                 tracing::info!(%address, "a lookup table is no more");
-                return Ok(hands.ledger.forget_lookup_table(address).await?);
+                return Ok(context.ledger.forget_lookup_table(address).await?);
             }
             Step::Retire(row) => {
                 tracing::info!(address = %row.address, "a lookup table is of no more use");
-                return Ok(hands.ledger.put_lookup_table(TableRow { closing: true, ..row }).await?);
+                return Ok(context.ledger.put_lookup_table(TableRow { closing: true, ..row }).await?);
             }
             Step::Create(addresses) => {
-                let (slot, _) = hands.nodes[0].accounts(&[settler]).await?;
+                let (slot, _) = context.nodes[0].accounts(&[settler]).await?;
                 let (create, address) = table::create_lookup_table(settler, settler, slot);
                 let extend = table::extend_lookup_table(address, settler, Some(settler), addresses);
                 (vec![create, extend], TableRow { address, slot, closing: false, busy_until: 0 })
@@ -157,36 +156,36 @@ impl Tables {
             Step::Deactivate(row) => (vec![table::deactivate_lookup_table(row.address, settler)], row),
             Step::Close(row) => (vec![table::close_lookup_table(row.address, settler, settler)], row),
         };
-        self.send(hands, &instructions, row).await
+        self.send(context, &instructions, row).await
     }
 
     /// A final transaction keeps its table busy no longer.
-    async fn settle_pending(&mut self, hands: &Hands<'_>) -> Result<(), SettleError> {
+    async fn settle_pending(&mut self, context: &SettleContext<'_>) -> Result<(), SettleError> {
         let Some((address, signature)) = self.pending else { return Ok(()) };
-        let states = agreed::statuses(hands.nodes, &[signature]).await?;
+        let states = agreed::statuses(context.nodes, &[signature]).await?;
         if !states.first().is_some_and(|state| state.as_ref().is_some_and(|state| state.finalized)) {
             return Ok(());
         }
         self.pending = None;
-        let row = hands.ledger.lookup_tables().await?.into_iter().find(|row| row.address == address);
+        let row = context.ledger.lookup_tables().await?.into_iter().find(|row| row.address == address);
         match row {
-            Some(row) => Ok(hands.ledger.put_lookup_table(TableRow { busy_until: 0, ..row }).await?),
+            Some(row) => Ok(context.ledger.put_lookup_table(TableRow { busy_until: 0, ..row }).await?),
             None => Ok(()),
         }
     }
 
     async fn send(
         &mut self,
-        hands: &Hands<'_>,
+        context: &SettleContext<'_>,
         instructions: &[Instruction],
         row: TableRow,
     ) -> Result<(), SettleError> {
-        let node = hands.nodes[0].as_ref();
+        let node = context.nodes[0].as_ref();
         let transaction = |units, blockhash| {
-            let budget = Budget { units, price: hands.price };
+            let budget = Budget { units, price: context.price };
             let message =
-                form::v0_message(&hands.parties.settler, instructions.iter().cloned(), &[], budget, blockhash)?;
-            Ok::<_, SettleError>(Signed::new(&message, hands.keypair))
+                form::v0_message(&context.parties.settler, instructions.iter().cloned(), &[], budget, blockhash)?;
+            Ok::<_, SettleError>(Signed::new(&message, context.keypair))
         };
         let units = match node.simulate(&transaction(MAX_UNITS, [0; 32])?.bytes).await? {
             Simulation::Succeeds { units } => form::with_margin(units),
@@ -195,11 +194,11 @@ impl Tables {
                 return Ok(());
             }
         };
-        let (blockhash, last_valid_height) = agreed::blockhash(hands.nodes, 0).await?;
+        let (blockhash, last_valid_height) = agreed::blockhash(context.nodes, 0).await?;
         let signed = transaction(units, blockhash)?;
-        hands.ledger.put_lookup_table(TableRow { busy_until: last_valid_height, ..row }).await?;
+        context.ledger.put_lookup_table(TableRow { busy_until: last_valid_height, ..row }).await?;
         (self.pending, self.lost) = (Some((row.address, signed.signature)), 0);
-        for node in hands.nodes {
+        for node in context.nodes {
             if let Err(error) = node.send(&signed.bytes).await {
                 tracing::debug!(%error, "a node did not take a change of a lookup table");
             }

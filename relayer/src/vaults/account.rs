@@ -1,9 +1,9 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
-use super::{Consent, KeyLimits, KeyRef, KeyView, Refusal, Unsure, VaultView};
-use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
-use crate::ledger::{Agreement, LoadedVault, StoredVoucher, Totals};
-use crate::withdrawals::{AgreeError, MAX_SLOTS, Wish};
+use super::{Consent, KeyLimits, KeyView, Refusal, Unsure, VaultView};
+use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
+use crate::ledger::{Agreement, LoadedVault, MAX_AGREEMENT_SLOTS, StoredVoucher, Totals};
+use crate::withdrawals::{CosignError, WithdrawalRequest};
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
 use steam_protocol::request::MAX_AHEAD_SECONDS;
@@ -137,17 +137,17 @@ impl VaultAccount {
         self.agreements.retain(|agreement| agreement.valid_until_slot >= snapshot.slot);
     }
 
-    /// Agrees that the owner withdraws at once, if that leaves enough for all that is charged and held; it counts as gone from
+    /// Lets the owner withdraw at once, if that leaves enough for all that is charged and held; it counts as gone from
     /// then on. Returns the slot at which that was known.
-    pub fn agree(&mut self, wish: &Wish) -> Result<u64, AgreeError> {
-        let (snapshot, agreement) = (&self.snapshot, &wish.agreement);
+    pub fn cosign(&mut self, request: &WithdrawalRequest) -> Result<u64, CosignError> {
+        let (snapshot, agreement) = (&self.snapshot, &request.agreement);
         let (slot, valid_until_slot) = (snapshot.slot, agreement.valid_until_slot);
-        if snapshot.owner != wish.owner || self.missing {
-            return Err(AgreeError::UnknownVault);
+        if snapshot.owner != request.owner || self.missing {
+            return Err(CosignError::UnknownVault);
         }
         self.require_sure()?;
-        if valid_until_slot <= slot || valid_until_slot > slot.saturating_add(MAX_SLOTS) {
-            return Err(AgreeError::Slot { valid_until_slot, slot });
+        if valid_until_slot <= slot || valid_until_slot > slot.saturating_add(MAX_AGREEMENT_SLOTS) {
+            return Err(CosignError::Slot { valid_until_slot, slot });
         }
         if self.agreements.iter().any(|known| known.message == agreement.message) {
             return Ok(slot);
@@ -155,19 +155,19 @@ impl VaultAccount {
         let owed = add(self.unsettled(), self.held());
         if agreement.amount.is_none() && owed > Pico::ZERO {
             self.drains_until = self.drains_until.max(valid_until_slot);
-            return Err(AgreeError::NotDrained { unsettled: rounded_up(owed), until: self.drains_until });
+            return Err(CosignError::NotDrained { unsettled: rounded_up(owed), until: self.drains_until });
         }
         // With a group under way it can be carried out after that one.
         let last = self.sealed.last_key_value().map_or(snapshot.settle_seq, |(seq, _)| *seq);
-        if wish.settle_seq != last {
-            return Err(AgreeError::Seq { last, named: wish.settle_seq });
+        if request.settle_seq != last {
+            return Err(CosignError::Seq { last, named: request.settle_seq });
         }
         if self.agreements.len() >= MAX_AGREEMENTS {
-            return Err(AgreeError::TooMany);
+            return Err(CosignError::TooMany);
         }
         let available = self.available();
         if agreement.amount.is_some_and(|amount| amount.pico() > available) {
-            return Err(AgreeError::NotCovered { available: rounded_down(available) });
+            return Err(CosignError::NotCovered { available: rounded_down(available) });
         }
         self.agreements.push(*agreement);
         Ok(slot)

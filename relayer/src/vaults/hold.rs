@@ -1,15 +1,13 @@
 //! A hold, and the charge it becomes: the one durable write of a request.
 
 use super::account::Numbered;
-use super::{Consent, KeyRef, Vaults};
-use crate::chain::Pubkey;
-use crate::ledger::{ChargeRow, Ledger, LedgerError, PackedDecision, StoredVoucher};
+use super::{Consent, Vaults};
+use crate::chain::{KeyRef, Pubkey};
+use crate::ledger::{Authorization, Charge, LedgerError, PackedDecision, StoredVoucher};
 use crate::registry::Offer;
-use ed25519_dalek::Signer;
 use std::sync::Arc;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
 use steam_protocol::units::{Pico, Usage, charge, receipt_fee};
-use steam_protocol::voucher::Voucher;
 use steam_protocol::{Hash, sha256};
 
 /// Why work could not be charged.
@@ -96,17 +94,17 @@ impl Hold {
             let account = state.account_at(&self.key.vault, self.key.generation).ok_or(ChargeError::VaultGone)?;
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
-            let highest = numbered.voucher;
-            let receipt = self.receipt(&draft, routing_hash, (amount, fee), numbered);
-            let (vaults, key, hash, allow_root) = (vaults.clone(), self.key.key, self.request_hash, self.allow_root);
-            vaults.ledger.clone().enqueue(move |tx| {
-                let signature = vaults.identity.receipt_key.sign(&receipt.message()).to_bytes();
-                let receipt = SignedReceipt { receipt, signature };
-                let voucher = vaults.voucher(consent, highest, &receipt.receipt, hash)?;
-                let row = ChargeRow { id: draft.id, key, receipt, decision, voucher, allow_root };
-                Ledger::insert_charge(tx, &row)?;
-                Ok(row.receipt)
-            })
+            let authorization = self.authorization(consent, numbered.voucher);
+            let charge = Charge {
+                id: draft.id.clone(),
+                key: self.key.key,
+                receipt: self.receipt(&draft, routing_hash, (amount, fee), numbered),
+                receipt_key: vaults.receipt_key.clone(),
+                decision,
+                authorization,
+                allow_root: self.allow_root,
+            };
+            vaults.ledger.enqueue(charge)
         };
         let result = match durable {
             Ok(durable) => durable.await.unwrap_or(Err(LedgerError::Closed)),
@@ -123,6 +121,18 @@ impl Hold {
             }
         }
         Ok(result?)
+    }
+
+    /// What covers a charge: the `highest` of the client's vouchers, whatever became of the request it came with, or the seed
+    /// that the relayer was sent.
+    fn authorization(&self, consent: Consent, highest: Option<StoredVoucher>) -> Authorization {
+        match consent {
+            Consent::Bearer(key) => Authorization::Seed(key),
+            Consent::Voucher { authorized, signature } => {
+                let own = StoredVoucher { authorized, request_hash: self.request_hash, signature };
+                Authorization::Voucher(highest.unwrap_or(own))
+            }
+        }
     }
 
     fn receipt(&self, draft: &Draft, routing_hash: Hash, (amount, fee): (Pico, Pico), numbered: Numbered) -> Receipt {
@@ -153,37 +163,6 @@ impl Hold {
             ttft_ms: draft.ttft_ms,
             duration_ms: draft.duration_ms,
             routing_hash,
-        }
-    }
-}
-
-impl Vaults {
-    /// The voucher that covers a charge: the `highest` of the client's, whatever became of the request it came with, or
-    /// one the relayer signs with the seed it was sent, over exactly what the key's receipts come to.
-    fn voucher(
-        &self,
-        consent: Consent,
-        highest: Option<StoredVoucher>,
-        receipt: &Receipt,
-        request_hash: Hash,
-    ) -> Result<StoredVoucher, LedgerError> {
-        match consent {
-            Consent::Voucher { authorized, signature } => {
-                Ok(highest.unwrap_or(StoredVoucher { authorized, request_hash, signature }))
-            }
-            Consent::Bearer(key) => {
-                let authorized =
-                    receipt.key_cumulative.ceil_micro().ok_or(LedgerError::Refused("authorize more than u64"))?;
-                let voucher = Voucher {
-                    domain: receipt.domain,
-                    vault: receipt.vault,
-                    generation: receipt.generation,
-                    epoch: receipt.key_epoch,
-                    authorized,
-                    request_hash,
-                };
-                Ok(StoredVoucher { authorized, request_hash, signature: key.sign(&voucher.message()) })
-            }
         }
     }
 }

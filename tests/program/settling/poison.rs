@@ -2,7 +2,8 @@
 //! person brings it to an end.
 
 use super::*;
-use steam::ledger::incidents::{Decision, Resolution, ResolveError, resolve};
+use steam::ledger::incidents::{Decision, Resolution};
+use steam::ledger::recovery::resolve;
 use steam::ledger::{Incident, Touches};
 use steam::vaults::{Refusal, Unsure};
 use steam_tests::chain::Stored;
@@ -53,9 +54,7 @@ impl Scene {
 
     async fn decide(&self, incident: &Incident, resolution: Resolution) -> Result<(), String> {
         let decision = Decision { resolution, by: "ann".into(), note: "it was looked into".into(), at_ms: 5 };
-        let id = incident.id;
-        let decided = self.ledger.write(move |tx| Ok(resolve(tx, id, &decision))).await.unwrap();
-        decided.map_err(|error: ResolveError| error.to_string())
+        resolve(&self.files.path().join("steam.db"), &[incident.id], &decision).map_err(|error| error.to_string())
     }
 
     /// An offer as requests are routed by.
@@ -268,7 +267,7 @@ async fn what_was_set_aside_stays_so_after_a_restart() {
     let mut s = three().await;
     s.world.freeze(&s.offers[0].token.clone());
     s.only_the_first_is_aside(Touches::Provider, "frozen").await;
-    let standing = s.ledger.load(0).await.unwrap().standing;
-    assert!(standing.blocks.providers.contains(&s.offers[0].provider));
-    assert_eq!(standing.open, 1);
+    let report = s.ledger.load(0).await.unwrap().incidents;
+    assert!(report.blocks.providers.contains(&s.offers[0].provider));
+    assert_eq!(report.open, 1);
 }

@@ -8,8 +8,9 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use solana_address_lookup_table_interface::instruction as table;
 use solana_signer::Signer;
 use std::collections::{BTreeMap, BTreeSet};
+use steam::chain::SettlementAccounts;
 use steam::ledger::{SealedGroup, SealedLine, StoredVoucher};
-use steam::settle::build::{self, Parties};
+use steam::settle::build;
 use steam::settle::form::{self, Budget, Form, LookupTable, Signed, Weight};
 use steam::settle::tables::plan::EXTEND_BY;
 use steam_protocol::allow_list::memberships;
@@ -112,8 +113,8 @@ impl World {
     }
 
     /// The accounts a relayer's settlement names.
-    pub fn parties(&self, relayer: &Relayer) -> Parties {
-        Parties {
+    pub fn parties(&self, relayer: &Relayer) -> SettlementAccounts {
+        SettlementAccounts {
             program: steam_router::ID,
             config: steam::addresses::config(),
             relayer: relayer.address,

@@ -2,10 +2,9 @@
 
 use super::{CliError, Nodes, Result};
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
-use crate::chain::{Pubkey, VaultSnapshot, read};
+use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot, read};
 use crate::cli::solana::Global;
 use crate::ledger::reconcile::OnChain;
-use crate::settle::build::Parties;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steam_protocol::{Address, Hash};
@@ -54,7 +53,7 @@ impl Nodes {
             }
         }
         let registry = read::agreed_registry(&nodes, &program, &relayer, None).await.map_err(failed)?;
-        let parties = Parties {
+        let parties = SettlementAccounts {
             program,
             config: read::config_address(&program),
             relayer,

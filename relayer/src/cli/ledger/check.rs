@@ -7,9 +7,8 @@ use crate::cli::amount::show_pico;
 use crate::cli::output::{Report, line};
 use crate::cli::solana::Global;
 use crate::ledger::LedgerError;
-use crate::ledger::audit::{Audit, Finding, Signatures, audit, verify_receipts};
-use crate::ledger::recovery::{self, Standing};
-use rusqlite::Connection;
+use crate::ledger::audit::{Audit, Finding, Signatures};
+use crate::ledger::recovery::{self, ChainPosition, Reader};
 use serde::Serialize;
 use std::io::{self, Write};
 use steam_protocol::units::Pico;
@@ -44,22 +43,22 @@ impl Check {
     /// What does not hold, with exit code 3.
     pub async fn run(self, global: &Global) -> Result<()> {
         let fail = failed(&self.place.ledger);
-        let db = recovery::inspect(&self.place.ledger).map_err(&fail)?;
-        let mut audit = audit(&db).map_err(&fail)?;
-        let deployment = recovery::deployment(&db).map_err(&fail)?;
-        let known: Vec<_> = recovery::vaults(&db).map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
+        let ledger = recovery::inspect(&self.place.ledger).map_err(&fail)?;
+        let mut audit = ledger.audit().map_err(&fail)?;
+        let deployment = ledger.deployment().map_err(&fail)?;
+        let known: Vec<_> = ledger.vaults().map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
         let seen = self.nodes.look(global, deployment, &known).await?;
         let (mut vaults, mut signatures) = (None, None);
         if let Some(seen) = &seen {
             // A relayer may have settled since the file was read: it is read again, and never behind the chain by more.
             vaults = Some(seen.reading.vaults.len());
-            audit.findings.extend(compare(&db, seen).map_err(&fail)?);
+            audit.findings.extend(compare(&ledger, seen).map_err(&fail)?);
             // What is read from a damaged file means nothing.
             if audit.findings.iter().all(|finding| finding.rule != "integrity") {
-                signatures = Some(verify_receipts(&db, &seen.receipt_keys, &mut audit).map_err(&fail)?);
+                signatures = Some(ledger.verify_receipts(&seen.receipt_keys, &mut audit).map_err(&fail)?);
             }
         }
-        if let Some(made_ms) = recovery::copied(&db).map_err(&fail)? {
+        if let Some(made_ms) = ledger.copied_ms().map_err(&fail)? {
             let problem = format!("it is a copy made at {made_ms} that was not reconciled with the chain yet");
             audit.findings.push(Finding { rule: "copy", place: "file".into(), problem });
         }
@@ -74,8 +73,8 @@ impl Check {
 }
 
 /// What the chain says otherwise.
-fn compare(db: &Connection, seen: &Seen) -> std::result::Result<Vec<Finding>, LedgerError> {
-    let heads = recovery::heads(db)?;
+fn compare(ledger: &Reader, seen: &Seen) -> std::result::Result<Vec<Finding>, LedgerError> {
+    let heads = ledger.heads()?;
     let mut findings = Vec::new();
     let mut find = |vault: &dyn ToString, problem: String| {
         findings.push(Finding { rule: "chain", place: format!("vault {}", vault.to_string()), problem });
@@ -84,21 +83,21 @@ fn compare(db: &Connection, seen: &Seen) -> std::result::Result<Vec<Finding>, Le
         let head = heads.get(&(vault.address, vault.generation)).copied().unwrap_or_default();
         let (seq, ours) = (vault.settle_seq, head.settled.0);
         match head.compare((seq, vault.settle_hash)) {
-            Standing::Known => {
-                if let Some(problem) = sums(db, vault)? {
+            ChainPosition::Known => {
+                if let Some(problem) = sums(ledger, vault)? {
                     find(&vault.address, problem);
                 }
             }
-            Standing::Behind => {
+            ChainPosition::Behind => {
                 find(&vault.address, format!("the chain is at group {seq}, and group {ours} is final here"))
             }
-            Standing::Foreign => find(
+            ChainPosition::Foreign => find(
                 &vault.address,
                 format!(
                     "the chain is at group {seq}, which is none of this ledger's; its last is {ours}: the vault halts"
                 ),
             ),
-            Standing::Contradicted => {
+            ChainPosition::Contradicted => {
                 find(
                     &vault.address,
                     format!("group {seq} on chain is another than the one that is final here: the vault halts"),
@@ -113,39 +112,18 @@ fn compare(db: &Connection, seen: &Seen) -> std::result::Result<Vec<Finding>, Le
 }
 
 /// Compares what a vault has settled with the receipts, where all of them are here.
-fn sums(db: &Connection, vault: &VaultSnapshot) -> std::result::Result<Option<String>, LedgerError> {
-    let place = (vault.address.to_bytes(), vault.generation as i64, vault.settle_seq);
-    let (receipts, adopted): (i64, bool) = db.query_row(
-        "SELECT coalesce(sum(receipts), 0), coalesce(max(adopted IS NOT NULL), 0)
-           OR coalesce((SELECT max(pruned_seq) > 0 FROM vault WHERE vault = ?1 AND generation = ?2), 0)
-         FROM settlement_group WHERE vault = ?1 AND generation = ?2 AND seq <= ?3",
-        place,
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    if adopted {
+fn sums(ledger: &Reader, vault: &VaultSnapshot) -> std::result::Result<Option<String>, LedgerError> {
+    let Some(sums) = ledger.settled_sums((vault.address, vault.generation), vault.settle_seq)? else {
         return Ok(None);
+    };
+    let (on_chain, here) = (vault.receipts_settled, sums.receipts);
+    if here != on_chain {
+        return Ok(Some(format!("the chain has settled {on_chain} receipts and this ledger {here}")));
     }
-    if receipts as u64 != vault.receipts_settled {
-        return Ok(Some(format!(
-            "the chain has settled {} receipts and this ledger {receipts}",
-            vault.receipts_settled
-        )));
-    }
-    let mut totals =
-        db.prepare_cached("SELECT total FROM charge WHERE vault = ?1 AND generation = ?2 AND seq <= ?3")?;
-    let mut rows = totals.query(place)?;
-    let mut receipted = 0_u128;
-    while let Some(row) = rows.next()? {
-        receipted = receipted.saturating_add(u128::from_be_bytes(row.get(0)?));
-    }
-    let settled = vault.settled_pico.0.saturating_add(vault.fee_pico.0);
-    let more = settled > receipted;
-    Ok(more.then(|| {
-        format!(
-            "the chain has settled {} USDC and its receipts come to {}",
-            show_pico(Pico(settled)),
-            show_pico(Pico(receipted))
-        )
+    let settled = Pico(vault.settled_pico.0.saturating_add(vault.fee_pico.0));
+    Ok((settled > sums.total).then(|| {
+        let (settled, receipted) = (show_pico(settled), show_pico(sums.total));
+        format!("the chain has settled {settled} USDC and its receipts come to {receipted}")
     }))
 }
 

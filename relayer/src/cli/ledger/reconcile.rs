@@ -5,8 +5,8 @@ use crate::cli::amount::show_pico;
 use crate::cli::output::{Report, line};
 use crate::cli::solana::Global;
 use crate::ledger::incidents::{Decision, Resolution};
-use crate::ledger::reconcile::{Reconciled, reconcile};
-use crate::ledger::recovery::{self, Offline};
+use crate::ledger::reconcile::Reconciled;
+use crate::ledger::recovery::Offline;
 use serde::Serialize;
 use std::io::{self, Write};
 use steam_protocol::units::Pico;
@@ -43,13 +43,12 @@ impl Reconcile {
     pub async fn run(self, global: &Global) -> Result<()> {
         let fail = failed(&self.place.ledger);
         let mut offline = Offline::open(&self.place.ledger).map_err(&fail)?;
-        let deployment = recovery::deployment(offline.db()).map_err(&fail)?;
-        let known: Vec<_> =
-            recovery::vaults(offline.db()).map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
+        let deployment = offline.reader().deployment().map_err(&fail)?;
+        let known: Vec<_> = offline.reader().vaults().map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
         let Some(seen) = self.nodes.look(global, deployment, &known).await? else {
             return Err(CliError::usage("the chain decides: name its endpoints with --rpc-url"));
         };
-        let last_seen = recovery::last_seen_ms(offline.db()).map_err(&fail)?;
+        let last_seen = offline.reader().last_seen_ms().map_err(&fail)?;
         let at_ms = now_ms().max(seen.unix_time.saturating_mul(1_000)).max(last_seen);
         let decision = Decision {
             resolution: Resolution::Dropped,
@@ -57,8 +56,7 @@ impl Reconcile {
             note: self.signed.note.unwrap_or_else(|| "reconciled with the chain".into()),
             at_ms,
         };
-        let reconciled =
-            offline.transact(self.apply, |tx| reconcile(tx, &seen.on_chain(), &decision)).map_err(&fail)?;
+        let reconciled = offline.reconcile(self.apply, &seen.on_chain(), &decision).map_err(&fail)?;
         let unclear = reconciled.unclear.len();
         global.output.print(&Shown { applied: self.apply, reconciled })?;
         match unclear {

@@ -4,8 +4,9 @@ use super::{CliError, Place, Result, Signed, failed, now_ms};
 use crate::cli::amount::show_pico;
 use crate::cli::output::Report;
 use crate::cli::solana::Global;
-use crate::ledger::incidents::{self, Decision, Resolution, ResolveError};
-use crate::ledger::{LedgerError, recovery, stuck};
+use crate::ledger::LedgerError;
+use crate::ledger::incidents::{Decision, Resolution, ResolveError};
+use crate::ledger::recovery::{self, Reader};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -90,30 +91,24 @@ impl Resolve {
         let resolution = if self.retry { Resolution::Retried } else { Resolution::WrittenOff };
         let decision = Decision { resolution, by: by.clone(), note: note.clone(), at_ms: now_ms() };
         let fail = failed(&self.place.ledger);
-        let mut db = recovery::join(&self.place.ledger).map_err(&fail)?;
-        let tx = db
-            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-            .map_err(|error| fail(error.into()))?;
-        for id in &self.id {
-            incidents::resolve(&tx, *id, &decision).map_err(|error| match error {
-                ResolveError::Ledger(error) => fail(error),
-                other => CliError::new("incident", other.to_string())
-                    .next("`steam ledger resolve` lists those that are open"),
-            })?;
-        }
-        tx.commit().map_err(|error| fail(error.into()))?;
+        recovery::resolve(&self.place.ledger, &self.id, &decision).map_err(|error| match error {
+            ResolveError::Ledger(error) => fail(error),
+            other => {
+                CliError::new("incident", other.to_string()).next("`steam ledger resolve` lists those that are open")
+            }
+        })?;
         global.output.print(&Resolved { resolved: self.id, resolution, by, note })
     }
 
     fn list(self, global: &Global) -> Result<()> {
-        let db = recovery::inspect(&self.place.ledger).map_err(failed(&self.place.ledger))?;
-        let listed = listed(&db, self.all).map_err(failed(&self.place.ledger))?;
+        let ledger = recovery::inspect(&self.place.ledger).map_err(failed(&self.place.ledger))?;
+        let listed = listed(&ledger, self.all).map_err(failed(&self.place.ledger))?;
         global.output.print(&listed)
     }
 }
 
-fn listed(db: &rusqlite::Connection, all: bool) -> std::result::Result<Listed, LedgerError> {
-    let incidents = incidents::list(db, all)?.into_iter().map(|incident| {
+fn listed(ledger: &Reader, all: bool) -> std::result::Result<Listed, LedgerError> {
+    let incidents = ledger.incidents(all)?.into_iter().map(|incident| {
         let (resolution, resolved_by, note, resolved_ms) = match incident.resolved {
             Some((resolution, by, note, at)) => (Some(resolution), Some(by), Some(note), Some(at)),
             None => (None, None, None, None),
@@ -136,7 +131,7 @@ fn listed(db: &rusqlite::Connection, all: bool) -> std::result::Result<Listed, L
             resolved_ms,
         }
     });
-    let waiting = stuck(db)?.into_iter().map(|(group, reason)| Waiting {
+    let waiting = ledger.waiting()?.into_iter().map(|(group, reason)| Waiting {
         vault: group.vault.to_string(),
         seq: group.seq,
         receipts: group.receipts,

@@ -15,7 +15,7 @@ async fn limit(world: &World, more: i64) {
         tx.pragma_update(None, "max_page_count", pages + more)?;
         Ok(())
     };
-    world.node.ledger.write(limit).await.unwrap();
+    world.node.ledger.write_raw(limit).await.unwrap();
 }
 
 /// What the relayer says of itself: whether it is ready, why not, and the gauge that the alert looks at.
@@ -91,7 +91,7 @@ async fn a_writer_that_has_panicked_stops_sales_at_once() {
     let mock = good(false).await;
     let world = World::new(vec![mock.offer(1)]).await;
     let job = |_: &rusqlite::Transaction<'_>| -> Result<(), _> { panic!("a bug") };
-    assert!(world.node.ledger.write(job).await.is_err());
+    assert!(world.node.ledger.write_raw(job).await.is_err());
     let (status, body) = error(world.chat(json!({})).await).await;
     assert_eq!((status, &body["code"]), (503, &json!("ledger_unavailable")));
     assert_eq!(mock.count(), 0);

@@ -1,12 +1,11 @@
 //! Withdrawals at once: what the settler signs, what it does not, and what is left for requests meanwhile.
 
 use crate::instructions;
-use crate::ledger::GroupState;
+use crate::ledger::{GroupState, MAX_AGREEMENT_SLOTS};
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, error, owner, settler};
 use crate::vaults::Vaults;
-use crate::withdrawals::MAX_SLOTS;
 use anchor_lang::prelude::{AccountMeta, Pubkey};
 use anchor_lang::solana_program::instruction::Instruction;
 use anchor_lang::system_program;
@@ -184,7 +183,9 @@ async fn a_vault_that_is_opened_again_still_owes_what_was_agreed_for_the_last_on
 #[tokio::test]
 async fn nothing_is_signed_for_strangers_for_too_long_or_while_the_vault_is_halted() {
     let mut world = World::new(vec![good(false).await.offer(1)]).await;
-    for (until, expected) in [(SLOT, 409), (SLOT + MAX_SLOTS + 1, 409), (SLOT + 1, 200), (SLOT + MAX_SLOTS, 200)] {
+    for (until, expected) in
+        [(SLOT, 409), (SLOT + MAX_AGREEMENT_SLOTS + 1, 409), (SLOT + 1, 200), (SLOT + MAX_AGREEMENT_SLOTS, 200)]
+    {
         assert_eq!(post(&world, &asked(&world, 1, 0, until)).await.status(), expected, "{until}");
     }
     let stranger = Keypair::new_from_array([77; 32]);

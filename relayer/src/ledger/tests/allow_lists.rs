@@ -80,57 +80,7 @@ async fn a_charge_that_cannot_be_proven_does_not_stop_its_vault() {
     let (f, ours) = (open(), list(&[61]));
     keep(&f.ledger, &ours, 9).await;
     write(&f.ledger, listed(&ours, 1, 9)).await.unwrap();
-    // The program refuses it, and it is set aside like every other.
+    // The program refuses it, and it is quarantined like every other.
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     assert_eq!((group.lines.len(), group.memberships.len()), (1, 0));
-}
-
-#[tokio::test]
-async fn a_ledger_of_an_older_version_gains_what_it_lacks() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("steam.db");
-    let connection = Connection::open(&path).unwrap();
-    connection.execute_batch(schema::VERSIONS[0]).unwrap();
-    connection.execute("INSERT INTO deployment VALUES (?1, ?2)", (DOMAIN, RELAYER)).unwrap();
-    let content = borsh::to_vec(&(Vec::<(u8, StoredVoucher)>::new(), Vec::<SealedLine>::new())).unwrap();
-    connection
-        .execute(
-            "INSERT INTO settlement_group (vault, generation, seq, receipts, fee_bps, previous, hash, content, state)
-             VALUES (?1, 9, 1, 0, 0, ?2, ?2, ?3, 'sealed')",
-            ([2; 32], [0; 32], content),
-        )
-        .unwrap();
-    let old = [row(1, 2, 1), row(3, 1, 1)];
-    for charge in &old {
-        let r = &charge.receipt.receipt;
-        connection
-            .execute(
-                "INSERT INTO charge (vault, generation, number, id, public_key, epoch, slot, request_hash, provider, offer, version,
-                   fee_bps, input, cached, output, total, started_ms, receipt, decision)
-                 VALUES (?1, 9, ?2, ?3, ?4, 1, 0, ?5, ?6, ?6, 1, 0, 1, 0, 1, zeroblob(16), ?7, ?8, ?9)",
-                rusqlite::params![
-                    r.vault,
-                    r.number as i64,
-                    charge.id,
-                    charge.key,
-                    r.request_hash,
-                    r.provider,
-                    r.started_at_ms,
-                    charge.receipt.to_bytes(),
-                    charge.id.as_bytes(),
-                ],
-            )
-            .unwrap();
-    }
-    connection.pragma_update(None, "user_version", 1).unwrap();
-    drop(connection);
-    let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
-    assert_eq!(ledger.unbatched(0).await.unwrap()[0].memberships, []);
-    for charge in &old {
-        let kept = ledger.generation(&charge.id).await.unwrap().unwrap();
-        assert_eq!((kept.receipt, kept.decision), (charge.receipt.to_bytes(), charge.id.clone().into_bytes()));
-    }
-    let ours = list(&[61]);
-    keep(&ledger, &ours, 9).await;
-    write(&ledger, listed(&ours, 1, 1)).await.unwrap();
 }

@@ -1,9 +1,9 @@
 //! Every rule of the ledger is found broken where it is, in a real ledger that was tampered with by hand.
 
 use crate::chain::{Pubkey, VaultSnapshot};
-use crate::ledger::audit::{Audit, audit, verify_receipts};
+use crate::ledger::audit::Audit;
 use crate::ledger::incidents::{Decision, Resolution};
-use crate::ledger::reconcile::{OnChain, reconcile};
+use crate::ledger::reconcile::OnChain;
 use crate::ledger::recovery::Offline;
 use crate::ledger::{GroupState, LedgerError, SealedLine, StoredVoucher, recovery};
 use crate::relay::testing::VAULT;
@@ -46,7 +46,8 @@ fn after(file: &Path, tampering: impl FnOnce(&Connection)) -> Audit {
     let db = Connection::open(&copy).unwrap();
     db.pragma_update(None, "foreign_keys", false).unwrap();
     tampering(&db);
-    audit(&db).unwrap()
+    drop(db);
+    recovery::inspect(&copy).unwrap().audit().unwrap()
 }
 
 fn rules(audit: &Audit) -> Vec<&'static str> {
@@ -88,8 +89,8 @@ async fn a_sound_ledger_has_no_findings_and_each_rule_that_is_broken_is_named() 
         ("UPDATE batch_group SET first_leaf = 1".into(), "batch"),
         ("UPDATE batch SET state = 'open'".into(), "batch"),
         ("DELETE FROM batch".into(), "batch"),
-        (format!("UPDATE charge SET aside = 'x' {last}"), "incident"),
-        (format!("UPDATE charge SET aside = 'x', incident = 99 {last}"), "foreign key"),
+        (format!("UPDATE charge SET quarantined = 'x' {last}"), "incident"),
+        (format!("UPDATE charge SET quarantined = 'x', incident = 99 {last}"), "foreign key"),
     ] {
         let found = after(&file, |db| db.execute_batch(&sql).unwrap());
         assert!(rules(&found).contains(&rule), "{sql}: {:?}", found.findings);
@@ -101,8 +102,8 @@ async fn a_receipt_that_the_relayer_has_not_signed_is_found() {
     let (_folder, file) = sound().await;
     let key = receipt_key();
     let told = |keys: &[(u32, Address)]| {
-        let (db, mut audit) = (Connection::open(&file).unwrap(), Audit::default());
-        let told = verify_receipts(&db, keys, &mut audit).unwrap();
+        let (ledger, mut audit) = (recovery::inspect(&file).unwrap(), Audit::default());
+        let told = ledger.verify_receipts(keys, &mut audit).unwrap();
         (told.verified, told.of_forgotten_keys, audit.findings.len())
     };
     assert_eq!(told(&[(9, [1; 32]), (0, key)]), (6, 0, 0));
@@ -169,9 +170,9 @@ async fn a_damaged_file_is_found() {
 #[tokio::test]
 async fn a_copy_knows_that_it_is_one_and_is_not_served_from() {
     let (folder, file) = sound().await;
-    let db = recovery::inspect(&file).unwrap();
-    assert_eq!(recovery::copied(&db).unwrap(), Some(77));
-    let (domain, relayer) = recovery::deployment(&db).unwrap();
+    let ledger = recovery::inspect(&file).unwrap();
+    assert_eq!(ledger.copied_ms().unwrap(), Some(77));
+    let (domain, relayer) = ledger.deployment().unwrap();
     let opened = crate::ledger::Ledger::open(&file, &domain, &relayer.to_bytes());
     assert!(matches!(opened, Err(LedgerError::Copy { made_ms: 77, .. })), "{opened:?}");
     assert!(recovery::back_up(&file, &file, 1).is_err(), "nothing is written over");
@@ -188,16 +189,16 @@ async fn a_copy_knows_that_it_is_one_and_is_not_served_from() {
 #[tokio::test]
 async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_know() {
     let (_folder, file) = sound().await;
-    let db = recovery::inspect(&file).unwrap();
-    let settle_hash = db.query_row("SELECT hash FROM settlement_group WHERE seq = 1", [], |row| row.get(0)).unwrap();
-    let (domain, relayer) = recovery::deployment(&db).unwrap();
-    drop(db);
+    let ledger = recovery::inspect(&file).unwrap();
+    let (domain, relayer) = ledger.deployment().unwrap();
+    let settle_hash = ledger.heads().unwrap()[&(VAULT, 7)].settled.1;
+    drop(ledger);
     let vault = VaultSnapshot { settle_seq: 1, settle_hash, ..snapshot() };
     let decision = Decision { resolution: Resolution::Dropped, by: "a".into(), note: "b".into(), at_ms: 88 };
     let mut offline = Offline::open(&file).unwrap();
     let (closed, read_at) = (Pubkey::from([66; 32]), 200);
     let on_chain = OnChain { vaults: vec![&vault], absent: vec![(closed, read_at)], disputed: Vec::new() };
-    let done = offline.transact(true, |tx| reconcile(tx, &on_chain, &decision)).unwrap();
+    let done = offline.reconcile(true, &on_chain, &decision).unwrap();
     assert!(done.halted.is_empty() && done.unclear.is_empty(), "{done:?}");
     drop(offline);
     let ledger = crate::ledger::Ledger::open(&file, &domain, &relayer.to_bytes()).unwrap();
@@ -213,8 +214,9 @@ async fn an_old_file_that_is_no_copy_reckons_with_what_may_be_agreed_on_closed_v
     let (_folder, file) = sound().await;
     let mut offline = Offline::open(&file).unwrap();
     let decision = Decision { resolution: Resolution::Dropped, by: "a".into(), note: "b".into(), at_ms: 88 };
-    offline.transact(true, |tx| reconcile(tx, &OnChain::default(), &decision)).unwrap();
-    let agreed = |db: &Connection| -> Vec<Address> {
+    offline.reconcile(true, &OnChain::default(), &decision).unwrap();
+    let agreed = || -> Vec<Address> {
+        let db = Connection::open(&file).unwrap();
         let mut statement = db.prepare("SELECT vault FROM agreement ORDER BY valid_until_slot").unwrap();
         statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     };
@@ -223,8 +225,8 @@ async fn an_old_file_that_is_no_copy_reckons_with_what_may_be_agreed_on_closed_v
     let absent = vec![(Pubkey::from([66; 32]), 200)];
     for (vault, expected) in [(&known, vec![]), (&gone_on, vec![VAULT.to_bytes(), [66; 32]])] {
         let on_chain = OnChain { vaults: vec![vault], absent: absent.clone(), disputed: Vec::new() };
-        let done = offline.transact(true, |tx| reconcile(tx, &on_chain, &decision)).unwrap();
-        assert_eq!((done.copied_ms, agreed(offline.db())), (None, expected), "{done:?}");
+        let done = offline.reconcile(true, &on_chain, &decision).unwrap();
+        assert_eq!((done.copied_ms, agreed()), (None, expected), "{done:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{NOW, SEED, Signer, VAULT, registry};
 use crate::allow_lists::AllowLists;
-use crate::chain::{KeySnapshot, Pubkey, VaultSnapshot};
+use crate::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
@@ -11,7 +11,6 @@ use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
 use crate::score::Scorer;
-use crate::settle::build::Parties;
 use crate::tokens::Tokenizers;
 use crate::upstream::Upstream;
 use crate::vaults::{Identity, Vaults};
@@ -61,9 +60,9 @@ pub fn settler() -> Keypair {
 }
 
 /// Who settles.
-pub fn parties(relayer: Pubkey) -> Parties {
+pub fn parties(relayer: Pubkey) -> SettlementAccounts {
     let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
-    Parties {
+    SettlementAccounts {
         program: steam_router::ID,
         config: at(206),
         relayer,

@@ -6,7 +6,7 @@ use crate::chain::quorum::{ask, within};
 use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
 use crate::settle::form::Budget;
-use crate::settle::tables::Hands;
+use crate::settle::tables::SettleContext;
 use crate::settle::{agreed, build, fault, fees};
 use std::time::Duration;
 use steam_protocol::Hash;
@@ -131,7 +131,7 @@ impl Settler {
         let (void, aside) = self.setup.ledger.void_group(batch, fault, self.setup.clock.unix_ms()).await?;
         tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
         self.setup.vaults.unsealed(&void);
-        self.stand().await
+        self.apply_incidents().await
     }
 
     fn sign(&self, batch: &Batch, form: &Form, budget: Budget, blockhash: Hash) -> Result<Signed, SettleError> {
@@ -220,20 +220,20 @@ impl Settler {
 
     /// Reads the lookup tables there are.
     pub(super) async fn read_tables(&mut self) -> Result<(), SettleError> {
-        self.tables.read(&hands(&self.setup)).await
+        self.tables.read(&context(&self.setup)).await
     }
 
     /// Looks after lookup tables. Settlement does not depend on them, so that a failure is only told.
     pub(super) async fn tend_tables(&mut self) {
         let useful = self.setup.config.lookup_tables && !self.version1.is_proven();
-        if let Err(error) = self.tables.tend(&hands(&self.setup), useful).await {
+        if let Err(error) = self.tables.tend(&context(&self.setup), useful).await {
             tracing::warn!(%error, "lookup tables could not be looked after");
         }
     }
 }
 
-fn hands(setup: &Setup) -> Hands<'_> {
-    Hands {
+fn context(setup: &Setup) -> SettleContext<'_> {
+    SettleContext {
         nodes: &setup.nodes,
         ledger: &setup.ledger,
         parties: &setup.parties,

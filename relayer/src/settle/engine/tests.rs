@@ -171,10 +171,10 @@ impl Rpc for Node {
     }
 }
 
-fn parties() -> Parties {
+fn parties() -> SettlementAccounts {
     let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
     let (program, relayer, settler) = (steam_router::ID, at(200), keypair().pubkey());
-    Parties { program, config: at(1), relayer, settler, fee_token: at(204), mint: at(205) }
+    SettlementAccounts { program, config: at(1), relayer, settler, fee_token: at(204), mint: at(205) }
 }
 
 fn keypair() -> Keypair {

@@ -16,8 +16,8 @@ fn key() -> Keypair {
     Keypair::new_from_array([3; 32])
 }
 
-fn parties() -> Parties {
-    Parties {
+fn parties() -> SettlementAccounts {
+    SettlementAccounts {
         program: steam_router::ID,
         config: at(1_001),
         relayer: at(1_002),

@@ -32,7 +32,7 @@ impl Settler {
             oldest_unsettled_seconds: waiting.oldest_ms.map(age),
             unsettled_receipts: pending.receipts,
             skipped_groups: waiting.skipped_groups,
-            set_aside: waiting.set_aside,
+            set_aside: waiting.quarantined,
             halted_vaults: self.halted.len() as u64,
             fees_of_day: waiting.lamports,
             settler_lamports: lamports.into_iter().flatten().min(),

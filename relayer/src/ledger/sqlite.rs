@@ -1,0 +1,35 @@
+//! The ledger in one SQLite file. Nothing outside this folder knows SQL or names the library.
+
+mod agreements;
+mod allow_lists;
+mod apply;
+mod audit;
+mod backlog;
+mod batches;
+mod board;
+mod charges;
+mod groups;
+mod incidents;
+mod load;
+mod prune;
+mod reader;
+mod receipts;
+mod reconcile;
+mod recovery;
+mod row;
+mod schema;
+mod store;
+mod tables;
+
+#[cfg(test)]
+pub(super) use apply::Raw;
+pub use reader::Reader;
+pub(super) use reader::Readers;
+pub use recovery::{Offline, back_up, inspect, resolve, restore};
+pub(super) use schema::lock;
+pub(super) use store::Store;
+
+/// The library's connection, for those who decide themselves when the disk is full or fails.
+pub use rusqlite::Connection;
+/// What the library says.
+pub use rusqlite::Error;

@@ -1,0 +1,222 @@
+//! Tables, and the settings that make a commit durable.
+
+use super::recovery::copied_ms;
+use crate::ledger::LedgerError;
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+/// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
+const OLDEST_SQLITE: i32 = 3_051_003;
+/// Memory for the writer's pages: negative, since that is how SQLite is told KiB.
+const CACHE_KIB: i64 = -64 * 1_024;
+/// Statements a connection keeps prepared: all that are used again and again.
+const STATEMENTS: usize = 64;
+/// Pages of 4 KiB in the write-ahead log before they are written to the file: 64 MiB.
+const LOG_PAGES: i64 = 16_384;
+/// The schema's version.
+const VERSION: i64 = 1;
+
+/// `total` and `cumulative` are u128 pico-USDC as 16 big-endian bytes; `authorized` and `amount` are u64 µUSDC in SQLite's i64.
+const TABLES: &str = "
+CREATE TABLE deployment (domain BLOB NOT NULL, relayer BLOB NOT NULL) STRICT;
+
+-- Has a row in a copy of a ledger, until it was compared with the chain.
+CREATE TABLE copy (made_ms INTEGER NOT NULL) STRICT;
+
+-- Empty but while the writer proves that the disk takes what charges need.
+CREATE TABLE proof (bytes BLOB NOT NULL) STRICT;
+
+-- One row a vault's generation: the next receipt's number, never lowered, and the last group whose receipts were kept as long
+-- as configured and are gone.
+CREATE TABLE vault (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, next_number INTEGER NOT NULL,
+    pruned_seq INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (vault, generation)
+) STRICT, WITHOUT ROWID;
+
+-- Lists of providers, 32 bytes each, by the root that session keys name.
+CREATE TABLE allow_list (root BLOB PRIMARY KEY, providers BLOB NOT NULL) STRICT, WITHOUT ROWID;
+
+-- One row a session key: what all its receipts come to, the voucher that allows most, and the root of its allow-list, if it has
+-- one. A key is charged only once its list is here, and the list stays.
+CREATE TABLE session_key (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, slot INTEGER NOT NULL,
+    cumulative BLOB NOT NULL,
+    authorized INTEGER NOT NULL, request_hash BLOB NOT NULL, signature BLOB NOT NULL,
+    allow_root BLOB REFERENCES allow_list (root),
+    PRIMARY KEY (vault, generation, epoch)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX session_key_list ON session_key (allow_root) WHERE allow_root IS NOT NULL;
+
+-- One row each time charges were quarantined: which, why, on what nothing is held meanwhile, and what a person decided.
+-- `decision` counts the decisions, in their order.
+CREATE TABLE incident (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, epoch INTEGER, provider BLOB, offer BLOB,
+    touches TEXT NOT NULL CHECK (touches IN ('vault', 'key', 'offer', 'provider')),
+    reason TEXT NOT NULL, opened_ms INTEGER NOT NULL,
+    resolution TEXT CHECK (resolution IN ('retried', 'written off', 'dropped')),
+    resolved_by TEXT, note TEXT, resolved_ms INTEGER, decision INTEGER UNIQUE,
+    CHECK ((resolution IS NULL) = (decision IS NULL) AND (resolution IS NULL) = (resolved_by IS NULL)
+       AND (resolution IS NULL) = (note IS NULL) AND (resolution IS NULL) = (resolved_ms IS NULL))
+) STRICT;
+CREATE INDEX incident_open ON incident (id) WHERE resolution IS NULL;
+
+-- One row a receipted request. `seq` is the group it was sealed in; `alone` marks those to be sealed line by line after their
+-- group failed, `quarantined` those that cannot settle, with the reason, which belong to an `incident`.
+CREATE TABLE charge (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, number INTEGER NOT NULL,
+    id TEXT NOT NULL UNIQUE, public_key BLOB NOT NULL,
+    epoch INTEGER NOT NULL, slot INTEGER NOT NULL, request_hash BLOB NOT NULL,
+    provider BLOB NOT NULL, offer BLOB NOT NULL, version INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
+    input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL,
+    total BLOB NOT NULL, started_ms INTEGER NOT NULL, record INTEGER NOT NULL,
+    seq INTEGER, alone INTEGER NOT NULL DEFAULT 0, quarantined TEXT, incident INTEGER REFERENCES incident (id),
+    PRIMARY KEY (vault, generation, number),
+    UNIQUE (vault, generation, epoch, request_hash)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX charge_open ON charge (vault, generation, number) WHERE seq IS NULL AND quarantined IS NULL;
+CREATE INDEX charge_started ON charge (started_ms);
+CREATE INDEX charge_group ON charge (vault, generation, seq) WHERE seq IS NOT NULL;
+CREATE INDEX charge_incident ON charge (incident) WHERE incident IS NOT NULL;
+
+-- What is written once with a charge and read when somebody asks for it. Apart from `charge`, whose rows lie in the order of
+-- vaults, so that a commit appends these bytes and sealing does not write them again. `packed`: the decision is a Zstandard frame.
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY, receipt BLOB NOT NULL, decision BLOB NOT NULL, packed INTEGER NOT NULL
+) STRICT;
+
+-- One row a sealed group: its place in the vault's hash chain, what it charges, and the proofs that it needs. Never changed, but
+-- for a group that was never sent and cannot apply, which is voided in its place. `abandoned`: its vault was closed before it
+-- could apply. `waiting`: why it does not settle though it is tried. `adopted`: it is not this ledger's but what the chain had
+-- when it was reconciled, in the incident named.
+CREATE TABLE settlement_group (
+    vault BLOB NOT NULL, generation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    receipts INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
+    previous BLOB NOT NULL, hash BLOB NOT NULL, content BLOB NOT NULL, memberships BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('sealed', 'settled', 'abandoned')),
+    batch INTEGER, not_before_height INTEGER NOT NULL DEFAULT 0, waiting TEXT,
+    adopted INTEGER REFERENCES incident (id),
+    PRIMARY KEY (vault, generation, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX abandoned ON settlement_group (vault) WHERE state = 'abandoned';
+CREATE UNIQUE INDEX one_open_group ON settlement_group (vault, generation) WHERE state = 'sealed';
+
+-- Groups that settle in one transaction, the Merkle tree's leaves (32 bytes a receipt) and its root, and what the transaction
+-- that settled it cost.
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY, root BLOB NOT NULL, leaves BLOB NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('open', 'done', 'split')),
+    attempts INTEGER NOT NULL DEFAULT 0, signature TEXT, done_ms INTEGER, lamports INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX batch_open ON batch (id) WHERE state = 'open';
+CREATE INDEX batch_done ON batch (done_ms) WHERE state = 'done';
+
+-- Which groups a batch carried, and where each one's leaves begin. Kept when the program skipped the group.
+CREATE TABLE batch_group (
+    batch INTEGER NOT NULL, vault BLOB NOT NULL, generation INTEGER NOT NULL, seq INTEGER NOT NULL,
+    first_leaf INTEGER NOT NULL, PRIMARY KEY (batch, vault, generation)
+) STRICT, WITHOUT ROWID;
+
+-- A signed transaction, stored before it is sent.
+CREATE TABLE attempt (
+    signature TEXT PRIMARY KEY, batch INTEGER NOT NULL, bytes BLOB NOT NULL,
+    last_valid_height INTEGER NOT NULL, dead INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+CREATE INDEX attempt_batch ON attempt (batch);
+
+-- Withdrawals at once that the settler has co-signed, until they have ended. `amount` in µUSDC, none for everything.
+CREATE TABLE agreement (
+    message BLOB PRIMARY KEY, vault BLOB NOT NULL, amount INTEGER, valid_until_slot INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- One row an address lookup table of the settler, written before it is made and struck off when it is gone, so that no
+-- rent is forgotten.
+CREATE TABLE lookup_table (
+    address BLOB PRIMARY KEY, slot INTEGER NOT NULL, closing INTEGER NOT NULL, busy_until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The public board: one row a slot of time, window (`span`, 0 to 2, from the shortest) and offer, as far back as the window goes.
+CREATE TABLE board_slot (
+    offer BLOB NOT NULL, span INTEGER NOT NULL, start INTEGER NOT NULL, data BLOB NOT NULL,
+    PRIMARY KEY (span, start, offer)
+) STRICT, WITHOUT ROWID;
+
+-- What is held against an offer's honesty.
+CREATE TABLE board_dossier (offer BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
+";
+
+/// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
+pub(in crate::ledger) fn lock(path: &Path) -> Result<File, LedgerError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let failed = |source| LedgerError::Lock { path: path.into(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.into() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Connection, LedgerError> {
+    let foreign = |problem: String| LedgerError::Foreign { path: path.into(), problem };
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(foreign(format!("SQLite {} is older than 3.51.3", rusqlite::version())));
+    }
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // A busy vault's pages are written many times: often enough in memory and the log before they are in the file.
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version = version(&transaction)?;
+    if version != 0 && version != VERSION {
+        return Err(foreign(other_version(version)));
+    }
+    if version == 0 {
+        transaction.execute_batch(TABLES)?;
+        transaction.execute("INSERT INTO deployment (domain, relayer) VALUES (?1, ?2)", (domain, relayer))?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    let stored: Option<([u8; 32], [u8; 32])> = transaction
+        .query_row("SELECT domain, relayer FROM deployment", [], |row| Ok((row.get("domain")?, row.get("relayer")?)))
+        .optional()?;
+    if stored != Some((*domain, *relayer)) {
+        return Err(foreign("it is the ledger of another relayer, program or cluster".into()));
+    }
+    transaction.commit()?;
+    if let Some(made_ms) = copied_ms(&connection)? {
+        return Err(LedgerError::Copy { path: path.into(), made_ms });
+    }
+    Ok(connection)
+}
+
+/// Refuses a file that is no ledger of this program's version.
+pub(super) fn require_version(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
+    match version(connection)? {
+        VERSION => Ok(()),
+        version => Err(LedgerError::Foreign { path: path.into(), problem: other_version(version) }),
+    }
+}
+
+fn version(db: &Connection) -> Result<i64, LedgerError> {
+    Ok(db.query_row("PRAGMA user_version", [], |row| row.get("user_version"))?)
+}
+
+fn other_version(version: i64) -> String {
+    format!("it has version {version} and this program knows {VERSION}")
+}
+
+pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(connection)
+}

@@ -1,0 +1,89 @@
+//! The only writing connection, and its group commit.
+
+use super::apply::{Answer, apply};
+use super::schema;
+use crate::ledger::LedgerError;
+use crate::ledger::command::Command;
+use crate::ledger::health::Health;
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::{Path, PathBuf};
+
+/// Bytes that must go through before a ledger that could not write is trusted again: many charges' worth.
+const PROOF: u32 = 1 << 20;
+
+/// A ledger that is open for writing.
+pub(in crate::ledger) struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens or creates the ledger at `path`. Blocks on the disk.
+    pub fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
+        Ok(Self { connection: schema::open(path, domain, relayer)?, path: path.into() })
+    }
+
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Carries out `batch` in one transaction, and answers each command after the commit.
+    pub fn commit(&mut self, batch: Vec<Command>, health: &Health) {
+        let transaction = match self.connection.transaction_with_behavior(TransactionBehavior::Immediate) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                health.fail(&error.to_string());
+                return; // dropping the commands tells their callers that nothing was kept
+            }
+        };
+        let mut answers: Vec<Answer> = Vec::with_capacity(batch.len());
+        for command in batch {
+            // A full or failing disk can end the whole transaction under a command. What ran after it would commit on its own
+            // and be reported as lost: those commands are dropped instead, which tells their callers that nothing was kept.
+            if transaction.is_autocommit() {
+                break;
+            }
+            answers.push(apply(&transaction, command, health));
+        }
+        // The door is closed before anybody hears of the failure.
+        let committed = transaction.commit().map_err(|error| {
+            health.fail(&error.to_string());
+            error.to_string()
+        });
+        for answer in answers {
+            answer(committed.clone());
+        }
+    }
+
+    /// Writes and takes back as much as many charges need, and notes whether that went well.
+    pub fn prove(&mut self, health: &Health) {
+        match prove(&mut self.connection) {
+            Ok(()) => health.recover(),
+            Err(error) => health.fail(&error.to_string()),
+        }
+    }
+
+    /// What ordinary users may still write to the disk, in bytes, where the system tells.
+    pub fn free_bytes(&self) -> Option<u64> {
+        free_bytes(&self.path)
+    }
+}
+
+fn prove(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("INSERT INTO proof (bytes) VALUES (zeroblob(?1))", [PROOF])?;
+    transaction.commit()?;
+    connection.execute("DELETE FROM proof", []).map(drop)
+}
+
+#[cfg(unix)]
+fn free_bytes(path: &Path) -> Option<u64> {
+    // In units of the file system's own.
+    let disk = rustix::fs::statvfs(path).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+#[cfg(not(unix))]
+fn free_bytes(_: &Path) -> Option<u64> {
+    None
+}
