@@ -14,7 +14,7 @@ pub use hold::{ChargeError, Draft, Hold};
 use crate::chain::{KeyRef, Pubkey, VaultSnapshot};
 use crate::clock::Clock;
 use crate::ledger::recovery::first_number;
-use crate::ledger::{Blocks, IncidentReport, Ledger, Loaded, SealedGroup, Totals};
+use crate::ledger::{Blocks, IncidentReport, Ledger, LedgerError, Loaded, SealedGroup, Totals};
 use crate::registry::Offer;
 use crate::withdrawals::{CosignError, WithdrawalRequest};
 use account::VaultAccount;
@@ -44,6 +44,8 @@ pub struct KeyLimits {
 pub enum Consent {
     /// The relayer signs with the seed it was sent.
     Bearer(SessionKey),
+    /// The same, for a request that came with an `Idempotency-Key`: it is never charged again.
+    Idempotent(SessionKey),
     /// The client signed.
     Voucher {
         /// µUSDC in total.
@@ -309,7 +311,7 @@ impl Vaults {
             if known != Some(snapshot.generation) {
                 let place = (snapshot.address, snapshot.generation);
                 let loaded = state.loaded.vaults.remove(&place).unwrap_or_default();
-                let recent = state.loaded.recent.iter().filter(|(vault, ..)| *vault == snapshot.address);
+                let recent = state.loaded.recent.iter().filter(|request| request.vault == snapshot.address);
                 let first = first_number(self.started_ms.max(chain_time.saturating_mul(1_000)));
                 let mut account = VaultAccount::new(snapshot, loaded, recent, first);
                 match accounts.get(&snapshot.address) {
@@ -377,6 +379,21 @@ impl Vaults {
         }
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
+    }
+
+    /// The receipt of a request that was charged and cannot come again, once it is durable.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn receipt_of_request(&self, key: &KeyRef, request_hash: Hash) -> Result<Option<Vec<u8>>, LedgerError> {
+        let charge = {
+            let mut state = self.lock();
+            state.account_at(&key.vault, key.generation).and_then(|account| account.charge_of(key, request_hash))
+        };
+        match charge {
+            Some(charge) => self.ledger.receipt_of_charge(charge).await,
+            None => self.ledger.receipt_of_idempotent(key, request_hash).await,
+        }
     }
 
     /// Lets an owner withdraw at once, if that leaves enough for all that is charged and held. It counts as gone until

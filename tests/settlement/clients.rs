@@ -94,16 +94,13 @@ pub async fn run(
 
 /// Asks for the receipts of requests whose answer never came; one that has none was not charged.
 pub async fn resolve(client: &Mutex<Client>, at: (&Path, usize), ledger: &Ledger) {
-    let (key, unknown) = {
-        let client = client.lock().unwrap();
-        (client.key, client.unknown.clone())
-    };
+    let unknown = client.lock().unwrap().unknown.clone();
     for Unknown { hash, .. } in unknown.into_iter().filter(|unknown| (&*unknown.ledger, unknown.lane) == at) {
-        let found = ledger.receipt_of_request(&key, hash).await.unwrap();
+        let found = ledger.receipt(&id(&hash)).await.unwrap();
         let mut client = client.lock().unwrap();
         client.forget(&hash);
-        if let Some(bytes) = found {
-            client.receipts.push(SignedReceipt::from_bytes(&bytes).unwrap());
+        if let Some(row) = found {
+            client.receipts.push(SignedReceipt::from_bytes(&row.receipt).unwrap());
         }
     }
 }

@@ -258,8 +258,9 @@ fn charges(ledger: &Path) -> Vec<Charge> {
     let db = Connection::open(ledger).unwrap();
     let mut statement = db
         .prepare(
-            "SELECT c.id, c.vault, r.receipt, c.seq, g.hash FROM charge c JOIN record r ON r.id = c.record
-             LEFT JOIN settlement_group g ON g.vault = c.vault AND g.generation = c.generation AND g.seq = c.seq",
+            "SELECT r.generation_id, v.vault, r.receipt, c.seq, g.hash FROM charge c JOIN record r ON r.id = c.id
+             JOIN vault v ON v.id = c.vault
+             LEFT JOIN settlement_group g ON g.vault = v.vault AND g.generation = v.generation AND g.seq = c.seq",
         )
         .unwrap();
     let rows = statement.query_map([], |row| {
@@ -277,7 +278,9 @@ fn charges(ledger: &Path) -> Vec<Charge> {
 /// Every charge of a ledger, and whether it was set aside or dropped.
 fn excused(ledger: &Path) -> BTreeMap<String, bool> {
     let db = Connection::open(ledger).unwrap();
-    let mut statement = db.prepare("SELECT id, quarantined IS NOT NULL FROM charge").unwrap();
+    let mut statement = db
+        .prepare("SELECT r.generation_id, c.quarantined IS NOT NULL FROM charge c JOIN record r ON r.id = c.id")
+        .unwrap();
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
     rows.unwrap().map(Result::unwrap).collect()
 }

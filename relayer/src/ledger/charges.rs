@@ -31,6 +31,8 @@ pub(crate) struct Charge {
     pub authorization: Authorization,
     /// The root of the key's allow-list, if it has one.
     pub allow_root: Option<Hash>,
+    /// Whether the request came with an `Idempotency-Key`: it is never charged again.
+    pub idempotent: bool,
 }
 
 /// By what a key agreed to pay.
@@ -50,7 +52,11 @@ pub(super) struct ChargeRow {
     pub decision: PackedDecision,
     pub voucher: StoredVoucher,
     pub allow_root: Option<Hash>,
+    pub idempotent: bool,
 }
+
+/// Number of a charge: they ascend in the order in which they were made.
+pub type ChargeId = i64;
 
 impl Charge {
     /// Signs the receipt, and the voucher where the key's seed is here.
@@ -61,8 +67,27 @@ impl Charge {
             Authorization::Seed(key) => sign_voucher(&key, &self.receipt)?,
         };
         let receipt = SignedReceipt { receipt: self.receipt, signature };
-        let Self { id, key, decision, allow_root, .. } = self;
-        Ok(ChargeRow { id, key, receipt, decision, voucher, allow_root })
+        let Self { id, key, decision, allow_root, idempotent, .. } = self;
+        Ok(ChargeRow { id, key, receipt, decision, voucher, allow_root, idempotent })
+    }
+}
+
+/// Signs one voucher for each key of which `charges` come with the seed, over what all of its receipts come to. The key's last
+/// charge says that, and the voucher covers those before it.
+pub(super) fn sign_vouchers<'a>(charges: impl DoubleEndedIterator<Item = &'a mut Charge>) {
+    let mut signed: HashMap<(Address, u64, u32), StoredVoucher> = HashMap::new();
+    for charge in charges.rev() {
+        let (Authorization::Seed(key), r) = (&charge.authorization, &charge.receipt) else { continue };
+        let name = (r.vault, r.generation, r.key_epoch);
+        let voucher = match signed.get(&name) {
+            Some(known) => *known,
+            // One that cannot be signed is told of when the charge is written.
+            None => match sign_voucher(key, r) {
+                Ok(voucher) => *signed.entry(name).or_insert(voucher),
+                Err(_) => continue,
+            },
+        };
+        charge.authorization = Authorization::Voucher(voucher);
     }
 }
 
@@ -130,12 +155,27 @@ pub struct GenerationRow {
 pub struct Loaded {
     /// By vault and generation.
     pub vaults: HashMap<(Pubkey, u64), LoadedVault>,
-    /// Requests charged lately, so that they cannot be sent again: vault, epoch, request hash, Unix milliseconds.
-    pub recent: Vec<(Pubkey, u32, Hash, i64)>,
+    /// Requests charged lately, so that they cannot be sent again.
+    pub recent: Vec<RecentRequest>,
     /// Withdrawals at once that may still be carried out.
     pub agreements: Vec<Agreement>,
     /// What people had decided by then, and on what nothing is held.
     pub incidents: IncidentReport,
+}
+
+/// A request that was charged lately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecentRequest {
+    /// The vault.
+    pub vault: Pubkey,
+    /// The key's epoch.
+    pub epoch: u32,
+    /// The request.
+    pub request_hash: Hash,
+    /// When it began, in Unix milliseconds.
+    pub started_ms: i64,
+    /// Its charge.
+    pub charge: ChargeId,
 }
 
 /// A vault's part of [`Loaded`].
@@ -206,12 +246,24 @@ impl Ledger {
         self.read(move |store| store.receipt(&id)).await
     }
 
-    /// The receipt of a request that a key signed, by the request's hash.
+    /// The receipt of a request that came with an `Idempotency-Key`, by the request's hash.
     ///
     /// # Errors
-    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
-    pub async fn receipt_of_request(&self, key: &KeyRef, request_hash: Hash) -> Result<Option<Vec<u8>>, LedgerError> {
+    /// [`LedgerError::Database`].
+    pub async fn receipt_of_idempotent(
+        &self,
+        key: &KeyRef,
+        request_hash: Hash,
+    ) -> Result<Option<Vec<u8>>, LedgerError> {
         let key = *key;
-        self.read(move |store| store.receipt_of_request(&key, &request_hash)).await
+        self.read(move |store| store.receipt_of_idempotent(&key, &request_hash)).await
+    }
+
+    /// The receipt of a charge.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn receipt_of_charge(&self, charge: ChargeId) -> Result<Option<Vec<u8>>, LedgerError> {
+        self.read(move |store| store.receipt_of_charge(charge)).await
     }
 }

@@ -5,10 +5,11 @@ use super::agreements::Agreement;
 use super::allow_lists::Kept;
 use super::batches::{Attempt, BatchId};
 use super::board::BoardRow;
+use super::charges::sign_vouchers;
 use super::groups::{GroupState, SealedGroup};
 use super::incidents::Fault;
 use super::tables::TableRow;
-use super::{Charge, LedgerError};
+use super::{Charge, ChargeId, LedgerError};
 use crate::chain::Pubkey;
 use std::collections::HashSet;
 use steam_protocol::Hash;
@@ -49,7 +50,7 @@ macro_rules! commands {
 }
 
 commands! {
-    Charge -> SignedReceipt,
+    Charge -> (SignedReceipt, ChargeId),
     Seal -> GroupState,
     AbandonGroup -> (),
     AbandonCharges -> usize,
@@ -70,6 +71,14 @@ commands! {
     Prune -> bool,
 }
 
+/// Signs what the charges among `batch` need of their keys.
+pub(super) fn authorize(batch: &mut [Command]) {
+    sign_vouchers(batch.iter_mut().filter_map(|command| match command {
+        Command::Charge(charge, _) => Some(charge),
+        _ => None,
+    }));
+}
+
 /// Whether a group still fits a transaction.
 pub(crate) type Fits = Box<dyn Fn(&SealedGroup) -> bool + Send>;
 
@@ -79,6 +88,8 @@ pub(crate) struct Seal {
     pub generation: u64,
     /// The vault's finalized head on chain: seq and hash.
     pub head: (u32, Hash),
+    /// Charges of the vault that were found open, in the order of their numbers.
+    pub charges: Vec<ChargeId>,
     pub fits: Fits,
 }
 

@@ -2,7 +2,7 @@
 //! attempts come and go around it until the chain has applied it.
 
 use super::command::{AbandonCharges, AbandonGroup, Seal};
-use super::{Ledger, LedgerError};
+use super::{ChargeId, Ledger, LedgerError};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
@@ -78,6 +78,17 @@ pub enum GroupState {
     Halted,
 }
 
+/// A vault that has charges to seal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenVault {
+    /// The vault.
+    pub vault: Pubkey,
+    /// Its generation.
+    pub generation: u64,
+    /// The charges, in the order of their numbers.
+    pub charges: Vec<ChargeId>,
+}
+
 /// What is left to settle.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pending {
@@ -113,18 +124,18 @@ impl SealedGroup {
 }
 
 impl Ledger {
-    /// Seals the next group of a vault whose finalized head is (`chain_seq`, `chain_hash`): takes charges in the order
-    /// of their numbers as long as `fits` says that the group still fits a transaction. Durable when it returns.
+    /// Seals the next group of a vault whose finalized head has `head`'s seq and hash: takes charges in the order of their
+    /// numbers as long as `fits` says that the group still fits a transaction. Durable when it returns.
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
     pub async fn seal(
         &self,
-        (vault, generation): (Pubkey, u64),
+        OpenVault { vault, generation, charges }: OpenVault,
         head: (u32, Hash),
         fits: impl Fn(&SealedGroup) -> bool + Send + 'static,
     ) -> Result<GroupState, LedgerError> {
-        self.write(Seal { vault, generation, head, fits: Box::new(fits) }).await
+        self.write(Seal { vault, generation, head, charges, fits: Box::new(fits) }).await
     }
 
     /// Groups that are sealed and in no batch, due at block `height`, by vault.
@@ -177,11 +188,11 @@ impl Ledger {
         self.read(|store| store.pending()).await
     }
 
-    /// Vaults that have charges to seal.
+    /// Vaults that have charges to seal, and which.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn vaults_to_seal(&self) -> Result<Vec<(Pubkey, u64)>, LedgerError> {
+    pub async fn vaults_to_seal(&self) -> Result<Vec<OpenVault>, LedgerError> {
         self.read(|store| store.vaults_to_seal()).await
     }
 }

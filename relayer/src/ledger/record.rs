@@ -49,14 +49,10 @@ impl std::fmt::Debug for PackedDecision {
     }
 }
 
-/// Canonical JSON from the columns `decision` and `packed`.
-pub(super) fn unpack(stored: Vec<u8>, packed: bool) -> Result<Vec<u8>, LedgerError> {
-    if packed {
-        let malformed = || LedgerError::Malformed("decision record");
-        let size = zstd::zstd_safe::get_frame_content_size(&stored).ok().flatten().ok_or_else(malformed)?;
-        let size = usize::try_from(size).ok().filter(|size| *size <= MAX_BYTES).ok_or_else(malformed)?;
-        zstd::bulk::decompress(&stored, size).map_err(|_| malformed())
-    } else {
-        Ok(stored)
-    }
+/// Canonical JSON from the column `decision`.
+pub(super) fn unpack(packed: &[u8]) -> Result<Vec<u8>, LedgerError> {
+    let malformed = || LedgerError::Malformed("decision record");
+    let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().ok_or_else(malformed)?;
+    let size = usize::try_from(size).ok().filter(|size| *size <= MAX_BYTES).ok_or_else(malformed)?;
+    zstd::bulk::decompress(packed, size).map_err(|_| malformed())
 }

@@ -4,7 +4,7 @@
 use super::LedgerError;
 use super::groups::{SealedGroup, SealedLine, StoredVoucher, Totals};
 use crate::chain::Pubkey;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
 use steam_protocol::allow_list::{AllowList, memberships};
 use steam_protocol::group::MAX_CHARGES;
@@ -26,6 +26,7 @@ pub(super) struct OpenCharge {
 
 /// What a key's charges need to settle.
 pub(super) struct KeyTerms {
+    /// The voucher that allows most, of the key's charges that are sealed and those added.
     pub voucher: StoredVoucher,
     /// The providers that the key may pay, if it may not pay all.
     pub allow_list: Option<AllowList>,
@@ -77,13 +78,34 @@ impl<'a> GroupBuilder<'a> {
     }
 
     /// The group after `previous`, the chain's head before it, or none if nothing was added.
-    pub fn finish(mut self, previous: &Hash) -> Option<(SealedGroup, Totals)> {
+    ///
+    /// # Errors
+    /// [`LedgerError::Malformed`] if the terms of a key are not known.
+    pub fn finish(mut self, previous: &Hash) -> Result<Option<(SealedGroup, Totals)>, LedgerError> {
         if self.group.receipts == 0 {
-            return None;
+            return Ok(None);
         }
-        self.group.vouchers.sort_unstable_by_key(|(slot, _)| *slot);
+        // The last charges of a key may have come with a voucher that allows more than the first ones'.
+        let mut vouchers = BTreeMap::new();
+        for line in &self.group.lines {
+            vouchers.insert(line.slot, self.voucher_of(line.epoch)?);
+        }
+        self.group.vouchers = vouchers.into_iter().collect();
         self.group.hash = self.group.hash_after(previous);
-        Some((self.group, self.totals))
+        Ok(Some((self.group, self.totals)))
+    }
+
+    /// Takes over the voucher of a charge that was added.
+    pub fn authorize(&mut self, epoch: u32, voucher: StoredVoucher) {
+        if let Some(terms) = self.keys.get_mut(&epoch)
+            && voucher.authorized > terms.voucher.authorized
+        {
+            terms.voucher = voucher;
+        }
+    }
+
+    fn voucher_of(&self, epoch: u32) -> Result<StoredVoucher, LedgerError> {
+        self.keys.get(&epoch).map(|terms| terms.voucher).ok_or(LedgerError::Malformed("session key"))
     }
 
     fn add_line(&mut self, line: &SealedLine) -> Result<bool, LedgerError> {
@@ -103,8 +125,7 @@ impl<'a> GroupBuilder<'a> {
         let mut larger = self.group.clone();
         larger.lines.push(*line);
         if !larger.vouchers.iter().any(|(slot, _)| *slot == line.slot) {
-            let terms = self.keys.get(&line.epoch).ok_or(LedgerError::Malformed("session key"))?;
-            larger.vouchers.push((line.slot, terms.voucher));
+            larger.vouchers.push((line.slot, self.voucher_of(line.epoch)?));
         }
         // A charge that cannot be proven has no proof: the program refuses it, and it is quarantined like every other that
         // cannot settle.

@@ -8,6 +8,7 @@ use super::charges::ChargeRow;
 use super::*;
 use crate::settle::form::{Form, Weight};
 use ed25519_dalek::{Signer, SigningKey};
+use steam_protocol::key::SessionKey;
 use steam_protocol::merkle;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
 use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge};
@@ -97,6 +98,7 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
         receipt: SignedReceipt { receipt, signature },
         decision: PackedDecision::new(b"{}").unwrap(),
         allow_root: None,
+        idempotent: false,
     }
 }
 
@@ -110,6 +112,7 @@ fn charge_of(row: ChargeRow) -> Charge {
         decision: row.decision,
         authorization: Authorization::Voucher(row.voucher),
         allow_root: row.allow_root,
+        idempotent: row.idempotent,
     }
 }
 
@@ -119,13 +122,15 @@ fn receipt_key() -> SigningKey {
 
 async fn write(ledger: &Ledger, row: ChargeRow) -> Result<(), LedgerError> {
     let expected = row.receipt.clone();
-    let signed = ledger.write(charge_of(row)).await?;
+    let (signed, _) = ledger.write(charge_of(row)).await?;
     assert_eq!(signed, expected, "signed as it was asked for");
     Ok(())
 }
 
 async fn seal(ledger: &Ledger, n: u8, head: (u32, Hash)) -> GroupState {
-    ledger.seal((vault(n), 9), head, fits).await.unwrap()
+    let open = ledger.vaults_to_seal().await.unwrap().into_iter().find(|open| open.vault == vault(n));
+    let none = OpenVault { vault: vault(n), generation: 9, charges: Vec::new() };
+    ledger.seal(open.unwrap_or(none), head, fits).await.unwrap()
 }
 
 fn sealed(state: GroupState) -> (SealedGroup, Totals) {
@@ -146,17 +151,71 @@ async fn only_batch(ledger: &Ledger) -> Batch {
 }
 
 #[tokio::test]
-async fn a_request_is_charged_once() {
+async fn a_request_with_an_idempotency_key_is_charged_once_however_often_the_ledger_is_opened() {
+    let f = open();
+    let once = ChargeRow { idempotent: true, ..row(1, 1, 1) };
+    write(&f.ledger, once.clone()).await.unwrap();
+    let hash = once.receipt.receipt.request_hash;
+    let path = f.path();
+    drop(f.ledger);
+    let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+    let mut again = ChargeRow { idempotent: true, ..row(1, 2, 1) };
+    again.receipt.receipt.request_hash = hash;
+    again.receipt.signature = receipt_key().sign(&again.receipt.receipt.message()).to_bytes();
+    assert!(matches!(write(&ledger, again).await, Err(LedgerError::Database(_))));
+    // The refused charge took nothing else with it, and left nothing behind.
+    write(&ledger, row(1, 2, 1)).await.unwrap();
+    assert_eq!(ledger.pending().await.unwrap().receipts, 2);
+    let key = KeyRef { vault: vault(1), generation: 9, slot: 0, epoch: 1, key: [8; 32] };
+    assert_eq!(ledger.receipt_of_idempotent(&key, hash).await.unwrap(), Some(once.receipt.to_bytes()));
+    let other = row(1, 2, 1).receipt.receipt.request_hash;
+    assert_eq!(ledger.receipt_of_idempotent(&key, other).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_generation_id_is_given_once() {
     let f = open();
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
-    let mut again = row(1, 2, 1);
-    again.receipt.receipt.request_hash = row(1, 1, 1).receipt.receipt.request_hash;
+    let again = ChargeRow { id: row(1, 1, 1).id, ..row(1, 2, 1) };
     assert!(matches!(write(&f.ledger, again).await, Err(LedgerError::Database(_))));
-    // The refused charge took nothing else with it.
+    write(&f.ledger, row(1, 3, 1)).await.unwrap();
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 2);
+}
+
+#[tokio::test]
+async fn one_voucher_is_signed_for_all_charges_of_a_key_that_wait_together() {
+    let charge = |number, epoch| {
+        let mut charge = charge_of(row(1, number, 1));
+        charge.receipt.key_epoch = epoch;
+        charge.receipt.key_cumulative = MicroUsdc(number).pico();
+        charge.authorization = Authorization::Seed(SessionKey::from_seed(&[9; 32]));
+        charge
+    };
+    let mut batch = [charge(1, 1), charge(2, 2), charge(3, 1)];
+    charges::sign_vouchers(batch.iter_mut());
+    let vouchers = batch.map(|charge| charge.sign().unwrap().voucher);
+    assert_eq!(vouchers.map(|voucher| voucher.authorized), [3, 2, 3].map(MicroUsdc));
+    assert_eq!(vouchers[0], vouchers[2]);
+}
+
+#[tokio::test]
+async fn a_receipt_is_found_by_its_number_wherever_its_charge_is() {
+    let f = open();
+    let number_of = async |number| {
+        let found = f.ledger.generation_of_receipt(vault(1), 9, number).await.unwrap();
+        found.map(|row| row.id)
+    };
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    assert_eq!(number_of(1).await.as_deref(), Some("gen-1-1"), "open");
+    sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     write(&f.ledger, row(1, 2, 1)).await.unwrap();
-    let key = KeyRef { vault: vault(1), generation: 9, slot: 0, epoch: 1, key: [8; 32] };
-    let stored = f.ledger.receipt_of_request(&key, row(1, 1, 1).receipt.receipt.request_hash).await.unwrap();
-    assert_eq!(stored, Some(row(1, 1, 1).receipt.to_bytes()));
+    assert_eq!(number_of(1).await.as_deref(), Some("gen-1-1"), "sealed");
+    f.ledger.abandon_charges((vault(1), 9), "closed", 5).await.unwrap();
+    assert_eq!(number_of(2).await.as_deref(), Some("gen-1-2"), "quarantined");
+    assert_eq!(number_of(3).await, None);
+    let loaded = f.ledger.load(0).await.unwrap();
+    let vault = &loaded.vaults[&(vault(1), 9)];
+    assert_eq!((vault.next_number, vault.keys[&1].cumulative), (3, Pico(2_000)), "what is quarantined was given too");
 }
 
 #[tokio::test]

@@ -291,7 +291,7 @@ impl Caller {
                 if let Some(idempotency_key) = single(request.headers, IDEMPOTENCY_KEY)? {
                     let digest = sha256(&[b"steam-idempotency:v1", idempotency_key.as_bytes()]);
                     let nonce = digest.first_chunk().ok_or(RelayError::Internal("a digest of 32 bytes"))?;
-                    return Ok((Consent::Bearer(*seed), request.binding_hash(relayer, MicroUsdc(0), 0, nonce)));
+                    return Ok((Consent::Idempotent(*seed), request.binding_hash(relayer, MicroUsdc(0), 0, nonce)));
                 }
                 let max_cost = ceiling.ceil_micro().ok_or(RelayError::Internal("a ceiling beyond u64"))?;
                 let not_after = now_unix.saturating_add(MAX_AHEAD_SECONDS);

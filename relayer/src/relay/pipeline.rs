@@ -5,7 +5,7 @@
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::attempt::{Incoming, failure_name};
-use crate::relay::auth::{Caller, IDEMPOTENCY_KEY, Inbound};
+use crate::relay::auth::{Caller, Inbound};
 use crate::relay::decision::Record;
 use crate::relay::dialect::{Billed, Request, Whole};
 use crate::relay::error::RelayError;
@@ -117,16 +117,15 @@ async fn hold(
     let (consent, request_hash) = caller.consent(relayer, inbound, plan.ceiling, now_unix, node.random.bytes())?;
     // Memory forgets what no signature could still repeat, but an `Idempotency-Key` has no end: served again, such a
     // request would be refused by the ledger once it is to be charged.
-    if matches!(consent, Consent::Bearer(_))
-        && inbound.headers.contains_key(IDEMPOTENCY_KEY)
-        && let Some(receipt) = node.ledger.receipt_of_request(&key, request_hash).await?
+    if matches!(consent, Consent::Idempotent(_))
+        && let Some(receipt) = node.ledger.receipt_of_idempotent(&key, request_hash).await?
     {
         return Err(Refusal::Replay { receipt: Some(receipt) }.into());
     }
     let hold = match node.vaults.reserve(&key, consent, request_hash, plan.ceiling, now_unix) {
         Ok(hold) => hold,
         Err(Refusal::Replay { .. }) => {
-            let receipt = node.ledger.receipt_of_request(&key, request_hash).await?;
+            let receipt = node.vaults.receipt_of_request(&key, request_hash).await?;
             return Err(Refusal::Replay { receipt }.into());
         }
         Err(refusal) => return Err(refusal.into()),

@@ -9,7 +9,7 @@ use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot, read};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::recovery::ChainPosition;
-use crate::ledger::{Attempt, Batch, GroupState, Ledger, SealedGroup};
+use crate::ledger::{Attempt, Batch, GroupState, Ledger, OpenVault, SealedGroup};
 use crate::vaults::Vaults;
 use futures::future::{join_all, try_join_all};
 use solana_keypair::Keypair;
@@ -347,10 +347,11 @@ impl Settler {
         let due = self.setup.ledger.vaults_to_seal().await?;
         let now = self.setup.clock.unix_ms();
         for chunk in due.chunks(read::VAULTS_AT_ONCE) {
-            let reading = self.read_vaults(chunk.iter().map(|(vault, _)| *vault)).await?;
+            let reading = self.read_vaults(chunk.iter().map(|open| open.vault)).await?;
             // Together, so that they wait for one write.
             let mut sealing = Vec::new();
-            for (vault, generation) in chunk {
+            for open in chunk {
+                let OpenVault { vault, generation, .. } = open;
                 if reading.is_gone(vault, *generation) {
                     let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED, now).await?;
                     tracing::error!(%vault, generation, charges, "a vault was closed before its charges were sealed");
@@ -363,7 +364,7 @@ impl Settler {
                 let parties = self.setup.parties;
                 let fits = move |group: &SealedGroup| Form::Plain.fits(&parties, [&Weight::of(&parties, group)]);
                 let ledger = &self.setup.ledger;
-                sealing.push(async move { (vault, ledger.seal((*vault, *generation), head, fits).await) });
+                sealing.push(async move { (vault, ledger.seal(open.clone(), head, fits).await) });
             }
             let mut failure = None;
             for (vault, sealed) in join_all(sealing).await {

@@ -2,7 +2,7 @@
 
 use super::{Consent, KeyLimits, KeyView, Refusal, Unsure, VaultView};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
-use crate::ledger::{Agreement, LoadedVault, MAX_AGREEMENT_SLOTS, StoredVoucher, Totals};
+use crate::ledger::{Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals};
 use crate::withdrawals::{CosignError, WithdrawalRequest};
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
@@ -31,8 +31,17 @@ pub(super) struct VaultAccount {
     agreements: Vec<Agreement>,
     /// Nothing new is held up to this slot, so that what is charged can be settled and everything withdrawn.
     drains_until: u64,
-    /// Requests under way (none) and charged (until when to remember), by epoch and hash.
-    requests: HashMap<(u32, Hash), Option<i64>>,
+    /// Requests that cannot come again, by epoch and hash.
+    requests: HashMap<(u32, Hash), Seen>,
+}
+
+/// What became of a request.
+#[derive(Clone, Copy)]
+enum Seen {
+    /// It is under way.
+    UnderWay,
+    /// It was charged, and is remembered until a Unix second. The charge is known once it is durable.
+    Charged { until: i64, charge: Option<ChargeId> },
 }
 
 /// Whether the groups that the chain has settled of a vault are the ledger's.
@@ -73,7 +82,7 @@ impl VaultAccount {
     pub fn new<'a>(
         snapshot: &VaultSnapshot,
         loaded: LoadedVault,
-        recent: impl Iterator<Item = &'a (Pubkey, u32, Hash, i64)>,
+        recent: impl Iterator<Item = &'a RecentRequest>,
         first_number: u64,
     ) -> Self {
         let mut account = Self {
@@ -87,7 +96,10 @@ impl VaultAccount {
             agreements: Vec::new(),
             drains_until: 0,
             requests: recent
-                .map(|(_, epoch, hash, started_ms)| ((*epoch, *hash), Some(started_ms / 1_000 + REMEMBER_SECONDS)))
+                .map(|request| {
+                    let until = request.started_ms / 1_000 + REMEMBER_SECONDS;
+                    ((request.epoch, request.request_hash), Seen::Charged { until, charge: Some(request.charge) })
+                })
                 .collect(),
         };
         for (epoch, key) in loaded.keys {
@@ -174,7 +186,10 @@ impl VaultAccount {
     }
 
     pub fn forget_before(&mut self, now: i64) {
-        self.requests.retain(|_, until| until.is_none_or(|until| until >= now));
+        self.requests.retain(|_, seen| match seen {
+            Seen::UnderWay => true,
+            Seen::Charged { until, .. } => *until >= now,
+        });
     }
 
     pub fn missing(&mut self, missing: bool) {
@@ -183,6 +198,21 @@ impl VaultAccount {
 
     pub fn is_missing(&self) -> bool {
         self.missing
+    }
+
+    /// Remembers the charge of a request.
+    pub fn charged(&mut self, key: &KeyRef, request_hash: Hash, charge: ChargeId) {
+        if let Some(Seen::Charged { charge: known, .. }) = self.requests.get_mut(&(key.epoch, request_hash)) {
+            *known = Some(charge);
+        }
+    }
+
+    /// The charge of a request that is remembered, once it is durable.
+    pub fn charge_of(&self, key: &KeyRef, request_hash: Hash) -> Option<ChargeId> {
+        match self.requests.get(&(key.epoch, request_hash))? {
+            Seen::UnderWay => None,
+            Seen::Charged { charge, .. } => *charge,
+        }
     }
 
     /// Forgets a request, so that it may come again.
@@ -285,7 +315,7 @@ impl VaultAccount {
             account.authorized = authorized;
             account.voucher = Some(StoredVoucher { authorized, request_hash, signature });
         }
-        self.requests.insert((key.epoch, request_hash), None);
+        self.requests.insert((key.epoch, request_hash), Seen::UnderWay);
         Ok(on_chain.allow_root)
     }
 
@@ -308,7 +338,7 @@ impl VaultAccount {
         account.open = add(account.open, total);
         account.cumulative = add(account.cumulative.max(least), total);
         let until = self.chain_time.saturating_add(REMEMBER_SECONDS);
-        self.requests.insert((key.epoch, request_hash), Some(until));
+        self.requests.insert((key.epoch, request_hash), Seen::Charged { until, charge: None });
         Numbered { number, cumulative: account.cumulative, voucher: account.voucher }
     }
 

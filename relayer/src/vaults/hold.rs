@@ -86,7 +86,8 @@ impl Hold {
         let fee = receipt_fee(amount, self.fee_bps).ok_or(ChargeError::AboveHold)?;
         let total = amount.checked_add(fee).filter(|total| *total <= self.ceiling).ok_or(ChargeError::AboveHold)?;
         let consent = self.consent.take().ok_or(ChargeError::AboveHold)?;
-        let bearer = matches!(consent, Consent::Bearer(_));
+        let idempotent = matches!(consent, Consent::Idempotent(_));
+        let bearer = idempotent || matches!(consent, Consent::Bearer(_));
         let (routing_hash, decision) = (sha256(&[&draft.decision]), PackedDecision::new(&draft.decision)?);
         let vaults = self.vaults.clone();
         let durable = {
@@ -103,6 +104,7 @@ impl Hold {
                 decision,
                 authorization,
                 allow_root: self.allow_root,
+                idempotent,
             };
             vaults.ledger.enqueue(charge)
         };
@@ -111,8 +113,9 @@ impl Hold {
             Err(error) => Err(error),
         };
         if let Some(account) = vaults.lock().account_at(&self.key.vault, self.key.generation) {
-            if result.is_err() {
-                account.uncharge(&self.key, total);
+            match &result {
+                Ok((_, charge)) => account.charged(&self.key, self.request_hash, *charge),
+                Err(_) => account.uncharge(&self.key, total),
             }
             // A request that was not charged may be sent again. A bearer's is told apart by its nonce, or by an
             // `Idempotency-Key` that is looked up in the ledger: only signed ones need to be remembered.
@@ -120,14 +123,14 @@ impl Hold {
                 account.forget(&self.key, self.request_hash);
             }
         }
-        Ok(result?)
+        Ok(result?.0)
     }
 
     /// What covers a charge: the `highest` of the client's vouchers, whatever became of the request it came with, or the seed
     /// that the relayer was sent.
     fn authorization(&self, consent: Consent, highest: Option<StoredVoucher>) -> Authorization {
         match consent {
-            Consent::Bearer(key) => Authorization::Seed(key),
+            Consent::Bearer(key) | Consent::Idempotent(key) => Authorization::Seed(key),
             Consent::Voucher { authorized, signature } => {
                 let own = StoredVoucher { authorized, request_hash: self.request_hash, signature };
                 Authorization::Voucher(highest.unwrap_or(own))

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chain::KeySnapshot;
-use crate::ledger::Agreement;
+use crate::ledger::{Agreement, RecentRequest};
 use steam_protocol::units::Price;
 
 const NOW: i64 = 1_000;
@@ -240,11 +240,18 @@ fn numbers_and_cumulative_sums_go_on_where_the_ledger_left_off() {
         keys: HashMap::from([(1, key_total)]),
         unsettled: vec![(None, 1, MicroUsdc(3).pico()), (Some(2), 1, MicroUsdc(4).pico())],
     };
-    let recent = [(Pubkey::new_from_array([1; 32]), 1, [8; 32], NOW * 1_000)];
+    let recent = [RecentRequest {
+        vault: Pubkey::new_from_array([1; 32]),
+        epoch: 1,
+        request_hash: [8; 32],
+        started_ms: NOW * 1_000,
+        charge: 4,
+    }];
     let mut account = VaultAccount::new(&snapshot(), loaded, recent.iter(), 1);
     account.update(&snapshot(), NOW);
     assert_eq!(account.unsettled(), MicroUsdc(7).pico());
     assert!(matches!(hold(&mut account, &bearer(), 8, 1), Err(Refusal::Replay { .. })));
+    assert_eq!(account.charge_of(&key(), [8; 32]), Some(4), "by which its receipt is found");
     hold(&mut account, &bearer(), 9, 10).unwrap();
     let numbered = account.charge(&key(), [9; 32], (MicroUsdc(10).pico(), MicroUsdc(10).pico()));
     assert_eq!((numbered.number, numbered.cumulative), (5, MicroUsdc(40).pico()));

@@ -282,8 +282,9 @@ impl World {
 }
 
 /// A vault has charges and no group under way.
-const BEFORE_SEALING: &str = "SELECT count(*) FROM charge c WHERE seq IS NULL AND NOT EXISTS
-    (SELECT 1 FROM settlement_group g WHERE g.vault = c.vault AND g.state = 'sealed')";
+const BEFORE_SEALING: &str =
+    "SELECT count(*) FROM charge c JOIN vault v ON v.id = c.vault WHERE c.seq IS NULL AND NOT EXISTS
+    (SELECT 1 FROM settlement_group g WHERE g.vault = v.vault AND g.state = 'sealed')";
 
 /// Prices that are multiples of 10^4 / bps in every component, so that fees have no fraction of a pico-dollar.
 fn terms() -> OfferTerms {

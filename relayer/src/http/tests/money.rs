@@ -1,9 +1,9 @@
 //! What a client may try so that its requests are served and never paid.
 
 use crate::ledger::GroupState;
+use crate::relay::testing::Signer;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{Streamed, World, error, request};
-use crate::relay::testing::{Signer, VAULT};
 use crate::vaults::Consent;
 use serde_json::json;
 use steam_protocol::units::{MicroUsdc, Pico};
@@ -25,7 +25,8 @@ async fn the_highest_voucher_is_kept_even_if_its_own_request_comes_to_nothing() 
     // Leans on the voucher before: it says nothing of its own.
     let response = signed(&world, &Signer { authorized: 0, ..world.signer() }).await;
     assert_eq!(response.status(), 200);
-    let sealed = world.node.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
+    let open = world.node.ledger.vaults_to_seal().await.unwrap().remove(0);
+    let sealed = world.node.ledger.seal(open, (0, [0; 32]), |_| true).await.unwrap();
     let GroupState::Sealed(group, _) = sealed else { panic!("{sealed:?}") };
     let voucher = group.vouchers[0].1;
     assert_eq!((voucher.authorized, voucher.request_hash), (MicroUsdc(1_000_000), [1; 32]));

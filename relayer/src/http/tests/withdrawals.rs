@@ -126,7 +126,8 @@ async fn everything_leaves_only_once_all_that_is_charged_is_settled_and_nothing_
     assert_eq!((status, leaving["code"].as_str()), (402, Some("vault_leaving")));
 
     // A part may be taken while a group is under way: after it.
-    let sealed = world.node.ledger.seal((VAULT, 7), (0, [0; 32]), |_| true).await.unwrap();
+    let open = world.node.ledger.vaults_to_seal().await.unwrap().remove(0);
+    let sealed = world.node.ledger.seal(open, (0, [0; 32]), |_| true).await.unwrap();
     let GroupState::Sealed(group, totals) = sealed else { panic!("{sealed:?}") };
     world.node.vaults.sealed(&group, &totals);
     for (amount, seq, expected) in

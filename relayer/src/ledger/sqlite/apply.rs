@@ -1,10 +1,13 @@
 //! Carries out one command inside the transaction that it shares with others.
 
+use super::charges::{Failure, Places};
 use super::{agreements, allow_lists, batches, board, charges, groups, prune, tables};
-use crate::ledger::LedgerError;
+use crate::ledger::charges::ChargeId;
 use crate::ledger::command::{Command, Reply};
 use crate::ledger::health::{Fuse, Health};
+use crate::ledger::{Charge, LedgerError};
 use rusqlite::{ErrorCode, Transaction};
+use steam_protocol::receipt::SignedReceipt;
 
 /// Told whether the transaction was committed, answers the caller.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
@@ -13,10 +16,10 @@ pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 #[cfg(test)]
 pub(in crate::ledger) type Raw = Box<dyn FnOnce(&Transaction<'_>) -> Result<(), LedgerError> + Send>;
 
-pub(super) fn apply(tx: &Transaction<'_>, command: Command, health: &Health) -> Answer {
+pub(super) fn apply(tx: &Transaction<'_>, command: Command, places: &mut Places, health: &Health) -> Answer {
     let job = Job { tx, health };
     match command {
-        Command::Charge(charge, reply) => job.run(reply, |tx| charges::insert(tx, charge)),
+        Command::Charge(charge, reply) => job.charge(reply, charge, places),
         Command::Seal(seal, reply) => job.run(reply, |tx| groups::seal(tx, &seal)),
         Command::AbandonGroup(it, reply) => job.run(reply, |tx| groups::abandon(tx, &it.group, it.reason, it.now_ms)),
         Command::AbandonCharges(it, reply) => {
@@ -58,6 +61,43 @@ impl Job<'_> {
         let fuse = Fuse(self.health);
         let result = in_savepoint(self.tx, work);
         drop(fuse);
+        self.answer(reply, result)
+    }
+
+    /// Writes a charge, which appends to the tables and needs no savepoint: one that fails half-way, as a disk may have it, ends
+    /// the transaction with all that shares it.
+    fn charge(&self, reply: Reply<(SignedReceipt, ChargeId)>, charge: Charge, places: &mut Places) -> Answer {
+        if charge.idempotent {
+            return self.run(reply, |tx| {
+                charges::insert(tx, charge, places).map_err(|(Failure::Whole(error) | Failure::Partial(error))| {
+                    places.clear();
+                    error
+                })
+            });
+        }
+        let fuse = Fuse(self.health);
+        let result = charges::insert(self.tx, charge, places).map_err(|failure| match failure {
+            Failure::Whole(error) => error,
+            Failure::Partial(error) => {
+                places.clear();
+                self.end();
+                error
+            }
+        });
+        drop(fuse);
+        self.answer(reply, result)
+    }
+
+    /// Takes back the whole transaction, unless the disk has ended it already.
+    fn end(&self) {
+        if !self.tx.is_autocommit()
+            && let Err(error) = self.tx.execute_batch("ROLLBACK")
+        {
+            self.health.fail(&error.to_string());
+        }
+    }
+
+    fn answer<T: Send + 'static>(&self, reply: Reply<T>, result: Result<T, LedgerError>) -> Answer {
         if let Err(LedgerError::Database(error)) = &result
             && is_of_the_disk(error)
         {

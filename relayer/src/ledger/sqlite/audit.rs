@@ -15,12 +15,19 @@ use std::collections::HashMap;
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::{Address, Hash};
 
-/// A vault's generation that is looked at, and what else its rows are compared with.
+/// Whose ledger it should be.
+#[derive(Clone, Copy)]
+struct Deployment {
+    domain: Hash,
+    relayer: Address,
+}
+
+/// A vault's generation that is looked at.
+#[derive(Clone, Copy, Default)]
 struct Place {
     vault: Address,
     generation: i64,
     domain: Hash,
-    relayer: Address,
 }
 
 impl Reader {
@@ -46,13 +53,12 @@ impl Reader {
     pub fn verify_receipts(&self, keys: &[(u32, Address)], audit: &mut Audit) -> Result<Signatures, LedgerError> {
         let mut told = Signatures::default();
         let newest = keys.iter().map(|(id, _)| *id).max();
-        let mut statement =
-            self.0.prepare("SELECT charge.id, receipt FROM charge JOIN record ON record.id = charge.record")?;
+        let mut statement = self.0.prepare("SELECT generation_id, receipt FROM record")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             // One that cannot be read is a finding already.
             let Ok(signed) = SignedReceipt::from_bytes(&row.get::<_, Vec<u8>>("receipt")?) else { continue };
-            let id: String = row.get("id")?;
+            let id: String = row.get("generation_id")?;
             match keys.iter().find(|(id, _)| *id == signed.receipt.key_id) {
                 None if Some(signed.receipt.key_id) < newest => told.of_forgotten_keys += 1,
                 None => audit.find("signature", id, "its receipt names a key that the endpoints do not know"),
@@ -76,19 +82,21 @@ fn look(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
         return Ok(()); // what is read from a damaged file means nothing
     }
     let (domain, relayer) = recovery::deployment(db)?;
+    let deployment = Deployment { domain, relayer: relayer.to_bytes() };
+    let mut vaults = charges::look(db, deployment, audit)?;
     let mut places = db.prepare(
-        "SELECT vault, generation FROM vault UNION SELECT vault, generation FROM charge
-         UNION SELECT vault, generation FROM settlement_group",
+        "SELECT id, vault, generation FROM vault UNION ALL
+         SELECT DISTINCT NULL, vault, generation FROM settlement_group
+         WHERE (vault, generation) NOT IN (SELECT vault, generation FROM vault)",
     )?;
     let mut rows = places.query([])?;
     let mut leaves = HashMap::new();
     while let Some(row) = rows.next()? {
-        let (vault, generation) = (row.get("vault")?, row.get("generation")?);
-        let place = Place { vault, generation, domain, relayer: relayer.to_bytes() };
-        let (mut sums, keys) = charges::look(db, &place, audit)?;
-        groups::look(db, &place, (&sums, &keys), audit)?;
-        for (seq, sum) in &mut sums {
-            leaves.insert((vault, generation, *seq), std::mem::take(&mut sum.leaves));
+        let place = Place { vault: row.get("vault")?, generation: row.get("generation")?, domain };
+        let mut charged = row.get::<_, Option<i64>>("id")?.and_then(|id| vaults.remove(&id)).unwrap_or_default();
+        groups::look(db, &place, &charged, audit)?;
+        for (seq, sum) in &mut charged.groups {
+            leaves.insert((place.vault, place.generation, *seq), std::mem::take(&mut sum.leaves));
         }
     }
     batches::look(db, &leaves, audit)?;
@@ -111,20 +119,10 @@ fn database(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
         let (table, parent): (String, String) = (row.get("table")?, row.get("parent")?);
         audit.find("foreign key", &table, format!("a row of {table} refers to a row of {parent} that is not there"));
     }
-    let mut lone = db.prepare("SELECT id FROM record WHERE id NOT IN (SELECT record FROM charge)")?;
+    let mut lone = db.prepare("SELECT id FROM record WHERE id NOT IN (SELECT id FROM charge)")?;
     let mut rows = lone.query([])?;
     while let Some(row) = rows.next()? {
         audit.find("record", row.get::<_, i64>("id")?, "a receipt and a decision are there without their charge");
-    }
-    let mut twice = db.prepare(
-        "SELECT vault, epoch, count(*) AS times FROM charge NOT INDEXED
-         GROUP BY vault, generation, epoch, request_hash HAVING count(*) > 1",
-    )?;
-    let mut rows = twice.query([])?;
-    while let Some(row) = rows.next()? {
-        let (epoch, times): (u32, u32) = (row.get("epoch")?, row.get("times")?);
-        let problem = format!("a request of key epoch {epoch} is charged {times} times");
-        audit.find("unique request", row.address("vault")?, problem);
     }
     Ok(())
 }
@@ -132,10 +130,10 @@ fn database(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
 /// Looks at what was quarantined.
 fn incidents(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
     let mut strange = db.prepare(
-        "SELECT c.vault, c.number FROM charge c JOIN incident i ON i.id = c.incident
-         WHERE i.vault <> c.vault OR i.generation <> c.generation
-            OR (c.seq IS NOT NULL AND NOT EXISTS (SELECT 1 FROM settlement_group g WHERE g.vault = c.vault
-                AND g.generation = c.generation AND g.seq = c.seq AND g.state = 'abandoned'))",
+        "SELECT v.vault, c.number FROM charge c JOIN incident i ON i.id = c.incident JOIN vault v ON v.id = c.vault
+         WHERE i.vault <> v.vault OR i.generation <> v.generation
+            OR (c.seq IS NOT NULL AND NOT EXISTS (SELECT 1 FROM settlement_group g WHERE g.vault = v.vault
+                AND g.generation = v.generation AND g.seq = c.seq AND g.state = 'abandoned'))",
     )?;
     let mut rows = strange.query([])?;
     while let Some(row) = rows.next()? {

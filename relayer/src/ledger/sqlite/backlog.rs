@@ -1,25 +1,29 @@
 //! What has waited for its settlement.
 
-use super::Reader;
 use super::row::Columns;
+use super::{Reader, charges};
 use crate::ledger::LedgerError;
 use crate::ledger::backlog::Backlog;
 
 impl Reader {
     /// What waits, at the finalized block `height`, and what was spent since `since_ms`.
     pub(in crate::ledger) fn backlog(&self, height: u64, since_ms: i64) -> Result<Backlog, LedgerError> {
-        // A vault's oldest charge is the one of its lowest number.
+        // Charges are numbered and stored in the order in which they were made.
+        let mut first = self.0.prepare_cached(
+            "SELECT r.receipt FROM record r WHERE r.id IN (
+               SELECT min(id) FROM charge INDEXED BY charge_open WHERE seq IS NULL AND quarantined IS NULL
+               UNION ALL
+               SELECT (SELECT min(c.id) FROM charge c WHERE c.vault = v.id AND c.seq = g.seq) FROM settlement_group g
+               JOIN vault v ON v.vault = g.vault AND v.generation = g.generation WHERE g.state = 'sealed')",
+        )?;
+        let mut rows = first.query([])?;
+        let mut oldest_ms: Option<i64> = None;
+        while let Some(row) = rows.next()? {
+            let started_ms = charges::receipt(row)?.started_at_ms;
+            oldest_ms = Some(oldest_ms.map_or(started_ms, |oldest| oldest.min(started_ms)));
+        }
         let mut statement = self.0.prepare_cached(
-            "SELECT (SELECT min(c.started_ms) FROM (
-                       SELECT vault, generation, min(number) AS number FROM charge INDEXED BY charge_open
-                         WHERE seq IS NULL AND quarantined IS NULL GROUP BY vault, generation
-                       UNION ALL
-                       SELECT g.vault, g.generation, (SELECT min(number) FROM charge INDEXED BY charge_group
-                         WHERE vault = g.vault AND generation = g.generation AND seq = g.seq)
-                         FROM settlement_group g WHERE g.state = 'sealed') AS first
-                     JOIN charge c ON c.vault = first.vault AND c.generation = first.generation
-                       AND c.number = first.number) AS oldest_ms,
-                    (SELECT count(*) FROM settlement_group
+            "SELECT (SELECT count(*) FROM settlement_group
                      WHERE state = 'sealed' AND batch IS NULL AND not_before_height > ?1) AS skipped,
                     (SELECT count(*) FROM incident INDEXED BY incident_open WHERE resolution IS NULL) AS incidents,
                     (SELECT coalesce(sum(lamports), 0) FROM batch INDEXED BY batch_done
@@ -27,7 +31,7 @@ impl Reader {
         )?;
         Ok(statement.query_row([height as i64, since_ms], |row| {
             Ok(Backlog {
-                oldest_ms: row.get("oldest_ms")?,
+                oldest_ms,
                 skipped_groups: row.unsigned("skipped")?,
                 quarantined: row.unsigned("incidents")?,
                 lamports: row.unsigned("lamports")?,

@@ -1,6 +1,7 @@
 //! Batches and attempts.
 
 use super::Reader;
+use super::charges::find_vault;
 use super::groups::{self, groups_where, place};
 use super::incidents;
 use super::row::Columns;
@@ -84,10 +85,10 @@ pub(super) fn create(tx: &Transaction<'_>, groups: &[SealedGroup]) -> Result<Bat
 /// The leaves of a group's receipts, in the order of their numbers.
 fn leaves_of(tx: &Transaction<'_>, group: &SealedGroup) -> Result<Vec<Hash>, LedgerError> {
     let mut receipts = tx.prepare_cached(
-        "SELECT receipt FROM charge JOIN record ON record.id = charge.record
-         WHERE vault = ?1 AND generation = ?2 AND seq = ?3 ORDER BY number",
+        "SELECT r.receipt FROM charge c JOIN record r ON r.id = c.id WHERE c.vault = ?1 AND c.seq = ?2 ORDER BY c.number",
     )?;
-    let mut rows = receipts.query(place(group))?;
+    let (vault, generation, seq) = place(group);
+    let mut rows = receipts.query((find_vault(tx, (vault, generation))?, seq))?;
     let mut leaves = Vec::new();
     while let Some(row) = rows.next()? {
         let receipt = row.get_ref("receipt")?;
@@ -161,23 +162,21 @@ pub(super) fn retire(tx: &Transaction<'_>, batch: BatchId) -> Result<(), LedgerE
 pub(super) fn void_group(tx: &Transaction<'_>, it: VoidGroup) -> Result<(SealedGroup, bool), LedgerError> {
     let VoidGroup { batch, group, fault, now_ms } = it;
     let (vault, generation, seq) = place(&group);
+    let row = find_vault(tx, (vault, generation))?;
     let again = match group.lines.as_slice() {
         [_] if !fault.by_amount || group.receipts < 2 => None,
         [_] => Some(group.receipts / 2),
         _ => Some(MAX_RECEIPTS),
     };
     if let Some(most) = again {
-        tx.prepare_cached(
-            "UPDATE charge SET seq = NULL, alone = ?4 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-        )?
-        .execute((vault, generation, seq, most))?;
+        tx.prepare_cached("UPDATE charge SET seq = NULL, alone = ?3 WHERE vault = ?1 AND seq = ?2")?
+            .execute((row, seq, most))?;
     } else {
         let incident = incidents::open(tx, (vault, generation), group.lines.first(), &fault, now_ms)?;
         tx.prepare_cached(
-            "UPDATE charge SET seq = NULL, quarantined = ?4, incident = ?5
-             WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
+            "UPDATE charge SET seq = NULL, quarantined = ?3, incident = ?4 WHERE vault = ?1 AND seq = ?2",
         )?
-        .execute((vault, generation, seq, &fault.reason, incident))?;
+        .execute((row, seq, &fault.reason, incident))?;
     }
     let void = groups::empty(tx, &group)?;
     retire(tx, batch)?;

@@ -1,13 +1,19 @@
 //! Sealed groups, and the sealing of charges.
 
+use super::charges::{self, KeySums, find_vault};
 use super::row::Columns;
 use super::{Reader, allow_lists, incidents};
 use crate::chain::Pubkey;
+use crate::ledger::charges::ChargeId;
 use crate::ledger::command::Seal;
 use crate::ledger::sealing::{GroupBuilder, KeyTerms, OpenCharge};
-use crate::ledger::{Fault, GroupState, LedgerError, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, Touches};
+use crate::ledger::{
+    Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, Touches,
+};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
-use steam_protocol::units::{MicroUsdc, Usage};
+use std::collections::{BTreeMap, HashMap};
+use steam_protocol::allow_list::AllowList;
+use steam_protocol::receipt::Receipt;
 use steam_protocol::{Address, Hash};
 
 impl Reader {
@@ -42,7 +48,7 @@ impl Reader {
                        WHERE g.vault = v.vault AND g.generation = v.generation)), 0) FROM vault v)
                   - (SELECT count(*) FROM settlement_group INDEXED BY abandoned WHERE state = 'abandoned') AS sealed,
                     (SELECT count(*) FROM settlement_group WHERE state = 'sealed') AS open,
-                    (SELECT count(*) FROM charge WHERE seq IS NULL AND quarantined IS NULL)
+                    (SELECT count(*) FROM charge INDEXED BY charge_open WHERE seq IS NULL AND quarantined IS NULL)
                   + (SELECT coalesce(sum(receipts), 0) FROM settlement_group WHERE state = 'sealed') AS receipts",
         )?;
         Ok(statement.query_row([], |row| {
@@ -52,14 +58,23 @@ impl Reader {
         })?)
     }
 
-    /// Vaults that have charges to seal.
-    pub(in crate::ledger) fn vaults_to_seal(&self) -> Result<Vec<(Pubkey, u64)>, LedgerError> {
+    /// Vaults that have charges to seal, and which.
+    pub(in crate::ledger) fn vaults_to_seal(&self) -> Result<Vec<OpenVault>, LedgerError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT DISTINCT vault, generation FROM charge INDEXED BY charge_open
-             WHERE seq IS NULL AND quarantined IS NULL",
+            "SELECT c.id, c.vault FROM charge c INDEXED BY charge_open WHERE c.seq IS NULL AND c.quarantined IS NULL
+             ORDER BY c.id",
         )?;
-        let rows = statement.query_map([], |row| row.place())?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut rows = statement.query([])?;
+        let mut open: BTreeMap<i64, Vec<ChargeId>> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            open.entry(row.get("vault")?).or_default().push(row.get("id")?);
+        }
+        let mut name = self.0.prepare_cached("SELECT vault, generation FROM vault WHERE id = ?1")?;
+        let named = open.into_iter().map(|(id, charges)| {
+            let (vault, generation) = name.query_row([id], |row| row.place())?;
+            Ok(OpenVault { vault, generation, charges })
+        });
+        named.collect()
     }
 }
 
@@ -81,8 +96,8 @@ pub(super) fn abandon(tx: &Transaction<'_>, group: &SealedGroup, reason: &str, n
     }
     let incident = incidents::open(tx, (vault, generation), None, &gone(reason), now_ms)?;
     tx.execute(
-        "UPDATE charge SET quarantined = ?4, incident = ?5 WHERE vault = ?1 AND generation = ?2 AND seq = ?3",
-        (vault, generation, seq, reason, incident),
+        "UPDATE charge SET quarantined = ?3, incident = ?4 WHERE vault = ?1 AND seq = ?2",
+        (find_vault(tx, (vault, generation))?, seq, reason, incident),
     )?;
     Ok(())
 }
@@ -96,10 +111,12 @@ pub(super) fn abandon_charges(
 ) -> Result<usize, LedgerError> {
     let (vault, generation) = (vault.to_bytes(), generation as i64);
     let incident = incidents::open(tx, (vault, generation), None, &gone(reason), now_ms)?;
+    let Some(vault) = find_vault(tx, (vault, generation))? else { return Ok(0) };
+    charges::keep_sums(tx, vault)?;
     Ok(tx.execute(
-        "UPDATE charge SET quarantined = ?3, incident = ?4
-         WHERE vault = ?1 AND generation = ?2 AND seq IS NULL AND quarantined IS NULL",
-        (vault, generation, reason, incident),
+        "UPDATE charge INDEXED BY charge_open SET quarantined = ?2, incident = ?3
+         WHERE vault = ?1 AND seq IS NULL AND quarantined IS NULL",
+        (vault, reason, incident),
     )?)
 }
 
@@ -130,80 +147,118 @@ pub(super) fn seal(tx: &Transaction<'_>, command: &Seal) -> Result<GroupState, L
     if (seq, previous) != (chain_seq, chain_hash) {
         return Ok(GroupState::Halted);
     }
-    let Some((group, totals, numbers)) = collect(tx, command, seq + 1, &previous)? else {
+    let Some(vault) = find_vault(tx, (command.vault.to_bytes(), command.generation as i64))? else {
         return Ok(GroupState::Idle);
     };
-    store(tx, &group, &previous, &numbers)?;
-    Ok(GroupState::Sealed(group, totals))
+    let Some(sealed) = collect(tx, (command, vault), seq + 1, &previous)? else {
+        return Ok(GroupState::Idle);
+    };
+    store(tx, &sealed, (vault, &previous))?;
+    Ok(GroupState::Sealed(sealed.group, sealed.totals))
+}
+
+/// A group, with what is to be noted of its charges.
+struct Sealed {
+    group: SealedGroup,
+    totals: Totals,
+    charges: Vec<ChargeId>,
+    /// By row id.
+    keys: HashMap<i64, KeySums>,
+    next_number: i64,
+}
+
+/// A charge as it is sealed.
+struct Found {
+    key: i64,
+    number: i64,
+    alone: u32,
+    receipt: Receipt,
+    voucher: StoredVoucher,
 }
 
 /// Gathers charges in the order of their numbers, until one does not fit.
 fn collect(
     tx: &Transaction<'_>,
-    command: &Seal,
+    (command, vault): (&Seal, i64),
     seq: u32,
     previous: &Hash,
-) -> Result<Option<(SealedGroup, Totals, Vec<i64>)>, LedgerError> {
+) -> Result<Option<Sealed>, LedgerError> {
     let mut builder = GroupBuilder::new(command.vault, command.generation, seq, &command.fits);
-    let mut numbers = Vec::new();
-    let mut statement = tx.prepare_cached(
-        "SELECT number, epoch, slot, offer, version, fee_bps, input, cached, output, total, alone, provider FROM charge
-         INDEXED BY charge_open
-         WHERE vault = ?1 AND generation = ?2 AND seq IS NULL AND quarantined IS NULL ORDER BY number",
-    )?;
-    let place = (command.vault.to_bytes(), command.generation as i64);
-    let mut rows = statement.query(place)?;
-    while let Some(row) = rows.next()? {
-        let charge = open_charge(row)?;
-        if builder.lacks(charge.line.epoch) {
-            builder.know(charge.line.epoch, key_terms(tx, place, charge.line.epoch)?);
+    let (mut charges, mut keys, mut next_number) = (Vec::new(), HashMap::<i64, KeySums>::new(), 0);
+    for id in &command.charges {
+        // It may have been sealed or quarantined since it was found open.
+        let Some(found) = find(tx, *id, vault)? else { continue };
+        let (receipt, epoch) = (&found.receipt, found.receipt.key_epoch);
+        if builder.lacks(epoch) {
+            let (sums, allow_list) = key(tx, found.key)?;
+            builder.know(epoch, KeyTerms { voucher: sums.voucher, allow_list });
+            keys.insert(found.key, sums);
         }
-        if !builder.add(&charge)? {
+        if !builder.add(&open_charge(&found)?)? {
             break;
         }
-        numbers.push(row.get("number")?);
+        builder.authorize(epoch, found.voucher);
+        if let Some(sums) = keys.get_mut(&found.key) {
+            sums.raise(receipt.key_cumulative, found.voucher);
+        }
+        charges.push(*id);
+        next_number = next_number.max(found.number + 1);
     }
-    Ok(builder.finish(previous).map(|(group, totals)| (group, totals, numbers)))
+    let finished = builder.finish(previous)?;
+    Ok(finished.map(|(group, totals)| Sealed { group, totals, charges, keys, next_number }))
 }
 
-fn open_charge(row: &Row<'_>) -> rusqlite::Result<OpenCharge> {
+fn find(tx: &Transaction<'_>, id: ChargeId, vault: i64) -> Result<Option<Found>, LedgerError> {
+    let mut statement = tx.prepare_cached(
+        "SELECT c.key, c.number, c.alone, r.receipt, r.voucher FROM charge c JOIN record r ON r.id = c.id
+         WHERE c.id = ?1 AND c.vault = ?2 AND c.seq IS NULL AND c.quarantined IS NULL",
+    )?;
+    let mut rows = statement.query((id, vault))?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Found {
+        key: row.get("key")?,
+        number: row.get("number")?,
+        alone: row.get("alone")?,
+        receipt: charges::receipt(row)?,
+        voucher: charges::voucher(row)?,
+    }))
+}
+
+fn open_charge(found: &Found) -> Result<OpenCharge, LedgerError> {
+    let r = &found.receipt;
     let line = SealedLine {
-        epoch: row.get("epoch")?,
-        slot: row.get("slot")?,
-        provider: row.get("provider")?,
-        offer: row.get("offer")?,
-        version: row.get("version")?,
-        usage: Usage { requests: 1, input: row.get("input")?, cached: row.get("cached")?, output: row.get("output")? },
+        epoch: r.key_epoch,
+        slot: r.key_slot,
+        provider: r.provider,
+        offer: r.offer,
+        version: r.price_version,
+        usage: r.usage,
     };
-    Ok(OpenCharge { line, fee_bps: row.get("fee_bps")?, total: row.pico("total")?, alone: row.get("alone")? })
+    Ok(OpenCharge { line, fee_bps: r.fee_bps, total: charges::total(r)?, alone: found.alone })
 }
 
-/// The key's voucher, and the list of the providers it may pay.
-fn key_terms(tx: &Transaction<'_>, (vault, generation): (Address, i64), epoch: u32) -> Result<KeyTerms, LedgerError> {
+/// What is known of a key, and the list of the providers it may pay.
+fn key(tx: &Transaction<'_>, id: i64) -> Result<(KeySums, Option<AllowList>), LedgerError> {
     let mut key = tx.prepare_cached(
-        "SELECT authorized, request_hash, signature, allow_root FROM session_key
-         WHERE vault = ?1 AND generation = ?2 AND epoch = ?3",
+        "SELECT cumulative, authorized, request_hash, signature, allow_root FROM session_key WHERE id = ?1",
     )?;
-    let (voucher, root): (StoredVoucher, Option<Hash>) = key.query_row((vault, generation, epoch), |row| {
-        let voucher = StoredVoucher {
-            authorized: MicroUsdc(row.unsigned("authorized")?),
-            request_hash: row.get("request_hash")?,
-            signature: row.get("signature")?,
-        };
-        Ok((voucher, row.get("allow_root")?))
-    })?;
+    let (sums, root): (KeySums, Option<Hash>) =
+        key.query_row([id], |row| Ok((KeySums::of(row)?, row.get("allow_root")?)))?;
     let allow_list = root.map(|root| allow_lists::find(tx, &root)).transpose()?;
-    Ok(KeyTerms { voucher, allow_list })
+    Ok((sums, allow_list))
 }
 
-fn store(tx: &Transaction<'_>, group: &SealedGroup, previous: &Hash, numbers: &[i64]) -> Result<(), LedgerError> {
+fn store(tx: &Transaction<'_>, sealed: &Sealed, (row, previous): (i64, &Hash)) -> Result<(), LedgerError> {
+    let group = &sealed.group;
     let (vault, generation, seq) = place(group);
-    let mut mark = tx.prepare_cached(
-        "UPDATE charge SET seq = ?4 WHERE vault = ?1 AND generation = ?2 AND number = ?3 AND seq IS NULL",
-    )?;
-    for number in numbers {
-        mark.execute((vault, generation, number, seq))?;
+    let mut mark = tx.prepare_cached("UPDATE charge SET seq = ?2 WHERE id = ?1")?;
+    for charge in &sealed.charges {
+        mark.execute((charge, seq))?;
     }
+    for (key, sums) in &sealed.keys {
+        sums.store(tx, *key)?;
+    }
+    charges::raise_number(tx, row, sealed.next_number)?;
     tx.prepare_cached(
         "INSERT INTO settlement_group
            (vault, generation, seq, receipts, fee_bps, previous, hash, content, memberships, state)

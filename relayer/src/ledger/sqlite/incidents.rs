@@ -1,8 +1,8 @@
 //! Incidents, and what was decided about them.
 
-use super::Reader;
 use super::groups::groups_where;
 use super::row::Columns;
+use super::{Reader, charges};
 use crate::chain::Pubkey;
 use crate::ledger::incidents::{Decision, Incident, IncidentId, IncidentReport, Resolution, ResolveError};
 use crate::ledger::sealing::MAX_RECEIPTS;
@@ -107,13 +107,23 @@ pub(super) fn drop_unsettled(
 ) -> Result<(IncidentId, u64, Pico), LedgerError> {
     let fault = Fault { reason: reason.to_owned(), touches: Touches::Vault, by_amount: false };
     let id = open(tx, (vault, generation), None, &fault, decision.at_ms)?;
-    // Those of incidents that are open are decided with the rest.
+    let row = charges::vault(tx, (vault, generation))?;
+    charges::keep_sums(tx, row)?;
     tx.execute(
-        "UPDATE charge SET seq = NULL, quarantined = ?4, incident = ?3 WHERE vault = ?1 AND generation = ?2 AND (
-           (seq IS NULL AND quarantined IS NULL)
-           OR incident IN (SELECT id FROM incident WHERE vault = ?1 AND generation = ?2 AND resolution IS NULL)
-           OR seq IN (SELECT seq FROM settlement_group WHERE vault = ?1 AND generation = ?2 AND state = 'sealed'))",
+        "UPDATE charge INDEXED BY charge_open SET quarantined = ?3, incident = ?2
+         WHERE vault = ?1 AND seq IS NULL AND quarantined IS NULL",
+        (row, id, reason),
+    )?;
+    // Those of incidents that are open are decided with the rest, and so is a group under way.
+    tx.execute(
+        "UPDATE charge SET seq = NULL, quarantined = ?4, incident = ?3
+         WHERE incident IN (SELECT id FROM incident WHERE vault = ?1 AND generation = ?2 AND resolution IS NULL)",
         (vault, generation, id, reason),
+    )?;
+    tx.execute(
+        "UPDATE charge SET seq = NULL, quarantined = ?5, incident = ?4 WHERE vault = ?1 AND seq IN (
+           SELECT seq FROM settlement_group WHERE vault = ?2 AND generation = ?3 AND state = 'sealed')",
+        (row, vault, generation, id, reason),
     )?;
     let others: Vec<IncidentId> = tx
         .prepare("SELECT id FROM incident WHERE vault = ?1 AND generation = ?2 AND resolution IS NULL")?
@@ -168,12 +178,15 @@ fn incident(row: &Row<'_>) -> Result<Incident, LedgerError> {
 }
 
 fn sums(db: &Connection, id: IncidentId) -> Result<(u64, Pico), LedgerError> {
-    let mut statement = db.prepare_cached("SELECT total FROM charge INDEXED BY charge_incident WHERE incident = ?1")?;
+    let mut statement = db.prepare_cached(
+        "SELECT r.receipt FROM charge c INDEXED BY charge_incident JOIN record r ON r.id = c.id WHERE c.incident = ?1",
+    )?;
     let mut rows = statement.query([id])?;
     let (mut receipts, mut total) = (0, Pico::ZERO);
     while let Some(row) = rows.next()? {
         receipts += 1;
-        total = total.checked_add(row.pico("total")?).ok_or(LedgerError::Malformed("charge"))?;
+        let charge = charges::total(&charges::receipt(row)?)?;
+        total = total.checked_add(charge).ok_or(LedgerError::Malformed("charge"))?;
     }
     Ok((receipts, total))
 }
@@ -187,13 +200,15 @@ pub(super) fn report(db: &Connection, since: i64) -> Result<IncidentReport, Ledg
         report.blocks.vaults.insert((group.vault, group.generation));
     }
     let mut decided = db.prepare_cached(
-        "SELECT c.vault, c.generation, c.epoch, c.total FROM incident i JOIN charge c ON c.incident = i.id
+        "SELECT v.vault, v.generation, r.receipt FROM incident i JOIN charge c ON c.incident = i.id
+         JOIN record r ON r.id = c.id JOIN vault v ON v.id = c.vault
          WHERE i.decision > ?1 AND i.resolution IN ('written off', 'dropped')",
     )?;
     let mut rows = decided.query([since])?;
     while let Some(row) = rows.next()? {
         let (vault, generation) = row.place()?;
-        report.written_off.push((vault, generation, row.get("epoch")?, row.pico("total")?));
+        let receipt = charges::receipt(row)?;
+        report.written_off.push((vault, generation, receipt.key_epoch, charges::total(&receipt)?));
     }
     report.decisions = decisions(db)?;
     Ok(report)

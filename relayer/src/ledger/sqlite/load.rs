@@ -1,12 +1,16 @@
 //! What the relayer's memory is rebuilt from.
 
+use super::charges::{self, KeySums, first_since};
 use super::row::Columns;
 use super::{Reader, agreements, incidents};
 use crate::chain::Pubkey;
-use crate::ledger::{LedgerError, Loaded, LoadedKey, LoadedVault};
-use rusqlite::Connection;
+use crate::ledger::{LedgerError, Loaded, LoadedKey, LoadedVault, RecentRequest};
+use rusqlite::{Connection, Row};
 use std::collections::HashMap;
-use steam_protocol::units::{MicroUsdc, Pico};
+use steam_protocol::units::Pico;
+
+/// By vault, generation, seq of the sealed group or none, and epoch.
+type Unsettled = HashMap<(Pubkey, u64, Option<u32>, u32), Pico>;
 
 impl Reader {
     /// Everything, as of one moment; requests since `recent_since_ms`.
@@ -18,16 +22,14 @@ impl Reader {
             incidents: incidents::report(db, decided)?,
             agreements: agreements::all(db)?,
             vaults: vaults(db)?,
-            recent: Vec::new(),
+            recent: recent(db, recent_since_ms)?,
         };
         keys(db, &mut loaded)?;
-        unsettled(db, &mut loaded)?;
-        let mut recent =
-            db.prepare("SELECT vault, epoch, request_hash, started_ms FROM charge WHERE started_ms >= ?1")?;
-        let mut rows = recent.query([recent_since_ms])?;
-        while let Some(row) = rows.next()? {
-            let (epoch, request_hash) = (row.get("epoch")?, row.get("request_hash")?);
-            loaded.recent.push((row.address("vault")?, epoch, request_hash, row.get("started_ms")?));
+        let mut unsettled = Unsettled::new();
+        open(db, &mut loaded, &mut unsettled)?;
+        waiting(db, &mut unsettled)?;
+        for ((vault, generation, seq, epoch), amount) in unsettled {
+            loaded.vaults.entry((vault, generation)).or_default().unsettled.push((seq, epoch, amount));
         }
         Ok(loaded)
     }
@@ -42,36 +44,83 @@ fn vaults(db: &Connection) -> Result<HashMap<(Pubkey, u64), LoadedVault>, Ledger
 }
 
 fn keys(db: &Connection, loaded: &mut Loaded) -> Result<(), LedgerError> {
-    let mut statement = db.prepare("SELECT vault, generation, epoch, cumulative, authorized FROM session_key")?;
+    let mut statement = db.prepare(
+        "SELECT v.vault, v.generation, k.epoch, k.cumulative, k.authorized, k.request_hash, k.signature
+         FROM session_key k JOIN vault v ON v.id = k.vault",
+    )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let authorized = MicroUsdc(row.unsigned("authorized")?);
-        let key = LoadedKey { cumulative: row.pico("cumulative")?, authorized };
+        let sums = KeySums::of(row)?;
+        let key = LoadedKey { cumulative: sums.cumulative, authorized: sums.voucher.authorized };
         loaded.vaults.entry(row.place()?).or_default().keys.insert(row.get("epoch")?, key);
     }
     Ok(())
 }
 
-fn unsettled(db: &Connection, loaded: &mut Loaded) -> Result<(), LedgerError> {
-    let mut unsettled: HashMap<(Pubkey, u64, Option<u32>, u32), Pico> = HashMap::new();
-    let mut charges = db.prepare(
-        "SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM charge c INDEXED BY charge_open
-         WHERE c.seq IS NULL AND c.quarantined IS NULL
-         UNION ALL
-         SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM incident i INDEXED BY incident_open
-         JOIN charge c ON c.incident = i.id WHERE i.resolution IS NULL AND c.seq IS NULL
-         UNION ALL
-         SELECT c.vault, c.generation, c.seq, c.epoch, c.total FROM settlement_group g
-         JOIN charge c ON c.vault = g.vault AND c.generation = g.generation AND c.seq = g.seq WHERE g.state = 'sealed'",
+/// Open charges: what they come to, and what follows from them for their keys and vaults.
+fn open(db: &Connection, loaded: &mut Loaded, unsettled: &mut Unsettled) -> Result<(), LedgerError> {
+    let mut statement = db.prepare(
+        "SELECT v.vault, v.generation, k.epoch, c.number, c.seq, r.receipt, r.voucher
+         FROM charge c INDEXED BY charge_open JOIN record r ON r.id = c.id JOIN session_key k ON k.id = c.key
+         JOIN vault v ON v.id = c.vault WHERE c.seq IS NULL AND c.quarantined IS NULL",
     )?;
-    let mut rows = charges.query([])?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let (vault, generation) = row.place()?;
-        let sum = unsettled.entry((vault, generation, row.get("seq")?, row.get("epoch")?)).or_default();
-        *sum = sum.checked_add(row.pico("total")?).ok_or(LedgerError::Malformed("charge"))?;
-    }
-    for ((vault, generation, seq, epoch), amount) in unsettled {
-        loaded.vaults.entry((vault, generation)).or_default().unsettled.push((seq, epoch, amount));
+        add(row, unsettled)?;
+        let vault = loaded.vaults.entry(row.place()?).or_default();
+        vault.next_number = vault.next_number.max(row.unsigned("number")? + 1);
+        if let Some(key) = vault.keys.get_mut(&row.get("epoch")?) {
+            key.cumulative = key.cumulative.max(charges::receipt(row)?.key_cumulative);
+            key.authorized = key.authorized.max(charges::voucher(row)?.authorized);
+        }
     }
     Ok(())
+}
+
+/// Charges that wait for a person's decision, and those of groups under way.
+fn waiting(db: &Connection, unsettled: &mut Unsettled) -> Result<(), LedgerError> {
+    let mut statement = db.prepare(
+        "WITH waiting AS (
+           SELECT c.id FROM incident i INDEXED BY incident_open JOIN charge c ON c.incident = i.id
+           WHERE i.resolution IS NULL AND c.seq IS NULL
+           UNION ALL
+           SELECT c.id FROM settlement_group g JOIN vault v ON v.vault = g.vault AND v.generation = g.generation
+           JOIN charge c ON c.vault = v.id AND c.seq = g.seq WHERE g.state = 'sealed')
+         SELECT v.vault, v.generation, k.epoch, c.seq, r.receipt
+         FROM waiting w JOIN charge c ON c.id = w.id JOIN record r ON r.id = c.id JOIN session_key k ON k.id = c.key
+         JOIN vault v ON v.id = c.vault",
+    )?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        add(row, unsettled)?;
+    }
+    Ok(())
+}
+
+fn add(row: &Row<'_>, unsettled: &mut Unsettled) -> Result<(), LedgerError> {
+    let (vault, generation) = row.place()?;
+    let sum = unsettled.entry((vault, generation, row.get("seq")?, row.get("epoch")?)).or_default();
+    let total = charges::total(&charges::receipt(row)?)?;
+    *sum = sum.checked_add(total).ok_or(LedgerError::Malformed("charge"))?;
+    Ok(())
+}
+
+/// Requests that began since `since_ms`.
+fn recent(db: &Connection, since_ms: i64) -> Result<Vec<RecentRequest>, LedgerError> {
+    let mut statement = db.prepare("SELECT id, receipt FROM record WHERE id >= ?1")?;
+    let mut rows = statement.query([first_since(db, since_ms)?])?;
+    let mut recent = Vec::new();
+    while let Some(row) = rows.next()? {
+        let receipt = charges::receipt(row)?;
+        if receipt.started_at_ms >= since_ms {
+            recent.push(RecentRequest {
+                vault: Pubkey::from(receipt.vault),
+                epoch: receipt.key_epoch,
+                request_hash: receipt.request_hash,
+                started_ms: receipt.started_at_ms,
+                charge: row.get("id")?,
+            });
+        }
+    }
+    Ok(recent)
 }

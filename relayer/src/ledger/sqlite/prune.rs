@@ -1,7 +1,8 @@
 //! Drops what was settled or decided long ago, a few batches at a time.
 
+use super::charges::find_vault;
 use crate::ledger::LedgerError;
-use rusqlite::Transaction;
+use rusqlite::{Params, Transaction};
 use steam_protocol::Address;
 
 /// Batches dropped in one transaction: requests are charged between two.
@@ -25,14 +26,15 @@ pub(super) fn prune(tx: &Transaction<'_>, before_ms: i64) -> Result<bool, Ledger
         }
         tx.execute("DELETE FROM batch WHERE id = ?1 OR (id < ?1 AND state = 'split')", [batch])?;
     }
-    for charges in [
-        "DELETE FROM record WHERE id IN (SELECT record FROM charge WHERE incident IN
-           (SELECT id FROM incident WHERE resolution IN ('written off', 'dropped') AND resolved_ms < ?1))",
-        "DELETE FROM charge WHERE incident IN
-           (SELECT id FROM incident WHERE resolution IN ('written off', 'dropped') AND resolved_ms < ?1)",
-    ] {
-        tx.prepare_cached(charges)?.execute([before_ms])?;
-    }
+    drop_charges(
+        tx,
+        "incident IN (SELECT id FROM incident WHERE resolution IN ('written off', 'dropped') AND resolved_ms < ?1)",
+        [before_ms],
+    )?;
+    tx.prepare_cached(
+        "DELETE FROM charged_minute WHERE minute < ?1 AND minute < (SELECT max(minute) FROM charged_minute)",
+    )?
+    .execute([before_ms.div_euclid(60_000)])?;
     Ok(old.len() == BATCHES as usize)
 }
 
@@ -42,11 +44,10 @@ fn drop_groups(tx: &Transaction<'_>, batch: i64) -> Result<(), LedgerError> {
         .query_map([batch], |row| Ok((row.get("vault")?, row.get("generation")?, row.get("seq")?)))?
         .collect::<Result<_, _>>()?;
     for group in groups {
-        tx.prepare_cached(
-            "DELETE FROM record WHERE id IN (SELECT record FROM charge WHERE vault = ?1 AND generation = ?2 AND seq = ?3)",
-        )?
-        .execute(group)?;
-        tx.prepare_cached("DELETE FROM charge WHERE vault = ?1 AND generation = ?2 AND seq = ?3")?.execute(group)?;
+        let (vault, generation, seq) = group;
+        if let Some(row) = find_vault(tx, (vault, generation))? {
+            drop_charges(tx, "vault = ?1 AND seq = ?2", (row, seq))?;
+        }
         tx.prepare_cached("UPDATE vault SET pruned_seq = max(pruned_seq, ?3) WHERE vault = ?1 AND generation = ?2")?
             .execute(group)?;
         tx.prepare_cached(
@@ -63,5 +64,15 @@ fn drop_groups(tx: &Transaction<'_>, batch: i64) -> Result<(), LedgerError> {
            AND (g.vault, g.generation) IN (SELECT vault, generation FROM batch_group WHERE batch = ?1)",
     )?
     .execute([batch])?;
+    Ok(())
+}
+
+/// Drops the charges of which `condition` holds, with everything that is said of them elsewhere.
+fn drop_charges(tx: &Transaction<'_>, condition: &str, values: impl Params + Copy) -> Result<(), LedgerError> {
+    for table in ["record WHERE id", "idempotent_request WHERE charge"] {
+        let dropped = format!("DELETE FROM {table} IN (SELECT id FROM charge WHERE {condition})");
+        tx.prepare_cached(&dropped)?.execute(values)?;
+    }
+    tx.prepare_cached(&format!("DELETE FROM charge WHERE {condition}"))?.execute(values)?;
     Ok(())
 }

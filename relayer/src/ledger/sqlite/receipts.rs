@@ -1,18 +1,28 @@
 //! Receipts and decision records, for those who ask for them.
 
 use super::Reader;
+use super::charges::{self, find_vault, first_since};
 use super::row::Columns;
 use crate::chain::{KeyRef, Pubkey};
+use crate::ledger::charges::ChargeId;
 use crate::ledger::record::unpack;
 use crate::ledger::{GenerationRow, LedgerError, Proof, ReceiptRow};
 use rusqlite::{Connection, OptionalExtension, Params};
 use steam_protocol::units::Pico;
 use steam_protocol::{Address, Hash, merkle};
 
+/// What is said of a charge, with the names of its key and vault.
+const CHARGE: &str =
+    "SELECT r.id, r.generation_id, r.receipt, r.decision, k.public_key, v.vault, v.generation, c.number, c.seq,
+    c.quarantined, i.resolution, g.state
+    FROM record r JOIN charge c ON c.id = r.id JOIN session_key k ON k.id = c.key JOIN vault v ON v.id = c.vault
+    LEFT JOIN incident i ON i.id = c.incident
+    LEFT JOIN settlement_group g ON g.vault = v.vault AND g.generation = v.generation AND g.seq = c.seq";
+
 impl Reader {
     /// The decision of a request by its generation id.
     pub(in crate::ledger) fn generation(&self, id: &str) -> Result<Option<GenerationRow>, LedgerError> {
-        generation(&self.0, "c.id = ?1", [id])
+        generation(&self.0, "r.generation_id = ?1", [id])
     }
 
     /// The decision of a request by its receipt.
@@ -21,8 +31,24 @@ impl Reader {
         (vault, generation): (Pubkey, u64),
         number: u64,
     ) -> Result<Option<GenerationRow>, LedgerError> {
-        let receipt = (vault.to_bytes(), generation as i64, number as i64);
-        self::generation(&self.0, "c.vault = ?1 AND c.generation = ?2 AND c.number = ?3", receipt)
+        let Some(row) = find_vault(&self.0, (vault.to_bytes(), generation as i64))? else { return Ok(None) };
+        // Numbers are in order within a group, and those of open and quarantined charges are looked through.
+        let mut find = self.0.prepare_cached(
+            "SELECT c.id FROM settlement_group g JOIN charge c ON c.vault = ?1 AND c.seq = g.seq AND c.number = ?4
+             WHERE g.vault = ?2 AND g.generation = ?3
+             UNION ALL
+             SELECT id FROM charge INDEXED BY charge_open
+             WHERE seq IS NULL AND quarantined IS NULL AND vault = ?1 AND number = ?4
+             UNION ALL
+             SELECT id FROM charge INDEXED BY charge_incident
+             WHERE incident IS NOT NULL AND seq IS NULL AND vault = ?1 AND number = ?4
+             LIMIT 1",
+        )?;
+        let found: Option<ChargeId> = find
+            .query_row((row, vault.to_bytes(), generation as i64, number as i64), |row| row.get("id"))
+            .optional()?;
+        let Some(id) = found else { return Ok(None) };
+        self::generation(&self.0, "r.id = ?1", [id])
     }
 
     /// What a key was charged since `since_ms`.
@@ -31,38 +57,48 @@ impl Reader {
         key: &Address,
         since_ms: i64,
     ) -> Result<Vec<(i64, Pico)>, LedgerError> {
-        let mut charges = self.0.prepare_cached(
-            "SELECT started_ms, total FROM charge WHERE started_ms > ?1 AND public_key = ?2 ORDER BY started_ms",
+        let mut statement = self.0.prepare_cached(
+            "SELECT r.receipt FROM charge c JOIN record r ON r.id = c.id
+             WHERE c.id >= ?1 AND c.key IN (SELECT id FROM session_key WHERE public_key = ?2)",
         )?;
-        let rows = charges.query_map((since_ms, key), |row| Ok((row.get("started_ms")?, row.pico("total")?)))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let mut rows = statement.query((first_since(&self.0, since_ms)?, key))?;
+        let mut charges = Vec::new();
+        while let Some(row) = rows.next()? {
+            let receipt = charges::receipt(row)?;
+            if receipt.started_at_ms > since_ms {
+                charges.push((receipt.started_at_ms, charges::total(&receipt)?));
+            }
+        }
+        charges.sort_unstable();
+        Ok(charges)
     }
 
-    /// The receipt of a request by its hash.
-    pub(in crate::ledger) fn receipt_of_request(
+    /// The receipt of a request that came with an `Idempotency-Key`.
+    pub(in crate::ledger) fn receipt_of_idempotent(
         &self,
         key: &KeyRef,
         request_hash: &Hash,
     ) -> Result<Option<Vec<u8>>, LedgerError> {
         let request = (key.vault.to_bytes(), key.generation as i64, key.epoch, request_hash);
         let mut receipt = self.0.prepare_cached(
-            "SELECT r.receipt FROM charge c JOIN record r ON r.id = c.record
-             WHERE vault = ?1 AND generation = ?2 AND epoch = ?3 AND request_hash = ?4",
+            "SELECT r.receipt FROM vault v JOIN session_key k ON k.vault = v.id AND k.epoch = ?3
+             JOIN idempotent_request i ON i.key = k.id AND i.request_hash = ?4 JOIN record r ON r.id = i.charge
+             WHERE v.vault = ?1 AND v.generation = ?2",
         )?;
         Ok(receipt.query_row(request, |row| row.get("receipt")).optional()?)
+    }
+
+    /// The receipt of a charge.
+    pub(in crate::ledger) fn receipt_of_charge(&self, charge: ChargeId) -> Result<Option<Vec<u8>>, LedgerError> {
+        let mut receipt = self.0.prepare_cached("SELECT receipt FROM record WHERE id = ?1")?;
+        Ok(receipt.query_row([charge], |row| row.get("receipt")).optional()?)
     }
 
     /// A receipt by its generation id.
     pub(in crate::ledger) fn receipt(&self, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
         let found = self
             .0
-            .prepare_cached(
-                "SELECT c.id, r.receipt, c.public_key, c.vault, c.generation, c.number, c.seq, c.quarantined, g.state, i.resolution
-                 FROM charge c JOIN record r ON r.id = c.record
-                 LEFT JOIN incident i ON i.id = c.incident
-                 LEFT JOIN settlement_group g ON g.vault = c.vault AND g.generation = c.generation AND g.seq = c.seq
-                 WHERE c.id = ?1",
-            )?
+            .prepare_cached(&format!("{CHARGE} WHERE r.generation_id = ?1"))?
             .query_row([id], |row| {
                 let (reason, state): (Option<String>, Option<String>) = (row.get("quarantined")?, row.get("state")?);
                 let resolution: Option<String> = row.get("resolution")?;
@@ -75,7 +111,7 @@ impl Reader {
                     number: row.get("number")?,
                     seq: row.get("seq")?,
                 };
-                let (id, receipt, key) = (row.get("id")?, row.get("receipt")?, row.get("public_key")?);
+                let (id, receipt, key) = (row.get("generation_id")?, row.get("receipt")?, row.get("public_key")?);
                 Ok((ReceiptRow { id, receipt, key, status, proof: None }, place))
             })
             .optional()?;
@@ -89,17 +125,14 @@ impl Reader {
 
 fn generation(db: &Connection, condition: &str, values: impl Params) -> Result<Option<GenerationRow>, LedgerError> {
     let found = db
-        .prepare_cached(&format!(
-            "SELECT c.id, c.public_key, r.receipt, r.decision, r.packed FROM charge c JOIN record r ON r.id = c.record
-             WHERE {condition}"
-        ))?
+        .prepare_cached(&format!("{CHARGE} WHERE {condition}"))?
         .query_row(values, |row| {
-            let (id, key, receipt) = (row.get("id")?, row.get("public_key")?, row.get("receipt")?);
-            Ok((GenerationRow { id, key, receipt, decision: row.get("decision")? }, row.get("packed")?))
+            let (id, key, receipt) = (row.get("generation_id")?, row.get("public_key")?, row.get("receipt")?);
+            Ok(GenerationRow { id, key, receipt, decision: row.get("decision")? })
         })
         .optional()?;
-    let Some((mut row, packed)) = found else { return Ok(None) };
-    row.decision = unpack(row.decision, packed)?;
+    let Some(mut row) = found else { return Ok(None) };
+    row.decision = unpack(&row.decision)?;
     Ok(Some(row))
 }
 
@@ -115,8 +148,8 @@ fn proof(db: &Connection, charge: &Sealed, seq: u32) -> Result<Option<Proof>, Le
     let settled = db
         .prepare_cached(
             "SELECT b.root, b.leaves, b.signature, bg.first_leaf,
-               (SELECT count(*) FROM charge c WHERE c.vault = ?1 AND c.generation = ?2 AND c.seq = ?3 AND c.number < ?4)
-               AS before
+               (SELECT count(*) FROM vault v JOIN charge c ON c.vault = v.id AND c.seq = ?3 AND c.number < ?4
+                WHERE v.vault = ?1 AND v.generation = ?2) AS before
              FROM settlement_group g JOIN batch b ON b.id = g.batch
              JOIN batch_group bg ON bg.batch = b.id AND bg.vault = g.vault AND bg.generation = g.generation
              WHERE g.vault = ?1 AND g.generation = ?2 AND g.seq = ?3 AND g.state = 'settled' AND b.signature IS NOT NULL",

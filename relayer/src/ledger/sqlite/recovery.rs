@@ -1,7 +1,7 @@
 //! Ledgers that are opened by commands, and copies of them.
 
 use super::row::Columns;
-use super::{Reader, incidents, reconcile, schema};
+use super::{Reader, charges, incidents, reconcile, schema};
 use crate::chain::Pubkey;
 use crate::ledger::LedgerError;
 use crate::ledger::incidents::{Decision, IncidentId, ResolveError};
@@ -115,7 +115,7 @@ impl Reader {
     pub fn vaults(&self) -> Result<Vec<(Pubkey, u64, u64)>, LedgerError> {
         let mut statement = self.0.prepare(
             "SELECT v.vault, v.generation,
-               (SELECT count(*) FROM charge c WHERE c.vault = v.vault AND c.generation = v.generation AND c.seq IS NULL
+               (SELECT count(*) FROM charge c INDEXED BY charge_open WHERE c.vault = v.id AND c.seq IS NULL
                   AND c.quarantined IS NULL)
              + (SELECT coalesce(sum(receipts), 0) FROM settlement_group g
                   WHERE g.vault = v.vault AND g.generation = v.generation AND g.state = 'sealed') AS unsettled FROM vault v",
@@ -148,8 +148,16 @@ impl Reader {
     /// # Errors
     /// [`LedgerError::Database`].
     pub fn last_seen_ms(&self) -> Result<i64, LedgerError> {
-        let mut statement = self.0.prepare("SELECT coalesce(max(started_ms), 0) AS last_ms FROM charge")?;
-        Ok(statement.query_row([], |row| row.get("last_ms"))?)
+        let mut last = self
+            .0
+            .prepare("SELECT receipt FROM record WHERE id >= (SELECT coalesce(max(charge), 0) FROM charged_minute)")?;
+        let mut rows = last.query([])?;
+        let mut last_ms = 0;
+        while let Some(row) = rows.next()? {
+            let receipt = charges::receipt(row)?;
+            last_ms = last_ms.max(receipt.started_at_ms.saturating_add(receipt.duration_ms.into()));
+        }
+        Ok(last_ms)
     }
 
     /// What a vault's groups up to `seq` come to, where all of their receipts are here.
@@ -172,12 +180,15 @@ impl Reader {
         if incomplete {
             return Ok(None);
         }
-        let mut totals =
-            self.0.prepare_cached("SELECT total FROM charge WHERE vault = ?1 AND generation = ?2 AND seq <= ?3")?;
-        let mut rows = totals.query(place)?;
+        let mut settled = self.0.prepare_cached(
+            "SELECT r.receipt FROM charge c JOIN record r ON r.id = c.id JOIN vault v ON v.id = c.vault
+             WHERE v.vault = ?1 AND v.generation = ?2 AND c.seq <= ?3",
+        )?;
+        let mut rows = settled.query(place)?;
         let mut total = Pico::ZERO;
         while let Some(row) = rows.next()? {
-            total = total.checked_add(row.pico("total")?).ok_or(LedgerError::Malformed("charge"))?;
+            let charge = charges::total(&charges::receipt(row)?)?;
+            total = total.checked_add(charge).ok_or(LedgerError::Malformed("charge"))?;
         }
         Ok(Some(SettledSums { receipts, total }))
     }

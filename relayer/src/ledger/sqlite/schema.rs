@@ -8,16 +8,15 @@ use std::path::Path;
 
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
-/// Memory for the writer's pages: negative, since that is how SQLite is told KiB.
-const CACHE_KIB: i64 = -64 * 1_024;
+/// Memory for the writer's pages: negative, since that is how SQLite is told KiB. What is appended is not read again before it
+/// is sealed, and SQLite walks the whole cache at each commit.
+const CACHE_KIB: i64 = -4 * 1_024;
 /// Statements a connection keeps prepared: all that are used again and again.
 const STATEMENTS: usize = 64;
-/// Pages of 4 KiB in the write-ahead log before they are written to the file: 64 MiB.
-const LOG_PAGES: i64 = 16_384;
 /// The schema's version.
 const VERSION: i64 = 1;
 
-/// `total` and `cumulative` are u128 pico-USDC as 16 big-endian bytes; `authorized` and `amount` are u64 µUSDC in SQLite's i64.
+/// `cumulative` is a u128 of pico-USDC as 16 big-endian bytes; `authorized` and `amount` are u64 µUSDC in SQLite's i64.
 const TABLES: &str = "
 CREATE TABLE deployment (domain BLOB NOT NULL, relayer BLOB NOT NULL) STRICT;
 
@@ -27,26 +26,26 @@ CREATE TABLE copy (made_ms INTEGER NOT NULL) STRICT;
 -- Empty but while the writer proves that the disk takes what charges need.
 CREATE TABLE proof (bytes BLOB NOT NULL) STRICT;
 
--- One row a vault's generation: the next receipt's number, never lowered, and the last group whose receipts were kept as long
--- as configured and are gone.
+-- One row a vault's generation: a number above those of its charges that are not open any more, and the last group whose
+-- receipts were kept as long as configured and are gone.
 CREATE TABLE vault (
-    vault BLOB NOT NULL, generation INTEGER NOT NULL, next_number INTEGER NOT NULL,
+    id INTEGER PRIMARY KEY, vault BLOB NOT NULL, generation INTEGER NOT NULL, next_number INTEGER NOT NULL,
     pruned_seq INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (vault, generation)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (vault, generation)
+) STRICT;
 
 -- Lists of providers, 32 bytes each, by the root that session keys name.
 CREATE TABLE allow_list (root BLOB PRIMARY KEY, providers BLOB NOT NULL) STRICT, WITHOUT ROWID;
 
--- One row a session key: what all its receipts come to, the voucher that allows most, and the root of its allow-list, if it has
--- one. A key is charged only once its list is here, and the list stays.
+-- One row a session key: what its receipts come to and the voucher that allows most, both without those of open charges, and
+-- the root of its allow-list, if it has one. A key is charged only once its list is here, and the list stays.
 CREATE TABLE session_key (
-    vault BLOB NOT NULL, generation INTEGER NOT NULL, epoch INTEGER NOT NULL, slot INTEGER NOT NULL,
-    cumulative BLOB NOT NULL,
+    id INTEGER PRIMARY KEY, vault INTEGER NOT NULL REFERENCES vault (id), epoch INTEGER NOT NULL, slot INTEGER NOT NULL,
+    public_key BLOB NOT NULL, cumulative BLOB NOT NULL,
     authorized INTEGER NOT NULL, request_hash BLOB NOT NULL, signature BLOB NOT NULL,
     allow_root BLOB REFERENCES allow_list (root),
-    PRIMARY KEY (vault, generation, epoch)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (vault, epoch)
+) STRICT;
 CREATE INDEX session_key_list ON session_key (allow_root) WHERE allow_root IS NOT NULL;
 
 -- One row each time charges were quarantined: which, why, on what nothing is held meanwhile, and what a person decided.
@@ -63,28 +62,31 @@ CREATE TABLE incident (
 ) STRICT;
 CREATE INDEX incident_open ON incident (id) WHERE resolution IS NULL;
 
--- One row a receipted request. `seq` is the group it was sealed in; `alone` marks those to be sealed line by line after their
--- group failed, `quarantined` those that cannot settle, with the reason, which belong to an `incident`.
+-- One row a receipted request, in the order in which they were charged: a commit appends to the end of each table. What is
+-- said once and for all: the id the client was given, the signed receipt, the voucher that covers it, and the decision record.
+CREATE TABLE record (
+    id INTEGER PRIMARY KEY, generation_id TEXT NOT NULL UNIQUE,
+    receipt BLOB NOT NULL, voucher BLOB NOT NULL, decision BLOB NOT NULL
+) STRICT;
+
+-- The same request's way to its settlement, apart, so that sealing does not write the record again. `vault` and `key` are the
+-- row ids of those. `seq` is the group it was sealed in; `alone` marks those to be sealed line by line after their group
+-- failed, `quarantined` those that cannot settle, with the reason, which belong to an `incident`. One that has neither `seq`
+-- nor `quarantined` is open.
 CREATE TABLE charge (
-    vault BLOB NOT NULL, generation INTEGER NOT NULL, number INTEGER NOT NULL,
-    id TEXT NOT NULL UNIQUE, public_key BLOB NOT NULL,
-    epoch INTEGER NOT NULL, slot INTEGER NOT NULL, request_hash BLOB NOT NULL,
-    provider BLOB NOT NULL, offer BLOB NOT NULL, version INTEGER NOT NULL, fee_bps INTEGER NOT NULL,
-    input INTEGER NOT NULL, cached INTEGER NOT NULL, output INTEGER NOT NULL,
-    total BLOB NOT NULL, started_ms INTEGER NOT NULL, record INTEGER NOT NULL,
-    seq INTEGER, alone INTEGER NOT NULL DEFAULT 0, quarantined TEXT, incident INTEGER REFERENCES incident (id),
-    PRIMARY KEY (vault, generation, number),
-    UNIQUE (vault, generation, epoch, request_hash)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX charge_open ON charge (vault, generation, number) WHERE seq IS NULL AND quarantined IS NULL;
-CREATE INDEX charge_started ON charge (started_ms);
-CREATE INDEX charge_group ON charge (vault, generation, seq) WHERE seq IS NOT NULL;
+    id INTEGER PRIMARY KEY, vault INTEGER NOT NULL, key INTEGER NOT NULL, number INTEGER NOT NULL,
+    seq INTEGER, alone INTEGER NOT NULL DEFAULT 0, quarantined TEXT, incident INTEGER REFERENCES incident (id)
+) STRICT;
+CREATE INDEX charge_open ON charge (id) WHERE seq IS NULL AND quarantined IS NULL;
+CREATE INDEX charge_group ON charge (vault, seq, number) WHERE seq IS NOT NULL;
 CREATE INDEX charge_incident ON charge (incident) WHERE incident IS NOT NULL;
 
--- What is written once with a charge and read when somebody asks for it. Apart from `charge`, whose rows lie in the order of
--- vaults, so that a commit appends these bytes and sealing does not write them again. `packed`: the decision is a Zstandard frame.
-CREATE TABLE record (
-    id INTEGER PRIMARY KEY, receipt BLOB NOT NULL, decision BLOB NOT NULL, packed INTEGER NOT NULL
+-- The first charge that ended in a minute or later: all before it ended earlier.
+CREATE TABLE charged_minute (minute INTEGER PRIMARY KEY, charge INTEGER NOT NULL) STRICT;
+
+-- Requests that came with an `Idempotency-Key`: charged once, however long ago that was.
+CREATE TABLE idempotent_request (
+    charge INTEGER PRIMARY KEY, key INTEGER NOT NULL, request_hash BLOB NOT NULL, UNIQUE (key, request_hash)
 ) STRICT;
 
 -- One row a sealed group: its place in the vault's hash chain, what it charges, and the proofs that it needs. Never changed, but
@@ -171,9 +173,7 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    // A busy vault's pages are written many times: often enough in memory and the log before they are in the file.
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
-    connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
 
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version = version(&transaction)?;

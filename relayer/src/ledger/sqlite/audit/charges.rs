@@ -1,11 +1,11 @@
 //! Every charge with its receipt, and what the charges of each group come to.
 
-use super::{Place, name};
+use super::{Deployment, name};
 use crate::ledger::audit::Audit;
 use crate::ledger::sqlite::row::Columns;
 use crate::ledger::{LedgerError, SealedLine, record};
 use rusqlite::{Connection, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use steam_protocol::receipt::{Receipt, SignedReceipt};
 use steam_protocol::units::{Pico, Usage, charge, receipt_fee};
 use steam_protocol::{Address, Hash, merkle, sha256};
@@ -25,75 +25,104 @@ pub(super) struct Sum {
 /// What is known of a vault's keys: by epoch, the public key and the receipts' running sum.
 pub(super) type Keys = HashMap<u32, (Address, Pico)>;
 
-/// Looks at every charge of a vault's generation and sums up by group.
-pub(super) fn look(
-    db: &Connection,
-    place: &Place,
-    audit: &mut Audit,
-) -> Result<(BTreeMap<u32, Sum>, Keys), LedgerError> {
-    let next: Option<i64> = db
-        .prepare_cached("SELECT max(next_number) AS next FROM vault WHERE vault = ?1 AND generation = ?2")?
-        .query_row((place.vault, place.generation), |row| row.get("next"))?;
-    let mut statement = db.prepare_cached(
-        "SELECT number, epoch, public_key, total, seq, receipt, decision, slot, request_hash, provider, offer, version,
-           fee_bps, input, cached, output, quarantined, incident, packed
-         FROM charge LEFT JOIN record ON record.id = charge.record
-         WHERE vault = ?1 AND generation = ?2 ORDER BY number",
-    )?;
-    let mut rows = statement.query((place.vault, place.generation))?;
-    let (mut sums, mut keys) = (BTreeMap::<u32, Sum>::new(), Keys::new());
-    while let Some(row) = rows.next()? {
-        audit.charges += 1;
-        let number: i64 = row.get("number")?;
-        let at = format!("vault {} charge {number}", name(place.vault));
-        audit.expect(next.is_some_and(|next| number < next), "numbering", &at, "its number may be given again");
-        let (reason, incident): (Option<String>, Option<i64>) = (row.get("quarantined")?, row.get("incident")?);
-        audit.expect(
-            reason.is_some() == incident.is_some(),
-            "incident",
-            &at,
-            "what is quarantined belongs to an incident, and no other",
-        );
-        let bytes: Option<Vec<u8>> = row.get("receipt")?;
-        let Some((bytes, signed)) = bytes.and_then(|b| SignedReceipt::from_bytes(&b).ok().map(|r| (b, r))) else {
-            audit.find("receipt", at, "it has no receipt that can be read");
-            continue;
-        };
-        let receipt = &signed.receipt;
-        audit.expect(is_same(row, receipt, place)?, "receipt", &at, "the receipt says something else than the row");
-        audit.expect(
-            record::unpack(row.get("decision")?, row.get("packed")?)
-                .is_ok_and(|decision| receipt.routing_hash == sha256(&[&decision])),
-            "receipt",
-            &at,
-            "the decision record is not the one the receipt commits to",
-        );
-        amounts(receipt, (row.get("public_key")?, row.pico("total")?), &at, &mut keys, audit);
-        if let Some(seq) = row.get("seq")? {
-            sums.entry(seq).or_default().add(receipt, &bytes);
-        }
-    }
-    Ok((sums, keys))
+/// What the charges of a vault's generation say.
+#[derive(Default)]
+pub(super) struct Charged {
+    /// By seq.
+    pub groups: BTreeMap<u32, Sum>,
+    pub keys: Keys,
+    /// By epoch: halves of the hashes.
+    requests: HashSet<(u32, [u8; 16])>,
 }
 
-/// Whether a receipt says what its row does.
-fn is_same(row: &Row<'_>, receipt: &Receipt, place: &Place) -> rusqlite::Result<bool> {
+/// Looks at every charge, and sums up by vault and group. By row id of the vault.
+pub(super) fn look(
+    db: &Connection,
+    deployment: Deployment,
+    audit: &mut Audit,
+) -> Result<HashMap<i64, Charged>, LedgerError> {
+    let mut statement = db.prepare(
+        "SELECT c.id, c.vault AS vault_row, c.number, c.seq, c.quarantined, c.incident, r.receipt, r.decision, v.vault,
+           v.generation, v.next_number, k.vault AS key_vault, k.epoch, k.slot, k.public_key
+         FROM charge c LEFT JOIN record r ON r.id = c.id LEFT JOIN vault v ON v.id = c.vault
+         LEFT JOIN session_key k ON k.id = c.key ORDER BY c.id",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut vaults: HashMap<i64, Charged> = HashMap::new();
+    while let Some(row) = rows.next()? {
+        audit.charges += 1;
+        let vault: i64 = row.get("vault_row")?;
+        charge_row(row, deployment, vaults.entry(vault).or_default(), audit)?;
+    }
+    Ok(vaults)
+}
+
+/// Looks at one charge.
+fn charge_row(
+    row: &Row<'_>,
+    deployment: Deployment,
+    charged: &mut Charged,
+    audit: &mut Audit,
+) -> Result<(), LedgerError> {
+    let number: i64 = row.get("number")?;
+    let vault: Option<Address> = row.get("vault")?;
+    let at = format!("vault {} charge {number}", name(vault.unwrap_or_default()));
+    let (seq, reason): (Option<u32>, Option<String>) = (row.get("seq")?, row.get("quarantined")?);
+    // An open charge says itself that its number was given.
+    let next: Option<i64> = row.get("next_number")?;
+    let numbered = next.is_some_and(|next| number < next || (seq.is_none() && reason.is_none()));
+    audit.expect(numbered, "numbering", &at, "its number may be given again");
+    let incident: Option<i64> = row.get("incident")?;
+    audit.expect(
+        reason.is_some() == incident.is_some(),
+        "incident",
+        &at,
+        "what is quarantined belongs to an incident, and no other",
+    );
+    let bytes: Option<Vec<u8>> = row.get("receipt")?;
+    let Some((bytes, signed)) = bytes.and_then(|b| SignedReceipt::from_bytes(&b).ok().map(|r| (b, r))) else {
+        audit.find("receipt", at, "it has no receipt that can be read");
+        return Ok(());
+    };
+    let receipt = &signed.receipt;
+    audit.expect(is_same(row, receipt, deployment)?, "receipt", &at, "the receipt says something else than the row");
+    audit.expect(
+        record::unpack(&row.get::<_, Vec<u8>>("decision")?)
+            .is_ok_and(|decision| receipt.routing_hash == sha256(&[&decision])),
+        "receipt",
+        &at,
+        "the decision record is not the one the receipt commits to",
+    );
+    amounts(receipt, row.get("public_key")?, &at, &mut charged.keys, audit);
+    let half = receipt.request_hash.first_chunk().copied().unwrap_or_default();
+    let new = charged.requests.insert((receipt.key_epoch, half));
+    audit.expect(new, "unique request", &at, "its request is charged more than once");
+    if let Some(seq) = seq {
+        charged.groups.entry(seq).or_default().add(receipt, &bytes);
+    }
+    Ok(())
+}
+
+/// Whether a receipt says what its row and those of its vault and key do.
+fn is_same(row: &Row<'_>, receipt: &Receipt, deployment: Deployment) -> rusqlite::Result<bool> {
     let r = receipt;
-    let usage = Usage { requests: 1, input: row.get("input")?, cached: row.get("cached")?, output: row.get("output")? };
-    Ok((r.domain, r.relayer, r.vault, r.generation as i64)
-        == (place.domain, place.relayer, place.vault, place.generation)
-        && (r.number, r.key_epoch, r.key_slot) == (row.unsigned("number")?, row.get("epoch")?, row.get("slot")?)
-        && r.request_hash == row.get::<_, Hash>("request_hash")?
-        && (r.provider, r.offer, r.price_version) == (row.get("provider")?, row.get("offer")?, row.get("version")?)
-        && (r.usage, r.fee_bps) == (usage, row.get("fee_bps")?))
+    let place: (Option<Address>, Option<i64>) = (row.get("vault")?, row.get("generation")?);
+    let key: (Option<u32>, Option<u8>) = (row.get("epoch")?, row.get("slot")?);
+    Ok((r.domain, r.relayer) == (deployment.domain, deployment.relayer)
+        && (Some(r.vault), Some(r.generation as i64)) == place
+        && r.number == row.unsigned("number")?
+        && (Some(r.key_epoch), Some(r.key_slot)) == key
+        && row.get::<_, Option<i64>>("key_vault")? == row.get("vault_row")?)
 }
 
 /// Looks at what a charge comes to, and at its key's running sum.
-fn amounts(receipt: &Receipt, (key, total): (Address, Pico), at: &String, keys: &mut Keys, audit: &mut Audit) {
+fn amounts(receipt: &Receipt, key: Option<Address>, at: &String, keys: &mut Keys, audit: &mut Audit) {
     let r = receipt;
     let right = charge(&r.price, &r.usage) == r.charge && receipt_fee(r.charge, r.fee_bps) == Some(r.fee);
     audit.expect(right, "receipt", at, "charge and fee are not what price, usage and rate come to");
-    audit.expect(r.charge.checked_add(r.fee) == Some(total), "receipt", at, "its total is not charge and fee");
+    let Some((key, total)) = key.zip(r.charge.checked_add(r.fee)) else {
+        return audit.find("receipt", at, "its key is not there, or its total is beyond what can be");
+    };
     let (known, sum) = keys.entry(r.key_epoch).or_insert((key, Pico::ZERO));
     audit.expect(*known == key, "receipt", at, "two keys have one epoch");
     let least = sum.checked_add(total);

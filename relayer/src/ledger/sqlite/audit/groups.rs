@@ -1,6 +1,6 @@
 //! The chain of a vault's groups: each follows the one before it, charges what its charges come to, and is authorised.
 
-use super::charges::{Keys, Sum};
+use super::charges::{Charged, Keys, Sum};
 use super::{Place, name};
 use crate::ledger::audit::Audit;
 use crate::ledger::groups::hash_of;
@@ -37,7 +37,7 @@ struct Chain<'a> {
 pub(super) fn look(
     db: &Connection,
     place: &Place,
-    (sums, keys): (&BTreeMap<u32, Sum>, &Keys),
+    Charged { groups: sums, keys, .. }: &Charged,
     audit: &mut Audit,
 ) -> Result<(), LedgerError> {
     let pruned: Option<u32> = db
