@@ -10,6 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
+use crate::node::keys::Keys;
 use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::probe::{ProbeError, Prober};
@@ -158,6 +159,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     workers.spawn(settler.run(background.clone()));
     workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));
     workers.spawn(prune(ledger.clone(), clock.clone(), config.ledger.keep_receipts_days, background.clone()));
+    let random = Random::from_os();
     let node = Arc::new(Node {
         limits: Limits::new(&config),
         config,
@@ -176,7 +178,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         refusals: Refusals::default(),
-        random: Random::from_os(),
+        keys: Keys::new(random.bytes()),
+        random,
     });
     board::seed_from_history(&node.board, &node.scorer, node.clock.unix_ms());
     if let Some(prober) = Prober::new(node.clone()).await? {

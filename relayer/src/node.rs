@@ -1,6 +1,7 @@
 //! What every request sees. `app` builds it; `http`, `relay` and `probe` use it, and it uses none of them.
 
 pub mod budget;
+pub mod keys;
 pub mod rates;
 pub mod refusals;
 
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::node::budget::Budget;
+use crate::node::keys::Keys;
 use crate::node::rates::Rates;
 use crate::node::refusals::Refusals;
 use crate::registry::Registry;
@@ -66,6 +68,15 @@ pub struct Node {
     pub limits: Limits,
     /// Randomness of nonces, ids and routing.
     pub random: Random,
+    /// Session keys of the bearer tokens in use.
+    pub keys: Keys,
+}
+
+impl Node {
+    /// The keys of bearer tokens, where the configuration allows such tokens.
+    pub fn bearer_keys(&self) -> Option<&Keys> {
+        self.config.server.bearer_keys.then_some(&self.keys)
+    }
 }
 
 impl fmt::Debug for Node {

@@ -16,6 +16,7 @@ use steam::clock::Clock;
 use steam::config::Config;
 use steam::ledger::Ledger;
 use steam::metrics::Metrics;
+use steam::node::keys::Keys;
 use steam::node::refusals::Refusals;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
@@ -90,6 +91,7 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         refusals: Refusals::default(),
+        keys: Keys::new(random.bytes()),
         random,
         config,
     }))

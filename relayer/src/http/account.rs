@@ -163,7 +163,7 @@ pub(super) async fn vault(
     let vault: Pubkey = address
         .parse()
         .map_err(|_| RelayError::invalid("invalid_value", "address", "a vault's address is 32 bytes in base58"))?;
-    let credentials = Credentials::read(request.headers(), node.config.server.bearer_keys)?;
+    let credentials = Credentials::read(request.headers(), node.bearer_keys())?;
     let identified = credentials.identify(&node.vaults, Some(&vault))?;
     let caller = identified.verify(&node.registry.borrow().clone(), &inbound(&request), node.clock.unix())?;
     // A signature names its own vault.
@@ -174,7 +174,7 @@ pub(super) async fn vault(
 /// The key that asks. Holding a bearer key is proof enough, even if it may not spend any more: what it spent is still its
 /// own to see.
 fn reader(node: &Node, request: &Request) -> Result<[u8; 32], RelayError> {
-    let credentials = Credentials::read(request.headers(), node.config.server.bearer_keys)?;
+    let credentials = Credentials::read(request.headers(), node.bearer_keys())?;
     if let Credentials::Bearer(key) = &credentials {
         return Ok(key.address());
     }

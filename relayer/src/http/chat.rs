@@ -92,8 +92,7 @@ pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> R
 
 /// What the headers alone decide: who it is, and what a signer says the body is.
 fn admit(node: &Node, promised: Inbound<'_>, limit: usize) -> Result<(Caller, Option<Hash>), RelayError> {
-    let identified =
-        Credentials::read(promised.headers, node.config.server.bearer_keys)?.identify(&node.vaults, None)?;
+    let identified = Credentials::read(promised.headers, node.bearer_keys())?.identify(&node.vaults, None)?;
     body::check(promised.headers, limit)?;
     let digest = identified.digest();
     let promised = Inbound { body_hash: digest.unwrap_or_default(), ..promised };

@@ -168,19 +168,31 @@ async fn refusal(dialect: &dyn Dialect, status: StatusCode, mut response: Respon
 }
 
 async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failure> {
-    let too_large = || Failure::new(FailureKind::Malformed, "an answer larger than allowed");
     if response.content_length().is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let mut body = BytesMut::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(piece)) if body.len() + piece.len() > limit => return Err(too_large()),
-            Ok(Some(piece)) => body.extend_from_slice(&piece),
-            Ok(None) => return Ok(body.freeze()),
-            Err(error) => return Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
-        }
+    // Most answers come in one piece, which is not copied.
+    let Some(first) = next_piece(response, limit).await? else { return Ok(Bytes::new()) };
+    let Some(second) = next_piece(response, limit - first.len()).await? else { return Ok(first) };
+    let mut body = BytesMut::from(first);
+    body.extend_from_slice(&second);
+    while let Some(piece) = next_piece(response, limit - body.len()).await? {
+        body.extend_from_slice(&piece);
     }
+    Ok(body.freeze())
+}
+
+/// The next piece of a body, of at most `room` bytes.
+async fn next_piece(response: &mut Response, room: usize) -> Result<Option<Bytes>, Failure> {
+    match response.chunk().await {
+        Ok(Some(piece)) if piece.len() > room => Err(too_large()),
+        Ok(piece) => Ok(piece),
+        Err(error) => Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
+    }
+}
+
+fn too_large() -> Failure {
+    Failure::new(FailureKind::Malformed, "an answer larger than allowed")
 }
 
 async fn whole(

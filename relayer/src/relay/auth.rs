@@ -3,13 +3,13 @@
 //! highest cost.
 
 use crate::chain::{KeyRef, Pubkey};
+use crate::node::keys::Keys;
 use crate::registry::Registry;
 use crate::relay::error::RelayError;
 use crate::vaults::{Consent, KeyLimits, Vaults};
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::str::FromStr;
 use steam_protocol::key::{PREFIX, SessionKey};
 use steam_protocol::request::{MAX_AHEAD_SECONDS, RequestBinding, SIGNATURE_HEADERS, control_headers_hash};
 use steam_protocol::units::{MicroUsdc, Pico};
@@ -72,11 +72,12 @@ pub struct Signed {
 }
 
 impl Credentials {
-    /// Reads the headers. A request with any of the signing headers is a signed one, whatever else it carries.
+    /// Reads the headers. A request with any of the signing headers is a signed one, whatever else it carries. Without
+    /// `keys`, only signed requests are taken.
     ///
     /// # Errors
     /// 401 if there are no credentials or a part of them is missing, 400 if one cannot be read.
-    pub fn read(headers: &HeaderMap, bearer_keys: bool) -> Result<Self, RelayError> {
+    pub fn read(headers: &HeaderMap, keys: Option<&Keys>) -> Result<Self, RelayError> {
         if SIGNATURE_HEADERS.iter().any(|name| headers.contains_key(*name)) {
             return Signed::read(headers).map(|signed| Self::Signed(Box::new(signed)));
         }
@@ -88,12 +89,12 @@ impl Credentials {
                 ),
             ));
         };
-        if !bearer_keys {
+        let Some(keys) = keys else {
             return Err(RelayError::unauthenticated(
                 "bearer_keys_disabled",
                 "this relayer takes signed requests only: sign with the Steam-* headers, as `steam chat` and the TypeScript client do",
             ));
-        }
+        };
         let token = value
             .split_once(' ')
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
@@ -104,7 +105,7 @@ impl Credentials {
                     format!("the Authorization header must be `Bearer {PREFIX}…`"),
                 )
             })?;
-        SessionKey::from_str(token).map(|key| Self::Bearer(Box::new(key))).map_err(|error| {
+        keys.parse(token).map(|key| Self::Bearer(Box::new(key))).map_err(|error| {
             RelayError::unauthenticated("invalid_api_key", format!("{error}; check that it was copied whole"))
         })
     }
@@ -339,9 +340,7 @@ fn malformed(name: &str, expected: &str) -> RelayError {
 }
 
 fn address(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let length = bs58::decode(text).onto(&mut bytes).ok()?;
-    (length == 32).then_some(bytes)
+    text.parse::<Pubkey>().ok().map(|address| address.to_bytes())
 }
 
 /// Digits only: `u64::from_str` would take a plus sign, which another reader may not.

@@ -238,8 +238,6 @@ impl Job {
             }
         };
         honesty::answered(&self, &opened.candidate, &opened.transcript, &end);
-        // What the client can have already does not wait for the disk.
-        outlet.flush().await;
         match self.charge(opened, outlet.hash(), bill, finish, outcome).await {
             Ok(receipt) => {
                 let receipt = format!(": steam-receipt {}\n\n", base64(&receipt.to_bytes()));

@@ -136,10 +136,13 @@ impl Outlet {
     }
 
     /// Waits until the client can take another piece, and returns the time that took. `None` if it has left, or takes
-    /// nothing until `until`.
-    pub async fn room(&mut self, until: Instant) -> Option<Duration> {
+    /// nothing for `patience` or until `deadline`.
+    pub async fn room(&mut self, patience: Duration, deadline: Instant) -> Option<Duration> {
+        if self.sender.capacity() > 0 && !self.sender.is_closed() {
+            return Some(Duration::ZERO);
+        }
         let waiting = Instant::now();
-        let room = timeout_at(until, self.sender.reserve()).await;
+        let room = timeout_at(deadline.min(waiting + patience), self.sender.reserve()).await;
         if !matches!(room, Ok(Ok(_))) {
             return None;
         }

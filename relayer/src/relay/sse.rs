@@ -69,8 +69,14 @@ impl Parser {
                 return Ok(());
             };
             self.after_cr = piece[end] == b'\r';
-            self.extend_line(&piece[..end])?;
-            piece = &piece[end + 1..];
+            let (line, rest) = (&piece[..end], &piece[end + 1..]);
+            piece = rest;
+            // A line that came whole is not copied.
+            if self.line.is_empty() && line.len() <= self.limit {
+                self.end_line(line)?;
+                continue;
+            }
+            self.extend_line(line)?;
             let line = std::mem::take(&mut self.line);
             self.end_line(&line)?;
             self.line = line;

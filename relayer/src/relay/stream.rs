@@ -6,9 +6,11 @@ use crate::relay::dialect::{Dialect, Fault, Piece};
 use crate::relay::reply::Outlet;
 use crate::relay::transcript::Transcript;
 use crate::score::FailureKind;
+use futures::FutureExt;
+use std::pin::Pin;
 use std::time::Duration;
 use steam_protocol::receipt::FinishReason;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until, timeout};
 
 /// Time a provider has to close its side of an answer that is complete.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -45,9 +47,15 @@ pub struct Pump<'a> {
     idle: Duration,
     deadline: Instant,
     max_bytes: usize,
-    keep_alive: Interval,
+    /// Silence after which the client is sent a comment.
+    keep_alive: Duration,
     /// When the last content came, not counting the time the client took.
     heard: Instant,
+    /// When the client was last sent something.
+    spoke: Instant,
+    /// Ends no later than the next moment at which silence matters. It is not set anew for each piece: when it ends
+    /// too early, it is set again.
+    timer: Pin<Box<Sleep>>,
     finished: Option<FinishReason>,
 }
 
@@ -69,17 +77,20 @@ impl<'a> Pump<'a> {
         model: &str,
         deadline: Instant,
     ) -> Self {
-        let finished = transcript.finish;
+        let (finished, now) = (transcript.finish, Instant::now());
+        let (idle, keep_alive) = (config.idle_timeout(model), Duration::from_millis(config.keep_alive_ms));
         Self {
             source,
             dialect,
             transcript,
             outlet,
-            idle: config.idle_timeout(model),
+            idle,
             deadline,
             max_bytes: config.max_answer_bytes,
-            keep_alive: keep_alive(config),
-            heard: Instant::now(),
+            keep_alive,
+            heard: now,
+            spoke: now,
+            timer: Box::pin(sleep_until(deadline.min(now + idle.min(keep_alive)))),
             finished,
         }
     }
@@ -95,14 +106,12 @@ impl<'a> Pump<'a> {
             if matches!(state, State::Open) {
                 state = self.pass_events();
             }
-            let Some(waited) = self.outlet.room(self.deadline.min(Instant::now() + self.idle)).await else {
-                return End::ClientGone;
-            };
+            let Some(waited) = self.outlet.room(self.idle, self.deadline).await else { return End::ClientGone };
             // A client that is slow to take is not a provider that is slow to give.
             self.heard += waited;
             let sent = self.outlet.send();
             if sent {
-                self.keep_alive.reset();
+                self.spoke = Instant::now();
                 if matches!(state, State::Open) && self.outlet.sent() > self.max_bytes {
                     state = State::Ended(malformed("an answer larger than allowed"));
                 }
@@ -117,15 +126,23 @@ impl<'a> Pump<'a> {
 
     /// Writes the events that have arrived, all in one piece.
     fn pass_events(&mut self) -> State {
+        let mut progress = false;
+        let state = self.pass_ready(&mut progress);
+        // Comments and empty events are no progress: they would keep a stalled answer open for ever.
+        if progress {
+            self.heard = Instant::now();
+        }
+        state
+    }
+
+    fn pass_ready(&mut self, progress: &mut bool) -> State {
         while let Some(event) = self.source.parser.pop() {
             let (piece, content) = match self.transcript.event(self.dialect, &event) {
                 Ok(read) => read,
                 Err(fault) => return State::Ended(failed(fault)),
             };
-            // Comments and empty events are no progress: they would keep a stalled answer open for ever.
-            if content || self.transcript.finish != self.finished {
-                (self.heard, self.finished) = (Instant::now(), self.transcript.finish);
-            }
+            *progress |= content || self.transcript.finish != self.finished;
+            self.finished = self.transcript.finish;
             match piece {
                 Piece::Data(data) => self.outlet.write(|writer, out| writer.event(&data, out)),
                 Piece::Own => {}
@@ -139,35 +156,46 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Waits for the next piece of the stream, or says that the connection is alive.
+    /// Waits for the next piece of the stream, or for the moment at which silence matters.
     async fn listen(&mut self) -> State {
         tokio::select! {
-            () = self.outlet.closed() => return State::Ended(End::ClientGone),
-            _ = self.keep_alive.tick() => {}
-            piece = timeout_at(self.deadline.min(self.heard + self.idle), self.source.response.chunk()) => {
+            () = self.outlet.closed() => State::Ended(End::ClientGone),
+            () = &mut self.timer => self.silent(),
+            piece = self.source.response.chunk() => {
                 let pushed = match piece {
-                    Ok(Ok(Some(piece))) => self.source.parser.push(&piece),
-                    Ok(Ok(None)) => {
+                    Ok(Some(piece)) => self.source.parser.push(&piece),
+                    Ok(None) => {
                         self.source.ended = true;
                         self.source.parser.finish()
                     }
-                    Ok(Err(_)) => return State::Ended(cut("the connection broke")),
-                    Err(_) => {
-                        let error = "no content came for too long".into();
-                        return State::Ended(End::Failed { kind: FailureKind::IdleTimeout, error });
-                    }
+                    Err(_) => return State::Ended(cut("the connection broke")),
                 };
-                return pushed.map_or_else(|error| State::Ended(malformed(&error.to_string())), |()| State::Open);
+                pushed.map_or_else(|error| State::Ended(malformed(&error.to_string())), |()| State::Open)
             }
         }
-        self.outlet.comment();
+    }
+
+    /// Ends a stream without progress, and tells the client of one with progress that the connection is alive.
+    fn silent(&mut self) -> State {
+        let (now, due) = (Instant::now(), self.deadline.min(self.heard + self.idle));
+        if now >= due {
+            let error = "no content came for too long".into();
+            return State::Ended(End::Failed { kind: FailureKind::IdleTimeout, error });
+        }
+        if now >= self.spoke + self.keep_alive {
+            self.outlet.comment();
+            self.spoke = now;
+        }
+        self.timer.as_mut().reset(due.min(self.spoke + self.keep_alive));
         State::Open
     }
 
     /// Reads what may follow a complete answer, which is nothing, so that the connection can be used again.
     fn finish(self, end: End) -> End {
         let mut source = self.source;
-        if matches!(end, End::Complete) && !source.ended {
+        // Most often it has come already.
+        let more = matches!(end, End::Complete) && !source.ended && source.response.chunk().now_or_never().is_none();
+        if more {
             tokio::spawn(async move { timeout(DRAIN, source.response.chunk()).await.is_ok() });
         }
         end

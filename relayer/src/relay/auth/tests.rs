@@ -17,7 +17,7 @@ fn read(headers: &[(&str, &str)]) -> Result<Credentials, RelayError> {
         .iter()
         .map(|(name, value)| (HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap()))
         .collect();
-    Credentials::read(&headers, true)
+    Credentials::read(&headers, Some(&Keys::new([1; 16])))
 }
 
 fn signer() -> Signer {
@@ -32,7 +32,7 @@ fn verify(
     let mut path = "/v1/chat/completions".to_owned();
     let mut headers = signer.headers("POST", &path, &body);
     change(&mut headers, &mut body, &mut path);
-    let credentials = Credentials::read(&headers, false)?;
+    let credentials = Credentials::read(&headers, None)?;
     let identified = Identified { credentials, key: signer.key_ref(), limits: signer.limits() };
     let inbound = Inbound { method: "POST", path: &path, headers: &headers, body_hash: body_hash(&body) };
     identified.verify(&registry(Vec::new()), &inbound, NOW)
@@ -59,7 +59,7 @@ fn a_bearer_key_is_read_and_every_other_authorization_explained() {
         assert!(!error.to_string().contains(&key));
     }
     let headers = HeaderMap::from_iter([(header::AUTHORIZATION, HeaderValue::from_static("Bearer x"))]);
-    assert_eq!(code(&Credentials::read(&headers, false).unwrap_err()), (401, "bearer_keys_disabled", None));
+    assert_eq!(code(&Credentials::read(&headers, None).unwrap_err()), (401, "bearer_keys_disabled", None));
 }
 
 #[test]

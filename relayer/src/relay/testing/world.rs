@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::node::keys::Keys;
 use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
@@ -116,6 +117,7 @@ impl World {
             tokenizers: Tokenizers::default(),
             refusals: Refusals::default(),
             random: Random::from_os(),
+            keys: Keys::new([1; 16]),
             config,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

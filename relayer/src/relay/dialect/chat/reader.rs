@@ -197,6 +197,13 @@ impl Said<'_> {
 
 /// A string, or whatever else stands in its place.
 fn text(value: &RawValue) -> Cow<'_, str> {
+    let json = value.get();
+    // A string without escapes is its own text.
+    if let Some(text) = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+        && !text.contains('\\')
+    {
+        return Cow::Borrowed(text);
+    }
     match serde_json::from_str::<Text<'_>>(value.get()) {
         Ok(Text(text)) => text,
         Err(_) if matches!(value.get(), "[]" | "{}") => Cow::Borrowed(""),
