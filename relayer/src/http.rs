@@ -12,6 +12,7 @@ mod query;
 mod withdrawals;
 
 use crate::node::Node;
+use crate::relay::dialect;
 use crate::relay::error::RelayError;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW};
@@ -89,24 +90,25 @@ async fn wrong_method(
 #[derive(Clone, Copy, Debug)]
 struct LoggedLater;
 
-/// Counts every request, and writes one line in the log for it. The line has no query, no header and no body in it.
+/// Writes the body of an error, counts the request, and writes one line in the log for it. The line has no query, no header and
+/// no body in it.
 async fn observe(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let started = Instant::now();
     let in_flight = node.metrics.enter();
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
     drop(in_flight);
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let status = response.status().as_u16();
-    let code = response.extensions().get::<errors::Code>().map_or("", |code| code.0);
     node.metrics.answered(route, status);
-    if !code.is_empty() {
+    let code = errors::render(&mut response, dialect::of_path(route).unwrap_or(dialect::usual()));
+    if let Some(code) = code {
         node.metrics.refused(code);
     }
     if response.extensions().get::<LoggedLater>().is_none() {
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(%method, route, status, code, ms, "answered");
+        tracing::info!(%method, route, status, code = code.unwrap_or_default(), ms, "answered");
     }
     response
 }

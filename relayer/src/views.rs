@@ -17,13 +17,14 @@ pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
 pub use chat::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
 pub use error::{ErrorBody, ErrorDetail};
-pub use generation::{Figures as GenerationFigures, Generation};
+pub use generation::{Generation, GenerationFigures};
 pub use market::{
-    BoardView, ModelList, ModelView, OfferView, Price, Pricing, ProviderList, ProviderView, RelayerView, blended_usd,
+    BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView, RelayerView,
+    blended_usd,
 };
-pub use receipt::{CountedBy, FinishReason, ReceiptDocument, ReceiptFields, ReceiptProof, Usage};
+pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use status::{Health, Readiness};
-pub use withdrawal::{Whole, WithdrawalAmount, WithdrawalRequest, WithdrawalView};
+pub use withdrawal::{WholeBalance, WithdrawalAmount, WithdrawalTransaction, WithdrawalView};
 
 use crate::chain::Pubkey;
 

@@ -2,7 +2,7 @@
 
 use crate::allow_lists::KeepError;
 use crate::relay::base64;
-use crate::relay::dialect;
+use crate::relay::dialect::Dialect;
 use crate::relay::error::RelayError;
 use crate::vaults::Refusal;
 use crate::withdrawals::CosignError;
@@ -10,10 +10,11 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
+use std::sync::Arc;
 
-/// An error's code, for the log and the metrics.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Code(pub(super) &'static str);
+/// The error of a response, until [`render`] writes it.
+#[derive(Clone, Debug)]
+struct Failure(Arc<RelayError>);
 
 /// The status of each error.
 pub(crate) fn status(error: &RelayError) -> StatusCode {
@@ -74,15 +75,14 @@ fn status_of_withdrawal(refusal: &CosignError) -> StatusCode {
 }
 
 impl IntoResponse for RelayError {
+    /// Status and headers. The body depends on the dialect of the request, which only [`render`] knows.
     fn into_response(self) -> Response {
-        let (status, code) = (status(&self), self.code());
+        let status = status(&self);
         if status == StatusCode::INTERNAL_SERVER_ERROR {
             // The client is not told what went wrong here; the operator is.
             tracing::error!(error = ?self, "a request failed here");
         }
-        let mut response =
-            (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], dialect::usual().error(&self))
-                .into_response();
+        let mut response = (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))]).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after() {
             // Whole seconds, rounded up: an early retry would be refused again.
@@ -97,9 +97,17 @@ impl IntoResponse for RelayError {
         {
             headers.insert("steam-receipt", value);
         }
-        response.extensions_mut().insert(Code(code));
+        response.extensions_mut().insert(Failure(Arc::new(self)));
         response
     }
+}
+
+/// Writes the error of a response in the shape of `dialect`. Returns the error's code, for the log and the metrics; `None` if the
+/// response is no error of the relayer.
+pub(super) fn render(response: &mut Response, dialect: &dyn Dialect) -> Option<&'static str> {
+    let Failure(error) = response.extensions_mut().remove()?;
+    *response.body_mut() = dialect.error(&error).into();
+    Some(error.code())
 }
 
 /// The response to a request whose handler panicked. The log has the panic already.

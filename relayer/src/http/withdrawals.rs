@@ -5,7 +5,7 @@ use crate::http::openapi::BodyErrors;
 use crate::node::Node;
 use crate::relay::base64;
 use crate::relay::error::RelayError;
-use crate::views::{ErrorBody, WithdrawalAmount, WithdrawalRequest, WithdrawalView};
+use crate::views::{ErrorBody, WithdrawalAmount, WithdrawalTransaction, WithdrawalView};
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 use axum::Json;
@@ -21,7 +21,7 @@ const MAX_BODY: usize = 4_096;
     path = "/v1/withdrawals",
     operation_id = "createWithdrawal",
     tag = "vault",
-    request_body = WithdrawalRequest,
+    request_body = WithdrawalTransaction,
     responses(
         (status = 200, description = "The settler has signed.", body = WithdrawalView),
         (status = 404, description = "There is no such vault at this relayer.", body = ErrorBody),
@@ -57,7 +57,7 @@ fn read(body: &[u8]) -> Result<Vec<u8>, RelayError> {
         param: None,
         code: "malformed_body",
     };
-    let WithdrawalRequest { transaction } =
+    let WithdrawalTransaction { transaction } =
         serde_json::from_slice(body).map_err(|error| malformed(error.to_string()))?;
     STANDARD.decode(&transaction).map_err(|error| malformed(error.to_string()))
 }

@@ -1,12 +1,10 @@
 //! The settlement instruction: which accounts, which bytes.
 
-use super::form::{Budget, Form};
 use crate::addresses;
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::ledger::SealedGroup;
 use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
 use anchor_lang::{Discriminator, ToAccountMetas};
-use solana_message::VersionedMessage;
 use std::collections::BTreeMap;
 use steam_protocol::Hash;
 use steam_protocol::batch::{Batch, BatchCharge, BatchError, BatchVoucher, Group};
@@ -55,21 +53,6 @@ pub fn instruction(
         accounts.push(AccountMeta::new(addresses::ata(&Pubkey::from(provider), &parties.mint), false));
     }
     Ok(Instruction { program_id: parties.program, accounts, data })
-}
-
-/// The message of the transaction that settles `groups`, in ascending order of vaults.
-///
-/// # Errors
-/// [`BuildError`].
-pub fn message(
-    parties: &SettlementAccounts,
-    root: &Hash,
-    groups: &[SealedGroup],
-    form: &Form,
-    budget: Budget,
-    blockhash: [u8; 32],
-) -> Result<VersionedMessage, BuildError> {
-    form.message(&parties.settler, instruction(parties, root, groups)?, budget, blockhash)
 }
 
 /// Bytes of a group in the instruction's data.

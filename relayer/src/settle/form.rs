@@ -1,7 +1,7 @@
 //! The three forms a settlement's transaction can take, and what fits each of them. A form is a matter of size alone:
 //! the instruction in it is the same to the byte.
 
-use super::build::BuildError;
+use super::build::{self, BuildError};
 use crate::addresses;
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::ledger::SealedGroup;
@@ -12,6 +12,7 @@ use solana_message::{AddressLookupTableAccount, VersionedMessage, v0, v1};
 use solana_signature::Signature;
 use solana_signer::Signer;
 use std::collections::{BTreeMap, BTreeSet};
+use steam_protocol::Hash;
 use steam_protocol::batch::{HEADER_LEN, MAX_GROUPS};
 
 /// Bytes of a transaction of version 0: what fits an IPv6 packet. Nothing but the network enforces it.
@@ -149,6 +150,21 @@ impl Form {
         }
     }
 
+    /// The message of the transaction that settles `groups`, in ascending order of vaults.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn settlement(
+        &self,
+        parties: &SettlementAccounts,
+        root: &Hash,
+        groups: &[SealedGroup],
+        budget: Budget,
+        blockhash: [u8; 32],
+    ) -> Result<VersionedMessage, BuildError> {
+        self.message(&parties.settler, build::instruction(parties, root, groups)?, budget, blockhash)
+    }
+
     /// The message that runs `instruction`, which `payer` signs and pays for.
     ///
     /// # Errors
@@ -277,7 +293,7 @@ impl Weight {
             .map(|(offer, provider)| (offer, token(provider)))
             .collect();
         Self {
-            data: super::build::encoded_len(group),
+            data: build::encoded_len(group),
             accounts: [group.vault, token(group.vault)],
             payments: if offers.is_empty() { 0 } else { offers.len() + 1 },
             offers,

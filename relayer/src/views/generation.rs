@@ -1,9 +1,9 @@
 //! An answer in figures, and the decision that chose its provider.
 
-use super::FinishReason;
+use super::FinishReasonView;
 use crate::relay::decision::{OPENED, Record};
 use serde::{Deserialize, Serialize};
-use steam_protocol::receipt::{FinishReason as Reason, Receipt};
+use steam_protocol::receipt::{FinishReason, Receipt};
 use utoipa::ToSchema;
 
 /// Pico-USDC in one USD.
@@ -17,7 +17,7 @@ pub struct Generation {
     /// Always `generation`.
     pub object: String,
     /// The answer in figures, under OpenRouter's names.
-    pub data: Figures,
+    pub data: GenerationFigures,
     /// The decision record.
     pub decision: Record,
     /// The exact bytes of the record, base64: the receipt's `routing_hash` is their SHA-256.
@@ -28,8 +28,7 @@ pub struct Generation {
 
 /// An answer in figures, under OpenRouter's names: times in milliseconds, amounts in USD.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[schema(as = GenerationFigures)]
-pub struct Figures {
+pub struct GenerationFigures {
     /// The answer's id.
     pub id: String,
     /// The model that answered.
@@ -53,12 +52,12 @@ pub struct Figures {
     /// Prompt tokens from the provider's cache.
     pub native_tokens_cached: u32,
     /// Why the answer ended.
-    pub finish_reason: FinishReason,
+    pub finish_reason: FinishReasonView,
     /// Whether the client left before the end.
     pub cancelled: bool,
 }
 
-impl Figures {
+impl GenerationFigures {
     /// The figures of the answer `id`, from its decision record and its receipt.
     pub fn new(id: String, decision: &Record, receipt: &Receipt) -> Self {
         let served = decision.attempts.iter().find(|attempt| attempt.outcome == OPENED);
@@ -76,7 +75,7 @@ impl Figures {
             tokens_completion: receipt.usage.output,
             native_tokens_cached: receipt.usage.cached,
             finish_reason: receipt.finish_reason.into(),
-            cancelled: receipt.finish_reason == Reason::ClientGone,
+            cancelled: receipt.finish_reason == FinishReason::ClientGone,
         }
     }
 }

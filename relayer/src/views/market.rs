@@ -139,7 +139,7 @@ pub struct OfferView {
     /// What the offer can do, as the bits that are posted on chain.
     pub capabilities: u32,
     /// The posted price in µUSDC.
-    pub price: Price,
+    pub price: PriceView,
     /// The posted price in USD.
     pub pricing: Pricing,
     /// USD per million tokens, in the blend asked for.
@@ -150,7 +150,8 @@ pub struct OfferView {
 
 /// A posted price as it is on chain: µUSDC per million tokens, and µUSDC per request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Price {
+#[schema(as = Price)]
+pub struct PriceView {
     /// Prompt tokens that are not cached.
     pub input: u64,
     /// Prompt tokens from the provider's cache.
@@ -244,7 +245,7 @@ impl OfferView {
             context_limit: offer.context_limit,
             output_limit: offer.output_limit,
             capabilities: offer.capabilities,
-            price: Price::from(&offer.price),
+            price: PriceView::from(&offer.price),
             pricing: Pricing::from(&offer.price),
             blended_usd_per_million: blended_usd(&offer.price, blend_ratio),
             board,
@@ -252,7 +253,7 @@ impl OfferView {
     }
 }
 
-impl From<&units::Price> for Price {
+impl From<&units::Price> for PriceView {
     fn from(price: &units::Price) -> Self {
         Self { input: price.input, cached: price.cached, output: price.output, request: price.request }
     }

@@ -1,6 +1,6 @@
 //! A receipt in fields, and the proof that it was settled.
 
-use super::{Price, base58};
+use super::{PriceView, base58};
 use crate::ledger;
 use crate::relay::meter::usd;
 use serde::{Deserialize, Serialize};
@@ -55,11 +55,11 @@ pub struct ReceiptFields {
     /// The version of the price.
     pub price_version: u32,
     /// The price of that version.
-    pub price: Price,
+    pub price: PriceView,
     /// What is charged for.
-    pub usage: Usage,
+    pub usage: UsageView,
     /// Who counted the tokens.
-    pub counted_by: CountedBy,
+    pub counted_by: CountedByView,
     /// The charge in pico-USDC, without the fee.
     pub charge_pico: String,
     /// The relayer's fee, in basis points of the charge.
@@ -71,7 +71,7 @@ pub struct ReceiptFields {
     /// Charges and fees of all receipts of this key so far, this one included, in pico-USDC.
     pub key_cumulative_pico: String,
     /// Why the answer ended.
-    pub finish_reason: FinishReason,
+    pub finish_reason: FinishReasonView,
     /// When the request was accepted, in Unix milliseconds.
     pub started_at_ms: i64,
     /// Milliseconds from acceptance to the first content.
@@ -85,7 +85,7 @@ pub struct ReceiptFields {
 /// Requests and tokens that are charged for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ReceiptUsage)]
-pub struct Usage {
+pub struct UsageView {
     /// Requests.
     pub requests: u32,
     /// Prompt tokens that were not cached.
@@ -99,7 +99,8 @@ pub struct Usage {
 /// Who counted the tokens that are charged for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum CountedBy {
+#[schema(as = CountedBy)]
+pub enum CountedByView {
     /// The provider, within the bounds of the relayer's own count.
     Provider,
     /// The relayer, because the provider sent no usage or the stream ended early.
@@ -111,7 +112,8 @@ pub enum CountedBy {
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum FinishReason {
+#[schema(as = FinishReason)]
+pub enum FinishReasonView {
     /// A natural end, or a stop sequence.
     Stop,
     /// The token limit.
@@ -161,8 +163,8 @@ impl From<&receipt::Receipt> for ReceiptFields {
             provider: base58(&receipt.provider),
             offer: base58(&receipt.offer),
             price_version: receipt.price_version,
-            price: Price::from(&receipt.price),
-            usage: Usage::from(&receipt.usage),
+            price: PriceView::from(&receipt.price),
+            usage: UsageView::from(&receipt.usage),
             counted_by: receipt.counted_by.into(),
             charge_pico: receipt.charge.0.to_string(),
             fee_bps: receipt.fee_bps,
@@ -178,13 +180,13 @@ impl From<&receipt::Receipt> for ReceiptFields {
     }
 }
 
-impl From<&units::Usage> for Usage {
+impl From<&units::Usage> for UsageView {
     fn from(usage: &units::Usage) -> Self {
         Self { requests: usage.requests, input: usage.input, cached: usage.cached, output: usage.output }
     }
 }
 
-impl From<receipt::CountedBy> for CountedBy {
+impl From<receipt::CountedBy> for CountedByView {
     fn from(counted_by: receipt::CountedBy) -> Self {
         match counted_by {
             receipt::CountedBy::Provider => Self::Provider,
@@ -194,7 +196,7 @@ impl From<receipt::CountedBy> for CountedBy {
     }
 }
 
-impl From<receipt::FinishReason> for FinishReason {
+impl From<receipt::FinishReason> for FinishReasonView {
     fn from(reason: receipt::FinishReason) -> Self {
         match reason {
             receipt::FinishReason::Stop => Self::Stop,

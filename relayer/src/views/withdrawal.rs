@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// A withdrawal to be signed by the settler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct WithdrawalRequest {
+pub struct WithdrawalTransaction {
     /// A transaction of one `withdraw_now` that its owner has signed, base64.
     pub transaction: String,
 }
@@ -36,13 +36,13 @@ pub enum WithdrawalAmount {
     /// µUSDC.
     Micro(u64),
     /// The vault's whole balance.
-    Whole(Whole),
+    WholeBalance(WholeBalance),
 }
 
 /// The word for a whole balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Whole {
+pub enum WholeBalance {
     /// The vault's whole balance.
     All,
 }
@@ -50,6 +50,6 @@ pub enum Whole {
 impl WithdrawalAmount {
     /// An amount in µUSDC; `None` is the whole balance.
     pub fn new(micro: Option<u64>) -> Self {
-        micro.map_or(Self::Whole(Whole::All), Self::Micro)
+        micro.map_or(Self::WholeBalance(WholeBalance::All), Self::Micro)
     }
 }

@@ -145,7 +145,7 @@ impl World {
         let budget = Budget { units: self.next_limit(), price: 1 };
         let (parties, groups) = (self.parties(relayer), sorted(groups));
         let blockhash = self.chain.blockhash();
-        let message = build::message(&parties, &ROOT, &groups, form, budget, blockhash).unwrap();
+        let message = form.settlement(&parties, &ROOT, &groups, budget, blockhash).unwrap();
         let bytes = Signed::new(&message, &relayer.settler).bytes;
         let weights: Vec<Weight> = groups.iter().map(|group| Weight::of(&parties, group)).collect();
         let most = if *form == Form::V1 { form::MAX_TRANSACTION_V1 } else { form::MAX_TRANSACTION };

@@ -135,7 +135,7 @@ impl Settler {
     }
 
     fn sign(&self, batch: &Batch, form: &Form, budget: Budget, blockhash: Hash) -> Result<Signed, SettleError> {
-        let message = build::message(&self.setup.parties, &batch.root, &batch.groups, form, budget, blockhash)?;
+        let message = form.settlement(&self.setup.parties, &batch.root, &batch.groups, budget, blockhash)?;
         Ok(Signed::new(&message, &self.setup.keypair))
     }
 

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::ledger::{SealedLine, StoredVoucher};
-use crate::settle::build;
 use proptest::prelude::*;
 use steam_protocol::units::{MicroUsdc, Usage};
 
@@ -69,7 +68,7 @@ fn table(groups: &[SealedGroup]) -> Form {
 
 fn bytes(form: &Form, groups: &[SealedGroup]) -> Vec<u8> {
     let budget = Budget { units: 1_000, price: 7 };
-    let message = build::message(&parties(), &[0; 32], groups, form, budget, [0; 32]).unwrap();
+    let message = form.settlement(&parties(), &[0; 32], groups, budget, [0; 32]).unwrap();
     Signed::new(&message, &key()).bytes
 }
 
@@ -147,7 +146,7 @@ fn a_stored_transaction_tells_its_form() {
         let bytes = bytes(&form, &groups);
         assert_eq!((is_v1(&bytes), uses_table(&bytes)), (v1, looks_up), "{}", form.name());
         let budget = Budget { units: 1_000, price: 7 };
-        let message = build::message(&parties(), &[0; 32], &groups, &form, budget, [0; 32]).unwrap();
+        let message = form.settlement(&parties(), &[0; 32], &groups, budget, [0; 32]).unwrap();
         assert_eq!(message_of(&bytes), Some(message));
     }
     assert_eq!(message_of(&[]), None);
@@ -156,9 +155,9 @@ fn a_stored_transaction_tells_its_form() {
 
 #[test]
 fn version_1_sets_every_limit_and_the_fee_in_its_message() {
-    let VersionedMessage::V1(message) =
-        build::message(&parties(), &[0; 32], &groups(1, 1), &Form::V1, Budget { units: 30_000, price: 1_000 }, [0; 32])
-            .unwrap()
+    let VersionedMessage::V1(message) = Form::V1
+        .settlement(&parties(), &[0; 32], &groups(1, 1), Budget { units: 30_000, price: 1_000 }, [0; 32])
+        .unwrap()
     else {
         panic!("another version")
     };
