@@ -107,11 +107,8 @@ fn serve(requests: u32, streamed: bool, signed: bool, file: &Path) -> Result<u64
         streamed,
         headers: if signed { Vec::new() } else { vec![node::payer().bearer()] },
     };
-    let asks = if signed {
-        Asks::signed(&shape, &node::payer(), requests, exact::BEGAN)
-    } else {
-        Asks::repeated(&shape)
-    };
+    let asks =
+        if signed { Asks::signed(&shape, &node::payer(), requests, exact::BEGAN) } else { Asks::repeated(&shape) };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut connection = Connection::open(&node.address).await?;
         for _ in 0..requests {

@@ -83,14 +83,19 @@ fn report(time: Duration) -> Result<()> {
         println!("\n| memory of the relayer | |\n|---|---|");
         println!("| before its first request | {:.1} MiB |", idle / 1024.0);
         println!("| after the load above | {:.1} MiB |", busy / 1024.0);
-        println!("| each of {HELD} open streams, both connections included | {:.1} KiB |", (streaming - busy) / HELD as f64);
+        println!(
+            "| each of {HELD} open streams, both connections included | {:.1} KiB |",
+            (streaming - busy) / HELD as f64
+        );
         Ok(())
     })
 }
 
 /// What a closed loop gets through, directly and relayed.
 async fn closed(provider: &Child, node: &Child, time: Duration, whole: &Asks, streams: &Asks) -> Result<()> {
-    println!("| 32 connections, one after the other on each | direct a second | relayed a second | of direct | CPU of the relayer a request | in direct calls |");
+    println!(
+        "| 32 connections, one after the other on each | direct a second | relayed a second | of direct | CPU of the relayer a request | in direct calls |"
+    );
     println!("|---|---|---|---|---|---|");
     for (name, plain, asks) in [
         ("whole answers, bearer", whole, whole.clone()),

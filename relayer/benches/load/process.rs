@@ -28,12 +28,8 @@ impl Child {
                 command
             }
         };
-        let mut process = command
-            .args(arguments)
-            .env(ROLE, role)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut process =
+            command.args(arguments).env(ROLE, role).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut address = String::new();
         BufReader::new(process.stdout.take().context("no output")?).read_line(&mut address)?;
         if address.is_empty() {
