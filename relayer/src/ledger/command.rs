@@ -32,6 +32,7 @@ pub(crate) trait Write: Send + 'static {
 macro_rules! commands {
     ($($name:ident -> $output:ty,)*) => {
         /// Any command, with the place of its reply.
+        #[expect(clippy::large_enum_variant, reason = "nearly every command is a charge, the largest: a box would cost each one an allocation")]
         pub(crate) enum Command {
             $($name($name, Reply<$output>),)*
             /// Anything at all, for tests of what SQLite and the disk may do.
