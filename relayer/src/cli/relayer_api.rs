@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Result};
 use crate::chain::Pubkey;
-use crate::views::{AllowListRequest, WithdrawalRequest};
+use crate::views::{AllowListRequest, WithdrawalTransaction};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Method;
@@ -110,7 +110,7 @@ impl RelayerApi {
 
     /// Asks the relayer's settler to sign a withdrawal: the transaction's bytes with its owner's signature, and with both.
     pub async fn agree_to_withdrawal(&self, transaction: &[u8]) -> std::result::Result<Vec<u8>, ApiError> {
-        let body = WithdrawalRequest { transaction: BASE64.encode(transaction) };
+        let body = WithdrawalTransaction { transaction: BASE64.encode(transaction) };
         let agreed: Agreed = self.0.call(Method::POST, "withdrawals", HeaderMap::new(), Some(&body)).await?;
         BASE64.decode(agreed.transaction).map_err(|_| ApiError::Malformed("its transaction is no base64".into()))
     }
