@@ -7,16 +7,17 @@
 
 mod account;
 mod hold;
+mod withdrawal;
 
 pub(crate) use account::REMEMBER_SECONDS;
 pub use hold::{ChargeError, Draft, Hold};
+pub use withdrawal::{CosignError, InvalidWithdrawal, WithdrawalRequest};
 
 use crate::chain::{KeyRef, Pubkey, VaultSnapshot};
 use crate::clock::Clock;
 use crate::ledger::recovery::first_number;
 use crate::ledger::{Blocks, IncidentReport, Ledger, LedgerError, Loaded, SealedGroup, Totals};
 use crate::registry::Offer;
-use crate::withdrawals::{CosignError, WithdrawalRequest};
 use account::VaultAccount;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};

@@ -384,7 +384,7 @@ fn a_receipt_is_checked_offline() {
     assert!(String::from_utf8_lossy(&verified.stdout).contains("holds: signed by the receipt key"));
     let shown = steam(&["receipt", "show", &encoded, "--output", "json"]);
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
-    assert_eq!((shown["output_tokens"].as_u64(), shown["counted_by"].as_str()), (Some(40), Some("provider")));
+    assert_eq!((shown["usage"]["output"].as_u64(), shown["counted_by"].as_str()), (Some(40), Some("provider")));
 
     let mut bytes = BASE64.decode(&encoded).expect("base64");
     bytes[40] ^= 1;

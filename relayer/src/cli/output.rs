@@ -66,6 +66,14 @@ fn cannot_write(error: &io::Error) -> CliError {
     CliError::new("output", format!("cannot write the result: {error}"))
 }
 
+/// The name that a variant has in JSON.
+pub fn name_of(variant: &impl Serialize) -> String {
+    match serde_json::to_value(variant) {
+        Ok(serde_json::Value::String(name)) => name,
+        other => format!("{other:?}"),
+    }
+}
+
 /// One aligned line of a text report.
 pub fn line(out: &mut dyn Write, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{name:<15} {value}")

@@ -10,19 +10,20 @@ pub(super) use chain::message;
 
 use super::amount::show_pico;
 use super::error::{CliError, Result};
-use super::output::{Report, line};
+use super::output::{Report, line, name_of};
 use super::parse::{address, endpoint};
 use super::secret::KeySource;
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::clock::{Clock, SystemClock};
 use crate::relay::decision::Record;
+use crate::views::ReceiptFields;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
+use steam_protocol::receipt::{Receipt, SignedReceipt};
 use steam_protocol::units::Pico;
 use steam_protocol::{merkle, sha256};
 
@@ -185,41 +186,17 @@ fn not_held(code: &str, sentence: &str) -> CliError {
         .next("keep the receipt: it is evidence; ask the relayer for /v1/receipts/{id} of this answer")
 }
 
+/// A receipt, as the HTTP API has it, and what a check of it came to.
 #[derive(Serialize)]
 struct Shown {
     /// What was checked and holds; empty for `show`.
     verified: Vec<String>,
     /// What the relayer says and nothing here proves.
     unproven: Vec<String>,
+    /// The signed bytes, base64.
     receipt: String,
-    number: u64,
-    relayer: String,
-    key_id: u32,
-    domain: String,
-    vault: String,
-    generation: u64,
-    key_epoch: u32,
-    key_slot: u8,
-    request_hash: String,
-    response_hash: String,
-    routing_hash: String,
-    provider: String,
-    offer: String,
-    price_version: u32,
-    /// Input, cached, output, request.
-    price: [String; 4],
-    input_tokens: u32,
-    cached_tokens: u32,
-    output_tokens: u32,
-    counted_by: &'static str,
-    charge_pico: String,
-    fee_bps: u16,
-    fee_pico: String,
-    key_cumulative_pico: String,
-    finish_reason: &'static str,
-    started_at_ms: i64,
-    ttft_ms: u32,
-    duration_ms: u32,
+    #[serde(flatten)]
+    fields: ReceiptFields,
     #[serde(skip)]
     cost: Pico,
 }
@@ -231,53 +208,12 @@ pub(super) fn cost(receipt: &Receipt) -> Pico {
 
 impl Shown {
     fn of(signed: &SignedReceipt, verified: Vec<String>) -> Self {
-        let receipt = &signed.receipt;
-        let base58 = |bytes: &[u8; 32]| bs58::encode(bytes).into_string();
-        let price = receipt.price;
         Self {
             verified,
             unproven: Vec::new(),
             receipt: BASE64.encode(signed.to_bytes()),
-            number: receipt.number,
-            relayer: base58(&receipt.relayer),
-            key_id: receipt.key_id,
-            domain: hex::encode(receipt.domain),
-            vault: base58(&receipt.vault),
-            generation: receipt.generation,
-            key_epoch: receipt.key_epoch,
-            key_slot: receipt.key_slot,
-            request_hash: hex::encode(receipt.request_hash),
-            response_hash: hex::encode(receipt.response_hash),
-            routing_hash: hex::encode(receipt.routing_hash),
-            provider: base58(&receipt.provider),
-            offer: base58(&receipt.offer),
-            price_version: receipt.price_version,
-            price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
-            input_tokens: receipt.usage.input,
-            cached_tokens: receipt.usage.cached,
-            output_tokens: receipt.usage.output,
-            counted_by: match receipt.counted_by {
-                CountedBy::Provider => "provider",
-                CountedBy::Relayer => "relayer",
-                CountedBy::Capped => "capped",
-            },
-            charge_pico: receipt.charge.0.to_string(),
-            fee_bps: receipt.fee_bps,
-            fee_pico: receipt.fee.0.to_string(),
-            key_cumulative_pico: receipt.key_cumulative.0.to_string(),
-            finish_reason: match receipt.finish_reason {
-                FinishReason::Stop => "stop",
-                FinishReason::Length => "length",
-                FinishReason::ToolCalls => "tool_calls",
-                FinishReason::ContentFilter => "content_filter",
-                FinishReason::Error => "error",
-                FinishReason::ClientGone => "client_gone",
-                FinishReason::Other => "other",
-            },
-            started_at_ms: receipt.started_at_ms,
-            ttft_ms: receipt.ttft_ms,
-            duration_ms: receipt.duration_ms,
-            cost: cost(receipt),
+            fields: ReceiptFields::from(&signed.receipt),
+            cost: cost(&signed.receipt),
         }
     }
 }
@@ -293,17 +229,19 @@ impl Report for Shown {
         if self.verified.is_empty() {
             writeln!(out, "Not checked; `steam receipt verify` checks it.")?;
         }
-        line(out, "receipt", format!("number {} of vault {}", self.number, self.vault))?;
-        line(out, "relayer", &self.relayer)?;
-        line(out, "provider", &self.provider)?;
-        line(out, "offer", format!("{}, price version {}", self.offer, self.price_version))?;
-        let (input, cached, output) = (self.input_tokens, self.cached_tokens, self.output_tokens);
-        line(out, "tokens", format!("{input} in, {cached} cached, {output} out; counted by {}", self.counted_by))?;
-        line(out, "cost", format!("{} USDC, {} bps of fee included", show_pico(self.cost), self.fee_bps))?;
-        line(out, "ended", self.finish_reason)?;
-        line(out, "time", format!("first token after {} ms, {} ms in all", self.ttft_ms, self.duration_ms))?;
-        line(out, "request", &self.request_hash)?;
-        line(out, "response", &self.response_hash)?;
-        line(out, "routing", &self.routing_hash)
+        let fields = &self.fields;
+        let usage = &fields.usage;
+        line(out, "receipt", format!("number {} of vault {}", fields.number, fields.vault))?;
+        line(out, "relayer", &fields.relayer)?;
+        line(out, "provider", &fields.provider)?;
+        line(out, "offer", format!("{}, price version {}", fields.offer, fields.price_version))?;
+        let tokens = format!("{} in, {} cached, {} out", usage.input, usage.cached, usage.output);
+        line(out, "tokens", format!("{tokens}; counted by {}", name_of(&fields.counted_by)))?;
+        line(out, "cost", format!("{} USDC, {} bps of fee included", show_pico(self.cost), fields.fee_bps))?;
+        line(out, "ended", name_of(&fields.finish_reason))?;
+        line(out, "time", format!("first token after {} ms, {} ms in all", fields.ttft_ms, fields.duration_ms))?;
+        line(out, "request", &fields.request_hash)?;
+        line(out, "response", &fields.response_hash)?;
+        line(out, "routing", &fields.routing_hash)
     }
 }

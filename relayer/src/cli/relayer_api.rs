@@ -2,13 +2,14 @@
 
 use super::error::{CliError, Result};
 use crate::chain::Pubkey;
+use crate::views::{AllowListRequest, WithdrawalTransaction};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::HashMap;
 use steam_client::{Api, ApiError, Signer};
 use steam_protocol::Hash;
@@ -109,7 +110,7 @@ impl RelayerApi {
 
     /// Asks the relayer's settler to sign a withdrawal: the transaction's bytes with its owner's signature, and with both.
     pub async fn agree_to_withdrawal(&self, transaction: &[u8]) -> std::result::Result<Vec<u8>, ApiError> {
-        let body = json!({ "transaction": BASE64.encode(transaction) });
+        let body = WithdrawalTransaction { transaction: BASE64.encode(transaction) };
         let agreed: Agreed = self.0.call(Method::POST, "withdrawals", HeaderMap::new(), Some(&body)).await?;
         BASE64.decode(agreed.transaction).map_err(|_| ApiError::Malformed("its transaction is no base64".into()))
     }
@@ -118,7 +119,7 @@ impl RelayerApi {
     pub async fn put_allow_list(&self, list: &AllowList) -> std::result::Result<(), ApiError> {
         let providers: Vec<String> =
             list.providers().iter().map(|provider| Pubkey::from(*provider).to_string()).collect();
-        let body = json!({ "providers": providers });
+        let body = AllowListRequest { providers };
         self.0.call(Method::PUT, "allow-lists", HeaderMap::new(), Some(&body)).await.map(|_: IgnoredAny| ())
     }
 

@@ -3,8 +3,7 @@
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
 use crate::node::rates::RateLimited;
-use crate::vaults::{ChargeError, Refusal, Unsure};
-use crate::withdrawals::CosignError;
+use crate::vaults::{ChargeError, CosignError, Refusal, Unsure};
 use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;

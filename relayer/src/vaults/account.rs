@@ -1,9 +1,8 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
-use super::{Consent, KeyLimits, KeyView, Refusal, Unsure, VaultView};
+use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, Unsure, VaultView, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
 use crate::ledger::{Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals};
-use crate::withdrawals::{CosignError, WithdrawalRequest};
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
 use steam_protocol::request::MAX_AHEAD_SECONDS;

@@ -1,9 +1,9 @@
 //! What a transaction that the settler is asked to sign would do. It may do nothing else: the settler's signature is worth more
 //! than one vault.
 
-use super::WithdrawalRequest;
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::ledger::Agreement;
+use crate::vaults::{InvalidWithdrawal, WithdrawalRequest};
 use anchor_lang::{AnchorDeserialize, Discriminator};
 use ed25519_dalek::VerifyingKey;
 use solana_transaction::CompiledInstruction;
@@ -17,11 +17,6 @@ const OWNER: usize = 0;
 const SETTLER: usize = 1;
 const RELAYER: usize = 2;
 const VAULT: usize = 3;
-
-/// What is wrong with a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the settler does not sign this transaction: {0}")]
-pub struct InvalidWithdrawal(pub &'static str);
 
 /// Reads a transaction: all of its bytes, since what is left over would be none of what was signed.
 pub(super) fn parse(bytes: &[u8]) -> Result<VersionedTransaction, InvalidWithdrawal> {
