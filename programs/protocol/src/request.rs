@@ -8,6 +8,7 @@ pub const MAX_AHEAD_SECONDS: i64 = 300;
 /// Prefix of the headers that steer routing.
 pub const ROUTE_PREFIX: &str = "steam-route-";
 /// Prefix of every header this protocol defines.
+#[cfg(not(target_os = "solana"))]
 const STEAM_PREFIX: &str = "steam-";
 /// The headers that carry a signature and what it says. The request hash and the voucher cover their values by themselves.
 pub const SIGNATURE_HEADERS: [&str; 7] = [
