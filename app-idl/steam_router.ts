@@ -52,7 +52,7 @@ export type SteamRouter = {
     {
       "name": "authorizeKey",
       "docs": [
-        "Lets a session key, which co-signs, spend from a vault."
+        "Lets a session key, which co-signs, spend from a vault, which grows if it has no room for the slot yet."
       ],
       "discriminator": [
         152,
@@ -83,6 +83,14 @@ export type SteamRouter = {
           "signer": true
         },
         {
+          "name": "payer",
+          "docs": [
+            "Pays the rent where the vault grows: who paid the vault's, or its owner."
+          ],
+          "writable": true,
+          "signer": true
+        },
+        {
           "name": "config",
           "docs": [
             "The deployment's settings."
@@ -94,6 +102,13 @@ export type SteamRouter = {
             "The vault's account."
           ],
           "writable": true
+        },
+        {
+          "name": "systemProgram",
+          "docs": [
+            "Moves lamports."
+          ],
+          "address": "11111111111111111111111111111111"
         }
       ],
       "args": [
@@ -148,9 +163,130 @@ export type SteamRouter = {
       "args": []
     },
     {
+      "name": "closeOffer",
+      "docs": [
+        "Closes a retired offer of which nothing can settle any more."
+      ],
+      "discriminator": [
+        191,
+        72,
+        67,
+        35,
+        239,
+        209,
+        97,
+        132
+      ],
+      "accounts": [
+        {
+          "name": "authority",
+          "docs": [
+            "The provider's authority, who gets all lamports but those that are somebody else's rent."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "rentPayer",
+          "docs": [
+            "Who paid the rent: gets exactly that."
+          ],
+          "writable": true,
+          "relations": [
+            "offer"
+          ]
+        },
+        {
+          "name": "provider",
+          "docs": [
+            "The provider's account, which counts its offers."
+          ],
+          "writable": true,
+          "relations": [
+            "offer"
+          ]
+        },
+        {
+          "name": "offer",
+          "docs": [
+            "The offer's account."
+          ],
+          "writable": true
+        }
+      ],
+      "args": []
+    },
+    {
+      "name": "closeProvider",
+      "docs": [
+        "Closes a provider that has no offers and no earnings."
+      ],
+      "discriminator": [
+        165,
+        19,
+        159,
+        160,
+        179,
+        241,
+        87,
+        244
+      ],
+      "accounts": [
+        {
+          "name": "authority",
+          "docs": [
+            "The provider's authority, who gets all lamports but those that are somebody else's rent."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "rentPayer",
+          "docs": [
+            "Who paid the rent: gets exactly that."
+          ],
+          "writable": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "provider",
+          "docs": [
+            "The provider's account."
+          ],
+          "writable": true
+        },
+        {
+          "name": "token",
+          "docs": [
+            "Where the earnings were."
+          ],
+          "writable": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "tokenProgram",
+          "docs": [
+            "Closes token accounts."
+          ],
+          "address": "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+        }
+      ],
+      "args": []
+    },
+    {
       "name": "closeVault",
       "docs": [
-        "Closes a vault from which everything was asked for, once that is unlocked."
+        "Closes a vault that holds nothing, or from which everything was asked for, once that is unlocked."
       ],
       "discriminator": [
         141,
@@ -166,8 +302,9 @@ export type SteamRouter = {
         {
           "name": "owner",
           "docs": [
-            "The vault's owner."
+            "The vault's owner, who gets all lamports but those that are somebody else's rent."
           ],
+          "writable": true,
           "signer": true,
           "relations": [
             "vault"
@@ -176,7 +313,7 @@ export type SteamRouter = {
         {
           "name": "rentPayer",
           "docs": [
-            "Who paid the rent: gets all lamports of both accounts."
+            "Who paid the rent: gets exactly that."
           ],
           "writable": true,
           "relations": [
@@ -465,6 +602,14 @@ export type SteamRouter = {
               "name": "delays"
             }
           }
+        },
+        {
+          "name": "floors",
+          "type": {
+            "defined": {
+              "name": "delays"
+            }
+          }
         }
       ]
     },
@@ -494,7 +639,7 @@ export type SteamRouter = {
         {
           "name": "payer",
           "docs": [
-            "Pays the rent and gets the vault's back at closing."
+            "Pays the rent, and gets back at closing exactly what it paid."
           ],
           "writable": true,
           "signer": true
@@ -554,93 +699,7 @@ export type SteamRouter = {
           "docs": [
             "Where the money will be. Anybody may have made it already, and deposited."
           ],
-          "writable": true,
-          "pda": {
-            "seeds": [
-              {
-                "kind": "account",
-                "path": "vault"
-              },
-              {
-                "kind": "const",
-                "value": [
-                  6,
-                  221,
-                  246,
-                  225,
-                  215,
-                  101,
-                  161,
-                  147,
-                  217,
-                  203,
-                  225,
-                  70,
-                  206,
-                  235,
-                  121,
-                  172,
-                  28,
-                  180,
-                  133,
-                  237,
-                  95,
-                  91,
-                  55,
-                  145,
-                  58,
-                  140,
-                  245,
-                  133,
-                  126,
-                  255,
-                  0,
-                  169
-                ]
-              },
-              {
-                "kind": "account",
-                "path": "mint"
-              }
-            ],
-            "program": {
-              "kind": "const",
-              "value": [
-                140,
-                151,
-                37,
-                143,
-                78,
-                36,
-                137,
-                241,
-                187,
-                61,
-                16,
-                41,
-                20,
-                142,
-                13,
-                131,
-                11,
-                90,
-                19,
-                153,
-                218,
-                255,
-                16,
-                132,
-                4,
-                142,
-                123,
-                216,
-                219,
-                233,
-                248,
-                89
-              ]
-            }
-          }
+          "writable": true
         },
         {
           "name": "tokenProgram",
@@ -731,7 +790,7 @@ export type SteamRouter = {
         {
           "name": "payer",
           "docs": [
-            "Pays the rent of a new offer."
+            "Pays the rent of a new offer, and gets back at closing exactly what it paid."
           ],
           "writable": true,
           "signer": true
@@ -745,8 +804,9 @@ export type SteamRouter = {
         {
           "name": "provider",
           "docs": [
-            "The provider's account."
-          ]
+            "The provider's account, which counts its offers."
+          ],
+          "writable": true
         },
         {
           "name": "offer",
@@ -811,6 +871,154 @@ export type SteamRouter = {
             "The vault's account."
           ],
           "writable": true
+        }
+      ],
+      "args": []
+    },
+    {
+      "name": "recoverNested",
+      "docs": [
+        "Moves dollars that were sent to the associated account of a vault's token account into the vault."
+      ],
+      "discriminator": [
+        8,
+        190,
+        201,
+        58,
+        200,
+        121,
+        210,
+        143
+      ],
+      "accounts": [
+        {
+          "name": "owner",
+          "docs": [
+            "The vault's owner, who gets the rent of the account that is closed."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "vault"
+          ]
+        },
+        {
+          "name": "vault",
+          "docs": [
+            "The vault's account."
+          ],
+          "writable": true
+        },
+        {
+          "name": "token",
+          "docs": [
+            "The vault's funds, where the dollars go."
+          ],
+          "writable": true,
+          "relations": [
+            "vault"
+          ]
+        },
+        {
+          "name": "nested",
+          "docs": [
+            "Where the dollars are."
+          ],
+          "writable": true
+        },
+        {
+          "name": "mint",
+          "docs": [
+            "USDC."
+          ]
+        },
+        {
+          "name": "tokenProgram",
+          "docs": [
+            "Moves tokens."
+          ],
+          "address": "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+        },
+        {
+          "name": "associatedTokenProgram",
+          "docs": [
+            "Signs for the vault's token account."
+          ],
+          "address": "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
+        }
+      ],
+      "args": []
+    },
+    {
+      "name": "recoverNestedEarnings",
+      "docs": [
+        "Moves dollars that were sent to the associated account of a provider's token account into its earnings."
+      ],
+      "discriminator": [
+        123,
+        188,
+        124,
+        246,
+        93,
+        216,
+        81,
+        225
+      ],
+      "accounts": [
+        {
+          "name": "authority",
+          "docs": [
+            "The provider's authority, who gets the rent of the account that is closed."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "provider",
+          "docs": [
+            "The provider's account."
+          ],
+          "writable": true
+        },
+        {
+          "name": "token",
+          "docs": [
+            "The provider's earnings, where the dollars go."
+          ],
+          "writable": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "nested",
+          "docs": [
+            "Where the dollars are."
+          ],
+          "writable": true
+        },
+        {
+          "name": "mint",
+          "docs": [
+            "USDC."
+          ]
+        },
+        {
+          "name": "tokenProgram",
+          "docs": [
+            "Moves tokens."
+          ],
+          "address": "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+        },
+        {
+          "name": "associatedTokenProgram",
+          "docs": [
+            "Signs for the provider's token account."
+          ],
+          "address": "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
         }
       ],
       "args": []
@@ -902,7 +1110,7 @@ export type SteamRouter = {
         {
           "name": "payer",
           "docs": [
-            "Pays the rent."
+            "Pays the rent, and gets back at closing exactly what it paid."
           ],
           "writable": true,
           "signer": true
@@ -953,95 +1161,9 @@ export type SteamRouter = {
         {
           "name": "token",
           "docs": [
-            "Where earnings go. Anybody may have made it already; only the program could close it, and it never does."
+            "Where earnings go. Anybody may have made it already; only the program can close it, with the provider."
           ],
-          "writable": true,
-          "pda": {
-            "seeds": [
-              {
-                "kind": "account",
-                "path": "provider"
-              },
-              {
-                "kind": "const",
-                "value": [
-                  6,
-                  221,
-                  246,
-                  225,
-                  215,
-                  101,
-                  161,
-                  147,
-                  217,
-                  203,
-                  225,
-                  70,
-                  206,
-                  235,
-                  121,
-                  172,
-                  28,
-                  180,
-                  133,
-                  237,
-                  95,
-                  91,
-                  55,
-                  145,
-                  58,
-                  140,
-                  245,
-                  133,
-                  126,
-                  255,
-                  0,
-                  169
-                ]
-              },
-              {
-                "kind": "account",
-                "path": "mint"
-              }
-            ],
-            "program": {
-              "kind": "const",
-              "value": [
-                140,
-                151,
-                37,
-                143,
-                78,
-                36,
-                137,
-                241,
-                187,
-                61,
-                16,
-                41,
-                20,
-                142,
-                13,
-                131,
-                11,
-                90,
-                19,
-                153,
-                218,
-                255,
-                16,
-                132,
-                4,
-                142,
-                123,
-                216,
-                219,
-                233,
-                248,
-                89
-              ]
-            }
-          }
+          "writable": true
         },
         {
           "name": "tokenProgram",
@@ -1655,6 +1777,61 @@ export type SteamRouter = {
       ]
     },
     {
+      "name": "updateKey",
+      "docs": [
+        "Changes what a live session key may spend: up at once, down after the grace of a revocation."
+      ],
+      "discriminator": [
+        11,
+        31,
+        111,
+        99,
+        157,
+        42,
+        106,
+        51
+      ],
+      "accounts": [
+        {
+          "name": "owner",
+          "docs": [
+            "The vault's owner."
+          ],
+          "signer": true,
+          "relations": [
+            "vault"
+          ]
+        },
+        {
+          "name": "config",
+          "docs": [
+            "The deployment's settings."
+          ]
+        },
+        {
+          "name": "vault",
+          "docs": [
+            "The vault's account."
+          ],
+          "writable": true
+        }
+      ],
+      "args": [
+        {
+          "name": "slot",
+          "type": "u8"
+        },
+        {
+          "name": "limits",
+          "type": {
+            "defined": {
+              "name": "keyLimits"
+            }
+          }
+        }
+      ]
+    },
+    {
       "name": "updateProvider",
       "docs": [
         "Changes what a provider says of itself."
@@ -2003,12 +2180,12 @@ export type SteamRouter = {
           "type": "u64"
         },
         {
-          "name": "settleSeq",
-          "type": "u32"
-        },
-        {
-          "name": "validUntilSlot",
-          "type": "u64"
+          "name": "agreement",
+          "type": {
+            "defined": {
+              "name": "agreement"
+            }
+          }
         }
       ]
     }
@@ -2174,6 +2351,32 @@ export type SteamRouter = {
     },
     {
       "discriminator": [
+        139,
+        189,
+        9,
+        96,
+        8,
+        166,
+        29,
+        152
+      ],
+      "name": "keyUpdated"
+    },
+    {
+      "discriminator": [
+        237,
+        38,
+        102,
+        204,
+        165,
+        180,
+        177,
+        164
+      ],
+      "name": "offerClosed"
+    },
+    {
+      "discriminator": [
         128,
         62,
         118,
@@ -2210,6 +2413,19 @@ export type SteamRouter = {
         121
       ],
       "name": "pauseStarted"
+    },
+    {
+      "discriminator": [
+        161,
+        166,
+        249,
+        96,
+        136,
+        153,
+        232,
+        194
+      ],
+      "name": "providerClosed"
     },
     {
       "discriminator": [
@@ -2417,416 +2633,456 @@ export type SteamRouter = {
     },
     {
       "code": 6004,
+      "name": "delayBelowFloor",
+      "msg": "A delay must not be below its floor, which init_config fixed"
+    },
+    {
+      "code": 6005,
       "name": "notAdmin",
       "msg": "Only the admin may do this"
     },
     {
-      "code": 6005,
+      "code": 6006,
       "name": "notPendingAdmin",
       "msg": "Only the address the admin offered its place may accept it"
     },
     {
-      "code": 6006,
+      "code": 6007,
       "name": "paused",
       "msg": "Settlement and registration are paused; the pause ends by itself"
     },
     {
-      "code": 6007,
+      "code": 6008,
       "name": "alreadyPaused",
       "msg": "Already paused"
     },
     {
-      "code": 6008,
+      "code": 6009,
       "name": "pauseCooldown",
       "msg": "The last pause ended less than a withdraw delay ago"
     },
     {
-      "code": 6009,
+      "code": 6010,
       "name": "notGuardian",
       "msg": "Only the guardian may do this"
     },
     {
-      "code": 6010,
+      "code": 6011,
       "name": "notAuthority",
       "msg": "Only the authority of this account may do this"
     },
     {
-      "code": 6011,
+      "code": 6012,
       "name": "notOwner",
       "msg": "Only the owner of the vault may do this"
     },
     {
-      "code": 6012,
+      "code": 6013,
       "name": "notSettler",
       "msg": "Only the settler of the relayer may do this"
     },
     {
-      "code": 6013,
+      "code": 6014,
       "name": "providerNotActive",
       "msg": "The provider is suspended or retired"
     },
     {
-      "code": 6014,
+      "code": 6015,
       "name": "suspended",
       "msg": "Suspended by the guardian, who alone ends that"
     },
     {
-      "code": 6015,
+      "code": 6016,
       "name": "suspensionUnchanged",
       "msg": "The provider's suspension is already as asked for"
     },
     {
-      "code": 6016,
+      "code": 6017,
       "name": "nameLength",
       "msg": "A name has 1 to 32 bytes"
     },
     {
-      "code": 6017,
+      "code": 6018,
       "name": "urlLength",
       "msg": "A URL has 1 to 128 bytes"
     },
     {
-      "code": 6018,
+      "code": 6019,
       "name": "feeTooHigh",
       "msg": "A fee is at most 2000 basis points"
     },
     {
-      "code": 6019,
+      "code": 6020,
       "name": "feeGraceRunning",
       "msg": "The previous fee is still within its grace"
     },
     {
-      "code": 6020,
+      "code": 6021,
       "name": "receiptKeyZero",
       "msg": "The receipt key must not be zero"
     },
     {
-      "code": 6021,
+      "code": 6022,
       "name": "receiptKeyUnchanged",
       "msg": "This is the receipt key already"
     },
     {
-      "code": 6022,
+      "code": 6023,
       "name": "invalidModel",
-      "msg": "A model name has 1 to 64 characters of a-z 0-9 . _ : / -"
+      "msg": "A model name has 1 to 64 characters of a-z A-Z 0-9 . _ : / -"
     },
     {
-      "code": 6023,
+      "code": 6024,
+      "name": "reservedModel",
+      "msg": "A model name must not end in :floor, :nitro, :free or :online, which ask for a way of routing"
+    },
+    {
+      "code": 6025,
       "name": "invalidPrice",
       "msg": "A price component is at most 10^12, and cached at most input"
     },
     {
-      "code": 6024,
+      "code": 6026,
       "name": "invalidLimits",
       "msg": "The output limit must not be above the context limit"
     },
     {
-      "code": 6025,
-      "name": "unknownCapability",
-      "msg": "Unknown capability bit"
-    },
-    {
-      "code": 6026,
+      "code": 6027,
       "name": "priceGraceRunning",
       "msg": "The previous price is still within its grace: post again when it has passed"
     },
     {
-      "code": 6027,
+      "code": 6028,
       "name": "versionOverflow",
       "msg": "The offer has used up its versions"
     },
     {
-      "code": 6028,
+      "code": 6029,
       "name": "offerRetired",
       "msg": "The offer is retired"
     },
     {
-      "code": 6029,
+      "code": 6030,
+      "name": "offerListed",
+      "msg": "The offer is listed: retire it first, and close it after its grace"
+    },
+    {
+      "code": 6031,
+      "name": "offerStillSettles",
+      "msg": "Charges of the offer can still settle: close it after its settle_until"
+    },
+    {
+      "code": 6032,
+      "name": "versionAhead",
+      "msg": "The offer's versions are ahead of the clock: close it later, when the unix time is above its last version"
+    },
+    {
+      "code": 6033,
+      "name": "providerHasOffers",
+      "msg": "The provider has offers: close them first"
+    },
+    {
+      "code": 6034,
+      "name": "providerHasEarnings",
+      "msg": "The provider has earnings: withdraw them first"
+    },
+    {
+      "code": 6035,
       "name": "priceOutdated",
       "msg": "The price named is past its grace and has risen since"
     },
     {
-      "code": 6030,
+      "code": 6036,
       "name": "priceFuture",
       "msg": "The price named is not in effect yet"
     },
     {
-      "code": 6031,
+      "code": 6037,
       "name": "priceUnknown",
       "msg": "The offer has no price of this version"
     },
     {
-      "code": 6032,
+      "code": 6038,
       "name": "keySlot",
-      "msg": "A vault has key slots 0 to 7"
+      "msg": "A vault has key slots from 0 to 31, and grows by one at a time: use a slot it has, or the next one"
     },
     {
-      "code": 6033,
+      "code": 6039,
       "name": "keySlotInUse",
       "msg": "The slot's key can still settle: use another slot, or wait for its settle_until"
     },
     {
-      "code": 6034,
+      "code": 6040,
       "name": "keyAlreadyLive",
       "msg": "The key is already live in this vault"
     },
     {
-      "code": 6035,
+      "code": 6041,
       "name": "keyZero",
       "msg": "The key must not be zero"
     },
     {
-      "code": 6036,
+      "code": 6042,
       "name": "keyExpiryPast",
       "msg": "A key must expire in the future"
     },
     {
-      "code": 6037,
+      "code": 6043,
       "name": "zeroLimit",
       "msg": "A key's total limit must not be zero"
     },
     {
-      "code": 6038,
+      "code": 6044,
       "name": "windowMismatch",
       "msg": "A window needs both a length and a limit, or neither"
     },
     {
-      "code": 6039,
+      "code": 6045,
       "name": "keyRevoked",
       "msg": "The key is already revoked"
     },
     {
-      "code": 6040,
+      "code": 6046,
       "name": "keyUnknown",
       "msg": "The slot holds no key"
     },
     {
-      "code": 6041,
+      "code": 6047,
       "name": "keyClosed",
       "msg": "The key's grace after revocation or expiry has passed"
     },
     {
-      "code": 6042,
+      "code": 6048,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6043,
+      "code": 6049,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
     },
     {
-      "code": 6044,
+      "code": 6050,
       "name": "providerNotAllowed",
       "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
-      "code": 6045,
+      "code": 6051,
       "name": "voucherExceeded",
       "msg": "The key would be charged more than it signed"
     },
     {
-      "code": 6046,
+      "code": 6052,
       "name": "keyLimitExceeded",
       "msg": "The key would be charged more than its total limit"
     },
     {
-      "code": 6047,
+      "code": 6053,
       "name": "keyWindowExceeded",
       "msg": "The key would be charged more than its window allows"
     },
     {
-      "code": 6048,
+      "code": 6054,
       "name": "zeroAmount",
       "msg": "The amount must not be zero"
     },
     {
-      "code": 6049,
+      "code": 6055,
       "name": "noWithdrawal",
       "msg": "No withdrawal is pending"
     },
     {
-      "code": 6050,
+      "code": 6056,
       "name": "withdrawalLocked",
       "msg": "The withdrawal is not unlocked yet"
     },
     {
-      "code": 6051,
+      "code": 6057,
+      "name": "generationMismatch",
+      "msg": "The settler agreed for another generation of this vault: ask again"
+    },
+    {
+      "code": 6058,
       "name": "settleSeqMismatch",
       "msg": "The settler agreed at another settle_seq: the vault has settled since, or not yet"
     },
     {
-      "code": 6052,
+      "code": 6059,
       "name": "agreementExpired",
       "msg": "The settler's agreement has expired"
     },
     {
-      "code": 6053,
+      "code": 6060,
       "name": "durableNonce",
       "msg": "The settler's agreement must not be kept for later: no durable nonce"
     },
     {
-      "code": 6054,
+      "code": 6061,
       "name": "closeNeedsAll",
-      "msg": "To close a vault, request everything (u64::MAX) and wait until it is unlocked"
+      "msg": "To close a vault that holds dollars, request everything (u64::MAX) and wait until it is unlocked"
     },
     {
-      "code": 6055,
+      "code": 6062,
       "name": "generationNotOver",
       "msg": "A vault cannot be closed in the slot it was opened in: the next one would have its generation"
     },
     {
-      "code": 6056,
+      "code": 6063,
       "name": "notRentPayer",
-      "msg": "The rent of a vault goes back to who paid it"
+      "msg": "Rent goes back to who paid it; a vault's growth is paid by who paid its rent, or by its owner"
     },
     {
-      "code": 6057,
+      "code": 6064,
       "name": "recoverFunds",
       "msg": "The vault's funds leave by settlement and withdrawal only"
     },
     {
-      "code": 6058,
+      "code": 6065,
+      "name": "notNested",
+      "msg": "This is not the associated token account of the vault's or the provider's token account"
+    },
+    {
+      "code": 6066,
       "name": "invalidTokenProgram",
       "msg": "This is not one of the token programs"
     },
     {
-      "code": 6059,
+      "code": 6067,
       "name": "insufficientBalance",
       "msg": "The account holds less than this"
     },
     {
-      "code": 6060,
+      "code": 6068,
       "name": "invalidDestination",
       "msg": "The destination must be another token account of the configured mint"
     },
     {
-      "code": 6061,
+      "code": 6069,
       "name": "amountOverflow",
       "msg": "An amount is too large"
     },
     {
-      "code": 6062,
+      "code": 6070,
       "name": "batchTruncated",
       "msg": "The batch ends within a field"
     },
     {
-      "code": 6063,
+      "code": 6071,
       "name": "batchTrailingBytes",
       "msg": "The batch has bytes after its last group"
     },
     {
-      "code": 6064,
+      "code": 6072,
       "name": "batchGroupCount",
       "msg": "A batch has 1 to 24 groups"
     },
     {
-      "code": 6065,
+      "code": 6073,
       "name": "batchVoucherCount",
-      "msg": "A group has at most 8 vouchers"
+      "msg": "A group has at most 16 vouchers"
     },
     {
-      "code": 6066,
+      "code": 6074,
       "name": "batchChargeCount",
       "msg": "A group has at most 16 charges"
     },
     {
-      "code": 6067,
+      "code": 6075,
       "name": "batchMembershipCount",
       "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
     },
     {
-      "code": 6068,
+      "code": 6076,
       "name": "batchMembershipPath",
       "msg": "The path of a proof of membership is 1 to 127"
     },
     {
-      "code": 6069,
+      "code": 6077,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6070,
+      "code": 6078,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6071,
+      "code": 6079,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6072,
+      "code": 6080,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6073,
+      "code": 6081,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6074,
+      "code": 6082,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6075,
+      "code": 6083,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6076,
+      "code": 6084,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6077,
+      "code": 6085,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6078,
+      "code": 6086,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6079,
+      "code": 6087,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6080,
+      "code": 6088,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6081,
+      "code": 6089,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6082,
+      "code": 6090,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6083,
+      "code": 6091,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6084,
+      "code": 6092,
       "name": "membershipMissing",
       "msg": "A charged key has an allow-list, and a provider has no proof of membership"
     },
     {
-      "code": 6085,
+      "code": 6093,
       "name": "membershipUnused",
       "msg": "No charge needs this proof of membership"
     },
     {
-      "code": 6086,
+      "code": 6094,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }
@@ -2866,6 +3122,38 @@ export type SteamRouter = {
           }
         ],
         "kind": "struct"
+      }
+    },
+    {
+      "name": "agreement",
+      "docs": [
+        "What the settler agrees to when it signs a withdrawal: one moment of one vault, until one slot."
+      ],
+      "type": {
+        "kind": "struct",
+        "fields": [
+          {
+            "name": "generation",
+            "docs": [
+              "The vault's generation."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "settleSeq",
+            "docs": [
+              "Groups settled or voided until then."
+            ],
+            "type": "u32"
+          },
+          {
+            "name": "validUntilSlot",
+            "docs": [
+              "The last slot at which it holds."
+            ],
+            "type": "u64"
+          }
+        ]
       }
     },
     {
@@ -3150,6 +3438,17 @@ export type SteamRouter = {
             }
           },
           {
+            "name": "floors",
+            "docs": [
+              "The shortest that each delay may be; never changes."
+            ],
+            "type": {
+              "defined": {
+                "name": "delays"
+              }
+            }
+          },
+          {
             "name": "bump",
             "docs": [
               "Of the address."
@@ -3164,7 +3463,7 @@ export type SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                128
+                72
               ]
             }
           }
@@ -3245,6 +3544,17 @@ export type SteamRouter = {
               "How long everything takes."
             ],
             "name": "delays",
+            "type": {
+              "defined": {
+                "name": "delays"
+              }
+            }
+          },
+          {
+            "docs": [
+              "The shortest that each delay may ever be."
+            ],
+            "name": "floors",
             "type": {
               "defined": {
                 "name": "delays"
@@ -3704,9 +4014,113 @@ export type SteamRouter = {
       }
     },
     {
+      "name": "keyLimits",
+      "docs": [
+        "What an owner lets a live key spend from now on."
+      ],
+      "type": {
+        "kind": "struct",
+        "fields": [
+          {
+            "name": "limitTotal",
+            "docs": [
+              "µUSDC it may spend in all, fees included."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "windowLimit",
+            "docs": [
+              "µUSDC it may spend in a window, fees included; 0 without a window."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "maxPrice",
+            "docs": [
+              "Highest price it pays."
+            ],
+            "type": {
+              "defined": {
+                "name": "prices"
+              }
+            }
+          },
+          {
+            "name": "maxFeeBps",
+            "docs": [
+              "Highest fee it pays, in basis points; at most 2,000."
+            ],
+            "type": "u16"
+          }
+        ]
+      }
+    },
+    {
+      "docs": [
+        "`update_key`"
+      ],
+      "name": "keyUpdated",
+      "type": {
+        "fields": [
+          {
+            "docs": [
+              "The vault."
+            ],
+            "name": "vault",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "The key."
+            ],
+            "name": "key",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Its slot."
+            ],
+            "name": "slot",
+            "type": "u8"
+          },
+          {
+            "docs": [
+              "Its epoch."
+            ],
+            "name": "epoch",
+            "type": "u32"
+          },
+          {
+            "docs": [
+              "What it may spend."
+            ],
+            "name": "limits",
+            "type": {
+              "defined": {
+                "name": "keyLimits"
+              }
+            }
+          },
+          {
+            "docs": [
+              "Until when what it could spend before still settles."
+            ],
+            "name": "formerUntil",
+            "type": {
+              "defined": {
+                "name": "deadline"
+              }
+            }
+          }
+        ],
+        "kind": "struct"
+      }
+    },
+    {
       "name": "offer",
       "docs": [
-        "An offer: `[offer, provider, sha256(model)]`."
+        "An offer: `[offer, provider, sha256(model in lower case)]`."
       ],
       "serialization": "bytemuck",
       "repr": {
@@ -3730,9 +4144,16 @@ export type SteamRouter = {
             "type": "pubkey"
           },
           {
+            "name": "rentPayer",
+            "docs": [
+              "Who paid the rent and gets it back."
+            ],
+            "type": "pubkey"
+          },
+          {
             "name": "model",
             "docs": [
-              "The model's name, padded with zeros."
+              "The model's name as it was posted last, padded with zeros."
             ],
             "type": {
               "array": [
@@ -3819,6 +4240,20 @@ export type SteamRouter = {
             }
           },
           {
+            "name": "rentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "capabilities",
+            "docs": [
+              "See [`steam_protocol::capability`]."
+            ],
+            "type": "u64"
+          },
+          {
             "name": "lastVersion",
             "docs": [
               "The highest version ever given."
@@ -3836,13 +4271,6 @@ export type SteamRouter = {
             "name": "outputLimit",
             "docs": [
               "Most tokens of an answer."
-            ],
-            "type": "u32"
-          },
-          {
-            "name": "capabilities",
-            "docs": [
-              "See [`capability`]."
             ],
             "type": "u32"
           },
@@ -3875,7 +4303,7 @@ export type SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                5
+                1
               ]
             }
           },
@@ -3892,6 +4320,38 @@ export type SteamRouter = {
             }
           }
         ]
+      }
+    },
+    {
+      "docs": [
+        "`close_offer`"
+      ],
+      "name": "offerClosed",
+      "type": {
+        "fields": [
+          {
+            "docs": [
+              "What was its account."
+            ],
+            "name": "offer",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Who served it."
+            ],
+            "name": "provider",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "The highest version it had."
+            ],
+            "name": "lastVersion",
+            "type": "u32"
+          }
+        ],
+        "kind": "struct"
       }
     },
     {
@@ -3991,9 +4451,9 @@ export type SteamRouter = {
           {
             "name": "capabilities",
             "docs": [
-              "See [`capability`]."
+              "See [`steam_protocol::capability`]. Bits without a meaning are kept."
             ],
-            "type": "u32"
+            "type": "u64"
           }
         ]
       }
@@ -4190,6 +4650,27 @@ export type SteamRouter = {
             "type": "pubkey"
           },
           {
+            "name": "rentPayer",
+            "docs": [
+              "Who paid the rent and gets it back."
+            ],
+            "type": "pubkey"
+          },
+          {
+            "name": "rentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for this account."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "tokenRentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for the token account."
+            ],
+            "type": "u64"
+          },
+          {
             "name": "registeredSlot",
             "docs": [
               "Slot of registration."
@@ -4197,9 +4678,27 @@ export type SteamRouter = {
             "type": "u64"
           },
           {
+            "name": "offers",
+            "docs": [
+              "Offers that are not closed."
+            ],
+            "type": "u32"
+          },
+          {
             "name": "status",
             "docs": [
               "Whether it takes part."
+            ],
+            "type": {
+              "defined": {
+                "name": "status"
+              }
+            }
+          },
+          {
+            "name": "statusBefore",
+            "docs": [
+              "What `status` was when the guardian suspended it. Means something only while it is suspended."
             ],
             "type": {
               "defined": {
@@ -4222,7 +4721,7 @@ export type SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                64
+                63
               ]
             }
           },
@@ -4241,6 +4740,31 @@ export type SteamRouter = {
             "type": "string"
           }
         ]
+      }
+    },
+    {
+      "docs": [
+        "`close_provider`"
+      ],
+      "name": "providerClosed",
+      "type": {
+        "fields": [
+          {
+            "docs": [
+              "What was its account."
+            ],
+            "name": "provider",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Posted offers and withdrew the earnings."
+            ],
+            "name": "authority",
+            "type": "pubkey"
+          }
+        ],
+        "kind": "struct"
       }
     },
     {
@@ -4427,16 +4951,16 @@ export type SteamRouter = {
     },
     {
       "docs": [
-        "`recover_tokens` and `recover_lamports`"
+        "`recover_tokens`, `recover_lamports`, `recover_nested` and `recover_nested_earnings`"
       ],
       "name": "recovered",
       "type": {
         "fields": [
           {
             "docs": [
-              "The vault."
+              "The vault or the provider."
             ],
-            "name": "vault",
+            "name": "account",
             "type": "pubkey"
           },
           {
@@ -4779,164 +5303,6 @@ export type SteamRouter = {
       }
     },
     {
-      "name": "sessionKey",
-      "docs": [
-        "A key that may sign vouchers for a vault."
-      ],
-      "serialization": "bytemuck",
-      "repr": {
-        "kind": "c"
-      },
-      "type": {
-        "kind": "struct",
-        "fields": [
-          {
-            "name": "key",
-            "docs": [
-              "The public key; zero is a slot never used."
-            ],
-            "type": "pubkey"
-          },
-          {
-            "name": "allowRoot",
-            "docs": [
-              "Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all."
-            ],
-            "type": {
-              "array": [
-                "u8",
-                32
-              ]
-            }
-          },
-          {
-            "name": "maxPrice",
-            "docs": [
-              "Highest price it pays."
-            ],
-            "type": {
-              "defined": {
-                "name": "prices"
-              }
-            }
-          },
-          {
-            "name": "settledPico",
-            "docs": [
-              "Sum of all charges and fees."
-            ],
-            "type": {
-              "defined": {
-                "name": "u128"
-              }
-            }
-          },
-          {
-            "name": "windowSpent",
-            "docs": [
-              "What of it fell into the current window."
-            ],
-            "type": {
-              "defined": {
-                "name": "u128"
-              }
-            }
-          },
-          {
-            "name": "windowStart",
-            "docs": [
-              "Start of the current window, unix seconds."
-            ],
-            "type": "i64"
-          },
-          {
-            "name": "expires",
-            "docs": [
-              "Unix seconds from which the relayer accepts it no more."
-            ],
-            "type": "i64"
-          },
-          {
-            "name": "revokedAt",
-            "docs": [
-              "Unix seconds at which it was revoked; 0 is not."
-            ],
-            "type": "i64"
-          },
-          {
-            "name": "settleUntil",
-            "docs": [
-              "Until when what it signed still settles. Then its slot is free."
-            ],
-            "type": {
-              "defined": {
-                "name": "deadline"
-              }
-            }
-          },
-          {
-            "name": "limitTotal",
-            "docs": [
-              "µUSDC it may spend in all, fees included."
-            ],
-            "type": "u64"
-          },
-          {
-            "name": "windowLimit",
-            "docs": [
-              "µUSDC it may spend in a window, fees included."
-            ],
-            "type": "u64"
-          },
-          {
-            "name": "windowSeconds",
-            "docs": [
-              "Length of a window; 0 is no window."
-            ],
-            "type": "u32"
-          },
-          {
-            "name": "epoch",
-            "docs": [
-              "Unique in the vault, so that a slot used again is another key."
-            ],
-            "type": "u32"
-          },
-          {
-            "name": "maxFeeBps",
-            "docs": [
-              "Highest fee it pays, in basis points."
-            ],
-            "type": "u16"
-          },
-          {
-            "name": "padding",
-            "docs": [
-              "Zero."
-            ],
-            "type": {
-              "array": [
-                "u8",
-                6
-              ]
-            }
-          },
-          {
-            "name": "reserved",
-            "docs": [
-              "Zero, for later versions."
-            ],
-            "type": {
-              "array": [
-                "u8",
-                32
-              ]
-            }
-          }
-        ]
-      }
-    },
-    {
       "docs": [
         "`settle_batch`, for each group applied"
       ],
@@ -5047,7 +5413,7 @@ export type SteamRouter = {
     {
       "name": "vault",
       "docs": [
-        "A vault: `[vault, owner, relayer]`."
+        "A vault: `[vault, owner, relayer]`. Its keys follow in the account's data."
       ],
       "serialization": "bytemuck",
       "repr": {
@@ -5151,6 +5517,20 @@ export type SteamRouter = {
             }
           },
           {
+            "name": "rentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for this account."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "tokenRentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for the token account."
+            ],
+            "type": "u64"
+          },
+          {
             "name": "settleSeq",
             "docs": [
               "Groups settled, or voided."
@@ -5191,23 +5571,7 @@ export type SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                64
-              ]
-            }
-          },
-          {
-            "name": "keys",
-            "docs": [
-              "Who may sign for it."
-            ],
-            "type": {
-              "array": [
-                {
-                  "defined": {
-                    "name": "sessionKey"
-                  }
-                },
-                8
+                32
               ]
             }
           }
@@ -5286,6 +5650,13 @@ export type SteamRouter = {
               "Where the money is."
             ],
             "name": "token",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Who paid the rent."
+            ],
+            "name": "rentPayer",
             "type": "pubkey"
           },
           {
@@ -5422,10 +5793,14 @@ export type SteamRouter = {
           },
           {
             "docs": [
-              "Groups settled or voided until then."
+              "What the settler agreed to."
             ],
-            "name": "settleSeq",
-            "type": "u32"
+            "name": "agreement",
+            "type": {
+              "defined": {
+                "name": "agreement"
+              }
+            }
           }
         ],
         "kind": "struct"
@@ -5486,7 +5861,7 @@ export const IDL: SteamRouter = {
     {
       "name": "authorizeKey",
       "docs": [
-        "Lets a session key, which co-signs, spend from a vault."
+        "Lets a session key, which co-signs, spend from a vault, which grows if it has no room for the slot yet."
       ],
       "discriminator": [
         152,
@@ -5517,6 +5892,14 @@ export const IDL: SteamRouter = {
           "signer": true
         },
         {
+          "name": "payer",
+          "docs": [
+            "Pays the rent where the vault grows: who paid the vault's, or its owner."
+          ],
+          "writable": true,
+          "signer": true
+        },
+        {
           "name": "config",
           "docs": [
             "The deployment's settings."
@@ -5528,6 +5911,13 @@ export const IDL: SteamRouter = {
             "The vault's account."
           ],
           "writable": true
+        },
+        {
+          "name": "systemProgram",
+          "docs": [
+            "Moves lamports."
+          ],
+          "address": "11111111111111111111111111111111"
         }
       ],
       "args": [
@@ -5582,9 +5972,130 @@ export const IDL: SteamRouter = {
       "args": []
     },
     {
+      "name": "closeOffer",
+      "docs": [
+        "Closes a retired offer of which nothing can settle any more."
+      ],
+      "discriminator": [
+        191,
+        72,
+        67,
+        35,
+        239,
+        209,
+        97,
+        132
+      ],
+      "accounts": [
+        {
+          "name": "authority",
+          "docs": [
+            "The provider's authority, who gets all lamports but those that are somebody else's rent."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "rentPayer",
+          "docs": [
+            "Who paid the rent: gets exactly that."
+          ],
+          "writable": true,
+          "relations": [
+            "offer"
+          ]
+        },
+        {
+          "name": "provider",
+          "docs": [
+            "The provider's account, which counts its offers."
+          ],
+          "writable": true,
+          "relations": [
+            "offer"
+          ]
+        },
+        {
+          "name": "offer",
+          "docs": [
+            "The offer's account."
+          ],
+          "writable": true
+        }
+      ],
+      "args": []
+    },
+    {
+      "name": "closeProvider",
+      "docs": [
+        "Closes a provider that has no offers and no earnings."
+      ],
+      "discriminator": [
+        165,
+        19,
+        159,
+        160,
+        179,
+        241,
+        87,
+        244
+      ],
+      "accounts": [
+        {
+          "name": "authority",
+          "docs": [
+            "The provider's authority, who gets all lamports but those that are somebody else's rent."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "rentPayer",
+          "docs": [
+            "Who paid the rent: gets exactly that."
+          ],
+          "writable": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "provider",
+          "docs": [
+            "The provider's account."
+          ],
+          "writable": true
+        },
+        {
+          "name": "token",
+          "docs": [
+            "Where the earnings were."
+          ],
+          "writable": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "tokenProgram",
+          "docs": [
+            "Closes token accounts."
+          ],
+          "address": "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+        }
+      ],
+      "args": []
+    },
+    {
       "name": "closeVault",
       "docs": [
-        "Closes a vault from which everything was asked for, once that is unlocked."
+        "Closes a vault that holds nothing, or from which everything was asked for, once that is unlocked."
       ],
       "discriminator": [
         141,
@@ -5600,8 +6111,9 @@ export const IDL: SteamRouter = {
         {
           "name": "owner",
           "docs": [
-            "The vault's owner."
+            "The vault's owner, who gets all lamports but those that are somebody else's rent."
           ],
+          "writable": true,
           "signer": true,
           "relations": [
             "vault"
@@ -5610,7 +6122,7 @@ export const IDL: SteamRouter = {
         {
           "name": "rentPayer",
           "docs": [
-            "Who paid the rent: gets all lamports of both accounts."
+            "Who paid the rent: gets exactly that."
           ],
           "writable": true,
           "relations": [
@@ -5899,6 +6411,14 @@ export const IDL: SteamRouter = {
               "name": "delays"
             }
           }
+        },
+        {
+          "name": "floors",
+          "type": {
+            "defined": {
+              "name": "delays"
+            }
+          }
         }
       ]
     },
@@ -5928,7 +6448,7 @@ export const IDL: SteamRouter = {
         {
           "name": "payer",
           "docs": [
-            "Pays the rent and gets the vault's back at closing."
+            "Pays the rent, and gets back at closing exactly what it paid."
           ],
           "writable": true,
           "signer": true
@@ -5988,93 +6508,7 @@ export const IDL: SteamRouter = {
           "docs": [
             "Where the money will be. Anybody may have made it already, and deposited."
           ],
-          "writable": true,
-          "pda": {
-            "seeds": [
-              {
-                "kind": "account",
-                "path": "vault"
-              },
-              {
-                "kind": "const",
-                "value": [
-                  6,
-                  221,
-                  246,
-                  225,
-                  215,
-                  101,
-                  161,
-                  147,
-                  217,
-                  203,
-                  225,
-                  70,
-                  206,
-                  235,
-                  121,
-                  172,
-                  28,
-                  180,
-                  133,
-                  237,
-                  95,
-                  91,
-                  55,
-                  145,
-                  58,
-                  140,
-                  245,
-                  133,
-                  126,
-                  255,
-                  0,
-                  169
-                ]
-              },
-              {
-                "kind": "account",
-                "path": "mint"
-              }
-            ],
-            "program": {
-              "kind": "const",
-              "value": [
-                140,
-                151,
-                37,
-                143,
-                78,
-                36,
-                137,
-                241,
-                187,
-                61,
-                16,
-                41,
-                20,
-                142,
-                13,
-                131,
-                11,
-                90,
-                19,
-                153,
-                218,
-                255,
-                16,
-                132,
-                4,
-                142,
-                123,
-                216,
-                219,
-                233,
-                248,
-                89
-              ]
-            }
-          }
+          "writable": true
         },
         {
           "name": "tokenProgram",
@@ -6165,7 +6599,7 @@ export const IDL: SteamRouter = {
         {
           "name": "payer",
           "docs": [
-            "Pays the rent of a new offer."
+            "Pays the rent of a new offer, and gets back at closing exactly what it paid."
           ],
           "writable": true,
           "signer": true
@@ -6179,8 +6613,9 @@ export const IDL: SteamRouter = {
         {
           "name": "provider",
           "docs": [
-            "The provider's account."
-          ]
+            "The provider's account, which counts its offers."
+          ],
+          "writable": true
         },
         {
           "name": "offer",
@@ -6245,6 +6680,154 @@ export const IDL: SteamRouter = {
             "The vault's account."
           ],
           "writable": true
+        }
+      ],
+      "args": []
+    },
+    {
+      "name": "recoverNested",
+      "docs": [
+        "Moves dollars that were sent to the associated account of a vault's token account into the vault."
+      ],
+      "discriminator": [
+        8,
+        190,
+        201,
+        58,
+        200,
+        121,
+        210,
+        143
+      ],
+      "accounts": [
+        {
+          "name": "owner",
+          "docs": [
+            "The vault's owner, who gets the rent of the account that is closed."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "vault"
+          ]
+        },
+        {
+          "name": "vault",
+          "docs": [
+            "The vault's account."
+          ],
+          "writable": true
+        },
+        {
+          "name": "token",
+          "docs": [
+            "The vault's funds, where the dollars go."
+          ],
+          "writable": true,
+          "relations": [
+            "vault"
+          ]
+        },
+        {
+          "name": "nested",
+          "docs": [
+            "Where the dollars are."
+          ],
+          "writable": true
+        },
+        {
+          "name": "mint",
+          "docs": [
+            "USDC."
+          ]
+        },
+        {
+          "name": "tokenProgram",
+          "docs": [
+            "Moves tokens."
+          ],
+          "address": "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+        },
+        {
+          "name": "associatedTokenProgram",
+          "docs": [
+            "Signs for the vault's token account."
+          ],
+          "address": "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
+        }
+      ],
+      "args": []
+    },
+    {
+      "name": "recoverNestedEarnings",
+      "docs": [
+        "Moves dollars that were sent to the associated account of a provider's token account into its earnings."
+      ],
+      "discriminator": [
+        123,
+        188,
+        124,
+        246,
+        93,
+        216,
+        81,
+        225
+      ],
+      "accounts": [
+        {
+          "name": "authority",
+          "docs": [
+            "The provider's authority, who gets the rent of the account that is closed."
+          ],
+          "writable": true,
+          "signer": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "provider",
+          "docs": [
+            "The provider's account."
+          ],
+          "writable": true
+        },
+        {
+          "name": "token",
+          "docs": [
+            "The provider's earnings, where the dollars go."
+          ],
+          "writable": true,
+          "relations": [
+            "provider"
+          ]
+        },
+        {
+          "name": "nested",
+          "docs": [
+            "Where the dollars are."
+          ],
+          "writable": true
+        },
+        {
+          "name": "mint",
+          "docs": [
+            "USDC."
+          ]
+        },
+        {
+          "name": "tokenProgram",
+          "docs": [
+            "Moves tokens."
+          ],
+          "address": "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA"
+        },
+        {
+          "name": "associatedTokenProgram",
+          "docs": [
+            "Signs for the provider's token account."
+          ],
+          "address": "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL"
         }
       ],
       "args": []
@@ -6336,7 +6919,7 @@ export const IDL: SteamRouter = {
         {
           "name": "payer",
           "docs": [
-            "Pays the rent."
+            "Pays the rent, and gets back at closing exactly what it paid."
           ],
           "writable": true,
           "signer": true
@@ -6387,95 +6970,9 @@ export const IDL: SteamRouter = {
         {
           "name": "token",
           "docs": [
-            "Where earnings go. Anybody may have made it already; only the program could close it, and it never does."
+            "Where earnings go. Anybody may have made it already; only the program can close it, with the provider."
           ],
-          "writable": true,
-          "pda": {
-            "seeds": [
-              {
-                "kind": "account",
-                "path": "provider"
-              },
-              {
-                "kind": "const",
-                "value": [
-                  6,
-                  221,
-                  246,
-                  225,
-                  215,
-                  101,
-                  161,
-                  147,
-                  217,
-                  203,
-                  225,
-                  70,
-                  206,
-                  235,
-                  121,
-                  172,
-                  28,
-                  180,
-                  133,
-                  237,
-                  95,
-                  91,
-                  55,
-                  145,
-                  58,
-                  140,
-                  245,
-                  133,
-                  126,
-                  255,
-                  0,
-                  169
-                ]
-              },
-              {
-                "kind": "account",
-                "path": "mint"
-              }
-            ],
-            "program": {
-              "kind": "const",
-              "value": [
-                140,
-                151,
-                37,
-                143,
-                78,
-                36,
-                137,
-                241,
-                187,
-                61,
-                16,
-                41,
-                20,
-                142,
-                13,
-                131,
-                11,
-                90,
-                19,
-                153,
-                218,
-                255,
-                16,
-                132,
-                4,
-                142,
-                123,
-                216,
-                219,
-                233,
-                248,
-                89
-              ]
-            }
-          }
+          "writable": true
         },
         {
           "name": "tokenProgram",
@@ -7089,6 +7586,61 @@ export const IDL: SteamRouter = {
       ]
     },
     {
+      "name": "updateKey",
+      "docs": [
+        "Changes what a live session key may spend: up at once, down after the grace of a revocation."
+      ],
+      "discriminator": [
+        11,
+        31,
+        111,
+        99,
+        157,
+        42,
+        106,
+        51
+      ],
+      "accounts": [
+        {
+          "name": "owner",
+          "docs": [
+            "The vault's owner."
+          ],
+          "signer": true,
+          "relations": [
+            "vault"
+          ]
+        },
+        {
+          "name": "config",
+          "docs": [
+            "The deployment's settings."
+          ]
+        },
+        {
+          "name": "vault",
+          "docs": [
+            "The vault's account."
+          ],
+          "writable": true
+        }
+      ],
+      "args": [
+        {
+          "name": "slot",
+          "type": "u8"
+        },
+        {
+          "name": "limits",
+          "type": {
+            "defined": {
+              "name": "keyLimits"
+            }
+          }
+        }
+      ]
+    },
+    {
       "name": "updateProvider",
       "docs": [
         "Changes what a provider says of itself."
@@ -7437,12 +7989,12 @@ export const IDL: SteamRouter = {
           "type": "u64"
         },
         {
-          "name": "settleSeq",
-          "type": "u32"
-        },
-        {
-          "name": "validUntilSlot",
-          "type": "u64"
+          "name": "agreement",
+          "type": {
+            "defined": {
+              "name": "agreement"
+            }
+          }
         }
       ]
     }
@@ -7608,6 +8160,32 @@ export const IDL: SteamRouter = {
     },
     {
       "discriminator": [
+        139,
+        189,
+        9,
+        96,
+        8,
+        166,
+        29,
+        152
+      ],
+      "name": "keyUpdated"
+    },
+    {
+      "discriminator": [
+        237,
+        38,
+        102,
+        204,
+        165,
+        180,
+        177,
+        164
+      ],
+      "name": "offerClosed"
+    },
+    {
+      "discriminator": [
         128,
         62,
         118,
@@ -7644,6 +8222,19 @@ export const IDL: SteamRouter = {
         121
       ],
       "name": "pauseStarted"
+    },
+    {
+      "discriminator": [
+        161,
+        166,
+        249,
+        96,
+        136,
+        153,
+        232,
+        194
+      ],
+      "name": "providerClosed"
     },
     {
       "discriminator": [
@@ -7851,416 +8442,456 @@ export const IDL: SteamRouter = {
     },
     {
       "code": 6004,
+      "name": "delayBelowFloor",
+      "msg": "A delay must not be below its floor, which init_config fixed"
+    },
+    {
+      "code": 6005,
       "name": "notAdmin",
       "msg": "Only the admin may do this"
     },
     {
-      "code": 6005,
+      "code": 6006,
       "name": "notPendingAdmin",
       "msg": "Only the address the admin offered its place may accept it"
     },
     {
-      "code": 6006,
+      "code": 6007,
       "name": "paused",
       "msg": "Settlement and registration are paused; the pause ends by itself"
     },
     {
-      "code": 6007,
+      "code": 6008,
       "name": "alreadyPaused",
       "msg": "Already paused"
     },
     {
-      "code": 6008,
+      "code": 6009,
       "name": "pauseCooldown",
       "msg": "The last pause ended less than a withdraw delay ago"
     },
     {
-      "code": 6009,
+      "code": 6010,
       "name": "notGuardian",
       "msg": "Only the guardian may do this"
     },
     {
-      "code": 6010,
+      "code": 6011,
       "name": "notAuthority",
       "msg": "Only the authority of this account may do this"
     },
     {
-      "code": 6011,
+      "code": 6012,
       "name": "notOwner",
       "msg": "Only the owner of the vault may do this"
     },
     {
-      "code": 6012,
+      "code": 6013,
       "name": "notSettler",
       "msg": "Only the settler of the relayer may do this"
     },
     {
-      "code": 6013,
+      "code": 6014,
       "name": "providerNotActive",
       "msg": "The provider is suspended or retired"
     },
     {
-      "code": 6014,
+      "code": 6015,
       "name": "suspended",
       "msg": "Suspended by the guardian, who alone ends that"
     },
     {
-      "code": 6015,
+      "code": 6016,
       "name": "suspensionUnchanged",
       "msg": "The provider's suspension is already as asked for"
     },
     {
-      "code": 6016,
+      "code": 6017,
       "name": "nameLength",
       "msg": "A name has 1 to 32 bytes"
     },
     {
-      "code": 6017,
+      "code": 6018,
       "name": "urlLength",
       "msg": "A URL has 1 to 128 bytes"
     },
     {
-      "code": 6018,
+      "code": 6019,
       "name": "feeTooHigh",
       "msg": "A fee is at most 2000 basis points"
     },
     {
-      "code": 6019,
+      "code": 6020,
       "name": "feeGraceRunning",
       "msg": "The previous fee is still within its grace"
     },
     {
-      "code": 6020,
+      "code": 6021,
       "name": "receiptKeyZero",
       "msg": "The receipt key must not be zero"
     },
     {
-      "code": 6021,
+      "code": 6022,
       "name": "receiptKeyUnchanged",
       "msg": "This is the receipt key already"
     },
     {
-      "code": 6022,
+      "code": 6023,
       "name": "invalidModel",
-      "msg": "A model name has 1 to 64 characters of a-z 0-9 . _ : / -"
+      "msg": "A model name has 1 to 64 characters of a-z A-Z 0-9 . _ : / -"
     },
     {
-      "code": 6023,
+      "code": 6024,
+      "name": "reservedModel",
+      "msg": "A model name must not end in :floor, :nitro, :free or :online, which ask for a way of routing"
+    },
+    {
+      "code": 6025,
       "name": "invalidPrice",
       "msg": "A price component is at most 10^12, and cached at most input"
     },
     {
-      "code": 6024,
+      "code": 6026,
       "name": "invalidLimits",
       "msg": "The output limit must not be above the context limit"
     },
     {
-      "code": 6025,
-      "name": "unknownCapability",
-      "msg": "Unknown capability bit"
-    },
-    {
-      "code": 6026,
+      "code": 6027,
       "name": "priceGraceRunning",
       "msg": "The previous price is still within its grace: post again when it has passed"
     },
     {
-      "code": 6027,
+      "code": 6028,
       "name": "versionOverflow",
       "msg": "The offer has used up its versions"
     },
     {
-      "code": 6028,
+      "code": 6029,
       "name": "offerRetired",
       "msg": "The offer is retired"
     },
     {
-      "code": 6029,
+      "code": 6030,
+      "name": "offerListed",
+      "msg": "The offer is listed: retire it first, and close it after its grace"
+    },
+    {
+      "code": 6031,
+      "name": "offerStillSettles",
+      "msg": "Charges of the offer can still settle: close it after its settle_until"
+    },
+    {
+      "code": 6032,
+      "name": "versionAhead",
+      "msg": "The offer's versions are ahead of the clock: close it later, when the unix time is above its last version"
+    },
+    {
+      "code": 6033,
+      "name": "providerHasOffers",
+      "msg": "The provider has offers: close them first"
+    },
+    {
+      "code": 6034,
+      "name": "providerHasEarnings",
+      "msg": "The provider has earnings: withdraw them first"
+    },
+    {
+      "code": 6035,
       "name": "priceOutdated",
       "msg": "The price named is past its grace and has risen since"
     },
     {
-      "code": 6030,
+      "code": 6036,
       "name": "priceFuture",
       "msg": "The price named is not in effect yet"
     },
     {
-      "code": 6031,
+      "code": 6037,
       "name": "priceUnknown",
       "msg": "The offer has no price of this version"
     },
     {
-      "code": 6032,
+      "code": 6038,
       "name": "keySlot",
-      "msg": "A vault has key slots 0 to 7"
+      "msg": "A vault has key slots from 0 to 31, and grows by one at a time: use a slot it has, or the next one"
     },
     {
-      "code": 6033,
+      "code": 6039,
       "name": "keySlotInUse",
       "msg": "The slot's key can still settle: use another slot, or wait for its settle_until"
     },
     {
-      "code": 6034,
+      "code": 6040,
       "name": "keyAlreadyLive",
       "msg": "The key is already live in this vault"
     },
     {
-      "code": 6035,
+      "code": 6041,
       "name": "keyZero",
       "msg": "The key must not be zero"
     },
     {
-      "code": 6036,
+      "code": 6042,
       "name": "keyExpiryPast",
       "msg": "A key must expire in the future"
     },
     {
-      "code": 6037,
+      "code": 6043,
       "name": "zeroLimit",
       "msg": "A key's total limit must not be zero"
     },
     {
-      "code": 6038,
+      "code": 6044,
       "name": "windowMismatch",
       "msg": "A window needs both a length and a limit, or neither"
     },
     {
-      "code": 6039,
+      "code": 6045,
       "name": "keyRevoked",
       "msg": "The key is already revoked"
     },
     {
-      "code": 6040,
+      "code": 6046,
       "name": "keyUnknown",
       "msg": "The slot holds no key"
     },
     {
-      "code": 6041,
+      "code": 6047,
       "name": "keyClosed",
       "msg": "The key's grace after revocation or expiry has passed"
     },
     {
-      "code": 6042,
+      "code": 6048,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6043,
+      "code": 6049,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
     },
     {
-      "code": 6044,
+      "code": 6050,
       "name": "providerNotAllowed",
       "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
-      "code": 6045,
+      "code": 6051,
       "name": "voucherExceeded",
       "msg": "The key would be charged more than it signed"
     },
     {
-      "code": 6046,
+      "code": 6052,
       "name": "keyLimitExceeded",
       "msg": "The key would be charged more than its total limit"
     },
     {
-      "code": 6047,
+      "code": 6053,
       "name": "keyWindowExceeded",
       "msg": "The key would be charged more than its window allows"
     },
     {
-      "code": 6048,
+      "code": 6054,
       "name": "zeroAmount",
       "msg": "The amount must not be zero"
     },
     {
-      "code": 6049,
+      "code": 6055,
       "name": "noWithdrawal",
       "msg": "No withdrawal is pending"
     },
     {
-      "code": 6050,
+      "code": 6056,
       "name": "withdrawalLocked",
       "msg": "The withdrawal is not unlocked yet"
     },
     {
-      "code": 6051,
+      "code": 6057,
+      "name": "generationMismatch",
+      "msg": "The settler agreed for another generation of this vault: ask again"
+    },
+    {
+      "code": 6058,
       "name": "settleSeqMismatch",
       "msg": "The settler agreed at another settle_seq: the vault has settled since, or not yet"
     },
     {
-      "code": 6052,
+      "code": 6059,
       "name": "agreementExpired",
       "msg": "The settler's agreement has expired"
     },
     {
-      "code": 6053,
+      "code": 6060,
       "name": "durableNonce",
       "msg": "The settler's agreement must not be kept for later: no durable nonce"
     },
     {
-      "code": 6054,
+      "code": 6061,
       "name": "closeNeedsAll",
-      "msg": "To close a vault, request everything (u64::MAX) and wait until it is unlocked"
+      "msg": "To close a vault that holds dollars, request everything (u64::MAX) and wait until it is unlocked"
     },
     {
-      "code": 6055,
+      "code": 6062,
       "name": "generationNotOver",
       "msg": "A vault cannot be closed in the slot it was opened in: the next one would have its generation"
     },
     {
-      "code": 6056,
+      "code": 6063,
       "name": "notRentPayer",
-      "msg": "The rent of a vault goes back to who paid it"
+      "msg": "Rent goes back to who paid it; a vault's growth is paid by who paid its rent, or by its owner"
     },
     {
-      "code": 6057,
+      "code": 6064,
       "name": "recoverFunds",
       "msg": "The vault's funds leave by settlement and withdrawal only"
     },
     {
-      "code": 6058,
+      "code": 6065,
+      "name": "notNested",
+      "msg": "This is not the associated token account of the vault's or the provider's token account"
+    },
+    {
+      "code": 6066,
       "name": "invalidTokenProgram",
       "msg": "This is not one of the token programs"
     },
     {
-      "code": 6059,
+      "code": 6067,
       "name": "insufficientBalance",
       "msg": "The account holds less than this"
     },
     {
-      "code": 6060,
+      "code": 6068,
       "name": "invalidDestination",
       "msg": "The destination must be another token account of the configured mint"
     },
     {
-      "code": 6061,
+      "code": 6069,
       "name": "amountOverflow",
       "msg": "An amount is too large"
     },
     {
-      "code": 6062,
+      "code": 6070,
       "name": "batchTruncated",
       "msg": "The batch ends within a field"
     },
     {
-      "code": 6063,
+      "code": 6071,
       "name": "batchTrailingBytes",
       "msg": "The batch has bytes after its last group"
     },
     {
-      "code": 6064,
+      "code": 6072,
       "name": "batchGroupCount",
       "msg": "A batch has 1 to 24 groups"
     },
     {
-      "code": 6065,
+      "code": 6073,
       "name": "batchVoucherCount",
-      "msg": "A group has at most 8 vouchers"
+      "msg": "A group has at most 16 vouchers"
     },
     {
-      "code": 6066,
+      "code": 6074,
       "name": "batchChargeCount",
       "msg": "A group has at most 16 charges"
     },
     {
-      "code": 6067,
+      "code": 6075,
       "name": "batchMembershipCount",
       "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
     },
     {
-      "code": 6068,
+      "code": 6076,
       "name": "batchMembershipPath",
       "msg": "The path of a proof of membership is 1 to 127"
     },
     {
-      "code": 6069,
+      "code": 6077,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6070,
+      "code": 6078,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6071,
+      "code": 6079,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6072,
+      "code": 6080,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6073,
+      "code": 6081,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6074,
+      "code": 6082,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6075,
+      "code": 6083,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6076,
+      "code": 6084,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6077,
+      "code": 6085,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6078,
+      "code": 6086,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6079,
+      "code": 6087,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6080,
+      "code": 6088,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6081,
+      "code": 6089,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6082,
+      "code": 6090,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6083,
+      "code": 6091,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6084,
+      "code": 6092,
       "name": "membershipMissing",
       "msg": "A charged key has an allow-list, and a provider has no proof of membership"
     },
     {
-      "code": 6085,
+      "code": 6093,
       "name": "membershipUnused",
       "msg": "No charge needs this proof of membership"
     },
     {
-      "code": 6086,
+      "code": 6094,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }
@@ -8300,6 +8931,38 @@ export const IDL: SteamRouter = {
           }
         ],
         "kind": "struct"
+      }
+    },
+    {
+      "name": "agreement",
+      "docs": [
+        "What the settler agrees to when it signs a withdrawal: one moment of one vault, until one slot."
+      ],
+      "type": {
+        "kind": "struct",
+        "fields": [
+          {
+            "name": "generation",
+            "docs": [
+              "The vault's generation."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "settleSeq",
+            "docs": [
+              "Groups settled or voided until then."
+            ],
+            "type": "u32"
+          },
+          {
+            "name": "validUntilSlot",
+            "docs": [
+              "The last slot at which it holds."
+            ],
+            "type": "u64"
+          }
+        ]
       }
     },
     {
@@ -8584,6 +9247,17 @@ export const IDL: SteamRouter = {
             }
           },
           {
+            "name": "floors",
+            "docs": [
+              "The shortest that each delay may be; never changes."
+            ],
+            "type": {
+              "defined": {
+                "name": "delays"
+              }
+            }
+          },
+          {
             "name": "bump",
             "docs": [
               "Of the address."
@@ -8598,7 +9272,7 @@ export const IDL: SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                128
+                72
               ]
             }
           }
@@ -8679,6 +9353,17 @@ export const IDL: SteamRouter = {
               "How long everything takes."
             ],
             "name": "delays",
+            "type": {
+              "defined": {
+                "name": "delays"
+              }
+            }
+          },
+          {
+            "docs": [
+              "The shortest that each delay may ever be."
+            ],
+            "name": "floors",
             "type": {
               "defined": {
                 "name": "delays"
@@ -9138,9 +9823,113 @@ export const IDL: SteamRouter = {
       }
     },
     {
+      "name": "keyLimits",
+      "docs": [
+        "What an owner lets a live key spend from now on."
+      ],
+      "type": {
+        "kind": "struct",
+        "fields": [
+          {
+            "name": "limitTotal",
+            "docs": [
+              "µUSDC it may spend in all, fees included."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "windowLimit",
+            "docs": [
+              "µUSDC it may spend in a window, fees included; 0 without a window."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "maxPrice",
+            "docs": [
+              "Highest price it pays."
+            ],
+            "type": {
+              "defined": {
+                "name": "prices"
+              }
+            }
+          },
+          {
+            "name": "maxFeeBps",
+            "docs": [
+              "Highest fee it pays, in basis points; at most 2,000."
+            ],
+            "type": "u16"
+          }
+        ]
+      }
+    },
+    {
+      "docs": [
+        "`update_key`"
+      ],
+      "name": "keyUpdated",
+      "type": {
+        "fields": [
+          {
+            "docs": [
+              "The vault."
+            ],
+            "name": "vault",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "The key."
+            ],
+            "name": "key",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Its slot."
+            ],
+            "name": "slot",
+            "type": "u8"
+          },
+          {
+            "docs": [
+              "Its epoch."
+            ],
+            "name": "epoch",
+            "type": "u32"
+          },
+          {
+            "docs": [
+              "What it may spend."
+            ],
+            "name": "limits",
+            "type": {
+              "defined": {
+                "name": "keyLimits"
+              }
+            }
+          },
+          {
+            "docs": [
+              "Until when what it could spend before still settles."
+            ],
+            "name": "formerUntil",
+            "type": {
+              "defined": {
+                "name": "deadline"
+              }
+            }
+          }
+        ],
+        "kind": "struct"
+      }
+    },
+    {
       "name": "offer",
       "docs": [
-        "An offer: `[offer, provider, sha256(model)]`."
+        "An offer: `[offer, provider, sha256(model in lower case)]`."
       ],
       "serialization": "bytemuck",
       "repr": {
@@ -9164,9 +9953,16 @@ export const IDL: SteamRouter = {
             "type": "pubkey"
           },
           {
+            "name": "rentPayer",
+            "docs": [
+              "Who paid the rent and gets it back."
+            ],
+            "type": "pubkey"
+          },
+          {
             "name": "model",
             "docs": [
-              "The model's name, padded with zeros."
+              "The model's name as it was posted last, padded with zeros."
             ],
             "type": {
               "array": [
@@ -9253,6 +10049,20 @@ export const IDL: SteamRouter = {
             }
           },
           {
+            "name": "rentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "capabilities",
+            "docs": [
+              "See [`steam_protocol::capability`]."
+            ],
+            "type": "u64"
+          },
+          {
             "name": "lastVersion",
             "docs": [
               "The highest version ever given."
@@ -9270,13 +10080,6 @@ export const IDL: SteamRouter = {
             "name": "outputLimit",
             "docs": [
               "Most tokens of an answer."
-            ],
-            "type": "u32"
-          },
-          {
-            "name": "capabilities",
-            "docs": [
-              "See [`capability`]."
             ],
             "type": "u32"
           },
@@ -9309,7 +10112,7 @@ export const IDL: SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                5
+                1
               ]
             }
           },
@@ -9326,6 +10129,38 @@ export const IDL: SteamRouter = {
             }
           }
         ]
+      }
+    },
+    {
+      "docs": [
+        "`close_offer`"
+      ],
+      "name": "offerClosed",
+      "type": {
+        "fields": [
+          {
+            "docs": [
+              "What was its account."
+            ],
+            "name": "offer",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Who served it."
+            ],
+            "name": "provider",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "The highest version it had."
+            ],
+            "name": "lastVersion",
+            "type": "u32"
+          }
+        ],
+        "kind": "struct"
       }
     },
     {
@@ -9425,9 +10260,9 @@ export const IDL: SteamRouter = {
           {
             "name": "capabilities",
             "docs": [
-              "See [`capability`]."
+              "See [`steam_protocol::capability`]. Bits without a meaning are kept."
             ],
-            "type": "u32"
+            "type": "u64"
           }
         ]
       }
@@ -9624,6 +10459,27 @@ export const IDL: SteamRouter = {
             "type": "pubkey"
           },
           {
+            "name": "rentPayer",
+            "docs": [
+              "Who paid the rent and gets it back."
+            ],
+            "type": "pubkey"
+          },
+          {
+            "name": "rentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for this account."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "tokenRentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for the token account."
+            ],
+            "type": "u64"
+          },
+          {
             "name": "registeredSlot",
             "docs": [
               "Slot of registration."
@@ -9631,9 +10487,27 @@ export const IDL: SteamRouter = {
             "type": "u64"
           },
           {
+            "name": "offers",
+            "docs": [
+              "Offers that are not closed."
+            ],
+            "type": "u32"
+          },
+          {
             "name": "status",
             "docs": [
               "Whether it takes part."
+            ],
+            "type": {
+              "defined": {
+                "name": "status"
+              }
+            }
+          },
+          {
+            "name": "statusBefore",
+            "docs": [
+              "What `status` was when the guardian suspended it. Means something only while it is suspended."
             ],
             "type": {
               "defined": {
@@ -9656,7 +10530,7 @@ export const IDL: SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                64
+                63
               ]
             }
           },
@@ -9675,6 +10549,31 @@ export const IDL: SteamRouter = {
             "type": "string"
           }
         ]
+      }
+    },
+    {
+      "docs": [
+        "`close_provider`"
+      ],
+      "name": "providerClosed",
+      "type": {
+        "fields": [
+          {
+            "docs": [
+              "What was its account."
+            ],
+            "name": "provider",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Posted offers and withdrew the earnings."
+            ],
+            "name": "authority",
+            "type": "pubkey"
+          }
+        ],
+        "kind": "struct"
       }
     },
     {
@@ -9861,16 +10760,16 @@ export const IDL: SteamRouter = {
     },
     {
       "docs": [
-        "`recover_tokens` and `recover_lamports`"
+        "`recover_tokens`, `recover_lamports`, `recover_nested` and `recover_nested_earnings`"
       ],
       "name": "recovered",
       "type": {
         "fields": [
           {
             "docs": [
-              "The vault."
+              "The vault or the provider."
             ],
-            "name": "vault",
+            "name": "account",
             "type": "pubkey"
           },
           {
@@ -10213,164 +11112,6 @@ export const IDL: SteamRouter = {
       }
     },
     {
-      "name": "sessionKey",
-      "docs": [
-        "A key that may sign vouchers for a vault."
-      ],
-      "serialization": "bytemuck",
-      "repr": {
-        "kind": "c"
-      },
-      "type": {
-        "kind": "struct",
-        "fields": [
-          {
-            "name": "key",
-            "docs": [
-              "The public key; zero is a slot never used."
-            ],
-            "type": "pubkey"
-          },
-          {
-            "name": "allowRoot",
-            "docs": [
-              "Root of the providers it may pay, see [`steam_protocol::allow_list`]; zero is all."
-            ],
-            "type": {
-              "array": [
-                "u8",
-                32
-              ]
-            }
-          },
-          {
-            "name": "maxPrice",
-            "docs": [
-              "Highest price it pays."
-            ],
-            "type": {
-              "defined": {
-                "name": "prices"
-              }
-            }
-          },
-          {
-            "name": "settledPico",
-            "docs": [
-              "Sum of all charges and fees."
-            ],
-            "type": {
-              "defined": {
-                "name": "u128"
-              }
-            }
-          },
-          {
-            "name": "windowSpent",
-            "docs": [
-              "What of it fell into the current window."
-            ],
-            "type": {
-              "defined": {
-                "name": "u128"
-              }
-            }
-          },
-          {
-            "name": "windowStart",
-            "docs": [
-              "Start of the current window, unix seconds."
-            ],
-            "type": "i64"
-          },
-          {
-            "name": "expires",
-            "docs": [
-              "Unix seconds from which the relayer accepts it no more."
-            ],
-            "type": "i64"
-          },
-          {
-            "name": "revokedAt",
-            "docs": [
-              "Unix seconds at which it was revoked; 0 is not."
-            ],
-            "type": "i64"
-          },
-          {
-            "name": "settleUntil",
-            "docs": [
-              "Until when what it signed still settles. Then its slot is free."
-            ],
-            "type": {
-              "defined": {
-                "name": "deadline"
-              }
-            }
-          },
-          {
-            "name": "limitTotal",
-            "docs": [
-              "µUSDC it may spend in all, fees included."
-            ],
-            "type": "u64"
-          },
-          {
-            "name": "windowLimit",
-            "docs": [
-              "µUSDC it may spend in a window, fees included."
-            ],
-            "type": "u64"
-          },
-          {
-            "name": "windowSeconds",
-            "docs": [
-              "Length of a window; 0 is no window."
-            ],
-            "type": "u32"
-          },
-          {
-            "name": "epoch",
-            "docs": [
-              "Unique in the vault, so that a slot used again is another key."
-            ],
-            "type": "u32"
-          },
-          {
-            "name": "maxFeeBps",
-            "docs": [
-              "Highest fee it pays, in basis points."
-            ],
-            "type": "u16"
-          },
-          {
-            "name": "padding",
-            "docs": [
-              "Zero."
-            ],
-            "type": {
-              "array": [
-                "u8",
-                6
-              ]
-            }
-          },
-          {
-            "name": "reserved",
-            "docs": [
-              "Zero, for later versions."
-            ],
-            "type": {
-              "array": [
-                "u8",
-                32
-              ]
-            }
-          }
-        ]
-      }
-    },
-    {
       "docs": [
         "`settle_batch`, for each group applied"
       ],
@@ -10481,7 +11222,7 @@ export const IDL: SteamRouter = {
     {
       "name": "vault",
       "docs": [
-        "A vault: `[vault, owner, relayer]`."
+        "A vault: `[vault, owner, relayer]`. Its keys follow in the account's data."
       ],
       "serialization": "bytemuck",
       "repr": {
@@ -10585,6 +11326,20 @@ export const IDL: SteamRouter = {
             }
           },
           {
+            "name": "rentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for this account."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "tokenRentPaid",
+            "docs": [
+              "Lamports that `rent_payer` paid for the token account."
+            ],
+            "type": "u64"
+          },
+          {
             "name": "settleSeq",
             "docs": [
               "Groups settled, or voided."
@@ -10625,23 +11380,7 @@ export const IDL: SteamRouter = {
             "type": {
               "array": [
                 "u8",
-                64
-              ]
-            }
-          },
-          {
-            "name": "keys",
-            "docs": [
-              "Who may sign for it."
-            ],
-            "type": {
-              "array": [
-                {
-                  "defined": {
-                    "name": "sessionKey"
-                  }
-                },
-                8
+                32
               ]
             }
           }
@@ -10720,6 +11459,13 @@ export const IDL: SteamRouter = {
               "Where the money is."
             ],
             "name": "token",
+            "type": "pubkey"
+          },
+          {
+            "docs": [
+              "Who paid the rent."
+            ],
+            "name": "rentPayer",
             "type": "pubkey"
           },
           {
@@ -10856,10 +11602,14 @@ export const IDL: SteamRouter = {
           },
           {
             "docs": [
-              "Groups settled or voided until then."
+              "What the settler agreed to."
             ],
-            "name": "settleSeq",
-            "type": "u32"
+            "name": "agreement",
+            "type": {
+              "defined": {
+                "name": "agreement"
+              }
+            }
           }
         ],
         "kind": "struct"

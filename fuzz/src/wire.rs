@@ -4,7 +4,7 @@ use steam_protocol::allow_list::ANY;
 use steam_protocol::batch::{
     Batch, BatchError, BatchView, CHARGE_LEN, GROUP_LEN, HEADER_LEN, MAX_GROUPS, MAX_MEMBERSHIPS, VOUCHER_LEN,
 };
-use steam_protocol::group::{MAX_CHARGES, MAX_KEYS};
+use steam_protocol::group::{MAX_CHARGES, MAX_VOUCHERS};
 use steam_protocol::key::{PREFIX, SessionKey};
 use steam_protocol::receipt::{Receipt, ReceiptError, SIGNED_LEN, SignedReceipt};
 use steam_protocol::units::{MicroUsdc, charge, receipt_fee};
@@ -137,7 +137,7 @@ fn read_in_place(data: &[u8]) -> Result<(), BatchError> {
     let mut bytes = HEADER_LEN;
     for _ in 0..view.len() {
         let group = view.next_group()?;
-        assert!(group.vouchers().len() <= MAX_KEYS && group.charges().len() <= MAX_CHARGES);
+        assert!(group.vouchers().len() <= MAX_VOUCHERS && group.charges().len() <= MAX_CHARGES);
         bytes += GROUP_LEN + group.vouchers().len() * VOUCHER_LEN + group.charges().len() * CHARGE_LEN;
         let proofs: Vec<_> = group.memberships().map(|proof| proof.to_membership()).collect();
         assert!(proofs.len() <= MAX_MEMBERSHIPS);

@@ -61,6 +61,9 @@ pub enum StartError {
     /// The ledger cannot be compared with the chain.
     #[error("cannot compare the ledger with the chain: {0}")]
     Settle(#[from] settle::SettleError),
+    /// What is sold could not be settled in time.
+    #[error(transparent)]
+    Grace(#[from] settle::grace::GraceTooShort),
     /// Providers cannot be called.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -103,6 +106,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let relayer = config.chain.relayer.unwrap_or_default();
     let registry = read::agreed_registry(&nodes, &program, &relayer, None).await?;
     check_deployment(&nodes, &program, &registry, &settler_key, &receipt_key).await?;
+    settle::grace::check(&config, &read::delays(&nodes, &program).await?)?;
 
     let parties = SettlementAccounts {
         program,

@@ -7,7 +7,9 @@ use anchor_lang::solana_program::instruction::Instruction;
 use anchor_lang::{InstructionData, ToAccountMetas, system_program};
 use anchor_spl::{associated_token, token};
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{ConfigUpdate, Delays, KeyGrant, OfferTerms, ProviderUpdate, RelayerUpdate};
+use steam_router::state::{
+    Agreement, ConfigUpdate, Delays, KeyGrant, KeyLimits, OfferTerms, ProviderUpdate, RelayerUpdate,
+};
 use steam_router::{accounts, instruction};
 
 /// Decimals of USDC.
@@ -24,7 +26,7 @@ pub fn init_config(
     genesis_hash: [u8; 32],
     admin: &Pubkey,
     guardian: &Pubkey,
-    delays: Delays,
+    (delays, floors): (Delays, Delays),
 ) -> Instruction {
     let accounts = accounts::InitConfig {
         authority: *authority,
@@ -34,7 +36,7 @@ pub fn init_config(
         program_data: addresses::program_data(),
         system_program: system_program::ID,
     };
-    build(accounts, instruction::InitConfig { genesis_hash, admin: *admin, guardian: *guardian, delays })
+    build(accounts, instruction::InitConfig { genesis_hash, admin: *admin, guardian: *guardian, delays, floors })
 }
 
 /// Changes settings.
@@ -196,15 +198,57 @@ pub fn open_vault(owner: &Pubkey, payer: &Pubkey, relayer: &Pubkey, mint: &Pubke
     build(accounts, instruction::OpenVault {})
 }
 
-/// Puts a session key, which signs too, into a vault's slot.
-pub fn authorize_key(owner: &Pubkey, relayer: &Pubkey, session_key: &Pubkey, slot: u8, grant: KeyGrant) -> Instruction {
+/// Puts a session key, which signs too, into a vault's slot. Where the vault grows for it, `payer` pays: the owner, or who
+/// paid the vault's rent.
+pub fn authorize_key(
+    owner: &Pubkey,
+    payer: &Pubkey,
+    relayer: &Pubkey,
+    session_key: &Pubkey,
+    slot: u8,
+    grant: KeyGrant,
+) -> Instruction {
     let accounts = accounts::AuthorizeKey {
         owner: *owner,
         session_key: *session_key,
+        payer: *payer,
         config: addresses::config(),
         vault: addresses::vault(owner, relayer),
+        system_program: system_program::ID,
     };
     build(accounts, instruction::AuthorizeKey { slot, grant })
+}
+
+/// Changes what a live session key may spend.
+pub fn update_key(owner: &Pubkey, relayer: &Pubkey, slot: u8, limits: KeyLimits) -> Instruction {
+    let vault = addresses::vault(owner, relayer);
+    let accounts = accounts::UpdateKey { owner: *owner, config: addresses::config(), vault };
+    build(accounts, instruction::UpdateKey { slot, limits })
+}
+
+/// Closes a retired offer of which nothing can settle any more; rent to `rent_payer`, who paid it.
+pub fn close_offer(authority: &Pubkey, model: &str, rent_payer: &Pubkey) -> Instruction {
+    let provider = addresses::provider(authority);
+    let accounts = accounts::CloseOffer {
+        authority: *authority,
+        rent_payer: *rent_payer,
+        provider,
+        offer: addresses::offer(&provider, model),
+    };
+    build(accounts, instruction::CloseOffer {})
+}
+
+/// Closes a provider that has no offers and no earnings; rent to `rent_payer`, who paid it.
+pub fn close_provider(authority: &Pubkey, mint: &Pubkey, rent_payer: &Pubkey) -> Instruction {
+    let provider = addresses::provider(authority);
+    let accounts = accounts::CloseProvider {
+        authority: *authority,
+        rent_payer: *rent_payer,
+        provider,
+        token: ata(&provider, mint),
+        token_program: token::ID,
+    };
+    build(accounts, instruction::CloseProvider {})
 }
 
 /// Ends a session key; at once if the relayer's `settler` signs too.
@@ -259,8 +303,7 @@ pub fn withdraw_now(
     mint: &Pubkey,
     destination: &Pubkey,
     amount: MicroUsdc,
-    settle_seq: u32,
-    valid_until_slot: u64,
+    agreement: Agreement,
 ) -> Instruction {
     let vault = addresses::vault(owner, relayer);
     let accounts = accounts::WithdrawNow {
@@ -274,10 +317,42 @@ pub fn withdraw_now(
         token_program: token::ID,
         instructions: addresses::INSTRUCTIONS,
     };
-    build(accounts, instruction::WithdrawNow { amount: amount.0, settle_seq, valid_until_slot })
+    build(accounts, instruction::WithdrawNow { amount: amount.0, agreement })
 }
 
-/// Closes a vault from which everything was asked for: money to the token account `destination`, rent to `rent_payer`, who
+/// Moves dollars from the associated account of a vault's token account into the vault.
+pub fn recover_nested(owner: &Pubkey, relayer: &Pubkey, mint: &Pubkey) -> Instruction {
+    let vault = addresses::vault(owner, relayer);
+    let token = ata(&vault, mint);
+    let accounts = accounts::RecoverNested {
+        owner: *owner,
+        vault,
+        token,
+        nested: ata(&token, mint),
+        mint: *mint,
+        token_program: token::ID,
+        associated_token_program: associated_token::ID,
+    };
+    build(accounts, instruction::RecoverNested {})
+}
+
+/// Moves dollars from the associated account of a provider's token account into its earnings.
+pub fn recover_nested_earnings(authority: &Pubkey, mint: &Pubkey) -> Instruction {
+    let provider = addresses::provider(authority);
+    let token = ata(&provider, mint);
+    let accounts = accounts::RecoverNestedEarnings {
+        authority: *authority,
+        provider,
+        token,
+        nested: ata(&token, mint),
+        mint: *mint,
+        token_program: token::ID,
+        associated_token_program: associated_token::ID,
+    };
+    build(accounts, instruction::RecoverNestedEarnings {})
+}
+
+/// Closes a vault that holds nothing, or from which everything was asked for: money to the token account `destination`, rent to `rent_payer`, who
 /// paid it.
 pub fn close_vault(
     owner: &Pubkey,

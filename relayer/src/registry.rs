@@ -30,6 +30,7 @@ pub struct Registry {
     pub providers: Vec<ProviderInfo>,
     /// Addresses on which the nodes differ, and since when, in Unix seconds.
     disputed: HashMap<Pubkey, i64>,
+    /// By names in lower case.
     by_model: HashMap<String, Vec<usize>>,
 }
 
@@ -99,7 +100,7 @@ pub struct Offer {
     /// Most tokens of an answer.
     pub output_limit: u32,
     /// What it can do, see [`steam_router::state::capability`].
-    pub capabilities: u32,
+    pub capabilities: u64,
 }
 
 /// For each address what all of `told` say of it; on what they differ, what `last` says, for a while: what is disputed longer is
@@ -164,20 +165,21 @@ impl Registry {
     ) -> Self {
         let mut by_model: HashMap<String, Vec<usize>> = HashMap::new();
         for (index, offer) in offers.iter().enumerate() {
-            by_model.entry(offer.model.clone()).or_default().push(index);
+            by_model.entry(offer.model.to_ascii_lowercase()).or_default().push(index);
         }
         let disputed = HashMap::new();
         Self { slot, unix_time, paused, domain, mint, relayer, offers, providers, disputed, by_model }
     }
 
-    /// The offers of `model`.
+    /// The offers of `model`, however its name is spelt in capitals.
     pub fn offers_of<'a>(&'a self, model: &str) -> impl Iterator<Item = &'a Arc<Offer>> {
-        self.by_model.get(model).into_iter().flatten().map(|&index| &self.offers[index])
+        self.by_model.get(&model.to_ascii_lowercase()).into_iter().flatten().map(|&index| &self.offers[index])
     }
 
-    /// The models that have an offer, sorted.
+    /// The models that have an offer, sorted, each as its first offer spells it.
     pub fn models(&self) -> impl Iterator<Item = &str> {
-        let mut models: Vec<&str> = self.by_model.keys().map(String::as_str).collect();
+        let offers = self.by_model.values().filter_map(|indices| indices.first());
+        let mut models: Vec<&str> = offers.map(|&index| self.offers[index].model.as_str()).collect();
         models.sort_unstable();
         models.into_iter()
     }
@@ -192,6 +194,16 @@ mod tests {
         let mut registry = registry(offers);
         registry.slot = slot;
         registry
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_one_model_shown_as_its_first_offer_spells_it() {
+        let spelt = |n: u8, model: &str| Offer { model: model.into(), ..priced(n, 1) };
+        let registry = at(1, vec![spelt(1, "Lab/Model"), spelt(2, "lab/model"), spelt(3, "other")]);
+        for name in ["lab/model", "LAB/MODEL", "Lab/Model"] {
+            assert_eq!(registry.offers_of(name).count(), 2, "{name}");
+        }
+        assert_eq!(registry.models().collect::<Vec<_>>(), ["Lab/Model", "other"]);
     }
 
     fn prices(registry: &Registry) -> Vec<u64> {

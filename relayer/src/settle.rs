@@ -12,6 +12,7 @@ mod engine;
 mod fault;
 pub mod fees;
 pub mod form;
+pub(crate) mod grace;
 pub mod tables;
 
 pub use engine::{Settler, Setup};

@@ -5,7 +5,7 @@ use bytemuck::Zeroable;
 use num_bigint::BigUint;
 use steam_protocol::units::{MicroUsdc, Pico};
 use steam_router::bill::Bill;
-use steam_router::state::{Deadline, Delay, FeeSchedule, Place, SessionKey, Vault};
+use steam_router::state::{Deadline, Delay, FeeSchedule, Limits, Place, SessionKey, Vault};
 
 const MICRO: u64 = 1_000_000;
 
@@ -26,16 +26,17 @@ struct Windowed {
 
 impl Windowed {
     fn key(self) -> SessionKey {
+        let limits = Limits { total: u64::MAX, window: self.limit, ..Limits::default() };
         SessionKey {
             key: Pubkey::new_from_array([1; 32]),
             window_seconds: self.seconds,
-            window_limit: self.limit,
             window_start: self.start,
             window_spent: MicroUsdc(self.spent).pico().into(),
             expires: self.expires,
             revoked_at: self.revoked,
             settle_until: Deadline { time: i64::MAX, slot: u64::MAX },
-            limit_total: u64::MAX,
+            limits,
+            former: limits,
             ..SessionKey::zeroed()
         }
     }

@@ -33,7 +33,7 @@ fn two() -> (Market, (Vault, Key), Instruction) {
     let mut m = Market::open();
     let (vault, key) = m.neighbour();
     let second = m.world.list(&m.provider, "second", price(1, 1, 1, 1));
-    let line = Line { key: &key, offer: &second, version: 1, usage: usage(1, 1, 1, 1) };
+    let line = Line { key: &key, offer: &second, version: second.version, usage: usage(1, 1, 1, 1) };
     let groups = [m.charge(usage(1, 1_000, 0, 0)), m.world.group(&vault, &[line])];
     let instruction = m.world.settle_instruction(&m.relayer, &groups);
     (m, (vault, key), instruction)
@@ -75,7 +75,7 @@ fn hostile_counts_are_refused() {
         (N_GROUPS, &[0, 25, 128, 255][..], SteamError::BatchGroupCount),
         // Counts that could be, for which there is nothing.
         (N_GROUPS, &[2, 24], SteamError::BatchAccounts),
-        (N_VOUCHERS, &[9, 255], SteamError::BatchVoucherCount),
+        (N_VOUCHERS, &[17, 255], SteamError::BatchVoucherCount),
         (N_CHARGES, &[17, 255], SteamError::BatchChargeCount),
         (N_VOUCHERS, &[2, 8], SteamError::BatchTruncated),
         (N_CHARGES, &[2, 16], SteamError::BatchTruncated),
@@ -366,9 +366,9 @@ fn receipts_are_the_requests_of_the_charges() {
 #[test]
 fn a_group_of_every_key_and_sixteen_charges_settles() {
     let mut m = Market::open();
-    let keys: Vec<Key> = (1..8).map(|slot| m.world.authorize(&m.vault, slot, boundless())).collect();
+    let keys: Vec<Key> = (1..16).map(|slot| m.world.authorize(&m.vault, slot, boundless())).collect();
     let all: Vec<&Key> = std::iter::once(&m.key).chain(&keys).collect();
-    let lines: Vec<Line> = (0..16).map(|n| Line { key: all[n % 8], ..m.line(usage(1, 10, 0, 0)) }).collect();
+    let lines: Vec<Line> = (0..16).map(|n| Line { key: all[n], ..m.line(usage(1, 10, 0, 0)) }).collect();
     let groups = [m.group(&lines)];
     m.world.settle_v1(&m.relayer, &groups).ok();
     let state = m.state();

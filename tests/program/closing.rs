@@ -46,15 +46,23 @@ fn a_closed_vault_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_empty_vault_closes_too() {
+fn a_vault_that_was_emptied_closes_without_a_second_delay() {
     let mut m = Market::open();
     let purse = purse(&mut m);
     unlock(&mut m);
     m.world.execute_withdraw(&m.vault, &purse).ok();
+    // What comes afterwards takes a request and its delay again.
+    m.world.deposit(&m.vault, usdc(1));
     m.world.close_vault(&m.vault, &purse).err(SteamError::NoWithdrawal);
     unlock(&mut m);
-    m.world.close_vault(&m.vault, &purse).ok();
-    assert_eq!(m.world.balance(&purse), FUNDS);
+    let all = [
+        steam::instructions::execute_withdraw(&m.vault.owner.pubkey(), &m.relayer.address, &m.world.mint, &purse),
+        m.world.close_instruction(&m.vault, &purse),
+    ];
+    let owner = m.vault.owner.insecure_clone();
+    m.world.run(&all, &[&owner]).ok();
+    assert_eq!(m.world.balance(&purse), usdc(101));
+    assert!(m.world.account(&m.vault.address).is_none());
 }
 
 #[test]
@@ -148,7 +156,7 @@ fn a_vault_opened_in_the_transaction_that_closed_the_last_is_another() {
     let all = [
         m.world.close_instruction(&m.vault, &purse),
         steam::instructions::open_vault(&owner.pubkey(), &m.world.payer.pubkey(), &relayer, &m.world.mint),
-        steam::instructions::authorize_key(&owner.pubkey(), &relayer, &key.pubkey(), 0, boundless()),
+        steam::instructions::authorize_key(&owner.pubkey(), &owner.pubkey(), &relayer, &key.pubkey(), 0, boundless()),
     ];
     m.world.run(&all, &[&owner, &key]).ok();
     m.world.deposit(&m.vault, usdc(100));
@@ -167,13 +175,11 @@ fn a_vault_opened_in_the_transaction_that_closed_the_last_is_another() {
 fn no_vault_closes_in_the_slot_it_was_opened_in() {
     let mut m = Market::open();
     let purse = purse(&mut m);
-    unlock(&mut m);
-    // No withdrawal is so fast; if one were, the next vault would have the same generation.
-    let slot = m.world.now().slot;
-    m.world.edit_vault(&m.vault.address, |vault| vault.generation = slot);
-    m.world.close_vault(&m.vault, &purse).err(SteamError::GenerationNotOver);
+    let vault = m.world.open_vault(&m.relayer);
+    // The next vault would have the same generation.
+    m.world.close_vault(&vault, &purse).err(SteamError::GenerationNotOver);
     m.world.advance(0, 1);
-    m.world.close_vault(&m.vault, &purse).ok();
+    m.world.close_vault(&vault, &purse).ok();
 }
 
 #[test]
@@ -198,7 +204,7 @@ fn a_closed_vault_is_left_out() {
     let purse = purse(&mut m);
     let (neighbour, key) = m.neighbour();
     let closed = m.charge(usage(1, 1_000, 0, 0));
-    let line = steam_tests::Line { key: &key, offer: &m.offer, version: 1, usage: usage(1, 2_000, 0, 0) };
+    let line = steam_tests::Line { key: &key, offer: &m.offer, version: m.offer.version, usage: usage(1, 2_000, 0, 0) };
     let group = m.world.group(&neighbour, &[line]);
     unlock(&mut m);
     m.world.close_vault(&m.vault, &purse).ok();

@@ -3,9 +3,9 @@
 use solana_signer::Signer;
 use steam_router::error::SteamError;
 use steam_router::events::{ConfigInitialized, PauseStarted};
-use steam_router::state::Delays;
+use steam_router::state::{ConfigUpdate, Delays};
 use steam_tests::chain::Stored;
-use steam_tests::world::{DELAYS, GENESIS_HASH, delay};
+use steam_tests::world::{DELAYS, FLOORS, GENESIS_HASH, delay};
 use steam_tests::{Market, World, nobody, usage};
 
 #[test]
@@ -15,9 +15,10 @@ fn the_upgrade_authority_sets_the_program_up_once() {
     let config = w.config();
     assert_eq!(config.domain, steam_protocol::domain::domain(&steam_router::ID.to_bytes(), &GENESIS_HASH));
     assert_eq!((config.mint, config.admin, config.guardian), (w.mint, w.admin, w.guardian.pubkey()));
-    assert_eq!(config.delays, DELAYS);
+    assert_eq!((config.delays, config.floors), (DELAYS, FLOORS));
     let [event] = &done.events::<ConfigInitialized>()[..] else { panic!("one event") };
-    assert_eq!((event.domain, event.mint, event.delays), (config.domain, w.mint, DELAYS));
+    assert_eq!((event.domain, event.mint), (config.domain, w.mint));
+    assert_eq!((event.delays, event.floors), (DELAYS, FLOORS));
     // The system program refuses to make an account that is there.
     w.init_config(DELAYS).code(0);
 }
@@ -93,6 +94,32 @@ fn delays_keep_every_promise_in_seconds_and_in_slots() {
     }
     let equal = delay(60, 120);
     w.init_config(Delays { price_grace: equal, revoke_grace: equal, withdraw_delay: equal, ..DELAYS }).ok();
+}
+
+#[test]
+fn no_delay_ever_goes_below_the_floor_that_was_fixed_at_first() {
+    let below = |at: usize| {
+        let mut delays = FLOORS.each();
+        let floor = &mut delays[at / 2];
+        *(if at % 2 == 0 { &mut floor.seconds } else { &mut floor.slots }) -= 1;
+        let [settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice] = delays;
+        Delays { settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice }
+    };
+    let mut w = World::bare();
+    w.init_config_above(DELAYS, Delays { fee_notice: delay(40, 81), ..DELAYS }).err(SteamError::DelayBelowFloor);
+    w.init_config(DELAYS).ok();
+    let mut set = |delays| w.set_config(ConfigUpdate { delays: Some(delays), ..ConfigUpdate::default() });
+    // Each floor on its own, in delays whose order is right: the shortest there may be, but for one that is shorter.
+    let shortest = Delays { price_grace: delay(5, 7), ..FLOORS };
+    for at in (0..14).filter(|at| at / 2 != 2) {
+        let delays = Delays { price_grace: delay(5, 7), ..below(at) };
+        let error =
+            if delays.validate(&delays).is_ok() { SteamError::DelayBelowFloor } else { SteamError::InvalidDelays };
+        set(delays).err(error);
+    }
+    set(shortest).ok();
+    set(DELAYS).ok();
+    assert_eq!(w.config().floors, FLOORS);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use anchor_lang::system_program;
 use solana_signer::Signer;
 use steam_protocol::units::{MicroUsdc, Pico};
 use steam_router::error::SteamError;
-use steam_router::state::{KeyGrant, Vault};
+use steam_router::state::{KeyGrant, VaultWithKeys};
 use steam_tests::examples::{Example, example};
 use steam_tests::world::{DELAYS, FUNDS, boundless};
 use steam_tests::{Key, Line, Market, nobody, price, usage, usdc};
@@ -22,13 +22,13 @@ fn purse(m: &mut Market) -> Pubkey {
 }
 
 /// Settles a charge in a vault that was brought to an edge as no instruction could bring it.
-fn settle_at_the_edge(edit: impl FnOnce(&mut Vault)) -> steam_tests::Outcome {
+fn settle_at_the_edge(edit: impl FnOnce(&mut VaultWithKeys)) -> steam_tests::Outcome {
     let mut m = Market::open();
     let group = m.charge(usage(1, 1_000, 0, 0));
     m.world.edit_vault(&m.vault.address, edit);
     let before = m.state();
     let outcome = m.settle(&[group]);
-    assert_eq!(bytemuck::bytes_of(&m.state()), bytemuck::bytes_of(&before));
+    assert_eq!(m.state(), before);
     assert_eq!(m.funds(), FUNDS);
     outcome
 }
@@ -154,8 +154,9 @@ fn the_most_offers_a_transaction_can_name_settle() {
     let (here, there) = offers.split_at(13);
     let lines: Vec<Line> = here.iter().map(|offer| Line { offer, ..m.line(usage(1, 10, 0, 0)) }).collect();
     let others = there.iter().enumerate();
-    let others: Vec<Line> =
-        others.map(|(n, offer)| Line { key: keys[n % 8], offer, version: 1, usage: usage(1, 10, 0, 0) }).collect();
+    let others: Vec<Line> = others
+        .map(|(n, offer)| Line { key: keys[n % 8], offer, version: offer.version, usage: usage(1, 10, 0, 0) })
+        .collect();
     let groups = [m.group(&lines), m.world.group(&neighbour, &others)];
     let done = m.world.settle_v1(&m.relayer, &groups).ok();
     assert!(offers.iter().all(|offer| m.world.balance(&offer.token) == MicroUsdc(10)));

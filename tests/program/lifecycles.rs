@@ -51,14 +51,14 @@ fn a_price_rises_with_notice_and_settles_within_grace() {
     let higher = Prices { output: 2 * PRICE.output, ..PRICE };
     let quoted = usage(1, 0, 0, 1_000);
     m.world.put_price(&m.provider, MODEL, higher).ok();
-    let early = m.group(&[Line { version: 2, ..m.line(quoted) }]);
+    let early = m.group(&[Line { version: m.offer.version + 1, ..m.line(quoted) }]);
     m.settle(&[early]).err(SteamError::PriceFuture);
     let old = m.charge(quoted);
     m.settle(&[old]).ok();
     assert_eq!(m.earned(), MicroUsdc(8_100));
 
     m.world.pass(DELAYS.price_notice);
-    let new = m.group(&[Line { version: 2, ..m.line(quoted) }]);
+    let new = m.group(&[Line { version: m.offer.version + 1, ..m.line(quoted) }]);
     m.settle(&[new]).ok();
     assert_eq!(m.earned(), MicroUsdc(8_100 + 16_100));
     let old = m.charge(quoted);

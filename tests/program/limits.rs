@@ -35,7 +35,7 @@ fn the_total_limit_counts_fees_and_every_group() {
     assert_eq!(m.state().keys[0].settled_pico.get(), 2_100_000_000);
     // A single pico is above now.
     let pico = m.world.list(&m.provider, "pico", steam_tests::price(1, 0, 0, 0));
-    let group = m.group(&[Line { offer: &pico, ..m.line(usage(1, 1, 0, 0)) }]);
+    let group = m.group(&[Line { offer: &pico, version: pico.version, ..m.line(usage(1, 1, 0, 0)) }]);
     m.settle(&[group]).err(SteamError::KeyLimitExceeded);
 }
 

@@ -2,10 +2,11 @@
 
 use anchor_lang::error::ErrorCode;
 use solana_signer::Signer;
+use steam_protocol::capability;
 use steam_protocol::units::MicroUsdc;
 use steam_router::error::SteamError;
-use steam_router::events::{OfferPut, OfferWithdrawn};
-use steam_router::state::{self, OfferTerms, PriceChange, Prices, Status, capability};
+use steam_router::events::{OfferClosed, OfferPut, OfferWithdrawn};
+use steam_router::state::{self, OfferTerms, PriceChange, Prices, Status};
 use steam_tests::world::{DELAYS, MODEL, PRICE, terms};
 use steam_tests::{Line, Market, Outcome, World, price, usage};
 
@@ -20,10 +21,12 @@ fn a_first_price_holds_at_once() {
     let provider = w.provider();
     let done = w.put_price(&provider, MODEL, PRICE).ok();
     let [event] = &done.events::<OfferPut>()[..] else { panic!("one event") };
-    assert_eq!((event.model.as_str(), event.change, event.version), (MODEL, PriceChange::Now, 1));
+    // The second of its making: no offer that is made anew repeats a version.
+    let first = u32::try_from(w.now().time).unwrap();
+    assert_eq!((event.model.as_str(), event.change, event.version), (MODEL, PriceChange::Now, first));
     let offer = w.offer(&steam::addresses::offer(&provider.address, MODEL));
     assert_eq!((offer.provider, offer.token, offer.model()), (provider.address, provider.token, MODEL));
-    assert_eq!((offer.current.price, offer.current.version), (PRICE, 1));
+    assert_eq!((offer.current.price, offer.current.version), (PRICE, first));
     assert!(offer.is_listed());
 }
 
@@ -32,12 +35,113 @@ fn a_model_has_a_name_within_bounds() {
     let mut w = World::new();
     let provider = w.provider();
     let long = "m".repeat(65);
-    for model in ["", "GPT", "a model", "модель", "a\0", long.as_str()] {
+    for model in ["", "a model", "модель", "a\0", long.as_str()] {
         w.put_price(&provider, model, PRICE).err(SteamError::InvalidModel);
     }
-    for model in [&long[1..], "a", "meta/llama-3.1_8b:free"] {
+    for model in ["a:floor", "a:nitro", "a:free", "a:online", "A:FREE", ":free"] {
+        w.put_price(&provider, model, PRICE).err(SteamError::ReservedModel);
+    }
+    for model in [&long[1..], "a", "GPT", "meta/llama-3.1_8b:freed", "free"] {
         w.put_price(&provider, model, PRICE).ok();
     }
+}
+
+#[test]
+fn names_that_differ_in_case_are_one_offer_shown_as_it_was_posted_last() {
+    let mut m = Market::open();
+    let shouted = MODEL.to_ascii_uppercase();
+    assert_eq!(steam::addresses::offer(&m.provider.address, &shouted), m.offer.address);
+    m.world.put_price(&m.provider, &shouted, PRICE).ok();
+    let offer = m.world.offer(&m.offer.address);
+    assert_eq!((offer.model(), offer.last_version), (shouted.as_str(), m.offer.version));
+    m.world.put_price(&m.provider, "META/llama-4:free", PRICE).err(SteamError::ReservedModel);
+    m.world.put_price(&m.provider, MODEL, PRICE).ok();
+    assert_eq!(m.world.offer(&m.offer.address).model(), MODEL);
+}
+
+#[test]
+fn a_retired_offer_is_closed_once_nothing_of_it_can_settle() {
+    let mut m = Market::open();
+    let (provider, offer, payer) = (&m.provider, &m.offer, m.world.payer.pubkey());
+    m.world.close_offer(provider, offer).err(SteamError::OfferListed);
+    m.world.retire(provider, MODEL).ok();
+    m.world.almost_pass(DELAYS.price_grace);
+    for (seconds, slots) in [(0, 0), (1, 0), (-1, 1)] {
+        m.world.advance(seconds, slots);
+        m.world.close_offer(provider, offer).err(SteamError::OfferStillSettles);
+    }
+    m.world.advance(1, 0);
+    let lamports = |m: &Market, at| m.world.account(at).map_or(0, |account| account.lamports);
+    let (before, rent) = (lamports(&m, &payer), lamports(&m, &m.offer.address));
+    let done = m.world.close_offer(&m.provider, &m.offer).ok();
+    let [event] = &done.events::<OfferClosed>()[..] else { panic!("one event") };
+    assert_eq!((event.offer, event.last_version), (m.offer.address, m.offer.version));
+    assert!(m.world.account(&m.offer.address).is_none());
+    // Who paid the rent has it back, and paid this transaction's two signatures.
+    assert_eq!(lamports(&m, &payer), before + rent - 2 * 5_000);
+    // Made anew it has another version, at which nothing that was quoted before settles.
+    let again = m.world.list(&m.provider, MODEL, price(9_000_000, 0, 9_000_000, 0));
+    assert!(again.version > m.offer.version);
+    refused(&mut m, 1, SteamError::PriceUnknown);
+}
+
+#[test]
+fn an_offer_whose_versions_are_ahead_of_the_clock_is_closed_later() {
+    let mut m = Market::open();
+    m.world.retire(&m.provider, MODEL).ok();
+    m.world.pass(DELAYS.price_grace);
+    let now = u32::try_from(m.world.now().time).unwrap();
+    m.world.edit_offer(&m.offer.address, |offer| offer.last_version = now);
+    m.world.close_offer(&m.provider, &m.offer).err(SteamError::VersionAhead);
+    m.world.advance(1, 0);
+    m.world.close_offer(&m.provider, &m.offer).ok();
+}
+
+#[test]
+fn only_its_provider_closes_an_offer_and_the_rent_goes_to_who_paid_it() {
+    let mut m = Market::open();
+    m.world.retire(&m.provider, MODEL).ok();
+    m.world.pass(DELAYS.price_grace);
+    let rival = m.world.provider();
+    let (authority, payer) = (m.provider.authority.pubkey(), m.world.payer.pubkey());
+    let close = steam::instructions::close_offer(&authority, MODEL, &payer);
+    let mut stolen = close.clone();
+    stolen.accounts[0].pubkey = rival.authority.pubkey();
+    m.world.run(&[stolen.clone()], &[&rival.authority]).err(SteamError::NotAuthority);
+    stolen.accounts[2].pubkey = rival.address;
+    m.world.run(&[stolen], &[&rival.authority]).err(SteamError::NotAuthority);
+    let mut greedy = close;
+    greedy.accounts[1].pubkey = authority;
+    m.world.run(&[greedy], &[&m.provider.authority]).err(SteamError::NotRentPayer);
+}
+
+#[test]
+fn a_provider_is_closed_without_offers_and_earnings_and_can_begin_anew() {
+    let mut m = Market::open();
+    let group = m.charge(usage(1, 1_000_000, 0, 0));
+    m.settle(&[group]).ok();
+    m.world.close_provider(&m.provider).err(SteamError::ProviderHasOffers);
+    m.world.retire(&m.provider, MODEL).ok();
+    m.world.pass(DELAYS.price_grace);
+    m.world.close_offer(&m.provider, &m.offer).ok();
+    m.world.close_provider(&m.provider).err(SteamError::ProviderHasEarnings);
+    let bank = m.world.token_account(&steam_tests::nobody("bank"));
+    m.world.withdraw_earnings(&m.provider, &bank, MicroUsdc(u64::MAX)).ok();
+    // A suspension does not end by closing and registering again.
+    m.world.suspend(&m.provider, true).ok();
+    m.world.close_provider(&m.provider).err(SteamError::Suspended);
+    m.world.suspend(&m.provider, false).ok();
+    let lamports = |m: &Market, at: &_| m.world.account(at).map_or(0, |account| account.lamports);
+    let payer = m.world.payer.pubkey();
+    let rent = lamports(&m, &m.provider.address) + lamports(&m, &m.provider.token);
+    let before = lamports(&m, &payer);
+    m.world.close_provider(&m.provider).ok();
+    assert!(m.world.account(&m.provider.address).is_none() && m.world.account(&m.provider.token).is_none());
+    assert_eq!(lamports(&m, &payer), before + rent - 2 * 5_000);
+    let authority = m.provider.authority.insecure_clone();
+    m.world.register_provider(&authority, "Again", "https://again.example").ok();
+    let again = m.world.list(&m.provider, MODEL, PRICE);
+    assert!(again.version > m.offer.version);
 }
 
 #[test]
@@ -53,12 +157,13 @@ fn terms_have_bounds_when_first_posted_and_later() {
         (terms(price(0, 0, 0, MAX + 1)), SteamError::InvalidPrice),
         (terms(price(1, 2, 0, 0)), SteamError::InvalidPrice),
         (OfferTerms { context_limit: 9, output_limit: 10, ..valid }, SteamError::InvalidLimits),
-        (OfferTerms { capabilities: capability::ALL + 1, ..valid }, SteamError::UnknownCapability),
     ] {
         w.put_offer(&provider, "new", terms).err(error);
         w.put_offer(&provider, "known", terms).err(error);
     }
-    w.put_offer(&provider, "new", OfferTerms { capabilities: capability::ALL, ..valid }).ok();
+    // Bits that mean nothing yet are kept.
+    w.put_offer(&provider, "new", OfferTerms { capabilities: u64::MAX, ..valid }).ok();
+    assert_eq!(w.offer(&steam::addresses::offer(&provider.address, "new")).capabilities, u64::MAX);
 }
 
 #[test]
@@ -93,8 +198,10 @@ fn a_provider_that_does_not_take_part_posts_nothing() {
     m.settle(&[group]).ok();
 }
 
-/// Settles a million generated tokens quoted at `version`, and says what the provider got.
-fn settle_at(m: &mut Market, version: u32) -> Result<u64, Outcome> {
+/// Settles a million generated tokens quoted at the offer's version of this number, and says what the provider got. Number 1
+/// is its first version; 0 and the highest number stand for themselves.
+fn settle_at(m: &mut Market, number: u32) -> Result<u64, Outcome> {
+    let version = if matches!(number, 0 | u32::MAX) { number } else { m.offer.version + number - 1 };
     let before = m.earned();
     let line = Line { version, ..m.line(usage(1, 0, 0, 1_000_000)) };
     let group = m.group(&[line]);
@@ -250,5 +357,5 @@ fn limits_and_capabilities_change_at_once_with_the_price_that_holds() {
     m.world.put_offer(&m.provider, MODEL, changed).ok();
     let offer = m.world.offer(&m.offer.address);
     assert_eq!((offer.context_limit, offer.output_limit, offer.capabilities), (7, 3, capability::TOOLS));
-    assert_eq!((offer.last_version, m.earned()), (1, MicroUsdc(0)));
+    assert_eq!((offer.last_version, m.earned()), (m.offer.version, MicroUsdc(0)));
 }

@@ -1,5 +1,6 @@
 //! Whatever else was sent to a vault is its owner's, at once; its funds are not to be had this way.
 
+use anchor_lang::error::ErrorCode;
 use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
 use anchor_spl::token::spl_token;
@@ -151,6 +152,87 @@ fn what_is_not_the_token_program_s_is_refused_before_it_is_called() {
         m.world.set_account(&account, genuine);
     }
     by_owner(&mut m, recover).ok();
+}
+
+/// Makes the associated account of a token account, as whoever takes that for a wallet does, and sends dollars there.
+fn nest(m: &mut Market, token: &Pubkey, amount: MicroUsdc) -> Pubkey {
+    let nested = m.world.token_account(token);
+    m.world.issue(&nested, amount);
+    nested
+}
+
+#[test]
+fn dollars_sent_to_the_account_of_a_vault_s_account_become_its_funds() {
+    let mut m = Market::open();
+    let (token, owner) = (m.vault.token, m.vault.owner.insecure_clone());
+    let nested = nest(&mut m, &token, MicroUsdc(70));
+    let rent = m.world.account(&nested).unwrap().lamports;
+    let vault = m.world.account(&m.vault.address).unwrap().lamports;
+    let funds = m.funds();
+    m.world.pause().ok();
+    let recover = steam::instructions::recover_nested(&owner.pubkey(), &m.relayer.address, &m.world.mint);
+    let done = m.world.run(std::slice::from_ref(&recover), &[&owner]).ok();
+    let [event] = &done.events::<Recovered>()[..] else { panic!("one event") };
+    assert_eq!(
+        (event.account, event.mint, event.destination, event.amount),
+        (m.vault.address, m.world.mint, token, 70)
+    );
+    assert_eq!(m.funds(), MicroUsdc(funds.0 + 70));
+    assert!(m.world.account(&nested).is_none());
+    assert_eq!(m.world.account(&owner.pubkey()).unwrap().lamports, rent);
+    assert_eq!(m.world.account(&m.vault.address).unwrap().lamports, vault);
+    // There is nothing left to recover.
+    m.world.run(&[recover], &[&owner]).anchor_err(ErrorCode::AccountNotInitialized);
+}
+
+#[test]
+fn dollars_sent_to_the_account_of_a_provider_s_account_become_its_earnings() {
+    let mut m = Market::open();
+    let (token, authority) = (m.provider.token, m.provider.authority.insecure_clone());
+    let nested = nest(&mut m, &token, MicroUsdc(70));
+    let rent = m.world.account(&nested).unwrap().lamports;
+    let recover = steam::instructions::recover_nested_earnings(&authority.pubkey(), &m.world.mint);
+    let thief = m.world.keypair();
+    let mut stolen = recover.clone();
+    stolen.accounts[0].pubkey = thief.pubkey();
+    m.world.run(&[stolen], &[&thief]).err(SteamError::NotAuthority);
+    let done = m.world.run(&[recover], &[&authority]).ok();
+    assert_eq!(done.events::<Recovered>()[0].account, m.provider.address);
+    assert_eq!((m.earned(), m.world.account(&nested)), (MicroUsdc(70), None));
+    assert_eq!(m.world.account(&authority.pubkey()).unwrap().lamports, rent);
+}
+
+#[test]
+fn only_the_account_of_the_own_account_is_recovered_by_its_owner() {
+    let mut m = Market::open();
+    let (owner, relayer, mint) = (m.vault.owner.insecure_clone(), m.relayer.address, m.world.mint);
+    let (neighbour, _) = m.neighbour();
+    let own = m.vault.token;
+    nest(&mut m, &own, MicroUsdc(7));
+    let other = nest(&mut m, &neighbour.token, MicroUsdc(70));
+    let recover = steam::instructions::recover_nested(&owner.pubkey(), &relayer, &mint);
+    let (token_at, nested_at) = (2, 3);
+    let with = |at: usize, address: Pubkey| {
+        let mut changed = recover.clone();
+        changed.accounts[at].pubkey = address;
+        changed
+    };
+    m.world.run(&[with(nested_at, other)], &[&owner]).err(SteamError::NotNested);
+    let purse = m.world.token_account(&owner.pubkey());
+    m.world.run(&[with(nested_at, purse)], &[&owner]).err(SteamError::NotNested);
+    m.world.run(&[with(token_at, neighbour.token)], &[&owner]).err(SteamError::VaultTokenMismatch);
+    let thief = m.world.wallet();
+    m.world.run(&[with(0, thief.pubkey())], &[&thief]).err(SteamError::NotOwner);
+    // The token program: an account is frozen.
+    m.world.freeze(&m.vault.token.clone());
+    m.world.run(std::slice::from_ref(&recover), &[&owner]).code(17);
+    m.world.thaw(&m.vault.token.clone());
+    m.world.run(&[recover], &[&owner]).ok();
+    let earnings = steam::instructions::recover_nested_earnings(&m.provider.authority.pubkey(), &mint);
+    let mut foreign = earnings;
+    foreign.accounts[nested_at].pubkey = other;
+    let authority = m.provider.authority.insecure_clone();
+    m.world.run(&[foreign], &[&authority]).err(SteamError::NotNested);
 }
 
 #[test]

@@ -31,7 +31,7 @@ fn a_settlement_pays_the_provider_and_the_relayer_exactly() {
 fn the_chain_of_hashes_is_what_anybody_computes_from_the_groups() {
     let mut m = Market::open();
     let second = m.world.list(&m.provider, "second", price(3, 2, 1, 0));
-    let other = m.world.authorize(&m.vault, 5, boundless());
+    let other = m.world.authorize(&m.vault, 1, boundless());
     let mut head = [0; 32];
     for n in 1..=4 {
         let group = m.group(&[
@@ -174,8 +174,10 @@ fn money_is_conserved_over_many_vaults_and_keys() {
     let theirs = m.world.list(&rival, "odd", price(123_457, 65_537, 7_654_321, 3));
     for n in 1..6 {
         let first = m.group(&[m.line(usage(n, 13 * n, n, 7)), Line { offer: &theirs, ..m.line(usage(1, n, 5, n)) }]);
-        let second =
-            m.world.group(&rich, &[Line { key: &rich_key, offer: &theirs, version: 1, usage: usage(n, 3, 5, 7) }]);
+        let second = m.world.group(
+            &rich,
+            &[Line { key: &rich_key, offer: &theirs, version: theirs.version, usage: usage(n, 3, 5, 7) }],
+        );
         m.settle(&[first, second]).ok();
     }
     let states = [m.state(), m.world.vault(&rich.address)];
@@ -228,7 +230,7 @@ fn a_vault_that_cannot_pay_is_skipped_and_the_others_settle() {
     m.world.deposit(&poor, MicroUsdc(total - 1));
 
     let million = usage(1, 1_000_000, 0, 0);
-    let line = |key| Line { key, offer: &m.offer, version: 1, usage: million };
+    let line = |key| Line { key, offer: &m.offer, version: m.offer.version, usage: million };
     let groups =
         [m.charge(million), m.world.group(&neighbour, &[line(&key)]), m.world.group(&poor, &[line(&poor_key)])];
     let (account, token) = (m.world.account(&poor.address), m.world.account(&poor.token));

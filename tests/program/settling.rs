@@ -131,7 +131,7 @@ impl Scene {
                 url: "https://p".into(),
                 model: "m".into(),
                 price,
-                version: 1,
+                version: offer.version,
                 context_limit: 1,
                 output_limit: 1,
                 capabilities: 0,

@@ -226,5 +226,11 @@ fn only_the_guardian_ends_a_suspension() {
         guardian
     };
     m.world.suspend(&m.provider, false).ok();
+    // What was before is given back.
+    assert_eq!(provider(&m).status, Status::Retired);
+    m.world.put_price(&m.provider, MODEL, PRICE).err(SteamError::ProviderNotActive);
+    m.world.update_provider(&m.provider, retired(false)).ok();
+    m.world.suspend(&m.provider, true).ok();
+    m.world.suspend(&m.provider, false).ok();
     m.world.put_price(&m.provider, MODEL, PRICE).ok();
 }

@@ -12,9 +12,10 @@ use steam_tests::chain::Stored;
 use steam_tests::world::FUNDS;
 use steam_tests::{Market, Outcome, nobody, usage, usdc};
 
-/// Where in the data of `withdraw_now` the sequence number and the last slot are.
-const SEQ_AT: usize = 16;
-const SLOT_AT: usize = 20;
+/// Where in the data of `withdraw_now` the generation, the sequence number and the last slot are.
+const GENERATION_AT: usize = 16;
+const SEQ_AT: usize = 24;
+const SLOT_AT: usize = 28;
 
 fn purse(m: &mut Market) -> Pubkey {
     let owner = m.vault.owner.pubkey();
@@ -39,7 +40,7 @@ fn owner_and_settler_together_need_not_wait() {
     m.world.request_withdraw(&m.vault, usdc(7)).ok();
     let done = withdraw(&mut m, &purse, usdc(40)).ok();
     let [event] = &done.events::<WithdrawnNow>()[..] else { panic!("one event") };
-    assert_eq!((event.destination, event.amount, event.settle_seq), (purse, usdc(40).0, 0));
+    assert_eq!((event.destination, event.amount, event.agreement.settle_seq), (purse, usdc(40).0, 0));
     assert_eq!((m.world.balance(&purse), m.funds()), (usdc(40), usdc(60)));
     // What was requested stays requested.
     assert_eq!(m.state().pending_withdrawal, usdc(7).0);
@@ -76,6 +77,36 @@ fn an_agreement_ends_with_the_next_group() {
     m.settle(&[group]).ok();
     agreed(&mut m, before).err(SteamError::SettleSeqMismatch);
     agreed(&mut m, ahead).ok();
+}
+
+#[test]
+fn an_agreement_is_to_one_vault_of_an_address() {
+    let mut m = Market::open();
+    let purse = purse(&mut m);
+    let withdraw = m.world.withdraw_now(&m.vault, &m.relayer, &purse, usdc(1));
+    for change in [-1, 1] {
+        let mut other = withdraw.clone();
+        let generation = m.state().generation.strict_add_signed(change);
+        other.data[GENERATION_AT..GENERATION_AT + 8].copy_from_slice(&generation.to_le_bytes());
+        agreed(&mut m, other).err(SteamError::GenerationMismatch);
+    }
+    agreed(&mut m, withdraw).ok();
+}
+
+#[test]
+fn an_agreement_for_a_closed_vault_means_nothing_to_the_next() {
+    let mut m = Market::open();
+    let purse = purse(&mut m);
+    let all = m.world.withdraw_now(&m.vault, &m.relayer, &purse, MicroUsdc(u64::MAX));
+    let mut later = m.world.withdraw_now(&m.vault, &m.relayer, &purse, usdc(1));
+    later.data[SLOT_AT..SLOT_AT + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+    agreed(&mut m, all).ok();
+    m.world.advance(0, 1);
+    m.world.close_vault(&m.vault, &purse).ok();
+    let (owner, relayer) = (m.vault.owner.insecure_clone(), m.relayer.address);
+    m.world.try_open_vault(&owner, &relayer).ok();
+    m.world.deposit(&m.vault, FUNDS);
+    agreed(&mut m, later).err(SteamError::GenerationMismatch);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use steam::ledger::Ledger;
 use steam_protocol::merkle;
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::Pico;
-use steam_router::state::Vault;
+use steam_router::state::VaultWithKeys;
 use steam_tests::chain::Chain;
 
 /// Where the money was and where it went.
@@ -25,13 +25,13 @@ pub struct Books {
     pub fees: Pubkey,
 }
 
-pub fn vault(cluster: &Cluster, at: &Pubkey) -> Vault {
-    bytemuck::pod_read_unaligned(&cluster.finalized().svm.account(at).unwrap().data[8..])
+pub fn vault(cluster: &Cluster, at: &Pubkey) -> VaultWithKeys {
+    VaultWithKeys::read(&cluster.finalized().svm.account(at).unwrap().data).unwrap()
 }
 
 /// A vault as it is before it is final.
-pub fn tip(cluster: &Cluster, at: &Pubkey) -> Vault {
-    bytemuck::pod_read_unaligned(&cluster.tip().account(at).unwrap().data[8..])
+pub fn tip(cluster: &Cluster, at: &Pubkey) -> VaultWithKeys {
+    VaultWithKeys::read(&cluster.tip().account(at).unwrap().data).unwrap()
 }
 
 fn tokens(cluster: &Cluster, at: &Pubkey) -> u64 {

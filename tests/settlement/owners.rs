@@ -17,6 +17,7 @@ use steam::instructions;
 use steam::vaults::Vaults;
 use steam::withdrawals::Withdrawals;
 use steam_protocol::units::MicroUsdc;
+use steam_router::state::Agreement;
 use steam_tests::usdc;
 use tokio::time::sleep;
 
@@ -43,9 +44,9 @@ pub async fn run(site: &Site, vaults: Arc<Vaults>, withdrawals: Withdrawals, mut
 async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: &mut StdRng) {
     let at = rng.random_range(0..site.clients.len());
     let address = site.clients[at].lock().unwrap().vault;
-    let (seq, slot, blockhash) = {
+    let (tip, slot, blockhash) = {
         let cluster = site.cluster.lock().unwrap();
-        (oracle::tip(&cluster, &address).settle_seq, cluster.finalized().slot, cluster.blockhash().0)
+        (oracle::tip(&cluster, &address), cluster.finalized().slot, cluster.blockhash().0)
     };
     let available = vaults.show(&address).map_or(0, |view| view.available);
     let amount = match rng.random_range(0..10) {
@@ -64,8 +65,7 @@ async fn withdraw(site: &Site, vaults: &Vaults, withdrawals: &Withdrawals, rng: 
         &parties.mint,
         &owner.purse,
         amount,
-        seq,
-        until,
+        Agreement { generation: tip.generation, settle_seq: tip.settle_seq, valid_until_slot: until },
     );
     let message = VersionedMessage::Legacy(Message::new_with_blockhash(
         &[step],

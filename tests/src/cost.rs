@@ -124,11 +124,14 @@ pub fn settlement((vaults, offers, keys, charges, kind): (usize, usize, usize, u
             .iter()
             .enumerate()
             .map(|(n, (vault, keys))| {
-                let line = |at: usize| Line {
-                    key: &keys[at % keys.len()],
-                    offer: &offers_listed[(n + at) % offers],
-                    version: 1,
-                    usage: usage(1, 1_000, 500, 300),
+                let line = |at: usize| {
+                    let offer = &offers_listed[(n + at) % offers];
+                    Line {
+                        key: &keys[at % keys.len()],
+                        offer,
+                        version: offer.version,
+                        usage: usage(1, 1_000, 500, 300),
+                    }
                 };
                 m.world.group(vault, &(0..charges).map(line).collect::<Vec<_>>())
             })

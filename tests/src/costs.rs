@@ -124,7 +124,8 @@ fn beside() -> String {
 fn roles() -> String {
     let account = |data: usize| rent(8 + data as u64);
     let token = rent(TOKEN_ACCOUNT);
-    let vault = rent(8 + size_of::<Vault>() as u64);
+    let vault = |keys: usize| rent(Vault::space(keys) as u64);
+    let key = vault(2) - vault(1);
     let mut text = String::from(
         "## Who locks and who spends\n\n\
         Rent is 6,960 lamports for each byte of an account and 128 more; it is locked and comes back with the account, where that can be\n\
@@ -133,9 +134,15 @@ fn roles() -> String {
     );
     use anchor_lang::Space;
     for (who, what, rent, back) in [
-        ("user", "a vault and its token account", vault + token, "yes: `steam vault close`"),
-        ("provider", "an account and its token account", account(Provider::INIT_SPACE) + token, "no"),
-        ("provider", "an offer", account(size_of::<Offer>()), "no"),
+        ("user", "a vault with one key, and its token account", vault(1) + token, "yes: `steam vault close`"),
+        ("user", "each further key of a vault, up to 32", key, "yes: `steam vault close`"),
+        (
+            "provider",
+            "an account and its token account",
+            account(Provider::INIT_SPACE) + token,
+            "yes: `close_provider`",
+        ),
+        ("provider", "an offer", account(size_of::<Offer>()), "yes: `close_offer`"),
         ("relayer", "an account", account(Relayer::INIT_SPACE), "no"),
         ("relayer", "a lookup table of 26 addresses", rent(56 + 26 * 32), "yes: closed when it is of no more use"),
     ] {

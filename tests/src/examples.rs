@@ -1,7 +1,7 @@
 //! One valid use of each instruction: what attacks start from, and what compute units are measured on.
 
 use crate::chain::Stored;
-use crate::world::{DELAYS, GENESIS_HASH, MODEL, Market, PRICE, boundless, terms};
+use crate::world::{DELAYS, FLOORS, GENESIS_HASH, MODEL, Market, PRICE, boundless, terms};
 use crate::{nobody, usage, usdc};
 use anchor_lang::solana_program::instruction::Instruction;
 use solana_keypair::Keypair;
@@ -31,7 +31,8 @@ pub fn example(m: &mut Market, name: &str) -> Option<Example> {
         "init_config" => {
             m.world.set_account(&steam::addresses::config(), Stored { lamports: 0, ..Stored::wallet() });
             let authority = m.world.upgrade_authority.insecure_clone();
-            let mut init = ix::init_config(&authority.pubkey(), &mint, GENESIS_HASH, &nobody, &nobody, DELAYS);
+            let mut init =
+                ix::init_config(&authority.pubkey(), &mint, GENESIS_HASH, &nobody, &nobody, (DELAYS, FLOORS));
             init.accounts[1].pubkey = paying;
             (init, vec![authority, payer])
         }
@@ -60,7 +61,24 @@ pub fn example(m: &mut Market, name: &str) -> Option<Example> {
             (ix::withdraw_fees(&authority.pubkey(), &mint, &destination, MicroUsdc(u64::MAX)), vec![authority])
         }
         "open_vault" => (ix::open_vault(&new.pubkey(), &paying, &relayer, &mint), vec![new, payer]),
-        "authorize_key" => (ix::authorize_key(&owner_key, &relayer, &new.pubkey(), 1, boundless()), vec![owner, new]),
+        "authorize_key" => {
+            // The vault grows for it, as who paid its rent pays.
+            m.world.edit_vault(&m.vault.address, |vault| vault.rent_payer = paying);
+            (ix::authorize_key(&owner_key, &paying, &relayer, &new.pubkey(), 1, boundless()), vec![owner, new, payer])
+        }
+        "update_key" => (ix::update_key(&owner_key, &relayer, 0, boundless().limits()), vec![owner]),
+        "close_offer" => {
+            // Somebody else than who pays for the transaction, and so writes its account anyway.
+            m.world.edit_offer(&m.offer.address, |offer| offer.rent_payer = paying);
+            m.world.retire(&m.provider, MODEL).ok();
+            m.world.pass(DELAYS.price_grace);
+            (ix::close_offer(&provider.pubkey(), MODEL, &paying), vec![provider])
+        }
+        "close_provider" => {
+            let new = m.world.provider();
+            m.world.edit::<steam_router::state::Provider>(&new.address, |provider| provider.rent_payer = paying);
+            (ix::close_provider(&new.authority.pubkey(), &mint, &paying), vec![new.authority])
+        }
         "revoke_key" => (ix::revoke_key(&owner_key, &relayer, 0, Some(&settler.pubkey())), vec![owner, settler]),
         "request_withdraw" => (ix::request_withdraw(&owner_key, &relayer, usdc(1)), vec![owner]),
         "cancel_withdraw" => {
@@ -92,6 +110,16 @@ pub fn example(m: &mut Market, name: &str) -> Option<Example> {
                 (m.world.token_account_of(&vault, &foreign), m.world.token_account_of(&nobody, &foreign));
             m.world.issue_of(&foreign, &source, 500);
             (ix::recover_tokens(&owner_key, &relayer, &source, &destination, &foreign, &program), vec![owner])
+        }
+        "recover_nested" => {
+            let nested = m.world.token_account(&m.vault.token.clone());
+            m.world.issue(&nested, usdc(1));
+            (ix::recover_nested(&owner_key, &relayer, &mint), vec![owner])
+        }
+        "recover_nested_earnings" => {
+            let nested = m.world.token_account(&m.provider.token.clone());
+            m.world.issue(&nested, usdc(1));
+            (ix::recover_nested_earnings(&provider.pubkey(), &mint), vec![provider])
         }
         "recover_lamports" => {
             let vault = m.world.account(&m.vault.address)?;

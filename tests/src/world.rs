@@ -41,6 +41,17 @@ pub const DELAYS: Delays = Delays {
     fee_notice: delay(40, 80),
 };
 
+/// Floors below [`DELAYS`], no two of which are alike.
+pub const FLOORS: Delays = Delays {
+    settle_interval: delay(1, 2),
+    max_pause: delay(3, 4),
+    price_grace: delay(5, 6),
+    revoke_grace: delay(7, 8),
+    withdraw_delay: delay(9, 10),
+    price_notice: delay(2, 3),
+    fee_notice: delay(4, 5),
+};
+
 /// A span of time.
 pub const fn delay(seconds: u32, slots: u32) -> Delay {
     Delay { seconds, slots }
@@ -119,11 +130,22 @@ impl World {
 
     /// Sets the program up, in this world's name.
     pub fn init_config(&mut self, delays: Delays) -> Outcome {
+        self.init_config_above(delays, FLOORS)
+    }
+
+    /// Sets the program up, in this world's name, with these floors.
+    pub fn init_config_above(&mut self, delays: Delays, floors: Delays) -> Outcome {
         let authority = self.upgrade_authority.insecure_clone();
         self.fund(&authority.pubkey());
         let (admin, guardian) = (self.admin, self.guardian.pubkey());
-        let init =
-            steam::instructions::init_config(&authority.pubkey(), &self.mint, GENESIS_HASH, &admin, &guardian, delays);
+        let init = steam::instructions::init_config(
+            &authority.pubkey(),
+            &self.mint,
+            GENESIS_HASH,
+            &admin,
+            &guardian,
+            (delays, floors),
+        );
         self.run(&[init], &[&authority])
     }
 

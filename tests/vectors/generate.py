@@ -9,6 +9,7 @@ Bytes are hex, integers are decimal strings, `null` means "refused" (for arithme
 import base64
 import hashlib
 import json
+import string
 import struct
 import sys
 from pathlib import Path
@@ -140,12 +141,19 @@ DOMAIN = sha256(b"steam-router:v1", PROGRAM, GENESIS)
 
 def domains():
     pairs = [(PROGRAM, GENESIS), (bytes(32), bytes(32)), (b"\xff" * 32, bytes(32)), (GENESIS, PROGRAM)]
-    allowed = set("abcdefghijklmnopqrstuvwxyz0123456789._:/-")
-    models = ["a", "openai/gpt-oss-20b", "qwen3:8b", "x" * 64, "x" * 65, "", "GPT", "a b", "a\n", "é", "a_b.c-d:e/f", "a@b"]
+    allowed = set(string.ascii_letters + string.digits + "._:/-")
+    models = ["a", "openai/gpt-oss-20b", "openai/GPT-oss-20B", "qwen3:8b", "x" * 64, "x" * 65, "", "GPT", "a b", "a\n", "é"]
+    models += ["a_b.c-d:e/f", "a@b", "a:floor", "a:NITRO", "a:Free", ":online", "a:freed", "free"]
     return {
         "domain": [{"program": p, "genesis": g, "domain": sha256(b"steam-router:v1", p, g)} for p, g in pairs],
         "model": [
-            {"model": m, "valid": 1 <= len(m) <= 64 and set(m) <= allowed, "hash": sha256(m.encode())} for m in models
+            {
+                "model": m,
+                "valid": 1 <= len(m) <= 64 and set(m) <= allowed,
+                "reserved": m.lower().endswith((":floor", ":nitro", ":free", ":online")),
+                "hash": sha256((m.lower() if len(m.encode()) <= 64 and m.isascii() else m).encode()),
+            }
+            for m in models
         ],
     }
 
@@ -377,7 +385,7 @@ def batches():
         (one[:32] + b"\0" + one[33:], "GroupCount"),
         (one[:32] + b"\x19" + one[33:], "GroupCount"),
         (one[:32] + b"\x02" + one[33:], "Truncated"),
-        (one[:43] + b"\x09" + one[44:], "VoucherCount"),
+        (one[:43] + b"\x11" + one[44:], "VoucherCount"),
         (one[:43] + b"\x02" + one[44:], "Truncated"),
         (one[:44] + b"\x11" + one[45:], "ChargeCount"),
         (one[:44] + b"\x00" + one[45:], "TrailingBytes"),

@@ -2,7 +2,7 @@
 
 import { MAX_STEPS, type Step } from "./allow-list.js";
 import { concat, exactly, Reader, uint, type Bytes, type Hash } from "./bytes.js";
-import { MAX_CHARGES, MAX_KEYS, usageBytes } from "./group.js";
+import { MAX_CHARGES, MAX_VOUCHERS, usageBytes } from "./group.js";
 import type { Usage } from "./units.js";
 
 /** Most groups in a batch. */
@@ -68,7 +68,7 @@ export function encodeBatch(batch: Batch): Bytes {
   count(batch.groups.length, 1, MAX_GROUPS, "GroupCount");
   const parts = [exactly(batch.root, 32), uint(batch.groups.length, 1)];
   for (const group of batch.groups) {
-    count(group.vouchers.length, 0, MAX_KEYS, "VoucherCount");
+    count(group.vouchers.length, 0, MAX_VOUCHERS, "VoucherCount");
     count(group.charges.length, 0, MAX_CHARGES, "ChargeCount");
     parts.push(uint(group.seq, 4), uint(group.receipts, 4), uint(group.feeBps, 2));
     const listed = count(group.memberships.length, 0, MAX_MEMBERSHIPS, "MembershipCount");
@@ -95,7 +95,7 @@ function readGroup(reader: Reader): Group {
   const [seq, receipts, feeBps] = [reader.number(4), reader.number(4), reader.number(2)];
   const [nVouchers, chargesByte] = [reader.number(1), reader.number(1)];
   const nCharges = chargesByte & ~HAS_MEMBERSHIPS;
-  count(nVouchers, 0, MAX_KEYS, "VoucherCount");
+  count(nVouchers, 0, MAX_VOUCHERS, "VoucherCount");
   count(nCharges, 0, MAX_CHARGES, "ChargeCount");
   // An object's fields are evaluated in the order they are written, which is the order of the bytes.
   const vouchers = repeat(nVouchers, () => ({

@@ -5,8 +5,11 @@ import type { Usage } from "./units.js";
 
 /** Most charges in a group. */
 export const MAX_CHARGES = 16;
-/** Session keys of a vault, so most vouchers in a group. */
-export const MAX_KEYS = 8;
+/** Most session keys of a vault. */
+export const MAX_KEYS = 32;
+
+/** Most vouchers in a group: one for each slot charged. */
+export const MAX_VOUCHERS = MAX_CHARGES;
 
 export interface GroupHeader {
   vault: Address;

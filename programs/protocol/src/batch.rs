@@ -19,7 +19,7 @@
 
 use crate::Hash;
 use crate::allow_list::{Membership, MembershipView};
-use crate::group::{MAX_CHARGES, MAX_KEYS};
+use crate::group::{MAX_CHARGES, MAX_VOUCHERS};
 use crate::units::{MicroUsdc, Usage};
 
 /// Most groups in a batch.
@@ -47,7 +47,7 @@ pub enum BatchError {
     TrailingBytes,
     /// No group, or more than [`MAX_GROUPS`].
     GroupCount,
-    /// More than [`MAX_KEYS`] vouchers in a group.
+    /// More than [`MAX_VOUCHERS`] vouchers in a group.
     VoucherCount,
     /// More than [`MAX_CHARGES`] charges in a group.
     ChargeCount,
@@ -165,7 +165,7 @@ impl<'a> BatchView<'a> {
     pub fn next_group(&mut self) -> Result<GroupView<'a>, BatchError> {
         let (head, rest) = self.rest.split_first_chunk::<GROUP_LEN>().ok_or(BatchError::Truncated)?;
         let (n_vouchers, n_charges) = (usize::from(head[10]), usize::from(head[11] & !HAS_MEMBERSHIPS));
-        if n_vouchers > MAX_KEYS {
+        if n_vouchers > MAX_VOUCHERS {
             return Err(BatchError::VoucherCount);
         }
         if n_charges > MAX_CHARGES {
@@ -307,7 +307,7 @@ impl Group {
     }
 
     fn write(&self, out: &mut Vec<u8>) -> Result<(), BatchError> {
-        if self.vouchers.len() > MAX_KEYS {
+        if self.vouchers.len() > MAX_VOUCHERS {
             return Err(BatchError::VoucherCount);
         }
         if self.charges.len() > MAX_CHARGES {

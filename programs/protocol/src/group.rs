@@ -6,8 +6,10 @@ use crate::{Address, Hash, sha256};
 
 /// Most charges in a group.
 pub const MAX_CHARGES: usize = 16;
-/// Session keys of a vault, so most vouchers in a group.
-pub const MAX_KEYS: usize = 8;
+/// Most session keys of a vault.
+pub const MAX_KEYS: usize = 32;
+/// Most vouchers in a group: one for each slot charged.
+pub const MAX_VOUCHERS: usize = MAX_CHARGES;
 const CHARGE_LEN: usize = 1 + 32 + 4 + 16;
 const TAG: &[u8] = b"steam-group:v1";
 

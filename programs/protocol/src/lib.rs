@@ -6,6 +6,7 @@
 
 pub mod allow_list;
 pub mod batch;
+pub mod capability;
 pub mod domain;
 pub mod group;
 #[cfg(not(target_os = "solana"))]

@@ -16,15 +16,36 @@ pub const VAULT: &[u8] = b"vault";
 /// Longest model name, in bytes.
 pub const MAX_MODEL_BYTES: usize = 64;
 
-/// The third seed of an offer's address.
+/// What a model name must not end in: appended to a name, each asks for a way of routing.
+pub const RESERVED_SUFFIXES: [&str; 4] = [":floor", ":nitro", ":free", ":online"];
+
+/// The third seed of an offer's address: the hash of the name in lower case, so that names that differ only in case are one.
 pub fn model_hash(model: &str) -> Hash {
-    sha256(&[model.as_bytes()])
+    let mut lower = [0; MAX_MODEL_BYTES];
+    match lower.get_mut(..model.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(model.as_bytes());
+            lower.make_ascii_lowercase();
+            sha256(&[lower])
+        }
+        // Too long for a name: no offer has it.
+        None => sha256(&[model.as_bytes()]),
+    }
 }
 
-/// Whether `model` is a name an offer may carry: 1 to 64 of `a-z 0-9 . _ : / -`.
+/// Whether `model` is a name an offer may carry: 1 to 64 of `a-z A-Z 0-9 . _ : / -`.
 pub fn is_model_name(model: &str) -> bool {
     (1..=MAX_MODEL_BYTES).contains(&model.len())
-        && model.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b':' | b'/' | b'-'))
+        && model.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b':' | b'/' | b'-'))
+}
+
+/// Whether `model` ends in one of [`RESERVED_SUFFIXES`], in whatever case.
+pub fn is_reserved(model: &str) -> bool {
+    let name = model.as_bytes();
+    RESERVED_SUFFIXES.iter().any(|suffix| {
+        let end = name.len().checked_sub(suffix.len()).and_then(|start| name.get(start..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(suffix.as_bytes()))
+    })
 }
 
 /// The seeds of an offer's address.

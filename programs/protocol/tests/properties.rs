@@ -12,7 +12,7 @@ use steam_protocol::batch::{
     Batch, BatchCharge, BatchError, BatchView, BatchVoucher, CHARGE_LEN, GROUP_LEN, Group, HEADER_LEN, MAX_GROUPS,
     MAX_MEMBERSHIPS, VOUCHER_LEN,
 };
-use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_KEYS, ResolvedCharge, next_hash};
+use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_VOUCHERS, ResolvedCharge, next_hash};
 use steam_protocol::key::{KeyError, PREFIX, SessionKey};
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, ReceiptError, SIGNED_LEN, SignedReceipt};
 use steam_protocol::request::{RequestBinding, control_headers_hash};
@@ -177,7 +177,7 @@ prop_compose! {
         seq: u32,
         receipts: u32,
         fee_bps: u16,
-        vouchers in vec(any_voucher(), 0..=MAX_KEYS),
+        vouchers in vec(any_voucher(), 0..=MAX_VOUCHERS),
         charges in vec(any_charge(), 0..=MAX_CHARGES),
         memberships in prop_oneof![Just(vec![]), vec(any_membership(), 1..=MAX_MEMBERSHIPS)],
     ) -> Group {
@@ -346,7 +346,7 @@ proptest! {
             prop_assert_eq!(batch.encode(), Err(error));
             Ok(())
         };
-        refused(Group { vouchers: vec![voucher; MAX_KEYS + 1], ..group.clone() }, BatchError::VoucherCount)?;
+        refused(Group { vouchers: vec![voucher; MAX_VOUCHERS + 1], ..group.clone() }, BatchError::VoucherCount)?;
         refused(Group { charges: vec![charge; MAX_CHARGES + 1], ..group.clone() }, BatchError::ChargeCount)?;
         let step = Step { left: true, sibling: [0; 32] };
         for steps in [0, MAX_STEPS] {

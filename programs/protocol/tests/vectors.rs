@@ -101,6 +101,7 @@ fn domains_and_models() {
     }
     for c in cases("domain.json", "model") {
         assert_eq!(seeds::is_model_name(text(&c["model"])), c["valid"], "{c}");
+        assert_eq!(seeds::is_reserved(text(&c["model"])), c["reserved"], "{c}");
         assert_eq!(seeds::model_hash(text(&c["model"])), array(&c["hash"]), "{c}");
     }
 }

@@ -12,7 +12,7 @@ use steam_protocol::units::{self, MicroUsdc, Pico};
 pub struct Bill {
     settled: Pico,
     keys: [Pico; MAX_KEYS],
-    charged: u8,
+    charged: u32,
     payments: [Payment; MAX_CHARGES],
     payees: usize,
     paid: u64,
@@ -79,7 +79,7 @@ impl Bill {
     }
 
     /// The slots charged, one bit each.
-    pub fn charged(&self) -> u8 {
+    pub fn charged(&self) -> u32 {
         self.charged
     }
 
@@ -104,11 +104,12 @@ impl Bill {
     /// [`SteamError::AmountOverflow`]
     pub fn totals(&self, fee_bps: u16, fees: Pico) -> Result<Totals> {
         let mut sum = Pico::ZERO;
-        for (slot, charges) in self.keys.iter().enumerate() {
-            if self.charged & 1 << slot != 0 {
-                let fee = units::fee(*charges, fee_bps).ok_or(SteamError::AmountOverflow)?;
-                sum = sum.checked_add(fee).ok_or(SteamError::AmountOverflow)?;
-            }
+        let mut open = self.charged;
+        while open != 0 {
+            let charges = self.keys.get(open.trailing_zeros() as usize).ok_or(SteamError::KeySlot)?;
+            let fee = units::fee(*charges, fee_bps).ok_or(SteamError::AmountOverflow)?;
+            sum = sum.checked_add(fee).ok_or(SteamError::AmountOverflow)?;
+            open &= open - 1;
         }
         let MicroUsdc(fee) = units::floor_step(fees, sum).ok_or(SteamError::AmountOverflow)?;
         Ok(Totals {
@@ -158,7 +159,7 @@ mod tests {
         bill.add(0, 0, MicroUsdc(u64::MAX).pico()).unwrap();
         assert_eq!(bill.add(0, 0, Pico(1_000_000)), Err(SteamError::AmountOverflow.into()));
         assert_eq!(Bill::new(Pico(u128::MAX)).add(0, 0, Pico(1)), Err(SteamError::AmountOverflow.into()));
-        assert_eq!(Bill::new(Pico::ZERO).add(8, 0, Pico(1)), Err(SteamError::KeySlot.into()));
+        assert_eq!(Bill::new(Pico::ZERO).add(32, 0, Pico(1)), Err(SteamError::KeySlot.into()));
     }
 
     #[test]

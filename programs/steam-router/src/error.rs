@@ -23,6 +23,9 @@ pub enum SteamError {
     /// `init_config` and `set_config`, a delay that would keep an owner from leaving.
     #[msg("A delay is at most 7 days and 6048000 slots")]
     DelayTooLong,
+    /// `init_config` and `set_config`, a delay that is too short.
+    #[msg("A delay must not be below its floor, which init_config fixed")]
+    DelayBelowFloor,
     /// Signer is not the admin.
     #[msg("Only the admin may do this")]
     NotAdmin,
@@ -78,17 +81,17 @@ pub enum SteamError {
     #[msg("This is the receipt key already")]
     ReceiptKeyUnchanged,
     /// Model name.
-    #[msg("A model name has 1 to 64 characters of a-z 0-9 . _ : / -")]
+    #[msg("A model name has 1 to 64 characters of a-z A-Z 0-9 . _ : / -")]
     InvalidModel,
+    /// The end of a model name.
+    #[msg("A model name must not end in :floor, :nitro, :free or :online, which ask for a way of routing")]
+    ReservedModel,
     /// Price bounds.
     #[msg("A price component is at most 10^12, and cached at most input")]
     InvalidPrice,
     /// Limits.
     #[msg("The output limit must not be above the context limit")]
     InvalidLimits,
-    /// Capability bits.
-    #[msg("Unknown capability bit")]
-    UnknownCapability,
     /// `put_offer` while the previous price settles.
     #[msg("The previous price is still within its grace: post again when it has passed")]
     PriceGraceRunning,
@@ -98,6 +101,21 @@ pub enum SteamError {
     /// The offer does not serve or settle any more.
     #[msg("The offer is retired")]
     OfferRetired,
+    /// `close_offer`, of an offer that serves.
+    #[msg("The offer is listed: retire it first, and close it after its grace")]
+    OfferListed,
+    /// `close_offer`, within the grace.
+    #[msg("Charges of the offer can still settle: close it after its settle_until")]
+    OfferStillSettles,
+    /// `close_offer`, so that no version comes twice.
+    #[msg("The offer's versions are ahead of the clock: close it later, when the unix time is above its last version")]
+    VersionAhead,
+    /// `close_provider`, with offers.
+    #[msg("The provider has offers: close them first")]
+    ProviderHasOffers,
+    /// `close_provider`, with earnings.
+    #[msg("The provider has earnings: withdraw them first")]
+    ProviderHasEarnings,
     /// A version past its grace, with a price that has risen since.
     #[msg("The price named is past its grace and has risen since")]
     PriceOutdated,
@@ -108,7 +126,7 @@ pub enum SteamError {
     #[msg("The offer has no price of this version")]
     PriceUnknown,
     /// `authorize_key`, slot number.
-    #[msg("A vault has key slots 0 to 7")]
+    #[msg("A vault has key slots from 0 to 31, and grows by one at a time: use a slot it has, or the next one")]
     KeySlot,
     /// `authorize_key`, slot in use.
     #[msg("The slot's key can still settle: use another slot, or wait for its settle_until")]
@@ -164,6 +182,9 @@ pub enum SteamError {
     /// A withdrawal before its time.
     #[msg("The withdrawal is not unlocked yet")]
     WithdrawalLocked,
+    /// `withdraw_now`, for another vault of this address.
+    #[msg("The settler agreed for another generation of this vault: ask again")]
+    GenerationMismatch,
     /// `withdraw_now`, after another group.
     #[msg("The settler agreed at another settle_seq: the vault has settled since, or not yet")]
     SettleSeqMismatch,
@@ -174,17 +195,20 @@ pub enum SteamError {
     #[msg("The settler's agreement must not be kept for later: no durable nonce")]
     DurableNonce,
     /// `close_vault`, without a request for everything.
-    #[msg("To close a vault, request everything (u64::MAX) and wait until it is unlocked")]
+    #[msg("To close a vault that holds dollars, request everything (u64::MAX) and wait until it is unlocked")]
     CloseNeedsAll,
     /// `close_vault`, in the slot of opening.
     #[msg("A vault cannot be closed in the slot it was opened in: the next one would have its generation")]
     GenerationNotOver,
-    /// `close_vault`, the receiver of the rent.
-    #[msg("The rent of a vault goes back to who paid it")]
+    /// Who pays for a vault's growth, and who gets rent back.
+    #[msg("Rent goes back to who paid it; a vault's growth is paid by who paid its rent, or by its owner")]
     NotRentPayer,
     /// `recover_tokens`, the vault's funds.
     #[msg("The vault's funds leave by settlement and withdrawal only")]
     RecoverFunds,
+    /// `recover_nested` and `recover_nested_earnings`, the source.
+    #[msg("This is not the associated token account of the vault's or the provider's token account")]
+    NotNested,
     /// `recover_tokens`, token program.
     #[msg("This is not one of the token programs")]
     InvalidTokenProgram,
@@ -207,7 +231,7 @@ pub enum SteamError {
     #[msg("A batch has 1 to 24 groups")]
     BatchGroupCount,
     /// `settle_batch`, vouchers.
-    #[msg("A group has at most 8 vouchers")]
+    #[msg("A group has at most 16 vouchers")]
     BatchVoucherCount,
     /// `settle_batch`, charges.
     #[msg("A group has at most 16 charges")]

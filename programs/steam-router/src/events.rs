@@ -2,7 +2,7 @@
 
 #![warn(missing_docs)]
 
-use crate::state::{Deadline, Delays, FeeSchedule, KeyGrant, OfferTerms, PriceChange, Status};
+use crate::state::{Agreement, Deadline, Delays, FeeSchedule, KeyGrant, KeyLimits, OfferTerms, PriceChange, Status};
 use anchor_lang::prelude::*;
 
 /// `init_config`
@@ -19,6 +19,8 @@ pub struct ConfigInitialized {
     pub guardian: Pubkey,
     /// How long everything takes.
     pub delays: Delays,
+    /// The shortest that each delay may ever be.
+    pub floors: Delays,
 }
 
 /// `set_config`: the settings from now on
@@ -171,6 +173,28 @@ pub struct OfferWithdrawn {
     pub settle_until: Deadline,
 }
 
+/// `close_offer`
+#[event]
+#[derive(Debug)]
+pub struct OfferClosed {
+    /// What was its account.
+    pub offer: Pubkey,
+    /// Who served it.
+    pub provider: Pubkey,
+    /// The highest version it had.
+    pub last_version: u32,
+}
+
+/// `close_provider`
+#[event]
+#[derive(Debug)]
+pub struct ProviderClosed {
+    /// What was its account.
+    pub provider: Pubkey,
+    /// Posted offers and withdrew the earnings.
+    pub authority: Pubkey,
+}
+
 /// `open_vault`
 #[event]
 #[derive(Debug)]
@@ -183,6 +207,8 @@ pub struct VaultOpened {
     pub relayer: Pubkey,
     /// Where the money is.
     pub token: Pubkey,
+    /// Who paid the rent.
+    pub rent_payer: Pubkey,
     /// Slot at opening.
     pub generation: u64,
 }
@@ -201,6 +227,24 @@ pub struct KeyAuthorized {
     pub epoch: u32,
     /// What it was granted.
     pub grant: KeyGrant,
+}
+
+/// `update_key`
+#[event]
+#[derive(Debug)]
+pub struct KeyUpdated {
+    /// The vault.
+    pub vault: Pubkey,
+    /// The key.
+    pub key: Pubkey,
+    /// Its slot.
+    pub slot: u8,
+    /// Its epoch.
+    pub epoch: u32,
+    /// What it may spend.
+    pub limits: KeyLimits,
+    /// Until when what it could spend before still settles.
+    pub former_until: Deadline,
 }
 
 /// `revoke_key`
@@ -263,8 +307,8 @@ pub struct WithdrawnNow {
     pub destination: Pubkey,
     /// µUSDC that left.
     pub amount: u64,
-    /// Groups settled or voided until then.
-    pub settle_seq: u32,
+    /// What the settler agreed to.
+    pub agreement: Agreement,
 }
 
 /// `close_vault`
@@ -281,12 +325,12 @@ pub struct VaultClosed {
     pub amount: u64,
 }
 
-/// `recover_tokens` and `recover_lamports`
+/// `recover_tokens`, `recover_lamports`, `recover_nested` and `recover_nested_earnings`
 #[event]
 #[derive(Debug)]
 pub struct Recovered {
-    /// The vault.
-    pub vault: Pubkey,
+    /// The vault or the provider.
+    pub account: Pubkey,
     /// What was recovered: a mint, or the zero address for lamports.
     pub mint: Pubkey,
     /// Where to.

@@ -11,12 +11,13 @@ pub mod bill;
 pub mod error;
 pub mod events;
 pub mod instructions;
+mod rent;
 pub mod state;
 mod token;
 
 use anchor_lang::prelude::*;
 use instructions::*;
-use state::{ConfigUpdate, Delays, KeyGrant, OfferTerms, ProviderUpdate, RelayerUpdate};
+use state::{Agreement, ConfigUpdate, Delays, KeyGrant, KeyLimits, OfferTerms, ProviderUpdate, RelayerUpdate};
 
 declare_id!("DHRcWLfZiSoNKdX7bATwXHqPfwLLWgQEH8vSzNaLXBGV");
 
@@ -38,8 +39,9 @@ pub mod steam_router {
         admin: Pubkey,
         guardian: Pubkey,
         delays: Delays,
+        floors: Delays,
     ) -> Result<()> {
-        ctx.accounts.handle(genesis_hash, admin, guardian, delays, ctx.bumps.config)
+        ctx.accounts.handle(genesis_hash, admin, guardian, delays, floors, ctx.bumps.config)
     }
 
     /// Changes settings; signed by the admin.
@@ -113,14 +115,29 @@ pub mod steam_router {
         ctx.accounts.handle()
     }
 
+    /// Closes a retired offer of which nothing can settle any more.
+    pub fn close_offer(ctx: Context<CloseOffer>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Closes a provider that has no offers and no earnings.
+    pub fn close_provider(ctx: Context<CloseProvider>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
     /// Opens a vault and its token account.
     pub fn open_vault(ctx: Context<OpenVault>) -> Result<()> {
         ctx.accounts.handle(ctx.bumps.vault)
     }
 
-    /// Lets a session key, which co-signs, spend from a vault.
+    /// Lets a session key, which co-signs, spend from a vault, which grows if it has no room for the slot yet.
     pub fn authorize_key(ctx: Context<AuthorizeKey>, slot: u8, grant: KeyGrant) -> Result<()> {
         ctx.accounts.handle(slot, &grant)
+    }
+
+    /// Changes what a live session key may spend: up at once, down after the grace of a revocation.
+    pub fn update_key(ctx: Context<UpdateKey>, slot: u8, limits: KeyLimits) -> Result<()> {
+        ctx.accounts.handle(slot, &limits)
     }
 
     /// Ends a session key; at once if the relayer's settler signs too.
@@ -144,17 +161,27 @@ pub mod steam_router {
     }
 
     /// Moves money at once, as the owner and the relayer's settler agree; `u64::MAX` is all.
-    pub fn withdraw_now(ctx: Context<WithdrawNow>, amount: u64, settle_seq: u32, valid_until_slot: u64) -> Result<()> {
-        ctx.accounts.handle(amount, settle_seq, valid_until_slot)
+    pub fn withdraw_now(ctx: Context<WithdrawNow>, amount: u64, agreement: Agreement) -> Result<()> {
+        ctx.accounts.handle(amount, &agreement)
     }
 
-    /// Closes a vault from which everything was asked for, once that is unlocked.
+    /// Closes a vault that holds nothing, or from which everything was asked for, once that is unlocked.
     pub fn close_vault(ctx: Context<CloseVault>) -> Result<()> {
         ctx.accounts.handle()
     }
 
     /// Moves tokens that were sent to a vault and are not its funds.
     pub fn recover_tokens(ctx: Context<RecoverTokens>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Moves dollars that were sent to the associated account of a vault's token account into the vault.
+    pub fn recover_nested(ctx: Context<RecoverNested>) -> Result<()> {
+        ctx.accounts.handle()
+    }
+
+    /// Moves dollars that were sent to the associated account of a provider's token account into its earnings.
+    pub fn recover_nested_earnings(ctx: Context<RecoverNestedEarnings>) -> Result<()> {
         ctx.accounts.handle()
     }
 

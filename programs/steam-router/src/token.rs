@@ -88,6 +88,72 @@ impl<'info> Transfer<'info> {
     }
 }
 
+/// The associated token account that an address has at the legacy token program.
+pub fn associated(owner: &Pubkey, mint: &Pubkey) -> Pubkey {
+    let seeds = [owner.as_ref(), spl_token::ID.as_ref(), mint.as_ref()];
+    Pubkey::find_program_address(&seeds, &anchor_spl::associated_token::ID).0
+}
+
+/// Makes the associated token account of `owner`, unless it is there. Returns the lamports the payer paid.
+pub fn make_associated<'info>(
+    payer: &AccountInfo<'info>,
+    owner: &AccountInfo<'info>,
+    token: &AccountInfo<'info>,
+    mint: &AccountInfo<'info>,
+    system_program: &AccountInfo<'info>,
+) -> Result<u64> {
+    const CREATE_IDEMPOTENT: u8 = 1;
+    let before = token.lamports();
+    let accounts = vec![
+        AccountMeta::new(*payer.key, true),
+        AccountMeta::new(*token.key, false),
+        AccountMeta::new_readonly(*owner.key, false),
+        AccountMeta::new_readonly(*mint.key, false),
+        AccountMeta::new_readonly(*system_program.key, false),
+        AccountMeta::new_readonly(spl_token::ID, false),
+    ];
+    let program_id = anchor_spl::associated_token::ID;
+    let infos = [payer, token, owner, mint, system_program].map(Clone::clone);
+    invoke_signed(&Instruction { program_id, accounts, data: vec![CREATE_IDEMPOTENT] }, &infos, &[])?;
+    Ok(token.lamports().saturating_sub(before))
+}
+
+/// A token account whose owner is itself an associated token account, that of `holder`.
+pub struct Nested<'info> {
+    /// The account in question.
+    pub nested: AccountInfo<'info>,
+    /// Its owner: the token account of `holder`.
+    pub token: AccountInfo<'info>,
+    /// Of both.
+    pub mint: AccountInfo<'info>,
+    /// An account of this program.
+    pub holder: AccountInfo<'info>,
+    /// Moves the tokens.
+    pub token_program: AccountInfo<'info>,
+}
+
+impl<'info> Nested<'info> {
+    /// Has the associated token program move everything to `token` and close the account. The rent goes to `rent_to`: the
+    /// program that closes gives it to `holder`.
+    pub fn recover(&self, seeds: &[&[u8]], rent_to: &AccountInfo<'info>) -> Result<()> {
+        const RECOVER_NESTED: u8 = 2;
+        let rent = self.nested.lamports();
+        let accounts = vec![
+            AccountMeta::new(*self.nested.key, false),
+            AccountMeta::new_readonly(*self.mint.key, false),
+            AccountMeta::new(*self.token.key, false),
+            AccountMeta::new_readonly(*self.token.key, false),
+            AccountMeta::new_readonly(*self.mint.key, false),
+            AccountMeta::new(*self.holder.key, true),
+            AccountMeta::new_readonly(*self.token_program.key, false),
+        ];
+        let program_id = anchor_spl::associated_token::ID;
+        let infos = [&self.nested, &self.mint, &self.token, &self.holder, &self.token_program].map(Clone::clone);
+        invoke_signed(&Instruction { program_id, accounts, data: vec![RECOVER_NESTED] }, &infos, &[seeds])?;
+        crate::rent::give(&self.holder, rent_to, rent)
+    }
+}
+
 /// The decimals of a mint of `program`, one of the two.
 pub fn decimals(mint: &AccountInfo, program: &Pubkey) -> Result<u8> {
     const DECIMALS_AT: usize = 44;

@@ -138,7 +138,7 @@ fn registry(provider: &str, now: i64) -> Registry {
         version: 1,
         context_limit: 131_072,
         output_limit: 16_384,
-        capabilities: u32::MAX,
+        capabilities: u64::MAX,
     };
     Registry::new(
         (1, now),

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use steam_protocol::units::{MicroUsdc, Price};
 use steam_protocol::{Address, seeds};
-use steam_router::state::{Config, Offer as OfferAccount, Provider, Relayer, Status, Vault};
+use steam_router::state::{Config, Delays, Offer as OfferAccount, Provider, Relayer, Status, Vault, VaultWithKeys};
 
 /// Vaults read at once: each with its token account.
 pub const VAULTS_AT_ONCE: usize = MAX_ACCOUNTS / 2;
@@ -73,6 +73,25 @@ pub async fn registry(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Res
     };
     let paused = config.is_paused(&clock);
     Ok(Registry::new((slot, clock.unix_timestamp), paused, (config.domain, config.mint), info, offers, providers))
+}
+
+/// The program's delays, as every node has them.
+///
+/// # Errors
+/// [`RpcError`] if too few nodes answer, or differ.
+pub async fn delays(nodes: &[Arc<dyn Rpc>], program: &Pubkey) -> Result<Delays, RpcError> {
+    let told = ask(nodes, |node| async move {
+        let (_, accounts) = node.accounts(&[config_address(program)]).await?;
+        let config: Config = parse(accounts.first().and_then(Option::as_ref), program, "the program's config")?;
+        Ok(config.delays)
+    })
+    .await?;
+    let mut told = told.into_iter().map(|(_, delays)| delays);
+    let first = told.next().ok_or_else(|| malformed("the program's config at every node"))?;
+    if told.any(|delays| delays != first) {
+        return Err(malformed("the program's delays, which the nodes have differently"));
+    }
+    Ok(first)
 }
 
 /// A relayer's receipt keys by number, those it replaced included.
@@ -200,7 +219,7 @@ async fn vaults(node: &dyn Rpc, parties: &SettlementAccounts, addresses: &[[Pubk
                 reading.absent.insert(*address, slot);
                 continue;
             };
-            let vault: Vault = zero_copy(&vault.data).ok_or_else(|| malformed("a vault"))?;
+            let vault = VaultWithKeys::read(&vault.data).ok_or_else(|| malformed("a vault"))?;
             if vault.relayer == parties.relayer {
                 reading.vaults.insert(*address, snapshot(*address, slot, &vault, token.as_ref())?);
             }
@@ -212,7 +231,7 @@ async fn vaults(node: &dyn Rpc, parties: &SettlementAccounts, addresses: &[[Pubk
 fn snapshot(
     address: Pubkey,
     slot: u64,
-    vault: &Vault,
+    vault: &VaultWithKeys,
     token: Option<&ChainAccount>,
 ) -> Result<VaultSnapshot, RpcError> {
     // A vault's token account is made with it and cannot be closed before it.
@@ -242,13 +261,13 @@ fn snapshot(
                 epoch: key.epoch,
                 expires: key.expires,
                 revoked_at: key.revoked_at,
-                limit_total: MicroUsdc(key.limit_total),
+                limit_total: MicroUsdc(key.limits.total),
                 window_seconds: key.window_seconds,
-                window_limit: MicroUsdc(key.window_limit),
+                window_limit: MicroUsdc(key.limits.window),
                 window_start: key.window_start,
                 window_spent: key.window_spent.pico(),
-                max_price: key.max_price.into(),
-                max_fee_bps: key.max_fee_bps,
+                max_price: key.limits.max_price.into(),
+                max_fee_bps: key.limits.max_fee_bps,
                 allow_root: key.allow_list().copied(),
                 settled: key.settled_pico.pico(),
             })

@@ -74,6 +74,9 @@ pub struct Init {
     /// From the posting of a higher fee to its effect
     #[arg(long, value_name = "SPAN", value_parser = span, allow_negative_numbers = true, default_value = "24h")]
     pub fee_notice: u32,
+    /// The shortest that each delay may ever be made, in percent of the one given here; never changes
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u32).range(1..=100), allow_negative_numbers = true, default_value_t = 50)]
+    pub floor_percent: u32,
     /// Length of a slot by which delays are also counted in slots, in milliseconds; not shorter than a slot takes
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true, default_value_t = 400)]
     pub slot_ms: u32,
@@ -98,7 +101,13 @@ struct ShownDelay {
     name: &'static str,
     seconds: u32,
     slots: u32,
+    floor_seconds: u32,
+    floor_slots: u32,
 }
+
+/// The delays' names, in the order of the fields.
+const NAMES: [&str; 7] =
+    ["settle interval", "max pause", "price grace", "revoke grace", "withdraw delay", "price notice", "fee notice"];
 
 #[derive(Serialize)]
 struct Settings {
@@ -120,16 +129,14 @@ impl Settings {
     async fn read(session: &Session, signature: Option<String>) -> Result<Self> {
         let config = &session.config;
         let clock = session.clock().await?;
-        let delays = config.delays;
-        let delays = [
-            ("settle interval", delays.settle_interval),
-            ("max pause", delays.max_pause),
-            ("price grace", delays.price_grace),
-            ("revoke grace", delays.revoke_grace),
-            ("withdraw delay", delays.withdraw_delay),
-            ("price notice", delays.price_notice),
-            ("fee notice", delays.fee_notice),
-        ];
+        let delays = NAMES.into_iter().zip(config.delays.each()).zip(config.floors.each());
+        let shown = |((name, delay), floor): ((&'static str, Delay), Delay)| ShownDelay {
+            name,
+            seconds: delay.seconds,
+            slots: delay.slots,
+            floor_seconds: floor.seconds,
+            floor_slots: floor.slots,
+        };
         Ok(Self {
             program: steam_router::ID.to_string(),
             config: addresses::config().to_string(),
@@ -141,7 +148,7 @@ impl Settings {
             paused: config.is_paused(&clock),
             pause_seconds_left: until(&config.paused_until, &clock),
             next_pause_in_seconds: until(&config.next_pause_from, &clock),
-            delays: delays.map(|(name, Delay { seconds, slots })| ShownDelay { name, seconds, slots }).into(),
+            delays: delays.map(shown).collect(),
             signature,
         })
     }
@@ -163,8 +170,9 @@ impl Report for Settings {
             (false, 0) => line(out, "paused", "no")?,
             (false, left) => line(out, "paused", format!("no; not again within {}", show_span(left)))?,
         }
-        for ShownDelay { name, seconds, slots } in &self.delays {
-            line(out, name, format!("{} and {slots} slots", show_span((*seconds).into())))?;
+        for ShownDelay { name, seconds, slots, floor_seconds, floor_slots } in &self.delays {
+            let (span, floor) = (show_span((*seconds).into()), show_span((*floor_seconds).into()));
+            line(out, name, format!("{span} and {slots} slots; never below {floor} and {floor_slots} slots"))?;
         }
         match &self.signature {
             Some(signature) => line(out, "transaction", signature),
@@ -176,7 +184,8 @@ impl Report for Settings {
 impl Init {
     async fn run(self, global: &Global) -> Result<()> {
         let delays = self.delays();
-        check(&delays).map_err(|error| error.next("leave these flags out to use the defaults"))?;
+        let floors = self.floors(&delays);
+        check(&delays, &floors).map_err(|error| error.next("leave these flags out to use the defaults"))?;
         let rpc = RpcSession::of(global)?;
         let payer = global.signer()?;
         let authority = payer.pubkey();
@@ -187,7 +196,7 @@ impl Init {
             genesis,
             &self.admin.unwrap_or(authority),
             &self.guardian.unwrap_or(authority),
-            delays,
+            (delays, floors),
         );
         if rpc.data(&addresses::config()).await?.is_some() {
             return Err(CliError::new("initialized", "the program is set up on this cluster already")
@@ -210,6 +219,15 @@ impl Init {
             fee_notice: delay(self.fee_notice),
         }
     }
+
+    /// The shortest that each delay may ever be, rounded up.
+    fn floors(&self, delays: &Delays) -> Delays {
+        let part = |whole: u32| (u64::from(whole) * u64::from(self.floor_percent)).div_ceil(100) as u32;
+        let floor = |delay: Delay| Delay { seconds: part(delay.seconds), slots: part(delay.slots) };
+        let [settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice] =
+            delays.each().map(floor);
+        Delays { settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice }
+    }
 }
 
 /// A delay, its slots counted by the length of a slot.
@@ -219,10 +237,13 @@ fn delay(seconds: u32, slot_ms: u32) -> Delay {
 }
 
 /// Checks that the program will take these delays.
-fn check(delays: &Delays) -> Result<()> {
+fn check(delays: &Delays, floors: &Delays) -> Result<()> {
     use steam_router::error::SteamError;
-    match delays.validate() {
+    match delays.validate(floors) {
         Ok(()) => Ok(()),
+        Err(error) if error == SteamError::DelayBelowFloor.into() => {
+            Err(CliError::usage("a delay would be below its floor, which was fixed when the program was set up"))
+        }
         Err(error) if error == SteamError::DelayTooLong.into() => {
             let Delay { seconds, slots } = Delays::LONGEST;
             let longest = show_span(seconds.into());

@@ -23,9 +23,10 @@ use solana_signer::Signer;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use steam_protocol::allow_list::{ANY, AllowList};
+use steam_protocol::group::MAX_KEYS;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::{MAX_PRICE, MicroUsdc};
-use steam_router::state::{KeyGrant, Prices, Relayer, SessionKey as Slot, Vault};
+use steam_router::state::{KeyGrant, Prices, Relayer, SessionKey as Slot, VaultWithKeys as Vault};
 use zeroize::Zeroizing;
 
 /// API keys
@@ -170,7 +171,8 @@ impl Create {
             secret::write_new(path, &key)?;
         }
         let signer = Keypair::new_from_array(*seed);
-        let authorize = instructions::authorize_key(&vault.owner, &vault.relayer, &signer.pubkey(), slot, grant);
+        let owner = &vault.owner;
+        let authorize = instructions::authorize_key(owner, owner, &vault.relayer, &signer.pubkey(), slot, grant);
         let sent = session.send(&payer, &[authorize], &[&signer]).await;
         if sent.as_ref().is_err_and(|error| !error.code().starts_with("rpc_"))
             && let Some(path) = &self.out
@@ -179,7 +181,7 @@ impl Create {
             let _ = std::fs::remove_file(path);
         }
         let signature = sent?;
-        let now: Option<Vault> = session.find_pod(&address).await?;
+        let now = session.find_vault(&address).await?;
         global.output.print(&Created {
             api_key: self.out.is_none().then(|| Zeroizing::new(key.reveal())),
             file: self.out.as_ref().map(|path| path.display().to_string()),
@@ -229,9 +231,11 @@ impl Create {
     }
 }
 
+/// A slot whose key has ended, or the next one, for which the vault grows.
 fn free_slot(vault: &Vault, clock: &Clock) -> Result<u8> {
-    let free = vault.keys.iter().zip(0u8..).find(|(key, _)| !key.is_live(clock));
-    free.map(|(_, slot)| slot).ok_or_else(|| {
+    let ended = vault.keys.iter().position(|key| !key.is_live(clock));
+    let next = (vault.keys.len() < MAX_KEYS).then_some(vault.keys.len());
+    ended.or(next).and_then(|slot| u8::try_from(slot).ok()).ok_or_else(|| {
         let soonest = vault.keys.iter().map(|key| until(&key.settle_until, clock)).min().unwrap_or_default();
         CliError::new("no_free_slot", format!("all {} keys of this vault are live", vault.keys.len())).next(format!(
             "revoke one with `steam key revoke`, or wait {} for the first to be free",
@@ -295,7 +299,7 @@ impl Revoke {
         };
         let revoke = instructions::revoke_key(&vault.owner, &vault.relayer, slot, None);
         let signature = session.send(&payer, &[revoke], &[]).await?;
-        let now: Vault = session.find_pod(&address).await?.unwrap_or(vault);
+        let now = session.find_vault(&address).await?.unwrap_or(vault);
         let deadline = now.keys[usize::from(slot)].settle_until;
         global.output.print(&Revoked {
             key: self.key.to_string(),

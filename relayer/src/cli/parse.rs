@@ -7,6 +7,7 @@ use clap::error::ErrorKind;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use steam_protocol::seeds;
 
 /// An address in base58.
 pub fn address(text: &str) -> Result<Pubkey, String> {
@@ -15,11 +16,23 @@ pub fn address(text: &str) -> Result<Pubkey, String> {
 
 /// A model's name.
 pub fn model(text: &str) -> Result<String, String> {
-    if steam_protocol::seeds::is_model_name(text) {
-        Ok(text.to_owned())
-    } else {
-        Err("expected a model's name: 1 to 64 of a-z 0-9 . _ : / -".into())
+    if !seeds::is_model_name(text) {
+        return Err("expected a model's name: 1 to 64 of a-z A-Z 0-9 . _ : / -".into());
     }
+    Ok(text.to_owned())
+}
+
+/// A name that an offer may have.
+///
+/// # Errors
+/// A sentence on what is wrong.
+pub fn offered_model(text: &str) -> Result<String, String> {
+    let name = model(text)?;
+    if seeds::is_reserved(&name) {
+        let endings = seeds::RESERVED_SUFFIXES.join(", ");
+        return Err(format!("a model's name must not end in {endings}: these ask for a way of routing"));
+    }
+    Ok(name)
 }
 
 /// The public base URL of an API.

@@ -15,7 +15,7 @@ use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConf
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_signature::Signature;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{Config, Deadline};
+use steam_router::state::{Config, Deadline, Vault, VaultWithKeys};
 
 /// The clock's sysvar.
 const CLOCK: Pubkey = anchor_lang::prelude::pubkey!("SysvarC1ock11111111111111111111111111111111");
@@ -74,6 +74,24 @@ impl Session {
     /// As [`Self::find`], for accounts that are read in place.
     pub async fn find_pod<T: Discriminator + AnyBitPattern>(&self, address: &Pubkey) -> Result<Option<T>> {
         self.data(address).await?.map(|data| pod(&data).ok_or_else(|| another(address))).transpose()
+    }
+
+    /// A vault and its keys, if there is one.
+    ///
+    /// # Errors
+    /// If the node is out of reach or the account is something else.
+    pub async fn find_vault(&self, address: &Pubkey) -> Result<Option<VaultWithKeys>> {
+        let data = self.data(address).await?;
+        data.map(|data| VaultWithKeys::read(&data).ok_or_else(|| another(address))).transpose()
+    }
+
+    /// The vaults whose bytes from `offset` are `bytes`.
+    ///
+    /// # Errors
+    /// If the node is out of reach.
+    pub async fn list_vaults(&self, filter: (usize, &[u8])) -> Result<Vec<(Pubkey, VaultWithKeys)>> {
+        let found = self.list::<Vault>(Some(filter)).await?;
+        Ok(found.into_iter().filter_map(|(address, data)| Some((address, VaultWithKeys::read(&data)?))).collect())
     }
 
     /// The program's accounts whose bytes from `offset` are `bytes`; their addresses and bytes.

@@ -22,7 +22,7 @@ use crate::{addresses, instructions};
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
-use steam_router::state::{Relayer, Vault as VaultAccount};
+use steam_router::state::{Relayer, VaultWithKeys as VaultAccount};
 
 /// Where a vault keeps its owner: after the discriminator.
 const OWNER_OFFSET: usize = 8;
@@ -80,14 +80,14 @@ impl Which {
             (None, None) => None,
         };
         if let Some(vault) = named {
-            let found = session.find_pod(&vault).await?;
+            let found = session.find_vault(&vault).await?;
             return found.map(|account| (vault, account)).ok_or_else(|| {
                 CliError::new("no_vault", format!("there is no vault at {vault}"))
                     .next("open one with `steam vault open --relayer ADDRESS`")
             });
         }
         let owner = global.address()?;
-        let mut vaults = session.list_pod::<VaultAccount>(Some((OWNER_OFFSET, owner.as_ref()))).await?;
+        let mut vaults = session.list_vaults((OWNER_OFFSET, owner.as_ref())).await?;
         match (vaults.pop(), vaults.len()) {
             (Some(only), 0) => Ok(only),
             (None, _) => Err(CliError::new("no_vault", format!("{owner} has no vault on this cluster"))
@@ -144,7 +144,7 @@ impl Open {
                 .next("ask its operator for the address `steam relayer status` shows"));
         }
         let vault = addresses::vault(&owner, &self.relayer);
-        let signature = match session.find_pod::<VaultAccount>(&vault).await? {
+        let signature = match session.find_vault(&vault).await? {
             Some(_) => None,
             None => {
                 let open = instructions::open_vault(&owner, &owner, &self.relayer, &session.config.mint);

@@ -66,6 +66,7 @@ fn status_of_withdrawal(refusal: &CosignError) -> StatusCode {
         CosignError::UnknownVault => StatusCode::NOT_FOUND,
         CosignError::TooMany
         | CosignError::Slot { .. }
+        | CosignError::Generation { .. }
         | CosignError::Seq { .. }
         | CosignError::NotCovered { .. }
         | CosignError::NotDrained { .. } => StatusCode::CONFLICT,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use steam_protocol::Hash;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{Delay, Delays, KeyGrant, OfferTerms, Vault};
+use steam_router::state::{Delay, Delays, KeyGrant, OfferTerms, VaultWithKeys};
 
 /// The slot of the vault that the user's key takes.
 const KEY_SLOT: u8 = 0;
@@ -122,7 +122,7 @@ impl Localnet {
             let user = owner.pubkey();
             let steps = [
                 instructions::open_vault(&user, &user, &relayer, &self.mint),
-                instructions::authorize_key(&user, &relayer, &session_keypair.pubkey(), KEY_SLOT, setup.grant),
+                instructions::authorize_key(&user, &user, &relayer, &session_keypair.pubkey(), KEY_SLOT, setup.grant),
             ];
             self.step("cannot open the vault", &steps, &[&owner, &session_keypair]).await?;
             self.mint_to(&owner.pubkey(), setup.wallet).await?;
@@ -187,11 +187,10 @@ impl Localnet {
     ///
     /// # Errors
     /// [`LocalnetError::Step`]; [`LocalnetError::Missing`] if there is none.
-    pub async fn vault(&self, address: &Pubkey) -> Result<Vault, LocalnetError> {
+    pub async fn vault(&self, address: &Pubkey) -> Result<VaultWithKeys, LocalnetError> {
         let found = self.client.account(address).await;
         let data = found.map_err(|source| LocalnetError::Step { what: "cannot read the vault", source })?;
-        let bytes = data.as_deref().and_then(|data| data.get(8..8 + size_of::<Vault>()));
-        bytes.map(bytemuck::pod_read_unaligned).ok_or(LocalnetError::Missing("the vault"))
+        data.as_deref().and_then(VaultWithKeys::read).ok_or(LocalnetError::Missing("the vault"))
     }
 
     async fn init_config(&self) -> Result<Hash, LocalnetError> {
@@ -203,7 +202,17 @@ impl Localnet {
         let delays =
             Delays { settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice };
         let admin = self.admin.pubkey();
-        let init = instructions::init_config(&admin, &self.mint, genesis_hash, &admin, &admin, delays);
+        let one = Delay { seconds: 1, slots: 1 };
+        let floors = Delays {
+            settle_interval: one,
+            max_pause: one,
+            price_grace: one,
+            revoke_grace: one,
+            withdraw_delay: one,
+            price_notice: one,
+            fee_notice: one,
+        };
+        let init = instructions::init_config(&admin, &self.mint, genesis_hash, &admin, &admin, (delays, floors));
         self.step(what, &[init], &[&self.admin]).await?;
         Ok(steam_protocol::domain::domain(&self.program.to_bytes(), &genesis_hash))
     }

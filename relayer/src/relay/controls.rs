@@ -224,7 +224,7 @@ fn models(wishes: &Wishes<'_>) -> Result<Vec<String>, RelayError> {
         return Err(invalid(&path, "names of models, as GET /v1/models lists them"));
     }
     for (place, model) in models.iter().enumerate() {
-        if models[..place].iter().any(|other| suffix(other).0 == suffix(model).0) {
+        if models[..place].iter().any(|other| suffix(other).0.eq_ignore_ascii_case(suffix(model).0)) {
             let message = format!("`{path}` names `{model}` twice");
             return Err(RelayError::invalid(CONFLICT, &path, message));
         }

@@ -115,7 +115,7 @@ pub struct Request {
     /// Answers wanted.
     pub choices: u32,
     /// Bits of [`steam_router::state::capability`].
-    pub needs: u32,
+    pub needs: u64,
     /// Images in the prompt.
     pub images: u32,
     /// The client's wishes about routing.
@@ -265,7 +265,7 @@ pub enum Fault {
 }
 
 /// Names of the abilities in `bits`, of those that a request can need.
-pub fn abilities(bits: u32) -> String {
+pub fn abilities(bits: u64) -> String {
     let known = [
         (capability::STREAMING, "stream"),
         (capability::VISION, "images"),

@@ -243,6 +243,7 @@ impl RelayError {
                 CosignError::TooMany => (Request, "too_many_withdrawals"),
                 CosignError::Unsure(why) => (Relayer, unsure(*why)),
                 CosignError::Slot { .. } => (Request, "withdrawal_out_of_time"),
+                CosignError::Generation { .. } => (Request, "generation_outdated"),
                 CosignError::Seq { .. } => (Request, "settle_seq_outdated"),
                 CosignError::NotCovered { .. } => (Funds, "withdrawal_not_covered"),
                 CosignError::NotDrained { .. } => (Request, "not_drained"),

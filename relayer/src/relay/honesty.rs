@@ -15,7 +15,7 @@ use steam_protocol::receipt::FinishReason;
 use steam_router::state::capability;
 
 /// Abilities whose tokens providers count in ways of their own.
-const COUNTED_OTHERWISE: u32 =
+const COUNTED_OTHERWISE: u64 =
     capability::TOOLS | capability::VISION | capability::JSON_MODE | capability::JSON_SCHEMA | capability::LOGPROBS;
 /// Messages up to which the words a provider puts around each do not matter.
 const FEW_MESSAGES: u32 = 2;

@@ -35,7 +35,7 @@ pub fn offer(name: &str, seed: u8) -> Offer {
         version: 1,
         context_limit: 8_192,
         output_limit: 4_096,
-        capabilities: u32::MAX,
+        capabilities: u64::MAX,
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) struct VaultAccount {
     keys: HashMap<u32, KeyAccount>,
     /// By seq of the sealed group.
     sealed: BTreeMap<u32, Totals>,
-    /// Withdrawals at once that may still be carried out, of whichever generation: they name none.
+    /// Withdrawals at once that may still be carried out, of whichever generation.
     agreements: Vec<Agreement>,
     /// Nothing new is held up to this slot, so that what is charged can be settled and everything withdrawn.
     drains_until: u64,
@@ -157,6 +157,9 @@ impl VaultAccount {
             return Err(CosignError::UnknownVault);
         }
         self.require_sure()?;
+        if request.generation != snapshot.generation {
+            return Err(CosignError::Generation { generation: snapshot.generation, named: request.generation });
+        }
         if valid_until_slot <= slot || valid_until_slot > slot.saturating_add(MAX_AGREEMENT_SLOTS) {
             return Err(CosignError::Slot { valid_until_slot, slot });
         }

@@ -14,6 +14,8 @@ pub struct WithdrawalRequest {
     pub agreement: Agreement,
     /// The vault's last settled group, as the owner knows it.
     pub settle_seq: u32,
+    /// Which of the vaults of its address.
+    pub generation: u64,
 }
 
 /// Why the settler does not co-sign. Nothing has changed then, but for [`Self::NotDrained`].
@@ -37,6 +39,14 @@ pub enum CosignError {
         valid_until_slot: u64,
         /// The newest that is final.
         slot: u64,
+    },
+    /// 409
+    #[error("the vault's generation is {generation}, and the transaction names {named}: sign it anew with that")]
+    Generation {
+        /// The one that is open.
+        generation: u64,
+        /// As asked.
+        named: u64,
     },
     /// 409
     #[error(

@@ -137,7 +137,7 @@ pub struct OfferView {
     /// Most tokens of an answer.
     pub output_limit: u32,
     /// What the offer can do, as the bits that are posted on chain.
-    pub capabilities: u32,
+    pub capabilities: u64,
     /// The posted price in µUSDC.
     pub price: PriceView,
     /// The posted price in USD.

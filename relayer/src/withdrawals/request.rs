@@ -91,9 +91,10 @@ pub(super) fn read(
         message: sha256(&[&bytes]),
         vault: account(VAULT)?,
         amount: (asked.amount != u64::MAX).then_some(MicroUsdc(asked.amount)),
-        valid_until_slot: asked.valid_until_slot,
+        valid_until_slot: asked.agreement.valid_until_slot,
     };
-    Ok((WithdrawalRequest { owner, agreement, settle_seq: asked.settle_seq }, place))
+    let (generation, settle_seq) = (asked.agreement.generation, asked.agreement.settle_seq);
+    Ok((WithdrawalRequest { owner, agreement, generation, settle_seq }, place))
 }
 
 fn arguments(data: &[u8]) -> Result<WithdrawNow, InvalidWithdrawal> {

@@ -16,7 +16,7 @@ use steam::{addresses, instructions};
 use steam_protocol::allow_list::{ANY, AllowList};
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{KeyGrant, OfferTerms, Prices, Vault, capability};
+use steam_router::state::{KeyGrant, OfferTerms, Prices, VaultWithKeys, capability};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -176,7 +176,7 @@ impl World {
     }
 
     /// The vault once `receipts` of it are settled.
-    pub async fn settled(&self, vault: &VaultUser, receipts: u64) -> Vault {
+    pub async fn settled(&self, vault: &VaultUser, receipts: u64) -> VaultWithKeys {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let account = self.network.vault(&vault.key.vault).await.unwrap();
@@ -317,7 +317,7 @@ async fn open_vault(network: &Localnet, deployment: &Deployment, list: Option<Al
     let grant = KeyGrant { allow_root: list.as_ref().map_or(ANY, AllowList::root), ..grant() };
     let steps = [
         instructions::open_vault(&owner.pubkey(), &owner.pubkey(), &deployment.relayer, &network.mint),
-        instructions::authorize_key(&owner.pubkey(), &deployment.relayer, &session.pubkey(), 0, grant),
+        instructions::authorize_key(&owner.pubkey(), &owner.pubkey(), &deployment.relayer, &session.pubkey(), 0, grant),
     ];
     network.client.send(&steps, &[&owner, &session]).await.unwrap();
     let token = addresses::ata(&vault, &network.mint);

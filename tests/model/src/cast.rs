@@ -84,6 +84,10 @@ pub enum Holder {
     Relayer(u8),
     Provider(u8),
     Vault(u8, u8),
+    /// The token account of a provider, which somebody took for a wallet.
+    Earnings(u8),
+    /// The token account of a vault, which somebody took for a wallet.
+    Funds(u8, u8),
 }
 
 /// A token account.
@@ -126,12 +130,23 @@ impl Holder {
             Self::Relayer(n) => Name::Relayer(n),
             Self::Provider(n) => Name::Provider(n),
             Self::Vault(owner, relayer) => Name::Vault(owner, relayer),
+            Self::Earnings(n) => Name::Purse(Self::Provider(n).dollars()),
+            Self::Funds(owner, relayer) => Name::Purse(Self::Vault(owner, relayer).dollars()),
         }
     }
 
     /// Its dollars.
     pub fn dollars(self) -> Purse {
         self.purse(Mint::Dollar)
+    }
+
+    /// A token account as somebody who takes it for a wallet sees it; itself if none of these may be.
+    pub fn of_purse(purse: Purse) -> Self {
+        match purse {
+            Purse { of: Self::Vault(owner, relayer), mint: Mint::Dollar, spare: false } => Self::Funds(owner, relayer),
+            Purse { of: Self::Provider(n), mint: Mint::Dollar, spare: false } => Self::Earnings(n),
+            other => other.of,
+        }
     }
 
     /// Its associated token account.
@@ -169,7 +184,7 @@ impl Mint {
 
 /// Names no offer may have, for models beyond [`MODELS`].
 const BAD_MODELS: [&str; 5] =
-    ["", "Upper", "a b", "é", "0123456789012345678901234567890123456789012345678901234567890123-"];
+    ["", "lab/x:Floor", "a b", "é", "0123456789012345678901234567890123456789012345678901234567890123-"];
 
 /// The name of a model an offer is for; from [`MODELS`] on, one that no offer may have.
 pub fn model_name(model: u8) -> String {
@@ -219,6 +234,8 @@ pub fn purses() -> Vec<Purse> {
     all.extend((0..PROVIDERS).map(|n| Holder::Provider(n).dollars()));
     all.extend((0..PROVIDERS).map(|n| Wallet::Provider(n).dollars()));
     all.push(Wallet::Stranger.dollars());
+    all.extend((0..PROVIDERS).map(|n| Holder::Earnings(n).dollars()));
+    all.extend(vaults().map(|(owner, relayer)| Holder::Funds(owner, relayer).dollars()));
     for mint in Mint::ALL {
         all.extend((0..OWNERS).map(|n| Holder::Wallet(Wallet::Owner(n)).purse(mint)));
         all.extend(vaults().map(|(owner, relayer)| Holder::Vault(owner, relayer).purse(mint)));

@@ -1,6 +1,6 @@
 //! What must hold whatever happens, read from the chain alone: the model is not asked.
 
-use crate::cast::{Holder, Mint, Name, Purse, Wallet, address, purses, vaults};
+use crate::cast::{Holder, Mint, Name, Purse, Wallet, address, purses, vaults, wallets};
 use crate::chain::Chain;
 use crate::machine::holding;
 use crate::model::config::Config;
@@ -67,7 +67,8 @@ impl Watch {
         let (purses, vaults) = (balances(chain), open_vaults(chain));
         conserved(chain, &purses)?;
         for (at, vault) in &vaults {
-            within_limits(vault).map_err(|broken| format!("{at:?}: {broken}"))?;
+            let Some(before) = self.vaults.get(at) else { continue };
+            within_limits(before, vault, chain.now()).map_err(|broken| format!("{at:?}: {broken}"))?;
         }
         let mut groups = (0, 0);
         if let Op::Call(call) = op {
@@ -178,15 +179,16 @@ fn conserved(chain: &Chain, purses: &BTreeMap<Purse, u64>) -> Result<(), String>
     Ok(())
 }
 
-/// No key has been charged beyond what its vault's owner granted.
+/// No key is charged beyond what its vault's owner granted when it is charged.
 ///
 /// # Errors
-/// Which one was.
-pub fn within_limits(vault: &Vault) -> Result<(), String> {
-    for key in &vault.keys {
-        let total = key.settled_pico <= u128::from(key.limit_total) * MICRO;
-        let window = key.window_seconds == 0 || key.window_spent <= u128::from(key.window_limit) * MICRO;
-        ensure(total && window, || format!("charged beyond a limit: {key:?}"))?;
+/// Which one is.
+pub fn within_limits(before: &Vault, after: &Vault, now: Moment) -> Result<(), String> {
+    for (was, is) in before.keys.iter().zip(&after.keys).filter(|(was, is)| is.settled_pico > was.settled_pico) {
+        let limits = was.limits_now(now);
+        let total = is.settled_pico <= u128::from(limits.total) * MICRO;
+        let window = is.window_seconds == 0 || is.window_spent <= u128::from(limits.window) * MICRO;
+        ensure(total && window, || format!("charged beyond a limit: {is:?}"))?;
     }
     Ok(())
 }
@@ -254,6 +256,10 @@ pub fn everybody_can_leave(chain: &Chain) -> Result<u64, String> {
         let after = chain.account(Name::Purse(destination)).and_then(|account| holding(account.data()));
         let gained = after.zip(before).map(|(after, before)| after.amount - before.amount);
         ensure(gained == Some(held.amount), || format!("{at:?} leaves with {gained:?} of {}", held.amount))?;
+        // What is empty closes without another delay.
+        let rent_payer = wallets().into_iter().find(|wallet| wallet.address() == vaults[at].rent_payer);
+        let Some(rent_payer) = rent_payer else { return Err(format!("{at:?}: a stranger paid the rent")) };
+        send(&mut chain, "close", at, Ix::CloseVault { owner, rent_payer, vault, token, destination })?;
         left += 1;
     }
     Ok(left)

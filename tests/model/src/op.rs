@@ -59,30 +59,168 @@ pub struct Call {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "SPEC.md describes instructions and arguments by these names")]
 pub enum Ix {
-    InitConfig { authority: Wallet, payer: Wallet, mint: Mint, admin: Wallet, guardian: Wallet, delays: Delays },
-    SetConfig { admin: Wallet, guardian: Option<Wallet>, delays: Option<Delays> },
-    TransferAdmin { admin: Wallet, pending: Wallet },
-    AcceptAdmin { pending: Wallet },
-    Pause { guardian: Wallet },
-    RegisterRelayer { relayer: u8, payer: Wallet, settler: Wallet, receipt_key: [u8; 32], fee_bps: u16, url: String },
-    UpdateRelayer { authority: Wallet, relayer: Name, update: RelayerUpdate },
-    RegisterProvider { provider: u8, payer: Wallet, name: String, url: String },
-    UpdateProvider { authority: Wallet, provider: Name, update: ProviderUpdate },
-    SuspendProvider { guardian: Wallet, provider: Name, suspended: bool },
-    WithdrawEarnings { authority: Wallet, provider: u8, destination: Purse, amount: u64 },
-    WithdrawFees { authority: Wallet, relayer: u8, destination: Purse, amount: u64 },
-    PutOffer { authority: Wallet, payer: Wallet, provider: u8, offer: u8, model: String, terms: Terms },
-    RetireOffer { authority: Wallet, provider: u8, offer: Name },
-    OpenVault { owner: u8, payer: Wallet, relayer: u8 },
-    AuthorizeKey { owner: Wallet, key: Wallet, vault: Name, slot: u8, grant: Grant },
-    RevokeKey { owner: Wallet, vault: Name, relayer: u8, slot: u8, settler: Option<Wallet> },
-    RequestWithdraw { owner: Wallet, vault: Name, amount: u64 },
-    CancelWithdraw { owner: Wallet, vault: Name },
-    ExecuteWithdraw { owner: Wallet, vault: Name, token: Purse, destination: Purse },
+    InitConfig {
+        authority: Wallet,
+        payer: Wallet,
+        mint: Mint,
+        admin: Wallet,
+        guardian: Wallet,
+        delays: Delays,
+        floors: Delays,
+    },
+    SetConfig {
+        admin: Wallet,
+        guardian: Option<Wallet>,
+        delays: Option<Delays>,
+    },
+    TransferAdmin {
+        admin: Wallet,
+        pending: Wallet,
+    },
+    AcceptAdmin {
+        pending: Wallet,
+    },
+    Pause {
+        guardian: Wallet,
+    },
+    RegisterRelayer {
+        relayer: u8,
+        payer: Wallet,
+        settler: Wallet,
+        receipt_key: [u8; 32],
+        fee_bps: u16,
+        url: String,
+    },
+    UpdateRelayer {
+        authority: Wallet,
+        relayer: Name,
+        update: RelayerUpdate,
+    },
+    RegisterProvider {
+        provider: u8,
+        payer: Wallet,
+        name: String,
+        url: String,
+    },
+    UpdateProvider {
+        authority: Wallet,
+        provider: Name,
+        update: ProviderUpdate,
+    },
+    SuspendProvider {
+        guardian: Wallet,
+        provider: Name,
+        suspended: bool,
+    },
+    WithdrawEarnings {
+        authority: Wallet,
+        provider: u8,
+        destination: Purse,
+        amount: u64,
+    },
+    WithdrawFees {
+        authority: Wallet,
+        relayer: u8,
+        destination: Purse,
+        amount: u64,
+    },
+    PutOffer {
+        authority: Wallet,
+        payer: Wallet,
+        provider: u8,
+        offer: u8,
+        model: String,
+        terms: Terms,
+    },
+    CloseOffer {
+        authority: Wallet,
+        rent_payer: Wallet,
+        provider: u8,
+        offer: Name,
+    },
+    CloseProvider {
+        authority: Wallet,
+        rent_payer: Wallet,
+        provider: Name,
+        token: Purse,
+    },
+    RetireOffer {
+        authority: Wallet,
+        provider: u8,
+        offer: Name,
+    },
+    OpenVault {
+        owner: u8,
+        payer: Wallet,
+        relayer: u8,
+    },
+    AuthorizeKey {
+        owner: Wallet,
+        key: Wallet,
+        payer: Wallet,
+        vault: Name,
+        slot: u8,
+        grant: Grant,
+    },
+    UpdateKey {
+        owner: Wallet,
+        vault: Name,
+        slot: u8,
+        limits: Limits,
+    },
+    RevokeKey {
+        owner: Wallet,
+        vault: Name,
+        relayer: u8,
+        slot: u8,
+        settler: Option<Wallet>,
+    },
+    RequestWithdraw {
+        owner: Wallet,
+        vault: Name,
+        amount: u64,
+    },
+    CancelWithdraw {
+        owner: Wallet,
+        vault: Name,
+    },
+    ExecuteWithdraw {
+        owner: Wallet,
+        vault: Name,
+        token: Purse,
+        destination: Purse,
+    },
     WithdrawNow(WithdrawNow),
-    CloseVault { owner: Wallet, rent_payer: Wallet, vault: Name, token: Purse, destination: Purse },
-    RecoverTokens { owner: Wallet, vault: Name, source: Name, destination: Purse, mint: Name, program: Program },
-    RecoverLamports { owner: Wallet, vault: Name },
+    CloseVault {
+        owner: Wallet,
+        rent_payer: Wallet,
+        vault: Name,
+        token: Purse,
+        destination: Purse,
+    },
+    RecoverTokens {
+        owner: Wallet,
+        vault: Name,
+        source: Name,
+        destination: Purse,
+        mint: Name,
+        program: Program,
+    },
+    RecoverNested {
+        owner: Wallet,
+        vault: Name,
+        token: Purse,
+        nested: Purse,
+    },
+    RecoverNestedEarnings {
+        authority: Wallet,
+        provider: u8,
+        nested: Purse,
+    },
+    RecoverLamports {
+        owner: Wallet,
+        vault: Name,
+    },
     SettleBatch(Settlement),
 }
 
@@ -113,7 +251,7 @@ pub struct Terms {
     pub price: Price,
     pub context_limit: u32,
     pub output_limit: u32,
-    pub capabilities: u32,
+    pub capabilities: u64,
 }
 
 /// Arguments of `authorize_key`.
@@ -129,6 +267,16 @@ pub struct Grant {
     pub allow_root: [u8; 32],
 }
 
+/// Arguments of `update_key`.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "as in `Ix`")]
+pub struct Limits {
+    pub limit_total: u64,
+    pub window_limit: u64,
+    pub max_price: Price,
+    pub max_fee_bps: u16,
+}
+
 /// `withdraw_now` and its accounts.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "as in `Ix`")]
@@ -140,6 +288,7 @@ pub struct WithdrawNow {
     pub token: Purse,
     pub destination: Purse,
     pub amount: u64,
+    pub generation: u64,
     pub settle_seq: u32,
     pub valid_until_slot: u64,
 }
@@ -245,7 +394,7 @@ pub enum Damage {
     NoGroups,
     /// It announces 25 groups.
     ManyGroups,
-    /// Its first group announces nine vouchers.
+    /// Its first group announces seventeen vouchers.
     ManyVouchers,
     /// Its first group announces seventeen charges.
     ManyCharges,

@@ -9,6 +9,7 @@ use crate::invariants::{within_limits, within_vouchers};
 use crate::machine::{Machine, Reference, compare, holding};
 use crate::model::config::Config;
 use crate::model::relayer::Relayer;
+use crate::model::time::Moment;
 use crate::model::vault::Vault;
 use crate::model::{Refusal, State};
 use crate::op::{Call, Ix, Op};
@@ -297,7 +298,7 @@ impl Seen {
                 || match name {
                     Name::Purse(purse) => {
                         (now.held(purse) >= self.held(purse) || sent.may_spend(purse))
-                            && (!poorer || sent.named("close_vault"))
+                            && (!poorer || sent.closes_purses())
                     }
                     Name::Wallet(wallet) => self.data(name) == now.data(name) && (!poorer || sent.by(wallet)),
                     Name::Mint(_) => self.data(name) == now.data(name),
@@ -306,15 +307,15 @@ impl Seen {
             assert!(allowed, "{name:?} changed from {was:?} to {is:?}: {instruction:?}");
         }
         for (owner, relayer) in cast::vaults() {
-            self.check_vault(&now, (owner, relayer), call, &sent);
+            self.check_vault((&now, chain.now()), (owner, relayer), call, &sent);
         }
     }
 
     /// A vault is charged in groups, one at a time, by settlement alone, exactly, within its limits and what was signed.
-    fn check_vault(&self, now: &Self, at: (u8, u8), call: &Call, sent: &Sent) {
+    fn check_vault(&self, (now, now_is): (&Self, Moment), at: (u8, u8), call: &Call, sent: &Sent) {
         let vault = |seen: &Self| wire::decode::<Vault>("Vault", seen.data(Name::Vault(at.0, at.1)));
         let (Some(before), Some(after)) = (vault(self), vault(now)) else { return };
-        if let Err(broken) = within_limits(&after) {
+        if let Err(broken) = within_limits(&before, &after, now_is) {
             panic!("{at:?}: {broken}");
         }
         let counters = |vault: &Vault| (vault.settle_seq, vault.settle_hash, vault.settled_pico, vault.fee_pico);
@@ -365,6 +366,12 @@ impl<'a> Sent<'a> {
         self.named("settle_batch") && relayer.is_some_and(|relayer| self.signed(relayer.settler))
     }
 
+    fn closes_purses(&self) -> bool {
+        ["close_vault", "close_provider", "recover_nested", "recover_nested_earnings"]
+            .iter()
+            .any(|name| self.named(name))
+    }
+
     fn may_spend(&self, purse: Purse) -> bool {
         match purse.of {
             Holder::Wallet(_) => false,
@@ -375,6 +382,8 @@ impl<'a> Sent<'a> {
                 leaves && self.by(Wallet::Owner(owner)) || self.settles(relayer)
             }
             Holder::Vault(owner, _) => self.named("recover_tokens") && self.by(Wallet::Owner(owner)),
+            Holder::Funds(owner, _) => self.named("recover_nested") && self.by(Wallet::Owner(owner)),
+            Holder::Earnings(n) => self.named("recover_nested_earnings") && self.by(Wallet::Provider(n)),
         }
     }
 
@@ -395,7 +404,13 @@ impl<'a> Sent<'a> {
     }
 
     fn may_empty(&self, name: Name) -> bool {
-        let leaves = self.named("close_vault") || self.named("recover_lamports");
-        leaves && matches!(name, Name::Vault(owner, _) if self.by(Wallet::Owner(owner)))
+        match name {
+            Name::Vault(owner, _) => {
+                (self.named("close_vault") || self.named("recover_lamports")) && self.by(Wallet::Owner(owner))
+            }
+            Name::Offer(provider, _) => self.named("close_offer") && self.by(Wallet::Provider(provider)),
+            Name::Provider(n) => self.named("close_provider") && self.by(Wallet::Provider(n)),
+            _ => false,
+        }
     }
 }

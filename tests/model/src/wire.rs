@@ -7,7 +7,7 @@ use crate::cast::{
 };
 use crate::model::GENESIS_HASH;
 use crate::model::time::Delays;
-use crate::op::{Call, Damage, Grant, Ix, Program, Settlement, Signed, Terms, Voucher};
+use crate::op::{Call, Damage, Grant, Ix, Limits, Program, Settlement, Signed, Terms, Voucher};
 use borsh::{BorshDeserialize, BorshSerialize};
 use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
@@ -130,6 +130,9 @@ pub fn name(ix: &Ix) -> &'static str {
         Ix::WithdrawFees { .. } => "withdraw_fees",
         Ix::PutOffer { .. } => "put_offer",
         Ix::RetireOffer { .. } => "retire_offer",
+        Ix::CloseOffer { .. } => "close_offer",
+        Ix::CloseProvider { .. } => "close_provider",
+        Ix::UpdateKey { .. } => "update_key",
         Ix::OpenVault { .. } => "open_vault",
         Ix::AuthorizeKey { .. } => "authorize_key",
         Ix::RevokeKey { .. } => "revoke_key",
@@ -139,6 +142,8 @@ pub fn name(ix: &Ix) -> &'static str {
         Ix::WithdrawNow(_) => "withdraw_now",
         Ix::CloseVault { .. } => "close_vault",
         Ix::RecoverTokens { .. } => "recover_tokens",
+        Ix::RecoverNested { .. } => "recover_nested",
+        Ix::RecoverNestedEarnings { .. } => "recover_nested_earnings",
         Ix::RecoverLamports { .. } => "recover_lamports",
         Ix::SettleBatch(_) => "settle_batch",
     }
@@ -148,7 +153,7 @@ fn draft(ix: &Ix) -> Draft {
     let new = Draft::new(name(ix));
     let key = |wallet: Wallet| wallet.address();
     match ix {
-        Ix::InitConfig { authority, payer, mint, admin, guardian, delays } => new
+        Ix::InitConfig { authority, payer, mint, admin, guardian, delays, floors } => new
             .signer(*authority)
             .payer(*payer)
             .write(Name::Config)
@@ -158,7 +163,8 @@ fn draft(ix: &Ix) -> Draft {
             .arg(&GENESIS_HASH)
             .arg(&key(*admin))
             .arg(&key(*guardian))
-            .arg(delays),
+            .arg(delays)
+            .arg(floors),
         Ix::SetConfig { admin, guardian, delays } => {
             let delays: &Option<Delays> = delays;
             new.signer(*admin).write(Name::Config).arg(&guardian.map(key)).arg(delays)
@@ -214,7 +220,7 @@ fn draft(ix: &Ix) -> Draft {
             new.signer(*authority)
                 .payer(*payer)
                 .read(Name::Config)
-                .read(Name::Provider(*provider))
+                .write(Name::Provider(*provider))
                 .write(Name::Offer(*provider, *offer))
                 .program(SYSTEM)
                 .arg(model)
@@ -232,8 +238,28 @@ fn draft(ix: &Ix) -> Draft {
             .read(Name::Config)
             .read(Name::Relayer(*relayer))
             .making(Name::Vault(*owner, *relayer), Holder::Vault(*owner, *relayer).dollars()),
-        Ix::AuthorizeKey { owner, key, vault, slot, grant } => {
-            new.signer(*owner).signer(*key).read(Name::Config).write(*vault).arg(slot).arg(grant)
+        Ix::CloseOffer { authority, rent_payer, provider, offer } => {
+            new.payer(*authority).write(Name::Wallet(*rent_payer)).write(Name::Provider(*provider)).write(*offer)
+        }
+        Ix::CloseProvider { authority, rent_payer, provider, token } => new
+            .payer(*authority)
+            .write(Name::Wallet(*rent_payer))
+            .write(*provider)
+            .write(Name::Purse(*token))
+            .program(TOKEN),
+        Ix::AuthorizeKey { owner, key, payer, vault, slot, grant } => new
+            .signer(*owner)
+            .signer(*key)
+            .payer(*payer)
+            .read(Name::Config)
+            .write(*vault)
+            .program(SYSTEM)
+            .arg(slot)
+            .arg(grant),
+        Ix::UpdateKey { owner, vault, slot, limits } => {
+            let Limits { limit_total, window_limit, max_price, max_fee_bps } = limits;
+            let all = new.signer(*owner).read(Name::Config).write(*vault).arg(slot);
+            all.arg(limit_total).arg(window_limit).arg(max_price).arg(max_fee_bps)
         }
         Ix::RevokeKey { owner, vault, relayer, slot, settler } => {
             let all = new.signer(*owner).read(Name::Config).write(*vault).read(Name::Relayer(*relayer));
@@ -256,10 +282,11 @@ fn draft(ix: &Ix) -> Draft {
             .moving(asked.token, asked.destination)
             .program(INSTRUCTIONS)
             .arg(&asked.amount)
+            .arg(&asked.generation)
             .arg(&asked.settle_seq)
             .arg(&asked.valid_until_slot),
         Ix::CloseVault { owner, rent_payer, vault, token, destination } => {
-            new.signer(*owner).write(Name::Wallet(*rent_payer)).write(*vault).moving(*token, *destination)
+            new.payer(*owner).write(Name::Wallet(*rent_payer)).write(*vault).moving(*token, *destination)
         }
         Ix::RecoverTokens { owner, vault, source, destination, mint, program } => {
             new.signer(*owner).read(*vault).write(*source).write(Name::Purse(*destination)).read(*mint).program(
@@ -270,6 +297,14 @@ fn draft(ix: &Ix) -> Draft {
                 },
             )
         }
+        Ix::RecoverNested { owner, vault, token, nested } => {
+            new.payer(*owner).write(*vault).moving(*token, *nested).program(ASSOCIATED)
+        }
+        Ix::RecoverNestedEarnings { authority, provider, nested } => new
+            .payer(*authority)
+            .write(Name::Provider(*provider))
+            .moving(Holder::Provider(*provider).dollars(), *nested)
+            .program(ASSOCIATED),
         Ix::RecoverLamports { owner, vault } => new.payer(*owner).write(*vault),
         Ix::SettleBatch(settlement) => settle(new, settlement),
     }
@@ -307,7 +342,7 @@ fn settle(new: Draft, batch: &Settlement) -> Draft {
         Some(Damage::Trailing) => data.push(0),
         Some(Damage::NoGroups) => data[head + 32] = 0,
         Some(Damage::ManyGroups) => data[head + 32] = 25,
-        Some(Damage::ManyVouchers) => data[head + 43] = 9,
+        Some(Damage::ManyVouchers) => data[head + 43] = 17,
         Some(Damage::ManyCharges) => data[head + 44] = 17,
         Some(Damage::AccountMissing) | None => {}
     }

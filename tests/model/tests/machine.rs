@@ -17,7 +17,7 @@ const LANES: u64 = 2;
 
 /// Rules that no sequence of instructions breaks, and why. `tests/program` breaks them by writing accounts.
 const UNREACHABLE: [(&str, &str); 2] = [
-    ("GenerationNotOver", "no delay is zero, so a request is unlocked in a later slot than it was made in"),
+    ("VersionAhead", "an offer's versions outrun the clock only if it is posted more than once a second"),
     ("VersionOverflow", "an offer has four billion versions"),
 ];
 

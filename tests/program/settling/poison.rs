@@ -68,7 +68,7 @@ impl Scene {
             url: "https://p".into(),
             model: "m".into(),
             price: Price::default(),
-            version: 1,
+            version: offer.version,
             context_limit: 1,
             output_limit: 1,
             capabilities: 0,
@@ -230,7 +230,8 @@ async fn a_halted_vault_does_not_keep_its_batch_mates_waiting() {
     let mut s = three().await;
     // Somebody else has settled the first vault, with another ledger; the relayer finds out with its batch on the way.
     let (vault, key, _) = &s.users[0];
-    let other = steam_tests::world::Line { key, offer: &s.offers[1], version: 1, usage: usage(1, 10, 0, 0) };
+    let other =
+        steam_tests::world::Line { key, offer: &s.offers[1], version: s.offers[1].version, usage: usage(1, 10, 0, 0) };
     let group = s.world.group(vault, &[other]);
     s.settler.round(false).await.unwrap();
     let open = s.ledger.vaults_to_seal().await.unwrap().into_iter().find(|open| open.vault == vault.address).unwrap();
@@ -252,7 +253,7 @@ async fn what_exceeds_a_keys_limit_is_set_aside_and_the_rest_of_its_line_settles
     }
     let address = s.users[0].0.address;
     // Below what was admitted: no relayer sees that coming.
-    s.world.edit_vault(&address, |vault| vault.keys[0].limit_total = 3 * CHARGE);
+    s.world.edit_vault(&address, |vault| vault.keys[0].limits.total = 3 * CHARGE);
     for _ in 0..20 {
         s.settle().await;
     }

@@ -83,7 +83,7 @@ fn offer(id: usize, provider: &Provider, at: f64) -> Offer {
         version: 1,
         context_limit: 1 << 17,
         output_limit: 1 << 13,
-        capabilities: u32::MAX,
+        capabilities: u64::MAX,
     }
 }
 

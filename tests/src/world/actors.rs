@@ -10,7 +10,9 @@ use solana_signer::Signer;
 use steam::{addresses, instructions};
 use steam_protocol::allow_list::AllowList;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{ConfigUpdate, KeyGrant, OfferTerms, Prices, ProviderUpdate, RelayerUpdate};
+use steam_router::state::{
+    self, Agreement, ConfigUpdate, KeyGrant, KeyLimits, OfferTerms, Prices, ProviderUpdate, RelayerUpdate,
+};
 
 /// A relayer.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Offer {
     pub token: Pubkey,
     /// The model's name.
     pub model: String,
+    /// The version of its first price.
+    pub version: u32,
 }
 
 /// A vault.
@@ -137,12 +141,9 @@ impl World {
     /// Lists a model at a price.
     pub fn list(&mut self, provider: &Provider, model: &str, price: Prices) -> Offer {
         self.put_offer(provider, model, terms(price)).ok();
-        Offer {
-            address: addresses::offer(&provider.address, model),
-            provider: provider.address,
-            token: provider.token,
-            model: model.into(),
-        }
+        let address = addresses::offer(&provider.address, model);
+        let version = self.offer(&address).current.version;
+        Offer { address, provider: provider.address, token: provider.token, model: model.into(), version }
     }
 
     /// Tries to post terms.
@@ -192,8 +193,29 @@ impl World {
 
     /// Tries to put a key into a vault's slot.
     pub fn try_authorize(&mut self, vault: &Vault, slot: u8, key: &Keypair, grant: KeyGrant) -> Outcome {
-        let authorize = instructions::authorize_key(&vault.owner.pubkey(), &vault.relayer, &key.pubkey(), slot, grant);
+        let (owner, payer) = (vault.owner.pubkey(), self.payer.pubkey());
+        let authorize = instructions::authorize_key(&owner, &payer, &vault.relayer, &key.pubkey(), slot, grant);
         self.run(&[authorize], &[&vault.owner, key])
+    }
+
+    /// Tries to change what a key may spend.
+    pub fn update_key(&mut self, vault: &Vault, slot: u8, limits: KeyLimits) -> Outcome {
+        let update = instructions::update_key(&vault.owner.pubkey(), &vault.relayer, slot, limits);
+        self.run(&[update], &[&vault.owner])
+    }
+
+    /// Tries to close an offer.
+    pub fn close_offer(&mut self, provider: &Provider, offer: &Offer) -> Outcome {
+        let rent_payer = self.offer(&offer.address).rent_payer;
+        let close = instructions::close_offer(&provider.authority.pubkey(), &offer.model, &rent_payer);
+        self.run(&[close], &[&provider.authority])
+    }
+
+    /// Tries to close a provider.
+    pub fn close_provider(&mut self, provider: &Provider) -> Outcome {
+        let rent_payer = self.read::<state::Provider>(&provider.address).rent_payer;
+        let close = instructions::close_provider(&provider.authority.pubkey(), &self.mint, &rent_payer);
+        self.run(&[close], &[&provider.authority])
     }
 
     /// Tries to end a key; the settler agrees if it is given.
@@ -225,9 +247,11 @@ impl World {
 
     /// The instruction that takes money out at once, valid now.
     pub fn withdraw_now(&self, vault: &Vault, relayer: &Relayer, to: &Pubkey, amount: MicroUsdc) -> Instruction {
-        let (seq, slot) = (self.vault(&vault.address).settle_seq, self.now().slot);
+        let state = self.vault(&vault.address);
+        let (generation, settle_seq) = (state.generation, state.settle_seq);
+        let agreement = Agreement { generation, settle_seq, valid_until_slot: self.now().slot };
         let (owner, settler) = (vault.owner.pubkey(), relayer.settler.pubkey());
-        instructions::withdraw_now(&owner, &settler, &relayer.address, &self.mint, to, amount, seq, slot)
+        instructions::withdraw_now(&owner, &settler, &relayer.address, &self.mint, to, amount, agreement)
     }
 
     /// The instruction that closes a vault, for tests that damage it.

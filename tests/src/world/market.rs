@@ -62,7 +62,7 @@ impl Market {
 
     /// A charge to the key at the offer's first price.
     pub fn line(&self, usage: Usage) -> Line<'_> {
-        Line { key: &self.key, offer: &self.offer, version: 1, usage }
+        Line { key: &self.key, offer: &self.offer, version: self.offer.version, usage }
     }
 
     /// The vault's next group.
@@ -81,7 +81,7 @@ impl Market {
     }
 
     /// The vault's state.
-    pub fn state(&self) -> state::Vault {
+    pub fn state(&self) -> state::VaultWithKeys {
         self.world.vault(&self.vault.address)
     }
 

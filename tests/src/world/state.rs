@@ -33,9 +33,9 @@ impl World {
         self.read(&steam::addresses::config())
     }
 
-    /// A vault's state.
-    pub fn vault(&self, address: &Pubkey) -> state::Vault {
-        self.read_in_place(address)
+    /// A vault's state, and its keys.
+    pub fn vault(&self, address: &Pubkey) -> state::VaultWithKeys {
+        state::VaultWithKeys::read(&self.chain.account(address).unwrap().data).unwrap()
     }
 
     /// An offer's state.
@@ -53,8 +53,12 @@ impl World {
     }
 
     /// Changes a vault as no instruction could.
-    pub fn edit_vault(&mut self, address: &Pubkey, edit: impl FnOnce(&mut state::Vault)) {
-        self.edit_in_place(address, edit);
+    pub fn edit_vault(&mut self, address: &Pubkey, edit: impl FnOnce(&mut state::VaultWithKeys)) {
+        let mut account = self.chain.account(address).unwrap();
+        let mut vault = state::VaultWithKeys::read(&account.data).unwrap();
+        edit(&mut vault);
+        account.data = vault.to_bytes();
+        self.chain.set_account(address, account);
     }
 
     /// Changes an offer as no instruction could.

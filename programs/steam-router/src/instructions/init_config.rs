@@ -38,11 +38,12 @@ impl InitConfig<'_> {
         admin: Pubkey,
         guardian: Pubkey,
         delays: Delays,
+        floors: Delays,
         bump: u8,
     ) -> Result<()> {
         let upgrade_authority = upgrade_authority(&self.program_data)?;
         require!(upgrade_authority == Some(self.authority.key()), SteamError::NotUpgradeAuthority);
-        delays.validate()?;
+        delays.validate(&floors)?;
         let domain = domain(&crate::ID.to_bytes(), &genesis_hash);
         let mint = self.mint.key();
         self.config.set_inner(Config {
@@ -54,10 +55,11 @@ impl InitConfig<'_> {
             paused_until: Deadline::default(),
             next_pause_from: Deadline::default(),
             delays,
+            floors,
             bump,
-            _reserved: [0; 128],
+            _reserved: [0; 72],
         });
-        emit!(ConfigInitialized { domain, mint, admin, guardian, delays });
+        emit!(ConfigInitialized { domain, mint, admin, guardian, delays, floors });
         Ok(())
     }
 }

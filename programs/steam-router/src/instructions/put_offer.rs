@@ -1,7 +1,9 @@
 use crate::error::SteamError;
 use crate::events::OfferPut;
-use crate::state::{Config, Offer, OfferTerms, PriceChange, Provider};
+use crate::rent;
+use crate::state::{Config, Making, Offer, OfferTerms, PriceChange, Provider};
 use anchor_lang::prelude::*;
+use anchor_lang::system_program;
 use steam_protocol::seeds;
 
 /// Accounts of `put_offer`.
@@ -10,23 +12,18 @@ use steam_protocol::seeds;
 pub struct PutOffer<'info> {
     /// The provider's authority.
     pub authority: Signer<'info>,
-    /// Pays the rent of a new offer.
+    /// Pays the rent of a new offer, and gets back at closing exactly what it paid.
     #[account(mut)]
     pub payer: Signer<'info>,
     /// The deployment's settings.
     pub config: Box<Account<'info, Config>>,
-    /// The provider's account.
-    #[account(has_one = authority @ SteamError::NotAuthority)]
+    /// The provider's account, which counts its offers.
+    #[account(mut, has_one = authority @ SteamError::NotAuthority)]
     pub provider: Box<Account<'info, Provider>>,
     /// The offer's account.
-    #[account(
-        init_if_needed,
-        payer = payer,
-        space = 8 + size_of::<Offer>(),
-        seeds = [seeds::OFFER, provider.key().as_ref(), &seeds::model_hash(&model)[..]],
-        bump
-    )]
-    pub offer: AccountLoader<'info, Offer>,
+    /// CHECK: made here, or an offer: its address follows from the provider and the model.
+    #[account(mut, seeds = [seeds::OFFER, provider.key().as_ref(), &seeds::model_hash(&model)[..]], bump)]
+    pub offer: UncheckedAccount<'info>,
     /// Makes accounts.
     pub system_program: Program<'info, System>,
 }
@@ -37,14 +34,10 @@ impl PutOffer<'_> {
         let clock = Clock::get()?;
         self.config.require_running(&clock)?;
         self.provider.require_active()?;
-        let (change, version) = if self.is_new()? {
-            let mut offer = self.offer.load_init()?;
-            offer.create(self.provider.key(), self.provider.token, model, bump, terms, &clock)?;
-            (PriceChange::Now, offer.last_version)
+        let (change, version) = if *self.offer.owner == system_program::ID {
+            self.make(model, terms, bump, &clock)?
         } else {
-            let mut offer = self.offer.load_mut()?;
-            let delays = &self.config.delays;
-            (offer.update(terms, &clock, delays.price_notice, delays.price_grace)?, offer.last_version)
+            self.change(model, terms, &clock)?
         };
         emit!(OfferPut {
             offer: self.offer.key(),
@@ -57,8 +50,28 @@ impl PutOffer<'_> {
         Ok(())
     }
 
-    /// Whether the account has just been made: it has no discriminator yet.
-    fn is_new(&self) -> Result<bool> {
-        Ok(self.offer.as_ref().try_borrow_data()?.iter().take(Offer::DISCRIMINATOR.len()).all(|byte| *byte == 0))
+    fn make(&mut self, model: &str, terms: &OfferTerms, bump: u8, clock: &Clock) -> Result<(PriceChange, u32)> {
+        let (payer, offer) = (self.payer.to_account_info(), self.offer.to_account_info());
+        let (provider, token) = (self.provider.key(), self.provider.token);
+        let hash = seeds::model_hash(model);
+        let seeds: [&[u8]; 4] = [seeds::OFFER, provider.as_ref(), &hash, &[bump]];
+        let rent_paid = rent::create(&payer, &offer, 8 + size_of::<Offer>(), &seeds)?;
+        self.provider.add_offer()?;
+        let mut data = offer.try_borrow_mut_data()?;
+        data[..Offer::DISCRIMINATOR.len()].copy_from_slice(Offer::DISCRIMINATOR);
+        let made = Offer::of(&mut data)?;
+        made.create(&Making { provider, token, rent_payer: payer.key(), rent_paid, bump }, model, terms, clock)?;
+        Ok((PriceChange::Now, made.last_version))
+    }
+
+    /// At an address that follows from provider and model there is an offer, or nothing of this program.
+    fn change(&mut self, model: &str, terms: &OfferTerms, clock: &Clock) -> Result<(PriceChange, u32)> {
+        let offer = self.offer.to_account_info();
+        require_keys_eq!(*offer.owner, crate::ID, ErrorCode::AccountOwnedByWrongProgram);
+        let mut data = offer.try_borrow_mut_data()?;
+        let known = Offer::of(&mut data)?;
+        let delays = &self.config.delays;
+        let change = known.update(model, terms, clock, (delays.price_notice, delays.price_grace))?;
+        Ok((change, known.last_version))
     }
 }

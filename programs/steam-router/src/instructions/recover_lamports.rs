@@ -1,5 +1,6 @@
 use crate::error::SteamError;
 use crate::events::Recovered;
+use crate::rent;
 use crate::state::Vault;
 use anchor_lang::prelude::*;
 
@@ -18,11 +19,11 @@ impl RecoverLamports<'_> {
     /// Moves what the account holds beyond its rent.
     pub(crate) fn handle(&mut self) -> Result<()> {
         let vault = self.vault.to_account_info();
-        let amount = vault.lamports().saturating_sub(Rent::get()?.minimum_balance(vault.data_len()));
+        let kept = self.vault.load()?.lamports_kept(Rent::get()?.minimum_balance(vault.data_len()));
+        let amount = vault.lamports().saturating_sub(kept);
         require!(amount > 0, SteamError::ZeroAmount);
-        vault.sub_lamports(amount)?;
-        self.owner.add_lamports(amount)?;
-        emit!(Recovered { vault: vault.key(), mint: Pubkey::default(), destination: self.owner.key(), amount });
+        rent::give(&vault, &self.owner, amount)?;
+        emit!(Recovered { account: vault.key(), mint: Pubkey::default(), destination: self.owner.key(), amount });
         Ok(())
     }
 }

@@ -51,7 +51,7 @@ impl RecoverTokens<'_> {
             amount,
         )?;
         let destination = self.destination.key();
-        emit!(Recovered { vault: vault.key(), mint: self.mint.key(), destination, amount });
+        emit!(Recovered { account: vault.key(), mint: self.mint.key(), destination, amount });
         Ok(())
     }
 }

@@ -1,8 +1,11 @@
+use crate::error::SteamError;
 use crate::events::ProviderRegistered;
+use crate::rent;
 use crate::state::{Config, Provider, Status, check_url};
+use crate::token::{associated, make_associated};
 use anchor_lang::prelude::*;
 use anchor_spl::associated_token::AssociatedToken;
-use anchor_spl::token::{Mint, Token, TokenAccount};
+use anchor_spl::token::{Mint, Token};
 use steam_protocol::seeds;
 
 /// Accounts of `register_provider`.
@@ -10,26 +13,22 @@ use steam_protocol::seeds;
 pub struct RegisterProvider<'info> {
     /// Posts offers and withdraws the earnings.
     pub authority: Signer<'info>,
-    /// Pays the rent.
+    /// Pays the rent, and gets back at closing exactly what it paid.
     #[account(mut)]
     pub payer: Signer<'info>,
     /// The deployment's settings.
     #[account(has_one = mint)]
     pub config: Box<Account<'info, Config>>,
     /// The provider's account.
-    #[account(
-        init,
-        payer = payer,
-        space = 8 + Provider::INIT_SPACE,
-        seeds = [seeds::PROVIDER, authority.key().as_ref()],
-        bump
-    )]
-    pub provider: Box<Account<'info, Provider>>,
+    /// CHECK: made here; its address follows from the authority.
+    #[account(mut, seeds = [seeds::PROVIDER, authority.key().as_ref()], bump)]
+    pub provider: UncheckedAccount<'info>,
     /// USDC.
     pub mint: Box<Account<'info, Mint>>,
-    /// Where earnings go. Anybody may have made it already; only the program could close it, and it never does.
-    #[account(init_if_needed, payer = payer, associated_token::mint = mint, associated_token::authority = provider)]
-    pub token: Box<Account<'info, TokenAccount>>,
+    /// Where earnings go. Anybody may have made it already; only the program can close it, with the provider.
+    /// CHECK: made here, unless it is there; its address follows from the provider.
+    #[account(mut, constraint = token.key() == associated(&provider.key(), &mint.key()) @ SteamError::OfferTokenMismatch)]
+    pub token: UncheckedAccount<'info>,
     /// Moves tokens.
     pub token_program: Program<'info, Token>,
     /// Makes token accounts.
@@ -39,24 +38,36 @@ pub struct RegisterProvider<'info> {
 }
 
 impl RegisterProvider<'_> {
-    /// Writes the provider.
+    /// Makes both accounts and writes the provider.
     pub(crate) fn handle(&mut self, name: String, url: String, bump: u8) -> Result<()> {
         let clock = Clock::get()?;
+        let authority = self.authority.key();
+        let (payer, provider) = (self.payer.to_account_info(), self.provider.to_account_info());
+        let seeds: [&[u8]; 3] = [seeds::PROVIDER, authority.as_ref(), &[bump]];
+        let rent_paid = rent::create(&payer, &provider, 8 + Provider::INIT_SPACE, &seeds)?;
+        let mint = self.mint.to_account_info();
+        let token_rent_paid = make_associated(&payer, &provider, &self.token, &mint, &self.system_program)?;
         self.config.require_running(&clock)?;
         Provider::check_name(&name)?;
         check_url(&url)?;
-        let authority = self.authority.key();
-        self.provider.set_inner(Provider {
+        let registered = Provider {
             authority,
             token: self.token.key(),
+            rent_payer: payer.key(),
+            rent_paid,
+            token_rent_paid,
             registered_slot: clock.slot,
+            offers: 0,
             status: Status::Active,
+            status_before: Status::Active,
             bump,
-            _reserved: [0; 64],
+            _reserved: [0; 63],
             name: name.clone(),
             url: url.clone(),
-        });
-        emit!(ProviderRegistered { provider: self.provider.key(), authority, name, url });
+        };
+        let mut data = provider.try_borrow_mut_data()?;
+        registered.try_serialize(&mut &mut data[..])?;
+        emit!(ProviderRegistered { provider: provider.key(), authority, name, url });
         Ok(())
     }
 }

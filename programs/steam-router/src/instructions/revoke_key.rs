@@ -1,6 +1,6 @@
 use crate::error::SteamError;
 use crate::events::KeyEnded;
-use crate::state::{Config, Relayer, Vault};
+use crate::state::{Config, Relayer, Vault, VaultMut};
 use anchor_lang::prelude::*;
 
 /// Accounts of `revoke_key`.
@@ -23,16 +23,12 @@ pub struct RevokeKey<'info> {
 impl RevokeKey<'_> {
     /// Ends the key.
     pub(crate) fn handle(&mut self, slot: u8) -> Result<()> {
-        let mut vault = self.vault.load_mut()?;
-        let key = vault.key_mut(slot)?;
+        let vault = self.vault.to_account_info();
+        let mut data = vault.try_borrow_mut_data()?;
+        let mut opened = VaultMut::of(&mut data)?;
+        let key = opened.key_mut(slot)?;
         key.revoke(&Clock::get()?, self.config.delays.revoke_grace, self.settler.is_some())?;
-        emit!(KeyEnded {
-            vault: self.vault.key(),
-            key: key.key,
-            slot,
-            epoch: key.epoch,
-            settle_until: key.settle_until,
-        });
+        emit!(KeyEnded { vault: vault.key(), key: key.key, slot, epoch: key.epoch, settle_until: key.settle_until });
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 use crate::bill::{Bill, Totals};
 use crate::error::SteamError;
 use crate::events::{Settled, Skipped};
-use crate::state::{Config, Offer, Place, Relayer, Vault};
+use crate::state::{Config, Offer, Place, Relayer, Vault, VaultMut};
 use crate::token::{TokenState, Transfer};
 use anchor_lang::prelude::*;
 use anchor_spl::token::Token;
@@ -12,6 +12,9 @@ use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_KEYS, ResolvedCharge, 
 use steam_protocol::seeds;
 use steam_protocol::units::{Price, charge};
 use steam_protocol::voucher::Voucher;
+
+#[cfg(feature = "idl-build")]
+mod idl;
 
 /// The instruction's data after its discriminator, see [`steam_protocol::batch`]. Read in place: the heap is 32 KiB.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,8 +100,11 @@ impl<'info> Settlement<'_, 'info> {
         token: &'info AccountInfo<'info>,
     ) -> Result<()> {
         self.offers.mark_used(group)?;
-        let loader = AccountLoader::<Vault>::try_from(account)?;
-        let mut vault = loader.load_mut()?;
+        // Checks who owns the account and what it is.
+        AccountLoader::<Vault>::try_from(account)?;
+        require!(account.is_writable, ErrorCode::AccountNotMutable);
+        let mut data = account.try_borrow_mut_data()?;
+        let mut vault = VaultMut::of(&mut data)?;
         require_keys_eq!(vault.relayer, self.relayer_key, SteamError::VaultRelayerMismatch);
         require_keys_eq!(vault.token, *token.key, SteamError::VaultTokenMismatch);
         if vault.place(group.seq)? == Place::Applied {
@@ -116,7 +122,7 @@ impl<'info> Settlement<'_, 'info> {
         self.spend(group, &bill, account.key, &mut vault)?;
         self.advance(group, &totals, account.key, &mut vault)?;
         let (owner, bump) = (vault.owner, [vault.bump]);
-        drop(vault);
+        drop(data);
 
         let seeds: [&[u8]; 4] = [seeds::VAULT, owner.as_ref(), self.relayer_key.as_ref(), &bump];
         for payment in bill.payments() {
@@ -139,11 +145,11 @@ impl<'info> Settlement<'_, 'info> {
 
     /// Prices each charge by the version it names, within what its key may pay.
     #[inline(never)]
-    fn bill(&self, group: &GroupView, vault: &Vault) -> Result<Bill> {
+    fn bill(&self, group: &GroupView, vault: &VaultMut) -> Result<Bill> {
         let mut bill = Bill::new(vault.settled_pico.pico());
         for line in group.charges() {
             let price = self.offers.price(line.offer_ix, line.version, &self.clock)?;
-            vault.key(line.slot)?.admit(&price, group.fee_bps)?;
+            vault.key(line.slot)?.admit(&price, group.fee_bps, &self.clock)?;
             bill.add(line.slot, line.offer_ix, charge(&price, &line.usage))?;
         }
         Ok(bill)
@@ -152,7 +158,7 @@ impl<'info> Settlement<'_, 'info> {
     /// Checks that each key with an allow-list pays providers in it only. Each pair of list and provider brings its proof
     /// with the first charge that names it, whichever of the keys with this list that charges.
     #[inline(never)]
-    fn check_providers(&self, group: &GroupView, vault: &Vault) -> Result<()> {
+    fn check_providers(&self, group: &GroupView, vault: &VaultMut) -> Result<()> {
         let mut memberships = group.memberships();
         let mut proven = [([0; 32], Pubkey::default()); MAX_CHARGES];
         let mut known = 0;
@@ -173,7 +179,7 @@ impl<'info> Settlement<'_, 'info> {
 
     /// Charges each key what its voucher allows.
     #[inline(never)]
-    fn spend(&self, group: &GroupView, bill: &Bill, vault_key: &Pubkey, vault: &mut Vault) -> Result<()> {
+    fn spend(&self, group: &GroupView, bill: &Bill, vault_key: &Pubkey, vault: &mut VaultMut) -> Result<()> {
         let mut open = bill.charged();
         let mut next_slot = 0;
         for item in group.vouchers() {
@@ -214,13 +220,8 @@ impl<'info> Settlement<'_, 'info> {
             version: line.version,
             usage: line.usage,
         });
-        vault.settle_hash = next_hash(&vault.settle_hash, &header, charges);
-        vault.settle_seq = group.seq;
-        vault.receipts_settled =
-            vault.receipts_settled.checked_add(group.receipts.into()).ok_or(SteamError::AmountOverflow)?;
-        vault.settled_pico = totals.settled.into();
-        vault.fee_pico = totals.fees.into();
-        Ok(())
+        let hash = next_hash(&vault.settle_hash, &header, charges);
+        vault.advance(hash, group.seq, group.receipts, totals)
     }
 }
 
@@ -299,119 +300,5 @@ impl AnchorDeserialize for BatchData {
 impl AnchorSerialize for BatchData {
     fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
         writer.write_all(&self.0)
-    }
-}
-
-/// The batch's shape for the IDL. Its bytes are not Borsh's: lengths are one byte and precede the vouchers.
-#[cfg(feature = "idl-build")]
-mod idl {
-    use super::BatchData;
-    use anchor_lang::IdlBuild;
-    use anchor_lang::idl::types::{
-        IdlArrayLen, IdlDefinedFields, IdlField, IdlSerialization, IdlType, IdlTypeDef, IdlTypeDefTy,
-    };
-    use std::collections::BTreeMap;
-
-    struct BatchGroup;
-    struct BatchVoucher;
-    struct BatchCharge;
-    struct BatchMembership;
-
-    fn define<T: IdlBuild>(doc: &str, fields: &[(&str, IdlType)]) -> Option<IdlTypeDef> {
-        let fields =
-            fields.iter().map(|(name, ty)| IdlField { name: (*name).into(), docs: Vec::new(), ty: ty.clone() });
-        Some(IdlTypeDef {
-            name: T::get_full_path(),
-            docs: vec![doc.into()],
-            serialization: IdlSerialization::Custom("steam-batch".into()),
-            repr: None,
-            generics: Vec::new(),
-            ty: IdlTypeDefTy::Struct { fields: Some(IdlDefinedFields::Named(fields.collect())) },
-        })
-    }
-
-    fn insert<T: IdlBuild>(types: &mut BTreeMap<String, IdlTypeDef>) {
-        types.extend(T::create_type().map(|ty| (T::get_full_path(), ty)));
-        T::insert_types(types);
-    }
-
-    fn list<T: IdlBuild>() -> IdlType {
-        IdlType::Vec(Box::new(IdlType::Defined { name: T::get_full_path(), generics: Vec::new() }))
-    }
-
-    fn bytes(len: usize) -> IdlType {
-        IdlType::Array(Box::new(IdlType::U8), IdlArrayLen::Value(len))
-    }
-
-    impl IdlBuild for BatchData {
-        fn create_type() -> Option<IdlTypeDef> {
-            define::<Self>(
-                "root ‖ number of groups u8 ‖ groups",
-                &[("root", bytes(32)), ("groups", list::<BatchGroup>())],
-            )
-        }
-
-        fn insert_types(types: &mut BTreeMap<String, IdlTypeDef>) {
-            insert::<BatchGroup>(types);
-        }
-    }
-
-    impl IdlBuild for BatchGroup {
-        fn create_type() -> Option<IdlTypeDef> {
-            define::<Self>(
-                "seq ‖ receipts ‖ fee_bps ‖ number of vouchers u8 ‖ number of charges u8, 128 more if there are memberships ‖ \
-                 vouchers ‖ charges; and if there are any: number of memberships u8 ‖ memberships",
-                &[
-                    ("seq", IdlType::U32),
-                    ("receipts", IdlType::U32),
-                    ("fee_bps", IdlType::U16),
-                    ("vouchers", list::<BatchVoucher>()),
-                    ("charges", list::<BatchCharge>()),
-                    ("memberships", list::<BatchMembership>()),
-                ],
-            )
-        }
-
-        fn insert_types(types: &mut BTreeMap<String, IdlTypeDef>) {
-            insert::<BatchVoucher>(types);
-            insert::<BatchCharge>(types);
-            insert::<BatchMembership>(types);
-        }
-    }
-
-    impl IdlBuild for BatchVoucher {
-        fn create_type() -> Option<IdlTypeDef> {
-            let fields = [
-                ("slot", IdlType::U8),
-                ("authorized", IdlType::U64),
-                ("request_hash", bytes(32)),
-                ("signature", bytes(64)),
-            ];
-            define::<Self>("What a session key signed", &fields)
-        }
-    }
-
-    impl IdlBuild for BatchCharge {
-        fn create_type() -> Option<IdlTypeDef> {
-            let fields = [
-                ("slot", IdlType::U8),
-                ("offer_ix", IdlType::U8),
-                ("version", IdlType::U32),
-                ("requests", IdlType::U32),
-                ("input", IdlType::U32),
-                ("cached", IdlType::U32),
-                ("output", IdlType::U32),
-            ];
-            define::<Self>("What a session key is charged", &fields)
-        }
-    }
-    impl IdlBuild for BatchMembership {
-        fn create_type() -> Option<IdlTypeDef> {
-            define::<Self>(
-                "A provider's way to the root of a key's allow-list: path ‖ as many siblings as the path has bits below its \
-                 highest, of which those that are set say which siblings stand on the left",
-                &[("path", IdlType::U8), ("siblings", IdlType::Vec(Box::new(bytes(32))))],
-            )
-        }
     }
 }

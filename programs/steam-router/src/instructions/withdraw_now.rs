@@ -1,6 +1,6 @@
 use crate::error::SteamError;
 use crate::events::WithdrawnNow;
-use crate::state::{Relayer, Vault};
+use crate::state::{Agreement, Relayer, Vault};
 use crate::token::{Transfer, withdrawal};
 use anchor_lang::prelude::*;
 use anchor_lang::system_program;
@@ -47,12 +47,12 @@ pub struct WithdrawNow<'info> {
 
 impl WithdrawNow<'_> {
     /// Moves the money. What was requested stays requested.
-    pub(crate) fn handle(&mut self, amount: u64, settle_seq: u32, valid_until_slot: u64) -> Result<()> {
+    pub(crate) fn handle(&mut self, amount: u64, agreement: &Agreement) -> Result<()> {
         refuse_durable_nonce(&self.instructions)?;
         let amount = withdrawal(amount, self.token.amount)?;
         let (owner, relayer, bump) = {
             let vault = self.vault.load()?;
-            vault.check_agreement(settle_seq, valid_until_slot, &Clock::get()?)?;
+            vault.check_agreement(agreement, &Clock::get()?)?;
             (vault.owner, vault.relayer, [vault.bump])
         };
         let vault = self.vault.to_account_info();
@@ -63,7 +63,7 @@ impl WithdrawNow<'_> {
             &[seeds::VAULT, owner.as_ref(), relayer.as_ref(), &bump],
             amount,
         )?;
-        emit!(WithdrawnNow { vault: vault.key(), destination: self.destination.key(), amount, settle_seq });
+        emit!(WithdrawnNow { vault: vault.key(), destination: self.destination.key(), amount, agreement: *agreement });
         Ok(())
     }
 }

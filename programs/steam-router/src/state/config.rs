@@ -24,11 +24,15 @@ pub struct Config {
     pub next_pause_from: Deadline,
     /// How long everything takes.
     pub delays: Delays,
+    /// The shortest that each delay may be; never changes.
+    pub floors: Delays,
     /// Of the address.
     pub bump: u8,
     /// Zero, for later versions.
-    pub _reserved: [u8; 128],
+    pub _reserved: [u8; 72],
 }
+
+const _: () = assert!(Config::INIT_SPACE == 377);
 
 /// How long everything takes.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +67,9 @@ impl Delays {
     /// leaving.
     pub const LONGEST: Delay = Delay { seconds: 7 * 86_400, slots: 7 * 864_000 };
 
-    /// Checks the order on which every promise about time rests: what was served can be settled before its price, its key
-    /// or its money is gone, even if the guardian pauses in between. And that none is so long that nobody could wait for it.
-    ///
-    /// # Errors
-    /// [`SteamError::InvalidDelays`], [`SteamError::DelayTooLong`]
-    pub fn validate(&self) -> Result<()> {
-        let all = [
+    /// All of them, in the order of the fields.
+    pub fn each(&self) -> [Delay; 7] {
+        [
             self.settle_interval,
             self.max_pause,
             self.price_grace,
@@ -77,7 +77,17 @@ impl Delays {
             self.withdraw_delay,
             self.price_notice,
             self.fee_notice,
-        ];
+        ]
+    }
+
+    /// Checks the order on which every promise about time rests: what was served can be settled before its price, its key
+    /// or its money is gone, even if the guardian pauses in between. Checks also that no delay is so long that nobody could
+    /// wait for it, and that none is below its floor.
+    ///
+    /// # Errors
+    /// [`SteamError::InvalidDelays`], [`SteamError::DelayTooLong`], [`SteamError::DelayBelowFloor`]
+    pub fn validate(&self, floors: &Delays) -> Result<()> {
+        let all = self.each();
         let ordered = self.settle_interval.checked_add(&self.max_pause).is_some_and(|longest_wait| {
             longest_wait.shorter_than(&self.price_grace)
                 && self.price_grace.at_most(&self.revoke_grace)
@@ -85,6 +95,8 @@ impl Delays {
         });
         require!(ordered && all.iter().all(Delay::is_some), SteamError::InvalidDelays);
         require!(all.iter().all(|delay| delay.at_most(&Self::LONGEST)), SteamError::DelayTooLong);
+        let mut pairs = floors.each().into_iter().zip(all);
+        require!(pairs.all(|(floor, delay)| floor.at_most(&delay)), SteamError::DelayBelowFloor);
         Ok(())
     }
 }
@@ -96,7 +108,7 @@ impl Config {
     /// Those of [`Delays::validate`]
     pub fn update(&mut self, update: &ConfigUpdate) -> Result<()> {
         if let Some(delays) = update.delays {
-            delays.validate()?;
+            delays.validate(&self.floors)?;
             self.delays = delays;
         }
         if let Some(guardian) = update.guardian {
@@ -155,6 +167,16 @@ mod tests {
         fee_notice: delay(86400),
     };
 
+    const FLOORS: Delays = Delays {
+        settle_interval: delay(1),
+        max_pause: delay(1),
+        price_grace: delay(1),
+        revoke_grace: delay(1),
+        withdraw_delay: delay(1),
+        price_notice: delay(1),
+        fee_notice: delay(1),
+    };
+
     fn clock(now: i64) -> Clock {
         Clock { unix_timestamp: now, slot: now as u64, ..Clock::default() }
     }
@@ -179,7 +201,7 @@ mod tests {
             (Delays { fee_notice: slots(604_801, 1), ..DELAYS }, false),
         ];
         for (delays, valid) in cases {
-            assert_eq!(delays.validate().is_ok(), valid, "{delays:?}");
+            assert_eq!(delays.validate(&FLOORS).is_ok(), valid, "{delays:?}");
         }
     }
 
@@ -193,8 +215,9 @@ mod tests {
             paused_until: Deadline::default(),
             next_pause_from: Deadline::default(),
             delays: DELAYS,
+            floors: FLOORS,
             bump: 0,
-            _reserved: [0; 128],
+            _reserved: [0; 72],
         }
     }
 
@@ -214,6 +237,28 @@ mod tests {
             ConfigUpdate { guardian: Some(config.admin), delays: Some(Delays { fee_notice: delay(0), ..DELAYS }) };
         assert_eq!(config.update(&wrong), Err(SteamError::InvalidDelays.into()));
         assert_eq!((config.guardian, config.delays), (guardian, shorter));
+    }
+
+    #[test]
+    fn no_delay_goes_below_its_floor() {
+        assert!(DELAYS.validate(&DELAYS).is_ok());
+        for at in 0..14 {
+            let mut above = DELAYS.each();
+            let floor = &mut above[at / 2];
+            *(if at % 2 == 0 { &mut floor.seconds } else { &mut floor.slots }) += 1;
+            let [settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice] =
+                above;
+            let floors = Delays {
+                settle_interval,
+                max_pause,
+                price_grace,
+                revoke_grace,
+                withdraw_delay,
+                price_notice,
+                fee_notice,
+            };
+            assert_eq!(DELAYS.validate(&floors), Err(SteamError::DelayBelowFloor.into()), "{at}");
+        }
     }
 
     #[test]

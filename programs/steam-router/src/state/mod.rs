@@ -10,16 +10,19 @@ mod number;
 mod offer;
 mod provider;
 mod relayer;
+mod session_key;
 mod time;
 mod vault;
 
 pub use config::{Config, ConfigUpdate, Delays};
 pub use number::{Prices, U128};
-pub use offer::{Offer, OfferStatus, OfferTerms, PriceChange, PricePoint, capability};
+pub use offer::{Making, Offer, OfferStatus, OfferTerms, PriceChange, PricePoint};
 pub use provider::{MAX_NAME_BYTES, Provider, ProviderUpdate};
 pub use relayer::{FeeSchedule, MAX_URL_BYTES, ReceiptKey, Relayer, RelayerUpdate, check_url};
+pub use session_key::{KeyGrant, KeyLimits, Limits, SessionKey};
+pub use steam_protocol::capability;
 pub use time::{Deadline, Delay};
-pub use vault::{KeyGrant, Place, SessionKey, Vault};
+pub use vault::{Agreement, Opening, Place, Vault, VaultMut, VaultWithKeys};
 
 /// Whether a provider or relayer takes part.
 #[derive(

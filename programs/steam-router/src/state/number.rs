@@ -73,6 +73,18 @@ pub struct Prices {
     pub request: u64,
 }
 
+impl Prices {
+    /// Each component the higher of two.
+    pub fn highest(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            cached: self.cached.max(other.cached),
+            output: self.output.max(other.output),
+            request: self.request.max(other.request),
+        }
+    }
+}
+
 impl From<Prices> for Price {
     fn from(p: Prices) -> Self {
         Self { input: p.input, cached: p.cached, output: p.output, request: p.request }

@@ -4,40 +4,10 @@ use super::number::Prices;
 use super::time::{Deadline, Delay};
 use crate::error::SteamError;
 use anchor_lang::prelude::*;
-use steam_protocol::seeds::{MAX_MODEL_BYTES, is_model_name};
+use steam_protocol::seeds::{MAX_MODEL_BYTES, is_model_name, is_reserved};
 use steam_protocol::units::Price;
 
-/// Bits of [`Offer::capabilities`].
-pub mod capability {
-    /// Answers can be streamed.
-    pub const STREAMING: u32 = 1 << 0;
-    /// Takes images.
-    pub const VISION: u32 = 1 << 1;
-    /// Calls tools.
-    pub const TOOLS: u32 = 1 << 2;
-    /// Answers in any JSON.
-    pub const JSON_MODE: u32 = 1 << 3;
-    /// Answers in the JSON schema asked for.
-    pub const JSON_SCHEMA: u32 = 1 << 4;
-    /// Returns log probabilities.
-    pub const LOGPROBS: u32 = 1 << 5;
-    /// Spends hidden tokens on reasoning.
-    pub const REASONING: u32 = 1 << 6;
-    /// Serves embeddings.
-    pub const EMBEDDINGS: u32 = 1 << 7;
-    /// Takes audio.
-    pub const AUDIO_INPUT: u32 = 1 << 8;
-    /// Takes documents.
-    pub const FILE_INPUT: u32 = 1 << 9;
-    /// Charges cached prompt tokens less.
-    pub const PROMPT_CACHE: u32 = 1 << 10;
-    /// Honours `seed`.
-    pub const SEED: u32 = 1 << 11;
-    /// Every bit with a meaning; others are refused.
-    pub const ALL: u32 = (1 << 12) - 1;
-}
-
-/// An offer: `[offer, provider, sha256(model)]`.
+/// An offer: `[offer, provider, sha256(model in lower case)]`.
 #[account(zero_copy)]
 #[derive(Debug)]
 pub struct Offer {
@@ -45,7 +15,9 @@ pub struct Offer {
     pub provider: Pubkey,
     /// Where settlement pays: the provider's token account.
     pub token: Pubkey,
-    /// The model's name, padded with zeros.
+    /// Who paid the rent and gets it back.
+    pub rent_payer: Pubkey,
+    /// The model's name as it was posted last, padded with zeros.
     pub model: [u8; 64],
     /// What held before `current`.
     pub previous: PricePoint,
@@ -61,14 +33,16 @@ pub struct Offer {
     pub retired_at: Deadline,
     /// Until when a retired offer settles.
     pub settle_until: Deadline,
+    /// Lamports that `rent_payer` paid.
+    pub rent_paid: u64,
+    /// See [`steam_protocol::capability`].
+    pub capabilities: u64,
     /// The highest version ever given.
     pub last_version: u32,
     /// Most tokens of prompt and answer together.
     pub context_limit: u32,
     /// Most tokens of an answer.
     pub output_limit: u32,
-    /// See [`capability`].
-    pub capabilities: u32,
     /// An [`OfferStatus`].
     pub status: u8,
     /// Bytes of `model` in use.
@@ -76,10 +50,12 @@ pub struct Offer {
     /// Of the address.
     pub bump: u8,
     /// Zero.
-    pub _padding: [u8; 5],
+    pub _padding: [u8; 1],
     /// Zero, for later versions.
     pub _reserved: [u8; 64],
 }
+
+const _: () = assert!(size_of::<Offer>() == 488);
 
 /// A price and its place in time.
 #[zero_copy]
@@ -114,8 +90,23 @@ pub struct OfferTerms {
     pub context_limit: u32,
     /// Most tokens of an answer; at most `context_limit`.
     pub output_limit: u32,
-    /// See [`capability`].
-    pub capabilities: u32,
+    /// See [`steam_protocol::capability`]. Bits without a meaning are kept.
+    pub capabilities: u64,
+}
+
+/// What is known of an offer when it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Making {
+    /// The provider's account.
+    pub provider: Pubkey,
+    /// Where settlement pays.
+    pub token: Pubkey,
+    /// Who pays the rent.
+    pub rent_payer: Pubkey,
+    /// Lamports paid.
+    pub rent_paid: u64,
+    /// Of the address.
+    pub bump: u8,
 }
 
 /// What became of a posted price.
@@ -133,11 +124,10 @@ impl OfferTerms {
     /// Checks the bounds.
     ///
     /// # Errors
-    /// [`SteamError::InvalidPrice`], [`SteamError::InvalidLimits`], [`SteamError::UnknownCapability`]
+    /// [`SteamError::InvalidPrice`], [`SteamError::InvalidLimits`]
     pub fn validate(&self) -> Result<()> {
         require!(Price::from(self.price).is_valid(), SteamError::InvalidPrice);
         require!(self.output_limit <= self.context_limit, SteamError::InvalidLimits);
-        require!(self.capabilities & !capability::ALL == 0, SteamError::UnknownCapability);
         Ok(())
     }
 }
@@ -160,31 +150,34 @@ impl Offer {
         core::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// Writes what never changes, and the first price, which holds at once.
+    /// The offer in the data of an account whose discriminator was checked.
     ///
     /// # Errors
-    /// [`SteamError::InvalidModel`] and those of [`OfferTerms::validate`]
-    pub fn create(
-        &mut self,
-        provider: Pubkey,
-        token: Pubkey,
-        model: &str,
-        bump: u8,
-        terms: &OfferTerms,
-        clock: &Clock,
-    ) -> Result<()> {
-        require!(is_model_name(model), SteamError::InvalidModel);
+    /// Anchor's `AccountDidNotDeserialize` if the data is too short.
+    pub fn of(data: &mut [u8]) -> Result<&mut Self> {
+        let body = data.get_mut(8..8 + size_of::<Self>()).ok_or(ErrorCode::AccountDidNotDeserialize)?;
+        bytemuck::try_from_bytes_mut(body).map_err(|_| ErrorCode::AccountDidNotDeserialize.into())
+    }
+
+    /// Writes what never changes, and the first price, which holds at once. Its version is the second of its making: a
+    /// closed offer that is made anew repeats no version, as [`Self::check_close`] sees to.
+    ///
+    /// # Errors
+    /// [`SteamError::InvalidModel`], [`SteamError::ReservedModel`], [`SteamError::VersionOverflow`] and those of
+    /// [`OfferTerms::validate`]
+    pub fn create(&mut self, making: &Making, model: &str, terms: &OfferTerms, clock: &Clock) -> Result<()> {
+        check_model(model)?;
         terms.validate()?;
-        const { assert!(MAX_MODEL_BYTES == 64) };
-        self.provider = provider;
-        self.token = token;
-        self.model[..model.len()].copy_from_slice(model.as_bytes());
-        self.model_len = model.len() as u8;
-        self.bump = bump;
+        let version = u32::try_from(clock.unix_timestamp.max(1)).map_err(|_| SteamError::VersionOverflow)?;
+        self.provider = making.provider;
+        self.token = making.token;
+        self.rent_payer = making.rent_payer;
+        self.rent_paid = making.rent_paid;
+        self.bump = making.bump;
         self.status = OfferStatus::Listed as u8;
-        self.current = PricePoint::new(terms.price, 1, Deadline::now(clock));
-        self.last_version = 1;
-        self.describe(terms);
+        self.current = PricePoint::new(terms.price, version, Deadline::now(clock));
+        self.last_version = version;
+        self.describe(model, terms);
         Ok(())
     }
 
@@ -193,8 +186,16 @@ impl Offer {
     /// withdraws an announced one.
     ///
     /// # Errors
-    /// [`SteamError::PriceGraceRunning`], [`SteamError::VersionOverflow`] and those of [`OfferTerms::validate`]
-    pub fn update(&mut self, terms: &OfferTerms, clock: &Clock, notice: Delay, grace: Delay) -> Result<PriceChange> {
+    /// [`SteamError::InvalidModel`], [`SteamError::ReservedModel`], [`SteamError::PriceGraceRunning`],
+    /// [`SteamError::VersionOverflow`] and those of [`OfferTerms::validate`]
+    pub fn update(
+        &mut self,
+        model: &str,
+        terms: &OfferTerms,
+        clock: &Clock,
+        (notice, grace): (Delay, Delay),
+    ) -> Result<PriceChange> {
+        check_model(model)?;
         terms.validate()?;
         self.roll(clock);
         let relisted = !self.is_listed();
@@ -222,7 +223,7 @@ impl Offer {
         self.status = OfferStatus::Listed as u8;
         self.retired_at = Deadline::default();
         self.settle_until = Deadline::default();
-        self.describe(terms);
+        self.describe(model, terms);
         Ok(change)
     }
 
@@ -278,11 +279,35 @@ impl Offer {
         }
     }
 
-    fn describe(&mut self, terms: &OfferTerms) {
+    /// Writes the name as it is spelt now, and what the offer can do.
+    fn describe(&mut self, model: &str, terms: &OfferTerms) {
+        const { assert!(MAX_MODEL_BYTES == 64) };
+        self.model = [0; 64];
+        self.model[..model.len()].copy_from_slice(model.as_bytes());
+        self.model_len = model.len() as u8;
         self.context_limit = terms.context_limit;
         self.output_limit = terms.output_limit;
         self.capabilities = terms.capabilities;
     }
+
+    /// Checks that the offer may close: it is retired, nothing of it can settle any more, and an offer made anew in its
+    /// place has a higher version than any it had.
+    ///
+    /// # Errors
+    /// [`SteamError::OfferListed`], [`SteamError::OfferStillSettles`], [`SteamError::VersionAhead`]
+    pub fn check_close(&self, clock: &Clock) -> Result<()> {
+        require!(!self.is_listed(), SteamError::OfferListed);
+        require!(self.settle_until.passed(clock), SteamError::OfferStillSettles);
+        require!(clock.unix_timestamp > self.last_version.into(), SteamError::VersionAhead);
+        Ok(())
+    }
+}
+
+/// Checks a model's name.
+fn check_model(model: &str) -> Result<()> {
+    require!(is_model_name(model), SteamError::InvalidModel);
+    require!(!is_reserved(model), SteamError::ReservedModel);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -290,6 +315,7 @@ mod tests {
     use super::*;
     use bytemuck::Zeroable;
 
+    const MODEL: &str = "meta/llama";
     const NOTICE: Delay = Delay { seconds: 100, slots: 100 };
     const GRACE: Delay = Delay { seconds: 300, slots: 300 };
 
@@ -304,31 +330,40 @@ mod tests {
 
     fn offer(now: i64) -> Offer {
         let mut offer = Offer::zeroed();
-        offer.create(Pubkey::default(), Pubkey::default(), "meta/llama", 1, &terms(10, 10), &clock(now)).unwrap();
+        let making = Making {
+            provider: Pubkey::default(),
+            token: Pubkey::default(),
+            rent_payer: Pubkey::default(),
+            rent_paid: 7,
+            bump: 1,
+        };
+        offer.create(&making, MODEL, &terms(10, 10), &clock(now)).unwrap();
         offer
     }
 
     fn update(offer: &mut Offer, now: i64, input: u64, output: u64) -> Result<PriceChange> {
-        offer.update(&terms(input, output), &clock(now), NOTICE, GRACE)
+        offer.update(MODEL, &terms(input, output), &clock(now), (NOTICE, GRACE))
     }
 
     #[track_caller]
     fn settles(offer: &Offer, now: i64, version: u32, expected: std::result::Result<u64, SteamError>) {
-        assert_eq!(offer.price_for(version, &clock(now)).map(|price| price.input), expected.map_err(Into::into));
+        // The first version is the second of the offer's making, 1000.
+        assert_eq!(offer.price_for(999 + version, &clock(now)).map(|price| price.input), expected.map_err(Into::into));
     }
 
     #[test]
     fn layouts_are_what_the_specification_says() {
         use core::mem::offset_of;
-        assert_eq!((size_of::<Offer>(), size_of::<PricePoint>(), align_of::<Offer>()), (448, 56, 8));
-        assert_eq!(offset_of!(Offer, model), 64);
-        assert_eq!(offset_of!(Offer, previous), 128);
-        assert_eq!(offset_of!(Offer, current), 184);
-        assert_eq!(offset_of!(Offer, next), 240);
-        assert_eq!(offset_of!(Offer, previous_until), 296);
-        assert_eq!(offset_of!(Offer, settle_until), 344);
-        assert_eq!(offset_of!(Offer, last_version), 360);
-        assert_eq!(offset_of!(Offer, status), 376);
+        assert_eq!((size_of::<PricePoint>(), align_of::<Offer>()), (56, 8));
+        assert_eq!(offset_of!(Offer, model), 96);
+        assert_eq!(offset_of!(Offer, previous), 160);
+        assert_eq!(offset_of!(Offer, next), 272);
+        assert_eq!(offset_of!(Offer, previous_until), 328);
+        assert_eq!(offset_of!(Offer, settle_until), 376);
+        assert_eq!(offset_of!(Offer, rent_paid), 392);
+        assert_eq!(offset_of!(Offer, last_version), 408);
+        assert_eq!(offset_of!(Offer, status), 420);
+        assert_eq!(offset_of!(Offer, bump), 422);
     }
 
     #[test]
@@ -405,10 +440,38 @@ mod tests {
             (price(Prices { cached: 11, ..valid.price }), Some(SteamError::InvalidPrice)),
             (price(Prices { request: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
             (OfferTerms { output_limit: 9, ..valid }, Some(SteamError::InvalidLimits)),
-            (OfferTerms { capabilities: 1 << 31, ..valid }, Some(SteamError::UnknownCapability)),
+            // What has no meaning yet is kept.
+            (OfferTerms { capabilities: u64::MAX, ..valid }, None),
         ];
         for (terms, error) in cases {
             assert_eq!(terms.validate().err(), error.map(Into::into), "{terms:?}");
+        }
+    }
+
+    #[test]
+    fn an_offer_closes_once_nothing_of_it_settles_and_none_made_anew_repeats_a_version() {
+        let mut offer = offer(1000);
+        assert_eq!(offer.check_close(&clock(2000)), Err(SteamError::OfferListed.into()));
+        offer.retire(&clock(2000), GRACE).unwrap();
+        assert_eq!(offer.check_close(&clock(2299)), Err(SteamError::OfferStillSettles.into()));
+        offer.check_close(&clock(2300)).unwrap();
+        offer.last_version = 2300;
+        assert_eq!(offer.check_close(&clock(2300)), Err(SteamError::VersionAhead.into()));
+        offer.check_close(&clock(2301)).unwrap();
+    }
+
+    #[test]
+    fn names_have_two_cases_and_no_reserved_ending() {
+        let mut posted = offer(1000);
+        posted.update("Meta/LLaMA", &terms(10, 10), &clock(2000), (NOTICE, GRACE)).unwrap();
+        assert_eq!(posted.model(), "Meta/LLaMA");
+        posted.update("meta/l", &terms(10, 10), &clock(2000), (NOTICE, GRACE)).unwrap();
+        assert_eq!(posted.model(), "meta/l");
+        for (name, error) in
+            [("", SteamError::InvalidModel), ("a b", SteamError::InvalidModel), ("a:Free", SteamError::ReservedModel)]
+        {
+            let refused = posted.update(name, &terms(10, 10), &clock(2000), (NOTICE, GRACE));
+            assert_eq!(refused, Err(error.into()), "{name}");
         }
     }
 }

@@ -40,6 +40,8 @@ pub struct Relayer {
     pub url: String,
 }
 
+const _: () = assert!(Relayer::INIT_SPACE == 373 + 64 + 4 + MAX_URL_BYTES);
+
 /// A key that signed receipts earlier.
 #[derive(AnchorSerialize, AnchorDeserialize, InitSpace, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReceiptKey {

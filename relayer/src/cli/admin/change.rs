@@ -92,7 +92,8 @@ impl Change {
         let session = Session::open(global).await?;
         let before = session.config.delays;
         let delays = self.delays(before);
-        check(&delays).map_err(|error| error.next("see what holds with `steam admin status`"))?;
+        check(&delays, &session.config.floors)
+            .map_err(|error| error.next("see what holds with `steam admin status`"))?;
         let update = ConfigUpdate { guardian: self.guardian, delays: (delays != before).then_some(delays) };
         let admin = global.address()?;
         send(&session, global, instructions::set_config(&admin, update)).await

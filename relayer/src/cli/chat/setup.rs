@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use steam_client::{ApiError, Client, ClientError, StateError, VaultKey};
 use steam_protocol::Hash;
 use steam_protocol::units::Pico;
-use steam_router::state::{Relayer, SessionKey as Slot, Vault};
+use steam_router::state::{Relayer, SessionKey as Slot, VaultWithKeys as Vault};
 
 /// Prepares a conversation.
 pub async fn talk(chat: &mut Chat, global: &Global) -> Result<Talk> {

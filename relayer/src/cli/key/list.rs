@@ -66,7 +66,8 @@ impl List {
 }
 
 fn listed(key: &Slot, slot: u8, allow_list: Option<Shown>, clock: &Clock) -> Listed {
-    let price: Price = key.max_price.into();
+    let limits = &key.limits;
+    let price: Price = limits.max_price.into();
     let ends = key.expires != i64::MAX;
     Listed {
         key: key.key.to_string(),
@@ -75,12 +76,12 @@ fn listed(key: &Slot, slot: u8, allow_list: Option<Shown>, clock: &Clock) -> Lis
         status: status(key, clock),
         expires: ends.then_some(key.expires),
         seconds_left: ends.then(|| key.expires.saturating_sub(clock.unix_timestamp).max(0)),
-        limit: Usdc(key.limit_total),
+        limit: Usdc(limits.total),
         settled_pico: PicoUsdc(key.settled_pico.pico()),
         window_seconds: key.window_seconds,
-        window_limit: Usdc(key.window_limit),
+        window_limit: Usdc(limits.window),
         max_price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
-        max_fee_bps: key.max_fee_bps,
+        max_fee_bps: limits.max_fee_bps,
         allow_list,
         price,
     }

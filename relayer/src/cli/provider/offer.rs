@@ -3,7 +3,7 @@
 use crate::cli::amount::{price, show_price, show_span};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
-use crate::cli::parse::{model, tokens};
+use crate::cli::parse::{offered_model, tokens};
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
@@ -11,24 +11,9 @@ use anchor_lang::prelude::Clock;
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
+use steam_protocol::capability;
 use steam_protocol::units::Price;
-use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoint, Provider, capability};
-
-/// What an offer can do, as flags name it.
-pub const CAPABILITIES: [(&str, u32); 12] = [
-    ("streaming", capability::STREAMING),
-    ("vision", capability::VISION),
-    ("tools", capability::TOOLS),
-    ("json-mode", capability::JSON_MODE),
-    ("json-schema", capability::JSON_SCHEMA),
-    ("logprobs", capability::LOGPROBS),
-    ("reasoning", capability::REASONING),
-    ("embeddings", capability::EMBEDDINGS),
-    ("audio-input", capability::AUDIO_INPUT),
-    ("file-input", capability::FILE_INPUT),
-    ("prompt-cache", capability::PROMPT_CACHE),
-    ("seed", capability::SEED),
-];
+use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoint, Provider};
 
 /// Offer a model at a price, change it, or stop
 #[derive(Debug, clap::Args)]
@@ -37,7 +22,7 @@ pub const CAPABILITIES: [(&str, u32); 12] = [
 )]
 pub struct Offer {
     /// The model's name
-    #[arg(long, value_name = "MODEL", value_parser = model)]
+    #[arg(long, value_name = "MODEL", value_parser = offered_model)]
     pub model: String,
     /// Price of input, in USD per million tokens, like 0.25
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
@@ -58,8 +43,11 @@ pub struct Offer {
     #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true)]
     pub max_output: Option<u32>,
     /// What it can do; may be repeated or separated by commas
-    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(CAPABILITIES.map(|(name, _)| name)), default_value = "streaming")]
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(capability::NAMES.map(|(name, _)| name)), default_value = "streaming")]
     pub capability: Vec<String>,
+    /// How the weights are quantized
+    #[arg(long, value_name = "QUANTIZATION", value_parser = clap::builder::PossibleValuesParser::new(capability::QUANTIZATIONS), default_value = "unknown")]
+    pub quantization: String,
     /// Stop serving the model; what was served still settles for a grace
     #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "context", "max_output"])]
     pub retire: bool,
@@ -145,13 +133,11 @@ impl Offer {
             return Err(CliError::usage("--max-output must not be above --context")
                 .next("the context holds prompt and answer together"));
         }
-        let named = CAPABILITIES.iter().filter(|(name, _)| self.capability.iter().any(|wanted| wanted == name));
-        Ok(Some(OfferTerms {
-            price: price.into(),
-            context_limit: context,
-            output_limit,
-            capabilities: named.fold(0, |bits, (_, bit)| bits | bit),
-        }))
+        let named = capability::NAMES.iter().filter(|(name, _)| self.capability.iter().any(|wanted| wanted == name));
+        let bits = named.fold(0, |bits, (_, bit)| bits | bit);
+        let capabilities = capability::with_quantization(bits, &self.quantization)
+            .ok_or_else(|| CliError::usage(format!("{} is no quantization", self.quantization)))?;
+        Ok(Some(OfferTerms { price: price.into(), context_limit: context, output_limit, capabilities }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `steam provider status`: a provider as everybody sees it.
 
 use super::board;
-use super::offer::{CAPABILITIES, in_force};
+use super::offer::in_force;
 use crate::addresses;
 use crate::chain::Pubkey;
 use crate::cli::amount::{Usdc, show_price, show_span};
@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{self, Write};
+use steam_protocol::capability;
 use steam_protocol::units::Price;
 use steam_router::state::{Offer, PricePoint, Provider, Status as Standing};
 
@@ -56,6 +57,7 @@ struct ShownOffer {
     context: u32,
     max_output: u32,
     capabilities: Vec<&'static str>,
+    quantization: &'static str,
     /// What the relayer asked measured, where it lists the offer.
     board: Option<Value>,
 }
@@ -109,11 +111,8 @@ impl ShownOffer {
             grace_seconds_left: until(grace, clock),
             context: offer.context_limit,
             max_output: offer.output_limit,
-            capabilities: CAPABILITIES
-                .iter()
-                .filter(|(_, bit)| offer.capabilities & bit != 0)
-                .map(|(name, _)| *name)
-                .collect(),
+            capabilities: capability::names(offer.capabilities).collect(),
+            quantization: capability::quantization(offer.capabilities),
             board,
         }
     }

@@ -1,7 +1,6 @@
-//! `steam vault close`: money and rent back, once everything was requested and is unlocked.
+//! `steam vault close`: money and rent back, once the vault is empty, or everything was requested and is unlocked.
 
 use super::Which;
-use super::recover::excess;
 use crate::cli::amount::{Usdc, show_span};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
@@ -15,7 +14,7 @@ use std::io::{self, Write};
 /// Close a vault
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Closing needs a request for everything that is unlocked: `steam vault withdraw --all`,\nwait, `steam vault close`. It moves the money to the keypair's own token account."
+    after_help = "A vault that holds USDC closes after a request for everything that is unlocked:\n`steam vault withdraw --all`, wait, `steam vault close`. An empty one closes at once.\nThe money moves to the keypair's own token account."
 )]
 pub struct Close {
     /// Which vault.
@@ -41,11 +40,13 @@ impl Close {
         let owner = payer.pubkey();
         super::need_owner(&vault, &owner)?;
         let clock = session.clock().await?;
-        if vault.pending_withdrawal != u64::MAX {
+        let held = session.balance(&vault.token).await?.unwrap_or_default();
+        let empty = held.0 == 0;
+        if !empty && vault.pending_withdrawal != u64::MAX {
             return Err(CliError::new("CloseNeedsAll", "a vault closes only after a request for everything")
                 .next("request it with `steam vault withdraw --all`, and close the vault once that is unlocked"));
         }
-        if !vault.unlock_at.passed(&clock) {
+        if !empty && !vault.unlock_at.passed(&clock) {
             let left = show_span(until(&vault.unlock_at, &clock).max(1));
             return Err(CliError::new(
                 "WithdrawalLocked",
@@ -55,13 +56,10 @@ impl Close {
         }
         let mint = session.config.mint;
         let destination = addresses::ata(&owner, &mint);
-        let mut steps = vec![instructions::create_ata(&owner, &owner, &mint)];
-        if excess(&session, &address).await? > 0 {
-            // Without this step the excess would go to the payer of the rent.
-            steps.push(instructions::recover_lamports(&owner, &vault.relayer));
-        }
-        steps.push(instructions::close_vault(&owner, &vault.relayer, &mint, &destination, &vault.rent_payer));
-        let held = session.balance(&vault.token).await?.unwrap_or_default();
+        let steps = [
+            instructions::create_ata(&owner, &owner, &mint),
+            instructions::close_vault(&owner, &vault.relayer, &mint, &destination, &vault.rent_payer),
+        ];
         let signature = session.send(&payer, &steps, &[]).await?;
         global.output.print(&Closed {
             vault: address.to_string(),

@@ -14,7 +14,7 @@ use solana_transaction::{Message, VersionedMessage};
 use std::time::{Duration, Instant};
 use steam_client::ApiError;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::Vault;
+use steam_router::state::{Agreement, Vault};
 
 /// Slots for which the agreement is to last: as long as a transaction's blockhash.
 const SLOTS: u64 = 150;
@@ -83,8 +83,7 @@ async fn sign(rpc: &RpcSession, parties: &Parties<'_>, amount: MicroUsdc) -> Res
             &mint,
             &addresses::ata(&owner, &mint),
             amount,
-            vault.settle_seq,
-            valid_until,
+            Agreement { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot: valid_until },
         ),
     ];
     let blockhash = rpc.answer(rpc.client().get_latest_blockhash()).await?;

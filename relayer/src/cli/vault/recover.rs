@@ -15,7 +15,7 @@ use solana_rpc_client_api::request::TokenAccountsFilter;
 use solana_rpc_client_api::response::RpcKeyedAccount;
 use solana_signer::Signer;
 use std::io::{self, Write};
-use steam_router::state::Vault;
+use steam_router::state::{Vault, VaultWithKeys};
 
 /// Recover what was sent to a vault by mistake
 #[derive(Debug, clap::Args)]
@@ -53,12 +53,12 @@ struct Recovered {
 }
 
 /// Lamports a vault's account holds beyond its rent.
-pub(super) async fn excess(session: &Session, vault: &Pubkey) -> Result<u64> {
+async fn excess(session: &Session, address: &Pubkey, vault: &VaultWithKeys) -> Result<u64> {
     let node = &session.rpc;
-    let held = node.answer(node.client().get_balance(vault)).await?;
-    let rent = node.client().get_minimum_balance_for_rent_exemption(8 + size_of::<Vault>());
+    let held = node.answer(node.client().get_balance(address)).await?;
+    let rent = node.client().get_minimum_balance_for_rent_exemption(Vault::space(vault.keys.len()));
     let rent = node.answer(rent).await?;
-    Ok(held.saturating_sub(rent))
+    Ok(held.saturating_sub(vault.lamports_kept(rent)))
 }
 
 /// The token accounts of a vault besides the one with its funds that hold something.
@@ -102,7 +102,7 @@ impl Recover {
         let payer = global.signer()?;
         let owner = payer.pubkey();
         super::need_owner(&vault, &owner)?;
-        let lamports = excess(&session, &address).await?;
+        let lamports = excess(&session, &address, &vault).await?;
         let mut tokens = strays(&session, &address, &vault).await?;
         let mut signatures = Vec::new();
         if let Some(mint) = &self.mint {

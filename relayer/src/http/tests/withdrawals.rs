@@ -19,6 +19,7 @@ use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction::{Message, VersionedMessage};
 use steam_protocol::units::{MicroUsdc, Pico};
+use steam_router::state::Agreement;
 
 const PATH: &str = "/v1/withdrawals";
 /// The slot of the world's first snapshot.
@@ -30,8 +31,10 @@ fn withdraw(world: &World, amount: MicroUsdc, seq: u32, until: u64) -> Instructi
     let relayer = world.node.registry.borrow().relayer.address;
     let mint = Pubkey::new_from_array([205; 32]);
     let to = Pubkey::new_from_array([4; 32]);
+    let generation = world.snapshot.generation;
+    let agreement = Agreement { generation, settle_seq: seq, valid_until_slot: until };
     let mut instruction =
-        instructions::withdraw_now(&owner().pubkey(), &settler().pubkey(), &relayer, &mint, &to, amount, seq, until);
+        instructions::withdraw_now(&owner().pubkey(), &settler().pubkey(), &relayer, &mint, &to, amount, agreement);
     instruction.accounts[3].pubkey = VAULT;
     instruction
 }

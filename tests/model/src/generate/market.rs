@@ -2,7 +2,7 @@
 
 use super::Chooser;
 use crate::cast::{Holder, MODELS, Mint, Name, PROVIDERS, Purse, RELAYERS, SETTLERS, Wallet, model_name};
-use crate::model::offer::{CAPABILITIES, MAX_PRICE, Price, RETIRED};
+use crate::model::offer::{MAX_PRICE, Price, RETIRED};
 use crate::model::provider::MAX_NAME;
 use crate::model::relayer::{MAX_FEE_BPS, MAX_URL, status};
 use crate::op::{Ix, ProviderUpdate, RelayerUpdate, Terms};
@@ -188,16 +188,16 @@ impl<R: Rng> Chooser<'_, R> {
         let price = self.price(known.map(|known| known.rolled(self.state.now).current.price));
         let context_limit = self.rng.random_range(0..1_000_000);
         let output_limit = self.rng.random_range(0..=context_limit);
-        let capabilities = self.rng.random_range(0..=CAPABILITIES);
         let terms = Terms {
             price,
             context_limit,
             output_limit: self.or(output_limit, |_| context_limit + 1),
-            capabilities: self.or(capabilities, |chooser| 1 << chooser.rng.random_range(12..32)),
+            capabilities: self.rng.random(),
         };
         // A bad name at its own address, or a name at another's.
         let offer = self.or(offer, |chooser| MODELS + chooser.rng.random_range(0..5));
         let model = self.or(model_name(offer), |chooser| model_name(chooser.rng.random_range(0..MODELS)));
+        let model = if self.percent(20) { model.to_ascii_uppercase() } else { model };
         let authority = self.signer(Wallet::Provider(provider));
         Some(Ix::PutOffer { authority, payer: self.payer(), provider, offer, model, terms })
     }
@@ -211,5 +211,39 @@ impl<R: Rng> Chooser<'_, R> {
         }
         let offer = self.or(Name::Offer(provider, model), Self::elsewhere);
         Some(Ix::RetireOffer { authority: self.signer(Wallet::Provider(provider)), provider, offer })
+    }
+
+    pub(super) fn close_offer(&mut self) -> Option<Ix> {
+        let all: Vec<(u8, u8)> = self.state.offers.keys().copied().collect();
+        let now = self.state.now;
+        let over = |at: &(u8, u8)| {
+            let offer = &self.state.offers[at];
+            let settles = offer.status != RETIRED || !now.is_past(offer.settle_until);
+            !settles && now.time > i64::from(offer.last_version)
+        };
+        let at = self.fitting(&all, over)?;
+        let rent_payer = self.wallet_at(self.state.offers[&at].rent_payer);
+        let authority = self.signer(Wallet::Provider(at.0));
+        let offer = self.or(Name::Offer(at.0, at.1), Self::elsewhere);
+        Some(Ix::CloseOffer { authority, rent_payer: self.signer(rent_payer), provider: at.0, offer })
+    }
+
+    pub(super) fn close_provider(&mut self) -> Option<Ix> {
+        let all: Vec<u8> = self.state.providers.keys().copied().collect();
+        let with_earnings = self.hostile && self.percent(50);
+        let empty = |n: &u8| {
+            let held = self.state.holding(Holder::Provider(*n).dollars()).map_or(0, |held| held.amount);
+            self.state.providers[n].offers == 0
+                && (held == 0 || with_earnings)
+                && self.state.providers[n].status != status::SUSPENDED
+        };
+        let n = self.fitting(&all, empty)?;
+        let rent_payer = self.wallet_at(self.state.providers[&n].rent_payer);
+        let token = self.or(Holder::Provider(n).dollars(), |chooser| {
+            Holder::Provider(chooser.rng.random_range(0..PROVIDERS)).dollars()
+        });
+        let provider = self.or(Name::Provider(n), Self::elsewhere);
+        let authority = self.signer(Wallet::Provider(n));
+        Some(Ix::CloseProvider { authority, rent_payer: self.signer(rent_payer), provider, token })
     }
 }

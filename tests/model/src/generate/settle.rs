@@ -94,7 +94,7 @@ impl<R: Rng> Chooser<'_, R> {
         let late = !now.is_past(schedule.previous_until) && self.percent(40);
         let fee_bps = if late { schedule.previous } else { schedule.current };
         let live = |slot: &u8| vault.keys[usize::from(*slot)].is_live(now);
-        let all: Vec<u8> = (0..8).collect();
+        let all: Vec<u8> = (0..vault.keys.len() as u8).collect();
         let slots: Vec<u8> = all.iter().copied().filter(live).collect();
         let ended = |slot: &u8| vault.keys[usize::from(*slot)].is_used() && !live(slot);
         let closed: Vec<u8> = all.iter().copied().filter(ended).collect();
@@ -134,11 +134,12 @@ impl<R: Rng> Chooser<'_, R> {
     /// A charge that the key and the money left have room for, often all of it.
     fn charge(&mut self, slot: u8, key: &Key, offer: (u8, u8), ix: usize, room: &mut u128) -> Option<Charge> {
         let (version, price) = self.version(offer)?;
-        let limit = (u128::from(key.limit_total) * MICRO).saturating_sub(key.settled_pico);
+        let limits = key.limits_now(self.state.now);
+        let limit = (u128::from(limits.total) * MICRO).saturating_sub(key.settled_pico);
         let window = if key.window_seconds == 0 {
             u128::MAX
         } else {
-            (u128::from(key.window_limit) * MICRO).saturating_sub(key.window_spent)
+            (u128::from(limits.window) * MICRO).saturating_sub(key.window_spent)
         };
         let bound = limit.min(window).min(*room);
         // The fee comes on top.
@@ -196,7 +197,8 @@ impl<R: Rng> Chooser<'_, R> {
             match self.rng.random_range(0..4) {
                 0 => offer.last_version,
                 1 | 2 if rolled.previous.version != 0 => rolled.previous.version,
-                _ => self.rng.random_range(0..=offer.last_version + 1),
+                _ if self.percent(20) => 0,
+                _ => self.rng.random_range(offer.last_version.saturating_sub(4)..=offer.last_version + 1),
             }
         } else {
             versions.retain(|version| offer.price_of(*version, now).is_ok());

@@ -6,8 +6,8 @@ use crate::model::allow_list::lists;
 use crate::model::offer::Price;
 use crate::model::relayer::MAX_FEE_BPS;
 use crate::model::rent;
-use crate::model::vault::{ALL, LEN, Vault};
-use crate::op::{Grant, Ix, Program, WithdrawNow};
+use crate::model::vault::{ALL, SLOTS, Vault, len};
+use crate::op::{Grant, Ix, Limits, Program, WithdrawNow};
 use rand::Rng;
 
 impl<R: Rng> Chooser<'_, R> {
@@ -37,26 +37,51 @@ impl<R: Rng> Chooser<'_, R> {
             3..6 => now + self.rng.random_range(1..60),
             _ => now + self.rng.random_range(60..2_000),
         };
+        let window = self.percent(45);
+        let seconds = if window { self.rng.random_range(1..90) } else { 0 };
+        let Limits { limit_total, window_limit, max_price, max_fee_bps } = self.limits(window);
+        Grant {
+            expires: self.or(expires, |_| now),
+            limit_total,
+            window_seconds: self.or(seconds, |_| u32::from(!window)),
+            window_limit,
+            max_price,
+            max_fee_bps,
+            allow_root: self.allow_root(),
+        }
+    }
+
+    fn limits(&mut self, window: bool) -> Limits {
         let limit = match self.rng.random_range(0..10) {
             0..4 => u64::MAX,
             4..7 => self.rng.random_range(1..300_000),
             _ => self.rng.random_range(300_000..30_000_000),
         };
-        let window = self.percent(45);
-        let (seconds, amount) =
-            if window { (self.rng.random_range(1..90), self.rng.random_range(1..2_000_000)) } else { (0, 0) };
+        let amount = if window { self.rng.random_range(1..2_000_000) } else { 0 };
         let boundless = Price { input: u64::MAX, cached: u64::MAX, output: u64::MAX, request: u64::MAX };
         let bounded = Price { input: 6_000_000, cached: 5_000_000, output: 7_000_000, request: 1_500 };
         let max_fee = if self.percent(60) { MAX_FEE_BPS } else { self.rng.random_range(0..=MAX_FEE_BPS) };
-        Grant {
-            expires: self.or(expires, |_| now),
+        Limits {
             limit_total: self.or(limit, |_| 0),
-            window_seconds: self.or(seconds, |_| u32::from(!window)),
             window_limit: amount,
             max_price: if self.percent(75) { boundless } else { bounded },
             max_fee_bps: self.or(max_fee, |_| MAX_FEE_BPS + 1),
-            allow_root: self.allow_root(),
         }
+    }
+
+    pub(super) fn update_key(&mut self) -> Option<Ix> {
+        let now = self.state.now;
+        let fits = |key: &crate::model::vault::Key| key.is_live(now) && key.revoked_at == 0;
+        let at = self.vault_where(|vault| vault.keys.iter().any(fits))?;
+        let keys = self.state.vaults[&at].keys.clone();
+        let all: Vec<u8> = (0..keys.len() as u8).collect();
+        let slot = self.fitting(&all, |slot| fits(&keys[usize::from(*slot)]))?;
+        let window = keys[usize::from(slot)].window_seconds > 0;
+        let limits = self.limits(window);
+        let limits = self.or(limits, |_| Limits { window_limit: u64::from(!window), ..limits });
+        let slot = self.or(slot, |chooser| chooser.rng.random_range(0..12));
+        let (owner, vault) = self.owned(at);
+        Some(Ix::UpdateKey { owner, vault, slot, limits })
     }
 
     /// Every provider, those of a list, or nobody.
@@ -72,11 +97,16 @@ impl<R: Rng> Chooser<'_, R> {
 
     pub(super) fn authorize_key(&mut self) -> Option<Ix> {
         let now = self.state.now;
-        let at = self.vault_where(|vault| vault.keys.iter().any(|key| !key.is_live(now)))?;
+        let at =
+            self.vault_where(|vault| vault.keys.len() < SLOTS || vault.keys.iter().any(|key| !key.is_live(now)))?;
         let vault = &self.state.vaults[&at];
-        // Few slots are used, and used again.
-        let slots: Vec<u8> = (0..if self.percent(90) { 4 } else { 8 }).collect();
-        let slot = self.fitting(&slots, |slot| !vault.keys[usize::from(*slot)].is_live(now))?;
+        let room = vault.keys.len() as u8;
+        // Few slots are used, and used again; a vault grows slowly.
+        let most = if self.percent(80) { room.min(4) } else { room };
+        let grows = usize::from(room) < SLOTS && (self.percent(25) || vault.keys.iter().all(|key| key.is_live(now)));
+        let slots: Vec<u8> = (0..most + u8::from(most < room)).collect();
+        let free = |slot: &u8| !vault.keys[usize::from(*slot)].is_live(now);
+        let slot = if grows { room } else { self.fitting(&slots, free)? };
         let keys: Vec<Wallet> = (0..KEYS).map(Wallet::Key).collect();
         let live = |key: &Wallet| vault.keys.iter().any(|known| known.key == key.address() && known.is_live(now));
         let key = self.fitting(&keys, |key| !live(key))?;
@@ -85,17 +115,20 @@ impl<R: Rng> Chooser<'_, R> {
             let used = chooser.one(&used).unwrap_or(key);
             if chooser.percent(30) { Wallet::Zero } else { used }
         });
-        let slot = self.or(slot, |chooser| chooser.rng.random_range(8..=u8::MAX));
+        let slot = self.or(slot, |chooser| chooser.rng.random_range(room + 1..=u8::MAX));
         let grant = self.grant();
+        let rent_payer = self.wallet_at(self.state.vaults[&at].rent_payer);
+        let payer = if self.percent(70) { rent_payer } else { Wallet::Owner(at.0) };
+        let payer = self.or(payer, |chooser| chooser.payer());
         let (owner, vault) = self.owned(at);
-        Some(Ix::AuthorizeKey { owner, key, vault, slot, grant })
+        Some(Ix::AuthorizeKey { owner, key, payer, vault, slot, grant })
     }
 
     pub(super) fn revoke_key(&mut self) -> Option<Ix> {
         let now = self.state.now;
         let at = self.vault_where(|vault| vault.keys.iter().any(|key| key.is_live(now)))?;
-        let keys = self.state.vaults[&at].keys;
-        let all: Vec<u8> = (0..8).collect();
+        let keys = self.state.vaults[&at].keys.clone();
+        let all: Vec<u8> = (0..keys.len() as u8).collect();
         let (settler, again) = (self.percent(40), self.hostile && self.percent(50));
         let fits = |slot: &u8| {
             let key = keys[usize::from(*slot)];
@@ -152,7 +185,7 @@ impl<R: Rng> Chooser<'_, R> {
             |at: &(u8, u8)| self.state.holding(Holder::Vault(at.0, at.1).dollars()).map_or(0, |held| held.amount);
         let at = self.fitting(&all, |at| funds(at) > 0)?;
         let held = funds(&at);
-        let seq = self.state.vaults[&at].settle_seq;
+        let (generation, seq) = (self.state.vaults[&at].generation, self.state.vaults[&at].settle_seq);
         let settler = self.wallet_at(self.state.relayers.get(&at.1)?.settler);
         let (owner, vault) = self.owned(at);
         let token = self.token(at);
@@ -166,6 +199,7 @@ impl<R: Rng> Chooser<'_, R> {
             token,
             destination: self.destination(Wallet::Owner(at.0), token),
             amount: self.amount(held),
+            generation: self.or(generation, |chooser| if chooser.percent(50) { generation + 1 } else { 0 }),
             settle_seq: self.or(seq, |chooser| if chooser.percent(50) { seq + 1 } else { seq.wrapping_sub(1) }),
             valid_until_slot: self.or(last, |_| slot.saturating_sub(1)),
         }))
@@ -175,7 +209,13 @@ impl<R: Rng> Chooser<'_, R> {
         let now = self.state.now;
         let (early, some) = (self.hostile && self.percent(30), self.hostile && self.percent(30));
         let asked = |vault: &Vault| vault.pending_withdrawal == ALL || some && vault.pending_withdrawal > 0;
-        let at = self.vault_where(|vault| asked(vault) && (early || now.is_past(vault.unlock_at)))?;
+        let all = self.open_vaults();
+        let empty =
+            |at: &(u8, u8)| self.state.holding(Holder::Vault(at.0, at.1).dollars()).is_some_and(|h| h.amount == 0);
+        let due = |vault: &Vault| asked(vault) && (early || now.is_past(vault.unlock_at));
+        // Most empty vaults stay, so that something comes of them.
+        let closes_empty = self.percent(15);
+        let at = self.fitting(&all, |at| due(&self.state.vaults[at]) || closes_empty && empty(at))?;
         let rent_payer = self.wallet_at(self.state.vaults[&at].rent_payer);
         let (owner, vault) = self.owned(at);
         let token = self.token(at);
@@ -221,6 +261,27 @@ impl<R: Rng> Chooser<'_, R> {
         })
     }
 
+    pub(super) fn recover_nested(&mut self) -> Option<Ix> {
+        let vaults = self.open_vaults();
+        let made = |at: &(u8, u8)| self.state.holding(Holder::Funds(at.0, at.1).dollars()).is_some();
+        let at = self.fitting(&vaults, made)?;
+        let nested = self.or(Holder::Funds(at.0, at.1).dollars(), Self::other_purse);
+        let (owner, vault) = self.owned(at);
+        Some(Ix::RecoverNested { owner, vault, token: self.token(at), nested })
+    }
+
+    pub(super) fn recover_nested_earnings(&mut self) -> Option<Ix> {
+        let all: Vec<u8> = self.state.providers.keys().copied().collect();
+        let provider = self.fitting(&all, |n| self.state.holding(Holder::Earnings(*n).dollars()).is_some())?;
+        let nested = self.or(Holder::Earnings(provider).dollars(), Self::other_purse);
+        Some(Ix::RecoverNestedEarnings { authority: self.signer(Wallet::Provider(provider)), provider, nested })
+    }
+
+    fn other_purse(&mut self) -> Purse {
+        let all: Vec<Purse> = self.state.purses.keys().copied().collect();
+        self.one(&all).unwrap_or(Wallet::Stranger.dollars())
+    }
+
     fn any_mint(&mut self) -> Mint {
         Mint::ALL[self.rng.random_range(0..Mint::ALL.len())]
     }
@@ -239,7 +300,7 @@ impl<R: Rng> Chooser<'_, R> {
     pub(super) fn recover_lamports(&mut self) -> Option<Ix> {
         let all = self.open_vaults();
         let held = |at: &(u8, u8)| self.state.lamports.get(&Name::Vault(at.0, at.1)).copied().unwrap_or_default();
-        let at = self.fitting(&all, |at| held(at) > rent(LEN))?;
+        let at = self.fitting(&all, |at| held(at) > rent(len(self.state.vaults[at].keys.len())))?;
         let (owner, vault) = self.owned(at);
         Some(Ix::RecoverLamports { owner, vault })
     }

@@ -67,7 +67,7 @@ impl<R: Rng> Chooser<'_, R> {
             all.push(vault.unlock_at);
             for key in vault.keys.iter().filter(|key| key.is_used()) {
                 let window = key.window_start.saturating_add(key.window_seconds.into());
-                all.push(key.settle_until);
+                all.extend([key.settle_until, key.former_until]);
                 all.extend([key.expires, window].map(|time| Deadline { time, slot: state.now.slot }));
             }
         }
@@ -93,6 +93,9 @@ impl<R: Rng> Chooser<'_, R> {
         if self.percent(60)
             && let Some((owner, relayer)) = self.one(&vaults)
         {
+            if self.percent(20) {
+                return self.nest(owner, relayer);
+            }
             let (of, spare) = (Holder::Vault(owner, relayer), self.percent(30));
             let mint = if spare || self.percent(50) { Mint::Dollar } else { Mint::Bead };
             let mint = if !spare && mint == Mint::Dollar { Mint::Shell } else { mint };
@@ -105,6 +108,18 @@ impl<R: Rng> Chooser<'_, R> {
             Some(to) => Op::Issue { to, amount: self.rng.random_range(1..5_000_000) },
             None => self.make_purse(),
         }
+    }
+
+    /// To the associated account of a token account, a vault's or a provider's.
+    fn nest(&mut self, owner: u8, relayer: u8) -> Op {
+        let providers: Vec<u8> = self.state.providers.keys().copied().collect();
+        let of = match self.one(&providers) {
+            Some(provider) if self.percent(50) => Holder::Earnings(provider),
+            _ => Holder::Funds(owner, relayer),
+        };
+        let to = of.dollars();
+        let made = self.state.holding(to).is_some();
+        if made { Op::Issue { to, amount: self.rng.random_range(1..5_000_000) } } else { Op::MakePurse { purse: to } }
     }
 
     fn freeze(&mut self) -> Op {

@@ -9,7 +9,7 @@ use steam_protocol::domain;
 /// No delay is longer: 7 days and 6,048,000 slots.
 pub const LONGEST: Delay = Delay { seconds: 7 * 86_400, slots: 6_048_000 };
 /// Bytes of the account.
-pub const LEN: usize = 8 + 249 + 128;
+pub const LEN: usize = 8 + 305 + 72;
 
 /// `Config`, as its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -23,8 +23,9 @@ pub struct Config {
     pub paused_until: Deadline,
     pub next_pause_from: Deadline,
     pub delays: Delays,
+    pub floors: Delays,
     pub bump: u8,
-    pub reserved: [u8; 128],
+    pub reserved: [u8; 72],
 }
 
 /// The domain of this deployment's signatures.
@@ -33,14 +34,16 @@ pub fn deployment_domain() -> [u8; 32] {
 }
 
 /// What SPEC.md asks of delays.
-fn check(delays: &Delays) -> Checked {
+fn check(delays: &Delays, floors: &Delays) -> Checked {
     let in_order = |of: fn(Delay) -> u64| {
         let [interval, pause, price, revoke, withdraw, ..] = delays.each().map(of);
         interval + pause < price && price <= revoke && revoke <= withdraw && delays.each().iter().all(|d| of(*d) > 0)
     };
     require(in_order(|d| d.seconds.into()) && in_order(|d| d.slots.into()), Rule::InvalidDelays)?;
     let short = |d: &Delay| d.seconds <= LONGEST.seconds && d.slots <= LONGEST.slots;
-    require(delays.each().iter().all(short), Rule::DelayTooLong)
+    require(delays.each().iter().all(short), Rule::DelayTooLong)?;
+    let above = |(delay, floor): (Delay, Delay)| delay.seconds >= floor.seconds && delay.slots >= floor.slots;
+    require(delays.each().into_iter().zip(floors.each()).all(above), Rule::DelayBelowFloor)
 }
 
 impl State {
@@ -52,12 +55,13 @@ impl State {
         admin: Wallet,
         guardian: Wallet,
         delays: Delays,
+        floors: Delays,
     ) -> Checked {
         require(mint != Mint::Bead, super::Anchor::AccountOwnedByWrongProgram)?;
         require(self.config.is_none(), Refusal::AlreadyThere)?;
         require(mint.decimals() == 6, Rule::InvalidMint)?;
         require(authority == Wallet::Deployer, Rule::NotUpgradeAuthority)?;
-        check(&delays)?;
+        check(&delays, &floors)?;
         self.pay_rent(payer, Name::Config, LEN);
         self.config = Some(Config {
             domain: deployment_domain(),
@@ -68,8 +72,9 @@ impl State {
             paused_until: Deadline::default(),
             next_pause_from: Deadline::default(),
             delays,
+            floors,
             bump: bump(Name::Config),
-            reserved: [0; 128],
+            reserved: [0; 72],
         });
         Ok(())
     }
@@ -77,7 +82,7 @@ impl State {
     pub(super) fn set_config(&mut self, admin: Wallet, guardian: Option<Wallet>, delays: Option<Delays>) -> Checked {
         let config = self.config_as(admin)?;
         if let Some(delays) = delays {
-            check(&delays)?;
+            check(&delays, &config.floors)?;
             config.delays = delays;
         }
         if let Some(guardian) = guardian {

@@ -127,8 +127,8 @@ impl State {
         let late = matches!(call.ix, Ix::RevokeKey { .. }) && call.unsigned == Some(1);
         require(call.unsigned.is_none() || late, Anchor::AccountNotSigner)?;
         match call.ix.clone() {
-            Ix::InitConfig { authority, payer, mint, admin, guardian, delays } => {
-                self.init_config(authority, payer, mint, admin, guardian, delays)
+            Ix::InitConfig { authority, payer, mint, admin, guardian, delays, floors } => {
+                self.init_config(authority, payer, mint, admin, guardian, delays, floors)
             }
             Ix::SetConfig { admin, guardian, delays } => self.set_config(admin, guardian, delays),
             Ix::TransferAdmin { admin, pending } => self.transfer_admin(admin, pending),
@@ -152,9 +152,18 @@ impl State {
             Ix::PutOffer { authority, payer, provider, offer, model, terms } => {
                 self.put_offer(authority, payer, (provider, offer), &model, terms)
             }
+            Ix::CloseOffer { authority, rent_payer, provider, offer } => {
+                self.close_offer(authority, rent_payer, provider, offer)
+            }
+            Ix::CloseProvider { authority, rent_payer, provider, token } => {
+                self.close_provider(authority, rent_payer, provider, token)
+            }
             Ix::RetireOffer { authority, provider, offer } => self.retire_offer(authority, provider, offer),
             Ix::OpenVault { owner, payer, relayer } => self.open_vault(owner, payer, relayer),
-            Ix::AuthorizeKey { owner, key, vault, slot, grant } => self.authorize_key(owner, key, vault, slot, grant),
+            Ix::AuthorizeKey { owner, key, payer, vault, slot, grant } => {
+                self.authorize_key(owner, key, payer, vault, slot, grant)
+            }
+            Ix::UpdateKey { owner, vault, slot, limits } => self.update_key(owner, vault, slot, limits),
             Ix::RevokeKey { owner, vault, relayer, slot, settler } => {
                 self.revoke_key(owner, vault, relayer, slot, settler, late)
             }
@@ -169,6 +178,10 @@ impl State {
             }
             Ix::RecoverTokens { owner, vault, source, destination, mint, program } => {
                 self.recover_tokens(owner, vault, source, destination, mint, program)
+            }
+            Ix::RecoverNested { owner, vault, token, nested } => self.recover_nested(owner, vault, token, nested),
+            Ix::RecoverNestedEarnings { authority, provider, nested } => {
+                self.recover_nested_earnings(authority, provider, nested)
             }
             Ix::RecoverLamports { owner, vault } => self.recover_lamports(owner, vault),
             Ix::SettleBatch(settlement) => self.settle_batch(&settlement),
@@ -220,9 +233,26 @@ impl State {
         self.lamports.retain(|_, held| *held > 0);
     }
 
-    /// Pays what an account of `len` bytes lacks of its rent.
-    pub(crate) fn pay_rent(&mut self, payer: Wallet, account: Name, len: usize) {
+    /// Pays what an account of `len` bytes lacks of its rent, and returns that.
+    pub(crate) fn pay_rent(&mut self, payer: Wallet, account: Name, len: usize) -> u64 {
         let there = self.lamports.get(&account).copied().unwrap_or_default();
-        self.pay(Name::Wallet(payer), account, rent(len).saturating_sub(there));
+        let missing = rent(len).saturating_sub(there);
+        self.pay(Name::Wallet(payer), account, missing);
+        missing
+    }
+
+    /// Closes an account: so much to who paid its rent, the rest to its owner. Where the account of one of them would hold
+    /// something, but less than rent, the other gets both.
+    pub(crate) fn empty(&mut self, account: Name, (payer, paid): (Wallet, u64), owner: Wallet) {
+        let held = |state: &Self, name| state.lamports.get(&name).copied().unwrap_or_default();
+        let total = held(self, account);
+        let fits = |wallet, part: u64| part == 0 || held(self, Name::Wallet(wallet)) + part >= rent(0);
+        let paid = match (fits(payer, paid), fits(owner, total - paid)) {
+            (true, true) => paid,
+            (_, false) => total,
+            (false, true) => 0,
+        };
+        self.pay(account, Name::Wallet(payer), paid);
+        self.pay(account, Name::Wallet(owner), total - paid);
     }
 }

@@ -10,10 +10,8 @@ use steam_protocol::seeds::is_model_name;
 
 /// The highest price component.
 pub const MAX_PRICE: u64 = 1_000_000_000_000;
-/// Bits of capabilities that mean something.
-pub const CAPABILITIES: u32 = (1 << 12) - 1;
 /// Bytes of the account.
-pub const LEN: usize = 8 + 448;
+pub const LEN: usize = 8 + 488;
 /// `Offer.status` of a listed one.
 pub const LISTED: u8 = 1;
 /// `Offer.status` of a retired one.
@@ -45,6 +43,7 @@ pub struct PricePoint {
 pub struct Offer {
     pub provider: [u8; 32],
     pub token: [u8; 32],
+    pub rent_payer: [u8; 32],
     pub model: [u8; 64],
     pub previous: PricePoint,
     pub current: PricePoint,
@@ -53,14 +52,15 @@ pub struct Offer {
     pub current_until: Deadline,
     pub retired_at: Deadline,
     pub settle_until: Deadline,
+    pub rent_paid: u64,
+    pub capabilities: u64,
     pub last_version: u32,
     pub context_limit: u32,
     pub output_limit: u32,
-    pub capabilities: u32,
     pub status: u8,
     pub model_len: u8,
     pub bump: u8,
-    pub padding: [u8; 5],
+    pub padding: [u8; 1],
     pub reserved: [u8; 64],
 }
 
@@ -153,27 +153,30 @@ impl State {
     ) -> Checked {
         let config = self.settings()?;
         self.is_there(Name::Provider(provider), Kind::Provider)?;
-        require(text == model_name(model), Anchor::ConstraintSeeds)?;
         let name = Name::Offer(provider, model);
         let known = self.providers.get(&provider).map(|known| (known.authority, known.status, known.token));
         let (entitled, state, token) = known.ok_or(Anchor::AccountNotInitialized)?;
         require(entitled == authority.address(), Rule::NotAuthority)?;
+        require(text.eq_ignore_ascii_case(&model_name(model)), Anchor::ConstraintSeeds)?;
         self.running()?;
         require(state == status::ACTIVE, Rule::ProviderNotActive)?;
         require(is_model_name(text), Rule::InvalidModel)?;
+        let ends = |suffix: &&str| text.to_ascii_lowercase().ends_with(suffix);
+        require(![":floor", ":nitro", ":free", ":online"].iter().any(|suffix| ends(&suffix)), Rule::ReservedModel)?;
         require(terms.price.is_valid(), Rule::InvalidPrice)?;
         require(terms.output_limit <= terms.context_limit, Rule::InvalidLimits)?;
-        require(terms.capabilities & !CAPABILITIES == 0, Rule::UnknownCapability)?;
         let now = self.now;
         if !self.offers.contains_key(&(provider, model)) {
-            self.pay_rent(payer, name, LEN);
-            let first = PricePoint { price: terms.price, from: now.deadline(), version: 1, padding: [0; 4] };
-            let mut padded = [0; 64];
-            padded[..text.len()].copy_from_slice(text.as_bytes());
+            let rent_paid = self.pay_rent(payer, name, LEN);
+            // The second of its making.
+            let version = u32::try_from(now.time).map_err(|_| Rule::VersionOverflow)?;
+            let first = PricePoint { price: terms.price, from: now.deadline(), version, padding: [0; 4] };
+            self.providers.get_mut(&provider).ok_or(Anchor::AccountNotInitialized)?.offers += 1;
             let made = Offer {
                 provider: address(Name::Provider(provider)),
                 token,
-                model: padded,
+                rent_payer: payer.address(),
+                model: [0; 64],
                 previous: PricePoint::default(),
                 current: first,
                 next: PricePoint::default(),
@@ -181,14 +184,15 @@ impl State {
                 current_until: Deadline::default(),
                 retired_at: Deadline::default(),
                 settle_until: Deadline::default(),
-                last_version: 1,
+                rent_paid,
+                capabilities: 0,
+                last_version: version,
                 context_limit: 0,
                 output_limit: 0,
-                capabilities: 0,
                 status: LISTED,
-                model_len: text.len() as u8,
+                model_len: 0,
                 bump: bump(name),
-                padding: [0; 5],
+                padding: [0; 1],
                 reserved: [0; 64],
             };
             self.offers.insert((provider, model), made);
@@ -199,6 +203,26 @@ impl State {
         (offer.retired_at, offer.settle_until) = Default::default();
         (offer.context_limit, offer.output_limit) = (terms.context_limit, terms.output_limit);
         offer.capabilities = terms.capabilities;
+        (offer.model, offer.model_len) = ([0; 64], text.len() as u8);
+        offer.model[..text.len()].copy_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    pub(super) fn close_offer(&mut self, authority: Wallet, rent_payer: Wallet, provider: u8, name: Name) -> Checked {
+        self.is_there(Name::Provider(provider), Kind::Provider)?;
+        self.is_there(name, Kind::Offer)?;
+        let Name::Offer(of, model) = name else { return Err(Anchor::AccountDiscriminatorMismatch.into()) };
+        require(Wallet::Provider(provider) == authority, Rule::NotAuthority)?;
+        require(of == provider, Rule::NotAuthority)?;
+        let now = self.now;
+        let offer = self.offers.get(&(of, model)).ok_or(Anchor::AccountNotInitialized)?.clone();
+        require(offer.rent_payer == rent_payer.address(), Rule::NotRentPayer)?;
+        require(offer.status == RETIRED, Rule::OfferListed)?;
+        require(now.is_past(offer.settle_until), Rule::OfferStillSettles)?;
+        require(now.time > i64::from(offer.last_version), Rule::VersionAhead)?;
+        self.providers.get_mut(&provider).ok_or(Anchor::AccountNotInitialized)?.offers -= 1;
+        self.offers.remove(&(of, model));
+        self.empty(name, (rent_payer, offer.rent_paid), authority);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 /// The longest name, in bytes.
 pub const MAX_NAME: usize = 32;
 /// Bytes of the account, with room for the longest name and URL.
-pub const LEN: usize = 8 + 74 + 64 + 4 + MAX_NAME + 4 + MAX_URL;
+pub const LEN: usize = 8 + 127 + 63 + 4 + MAX_NAME + 4 + MAX_URL;
 
 /// `Provider`, as its bytes are.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -17,10 +17,15 @@ pub const LEN: usize = 8 + 74 + 64 + 4 + MAX_NAME + 4 + MAX_URL;
 pub struct Provider {
     pub authority: [u8; 32],
     pub token: [u8; 32],
+    pub rent_payer: [u8; 32],
+    pub rent_paid: u64,
+    pub token_rent_paid: u64,
     pub registered_slot: u64,
+    pub offers: u32,
     pub status: u8,
+    pub status_before: u8,
     pub bump: u8,
-    pub reserved: [u8; 64],
+    pub reserved: [u8; 63],
     pub name: String,
     pub url: String,
 }
@@ -38,19 +43,50 @@ impl State {
         check_url(&url)?;
         let account = Name::Provider(provider);
         let token = Holder::Provider(provider).dollars();
-        self.pay_rent(payer, account, LEN);
-        self.pay_purse(payer, token);
+        let rent_paid = self.pay_rent(payer, account, LEN);
+        let token_rent_paid = self.pay_purse(payer, token);
         let made = Provider {
             authority: Wallet::Provider(provider).address(),
             token: address(Name::Purse(token)),
+            rent_payer: payer.address(),
+            rent_paid,
+            token_rent_paid,
             registered_slot: self.now.slot,
+            offers: 0,
             status: status::ACTIVE,
+            status_before: status::ACTIVE,
             bump: bump(account),
-            reserved: [0; 64],
+            reserved: [0; 63],
             name,
             url,
         };
         self.providers.insert(provider, made);
+        Ok(())
+    }
+
+    pub(super) fn close_provider(
+        &mut self,
+        authority: Wallet,
+        rent_payer: Wallet,
+        name: Name,
+        token: Purse,
+    ) -> Checked {
+        self.is_there(name, Kind::Provider)?;
+        let held = self.legacy_holding(token)?.amount;
+        let found = self.provider_mut(name)?.clone();
+        require(found.authority == authority.address(), Rule::NotAuthority)?;
+        require(found.rent_payer == rent_payer.address(), Rule::NotRentPayer)?;
+        require(found.token == address(Name::Purse(token)), Rule::OfferTokenMismatch)?;
+        require(found.status != status::SUSPENDED, Rule::Suspended)?;
+        require(found.offers == 0, Rule::ProviderHasOffers)?;
+        require(held == 0, Rule::ProviderHasEarnings)?;
+        let lamports = self.lamports.get(&Name::Purse(token)).copied().unwrap_or_default();
+        self.pay(Name::Purse(token), name, lamports);
+        self.empty(name, (rent_payer, found.rent_paid + found.token_rent_paid), authority);
+        self.purses.remove(&token);
+        if let Name::Provider(n) = name {
+            self.providers.remove(&n);
+        }
         Ok(())
     }
 
@@ -73,7 +109,11 @@ impl State {
         let provider = self.provider_mut(provider)?;
         require(config.guardian == guardian.address(), Rule::NotGuardian)?;
         require((provider.status == status::SUSPENDED) != suspended, Rule::SuspensionUnchanged)?;
-        provider.status = if suspended { status::SUSPENDED } else { status::ACTIVE };
+        if suspended {
+            (provider.status_before, provider.status) = (provider.status, status::SUSPENDED);
+        } else {
+            provider.status = provider.status_before;
+        }
         Ok(())
     }
 
@@ -84,7 +124,7 @@ impl State {
         self.withdraw_earned(by, authority, from, to, amount)
     }
 
-    fn provider_mut(&mut self, name: Name) -> Checked<&mut Provider> {
+    pub(super) fn provider_mut(&mut self, name: Name) -> Checked<&mut Provider> {
         self.is_there(name, Kind::Provider)?;
         match name {
             Name::Provider(n) => self.providers.get_mut(&n),

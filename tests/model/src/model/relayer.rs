@@ -234,11 +234,13 @@ impl State {
         .ok_or_else(|| super::Anchor::AccountNotInitialized.into())
     }
 
-    /// Makes the token account an instruction makes; `payer` pays what its rent lacks.
-    pub(super) fn pay_purse(&mut self, payer: Wallet, purse: Purse) {
-        if self.holding(purse).is_none() {
-            self.pay_rent(payer, Name::Purse(purse), super::token::len(purse));
-            self.make_purse(purse);
+    /// Makes the token account an instruction makes; `payer` pays what its rent lacks, which is returned.
+    pub(super) fn pay_purse(&mut self, payer: Wallet, purse: Purse) -> u64 {
+        if self.holding(purse).is_some() {
+            return 0;
         }
+        let paid = self.pay_rent(payer, Name::Purse(purse), super::token::len(purse));
+        self.make_purse(purse);
+        paid
     }
 }

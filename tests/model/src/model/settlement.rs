@@ -3,7 +3,6 @@
 use super::allow_list::leads;
 use super::config::deployment_domain;
 use super::offer::{Price, earnings};
-use super::vault::SLOTS;
 use super::{Anchor, Checked, Kind, Rule, State, require};
 use crate::cast::{Holder, Name, Purse, Wallet, address};
 use crate::op::{Charge, Damage, Group, Settlement, Signed, Voucher};
@@ -132,8 +131,9 @@ impl State {
             let price = self.price(batch, charge)?;
             let key = vault.keys.get(usize::from(charge.slot)).ok_or(Rule::KeySlot)?;
             require(key.is_used(), Rule::KeyUnknown)?;
-            require(price.within(&key.max_price), Rule::KeyPriceExceeded)?;
-            require(group.fee_bps <= key.max_fee_bps, Rule::KeyFeeExceeded)?;
+            let limits = key.limits_now(self.now);
+            require(price.within(&limits.max_price), Rule::KeyPriceExceeded)?;
+            require(group.fee_bps <= limits.max_fee_bps, Rule::KeyFeeExceeded)?;
             let cost = cost(&price, charge);
             let after = settled.checked_add(cost).ok_or(Rule::AmountOverflow)?;
             let paid = bill.payments.entry(charge.offer_ix).or_default();
@@ -249,7 +249,7 @@ fn check_bytes(batch: &Settlement, at: usize) -> Checked {
     let group = &batch.groups[at];
     let (first, last) = (at == 0, at + 1 == batch.groups.len());
     let many = |damage| first && batch.damage == Some(damage);
-    require(group.vouchers.len() <= SLOTS && !many(Damage::ManyVouchers), Rule::BatchVoucherCount)?;
+    require(group.vouchers.len() <= MAX_CHARGES && !many(Damage::ManyVouchers), Rule::BatchVoucherCount)?;
     require(group.charges.len() <= MAX_CHARGES && !many(Damage::ManyCharges), Rule::BatchChargeCount)?;
     require(!(last && batch.damage == Some(Damage::Truncated)), Rule::BatchTruncated)?;
     let Some(memberships) = &group.memberships else { return Ok(()) };

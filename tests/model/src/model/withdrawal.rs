@@ -1,6 +1,6 @@
 //! How an owner leaves: after a delay alone, at once with the settler, for good, and with what was sent by mistake.
 
-use super::vault::{ALL, LEN};
+use super::vault::{ALL, len};
 use super::{Checked, Kind, Rule, State, Token, rent, require};
 use crate::cast::{Holder, Mint, Name, Purse, Wallet, address};
 use crate::op::{Program, WithdrawNow};
@@ -47,12 +47,13 @@ impl State {
         let found = self.vault_of(owner, vault)?;
         require(found.relayer == address(Name::Relayer(relayer)), Rule::VaultRelayerMismatch)?;
         require(found.token == address(Name::Purse(token)), Rule::VaultTokenMismatch)?;
-        let seq = found.settle_seq;
+        let (generation, seq) = (found.generation, found.settle_seq);
         require(destination.mint == Mint::Dollar, Rule::InvalidDestination)?;
         require(!nonce_first, Rule::DurableNonce)?;
         let amount = if asked.amount == ALL { held } else { asked.amount };
         require(amount > 0, Rule::ZeroAmount)?;
         require(amount <= held, Rule::InsufficientBalance)?;
+        require(asked.generation == generation, Rule::GenerationMismatch)?;
         require(asked.settle_seq == seq, Rule::SettleSeqMismatch)?;
         require(slot <= asked.valid_until_slot, Rule::AgreementExpired)?;
         self.transfer(token, destination, amount)
@@ -69,15 +70,16 @@ impl State {
         let held = self.check_leaving(owner, Some(rent_payer), name, token, to)?;
         let now = self.now;
         let vault = self.vault_mut(name)?.clone();
-        require(vault.pending_withdrawal > 0, Rule::NoWithdrawal)?;
-        require(vault.pending_withdrawal == ALL, Rule::CloseNeedsAll)?;
-        require(now.is_past(vault.unlock_at), Rule::WithdrawalLocked)?;
+        if held > 0 {
+            require(vault.pending_withdrawal > 0, Rule::NoWithdrawal)?;
+            require(vault.pending_withdrawal == ALL, Rule::CloseNeedsAll)?;
+            require(now.is_past(vault.unlock_at), Rule::WithdrawalLocked)?;
+        }
         require(now.slot > vault.generation, Rule::GenerationNotOver)?;
         self.transfer(token, to, held)?;
-        for gone in [name, Name::Purse(token)] {
-            let lamports = self.lamports.get(&gone).copied().unwrap_or_default();
-            self.pay(gone, Name::Wallet(rent_payer), lamports);
-        }
+        let lamports = self.lamports.get(&Name::Purse(token)).copied().unwrap_or_default();
+        self.pay(Name::Purse(token), name, lamports);
+        self.empty(name, (rent_payer, vault.rent_paid + vault.token_rent_paid), owner);
         self.purses.remove(&token);
         if let Name::Vault(owner, relayer) = name {
             self.vaults.remove(&(owner, relayer));
@@ -114,10 +116,40 @@ impl State {
         self.transfer(purse, to, held.amount)
     }
 
+    pub(super) fn recover_nested(&mut self, owner: Wallet, vault: Name, token: Purse, nested: Purse) -> Checked {
+        self.is_there(vault, Kind::Vault)?;
+        let held = self.source_and_destination(token, nested).and_then(|_| self.legacy_holding(nested))?.amount;
+        let found = self.vault_of(owner, vault)?;
+        require(found.token == address(Name::Purse(token)), Rule::VaultTokenMismatch)?;
+        self.unnest(owner, nested, token, held)
+    }
+
+    pub(super) fn recover_nested_earnings(&mut self, authority: Wallet, provider: u8, nested: Purse) -> Checked {
+        let token = Holder::Provider(provider).dollars();
+        self.is_there(Name::Provider(provider), Kind::Provider)?;
+        let held = self.source_and_destination(token, nested).and_then(|_| self.legacy_holding(nested))?.amount;
+        let found = self.provider_mut(Name::Provider(provider))?;
+        require(found.authority == authority.address(), Rule::NotAuthority)?;
+        self.unnest(authority, nested, token, held)
+    }
+
+    /// Everything moves, also where that is nothing; the account is closed.
+    fn unnest(&mut self, owner: Wallet, nested: Purse, token: Purse, held: u64) -> Checked {
+        require(nested == Holder::of_purse(token).dollars(), Rule::NotNested)?;
+        let frozen = |purse| self.holding(purse).is_none_or(|holding| holding.frozen);
+        require(!frozen(nested) && !frozen(token), Token::AccountFrozen)?;
+        self.transfer(nested, token, held)?;
+        self.purses.remove(&nested);
+        let lamports = self.lamports.get(&Name::Purse(nested)).copied().unwrap_or_default();
+        self.pay(Name::Purse(nested), Name::Wallet(owner), lamports);
+        Ok(())
+    }
+
     pub(super) fn recover_lamports(&mut self, owner: Wallet, vault: Name) -> Checked {
-        self.vault_of(owner, vault)?;
+        let found = self.vault_of(owner, vault)?;
+        let kept = rent(len(found.keys.len())).max(found.rent_paid);
         let held = self.lamports.get(&vault).copied().unwrap_or_default();
-        let beyond = held.saturating_sub(rent(LEN));
+        let beyond = held.saturating_sub(kept);
         require(beyond > 0, Rule::ZeroAmount)?;
         self.pay(vault, Name::Wallet(owner), beyond);
         Ok(())

@@ -7,7 +7,7 @@ use steam_router::state::capability;
 
 /// Parameters and the capability that covers each; none where every provider of chat completions knows it. `tools`,
 /// `response_format`, `logprobs` and `stream` are needed by what they ask for, whether or not parameters are required.
-const PARAMETERS: [(&str, u32); 26] = [
+const PARAMETERS: [(&str, u64); 26] = [
     ("model", 0),
     ("models", 0),
     ("provider", 0),
@@ -40,7 +40,7 @@ const PARAMETERS: [(&str, u32); 26] = [
 ///
 /// # Errors
 /// [`RelayError::Invalid`] for a parameter that no capability stands for: nobody could promise to know it.
-pub(super) fn required(request: &Object<'_>) -> Result<u32, RelayError> {
+pub(super) fn required(request: &Object<'_>) -> Result<u64, RelayError> {
     let mut needs = 0;
     for (name, _) in request.0.iter().filter(|(_, value)| *value != "null") {
         match PARAMETERS.iter().find(|(known, _)| known == name) {

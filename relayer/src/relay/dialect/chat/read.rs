@@ -127,7 +127,7 @@ fn max_output(object: &Object<'_>) -> Result<Option<u32>, RelayError> {
     Ok(limit)
 }
 
-fn needs(object: &Object<'_>, images: u32, stream: bool) -> Result<u32, RelayError> {
+fn needs(object: &Object<'_>, images: u32, stream: bool) -> Result<u64, RelayError> {
     let mut needs = 0;
     for name in ["tools", "functions"] {
         let tools: Option<Vec<&RawValue>> = match object.get(name) {
@@ -164,7 +164,7 @@ fn needs(object: &Object<'_>, images: u32, stream: bool) -> Result<u32, RelayErr
 }
 
 /// The ability that `response_format` needs.
-fn format_needs(object: &Object<'_>) -> Result<u32, RelayError> {
+fn format_needs(object: &Object<'_>) -> Result<u64, RelayError> {
     let Some(format) = object.get("response_format") else { return Ok(0) };
     let format = Object::read(format)
         .map_err(|_| RelayError::invalid("invalid_value", "response_format", "`response_format` must be an object"))?;
