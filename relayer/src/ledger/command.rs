@@ -30,17 +30,16 @@ pub(crate) trait Write: Send + 'static {
 }
 
 macro_rules! commands {
-    ($($name:ident -> $output:ty,)*) => {
+    ($($name:ident($write:ty) -> $output:ty,)*) => {
         /// Any command, with the place of its reply.
-        #[expect(clippy::large_enum_variant, reason = "nearly every command is a charge, the largest: a box would cost each one an allocation")]
         pub(crate) enum Command {
-            $($name($name, Reply<$output>),)*
+            $($name($write, Reply<$output>),)*
             /// Anything at all, for tests of what SQLite and the disk may do.
             #[cfg(test)]
             Raw(super::sqlite::Raw, Reply<()>),
         }
 
-        $(impl Write for $name {
+        $(impl Write for $write {
             type Output = $output;
 
             fn into_command(self, reply: Reply<$output>) -> Command {
@@ -51,31 +50,32 @@ macro_rules! commands {
 }
 
 commands! {
-    Charge -> (SignedReceipt, ChargeId),
-    Seal -> GroupState,
-    AbandonGroup -> (),
-    AbandonCharges -> usize,
-    CreateBatch -> BatchId,
-    StoreAttempt -> (),
-    BuryAttempts -> (),
-    FinishBatch -> (),
-    SplitBatch -> (),
-    VoidGroup -> (SealedGroup, bool),
-    ReleaseBatch -> (),
-    HoldUp -> (),
-    KeepAgreement -> (),
-    KeepAllowList -> Kept,
-    SaveBoard -> (),
-    ForgetBoard -> (),
-    PutLookupTable -> (),
-    ForgetLookupTable -> (),
-    Prune -> bool,
+    // The largest by far: the queue holds room for all that may wait.
+    Charge(Box<Charge>) -> (SignedReceipt, ChargeId),
+    Seal(Seal) -> GroupState,
+    AbandonGroup(AbandonGroup) -> (),
+    AbandonCharges(AbandonCharges) -> usize,
+    CreateBatch(CreateBatch) -> BatchId,
+    StoreAttempt(StoreAttempt) -> (),
+    BuryAttempts(BuryAttempts) -> (),
+    FinishBatch(FinishBatch) -> (),
+    SplitBatch(SplitBatch) -> (),
+    VoidGroup(VoidGroup) -> (SealedGroup, bool),
+    ReleaseBatch(ReleaseBatch) -> (),
+    HoldUp(HoldUp) -> (),
+    KeepAgreement(KeepAgreement) -> (),
+    KeepAllowList(KeepAllowList) -> Kept,
+    SaveBoard(SaveBoard) -> (),
+    ForgetBoard(ForgetBoard) -> (),
+    PutLookupTable(PutLookupTable) -> (),
+    ForgetLookupTable(ForgetLookupTable) -> (),
+    Prune(Prune) -> bool,
 }
 
 /// Signs what the charges among `batch` need of their keys.
 pub(super) fn authorize(batch: &mut [Command]) {
     sign_vouchers(batch.iter_mut().filter_map(|command| match command {
-        Command::Charge(charge, _) => Some(charge),
+        Command::Charge(charge, _) => Some(&mut **charge),
         _ => None,
     }));
 }

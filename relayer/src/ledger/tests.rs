@@ -103,8 +103,8 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
 }
 
 /// The command that writes `row`.
-fn charge_of(row: ChargeRow) -> Charge {
-    Charge {
+fn charge_of(row: ChargeRow) -> Box<Charge> {
+    Box::new(Charge {
         id: row.id,
         key: row.key,
         receipt: row.receipt.receipt,
@@ -113,7 +113,7 @@ fn charge_of(row: ChargeRow) -> Charge {
         authorization: Authorization::Voucher(row.voucher),
         allow_root: row.allow_root,
         idempotent: row.idempotent,
-    }
+    })
 }
 
 fn receipt_key() -> SigningKey {

@@ -50,7 +50,8 @@ pub async fn relay(
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
     let job = Job { node: node.clone(), request, plan, order, ranked, hold, id, accepted };
     let (reply, answer) = oneshot::channel();
-    node.tasks.spawn(job.run(Reply::Waiting(reply)));
+    // On the heap at once: a task of this size would be moved there in several steps.
+    node.tasks.spawn(Box::pin(job.run(Reply::Waiting(reply))));
     answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?
 }
 
@@ -173,8 +174,8 @@ impl Job {
 
     /// Finds a provider, and keeps the client's connection open meanwhile. `None` if the client has left.
     async fn open(&self, mut reply: Reply) -> Option<(Reply, Result<(Opened, Incoming), RelayError>)> {
-        let opened = failover::open(self);
-        tokio::pin!(opened);
+        // Its memory is given back before the answer is streamed.
+        let mut opened = Box::pin(failover::open(self));
         let mut silence = self.request.stream.then(|| keep_alive(&self.node.config.upstream));
         loop {
             tokio::select! {

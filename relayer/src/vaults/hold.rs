@@ -96,16 +96,17 @@ impl Hold {
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let authorization = self.authorization(consent, numbered.voucher);
-            let charge = Charge {
-                id: draft.id.clone(),
+            let receipt = self.receipt(&draft, routing_hash, (amount, fee), numbered);
+            let charge = Box::new(Charge {
+                id: draft.id,
                 key: self.key.key,
-                receipt: self.receipt(&draft, routing_hash, (amount, fee), numbered),
+                receipt,
                 receipt_key: vaults.receipt_key.clone(),
                 decision,
                 authorization,
                 allow_root: self.allow_root,
                 idempotent,
-            };
+            });
             vaults.ledger.enqueue(charge)
         };
         let result = match durable {

@@ -66,7 +66,7 @@ impl Job<'_> {
 
     /// Writes a charge, which appends to the tables and needs no savepoint: one that fails half-way, as a disk may have it, ends
     /// the transaction with all that shares it.
-    fn charge(&self, reply: Reply<(SignedReceipt, ChargeId)>, charge: Charge, places: &mut Places) -> Answer {
+    fn charge(&self, reply: Reply<(SignedReceipt, ChargeId)>, charge: Box<Charge>, places: &mut Places) -> Answer {
         if charge.idempotent {
             return self.run(reply, |tx| {
                 charges::insert(tx, charge, places).map_err(|(Failure::Whole(error) | Failure::Partial(error))| {

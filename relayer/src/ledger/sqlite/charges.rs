@@ -139,7 +139,7 @@ fn insert_key(tx: &Transaction<'_>, vault: i64, row: &ChargeRow) -> Result<i64, 
 /// `Idempotency-Key` and was charged before.
 pub(super) fn insert(
     tx: &Transaction<'_>,
-    charge: Charge,
+    charge: Box<Charge>,
     places: &mut Places,
 ) -> Result<(SignedReceipt, ChargeId), Failure> {
     let row = charge.sign()?;
