@@ -41,10 +41,6 @@ const CASES: [(&str, bool, bool); 4] = [
     ("stream-signed", true, true),
 ];
 
-/// As in the relayer.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<()> {
     match std::env::var(process::ROLE).as_deref() {
         Ok("provider") => provider::run(),

@@ -32,10 +32,6 @@ pub const SIGNED: u32 = 20_000;
 /// Streams held open at once.
 const HELD: usize = 500;
 
-/// As in the relayer.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> Result<()> {
     match std::env::var(process::ROLE).as_deref() {
         Ok("provider") => provider::run(),
