@@ -3,9 +3,8 @@
 use crate::allow_lists::AllowLists;
 use crate::board::{self, Board};
 use crate::chain::quorum::ask;
-use crate::chain::reader::Reader;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
-use crate::chain::{Pubkey, SettlementAccounts, read};
+use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
@@ -14,6 +13,8 @@ use crate::node::keys::Keys;
 use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::probe::{ProbeError, Prober};
+use crate::reader::Reader;
+use crate::reader::accounts;
 use crate::registry::Registry;
 use crate::score::Scorer;
 use crate::settle::{self, Settler, Setup};
@@ -104,13 +105,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         config.chain.rpc_urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
     let program = config.chain.program.unwrap_or(steam_router::ID);
     let relayer = config.chain.relayer.unwrap_or_default();
-    let registry = read::agreed_registry(&nodes, &program, &relayer, None).await?;
+    let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await?;
     check_deployment(&nodes, &program, &registry, &settler_key, &receipt_key).await?;
-    settle::grace::check(&config, &read::delays(&nodes, &program).await?)?;
+    settle::grace::check(&config, &accounts::delays(&nodes, &program).await?)?;
 
     let parties = SettlementAccounts {
         program,
-        config: read::config_address(&program),
+        config: accounts::config_address(&program),
         relayer,
         settler: settler_key.pubkey(),
         fee_token: registry.relayer.fee_token,

@@ -1,7 +1,7 @@
 //! One valid use of each instruction: what attacks start from, and what compute units are measured on.
 
-use crate::chain::Stored;
-use crate::world::{DELAYS, FLOORS, GENESIS_HASH, MODEL, Market, PRICE, boundless, terms};
+use crate::chain::{GENESIS_HASH, Stored};
+use crate::world::{DELAYS, FLOORS, MODEL, Market, PRICE, boundless, terms};
 use crate::{nobody, usage, usdc};
 use anchor_lang::solana_program::instruction::Instruction;
 use solana_keypair::Keypair;

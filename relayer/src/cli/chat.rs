@@ -2,6 +2,7 @@
 //! cost is believed.
 
 mod ask;
+mod explain;
 mod route;
 mod setup;
 

@@ -4,6 +4,7 @@
 
 mod demo;
 mod files;
+mod info;
 mod system;
 mod table;
 
@@ -69,11 +70,11 @@ async fn run(args: DevArgs) -> Result<Option<String>> {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }
     if let Some(file) = &args.info {
-        files::check_info(file)?;
+        info::check(file)?;
     }
     let system = System::start(&args).await?;
     if let Some(file) = &args.info {
-        files::write_info(file, &system).with_context(|| format!("cannot write {}", file.display()))?;
+        info::write(file, &system).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let broken = if args.demo {
         demo::run(&system).await.err().map(|error| format!("{error:#}"))

@@ -18,11 +18,10 @@ mod reconcile;
 mod recovery;
 mod row;
 mod schema;
+mod sealed;
 mod store;
 mod tables;
 
-#[cfg(test)]
-pub(super) use apply::Raw;
 pub use reader::Reader;
 pub(super) use reader::Readers;
 pub use recovery::{Offline, back_up, inspect, resolve, restore};

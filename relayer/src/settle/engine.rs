@@ -5,11 +5,12 @@ use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
 use crate::chain::quorum::within;
 use crate::chain::rpc::{Rpc, TransactionState};
-use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot, read};
+use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::recovery::ChainPosition;
 use crate::ledger::{Attempt, Batch, GroupState, Ledger, OpenVault, SealedGroup};
+use crate::reader::accounts;
 use crate::vaults::Vaults;
 use futures::future::{join_all, try_join_all};
 use solana_keypair::Keypair;
@@ -80,7 +81,7 @@ struct Look {
     height: u64,
     /// By signature.
     states: HashMap<Signature, TransactionState>,
-    reading: read::Reading,
+    reading: accounts::Reading,
 }
 
 /// What is to be done about a batch.
@@ -241,7 +242,7 @@ impl Settler {
         let vaults: BTreeSet<Pubkey> =
             batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
         let vaults: Vec<Pubkey> = vaults.into_iter().collect();
-        let reading = read::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
+        let reading = accounts::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
         Ok(Look { height, states, reading })
     }
 
@@ -326,7 +327,7 @@ impl Settler {
             return Ok(());
         }
         let heads = self.setup.ledger.heads().await?;
-        for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
+        for chunk in addresses.chunks(accounts::VAULTS_AT_ONCE) {
             for (address, vault) in self.read_vaults(chunk.iter().copied()).await?.vaults {
                 let known = heads.get(&(address, vault.generation)).copied().unwrap_or_default();
                 match known.compare((vault.settle_seq, vault.settle_hash)) {
@@ -346,7 +347,7 @@ impl Settler {
     async fn seal(&mut self) -> Result<(), SettleError> {
         let due = self.setup.ledger.vaults_to_seal().await?;
         let now = self.setup.clock.unix_ms();
-        for chunk in due.chunks(read::VAULTS_AT_ONCE) {
+        for chunk in due.chunks(accounts::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|open| open.vault)).await?;
             // Together, so that they wait for one write.
             let mut sealing = Vec::new();
@@ -466,9 +467,9 @@ impl Settler {
     }
 
     /// Vaults as all nodes have them, without those on which they differ.
-    async fn read_vaults(&self, vaults: impl Iterator<Item = Pubkey>) -> Result<read::Reading, SettleError> {
+    async fn read_vaults(&self, vaults: impl Iterator<Item = Pubkey>) -> Result<accounts::Reading, SettleError> {
         let addresses: Vec<Pubkey> = vaults.collect();
-        Ok(read::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
+        Ok(accounts::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
     }
 }
 

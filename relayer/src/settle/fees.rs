@@ -3,6 +3,8 @@
 
 use crate::config::SettleConfig;
 
+/// Lamports a transaction with one signature costs, priority aside.
+pub const TRANSACTION_FEE: u64 = 5_000;
 /// The share of recent slots, in quarters, whose price is met.
 const QUARTERS: usize = 3;
 

@@ -6,8 +6,9 @@ use crate::cast::{
     ASSOCIATED, Holder, Mint, Name, PROGRAM, Purse, SYSTEM, TOKEN, TOKEN_2022, Wallet, address, program_data, sign,
 };
 use crate::model::GENESIS_HASH;
-use crate::model::time::Delays;
+use crate::model::token::Holding;
 use crate::op::{Call, Damage, Grant, Ix, Limits, Program, Settlement, Signed, Terms, Voucher};
+use crate::time::Delays;
 use borsh::{BorshDeserialize, BorshSerialize};
 use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
@@ -402,4 +403,10 @@ pub fn decode<T: BorshDeserialize>(kind: &str, data: &[u8]) -> Option<T> {
     let hash = sha256(&[b"account:", kind.as_bytes()]);
     let mut body = data.strip_prefix(&hash[..8])?;
     T::deserialize(&mut body).ok()
+}
+
+/// What a token account's bytes say.
+pub fn holding(data: &[u8]) -> Option<Holding> {
+    let amount = data.get(64..72)?.try_into().map(u64::from_le_bytes).ok()?;
+    Some(Holding { amount, frozen: data.get(108) == Some(&2) })
 }

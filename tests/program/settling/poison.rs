@@ -3,7 +3,7 @@
 
 use super::*;
 use steam::ledger::incidents::{Decision, Resolution};
-use steam::ledger::recovery::resolve;
+use steam::ledger::resolve;
 use steam::ledger::{Incident, Touches};
 use steam::vaults::{Refusal, Unsure};
 use steam_tests::chain::Stored;

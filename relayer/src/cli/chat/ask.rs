@@ -1,7 +1,7 @@
 //! One question and its answer: streamed to standard output, with what it cost.
 
+use super::explain::explain;
 use super::route::Route;
-use super::setup::explain;
 use crate::chain::Pubkey;
 use crate::cli::amount::show_pico;
 use crate::cli::completion::{self, Event, text_of};

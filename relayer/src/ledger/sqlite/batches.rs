@@ -2,11 +2,12 @@
 
 use super::Reader;
 use super::charges::find_vault;
-use super::groups::{self, groups_where, place};
+use super::groups;
 use super::incidents;
 use super::row::Columns;
+use super::sealed::{groups_where, place};
+use crate::ledger::batches::{FinishBatch, VoidGroup};
 use crate::ledger::batches::{MAX_BACKOFF, SKIPPED};
-use crate::ledger::command::{FinishBatch, VoidGroup};
 use crate::ledger::sealing::MAX_RECEIPTS;
 use crate::ledger::{Attempt, Batch, BatchId, LedgerError, SealedGroup};
 use rusqlite::{Connection, Transaction};

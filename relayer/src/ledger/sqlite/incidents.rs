@@ -1,7 +1,7 @@
 //! Incidents, and what was decided about them.
 
-use super::groups::groups_where;
 use super::row::Columns;
+use super::sealed::groups_where;
 use super::{Reader, charges};
 use crate::chain::Pubkey;
 use crate::ledger::incidents::{Decision, Incident, IncidentId, IncidentReport, Resolution, ResolveError};

@@ -360,7 +360,7 @@ async fn a_batch_that_was_applied_keeps_its_proof_though_a_vault_of_it_was_close
         settle_hash,
         ..snapshot()
     };
-    let reading = read::Reading {
+    let reading = accounts::Reading {
         vaults: [at(&applied, applied.seq, applied.hash), at(&open, open.seq - 1, [0; 32])]
             .map(|vault| (vault.address, vault))
             .into(),

@@ -7,14 +7,13 @@
 use crate::chain::Pubkey;
 use crate::chain::table::TableState;
 use crate::ledger::TableRow;
+use crate::settle::fees::TRANSACTION_FEE;
 use std::collections::HashSet;
 
 /// Addresses a table holds.
 pub const MAX_ADDRESSES: usize = 256;
 /// Addresses added by one transaction: what fits version 0 beside the table's making.
 pub const EXTEND_BY: usize = 20;
-/// Lamports a transaction with one signature costs, priority aside.
-pub const TRANSACTION_FEE: u64 = 5_000;
 /// Of making a table with its first addresses, extending it once more, deactivating and closing it.
 pub const TABLE_FEES: u64 = 4 * TRANSACTION_FEE;
 /// Slots from a table's deactivation until it can be closed, with a few to spare: the hashes of 512 must have passed.

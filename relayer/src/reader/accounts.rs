@@ -1,10 +1,10 @@
 //! Reads the program's accounts into what the relayer works with. Every account is checked for its owner and
 //! discriminator: an RPC node may answer anything.
 
-use super::quorum::ask;
-use super::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
-use super::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::addresses;
+use crate::chain::quorum::ask;
+use crate::chain::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
+use crate::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::registry::{Offer, ProviderInfo, Registry, RelayerInfo};
 use anchor_lang::prelude::Clock;
 use anchor_lang::{AccountDeserialize, Discriminator};
