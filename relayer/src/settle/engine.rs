@@ -4,17 +4,17 @@ use super::form::{self, Form, Weight};
 use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
 use crate::chain::quorum::within;
-use crate::chain::rpc::{Rpc, TransactionState};
-use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
+use crate::chain::rpc::Rpc;
+use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::recovery::ChainPosition;
-use crate::ledger::{Attempt, Batch, GroupState, Ledger, OpenVault, SealedGroup};
+use crate::ledger::{Batch, GroupState, Ledger, OpenVault, SealedGroup};
 use crate::reader::accounts;
 use crate::vaults::Vaults;
 use futures::future::{join_all, try_join_all};
+use judge::{Head, Look, Verdict, head, signature};
 use solana_keypair::Keypair;
-use solana_signature::Signature;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use version::Version1;
 
+mod judge;
 mod monitor;
 mod submit;
 mod version;
@@ -30,9 +31,6 @@ mod version;
 /// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
 const SKIPPED_RETRY_BLOCKS: u32 = 100;
-
-/// Blocks after a transaction's last in which the nodes are asked what became of it.
-const REMEMBERED_BLOCKS: u64 = 150;
 
 /// Signatures that a node tells the status of in one answer.
 const STATUSES_AT_ONCE: usize = 256;
@@ -73,29 +71,6 @@ pub struct Settler {
     asked: usize,
     /// What keeps a batch from being sent, found in this round.
     problem: Option<String>,
-}
-
-/// What the chain says of the batches under way: heights before statuses, statuses before vaults, all of the same nodes. A
-/// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
-struct Look {
-    height: u64,
-    /// By signature.
-    states: HashMap<Signature, TransactionState>,
-    reading: accounts::Reading,
-}
-
-/// What is to be done about a batch.
-enum Verdict {
-    /// The chain has applied or skipped its groups, but for those of vaults that are gone or halted.
-    Done { signature: Option<String>, applied: Vec<SealedGroup>, skipped: Vec<SealedGroup> },
-    /// A transaction can still land: send the same bytes again.
-    Resend(Vec<Attempt>),
-    /// No transaction can land any more; the signatures of those that died now.
-    Sign(Vec<String>),
-    /// A group's vault is gone or halted, and no transaction can land any more: its groups are to be batched anew.
-    Release,
-    /// The nodes do not agree: nothing can be said.
-    Wait,
 }
 
 impl Settler {
@@ -244,71 +219,6 @@ impl Settler {
         let vaults: Vec<Pubkey> = vaults.into_iter().collect();
         let reading = accounts::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
         Ok(Look { height, states, reading })
-    }
-
-    /// What is to be done about a batch.
-    fn judge(&mut self, batch: &Batch, look: &Look) -> Result<Verdict, SettleError> {
-        let (height, reading) = (look.height, look.reading.part(batch.groups.iter().map(|group| &group.vault)));
-        let mut states = Vec::new();
-        for attempt in &batch.attempts {
-            states.push(look.states.get(&signature(attempt)?).cloned());
-        }
-        // Gone: of a vault that was closed, or whose chain is not this ledger's. It will not apply, and its batch-mates must
-        // not wait for it.
-        let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-        for group in &batch.groups {
-            if reading.is_gone(&group.vault, group.generation) {
-                gone.push(group.clone());
-                continue;
-            }
-            // The nodes do not agree, or not yet on that there is such a vault.
-            let Some(vault) = reading.vaults.get(&group.vault) else { return Ok(Verdict::Wait) };
-            match head(group, vault) {
-                Head::Applied => applied.push(group.clone()),
-                Head::Open => open.push(group.clone()),
-                Head::Behind => {
-                    self.problem = Some(format!("the nodes' reading of vault {} is old", group.vault));
-                    return Ok(Verdict::Wait);
-                }
-                Head::Foreign => {
-                    self.halt(group.vault);
-                    gone.push(group.clone());
-                    continue;
-                }
-            }
-            self.resume(&group.vault);
-        }
-        let landed = landed(batch, &states);
-        if let Some((signature, slot)) = &landed {
-            return Ok(if reading.is_from(*slot) {
-                Verdict::Done { signature: Some(signature.clone()), applied, skipped: open }
-            } else {
-                Verdict::Wait
-            });
-        }
-        let (alive, dead): (Vec<_>, Vec<_>) = batch
-            .attempts
-            .iter()
-            .zip(&states)
-            .filter(|(attempt, _)| !attempt.dead)
-            .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
-        // With a closed vault among them they were applied before it was closed, and what is open was skipped.
-        if alive.is_empty() && !applied.is_empty() && (open.is_empty() || !gone.is_empty()) {
-            return Ok(match applied_by(batch, &states, height) {
-                Some(attempt) => {
-                    let signature = attempt.map(|attempt| attempt.signature.clone());
-                    Verdict::Done { signature, applied, skipped: open }
-                }
-                None => Verdict::Wait,
-            });
-        }
-        if alive.is_empty() && !gone.is_empty() {
-            return Ok(Verdict::Release);
-        }
-        if alive.is_empty() {
-            return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
-        }
-        Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
     }
 
     /// Compares every vault's head on chain with the ledger, before anything is sold: the ledger may be an old copy. A vault on
@@ -470,65 +380,6 @@ impl Settler {
     async fn read_vaults(&self, vaults: impl Iterator<Item = Pubkey>) -> Result<accounts::Reading, SettleError> {
         let addresses: Vec<Pubkey> = vaults.collect();
         Ok(accounts::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
-    }
-}
-
-/// Where a vault's chain stands to the one group of it that is under way.
-enum Head {
-    /// The group is the last one applied.
-    Applied,
-    /// The one before it is.
-    Open,
-    /// An older one is, which this ledger has seen followed by others: the reading is old.
-    Behind,
-    /// The chain is not this ledger's.
-    Foreign,
-}
-
-fn head(group: &SealedGroup, vault: &VaultSnapshot) -> Head {
-    match vault.settle_seq {
-        _ if vault.generation != group.generation => Head::Behind,
-        seq if seq == group.seq && vault.settle_hash == group.hash => Head::Applied,
-        seq if seq >= group.seq => Head::Foreign,
-        seq if seq + 1 == group.seq => Head::Open,
-        _ => Head::Behind,
-    }
-}
-
-/// The transaction of a batch that is final and succeeded, and its slot.
-fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String, u64)> {
-    let succeeded = |state: &&TransactionState| state.finalized && state.error.is_none();
-    batch
-        .attempts
-        .iter()
-        .zip(states)
-        .filter_map(|(attempt, state)| Some((attempt.signature.clone(), state.as_ref().filter(succeeded)?.slot)))
-        .min_by_key(|(_, slot)| *slot)
-}
-
-/// By which transaction a batch was applied, where the nodes do not say so alike: the only one that did not fail; or, when they
-/// have forgotten all of them, the one that was under way last, if not all were taken for dead. None while it may be told yet.
-fn applied_by<'a>(batch: &'a Batch, states: &[Option<TransactionState>], height: u64) -> Option<Option<&'a Attempt>> {
-    let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
-    let forgotten = |attempt: &&Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
-    let tried = batch.attempts.iter().zip(states);
-    let possible: Vec<&Attempt> = tried.filter(|(_, state)| !failed(state)).map(|(attempt, _)| attempt).collect();
-    match possible.as_slice() {
-        [only] => Some(Some(only)),
-        several if several.iter().all(forgotten) => Some(several.iter().copied().find(|attempt| !attempt.dead)),
-        _ => None,
-    }
-}
-
-fn signature(attempt: &Attempt) -> Result<Signature, SettleError> {
-    attempt.signature.parse().map_err(|_| SettleError::Transaction("read back"))
-}
-
-/// Whether a transaction can still take effect: it is known and not final, or its last valid height is not final.
-fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) -> bool {
-    match state {
-        Some(state) => !state.finalized,
-        None => height <= attempt.last_valid_height,
     }
 }
 

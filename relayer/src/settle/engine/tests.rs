@@ -1,9 +1,11 @@
 //! Settlement against nodes that lag, lie or refuse.
 
 use super::*;
-use crate::chain::rpc::{ChainAccount, RpcError, Simulation};
+use crate::chain::VaultSnapshot;
+use crate::chain::rpc::{ChainAccount, RpcError, Simulation, TransactionState};
 use crate::clock::SystemClock;
 use crate::config::TransactionVersion;
+use crate::ledger::Attempt;
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, snapshot};
@@ -11,6 +13,7 @@ use anchor_lang::{Discriminator, Owner};
 use anchor_spl::associated_token::get_associated_token_address;
 use async_trait::async_trait;
 use serde_json::json;
+use solana_signature::Signature;
 use solana_signer::Signer as _;
 use std::sync::Mutex;
 use steam_protocol::Hash;
