@@ -97,10 +97,8 @@ impl<'a> GroupBuilder<'a> {
 
     /// Takes over the voucher of a charge that was added.
     pub fn authorize(&mut self, epoch: u32, voucher: StoredVoucher) {
-        if let Some(terms) = self.keys.get_mut(&epoch)
-            && voucher.authorized > terms.voucher.authorized
-        {
-            terms.voucher = voucher;
+        if let Some(terms) = self.keys.get_mut(&epoch) {
+            terms.voucher.raise(voucher);
         }
     }
 

@@ -311,11 +311,12 @@ impl VaultAccount {
 
         let account = self.keys.entry(key.epoch).or_default();
         account.held = add(account.held, ceiling);
-        if let Consent::Voucher { authorized, signature } = *consent
-            && authorized > account.authorized
-        {
-            account.authorized = authorized;
-            account.voucher = Some(StoredVoucher { authorized, request_hash, signature });
+        if let Consent::Voucher { authorized, signature } = *consent {
+            let voucher = StoredVoucher { authorized, request_hash, signature };
+            if voucher.exceeds(account.authorized) {
+                account.authorized = authorized;
+                account.voucher = Some(voucher);
+            }
         }
         self.requests.insert((key.epoch, request_hash), Seen::UnderWay);
         Ok(on_chain.allow_root)
