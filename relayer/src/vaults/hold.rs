@@ -97,9 +97,9 @@ impl Hold {
             self.ceiling = Pico::ZERO; // what was held is now charged
             let authorization = self.authorization(consent, numbered.voucher);
             let charge = Charge {
-                id: draft.id.clone(),
-                key: self.key.key,
                 receipt: self.receipt(&draft, routing_hash, (amount, fee), numbered),
+                id: draft.id,
+                key: self.key.key,
                 receipt_key: vaults.receipt_key.clone(),
                 decision,
                 authorization,
