@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use steam::chain::{KeyRef, Pubkey};
-use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, Setup, SimulatedProvider};
+use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, Setup, SimulatedProvider, unhindered};
 use steam::{addresses, instructions};
 use steam_protocol::allow_list::{ANY, AllowList};
 use steam_protocol::key::SessionKey;

@@ -6,14 +6,14 @@ mod load;
 mod tour;
 
 use super::system::System;
-use crate::cli::completion::{self, Event, Whole, text_of};
 use crate::cli::relayer_api::RelayerApi;
 use crate::cli::rpc::RpcSession;
 use crate::cli::vault::now::{Parties, withdraw};
 use crate::localnet::MODELS;
+use crate::relay::dialect::chat::client::{self, Event, Question, Stream, Whole, cost_of, message, text_of};
 use anyhow::{Context, Result, ensure};
 use audit::Balances;
-use serde_json::{Value, json};
+use serde_json::Value;
 use solana_signer::Signer;
 use std::time::{Duration, Instant};
 use steam_client::{Api, ApiError, Client, ClientError, Relayer, VaultKey};
@@ -89,26 +89,18 @@ async fn deposit(system: &System, tour: &mut Tour) -> Result<()> {
 }
 
 fn ask(prompt: &str, stream: bool) -> Value {
-    let mut body = json!({
-        "model": MODELS[0],
-        "messages": [{ "role": "user", "content": prompt }],
-        "max_tokens": 48,
-    });
-    if stream {
-        body["stream"] = json!(true);
-        body["stream_options"] = json!({ "include_usage": true });
-    }
-    body
+    let stream = if stream { Stream::WithUsage } else { Stream::Off };
+    Question { model: MODELS[0], messages: &[message("user", prompt)], max_tokens: 48, stream }.body()
 }
 
 async fn signed(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Signed requests: the key never leaves this process");
-    let whole = completion::signed(client, &ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
+    let whole = client::signed(client, &ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
     show(system, tour, "whole", &whole);
     remember(paid, whole)?;
 
     let began = Instant::now();
-    let mut answer = completion::signed(client, &ask("What does a receipt prove?", true), CEILING).await?;
+    let mut answer = client::signed(client, &ask("What does a receipt prove?", true), CEILING).await?;
     let completion_id = answer.id().map(ToOwned::to_owned);
     let (mut text, mut first, mut chunks, mut receipt) = (String::new(), None, Vec::new(), None);
     while let Some(event) = answer.next().await? {
@@ -142,10 +134,10 @@ async fn signed(system: &System, client: &Client, tour: &mut Tour, paid: &mut Ve
 async fn bearer(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Bearer requests: the same key, as any OpenAI client sends it");
     for stream in [false, true] {
-        let whole = completion::bearer(client, &ask("Who can empty the vault?", stream)).await?.collect().await?;
+        let whole = client::bearer(client, &ask("Who can empty the vault?", stream)).await?.collect().await?;
         tour.check(!whole.text.is_empty(), "an answer has text")?;
         tour.check(whole.receipt.receipt.usage.output > 0, "what was delivered is counted")?;
-        let usage = whole.chunks.iter().rev().find_map(|chunk| chunk["usage"]["cost"].as_f64());
+        let usage = whole.chunks.iter().rev().find_map(cost_of);
         let cost = total(&whole.receipt).0 as f64 / 1e12;
         tour.check(usage.is_some_and(|usd| (usd - cost).abs() < 1e-6), "usage.cost is the receipt's charge and fee")?;
         show(system, tour, if stream { "streamed" } else { "whole" }, &whole);
@@ -273,7 +265,7 @@ async fn refused_once_seen(system: &System, client: &Client, tour: &mut Tour) ->
         tour.check(seen, "the relayer sees a withdrawal request once it is final")?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    match completion::signed(client, &ask("One more?", false), CEILING).await {
+    match client::signed(client, &ask("One more?", false), CEILING).await {
         Err(ClientError::Api(ApiError::Refused(refusal))) if refusal.status == 402 => {
             tour.line("new request", format!("402: {}", refusal.message));
             Ok(())

@@ -39,7 +39,7 @@ impl ErrorBody {
                 r#type: kind(error.class()).into(),
                 param: error.param().map(Into::into),
                 code: error.code().into(),
-                receipt: error.receipt().map(|receipt| base64(receipt)),
+                receipt: error.receipt().map(base64),
             },
         }
     }
