@@ -34,7 +34,7 @@ pub(crate) use charges::{Authorization, Charge};
 pub use charges::{ChargeId, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow, RecentRequest};
 pub use groups::{GroupState, OpenVault, Pending, SealedGroup, SealedLine, Totals};
 pub use health::Trouble;
-pub use incidents::{Blocks, Fault, Incident, IncidentReport, Touches};
+pub use incidents::{Blocks, Cause, Fault, Incident, IncidentReport, Touches};
 pub use record::PackedDecision;
 pub use sqlite::{Offline, Reader, back_up, inspect, resolve, restore};
 pub use tables::TableRow;

@@ -359,10 +359,17 @@ impl Vaults {
         }
     }
 
-    /// Stops new holds on a vault whose chain state is not this ledger's, or takes that back.
-    pub fn halt(&self, vault: &Pubkey, halted: bool) {
+    /// Stops new holds on a vault whose chain state is not this ledger's.
+    pub fn halt(&self, vault: &Pubkey) {
         if let Some(account) = self.lock().accounts.get_mut(vault) {
-            account.halt(halted);
+            account.halt();
+        }
+    }
+
+    /// Lets new holds be made on a vault whose chain state is this ledger's.
+    pub fn resume(&self, vault: &Pubkey) {
+        if let Some(account) = self.lock().accounts.get_mut(vault) {
+            account.resume();
         }
     }
 

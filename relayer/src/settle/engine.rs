@@ -58,6 +58,15 @@ pub struct Setup {
     pub alerts: AlertConfig,
 }
 
+/// What a round does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// Brings on what is under way.
+    Resolve,
+    /// Seals new groups as well, applies what was decided about incidents and looks after lookup tables.
+    Seal,
+}
+
 /// The one task that settles.
 pub struct Settler {
     setup: Setup,
@@ -97,16 +106,18 @@ impl Settler {
         let interval = Duration::from_millis(self.setup.config.interval_ms);
         let mut seal_at = Instant::now();
         loop {
-            let seal = Instant::now() >= seal_at;
-            let result = self.round(seal).await;
-            if seal && result.is_ok() {
+            let round = if Instant::now() >= seal_at { Round::Seal } else { Round::Resolve };
+            let result = self.round(round).await;
+            if round == Round::Seal && result.is_ok() {
                 seal_at = Instant::now() + interval;
             }
             if let Err(error) = result {
                 tracing::warn!(%error, "settlement did not advance");
                 self.problem = Some(error.to_string());
             }
-            if seal && let Err(error) = self.watch().await {
+            if round == Round::Seal
+                && let Err(error) = self.watch().await
+            {
                 tracing::warn!(%error, "it is not known where settlement stands");
             }
             let problem = self.problem.take();
@@ -118,11 +129,11 @@ impl Settler {
         }
     }
 
-    /// One round. Groups under way come first, also after a restart; new ones are sealed if `seal`.
+    /// One round. Groups under way come first, also after a restart.
     ///
     /// # Errors
     /// [`SettleError`]; what was done until then stays done.
-    pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
+    pub async fn round(&mut self, round: Round) -> Result<(), SettleError> {
         let mut waiting = BTreeSet::new();
         let open = self.setup.ledger.open_batches().await?;
         let look = self.look(&open).await?;
@@ -133,7 +144,7 @@ impl Settler {
                 waiting.insert(id);
             }
         }
-        if seal {
+        if round == Round::Seal {
             self.apply_incidents().await?;
             let doubted: BTreeSet<Pubkey> =
                 self.setup.vaults.in_doubt().into_iter().chain(self.halted.clone()).collect();
@@ -150,7 +161,7 @@ impl Settler {
                 self.submit(batch).await?;
             }
         }
-        if seal {
+        if round == Round::Seal {
             self.tend_tables().await;
         }
         self.report().await
@@ -366,14 +377,14 @@ impl Settler {
         if self.halted.insert(vault) {
             tracing::error!(%vault, "the chain's state of a vault is no state of this ledger: halted until reconciled");
         }
-        self.setup.vaults.halt(&vault, true);
+        self.setup.vaults.halt(&vault);
     }
 
     fn resume(&mut self, vault: &Pubkey) {
         if self.halted.remove(vault) {
             tracing::info!(%vault, "the chain's state of a vault is this ledger's again");
         }
-        self.setup.vaults.halt(vault, false);
+        self.setup.vaults.resume(vault);
     }
 
     /// Vaults as all nodes have them, without those on which they differ.

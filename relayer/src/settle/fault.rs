@@ -1,6 +1,6 @@
 //! Whose fault it is that the chain would refuse a settlement, and on what nothing new is held for it.
 
-use crate::ledger::{Fault, Touches};
+use crate::ledger::{Cause, Fault, Touches};
 use anchor_spl::token::spl_token::error::TokenError;
 use steam_router::error::SteamError;
 
@@ -15,9 +15,9 @@ pub fn is_whole(code: Option<u32>) -> bool {
 pub fn known(code: Option<u32>, reason: &str) -> Option<Fault> {
     let code = code?;
     let of = |errors: &[SteamError]| errors.iter().any(|error| u32::from(*error) == code);
-    let fault = |touches, by_amount| Some(Fault { reason: reason.to_owned(), touches, by_amount });
+    let fault = |touches, cause| Some(Fault { reason: reason.to_owned(), touches, cause });
     if of(&[SteamError::OfferRetired, SteamError::PriceOutdated, SteamError::PriceUnknown]) {
-        return fault(Touches::Offer, false);
+        return fault(Touches::Offer, Cause::Kind);
     }
     if of(&[
         SteamError::KeyClosed,
@@ -27,7 +27,7 @@ pub fn known(code: Option<u32>, reason: &str) -> Option<Fault> {
         SteamError::MembershipMissing,
         SteamError::ProviderNotAllowed,
     ]) {
-        return fault(Touches::Key, false);
+        return fault(Touches::Key, Cause::Kind);
     }
     if of(&[
         SteamError::KeyLimitExceeded,
@@ -35,21 +35,21 @@ pub fn known(code: Option<u32>, reason: &str) -> Option<Fault> {
         SteamError::VoucherExceeded,
         SteamError::AmountOverflow,
     ]) {
-        return fault(Touches::Key, true);
+        return fault(Touches::Key, Cause::Amount);
     }
     if of(&[SteamError::FeeMismatch]) {
-        return fault(Touches::Vault, false);
+        return fault(Touches::Vault, Cause::Kind);
     }
     // The provider's account: the vault's is looked at before.
     (code == TokenError::AccountFrozen as u32).then(|| Fault {
         reason: format!("the provider's token account is frozen: {reason}"),
         touches: Touches::Provider,
-        by_amount: false,
+        cause: Cause::Kind,
     })
 }
 
 /// What nobody foresaw, in a group that would settle without its charges. The vault's account is looked at before anything
 /// is moved, so that what is left is the provider's: one that is no token account, for instance.
 pub fn unforeseen(reason: &str) -> Fault {
-    Fault { reason: format!("the provider cannot be paid: {reason}"), touches: Touches::Provider, by_amount: false }
+    Fault { reason: format!("the provider cannot be paid: {reason}"), touches: Touches::Provider, cause: Cause::Kind }
 }

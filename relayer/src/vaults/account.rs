@@ -227,8 +227,12 @@ impl VaultAccount {
         self.history != History::Ours
     }
 
-    pub fn halt(&mut self, halted: bool) {
-        self.history = if halted { History::Foreign } else { History::Ours };
+    pub fn halt(&mut self) {
+        self.history = History::Foreign;
+    }
+
+    pub fn resume(&mut self) {
+        self.history = History::Ours;
     }
 
     fn require_sure(&self) -> Result<(), Unsure> {

@@ -97,7 +97,7 @@ fn a_vault_with_a_history_is_sold_nothing_until_it_was_compared() {
     let mut account = account(|s| s.settle_seq = 1);
     let refused = hold(&mut account, &bearer(), 1, 1).unwrap_err();
     assert!(matches!(refused, Refusal::Unsure(Unsure::Unclear)), "{refused}");
-    account.halt(false);
+    account.resume();
     hold(&mut account, &bearer(), 1, 1).unwrap();
 }
 
@@ -226,9 +226,9 @@ fn a_fee_above_the_keys_limit_and_a_halted_vault_take_no_request() {
     let mut account = account(|_| {});
     let above = account.reserve(&key(), &bearer(), [1; 32], (Pico(1), 101), NOW);
     assert!(matches!(above, Err(Refusal::FeeAboveKeyLimit { fee_bps: 101, max_fee_bps: 100 })));
-    account.halt(true);
+    account.halt();
     assert!(matches!(hold(&mut account, &bearer(), 1, 1), Err(Refusal::Unsure(Unsure::Halted))));
-    account.halt(false);
+    account.resume();
     hold(&mut account, &bearer(), 1, 1).unwrap();
 }
 

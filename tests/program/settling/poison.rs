@@ -233,7 +233,7 @@ async fn a_halted_vault_does_not_keep_its_batch_mates_waiting() {
     let other =
         steam_tests::world::Line { key, offer: &s.offers[1], version: s.offers[1].version, usage: usage(1, 10, 0, 0) };
     let group = s.world.group(vault, &[other]);
-    s.settler.round(false).await.unwrap();
+    s.settler.round(Round::Resolve).await.unwrap();
     let open = s.ledger.vaults_to_seal().await.unwrap().into_iter().find(|open| open.vault == vault.address).unwrap();
     let sealed = s.ledger.seal(open, (0, [0; 32]), |_| true).await.unwrap();
     assert!(matches!(sealed, steam::ledger::GroupState::Sealed(..)));

@@ -9,7 +9,7 @@ use crate::ledger::charges::ChargeId;
 use crate::ledger::groups::Seal;
 use crate::ledger::sealing::{GroupBuilder, KeyTerms, OpenCharge};
 use crate::ledger::{
-    Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, Touches,
+    Cause, Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, Touches,
 };
 use rusqlite::{OptionalExtension, Transaction};
 use std::collections::{BTreeMap, HashMap};
@@ -117,7 +117,7 @@ pub(super) fn abandon_charges(
 }
 
 fn gone(reason: &str) -> Fault {
-    Fault { reason: reason.to_owned(), touches: Touches::Vault, by_amount: false }
+    Fault { reason: reason.to_owned(), touches: Touches::Vault, cause: Cause::Kind }
 }
 
 /// Seals the next group of a vault.
