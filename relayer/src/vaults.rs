@@ -12,7 +12,7 @@ mod withdrawal;
 
 pub(crate) use account::REMEMBER_SECONDS;
 pub use hold::{ChargeError, Draft, Hold};
-pub use refusal::{Refusal, Unsure};
+pub use refusal::{Refusal, VaultUnavailable};
 pub use withdrawal::{CosignError, InvalidWithdrawal, WithdrawalRequest};
 
 use crate::chain::{KeyRef, Pubkey, VaultSnapshot};
@@ -275,7 +275,7 @@ impl Vaults {
         let (fee_bps, oldest) = (state.fee_bps, state.oldest());
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         if account.slot() < oldest {
-            return Err(Unsure::Unclear.into());
+            return Err(VaultUnavailable::Unclear.into());
         }
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
@@ -306,7 +306,7 @@ impl Vaults {
         let oldest = state.oldest();
         let account = state.accounts.get_mut(&request.agreement.vault).ok_or(CosignError::UnknownVault)?;
         if account.slot() < oldest {
-            return Err(Unsure::Unclear.into());
+            return Err(VaultUnavailable::Unclear.into());
         }
         account.cosign(request)
     }

@@ -1,6 +1,6 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
-use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, Unsure, VaultView, WithdrawalRequest};
+use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, VaultUnavailable, VaultView, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
 use crate::ledger::{Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals};
 use std::collections::{BTreeMap, HashMap};
@@ -156,7 +156,7 @@ impl VaultAccount {
         if snapshot.owner != request.owner || self.missing {
             return Err(CosignError::UnknownVault);
         }
-        self.require_sure()?;
+        self.require_available()?;
         if request.generation != snapshot.generation {
             return Err(CosignError::Generation { generation: snapshot.generation, named: request.generation });
         }
@@ -235,11 +235,11 @@ impl VaultAccount {
         self.history = History::Ours;
     }
 
-    fn require_sure(&self) -> Result<(), Unsure> {
+    fn require_available(&self) -> Result<(), VaultUnavailable> {
         match self.history {
-            History::Foreign => Err(Unsure::Halted),
-            History::Unclear => Err(Unsure::Unclear),
-            History::Ours if self.agreements.iter().any(Agreement::is_unknown) => Err(Unsure::Recovering),
+            History::Foreign => Err(VaultUnavailable::Halted),
+            History::Unclear => Err(VaultUnavailable::Unclear),
+            History::Ours if self.agreements.iter().any(Agreement::is_unknown) => Err(VaultUnavailable::Recovering),
             History::Ours => Ok(()),
         }
     }
@@ -285,7 +285,7 @@ impl VaultAccount {
     ) -> Result<Option<Hash>, Refusal> {
         let on_chain = self.find(key).ok_or(Refusal::UnknownKey)?.clone();
         usable(&on_chain, now)?;
-        self.require_sure()?;
+        self.require_available()?;
         if self.snapshot.slot <= self.drains_until {
             return Err(Refusal::Leaving);
         }

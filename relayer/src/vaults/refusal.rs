@@ -69,7 +69,7 @@ pub enum Refusal {
     },
     /// 503
     #[error(transparent)]
-    Unsure(#[from] Unsure),
+    VaultUnavailable(#[from] VaultUnavailable),
     /// 402
     #[error(
         "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
@@ -87,7 +87,7 @@ pub enum Refusal {
 
 /// Why nothing can be promised of a vault's money for the time being, neither to a request nor to its owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsure {
+pub enum VaultUnavailable {
     /// The chain has groups of it that this ledger does not.
     #[error(
         "settlement of this vault is halted until the operator has reconciled it; for `steam vault withdraw` its owner needs \

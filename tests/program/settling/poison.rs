@@ -5,7 +5,7 @@ use super::*;
 use steam::ledger::incidents::{Decision, Resolution};
 use steam::ledger::resolve;
 use steam::ledger::{Incident, Touches};
-use steam::vaults::{Refusal, Unsure};
+use steam::vaults::{Refusal, VaultUnavailable};
 use steam_tests::chain::Stored;
 use steam_tests::world::DELAYS;
 
@@ -240,7 +240,7 @@ async fn a_halted_vault_does_not_keep_its_batch_mates_waiting() {
     s.world.settle(&s.relayer, &[group]).ok();
     s.settle_long().await;
     assert_eq!([1, 2].map(|n| s.settled(n)), [1, 1], "everyone else settles");
-    assert!(matches!(s.reserve(0).await, Err(Refusal::Unsure(Unsure::Halted))));
+    assert!(matches!(s.reserve(0).await, Err(Refusal::VaultUnavailable(VaultUnavailable::Halted))));
     assert_eq!(s.ledger.pending().await.unwrap().open_groups, 1);
     assert!(s.ledger.open_batches().await.unwrap().is_empty(), "and is not tried");
 }

@@ -36,7 +36,7 @@ pub struct VaultUser {
     pub list: Option<AllowList>,
 }
 
-pub struct World {
+pub struct System {
     pub proxy: Proxy,
     pub vaults: Vec<Arc<VaultUser>>,
     network: Localnet,
@@ -47,7 +47,7 @@ pub struct World {
     pub providers: Vec<SimulatedProvider>,
 }
 
-impl World {
+impl System {
     pub async fn start() -> Self {
         let network = Localnet::start(Options { slot_ms: SLOT_MS, ..Options::default() }).await.unwrap();
         let (mut providers, mut setups) = (Vec::new(), Vec::new());
