@@ -1,5 +1,5 @@
-//! Reads the chain again and again, and hands on what it says: the registry as `watch` state, balances and keys to
-//! [`Vaults`]. Websockets would only be hints; polling is what is relied on.
+//! Polls the chain and publishes what it reads: the registry as `watch` state, balances and keys to [`Vaults`]. Websockets
+//! would only be hints, so that nothing relies on them.
 
 pub mod accounts;
 

@@ -62,7 +62,7 @@ impl DevArgs {
     }
 }
 
-/// Runs the system until it is interrupted, or the tour until it ends; the promise the tour found broken, if one was.
+/// Runs the system until it is interrupted, or the tour until it ends. Returns the promise that the tour found broken, if any.
 async fn run(args: DevArgs) -> Result<Option<String>> {
     if std::env::var_os("RUST_LOG").is_some() {
         // Logs are shown only where RUST_LOG asks for them. A process that logs already keeps its logger.
@@ -87,7 +87,7 @@ async fn run(args: DevArgs) -> Result<Option<String>> {
     Ok(broken)
 }
 
-/// Shows the table until somebody has seen enough.
+/// Shows the table until the process is interrupted.
 async fn watch(system: &System) {
     let live = std::io::stdout().is_terminal();
     let mut every = tokio::time::interval(if live { Duration::from_secs(1) } else { LINES_EVERY });
@@ -161,7 +161,7 @@ print(answer.choices[0].message.content)
     )
 }
 
-/// Prints. Nobody to tell if standard output is closed.
+/// Prints. An error is ignored: standard output is closed, and nobody reads it.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

@@ -35,10 +35,10 @@ const SKIPPED_RETRY_BLOCKS: u32 = 100;
 /// Signatures that a node tells the status of in one answer.
 const STATUSES_AT_ONCE: usize = 256;
 
-/// Why a closed vault's charges are set aside.
+/// The reason recorded with the quarantined charges of a closed vault.
 const CLOSED: &str = "the vault was closed before it was seen to be settled";
 
-/// What a settler is made of.
+/// Everything a settler works with.
 pub struct Setup {
     /// Charges and groups.
     pub ledger: Ledger,
@@ -54,7 +54,7 @@ pub struct Setup {
     pub keypair: Keypair,
     /// Pace and prices.
     pub config: SettleConfig,
-    /// What a person is to be told of.
+    /// When to alert a person.
     pub alerts: AlertConfig,
 }
 
@@ -78,7 +78,7 @@ pub struct Settler {
     height: u64,
     /// The node that answered last.
     asked: usize,
-    /// What keeps a batch from being sent, found in this round.
+    /// Why a batch could not be sent in this round.
     problem: Option<String>,
 }
 
@@ -167,7 +167,7 @@ impl Settler {
         self.report().await
     }
 
-    /// Acts on what the chain says of a batch; false if nothing can be said, so that nothing may be done either.
+    /// Acts on the verdict about a batch. Returns false if there is no verdict yet: nothing may be done about the batch then.
     async fn advance(&mut self, batch: Batch, look: &Look) -> Result<bool, SettleError> {
         match self.judge(&batch, look)? {
             Verdict::Done { signature, applied, skipped } => {
@@ -213,7 +213,7 @@ impl Settler {
         Ok(true)
     }
 
-    /// Asks for all batches together: one call for each would take longer than the settlements.
+    /// Asks the chain about all batches together: one call a batch would take longer than the settlements.
     async fn look(&self, batches: &[Batch]) -> Result<Look, SettleError> {
         let (height, nodes) = agreed::present(&self.setup.nodes).await?;
         let mut signatures = Vec::new();
@@ -290,7 +290,7 @@ impl Settler {
             }
             let mut failure = None;
             for (vault, sealed) in join_all(sealing).await {
-                // What was sealed is taken note of whatever became of the others.
+                // A vault that was sealed is noted even if sealing another one failed.
                 let sealed = match sealed {
                     Ok(sealed) => sealed,
                     Err(error) => {
@@ -329,7 +329,7 @@ impl Settler {
                 self.setup.vaults.unsealed(&group);
                 continue;
             }
-            // What is halted waits for a person, out of the way of the others.
+            // A halted vault waits for a person, and its group does not delay those of other vaults.
             if let Some(vault) = reading.vaults.get(&group.vault)
                 && matches!(head(&group, vault), Head::Foreign)
             {
@@ -343,14 +343,14 @@ impl Settler {
         Ok(())
     }
 
-    /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
+    /// Sends to every node. A failed send does not change the batch, which is sent again until it is final or dead.
     async fn send(&self, bytes: &[u8]) {
         if let Err(error) = within(&self.setup.nodes, Duration::ZERO, |node| node.send(bytes)).await {
             tracing::debug!(%error, "a node did not take a settlement");
         }
     }
 
-    /// Takes over what people decided about charges that were set aside, and on what nothing is held.
+    /// Takes over what people decided about incidents, and on which vaults, keys and offers nothing may be held.
     async fn apply_incidents(&self) -> Result<(), SettleError> {
         let report = self.setup.ledger.incident_report(self.setup.vaults.decisions()).await?;
         self.status.send_modify(|status| status.incidents = report.open);

@@ -25,7 +25,7 @@ const HALF_LIFE: u32 = 64;
 /// Uses from which on an address is worth its place.
 const MIN_USES: u32 = 2;
 
-/// Who reads, pays and remembers.
+/// The nodes, the ledger and the keys that looking after tables needs.
 pub struct SettleContext<'a> {
     /// The nodes.
     pub nodes: &'a [Arc<dyn Rpc>],

@@ -22,7 +22,7 @@ use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::{MicroUsdc, Pico};
 use tour::Tour;
 
-/// What step 1 deposits.
+/// The deposit of step 1.
 const DEPOSIT: MicroUsdc = MicroUsdc(5_000_000);
 /// The most a request of the tour may cost: a cent.
 const CEILING: MicroUsdc = MicroUsdc(10_000);
@@ -256,7 +256,7 @@ async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
     tour.check(before - after == AT_ONCE.0, "a withdrawal that the relayer agrees to is made at once")
 }
 
-/// Once the relayer has seen the request, it promises that money to nobody.
+/// Once the relayer has seen the withdrawal request, it holds that money for no new request.
 async fn refused_once_seen(system: &System, client: &Client, tour: &mut Tour) -> Result<()> {
     let began = Instant::now();
     let view = || system.running.node.vaults.show(&system.deployment.key.vault);
@@ -308,7 +308,7 @@ fn provider_name<'a>(system: &'a System, address: &[u8; 32]) -> &'a str {
     providers.iter().find(|p| p.address.as_array() == address).map_or("an unknown provider", |p| &p.name)
 }
 
-/// So many of something, as people write it.
+/// A count and its noun, in the plural where the count is not one.
 fn counted(count: usize, of: &str) -> String {
     format!("{count} {of}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,4 +1,5 @@
-//! What a run leaves on disk for other tools: keypairs in the Solana CLI's form, the relayer's configuration. All for the owner's eyes only.
+//! Files that a run leaves for other tools: keypairs in the Solana CLI's form and the relayer's configuration. Only their owner
+//! may read them.
 
 use crate::config::Config;
 use crate::localnet::{Deployment, Localnet};

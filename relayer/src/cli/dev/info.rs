@@ -7,7 +7,7 @@ use serde_json::json;
 use solana_signer::Signer;
 use std::path::{Path, PathBuf};
 
-/// Finds out before anything is started whether the file of `--info` can be written.
+/// Checks, before anything is started, that the file of `--info` can be written.
 pub(super) fn check(file: &Path) -> Result<()> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let there = folder.metadata().with_context(|| format!("cannot write {}", file.display()))?;
@@ -15,7 +15,7 @@ pub(super) fn check(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes what other tools need to use the system. Whoever waits for the file finds it whole.
+/// Writes the file under another name and renames it, so that a tool that waits for it never reads a part of it.
 pub(super) fn write(file: &Path, system: &System) -> Result<()> {
     let (deployment, localnet) = (&system.deployment, &system.localnet);
     let path = |name: &str| system.dir.join(name);

@@ -102,15 +102,15 @@ impl Settler {
     }
 }
 
-/// Where a vault's chain stands to the one group of it that is under way.
+/// How a vault's head on chain compares with the one group of it that is under way.
 pub(super) enum Head {
-    /// The group is the last one applied.
+    /// The head is this group: it was applied.
     Applied,
-    /// The one before it is.
+    /// The head is the group before it: it was not applied yet.
     Open,
-    /// An older one is, which this ledger has seen followed by others: the reading is old.
+    /// The head is an older group, which this ledger knows to be followed by others: the reading is old.
     Behind,
-    /// The chain is not this ledger's.
+    /// The head is no group of this ledger.
     Foreign,
 }
 
@@ -135,8 +135,8 @@ fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String,
         .min_by_key(|(_, slot)| *slot)
 }
 
-/// By which transaction a batch was applied, where the nodes do not say so alike: the only one that did not fail; or, when they
-/// have forgotten all of them, the one that was under way last, if not all were taken for dead. None while it may be told yet.
+/// The transaction that applied a batch, where the nodes do not agree on it: the only one that did not fail. If the nodes have
+/// forgotten all of them, it is one that was not taken for dead, if there is one. None while the nodes may still tell.
 fn applied_by<'a>(batch: &'a Batch, states: &[Option<TransactionState>], height: u64) -> Option<Option<&'a Attempt>> {
     let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
     let forgotten = |attempt: &&Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;

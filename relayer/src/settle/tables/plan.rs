@@ -50,7 +50,7 @@ pub struct View {
 /// One step; each but the first two is a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Strike it off the ledger.
+    /// Delete it from the ledger.
     Forget(Pubkey),
     /// Mark it in the ledger as one to be closed.
     Retire(TableRow),
@@ -58,7 +58,7 @@ pub enum Step {
     Create(Vec<Pubkey>),
     /// Add addresses.
     Extend(TableRow, Vec<Pubkey>),
-    /// Start the time after which it can be closed.
+    /// Deactivate it, so that it can be closed once the cooldown is over.
     Deactivate(TableRow),
     /// Close it: its rent goes back to the settler.
     Close(TableRow),
