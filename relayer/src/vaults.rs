@@ -8,6 +8,7 @@
 mod account;
 mod hold;
 mod refusal;
+mod sums;
 mod withdrawal;
 
 pub(crate) use account::REMEMBER_SECONDS;

@@ -1,5 +1,6 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
+use super::sums::{add, covered, rounded_down, rounded_up};
 use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, VaultUnavailable, VaultView, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
 use crate::ledger::{Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals};
@@ -477,28 +478,6 @@ fn usable(key: &KeySnapshot, now: i64) -> Result<(), Refusal> {
         return Err(Refusal::KeyExpired);
     }
     Ok(())
-}
-
-fn covered(available: Pico, needed: Pico) -> Result<(), (MicroUsdc, MicroUsdc)> {
-    if needed <= available {
-        return Ok(());
-    }
-    Err((rounded_down(available), rounded_up(needed)))
-}
-
-/// Whole micro-dollars that are there of a sum, as far as they can be told.
-fn rounded_down(sum: Pico) -> MicroUsdc {
-    sum.floor_micro().unwrap_or(MicroUsdc(u64::MAX))
-}
-
-/// Whole micro-dollars that cover a sum, as far as they can be told.
-fn rounded_up(sum: Pico) -> MicroUsdc {
-    sum.ceil_micro().unwrap_or(MicroUsdc(u64::MAX))
-}
-
-/// Sums that cannot overflow in a lifetime; if they did, the largest value refuses everything.
-fn add(a: Pico, b: Pico) -> Pico {
-    Pico(a.0.saturating_add(b.0))
 }
 
 #[cfg(test)]
