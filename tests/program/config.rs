@@ -4,8 +4,9 @@ use solana_signer::Signer;
 use steam_router::error::SteamError;
 use steam_router::events::{ConfigInitialized, PauseStarted};
 use steam_router::state::{ConfigUpdate, Delays};
+use steam_tests::chain::GENESIS_HASH;
 use steam_tests::chain::Stored;
-use steam_tests::world::{DELAYS, FLOORS, GENESIS_HASH, delay};
+use steam_tests::world::{DELAYS, FLOORS, delay};
 use steam_tests::{Market, World, nobody, usage};
 
 #[test]

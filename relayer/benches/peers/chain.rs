@@ -7,10 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use solana_keypair::Keypair;
 use std::path::Path;
-use steam::localnet::{Deployment, Localnet, Options, ProviderSetup, Setup};
-use steam_protocol::allow_list::ANY;
+use steam::localnet::{Deployment, Localnet, Options, ProviderSetup, Setup, unhindered};
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{KeyGrant, OfferTerms, Prices, capability};
+use steam_router::state::{OfferTerms, Prices, capability};
 
 /// The model that all providers offer: the mock's.
 const MODEL: &str = "mock";
@@ -47,22 +46,13 @@ fn setup(provider: &str, listen: &str) -> Setup {
     };
     let provider =
         |name: &str| ProviderSetup { name: name.into(), url: provider.into(), offers: vec![(MODEL.into(), terms)] };
-    let highest = 1_000_000_000;
     Setup {
         relayer_url: format!("http://{listen}"),
         fee_bps: 100,
         providers: PROVIDERS.map(provider).into(),
         wallet: DEPOSIT,
         deposit: DEPOSIT,
-        grant: KeyGrant {
-            expires: i64::MAX,
-            limit_total: DEPOSIT.0,
-            window_seconds: 0,
-            window_limit: 0,
-            max_price: Prices { input: highest, cached: highest, output: highest, request: highest },
-            max_fee_bps: 100,
-            allow_root: ANY,
-        },
+        grant: unhindered(DEPOSIT),
     }
 }
 

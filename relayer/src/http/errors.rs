@@ -56,7 +56,7 @@ fn status_of_refusal(refusal: &Refusal) -> StatusCode {
         | Refusal::FeeAboveKeyLimit { .. }
         | Refusal::Leaving => StatusCode::PAYMENT_REQUIRED,
         Refusal::Replay { .. } => StatusCode::CONFLICT,
-        Refusal::Unsure(_) | Refusal::Blocked(_) | Refusal::LedgerDown => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::VaultUnavailable(_) | Refusal::Blocked(_) | Refusal::LedgerDown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -70,7 +70,7 @@ fn status_of_withdrawal(refusal: &CosignError) -> StatusCode {
         | CosignError::Seq { .. }
         | CosignError::NotCovered { .. }
         | CosignError::NotDrained { .. } => StatusCode::CONFLICT,
-        CosignError::Unsure(_) | CosignError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CosignError::VaultUnavailable(_) | CosignError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -19,11 +19,10 @@ mod reconcile;
 mod recovery;
 mod row;
 mod schema;
+mod sealed;
 mod store;
 mod tables;
 
-#[cfg(test)]
-pub(super) use apply::Raw;
 pub(super) use checkpoint::Checkpointer;
 pub use reader::Reader;
 pub(super) use reader::Readers;

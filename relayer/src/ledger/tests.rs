@@ -140,8 +140,8 @@ fn sealed(state: GroupState) -> (SealedGroup, Totals) {
     }
 }
 
-fn fault(reason: &str, by_amount: bool) -> Fault {
-    Fault { reason: reason.into(), touches: Touches::Key, by_amount }
+fn fault(reason: &str, cause: Cause) -> Fault {
+    Fault { reason: reason.into(), touches: Touches::Key, cause }
 }
 
 async fn only_batch(ledger: &Ledger) -> Batch {
@@ -401,7 +401,7 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     let (whole, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     f.ledger.create_batch(vec![whole.clone()]).await.unwrap();
     let (void, aside) =
-        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
+        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", Cause::Kind), 0).await.unwrap();
     assert!(!aside);
     assert_eq!((void.seq, void.receipts, void.lines.len()), (1, 0, 0));
     assert_ne!(void.hash, whole.hash);
@@ -419,7 +419,8 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     let next = settle(&[]).await;
     let (first, _) = sealed(seal(&f.ledger, 1, next).await);
     f.ledger.create_batch(vec![first]).await.unwrap();
-    let (_, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
+    let (_, aside) =
+        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", Cause::Kind), 0).await.unwrap();
     assert!(aside, "a line that fails alone is set aside");
     assert_eq!(f.ledger.receipt("gen-1-1").await.unwrap().unwrap().status, "set aside: PriceOutdated");
     let next = settle(&[]).await;

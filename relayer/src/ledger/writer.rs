@@ -69,7 +69,7 @@ impl Writer {
     /// Queues anything at all.
     pub(super) fn enqueue_raw(
         &self,
-        work: super::sqlite::Raw,
+        work: super::command::Raw,
         reply: super::command::Reply<()>,
     ) -> Result<(), LedgerError> {
         self.queue.try_send(Command::Raw(work, reply)).map_err(|_| LedgerError::Closed)

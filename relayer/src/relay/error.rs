@@ -3,7 +3,7 @@
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
 use crate::node::rates::RateLimited;
-use crate::vaults::{ChargeError, CosignError, Refusal, Unsure};
+use crate::vaults::{ChargeError, CosignError, Refusal, VaultUnavailable};
 use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
@@ -226,7 +226,7 @@ impl RelayError {
                 Refusal::FeeAboveKeyLimit { .. } => (Funds, "fee_above_key_limit"),
                 Refusal::Leaving => (Funds, "vault_leaving"),
                 Refusal::Replay { .. } => (Request, "replay"),
-                Refusal::Unsure(why) => (Relayer, unsure(*why)),
+                Refusal::VaultUnavailable(why) => (Relayer, unavailable(*why)),
                 Refusal::Blocked(_) => (Relayer, "settlement_blocked"),
                 Refusal::LedgerDown => (Relayer, "ledger_unavailable"),
             },
@@ -241,7 +241,7 @@ impl RelayError {
                 CosignError::Invalid(_) => (Request, "invalid_withdrawal"),
                 CosignError::UnknownVault => (Request, "unknown_vault"),
                 CosignError::TooMany => (Request, "too_many_withdrawals"),
-                CosignError::Unsure(why) => (Relayer, unsure(*why)),
+                CosignError::VaultUnavailable(why) => (Relayer, unavailable(*why)),
                 CosignError::Slot { .. } => (Request, "withdrawal_out_of_time"),
                 CosignError::Generation { .. } => (Request, "generation_outdated"),
                 CosignError::Seq { .. } => (Request, "settle_seq_outdated"),
@@ -302,10 +302,10 @@ impl RelayError {
     }
 }
 
-fn unsure(why: Unsure) -> &'static str {
+fn unavailable(why: VaultUnavailable) -> &'static str {
     match why {
-        Unsure::Halted => "vault_halted",
-        Unsure::Unclear => "vault_unclear",
-        Unsure::Recovering => "vault_recovering",
+        VaultUnavailable::Halted => "vault_halted",
+        VaultUnavailable::Unclear => "vault_unclear",
+        VaultUnavailable::Recovering => "vault_recovering",
     }
 }

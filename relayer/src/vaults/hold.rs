@@ -96,11 +96,10 @@ impl Hold {
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let authorization = self.authorization(consent, numbered.voucher);
-            let receipt = self.receipt(&draft, routing_hash, (amount, fee), numbered);
             let charge = Box::new(Charge {
+                receipt: self.receipt(&draft, routing_hash, (amount, fee), numbered),
                 id: draft.id,
                 key: self.key.key,
-                receipt,
                 receipt_key: vaults.receipt_key.clone(),
                 decision,
                 authorization,

@@ -1,8 +1,8 @@
 //! What can happen: time passes, people move money, and somebody sends one of the program's instructions.
 
 use crate::cast::{Mint, Name, Purse, Wallet};
-use crate::model::offer::Price;
-use crate::model::time::Delays;
+use crate::time::Delays;
+use borsh::{BorshDeserialize, BorshSerialize};
 
 /// One step.
 #[derive(Clone, Debug)]
@@ -400,4 +400,26 @@ pub enum Damage {
     ManyCharges,
     /// The last account is missing.
     AccountMissing,
+}
+
+/// Price components: µUSDC per million tokens, and per request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[expect(missing_docs, reason = "SPEC.md, Accounts")]
+pub struct Price {
+    pub input: u64,
+    pub cached: u64,
+    pub output: u64,
+    pub request: u64,
+}
+
+impl Price {
+    /// Its components.
+    pub fn components(&self) -> [u64; 4] {
+        [self.input, self.cached, self.output, self.request]
+    }
+
+    /// Whether no component is above the other's.
+    pub fn within(&self, other: &Self) -> bool {
+        self.components().iter().zip(other.components()).all(|(mine, theirs)| *mine <= theirs)
+    }
 }

@@ -12,10 +12,6 @@ use steam_protocol::receipt::SignedReceipt;
 /// Told whether the transaction was committed, answers the caller.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
-/// See [`Command::Raw`].
-#[cfg(test)]
-pub(in crate::ledger) type Raw = Box<dyn FnOnce(&Transaction<'_>) -> Result<(), LedgerError> + Send>;
-
 pub(super) fn apply(tx: &Transaction<'_>, command: Command, places: &mut Places, health: &Health) -> Answer {
     let job = Job { tx, health };
     match command {

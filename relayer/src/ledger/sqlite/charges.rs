@@ -240,9 +240,7 @@ impl KeySums {
     /// Takes over what a charge of the key says.
     pub fn raise(&mut self, cumulative: Pico, voucher: StoredVoucher) {
         self.cumulative = self.cumulative.max(cumulative);
-        if voucher.authorized > self.voucher.authorized {
-            self.voucher = voucher;
-        }
+        self.voucher.raise(voucher);
     }
 
     /// Of a row of `session_key`.

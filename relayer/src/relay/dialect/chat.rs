@@ -1,13 +1,19 @@
 //! Chat completions, as OpenAI's API has them: `POST /v1/chat/completions`.
 
 mod body;
+pub mod client;
+mod error;
 mod messages;
 mod parameters;
 mod read;
 mod reader;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
+
+pub use error::{ErrorBody, ErrorDetail};
+pub use schema::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
 
 use crate::relay::dialect::{Dialect, Fault, Piece, Prompt, Request, Say, Whole, Writer};
 use crate::relay::error::RelayError;
@@ -53,10 +59,10 @@ impl Dialect for Chat {
     }
 
     fn error(&self, error: &RelayError) -> String {
-        writer::error(error).to_string()
+        ErrorBody::of(error).json()
     }
 
     fn refusal(&self, status: StatusCode) -> String {
-        writer::refusal(status)
+        ErrorBody::of_refusal(status).json()
     }
 }

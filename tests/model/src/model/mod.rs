@@ -9,7 +9,6 @@ pub mod refusal;
 pub mod relayer;
 mod rule;
 pub mod settlement;
-pub mod time;
 pub mod token;
 pub mod vault;
 mod withdrawal;
@@ -19,8 +18,8 @@ pub use rule::Rule;
 
 use crate::cast::{Name, Purse, Wallet};
 use crate::op::{Call, Ix, Op};
+use crate::time::Moment;
 use std::collections::BTreeMap;
-use time::Moment;
 
 /// Unix time at which every chain starts.
 pub const GENESIS_TIME: i64 = 1_800_000_000;

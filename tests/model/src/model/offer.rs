@@ -1,10 +1,10 @@
 //! Offers: prices with notice and grace, which roll by the clock.
 
 use super::relayer::status;
-use super::time::{Deadline, Delays, Moment};
 use super::{Anchor, Checked, Kind, Rule, State, require};
 use crate::cast::{Holder, Name, Wallet, address, bump, model_name};
-use crate::op::Terms;
+use crate::op::{Price, Terms};
+use crate::time::{Deadline, Delays, Moment};
 use borsh::{BorshDeserialize, BorshSerialize};
 use steam_protocol::seeds::is_model_name;
 
@@ -16,16 +16,6 @@ pub const LEN: usize = 8 + 488;
 pub const LISTED: u8 = 1;
 /// `Offer.status` of a retired one.
 pub const RETIRED: u8 = 2;
-
-/// Price components: µUSDC per million tokens, and per request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-#[expect(missing_docs, reason = "SPEC.md, Accounts")]
-pub struct Price {
-    pub input: u64,
-    pub cached: u64,
-    pub output: u64,
-    pub request: u64,
-}
 
 /// A price, when it began to hold, and its version; version 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -62,22 +52,6 @@ pub struct Offer {
     pub bump: u8,
     pub padding: [u8; 1],
     pub reserved: [u8; 64],
-}
-
-impl Price {
-    /// Its components.
-    pub fn components(&self) -> [u64; 4] {
-        [self.input, self.cached, self.output, self.request]
-    }
-
-    /// Whether no component is above the other's.
-    pub fn within(&self, other: &Self) -> bool {
-        self.components().iter().zip(other.components()).all(|(mine, theirs)| *mine <= theirs)
-    }
-
-    fn is_valid(&self) -> bool {
-        self.cached <= self.input && self.components().iter().all(|component| *component <= MAX_PRICE)
-    }
 }
 
 impl Offer {
@@ -163,7 +137,7 @@ impl State {
         require(is_model_name(text), Rule::InvalidModel)?;
         let ends = |suffix: &&str| text.to_ascii_lowercase().ends_with(suffix);
         require(![":floor", ":nitro", ":free", ":online"].iter().any(|suffix| ends(&suffix)), Rule::ReservedModel)?;
-        require(terms.price.is_valid(), Rule::InvalidPrice)?;
+        require(is_valid(&terms.price), Rule::InvalidPrice)?;
         require(terms.output_limit <= terms.context_limit, Rule::InvalidLimits)?;
         let now = self.now;
         if !self.offers.contains_key(&(provider, model)) {
@@ -246,4 +220,8 @@ impl State {
 /// Where an offer's earnings go.
 pub fn earnings(provider: u8) -> Name {
     Name::Purse(Holder::Provider(provider).dollars())
+}
+
+fn is_valid(price: &Price) -> bool {
+    price.cached <= price.input && price.components().iter().all(|component| *component <= MAX_PRICE)
 }

@@ -1,11 +1,10 @@
 //! What the relayer writes to a client of chat completions.
 
-use crate::relay::base64;
+use super::error::ErrorBody;
 use crate::relay::dialect::{Billed, Whole, Writer};
-use crate::relay::error::{Class, RelayError};
+use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use crate::relay::sse::write_data;
-use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
@@ -44,7 +43,7 @@ impl Writer for ChatWriter {
     }
 
     fn error(&self, error: &RelayError, out: &mut BytesMut) {
-        write_data(out, self::error(error).to_string().as_bytes());
+        write_data(out, ErrorBody::of(error).json().as_bytes());
     }
 
     fn end(&self, out: &mut BytesMut) {
@@ -97,35 +96,4 @@ pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
     text.push_str(&billed.cost_usd);
     text.push('}');
     text
-}
-
-/// `{"error": {message, type, param, code}}`, and the receipt of a replay.
-pub(super) fn error(error: &RelayError) -> Value {
-    let mut body = json!({
-        "message": error.to_string(), "type": kind(error.class()), "param": error.param(), "code": error.code(),
-    });
-    if let Some(receipt) = error.receipt() {
-        body["receipt"] = base64(receipt).into();
-    }
-    json!({ "error": body })
-}
-
-/// The body of a refusal whose own words cannot be passed on.
-pub(super) fn refusal(status: StatusCode) -> String {
-    let message = format!("the provider refused this request with status {}", status.as_u16());
-    let error = json!({
-        "message": message, "type": kind(Class::Request), "param": null, "code": "provider_refused",
-    });
-    json!({ "error": error }).to_string()
-}
-
-fn kind(class: Class) -> &'static str {
-    match class {
-        Class::Request => "invalid_request_error",
-        Class::Authentication => "authentication_error",
-        Class::Funds => "insufficient_quota",
-        Class::Rate => "rate_limit_error",
-        Class::Relayer => "server_error",
-        Class::Provider => "upstream_error",
-    }
 }
