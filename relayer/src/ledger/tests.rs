@@ -192,7 +192,7 @@ async fn one_voucher_is_signed_for_all_charges_of_a_key_that_wait_together() {
         charge
     };
     let mut batch = [charge(1, 1), charge(2, 2), charge(3, 1)];
-    charges::sign_vouchers(batch.iter_mut());
+    charges::sign_vouchers(batch.iter_mut().map(|charge| &mut **charge));
     let vouchers = batch.map(|charge| charge.sign().unwrap().voucher);
     assert_eq!(vouchers.map(|voucher| voucher.authorized), [3, 2, 3].map(MicroUsdc));
     assert_eq!(vouchers[0], vouchers[2]);
