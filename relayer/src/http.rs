@@ -49,6 +49,8 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
     let public = || middleware::map_response(readable_by_any_page);
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(chat::create))
+        .routes(routes!(chat::complete))
+        .routes(routes!(chat::embed))
         .routes(routes!(listing::models).layer(public()))
         .routes(routes!(listing::model).layer(public()))
         .routes(routes!(listing::providers).layer(public()))

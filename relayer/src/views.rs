@@ -6,6 +6,8 @@
 
 mod allow_list;
 mod chat;
+mod completions;
+mod embeddings;
 mod error;
 mod generation;
 mod market;
@@ -16,6 +18,8 @@ mod withdrawal;
 pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
 pub use chat::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
+pub use completions::{TextCompletion, TextCompletionRequest};
+pub use embeddings::{Embeddings, EmbeddingsRequest, EmbeddingsUsage};
 pub use error::{ErrorBody, ErrorDetail};
 pub use generation::{Generation, GenerationFigures};
 pub use market::{

@@ -1,4 +1,5 @@
-//! `POST /v1/chat/completions`.
+//! Requests for answers, in every dialect: `POST /v1/chat/completions` and the others. They differ in their documentation
+//! alone; the dialect is found by the path.
 
 use crate::http::openapi::{BodyErrors, ChargeErrors, KeyErrors};
 use crate::http::{LoggedLater, body, public};
@@ -7,7 +8,9 @@ use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
 use crate::relay::{Accepted, Answer, base64, relay};
-use crate::views::{ChatCompletion, ChatCompletionRequest};
+use crate::views::{
+    ChatCompletion, ChatCompletionRequest, Embeddings, EmbeddingsRequest, TextCompletion, TextCompletionRequest,
+};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -53,14 +56,77 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
     security(("bearer" = []), ("signed" = []))
 )]
 pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Continues a text, whole or as server-sent events.
+///
+/// Only providers that speak this API are asked. The receipt comes as with chat completions.
+#[utoipa::path(
+    post,
+    path = "/v1/completions",
+    operation_id = "createCompletion",
+    tag = "completions",
+    request_body = TextCompletionRequest,
+    responses(
+        (
+            status = 200,
+            description = "The answer.",
+            headers(
+                ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
+            ),
+            content((TextCompletion = "application/json"), (String = "text/event-stream"))
+        ),
+        BodyErrors,
+        KeyErrors,
+        ChargeErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn complete(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Turns texts into vectors. Only input tokens are charged.
+///
+/// Only providers that speak this API are asked.
+#[utoipa::path(
+    post,
+    path = "/v1/embeddings",
+    operation_id = "createEmbeddings",
+    tag = "completions",
+    request_body = EmbeddingsRequest,
+    responses(
+        (
+            status = 200,
+            description = "One vector for each input.",
+            headers(
+                ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Receipt" = String, description = "The signed receipt, base64."),
+            ),
+            body = Embeddings
+        ),
+        BodyErrors,
+        KeyErrors,
+        ChargeErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn embed(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Serves a request in the dialect of its path.
+async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayError> {
     let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
     if node.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
     }
-    if !public::is_fresh(&node, &node.registry.borrow()) {
+    if !public::is_fresh(node, &node.registry.borrow()) {
         return Err(RelayError::NotReady("it has not read the chain for too long"));
     }
-    let permit = body::place(&node)?;
+    let permit = body::place(node)?;
     let (head, body) = request.into_parts();
 
     // Who it is comes before the body: a stranger's is not kept. Keys and vaults are public, so a signature is verified
@@ -72,7 +138,7 @@ pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> R
         headers: &head.headers,
         body_hash: Hash::default(),
     };
-    let (caller, digest) = match admit(&node, promised, limit) {
+    let (caller, digest) = match admit(node, promised, limit) {
         Ok(admitted) => admitted,
         Err(error) => {
             body::discard(body, limit.saturating_mul(2)).await;
@@ -86,7 +152,7 @@ pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> R
     }
     node.limits.rates.take(&caller.key.key, at)?;
     let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
-    let answer = relay(&node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
+    let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
     Ok(respond(answer))
 }
 

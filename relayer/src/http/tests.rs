@@ -2,7 +2,9 @@
 
 mod allow_lists;
 mod api;
+mod completions;
 mod controls;
+mod embeddings;
 mod failover;
 mod hedging;
 mod honesty;

@@ -1,7 +1,7 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
 use crate::node::Node;
-use crate::relay::dialect::{Dialect, Fault, Piece, Request, Whole};
+use crate::relay::dialect::{Dialect, Fault, Outgoing, Piece, Request, Whole};
 use crate::relay::json::Document;
 use crate::relay::plan::Candidate;
 use crate::relay::sse::{Parser, TooLarge};
@@ -81,15 +81,19 @@ impl From<Fault> for Failure {
 /// # Errors
 /// How the provider failed.
 pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> Result<(Incoming, Transcript), Failure> {
-    let dialect = request.dialect;
-    let body = dialect
-        .body(request, &candidate.offer.model, candidate.max_output)
-        .map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
+    let dialect = candidate.dialect;
+    let outgoing = Outgoing {
+        document: &request.body,
+        stream: request.stream,
+        model: &candidate.offer.model,
+        max_output: request.max_output.is_none().then_some(candidate.max_output),
+    };
+    let body = dialect.body(&outgoing).map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
     let now = node.clock.unix();
     let path = dialect.provider_path();
     let response = node.upstream.post(&candidate.offer, path, body, accept, now).await.map_err(unreachable)?;
-    let transcript = Transcript::new(candidate.input.counting, request.choices);
+    let transcript = Transcript::new(candidate.input.counting, request.choices, dialect.reader(request));
     let status = response.status();
     match status.as_u16() {
         200 => {}
@@ -109,9 +113,9 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     }
     expect_type(&response, accept)?;
     if request.stream {
-        stream(dialect, response, transcript).await
+        stream(response, transcript).await
     } else {
-        whole(dialect, response, transcript, node.config.upstream.max_answer_bytes).await
+        whole(response, transcript, node.config.upstream.max_answer_bytes).await
     }
 }
 
@@ -196,7 +200,6 @@ fn too_large() -> Failure {
 }
 
 async fn whole(
-    dialect: &dyn Dialect,
     mut response: Response,
     mut transcript: Transcript,
     limit: usize,
@@ -206,24 +209,20 @@ async fn whole(
     if body.is_empty() {
         return Err(empty());
     }
-    let (answer, content) = transcript.whole(dialect, body)?;
+    let (answer, content) = transcript.whole(body)?;
     if content { Ok((Incoming::Whole(answer), transcript)) } else { Err(empty()) }
 }
 
 /// Reads a stream up to its first content: until then nothing has reached the client, and another provider can take
 /// over unnoticed.
-async fn stream(
-    dialect: &dyn Dialect,
-    response: Response,
-    mut transcript: Transcript,
-) -> Result<(Incoming, Transcript), Failure> {
+async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incoming, Transcript), Failure> {
     let mut source = Source { response, parser: Parser::new(MAX_OPENING), opening: Vec::new(), ended: false };
     let mut bytes = 0;
     loop {
         while let Some(event) = source.parser.pop() {
-            let (piece, content) = transcript.event(dialect, &event)?;
+            let (piece, content) = transcript.event(&event)?;
             match piece {
-                Piece::End => return Err(Failure::new(FailureKind::Empty, "a stream without content")),
+                Piece::End(_) => return Err(Failure::new(FailureKind::Empty, "a stream without content")),
                 Piece::Own => {}
                 Piece::Data(data) => {
                     bytes += data.len();

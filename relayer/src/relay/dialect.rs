@@ -5,6 +5,14 @@
 //! A new dialect is one module here and one line in [`DIALECTS`].
 
 pub mod chat;
+mod completions;
+mod embeddings;
+mod event;
+mod openai;
+mod prompts;
+mod read;
+
+pub use event::{Billed, Event, Fault, Piece, Usage, Whole};
 
 use crate::relay::controls::Controls;
 use crate::relay::error::RelayError;
@@ -14,11 +22,10 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::ops::Range;
-use steam_protocol::receipt::FinishReason;
 use steam_router::state::capability;
 
 /// The dialects that clients and providers can speak.
-static DIALECTS: [&dyn Dialect; 1] = [&chat::Chat];
+static DIALECTS: [&dyn Dialect; 3] = [&chat::Chat, &completions::Completions, &embeddings::Embeddings];
 
 /// The dialect of the API at `path`, if it is one of an LLM.
 pub fn of_path(path: &str) -> Option<&'static dyn Dialect> {
@@ -30,8 +37,20 @@ pub fn usual() -> &'static dyn Dialect {
     DIALECTS[0]
 }
 
+/// The dialects that an offer with these capabilities speaks. Offers from before dialects had bits speak chat completions.
+pub fn spoken(capabilities: u64) -> u64 {
+    let stated = DIALECTS.iter().fold(0, |all, dialect| all | dialect.capability()) & capabilities;
+    if stated == 0 { capability::CHAT } else { stated }
+}
+
 /// A wire format.
 pub trait Dialect: fmt::Debug + Send + Sync {
+    /// Its name in decision records and messages.
+    fn name(&self) -> &'static str;
+
+    /// The bit of an offer whose provider speaks it.
+    fn capability(&self) -> u64;
+
     /// Where clients post requests.
     fn path(&self) -> &'static str;
 
@@ -47,23 +66,14 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The texts of `request` that a model reads.
     fn prompt(&self, request: &Request) -> Prompt;
 
-    /// The body for a provider of `model`, with the output limit `max_output` in tokens where the client set none.
+    /// The body for a provider.
     ///
     /// # Errors
-    /// [`RelayError::Internal`] if `request` is not of this dialect.
-    fn body(&self, request: &Request, model: &str, max_output: u32) -> Result<Bytes, RelayError>;
+    /// [`RelayError::Internal`] if the request is not of this dialect.
+    fn body(&self, request: &Outgoing<'_>) -> Result<Bytes, RelayError>;
 
-    /// Reads one event of a provider's stream, and hands what it says to `say`.
-    ///
-    /// # Errors
-    /// [`Fault`] if the event is no part of an answer, or what `say` returns.
-    fn read_event(&self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault>;
-
-    /// Reads a provider's whole answer, and hands what it says to `say`.
-    ///
-    /// # Errors
-    /// [`Fault`] if the body is no answer, or what `say` returns.
-    fn read_whole(&self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault>;
+    /// A reader of a provider's answer to `request`.
+    fn reader(&self, request: &Request) -> Box<dyn Reader>;
 
     /// A writer for one answer.
     fn writer(&self) -> Box<dyn Writer>;
@@ -73,6 +83,34 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// The body of a refusal whose own words cannot be passed on.
     fn refusal(&self, status: StatusCode) -> String;
+}
+
+/// A request as a provider is to get it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The request, in the provider's dialect.
+    pub document: &'a Document,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// The model as the provider knows it.
+    pub model: &'a str,
+    /// The output limit in tokens, where the client set none.
+    pub max_output: Option<u32>,
+}
+
+/// Reads one answer of a provider, whole or streamed, and hands what it says to `say`.
+pub trait Reader: fmt::Debug + Send {
+    /// Reads one event of a stream.
+    ///
+    /// # Errors
+    /// [`Fault`] if the event is no part of an answer, or what `say` returns.
+    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault>;
+
+    /// Reads a whole answer.
+    ///
+    /// # Errors
+    /// [`Fault`] if the body is no answer, or what `say` returns.
+    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault>;
 }
 
 /// Takes the events of an answer. An error ends the reading.
@@ -112,8 +150,10 @@ pub struct Request {
     pub include_usage: bool,
     /// Most output tokens of each answer, if the client set a limit.
     pub max_output: Option<u32>,
-    /// Answers wanted.
+    /// Answers wanted; of embeddings, vectors.
     pub choices: u32,
+    /// Prompts in the request, each with a context of its own.
+    pub prompts: u32,
     /// Bits of [`steam_router::state::capability`].
     pub needs: u64,
     /// Images in the prompt.
@@ -162,106 +202,6 @@ pub struct Prompt {
     pub texts: Vec<String>,
     /// Tokens around them.
     pub overhead: u64,
-}
-
-/// What an answer says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Event<'a> {
-    /// Text of the answer numbered `choice`.
-    Text {
-        /// Which answer.
-        choice: u32,
-        /// The text.
-        text: &'a str,
-    },
-    /// Visible reasoning.
-    Reasoning {
-        /// Which answer.
-        choice: u32,
-        /// The text.
-        text: &'a str,
-    },
-    /// A part of a tool call; the text may be empty.
-    Call {
-        /// Which answer.
-        choice: u32,
-        /// Name or arguments.
-        text: &'a str,
-    },
-    /// An answer ended.
-    Finish {
-        /// Which answer.
-        choice: u32,
-        /// Why.
-        reason: FinishReason,
-    },
-    /// What the provider says was used.
-    Usage {
-        /// The counts, if they are counts.
-        usage: Option<Usage>,
-        /// The provider's own JSON.
-        stated: &'a str,
-    },
-}
-
-/// Tokens of an exchange, as a provider counts them. Nothing in it is trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Input tokens, cached ones included.
-    pub prompt: u64,
-    /// Input tokens that came from a cache.
-    pub cached: u64,
-    /// Output tokens, hidden reasoning included.
-    pub completion: u64,
-    /// Output tokens that are reasoning.
-    pub reasoning: u64,
-}
-
-/// What a client is told was used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Billed {
-    /// Input tokens, without cached ones.
-    pub input: u32,
-    /// Cached input tokens.
-    pub cached: u32,
-    /// Output tokens.
-    pub output: u32,
-    /// Cost in USD, fee included, as an exact decimal number.
-    pub cost_usd: String,
-}
-
-/// What becomes of an event of a provider's stream.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// A client of the same dialect gets these data.
-    Data(Bytes),
-    /// It is for the relayer alone.
-    Own,
-    /// The answer is complete.
-    End,
-}
-
-/// A whole answer.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// The body.
-    pub body: Bytes,
-    /// Place of the provider's usage in the body.
-    pub usage: Option<Range<usize>>,
-}
-
-/// Why a provider's bytes are no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Not an answer, or one of others than were asked for.
-    #[error("no answer to this request")]
-    Malformed,
-    /// The provider reports an error where an answer should be.
-    #[error("the provider reported an error")]
-    Reported {
-        /// The number in it that looks like a status.
-        status: Option<u16>,
-    },
 }
 
 /// Names of the abilities in `bits`, of those that a request can need.

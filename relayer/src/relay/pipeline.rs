@@ -164,7 +164,7 @@ impl Job {
                 let Some(mut outlet) = reply.stream(&self.id, self.request.dialect) else { return };
                 let ends = (&mut opened.transcript, &mut outlet);
                 let (config, model) = (&self.node.config.upstream, &opened.candidate.offer.model);
-                let pump = Pump::new(*source, self.request.dialect, ends, config, model, self.deadline());
+                let pump = Pump::new(*source, ends, config, model, self.deadline());
                 let end = pump.run().await;
                 self.finish_stream(opened, end, outlet).await;
             }
@@ -197,12 +197,12 @@ impl Job {
             return;
         }
         let bill = self.bill(&opened, &End::Complete);
-        let stated = opened.transcript.stated_usage.as_deref();
+        let stated = opened.transcript.counts.stated_usage.as_deref();
         let body = self.request.dialect.writer().whole(&answer, stated, &Billed::from(&bill));
         opened.served(&self.request, &bill.usage, Duration::ZERO);
-        honesty::answered(&self, &opened.candidate, &opened.transcript, &End::Complete);
+        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &End::Complete);
         let id = self.id.clone();
-        let finish = opened.transcript.finish.unwrap_or(FinishReason::Other);
+        let finish = opened.transcript.counts.finish.unwrap_or(FinishReason::Other);
         let answer = match self.charge(opened, sha256(&[&body]), bill, finish, "served").await {
             Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt) }),
             Err(error) => Err(RelayError::Charge(error)),
@@ -218,10 +218,10 @@ impl Job {
             End::Complete => {
                 opened.served(&self.request, &bill.usage, outlet.waited);
                 if self.request.include_usage {
-                    let stated = opened.transcript.stated_usage.as_deref();
+                    let stated = opened.transcript.counts.stated_usage.as_deref();
                     outlet.write(|writer, out| writer.usage(stated, &Billed::from(&bill), out));
                 }
-                (opened.transcript.finish.unwrap_or(FinishReason::Other), "served")
+                (opened.transcript.counts.finish.unwrap_or(FinishReason::Other), "served")
             }
             End::ClientGone => {
                 opened.watch.end(Outcome::Neutral);
@@ -237,7 +237,7 @@ impl Job {
                 (FinishReason::Error, name)
             }
         };
-        honesty::answered(&self, &opened.candidate, &opened.transcript, &end);
+        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &end);
         match self.charge(opened, outlet.hash(), bill, finish, outcome).await {
             Ok(receipt) => {
                 let receipt = format!(": steam-receipt {}\n\n", base64(&receipt.to_bytes()));
@@ -253,6 +253,7 @@ impl Job {
 
     fn bill(&self, opened: &Opened, end: &End) -> Bill {
         let Opened { candidate, transcript, .. } = opened;
+        let transcript = &transcript.counts;
         let own = Own {
             input: candidate.input,
             delivered: transcript.delivered.total(),

@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::registry::{Offer, Registry};
 use crate::relay::controls::suffix;
-use crate::relay::dialect::{Request, abilities};
+use crate::relay::dialect::{Dialect, Request, abilities, spoken};
 use crate::relay::error::RelayError;
 use crate::score::{Ask, Choice, Scorer, Sort};
 use crate::tokens::{Counted, Counting};
@@ -47,6 +47,8 @@ impl Input {
 pub struct Candidate {
     /// The offer, at the price that will be charged.
     pub offer: Arc<Offer>,
+    /// The dialect in which its provider is asked.
+    pub dialect: &'static dyn Dialect,
     /// Output limit of each answer.
     pub max_output: u32,
     /// The highest cost of the request with this offer, fee included.
@@ -71,6 +73,7 @@ pub struct Exclusion {
 enum Filter {
     AllowList,
     Wish,
+    Dialect,
     Ability,
     Size,
     KeyPrice,
@@ -208,6 +211,10 @@ fn consider(
     if let Some(reason) = request.controls.exclude(offer) {
         return Err((Filter::Wish, reason));
     }
+    let dialect = request.dialect;
+    if spoken(offer.capabilities) & dialect.capability() == 0 {
+        return Err((Filter::Dialect, format!("does not speak {}", dialect.path())));
+    }
     let missing = request.needs & !offer.capabilities;
     if missing != 0 {
         return Err((Filter::Ability, format!("does not take {}", abilities(missing))));
@@ -222,7 +229,9 @@ fn consider(
     };
     // The estimate, not the bound: a bound of one token a byte would turn away what fits. Where the estimate is too
     // low, the provider says so, and it costs nothing.
-    if input.estimate().saturating_add(u64::from(max_output)) > u64::from(offer.context_limit) {
+    // Each prompt has a context of its own.
+    let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
+    if input.estimate().saturating_add(u64::from(max_output)) > context {
         let reason = format!(
             "takes {} tokens of prompt and answer, and this is about {} and up to {max_output}",
             offer.context_limit,
@@ -233,7 +242,8 @@ fn consider(
     if !offer.price.within(&allowed.limits.max_price) {
         return Err((Filter::KeyPrice, "priced above the key's highest price".into()));
     }
-    let ceiling = ceiling(offer, fee_bps, input, max_output.saturating_mul(request.choices))
+    let most_input = saturate(input.allowance().min(context));
+    let ceiling = ceiling(offer, fee_bps, most_input, max_output.saturating_mul(request.choices))
         .ok_or_else(|| (Filter::Wish, "has no computable cost".to_owned()))?;
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")));
@@ -242,12 +252,12 @@ fn consider(
     if let Some(left) = cooldown(offer) {
         return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())));
     }
-    Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
+    Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
 }
 
 /// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
-fn ceiling(offer: &Offer, fee_bps: u16, input: Input, output: u32) -> Option<Pico> {
-    let usage = Usage { requests: 1, input: saturate(input.allowance()).min(offer.context_limit), cached: 0, output };
+fn ceiling(offer: &Offer, fee_bps: u16, input: u32, output: u32) -> Option<Pico> {
+    let usage = Usage { requests: 1, input, cached: 0, output };
     let charge = charge(&offer.price, &usage);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
@@ -262,13 +272,14 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
     let reasons = reasons(&excluded);
     match last {
         Filter::AllowList => RelayError::NotAllowed { model, reasons },
-        Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
+        Filter::Wish | Filter::Dialect | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cost(ceiling) => Some(ceiling),
                 Filter::AllowList
                 | Filter::Wish
+                | Filter::Dialect
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -282,6 +293,7 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 Filter::Cooldown(left) => Some(left),
                 Filter::AllowList
                 | Filter::Wish
+                | Filter::Dialect
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice

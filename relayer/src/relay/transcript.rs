@@ -1,14 +1,22 @@
 //! What was said so far in one answer, counted, and what the provider said about it.
 
-use crate::relay::dialect::{Dialect, Event, Fault, Piece, Usage, Whole};
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Usage, Whole};
 use crate::relay::sse;
 use crate::tokens::{Counting, Tally};
 use bytes::Bytes;
 use steam_protocol::receipt::FinishReason;
 
-/// The count of one answer.
+/// One answer as it is read.
 #[derive(Debug)]
 pub struct Transcript {
+    reader: Box<dyn Reader>,
+    /// What was read so far.
+    pub counts: Counts,
+}
+
+/// The count of one answer.
+#[derive(Debug)]
+pub struct Counts {
     /// Everything visible.
     pub delivered: Tally,
     /// The visible reasoning in it.
@@ -24,26 +32,28 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Nothing said of `choices` answers.
-    pub fn new(counting: Counting, choices: u32) -> Self {
-        Self {
+    /// Nothing said of `choices` answers, which `reader` reads.
+    pub fn new(counting: Counting, choices: u32, reader: Box<dyn Reader>) -> Self {
+        let counts = Counts {
             delivered: Tally::new(counting),
             reasoning: Tally::new(counting),
             finish: None,
             usage: None,
             stated_usage: None,
             choices,
-        }
+        };
+        Self { reader, counts }
     }
 
     /// Takes an event of a stream. Returns what becomes of it, and whether it has content.
     ///
     /// # Errors
     /// It is no part of an answer, or reports an error.
-    pub fn event(&mut self, dialect: &dyn Dialect, event: &sse::Event) -> Result<(Piece, bool), Fault> {
+    pub fn event(&mut self, event: &sse::Event) -> Result<(Piece, bool), Fault> {
         let mut content = false;
-        let piece = dialect.read_event(event, &mut |event| {
-            content |= self.take(event)?;
+        let Self { reader, counts } = self;
+        let piece = reader.event(event, &mut |event| {
+            content |= counts.take(event)?;
             Ok(())
         })?;
         Ok((piece, content))
@@ -53,15 +63,18 @@ impl Transcript {
     ///
     /// # Errors
     /// It is no answer, or reports an error.
-    pub fn whole(&mut self, dialect: &dyn Dialect, body: Bytes) -> Result<(Whole, bool), Fault> {
+    pub fn whole(&mut self, body: Bytes) -> Result<(Whole, bool), Fault> {
         let mut content = false;
-        let whole = dialect.read_whole(body, &mut |event| {
-            content |= self.take(event)?;
+        let Self { reader, counts } = self;
+        let whole = reader.whole(body, &mut |event| {
+            content |= counts.take(event)?;
             Ok(())
         })?;
         Ok((whole, content))
     }
+}
 
+impl Counts {
     /// Counts what an event says. Returns whether that is content.
     fn take(&mut self, event: Event<'_>) -> Result<bool, Fault> {
         match event {
@@ -75,6 +88,7 @@ impl Transcript {
                 }
                 Ok(content)
             }
+            Event::Vector { choice } => self.expect(choice).map(|()| true),
             Event::Finish { choice, reason } => {
                 self.expect(choice)?;
                 self.finish = Some(reason);

@@ -41,7 +41,9 @@ async fn every_route_refuses_what_is_not_for_it() {
 
         let plain = || world.client.request(method.parse().unwrap(), &url);
         match &*path {
-            "/v1/chat/completions" => is(code(plain()).await, 401, "missing_api_key"),
+            "/v1/chat/completions" | "/v1/completions" | "/v1/embeddings" => {
+                is(code(plain()).await, 401, "missing_api_key")
+            }
             "/v1/models/{id}" => is(code(plain()).await, 404, "model_not_found"),
             "/v1/receipts/{id}" | "/v1/generation/{id}" => {
                 is(code(plain()).await, 401, "missing_api_key");

@@ -7,19 +7,27 @@ mod read;
 mod reader;
 #[cfg(test)]
 mod tests;
-mod writer;
 
-use crate::relay::dialect::{Dialect, Fault, Piece, Prompt, Request, Say, Whole, Writer};
+use crate::relay::dialect::openai::{self, ChunkWriter, Kind};
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
 use crate::relay::error::RelayError;
-use crate::relay::sse;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
+use steam_router::state::capability;
 
 /// The dialect.
 #[derive(Debug)]
 pub struct Chat;
 
 impl Dialect for Chat {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    fn capability(&self) -> u64 {
+        capability::CHAT
+    }
+
     fn path(&self) -> &'static str {
         "/v1/chat/completions"
     }
@@ -36,27 +44,23 @@ impl Dialect for Chat {
         messages::prompt(&request.body.object())
     }
 
-    fn body(&self, request: &Request, model: &str, max_output: u32) -> Result<Bytes, RelayError> {
-        body::for_provider(request, model, max_output)
+    fn body(&self, request: &Outgoing<'_>) -> Result<Bytes, RelayError> {
+        body::for_provider(request)
     }
 
-    fn read_event(&self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        reader::event(event, say)
-    }
-
-    fn read_whole(&self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        reader::whole(body, say)
+    fn reader(&self, _: &Request) -> Box<dyn Reader> {
+        Box::new(reader::ChatReader)
     }
 
     fn writer(&self) -> Box<dyn Writer> {
-        Box::new(writer::ChatWriter::default())
+        Box::new(ChunkWriter::new(Kind::Chat))
     }
 
     fn error(&self, error: &RelayError) -> String {
-        writer::error(error).to_string()
+        openai::error(error).to_string()
     }
 
     fn refusal(&self, status: StatusCode) -> String {
-        writer::refusal(status)
+        openai::refusal(status)
     }
 }

@@ -1,17 +1,27 @@
 //! What a provider of chat completions sends: chunks of a stream, or a whole answer.
 
-use crate::relay::dialect::{Event, Fault, Piece, Say, Usage, Whole};
+use crate::relay::dialect::openai::{DONE, Kind, finish_reason, reported_status, usage};
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
 use crate::relay::json::{Object, Text, place};
 use crate::relay::sse;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use steam_protocol::receipt::FinishReason;
 
-/// The data of the event after the last chunk.
-const DONE: &[u8] = b"[DONE]";
+/// Reads an answer.
+#[derive(Debug)]
+pub(super) struct ChatReader;
+
+impl Reader for ChatReader {
+    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
+        self::event(event, say)
+    }
+
+    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
+        self::whole(body, say)
+    }
+}
 
 /// A chunk of a stream or a whole answer.
 #[derive(Deserialize)]
@@ -75,12 +85,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 }
 
 /// Reads one event of a stream.
-pub(super) fn event(event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
+fn event(event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
     if event.error {
         return Err(Fault::Reported { status: None });
     }
     if &event.data[..] == DONE {
-        return Ok(Piece::End);
+        return Ok(Piece::End(None));
     }
     let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
     let chunk = read(json)?;
@@ -89,7 +99,7 @@ pub(super) fn event(event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Faul
         choice.say(place, say)?;
     }
     let Some(stated) = chunk.stated() else { return Ok(Piece::Data(event.data.clone())) };
-    say(Event::Usage { usage: usage(stated), stated })?;
+    say(Event::Usage { usage: usage(Kind::Chat, stated), stated })?;
     if choices.is_empty() {
         return Ok(Piece::Own);
     }
@@ -98,7 +108,7 @@ pub(super) fn event(event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Faul
 }
 
 /// Reads a whole answer.
-pub(super) fn whole(body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
+fn whole(body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
     let json = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
     let answer = read(json)?;
     let choices = answer.choices.as_deref().unwrap_or_default();
@@ -106,7 +116,7 @@ pub(super) fn whole(body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
         return Err(Fault::Malformed);
     }
     if let Some(stated) = answer.stated() {
-        say(Event::Usage { usage: usage(stated), stated })?;
+        say(Event::Usage { usage: usage(Kind::Chat, stated), stated })?;
     }
     for (place, choice) in choices.iter().enumerate() {
         choice.say(place, say)?;
@@ -125,30 +135,6 @@ fn read(json: &str) -> Result<Chunk<'_>, Fault> {
         None if chunk.choices.is_none() && chunk.stated().is_none() => Err(Fault::Malformed),
         None => Ok(chunk),
     }
-}
-
-/// The status in an error object: providers put it under `code` or `status`.
-fn reported_status(error: &str) -> Option<u16> {
-    let error: Value = serde_json::from_str(error).ok()?;
-    let status = ["code", "status"].iter().find_map(|name| {
-        let value = error.get(name)?;
-        value.as_u64().or_else(|| value.as_str()?.parse().ok())
-    })?;
-    u16::try_from(status).ok().filter(|status| (400..600).contains(status))
-}
-
-/// Reads a `usage` object. `None` if it lacks one of the two counts, or one is no count.
-pub(super) fn usage(stated: &str) -> Option<Usage> {
-    let usage: Value = serde_json::from_str(stated).ok()?;
-    let detail = |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
-    Some(Usage {
-        prompt: usage.get("prompt_tokens")?.as_u64()?,
-        cached: detail("prompt_tokens_details", "cached_tokens")
-            .or_else(|| usage.get("prompt_cache_hit_tokens").and_then(Value::as_u64))
-            .unwrap_or(0),
-        completion: usage.get("completion_tokens")?.as_u64()?,
-        reasoning: detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0),
-    })
 }
 
 impl<'a> Chunk<'a> {
@@ -208,16 +194,5 @@ fn text(value: &RawValue) -> Cow<'_, str> {
         Ok(Text(text)) => text,
         Err(_) if matches!(value.get(), "[]" | "{}") => Cow::Borrowed(""),
         Err(_) => Cow::Borrowed(value.get()),
-    }
-}
-
-fn finish_reason(reason: &str) -> FinishReason {
-    match reason {
-        "stop" | "eos" | "stop_sequence" => FinishReason::Stop,
-        "length" => FinishReason::Length,
-        "tool_calls" | "function_call" => FinishReason::ToolCalls,
-        "content_filter" => FinishReason::ContentFilter,
-        "error" => FinishReason::Error,
-        _ => FinishReason::Other,
     }
 }
