@@ -11,7 +11,9 @@ mod embeddings;
 mod error;
 mod generation;
 mod market;
+mod messages;
 mod receipt;
+mod responses;
 mod status;
 mod withdrawal;
 
@@ -26,7 +28,9 @@ pub use market::{
     BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView, RelayerView,
     blended_usd,
 };
+pub use messages::{Message, MessageUsage, MessagesModel, MessagesModelList, MessagesRequest, TokenCount};
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
+pub use responses::{ModelResponse, ResponseUsage, ResponsesRequest};
 pub use status::{Health, Readiness};
 pub use withdrawal::{WholeBalance, WithdrawalAmount, WithdrawalTransaction, WithdrawalView};
 

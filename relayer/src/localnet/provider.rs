@@ -7,6 +7,7 @@ mod behaviour;
 mod completions;
 mod embeddings;
 mod form;
+mod messages;
 mod request;
 mod stream;
 

@@ -104,6 +104,16 @@ async fn count_text(node: &Node, request: &Request, counting: Counting) -> Count
     Counted { bytes, tokens: counted.tokens + prompt.overhead }
 }
 
+/// The relayer's own count of the input of `request`, by the first of its models that somebody offers.
+///
+/// # Errors
+/// Nobody offers any of them.
+pub async fn count_input(node: &Node, request: &Request) -> Result<u64, RelayError> {
+    let (asked, _) = resolve(&node.registry.borrow().clone(), request)?;
+    let counted = count(node, request, asked).await;
+    Ok(counted.first().map_or(0, |(_, input)| input.estimate()))
+}
+
 /// Holds the plan's highest cost.
 async fn hold(
     node: &Node,

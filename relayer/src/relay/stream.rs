@@ -6,6 +6,7 @@ use crate::relay::dialect::{Fault, Piece};
 use crate::relay::reply::Outlet;
 use crate::relay::transcript::Transcript;
 use crate::score::FailureKind;
+use bytes::Bytes;
 use futures::FutureExt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -99,6 +100,10 @@ impl<'a> Pump<'a> {
             self.outlet.write(|writer, out| writer.event(&data, out));
         }
         let mut state = State::Open;
+        if let Some(closing) = self.source.closing.take() {
+            self.pass(&closing);
+            state = State::Ended(End::Complete);
+        }
         loop {
             if matches!(state, State::Open) {
                 state = self.pass_events();
@@ -142,11 +147,10 @@ impl<'a> Pump<'a> {
             self.finished = self.transcript.counts.finish;
             match piece {
                 Piece::Data(data) => self.outlet.write(|writer, out| writer.event(&data, out)),
+                Piece::Composed(data) => self.pass(&data),
                 Piece::Own => {}
                 Piece::End(data) => {
-                    if let Some(data) = data {
-                        self.outlet.write(|writer, out| writer.event(&data, out));
-                    }
+                    self.pass(&data);
                     return State::Ended(End::Complete);
                 }
             }
@@ -155,6 +159,12 @@ impl<'a> Pump<'a> {
             (false, _) => State::Open,
             (true, Some(_)) => State::Ended(End::Complete),
             (true, None) => State::Ended(cut("the stream ended without an end")),
+        }
+    }
+
+    fn pass(&mut self, data: &[Bytes]) {
+        for data in data {
+            self.outlet.write(|writer, out| writer.event(data, out));
         }
     }
 

@@ -79,8 +79,15 @@ impl Counts {
     fn take(&mut self, event: Event<'_>) -> Result<bool, Fault> {
         match event {
             Event::Text { choice, text } => self.deliver(choice, text),
+            Event::Begin { .. } => Ok(false),
+            Event::Refusal { choice, text } | Event::Other { choice, text } => self.deliver(choice, text),
             // A call is content even before it has a name.
-            Event::Call { choice, text } => self.deliver(choice, text).map(|_| true),
+            Event::Call { choice, name, arguments, .. } => {
+                self.deliver(choice, name)?;
+                self.deliver(choice, arguments).map(|_| true)
+            }
+            Event::Seal { choice, .. } => self.expect(choice).map(|()| false),
+            Event::Redacted { choice, .. } => self.expect(choice).map(|()| true),
             Event::Reasoning { choice, text } => {
                 let content = self.deliver(choice, text)?;
                 if content {
@@ -89,7 +96,7 @@ impl Counts {
                 Ok(content)
             }
             Event::Vector { choice } => self.expect(choice).map(|()| true),
-            Event::Finish { choice, reason } => {
+            Event::Finish { choice, reason, .. } => {
                 self.expect(choice)?;
                 self.finish = Some(reason);
                 // An empty answer that stopped is a failure; one that ran into a limit or a filter is an answer.

@@ -4,7 +4,7 @@ use super::answer::{self, Choice, Head, Usage};
 use super::behaviour::{Behaviour, count};
 use super::form::Form;
 use super::request::{Problem, Request};
-use super::{Shared, completions, embeddings, stream};
+use super::{Shared, completions, embeddings, messages, stream};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
@@ -27,6 +27,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(complete))
         .route("/v1/embeddings", post(embed))
+        .route("/v1/messages", post(message))
         .route("/.well-known/steam-provider.json", get(proof))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(shared)
@@ -66,6 +67,14 @@ async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response
 async fn complete(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Problem> {
     let request = completions::read(&body, &shared.behaviour().models)?;
     answer(shared, request, Form::Text).await
+}
+
+async fn message(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let answered = match messages::read(&body, &shared.behaviour().models) {
+        Ok(request) => answer(shared, request, Form::Messages).await,
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(messages::refuse)
 }
 
 async fn embed(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Problem> {
@@ -132,7 +141,7 @@ async fn answer(shared: Arc<Shared>, request: Request, form: Form) -> Result<Res
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let id = format!("{}{:016x}", form.prefix(), rng.random::<u64>());
     let head = Head { id, created: since.as_secs(), model: request.model };
-    let answer = stream::Answer { form, head, choices, usage, pace, began };
+    let answer = stream::Answer { form, thinks: request.thinks, head, choices, usage, pace, began };
     if request.stream {
         return Ok(stream::respond(shared, answer, request.include_usage, cut));
     }

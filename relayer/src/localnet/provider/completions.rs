@@ -27,6 +27,7 @@ pub(super) fn read(body: &[u8], models: &[String]) -> Result<Request, Problem> {
         max_tokens: whole(&body, "max_tokens", u64::from(u32::MAX))?.or(Some(DEFAULT_TOKENS)),
         stop: stop(&body["stop"])?,
         want: Want::Text,
+        thinks: false,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The forms in which an answer is written: one for each API that a simulated provider speaks.
 
 use super::answer::Choice;
+use super::messages;
 use super::stream::Answer;
 use serde_json::{Value, json};
 
@@ -11,6 +12,8 @@ pub(super) enum Form {
     Chat,
     /// Text completions.
     Text,
+    /// Anthropic's messages.
+    Messages,
 }
 
 impl Form {
@@ -19,6 +22,7 @@ impl Form {
         match self {
             Self::Chat => "chatcmpl-",
             Self::Text => "cmpl-",
+            Self::Messages => "msg_",
         }
     }
 
@@ -28,6 +32,7 @@ impl Form {
         let mut whole = match self {
             Self::Chat => answer.head.with("chat.completion", choices.map(message).collect()),
             Self::Text => answer.head.with("text_completion", choices.map(text).collect()),
+            Self::Messages => return messages::whole(answer),
         };
         whole["usage"] = answer.usage.json();
         whole
@@ -35,10 +40,14 @@ impl Form {
 
     /// What comes before the first token of a stream.
     pub(super) fn open(self, answer: &Answer, bytes: &mut Vec<u8>) {
-        if self == Self::Chat {
-            for (choice, number) in answer.choices.iter().zip(0..) {
-                chunk(answer, number, first(choice), None, bytes);
+        match self {
+            Self::Chat => {
+                for (choice, number) in answer.choices.iter().zip(0..) {
+                    chunk(answer, number, first(choice), None, bytes);
+                }
             }
+            Self::Text => {}
+            Self::Messages => messages::open(answer, bytes),
         }
     }
 
@@ -53,6 +62,7 @@ impl Form {
         match self {
             Self::Chat => chunk(answer, number, piece(choice, token), None, bytes),
             Self::Text => text_chunk(answer, number, token, None, bytes),
+            Self::Messages => messages::piece(answer, choice, token, bytes),
         }
     }
 
@@ -61,11 +71,13 @@ impl Form {
         let object = match self {
             Self::Chat => "chat.completion.chunk",
             Self::Text => "text_completion",
+            Self::Messages => return messages::close(answer, bytes),
         };
         for (choice, number) in answer.choices.iter().zip(0..) {
             match self {
                 Self::Chat => chunk(answer, number, json!({}), Some(choice.finish), bytes),
                 Self::Text => text_chunk(answer, number, "", Some(choice.finish), bytes),
+                Self::Messages => {}
             }
         }
         if include_usage {

@@ -29,6 +29,8 @@ pub(super) struct Request {
     pub(super) max_tokens: Option<usize>,
     pub(super) stop: Vec<String>,
     pub(super) want: Want,
+    /// Whether the answer shows thoughts, where its form has some.
+    pub(super) thinks: bool,
 }
 
 /// What form the answer takes.
@@ -86,6 +88,7 @@ impl Request {
             max_tokens,
             stop: stop(&body["stop"])?,
             want: want(&body, messages)?,
+            thinks: false,
         })
     }
 }

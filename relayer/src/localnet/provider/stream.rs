@@ -19,6 +19,8 @@ const QUEUE: usize = 16;
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) form: Form,
+    /// Whether it shows thoughts.
+    pub(super) thinks: bool,
     pub(super) head: Head,
     pub(super) choices: Vec<Choice>,
     pub(super) usage: Usage,

@@ -1,14 +1,18 @@
 //! Chat completions, as OpenAI's API has them: `POST /v1/chat/completions`.
 
 mod body;
+mod compose;
+mod conversation;
 mod messages;
 mod parameters;
 mod read;
 mod reader;
+mod render;
 #[cfg(test)]
 mod tests;
 
 use crate::relay::dialect::openai::{self, ChunkWriter, Kind};
+use crate::relay::dialect::translate::{Render, Translate};
 use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
 use crate::relay::error::RelayError;
 use axum::http::{HeaderMap, StatusCode};
@@ -49,18 +53,26 @@ impl Dialect for Chat {
     }
 
     fn reader(&self, _: &Request) -> Box<dyn Reader> {
-        Box::new(reader::ChatReader)
+        Box::<reader::ChatReader>::default()
     }
 
     fn writer(&self) -> Box<dyn Writer> {
         Box::new(ChunkWriter::new(Kind::Chat))
     }
 
+    fn translate(&self) -> Option<&'static (dyn Translate + Sync)> {
+        Some(&Chat)
+    }
+
+    fn render(&self) -> Option<Render> {
+        Some(render::render)
+    }
+
     fn error(&self, error: &RelayError) -> String {
         openai::error(error).to_string()
     }
 
-    fn refusal(&self, status: StatusCode) -> String {
-        openai::refusal(status)
+    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+        openai::refusal(status, stated)
     }
 }

@@ -62,7 +62,7 @@ impl Dialect for Embeddings {
         openai::error(error).to_string()
     }
 
-    fn refusal(&self, status: StatusCode) -> String {
-        openai::refusal(status)
+    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+        openai::refusal(status, stated)
     }
 }

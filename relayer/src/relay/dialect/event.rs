@@ -7,8 +7,22 @@ use steam_protocol::receipt::FinishReason;
 /// What an answer says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Event<'a> {
+    /// The answer's head.
+    Begin {
+        /// Its id at the provider.
+        id: &'a str,
+        /// The model as the provider names it.
+        model: &'a str,
+    },
     /// Text of the answer numbered `choice`.
     Text {
+        /// Which answer.
+        choice: u32,
+        /// The text.
+        text: &'a str,
+    },
+    /// Text in which the model refuses.
+    Refusal {
         /// Which answer.
         choice: u32,
         /// The text.
@@ -21,11 +35,38 @@ pub enum Event<'a> {
         /// The text.
         text: &'a str,
     },
-    /// A part of a tool call; the text may be empty.
+    /// The provider's signature of the reasoning before it.
+    Seal {
+        /// Which answer.
+        choice: u32,
+        /// The signature.
+        seal: &'a str,
+    },
+    /// Reasoning that only its provider can read.
+    Redacted {
+        /// Which answer.
+        choice: u32,
+        /// What it is encrypted to.
+        data: &'a str,
+    },
+    /// A part of a tool call; each text may be empty.
     Call {
         /// Which answer.
         choice: u32,
-        /// Name or arguments.
+        /// Which of its calls.
+        call: u32,
+        /// The call's id.
+        id: &'a str,
+        /// The function's name.
+        name: &'a str,
+        /// A part of the arguments.
+        arguments: &'a str,
+    },
+    /// Content that no other dialect has a word for.
+    Other {
+        /// Which answer.
+        choice: u32,
+        /// Its text or JSON.
         text: &'a str,
     },
     /// An embedding: content without text.
@@ -39,6 +80,8 @@ pub enum Event<'a> {
         choice: u32,
         /// Why.
         reason: FinishReason,
+        /// The text that ended it, if the provider names it.
+        stop: Option<&'a str>,
     },
     /// What the provider says was used.
     Usage {
@@ -80,10 +123,12 @@ pub struct Billed {
 pub enum Piece {
     /// The client gets these data, as they came.
     Data(Bytes),
+    /// The client gets these data, which are translated.
+    Composed(Vec<Bytes>),
     /// It is for the relayer alone.
     Own,
     /// The answer is complete. The client gets these data, if there are any.
-    End(Option<Bytes>),
+    End(Vec<Bytes>),
 }
 
 /// A whole answer.
@@ -93,6 +138,20 @@ pub struct Whole {
     pub body: Bytes,
     /// Place of the provider's usage in the body.
     pub usage: Option<Range<usize>>,
+}
+
+impl Whole {
+    /// The body with `usage` in its place; every other byte stays.
+    pub(super) fn with_usage(&self, usage: &str) -> Bytes {
+        let body = &self.body[..];
+        // An answer is an object with members: the last brace ends it.
+        let end = body.iter().rposition(|&byte| byte == b'}').unwrap_or(body.len());
+        let (before, label, after) = match &self.usage {
+            Some(place) => (&body[..place.start], "", &body[place.end..]),
+            None => (&body[..end], ",\"usage\":", &body[end..]),
+        };
+        [before, label.as_bytes(), usage.as_bytes(), after].concat().into()
+    }
 }
 
 /// Why a provider's bytes are no answer.

@@ -93,15 +93,7 @@ impl Writer for ChunkWriter {
     }
 
     fn whole(&self, answer: &Whole, stated: Option<&str>, billed: &Billed) -> Bytes {
-        let usage = shown_usage(self.kind, stated, billed);
-        let body = &answer.body[..];
-        // An answer is an object with members: the last brace ends it.
-        let end = body.iter().rposition(|&byte| byte == b'}').unwrap_or(body.len());
-        let (before, label, after) = match &answer.usage {
-            Some(place) => (&body[..place.start], "", &body[place.end..]),
-            None => (&body[..end], ",\"usage\":", &body[end..]),
-        };
-        [before, label.as_bytes(), usage.as_bytes(), after].concat().into()
+        answer.with_usage(&shown_usage(self.kind, stated, billed))
     }
 }
 
@@ -192,9 +184,15 @@ pub(super) fn error(error: &RelayError) -> Value {
     json!({ "error": body })
 }
 
+/// What a refusal says: the provider's words, where there are any.
+pub(super) fn refused(status: StatusCode, stated: Option<&str>) -> String {
+    let own = || format!("the provider refused this request with status {}", status.as_u16());
+    stated.map_or_else(own, ToOwned::to_owned)
+}
+
 /// The body of a refusal whose own words cannot be passed on.
-pub(super) fn refusal(status: StatusCode) -> String {
-    let message = format!("the provider refused this request with status {}", status.as_u16());
+pub(super) fn refusal(status: StatusCode, stated: Option<&str>) -> String {
+    let message = refused(status, stated);
     let error = json!({
         "message": message, "type": kind(Class::Request), "param": null, "code": "provider_refused",
     });

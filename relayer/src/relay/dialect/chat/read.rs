@@ -4,10 +4,10 @@
 use super::messages::Messages;
 use super::{Chat, parameters};
 use crate::relay::controls::Controls;
-use crate::relay::dialect::Request;
 use crate::relay::dialect::read::{
     MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, origin,
 };
+use crate::relay::dialect::{Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use axum::http::HeaderMap;
@@ -55,6 +55,8 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         text_bytes: (body.text().len() as u64).saturating_sub(messages.image_bytes),
         prompt: body.place(text),
         body,
+        headers: Vec::new(),
+        translations: Translations::default(),
     })
 }
 

@@ -200,7 +200,7 @@ async fn input_is_its_bytes_without_images_or_its_tokens() {
 }
 
 fn transcript(counting: Counting, choices: u32) -> Transcript {
-    Transcript::new(counting, choices, Box::new(reader::ChatReader))
+    Transcript::new(counting, choices, Box::<reader::ChatReader>::default())
 }
 
 fn chunk(transcript: &mut Transcript, json: &str) -> Result<(Piece, bool), Fault> {

@@ -2,11 +2,11 @@
 
 use super::Completions;
 use crate::relay::controls::Controls;
-use crate::relay::dialect::Request;
 use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::{
     MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, origin,
 };
+use crate::relay::dialect::{Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, shorten};
 use axum::http::HeaderMap;
@@ -86,6 +86,8 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         text_bytes: body.text().len() as u64,
         prompt: body.place(text),
         body,
+        headers: Vec::new(),
+        translations: Translations::default(),
     })
 }
 

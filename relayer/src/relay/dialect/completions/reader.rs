@@ -44,7 +44,7 @@ impl Reader for TextReader {
             return Err(Fault::Reported { status: None });
         }
         if &event.data[..] == DONE {
-            return Ok(Piece::End(None));
+            return Ok(Piece::End(Vec::new()));
         }
         let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
         let chunk = read(json)?;
@@ -94,7 +94,7 @@ fn say_all(choices: &[Choice<'_>], say: &mut Say<'_>) -> Result<(), Fault> {
         let text = said.text.as_ref().map_or("", |Text(text)| text);
         say(Event::Text { choice, text })?;
         if let Some(Text(reason)) = &said.finish_reason {
-            say(Event::Finish { choice, reason: finish_reason(reason) })?;
+            say(Event::Finish { choice, reason: finish_reason(reason), stop: None })?;
         }
     }
     Ok(())

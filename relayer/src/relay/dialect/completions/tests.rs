@@ -101,7 +101,7 @@ fn a_stream_is_passed_as_it_is_but_for_its_usage() {
     let kept = r#"{"choices":[{"text":"","index":0,"finish_reason":"length"}]}"#;
     assert_eq!(chunk(&mut read, end).map(|(piece, _)| piece), Ok(Piece::Data(Bytes::from_static(kept.as_bytes()))));
     assert_eq!(chunk(&mut read, r#"{"choices":[],"usage":{}}"#).map(|(piece, _)| piece), Ok(Piece::Own));
-    assert_eq!(chunk(&mut read, "[DONE]"), Ok((Piece::End(None), false)));
+    assert_eq!(chunk(&mut read, "[DONE]"), Ok((Piece::End(Vec::new()), false)));
     assert_eq!((read.counts.finish, read.counts.delivered.total().bytes), (Some(FinishReason::Length), 3));
     assert_eq!(chunk(&mut read, r#"{"choices":[{"text":"a","index":2}]}"#), Err(Fault::Malformed));
     assert_eq!(chunk(&mut read, r#"{"error":{"code":503}}"#), Err(Fault::Reported { status: Some(503) }));

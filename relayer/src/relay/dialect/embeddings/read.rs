@@ -4,7 +4,7 @@ use super::Embeddings;
 use crate::relay::controls::Controls;
 use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::{document, field, fingerprint, limit, models};
-use crate::relay::dialect::{Origin, Request};
+use crate::relay::dialect::{Origin, Request, Translations};
 use crate::relay::error::RelayError;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -53,5 +53,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         text_bytes: body.text().len() as u64,
         prompt: body.place(text),
         body,
+        headers: Vec::new(),
+        translations: Translations::default(),
     })
 }

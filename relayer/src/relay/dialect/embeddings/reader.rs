@@ -62,7 +62,7 @@ impl Reader for VectorReader {
         if let Some(stated) = answer.usage.map(RawValue::get) {
             say(Event::Usage { usage: usage(Kind::Vectors, stated), stated })?;
         }
-        say(Event::Finish { choice: 0, reason: FinishReason::Stop })?;
+        say(Event::Finish { choice: 0, reason: FinishReason::Stop, stop: None })?;
         let usage = answer.usage.map(|usage| place(json, usage.get()));
         Ok(Whole { body, usage })
     }
