@@ -134,5 +134,5 @@ def test_errors_of_messages_have_their_type():
     with pytest.raises(anthropic.AuthenticationError):
         anthropic.Anthropic(base_url=messages().base_url, api_key="sk-steam-x", max_retries=0).messages.create(**ASK)
     with pytest.raises(anthropic.BadRequestError) as caught:
-        messages().messages.create(**ASK, top_k=5)
+        messages().messages.create(**ASK, extra_body={"top_k": 5})
     assert caught.value.body["error"]["param"] == "top_k"
