@@ -3,6 +3,7 @@
 
 use crate::chain::Pubkey;
 use crate::http::openapi::KeyErrors;
+use crate::http::paths;
 use crate::http::query::{Query, parsed};
 use crate::ledger::GenerationRow;
 use crate::node::Node;
@@ -181,7 +182,7 @@ fn reader(node: &Node, request: &Request) -> Result<[u8; 32], RelayError> {
 fn inbound(request: &Request) -> Inbound<'_> {
     Inbound {
         method: request.method().as_str(),
-        path: request.uri().path(),
+        path: paths::signed(request.uri(), request.extensions()),
         headers: request.headers(),
         body_hash: body_hash(b""),
     }

@@ -18,7 +18,9 @@ struct Failure(Arc<RelayError>);
 /// The status of each error.
 pub(crate) fn status(error: &RelayError) -> StatusCode {
     match error {
-        RelayError::Invalid { .. } | RelayError::NoProvider { .. } => StatusCode::BAD_REQUEST,
+        RelayError::Invalid { .. } | RelayError::NoProvider { .. } | RelayError::Untranslatable { .. } => {
+            StatusCode::BAD_REQUEST
+        }
         RelayError::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
         RelayError::Refused(refusal) => status_of_refusal(refusal),
         RelayError::PriceAboveKey { .. } | RelayError::MaxCost { .. } => StatusCode::PAYMENT_REQUIRED,

@@ -44,6 +44,16 @@ pub enum RelayError {
         /// One for each offer.
         reasons: String,
     },
+    /// Somebody offers the model, but in dialects that cannot say all of the request.
+    #[error("no provider of `{model}` can be asked this without losing `{field}`: {reasons}; leave it out")]
+    Untranslatable {
+        /// The model.
+        model: String,
+        /// The field, as the client wrote it.
+        field: String,
+        /// One for each offer.
+        reasons: String,
+    },
     /// The key names an allow-list that nobody has sent here.
     #[error(
         "this key may pay only the providers of a list that is not known here: send the list to PUT /v1/allow-lists, as \
@@ -232,6 +242,7 @@ impl RelayError {
             },
             Self::UnknownModel(_) => (Request, "model_not_found"),
             Self::NoProvider { .. } => (Request, "no_provider_supports_request"),
+            Self::Untranslatable { .. } => (Request, "untranslatable_parameter"),
             Self::AllowListUnknown { .. } => (Request, "allow_list_unknown"),
             Self::NotAllowed { .. } => (Request, "no_allowed_provider"),
             Self::AllowList(KeepError::NotNamed(_)) => (Request, "allow_list_not_named"),
@@ -275,6 +286,7 @@ impl RelayError {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
+            Self::Untranslatable { field, .. } => Some(field),
             Self::UnknownModel(_) => Some("model"),
             _ => None,
         }

@@ -1,21 +1,38 @@
 //! What a provider of chat completions sends: chunks of a stream, or a whole answer.
 
-use crate::relay::dialect::{Event, Fault, Piece, Say, Usage, Whole};
+use crate::relay::dialect::openai::{DONE, Kind, finish_reason, reported_status, usage};
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
 use crate::relay::json::{Object, Text, place};
 use crate::relay::sse;
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use steam_protocol::receipt::FinishReason;
 
-/// The data of the event after the last chunk.
-const DONE: &[u8] = b"[DONE]";
+/// Reads an answer.
+#[derive(Debug, Default)]
+pub(super) struct ChatReader {
+    /// Whether the answer's head was read.
+    begun: bool,
+}
+
+impl Reader for ChatReader {
+    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
+        self.chunk(event, say)
+    }
+
+    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
+        self::whole(body, say)
+    }
+}
 
 /// A chunk of a stream or a whole answer.
 #[derive(Deserialize)]
 struct Chunk<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    model: Option<&'a RawValue>,
     #[serde(borrow, default)]
     choices: Option<Vec<Choice<'a>>>,
     /// A null is kept: its place is where the billed usage goes.
@@ -58,15 +75,21 @@ struct Said<'a> {
 
 #[derive(Deserialize)]
 struct Call<'a> {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     function: Option<Function<'a>>,
+    #[serde(borrow, default)]
+    custom: Option<Function<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Function<'a> {
     #[serde(borrow, default)]
     name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "input")]
     arguments: Option<&'a RawValue>,
 }
 
@@ -74,39 +97,45 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads one event of a stream.
-pub(super) fn event(event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-    if event.error {
-        return Err(Fault::Reported { status: None });
+impl ChatReader {
+    /// Reads one event of a stream.
+    fn chunk(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
+        if event.error {
+            return Err(Fault::Reported { status: None });
+        }
+        if &event.data[..] == DONE {
+            return Ok(Piece::End(Vec::new()));
+        }
+        let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
+        let chunk = read(json)?;
+        if !std::mem::replace(&mut self.begun, true) {
+            chunk.begin(say)?;
+        }
+        let choices = chunk.choices.as_deref().unwrap_or_default();
+        for (place, choice) in choices.iter().enumerate() {
+            choice.say(place, say)?;
+        }
+        let Some(stated) = chunk.stated() else { return Ok(Piece::Data(event.data.clone())) };
+        say(Event::Usage { usage: usage(Kind::Chat, stated), stated })?;
+        if choices.is_empty() {
+            return Ok(Piece::Own);
+        }
+        let object = Object::read(json).map_err(|_| Fault::Malformed)?;
+        Ok(Piece::Data(object.edited(&[("usage", None)]).into()))
     }
-    if &event.data[..] == DONE {
-        return Ok(Piece::End);
-    }
-    let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
-    let chunk = read(json)?;
-    let choices = chunk.choices.as_deref().unwrap_or_default();
-    for (place, choice) in choices.iter().enumerate() {
-        choice.say(place, say)?;
-    }
-    let Some(stated) = chunk.stated() else { return Ok(Piece::Data(event.data.clone())) };
-    say(Event::Usage { usage: usage(stated), stated })?;
-    if choices.is_empty() {
-        return Ok(Piece::Own);
-    }
-    let object = Object::read(json).map_err(|_| Fault::Malformed)?;
-    Ok(Piece::Data(object.edited(&[("usage", None)]).into()))
 }
 
 /// Reads a whole answer.
-pub(super) fn whole(body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
+fn whole(body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
     let json = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
     let answer = read(json)?;
     let choices = answer.choices.as_deref().unwrap_or_default();
     if choices.is_empty() || choices.iter().any(|choice| choice.message.is_none()) {
         return Err(Fault::Malformed);
     }
+    answer.begin(say)?;
     if let Some(stated) = answer.stated() {
-        say(Event::Usage { usage: usage(stated), stated })?;
+        say(Event::Usage { usage: usage(Kind::Chat, stated), stated })?;
     }
     for (place, choice) in choices.iter().enumerate() {
         choice.say(place, say)?;
@@ -127,31 +156,13 @@ fn read(json: &str) -> Result<Chunk<'_>, Fault> {
     }
 }
 
-/// The status in an error object: providers put it under `code` or `status`.
-fn reported_status(error: &str) -> Option<u16> {
-    let error: Value = serde_json::from_str(error).ok()?;
-    let status = ["code", "status"].iter().find_map(|name| {
-        let value = error.get(name)?;
-        value.as_u64().or_else(|| value.as_str()?.parse().ok())
-    })?;
-    u16::try_from(status).ok().filter(|status| (400..600).contains(status))
-}
-
-/// Reads a `usage` object. `None` if it lacks one of the two counts, or one is no count.
-pub(super) fn usage(stated: &str) -> Option<Usage> {
-    let usage: Value = serde_json::from_str(stated).ok()?;
-    let detail = |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
-    Some(Usage {
-        prompt: usage.get("prompt_tokens")?.as_u64()?,
-        cached: detail("prompt_tokens_details", "cached_tokens")
-            .or_else(|| usage.get("prompt_cache_hit_tokens").and_then(Value::as_u64))
-            .unwrap_or(0),
-        completion: usage.get("completion_tokens")?.as_u64()?,
-        reasoning: detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0),
-    })
-}
-
 impl<'a> Chunk<'a> {
+    /// Hands on the answer's head.
+    fn begin(&self, say: &mut Say<'_>) -> Result<(), Fault> {
+        let (id, model) = (self.id.map(text).unwrap_or_default(), self.model.map(text).unwrap_or_default());
+        say(Event::Begin { id: &id, model: &model })
+    }
+
     /// The provider's usage, unless it is absent or null.
     fn stated(&self) -> Option<&'a str> {
         self.usage.map(RawValue::get).filter(|usage| *usage != "null")
@@ -168,7 +179,7 @@ impl Choice<'_> {
             said.say(choice, say)?;
         }
         match &self.finish_reason {
-            Some(Text(reason)) => say(Event::Finish { choice, reason: finish_reason(reason) }),
+            Some(Text(reason)) => say(Event::Finish { choice, reason: finish_reason(reason), stop: None }),
             None => Ok(()),
         }
     }
@@ -176,23 +187,45 @@ impl Choice<'_> {
 
 impl Said<'_> {
     fn say(&self, choice: u32, say: &mut Say<'_>) -> Result<(), Fault> {
-        for value in [self.content, self.refusal, self.audio].into_iter().flatten() {
+        // Thoughts come before what they lead to. Some providers send the same text under both names.
+        if let Some(value) = self.reasoning_content.or(self.reasoning) {
+            say(Event::Reasoning { choice, text: &text(value) })?;
+        }
+        if let Some(value) = self.content {
             say(Event::Text { choice, text: &text(value) })?;
         }
-        let calls = self.tool_calls.iter().flatten().map(|call| call.function.as_ref());
-        for function in calls.chain(self.function_call.iter().map(Some)) {
-            // A call is content even before it has a name.
-            say(Event::Call { choice, text: "" })?;
-            for value in function.into_iter().flat_map(|function| [function.name, function.arguments]).flatten() {
-                say(Event::Call { choice, text: &text(value) })?;
-            }
+        if let Some(value) = self.refusal {
+            say(Event::Refusal { choice, text: &text(value) })?;
         }
-        // Some providers send the same text under both names.
-        match self.reasoning_content.or(self.reasoning) {
-            Some(value) => say(Event::Reasoning { choice, text: &text(value) }),
+        if let Some(value) = self.audio {
+            say(Event::Other { choice, text: &text(value) })?;
+        }
+        for (place, call) in self.tool_calls.iter().flatten().enumerate() {
+            let number = call.index.unwrap_or(u32::try_from(place).unwrap_or(u32::MAX));
+            let function = call.function.as_ref().or(call.custom.as_ref());
+            say_call(choice, number, call.id, function, say)?;
+        }
+        match &self.function_call {
+            Some(function) => say_call(choice, 0, None, Some(function), say),
             None => Ok(()),
         }
     }
+}
+
+/// Hands on a part of a call.
+fn say_call(
+    choice: u32,
+    call: u32,
+    id: Option<&RawValue>,
+    function: Option<&Function<'_>>,
+    say: &mut Say<'_>,
+) -> Result<(), Fault> {
+    let shown =
+        |value: Option<&RawValue>| value.filter(|value| value.get() != "null").map(|value| text(value).into_owned());
+    let id = shown(id).unwrap_or_default();
+    let name = function.and_then(|function| shown(function.name)).unwrap_or_default();
+    let arguments = function.and_then(|function| shown(function.arguments)).unwrap_or_default();
+    say(Event::Call { choice, call, id: &id, name: &name, arguments: &arguments })
 }
 
 /// A string, or whatever else stands in its place.
@@ -208,16 +241,5 @@ fn text(value: &RawValue) -> Cow<'_, str> {
         Ok(Text(text)) => text,
         Err(_) if matches!(value.get(), "[]" | "{}") => Cow::Borrowed(""),
         Err(_) => Cow::Borrowed(value.get()),
-    }
-}
-
-fn finish_reason(reason: &str) -> FinishReason {
-    match reason {
-        "stop" | "eos" | "stop_sequence" => FinishReason::Stop,
-        "length" => FinishReason::Length,
-        "tool_calls" | "function_call" => FinishReason::ToolCalls,
-        "content_filter" => FinishReason::ContentFilter,
-        "error" => FinishReason::Error,
-        _ => FinishReason::Other,
     }
 }

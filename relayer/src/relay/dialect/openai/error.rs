@@ -2,7 +2,6 @@
 
 use crate::relay::base64;
 use crate::relay::error::{Class, RelayError};
-use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -45,10 +44,10 @@ impl ErrorBody {
     }
 
     /// A refusal whose own words cannot be passed on.
-    pub(super) fn of_refusal(status: StatusCode) -> Self {
+    pub(super) fn of_refusal(message: String) -> Self {
         Self {
             error: ErrorDetail {
-                message: format!("the provider refused this request with status {}", status.as_u16()),
+                message,
                 r#type: kind(Class::Request).into(),
                 param: None,
                 code: "provider_refused".into(),
