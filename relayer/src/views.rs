@@ -14,13 +14,13 @@ mod withdrawal;
 pub use crate::relay::dialect::chat::{
     ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls,
 };
-pub use crate::relay::dialect::completions::{TextCompletion, TextCompletionRequest};
-pub use crate::relay::dialect::embeddings::{Embeddings, EmbeddingsRequest, EmbeddingsUsage};
-pub use crate::relay::dialect::messages::{
+pub use crate::relay::dialect::completions::schema::{TextCompletion, TextCompletionRequest};
+pub use crate::relay::dialect::embeddings::schema::{Embeddings, EmbeddingsRequest, EmbeddingsUsage};
+pub use crate::relay::dialect::messages::schema::{
     Message, MessageUsage, MessagesModel, MessagesModelList, MessagesRequest, TokenCount,
 };
 pub use crate::relay::dialect::openai::{ErrorBody, ErrorDetail};
-pub use crate::relay::dialect::responses::{ModelResponse, ResponseUsage, ResponsesRequest};
+pub use crate::relay::dialect::responses::schema::{ModelResponse, ResponseUsage, ResponsesRequest};
 pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
 pub use generation::{Generation, GenerationFigures};

@@ -2,11 +2,9 @@
 
 mod read;
 mod reader;
-mod schema;
+pub mod schema;
 #[cfg(test)]
 mod tests;
-
-pub use schema::{TextCompletion, TextCompletionRequest};
 
 use crate::relay::dialect::openai::{self, ChunkWriter, Kind};
 use crate::relay::dialect::prompts::Prompts;

@@ -6,12 +6,10 @@ mod conversation;
 mod read;
 mod reader;
 mod render;
-mod schema;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
-
-pub use schema::{Message, MessageUsage, MessagesModel, MessagesModelList, MessagesRequest, TokenCount};
 
 use crate::relay::dialect::read::common_edits;
 use crate::relay::dialect::translate::{Render, Translate};

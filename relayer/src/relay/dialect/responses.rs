@@ -5,12 +5,10 @@ mod compose;
 mod conversation;
 mod read;
 mod reader;
-mod schema;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 mod writer;
-
-pub use schema::{ModelResponse, ResponseUsage, ResponsesRequest};
 
 use crate::relay::dialect::openai;
 use crate::relay::dialect::read::common_edits;
