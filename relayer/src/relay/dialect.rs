@@ -128,8 +128,7 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     }
 
     /// Further headers of a request to a provider.
-    fn headers(&self, request: &Request) -> Vec<(HeaderName, HeaderValue)> {
-        let _ = request;
+    fn headers(&self, _: &Request) -> Vec<(HeaderName, HeaderValue)> {
         Vec::new()
     }
 

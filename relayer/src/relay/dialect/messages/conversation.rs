@@ -92,8 +92,7 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Result<
 /// Models of other dialects think as they see fit: only that can be asked of them.
 fn thinking(value: &Value) -> Result<(), Unsayable> {
     match value["type"].as_str() {
-        Some("disabled") => Ok(()),
-        Some("adaptive") => Ok(()),
+        Some("disabled" | "adaptive") => Ok(()),
         Some("enabled") => Err(Unsayable::at("thinking.budget_tokens")),
         _ => Err(Unsayable::at("thinking")),
     }

@@ -64,13 +64,13 @@ impl Reader for ResponseReader {
         };
         match chunk.kind.0.as_ref() {
             "error" | "response.failed" => return Err(reported(json)),
-            "response.output_text.delta" => say(Event::Text { choice, text: &*delta()? })?,
-            "response.refusal.delta" => say(Event::Refusal { choice, text: &*delta()? })?,
+            "response.output_text.delta" => say(Event::Text { choice, text: &delta()? })?,
+            "response.refusal.delta" => say(Event::Refusal { choice, text: &delta()? })?,
             "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                say(Event::Reasoning { choice, text: &*delta()? })?;
+                say(Event::Reasoning { choice, text: &delta()? })?;
             }
             "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
-                say(Event::Call { choice, call, id: "", name: "", arguments: &*delta()? })?;
+                say(Event::Call { choice, call, id: "", name: "", arguments: &delta()? })?;
             }
             "response.output_item.added" => {
                 let item: Value = serde_json::from_str(chunk.item.ok_or(Fault::Malformed)?.get()).unwrap_or_default();
