@@ -1,8 +1,7 @@
 //! The HTTP side of a simulated provider.
 
-use super::answer::{self, Choice, Head, Usage};
+use super::answer::{self, Answer, Choice, Form, Head, Usage};
 use super::behaviour::{Behaviour, count};
-use super::form::Form;
 use super::request::{Problem, Request};
 use super::{Shared, completions, embeddings, messages, stream};
 use axum::body::Bytes;
@@ -141,7 +140,7 @@ async fn answer(shared: Arc<Shared>, request: Request, form: Form) -> Result<Res
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let id = format!("{}{:016x}", form.prefix(), rng.random::<u64>());
     let head = Head { id, created: since.as_secs(), model: request.model };
-    let answer = stream::Answer { form, thinks: request.thinks, head, choices, usage, pace, began };
+    let answer = Answer { form, thinks: request.thinks, head, choices, usage, pace, began };
     if request.stream {
         return Ok(stream::respond(shared, answer, request.include_usage, cut));
     }

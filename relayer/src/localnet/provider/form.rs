@@ -1,20 +1,8 @@
 //! The forms in which an answer is written: one for each API that a simulated provider speaks.
 
-use super::answer::Choice;
+use super::answer::{Answer, Choice, Form};
 use super::messages;
-use super::stream::Answer;
 use serde_json::{Value, json};
-
-/// The API of a request, and so the form of its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Chat completions.
-    Chat,
-    /// Text completions.
-    Text,
-    /// Anthropic's messages.
-    Messages,
-}
 
 impl Form {
     /// How the ids of answers begin.

@@ -1,8 +1,7 @@
 //! Messages as Anthropic's API has them: a request, what is wrong with one, and the form of the answer.
 
-use super::answer::Choice;
+use super::answer::{Answer, Choice};
 use super::request::{Problem, Request, Want, flag, invalid, read as read_body, whole as whole_number};
-use super::stream::Answer;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

@@ -1,9 +1,8 @@
 //! A streamed answer, each token in its time.
 
 use super::Shared;
-use super::answer::{Choice, Head, Usage};
+use super::answer::{Answer, Choice};
 use super::behaviour::{Pace, count};
-use super::form::Form;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -14,19 +13,6 @@ use tokio::time::Instant;
 
 /// Pieces under way to a slow reader at most.
 const QUEUE: usize = 16;
-
-/// An answer about to be given.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) form: Form,
-    /// Whether it shows thoughts.
-    pub(super) thinks: bool,
-    pub(super) head: Head,
-    pub(super) choices: Vec<Choice>,
-    pub(super) usage: Usage,
-    pub(super) pace: Pace,
-    pub(super) began: Instant,
-}
 
 /// Why a stream ended early.
 enum Ended {

@@ -54,8 +54,7 @@ impl State {
         mint: Mint,
         admin: Wallet,
         guardian: Wallet,
-        delays: Delays,
-        floors: Delays,
+        (delays, floors): (Delays, Delays),
     ) -> Checked {
         require(mint != Mint::Bead, super::Anchor::AccountOwnedByWrongProgram)?;
         require(self.config.is_none(), Refusal::AlreadyThere)?;

@@ -127,7 +127,7 @@ impl State {
         require(call.unsigned.is_none() || late, Anchor::AccountNotSigner)?;
         match call.ix.clone() {
             Ix::InitConfig { authority, payer, mint, admin, guardian, delays, floors } => {
-                self.init_config(authority, payer, mint, admin, guardian, delays, floors)
+                self.init_config(authority, payer, mint, admin, guardian, (delays, floors))
             }
             Ix::SetConfig { admin, guardian, delays } => self.set_config(admin, guardian, delays),
             Ix::TransferAdmin { admin, pending } => self.transfer_admin(admin, pending),

@@ -136,7 +136,7 @@ impl State {
         require(state == status::ACTIVE, Rule::ProviderNotActive)?;
         require(is_model_name(text), Rule::InvalidModel)?;
         let ends = |suffix: &&str| text.to_ascii_lowercase().ends_with(suffix);
-        require(![":floor", ":nitro", ":free", ":online"].iter().any(|suffix| ends(&suffix)), Rule::ReservedModel)?;
+        require(![":floor", ":nitro", ":free", ":online"].iter().any(ends), Rule::ReservedModel)?;
         require(is_valid(&terms.price), Rule::InvalidPrice)?;
         require(terms.output_limit <= terms.context_limit, Rule::InvalidLimits)?;
         let now = self.now;
