@@ -1,15 +1,14 @@
 //! A streamed answer, each token in its time.
 
 use super::Shared;
-use super::answer::{Answer, Choice};
-use super::behaviour::{Pace, count};
+use super::answer::Answer;
+use super::behaviour::count;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// Pieces under way to a slow reader at most.
 const QUEUE: usize = 16;
