@@ -8,6 +8,7 @@ mod completions;
 mod embeddings;
 mod form;
 mod messages;
+mod reply;
 mod request;
 mod stream;
 

@@ -1,37 +1,11 @@
 //! What a simulated provider answers: made up word by word, so that what it counts is what it sends.
 
-use super::behaviour::Pace;
 use super::request::{Request, Want};
 use crate::tokens::{self, Counting};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
-
-/// The API of a request, and so the form of its answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// Chat completions.
-    Chat,
-    /// Text completions.
-    Text,
-    /// Anthropic's messages.
-    Messages,
-}
-
-/// An answer about to be given.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) form: Form,
-    /// Whether it shows thoughts.
-    pub(super) thinks: bool,
-    pub(super) head: Head,
-    pub(super) choices: Vec<Choice>,
-    pub(super) usage: Usage,
-    pub(super) pace: Pace,
-    pub(super) began: Instant,
-}
 
 /// Longest piece a word is split into, in bytes.
 const PIECE: usize = 8;

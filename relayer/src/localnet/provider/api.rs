@@ -1,7 +1,8 @@
 //! The HTTP side of a simulated provider.
 
-use super::answer::{self, Answer, Choice, Form, Head, Usage};
+use super::answer::{self, Choice, Head, Usage};
 use super::behaviour::{Behaviour, count};
+use super::reply::{Answer, Form};
 use super::request::{Problem, Request};
 use super::{Shared, completions, embeddings, messages, stream};
 use axum::body::Bytes;

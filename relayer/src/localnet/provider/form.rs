@@ -1,7 +1,8 @@
 //! The forms in which an answer is written: one for each API that a simulated provider speaks.
 
-use super::answer::{Answer, Choice, Form};
+use super::answer::Choice;
 use super::messages;
+use super::reply::{Answer, Form};
 use serde_json::{Value, json};
 
 impl Form {

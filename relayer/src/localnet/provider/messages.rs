@@ -1,6 +1,7 @@
 //! Messages as Anthropic's API has them: a request, what is wrong with one, and the form of the answer.
 
-use super::answer::{Answer, Choice};
+use super::answer::Choice;
+use super::reply::Answer;
 use super::request::{Problem, Request, Want, flag, invalid, read as read_body, whole as whole_number};
 use axum::Json;
 use axum::http::StatusCode;

@@ -1,8 +1,8 @@
 //! A streamed answer, each token in its time.
 
 use super::Shared;
-use super::answer::Answer;
 use super::behaviour::count;
+use super::reply::Answer;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
