@@ -207,9 +207,10 @@ pub(super) async fn respond(State(node): State<Arc<Node>>, request: Request) -> 
 async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayError> {
     let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
     let (permit, caller, head, body) = receive(node, request, at).await?;
+    // A signature was verified over the path as it was sent. A bearer's request is the same however its path is spelt.
     let inbound = Inbound {
         method: head.method.as_str(),
-        path: paths::signed(&head.uri, &head.extensions),
+        path: head.uri.path(),
         headers: &head.headers,
         body_hash: body_hash(&body),
     };

@@ -1,6 +1,7 @@
 //! Chat completions, as OpenAI's API has them: `POST /v1/chat/completions`.
 
 mod body;
+mod calls;
 pub mod client;
 mod compose;
 mod conversation;

@@ -1,5 +1,6 @@
 //! What a provider of chat completions sends: chunks of a stream, or a whole answer.
 
+use super::calls::Calls;
 use crate::relay::dialect::openai::{DONE, Kind, finish_reason, reported_status, usage};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
 use crate::relay::json::{Object, Text, place};
@@ -14,6 +15,7 @@ use std::borrow::Cow;
 pub(super) struct ChatReader {
     /// Whether the answer's head was read.
     begun: bool,
+    calls: Calls,
 }
 
 impl Reader for ChatReader {
@@ -112,8 +114,15 @@ impl ChatReader {
             chunk.begin(say)?;
         }
         let choices = chunk.choices.as_deref().unwrap_or_default();
+        let calls = &mut self.calls;
+        let mut numbered = |event: Event<'_>| match event {
+            Event::Call { choice, call, id, name, arguments } => {
+                say(Event::Call { choice, call: calls.number((choice, call), id, name), id, name, arguments })
+            }
+            other => say(other),
+        };
         for (place, choice) in choices.iter().enumerate() {
-            choice.say(place, say)?;
+            choice.say(place, &mut numbered)?;
         }
         let Some(stated) = chunk.stated() else { return Ok(Piece::Data(event.data.clone())) };
         say(Event::Usage { usage: usage(Kind::Chat, stated), stated })?;

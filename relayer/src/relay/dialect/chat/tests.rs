@@ -2,7 +2,7 @@
 
 use super::messages::{ANSWER_OVERHEAD, MESSAGE_OVERHEAD};
 use super::*;
-use crate::relay::dialect::{Billed, Fault, Piece, Usage};
+use crate::relay::dialect::{Billed, Event, Fault, Piece, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::{Counts, Transcript};
 use crate::tokens::{Counting, Tokenizers};
@@ -365,4 +365,29 @@ fn usage_is_shown_with_its_exact_cost_in_usd() {
     assert_eq!(value["total_tokens"], 7);
     assert_eq!(value["prompt_tokens_details"]["cached_tokens"], 1);
     assert_eq!(value["queue_time"], 0.5);
+}
+
+#[test]
+fn calls_are_told_apart_by_their_ids_where_indices_are_missing_or_repeated() {
+    let numbers = |deltas: &[&str]| {
+        let (mut reader, mut numbers) = (Chat.reader(&with("\"n\":1").unwrap()), Vec::new());
+        for calls in deltas {
+            let data = format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{calls}]}}}}]}}"#);
+            let mut say = |event: Event<'_>| {
+                if let Event::Call { call, .. } = event {
+                    numbers.push(call);
+                }
+                Ok(())
+            };
+            reader.event(&sse::Event { error: false, data: data.into() }, &mut say).unwrap();
+        }
+        numbers
+    };
+    let (a, b) = (r#"{"id":"a","function":{"name":"f","arguments":"{}"}}"#, r#"{"id":"b","function":{"name":"g"}}"#);
+    assert_eq!(numbers(&[a, b, r#"{"function":{"arguments":"{}"}}"#]), [0, 1, 1]);
+    let (zero, again) =
+        (r#"{"index":0,"id":"a","function":{"name":"f"}}"#, r#"{"index":0,"id":"b","function":{"name":"g"}}"#);
+    assert_eq!(numbers(&[zero, again, r#"{"index":1,"id":"c","function":{"name":"h"}}"#]), [0, 1, 2]);
+    assert_eq!(numbers(&[zero, r#"{"index":0,"id":"other","function":{"arguments":"{}"}}"#]), [0, 0]);
+    assert_eq!(numbers(&[r#"{"index":4,"id":"a","function":{"name":"f"}}"#, zero]), [4, 0]);
 }

@@ -7,6 +7,7 @@ use crate::relay::sse;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 use steam_protocol::receipt::FinishReason;
 
 /// Reads an answer.
@@ -55,8 +56,13 @@ impl Reader for VectorReader {
         if vectors.len() != self.inputs as usize || !vectors.iter().all(is_vector) {
             return Err(Fault::Malformed);
         }
+        let mut seen = HashSet::new();
         for (place, vector) in vectors.iter().enumerate() {
             let choice = vector.index.unwrap_or(u32::try_from(place).unwrap_or(u32::MAX));
+            // Two vectors for one input leave another without any.
+            if !seen.insert(choice) {
+                return Err(Fault::Malformed);
+            }
             say(Event::Vector { choice })?;
         }
         if let Some(stated) = answer.usage.map(RawValue::get) {

@@ -179,7 +179,7 @@ fn block(block: &Value, path: &str) -> Option<Option<Part>> {
         })
     };
     let part = match block["type"].as_str()? {
-        "text" if only(&["text"]) || no_citations(block) => Part::Text(text("text")?),
+        "text" if only(&["text", "citations"]) && no_citations(block) => Part::Text(text("text")?),
         "image" if only(&["source"]) => image(&block["source"])?,
         "tool_use" if only(&["id", "name", "input"]) => {
             Part::Call { id: text("id")?, name: text("name")?, arguments: block["input"].to_string() }
