@@ -165,7 +165,7 @@ pub(super) async fn message(State(node): State<Arc<Node>>, request: Request) -> 
 )]
 pub(super) async fn count(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     let at = Instant::now();
-    let (_permit, _, head, body) = receive(&node, request, at).await?;
+    let Received { permit: _permit, head, body, .. } = receive(&node, request, at).await?;
     let request = dialect::messages::read_to_count(body, &head.headers)?;
     let tokens = count_input(&node, &request).await?;
     Ok(([(CONTENT_TYPE, JSON)], dialect::messages::counted(tokens)).into_response())
@@ -206,25 +206,31 @@ pub(super) async fn respond(State(node): State<Arc<Node>>, request: Request) -> 
 /// Serves a request in the dialect of its path.
 async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayError> {
     let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
-    let (permit, caller, head, body) = receive(node, request, at).await?;
+    let Received { permit, caller, digest, head, body } = receive(node, request, at).await?;
     // A signature was verified over the path as it was sent. A bearer's request is the same however its path is spelt.
     let inbound = Inbound {
         method: head.method.as_str(),
         path: head.uri.path(),
         headers: &head.headers,
-        body_hash: body_hash(&body),
+        body_hash: digest.unwrap_or_else(|| body_hash(&body)),
     };
     let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
     let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
     Ok(response_of(answer))
 }
 
-/// A place for a request, who sent it, and its head and body.
-async fn receive(
-    node: &Node,
-    request: Request,
-    at: Instant,
-) -> Result<(OwnedSemaphorePermit, Caller, Parts, Bytes), RelayError> {
+/// A request that was let in.
+struct Received {
+    permit: OwnedSemaphorePermit,
+    caller: Caller,
+    /// The hash of the body, where a signer named it.
+    digest: Option<Hash>,
+    head: Parts,
+    body: Bytes,
+}
+
+/// Lets a request in: finds a place for it and who sent it, and reads its body.
+async fn receive(node: &Node, request: Request, at: Instant) -> Result<Received, RelayError> {
     if node.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
     }
@@ -255,7 +261,7 @@ async fn receive(
         check_digest(digest, body_hash(&body))?;
     }
     node.limits.rates.take(&caller.key.key, at)?;
-    Ok((permit, caller, head, body))
+    Ok(Received { permit, caller, digest, head, body })
 }
 
 /// What the headers alone decide: who it is, and what a signer says the body is.
