@@ -8,6 +8,8 @@ use super::charges::ChargeRow;
 use super::*;
 use crate::settle::form::{Form, Weight};
 use ed25519_dalek::{Signer, SigningKey};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use steam_protocol::key::SessionKey;
 use steam_protocol::merkle;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
@@ -478,4 +480,19 @@ async fn a_transaction_that_sqlite_ends_takes_all_its_commands_with_it() {
     assert!(!matches!(after.await, Ok(Ok(_))));
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 0, "what was reported as lost is lost");
     write(&f.ledger, row(1, 3, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_begins_anew_while_charges_are_written() {
+    let f = open();
+    let mut rng = StdRng::seed_from_u64(1);
+    for number in 1..=200 {
+        // Noise cannot be packed: 20 MiB go through the log.
+        let mut noise = vec![0; 100 << 10];
+        rng.fill(&mut noise[..]);
+        let charge = ChargeRow { decision: PackedDecision::new(&noise).unwrap(), ..row(1, number, 1) };
+        write(&f.ledger, charge).await.unwrap();
+    }
+    let log = f.directory.path().join("steam.db-wal").metadata().unwrap().len();
+    assert!(log < 12 << 20, "the log has {log} bytes");
 }
