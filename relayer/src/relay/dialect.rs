@@ -14,6 +14,8 @@ pub mod openai;
 mod prompts;
 mod read;
 pub mod responses;
+#[cfg(test)]
+mod testing;
 mod translate;
 
 pub use conversation::Unsayable;

@@ -1,6 +1,10 @@
 //! What an answer says, in the neutral form that every dialect is read into.
 
+use crate::relay::json::Text;
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::ops::Range;
 use steam_protocol::receipt::FinishReason;
 
@@ -118,6 +122,20 @@ pub struct Billed {
     pub cost_usd: String,
 }
 
+impl Billed {
+    /// `usage` with the cost in place of whatever the provider says of it.
+    pub(super) fn with_cost(&self, mut usage: Map<String, Value>) -> String {
+        usage.remove("cost");
+        let mut text = Value::Object(usage).to_string();
+        // Written by hand: an amount of pico-USDC is exact in decimal and not in a float.
+        text.pop();
+        text.push_str(",\"cost\":");
+        text.push_str(&self.cost_usd);
+        text.push('}');
+        text
+    }
+}
+
 /// What becomes of an event of a provider's stream.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
@@ -166,4 +184,14 @@ pub enum Fault {
         /// The number in it that looks like a status.
         status: Option<u16>,
     },
+}
+
+/// The member `type` of an event's data, which names it in dialects whose events have names. What has none is an error.
+pub(super) fn kind(json: &str) -> Cow<'_, str> {
+    #[derive(Deserialize)]
+    struct Typed<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Text<'a>,
+    }
+    serde_json::from_str::<Typed<'_>>(json).map_or(Cow::Borrowed("error"), |typed| typed.kind.0)
 }

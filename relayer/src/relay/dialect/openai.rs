@@ -1,8 +1,12 @@
 //! What OpenAI's dialects have in common: chunks, usage, finish reasons and errors.
 
+mod chunk;
 mod error;
+mod functions;
 
+pub(super) use chunk::{Choice, Chunk};
 pub use error::{ErrorBody, ErrorDetail};
+pub(super) use functions::{schema, tool, tool_choice};
 
 use crate::relay::dialect::{Billed, Usage, Whole, Writer};
 use crate::relay::error::RelayError;
@@ -111,10 +115,7 @@ fn envelope(data: &[u8]) -> String {
 
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
 pub(super) fn shown_usage(kind: Kind, stated: Option<&str>, billed: &Billed) -> String {
-    let mut shown = match stated.and_then(|usage| serde_json::from_str(usage).ok()) {
-        Some(Value::Object(usage)) => usage,
-        _ => Map::new(),
-    };
+    let mut shown: Map<String, Value> = stated.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
     let prompt = u64::from(billed.input) + u64::from(billed.cached);
     let output = u64::from(billed.output);
     shown.insert("prompt_tokens".into(), prompt.into());
@@ -127,14 +128,7 @@ pub(super) fn shown_usage(kind: Kind, stated: Option<&str>, billed: &Billed) -> 
         }
         details["cached_tokens"] = billed.cached.into();
     }
-    shown.remove("cost");
-    let mut text = Value::Object(shown).to_string();
-    // Written by hand: an amount of pico-USDC is exact in decimal and not in a float.
-    text.pop();
-    text.push_str(",\"cost\":");
-    text.push_str(&billed.cost_usd);
-    text.push('}');
-    text
+    billed.with_cost(shown)
 }
 
 /// Reads a `usage` object. `None` if it lacks a count, or one is no count; embeddings have no count of output.

@@ -36,11 +36,12 @@ pub(super) fn field<T: DeserializeOwned>(
     name: &str,
     expected: &str,
 ) -> Result<Option<T>, RelayError> {
-    object
-        .get(name)
-        .map(serde_json::from_str)
-        .transpose()
-        .map_err(|_| RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}")))
+    object.get(name).map(serde_json::from_str).transpose().map_err(|_| wrong(name, expected))
+}
+
+/// The refusal of a member that is not what it must be.
+pub(super) fn wrong(name: &str, expected: &str) -> RelayError {
+    RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}"))
 }
 
 /// Checks the range of a number.
@@ -51,8 +52,7 @@ pub(super) fn between(name: &str, value: u32, range: RangeInclusive<u32>) -> Res
     if range.contains(&value) {
         return Ok(());
     }
-    let message = format!("`{name}` must be between {} and {}", range.start(), range.end());
-    Err(RelayError::invalid("invalid_value", name, message))
+    Err(wrong(name, &format!("between {} and {}", range.start(), range.end())))
 }
 
 /// A number of tokens, `least` at least.
@@ -63,7 +63,7 @@ pub(super) fn limit(object: &Object<'_>, name: &str, least: u32) -> Result<Optio
     let expected = "a positive integer";
     let limit = field(object, name, expected)?;
     if limit.is_some_and(|limit| limit < least) {
-        return Err(RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}")));
+        return Err(wrong(name, expected));
     }
     Ok(limit)
 }
@@ -96,8 +96,7 @@ pub(super) fn models(object: &Object<'_>, controls: &mut Controls) -> Result<Vec
 /// [`RelayError::Invalid`], naming the member.
 pub(super) fn include_usage(object: &Object<'_>) -> Result<bool, RelayError> {
     let Some(options) = object.get("stream_options") else { return Ok(false) };
-    let options = Object::read(options)
-        .map_err(|_| RelayError::invalid("invalid_value", "stream_options", "`stream_options` must be an object"))?;
+    let options = Object::read(options).map_err(|_| wrong("stream_options", "an object"))?;
     Ok(field(&options, "include_usage", "true or false")?.unwrap_or(false))
 }
 

@@ -1,9 +1,8 @@
 //! A chat request as a conversation in the neutral form.
 
 use crate::relay::dialect::Request;
-use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
-};
+use crate::relay::dialect::conversation::{Conversation, Image, Names, Part, Role, Source, Turn, Unsayable};
+use crate::relay::dialect::openai::{self, schema, tool_choice};
 use serde_json::{Map, Value};
 
 /// Members that change nothing of what is asked, or that the relayer reads.
@@ -47,7 +46,9 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
         }
     }
     for (place, tool) in array(&members, "tools").iter().enumerate() {
-        conversation.tools.push(self::tool(tool).ok_or_else(|| Unsayable::at(format!("tools.{place}")))?);
+        conversation
+            .tools
+            .push(function(tool).and_then(openai::tool).ok_or_else(|| Unsayable::at(format!("tools.{place}")))?);
     }
     for (place, message) in array(&members, "messages").iter().enumerate() {
         let turn = turn(message).ok_or_else(|| Unsayable::at(format!("messages.{place}")))?;
@@ -78,10 +79,10 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Option<
         "temperature" => conversation.temperature = Some(value.as_number()?.clone()),
         "top_p" => conversation.top_p = Some(value.as_number()?.clone()),
         "stop" => conversation.stop = texts(value)?,
-        "response_format" => conversation.format = format(value)?,
+        "response_format" => conversation.format = schema(value["type"].as_str()?, &value["json_schema"])?,
         "reasoning_effort" => conversation.effort = Some(value.as_str()?.to_owned()),
         "verbosity" => conversation.verbosity = Some(value.as_str()?.to_owned()),
-        "tool_choice" => conversation.tool_choice = tool_choice(value)?,
+        "tool_choice" => conversation.tool_choice = tool_choice(value, |value| value["function"]["name"].as_str())?,
         "parallel_tool_calls" => conversation.one_call = !value.as_bool()?,
         // What these say is what is so without them.
         "n" => return (value == 1).then_some(()),
@@ -101,43 +102,9 @@ fn texts(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-fn format(value: &Value) -> Option<Option<Format>> {
-    Some(match value["type"].as_str()? {
-        "text" => None,
-        "json_object" => Some(Format::Json),
-        "json_schema" => {
-            let of = &value["json_schema"];
-            let text = |name: &str| of[name].as_str().map(ToOwned::to_owned);
-            Some(Format::Schema {
-                name: text("name"),
-                description: text("description"),
-                schema: of["schema"].is_object().then(|| of["schema"].clone())?,
-                strict: of["strict"].as_bool(),
-            })
-        }
-        _ => return None,
-    })
-}
-
-fn tool_choice(value: &Value) -> Option<ToolChoice> {
-    Some(match value.as_str() {
-        Some("auto") => ToolChoice::Auto,
-        Some("none") => ToolChoice::None,
-        Some("required") => ToolChoice::Any,
-        Some(_) => return None,
-        None if value["type"] == "function" => ToolChoice::Named(value["function"]["name"].as_str()?.to_owned()),
-        None => return None,
-    })
-}
-
-fn tool(value: &Value) -> Option<Tool> {
-    let function = value["type"].as_str().filter(|kind| *kind == "function").map(|_| &value["function"])?;
-    Some(Tool {
-        name: function["name"].as_str()?.to_owned(),
-        description: function["description"].as_str().map(ToOwned::to_owned),
-        parameters: function.get("parameters").filter(|parameters| !parameters.is_null()).cloned(),
-        strict: function["strict"].as_bool(),
-    })
+/// What an object of type `function` says of its function.
+fn function(value: &Value) -> Option<&Value> {
+    (value["type"] == "function").then(|| &value["function"])
 }
 
 fn turn(message: &Value) -> Option<Turn> {
@@ -188,7 +155,7 @@ fn part(value: &Value) -> Option<Part> {
 }
 
 fn call(value: &Value) -> Option<Part> {
-    let function = value["type"].as_str().filter(|kind| *kind == "function").map(|_| &value["function"])?;
+    let function = function(value)?;
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
     Some(Part::Call {
         id: text(&value["id"])?,

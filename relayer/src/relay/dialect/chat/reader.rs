@@ -1,12 +1,12 @@
 //! What a provider of chat completions sends: chunks of a stream, or a whole answer.
 
 use super::calls::Calls;
-use crate::relay::dialect::openai::{DONE, Kind, finish_reason, reported_status, usage};
+use crate::relay::dialect::openai::{self, Chunk, Kind, finish_reason};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
-use crate::relay::json::{Object, Text, place};
+use crate::relay::json::Text;
 use crate::relay::sse;
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
@@ -16,32 +16,6 @@ pub(super) struct ChatReader {
     /// Whether the answer's head was read.
     begun: bool,
     calls: Calls,
-}
-
-impl Reader for ChatReader {
-    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        self.chunk(event, say)
-    }
-
-    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        self::whole(body, say)
-    }
-}
-
-/// A chunk of a stream or a whole answer.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    choices: Option<Vec<Choice<'a>>>,
-    /// A null is kept: its place is where the billed usage goes.
-    #[serde(borrow, default, deserialize_with = "present")]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -95,25 +69,22 @@ struct Function<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
+impl openai::Choice for Choice<'_> {
+    fn finish_reason(&self) -> Option<&Text<'_>> {
+        self.finish_reason.as_ref()
+    }
+
+    fn is_whole(&self) -> bool {
+        self.message.is_some()
+    }
 }
 
-impl ChatReader {
-    /// Reads one event of a stream.
-    fn chunk(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        if event.error {
-            return Err(Fault::Reported { status: None });
-        }
-        if &event.data[..] == DONE {
-            return Ok(Piece::End(Vec::new()));
-        }
-        let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
-        let chunk = read(json)?;
+impl Reader for ChatReader {
+    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
+        let Some(chunk) = Chunk::<Choice<'_>>::of(event)? else { return Ok(Piece::End(Vec::new())) };
         if !std::mem::replace(&mut self.begun, true) {
-            chunk.begin(say)?;
+            begin(&chunk, say)?;
         }
-        let choices = chunk.choices.as_deref().unwrap_or_default();
         let calls = &mut self.calls;
         let mut numbered = |event: Event<'_>| match event {
             Event::Call { choice, call, id, name, arguments } => {
@@ -121,61 +92,29 @@ impl ChatReader {
             }
             other => say(other),
         };
-        for (place, choice) in choices.iter().enumerate() {
+        for (place, choice) in chunk.choices().iter().enumerate() {
             choice.say(place, &mut numbered)?;
         }
-        let Some(stated) = chunk.stated() else { return Ok(Piece::Data(event.data.clone())) };
-        say(Event::Usage { usage: usage(Kind::Chat, stated), stated })?;
-        if choices.is_empty() {
-            return Ok(Piece::Own);
+        chunk.say_usage(Kind::Chat, say)?;
+        chunk.passed_on(event)
+    }
+
+    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
+        let answer = Chunk::<Choice<'_>>::of_whole(&body)?;
+        begin(&answer, say)?;
+        answer.say_usage(Kind::Chat, say)?;
+        for (place, choice) in answer.choices().iter().enumerate() {
+            choice.say(place, say)?;
         }
-        let object = Object::read(json).map_err(|_| Fault::Malformed)?;
-        Ok(Piece::Data(object.edited(&[("usage", None)]).into()))
+        let usage = answer.usage_place();
+        Ok(Whole { body, usage })
     }
 }
 
-/// Reads a whole answer.
-fn whole(body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-    let json = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
-    let answer = read(json)?;
-    let choices = answer.choices.as_deref().unwrap_or_default();
-    if choices.is_empty() || choices.iter().any(|choice| choice.message.is_none()) {
-        return Err(Fault::Malformed);
-    }
-    answer.begin(say)?;
-    if let Some(stated) = answer.stated() {
-        say(Event::Usage { usage: usage(Kind::Chat, stated), stated })?;
-    }
-    for (place, choice) in choices.iter().enumerate() {
-        choice.say(place, say)?;
-    }
-    let usage = answer.usage.map(|usage| place(json, usage.get()));
-    Ok(Whole { body, usage })
-}
-
-fn read(json: &str) -> Result<Chunk<'_>, Fault> {
-    let chunk: Chunk<'_> = serde_json::from_str(json).map_err(|_| Fault::Malformed)?;
-    let ended_in_error =
-        |choice: &Choice<'_>| choice.finish_reason.as_ref().is_some_and(|Text(reason)| reason == "error");
-    match chunk.error {
-        Some(error) => Err(Fault::Reported { status: reported_status(error.get()) }),
-        None if chunk.choices.iter().flatten().any(ended_in_error) => Err(Fault::Reported { status: None }),
-        None if chunk.choices.is_none() && chunk.stated().is_none() => Err(Fault::Malformed),
-        None => Ok(chunk),
-    }
-}
-
-impl<'a> Chunk<'a> {
-    /// Hands on the answer's head.
-    fn begin(&self, say: &mut Say<'_>) -> Result<(), Fault> {
-        let (id, model) = (self.id.map(text).unwrap_or_default(), self.model.map(text).unwrap_or_default());
-        say(Event::Begin { id: &id, model: &model })
-    }
-
-    /// The provider's usage, unless it is absent or null.
-    fn stated(&self) -> Option<&'a str> {
-        self.usage.map(RawValue::get).filter(|usage| *usage != "null")
-    }
+/// Hands on the answer's head.
+fn begin(chunk: &Chunk<'_, Choice<'_>>, say: &mut Say<'_>) -> Result<(), Fault> {
+    let (id, model) = (chunk.id.map(text).unwrap_or_default(), chunk.model.map(text).unwrap_or_default());
+    say(Event::Begin { id: &id, model: &model })
 }
 
 impl Choice<'_> {

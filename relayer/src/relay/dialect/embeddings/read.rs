@@ -3,7 +3,7 @@
 use super::Embeddings;
 use crate::relay::controls::Controls;
 use crate::relay::dialect::prompts::Prompts;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models};
+use crate::relay::dialect::read::{document, field, fingerprint, limit, models, wrong};
 use crate::relay::dialect::{Origin, Request, Translations};
 use crate::relay::error::RelayError;
 use axum::http::HeaderMap;
@@ -31,8 +31,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
     let formats = "float or base64";
     let format: Option<String> = field(&object, "encoding_format", formats)?;
     if format.is_some_and(|format| !["float", "base64"].contains(&format.as_str())) {
-        let message = format!("`encoding_format` must be {formats}");
-        return Err(RelayError::invalid("invalid_value", "encoding_format", message));
+        return Err(wrong("encoding_format", formats));
     }
     limit(&object, "dimensions", 1)?;
     Ok(Request {

@@ -3,7 +3,7 @@
 use super::block::{self, Block, text};
 use super::{BETA, Messages, VERSION};
 use crate::relay::controls::Controls;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin};
+use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
 use crate::relay::dialect::{Prompt, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
@@ -102,10 +102,6 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<
         headers: forwarded(headers),
         translations: Translations::default(),
     })
-}
-
-fn wrong(name: &str, expected: &str) -> RelayError {
-    RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}"))
 }
 
 fn forwarded(headers: &HeaderMap) -> Vec<(HeaderName, HeaderValue)> {

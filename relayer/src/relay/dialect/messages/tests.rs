@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::relay::dialect::chat::Chat;
+use crate::relay::dialect::testing::{self, chunk};
 use crate::relay::dialect::{Billed, Event, Fault, Piece, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
@@ -317,26 +318,8 @@ fn a_whole_answer_keeps_every_byte_but_its_usage() {
     );
 }
 
-/// What a provider's stream of chat completions becomes for a client of messages.
 fn from_chat(chunks: &[Value]) -> Vec<Value> {
-    let request = parse(&with(json!({"stream": true}))).unwrap();
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 0));
-    let mut written = Vec::new();
-    for chunk in chunks {
-        let data = chunk.as_str().map_or_else(|| chunk.to_string(), ToOwned::to_owned);
-        let event = sse::Event { error: false, data: Bytes::from(data) };
-        match transcript.event(&event).unwrap().0 {
-            Piece::Composed(data) | Piece::End(data) => {
-                written.extend(data.iter().map(|data| serde_json::from_slice::<Value>(data).unwrap()));
-            }
-            piece => panic!("{piece:?}"),
-        }
-    }
-    written
-}
-
-fn chunk(delta: Value, finish: Option<&str>) -> Value {
-    json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    testing::from_chat(&parse(&with(json!({"stream": true}))).unwrap(), 0, chunks)
 }
 
 #[test]

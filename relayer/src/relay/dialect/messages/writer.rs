@@ -2,13 +2,12 @@
 
 use crate::relay::base64;
 use crate::relay::dialect::openai::refused;
-use crate::relay::dialect::{Billed, Whole, Writer};
+use crate::relay::dialect::{Billed, Whole, Writer, event};
 use crate::relay::error::{Class, RelayError};
-use crate::relay::json::{Object, Text};
-use crate::relay::sse::write_data;
+use crate::relay::json::Object;
+use crate::relay::sse::write_event;
 use axum::http::StatusCode;
-use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserialize;
+use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
 /// Writes one answer.
@@ -18,19 +17,12 @@ pub(super) struct MessageWriter {
     last: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Typed<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-}
-
 impl Writer for MessageWriter {
     fn event(&mut self, data: &[u8], out: &mut BytesMut) {
         let json = std::str::from_utf8(data).unwrap_or_default();
-        let kind = serde_json::from_str::<Typed<'_>>(json).map(|Typed { kind }| kind.0);
-        match kind.as_deref().unwrap_or("error") {
+        match &*event::kind(json) {
             "message_delta" => self.keep(json),
-            kind => named(kind, data, out),
+            kind => write_event(kind, data, out),
         }
     }
 
@@ -38,7 +30,7 @@ impl Writer for MessageWriter {
         let usual = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null}}"#;
         let last = self.last.as_deref().unwrap_or(usual);
         if let Ok(object) = Object::read(last) {
-            named("message_delta", object.edited(&[("usage", Some(usage(stated, billed)))]).as_bytes(), out);
+            write_event("message_delta", object.edited(&[("usage", Some(usage(stated, billed)))]).as_bytes(), out);
         }
     }
 
@@ -46,11 +38,11 @@ impl Writer for MessageWriter {
     fn cut(&self, _: u32, _: &mut BytesMut) {}
 
     fn error(&self, error: &RelayError, out: &mut BytesMut) {
-        named("error", self::error(error).to_string().as_bytes(), out);
+        write_event("error", self::error(error).to_string().as_bytes(), out);
     }
 
     fn end(&self, out: &mut BytesMut) {
-        named("message_stop", br#"{"type":"message_stop"}"#, out);
+        write_event("message_stop", br#"{"type":"message_stop"}"#, out);
     }
 
     fn whole(&self, answer: &Whole, stated: Option<&str>, billed: &Billed) -> Bytes {
@@ -72,15 +64,6 @@ impl MessageWriter {
     }
 }
 
-/// An event with its name, which clients need.
-fn named(kind: &str, data: &[u8], out: &mut BytesMut) {
-    out.put_slice(b"event: ");
-    // A name is one line: a provider must not write another event into it.
-    out.put_slice(kind.split(['\n', '\r']).next().unwrap_or_default().as_bytes());
-    out.put_u8(b'\n');
-    write_data(out, data);
-}
-
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
 pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
     let mut shown: Map<String, Value> = stated.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
@@ -94,14 +77,7 @@ pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
     shown.insert("cache_creation_input_tokens".into(), written.into());
     shown.insert("cache_read_input_tokens".into(), billed.cached.into());
     shown.insert("output_tokens".into(), billed.output.into());
-    shown.remove("cost");
-    let mut text = Value::Object(shown).to_string();
-    // Written by hand: an amount of pico-USDC is exact in decimal and not in a float.
-    text.pop();
-    text.push_str(",\"cost\":");
-    text.push_str(&billed.cost_usd);
-    text.push('}');
-    text
+    billed.with_cost(shown)
 }
 
 /// `{"type": "error", "error": {type, message}}`, with the relayer's code and field beside them.

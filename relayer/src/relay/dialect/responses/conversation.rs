@@ -2,8 +2,9 @@
 
 use crate::relay::dialect::Request;
 use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
+    Conversation, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
 };
+use crate::relay::dialect::openai::{self, schema, tool_choice};
 use serde_json::{Map, Value};
 
 /// Members that change nothing of what is asked, or that the relayer reads.
@@ -105,7 +106,7 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Result<
             true
         }
         "tool_choice" => {
-            conversation.tool_choice = tool_choice(value).ok_or_else(unsayable)?;
+            conversation.tool_choice = tool_choice(value, |value| value["name"].as_str()).ok_or_else(unsayable)?;
             true
         }
         "reasoning" => return reasoning(conversation, value),
@@ -139,37 +140,14 @@ fn text(conversation: &mut Conversation, value: &Value) -> Result<(), Unsayable>
         match name.as_str() {
             "verbosity" if value == "medium" => {}
             "verbosity" => conversation.verbosity = Some(value.as_str().ok_or_else(unsayable)?.to_owned()),
-            "format" => conversation.format = format(value).ok_or_else(unsayable)?,
+            "format" => {
+                let format = value["type"].as_str().and_then(|kind| schema(kind, value));
+                conversation.format = format.ok_or_else(unsayable)?;
+            }
             _ => return Err(unsayable()),
         }
     }
     Ok(())
-}
-
-fn format(value: &Value) -> Option<Option<Format>> {
-    let text = |name: &str| value[name].as_str().map(ToOwned::to_owned);
-    Some(match value["type"].as_str()? {
-        "text" => None,
-        "json_object" => Some(Format::Json),
-        "json_schema" => Some(Format::Schema {
-            name: text("name"),
-            description: text("description"),
-            schema: value["schema"].is_object().then(|| value["schema"].clone())?,
-            strict: value["strict"].as_bool(),
-        }),
-        _ => return None,
-    })
-}
-
-fn tool_choice(value: &Value) -> Option<ToolChoice> {
-    Some(match value.as_str() {
-        Some("auto") => ToolChoice::Auto,
-        Some("none") => ToolChoice::None,
-        Some("required") => ToolChoice::Any,
-        Some(_) => return None,
-        None if value["type"] == "function" => ToolChoice::Named(value["name"].as_str()?.to_owned()),
-        None => return None,
-    })
 }
 
 /// The functions, those of groups too. A search that the model may do without is left out beside them.
@@ -199,12 +177,8 @@ fn tools(conversation: &mut Conversation, members: &Map<String, Value>) -> Resul
 /// A function; in a group its name has the group's before it.
 fn tool(value: &Value, group: Option<&str>) -> Option<Tool> {
     value["type"].as_str().filter(|kind| *kind == "function")?;
-    Some(Tool {
-        name: joined(group, value["name"].as_str()?),
-        description: value["description"].as_str().map(ToOwned::to_owned),
-        parameters: value.get("parameters").filter(|parameters| !parameters.is_null()).cloned(),
-        strict: value["strict"].as_bool(),
-    })
+    let tool = openai::tool(value)?;
+    Some(Tool { name: joined(group, &tool.name), ..tool })
 }
 
 fn joined(group: Option<&str>, name: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::{BETA, Responses};
 use crate::relay::controls::Controls;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin};
+use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
 use crate::relay::dialect::{Prompt, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
@@ -62,10 +62,6 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         body,
         translations: Translations::default(),
     })
-}
-
-fn wrong(name: &str, expected: &str) -> RelayError {
-    RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}"))
 }
 
 /// Refuses what needs answers to be kept.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::relay::dialect::chat::Chat;
+use crate::relay::dialect::testing::{self, chunk};
 use crate::relay::dialect::{Billed, Fault, Piece, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
@@ -82,26 +83,9 @@ fn sealed_reasoning_that_the_model_goes_on_with_is_named() {
     assert_eq!(in_chat(&json!({"model": "m", "input": [{"type": "computer_call"}]})), Err("input.0".into()));
 }
 
-/// What a provider's stream of chat completions becomes for a client of responses.
 fn from_chat(chunks: &[Value]) -> Vec<Value> {
     let request = parse(&json!({"model": "m", "input": "hi", "stream": true, "metadata": {"a": "b"}}));
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 5));
-    let mut written = Vec::new();
-    for chunk in chunks {
-        let data = chunk.as_str().map_or_else(|| chunk.to_string(), ToOwned::to_owned);
-        let event = sse::Event { error: false, data: Bytes::from(data) };
-        match transcript.event(&event).unwrap().0 {
-            Piece::Composed(data) | Piece::End(data) => {
-                written.extend(data.iter().map(|data| serde_json::from_slice::<Value>(data).unwrap()));
-            }
-            piece => panic!("{piece:?}"),
-        }
-    }
-    written
-}
-
-fn chunk(delta: Value, finish: Option<&str>) -> Value {
-    json!({"id": "c", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+    testing::from_chat(&request, 5, chunks)
 }
 
 #[test]

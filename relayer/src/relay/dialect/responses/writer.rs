@@ -1,11 +1,10 @@
 //! What the relayer writes to a client of responses.
 
-use crate::relay::dialect::{Billed, Whole, Writer};
+use crate::relay::dialect::{Billed, Whole, Writer, event};
 use crate::relay::error::RelayError;
-use crate::relay::json::{Object, Text};
-use crate::relay::sse::write_data;
-use bytes::{BufMut, Bytes, BytesMut};
-use serde::Deserialize;
+use crate::relay::json::Object;
+use crate::relay::sse::write_event;
+use bytes::{Bytes, BytesMut};
 use serde_json::{Map, Value, json};
 
 /// Writes one answer.
@@ -19,17 +18,10 @@ pub(super) struct ResponseWriter {
     count: u64,
 }
 
-#[derive(Deserialize)]
-struct Typed<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-}
-
 impl Writer for ResponseWriter {
     fn event(&mut self, data: &[u8], out: &mut BytesMut) {
         let json = std::str::from_utf8(data).unwrap_or_default();
-        let kind = serde_json::from_str::<Typed<'_>>(json).map(|Typed { kind }| kind.0);
-        match kind.as_deref().unwrap_or("error") {
+        match &*event::kind(json) {
             "response.completed" | "response.incomplete" => self.last = Some(json.to_owned()),
             kind => {
                 if self.began.is_none() && kind == "response.created" {
@@ -37,7 +29,7 @@ impl Writer for ResponseWriter {
                     self.began = object.and_then(|object| object.get("response").map(str::to_owned));
                 }
                 self.count += 1;
-                named(kind, data, out);
+                write_event(kind, data, out);
             }
         }
     }
@@ -49,7 +41,7 @@ impl Writer for ResponseWriter {
         let Some(response) = response else { return };
         let response = response.edited(&[("usage", Some(usage(stated, billed)))]);
         let kind = event.get("type").unwrap_or_default().trim_matches('"').to_owned();
-        named(&kind, event.edited(&[("response", Some(response))]).as_bytes(), out);
+        write_event(&kind, event.edited(&[("response", Some(response))]).as_bytes(), out);
     }
 
     /// The error that follows says it.
@@ -62,12 +54,12 @@ impl Writer for ResponseWriter {
             let event = json!({
                 "type": "error", "code": error.code(), "message": message, "param": error.param(), "sequence_number": self.count,
             });
-            return named("error", event.to_string().as_bytes(), out);
+            return write_event("error", event.to_string().as_bytes(), out);
         };
         response["status"] = "failed".into();
         response["error"] = json!({ "code": "server_error", "message": message });
         let event = json!({ "type": "response.failed", "sequence_number": self.count, "response": response });
-        named("response.failed", event.to_string().as_bytes(), out);
+        write_event("response.failed", event.to_string().as_bytes(), out);
     }
 
     /// The whole response was the end.
@@ -76,15 +68,6 @@ impl Writer for ResponseWriter {
     fn whole(&self, answer: &Whole, stated: Option<&str>, billed: &Billed) -> Bytes {
         answer.with_usage(&usage(stated, billed))
     }
-}
-
-/// An event with its name.
-fn named(kind: &str, data: &[u8], out: &mut BytesMut) {
-    out.put_slice(b"event: ");
-    // A name is one line: a provider must not write another event into it.
-    out.put_slice(kind.split(['\n', '\r']).next().unwrap_or_default().as_bytes());
-    out.put_u8(b'\n');
-    write_data(out, data);
 }
 
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
@@ -97,12 +80,5 @@ pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
     shown.insert("output_tokens".into(), output.into());
     shown.entry("output_tokens_details").or_insert_with(|| json!({ "reasoning_tokens": 0 }));
     shown.insert("total_tokens".into(), (input + output).into());
-    shown.remove("cost");
-    let mut text = Value::Object(shown).to_string();
-    // Written by hand: an amount of pico-USDC is exact in decimal and not in a float.
-    text.pop();
-    text.push_str(",\"cost\":");
-    text.push_str(&billed.cost_usd);
-    text.push('}');
-    text
+    billed.with_cost(shown)
 }
