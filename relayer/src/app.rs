@@ -9,6 +9,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
+use crate::node::gateway::{Faucet, Gateway};
 use crate::node::keys::Keys;
 use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
@@ -105,6 +106,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
     let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler.insecure_clone());
 
+    let faucet = faucet(&config, &parties)?;
+    let gateway = Gateway::new(nodes.clone(), parties, config.server.chain_requests_per_second, faucet);
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
     reader.read().await?;
     let (mut settlement, settle) = Settler::new(Setup {
@@ -141,6 +144,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         vaults,
         allow_lists,
         withdrawals,
+        gateway,
         ledger,
         scorer,
         board,
@@ -295,6 +299,15 @@ async fn prune(ledger: Ledger, clock: Arc<dyn Clock>, days: u32, shutdown: Cance
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// The faucet, if one is configured.
+fn faucet(config: &Config, accounts: &SettlementAccounts) -> Result<Option<Faucet>, StartError> {
+    let path = &config.chain.faucet_keypair;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Faucet::new(read_keypair(path)?, accounts.mint)))
 }
 
 fn read_keypair(path: &Path) -> Result<Keypair, StartError> {

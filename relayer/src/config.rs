@@ -58,6 +58,8 @@ pub struct Server {
     pub requests_per_key_per_minute: u32,
     /// Whether API keys are taken as bearer tokens.
     pub bearer_keys: bool,
+    /// Requests a second of web pages for what is on chain; more are answered 429.
+    pub chain_requests_per_second: u32,
 }
 
 /// The Solana side.
@@ -78,6 +80,8 @@ pub struct Chain {
     pub receipt_keypair: PathBuf,
     /// Pause between two readings of the chain, in milliseconds; 0 is 1,000.
     pub poll_ms: u64,
+    /// Keypair file that pays test money to whoever asks. It mints the network's dollar: only for local networks.
+    pub faucet_keypair: PathBuf,
 }
 
 /// The database.
@@ -278,6 +282,7 @@ impl Default for Server {
             drain_timeout_ms: 30_000,
             requests_per_key_per_minute: 0,
             bearer_keys: true,
+            chain_requests_per_second: 50,
         }
     }
 }

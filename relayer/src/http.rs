@@ -3,11 +3,13 @@
 mod account;
 mod allow_lists;
 mod body;
+mod chain;
 mod chat;
 mod cors;
 pub(crate) mod errors;
 mod listing;
 mod openapi;
+mod page;
 mod paths;
 mod public;
 mod query;
@@ -86,10 +88,20 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(allow_lists::put))
         .routes(routes!(allow_lists::show))
         .routes(routes!(withdrawals::create))
+        .routes(routes!(chain::show))
+        .routes(routes!(chain::blockhash))
+        .routes(routes!(chain::account))
+        .routes(routes!(chain::send))
+        .routes(routes!(chain::progress))
+        .routes(routes!(chain::give))
         .routes(routes!(public::health))
         .routes(routes!(public::ready))
         .routes(routes!(public::metrics))
         .routes(routes!(openapi::show))
+        .routes(routes!(page::index))
+        .routes(routes!(page::script))
+        .routes(routes!(page::style))
+        .routes(routes!(page::icon))
 }
 
 /// A method that the path does not take. `allowed` has the methods of each path.

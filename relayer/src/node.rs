@@ -1,6 +1,7 @@
 //! What every request sees. `app` builds it; `http`, `relay` and `probe` use it, and it uses none of them.
 
 pub mod budget;
+pub mod gateway;
 pub mod keys;
 pub mod rates;
 pub mod refusals;
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::node::budget::Budget;
+use crate::node::gateway::Gateway;
 use crate::node::keys::Keys;
 use crate::node::rates::Rates;
 use crate::node::refusals::Refusals;
@@ -44,6 +46,8 @@ pub struct Node {
     pub allow_lists: AllowLists,
     /// Withdrawals that the settler signs at once.
     pub withdrawals: Withdrawals,
+    /// The chain, for pages.
+    pub gateway: Gateway,
     /// The database.
     pub ledger: Ledger,
     /// Measurements that decide who serves a request.

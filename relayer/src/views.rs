@@ -5,6 +5,7 @@
 //! says pico-USDC (`_pico`, a decimal string) or USD. Times are Unix seconds unless the name says milliseconds (`_ms`).
 
 mod allow_list;
+mod chain;
 mod generation;
 mod market;
 mod receipt;
@@ -23,6 +24,10 @@ pub use crate::relay::dialect::openai::{ErrorBody, ErrorDetail};
 pub use crate::relay::dialect::responses::schema::{ModelResponse, ResponseUsage, ResponsesRequest};
 pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
+pub use chain::{
+    AccountView, BlockhashView, ChainView, FaucetGrantView, FaucetRequest, SentTransactionView, SignedTransaction,
+    TransactionProgressView, TransactionStatus,
+};
 pub use generation::{Generation, GenerationFigures};
 pub use market::{
     BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView, RelayerView,

@@ -270,7 +270,7 @@ const MARK = new TextEncoder().encode(": steam-receipt ");
 const MAX_LINE = 4096;
 
 /** Finds the line `: steam-receipt <base64>` in a stream, whatever its chunks, and hashes all before it. */
-class ReceiptScanner {
+export class ReceiptScanner {
   readonly #hash = Sha256.create();
   #line: Bytes = new Uint8Array();
   /** Whether the current line may still be the receipt's. */

@@ -147,12 +147,14 @@ client = OpenAI(base_url=\"{base}\", api_key=\"{key}\")
 answer = client.chat.completions.create(model=\"{model}\", messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}])
 print(answer.choices[0].message.content)
 
+  page     {page}   (deposit, keys, spending and market in a browser; its faucet gives test money)
   models   {models}
   RPC      {rpc}   websocket {ws}
   vault    {vault}   (any transfer of {mint} to it is a deposit)
   owner    {dir}/owner.json   relayer {dir}/relayer.json   configuration {dir}/steam.toml
 
 ",
+        page = base.trim_end_matches("v1"),
         models = crate::localnet::MODELS.join(", "),
         rpc = system.localnet.rpc_url,
         ws = system.localnet.ws_url,

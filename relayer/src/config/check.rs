@@ -22,6 +22,8 @@ impl Config {
     /// [`ConfigError::Value`] for the first value that cannot be used.
     pub fn check(&self) -> Result<(), ConfigError> {
         chain(&self.chain)?;
+        let faucet = self.upstream.localnet || self.chain.faucet_keypair.as_os_str().is_empty();
+        need(faucet, "chain.faucet_keypair", "only with upstream.localnet: it gives money to whoever asks")?;
         server(&self.server)?;
         settle(&self.settle)?;
         routing(&self.routing)?;
@@ -51,7 +53,8 @@ fn server(server: &Server) -> Checked {
     need(server.max_concurrent > 0, "server.max_concurrent", "at least 1")?;
     need(server.max_connections > 0, "server.max_connections", "at least 1")?;
     need(server.header_timeout_ms > 0, "server.header_timeout_ms", "at least 1")?;
-    need(server.body_timeout_ms > 0, "server.body_timeout_ms", "at least 1")
+    need(server.body_timeout_ms > 0, "server.body_timeout_ms", "at least 1")?;
+    need(server.chain_requests_per_second > 0, "server.chain_requests_per_second", "at least 1")
 }
 
 fn settle(settle: &SettleConfig) -> Checked {

@@ -1,6 +1,7 @@
 //! Errors in HTTP: the status of each, its headers, its line in the log and its count. The body is the dialect's.
 
 use crate::allow_lists::KeepError;
+use crate::node::gateway::GatewayError;
 use crate::relay::base64;
 use crate::relay::dialect::Dialect;
 use crate::relay::error::RelayError;
@@ -30,6 +31,7 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
             KeepError::Full | KeepError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
         },
         RelayError::Withdrawal(refusal) => status_of_withdrawal(refusal),
+        RelayError::Gateway(refusal) => status_of_gateway(refusal),
         RelayError::UnknownModel(_) | RelayError::NotFound(_) | RelayError::NoRoute => StatusCode::NOT_FOUND,
         RelayError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RelayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -73,6 +75,16 @@ fn status_of_withdrawal(refusal: &CosignError) -> StatusCode {
         | CosignError::NotCovered { .. }
         | CosignError::NotDrained { .. } => StatusCode::CONFLICT,
         CosignError::VaultUnavailable(_) | CosignError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+fn status_of_gateway(refusal: &GatewayError) -> StatusCode {
+    match refusal {
+        GatewayError::Invalid(_) => StatusCode::BAD_REQUEST,
+        GatewayError::WouldFail(_) => StatusCode::CONFLICT,
+        GatewayError::Busy => StatusCode::TOO_MANY_REQUESTS,
+        GatewayError::NoFaucet => StatusCode::NOT_FOUND,
+        GatewayError::Chain(_) | GatewayError::Faucet(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -29,6 +29,8 @@ const SIGNED: &str = "signed";
         (name = "market", description = "Models, providers, prices and measurements. No credentials."),
         (name = "account", description = "Receipts, decisions and vaults of the key that asks."),
         (name = "vault", description = "Allow-lists and withdrawals."),
+        (name = "chain", description = "The chain, for web pages: accounts, blockhash, transactions. No credentials."),
+        (name = "page", description = "The page for people, at the root of the relayer."),
         (name = "relayer", description = "Whether the relayer works. No credentials."),
     )
 )]
@@ -141,6 +143,18 @@ pub(super) enum BodyErrors {
     #[response(status = 429)]
     Busy(ErrorBody),
     /// The relayer takes no requests at the moment.
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// The errors of requests for what is on chain.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its documentation is used")]
+pub(super) enum ChainErrors {
+    /// Too many requests for the chain; the header `Retry-After` says when to try again.
+    #[response(status = 429)]
+    Busy(ErrorBody),
+    /// No RPC node answers the relayer.
     #[response(status = 503)]
     Unavailable(ErrorBody),
 }

@@ -2,6 +2,7 @@
 
 mod allow_lists;
 mod api;
+mod chain;
 mod completions;
 mod controls;
 mod embeddings;
@@ -12,6 +13,7 @@ mod ledger_down;
 mod messages;
 mod misbehaviour;
 mod money;
+mod page;
 mod pages;
 mod responses;
 mod sticky;

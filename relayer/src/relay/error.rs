@@ -2,6 +2,7 @@
 
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
+use crate::node::gateway::GatewayError;
 use crate::node::rates::RateLimited;
 use crate::vaults::{ChargeError, CosignError, Refusal, VaultUnavailable};
 use std::time::Duration;
@@ -81,6 +82,9 @@ pub enum RelayError {
     /// A withdrawal at once that is not agreed to.
     #[error(transparent)]
     Withdrawal(#[from] CosignError),
+    /// The chain, for pages.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// Every offer that could serve it is priced above what the key allows.
     #[error(
         "every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price"
@@ -260,6 +264,13 @@ impl RelayError {
                 CosignError::NotDrained { .. } => (Request, "not_drained"),
                 CosignError::Ledger(_) => (Relayer, "ledger_unavailable"),
             },
+            Self::Gateway(refusal) => match refusal {
+                GatewayError::Invalid(_) => (Request, "invalid_transaction"),
+                GatewayError::WouldFail(_) => (Request, "transaction_would_fail"),
+                GatewayError::Busy => (Rate, "too_many_chain_requests"),
+                GatewayError::NoFaucet => (Request, "no_faucet"),
+                GatewayError::Chain(_) | GatewayError::Faucet(_) => (Relayer, "chain_unavailable"),
+            },
             Self::PriceAboveKey { .. } => (Funds, "price_above_key_limit"),
             Self::MaxCost { .. } => (Funds, "max_cost_too_low"),
             Self::Cooldown { .. } => (Provider, "providers_busy"),
@@ -300,6 +311,7 @@ impl RelayError {
             | Self::RateLimited(RateLimited { retry_after, .. })
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
             Self::Withdrawal(CosignError::NotDrained { .. } | CosignError::Seq { .. }) => Some(Duration::from_secs(5)),
+            Self::Gateway(refusal) => refusal.retry_after(),
             Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),
             _ => None,
         }

@@ -12,6 +12,7 @@ use steam_protocol::sha256;
 use steam_protocol::units::{MicroUsdc, Price};
 use steam_protocol::voucher::Voucher;
 
+pub mod chain;
 pub mod mock;
 pub mod world;
 

@@ -16,6 +16,8 @@ pub(super) const SETTLER: &str = "settler.json";
 pub(super) const RECEIPTS: &str = "receipts.json";
 pub(super) const LEDGER: &str = "steam-dev.db";
 pub(super) const CONFIG: &str = "steam.toml";
+/// Has SOL and mints the network's dollar.
+pub(super) const PAYER: &str = "payer.json";
 
 /// The folder of this run, and whether it was made for it alone.
 pub(super) fn state_dir(given: Option<&Path>) -> Result<(PathBuf, bool)> {
@@ -47,7 +49,7 @@ pub(super) fn write_keypairs(dir: &Path, deployment: &Deployment, localnet: &Loc
         (SETTLER.to_owned(), &deployment.settler),
         (RECEIPTS.to_owned(), &deployment.receipt_key),
         ("admin.json".to_owned(), &localnet.admin),
-        ("payer.json".to_owned(), &localnet.payer),
+        (PAYER.to_owned(), &localnet.payer),
     ];
     let providers = deployment.providers.iter().map(|p| (provider_file(&p.name), &p.authority));
     for (name, keypair) in fixed.into_iter().chain(providers) {
@@ -75,13 +77,14 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
     let [program, relayer] = [chain.program, chain.relayer].map(|address| text(&address.unwrap_or_default()));
     let toml = format!(
         "# The relayer of `steam dev`.\n\n[server]\nlisten = {listen}\n\n[chain]\nrpc_urls = {rpc}\nprogram = {program}\n\
-         relayer = {relayer}\nsettler_keypair = {settler}\nreceipt_keypair = {receipts}\npoll_ms = {poll}\n\n\
+         relayer = {relayer}\nsettler_keypair = {settler}\nreceipt_keypair = {receipts}\nfaucet_keypair = {faucet}\npoll_ms = {poll}\n\n\
          [ledger]\npath = {ledger}\n\n[settle]\ninterval_ms = {interval}\nresend_ms = {resend}\n\n\
          [upstream]\nlocalnet = true\n",
         listen = text(&config.server.listen),
         rpc = json!(chain.rpc_urls),
         settler = path(&chain.settler_keypair),
         receipts = path(&chain.receipt_keypair),
+        faucet = path(&chain.faucet_keypair),
         poll = chain.poll_ms,
         ledger = path(&config.ledger.path),
         interval = config.settle.interval_ms,

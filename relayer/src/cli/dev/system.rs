@@ -139,6 +139,7 @@ fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, r
             relayer: Some(*relayer),
             settler_keypair: dir.join(files::SETTLER),
             receipt_keypair: dir.join(files::RECEIPTS),
+            faucet_keypair: dir.join(files::PAYER),
             poll_ms: POLL_MS,
         },
         ledger: LedgerConfig { path: dir.join(files::LEDGER), ..LedgerConfig::default() },

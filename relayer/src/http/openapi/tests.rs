@@ -77,7 +77,7 @@ fn every_operation_says_what_it_takes_and_what_it_answers() {
             }
         }
     }
-    assert_eq!(ids.len(), 20);
+    assert_eq!(ids.len(), 30);
 }
 
 #[test]
@@ -176,6 +176,14 @@ async fn the_api_answers_as_the_document_says() {
         ("/v1/generation", "/v1/generation".to_owned()),
         ("/v1/vaults/{address}", format!("/v1/vaults/{VAULT}")),
         ("/v1/allow-lists/{root}", "/v1/allow-lists/none".to_owned()),
+        ("/v1/chain", "/v1/chain".to_owned()),
+        ("/v1/chain/blockhash", "/v1/chain/blockhash".to_owned()),
+        ("/v1/chain/accounts/{address}", format!("/v1/chain/accounts/{VAULT}")),
+        ("/v1/chain/accounts/{address}", "/v1/chain/accounts/none".to_owned()),
+        (
+            "/v1/chain/transactions/{signature}",
+            format!("/v1/chain/transactions/{}", solana_signature::Signature::default()),
+        ),
         ("/health", "/health".to_owned()),
         ("/ready", "/ready".to_owned()),
     ] {

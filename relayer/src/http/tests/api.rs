@@ -26,6 +26,7 @@ fn wrong_path(path: &str) -> String {
     path.replace("models/{id}", "models/no/such/model")
         .replace("{id}", "gen-nobody")
         .replace("{address}", "nonsense")
+        .replace("{signature}", "nonsense")
         .replace("{root}", "nonsense")
 }
 
@@ -74,13 +75,20 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(ask(receipt)).await, 404, "not_found");
             }
             "/v1/vaults/{address}" => is(code(plain()).await, 400, "invalid_value"),
+            "/v1/chain/transactions" | "/v1/chain/faucet" => is(code(plain()).await, 400, "malformed_body"),
+            "/v1/chain/accounts/{address}" | "/v1/chain/transactions/{signature}" => {
+                is(code(plain()).await, 400, "invalid_value");
+            }
+            "/" | "/page.js" | "/page.css" | "/icon.svg" | "/v1/chain" | "/v1/chain/blockhash" => {
+                assert_eq!(plain().header("authorization", "nonsense").send().await.unwrap().status(), 200, "{path}");
+            }
             "/v1/models" | "/v1/providers" | "/health" | "/ready" | "/metrics" | "/openapi.json" => {
                 assert_eq!(plain().header("authorization", "nonsense").send().await.unwrap().status(), 200, "{path}");
             }
             other => panic!("the route {other} has no wrong input here"),
         }
     }
-    for path in ["/", "/v1", "/v1/", "/v1/chat", "/v2/models", "/%2e%2e/etc/passwd", "/v1/receipts/a/b"] {
+    for path in ["/index.html", "/v1", "/v1/", "/v1/chat", "/v2/models", "/%2e%2e/etc/passwd", "/v1/receipts/a/b"] {
         let (status, _) = code(world.client.get(world.url(path))).await;
         assert_eq!(status, 404, "{path}");
     }

@@ -1,5 +1,6 @@
 //! A relayer on a socket, with a real ledger and a vault of 100 USDC.
 
+use super::chain::FakeChain;
 use super::{NOW, SEED, Signer, VAULT, registry};
 use crate::allow_lists::AllowLists;
 use crate::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
@@ -7,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
+use crate::node::gateway::{Faucet, Gateway};
 use crate::node::keys::Keys;
 use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
@@ -46,6 +48,8 @@ pub struct World {
     pub registry: watch::Sender<Arc<Registry>>,
     /// What is seen of the vault, to be changed and shown again with [`Self::chain_says`].
     pub snapshot: VaultSnapshot,
+    /// The node that pages ask.
+    pub chain: Arc<FakeChain>,
     _settle: watch::Sender<crate::settle::Status>,
     files: tempfile::TempDir,
 }
@@ -99,7 +103,13 @@ impl World {
         vaults.update(std::slice::from_ref(&snapshot), NOW, first.relayer.fee_bps);
         let (registry, registry_seen) = watch::channel(Arc::new(first));
         let (settle, settle_seen) = watch::channel(crate::settle::Status::default());
+        let chain = Arc::new(FakeChain::new());
+        let accounts = parties(relayer);
+        let faucet = !config.chain.faucet_keypair.as_os_str().is_empty();
+        let faucet = faucet.then(|| Faucet::new(Keypair::new_from_array([8; 32]), accounts.mint));
+        let per_second = config.server.chain_requests_per_second;
         let node = Arc::new(Node {
+            gateway: Gateway::new(vec![chain.clone()], accounts, per_second, faucet),
             limits: Limits::new(&config),
             clock: Arc::new(Fixed),
             registry: registry_seen,
@@ -124,7 +134,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         tokio::spawn(axum::serve(listener, crate::http::router(node.clone())).into_future());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { node, address, client, registry, snapshot, _settle: settle, files }
+        Self { node, address, client, registry, snapshot, chain, _settle: settle, files }
     }
 
     /// As whom its receipts are signed.

@@ -1,0 +1,136 @@
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import type { SessionKey } from "../../../app-idl/client/src/index.js";
+import { placeOf, type Place } from "./chain/program.js";
+import { ErrorNote } from "./parts.js";
+import type { Checked } from "./receipts.js";
+import * as api from "./relayer.js";
+import { SessionProvider, type Relayer, type Session } from "./session.js";
+import { clusterOf, onGone, type Connected } from "./wallet.js";
+import { WalletBar } from "./views/wallet.js";
+import { Market } from "./views/market.js";
+import { Spending } from "./views/spending.js";
+import { Start } from "./views/start.js";
+import { Try } from "./views/try.js";
+
+const VIEWS = { start: ["Start", Start], try: ["Try", Try], spending: ["Spending", Spending], market: ["Market", Market] } as const;
+type Name = keyof typeof VIEWS;
+/** Pause between two readings of the owner's accounts. */
+const READ_MS = 5_000;
+
+async function load(): Promise<Relayer> {
+  const chain = await api.chain();
+  const [{ relayer, config }, market] = await Promise.all([api.settings(chain), api.market("5m")]);
+  return { chain, account: relayer, config, market, cluster: clusterOf(chain.genesis_hash) };
+}
+
+export function App() {
+  const view = useHash();
+  const [relayer, setRelayer] = useState<Relayer | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const [attempt, setAttempt] = useState(0);
+  useEffect(() => {
+    load().then(setRelayer, setError);
+  }, [attempt]);
+  const retry = () => {
+    setError(null);
+    setAttempt(attempt + 1);
+  };
+  return (
+    <>
+      <a class="skip" href={`#${view}`} onClick={skip}>Skip to the content</a>
+      <header>
+        <p class="brand">Steam Router</p>
+        <nav aria-label="Parts of the page">
+          {Object.entries(VIEWS).map(([name, [title]]) => (
+            <a key={name} href={`#${name}`} aria-current={name === view ? "page" : undefined}>{title}</a>
+          ))}
+        </nav>
+      </header>
+      {relayer ? (
+        <Ready relayer={relayer} view={view} />
+      ) : (
+        <main id="content" tabIndex={-1}>
+          {error ? <ErrorNote error={error}><button onClick={retry}>Try again</button></ErrorNote> : <p role="status">Reading the chain …</p>}
+        </main>
+      )}
+    </>
+  );
+}
+
+function skip(event: Event): void {
+  event.preventDefault();
+  document.getElementById("content")?.focus();
+}
+
+function Ready({ relayer, view }: { relayer: Relayer; view: Name }) {
+  const session = useNewSession(relayer);
+  const [title] = VIEWS[view];
+  const main = useRef<HTMLElement>(null);
+  const first = useRef(true);
+  useEffect(() => {
+    document.title = `${title} · Steam Router`;
+    if (!first.current) main.current?.focus();
+    first.current = false;
+  }, [title]);
+  // Each part stays as it is while another one is shown: a key or an answer is not lost by looking elsewhere.
+  return (
+    <SessionProvider value={session}>
+      {relayer.chain.faucet && <p class="banner">This relayer is on a local test network. Its money is worth nothing, and its providers are simulated.</p>}
+      <WalletBar />
+      <main id="content" tabIndex={-1} ref={main}>
+        {Object.entries(VIEWS).map(([name, [, View]]) => (
+          <div key={name} hidden={name !== view}><View shown={name === view} /></div>
+        ))}
+      </main>
+    </SessionProvider>
+  );
+}
+
+function useHash(): Name {
+  const read = (): Name => {
+    const name = location.hash.slice(1);
+    return name in VIEWS ? (name as Name) : "start";
+  };
+  const [view, setView] = useState(read);
+  useEffect(() => {
+    const changed = () => setView(read());
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return view;
+}
+
+function useNewSession(relayer: Relayer): Session {
+  const [connected, use] = useState<Connected | null>(null);
+  const [place, setPlace] = useState<Place | null>(null);
+  const [holdings, setHoldings] = useState<api.Holdings | null>(null);
+  const [key, setKey] = useState<SessionKey | null>(null);
+  const [receipts, setReceipts] = useState<Checked[]>([]);
+  useEffect(() => {
+    setPlace(null);
+    setHoldings(null);
+    if (!connected) return;
+    let current = true;
+    void placeOf(connected.account.address, relayer.chain).then((found) => current && setPlace(found));
+    const off = onGone(connected, () => use(null));
+    return () => {
+      current = false;
+      off();
+    };
+  }, [connected, relayer]);
+  const reload = useCallback(async () => {
+    if (place) setHoldings(await api.holdings(place));
+  }, [place]);
+  useEffect(() => {
+    if (!place) return;
+    // A reading that fails leaves what was read last; the next one follows.
+    const read = () => void reload().catch(() => {});
+    read();
+    const timer = setInterval(() => document.visibilityState === "visible" && read(), READ_MS);
+    return () => clearInterval(timer);
+  }, [place, reload]);
+  const keep = useCallback((one: Checked) => {
+    setReceipts((known) => [one, ...known.filter((other) => other.id !== one.id)].sort((a, b) => Number(b.receipt.number - a.receipt.number)));
+  }, []);
+  return { relayer, connected, place, holdings, reload, use, key, setKey, receipts, keep };
+}

@@ -1,0 +1,41 @@
+/** What every part of the page shares. The session key lies in memory alone and is gone with the page. */
+
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+import type { SessionKey } from "../../../app-idl/client/src/index.js";
+import type { ConfigAccount, RelayerAccount } from "./chain/accounts.js";
+import type { Place } from "./chain/program.js";
+import type { Checked } from "./receipts.js";
+import type { Chain, Holdings, Market } from "./relayer.js";
+import type { Connected } from "./wallet.js";
+
+export interface Relayer {
+  chain: Chain;
+  account: RelayerAccount;
+  config: ConfigAccount;
+  market: Market;
+  cluster: string;
+}
+
+export interface Session {
+  relayer: Relayer;
+  connected: Connected | null;
+  place: Place | null;
+  holdings: Holdings | null;
+  /** Reads the holdings again. */
+  reload(): Promise<void>;
+  use(connected: Connected | null): void;
+  key: SessionKey | null;
+  setKey(key: SessionKey | null): void;
+  receipts: Checked[];
+  keep(receipt: Checked): void;
+}
+
+const Context = createContext<Session | null>(null);
+export const SessionProvider = Context.Provider;
+
+export function useSession(): Session {
+  const session = useContext(Context);
+  if (!session) throw new Error("there is no session here");
+  return session;
+}

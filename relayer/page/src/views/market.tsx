@@ -1,0 +1,104 @@
+import { useEffect, useState } from "preact/hooks";
+import { formatUsdc } from "../money.js";
+import { ErrorNote } from "../parts.js";
+import { market, type Market as Listing, type Offer } from "../relayer.js";
+import { useSession } from "../session.js";
+
+const WINDOWS = { "5m": "5 minutes", "1h": "hour" } as const;
+type Window = keyof typeof WINDOWS;
+const READ_MS = 5_000;
+
+export function Market({ shown }: { shown: boolean }) {
+  const { relayer } = useSession();
+  const [window, setWindow] = useState<Window>("5m");
+  const [listing, setListing] = useState<Listing>(relayer.market);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    if (!shown) return;
+    let current = true;
+    const read = () => {
+      market(window).then(
+        (read) => {
+          if (!current) return;
+          setListing(read);
+          setError(null);
+        },
+        (failed) => current && setError(failed),
+      );
+    };
+    read();
+    const timer = setInterval(read, READ_MS);
+    return () => {
+      current = false;
+      clearInterval(timer);
+    };
+  }, [shown, window]);
+  const models = [...new Set(listing.data.map((offer) => offer.model))].sort();
+  return (
+    <>
+      <h1>Market</h1>
+      <p class="lead">Prices are posted on chain. Speed and uptime are what this relayer measured: its word, no proof. Its fee is {listing.relayer.fee_bps / 100} % of each charge.</p>
+      <fieldset class="choice">
+        <legend>Measured over the last</legend>
+        {Object.entries(WINDOWS).map(([name, title]) => (
+          <label key={name}>
+            <input type="radio" name="window" checked={window === name} onChange={() => setWindow(name as Window)} /> {title}
+          </label>
+        ))}
+      </fieldset>
+      {!!error && <ErrorNote error={error} />}
+      {models.length === 0 && <p class="note">No provider offers a model at this relayer.</p>}
+      {models.map((model) => <ModelTable key={model} model={model} window={window} offers={listing.data.filter((offer) => offer.model === model)} />)}
+    </>
+  );
+}
+
+function ModelTable({ model, offers, window }: { model: string; offers: Offer[]; window: Window }) {
+  const rows = [...offers].sort((a, b) => b.board.share - a.board.share || a.price.output - b.price.output);
+  return (
+    <section class="card" aria-label={model}>
+      <h2>{model}</h2>
+      <div class="scroll" tabIndex={0} role="region" aria-label={`Providers of ${model}`}>
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">Provider</th>
+              <th scope="col">Prompt<span class="unit">$ per million</span></th>
+              <th scope="col">Cached</th>
+              <th scope="col">Answer</th>
+              <th scope="col">First token<span class="unit">ms, median</span></th>
+              <th scope="col">Speed<span class="unit">tokens/s, median</span></th>
+              <th scope="col">Uptime</th>
+              <th scope="col">Share</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((offer) => {
+              const { ttft_ms, tokens_per_second, uptime } = offer.board[window] ?? { ttft_ms: null, tokens_per_second: null, uptime: null };
+              return (
+                <tr key={offer.address} data-testid="offer">
+                  <th scope="row">
+                    {offer.provider_name}
+                    {offer.board.flags.length > 0 && <b class="fault"> flagged: {offer.board.flags.map((flag) => flag.reason).join(", ")}</b>}
+                    {!offer.board.available && <span class="unit">not asked at the moment</span>}
+                  </th>
+                  <td>{usd(offer.price.input)}</td>
+                  <td>{usd(offer.price.cached)}</td>
+                  <td>{usd(offer.price.output)}</td>
+                  <td>{ttft_ms ? Math.round(ttft_ms.p50) : "–"}</td>
+                  <td>{tokens_per_second ? Math.round(tokens_per_second.p50) : "–"}</td>
+                  <td>{uptime === null ? "–" : `${(uptime * 100).toFixed(1)} %`}</td>
+                  <td>{`${Math.round(offer.board.share * 100)} %`}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}
+
+function usd(micro: number): string {
+  return formatUsdc(BigInt(micro));
+}

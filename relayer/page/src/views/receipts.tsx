@@ -1,0 +1,72 @@
+import { useEffect, useState } from "preact/hooks";
+import type { SessionKey } from "../../../../app-idl/client/src/index.js";
+import { formatPico, formatTime, plural } from "../money.js";
+import { ErrorNote } from "../parts.js";
+import { costOf, refresh, type Checked } from "../receipts.js";
+import { useSession } from "../session.js";
+
+/** Pause between two looks at receipts that are not settled. */
+const LOOK_MS = 3_000;
+
+/** The requests of this tab, each with its receipt as it was checked here. */
+export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: SessionKey }) {
+  const { receipts, keep } = useSession();
+  const [error, setError] = useState<unknown>(null);
+  const open = receipts.filter((one) => one.included === null);
+  useEffect(() => {
+    if (!shown || open.length === 0) return;
+    const look = () => {
+      Promise.all(open.map((one) => refresh(one, sessionKey.reveal()))).then(
+        (read) => {
+          setError(null);
+          read.filter((one) => one.status !== receipts.find((known) => known.id === one.id)?.status).forEach(keep);
+        },
+        setError,
+      );
+    };
+    look();
+    const timer = setInterval(look, LOOK_MS);
+    return () => clearInterval(timer);
+  }, [shown, receipts, sessionKey]);
+  const total = receipts.reduce((sum, one) => sum + costOf(one.receipt), 0n);
+  return (
+    <section class="card" aria-labelledby="receipts">
+      <h2 id="receipts">Requests and receipts</h2>
+      {receipts.length === 0 ? (
+        <p>Nothing was asked in this tab yet. <a href="#try">Ask a model.</a></p>
+      ) : (
+        <p>{plural(receipts.length, "request")} in this tab, {formatPico(total)} USDC by their receipts.</p>
+      )}
+      {receipts.length > 0 && (
+        <div class="scroll" tabIndex={0} role="region" aria-label="Receipts">
+          <table>
+            <thead>
+              <tr><th scope="col">When</th><th scope="col">Cost (USDC)</th><th scope="col">Receipt</th><th scope="col">Settlement</th></tr>
+            </thead>
+            <tbody>
+              {receipts.map((one) => (
+                <tr key={one.id} data-testid="receipt-row">
+                  <td>{formatTime(Number(one.receipt.startedAtMs) / 1000)}</td>
+                  <td>{formatPico(costOf(one.receipt))}</td>
+                  <td>{one.fault ? <b class="fault">{one.fault}</b> : "holds"}</td>
+                  <td>{settlement(one)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {!!error && <ErrorNote error={error} />}
+      <p class="hint">
+        Checked in this browser against the relayer's key on chain. Of a settled one, the proof is followed to the batch's root; that the root is in the
+        transaction is checked by <code>steam receipt verify --on-chain</code>.
+      </p>
+    </section>
+  );
+}
+
+function settlement({ status, included, transaction }: Checked) {
+  if (included === null) return status;
+  if (!included) return <b class="fault">The proof does not lead to the batch's root.</b>;
+  return <>settled, in its batch <code class="long" title={transaction ?? ""}>{transaction?.slice(0, 8)}…</code></>;
+}

@@ -1,0 +1,188 @@
+import { useEffect, useState } from "preact/hooks";
+import { isBound, isLive, isUsed, type SessionKeyAccount, type VaultAccount } from "../chain/accounts.js";
+import { cancelWithdraw, createWallet, deposit, EVERYTHING, executeWithdraw, NEVER, requestWithdraw, revokeKey, withdrawNow, type Place } from "../chain/program.js";
+import { formatPico, formatSeconds, formatTime, formatUsdc, parseUsdc } from "../money.js";
+import { Address, Approval, TextField, type Wish } from "../parts.js";
+import { cosign, vaultView, type Holdings, type VaultView } from "../relayer.js";
+import { useSession } from "../session.js";
+import { UseKey } from "./key.js";
+import { Receipts } from "./receipts.js";
+import { Connect, FaucetButton } from "./wallet.js";
+
+/** Slots for which a withdrawal at once may be carried out: well below the relayer's most, and enough for a person with a hardware wallet. */
+const AGREEMENT_SLOTS = 250n;
+
+export function Spending({ shown }: { shown: boolean }) {
+  const { connected, holdings, place, key } = useSession();
+  const [wish, setWish] = useState<Wish | null>(null);
+  return (
+    <>
+      <h1>Spending</h1>
+      {!connected && <p>Connect the wallet that owns the vault to end keys, withdraw or deposit more.</p>}
+      {!connected && <Connect />}
+      {connected && (!holdings || !place) && <p role="status">Reading your accounts …</p>}
+      {wish && <Approval wish={wish} close={() => setWish(null)} />}
+      {holdings && place && !holdings.vault && <p class="note">This wallet has no vault at this relayer. <a href="#start">Open one.</a></p>}
+      {holdings?.vault && place && (
+        <div hidden={!!wish}>
+          <Balance holdings={holdings} place={place} shown={shown} />
+          <Keys vault={holdings.vault} place={place} ask={setWish} />
+          <Withdraw holdings={holdings} vault={holdings.vault} place={place} ask={setWish} />
+          <Deposit holdings={holdings} place={place} ask={setWish} />
+        </div>
+      )}
+      {key ? <Receipts shown={shown} sessionKey={key} /> : <UseKey />}
+    </>
+  );
+}
+
+interface Part {
+  place: Place;
+  ask(wish: Wish): void;
+}
+
+function Balance({ holdings, place, shown }: { holdings: Holdings; place: Place; shown: boolean }) {
+  const { key } = useSession();
+  const [view, setView] = useState<VaultView | null>(null);
+  useEffect(() => {
+    if (!key || !shown) return setView(null);
+    // A key of another vault sees nothing of this one.
+    vaultView(place.vault, key.reveal()).then(setView, () => setView(null));
+  }, [key, shown, holdings]);
+  const { vault } = holdings;
+  return (
+    <section class="card" aria-labelledby="balance">
+      <h2 id="balance">Your vault</h2>
+      <dl>
+        <div><dt>Address</dt><dd><Address of={place.vault} /></dd></div>
+        <div><dt>Balance on chain</dt><dd data-testid="balance">{formatUsdc(holdings.balance)} USDC</dd></div>
+        <div><dt>Settled so far</dt><dd>{formatPico(vault!.settled_pico)} USDC to providers and {formatPico(vault!.fee_pico)} USDC in fees</dd></div>
+        {view && <div><dt>Charged, not settled yet</dt><dd>{formatPico(BigInt(view.unsettled_pico))} USDC</dd></div>}
+        {view && <div><dt>Available for new requests</dt><dd>{formatUsdc(BigInt(view.available))} USDC</dd></div>}
+      </dl>
+    </section>
+  );
+}
+
+function Keys({ vault, place, ask }: Part & { vault: VaultAccount }) {
+  const now = Date.now() / 1000;
+  const keys = vault.keys.filter(isUsed);
+  return (
+    <section class="card" aria-labelledby="keys">
+      <h2 id="keys">Keys</h2>
+      {keys.length === 0 && <p>No key was authorised yet.</p>}
+      <ul class="keys">
+        {keys.map((key) => (
+          <li key={key.epoch} data-testid="key">
+            <p><Address of={key.key} /> <b>{state(key, now)}</b></p>
+            <p class="hint">{limits(key)}</p>
+            {isLive(key, now) && (
+              <button type="button" class="quiet" onClick={() => ask({ instructions: [revokeKey(place, key.slot)], done: () => {} })}>
+                End this key
+              </button>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+function state(key: SessionKeyAccount, now: number): string {
+  if (key.revoked_at !== 0n) return `ended ${formatTime(Number(key.revoked_at))}`;
+  return isLive(key, now) ? "live" : "expired";
+}
+
+function limits({ limits, window_seconds, settled_pico, expires, ...key }: SessionKeyAccount): string {
+  const window = window_seconds > 0 ? ` and ${formatUsdc(limits.window)} in ${formatSeconds(window_seconds)}` : "";
+  const end = expires === NEVER ? "" : `, until ${formatTime(Number(expires))}`;
+  const bound = isBound({ ...key, limits, window_seconds, settled_pico, expires }) ? ", for a list of providers" : "";
+  return `${formatPico(settled_pico)} of ${formatUsdc(limits.total)} USDC settled, at most that in all${window}${end}${bound}`;
+}
+
+function Withdraw({ holdings, vault, place, ask }: Part & { holdings: Holdings; vault: VaultAccount }) {
+  const { relayer } = useSession();
+  const [text, setText] = useState("");
+  const [fault, setFault] = useState<string | null>(null);
+  const delay = relayer.config.delays["withdraw_delay"]!;
+  const make = holdings.hasWallet ? [] : [createWallet(place)];
+  const wanted = (): bigint | null => {
+    if (text.trim() === "") return EVERYTHING;
+    const amount = parseUsdc(text);
+    const problem = amount === null || amount === 0n ? "Write an amount, or leave it empty for everything." : amount > holdings.balance ? `The vault has ${formatUsdc(holdings.balance)} USDC.` : null;
+    setFault(problem);
+    return problem ? null : amount;
+  };
+  const now = () => {
+    const amount = wanted();
+    if (amount === null) return;
+    const agreement = { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot: BigInt(holdings.slot) + AGREEMENT_SLOTS };
+    ask({ instructions: [...make, withdrawNow(place, relayer.account.settler, amount, agreement)], cosign, done: () => {} });
+  };
+  const request = () => {
+    const amount = wanted();
+    if (amount !== null) ask({ instructions: [requestWithdraw(place, amount)], done: () => {} });
+  };
+  return (
+    <section class="card" aria-labelledby="withdraw">
+      <h2 id="withdraw">Withdraw</h2>
+      {vault.pending_withdrawal > 0n ? (
+        <Pending vault={vault} place={place} make={make} ask={ask} />
+      ) : (
+        <>
+          <TextField label="Amount (USDC)" hint="Empty is everything." value={text} error={fault} onInput={(value) => { setText(value); setFault(null); }} />
+          <div class="row">
+            <button type="button" disabled={holdings.balance === 0n} onClick={now}>Withdraw at once</button>
+            <button type="button" class="quiet" disabled={holdings.balance === 0n} onClick={request}>Ask for it without the relayer</button>
+          </div>
+          <p class="hint">
+            At once takes the relayer's signature too, and everything only when nothing is charged and unsettled. Without the relayer it takes{" "}
+            {formatSeconds(delay.seconds)} and two approvals, and nobody can stop it.
+          </p>
+        </>
+      )}
+    </section>
+  );
+}
+
+function Pending({ vault, place, make, ask }: Part & { vault: VaultAccount; make: ReturnType<typeof createWallet>[] }) {
+  const [now, setNow] = useState(Date.now() / 1000);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now() / 1000), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  const unlock = Number(vault.unlock_at.time);
+  const amount = vault.pending_withdrawal === EVERYTHING ? "Everything" : `${formatUsdc(vault.pending_withdrawal)} USDC`;
+  return (
+    <>
+      <p>{amount} was asked for. {now < unlock ? `It can be withdrawn from ${formatTime(unlock)}.` : "It can be withdrawn now."}</p>
+      <div class="row">
+        <button type="button" disabled={now < unlock} onClick={() => ask({ instructions: [...make, executeWithdraw(place)], done: () => {} })}>Withdraw it</button>
+        <button type="button" class="quiet" onClick={() => ask({ instructions: [cancelWithdraw(place)], done: () => {} })}>Leave it in the vault</button>
+      </div>
+    </>
+  );
+}
+
+function Deposit({ holdings, place, ask }: Part & { holdings: Holdings }) {
+  const [text, setText] = useState("");
+  const [fault, setFault] = useState<string | null>(null);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    const amount = parseUsdc(text);
+    const problem = !amount ? "Write an amount such as 5 or 0.25." : amount > holdings.wallet ? `Your wallet has ${formatUsdc(holdings.wallet)} USDC.` : null;
+    setFault(problem);
+    if (!problem) ask({ instructions: [deposit(place, amount!)], done: () => setText("") });
+  };
+  return (
+    <form class="card" aria-labelledby="deposit" onSubmit={submit} noValidate>
+      <h2 id="deposit">Deposit more</h2>
+      <TextField label="Deposit (USDC)" hint={`Your wallet has ${formatUsdc(holdings.wallet)} USDC.`} value={text} error={fault} onInput={setText} />
+      <button type="submit">Deposit</button>
+      <p class="hint">
+        From an exchange, withdraw USDC on the network Solana to <code class="long">{place.vault}</code>. Another token or network is not credited.
+      </p>
+      {holdings.wallet === 0n && <FaucetButton />}
+    </form>
+  );
+}

@@ -1,0 +1,191 @@
+import { useMemo, useState } from "preact/hooks";
+import type { Instruction } from "@solana/kit";
+import { SessionKey, toBase58 } from "../../../../app-idl/client/src/index.js";
+import { isUsed, type VaultAccount } from "../chain/accounts.js";
+import { authorizeKey, deposit, NEVER, openVault, type Place } from "../chain/program.js";
+import { grantOf } from "../chain/grant.js";
+import type { Struct } from "../chain/idl.js";
+import { until } from "../flows.js";
+import { formatSol, formatUsdc, parseUsdc } from "../money.js";
+import { Approval, Copied, TextField, type Wish } from "../parts.js";
+import { vaultView, type Holdings, type Market } from "../relayer.js";
+import { useSession } from "../session.js";
+import { Connect, FaucetButton } from "./wallet.js";
+
+/** Lamports that opening a vault takes: rent of two accounts and room for one key, and the fee. Rent comes back at the end. */
+const SOL_NEEDED = 20_000_000n;
+/** What another key or a deposit takes: room for a key, and the fee. */
+const SOL_FEE = 3_000_000n;
+const DAY = 86_400n;
+/** Places for keys in a vault. */
+const MAX_KEYS = 8;
+
+export function Start() {
+  const { connected, holdings, key, place } = useSession();
+  const [wish, setWish] = useState<Wish | null>(null);
+  return (
+    <>
+      <h1>Deposit, set limits, get an API key</h1>
+      <p class="lead">
+        One approval in your wallet opens a vault that only you can empty, lets a key made in this browser spend from it within your limits, and deposits
+        USDC. Every model of every provider is then behind one OpenAI-compatible address.
+      </p>
+      {key && <KeyCard sessionKey={key} />}
+      {!connected && <Connect />}
+      {connected && (!holdings || !place) && <p role="status">Reading your accounts …</p>}
+      {connected && holdings && place && !wish && <Limits holdings={holdings} place={place} ask={setWish} />}
+      {wish && <Approval wish={wish} close={() => setWish(null)} />}
+    </>
+  );
+}
+
+interface Form {
+  amount: string;
+  total: string;
+  daily: string;
+  prompt: string;
+  answer: string;
+  days: string;
+}
+
+/** What a form says, or what is wrong with each field. */
+function read(form: Form, holdings: Holdings): { faults: Partial<Form>; values: { [name in keyof Form]: bigint } } {
+  const faults: Partial<Form> = {};
+  const money = (name: keyof Form, least: bigint): bigint => {
+    const value = parseUsdc(form[name]);
+    if (value === null) faults[name] = "Write an amount such as 5 or 0.25.";
+    else if (value < least) faults[name] = "Write an amount above zero.";
+    return value ?? 0n;
+  };
+  const opens = !holdings.vault;
+  const values = {
+    amount: money("amount", opens ? 1n : 0n), total: money("total", 1n), daily: money("daily", 1n),
+    prompt: money("prompt", 0n), answer: money("answer", 0n), days: 0n,
+  };
+  if (/^\d{1,5}$/.test(form.days)) values.days = BigInt(form.days);
+  else faults.days = "Write a whole number of days; 0 is without an end.";
+  if (!faults.amount && values.amount > holdings.wallet) faults.amount = `Your wallet has ${formatUsdc(holdings.wallet)} USDC.`;
+  if (!faults.daily && !faults.total && values.daily > values.total) faults.daily = "The limit of a day is above the limit in all.";
+  return { faults, values };
+}
+
+function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; ask(wish: Wish): void }) {
+  const { relayer, setKey } = useSession();
+  const proposed = useMemo(() => proposal(relayer.market), [relayer.market]);
+  const [form, setForm] = useState<Form>({ amount: "10", total: "10", daily: "5", days: "30", ...proposed });
+  const [tried, setTried] = useState(false);
+  const { faults, values } = read(form, holdings);
+  const slot = freeSlot(holdings.vault);
+  const needed = holdings.vault ? SOL_FEE : SOL_NEEDED;
+  const poor = holdings.lamports < needed;
+  const field = (name: keyof Form, label: string, hint?: string) => (
+    <TextField label={label} hint={hint} value={form[name]} error={tried ? faults[name] : null} onInput={(value) => setForm({ ...form, [name]: value })} />
+  );
+  const submit = (event: Event) => {
+    event.preventDefault();
+    setTried(true);
+    if (Object.keys(faults).length > 0 || slot === null || poor) return;
+    const key = new SessionKey(crypto.getRandomValues(new Uint8Array(32)));
+    ask({
+      instructions: instructions(holdings, place, toBase58(key.address), slot, granted(values, relayer.market), values.amount),
+      key,
+      done: async (tell) => {
+        setKey(key);
+        tell("Final. Waiting until the relayer has seen it …");
+        await until(() => vaultView(place.vault, key.reveal()), "The relayer's view of the new key");
+      },
+    });
+  };
+  return (
+    <form class="card" onSubmit={submit} noValidate aria-label="Limits">
+      <h2>{holdings.vault ? "Add a key to your vault" : "Open your vault"}</h2>
+      <p class="sentence">
+        The key may spend at most <b>${form.daily}</b> a day and <b>${form.total}</b> in all, none above <b>${form.prompt}</b> per million prompt tokens and{" "}
+        <b>${form.answer}</b> per million answer tokens{form.days === "0" ? ", until you end it" : <>, for <b>{form.days}</b> days</>}.
+      </p>
+      <div class="grid">
+        {field("amount", "Deposit (USDC)", `Your wallet has ${formatUsdc(holdings.wallet)} USDC.`)}
+        {field("daily", "At most in a day (USD)")}
+        {field("total", "At most in all (USD)")}
+        {field("days", "For how many days", "0 is until you end it.")}
+        {field("prompt", "Highest price of a million prompt tokens (USD)", "Proposed: the dearest offer of today and a quarter more.")}
+        {field("answer", "Highest price of a million answer tokens (USD)")}
+      </div>
+      {slot === null && <p class="note bad">All {MAX_KEYS} places for keys in this vault are taken. End one under Spending; its place is free after the grace.</p>}
+      {poor && (
+        <p class="note bad">
+          Your wallet has {formatSol(holdings.lamports)} SOL, and this takes about {formatSol(needed)} SOL for rent and the network's fee. Rent comes back when
+          you close the vault. Send SOL to the wallet first.
+        </p>
+      )}
+      {(poor || holdings.wallet === 0n) && <FaucetButton />}
+      <button type="submit" disabled={poor || slot === null}>Show me the transaction</button>
+      {tried && Object.keys(faults).length > 0 && <p class="fault" role="alert">Correct the fields that are marked.</p>}
+    </form>
+  );
+}
+
+/** The dearest posted prices and a quarter more, in whole cents. */
+function proposal(market: Market): { prompt: string; answer: string } {
+  const highest = (component: "input" | "output") => {
+    const dearest = market.data.reduce((most, offer) => Math.max(most, offer.price[component]), 0);
+    return formatUsdc(BigInt(Math.ceil((dearest * 1.25) / 10_000)) * 10_000n);
+  };
+  return { prompt: highest("input"), answer: highest("output") };
+}
+
+/** What the form grants. A price of requests is not asked for: the dearest of today and a quarter more. */
+function granted(values: { [name in keyof Form]: bigint }, market: Market): Struct {
+  const request = market.data.reduce((most, offer) => Math.max(most, offer.price.request), 0);
+  const expires = values.days === 0n ? NEVER : BigInt(Math.floor(Date.now() / 1000)) + values.days * DAY;
+  return grantOf({ ...values, expires, request: BigInt(Math.ceil(request * 1.25)), feeBps: market.relayer.fee_bps });
+}
+
+/** The first place without a key that can still settle; `null` if there is none. */
+function freeSlot(vault: VaultAccount | null): number | null {
+  if (!vault) return 0;
+  const now = BigInt(Math.floor(Date.now() / 1000));
+  const free = vault.keys.find((key) => !isUsed(key) || (key.settle_until.time !== 0n && key.settle_until.time < now));
+  if (free) return free.slot;
+  return vault.keys.length < MAX_KEYS ? vault.keys.length : null;
+}
+
+function instructions(holdings: Holdings, place: Place, key: string, slot: number, grant: Struct, amount: bigint): Instruction[] {
+  const list = holdings.vault ? [] : [openVault(place)];
+  list.push(authorizeKey(place, key, slot, grant));
+  if (amount > 0n) list.push(deposit(place, amount));
+  return list;
+}
+
+/** The new key, until it was put away; then only how it is used. */
+function KeyCard({ sessionKey }: { sessionKey: SessionKey }) {
+  const [shown, setShown] = useState(true);
+  const { relayer } = useSession();
+  const model = relayer.market.data[0]?.model ?? "model";
+  const base = `${location.origin}/v1`;
+  const secret = sessionKey.reveal();
+  if (!shown) return <p class="note good">Your key is in use in this tab until you close it. <a href="#try">Ask a model</a>.</p>;
+  const lines = [
+    ["curl", `curl ${base}/chat/completions -H 'Authorization: Bearer ${secret}' -H 'Content-Type: application/json' -d '{"model": "${model}", "messages": [{"role": "user", "content": "Hello"}]}'`],
+    ["Python", `from openai import OpenAI\nclient = OpenAI(base_url="${base}", api_key="${secret}")\nprint(client.chat.completions.create(model="${model}", messages=[{"role": "user", "content": "Hello"}]).choices[0].message.content)`],
+    ["Node.js", `import OpenAI from "openai";\nconst client = new OpenAI({ baseURL: "${base}", apiKey: "${secret}" });\nconsole.log((await client.chat.completions.create({ model: "${model}", messages: [{ role: "user", content: "Hello" }] })).choices[0].message.content);`],
+  ] as const;
+  return (
+    <section class="card good" aria-labelledby="key">
+      <h2 id="key">Your API key</h2>
+      <p>It is shown this once and kept nowhere. Put it into your password manager now. Whoever has it can spend within its limits, and nothing more.</p>
+      <p class="secret"><code data-testid="api-key">{secret}</code> <Copied text={secret} what="key" /></p>
+      {lines.map(([name, text]) => (
+        <div class="snippet" key={name}>
+          <p><b>{name}</b> <Copied text={text} what={name} /></p>
+          <pre tabIndex={0} aria-label={name}><code>{text}</code></pre>
+        </div>
+      ))}
+      <div class="row">
+        <a class="button" href="#try">Ask a model</a>
+        <button type="button" class="quiet" onClick={() => setShown(false)}>I have put the key away</button>
+      </div>
+    </section>
+  );
+}
+

@@ -1,0 +1,80 @@
+import { useRef, useState } from "preact/hooks";
+import { ask } from "../chat.js";
+import { ErrorNote } from "../parts.js";
+import { check, type Checked } from "../receipts.js";
+import { useSession } from "../session.js";
+import { ReceiptNote } from "./receipt.js";
+import { UseKey } from "./key.js";
+
+export function Try() {
+  const { relayer, place, key, keep } = useSession();
+  const models = [...new Set(relayer.market.data.map((offer) => offer.model))].sort();
+  const [model, setModel] = useState(models[0] ?? "");
+  const [prompt, setPrompt] = useState("Why is the sky blue? Answer in two sentences.");
+  const [text, setText] = useState("");
+  const [receipt, setReceipt] = useState<Checked | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const running = useRef<AbortController | null>(null);
+  const [busy, setBusy] = useState(false);
+  if (!key) {
+    return (
+      <>
+        <h1>Ask a model</h1>
+        <UseKey />
+      </>
+    );
+  }
+  const send = async (event: Event) => {
+    event.preventDefault();
+    setText("");
+    setReceipt(null);
+    setError(null);
+    setBusy(true);
+    running.current = new AbortController();
+    try {
+      const answer = await ask(model, prompt, key.reveal(), (part) => setText((before) => before + part), running.current.signal);
+      if (answer.error) setError(new Error(answer.error));
+      if (answer.receipt) {
+        const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
+        const checked = check(answer.id, answer.receipt.bytes, expected, answer.receipt.responseHash);
+        setReceipt(checked);
+        keep(checked);
+      } else {
+        setError(new Error("The answer came without a receipt. Ask the relayer for it: its id is " + answer.id));
+      }
+    } catch (failed) {
+      setError((failed as Error).name === "AbortError" ? new Error("Stopped. What was delivered until then is charged; its receipt is under Spending.") : failed);
+    }
+    running.current = null;
+    setBusy(false);
+  };
+  return (
+    <>
+      <h1>Ask a model</h1>
+      <form class="card" onSubmit={(event) => void send(event)} aria-label="Ask a model">
+        <div class="field">
+          <label for="model">Model</label>
+          <select id="model" value={model} onChange={(event) => setModel(event.currentTarget.value)}>
+            {models.map((name) => <option key={name} value={name}>{name}</option>)}
+          </select>
+        </div>
+        <div class="field">
+          <label for="prompt">Prompt</label>
+          <textarea id="prompt" rows={3} value={prompt} onInput={(event) => setPrompt(event.currentTarget.value)} />
+        </div>
+        <div class="row">
+          <button type="submit" disabled={busy || !prompt.trim()}>Send</button>
+          {busy && <button type="button" class="quiet" onClick={() => running.current?.abort()}>Stop</button>}
+        </div>
+      </form>
+      {(text || busy) && (
+        <section class="card" aria-labelledby="answer">
+          <h2 id="answer">Answer</h2>
+          <p class="answer" aria-live="polite" aria-busy={busy} data-testid="answer">{text || "…"}</p>
+          {receipt && <ReceiptNote checked={receipt} />}
+        </section>
+      )}
+      {!!error && <ErrorNote error={error} />}
+    </>
+  );
+}

@@ -1,0 +1,103 @@
+import { useEffect, useState } from "preact/hooks";
+import type { Wallet } from "@wallet-standard/base";
+import { finalized } from "../flows.js";
+import { formatSol, formatUsdc } from "../money.js";
+import { Address, ErrorNote } from "../parts.js";
+import { testMoney } from "../relayer.js";
+import { useSession } from "../session.js";
+import { connect, disconnect, onWallets, usableWallets } from "../wallet.js";
+
+/** Who is connected, and what they have. */
+export function WalletBar() {
+  const { connected, holdings, use } = useSession();
+  if (!connected) return null;
+  return (
+    <section class="wallet" aria-label="Wallet">
+      <p>
+        {connected.wallet.name} <Address of={connected.account.address} />
+      </p>
+      {holdings ? (
+        <p>
+          <strong>{formatUsdc(holdings.wallet)}</strong> USDC and <strong>{formatSol(holdings.lamports)}</strong> SOL in the wallet,{" "}
+          <strong>{formatUsdc(holdings.balance)}</strong> USDC in the vault
+        </p>
+      ) : (
+        <p>Reading balances …</p>
+      )}
+      <button
+        class="quiet"
+        onClick={() => {
+          void disconnect(connected);
+          use(null);
+        }}
+      >
+        Disconnect
+      </button>
+    </section>
+  );
+}
+
+/** The wallets that this browser has. */
+export function Connect() {
+  const { use } = useSession();
+  const [wallets, setWallets] = useState<Wallet[]>(usableWallets);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => onWallets(() => setWallets(usableWallets())), []);
+  const choose = async (wallet: Wallet) => {
+    setError(null);
+    try {
+      use(await connect(wallet));
+    } catch (refused) {
+      setError(refused);
+    }
+  };
+  return (
+    <div class="connect">
+      {wallets.length > 0 ? (
+        <ul class="wallets">
+          {wallets.map((wallet) => (
+            <li key={wallet.name}>
+              <button onClick={() => void choose(wallet)}>
+                <img src={wallet.icon} alt="" width="24" height="24" />
+                Connect {wallet.name}
+              </button>
+            </li>
+          ))}
+        </ul>
+      ) : (
+        <div class="note">
+          <p>No Solana wallet was found in this browser. Open this page where Phantom, Solflare, Backpack or another wallet is installed. It appears here at once.</p>
+          <p>With a keypair file and no wallet, the command line does the same: <code>steam vault open</code>, <code>steam key create</code>.</p>
+        </div>
+      )}
+      {!!error && <ErrorNote error={error} />}
+    </div>
+  );
+}
+
+/** Test money, where there is a faucet. */
+export function FaucetButton() {
+  const { relayer, connected, reload } = useSession();
+  const [busy, setBusy] = useState(false);
+  const [error, setError] = useState<unknown>(null);
+  if (!relayer.chain.faucet || !connected) return null;
+  const give = async () => {
+    setBusy(true);
+    setError(null);
+    try {
+      const { signature, last_valid_block_height } = await testMoney(connected.account.address);
+      await finalized(signature, last_valid_block_height);
+      await reload();
+    } catch (failed) {
+      setError(failed);
+    }
+    setBusy(false);
+  };
+  return (
+    <div class="note">
+      <p>This is a test network: its faucet gives you 100 USDC and 1 SOL that are worth nothing.</p>
+      <button type="button" class="quiet" disabled={busy} onClick={() => void give()}>{busy ? "Test money is on its way …" : "Give me test money"}</button>
+      {!!error && <ErrorNote error={error} />}
+    </div>
+  );
+}

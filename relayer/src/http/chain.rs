@@ -1,0 +1,189 @@
+//! The chain for web pages. No credentials: accounts are public, and a transaction carries its own signatures.
+
+use crate::chain::Pubkey;
+use crate::http::body;
+use crate::http::openapi::{BodyErrors, ChainErrors};
+use crate::http::query::parsed;
+use crate::node::Node;
+use crate::node::gateway::Progress;
+use crate::relay::base64;
+use crate::relay::error::RelayError;
+use crate::views::{
+    AccountView, BlockhashView, ChainView, ErrorBody, FaucetGrantView, FaucetRequest, SentTransactionView,
+    SignedTransaction, TransactionProgressView, TransactionStatus,
+};
+use ::base64::Engine as _;
+use ::base64::engine::general_purpose::STANDARD;
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use serde::de::DeserializeOwned;
+use solana_signature::Signature;
+use std::sync::Arc;
+
+/// Bytes of a request: a transaction has at most 1,232, in Base64.
+const MAX_BODY: usize = 4_096;
+const ADDRESS: &str = "an address: 32 bytes in base58";
+
+/// Where this relayer is on chain.
+#[utoipa::path(
+    get,
+    path = "/v1/chain",
+    operation_id = "getChain",
+    tag = "chain",
+    responses((status = 200, description = "Its accounts.", body = ChainView), ChainErrors)
+)]
+pub(super) async fn show(State(node): State<Arc<Node>>) -> Result<Json<ChainView>, RelayError> {
+    let accounts = node.gateway.accounts();
+    Ok(Json(ChainView {
+        object: "chain".into(),
+        genesis_hash: Pubkey::new_from_array(node.gateway.genesis_hash().await?).to_string(),
+        program: accounts.program.to_string(),
+        config: accounts.config.to_string(),
+        relayer: accounts.relayer.to_string(),
+        mint: accounts.mint.to_string(),
+        bearer_keys: node.config.server.bearer_keys,
+        faucet: node.gateway.has_faucet(),
+    }))
+}
+
+/// A recent blockhash, for a transaction to be signed.
+#[utoipa::path(
+    get,
+    path = "/v1/chain/blockhash",
+    operation_id = "getBlockhash",
+    tag = "chain",
+    responses((status = 200, description = "The blockhash.", body = BlockhashView), ChainErrors)
+)]
+pub(super) async fn blockhash(State(node): State<Arc<Node>>) -> Result<Json<BlockhashView>, RelayError> {
+    let (blockhash, last_valid_block_height) = node.gateway.blockhash().await?;
+    Ok(Json(BlockhashView {
+        object: "blockhash".into(),
+        blockhash: Pubkey::new_from_array(blockhash).to_string(),
+        last_valid_block_height,
+    }))
+}
+
+/// An account, at the last finalized slot.
+#[utoipa::path(
+    get,
+    path = "/v1/chain/accounts/{address}",
+    operation_id = "getAccount",
+    tag = "chain",
+    params(("address" = String, Path, description = "The account's address, base58.")),
+    responses(
+        (status = 200, description = "The account, or that there is none.", body = AccountView),
+        (status = 400, description = "This is no address.", body = ErrorBody),
+        ChainErrors,
+    )
+)]
+pub(super) async fn account(
+    State(node): State<Arc<Node>>,
+    Path(address): Path<String>,
+) -> Result<Json<AccountView>, RelayError> {
+    let address: Pubkey = parsed("address", &address, ADDRESS)?;
+    let read = node.gateway.account(&address).await?;
+    Ok(Json(AccountView {
+        object: "account".into(),
+        address: address.to_string(),
+        slot: read.slot,
+        lamports: read.lamports,
+        owner: read.owner.map(|owner| owner.to_string()),
+        data: read.data.as_deref().map(base64),
+    }))
+}
+
+/// Sends a signed transaction that calls only this program, the token and associated-token programs, memo and compute budget. It is
+/// simulated first, and not sent if it would fail.
+#[utoipa::path(
+    post,
+    path = "/v1/chain/transactions",
+    operation_id = "sendTransaction",
+    tag = "chain",
+    request_body = SignedTransaction,
+    responses(
+        (status = 200, description = "It was handed to the cluster.", body = SentTransactionView),
+        (status = 409, description = "It would fail.", body = ErrorBody),
+        BodyErrors,
+    )
+)]
+pub(super) async fn send(
+    State(node): State<Arc<Node>>,
+    request: Request,
+) -> Result<Json<SentTransactionView>, RelayError> {
+    let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
+    const FORM: &str = "{\"transaction\": \"Base64 of a signed transaction\"}";
+    let SignedTransaction { transaction } = json(&body, FORM)?;
+    let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(FORM, &error.to_string()))?;
+    let signature = node.gateway.submit(&bytes).await?;
+    Ok(Json(SentTransactionView { object: "transaction".into(), signature: signature.to_string() }))
+}
+
+/// What became of a transaction.
+#[utoipa::path(
+    get,
+    path = "/v1/chain/transactions/{signature}",
+    operation_id = "getTransaction",
+    tag = "chain",
+    params(("signature" = String, Path, description = "The transaction's first signature, base58.")),
+    responses(
+        (status = 200, description = "How far it is.", body = TransactionProgressView),
+        (status = 400, description = "This is no signature.", body = ErrorBody),
+        ChainErrors,
+    )
+)]
+pub(super) async fn progress(
+    State(node): State<Arc<Node>>,
+    Path(signature): Path<String>,
+) -> Result<Json<TransactionProgressView>, RelayError> {
+    let signature: Signature = parsed("signature", &signature, "a signature: 64 bytes in base58")?;
+    let Progress { state, block_height } = node.gateway.progress(&signature).await?;
+    let status = match &state {
+        None => TransactionStatus::Unknown,
+        Some(state) if state.error.is_some() => TransactionStatus::Failed,
+        Some(state) if state.finalized => TransactionStatus::Finalized,
+        Some(_) => TransactionStatus::Processed,
+    };
+    Ok(Json(TransactionProgressView {
+        object: "transaction".into(),
+        signature: signature.to_string(),
+        status,
+        slot: state.as_ref().map(|state| state.slot),
+        error: state.and_then(|state| state.error),
+        block_height,
+    }))
+}
+
+/// Gives a wallet test money, on a local network.
+#[utoipa::path(
+    post,
+    path = "/v1/chain/faucet",
+    operation_id = "giveTestMoney",
+    tag = "chain",
+    request_body = FaucetRequest,
+    responses(
+        (status = 200, description = "It is under way.", body = FaucetGrantView),
+        (status = 404, description = "This relayer gives none.", body = ErrorBody),
+        BodyErrors,
+    )
+)]
+pub(super) async fn give(State(node): State<Arc<Node>>, request: Request) -> Result<Json<FaucetGrantView>, RelayError> {
+    let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
+    let FaucetRequest { wallet } = json(&body, "{\"wallet\": \"address\"}")?;
+    let wallet: Pubkey = parsed("wallet", &wallet, ADDRESS)?;
+    let (signature, last_valid_block_height, given) = node.gateway.grant(&wallet).await?;
+    Ok(Json(FaucetGrantView {
+        object: "faucet_grant".into(),
+        signature: signature.to_string(),
+        last_valid_block_height,
+        lamports: given.lamports,
+        amount: given.amount.0,
+    }))
+}
+
+fn json<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, RelayError> {
+    serde_json::from_slice(body).map_err(|error| malformed(form, &error.to_string()))
+}
+
+fn malformed(form: &str, error: &str) -> RelayError {
+    RelayError::Invalid { message: format!("send {form}: {error}"), param: None, code: "malformed_body" }
+}

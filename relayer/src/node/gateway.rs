@@ -1,0 +1,238 @@
+//! The chain for web pages: they read accounts and hand in signed transactions through the relayer, and need no RPC node. What is asked is
+//! bounded in size, in number at once and by the second, apart from the requests to models, so that neither can crowd out the other.
+
+mod faucet;
+mod transaction;
+
+pub use faucet::{Faucet, Grant};
+pub use transaction::InvalidTransaction;
+
+use crate::chain::rpc::{Rpc, RpcError, Simulation, TransactionState};
+use crate::chain::{Pubkey, SettlementAccounts};
+use crate::node::budget::Budget;
+use solana_signature::Signature;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+/// Most requests at once.
+const PLACES: usize = 32;
+/// Pause after which a request that found no place may come again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Why a page gets nothing from the chain.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The transaction is not carried.
+    #[error("this transaction is not sent: {0}")]
+    Invalid(#[from] InvalidTransaction),
+    /// The transaction would fail on chain.
+    #[error("this transaction would fail, so it was not sent: {0}")]
+    WouldFail(String),
+    /// Too many requests.
+    #[error("too many requests for the chain at once; try again in {} second", RETRY.as_secs())]
+    Busy,
+    /// No node answers.
+    #[error("the relayer cannot reach the chain at the moment: {0}")]
+    Chain(#[from] RpcError),
+    /// This relayer has no faucet.
+    #[error("this relayer gives no test money")]
+    NoFaucet,
+    /// The faucet cannot give.
+    #[error("the faucet's transaction cannot be made: {0}")]
+    Faucet(String),
+}
+
+impl GatewayError {
+    /// When to try again, if that helps.
+    pub fn retry_after(&self) -> Option<Duration> {
+        matches!(self, Self::Busy | Self::Chain(_)).then_some(RETRY)
+    }
+}
+
+/// An account, as a page reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountRead {
+    /// The finalized slot of the reading.
+    pub slot: u64,
+    /// Its lamports; 0 if there is no such account.
+    pub lamports: u64,
+    /// The program that owns it; `None` if there is no such account.
+    pub owner: Option<Pubkey>,
+    /// Its bytes, if the owner is this program or the token program. Nobody needs others from here.
+    pub data: Option<Vec<u8>>,
+}
+
+/// What became of a transaction, and how far the chain is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Nothing, if no node knows the transaction.
+    pub state: Option<TransactionState>,
+    /// The finalized block height: an unknown transaction is dead once this is past its last valid one.
+    pub block_height: u64,
+}
+
+/// The chain behind its bounds.
+pub struct Gateway {
+    nodes: Vec<Arc<dyn Rpc>>,
+    accounts: SettlementAccounts,
+    places: Semaphore,
+    budget: Budget,
+    genesis: OnceCell<[u8; 32]>,
+    faucet: Option<Faucet>,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("nodes", &self.nodes.len()).finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// At most `per_second` requests a second reach `nodes`.
+    pub fn new(
+        nodes: Vec<Arc<dyn Rpc>>,
+        accounts: SettlementAccounts,
+        per_second: u32,
+        faucet: Option<Faucet>,
+    ) -> Self {
+        Self {
+            nodes,
+            accounts,
+            places: Semaphore::new(PLACES),
+            budget: Budget::new(0.0, per_second.into()),
+            genesis: OnceCell::new(),
+            faucet,
+        }
+    }
+
+    /// The accounts that transactions for this relayer name.
+    pub fn accounts(&self) -> &SettlementAccounts {
+        &self.accounts
+    }
+
+    /// Whether test money is given.
+    pub fn has_faucet(&self) -> bool {
+        self.faucet.is_some()
+    }
+
+    /// The cluster's genesis hash.
+    ///
+    /// # Errors
+    /// [`GatewayError::Busy`], [`GatewayError::Chain`]
+    pub async fn genesis_hash(&self) -> Result<[u8; 32], GatewayError> {
+        let known = self.genesis.get_or_try_init(|| async {
+            let _place = self.place()?;
+            self.first(|node| async move { node.genesis_hash().await }).await
+        });
+        known.await.copied()
+    }
+
+    /// A recent blockhash, and the last block height at which it is valid.
+    ///
+    /// # Errors
+    /// [`GatewayError::Busy`], [`GatewayError::Chain`]
+    pub async fn blockhash(&self) -> Result<([u8; 32], u64), GatewayError> {
+        let _place = self.place()?;
+        self.first(|node| async move { node.blockhash().await }).await
+    }
+
+    /// An account at the last finalized slot.
+    ///
+    /// # Errors
+    /// [`GatewayError::Busy`], [`GatewayError::Chain`]
+    pub async fn account(&self, address: &Pubkey) -> Result<AccountRead, GatewayError> {
+        let _place = self.place()?;
+        self.first(|node| async move {
+            let ((slot, found), lamports) =
+                tokio::try_join!(node.accounts(std::slice::from_ref(address)), node.lamports(address))?;
+            let found = found.into_iter().next().flatten();
+            let owner = found.as_ref().map(|account| account.owner);
+            let shown = [Some(self.accounts.program), Some(anchor_spl::token::ID)].contains(&owner);
+            let data = found.filter(|_| shown).map(|account| account.data);
+            Ok(AccountRead { slot, lamports, owner, data })
+        })
+        .await
+    }
+
+    /// Checks a signed transaction, simulates it, and hands it to every node.
+    ///
+    /// # Errors
+    /// [`GatewayError::Invalid`], [`GatewayError::WouldFail`], [`GatewayError::Busy`], [`GatewayError::Chain`]
+    pub async fn submit(&self, bytes: &[u8]) -> Result<Signature, GatewayError> {
+        let signature = transaction::check(bytes, &self.accounts.program)?;
+        let _place = self.place()?;
+        match self.first(|node| async move { node.simulate(bytes).await }).await? {
+            Simulation::Succeeds { .. } => {}
+            Simulation::Fails { reason, .. } => return Err(GatewayError::WouldFail(reason)),
+        }
+        self.send(bytes).await?;
+        Ok(signature)
+    }
+
+    /// What became of a transaction.
+    ///
+    /// # Errors
+    /// [`GatewayError::Busy`], [`GatewayError::Chain`]
+    pub async fn progress(&self, signature: &Signature) -> Result<Progress, GatewayError> {
+        let _place = self.place()?;
+        self.first(|node| async move {
+            // The height first: a transaction that is unknown afterwards was unknown at that height.
+            let block_height = node.block_height().await?;
+            let state = node.statuses(std::slice::from_ref(signature)).await?.into_iter().next().flatten();
+            Ok(Progress { state, block_height })
+        })
+        .await
+    }
+
+    /// Sends test money to `wallet`.
+    ///
+    /// # Errors
+    /// [`GatewayError::NoFaucet`], [`GatewayError::Busy`], [`GatewayError::Chain`], [`GatewayError::Faucet`]
+    pub async fn grant(&self, wallet: &Pubkey) -> Result<(Signature, u64, Grant), GatewayError> {
+        let faucet = self.faucet.as_ref().ok_or(GatewayError::NoFaucet)?;
+        if !faucet.may_give() {
+            return Err(GatewayError::Busy);
+        }
+        let (blockhash, last_valid_block_height) = self.blockhash().await?;
+        let (bytes, signature) = faucet.transaction(wallet, blockhash).map_err(GatewayError::Faucet)?;
+        let _place = self.place()?;
+        self.send(&bytes).await?;
+        Ok((signature, last_valid_block_height, Faucet::GRANT))
+    }
+
+    /// Hands a transaction to every node; one that takes it is enough.
+    async fn send(&self, bytes: &[u8]) -> Result<(), GatewayError> {
+        let sent = futures::future::join_all(self.nodes.iter().map(|node| node.send(bytes))).await;
+        let mut refusal = RpcError::Node("no node is configured".into());
+        for result in sent {
+            match result {
+                Ok(()) => return Ok(()),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal.into())
+    }
+
+    /// The answer of the first node that answers, in the order of the configuration. Nothing here is decided on its word.
+    async fn first<'a, T, F>(&'a self, call: impl Fn(&'a dyn Rpc) -> F) -> Result<T, GatewayError>
+    where
+        F: Future<Output = Result<T, RpcError>>,
+    {
+        let mut refusal = RpcError::Node("no node is configured".into());
+        for node in &self.nodes {
+            match call(node.as_ref()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => refusal = error,
+            }
+        }
+        Err(refusal.into())
+    }
+
+    fn place(&self) -> Result<SemaphorePermit<'_>, GatewayError> {
+        let place = self.places.try_acquire().map_err(|_| GatewayError::Busy)?;
+        if self.budget.take(Instant::now()) { Ok(place) } else { Err(GatewayError::Busy) }
+    }
+}

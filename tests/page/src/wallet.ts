@@ -1,0 +1,109 @@
+/** A wallet by the Wallet Standard, with a real keypair that lies outside the page. What it signs can be seen, refused or changed by a test. */
+
+import { createPublicKey, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
+import type { Page } from "@playwright/test";
+
+const ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+export function base58(bytes: Uint8Array): string {
+  let value = bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
+  let text = "";
+  for (; value > 0n; value /= 58n) text = ALPHABET.charAt(Number(value % 58n)) + text;
+  const zeros = bytes.findIndex((byte) => byte !== 0);
+  return "1".repeat(zeros < 0 ? bytes.length : zeros) + text;
+}
+
+export class TestWallet {
+  readonly #key: KeyObject;
+  readonly publicKey: Uint8Array;
+  readonly address: string;
+  /** Every transaction that it was asked to sign. */
+  readonly asked: Uint8Array[] = [];
+  /** What it does when it is asked. */
+  mood: "signs" | "refuses" | "changes" = "signs";
+
+  constructor() {
+    this.#key = generateKeyPairSync("ed25519").privateKey;
+    this.publicKey = Uint8Array.from(createPublicKey(this.#key).export({ format: "der", type: "spki" }).subarray(-32));
+    this.address = base58(this.publicKey);
+  }
+
+  sign(transaction: Uint8Array): Uint8Array {
+    this.asked.push(transaction);
+    if (this.mood === "refuses") throw new Error("User rejected the request.");
+    const signed = transaction.slice();
+    const signatures = signed[0]!;
+    const message = signed.subarray(1 + 64 * signatures);
+    if (this.mood === "changes") message[message.length - 2]! ^= 1;
+    const place = this.placeOf(message);
+    signed.set(sign(null, message, this.#key), 1 + 64 * place);
+    return signed;
+  }
+
+  /** Its place among the signers: after version, header and the number of keys come the keys. */
+  private placeOf(message: Uint8Array): number {
+    const keys = message[0]! >= 0x80 ? 5 : 4;
+    for (let at = 0; at < 4; at++) {
+      if (Buffer.from(message.subarray(keys + 32 * at, keys + 32 * (at + 1))).equals(Buffer.from(this.publicKey))) return at;
+    }
+    throw new Error("this wallet does not sign that");
+  }
+
+  /** Registers it in every document of `page`. */
+  async install(page: Page): Promise<void> {
+    await page.exposeFunction("testWalletSign", (bytes: number[]) => [...this.sign(Uint8Array.from(bytes))]);
+    await page.addInitScript(register, { address: this.address, publicKey: [...this.publicKey] });
+  }
+
+  /** It takes its account away, as when a person locks it. */
+  static async vanish(page: Page): Promise<void> {
+    await page.evaluate(() => (window as unknown as { testWalletVanish(): void }).testWalletVanish());
+  }
+}
+
+/** Runs in the page. */
+function register({ address, publicKey }: { address: string; publicKey: number[] }): void {
+  type Listener = (change: { accounts: unknown[] }) => void;
+  const scope = window as unknown as {
+    testWalletSign(bytes: number[]): Promise<number[]>;
+    testWalletVanish(): void;
+  };
+  const account = { address, publicKey: Uint8Array.from(publicKey), chains: ["solana:localnet", "solana:mainnet"], features: ["solana:signTransaction"] };
+  const listeners: Listener[] = [];
+  const wallet = {
+    version: "1.0.0",
+    name: "Test Wallet",
+    icon: "data:image/svg+xml;base64,PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHZpZXdCb3g9IjAgMCAxIDEiPjxyZWN0IHdpZHRoPSIxIiBoZWlnaHQ9IjEiIGZpbGw9IiM3YTMiLz48L3N2Zz4=",
+    chains: account.chains,
+    accounts: [] as unknown[],
+    features: {
+      "standard:connect": {
+        version: "1.0.0",
+        connect: async () => {
+          wallet.accounts = [account];
+          return { accounts: wallet.accounts };
+        },
+      },
+      "standard:events": {
+        version: "1.0.0",
+        on: (_: string, listener: Listener) => {
+          listeners.push(listener);
+          return () => listeners.splice(listeners.indexOf(listener), 1);
+        },
+      },
+      "solana:signTransaction": {
+        version: "1.0.0",
+        supportedTransactionVersions: ["legacy", 0],
+        signTransaction: async (...inputs: { transaction: Uint8Array }[]) =>
+          Promise.all(inputs.map(async ({ transaction }) => ({ signedTransaction: Uint8Array.from(await scope.testWalletSign([...transaction])) }))),
+      },
+    },
+  };
+  scope.testWalletVanish = () => {
+    wallet.accounts = [];
+    listeners.forEach((listener) => listener({ accounts: [] }));
+  };
+  const announce = (api: { register(...wallets: unknown[]): () => void }) => api.register(wallet);
+  window.addEventListener("wallet-standard:app-ready", (event) => announce((event as CustomEvent).detail));
+  window.dispatchEvent(new CustomEvent("wallet-standard:register-wallet", { detail: announce }));
+}
