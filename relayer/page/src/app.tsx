@@ -37,8 +37,8 @@ export function App() {
   };
   return (
     <>
-      <a class="skip" href={`#${view}`} onClick={skip}>Skip to the content</a>
       <header>
+        <a class="skip" href="#content" onClick={skip}>Skip to the content</a>
         <p class="brand">Steam Router</p>
         <nav aria-label="Parts of the page">
           {Object.entries(VIEWS).map(([name, [title]]) => (
@@ -75,7 +75,9 @@ function Ready({ relayer, view }: { relayer: Relayer; view: Name }) {
   // Each part stays as it is while another one is shown: a key or an answer is not lost by looking elsewhere.
   return (
     <SessionProvider value={session}>
-      {relayer.chain.faucet && <p class="banner">This relayer is on a local test network. Its money is worth nothing, and its providers are simulated.</p>}
+      {relayer.chain.faucet && (
+        <section class="banner" aria-label="Test network">This relayer is on a local test network. Its money is worth nothing, and its providers are simulated.</section>
+      )}
       <WalletBar />
       <main id="content" tabIndex={-1} ref={main}>
         {Object.entries(VIEWS).map(([name, [, View]]) => (

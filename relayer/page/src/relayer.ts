@@ -1,6 +1,7 @@
 /** The relayer's API. The page asks nobody else. */
 
 import { fromBase64, toBase64 } from "./chain/bytes.js";
+import { errorMessage } from "./chain/idl.js";
 import { readConfig, readRelayer, readVault, tokenBalance, type ConfigAccount, type RelayerAccount, type VaultAccount } from "./chain/accounts.js";
 import type { Place } from "./chain/program.js";
 import type { Lifetime } from "./chain/transaction.js";
@@ -51,7 +52,11 @@ export async function answered(path: string, request: RequestInit): Promise<Resp
 /** The error in the body of a refusal. */
 export function refusal(status: number, body: unknown): ApiError {
   const error = (body as { error?: { code?: string; message?: string } } | null)?.error;
-  return new ApiError(status, error?.code ?? "unknown", error?.message ?? `The relayer answered with status ${status}.`);
+  const message = error?.message ?? `The relayer answered with status ${status}.`;
+  // The program's own reasons have numbers.
+  const number = /custom program error: 0x([0-9a-f]+)/.exec(message)?.[1];
+  const reason = number && errorMessage(parseInt(number, 16));
+  return new ApiError(status, error?.code ?? "unknown", reason ? `This transaction would fail, so it was not sent: ${reason}.` : message);
 }
 
 export interface Chain {
@@ -60,6 +65,9 @@ export interface Chain {
   config: string;
   relayer: string;
   mint: string;
+  /** The last finalized slot that the relayer has read, and the cluster's clock at it. */
+  slot: number;
+  unix_time: number;
   bearer_keys: boolean;
   faucet: boolean;
 }

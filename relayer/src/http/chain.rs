@@ -34,9 +34,12 @@ const ADDRESS: &str = "an address: 32 bytes in base58";
 )]
 pub(super) async fn show(State(node): State<Arc<Node>>) -> Result<Json<ChainView>, RelayError> {
     let accounts = node.gateway.accounts();
+    let registry = node.registry.borrow().clone();
     Ok(Json(ChainView {
         object: "chain".into(),
         genesis_hash: Pubkey::new_from_array(node.gateway.genesis_hash().await?).to_string(),
+        slot: registry.slot,
+        unix_time: registry.unix_time,
         program: accounts.program.to_string(),
         config: accounts.config.to_string(),
         relayer: accounts.relayer.to_string(),

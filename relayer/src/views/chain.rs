@@ -19,6 +19,10 @@ pub struct ChainView {
     pub relayer: String,
     /// The mint of USDC.
     pub mint: String,
+    /// The finalized slot at which the relayer read the chain last.
+    pub slot: u64,
+    /// The cluster's clock at that slot, in Unix seconds.
+    pub unix_time: i64,
     /// Whether API keys are taken as bearer tokens.
     pub bearer_keys: bool,
     /// Whether `POST /v1/chain/faucet` gives test money: only on local networks, where it is worth nothing.

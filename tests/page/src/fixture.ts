@@ -16,6 +16,7 @@ export const test = base.extend<{ steam: Steam }>({
   steam: async ({ page }, use) => {
     const origin = process.env["STEAM_PAGE"] ?? new URL(info().base_url).origin;
     const wallet = new TestWallet();
+    const steam = { page, wallet, origin };
     const faults: string[] = [];
     page.on("pageerror", (error) => faults.push(`error: ${error.message}`));
     page.on("console", (message) => {
@@ -25,13 +26,13 @@ export const test = base.extend<{ steam: Steam }>({
     });
     page.on("request", (request) => {
       const { protocol, origin: asked } = new URL(request.url());
-      if (protocol !== "data:" && protocol !== "blob:" && !page.url().startsWith(asked) && asked !== origin) faults.push(`asked ${request.url()}`);
+      if (protocol !== "data:" && protocol !== "blob:" && asked !== steam.origin) faults.push(`asked ${request.url()}`);
     });
     await page.addInitScript(() => {
       addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
     });
     await wallet.install(page);
-    await use({ page, wallet, origin });
+    await use(steam);
     expect(faults).toEqual([]);
   },
 });
@@ -58,4 +59,15 @@ export async function opened(steam: Steam, amount = "10"): Promise<string> {
 /** Goes to another part of the page. */
 export async function to({ page }: Steam, part: "Start" | "Try" | "Spending" | "Market"): Promise<void> {
   await page.getByRole("navigation").getByRole("link", { name: part }).click();
+}
+
+/** Checks the words of a transaction, approves it, and waits for its end. */
+export async function approve({ page }: Steam, words: string): Promise<void> {
+  await expect(page.getByText(words, { exact: true })).toBeVisible();
+  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  const panel = page.locator(".approval:visible");
+  await expect(async () => {
+    expect(await panel.getByRole("alert").allTextContents()).toEqual([]);
+    await expect(panel).toHaveCount(0, { timeout: 1 });
+  }).toPass({ timeout: 30_000, intervals: [200] });
 }

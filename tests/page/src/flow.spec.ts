@@ -1,6 +1,6 @@
 /** From nothing to the first answer with one approval; then its receipt, the key's end, and the money back. */
 
-import { expect, opened, test, to } from "./fixture.ts";
+import { approve, expect, opened, test, to } from "./fixture.ts";
 
 test("from nothing to the first answer with one approval, and everything back again", async ({ steam }) => {
   const { page, wallet } = steam;
@@ -28,15 +28,13 @@ test("from nothing to the first answer with one approval, and everything back ag
   await expect(row).toContainText("settled, in its batch");
 
   await page.getByRole("button", { name: "End this key" }).click();
-  await expect(page.getByText("End the key in place 0")).toBeVisible();
-  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await approve(steam, "End the key in place 0");
   await expect(page.getByTestId("key")).toContainText("ended");
 
   await page.getByRole("button", { name: "Withdraw at once" }).click();
-  await expect(page.getByText("Withdraw everything at once")).toBeVisible();
-  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await approve(steam, "Withdraw everything at once");
   await expect(page.getByTestId("balance")).toHaveText("0.00 USDC");
-  const left = Number(/([\d.]+) USDC and/.exec((await page.getByRole("region", { name: "Wallet" }).textContent())!)![1]);
+  const left = Number(await page.getByRole("region", { name: "Wallet" }).locator("strong").first().textContent());
   expect(left).toBeGreaterThan(99.9);
   expect(left).toBeLessThan(100);
 
@@ -49,26 +47,21 @@ test("a withdrawal without the relayer: asked for, taken back, asked for and car
   const { page, wallet } = steam;
   await opened(steam, "5");
   await to(steam, "Spending");
-  const approve = async (words: string) => {
-    await expect(page.getByText(words, { exact: true })).toBeVisible();
-    await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
-    await expect(page.getByText("What you are about to approve")).toBeHidden();
-  };
   await page.getByLabel("Amount (USDC)").fill("2");
   await page.getByRole("button", { name: "Ask for it without the relayer" }).click();
-  await approve("Ask for 2.00 USDC back");
+  await approve(steam, "Ask for 2.00 USDC back");
   await page.getByRole("button", { name: "Leave it in the vault" }).click();
-  await approve("Take the request for a withdrawal back");
+  await approve(steam, "Take the request for a withdrawal back");
   await page.getByLabel("Amount (USDC)").fill("1.5");
   await page.getByRole("button", { name: "Ask for it without the relayer" }).click();
-  await approve("Ask for 1.50 USDC back");
+  await approve(steam, "Ask for 1.50 USDC back");
   await page.getByRole("button", { name: "Withdraw it" }).click({ timeout: 40_000 });
-  await approve("Withdraw what was asked for");
+  await approve(steam, "Withdraw what was asked for");
   await expect(page.getByTestId("balance")).toHaveText("3.50 USDC");
 
   await page.getByLabel("Deposit (USDC)").last().fill("0.25");
   await page.getByRole("button", { name: "Deposit", exact: true }).click();
-  await approve("Deposit 0.25 USDC into your vault");
+  await approve(steam, "Deposit 0.25 USDC into your vault");
   await expect(page.getByTestId("balance")).toHaveText("3.75 USDC");
   expect(wallet.asked).toHaveLength(6);
 });

@@ -3,7 +3,7 @@ import { isBound, isLive, isUsed, type SessionKeyAccount, type VaultAccount } fr
 import { cancelWithdraw, createWallet, deposit, EVERYTHING, executeWithdraw, NEVER, requestWithdraw, revokeKey, withdrawNow, type Place } from "../chain/program.js";
 import { formatPico, formatSeconds, formatTime, formatUsdc, parseUsdc } from "../money.js";
 import { Address, Approval, TextField, type Wish } from "../parts.js";
-import { cosign, vaultView, type Holdings, type VaultView } from "../relayer.js";
+import { chain, cosign, vaultView, type Holdings, type VaultView } from "../relayer.js";
 import { useSession } from "../session.js";
 import { UseKey } from "./key.js";
 import { Receipts } from "./receipts.js";
@@ -11,6 +11,8 @@ import { Connect, FaucetButton } from "./wallet.js";
 
 /** Slots for which a withdrawal at once may be carried out: well below the relayer's most, and enough for a person with a hardware wallet. */
 const AGREEMENT_SLOTS = 250n;
+/** Pause between two looks at the cluster's clock. */
+const LOOK_MS = 2_000;
 
 export function Spending({ shown }: { shown: boolean }) {
   const { connected, holdings, place, key } = useSession();
@@ -146,18 +148,22 @@ function Withdraw({ holdings, vault, place, ask }: Part & { holdings: Holdings; 
 }
 
 function Pending({ vault, place, make, ask }: Part & { vault: VaultAccount; make: ReturnType<typeof createWallet>[] }) {
-  const [now, setNow] = useState(Date.now() / 1000);
+  const { relayer } = useSession();
+  const [at, setAt] = useState(relayer.chain);
   useEffect(() => {
-    const timer = setInterval(() => setNow(Date.now() / 1000), 1_000);
+    // A reading that fails leaves what was read last; the next one follows.
+    const timer = setInterval(() => void chain().then(setAt, () => {}), LOOK_MS);
     return () => clearInterval(timer);
   }, []);
   const unlock = Number(vault.unlock_at.time);
+  // The program goes by the cluster's clock and by slots, and both must have passed.
+  const due = at.unix_time > unlock && BigInt(at.slot) > vault.unlock_at.slot;
   const amount = vault.pending_withdrawal === EVERYTHING ? "Everything" : `${formatUsdc(vault.pending_withdrawal)} USDC`;
   return (
     <>
-      <p>{amount} was asked for. {now < unlock ? `It can be withdrawn from ${formatTime(unlock)}.` : "It can be withdrawn now."}</p>
+      <p>{amount} was asked for. {!due ? `It can be withdrawn from ${formatTime(unlock)}.` : "It can be withdrawn now."}</p>
       <div class="row">
-        <button type="button" disabled={now < unlock} onClick={() => ask({ instructions: [...make, executeWithdraw(place)], done: () => {} })}>Withdraw it</button>
+        <button type="button" disabled={!due} onClick={() => ask({ instructions: [...make, executeWithdraw(place)], done: () => {} })}>Withdraw it</button>
         <button type="button" class="quiet" onClick={() => ask({ instructions: [cancelWithdraw(place)], done: () => {} })}>Leave it in the vault</button>
       </div>
     </>

@@ -1,7 +1,7 @@
 import { useMemo, useState } from "preact/hooks";
 import type { Instruction } from "@solana/kit";
 import { SessionKey, toBase58 } from "../../../../app-idl/client/src/index.js";
-import { isUsed, type VaultAccount } from "../chain/accounts.js";
+import { isUsed } from "../chain/accounts.js";
 import { authorizeKey, deposit, NEVER, openVault, type Place } from "../chain/program.js";
 import { grantOf } from "../chain/grant.js";
 import type { Struct } from "../chain/idl.js";
@@ -30,7 +30,7 @@ export function Start() {
         One approval in your wallet opens a vault that only you can empty, lets a key made in this browser spend from it within your limits, and deposits
         USDC. Every model of every provider is then behind one OpenAI-compatible address.
       </p>
-      {key && <KeyCard sessionKey={key} />}
+      {key && <KeyCard key={toBase58(key.address)} sessionKey={key} />}
       {!connected && <Connect />}
       {connected && (!holdings || !place) && <p role="status">Reading your accounts …</p>}
       {connected && holdings && place && !wish && <Limits holdings={holdings} place={place} ask={setWish} />}
@@ -75,7 +75,7 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
   const [form, setForm] = useState<Form>({ amount: "10", total: "10", daily: "5", days: "30", ...proposed });
   const [tried, setTried] = useState(false);
   const { faults, values } = read(form, holdings);
-  const slot = freeSlot(holdings.vault);
+  const slot = freeSlot(holdings);
   const needed = holdings.vault ? SOL_FEE : SOL_NEEDED;
   const poor = holdings.lamports < needed;
   const field = (name: keyof Form, label: string, hint?: string) => (
@@ -142,10 +142,10 @@ function granted(values: { [name in keyof Form]: bigint }, market: Market): Stru
 }
 
 /** The first place without a key that can still settle; `null` if there is none. */
-function freeSlot(vault: VaultAccount | null): number | null {
+function freeSlot({ vault, slot }: Holdings): number | null {
   if (!vault) return 0;
   const now = BigInt(Math.floor(Date.now() / 1000));
-  const free = vault.keys.find((key) => !isUsed(key) || (key.settle_until.time !== 0n && key.settle_until.time < now));
+  const free = vault.keys.find((key) => !isUsed(key) || (key.settle_until.time !== 0n && key.settle_until.time < now && key.settle_until.slot < BigInt(slot)));
   if (free) return free.slot;
   return vault.keys.length < MAX_KEYS ? vault.keys.length : null;
 }

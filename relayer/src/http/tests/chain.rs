@@ -56,6 +56,8 @@ async fn a_page_learns_where_the_relayer_is_and_reads_accounts() {
     assert_eq!(chain["program"], steam_router::ID.to_string());
     assert_eq!(chain["genesis_hash"], Pubkey::new_from_array([3; 32]).to_string());
     assert_eq!((&chain["faucet"], &chain["bearer_keys"]), (&json!(false), &json!(true)));
+    let registry = world.node.registry.borrow().clone();
+    assert_eq!((&chain["slot"], &chain["unix_time"]), (&json!(registry.slot), &json!(registry.unix_time)));
     let (_, blockhash) = world.get("/v1/chain/blockhash").await;
     assert_eq!(blockhash["blockhash"], Pubkey::new_from_array([4; 32]).to_string());
     assert_eq!(blockhash["last_valid_block_height"], 150);

@@ -1,0 +1,69 @@
+/** Every part of the page in both themes and both sizes: nothing that axe finds, nothing wider than the screen, nothing that needs a pointer. */
+
+import AxeBuilder from "@axe-core/playwright";
+import type { Page } from "@playwright/test";
+import { expect, opened, test, to } from "./fixture.ts";
+
+const PARTS = ["Start", "Try", "Spending", "Market"] as const;
+
+async function clean(page: Page, what: string): Promise<void> {
+  // axe runs in the page: the policy has no exception for it, so it is put there by the debugger.
+  const { violations } = await new AxeBuilder({ page }).analyze();
+  expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`), what).toEqual([]);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  expect(wide, `${what} is wider than the screen`).toBeLessThanOrEqual(0);
+}
+
+for (const colorScheme of ["light", "dark"] as const) {
+  test(`axe finds nothing, ${colorScheme}`, async ({ steam }, at) => {
+    const { page, origin } = steam;
+    await page.emulateMedia({ colorScheme });
+    await page.goto(origin);
+    const picture = (name: string) => page.screenshot({ path: at.outputPath(`${name}.png`), fullPage: true });
+    for (const part of PARTS) {
+      await to(steam, part);
+      await clean(page, `${part}, nobody connected`);
+      await picture(`${part}-nobody`);
+    }
+    await to(steam, "Start");
+    await page.getByRole("button", { name: "Connect Test Wallet" }).first().click();
+    await expect(page.getByText("this takes about")).toBeVisible();
+    await clean(page, "no SOL");
+    await opened(steam);
+    await clean(page, "the key");
+    await picture("key");
+    await to(steam, "Try");
+    await page.getByRole("button", { name: "Send" }).click();
+    await expect(page.getByTestId("receipt")).toBeVisible();
+    await clean(page, "an answer");
+    await picture("answer");
+    await to(steam, "Spending");
+    await expect(page.getByTestId("receipt-row")).toBeVisible();
+    await clean(page, "spending");
+    await picture("spending");
+    await page.getByRole("button", { name: "End this key" }).click();
+    await expect(page.getByText("End the key in place 0")).toBeVisible();
+    await clean(page, "a transaction in words");
+    await picture("words");
+    await page.getByRole("button", { name: "Cancel" }).click();
+    await page.getByLabel("Amount (USDC)").fill("x");
+    await page.getByRole("button", { name: "Withdraw at once" }).click();
+    await clean(page, "a field with a fault");
+    await to(steam, "Market");
+    await expect(page.getByTestId("offer").first()).toBeVisible();
+    await clean(page, "market");
+    await picture("market");
+  });
+}
+
+test("the keyboard is enough", async ({ steam }) => {
+  const { page, origin } = steam;
+  await page.goto(origin);
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("link", { name: "Skip to the content" })).toBeFocused();
+  await page.keyboard.press("Enter");
+  await page.keyboard.press("Tab");
+  await expect(page.getByRole("button", { name: "Connect Test Wallet" }).first()).toBeFocused();
+  await page.keyboard.press("Enter");
+  await expect(page.getByRole("region", { name: "Wallet" })).toBeVisible();
+});

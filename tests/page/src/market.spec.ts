@@ -1,0 +1,49 @@
+/** The market is public, and what is in it cannot become a part of the page. */
+
+import { expect, test } from "./fixture.ts";
+
+test("models, prices and measurements without a wallet, by a link", async ({ steam }) => {
+  const { page, origin } = steam;
+  await page.goto(`${origin}/#market`);
+  await expect(page.getByRole("heading", { name: "Market" })).toBeVisible();
+  const listed = (await (await fetch(`${origin}/v1/providers`)).json()) as { data: { model: string; provider_name: string; price: { output: number } }[] };
+  await expect(page.getByTestId("offer")).toHaveCount(listed.data.length);
+  const one = listed.data[0]!;
+  const row = page.getByRole("region", { name: one.model, exact: true }).getByTestId("offer").filter({ hasText: one.provider_name });
+  await expect(row).toContainText((one.price.output / 1e6).toFixed(2).replace(/0$/, ""));
+});
+
+test("names and answers with markup in them stay text", async ({ steam }) => {
+  const { page, origin } = steam;
+  const attack = `<img src=x onerror="document.title='attacked'"><script>document.title='attacked'</script>`;
+  await page.route("**/v1/providers?*", async (route) => {
+    const response = await route.fetch();
+    const listing = (await response.json()) as { data: { provider_name: string; model: string }[] };
+    for (const offer of listing.data) [offer.provider_name, offer.model] = [attack, `${attack}${offer.model}`];
+    await route.fulfill({ response, json: listing });
+  });
+  await page.route("**/v1/chat/completions", (route) =>
+    route.fulfill({ contentType: "text/event-stream", body: `data: ${JSON.stringify({ choices: [{ delta: { content: attack } }] })}\n\ndata: [DONE]\n\n` }),
+  );
+  await page.goto(`${origin}/#market`);
+  await expect(page.getByTestId("offer").first()).toContainText("<img src=x");
+  await page.goto(`${origin}/#try`);
+  await page.getByLabel("API key").filter({ visible: true }).fill("sk-steam-4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi");
+  await page.getByRole("button", { name: "Use this key" }).click();
+  await page.getByRole("button", { name: "Send" }).click();
+  await expect(page.getByTestId("answer")).toHaveText(attack);
+  await expect(page.getByRole("alert")).toContainText("The answer came without a receipt.");
+  expect(await page.title()).not.toContain("attacked");
+  expect(await page.locator("main img[src=x], main script").count()).toBe(0);
+});
+
+test("the page is served under a strict policy and cannot be framed", async ({ steam }) => {
+  const { page, origin } = steam;
+  const response = (await page.goto(origin))!;
+  const policy = response.headers()["content-security-policy"]!;
+  expect(policy).toContain("default-src 'none'");
+  expect(policy).not.toContain("unsafe");
+  expect(policy).toContain("frame-ancestors 'none'");
+  const painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? Infinity);
+  expect(painted, "first paint in milliseconds").toBeLessThan(1_000);
+});

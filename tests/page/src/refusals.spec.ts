@@ -1,0 +1,193 @@
+/** What goes wrong: the wallet refuses, changes or disappears, there is no SOL, the relayer restarts. Nothing is lost and the page says what to do. */
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, funded, opened, test, to } from "./fixture.ts";
+import { ended, info } from "./setup.ts";
+import { TestWallet } from "./wallet.ts";
+
+test("a wallet that refuses: nothing is sent, and the same transaction can be asked for again", async ({ steam }) => {
+  const { page, wallet } = steam;
+  await funded(steam);
+  await page.getByRole("button", { name: "Show me the transaction" }).click();
+  wallet.mood = "refuses";
+  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await expect(page.getByRole("alert")).toContainText("Test Wallet did not sign. Nothing was sent. It says: User rejected the request.");
+  wallet.mood = "signs";
+  await page.getByRole("button", { name: "Try again" }).click();
+  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await expect(page.getByRole("heading", { name: "Your API key" })).toBeVisible();
+  expect(wallet.asked).toHaveLength(2);
+});
+
+test("a wallet that signs something else: it is not sent", async ({ steam }) => {
+  const { page, wallet } = steam;
+  const sent: string[] = [];
+  page.on("request", (request) => void (request.url().endsWith("/v1/chain/transactions") && sent.push(request.url())));
+  await funded(steam);
+  await page.getByRole("button", { name: "Show me the transaction" }).click();
+  wallet.mood = "changes";
+  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await expect(page.getByRole("alert")).toContainText("returned another transaction than the one shown here, so it was not sent");
+  expect(sent).toEqual([]);
+});
+
+test("a wallet that disappears while a transaction is shown", async ({ steam }) => {
+  const { page } = steam;
+  await funded(steam);
+  await page.getByRole("button", { name: "Show me the transaction" }).click();
+  await expect(page.getByRole("heading", { name: "What you are about to approve" })).toBeVisible();
+  await TestWallet.vanish(page);
+  await expect(page.getByRole("alert")).toContainText("The wallet is no longer connected. Nothing was sent.");
+  await page.getByRole("button", { name: "Close" }).click();
+  await expect(page.getByRole("button", { name: "Connect Test Wallet" }).first()).toBeVisible();
+});
+
+test("not enough SOL and not enough USDC are said before anything is asked", async ({ steam }) => {
+  const { page, origin, wallet } = steam;
+  await page.goto(origin);
+  await page.getByRole("button", { name: "Connect Test Wallet" }).first().click();
+  await expect(page.getByText("Your wallet has 0.0000 SOL, and this takes about 0.0200 SOL")).toBeVisible();
+  await expect(page.getByRole("button", { name: "Show me the transaction" })).toBeDisabled();
+  await page.getByRole("button", { name: "Give me test money" }).click();
+  await expect(page.getByRole("region", { name: "Wallet" })).toContainText("1.0000 SOL");
+  for (const [field, value, fault] of [
+    ["Deposit (USDC)", "100.01", "Your wallet has 100.00 USDC."],
+    ["Deposit (USDC)", "ten", "Write an amount such as 5 or 0.25."],
+    ["Deposit (USDC)", "0", "Write an amount above zero."],
+    ["At most in a day (USD)", "11", "The limit of a day is above the limit in all."],
+    ["For how many days", "1.5", "Write a whole number of days"],
+  ] as const) {
+    const input = page.getByLabel(field).first();
+    const before = await input.inputValue();
+    await input.fill(value);
+    await page.getByRole("button", { name: "Show me the transaction" }).click();
+    await expect(page.getByText(fault).first()).toBeVisible();
+    await expect(input).toHaveAttribute("aria-invalid", "true");
+    await input.fill(before);
+  }
+  expect(wallet.asked).toHaveLength(0);
+});
+
+test("a transaction that the program would refuse is not sent, and the program's reason is shown", async ({ steam }) => {
+  const { page } = steam;
+  await funded(steam);
+  await page.getByRole("button", { name: "Show me the transaction" }).click();
+  await page.route("**/v1/chain/transactions", (route) =>
+    route.fulfill({ status: 409, json: { error: { code: "transaction_would_fail", message: "this transaction would fail, so it was not sent: Error Message: A window's limit is above the total" } } }),
+  );
+  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await expect(page.getByRole("alert")).toContainText("it was not sent: Error Message: A window's limit is above the total");
+});
+
+test("a relayer that dies between approval and end: the page waits for it, and nothing is done twice", async ({ steam }) => {
+  const { page, wallet } = steam;
+  const relayer = await Relayer.start();
+  try {
+    steam.origin = relayer.origin;
+    await funded(steam);
+    await page.getByRole("button", { name: "Show me the transaction" }).click();
+    const sent = page.waitForResponse((response) => response.url().endsWith("/v1/chain/transactions") && response.ok());
+    await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+    await sent;
+    await relayer.kill();
+    await page.waitForTimeout(3_000);
+    await relayer.again();
+    await expect(page.getByRole("heading", { name: "Your API key" })).toBeVisible();
+    expect(wallet.asked).toHaveLength(1);
+
+    await to(steam, "Try");
+    await relayer.kill();
+    await page.getByRole("button", { name: "Send" }).click();
+    await expect(page.getByRole("alert")).toContainText("The relayer does not answer. Check the connection and try again; nothing is lost.");
+    await relayer.again();
+    await page.getByRole("button", { name: "Send" }).click();
+    await expect(page.getByTestId("receipt")).toContainText("Receipt checked.");
+  } finally {
+    await relayer.end();
+  }
+});
+
+test("a key that is none, and a key that is unknown", async ({ steam }) => {
+  const { page, origin } = steam;
+  await page.goto(`${origin}/#try`);
+  await page.getByLabel("API key").filter({ visible: true }).fill("sk-other-123");
+  await page.getByRole("button", { name: "Use this key" }).click();
+  await expect(page.getByText("An API key starts with sk-steam-.")).toBeVisible();
+  await page.getByLabel("API key").filter({ visible: true }).fill("sk-steam-4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi");
+  await page.getByRole("button", { name: "Use this key" }).click();
+  await page.getByRole("button", { name: "Send" }).click();
+  await expect(page.getByRole("alert")).toContainText(/key/);
+});
+
+test("a second key, in the next place of the same vault", async ({ steam }) => {
+  const { page, wallet } = steam;
+  const first = await opened(steam, "2");
+  await page.getByRole("button", { name: "I have put the key away" }).click();
+  await expect(page.getByTestId("api-key")).toBeHidden();
+  await page.getByLabel("Deposit (USDC)").first().fill("0");
+  await page.getByRole("button", { name: "Show me the transaction" }).click();
+  await expect(page.getByText("Place in the vault")).toBeVisible();
+  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await expect(page.getByTestId("api-key")).toBeVisible();
+  expect(await page.getByTestId("api-key").textContent()).not.toBe(first);
+  expect(wallet.asked).toHaveLength(2);
+});
+
+/** The relayer of `steam dev` once more, in a process of its own that can be killed. */
+class Relayer {
+  private constructor(
+    readonly origin: string,
+    private readonly folder: string,
+    private readonly config: string,
+    private process: ReturnType<typeof spawn>,
+  ) {}
+
+  static async start(): Promise<Relayer> {
+    const folder = mkdtempSync(join(tmpdir(), "steam-page-relayer-"));
+    const port = await new Promise<number>((resolve) => {
+      const server = createServer().listen(0, "127.0.0.1", () => {
+        const { port } = server.address() as { port: number };
+        server.close(() => resolve(port));
+      });
+    });
+    const config = join(folder, "steam.toml");
+    const text = readFileSync(info().config, "utf8")
+      .replace(/^listen = .*$/m, `listen = "127.0.0.1:${port}"`)
+      .replace(/^path = .*$/m, `path = ${JSON.stringify(join(folder, "steam.db"))}`);
+    writeFileSync(config, text);
+    const relayer = new Relayer(`http://127.0.0.1:${port}`, folder, config, Relayer.serve(config));
+    await relayer.ready();
+    return relayer;
+  }
+
+  private static serve(config: string) {
+    return spawn(process.env["STEAM_BIN"]!, ["serve", config], { stdio: "ignore" });
+  }
+
+  private async ready(): Promise<void> {
+    for (const begun = Date.now(); Date.now() - begun < 30_000; ) {
+      const ready = await fetch(`${this.origin}/ready`).then((response) => response.ok, () => false);
+      if (ready) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    throw new Error("the relayer did not get ready");
+  }
+
+  kill(): Promise<void> {
+    return ended(this.process, "SIGKILL");
+  }
+
+  async again(): Promise<void> {
+    this.process = Relayer.serve(this.config);
+    await this.ready();
+  }
+
+  async end(): Promise<void> {
+    await ended(this.process);
+    rmSync(this.folder, { recursive: true });
+  }
+}
