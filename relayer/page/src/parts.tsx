@@ -127,7 +127,7 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
   };
   return (
     <section class="card approval" aria-labelledby="approval">
-      <h3 id="approval" tabIndex={-1} ref={heading}>What you are about to approve</h3>
+      <h2 id="approval" tabIndex={-1} ref={heading}>What you are about to approve</h2>
       {!stage && <p role="status">Reading the transaction …</p>}
       {(stage?.at === "failed" || stage?.at === "over") && <ErrorNote error={stage.error} />}
       {(stage?.at === "shown" || stage?.at === "running") && (

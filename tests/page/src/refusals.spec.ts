@@ -50,7 +50,7 @@ test("not enough SOL and not enough USDC are said before anything is asked", asy
   const { page, origin, wallet } = steam;
   await page.goto(origin);
   await page.getByRole("button", { name: "Connect Test Wallet" }).first().click();
-  await expect(page.getByText("Your wallet has 0.0000 SOL, and this takes about 0.0200 SOL")).toBeVisible();
+  await expect(page.getByText("Your wallet has 0.0000 SOL, and this takes about 0.0120 SOL")).toBeVisible();
   await expect(page.getByRole("button", { name: "Show me the transaction" })).toBeDisabled();
   await page.getByRole("button", { name: "Give me test money" }).click();
   await expect(page.getByRole("region", { name: "Wallet" })).toContainText("1.0000 SOL");

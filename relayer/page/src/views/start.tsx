@@ -13,7 +13,7 @@ import { useSession } from "../session.js";
 import { Connect, FaucetButton } from "./wallet.js";
 
 /** Lamports that opening a vault takes: rent of two accounts and room for one key, and the fee. Rent comes back at the end. */
-const SOL_NEEDED = 20_000_000n;
+const SOL_NEEDED = 12_000_000n;
 /** What another key or a deposit takes: room for a key, and the fee. */
 const SOL_FEE = 3_000_000n;
 const DAY = 86_400n;
