@@ -265,17 +265,3 @@ async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incom
         }
     }
 }
-
-/// A failure's name in metrics and decision records.
-pub fn failure_name(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Connect => "connect",
-        FailureKind::FirstTokenTimeout => "first_token_timeout",
-        FailureKind::IdleTimeout => "idle_timeout",
-        FailureKind::Status(_) => "status",
-        FailureKind::RateLimited => "rate_limited",
-        FailureKind::Malformed => "malformed",
-        FailureKind::Empty => "empty",
-        FailureKind::CutStream => "cut_stream",
-    }
-}
