@@ -26,7 +26,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// What a provider has sent of its answer.
 #[derive(Debug)]
 pub enum Incoming {
-    /// All of it.
+    /// The whole answer.
     Whole(Whole),
     /// A stream up to its first content.
     Stream(Box<Source>),

@@ -22,7 +22,7 @@ pub enum RelayError {
         /// For programs.
         code: &'static str,
     },
-    /// Nobody, or not who they say.
+    /// The request has no key, or a key that is not valid.
     #[error("{message}")]
     Unauthenticated {
         /// What to send.

@@ -146,7 +146,7 @@ impl<'a> Race<'a> {
         }
         loop {
             let Some((number, result)) = self.next().await else {
-                // Nobody is left. Who doubted a refusal found nobody to ask.
+                // No provider is left. A refusal that was doubted stands: nobody contradicted it.
                 return self.doubted.take().map(|(_, opened, incoming)| (opened, incoming));
             };
             let Some(place) = self.running.iter().position(|running| running.number == number) else { continue };

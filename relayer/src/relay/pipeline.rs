@@ -189,7 +189,7 @@ impl Job {
         let mut silence = self.request.stream.then(|| keep_alive(&self.node.config.upstream));
         loop {
             tokio::select! {
-                // Who has left is not sold what came at the same moment.
+                // A client that left at the moment at which an answer came is not charged for it.
                 biased;
                 () = reply.closed() => return None,
                 opened = &mut opened => return Some((reply, opened)),
