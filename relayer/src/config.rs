@@ -176,8 +176,6 @@ pub struct Routing {
     pub hysteresis: f64,
     /// Share of a prompt expected from the cache of the provider that served its beginning last, until measured.
     pub sticky_hits: f64,
-    /// Output limit of a request that names none, in tokens.
-    pub default_max_tokens: u32,
     /// Output tokens expected of a request, before its limit.
     pub expected_output_tokens: u32,
     /// Weight of input against output in a blended price.
@@ -331,7 +329,6 @@ impl Default for Routing {
             near: 0.05,
             hysteresis: 0.03,
             sticky_hits: 0.5,
-            default_max_tokens: 4_096,
             expected_output_tokens: 400,
             blend_ratio: 3.0,
         }

@@ -194,7 +194,7 @@ impl Prober {
         let answer = self.ask(registry, offer, prompt).await;
         let id = match answer {
             Ok(Answer::Whole { id, .. }) => id,
-            Ok(Answer::Stream { id, mut body }) => {
+            Ok(Answer::Stream { id, mut body, .. }) => {
                 while body.recv().await.is_some() {}
                 id
             }

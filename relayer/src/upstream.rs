@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -157,6 +157,7 @@ impl Upstream {
             .post(url)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static(call.accept))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .header("steam-relayer", self.relayer.clone())
             .header("steam-timestamp", now_unix)
             .header("steam-signature", STANDARD.encode(signature))

@@ -250,6 +250,12 @@ impl Vaults {
         account.key(key, self.clock.unix())
     }
 
+    /// What `key` can spend on new requests, if its vault is known here.
+    pub fn free(&self, key: &KeyRef) -> Option<Pico> {
+        let mut state = self.lock();
+        state.account_at(&key.vault, key.generation)?.free(key)
+    }
+
     /// Holds `ceiling`, fees included, for a request, or says why the vault or the key cannot pay for it.
     ///
     /// # Errors

@@ -20,13 +20,15 @@ pub use crate::relay::dialect::messages::schema::{
     Message, MessageUsage, MessagesModel, MessagesModelList, MessagesRequest, TokenCount,
 };
 pub use crate::relay::dialect::openai::{ErrorBody, ErrorDetail};
-pub use crate::relay::dialect::responses::schema::{ModelResponse, ResponseUsage, ResponsesRequest};
+pub use crate::relay::dialect::responses::schema::{
+    ModelResponse, ResponseTokenCount, ResponseUsage, ResponsesRequest,
+};
 pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
 pub use generation::{Generation, GenerationFigures};
 pub use market::{
-    BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView, RelayerView,
-    blended_usd,
+    Architecture, BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView,
+    RelayerView, TopProvider, blended_usd, supported_parameters,
 };
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use status::{Health, Readiness};

@@ -78,7 +78,6 @@ fn routing(routing: &Routing) -> Checked {
     need(within(routing.hysteresis, 0.0..=0.5), "routing.hysteresis", "between 0 and 0.5")?;
     need(within(routing.sticky_hits, 0.0..=1.0), "routing.sticky_hits", "between 0 and 1")?;
     need(within(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
-    need(routing.default_max_tokens > 0, "routing.default_max_tokens", "at least 1")?;
     need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
         RelayError::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         RelayError::Busy { .. } | RelayError::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
         RelayError::Charge(_) | RelayError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        RelayError::Upstream { .. } | RelayError::Cut => StatusCode::BAD_GATEWAY,
+        RelayError::Upstream { .. } | RelayError::Cut { .. } => StatusCode::BAD_GATEWAY,
         RelayError::Cooldown { .. }
         | RelayError::NotReady(_)
         | RelayError::UpstreamBusy { .. }

@@ -1,7 +1,8 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
 use crate::node::Node;
-use crate::relay::dialect::{self, Dialect, Fault, Outgoing, Piece, Request, Whole};
+use crate::relay::body::{Body, BodyError};
+use crate::relay::dialect::{Dialect, Fault, Outgoing, Piece, Request, Stated, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::json::Document;
 use crate::relay::plan::Candidate;
@@ -12,11 +13,11 @@ use crate::upstream::{Call, CallError};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-/// Most bytes of a stream before its first content, and of one event in it.
+/// Most bytes of a stream's events before its first content.
 const MAX_OPENING: usize = 256 << 10;
 /// Most bytes of a provider's error that are passed on.
 const MAX_ERROR: usize = 16 << 10;
@@ -38,7 +39,7 @@ pub enum Incoming {
 #[derive(Debug)]
 pub struct Source {
     /// Where more comes from.
-    pub response: Response,
+    pub response: Body,
     /// Reads events; some may be ready.
     pub parser: Parser,
     /// Data of the events up to the first content, for the client.
@@ -58,24 +59,40 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// In words.
     pub error: String,
+    /// What it says, if that is that the request is wrong.
+    refusal: Option<Box<Stated>>,
 }
 
 impl Failure {
     /// A failure after which it may be asked again at once.
     pub fn new(kind: FailureKind, error: impl Into<String>) -> Self {
-        Self { kind, retry_after: None, error: error.into() }
+        Self { kind, retry_after: None, error: error.into(), refusal: None }
     }
 }
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let kind = match &fault {
-            Fault::Malformed => FailureKind::Malformed,
-            Fault::Reported { status: Some(429) } => FailureKind::RateLimited,
-            Fault::Reported { status: Some(status) } => FailureKind::Status(*status),
-            Fault::Reported { status: None } => FailureKind::CutStream,
+        let error = fault.to_string();
+        let stated = match fault {
+            Fault::Malformed => return Self::new(FailureKind::Malformed, error),
+            Fault::Reported(stated) => stated,
         };
-        Self::new(kind, fault.to_string())
+        let kind = match stated.status {
+            Some(429) => FailureKind::RateLimited,
+            Some(status) => FailureKind::Status(status),
+            None => FailureKind::CutStream,
+        };
+        let refusal = stated.refusal().is_some().then_some(stated);
+        Self { refusal, ..Self::new(kind, error) }
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Http(error) => Self::new(FailureKind::CutStream, chain(error.without_url())),
+            BodyError::Coding | BodyError::Unpack => Self::new(FailureKind::Malformed, error.to_string()),
+        }
     }
 }
 
@@ -91,7 +108,8 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
         document: request.said_in(dialect).map_err(bug)?,
         stream: request.stream,
         model: &candidate.offer.model,
-        max_output: (translated || request.max_output.is_none()).then_some(candidate.max_output),
+        max_output: (translated || request.max_output != Some(candidate.max_output)).then_some(candidate.max_output),
+        capabilities: candidate.offer.capabilities,
     };
     let body = dialect.body(&outgoing).map_err(bug)?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
@@ -99,13 +117,20 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     let headers = dialect.headers(request);
     let call = Call { path: dialect.provider_path(), accept, headers, key_header: dialect.key_header() };
     let response = node.upstream.post(&candidate.offer, call, body, now).await.map_err(unreachable)?;
-    let transcript = Transcript::new(candidate.input.counting, request.choices, request.reader(dialect, now));
+    let limit = node.config.upstream.max_answer_bytes;
+    let transcript = || {
+        Transcript::new(
+            candidate.input.counting,
+            request.choices,
+            request.reader(dialect, now, candidate.input.estimate()),
+        )
+    };
     let status = response.status();
     match status.as_u16() {
         200 => {}
         400 | 404 | 413 | 422 => {
             let body = refusal(dialect, request.dialect, status, response).await;
-            return Ok((Incoming::Refused(status, body), transcript));
+            return Ok((Incoming::Refused(status, body), transcript()));
         }
         429 => {
             let retry_after = retry_after(&response, now);
@@ -117,11 +142,23 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
             return Err(Failure { retry_after, ..failure });
         }
     }
-    expect_type(&response, accept)?;
-    if request.stream {
-        stream(response, transcript).await
-    } else {
-        whole(response, transcript, node.config.upstream.max_answer_bytes).await
+    let kind = Kind::of(&response);
+    let response = Body::new(response, limit)?;
+    let answered = match (request.stream, kind) {
+        (_, Kind::Page) => return Err(unexpected(accept)),
+        (true, Kind::Json) => error_in_place_of_stream(response, transcript(), limit).await,
+        (true, _) => stream(response, transcript(), limit).await,
+        (false, Kind::Events) => return Err(unexpected(accept)),
+        (false, _) => whole(response, transcript(), limit).await,
+    };
+    match answered {
+        Err(Failure { refusal: Some(stated), .. }) => {
+            // An answer with the status 200 that says it is a refusal is one.
+            let status = stated.refusal().and_then(|status| StatusCode::from_u16(status).ok());
+            let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+            Ok((Incoming::Refused(status, request.dialect.refusal(status, &stated).into()), transcript()))
+        }
+        answered => answered,
     }
 }
 
@@ -145,16 +182,44 @@ fn chain(error: reqwest::Error) -> String {
     text
 }
 
-fn expect_type(response: &Response, expected: &str) -> Result<(), Failure> {
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if header(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Failure::new(FailureKind::Malformed, "an encoding that was not asked for"));
+/// What the headers of an answer say that it is. Many providers say nothing, or that it is text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Events,
+    Json,
+    /// A page for people.
+    Page,
+    Unknown,
+}
+
+impl Kind {
+    fn of(response: &Response) -> Self {
+        let header = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = header.split(';').next().unwrap_or_default().trim();
+        let is = |kind: &str| essence.eq_ignore_ascii_case(kind);
+        match () {
+            () if is("text/event-stream") => Self::Events,
+            () if is("application/json") || is("application/problem+json") => Self::Json,
+            () if is("text/html") => Self::Page,
+            () => Self::Unknown,
+        }
     }
-    let kind = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
-    if !kind.trim().eq_ignore_ascii_case(expected) {
-        return Err(Failure::new(FailureKind::Malformed, format!("an answer that is not {expected}")));
+}
+
+fn unexpected(expected: &str) -> Failure {
+    Failure::new(FailureKind::Malformed, format!("an answer that is not {expected}"))
+}
+
+/// Some providers answer a request for a stream with the JSON of an error and the status 200.
+async fn error_in_place_of_stream(
+    response: Body,
+    transcript: Transcript,
+    limit: usize,
+) -> Result<(Incoming, Transcript), Failure> {
+    match whole(response, transcript, limit).await {
+        Ok(_) => Err(unexpected("text/event-stream")),
+        Err(failure) => Err(failure),
     }
-    Ok(())
 }
 
 /// The header's seconds, or the time until its date.
@@ -171,17 +236,24 @@ fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
 }
 
 /// The provider's own words if they are a JSON object of bounded size, the relayer's otherwise.
-async fn refusal(spoken: &dyn Dialect, client: &dyn Dialect, status: StatusCode, mut response: Response) -> Bytes {
-    let body = read_body(&mut response, MAX_ERROR).await.ok();
-    let stated = body.filter(|body| Document::read(body.clone()).is_ok());
-    if spoken.capability() == client.capability() {
-        return stated.unwrap_or_else(|| client.refusal(status, None).into());
+async fn refusal(spoken: &dyn Dialect, client: &dyn Dialect, status: StatusCode, response: Response) -> Bytes {
+    let body = match Body::new(response, MAX_ERROR) {
+        Ok(mut body) => read_body(&mut body, MAX_ERROR).await.unwrap_or_default(),
+        Err(_) => Bytes::new(),
+    };
+    if spoken.capability() == client.capability() && Document::read(body.clone()).is_ok() {
+        return body;
     }
-    client.refusal(status, stated.and_then(|body| dialect::message_of(&body)).as_deref()).into()
+    let stated = if Document::read(body.clone()).is_ok() {
+        Stated::read(&String::from_utf8_lossy(&body))
+    } else {
+        Stated::default()
+    };
+    client.refusal(status, &stated).into()
 }
 
-async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failure> {
-    if response.content_length().is_some_and(|length| length > limit as u64) {
+async fn read_body(response: &mut Body, limit: usize) -> Result<Bytes, Failure> {
+    if response.length().is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     // Most answers come in one piece, which is not copied.
@@ -196,11 +268,10 @@ async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failu
 }
 
 /// The next piece of a body, of at most `room` bytes.
-async fn next_piece(response: &mut Response, room: usize) -> Result<Option<Bytes>, Failure> {
-    match response.chunk().await {
-        Ok(Some(piece)) if piece.len() > room => Err(too_large()),
-        Ok(piece) => Ok(piece),
-        Err(error) => Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
+async fn next_piece(response: &mut Body, room: usize) -> Result<Option<Bytes>, Failure> {
+    match response.chunk().await? {
+        Some(piece) if piece.len() > room => Err(too_large()),
+        piece => Ok(piece),
     }
 }
 
@@ -209,7 +280,7 @@ fn too_large() -> Failure {
 }
 
 async fn whole(
-    mut response: Response,
+    mut response: Body,
     mut transcript: Transcript,
     limit: usize,
 ) -> Result<(Incoming, Transcript), Failure> {
@@ -224,9 +295,9 @@ async fn whole(
 
 /// Reads a stream up to its first content: until then nothing has reached the client, and another provider can take
 /// over unnoticed.
-async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incoming, Transcript), Failure> {
-    let mut source =
-        Source { response, parser: Parser::new(MAX_OPENING), opening: Vec::new(), ended: false, closing: None };
+async fn stream(response: Body, mut transcript: Transcript, limit: usize) -> Result<(Incoming, Transcript), Failure> {
+    let parser = Parser::new(limit);
+    let mut source = Source { response, parser, opening: Vec::new(), ended: false, closing: None };
     let mut bytes = 0;
     loop {
         while let Some(event) = source.parser.pop() {
@@ -234,7 +305,8 @@ async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incom
             match piece {
                 Piece::End(data) if content => source.closing = Some(data),
                 Piece::End(_) => return Err(Failure::new(FailureKind::Empty, "a stream without content")),
-                Piece::Own => {}
+                // Usage before any content is not the last word.
+                Piece::Own | Piece::Usage(_) => {}
                 Piece::Data(data) => {
                     bytes += data.len();
                     source.opening.push(data);
@@ -255,13 +327,12 @@ async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incom
             return Err(Failure::new(FailureKind::Empty, "a stream that ended without content"));
         }
         let too_large = |error: TooLarge| Failure::new(FailureKind::Malformed, error.to_string());
-        match source.response.chunk().await {
-            Ok(Some(piece)) => source.parser.push(&piece).map_err(too_large)?,
-            Ok(None) => {
+        match source.response.chunk().await? {
+            Some(piece) => source.parser.push(&piece).map_err(too_large)?,
+            None => {
                 source.ended = true;
                 source.parser.finish().map_err(too_large)?;
             }
-            Err(error) => return Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
         }
     }
 }

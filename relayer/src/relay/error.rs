@@ -43,6 +43,8 @@ pub enum RelayError {
         model: String,
         /// One for each offer.
         reasons: String,
+        /// The parameter that the closest of them does not take, if it is one.
+        field: Option<String>,
     },
     /// Somebody offers the model, but in dialects that cannot say all of the request.
     #[error("no provider of `{model}` can be asked this without losing `{field}`: {reasons}; leave it out")]
@@ -166,8 +168,11 @@ pub enum RelayError {
         retry_after: Duration,
     },
     /// A provider failed after its first content.
-    #[error("the provider failed during the answer; what was delivered is charged")]
-    Cut,
+    #[error("the provider failed during the answer; what was delivered is charged{}", said(stated))]
+    Cut {
+        /// What the provider says of it.
+        stated: Option<String>,
+    },
     /// The answer could not be charged.
     #[error("the answer could not be accounted for; nothing was charged")]
     Charge(#[from] ChargeError),
@@ -275,7 +280,7 @@ impl RelayError {
             Self::Upstream { .. } => (Provider, "providers_failed"),
             Self::UpstreamTimeout { .. } => (Provider, "providers_timed_out"),
             Self::UpstreamBusy { .. } => (Provider, "providers_busy"),
-            Self::Cut => (Provider, "provider_failed"),
+            Self::Cut { .. } => (Provider, "provider_failed"),
             Self::Charge(_) => (Relayer, "not_charged"),
             Self::Ledger(_) => (Relayer, "ledger_unavailable"),
             Self::Internal(_) => (Relayer, "internal_error"),
@@ -287,6 +292,9 @@ impl RelayError {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::Untranslatable { field, .. } => Some(field),
+            Self::NoProvider { field, .. } => field.as_deref(),
+            Self::MaxCost { .. } => Some("steam-max-cost"),
+            Self::MediaType(_) => Some("content-type"),
             Self::UnknownModel(_) => Some("model"),
             _ => None,
         }
@@ -312,6 +320,11 @@ impl RelayError {
             _ => None,
         }
     }
+}
+
+/// The words of a provider, after the relayer's.
+fn said(stated: &Option<String>) -> String {
+    stated.as_ref().map_or_else(String::new, |stated| format!("; the provider says: {stated}"))
 }
 
 fn unavailable(why: VaultUnavailable) -> &'static str {

@@ -50,7 +50,11 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End
         (claimed, delivered.tokens)
     };
     let exam = HonestySample {
-        end: if cut { AnswerEnd::Cut } else { AnswerEnd::Whole },
+        end: match cut {
+            true => AnswerEnd::Cut,
+            false if transcript.is_empty() => AnswerEnd::Empty,
+            false => AnswerEnd::Whole,
+        },
         text: (request.choices == 1 && !broken)
             .then(|| (request.fingerprint, transcript.delivered.fingerprint(), delivered.bytes)),
         output: claim.filter(|_| known).map(visible),

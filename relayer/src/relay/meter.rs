@@ -16,7 +16,14 @@ pub struct Own {
     pub delivered: Counted,
     /// Visible reasoning.
     pub reasoning: Counted,
+    /// Calls of functions in it.
+    pub calls: u64,
+    /// Whether reasoning that nobody sees may be billed.
+    pub hides: bool,
 }
+
+/// Tokens with which a model writes a call, besides the name and the arguments.
+const CALL_FORMAT: u64 = 24;
 
 /// Limits of a bill besides the counts.
 #[derive(Clone, Copy, Debug)]
@@ -66,12 +73,13 @@ pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
     Bill { usage, counted_by, total: total(&usage, bounds).unwrap_or(Pico::ZERO) }
 }
 
-/// Most output tokens that are billed: visible text by the relayer's count and hidden reasoning by the claim, both within
-/// the limit of the request.
+/// Most output tokens that are billed: visible text and calls by the relayer's count and hidden reasoning by the claim, all
+/// within the limit of the request.
 fn output_allowed(counting: Counting, own: &Own, claim: dialect::Usage, bounds: &Bounds) -> u64 {
     let max_output = u64::from(bounds.max_output);
-    let hidden = claim.reasoning.saturating_sub(own.reasoning.tokens).min(max_output);
-    counting.allowance(own.delivered).saturating_add(hidden).min(max_output)
+    let hidden = if own.hides { claim.reasoning.saturating_sub(own.reasoning.tokens).min(max_output) } else { 0 };
+    let calls = own.calls.saturating_mul(CALL_FORMAT);
+    counting.allowance(own.delivered).saturating_add(calls).saturating_add(hidden).min(max_output)
 }
 
 fn usage(prompt: u64, cached: u64, output: u64) -> Usage {
@@ -129,7 +137,7 @@ mod tests {
 
     fn own(counting: Counting, delivered: Counted) -> Own {
         let input = Input { counting, text: BYTES, image_tokens: 0 };
-        Own { input, delivered, reasoning: Counted::default() }
+        Own { input, delivered, reasoning: Counted::default(), calls: 0, hides: true }
     }
 
     fn bounds() -> Bounds {
@@ -171,6 +179,21 @@ mod tests {
     }
 
     #[test]
+    fn reasoning_that_nobody_asked_for_and_nobody_sees_is_not_billed() {
+        let open = Own { hides: false, ..own(Counting::O200k, Counted { bytes: 40, tokens: 10 }) };
+        let hidden = bill(claim(1, 0, 700, 690), &open, &bounds());
+        assert_eq!((hidden.usage.output, hidden.counted_by), (18, CountedBy::Capped));
+    }
+
+    #[test]
+    fn a_call_has_tokens_besides_its_name_and_its_arguments() {
+        // Three parallel calls, of which 48 tokens are names and arguments.
+        let calls = Own { calls: 3, ..own(Counting::O200k, Counted { bytes: 200, tokens: 48 }) };
+        let bill = bill(claim(1, 0, 77, 0), &calls, &bounds());
+        assert_eq!((bill.usage.output, bill.counted_by), (77, CountedBy::Provider));
+    }
+
+    #[test]
     fn without_a_claim_the_relayers_count_is_billed() {
         let bill = bill(None, &own(Counting::Bytes, Counted { bytes: 10, tokens: 3 }), &bounds());
         assert_eq!(bill.usage, Usage { requests: 1, input: 100, cached: 0, output: 3 });
@@ -202,6 +225,8 @@ mod tests {
                 input: Input { counting, text: text(text_bytes), image_tokens: 0 },
                 delivered: text(delivered),
                 reasoning: text(visible.min(delivered)),
+                calls: 0,
+                hides: true,
             };
             let held = Pico(u128::from(held) << 20);
             let bounds = Bounds { price, fee_bps, held, max_output };

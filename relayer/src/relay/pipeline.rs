@@ -12,10 +12,10 @@ use crate::relay::error::RelayError;
 use crate::relay::failover::{self, Opened};
 use crate::relay::job::{Accepted, Job};
 use crate::relay::meter::{Bill, Bounds, Own, bill};
-use crate::relay::plan::{Allowed, Asked, Input, Plan, plan, resolve};
+use crate::relay::plan::{Allowed, Asked, Candidate, Input, Plan, plan, resolve};
 use crate::relay::reply::{Outlet, Reply};
 use crate::relay::stream::{End, Pump, keep_alive};
-use crate::relay::{Answer, base64, honesty, prefix};
+use crate::relay::{Answer, Told, base64, honesty, prefix};
 use crate::score::Outcome;
 use crate::tokens::{Counted, Counting};
 use crate::vaults::{ChargeError, Consent, Draft, Hold, Refusal};
@@ -69,7 +69,9 @@ async fn plan_of(
         Some(root) => Some(node.allow_lists.get(&root).ok_or(RelayError::AllowListUnknown { root })?),
         None => None,
     };
-    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
+    // What a request without an output limit may hold.
+    let free = request.max_output.is_none().then(|| node.vaults.free(&caller.key)).flatten();
+    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref(), free };
     let cooldown = |offer: &Offer| {
         let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
         blocked.or_else(|| node.scorer.cooldown(&offer.address, now))
@@ -80,7 +82,8 @@ async fn plan_of(
 
 /// Counts the input once for each way of counting that the models have.
 async fn count(node: &Node, request: &Request, asked: Vec<Asked>) -> Vec<(Asked, Input)> {
-    let image_tokens = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
+    let images = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
+    let image_tokens = images.saturating_add(request.media_tokens);
     let mut counted: Vec<(Asked, Input)> = Vec::with_capacity(asked.len());
     for asked in asked {
         let counting = Counting::of(&asked.model);
@@ -94,15 +97,13 @@ async fn count(node: &Node, request: &Request, asked: Vec<Asked>) -> Vec<(Asked,
     counted
 }
 
-/// The relayer's own count of the input: with `counting`'s tokenizer, or of the body's bytes. Images are extra.
+/// The relayer's own count of the texts that a model reads: with `counting`'s tokenizer, or of their bytes. Media are extra.
 async fn count_text(node: &Node, request: &Request, counting: Counting) -> Counted {
-    let bytes = request.text_bytes;
-    if counting == Counting::Bytes {
-        return Counted { bytes, tokens: bytes.div_ceil(4) };
-    }
     let prompt = request.dialect.prompt(request);
     let counted = node.tokenizers.count(counting, prompt.texts).await;
-    Counted { bytes, tokens: counted.tokens + prompt.overhead }
+    // Without a tokenizer a provider may bill a token for each byte, and those that no byte shows.
+    let bytes = counted.bytes.saturating_add(prompt.overhead).saturating_add(prompt.format);
+    Counted { bytes, tokens: counted.tokens.saturating_add(prompt.overhead) }
 }
 
 /// The relayer's own count of the input of `request`, by the first of its models that somebody offers.
@@ -172,7 +173,8 @@ impl Job {
             (Incoming::Whole(answer), Reply::Waiting(reply)) => self.finish_whole(opened, answer, reply).await,
             (Incoming::Whole(_), reply) => reply.fail(RelayError::Internal("a whole answer to a stream")).await,
             (Incoming::Stream(source), reply) => {
-                let Some(mut outlet) = reply.stream(&self.id, self.request.dialect) else { return };
+                let told = self.told(&opened.candidate);
+                let Some(mut outlet) = reply.stream(&self.id, self.request.dialect, told) else { return };
                 let ends = (&mut opened.transcript, &mut outlet);
                 let (config, model) = (&self.node.config.upstream, &opened.candidate.offer.model);
                 let pump = Pump::new(*source, ends, config, model, self.deadline());
@@ -194,7 +196,10 @@ impl Job {
                 () = reply.closed() => return None,
                 opened = &mut opened => return Some((reply, opened)),
                 () = tick(&mut silence) => {
-                    let mut outlet = reply.stream(&self.id, self.request.dialect)?;
+                    // Who answers is not known yet: this is the highest limit that one of them has.
+                    let longest = self.order.iter().max_by_key(|candidate| candidate.max_output);
+                    let told = longest.map(|longest| self.told(longest)).unwrap_or_default();
+                    let mut outlet = reply.stream(&self.id, self.request.dialect, told)?;
                     outlet.comment();
                     reply = Reply::Streaming(outlet);
                 }
@@ -214,8 +219,9 @@ impl Job {
         honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &End::Complete);
         let id = self.id.clone();
         let finish = opened.transcript.counts.finish.unwrap_or(FinishReason::Other);
+        let told = self.told(&opened.candidate);
         let answer = match self.charge(opened, sha256(&[&body]), bill, finish, "served").await {
-            Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt) }),
+            Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt), told }),
             Err(error) => Err(RelayError::Charge(error)),
         };
         // A client that leaves between the charge and here finds the receipt under its completion's id.
@@ -238,13 +244,15 @@ impl Job {
                 opened.watch.end(Outcome::Neutral);
                 (FinishReason::ClientGone, "client_gone")
             }
-            End::Failed { kind, error } => {
+            End::Failed { kind, error, stated } => {
                 let (name, provider) = (failure_name(*kind), &opened.candidate.offer.provider_name);
                 self.node.metrics.upstream_failed(provider, name);
                 tracing::warn!(id = %self.id, %provider, kind = name, error, "stream cut");
                 opened.watch.end(Outcome::Failed { kind: *kind, retry_after: None });
-                outlet.write(|writer, out| writer.cut(self.plan.choices, out));
-                outlet.write(|writer, out| writer.error(&RelayError::Cut, out));
+                let open = opened.transcript.counts.unfinished();
+                outlet.write(|writer, out| writer.cut(&open, out));
+                let stated = stated.as_ref().and_then(|stated| stated.message.clone());
+                outlet.write(|writer, out| writer.error(&RelayError::Cut { stated }, out));
                 (FinishReason::Error, name)
             }
         };
@@ -262,6 +270,12 @@ impl Job {
         outlet.flush().await;
     }
 
+    /// What is not as the client asked, where `candidate` answers.
+    fn told(&self, candidate: &Candidate) -> Told {
+        let max_output = Some(candidate.max_output).filter(|_| self.request.max_output != Some(candidate.max_output));
+        Told { max_output, left_out: self.request.left_out(candidate.dialect).to_vec() }
+    }
+
     fn bill(&self, opened: &Opened, end: &End) -> Bill {
         let Opened { candidate, transcript, .. } = opened;
         let transcript = &transcript.counts;
@@ -269,6 +283,8 @@ impl Job {
             input: candidate.input,
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),
+            calls: transcript.calls(),
+            hides: self.request.hides_reasoning(candidate.dialect, candidate.offer.capabilities),
         };
         let bounds = Bounds {
             price: candidate.offer.price,

@@ -6,6 +6,7 @@ use crate::registry::{Offer, Registry};
 use crate::relay::controls::suffix;
 use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
+use crate::relay::output::{Money, affordable};
 use crate::score::{Ask, Choice, Scorer, Sort};
 use crate::tokens::{Counted, Counting};
 use crate::vaults::{KeyLimits, Refusal};
@@ -64,7 +65,7 @@ pub struct Exclusion {
     pub offer: Arc<Offer>,
     /// The reason, as a clause after the provider's name.
     pub reason: String,
-    /// The field that the provider's dialects have no word for, if that is the reason.
+    /// The field that it does not take, if that is the reason.
     field: Option<String>,
     filter: Filter,
 }
@@ -173,6 +174,8 @@ pub struct Allowed<'a> {
     pub max_cost: Option<MicroUsdc>,
     /// The providers it may pay, if it may not pay all.
     pub list: Option<&'a AllowList>,
+    /// What its vault and the key have free.
+    pub free: Option<Pico>,
 }
 
 /// Applies every filter to every offer of every model. `cooldown` tells how much longer an offer asked to be left alone.
@@ -196,7 +199,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, &cooldown) {
+            match consider(offer, fee_bps, request, input, allowed, &cooldown) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(Reason { filter, text, field }) => {
                     excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
@@ -204,6 +207,9 @@ pub fn plan(
             }
         }
         let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
+        if request.max_output.is_some() {
+            keep_longest(longest, &mut candidates, &mut excluded);
+        }
         let ask = Ask {
             input_tokens: saturate(input.estimate()),
             expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
@@ -222,7 +228,6 @@ pub fn plan(
 fn consider(
     offer: &Arc<Offer>,
     fee_bps: u16,
-    config: &Config,
     request: &Request,
     input: Input,
     allowed: Allowed,
@@ -236,24 +241,25 @@ fn consider(
     }
     let missing = request.needs & !offer.capabilities;
     if missing != 0 {
-        return Err((Filter::Ability, format!("does not take {}", abilities(missing))).into());
+        let text = format!("does not take {}", abilities(missing));
+        let field = request.dialect.parameter_of(missing).map(Into::into);
+        return Err(Reason { filter: Filter::Ability, text, field });
     }
     let dialect = request.dialect_for(offer.capabilities)?;
-    let max_output = match request.max_output {
-        Some(wanted) if wanted > offer.output_limit => {
-            let reason = format!("answers with at most {} tokens and {wanted} were asked for", offer.output_limit);
-            return Err((Filter::Size, reason).into());
-        }
-        Some(wanted) => wanted,
-        None => offer.output_limit.min(config.routing.default_max_tokens),
-    };
+    let wanted = request.max_output.unwrap_or(offer.output_limit);
+    if wanted > offer.output_limit && request.controls.require_parameters {
+        let reason = format!("answers with at most {} tokens and {wanted} were asked for", offer.output_limit);
+        return Err((Filter::Size, reason).into());
+    }
     // The estimate, not the bound: a bound of one token a byte would turn away what fits. Where the estimate is too
     // low, the provider says so, and it costs nothing.
     // Each prompt has a context of its own.
     let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
-    if input.estimate().saturating_add(u64::from(max_output)) > context {
+    let room = context.saturating_sub(input.estimate());
+    let least = if request.controls.require_parameters { wanted } else { wanted.min(1) };
+    if input.estimate() > context || room < u64::from(least) {
         let reason = format!(
-            "takes {} tokens of prompt and answer, and this is about {} and up to {max_output}",
+            "takes {} tokens of prompt and answer, and this is about {} and up to {wanted}",
             offer.context_limit,
             input.estimate(),
         );
@@ -263,8 +269,11 @@ fn consider(
         return Err((Filter::KeyPrice, "priced above the key's highest price".into()).into());
     }
     let most_input = saturate(input.allowance().min(context));
-    let ceiling = ceiling(offer, fee_bps, most_input, max_output.saturating_mul(request.choices))
-        .ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
+    let limit = wanted.min(offer.output_limit).min(saturate(room));
+    let cost = |output: u32| ceiling(offer, fee_bps, most_input, output.saturating_mul(request.choices));
+    let money = Money { free: allowed.free, most: allowed.max_cost.map(MicroUsdc::pico) };
+    let max_output = if request.max_output.is_some() { limit } else { affordable(limit, money, cost) };
+    let ceiling = cost(max_output).ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
     }
@@ -273,6 +282,14 @@ fn consider(
         return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())).into());
     }
     Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
+}
+
+/// Leaves out candidates with a shorter answer than the longest: the client's limit is lowered no further than it must be.
+fn keep_longest(longest: u32, candidates: &mut Vec<Candidate>, excluded: &mut Vec<Exclusion>) {
+    for Candidate { offer, max_output, .. } in candidates.extract_if(.., |candidate| candidate.max_output < longest) {
+        let reason = format!("answers with at most {max_output} tokens and another with {longest}");
+        excluded.push(Exclusion { offer, reason, field: None, filter: Filter::Size });
+    }
 }
 
 /// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
@@ -290,13 +307,15 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
         return RelayError::UnknownModel(model);
     };
     let reasons = reasons(&excluded);
+    let furthest = excluded.iter().filter(|exclusion| exclusion.filter == last);
+    let field = furthest.filter_map(|exclusion| exclusion.field.clone()).next();
     match last {
         Filter::AllowList => RelayError::NotAllowed { model, reasons },
-        Filter::Dialect => match excluded.iter().find_map(|exclusion| exclusion.field.clone()) {
+        Filter::Dialect => match field {
             Some(field) => RelayError::Untranslatable { model, field, reasons },
-            None => RelayError::NoProvider { model, reasons },
+            None => RelayError::NoProvider { model, reasons, field },
         },
-        Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
+        Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons, field },
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {

@@ -270,6 +270,16 @@ impl VaultAccount {
         Ok((reference, limits))
     }
 
+    /// What `key` can spend on new requests, if it is known and usable: the least of what the vault has and of the key's limits.
+    pub fn free(&self, key: &KeyRef) -> Option<Pico> {
+        let on_chain = self.find(key)?;
+        let held = self.keys.get(&key.epoch).map_or(Pico::ZERO, |account| account.held);
+        let in_use = add(self.unsettled_of(key.epoch), held);
+        let total_left = on_chain.limit_total.pico().saturating_sub(add(on_chain.settled, in_use));
+        let window_left = self.window_left(on_chain, in_use);
+        [Some(self.available()), Some(total_left), window_left].into_iter().flatten().min()
+    }
+
     /// The roots of the allow-lists of keys that may be used at `now`.
     pub fn allow_roots(&self, now: i64) -> impl Iterator<Item = Hash> {
         self.snapshot.keys.iter().filter(move |key| usable(key, now).is_ok()).filter_map(|key| key.allow_root)

@@ -5,7 +5,9 @@ use crate::board::{Figures, Flag, OfferFigures, Window};
 use crate::registry::{Offer, ProviderInfo, RelayerInfo};
 use crate::score::LiveFigures;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use steam_protocol::units;
+use steam_router::state::capability;
 use utoipa::ToSchema;
 
 /// µUSDC in one USD.
@@ -43,6 +45,16 @@ pub struct ModelView {
     pub context_length: Option<u32>,
     /// Most tokens of an answer, of the offer that gives most.
     pub max_output_tokens: Option<u32>,
+    /// The same as `id`, as OpenRouter's clients expect it.
+    pub name: String,
+    /// The same as `id`, as OpenRouter's clients expect it.
+    pub canonical_slug: String,
+    /// What goes in and what comes out, of all offers together.
+    pub architecture: Architecture,
+    /// The limits of the offer that takes most.
+    pub top_provider: TopProvider,
+    /// Parameters of requests that one of the offers takes.
+    pub supported_parameters: Vec<String>,
     /// The price of the offer with the lowest blended price.
     pub pricing: Option<Pricing>,
     /// The window of `tokens_per_second` and `ttft_ms`.
@@ -162,17 +174,43 @@ pub struct PriceView {
     pub request: u64,
 }
 
-/// A posted price as people compare it: USD per million tokens, and USD per request.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+/// A posted price as OpenRouter's clients read it: USD per token and per request, as exact decimal numbers in strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pricing {
-    /// Prompt tokens that are not cached.
-    pub prompt: f64,
-    /// Prompt tokens from the provider's cache.
-    pub cached_prompt: f64,
-    /// Answer tokens.
-    pub completion: f64,
+    /// Each prompt token that is not cached.
+    pub prompt: String,
+    /// Each answer token.
+    pub completion: String,
     /// Each request.
-    pub request: f64,
+    pub request: String,
+    /// Each prompt token from the provider's cache.
+    pub input_cache_read: String,
+}
+
+/// What goes into a model and what comes out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Architecture {
+    /// Both, as in `text+image->text`.
+    pub modality: String,
+    /// What goes in.
+    pub input_modalities: Vec<String>,
+    /// What comes out.
+    pub output_modalities: Vec<String>,
+    /// Always `Other`: the chain does not name tokenizers.
+    pub tokenizer: String,
+    /// Always null.
+    pub instruct_type: Option<String>,
+}
+
+/// The limits of the offer that takes most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopProvider {
+    /// Most tokens of prompt and answer together.
+    pub context_length: Option<u32>,
+    /// Most tokens of its answer.
+    pub max_completion_tokens: Option<u32>,
+    /// Always false: the relayer reads no prompts.
+    pub is_moderated: bool,
 }
 
 /// What this relayer measured of an offer. Windows that were not asked for are left out.
@@ -261,14 +299,76 @@ impl From<&units::Price> for PriceView {
 
 impl From<&units::Price> for Pricing {
     fn from(price: &units::Price) -> Self {
-        let usd = |micro: u64| micro as f64 / MICRO_PER_USD;
+        // µUSDC per million tokens are pico-USDC per token.
+        let token = |micro: u64| usd(units::Pico(micro.into()));
         Self {
-            prompt: usd(price.input),
-            cached_prompt: usd(price.cached),
-            completion: usd(price.output),
-            request: usd(price.request),
+            prompt: token(price.input),
+            completion: token(price.output),
+            request: usd(units::MicroUsdc(price.request).pico()),
+            input_cache_read: token(price.cached),
         }
     }
+}
+
+/// An amount as a decimal number of USD, exact and without trailing zeros.
+fn usd(amount: units::Pico) -> String {
+    let text = amount.to_string();
+    let text = text.trim_end_matches('0');
+    text.strip_suffix('.').unwrap_or(text).to_owned()
+}
+
+impl Architecture {
+    /// That of a model whose offers have these capabilities.
+    pub fn of(capabilities: u64) -> Self {
+        let kinds =
+            [("image", capability::VISION), ("file", capability::FILE_INPUT), ("audio", capability::AUDIO_INPUT)];
+        let others = kinds.into_iter().filter(|(_, bit)| capabilities & bit != 0).map(|(name, _)| name);
+        let inputs: Vec<String> = std::iter::once("text").chain(others).map(Into::into).collect();
+        let output = if capabilities & capability::EMBEDDINGS == 0 { "text" } else { "embeddings" };
+        Self {
+            modality: format!("{}->{output}", inputs.join("+")),
+            input_modalities: inputs,
+            output_modalities: vec![output.into()],
+            tokenizer: "Other".into(),
+            instruct_type: None,
+        }
+    }
+}
+
+impl TopProvider {
+    /// That of the offer which takes most.
+    pub fn of(offers: &[&Arc<Offer>]) -> Self {
+        let top = offers.iter().max_by_key(|offer| (offer.context_limit, offer.output_limit));
+        Self {
+            context_length: top.map(|offer| offer.context_limit),
+            max_completion_tokens: top.map(|offer| offer.output_limit),
+            is_moderated: false,
+        }
+    }
+}
+
+/// Parameters that every model takes.
+const PARAMETERS: [&str; 6] = ["max_tokens", "temperature", "top_p", "stop", "frequency_penalty", "presence_penalty"];
+/// Parameters that a capability stands for.
+const PARAMETERS_OF: [(u64, &[&str]); 6] = [
+    (capability::TOOLS, &["tools", "tool_choice", "parallel_tool_calls"]),
+    (capability::JSON_MODE, &["response_format"]),
+    (capability::JSON_SCHEMA, &["structured_outputs", "response_format"]),
+    (capability::LOGPROBS, &["logprobs", "top_logprobs"]),
+    (capability::SEED, &["seed"]),
+    (capability::REASONING, &["reasoning", "reasoning_effort"]),
+];
+
+/// Parameters of requests that an offer with these capabilities takes.
+pub fn supported_parameters(capabilities: u64) -> Vec<String> {
+    let of = PARAMETERS_OF.into_iter().filter(|(bit, _)| capabilities & bit != 0).flat_map(|(_, names)| names);
+    let mut all: Vec<String> = Vec::new();
+    for name in PARAMETERS.iter().chain(of) {
+        if !all.iter().any(|known| known == name) {
+            all.push((*name).to_owned());
+        }
+    }
+    all
 }
 
 impl BoardView {
@@ -297,6 +397,19 @@ pub fn blended_usd(price: &units::Price, ratio: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_model_is_described_as_openrouters_clients_read_it() {
+        let price = units::Price { input: 150_000, cached: 75_000, output: 600_000, request: 5 };
+        let pricing = Pricing::from(&price);
+        assert_eq!((pricing.prompt.as_str(), pricing.completion.as_str()), ("0.00000015", "0.0000006"));
+        assert_eq!((pricing.request.as_str(), pricing.input_cache_read.as_str()), ("0.000005", "0.000000075"));
+        let architecture = Architecture::of(capability::VISION | capability::FILE_INPUT);
+        assert_eq!(architecture.modality, "text+image+file->text");
+        assert_eq!(Architecture::of(capability::EMBEDDINGS).output_modalities, ["embeddings"]);
+        let both = supported_parameters(capability::JSON_MODE | capability::JSON_SCHEMA | capability::TOOLS);
+        assert_eq!(both[6..], ["tools", "tool_choice", "parallel_tool_calls", "response_format", "structured_outputs"]);
+    }
 
     #[test]
     fn a_blended_price_weighs_input_by_the_ratio() {

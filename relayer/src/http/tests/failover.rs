@@ -316,7 +316,7 @@ async fn a_provider_gets_the_body_the_relayers_signature_and_nothing_of_the_clie
     assert!(head.starts_with("POST /v1/chat/completions HTTP/1.1"), "{head}");
     assert!(head.contains("user-agent: steam-router/"), "{head}");
     let sent: Value = serde_json::from_str(&body).unwrap();
-    assert_eq!((&sent["model"], &sent["max_tokens"]), (&json!("m"), &json!(4096)));
+    assert_eq!((&sent["model"], &sent["max_completion_tokens"]), (&json!("m"), &json!(4096)));
     assert_eq!(sent["stream_options"], json!({"include_usage": true}));
     assert!(sent.get("provider").is_none());
     let value = |name: &str| {

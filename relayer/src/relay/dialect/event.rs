@@ -1,5 +1,6 @@
 //! What an answer says, in the neutral form that every dialect is read into.
 
+use crate::relay::dialect::Stated;
 use crate::relay::json::Text;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -145,6 +146,8 @@ pub enum Piece {
     Composed(Vec<Bytes>),
     /// It is for the relayer alone.
     Own,
+    /// It has the usage and nothing else: the client gets it at the end, with what is billed.
+    Usage(Bytes),
     /// The answer is complete. The client gets these data, if there are any.
     End(Vec<Bytes>),
 }
@@ -180,10 +183,7 @@ pub enum Fault {
     Malformed,
     /// The provider reports an error where an answer should be.
     #[error("the provider reported an error")]
-    Reported {
-        /// The number in it that looks like a status.
-        status: Option<u16>,
-    },
+    Reported(Box<Stated>),
 }
 
 /// The member `type` of an event's data, which names it in dialects whose events have names. What has none is an error.

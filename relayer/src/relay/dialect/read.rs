@@ -6,6 +6,7 @@ use crate::relay::error::RelayError;
 use crate::relay::json::{self, Document, Object};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::RangeInclusive;
 
@@ -44,6 +45,44 @@ pub(super) fn wrong(name: &str, expected: &str) -> RelayError {
     RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}"))
 }
 
+/// A member that is an object.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming it.
+pub(super) fn object<'a>(object: &Object<'a>, name: &str) -> Result<Option<Object<'a>>, RelayError> {
+    object.get(name).map(Object::read).transpose().map_err(|_| wrong(name, "an object"))
+}
+
+/// The objects of a member that is an array of them.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming the member, or the one in it that is no object.
+pub(super) fn objects<'a>(object: &Object<'a>, name: &str) -> Result<Vec<Object<'a>>, RelayError> {
+    let Some(json) = object.get(name) else { return Ok(Vec::new()) };
+    let all: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| wrong(name, "an array of objects"))?;
+    let read = |(place, one): (usize, &'a RawValue)| {
+        Object::read(one.get()).map_err(|_| wrong(&format!("{name}.{place}"), "an object"))
+    };
+    all.into_iter().enumerate().map(read).collect()
+}
+
+/// Checks the members that every dialect for conversations has in the same form.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming one.
+pub(super) fn sampling(object: &Object<'_>, stops: &str) -> Result<(), RelayError> {
+    for name in ["temperature", "top_p"] {
+        field::<f64>(object, name, "a number")?;
+    }
+    if let Some(stop) = object.get(stops) {
+        let one = stops == "stop" && serde_json::from_str::<String>(stop).is_ok();
+        if !one && serde_json::from_str::<Vec<String>>(stop).is_err() {
+            return Err(wrong(stops, "an array of strings"));
+        }
+    }
+    Ok(())
+}
+
 /// Checks the range of a number.
 ///
 /// # Errors
@@ -61,7 +100,9 @@ pub(super) fn between(name: &str, value: u32, range: RangeInclusive<u32>) -> Res
 /// [`RelayError::Invalid`], naming it.
 pub(super) fn limit(object: &Object<'_>, name: &str, least: u32) -> Result<Option<u32>, RelayError> {
     let expected = "a positive integer";
-    let limit = field(object, name, expected)?;
+    let limit: Option<u64> = field(object, name, expected)?;
+    // More than any offer gives is lowered to what one gives.
+    let limit = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
     if limit.is_some_and(|limit| limit < least) {
         return Err(wrong(name, expected));
     }

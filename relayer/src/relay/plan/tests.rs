@@ -27,7 +27,7 @@ fn allowed() -> Allowed<'static> {
     let max = 1_000_000_000;
     let max_price = Price { input: max, cached: max, output: max, request: max };
     let limits = KeyLimits { max_price, max_fee_bps: 100, expires: i64::MAX, allow_root: None };
-    Allowed { limits, max_cost: None, list: None }
+    Allowed { limits, max_cost: None, list: None, free: None }
 }
 
 fn planned(offers: Vec<Offer>, request: &Request, input: Input, allowed: Allowed) -> Result<Plan, RelayError> {
@@ -56,11 +56,41 @@ fn the_ceiling_is_the_dearest_candidates_with_all_input_uncached_and_the_fee() {
     assert_eq!((route.ask.input_tokens, route.ask.expected_output), (10, 200));
 }
 
+fn limits(plan: &Plan) -> Vec<(&str, u32)> {
+    plan.routes[0].candidates.iter().map(|c| (c.offer.provider_name.as_str(), c.max_output)).collect()
+}
+
 #[test]
-fn without_a_limit_the_offers_or_the_default_is_taken() {
-    let short = Offer { output_limit: 50, ..offer("short", 1) };
-    let plan = planned(vec![short, offer("long", 2)], &request(""), input(40), allowed()).unwrap();
-    assert_eq!(plan.routes[0].candidates.iter().map(|c| c.max_output).collect::<Vec<_>>(), [50, 4_096]);
+fn without_a_limit_the_offers_is_taken_as_far_as_context_and_money_reach() {
+    let offers = || vec![Offer { output_limit: 50, ..offer("a", 1) }, Offer { output_limit: 8_192, ..offer("b", 2) }];
+    let planned = |input, allowed| planned(offers(), &request(""), input, allowed).unwrap();
+    assert_eq!(limits(&planned(input(4), allowed())), [("a", 50), ("b", 8_191)]);
+    assert_eq!(limits(&planned(input(20_000), allowed())), [("a", 50), ("b", 3_192)], "the context has no more room");
+    // 40 tokens of input and 2,000 of output, with the fee; the vault keeps as much for other requests.
+    let of = |output: u128| Pico((40_000_000 + output * 2_000_000) * 101 / 100);
+    let poor = Allowed { free: Some(of(4_000)), ..allowed() };
+    assert_eq!(limits(&planned(input(40), poor)), [("a", 50), ("b", 2_000)]);
+    let frugal = Allowed { max_cost: of(2_000).ceil_micro(), ..allowed() };
+    assert_eq!(limits(&planned(input(40), frugal)), [("a", 50), ("b", 2_000)]);
+}
+
+#[test]
+fn a_limit_above_every_offers_is_lowered_to_the_best_unless_parameters_are_required() {
+    let offers = || vec![Offer { output_limit: 50, ..offer("a", 1) }, offer("b", 2), offer("c", 3)];
+    let wanting = |members: &str, bytes| planned(offers(), &request(members), input(bytes), allowed());
+    let lowered = wanting(r#","max_tokens":32000"#, 40).unwrap();
+    assert_eq!(limits(&lowered), [("b", 4_096), ("c", 4_096)]);
+    assert_eq!(lowered.routes[0].excluded[0].reason, "answers with at most 50 tokens and another with 4096");
+    assert_eq!(limits(&wanting(r#","max_completion_tokens":60"#, 40).unwrap()), [("b", 60), ("c", 60)]);
+    assert_eq!(limits(&wanting(r#","max_tokens":40"#, 40).unwrap()), [("a", 40), ("b", 40), ("c", 40)]);
+    assert_eq!(limits(&wanting(r#","max_tokens":4096"#, 20_000).unwrap()), [("b", 3_192), ("c", 3_192)]);
+    for (bytes, reason) in [(40, "at most 4096 tokens and 32000"), (20_000, "takes 8192 tokens")] {
+        let wanted = if bytes == 40 { 32_000 } else { 4_096 };
+        let members = format!(r#","max_tokens":{wanted},"provider":{{"require_parameters":true}}"#);
+        let (status, name, message) = code(wanting(&members, bytes));
+        assert_eq!((status, name), (400, "no_provider_supports_request"));
+        assert!(message.contains(reason), "{message}");
+    }
 }
 
 #[test]
@@ -85,7 +115,8 @@ fn a_key_with_a_list_is_served_by_its_providers_only() {
     assert!(message.contains("`m`") && message.contains("b is not in the key's allow-list"), "{message}");
     // A provider in the list that cannot serve it says more than those that may not.
     let listed = Allowed { list: Some(&second), ..allowed() };
-    let (_, code_of, _) = code(planned(offers(), &request(r#","max_tokens":5000"#), input(40), listed));
+    let strict = request(r#","max_tokens":5000,"provider":{"require_parameters":true}"#);
+    let (_, code_of, _) = code(planned(offers(), &strict, input(40), listed));
     assert_eq!(code_of, "no_provider_supports_request");
 }
 
@@ -185,13 +216,16 @@ fn each_filter_has_its_own_error_and_the_last_one_reached_is_told() {
     };
     let (status, name, message) = reject(r#","tools":[{}]"#, |o| o.capabilities = capability::VISION, allowed(), 40);
     assert_eq!((status, name), (400, "no_provider_supports_request"));
+    let missing = planned(
+        vec![Offer { capabilities: 0, ..offer("a", 1) }],
+        &request(r#","seed":1,"tools":[{}]"#),
+        input(4),
+        allowed(),
+    );
+    assert_eq!(missing.unwrap_err().param(), Some("tools"));
     assert!(message.contains("a does not take tools") && message.contains("ignored in provider.ignore"), "{message}");
 
-    let (status, name, message) = reject(r#","max_tokens":5000"#, |_| {}, allowed(), 40);
-    assert_eq!((status, name), (400, "no_provider_supports_request"));
-    assert!(message.contains("at most 4096 tokens and 5000 were asked for"), "{message}");
-
-    let (_, name, message) = reject("", |_| {}, allowed(), 20_000);
+    let (_, name, message) = reject("", |_| {}, allowed(), 40_000);
     assert_eq!(name, "no_provider_supports_request");
     assert!(message.contains("takes 8192 tokens"), "{message}");
 

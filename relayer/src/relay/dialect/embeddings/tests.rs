@@ -1,7 +1,7 @@
 //! What is read of a request for embeddings and of its answer.
 
 use super::*;
-use crate::relay::dialect::{Billed, Fault, Usage, Whole};
+use crate::relay::dialect::{Billed, Fault, Stated, Usage, Whole};
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
 
@@ -43,7 +43,7 @@ fn inputs_are_texts_or_tokens_and_have_no_output() {
         assert_eq!(Embeddings.prompt(&request).overhead, tokens, "{input}");
     }
     let request = with(r#","input":"a","user":"u","provider":{"sort":"price"}"#).unwrap();
-    let outgoing = Outgoing { document: &request.body, stream: false, model: "n", max_output: None };
+    let outgoing = Outgoing { document: &request.body, stream: false, model: "n", max_output: None, capabilities: 0 };
     assert_eq!(Embeddings.body(&outgoing).unwrap(), r#"{"model":"n","input":"a","user":"u"}"#);
 }
 
@@ -77,6 +77,6 @@ fn there_is_one_vector_for_each_input() {
     }
     assert_eq!(
         whole(1, r#"{"error":{"code":429}}"#).map(|(whole, _)| whole),
-        Err(Fault::Reported { status: Some(429) })
+        Err(Fault::Reported(Box::new(Stated { status: Some(429), ..Stated::default() })))
     );
 }

@@ -2,7 +2,7 @@
 
 use crate::relay::base64;
 use crate::relay::dialect::openai::refused;
-use crate::relay::dialect::{Billed, Whole, Writer, event};
+use crate::relay::dialect::{Billed, Stated, Whole, Writer, event};
 use crate::relay::error::{Class, RelayError};
 use crate::relay::json::Object;
 use crate::relay::sse::write_event;
@@ -35,7 +35,7 @@ impl Writer for MessageWriter {
     }
 
     /// The error that follows says it.
-    fn cut(&self, _: u32, _: &mut BytesMut) {}
+    fn cut(&self, _: &[u32], _: &mut BytesMut) {}
 
     fn error(&self, error: &RelayError, out: &mut BytesMut) {
         write_event("error", self::error(error).to_string().as_bytes(), out);
@@ -91,14 +91,15 @@ pub(super) fn error(error: &RelayError) -> Value {
     json!({ "type": "error", "error": body })
 }
 
-/// The body of a refusal whose own words cannot be passed on, or are of another dialect.
-pub(super) fn refusal(status: StatusCode, stated: Option<&str>) -> String {
+/// The body of a refusal that cannot be passed on as it came.
+pub(super) fn refusal(status: StatusCode, stated: &Stated) -> String {
     let kind = match status {
         StatusCode::NOT_FOUND => "not_found_error",
         StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
         _ => "invalid_request_error",
     };
-    let error = json!({ "type": kind, "message": refused(status, stated), "code": "provider_refused", "param": null });
+    let code = stated.code.as_deref().unwrap_or("provider_refused");
+    let error = json!({ "type": kind, "message": refused(status, stated), "code": code, "param": null });
     json!({ "type": "error", "error": error }).to_string()
 }
 

@@ -45,7 +45,7 @@ impl Writer for ResponseWriter {
     }
 
     /// The error that follows says it.
-    fn cut(&self, _: u32, _: &mut BytesMut) {}
+    fn cut(&self, _: &[u32], _: &mut BytesMut) {}
 
     fn error(&self, error: &RelayError, out: &mut BytesMut) {
         let message = error.to_string();
