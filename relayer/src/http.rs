@@ -12,6 +12,7 @@ mod paths;
 mod public;
 mod query;
 mod told;
+mod usage;
 mod withdrawals;
 
 use crate::node::Node;
@@ -83,6 +84,10 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(listing::models))
         .routes(routes!(listing::model))
         .routes(routes!(listing::providers))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::receipts))
+        .routes(routes!(usage::key))
+        .routes(routes!(usage::credits))
         .routes(routes!(account::receipt))
         .routes(routes!(account::find_generation))
         .routes(routes!(account::generation))

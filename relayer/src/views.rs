@@ -9,6 +9,7 @@ mod generation;
 mod market;
 mod receipt;
 mod status;
+mod usage;
 mod withdrawal;
 
 pub use crate::relay::dialect::chat::{
@@ -32,6 +33,10 @@ pub use market::{
 };
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use status::{Health, Readiness};
+pub use usage::{
+    Credits, CreditsFigures, KeyRateLimit, KeyUsage, KeyUsageFigures, ListedReceipt, ReceiptList, UsageList, UsageRow,
+    UsageSum,
+};
 pub use withdrawal::{WholeBalance, WithdrawalAmount, WithdrawalTransaction, WithdrawalView};
 
 use crate::chain::Pubkey;

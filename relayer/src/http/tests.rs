@@ -18,4 +18,5 @@ mod responses;
 mod stated;
 mod sticky;
 mod streams;
+mod usage;
 mod withdrawals;

@@ -46,6 +46,7 @@ async fn world(case: &Case, bad: &Mock, good: &Mock) -> World {
     World::with(vec![bad.offer(1), good.offer(2), alone], |config| {
         config.upstream.max_answer_bytes = 50_000;
         config.upstream.connect_timeout_ms = 400;
+        config.upstream.total_timeout_ms = 60_000;
         (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (patience, patience);
     })
     .await

@@ -61,7 +61,7 @@ pub struct Names {
 }
 
 /// What one side said at once.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Turn {
     pub role: Role,
     pub parts: Vec<Part>,

@@ -110,6 +110,9 @@ fn restated(client: &dyn Translate, event: Event<'_>, say: &mut Say<'_>) -> Resu
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// A whole answer in the neutral form.
 #[derive(Debug, Default)]
 pub struct Said {

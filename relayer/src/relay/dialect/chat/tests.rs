@@ -209,7 +209,7 @@ fn required_parameters_are_those_a_capability_stands_for() {
     ] {
         assert_eq!(required(members).unwrap().needs, needs, "{members}");
     }
-    for name in ["top_k", "logit_bias", "repetition_penalty"] {
+    for name in ["top_k", "min_p", "repetition_penalty"] {
         assert_eq!(wrong(required(&format!(r#""{name}":1"#))), ("unsupported_parameter", name.to_owned()));
         with(&format!(r#""{name}":1"#)).unwrap();
     }

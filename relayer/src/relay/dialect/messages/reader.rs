@@ -18,6 +18,8 @@ pub(super) struct MessageReader {
     usage: Map<String, Value>,
     /// Whether the model reasoned.
     reasoned: bool,
+    /// The arguments with which a call's block began, until pieces of them come: a call without arguments has no pieces.
+    input: Option<String>,
 }
 
 /// An event of a stream.
@@ -91,7 +93,15 @@ impl Reader for MessageReader {
                 say(Event::Begin { id: text(&message.id), model: text(&message.model) })?;
             }
             "content_block_start" => {
-                self.block(chunk.index, chunk.content_block.as_ref().ok_or(Fault::Malformed)?, say)?;
+                let block = chunk.content_block.as_ref().ok_or(Fault::Malformed)?;
+                self.input = block.input.filter(|_| block.kind() == "tool_use").map(|input| input.get().to_owned());
+                self.block(chunk.index, block, say)?;
+            }
+            "content_block_stop" => {
+                if let Some(arguments) = self.input.take() {
+                    let call = chunk.index;
+                    say(Event::Call { choice: 0, call, id: "", name: "", arguments: &arguments })?;
+                }
             }
             "content_block_delta" => self.delta(chunk.index, chunk.delta.as_ref().ok_or(Fault::Malformed)?, say)?,
             "message_delta" => {
@@ -161,7 +171,8 @@ impl MessageReader {
         if let Some(Text(text)) = &delta.thinking {
             say(Event::Reasoning { choice, text })?;
         }
-        if let Some(Text(arguments)) = &delta.partial_json {
+        if let Some(Text(arguments)) = delta.partial_json.as_ref().filter(|Text(arguments)| !arguments.is_empty()) {
+            self.input = None;
             say(Event::Call { choice, call, id: "", name: "", arguments })?;
         }
         seal(text(&delta.signature), say)
