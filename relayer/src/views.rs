@@ -29,7 +29,7 @@ pub use allow_list::{AllowListRequest, AllowListView};
 pub use generation::{Generation, GenerationFigures};
 pub use market::{
     Architecture, BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView,
-    RelayerView, TopProvider, blended_usd, supported_parameters,
+    RelayerView, TopProvider, blended_usd,
 };
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use status::{Health, Readiness};

@@ -6,12 +6,13 @@ use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
+use crate::relay::dialect::chat::supported_parameters;
 use crate::relay::dialect::messages;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
 use crate::views::{
     Architecture, BoardView, ErrorBody, LIST, MessagesModel, MessagesModelList, ModelList, ModelView, OfferView,
-    ProviderList, TopProvider, blended_usd, supported_parameters,
+    ProviderList, TopProvider, blended_usd,
 };
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};

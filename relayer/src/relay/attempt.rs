@@ -27,7 +27,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// What a provider has sent of its answer.
 #[derive(Debug)]
 pub enum Incoming {
-    /// All of it.
+    /// The whole answer.
     Whole(Whole),
     /// A stream up to its first content.
     Stream(Box<Source>),
@@ -334,19 +334,5 @@ async fn stream(response: Body, mut transcript: Transcript, limit: usize) -> Res
                 source.parser.finish().map_err(too_large)?;
             }
         }
-    }
-}
-
-/// A failure's name in metrics and decision records.
-pub fn failure_name(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Connect => "connect",
-        FailureKind::FirstTokenTimeout => "first_token_timeout",
-        FailureKind::IdleTimeout => "idle_timeout",
-        FailureKind::Status(_) => "status",
-        FailureKind::RateLimited => "rate_limited",
-        FailureKind::Malformed => "malformed",
-        FailureKind::Empty => "empty",
-        FailureKind::CutStream => "cut_stream",
     }
 }

@@ -347,30 +347,6 @@ impl TopProvider {
     }
 }
 
-/// Parameters that every model takes.
-const PARAMETERS: [&str; 6] = ["max_tokens", "temperature", "top_p", "stop", "frequency_penalty", "presence_penalty"];
-/// Parameters that a capability stands for.
-const PARAMETERS_OF: [(u64, &[&str]); 6] = [
-    (capability::TOOLS, &["tools", "tool_choice", "parallel_tool_calls"]),
-    (capability::JSON_MODE, &["response_format"]),
-    (capability::JSON_SCHEMA, &["structured_outputs", "response_format"]),
-    (capability::LOGPROBS, &["logprobs", "top_logprobs"]),
-    (capability::SEED, &["seed"]),
-    (capability::REASONING, &["reasoning", "reasoning_effort"]),
-];
-
-/// Parameters of requests that an offer with these capabilities takes.
-pub fn supported_parameters(capabilities: u64) -> Vec<String> {
-    let of = PARAMETERS_OF.into_iter().filter(|(bit, _)| capabilities & bit != 0).flat_map(|(_, names)| names);
-    let mut all: Vec<String> = Vec::new();
-    for name in PARAMETERS.iter().chain(of) {
-        if !all.iter().any(|known| known == name) {
-            all.push((*name).to_owned());
-        }
-    }
-    all
-}
-
 impl BoardView {
     /// What was measured in `window`, or in every window.
     pub fn new(live: &LiveFigures, flags: Vec<Flag>, figures: OfferFigures, window: Option<Window>) -> Self {
@@ -407,8 +383,6 @@ mod tests {
         let architecture = Architecture::of(capability::VISION | capability::FILE_INPUT);
         assert_eq!(architecture.modality, "text+image+file->text");
         assert_eq!(Architecture::of(capability::EMBEDDINGS).output_modalities, ["embeddings"]);
-        let both = supported_parameters(capability::JSON_MODE | capability::JSON_SCHEMA | capability::TOOLS);
-        assert_eq!(both[6..], ["tools", "tool_choice", "parallel_tool_calls", "response_format", "structured_outputs"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod compose;
 mod conversation;
 mod messages;
 mod parameters;
+pub mod question;
 mod read;
 mod reader;
 mod render;
@@ -14,6 +15,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use parameters::supported_parameters;
 pub use schema::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
 
 use crate::relay::dialect::openai::{self, ChunkWriter, Kind};

@@ -36,3 +36,38 @@ pub(super) const PARAMETERS: [(&str, u64); 30] = [
     ("store", 0),
     ("metadata", 0),
 ];
+
+/// Parameters that every model takes.
+const USUAL: [&str; 6] = ["max_tokens", "temperature", "top_p", "stop", "frequency_penalty", "presence_penalty"];
+/// Parameters that a capability stands for.
+const OF_CAPABILITIES: [(u64, &[&str]); 6] = [
+    (capability::TOOLS, &["tools", "tool_choice", "parallel_tool_calls"]),
+    (capability::JSON_MODE, &["response_format"]),
+    (capability::JSON_SCHEMA, &["structured_outputs", "response_format"]),
+    (capability::LOGPROBS, &["logprobs", "top_logprobs"]),
+    (capability::SEED, &["seed"]),
+    (capability::REASONING, &["reasoning", "reasoning_effort"]),
+];
+
+/// Parameters of requests that an offer with these capabilities takes.
+pub fn supported_parameters(capabilities: u64) -> Vec<String> {
+    let of = OF_CAPABILITIES.into_iter().filter(|(bit, _)| capabilities & bit != 0).flat_map(|(_, names)| names);
+    let mut all: Vec<String> = Vec::new();
+    for name in USUAL.iter().chain(of) {
+        if !all.iter().any(|known| known == name) {
+            all.push((*name).to_owned());
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_stands_for_its_parameters_once() {
+        let both = supported_parameters(capability::JSON_MODE | capability::JSON_SCHEMA | capability::TOOLS);
+        assert_eq!(both[6..], ["tools", "tool_choice", "parallel_tool_calls", "response_format", "structured_outputs"]);
+    }
+}
