@@ -207,10 +207,14 @@ pub enum Event<'a> {
 /// Tokens of an exchange, as a provider counts them. Nothing in it is trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Input tokens, cached ones included.
+    /// Input tokens, those read from and written to a cache included.
     pub prompt: u64,
     /// Input tokens that came from a cache.
     pub cached: u64,
+    /// Input tokens written to a cache of the shorter lifetime.
+    pub cache_write: u64,
+    /// Input tokens written to a cache of the longer lifetime.
+    pub cache_write_long: u64,
     /// Output tokens, hidden reasoning included.
     pub completion: u64,
     /// Output tokens that are reasoning.
@@ -220,10 +224,14 @@ pub struct Usage {
 /// What a client is told was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billed {
-    /// Input tokens, without cached ones.
+    /// Input tokens, without those read from or written to a cache.
     pub input: u32,
     /// Cached input tokens.
     pub cached: u32,
+    /// Input tokens written to a cache of the shorter lifetime.
+    pub cache_write: u32,
+    /// Input tokens written to a cache of the longer lifetime.
+    pub cache_write_long: u32,
     /// Output tokens.
     pub output: u32,
     /// Cost in USD, fee included, as an exact decimal number.

@@ -109,7 +109,7 @@ fn within_hold(mut usage: Usage, bounds: &Bounds) -> Usage {
 impl From<&Bill> for Billed {
     fn from(bill: &Bill) -> Self {
         let Usage { input, cached, output, .. } = bill.usage;
-        Self { input, cached, output, cost_usd: usd(bill.total) }
+        Self { input, cached, cache_write: 0, cache_write_long: 0, output, cost_usd: usd(bill.total) }
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     }
 
     fn claim(prompt: u64, cached: u64, completion: u64, reasoning: u64) -> Option<dialect::Usage> {
-        Some(dialect::Usage { prompt, cached, completion, reasoning })
+        Some(dialect::Usage { prompt, cached, completion, reasoning, ..dialect::Usage::default() })
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
             };
             let held = Pico(u128::from(held) << 20);
             let bounds = Bounds { price, fee_bps, held, max_output };
-            let claimed = claimed.map(|(prompt, cached, completion, reasoning)| dialect::Usage { prompt, cached, completion, reasoning });
+            let claimed = claimed.map(|(prompt, cached, completion, reasoning)| dialect::Usage { prompt, cached, completion, reasoning, ..dialect::Usage::default() });
             let bill = bill(claimed, &own, &bounds);
             let charged = charge(&price, &bill.usage);
             prop_assert_eq!(bill.total, Pico(charged.0 + receipt_fee(charged, fee_bps).unwrap().0));

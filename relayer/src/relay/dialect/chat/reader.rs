@@ -138,16 +138,39 @@ fn reported_status(error: &str) -> Option<u16> {
 }
 
 /// Reads a `usage` object. `None` if it lacks one of the two counts, or one is no count.
+///
+/// Beyond OpenAI's own members it reads what `OpenRouter`, `LiteLLM` and others add for providers that bill cache writes:
+/// `prompt_tokens` includes the tokens read from and written to a cache.
 pub(super) fn usage(stated: &str) -> Option<Usage> {
     let usage: Value = serde_json::from_str(stated).ok()?;
-    let detail = |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
+    let count = |places: &[&str]| places.iter().find_map(|place| usage.pointer(place).and_then(Value::as_u64));
+    let long = count(&[
+        "/cache_creation/ephemeral_1h_input_tokens",
+        "/prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens",
+    ]);
+    let short = count(&[
+        "/cache_creation/ephemeral_5m_input_tokens",
+        "/prompt_tokens_details/cache_creation_token_details/ephemeral_5m_input_tokens",
+    ]);
+    let written = count(&[
+        "/prompt_tokens_details/cache_write_tokens",
+        "/prompt_tokens_details/cache_creation_tokens",
+        "/cache_creation_input_tokens",
+    ]);
+    let long = long.unwrap_or(0);
     Some(Usage {
         prompt: usage.get("prompt_tokens")?.as_u64()?,
-        cached: detail("prompt_tokens_details", "cached_tokens")
-            .or_else(|| usage.get("prompt_cache_hit_tokens").and_then(Value::as_u64))
-            .unwrap_or(0),
+        cached: count(&[
+            "/prompt_tokens_details/cached_tokens",
+            "/prompt_cache_hit_tokens",
+            "/cache_read_input_tokens",
+        ])
+        .unwrap_or(0),
+        // The lifetimes, where they are told apart; else all is of the shorter one, which is the default and the cheaper.
+        cache_write: short.or_else(|| Some(written?.saturating_sub(long))).unwrap_or(0),
+        cache_write_long: long,
         completion: usage.get("completion_tokens")?.as_u64()?,
-        reasoning: detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0),
+        reasoning: count(&["/completion_tokens_details/reasoning_tokens"]).unwrap_or(0),
     })
 }
 

@@ -79,7 +79,8 @@ pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
         Some(Value::Object(usage)) => usage,
         _ => Map::new(),
     };
-    let prompt = u64::from(billed.input) + u64::from(billed.cached);
+    let (short, long) = (u64::from(billed.cache_write), u64::from(billed.cache_write_long));
+    let prompt = u64::from(billed.input) + u64::from(billed.cached) + short + long;
     let output = u64::from(billed.output);
     shown.insert("prompt_tokens".into(), prompt.into());
     shown.insert("completion_tokens".into(), output.into());
@@ -89,6 +90,18 @@ pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
         *details = json!({});
     }
     details["cached_tokens"] = billed.cached.into();
+    // Other gateways' names of the writes are the provider's claim; the bill's stand in one place.
+    for claim in ["cache_creation_tokens", "cache_creation_token_details"] {
+        details.as_object_mut().map(|details| details.remove(claim));
+    }
+    details["cache_write_tokens"] = (short + long).into();
+    for claim in ["cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation"] {
+        shown.remove(claim);
+    }
+    if short + long > 0 {
+        let lifetimes = json!({ "ephemeral_5m_input_tokens": short, "ephemeral_1h_input_tokens": long });
+        shown.insert("cache_creation".into(), lifetimes);
+    }
     shown.remove("cost");
     let mut text = Value::Object(shown).to_string();
     // Written by hand: an amount of pico-USDC is exact in decimal and not in a float.
