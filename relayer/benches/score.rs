@@ -79,7 +79,7 @@ fn offer(number: u16, dearer: f64) -> Offer {
         provider_token: address,
         url: String::new(),
         model: "m".into(),
-        price: Price { input: price(3e5), cached: price(3e4), output: price(1.2e6), request: 0 },
+        price: Price::basic(price(3e5), price(3e4), price(1.2e6), 0),
         version: 1,
         context_limit: 1 << 17,
         output_limit: 1 << 14,

@@ -32,9 +32,9 @@ fn quadruples<T: Copy>(values: &[T]) -> impl Iterator<Item = [T; 4]> + '_ {
 fn check_charges(prices: &[u64], counts: &[u32]) -> usize {
     let mut cases = 0;
     for [input, cached, output, request] in quadruples(prices) {
-        let price = Price { input, cached, output, request };
+        let price = Price::basic(input, cached, output, request);
         for [requests, a, b, c] in quadruples(counts) {
-            let usage = Usage { requests, input: a, cached: b, output: c };
+            let usage = Usage { requests, input: a, cached: b, output: c, ..Usage::default() };
             let tokens = big(a) * input + big(b) * cached + big(c) * output;
             let exact = tokens + big(requests) * request * MICRO;
             assert_eq!(charge(&price, &usage).0, fits::<u128>(exact).unwrap(), "{price:?} {usage:?}");

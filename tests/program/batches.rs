@@ -33,7 +33,7 @@ fn two() -> (Market, (Vault, Key), Instruction) {
     let mut m = Market::open();
     let (vault, key) = m.neighbour();
     let second = m.world.list(&m.provider, "second", price(1, 1, 1, 1));
-    let line = Line { key: &key, offer: &second, version: second.version, usage: usage(1, 1, 1, 1) };
+    let line = Line { key: &key, offer: &second, version: second.version, long: false, usage: usage(1, 1, 1, 1) };
     let groups = [m.charge(usage(1, 1_000, 0, 0)), m.world.group(&vault, &[line])];
     let instruction = m.world.settle_instruction(&m.relayer, &groups);
     (m, (vault, key), instruction)

@@ -120,7 +120,7 @@ async fn request(
         return;
     };
     let input = rng.random_range(1..2_000);
-    let most = Usage { requests: 1, input, cached: 0, output: 1_000 };
+    let most = Usage { requests: 1, input, cached: 0, output: 1_000, ..Usage::default() };
     let used = Usage { cached: rng.random_range(0..=input), output: rng.random_range(0..=1_000), ..most };
     let used = Usage { input: input - used.cached, ..used };
     let held = charge(&offer.price, &most);

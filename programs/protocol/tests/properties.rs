@@ -24,20 +24,20 @@ use steam_protocol::{Hash, merkle, seeds, sha256};
 
 prop_compose! {
     fn any_price()(input: u64, cached: u64, output: u64, request: u64) -> Price {
-        Price { input, cached, output, request }
+        Price::basic(input, cached, output, request)
     }
 }
 
 prop_compose! {
     fn posted_price()(input in 0..=MAX_PRICE, output in 0..=MAX_PRICE, request in 0..=MAX_PRICE)
         (cached in 0..=input, input in Just(input), output in Just(output), request in Just(request)) -> Price {
-        Price { input, cached, output, request }
+        Price::basic(input, cached, output, request)
     }
 }
 
 prop_compose! {
     fn any_usage()(requests: u32, input: u32, cached: u32, output: u32) -> Usage {
-        Usage { requests, input, cached, output }
+        Usage { requests, input, cached, output, ..Usage::default() }
     }
 }
 
@@ -65,7 +65,7 @@ impl Fields<'_> {
     }
 
     fn usage(&mut self) -> Usage {
-        Usage { requests: self.u32(), input: self.u32(), cached: self.u32(), output: self.u32() }
+        Usage { requests: self.u32(), input: self.u32(), cached: self.u32(), output: self.u32(), ..Usage::default() }
     }
 }
 
@@ -766,10 +766,10 @@ fn amounts_and_usages_add_up_until_they_cannot() {
     assert_eq!((five.checked_add(two), five.checked_add(MicroUsdc(u64::MAX))), (Some(MicroUsdc(7)), None));
     assert_eq!(receipt_fee(Pico(10_001), 1), Some(Pico(2)));
     let (one, edge) = (
-        Usage { requests: 1, input: 2, cached: 3, output: 4 },
-        Usage { requests: u32::MAX, input: 0, cached: 0, output: 0 },
+        Usage { requests: 1, input: 2, cached: 3, output: 4, ..Usage::default() },
+        Usage { requests: u32::MAX, input: 0, cached: 0, output: 0, ..Usage::default() },
     );
-    assert_eq!(one.checked_add(&one), Some(Usage { requests: 2, input: 4, cached: 6, output: 8 }));
+    assert_eq!(one.checked_add(&one), Some(Usage { requests: 2, input: 4, cached: 6, output: 8, ..Usage::default() }));
     assert_eq!(one.checked_add(&edge), None);
 }
 

@@ -49,12 +49,7 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn price(value: &Value) -> Price {
-    Price {
-        input: number(&value["input"]),
-        cached: number(&value["cached"]),
-        output: number(&value["output"]),
-        request: number(&value["request"]),
-    }
+    Price::basic(number(&value["input"]), number(&value["cached"]), number(&value["output"]), number(&value["request"]))
 }
 
 fn usage(value: &Value) -> Usage {
@@ -63,6 +58,7 @@ fn usage(value: &Value) -> Usage {
         input: number(&value["input"]),
         cached: number(&value["cached"]),
         output: number(&value["output"]),
+        ..Usage::default()
     }
 }
 

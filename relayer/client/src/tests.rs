@@ -145,8 +145,8 @@ fn cost() -> Pico {
 
 fn quoted() -> (Price, Usage) {
     (
-        Price { input: 500_000, cached: 100_000, output: 1_500_001, request: 0 },
-        Usage { requests: 1, input: 12, cached: 0, output: 41 },
+        Price::basic(500_000, 100_000, 1_500_001, 0),
+        Usage { requests: 1, input: 12, cached: 0, output: 41, ..Usage::default() },
     )
 }
 

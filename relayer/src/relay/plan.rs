@@ -13,7 +13,7 @@ use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::allow_list::AllowList;
-use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
 use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
@@ -205,7 +205,9 @@ fn consider(
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()));
     }
-    if let Some(reason) = request.controls.exclude(offer) {
+    let prompt = most_prompt(offer, input);
+    let price = offer.price.price(offer.price.is_long(prompt.into()));
+    if let Some(reason) = request.controls.exclude(offer, price) {
         return Err((Filter::Wish, reason));
     }
     let missing = request.needs & !offer.capabilities;
@@ -230,7 +232,7 @@ fn consider(
         );
         return Err((Filter::Size, reason));
     }
-    if !offer.price.within(&allowed.limits.max_price) {
+    if !price.within(&allowed.limits.max_price) {
         return Err((Filter::KeyPrice, "priced above the key's highest price".into()));
     }
     let ceiling = ceiling(offer, fee_bps, input, max_output.saturating_mul(request.choices))
@@ -245,10 +247,15 @@ fn consider(
     Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
 }
 
-/// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
+/// Most tokens of the prompt that can be billed: no more than fit the offer's context.
+fn most_prompt(offer: &Offer, input: Input) -> u32 {
+    saturate(input.allowance()).min(offer.context_limit)
+}
+
+/// The most a request may cost with `offer`, fee included: whatever part of the prompt is written to a cache, and at the
+/// price of long prompts if it may be one.
 fn ceiling(offer: &Offer, fee_bps: u16, input: Input, output: u32) -> Option<Pico> {
-    let usage = Usage { requests: 1, input: saturate(input.allowance()).min(offer.context_limit), cached: 0, output };
-    let charge = charge(&offer.price, &usage);
+    let charge = offer.price.ceiling(most_prompt(offer, input), output);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
 

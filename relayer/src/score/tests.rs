@@ -33,7 +33,7 @@ struct Market {
 }
 
 fn price(input: u64, output: u64) -> Price {
-    Price { input, cached: input / 10, output, request: 0 }
+    Price::basic(input, input / 10, output, 0)
 }
 
 impl Market {

@@ -1,7 +1,7 @@
 //! What can happen: time passes, people move money, and somebody sends one of the program's instructions.
 
 use crate::cast::{Mint, Name, Purse, Wallet};
-use crate::model::offer::Price;
+use crate::model::offer::{Price, Tariff};
 use crate::model::time::Delays;
 
 /// One step.
@@ -248,7 +248,7 @@ pub struct ProviderUpdate {
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "as in `Ix`")]
 pub struct Terms {
-    pub price: Price,
+    pub tariff: Tariff,
     pub context_limit: u32,
     pub output_limit: u32,
     pub capabilities: u64,
@@ -380,7 +380,20 @@ pub struct Charge {
     pub requests: u32,
     pub input: u32,
     pub cached: u32,
+    pub cache_write: u32,
+    pub cache_write_long: u32,
     pub output: u32,
+    /// Of long prompts.
+    pub long: bool,
+    /// Its bytes announce a count of cache writes, the shorter one if it is zero, and it is zero.
+    pub announces_zero: bool,
+}
+
+impl Charge {
+    /// Tokens of prompts.
+    pub fn prompt(&self) -> u64 {
+        [self.input, self.cached, self.cache_write, self.cache_write_long].map(u64::from).iter().sum()
+    }
 }
 
 /// What is wrong with a batch's bytes.

@@ -81,7 +81,14 @@ pub struct Key {
 
 /// Terms at a price.
 pub fn terms(price: Prices) -> OfferTerms {
-    OfferTerms { price, context_limit: 128_000, output_limit: 16_000, capabilities: 0 }
+    OfferTerms {
+        price,
+        long_from: 0,
+        long_price: Prices::default(),
+        context_limit: 128_000,
+        output_limit: 16_000,
+        capabilities: 0,
+    }
 }
 
 /// A grant without any bound that matters.
@@ -91,7 +98,7 @@ pub fn boundless() -> KeyGrant {
         limit_total: u64::MAX,
         window_seconds: 0,
         window_limit: 0,
-        max_price: Prices { input: u64::MAX, cached: u64::MAX, output: u64::MAX, request: u64::MAX },
+        max_price: crate::price(u64::MAX, u64::MAX, u64::MAX, u64::MAX),
         max_fee_bps: 2_000,
         allow_root: [0; 32],
     }

@@ -25,7 +25,7 @@ fn input(bytes: u64) -> Input {
 
 fn allowed() -> Allowed<'static> {
     let max = 1_000_000_000;
-    let max_price = Price { input: max, cached: max, output: max, request: max };
+    let max_price = Price::basic(max, max, max, max);
     let limits = KeyLimits { max_price, max_fee_bps: 100, expires: i64::MAX, allow_root: None };
     Allowed { limits, max_cost: None, list: None }
 }

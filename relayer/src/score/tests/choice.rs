@@ -62,7 +62,7 @@ fn close(a: f64, b: f64) -> bool {
 #[test]
 fn a_request_costs_its_cached_and_uncached_prompt_its_answer_and_the_posted_part_for_any_request() {
     let mut one = alike::<1>();
-    one[0].price = Price { input: 1_000_000, cached: 250_000, output: 2_000_000, request: 7 };
+    one[0].price = Price::basic(1_000_000, 250_000, 2_000_000, 7);
     one[0].cache_hits = 0.5;
     let cost = choose(&plain(), &ASK, &one).scores[0].cost;
     assert!(close(cost, 500.0 * 1.0 + 500.0 * 0.25 + 400.0 * 2.0 + 7.0), "{cost} µUSDC");

@@ -2,7 +2,7 @@
 
 use super::allow_list::leads;
 use super::config::deployment_domain;
-use super::offer::{Price, earnings};
+use super::offer::{Price, Tariff, earnings};
 use super::{Anchor, Checked, Kind, Rule, State, require};
 use crate::cast::{Holder, Name, Purse, Wallet, address};
 use crate::op::{Charge, Damage, Group, Settlement, Signed, Voucher};
@@ -39,11 +39,13 @@ impl Bill {
     }
 }
 
-/// Pico-dollars of a charge: `input·p_in + cached·p_cached + output·p_out + requests·p_request·10^6`.
+/// Pico-dollars of a charge: each count of tokens by its price, and `requests·p_request·10^6`.
 pub fn cost(price: &Price, charge: &Charge) -> u128 {
     let part = |count: u32, unit: u64| u128::from(count) * u128::from(unit);
     part(charge.input, price.input)
         + part(charge.cached, price.cached)
+        + part(charge.cache_write, price.cache_write)
+        + part(charge.cache_write_long, price.cache_write_long)
         + part(charge.output, price.output)
         + part(charge.requests, price.request) * MICRO
 }
@@ -128,7 +130,7 @@ impl State {
         let mut bill = Bill { slots: BTreeMap::new(), payments: BTreeMap::new(), fee: 0 };
         let mut settled = vault.settled_pico;
         for charge in &group.charges {
-            let price = self.price(batch, charge)?;
+            let price = self.tariff(batch, charge)?.of(charge)?;
             let key = vault.keys.get(usize::from(charge.slot)).ok_or(Rule::KeySlot)?;
             require(key.is_used(), Rule::KeyUnknown)?;
             let limits = key.limits_now(self.now);
@@ -148,7 +150,7 @@ impl State {
         Ok(bill)
     }
 
-    fn price(&self, batch: &Settlement, charge: &Charge) -> Checked<Price> {
+    fn tariff(&self, batch: &Settlement, charge: &Charge) -> Checked<Tariff> {
         let (offer, _) = batch.offers.get(usize::from(charge.offer_ix)).ok_or(Rule::OfferIndex)?;
         let Name::Offer(provider, model) = *offer else { return Err(Anchor::AccountDiscriminatorMismatch.into()) };
         let offer = self.offers.get(&(provider, model)).ok_or(Anchor::AccountOwnedByWrongProgram)?;
@@ -216,10 +218,13 @@ impl State {
             slot: charge.slot,
             offer: address(batch.offers[usize::from(charge.offer_ix)].0),
             version: charge.version,
+            long: charge.long,
             usage: Usage {
                 requests: charge.requests,
                 input: charge.input,
                 cached: charge.cached,
+                cache_write: charge.cache_write,
+                cache_write_long: charge.cache_write_long,
                 output: charge.output,
             },
         });
@@ -251,6 +256,9 @@ fn check_bytes(batch: &Settlement, at: usize) -> Checked {
     let many = |damage| first && batch.damage == Some(damage);
     require(group.vouchers.len() <= MAX_CHARGES && !many(Damage::ManyVouchers), Rule::BatchVoucherCount)?;
     require(group.charges.len() <= MAX_CHARGES && !many(Damage::ManyCharges), Rule::BatchChargeCount)?;
+    // A count that is announced and zero is found before the end of the bytes is.
+    let zero = group.charges.iter().any(|charge| charge.announces_zero);
+    require(!zero, Rule::BatchZeroWrites)?;
     require(!(last && batch.damage == Some(Damage::Truncated)), Rule::BatchTruncated)?;
     let Some(memberships) = &group.memberships else { return Ok(()) };
     require((1..=MAX_CHARGES).contains(&memberships.len()), Rule::BatchMembershipCount)?;

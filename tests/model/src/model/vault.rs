@@ -128,6 +128,8 @@ impl KeyLimits {
             max_price: Price {
                 input: price(|p| p.input),
                 cached: price(|p| p.cached),
+                cache_write: price(|p| p.cache_write),
+                cache_write_long: price(|p| p.cache_write_long),
                 output: price(|p| p.output),
                 request: price(|p| p.request),
             },
