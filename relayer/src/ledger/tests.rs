@@ -73,7 +73,7 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
         provider: [60 + offer; 32],
         offer: [offer; 32],
         price_version: 1,
-        price: PRICE,
+        price: PRICE.into(),
         usage,
         counted_by: CountedBy::Provider,
         charge: charge(&PRICE, &usage),

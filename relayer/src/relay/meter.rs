@@ -50,8 +50,8 @@ pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
         Some(claim) => {
             let output = claim.completion.min(output_allowed(counting, own, claim, bounds));
             let prompt = claim.prompt.min(input_allowed);
-            let parts = [claim.cached, claim.cache_write, claim.cache_write_long].iter().copied();
-            let absurd = parts.fold(0, u64::saturating_add) > claim.prompt;
+            let cache = claim.cached.saturating_add(claim.cache_write).saturating_add(claim.cache_write_long);
+            let absurd = cache > claim.prompt;
             let capped = output < claim.completion || prompt < claim.prompt || absurd;
             let counted_by = if capped { CountedBy::Capped } else { CountedBy::Provider };
             (usage(claim, prompt, output), counted_by)

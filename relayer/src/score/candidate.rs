@@ -89,9 +89,9 @@ pub(super) struct Rates {
     /// µUSDC a prompt token.
     pub(super) prompt: f64,
     /// µUSDC an output token.
-    output: f64,
+    pub(super) output: f64,
     /// µUSDC a request.
-    request: f64,
+    pub(super) request: f64,
 }
 
 impl Rates {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::time::Duration;
-use steam_protocol::units::Price;
+use steam_protocol::units::{Price, Tariff};
 
 const ASK: Ask = Ask {
     input_tokens: 1_000,
@@ -32,16 +32,16 @@ struct Market {
     rng: StdRng,
 }
 
-fn price(input: u64, output: u64) -> Price {
-    Price::basic(input, input / 10, output, 0)
+fn price(input: u64, output: u64) -> Tariff {
+    Price::basic(input, input / 10, output, 0).into()
 }
 
 impl Market {
-    fn of(prices: &[Price]) -> Self {
+    fn of(prices: &[Tariff]) -> Self {
         Self::with(Coefficients::default(), prices)
     }
 
-    fn with(config: Coefficients, prices: &[Price]) -> Self {
+    fn with(config: Coefficients, prices: &[Tariff]) -> Self {
         let offers = prices.iter().enumerate().map(|(i, &price)| {
             let address = Pubkey::from([i as u8 + 1; 32]);
             Arc::new(Offer {
@@ -355,7 +355,7 @@ fn traffic_follows_the_shares() {
 
 #[derive(Clone, Debug)]
 struct Past {
-    price: Price,
+    price: Tariff,
     answers: usize,
     ttft: f64,
     speed: f64,

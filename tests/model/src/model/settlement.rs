@@ -256,13 +256,20 @@ fn check_bytes(batch: &Settlement, at: usize) -> Checked {
     let many = |damage| first && batch.damage == Some(damage);
     require(group.vouchers.len() <= MAX_CHARGES && !many(Damage::ManyVouchers), Rule::BatchVoucherCount)?;
     require(group.charges.len() <= MAX_CHARGES && !many(Damage::ManyCharges), Rule::BatchChargeCount)?;
-    // A count that is announced and zero is found before the end of the bytes is.
-    let zero = group.charges.iter().any(|charge| charge.announces_zero);
-    require(!zero, Rule::BatchZeroWrites)?;
-    require(!(last && batch.damage == Some(Damage::Truncated)), Rule::BatchTruncated)?;
+    let truncated = last && batch.damage == Some(Damage::Truncated);
+    // A count that is announced and zero is found before the end of the bytes is, unless it is what they end in.
+    let whole = group.charges.len() - usize::from(truncated && ends_in_zero(group));
+    require(!group.charges[..whole].iter().any(|charge| charge.announces_zero), Rule::BatchZeroWrites)?;
+    require(!truncated, Rule::BatchTruncated)?;
     let Some(memberships) = &group.memberships else { return Ok(()) };
     require((1..=MAX_CHARGES).contains(&memberships.len()), Rule::BatchMembershipCount)?;
     require(memberships.iter().all(|proof| (1..128).contains(&proof.path)), Rule::BatchMembershipPath)
+}
+
+/// Whether the last bytes of a group are a count of cache writes that is announced and zero.
+fn ends_in_zero(group: &Group) -> bool {
+    let last = group.charges.last();
+    group.memberships.is_none() && last.is_some_and(|charge| charge.announces_zero && charge.cache_write_long == 0)
 }
 
 /// Whether a voucher's signature is this key's, over what the batch says and this vault.

@@ -244,7 +244,14 @@ async fn read_transaction(system: &System, signature: &str, groups: &mut BTreeMa
 fn resolved(group: &GroupView<'_>, root: [u8; 32], offers: &[Pubkey]) -> Result<Settled> {
     let charges = group.charges().map(|line| {
         let pair = offers.as_chunks::<2>().0.get(usize::from(line.offer_ix)).context("an offer is missing")?;
-        Ok(Charge { slot: line.slot, offer: pair[0], token: pair[1], version: line.version, usage: line.usage })
+        Ok(Charge {
+            slot: line.slot,
+            offer: pair[0],
+            token: pair[1],
+            version: line.version,
+            long: line.long,
+            usage: line.usage,
+        })
     });
     Ok(Settled { fee_bps: group.fee_bps, receipts: group.receipts, root, charges: charges.collect::<Result<_>>()? })
 }
