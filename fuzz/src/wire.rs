@@ -97,7 +97,7 @@ pub fn receipt(data: &[u8]) {
     let as_it_says = sign(read.receipt.clone());
     assert_eq!(as_it_says.verify(&key.address()), read.receipt.check_amounts());
     let mut honest = read.receipt.clone();
-    honest.charge = charge(&honest.price, &honest.usage);
+    honest.charge = honest.price.charge(&honest.usage);
     if let Some(fee) = receipt_fee(honest.charge, honest.fee_bps) {
         honest.fee = fee;
         let honest = sign(honest);
@@ -138,7 +138,9 @@ fn read_in_place(data: &[u8]) -> Result<(), BatchError> {
     for _ in 0..view.len() {
         let group = view.next_group()?;
         assert!(group.vouchers().len() <= MAX_VOUCHERS && group.charges().len() <= MAX_CHARGES);
-        bytes += GROUP_LEN + group.vouchers().len() * VOUCHER_LEN + group.charges().len() * CHARGE_LEN;
+        bytes += GROUP_LEN
+            + group.vouchers().len() * VOUCHER_LEN
+            + group.charges().map(|charge| charge.encoded_len()).sum::<usize>();
         let proofs: Vec<_> = group.memberships().map(|proof| proof.to_membership()).collect();
         assert!(proofs.len() <= MAX_MEMBERSHIPS);
         bytes += usize::from(!proofs.is_empty());

@@ -196,7 +196,7 @@ fn offer() -> Offer {
         provider_token: at(12),
         url: "https://p".into(),
         model: "m".into(),
-        price: PRICE,
+        price: PRICE.into(),
         version: 1,
         context_limit: 1,
         output_limit: 1,

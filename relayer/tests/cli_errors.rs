@@ -54,7 +54,7 @@ fn receipt() -> (String, String) {
         provider: [7; 32],
         offer: [8; 32],
         price_version: 1,
-        price,
+        price: price.into(),
         usage,
         counted_by: CountedBy::Provider,
         charge: cost,

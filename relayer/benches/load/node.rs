@@ -134,7 +134,7 @@ fn registry(provider: &str, now: i64) -> Registry {
         provider_token: at(seed + 40),
         url: format!("http://{provider}/v1"),
         model: MODEL.into(),
-        price: Price::basic(1_000, 100, 2_000, 0),
+        price: Price::basic(1_000, 100, 2_000, 0).into(),
         version: 1,
         context_limit: 131_072,
         output_limit: 16_384,

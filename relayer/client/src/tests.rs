@@ -257,7 +257,7 @@ fn receipt(manner: Manner, request_hash: Hash, response_hash: Hash) -> SignedRec
         provider: [5; 32],
         offer: [6; 32],
         price_version: 1,
-        price,
+        price: price.into(),
         usage,
         counted_by: CountedBy::Provider,
         charge: Pico(charged.0 + extra),

@@ -17,7 +17,7 @@ async fn market() -> World {
     };
     let world = World::new(vec![
         at("cheap", 1, |offer| offer),
-        at("dear", 2, |offer| Offer { price: Price::basic(3_000_000, 3_000_000, 6_000_000, 2), ..offer }),
+        at("dear", 2, |offer| Offer { price: Price::basic(3_000_000, 3_000_000, 6_000_000, 2).into(), ..offer }),
         at("plain", 3, |offer| Offer {
             capabilities: 0,
             price: Price { output: 7_000_000, ..offer.price.standard }.into(),
@@ -98,7 +98,7 @@ async fn a_model_that_fails_or_is_gone_falls_back_to_the_next_one() {
     let (bad, worse, good) =
         (Mock::new("bad", answer("500 X", "")).await, Mock::new("worse", answer("503 X", "")).await, good(false).await);
     let dear = Price::basic(1_000_000, 100_000, 8_000_000, 0);
-    let offers = vec![bad.offer(1), worse.offer(2), Offer { model: "n".into(), price: dear, ..good.offer(3) }];
+    let offers = vec![bad.offer(1), worse.offer(2), Offer { model: "n".into(), price: dear.into(), ..good.offer(3) }];
     let world = World::with(offers, |config| config.upstream.max_attempts = 2).await;
     for (members, headers) in [
         (json!({"models": ["gone", "n"], "max_tokens": 3}), vec![]),
