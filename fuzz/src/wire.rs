@@ -2,12 +2,12 @@
 
 use steam_protocol::allow_list::ANY;
 use steam_protocol::batch::{
-    Batch, BatchError, BatchView, CHARGE_LEN, GROUP_LEN, HEADER_LEN, MAX_GROUPS, MAX_MEMBERSHIPS, VOUCHER_LEN,
+    Batch, BatchError, BatchView, GROUP_LEN, HEADER_LEN, MAX_GROUPS, MAX_MEMBERSHIPS, VOUCHER_LEN,
 };
 use steam_protocol::group::{MAX_CHARGES, MAX_VOUCHERS};
 use steam_protocol::key::{PREFIX, SessionKey};
 use steam_protocol::receipt::{Receipt, ReceiptError, SIGNED_LEN, SignedReceipt};
-use steam_protocol::units::{MicroUsdc, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, receipt_fee};
 use steam_protocol::voucher::{MESSAGE_LEN, Voucher, verify_strict};
 
 /// Input bytes, taken from the front; zeros once they are used up.

@@ -130,7 +130,7 @@ impl Scene {
                 provider_token: offer.token,
                 url: "https://p".into(),
                 model: "m".into(),
-                price,
+                price: price.into(),
                 version: offer.version,
                 context_limit: 1,
                 output_limit: 1,

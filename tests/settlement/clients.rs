@@ -123,7 +123,7 @@ async fn request(
     let most = Usage { requests: 1, input, cached: 0, output: 1_000, ..Usage::default() };
     let used = Usage { cached: rng.random_range(0..=input), output: rng.random_range(0..=1_000), ..most };
     let used = Usage { input: input - used.cached, ..used };
-    let held = charge(&offer.price, &most);
+    let held = offer.price.charge(&most);
     let ceiling = Pico(held.0 + receipt_fee(held, vaults_fee(registry)).unwrap().0);
     let (key, consent, hash) = {
         let mut client = client.lock().unwrap();

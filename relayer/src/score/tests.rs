@@ -444,9 +444,9 @@ proptest! {
         };
         let now = settled(&pasts)[0];
         let cheaper = with(|p, by| {
-            p.price.input = (p.price.input as f64 * by) as u64;
-            p.price.cached = p.price.input / 10;
-            p.price.output = (p.price.output as f64 * by) as u64;
+            p.price.standard.input = (p.price.standard.input as f64 * by) as u64;
+            p.price.standard.cached = p.price.standard.input / 10;
+            p.price.standard.output = (p.price.standard.output as f64 * by) as u64;
         });
         let sooner = with(|p, by| p.ttft *= by);
         let faster = with(|p, by| p.speed /= by);

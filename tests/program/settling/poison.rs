@@ -67,7 +67,7 @@ impl Scene {
             provider_token: offer.token,
             url: "https://p".into(),
             model: "m".into(),
-            price: Price::default(),
+            price: Price::default().into(),
             version: offer.version,
             context_limit: 1,
             output_limit: 1,
