@@ -242,7 +242,7 @@ test("a refusal costs nothing and a broken connection stays open", async () => {
 });
 
 test("a receipt that does not hold is refused and not counted", async () => {
-  const dear = { ...price, request: 1_000_000n };
+  const dear = { ...price, standard: { ...standard, request: 1_000_000n } };
   const cases: [steam.ReceiptErrorCode, Partial<steam.Receipt>][] = [
     ["Foreign", { vault: new Uint8Array(32) }],
     ["Foreign", { domain: new Uint8Array(32) }],
