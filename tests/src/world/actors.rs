@@ -147,7 +147,12 @@ impl World {
 
     /// Lists a model at a price.
     pub fn list(&mut self, provider: &Provider, model: &str, price: Prices) -> Offer {
-        self.put_offer(provider, model, terms(price)).ok();
+        self.list_at(provider, model, terms(price))
+    }
+
+    /// Lists a model at these terms.
+    pub fn list_at(&mut self, provider: &Provider, model: &str, terms: OfferTerms) -> Offer {
+        self.put_offer(provider, model, terms).ok();
         let address = addresses::offer(&provider.address, model);
         let version = self.offer(&address).current.version;
         Offer { address, provider: provider.address, token: provider.token, model: model.into(), version }
