@@ -57,9 +57,11 @@ fn written_out(head: &[u8; 32], group: &SealedGroup) -> [u8; 32] {
     text.extend(group.fee_bps.to_le_bytes());
     text.push(group.lines.len() as u8);
     for line in &group.lines {
-        text.push(line.slot);
+        text.push(line.slot | u8::from(line.long) << 7);
         text.extend(line.offer);
-        for n in [line.version, line.usage.requests, line.usage.input, line.usage.cached, line.usage.output] {
+        let steam_protocol::units::Usage { requests, input, cached, cache_write, cache_write_long, output } =
+            line.usage;
+        for n in [line.version, requests, input, cached, cache_write, cache_write_long, output] {
             text.extend(n.to_le_bytes());
         }
     }

@@ -575,7 +575,7 @@ proptest! {
     #[test]
     fn receipts_of_any_bytes_never_panic_and_have_one_reading(bytes in vec(any::<u8>(), SIGNED_LEN), counted in 0..5u8, finish in 0..9u8) {
         let mut bytes = bytes;
-        (bytes[301], bytes[352]) = (counted, finish);
+        (bytes[377], bytes[428]) = (counted, finish);
         match SignedReceipt::from_bytes(&bytes) {
             Ok(signed) => {
                 prop_assert!(counted < 3 && finish < 7);
