@@ -653,8 +653,8 @@ proptest! {
     }
 
     #[test]
-    fn every_bit_of_a_group_matters(charges in 0..=3usize, bytes in vec(any::<u8>(), 82 + 3 * 53)) {
-        let bytes = &bytes[..82 + charges * 53];
+    fn every_bit_of_a_group_matters(charges in 0..=3usize, bytes in vec(any::<u8>(), 82 + 3 * 61)) {
+        let bytes = &bytes[..82 + charges * 61];
         let hash = group_hash(bytes, charges);
         for flipped in flips(bytes, 0..8) {
             prop_assert_ne!(group_hash(&flipped, charges), hash);
