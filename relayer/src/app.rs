@@ -3,9 +3,8 @@
 use crate::allow_lists::AllowLists;
 use crate::board::{self, Board};
 use crate::chain::quorum::ask;
-use crate::chain::reader::Reader;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
-use crate::chain::{Pubkey, SettlementAccounts, read};
+use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError};
 use crate::ledger::{Ledger, LedgerError};
@@ -14,6 +13,7 @@ use crate::node::keys::Keys;
 use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::probe::{ProbeError, Prober};
+use crate::reader::{Reader, accounts};
 use crate::registry::Registry;
 use crate::score::Scorer;
 use crate::settle::{self, Settler, Setup};
@@ -98,69 +98,38 @@ pub struct Running {
 /// [`StartError`], with nothing left running.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     config.check()?;
-    let settler_key = read_keypair(&config.chain.settler_keypair)?;
-    let receipt_key = read_keypair(&config.chain.receipt_keypair)?;
-    let nodes: Vec<Arc<dyn Rpc>> =
-        config.chain.rpc_urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
-    let program = config.chain.program.unwrap_or(steam_router::ID);
-    let relayer = config.chain.relayer.unwrap_or_default();
-    let registry = read::agreed_registry(&nodes, &program, &relayer, None).await?;
-    check_deployment(&nodes, &program, &registry, &settler_key, &receipt_key).await?;
-    settle::grace::check(&config, &read::delays(&nodes, &program).await?)?;
-
-    let parties = SettlementAccounts {
-        program,
-        config: read::config_address(&program),
-        relayer,
-        settler: settler_key.pubkey(),
-        fee_token: registry.relayer.fee_token,
-        mint: registry.mint,
-    };
+    let deployment = Deployment::read(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let ledger = Ledger::open(&config.ledger.path, &registry.domain, &relayer.to_bytes())?;
-    ledger.want_free(config.ledger.min_free_bytes);
-    let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
-    let loaded = ledger.load(remembered_since).await?;
-    let receipt_signer = SigningKey::from_bytes(receipt_key.secret_bytes());
-    let identity = Identity {
-        domain: registry.domain,
-        relayer,
-        key_id: registry.relayer.receipt_key_id,
-        receipt_key: receipt_signer.clone(),
-    };
-    let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
-
+    let (ledger, vaults) = deployment.open_ledger(&config, &clock).await?;
+    let Deployment { nodes, parties, registry, settler, receipts } = deployment;
     let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
-
-    let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler_key.insecure_clone());
+    let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler.insecure_clone());
 
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
     reader.read().await?;
-    let (mut settler, settle) = Settler::new(Setup {
+    let (mut settlement, settle) = Settler::new(Setup {
         ledger: ledger.clone(),
         vaults: vaults.clone(),
         nodes,
         clock: clock.clone(),
         parties,
-        keypair: settler_key,
+        keypair: settler,
         config: config.settle.clone(),
         alerts: config.alerts.clone(),
     });
-    settler.survey().await?;
+    settlement.survey().await?;
     let scorer = Arc::new(Scorer::new((&config.routing).into()));
     let board = Arc::new(Board::default());
     board::restore(&board, &ledger, clock.unix_ms()).await?;
-    let upstream = Upstream::new(&config.upstream, relayer, receipt_signer)?;
+    let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
 
-    let address = config.server.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
-    let addr = listener.local_addr().map_err(|source| StartError::Listen { address, source })?;
+    let (listener, addr) = listen(config.server.listen).await?;
 
     let background = CancellationToken::new();
     let workers = TaskTracker::new();
     let pause = Duration::from_millis(if config.chain.poll_ms == 0 { 1_000 } else { config.chain.poll_ms });
     workers.spawn(reader.run(pause, background.clone()));
-    workers.spawn(settler.run(background.clone()));
+    workers.spawn(settlement.run(background.clone()));
     workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));
     workers.spawn(prune(ledger.clone(), clock.clone(), config.ledger.keep_receipts_days, background.clone()));
     let random = Random::from_os();
@@ -215,6 +184,64 @@ impl Running {
         self.workers.close();
         self.workers.wait().await;
     }
+}
+
+/// The relayer as the chain has it, and the keys it works with.
+struct Deployment {
+    nodes: Vec<Arc<dyn Rpc>>,
+    parties: SettlementAccounts,
+    registry: Registry,
+    settler: Keypair,
+    receipts: SigningKey,
+}
+
+impl Deployment {
+    /// Reads the keys and the chain, and checks that they belong together.
+    async fn read(config: &Config) -> Result<Self, StartError> {
+        let settler = read_keypair(&config.chain.settler_keypair)?;
+        let receipts = read_keypair(&config.chain.receipt_keypair)?;
+        let nodes: Vec<Arc<dyn Rpc>> =
+            config.chain.rpc_urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
+        let program = config.chain.program.unwrap_or(steam_router::ID);
+        let relayer = config.chain.relayer.unwrap_or_default();
+        let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await?;
+        check_deployment(&nodes, &program, &registry, &settler, &receipts).await?;
+        settle::grace::check(config, &accounts::delays(&nodes, &program).await?)?;
+        let parties = SettlementAccounts {
+            program,
+            config: accounts::config_address(&program),
+            relayer,
+            settler: settler.pubkey(),
+            fee_token: registry.relayer.fee_token,
+            mint: registry.mint,
+        };
+        let receipts = SigningKey::from_bytes(receipts.secret_bytes());
+        Ok(Self { nodes, parties, registry, settler, receipts })
+    }
+
+    /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.
+    async fn open_ledger(&self, config: &Config, clock: &Arc<dyn Clock>) -> Result<(Ledger, Arc<Vaults>), StartError> {
+        let relayer = self.parties.relayer;
+        let ledger = Ledger::open(&config.ledger.path, &self.registry.domain, &relayer.to_bytes())?;
+        ledger.want_free(config.ledger.min_free_bytes);
+        let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
+        let loaded = ledger.load(remembered_since).await?;
+        let identity = Identity {
+            domain: self.registry.domain,
+            relayer,
+            key_id: self.registry.relayer.receipt_key_id,
+            receipt_key: self.receipts.clone(),
+        };
+        let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
+        Ok((ledger, vaults))
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok((listener, addr))
 }
 
 /// Checks that every node is on the cluster of the program's config, and that the keys are the relayer's.

@@ -1,8 +1,6 @@
 //! The chain as the relayer sees it.
 
 pub mod quorum;
-pub mod read;
-pub mod reader;
 pub mod rpc;
 pub mod table;
 

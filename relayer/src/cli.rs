@@ -6,7 +6,6 @@
 mod admin;
 mod amount;
 mod chat;
-mod completion;
 mod completions;
 mod config;
 #[cfg(feature = "localnet")]

@@ -4,9 +4,11 @@ mod account;
 mod allow_lists;
 mod body;
 mod chat;
+mod cors;
 pub(crate) mod errors;
 mod listing;
 mod openapi;
+mod paths;
 mod public;
 mod query;
 mod withdrawals;
@@ -14,17 +16,19 @@ mod withdrawals;
 use crate::node::Node;
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
+use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW};
-use axum::http::{HeaderValue, Method};
+use axum::http::header::{ALLOW, UPGRADE};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Router};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt};
+use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use openapi::document;
@@ -36,22 +40,45 @@ const UNMATCHED: &str = "unmatched";
 pub fn router(node: Arc<Node>) -> Router {
     let (router, document) = routes().split_for_parts();
     let allowed = Arc::new(openapi::methods(&document));
-    router
+    let segments = paths::Segments::of(document.paths.paths.keys());
+    let routed = router
         .fallback(|| async { RelayError::NoRoute })
-        .method_not_allowed_fallback(move |method, path| wrong_method(allowed.clone(), method, path))
+        .method_not_allowed_fallback(move |request| wrong_method(allowed.clone(), request))
         .layer(CatchPanicLayer::custom(errors::panicked))
         .layer(middleware::from_fn_with_state(node.clone(), observe))
-        .with_state(node)
+        .with_state(node);
+    let routed = TowerToHyperService::new(routed);
+    // What comes before routing: the spelling of the path, and browsers' questions.
+    Router::new().fallback(move |request: Request| {
+        let request = segments.canonical(request);
+        let preflight = cors::preflight(&request);
+        let open = cors::is_open(request.uri().path());
+        let answer = routed.call(request);
+        async move {
+            let mut response = match preflight {
+                Some(response) => response,
+                None => answer.await.unwrap_or_else(|never| match never {}),
+            };
+            if open {
+                cors::open(&mut response);
+            }
+            response
+        }
+    })
 }
 
 /// Every route. The path and the method of each stand at its handler, with its documentation.
 fn routes() -> OpenApiRouter<Arc<Node>> {
-    let public = || middleware::map_response(readable_by_any_page);
     OpenApiRouter::with_openapi(openapi::base())
         .routes(routes!(chat::create))
-        .routes(routes!(listing::models).layer(public()))
-        .routes(routes!(listing::model).layer(public()))
-        .routes(routes!(listing::providers).layer(public()))
+        .routes(routes!(chat::complete))
+        .routes(routes!(chat::embed))
+        .routes(routes!(chat::message))
+        .routes(routes!(chat::count))
+        .routes(routes!(chat::respond))
+        .routes(routes!(listing::models))
+        .routes(routes!(listing::model))
+        .routes(routes!(listing::providers))
         .routes(routes!(account::receipt))
         .routes(routes!(account::find_generation))
         .routes(routes!(account::generation))
@@ -62,24 +89,19 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(public::health))
         .routes(routes!(public::ready))
         .routes(routes!(public::metrics))
-        .routes(routes!(openapi::show).layer(public()))
-}
-
-/// Public data may be read by any web page.
-async fn readable_by_any_page(mut response: Response) -> Response {
-    response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    response
+        .routes(routes!(openapi::show))
 }
 
 /// A method that the path does not take. `allowed` has the methods of each path.
-async fn wrong_method(
-    allowed: Arc<HashMap<String, String>>,
-    method: Method,
-    path: Option<Extension<MatchedPath>>,
-) -> Response {
-    let allow = path.and_then(|Extension(path)| allowed.get(path.as_str()).cloned()).unwrap_or_default();
+async fn wrong_method(allowed: Arc<HashMap<String, String>>, request: Request) -> Response {
+    let path = request.extensions().get::<MatchedPath>();
+    let allow = path.and_then(|path| allowed.get(path.as_str()).cloned()).unwrap_or_default();
     let header = HeaderValue::try_from(&allow);
-    let mut response = RelayError::Method { method: errors::shown(&method), allow }.into_response();
+    let mut response = RelayError::Method { method: errors::shown(request.method()), allow }.into_response();
+    // Clients that try a WebSocket first take this status as a no, and post.
+    if request.headers().get(UPGRADE).is_some_and(|wanted| wanted.as_bytes().eq_ignore_ascii_case(b"websocket")) {
+        *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+    }
     if let Ok(header) = header {
         response.headers_mut().insert(ALLOW, header);
     }
@@ -95,14 +117,15 @@ struct LoggedLater;
 async fn observe(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
+    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
+    let dialect = dialect::of_errors(route, request.headers());
     let started = Instant::now();
     let in_flight = node.metrics.enter();
     let mut response = next.run(request).await;
     drop(in_flight);
-    let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let status = response.status().as_u16();
     node.metrics.answered(route, status);
-    let code = errors::render(&mut response, dialect::of_path(route).unwrap_or(dialect::usual()));
+    let code = errors::render(&mut response, dialect);
     if let Some(code) = code {
         node.metrics.refused(code);
     }

@@ -295,7 +295,6 @@ pub fn execute_withdraw(owner: &Pubkey, relayer: &Pubkey, mint: &Pubkey, destina
 
 /// Moves money to the token account `destination` at once, as the relayer's `settler` agrees, who signs too: while no group
 /// has settled after `settle_seq`, up to and including slot `valid_until_slot`. `u64::MAX` is all.
-#[expect(clippy::too_many_arguments, reason = "each is an account or a number the two agree on")]
 pub fn withdraw_now(
     owner: &Pubkey,
     settler: &Pubkey,

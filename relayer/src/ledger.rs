@@ -23,6 +23,7 @@ pub mod recovery;
 mod sealing;
 mod sqlite;
 mod tables;
+mod voucher;
 mod writer;
 
 pub use agreements::{Agreement, MAX_AGREEMENT_SLOTS};
@@ -31,15 +32,17 @@ pub use batches::{Attempt, Batch, BatchId};
 pub use board::BoardRow;
 pub(crate) use charges::{Authorization, Charge};
 pub use charges::{ChargeId, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow, RecentRequest};
-pub use groups::{GroupState, OpenVault, Pending, SealedGroup, SealedLine, StoredVoucher, Totals};
+pub use groups::{GroupState, OpenVault, Pending, SealedGroup, SealedLine, Totals};
 pub use health::Trouble;
-pub use incidents::{Blocks, Fault, Incident, IncidentReport, Touches};
+pub use incidents::{Blocks, Cause, Fault, Incident, IncidentReport, Touches};
 pub use record::PackedDecision;
+pub use sqlite::{Offline, Reader, back_up, inspect, resolve, restore};
 pub use tables::TableRow;
+pub use voucher::StoredVoucher;
 pub use writer::Turns;
 
 use command::Write;
-use sqlite::{Reader, Readers, Store};
+use sqlite::{Readers, Store};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;

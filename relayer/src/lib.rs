@@ -16,6 +16,7 @@ pub mod localnet;
 pub mod metrics;
 pub mod node;
 pub mod probe;
+pub mod reader;
 pub mod registry;
 pub mod relay;
 pub mod score;

@@ -12,7 +12,7 @@ pub mod provider;
 mod surfnet;
 
 #[cfg(feature = "localnet")]
-pub use bootstrap::{Deployment, ProviderAccount, ProviderSetup, Setup};
+pub use bootstrap::{Deployment, ProviderAccount, ProviderSetup, Setup, unhindered};
 #[cfg(feature = "localnet")]
 pub use market::{MODELS, Profile, profiles};
 pub use provider::{Behaviour, SimulatedProvider, Stats};

@@ -15,7 +15,7 @@ pub mod form;
 pub(crate) mod grace;
 pub mod tables;
 
-pub use engine::{Settler, Setup};
+pub use engine::{Round, Settler, Setup};
 
 use crate::chain::Pubkey;
 use crate::chain::rpc::RpcError;

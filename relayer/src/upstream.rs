@@ -10,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, Response, Url, redirect};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,13 +49,41 @@ pub enum CallError {
     Http(#[from] reqwest::Error),
 }
 
+/// How a provider is called.
+#[derive(Debug)]
+pub struct Call {
+    /// The path below its URL.
+    pub path: &'static str,
+    /// The media type of the answer.
+    pub accept: &'static str,
+    /// Further headers.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Where it takes a key.
+    pub key_header: KeyHeader,
+}
+
+/// The header in which a provider takes its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyHeader {
+    /// `Authorization: Bearer …`.
+    Authorization,
+    /// `x-api-key`.
+    ApiKey,
+}
+
+/// A provider's key, for either header.
+struct Key {
+    bearer: HeaderValue,
+    key: HeaderValue,
+}
+
 /// The client that calls providers.
 pub struct Upstream {
     client: Client,
     /// Clients of models that have a time to connect of their own.
     client_of: BTreeMap<String, Client>,
     localnet: bool,
-    credentials: Vec<(Pubkey, String, HeaderValue)>,
+    credentials: Vec<(Pubkey, String, Key)>,
     relayer: HeaderValue,
     signer: SigningKey,
 }
@@ -97,10 +125,15 @@ impl Upstream {
                 .filter(|url| url.has_host())
                 .ok_or_else(|| wrong(format!("`{}` is no origin like https://api.example.com", credential.origin)))?;
             let secret = env(&credential.env).ok_or_else(|| wrong(format!("set the variable {}", credential.env)))?;
-            let mut value = HeaderValue::try_from(format!("Bearer {}", secret.trim()))
-                .map_err(|_| wrong(format!("{} holds no header value", credential.env)))?;
-            value.set_sensitive(true);
-            credentials.push((credential.provider, origin.origin().ascii_serialization(), value));
+            let value = |text: String| {
+                let value = HeaderValue::try_from(text);
+                let mut value = value.map_err(|_| wrong(format!("{} holds no header value", credential.env)))?;
+                value.set_sensitive(true);
+                Ok::<_, UpstreamError>(value)
+            };
+            let secret = secret.trim();
+            let key = Key { bearer: value(format!("Bearer {secret}"))?, key: value(secret.to_owned())? };
+            credentials.push((credential.provider, origin.origin().ascii_serialization(), key));
         }
         let relayer = HeaderValue::try_from(relayer.to_string()).map_err(|_| UpstreamError::Credential {
             provider: relayer,
@@ -109,20 +142,13 @@ impl Upstream {
         Ok(Self { client, client_of, localnet: config.localnet, credentials, relayer, signer })
     }
 
-    /// Posts `body` to `path` under the offer's URL. Carries nothing of the client's but the body, and the relayer's
+    /// Posts `body` as `call` says, below the offer's URL. Carries nothing of the client's but the body and the call's headers, and the relayer's
     /// signature of `"steam-upstream:v1" ‖ time i64 ‖ sha256(body)`, little-endian.
     ///
     /// # Errors
     /// The URL is not allowed, or there was no response.
-    pub async fn post(
-        &self,
-        offer: &Offer,
-        path: &str,
-        body: Bytes,
-        accept: &'static str,
-        now_unix: i64,
-    ) -> Result<Response, CallError> {
-        let url = self.url(&offer.url, path)?;
+    pub async fn post(&self, offer: &Offer, call: Call, body: Bytes, now_unix: i64) -> Result<Response, CallError> {
+        let url = self.url(&offer.url, call.path)?;
         let message = [TAG, &now_unix.to_le_bytes(), &sha256(&[&body])].concat();
         let signature = self.signer.sign(&message).to_bytes();
         let origin = url.origin().ascii_serialization();
@@ -130,15 +156,19 @@ impl Upstream {
         let mut request = client
             .post(url)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .header(ACCEPT, HeaderValue::from_static(accept))
+            .header(ACCEPT, HeaderValue::from_static(call.accept))
             .header("steam-relayer", self.relayer.clone())
             .header("steam-timestamp", now_unix)
             .header("steam-signature", STANDARD.encode(signature))
+            .headers(call.headers.into_iter().collect())
             .body(body);
         if let Some((.., value)) =
             self.credentials.iter().find(|(provider, bound, _)| *provider == offer.provider && *bound == origin)
         {
-            request = request.header(AUTHORIZATION, value.clone());
+            request = match call.key_header {
+                KeyHeader::Authorization => request.header(AUTHORIZATION, value.bearer.clone()),
+                KeyHeader::ApiKey => request.header("x-api-key", value.key.clone()),
+            };
         }
         Ok(request.send().await?)
     }

@@ -7,10 +7,13 @@
 
 mod account;
 mod hold;
+mod refusal;
+mod sums;
 mod withdrawal;
 
 pub(crate) use account::REMEMBER_SECONDS;
 pub use hold::{ChargeError, Draft, Hold};
+pub use refusal::{Refusal, VaultUnavailable};
 pub use withdrawal::{CosignError, InvalidWithdrawal, WithdrawalRequest};
 
 use crate::chain::{KeyRef, Pubkey, VaultSnapshot};
@@ -54,109 +57,6 @@ pub enum Consent {
         /// The key's signature.
         signature: [u8; 64],
     },
-}
-
-/// Why a request cannot be paid.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// 401
-    #[error("this key is not authorised in any vault of this relayer; create one with `steam key create`")]
-    UnknownKey,
-    /// 401
-    #[error("no such vault at this relayer")]
-    UnknownVault,
-    /// 401
-    #[error("this key was revoked")]
-    KeyRevoked,
-    /// 401
-    #[error("this key expired")]
-    KeyExpired,
-    /// 402
-    #[error(
-        "the vault has {available} USDC left for new requests and this one may cost up to {needed}; deposit or lower max_tokens"
-    )]
-    Funds {
-        /// What is left.
-        available: MicroUsdc,
-        /// What is needed.
-        needed: MicroUsdc,
-    },
-    /// 402
-    #[error("the key's total limit leaves {available} USDC and this request may cost up to {needed}")]
-    KeyLimit {
-        /// What is left.
-        available: MicroUsdc,
-        /// What is needed.
-        needed: MicroUsdc,
-    },
-    /// 402
-    #[error("the key's limit for this time window leaves {available} USDC and this request may cost up to {needed}")]
-    WindowLimit {
-        /// What is left.
-        available: MicroUsdc,
-        /// What is needed.
-        needed: MicroUsdc,
-    },
-    /// 402
-    #[error(
-        "the voucher authorises {got} USDC in total and {needed} is needed: what this key has spent, what it has in flight and this request's ceiling"
-    )]
-    Authorized {
-        /// What is needed.
-        needed: MicroUsdc,
-        /// What the voucher says.
-        got: MicroUsdc,
-    },
-    /// 409
-    #[error("this request was already served or is being served")]
-    Replay {
-        /// Its signed receipt, if it ended.
-        receipt: Option<Vec<u8>>,
-    },
-    /// 402
-    #[error("the relayer's fee is {fee_bps} basis points and this key allows {max_fee_bps}")]
-    FeeAboveKeyLimit {
-        /// The fee.
-        fee_bps: u16,
-        /// The limit.
-        max_fee_bps: u16,
-    },
-    /// 503
-    #[error(transparent)]
-    Unsure(#[from] Unsure),
-    /// 402
-    #[error(
-        "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
-    )]
-    Leaving,
-    /// 503
-    #[error(
-        "{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator"
-    )]
-    Blocked(&'static str),
-    /// 503
-    #[error("the relayer's ledger cannot take charges at the moment, so nothing is served; try again later")]
-    LedgerDown,
-}
-
-/// Why nothing can be promised of a vault's money for the time being, neither to a request nor to its owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsure {
-    /// The chain has groups of it that this ledger does not.
-    #[error(
-        "settlement of this vault is halted until the operator has reconciled it; for `steam vault withdraw` its owner needs \
-         nobody's leave"
-    )]
-    Halted,
-    /// It was not read for too long, or what the chain has settled was not compared with the ledger yet.
-    #[error("the relayer's RPC nodes have not agreed on this vault for a while; try again later")]
-    Unclear,
-    /// See [`Agreement::unknown`](crate::ledger::Agreement::unknown).
-    #[error(
-        "the relayer's ledger was put back from a copy, and withdrawals that it does not know can still be carried out: try \
-         again in a few minutes"
-    )]
-    Recovering,
 }
 
 /// A vault as its owner may see it.
@@ -376,7 +276,7 @@ impl Vaults {
         let (fee_bps, oldest) = (state.fee_bps, state.oldest());
         let account = state.accounts.get_mut(&key.vault).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         if account.slot() < oldest {
-            return Err(Unsure::Unclear.into());
+            return Err(VaultUnavailable::Unclear.into());
         }
         let allow_root = account.reserve(key, &consent, request_hash, (ceiling, fee_bps), now_unix)?;
         Ok(Hold { vaults: self.clone(), key: *key, consent: Some(consent), request_hash, ceiling, fee_bps, allow_root })
@@ -407,7 +307,7 @@ impl Vaults {
         let oldest = state.oldest();
         let account = state.accounts.get_mut(&request.agreement.vault).ok_or(CosignError::UnknownVault)?;
         if account.slot() < oldest {
-            return Err(Unsure::Unclear.into());
+            return Err(VaultUnavailable::Unclear.into());
         }
         account.cosign(request)
     }
@@ -460,10 +360,17 @@ impl Vaults {
         }
     }
 
-    /// Stops new holds on a vault whose chain state is not this ledger's, or takes that back.
-    pub fn halt(&self, vault: &Pubkey, halted: bool) {
+    /// Stops new holds on a vault whose chain state is not this ledger's.
+    pub fn halt(&self, vault: &Pubkey) {
         if let Some(account) = self.lock().accounts.get_mut(vault) {
-            account.halt(halted);
+            account.halt();
+        }
+    }
+
+    /// Lets new holds be made on a vault whose chain state is this ledger's.
+    pub fn resume(&self, vault: &Pubkey) {
+        if let Some(account) = self.lock().accounts.get_mut(vault) {
+            account.resume();
         }
     }
 

@@ -5,18 +5,24 @@
 //! says pico-USDC (`_pico`, a decimal string) or USD. Times are Unix seconds unless the name says milliseconds (`_ms`).
 
 mod allow_list;
-mod chat;
-mod error;
 mod generation;
 mod market;
 mod receipt;
 mod status;
 mod withdrawal;
 
+pub use crate::relay::dialect::chat::{
+    ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls,
+};
+pub use crate::relay::dialect::completions::schema::{TextCompletion, TextCompletionRequest};
+pub use crate::relay::dialect::embeddings::schema::{Embeddings, EmbeddingsRequest, EmbeddingsUsage};
+pub use crate::relay::dialect::messages::schema::{
+    Message, MessageUsage, MessagesModel, MessagesModelList, MessagesRequest, TokenCount,
+};
+pub use crate::relay::dialect::openai::{ErrorBody, ErrorDetail};
+pub use crate::relay::dialect::responses::schema::{ModelResponse, ResponseUsage, ResponsesRequest};
 pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
-pub use chat::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
-pub use error::{ErrorBody, ErrorDetail};
 pub use generation::{Generation, GenerationFigures};
 pub use market::{
     BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView, RelayerView,

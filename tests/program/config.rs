@@ -4,8 +4,9 @@ use solana_signer::Signer;
 use steam_router::error::SteamError;
 use steam_router::events::{ConfigInitialized, PauseStarted};
 use steam_router::state::{ConfigUpdate, Delays};
+use steam_tests::chain::GENESIS_HASH;
 use steam_tests::chain::Stored;
-use steam_tests::world::{DELAYS, FLOORS, GENESIS_HASH, delay};
+use steam_tests::world::{DELAYS, FLOORS, delay};
 use steam_tests::{Market, World, nobody, usage};
 
 #[test]
@@ -101,7 +102,7 @@ fn no_delay_ever_goes_below_the_floor_that_was_fixed_at_first() {
     let below = |at: usize| {
         let mut delays = FLOORS.each();
         let floor = &mut delays[at / 2];
-        *(if at % 2 == 0 { &mut floor.seconds } else { &mut floor.slots }) -= 1;
+        *(if at.is_multiple_of(2) { &mut floor.seconds } else { &mut floor.slots }) -= 1;
         let [settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice] = delays;
         Delays { settle_interval, max_pause, price_grace, revoke_grace, withdraw_delay, price_notice, fee_notice }
     };

@@ -6,14 +6,14 @@ use solana_signer::Signer;
 use std::sync::Arc;
 use steam::chain::KeyRef;
 use steam::chain::SettlementAccounts;
-use steam::chain::read::agreed_vaults;
 use steam::chain::rpc::Rpc;
 use steam::clock::SystemClock;
 use steam::config::{AlertConfig, SettleConfig, TransactionVersion};
 use steam::ledger::Ledger;
+use steam::reader::accounts::agreed_vaults;
 use steam::registry;
 use steam::settle::form::{is_v1, message_of, uses_table};
-use steam::settle::{Settler, Setup};
+use steam::settle::{Round, Settler, Setup};
 use steam::vaults::{Consent, Draft, Identity, Vaults};
 use steam_protocol::receipt::{CountedBy, FinishReason};
 use steam_protocol::units::{MicroUsdc, Pico, Price};
@@ -151,9 +151,9 @@ impl Scene {
     /// One settlement of what is charged, and the settlements it was sent in, by number of vaults.
     async fn settle(&mut self) -> Vec<(usize, Kind)> {
         self.node.sent();
-        self.settler.round(true).await.unwrap();
+        self.settler.round(Round::Seal).await.unwrap();
         self.world.advance(1, 1);
-        self.settler.round(false).await.unwrap();
+        self.settler.round(Round::Resolve).await.unwrap();
         self.node.sent().iter().filter_map(|sent| settlement(sent)).collect()
     }
 

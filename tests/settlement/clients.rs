@@ -15,7 +15,7 @@ use steam::vaults::{Consent, Draft, Vaults};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
 use steam_protocol::sha256;
-use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, Pico, Usage, receipt_fee};
 use steam_protocol::voucher::Voucher;
 use tokio::sync::watch;
 use tokio::time::sleep;

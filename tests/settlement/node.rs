@@ -11,8 +11,8 @@ use std::time::Duration;
 use steam::chain::Pubkey;
 use steam::chain::rpc::{ChainAccount, Rpc, RpcError, Simulation, TransactionState};
 use steam_router::state::Vault;
+use steam_tests::chain::GENESIS_HASH;
 use steam_tests::chain::{Chain, Failure, Refusal};
-use steam_tests::world::GENESIS_HASH;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 

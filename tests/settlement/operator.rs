@@ -18,12 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::rpc::Rpc;
-use steam::chain::{Pubkey, VaultSnapshot, read};
+use steam::chain::{Pubkey, VaultSnapshot};
 use steam::clock::Clock;
-use steam::ledger::Ledger;
 use steam::ledger::incidents::{Decision, Resolution};
 use steam::ledger::reconcile::OnChain;
-use steam::ledger::recovery::{self, ChainPosition, Offline};
+use steam::ledger::recovery::ChainPosition;
+use steam::ledger::{self, Ledger, Offline};
+use steam::reader::accounts;
 use steam_protocol::receipt::SignedReceipt;
 use tokio::task::JoinHandle;
 
@@ -79,7 +80,7 @@ impl Operator {
             Copy::ByHand(Image::of(&site.ledger))
         } else {
             let path = site.ledger.with_extension(format!("copy-{}", rng.random::<u32>()));
-            recovery::back_up(&site.ledger, &path, site.clock.unix_ms()).unwrap();
+            ledger::back_up(&site.ledger, &path, site.clock.unix_ms()).unwrap();
             Copy::Backup(path)
         });
     }
@@ -103,7 +104,7 @@ impl Operator {
                 Some(owners::AGREEMENT)
             }
             Copy::Backup(path) => {
-                recovery::restore(&path, &site.ledger, site.clock.unix_ms()).unwrap();
+                ledger::restore(&path, &site.ledger, site.clock.unix_ms()).unwrap();
                 self.reconcile(site, cluster).await;
                 Some(Duration::ZERO)
             }
@@ -228,7 +229,7 @@ impl Operator {
 
 /// Vaults whose groups on chain are none of the ledger's.
 async fn foreign(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<Pubkey> {
-    let heads = recovery::inspect(&site.ledger).unwrap().heads().unwrap();
+    let heads = ledger::inspect(&site.ledger).unwrap().heads().unwrap();
     let vaults = chain(site, cluster).await.into_iter().filter(|vault| {
         let head = heads.get(&(vault.address, vault.generation)).copied().unwrap_or_default();
         head.compare((vault.settle_seq, vault.settle_hash)) == ChainPosition::Foreign
@@ -250,7 +251,7 @@ async fn chain(site: &Site, cluster: &Arc<Mutex<Cluster>>) -> Vec<VaultSnapshot>
     };
     let nodes: [Arc<dyn Rpc>; 1] = [Arc::new(node)];
     let addresses: Vec<Pubkey> = site.clients.iter().map(|client| client.lock().unwrap().vault).collect();
-    let reading = read::agreed_vaults(&nodes, &site.parties, &addresses).await.unwrap();
+    let reading = accounts::agreed_vaults(&nodes, &site.parties, &addresses).await.unwrap();
     addresses.iter().map(|address| reading.vaults[address].clone()).collect()
 }
 

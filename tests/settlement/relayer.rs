@@ -20,12 +20,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::SettlementAccounts;
-use steam::chain::read;
-use steam::chain::reader::Reader;
 use steam::chain::rpc::Rpc;
 use steam::clock::Clock;
 use steam::config::{AlertConfig, SettleConfig, TransactionVersion};
 use steam::ledger::{Ledger, Turns};
+use steam::reader::Reader;
+use steam::reader::accounts;
 use steam::settle::{Settler, Setup};
 use steam::vaults::{Identity, Vaults};
 use steam::withdrawals::Withdrawals;
@@ -163,7 +163,7 @@ pub type Inside = Ledger;
 /// middle of a write, and then returns what is left of that file.
 pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: StdRng) -> Image {
     let registry = loop {
-        match read::registry(site.nodes[0].as_ref(), &site.parties.program, &site.parties.relayer).await {
+        match accounts::registry(site.nodes[0].as_ref(), &site.parties.program, &site.parties.relayer).await {
             Ok(registry) => break registry,
             Err(_) => sleep(POLL).await,
         }

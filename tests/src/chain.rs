@@ -15,6 +15,8 @@ use std::path::PathBuf;
 
 /// Unix time at which every chain starts.
 pub const GENESIS_TIME: i64 = 1_800_000_000;
+/// The genesis hash every world claims.
+pub const GENESIS_HASH: [u8; 32] = [9; 32];
 
 /// An account as the chain stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use crate::{idl, nobody, price, usage, usdc};
 use solana_signer::Signer;
 use std::fmt::Write;
 use steam::ledger::SealedGroup;
+use steam::settle::fees::TRANSACTION_FEE;
 use steam::settle::form::{Form, Weight};
-use steam::settle::tables::plan::TRANSACTION_FEE;
 use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
 
 /// The bound for each vault of a settlement with one voucher and one charge, its share of what all share included.

@@ -2,9 +2,8 @@
 
 use crate::cost::{Kind, Settlement, grouped, instructions, settlement};
 use std::fmt::Write;
-use steam::settle::fees;
+use steam::settle::fees::{self, TRANSACTION_FEE};
 use steam::settle::form::{self, Budget};
-use steam::settle::tables::plan::TRANSACTION_FEE;
 use steam_protocol::batch::{CHARGE_LEN, GROUP_LEN, HEADER_LEN, VOUCHER_LEN};
 use steam_router::state::{Offer, Provider, Relayer, Vault};
 

@@ -12,7 +12,7 @@ pub use settle::{Line, ROOT, expected_moves, link, offer_at, vault_at};
 use crate::chain::bank::Bank;
 use crate::chain::node::{Node, Shared};
 use crate::chain::svm::Svm;
-use crate::chain::{Chain, Now, Stored};
+use crate::chain::{Chain, GENESIS_HASH, Now, Stored};
 use crate::outcome::Outcome;
 use anchor_lang::prelude::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
@@ -26,9 +26,6 @@ use steam::settle::form::{MAX_TRANSACTION, MAX_TRANSACTION_V1, MAX_UNITS};
 use steam_protocol::units::MicroUsdc;
 use steam_protocol::{domain, sha256};
 use steam_router::state::{Delay, Delays};
-
-/// The genesis hash every world claims.
-pub const GENESIS_HASH: [u8; 32] = [9; 32];
 
 /// Delays of which no two are alike, neither in seconds nor in slots.
 pub const DELAYS: Delays = Delays {

@@ -7,10 +7,9 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use solana_keypair::Keypair;
 use std::path::Path;
-use steam::localnet::{Deployment, Localnet, Options, ProviderSetup, Setup};
-use steam_protocol::allow_list::ANY;
-use steam_protocol::units::MicroUsdc;
-use steam_router::state::{KeyGrant, OfferTerms, Prices, capability};
+use steam::localnet::{Deployment, Localnet, Options, ProviderSetup, Setup, unhindered};
+use steam_protocol::units::{MicroUsdc, Price};
+use steam_router::state::{OfferTerms, Prices, capability};
 
 /// The model that all providers offer: the mock's.
 const MODEL: &str = "mock";
@@ -40,29 +39,22 @@ fn main() -> Result<()> {
 
 fn setup(provider: &str, listen: &str) -> Setup {
     let terms = OfferTerms {
-        price: Prices { input: 1_000, cached: 100, output: 2_000, request: 0 },
+        price: Price::basic(1_000, 100, 2_000, 0).into(),
+        long_from: 0,
+        long_price: Prices::default(),
         context_limit: 131_072,
         output_limit: 16_384,
         capabilities: capability::STREAMING,
     };
     let provider =
         |name: &str| ProviderSetup { name: name.into(), url: provider.into(), offers: vec![(MODEL.into(), terms)] };
-    let highest = 1_000_000_000;
     Setup {
         relayer_url: format!("http://{listen}"),
         fee_bps: 100,
         providers: PROVIDERS.map(provider).into(),
         wallet: DEPOSIT,
         deposit: DEPOSIT,
-        grant: KeyGrant {
-            expires: i64::MAX,
-            limit_total: DEPOSIT.0,
-            window_seconds: 0,
-            window_limit: 0,
-            max_price: Prices { input: highest, cached: highest, output: highest, request: highest },
-            max_fee_bps: 100,
-            allow_root: ANY,
-        },
+        grant: unhindered(DEPOSIT),
     }
 }
 

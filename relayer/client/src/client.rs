@@ -3,11 +3,12 @@
 use crate::answer::{Account, Answer};
 use crate::api::{Api, ApiError, is_replay, refused};
 use crate::error::ClientError;
+use crate::identity::{Relayer, VaultKey};
 use crate::request::Request;
 use crate::scan::decode;
-use crate::sign::{Bound, Signer, VaultKey, unix_now};
+use crate::sign::{Bound, Signer, unix_now};
 use crate::state::{StateError, StateFile};
-use crate::verify::{Expected, Relayer};
+use crate::verify::Expected;
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Response, Url};

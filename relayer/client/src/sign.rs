@@ -1,6 +1,6 @@
 //! A session key's signature of a request: what it covers, and the headers that carry it.
 
-use crate::verify::Relayer;
+use crate::identity::{Relayer, VaultKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rand::RngCore;
@@ -15,19 +15,6 @@ use steam_protocol::{Address, Hash, sha256};
 
 /// Seconds a signed request may wait to be accepted.
 const VALID_SECONDS: i64 = 120;
-
-/// Where a key stands: its place in one incarnation of a vault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VaultKey {
-    /// The vault's account.
-    pub vault: Address,
-    /// The vault's generation: the slot at which it was opened.
-    pub generation: u64,
-    /// The key's slot.
-    pub slot: u8,
-    /// The key's epoch.
-    pub epoch: u32,
-}
 
 /// Signs requests to one relayer by one key.
 #[derive(Clone, Debug)]

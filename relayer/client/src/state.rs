@@ -1,7 +1,7 @@
 //! What a session key's holder must not forget: what it verified as spent, and what it allowed that has no receipt yet.
 //! Every change is on disk, synced, before it counts; several processes may share the file.
 
-use crate::sign::VaultKey;
+use crate::identity::VaultKey;
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions};
 use std::io::Write;

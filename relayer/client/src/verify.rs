@@ -1,21 +1,10 @@
 //! What a receipt must say to be counted.
 
 use crate::error::ClientError;
-use crate::sign::VaultKey;
+use crate::identity::{Relayer, VaultKey};
+use steam_protocol::Hash;
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::MicroUsdc;
-use steam_protocol::{Address, Hash};
-
-/// What the chain says about the relayer: whom receipts must be from.
-#[derive(Clone, Debug)]
-pub struct Relayer {
-    /// The program and cluster.
-    pub domain: Hash,
-    /// The relayer's account.
-    pub address: Address,
-    /// Its receipt keys by number, retired ones included.
-    pub receipt_keys: Vec<(u32, Address)>,
-}
 
 /// Whose receipt it must be, and for what.
 #[derive(Clone, Debug)]

@@ -1,5 +1,5 @@
-//! Several nodes asked at once. Two must answer where two are named: what is decided by is what all that answered say, so
-//! that one that lies moves nothing, and one of three that is down keeps nothing waiting.
+//! Asks several nodes at once. Where two or more are configured, two must answer. Decisions rest on what all answers agree on:
+//! a node that lies decides nothing, and one of three that is down delays nothing.
 
 use super::rpc::{Rpc, RpcError};
 use futures::StreamExt;
@@ -27,8 +27,8 @@ where
     within(nodes, GRACE, call).await
 }
 
-/// As [`ask`]; once enough have answered, the others are waited for `grace` at a time. Where nothing is decided by the answers
-/// that is not at all.
+/// As [`ask`]; once enough have answered, each further answer is waited for during `grace`, which is zero where the answers
+/// decide nothing.
 ///
 /// # Errors
 /// As [`ask`].

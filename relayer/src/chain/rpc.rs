@@ -33,7 +33,7 @@ pub enum RpcError {
     /// The node is out of reach or refused.
     #[error("the RPC node did not answer: {0}")]
     Node(String),
-    /// The node sent what is no answer.
+    /// The node sent something that is no answer.
     #[error("the RPC node sent a malformed answer: {0}")]
     Malformed(String),
 }
@@ -58,7 +58,7 @@ pub struct TransactionState {
     pub error: Option<String>,
 }
 
-/// How a transaction would fare.
+/// The result of a simulation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Simulation {
     /// It succeeds with this many compute units.
@@ -92,7 +92,7 @@ pub trait Rpc: Send + Sync {
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError>;
     /// The finalized block height.
     async fn block_height(&self) -> Result<u64, RpcError>;
-    /// How a transaction, given in its wire format, would fare; signatures and blockhash are not looked at.
+    /// Simulates a transaction given in its wire format; signatures and blockhash are not checked.
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError>;
     /// Priority fees in micro-lamports a compute unit: for each recent slot, the least with which a transaction that wrote
     /// all of `accounts` landed. At most 128.

@@ -1,5 +1,5 @@
-//! Address lookup tables as the chain has them. What a node says of one is only ever a way to write addresses shorter:
-//! the program checks every account it is given, so that a lie makes a transaction fail and nothing else.
+//! Address lookup tables as the chain has them. A table only makes addresses shorter: the program checks every account it is
+//! given, so that a node's lie about a table makes a transaction fail and does nothing else.
 
 use super::Pubkey;
 use super::quorum::ask;

@@ -2,6 +2,7 @@
 //! cost is believed.
 
 mod ask;
+mod explain;
 mod route;
 mod setup;
 
@@ -12,9 +13,9 @@ use super::parse::{endpoint, file, model, tokens};
 use super::secret::KeySource;
 use super::solana::Global;
 use super::vault::Which;
+use crate::relay::dialect::chat::client::message;
 use ask::Talk;
 use route::Route;
-use serde_json::json;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use steam_protocol::units::MicroUsdc;
@@ -69,7 +70,7 @@ impl Chat {
         let talk = setup::talk(&mut self, global).await?;
         let mut messages = Vec::new();
         if let Some(system) = &self.system {
-            messages.push(json!({ "role": "system", "content": system }));
+            messages.push(message("system", system));
         }
         let terminal = std::io::stdin().is_terminal();
         let prompt = match self.prompt {
@@ -79,7 +80,7 @@ impl Chat {
         };
         match prompt {
             Some(prompt) => {
-                messages.push(json!({ "role": "user", "content": prompt }));
+                messages.push(message("user", &prompt));
                 let answer = talk.ask(&messages, global.output).await?;
                 if global.output == Format::Json { global.output.print(&answer) } else { answer.summary(global.output) }
             }
@@ -96,14 +97,14 @@ async fn converse(talk: &Talk, mut messages: Vec<serde_json::Value>, output: For
         if line.trim().is_empty() {
             continue;
         }
-        messages.push(json!({ "role": "user", "content": line }));
+        messages.push(message("user", &line));
         let answer = talk.ask(&messages, output).await?;
         if output == Format::Json {
             output.print(&answer)?;
         } else {
             answer.summary(output)?;
         }
-        messages.push(json!({ "role": "assistant", "content": answer.text }));
+        messages.push(message("assistant", &answer.text));
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod demo;
 mod files;
+mod info;
 mod system;
 mod table;
 
@@ -61,7 +62,7 @@ impl DevArgs {
     }
 }
 
-/// Runs the system until it is interrupted, or the tour until it ends; the promise the tour found broken, if one was.
+/// Runs the system until it is interrupted, or the tour until it ends. Returns the promise that the tour found broken, if any.
 async fn run(args: DevArgs) -> Result<Option<String>> {
     if std::env::var_os("RUST_LOG").is_some() {
         // Logs are shown only where RUST_LOG asks for them. A process that logs already keeps its logger.
@@ -69,11 +70,11 @@ async fn run(args: DevArgs) -> Result<Option<String>> {
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }
     if let Some(file) = &args.info {
-        files::check_info(file)?;
+        info::check(file)?;
     }
     let system = System::start(&args).await?;
     if let Some(file) = &args.info {
-        files::write_info(file, &system).with_context(|| format!("cannot write {}", file.display()))?;
+        info::write(file, &system).with_context(|| format!("cannot write {}", file.display()))?;
     }
     let broken = if args.demo {
         demo::run(&system).await.err().map(|error| format!("{error:#}"))
@@ -86,7 +87,7 @@ async fn run(args: DevArgs) -> Result<Option<String>> {
     Ok(broken)
 }
 
-/// Shows the table until somebody has seen enough.
+/// Shows the table until the process is interrupted.
 async fn watch(system: &System) {
     let live = std::io::stdout().is_terminal();
     let mut every = tokio::time::interval(if live { Duration::from_secs(1) } else { LINES_EVERY });
@@ -160,7 +161,7 @@ print(answer.choices[0].message.content)
     )
 }
 
-/// Prints. Nobody to tell if standard output is closed.
+/// Prints. An error is ignored: standard output is closed, and nobody reads it.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());

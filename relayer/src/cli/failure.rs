@@ -1,4 +1,4 @@
-//! Why a transaction was refused, told by its error codes: one sentence, and what to do next.
+//! Explains by its error codes why a transaction was refused, in one sentence, and says what to do next.
 
 use super::error::CliError;
 use crate::addresses;

@@ -199,7 +199,7 @@ impl Create {
             allow_list: list.as_ref().map(Shown::of),
             signature: signature.to_string(),
         })?;
-        // The key is shown before this, which may take its time: whoever ends the command then has the key all the same.
+        // The key is shown before this, which may take long: a user who interrupts the command has the key already.
         if let Some(list) = &list {
             let relayer = allow::relayer(&session, &vault).await?;
             allow::send(&relayer, list, global.output).await?;

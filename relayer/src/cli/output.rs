@@ -38,7 +38,7 @@ impl Format {
     /// Tells people what is going on; says nothing to programs.
     pub fn progress(self, line: &str) {
         if self == Self::Text {
-            // Nobody to tell if standard error is closed.
+            // An error is ignored: standard error is closed, and there is no other place to report it.
             let _ = writeln!(io::stderr().lock(), "{line}");
         }
     }

@@ -17,7 +17,7 @@ use steam_protocol::allow_list::AllowList;
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::Receipt;
 
-/// The relayer's code for a thing it does not have.
+/// The relayer's error code for something that does not exist.
 const NOT_FOUND: &str = "not_found";
 
 /// See the module.

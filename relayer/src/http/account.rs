@@ -3,7 +3,8 @@
 
 use crate::chain::Pubkey;
 use crate::http::openapi::KeyErrors;
-use crate::http::query::Query;
+use crate::http::paths;
+use crate::http::query::{Query, parsed};
 use crate::ledger::GenerationRow;
 use crate::node::Node;
 use crate::relay::auth::{Credentials, Inbound, body_hash};
@@ -101,16 +102,11 @@ pub(super) async fn find_generation(
     let query = Query::read(request.uri(), &["id", "vault", "generation", "number"])?;
     let row = match (query.get("id"), query.get("vault"), query.get("generation"), query.get("number")) {
         (Some(id), None, None, None) => node.ledger.generation(known(id)?).await?,
-        (None, Some(_), Some(_), Some(_)) => {
-            let vault = query.parse("vault", "a vault's address in base58")?;
-            let generation = query.parse("generation", "a whole number")?;
-            let number = query.parse("number", "a whole number")?;
-            match (vault, generation, number) {
-                (Some(vault), Some(generation), Some(number)) => {
-                    node.ledger.generation_of_receipt(vault, generation, number).await?
-                }
-                _ => None,
-            }
+        (None, Some(vault), Some(generation), Some(number)) => {
+            let vault = parsed("vault", vault, "a vault's address in base58")?;
+            let generation = parsed("generation", generation, "a whole number")?;
+            let number = parsed("number", number, "a whole number")?;
+            node.ledger.generation_of_receipt(vault, generation, number).await?
         }
         _ => {
             let message = "say which with `id`, or with `vault`, `generation` and `number` as the receipt has them";
@@ -186,7 +182,7 @@ fn reader(node: &Node, request: &Request) -> Result<[u8; 32], RelayError> {
 fn inbound(request: &Request) -> Inbound<'_> {
     Inbound {
         method: request.method().as_str(),
-        path: request.uri().path(),
+        path: paths::signed(request.uri(), request.extensions()),
         headers: request.headers(),
         body_hash: body_hash(b""),
     }

@@ -1,16 +1,22 @@
-//! `POST /v1/chat/completions`.
+//! Requests for answers, in every dialect: `POST /v1/chat/completions` and the others. They differ in their documentation
+//! alone; the dialect is found by the path.
 
-use crate::http::openapi::{BodyErrors, ChargeErrors, KeyErrors};
-use crate::http::{LoggedLater, body, public};
+use crate::http::openapi::{BodyErrors, ChargeErrors, KeyErrors, LookupErrors};
+use crate::http::{LoggedLater, body, paths, public};
 use crate::node::Node;
 use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
+use crate::relay::pipeline::count_input;
 use crate::relay::{Accepted, Answer, base64, relay};
-use crate::views::{ChatCompletion, ChatCompletionRequest};
+use crate::views::{
+    ChatCompletion, ChatCompletionRequest, Embeddings, EmbeddingsRequest, Message, MessagesRequest, ModelResponse,
+    ResponsesRequest, TextCompletion, TextCompletionRequest, TokenCount,
+};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
@@ -19,7 +25,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::Hash;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 const RECEIPT: HeaderName = HeaderName::from_static("steam-receipt");
@@ -53,14 +59,185 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
     security(("bearer" = []), ("signed" = []))
 )]
 pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Continues a text, whole or as server-sent events.
+///
+/// Only providers that speak this API are asked. The receipt comes as with chat completions.
+#[utoipa::path(
+    post,
+    path = "/v1/completions",
+    operation_id = "createCompletion",
+    tag = "completions",
+    request_body = TextCompletionRequest,
+    responses(
+        (
+            status = 200,
+            description = "The answer.",
+            headers(
+                ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
+            ),
+            content((TextCompletion = "application/json"), (String = "text/event-stream"))
+        ),
+        BodyErrors,
+        KeyErrors,
+        ChargeErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn complete(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Turns texts into vectors. Only input tokens are charged.
+///
+/// Only providers that speak this API are asked.
+#[utoipa::path(
+    post,
+    path = "/v1/embeddings",
+    operation_id = "createEmbeddings",
+    tag = "completions",
+    request_body = EmbeddingsRequest,
+    responses(
+        (
+            status = 200,
+            description = "One vector for each input.",
+            headers(
+                ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Receipt" = String, description = "The signed receipt, base64."),
+            ),
+            body = Embeddings
+        ),
+        BodyErrors,
+        KeyErrors,
+        ChargeErrors,
+    ),
+    security(("bearer" = []), ("signed" = []))
+)]
+pub(super) async fn embed(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Answers a conversation as Anthropic's API does, whole or as server-sent events.
+///
+/// Providers of this API are asked as the client asks; those of chat completions where nothing of the request is lost. A whole
+/// answer has its receipt in the header `Steam-Receipt`; a stream ends with the receipt in a comment before `message_stop`.
+/// Errors have Anthropic's form.
+#[utoipa::path(
+    post,
+    path = "/v1/messages",
+    operation_id = "createMessage",
+    tag = "completions",
+    request_body = MessagesRequest,
+    responses(
+        (
+            status = 200,
+            description = "The answer.",
+            headers(
+                ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
+            ),
+            content((Message = "application/json"), (String = "text/event-stream"))
+        ),
+        BodyErrors,
+        KeyErrors,
+        ChargeErrors,
+    ),
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+)]
+pub(super) async fn message(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Counts the input tokens of a conversation as Anthropic's API does. Nothing is charged.
+///
+/// The count is the relayer's own: by the model's tokenizer where it is known, otherwise estimated from the bytes.
+#[utoipa::path(
+    post,
+    path = "/v1/messages/count_tokens",
+    operation_id = "countTokens",
+    tag = "completions",
+    request_body = MessagesRequest,
+    responses((status = 200, description = "The count.", body = TokenCount), BodyErrors, KeyErrors, LookupErrors),
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+)]
+pub(super) async fn count(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    let at = Instant::now();
+    let Received { permit: _permit, head, body, .. } = receive(&node, request, at).await?;
+    let request = dialect::messages::read_to_count(body, &head.headers)?;
+    let tokens = count_input(&node, &request).await?;
+    Ok(([(CONTENT_TYPE, JSON)], dialect::messages::counted(tokens)).into_response())
+}
+
+/// Answers as OpenAI's responses API does, whole or as server-sent events.
+///
+/// Answers are not kept: each request has the whole history, and `previous_response_id`, `conversation`, `background` and
+/// `store: true` are refused. Providers of this API are asked as the client asks; those of chat completions and of messages where
+/// nothing of the request is lost. A whole answer has its receipt in the header `Steam-Receipt`; a stream ends with the receipt in a
+/// comment.
+#[utoipa::path(
+    post,
+    path = "/v1/responses",
+    operation_id = "createResponse",
+    tag = "completions",
+    request_body = ResponsesRequest,
+    responses(
+        (
+            status = 200,
+            description = "The answer.",
+            headers(
+                ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
+            ),
+            content((ModelResponse = "application/json"), (String = "text/event-stream"))
+        ),
+        BodyErrors,
+        KeyErrors,
+        ChargeErrors,
+    ),
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+)]
+pub(super) async fn respond(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    answer(&node, request).await
+}
+
+/// Serves a request in the dialect of its path.
+async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayError> {
     let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
+    let Received { permit, caller, digest, head, body } = receive(node, request, at).await?;
+    // A signature was verified over the path as it was sent. A bearer's request is the same however its path is spelt.
+    let inbound = Inbound {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        headers: &head.headers,
+        body_hash: digest.unwrap_or_else(|| body_hash(&body)),
+    };
+    let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
+    let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
+    Ok(response_of(answer))
+}
+
+/// A request that was let in.
+struct Received {
+    permit: OwnedSemaphorePermit,
+    caller: Caller,
+    /// The hash of the body, where a signer named it.
+    digest: Option<Hash>,
+    head: Parts,
+    body: Bytes,
+}
+
+/// Lets a request in: finds a place for it and who sent it, and reads its body.
+async fn receive(node: &Node, request: Request, at: Instant) -> Result<Received, RelayError> {
     if node.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
     }
-    if !public::is_fresh(&node, &node.registry.borrow()) {
+    if !public::is_fresh(node, &node.registry.borrow()) {
         return Err(RelayError::NotReady("it has not read the chain for too long"));
     }
-    let permit = body::place(&node)?;
+    let permit = body::place(node)?;
     let (head, body) = request.into_parts();
 
     // Who it is comes before the body: a stranger's is not kept. Keys and vaults are public, so a signature is verified
@@ -68,11 +245,11 @@ pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> R
     let limit = node.config.server.max_body_bytes;
     let promised = Inbound {
         method: head.method.as_str(),
-        path: head.uri.path(),
+        path: paths::signed(&head.uri, &head.extensions),
         headers: &head.headers,
         body_hash: Hash::default(),
     };
-    let (caller, digest) = match admit(&node, promised, limit) {
+    let (caller, digest) = match admit(node, promised, limit) {
         Ok(admitted) => admitted,
         Err(error) => {
             body::discard(body, limit.saturating_mul(2)).await;
@@ -80,14 +257,11 @@ pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> R
         }
     };
     let body = body::read(body, limit, Duration::from_millis(node.config.server.body_timeout_ms)).await?;
-    let inbound = Inbound { body_hash: body_hash(&body), ..promised };
     if let Some(digest) = digest {
-        check_digest(digest, inbound.body_hash)?;
+        check_digest(digest, body_hash(&body))?;
     }
     node.limits.rates.take(&caller.key.key, at)?;
-    let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
-    let answer = relay(&node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
-    Ok(respond(answer))
+    Ok(Received { permit, caller, digest, head, body })
 }
 
 /// What the headers alone decide: who it is, and what a signer says the body is.
@@ -100,7 +274,7 @@ fn admit(node: &Node, promised: Inbound<'_>, limit: usize) -> Result<(Caller, Op
     Ok((identified.verify(&registry, &promised, node.clock.unix())?, digest))
 }
 
-fn respond(answer: Answer) -> Response {
+fn response_of(answer: Answer) -> Response {
     let header = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     match answer {
         Answer::Whole { id, body, receipt } => {

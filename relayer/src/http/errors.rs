@@ -18,7 +18,9 @@ struct Failure(Arc<RelayError>);
 /// The status of each error.
 pub(crate) fn status(error: &RelayError) -> StatusCode {
     match error {
-        RelayError::Invalid { .. } | RelayError::NoProvider { .. } => StatusCode::BAD_REQUEST,
+        RelayError::Invalid { .. } | RelayError::NoProvider { .. } | RelayError::Untranslatable { .. } => {
+            StatusCode::BAD_REQUEST
+        }
         RelayError::Unauthenticated { .. } => StatusCode::UNAUTHORIZED,
         RelayError::Refused(refusal) => status_of_refusal(refusal),
         RelayError::PriceAboveKey { .. } | RelayError::MaxCost { .. } => StatusCode::PAYMENT_REQUIRED,
@@ -56,7 +58,7 @@ fn status_of_refusal(refusal: &Refusal) -> StatusCode {
         | Refusal::FeeAboveKeyLimit { .. }
         | Refusal::Leaving => StatusCode::PAYMENT_REQUIRED,
         Refusal::Replay { .. } => StatusCode::CONFLICT,
-        Refusal::Unsure(_) | Refusal::Blocked(_) | Refusal::LedgerDown => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::VaultUnavailable(_) | Refusal::Blocked(_) | Refusal::LedgerDown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -70,7 +72,7 @@ fn status_of_withdrawal(refusal: &CosignError) -> StatusCode {
         | CosignError::Seq { .. }
         | CosignError::NotCovered { .. }
         | CosignError::NotDrained { .. } => StatusCode::CONFLICT,
-        CosignError::Unsure(_) | CosignError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+        CosignError::VaultUnavailable(_) | CosignError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -6,12 +6,17 @@ use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
+use crate::relay::dialect::messages;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
-use crate::views::{BoardView, ErrorBody, LIST, ModelList, ModelView, OfferView, ProviderList, blended_usd};
+use crate::views::{
+    BoardView, ErrorBody, LIST, MessagesModel, MessagesModelList, ModelList, ModelView, OfferView, ProviderList,
+    blended_usd,
+};
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -22,6 +27,8 @@ const MAX_BLEND: f64 = 1_000.0;
 const BLEND: &str = "between 0 and 1000";
 
 /// The models that somebody offers, each with its lowest price, its best figures and all its offers.
+///
+/// With the header `anthropic-version` the list has the form of Anthropic's API.
 #[utoipa::path(
     get,
     path = "/v1/models",
@@ -39,10 +46,17 @@ const BLEND: &str = "between 0 and 1000";
 pub(super) async fn models(
     State(node): State<Arc<Node>>,
     OriginalUri(uri): OriginalUri,
-) -> Result<Json<ModelList>, RelayError> {
-    let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
+    headers: HeaderMap,
+) -> Result<Response, RelayError> {
+    // Clients page through longer lists.
+    let known = ["window", "blend_ratio", "limit", "after_id", "before_id", "after", "order"];
+    let listing = Listing::new(&node, Wanted::read(&uri, &known)?);
+    if headers.contains_key(messages::VERSION) {
+        let models = listing.registry.models().map(MessagesModel::new).collect();
+        return Ok(Json(MessagesModelList::new(models)).into_response());
+    }
     let models = listing.registry.models().map(|model| listing.model(model)).collect();
-    Ok(Json(ModelList::new(models)))
+    Ok(Json(ModelList::new(models)).into_response())
 }
 
 /// One model. Its name may contain slashes.
@@ -62,12 +76,16 @@ pub(super) async fn model(
     State(node): State<Arc<Node>>,
     Path(id): Path<String>,
     OriginalUri(uri): OriginalUri,
-) -> Result<Json<ModelView>, RelayError> {
+    headers: HeaderMap,
+) -> Result<Response, RelayError> {
     if node.registry.borrow().offers_of(&id).next().is_none() {
         return Err(RelayError::UnknownModel(shorten(&id)));
     }
+    if headers.contains_key(messages::VERSION) {
+        return Ok(Json(MessagesModel::new(&id)).into_response());
+    }
     let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
-    Ok(Json(listing.model(&id)))
+    Ok(Json(listing.model(&id)).into_response())
 }
 
 /// All offers at their posted prices, with what this relayer measured of them, and who makes them.

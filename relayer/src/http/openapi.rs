@@ -11,6 +11,8 @@ use utoipa::{IntoResponses, OpenApi};
 
 /// The scheme of requests that carry the key itself.
 const BEARER: &str = "bearer";
+/// The scheme of requests that carry the key itself, as Anthropic's clients send it.
+const API_KEY: &str = "apiKey";
 /// The scheme of requests that the key has signed.
 const SIGNED: &str = "signed";
 
@@ -49,6 +51,11 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
     ));
     let components = document.components.get_or_insert_default();
     components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+    let api_key = ApiKey::Header(ApiKeyValue::with_description(
+        "x-api-key",
+        "The session key itself, as clients of Anthropic's API send it.",
+    ));
+    components.add_security_scheme(API_KEY, SecurityScheme::ApiKey(api_key));
     components.add_security_scheme(SIGNED, SecurityScheme::ApiKey(signed));
     document
 }

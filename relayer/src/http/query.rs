@@ -39,8 +39,16 @@ impl Query {
     /// # Errors
     /// 400, saying what it `must` be.
     pub(super) fn parse<T: FromStr>(&self, name: &str, must: &str) -> Result<Option<T>, RelayError> {
-        self.get(name).map(|value| value.parse().map_err(|_| invalid(name, must))).transpose()
+        self.get(name).map(|text| parsed(name, text, must)).transpose()
     }
+}
+
+/// The value of the parameter `name` from its text.
+///
+/// # Errors
+/// 400, saying what it `must` be.
+pub(super) fn parsed<T: FromStr>(name: &str, text: &str, must: &str) -> Result<T, RelayError> {
+    text.parse().map_err(|_| invalid(name, must))
 }
 
 /// A parameter that is not what it must be.

@@ -2,13 +2,18 @@
 
 mod allow_lists;
 mod api;
+mod completions;
 mod controls;
+mod embeddings;
 mod failover;
 mod hedging;
 mod honesty;
 mod ledger_down;
+mod messages;
 mod misbehaviour;
 mod money;
+mod pages;
+mod responses;
 mod sticky;
 mod streams;
 mod withdrawals;

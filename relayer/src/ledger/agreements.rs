@@ -1,7 +1,6 @@
 //! Withdrawals at once that the settler has co-signed: durable before its signature leaves, so that no restart forgets what may
 //! still be taken out.
 
-use super::command::KeepAgreement;
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
 use steam_protocol::Hash;
@@ -38,6 +37,13 @@ impl Agreement {
 
 fn unknown(vault: &Pubkey) -> Hash {
     steam_protocol::sha256(&[b"what a copy does not know", vault.as_array()])
+}
+
+/// The command of [`Ledger::keep_agreement`].
+pub(crate) struct KeepAgreement {
+    pub agreement: Agreement,
+    /// The finalized slot.
+    pub slot: u64,
 }
 
 impl Ledger {

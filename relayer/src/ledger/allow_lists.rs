@@ -1,7 +1,6 @@
 //! Allow-lists as they are stored: by root, before anything is charged to a key that names one, so that the proofs of a
 //! settlement can be made after whatever happened in between.
 
-use super::command::KeepAllowList;
 use super::{Ledger, LedgerError};
 use std::collections::HashSet;
 use steam_protocol::Hash;
@@ -17,6 +16,15 @@ pub enum Kept {
     },
     /// There are too many lists by which nothing was charged yet.
     Full,
+}
+
+/// The command of [`Ledger::keep_allow_list`].
+pub(crate) struct KeepAllowList {
+    pub list: AllowList,
+    /// Roots that live keys name.
+    pub named: HashSet<Hash>,
+    /// Lists that are kept though nothing was charged by them.
+    pub most: usize,
 }
 
 impl Ledger {

@@ -1,4 +1,4 @@
-//! What an audit of a ledger says: [`Reader::audit`](super::recovery::Reader::audit) looks from the file alone at every rule
+//! What an audit of a ledger says: [`Reader::audit`](super::Reader::audit) looks from the file alone at every rule
 //! that the ledger promises to keep, in every row.
 
 use serde::Serialize;

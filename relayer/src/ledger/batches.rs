@@ -1,8 +1,5 @@
 //! Batches and attempts: what carries groups to the chain, until it has applied them or something is found that it does not apply.
 
-use super::command::{
-    BuryAttempts, CreateBatch, FinishBatch, HoldUp, ReleaseBatch, SplitBatch, StoreAttempt, VoidGroup,
-};
 use super::groups::SealedGroup;
 use super::incidents::Fault;
 use super::{Ledger, LedgerError};
@@ -43,6 +40,63 @@ pub struct Batch {
     pub attempts: Vec<Attempt>,
     /// In ascending order of vaults.
     pub groups: Vec<SealedGroup>,
+}
+
+/// The command of [`Ledger::create_batch`].
+pub(crate) struct CreateBatch {
+    pub groups: Vec<SealedGroup>,
+}
+
+/// The command of [`Ledger::store_attempt`].
+pub(crate) struct StoreAttempt {
+    pub batch: BatchId,
+    pub attempt: Attempt,
+}
+
+/// The command of [`Ledger::bury_attempts`].
+pub(crate) struct BuryAttempts {
+    pub signatures: Vec<String>,
+}
+
+/// The command of [`Ledger::finish_batch`].
+pub(crate) struct FinishBatch {
+    pub batch: BatchId,
+    /// The signature of the transaction that settled it.
+    pub signature: Option<String>,
+    /// What that transaction cost.
+    pub lamports: u64,
+    pub applied: Vec<SealedGroup>,
+    pub skipped: Vec<SealedGroup>,
+    pub now_ms: i64,
+    /// The finalized block height.
+    pub height: u64,
+    /// Blocks that a group waits after it was skipped for the first time.
+    pub retry_blocks: u32,
+}
+
+/// The command of [`Ledger::split_batch`].
+pub(crate) struct SplitBatch {
+    pub batch: BatchId,
+    pub groups: Vec<SealedGroup>,
+}
+
+/// The command of [`Ledger::void_group`].
+pub(crate) struct VoidGroup {
+    pub batch: BatchId,
+    pub group: SealedGroup,
+    pub fault: Fault,
+    pub now_ms: i64,
+}
+
+/// The command of [`Ledger::release_batch`].
+pub(crate) struct ReleaseBatch {
+    pub batch: BatchId,
+}
+
+/// The command of [`Ledger::hold_up`].
+pub(crate) struct HoldUp {
+    pub batch: BatchId,
+    pub reason: String,
 }
 
 impl Ledger {

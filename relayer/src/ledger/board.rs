@@ -1,6 +1,5 @@
 //! The public board's rows: figures, not money, and bounded by the windows they belong to.
 
-use super::command::{ForgetBoard, SaveBoard};
 use super::{Ledger, LedgerError};
 use steam_protocol::Address;
 
@@ -25,6 +24,16 @@ pub enum BoardRow {
         /// Its content; nothing takes it away.
         data: Option<Vec<u8>>,
     },
+}
+
+/// The command of [`Ledger::save_board`].
+pub(crate) struct SaveBoard {
+    pub rows: Vec<BoardRow>,
+}
+
+/// The command of [`Ledger::forget_board`].
+pub(crate) struct ForgetBoard {
+    pub oldest: [i64; 3],
 }
 
 impl Ledger {

@@ -1,26 +1,14 @@
 //! Groups: what a vault is charged at a time. One is sealed once and keeps its place in its vault's hash chain; batches and
 //! attempts come and go around it until the chain has applied it.
 
-use super::command::{AbandonCharges, AbandonGroup, Seal};
-use super::{ChargeId, Ledger, LedgerError};
+use super::{ChargeId, Ledger, LedgerError, StoredVoucher};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
 use steam_protocol::allow_list::Membership;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
-use steam_protocol::units::{MicroUsdc, Pico, Usage};
+use steam_protocol::units::{Pico, Usage};
 use steam_protocol::{Address, Hash};
-
-/// A key's authorisation as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct StoredVoucher {
-    /// µUSDC in total.
-    pub authorized: MicroUsdc,
-    /// The request it was signed for.
-    pub request_hash: Hash,
-    /// The key's signature.
-    pub signature: [u8; 64],
-}
 
 /// One charge line of a group: what one key used of one offer at one price version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -123,6 +111,35 @@ impl SealedGroup {
         let header = (self.vault.to_bytes(), self.generation, self.seq, self.receipts, self.fee_bps);
         hash_of(header, &self.lines, previous)
     }
+}
+
+/// Whether a group still fits a transaction.
+pub(crate) type Fits = Box<dyn Fn(&SealedGroup) -> bool + Send>;
+
+/// The command of [`Ledger::seal`].
+pub(crate) struct Seal {
+    pub vault: Pubkey,
+    pub generation: u64,
+    /// The vault's finalized head on chain: seq and hash.
+    pub head: (u32, Hash),
+    /// Charges of the vault that were found open, in the order of their numbers.
+    pub charges: Vec<ChargeId>,
+    pub fits: Fits,
+}
+
+/// The command of [`Ledger::abandon_group`].
+pub(crate) struct AbandonGroup {
+    pub group: SealedGroup,
+    pub reason: &'static str,
+    pub now_ms: i64,
+}
+
+/// The command of [`Ledger::abandon_charges`].
+pub(crate) struct AbandonCharges {
+    pub vault: Pubkey,
+    pub generation: u64,
+    pub reason: &'static str,
+    pub now_ms: i64,
 }
 
 impl Ledger {

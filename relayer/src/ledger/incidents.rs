@@ -40,6 +40,15 @@ impl Touches {
     }
 }
 
+/// What about a group is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Each of its charges.
+    Kind,
+    /// What they come to: fewer charges of the same line might settle.
+    Amount,
+}
+
 /// Why a group cannot apply.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -47,8 +56,8 @@ pub struct Fault {
     pub reason: String,
     /// What it is about.
     pub touches: Touches,
-    /// Whether fewer charges of the same line might settle: a limit was exceeded.
-    pub by_amount: bool,
+    /// What about the group is refused.
+    pub cause: Cause,
 }
 
 /// What a person may decide.

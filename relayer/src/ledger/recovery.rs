@@ -2,8 +2,6 @@
 //! served or settled from it before it was compared with the chain; an old file that does not know it is found out by the
 //! heads of its vaults' hash chains.
 
-pub use super::sqlite::{Offline, Reader, back_up, inspect, resolve, restore};
-
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
 use std::collections::HashMap;

@@ -1,8 +1,8 @@
 //! How charges become a group: they are added in the order of their numbers, one line for each key, offer, price version and
 //! kind of prompt, until the next one would not fit.
 
-use super::LedgerError;
-use super::groups::{SealedGroup, SealedLine, StoredVoucher, Totals};
+use super::groups::{SealedGroup, SealedLine, Totals};
+use super::{LedgerError, StoredVoucher};
 use crate::chain::Pubkey;
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
@@ -97,10 +97,8 @@ impl<'a> GroupBuilder<'a> {
 
     /// Takes over the voucher of a charge that was added.
     pub fn authorize(&mut self, epoch: u32, voucher: StoredVoucher) {
-        if let Some(terms) = self.keys.get_mut(&epoch)
-            && voucher.authorized > terms.voucher.authorized
-        {
-            terms.voucher = voucher;
+        if let Some(terms) = self.keys.get_mut(&epoch) {
+            terms.voucher.raise(voucher);
         }
     }
 

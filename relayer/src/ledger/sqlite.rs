@@ -8,6 +8,7 @@ mod backlog;
 mod batches;
 mod board;
 mod charges;
+mod checkpoint;
 mod groups;
 mod incidents;
 mod load;
@@ -18,11 +19,11 @@ mod reconcile;
 mod recovery;
 mod row;
 mod schema;
+mod sealed;
 mod store;
 mod tables;
 
-#[cfg(test)]
-pub(super) use apply::Raw;
+pub(super) use checkpoint::Checkpointer;
 pub use reader::Reader;
 pub(super) use reader::Readers;
 pub use recovery::{Offline, back_up, inspect, resolve, restore};

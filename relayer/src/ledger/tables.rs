@@ -1,7 +1,6 @@
 //! The settler's address lookup tables: which there are, so that none is forgotten with its rent. What is in them is
 //! read from the chain.
 
-use super::command::{ForgetLookupTable, PutLookupTable};
 use super::{Ledger, LedgerError};
 use crate::chain::Pubkey;
 
@@ -16,6 +15,16 @@ pub struct TableRow {
     pub closing: bool,
     /// The last block height at which the last transaction about it can land.
     pub busy_until: u64,
+}
+
+/// The command of [`Ledger::put_lookup_table`].
+pub(crate) struct PutLookupTable {
+    pub row: TableRow,
+}
+
+/// The command of [`Ledger::forget_lookup_table`].
+pub(crate) struct ForgetLookupTable {
+    pub address: Pubkey,
 }
 
 impl Ledger {

@@ -8,6 +8,8 @@ use super::charges::ChargeRow;
 use super::*;
 use crate::settle::form::{Form, Weight};
 use ed25519_dalek::{Signer, SigningKey};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use steam_protocol::key::SessionKey;
 use steam_protocol::merkle;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
@@ -103,8 +105,8 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
 }
 
 /// The command that writes `row`.
-fn charge_of(row: ChargeRow) -> Charge {
-    Charge {
+fn charge_of(row: ChargeRow) -> Box<Charge> {
+    Box::new(Charge {
         id: row.id,
         key: row.key,
         receipt: row.receipt.receipt,
@@ -113,7 +115,7 @@ fn charge_of(row: ChargeRow) -> Charge {
         authorization: Authorization::Voucher(row.voucher),
         allow_root: row.allow_root,
         idempotent: row.idempotent,
-    }
+    })
 }
 
 fn receipt_key() -> SigningKey {
@@ -140,8 +142,8 @@ fn sealed(state: GroupState) -> (SealedGroup, Totals) {
     }
 }
 
-fn fault(reason: &str, by_amount: bool) -> Fault {
-    Fault { reason: reason.into(), touches: Touches::Key, by_amount }
+fn fault(reason: &str, cause: Cause) -> Fault {
+    Fault { reason: reason.into(), touches: Touches::Key, cause }
 }
 
 async fn only_batch(ledger: &Ledger) -> Batch {
@@ -192,7 +194,7 @@ async fn one_voucher_is_signed_for_all_charges_of_a_key_that_wait_together() {
         charge
     };
     let mut batch = [charge(1, 1), charge(2, 2), charge(3, 1)];
-    charges::sign_vouchers(batch.iter_mut());
+    charges::sign_vouchers(batch.iter_mut().map(|charge| &mut **charge));
     let vouchers = batch.map(|charge| charge.sign().unwrap().voucher);
     assert_eq!(vouchers.map(|voucher| voucher.authorized), [3, 2, 3].map(MicroUsdc));
     assert_eq!(vouchers[0], vouchers[2]);
@@ -401,7 +403,7 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     let (whole, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     f.ledger.create_batch(vec![whole.clone()]).await.unwrap();
     let (void, aside) =
-        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
+        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", Cause::Kind), 0).await.unwrap();
     assert!(!aside);
     assert_eq!((void.seq, void.receipts, void.lines.len()), (1, 0, 0));
     assert_ne!(void.hash, whole.hash);
@@ -419,7 +421,8 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     let next = settle(&[]).await;
     let (first, _) = sealed(seal(&f.ledger, 1, next).await);
     f.ledger.create_batch(vec![first]).await.unwrap();
-    let (_, aside) = f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", false), 0).await.unwrap();
+    let (_, aside) =
+        f.ledger.void_group(&only_batch(&f.ledger).await, fault("PriceOutdated", Cause::Kind), 0).await.unwrap();
     assert!(aside, "a line that fails alone is set aside");
     assert_eq!(f.ledger.receipt("gen-1-1").await.unwrap().unwrap().status, "set aside: PriceOutdated");
     let next = settle(&[]).await;
@@ -477,4 +480,19 @@ async fn a_transaction_that_sqlite_ends_takes_all_its_commands_with_it() {
     assert!(!matches!(after.await, Ok(Ok(_))));
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 0, "what was reported as lost is lost");
     write(&f.ledger, row(1, 3, 1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_log_begins_anew_while_charges_are_written() {
+    let f = open();
+    let mut rng = StdRng::seed_from_u64(1);
+    for number in 1..=200 {
+        // Noise cannot be packed: 20 MiB go through the log.
+        let mut noise = vec![0; 100 << 10];
+        rng.fill(&mut noise[..]);
+        let charge = ChargeRow { decision: PackedDecision::new(&noise).unwrap(), ..row(1, number, 1) };
+        write(&f.ledger, charge).await.unwrap();
+    }
+    let log = f.directory.path().join("steam.db-wal").metadata().unwrap().len();
+    assert!(log < 12 << 20, "the log has {log} bytes");
 }

@@ -3,7 +3,7 @@
 use super::LedgerError;
 use super::command::{Command, Write};
 use super::health::Health;
-use super::sqlite::{Connection, Store};
+use super::sqlite::{Checkpointer, Connection, Store};
 use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -26,17 +26,20 @@ pub struct Turns {
     store: Store,
     commands: mpsc::Receiver<Command>,
     health: Health,
+    /// Copies the store's log; none where turns are taken one by one.
+    checkpointer: Option<Checkpointer>,
 }
 
 impl Writer {
     pub(super) fn new(store: Store) -> (Self, Turns) {
         let (queue, commands) = mpsc::sync_channel(MAX_QUEUE);
         let health = Health::new();
-        (Self { queue, health: health.clone() }, Turns { store, commands, health })
+        (Self { queue, health: health.clone() }, Turns { store, commands, health, checkpointer: None })
     }
 
     pub(super) fn start(store: Store) -> Result<Self, LedgerError> {
-        let (writer, turns) = Self::new(store);
+        let (writer, mut turns) = Self::new(store);
+        turns.checkpointer = Some(turns.store.checkpointer().map_err(|_| LedgerError::Closed)?);
         std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || turns.run())
@@ -66,7 +69,7 @@ impl Writer {
     /// Queues anything at all.
     pub(super) fn enqueue_raw(
         &self,
-        work: super::sqlite::Raw,
+        work: super::command::Raw,
         reply: super::command::Reply<()>,
     ) -> Result<(), LedgerError> {
         self.queue.try_send(Command::Raw(work, reply)).map_err(|_| LedgerError::Closed)
@@ -116,6 +119,7 @@ impl Turns {
         self.health.begin();
         self.store.commit(batch, &self.health);
         self.health.end();
+        self.store.keep_log_short(self.checkpointer.as_ref());
     }
 
     /// Notes how much is free, and tries to write again after a failure.

@@ -11,8 +11,9 @@ use solana_signature::Signature;
 use solana_signer::Signer;
 use std::sync::Arc;
 use steam_protocol::Hash;
+use steam_protocol::allow_list::ANY;
 use steam_protocol::key::SessionKey;
-use steam_protocol::units::MicroUsdc;
+use steam_protocol::units::{MicroUsdc, Price};
 use steam_router::state::{Delay, Delays, KeyGrant, OfferTerms, VaultWithKeys};
 
 /// The slot of the vault that the user's key takes.
@@ -35,6 +36,20 @@ pub struct Setup {
     pub deposit: MicroUsdc,
     /// What the user's key may do.
     pub grant: KeyGrant,
+}
+
+/// What a key may do that is never in the way: `total` in all, at any price, from any provider, for ever.
+pub fn unhindered(total: MicroUsdc) -> KeyGrant {
+    let highest = 1_000_000_000;
+    KeyGrant {
+        expires: i64::MAX,
+        limit_total: total.0,
+        window_seconds: 0,
+        window_limit: 0,
+        max_price: Price::basic(highest, highest, highest, highest).into(),
+        max_fee_bps: 100,
+        allow_root: ANY,
+    }
 }
 
 /// A provider to register. Its authority is the network's keypair of its name.

@@ -13,7 +13,10 @@ pub const MODELS: [&str; 2] = ["demo/large", "demo/small"];
 /// Share of the large model's price that the small one costs, in percent.
 const SMALL_PERCENT: u64 = 20;
 /// What all of them can do.
-const CAPABILITIES: u64 = capability::STREAMING
+const CAPABILITIES: u64 = capability::CHAT
+    | capability::COMPLETIONS
+    | capability::EMBEDDINGS
+    | capability::STREAMING
     | capability::TOOLS
     | capability::JSON_MODE
     | capability::JSON_SCHEMA

@@ -1,9 +1,14 @@
-//! A simulated provider: an OpenAI-compatible server on a real socket that takes its time as a real one does, reports
+//! A simulated provider: a server of LLM APIs on a real socket that takes its time as a real one does, reports
 //! its usage, and fails as it is told to. It makes its answers up and says so: `"system_fingerprint": "simulated"`.
 
 mod answer;
 mod api;
 mod behaviour;
+mod completions;
+mod embeddings;
+mod form;
+mod messages;
+mod reply;
 mod request;
 mod stream;
 

@@ -1,13 +1,14 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
 use crate::node::Node;
-use crate::relay::dialect::{Dialect, Fault, Piece, Request, Whole};
+use crate::relay::dialect::{self, Dialect, Fault, Outgoing, Piece, Request, Whole};
+use crate::relay::error::RelayError;
 use crate::relay::json::Document;
 use crate::relay::plan::Candidate;
 use crate::relay::sse::{Parser, TooLarge};
 use crate::relay::transcript::Transcript;
 use crate::score::FailureKind;
-use crate::upstream::CallError;
+use crate::upstream::{Call, CallError};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
@@ -44,6 +45,8 @@ pub struct Source {
     pub opening: Vec<Bytes>,
     /// Whether `response` has ended.
     pub ended: bool,
+    /// Data of the answer's end for the client, if it came with the first content.
+    pub closing: Option<Vec<Bytes>>,
 }
 
 /// Why a provider did not serve.
@@ -81,20 +84,27 @@ impl From<Fault> for Failure {
 /// # Errors
 /// How the provider failed.
 pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> Result<(Incoming, Transcript), Failure> {
-    let dialect = request.dialect;
-    let body = dialect
-        .body(request, &candidate.offer.model, candidate.max_output)
-        .map_err(|error| Failure::new(FailureKind::Malformed, error.to_string()))?;
+    let dialect = candidate.dialect;
+    let translated = dialect.capability() != request.dialect.capability();
+    let bug = |error: RelayError| Failure::new(FailureKind::Malformed, error.to_string());
+    let outgoing = Outgoing {
+        document: request.said_in(dialect).map_err(bug)?,
+        stream: request.stream,
+        model: &candidate.offer.model,
+        max_output: (translated || request.max_output.is_none()).then_some(candidate.max_output),
+    };
+    let body = dialect.body(&outgoing).map_err(bug)?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
     let now = node.clock.unix();
-    let path = dialect.provider_path();
-    let response = node.upstream.post(&candidate.offer, path, body, accept, now).await.map_err(unreachable)?;
-    let transcript = Transcript::new(candidate.input.counting, request.choices);
+    let headers = dialect.headers(request);
+    let call = Call { path: dialect.provider_path(), accept, headers, key_header: dialect.key_header() };
+    let response = node.upstream.post(&candidate.offer, call, body, now).await.map_err(unreachable)?;
+    let transcript = Transcript::new(candidate.input.counting, request.choices, request.reader(dialect, now));
     let status = response.status();
     match status.as_u16() {
         200 => {}
         400 | 404 | 413 | 422 => {
-            let body = refusal(dialect, status, response).await;
+            let body = refusal(dialect, request.dialect, status, response).await;
             return Ok((Incoming::Refused(status, body), transcript));
         }
         429 => {
@@ -109,9 +119,9 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     }
     expect_type(&response, accept)?;
     if request.stream {
-        stream(dialect, response, transcript).await
+        stream(response, transcript).await
     } else {
-        whole(dialect, response, transcript, node.config.upstream.max_answer_bytes).await
+        whole(response, transcript, node.config.upstream.max_answer_bytes).await
     }
 }
 
@@ -161,10 +171,13 @@ fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
 }
 
 /// The provider's own words if they are a JSON object of bounded size, the relayer's otherwise.
-async fn refusal(dialect: &dyn Dialect, status: StatusCode, mut response: Response) -> Bytes {
+async fn refusal(spoken: &dyn Dialect, client: &dyn Dialect, status: StatusCode, mut response: Response) -> Bytes {
     let body = read_body(&mut response, MAX_ERROR).await.ok();
     let stated = body.filter(|body| Document::read(body.clone()).is_ok());
-    stated.unwrap_or_else(|| dialect.refusal(status).into())
+    if spoken.capability() == client.capability() {
+        return stated.unwrap_or_else(|| client.refusal(status, None).into());
+    }
+    client.refusal(status, stated.and_then(|body| dialect::message_of(&body)).as_deref()).into()
 }
 
 async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failure> {
@@ -196,7 +209,6 @@ fn too_large() -> Failure {
 }
 
 async fn whole(
-    dialect: &dyn Dialect,
     mut response: Response,
     mut transcript: Transcript,
     limit: usize,
@@ -206,28 +218,30 @@ async fn whole(
     if body.is_empty() {
         return Err(empty());
     }
-    let (answer, content) = transcript.whole(dialect, body)?;
+    let (answer, content) = transcript.whole(body)?;
     if content { Ok((Incoming::Whole(answer), transcript)) } else { Err(empty()) }
 }
 
 /// Reads a stream up to its first content: until then nothing has reached the client, and another provider can take
 /// over unnoticed.
-async fn stream(
-    dialect: &dyn Dialect,
-    response: Response,
-    mut transcript: Transcript,
-) -> Result<(Incoming, Transcript), Failure> {
-    let mut source = Source { response, parser: Parser::new(MAX_OPENING), opening: Vec::new(), ended: false };
+async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incoming, Transcript), Failure> {
+    let mut source =
+        Source { response, parser: Parser::new(MAX_OPENING), opening: Vec::new(), ended: false, closing: None };
     let mut bytes = 0;
     loop {
         while let Some(event) = source.parser.pop() {
-            let (piece, content) = transcript.event(dialect, &event)?;
+            let (piece, content) = transcript.event(&event)?;
             match piece {
-                Piece::End => return Err(Failure::new(FailureKind::Empty, "a stream without content")),
+                Piece::End(data) if content => source.closing = Some(data),
+                Piece::End(_) => return Err(Failure::new(FailureKind::Empty, "a stream without content")),
                 Piece::Own => {}
                 Piece::Data(data) => {
                     bytes += data.len();
                     source.opening.push(data);
+                }
+                Piece::Composed(data) => {
+                    bytes += data.iter().map(Bytes::len).sum::<usize>();
+                    source.opening.extend(data);
                 }
             }
             if content {

@@ -19,6 +19,9 @@ use steam_protocol::{Hash, sha256};
 /// The header that makes a bearer's request unique: sent again with the same body and value, the request is served once.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
+/// The header in which clients of Anthropic's API send the key.
+const API_KEY: &str = "x-api-key";
+
 /// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]
 pub struct Inbound<'a> {
@@ -81,30 +84,38 @@ impl Credentials {
         if SIGNATURE_HEADERS.iter().any(|name| headers.contains_key(*name)) {
             return Signed::read(headers).map(|signed| Self::Signed(Box::new(signed)));
         }
-        let Some(value) = single(headers, header::AUTHORIZATION.as_str())? else {
+        let value = single(headers, header::AUTHORIZATION.as_str())?;
+        // Clients of Anthropic's API send the key alone.
+        let alone =
+            [API_KEY, "api-key"].into_iter().map(|name| single(headers, name)).collect::<Result<Vec<_>, _>>()?;
+        let alone = alone.into_iter().flatten().next();
+        if value.is_none() && alone.is_none() {
             return Err(RelayError::unauthenticated(
                 "missing_api_key",
                 format!(
-                    "send an API key as `Authorization: Bearer {PREFIX}…`, or sign the request with Steam-* headers"
+                    "send an API key as `Authorization: Bearer {PREFIX}…` or `x-api-key: {PREFIX}…`, or sign the request with Steam-* headers"
                 ),
             ));
-        };
+        }
         let Some(keys) = keys else {
             return Err(RelayError::unauthenticated(
                 "bearer_keys_disabled",
                 "this relayer takes signed requests only: sign with the Steam-* headers, as `steam chat` and the TypeScript client do",
             ));
         };
-        let token = value
-            .split_once(' ')
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(|| {
-                RelayError::unauthenticated(
-                    "invalid_api_key",
-                    format!("the Authorization header must be `Bearer {PREFIX}…`"),
-                )
-            })?;
+        let token = match value {
+            Some(value) => {
+                let parts = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+                parts.map(|(_, token)| token.trim())
+            }
+            None => alone,
+        };
+        let token = token.ok_or_else(|| {
+            RelayError::unauthenticated(
+                "invalid_api_key",
+                format!("the Authorization header must be `Bearer {PREFIX}…`"),
+            )
+        })?;
         keys.parse(token).map(|key| Self::Bearer(Box::new(key))).map_err(|error| {
             RelayError::unauthenticated("invalid_api_key", format!("{error}; check that it was copied whole"))
         })

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// The form of the record.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// One request's decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -31,6 +31,8 @@ pub struct Record {
     pub id: String,
     /// When the request was accepted, Unix milliseconds.
     pub time_ms: i64,
+    /// The client's dialect.
+    pub dialect: String,
     /// Answers wanted.
     pub choices: u32,
     /// The relayer's fee.
@@ -77,6 +79,8 @@ pub struct CandidateRecord {
     pub provider: String,
     /// The provider's name.
     pub name: String,
+    /// The dialect in which it is asked.
+    pub dialect: String,
     /// Version of the price.
     pub version: u32,
     /// Output limit of each answer.
@@ -159,6 +163,7 @@ impl Record {
             v: VERSION,
             id: job.id.clone(),
             time_ms: job.accepted.unix_ms,
+            dialect: request.dialect.name().to_owned(),
             choices: plan.choices,
             fee_bps: plan.fee_bps,
             max_attempts: job.node.config.upstream.max_attempts,
@@ -185,6 +190,7 @@ impl RouteRecord {
             offer: candidate.offer.address.to_string(),
             provider: candidate.offer.provider.to_string(),
             name: candidate.offer.provider_name.clone(),
+            dialect: candidate.dialect.name().to_owned(),
             version: candidate.offer.version,
             max_output: candidate.max_output,
             ceiling_pico: candidate.ceiling.0.to_string(),

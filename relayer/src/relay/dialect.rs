@@ -5,33 +5,86 @@
 //! A new dialect is one module here and one line in [`DIALECTS`].
 
 pub mod chat;
+pub mod completions;
+mod conversation;
+pub mod embeddings;
+mod event;
+pub mod messages;
+pub mod openai;
+mod prompts;
+mod read;
+pub mod responses;
+#[cfg(test)]
+mod testing;
+mod translate;
+
+pub use conversation::Unsayable;
+pub use event::{Billed, Event, Fault, Piece, Usage, Whole};
 
 use crate::relay::controls::Controls;
 use crate::relay::error::RelayError;
 use crate::relay::json::Document;
 use crate::relay::sse;
-use axum::http::{HeaderMap, StatusCode};
+use crate::upstream::KeyHeader;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::{Bytes, BytesMut};
 use std::fmt;
 use std::ops::Range;
-use steam_protocol::receipt::FinishReason;
+use std::sync::OnceLock;
 use steam_router::state::capability;
+use translate::{Render, Translate, Translated};
 
 /// The dialects that clients and providers can speak.
-static DIALECTS: [&dyn Dialect; 1] = [&chat::Chat];
+static DIALECTS: [&dyn Dialect; COUNT] =
+    [&chat::Chat, &messages::Messages, &responses::Responses, &completions::Completions, &embeddings::Embeddings];
+const COUNT: usize = 5;
 
 /// The dialect of the API at `path`, if it is one of an LLM.
 pub fn of_path(path: &str) -> Option<&'static dyn Dialect> {
     DIALECTS.into_iter().find(|dialect| dialect.path() == path)
 }
 
-/// The dialect of errors at paths that are of no dialect.
+/// The dialect of errors at `path`: that of the API which the path is of, or of a client which names a version of Anthropic's.
+pub fn of_errors(path: &str, headers: &HeaderMap) -> &'static dyn Dialect {
+    let below = |dialect: &&dyn Dialect| {
+        path.strip_prefix(dialect.path()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let usual = || if headers.contains_key(messages::VERSION) { &messages::Messages } else { usual() };
+    DIALECTS.into_iter().find(below).unwrap_or_else(usual)
+}
+
+/// The dialect of requests that the relayer makes itself.
 pub fn usual() -> &'static dyn Dialect {
     DIALECTS[0]
 }
 
+/// The dialects that an offer with these capabilities speaks. Offers from before dialects had bits speak chat completions.
+pub fn spoken(capabilities: u64) -> u64 {
+    let stated = DIALECTS.iter().fold(0, |all, dialect| all | dialect.capability()) & capabilities;
+    if stated == 0 { capability::CHAT } else { stated }
+}
+
+/// The words of a provider's error, which stand at the same place in every dialect.
+pub fn message_of(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        error: Error,
+    }
+    #[derive(serde::Deserialize)]
+    struct Error {
+        message: String,
+    }
+    serde_json::from_slice(body).ok().map(|Body { error }| error.message)
+}
+
 /// A wire format.
 pub trait Dialect: fmt::Debug + Send + Sync {
+    /// Its name in decision records and messages.
+    fn name(&self) -> &'static str;
+
+    /// The bit of an offer whose provider speaks it.
+    fn capability(&self) -> u64;
+
     /// Where clients post requests.
     fn path(&self) -> &'static str;
 
@@ -47,23 +100,14 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The texts of `request` that a model reads.
     fn prompt(&self, request: &Request) -> Prompt;
 
-    /// The body for a provider of `model`, with the output limit `max_output` in tokens where the client set none.
+    /// The body for a provider.
     ///
     /// # Errors
-    /// [`RelayError::Internal`] if `request` is not of this dialect.
-    fn body(&self, request: &Request, model: &str, max_output: u32) -> Result<Bytes, RelayError>;
+    /// [`RelayError::Internal`] if the request is not of this dialect.
+    fn body(&self, request: &Outgoing<'_>) -> Result<Bytes, RelayError>;
 
-    /// Reads one event of a provider's stream, and hands what it says to `say`.
-    ///
-    /// # Errors
-    /// [`Fault`] if the event is no part of an answer, or what `say` returns.
-    fn read_event(&self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault>;
-
-    /// Reads a provider's whole answer, and hands what it says to `say`.
-    ///
-    /// # Errors
-    /// [`Fault`] if the body is no answer, or what `say` returns.
-    fn read_whole(&self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault>;
+    /// A reader of a provider's answer to `request`.
+    fn reader(&self, request: &Request) -> Box<dyn Reader>;
 
     /// A writer for one answer.
     fn writer(&self) -> Box<dyn Writer>;
@@ -72,7 +116,56 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     fn error(&self, error: &RelayError) -> String;
 
     /// The body of a refusal whose own words cannot be passed on.
-    fn refusal(&self, status: StatusCode) -> String;
+    /// `stated` is what the provider says, in words.
+    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String;
+
+    /// How providers of this dialect serve clients of others, if they do.
+    fn render(&self) -> Option<Render> {
+        None
+    }
+
+    /// How clients of this dialect are served by providers of others, if they are.
+    fn translate(&self) -> Option<&'static (dyn Translate + Sync)> {
+        None
+    }
+
+    /// Further headers of a request to a provider.
+    fn headers(&self, _: &Request) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
+    }
+
+    /// The header in which a provider takes its key.
+    fn key_header(&self) -> KeyHeader {
+        KeyHeader::Authorization
+    }
+}
+
+/// A request as a provider is to get it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The request, in the provider's dialect.
+    pub document: &'a Document,
+    /// Whether the answer is streamed.
+    pub stream: bool,
+    /// The model as the provider knows it.
+    pub model: &'a str,
+    /// The output limit in tokens, where the document has none.
+    pub max_output: Option<u32>,
+}
+
+/// Reads one answer of a provider, whole or streamed, and hands what it says to `say`.
+pub trait Reader: fmt::Debug + Send {
+    /// Reads one event of a stream.
+    ///
+    /// # Errors
+    /// [`Fault`] if the event is no part of an answer, or what `say` returns.
+    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault>;
+
+    /// Reads a whole answer.
+    ///
+    /// # Errors
+    /// [`Fault`] if the body is no answer, or what `say` returns.
+    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault>;
 }
 
 /// Takes the events of an answer. An error ends the reading.
@@ -112,8 +205,10 @@ pub struct Request {
     pub include_usage: bool,
     /// Most output tokens of each answer, if the client set a limit.
     pub max_output: Option<u32>,
-    /// Answers wanted.
+    /// Answers wanted; of embeddings, vectors.
     pub choices: u32,
+    /// Prompts in the request, each with a context of its own.
+    pub prompts: u32,
     /// Bits of [`steam_router::state::capability`].
     pub needs: u64,
     /// Images in the prompt.
@@ -132,9 +227,89 @@ pub struct Request {
     pub prompt: Range<usize>,
     /// The body, read.
     pub body: Document,
+    /// Headers for providers of the same dialect.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The request in other dialects.
+    pub translations: Translations,
+}
+
+/// A request in other dialects, each written when it is first needed.
+#[derive(Debug, Default)]
+pub struct Translations([OnceLock<Result<Document, Unsayable>>; COUNT]);
+
+/// Why a provider cannot be asked in any dialect that it speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unspoken {
+    /// The reason, as a clause after the provider's name.
+    pub reason: String,
+    /// The field that its dialects have no word for, if that is the reason.
+    pub field: Option<String>,
 }
 
 impl Request {
+    /// The dialect in which a provider with these capabilities is asked: the client's own if it speaks that.
+    ///
+    /// # Errors
+    /// [`Unspoken`].
+    pub fn dialect_for(&self, capabilities: u64) -> Result<&'static dyn Dialect, Unspoken> {
+        let spoken = spoken(capabilities);
+        if spoken & self.dialect.capability() != 0 {
+            return Ok(self.dialect);
+        }
+        let (mut names, mut field) = (Vec::new(), None);
+        for (place, dialect) in DIALECTS.into_iter().enumerate() {
+            if spoken & dialect.capability() == 0 || dialect.render().is_none() || self.dialect.translate().is_none() {
+                continue;
+            }
+            match self.translation(place) {
+                Ok(_) => return Ok(dialect),
+                Err(unsayable) => {
+                    names.push(dialect.path());
+                    field.get_or_insert(unsayable.field.clone());
+                }
+            }
+        }
+        let reason = match &field {
+            None => format!("does not speak {}", self.dialect.path()),
+            Some(field) => format!("speaks {}, which has no word for `{field}`", names.join(" and ")),
+        };
+        Err(Unspoken { reason, field })
+    }
+
+    /// The request in `dialect`, which [`Self::dialect_for`] chose.
+    ///
+    /// # Errors
+    /// [`RelayError::Internal`] if it cannot be said in it.
+    pub fn said_in(&self, dialect: &dyn Dialect) -> Result<&Document, RelayError> {
+        if dialect.capability() == self.dialect.capability() {
+            return Ok(&self.body);
+        }
+        let place = DIALECTS.iter().position(|known| known.capability() == dialect.capability());
+        let translated = place.map(|place| self.translation(place).as_ref());
+        translated.and_then(Result::ok).ok_or(RelayError::Internal("a dialect that was not chosen"))
+    }
+
+    /// A reader of the answer of a provider that is asked in `dialect`.
+    pub fn reader(&self, dialect: &dyn Dialect, now_unix: i64) -> Box<dyn Reader> {
+        let reader = dialect.reader(self);
+        match self.dialect.translate().filter(|_| dialect.capability() != self.dialect.capability()) {
+            None => reader,
+            Some(client) => Box::new(Translated { reader, composer: client.composer(self, now_unix), client }),
+        }
+    }
+
+    fn translation(&self, place: usize) -> &Result<Document, Unsayable> {
+        self.translations.0[place].get_or_init(|| {
+            let unsayable = || Unsayable::at(self.dialect.path());
+            let render = DIALECTS[place].render().ok_or_else(unsayable)?;
+            let client = self.dialect.translate().ok_or_else(unsayable)?;
+            let mut members = render(client.parse(self)?)?;
+            members.insert("stream".into(), self.stream.into());
+            let text = serde_json::Value::Object(members).to_string();
+            Document::read(text.into()).map_err(|_| unsayable())
+        })
+    }
+
     /// The prompt in the bytes it came in.
     pub fn prompt_bytes(&self) -> &[u8] {
         self.body.text().as_bytes().get(self.prompt.clone()).unwrap_or_default()
@@ -164,119 +339,12 @@ pub struct Prompt {
     pub overhead: u64,
 }
 
-/// What an answer says.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Event<'a> {
-    /// Text of the answer numbered `choice`.
-    Text {
-        /// Which answer.
-        choice: u32,
-        /// The text.
-        text: &'a str,
-    },
-    /// Visible reasoning.
-    Reasoning {
-        /// Which answer.
-        choice: u32,
-        /// The text.
-        text: &'a str,
-    },
-    /// A part of a tool call; the text may be empty.
-    Call {
-        /// Which answer.
-        choice: u32,
-        /// Name or arguments.
-        text: &'a str,
-    },
-    /// An answer ended.
-    Finish {
-        /// Which answer.
-        choice: u32,
-        /// Why.
-        reason: FinishReason,
-    },
-    /// What the provider says was used.
-    Usage {
-        /// The counts, if they are counts.
-        usage: Option<Usage>,
-        /// The provider's own JSON.
-        stated: &'a str,
-    },
-}
-
-/// Tokens of an exchange, as a provider counts them. Nothing in it is trusted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Input tokens, those read from and written to a cache included.
-    pub prompt: u64,
-    /// Input tokens that came from a cache.
-    pub cached: u64,
-    /// Input tokens written to a cache of the shorter lifetime.
-    pub cache_write: u64,
-    /// Input tokens written to a cache of the longer lifetime.
-    pub cache_write_long: u64,
-    /// Output tokens, hidden reasoning included.
-    pub completion: u64,
-    /// Output tokens that are reasoning.
-    pub reasoning: u64,
-}
-
-/// What a client is told was used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Billed {
-    /// Input tokens, without those read from or written to a cache.
-    pub input: u32,
-    /// Cached input tokens.
-    pub cached: u32,
-    /// Input tokens written to a cache of the shorter lifetime.
-    pub cache_write: u32,
-    /// Input tokens written to a cache of the longer lifetime.
-    pub cache_write_long: u32,
-    /// Output tokens.
-    pub output: u32,
-    /// Cost in USD, fee included, as an exact decimal number.
-    pub cost_usd: String,
-}
-
-/// What becomes of an event of a provider's stream.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// A client of the same dialect gets these data.
-    Data(Bytes),
-    /// It is for the relayer alone.
-    Own,
-    /// The answer is complete.
-    End,
-}
-
-/// A whole answer.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Whole {
-    /// The body.
-    pub body: Bytes,
-    /// Place of the provider's usage in the body.
-    pub usage: Option<Range<usize>>,
-}
-
-/// Why a provider's bytes are no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Not an answer, or one of others than were asked for.
-    #[error("no answer to this request")]
-    Malformed,
-    /// The provider reports an error where an answer should be.
-    #[error("the provider reported an error")]
-    Reported {
-        /// The number in it that looks like a status.
-        status: Option<u16>,
-    },
-}
-
 /// Names of the abilities in `bits`, of those that a request can need.
 pub fn abilities(bits: u64) -> String {
     let known = [
         (capability::STREAMING, "stream"),
         (capability::VISION, "images"),
+        (capability::FILE_INPUT, "documents"),
         (capability::TOOLS, "tools"),
         (capability::JSON_MODE, "response_format json_object"),
         (capability::JSON_SCHEMA, "response_format json_schema"),

@@ -3,7 +3,7 @@
 use crate::allow_lists::KeepError;
 use crate::ledger::LedgerError;
 use crate::node::rates::RateLimited;
-use crate::vaults::{ChargeError, CosignError, Refusal, Unsure};
+use crate::vaults::{ChargeError, CosignError, Refusal, VaultUnavailable};
 use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
@@ -41,6 +41,16 @@ pub enum RelayError {
     NoProvider {
         /// The model.
         model: String,
+        /// One for each offer.
+        reasons: String,
+    },
+    /// Somebody offers the model, but in dialects that cannot say all of the request.
+    #[error("no provider of `{model}` can be asked this without losing `{field}`: {reasons}; leave it out")]
+    Untranslatable {
+        /// The model.
+        model: String,
+        /// The field, as the client wrote it.
+        field: String,
         /// One for each offer.
         reasons: String,
     },
@@ -226,12 +236,13 @@ impl RelayError {
                 Refusal::FeeAboveKeyLimit { .. } => (Funds, "fee_above_key_limit"),
                 Refusal::Leaving => (Funds, "vault_leaving"),
                 Refusal::Replay { .. } => (Request, "replay"),
-                Refusal::Unsure(why) => (Relayer, unsure(*why)),
+                Refusal::VaultUnavailable(why) => (Relayer, unavailable(*why)),
                 Refusal::Blocked(_) => (Relayer, "settlement_blocked"),
                 Refusal::LedgerDown => (Relayer, "ledger_unavailable"),
             },
             Self::UnknownModel(_) => (Request, "model_not_found"),
             Self::NoProvider { .. } => (Request, "no_provider_supports_request"),
+            Self::Untranslatable { .. } => (Request, "untranslatable_parameter"),
             Self::AllowListUnknown { .. } => (Request, "allow_list_unknown"),
             Self::NotAllowed { .. } => (Request, "no_allowed_provider"),
             Self::AllowList(KeepError::NotNamed(_)) => (Request, "allow_list_not_named"),
@@ -241,7 +252,7 @@ impl RelayError {
                 CosignError::Invalid(_) => (Request, "invalid_withdrawal"),
                 CosignError::UnknownVault => (Request, "unknown_vault"),
                 CosignError::TooMany => (Request, "too_many_withdrawals"),
-                CosignError::Unsure(why) => (Relayer, unsure(*why)),
+                CosignError::VaultUnavailable(why) => (Relayer, unavailable(*why)),
                 CosignError::Slot { .. } => (Request, "withdrawal_out_of_time"),
                 CosignError::Generation { .. } => (Request, "generation_outdated"),
                 CosignError::Seq { .. } => (Request, "settle_seq_outdated"),
@@ -275,6 +286,7 @@ impl RelayError {
     pub fn param(&self) -> Option<&str> {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
+            Self::Untranslatable { field, .. } => Some(field),
             Self::UnknownModel(_) => Some("model"),
             _ => None,
         }
@@ -302,10 +314,10 @@ impl RelayError {
     }
 }
 
-fn unsure(why: Unsure) -> &'static str {
+fn unavailable(why: VaultUnavailable) -> &'static str {
     match why {
-        Unsure::Halted => "vault_halted",
-        Unsure::Unclear => "vault_unclear",
-        Unsure::Recovering => "vault_recovering",
+        VaultUnavailable::Halted => "vault_halted",
+        VaultUnavailable::Unclear => "vault_unclear",
+        VaultUnavailable::Recovering => "vault_recovering",
     }
 }

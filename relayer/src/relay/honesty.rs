@@ -9,7 +9,7 @@ use crate::relay::dialect::{Origin, Request, Usage};
 use crate::relay::job::Job;
 use crate::relay::plan::Candidate;
 use crate::relay::stream::End;
-use crate::relay::transcript::Transcript;
+use crate::relay::transcript::Counts;
 use crate::tokens::Counting;
 use steam_protocol::receipt::FinishReason;
 use steam_router::state::capability;
@@ -27,7 +27,7 @@ pub fn empty(node: &Node, request: &Request, offer: &Offer) {
 }
 
 /// An answer of which the client had all, or all until its provider failed; one that the client left shows nothing.
-pub fn answered(job: &Job, candidate: &Candidate, transcript: &Transcript, end: &End) {
+pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End) {
     let broken = match end {
         End::Complete => false,
         End::Failed { .. } => true,
@@ -36,7 +36,9 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Transcript, end: 
     let Job { node, request, .. } = job;
     let delivered = transcript.delivered.total();
     let claim = transcript.usage.filter(|_| !broken);
-    if let (Some(claim), false) = (claim, matches!(request.origin, Origin::Probe { .. })) {
+    // Embeddings have no length.
+    let unusual = matches!(request.origin, Origin::Probe { .. }) || request.max_output == Some(0);
+    if let (Some(claim), false) = (claim, unusual) {
         node.board.record_lengths(candidate.input.estimate(), claim.completion);
     }
     let hidden = claim.map_or(0, |claim| claim.reasoning.saturating_sub(transcript.reasoning.total().tokens));
@@ -59,7 +61,7 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Transcript, end: 
 }
 
 /// Whether an answer stopped for a limit it did not reach, or is far shorter than what a probe asked for.
-fn ended_early(request: &Request, candidate: &Candidate, transcript: &Transcript, hidden: u64) -> bool {
+fn ended_early(request: &Request, candidate: &Candidate, transcript: &Counts, hidden: u64) -> bool {
     let delivered = transcript.delivered.total();
     // No token has less than a byte.
     let most = match candidate.input.counting {

@@ -58,7 +58,7 @@ pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
         }
         None => {
             let output = own.delivered.tokens.min(u64::from(bounds.max_output));
-            let prompt = own.input.estimate().min(input_allowed);
+            let prompt = unclaimed(&own.input, &bounds.price);
             (usage(dialect::Usage { prompt, ..dialect::Usage::default() }, prompt, output), CountedBy::Relayer)
         }
     };
@@ -75,6 +75,13 @@ fn output_allowed(counting: Counting, own: &Own, claim: dialect::Usage, bounds: 
     let max_output = u64::from(bounds.max_output);
     let hidden = claim.reasoning.saturating_sub(own.reasoning.tokens).min(max_output);
     counting.allowance(own.delivered).saturating_add(hidden).min(max_output)
+}
+
+/// The tokens of a prompt that no provider has counted: an estimate alone makes no long prompt. It is one if its fewest tokens
+/// are more than `long_from`; otherwise no more than `long_from` are billed.
+fn unclaimed(input: &Input, price: &Tariff) -> u64 {
+    let prompt = input.estimate().min(input.allowance());
+    if price.is_long(prompt) && !price.is_long(input.least()) { price.long_from.into() } else { prompt }
 }
 
 /// The parts of a prompt of at most `prompt` tokens, none above the claim's. What is cut is cut from the part that usually
@@ -236,6 +243,33 @@ mod tests {
         assert_eq!(total(100, 50, 10), 40_000_000 + 5_000_000 + 10_000_000 + 20_000_000 + 5_000_000);
         // One more token, though most are cached.
         assert_eq!(total(101, 51, 10), 80_000_000 + 10_200_000 + 30_000_000 + 40_000_000 + 5_000_000);
+    }
+
+    #[test]
+    fn a_long_prompt_is_billed_where_claim_and_own_bound_are_both_above_and_never_by_an_estimate() {
+        let standard = bounds().price.standard;
+        let long = Price::basic(2_000_000, 200_000, 4_000_000, 5);
+        let prompt = |claimed: Option<u64>, counting, text, long_from| {
+            let input = Input { counting, text, image_tokens: 0 };
+            let own = Own { input, delivered: Counted::default(), reasoning: Counted::default() };
+            let price = Tariff { standard, long_from, long };
+            let bill = bill(claimed.and_then(|prompt| claim(prompt, 0, 0, 0)), &own, &Bounds { price, ..bounds() });
+            (bill.usage.input, price.is_long(bill.usage.prompt()))
+        };
+        let text = Counted { bytes: 4_000, tokens: 1_000 };
+        // The bound of an unknown tokenizer is above 1,000, and the provider claims no more than that.
+        assert_eq!(prompt(Some(1_000), Counting::Bytes, text, 1_000), (1_000, false));
+        assert_eq!(prompt(Some(1_001), Counting::Bytes, text, 1_000), (1_001, true));
+        // 1,028 by the relayer's own bound, whatever is claimed.
+        assert_eq!(prompt(Some(9_000), Counting::O200k, text, 1_028), (1_028, false));
+        assert_eq!(prompt(Some(9_000), Counting::O200k, text, 1_027), (1_028, true));
+        // Without a claim an estimate from bytes makes no long prompt, and a count does where it leaves no doubt.
+        assert_eq!(prompt(None, Counting::Bytes, text, 999), (999, false));
+        assert_eq!(prompt(None, Counting::Bytes, text, 10), (10, false));
+        assert_eq!(prompt(None, Counting::Bytes, text, 1_000), (1_000, false));
+        assert_eq!(prompt(None, Counting::O200k, text, 999), (999, false));
+        assert_eq!(prompt(None, Counting::O200k, text, 972), (972, false));
+        assert_eq!(prompt(None, Counting::O200k, text, 971), (1_000, true));
     }
 
     prop_compose! {

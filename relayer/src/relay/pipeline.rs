@@ -50,7 +50,8 @@ pub async fn relay(
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
     let job = Job { node: node.clone(), request, plan, order, ranked, hold, id, accepted };
     let (reply, answer) = oneshot::channel();
-    node.tasks.spawn(job.run(Reply::Waiting(reply)));
+    // On the heap at once: a task of this size would be moved there in several steps.
+    node.tasks.spawn(Box::pin(job.run(Reply::Waiting(reply))));
     answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?
 }
 
@@ -102,6 +103,16 @@ async fn count_text(node: &Node, request: &Request, counting: Counting) -> Count
     let prompt = request.dialect.prompt(request);
     let counted = node.tokenizers.count(counting, prompt.texts).await;
     Counted { bytes, tokens: counted.tokens + prompt.overhead }
+}
+
+/// The relayer's own count of the input of `request`, by the first of its models that somebody offers.
+///
+/// # Errors
+/// Nobody offers any of them.
+pub async fn count_input(node: &Node, request: &Request) -> Result<u64, RelayError> {
+    let (asked, _) = resolve(&node.registry.borrow().clone(), request)?;
+    let counted = count(node, request, asked).await;
+    Ok(counted.first().map_or(0, |(_, input)| input.estimate()))
 }
 
 /// Holds the plan's highest cost.
@@ -164,7 +175,7 @@ impl Job {
                 let Some(mut outlet) = reply.stream(&self.id, self.request.dialect) else { return };
                 let ends = (&mut opened.transcript, &mut outlet);
                 let (config, model) = (&self.node.config.upstream, &opened.candidate.offer.model);
-                let pump = Pump::new(*source, self.request.dialect, ends, config, model, self.deadline());
+                let pump = Pump::new(*source, ends, config, model, self.deadline());
                 let end = pump.run().await;
                 self.finish_stream(opened, end, outlet).await;
             }
@@ -173,8 +184,8 @@ impl Job {
 
     /// Finds a provider, and keeps the client's connection open meanwhile. `None` if the client has left.
     async fn open(&self, mut reply: Reply) -> Option<(Reply, Result<(Opened, Incoming), RelayError>)> {
-        let opened = failover::open(self);
-        tokio::pin!(opened);
+        // Its memory is given back before the answer is streamed.
+        let mut opened = Box::pin(failover::open(self));
         let mut silence = self.request.stream.then(|| keep_alive(&self.node.config.upstream));
         loop {
             tokio::select! {
@@ -197,12 +208,12 @@ impl Job {
             return;
         }
         let bill = self.bill(&opened, &End::Complete);
-        let stated = opened.transcript.stated_usage.as_deref();
+        let stated = opened.transcript.counts.stated_usage.as_deref();
         let body = self.request.dialect.writer().whole(&answer, stated, &Billed::from(&bill));
         opened.served(&self.request, &bill.usage, Duration::ZERO);
-        honesty::answered(&self, &opened.candidate, &opened.transcript, &End::Complete);
+        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &End::Complete);
         let id = self.id.clone();
-        let finish = opened.transcript.finish.unwrap_or(FinishReason::Other);
+        let finish = opened.transcript.counts.finish.unwrap_or(FinishReason::Other);
         let answer = match self.charge(opened, sha256(&[&body]), bill, finish, "served").await {
             Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt) }),
             Err(error) => Err(RelayError::Charge(error)),
@@ -218,10 +229,10 @@ impl Job {
             End::Complete => {
                 opened.served(&self.request, &bill.usage, outlet.waited);
                 if self.request.include_usage {
-                    let stated = opened.transcript.stated_usage.as_deref();
+                    let stated = opened.transcript.counts.stated_usage.as_deref();
                     outlet.write(|writer, out| writer.usage(stated, &Billed::from(&bill), out));
                 }
-                (opened.transcript.finish.unwrap_or(FinishReason::Other), "served")
+                (opened.transcript.counts.finish.unwrap_or(FinishReason::Other), "served")
             }
             End::ClientGone => {
                 opened.watch.end(Outcome::Neutral);
@@ -237,7 +248,7 @@ impl Job {
                 (FinishReason::Error, name)
             }
         };
-        honesty::answered(&self, &opened.candidate, &opened.transcript, &end);
+        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &end);
         match self.charge(opened, outlet.hash(), bill, finish, outcome).await {
             Ok(receipt) => {
                 let receipt = format!(": steam-receipt {}\n\n", base64(&receipt.to_bytes()));
@@ -253,6 +264,7 @@ impl Job {
 
     fn bill(&self, opened: &Opened, end: &End) -> Bill {
         let Opened { candidate, transcript, .. } = opened;
+        let transcript = &transcript.counts;
         let own = Own {
             input: candidate.input,
             delivered: transcript.delivered.total(),

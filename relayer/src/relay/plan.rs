@@ -4,7 +4,7 @@
 use crate::config::Config;
 use crate::registry::{Offer, Registry};
 use crate::relay::controls::suffix;
-use crate::relay::dialect::{Request, abilities};
+use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
 use crate::score::{Ask, Choice, Scorer, Sort};
 use crate::tokens::{Counted, Counting};
@@ -36,6 +36,11 @@ impl Input {
         self.text.tokens.saturating_add(self.image_tokens)
     }
 
+    /// Fewest tokens that it has for sure; what an image has is an estimate.
+    pub fn least(&self) -> u64 {
+        self.counting.least(self.text)
+    }
+
     /// Most input tokens that can be billed.
     pub fn allowance(&self) -> u64 {
         self.counting.allowance(self.text).saturating_add(self.image_tokens)
@@ -47,6 +52,8 @@ impl Input {
 pub struct Candidate {
     /// The offer, at the price that will be charged.
     pub offer: Arc<Offer>,
+    /// The dialect in which its provider is asked.
+    pub dialect: &'static dyn Dialect,
     /// Output limit of each answer.
     pub max_output: u32,
     /// The highest cost of the request with this offer, fee included.
@@ -62,7 +69,28 @@ pub struct Exclusion {
     pub offer: Arc<Offer>,
     /// The reason, as a clause after the provider's name.
     pub reason: String,
+    /// The field that the provider's dialects have no word for, if that is the reason.
+    field: Option<String>,
     filter: Filter,
+}
+
+/// Why an offer is excluded.
+struct Reason {
+    filter: Filter,
+    text: String,
+    field: Option<String>,
+}
+
+impl From<(Filter, String)> for Reason {
+    fn from((filter, text): (Filter, String)) -> Self {
+        Self { filter, text, field: None }
+    }
+}
+
+impl From<Unspoken> for Reason {
+    fn from(Unspoken { reason, field }: Unspoken) -> Self {
+        Self { filter: Filter::Dialect, text: reason, field }
+    }
 }
 
 /// The filters in their order. The last one that excluded something decides what the client is told: the offers that
@@ -72,6 +100,7 @@ enum Filter {
     AllowList,
     Wish,
     Ability,
+    Dialect,
     Size,
     KeyPrice,
     Cost(Pico),
@@ -174,7 +203,9 @@ pub fn plan(
         for offer in registry.offers_of(&model) {
             match consider(offer, fee_bps, config, request, input, allowed, &cooldown) {
                 Ok(candidate) => candidates.push(candidate),
-                Err((filter, reason)) => excluded.push(Exclusion { offer: offer.clone(), reason, filter }),
+                Err(Reason { filter, text, field }) => {
+                    excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
+                }
             }
         }
         let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
@@ -201,61 +232,62 @@ fn consider(
     input: Input,
     allowed: Allowed,
     cooldown: impl Fn(&Offer) -> Option<Duration>,
-) -> Result<Candidate, (Filter, String)> {
+) -> Result<Candidate, Reason> {
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
-        return Err((Filter::AllowList, "is not in the key's allow-list".into()));
+        return Err((Filter::AllowList, "is not in the key's allow-list".into()).into());
     }
-    let prompt = most_prompt(offer, input);
-    let price = offer.price.price(offer.price.is_long(prompt.into()));
+    let most_prompt = saturate(input.allowance().min(context(offer, request)));
+    let price = offer.price.price(offer.price.is_long(most_prompt.into()));
     if let Some(reason) = request.controls.exclude(offer, price) {
-        return Err((Filter::Wish, reason));
+        return Err((Filter::Wish, reason).into());
     }
     let missing = request.needs & !offer.capabilities;
     if missing != 0 {
-        return Err((Filter::Ability, format!("does not take {}", abilities(missing))));
+        return Err((Filter::Ability, format!("does not take {}", abilities(missing))).into());
     }
+    let dialect = request.dialect_for(offer.capabilities)?;
     let max_output = match request.max_output {
         Some(wanted) if wanted > offer.output_limit => {
             let reason = format!("answers with at most {} tokens and {wanted} were asked for", offer.output_limit);
-            return Err((Filter::Size, reason));
+            return Err((Filter::Size, reason).into());
         }
         Some(wanted) => wanted,
         None => offer.output_limit.min(config.routing.default_max_tokens),
     };
     // The estimate, not the bound: a bound of one token a byte would turn away what fits. Where the estimate is too
     // low, the provider says so, and it costs nothing.
-    if input.estimate().saturating_add(u64::from(max_output)) > u64::from(offer.context_limit) {
+    if input.estimate().saturating_add(u64::from(max_output)) > context(offer, request) {
         let reason = format!(
             "takes {} tokens of prompt and answer, and this is about {} and up to {max_output}",
             offer.context_limit,
             input.estimate(),
         );
-        return Err((Filter::Size, reason));
+        return Err((Filter::Size, reason).into());
     }
     if !price.within(&allowed.limits.max_price) {
-        return Err((Filter::KeyPrice, "priced above the key's highest price".into()));
+        return Err((Filter::KeyPrice, "priced above the key's highest price".into()).into());
     }
-    let ceiling = ceiling(offer, fee_bps, input, max_output.saturating_mul(request.choices))
-        .ok_or_else(|| (Filter::Wish, "has no computable cost".to_owned()))?;
+    let ceiling = ceiling(offer, fee_bps, most_prompt, max_output.saturating_mul(request.choices))
+        .ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
-        return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")));
+        return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
     }
     // One that merely fails stays a candidate, behind all others: it may be back.
     if let Some(left) = cooldown(offer) {
-        return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())));
+        return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())).into());
     }
-    Ok(Candidate { offer: offer.clone(), max_output, ceiling, input })
+    Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
 }
 
-/// Most tokens of the prompt that can be billed: no more than fit the offer's context.
-fn most_prompt(offer: &Offer, input: Input) -> u32 {
-    saturate(input.allowance()).min(offer.context_limit)
+/// The tokens that all prompts and answers of the request may have: each prompt has a context of its own.
+fn context(offer: &Offer, request: &Request) -> u64 {
+    u64::from(offer.context_limit).saturating_mul(request.prompts.into())
 }
 
 /// The most a request may cost with `offer`, fee included: whatever part of the prompt is written to a cache, and at the
 /// price of long prompts if it may be one.
-fn ceiling(offer: &Offer, fee_bps: u16, input: Input, output: u32) -> Option<Pico> {
-    let charge = offer.price.ceiling(most_prompt(offer, input), output);
+fn ceiling(offer: &Offer, fee_bps: u16, input: u32, output: u32) -> Option<Pico> {
+    let charge = offer.price.ceiling(input, output);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
 
@@ -269,6 +301,10 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
     let reasons = reasons(&excluded);
     match last {
         Filter::AllowList => RelayError::NotAllowed { model, reasons },
+        Filter::Dialect => match excluded.iter().find_map(|exclusion| exclusion.field.clone()) {
+            Some(field) => RelayError::Untranslatable { model, field, reasons },
+            None => RelayError::NoProvider { model, reasons },
+        },
         Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
@@ -276,6 +312,7 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 Filter::Cost(ceiling) => Some(ceiling),
                 Filter::AllowList
                 | Filter::Wish
+                | Filter::Dialect
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -289,6 +326,7 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 Filter::Cooldown(left) => Some(left),
                 Filter::AllowList
                 | Filter::Wish
+                | Filter::Dialect
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice

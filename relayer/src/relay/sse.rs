@@ -144,6 +144,15 @@ impl Parser {
     }
 }
 
+/// Appends an event with its name, for clients that need one.
+pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
+    out.put_slice(b"event: ");
+    // A name is one line: a provider must not write another event into it.
+    out.put_slice(name.split(['\n', '\r']).next().unwrap_or_default().as_bytes());
+    out.put_u8(b'\n');
+    write_data(out, data);
+}
+
 /// Appends an event: `data: …` and an empty line. Data of several lines are written as several, as they came.
 pub fn write_data(out: &mut BytesMut, data: &[u8]) {
     for line in data.split(|&byte| byte == b'\n') {

@@ -2,10 +2,11 @@
 
 use crate::config::UpstreamConfig;
 use crate::relay::attempt::Source;
-use crate::relay::dialect::{Dialect, Fault, Piece};
+use crate::relay::dialect::{Fault, Piece};
 use crate::relay::reply::Outlet;
 use crate::relay::transcript::Transcript;
 use crate::score::FailureKind;
+use bytes::Bytes;
 use futures::FutureExt;
 use std::pin::Pin;
 use std::time::Duration;
@@ -40,7 +41,6 @@ enum State {
 /// A stream on its way from a provider to a client.
 pub struct Pump<'a> {
     source: Source,
-    dialect: &'a dyn Dialect,
     transcript: &'a mut Transcript,
     outlet: &'a mut Outlet,
     /// Time without content after which the provider has failed.
@@ -71,17 +71,15 @@ impl<'a> Pump<'a> {
     /// A pump from `source`, which answers for `model`, until `deadline`.
     pub fn new(
         source: Source,
-        dialect: &'a dyn Dialect,
         (transcript, outlet): (&'a mut Transcript, &'a mut Outlet),
         config: &UpstreamConfig,
         model: &str,
         deadline: Instant,
     ) -> Self {
-        let (finished, now) = (transcript.finish, Instant::now());
+        let (finished, now) = (transcript.counts.finish, Instant::now());
         let (idle, keep_alive) = (config.idle_timeout(model), Duration::from_millis(config.keep_alive_ms));
         Self {
             source,
-            dialect,
             transcript,
             outlet,
             idle,
@@ -102,6 +100,10 @@ impl<'a> Pump<'a> {
             self.outlet.write(|writer, out| writer.event(&data, out));
         }
         let mut state = State::Open;
+        if let Some(closing) = self.source.closing.take() {
+            self.pass(&closing);
+            state = State::Ended(End::Complete);
+        }
         loop {
             if matches!(state, State::Open) {
                 state = self.pass_events();
@@ -137,22 +139,32 @@ impl<'a> Pump<'a> {
 
     fn pass_ready(&mut self, progress: &mut bool) -> State {
         while let Some(event) = self.source.parser.pop() {
-            let (piece, content) = match self.transcript.event(self.dialect, &event) {
+            let (piece, content) = match self.transcript.event(&event) {
                 Ok(read) => read,
                 Err(fault) => return State::Ended(failed(fault)),
             };
-            *progress |= content || self.transcript.finish != self.finished;
-            self.finished = self.transcript.finish;
+            *progress |= content || self.transcript.counts.finish != self.finished;
+            self.finished = self.transcript.counts.finish;
             match piece {
                 Piece::Data(data) => self.outlet.write(|writer, out| writer.event(&data, out)),
+                Piece::Composed(data) => self.pass(&data),
                 Piece::Own => {}
-                Piece::End => return State::Ended(End::Complete),
+                Piece::End(data) => {
+                    self.pass(&data);
+                    return State::Ended(End::Complete);
+                }
             }
         }
-        match (self.source.ended, self.transcript.finish) {
+        match (self.source.ended, self.transcript.counts.finish) {
             (false, _) => State::Open,
             (true, Some(_)) => State::Ended(End::Complete),
             (true, None) => State::Ended(cut("the stream ended without an end")),
+        }
+    }
+
+    fn pass(&mut self, data: &[Bytes]) {
+        for data in data {
+            self.outlet.write(|writer, out| writer.event(data, out));
         }
     }
 

@@ -1,14 +1,22 @@
 //! What was said so far in one answer, counted, and what the provider said about it.
 
-use crate::relay::dialect::{Dialect, Event, Fault, Piece, Usage, Whole};
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Usage, Whole};
 use crate::relay::sse;
 use crate::tokens::{Counting, Tally};
 use bytes::Bytes;
 use steam_protocol::receipt::FinishReason;
 
-/// The count of one answer.
+/// One answer as it is read.
 #[derive(Debug)]
 pub struct Transcript {
+    reader: Box<dyn Reader>,
+    /// What was read so far.
+    pub counts: Counts,
+}
+
+/// The count of one answer.
+#[derive(Debug)]
+pub struct Counts {
     /// Everything visible.
     pub delivered: Tally,
     /// The visible reasoning in it.
@@ -24,26 +32,28 @@ pub struct Transcript {
 }
 
 impl Transcript {
-    /// Nothing said of `choices` answers.
-    pub fn new(counting: Counting, choices: u32) -> Self {
-        Self {
+    /// Nothing said of `choices` answers, which `reader` reads.
+    pub fn new(counting: Counting, choices: u32, reader: Box<dyn Reader>) -> Self {
+        let counts = Counts {
             delivered: Tally::new(counting),
             reasoning: Tally::new(counting),
             finish: None,
             usage: None,
             stated_usage: None,
             choices,
-        }
+        };
+        Self { reader, counts }
     }
 
     /// Takes an event of a stream. Returns what becomes of it, and whether it has content.
     ///
     /// # Errors
     /// It is no part of an answer, or reports an error.
-    pub fn event(&mut self, dialect: &dyn Dialect, event: &sse::Event) -> Result<(Piece, bool), Fault> {
+    pub fn event(&mut self, event: &sse::Event) -> Result<(Piece, bool), Fault> {
         let mut content = false;
-        let piece = dialect.read_event(event, &mut |event| {
-            content |= self.take(event)?;
+        let Self { reader, counts } = self;
+        let piece = reader.event(event, &mut |event| {
+            content |= counts.take(event)?;
             Ok(())
         })?;
         Ok((piece, content))
@@ -53,21 +63,31 @@ impl Transcript {
     ///
     /// # Errors
     /// It is no answer, or reports an error.
-    pub fn whole(&mut self, dialect: &dyn Dialect, body: Bytes) -> Result<(Whole, bool), Fault> {
+    pub fn whole(&mut self, body: Bytes) -> Result<(Whole, bool), Fault> {
         let mut content = false;
-        let whole = dialect.read_whole(body, &mut |event| {
-            content |= self.take(event)?;
+        let Self { reader, counts } = self;
+        let whole = reader.whole(body, &mut |event| {
+            content |= counts.take(event)?;
             Ok(())
         })?;
         Ok((whole, content))
     }
+}
 
+impl Counts {
     /// Counts what an event says. Returns whether that is content.
     fn take(&mut self, event: Event<'_>) -> Result<bool, Fault> {
         match event {
             Event::Text { choice, text } => self.deliver(choice, text),
+            Event::Begin { .. } => Ok(false),
+            Event::Refusal { choice, text } | Event::Other { choice, text } => self.deliver(choice, text),
             // A call is content even before it has a name.
-            Event::Call { choice, text } => self.deliver(choice, text).map(|_| true),
+            Event::Call { choice, name, arguments, .. } => {
+                self.deliver(choice, name)?;
+                self.deliver(choice, arguments).map(|_| true)
+            }
+            Event::Seal { choice, .. } => self.expect(choice).map(|()| false),
+            Event::Redacted { choice, .. } => self.expect(choice).map(|()| true),
             Event::Reasoning { choice, text } => {
                 let content = self.deliver(choice, text)?;
                 if content {
@@ -75,7 +95,8 @@ impl Transcript {
                 }
                 Ok(content)
             }
-            Event::Finish { choice, reason } => {
+            Event::Vector { choice } => self.expect(choice).map(|()| true),
+            Event::Finish { choice, reason, .. } => {
                 self.expect(choice)?;
                 self.finish = Some(reason);
                 // An empty answer that stopped is a failure; one that ran into a limit or a filter is an answer.

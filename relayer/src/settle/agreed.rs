@@ -1,5 +1,5 @@
-//! What the nodes that answer say together. One that lags or lies may keep a settlement waiting; alone it can neither declare a
-//! transaction dead that may still land nor final that never was, nor keep a dead one alive after it has stopped.
+//! What the answers of several nodes come to. A node that lags or lies may delay a settlement. Alone it can neither declare a
+//! transaction dead that may still land, nor final one that never was, nor keep a dead one alive after it has stopped lying.
 
 use super::SettleError;
 use crate::chain::quorum::ask;
@@ -11,7 +11,7 @@ use steam_protocol::Hash;
 /// Blocks by which honest nodes may differ on how long a new blockhash lives: as many as one lives.
 const MAX_SPREAD: u64 = 150;
 
-/// The least of what the nodes say is the finalized height.
+/// The lowest finalized height that any node reports.
 ///
 /// # Errors
 /// [`SettleError::Rpc`] if too few answer.
@@ -19,8 +19,8 @@ pub async fn finalized_height(nodes: &[Arc<dyn Rpc>]) -> Result<u64, SettleError
     Ok(present(nodes).await?.0)
 }
 
-/// The least of what the nodes say is the finalized height, and those that said so: only they have seen what was final at
-/// that height, so that what they do not know by then did not happen.
+/// The lowest finalized height that any node reports, and the nodes that answered. Only these nodes have seen everything that
+/// was final at that height: a transaction they do not know by then did not happen.
 ///
 /// # Errors
 /// [`SettleError::Rpc`] if too few answer.

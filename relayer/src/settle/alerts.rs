@@ -25,7 +25,7 @@ pub struct Facts {
     pub unsettled_receipts: u64,
     /// Groups that the program skipped and that wait for their vault.
     pub skipped_groups: u64,
-    /// Times charges were set aside that wait for a person's decision.
+    /// Incidents that wait for a person's decision.
     pub set_aside: u64,
     /// Vaults whose chain is not this ledger's.
     pub halted_vaults: u64,
@@ -46,7 +46,7 @@ pub struct Alert {
     pub message: String,
 }
 
-/// What `facts` are reason to tell.
+/// The alerts that `facts` give reason for.
 pub fn of(facts: &Facts, config: &AlertConfig) -> Vec<Alert> {
     let mut alerts = Vec::new();
     let mut alert = |name, message| alerts.push(Alert { name, message });
@@ -94,7 +94,7 @@ mod tests {
 
     type Happens = fn(&mut Facts);
 
-    /// What is told of `facts`, by names.
+    /// The names of the alerts that `facts` give reason for.
     fn told(facts: Facts) -> Vec<&'static str> {
         of(&facts, &AlertConfig::default()).into_iter().map(|alert| alert.name).collect()
     }

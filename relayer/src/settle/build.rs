@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use steam_protocol::Hash;
 use steam_protocol::batch::{Batch, BatchCharge, BatchError, BatchVoucher, Group};
 
-/// Why there is no transaction.
+/// Why a transaction cannot be built.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum BuildError {
     /// The batch's format cannot express it.

@@ -4,16 +4,17 @@ use super::form::{self, Form, Weight};
 use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
 use crate::chain::quorum::within;
-use crate::chain::rpc::{Rpc, TransactionState};
-use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot, read};
+use crate::chain::rpc::Rpc;
+use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::recovery::ChainPosition;
-use crate::ledger::{Attempt, Batch, GroupState, Ledger, OpenVault, SealedGroup};
+use crate::ledger::{Batch, GroupState, Ledger, OpenVault, SealedGroup};
+use crate::reader::accounts;
 use crate::vaults::Vaults;
 use futures::future::{join_all, try_join_all};
+use judge::{Head, Look, Verdict, head, signature};
 use solana_keypair::Keypair;
-use solana_signature::Signature;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use version::Version1;
 
+mod judge;
 mod monitor;
 mod submit;
 mod version;
@@ -30,16 +32,13 @@ mod version;
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
 const SKIPPED_RETRY_BLOCKS: u32 = 100;
 
-/// Blocks after a transaction's last in which the nodes are asked what became of it.
-const REMEMBERED_BLOCKS: u64 = 150;
-
 /// Signatures that a node tells the status of in one answer.
 const STATUSES_AT_ONCE: usize = 256;
 
-/// Why a closed vault's charges are set aside.
+/// The reason recorded with the quarantined charges of a closed vault.
 const CLOSED: &str = "the vault was closed before it was seen to be settled";
 
-/// What a settler is made of.
+/// Everything a settler works with.
 pub struct Setup {
     /// Charges and groups.
     pub ledger: Ledger,
@@ -55,8 +54,17 @@ pub struct Setup {
     pub keypair: Keypair,
     /// Pace and prices.
     pub config: SettleConfig,
-    /// What a person is to be told of.
+    /// When to alert a person.
     pub alerts: AlertConfig,
+}
+
+/// What a round does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// Brings on what is under way.
+    Resolve,
+    /// Seals new groups as well, applies what was decided about incidents and looks after lookup tables.
+    Seal,
 }
 
 /// The one task that settles.
@@ -70,31 +78,8 @@ pub struct Settler {
     height: u64,
     /// The node that answered last.
     asked: usize,
-    /// What keeps a batch from being sent, found in this round.
+    /// Why a batch could not be sent in this round.
     problem: Option<String>,
-}
-
-/// What the chain says of the batches under way: heights before statuses, statuses before vaults, all of the same nodes. A
-/// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
-struct Look {
-    height: u64,
-    /// By signature.
-    states: HashMap<Signature, TransactionState>,
-    reading: read::Reading,
-}
-
-/// What is to be done about a batch.
-enum Verdict {
-    /// The chain has applied or skipped its groups, but for those of vaults that are gone or halted.
-    Done { signature: Option<String>, applied: Vec<SealedGroup>, skipped: Vec<SealedGroup> },
-    /// A transaction can still land: send the same bytes again.
-    Resend(Vec<Attempt>),
-    /// No transaction can land any more; the signatures of those that died now.
-    Sign(Vec<String>),
-    /// A group's vault is gone or halted, and no transaction can land any more: its groups are to be batched anew.
-    Release,
-    /// The nodes do not agree: nothing can be said.
-    Wait,
 }
 
 impl Settler {
@@ -121,16 +106,18 @@ impl Settler {
         let interval = Duration::from_millis(self.setup.config.interval_ms);
         let mut seal_at = Instant::now();
         loop {
-            let seal = Instant::now() >= seal_at;
-            let result = self.round(seal).await;
-            if seal && result.is_ok() {
+            let round = if Instant::now() >= seal_at { Round::Seal } else { Round::Resolve };
+            let result = self.round(round).await;
+            if round == Round::Seal && result.is_ok() {
                 seal_at = Instant::now() + interval;
             }
             if let Err(error) = result {
                 tracing::warn!(%error, "settlement did not advance");
                 self.problem = Some(error.to_string());
             }
-            if seal && let Err(error) = self.watch().await {
+            if round == Round::Seal
+                && let Err(error) = self.watch().await
+            {
                 tracing::warn!(%error, "it is not known where settlement stands");
             }
             let problem = self.problem.take();
@@ -142,11 +129,11 @@ impl Settler {
         }
     }
 
-    /// One round. Groups under way come first, also after a restart; new ones are sealed if `seal`.
+    /// One round. Groups under way come first, also after a restart.
     ///
     /// # Errors
     /// [`SettleError`]; what was done until then stays done.
-    pub async fn round(&mut self, seal: bool) -> Result<(), SettleError> {
+    pub async fn round(&mut self, round: Round) -> Result<(), SettleError> {
         let mut waiting = BTreeSet::new();
         let open = self.setup.ledger.open_batches().await?;
         let look = self.look(&open).await?;
@@ -157,7 +144,7 @@ impl Settler {
                 waiting.insert(id);
             }
         }
-        if seal {
+        if round == Round::Seal {
             self.apply_incidents().await?;
             let doubted: BTreeSet<Pubkey> =
                 self.setup.vaults.in_doubt().into_iter().chain(self.halted.clone()).collect();
@@ -174,13 +161,13 @@ impl Settler {
                 self.submit(batch).await?;
             }
         }
-        if seal {
+        if round == Round::Seal {
             self.tend_tables().await;
         }
         self.report().await
     }
 
-    /// Acts on what the chain says of a batch; false if nothing can be said, so that nothing may be done either.
+    /// Acts on the verdict about a batch. Returns false if there is no verdict yet: nothing may be done about the batch then.
     async fn advance(&mut self, batch: Batch, look: &Look) -> Result<bool, SettleError> {
         match self.judge(&batch, look)? {
             Verdict::Done { signature, applied, skipped } => {
@@ -226,7 +213,7 @@ impl Settler {
         Ok(true)
     }
 
-    /// Asks for all batches together: one call for each would take longer than the settlements.
+    /// Asks the chain about all batches together: one call a batch would take longer than the settlements.
     async fn look(&self, batches: &[Batch]) -> Result<Look, SettleError> {
         let (height, nodes) = agreed::present(&self.setup.nodes).await?;
         let mut signatures = Vec::new();
@@ -241,73 +228,8 @@ impl Settler {
         let vaults: BTreeSet<Pubkey> =
             batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
         let vaults: Vec<Pubkey> = vaults.into_iter().collect();
-        let reading = read::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
+        let reading = accounts::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
         Ok(Look { height, states, reading })
-    }
-
-    /// What is to be done about a batch.
-    fn judge(&mut self, batch: &Batch, look: &Look) -> Result<Verdict, SettleError> {
-        let (height, reading) = (look.height, look.reading.part(batch.groups.iter().map(|group| &group.vault)));
-        let mut states = Vec::new();
-        for attempt in &batch.attempts {
-            states.push(look.states.get(&signature(attempt)?).cloned());
-        }
-        // Gone: of a vault that was closed, or whose chain is not this ledger's. It will not apply, and its batch-mates must
-        // not wait for it.
-        let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
-        for group in &batch.groups {
-            if reading.is_gone(&group.vault, group.generation) {
-                gone.push(group.clone());
-                continue;
-            }
-            // The nodes do not agree, or not yet on that there is such a vault.
-            let Some(vault) = reading.vaults.get(&group.vault) else { return Ok(Verdict::Wait) };
-            match head(group, vault) {
-                Head::Applied => applied.push(group.clone()),
-                Head::Open => open.push(group.clone()),
-                Head::Behind => {
-                    self.problem = Some(format!("the nodes' reading of vault {} is old", group.vault));
-                    return Ok(Verdict::Wait);
-                }
-                Head::Foreign => {
-                    self.halt(group.vault);
-                    gone.push(group.clone());
-                    continue;
-                }
-            }
-            self.resume(&group.vault);
-        }
-        let landed = landed(batch, &states);
-        if let Some((signature, slot)) = &landed {
-            return Ok(if reading.is_from(*slot) {
-                Verdict::Done { signature: Some(signature.clone()), applied, skipped: open }
-            } else {
-                Verdict::Wait
-            });
-        }
-        let (alive, dead): (Vec<_>, Vec<_>) = batch
-            .attempts
-            .iter()
-            .zip(&states)
-            .filter(|(attempt, _)| !attempt.dead)
-            .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
-        // With a closed vault among them they were applied before it was closed, and what is open was skipped.
-        if alive.is_empty() && !applied.is_empty() && (open.is_empty() || !gone.is_empty()) {
-            return Ok(match applied_by(batch, &states, height) {
-                Some(attempt) => {
-                    let signature = attempt.map(|attempt| attempt.signature.clone());
-                    Verdict::Done { signature, applied, skipped: open }
-                }
-                None => Verdict::Wait,
-            });
-        }
-        if alive.is_empty() && !gone.is_empty() {
-            return Ok(Verdict::Release);
-        }
-        if alive.is_empty() {
-            return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
-        }
-        Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
     }
 
     /// Compares every vault's head on chain with the ledger, before anything is sold: the ledger may be an old copy. A vault on
@@ -326,7 +248,7 @@ impl Settler {
             return Ok(());
         }
         let heads = self.setup.ledger.heads().await?;
-        for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
+        for chunk in addresses.chunks(accounts::VAULTS_AT_ONCE) {
             for (address, vault) in self.read_vaults(chunk.iter().copied()).await?.vaults {
                 let known = heads.get(&(address, vault.generation)).copied().unwrap_or_default();
                 match known.compare((vault.settle_seq, vault.settle_hash)) {
@@ -346,7 +268,7 @@ impl Settler {
     async fn seal(&mut self) -> Result<(), SettleError> {
         let due = self.setup.ledger.vaults_to_seal().await?;
         let now = self.setup.clock.unix_ms();
-        for chunk in due.chunks(read::VAULTS_AT_ONCE) {
+        for chunk in due.chunks(accounts::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|open| open.vault)).await?;
             // Together, so that they wait for one write.
             let mut sealing = Vec::new();
@@ -368,7 +290,7 @@ impl Settler {
             }
             let mut failure = None;
             for (vault, sealed) in join_all(sealing).await {
-                // What was sealed is taken note of whatever became of the others.
+                // A vault that was sealed is noted even if sealing another one failed.
                 let sealed = match sealed {
                     Ok(sealed) => sealed,
                     Err(error) => {
@@ -407,7 +329,7 @@ impl Settler {
                 self.setup.vaults.unsealed(&group);
                 continue;
             }
-            // What is halted waits for a person, out of the way of the others.
+            // A halted vault waits for a person, and its group does not delay those of other vaults.
             if let Some(vault) = reading.vaults.get(&group.vault)
                 && matches!(head(&group, vault), Head::Foreign)
             {
@@ -421,14 +343,14 @@ impl Settler {
         Ok(())
     }
 
-    /// Sends to every node. A failure is none of the batch's: it is sent again until it is final or dead.
+    /// Sends to every node. A failed send does not change the batch, which is sent again until it is final or dead.
     async fn send(&self, bytes: &[u8]) {
         if let Err(error) = within(&self.setup.nodes, Duration::ZERO, |node| node.send(bytes)).await {
             tracing::debug!(%error, "a node did not take a settlement");
         }
     }
 
-    /// Takes over what people decided about charges that were set aside, and on what nothing is held.
+    /// Takes over what people decided about incidents, and on which vaults, keys and offers nothing may be held.
     async fn apply_incidents(&self) -> Result<(), SettleError> {
         let report = self.setup.ledger.incident_report(self.setup.vaults.decisions()).await?;
         self.status.send_modify(|status| status.incidents = report.open);
@@ -455,79 +377,20 @@ impl Settler {
         if self.halted.insert(vault) {
             tracing::error!(%vault, "the chain's state of a vault is no state of this ledger: halted until reconciled");
         }
-        self.setup.vaults.halt(&vault, true);
+        self.setup.vaults.halt(&vault);
     }
 
     fn resume(&mut self, vault: &Pubkey) {
         if self.halted.remove(vault) {
             tracing::info!(%vault, "the chain's state of a vault is this ledger's again");
         }
-        self.setup.vaults.halt(vault, false);
+        self.setup.vaults.resume(vault);
     }
 
     /// Vaults as all nodes have them, without those on which they differ.
-    async fn read_vaults(&self, vaults: impl Iterator<Item = Pubkey>) -> Result<read::Reading, SettleError> {
+    async fn read_vaults(&self, vaults: impl Iterator<Item = Pubkey>) -> Result<accounts::Reading, SettleError> {
         let addresses: Vec<Pubkey> = vaults.collect();
-        Ok(read::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
-    }
-}
-
-/// Where a vault's chain stands to the one group of it that is under way.
-enum Head {
-    /// The group is the last one applied.
-    Applied,
-    /// The one before it is.
-    Open,
-    /// An older one is, which this ledger has seen followed by others: the reading is old.
-    Behind,
-    /// The chain is not this ledger's.
-    Foreign,
-}
-
-fn head(group: &SealedGroup, vault: &VaultSnapshot) -> Head {
-    match vault.settle_seq {
-        _ if vault.generation != group.generation => Head::Behind,
-        seq if seq == group.seq && vault.settle_hash == group.hash => Head::Applied,
-        seq if seq >= group.seq => Head::Foreign,
-        seq if seq + 1 == group.seq => Head::Open,
-        _ => Head::Behind,
-    }
-}
-
-/// The transaction of a batch that is final and succeeded, and its slot.
-fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String, u64)> {
-    let succeeded = |state: &&TransactionState| state.finalized && state.error.is_none();
-    batch
-        .attempts
-        .iter()
-        .zip(states)
-        .filter_map(|(attempt, state)| Some((attempt.signature.clone(), state.as_ref().filter(succeeded)?.slot)))
-        .min_by_key(|(_, slot)| *slot)
-}
-
-/// By which transaction a batch was applied, where the nodes do not say so alike: the only one that did not fail; or, when they
-/// have forgotten all of them, the one that was under way last, if not all were taken for dead. None while it may be told yet.
-fn applied_by<'a>(batch: &'a Batch, states: &[Option<TransactionState>], height: u64) -> Option<Option<&'a Attempt>> {
-    let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
-    let forgotten = |attempt: &&Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
-    let tried = batch.attempts.iter().zip(states);
-    let possible: Vec<&Attempt> = tried.filter(|(_, state)| !failed(state)).map(|(attempt, _)| attempt).collect();
-    match possible.as_slice() {
-        [only] => Some(Some(only)),
-        several if several.iter().all(forgotten) => Some(several.iter().copied().find(|attempt| !attempt.dead)),
-        _ => None,
-    }
-}
-
-fn signature(attempt: &Attempt) -> Result<Signature, SettleError> {
-    attempt.signature.parse().map_err(|_| SettleError::Transaction("read back"))
-}
-
-/// Whether a transaction can still take effect: it is known and not final, or its last valid height is not final.
-fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) -> bool {
-    match state {
-        Some(state) => !state.finalized,
-        None => height <= attempt.last_valid_height,
+        Ok(accounts::agreed_vaults(&self.setup.nodes, &self.setup.parties, &addresses).await?)
     }
 }
 

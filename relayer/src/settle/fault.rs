@@ -1,6 +1,6 @@
-//! Whose fault it is that the chain would refuse a settlement, and on what nothing new is held for it.
+//! Why the chain would refuse a settlement, and which vault, key, offer or provider takes no new holds because of it.
 
-use crate::ledger::{Fault, Touches};
+use crate::ledger::{Cause, Fault, Touches};
 use anchor_spl::token::spl_token::error::TokenError;
 use steam_router::error::SteamError;
 
@@ -10,14 +10,14 @@ pub fn is_whole(code: Option<u32>) -> bool {
     code.is_some_and(|code| whole.contains(&code))
 }
 
-/// What a group holds that the program refuses for good. Everything else (no fee, a node that lags, a mistake in the
+/// The fault of a group that the program refuses for good. Everything else (no fee, a node that lags, a mistake in the
 /// configuration) may pass with time: it is the group's fault only if the same group without charges would settle.
 pub fn known(code: Option<u32>, reason: &str) -> Option<Fault> {
     let code = code?;
     let of = |errors: &[SteamError]| errors.iter().any(|error| u32::from(*error) == code);
-    let fault = |touches, by_amount| Some(Fault { reason: reason.to_owned(), touches, by_amount });
+    let fault = |touches, cause| Some(Fault { reason: reason.to_owned(), touches, cause });
     if of(&[SteamError::OfferRetired, SteamError::PriceOutdated, SteamError::PriceUnknown]) {
-        return fault(Touches::Offer, false);
+        return fault(Touches::Offer, Cause::Kind);
     }
     if of(&[
         SteamError::KeyClosed,
@@ -27,7 +27,7 @@ pub fn known(code: Option<u32>, reason: &str) -> Option<Fault> {
         SteamError::MembershipMissing,
         SteamError::ProviderNotAllowed,
     ]) {
-        return fault(Touches::Key, false);
+        return fault(Touches::Key, Cause::Kind);
     }
     if of(&[
         SteamError::KeyLimitExceeded,
@@ -35,21 +35,21 @@ pub fn known(code: Option<u32>, reason: &str) -> Option<Fault> {
         SteamError::VoucherExceeded,
         SteamError::AmountOverflow,
     ]) {
-        return fault(Touches::Key, true);
+        return fault(Touches::Key, Cause::Amount);
     }
     if of(&[SteamError::FeeMismatch]) {
-        return fault(Touches::Vault, false);
+        return fault(Touches::Vault, Cause::Kind);
     }
-    // The provider's account: the vault's is looked at before.
+    // The provider's account is frozen: the program checks the vault's first and skips the group.
     (code == TokenError::AccountFrozen as u32).then(|| Fault {
         reason: format!("the provider's token account is frozen: {reason}"),
         touches: Touches::Provider,
-        by_amount: false,
+        cause: Cause::Kind,
     })
 }
 
-/// What nobody foresaw, in a group that would settle without its charges. The vault's account is looked at before anything
-/// is moved, so that what is left is the provider's: one that is no token account, for instance.
+/// A refusal without a known code, of a group that would settle without its charges. The program checks the vault's account
+/// before it moves anything, so that the provider's account must be the reason: it may be no token account, for instance.
 pub fn unforeseen(reason: &str) -> Fault {
-    Fault { reason: format!("the provider cannot be paid: {reason}"), touches: Touches::Provider, by_amount: false }
+    Fault { reason: format!("the provider cannot be paid: {reason}"), touches: Touches::Provider, cause: Cause::Kind }
 }

@@ -1,9 +1,11 @@
-//! What a compute unit is worth now: what recent transactions that wrote the same accounts paid, within bounds, and more
+//! The price of a compute unit: what recent transactions that wrote the same accounts paid, within bounds, and twice as much
 //! each time that was not enough.
 
 use crate::config::SettleConfig;
 
-/// The share of recent slots, in quarters, whose price is met.
+/// Lamports a transaction with one signature costs, priority aside.
+pub const TRANSACTION_FEE: u64 = 5_000;
+/// The share of recent slots whose price is matched, in quarters.
 const QUARTERS: usize = 3;
 
 /// What `recent` slots suggest, in micro-lamports a compute unit: enough for three in four of them.

@@ -125,7 +125,7 @@ pub fn fee_of(transaction: &[u8]) -> u64 {
             budget.priority_fee()
         }
     };
-    priority.saturating_add(super::tables::plan::TRANSACTION_FEE)
+    priority.saturating_add(super::fees::TRANSACTION_FEE)
 }
 
 /// The message of a transaction in its wire format, of any version: version 1 begins with it, others with signatures.

@@ -3,6 +3,7 @@
 
 pub mod plan;
 
+use super::fees::TRANSACTION_FEE;
 use super::form::{self, Budget, Form, LookupTable, MAX_UNITS, Signed, Weight};
 use super::{SettleError, agreed};
 use crate::chain::rpc::{Rpc, Simulation};
@@ -10,7 +11,7 @@ use crate::chain::table::agreed_tables;
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::ledger::{Ledger, TableRow};
 use anchor_lang::solana_program::instruction::Instruction;
-use plan::{Known, MAX_ADDRESSES, Step, TRANSACTION_FEE, View};
+use plan::{Known, MAX_ADDRESSES, Step, View};
 use solana_address_lookup_table_interface::instruction as table;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
@@ -24,7 +25,7 @@ const HALF_LIFE: u32 = 64;
 /// Uses from which on an address is worth its place.
 const MIN_USES: u32 = 2;
 
-/// Who reads, pays and remembers.
+/// The nodes, the ledger and the keys that looking after tables needs.
 pub struct SettleContext<'a> {
     /// The nodes.
     pub nodes: &'a [Arc<dyn Rpc>],

@@ -1,6 +1,7 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
-use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, Unsure, VaultView, WithdrawalRequest};
+use super::sums::{add, covered, rounded_down, rounded_up};
+use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, VaultUnavailable, VaultView, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
 use crate::ledger::{Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals};
 use std::collections::{BTreeMap, HashMap};
@@ -156,7 +157,7 @@ impl VaultAccount {
         if snapshot.owner != request.owner || self.missing {
             return Err(CosignError::UnknownVault);
         }
-        self.require_sure()?;
+        self.require_available()?;
         if request.generation != snapshot.generation {
             return Err(CosignError::Generation { generation: snapshot.generation, named: request.generation });
         }
@@ -227,15 +228,19 @@ impl VaultAccount {
         self.history != History::Ours
     }
 
-    pub fn halt(&mut self, halted: bool) {
-        self.history = if halted { History::Foreign } else { History::Ours };
+    pub fn halt(&mut self) {
+        self.history = History::Foreign;
     }
 
-    fn require_sure(&self) -> Result<(), Unsure> {
+    pub fn resume(&mut self) {
+        self.history = History::Ours;
+    }
+
+    fn require_available(&self) -> Result<(), VaultUnavailable> {
         match self.history {
-            History::Foreign => Err(Unsure::Halted),
-            History::Unclear => Err(Unsure::Unclear),
-            History::Ours if self.agreements.iter().any(Agreement::is_unknown) => Err(Unsure::Recovering),
+            History::Foreign => Err(VaultUnavailable::Halted),
+            History::Unclear => Err(VaultUnavailable::Unclear),
+            History::Ours if self.agreements.iter().any(Agreement::is_unknown) => Err(VaultUnavailable::Recovering),
             History::Ours => Ok(()),
         }
     }
@@ -281,7 +286,7 @@ impl VaultAccount {
     ) -> Result<Option<Hash>, Refusal> {
         let on_chain = self.find(key).ok_or(Refusal::UnknownKey)?.clone();
         usable(&on_chain, now)?;
-        self.require_sure()?;
+        self.require_available()?;
         if self.snapshot.slot <= self.drains_until {
             return Err(Refusal::Leaving);
         }
@@ -311,11 +316,12 @@ impl VaultAccount {
 
         let account = self.keys.entry(key.epoch).or_default();
         account.held = add(account.held, ceiling);
-        if let Consent::Voucher { authorized, signature } = *consent
-            && authorized > account.authorized
-        {
-            account.authorized = authorized;
-            account.voucher = Some(StoredVoucher { authorized, request_hash, signature });
+        if let Consent::Voucher { authorized, signature } = *consent {
+            let voucher = StoredVoucher { authorized, request_hash, signature };
+            if voucher.exceeds(account.authorized) {
+                account.authorized = authorized;
+                account.voucher = Some(voucher);
+            }
         }
         self.requests.insert((key.epoch, request_hash), Seen::UnderWay);
         Ok(on_chain.allow_root)
@@ -472,28 +478,6 @@ fn usable(key: &KeySnapshot, now: i64) -> Result<(), Refusal> {
         return Err(Refusal::KeyExpired);
     }
     Ok(())
-}
-
-fn covered(available: Pico, needed: Pico) -> Result<(), (MicroUsdc, MicroUsdc)> {
-    if needed <= available {
-        return Ok(());
-    }
-    Err((rounded_down(available), rounded_up(needed)))
-}
-
-/// Whole micro-dollars that are there of a sum, as far as they can be told.
-fn rounded_down(sum: Pico) -> MicroUsdc {
-    sum.floor_micro().unwrap_or(MicroUsdc(u64::MAX))
-}
-
-/// Whole micro-dollars that cover a sum, as far as they can be told.
-fn rounded_up(sum: Pico) -> MicroUsdc {
-    sum.ceil_micro().unwrap_or(MicroUsdc(u64::MAX))
-}
-
-/// Sums that cannot overflow in a lifetime; if they did, the largest value refuses everything.
-fn add(a: Pico, b: Pico) -> Pico {
-    Pico(a.0.saturating_add(b.0))
 }
 
 #[cfg(test)]

@@ -96,16 +96,16 @@ impl Hold {
             let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let authorization = self.authorization(consent, numbered.voucher);
-            let charge = Charge {
-                id: draft.id.clone(),
-                key: self.key.key,
+            let charge = Box::new(Charge {
                 receipt: self.receipt(&draft, routing_hash, (amount, fee), numbered),
+                id: draft.id,
+                key: self.key.key,
                 receipt_key: vaults.receipt_key.clone(),
                 decision,
                 authorization,
                 allow_root: self.allow_root,
                 idempotent,
-            };
+            });
             vaults.ledger.enqueue(charge)
         };
         let result = match durable {

@@ -1,6 +1,6 @@
 //! A co-signed withdrawal: what an owner asks for, and the reasons why the settler does not co-sign it.
 
-use super::Unsure;
+use super::VaultUnavailable;
 use crate::chain::Pubkey;
 use crate::ledger::{Agreement, LedgerError, MAX_AGREEMENT_SLOTS};
 use steam_protocol::units::MicroUsdc;
@@ -29,7 +29,7 @@ pub enum CosignError {
     UnknownVault,
     /// 503
     #[error(transparent)]
-    Unsure(#[from] Unsure),
+    VaultUnavailable(#[from] VaultUnavailable),
     /// 409
     #[error(
         "the transaction is valid until slot {valid_until_slot}, and it must be after slot {slot} and at most {MAX_AGREEMENT_SLOTS} later"

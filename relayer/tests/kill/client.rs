@@ -1,6 +1,6 @@
 //! A client that does not give up: it sends the same signed request until it holds its receipt.
 
-use super::world::VaultUser;
+use super::system::VaultUser;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;

@@ -2,12 +2,12 @@
 //! a receipt's number twice, or serves before a person has compared it with the chain.
 
 use super::proxy::Stage;
-use super::world::World;
+use super::system::System;
 use std::collections::HashSet;
 use steam_protocol::receipt::Receipt;
 use steam_protocol::units::Pico;
 
-impl World {
+impl System {
     /// Serves for a while, until everything receipted is settled, and ends.
     async fn serve_and_settle(&mut self, before: usize) -> Vec<Receipt> {
         let mut relayer = self.serve().await;
@@ -63,70 +63,70 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_old_ledger_neither_settles_twice_nor_gives_a_number_twice() {
-    let mut world = World::start().await;
-    let path = |name: &str| world.file(name).display().to_string();
+    let mut system = System::start().await;
+    let path = |name: &str| system.file(name).display().to_string();
     let (copy, raw) = (path("copy.db"), path("raw.db"));
-    let mut all = world.serve_and_settle(0).await;
+    let mut all = system.serve_and_settle(0).await;
 
     // A copy is made while the relayer is at work; then it goes on, and more is settled than the copy knows.
-    let mut relayer = world.serve().await;
-    let load = world.load();
-    world.wait_for(Stage::BeforeSealing, &mut relayer).await;
-    let (code, said) = world.steam(&["ledger", "backup", &copy]).await;
+    let mut relayer = system.serve().await;
+    let load = system.load();
+    system.wait_for(Stage::BeforeSealing, &mut relayer).await;
+    let (code, said) = system.steam(&["ledger", "backup", &copy]).await;
     assert_eq!(code, 0, "{said}");
-    let (code, said) = world.steam(&["ledger", "reconcile", "--apply", "--rpc-url", world.node()]).await;
+    let (code, said) = system.steam(&["ledger", "reconcile", "--apply", "--rpc-url", system.node()]).await;
     assert!(code == 1 && said.contains("in use"), "{code} {said}");
-    world.wait_for(Stage::Counted, &mut relayer).await;
-    world.wait_for(Stage::Counted, &mut relayer).await;
+    system.wait_for(Stage::Counted, &mut relayer).await;
+    system.wait_for(Stage::Counted, &mut relayer).await;
     all.extend(load.finish().await);
-    world.all_settled(all.len()).await;
+    system.all_settled(all.len()).await;
     relayer.kill().await.unwrap();
     relayer.wait().await.unwrap();
-    let (code, said) = world.check().await;
+    let (code, said) = system.check().await;
     assert_eq!(code, 0, "{said}");
     // As an operator would do it by hand: the bytes of an older file, that do not know they are old.
     std::fs::copy(&copy, &raw).unwrap();
     rusqlite::Connection::open(&raw).unwrap().execute("DELETE FROM copy", []).unwrap();
 
-    let (code, said) = world.steam(&["ledger", "restore", &copy]).await;
+    let (code, said) = system.steam(&["ledger", "restore", &copy]).await;
     assert_eq!(code, 0, "{said}");
-    let (code, said) = world.steam(&["serve", &world.file("steam.toml").display().to_string()]).await;
+    let (code, said) = system.steam(&["serve", &system.file("steam.toml").display().to_string()]).await;
     assert!(code == 1 && said.contains("steam ledger reconcile"), "a copy is not served from: {code} {said}");
-    let (code, said) = world.check().await;
+    let (code, said) = system.check().await;
     assert!(code == 3 && said.contains("is a copy") && said.contains("chain: vault"), "{code} {said}");
-    let (code, said) = world.reconcile(false).await;
+    let (code, said) = system.reconcile(false).await;
     assert!(code == 0 && said.contains("would be never charged") && said.contains("--apply"), "{code} {said}");
-    let (code, said) = world.reconcile(true).await;
+    let (code, said) = system.reconcile(true).await;
     assert!(code == 0 && said.contains("done"), "{code} {said}");
-    let (code, said) = world.check().await;
+    let (code, said) = system.check().await;
     assert_eq!(code, 0, "{said}");
     let before = all.len();
-    all.extend(world.serve_and_settle(before).await);
+    all.extend(system.serve_and_settle(before).await);
 
     // The old file: the relayer finds out by itself and sells nothing.
-    world.put("raw.db");
-    let (code, said) = world.check().await;
+    system.put("raw.db");
+    let (code, said) = system.check().await;
     assert!(code == 3 && said.contains("halts"), "{code} {said}");
-    let chain = world.chain_state().await;
-    let mut relayer = world.serve().await;
-    let halted = world.metric("steam_halted_vaults").await;
+    let chain = system.chain_state().await;
+    let mut relayer = system.serve().await;
+    let halted = system.metric("steam_halted_vaults").await;
     assert!(halted >= 1, "halted before anything is sold");
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    assert_eq!(world.chain_state().await, chain, "and nothing is settled");
+    assert_eq!(system.chain_state().await, chain, "and nothing is settled");
     relayer.kill().await.unwrap();
     relayer.wait().await.unwrap();
-    let (code, said) = world.reconcile(true).await;
+    let (code, said) = system.reconcile(true).await;
     assert!(code == 0 && said.contains("done"), "{code} {said}");
     let before = all.len();
-    all.extend(world.serve_and_settle(before).await);
-    let (code, said) = world.check().await;
+    all.extend(system.serve_and_settle(before).await);
+    let (code, said) = system.check().await;
     assert_eq!(code, 0, "{said}");
 
     let numbers: HashSet<_> = all.iter().map(|r| (r.vault, r.number)).collect();
     assert_eq!(numbers.len(), all.len(), "a number was given twice");
-    for vault in &world.vaults {
+    for vault in &system.vaults {
         let own: Vec<_> = all.iter().filter(|r| r.vault == vault.key.vault.to_bytes()).collect();
-        let account = world.settled(vault, own.len() as u64).await;
+        let account = system.settled(vault, own.len() as u64).await;
         assert_eq!(account.receipts_settled, own.len() as u64);
         assert_eq!(account.settled_pico.pico(), own.iter().map(|r| r.charge).sum::<Pico>(), "no receipt twice");
     }

@@ -2,9 +2,9 @@
 //! voucher's signature is the program's to verify.
 
 use crate::cast::{Mint, Name, PROGRAM, Purse, SYSTEM, address, names, program_data, wallets};
-use crate::model::time::Moment;
 use crate::model::{GENESIS_TIME, Refusal, WALLET_LAMPORTS, rent};
 use crate::op::Op;
+use crate::time::Moment;
 use crate::wire::{self, at};
 use litesvm::LiteSVM;
 use solana_account::{Account, AccountSharedData, ReadableAccount};

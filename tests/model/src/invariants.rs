@@ -2,12 +2,11 @@
 
 use crate::cast::{Holder, Mint, Name, Purse, Wallet, address, purses, vaults, wallets};
 use crate::chain::Chain;
-use crate::machine::holding;
 use crate::model::config::Config;
-use crate::model::time::Moment;
 use crate::model::vault::{ALL, Vault};
 use crate::op::{Call, Ix, Op, Settlement};
-use crate::wire::decode;
+use crate::time::Moment;
+use crate::wire::{decode, holding};
 use solana_account::ReadableAccount;
 use std::collections::{BTreeMap, BTreeSet};
 

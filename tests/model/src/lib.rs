@@ -14,5 +14,7 @@ pub mod machine;
 pub mod model;
 pub mod op;
 pub mod raw;
+pub mod reference;
 pub mod tally;
+pub mod time;
 pub mod wire;

@@ -8,12 +8,12 @@ use crate::model::config::Config;
 use crate::model::offer::Offer;
 use crate::model::provider::Provider;
 use crate::model::relayer::Relayer;
-use crate::model::token::Holding;
 use crate::model::vault::Vault;
 use crate::model::{Refusal, State};
-use crate::op::{Ix, Op, Settlement};
+use crate::op::{Ix, Op};
+use crate::reference::Reference;
 use crate::tally::Tally;
-use crate::wire;
+use crate::wire::{self, holding};
 use proptest::strategy::{BoxedStrategy, Just, Strategy};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use rand::SeedableRng;
@@ -36,23 +36,6 @@ static REACHED: Mutex<Option<Tally>> = Mutex::new(None);
 /// Takes what all runs since the last call have reached.
 pub fn take_tally() -> Tally {
     REACHED.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default()
-}
-
-/// The model, what it said last, and what hostile actors remember.
-#[derive(Clone)]
-pub struct Reference {
-    /// The model.
-    pub state: State,
-    /// What it said of the last operation.
-    pub last: Result<(), Refusal>,
-    /// Settlements sent before.
-    pub sent: Vec<Settlement>,
-}
-
-impl Debug for Reference {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the chain at genesis")
-    }
 }
 
 /// The model as proptest's state machines take it.
@@ -203,10 +186,4 @@ fn known_names() -> impl Iterator<Item = Name> {
         names().into_iter().filter(|name| *name != Name::Wallet(crate::cast::Wallet::Zero)).collect()
     });
     NAMES.iter().copied()
-}
-
-/// What a token account's bytes say.
-pub fn holding(data: &[u8]) -> Option<Holding> {
-    let amount = data.get(64..72)?.try_into().map(u64::from_le_bytes).ok()?;
-    Some(Holding { amount, frozen: data.get(108) == Some(&2) })
 }

@@ -1,8 +1,8 @@
 //! What can happen: time passes, people move money, and somebody sends one of the program's instructions.
 
 use crate::cast::{Mint, Name, Purse, Wallet};
-use crate::model::offer::{Price, Tariff};
-use crate::model::time::Delays;
+use crate::time::Delays;
+use borsh::{BorshDeserialize, BorshSerialize};
 
 /// One step.
 #[derive(Clone, Debug)]
@@ -413,4 +413,54 @@ pub enum Damage {
     ManyCharges,
     /// The last account is missing.
     AccountMissing,
+}
+
+/// Price components: µUSDC per million tokens, and per request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[expect(missing_docs, reason = "SPEC.md, Accounts")]
+pub struct Price {
+    pub input: u64,
+    pub cached: u64,
+    pub cache_write: u64,
+    pub cache_write_long: u64,
+    pub output: u64,
+    pub request: u64,
+}
+
+/// What an offer posts: prices, and others for prompts of more than `long_from` tokens, unless that is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SPEC.md, Prices")]
+pub struct Tariff {
+    pub price: Price,
+    pub long_from: u32,
+    pub long_price: Price,
+}
+
+impl Price {
+    /// Its components.
+    pub fn components(&self) -> [u64; 6] {
+        [self.input, self.cached, self.cache_write, self.cache_write_long, self.output, self.request]
+    }
+
+    /// The same price for each component.
+    pub fn even(price: u64) -> Self {
+        Self { input: price, cached: price, cache_write: price, cache_write_long: price, output: price, request: price }
+    }
+
+    /// Whether no component is above the other's.
+    pub fn within(&self, other: &Self) -> bool {
+        self.components().iter().zip(other.components()).all(|(mine, theirs)| *mine <= theirs)
+    }
+}
+
+impl Tariff {
+    /// Whether no prompt costs more than by the other: neither price is higher, and long prompts begin no earlier.
+    pub fn within(&self, other: &Self) -> bool {
+        let no_earlier = match (self.long_from, other.long_from) {
+            (0, _) => true,
+            (_, 0) => false,
+            (mine, theirs) => mine >= theirs && self.long_price.within(&other.long_price),
+        };
+        self.price.within(&other.price) && no_earlier
+    }
 }

@@ -6,8 +6,9 @@ use crate::cast::{
     ASSOCIATED, Holder, Mint, Name, PROGRAM, Purse, SYSTEM, TOKEN, TOKEN_2022, Wallet, address, program_data, sign,
 };
 use crate::model::GENESIS_HASH;
-use crate::model::time::Delays;
+use crate::model::token::Holding;
 use crate::op::{Call, Damage, Grant, Ix, Limits, Program, Settlement, Signed, Terms, Voucher};
+use crate::time::Delays;
 use borsh::{BorshDeserialize, BorshSerialize};
 use solana_address::Address;
 use solana_instruction::{AccountMeta, Instruction};
@@ -149,10 +150,17 @@ pub fn name(ix: &Ix) -> &'static str {
     }
 }
 
+/// An instruction's accounts and arguments.
 fn draft(ix: &Ix) -> Draft {
-    let new = Draft::new(name(ix));
+    let drafted = of_deployment(Draft::new(name(ix)), ix).or_else(|new| of_market(new, ix));
+    let drafted = drafted.or_else(|new| of_vault(new, ix)).or_else(|new| of_withdrawal(new, ix));
+    drafted.unwrap_or_else(|_| panic!("no form is known of {ix:?}"))
+}
+
+/// The deployment's administration. Gives the draft back if the instruction is another's, as those below do.
+fn of_deployment(new: Draft, ix: &Ix) -> Result<Draft, Draft> {
     let key = |wallet: Wallet| wallet.address();
-    match ix {
+    Ok(match ix {
         Ix::InitConfig { authority, payer, mint, admin, guardian, delays, floors } => new
             .signer(*authority)
             .payer(*payer)
@@ -172,6 +180,14 @@ fn draft(ix: &Ix) -> Draft {
         Ix::TransferAdmin { admin, pending } => new.signer(*admin).write(Name::Config).arg(&key(*pending)),
         Ix::AcceptAdmin { pending } => new.signer(*pending).write(Name::Config),
         Ix::Pause { guardian } => new.signer(*guardian).write(Name::Config),
+        _ => return Err(new),
+    })
+}
+
+/// Relayers, providers and their offers.
+fn of_market(new: Draft, ix: &Ix) -> Result<Draft, Draft> {
+    let key = |wallet: Wallet| wallet.address();
+    Ok(match ix {
         Ix::RegisterRelayer { relayer, payer, settler, receipt_key, fee_bps, url } => new
             .signer(Wallet::Relayer(*relayer))
             .payer(*payer)
@@ -234,6 +250,13 @@ fn draft(ix: &Ix) -> Draft {
         Ix::RetireOffer { authority, provider, offer } => {
             new.signer(*authority).read(Name::Config).read(Name::Provider(*provider)).write(*offer)
         }
+        _ => return Err(new),
+    })
+}
+
+/// What ends offers and providers, and vaults with their keys.
+fn of_vault(new: Draft, ix: &Ix) -> Result<Draft, Draft> {
+    Ok(match ix {
         Ix::OpenVault { owner, payer, relayer } => new
             .signer(Wallet::Owner(*owner))
             .payer(*payer)
@@ -271,6 +294,13 @@ fn draft(ix: &Ix) -> Draft {
             }
             .arg(slot)
         }
+        _ => return Err(new),
+    })
+}
+
+/// What moves money out of a vault: withdrawals, recovery and settlement.
+fn of_withdrawal(new: Draft, ix: &Ix) -> Result<Draft, Draft> {
+    Ok(match ix {
         Ix::RequestWithdraw { owner, vault, amount } => new.signer(*owner).read(Name::Config).write(*vault).arg(amount),
         Ix::CancelWithdraw { owner, vault } => new.signer(*owner).write(*vault),
         Ix::ExecuteWithdraw { owner, vault, token, destination } => {
@@ -309,7 +339,8 @@ fn draft(ix: &Ix) -> Draft {
             .program(ASSOCIATED),
         Ix::RecoverLamports { owner, vault } => new.payer(*owner).write(*vault),
         Ix::SettleBatch(settlement) => settle(new, settlement),
-    }
+        _ => return Err(new),
+    })
 }
 
 impl BorshSerialize for Grant {
@@ -370,7 +401,7 @@ fn batch_bytes(batch: &Settlement) -> Vec<u8> {
         for charge in &group.charges {
             let short = charge.cache_write != 0 || charge.announces_zero;
             let flags = u8::from(short) << 5 | u8::from(charge.cache_write_long != 0) << 6 | u8::from(charge.long) << 7;
-            bytes.extend_from_slice(&[charge.slot % 32 | flags, charge.offer_ix]);
+            bytes.extend_from_slice(&[(charge.slot % 32) | flags, charge.offer_ix]);
             for number in [charge.version, charge.requests, charge.input, charge.cached, charge.output] {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
@@ -412,4 +443,10 @@ pub fn decode<T: BorshDeserialize>(kind: &str, data: &[u8]) -> Option<T> {
     let hash = sha256(&[b"account:", kind.as_bytes()]);
     let mut body = data.strip_prefix(&hash[..8])?;
     T::deserialize(&mut body).ok()
+}
+
+/// What a token account's bytes say.
+pub fn holding(data: &[u8]) -> Option<Holding> {
+    let amount = data.get(64..72)?.try_into().map(u64::from_le_bytes).ok()?;
+    Some(Holding { amount, frozen: data.get(108) == Some(&2) })
 }

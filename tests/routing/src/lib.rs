@@ -10,7 +10,6 @@ pub mod draw;
 pub mod experiment;
 pub mod market;
 pub mod metrics;
-pub mod objective;
 pub mod plot;
 pub mod policy;
 pub mod report;

@@ -1,16 +1,17 @@
 //! A market of providers as it truly is: what they are like, what happens to them, who asks for what.
 
 pub mod episode;
+pub mod objective;
 pub mod population;
 pub mod provider;
 pub mod traffic;
 
 pub use episode::{Condition, Effect, Episode};
+pub use objective::Reference;
 pub use population::{POPULATIONS, Population};
 pub use provider::{Limit, Provider};
 pub use traffic::Request;
 
-use crate::objective::Reference;
 use std::sync::Arc;
 use steam::chain::Pubkey;
 use steam::registry::Offer;

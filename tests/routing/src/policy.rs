@@ -1,11 +1,10 @@
-//! Who orders the candidates of a request, and on what grounds: the relayer's scorer, the rules other gateways
-//! document, and an oracle.
+//! Who orders the candidates of a request, and on what grounds: the relayer's scorer, or the rules other gateways
+//! document.
 
 pub mod baseline;
 pub mod coefficients;
 pub mod health;
 pub mod latency;
-pub mod oracle;
 pub mod price;
 pub mod spec;
 pub mod steam;
@@ -19,6 +18,11 @@ use crate::market::Request;
 use ::steam::registry::Offer;
 use ::steam::score::Outcome;
 use std::sync::Arc;
+
+/// Providers tried for one request: the relayer's default.
+pub const MAX_ATTEMPTS: usize = 4;
+/// Output tokens expected of a request that states no limit: the relayer's default.
+const EXPECTED_OUTPUT: u32 = 400;
 
 /// What a policy may know of a request before it is served.
 #[derive(Clone, Copy, Debug)]
@@ -62,4 +66,17 @@ pub trait Policy {
     fn ended(&mut self, id: usize, _request: &Request, outcome: &Outcome, now: f64) {
         self.observe(id, outcome, now);
     }
+}
+
+/// Who orders the candidates.
+pub enum Router {
+    /// Someone who knows what was told.
+    Policy(Box<dyn Policy>),
+    /// Someone who knows everything.
+    Oracle,
+}
+
+/// Output tokens the relayer expects.
+pub fn expected(request: &Request) -> u32 {
+    request.limit.map_or(EXPECTED_OUTPUT, |limit| limit.min(EXPECTED_OUTPUT))
 }

@@ -2,11 +2,10 @@
 //! Events are taken in the order of virtual time.
 
 use crate::draw::{self, Purpose};
-
+use crate::market::objective::dollars;
 use crate::market::provider::{Fate, Situation, limited_after};
 use crate::market::{Market, Request};
-use crate::objective::dollars;
-use crate::policy::{Policy, View, oracle};
+use crate::policy::{MAX_ATTEMPTS, Router, View, expected};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -15,23 +14,12 @@ use steam::registry::Offer;
 use steam::score::{FailureKind, Outcome};
 use steam_protocol::units::{Usage, charge};
 
+mod oracle;
 #[cfg(test)]
 mod tests;
 
-/// Providers tried for one request: the relayer's default.
-pub const MAX_ATTEMPTS: usize = 4;
-/// Output tokens expected of a request that states no limit: the relayer's default.
-const EXPECTED_OUTPUT: u32 = 400;
 /// A provider's cache holds prefixes in whole blocks of this many tokens.
 const CACHE_BLOCK: u32 = 128;
-
-/// Who orders the candidates.
-pub enum Router {
-    /// Someone who knows what was told.
-    Policy(Box<dyn Policy>),
-    /// Someone who knows everything.
-    Oracle,
-}
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug)]
@@ -292,11 +280,6 @@ impl<'a> World<'a> {
             Fate::Served { .. } => Some(self.market.providers[id].claim(request, flight.cached)),
         }
     }
-}
-
-/// Output tokens the relayer expects.
-pub fn expected(request: &Request) -> u32 {
-    request.limit.map_or(EXPECTED_OUTPUT, |limit| limit.min(EXPECTED_OUTPUT))
 }
 
 fn nanos(seconds: f64) -> u64 {

@@ -114,7 +114,7 @@ impl Node {
 #[async_trait]
 impl Rpc for Node {
     async fn genesis_hash(&self) -> Result<[u8; 32], RpcError> {
-        Ok(crate::world::GENESIS_HASH)
+        Ok(super::GENESIS_HASH)
     }
 
     async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError> {

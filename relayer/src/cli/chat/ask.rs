@@ -1,18 +1,18 @@
 //! One question and its answer: streamed to standard output, with what it cost.
 
+use super::explain::explain;
 use super::route::Route;
-use super::setup::explain;
 use crate::chain::Pubkey;
 use crate::cli::amount::show_pico;
-use crate::cli::completion::{self, Event, text_of};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Format, Report, write_out};
 use crate::cli::receipt::cost;
 use crate::cli::session::Session;
+use crate::relay::dialect::chat::client::{self, Event, Question, Stream, failure_of, text_of};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io::{self, Write};
 use steam_client::{Client, ClientError};
 use steam_protocol::receipt::SignedReceipt;
@@ -62,17 +62,13 @@ pub struct Answered {
 impl Talk {
     /// Asks, and shows the answer as it comes.
     pub async fn ask(&self, messages: &[Value], output: Format) -> Result<Answered> {
-        let mut body = json!({
-            "model": self.model,
-            "messages": messages,
-            "max_tokens": self.max_tokens,
-            "stream": true,
-        });
+        let question = Question { model: &self.model, messages, max_tokens: self.max_tokens, stream: Stream::On };
+        let mut body = question.body();
         self.route.add_to(&mut body);
         let sent = if self.bearer {
-            completion::bearer(&self.client, &body).await
+            client::bearer(&self.client, &body).await
         } else {
-            completion::signed(&self.client, &body, self.max_cost).await
+            client::signed(&self.client, &body, self.max_cost).await
         };
         let mut answer = sent.map_err(|error| explain(&error))?;
         let (mut text, mut receipt, mut failed) = (String::new(), None, None);
@@ -91,7 +87,7 @@ impl Talk {
             });
             match event? {
                 Some(Event::Chunk(chunk)) => {
-                    if let Some(message) = chunk["error"]["message"].as_str() {
+                    if let Some(message) = failure_of(&chunk) {
                         failed = Some(message.to_owned());
                     }
                     if let Some(piece) = text_of(&chunk) {

@@ -3,15 +3,16 @@
 
 use super::Chat;
 use super::ask::Talk;
+use super::explain::explain;
 use crate::chain::Pubkey;
-use crate::chain::read::receipt_keys;
 use crate::cli::error::{CliError, Result};
 use crate::cli::key::status;
 use crate::cli::relayer_api::{self, RelayerApi};
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
+use crate::reader::accounts::receipt_keys;
 use std::path::PathBuf;
-use steam_client::{ApiError, Client, ClientError, StateError, VaultKey};
+use steam_client::{Client, VaultKey};
 use steam_protocol::Hash;
 use steam_protocol::units::Pico;
 use steam_router::state::{Relayer, SessionKey as Slot, VaultWithKeys as Vault};
@@ -89,38 +90,4 @@ fn state_path(key: &Pubkey, place: &VaultKey, domain: &Hash) -> Result<PathBuf> 
     })?;
     let domain = hex::encode(&domain[..4]);
     Ok(root.join("steam/keys").join(format!("{key}-{domain}-{}-{}.json", place.generation, place.epoch)))
-}
-
-/// What a client's error means for a person.
-pub fn explain(error: &ClientError) -> CliError {
-    let (code, next) = match error {
-        ClientError::Api(ApiError::Transport(_)) => {
-            ("cut", "run it again; this request stays counted at its highest cost until its receipt is seen")
-        }
-        ClientError::Api(error) => return relayer_api::explain(error),
-        ClientError::AnswerLost { .. } => ("cut", "ask again; what was lost is paid for"),
-        ClientError::NoReceipt
-        | ClientError::Receipt(_)
-        | ClientError::Mismatch(_)
-        | ClientError::ReceiptKey(_)
-        | ClientError::AboveCeiling(_) => {
-            ("receipt", "do not trust this relayer with more: revoke the key with `steam key revoke`")
-        }
-        ClientError::State(StateError::Unresolved { max_cost, most, .. }) if max_cost > most => {
-            return CliError::new("unresolved", "--max-cost is above --max-unresolved")
-                .next("lower --max-cost or raise --max-unresolved");
-        }
-        ClientError::State(StateError::Unresolved { .. }) => {
-            ("unresolved", "make a new key with `steam key create`, or allow more with --max-unresolved")
-        }
-        ClientError::State(StateError::SettledBeyondReceipts { .. }) => (
-            "settled_beyond_receipts",
-            "if this key was used elsewhere, use one key a place; if not, revoke it and keep the state file as evidence",
-        ),
-        ClientError::State(StateError::Foreign(_)) => {
-            ("state", "name another file with --state, and make a new key if the file was damaged")
-        }
-        ClientError::State(_) => ("state", "check the file's permissions, or name another with --state"),
-    };
-    CliError::new(code, error.to_string()).next(next)
 }

@@ -6,14 +6,14 @@ mod load;
 mod tour;
 
 use super::system::System;
-use crate::cli::completion::{self, Event, Whole, text_of};
 use crate::cli::relayer_api::RelayerApi;
 use crate::cli::rpc::RpcSession;
 use crate::cli::vault::now::{Parties, withdraw};
 use crate::localnet::MODELS;
+use crate::relay::dialect::chat::client::{self, Event, Question, Stream, Whole, cost_of, message, text_of};
 use anyhow::{Context, Result, ensure};
 use audit::Balances;
-use serde_json::{Value, json};
+use serde_json::Value;
 use solana_signer::Signer;
 use std::time::{Duration, Instant};
 use steam_client::{Api, ApiError, Client, ClientError, Relayer, VaultKey};
@@ -22,7 +22,7 @@ use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::{MicroUsdc, Pico};
 use tour::Tour;
 
-/// What step 1 deposits.
+/// The deposit of step 1.
 const DEPOSIT: MicroUsdc = MicroUsdc(5_000_000);
 /// The most a request of the tour may cost: a cent.
 const CEILING: MicroUsdc = MicroUsdc(10_000);
@@ -89,26 +89,18 @@ async fn deposit(system: &System, tour: &mut Tour) -> Result<()> {
 }
 
 fn ask(prompt: &str, stream: bool) -> Value {
-    let mut body = json!({
-        "model": MODELS[0],
-        "messages": [{ "role": "user", "content": prompt }],
-        "max_tokens": 48,
-    });
-    if stream {
-        body["stream"] = json!(true);
-        body["stream_options"] = json!({ "include_usage": true });
-    }
-    body
+    let stream = if stream { Stream::WithUsage } else { Stream::Off };
+    Question { model: MODELS[0], messages: &[message("user", prompt)], max_tokens: 48, stream }.body()
 }
 
 async fn signed(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Signed requests: the key never leaves this process");
-    let whole = completion::signed(client, &ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
+    let whole = client::signed(client, &ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
     show(system, tour, "whole", &whole);
     remember(paid, whole)?;
 
     let began = Instant::now();
-    let mut answer = completion::signed(client, &ask("What does a receipt prove?", true), CEILING).await?;
+    let mut answer = client::signed(client, &ask("What does a receipt prove?", true), CEILING).await?;
     let completion_id = answer.id().map(ToOwned::to_owned);
     let (mut text, mut first, mut chunks, mut receipt) = (String::new(), None, Vec::new(), None);
     while let Some(event) = answer.next().await? {
@@ -142,10 +134,10 @@ async fn signed(system: &System, client: &Client, tour: &mut Tour, paid: &mut Ve
 async fn bearer(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Bearer requests: the same key, as any OpenAI client sends it");
     for stream in [false, true] {
-        let whole = completion::bearer(client, &ask("Who can empty the vault?", stream)).await?.collect().await?;
+        let whole = client::bearer(client, &ask("Who can empty the vault?", stream)).await?.collect().await?;
         tour.check(!whole.text.is_empty(), "an answer has text")?;
         tour.check(whole.receipt.receipt.usage.output > 0, "what was delivered is counted")?;
-        let usage = whole.chunks.iter().rev().find_map(|chunk| chunk["usage"]["cost"].as_f64());
+        let usage = whole.chunks.iter().rev().find_map(cost_of);
         let cost = total(&whole.receipt).0 as f64 / 1e12;
         tour.check(usage.is_some_and(|usd| (usd - cost).abs() < 1e-6), "usage.cost is the receipt's charge and fee")?;
         show(system, tour, if stream { "streamed" } else { "whole" }, &whole);
@@ -264,7 +256,7 @@ async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
     tour.check(before - after == AT_ONCE.0, "a withdrawal that the relayer agrees to is made at once")
 }
 
-/// Once the relayer has seen the request, it promises that money to nobody.
+/// Once the relayer has seen the withdrawal request, it holds that money for no new request.
 async fn refused_once_seen(system: &System, client: &Client, tour: &mut Tour) -> Result<()> {
     let began = Instant::now();
     let view = || system.running.node.vaults.show(&system.deployment.key.vault);
@@ -273,7 +265,7 @@ async fn refused_once_seen(system: &System, client: &Client, tour: &mut Tour) ->
         tour.check(seen, "the relayer sees a withdrawal request once it is final")?;
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    match completion::signed(client, &ask("One more?", false), CEILING).await {
+    match client::signed(client, &ask("One more?", false), CEILING).await {
         Err(ClientError::Api(ApiError::Refused(refusal))) if refusal.status == 402 => {
             tour.line("new request", format!("402: {}", refusal.message));
             Ok(())
@@ -316,7 +308,7 @@ fn provider_name<'a>(system: &'a System, address: &[u8; 32]) -> &'a str {
     providers.iter().find(|p| p.address.as_array() == address).map_or("an unknown provider", |p| &p.name)
 }
 
-/// So many of something, as people write it.
+/// A count and its noun, in the plural where the count is not one.
 fn counted(count: usize, of: &str) -> String {
     format!("{count} {of}{}", if count == 1 { "" } else { "s" })
 }

@@ -1,13 +1,11 @@
-//! What a run leaves on disk for other tools: keypairs in the Solana CLI's form, the relayer's configuration, and the
-//! file of `--info`. All for the owner's eyes only.
+//! Files that a run leaves for other tools: keypairs in the Solana CLI's form and the relayer's configuration. Only their owner
+//! may read them.
 
-use super::system::System;
 use crate::config::Config;
 use crate::localnet::{Deployment, Localnet};
 use anyhow::{Context, Result};
 use serde_json::json;
 use solana_keypair::Keypair;
-use solana_signer::Signer;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -17,7 +15,7 @@ pub(super) const RELAYER: &str = "relayer.json";
 pub(super) const SETTLER: &str = "settler.json";
 pub(super) const RECEIPTS: &str = "receipts.json";
 pub(super) const LEDGER: &str = "steam-dev.db";
-const CONFIG: &str = "steam.toml";
+pub(super) const CONFIG: &str = "steam.toml";
 
 /// The folder of this run, and whether it was made for it alone.
 pub(super) fn state_dir(given: Option<&Path>) -> Result<(PathBuf, bool)> {
@@ -58,7 +56,7 @@ pub(super) fn write_keypairs(dir: &Path, deployment: &Deployment, localnet: &Loc
     Ok(())
 }
 
-fn provider_file(name: &str) -> String {
+pub(super) fn provider_file(name: &str) -> String {
     format!("provider-{name}.json")
 }
 
@@ -93,59 +91,8 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
     write_private(&file, toml.as_bytes()).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Finds out before anything is started whether the file of `--info` can be written.
-pub(super) fn check_info(file: &Path) -> Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let there = folder.metadata().with_context(|| format!("cannot write {}", file.display()))?;
-    anyhow::ensure!(there.is_dir() && !file.is_dir(), "cannot write {}: it names no file", file.display());
-    Ok(())
-}
-
-/// Writes what other tools need to use the system. Whoever waits for the file finds it whole.
-pub(super) fn write_info(file: &Path, system: &System) -> Result<()> {
-    let (deployment, localnet) = (&system.deployment, &system.localnet);
-    let path = |name: &str| system.dir.join(name);
-    let providers = deployment.providers.iter().zip(&system.providers).map(|(provider, simulated)| {
-        json!({
-            "name": provider.name,
-            "address": provider.address.to_string(),
-            "token_account": provider.token.to_string(),
-            "url": simulated.url(),
-            "keypair": path(&provider_file(&provider.name)),
-        })
-    });
-    let info = json!({
-        "base_url": system.base_url,
-        "api_key": deployment.session.reveal(),
-        "models": crate::localnet::MODELS,
-        "rpc_url": localnet.rpc_url,
-        "ws_url": localnet.ws_url,
-        "program": localnet.program.to_string(),
-        "mint": localnet.mint.to_string(),
-        "vault": deployment.key.vault.to_string(),
-        "vault_token_account": deployment.vault_token.to_string(),
-        "generation": deployment.key.generation,
-        "relayer": deployment.relayer.to_string(),
-        "receipt_key": deployment.receipt_key.pubkey().to_string(),
-        "domain": hex::encode(deployment.domain),
-        "owner_keypair": path(OWNER),
-        "relayer_keypair": path(RELAYER),
-        "settler_keypair": path(SETTLER),
-        "receipt_keypair": path(RECEIPTS),
-        "admin_keypair": path("admin.json"),
-        "config": path(CONFIG),
-        "dir": system.dir,
-        "providers": providers.collect::<Vec<_>>(),
-    });
-    let mut partial = file.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    write_private(&partial, format!("{info:#}\n").as_bytes())?;
-    Ok(std::fs::rename(&partial, file)?)
-}
-
 /// Writes a file that only its owner may read, anew even if one was there.
-fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}

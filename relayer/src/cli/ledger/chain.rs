@@ -2,9 +2,10 @@
 
 use super::{CliError, Nodes, Result};
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
-use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot, read};
+use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::cli::solana::Global;
 use crate::ledger::reconcile::OnChain;
+use crate::reader::accounts;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use steam_protocol::{Address, Hash};
@@ -12,7 +13,7 @@ use steam_protocol::{Address, Hash};
 /// What the nodes say together of a relayer's vaults.
 pub struct Seen {
     /// Vaults as all nodes have them.
-    pub reading: read::Reading,
+    pub reading: accounts::Reading,
     /// The cluster's clock, in Unix seconds.
     pub unix_time: i64,
     /// Vaults on which the nodes differ, so that nothing can be said of them.
@@ -52,20 +53,20 @@ impl Nodes {
                 .next("name the cluster the relayer settles on with --rpc-url, and its program with --program"));
             }
         }
-        let registry = read::agreed_registry(&nodes, &program, &relayer, None).await.map_err(failed)?;
+        let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await.map_err(failed)?;
         let parties = SettlementAccounts {
             program,
-            config: read::config_address(&program),
+            config: accounts::config_address(&program),
             relayer,
             settler: registry.relayer.settler,
             fee_token: registry.relayer.fee_token,
             mint: registry.mint,
         };
-        let listed = read::all_vault_addresses(&nodes, &program, &relayer).await.map_err(failed)?;
+        let listed = accounts::all_vault_addresses(&nodes, &program, &relayer).await.map_err(failed)?;
         let all: Vec<Pubkey> = listed.iter().chain(known).copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let mut reading = read::Reading::default();
-        for chunk in all.chunks(read::VAULTS_AT_ONCE) {
-            let part = read::agreed_vaults(&nodes, &parties, chunk).await.map_err(failed)?;
+        let mut reading = accounts::Reading::default();
+        for chunk in all.chunks(accounts::VAULTS_AT_ONCE) {
+            let part = accounts::agreed_vaults(&nodes, &parties, chunk).await.map_err(failed)?;
             reading.vaults.extend(part.vaults);
             reading.absent.extend(part.absent);
         }

@@ -6,9 +6,9 @@ use crate::chain::VaultSnapshot;
 use crate::cli::amount::show_pico;
 use crate::cli::output::{Report, line};
 use crate::cli::solana::Global;
-use crate::ledger::LedgerError;
 use crate::ledger::audit::{Audit, Finding, Signatures};
-use crate::ledger::recovery::{self, ChainPosition, Reader};
+use crate::ledger::recovery::ChainPosition;
+use crate::ledger::{self, LedgerError, Reader};
 use serde::Serialize;
 use std::io::{self, Write};
 use steam_protocol::units::Pico;
@@ -43,7 +43,7 @@ impl Check {
     /// What does not hold, with exit code 3.
     pub async fn run(self, global: &Global) -> Result<()> {
         let fail = failed(&self.place.ledger);
-        let ledger = recovery::inspect(&self.place.ledger).map_err(&fail)?;
+        let ledger = ledger::inspect(&self.place.ledger).map_err(&fail)?;
         let mut audit = ledger.audit().map_err(&fail)?;
         let deployment = ledger.deployment().map_err(&fail)?;
         let known: Vec<_> = ledger.vaults().map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();

@@ -4,7 +4,7 @@ use super::{Place, Result, failed, now_ms};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::file;
 use crate::cli::solana::Global;
-use crate::ledger::recovery;
+use crate::ledger;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ impl Backup {
     /// Why there is none.
     pub fn run(self, global: &Global) -> Result<()> {
         let made_ms = now_ms();
-        recovery::back_up(&self.place.ledger, &self.copy, made_ms).map_err(failed(&self.place.ledger))?;
+        ledger::back_up(&self.place.ledger, &self.copy, made_ms).map_err(failed(&self.place.ledger))?;
         global.output.print(&Copied {
             ledger: self.place.ledger.display().to_string(),
             copy: self.copy.display().to_string(),
@@ -69,8 +69,7 @@ impl Restore {
     /// # Errors
     /// Why it is not; the ledger is as it was then.
     pub fn run(self, global: &Global) -> Result<()> {
-        let replaced =
-            recovery::restore(&self.copy, &self.place.ledger, now_ms()).map_err(failed(&self.place.ledger))?;
+        let replaced = ledger::restore(&self.copy, &self.place.ledger, now_ms()).map_err(failed(&self.place.ledger))?;
         global.output.print(&Restored {
             ledger: self.place.ledger.display().to_string(),
             from: self.copy.display().to_string(),

@@ -4,9 +4,8 @@ use super::{CliError, Place, Result, Signed, failed, now_ms};
 use crate::cli::amount::show_pico;
 use crate::cli::output::Report;
 use crate::cli::solana::Global;
-use crate::ledger::LedgerError;
 use crate::ledger::incidents::{Decision, Resolution, ResolveError};
-use crate::ledger::recovery::{self, Reader};
+use crate::ledger::{self, LedgerError, Reader};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -91,7 +90,7 @@ impl Resolve {
         let resolution = if self.retry { Resolution::Retried } else { Resolution::WrittenOff };
         let decision = Decision { resolution, by: by.clone(), note: note.clone(), at_ms: now_ms() };
         let fail = failed(&self.place.ledger);
-        recovery::resolve(&self.place.ledger, &self.id, &decision).map_err(|error| match error {
+        ledger::resolve(&self.place.ledger, &self.id, &decision).map_err(|error| match error {
             ResolveError::Ledger(error) => fail(error),
             other => {
                 CliError::new("incident", other.to_string()).next("`steam ledger resolve` lists those that are open")
@@ -101,7 +100,7 @@ impl Resolve {
     }
 
     fn list(self, global: &Global) -> Result<()> {
-        let ledger = recovery::inspect(&self.place.ledger).map_err(failed(&self.place.ledger))?;
+        let ledger = ledger::inspect(&self.place.ledger).map_err(failed(&self.place.ledger))?;
         let listed = listed(&ledger, self.all).map_err(failed(&self.place.ledger))?;
         global.output.print(&listed)
     }

@@ -13,7 +13,7 @@ use steam_protocol::receipt::Receipt;
 /// More than any record has.
 const MOST: usize = 8 << 20;
 
-/// What a record that holds proves, and what not, whoever reads it.
+/// What a valid record proves and what it does not, for the report.
 pub const UNPROVEN: [&str; 3] = [
     "what was measured of each provider, and that the draws were random",
     "when attempts began and ended, and what went wrong with those that failed",

@@ -41,7 +41,12 @@ async fn every_route_refuses_what_is_not_for_it() {
 
         let plain = || world.client.request(method.parse().unwrap(), &url);
         match &*path {
-            "/v1/chat/completions" => is(code(plain()).await, 401, "missing_api_key"),
+            "/v1/chat/completions"
+            | "/v1/completions"
+            | "/v1/embeddings"
+            | "/v1/messages"
+            | "/v1/messages/count_tokens"
+            | "/v1/responses" => is(code(plain()).await, 401, "missing_api_key"),
             "/v1/models/{id}" => is(code(plain()).await, 404, "model_not_found"),
             "/v1/receipts/{id}" | "/v1/generation/{id}" => {
                 is(code(plain()).await, 401, "missing_api_key");
@@ -75,8 +80,7 @@ async fn every_route_refuses_what_is_not_for_it() {
             other => panic!("the route {other} has no wrong input here"),
         }
     }
-    for path in ["/", "/v1", "/v1/", "/v1/chat", "/v2/models", "/v1/models/", "/%2e%2e/etc/passwd", "/v1/receipts/a/b"]
-    {
+    for path in ["/", "/v1", "/v1/", "/v1/chat", "/v2/models", "/%2e%2e/etc/passwd", "/v1/receipts/a/b"] {
         let (status, _) = code(world.client.get(world.url(path))).await;
         assert_eq!(status, 404, "{path}");
     }

@@ -200,9 +200,9 @@ async fn nothing_is_signed_for_strangers_for_too_long_or_while_the_vault_is_halt
     other.accounts[3].pubkey = stranger.pubkey();
     assert_eq!(refused(&world, &signed(&[other], &owner())).await, (404, "unknown_vault".into()));
 
-    world.node.vaults.halt(&VAULT, true);
+    world.node.vaults.halt(&VAULT);
     assert_eq!(refused(&world, &asked(&world, 1, 0, SLOT + 9)).await, (503, "vault_halted".into()));
-    world.node.vaults.halt(&VAULT, false);
+    world.node.vaults.resume(&VAULT);
     world.node.vaults.update(&[], 0, 100);
     assert_eq!(
         refused(&world, &asked(&world, 1, 0, SLOT + 9)).await,

@@ -12,10 +12,6 @@ use steam_protocol::receipt::SignedReceipt;
 /// Told whether the transaction was committed, answers the caller.
 pub(super) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
 
-/// See [`Command::Raw`].
-#[cfg(test)]
-pub(in crate::ledger) type Raw = Box<dyn FnOnce(&Transaction<'_>) -> Result<(), LedgerError> + Send>;
-
 pub(super) fn apply(tx: &Transaction<'_>, command: Command, places: &mut Places, health: &Health) -> Answer {
     let job = Job { tx, health };
     match command {
@@ -66,7 +62,7 @@ impl Job<'_> {
 
     /// Writes a charge, which appends to the tables and needs no savepoint: one that fails half-way, as a disk may have it, ends
     /// the transaction with all that shares it.
-    fn charge(&self, reply: Reply<(SignedReceipt, ChargeId)>, charge: Charge, places: &mut Places) -> Answer {
+    fn charge(&self, reply: Reply<(SignedReceipt, ChargeId)>, charge: Box<Charge>, places: &mut Places) -> Answer {
         if charge.idempotent {
             return self.run(reply, |tx| {
                 charges::insert(tx, charge, places).map_err(|(Failure::Whole(error) | Failure::Partial(error))| {

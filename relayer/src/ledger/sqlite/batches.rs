@@ -2,13 +2,14 @@
 
 use super::Reader;
 use super::charges::find_vault;
-use super::groups::{self, groups_where, place};
+use super::groups;
 use super::incidents;
 use super::row::Columns;
+use super::sealed::{groups_where, place};
+use crate::ledger::batches::{FinishBatch, VoidGroup};
 use crate::ledger::batches::{MAX_BACKOFF, SKIPPED};
-use crate::ledger::command::{FinishBatch, VoidGroup};
 use crate::ledger::sealing::MAX_RECEIPTS;
-use crate::ledger::{Attempt, Batch, BatchId, LedgerError, SealedGroup};
+use crate::ledger::{Attempt, Batch, BatchId, Cause, LedgerError, SealedGroup};
 use rusqlite::{Connection, Transaction};
 use steam_protocol::{Hash, merkle};
 
@@ -164,7 +165,7 @@ pub(super) fn void_group(tx: &Transaction<'_>, it: VoidGroup) -> Result<(SealedG
     let (vault, generation, seq) = place(&group);
     let row = find_vault(tx, (vault, generation))?;
     let again = match group.lines.as_slice() {
-        [_] if !fault.by_amount || group.receipts < 2 => None,
+        [_] if fault.cause == Cause::Kind || group.receipts < 2 => None,
         [_] => Some(group.receipts / 2),
         _ => Some(MAX_RECEIPTS),
     };

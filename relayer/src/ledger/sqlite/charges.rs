@@ -139,7 +139,7 @@ fn insert_key(tx: &Transaction<'_>, vault: i64, row: &ChargeRow) -> Result<i64, 
 /// `Idempotency-Key` and was charged before.
 pub(super) fn insert(
     tx: &Transaction<'_>,
-    charge: Charge,
+    charge: Box<Charge>,
     places: &mut Places,
 ) -> Result<(SignedReceipt, ChargeId), Failure> {
     let row = charge.sign()?;
@@ -240,9 +240,7 @@ impl KeySums {
     /// Takes over what a charge of the key says.
     pub fn raise(&mut self, cumulative: Pico, voucher: StoredVoucher) {
         self.cumulative = self.cumulative.max(cumulative);
-        if voucher.authorized > self.voucher.authorized {
-            self.voucher = voucher;
-        }
+        self.voucher.raise(voucher);
     }
 
     /// Of a row of `session_key`.

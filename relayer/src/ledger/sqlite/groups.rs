@@ -2,19 +2,20 @@
 
 use super::charges::{self, KeySums, find_vault};
 use super::row::Columns;
+use super::sealed::{content, groups_where, memberships, place};
 use super::{Reader, allow_lists, incidents};
 use crate::chain::Pubkey;
 use crate::ledger::charges::ChargeId;
-use crate::ledger::command::Seal;
+use crate::ledger::groups::Seal;
 use crate::ledger::sealing::{GroupBuilder, KeyTerms, OpenCharge};
 use crate::ledger::{
-    Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, Touches,
+    Cause, Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, Touches,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction};
+use rusqlite::{OptionalExtension, Transaction};
 use std::collections::{BTreeMap, HashMap};
+use steam_protocol::Hash;
 use steam_protocol::allow_list::AllowList;
 use steam_protocol::receipt::Receipt;
-use steam_protocol::{Address, Hash};
 
 impl Reader {
     /// Groups that are sealed and in no batch, due at block `height`, by vault.
@@ -78,11 +79,6 @@ impl Reader {
     }
 }
 
-/// A group's primary key.
-pub(super) fn place(group: &SealedGroup) -> (Address, i64, u32) {
-    (group.vault.to_bytes(), group.generation as i64, group.seq)
-}
-
 /// Gives up a group in no batch whose vault's generation is gone.
 pub(super) fn abandon(tx: &Transaction<'_>, group: &SealedGroup, reason: &str, now_ms: i64) -> Result<(), LedgerError> {
     let (vault, generation, seq) = place(group);
@@ -121,7 +117,7 @@ pub(super) fn abandon_charges(
 }
 
 fn gone(reason: &str) -> Fault {
-    Fault { reason: reason.to_owned(), touches: Touches::Vault, by_amount: false }
+    Fault { reason: reason.to_owned(), touches: Touches::Vault, cause: Cause::Kind }
 }
 
 /// Seals the next group of a vault.
@@ -274,7 +270,7 @@ fn store(tx: &Transaction<'_>, sealed: &Sealed, (row, previous): (i64, &Hash)) -
         previous,
         group.hash,
         content(group)?,
-        stored_memberships(group)?,
+        memberships(group)?,
     ))?;
     Ok(())
 }
@@ -293,47 +289,7 @@ pub(super) fn empty(tx: &Transaction<'_>, group: &SealedGroup) -> Result<SealedG
     tx.execute(
         "UPDATE settlement_group SET receipts = 0, waiting = NULL, hash = ?4, content = ?5, memberships = ?6
          WHERE vault = ?1 AND generation = ?2 AND seq = ?3 AND state = 'sealed'",
-        (vault, generation, seq, void.hash, content(&void)?, stored_memberships(&void)?),
+        (vault, generation, seq, void.hash, content(&void)?, memberships(&void)?),
     )?;
     Ok(void)
-}
-
-fn content(group: &SealedGroup) -> Result<Vec<u8>, LedgerError> {
-    borsh::to_vec(&(&group.vouchers, &group.lines)).map_err(|_| LedgerError::Malformed("settlement group"))
-}
-
-fn stored_memberships(group: &SealedGroup) -> Result<Vec<u8>, LedgerError> {
-    borsh::to_vec(&group.memberships).map_err(|_| LedgerError::Malformed("settlement group"))
-}
-
-/// Groups of which `condition` holds, with `value` as its parameter.
-pub(super) fn groups_where(db: &Connection, condition: &str, value: i64) -> Result<Vec<SealedGroup>, LedgerError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT vault, generation, seq, receipts, fee_bps, hash, content, memberships FROM settlement_group
-         WHERE {condition}"
-    ))?;
-    let mut rows = statement.query([value])?;
-    let mut groups = Vec::new();
-    while let Some(row) = rows.next()? {
-        groups.push(group(row)?);
-    }
-    Ok(groups)
-}
-
-fn group(row: &Row<'_>) -> Result<SealedGroup, LedgerError> {
-    let malformed = |_| LedgerError::Malformed("settlement group");
-    let (content, memberships): (Vec<u8>, Vec<u8>) = (row.get("content")?, row.get("memberships")?);
-    let (vouchers, lines) = borsh::from_slice(&content).map_err(malformed)?;
-    let (vault, generation) = row.place()?;
-    Ok(SealedGroup {
-        vault,
-        generation,
-        seq: row.get("seq")?,
-        receipts: row.get("receipts")?,
-        fee_bps: row.get("fee_bps")?,
-        hash: row.get("hash")?,
-        vouchers,
-        lines,
-        memberships: borsh::from_slice(&memberships).map_err(malformed)?,
-    })
 }

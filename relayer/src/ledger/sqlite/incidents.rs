@@ -1,12 +1,12 @@
 //! Incidents, and what was decided about them.
 
-use super::groups::groups_where;
 use super::row::Columns;
+use super::sealed::groups_where;
 use super::{Reader, charges};
 use crate::chain::Pubkey;
 use crate::ledger::incidents::{Decision, Incident, IncidentId, IncidentReport, Resolution, ResolveError};
 use crate::ledger::sealing::MAX_RECEIPTS;
-use crate::ledger::{Fault, LedgerError, SealedLine, Touches};
+use crate::ledger::{Cause, Fault, LedgerError, SealedLine, Touches};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use steam_protocol::Address;
 use steam_protocol::units::Pico;
@@ -105,7 +105,7 @@ pub(super) fn drop_unsettled(
     reason: &str,
     decision: &Decision,
 ) -> Result<(IncidentId, u64, Pico), LedgerError> {
-    let fault = Fault { reason: reason.to_owned(), touches: Touches::Vault, by_amount: false };
+    let fault = Fault { reason: reason.to_owned(), touches: Touches::Vault, cause: Cause::Kind };
     let id = open(tx, (vault, generation), None, &fault, decision.at_ms)?;
     let row = charges::vault(tx, (vault, generation))?;
     charges::keep_sums(tx, row)?;

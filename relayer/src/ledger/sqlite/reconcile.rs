@@ -1,6 +1,6 @@
 //! Puts a ledger right that is not what the chain has.
 
-use super::{agreements, incidents, recovery};
+use super::{agreements, incidents, schema, sealed};
 use crate::chain::Pubkey;
 use crate::ledger::incidents::{Decision, IncidentId};
 use crate::ledger::reconcile::{Halted, LAG, OnChain, Reconciled};
@@ -28,10 +28,10 @@ pub(super) fn reconcile(
     decision: &Decision,
 ) -> Result<Reconciled, LedgerError> {
     let OnChain { vaults, disputed, .. } = chain;
-    let copied_ms = recovery::copied_ms(tx)?;
+    let copied_ms = schema::copied_ms(tx)?;
     let first_number = first_number(decision.at_ms);
     let number = i64::try_from(first_number).map_err(|_| LedgerError::Refused("number beyond 2^63"))?;
-    let heads = recovery::heads(tx)?;
+    let heads = sealed::heads(tx)?;
     let mut unclear: Vec<String> =
         disputed.iter().map(|vault| format!("vault {vault}: the endpoints do not agree on it")).collect();
     let (mut halted, mut adopted) = (Vec::new(), BTreeSet::new());

@@ -1,7 +1,7 @@
 //! Ledgers that are opened by commands, and copies of them.
 
 use super::row::Columns;
-use super::{Reader, charges, incidents, reconcile, schema};
+use super::{Reader, charges, incidents, reconcile, schema, sealed};
 use crate::chain::Pubkey;
 use crate::ledger::LedgerError;
 use crate::ledger::incidents::{Decision, IncidentId, ResolveError};
@@ -105,7 +105,7 @@ impl Reader {
     /// # Errors
     /// [`LedgerError::Database`].
     pub fn heads(&self) -> Result<HashMap<(Pubkey, u64), Head>, LedgerError> {
-        heads(&self.0)
+        sealed::heads(&self.0)
     }
 
     /// Vaults and generations the ledger knows, and how many charges of each are not settled.
@@ -140,7 +140,7 @@ impl Reader {
     /// # Errors
     /// [`LedgerError::Database`].
     pub fn copied_ms(&self) -> Result<Option<i64>, LedgerError> {
-        copied_ms(&self.0)
+        schema::copied_ms(&self.0)
     }
 
     /// The largest time the ledger has seen, in Unix milliseconds: a clock that is behind it is wrong.
@@ -194,30 +194,10 @@ impl Reader {
     }
 }
 
-pub(super) fn heads(db: &Connection) -> Result<HashMap<(Pubkey, u64), Head>, LedgerError> {
-    let mut statement = db.prepare(
-        "SELECT g.vault, g.generation, g.seq, g.hash, g.state, g.previous FROM settlement_group g
-         WHERE g.seq = (SELECT max(seq) FROM settlement_group l WHERE l.vault = g.vault AND l.generation = g.generation)",
-    )?;
-    let rows = statement.query_map([], |row| {
-        let (seq, hash, state): (u32, Hash, String) = (row.get("seq")?, row.get("hash")?, row.get("state")?);
-        let head = match state.as_str() {
-            "sealed" => Head { settled: (seq.saturating_sub(1), row.get("previous")?), sealed: Some((seq, hash)) },
-            _ => Head { settled: (seq, hash), sealed: None },
-        };
-        Ok((row.place()?, head))
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
 pub(super) fn deployment(db: &Connection) -> Result<(Hash, Pubkey), LedgerError> {
     Ok(db.query_row("SELECT domain, relayer FROM deployment", [], |row| {
         Ok((row.get("domain")?, row.address("relayer")?))
     })?)
-}
-
-pub(super) fn copied_ms(db: &Connection) -> Result<Option<i64>, LedgerError> {
-    Ok(db.query_row("SELECT max(made_ms) AS made_ms FROM copy", [], |row| row.get("made_ms"))?)
 }
 
 /// Writes a consistent copy of the ledger at `from` to `to`, also while a relayer has it open. The copy knows that it is one.

@@ -1,6 +1,5 @@
 //! Tables, and the settings that make a commit durable.
 
-use super::recovery::copied_ms;
 use crate::ledger::LedgerError;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use std::fs::{File, TryLockError};
@@ -204,6 +203,11 @@ pub(super) fn require_version(path: &Path, connection: &Connection) -> Result<()
         VERSION => Ok(()),
         version => Err(LedgerError::Foreign { path: path.into(), problem: other_version(version) }),
     }
+}
+
+/// When the file was copied from a ledger, if it is a copy.
+pub(super) fn copied_ms(db: &Connection) -> Result<Option<i64>, LedgerError> {
+    Ok(db.query_row("SELECT max(made_ms) AS made_ms FROM copy", [], |row| row.get("made_ms"))?)
 }
 
 fn version(db: &Connection) -> Result<i64, LedgerError> {

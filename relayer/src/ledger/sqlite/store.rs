@@ -2,6 +2,7 @@
 
 use super::apply::{Answer, apply};
 use super::charges::Places;
+use super::checkpoint::{Checkpointer, checkpoint};
 use super::schema;
 use crate::ledger::LedgerError;
 use crate::ledger::command::{Command, authorize};
@@ -14,8 +15,11 @@ use std::path::{Path, PathBuf};
 /// Bytes that must go through before a ledger that could not write is trusted again: many charges' worth.
 const PROOF: u32 = 1 << 20;
 
-/// Pages of 4 KiB in the write-ahead log before they are copied into the file: 8 MiB, which takes some tens of milliseconds.
-const LOG_PAGES: c_int = 2_048;
+/// Pages of 4 KiB in the write-ahead log before they are copied into the file: 4 MiB, few enough that the disk is soon free for
+/// the next commit.
+const LOG_PAGES: c_int = 1_024;
+/// Pages in the log before the writer copies them itself: 64 MiB. Nothing else bounds it while nothing copies beside the writer.
+const MOST_LOG_PAGES: c_int = 16_384;
 
 thread_local! {
     /// Pages in the log after this thread's last commit.
@@ -73,18 +77,32 @@ impl Store {
         for answer in answers {
             answer(committed.clone());
         }
-        if LOGGED.get() >= LOG_PAGES {
-            self.copy_log();
+    }
+
+    /// Looks after the log between two commits: its bulk is copied by `beside`, and what is left over then here, so that it
+    /// begins anew. Everything is copied here if there is nobody beside the writer.
+    pub fn keep_log_short(&self, beside: Option<&Checkpointer>) {
+        let pages = LOGGED.get();
+        if pages < LOG_PAGES {
+            return;
+        }
+        match beside {
+            Some(beside) if pages < MOST_LOG_PAGES && !beside.take_copied() => beside.wake(),
+            _ => self.copy_log(),
         }
     }
 
-    /// Copies the log into the file, so that it begins anew. What fails is tried again after the next commit; a disk that is
-    /// full is found out by that.
+    /// Copies the log into the file. What fails is tried again after the next commit; a disk that is full is found out by that.
     fn copy_log(&self) {
         LOGGED.set(0);
-        if let Err(error) = self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+        if let Err(error) = checkpoint(&self.connection) {
             tracing::warn!(%error, "the ledger's log could not be copied into its file");
         }
+    }
+
+    /// Starts what copies the log beside this store.
+    pub fn checkpointer(&self) -> std::io::Result<Checkpointer> {
+        Checkpointer::start(&self.path)
     }
 
     /// Writes and takes back as much as many charges need, and notes whether that went well.

@@ -52,7 +52,7 @@ async fn a_sealed_group_carries_its_proofs_through_a_restart() {
 
     // A group that is voided proves nothing, and its charges bring their proofs again.
     ledger.create_batch(ledger.unbatched(0).await.unwrap()).await.unwrap();
-    let (void, _) = ledger.void_group(&only_batch(&ledger).await, fault("no", false), 0).await.unwrap();
+    let (void, _) = ledger.void_group(&only_batch(&ledger).await, fault("no", Cause::Kind), 0).await.unwrap();
     assert_eq!(void.memberships, []);
     let batch = only_batch(&ledger).await;
     assert_eq!(batch.groups, std::slice::from_ref(&void));

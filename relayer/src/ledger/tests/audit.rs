@@ -4,8 +4,7 @@ use crate::chain::{Pubkey, VaultSnapshot};
 use crate::ledger::audit::Audit;
 use crate::ledger::incidents::{Decision, Resolution};
 use crate::ledger::reconcile::OnChain;
-use crate::ledger::recovery::Offline;
-use crate::ledger::{GroupState, LedgerError, SealedLine, StoredVoucher, recovery};
+use crate::ledger::{self, GroupState, LedgerError, Offline, SealedLine, StoredVoucher};
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, receipt_key, snapshot};
@@ -36,7 +35,7 @@ async fn sound() -> (TempDir, PathBuf) {
     assert_eq!(world.chat(json!({})).await.status(), 200);
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy.db");
-    recovery::back_up(&world.ledger_path(), &copy, 77).unwrap();
+    ledger::back_up(&world.ledger_path(), &copy, 77).unwrap();
     (folder, copy)
 }
 
@@ -48,7 +47,7 @@ fn after(file: &Path, tampering: impl FnOnce(&Connection)) -> Audit {
     db.pragma_update(None, "foreign_keys", false).unwrap();
     tampering(&db);
     drop(db);
-    recovery::inspect(&copy).unwrap().audit().unwrap()
+    ledger::inspect(&copy).unwrap().audit().unwrap()
 }
 
 fn rules(audit: &Audit) -> Vec<&'static str> {
@@ -101,7 +100,7 @@ async fn a_receipt_that_the_relayer_has_not_signed_is_found() {
     let (_folder, file) = sound().await;
     let key = receipt_key();
     let told = |keys: &[(u32, Address)]| {
-        let (ledger, mut audit) = (recovery::inspect(&file).unwrap(), Audit::default());
+        let (ledger, mut audit) = (ledger::inspect(&file).unwrap(), Audit::default());
         let told = ledger.verify_receipts(keys, &mut audit).unwrap();
         (told.verified, told.of_forgotten_keys, audit.findings.len())
     };
@@ -169,17 +168,17 @@ async fn a_damaged_file_is_found() {
 #[tokio::test]
 async fn a_copy_knows_that_it_is_one_and_is_not_served_from() {
     let (folder, file) = sound().await;
-    let ledger = recovery::inspect(&file).unwrap();
+    let ledger = ledger::inspect(&file).unwrap();
     assert_eq!(ledger.copied_ms().unwrap(), Some(77));
     let (domain, relayer) = ledger.deployment().unwrap();
     let opened = crate::ledger::Ledger::open(&file, &domain, &relayer.to_bytes());
     assert!(matches!(opened, Err(LedgerError::Copy { made_ms: 77, .. })), "{opened:?}");
-    assert!(recovery::back_up(&file, &file, 1).is_err(), "nothing is written over");
+    assert!(ledger::back_up(&file, &file, 1).is_err(), "nothing is written over");
 
     // Put in place of another, it is still a copy, and the other is kept.
     let place = folder.path().join("steam.db");
     std::fs::write(&place, b"what was there").unwrap();
-    let kept = recovery::restore(&file, &place, 99).unwrap().unwrap();
+    let kept = ledger::restore(&file, &place, 99).unwrap().unwrap();
     assert_eq!(std::fs::read(kept).unwrap(), b"what was there");
     let opened = crate::ledger::Ledger::open(&place, &domain, &relayer.to_bytes());
     assert!(matches!(opened, Err(LedgerError::Copy { made_ms: 77, .. })), "{opened:?}");
@@ -188,7 +187,7 @@ async fn a_copy_knows_that_it_is_one_and_is_not_served_from() {
 #[tokio::test]
 async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_know() {
     let (_folder, file) = sound().await;
-    let ledger = recovery::inspect(&file).unwrap();
+    let ledger = ledger::inspect(&file).unwrap();
     let (domain, relayer) = ledger.deployment().unwrap();
     let settle_hash = ledger.heads().unwrap()[&(VAULT, 7)].settled.1;
     drop(ledger);
@@ -233,11 +232,11 @@ async fn an_old_file_that_is_no_copy_reckons_with_what_may_be_agreed_on_closed_v
 async fn nothing_is_restored_over_a_ledger_in_use_and_nothing_damaged_is_restored() {
     let (folder, file) = sound().await;
     let world = World::new(vec![good(false).await.offer(1)]).await;
-    assert!(matches!(recovery::restore(&file, &world.ledger_path(), 1), Err(LedgerError::InUse { .. })));
-    assert!(matches!(recovery::Offline::open(&world.ledger_path()), Err(LedgerError::InUse { .. })));
+    assert!(matches!(ledger::restore(&file, &world.ledger_path(), 1), Err(LedgerError::InUse { .. })));
+    assert!(matches!(Offline::open(&world.ledger_path()), Err(LedgerError::InUse { .. })));
     let damaged = folder.path().join("damaged.db");
     std::fs::write(&damaged, b"SQLite format 3\0 and then nothing").unwrap();
     let place = folder.path().join("steam.db");
-    assert!(recovery::restore(&damaged, &place, 1).is_err());
+    assert!(ledger::restore(&damaged, &place, 1).is_err());
     assert!(!place.exists());
 }

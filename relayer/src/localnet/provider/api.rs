@@ -1,9 +1,10 @@
 //! The HTTP side of a simulated provider.
 
 use super::answer::{self, Choice, Head, Usage};
-use super::behaviour::count;
+use super::behaviour::{Behaviour, count};
+use super::reply::{Answer, Form};
 use super::request::{Problem, Request};
-use super::{Shared, stream};
+use super::{Shared, completions, embeddings, messages, stream};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
@@ -24,6 +25,9 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/v1/models", get(models))
         .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(complete))
+        .route("/v1/embeddings", post(embed))
+        .route("/v1/messages", post(message))
         .route("/.well-known/steam-provider.json", get(proof))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(shared)
@@ -56,9 +60,36 @@ async fn proof(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Problem> {
-    let began = Instant::now();
+    let request = Request::read(&body, &shared.behaviour().models)?;
+    answer(shared, request, Form::Chat).await
+}
+
+async fn complete(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Problem> {
+    let request = completions::read(&body, &shared.behaviour().models)?;
+    answer(shared, request, Form::Text).await
+}
+
+async fn message(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
+    let answered = match messages::read(&body, &shared.behaviour().models) {
+        Ok(request) => answer(shared, request, Form::Messages).await,
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(messages::refuse)
+}
+
+async fn embed(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response, Problem> {
     let behaviour = shared.behaviour();
-    let request = Request::read(&body, &behaviour.models)?;
+    let request = embeddings::Request::read(&body, &behaviour.models)?;
+    if let Some(failure) = failure(&shared, &behaviour)? {
+        return Ok(failure);
+    }
+    let tokens = (f64::from(request.tokens()) * (1.0 + behaviour.inflation)).round() as u32;
+    shared.counters.served(&Usage { prompt: tokens, cached: 0, completion: 0 });
+    Ok(Json(request.answer(tokens)).into_response())
+}
+
+/// Counts a request, and fails it if its luck says so.
+fn failure(shared: &Shared, behaviour: &Behaviour) -> Result<Option<Response>, Problem> {
     count(&shared.counters.requests);
     if shared.chance(behaviour.rate_limit_rate) {
         count(&shared.counters.rate_limited);
@@ -69,7 +100,7 @@ async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response
             "code": "rate_limit_exceeded",
         });
         let headers = [(header::RETRY_AFTER, "1")];
-        return Ok((StatusCode::TOO_MANY_REQUESTS, headers, Json(json!({ "error": error }))).into_response());
+        return Ok(Some((StatusCode::TOO_MANY_REQUESTS, headers, Json(json!({ "error": error }))).into_response()));
     }
     if shared.chance(behaviour.failure_rate) {
         count(&shared.counters.failed);
@@ -79,6 +110,15 @@ async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response
             param: None,
             message: "The server had an error while processing your request.".into(),
         });
+    }
+    Ok(None)
+}
+
+async fn answer(shared: Arc<Shared>, request: Request, form: Form) -> Result<Response, Problem> {
+    let began = Instant::now();
+    let behaviour = shared.behaviour();
+    if let Some(failure) = failure(&shared, &behaviour)? {
+        return Ok(failure);
     }
     let cut = request.stream && shared.chance(behaviour.cut_rate);
     let mut rng = shared.fork();
@@ -99,9 +139,9 @@ async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response
         completion: claimed(answer::output_tokens(&request, &choices)),
     };
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let head =
-        Head { id: format!("chatcmpl-{:016x}", rng.random::<u64>()), created: since.as_secs(), model: request.model };
-    let answer = stream::Answer { head, choices, usage, pace, began };
+    let id = format!("{}{:016x}", form.prefix(), rng.random::<u64>());
+    let head = Head { id, created: since.as_secs(), model: request.model };
+    let answer = Answer { form, thinks: request.thinks, head, choices, usage, pace, began };
     if request.stream {
         return Ok(stream::respond(shared, answer, request.include_usage, cut));
     }
@@ -109,19 +149,5 @@ async fn chat(State(shared): State<Arc<Shared>>, body: Bytes) -> Result<Response
     let longest = answer.choices.iter().map(|choice| choice.tokens.len()).max().unwrap_or(0);
     tokio::time::sleep_until(began + answer.pace.at(longest)).await;
     shared.counters.served(&answer.usage);
-    let mut whole = answer.head.with("chat.completion", answer.choices.iter().enumerate().map(message).collect());
-    whole["usage"] = answer.usage.json();
-    Ok(Json(whole).into_response())
-}
-
-fn message((index, choice): (usize, &Choice)) -> Value {
-    let message = match &choice.tool {
-        None => json!({ "role": "assistant", "content": choice.text(), "refusal": null }),
-        Some((id, name)) => {
-            let function = json!({ "name": name, "arguments": choice.text() });
-            let call = json!({ "id": id, "type": "function", "function": function });
-            json!({ "role": "assistant", "content": null, "tool_calls": [call] })
-        }
-    };
-    json!({ "index": index, "message": message, "logprobs": null, "finish_reason": choice.finish })
+    Ok(Json(form.whole(&answer)).into_response())
 }

@@ -29,6 +29,8 @@ pub(super) struct Request {
     pub(super) max_tokens: Option<usize>,
     pub(super) stop: Vec<String>,
     pub(super) want: Want,
+    /// Whether the answer shows thoughts, where its form has some.
+    pub(super) thinks: bool,
 }
 
 /// What form the answer takes.
@@ -44,31 +46,14 @@ pub(super) enum Want {
     },
 }
 
-fn invalid(param: &'static str, message: impl Into<String>) -> Problem {
+pub(super) fn invalid(param: &'static str, message: impl Into<String>) -> Problem {
     Problem { status: 400, code: None, param: Some(param), message: message.into() }
 }
 
 impl Request {
     /// Reads a body, or says what is wrong as OpenAI does.
     pub(super) fn read(body: &[u8], models: &[String]) -> Result<Self, Problem> {
-        let body: Value = serde_json::from_slice(body).map_err(|_| Problem {
-            status: 400,
-            code: None,
-            param: None,
-            message: "We could not parse the JSON body of your request.".into(),
-        })?;
-        let model = match &body["model"] {
-            Value::String(model) if !model.is_empty() => model.clone(),
-            _ => return Err(invalid("model", "you must provide a model parameter")),
-        };
-        if !models.contains(&model) {
-            return Err(Problem {
-                status: 404,
-                code: Some("model_not_found"),
-                param: None,
-                message: format!("The model `{model}` does not exist or you do not have access to it."),
-            });
-        }
+        let (body, model) = read(body, models)?;
         let messages = match &body["messages"] {
             Value::Array(messages) if !messages.is_empty() => messages,
             Value::Array(_) => return Err(invalid("messages", "[] is too short - 'messages'")),
@@ -103,8 +88,32 @@ impl Request {
             max_tokens,
             stop: stop(&body["stop"])?,
             want: want(&body, messages)?,
+            thinks: false,
         })
     }
+}
+
+/// A body, and which of `models` it asks for.
+pub(super) fn read(body: &[u8], models: &[String]) -> Result<(Value, String), Problem> {
+    let body: Value = serde_json::from_slice(body).map_err(|_| Problem {
+        status: 400,
+        code: None,
+        param: None,
+        message: "We could not parse the JSON body of your request.".into(),
+    })?;
+    let model = match &body["model"] {
+        Value::String(model) if !model.is_empty() => model.clone(),
+        _ => return Err(invalid("model", "you must provide a model parameter")),
+    };
+    if !models.contains(&model) {
+        return Err(Problem {
+            status: 404,
+            code: Some("model_not_found"),
+            param: None,
+            message: format!("The model `{model}` does not exist or you do not have access to it."),
+        });
+    }
+    Ok((body, model))
 }
 
 fn prompt(messages: &[Value]) -> Result<String, Problem> {
@@ -141,7 +150,7 @@ fn number(body: &Value, param: &'static str) -> Result<Option<f64>, Problem> {
     }
 }
 
-fn whole(body: &Value, param: &'static str, most: u64) -> Result<Option<usize>, Problem> {
+pub(super) fn whole(body: &Value, param: &'static str, most: u64) -> Result<Option<usize>, Problem> {
     match &body[param] {
         Value::Null => Ok(None),
         value => match value.as_u64() {
@@ -151,7 +160,7 @@ fn whole(body: &Value, param: &'static str, most: u64) -> Result<Option<usize>, 
     }
 }
 
-fn flag(body: &Value, param: &'static str) -> Result<bool, Problem> {
+pub(super) fn flag(body: &Value, param: &'static str) -> Result<bool, Problem> {
     match &body[param] {
         Value::Null => Ok(false),
         Value::Bool(flag) => Ok(*flag),
@@ -159,7 +168,7 @@ fn flag(body: &Value, param: &'static str) -> Result<bool, Problem> {
     }
 }
 
-fn stop(stop: &Value) -> Result<Vec<String>, Problem> {
+pub(super) fn stop(stop: &Value) -> Result<Vec<String>, Problem> {
     let problem = || invalid("stop", "Invalid 'stop': expected a string or an array of at most 4 strings.");
     let texts = match stop {
         Value::Null => return Ok(Vec::new()),

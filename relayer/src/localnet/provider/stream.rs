@@ -1,29 +1,17 @@
 //! A streamed answer, each token in its time.
 
 use super::Shared;
-use super::answer::{Choice, Head, Usage};
-use super::behaviour::{Pace, count};
+use super::behaviour::count;
+use super::reply::Answer;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
 use std::io;
 use std::sync::Arc;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// Pieces under way to a slow reader at most.
 const QUEUE: usize = 16;
-
-/// An answer about to be given.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) head: Head,
-    pub(super) choices: Vec<Choice>,
-    pub(super) usage: Usage,
-    pub(super) pace: Pace,
-    pub(super) began: Instant,
-}
 
 /// Why a stream ended early.
 enum Ended {
@@ -58,12 +46,12 @@ impl Answer {
             tokio::time::sleep_until(self.began + self.pace.at(index)).await;
             // What falls due together goes out together.
             let mut bytes = Vec::new();
+            if index == 0 {
+                self.form.open(self, &mut bytes);
+            }
             for (choice, number) in self.choices.iter().zip(0..) {
-                if index == 0 {
-                    self.event(&mut bytes, number, first(choice), None);
-                }
                 if let Some(token) = choice.tokens.get(index) {
-                    self.event(&mut bytes, number, piece(choice, token), None);
+                    self.form.piece(self, (number, choice), (index, token), &mut bytes);
                 }
             }
             send(to, bytes).await?;
@@ -72,48 +60,12 @@ impl Answer {
             return Err(Ended::Cut);
         }
         let mut bytes = Vec::new();
-        for (choice, number) in self.choices.iter().zip(0..) {
-            if longest == 0 {
-                self.event(&mut bytes, number, first(choice), None);
-            }
-            self.event(&mut bytes, number, json!({}), Some(choice.finish));
+        if longest == 0 {
+            self.form.open(self, &mut bytes);
         }
-        if include_usage {
-            let mut chunk = self.head.with("chat.completion.chunk", json!([]));
-            chunk["usage"] = self.usage.json();
-            write(&mut bytes, &chunk);
-        }
-        bytes.extend_from_slice(b"data: [DONE]\n\n");
+        self.form.close(self, include_usage, &mut bytes);
         send(to, bytes).await
     }
-
-    fn event(&self, bytes: &mut Vec<u8>, number: u32, delta: Value, finish: Option<&str>) {
-        let choice = json!({ "index": number, "delta": delta, "logprobs": null, "finish_reason": finish });
-        write(bytes, &self.head.with("chat.completion.chunk", json!([choice])));
-    }
-}
-
-/// What opens a choice.
-fn first(choice: &Choice) -> Value {
-    match &choice.tool {
-        None => json!({ "role": "assistant", "content": "" }),
-        Some((id, name)) => {
-            let function = json!({ "name": name, "arguments": "" });
-            let call = json!({ "index": 0, "id": id, "type": "function", "function": function });
-            json!({ "role": "assistant", "content": null, "tool_calls": [call] })
-        }
-    }
-}
-
-fn piece(choice: &Choice, token: &str) -> Value {
-    match choice.tool {
-        None => json!({ "content": token }),
-        Some(_) => json!({ "tool_calls": [{ "index": 0, "function": { "arguments": token } }] }),
-    }
-}
-
-fn write(bytes: &mut Vec<u8>, chunk: &Value) {
-    bytes.extend_from_slice(format!("data: {chunk}\n\n").as_bytes());
 }
 
 async fn send(to: &Sender, bytes: Vec<u8>) -> Result<(), Ended> {

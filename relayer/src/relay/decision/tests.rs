@@ -68,7 +68,7 @@ fn is_the_relayers_word(path: &str) -> bool {
     let knob = path.contains("/coefficients/") || path.contains("/measured/") || path.contains("/ask/");
     let draw = path.contains("/draws/");
     let names = path == "/id" || path.starts_with("/unknown_models") || last == "name" || last == "model";
-    let bound = ["max_output", "ceiling_pico", "provider", "version"].contains(&last);
+    let bound = ["max_output", "ceiling_pico", "provider", "version", "dialect"].contains(&last);
     attempt || wish || excluded || knob || draw || names || bound || path == "/max_attempts"
 }
 

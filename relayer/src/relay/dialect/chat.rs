@@ -1,25 +1,42 @@
 //! Chat completions, as OpenAI's API has them: `POST /v1/chat/completions`.
 
 mod body;
+mod calls;
+pub mod client;
+mod compose;
+mod conversation;
 mod messages;
 mod parameters;
 mod read;
 mod reader;
+mod render;
+mod schema;
 #[cfg(test)]
 mod tests;
-mod writer;
 
-use crate::relay::dialect::{Dialect, Fault, Piece, Prompt, Request, Say, Whole, Writer};
+pub use schema::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
+
+use crate::relay::dialect::openai::{self, ChunkWriter, Kind};
+use crate::relay::dialect::translate::{Render, Translate};
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
 use crate::relay::error::RelayError;
-use crate::relay::sse;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
+use steam_router::state::capability;
 
 /// The dialect.
 #[derive(Debug)]
 pub struct Chat;
 
 impl Dialect for Chat {
+    fn name(&self) -> &'static str {
+        "chat"
+    }
+
+    fn capability(&self) -> u64 {
+        capability::CHAT
+    }
+
     fn path(&self) -> &'static str {
         "/v1/chat/completions"
     }
@@ -36,27 +53,31 @@ impl Dialect for Chat {
         messages::prompt(&request.body.object())
     }
 
-    fn body(&self, request: &Request, model: &str, max_output: u32) -> Result<Bytes, RelayError> {
-        body::for_provider(request, model, max_output)
+    fn body(&self, request: &Outgoing<'_>) -> Result<Bytes, RelayError> {
+        body::for_provider(request)
     }
 
-    fn read_event(&self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        reader::event(event, say)
-    }
-
-    fn read_whole(&self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        reader::whole(body, say)
+    fn reader(&self, _: &Request) -> Box<dyn Reader> {
+        Box::<reader::ChatReader>::default()
     }
 
     fn writer(&self) -> Box<dyn Writer> {
-        Box::new(writer::ChatWriter::default())
+        Box::new(ChunkWriter::new(Kind::Chat))
+    }
+
+    fn translate(&self) -> Option<&'static (dyn Translate + Sync)> {
+        Some(&Chat)
+    }
+
+    fn render(&self) -> Option<Render> {
+        Some(render::render)
     }
 
     fn error(&self, error: &RelayError) -> String {
-        writer::error(error).to_string()
+        openai::error(error)
     }
 
-    fn refusal(&self, status: StatusCode) -> String {
-        writer::refusal(status)
+    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+        openai::refusal(status, stated)
     }
 }

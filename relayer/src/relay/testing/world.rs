@@ -170,7 +170,12 @@ impl World {
 
     /// Sends any body with the bearer key.
     pub async fn post(&self, body: impl Into<reqwest::Body>) -> reqwest::Response {
-        let request = self.client.post(self.url("/v1/chat/completions")).bearer_auth(self.key().reveal());
+        self.post_to("/v1/chat/completions", body).await
+    }
+
+    /// Sends any body to any path with the bearer key.
+    pub async fn post_to(&self, path: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
+        let request = self.client.post(self.url(path)).bearer_auth(self.key().reveal());
         request.header("content-type", "application/json").body(body).send().await.unwrap()
     }
 

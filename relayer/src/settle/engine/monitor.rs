@@ -1,4 +1,4 @@
-//! Where settlement stands, for those who have to look after it.
+//! The state of settlement, for the people who operate the relayer.
 
 use super::{SettleError, Settler, alerts};
 use crate::settle::alerts::Facts;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 const DAY_MS: i64 = 86_400_000;
-/// After it a node that says nothing does not answer.
+/// Time after which a node counts as not answering.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Settler {

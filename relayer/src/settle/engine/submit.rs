@@ -1,4 +1,4 @@
-//! From a batch to a transaction on its way: which form it takes, how it would fare, and what follows if it would not.
+//! Makes a transaction of a batch: chooses its form, simulates, signs and sends it, and acts on a simulation that fails.
 
 use super::form::{self, Form, MAX_UNITS, Signed, Weight};
 use super::{SettleError, Settler, Setup};
@@ -32,7 +32,7 @@ impl Settler {
         let simulation = self.simulate(&trial.bytes).await;
         match (simulation, &form) {
             (Ok(Simulation::Succeeds { units }), _) => self.sign_and_send(&batch, &form, units).await,
-            // Only the plain form shows whose fault it is: a table's content is a node's word.
+            // Only the plain form shows whose fault it is: what a lookup table holds is known from a node alone.
             (Ok(Simulation::Fails { reason, .. }), Form::Table(_)) => {
                 tracing::warn!(batch = batch.id, reason, "a settlement with a lookup table would fail: doing without");
                 self.tables.set_aside(self.height);
@@ -139,12 +139,12 @@ impl Settler {
         Ok(Signed::new(&message, &self.setup.keypair))
     }
 
-    /// What a transaction is tried with.
+    /// The compute budget of a simulation.
     fn trial(&self) -> Budget {
         Budget { units: MAX_UNITS, price: self.setup.config.priority_fee }
     }
 
-    /// How a transaction would fare, by the word of the first node that answers: another's if it does not.
+    /// Simulates a transaction at the first node that answers, from the one that answered last on.
     async fn simulate(&mut self, transaction: &[u8]) -> Result<Simulation, RpcError> {
         let count = self.setup.nodes.len();
         let mut failure = RpcError::Node("there is none".into());
@@ -161,8 +161,8 @@ impl Settler {
         Err(failure)
     }
 
-    /// Micro-lamports a compute unit for a batch that was signed before as often as it says. The least of what the nodes
-    /// suggest: one that lies can make a settlement wait once, and not dear. Settlement does not depend on an answer.
+    /// Micro-lamports a compute unit for a batch, by how often it was signed before. The lowest suggestion of all nodes counts:
+    /// a node that lies can delay a settlement once and cannot make it expensive. Without an answer the floor is paid.
     async fn price(&self, batch: &Batch) -> Result<u64, SettleError> {
         let instruction = build::instruction(&self.setup.parties, &batch.root, &batch.groups)?;
         let written: Vec<_> =
@@ -188,7 +188,7 @@ impl Settler {
         sizes.into_iter().map(|size| groups.drain(..size).collect()).collect()
     }
 
-    /// The forms a transaction may take now, from the one that is taken if it is large enough to the largest.
+    /// The forms a transaction may take now, the preferred one first, the one with most room last.
     fn forms(&self) -> Vec<Form> {
         if self.version1.is_on(self.height) {
             return vec![Form::V1];
@@ -202,7 +202,7 @@ impl Settler {
         groups.iter().map(|group| Weight::of(&self.setup.parties, group)).collect()
     }
 
-    /// Transactions died: their forms may be why.
+    /// Avoids the forms of transactions that died: the form may be the reason.
     pub(super) fn doubt_forms_of(&mut self, batch: &Batch, dead: &[String]) {
         for attempt in batch.attempts.iter().filter(|attempt| dead.contains(&attempt.signature)) {
             if form::is_v1(&attempt.bytes) {
@@ -223,7 +223,7 @@ impl Settler {
         self.tables.read(&context(&self.setup)).await
     }
 
-    /// Looks after lookup tables. Settlement does not depend on them, so that a failure is only told.
+    /// Looks after lookup tables. Settlement does not depend on them, so that a failure is only logged.
     pub(super) async fn tend_tables(&mut self) {
         let useful = self.setup.config.lookup_tables && !self.version1.is_proven();
         if let Err(error) = self.tables.tend(&context(&self.setup), useful).await {

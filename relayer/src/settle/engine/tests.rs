@@ -1,9 +1,11 @@
 //! Settlement against nodes that lag, lie or refuse.
 
 use super::*;
-use crate::chain::rpc::{ChainAccount, RpcError, Simulation};
+use crate::chain::VaultSnapshot;
+use crate::chain::rpc::{ChainAccount, RpcError, Simulation, TransactionState};
 use crate::clock::SystemClock;
 use crate::config::TransactionVersion;
+use crate::ledger::Attempt;
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, snapshot};
@@ -11,6 +13,7 @@ use anchor_lang::{Discriminator, Owner};
 use anchor_spl::associated_token::get_associated_token_address;
 use async_trait::async_trait;
 use serde_json::json;
+use solana_signature::Signature;
 use solana_signer::Signer as _;
 use std::sync::Mutex;
 use steam_protocol::Hash;
@@ -214,27 +217,27 @@ fn refused(error: SteamError) -> Simulation {
 async fn an_old_reading_of_a_vault_does_not_halt_it() {
     let node = Node::new();
     let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     let first = open_group(&world).await;
     node.say(|said| said.head = (1, first.hash));
     node.say(|said| said.height = 1_000);
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 1);
 
     // The second group is sealed and sent; then the node answers from before the first.
     assert_eq!(world.chat(json!({})).await.status(), 200);
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     let second = open_group(&world).await;
     node.say(|said| said.head = (0, [0; 32]));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(world.chat(json!({})).await.status(), 200, "the vault is not halted");
 
     // A head that is none of the ledger's halts it, until it is the ledger's again.
     node.say(|said| said.head = (2, [9; 32]));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(world.chat(json!({})).await.status(), 503);
     node.say(|said| (said.head, said.height) = ((2, second.hash), 2_000));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(world.chat(json!({})).await.status(), 200);
     assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 2);
 }
@@ -247,16 +250,16 @@ async fn a_group_is_voided_only_for_its_own_fault_and_by_every_nodes_word() {
         for node in [&liar, &honest] {
             node.say(|said| said.simulation = refused(error));
         }
-        settler.round(true).await.unwrap();
+        settler.round(Round::Seal).await.unwrap();
         assert_eq!(open_group(&world).await.receipts, 1, "{error:?}");
         assert_eq!(settler.problem.take().as_deref(), Some("refused"));
     }
     honest.say(|said| said.simulation = Simulation::Succeeds { units: 1 });
     liar.say(|said| said.simulation = refused(SteamError::KeyClosed));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(open_group(&world).await.receipts, 1, "one node's word");
     honest.say(|said| said.simulation = refused(SteamError::KeyClosed));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(open_group(&world).await.receipts, 0);
     assert_eq!(honest.sent(), 0);
 }
@@ -265,15 +268,15 @@ async fn a_group_is_voided_only_for_its_own_fault_and_by_every_nodes_word() {
 async fn nodes_that_differ_on_a_vault_move_nothing() {
     let (one, other) = (Node::new(), Node::new());
     let (world, mut settler) = charged(&[one.clone(), other.clone()]).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     let group = open_group(&world).await;
     one.say(|said| (said.head, said.height) = ((1, group.hash), 1_000));
     other.say(|said| said.height = 1_000);
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 0);
     assert_eq!(world.chat(json!({})).await.status(), 200, "and halt nothing");
     other.say(|said| said.head = (1, group.hash));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(world.node.ledger.pending().await.unwrap().settled_groups, 1);
 }
 
@@ -281,11 +284,11 @@ async fn nodes_that_differ_on_a_vault_move_nothing() {
 async fn only_nodes_whose_heights_were_taken_say_what_became_of_a_transaction() {
     let nodes = [Node::new(), Node::new(), Node::new()];
     let (_world, mut settler) = charged(&nodes).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     nodes[2].say(|said| said.no_height = true);
     let asked = || nodes.each_ref().map(|node| node.0.lock().unwrap().statuses);
     assert_eq!(asked(), [0; 3]);
-    settler.round(false).await.unwrap();
+    settler.round(Round::Resolve).await.unwrap();
     assert_eq!(asked(), [1, 1, 0]);
 }
 
@@ -305,10 +308,10 @@ async fn nothing_is_signed_or_voided_while_the_chain_is_not_the_ledgers() {
     let node = Node::new();
     let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
     node.say(|said| said.simulation = Simulation::Fails { code: None, reason: "no fee".into() });
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     for simulation in [Simulation::Succeeds { units: 1 }, refused(SteamError::KeyClosed)] {
         node.say(|said| (said.head, said.simulation) = ((5, [9; 32]), simulation));
-        settler.round(true).await.unwrap();
+        settler.round(Round::Seal).await.unwrap();
         let group = world.node.ledger.unbatched(1_000_000).await.unwrap().remove(0);
         assert_eq!((group.receipts, node.sent()), (1, 0));
     }
@@ -324,20 +327,20 @@ async fn a_closed_vaults_charges_are_set_aside_and_never_meet_the_next_vault_of_
             if !sent {
                 node.say(|said| said.simulation = Simulation::Fails { code: None, reason: "no fee".into() });
             }
-            settler.round(sealed).await.unwrap();
+            settler.round(if sealed { Round::Seal } else { Round::Resolve }).await.unwrap();
             // A reading from before it was opened is no sign that it was closed.
             node.say(|said| (said.generation, said.simulation) = (Some(6), refused(SteamError::VoucherSignature)));
-            settler.round(true).await.unwrap();
+            settler.round(Round::Seal).await.unwrap();
             assert_eq!(world.node.ledger.pending().await.unwrap().receipts, 1);
 
             node.say(|said| said.generation = reopened);
-            settler.round(true).await.unwrap();
+            settler.round(Round::Seal).await.unwrap();
             if sent {
                 assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 1, "its transaction can still land");
             }
             node.say(|said| said.height = 1_000);
-            settler.round(true).await.unwrap();
-            settler.round(true).await.unwrap();
+            settler.round(Round::Seal).await.unwrap();
+            settler.round(Round::Seal).await.unwrap();
             let pending = world.node.ledger.pending().await.unwrap();
             assert_eq!((pending.receipts, pending.open_groups, pending.settled_groups), (0, 0, 0));
             assert!(world.node.ledger.open_batches().await.unwrap().is_empty());
@@ -349,7 +352,7 @@ async fn a_closed_vaults_charges_are_set_aside_and_never_meet_the_next_vault_of_
 async fn a_batch_that_was_applied_keeps_its_proof_though_a_vault_of_it_was_closed_after() {
     let nodes = [Node::new()];
     let (world, mut settler) = charged(&nodes).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     let applied = open_group(&world).await;
     let closed = SealedGroup { vault: Pubkey::from([66; 32]), ..applied.clone() };
     let open = SealedGroup { vault: Pubkey::from([67; 32]), ..applied.clone() };
@@ -360,7 +363,7 @@ async fn a_batch_that_was_applied_keeps_its_proof_though_a_vault_of_it_was_close
         settle_hash,
         ..snapshot()
     };
-    let reading = read::Reading {
+    let reading = accounts::Reading {
         vaults: [at(&applied, applied.seq, applied.hash), at(&open, open.seq - 1, [0; 32])]
             .map(|vault| (vault.address, vault))
             .into(),
@@ -406,7 +409,7 @@ fn fails(reason: &str) -> Simulation {
 async fn version_1_is_taken_where_a_node_takes_it() {
     let node = Node::new();
     let (_world, mut settler) = charged(std::slice::from_ref(&node)).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!((node.sent(), node.was_sent_v1()), (1, true));
 }
 
@@ -417,8 +420,8 @@ async fn a_node_that_refuses_version_1_is_sent_version_0() {
         let node = Node::new();
         node.say(|said| said.version_1 = refusal);
         let (_world, mut settler) = charged(std::slice::from_ref(&node)).await;
-        settler.round(true).await.unwrap();
-        settler.round(true).await.unwrap();
+        settler.round(Round::Seal).await.unwrap();
+        settler.round(Round::Seal).await.unwrap();
         assert_eq!((node.sent(), node.was_sent_v1()), (1, false));
         assert_eq!(settler.problem, None);
     }
@@ -430,12 +433,12 @@ async fn what_is_no_fault_of_version_1_is_not_taken_for_one() {
     let node = Node::new();
     node.say(|said| said.simulation = fails("no fee"));
     let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(settler.problem.take().as_deref(), Some("no fee"));
     assert!(settler.version1.is_on(settler.height));
     // A program's refusal is the group's, whatever the version.
     node.say(|said| said.simulation = refused(SteamError::KeyClosed));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert!(settler.version1.is_on(settler.height));
     assert_eq!(open_group(&world).await.receipts, 0, "voided");
 }
@@ -444,13 +447,13 @@ async fn what_is_no_fault_of_version_1_is_not_taken_for_one() {
 async fn version_1_that_does_not_land_is_followed_by_version_0() {
     let node = Node::new();
     let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert!(node.was_sent_v1());
     node.say(|said| said.height = 160);
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert!(node.was_sent_v1(), "its last valid height is not final yet");
     node.say(|said| said.height = 161);
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert!(!node.was_sent_v1());
     let batches = world.node.ledger.open_batches().await.unwrap();
     assert_eq!((batches.len(), batches[0].groups.len()), (1, 1), "the same group, batched once");
@@ -462,13 +465,13 @@ async fn a_version_that_is_chosen_is_kept() {
         let node = Node::new();
         let config = SettleConfig { transaction, ..SettleConfig::default() };
         let (_world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
-        settler.round(true).await.unwrap();
+        settler.round(Round::Seal).await.unwrap();
         assert_eq!((node.sent(), node.was_sent_v1()), (1, v1));
         node.say(|said| said.height = 1_000);
-        settler.round(true).await.unwrap();
+        settler.round(Round::Seal).await.unwrap();
         assert_eq!((node.sent(), node.was_sent_v1()), (2, v1));
         node.say(|said| (said.height, said.version_1) = (2_000, unsupported()));
-        assert_eq!(settler.round(true).await.is_err(), v1, "it is an error where version 1 is insisted on");
+        assert_eq!(settler.round(Round::Seal).await.is_err(), v1, "it is an error where version 1 is insisted on");
     }
 }
 
@@ -497,7 +500,7 @@ async fn a_settlement_pays_what_recent_ones_did_twice_as_much_when_it_did_not_la
         for node in [&one, &other] {
             node.say(|said| said.height = 1_000 * (round as u64 + 1));
         }
-        settler.round(true).await.unwrap();
+        settler.round(Round::Seal).await.unwrap();
         assert_eq!((price(&one), one.sent()), (expected, round + 1));
     }
 }
@@ -507,7 +510,7 @@ async fn compute_units_are_asked_for_as_simulated_with_a_margin() {
     let node = Node::new();
     let config = SettleConfig { transaction: TransactionVersion::V0, ..SettleConfig::default() };
     let (_world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     let message = form::message_of(&node.0.lock().unwrap().last).unwrap();
     let limit = message.instructions().iter().find(|instruction| instruction.data.first() == Some(&2)).unwrap();
     assert_eq!(u32::from_le_bytes(limit.data[1..].try_into().unwrap()), 41_000);
@@ -519,14 +522,14 @@ async fn version_1_is_tried_again_after_so_many_blocks_and_not_before() {
     let node = Node::new();
     node.say(|said| said.version_1 = unsupported());
     let (_world, mut settler) = charged(std::slice::from_ref(&node)).await;
-    settler.round(true).await.unwrap();
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert!(!node.was_sent_v1());
     node.say(|said| (said.version_1, said.height) = (None, 10 + version::PAUSE_BLOCKS - 1));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!((node.sent(), node.was_sent_v1()), (2, false));
     node.say(|said| said.height = 10 + version::PAUSE_BLOCKS + 151);
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!((node.sent(), node.was_sent_v1()), (3, true));
 }
 
@@ -535,7 +538,7 @@ async fn a_node_that_does_not_simulate_is_passed_over() {
     let (one, other) = (Node::new(), Node::new());
     let (world, mut settler) = charged(&[one.clone(), other.clone()]).await;
     one.say(|said| said.version_1 = unsupported());
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!((other.sent(), other.was_sent_v1()), (1, true), "the other takes it");
     assert_eq!(world.node.ledger.open_batches().await.unwrap()[0].attempts.len(), 1);
 }
@@ -563,24 +566,24 @@ async fn two_of_three_nodes_settle_and_a_third_that_lies_moves_nothing() {
     let nodes = [Node::new(), Node::new(), Node::new()];
     let (world, mut settler) = charged(&nodes).await;
     nodes[0].say(|said| said.down = true);
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(nodes.each_ref().map(|node| node.sent()), [0, 1, 1]);
     // One of the two that answer says that it is settled, or that it never will be.
     let group = open_group(&world).await;
     for lie in [(|said| said.height = 1_000) as fn(&mut Said), |said| said.height = 1] {
         nodes[2].say(lie);
-        settler.round(false).await.unwrap();
+        settler.round(Round::Resolve).await.unwrap();
         assert_eq!(
             world.node.ledger.open_batches().await.unwrap()[0].attempts.iter().filter(|one| !one.dead).count(),
             1
         );
     }
     nodes[2].say(|said| (said.height, said.head) = (10, (1, group.hash)));
-    settler.round(false).await.unwrap();
+    settler.round(Round::Resolve).await.unwrap();
     assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 1);
     nodes[1].say(|said| said.head = (1, group.hash));
     nodes.iter().for_each(|node| node.say(|said| said.height = 1_000));
-    settler.round(false).await.unwrap();
+    settler.round(Round::Resolve).await.unwrap();
     assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 0);
 }
 
@@ -588,10 +591,10 @@ async fn two_of_three_nodes_settle_and_a_third_that_lies_moves_nothing() {
 async fn a_person_is_told_which_node_is_down_and_when_it_is_over() {
     let (one, other) = (Node::new(), Node::new());
     let (_world, mut settler) = charged(&[one.clone(), other.clone()]).await;
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert!(!told(&mut settler).await.contains(&"rpc_node"));
     other.say(|said| said.down = true);
-    assert!(settler.round(true).await.is_err(), "what decides needs two nodes");
+    assert!(settler.round(Round::Seal).await.is_err(), "what decides needs two nodes");
     assert!(told(&mut settler).await.contains(&"rpc_node"));
     let message = settler.status.borrow().alerts.iter().find(|a| a.name == "rpc_node").unwrap().message.clone();
     assert_eq!(message, "node 2 of chain.rpc_urls does not answer");
@@ -605,13 +608,13 @@ async fn a_person_is_told_of_old_charges_low_balance_and_charges_set_aside() {
     let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
     // The charge was made at the tests' time, in the seventies.
     node.say(|said| said.simulation = fails("no fee"));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(told(&mut settler).await, ["unsettled_age"]);
     node.say(|said| said.lamports = 99_999_999);
     assert_eq!(told(&mut settler).await, ["unsettled_age", "settler_balance"]);
     // The only charge of a group that cannot settle is set aside, and waits for nothing any more.
     node.say(|said| (said.simulation, said.lamports) = (refused(SteamError::KeyClosed), 100_000_000));
-    settler.round(true).await.unwrap();
+    settler.round(Round::Seal).await.unwrap();
     assert_eq!(told(&mut settler).await, ["set_aside"]);
     assert_eq!(open_group(&world).await.receipts, 0);
 }

@@ -31,7 +31,7 @@ impl Version1 {
         self.choice == TransactionVersion::Auto
     }
 
-    /// Whether nothing else will be needed: then no lookup table is worth its rent.
+    /// Whether version 1 is known to work: no lookup table is worth its rent then.
     pub fn is_proven(&self) -> bool {
         match self.choice {
             TransactionVersion::V0 => false,

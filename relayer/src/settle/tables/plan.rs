@@ -7,14 +7,13 @@
 use crate::chain::Pubkey;
 use crate::chain::table::TableState;
 use crate::ledger::TableRow;
+use crate::settle::fees::TRANSACTION_FEE;
 use std::collections::HashSet;
 
 /// Addresses a table holds.
 pub const MAX_ADDRESSES: usize = 256;
 /// Addresses added by one transaction: what fits version 0 beside the table's making.
 pub const EXTEND_BY: usize = 20;
-/// Lamports a transaction with one signature costs, priority aside.
-pub const TRANSACTION_FEE: u64 = 5_000;
 /// Of making a table with its first addresses, extending it once more, deactivating and closing it.
 pub const TABLE_FEES: u64 = 4 * TRANSACTION_FEE;
 /// Slots from a table's deactivation until it can be closed, with a few to spare: the hashes of 512 must have passed.
@@ -51,7 +50,7 @@ pub struct View {
 /// One step; each but the first two is a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Strike it off the ledger.
+    /// Delete it from the ledger.
     Forget(Pubkey),
     /// Mark it in the ledger as one to be closed.
     Retire(TableRow),
@@ -59,7 +58,7 @@ pub enum Step {
     Create(Vec<Pubkey>),
     /// Add addresses.
     Extend(TableRow, Vec<Pubkey>),
-    /// Start the time after which it can be closed.
+    /// Deactivate it, so that it can be closed once the cooldown is over.
     Deactivate(TableRow),
     /// Close it: its rent goes back to the settler.
     Close(TableRow),

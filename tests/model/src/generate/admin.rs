@@ -3,8 +3,8 @@
 use super::Chooser;
 use crate::cast::{ADMINS, GUARDIANS, Mint, Wallet};
 use crate::model::config::LONGEST;
-use crate::model::time::{Delay, Delays};
 use crate::op::Ix;
+use crate::time::{Delay, Delays};
 use rand::Rng;
 
 impl<R: Rng> Chooser<'_, R> {

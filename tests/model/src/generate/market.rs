@@ -2,10 +2,10 @@
 
 use super::Chooser;
 use crate::cast::{Holder, MODELS, Mint, Name, PROVIDERS, Purse, RELAYERS, SETTLERS, Wallet, model_name};
-use crate::model::offer::{MAX_PRICE, Price, RETIRED, Tariff};
+use crate::model::offer::{MAX_PRICE, RETIRED};
 use crate::model::provider::MAX_NAME;
 use crate::model::relayer::{MAX_FEE_BPS, MAX_URL, status};
-use crate::op::{Ix, ProviderUpdate, RelayerUpdate, Terms};
+use crate::op::{Ix, Price, ProviderUpdate, RelayerUpdate, Tariff, Terms};
 use rand::Rng;
 
 impl<R: Rng> Chooser<'_, R> {

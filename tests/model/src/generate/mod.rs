@@ -9,10 +9,10 @@ mod vault;
 mod world;
 
 use crate::cast::{Name, Wallet, wallets};
-use crate::machine::Reference;
 use crate::model::State;
-use crate::model::time::Deadline;
 use crate::op::{Call, Ix, Op};
+use crate::reference::Reference;
+use crate::time::Deadline;
 use rand::Rng;
 use rand::seq::IndexedRandom;
 

@@ -4,10 +4,10 @@ use super::Chooser;
 use crate::cast::{KEYS, Name, Wallet, address};
 use crate::model::allow_list::{lists, prove};
 use crate::model::config::deployment_domain;
-use crate::model::offer::{Tariff, earnings};
+use crate::model::offer::earnings;
 use crate::model::settlement::{cost, funds};
 use crate::model::vault::Key;
-use crate::op::{Charge, Group, Ix, Membership, Settlement, Signed, Voucher};
+use crate::op::{Charge, Group, Ix, Membership, Settlement, Signed, Tariff, Voucher};
 use rand::Rng;
 use std::collections::BTreeMap;
 

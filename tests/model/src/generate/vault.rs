@@ -3,11 +3,10 @@
 use super::Chooser;
 use crate::cast::{Holder, KEYS, Mint, Name, OWNERS, Purse, RELAYERS, Wallet};
 use crate::model::allow_list::lists;
-use crate::model::offer::Price;
 use crate::model::relayer::MAX_FEE_BPS;
 use crate::model::rent;
 use crate::model::vault::{ALL, SLOTS, Vault, len};
-use crate::op::{Grant, Ix, Limits, Program, WithdrawNow};
+use crate::op::{Grant, Ix, Limits, Price, Program, WithdrawNow};
 use rand::Rng;
 
 impl<R: Rng> Chooser<'_, R> {

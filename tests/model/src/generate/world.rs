@@ -2,8 +2,8 @@
 
 use super::Chooser;
 use crate::cast::{Holder, Mint, Name, Purse, names, purses};
-use crate::model::time::Deadline;
 use crate::op::Op;
+use crate::time::Deadline;
 use rand::Rng;
 
 /// No jump is longer.

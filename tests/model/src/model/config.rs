@@ -1,8 +1,8 @@
 //! Settings, their admin, and the guardian's pause.
 
-use super::time::{Deadline, Delay, Delays};
 use super::{Checked, GENESIS_HASH, Kind, Refusal, Rule, State, require};
 use crate::cast::{Mint, Name, PROGRAM, Wallet, address, bump};
+use crate::time::{Deadline, Delay, Delays};
 use borsh::{BorshDeserialize, BorshSerialize};
 use steam_protocol::domain;
 
@@ -54,8 +54,7 @@ impl State {
         mint: Mint,
         admin: Wallet,
         guardian: Wallet,
-        delays: Delays,
-        floors: Delays,
+        (delays, floors): (Delays, Delays),
     ) -> Checked {
         require(mint != Mint::Bead, super::Anchor::AccountOwnedByWrongProgram)?;
         require(self.config.is_none(), Refusal::AlreadyThere)?;

@@ -9,7 +9,6 @@ pub mod refusal;
 pub mod relayer;
 mod rule;
 pub mod settlement;
-pub mod time;
 pub mod token;
 pub mod vault;
 mod withdrawal;
@@ -19,8 +18,8 @@ pub use rule::Rule;
 
 use crate::cast::{Name, Purse, Wallet};
 use crate::op::{Call, Ix, Op};
+use crate::time::Moment;
 use std::collections::BTreeMap;
-use time::Moment;
 
 /// Unix time at which every chain starts.
 pub const GENESIS_TIME: i64 = 1_800_000_000;
@@ -128,7 +127,7 @@ impl State {
         require(call.unsigned.is_none() || late, Anchor::AccountNotSigner)?;
         match call.ix.clone() {
             Ix::InitConfig { authority, payer, mint, admin, guardian, delays, floors } => {
-                self.init_config(authority, payer, mint, admin, guardian, delays, floors)
+                self.init_config(authority, payer, mint, admin, guardian, (delays, floors))
             }
             Ix::SetConfig { admin, guardian, delays } => self.set_config(admin, guardian, delays),
             Ix::TransferAdmin { admin, pending } => self.transfer_admin(admin, pending),

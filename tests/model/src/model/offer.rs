@@ -1,10 +1,10 @@
 //! Offers: prices with notice and grace, which roll by the clock.
 
 use super::relayer::status;
-use super::time::{Deadline, Delays, Moment};
 use super::{Anchor, Checked, Kind, Rule, State, require};
 use crate::cast::{Holder, Name, Wallet, address, bump, model_name};
-use crate::op::{Charge, Terms};
+use crate::op::{Charge, Price, Tariff, Terms};
+use crate::time::{Deadline, Delays, Moment};
 use borsh::{BorshDeserialize, BorshSerialize};
 use steam_protocol::seeds::is_model_name;
 
@@ -16,27 +16,6 @@ pub const LEN: usize = 8 + 680;
 pub const LISTED: u8 = 1;
 /// `Offer.status` of a retired one.
 pub const RETIRED: u8 = 2;
-
-/// Price components: µUSDC per million tokens, and per request.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-#[expect(missing_docs, reason = "SPEC.md, Accounts")]
-pub struct Price {
-    pub input: u64,
-    pub cached: u64,
-    pub cache_write: u64,
-    pub cache_write_long: u64,
-    pub output: u64,
-    pub request: u64,
-}
-
-/// What an offer posts: prices, and others for prompts of more than `long_from` tokens, unless that is 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(missing_docs, reason = "SPEC.md, Prices")]
-pub struct Tariff {
-    pub price: Price,
-    pub long_from: u32,
-    pub long_price: Price,
-}
 
 /// A price, when it began to hold, and its version; version 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -76,44 +55,13 @@ pub struct Offer {
     pub reserved: [u8; 64],
 }
 
-impl Price {
-    /// Its components.
-    pub fn components(&self) -> [u64; 6] {
-        [self.input, self.cached, self.cache_write, self.cache_write_long, self.output, self.request]
-    }
-
-    /// The same price for each component.
-    pub fn even(price: u64) -> Self {
-        Self { input: price, cached: price, cache_write: price, cache_write_long: price, output: price, request: price }
-    }
-
-    /// Whether no component is above the other's.
-    pub fn within(&self, other: &Self) -> bool {
-        self.components().iter().zip(other.components()).all(|(mine, theirs)| *mine <= theirs)
-    }
-
-    fn is_valid(&self) -> bool {
-        self.cached <= self.input && self.components().iter().all(|component| *component <= MAX_PRICE)
-    }
-}
-
 impl Tariff {
-    /// Whether no prompt costs more than by the other: neither price is higher, and long prompts begin no earlier.
-    pub fn within(&self, other: &Self) -> bool {
-        let no_earlier = match (self.long_from, other.long_from) {
-            (0, _) => true,
-            (_, 0) => false,
-            (mine, theirs) => mine >= theirs && self.long_price.within(&other.long_price),
-        };
-        self.price.within(&other.price) && no_earlier
-    }
-
     fn is_valid(&self) -> bool {
         let long = match self.long_from {
             0 => self.long_price == Price::default(),
-            _ => self.long_price.is_valid() && self.price.within(&self.long_price),
+            _ => is_valid(&self.long_price) && self.price.within(&self.long_price),
         };
-        self.price.is_valid() && long
+        is_valid(&self.price) && long
     }
 
     /// The price of a charge, if it can be one of such prompts.
@@ -231,7 +179,7 @@ impl State {
         require(state == status::ACTIVE, Rule::ProviderNotActive)?;
         require(is_model_name(text), Rule::InvalidModel)?;
         let ends = |suffix: &&str| text.to_ascii_lowercase().ends_with(suffix);
-        require(![":floor", ":nitro", ":free", ":online"].iter().any(|suffix| ends(&suffix)), Rule::ReservedModel)?;
+        require(![":floor", ":nitro", ":free", ":online"].iter().any(ends), Rule::ReservedModel)?;
         require(terms.tariff.is_valid(), Rule::InvalidPrice)?;
         require(terms.output_limit <= terms.context_limit, Rule::InvalidLimits)?;
         let now = self.now;
@@ -315,4 +263,8 @@ impl State {
 /// Where an offer's earnings go.
 pub fn earnings(provider: u8) -> Name {
     Name::Purse(Holder::Provider(provider).dollars())
+}
+
+fn is_valid(price: &Price) -> bool {
+    price.cached <= price.input && price.components().iter().all(|component| *component <= MAX_PRICE)
 }

@@ -1,9 +1,9 @@
 //! Relayers: receipt keys with their history, fees with their notice and grace.
 
-use super::time::{Deadline, Delays, Moment};
 use super::{Checked, Kind, Refusal, Rule, State, require};
 use crate::cast::{Holder, Mint, Name, Purse, Wallet, address, bump};
 use crate::op::RelayerUpdate;
+use crate::time::{Deadline, Delays, Moment};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// The highest fee, in basis points.

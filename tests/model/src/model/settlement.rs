@@ -2,10 +2,10 @@
 
 use super::allow_list::leads;
 use super::config::deployment_domain;
-use super::offer::{Price, Tariff, earnings};
+use super::offer::earnings;
 use super::{Anchor, Checked, Kind, Rule, State, require};
 use crate::cast::{Holder, Name, Purse, Wallet, address};
-use crate::op::{Charge, Damage, Group, Settlement, Signed, Voucher};
+use crate::op::{Charge, Damage, Group, Price, Settlement, Signed, Tariff, Voucher};
 use std::collections::{BTreeMap, BTreeSet};
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::units::Usage;

@@ -1,10 +1,10 @@
 //! Vaults and their session keys.
 
 use super::relayer::MAX_FEE_BPS;
-use super::time::{Deadline, Moment};
-use super::{Checked, Kind, Refusal, Rule, State, offer::Price, require};
+use super::{Checked, Kind, Refusal, Rule, State, require};
 use crate::cast::{Holder, Name, Wallet, address, bump};
-use crate::op::{Grant, Limits};
+use crate::op::{Grant, Limits, Price};
+use crate::time::{Deadline, Moment};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Most slots for keys.

@@ -2,9 +2,8 @@
 //! they come back.
 
 use super::health::{Exclusion, Health};
-use super::{Policy, View};
+use super::{MAX_ATTEMPTS, Policy, View};
 use crate::draw::{self, Purpose};
-use crate::simulation::MAX_ATTEMPTS;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use steam::score::Outcome;

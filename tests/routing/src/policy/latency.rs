@@ -1,8 +1,7 @@
 //! Baselines that go by measured time.
 
-use super::View;
 use super::baseline::{Preference, lowest};
-use crate::simulation::MAX_ATTEMPTS;
+use super::{MAX_ATTEMPTS, View};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use std::collections::VecDeque;

@@ -1,12 +1,11 @@
 //! Policies with their settings, as they are searched, tabled and built.
 
-use super::Policy;
 use super::baseline::{Baseline, Preference, Random, RoundRobin};
 use super::health::Exclusion;
 use super::latency::{By, Fastest, LowestLatency, PeakEwma};
 use super::price::{Cheapest, InversePrice};
 use super::steam::Steam;
-use crate::simulation::Router;
+use super::{Policy, Router};
 use steam::score::Coefficients;
 
 /// A policy with its settings.

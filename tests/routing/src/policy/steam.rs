@@ -1,9 +1,8 @@
 //! The relayer's own scorer, called as the relayer calls it.
 
-use super::{Policy, View};
+use super::{MAX_ATTEMPTS, Policy, View, expected};
 use crate::draw::{self, Purpose};
 use crate::market::{Request, address};
-use crate::simulation::{MAX_ATTEMPTS, expected};
 use rand_pcg::Pcg64Mcg;
 use std::time::Duration;
 use steam::score::{Ask, Coefficients, Outcome, Scorer, Sort};

@@ -50,7 +50,7 @@ fn a_request_is_lost_once_the_attempts_are_used_up_and_costs_nothing() {
     providers.push(steady());
     let (done, _) = play(providers, vec![request(0.0, 0)]);
     assert!(!done[0].served && done[0].attempts == MAX_ATTEMPTS && done[0].usd == 0.0, "{done:?}");
-    assert!(done[0].objective > crate::objective::FAILURE);
+    assert!(done[0].objective > crate::market::objective::FAILURE);
 }
 
 #[test]

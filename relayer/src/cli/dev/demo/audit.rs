@@ -70,7 +70,7 @@ struct Charge {
     usage: Usage,
 }
 
-/// Does the books again.
+/// Recomputes every balance from receipts and transactions, and compares them.
 pub(super) async fn run(system: &System, tour: &mut Tour, paid: &[Paid], before: &Balances) -> Result<()> {
     tour.step("The books, done again from receipts and transactions");
     let after = Balances::read(system).await?;

@@ -4,11 +4,10 @@
 use super::super::system::System;
 use super::super::table;
 use super::{Paid, ask, provider_name, remember, tour::Tour};
-use crate::cli::completion::{self, Whole};
 use crate::localnet::MODELS;
+use crate::relay::dialect::chat::client::{self, Question, Stream, Whole, message};
 use anyhow::{Context, Result};
 use futures::stream::{FuturesUnordered, StreamExt};
-use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Instant;
 use steam_client::Client;
@@ -92,7 +91,7 @@ pub(super) async fn run(system: &System, client: &Client, tour: &mut Tour, paid:
 async fn stream_some(client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     let one = async |number: usize| -> Result<Whole> {
         let body = ask(&format!("Stream {number}: which route is best?"), true);
-        Ok(completion::bearer(client, &body).await?.collect().await?)
+        Ok(client::bearer(client, &body).await?.collect().await?)
     };
     let mut answers = futures::stream::iter((0..STREAMS).map(one)).buffer_unordered(CONCURRENCY);
     while let Some(answer) = answers.next().await {
@@ -104,12 +103,9 @@ async fn stream_some(client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> 
 
 /// One whole answer: nothing of it reaches the client before all of it reached the relayer.
 async fn request(client: &Client, number: usize, since_death: bool) -> (bool, Result<Whole>) {
-    let body = json!({
-        "model": MODELS[0],
-        "messages": [{ "role": "user", "content": format!("Question {number}: which route is best?") }],
-        "max_tokens": 24,
-    });
-    let outcome = async { Ok(completion::bearer(client, &body).await?.collect().await?) };
+    let question = message("user", &format!("Question {number}: which route is best?"));
+    let body = Question { model: MODELS[0], messages: &[question], max_tokens: 24, stream: Stream::Off }.body();
+    let outcome = async { Ok(client::bearer(client, &body).await?.collect().await?) };
     (since_death, outcome.await)
 }
 

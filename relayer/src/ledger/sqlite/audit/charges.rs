@@ -10,12 +10,15 @@ use steam_protocol::receipt::{Receipt, SignedReceipt};
 use steam_protocol::units::{Pico, Usage, receipt_fee};
 use steam_protocol::{Address, Hash, merkle, sha256};
 
+/// What the sums of a group are apart by: epoch, offer, price version, and whether prompts are long.
+type LineKey = (u32, Address, u32, bool);
+
 /// What the charges of a group come to.
 #[derive(Default)]
 pub(super) struct Sum {
     pub receipts: u32,
     pub fee_bps: Option<u16>,
-    lines: BTreeMap<(u32, Address, u32, bool), (u8, Address, Usage)>,
+    lines: BTreeMap<LineKey, (u8, Address, Usage)>,
     /// By epoch, without fees.
     pub charged: BTreeMap<u32, Pico>,
     pub leaves: Vec<Hash>,

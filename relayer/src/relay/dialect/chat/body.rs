@@ -1,34 +1,24 @@
 //! The body of a request to a provider.
 
-use crate::relay::dialect::Request;
+use crate::relay::dialect::Outgoing;
+use crate::relay::dialect::read::{common_edits, with_usage};
 use crate::relay::error::RelayError;
-use crate::relay::json::{self, Object};
+use crate::relay::json::Object;
 use bytes::Bytes;
 
-/// The body for a provider: `model` without its suffix, the output limit `max_output`, usage asked for in streams, and
-/// without what is meant for the relayer. Everything else keeps its bytes.
+/// The body for a provider: the model without its suffix, the output limit, usage asked for in streams, and without what is
+/// meant for the relayer. Everything else keeps its bytes.
 ///
 /// # Errors
 /// [`RelayError::Internal`] if `stream_options` is no object, which reading the request refused.
-pub(super) fn for_provider(request: &Request, model: &str, max_output: u32) -> Result<Bytes, RelayError> {
-    let object = request.body.object();
-    let mut edits = vec![("provider", None), ("models", None)];
-    // A provider of the model whose name stands in the body gets that very text.
-    let named = json::string(model);
-    if object.get("model") != Some(named.as_str()) {
-        edits.push(("model", Some(named)));
-    }
-    if request.max_output.is_none() {
-        edits.push((limit_member(&object, model), Some(max_output.to_string())));
+pub(super) fn for_provider(request: &Outgoing<'_>) -> Result<Bytes, RelayError> {
+    let object = request.document.object();
+    let mut edits = common_edits(&object, request.model);
+    if let Some(max_output) = request.max_output {
+        edits.push((limit_member(&object, request.model), Some(max_output.to_string())));
     }
     if request.stream {
-        let asked = match object.get("stream_options") {
-            Some(options) => Object::read(options)
-                .map_err(|_| RelayError::Internal("options that were an object before"))?
-                .edited(&[("include_usage", Some("true".to_owned()))]),
-            None => r#"{"include_usage":true}"#.to_owned(),
-        };
-        edits.push(("stream_options", Some(asked)));
+        edits.push(("stream_options", Some(with_usage(&object)?)));
     }
     Ok(object.edited(&edits).into())
 }

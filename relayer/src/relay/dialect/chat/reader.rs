@@ -1,28 +1,21 @@
 //! What a provider of chat completions sends: chunks of a stream, or a whole answer.
 
-use crate::relay::dialect::{Event, Fault, Piece, Say, Usage, Whole};
-use crate::relay::json::{Object, Text, place};
+use super::calls::Calls;
+use crate::relay::dialect::openai::{self, Chunk, Kind, finish_reason};
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
+use crate::relay::json::Text;
 use crate::relay::sse;
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use steam_protocol::receipt::FinishReason;
 
-/// The data of the event after the last chunk.
-const DONE: &[u8] = b"[DONE]";
-
-/// A chunk of a stream or a whole answer.
-#[derive(Deserialize)]
-struct Chunk<'a> {
-    #[serde(borrow, default)]
-    choices: Option<Vec<Choice<'a>>>,
-    /// A null is kept: its place is where the billed usage goes.
-    #[serde(borrow, default, deserialize_with = "present")]
-    usage: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
+/// Reads an answer.
+#[derive(Debug, Default)]
+pub(super) struct ChatReader {
+    /// Whether the answer's head was read.
+    begun: bool,
+    calls: Calls,
 }
 
 #[derive(Deserialize)]
@@ -58,127 +51,70 @@ struct Said<'a> {
 
 #[derive(Deserialize)]
 struct Call<'a> {
+    #[serde(default)]
+    index: Option<u32>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     function: Option<Function<'a>>,
+    #[serde(borrow, default)]
+    custom: Option<Function<'a>>,
 }
 
 #[derive(Deserialize)]
 struct Function<'a> {
     #[serde(borrow, default)]
     name: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, alias = "input")]
     arguments: Option<&'a RawValue>,
 }
 
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
-    <&RawValue>::deserialize(deserializer).map(Some)
-}
+impl openai::Choice for Choice<'_> {
+    fn finish_reason(&self) -> Option<&Text<'_>> {
+        self.finish_reason.as_ref()
+    }
 
-/// Reads one event of a stream.
-pub(super) fn event(event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-    if event.error {
-        return Err(Fault::Reported { status: None });
-    }
-    if &event.data[..] == DONE {
-        return Ok(Piece::End);
-    }
-    let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
-    let chunk = read(json)?;
-    let choices = chunk.choices.as_deref().unwrap_or_default();
-    for (place, choice) in choices.iter().enumerate() {
-        choice.say(place, say)?;
-    }
-    let Some(stated) = chunk.stated() else { return Ok(Piece::Data(event.data.clone())) };
-    say(Event::Usage { usage: usage(stated), stated })?;
-    if choices.is_empty() {
-        return Ok(Piece::Own);
-    }
-    let object = Object::read(json).map_err(|_| Fault::Malformed)?;
-    Ok(Piece::Data(object.edited(&[("usage", None)]).into()))
-}
-
-/// Reads a whole answer.
-pub(super) fn whole(body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-    let json = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
-    let answer = read(json)?;
-    let choices = answer.choices.as_deref().unwrap_or_default();
-    if choices.is_empty() || choices.iter().any(|choice| choice.message.is_none()) {
-        return Err(Fault::Malformed);
-    }
-    if let Some(stated) = answer.stated() {
-        say(Event::Usage { usage: usage(stated), stated })?;
-    }
-    for (place, choice) in choices.iter().enumerate() {
-        choice.say(place, say)?;
-    }
-    let usage = answer.usage.map(|usage| place(json, usage.get()));
-    Ok(Whole { body, usage })
-}
-
-fn read(json: &str) -> Result<Chunk<'_>, Fault> {
-    let chunk: Chunk<'_> = serde_json::from_str(json).map_err(|_| Fault::Malformed)?;
-    let ended_in_error =
-        |choice: &Choice<'_>| choice.finish_reason.as_ref().is_some_and(|Text(reason)| reason == "error");
-    match chunk.error {
-        Some(error) => Err(Fault::Reported { status: reported_status(error.get()) }),
-        None if chunk.choices.iter().flatten().any(ended_in_error) => Err(Fault::Reported { status: None }),
-        None if chunk.choices.is_none() && chunk.stated().is_none() => Err(Fault::Malformed),
-        None => Ok(chunk),
+    fn is_whole(&self) -> bool {
+        self.message.is_some()
     }
 }
 
-/// The status in an error object: providers put it under `code` or `status`.
-fn reported_status(error: &str) -> Option<u16> {
-    let error: Value = serde_json::from_str(error).ok()?;
-    let status = ["code", "status"].iter().find_map(|name| {
-        let value = error.get(name)?;
-        value.as_u64().or_else(|| value.as_str()?.parse().ok())
-    })?;
-    u16::try_from(status).ok().filter(|status| (400..600).contains(status))
-}
-
-/// Reads a `usage` object. `None` if it lacks one of the two counts, or one is no count.
-///
-/// Beyond OpenAI's own members it reads what `OpenRouter`, `LiteLLM` and others add for providers that bill cache writes:
-/// `prompt_tokens` includes the tokens read from and written to a cache.
-pub(super) fn usage(stated: &str) -> Option<Usage> {
-    let usage: Value = serde_json::from_str(stated).ok()?;
-    let count = |places: &[&str]| places.iter().find_map(|place| usage.pointer(place).and_then(Value::as_u64));
-    let long = count(&[
-        "/cache_creation/ephemeral_1h_input_tokens",
-        "/prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens",
-    ]);
-    let short = count(&[
-        "/cache_creation/ephemeral_5m_input_tokens",
-        "/prompt_tokens_details/cache_creation_token_details/ephemeral_5m_input_tokens",
-    ]);
-    let written = count(&[
-        "/prompt_tokens_details/cache_write_tokens",
-        "/prompt_tokens_details/cache_creation_tokens",
-        "/cache_creation_input_tokens",
-    ]);
-    let long = long.unwrap_or(0);
-    Some(Usage {
-        prompt: usage.get("prompt_tokens")?.as_u64()?,
-        cached: count(&[
-            "/prompt_tokens_details/cached_tokens",
-            "/prompt_cache_hit_tokens",
-            "/cache_read_input_tokens",
-        ])
-        .unwrap_or(0),
-        // The lifetimes, where they are told apart; else all is of the shorter one, which is the default and the cheaper.
-        cache_write: short.or_else(|| Some(written?.saturating_sub(long))).unwrap_or(0),
-        cache_write_long: long,
-        completion: usage.get("completion_tokens")?.as_u64()?,
-        reasoning: count(&["/completion_tokens_details/reasoning_tokens"]).unwrap_or(0),
-    })
-}
-
-impl<'a> Chunk<'a> {
-    /// The provider's usage, unless it is absent or null.
-    fn stated(&self) -> Option<&'a str> {
-        self.usage.map(RawValue::get).filter(|usage| *usage != "null")
+impl Reader for ChatReader {
+    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
+        let Some(chunk) = Chunk::<Choice<'_>>::of(event)? else { return Ok(Piece::End(Vec::new())) };
+        if !std::mem::replace(&mut self.begun, true) {
+            begin(&chunk, say)?;
+        }
+        let calls = &mut self.calls;
+        let mut numbered = |event: Event<'_>| match event {
+            Event::Call { choice, call, id, name, arguments } => {
+                say(Event::Call { choice, call: calls.number((choice, call), id, name), id, name, arguments })
+            }
+            other => say(other),
+        };
+        for (place, choice) in chunk.choices().iter().enumerate() {
+            choice.say(place, &mut numbered)?;
+        }
+        chunk.say_usage(Kind::Chat, say)?;
+        chunk.passed_on(event)
     }
+
+    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
+        let answer = Chunk::<Choice<'_>>::of_whole(&body)?;
+        begin(&answer, say)?;
+        answer.say_usage(Kind::Chat, say)?;
+        for (place, choice) in answer.choices().iter().enumerate() {
+            choice.say(place, say)?;
+        }
+        let usage = answer.usage_place();
+        Ok(Whole { body, usage })
+    }
+}
+
+/// Hands on the answer's head.
+fn begin(chunk: &Chunk<'_, Choice<'_>>, say: &mut Say<'_>) -> Result<(), Fault> {
+    let (id, model) = (chunk.id.map(text).unwrap_or_default(), chunk.model.map(text).unwrap_or_default());
+    say(Event::Begin { id: &id, model: &model })
 }
 
 impl Choice<'_> {
@@ -191,7 +127,7 @@ impl Choice<'_> {
             said.say(choice, say)?;
         }
         match &self.finish_reason {
-            Some(Text(reason)) => say(Event::Finish { choice, reason: finish_reason(reason) }),
+            Some(Text(reason)) => say(Event::Finish { choice, reason: finish_reason(reason), stop: None }),
             None => Ok(()),
         }
     }
@@ -199,23 +135,45 @@ impl Choice<'_> {
 
 impl Said<'_> {
     fn say(&self, choice: u32, say: &mut Say<'_>) -> Result<(), Fault> {
-        for value in [self.content, self.refusal, self.audio].into_iter().flatten() {
+        // Thoughts come before what they lead to. Some providers send the same text under both names.
+        if let Some(value) = self.reasoning_content.or(self.reasoning) {
+            say(Event::Reasoning { choice, text: &text(value) })?;
+        }
+        if let Some(value) = self.content {
             say(Event::Text { choice, text: &text(value) })?;
         }
-        let calls = self.tool_calls.iter().flatten().map(|call| call.function.as_ref());
-        for function in calls.chain(self.function_call.iter().map(Some)) {
-            // A call is content even before it has a name.
-            say(Event::Call { choice, text: "" })?;
-            for value in function.into_iter().flat_map(|function| [function.name, function.arguments]).flatten() {
-                say(Event::Call { choice, text: &text(value) })?;
-            }
+        if let Some(value) = self.refusal {
+            say(Event::Refusal { choice, text: &text(value) })?;
         }
-        // Some providers send the same text under both names.
-        match self.reasoning_content.or(self.reasoning) {
-            Some(value) => say(Event::Reasoning { choice, text: &text(value) }),
+        if let Some(value) = self.audio {
+            say(Event::Other { choice, text: &text(value) })?;
+        }
+        for (place, call) in self.tool_calls.iter().flatten().enumerate() {
+            let number = call.index.unwrap_or(u32::try_from(place).unwrap_or(u32::MAX));
+            let function = call.function.as_ref().or(call.custom.as_ref());
+            say_call(choice, number, call.id, function, say)?;
+        }
+        match &self.function_call {
+            Some(function) => say_call(choice, 0, None, Some(function), say),
             None => Ok(()),
         }
     }
+}
+
+/// Hands on a part of a call.
+fn say_call(
+    choice: u32,
+    call: u32,
+    id: Option<&RawValue>,
+    function: Option<&Function<'_>>,
+    say: &mut Say<'_>,
+) -> Result<(), Fault> {
+    let shown =
+        |value: Option<&RawValue>| value.filter(|value| value.get() != "null").map(|value| text(value).into_owned());
+    let id = shown(id).unwrap_or_default();
+    let name = function.and_then(|function| shown(function.name)).unwrap_or_default();
+    let arguments = function.and_then(|function| shown(function.arguments)).unwrap_or_default();
+    say(Event::Call { choice, call, id: &id, name: &name, arguments: &arguments })
 }
 
 /// A string, or whatever else stands in its place.
@@ -231,16 +189,5 @@ fn text(value: &RawValue) -> Cow<'_, str> {
         Ok(Text(text)) => text,
         Err(_) if matches!(value.get(), "[]" | "{}") => Cow::Borrowed(""),
         Err(_) => Cow::Borrowed(value.get()),
-    }
-}
-
-fn finish_reason(reason: &str) -> FinishReason {
-    match reason {
-        "stop" | "eos" | "stop_sequence" => FinishReason::Stop,
-        "length" => FinishReason::Length,
-        "tool_calls" | "function_call" => FinishReason::ToolCalls,
-        "content_filter" => FinishReason::ContentFilter,
-        "error" => FinishReason::Error,
-        _ => FinishReason::Other,
     }
 }

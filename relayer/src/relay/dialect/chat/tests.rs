@@ -2,8 +2,10 @@
 
 use super::messages::{ANSWER_OVERHEAD, MESSAGE_OVERHEAD};
 use super::*;
-use crate::relay::dialect::{Billed, Usage};
-use crate::relay::transcript::Transcript;
+use crate::relay::dialect::testing::billed;
+use crate::relay::dialect::{Billed, Event, Fault, Piece, Usage};
+use crate::relay::sse;
+use crate::relay::transcript::{Counts, Transcript};
 use crate::tokens::{Counting, Tokenizers};
 use bytes::BytesMut;
 use steam_protocol::receipt::FinishReason;
@@ -26,7 +28,9 @@ fn wrong(result: Result<Request, RelayError>) -> (&'static str, String) {
 }
 
 fn forwarded(request: &Request, model: &str) -> String {
-    String::from_utf8(Chat.body(request, model, 77).unwrap().to_vec()).unwrap()
+    let max_output = request.max_output.is_none().then_some(77);
+    let outgoing = Outgoing { document: &request.body, stream: request.stream, model, max_output };
+    String::from_utf8(Chat.body(&outgoing).unwrap().to_vec()).unwrap()
 }
 
 #[test]
@@ -196,19 +200,23 @@ async fn input_is_its_bytes_without_images_or_its_tokens() {
     assert_eq!((tokens.tokens, prompt.overhead), (2, MESSAGE_OVERHEAD + ANSWER_OVERHEAD));
 }
 
+fn transcript(counting: Counting, choices: u32) -> Transcript {
+    Transcript::new(counting, choices, Box::<reader::ChatReader>::default())
+}
+
 fn chunk(transcript: &mut Transcript, json: &str) -> Result<(Piece, bool), Fault> {
-    transcript.event(&Chat, &sse::Event { error: false, data: Bytes::copy_from_slice(json.as_bytes()) })
+    transcript.event(&sse::Event { error: false, data: Bytes::copy_from_slice(json.as_bytes()) })
 }
 
 fn whole(transcript: &mut Transcript, json: &str) -> Result<bool, Fault> {
-    transcript.whole(&Chat, Bytes::copy_from_slice(json.as_bytes())).map(|(_, content)| content)
+    transcript.whole(Bytes::copy_from_slice(json.as_bytes())).map(|(_, content)| content)
 }
 
 /// A chunk read on its own: what became of it, and whether it has content.
-fn take(json: &str) -> (Transcript, Result<(Piece, bool), Fault>) {
-    let mut transcript = Transcript::new(Counting::Bytes, 1);
-    let read = chunk(&mut transcript, json);
-    (transcript, read)
+fn take(json: &str) -> (Counts, Result<(Piece, bool), Fault>) {
+    let mut read = transcript(Counting::Bytes, 1);
+    let result = chunk(&mut read, json);
+    (read.counts, result)
 }
 
 fn data(json: &'static str) -> Piece {
@@ -270,27 +278,28 @@ fn errors_are_errors_wherever_they_stand() {
 
 #[test]
 fn a_whole_answer_needs_a_message() {
-    let mut transcript = Transcript::new(Counting::Bytes, 1);
-    assert_eq!(whole(&mut transcript, r#"{"choices":[]}"#), Err(Fault::Malformed));
-    assert_eq!(whole(&mut transcript, r#"{"choices":[{}]}"#), Err(Fault::Malformed));
+    let mut read = transcript(Counting::Bytes, 1);
+    assert_eq!(whole(&mut read, r#"{"choices":[]}"#), Err(Fault::Malformed));
+    assert_eq!(whole(&mut read, r#"{"choices":[{}]}"#), Err(Fault::Malformed));
     let empty = r#"{"choices":[{"message":{"content":""},"finish_reason":"stop"}]}"#;
-    assert_eq!(whole(&mut transcript, empty), Ok(false));
+    assert_eq!(whole(&mut read, empty), Ok(false));
     let answer = r#"{"choices":[{"message":{"content":"abc","reasoning":"de"},"finish_reason":"length"}],"usage":{}}"#;
-    assert_eq!(whole(&mut transcript, answer), Ok(true));
-    assert_eq!((transcript.delivered.total().bytes, transcript.reasoning.total().bytes), (5, 2));
-    assert_eq!(transcript.finish, Some(FinishReason::Length));
+    assert_eq!(whole(&mut read, answer), Ok(true));
+    let counts = read.counts;
+    assert_eq!((counts.delivered.total().bytes, counts.reasoning.total().bytes), (5, 2));
+    assert_eq!(counts.finish, Some(FinishReason::Length));
 }
 
 #[test]
 fn an_answer_that_was_not_asked_for_is_no_answer() {
     let said = |index: u32| format!(r#"{{"choices":[{{"index":{index},"delta":{{"content":"a"}}}}]}}"#);
-    let mut transcript = Transcript::new(Counting::O200k, 2);
-    assert!(chunk(&mut transcript, &said(1)).is_ok());
+    let mut read = transcript(Counting::O200k, 2);
+    assert!(chunk(&mut read, &said(1)).is_ok());
     for index in [2, u32::MAX] {
-        assert_eq!(chunk(&mut transcript, &said(index)), Err(Fault::Malformed), "{index}");
+        assert_eq!(chunk(&mut read, &said(index)), Err(Fault::Malformed), "{index}");
     }
     let two = r#"{"choices":[{"message":{"content":"a"}},{"message":{"content":"b"}}]}"#;
-    assert_eq!(whole(&mut Transcript::new(Counting::Bytes, 1), two), Err(Fault::Malformed));
+    assert_eq!(whole(&mut transcript(Counting::Bytes, 1), two), Err(Fault::Malformed));
 }
 
 #[test]
@@ -311,8 +320,8 @@ fn the_relayers_own_events_carry_the_answers_name() {
 
 #[test]
 fn a_whole_answer_keeps_every_byte_but_its_usage() {
-    let billed = Billed { input: 2, cached: 1, cache_write: 0, cache_write_long: 0, output: 4, cost_usd: "0.1".into() };
-    let usage = writer::usage(None, &billed);
+    let billed = billed(2, 1, 4, "0.1");
+    let usage = openai::shown_usage(Kind::Chat, None, &billed);
     for (members, expected) in [
         (r#", "usage" : null, "z":1.0 }"#, format!(r#", "usage" : {usage}, "z":1.0 }}"#)),
         (r#","usage":{"x":{}}}"#, format!(r#","usage":{usage}}}"#)),
@@ -320,7 +329,7 @@ fn a_whole_answer_keeps_every_byte_but_its_usage() {
     ] {
         let answer = r#"{ "choices":[{"message":{"content":"h\u00e9"}}]"#;
         let body = Bytes::from(format!("{answer}{members}"));
-        let (whole, content) = Transcript::new(Counting::Bytes, 1).whole(&Chat, body).unwrap();
+        let (whole, content) = transcript(Counting::Bytes, 1).whole(body).unwrap();
         assert!(content);
         assert_eq!(Chat.writer().whole(&whole, None, &billed), format!("{answer}{expected}"));
     }
@@ -337,15 +346,15 @@ fn usage_that_is_no_usage_is_no_claim() {
         r#"{"prompt_tokens":"1","completion_tokens":1}"#,
         r#"{"prompt_tokens":1.5,"completion_tokens":1}"#,
     ] {
-        assert_eq!(reader::usage(text), None, "{text}");
+        assert_eq!(openai::usage(Kind::Chat, text), None, "{text}");
     }
     let text = r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}"#;
     assert_eq!(
-        reader::usage(text),
+        openai::usage(Kind::Chat, text),
         Some(Usage { prompt: 9, cached: 3, completion: 4, reasoning: 2, ..Usage::default() })
     );
     assert_eq!(
-        reader::usage(r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#),
+        openai::usage(Kind::Chat, r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#),
         Some(Usage { prompt: 9, completion: 4, ..Usage::default() })
     );
 }
@@ -354,7 +363,7 @@ fn usage_that_is_no_usage_is_no_claim() {
 fn usage_knows_cache_writes_of_two_lifetimes_as_gateways_state_them() {
     let read = |members: &str| {
         let text = format!(r#"{{"prompt_tokens":100,"completion_tokens":4,{members}}}"#);
-        let usage = reader::usage(&text).unwrap();
+        let usage = openai::usage(Kind::Chat, &text).unwrap();
         (usage.cached, usage.cache_write, usage.cache_write_long)
     };
     // OpenRouter's answer has one number; without a lifetime it is of the shorter.
@@ -376,7 +385,7 @@ fn usage_knows_cache_writes_of_two_lifetimes_as_gateways_state_them() {
 fn usage_is_shown_with_its_exact_cost_in_usd() {
     let billed =
         Billed { input: 2, cached: 1, cache_write: 5, cache_write_long: 7, output: 4, cost_usd: "0.00123".into() };
-    let text = writer::usage(Some(r#"{"prompt_tokens":9,"queue_time":0.5,"cost":7}"#), &billed);
+    let text = openai::shown_usage(Kind::Chat, Some(r#"{"prompt_tokens":9,"queue_time":0.5,"cost":7}"#), &billed);
     assert!(text.ends_with(r#","cost":0.00123}"#), "{text}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["prompt_tokens"], 15);
@@ -386,4 +395,29 @@ fn usage_is_shown_with_its_exact_cost_in_usd() {
     assert_eq!(value["cache_creation"]["ephemeral_5m_input_tokens"], 5);
     assert_eq!(value["cache_creation"]["ephemeral_1h_input_tokens"], 7);
     assert_eq!(value["queue_time"], 0.5);
+}
+
+#[test]
+fn calls_are_told_apart_by_their_ids_where_indices_are_missing_or_repeated() {
+    let numbers = |deltas: &[&str]| {
+        let (mut reader, mut numbers) = (Chat.reader(&with("\"n\":1").unwrap()), Vec::new());
+        for calls in deltas {
+            let data = format!(r#"{{"choices":[{{"index":0,"delta":{{"tool_calls":[{calls}]}}}}]}}"#);
+            let mut say = |event: Event<'_>| {
+                if let Event::Call { call, .. } = event {
+                    numbers.push(call);
+                }
+                Ok(())
+            };
+            reader.event(&sse::Event { error: false, data: data.into() }, &mut say).unwrap();
+        }
+        numbers
+    };
+    let (a, b) = (r#"{"id":"a","function":{"name":"f","arguments":"{}"}}"#, r#"{"id":"b","function":{"name":"g"}}"#);
+    assert_eq!(numbers(&[a, b, r#"{"function":{"arguments":"{}"}}"#]), [0, 1, 1]);
+    let (zero, again) =
+        (r#"{"index":0,"id":"a","function":{"name":"f"}}"#, r#"{"index":0,"id":"b","function":{"name":"g"}}"#);
+    assert_eq!(numbers(&[zero, again, r#"{"index":1,"id":"c","function":{"name":"h"}}"#]), [0, 1, 2]);
+    assert_eq!(numbers(&[zero, r#"{"index":0,"id":"other","function":{"arguments":"{}"}}"#]), [0, 0]);
+    assert_eq!(numbers(&[r#"{"index":4,"id":"a","function":{"name":"f"}}"#, zero]), [4, 0]);
 }

@@ -1,10 +1,10 @@
 //! Reads the program's accounts into what the relayer works with. Every account is checked for its owner and
 //! discriminator: an RPC node may answer anything.
 
-use super::quorum::ask;
-use super::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
-use super::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::addresses;
+use crate::chain::quorum::ask;
+use crate::chain::rpc::{ChainAccount, MAX_ACCOUNTS, Rpc, RpcError};
+use crate::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::registry::{Offer, ProviderInfo, Registry, RelayerInfo};
 use anchor_lang::prelude::Clock;
 use anchor_lang::{AccountDeserialize, Discriminator};
@@ -26,7 +26,7 @@ pub fn config_address(program: &Pubkey) -> Pubkey {
     Pubkey::find_program_address(&[seeds::CONFIG], program).0
 }
 
-/// Who serves what at which price, and who this relayer is.
+/// All providers and offers, and this relayer, as one node has them.
 ///
 /// # Errors
 /// [`RpcError::Malformed`] if an account is missing or not what it should be.
@@ -100,10 +100,10 @@ pub fn receipt_keys(relayer: &Relayer) -> Vec<(u32, Address)> {
     std::iter::once((relayer.receipt_key_id, relayer.receipt_key)).chain(replaced).collect()
 }
 
-/// The registry as the nodes have it that answer; on what they differ, as it was agreed on `last`.
+/// The registry on which all nodes that answer agree. Where they differ, the `last` agreed state stays.
 ///
 /// # Errors
-/// [`RpcError`] if too few answer, or differ at first on what nothing works without.
+/// [`RpcError`] if too few answer, or if there is no `last` state and they differ on the config or the relayer.
 pub async fn agreed_registry(
     nodes: &[Arc<dyn Rpc>],
     program: &Pubkey,
@@ -116,7 +116,7 @@ pub async fn agreed_registry(
         .ok_or_else(|| malformed("the program's config and the relayer's account at every node"))
 }
 
-/// The addresses of all vaults that name this relayer, by any node's word.
+/// The addresses of all vaults that name this relayer, according to any node.
 ///
 /// # Errors
 /// [`RpcError`] if too few nodes answer.

@@ -1,7 +1,7 @@
 //! What a user wants, as one number: money and time, each against what the market's middle would take, and no
 //! failures.
 
-use crate::market::{Provider, Request};
+use super::{Provider, Request};
 use crate::stats::median;
 use steam_protocol::units::{Pico, Price, Usage, charge};
 

@@ -1,8 +1,10 @@
-//! Reads the chain again and again, and hands on what it says: the registry as `watch` state, balances and keys to
-//! [`Vaults`]. Websockets would only be hints; polling is what is relied on.
+//! Polls the chain and publishes what it reads: the registry as `watch` state, balances and keys to [`Vaults`]. Websockets
+//! would only be hints, so that nothing relies on them.
 
-use super::rpc::{Rpc, RpcError};
-use super::{Pubkey, SettlementAccounts, VaultSnapshot, read};
+pub mod accounts;
+
+use crate::chain::rpc::{Rpc, RpcError};
+use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::registry::Registry;
 use crate::vaults::Vaults;
 use std::collections::HashMap;
@@ -52,12 +54,12 @@ impl Reader {
     pub async fn read(&mut self) -> Result<(), RpcError> {
         let (program, relayer) = (&self.parties.program, &self.parties.relayer);
         let last = self.registry.borrow().clone();
-        let registry = read::agreed_registry(&self.nodes, program, relayer, Some(&last)).await?;
-        let listed = read::all_vault_addresses(&self.nodes, program, relayer).await?;
+        let registry = accounts::agreed_registry(&self.nodes, program, relayer, Some(&last)).await?;
+        let listed = accounts::all_vault_addresses(&self.nodes, program, relayer).await?;
         self.seen.retain(|address, _| listed.contains(address));
         let addresses: Vec<Pubkey> = listed.into_iter().collect();
-        for chunk in addresses.chunks(read::VAULTS_AT_ONCE) {
-            self.seen.extend(read::agreed_vaults(&self.nodes, &self.parties, chunk).await?.vaults);
+        for chunk in addresses.chunks(accounts::VAULTS_AT_ONCE) {
+            self.seen.extend(accounts::agreed_vaults(&self.nodes, &self.parties, chunk).await?.vaults);
         }
         let snapshots: Vec<VaultSnapshot> = self.seen.values().cloned().collect();
         self.vaults.finalized(registry.slot);

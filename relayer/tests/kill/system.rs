@@ -11,12 +11,12 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 use steam::chain::{KeyRef, Pubkey};
-use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, Setup, SimulatedProvider};
+use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, Setup, SimulatedProvider, unhindered};
 use steam::{addresses, instructions};
-use steam_protocol::allow_list::{ANY, AllowList};
+use steam_protocol::allow_list::AllowList;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::{MicroUsdc, Price};
-use steam_router::state::{KeyGrant, OfferTerms, Prices, VaultWithKeys, capability};
+use steam_router::state::{OfferTerms, Prices, VaultWithKeys, capability};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -36,7 +36,7 @@ pub struct VaultUser {
     pub list: Option<AllowList>,
 }
 
-pub struct World {
+pub struct System {
     pub proxy: Proxy,
     pub vaults: Vec<Arc<VaultUser>>,
     network: Localnet,
@@ -47,7 +47,7 @@ pub struct World {
     pub providers: Vec<SimulatedProvider>,
 }
 
-impl World {
+impl System {
     pub async fn start() -> Self {
         let network = Localnet::start(Options { slot_ms: SLOT_MS, ..Options::default() }).await.unwrap();
         let (mut providers, mut setups) = (Vec::new(), Vec::new());
@@ -74,7 +74,7 @@ impl World {
                 providers: setups,
                 wallet: MicroUsdc(DEPOSIT.0 * 2),
                 deposit: DEPOSIT,
-                grant: grant(),
+                grant: unhindered(DEPOSIT),
             })
             .await
             .unwrap();
@@ -298,25 +298,12 @@ fn terms() -> OfferTerms {
     }
 }
 
-fn grant() -> KeyGrant {
-    let highest = 1_000_000_000;
-    KeyGrant {
-        expires: i64::MAX,
-        limit_total: DEPOSIT.0,
-        window_seconds: 0,
-        window_limit: 0,
-        max_price: Price::basic(highest, highest, highest, highest).into(),
-        max_fee_bps: 100,
-        allow_root: ANY,
-    }
-}
-
 async fn open_vault(network: &Localnet, deployment: &Deployment, list: Option<AllowList>) -> VaultUser {
     let (owner, session) = (Keypair::new(), Keypair::new());
     let vault = addresses::vault(&owner.pubkey(), &deployment.relayer);
     network.fund(&[owner.pubkey()]).await.unwrap();
     network.mint_to(&owner.pubkey(), DEPOSIT).await.unwrap();
-    let grant = KeyGrant { allow_root: list.as_ref().map_or(ANY, AllowList::root), ..grant() };
+    let grant = KeyGrant { allow_root: list.as_ref().map_or(ANY, AllowList::root), ..unhindered(DEPOSIT) };
     let steps = [
         instructions::open_vault(&owner.pubkey(), &owner.pubkey(), &deployment.relayer, &network.mint),
         instructions::authorize_key(&owner.pubkey(), &owner.pubkey(), &deployment.relayer, &session.pubkey(), 0, grant),

@@ -1,11 +1,11 @@
 //! Knows every provider's true state, load, cache and limit, its failure rates, and when it will go down; not the luck
 //! of a single attempt. It takes what is best for each request in turn, in expectation.
 
-use super::baseline::lowest;
+use super::World;
 use crate::market::Request;
+use crate::market::objective::{FAILURE, dollars};
 use crate::market::provider::FIRST_TOKEN_TIMEOUT;
-use crate::objective::{FAILURE, dollars};
-use crate::simulation::World;
+use crate::policy::baseline::lowest;
 use steam_protocol::units::charge;
 
 /// What it adds to a provider that certainly does not serve: more than any objective.

@@ -1,6 +1,7 @@
-//! A chat completion over the signed client: JSON goes out, chunks of JSON and a verified receipt come back.
+//! Chat completions as a client asks for them: JSON goes out over the signed client, chunks of JSON and a verified receipt
+//! come back.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use steam_client::{Answer, ApiError, Client, ClientError, Part, Request};
 use steam_protocol::receipt::SignedReceipt;
@@ -8,6 +9,49 @@ use steam_protocol::units::MicroUsdc;
 
 /// Longest event and longest whole answer that are held, in bytes.
 const MOST: usize = 64 << 20;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The model.
+    pub model: &'a str,
+    /// The conversation, of [`message`]s.
+    pub messages: &'a [Value],
+    /// Most tokens of the answer.
+    pub max_tokens: u32,
+    /// How the answer comes.
+    pub stream: Stream,
+}
+
+/// How an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Whole.
+    Off,
+    /// In chunks.
+    On,
+    /// In chunks, the last of which has the usage.
+    WithUsage,
+}
+
+impl Question<'_> {
+    /// The request's body.
+    pub fn body(&self) -> Value {
+        let mut body = json!({ "model": self.model, "messages": self.messages, "max_tokens": self.max_tokens });
+        if self.stream != Stream::Off {
+            body["stream"] = json!(true);
+        }
+        if self.stream == Stream::WithUsage {
+            body["stream_options"] = json!({ "include_usage": true });
+        }
+        body
+    }
+}
+
+/// A message of a conversation: what `role` says.
+pub fn message(role: &str, text: &str) -> Value {
+    json!({ "role": role, "content": text })
+}
 
 /// Part of an answer.
 #[derive(Debug)]
@@ -146,4 +190,14 @@ fn chunk(json: &[u8]) -> Result<Value, ClientError> {
 pub fn text_of(chunk: &Value) -> Option<&str> {
     let choice = &chunk["choices"][0];
     choice["delta"]["content"].as_str().or_else(|| choice["message"]["content"].as_str())
+}
+
+/// Why the provider failed, if a chunk says that it did.
+pub fn failure_of(chunk: &Value) -> Option<&str> {
+    chunk["error"]["message"].as_str()
+}
+
+/// What the request cost in USD, if a chunk tells the usage.
+pub fn cost_of(chunk: &Value) -> Option<f64> {
+    chunk["usage"]["cost"].as_f64()
 }

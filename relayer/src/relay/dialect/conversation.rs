@@ -1,0 +1,185 @@
+//! A conversation in the neutral form: what a request says in any of the dialects for conversations. One is translated to
+//! another through it, and only where nothing is lost: what a dialect has no word for is [`Unsayable`].
+//!
+//! Left out without loss is what does not change what is asked: who the user is (`user`, `metadata`), how caches and queues
+//! are used (`cache_control`, `prompt_cache_key`, `service_tier`), and reasoning of turns before the last one of the user,
+//! which providers do not show to the model either.
+
+use serde_json::{Number, Value};
+
+/// A field of a request that a dialect has no word for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsayable {
+    /// Its path, as the client wrote it.
+    pub field: String,
+}
+
+impl Unsayable {
+    /// The field at `path` cannot be said.
+    pub fn at(path: impl Into<String>) -> Self {
+        Self { field: path.into() }
+    }
+}
+
+/// A conversation.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    /// What was said, in its order.
+    pub turns: Vec<Turn>,
+    /// Functions that the model may call.
+    pub tools: Vec<Tool>,
+    /// Whether it may, must, or must not.
+    pub tool_choice: ToolChoice,
+    /// Whether it may call one function at most.
+    pub one_call: bool,
+    /// The member `temperature`.
+    pub temperature: Option<Number>,
+    /// The member `top_p`.
+    pub top_p: Option<Number>,
+    /// Texts that end the answer.
+    pub stop: Vec<String>,
+    /// The form of the answer, if not free text.
+    pub format: Option<Format>,
+    /// How much to reason, if not as usual.
+    pub effort: Option<String>,
+    /// How much to say, if not as usual.
+    pub verbosity: Option<String>,
+    /// What the client calls the members.
+    pub names: Names,
+}
+
+/// The paths of members by which a field is named to the client.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Names {
+    pub turns: &'static str,
+    pub stop: &'static str,
+    pub format: &'static str,
+    pub effort: &'static str,
+    pub verbosity: &'static str,
+}
+
+/// What one side said at once.
+#[derive(Debug)]
+pub struct Turn {
+    pub role: Role,
+    pub parts: Vec<Part>,
+}
+
+/// Who said it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The one who sets the rules.
+    System,
+    User,
+    Assistant,
+}
+
+/// A part of a turn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    Text(String),
+    Refusal(String),
+    Image(Image),
+    /// A call of a function; the arguments are JSON.
+    Call {
+        id: String,
+        name: String,
+        arguments: String,
+    },
+    /// What a call returned: texts and images.
+    Result {
+        id: String,
+        content: Vec<Part>,
+        failed: bool,
+    },
+    /// Reasoning that only its provider can read on, at this path of the client's request.
+    Sealed {
+        path: String,
+    },
+}
+
+/// An image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Image {
+    pub source: Source,
+    /// `low` or `high`, if the client says so.
+    pub detail: Option<String>,
+}
+
+/// Where an image is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Source {
+    Url(String),
+    Base64 { media_type: String, data: String },
+}
+
+impl Source {
+    /// As a URL.
+    pub fn url(&self) -> String {
+        match self {
+            Self::Url(url) => url.clone(),
+            Self::Base64 { media_type, data } => format!("data:{media_type};base64,{data}"),
+        }
+    }
+
+    /// Of a URL.
+    pub fn of_url(url: &str) -> Self {
+        let inline = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+        match inline {
+            Some((media_type, data)) => Self::Base64 { media_type: media_type.to_owned(), data: data.to_owned() },
+            None => Self::Url(url.to_owned()),
+        }
+    }
+}
+
+/// A function that the model may call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tool {
+    pub name: String,
+    pub description: Option<String>,
+    /// The JSON schema of its arguments.
+    pub parameters: Option<Value>,
+    pub strict: Option<bool>,
+}
+
+/// Whether the model may, must or must not call functions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    #[default]
+    Auto,
+    None,
+    Any,
+    Named(String),
+}
+
+/// The form of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// Any JSON object.
+    Json,
+    /// JSON of a schema.
+    Schema { name: Option<String>, description: Option<String>, schema: Value, strict: Option<bool> },
+}
+
+impl Conversation {
+    /// Leaves out sealed reasoning of turns before the last one that the user began. Returns the path of one that is
+    /// needed: the model goes on with it.
+    pub fn unseal(&mut self) -> Option<String> {
+        let asks =
+            |turn: &Turn| turn.role == Role::User && turn.parts.iter().any(|part| !matches!(part, Part::Result { .. }));
+        let last = self.turns.iter().rposition(asks).unwrap_or(0);
+        let mut needed = None;
+        for (place, turn) in self.turns.iter_mut().enumerate() {
+            turn.parts.retain(|part| match part {
+                Part::Sealed { path } => {
+                    if place > last {
+                        needed.get_or_insert(path.clone());
+                    }
+                    false
+                }
+                _ => true,
+            });
+        }
+        needed
+    }
+}

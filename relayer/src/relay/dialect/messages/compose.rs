@@ -1,0 +1,246 @@
+//! An answer of another dialect as a message.
+
+use super::Messages;
+use crate::relay::dialect::conversation::{Conversation, Unsayable};
+use crate::relay::dialect::translate::{Choice, Composer, MAX_WAITING, Piecemeal, Said, Translate};
+use crate::relay::dialect::{Event, Fault, Request, Usage};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use steam_protocol::receipt::FinishReason;
+
+impl Translate for Messages {
+    fn parse(&self, request: &Request) -> Result<Conversation, Unsayable> {
+        super::conversation::parse(request)
+    }
+
+    fn composer(&self, _: &Request, _: i64) -> Box<dyn Composer> {
+        Box::<MessageComposer>::default()
+    }
+
+    fn stated(&self, _: Option<Usage>) -> String {
+        "{}".into()
+    }
+}
+
+/// Writes an answer. Its blocks come one after the other, while other dialects may send pieces of several calls in turns:
+/// one call is written as it comes, and the pieces of the next ones wait.
+#[derive(Debug, Default)]
+pub(super) struct MessageComposer {
+    /// The block that is open, and how many there are with it.
+    open: Option<Open>,
+    blocks: u32,
+    /// Calls that were begun, by their numbers.
+    calls: Vec<u32>,
+    /// Calls whose turn has not come.
+    waiting: Vec<Waiting>,
+    /// Text that came after a call was begun.
+    late: String,
+    /// Bytes that wait.
+    kept: usize,
+    finished: bool,
+}
+
+/// What an open block is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Open {
+    Text,
+    Thinking,
+    Call(u32),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    call: u32,
+    id: String,
+    name: String,
+    arguments: String,
+}
+
+impl Composer for MessageComposer {
+    fn event(&mut self, event: &Event<'_>, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        match *event {
+            Event::Begin { id, model } => start(id, model, out),
+            Event::Text { text, .. } | Event::Refusal { text, .. } if !text.is_empty() => return self.text(text, out),
+            Event::Reasoning { text, .. } if !text.is_empty() && self.calls.is_empty() => {
+                self.switch(Open::Thinking, &json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
+                self.delta(&json!({ "type": "thinking_delta", "thinking": text }), out);
+            }
+            Event::Seal { seal, .. } => self.delta(&json!({ "type": "signature_delta", "signature": seal }), out),
+            Event::Redacted { data, .. } => {
+                self.close(out);
+                self.start_block(&json!({ "type": "redacted_thinking", "data": data }), out);
+                self.stop_block(out);
+            }
+            Event::Call { call, id, name, arguments, .. } => return self.call((call, id, name, arguments), out),
+            Event::Finish { reason, stop, .. } => self.finish(reason, stop, out),
+            // A provider was asked for nothing that messages have no word for.
+            Event::Other { .. } => return Err(Fault::Malformed),
+            Event::Text { .. }
+            | Event::Refusal { .. }
+            | Event::Reasoning { .. }
+            | Event::Vector { .. }
+            | Event::Usage { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, out: &mut Vec<Bytes>) {
+        self.finish(FinishReason::Stop, None, out);
+    }
+
+    fn whole(&mut self, said: Said) -> String {
+        let mut message = head(&said.id, &said.model);
+        let choice = said.choices.into_iter().next().unwrap_or_default();
+        message["stop_reason"] = stop_reason(choice.finish.unwrap_or(FinishReason::Stop), choice.calls(), None).into();
+        message["content"] = blocks(choice).into();
+        message.to_string()
+    }
+}
+
+impl MessageComposer {
+    fn text(&mut self, text: &str, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        if !self.calls.is_empty() {
+            self.late.push_str(text);
+            return self.keep(text.len());
+        }
+        self.switch(Open::Text, &json!({ "type": "text", "text": "" }), out);
+        self.delta(&json!({ "type": "text_delta", "text": text }), out);
+        Ok(())
+    }
+
+    fn call(&mut self, piece: (u32, &str, &str, &str), out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let (call, id, name, arguments) = piece;
+        if self.calls.is_empty() {
+            self.calls.push(call);
+            self.begin_call(call, id, name, out);
+        }
+        if self.open == Some(Open::Call(call)) {
+            self.arguments(arguments, out);
+            return Ok(());
+        }
+        match self.waiting.iter_mut().find(|waiting| waiting.call == call) {
+            Some(waiting) => {
+                waiting.id.push_str(id);
+                waiting.name.push_str(name);
+                waiting.arguments.push_str(arguments);
+            }
+            None => {
+                self.calls.push(call);
+                let (id, name, arguments) = (id.to_owned(), name.to_owned(), arguments.to_owned());
+                self.waiting.push(Waiting { call, id, name, arguments });
+            }
+        }
+        self.keep(id.len() + name.len() + arguments.len())
+    }
+
+    /// Bounds what waits.
+    fn keep(&mut self, bytes: usize) -> Result<(), Fault> {
+        self.kept += bytes;
+        if self.kept > MAX_WAITING { Err(Fault::Malformed) } else { Ok(()) }
+    }
+
+    fn begin_call(&mut self, call: u32, id: &str, name: &str, out: &mut Vec<Bytes>) {
+        self.switch(Open::Call(call), &json!({ "type": "tool_use", "id": id, "name": name, "input": {} }), out);
+    }
+
+    fn arguments(&self, arguments: &str, out: &mut Vec<Bytes>) {
+        if !arguments.is_empty() {
+            self.delta(&json!({ "type": "input_json_delta", "partial_json": arguments }), out);
+        }
+    }
+
+    /// Closes what is open and writes what waits and the reason why the answer ended, once.
+    fn finish(&mut self, reason: FinishReason, stop: Option<&str>, out: &mut Vec<Bytes>) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        for Waiting { call, id, name, arguments } in std::mem::take(&mut self.waiting) {
+            self.begin_call(call, &id, &name, out);
+            self.arguments(&arguments, out);
+        }
+        let late = std::mem::take(&mut self.late);
+        if !late.is_empty() {
+            self.switch(Open::Text, &json!({ "type": "text", "text": "" }), out);
+            self.delta(&json!({ "type": "text_delta", "text": late }), out);
+        }
+        self.close(out);
+        let delta = json!({ "stop_reason": stop_reason(reason, !self.calls.is_empty(), stop), "stop_sequence": stop });
+        write(out, &json!({ "type": "message_delta", "delta": delta, "usage": { "output_tokens": 0 } }));
+    }
+
+    /// Opens a block of this kind, unless it is open.
+    fn switch(&mut self, kind: Open, block: &Value, out: &mut Vec<Bytes>) {
+        if self.open == Some(kind) {
+            return;
+        }
+        self.close(out);
+        self.start_block(block, out);
+        self.open = Some(kind);
+    }
+
+    fn close(&mut self, out: &mut Vec<Bytes>) {
+        if self.open.take().is_some() {
+            self.stop_block(out);
+        }
+    }
+
+    fn start_block(&mut self, block: &Value, out: &mut Vec<Bytes>) {
+        write(out, &json!({ "type": "content_block_start", "index": self.blocks, "content_block": block }));
+        self.blocks += 1;
+    }
+
+    fn stop_block(&self, out: &mut Vec<Bytes>) {
+        write(out, &json!({ "type": "content_block_stop", "index": self.blocks.saturating_sub(1) }));
+    }
+
+    fn delta(&self, delta: &Value, out: &mut Vec<Bytes>) {
+        let index = self.blocks.saturating_sub(1);
+        write(out, &json!({ "type": "content_block_delta", "index": index, "delta": delta }));
+    }
+}
+
+fn write(out: &mut Vec<Bytes>, event: &Value) {
+    out.push(event.to_string().into());
+}
+
+fn start(id: &str, model: &str, out: &mut Vec<Bytes>) {
+    let mut message = head(id, model);
+    message["usage"] = json!({ "input_tokens": 0, "output_tokens": 0 });
+    write(out, &json!({ "type": "message_start", "message": message }));
+    write(out, &json!({ "type": "ping" }));
+}
+
+fn head(id: &str, model: &str) -> Value {
+    json!({
+        "id": format!("msg_{id}"), "type": "message", "role": "assistant", "model": model, "content": [],
+        "stop_reason": null, "stop_sequence": null,
+    })
+}
+
+fn blocks(choice: Choice) -> Vec<Value> {
+    let block = |part: Piecemeal| match part {
+        Piecemeal::Text(text) | Piecemeal::Refusal(text) => json!({ "type": "text", "text": text }),
+        Piecemeal::Reasoning { text, seal } => json!({ "type": "thinking", "thinking": text, "signature": seal }),
+        Piecemeal::Redacted(data) => json!({ "type": "redacted_thinking", "data": data }),
+        Piecemeal::Call { id, name, arguments, .. } => {
+            // Arguments that are no JSON are the model's mistake; the client is shown them.
+            let input = match arguments.as_str() {
+                "" => json!({}),
+                arguments => serde_json::from_str(arguments).unwrap_or_else(|_| json!({ "arguments": arguments })),
+            };
+            json!({ "type": "tool_use", "id": id, "name": name, "input": input })
+        }
+    };
+    choice.parts.into_iter().map(block).collect()
+}
+
+fn stop_reason(reason: FinishReason, calls: bool, stop: Option<&str>) -> &'static str {
+    match reason {
+        FinishReason::Length => "max_tokens",
+        FinishReason::ContentFilter => "refusal",
+        FinishReason::ToolCalls => "tool_use",
+        _ if calls => "tool_use",
+        _ if stop.is_some() => "stop_sequence",
+        _ => "end_turn",
+    }
+}

@@ -1,0 +1,74 @@
+//! Errors, in the shape that OpenAI's clients expect.
+
+use crate::relay::base64;
+use crate::relay::error::{Class, RelayError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong.
+    pub error: ErrorDetail,
+}
+
+/// What went wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ErrorDetail {
+    /// For people: what is wrong, and what would be right.
+    pub message: String,
+    /// `invalid_request_error`, `authentication_error`, `insufficient_quota`, `rate_limit_error`, `server_error` or
+    /// `upstream_error`.
+    pub r#type: String,
+    /// The field or header that is wrong.
+    pub param: Option<String>,
+    /// For programs: one word for each kind of error.
+    pub code: String,
+    /// The signed receipt of the request that this one repeats, base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+}
+
+impl ErrorBody {
+    /// An error of the relayer's, with the receipt if it refuses a replay.
+    pub(crate) fn of(error: &RelayError) -> Self {
+        Self {
+            error: ErrorDetail {
+                message: error.to_string(),
+                r#type: kind(error.class()).into(),
+                param: error.param().map(Into::into),
+                code: error.code().into(),
+                receipt: error.receipt().map(base64),
+            },
+        }
+    }
+
+    /// A refusal whose own words cannot be passed on.
+    pub(super) fn of_refusal(message: String) -> Self {
+        Self {
+            error: ErrorDetail {
+                message,
+                r#type: kind(Class::Request).into(),
+                param: None,
+                code: "provider_refused".into(),
+                receipt: None,
+            },
+        }
+    }
+
+    /// Its bytes in an answer.
+    pub(super) fn json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+}
+
+fn kind(class: Class) -> &'static str {
+    match class {
+        Class::Request => "invalid_request_error",
+        Class::Authentication => "authentication_error",
+        Class::Funds => "insufficient_quota",
+        Class::Rate => "rate_limit_error",
+        Class::Relayer => "server_error",
+        Class::Provider => "upstream_error",
+    }
+}

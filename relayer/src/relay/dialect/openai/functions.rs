@@ -1,0 +1,45 @@
+//! Functions and schemas as OpenAI's dialects describe them; chat completions wrap each of them in an object of its own.
+
+use crate::relay::dialect::conversation::{Format, Tool, ToolChoice};
+use serde_json::Value;
+
+/// The form of an answer of this kind, described by `of`. `None` if there is no neutral word for it.
+pub(in crate::relay::dialect) fn schema(kind: &str, of: &Value) -> Option<Option<Format>> {
+    let text = |name: &str| of[name].as_str().map(ToOwned::to_owned);
+    Some(match kind {
+        "text" => None,
+        "json_object" => Some(Format::Json),
+        "json_schema" => Some(Format::Schema {
+            name: text("name"),
+            description: text("description"),
+            schema: of["schema"].is_object().then(|| of["schema"].clone())?,
+            strict: of["strict"].as_bool(),
+        }),
+        _ => return None,
+    })
+}
+
+/// Which function to call; `name` finds the name of one that is named.
+pub(in crate::relay::dialect) fn tool_choice(
+    value: &Value,
+    name: impl FnOnce(&Value) -> Option<&str>,
+) -> Option<ToolChoice> {
+    Some(match value.as_str() {
+        Some("auto") => ToolChoice::Auto,
+        Some("none") => ToolChoice::None,
+        Some("required") => ToolChoice::Any,
+        Some(_) => return None,
+        None if value["type"] == "function" => ToolChoice::Named(name(value)?.to_owned()),
+        None => return None,
+    })
+}
+
+/// The function that `of` describes.
+pub(in crate::relay::dialect) fn tool(of: &Value) -> Option<Tool> {
+    Some(Tool {
+        name: of["name"].as_str()?.to_owned(),
+        description: of["description"].as_str().map(ToOwned::to_owned),
+        parameters: of.get("parameters").filter(|parameters| !parameters.is_null()).cloned(),
+        strict: of["strict"].as_bool(),
+    })
+}

@@ -1,0 +1,139 @@
+//! What reading a request and writing it for a provider have in common in all dialects.
+
+use crate::relay::controls::{Controls, MAX_MODELS, suffix};
+use crate::relay::dialect::Origin;
+use crate::relay::error::RelayError;
+use crate::relay::json::{self, Document, Object};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use std::hash::{DefaultHasher, Hasher};
+use std::ops::RangeInclusive;
+
+/// Most answers to one prompt.
+pub(super) const MAX_CHOICES: u32 = 16;
+
+/// Changes of an object's members: a new value, or none.
+pub(super) type Edits<'a> = Vec<(&'a str, Option<String>)>;
+
+/// Reads a body.
+///
+/// # Errors
+/// [`RelayError::Invalid`] if it is no JSON object.
+pub(super) fn document(body: Bytes) -> Result<Document, RelayError> {
+    Document::read(body).map_err(|error| RelayError::Invalid {
+        message: error.to_string(),
+        param: None,
+        code: "malformed_body",
+    })
+}
+
+/// A member of the right type, unless it is absent or null.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming it.
+pub(super) fn field<T: DeserializeOwned>(
+    object: &Object<'_>,
+    name: &str,
+    expected: &str,
+) -> Result<Option<T>, RelayError> {
+    object.get(name).map(serde_json::from_str).transpose().map_err(|_| wrong(name, expected))
+}
+
+/// The refusal of a member that is not what it must be.
+pub(super) fn wrong(name: &str, expected: &str) -> RelayError {
+    RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}"))
+}
+
+/// Checks the range of a number.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming it.
+pub(super) fn between(name: &str, value: u32, range: RangeInclusive<u32>) -> Result<(), RelayError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    Err(wrong(name, &format!("between {} and {}", range.start(), range.end())))
+}
+
+/// A number of tokens, `least` at least.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming it.
+pub(super) fn limit(object: &Object<'_>, name: &str, least: u32) -> Result<Option<u32>, RelayError> {
+    let expected = "a positive integer";
+    let limit = field(object, name, expected)?;
+    if limit.is_some_and(|limit| limit < least) {
+        return Err(wrong(name, expected));
+    }
+    Ok(limit)
+}
+
+/// The request's own model first, then those to fall back on, none of them twice.
+///
+/// # Errors
+/// [`RelayError::Invalid`] if there is none, or there are too many.
+pub(super) fn models(object: &Object<'_>, controls: &mut Controls) -> Result<Vec<String>, RelayError> {
+    let model: Option<String> = field(object, "model", "a string")?.filter(|model: &String| !model.is_empty());
+    let mut models = std::mem::take(&mut controls.models);
+    if let Some(model) = model {
+        // Clients that must name a `model` name the first of `models`.
+        models.retain(|other| suffix(other).0 != suffix(&model).0);
+        models.insert(0, model);
+    }
+    if models.is_empty() {
+        return Err(RelayError::invalid("missing_model", "model", "name a model; GET /v1/models lists them"));
+    }
+    if models.len() > MAX_MODELS {
+        let message = format!("`model` and `models` may name {MAX_MODELS} models together");
+        return Err(RelayError::invalid("invalid_value", "models", message));
+    }
+    Ok(models)
+}
+
+/// Whether `stream_options` ask for the usage.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming the member.
+pub(super) fn include_usage(object: &Object<'_>) -> Result<bool, RelayError> {
+    let Some(options) = object.get("stream_options") else { return Ok(false) };
+    let options = Object::read(options).map_err(|_| wrong("stream_options", "an object"))?;
+    Ok(field(&options, "include_usage", "true or false")?.unwrap_or(false))
+}
+
+/// Whether the client picks the provider, or cuts or bends the answer by one of the members `shaping`.
+pub(super) fn origin(object: &Object<'_>, controls: &Controls, shaping: &[&str]) -> Origin {
+    let client_shaped = controls.only.is_some()
+        || !controls.order.is_empty()
+        || !controls.ignore.is_empty()
+        || shaping.iter().any(|name| object.get(name).is_some());
+    if client_shaped { Origin::ClientShaped } else { Origin::Open }
+}
+
+/// Tells different prompts apart.
+pub(super) fn fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+/// The changes that every provider's body needs: what is meant for the relayer is taken out, and the model is named as the
+/// provider knows it.
+pub(super) fn common_edits<'a>(object: &Object<'_>, model: &str) -> Edits<'a> {
+    let mut edits = vec![("provider", None), ("models", None)];
+    // A provider of the model whose name stands in the body gets that very text.
+    let named = json::string(model);
+    if object.get("model") != Some(named.as_str()) {
+        edits.push(("model", Some(named)));
+    }
+    edits
+}
+
+/// The `stream_options` of a request, with usage asked for.
+///
+/// # Errors
+/// [`RelayError::Internal`] if they are no object, which reading the request refused.
+pub(super) fn with_usage(object: &Object<'_>) -> Result<String, RelayError> {
+    let Some(options) = object.get("stream_options") else { return Ok(r#"{"include_usage":true}"#.to_owned()) };
+    let options = Object::read(options).map_err(|_| RelayError::Internal("options that were an object before"))?;
+    Ok(options.edited(&[("include_usage", Some("true".to_owned()))]))
+}

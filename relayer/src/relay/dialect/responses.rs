@@ -1,0 +1,88 @@
+//! Responses, as OpenAI's API has them: `POST /v1/responses`. The relayer keeps no answers, so that each request has the whole
+//! history.
+
+mod compose;
+mod conversation;
+mod read;
+mod reader;
+pub mod schema;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use crate::relay::dialect::openai;
+use crate::relay::dialect::read::common_edits;
+use crate::relay::dialect::translate::Translate;
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
+use crate::relay::error::RelayError;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use bytes::Bytes;
+use steam_router::state::capability;
+
+/// The header that names experimental features.
+const BETA: HeaderName = HeaderName::from_static("openai-beta");
+
+/// The dialect.
+#[derive(Debug)]
+pub struct Responses;
+
+impl Dialect for Responses {
+    fn name(&self) -> &'static str {
+        "responses"
+    }
+
+    fn capability(&self) -> u64 {
+        capability::RESPONSES
+    }
+
+    fn path(&self) -> &'static str {
+        "/v1/responses"
+    }
+
+    fn provider_path(&self) -> &'static str {
+        "/responses"
+    }
+
+    fn read(&self, body: Bytes, headers: &HeaderMap) -> Result<Request, RelayError> {
+        read::request(body, headers)
+    }
+
+    fn prompt(&self, request: &Request) -> Prompt {
+        read::prompt(&request.body.object())
+    }
+
+    fn body(&self, request: &Outgoing<'_>) -> Result<Bytes, RelayError> {
+        let object = request.document.object();
+        let mut edits = common_edits(&object, request.model);
+        // Without a word a provider would keep the answer.
+        edits.push(("store", Some("false".into())));
+        if let Some(max_output) = request.max_output {
+            edits.push(("max_output_tokens", Some(max_output.to_string())));
+        }
+        Ok(object.edited(&edits).into())
+    }
+
+    fn headers(&self, request: &Request) -> Vec<(HeaderName, HeaderValue)> {
+        request.headers.clone()
+    }
+
+    fn reader(&self, _: &Request) -> Box<dyn Reader> {
+        Box::<reader::ResponseReader>::default()
+    }
+
+    fn writer(&self) -> Box<dyn Writer> {
+        Box::<writer::ResponseWriter>::default()
+    }
+
+    fn translate(&self) -> Option<&'static (dyn Translate + Sync)> {
+        Some(&Responses)
+    }
+
+    fn error(&self, error: &RelayError) -> String {
+        openai::error(error)
+    }
+
+    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+        openai::refusal(status, stated)
+    }
+}

@@ -1,0 +1,343 @@
+//! An answer of another dialect as a response.
+
+use super::Responses;
+use super::conversation::{groups, parse};
+use crate::relay::dialect::conversation::{Conversation, Unsayable};
+use crate::relay::dialect::translate::{Composer, MAX_WAITING, Piecemeal, Said, Translate};
+use crate::relay::dialect::{Event, Fault, Request, Usage};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use steam_protocol::receipt::FinishReason;
+
+/// What a response says of its request where that says nothing.
+const DEFAULTS: [(&str, &str); 11] = [
+    ("instructions", "null"),
+    ("max_output_tokens", "null"),
+    ("metadata", "{}"),
+    ("parallel_tool_calls", "true"),
+    ("reasoning", r#"{"effort":null,"summary":null}"#),
+    ("temperature", "1.0"),
+    ("text", r#"{"format":{"type":"text"}}"#),
+    ("tool_choice", r#""auto""#),
+    ("tools", "[]"),
+    ("top_p", "1.0"),
+    ("truncation", r#""disabled""#),
+];
+
+impl Translate for Responses {
+    fn parse(&self, request: &Request) -> Result<Conversation, Unsayable> {
+        parse(request)
+    }
+
+    fn composer(&self, request: &Request, now_unix: i64) -> Box<dyn Composer> {
+        Box::new(ResponseComposer::new(request, now_unix))
+    }
+
+    fn stated(&self, usage: Option<Usage>) -> String {
+        let reasoning = usage.map_or(0, |usage| usage.reasoning);
+        json!({ "output_tokens_details": { "reasoning_tokens": reasoning } }).to_string()
+    }
+}
+
+/// Writes an answer. All of it is kept: the last event repeats it.
+#[derive(Debug)]
+pub(super) struct ResponseComposer {
+    /// The response without its output.
+    response: Value,
+    groups: Vec<(String, String, String)>,
+    /// How the ids of items end.
+    id: String,
+    items: Vec<Item>,
+    /// Bytes of the items.
+    kept: usize,
+    sequence: u64,
+    finished: bool,
+}
+
+/// An item of the output.
+#[derive(Debug)]
+struct Item {
+    kind: Kind,
+    text: String,
+    /// Of a call: its id and the function's name.
+    call: (String, String),
+    open: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Refusal,
+    Reasoning,
+    /// A call, and its number.
+    Call(u32),
+}
+
+impl ResponseComposer {
+    fn new(request: &Request, now_unix: i64) -> Self {
+        let object = request.body.object();
+        let mut response = json!({
+            "id": "", "object": "response", "created_at": now_unix, "status": "in_progress", "error": null,
+            "incomplete_details": null, "model": "", "output": [], "previous_response_id": null, "store": false, "usage": null,
+        });
+        for (name, usual) in DEFAULTS {
+            response[name] = serde_json::from_str(object.get(name).unwrap_or(usual)).unwrap_or_default();
+        }
+        let groups = groups(&response["tools"]);
+        let (id, items) = (String::new(), Vec::new());
+        Self { response, groups, id, items, kept: 0, sequence: 0, finished: false }
+    }
+
+    fn name(&mut self, id: &str, model: &str) {
+        self.id = id.to_owned();
+        self.response["id"] = format!("resp_{id}").into();
+        self.response["model"] = model.into();
+    }
+
+    fn write(&mut self, kind: &str, members: Value, out: &mut Vec<Bytes>) {
+        let mut event = json!({ "type": kind, "sequence_number": self.sequence });
+        if let (Some(event), Value::Object(members)) = (event.as_object_mut(), members) {
+            event.extend(members);
+        }
+        self.sequence += 1;
+        out.push(event.to_string().into());
+    }
+
+    /// Adds to the item of this kind that is open, or opens one.
+    fn add(&mut self, kind: Kind, text: &str, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        self.kept += text.len();
+        if self.kept > MAX_WAITING {
+            return Err(Fault::Malformed);
+        }
+        let place = match self.items.iter().position(|item| item.kind == kind && item.open) {
+            Some(place) => place,
+            None => self.open(kind, (String::new(), String::new()), out),
+        };
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.items[place].text.push_str(text);
+        let event = match kind {
+            Kind::Text => "response.output_text.delta",
+            Kind::Refusal => "response.refusal.delta",
+            Kind::Reasoning => "response.reasoning_summary_text.delta",
+            Kind::Call(_) => "response.function_call_arguments.delta",
+        };
+        let mut members = self.place(place);
+        members["delta"] = text.into();
+        if kind == Kind::Text {
+            members["logprobs"] = json!([]);
+        }
+        self.write(event, members, out);
+        Ok(())
+    }
+
+    /// Opens an item; those of text and reasoning before it are done.
+    fn open(&mut self, kind: Kind, call: (String, String), out: &mut Vec<Bytes>) -> usize {
+        for place in 0..self.items.len() {
+            if !matches!(self.items[place].kind, Kind::Call(_)) {
+                self.close(place, out);
+            }
+        }
+        let place = self.items.len();
+        self.items.push(Item { kind, text: String::new(), call, open: true });
+        let item = self.item(place, "in_progress");
+        self.write("response.output_item.added", json!({ "output_index": place, "item": item }), out);
+        if let Some((part, event)) = self.part(place, "added") {
+            let mut members = self.place(place);
+            members["part"] = part;
+            self.write(&event, members, out);
+        }
+        place
+    }
+
+    fn close(&mut self, place: usize, out: &mut Vec<Bytes>) {
+        if !std::mem::replace(&mut self.items[place].open, false) {
+            return;
+        }
+        let text = self.items[place].text.clone();
+        let (event, member) = match self.items[place].kind {
+            Kind::Text => ("response.output_text.done", "text"),
+            Kind::Refusal => ("response.refusal.done", "refusal"),
+            Kind::Reasoning => ("response.reasoning_summary_text.done", "text"),
+            Kind::Call(_) => ("response.function_call_arguments.done", "arguments"),
+        };
+        let mut members = self.place(place);
+        members[member] = text.into();
+        match self.items[place].kind {
+            Kind::Text => members["logprobs"] = json!([]),
+            Kind::Call(_) => members["name"] = self.function(place).0.into(),
+            Kind::Refusal | Kind::Reasoning => {}
+        }
+        self.write(event, members, out);
+        if let Some((part, event)) = self.part(place, "done") {
+            let mut members = self.place(place);
+            members["part"] = part;
+            self.write(&event, members, out);
+        }
+        let item = self.item(place, "completed");
+        self.write("response.output_item.done", json!({ "output_index": place, "item": item }), out);
+    }
+
+    /// The members that say which part of which item an event is of.
+    fn place(&self, place: usize) -> Value {
+        let mut members = json!({ "item_id": self.item_id(place), "output_index": place });
+        match self.items[place].kind {
+            Kind::Text | Kind::Refusal => members["content_index"] = 0.into(),
+            Kind::Reasoning => members["summary_index"] = 0.into(),
+            Kind::Call(_) => {}
+        }
+        members
+    }
+
+    fn item_id(&self, place: usize) -> String {
+        let prefix = match self.items[place].kind {
+            Kind::Text | Kind::Refusal => "msg",
+            Kind::Reasoning => "rs",
+            Kind::Call(_) => "fc",
+        };
+        format!("{prefix}_{}_{place}", self.id)
+    }
+
+    /// The part of an item as it is, and the event that says that it was `added` or is `done`.
+    fn part(&self, place: usize, what: &str) -> Option<(Value, String)> {
+        let Item { kind, text, .. } = &self.items[place];
+        match kind {
+            Kind::Text => {
+                let part = json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] });
+                Some((part, format!("response.content_part.{what}")))
+            }
+            Kind::Refusal => {
+                Some((json!({ "type": "refusal", "refusal": text }), format!("response.content_part.{what}")))
+            }
+            Kind::Reasoning => {
+                let part = json!({ "type": "summary_text", "text": text });
+                Some((part, format!("response.reasoning_summary_part.{what}")))
+            }
+            Kind::Call(_) => None,
+        }
+    }
+
+    /// An item as it is: one in progress is announced without its part.
+    fn item(&self, place: usize, status: &str) -> Value {
+        let Item { kind, text, call, .. } = &self.items[place];
+        let id = self.item_id(place);
+        let parts: Vec<Value> =
+            self.part(place, "").into_iter().filter(|_| status == "completed").map(|(part, _)| part).collect();
+        match kind {
+            Kind::Text | Kind::Refusal => {
+                json!({ "id": id, "type": "message", "status": status, "role": "assistant", "content": parts })
+            }
+            Kind::Reasoning => json!({ "id": id, "type": "reasoning", "summary": parts }),
+            Kind::Call(_) => {
+                let (name, group) = self.function(place);
+                let mut item = json!({
+                    "id": id, "type": "function_call", "status": status, "call_id": call.0, "name": name, "arguments": text,
+                });
+                if let Some(group) = group {
+                    item["namespace"] = group.into();
+                }
+                item
+            }
+        }
+    }
+
+    /// The function that a call names, and its group.
+    fn function(&self, place: usize) -> (String, Option<String>) {
+        let said = &self.items[place].call.1;
+        match self.groups.iter().find(|(joined, ..)| joined == said) {
+            Some((_, group, name)) => (name.clone(), Some(group.clone())),
+            None => (said.clone(), None),
+        }
+    }
+
+    /// The whole response, which ended for this reason.
+    fn ended(&self, reason: FinishReason) -> Value {
+        let mut response = self.response.clone();
+        let details = match reason {
+            FinishReason::Length => Some("max_output_tokens"),
+            FinishReason::ContentFilter => Some("content_filter"),
+            _ => None,
+        };
+        response["status"] = if details.is_some() { "incomplete" } else { "completed" }.into();
+        if let Some(reason) = details {
+            response["incomplete_details"] = json!({ "reason": reason });
+        }
+        response["output"] = (0..self.items.len()).map(|place| self.item(place, "completed")).collect();
+        response
+    }
+
+    fn finish(&mut self, reason: FinishReason, out: &mut Vec<Bytes>) {
+        if std::mem::replace(&mut self.finished, true) {
+            return;
+        }
+        for place in 0..self.items.len() {
+            self.close(place, out);
+        }
+        let response = self.ended(reason);
+        let kind = if response["status"] == "completed" { "response.completed" } else { "response.incomplete" };
+        self.write(kind, json!({ "response": response }), out);
+    }
+}
+
+impl Composer for ResponseComposer {
+    fn event(&mut self, event: &Event<'_>, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        match *event {
+            Event::Begin { id, model } => {
+                self.name(id, model);
+                for kind in ["response.created", "response.in_progress"] {
+                    self.write(kind, json!({ "response": self.response }), out);
+                }
+                Ok(())
+            }
+            Event::Text { text, .. } if !text.is_empty() => self.add(Kind::Text, text, out),
+            Event::Refusal { text, .. } if !text.is_empty() => self.add(Kind::Refusal, text, out),
+            Event::Reasoning { text, .. } if !text.is_empty() => self.add(Kind::Reasoning, text, out),
+            Event::Call { call, id, name, arguments, .. } => {
+                if !self.items.iter().any(|item| item.kind == Kind::Call(call)) {
+                    self.open(Kind::Call(call), (id.to_owned(), name.to_owned()), out);
+                }
+                self.add(Kind::Call(call), arguments, out)
+            }
+            Event::Finish { reason, .. } => {
+                self.finish(reason, out);
+                Ok(())
+            }
+            // A provider was asked for nothing that responses have no word for.
+            Event::Other { .. } => Err(Fault::Malformed),
+            Event::Text { .. }
+            | Event::Refusal { .. }
+            | Event::Reasoning { .. }
+            | Event::Seal { .. }
+            | Event::Redacted { .. }
+            | Event::Vector { .. }
+            | Event::Usage { .. } => Ok(()),
+        }
+    }
+
+    fn end(&mut self, out: &mut Vec<Bytes>) {
+        self.finish(FinishReason::Stop, out);
+    }
+
+    fn whole(&mut self, said: Said) -> String {
+        self.name(&said.id, &said.model);
+        let choice = said.choices.into_iter().next().unwrap_or_default();
+        for part in choice.parts {
+            let nothing = (String::new(), String::new());
+            let (kind, text, call) = match part {
+                Piecemeal::Text(text) => (Kind::Text, text, nothing),
+                Piecemeal::Refusal(text) => (Kind::Refusal, text, nothing),
+                Piecemeal::Reasoning { text, .. } => (Kind::Reasoning, text, nothing),
+                Piecemeal::Call { number, id, name, arguments } => (Kind::Call(number), arguments, (id, name)),
+                Piecemeal::Redacted(_) => continue,
+            };
+            self.items.push(Item { kind, text, call, open: false });
+        }
+        let mut response = self.ended(choice.finish.unwrap_or(FinishReason::Stop));
+        // Its place is where the billed usage goes.
+        if let Some(members) = response.as_object_mut() {
+            members.shift_remove("usage");
+        }
+        response.to_string()
+    }
+}

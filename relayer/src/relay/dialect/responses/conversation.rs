@@ -1,0 +1,246 @@
+//! A request for a response as a conversation in the neutral form.
+
+use crate::relay::dialect::Request;
+use crate::relay::dialect::conversation::{
+    Conversation, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
+};
+use crate::relay::dialect::openai::{self, schema, tool_choice};
+use serde_json::{Map, Value};
+
+/// Members that change nothing of what is asked, or that the relayer reads.
+const LEFT_OUT: [&str; 17] = [
+    "model",
+    "models",
+    "provider",
+    "stream",
+    "stream_options",
+    "max_output_tokens",
+    "metadata",
+    "client_metadata",
+    "user",
+    "safety_identifier",
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "store",
+    "input",
+    "instructions",
+    "tools",
+];
+/// Stands between the name of a group of functions and that of a function, where another dialect has no groups.
+const JOINT: &str = "__";
+
+/// Reads a request.
+///
+/// # Errors
+/// A member that other dialects have no word for.
+pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
+    let Ok(Value::Object(members)) = serde_json::from_str(request.body.text()) else {
+        return Err(Unsayable::at("input"));
+    };
+    let names = Names {
+        turns: "input",
+        stop: "input",
+        format: "text.format",
+        effort: "reasoning.effort",
+        verbosity: "text.verbosity",
+    };
+    let mut conversation = Conversation { names, ..Conversation::default() };
+    for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+        if !LEFT_OUT.contains(&name.as_str()) {
+            member(&mut conversation, name, value)?;
+        }
+    }
+    tools(&mut conversation, &members)?;
+    if let Some(instructions) = members.get("instructions").and_then(Value::as_str) {
+        add(&mut conversation, Role::System, vec![Part::Text(instructions.to_owned())]);
+    }
+    match members.get("input") {
+        Some(Value::String(text)) => add(&mut conversation, Role::User, vec![Part::Text(text.clone())]),
+        Some(Value::Array(items)) => {
+            for (place, item) in items.iter().enumerate() {
+                let path = format!("input.{place}");
+                let (role, parts) = self::item(item, &path).ok_or(Unsayable::at(path))?;
+                add(&mut conversation, role, parts);
+            }
+        }
+        _ => return Err(Unsayable::at("input")),
+    }
+    Ok(conversation)
+}
+
+/// Adds what was said: items that one side said one after the other are one turn.
+fn add(conversation: &mut Conversation, role: Role, parts: Vec<Part>) {
+    let result = |part: &Part| matches!(part, Part::Result { .. });
+    let call = |part: &Part| matches!(part, Part::Call { .. });
+    match conversation.turns.last_mut() {
+        Some(last)
+            if last.role == role
+                && match role {
+                    Role::Assistant => !last.parts.iter().any(call) || parts.iter().all(call),
+                    Role::User => last.parts.iter().all(result) && parts.iter().all(result),
+                    Role::System => false,
+                } =>
+        {
+            last.parts.extend(parts);
+        }
+        _ => conversation.turns.push(Turn { role, parts }),
+    }
+}
+
+/// Takes a member.
+fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Result<(), Unsayable> {
+    let unsayable = || Unsayable::at(name);
+    // What these say is what is so without them.
+    let usual = match name {
+        "temperature" => {
+            conversation.temperature = Some(value.as_number().ok_or_else(unsayable)?.clone());
+            true
+        }
+        "top_p" => {
+            conversation.top_p = Some(value.as_number().ok_or_else(unsayable)?.clone());
+            true
+        }
+        "parallel_tool_calls" => {
+            conversation.one_call = !value.as_bool().ok_or_else(unsayable)?;
+            true
+        }
+        "tool_choice" => {
+            conversation.tool_choice = tool_choice(value, |value| value["name"].as_str()).ok_or_else(unsayable)?;
+            true
+        }
+        "reasoning" => return reasoning(conversation, value),
+        "text" => return text(conversation, value),
+        // There is nothing encrypted to include.
+        "include" => value.as_array().is_some_and(|all| all.iter().all(|one| one == "reasoning.encrypted_content")),
+        "truncation" => value == "disabled",
+        "background" => value == false,
+        "top_logprobs" => value == 0,
+        _ => false,
+    };
+    if usual { Ok(()) } else { Err(unsayable()) }
+}
+
+fn reasoning(conversation: &mut Conversation, value: &Value) -> Result<(), Unsayable> {
+    for (name, value) in value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        let unsayable = || Unsayable::at(format!("reasoning.{name}"));
+        match name.as_str() {
+            "effort" => conversation.effort = Some(value.as_str().ok_or_else(unsayable)?.to_owned()),
+            // What a provider shows of its reasoning is shown.
+            "summary" | "generate_summary" if value == "auto" => {}
+            _ => return Err(unsayable()),
+        }
+    }
+    Ok(())
+}
+
+fn text(conversation: &mut Conversation, value: &Value) -> Result<(), Unsayable> {
+    for (name, value) in value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null()) {
+        let unsayable = || Unsayable::at(format!("text.{name}"));
+        match name.as_str() {
+            "verbosity" if value == "medium" => {}
+            "verbosity" => conversation.verbosity = Some(value.as_str().ok_or_else(unsayable)?.to_owned()),
+            "format" => {
+                let format = value["type"].as_str().and_then(|kind| schema(kind, value));
+                conversation.format = format.ok_or_else(unsayable)?;
+            }
+            _ => return Err(unsayable()),
+        }
+    }
+    Ok(())
+}
+
+/// The functions, those of groups too. A search that the model may do without is left out beside them.
+fn tools(conversation: &mut Conversation, members: &Map<String, Value>) -> Result<(), Unsayable> {
+    let all = members.get("tools").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut search = None;
+    for (place, value) in all.iter().enumerate() {
+        let unsayable = || Unsayable::at(format!("tools.{place}"));
+        match value["type"].as_str() {
+            Some("function") => conversation.tools.push(tool(value, None).ok_or_else(unsayable)?),
+            Some("namespace") => {
+                let (group, functions) = (value["name"].as_str(), value["tools"].as_array());
+                for function in functions.ok_or_else(unsayable)? {
+                    conversation.tools.push(tool(function, group).ok_or_else(unsayable)?);
+                }
+            }
+            Some("web_search") => search = Some(unsayable()),
+            _ => return Err(unsayable()),
+        }
+    }
+    match search {
+        Some(search) if conversation.tools.is_empty() || conversation.tool_choice != ToolChoice::Auto => Err(search),
+        _ => Ok(()),
+    }
+}
+
+/// A function; in a group its name has the group's before it.
+fn tool(value: &Value, group: Option<&str>) -> Option<Tool> {
+    value["type"].as_str().filter(|kind| *kind == "function")?;
+    let tool = openai::tool(value)?;
+    Some(Tool { name: joined(group, &tool.name), ..tool })
+}
+
+fn joined(group: Option<&str>, name: &str) -> String {
+    group.map_or_else(|| name.to_owned(), |group| format!("{group}{JOINT}{name}"))
+}
+
+/// The groups of a request's functions: the joined name, the group's and the function's.
+pub(super) fn groups(tools: &Value) -> Vec<(String, String, String)> {
+    let groups = tools.as_array().into_iter().flatten().filter(|tool| tool["type"] == "namespace");
+    let members = groups.flat_map(|group| {
+        let functions = group["tools"].as_array().into_iter().flatten();
+        functions.filter_map(|function| {
+            let (group, name) = (group["name"].as_str()?, function["name"].as_str()?);
+            Some((joined(Some(group), name), group.to_owned(), name.to_owned()))
+        })
+    });
+    members.collect()
+}
+
+/// An item of the history: who said it, and what.
+fn item(item: &Value, path: &str) -> Option<(Role, Vec<Part>)> {
+    let text = |name: &str| item[name].as_str().map(ToOwned::to_owned);
+    Some(match item["type"].as_str().unwrap_or("message") {
+        "message" => {
+            let role = match item["role"].as_str()? {
+                "user" => Role::User,
+                "assistant" => Role::Assistant,
+                _ => Role::System,
+            };
+            (role, content(&item["content"])?)
+        }
+        "function_call" => {
+            let name = joined(item["namespace"].as_str(), item["name"].as_str()?);
+            (Role::Assistant, vec![Part::Call { id: text("call_id")?, name, arguments: text("arguments")? }])
+        }
+        "function_call_output" => {
+            let (id, content) = (text("call_id")?, content(&item["output"])?);
+            (Role::User, vec![Part::Result { id, content, failed: false }])
+        }
+        "reasoning" if item["encrypted_content"].is_null() => (Role::Assistant, Vec::new()),
+        "reasoning" => (Role::Assistant, vec![Part::Sealed { path: path.to_owned() }]),
+        _ => return None,
+    })
+}
+
+fn content(content: &Value) -> Option<Vec<Part>> {
+    match content {
+        Value::String(text) => Some(vec![Part::Text(text.clone())]),
+        Value::Array(parts) => parts.iter().map(part).collect(),
+        _ => None,
+    }
+}
+
+fn part(part: &Value) -> Option<Part> {
+    let text = |name: &str| part[name].as_str().map(ToOwned::to_owned);
+    match part["type"].as_str()? {
+        "input_text" | "output_text" | "text" => Some(Part::Text(text("text")?)),
+        "refusal" => Some(Part::Refusal(text("refusal")?)),
+        "input_image" => {
+            let detail = text("detail").filter(|detail| detail != "auto");
+            Some(Part::Image(Image { source: Source::of_url(part["image_url"].as_str()?), detail }))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,190 @@
+//! A request for a response: the members that decide who serves it and what it may cost.
+
+use super::{BETA, Responses};
+use crate::relay::controls::Controls;
+use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
+use crate::relay::dialect::{Prompt, Request, Translations};
+use crate::relay::error::RelayError;
+use crate::relay::json::Object;
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use steam_router::state::capability;
+
+/// Tokens around an item of the history.
+const ITEM_OVERHEAD: u64 = 5;
+
+/// What the history holds besides text.
+#[derive(Default)]
+struct Found {
+    items: u32,
+    images: u32,
+    image_bytes: u64,
+    needs: u64,
+}
+
+/// Reads a body, and of the headers those that steer routing or that providers of this dialect get.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming the field or header.
+pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, RelayError> {
+    let body = document(body)?;
+    let object = body.object();
+    let mut controls = Controls::read(&object, headers)?;
+    let models = models(&object, &mut controls)?;
+    stateless(&object)?;
+    let text = object.get("input").ok_or_else(|| {
+        RelayError::invalid("missing_input", "input", "send an `input`: a string or an array of items")
+    })?;
+    let found = Found::read(text)?;
+    field::<String>(&object, "instructions", "a string")?;
+    let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
+    let needs = found.needs | needs(&object, stream)?;
+    let max_output = limit(&object, "max_output_tokens", 1)?;
+    Ok(Request {
+        dialect: &Responses,
+        models,
+        stream,
+        include_usage: true,
+        max_output,
+        choices: 1,
+        prompts: 1,
+        needs,
+        images: found.images,
+        origin: origin(&object, &controls, &[]),
+        controls,
+        messages: found.items,
+        fingerprint: fingerprint(text),
+        text_bytes: (body.text().len() as u64).saturating_sub(found.image_bytes),
+        prompt: body.place(text),
+        headers: headers.get_all(&BETA).iter().map(|value| (BETA, value.clone())).collect(),
+        body,
+        translations: Translations::default(),
+    })
+}
+
+/// Refuses what needs answers to be kept.
+fn stateless(object: &Object<'_>) -> Result<(), RelayError> {
+    let refuse = |name: &str| {
+        let message =
+            format!("`{name}` needs answers that are kept, and none are kept here: send the whole history in `input`");
+        Err(RelayError::invalid("unsupported_parameter", name, message))
+    };
+    for name in ["previous_response_id", "conversation"] {
+        if object.get(name).is_some() {
+            return refuse(name);
+        }
+    }
+    for name in ["store", "background"] {
+        if field(object, name, "true or false")?.unwrap_or(false) {
+            return refuse(name);
+        }
+    }
+    Ok(())
+}
+
+fn needs(object: &Object<'_>, stream: bool) -> Result<u64, RelayError> {
+    let mut needs = if stream { capability::STREAMING } else { 0 };
+    if let Some(tools) = object.get("tools") {
+        let tools: Vec<&RawValue> = serde_json::from_str(tools).map_err(|_| wrong("tools", "an array"))?;
+        needs |= if tools.is_empty() { 0 } else { capability::TOOLS };
+    }
+    if let Some(text) = object.get("text") {
+        let text: Value = serde_json::from_str(text).map_err(|_| wrong("text", "an object"))?;
+        match text["format"]["type"].as_str() {
+            None | Some("text") => {}
+            Some("json_object") => needs |= capability::JSON_MODE,
+            Some("json_schema") => needs |= capability::JSON_SCHEMA,
+            Some(_) => return Err(wrong("text.format.type", "text, json_object or json_schema")),
+        }
+    }
+    Ok(needs)
+}
+
+impl Found {
+    fn read(input: &str) -> Result<Self, RelayError> {
+        let kinds = "a string or an array of items, not empty";
+        let input: Value = serde_json::from_str(input).map_err(|_| wrong("input", kinds))?;
+        let mut found = Self { items: 1, ..Self::default() };
+        match &input {
+            Value::String(text) if !text.is_empty() => {}
+            Value::Array(items) if !items.is_empty() => {
+                found.items = u32::try_from(items.len()).unwrap_or(u32::MAX);
+                for (place, item) in items.iter().enumerate() {
+                    found.item(item).map_err(|what| {
+                        RelayError::invalid("invalid_input", "input", format!("`input.{place}`: {what}"))
+                    })?;
+                }
+            }
+            _ => return Err(wrong("input", kinds)),
+        }
+        Ok(found)
+    }
+
+    fn item(&mut self, item: &Value) -> Result<(), &'static str> {
+        let Some(members) = item.as_object() else { return Err("an item must be an object") };
+        match item["type"].as_str() {
+            None | Some("message") => {
+                let known = ["user", "assistant", "system", "developer"];
+                if !item["role"].as_str().is_some_and(|role| known.contains(&role)) {
+                    return Err("the role must be user, assistant, system or developer");
+                }
+                if !members.get("content").is_some_and(|content| content.is_string() || content.is_array()) {
+                    return Err("`content` must be a string or an array of parts");
+                }
+            }
+            Some("item_reference") => return Err("nothing is kept here to refer to: send the item itself"),
+            Some("function_call") if !item["call_id"].is_string() || !item["name"].is_string() => {
+                return Err("a call needs `call_id` and `name`");
+            }
+            Some("function_call_output") if !item["call_id"].is_string() || item["output"].is_null() => {
+                return Err("the output of a call needs `call_id` and `output`");
+            }
+            Some(_) => {}
+        }
+        for part in ["content", "output"].iter().filter_map(|name| item[*name].as_array()).flatten() {
+            match part["type"].as_str() {
+                Some("input_image") => {
+                    self.images += 1;
+                    self.image_bytes += part["image_url"].as_str().map_or(0, str::len) as u64;
+                    self.needs |= capability::VISION;
+                }
+                Some("input_file") => self.needs |= capability::FILE_INPUT,
+                Some("input_audio") => self.needs |= capability::AUDIO_INPUT,
+                Some(_) => {}
+                None => return Err("a part needs a `type`"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The texts of a request that a model reads, and the tokens around them.
+pub(super) fn prompt(object: &Object<'_>) -> Prompt {
+    let mut prompt = Prompt { texts: Vec::new(), overhead: 0 };
+    for name in ["instructions", "tools", "text"] {
+        prompt.texts.extend(object.get(name).map(str::to_owned));
+    }
+    match object.get("input").and_then(|input| serde_json::from_str::<Value>(input).ok()) {
+        Some(Value::String(text)) => prompt.texts.push(text),
+        Some(Value::Array(items)) => {
+            prompt.overhead = ITEM_OVERHEAD.saturating_mul(items.len() as u64);
+            items.iter().for_each(|item| texts(item, &mut prompt.texts));
+        }
+        _ => {}
+    }
+    prompt
+}
+
+fn texts(item: &Value, texts: &mut Vec<String>) {
+    for name in ["content", "output", "arguments", "name", "input"] {
+        match &item[name] {
+            Value::String(text) => texts.push(text.clone()),
+            Value::Array(parts) => {
+                texts.extend(parts.iter().filter_map(|part| part["text"].as_str()).map(str::to_owned))
+            }
+            _ => {}
+        }
+    }
+}

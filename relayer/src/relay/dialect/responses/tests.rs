@@ -1,0 +1,199 @@
+//! What a request for a response becomes in chat completions, and an answer of chat completions in a response.
+
+use super::*;
+use crate::relay::dialect::chat::Chat;
+use crate::relay::dialect::testing::{self, billed, chunk};
+use crate::relay::dialect::{Billed, Fault, Piece, Usage};
+use crate::relay::sse;
+use crate::relay::transcript::Transcript;
+use crate::tokens::Counting;
+use serde_json::{Value, json};
+use steam_protocol::receipt::FinishReason;
+
+fn parse(body: &Value) -> Request {
+    Responses.read(Bytes::from(body.to_string()), &HeaderMap::new()).unwrap()
+}
+
+fn in_chat(body: &Value) -> Result<Value, String> {
+    let request = parse(body);
+    match request.dialect_for(capability::CHAT) {
+        Ok(dialect) => Ok(serde_json::from_str(request.said_in(dialect).unwrap().text()).unwrap()),
+        Err(unspoken) => Err(unspoken.field.unwrap()),
+    }
+}
+
+#[test]
+fn items_become_messages() {
+    let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"});
+    let output = |id: &str| json!({"type": "function_call_output", "call_id": id, "output": [{"type": "input_text", "text": "18C"}]});
+    let sealed = json!({"type": "reasoning", "summary": [], "encrypted_content": "x"});
+    let image = json!({"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "high"});
+    let input = json!([
+        {"role": "user", "content": [{"type": "input_text", "text": "look"}, image]},
+        sealed,
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I do.", "annotations": []}]},
+        {"role": "user", "content": "and the weather?"},
+        call("a"), call("b"), output("a"), output("b"),
+    ]);
+    let format = json!({"type": "json_schema", "name": "N", "strict": true, "schema": {"type": "object"}});
+    let body = json!({
+        "model": "m", "instructions": "Be brief.", "input": input, "text": {"format": format, "verbosity": "low"},
+        "reasoning": {"effort": "low"}, "temperature": 0.2, "tool_choice": {"type": "function", "name": "f"},
+        "tools": [{"type": "function", "name": "f", "parameters": null, "strict": null}],
+    });
+    let chat_call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let chat_image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA", "detail": "high"}});
+    assert_eq!(
+        in_chat(&body).unwrap(),
+        json!({
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "look"}, chat_image]},
+                {"role": "assistant", "content": "I do."},
+                {"role": "user", "content": "and the weather?"},
+                {"role": "assistant", "content": null, "tool_calls": [chat_call("a"), chat_call("b")]},
+                {"role": "tool", "tool_call_id": "a", "content": "18C"},
+                {"role": "tool", "tool_call_id": "b", "content": "18C"},
+            ],
+            "tools": [{"type": "function", "function": {"name": "f"}}],
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "temperature": 0.2,
+            "response_format": {"type": "json_schema", "json_schema": {"name": "N", "schema": {"type": "object"}, "strict": true}},
+            "reasoning_effort": "low", "verbosity": "low", "stream": false,
+        })
+    );
+}
+
+#[test]
+fn sealed_reasoning_that_the_model_goes_on_with_is_named() {
+    let input = json!([
+        {"role": "user", "content": "hi"},
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "output": "x"},
+    ]);
+    assert_eq!(in_chat(&json!({"model": "m", "input": input})), Err("input.1".into()));
+    let image = json!([{"type": "input_image", "image_url": "https://x"}]);
+    let input = json!([
+        {"role": "user", "content": "hi"},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "output": image},
+    ]);
+    assert_eq!(in_chat(&json!({"model": "m", "input": input})), Err("input.2".into()));
+    assert_eq!(in_chat(&json!({"model": "m", "input": [{"type": "computer_call"}]})), Err("input.0".into()));
+}
+
+fn from_chat(chunks: &[Value]) -> Vec<Value> {
+    let request = parse(&json!({"model": "m", "input": "hi", "stream": true, "metadata": {"a": "b"}}));
+    testing::from_chat(&request, 5, chunks)
+}
+
+#[test]
+fn a_stream_of_chat_becomes_items() {
+    let call = |index: u32, id: Option<&str>, arguments: &str| {
+        let mut call = json!({"index": index, "function": {"arguments": arguments}});
+        if let Some(id) = id {
+            call["id"] = id.into();
+            call["function"]["name"] = "f".into();
+        }
+        chunk(json!({"tool_calls": [call]}), None)
+    };
+    let written = from_chat(&[
+        chunk(json!({"reasoning": "hm"}), None),
+        chunk(json!({"content": "I "}), None),
+        chunk(json!({"content": "will."}), None),
+        call(0, Some("a"), "{"),
+        call(1, Some("b"), "[]"),
+        call(0, None, "}"),
+        chunk(json!({}), Some("tool_calls")),
+        json!("[DONE]"),
+    ]);
+    let response = &written.last().unwrap()["response"];
+    assert_eq!(
+        (&response["id"], &response["created_at"], &response["metadata"]),
+        (&json!("resp_c"), &json!(5), &json!({"a": "b"}))
+    );
+    let kinds: Vec<&Value> = response["output"].as_array().unwrap().iter().map(|item| &item["type"]).collect();
+    assert_eq!(kinds, ["reasoning", "message", "function_call", "function_call"]);
+    assert_eq!(response["output"][0]["summary"][0]["text"], "hm");
+    assert_eq!(response["output"][1]["content"][0]["text"], "I will.");
+    assert_eq!(
+        (&response["output"][2]["arguments"], &response["output"][3]["arguments"]),
+        (&json!("{}"), &json!("[]"))
+    );
+    let done: Vec<&Value> = written
+        .iter()
+        .filter(|event| event["type"] == "response.output_item.done")
+        .map(|event| &event["output_index"])
+        .collect();
+    assert_eq!(done, [0, 1, 2, 3]);
+    let cut = from_chat(&[chunk(json!({"content": "a"}), Some("length")), json!("[DONE]")]);
+    let last = cut.last().unwrap();
+    assert_eq!(
+        (&last["type"], &last["response"]["incomplete_details"]["reason"]),
+        (&json!("response.incomplete"), &json!("max_output_tokens"))
+    );
+}
+
+#[test]
+fn a_native_stream_ends_with_its_whole_response_and_counts_what_it_said() {
+    let mut transcript = Transcript::new(Counting::Bytes, 1, Box::<reader::ResponseReader>::default());
+    let mut read = |json: Value| {
+        let event = sse::Event { error: false, data: Bytes::from(json.to_string()) };
+        transcript.event(&event).map(|(piece, content)| (matches!(piece, Piece::End(data) if data.len() == 1), content))
+    };
+    assert_eq!(read(json!({"type": "response.created", "response": {"id": "r"}})), Ok((false, false)));
+    let item = json!({"type": "function_call", "call_id": "a", "name": "f", "arguments": ""});
+    assert_eq!(read(json!({"type": "response.output_item.added", "output_index": 0, "item": item})), Ok((false, true)));
+    assert_eq!(
+        read(json!({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "{}"})),
+        Ok((false, true))
+    );
+    assert_eq!(read(json!({"type": "response.output_text.delta"})), Err(Fault::Malformed));
+    let failed = json!({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}});
+    assert_eq!(read(failed), Err(Fault::Reported { status: Some(429) }));
+    let usage = json!({
+        "input_tokens": 5, "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2},
+        "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 3},
+    });
+    let response = json!({"status": "completed", "output": [item], "usage": usage});
+    assert_eq!(read(json!({"type": "response.completed", "response": response})), Ok((true, true)));
+    let counts = &transcript.counts;
+    assert_eq!((counts.finish, counts.delivered.total().bytes), (Some(FinishReason::ToolCalls), 3));
+    assert_eq!(
+        counts.usage,
+        Some(Usage { prompt: 5, cached: 1, cache_write: 2, cache_write_long: 0, completion: 7, reasoning: 3 })
+    );
+}
+
+#[test]
+fn what_was_written_to_a_cache_is_input_and_shown_apart() {
+    let billed = Billed { cache_write: 3, cache_write_long: 4, ..billed(8, 2, 9, "0.5") };
+    let shown: Value = serde_json::from_str(&writer::usage(None, &billed)).unwrap();
+    assert_eq!(shown["input_tokens"], 17);
+    assert_eq!(shown["total_tokens"], 26);
+    assert_eq!(shown["input_tokens_details"], json!({"cached_tokens": 2, "cache_write_tokens": 7}));
+}
+
+#[test]
+fn a_whole_answer_of_chat_becomes_a_response() {
+    let request = parse(&json!({"model": "m", "input": "hi"}));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 5));
+    let answer = json!({
+        "id": "c", "model": "m", "choices": [{"message": {"content": null, "refusal": "no"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 8, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}},
+    });
+    let (whole, content) = transcript.whole(Bytes::from(answer.to_string())).unwrap();
+    assert!(content);
+    let billed = billed(8, 0, 9, "0.5");
+    let body = Responses.writer().whole(&whole, transcript.counts.stated_usage.as_deref(), &billed);
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["output"][0]["content"], json!([{"type": "refusal", "refusal": "no"}]));
+    assert_eq!(
+        body["usage"],
+        json!({
+            "output_tokens_details": {"reasoning_tokens": 4}, "input_tokens": 8, "input_tokens_details": {"cached_tokens": 0},
+            "output_tokens": 9, "total_tokens": 17, "cost": 0.5,
+        })
+    );
+}

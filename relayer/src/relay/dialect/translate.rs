@@ -1,0 +1,195 @@
+//! Translation: a request is written in another dialect, and the answer is read in that dialect and written in the client's.
+
+use crate::relay::dialect::conversation::{Conversation, Unsayable};
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Request, Say, Usage, Whole};
+use crate::relay::sse;
+use bytes::Bytes;
+use std::fmt;
+use steam_protocol::receipt::FinishReason;
+
+/// Most bytes of an answer that wait to be written in their turn.
+pub const MAX_WAITING: usize = 8 << 20;
+
+/// Writes a conversation as a request of a dialect, without model, stream and output limit. An error is a field that the
+/// dialect has no word for.
+pub type Render = fn(Conversation) -> Result<serde_json::Map<String, serde_json::Value>, Unsayable>;
+
+/// A dialect whose clients can be served by providers of others.
+pub trait Translate {
+    /// The conversation that `request`, which is of this dialect, carries on.
+    ///
+    /// # Errors
+    /// A field that no other dialect has a word for.
+    fn parse(&self, request: &Request) -> Result<Conversation, Unsayable>;
+
+    /// Writes an answer to `request`, which is of this dialect, at `now_unix` in Unix seconds.
+    fn composer(&self, request: &Request, now_unix: i64) -> Box<dyn Composer>;
+
+    /// The details of `usage` in this dialect, as JSON.
+    fn stated(&self, usage: Option<Usage>) -> String;
+}
+
+/// Writes an answer: a streamed one event by event, as data of this dialect's events, or a whole one.
+pub trait Composer: fmt::Debug + Send {
+    /// What `event` becomes.
+    ///
+    /// # Errors
+    /// [`Fault`] if it cannot be written.
+    fn event(&mut self, event: &Event<'_>, out: &mut Vec<Bytes>) -> Result<(), Fault>;
+
+    /// What is left at the end of the stream.
+    fn end(&mut self, out: &mut Vec<Bytes>);
+
+    /// A whole answer, without usage.
+    fn whole(&mut self, said: Said) -> String;
+}
+
+/// An answer that is read in one dialect and written in another.
+pub struct Translated {
+    /// Reads what the provider sends.
+    pub reader: Box<dyn Reader>,
+    /// Writes it for the client.
+    pub composer: Box<dyn Composer>,
+    /// The client's dialect.
+    pub client: &'static (dyn Translate + Sync),
+}
+
+impl fmt::Debug for Translated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Translated").field("reader", &self.reader).finish_non_exhaustive()
+    }
+}
+
+impl Reader for Translated {
+    fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
+        let mut out = Vec::new();
+        let Self { reader, composer, client } = self;
+        let piece = reader.event(event, &mut |event| {
+            composer.event(&event, &mut out)?;
+            restated(*client, event, say)
+        })?;
+        if let Piece::End(_) = piece {
+            composer.end(&mut out);
+            return Ok(Piece::End(out));
+        }
+        Ok(Piece::Composed(out))
+    }
+
+    fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
+        let mut said = Said::default();
+        let client = self.client;
+        self.reader.whole(body, &mut |event| {
+            // What was not asked for is refused before it is kept.
+            restated(client, event, say)?;
+            said.take(&event);
+            Ok(())
+        })?;
+        Ok(Whole { body: self.composer.whole(said).into(), usage: None })
+    }
+}
+
+/// Hands an event on; usage is stated in the client's dialect.
+fn restated(client: &dyn Translate, event: Event<'_>, say: &mut Say<'_>) -> Result<(), Fault> {
+    match event {
+        Event::Usage { usage, .. } => say(Event::Usage { usage, stated: &client.stated(usage) }),
+        event => say(event),
+    }
+}
+
+/// A whole answer in the neutral form.
+#[derive(Debug, Default)]
+pub struct Said {
+    pub id: String,
+    pub model: String,
+    pub choices: Vec<Choice>,
+}
+
+/// One of its answers.
+#[derive(Debug, Default)]
+pub struct Choice {
+    pub parts: Vec<Piecemeal>,
+    pub finish: Option<FinishReason>,
+    /// The text that ended it.
+    pub stop: Option<String>,
+}
+
+/// A part of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Piecemeal {
+    Text(String),
+    Refusal(String),
+    Reasoning { text: String, seal: String },
+    Redacted(String),
+    Call { number: u32, id: String, name: String, arguments: String },
+}
+
+impl Said {
+    fn take(&mut self, event: &Event<'_>) {
+        use Piecemeal::{Call, Reasoning, Redacted, Refusal, Text};
+        match *event {
+            Event::Begin { id, model } => (self.id, self.model) = (id.to_owned(), model.to_owned()),
+            Event::Text { choice, text } if !text.is_empty() => match self.parts(choice) {
+                [.., Text(said)] => said.push_str(text),
+                _ => self.choice(choice).parts.push(Text(text.to_owned())),
+            },
+            Event::Refusal { choice, text } if !text.is_empty() => {
+                self.choice(choice).parts.push(Refusal(text.to_owned()));
+            }
+            Event::Reasoning { choice, text } if !text.is_empty() => match self.parts(choice) {
+                [.., Reasoning { text: said, seal }] if seal.is_empty() => said.push_str(text),
+                _ => self.choice(choice).parts.push(Reasoning { text: text.to_owned(), seal: String::new() }),
+            },
+            Event::Seal { choice, seal } => match self.parts(choice) {
+                [.., Reasoning { seal: said, .. }] => said.push_str(seal),
+                _ => self.choice(choice).parts.push(Reasoning { text: String::new(), seal: seal.to_owned() }),
+            },
+            Event::Redacted { choice, data } => self.choice(choice).parts.push(Redacted(data.to_owned())),
+            Event::Call { choice, call, id, name, arguments } => {
+                let known = self.parts(choice).iter_mut().find_map(|part| match part {
+                    Call { number, id, name, arguments } if *number == call => Some((id, name, arguments)),
+                    _ => None,
+                });
+                match known {
+                    Some((known_id, known_name, known_arguments)) => {
+                        known_id.push_str(id);
+                        known_name.push_str(name);
+                        known_arguments.push_str(arguments);
+                    }
+                    None => {
+                        let (id, name, arguments) = (id.to_owned(), name.to_owned(), arguments.to_owned());
+                        self.choice(choice).parts.push(Call { number: call, id, name, arguments });
+                    }
+                }
+            }
+            Event::Finish { choice, reason, stop } => {
+                let choice = self.choice(choice);
+                (choice.finish, choice.stop) = (Some(reason), stop.map(ToOwned::to_owned));
+            }
+            Event::Text { .. }
+            | Event::Refusal { .. }
+            | Event::Reasoning { .. }
+            | Event::Other { .. }
+            | Event::Vector { .. }
+            | Event::Usage { .. } => {}
+        }
+    }
+
+    fn choice(&mut self, choice: u32) -> &mut Choice {
+        let place = choice as usize;
+        while self.choices.len() <= place {
+            self.choices.push(Choice::default());
+        }
+        &mut self.choices[place]
+    }
+
+    fn parts(&mut self, choice: u32) -> &mut [Piecemeal] {
+        &mut self.choice(choice).parts
+    }
+}
+
+impl Choice {
+    /// Whether it calls functions.
+    pub fn calls(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Piecemeal::Call { .. }))
+    }
+}

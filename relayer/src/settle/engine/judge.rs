@@ -1,0 +1,162 @@
+//! What the chain says of a batch under way, and what is to be done about it.
+
+use super::Settler;
+use crate::chain::VaultSnapshot;
+use crate::chain::rpc::TransactionState;
+use crate::ledger::{Attempt, Batch, SealedGroup};
+use crate::reader::accounts;
+use crate::settle::SettleError;
+use solana_signature::Signature;
+use std::collections::HashMap;
+
+/// Blocks after a transaction's last in which the nodes are asked what became of it.
+const REMEMBERED_BLOCKS: u64 = 150;
+
+/// What the chain says of the batches under way: heights before statuses, statuses before vaults, all of the same nodes. A
+/// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
+pub(super) struct Look {
+    pub height: u64,
+    /// By signature.
+    pub states: HashMap<Signature, TransactionState>,
+    pub reading: accounts::Reading,
+}
+
+/// What is to be done about a batch.
+pub(super) enum Verdict {
+    /// The chain has applied or skipped its groups, but for those of vaults that are gone or halted.
+    Done { signature: Option<String>, applied: Vec<SealedGroup>, skipped: Vec<SealedGroup> },
+    /// A transaction can still land: send the same bytes again.
+    Resend(Vec<Attempt>),
+    /// No transaction can land any more; the signatures of those that died now.
+    Sign(Vec<String>),
+    /// A group's vault is gone or halted, and no transaction can land any more: its groups are to be batched anew.
+    Release,
+    /// The nodes do not agree: nothing can be said.
+    Wait,
+}
+
+impl Settler {
+    /// What is to be done about a batch.
+    pub(super) fn judge(&mut self, batch: &Batch, look: &Look) -> Result<Verdict, SettleError> {
+        let (height, reading) = (look.height, look.reading.part(batch.groups.iter().map(|group| &group.vault)));
+        let mut states = Vec::new();
+        for attempt in &batch.attempts {
+            states.push(look.states.get(&signature(attempt)?).cloned());
+        }
+        // Gone: of a vault that was closed, or whose chain is not this ledger's. It will not apply, and its batch-mates must
+        // not wait for it.
+        let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for group in &batch.groups {
+            if reading.is_gone(&group.vault, group.generation) {
+                gone.push(group.clone());
+                continue;
+            }
+            // The nodes do not agree, or not yet on that there is such a vault.
+            let Some(vault) = reading.vaults.get(&group.vault) else { return Ok(Verdict::Wait) };
+            match head(group, vault) {
+                Head::Applied => applied.push(group.clone()),
+                Head::Open => open.push(group.clone()),
+                Head::Behind => {
+                    self.problem = Some(format!("the nodes' reading of vault {} is old", group.vault));
+                    return Ok(Verdict::Wait);
+                }
+                Head::Foreign => {
+                    self.halt(group.vault);
+                    gone.push(group.clone());
+                    continue;
+                }
+            }
+            self.resume(&group.vault);
+        }
+        let landed = landed(batch, &states);
+        if let Some((signature, slot)) = &landed {
+            return Ok(if reading.is_from(*slot) {
+                Verdict::Done { signature: Some(signature.clone()), applied, skipped: open }
+            } else {
+                Verdict::Wait
+            });
+        }
+        let (alive, dead): (Vec<_>, Vec<_>) = batch
+            .attempts
+            .iter()
+            .zip(&states)
+            .filter(|(attempt, _)| !attempt.dead)
+            .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
+        // With a closed vault among them they were applied before it was closed, and what is open was skipped.
+        if alive.is_empty() && !applied.is_empty() && (open.is_empty() || !gone.is_empty()) {
+            return Ok(match applied_by(batch, &states, height) {
+                Some(attempt) => {
+                    let signature = attempt.map(|attempt| attempt.signature.clone());
+                    Verdict::Done { signature, applied, skipped: open }
+                }
+                None => Verdict::Wait,
+            });
+        }
+        if alive.is_empty() && !gone.is_empty() {
+            return Ok(Verdict::Release);
+        }
+        if alive.is_empty() {
+            return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
+        }
+        Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
+    }
+}
+
+/// How a vault's head on chain compares with the one group of it that is under way.
+pub(super) enum Head {
+    /// The head is this group: it was applied.
+    Applied,
+    /// The head is the group before it: it was not applied yet.
+    Open,
+    /// The head is an older group, which this ledger knows to be followed by others: the reading is old.
+    Behind,
+    /// The head is no group of this ledger.
+    Foreign,
+}
+
+pub(super) fn head(group: &SealedGroup, vault: &VaultSnapshot) -> Head {
+    match vault.settle_seq {
+        _ if vault.generation != group.generation => Head::Behind,
+        seq if seq == group.seq && vault.settle_hash == group.hash => Head::Applied,
+        seq if seq >= group.seq => Head::Foreign,
+        seq if seq + 1 == group.seq => Head::Open,
+        _ => Head::Behind,
+    }
+}
+
+/// The transaction of a batch that is final and succeeded, and its slot.
+fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String, u64)> {
+    let succeeded = |state: &&TransactionState| state.finalized && state.error.is_none();
+    batch
+        .attempts
+        .iter()
+        .zip(states)
+        .filter_map(|(attempt, state)| Some((attempt.signature.clone(), state.as_ref().filter(succeeded)?.slot)))
+        .min_by_key(|(_, slot)| *slot)
+}
+
+/// The transaction that applied a batch, where the nodes do not agree on it: the only one that did not fail. If the nodes have
+/// forgotten all of them, it is one that was not taken for dead, if there is one. None while the nodes may still tell.
+fn applied_by<'a>(batch: &'a Batch, states: &[Option<TransactionState>], height: u64) -> Option<Option<&'a Attempt>> {
+    let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
+    let forgotten = |attempt: &&Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
+    let tried = batch.attempts.iter().zip(states);
+    let possible: Vec<&Attempt> = tried.filter(|(_, state)| !failed(state)).map(|(attempt, _)| attempt).collect();
+    match possible.as_slice() {
+        [only] => Some(Some(only)),
+        several if several.iter().all(forgotten) => Some(several.iter().copied().find(|attempt| !attempt.dead)),
+        _ => None,
+    }
+}
+
+pub(super) fn signature(attempt: &Attempt) -> Result<Signature, SettleError> {
+    attempt.signature.parse().map_err(|_| SettleError::Transaction("read back"))
+}
+
+/// Whether a transaction can still take effect: it is known and not final, or its last valid height is not final.
+fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) -> bool {
+    match state {
+        Some(state) => !state.finalized,
+        None => height <= attempt.last_valid_height,
+    }
+}

@@ -1,0 +1,106 @@
+//! Why a request cannot be paid.
+
+use steam_protocol::units::MicroUsdc;
+
+/// Why a request cannot be paid.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// 401
+    #[error("this key is not authorised in any vault of this relayer; create one with `steam key create`")]
+    UnknownKey,
+    /// 401
+    #[error("no such vault at this relayer")]
+    UnknownVault,
+    /// 401
+    #[error("this key was revoked")]
+    KeyRevoked,
+    /// 401
+    #[error("this key expired")]
+    KeyExpired,
+    /// 402
+    #[error(
+        "the vault has {available} USDC left for new requests and this one may cost up to {needed}; deposit or lower max_tokens"
+    )]
+    Funds {
+        /// What is left.
+        available: MicroUsdc,
+        /// What is needed.
+        needed: MicroUsdc,
+    },
+    /// 402
+    #[error("the key's total limit leaves {available} USDC and this request may cost up to {needed}")]
+    KeyLimit {
+        /// What is left.
+        available: MicroUsdc,
+        /// What is needed.
+        needed: MicroUsdc,
+    },
+    /// 402
+    #[error("the key's limit for this time window leaves {available} USDC and this request may cost up to {needed}")]
+    WindowLimit {
+        /// What is left.
+        available: MicroUsdc,
+        /// What is needed.
+        needed: MicroUsdc,
+    },
+    /// 402
+    #[error(
+        "the voucher authorises {got} USDC in total and {needed} is needed: what this key has spent, what it has in flight and this request's ceiling"
+    )]
+    Authorized {
+        /// What is needed.
+        needed: MicroUsdc,
+        /// What the voucher says.
+        got: MicroUsdc,
+    },
+    /// 409
+    #[error("this request was already served or is being served")]
+    Replay {
+        /// Its signed receipt, if it ended.
+        receipt: Option<Vec<u8>>,
+    },
+    /// 402
+    #[error("the relayer's fee is {fee_bps} basis points and this key allows {max_fee_bps}")]
+    FeeAboveKeyLimit {
+        /// The fee.
+        fee_bps: u16,
+        /// The limit.
+        max_fee_bps: u16,
+    },
+    /// 503
+    #[error(transparent)]
+    VaultUnavailable(#[from] VaultUnavailable),
+    /// 402
+    #[error(
+        "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
+    )]
+    Leaving,
+    /// 503
+    #[error(
+        "{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator"
+    )]
+    Blocked(&'static str),
+    /// 503
+    #[error("the relayer's ledger cannot take charges at the moment, so nothing is served; try again later")]
+    LedgerDown,
+}
+
+/// Why nothing can be promised of a vault's money for the time being, neither to a request nor to its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VaultUnavailable {
+    /// The chain has groups of it that this ledger does not.
+    #[error(
+        "settlement of this vault is halted until the operator has reconciled it; for `steam vault withdraw` its owner needs \
+         nobody's leave"
+    )]
+    Halted,
+    /// It was not read for too long, or what the chain has settled was not compared with the ledger yet.
+    #[error("the relayer's RPC nodes have not agreed on this vault for a while; try again later")]
+    Unclear,
+    /// See [`Agreement::unknown`](crate::ledger::Agreement::unknown).
+    #[error(
+        "the relayer's ledger was put back from a copy, and withdrawals that it does not know can still be carried out: try \
+         again in a few minutes"
+    )]
+    Recovering,
+}

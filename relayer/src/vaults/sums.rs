@@ -1,0 +1,26 @@
+//! Sums of money that refuse rather than overflow.
+
+use steam_protocol::units::{MicroUsdc, Pico};
+
+/// Whether `needed` is there; otherwise what is, and what is needed.
+pub(super) fn covered(available: Pico, needed: Pico) -> Result<(), (MicroUsdc, MicroUsdc)> {
+    if needed <= available {
+        return Ok(());
+    }
+    Err((rounded_down(available), rounded_up(needed)))
+}
+
+/// Whole micro-dollars that are there of a sum, as far as they can be told.
+pub(super) fn rounded_down(sum: Pico) -> MicroUsdc {
+    sum.floor_micro().unwrap_or(MicroUsdc(u64::MAX))
+}
+
+/// Whole micro-dollars that cover a sum, as far as they can be told.
+pub(super) fn rounded_up(sum: Pico) -> MicroUsdc {
+    sum.ceil_micro().unwrap_or(MicroUsdc(u64::MAX))
+}
+
+/// Sums that cannot overflow in a lifetime; if they did, the largest value refuses everything.
+pub(super) fn add(a: Pico, b: Pico) -> Pico {
+    Pico(a.0.saturating_add(b.0))
+}

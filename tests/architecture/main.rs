@@ -1,0 +1,85 @@
+//! What the sources of every crate keep to: no circle between modules but parent and child, no long function, no long file.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
+
+mod circles;
+mod example;
+mod lengths;
+mod resolve;
+mod source;
+mod visit;
+
+use source::Tree;
+use std::path::{Path, PathBuf};
+
+const MAX_FUNCTION_LINES: usize = 70;
+const MAX_FILE_LINES: usize = 500;
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The folders of the workspace's crates.
+fn members() -> Vec<PathBuf> {
+    let manifest = std::fs::read_to_string(workspace().join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = manifest.parse().unwrap();
+    let members = manifest["workspace"]["members"].as_array().unwrap();
+    members.iter().map(|member| workspace().join(member.as_str().unwrap())).collect()
+}
+
+/// The module trees of every crate of the workspace: its library and its binaries.
+fn trees() -> Vec<Tree> {
+    let crates = members().into_iter().map(|member| member.join("src"));
+    crates.flat_map(|src| source::roots(&src).into_iter().map(move |root| Tree::load(&src, &root))).collect()
+}
+
+/// A file as the workspace names it.
+fn shown(file: &Path) -> String {
+    file.strip_prefix(workspace()).unwrap_or(file).display().to_string()
+}
+
+#[test]
+fn every_source_file_is_checked() {
+    let seen: std::collections::HashSet<PathBuf> = trees().iter().flat_map(Tree::files).map(Path::to_owned).collect();
+    let unseen: Vec<String> = members()
+        .iter()
+        .flat_map(|member| source::files_below(&member.join("src")))
+        .filter(|file| !seen.contains(file))
+        .map(|file| shown(&file))
+        .collect();
+    assert!(unseen.is_empty(), "no module is read from these files:\n{}", unseen.join("\n"));
+}
+
+#[test]
+fn no_circle_between_modules() {
+    let found: Vec<String> = trees()
+        .iter()
+        .flat_map(|tree| circles::find(&resolve::edges(tree)))
+        .map(|circle| circle.iter().map(|edge| edge.shown(&shown)).collect::<Vec<_>>().join("\n"))
+        .collect();
+    assert!(found.is_empty(), "{} circles between modules:\n\n{}", found.len(), found.join("\n\n"));
+}
+
+#[test]
+fn no_function_over_70_lines() {
+    let long: Vec<String> = trees()
+        .iter()
+        .flat_map(lengths::functions)
+        .filter(|function| function.lines > MAX_FUNCTION_LINES)
+        .map(|function| {
+            format!("{}:{} {} has {} lines", shown(&function.file), function.at, function.name, function.lines)
+        })
+        .collect();
+    assert!(long.is_empty(), "functions over {MAX_FUNCTION_LINES} lines:\n{}", long.join("\n"));
+}
+
+#[test]
+fn no_file_over_500_lines() {
+    let long: Vec<String> = trees()
+        .iter()
+        .flat_map(lengths::files)
+        .filter(|(_, lines)| *lines > MAX_FILE_LINES)
+        .map(|(file, lines)| format!("{} has {lines} lines", shown(&file)))
+        .collect();
+    assert!(long.is_empty(), "files over {MAX_FILE_LINES} lines, tests left out:\n{}", long.join("\n"));
+}
