@@ -12,7 +12,7 @@ pub const SLOTS: usize = 32;
 
 /// Bytes of an account with room for so many keys.
 pub fn len(keys: usize) -> usize {
-    8 + 296 + 288 * keys
+    8 + 296 + 320 * keys
 }
 
 /// A request for everything.
