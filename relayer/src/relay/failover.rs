@@ -2,7 +2,7 @@
 //! serves, one says that the request itself is wrong, or the attempts are used up. One that is slow may be raced by a
 //! second.
 
-use crate::relay::attempt::{Failure, Incoming, attempt, failure_name};
+use crate::relay::attempt::{Failure, Incoming, attempt};
 use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED};
 use crate::relay::dialect::Request;
 use crate::relay::error::RelayError;
@@ -146,7 +146,7 @@ impl<'a> Race<'a> {
         }
         loop {
             let Some((number, result)) = self.next().await else {
-                // Nobody is left. Who doubted a refusal found nobody to ask.
+                // No provider is left. A refusal that was doubted stands: nobody contradicted it.
                 return self.doubted.take().map(|(_, opened, incoming)| (opened, incoming));
             };
             let Some(place) = self.running.iter().position(|running| running.number == number) else { continue };
@@ -295,7 +295,7 @@ impl<'a> Race<'a> {
     }
 
     fn failed(&mut self, mut ended: Try, failure: Failure) {
-        let name = failure_name(failure.kind);
+        let name = failure.kind.name();
         let provider = ended.candidate.offer.provider_name.as_str();
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.job.node.metrics.upstream_failed(provider, name);

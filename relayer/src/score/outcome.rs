@@ -61,3 +61,19 @@ pub enum FailureKind {
     /// A stream that ended before its end.
     CutStream,
 }
+
+impl FailureKind {
+    /// Its name in metrics and decision records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::FirstTokenTimeout => "first_token_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Status(_) => "status",
+            Self::RateLimited => "rate_limited",
+            Self::Malformed => "malformed",
+            Self::Empty => "empty",
+            Self::CutStream => "cut_stream",
+        }
+    }
+}
