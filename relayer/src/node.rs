@@ -1,6 +1,7 @@
 //! What every request sees. `app` builds it; `http`, `relay` and `probe` use it, and it uses none of them.
 
 pub mod budget;
+pub mod fees;
 pub mod keys;
 pub mod rates;
 pub mod refusals;
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::node::budget::Budget;
+use crate::node::fees::Fees;
 use crate::node::keys::Keys;
 use crate::node::rates::Rates;
 use crate::node::refusals::Refusals;
@@ -85,13 +87,15 @@ impl fmt::Debug for Node {
     }
 }
 
-/// How many requests, retries and hedges are allowed.
+/// How many requests, retries and hedges are allowed, and how much each vault's requests say.
 #[derive(Debug)]
 pub struct Limits {
     /// Permits to ask another provider after one failed.
     pub retries: Budget,
     /// Permits to ask a second provider while the first one is slow.
     pub hedges: Budget,
+    /// What vaults paid lately, by which their requests weigh.
+    pub fees: Fees,
     /// Requests that each key made within the last minute.
     pub rates: Rates,
     concurrent: Arc<Semaphore>,
@@ -103,6 +107,7 @@ impl Limits {
         Self {
             retries: Budget::new(config.upstream.retry_percent, config.upstream.retries_per_second),
             hedges: Budget::new(config.upstream.hedge_percent, 0.0),
+            fees: Fees::default(),
             rates: Rates::new(config.server.requests_per_key_per_minute),
             concurrent: Arc::new(Semaphore::new(config.server.max_concurrent.min(Semaphore::MAX_PERMITS))),
         }

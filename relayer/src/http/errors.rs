@@ -42,7 +42,7 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
         | RelayError::NotReady(_)
         | RelayError::UpstreamBusy { .. }
         | RelayError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
-        RelayError::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        RelayError::UpstreamTimeout { .. } | RelayError::OutOfTime => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 

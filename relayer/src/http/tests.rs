@@ -14,6 +14,7 @@ mod misbehaviour;
 mod money;
 mod pages;
 mod responses;
+mod shaped;
 mod sticky;
 mod streams;
 mod withdrawals;

@@ -147,6 +147,17 @@ impl Controls {
         Ok(())
     }
 
+    /// Whether the client takes part in the choice of the provider.
+    pub fn takes_part(&self) -> bool {
+        self.only.is_some()
+            || !self.order.is_empty()
+            || !self.ignore.is_empty()
+            || self.sort.is_some()
+            || self.max_price != MaxPrice::default()
+            || self.preferred_min_throughput.is_some()
+            || self.preferred_max_latency.is_some()
+    }
+
     /// The place of `offer`'s provider in `order`.
     pub fn rank_of(&self, offer: &Offer) -> Option<usize> {
         self.order.iter().position(|name| names_provider(name, offer))

@@ -168,6 +168,9 @@ pub enum RelayError {
     /// A provider failed after its first content.
     #[error("the provider failed during the answer; what was delivered is charged")]
     Cut,
+    /// The time for the whole answer was over after its first content.
+    #[error("the answer took longer than this relayer allows; what was delivered is charged")]
+    OutOfTime,
     /// The answer could not be charged.
     #[error("the answer could not be accounted for; nothing was charged")]
     Charge(#[from] ChargeError),
@@ -276,6 +279,7 @@ impl RelayError {
             Self::UpstreamTimeout { .. } => (Provider, "providers_timed_out"),
             Self::UpstreamBusy { .. } => (Provider, "providers_busy"),
             Self::Cut => (Provider, "provider_failed"),
+            Self::OutOfTime => (Relayer, "out_of_time"),
             Self::Charge(_) => (Relayer, "not_charged"),
             Self::Ledger(_) => (Relayer, "ledger_unavailable"),
             Self::Internal(_) => (Relayer, "internal_error"),

@@ -2,6 +2,7 @@
 //! serves, one says that the request itself is wrong, or the attempts are used up. One that is slow may be raced by a
 //! second.
 
+use crate::chain::Pubkey;
 use crate::relay::attempt::{Failure, Incoming, attempt, failure_name};
 use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED};
 use crate::relay::dialect::Request;
@@ -11,7 +12,7 @@ use crate::relay::job::Job;
 use crate::relay::plan::{Candidate, saturate};
 use crate::relay::transcript::Transcript;
 use crate::relay::watch::Watch;
-use crate::score::{Ask, FailureKind, Outcome};
+use crate::score::{Ask, Evidence, FailureKind, Outcome};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -22,6 +23,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// The least speed of a provider whose whole answer is waited for.
 const SLOWEST_MS_PER_TOKEN: u64 = 50;
+/// Output limit in tokens below which an empty answer says nothing about its provider.
+const LEAST_OUTPUT: u32 = 16;
 /// Retry-After sent when no provider gave one.
 const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -92,6 +95,8 @@ struct Race<'a> {
     doubted: Option<(usize, Opened, Incoming)>,
     /// Somebody was left to ask, and the budget was spent.
     spent: bool,
+    /// What its attempts say about providers.
+    evidence: Evidence,
 }
 
 /// Tries the candidates in their order until one answers.
@@ -111,6 +116,7 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
         failures: Vec::new(),
         doubted: None,
         spent: false,
+        evidence: job.evidence(),
     };
     let winner = race.run().await;
     race.attempts.sort_by_key(|(number, _)| *number);
@@ -191,7 +197,7 @@ impl<'a> Race<'a> {
         let Some(next) = self.left.front().copied() else { return };
         let most = slow.ceiling.0 as f64 * node.config.upstream.hedge_max_cost_ratio;
         let fits = next.offer.model == slow.offer.model && next.ceiling.0 as f64 <= most;
-        if fits && node.limits.hedges.take(Instant::now()) {
+        if fits && node.limits.hedges.take(self.vault(), Instant::now()) {
             self.left.pop_front();
             node.metrics.hedged();
             self.start(next, Turn::Hedge);
@@ -204,11 +210,17 @@ impl<'a> Race<'a> {
             return;
         }
         let Some(next) = self.left.pop_front() else { return };
-        if self.job.node.limits.retries.take(Instant::now()) {
+        // Failing over to a healthy provider is never rationed: it multiplies no outage.
+        if self.job.is_healthy(next) || self.job.node.limits.retries.take(self.vault(), Instant::now()) {
             self.start(next, Turn::Own);
         } else {
             self.spent = true;
         }
+    }
+
+    /// The vault whose budgets retries and hedges are of; probes have one of their own.
+    fn vault(&self) -> Option<Pubkey> {
+        self.evidence.vault
     }
 
     fn start(&mut self, candidate: &'a Candidate, turn: Turn) {
@@ -220,7 +232,7 @@ impl<'a> Race<'a> {
             prefix: plan.prefix,
             ..Ask::default()
         };
-        let watch = Watch::start(node.clone(), candidate.offer.address, ask);
+        let watch = Watch::start(node.clone(), candidate.offer.address, ask, self.evidence);
         let until = self.deadline.min(watch.started() + patience(self.job, candidate));
         let number = self.started;
         self.started += 1;
@@ -259,7 +271,7 @@ impl<'a> Race<'a> {
         }
         if winner.number > 0 && winner.turn == Turn::Own {
             // A retry that serves is no sign of a general outage.
-            node.limits.retries.give_back();
+            node.limits.retries.give_back(self.vault(), Instant::now());
         }
         node.refusals.answered(&winner.candidate.offer.address, Instant::now());
         self.note(&winner, OPENED, None);
@@ -300,15 +312,18 @@ impl<'a> Race<'a> {
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.job.node.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
-        // One that was asked late had less than its time when the request's was over.
+        // What had less than its time when the request's was over did nothing wrong, and neither did a model that may think
+        // longer than it may speak.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
-            && ended.number > 0
             && Instant::now() < ended.watch.started() + patience(self.job, &ended.candidate);
-        if !cut_short {
+        let silenced = failure.kind == FailureKind::Empty && ended.candidate.max_output < LEAST_OUTPUT;
+        if cut_short || silenced {
+            ended.watch.end(Outcome::Neutral);
+        } else {
             ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
-        }
-        if failure.kind == FailureKind::Empty {
-            honesty::empty(&self.job.node, &self.job.request, &ended.candidate.offer);
+            if failure.kind == FailureKind::Empty {
+                honesty::empty(self.job, &ended.candidate.offer);
+            }
         }
         self.failures.push(failure);
     }

@@ -46,7 +46,8 @@ pub async fn relay(
     let plan = plan_of(node, &registry, &caller, &request, now).await?;
     let hold = hold(node, &registry, caller, inbound, &plan).await?;
     let attempts = node.config.upstream.max_attempts;
-    let (order, ranked) = plan.rank(&request, &node.scorer, attempts, now, &mut *node.random.rng());
+    let asked = (&request, Some(&hold.vault()));
+    let (order, ranked) = plan.rank(asked, &node.scorer, attempts, now, &mut *node.random.rng());
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
     let job = Job { node: node.clone(), request, plan, order, ranked, hold, id, accepted };
     let (reply, answer) = oneshot::channel();
@@ -72,7 +73,7 @@ async fn plan_of(
     let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
     let cooldown = |offer: &Offer| {
         let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
-        blocked.or_else(|| node.scorer.cooldown(&offer.address, now))
+        blocked.or_else(|| node.scorer.cooldown(&offer.address, Some(&caller.key.vault), now))
     };
     let plan = plan(registry, &node.config, request, (asked, unknown), allowed, cooldown)?;
     Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))
@@ -142,8 +143,9 @@ async fn hold(
         Err(refusal) => return Err(refusal.into()),
     };
     node.metrics.held(plan.ceiling);
-    node.limits.retries.earn();
-    node.limits.hedges.earn();
+    let now = Instant::now();
+    node.limits.retries.earn(Some(key.vault), now);
+    node.limits.hedges.earn(Some(key.vault), now);
     Ok(hold)
 }
 
@@ -238,6 +240,13 @@ impl Job {
                 opened.watch.end(Outcome::Neutral);
                 (FinishReason::ClientGone, "client_gone")
             }
+            End::OutOfTime => {
+                opened.watch.end(Outcome::Neutral);
+                tracing::warn!(id = %self.id, "stream cut by upstream.total_timeout_ms");
+                outlet.write(|writer, out| writer.cut(self.plan.choices, out));
+                outlet.write(|writer, out| writer.error(&RelayError::OutOfTime, out));
+                (FinishReason::Error, "out_of_time")
+            }
             End::Failed { kind, error } => {
                 let (name, provider) = (failure_name(*kind), &opened.candidate.offer.provider_name);
                 self.node.metrics.upstream_failed(provider, name);
@@ -292,6 +301,7 @@ impl Job {
     ) -> Result<SignedReceipt, ChargeError> {
         let decision = Record::new(&self, &opened.attempts, outcome).to_bytes();
         let Self { node, hold, id, accepted, .. } = self;
+        let vault = hold.vault();
         let offer = opened.candidate.offer;
         let draft = Draft {
             response_hash,
@@ -310,6 +320,7 @@ impl Job {
         let (took, provider, model) = (accepted.at.elapsed(), offer.provider_name.as_str(), offer.model.as_str());
         match &charged {
             Ok(receipt) => {
+                node.limits.fees.paid(&vault, receipt.receipt.fee, Instant::now());
                 node.metrics.charged(model, &bill.usage, bill.counted_by, bill.total, took);
                 tracing::info!(
                     %id, model, provider, status = outcome, attempts = opened.attempts.len(),

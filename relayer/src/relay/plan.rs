@@ -1,6 +1,7 @@
 //! The plan of a request: which offers can serve it, and at what highest cost. These are the hard filters, before
 //! anything is scored.
 
+use crate::chain::Pubkey;
 use crate::config::Config;
 use crate::registry::{Offer, Registry};
 use crate::relay::controls::suffix;
@@ -114,6 +115,9 @@ pub struct Plan {
     pub fee_bps: u16,
     /// The highest cost with any candidate of any model, fee included.
     pub ceiling: Pico,
+    /// Whether the client ruled out some offer, by the key's allow-list or by what it signed to pay at most: it took part
+    /// in the choice.
+    pub narrowed: bool,
     /// Answers wanted.
     pub choices: u32,
     /// A hash of the vault and the beginning of the prompt, if that is long enough to be cached.
@@ -216,7 +220,9 @@ pub fn plan(
     }
     let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
-    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices, prefix: None })
+    let by_client = |filter: Filter| matches!(filter, Filter::AllowList | Filter::Wish | Filter::Cost(_));
+    let narrowed = routes.iter().flat_map(|route| &route.excluded).any(|exclusion| by_client(exclusion.filter));
+    Ok(Plan { routes, unknown, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
 }
 
 fn consider(
@@ -344,14 +350,14 @@ impl Route {
     /// The first `most` candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
-        request: &Request,
+        (request, vault): (&Request, Option<&Pubkey>),
         scorer: &Scorer,
         most: usize,
         now: Instant,
         rng: &mut dyn RngCore,
     ) -> (Vec<Candidate>, Choice) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let decision = scorer.rank(&offers, &self.ask, now, rng);
+        let decision = scorer.rank_for(vault, &offers, &self.ask, now, rng);
         let controls = &request.controls;
         // Whom the client names may stand anywhere; of the others only the first are tried.
         let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
@@ -384,7 +390,7 @@ impl Plan {
     /// The order in which candidates are tried, model by model, and the decision of each route.
     pub fn rank(
         &self,
-        request: &Request,
+        (request, vault): (&Request, Option<&Pubkey>),
         scorer: &Scorer,
         max_attempts: u32,
         now: Instant,
@@ -392,7 +398,8 @@ impl Plan {
     ) -> (Vec<Candidate>, Vec<Choice>) {
         // As many as are tried in all: a route has no more of them, and one at least.
         let most = (max_attempts as usize).max(self.routes.len());
-        let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, most, now, rng)).unzip();
+        let (orders, decisions) =
+            self.routes.iter().map(|route| route.rank((request, vault), scorer, most, now, rng)).unzip();
         (schedule(orders, max_attempts as usize), decisions)
     }
 }

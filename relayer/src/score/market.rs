@@ -2,7 +2,7 @@
 //! the load of each candidate. Seconds count from the scorer's beginning.
 
 use super::answers::{BUCKETS, Pace, WINDOW, bucket};
-use super::ask::{Ask, Measured, Sort};
+use super::ask::{Ask, Gate, Measured, Sort};
 use super::candidate::{Candidates, Live, Profile, Sticky};
 use super::coefficients::Coefficients;
 use super::offer_table::OfferTable;
@@ -21,6 +21,8 @@ const MEASUREMENTS: usize = 2 * BUCKETS;
 /// where a filter took some out.
 const AHEAD: usize = 8;
 const NOBODY: u32 = u32::MAX;
+/// Failure rate below which an offer is expected to serve.
+const HEALTHY: f32 = 0.5;
 
 /// What was measured of each offer of a market, as of one moment.
 #[derive(Debug)]
@@ -81,6 +83,21 @@ impl MarketCandidates {
             }
         };
         self.picks.iter().enumerate().map(of).collect()
+    }
+
+    /// Whether `offer` is among them and expected to serve.
+    pub(super) fn is_healthy(&self, offer: &Pubkey) -> bool {
+        self.picks.iter().any(|pick| {
+            let measured = &self.measurements.measured[pick.place as usize];
+            measured.offer == *offer && pick.live.gate == Gate::Closed && measured.failure < HEALTHY
+        })
+    }
+
+    /// Narrows gates: `gate` is that of a place in the market for the one who asks.
+    pub(super) fn narrow(&mut self, mut gate: impl FnMut(usize) -> Gate) {
+        for pick in &mut self.picks {
+            pick.live.gate = pick.live.gate.narrower(gate(pick.place as usize));
+        }
     }
 
     /// Makes `best` the incumbent, unless the present incumbent was no candidate.

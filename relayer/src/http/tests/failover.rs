@@ -2,9 +2,9 @@
 //! in `misbehaviour`.
 
 use crate::registry::Offer;
-use crate::relay::testing::NOW;
 use crate::relay::testing::mock::{HELLO, Mock, STOP, Step, answer, good, stream};
 use crate::relay::testing::world::{Streamed, World, decode, error, receipt_key};
+use crate::relay::testing::{NOW, cheap};
 use serde_json::{Value, json};
 use steam_protocol::units::Pico;
 
@@ -13,11 +13,12 @@ fn say(text: &str) -> Step {
 }
 
 async fn world(bad: &Mock, good: &Mock) -> World {
-    World::new(vec![bad.offer(1), good.offer(2)]).await
+    World::with(vec![cheap(bad.offer(1)), good.offer(2)], |config| config.routing.exploration = 0.0).await
 }
 
+/// A request that leaves the choice to the relayer, which asks the cheaper `bad` first.
 fn ask(streamed: bool) -> Value {
-    json!({"stream": streamed, "max_tokens": 3, "provider": {"order": ["bad", "good"]}})
+    json!({"stream": streamed, "max_tokens": 16})
 }
 
 async fn failed_over(world: &World, id: &str, name: &str, expected: &str) {

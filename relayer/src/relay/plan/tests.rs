@@ -231,7 +231,7 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
         let offers = vec![offer("a", 1), offer("b", 2), offer("c", 3)];
         let plan = planned(offers, &request, input(40), allowed()).unwrap();
         let mut rng = rand::rng();
-        let (order, decisions) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
+        let (order, decisions) = plan.rank((&request, None), &scorer, 4, Instant::now(), &mut rng);
         assert_eq!(decisions[0].ranking().scores.len(), plan.routes[0].candidates.len());
         order.into_iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
     };
@@ -252,7 +252,7 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
         });
         let request = request(members);
         let plan = planned(many.collect(), &request, input(40), allowed()).unwrap();
-        let (order, decisions) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
+        let (order, decisions) = plan.rank((&request, None), &scorer, 4, Instant::now(), &mut rng);
         let best = decisions[0].ranking().order.into_iter().take(4).map(|i| plan.routes[0].candidates[i].offer.address);
         let tried: Vec<_> = order.iter().map(|candidate| candidate.offer.address).collect();
         (order[0].offer.provider_name.clone(), tried == best.collect::<Vec<_>>(), tried.len())
@@ -292,7 +292,7 @@ fn those_slower_than_preferred_come_after_all_others() {
         let plan = planned(vec![cheap.clone(), quick.clone()], &request, input(40), allowed()).unwrap();
         let mut names = std::collections::BTreeMap::new();
         for _ in 0..200 {
-            let (order, _) = plan.rank(&request, &scorer, 4, now, &mut rng);
+            let (order, _) = plan.rank((&request, None), &scorer, 4, now, &mut rng);
             assert_eq!(order.len(), 2, "the others are still tried");
             *names.entry(order[0].offer.provider_name.clone()).or_insert(0) += 1;
         }

@@ -168,6 +168,28 @@ impl World {
         self.post(request(members).to_string()).await
     }
 
+    /// The keys of `count` vaults, each with 100 USDC; the first is the one that all other functions use.
+    pub fn vaults(&self, count: u8) -> Vec<SessionKey> {
+        let seeds: Vec<[u8; 32]> = (0..count).map(|n| if n == 0 { SEED } else { [n ^ 0xa0; 32] }).collect();
+        let snapshots: Vec<VaultSnapshot> = (0..count)
+            .zip(&seeds)
+            .map(|(n, seed)| {
+                let address = if n == 0 { VAULT } else { Pubkey::new_from_array([n ^ 0xb0; 32]) };
+                let mut snapshot = VaultSnapshot { address, ..self.snapshot.clone() };
+                snapshot.keys[0].key = SessionKey::from_seed(seed).address();
+                snapshot
+            })
+            .collect();
+        self.node.vaults.update(&snapshots, NOW, 100);
+        seeds.iter().map(SessionKey::from_seed).collect()
+    }
+
+    /// Sends a chat request with the bearer `key`.
+    pub async fn chat_as(&self, key: &SessionKey, members: Value) -> reqwest::Response {
+        let post = self.client.post(self.url("/v1/chat/completions")).bearer_auth(key.reveal());
+        post.header("content-type", "application/json").body(request(members).to_string()).send().await.unwrap()
+    }
+
     /// Sends any body with the bearer key.
     pub async fn post(&self, body: impl Into<reqwest::Body>) -> reqwest::Response {
         self.post_to("/v1/chat/completions", body).await

@@ -3,8 +3,8 @@
 use super::Embeddings;
 use crate::relay::controls::Controls;
 use crate::relay::dialect::prompts::Prompts;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, wrong};
-use crate::relay::dialect::{Origin, Request, Translations};
+use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
+use crate::relay::dialect::{Request, Translations};
 use crate::relay::error::RelayError;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -34,6 +34,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         return Err(wrong("encoding_format", formats));
     }
     limit(&object, "dimensions", 1)?;
+    let origin = origin(&object, &models, &controls, &["input", "encoding_format", "dimensions"]);
     Ok(Request {
         dialect: &Embeddings,
         models,
@@ -45,8 +46,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         needs: 0,
         images: 0,
         controls,
-        // A vector shows nothing of what answers of text show.
-        origin: Origin::ClientShaped,
+        origin,
         messages: 1,
         fingerprint: fingerprint(text),
         text_bytes: body.text().len() as u64,

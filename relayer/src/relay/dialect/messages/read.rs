@@ -46,6 +46,19 @@ struct Source<'a> {
     url: Option<Text<'a>>,
 }
 
+/// Members with which no client can make an honest provider look bad. `stop_sequences` is none of them.
+const HARMLESS: [&str; 9] = [
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "container",
+    "context_management",
+    "output_config",
+    "betas",
+];
+
 /// What the messages hold besides text.
 #[derive(Default)]
 struct Found {
@@ -81,7 +94,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<
     }
     let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
     let needs = needs(&object, &found, stream)?;
-    let origin = origin(&object, &controls, &["stop_sequences"]);
+    let origin = origin(&object, &models, &controls, &HARMLESS);
     Ok(Request {
         dialect: &Messages,
         models,

@@ -15,6 +15,24 @@ use steam_router::state::capability;
 /// Tokens around an item of the history.
 const ITEM_OVERHEAD: u64 = 5;
 
+/// Members with which no client can make an honest provider look bad.
+const HARMLESS: [&str; 14] = [
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "tools",
+    "tool_choice",
+    "max_tool_calls",
+    "text",
+    "reasoning",
+    "include",
+    "background",
+    "truncation",
+    "top_logprobs",
+    "previous_response_id",
+    "client_metadata",
+];
+
 /// What the history holds besides text.
 #[derive(Default)]
 struct Found {
@@ -42,6 +60,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
     let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
     let needs = found.needs | needs(&object, stream)?;
     let max_output = limit(&object, "max_output_tokens", 1)?;
+    let origin = origin(&object, &models, &controls, &HARMLESS);
     Ok(Request {
         dialect: &Responses,
         models,
@@ -52,7 +71,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         prompts: 1,
         needs,
         images: found.images,
-        origin: origin(&object, &controls, &[]),
+        origin,
         controls,
         messages: found.items,
         fingerprint: fingerprint(text),
