@@ -6,11 +6,10 @@ use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, SettleConfig};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::node::keys::Keys;
-use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::probe::{ProbeError, Prober};
 use crate::reader::{Reader, accounts};
@@ -34,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod serve;
+mod writes;
 
 /// Why the relayer does not start.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +114,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         clock: clock.clone(),
         parties,
         keypair: settler,
-        config: config.settle.clone(),
+        config: settlement_of(&config),
         alerts: config.alerts.clone(),
     });
     settlement.survey().await?;
@@ -150,7 +150,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         shutdown: CancellationToken::new(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
-        refusals: Refusals::default(),
         keys: Keys::new(random.bytes()),
         random,
     });
@@ -272,6 +271,12 @@ async fn check_deployment(
     };
     expect("chain.settler_keypair", settler.pubkey(), registry.relayer.settler)?;
     expect("chain.receipt_keypair", receipt_key.pubkey(), registry.relayer.receipt_key)
+}
+
+/// How charges are settled. A local network's transactions cost nobody anything: nothing waits there.
+fn settlement_of(config: &Config) -> SettleConfig {
+    let min_fee_microusdc = if config.upstream.localnet { 0 } else { config.settle.min_fee_microusdc };
+    SettleConfig { min_fee_microusdc, ..config.settle.clone() }
 }
 
 /// Pause between two looks for what was kept as long as configured.

@@ -4,7 +4,6 @@ pub mod budget;
 pub mod fees;
 pub mod keys;
 pub mod rates;
-pub mod refusals;
 
 use crate::allow_lists::AllowLists;
 use crate::board::Board;
@@ -16,7 +15,6 @@ use crate::node::budget::Budget;
 use crate::node::fees::Fees;
 use crate::node::keys::Keys;
 use crate::node::rates::Rates;
-use crate::node::refusals::Refusals;
 use crate::registry::Registry;
 use crate::score::Scorer;
 use crate::settle;
@@ -64,8 +62,6 @@ pub struct Node {
     pub metrics: Metrics,
     /// Tokenizers of the models whose tokenizer is known.
     pub tokenizers: Tokenizers,
-    /// Which providers are believed when they call a request wrong.
-    pub refusals: Refusals,
     /// How much is taken on.
     pub limits: Limits,
     /// Randomness of nonces, ids and routing.
@@ -99,7 +95,11 @@ pub struct Limits {
     /// Requests that each key made within the last minute.
     pub rates: Rates,
     concurrent: Arc<Semaphore>,
+    unpaid: Arc<Semaphore>,
 }
+
+/// Part of the places that requests which nobody pays for have of their own.
+const UNPAID_PART: usize = 16;
 
 impl Limits {
     /// The limits that `config` sets.
@@ -110,7 +110,15 @@ impl Limits {
             fees: Fees::default(),
             rates: Rates::new(config.server.requests_per_key_per_minute),
             concurrent: Arc::new(Semaphore::new(config.server.max_concurrent.min(Semaphore::MAX_PERMITS))),
+            unpaid: Arc::new(Semaphore::new(
+                config.server.max_concurrent.min(Semaphore::MAX_PERMITS).div_ceil(UNPAID_PART),
+            )),
         }
+    }
+
+    /// A place among the concurrent requests that nobody pays for: they take none of the others'.
+    pub fn unpaid_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.unpaid.clone().try_acquire_owned().ok()
     }
 
     /// A place among the concurrent requests, given back when it is dropped; `None` if all are taken.

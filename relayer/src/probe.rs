@@ -241,7 +241,7 @@ impl Prober {
         let credentials = Credentials::Bearer(Box::new(self.key.clone()));
         let caller = credentials.identify(&node.vaults, None)?.verify(registry, &inbound, node.clock.unix())?;
         let permit = self.one.clone().acquire_owned().await.map_err(|_| RelayError::NotReady("it is shutting down"))?;
-        let accepted = Accepted { unix_ms: node.clock.unix_ms(), at: Instant::now(), permit };
+        let accepted = Accepted { unix_ms: node.clock.unix_ms(), at: Instant::now(), permit: Arc::new(permit) };
         tracing::debug!(provider = %offer.provider_name, model = %offer.model, "probing");
         relay(&self.node, caller, &inbound, request, accepted).await
     }

@@ -176,6 +176,14 @@ impl Registry {
         self.by_model.get(&model.to_ascii_lowercase()).into_iter().flatten().map(|&index| &self.offers[index])
     }
 
+    /// Whether some provider has this name or address.
+    pub fn is_provider(&self, name: &str) -> bool {
+        let of_offers = self.offers.iter().map(|offer| (&offer.provider_name, &offer.provider));
+        let all = self.providers.iter().map(|info| (&info.name, &info.address)).chain(of_offers);
+        let address: Option<Pubkey> = name.parse().ok();
+        all.into_iter().any(|(known, at)| name.eq_ignore_ascii_case(known) || address == Some(*at))
+    }
+
     /// The models that have an offer, sorted, each as its first offer spells it.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         let offers = self.by_model.values().filter_map(|indices| indices.first());

@@ -14,6 +14,7 @@ pub mod meter;
 pub mod pipeline;
 pub mod plan;
 pub mod prefix;
+pub mod refusal;
 pub mod reply;
 pub mod sse;
 pub mod stream;

@@ -171,6 +171,13 @@ impl Scorer {
         self.lock().probes = probes;
     }
 
+    /// Whether `offer` has served as often as it takes to be no newcomer.
+    pub fn is_established(&self, offer: &Pubkey) -> bool {
+        let mut state = self.lock();
+        let answers = self.coefficients.newcomer_answers;
+        state.table.known(offer).is_some_and(|slot| state.table.tracker(slot).established(answers))
+    }
+
     /// Whether a probe should tell if `offer` fails everybody.
     pub fn suspected(&self, offer: &Pubkey) -> bool {
         let mut state = self.lock();
@@ -247,15 +254,11 @@ impl Scorer {
             return tracker::Tracker::new(now).live_figures(0.0, None, now);
         };
         let State { table, markets, .. } = &mut *state;
-        let (mut share, mut score) = (0.0, None);
         let market = table.tracker(slot).model.clone().and_then(|model| markets.get_mut(&*model));
-        if let Some(market) = market {
-            let all: f64 = market.slots.iter().map(|&slot| table.tracker(slot).traffic(now)).sum();
-            share = if all > 0.0 { table.tracker(slot).traffic(now) / all } else { 0.0 };
-            let candidates = market.everybody(&self.coefficients, table, &TYPICAL, now);
-            let ranking = decide(&self.coefficients, &TYPICAL, &candidates.measured(), &Draws::default());
-            score = ranking.scores.iter().find(|line| line.offer == *offer).map(|line| line.score);
-        }
+        let (share, score) = match market {
+            Some(market) => market.public(&self.coefficients, table, slot, now),
+            None => (0.0, None),
+        };
         table.tracker(slot).live_figures(share, score, now)
     }
 

@@ -11,15 +11,22 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Client, Response, Url, redirect};
-use std::collections::BTreeMap;
+use reqwest::{Client, Request, Response, Url, redirect};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use steam_protocol::sha256;
+use tokio::time::Instant;
 
 const TAG: &[u8] = b"steam-upstream:v1";
-const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+/// How long an idle connection is kept: shorter than common servers keep theirs, of which some close after five seconds.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+/// Time after an answer in which a connection of its origin may be used again.
+const REUSED_WITHIN: Duration = Duration::from_secs(60);
+/// Origins of which it is known when they answered last, at most.
+const MAX_ORIGINS: usize = 8_192;
 const IDLE_CONNECTIONS: usize = 1_024;
 
 /// A reason why providers cannot be called.
@@ -83,6 +90,10 @@ pub struct Upstream {
     /// Clients of models that have a time to connect of their own.
     client_of: BTreeMap<String, Client>,
     localnet: bool,
+    /// A client that never uses a connection twice.
+    fresh: Client,
+    /// When origins answered last.
+    answered: Mutex<HashMap<String, Instant>>,
     credentials: Vec<(Pubkey, String, Key)>,
     relayer: HeaderValue,
     signer: SigningKey,
@@ -114,9 +125,11 @@ impl Upstream {
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, UpstreamError> {
         let own = config.connect_timeout_ms_of.iter();
-        let client_of: Result<_, reqwest::Error> =
-            own.map(|(model, &timeout_ms)| Ok((model.clone(), client(config, timeout_ms)?))).collect();
-        let (client, client_of) = (client(config, config.connect_timeout_ms)?, client_of?);
+        let client_of: Result<_, reqwest::Error> = own
+            .map(|(model, &timeout_ms)| Ok((model.clone(), client(config, timeout_ms, IDLE_CONNECTIONS)?)))
+            .collect();
+        let fresh = client(config, config.connect_timeout_ms, 0)?;
+        let (client, client_of) = (client(config, config.connect_timeout_ms, IDLE_CONNECTIONS)?, client_of?);
         let mut credentials = Vec::with_capacity(config.credentials.len());
         for credential in &config.credentials {
             let wrong = |problem: String| UpstreamError::Credential { provider: credential.provider, problem };
@@ -139,7 +152,16 @@ impl Upstream {
             provider: relayer,
             problem: "an address that is no header value".into(),
         })?;
-        Ok(Self { client, client_of, localnet: config.localnet, credentials, relayer, signer })
+        Ok(Self {
+            client,
+            client_of,
+            localnet: config.localnet,
+            fresh,
+            answered: Mutex::default(),
+            credentials,
+            relayer,
+            signer,
+        })
     }
 
     /// Posts `body` as `call` says, below the offer's URL. Carries nothing of the client's but the body and the call's headers, and the relayer's
@@ -170,7 +192,34 @@ impl Upstream {
                 KeyHeader::ApiKey => request.header("x-api-key", value.key.clone()),
             };
         }
-        Ok(request.send().await?)
+        self.send(client, request.build()?, origin).await
+    }
+
+    /// Sends a request, once more over a new connection if one that was used before died before a byte of the answer: its
+    /// other side closes idle ones as it likes.
+    async fn send(&self, client: &Client, request: Request, origin: String) -> Result<Response, CallError> {
+        let again = self.may_be_reused(&origin).then(|| request.try_clone()).flatten();
+        let answered = match (client.execute(request).await, again) {
+            (Err(error), Some(again)) if error.is_request() && !error.is_connect() && !error.is_timeout() => {
+                tracing::debug!(%origin, "a connection died that was used before");
+                self.fresh.execute(again).await
+            }
+            (answered, _) => answered,
+        };
+        let answered = answered?;
+        let mut known = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_ORIGINS {
+            known.retain(|_, at| at.elapsed() < REUSED_WITHIN);
+        }
+        if known.len() < MAX_ORIGINS {
+            known.insert(origin, Instant::now());
+        }
+        Ok(answered)
+    }
+
+    fn may_be_reused(&self, origin: &str) -> bool {
+        let known = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(origin).is_some_and(|at| at.elapsed() < REUSED_WITHIN)
     }
 
     /// The URL to call. A literal address never meets the resolver, so it is checked here, in the form the parser gave
@@ -197,8 +246,8 @@ impl Upstream {
     }
 }
 
-/// A client that takes at most `connect_timeout_ms` to connect.
-fn client(config: &UpstreamConfig, connect_timeout_ms: u64) -> Result<Client, reqwest::Error> {
+/// A client that takes at most `connect_timeout_ms` to connect, and keeps so many idle connections to each host.
+fn client(config: &UpstreamConfig, connect_timeout_ms: u64, idle: usize) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("steam-router/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -208,7 +257,7 @@ fn client(config: &UpstreamConfig, connect_timeout_ms: u64) -> Result<Client, re
         .tcp_nodelay(true)
         .connect_timeout(Duration::from_millis(connect_timeout_ms))
         .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_max_idle_per_host(idle)
         .https_only(!config.localnet)
         .dns_resolver(Resolver { localnet: config.localnet })
         .build()

@@ -17,7 +17,6 @@ use steam::config::Config;
 use steam::ledger::Ledger;
 use steam::metrics::Metrics;
 use steam::node::keys::Keys;
-use steam::node::refusals::Refusals;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
 use steam::score::Scorer;
@@ -90,7 +89,6 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
         shutdown: tokio_util::sync::CancellationToken::new(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
-        refusals: Refusals::default(),
         keys: Keys::new(random.bytes()),
         random,
         config,

@@ -237,7 +237,9 @@ mod tests {
         assert_eq!(count(Source::ToConfirm(1.0)), None, "clients alone raise no flag where there are probes");
         for (probe, changed, left) in [(1.0, Change::Flagged, false), (0.0, Change::None, false)] {
             let mut evidence = Evidence::default();
-            (0..100).for_each(|t| drop(evidence.observe(&COIN, 1.0, Source::ToConfirm(1.0), t)));
+            for t in 0..100 {
+                evidence.observe(&COIN, 1.0, Source::ToConfirm(1.0), t);
+            }
             assert!(evidence.is_suspected());
             assert_eq!(evidence.observe(&COIN, probe, Source::Probe, 100), changed);
             assert_eq!((evidence.is_suspected(), evidence.log > THRESHOLD / 2.0), (left, probe > 0.5));

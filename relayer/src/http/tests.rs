@@ -2,6 +2,7 @@
 
 mod allow_lists;
 mod api;
+mod bounds;
 mod completions;
 mod controls;
 mod embeddings;

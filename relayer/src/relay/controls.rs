@@ -6,7 +6,7 @@ mod given;
 mod tests;
 
 use crate::chain::Pubkey;
-use crate::registry::Offer;
+use crate::registry::{Offer, Registry};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, shorten};
 use crate::score::Sort;
@@ -156,6 +156,23 @@ impl Controls {
             || self.max_price != MaxPrice::default()
             || self.preferred_min_throughput.is_some()
             || self.preferred_max_latency.is_some()
+    }
+
+    /// Checks that every provider named is one.
+    ///
+    /// # Errors
+    /// [`RelayError::Invalid`], naming the first that is none.
+    pub fn check_names(&self, registry: &Registry) -> Result<(), RelayError> {
+        let only = self.only.as_deref().unwrap_or_default();
+        for (control, names) in [("order", &self.order[..]), ("only", only), ("ignore", &self.ignore)] {
+            let Some(name) = names.iter().find(|name| !registry.is_provider(name)) else { continue };
+            let message = format!(
+                "`provider.{control}` names `{}`, and no provider is called that; GET /v1/providers lists them",
+                shorten(name)
+            );
+            return Err(RelayError::invalid("unknown_provider", &format!("provider.{control}"), message));
+        }
+        Ok(())
     }
 
     /// The place of `offer`'s provider in `order`.

@@ -77,6 +77,12 @@ pub fn message_of(body: &[u8]) -> Option<String> {
     serde_json::from_slice(body).ok().map(|Body { error }| error.message)
 }
 
+/// The status that a provider's error names, wherever it puts it.
+pub fn reported_status(body: &[u8]) -> Option<u16> {
+    let object = json::Object::read(std::str::from_utf8(body).ok()?).ok()?;
+    openai::reported_status(object.get("error")?).or_else(|| openai::reported_status(std::str::from_utf8(body).ok()?))
+}
+
 /// A wire format.
 pub trait Dialect: fmt::Debug + Send + Sync {
     /// Its name in decision records and messages.
@@ -308,6 +314,13 @@ impl Request {
             let text = serde_json::Value::Object(members).to_string();
             Document::read(text.into()).map_err(|_| unsayable())
         })
+    }
+
+    /// Gives the memory of the body back, which nobody needs any more once a provider answers.
+    pub fn forget_body(&mut self) {
+        if let Ok(empty) = Document::read(Bytes::from_static(b"{}")) {
+            (self.body, self.translations) = (empty, Translations::default());
+        }
     }
 
     /// The prompt in the bytes it came in.

@@ -162,6 +162,8 @@ pub enum RelayError {
     UpstreamBusy {
         /// Who was tried, and what happened.
         attempts: String,
+        /// Whether all of them limit the rate.
+        limited: bool,
         /// When to try again.
         retry_after: Duration,
     },
@@ -232,7 +234,7 @@ impl RelayError {
                 Refusal::UnknownVault => (Authentication, "unknown_vault"),
                 Refusal::KeyRevoked => (Authentication, "key_revoked"),
                 Refusal::KeyExpired => (Authentication, "key_expired"),
-                Refusal::Funds { .. } => (Funds, "insufficient_funds"),
+                Refusal::Funds { .. } | Refusal::Minimum { .. } => (Funds, "insufficient_funds"),
                 Refusal::KeyLimit { .. } => (Funds, "key_limit"),
                 Refusal::WindowLimit { .. } => (Funds, "window_limit"),
                 Refusal::Authorized { .. } => (Funds, "authorized_too_low"),

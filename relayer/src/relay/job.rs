@@ -17,8 +17,8 @@ pub struct Accepted {
     pub unix_ms: i64,
     /// The steady clock.
     pub at: Instant,
-    /// Given back when the answer has ended.
-    pub permit: OwnedSemaphorePermit,
+    /// Given back when the answer has ended and the client has taken it.
+    pub permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// A request that is paid for.

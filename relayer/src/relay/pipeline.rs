@@ -2,6 +2,7 @@
 //! the charge. The response only receives from it, so that a client that leaves takes nothing with it that has to be
 //! accounted for.
 
+use crate::chain::Pubkey;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::attempt::{Incoming, failure_name};
@@ -19,10 +20,12 @@ use crate::relay::{Answer, base64, honesty, prefix};
 use crate::score::Outcome;
 use crate::tokens::{Counted, Counting};
 use crate::vaults::{ChargeError, Consent, Draft, Hold, Refusal};
+use axum::http::HeaderMap;
 use bytes::BufMut;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
+use steam_protocol::units::{MicroUsdc, Pico};
 use steam_protocol::{Hash, sha256};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval};
@@ -43,7 +46,7 @@ pub async fn relay(
 ) -> Result<Answer, RelayError> {
     let registry = node.registry.borrow().clone();
     let now = Instant::now();
-    let plan = plan_of(node, &registry, &caller, &request, now).await?;
+    let plan = plan_of(node, &registry, (&caller, inbound.headers), &request, now).await?;
     let hold = hold(node, &registry, caller, inbound, &plan).await?;
     let attempts = node.config.upstream.max_attempts;
     let asked = (&request, Some(&hold.vault()));
@@ -60,12 +63,14 @@ pub async fn relay(
 async fn plan_of(
     node: &Node,
     registry: &Registry,
-    caller: &Caller,
+    (caller, headers): (&Caller, &HeaderMap),
     request: &Request,
     now: Instant,
 ) -> Result<Plan, RelayError> {
-    let (asked, unknown) = resolve(registry, request)?;
-    let asked = count(node, request, asked).await;
+    let available = funds(node, caller, headers)?;
+    let asked = resolve(registry, request)?;
+    let budget = Budget { vault: caller.key.vault, available };
+    let asked = count(node, registry, request, asked, budget).await;
     let list = match caller.limits.allow_root {
         Some(root) => Some(node.allow_lists.get(&root).ok_or(RelayError::AllowListUnknown { root })?),
         None => None,
@@ -75,44 +80,89 @@ async fn plan_of(
         let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
         blocked.or_else(|| node.scorer.cooldown(&offer.address, Some(&caller.key.vault), now))
     };
-    let plan = plan(registry, &node.config, request, (asked, unknown), allowed, cooldown)?;
+    let plan = plan(registry, &node.config, request, asked, allowed, cooldown)?;
+    let plan = plan.bounded(node.config.market.max_candidates, |offer| node.scorer.is_established(&offer.address));
     Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))
 }
 
+/// What the vault of `caller` can pay. Nothing is worked for one that could not pay for anything, but that it gets the receipts
+/// of what it paid for.
+///
+/// # Errors
+/// [`Refusal::Minimum`].
+pub fn funds(node: &Node, caller: &Caller, headers: &HeaderMap) -> Result<Pico, RelayError> {
+    let least = MicroUsdc(node.config.market.min_vault_microusdc);
+    match node.vaults.can_pay(&caller.key, least) {
+        Err(Refusal::Minimum { .. }) if caller.may_repeat(&node.vaults, headers) => Ok(Pico::ZERO),
+        available => Ok(available?),
+    }
+}
+
+/// Who has tokens counted, and what it can pay.
+#[derive(Clone, Copy)]
+struct Budget {
+    vault: Pubkey,
+    available: Pico,
+}
+
 /// Counts the input once for each way of counting that the models have.
-async fn count(node: &Node, request: &Request, asked: Vec<Asked>) -> Vec<(Asked, Input)> {
+async fn count(
+    node: &Node,
+    registry: &Registry,
+    request: &Request,
+    asked: Vec<Asked>,
+    budget: Budget,
+) -> Vec<(Asked, Input)> {
     let image_tokens = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
+    let most = most_tokens(registry, request, &asked, budget.available);
     let mut counted: Vec<(Asked, Input)> = Vec::with_capacity(asked.len());
     for asked in asked {
         let counting = Counting::of(&asked.model);
         let known = counted.iter().map(|(_, input)| *input).find(|input| input.counting == counting);
         let input = match known {
             Some(input) => input,
-            None => Input { counting, text: count_text(node, request, counting).await, image_tokens },
+            None => {
+                let text = count_text(node, request, counting, (budget.vault, most)).await;
+                Input { counting, text, image_tokens }
+            }
         };
         counted.push((asked, input));
     }
     counted
 }
 
+/// The tokens beyond which no offer of the models asked for takes the prompt, or none that the vault can pay: counting
+/// more of them would be work for nothing.
+fn most_tokens(registry: &Registry, request: &Request, asked: &[Asked], available: Pico) -> u64 {
+    let most = asked.iter().flat_map(|asked| registry.offers_of(&asked.model)).map(|offer| {
+        let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
+        // A price of one is one pico-USDC a token.
+        let affordable = available.0.checked_div(offer.price.input.into()).unwrap_or(u128::MAX);
+        context.min(u64::try_from(affordable).unwrap_or(u64::MAX))
+    });
+    most.max().unwrap_or_default()
+}
+
 /// The relayer's own count of the input: with `counting`'s tokenizer, or of the body's bytes. Images are extra.
-async fn count_text(node: &Node, request: &Request, counting: Counting) -> Counted {
+async fn count_text(node: &Node, request: &Request, counting: Counting, limit: (Pubkey, u64)) -> Counted {
     let bytes = request.text_bytes;
     if counting == Counting::Bytes {
         return Counted { bytes, tokens: bytes.div_ceil(4) };
     }
     let prompt = request.dialect.prompt(request);
-    let counted = node.tokenizers.count(counting, prompt.texts).await;
+    let counted = node.tokenizers.count(counting, prompt.texts, limit).await;
     Counted { bytes, tokens: counted.tokens + prompt.overhead }
 }
 
 /// The relayer's own count of the input of `request`, by the first of its models that somebody offers.
 ///
 /// # Errors
-/// Nobody offers any of them.
-pub async fn count_input(node: &Node, request: &Request) -> Result<u64, RelayError> {
-    let (asked, _) = resolve(&node.registry.borrow().clone(), request)?;
-    let counted = count(node, request, asked).await;
+/// Nobody offers any of them, or the vault of `caller` could not pay for anything.
+pub async fn count_input(node: &Node, caller: &Caller, request: &Request) -> Result<u64, RelayError> {
+    let available = funds(node, caller, &HeaderMap::new())?;
+    let registry = node.registry.borrow().clone();
+    let asked = resolve(&registry, request)?;
+    let counted = count(node, &registry, request, asked, Budget { vault: caller.key.vault, available }).await;
     Ok(counted.first().map_or(0, |(_, input)| input.estimate()))
 }
 
@@ -151,7 +201,7 @@ async fn hold(
 
 impl Job {
     /// Serves the request to its end.
-    async fn run(self, reply: Reply) {
+    async fn run(mut self, reply: Reply) {
         let Some((reply, opened)) = self.open(reply).await else {
             // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
             tracing::info!(id = %self.id, status = "client_gone", "relayed");
@@ -174,6 +224,7 @@ impl Job {
             (Incoming::Whole(answer), Reply::Waiting(reply)) => self.finish_whole(opened, answer, reply).await,
             (Incoming::Whole(_), reply) => reply.fail(RelayError::Internal("a whole answer to a stream")).await,
             (Incoming::Stream(source), reply) => {
+                self.request.forget_body();
                 let Some(mut outlet) = reply.stream(&self.id, self.request.dialect) else { return };
                 let ends = (&mut opened.transcript, &mut outlet);
                 let (config, model) = (&self.node.config.upstream, &opened.candidate.offer.model);

@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
 const LISTED: usize = 8;
+/// Most exclusions of a model that are kept: of the others it is kept how many there were.
+const KEPT: usize = 16;
 
 /// The relayer's own count of a request's input.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,7 @@ enum Filter {
     Wish,
     Ability,
     Dialect,
+    Free,
     Size,
     KeyPrice,
     Cost(Pico),
@@ -109,8 +112,6 @@ pub struct Plan {
     /// One route for each requested model that somebody offers, in the order in which they are tried. At least one has
     /// candidates.
     pub routes: Vec<Route>,
-    /// The requested models that nobody offers.
-    pub unknown: Vec<String>,
     /// The relayer's fee.
     pub fee_bps: u16,
     /// The highest cost with any candidate of any model, fee included.
@@ -146,26 +147,26 @@ pub struct Asked {
     pub sort: Sort,
 }
 
-/// Finds the requested models: each name as it is if somebody offers it, otherwise without the suffix that steers routing.
-/// Returns the offered ones, and the names that nobody offers: clients name several models because one may be gone.
+/// Finds the requested models, without the suffixes that steer routing: a suffix is never part of a name.
 ///
 /// # Errors
-/// Nobody offers any of them, or a suffix contradicts `provider.sort`.
-pub fn resolve(registry: &Registry, request: &Request) -> Result<(Vec<Asked>, Vec<String>), RelayError> {
+/// Nobody offers one of them or has the name of a provider that is named, or a suffix contradicts `provider.sort`.
+pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, RelayError> {
     let offered = |model: &str| registry.offers_of(model).next().is_some();
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
     for name in &request.models {
-        let (model, sort) = if offered(name) { (name.as_str(), None) } else { suffix(name) };
+        let (model, sort) = suffix(name);
         if offered(model) {
             asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
         } else {
             unknown.push(super::json::shorten(name));
         }
     }
-    if asked.is_empty() {
+    if !unknown.is_empty() {
         return Err(RelayError::UnknownModel(unknown.join("`, `")));
     }
-    Ok((asked, unknown))
+    request.controls.check_names(registry)?;
+    Ok(asked)
 }
 
 /// The limits of a key and of its holder.
@@ -187,7 +188,7 @@ pub fn plan(
     registry: &Registry,
     config: &Config,
     request: &Request,
-    (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
+    asked: Vec<(Asked, Input)>,
     allowed: Allowed,
     cooldown: impl Fn(&Offer) -> Option<Duration>,
 ) -> Result<Plan, RelayError> {
@@ -222,7 +223,8 @@ pub fn plan(
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
     let by_client = |filter: Filter| matches!(filter, Filter::AllowList | Filter::Wish | Filter::Cost(_));
     let narrowed = routes.iter().flat_map(|route| &route.excluded).any(|exclusion| by_client(exclusion.filter));
-    Ok(Plan { routes, unknown, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
+    routes.iter_mut().for_each(Route::summarise);
+    Ok(Plan { routes, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
 }
 
 fn consider(
@@ -271,6 +273,9 @@ fn consider(
     let most_input = saturate(input.allowance().min(context));
     let ceiling = ceiling(offer, fee_bps, most_input, max_output.saturating_mul(request.choices))
         .ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
+    if ceiling == Pico::ZERO && !config.market.free {
+        return Err((Filter::Free, "costs nothing, and this relayer serves nothing for nothing".into()).into());
+    }
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
     }
@@ -302,7 +307,7 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
             Some(field) => RelayError::Untranslatable { model, field, reasons },
             None => RelayError::NoProvider { model, reasons },
         },
-        Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
+        Filter::Wish | Filter::Ability | Filter::Free | Filter::Size => RelayError::NoProvider { model, reasons },
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
@@ -310,6 +315,7 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
+                | Filter::Free
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -324,6 +330,7 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
                 Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
+                | Filter::Free
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -347,6 +354,38 @@ fn reasons(excluded: &[&Exclusion]) -> String {
 }
 
 impl Route {
+    /// Keeps the exclusions of the offers that were closest to serving, and how many more there were: strangers decide how many
+    /// offers there are.
+    fn summarise(&mut self) {
+        if self.excluded.len() <= KEPT {
+            return;
+        }
+        self.excluded.sort_by_key(|exclusion| std::cmp::Reverse(exclusion.filter));
+        let more = self.excluded.len() - KEPT;
+        self.excluded.truncate(KEPT);
+        if let Some(last) = self.excluded.last_mut() {
+            last.reason = format!("{}; {more} more cannot either", last.reason);
+        }
+    }
+
+    /// Keeps `most` candidates: those that `known` says have served before, and of those alike the cheaper ones. A quarter is
+    /// left to those that are new.
+    fn bound(&mut self, most: usize, known: impl Fn(&Offer) -> bool) {
+        if self.candidates.len() <= most {
+            return;
+        }
+        let (mut old, mut new): (Vec<Candidate>, Vec<Candidate>) =
+            std::mem::take(&mut self.candidates).into_iter().partition(|candidate| known(&candidate.offer));
+        old.sort_by_key(|candidate| candidate.ceiling);
+        new.sort_by_key(|candidate| candidate.ceiling);
+        old.truncate(most - new.len().min(most / 4));
+        new.truncate(most - old.len());
+        self.candidates = old;
+        self.candidates.append(&mut new);
+        // The order in which the market knows them, which is faster to look up.
+        self.candidates.sort_by_key(|candidate| candidate.offer.address);
+    }
+
     /// The first `most` candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
@@ -355,24 +394,32 @@ impl Route {
         most: usize,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Choice) {
+    ) -> (Vec<(Candidate, bool)>, Choice) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
         let decision = scorer.rank_for(vault, &offers, &self.ask, now, rng);
         let controls = &request.controls;
         // Whom the client names may stand anywhere; of the others only the first are tried.
         let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
-        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let order = order
+            .iter()
+            .filter_map(|&index| Some((self.candidates.get(index)?.clone(), decision.is_open(index))))
+            .collect();
         let only_first = !controls.allow_fallbacks && controls.order.is_empty();
-        let order = preferred_first(order, |candidate: &Candidate| controls.rank_of(&candidate.offer), only_first);
-        (order, decision)
+        let place = |(candidate, _): &(Candidate, bool)| controls.rank_of(&candidate.offer);
+        (preferred_first(order, place, |(_, open)| *open, only_first), decision)
     }
 }
 
-/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others. Checking a
-/// decision record calls this function and [`schedule`] too.
-pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Option<usize>, only_first: bool) -> Vec<T> {
+/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others; those whose
+/// breaker `is_open` come last, whoever prefers them. Checking a decision record calls this function and [`schedule`] too.
+pub(super) fn preferred_first<T>(
+    mut ranked: Vec<T>,
+    place: impl Fn(&T) -> Option<usize>,
+    is_open: impl Fn(&T) -> bool,
+    only_first: bool,
+) -> Vec<T> {
     // Stable: those not named keep the scorer's order behind those that are.
-    ranked.sort_by_key(|candidate| place(candidate).unwrap_or(usize::MAX));
+    ranked.sort_by_key(|candidate| (is_open(candidate), place(candidate).unwrap_or(usize::MAX)));
     if only_first {
         ranked.truncate(1);
     }
@@ -380,6 +427,16 @@ pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Optio
 }
 
 impl Plan {
+    /// The same plan with at most `most` candidates for each model: those that `known` says have served before come first.
+    pub fn bounded(mut self, most: usize, known: impl Fn(&Offer) -> bool) -> Self {
+        for route in &mut self.routes {
+            route.bound(most, &known);
+        }
+        let ceilings = self.routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
+        self.ceiling = ceilings.max().unwrap_or(self.ceiling);
+        self
+    }
+
     /// The same plan for a prompt that begins with `prefix`: a provider that served it lately has it cached.
     pub fn beginning(mut self, prefix: Option<u64>) -> Self {
         self.prefix = prefix;
@@ -400,13 +457,14 @@ impl Plan {
         let most = (max_attempts as usize).max(self.routes.len());
         let (orders, decisions) =
             self.routes.iter().map(|route| route.rank((request, vault), scorer, most, now, rng)).unzip();
-        (schedule(orders, max_attempts as usize), decisions)
+        let order = schedule(orders, max_attempts as usize, |(_, open)| *open);
+        (order.into_iter().map(|(candidate, _)| candidate).collect(), decisions)
     }
 }
 
 /// The first of each model's candidates, at most `attempts` in all, of which every model has at least one: a model with
-/// many providers must not leave those after it without any.
-pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
+/// many providers must not leave those after it without any. Those whose breaker `is_open` come after all other models'.
+pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize, is_open: impl Fn(&T) -> bool) -> Vec<T> {
     let mut later = orders.iter().filter(|order| !order.is_empty()).count();
     let mut left = attempts.max(later);
     let mut scheduled = Vec::new();
@@ -416,6 +474,7 @@ pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
         left -= most;
         scheduled.extend(order.into_iter().take(most));
     }
+    scheduled.sort_by_key(|candidate| is_open(candidate));
     scheduled
 }
 

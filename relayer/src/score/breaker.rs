@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(breaker.state(0.0), Gate::Open, "two vaults, and no probes");
 
         let mut breaker = Breaker::default();
-        [1, 2, 1, 2].map(|seed| breaker.accused(0.0, None, 1.0, at(seed), true));
+        [1, 2, 1, 2].into_iter().for_each(|seed| breaker.accused(0.0, None, 1.0, at(seed), true));
         assert_eq!(breaker.state(0.0), Gate::Closed, "a probe is to say so first");
         let mut cleared = breaker;
         cleared.served();

@@ -63,6 +63,11 @@ impl Choice {
         self.candidates.as_ref().map(MarketCandidates::measured).unwrap_or_default()
     }
 
+    /// Whether the breaker of the candidate at `index` is open.
+    pub fn is_open(&self, index: usize) -> bool {
+        self.candidates.as_ref().is_some_and(|candidates| candidates.is_open(index))
+    }
+
     /// Whether `offer` is a candidate that is expected to serve: its breaker is closed, and it fails less than half the time.
     pub fn is_healthy(&self, offer: &Pubkey) -> bool {
         self.candidates.as_ref().is_some_and(|candidates| candidates.is_healthy(offer))

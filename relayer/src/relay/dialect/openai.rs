@@ -151,7 +151,7 @@ pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
 /// The status in an error object: providers put it under `code` or `status`.
 pub(super) fn reported_status(error: &str) -> Option<u16> {
     let error: Value = serde_json::from_str(error).ok()?;
-    let status = ["code", "status"].iter().find_map(|name| {
+    let status = ["code", "status", "status_code"].iter().find_map(|name| {
         let value = error.get(name)?;
         value.as_u64().or_else(|| value.as_str()?.parse().ok())
     })?;

@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::node::keys::Keys;
-use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
 use crate::score::Scorer;
@@ -115,7 +114,6 @@ impl World {
             shutdown: tokio_util::sync::CancellationToken::new(),
             metrics: Metrics::default(),
             tokenizers: Tokenizers::default(),
-            refusals: Refusals::default(),
             random: Random::from_os(),
             keys: Keys::new([1; 16]),
             config,

@@ -255,13 +255,14 @@ async fn fails_alone(world: &World, streamed: bool, case: &Case) {
     let (status, error) = error(response).await;
     let expected = match case.kind {
         "first_token_timeout" => (504, "providers_timed_out"),
-        "rate_limited" => (503, "providers_busy"),
+        "rate_limited" => (429, "providers_busy"),
         _ => (502, "providers_failed"),
     };
     assert_eq!((status, error["code"].as_str().unwrap()), expected, "{name}");
-    assert!(error["message"].as_str().unwrap().contains(&format!("bad ({})", case.kind)), "{name}: {error}");
+    assert!(error["message"].as_str().unwrap().contains(&format!("bad ({}: ", case.kind)), "{name}: {error}");
     assert_eq!(world.settled_down().await, (Pico::ZERO, COST), "{name}: what was charged before, and no more");
-    assert_eq!(learned(world, 3), (1, Some(0.0)), "{name}");
+    let (failures, rate) = learned(world, 3);
+    assert!((1..=2).contains(&failures) && rate == Some(0.0), "{name}: {failures}, once more at most");
 }
 
 async fn streams(case: Case, bad: Mock, good: Mock) {
