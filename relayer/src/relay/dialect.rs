@@ -79,7 +79,7 @@ pub fn message_of(body: &[u8]) -> Option<String> {
 
 /// The status that a provider's error names, wherever it puts it.
 pub fn reported_status(body: &[u8]) -> Option<u16> {
-    let object = json::Object::read(std::str::from_utf8(body).ok()?).ok()?;
+    let object = crate::relay::json::Object::read(std::str::from_utf8(body).ok()?).ok()?;
     openai::reported_status(object.get("error")?).or_else(|| openai::reported_status(std::str::from_utf8(body).ok()?))
 }
 

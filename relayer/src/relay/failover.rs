@@ -26,8 +26,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// The least speed of a provider whose whole answer is waited for.
 const SLOWEST_MS_PER_TOKEN: u64 = 50;
-/// Output limit in tokens below which an empty answer says nothing about its provider.
-const LEAST_OUTPUT: u32 = 16;
 /// Retry-After sent when no provider gave one.
 const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -378,12 +376,10 @@ impl<'a> Race<'a> {
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.job.node.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
-        // What had less than its time when the request's was over did nothing wrong, and neither did a model that may think
-        // longer than it may speak.
+        // What had less than its time when the request's was over did nothing wrong.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
             && Instant::now() < ended.watch.started() + patience(self.job, ended.candidate);
-        let silenced = failure.kind == FailureKind::Empty && ended.candidate.max_output < LEAST_OUTPUT;
-        if cut_short || silenced {
+        if cut_short {
             ended.watch.end(Outcome::Neutral);
         } else {
             ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });

@@ -1,6 +1,7 @@
 //! What the tests of the request path share.
 
 use crate::chain::{KeyRef, Pubkey};
+use crate::config::Config;
 use crate::registry::{Offer, Registry, RelayerInfo};
 use crate::relay::base64;
 use crate::vaults::KeyLimits;
@@ -39,7 +40,12 @@ pub fn offer(name: &str, seed: u8) -> Offer {
     }
 }
 
-/// The same at a tenth of the price: where nothing is explored, it is asked first.
+/// Makes the cost alone decide, however busy the machine is, and nothing be explored.
+pub fn cost_alone(config: &mut Config) {
+    (config.routing.exploration, config.routing.time_weight) = (0.0, 0.0);
+}
+
+/// The same at a tenth of the price: where [`cost_alone`] decides, it is asked first.
 pub fn cheap(offer: Offer) -> Offer {
     let Price { input, cached, output, request } = offer.price;
     Offer { price: Price { input: input / 10, cached: cached / 10, output: output / 10, request }, ..offer }

@@ -1,6 +1,7 @@
 //! The routes: what each takes, and what each says to those who get it wrong.
 
 use crate::http::openapi;
+use crate::registry::Offer;
 use crate::relay::testing::mock::{Mock, Step, good};
 use crate::relay::testing::world::{Streamed, World, error, request};
 use crate::relay::testing::{Signer, VAULT};

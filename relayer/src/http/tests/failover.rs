@@ -13,7 +13,7 @@ fn say(text: &str) -> Step {
 }
 
 async fn world(bad: &Mock, good: &Mock) -> World {
-    World::with(vec![cheap(bad.offer(1)), good.offer(2)], |config| config.routing.exploration = 0.0).await
+    World::with(vec![cheap(bad.offer(1)), good.offer(2)], |config| crate::relay::testing::cost_alone(config)).await
 }
 
 /// A request that leaves the choice to the relayer, which asks the cheaper `bad` first.
@@ -265,7 +265,7 @@ async fn a_failover_is_a_failed_attempt_after_which_another_served() {
     );
     let refused = Offer { model: "n".into(), ..picky.offer(3) };
     let world = World::with(vec![cheap(bad.offer(1)), good.offer(2), refused], |config| {
-        config.routing.exploration = 0.0;
+        crate::relay::testing::cost_alone(config);
     })
     .await;
     assert_eq!(world.chat(ask(false)).await.status(), 200);
@@ -281,7 +281,7 @@ async fn a_failover_is_a_failed_attempt_after_which_another_served() {
 async fn who_is_asked_too_late_is_not_blamed_for_it() {
     let (first, second) = (Mock::new("bad", vec![Step::Forever]).await, Mock::new("good", vec![Step::Forever]).await);
     let world = World::with(vec![cheap(first.offer(1)), second.offer(2)], |config| {
-        config.routing.exploration = 0.0;
+        crate::relay::testing::cost_alone(config);
         (config.upstream.first_token_timeout_ms, config.upstream.total_timeout_ms) = (1_000, 1_700);
     })
     .await;
@@ -346,7 +346,7 @@ async fn a_prompt_that_is_too_long_goes_to_a_model_with_more_room_if_one_is_name
         of("m", 8_192, same.offer(2)),
         of("large", 128_000, large.offer(3)),
     ];
-    let world = World::with(offers, |config| config.routing.exploration = 0.0).await;
+    let world = World::with(offers, |config| crate::relay::testing::cost_alone(config)).await;
     for _ in 0..3 {
         let response = world.chat(json!({"max_tokens": 16, "models": ["large"]})).await;
         assert_eq!(response.status(), 200);

@@ -44,7 +44,7 @@ async fn world(case: &Case, bad: &Mock, good: &Mock) -> World {
     let patience = if case.kind.ends_with("timeout") { 1_500 } else { 60_000 };
     let alone = Offer { model: "alone".into(), ..bad.offer(3) };
     World::with(vec![cheap(bad.offer(1)), good.offer(2), alone], |config| {
-        config.routing.exploration = 0.0;
+        crate::relay::testing::cost_alone(config);
         config.upstream.max_answer_bytes = 50_000;
         config.upstream.connect_timeout_ms = 400;
         (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (patience, patience);

@@ -7,7 +7,7 @@ use crate::registry::Offer;
 use crate::relay::testing::mock::{HELLO, Mock, Step, answer, good, head};
 use crate::relay::testing::world::{Streamed, World, error};
 use crate::relay::testing::{NOW, cheap, offer};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,7 +45,7 @@ async fn plain(world: &World, key: &SessionKey, n: usize) {
 async fn two_providers() -> (World, Arc<AtomicUsize>) {
     let (honest, served) = honest().await;
     let other = good(false).await;
-    let world = World::with(vec![cheap(honest), other.offer(2)], |config| config.routing.exploration = 0.0).await;
+    let world = World::with(vec![cheap(honest), other.offer(2)], |config| crate::relay::testing::cost_alone(config)).await;
     (world, served)
 }
 
@@ -97,17 +97,25 @@ async fn a_key_that_may_pay_few_or_signs_little_takes_part_in_the_choice() {
 
 #[tokio::test]
 async fn one_vault_closes_a_provider_to_itself_and_two_to_everybody() {
-    let (bad, good) = (Mock::new("bad", answer("500 X", "")).await, good(false).await);
-    let world = World::with(vec![cheap(bad.offer(1)), good.offer(2)], |config| config.routing.exploration = 0.0).await;
+    let bad = Mock::new("bad", answer("500 X", "")).await;
+    let good = good(false).await;
+    let other = Offer { model: "n".into(), ..good.offer(2) };
+    let world = World::with(vec![bad.offer(1), other], |config| config.upstream.max_attempts = 1).await;
     let keys = world.vaults(3);
-    let mut asked = Vec::new();
-    for key in [&keys[0], &keys[1], &keys[2]] {
-        let before = bad.count();
-        plain(&world, key, 6).await;
-        asked.push(bad.count() - before);
+    let open_to_all = || world.node.scorer.live_figures(&HONEST, tokio::time::Instant::now()).available;
+    for _ in 0..8 {
+        assert_eq!(error(world.chat_as(&keys[0], json!({})).await).await.0, 502);
     }
-    assert_eq!(asked[..2], [2, 2], "each vault finds out for itself, twice");
-    assert_eq!(asked[2], 0, "two vaults agree: nobody else has to");
+    assert!(open_to_all(), "one vault closes it to nobody else");
+    // To itself it does: the other model that it names comes first.
+    let before = bad.count();
+    assert_eq!(world.chat_as(&keys[0], json!({"models": ["n"]})).await.status(), 200);
+    assert_eq!(bad.count(), before);
+    assert_eq!(error(world.chat_as(&keys[1], json!({})).await).await.0, 502);
+    assert!(!open_to_all(), "two vaults agree: nobody else has to find out");
+    let before = bad.count();
+    assert_eq!(world.chat_as(&keys[2], json!({"models": ["n"]})).await.status(), 200);
+    assert_eq!(bad.count(), before);
 }
 
 #[tokio::test]
@@ -148,19 +156,4 @@ async fn an_answer_cut_by_the_relayers_own_deadline_is_nobodys_fault() {
     assert_eq!(world.node.board.figures_of(&HONEST, NOW * 1_000).minutes5.requests, 0);
     assert_eq!(world.node.scorer.live_figures(&HONEST, tokio::time::Instant::now()).uptime, None);
     assert!(!world.node.board.flags(&HONEST).iter().any(|flag| flag.reason == Suspicion::Cut));
-}
-
-#[tokio::test]
-async fn a_model_that_may_not_say_enough_is_not_blamed_for_saying_nothing() {
-    let whole = |text: &str| -> String {
-        let answer: Value = json!({"choices": [{"message": {"content": text}, "finish_reason": "length"}],
-            "usage": {"prompt_tokens": 20, "completion_tokens": 1}});
-        answer.to_string()
-    };
-    let thinker = Mock::new("thinker", answer("200 OK", &whole(""))).await;
-    let world = World::new(vec![thinker.offer(1)]).await;
-    for (limit, counted) in [(15, 0), (16, 1)] {
-        assert_eq!(error(world.chat(json!({"max_tokens": limit})).await).await.0, 502);
-        assert_eq!(world.node.board.figures_of(&HONEST, NOW * 1_000).minutes5.requests, counted, "{limit}");
-    }
 }
