@@ -31,7 +31,7 @@ pub enum KeepError {
     /// Live keys name too many lists by which nothing was charged.
     #[error("the relayer keeps no more lists at the moment; try again later")]
     Full,
-    /// The disk.
+    /// The ledger could not be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }

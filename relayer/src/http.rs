@@ -48,7 +48,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .layer(middleware::from_fn_with_state(node.clone(), observe))
         .with_state(node);
     let routed = TowerToHyperService::new(routed);
-    // What comes before routing: the spelling of the path, and browsers' questions.
+    // Before routing, a path is spelled as the routes spell it, and a browser's preflight is answered.
     Router::new().fallback(move |request: Request| {
         let request = segments.canonical(request);
         let preflight = cors::preflight(&request);

@@ -187,12 +187,7 @@ impl Metrics {
 
     /// A charge is durable.
     pub fn charged(&self, model: &str, usage: &Usage, counted_by: CountedBy, total: Pico, duration: Duration) {
-        let by = match counted_by {
-            CountedBy::Provider => "provider",
-            CountedBy::Relayer => "relayer",
-            CountedBy::Capped => "capped",
-        };
-        self.charges.get_or_create(&Counted { by }).inc();
+        self.charges.get_or_create(&Counted { by: counted_by.name() }).inc();
         self.charged_microusdc.inc_by(total.0 as f64 / 1e6);
         for (direction, count) in [("input", usage.input), ("cached", usage.cached), ("output", usage.output)] {
             self.tokens.get_or_create(&Direction { direction }).inc_by(count.into());

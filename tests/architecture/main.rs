@@ -1,8 +1,10 @@
-//! What the sources of every crate keep to: no circle between modules but parent and child, no long function, no long file.
+//! What the sources of every crate keep to: no circle between modules but parent and child, no long
+//! function, no long file, no dialect's JSON outside of its room.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
 
 mod circles;
+mod dialects;
 mod example;
 mod lengths;
 mod resolve;
@@ -82,4 +84,16 @@ fn no_file_over_500_lines() {
         .map(|(file, lines)| format!("{} has {lines} lines", shown(&file)))
         .collect();
     assert!(long.is_empty(), "files over {MAX_FILE_LINES} lines, tests left out:\n{}", long.join("\n"));
+}
+
+#[test]
+fn only_dialects_name_members_of_their_json() {
+    let relayer = workspace().join("relayer");
+    let found: Vec<String> = trees()
+        .iter()
+        .flat_map(dialects::outside)
+        .filter(|found| found.file.starts_with(&relayer))
+        .map(|found| format!("{}:{} names `{}`", shown(&found.file), found.line, found.member))
+        .collect();
+    assert!(found.is_empty(), "members of a dialect outside of relay/dialect and localnet:\n{}", found.join("\n"));
 }

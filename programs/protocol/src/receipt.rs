@@ -23,6 +23,17 @@ pub enum CountedBy {
     Capped = 2,
 }
 
+impl CountedBy {
+    /// Its name in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Relayer => "relayer",
+            Self::Capped => "capped",
+        }
+    }
+}
+
 /// Why the answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]

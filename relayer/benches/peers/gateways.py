@@ -21,9 +21,9 @@ worker_processes {workers}; daemon off; pid nginx.pid; error_log nginx.err; even
 http {{
   access_log off; client_max_body_size 1m; client_body_buffer_size 64k;
   client_body_temp_path tmp; proxy_temp_path tmp; fastcgi_temp_path tmp; uwsgi_temp_path tmp; scgi_temp_path tmp;
-  upstream mock {{ server {mock}; keepalive 256; }}
+  upstream mock {{ server {mock}; keepalive 256; keepalive_requests 1000000000; }}
   server {{
-    listen {address};
+    listen {address}; keepalive_requests 1000000000;  # else nginx closes a connection after 1,000 requests
     location / {{ proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
   }}
 }}

@@ -75,7 +75,7 @@ impl ApiError {
     }
 }
 
-/// See the module.
+/// Where one relayer's API is, and the connections to it.
 #[derive(Clone, Debug)]
 pub struct Api {
     http: reqwest::Client,

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 /// Why a key file cannot be used. No error shows the key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
-    /// The disk.
+    /// The file cannot be read or written.
     #[error("cannot use the API key's file {path}: {source}")]
     Io {
         /// The file.

@@ -16,7 +16,7 @@ const MAX_UNRESOLVED: MicroUsdc = MicroUsdc(1_000_000);
 /// Why the state cannot be used, or allows no more.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// The disk.
+    /// The file cannot be read or written.
     #[error("cannot use the key's state file {path}: {source}")]
     Io {
         /// The file.

@@ -13,7 +13,7 @@ use super::parse::{endpoint, file, model, tokens};
 use super::secret::KeySource;
 use super::solana::Global;
 use super::vault::Which;
-use crate::relay::dialect::chat::client::message;
+use crate::relay::dialect::chat::question::message;
 use ask::Talk;
 use route::Route;
 use std::io::{BufRead, IsTerminal, Read, Write};

@@ -9,6 +9,7 @@ mod system;
 mod table;
 
 use super::CliError;
+use crate::relay::dialect::chat::question::{Question, Stream, message};
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -135,16 +136,18 @@ fn ready(system: &System) -> String {
     let (base, key) = (&system.base_url, system.deployment.session.reveal());
     let model = crate::localnet::MODELS[0];
     let dir = system.dir.display();
+    let hello = message("user", "Hello");
+    let body = Question { model, messages: std::slice::from_ref(&hello), max_tokens: 256, stream: Stream::On }.body();
     format!(
         "\nSteam Router is ready. Its providers are simulated; network, program, routing, receipts and settlement are real.
 
   curl {base}/chat/completions \\
     -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\
-    -d '{{\"model\": \"{model}\", \"stream\": true, \"messages\": [{{\"role\": \"user\", \"content\": \"Hello\"}}]}}'
+    -d '{body}'
 
 from openai import OpenAI                      # pip install openai
 client = OpenAI(base_url=\"{base}\", api_key=\"{key}\")
-answer = client.chat.completions.create(model=\"{model}\", messages=[{{\"role\": \"user\", \"content\": \"Hello\"}}])
+answer = client.chat.completions.create(model=\"{model}\", messages=[{hello}])
 print(answer.choices[0].message.content)
 
   models   {models}

@@ -20,7 +20,7 @@ use steam_protocol::receipt::Receipt;
 /// The relayer's error code for something that does not exist.
 const NOT_FOUND: &str = "not_found";
 
-/// See the module.
+/// The API of one relayer.
 pub struct RelayerApi(Api);
 
 /// A routing decision as `/v1/generation` has it, as far as it is read.

@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// JSON-RPC: the node does not have this method, or its provider does not sell it.
 const METHOD_NOT_FOUND: i64 = -32601;
 
-/// See the module.
+/// A session with one RPC node.
 pub struct RpcSession {
     client: RpcClient,
     url: String,

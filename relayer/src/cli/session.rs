@@ -20,7 +20,7 @@ use steam_router::state::{Config, Deadline, Vault, VaultWithKeys};
 /// The clock's sysvar.
 const CLOCK: Pubkey = anchor_lang::prelude::pubkey!("SysvarC1ock11111111111111111111111111111111");
 
-/// See the module.
+/// A session with a cluster on which the program is set up.
 pub struct Session {
     /// The node.
     pub rpc: RpcSession,

@@ -50,7 +50,7 @@ impl From<solana_rpc_client_api::client_error::Error> for ClientError {
     }
 }
 
-/// See the module.
+/// A connection to a local network's node.
 #[derive(Clone)]
 pub struct Client(Arc<RpcClient>);
 

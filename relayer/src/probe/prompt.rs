@@ -4,6 +4,7 @@
 use crate::board::Lengths;
 use crate::config::Probe as ProbeConfig;
 use crate::registry::Offer;
+use crate::relay::dialect::chat::question::{Question, Stream, message};
 use rand::Rng;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -113,13 +114,10 @@ impl Prompt {
         // Room for an answer that is longer than asked for: only then is one that is far shorter cut.
         let words = (max_tokens / 2).max(1);
         let streamed = offer.capabilities & capability::STREAMING != 0 && rng.random::<f64>() < STREAMED;
-        let body = json!({
-            "model": offer.model,
-            "messages": [{ "role": "user", "content": text(input as usize, words, rng) }],
-            "max_tokens": max_tokens,
-            "stream": streamed,
-            "provider": { "only": [offer.provider.to_string()], "allow_fallbacks": false },
-        });
+        let stream = if streamed { Stream::On } else { Stream::Off };
+        let messages = [message("user", &text(input as usize, words, rng))];
+        let mut body = Question { model: &offer.model, messages: &messages, max_tokens, stream }.body();
+        body["provider"] = json!({ "only": [offer.provider.to_string()], "allow_fallbacks": false });
         Self { body, max_tokens, least_bytes: u64::from(words) * WORD_BYTES / CUT_BELOW }
     }
 }

@@ -30,7 +30,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 /// What a provider has sent of its answer.
 #[derive(Debug)]
 pub enum Incoming {
-    /// All of it.
+    /// The whole answer.
     Whole(Whole),
     /// A stream up to its first content.
     Stream(Box<Source>),
@@ -341,19 +341,5 @@ async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incom
             }
             Err(error) => return Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
         }
-    }
-}
-
-/// A failure's name in metrics and decision records.
-pub fn failure_name(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Connect => "connect",
-        FailureKind::FirstTokenTimeout => "first_token_timeout",
-        FailureKind::IdleTimeout => "idle_timeout",
-        FailureKind::Status(_) => "status",
-        FailureKind::RateLimited => "rate_limited",
-        FailureKind::Malformed => "malformed",
-        FailureKind::Empty => "empty",
-        FailureKind::CutStream => "cut_stream",
     }
 }

@@ -22,7 +22,7 @@ pub enum RelayError {
         /// For programs.
         code: &'static str,
     },
-    /// Nobody, or not who they say.
+    /// The request has no key, or a key that is not valid.
     #[error("{message}")]
     Unauthenticated {
         /// What to send.
@@ -92,7 +92,7 @@ pub enum RelayError {
         reasons: String,
     },
     /// A signed request allows less than the cheapest offer may cost.
-    #[error("this request may cost up to {needed} USDC and Steam-Max-Cost allows {max_cost}; sign for {} or lower max_tokens", needed.0)]
+    #[error("this request may cost up to {needed} USDC and Steam-Max-Cost allows {max_cost}; sign for {} or ask for a shorter answer", needed.0)]
     MaxCost {
         /// What the cheapest candidate may cost.
         needed: MicroUsdc,

@@ -3,7 +3,7 @@
 //! second.
 
 use crate::chain::Pubkey;
-use crate::relay::attempt::{Failure, Incoming, attempt, failure_name};
+use crate::relay::attempt::{Failure, Incoming, attempt};
 use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED, TOO_LONG};
 use crate::relay::dialect::Request;
 use crate::relay::error::RelayError;
@@ -371,7 +371,7 @@ impl<'a> Race<'a> {
     }
 
     fn failed(&mut self, mut ended: Try<'a>, failure: Failure) {
-        let name = failure_name(failure.kind);
+        let name = failure.kind.name();
         let provider = ended.candidate.offer.provider_name.as_str();
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.job.node.metrics.upstream_failed(provider, name);

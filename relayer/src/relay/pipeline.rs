@@ -5,7 +5,7 @@
 use crate::chain::Pubkey;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
-use crate::relay::attempt::{Incoming, failure_name};
+use crate::relay::attempt::Incoming;
 use crate::relay::auth::{Caller, Inbound};
 use crate::relay::decision::Record;
 use crate::relay::dialect::{Billed, Request, Whole};
@@ -24,7 +24,7 @@ use axum::http::HeaderMap;
 use bytes::BufMut;
 use std::sync::Arc;
 use std::time::Duration;
-use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
+use steam_protocol::receipt::{FinishReason, SignedReceipt};
 use steam_protocol::units::{MicroUsdc, Pico};
 use steam_protocol::{Hash, sha256};
 use tokio::sync::oneshot;
@@ -242,7 +242,7 @@ impl Job {
         let mut silence = self.request.stream.then(|| keep_alive(&self.node.config.upstream));
         loop {
             tokio::select! {
-                // Who has left is not sold what came at the same moment.
+                // A client that left at the moment at which an answer came is not charged for it.
                 biased;
                 () = reply.closed() => return None,
                 opened = &mut opened => return Some((reply, opened)),
@@ -299,7 +299,7 @@ impl Job {
                 (FinishReason::Error, "out_of_time")
             }
             End::Failed { kind, error } => {
-                let (name, provider) = (failure_name(*kind), &opened.candidate.offer.provider_name);
+                let (name, provider) = (kind.name(), &opened.candidate.offer.provider_name);
                 self.node.metrics.upstream_failed(provider, name);
                 tracing::warn!(id = %self.id, %provider, kind = name, error, "stream cut");
                 opened.watch.end(Outcome::Failed { kind: *kind, retry_after: None });
@@ -376,7 +376,7 @@ impl Job {
                 tracing::info!(
                     %id, model, provider, status = outcome, attempts = opened.attempts.len(),
                     input = bill.usage.input, cached = bill.usage.cached, output = bill.usage.output,
-                    counted_by = counted_by(bill.counted_by), usd = %bill.total, number = receipt.receipt.number,
+                    counted_by = bill.counted_by.name(), usd = %bill.total, number = receipt.receipt.number,
                     ms = millis(took), "relayed"
                 );
             }
@@ -396,14 +396,6 @@ async fn tick(silence: &mut Option<Interval>) {
             silence.tick().await;
         }
         None => std::future::pending().await,
-    }
-}
-
-fn counted_by(counted_by: CountedBy) -> &'static str {
-    match counted_by {
-        CountedBy::Provider => "provider",
-        CountedBy::Relayer => "relayer",
-        CountedBy::Capped => "capped",
     }
 }
 

@@ -19,7 +19,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// How a stream ended.
 #[derive(Debug)]
 pub enum End {
-    /// As it should.
+    /// The provider sent the whole answer.
     Complete,
     /// The client left, or takes nothing any more.
     ClientGone,

@@ -64,6 +64,20 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// Its name in metrics and decision records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::FirstTokenTimeout => "first_token_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::Status(_) => "status",
+            Self::RateLimited => "rate_limited",
+            Self::Malformed => "malformed",
+            Self::Empty => "empty",
+            Self::CutStream => "cut_stream",
+        }
+    }
+
     /// Whether the provider is at its limit.
     pub(super) fn is_rate_limit(self) -> bool {
         self == Self::RateLimited

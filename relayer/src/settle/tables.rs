@@ -39,7 +39,7 @@ pub struct SettleContext<'a> {
     pub price: u64,
 }
 
-/// See the module.
+/// The settler's lookup tables, and how often each address settled lately.
 #[derive(Default)]
 pub struct Tables {
     known: Vec<Known>,

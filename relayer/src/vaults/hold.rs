@@ -19,7 +19,7 @@ pub enum ChargeError {
     /// The vault was closed while the request ran.
     #[error("the vault is gone")]
     VaultGone,
-    /// The disk.
+    /// The ledger could not be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }

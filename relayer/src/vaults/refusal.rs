@@ -19,7 +19,7 @@ pub enum Refusal {
     KeyExpired,
     /// 402
     #[error(
-        "the vault has {available} USDC left for new requests and this one may cost up to {needed}; deposit or lower max_tokens"
+        "the vault has {available} USDC left for new requests and this one may cost up to {needed}; deposit or ask for a shorter answer"
     )]
     Funds {
         /// What is left.

@@ -1,6 +1,7 @@
 //! The guided tour: everything the system promises, done once as a user would and checked to the last digit. It ends at
 //! the first promise that does not hold.
 
+mod answer;
 mod audit;
 mod load;
 mod tour;
@@ -10,7 +11,9 @@ use crate::cli::relayer_api::RelayerApi;
 use crate::cli::rpc::RpcSession;
 use crate::cli::vault::now::{Parties, withdraw};
 use crate::localnet::MODELS;
-use crate::relay::dialect::chat::client::{self, Event, Question, Stream, Whole, cost_of, message, text_of};
+use crate::relay::dialect::chat::client;
+use crate::relay::dialect::chat::question::{Question, Stream, message};
+use answer::Whole;
 use anyhow::{Context, Result, ensure};
 use audit::Balances;
 use serde_json::Value;
@@ -95,30 +98,14 @@ fn ask(prompt: &str, stream: bool) -> Value {
 
 async fn signed(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Signed requests: the key never leaves this process");
-    let whole = client::signed(client, &ask("What does a voucher allow?", false), CEILING).await?.collect().await?;
+    let whole = Whole::read(client::signed(client, &ask("What does a voucher allow?", false), CEILING).await?).await?;
     show(system, tour, "whole", &whole);
     remember(paid, whole)?;
 
     let began = Instant::now();
-    let mut answer = client::signed(client, &ask("What does a receipt prove?", true), CEILING).await?;
-    let completion_id = answer.id().map(ToOwned::to_owned);
-    let (mut text, mut first, mut chunks, mut receipt) = (String::new(), None, Vec::new(), None);
-    while let Some(event) = answer.next().await? {
-        match event {
-            Event::Chunk(chunk) => {
-                let piece = text_of(&chunk).unwrap_or_default();
-                if !piece.is_empty() {
-                    first.get_or_insert_with(|| began.elapsed());
-                    text.push_str(piece);
-                }
-                chunks.push(chunk);
-            }
-            Event::Receipt(signed) => receipt = Some(*signed),
-        }
-    }
-    let whole = Whole { text, chunks, receipt: receipt.context("the stream ended without a receipt")?, completion_id };
+    let whole = Whole::read(client::signed(client, &ask("What does a receipt prove?", true), CEILING).await?).await?;
     show(system, tour, "streamed", &whole);
-    let first = first.context("the stream brought no text")?;
+    let first = whole.first_text.context("the stream brought no text")?.duration_since(began);
     tour.line(
         "first token",
         format!("{} ms, {} chunks in {} ms", first.as_millis(), whole.chunks.len(), began.elapsed().as_millis()),
@@ -134,12 +121,14 @@ async fn signed(system: &System, client: &Client, tour: &mut Tour, paid: &mut Ve
 async fn bearer(system: &System, client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     tour.step("Bearer requests: the same key, as any OpenAI client sends it");
     for stream in [false, true] {
-        let whole = client::bearer(client, &ask("Who can empty the vault?", stream)).await?.collect().await?;
+        let whole = Whole::read(client::bearer(client, &ask("Who can empty the vault?", stream)).await?).await?;
         tour.check(!whole.text.is_empty(), "an answer has text")?;
         tour.check(whole.receipt.receipt.usage.output > 0, "what was delivered is counted")?;
-        let usage = whole.chunks.iter().rev().find_map(cost_of);
         let cost = total(&whole.receipt).0 as f64 / 1e12;
-        tour.check(usage.is_some_and(|usd| (usd - cost).abs() < 1e-6), "usage.cost is the receipt's charge and fee")?;
+        tour.check(
+            whole.cost().is_some_and(|usd| (usd - cost).abs() < 1e-6),
+            "usage.cost is the receipt's charge and fee",
+        )?;
         show(system, tour, if stream { "streamed" } else { "whole" }, &whole);
         remember(paid, whole)?;
     }

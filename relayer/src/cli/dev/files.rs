@@ -67,7 +67,7 @@ fn write_keypair(path: &Path, keypair: &Keypair) -> Result<()> {
     written
 }
 
-/// Writes the relayer's configuration as `steam serve --config` reads it.
+/// Writes the relayer's configuration as `steam serve` reads it.
 pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
     let text = |value: &dyn std::fmt::Display| json!(value.to_string()).to_string();
     let path = |path: &Path| text(&path.display());

@@ -45,7 +45,8 @@ async fn plain(world: &World, key: &SessionKey, n: usize) {
 async fn two_providers() -> (World, Arc<AtomicUsize>) {
     let (honest, served) = honest().await;
     let other = good(false).await;
-    let world = World::with(vec![cheap(honest), other.offer(2)], |config| crate::relay::testing::cost_alone(config)).await;
+    let world =
+        World::with(vec![cheap(honest), other.offer(2)], |config| crate::relay::testing::cost_alone(config)).await;
     (world, served)
 }
 

@@ -68,7 +68,7 @@ impl Store {
             }
             answers.push(apply(&transaction, command, &mut self.places, health));
         }
-        // The door is closed before anybody hears of the failure.
+        // The ledger refuses further charges before any caller is told of the failure.
         let committed = transaction.commit().map_err(|error| {
             self.places.clear();
             health.fail(&error.to_string());

@@ -7,6 +7,7 @@ mod compose;
 mod conversation;
 mod messages;
 mod parameters;
+pub mod question;
 mod read;
 mod reader;
 mod render;

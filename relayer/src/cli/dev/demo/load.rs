@@ -3,9 +3,11 @@
 
 use super::super::system::System;
 use super::super::table;
+use super::answer::Whole;
 use super::{Paid, ask, provider_name, remember, tour::Tour};
 use crate::localnet::MODELS;
-use crate::relay::dialect::chat::client::{self, Question, Stream, Whole, message};
+use crate::relay::dialect::chat::client;
+use crate::relay::dialect::chat::question::{Question, Stream, message};
 use anyhow::{Context, Result};
 use futures::stream::{FuturesUnordered, StreamExt};
 use std::collections::BTreeMap;
@@ -91,7 +93,7 @@ pub(super) async fn run(system: &System, client: &Client, tour: &mut Tour, paid:
 async fn stream_some(client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> Result<()> {
     let one = async |number: usize| -> Result<Whole> {
         let body = ask(&format!("Stream {number}: which route is best?"), true);
-        Ok(client::bearer(client, &body).await?.collect().await?)
+        Ok(Whole::read(client::bearer(client, &body).await?).await?)
     };
     let mut answers = futures::stream::iter((0..STREAMS).map(one)).buffer_unordered(CONCURRENCY);
     while let Some(answer) = answers.next().await {
@@ -105,7 +107,7 @@ async fn stream_some(client: &Client, tour: &mut Tour, paid: &mut Vec<Paid>) -> 
 async fn request(client: &Client, number: usize, since_death: bool) -> (bool, Result<Whole>) {
     let question = message("user", &format!("Question {number}: which route is best?"));
     let body = Question { model: MODELS[0], messages: &[question], max_tokens: 24, stream: Stream::Off }.body();
-    let outcome = async { Ok(client::bearer(client, &body).await?.collect().await?) };
+    let outcome = async { Ok(Whole::read(client::bearer(client, &body).await?).await?) };
     (since_death, outcome.await)
 }
 

@@ -1,7 +1,7 @@
 //! Chat completions as a client asks for them: JSON goes out over the signed client, chunks of JSON and a verified receipt
 //! come back.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::VecDeque;
 use steam_client::{Answer, ApiError, Client, ClientError, Part, Request};
 use steam_protocol::receipt::SignedReceipt;
@@ -9,49 +9,6 @@ use steam_protocol::units::MicroUsdc;
 
 /// Longest event and longest whole answer that are held, in bytes.
 const MOST: usize = 64 << 20;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// The model.
-    pub model: &'a str,
-    /// The conversation, of [`message`]s.
-    pub messages: &'a [Value],
-    /// Most tokens of the answer.
-    pub max_tokens: u32,
-    /// How the answer comes.
-    pub stream: Stream,
-}
-
-/// How an answer comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
-    /// Whole.
-    Off,
-    /// In chunks.
-    On,
-    /// In chunks, the last of which has the usage.
-    WithUsage,
-}
-
-impl Question<'_> {
-    /// The request's body.
-    pub fn body(&self) -> Value {
-        let mut body = json!({ "model": self.model, "messages": self.messages, "max_tokens": self.max_tokens });
-        if self.stream != Stream::Off {
-            body["stream"] = json!(true);
-        }
-        if self.stream == Stream::WithUsage {
-            body["stream_options"] = json!({ "include_usage": true });
-        }
-        body
-    }
-}
-
-/// A message of a conversation: what `role` says.
-pub fn message(role: &str, text: &str) -> Value {
-    json!({ "role": role, "content": text })
-}
 
 /// Part of an answer.
 #[derive(Debug)]
@@ -70,19 +27,6 @@ pub struct Completion {
     /// The data of the event that is not whole yet.
     data: Option<String>,
     ready: VecDeque<Event>,
-}
-
-/// A whole answer with its receipt.
-#[derive(Clone, Debug)]
-pub struct Whole {
-    /// The text of the first choice.
-    pub text: String,
-    /// Every chunk; one if the answer was not streamed.
-    pub chunks: Vec<Value>,
-    /// Verified.
-    pub receipt: SignedReceipt,
-    /// The relayer's id for this answer.
-    pub completion_id: Option<String>,
 }
 
 /// Asks for a completion that costs at most `max_cost`, with a signed request.
@@ -127,22 +71,6 @@ impl Completion {
                 }
             }
         }
-    }
-
-    /// Reads to the end.
-    pub async fn collect(mut self) -> Result<Whole, ClientError> {
-        let (mut text, mut chunks, mut receipt) = (String::new(), Vec::new(), None);
-        while let Some(event) = self.next().await? {
-            match event {
-                Event::Chunk(chunk) => {
-                    text.push_str(text_of(&chunk).unwrap_or_default());
-                    chunks.push(chunk);
-                }
-                Event::Receipt(signed) => receipt = Some(*signed),
-            }
-        }
-        let receipt = receipt.ok_or(ClientError::NoReceipt)?;
-        Ok(Whole { text, chunks, receipt, completion_id: self.answer.completion_id })
     }
 
     fn take(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
@@ -195,9 +123,4 @@ pub fn text_of(chunk: &Value) -> Option<&str> {
 /// Why the provider failed, if a chunk says that it did.
 pub fn failure_of(chunk: &Value) -> Option<&str> {
     chunk["error"]["message"].as_str()
-}
-
-/// What the request cost in USD, if a chunk tells the usage.
-pub fn cost_of(chunk: &Value) -> Option<f64> {
-    chunk["usage"]["cost"].as_f64()
 }
