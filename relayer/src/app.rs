@@ -8,9 +8,11 @@ use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, SettleConfig};
 use crate::ledger::{Ledger, LedgerError};
+use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::keys::Keys;
 use crate::node::{Limits, Node, Random};
+use crate::origins::Verifier;
 use crate::probe::{ProbeError, Prober};
 use crate::reader::{Reader, accounts};
 use crate::registry::Registry;
@@ -135,6 +137,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let random = Random::from_os();
     let node = Arc::new(Node {
         limits: Limits::new(&config),
+        market: Market::new(config.market.clone()),
         config,
         clock,
         registry,
@@ -153,6 +156,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         keys: Keys::new(random.bytes()),
         random,
     });
+    node.tasks.spawn(Verifier::new(node.clone()).run());
     board::seed_from_history(&node.board, &node.scorer, node.clock.unix_ms());
     if let Some(prober) = Prober::new(node.clone()).await? {
         node.tasks.spawn(prober.run());
@@ -162,6 +166,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 }
 
 impl Running {
+    /// Takes over the `[market]` part of another configuration.
+    pub fn reload(&self, config: &Config) {
+        self.node.market.reload(config.market.clone());
+    }
+
     /// Drains: takes no new connection, lets requests under way end within the configured time, then stops settling.
     /// What is sealed or sent by then is taken up by the next start.
     pub async fn stop(self) {

@@ -6,7 +6,7 @@ mod market;
 #[cfg(test)]
 mod tests;
 
-pub use market::Market;
+pub use market::{Market, host_of};
 
 use crate::chain::Pubkey;
 use serde::Deserialize;

@@ -10,6 +10,7 @@ use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::budget::Budget;
 use crate::node::fees::Fees;
@@ -38,6 +39,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// Providers, offers and prices, as the chain had them last.
     pub registry: watch::Receiver<Arc<Registry>>,
+    /// With whom the operator deals.
+    pub market: Market,
     /// Vaults, keys and holds.
     pub vaults: Arc<Vaults>,
     /// The providers that keys may pay.

@@ -176,12 +176,10 @@ impl Registry {
         self.by_model.get(&model.to_ascii_lowercase()).into_iter().flatten().map(|&index| &self.offers[index])
     }
 
-    /// Whether some provider has this name or address.
-    pub fn is_provider(&self, name: &str) -> bool {
-        let of_offers = self.offers.iter().map(|offer| (&offer.provider_name, &offer.provider));
-        let all = self.providers.iter().map(|info| (&info.name, &info.address)).chain(of_offers);
-        let address: Option<Pubkey> = name.parse().ok();
-        all.into_iter().any(|(known, at)| name.eq_ignore_ascii_case(known) || address == Some(*at))
+    /// Whether some provider has this address.
+    pub fn is_provider(&self, address: &Pubkey) -> bool {
+        let offers = self.offers.iter().map(|offer| &offer.provider);
+        self.providers.iter().map(|info| &info.address).chain(offers).any(|known| known == address)
     }
 
     /// The models that have an offer, sorted, each as its first offer spells it.

@@ -20,7 +20,12 @@ use std::time::Duration;
 use steam_protocol::sha256;
 use tokio::time::Instant;
 
-const TAG: &[u8] = b"steam-upstream:v1";
+const TAG: &[u8] = b"steam-upstream:v2";
+/// Where an origin names its providers.
+pub const WELL_KNOWN: &str = "/.well-known/steam-provider.json";
+/// Time to read what an origin says, and most bytes of it.
+const WELL_KNOWN_PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WELL_KNOWN: usize = 64 << 10;
 /// How long an idle connection is kept: shorter than common servers keep theirs, of which some close after five seconds.
 const IDLE_CONNECTION: Duration = Duration::from_secs(4);
 /// Time after an answer in which a connection of its origin may be used again.
@@ -54,6 +59,29 @@ pub enum CallError {
     /// Everything else.
     #[error("{0}")]
     Http(#[from] reqwest::Error),
+}
+
+/// Why an origin proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum WellKnownError {
+    /// It has no such file.
+    #[error("{WELL_KNOWN} is not there")]
+    Absent,
+    /// It cannot be called.
+    #[error("{WELL_KNOWN} cannot be read: {0}")]
+    Call(#[from] CallError),
+    /// It answers otherwise.
+    #[error("{WELL_KNOWN} cannot be read: {0}")]
+    Answer(String),
+    /// What it says cannot be read.
+    #[error("{WELL_KNOWN} says nothing: {0}")]
+    Malformed(String),
+}
+
+impl From<reqwest::Error> for WellKnownError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Call(error.without_url().into())
+    }
 }
 
 /// How a provider is called.
@@ -164,14 +192,40 @@ impl Upstream {
         })
     }
 
-    /// Posts `body` as `call` says, below the offer's URL. Carries nothing of the client's but the body and the call's headers, and the relayer's
-    /// signature of `"steam-upstream:v1" ‖ time i64 ‖ sha256(body)`, little-endian.
+    /// Reads the file in which the origin of `url` names its providers.
+    ///
+    /// # Errors
+    /// [`WellKnownError`].
+    pub async fn well_known(&self, url: &str) -> Result<Vec<u8>, WellKnownError> {
+        let origin = self.url(url, "")?.origin().ascii_serialization();
+        let read = async {
+            let mut response = self.fresh.get(self.url(&origin, WELL_KNOWN)?).send().await?;
+            match response.status().as_u16() {
+                200 => {}
+                404 | 410 => return Err(WellKnownError::Absent),
+                status => return Err(WellKnownError::Answer(format!("status {status}"))),
+            }
+            let mut bytes = Vec::new();
+            while let Some(piece) = response.chunk().await? {
+                if bytes.len() + piece.len() > MAX_WELL_KNOWN {
+                    return Err(WellKnownError::Malformed(format!("it is longer than {MAX_WELL_KNOWN} bytes")));
+                }
+                bytes.extend_from_slice(&piece);
+            }
+            Ok(bytes)
+        };
+        let late = |_| Err(WellKnownError::Answer(format!("no answer in {} seconds", WELL_KNOWN_PATIENCE.as_secs())));
+        tokio::time::timeout(WELL_KNOWN_PATIENCE, read).await.unwrap_or_else(late)
+    }
+
+    /// Posts `body` as `call` says, below the offer's URL. Carries nothing of the client's but the body and the call's headers, and the
+    /// relayer's signature of [`signed`], which names the one it is for: nobody else can have the same work paid.
     ///
     /// # Errors
     /// The URL is not allowed, or there was no response.
     pub async fn post(&self, offer: &Offer, call: Call, body: Bytes, now_unix: i64) -> Result<Response, CallError> {
         let url = self.url(&offer.url, call.path)?;
-        let message = [TAG, &now_unix.to_le_bytes(), &sha256(&[&body])].concat();
+        let message = signed((&offer.provider, &offer.address), url.as_str(), now_unix, &body);
         let signature = self.signer.sign(&message).to_bytes();
         let origin = url.origin().ascii_serialization();
         let client = self.client_of.get(&offer.model).unwrap_or(&self.client);
@@ -180,6 +234,8 @@ impl Upstream {
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static(call.accept))
             .header("steam-relayer", self.relayer.clone())
+            .header("steam-provider", offer.provider.to_string())
+            .header("steam-offer", offer.address.to_string())
             .header("steam-timestamp", now_unix)
             .header("steam-signature", STANDARD.encode(signature))
             .headers(call.headers.into_iter().collect())
@@ -244,6 +300,13 @@ impl Upstream {
         url.set_path(&path);
         Ok(url)
     }
+}
+
+/// What the relayer signs of a call: `"steam-upstream:v2" ‖ provider ‖ offer ‖ time i64, little-endian ‖ sha256(URL) ‖
+/// sha256(body)`, the URL as it is called.
+pub fn signed((provider, offer): (&Pubkey, &Pubkey), url: &str, now_unix: i64, body: &[u8]) -> Vec<u8> {
+    let (url, body) = (sha256(&[url.as_bytes()]), sha256(&[body]));
+    [TAG, &provider.to_bytes(), &offer.to_bytes(), &now_unix.to_le_bytes(), &url, &body].concat()
 }
 
 /// A client that takes at most `connect_timeout_ms` to connect, and keeps so many idle connections to each host.

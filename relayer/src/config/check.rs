@@ -59,7 +59,22 @@ fn server(server: &Server) -> Checked {
 fn market(market: &Market) -> Checked {
     let affordable = market.min_vault_microusdc <= 1_000_000_000_000;
     need(affordable, "market.min_vault_microusdc", "at most 1000000000000")?;
-    need((1..=512).contains(&market.max_candidates), "market.max_candidates", "between 1 and 512")
+    need((1..=512).contains(&market.max_candidates), "market.max_candidates", "between 1 and 512")?;
+    need(within(market.unverified_percent, 0.0..=100.0), "market.unverified_percent", "between 0 and 100")?;
+    need(market.new_offer_requests > 0, "market.new_offer_requests", "at least 1")?;
+    for (key, addresses) in [
+        ("market.trusted_providers", &market.trusted_providers),
+        ("market.allow_providers", &market.allow_providers),
+        ("market.deny_providers", &market.deny_providers),
+    ] {
+        let all = addresses.iter().all(|address| address.parse::<crate::chain::Pubkey>().is_ok());
+        need(all, key, "providers' addresses in base58")?;
+    }
+    for (key, hosts) in [("market.allow_hosts", &market.allow_hosts), ("market.deny_hosts", &market.deny_hosts)] {
+        let all = hosts.iter().all(|host| !host.is_empty() && !host.contains(['/', '@']));
+        need(all, key, "hosts like api.example.com, with a port if it is not the usual one")?;
+    }
+    Ok(())
 }
 
 fn settle(settle: &SettleConfig) -> Checked {

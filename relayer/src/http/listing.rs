@@ -4,6 +4,7 @@ use crate::board::{Figures, OfferFigures, Window};
 use crate::chain::Pubkey;
 use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
+use crate::market::MarketView;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::dialect::messages;
@@ -177,6 +178,7 @@ impl Wanted {
 struct Listing<'a> {
     node: &'a Node,
     registry: Arc<Registry>,
+    market: MarketView,
     window: Option<Window>,
     blend_ratio: f64,
     now_ms: i64,
@@ -187,6 +189,7 @@ impl<'a> Listing<'a> {
         Self {
             node,
             registry: node.registry.borrow().clone(),
+            market: node.market.view(),
             window: wanted.window,
             blend_ratio: wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio),
             now_ms: node.clock.unix_ms(),
@@ -220,7 +223,8 @@ impl<'a> Listing<'a> {
     fn offer(&self, offer: &Offer) -> OfferView {
         let live = self.node.scorer.live_figures(&offer.address, Instant::now());
         let flags = self.node.board.flags(&offer.address);
-        OfferView::new(offer, self.blend_ratio, BoardView::new(&live, flags, self.figures(offer), self.window))
+        let board = BoardView::new(&live, flags, self.figures(offer), self.window);
+        OfferView::new(offer, self.blend_ratio, board, &self.market)
     }
 
     fn figures(&self, offer: &Offer) -> OfferFigures {

@@ -9,6 +9,7 @@ mod embeddings;
 mod failover;
 mod hedging;
 mod honesty;
+mod identity;
 mod ledger_down;
 mod messages;
 mod misbehaviour;

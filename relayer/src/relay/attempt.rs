@@ -110,10 +110,12 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     let dialect = candidate.dialect;
     let translated = dialect.capability() != request.dialect.capability();
     let bug = |error: RelayError| Failure::new(FailureKind::Malformed, error.to_string());
+    let market = node.market.view();
+    let proof = market.proof(&candidate.offer);
     let outgoing = Outgoing {
         document: request.said_in(dialect).map_err(bug)?,
         stream: request.stream,
-        model: &candidate.offer.model,
+        model: proof.and_then(|proof| proof.model.as_deref()).unwrap_or(&candidate.offer.model),
         max_output: (translated || request.max_output.is_none()).then_some(candidate.max_output),
     };
     let body = dialect.body(&outgoing).map_err(bug)?;

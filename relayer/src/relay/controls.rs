@@ -2,11 +2,14 @@
 //! `Steam-Route-*` headers with the same meaning.
 
 mod given;
+mod names;
 #[cfg(test)]
 mod tests;
 
+pub use names::{Names, Providers};
+
 use crate::chain::Pubkey;
-use crate::registry::{Offer, Registry};
+use crate::registry::Offer;
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, shorten};
 use crate::score::Sort;
@@ -158,37 +161,36 @@ impl Controls {
             || self.preferred_max_latency.is_some()
     }
 
-    /// Checks that every provider named is one.
+    /// Finds out whom the names mean.
     ///
     /// # Errors
-    /// [`RelayError::Invalid`], naming the first that is none.
-    pub fn check_names(&self, registry: &Registry) -> Result<(), RelayError> {
-        let only = self.only.as_deref().unwrap_or_default();
-        for (control, names) in [("order", &self.order[..]), ("only", only), ("ignore", &self.ignore)] {
-            let Some(name) = names.iter().find(|name| !registry.is_provider(name)) else { continue };
-            let message = format!(
-                "`provider.{control}` names `{}`, and no provider is called that; GET /v1/providers lists them",
-                shorten(name)
-            );
-            return Err(RelayError::invalid("unknown_provider", &format!("provider.{control}"), message));
-        }
-        Ok(())
+    /// [`RelayError::Invalid`] for a name that is no provider's, or more than one's.
+    pub fn resolve(&self, names: &Names<'_>) -> Result<Providers, RelayError> {
+        let all = |control: &str, list: &[String]| -> Result<Vec<Pubkey>, RelayError> {
+            let mut providers = Vec::with_capacity(list.len());
+            for name in list {
+                let meant = names.meant(control, name)?;
+                let new: Vec<Pubkey> = meant.into_iter().filter(|provider| !providers.contains(provider)).collect();
+                providers.extend(new);
+            }
+            Ok(providers)
+        };
+        Ok(Providers {
+            order: all("order", &self.order)?,
+            only: self.only.as_ref().map(|only| all("only", only)).transpose()?,
+            ignore: all("ignore", &self.ignore)?,
+        })
     }
 
-    /// The place of `offer`'s provider in `order`.
-    pub fn rank_of(&self, offer: &Offer) -> Option<usize> {
-        self.order.iter().position(|name| names_provider(name, offer))
-    }
-
-    /// The reason why these controls exclude `offer`, if they do.
-    pub fn exclude(&self, offer: &Offer) -> Option<String> {
-        if self.ignore.iter().any(|name| names_provider(name, offer)) {
+    /// The reason why these controls exclude `offer`, if they do; `providers` is whom they name.
+    pub fn exclude(&self, providers: &Providers, offer: &Offer) -> Option<String> {
+        if providers.ignore.contains(&offer.provider) {
             return Some("in provider.ignore".into());
         }
-        if self.only.as_ref().is_some_and(|only| !only.iter().any(|name| names_provider(name, offer))) {
+        if providers.only.as_ref().is_some_and(|only| !only.contains(&offer.provider)) {
             return Some("not in provider.only".into());
         }
-        if !self.allow_fallbacks && !self.order.is_empty() && self.rank_of(offer).is_none() {
+        if !self.allow_fallbacks && !self.order.is_empty() && providers.rank_of(offer).is_none() {
             return Some("not in provider.order, and provider.allow_fallbacks is false".into());
         }
         let price = &offer.price;
@@ -228,10 +230,6 @@ pub fn suffix(model: &str) -> (&str, Option<Sort>) {
     } else {
         (model, None)
     }
-}
-
-fn names_provider(name: &str, offer: &Offer) -> bool {
-    name.eq_ignore_ascii_case(&offer.provider_name) || name == offer.provider.to_string()
 }
 
 fn sort(wishes: &Wishes<'_>) -> Result<Option<Sort>, RelayError> {

@@ -39,7 +39,7 @@ pub struct Record {
     pub fee_bps: u16,
     /// Providers tried at most.
     pub max_attempts: u32,
-    /// Providers that the client wants first, by name or address.
+    /// Providers that the client wants first: addresses, or names in records from before names were resolved.
     pub preferred: Vec<String>,
     /// Whether the client allows more than the first choice.
     pub allow_fallbacks: bool,
@@ -169,7 +169,7 @@ impl Record {
             choices: plan.choices,
             fee_bps: plan.fee_bps,
             max_attempts: job.node.config.upstream.max_attempts,
-            preferred: request.controls.order.clone(),
+            preferred: job.named.iter().map(ToString::to_string).collect(),
             allow_fallbacks: request.controls.allow_fallbacks,
             routes: routes.collect(),
             unknown_models: Vec::new(),

@@ -1,5 +1,6 @@
 //! A request that is paid for: what its task owns from the hold to the charge.
 
+use crate::chain::Pubkey;
 use crate::node::Node;
 use crate::relay::dialect::{Origin, Request};
 use crate::relay::plan::{Candidate, Plan};
@@ -28,6 +29,8 @@ pub struct Job {
     pub node: Arc<Node>,
     /// The request.
     pub request: Request,
+    /// The providers that it wants first.
+    pub named: Vec<Pubkey>,
     /// Who can serve it.
     pub plan: Plan,
     /// The order in which they are tried.

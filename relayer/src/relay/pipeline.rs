@@ -3,17 +3,19 @@
 //! accounted for.
 
 use crate::chain::Pubkey;
+use crate::market::MarketView;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::attempt::Incoming;
 use crate::relay::auth::{Caller, Inbound};
+use crate::relay::controls::{Names, Providers};
 use crate::relay::decision::Record;
 use crate::relay::dialect::{Billed, Request, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::failover::{self, Opened};
 use crate::relay::job::{Accepted, Job};
 use crate::relay::meter::{Bill, Bounds, Own, bill};
-use crate::relay::plan::{Allowed, Asked, Input, Plan, plan, resolve};
+use crate::relay::plan::{Allowed, Asked, Asker, Bars, Input, Plan, plan, resolve};
 use crate::relay::reply::{Outlet, Reply};
 use crate::relay::stream::{End, Pump, keep_alive};
 use crate::relay::{Answer, base64, honesty, prefix};
@@ -22,6 +24,7 @@ use crate::tokens::{Counted, Counting};
 use crate::vaults::{ChargeError, Consent, Draft, Hold, Refusal};
 use axum::http::HeaderMap;
 use bytes::BufMut;
+use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::receipt::{FinishReason, SignedReceipt};
@@ -46,13 +49,15 @@ pub async fn relay(
 ) -> Result<Answer, RelayError> {
     let registry = node.registry.borrow().clone();
     let now = Instant::now();
-    let plan = plan_of(node, &registry, (&caller, inbound.headers), &request, now).await?;
+    let market = node.market.view();
+    let named = request.controls.resolve(&Names { registry: &registry, market: &market })?;
+    let plan = plan_of(node, (&registry, &market, &named), (&caller, inbound.headers), &request, now).await?;
     let hold = hold(node, &registry, caller, inbound, &plan).await?;
     let attempts = node.config.upstream.max_attempts;
-    let asked = (&request, Some(&hold.vault()));
-    let (order, ranked) = plan.rank(asked, &node.scorer, attempts, now, &mut *node.random.rng());
+    let asker = Asker { request: &request, named: &named, vault: Some(&hold.vault()) };
+    let (order, ranked) = plan.rank(asker, &node.scorer, attempts, now, &mut *node.random.rng());
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
-    let job = Job { node: node.clone(), request, plan, order, ranked, hold, id, accepted };
+    let job = Job { node: node.clone(), request, named: named.order, plan, order, ranked, hold, id, accepted };
     let (reply, answer) = oneshot::channel();
     // On the heap at once: a task of this size would be moved there in several steps.
     node.tasks.spawn(Box::pin(job.run(Reply::Waiting(reply))));
@@ -62,7 +67,7 @@ pub async fn relay(
 /// Who can serve `request` for `caller`, and at what highest cost.
 async fn plan_of(
     node: &Node,
-    registry: &Registry,
+    (registry, market, named): (&Registry, &MarketView, &Providers),
     (caller, headers): (&Caller, &HeaderMap),
     request: &Request,
     now: Instant,
@@ -75,12 +80,19 @@ async fn plan_of(
         Some(root) => Some(node.allow_lists.get(&root).ok_or(RelayError::AllowListUnknown { root })?),
         None => None,
     };
-    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
+    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref(), named };
+    // A bounded share of the requests looks at those who have proved nothing, if the operator wants that.
+    let percent = market.policy().unverified_percent;
+    let unproved = percent > 0.0 && f64::from(node.random.rng().next_u32()) < percent / 100.0 * 4_294_967_296.0;
+    let bar = |offer: &Offer| {
+        let new = || node.scorer.new_and_busy(&offer.address, market.policy().new_offer_requests);
+        market.bars(offer, unproved).or_else(|| new().then(|| "is new and has as many requests as it may".to_owned()))
+    };
     let cooldown = |offer: &Offer| {
         let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
         blocked.or_else(|| node.scorer.cooldown(&offer.address, Some(&caller.key.vault), now))
     };
-    let plan = plan(registry, &node.config, request, asked, allowed, cooldown)?;
+    let plan = plan(registry, &node.config, request, asked, allowed, Bars { market: &bar, cooldown: &cooldown })?;
     let plan = plan.bounded(node.config.market.max_candidates, |offer| node.scorer.is_established(&offer.address));
     Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))
 }

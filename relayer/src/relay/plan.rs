@@ -1,10 +1,12 @@
 //! The plan of a request: which offers can serve it, and at what highest cost. These are the hard filters, before
 //! anything is scored.
 
+mod bounds;
+
 use crate::chain::Pubkey;
 use crate::config::Config;
 use crate::registry::{Offer, Registry};
-use crate::relay::controls::suffix;
+use crate::relay::controls::{Providers, suffix};
 use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
 use crate::score::{Ask, Choice, Scorer, Sort};
@@ -19,8 +21,6 @@ use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
 const LISTED: usize = 8;
-/// Most exclusions of a model that are kept: of the others it is kept how many there were.
-const KEPT: usize = 16;
 
 /// The relayer's own count of a request's input.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +95,7 @@ impl From<Unspoken> for Reason {
 /// got there were the closest to serving it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Filter {
+    Market,
     AllowList,
     Wish,
     Ability,
@@ -138,6 +139,17 @@ pub struct Route {
     pub ask: Ask,
 }
 
+/// Who asks, for what, and naming whom.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The providers that it names.
+    pub named: &'a Providers,
+    /// The vault that pays, if one does.
+    pub vault: Option<&'a Pubkey>,
+}
+
 /// A model that a request names and somebody offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -150,7 +162,7 @@ pub struct Asked {
 /// Finds the requested models, without the suffixes that steer routing: a suffix is never part of a name.
 ///
 /// # Errors
-/// Nobody offers one of them or has the name of a provider that is named, or a suffix contradicts `provider.sort`.
+/// Nobody offers one of them, or a suffix contradicts `provider.sort`.
 pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, RelayError> {
     let offered = |model: &str| registry.offers_of(model).next().is_some();
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
@@ -165,7 +177,6 @@ pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, Rel
     if !unknown.is_empty() {
         return Err(RelayError::UnknownModel(unknown.join("`, `")));
     }
-    request.controls.check_names(registry)?;
     Ok(asked)
 }
 
@@ -178,9 +189,20 @@ pub struct Allowed<'a> {
     pub max_cost: Option<MicroUsdc>,
     /// The providers it may pay, if it may not pay all.
     pub list: Option<&'a AllowList>,
+    /// The providers that the request names.
+    pub named: &'a Providers,
 }
 
-/// Applies every filter to every offer of every model. `cooldown` tells how much longer an offer asked to be left alone.
+/// What stands against asking an offer, whatever the request is.
+#[derive(Clone, Copy)]
+pub struct Bars<'a> {
+    /// Why it is asked by nobody.
+    pub market: &'a dyn Fn(&Offer) -> Option<String>,
+    /// How much longer it asked to be left alone.
+    pub cooldown: &'a dyn Fn(&Offer) -> Option<Duration>,
+}
+
+/// Applies every filter to every offer of every model.
 ///
 /// # Errors
 /// No offer is left. The filter that the last offers reached decides which error it is.
@@ -190,7 +212,7 @@ pub fn plan(
     request: &Request,
     asked: Vec<(Asked, Input)>,
     allowed: Allowed,
-    cooldown: impl Fn(&Offer) -> Option<Duration>,
+    bars: Bars<'_>,
 ) -> Result<Plan, RelayError> {
     let fee_bps = registry.relayer.fee_bps;
     if fee_bps > allowed.limits.max_fee_bps {
@@ -201,7 +223,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, &cooldown) {
+            match consider(offer, fee_bps, config, request, input, allowed, bars) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(Reason { filter, text, field }) => {
                     excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
@@ -234,12 +256,15 @@ fn consider(
     request: &Request,
     input: Input,
     allowed: Allowed,
-    cooldown: impl Fn(&Offer) -> Option<Duration>,
+    bars: Bars<'_>,
 ) -> Result<Candidate, Reason> {
+    if let Some(reason) = (bars.market)(offer) {
+        return Err((Filter::Market, reason).into());
+    }
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()).into());
     }
-    if let Some(reason) = request.controls.exclude(offer) {
+    if let Some(reason) = request.controls.exclude(allowed.named, offer) {
         return Err((Filter::Wish, reason).into());
     }
     let missing = request.needs & !offer.capabilities;
@@ -280,7 +305,7 @@ fn consider(
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
     }
     // One that merely fails stays a candidate, behind all others: it may be back.
-    if let Some(left) = cooldown(offer) {
+    if let Some(left) = (bars.cooldown)(offer) {
         return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())).into());
     }
     Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
@@ -307,12 +332,15 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
             Some(field) => RelayError::Untranslatable { model, field, reasons },
             None => RelayError::NoProvider { model, reasons },
         },
-        Filter::Wish | Filter::Ability | Filter::Free | Filter::Size => RelayError::NoProvider { model, reasons },
+        Filter::Market | Filter::Wish | Filter::Ability | Filter::Free | Filter::Size => {
+            RelayError::NoProvider { model, reasons }
+        }
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cost(ceiling) => Some(ceiling),
-                Filter::AllowList
+                Filter::Market
+                | Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
                 | Filter::Free
@@ -327,7 +355,8 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
         Filter::Cooldown(_) => {
             let waits = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cooldown(left) => Some(left),
-                Filter::AllowList
+                Filter::Market
+                | Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
                 | Filter::Free
@@ -354,50 +383,18 @@ fn reasons(excluded: &[&Exclusion]) -> String {
 }
 
 impl Route {
-    /// Keeps the exclusions of the offers that were closest to serving, and how many more there were: strangers decide how many
-    /// offers there are.
-    fn summarise(&mut self) {
-        if self.excluded.len() <= KEPT {
-            return;
-        }
-        self.excluded.sort_by_key(|exclusion| std::cmp::Reverse(exclusion.filter));
-        let more = self.excluded.len() - KEPT;
-        self.excluded.truncate(KEPT);
-        if let Some(last) = self.excluded.last_mut() {
-            last.reason = format!("{}; {more} more cannot either", last.reason);
-        }
-    }
-
-    /// Keeps `most` candidates: those that `known` says have served before, and of those alike the cheaper ones. A quarter is
-    /// left to those that are new.
-    fn bound(&mut self, most: usize, known: impl Fn(&Offer) -> bool) {
-        if self.candidates.len() <= most {
-            return;
-        }
-        let (mut old, mut new): (Vec<Candidate>, Vec<Candidate>) =
-            std::mem::take(&mut self.candidates).into_iter().partition(|candidate| known(&candidate.offer));
-        old.sort_by_key(|candidate| candidate.ceiling);
-        new.sort_by_key(|candidate| candidate.ceiling);
-        old.truncate(most - new.len().min(most / 4));
-        new.truncate(most - old.len());
-        self.candidates = old;
-        self.candidates.append(&mut new);
-        // The order in which the market knows them, which is faster to look up.
-        self.candidates.sort_by_key(|candidate| candidate.offer.address);
-    }
-
     /// The first `most` candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
-        (request, vault): (&Request, Option<&Pubkey>),
+        asked: Asker<'_>,
         scorer: &Scorer,
         most: usize,
         now: Instant,
         rng: &mut dyn RngCore,
     ) -> (Vec<(Candidate, bool)>, Choice) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let decision = scorer.rank_for(vault, &offers, &self.ask, now, rng);
-        let controls = &request.controls;
+        let decision = scorer.rank_for(asked.vault, &offers, &self.ask, now, rng);
+        let controls = &asked.request.controls;
         // Whom the client names may stand anywhere; of the others only the first are tried.
         let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
         let order = order
@@ -405,7 +402,7 @@ impl Route {
             .filter_map(|&index| Some((self.candidates.get(index)?.clone(), decision.is_open(index))))
             .collect();
         let only_first = !controls.allow_fallbacks && controls.order.is_empty();
-        let place = |(candidate, _): &(Candidate, bool)| controls.rank_of(&candidate.offer);
+        let place = |(candidate, _): &(Candidate, bool)| asked.named.rank_of(&candidate.offer);
         (preferred_first(order, place, |(_, open)| *open, only_first), decision)
     }
 }
@@ -427,16 +424,6 @@ pub(super) fn preferred_first<T>(
 }
 
 impl Plan {
-    /// The same plan with at most `most` candidates for each model: those that `known` says have served before come first.
-    pub fn bounded(mut self, most: usize, known: impl Fn(&Offer) -> bool) -> Self {
-        for route in &mut self.routes {
-            route.bound(most, &known);
-        }
-        let ceilings = self.routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
-        self.ceiling = ceilings.max().unwrap_or(self.ceiling);
-        self
-    }
-
     /// The same plan for a prompt that begins with `prefix`: a provider that served it lately has it cached.
     pub fn beginning(mut self, prefix: Option<u64>) -> Self {
         self.prefix = prefix;
@@ -447,7 +434,7 @@ impl Plan {
     /// The order in which candidates are tried, model by model, and the decision of each route.
     pub fn rank(
         &self,
-        (request, vault): (&Request, Option<&Pubkey>),
+        asked: Asker<'_>,
         scorer: &Scorer,
         max_attempts: u32,
         now: Instant,
@@ -455,8 +442,7 @@ impl Plan {
     ) -> (Vec<Candidate>, Vec<Choice>) {
         // As many as are tried in all: a route has no more of them, and one at least.
         let most = (max_attempts as usize).max(self.routes.len());
-        let (orders, decisions) =
-            self.routes.iter().map(|route| route.rank((request, vault), scorer, most, now, rng)).unzip();
+        let (orders, decisions) = self.routes.iter().map(|route| route.rank(asked, scorer, most, now, rng)).unzip();
         let order = schedule(orders, max_attempts as usize, |(_, open)| *open);
         (order.into_iter().map(|(candidate, _)| candidate).collect(), decisions)
     }

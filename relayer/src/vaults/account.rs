@@ -1,5 +1,7 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
+mod affords;
+
 use super::sums::{add, covered, rounded_down, rounded_up};
 use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, VaultUnavailable, VaultView, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
@@ -330,23 +332,6 @@ impl VaultAccount {
         }
         self.requests.insert((key.epoch, request_hash), Seen::UnderWay);
         Ok(on_chain.allow_root)
-    }
-
-    /// What it can pay, if that is at least `least`.
-    pub fn can_pay(&self, least: MicroUsdc) -> Result<Pico, Refusal> {
-        let available = self.available();
-        let refusal = |(available, needed)| Refusal::Minimum { available, needed };
-        covered(available, least.pico()).map_err(refusal).map(|()| available)
-    }
-
-    /// Whether what is charged and not sealed may wait: its fees, of `fee_bps` basis points, come to less than `least`, and the
-    /// owner withdraws nothing.
-    pub fn may_wait(&self, least: MicroUsdc, fee_bps: u16) -> bool {
-        let open = self.keys.values().fold(Pico::ZERO, |sum, key| add(sum, key.open));
-        let bps = u128::from(fee_bps);
-        let fees = open.0.saturating_mul(bps) / (10_000 + bps);
-        let leaving = self.snapshot.pending_withdrawal > MicroUsdc(0) || self.drains_until >= self.snapshot.slot;
-        fees < least.pico().0 && !leaving
     }
 
     pub fn release(&mut self, key: &KeyRef, request_hash: Hash, ceiling: Pico) {

@@ -331,7 +331,22 @@ async fn a_provider_gets_the_body_the_relayers_signature_and_nothing_of_the_clie
     };
     assert_eq!(value("steam-relayer"), world.node.registry.borrow().relayer.address.to_string());
     assert_eq!(value("steam-timestamp"), NOW.to_string());
-    let message = [&b"steam-upstream:v1"[..], &NOW.to_le_bytes(), &steam_protocol::sha256(&[body.as_bytes()])].concat();
+    let offer = world.node.registry.borrow().offers[0].clone();
+    assert_eq!(
+        (value("steam-provider"), value("steam-offer")),
+        (offer.provider.to_string(), offer.address.to_string())
+    );
+    let hash = |bytes: &[u8]| steam_protocol::sha256(&[bytes]);
+    let url = format!("{}/chat/completions", offer.url);
+    let message = [
+        &b"steam-upstream:v2"[..],
+        &offer.provider.to_bytes(),
+        &offer.address.to_bytes(),
+        &NOW.to_le_bytes(),
+        &hash(url.as_bytes()),
+        &hash(body.as_bytes()),
+    ]
+    .concat();
     let signature = decode(&value("steam-signature")).try_into().unwrap();
     assert!(steam_protocol::voucher::verify_strict(&receipt_key(), &message, &signature));
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::http::errors::status;
+use crate::market::{Market, MarketView};
+use crate::relay::controls::Names;
 use crate::relay::dialect::usual;
 use crate::relay::testing::{offer, registry};
 use crate::score::Outcome;
@@ -23,20 +25,35 @@ fn input(bytes: u64) -> Input {
     Input { counting: Counting::Bytes, text: Counted { bytes, tokens: bytes.div_ceil(4) }, image_tokens: 0 }
 }
 
+static NOBODY: Providers = Providers { order: Vec::new(), only: None, ignore: Vec::new() };
+
+/// A market in which nobody needs proof.
+fn market() -> MarketView {
+    Market::new(crate::config::Market { verify_origins: false, ..crate::config::Market::default() }).view()
+}
+
+/// The providers that `request` names among `offers`.
+fn named(offers: &[Offer], request: &Request) -> Providers {
+    let (registry, market) = (registry(offers.to_vec()), market());
+    request.controls.resolve(&Names { registry: &registry, market: &market }).unwrap()
+}
+
 fn allowed() -> Allowed<'static> {
     let max = 1_000_000_000;
     let max_price = Price { input: max, cached: max, output: max, request: max };
     let limits = KeyLimits { max_price, max_fee_bps: 100, expires: i64::MAX, allow_root: None };
-    Allowed { limits, max_cost: None, list: None }
+    Allowed { limits, max_cost: None, list: None, named: &NOBODY }
 }
 
 fn planned(offers: Vec<Offer>, request: &Request, input: Input, allowed: Allowed) -> Result<Plan, RelayError> {
     let registry = registry(offers);
     let asked = resolve(&registry, request)?;
     let asked = asked.into_iter().map(|asked| (asked, input)).collect();
-    plan(&registry, &Config::default(), request, asked, allowed, |offer| {
-        (offer.provider_name == "tired").then(|| std::time::Duration::from_secs(7))
-    })
+    let market = market();
+    let named = request.controls.resolve(&Names { registry: &registry, market: &market })?;
+    let cooldown = |offer: &Offer| (offer.provider_name == "tired").then(|| std::time::Duration::from_secs(7));
+    let bars = Bars { market: &|offer| market.bars(offer, false), cooldown: &cooldown };
+    plan(&registry, &Config::default(), request, asked, Allowed { named: &named, ..allowed }, bars)
 }
 
 fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
@@ -232,9 +249,11 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
     let names = |members: &str| {
         let request = request(members);
         let offers = vec![offer("a", 1), offer("b", 2), offer("c", 3)];
+        let named = named(&offers, &request);
         let plan = planned(offers, &request, input(40), allowed()).unwrap();
         let mut rng = rand::rng();
-        let (order, decisions) = plan.rank((&request, None), &scorer, 4, Instant::now(), &mut rng);
+        let asker = Asker { request: &request, named: &named, vault: None };
+        let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
         assert_eq!(decisions[0].ranking().scores.len(), plan.routes[0].candidates.len());
         order.into_iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
     };
@@ -254,8 +273,11 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
             Offer { price: Price { output: 1_000_000 * u64::from(seed), ..of_seed.price }, ..of_seed }
         });
         let request = request(members);
-        let plan = planned(many.collect(), &request, input(40), allowed()).unwrap();
-        let (order, decisions) = plan.rank((&request, None), &scorer, 4, Instant::now(), &mut rng);
+        let many: Vec<Offer> = many.collect();
+        let named = named(&many, &request);
+        let plan = planned(many, &request, input(40), allowed()).unwrap();
+        let asker = Asker { request: &request, named: &named, vault: None };
+        let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
         let best = decisions[0].ranking().order.into_iter().take(4).map(|i| plan.routes[0].candidates[i].offer.address);
         let tried: Vec<_> = order.iter().map(|candidate| candidate.offer.address).collect();
         (order[0].offer.provider_name.clone(), tried == best.collect::<Vec<_>>(), tried.len())
@@ -295,7 +317,8 @@ fn those_slower_than_preferred_come_after_all_others() {
         let plan = planned(vec![cheap.clone(), quick.clone()], &request, input(40), allowed()).unwrap();
         let mut names = std::collections::BTreeMap::new();
         for _ in 0..200 {
-            let (order, _) = plan.rank((&request, None), &scorer, 4, now, &mut rng);
+            let asker = Asker { request: &request, named: &NOBODY, vault: None };
+            let (order, _) = plan.rank(asker, &scorer, 4, now, &mut rng);
             assert_eq!(order.len(), 2, "the others are still tried");
             *names.entry(order[0].offer.provider_name.clone()).or_insert(0) += 1;
         }

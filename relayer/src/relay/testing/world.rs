@@ -6,6 +6,7 @@ use crate::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::keys::Keys;
 use crate::node::{Limits, Node, Random};
@@ -82,6 +83,8 @@ impl World {
     pub async fn with(offers: Vec<Offer>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.upstream.localnet = true;
+        // Most of the tests' providers have no such file.
+        config.market.verify_origins = false;
         config.upstream.first_token_timeout_ms = 300;
         config.upstream.idle_timeout_ms = 300;
         config.upstream.total_timeout_ms = 10_000;
@@ -100,6 +103,7 @@ impl World {
         let (settle, settle_seen) = watch::channel(crate::settle::Status::default());
         let node = Arc::new(Node {
             limits: Limits::new(&config),
+            market: Market::new(config.market.clone()),
             clock: Arc::new(Fixed),
             registry: registry_seen,
             allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
