@@ -176,6 +176,12 @@ impl Registry {
         self.by_model.get(&model.to_ascii_lowercase()).into_iter().flatten().map(|&index| &self.offers[index])
     }
 
+    /// Whether some provider has this address.
+    pub fn is_provider(&self, address: &Pubkey) -> bool {
+        let offers = self.offers.iter().map(|offer| &offer.provider);
+        self.providers.iter().map(|info| &info.address).chain(offers).any(|known| known == address)
+    }
+
     /// The models that have an offer, sorted, each as its first offer spells it.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         let offers = self.by_model.values().filter_map(|indices| indices.first());

@@ -16,6 +16,7 @@ mod output;
 pub mod pipeline;
 pub mod plan;
 pub mod prefix;
+pub mod refusal;
 pub mod reply;
 pub mod sse;
 pub mod stream;

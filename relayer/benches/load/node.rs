@@ -15,9 +15,9 @@ use steam::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use steam::clock::Clock;
 use steam::config::Config;
 use steam::ledger::Ledger;
+use steam::market::Market;
 use steam::metrics::Metrics;
 use steam::node::keys::Keys;
-use steam::node::refusals::Refusals;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
 use steam::score::Scorer;
@@ -67,6 +67,7 @@ pub async fn serve(listener: TcpListener, router: Router) -> Result<()> {
 pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: Random) -> Result<Arc<Node>> {
     let mut config = Config::default();
     config.upstream.localnet = true;
+    config.market.verify_origins = false;
     let ledger = Ledger::open(&files.join("steam.db"), &DOMAIN, &RELAYER.to_bytes())?;
     let receipt_key = SigningKey::from_bytes(&[8; 32]);
     let identity = Identity { domain: DOMAIN, relayer: RELAYER, key_id: 0, receipt_key: receipt_key.clone() };
@@ -76,6 +77,7 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
     let (_, settle) = watch::channel(steam::settle::Status::default());
     Ok(Arc::new(Node {
         limits: Limits::new(&config),
+        market: Market::new(config.market.clone()),
         registry,
         allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await?,
         withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(), settler()),
@@ -90,7 +92,6 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
         shutdown: tokio_util::sync::CancellationToken::new(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
-        refusals: Refusals::default(),
         keys: Keys::new(random.bytes()),
         random,
         config,

@@ -62,7 +62,7 @@ fn setup(provider: &str, listen: &str) -> Setup {
 fn config(network: &Localnet, deployment: &Deployment, folder: &Path, listen: &str) -> String {
     format!(
         "[server]\nlisten = {listen:?}\n[chain]\nrpc_urls = [{:?}]\nrelayer = \"{}\"\nsettler_keypair = {:?}\n\
-         receipt_keypair = {:?}\n[ledger]\npath = {:?}\n[settle]\ninterval_ms = 10000\n[upstream]\nlocalnet = true\n",
+         receipt_keypair = {:?}\n[ledger]\npath = {:?}\n[settle]\ninterval_ms = 10000\n[market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
         network.rpc_url,
         deployment.relayer,
         folder.join("settler.json"),

@@ -1,9 +1,11 @@
 //! `steam provider`: offer models at posted prices, and take what was earned.
 
 mod board;
+mod check;
 mod offer;
 mod status;
 
+pub use check::Check;
 pub use offer::Offer;
 pub use status::Status;
 pub(super) use status::standing;
@@ -37,6 +39,8 @@ pub enum Provider {
     Withdraw(Payout),
     /// Show a provider and its offers
     Status(Status),
+    /// Check an endpoint as relayers will see it
+    Check(Check),
 }
 
 /// Register the keypair as a provider
@@ -118,6 +122,7 @@ impl Provider {
             Self::Earnings(earnings) => earnings.run(global).await,
             Self::Withdraw(payout) => payout.run(global, Earner::Provider).await,
             Self::Status(status) => status.run(global).await,
+            Self::Check(check) => check.run(global).await,
         }
     }
 }

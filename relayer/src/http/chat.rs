@@ -8,7 +8,7 @@ use crate::node::Node;
 use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
 use crate::relay::dialect::{self, Dialect};
 use crate::relay::error::RelayError;
-use crate::relay::pipeline::count_input;
+use crate::relay::pipeline::{count_input, funds};
 use crate::relay::{Accepted, Answer, Told, base64, relay};
 use crate::views::{
     ChatCompletion, ChatCompletionRequest, Embeddings, EmbeddingsRequest, Message, MessagesRequest, ModelResponse,
@@ -176,9 +176,9 @@ pub(super) async fn message(State(node): State<Arc<Node>>, request: Request) -> 
 )]
 pub(super) async fn count(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     let at = Instant::now();
-    let Received { permit: _permit, head, body, .. } = receive(&node, request, at).await?;
+    let Received { permit: _permit, caller, head, body, .. } = receive(&node, request, at).await?;
     let request = dialect::messages::read_to_count(body, &head.headers)?;
-    let tokens = count_input(&node, &request).await?;
+    let tokens = count_input(&node, &caller, &request).await?;
     Ok(([(CONTENT_TYPE, JSON)], dialect::messages::counted(tokens)).into_response())
 }
 
@@ -230,9 +230,9 @@ pub(super) async fn respond(State(node): State<Arc<Node>>, request: Request) -> 
 )]
 pub(super) async fn count_response(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     let at = Instant::now();
-    let Received { permit: _permit, head, body, .. } = receive(&node, request, at).await?;
+    let Received { permit: _permit, caller, head, body, .. } = receive(&node, request, at).await?;
     let request = dialect::responses::Responses.read(body, &head.headers)?;
-    let tokens = count_input(&node, &request).await?;
+    let tokens = count_input(&node, &caller, &request).await?;
     Ok(([(CONTENT_TYPE, JSON)], dialect::responses::counted(tokens)).into_response())
 }
 
@@ -248,8 +248,9 @@ async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayErr
         body_hash: digest.unwrap_or_else(|| body_hash(&body)),
     };
     let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
-    let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
-    Ok(response_of(answer))
+    let permit = Arc::new(permit);
+    let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit: permit.clone() }).await?;
+    Ok(response_of(answer).map(|body| body::held(body, permit)))
 }
 
 /// A request that was let in.
@@ -304,7 +305,10 @@ fn admit(node: &Node, promised: Inbound<'_>, limit: usize) -> Result<(Caller, Op
     let digest = identified.digest();
     let promised = Inbound { body_hash: digest.unwrap_or_default(), ..promised };
     let registry = node.registry.borrow().clone();
-    Ok((identified.verify(&registry, &promised, node.clock.unix())?, digest))
+    let caller = identified.verify(&registry, &promised, node.clock.unix())?;
+    // A body is not read for a vault that cannot pay.
+    funds(node, &caller, promised.headers)?;
+    Ok((caller, digest))
 }
 
 fn response_of(answer: Answer) -> Response {

@@ -4,6 +4,7 @@ use crate::board::{Figures, OfferFigures, Window};
 use crate::chain::Pubkey;
 use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
+use crate::market::MarketView;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::dialect::chat::supported_parameters;
@@ -176,6 +177,7 @@ impl Wanted {
 struct Listing<'a> {
     node: &'a Node,
     registry: Arc<Registry>,
+    market: MarketView,
     window: Option<Window>,
     blend_ratio: f64,
     now_ms: i64,
@@ -186,6 +188,7 @@ impl<'a> Listing<'a> {
         Self {
             node,
             registry: node.registry.borrow().clone(),
+            market: node.market.view(),
             window: wanted.window,
             blend_ratio: wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio),
             now_ms: node.clock.unix_ms(),
@@ -225,7 +228,8 @@ impl<'a> Listing<'a> {
     fn offer(&self, offer: &Offer) -> OfferView {
         let live = self.node.scorer.live_figures(&offer.address, Instant::now());
         let flags = self.node.board.flags(&offer.address);
-        OfferView::new(offer, self.blend_ratio, BoardView::new(&live, flags, self.figures(offer), self.window))
+        let board = BoardView::new(&live, flags, self.figures(offer), self.window);
+        OfferView::new(offer, self.blend_ratio, board, &self.market)
     }
 
     fn figures(&self, offer: &Offer) -> OfferFigures {

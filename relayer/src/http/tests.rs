@@ -2,12 +2,14 @@
 
 mod allow_lists;
 mod api;
+mod bounds;
 mod completions;
 mod controls;
 mod embeddings;
 mod failover;
 mod hedging;
 mod honesty;
+mod identity;
 mod ledger_down;
 mod limits;
 mod messages;
@@ -15,6 +17,7 @@ mod misbehaviour;
 mod money;
 mod pages;
 mod responses;
+mod shaped;
 mod stated;
 mod sticky;
 mod streams;

@@ -152,6 +152,33 @@ async fn probes_alone_find_canned_and_short_answers() {
 }
 
 #[tokio::test]
+async fn what_two_vaults_say_of_a_provider_waits_for_a_probe() {
+    for (fails, open) in [(true, true), (false, false)] {
+        let (provider, offer) = simulated(1, Behaviour { name: "x".into(), ..Behaviour::instant(&["sim/x"]) }).await;
+        let world = World::new(vec![offer.clone()]).await;
+        world.node.scorer.confirm_by_probes(true);
+        let keys = world.vaults(2);
+        let mut prober = prober(&world).await;
+        prober.probed_ms.insert(offer.address, NOW_MS - 6_000);
+        provider.set(Behaviour { failure_rate: 1.0, name: "x".into(), ..Behaviour::instant(&["sim/x"]) });
+        for number in 0..12 {
+            world.chat_as(&keys[number % 2], serde_json::json!({"model": "sim/x"})).await;
+        }
+        let gate = || world.node.scorer.live_figures(&offer.address, Instant::now()).available;
+        assert!(
+            gate() && world.node.scorer.suspected(&offer.address),
+            "open to everybody until the relayer has seen it"
+        );
+        if !fails {
+            provider.set(Behaviour { name: "x".into(), ..Behaviour::instant(&["sim/x"]) });
+        }
+        assert_eq!(prober.step().await, Some(if fails { Probed::Failed } else { Probed::Served }));
+        world.settled_down().await;
+        assert_eq!((gate(), world.node.scorer.suspected(&offer.address)), (!open, false));
+    }
+}
+
+#[tokio::test]
 async fn an_honest_provider_passes_its_probes() {
     let (_provider, offer) = simulated(1, Behaviour { output_tokens: 120, ..Behaviour::instant(&["gpt-4o"]) }).await;
     let world = World::new(vec![offer.clone()]).await;

@@ -21,6 +21,10 @@ use std::time::{Duration, SystemTime};
 const MAX_OPENING: usize = 256 << 10;
 /// Most bytes of a provider's error that are passed on.
 const MAX_ERROR: usize = 16 << 10;
+/// Time to read what a failed provider says, for the record.
+const CAUSE_PATIENCE: Duration = Duration::from_millis(300);
+/// Longest cause that is kept, in bytes.
+const MAX_CAUSE: usize = 200;
 /// The longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -70,6 +74,25 @@ impl Failure {
     }
 }
 
+/// Pause before the same provider is asked once more, unless it asked for another, and the longest that is waited for.
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_REPEAT_PAUSE: Duration = Duration::from_secs(3);
+
+impl Failure {
+    /// How long to wait before the same provider is asked once more; nothing if that would hardly help.
+    pub fn pause(&self) -> Option<Duration> {
+        let passing = match self.kind {
+            FailureKind::Connect | FailureKind::RateLimited | FailureKind::CutStream => true,
+            FailureKind::Status(status) => status >= 500 || status == 408,
+            FailureKind::FirstTokenTimeout | FailureKind::IdleTimeout | FailureKind::Malformed | FailureKind::Empty => {
+                false
+            }
+        };
+        let pause = self.retry_after.unwrap_or(REPEAT_PAUSE);
+        (passing && pause <= LONGEST_REPEAT_PAUSE).then_some(pause.max(REPEAT_PAUSE))
+    }
+}
+
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
         let error = fault.to_string();
@@ -104,10 +127,12 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     let dialect = candidate.dialect;
     let translated = dialect.capability() != request.dialect.capability();
     let bug = |error: RelayError| Failure::new(FailureKind::Malformed, error.to_string());
+    let market = node.market.view();
+    let proof = market.proof(&candidate.offer);
     let outgoing = Outgoing {
         document: request.said_in(dialect).map_err(bug)?,
         stream: request.stream,
-        model: &candidate.offer.model,
+        model: proof.and_then(|proof| proof.model.as_deref()).unwrap_or(&candidate.offer.model),
         max_output: (translated || request.max_output != Some(candidate.max_output)).then_some(candidate.max_output),
         capabilities: candidate.offer.capabilities,
     };
@@ -128,18 +153,15 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     let status = response.status();
     match status.as_u16() {
         200 => {}
-        400 | 404 | 413 | 422 => {
+        400 | 413 | 422 => {
             let body = refusal(dialect, request.dialect, status, response).await;
             return Ok((Incoming::Refused(status, body), transcript()));
         }
-        429 => {
-            let retry_after = retry_after(&response, now);
-            return Err(Failure { retry_after, ..Failure::new(FailureKind::RateLimited, "status 429") });
-        }
         other => {
             let retry_after = retry_after(&response, now);
-            let failure = Failure::new(FailureKind::Status(other), format!("status {other}"));
-            return Err(Failure { retry_after, ..failure });
+            let kind = if other == 429 { FailureKind::RateLimited } else { FailureKind::Status(other) };
+            let cause = cause(response).await.map(|cause| format!(": {cause}")).unwrap_or_default();
+            return Err(Failure { retry_after, ..Failure::new(kind, format!("status {other}{cause}")) });
         }
     }
     let kind = Kind::of(&response);
@@ -222,12 +244,35 @@ async fn error_in_place_of_stream(
     }
 }
 
-/// The header's seconds, or the time until its date.
+/// What a failed provider says, if it says it soon.
+async fn cause(response: Response) -> Option<String> {
+    let mut response = Body::new(response, MAX_ERROR).ok()?;
+    let body = tokio::time::timeout(CAUSE_PATIENCE, read_body(&mut response, MAX_ERROR)).await.ok()?.ok()?;
+    Stated::read(std::str::from_utf8(&body).ok()?).message.map(|words| printable(&words)).filter(|words| !words.is_empty())
+}
+
+/// The beginning of a stranger's words, without line breaks and other controls.
+fn printable(words: &str) -> String {
+    let mut text: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CAUSE).collect();
+    text.truncate(text.floor_char_boundary(MAX_CAUSE));
+    text.trim().to_owned()
+}
+
+/// How long the provider asks to be left alone: `retry-after-ms`, or `Retry-After` in seconds, which may have a fraction, or as
+/// a date.
 fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::trim);
+    let seconds = |text: &str, unit: f64| {
+        let number: f64 = text.parse().ok()?;
+        Duration::try_from_secs_f64((number / unit).min(MAX_RETRY_AFTER.as_secs_f64())).ok()
+    };
+    if let Some(wait) = header("retry-after-ms").and_then(|text| seconds(text, 1e3)) {
+        return Some(wait);
+    }
+    let text = header(RETRY_AFTER.as_str())?;
+    let wait = match seconds(text, 1.0) {
+        Some(wait) => wait,
+        None => {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now_unix).ok()?);
             httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
         }

@@ -290,6 +290,15 @@ impl Caller {
         }
     }
 
+    /// Whether it may be a request that was served before, and is to get its receipt again: a signed one whose hash is known, or
+    /// one with an `Idempotency-Key`, which only the ledger knows.
+    pub fn may_repeat(&self, vaults: &Vaults, headers: &HeaderMap) -> bool {
+        match &self.consent {
+            Proof::Bearer(_) => headers.contains_key(IDEMPOTENCY_KEY),
+            Proof::Signed { request_hash, .. } => vaults.knows_request(&self.key, *request_hash),
+        }
+    }
+
     /// The consent to hold with, and the hash of the request it is for. The hash of a bearer's request includes the ceiling
     /// and a nonce, so that two equal requests have two hashes. With an `Idempotency-Key` it includes that key in their
     /// place, so that the same request with the same key is served once.

@@ -69,6 +69,19 @@ pub fn spoken(capabilities: u64) -> u64 {
     if stated == 0 { capability::CHAT } else { stated }
 }
 
+/// The words of a provider's error, which stand at the same place in every dialect.
+pub fn message_of(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Body {
+        error: Error,
+    }
+    #[derive(serde::Deserialize)]
+    struct Error {
+        message: String,
+    }
+    serde_json::from_slice(body).ok().map(|Body { error }| error.message)
+}
+
 /// A wire format.
 pub trait Dialect: fmt::Debug + Send + Sync {
     /// Its name in decision records and messages.
@@ -359,6 +372,13 @@ impl Request {
             let document = Document::read(text.into()).map_err(|_| unsayable())?;
             Ok(Translation { document, left_out })
         })
+    }
+
+    /// Gives the memory of the body back, which nobody needs any more once a provider answers.
+    pub fn forget_body(&mut self) {
+        if let Ok(empty) = Document::read(Bytes::from_static(b"{}")) {
+            (self.body, self.translations) = (empty, Translations::default());
+        }
     }
 
     /// The prompt in the bytes it came in.

@@ -164,6 +164,8 @@ pub enum RelayError {
     UpstreamBusy {
         /// Who was tried, and what happened.
         attempts: String,
+        /// Whether all of them limit the rate.
+        limited: bool,
         /// When to try again.
         retry_after: Duration,
     },
@@ -173,6 +175,9 @@ pub enum RelayError {
         /// What the provider says of it.
         stated: Option<String>,
     },
+    /// The time for the whole answer was over after its first content.
+    #[error("the answer took longer than this relayer allows; what was delivered is charged")]
+    OutOfTime,
     /// The answer could not be charged.
     #[error("the answer could not be accounted for; nothing was charged")]
     Charge(#[from] ChargeError),
@@ -234,7 +239,7 @@ impl RelayError {
                 Refusal::UnknownVault => (Authentication, "unknown_vault"),
                 Refusal::KeyRevoked => (Authentication, "key_revoked"),
                 Refusal::KeyExpired => (Authentication, "key_expired"),
-                Refusal::Funds { .. } => (Funds, "insufficient_funds"),
+                Refusal::Funds { .. } | Refusal::Minimum { .. } => (Funds, "insufficient_funds"),
                 Refusal::KeyLimit { .. } => (Funds, "key_limit"),
                 Refusal::WindowLimit { .. } => (Funds, "window_limit"),
                 Refusal::Authorized { .. } => (Funds, "authorized_too_low"),
@@ -281,6 +286,7 @@ impl RelayError {
             Self::UpstreamTimeout { .. } => (Provider, "providers_timed_out"),
             Self::UpstreamBusy { .. } => (Provider, "providers_busy"),
             Self::Cut { .. } => (Provider, "provider_failed"),
+            Self::OutOfTime => (Relayer, "out_of_time"),
             Self::Charge(_) => (Relayer, "not_charged"),
             Self::Ledger(_) => (Relayer, "ledger_unavailable"),
             Self::Internal(_) => (Relayer, "internal_error"),

@@ -1,9 +1,12 @@
 //! The plan of a request: which offers can serve it, and at what highest cost. These are the hard filters, before
 //! anything is scored.
 
+mod bounds;
+
+use crate::chain::Pubkey;
 use crate::config::Config;
 use crate::registry::{Offer, Registry};
-use crate::relay::controls::suffix;
+use crate::relay::controls::{Providers, suffix};
 use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
 use crate::relay::output::{Money, affordable};
@@ -98,10 +101,12 @@ impl From<Unspoken> for Reason {
 /// got there were the closest to serving it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Filter {
+    Market,
     AllowList,
     Wish,
     Ability,
     Dialect,
+    Free,
     Size,
     KeyPrice,
     Cost(Pico),
@@ -114,12 +119,13 @@ pub struct Plan {
     /// One route for each requested model that somebody offers, in the order in which they are tried. At least one has
     /// candidates.
     pub routes: Vec<Route>,
-    /// The requested models that nobody offers.
-    pub unknown: Vec<String>,
     /// The relayer's fee.
     pub fee_bps: u16,
     /// The highest cost with any candidate of any model, fee included.
     pub ceiling: Pico,
+    /// Whether the client ruled out some offer, by the key's allow-list or by what it signed to pay at most: it took part
+    /// in the choice.
+    pub narrowed: bool,
     /// Answers wanted.
     pub choices: u32,
     /// A hash of the vault and the beginning of the prompt, if that is long enough to be cached.
@@ -139,6 +145,17 @@ pub struct Route {
     pub ask: Ask,
 }
 
+/// Who asks, for what, and naming whom.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The providers that it names.
+    pub named: &'a Providers,
+    /// The vault that pays, if one does.
+    pub vault: Option<&'a Pubkey>,
+}
+
 /// A model that a request names and somebody offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -148,26 +165,25 @@ pub struct Asked {
     pub sort: Sort,
 }
 
-/// Finds the requested models: each name as it is if somebody offers it, otherwise without the suffix that steers routing.
-/// Returns the offered ones, and the names that nobody offers: clients name several models because one may be gone.
+/// Finds the requested models, without the suffixes that steer routing: a suffix is never part of a name.
 ///
 /// # Errors
-/// Nobody offers any of them, or a suffix contradicts `provider.sort`.
-pub fn resolve(registry: &Registry, request: &Request) -> Result<(Vec<Asked>, Vec<String>), RelayError> {
+/// Nobody offers one of them, or a suffix contradicts `provider.sort`.
+pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, RelayError> {
     let offered = |model: &str| registry.offers_of(model).next().is_some();
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
     for name in &request.models {
-        let (model, sort) = if offered(name) { (name.as_str(), None) } else { suffix(name) };
+        let (model, sort) = suffix(name);
         if offered(model) {
             asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
         } else {
             unknown.push(super::json::shorten(name));
         }
     }
-    if asked.is_empty() {
+    if !unknown.is_empty() {
         return Err(RelayError::UnknownModel(unknown.join("`, `")));
     }
-    Ok((asked, unknown))
+    Ok(asked)
 }
 
 /// The limits of a key and of its holder.
@@ -181,9 +197,20 @@ pub struct Allowed<'a> {
     pub list: Option<&'a AllowList>,
     /// What its vault and the key have free.
     pub free: Option<Pico>,
+    /// The providers that the request names.
+    pub named: &'a Providers,
 }
 
-/// Applies every filter to every offer of every model. `cooldown` tells how much longer an offer asked to be left alone.
+/// What stands against asking an offer, whatever the request is.
+#[derive(Clone, Copy)]
+pub struct Bars<'a> {
+    /// Why it is asked by nobody.
+    pub market: &'a dyn Fn(&Offer) -> Option<String>,
+    /// How much longer it asked to be left alone.
+    pub cooldown: &'a dyn Fn(&Offer) -> Option<Duration>,
+}
+
+/// Applies every filter to every offer of every model.
 ///
 /// # Errors
 /// No offer is left. The filter that the last offers reached decides which error it is.
@@ -191,9 +218,9 @@ pub fn plan(
     registry: &Registry,
     config: &Config,
     request: &Request,
-    (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
+    asked: Vec<(Asked, Input)>,
     allowed: Allowed,
-    cooldown: impl Fn(&Offer) -> Option<Duration>,
+    bars: Bars<'_>,
 ) -> Result<Plan, RelayError> {
     let fee_bps = registry.relayer.fee_bps;
     if fee_bps > allowed.limits.max_fee_bps {
@@ -204,7 +231,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, request, input, allowed, &cooldown) {
+            match consider(offer, fee_bps, config, request, input, allowed, bars) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(Reason { filter, text, field }) => {
                     excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
@@ -227,23 +254,30 @@ pub fn plan(
     }
     let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
-    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices, prefix: None })
+    let by_client = |filter: Filter| matches!(filter, Filter::AllowList | Filter::Wish | Filter::Cost(_));
+    let narrowed = routes.iter().flat_map(|route| &route.excluded).any(|exclusion| by_client(exclusion.filter));
+    routes.iter_mut().for_each(Route::summarise);
+    Ok(Plan { routes, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
 }
 
 fn consider(
     offer: &Arc<Offer>,
     fee_bps: u16,
+    config: &Config,
     request: &Request,
     input: Input,
     allowed: Allowed,
-    cooldown: impl Fn(&Offer) -> Option<Duration>,
+    bars: Bars<'_>,
 ) -> Result<Candidate, Reason> {
+    if let Some(reason) = (bars.market)(offer) {
+        return Err((Filter::Market, reason).into());
+    }
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()).into());
     }
     let most_prompt = saturate(input.allowance().min(context(offer, request)));
     let price = offer.price.price(offer.price.is_long(most_prompt.into()));
-    if let Some(reason) = request.controls.exclude(offer, price) {
+    if let Some(reason) = request.controls.exclude(allowed.named, offer, price) {
         return Err((Filter::Wish, reason).into());
     }
     let missing = request.needs & !offer.capabilities;
@@ -278,11 +312,14 @@ fn consider(
     let money = Money { free: allowed.free, most: allowed.max_cost.map(MicroUsdc::pico) };
     let max_output = if request.max_output.is_some() { limit } else { affordable(limit, money, cost) };
     let ceiling = cost(max_output).ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
+    if ceiling == Pico::ZERO && !config.market.free {
+        return Err((Filter::Free, "costs nothing, and this relayer serves nothing for nothing".into()).into());
+    }
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
     }
     // One that merely fails stays a candidate, behind all others: it may be back.
-    if let Some(left) = cooldown(offer) {
+    if let Some(left) = (bars.cooldown)(offer) {
         return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())).into());
     }
     Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
@@ -324,14 +361,18 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
             Some(field) => RelayError::Untranslatable { model, field, reasons },
             None => RelayError::NoProvider { model, reasons, field },
         },
-        Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons, field },
+        Filter::Market | Filter::Wish | Filter::Ability | Filter::Free | Filter::Size => {
+            RelayError::NoProvider { model, reasons, field }
+        }
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cost(ceiling) => Some(ceiling),
-                Filter::AllowList
+                Filter::Market
+                | Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
+                | Filter::Free
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -343,9 +384,11 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
         Filter::Cooldown(_) => {
             let waits = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cooldown(left) => Some(left),
-                Filter::AllowList
+                Filter::Market
+                | Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
+                | Filter::Free
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -372,29 +415,37 @@ impl Route {
     /// The first `most` candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
-        request: &Request,
+        asked: Asker<'_>,
         scorer: &Scorer,
         most: usize,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Choice) {
+    ) -> (Vec<(Candidate, bool)>, Choice) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let decision = scorer.rank(&offers, &self.ask, now, rng);
-        let controls = &request.controls;
+        let decision = scorer.rank_for(asked.vault, &offers, &self.ask, now, rng);
+        let controls = &asked.request.controls;
         // Whom the client names may stand anywhere; of the others only the first are tried.
         let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
-        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let order = order
+            .iter()
+            .filter_map(|&index| Some((self.candidates.get(index)?.clone(), decision.is_open(index))))
+            .collect();
         let only_first = !controls.allow_fallbacks && controls.order.is_empty();
-        let order = preferred_first(order, |candidate: &Candidate| controls.rank_of(&candidate.offer), only_first);
-        (order, decision)
+        let place = |(candidate, _): &(Candidate, bool)| asked.named.rank_of(&candidate.offer);
+        (preferred_first(order, place, |(_, open)| *open, only_first), decision)
     }
 }
 
-/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others. Checking a
-/// decision record calls this function and [`schedule`] too.
-pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Option<usize>, only_first: bool) -> Vec<T> {
+/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others; those whose
+/// breaker `is_open` come last, whoever prefers them. Checking a decision record calls this function and [`schedule`] too.
+pub(super) fn preferred_first<T>(
+    mut ranked: Vec<T>,
+    place: impl Fn(&T) -> Option<usize>,
+    is_open: impl Fn(&T) -> bool,
+    only_first: bool,
+) -> Vec<T> {
     // Stable: those not named keep the scorer's order behind those that are.
-    ranked.sort_by_key(|candidate| place(candidate).unwrap_or(usize::MAX));
+    ranked.sort_by_key(|candidate| (is_open(candidate), place(candidate).unwrap_or(usize::MAX)));
     if only_first {
         ranked.truncate(1);
     }
@@ -412,7 +463,7 @@ impl Plan {
     /// The order in which candidates are tried, model by model, and the decision of each route.
     pub fn rank(
         &self,
-        request: &Request,
+        asked: Asker<'_>,
         scorer: &Scorer,
         max_attempts: u32,
         now: Instant,
@@ -420,14 +471,15 @@ impl Plan {
     ) -> (Vec<Candidate>, Vec<Choice>) {
         // As many as are tried in all: a route has no more of them, and one at least.
         let most = (max_attempts as usize).max(self.routes.len());
-        let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, most, now, rng)).unzip();
-        (schedule(orders, max_attempts as usize), decisions)
+        let (orders, decisions) = self.routes.iter().map(|route| route.rank(asked, scorer, most, now, rng)).unzip();
+        let order = schedule(orders, max_attempts as usize, |(_, open)| *open);
+        (order.into_iter().map(|(candidate, _)| candidate).collect(), decisions)
     }
 }
 
 /// The first of each model's candidates, at most `attempts` in all, of which every model has at least one: a model with
-/// many providers must not leave those after it without any.
-pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
+/// many providers must not leave those after it without any. Those whose breaker `is_open` come after all other models'.
+pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize, is_open: impl Fn(&T) -> bool) -> Vec<T> {
     let mut later = orders.iter().filter(|order| !order.is_empty()).count();
     let mut left = attempts.max(later);
     let mut scheduled = Vec::new();
@@ -437,6 +489,7 @@ pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
         left -= most;
         scheduled.extend(order.into_iter().take(most));
     }
+    scheduled.sort_by_key(|candidate| is_open(candidate));
     scheduled
 }
 

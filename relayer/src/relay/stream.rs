@@ -22,6 +22,8 @@ pub enum End {
     Complete,
     /// The client left, or takes nothing any more.
     ClientGone,
+    /// The request's whole time was over, which is nobody's fault.
+    OutOfTime,
     /// The provider failed.
     Failed {
         /// How.
@@ -187,6 +189,9 @@ impl<'a> Pump<'a> {
     /// Ends a stream without life, and tells the client of one that lives that the connection does.
     fn silent(&mut self) -> State {
         let (now, due) = (Instant::now(), self.deadline.min(self.heard + self.idle));
+        if now >= self.deadline {
+            return State::Ended(End::OutOfTime);
+        }
         if now >= due {
             let error = "nothing came for too long".into();
             return State::Ended(End::Failed { kind: FailureKind::IdleTimeout, error, stated: None });

@@ -52,6 +52,17 @@ pub enum Gate {
     Open,
 }
 
+impl Gate {
+    /// The gate that lets fewer through.
+    pub(super) fn narrower(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Open, _) | (_, Self::Open) => Self::Open,
+            (Self::HalfOpen, _) | (_, Self::HalfOpen) => Self::HalfOpen,
+            (Self::Closed, Self::Closed) => Self::Closed,
+        }
+    }
+}
+
 /// Everything about a candidate that the choice depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Measured {

@@ -1,5 +1,7 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
+mod affords;
+
 use super::sums::{add, covered, rounded_down, rounded_up};
 use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, VaultUnavailable, VaultView, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
@@ -216,6 +218,11 @@ impl VaultAccount {
             Seen::UnderWay => None,
             Seen::Charged { charge, .. } => *charge,
         }
+    }
+
+    /// Whether a request is under way or was charged.
+    pub fn knows(&self, key: &KeyRef, request_hash: Hash) -> bool {
+        self.requests.contains_key(&(key.epoch, request_hash))
     }
 
     /// Forgets a request, so that it may come again.

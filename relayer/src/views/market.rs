@@ -2,6 +2,7 @@
 
 use super::LIST;
 use crate::board::{Figures, Flag, OfferFigures, Window};
+use crate::market::MarketView;
 use crate::registry::{Offer, ProviderInfo, RelayerInfo};
 use crate::score::LiveFigures;
 use serde::{Deserialize, Serialize};
@@ -134,8 +135,13 @@ pub struct OfferView {
     pub address: String,
     /// The provider's address.
     pub provider: String,
-    /// The provider's name.
+    /// The name that the provider chose.
     pub provider_name: String,
+    /// The host that names the provider as its own, which is the provider's public name. Offers without one are not asked, unless
+    /// the operator says otherwise.
+    pub host: Option<String>,
+    /// Why this relayer asks it for nobody, if it does not.
+    pub barred: Option<String>,
     /// The token account that receives the provider's earnings.
     pub provider_token: String,
     /// Base URL of the provider's API, `/v1` included.
@@ -322,11 +328,13 @@ impl From<&ProviderInfo> for ProviderView {
 
 impl OfferView {
     /// An offer in a blend of `blend_ratio` input tokens to one output token, with what is on its `board`.
-    pub fn new(offer: &Offer, blend_ratio: f64, board: BoardView) -> Self {
+    pub fn new(offer: &Offer, blend_ratio: f64, board: BoardView, market: &MarketView) -> Self {
         Self {
             address: offer.address.to_string(),
             provider: offer.provider.to_string(),
             provider_name: offer.provider_name.clone(),
+            host: market.proof(offer).map(|proof| proof.host.to_string()),
+            barred: market.bars(offer, false),
             provider_token: offer.provider_token.to_string(),
             url: offer.url.clone(),
             model: offer.model.clone(),

@@ -238,7 +238,7 @@ impl System {
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{}\"\n\
              [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
-             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[upstream]\nlocalnet = true\n",
+             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
             self.port,
             self.proxy.url,
             d.relayer,

@@ -131,6 +131,18 @@ async fn a_whole_answer_is_raced_only_if_the_request_says_so() {
 }
 
 #[tokio::test]
+async fn the_next_model_that_is_named_is_raced_as_well() {
+    let (slow, good) = (Mock::new("slow", vec![Step::Forever]).await, good(true).await);
+    let next = crate::registry::Offer { model: "n".into(), ..good.offer(2) };
+    let world = World::with(vec![slow.offer(1), next], patient).await;
+    let members = json!({"stream": true, "max_tokens": 16, "models": ["n"], "provider": {"hedge_after_ms": 100}});
+    let began = Instant::now();
+    let streamed = Streamed::read(world.chat(members).await).await;
+    assert_eq!(streamed.receipt.unwrap().receipt.offer, [2; 32]);
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
 async fn a_race_that_both_lose_fails_over_to_the_next() {
     let (first, second) =
         (Mock::new("slow", vec![Step::Pause(300)]).await, Mock::new("good", vec![Step::Pause(300)]).await);

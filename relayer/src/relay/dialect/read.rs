@@ -141,14 +141,39 @@ pub(super) fn include_usage(object: &Object<'_>) -> Result<bool, RelayError> {
     Ok(field(&options, "include_usage", "true or false")?.unwrap_or(false))
 }
 
-/// Whether the client picks the provider, or cuts or bends the answer by one of the members `shaping`.
-pub(super) fn origin(object: &Object<'_>, controls: &Controls, shaping: &[&str]) -> Origin {
-    let client_shaped = controls.only.is_some()
-        || !controls.order.is_empty()
-        || !controls.ignore.is_empty()
-        || shaping.iter().any(|name| object.get(name).is_some());
-    if client_shaped { Origin::ClientShaped } else { Origin::Open }
+/// Whether the client takes part in the choice of the provider, or cuts or bends the answer: by a member that is not
+/// `harmless`, which may be one the relayer does not know.
+pub(super) fn origin(object: &Object<'_>, models: &[String], controls: &Controls, harmless: &[&str]) -> Origin {
+    let chosen = controls.takes_part() || models.iter().any(|model| suffix(model).1.is_some());
+    let is_harmless = |name: &str| harmless.contains(&name) || COMMON.contains(&name);
+    let bent = object.0.iter().any(|(name, value)| *value != "null" && !is_harmless(name));
+    if chosen || bent { Origin::ClientShaped } else { Origin::Open }
 }
+
+/// Members with which no client of any dialect can make an honest provider look bad.
+const COMMON: [&str; 21] = [
+    "model",
+    "models",
+    "provider",
+    "stream",
+    "stream_options",
+    "temperature",
+    "top_p",
+    "top_k",
+    "n",
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "max_tokens",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+];
 
 /// Tells different prompts apart.
 pub(super) fn fingerprint(text: &str) -> u64 {

@@ -97,8 +97,8 @@ async fn an_answer_beyond_all_bounds_is_cut_and_charged_within_the_hold() {
             let receipt = streamed.receipt.unwrap().receipt;
             assert_eq!(
                 (receipt.usage.output, receipt.finish_reason),
-                (3, FinishReason::Error),
-                "three tokens were asked for"
+                (16, FinishReason::Error),
+                "16 tokens were asked for"
             );
             assert_eq!(world.settled_down().await.0, Pico::ZERO);
         },

@@ -268,13 +268,14 @@ async fn fails_alone(world: &World, streamed: bool, case: &Case) {
     let (status, error) = error(response).await;
     let expected = match case.kind {
         "first_token_timeout" => (504, "providers_timed_out"),
-        "rate_limited" => (503, "providers_busy"),
+        "rate_limited" => (429, "providers_busy"),
         _ => (502, "providers_failed"),
     };
     assert_eq!((status, error["code"].as_str().unwrap()), expected, "{name}");
-    assert!(error["message"].as_str().unwrap().contains(&format!("bad ({})", case.kind)), "{name}: {error}");
+    assert!(error["message"].as_str().unwrap().contains(&format!("bad ({}: ", case.kind)), "{name}: {error}");
     assert_eq!(world.settled_down().await, (Pico::ZERO, COST), "{name}: what was charged before, and no more");
-    assert_eq!(learned(world, 3), (1, Some(0.0)), "{name}");
+    let (failures, rate) = learned(world, 3);
+    assert!((1..=2).contains(&failures) && rate == Some(0.0), "{name}: {failures}, once more at most");
 }
 
 async fn streams(case: Case, bad: Mock, good: Mock) {
@@ -324,9 +325,9 @@ async fn one_that_cannot_be_reached_is_passed_over() {
 #[tokio::test]
 async fn one_that_has_no_tls_where_its_url_says_so_is_passed_over() {
     let (bad, good) = (Mock::eager("bad", vec![say("HTTP/1.1 400 Plain\r\n\r\n")]).await, good(true).await);
-    let mut tls = bad.offer(1);
+    let mut tls = crate::relay::testing::cheap(bad.offer(1));
     tls.url = tls.url.replace("http://", "https://");
-    let world = World::new(vec![tls, good.offer(2)]).await;
+    let world = World::with(vec![tls, good.offer(2)], |config| crate::relay::testing::cost_alone(config)).await;
     let streamed = Streamed::read(world.chat(ask(true)).await).await;
     assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true));
     assert_eq!(world.decision(&streamed.id).await["attempts"][0]["outcome"], "connect");

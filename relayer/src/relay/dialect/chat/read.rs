@@ -15,6 +15,24 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use steam_router::state::capability;
 
+/// Members with which no client can make an honest provider look bad. `stop` and `logit_bias` are none of them.
+const HARMLESS: [&str; 14] = [
+    "messages",
+    "max_completion_tokens",
+    "modalities",
+    "response_format",
+    "logprobs",
+    "top_logprobs",
+    "tools",
+    "tool_choice",
+    "functions",
+    "function_call",
+    "reasoning_effort",
+    "verbosity",
+    "prediction",
+    "web_search_options",
+];
+
 /// Reads a body, and of the headers those that steer routing.
 ///
 /// # Errors
@@ -36,7 +54,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
     if controls.require_parameters {
         needs |= required(&members, &parameters::PARAMETERS)?;
     }
-    let origin = origin(&members, &controls, &["stop", "logit_bias"]);
+    let origin = origin(&members, &models, &controls, &HARMLESS);
     let max_output = max_output(&members)?;
     Ok(Request {
         dialect: &Chat,

@@ -227,7 +227,8 @@ async fn input_is_its_bytes_without_images_or_its_tokens() {
     assert_eq!((request.images, request.needs), (1, capability::VISION));
     assert_eq!(request.text_bytes, (body.len() - url.len() - r#"{"url":""}"#.len()) as u64);
     let prompt = Chat.prompt(&request);
-    let tokens = Tokenizers::default().count(Counting::O200k, prompt.texts).await;
+    let tokens =
+        Tokenizers::default().count(Counting::O200k, prompt.texts, (crate::chain::Pubkey::default(), u64::MAX)).await;
     assert_eq!((tokens.tokens, prompt.overhead), (2, MESSAGE_OVERHEAD + ANSWER_OVERHEAD));
 }
 

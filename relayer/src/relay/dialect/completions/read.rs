@@ -69,7 +69,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
     let echo = field(&object, "echo", "true or false")?.unwrap_or(false);
     let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
     let max_output = limit(&object, "max_tokens", u32::from(!echo))?.unwrap_or(DEFAULT_MAX_TOKENS);
-    let origin = origin(&object, &controls, &["stop", "logit_bias", "suffix", "echo"]);
+    let origin = origin(&object, &models, &controls, &["prompt", "best_of", "logprobs"]);
     Ok(Request {
         dialect: &Completions,
         models,

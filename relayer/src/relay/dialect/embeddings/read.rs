@@ -4,8 +4,8 @@ use super::Embeddings;
 use crate::relay::controls::Controls;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::Prompts;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, wrong};
-use crate::relay::dialect::{Origin, Reasoning, Request, Translations};
+use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
+use crate::relay::dialect::{Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -47,6 +47,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
     }
     limit(&object, "dimensions", 1)?;
     let needs = if controls.require_parameters { required(&object, &PARAMETERS)? } else { 0 };
+    let origin = origin(&object, &models, &controls, &["input", "encoding_format", "dimensions"]);
     Ok(Request {
         dialect: &Embeddings,
         models,
@@ -58,8 +59,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         needs,
         images: 0,
         controls,
-        // A vector shows nothing of what answers of text show.
-        origin: Origin::ClientShaped,
+        origin,
         messages: 1,
         fingerprint: fingerprint(text),
         text_bytes: body.text().len() as u64,

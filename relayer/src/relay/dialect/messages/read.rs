@@ -74,6 +74,19 @@ struct Source<'a> {
     url: Option<Text<'a>>,
 }
 
+/// Members with which no client can make an honest provider look bad. `stop_sequences` is none of them.
+const HARMLESS: [&str; 9] = [
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "container",
+    "context_management",
+    "output_config",
+    "betas",
+];
+
 /// What the messages hold besides text.
 #[derive(Default)]
 struct Found {
@@ -111,7 +124,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<
     if controls.require_parameters {
         needs |= required(&members, &PARAMETERS)?;
     }
-    let origin = origin(&members, &controls, &["stop_sequences"]);
+    let origin = origin(&members, &models, &controls, &HARMLESS);
     Ok(Request {
         dialect: &Messages,
         models,

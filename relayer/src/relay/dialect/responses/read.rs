@@ -47,6 +47,24 @@ const PARAMETERS: [(&str, u64); 24] = [
 /// Tokens around an item of the history.
 const ITEM_OVERHEAD: u64 = 5;
 
+/// Members with which no client can make an honest provider look bad.
+const HARMLESS: [&str; 14] = [
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "tools",
+    "tool_choice",
+    "max_tool_calls",
+    "text",
+    "reasoning",
+    "include",
+    "background",
+    "truncation",
+    "top_logprobs",
+    "previous_response_id",
+    "client_metadata",
+];
+
 /// What the history holds besides text.
 #[derive(Default)]
 struct Found {
@@ -77,6 +95,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         needs |= required(&members, &PARAMETERS)?;
     }
     let max_output = limit(&members, "max_output_tokens", 1)?;
+    let origin = origin(&members, &models, &controls, &HARMLESS);
     Ok(Request {
         dialect: &Responses,
         models,
@@ -87,7 +106,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         prompts: 1,
         needs,
         images: found.images,
-        origin: origin(&members, &controls, &[]),
+        origin,
         controls,
         messages: found.items,
         fingerprint: fingerprint(text),
