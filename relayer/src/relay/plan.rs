@@ -14,7 +14,7 @@ use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::allow_list::AllowList;
-use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
 use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
@@ -35,6 +35,11 @@ impl Input {
     /// The estimate of the input's tokens.
     pub fn estimate(&self) -> u64 {
         self.text.tokens.saturating_add(self.image_tokens)
+    }
+
+    /// Fewest tokens that it has for sure; what an image has is an estimate.
+    pub fn least(&self) -> u64 {
+        self.counting.least(self.text)
     }
 
     /// Most input tokens that can be billed.
@@ -236,7 +241,9 @@ fn consider(
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()).into());
     }
-    if let Some(reason) = request.controls.exclude(offer) {
+    let most_prompt = saturate(input.allowance().min(context(offer, request)));
+    let price = offer.price.price(offer.price.is_long(most_prompt.into()));
+    if let Some(reason) = request.controls.exclude(offer, price) {
         return Err((Filter::Wish, reason).into());
     }
     let missing = request.needs & !offer.capabilities;
@@ -253,11 +260,9 @@ fn consider(
     }
     // The estimate, not the bound: a bound of one token a byte would turn away what fits. Where the estimate is too
     // low, the provider says so, and it costs nothing.
-    // Each prompt has a context of its own.
-    let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
-    let room = context.saturating_sub(input.estimate());
+    let room = context(offer, request).saturating_sub(input.estimate());
     let least = if request.controls.require_parameters { wanted } else { wanted.min(1) };
-    if input.estimate() > context || room < u64::from(least) {
+    if input.estimate() > context(offer, request) || room < u64::from(least) {
         let reason = format!(
             "takes {} tokens of prompt and answer, and this is about {} and up to {wanted}",
             offer.context_limit,
@@ -265,12 +270,11 @@ fn consider(
         );
         return Err((Filter::Size, reason).into());
     }
-    if !offer.price.within(&allowed.limits.max_price) {
+    if !price.within(&allowed.limits.max_price) {
         return Err((Filter::KeyPrice, "priced above the key's highest price".into()).into());
     }
-    let most_input = saturate(input.allowance().min(context));
     let limit = wanted.min(offer.output_limit).min(saturate(room));
-    let cost = |output: u32| ceiling(offer, fee_bps, most_input, output.saturating_mul(request.choices));
+    let cost = |output: u32| ceiling(offer, fee_bps, most_prompt, output.saturating_mul(request.choices));
     let money = Money { free: allowed.free, most: allowed.max_cost.map(MicroUsdc::pico) };
     let max_output = if request.max_output.is_some() { limit } else { affordable(limit, money, cost) };
     let ceiling = cost(max_output).ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
@@ -292,10 +296,15 @@ fn keep_longest(longest: u32, candidates: &mut Vec<Candidate>, excluded: &mut Ve
     }
 }
 
-/// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
+/// The tokens that all prompts and answers of the request may have: each prompt has a context of its own.
+fn context(offer: &Offer, request: &Request) -> u64 {
+    u64::from(offer.context_limit).saturating_mul(request.prompts.into())
+}
+
+/// The most a request may cost with `offer`, fee included: whatever part of the prompt is written to a cache, and at the
+/// price of long prompts if it may be one.
 fn ceiling(offer: &Offer, fee_bps: u16, input: u32, output: u32) -> Option<Pico> {
-    let usage = Usage { requests: 1, input, cached: 0, output };
-    let charge = charge(&offer.price, &usage);
+    let charge = offer.price.ceiling(input, output);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
 

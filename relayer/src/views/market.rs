@@ -164,10 +164,36 @@ pub struct OfferView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Price)]
 pub struct PriceView {
-    /// Prompt tokens that are not cached.
+    /// What a request costs whose prompt is not a long one.
+    #[serde(flatten)]
+    pub standard: PriceComponents,
+    /// What all of a request costs whose prompt is, if that has a price of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongPriceView>,
+}
+
+/// The price of long prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LongPrice)]
+pub struct LongPriceView {
+    /// A prompt with more tokens is a long one; all its tokens count, from a cache or not.
+    pub from: u32,
+    /// What it costs.
+    #[serde(flatten)]
+    pub price: PriceComponents,
+}
+
+/// µUSDC per million tokens of each kind, and µUSDC per request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PriceComponents {
+    /// Prompt tokens that are neither read from nor written to a cache.
     pub input: u64,
     /// Prompt tokens from the provider's cache.
     pub cached: u64,
+    /// Prompt tokens written to the provider's cache, for the shorter lifetime.
+    pub cache_write: u64,
+    /// Prompt tokens written to the provider's cache, for the longer lifetime.
+    pub cache_write_long: u64,
     /// Answer tokens.
     pub output: u64,
     /// Each request.
@@ -177,7 +203,28 @@ pub struct PriceView {
 /// A posted price as OpenRouter's clients read it: USD per token and per request, as exact decimal numbers in strings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pricing {
-    /// Each prompt token that is not cached.
+    /// What a request costs whose prompt is not a long one.
+    #[serde(flatten)]
+    pub standard: PricingComponents,
+    /// What all of a request costs whose prompt is, if that has a price of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongPricing>,
+}
+
+/// The price of long prompts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LongPricing {
+    /// A prompt with more tokens is a long one; all its tokens count, from a cache or not.
+    pub from: u32,
+    /// What it costs.
+    #[serde(flatten)]
+    pub price: PricingComponents,
+}
+
+/// USD per token of each kind, and USD per request, under OpenRouter's names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PricingComponents {
+    /// Each prompt token that is neither read from nor written to a cache.
     pub prompt: String,
     /// Each answer token.
     pub completion: String,
@@ -185,6 +232,10 @@ pub struct Pricing {
     pub request: String,
     /// Each prompt token from the provider's cache.
     pub input_cache_read: String,
+    /// Each prompt token written to the provider's cache, for the shorter lifetime.
+    pub input_cache_write: String,
+    /// Each prompt token written to the provider's cache, for the longer lifetime.
+    pub input_cache_write_long: String,
 }
 
 /// What goes into a model and what comes out.
@@ -291,13 +342,28 @@ impl OfferView {
     }
 }
 
-impl From<&units::Price> for PriceView {
-    fn from(price: &units::Price) -> Self {
-        Self { input: price.input, cached: price.cached, output: price.output, request: price.request }
+impl From<&units::Tariff> for PriceView {
+    fn from(tariff: &units::Tariff) -> Self {
+        let long = LongPriceView { from: tariff.long_from, price: PriceComponents::from(&tariff.long) };
+        Self { standard: (&tariff.standard).into(), long: (tariff.long_from != 0).then_some(long) }
     }
 }
 
-impl From<&units::Price> for Pricing {
+impl From<&units::Price> for PriceComponents {
+    fn from(price: &units::Price) -> Self {
+        let units::Price { input, cached, cache_write, cache_write_long, output, request } = *price;
+        Self { input, cached, cache_write, cache_write_long, output, request }
+    }
+}
+
+impl From<&units::Tariff> for Pricing {
+    fn from(tariff: &units::Tariff) -> Self {
+        let long = LongPricing { from: tariff.long_from, price: PricingComponents::from(&tariff.long) };
+        Self { standard: (&tariff.standard).into(), long: (tariff.long_from != 0).then_some(long) }
+    }
+}
+
+impl From<&units::Price> for PricingComponents {
     fn from(price: &units::Price) -> Self {
         // µUSDC per million tokens are pico-USDC per token.
         let token = |micro: u64| usd(units::Pico(micro.into()));
@@ -306,6 +372,8 @@ impl From<&units::Price> for Pricing {
             completion: token(price.output),
             request: usd(units::MicroUsdc(price.request).pico()),
             input_cache_read: token(price.cached),
+            input_cache_write: token(price.cache_write),
+            input_cache_write_long: token(price.cache_write_long),
         }
     }
 }
@@ -365,8 +433,9 @@ impl BoardView {
     }
 }
 
-/// USD per million tokens, of which `ratio` are input to one of output.
-pub fn blended_usd(price: &units::Price, ratio: f64) -> f64 {
+/// USD per million tokens, of which `ratio` are input to one of output, at the price of prompts that are not long.
+pub fn blended_usd(tariff: &units::Tariff, ratio: f64) -> f64 {
+    let price = &tariff.standard;
     (price.input as f64 * ratio + price.output as f64) / (ratio + 1.0) / MICRO_PER_USD
 }
 
@@ -376,8 +445,9 @@ mod tests {
 
     #[test]
     fn a_model_is_described_as_openrouters_clients_read_it() {
-        let price = units::Price { input: 150_000, cached: 75_000, output: 600_000, request: 5 };
-        let pricing = Pricing::from(&price);
+        let price = units::Price { cache_write: 187_500, ..units::Price::basic(150_000, 75_000, 600_000, 5) };
+        let pricing = PricingComponents::from(&price);
+        assert_eq!(pricing.input_cache_write, "0.0000001875");
         assert_eq!((pricing.prompt.as_str(), pricing.completion.as_str()), ("0.00000015", "0.0000006"));
         assert_eq!((pricing.request.as_str(), pricing.input_cache_read.as_str()), ("0.000005", "0.000000075"));
         let architecture = Architecture::of(capability::VISION | capability::FILE_INPUT);
@@ -387,7 +457,7 @@ mod tests {
 
     #[test]
     fn a_blended_price_weighs_input_by_the_ratio() {
-        let price = units::Price { input: 1_000_000, cached: 0, output: 5_000_000, request: 0 };
+        let price = units::Price::basic(1_000_000, 0, 5_000_000, 0).into();
         assert_eq!(blended_usd(&price, 3.0), 2.0);
         assert_eq!(blended_usd(&price, 0.0), 5.0);
     }

@@ -138,7 +138,7 @@ fn envelope(data: &[u8]) -> String {
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
 pub(super) fn shown_usage(kind: Kind, stated: Option<&str>, billed: &Billed) -> String {
     let mut shown: Map<String, Value> = stated.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
-    let prompt = u64::from(billed.input) + u64::from(billed.cached);
+    let prompt = billed.prompt();
     let output = u64::from(billed.output);
     shown.insert("prompt_tokens".into(), prompt.into());
     shown.insert("total_tokens".into(), (prompt + output).into());
@@ -149,11 +149,31 @@ pub(super) fn shown_usage(kind: Kind, stated: Option<&str>, billed: &Billed) -> 
             *details = json!({});
         }
         details["cached_tokens"] = billed.cached.into();
+        show_writes(&mut shown, billed);
     }
     billed.with_cost(shown)
 }
 
+/// Other gateways' names of cache writes are the provider's claim; what is billed stands in one place for each count.
+fn show_writes(shown: &mut Map<String, Value>, billed: &Billed) {
+    for claim in ["cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation"] {
+        shown.remove(claim);
+    }
+    if let Some(Value::Object(details)) = shown.get_mut("prompt_tokens_details") {
+        for claim in ["cache_creation_tokens", "cache_creation_token_details"] {
+            details.remove(claim);
+        }
+        details.insert("cache_write_tokens".into(), billed.written().into());
+    }
+    if billed.written() > 0 {
+        shown.insert("cache_creation".into(), billed.lifetimes());
+    }
+}
+
 /// Reads a `usage` object. `None` if it lacks a count, or one is no count; embeddings have no count of output.
+///
+/// Beyond OpenAI's own members it reads what `OpenRouter`, `LiteLLM` and others add for providers that bill cache writes:
+/// `prompt_tokens` includes the tokens read from and written to a cache.
 pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
     let usage: Value = serde_json::from_str(stated).ok()?;
     let at = |path: &str| usage.pointer(path).and_then(count);
@@ -166,6 +186,7 @@ pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
         "/cache_read_input_tokens",
         "/cached_tokens",
     ]);
+    let (cache_write, cache_write_long) = writes(&most);
     let reasoning = most(&[
         "/completion_tokens_details/reasoning_tokens",
         "/output_tokens_details/reasoning_tokens",
@@ -173,8 +194,9 @@ pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
     ]);
     let total = at("/total_tokens");
     let prompt = at("/prompt_tokens").or_else(|| at("/input_tokens"))?;
+    let input = Usage { prompt, cached, cache_write, cache_write_long, completion: 0, reasoning: 0 };
     if kind == Kind::Vectors {
-        return Some(Usage { prompt, cached, completion: 0, reasoning: 0 });
+        return Some(input);
     }
     let stated = at("/completion_tokens").or_else(|| at("/output_tokens"));
     let mut completion = stated.or_else(|| total?.checked_sub(prompt))?;
@@ -183,7 +205,26 @@ pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
     if total.is_some_and(|total| Some(total) == prompt.checked_add(with_reasoning)) {
         completion = with_reasoning;
     }
-    Some(Usage { prompt, cached, completion, reasoning })
+    Some(Usage { completion, reasoning, ..input })
+}
+
+/// Tokens written to a cache: for the shorter lifetime, and for the longer. `most` finds the largest of some members.
+fn writes(most: &impl Fn(&[&str]) -> u64) -> (u64, u64) {
+    let long = most(&[
+        "/cache_creation/ephemeral_1h_input_tokens",
+        "/prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens",
+    ]);
+    let short = most(&[
+        "/cache_creation/ephemeral_5m_input_tokens",
+        "/prompt_tokens_details/cache_creation_token_details/ephemeral_5m_input_tokens",
+    ]);
+    let written = most(&[
+        "/prompt_tokens_details/cache_write_tokens",
+        "/prompt_tokens_details/cache_creation_tokens",
+        "/cache_creation_input_tokens",
+    ]);
+    // What is of no stated lifetime is of the shorter one, which is the default and the cheaper.
+    (short.max(written.saturating_sub(long)), long)
 }
 
 /// A count: a whole number, however it is written.

@@ -267,6 +267,8 @@ fn usage(stated: &str) -> Option<Usage> {
     Some(Usage {
         prompt: count(&usage["input_tokens"])?,
         cached: count(&usage["input_tokens_details"]["cached_tokens"]).unwrap_or(0),
+        cache_write: count(&usage["input_tokens_details"]["cache_write_tokens"]).unwrap_or(0),
+        cache_write_long: 0,
         completion: count(&usage["output_tokens"])?,
         reasoning: count(&usage["output_tokens_details"]["reasoning_tokens"]).unwrap_or(0),
     })
