@@ -283,7 +283,7 @@ prop_compose! {
         finish in prop_oneof![Just(FinishReason::Stop), Just(FinishReason::Length), Just(FinishReason::ContentFilter)],
         (prompt, cached, completion) in (1..1_000u64, 0..1_000u64, 1..1_000u64), piece in 1..6usize,
     ) -> Meant {
-        let usage = Usage { prompt, cached: cached.min(prompt), completion, reasoning: 0 };
+        let usage = Usage { prompt, cached: cached.min(prompt), completion, ..Usage::default() };
         let finish = if calls.is_empty() || finish == FinishReason::Length { finish } else { FinishReason::ToolCalls };
         Meant { reasoning, text, calls, finish, usage, piece }
     }
@@ -457,6 +457,8 @@ fn relayed(client: &Request, provider: &dyn Dialect, meant: &Meant, streamed: bo
     let billed = Billed {
         input: count(usage.prompt - usage.cached),
         cached: count(usage.cached),
+        cache_write: 0,
+        cache_write_long: 0,
         output: count(usage.completion),
         cost_usd: "0.1".into(),
     };
