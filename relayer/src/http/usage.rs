@@ -246,6 +246,7 @@ struct Sum {
     requests: u64,
     input: u64,
     cached: u64,
+    written: u64,
     output: u64,
     cost: u128,
 }
@@ -255,6 +256,7 @@ impl Sum {
         self.requests += 1;
         self.input += u64::from(receipt.usage.input);
         self.cached += u64::from(receipt.usage.cached);
+        self.written += u64::from(receipt.usage.cache_write) + u64::from(receipt.usage.cache_write_long);
         self.output += u64::from(receipt.usage.output);
         self.cost = self.cost.saturating_add(receipt.charge.0).saturating_add(receipt.fee.0);
     }
@@ -265,6 +267,7 @@ fn sum_view(sum: &Sum) -> UsageSum {
         requests: sum.requests,
         input_tokens: sum.input,
         cached_tokens: sum.cached,
+        cache_write_tokens: sum.written,
         output_tokens: sum.output,
         cost_pico: sum.cost.to_string(),
     }

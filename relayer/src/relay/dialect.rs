@@ -16,7 +16,6 @@ mod parameters;
 mod prompts;
 mod read;
 pub mod responses;
-mod script;
 mod stated;
 #[cfg(test)]
 mod testing;

@@ -274,8 +274,8 @@ mod tests {
         let long = Price::basic(2_000_000, 200_000, 4_000_000, 5);
         let prompt = |claimed: Option<u64>, counting, text, long_from| {
             let input = Input { counting, text, image_tokens: 0 };
-            let nothing = Counted::default();
-            let own = Own { input, delivered: nothing, reasoning: nothing, calls: 0, hides: false };
+            let own =
+                Own { input, delivered: Counted::default(), reasoning: Counted::default(), calls: 0, hides: true };
             let price = Tariff { standard, long_from, long };
             let bill = bill(claimed.and_then(|prompt| claim(prompt, 0, 0, 0)), &own, &Bounds { price, ..bounds() });
             (bill.usage.input, price.is_long(bill.usage.prompt()))

@@ -68,10 +68,12 @@ pub struct UsageRow {
 pub struct UsageSum {
     /// Answers.
     pub requests: u64,
-    /// Prompt tokens that were not cached.
+    /// Prompt tokens that were neither read from nor written to a cache.
     pub input_tokens: u64,
     /// Prompt tokens from a cache.
     pub cached_tokens: u64,
+    /// Prompt tokens that were written to a cache.
+    pub cache_write_tokens: u64,
     /// Answer tokens.
     pub output_tokens: u64,
     /// Charges and fees in pico-USDC, as a decimal string.

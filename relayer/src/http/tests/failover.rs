@@ -13,7 +13,7 @@ fn say(text: &str) -> Step {
 }
 
 async fn world(bad: &Mock, good: &Mock) -> World {
-    World::with(vec![cheap(bad.offer(1)), good.offer(2)], |config| crate::relay::testing::cost_alone(config)).await
+    World::with(vec![cheap(bad.offer(1)), good.offer(2)], crate::relay::testing::cost_alone).await
 }
 
 /// A request that leaves the choice to the relayer, which asks the cheaper `bad` first.
@@ -361,7 +361,7 @@ async fn a_prompt_that_is_too_long_goes_to_a_model_with_more_room_if_one_is_name
         of("m", 8_192, same.offer(2)),
         of("large", 128_000, large.offer(3)),
     ];
-    let world = World::with(offers, |config| crate::relay::testing::cost_alone(config)).await;
+    let world = World::with(offers, crate::relay::testing::cost_alone).await;
     for _ in 0..3 {
         let response = world.chat(json!({"max_tokens": 16, "models": ["large"]})).await;
         assert_eq!(response.status(), 200);

@@ -46,7 +46,7 @@ async fn two_providers() -> (World, Arc<AtomicUsize>) {
     let (honest, served) = honest().await;
     let other = good(false).await;
     let world =
-        World::with(vec![cheap(honest), other.offer(2)], |config| crate::relay::testing::cost_alone(config)).await;
+        World::with(vec![cheap(honest), other.offer(2)], crate::relay::testing::cost_alone).await;
     (world, served)
 }
 

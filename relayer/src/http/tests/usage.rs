@@ -42,8 +42,7 @@ async fn usage_is_summed_by_what_is_asked_for() {
         [(&json!(day), &json!("m"), &json!("a"), &json!(2)), (&json!(day), &json!("n"), &json!("b"), &json!(1))]
     );
     // 20 tokens of input at 1 and 3 of output at 2 pico-USDC·10^6, and 1 %, three times.
-    let total =
-        json!({"requests": 3, "input_tokens": 60, "cached_tokens": 0, "output_tokens": 9, "cost_pico": "78780000"});
+    let total = json!({"requests": 3, "input_tokens": 60, "cached_tokens": 0, "cache_write_tokens": 0, "output_tokens": 9, "cost_pico": "78780000"});
     assert_eq!(all["total"], total);
     let by_day = got(&world, "/v1/usage?group_by=day").await;
     let mut row = total;

@@ -81,7 +81,7 @@ impl Reader {
         time_ms: &Range<i64>,
         after: Option<&str>,
         most: usize,
-    ) -> Result<Option<Vec<(String, Vec<u8>)>>, LedgerError> {
+    ) -> Result<Option<Vec<IdAndReceipt>>, LedgerError> {
         let mut first = first_since(&self.0, time_ms.start)?;
         if let Some(after) = after {
             let mut statement = self.0.prepare_cached("SELECT id FROM record WHERE generation_id = ?1")?;

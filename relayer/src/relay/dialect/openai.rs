@@ -229,7 +229,7 @@ fn writes(most: &impl Fn(&[&str]) -> u64) -> (u64, u64) {
 
 /// A count: a whole number, however it is written.
 pub(super) fn count(value: &Value) -> Option<u64> {
-    let whole = |number: f64| (number >= 0.0 && number < 1e15 && number.fract() == 0.0).then_some(number as u64);
+    let whole = |number: f64| ((0.0..1e15).contains(&number) && number.fract() == 0.0).then_some(number as u64);
     value.as_u64().or_else(|| whole(value.as_f64()?))
 }
 

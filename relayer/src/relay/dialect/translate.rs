@@ -1,10 +1,12 @@
 //! Translation: a request is written in another dialect, and the answer is read in that dialect and written in the client's.
 
+mod script;
+
 use crate::relay::dialect::conversation::{Conversation, Unsayable};
-use crate::relay::dialect::script::{Script, first, own_id};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Request, Say, Usage, Whole};
 use crate::relay::sse;
 use bytes::Bytes;
+use script::{Script, first, own_id};
 use std::fmt;
 use steam_protocol::receipt::FinishReason;
 

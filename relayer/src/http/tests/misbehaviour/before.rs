@@ -327,7 +327,7 @@ async fn one_that_has_no_tls_where_its_url_says_so_is_passed_over() {
     let (bad, good) = (Mock::eager("bad", vec![say("HTTP/1.1 400 Plain\r\n\r\n")]).await, good(true).await);
     let mut tls = crate::relay::testing::cheap(bad.offer(1));
     tls.url = tls.url.replace("http://", "https://");
-    let world = World::with(vec![tls, good.offer(2)], |config| crate::relay::testing::cost_alone(config)).await;
+    let world = World::with(vec![tls, good.offer(2)], crate::relay::testing::cost_alone).await;
     let streamed = Streamed::read(world.chat(ask(true)).await).await;
     assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true));
     assert_eq!(world.decision(&streamed.id).await["attempts"][0]["outcome"], "connect");

@@ -1,7 +1,7 @@
 //! The order of an answer's events, as composers rely on it: the head once and first, each call with its id and its name in its
 //! first piece, the end once and last.
 
-use crate::relay::dialect::translate::{Composer, MAX_WAITING};
+use super::{Composer, MAX_WAITING};
 use crate::relay::dialect::{Event, Fault};
 use bytes::Bytes;
 use steam_protocol::receipt::FinishReason;
