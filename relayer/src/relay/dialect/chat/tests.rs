@@ -392,3 +392,11 @@ fn calls_are_told_apart_by_their_ids_where_indices_are_missing_or_repeated() {
     assert_eq!(numbers(&[zero, r#"{"index":0,"id":"other","function":{"arguments":"{}"}}"#]), [0, 0]);
     assert_eq!(numbers(&[r#"{"index":4,"id":"a","function":{"name":"f"}}"#, zero]), [4, 0]);
 }
+
+#[test]
+fn a_request_that_is_answered_gives_its_body_back() {
+    let mut request = with(&format!(r#""max_tokens":5,"user":"{}""#, "u".repeat(10_000))).unwrap();
+    assert!(request.body.text().len() > 10_000);
+    request.forget_body();
+    assert_eq!((request.body.text(), request.max_output), ("{}", Some(5)));
+}
