@@ -156,7 +156,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         keys: Keys::new(random.bytes()),
         random,
     });
-    node.tasks.spawn(Verifier::new(node.clone()).run());
+    let mut verifier = Verifier::new(node.clone());
+    verifier.begin(FIRST_PROOFS).await;
+    node.tasks.spawn(verifier.run());
     board::seed_from_history(&node.board, &node.scorer, node.clock.unix_ms());
     if let Some(prober) = Prober::new(node.clone()).await? {
         node.tasks.spawn(prober.run());
@@ -288,6 +290,8 @@ fn settlement_of(config: &Config) -> SettleConfig {
     SettleConfig { min_fee_microusdc, ..config.settle.clone() }
 }
 
+/// Time in which origins are read before the first request is taken.
+const FIRST_PROOFS: Duration = Duration::from_secs(3);
 /// Pause between two looks for what was kept as long as configured.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 86_400_000;

@@ -125,11 +125,24 @@ impl Verifier {
             let node = node.clone();
             async move { (host, read(&node.upstream, &url).await) }
         });
-        let read: Vec<_> = futures::stream::iter(reads).buffer_unordered(AT_ONCE).collect().await;
-        for (host, read) in read {
+        let mut reads = futures::stream::iter(reads).buffer_unordered(AT_ONCE);
+        while let Some((host, read)) = reads.next().await {
             self.learn(host, read, now);
         }
-        self.node.market.prove(self.proofs(&registry, now));
+        self.publish(&registry, now);
+    }
+
+    /// Reads for at most `patience`, before the first request is taken: those who answer by then are asked from the beginning.
+    pub async fn begin(&mut self, patience: Duration) {
+        let now = Instant::now();
+        if tokio::time::timeout(patience, self.step(now)).await.is_err() {
+            let registry = self.node.registry.borrow().clone();
+            self.publish(&registry, now);
+        }
+    }
+
+    fn publish(&self, registry: &Registry, now: Instant) {
+        self.node.market.prove(self.proofs(registry, now));
     }
 
     /// Hosts to read, with a URL of each; those of offers that are gone are forgotten.

@@ -182,7 +182,8 @@ impl Prober {
         let idle_ms = i64::try_from(self.node.config.probe.idle_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
         self.probed_ms.retain(|_, at| now_ms.saturating_sub(*at) < idle_ms);
         let mut due: Vec<(bool, Option<i64>, Arc<Offer>)> = Vec::new();
-        for offer in &registry.offers {
+        let market = self.node.market.view();
+        for offer in registry.offers.iter().filter(|offer| market.bars(offer, false).is_none()) {
             // Whom clients accuse comes first: a probe tells whether it fails everybody.
             let accused = self.node.scorer.suspected(&offer.address) || board.suspected(&offer.address);
             let asked = self.probed_ms.get(&offer.address).copied();

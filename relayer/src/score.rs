@@ -178,12 +178,13 @@ impl Scorer {
         state.table.known(offer).is_some_and(|slot| state.table.tracker(slot).established(answers))
     }
 
-    /// Whether `offer` is new and works on as many requests as `most`.
+    /// Whether `offer` came to a market that was there before it, has served too little since, and works on as many requests
+    /// as `most`.
     pub fn new_and_busy(&self, offer: &Pubkey, most: u32) -> bool {
         let mut state = self.lock();
         let (answers, now) = (self.coefficients.newcomer_answers, state.now);
         let Some(slot) = state.table.known(offer) else { return false };
-        state.table.live(slot, now).requests >= most && !state.table.tracker(slot).established(answers)
+        state.table.live(slot, now).requests >= most && state.table.tracker(slot).is_newcomer(answers)
     }
 
     /// Whether a probe should tell if `offer` fails everybody.

@@ -152,12 +152,13 @@ impl Upstream {
         signer: SigningKey,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, UpstreamError> {
+        let resolver = Resolver::new(config.localnet);
         let own = config.connect_timeout_ms_of.iter();
         let client_of: Result<_, reqwest::Error> = own
-            .map(|(model, &timeout_ms)| Ok((model.clone(), client(config, timeout_ms, IDLE_CONNECTIONS)?)))
+            .map(|(model, &timeout_ms)| Ok((model.clone(), client(config, &resolver, timeout_ms, IDLE_CONNECTIONS)?)))
             .collect();
-        let fresh = client(config, config.connect_timeout_ms, 0)?;
-        let (client, client_of) = (client(config, config.connect_timeout_ms, IDLE_CONNECTIONS)?, client_of?);
+        let fresh = client(config, &resolver, config.connect_timeout_ms, 0)?;
+        let (client, client_of) = (client(config, &resolver, config.connect_timeout_ms, IDLE_CONNECTIONS)?, client_of?);
         let mut credentials = Vec::with_capacity(config.credentials.len());
         for credential in &config.credentials {
             let wrong = |problem: String| UpstreamError::Credential { provider: credential.provider, problem };
@@ -311,7 +312,12 @@ pub fn signed((provider, offer): (&Pubkey, &Pubkey), url: &str, now_unix: i64, b
 }
 
 /// A client that takes at most `connect_timeout_ms` to connect, and keeps so many idle connections to each host.
-fn client(config: &UpstreamConfig, connect_timeout_ms: u64, idle: usize) -> Result<Client, reqwest::Error> {
+fn client(
+    config: &UpstreamConfig,
+    resolver: &Resolver,
+    connect_timeout_ms: u64,
+    idle: usize,
+) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("steam-router/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -323,7 +329,7 @@ fn client(config: &UpstreamConfig, connect_timeout_ms: u64, idle: usize) -> Resu
         .pool_idle_timeout(IDLE_CONNECTION)
         .pool_max_idle_per_host(idle)
         .https_only(!config.localnet)
-        .dns_resolver(Resolver { localnet: config.localnet })
+        .dns_resolver(resolver.clone())
         .build()
 }
 
@@ -395,5 +401,21 @@ mod tests {
         let upstream = set_up("https://a.example:443/v1", Some("secret\n")).unwrap();
         assert_eq!(upstream.credentials[0].1, "https://a.example");
         assert!(!format!("{upstream:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_guides_example_is_what_is_signed() {
+        let guide = include_str!("../../docs/PROVIDERS.md");
+        let of = |name: &str| {
+            let line = guide.lines().find(|line| line.starts_with(&format!("    {name} "))).unwrap();
+            line.trim_start()[name.len()..].trim().to_owned()
+        };
+        let address = |name: &str| of(name).parse::<Pubkey>().unwrap();
+        let signer = SigningKey::from_bytes(&[1; 32]);
+        assert_eq!(address("receipt key").to_bytes(), signer.verifying_key().to_bytes());
+        let (provider, offer) = (address("provider"), address("offer"));
+        let message = signed((&provider, &offer), &of("URL"), of("time").parse().unwrap(), of("body").as_bytes());
+        assert_eq!(message.len(), 153);
+        assert_eq!(STANDARD.encode(signer.sign(&message).to_bytes()), of("signature"));
     }
 }

@@ -64,7 +64,7 @@ impl Market {
 
     /// The reason why the operator does not deal with `offer`, if there is one.
     pub fn denies(&self, offer: &Offer) -> Option<&'static str> {
-        let lists = (self.allow_hosts.as_slice(), self.deny_hosts.as_slice());
+        let lists = (&self.allow_hosts[..], &self.deny_hosts[..]);
         if ruled_out(lists, |listed| host_of(&offer.url).eq_ignore_ascii_case(listed)) {
             return Some("is at a host that the operator of this relayer does not deal with");
         }
@@ -72,7 +72,7 @@ impl Market {
         if barred || names(&self.deny_providers, &offer.provider) {
             return Some("is a provider that the operator of this relayer does not deal with");
         }
-        let lists = (self.allow_models.as_slice(), self.deny_models.as_slice());
+        let lists = (&self.allow_models[..], &self.deny_models[..]);
         if ruled_out(lists, |listed| offer.model.eq_ignore_ascii_case(listed)) {
             return Some("offers a model that the operator of this relayer does not serve");
         }

@@ -248,7 +248,10 @@ async fn error_in_place_of_stream(
 async fn cause(response: Response) -> Option<String> {
     let mut response = Body::new(response, MAX_ERROR).ok()?;
     let body = tokio::time::timeout(CAUSE_PATIENCE, read_body(&mut response, MAX_ERROR)).await.ok()?.ok()?;
-    Stated::read(std::str::from_utf8(&body).ok()?).message.map(|words| printable(&words)).filter(|words| !words.is_empty())
+    Stated::read(std::str::from_utf8(&body).ok()?)
+        .message
+        .map(|words| printable(&words))
+        .filter(|words| !words.is_empty())
 }
 
 /// The beginning of a stranger's words, without line breaks and other controls.

@@ -35,6 +35,8 @@ use tokio::time::{Instant, Interval};
 
 /// When to try an offer again whose charges could not be settled: when a person has looked into it.
 const BLOCKED: Duration = Duration::from_secs(600);
+/// When to try a new offer again that works on as many requests as it may.
+const NEW_AND_BUSY: Duration = Duration::from_secs(1);
 
 /// Serves one request: plan, hold, rank, and a task that owns all of it to the charge.
 ///
@@ -86,13 +88,15 @@ async fn plan_of(
     // A bounded share of the requests looks at those who have proved nothing, if the operator wants that.
     let percent = market.policy().unverified_percent;
     let unproved = percent > 0.0 && f64::from(node.random.rng().next_u32()) < percent / 100.0 * 4_294_967_296.0;
-    let bar = |offer: &Offer| {
-        let new = || node.scorer.new_and_busy(&offer.address, market.policy().new_offer_requests);
-        market.bars(offer, unproved).or_else(|| new().then(|| "is new and has as many requests as it may".to_owned()))
+    let bar = |offer: &Offer| market.bars(offer, unproved);
+    let new_and_busy = |offer: &Offer| {
+        let most = market.policy().new_offer_requests;
+        node.scorer.new_and_busy(&offer.address, most).then_some(NEW_AND_BUSY)
     };
     let cooldown = |offer: &Offer| {
         let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
-        blocked.or_else(|| node.scorer.cooldown(&offer.address, Some(&caller.key.vault), now))
+        let asked = || node.scorer.cooldown(&offer.address, Some(&caller.key.vault), now);
+        blocked.or_else(asked).or_else(|| new_and_busy(offer))
     };
     let plan = plan(registry, &node.config, request, asked, allowed, Bars { market: &bar, cooldown: &cooldown })?;
     let plan = plan.bounded(node.config.market.max_candidates, |offer| node.scorer.is_established(&offer.address));

@@ -275,6 +275,11 @@ impl Tracker {
         came_later && !self.established(answers)
     }
 
+    /// Whether it was found to have come to a market that was there before it, and has fewer than `answers` verified since.
+    pub(super) fn is_newcomer(&self, answers: u32) -> bool {
+        self.came_later == Some(true) && !self.established(answers)
+    }
+
     /// Failures since the breaker last closed.
     pub(super) fn failed_since_closed(&self) -> u32 {
         self.failed_since_closed

@@ -203,7 +203,7 @@ async fn failing_over_to_one_that_serves_is_never_rationed() {
     for _ in 0..30 {
         assert_eq!(world.chat(ask(false)).await.status(), 200);
     }
-    assert!(bad.count() >= 2, "until its breaker opens");
+    assert!(bad.count() >= 1, "until its breaker opens");
 }
 
 #[tokio::test]

@@ -212,13 +212,19 @@ async fn the_operators_policy_is_taken_over_without_a_restart() {
 
 #[tokio::test]
 async fn a_new_offer_gets_no_more_at_once_than_it_may() {
-    let world = World::new(vec![offer("new", 1)]).await;
-    let (scorer, address) = (&world.node.scorer, Pubkey::new_from_array([1; 32]));
+    let (_first, old) = proven(1).await;
+    let (_second, new) = proven(2).await;
+    let world = World::with(vec![old, new], cost_alone).await;
+    let (scorer, address) = (&world.node.scorer, Pubkey::new_from_array([2; 32]));
+    world.node.market.reload(crate::config::Market { new_offer_requests: 3, ..world.node.config.market.clone() });
+    let alone = json!({"max_tokens": 5, "provider": {"only": [offer("", 2).provider.to_string()]}});
+    scorer.seed_from_history(&Pubkey::new_from_array([1; 32]), 100);
+    assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), 200, "both are compared: it came later");
+    assert_eq!(world.chat(alone.clone()).await.status(), 200);
     (0..3).for_each(|_| scorer.started(&address, 10));
     assert!(scorer.new_and_busy(&address, 3) && !scorer.new_and_busy(&address, 4));
-    world.node.market.reload(crate::config::Market { new_offer_requests: 3, ..world.node.config.market.clone() });
-    let (status, refused) = error(world.chat(json!({})).await).await;
-    assert!(status == 400 && refused["message"].as_str().unwrap().contains("is new and has as many"), "{refused}");
+    assert_eq!(error(world.chat(alone.clone()).await).await.0, 429);
+    assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), 200, "the other one serves");
     scorer.seed_from_history(&address, 100);
-    assert!(!scorer.new_and_busy(&address, 3), "it has served enough");
+    assert_eq!(world.chat(alone).await.status(), 200, "it has served enough");
 }

@@ -45,8 +45,7 @@ async fn plain(world: &World, key: &SessionKey, n: usize) {
 async fn two_providers() -> (World, Arc<AtomicUsize>) {
     let (honest, served) = honest().await;
     let other = good(false).await;
-    let world =
-        World::with(vec![cheap(honest), other.offer(2)], crate::relay::testing::cost_alone).await;
+    let world = World::with(vec![cheap(honest), other.offer(2)], crate::relay::testing::cost_alone).await;
     (world, served)
 }
 

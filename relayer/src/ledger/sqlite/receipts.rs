@@ -12,6 +12,9 @@ use std::ops::Range;
 use steam_protocol::units::Pico;
 use steam_protocol::{Address, Hash, merkle};
 
+/// A generation id and the bytes of its signed receipt.
+type IdAndReceipt = (String, Vec<u8>);
+
 /// What is said of a charge, with the names of its key and vault.
 const CHARGE: &str =
     "SELECT r.id, r.generation_id, r.receipt, r.decision, k.public_key, v.vault, v.generation, c.number, c.seq,

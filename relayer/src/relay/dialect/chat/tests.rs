@@ -594,3 +594,11 @@ fn hidden_reasoning_is_expected_where_it_is_asked_for_or_usual() {
         assert!(!hides(off, capability::REASONING), "{off}");
     }
 }
+
+#[test]
+fn a_request_that_is_answered_gives_its_body_back() {
+    let mut request = with(&format!(r#""max_tokens":5,"user":"{}""#, "u".repeat(10_000))).unwrap();
+    assert!(request.body.text().len() > 10_000);
+    request.forget_body();
+    assert_eq!((request.body.text(), request.max_output), ("{}", Some(5)));
+}
