@@ -6,13 +6,14 @@ use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, SettleConfig};
 use crate::ledger::{Ledger, LedgerError};
+use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::gateway::{Faucet, Gateway};
 use crate::node::keys::Keys;
-use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
+use crate::origins::Verifier;
 use crate::probe::{ProbeError, Prober};
 use crate::reader::{Reader, accounts};
 use crate::registry::Registry;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod serve;
+mod writes;
 
 /// Why the relayer does not start.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +119,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         clock: clock.clone(),
         parties,
         keypair: settler,
-        config: config.settle.clone(),
+        config: settlement_of(&config),
         alerts: config.alerts.clone(),
     });
     settlement.survey().await?;
@@ -138,6 +140,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let random = Random::from_os();
     let node = Arc::new(Node {
         limits: Limits::new(&config),
+        market: Market::new(config.market.clone()),
         config,
         clock,
         registry,
@@ -154,10 +157,12 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         shutdown: CancellationToken::new(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
-        refusals: Refusals::default(),
         keys: Keys::new(random.bytes()),
         random,
     });
+    let mut verifier = Verifier::new(node.clone());
+    verifier.begin(FIRST_PROOFS).await;
+    node.tasks.spawn(verifier.run());
     board::seed_from_history(&node.board, &node.scorer, node.clock.unix_ms());
     if let Some(prober) = Prober::new(node.clone()).await? {
         node.tasks.spawn(prober.run());
@@ -167,6 +172,11 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 }
 
 impl Running {
+    /// Takes over the `[market]` part of another configuration.
+    pub fn reload(&self, config: &Config) {
+        self.node.market.reload(config.market.clone());
+    }
+
     /// Drains: takes no new connection, lets requests under way end within the configured time, then stops settling.
     /// What is sealed or sent by then is taken up by the next start.
     pub async fn stop(self) {
@@ -278,6 +288,14 @@ async fn check_deployment(
     expect("chain.receipt_keypair", receipt_key.pubkey(), registry.relayer.receipt_key)
 }
 
+/// How charges are settled. A local network's transactions cost nobody anything: nothing waits there.
+fn settlement_of(config: &Config) -> SettleConfig {
+    let min_fee_microusdc = if config.upstream.localnet { 0 } else { config.settle.min_fee_microusdc };
+    SettleConfig { min_fee_microusdc, ..config.settle.clone() }
+}
+
+/// Time in which origins are read before the first request is taken.
+const FIRST_PROOFS: Duration = Duration::from_secs(3);
 /// Pause between two looks for what was kept as long as configured.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 86_400_000;

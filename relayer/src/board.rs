@@ -101,9 +101,21 @@ struct State {
     entries: HashMap<Pubkey, Entry>,
     memory: Memory,
     lengths: Lengths,
+    /// Whether probes confirm what would raise a flag.
+    probes: bool,
 }
 
 impl Board {
+    /// Whether probes of the relayer's own confirm what would raise a flag.
+    pub fn confirm_by_probes(&self, probes: bool) {
+        self.lock().probes = probes;
+    }
+
+    /// Whether a probe should tell if `offer` is as dishonest as it looks.
+    pub fn suspected(&self, offer: &Pubkey) -> bool {
+        self.lock().entries.get(offer).is_some_and(|entry| entry.dossier.is_suspected())
+    }
+
     /// A request to `offer` ended at `now_ms`, Unix milliseconds.
     pub fn record(&self, offer: &Pubkey, outcome: &Outcome, now_ms: i64) {
         if matches!(outcome, Outcome::Overtaken { .. } | Outcome::Neutral) {
@@ -118,11 +130,11 @@ impl Board {
     /// Adds a sample to the evidence about its provider. Returns the flags that it raised or cleared.
     pub fn examine(&self, sample: &HonestySample<'_>, now_ms: i64) -> Vec<Changed> {
         let mut state = self.lock();
-        let State { entries, memory, .. } = &mut *state;
+        let State { entries, memory, probes, .. } = &mut *state;
         make_room(entries, &sample.offer);
         let entry = entries.entry(sample.offer).or_insert_with(|| Entry::new(now_ms));
         entry.dossier_unsaved = true;
-        let changes = memory.examine(sample, &mut entry.dossier, now_ms);
+        let changes = memory.examine(sample, &mut entry.dossier, *probes, now_ms);
         let changed = |(reason, change)| Changed { reason, raised: change == Change::Flagged };
         changes.into_iter().map(changed).collect()
     }

@@ -2,8 +2,11 @@
 //! default. Every value but the relayer's identity has a default. An unknown key is an error.
 
 mod check;
+mod market;
 #[cfg(test)]
 mod tests;
+
+pub use market::{Market, host_of};
 
 use crate::chain::Pubkey;
 use serde::Deserialize;
@@ -26,6 +29,8 @@ pub struct Config {
     pub settle: SettleConfig,
     /// Limits beyond which an alert is raised.
     pub alerts: AlertConfig,
+    /// With whom the operator deals.
+    pub market: Market,
     /// How providers are chosen.
     pub routing: Routing,
     /// How providers are called.
@@ -52,6 +57,8 @@ pub struct Server {
     pub header_timeout_ms: u64,
     /// Time a client has to send its body, in milliseconds.
     pub body_timeout_ms: u64,
+    /// Time in which a client must take something of what it is sent, in milliseconds.
+    pub write_timeout_ms: u64,
     /// Time that requests in flight have to end at shutdown, in milliseconds.
     pub drain_timeout_ms: u64,
     /// Requests a minute a key may make; 0 is without limit.
@@ -114,6 +121,10 @@ pub struct SettleConfig {
     pub max_attempts: u32,
     /// Version of the transactions: `v1` has room for five times the vaults, `auto` takes it where the cluster does.
     pub transaction: TransactionVersion,
+    /// Fees that a vault's charges must come to before they are settled, in µUSDC: their share of a transaction.
+    pub min_fee_microusdc: u64,
+    /// Seconds after which they are settled whatever they come to.
+    pub dust_seconds: u64,
     /// Whether transactions of version 0 may use address lookup tables, made when they pay.
     pub lookup_tables: bool,
 }
@@ -180,8 +191,6 @@ pub struct Routing {
     pub hysteresis: f64,
     /// Share of a prompt expected from the cache of the provider that served its beginning last, until measured.
     pub sticky_hits: f64,
-    /// Output limit of a request that names none, in tokens.
-    pub default_max_tokens: u32,
     /// Output tokens expected of a request, before its limit.
     pub expected_output_tokens: u32,
     /// Weight of input against output in a blended price.
@@ -214,14 +223,14 @@ pub struct UpstreamConfig {
     pub keep_alive_ms: u64,
     /// Providers tried for one request, or one for each of its models if that is more.
     pub max_attempts: u32,
-    /// Most retries that may fail, in percent of the requests.
+    /// Most retries that may fail, in percent of a vault's requests.
     pub retry_percent: f64,
-    /// Retries allowed a second, besides those.
+    /// Retries allowed a vault a second, besides those.
     pub retries_per_second: f64,
     /// Time without a first token after which a second provider is asked as well, in milliseconds, unless a request says
     /// otherwise; 0 is never.
     pub hedge_after_ms: u64,
-    /// Most requests for which a second provider is asked, in percent.
+    /// Most of a vault's requests for which a second provider is asked, in percent.
     pub hedge_percent: f64,
     /// Most that the second provider may cost, in multiples of the first.
     pub hedge_max_cost_ratio: f64,
@@ -279,6 +288,7 @@ impl Default for Server {
             max_connections: 8_192,
             header_timeout_ms: 10_000,
             body_timeout_ms: 30_000,
+            write_timeout_ms: 30_000,
             drain_timeout_ms: 30_000,
             requests_per_key_per_minute: 0,
             bearer_keys: true,
@@ -302,6 +312,8 @@ impl Default for SettleConfig {
             max_priority_fee: 200_000,
             max_attempts: 20,
             transaction: TransactionVersion::Auto,
+            min_fee_microusdc: 100,
+            dust_seconds: 180,
             lookup_tables: true,
         }
     }
@@ -336,7 +348,6 @@ impl Default for Routing {
             near: 0.05,
             hysteresis: 0.03,
             sticky_hits: 0.5,
-            default_max_tokens: 4_096,
             expected_output_tokens: 400,
             blend_ratio: 3.0,
         }
@@ -358,7 +369,7 @@ impl Default for UpstreamConfig {
             keep_alive_ms: 15_000,
             max_attempts: 4,
             retry_percent: 20.0,
-            retries_per_second: 10.0,
+            retries_per_second: 1.0,
             hedge_after_ms: 0,
             hedge_percent: 5.0,
             hedge_max_cost_ratio: 1.5,

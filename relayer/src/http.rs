@@ -13,6 +13,8 @@ mod page;
 mod paths;
 mod public;
 mod query;
+mod told;
+mod usage;
 mod withdrawals;
 
 use crate::node::Node;
@@ -48,7 +50,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .method_not_allowed_fallback(move |request| wrong_method(allowed.clone(), request))
         .layer(CatchPanicLayer::custom(errors::panicked))
         .layer(middleware::from_fn_with_state(node.clone(), observe))
-        .with_state(node);
+        .with_state(node.clone());
     let routed = TowerToHyperService::new(routed);
     // Before routing, a path is spelled as the routes spell it, and a browser's preflight is answered.
     Router::new().fallback(move |request: Request| {
@@ -56,11 +58,13 @@ pub fn router(node: Arc<Node>) -> Router {
         let preflight = cors::preflight(&request);
         let open = cors::is_open(request.uri().path());
         let answer = routed.call(request);
+        let node = node.clone();
         async move {
             let mut response = match preflight {
                 Some(response) => response,
                 None => answer.await.unwrap_or_else(|never| match never {}),
             };
+            told::identify(&node, &mut response);
             if open {
                 cors::open(&mut response);
             }
@@ -78,9 +82,14 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(chat::message))
         .routes(routes!(chat::count))
         .routes(routes!(chat::respond))
+        .routes(routes!(chat::count_response))
         .routes(routes!(listing::models))
         .routes(routes!(listing::model))
         .routes(routes!(listing::providers))
+        .routes(routes!(usage::usage))
+        .routes(routes!(usage::receipts))
+        .routes(routes!(usage::key))
+        .routes(routes!(usage::credits))
         .routes(routes!(account::receipt))
         .routes(routes!(account::find_generation))
         .routes(routes!(account::generation))
@@ -126,7 +135,9 @@ struct LoggedLater;
 
 /// Writes the body of an error, counts the request, and writes one line in the log for it. The line has no query, no header and
 /// no body in it.
-async fn observe(State(node): State<Arc<Node>>, request: Request, next: Next) -> Response {
+async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
+    let rate = told::Rate::default();
+    request.extensions_mut().insert(rate.clone());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
@@ -135,6 +146,7 @@ async fn observe(State(node): State<Arc<Node>>, request: Request, next: Next) ->
     let in_flight = node.metrics.enter();
     let mut response = next.run(request).await;
     drop(in_flight);
+    rate.tell(&mut response);
     let status = response.status().as_u16();
     node.metrics.answered(route, status);
     let code = errors::render(&mut response, dialect);

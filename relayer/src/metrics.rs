@@ -10,9 +10,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use steam_protocol::receipt::CountedBy;
 use steam_protocol::units::{Pico, Usage};
@@ -27,6 +28,35 @@ struct Route {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorCode {
     code: &'static str,
+}
+
+/// Names of strangers that are labels at most: each is a time series for as long as the process runs.
+const MAX_LABELS: usize = 1_024;
+/// Longest label, in characters.
+const MAX_LABEL: usize = 64;
+/// The label of every name beyond [`MAX_LABELS`].
+const OTHER: &str = "other";
+
+/// The names of providers and models that are labels.
+#[derive(Clone, Debug, Default)]
+struct Labels(Arc<Mutex<HashSet<String>>>);
+
+impl Labels {
+    /// The label of a name that a stranger chose: printable, short, and one of a bounded number.
+    fn of(&self, name: &str) -> String {
+        let printable = |c: char| if c.is_control() { '?' } else { c };
+        let label: String = name.chars().take(MAX_LABEL).map(printable).collect();
+        // Names stay usable whoever panicked while holding them.
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains(&label) {
+            return label;
+        }
+        if known.len() >= MAX_LABELS {
+            return OTHER.to_owned();
+        }
+        known.insert(label.clone());
+        label
+    }
 }
 
 /// A model that is offered: never a name a client made up.
@@ -77,6 +107,7 @@ macro_rules! metrics {
         #[derive(Clone)]
         pub struct Metrics {
             registry: Arc<Registry>,
+            labels: Labels,
             $($name: $type,)*
         }
 
@@ -87,7 +118,7 @@ macro_rules! metrics {
                     let $name = metrics!(@first $type $(, $first)?);
                     registry.register(stringify!($name), $help, $name.clone());
                 )*
-                Self { registry: Arc::new(registry), $($name,)* }
+                Self { registry: Arc::new(registry), labels: Labels::default(), $($name,)* }
             }
         }
     };
@@ -164,7 +195,7 @@ impl Metrics {
 
     /// A provider has answered after `failovers` others failed.
     pub fn served(&self, model: &str, failovers: u64, first_content: Duration) {
-        let model = Model { model: model.to_owned() };
+        let model = Model { model: self.labels.of(model) };
         self.first_content_seconds.get_or_create(&model).observe(first_content.as_secs_f64());
         self.failovers.inc_by(failovers);
     }
@@ -176,7 +207,7 @@ impl Metrics {
 
     /// An attempt has failed, or a stream was cut.
     pub fn upstream_failed(&self, provider: &str, kind: &'static str) {
-        self.upstream_failures.get_or_create(&Failure { provider: provider.to_owned(), kind }).inc();
+        self.upstream_failures.get_or_create(&Failure { provider: self.labels.of(provider), kind }).inc();
     }
 
     /// Money is held.
@@ -189,10 +220,16 @@ impl Metrics {
     pub fn charged(&self, model: &str, usage: &Usage, counted_by: CountedBy, total: Pico, duration: Duration) {
         self.charges.get_or_create(&Counted { by: counted_by.name() }).inc();
         self.charged_microusdc.inc_by(total.0 as f64 / 1e6);
-        for (direction, count) in [("input", usage.input), ("cached", usage.cached), ("output", usage.output)] {
+        for (direction, count) in [
+            ("input", usage.input),
+            ("cached", usage.cached),
+            ("cache_write", usage.cache_write),
+            ("cache_write_long", usage.cache_write_long),
+            ("output", usage.output),
+        ] {
             self.tokens.get_or_create(&Direction { direction }).inc_by(count.into());
         }
-        let model = Model { model: model.to_owned() };
+        let model = Model { model: self.labels.of(model) };
         self.duration_seconds.get_or_create(&model).observe(duration.as_secs_f64());
     }
 
@@ -211,7 +248,8 @@ impl Metrics {
     pub fn flagged<'a>(&self, flagged: impl Iterator<Item = (&'a str, &'a str, &'static str)>) {
         self.flagged.clear();
         for (provider, model, reason) in flagged {
-            let label = Flagged { provider: provider.to_owned(), model: model.to_owned(), reason };
+            let (provider, model) = (self.labels.of(provider), self.labels.of(model));
+            let label = Flagged { provider, model, reason };
             self.flagged.get_or_create(&label).set(1);
         }
     }
@@ -310,6 +348,21 @@ mod tests {
                 "nothing says what {reason} is"
             );
         }
+    }
+
+    #[test]
+    fn names_of_strangers_are_printable_labels_of_a_bounded_number() {
+        let metrics = Metrics::default();
+        metrics.upstream_failed("two\nlines", "connect");
+        metrics.upstream_failed(&"x".repeat(1_000), "connect");
+        (0..3_000).for_each(|n| metrics.upstream_failed(&format!("renamed {n}"), "connect"));
+        let text = metrics.render();
+        assert!(
+            text.contains(r#"provider="two?lines""#) && text.contains(&format!(r#"provider="{}""#, "x".repeat(64)))
+        );
+        let series = text.lines().filter(|line| line.starts_with("steam_upstream_failures_total{")).count();
+        assert_eq!(series, 1_025, "and one for all others");
+        assert!(text.contains(r#"steam_upstream_failures_total{provider="other",kind="connect"} 1978"#));
     }
 
     #[test]

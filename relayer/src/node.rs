@@ -1,22 +1,23 @@
 //! What every request sees. `app` builds it; `http`, `relay` and `probe` use it, and it uses none of them.
 
 pub mod budget;
+pub mod fees;
 pub mod gateway;
 pub mod keys;
 pub mod rates;
-pub mod refusals;
 
 use crate::allow_lists::AllowLists;
 use crate::board::Board;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::budget::Budget;
+use crate::node::fees::Fees;
 use crate::node::gateway::Gateway;
 use crate::node::keys::Keys;
 use crate::node::rates::Rates;
-use crate::node::refusals::Refusals;
 use crate::registry::Registry;
 use crate::score::Scorer;
 use crate::settle;
@@ -40,6 +41,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// Providers, offers and prices, as the chain had them last.
     pub registry: watch::Receiver<Arc<Registry>>,
+    /// With whom the operator deals.
+    pub market: Market,
     /// Vaults, keys and holds.
     pub vaults: Arc<Vaults>,
     /// The providers that keys may pay.
@@ -66,8 +69,6 @@ pub struct Node {
     pub metrics: Metrics,
     /// Tokenizers of the models whose tokenizer is known.
     pub tokenizers: Tokenizers,
-    /// Which providers are believed when they call a request wrong.
-    pub refusals: Refusals,
     /// How much is taken on.
     pub limits: Limits,
     /// Randomness of nonces, ids and routing.
@@ -89,17 +90,23 @@ impl fmt::Debug for Node {
     }
 }
 
-/// How many requests, retries and hedges are allowed.
+/// How many requests, retries and hedges are allowed, and how much each vault's requests say.
 #[derive(Debug)]
 pub struct Limits {
     /// Permits to ask another provider after one failed.
     pub retries: Budget,
     /// Permits to ask a second provider while the first one is slow.
     pub hedges: Budget,
+    /// What vaults paid lately, by which their requests weigh.
+    pub fees: Fees,
     /// Requests that each key made within the last minute.
     pub rates: Rates,
     concurrent: Arc<Semaphore>,
+    unpaid: Arc<Semaphore>,
 }
+
+/// Part of the places that requests which nobody pays for have of their own.
+const UNPAID_PART: usize = 16;
 
 impl Limits {
     /// The limits that `config` sets.
@@ -107,9 +114,18 @@ impl Limits {
         Self {
             retries: Budget::new(config.upstream.retry_percent, config.upstream.retries_per_second),
             hedges: Budget::new(config.upstream.hedge_percent, 0.0),
+            fees: Fees::default(),
             rates: Rates::new(config.server.requests_per_key_per_minute),
             concurrent: Arc::new(Semaphore::new(config.server.max_concurrent.min(Semaphore::MAX_PERMITS))),
+            unpaid: Arc::new(Semaphore::new(
+                config.server.max_concurrent.min(Semaphore::MAX_PERMITS).div_ceil(UNPAID_PART),
+            )),
         }
+    }
+
+    /// A place among the concurrent requests that nobody pays for: they take none of the others'.
+    pub fn unpaid_place(&self) -> Option<OwnedSemaphorePermit> {
+        self.unpaid.clone().try_acquire_owned().ok()
     }
 
     /// A place among the concurrent requests, given back when it is dropped; `None` if all are taken.

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::SignedReceipt;
-use steam_protocol::units::{Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{Pico, receipt_fee};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -36,6 +36,8 @@ const PAUSE: Duration = Duration::from_secs(5);
 /// An offer with fewer answers in three days is new, and probed this many times as often.
 const NEW_BELOW: u64 = 20;
 const NEW_FACTOR: i64 = 10;
+/// Pause between two probes of an offer that clients accuse, in milliseconds.
+const ACCUSED_PAUSE_MS: i64 = 5_000;
 const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
@@ -139,6 +141,8 @@ impl Prober {
 
     /// Probes one offer after another until the relayer shuts down.
     pub async fn run(mut self) {
+        self.node.scorer.confirm_by_probes(true);
+        self.node.board.confirm_by_probes(true);
         let shutdown = self.node.shutdown.clone();
         let mut ticks = interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -172,29 +176,37 @@ impl Prober {
         None
     }
 
-    /// Offers not heard of for too long, those never heard of first.
+    /// Offers that clients accuse, then those not heard of for too long, those never heard of first.
     fn due(&mut self, registry: &Registry, now_ms: i64) -> Vec<Arc<Offer>> {
         let board = &self.node.board;
         let idle_ms = i64::try_from(self.node.config.probe.idle_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
         self.probed_ms.retain(|_, at| now_ms.saturating_sub(*at) < idle_ms);
-        let mut due: Vec<(Option<i64>, Arc<Offer>)> = Vec::new();
-        for offer in &registry.offers {
+        let mut due: Vec<(bool, Option<i64>, Arc<Offer>)> = Vec::new();
+        let market = self.node.market.view();
+        for offer in registry.offers.iter().filter(|offer| market.bars(offer, false).is_none()) {
+            // Whom clients accuse comes first: a probe tells whether it fails everybody.
+            let accused = self.node.scorer.suspected(&offer.address) || board.suspected(&offer.address);
+            let asked = self.probed_ms.get(&offer.address).copied();
+            if accused && asked.is_none_or(|asked| now_ms.saturating_sub(asked) >= ACCUSED_PAUSE_MS) {
+                due.push((false, asked, offer.clone()));
+                continue;
+            }
             let heard = board.heard_ms(&offer.address).max(self.probed_ms.get(&offer.address).copied());
             let is_new = board.figures_of(&offer.address, now_ms).hours72.requests < NEW_BELOW;
             let pause = if is_new { idle_ms / NEW_FACTOR } else { idle_ms };
             if heard.is_none_or(|heard| now_ms.saturating_sub(heard) >= pause) {
-                due.push((heard, offer.clone()));
+                due.push((true, heard, offer.clone()));
             }
         }
-        due.sort_by_key(|(heard, offer)| (*heard, offer.address));
-        due.into_iter().map(|(_, offer)| offer).collect()
+        due.sort_by_key(|(calm, heard, offer)| (*calm, *heard, offer.address));
+        due.into_iter().map(|(_, _, offer)| offer).collect()
     }
 
     async fn probe(&mut self, registry: &Registry, offer: &Offer, prompt: Prompt, most: Pico, now_ms: i64) -> Probed {
         let answer = self.ask(registry, offer, prompt).await;
         let id = match answer {
             Ok(Answer::Whole { id, .. }) => id,
-            Ok(Answer::Stream { id, mut body }) => {
+            Ok(Answer::Stream { id, mut body, .. }) => {
                 while body.recv().await.is_some() {}
                 id
             }
@@ -230,7 +242,7 @@ impl Prober {
         let credentials = Credentials::Bearer(Box::new(self.key.clone()));
         let caller = credentials.identify(&node.vaults, None)?.verify(registry, &inbound, node.clock.unix())?;
         let permit = self.one.clone().acquire_owned().await.map_err(|_| RelayError::NotReady("it is shutting down"))?;
-        let accepted = Accepted { unix_ms: node.clock.unix_ms(), at: Instant::now(), permit };
+        let accepted = Accepted { unix_ms: node.clock.unix_ms(), at: Instant::now(), permit: Arc::new(permit) };
         tracing::debug!(provider = %offer.provider_name, model = %offer.model, "probing");
         relay(&self.node, caller, &inbound, request, accepted).await
     }
@@ -239,7 +251,6 @@ impl Prober {
 /// The most a probe may cost: every byte of it a token, and all the tokens it allows.
 fn ceiling(offer: &Offer, prompt: &Prompt, fee_bps: u16) -> Option<Pico> {
     let input = u32::try_from(prompt.body.to_string().len()).ok()?;
-    let usage = Usage { requests: 1, input, cached: 0, output: prompt.max_tokens };
-    let amount = charge(&offer.price, &usage);
+    let amount = offer.price.ceiling(input, prompt.max_tokens);
     amount.checked_add(receipt_fee(amount, fee_bps)?)
 }

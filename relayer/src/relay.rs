@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub mod auth;
+pub mod body;
 pub mod controls;
 pub mod decision;
 pub mod dialect;
@@ -11,9 +12,11 @@ pub mod honesty;
 pub mod job;
 pub mod json;
 pub mod meter;
+mod output;
 pub mod pipeline;
 pub mod plan;
 pub mod prefix;
+pub mod refusal;
 pub mod reply;
 pub mod sse;
 pub mod stream;
@@ -42,6 +45,8 @@ pub enum Answer {
         body: Bytes,
         /// What it cost.
         receipt: Box<SignedReceipt>,
+        /// What is not as the client asked.
+        told: Told,
     },
     /// As it comes.
     Stream {
@@ -49,6 +54,8 @@ pub enum Answer {
         id: String,
         /// Server-sent events.
         body: mpsc::Receiver<Bytes>,
+        /// What is not as the client asked.
+        told: Told,
     },
     /// The provider says that the request is wrong. Nothing was charged.
     Refused {
@@ -59,6 +66,15 @@ pub enum Answer {
         /// A JSON object.
         body: Bytes,
     },
+}
+
+/// How an answer differs from what its client asked for, without being worse than none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The output limit in tokens, where it is not the client's.
+    pub max_output: Option<u32>,
+    /// Paths of what the client can do without and its provider was not told.
+    pub left_out: Vec<String>,
 }
 
 /// `bytes` in base64.

@@ -20,11 +20,13 @@ mod choice;
 mod coefficients;
 mod decide;
 mod evaluation;
+mod evidence;
 mod limit;
 mod market;
 mod offer_table;
 mod order;
 mod outcome;
+mod own;
 mod stats;
 mod sticky;
 mod survey;
@@ -37,12 +39,14 @@ pub use ask::{Ask, CandidateScore, Draws, Gate, Measured, Ranking, Sort};
 pub use choice::{Choice, ChoiceRecord};
 pub use coefficients::Coefficients;
 pub use decide::decide;
+pub use evidence::Evidence;
 pub use outcome::{FailureKind, Outcome};
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
 use market::Market;
 use offer_table::OfferTable;
+use own::OwnBreakers;
 use rand::RngCore;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -113,6 +117,9 @@ struct State {
     table: OfferTable,
     markets: HashMap<Arc<str>, Market>,
     sticky: Sticky,
+    own: OwnBreakers,
+    /// Whether probes confirm what would close an offer to everybody.
+    probes: bool,
     tidied: f64,
 }
 
@@ -122,21 +129,68 @@ impl Scorer {
         Self { coefficients: Arc::new(coefficients.sane()), state: Mutex::default() }
     }
 
-    /// Chooses among `offers`, all of one model. Where every breaker is open all are candidates: one of them may be back.
+    /// Chooses among `offers`, all of one model, for nobody in particular.
     pub fn rank(&self, offers: &[Arc<Offer>], ask: &Ask, now: Instant, rng: &mut dyn RngCore) -> Choice {
+        self.rank_for(None, offers, ask, now, rng)
+    }
+
+    /// Chooses among `offers`, all of one model, for `vault`. Where every breaker is open all are candidates: one of them may
+    /// be back.
+    pub fn rank_for(
+        &self,
+        vault: Option<&Pubkey>,
+        offers: &[Arc<Offer>],
+        ask: &Ask,
+        now: Instant,
+        rng: &mut dyn RngCore,
+    ) -> Choice {
         let draws = Draws::from_rng(rng);
         let candidates = offers.first().map(|first| {
             let mut state = self.lock();
             let now = state.seconds(now);
             let sticky = state.sticky(&self.coefficients, ask, now);
-            let State { table, markets, .. } = &mut *state;
+            let State { table, markets, own, .. } = &mut *state;
             let market = match markets.get_mut(first.model.as_str()) {
                 Some(market) => market,
                 None => markets.entry(first.model.as_str().into()).or_default(),
             };
-            market.candidates(&self.coefficients, table, offers, ask, sticky, now)
+            let mut candidates = market.candidates(&self.coefficients, table, offers, ask, sticky, now);
+            if let Some(vault) = vault.filter(|vault| own.any(vault)) {
+                candidates.narrow(|place| {
+                    let served_at = table.tracker(market.slots[place]).served_at();
+                    own.gate(vault, &market.offers[place].address, served_at, now)
+                });
+            }
+            candidates
         });
         Choice::new(&self.coefficients, ask, candidates, draws)
+    }
+
+    /// Whether probes of the relayer's own confirm what would close an offer to everybody.
+    pub fn confirm_by_probes(&self, probes: bool) {
+        self.lock().probes = probes;
+    }
+
+    /// Whether `offer` has served as often as it takes to be no newcomer.
+    pub fn is_established(&self, offer: &Pubkey) -> bool {
+        let mut state = self.lock();
+        let answers = self.coefficients.newcomer_answers;
+        state.table.known(offer).is_some_and(|slot| state.table.tracker(slot).established(answers))
+    }
+
+    /// Whether `offer` came to a market that was there before it, has served too little since, and works on as many requests
+    /// as `most`.
+    pub fn new_and_busy(&self, offer: &Pubkey, most: u32) -> bool {
+        let mut state = self.lock();
+        let (answers, now) = (self.coefficients.newcomer_answers, state.now);
+        let Some(slot) = state.table.known(offer) else { return false };
+        state.table.live(slot, now).requests >= most && state.table.tracker(slot).is_newcomer(answers)
+    }
+
+    /// Whether a probe should tell if `offer` fails everybody.
+    pub fn suspected(&self, offer: &Pubkey) -> bool {
+        let mut state = self.lock();
+        state.table.known(offer).is_some_and(|slot| state.table.tracker(slot).suspected())
     }
 
     /// Sets the factor, at least 1, by which dishonesty makes the objective of `offer` worse; 1 lifts it.
@@ -158,30 +212,47 @@ impl Scorer {
 
     /// A request of about `tokens` tokens, prompt and expected output, was sent to `offer`.
     pub fn started(&self, offer: &Pubkey, tokens: u32) {
+        self.started_for(offer, tokens, &Evidence::FULL);
+    }
+
+    /// The same for a request that says no more than `evidence`.
+    pub fn started_for(&self, offer: &Pubkey, tokens: u32, evidence: &Evidence) {
         let mut state = self.lock();
         let now = state.now;
         let slot = state.slot(offer);
-        state.table.started(slot, tokens, now);
+        state.table.started(slot, tokens, evidence.counts(), now);
+        if let Some(vault) = &evidence.vault {
+            state.own.started(vault, offer);
+        }
     }
 
     /// A request ended of which nothing else is known: the other half of [`Self::started`].
     pub fn observe(&self, offer: &Pubkey, outcome: &Outcome, now: Instant) {
-        self.end(offer, None, outcome, now);
+        self.end(offer, None, outcome, &Evidence::FULL, now);
     }
 
     /// The request `ask` ended: the other half of [`Self::started`]. Also teaches how `offer` bills, and where the rest
     /// of the conversation finds its beginning cached.
     pub fn ended(&self, offer: &Pubkey, ask: &Ask, outcome: &Outcome, now: Instant) {
-        self.end(offer, Some(ask), outcome, now);
+        self.end(offer, Some(ask), outcome, &Evidence::FULL, now);
     }
 
-    fn end(&self, offer: &Pubkey, ask: Option<&Ask>, outcome: &Outcome, now: Instant) {
+    /// The same for a request that says no more than `evidence`: the other half of [`Self::started_for`].
+    pub fn ended_for(&self, offer: &Pubkey, ask: &Ask, outcome: &Outcome, evidence: &Evidence, now: Instant) {
+        self.end(offer, Some(ask), outcome, evidence, now);
+    }
+
+    fn end(&self, offer: &Pubkey, ask: Option<&Ask>, outcome: &Outcome, evidence: &Evidence, now: Instant) {
         let mut state = self.lock();
         let now = state.seconds(now);
         let slot = state.slot(offer);
         let repeated = state.remember(offer, ask.and_then(|ask| ask.prefix), outcome, now);
         let q = [self.coefficients.quantile, self.coefficients.tail_quantile];
-        state.table.observe(slot, outcome, (ask, repeated), q, now);
+        let probes = state.probes;
+        state.table.observe(slot, outcome, (ask, repeated), (evidence, probes), q, now);
+        if let Some(vault) = &evidence.vault {
+            state.own.ended(vault, offer, outcome, now);
+        }
     }
 
     /// The live figures of `offer`.
@@ -192,24 +263,23 @@ impl Scorer {
             return tracker::Tracker::new(now).live_figures(0.0, None, now);
         };
         let State { table, markets, .. } = &mut *state;
-        let (mut share, mut score) = (0.0, None);
         let market = table.tracker(slot).model.clone().and_then(|model| markets.get_mut(&*model));
-        if let Some(market) = market {
-            let all: f64 = market.slots.iter().map(|&slot| table.tracker(slot).traffic(now)).sum();
-            share = if all > 0.0 { table.tracker(slot).traffic(now) / all } else { 0.0 };
-            let candidates = market.everybody(&self.coefficients, table, &TYPICAL, now);
-            let ranking = decide(&self.coefficients, &TYPICAL, &candidates.measured(), &Draws::default());
-            score = ranking.scores.iter().find(|line| line.offer == *offer).map(|line| line.score);
-        }
+        let (share, score) = match market {
+            Some(market) => market.public(&self.coefficients, table, slot, now),
+            None => (0.0, None),
+        };
         table.tracker(slot).live_figures(share, score, now)
     }
 
-    /// What is left of the cooldown that `offer` asked for.
-    pub fn cooldown(&self, offer: &Pubkey, now: Instant) -> Option<Duration> {
+    /// What is left of the cooldown that `offer` asked for, of everybody or of `vault`.
+    pub fn cooldown(&self, offer: &Pubkey, vault: Option<&Pubkey>, now: Instant) -> Option<Duration> {
         let mut state = self.lock();
         let now = state.seconds(now);
+        let own = vault.and_then(|vault| state.own.cooldown(vault, offer, now));
         let slot = state.table.known(offer)?;
-        state.table.tracker(slot).cooldown(now).map(Duration::from_secs_f64)
+        let everybodys = state.table.tracker(slot).cooldown(now);
+        let longest = own.into_iter().chain(everybodys).reduce(f64::max);
+        longest.map(Duration::from_secs_f64)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

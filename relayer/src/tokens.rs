@@ -1,18 +1,19 @@
 //! The relayer's own count of tokens: by the model's tokenizer where it is known, by bytes otherwise.
 
+mod queue;
+
+use crate::chain::Pubkey;
+use queue::Queue;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tiktoken_rs::CoreBPE;
-use tokio::sync::Semaphore;
 
 /// Bytes from which texts are tokenized on a blocking thread.
 const INLINE_BYTES: usize = 4_096;
 /// Most bytes of the pieces that a text is cut into, so that the work is linear. A cut adds one token at most.
 const PIECE_BYTES: usize = 4_096;
-/// Texts tokenized on blocking threads at once.
-const CONCURRENT: usize = 4;
 /// Estimated bytes of a token for models whose tokenizer is not known.
 const BYTES_PER_TOKEN: u64 = 4;
 
@@ -46,6 +47,15 @@ impl Counting {
             Self::Bytes => text.bytes,
         }
     }
+
+    /// Fewest tokens that `text` has by any count of it. An estimate from bytes says nothing of that.
+    pub fn least(self, text: Counted) -> u64 {
+        match self {
+            // What `allowance` adds, taken away.
+            Self::O200k => text.tokens.saturating_sub(8).saturating_mul(100) / 102,
+            Self::Bytes => 0,
+        }
+    }
 }
 
 /// The size of a text.
@@ -58,41 +68,48 @@ pub struct Counted {
 }
 
 /// The tokenizers, each loaded when it is first needed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Tokenizers {
-    blocking: Arc<Semaphore>,
+    queue: Arc<Queue>,
     /// Whether the vocabulary is in memory: reading it takes longer than a task may block.
     loaded: Arc<AtomicBool>,
 }
 
-impl Default for Tokenizers {
-    fn default() -> Self {
-        Self { blocking: Arc::new(Semaphore::new(CONCURRENT)), loaded: Arc::default() }
-    }
-}
-
 impl Tokenizers {
-    /// Counts `texts`, which may be large.
-    pub async fn count(&self, counting: Counting, texts: Vec<String>) -> Counted {
+    /// Counts `texts`, which may be large, for `vault`. Beyond `most` tokens the rest is taken to be like what was counted.
+    pub async fn count(&self, counting: Counting, texts: Vec<String>, (vault, most): (Pubkey, u64)) -> Counted {
         let bytes: usize = texts.iter().map(String::len).sum();
         let inline = bytes <= INLINE_BYTES && self.loaded.load(Ordering::Relaxed);
         if counting == Counting::Bytes || inline {
-            return count_all(counting, &texts);
+            return count_all(counting, &texts, most);
         }
-        // A closed semaphore or a cancelled task means shutdown: then the estimate will do.
-        let Ok(_permit) = self.blocking.acquire().await else { return count_all(Counting::Bytes, &texts) };
-        let estimate = count_all(Counting::Bytes, &texts);
-        let counted = tokio::task::spawn_blocking(move || count_all(counting, &texts)).await.unwrap_or(estimate);
+        let turn = self.queue.turn(vault, bytes).await;
+        let estimate = count_all(Counting::Bytes, &texts, most);
+        let counted = tokio::task::spawn_blocking(move || {
+            // It is this thread's turn for as long as it counts, also when nobody waits for it any more.
+            let _turn = turn;
+            count_all(counting, &texts, most)
+        });
+        // A cancelled task means shutdown: then the estimate will do.
+        let counted = counted.await.unwrap_or(estimate);
         self.loaded.store(true, Ordering::Relaxed);
         counted
     }
 }
 
-fn count_all(counting: Counting, texts: &[String]) -> Counted {
-    texts.iter().fold(Counted::default(), |sum, text| Counted {
-        bytes: sum.bytes + text.len() as u64,
-        tokens: sum.tokens + count(counting, text),
-    })
+/// Counts `texts` up to `most` tokens, and takes what is left to be like what was counted.
+fn count_all(counting: Counting, texts: &[String], most: u64) -> Counted {
+    let bytes: u64 = texts.iter().map(|text| text.len() as u64).sum();
+    let (mut seen, mut tokens) = (0, 0);
+    for piece in texts.iter().flat_map(|text| pieces(text)) {
+        tokens += count(counting, piece);
+        seen += piece.len() as u64;
+        if tokens > most && seen < bytes {
+            let like = u128::from(tokens) * u128::from(bytes) / u128::from(seen.max(1));
+            return Counted { bytes, tokens: u64::try_from(like).unwrap_or(u64::MAX) };
+        }
+    }
+    Counted { bytes, tokens }
 }
 
 /// Tokens of one text.
@@ -224,5 +241,16 @@ mod tests {
         let text = "é".repeat(PIECE_BYTES);
         assert_eq!(pieces(&text).collect::<String>(), text);
         assert!(pieces(&text).all(|piece| piece.len() <= PIECE_BYTES));
+    }
+
+    #[test]
+    fn counting_stops_where_nobody_pays_for_more() {
+        let text = "The quick brown fox jumps over the lazy dog. ".repeat(20_000);
+        let whole = count_all(Counting::O200k, std::slice::from_ref(&text), u64::MAX);
+        let began = std::time::Instant::now();
+        let cut = count_all(Counting::O200k, std::slice::from_ref(&text), 2_000);
+        assert!(cut.tokens > 2_000 && cut.tokens.abs_diff(whole.tokens) < whole.tokens / 20, "{cut:?} {whole:?}");
+        assert_eq!(cut.bytes, whole.bytes);
+        assert!(began.elapsed() < std::time::Duration::from_millis(500));
     }
 }

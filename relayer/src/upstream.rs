@@ -10,16 +10,28 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use ed25519_dalek::{Signer, SigningKey};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{Client, Response, Url, redirect};
-use std::collections::BTreeMap;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Client, Request, Response, Url, redirect};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use steam_protocol::sha256;
+use tokio::time::Instant;
 
-const TAG: &[u8] = b"steam-upstream:v1";
-const IDLE_CONNECTION: Duration = Duration::from_secs(60);
+const TAG: &[u8] = b"steam-upstream:v2";
+/// Where an origin names its providers.
+pub const WELL_KNOWN: &str = "/.well-known/steam-provider.json";
+/// Time to read what an origin says, and most bytes of it.
+const WELL_KNOWN_PATIENCE: Duration = Duration::from_secs(5);
+const MAX_WELL_KNOWN: usize = 64 << 10;
+/// How long an idle connection is kept: shorter than common servers keep theirs, of which some close after five seconds.
+const IDLE_CONNECTION: Duration = Duration::from_secs(4);
+/// Time after an answer in which a connection of its origin may be used again.
+const REUSED_WITHIN: Duration = Duration::from_secs(60);
+/// Origins of which it is known when they answered last, at most.
+const MAX_ORIGINS: usize = 8_192;
 const IDLE_CONNECTIONS: usize = 1_024;
 
 /// A reason why providers cannot be called.
@@ -47,6 +59,29 @@ pub enum CallError {
     /// Everything else.
     #[error("{0}")]
     Http(#[from] reqwest::Error),
+}
+
+/// Why an origin proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum WellKnownError {
+    /// It has no such file.
+    #[error("{WELL_KNOWN} is not there")]
+    Absent,
+    /// It cannot be called.
+    #[error("{WELL_KNOWN} cannot be read: {0}")]
+    Call(#[from] CallError),
+    /// It answers otherwise.
+    #[error("{WELL_KNOWN} cannot be read: {0}")]
+    Answer(String),
+    /// What it says cannot be read.
+    #[error("{WELL_KNOWN} says nothing: {0}")]
+    Malformed(String),
+}
+
+impl From<reqwest::Error> for WellKnownError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Call(error.without_url().into())
+    }
 }
 
 /// How a provider is called.
@@ -83,6 +118,10 @@ pub struct Upstream {
     /// Clients of models that have a time to connect of their own.
     client_of: BTreeMap<String, Client>,
     localnet: bool,
+    /// A client that never uses a connection twice.
+    fresh: Client,
+    /// When origins answered last.
+    answered: Mutex<HashMap<String, Instant>>,
     credentials: Vec<(Pubkey, String, Key)>,
     relayer: HeaderValue,
     signer: SigningKey,
@@ -113,10 +152,13 @@ impl Upstream {
         signer: SigningKey,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, UpstreamError> {
+        let resolver = Resolver::new(config.localnet);
         let own = config.connect_timeout_ms_of.iter();
-        let client_of: Result<_, reqwest::Error> =
-            own.map(|(model, &timeout_ms)| Ok((model.clone(), client(config, timeout_ms)?))).collect();
-        let (client, client_of) = (client(config, config.connect_timeout_ms)?, client_of?);
+        let client_of: Result<_, reqwest::Error> = own
+            .map(|(model, &timeout_ms)| Ok((model.clone(), client(config, &resolver, timeout_ms, IDLE_CONNECTIONS)?)))
+            .collect();
+        let fresh = client(config, &resolver, config.connect_timeout_ms, 0)?;
+        let (client, client_of) = (client(config, &resolver, config.connect_timeout_ms, IDLE_CONNECTIONS)?, client_of?);
         let mut credentials = Vec::with_capacity(config.credentials.len());
         for credential in &config.credentials {
             let wrong = |problem: String| UpstreamError::Credential { provider: credential.provider, problem };
@@ -139,17 +181,52 @@ impl Upstream {
             provider: relayer,
             problem: "an address that is no header value".into(),
         })?;
-        Ok(Self { client, client_of, localnet: config.localnet, credentials, relayer, signer })
+        Ok(Self {
+            client,
+            client_of,
+            localnet: config.localnet,
+            fresh,
+            answered: Mutex::default(),
+            credentials,
+            relayer,
+            signer,
+        })
     }
 
-    /// Posts `body` as `call` says, below the offer's URL. Carries nothing of the client's but the body and the call's headers, and the relayer's
-    /// signature of `"steam-upstream:v1" ‖ time i64 ‖ sha256(body)`, little-endian.
+    /// Reads the file in which the origin of `url` names its providers.
+    ///
+    /// # Errors
+    /// [`WellKnownError`].
+    pub async fn well_known(&self, url: &str) -> Result<Vec<u8>, WellKnownError> {
+        let origin = self.url(url, "")?.origin().ascii_serialization();
+        let read = async {
+            let mut response = self.fresh.get(self.url(&origin, WELL_KNOWN)?).send().await?;
+            match response.status().as_u16() {
+                200 => {}
+                404 | 410 => return Err(WellKnownError::Absent),
+                status => return Err(WellKnownError::Answer(format!("status {status}"))),
+            }
+            let mut bytes = Vec::new();
+            while let Some(piece) = response.chunk().await? {
+                if bytes.len() + piece.len() > MAX_WELL_KNOWN {
+                    return Err(WellKnownError::Malformed(format!("it is longer than {MAX_WELL_KNOWN} bytes")));
+                }
+                bytes.extend_from_slice(&piece);
+            }
+            Ok(bytes)
+        };
+        let late = |_| Err(WellKnownError::Answer(format!("no answer in {} seconds", WELL_KNOWN_PATIENCE.as_secs())));
+        tokio::time::timeout(WELL_KNOWN_PATIENCE, read).await.unwrap_or_else(late)
+    }
+
+    /// Posts `body` as `call` says, below the offer's URL. Carries nothing of the client's but the body and the call's headers, and the
+    /// relayer's signature of [`signed`], which names the one it is for: nobody else can have the same work paid.
     ///
     /// # Errors
     /// The URL is not allowed, or there was no response.
     pub async fn post(&self, offer: &Offer, call: Call, body: Bytes, now_unix: i64) -> Result<Response, CallError> {
         let url = self.url(&offer.url, call.path)?;
-        let message = [TAG, &now_unix.to_le_bytes(), &sha256(&[&body])].concat();
+        let message = signed((&offer.provider, &offer.address), url.as_str(), now_unix, &body);
         let signature = self.signer.sign(&message).to_bytes();
         let origin = url.origin().ascii_serialization();
         let client = self.client_of.get(&offer.model).unwrap_or(&self.client);
@@ -157,7 +234,10 @@ impl Upstream {
             .post(url)
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(ACCEPT, HeaderValue::from_static(call.accept))
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"))
             .header("steam-relayer", self.relayer.clone())
+            .header("steam-provider", offer.provider.to_string())
+            .header("steam-offer", offer.address.to_string())
             .header("steam-timestamp", now_unix)
             .header("steam-signature", STANDARD.encode(signature))
             .headers(call.headers.into_iter().collect())
@@ -170,7 +250,34 @@ impl Upstream {
                 KeyHeader::ApiKey => request.header("x-api-key", value.key.clone()),
             };
         }
-        Ok(request.send().await?)
+        self.send(client, request.build()?, origin).await
+    }
+
+    /// Sends a request, once more over a new connection if one that was used before died before a byte of the answer: its
+    /// other side closes idle ones as it likes.
+    async fn send(&self, client: &Client, request: Request, origin: String) -> Result<Response, CallError> {
+        let again = self.may_be_reused(&origin).then(|| request.try_clone()).flatten();
+        let answered = match (client.execute(request).await, again) {
+            (Err(error), Some(again)) if error.is_request() && !error.is_connect() && !error.is_timeout() => {
+                tracing::debug!(%origin, "a connection died that was used before");
+                self.fresh.execute(again).await
+            }
+            (answered, _) => answered,
+        };
+        let answered = answered?;
+        let mut known = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MAX_ORIGINS {
+            known.retain(|_, at| at.elapsed() < REUSED_WITHIN);
+        }
+        if known.len() < MAX_ORIGINS {
+            known.insert(origin, Instant::now());
+        }
+        Ok(answered)
+    }
+
+    fn may_be_reused(&self, origin: &str) -> bool {
+        let known = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(origin).is_some_and(|at| at.elapsed() < REUSED_WITHIN)
     }
 
     /// The URL to call. A literal address never meets the resolver, so it is checked here, in the form the parser gave
@@ -197,8 +304,20 @@ impl Upstream {
     }
 }
 
-/// A client that takes at most `connect_timeout_ms` to connect.
-fn client(config: &UpstreamConfig, connect_timeout_ms: u64) -> Result<Client, reqwest::Error> {
+/// What the relayer signs of a call: `"steam-upstream:v2" ‖ provider ‖ offer ‖ time i64, little-endian ‖ sha256(URL) ‖
+/// sha256(body)`, the URL as it is called.
+pub fn signed((provider, offer): (&Pubkey, &Pubkey), url: &str, now_unix: i64, body: &[u8]) -> Vec<u8> {
+    let (url, body) = (sha256(&[url.as_bytes()]), sha256(&[body]));
+    [TAG, &provider.to_bytes(), &offer.to_bytes(), &now_unix.to_le_bytes(), &url, &body].concat()
+}
+
+/// A client that takes at most `connect_timeout_ms` to connect, and keeps so many idle connections to each host.
+fn client(
+    config: &UpstreamConfig,
+    resolver: &Resolver,
+    connect_timeout_ms: u64,
+    idle: usize,
+) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("steam-router/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -208,9 +327,9 @@ fn client(config: &UpstreamConfig, connect_timeout_ms: u64) -> Result<Client, re
         .tcp_nodelay(true)
         .connect_timeout(Duration::from_millis(connect_timeout_ms))
         .pool_idle_timeout(IDLE_CONNECTION)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS)
+        .pool_max_idle_per_host(idle)
         .https_only(!config.localnet)
-        .dns_resolver(Resolver { localnet: config.localnet })
+        .dns_resolver(resolver.clone())
         .build()
 }
 
@@ -282,5 +401,21 @@ mod tests {
         let upstream = set_up("https://a.example:443/v1", Some("secret\n")).unwrap();
         assert_eq!(upstream.credentials[0].1, "https://a.example");
         assert!(!format!("{upstream:?}").contains("secret"));
+    }
+
+    #[test]
+    fn the_guides_example_is_what_is_signed() {
+        let guide = include_str!("../../docs/PROVIDERS.md");
+        let of = |name: &str| {
+            let line = guide.lines().find(|line| line.starts_with(&format!("    {name} "))).unwrap();
+            line.trim_start()[name.len()..].trim().to_owned()
+        };
+        let address = |name: &str| of(name).parse::<Pubkey>().unwrap();
+        let signer = SigningKey::from_bytes(&[1; 32]);
+        assert_eq!(address("receipt key").to_bytes(), signer.verifying_key().to_bytes());
+        let (provider, offer) = (address("provider"), address("offer"));
+        let message = signed((&provider, &offer), &of("URL"), of("time").parse().unwrap(), of("body").as_bytes());
+        assert_eq!(message.len(), 153);
+        assert_eq!(STANDARD.encode(signer.sign(&message).to_bytes()), of("signature"));
     }
 }

@@ -250,6 +250,12 @@ impl Vaults {
         account.key(key, self.clock.unix())
     }
 
+    /// What `key` can spend on new requests, if its vault is known here.
+    pub fn free(&self, key: &KeyRef) -> Option<Pico> {
+        let mut state = self.lock();
+        state.account_at(&key.vault, key.generation)?.free(key)
+    }
+
     /// Holds `ceiling`, fees included, for a request, or says why the vault or the key cannot pay for it.
     ///
     /// # Errors
@@ -383,6 +389,30 @@ impl Vaults {
     /// A vault as its owner may see it.
     pub fn show(&self, vault: &Pubkey) -> Option<VaultView> {
         self.lock().accounts.get(vault).map(VaultAccount::view)
+    }
+
+    /// Whether what a vault was charged and not sealed may wait: its fees come to less than `least`, and its owner withdraws
+    /// nothing.
+    pub fn may_wait(&self, vault: &Pubkey, generation: u64, least: MicroUsdc) -> bool {
+        let mut state = self.lock();
+        let fee_bps = state.fee_bps;
+        state.account_at(vault, generation).is_some_and(|account| account.may_wait(least, fee_bps))
+    }
+
+    /// Whether a request of a key is under way, or was charged and cannot come again.
+    pub fn knows_request(&self, key: &KeyRef, request_hash: Hash) -> bool {
+        let mut state = self.lock();
+        state.account_at(&key.vault, key.generation).is_some_and(|account| account.knows(key, request_hash))
+    }
+
+    /// Whether a vault can pay at least `least` beyond what is charged and held. Returns what it can pay.
+    ///
+    /// # Errors
+    /// [`Refusal::Funds`] if it cannot, [`Refusal::UnknownVault`] if it is gone.
+    pub fn can_pay(&self, key: &KeyRef, least: MicroUsdc) -> Result<Pico, Refusal> {
+        let mut state = self.lock();
+        let account = state.account_at(&key.vault, key.generation).ok_or(Refusal::UnknownVault)?;
+        account.can_pay(least)
     }
 
     /// Sums over all vaults.

@@ -10,6 +10,7 @@ mod generation;
 mod market;
 mod receipt;
 mod status;
+mod usage;
 mod withdrawal;
 
 pub use crate::relay::dialect::chat::{
@@ -21,7 +22,9 @@ pub use crate::relay::dialect::messages::schema::{
     Message, MessageUsage, MessagesModel, MessagesModelList, MessagesRequest, TokenCount,
 };
 pub use crate::relay::dialect::openai::{ErrorBody, ErrorDetail};
-pub use crate::relay::dialect::responses::schema::{ModelResponse, ResponseUsage, ResponsesRequest};
+pub use crate::relay::dialect::responses::schema::{
+    ModelResponse, ResponseTokenCount, ResponseUsage, ResponsesRequest,
+};
 pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
 pub use chain::{
@@ -30,11 +33,15 @@ pub use chain::{
 };
 pub use generation::{Generation, GenerationFigures};
 pub use market::{
-    BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView, RelayerView,
-    blended_usd,
+    Architecture, BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView,
+    RelayerView, TopProvider, blended_usd,
 };
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use status::{Health, Readiness};
+pub use usage::{
+    Credits, CreditsFigures, KeyRateLimit, KeyUsage, KeyUsageFigures, ListedReceipt, ReceiptList, UsageList, UsageRow,
+    UsageSum,
+};
 pub use withdrawal::{WholeBalance, WithdrawalAmount, WithdrawalTransaction, WithdrawalView};
 
 use crate::chain::Pubkey;

@@ -15,9 +15,9 @@ use steam::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use steam::clock::Clock;
 use steam::config::Config;
 use steam::ledger::Ledger;
+use steam::market::Market;
 use steam::metrics::Metrics;
 use steam::node::keys::Keys;
-use steam::node::refusals::Refusals;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
 use steam::score::Scorer;
@@ -67,6 +67,7 @@ pub async fn serve(listener: TcpListener, router: Router) -> Result<()> {
 pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: Random) -> Result<Arc<Node>> {
     let mut config = Config::default();
     config.upstream.localnet = true;
+    config.market.verify_origins = false;
     let ledger = Ledger::open(&files.join("steam.db"), &DOMAIN, &RELAYER.to_bytes())?;
     let receipt_key = SigningKey::from_bytes(&[8; 32]);
     let identity = Identity { domain: DOMAIN, relayer: RELAYER, key_id: 0, receipt_key: receipt_key.clone() };
@@ -76,6 +77,7 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
     let (_, settle) = watch::channel(steam::settle::Status::default());
     Ok(Arc::new(Node {
         limits: Limits::new(&config),
+        market: Market::new(config.market.clone()),
         registry,
         allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await?,
         withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(), settler()),
@@ -90,7 +92,6 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
         shutdown: tokio_util::sync::CancellationToken::new(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
-        refusals: Refusals::default(),
         keys: Keys::new(random.bytes()),
         random,
         config,
@@ -134,7 +135,7 @@ fn registry(provider: &str, now: i64) -> Registry {
         provider_token: at(seed + 40),
         url: format!("http://{provider}/v1"),
         model: MODEL.into(),
-        price: Price { input: 1_000, cached: 100, output: 2_000, request: 0 },
+        price: Price::basic(1_000, 100, 2_000, 0).into(),
         version: 1,
         context_limit: 131_072,
         output_limit: 16_384,
@@ -178,7 +179,7 @@ pub fn vault(now: i64) -> VaultSnapshot {
             window_limit: MicroUsdc(0),
             window_start: 0,
             window_spent: Pico::ZERO,
-            max_price: Price { input: most, cached: most, output: most, request: most },
+            max_price: Price::basic(most, most, most, most),
             max_fee_bps: FEE_BPS,
             allow_root: None,
             settled: Pico::ZERO,

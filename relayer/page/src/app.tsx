@@ -106,7 +106,7 @@ function useNewSession(relayer: Relayer): Session {
   const [connected, use] = useState<Connected | null>(null);
   const [place, setPlace] = useState<Place | null>(null);
   const [holdings, setHoldings] = useState<api.Holdings | null>(null);
-  const [key, setKey] = useState<SessionKey | null>(null);
+  const [key, setOneKey] = useState<SessionKey | null>(null);
   const [receipts, setReceipts] = useState<Checked[]>([]);
   useEffect(() => {
     setPlace(null);
@@ -131,6 +131,11 @@ function useNewSession(relayer: Relayer): Session {
     const timer = setInterval(() => document.visibilityState === "visible" && read(), READ_MS);
     return () => clearInterval(timer);
   }, [place, reload]);
+  const setKey = useCallback((next: SessionKey | null) => {
+    setOneKey(next);
+    // The receipts are those of one key.
+    setReceipts([]);
+  }, []);
   const keep = useCallback((one: Checked) => {
     setReceipts((known) => [one, ...known.filter((other) => other.id !== one.id)].sort((a, b) => Number(b.receipt.number - a.receipt.number)));
   }, []);

@@ -159,16 +159,24 @@ export interface Figures {
 export interface Quantiles {
   p50: number;
 }
-export interface Price {
+export interface PriceParts {
   input: number;
   cached: number;
   output: number;
   request: number;
 }
+export interface Price extends PriceParts {
+  /** What a prompt of more than `from` tokens costs, if that has a price of its own. */
+  long?: PriceParts & { from: number };
+}
 export interface Offer {
   address: string;
   provider: string;
   provider_name: string;
+  /** The host that names the provider as its own. */
+  host: string | null;
+  /** Why the relayer asks it for nobody. */
+  barred: string | null;
   model: string;
   context_limit: number;
   output_limit: number;
@@ -188,6 +196,11 @@ export interface ReceiptDocument {
   status: string;
   receipt: string;
   proof: { transaction?: string; root: string; index: number; count: number; path: string[] } | null;
+}
+
+/** The last receipts of a key, in the order in which they were charged. */
+export async function receiptsOf(key: string): Promise<{ id: string; receipt: string }[]> {
+  return (await api<{ data: { id: string; receipt: string }[] }>("/v1/receipts?limit=1000", { key })).data;
 }
 
 export const receipt = (id: string, key: string): Promise<ReceiptDocument> => api(`/v1/receipts/${encodeURIComponent(id)}`, { key });

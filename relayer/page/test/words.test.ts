@@ -37,6 +37,8 @@ test("every limit of a key is said", () => {
     "At most in 1 day": "5.00 USDC, fees included",
     "Highest price of a million prompt tokens": "$3.00",
     "Highest price of a million cached prompt tokens": "$3.00",
+    "Highest price of a million prompt tokens written to a cache": "$6.00",
+    "Highest price of a million prompt tokens written to a cache for longer": "$6.00",
     "Highest price of a million answer tokens": "$15.50",
     "Highest price of a request": "$0.001",
     "Highest fee of the relayer": "0.5 % of each charge",

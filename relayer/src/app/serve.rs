@@ -1,5 +1,6 @@
 //! Accepts connections within bounds and drains them at shutdown.
 
+use super::writes::TimedWrites;
 use crate::node::Node;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -38,6 +39,7 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
             accepted = accept(&listener, &connections) => accepted,
         };
         let Some((stream, permit)) = accepted else { continue };
+        let stream = TimedWrites::new(stream, Duration::from_millis(node.config.server.write_timeout_ms));
         let connection = builder.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

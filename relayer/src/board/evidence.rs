@@ -46,6 +46,29 @@ pub(super) struct Evidence {
     since_ms: Option<i64>,
     offences: u32,
     cleared_ms: i64,
+    /// Whether there is enough of it, and a probe is to confirm it.
+    #[borsh(skip)]
+    suspected: bool,
+}
+
+/// Where an observation comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Source {
+    /// A client's request, which weighs so much.
+    Client(f64),
+    /// The same, where a probe confirms what would raise a flag.
+    ToConfirm(f64),
+    /// A probe of the operator's.
+    Probe,
+}
+
+impl Source {
+    fn weight(self) -> f64 {
+        match self {
+            Self::Client(weight) | Self::ToConfirm(weight) => weight,
+            Self::Probe => 1.0,
+        }
+    }
 }
 
 /// What an observation changed.
@@ -58,9 +81,14 @@ pub(super) enum Change {
 
 impl Evidence {
     /// Takes an observation into account.
-    pub(super) fn observe(&mut self, test: &Test, x: f64, now_ms: i64) -> Change {
+    pub(super) fn observe(&mut self, test: &Test, x: f64, from: Source, now_ms: i64) -> Change {
         let x = x.clamp(test.low, test.high);
-        let step = (test.stake * (x - test.null)).ln_1p();
+        // A part of the stake is a bet as fair as the whole.
+        let step = (from.weight() * test.stake * (x - test.null)).ln_1p();
+        if self.suspected && from == Source::Probe && x <= test.null {
+            // The relayer saw nothing of it itself: the doubter begins anew.
+            (self.suspected, self.log) = (false, 0.0);
+        }
         if self.since_ms.is_none() && self.log <= 0.0 {
             // The doubter begins anew with 1.
             *self = Self { offences: self.offences, cleared_ms: self.cleared_ms, ..Self::default() };
@@ -70,7 +98,12 @@ impl Evidence {
         self.sum += x;
         self.log += step;
         match self.since_ms {
+            None if self.log >= THRESHOLD && matches!(from, Source::ToConfirm(_)) => {
+                (self.suspected, self.log) = (true, THRESHOLD);
+                Change::None
+            }
             None if self.log >= THRESHOLD => {
+                self.suspected = false;
                 if now_ms.saturating_sub(self.cleared_ms) > FORGET_MS {
                     self.offences = 0;
                 }
@@ -93,6 +126,11 @@ impl Evidence {
 
     fn ceiling(&self) -> f64 {
         THRESHOLD * f64::from(self.offences)
+    }
+
+    /// Whether there is enough of it, and a probe is to confirm it.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.suspected
     }
 
     /// Since when it is flagged, Unix milliseconds.
@@ -120,14 +158,14 @@ mod tests {
     const COIN: Test = Test { null: 0.1, stake: 4.0, low: 0.0, high: 1.0 };
 
     fn until(evidence: &mut Evidence, x: f64, wanted: Change, from_ms: i64) -> u64 {
-        (1..10_000).find(|&n| evidence.observe(&COIN, x, from_ms + n as i64) == wanted).unwrap()
+        (1..10_000).find(|&n| evidence.observe(&COIN, x, Source::Client(1.0), from_ms + n as i64) == wanted).unwrap()
     }
 
     #[test]
     fn an_observation_beyond_the_range_counts_as_its_end() {
         let (mut one, mut clamped) = (Evidence::default(), Evidence::default());
-        one.observe(&COIN, 1.0, 0);
-        clamped.observe(&COIN, 1e9, 0);
+        one.observe(&COIN, 1.0, Source::Client(1.0), 0);
+        clamped.observe(&COIN, 1e9, Source::Client(1.0), 0);
         assert_eq!(one, clamped);
     }
 
@@ -140,7 +178,9 @@ mod tests {
             .map(|_| {
                 let mut evidence = Evidence::default();
                 let mut throw = || f64::from(u8::from(rng.random::<f64>() < COIN.null));
-                (0..5_000).filter(|&t| evidence.observe(&COIN, throw(), t) == Change::Flagged).count()
+                (0..5_000)
+                    .filter(|&t| evidence.observe(&COIN, throw(), Source::Client(1.0), t) == Change::Flagged)
+                    .count()
             })
             .sum();
         assert_eq!(flags, 0);
@@ -150,7 +190,7 @@ mod tests {
     fn a_good_past_delays_a_flag_by_nothing() {
         let (mut new, mut old) = (Evidence::default(), Evidence::default());
         for t in 0..100_000 {
-            old.observe(&COIN, 0.0, t);
+            old.observe(&COIN, 0.0, Source::Client(1.0), t);
         }
         assert_eq!(until(&mut new, 1.0, Change::Flagged, 0), until(&mut old, 1.0, Change::Flagged, 0));
     }
@@ -173,7 +213,7 @@ mod tests {
         let mut evidence = Evidence::default();
         until(&mut evidence, 1.0, Change::Flagged, 0);
         for t in 0..10_000 {
-            evidence.observe(&COIN, 1.0, t);
+            evidence.observe(&COIN, 1.0, Source::Client(1.0), t);
         }
         assert_eq!(until(&mut evidence, 0.0, Change::Cleared, 0), 37);
     }
@@ -185,5 +225,24 @@ mod tests {
         until(&mut evidence, 0.0, Change::Cleared, 0);
         until(&mut evidence, 1.0, Change::Flagged, FORGET_MS + 1_000);
         assert_eq!(until(&mut evidence, 0.0, Change::Cleared, FORGET_MS + 2_000), 37);
+    }
+
+    #[test]
+    fn a_light_vault_needs_more_and_a_probe_confirms_or_clears() {
+        let count = |from: Source| {
+            let mut evidence = Evidence::default();
+            (1..1_000).find(|&t| evidence.observe(&COIN, 1.0, from, t) == Change::Flagged)
+        };
+        assert!(count(Source::Client(0.5)).unwrap() > count(Source::Client(1.0)).unwrap());
+        assert_eq!(count(Source::ToConfirm(1.0)), None, "clients alone raise no flag where there are probes");
+        for (probe, changed, left) in [(1.0, Change::Flagged, false), (0.0, Change::None, false)] {
+            let mut evidence = Evidence::default();
+            for t in 0..100 {
+                evidence.observe(&COIN, 1.0, Source::ToConfirm(1.0), t);
+            }
+            assert!(evidence.is_suspected());
+            assert_eq!(evidence.observe(&COIN, probe, Source::Probe, 100), changed);
+            assert_eq!((evidence.is_suspected(), evidence.log > THRESHOLD / 2.0), (left, probe > 0.5));
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! The tests do not see: tokens of models whose tokenizer is not known, hidden reasoning, a weaker model under the same
 //! name, canned answers that differ in a letter.
 
-use super::evidence::{Change, Evidence, Test};
+use super::evidence::{Change, Evidence, Source, Test};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,8 @@ pub struct HonestySample<'a> {
     pub model: &'a str,
     /// Who asked.
     pub vault: Pubkey,
+    /// How much it counts, 0 to 1.
+    pub weight: f32,
     /// Whether it answers a probe of the operator, whose honest answers are never the same twice.
     pub probe: bool,
     /// How it ended.
@@ -139,9 +141,14 @@ pub(super) struct Dossier {
 }
 
 impl Dossier {
-    fn observe(&mut self, suspicion: Suspicion, x: f64, now_ms: i64) -> Option<(Suspicion, Change)> {
-        let change = self.evidence[suspicion as usize].observe(suspicion.test(), x, now_ms);
+    fn observe(&mut self, suspicion: Suspicion, x: f64, from: Source, now_ms: i64) -> Option<(Suspicion, Change)> {
+        let change = self.evidence[suspicion as usize].observe(suspicion.test(), x, from, now_ms);
         (change != Change::None).then_some((suspicion, change))
+    }
+
+    /// Whether a suspicion waits for a probe.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.evidence.iter().any(Evidence::is_suspected)
     }
 
     pub(super) fn flags(&self) -> Vec<Flag> {
@@ -231,18 +238,24 @@ impl Memory {
         &mut self,
         sample: &HonestySample<'_>,
         dossier: &mut Dossier,
+        probes: bool,
         now_ms: i64,
     ) -> Vec<(Suspicion, Change)> {
+        let from = match (sample.probe, probes) {
+            (true, _) => Source::Probe,
+            (false, true) => Source::ToConfirm(sample.weight.into()),
+            (false, false) => Source::Client(sample.weight.into()),
+        };
         let bad = |is: bool| f64::from(u8::from(is));
-        let mut changes = vec![dossier.observe(Suspicion::Empty, bad(sample.end == AnswerEnd::Empty), now_ms)];
+        let mut changes = vec![dossier.observe(Suspicion::Empty, bad(sample.end == AnswerEnd::Empty), from, now_ms)];
         if sample.end != AnswerEnd::Empty {
-            changes.push(dossier.observe(Suspicion::Cut, bad(sample.end == AnswerEnd::Cut), now_ms));
+            changes.push(dossier.observe(Suspicion::Cut, bad(sample.end == AnswerEnd::Cut), from, now_ms));
         }
         if let Some((claimed, counted)) = sample.output.filter(|&(_, counted)| counted >= LEAST_OUTPUT) {
-            changes.push(dossier.observe(Suspicion::OutputTokens, excess(claimed, counted), now_ms));
+            changes.push(dossier.observe(Suspicion::OutputTokens, excess(claimed, counted), from, now_ms));
         }
         if let Some(excess) = sample.input.and_then(|(claimed, counted)| dossier.input_excess(claimed, counted)) {
-            changes.push(dossier.observe(Suspicion::InputTokens, excess, now_ms));
+            changes.push(dossier.observe(Suspicion::InputTokens, excess, from, now_ms));
         }
         if let Some((prompt, answer, _)) = sample.text.filter(|&(_, _, bytes)| bytes >= LEAST_ANSWER)
             && let Some(canned) = self.remember(
@@ -250,7 +263,7 @@ impl Memory {
                 Answer { offer: sample.offer, vault: sample.vault, probe: sample.probe, prompt, answer },
             )
         {
-            changes.push(dossier.observe(Suspicion::Canned, bad(canned), now_ms));
+            changes.push(dossier.observe(Suspicion::Canned, bad(canned), from, now_ms));
         }
         changes.into_iter().flatten().collect()
     }

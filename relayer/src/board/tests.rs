@@ -163,6 +163,7 @@ fn sample(offer: Pubkey, number: u64) -> HonestySample<'static> {
         offer,
         model: "gpt-4o",
         vault: Pubkey::new_from_array([(number % 5) as u8; 32]),
+        weight: 1.0,
         probe: false,
         end: AnswerEnd::Whole,
         text: Some((number, number, 1_200)),

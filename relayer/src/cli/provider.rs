@@ -1,9 +1,11 @@
 //! `steam provider`: offer models at posted prices, and take what was earned.
 
 mod board;
+mod check;
 mod offer;
 mod status;
 
+pub use check::Check;
 pub use offer::Offer;
 pub use status::Status;
 pub(super) use status::standing;
@@ -30,13 +32,15 @@ pub enum Provider {
     /// Change the provider's name, endpoint or status
     Update(Update),
     /// Offer a model at a price, change it, or stop
-    Offer(Offer),
+    Offer(Box<Offer>),
     /// Show what was earned and not withdrawn
     Earnings(Earnings),
     /// Move earnings to a token account
     Withdraw(Payout),
     /// Show a provider and its offers
     Status(Status),
+    /// Check an endpoint as relayers will see it
+    Check(Check),
 }
 
 /// Register the keypair as a provider
@@ -118,6 +122,7 @@ impl Provider {
             Self::Earnings(earnings) => earnings.run(global).await,
             Self::Withdraw(payout) => payout.run(global, Earner::Provider).await,
             Self::Status(status) => status.run(global).await,
+            Self::Check(check) => check.run(global).await,
         }
     }
 }

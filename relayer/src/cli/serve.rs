@@ -4,7 +4,7 @@ use super::error::{CliError, Result};
 use super::output::Format;
 use super::parse::file;
 use super::solana::{Global, cluster_url};
-use crate::app::{self, StartError};
+use crate::app::{self, Running, StartError};
 use crate::config::Config;
 use crate::ledger::LedgerError;
 use std::io::IsTerminal;
@@ -66,7 +66,10 @@ impl Serve {
         log(global.output)?;
         let running = app::start(config).await.map_err(|error| cannot_start(&error))?;
         tracing::info!(address = %running.addr, "serving");
-        let asked = asked_to_stop().await;
+        let asked = tokio::select! {
+            asked = asked_to_stop() => asked,
+            failed = reload_when_asked(&self.settings, &running) => failed,
+        };
         tracing::info!("draining; requests under way end first");
         running.stop().await;
         asked
@@ -102,6 +105,26 @@ async fn asked_to_stop() -> Result<()> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await.map_err(fail)
+}
+
+/// Reads the `[market]` part of the configuration anew at each SIGHUP. A configuration that cannot be used changes nothing.
+async fn reload_when_asked(settings: &Settings, running: &Running) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut hangup = signal(SignalKind::hangup())
+            .map_err(|error| CliError::new("signal", format!("cannot wait for a signal to reload: {error}")))?;
+        while hangup.recv().await.is_some() {
+            match settings.load() {
+                Ok(config) => {
+                    running.reload(&config);
+                    tracing::info!("the [market] part of the configuration was read anew");
+                }
+                Err(error) => tracing::error!(%error, "the configuration was not read anew"),
+            }
+        }
+    }
+    std::future::pending().await
 }
 
 fn cannot_start(error: &StartError) -> CliError {

@@ -1,6 +1,6 @@
 //! The checks that the types of the configuration do not make. Each message names the key and what its value should be.
 
-use super::{Chain, Config, ConfigError, Probe, Routing, Server, SettleConfig, UpstreamConfig};
+use super::{Chain, Config, ConfigError, Market, Probe, Routing, Server, SettleConfig, UpstreamConfig};
 use std::ops::RangeInclusive;
 
 type Checked = Result<(), ConfigError>;
@@ -26,6 +26,7 @@ impl Config {
         need(faucet, "chain.faucet_keypair", "only with upstream.localnet: it gives money to whoever asks")?;
         server(&self.server)?;
         settle(&self.settle)?;
+        market(&self.market)?;
         routing(&self.routing)?;
         upstream(&self.upstream)?;
         probe(&self.probe)
@@ -53,8 +54,30 @@ fn server(server: &Server) -> Checked {
     need(server.max_concurrent > 0, "server.max_concurrent", "at least 1")?;
     need(server.max_connections > 0, "server.max_connections", "at least 1")?;
     need(server.header_timeout_ms > 0, "server.header_timeout_ms", "at least 1")?;
+    need(server.write_timeout_ms > 0, "server.write_timeout_ms", "at least 1")?;
     need(server.body_timeout_ms > 0, "server.body_timeout_ms", "at least 1")?;
     need(server.chain_requests_per_second > 0, "server.chain_requests_per_second", "at least 1")
+}
+
+fn market(market: &Market) -> Checked {
+    let affordable = market.min_vault_microusdc <= 1_000_000_000_000;
+    need(affordable, "market.min_vault_microusdc", "at most 1000000000000")?;
+    need((1..=512).contains(&market.max_candidates), "market.max_candidates", "between 1 and 512")?;
+    need(within(market.unverified_percent, 0.0..=100.0), "market.unverified_percent", "between 0 and 100")?;
+    need(market.new_offer_requests > 0, "market.new_offer_requests", "at least 1")?;
+    for (key, addresses) in [
+        ("market.trusted_providers", &market.trusted_providers),
+        ("market.allow_providers", &market.allow_providers),
+        ("market.deny_providers", &market.deny_providers),
+    ] {
+        let all = addresses.iter().all(|address| address.parse::<crate::chain::Pubkey>().is_ok());
+        need(all, key, "providers' addresses in base58")?;
+    }
+    for (key, hosts) in [("market.allow_hosts", &market.allow_hosts), ("market.deny_hosts", &market.deny_hosts)] {
+        let all = hosts.iter().all(|host| !host.is_empty() && !host.contains(['/', '@']));
+        need(all, key, "hosts like api.example.com, with a port if it is not the usual one")?;
+    }
+    Ok(())
 }
 
 fn settle(settle: &SettleConfig) -> Checked {
@@ -81,7 +104,6 @@ fn routing(routing: &Routing) -> Checked {
     need(within(routing.hysteresis, 0.0..=0.5), "routing.hysteresis", "between 0 and 0.5")?;
     need(within(routing.sticky_hits, 0.0..=1.0), "routing.sticky_hits", "between 0 and 1")?;
     need(within(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
-    need(routing.default_max_tokens > 0, "routing.default_max_tokens", "at least 1")?;
     need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")
 }
 

@@ -131,7 +131,7 @@ fn shown(row: Option<GenerationRow>, key: &Address) -> Result<Json<Generation>, 
     }))
 }
 
-fn stored_receipt(bytes: &[u8]) -> Result<Receipt, RelayError> {
+pub(super) fn stored_receipt(bytes: &[u8]) -> Result<Receipt, RelayError> {
     let signed =
         SignedReceipt::from_bytes(bytes).map_err(|_| RelayError::Internal("a stored receipt that is no receipt"))?;
     Ok(signed.receipt)
@@ -169,7 +169,7 @@ pub(super) async fn vault(
 
 /// The key that asks. Holding a bearer key is proof enough, even if it may not spend any more: what it spent is still its
 /// own to see.
-fn reader(node: &Node, request: &Request) -> Result<[u8; 32], RelayError> {
+pub(super) fn reader(node: &Node, request: &Request) -> Result<[u8; 32], RelayError> {
     let credentials = Credentials::read(request.headers(), node.bearer_keys())?;
     if let Credentials::Bearer(key) = &credentials {
         return Ok(key.address());

@@ -2,12 +2,16 @@
 
 use crate::node::Node;
 use crate::relay::error::RelayError;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Frame, SizeHint};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
@@ -23,12 +27,12 @@ pub fn place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
     node.limits.place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })
 }
 
-/// A place, and the body of a request of at most `limit` bytes.
+/// A place among requests that nobody pays for, and the body of one of at most `limit` bytes.
 ///
 /// # Errors
 /// 429 without a place; 400, 408, 413 or 415 for the body.
 pub async fn receive(node: &Node, request: Request, limit: usize) -> Result<(OwnedSemaphorePermit, Bytes), RelayError> {
-    let place = place(node)?;
+    let place = node.limits.unpaid_place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })?;
     check(request.headers(), limit)?;
     let patience = Duration::from_millis(node.config.server.body_timeout_ms);
     Ok((place, read(request.into_body(), limit, patience).await?))
@@ -56,6 +60,57 @@ pub fn check(headers: &HeaderMap, limit: usize) -> Result<(), RelayError> {
         return Err(RelayError::TooLarge { limit });
     }
     Ok(())
+}
+
+/// Largest piece of an answer that a connection is handed at once.
+const PIECE: usize = 16 << 10;
+
+/// The body `inner`, which keeps `place` until the client has taken all of it but what fits a connection's buffer.
+pub fn held(inner: Body, place: Arc<OwnedSemaphorePermit>) -> Body {
+    Body::new(Held { inner, rest: Bytes::new(), _place: place })
+}
+
+/// A body with a place, handed out in pieces: a connection takes the next one when it has room for it.
+struct Held {
+    inner: Body,
+    rest: Bytes,
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+        let piece = self.rest.len().min(PIECE);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(piece)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (inner, rest) = (self.inner.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(inner.lower() + rest);
+        if let Some(upper) = inner.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
 }
 
 /// Reads the whole body.
@@ -118,5 +173,25 @@ mod tests {
         assert!(matches!(read(never, 5).await, Err(RelayError::BodyTimeout)));
         let broken = Body::from_stream(futures::stream::iter([Err::<Bytes, _>(std::io::Error::other("x"))]));
         assert!(matches!(read(broken, 5).await, Err(RelayError::Invalid { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_place_lasts_as_long_as_the_body_and_the_body_is_what_it_was() {
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        let place = Arc::new(places.clone().try_acquire_owned().unwrap());
+        let text: String = (0..9_000).map(|n| format!("{n} ")).collect();
+        let mut body = held(Body::from(text.clone()), place);
+        assert_eq!(body.size_hint().exact(), Some(text.len() as u64));
+        let mut taken = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let piece = frame.unwrap().into_data().unwrap();
+            assert!(piece.len() <= PIECE);
+            taken.extend_from_slice(&piece);
+            assert_eq!(places.available_permits(), 0);
+            assert_eq!(body.size_hint().exact(), Some((text.len() - taken.len()) as u64));
+        }
+        assert_eq!(taken, text.as_bytes());
+        drop(body);
+        assert_eq!(places.available_permits(), 1);
     }
 }

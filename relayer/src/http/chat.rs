@@ -2,16 +2,17 @@
 //! alone; the dialect is found by the path.
 
 use crate::http::openapi::{BodyErrors, ChargeErrors, KeyErrors, LookupErrors};
+use crate::http::told::Rate;
 use crate::http::{LoggedLater, body, paths, public};
 use crate::node::Node;
 use crate::relay::auth::{Caller, Credentials, Inbound, body_hash, check_digest};
-use crate::relay::dialect;
+use crate::relay::dialect::{self, Dialect};
 use crate::relay::error::RelayError;
-use crate::relay::pipeline::count_input;
-use crate::relay::{Accepted, Answer, base64, relay};
+use crate::relay::pipeline::{count_input, funds};
+use crate::relay::{Accepted, Answer, Told, base64, relay};
 use crate::views::{
     ChatCompletion, ChatCompletionRequest, Embeddings, EmbeddingsRequest, Message, MessagesRequest, ModelResponse,
-    ResponsesRequest, TextCompletion, TextCompletionRequest, TokenCount,
+    ResponseTokenCount, ResponsesRequest, TextCompletion, TextCompletionRequest, TokenCount,
 };
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -29,6 +30,10 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 
 const RECEIPT: HeaderName = HeaderName::from_static("steam-receipt");
+/// The output limit of an answer where it is not the client's own.
+const MAX_TOKENS: HeaderName = HeaderName::from_static("steam-max-tokens");
+/// Paths of what the client can do without and the provider was not told.
+const LEFT_OUT: HeaderName = HeaderName::from_static("steam-left-out");
 const GENERATION: HeaderName = HeaderName::from_static("steam-generation-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
@@ -48,6 +53,8 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
             description = "The answer.",
             headers(
                 ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Max-Tokens" = u32, description = "The output limit, where it is not the request's own."),
+                ("Steam-Left-Out" = String, description = "Paths of tools that the request can do without and the provider's API has no word for."),
                 ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
             ),
             content((ChatCompletion = "application/json"), (String = "text/event-stream"))
@@ -77,6 +84,8 @@ pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> R
             description = "The answer.",
             headers(
                 ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Max-Tokens" = u32, description = "The output limit, where it is not the request's own."),
+                ("Steam-Left-Out" = String, description = "Paths of tools that the request can do without and the provider's API has no word for."),
                 ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
             ),
             content((TextCompletion = "application/json"), (String = "text/event-stream"))
@@ -137,6 +146,8 @@ pub(super) async fn embed(State(node): State<Arc<Node>>, request: Request) -> Re
             description = "The answer.",
             headers(
                 ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Max-Tokens" = u32, description = "The output limit, where it is not the request's own."),
+                ("Steam-Left-Out" = String, description = "Paths of tools that the request can do without and the provider's API has no word for."),
                 ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
             ),
             content((Message = "application/json"), (String = "text/event-stream"))
@@ -165,9 +176,9 @@ pub(super) async fn message(State(node): State<Arc<Node>>, request: Request) -> 
 )]
 pub(super) async fn count(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     let at = Instant::now();
-    let Received { permit: _permit, head, body, .. } = receive(&node, request, at).await?;
+    let Received { permit: _permit, caller, head, body, .. } = receive(&node, request, at).await?;
     let request = dialect::messages::read_to_count(body, &head.headers)?;
-    let tokens = count_input(&node, &request).await?;
+    let tokens = count_input(&node, &caller, &request).await?;
     Ok(([(CONTENT_TYPE, JSON)], dialect::messages::counted(tokens)).into_response())
 }
 
@@ -189,6 +200,8 @@ pub(super) async fn count(State(node): State<Arc<Node>>, request: Request) -> Re
             description = "The answer.",
             headers(
                 ("Steam-Generation-Id" = String, description = "The answer's id."),
+                ("Steam-Max-Tokens" = u32, description = "The output limit, where it is not the request's own."),
+                ("Steam-Left-Out" = String, description = "Paths of tools that the request can do without and the provider's API has no word for."),
                 ("Steam-Receipt" = String, description = "The signed receipt, base64; of a whole answer only."),
             ),
             content((ModelResponse = "application/json"), (String = "text/event-stream"))
@@ -203,6 +216,26 @@ pub(super) async fn respond(State(node): State<Arc<Node>>, request: Request) -> 
     answer(&node, request).await
 }
 
+/// Counts the input tokens of a response as OpenAI's API does. Nothing is charged.
+///
+/// The count is the relayer's own: by the model's tokenizer where it is known, otherwise estimated from the bytes.
+#[utoipa::path(
+    post,
+    path = "/v1/responses/input_tokens",
+    operation_id = "countResponseTokens",
+    tag = "completions",
+    request_body = ResponsesRequest,
+    responses((status = 200, description = "The count.", body = ResponseTokenCount), BodyErrors, KeyErrors, LookupErrors),
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+)]
+pub(super) async fn count_response(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
+    let at = Instant::now();
+    let Received { permit: _permit, caller, head, body, .. } = receive(&node, request, at).await?;
+    let request = dialect::responses::Responses.read(body, &head.headers)?;
+    let tokens = count_input(&node, &caller, &request).await?;
+    Ok(([(CONTENT_TYPE, JSON)], dialect::responses::counted(tokens)).into_response())
+}
+
 /// Serves a request in the dialect of its path.
 async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayError> {
     let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
@@ -215,8 +248,9 @@ async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayErr
         body_hash: digest.unwrap_or_else(|| body_hash(&body)),
     };
     let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
-    let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit }).await?;
-    Ok(response_of(answer))
+    let permit = Arc::new(permit);
+    let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit: permit.clone() }).await?;
+    Ok(response_of(answer).map(|body| body::held(body, permit)))
 }
 
 /// A request that was let in.
@@ -260,7 +294,7 @@ async fn receive(node: &Node, request: Request, at: Instant) -> Result<Received,
     if let Some(digest) = digest {
         check_digest(digest, body_hash(&body))?;
     }
-    node.limits.rates.take(&caller.key.key, at)?;
+    Rate::note(&head.extensions, node.limits.rates.take(&caller.key.key, at)?);
     Ok(Received { permit, caller, digest, head, body })
 }
 
@@ -271,18 +305,21 @@ fn admit(node: &Node, promised: Inbound<'_>, limit: usize) -> Result<(Caller, Op
     let digest = identified.digest();
     let promised = Inbound { body_hash: digest.unwrap_or_default(), ..promised };
     let registry = node.registry.borrow().clone();
-    Ok((identified.verify(&registry, &promised, node.clock.unix())?, digest))
+    let caller = identified.verify(&registry, &promised, node.clock.unix())?;
+    // A body is not read for a vault that cannot pay.
+    funds(node, &caller, promised.headers)?;
+    Ok((caller, digest))
 }
 
 fn response_of(answer: Answer) -> Response {
     let header = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""));
     match answer {
-        Answer::Whole { id, body, receipt } => {
+        Answer::Whole { id, body, receipt, told } => {
             let receipt = header(base64(&receipt.to_bytes()));
             let headers = [(CONTENT_TYPE, JSON), (GENERATION, header(id)), (RECEIPT, receipt)];
-            logged((headers, body).into_response())
+            logged(tell((headers, body).into_response(), &told))
         }
-        Answer::Stream { id, body } => {
+        Answer::Stream { id, body, told } => {
             let headers = [
                 (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
                 (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
@@ -290,12 +327,26 @@ fn response_of(answer: Answer) -> Response {
                 (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
                 (GENERATION, header(id)),
             ];
-            logged((headers, events(body)).into_response())
+            logged(tell((headers, events(body)).into_response(), &told))
         }
         Answer::Refused { id, status, body } => {
             (status, [(CONTENT_TYPE, JSON), (GENERATION, header(id))], body).into_response()
         }
     }
+}
+
+/// Says in headers what is not as the client asked.
+fn tell(mut response: Response, told: &Told) -> Response {
+    let headers = response.headers_mut();
+    if let Some(max_output) = told.max_output {
+        headers.insert(MAX_TOKENS, HeaderValue::from(max_output));
+    }
+    if let Ok(paths) = HeaderValue::try_from(told.left_out.join(", "))
+        && !paths.is_empty()
+    {
+        headers.insert(LEFT_OUT, paths);
+    }
+    response
 }
 
 fn events(mut receiver: mpsc::Receiver<Bytes>) -> Body {

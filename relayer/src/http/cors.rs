@@ -12,7 +12,10 @@ use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::Response;
 
 /// Headers of answers that a page may read.
-const EXPOSED: HeaderValue = HeaderValue::from_static("steam-generation-id, steam-receipt, retry-after");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "steam-generation-id, steam-receipt, steam-max-tokens, steam-left-out, retry-after, x-request-id, request-id, \
+     x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests",
+);
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT");
 /// Seconds for which a browser need not ask again.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("86400");

@@ -37,14 +37,16 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
         RelayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
         RelayError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         RelayError::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        RelayError::Busy { .. } | RelayError::RateLimited(_) => StatusCode::TOO_MANY_REQUESTS,
+        RelayError::Busy { .. }
+        | RelayError::RateLimited(_)
+        | RelayError::Cooldown { .. }
+        | RelayError::UpstreamBusy { limited: true, .. } => StatusCode::TOO_MANY_REQUESTS,
         RelayError::Charge(_) | RelayError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        RelayError::Upstream { .. } | RelayError::Cut => StatusCode::BAD_GATEWAY,
-        RelayError::Cooldown { .. }
-        | RelayError::NotReady(_)
-        | RelayError::UpstreamBusy { .. }
-        | RelayError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
-        RelayError::UpstreamTimeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+        RelayError::Upstream { .. } | RelayError::Cut { .. } => StatusCode::BAD_GATEWAY,
+        RelayError::NotReady(_) | RelayError::UpstreamBusy { .. } | RelayError::Ledger(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        RelayError::UpstreamTimeout { .. } | RelayError::OutOfTime => StatusCode::GATEWAY_TIMEOUT,
     }
 }
 
@@ -54,6 +56,7 @@ fn status_of_refusal(refusal: &Refusal) -> StatusCode {
             StatusCode::UNAUTHORIZED
         }
         Refusal::Funds { .. }
+        | Refusal::Minimum { .. }
         | Refusal::KeyLimit { .. }
         | Refusal::WindowLimit { .. }
         | Refusal::Authorized { .. }

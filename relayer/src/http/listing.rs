@@ -4,14 +4,16 @@ use crate::board::{Figures, OfferFigures, Window};
 use crate::chain::Pubkey;
 use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
+use crate::market::MarketView;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
+use crate::relay::dialect::chat::supported_parameters;
 use crate::relay::dialect::messages;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
 use crate::views::{
-    BoardView, ErrorBody, LIST, MessagesModel, MessagesModelList, ModelList, ModelView, OfferView, ProviderList,
-    blended_usd,
+    Architecture, BoardView, ErrorBody, LIST, MessagesModel, MessagesModelList, ModelList, ModelView, OfferView,
+    ProviderList, TopProvider, blended_usd,
 };
 use axum::Json;
 use axum::extract::{OriginalUri, Path, State};
@@ -48,9 +50,7 @@ pub(super) async fn models(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, RelayError> {
-    // Clients page through longer lists.
-    let known = ["window", "blend_ratio", "limit", "after_id", "before_id", "after", "order"];
-    let listing = Listing::new(&node, Wanted::read(&uri, &known)?);
+    let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
     if headers.contains_key(messages::VERSION) {
         let models = listing.registry.models().map(MessagesModel::new).collect();
         return Ok(Json(MessagesModelList::new(models)).into_response());
@@ -137,9 +137,9 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Reads a query that may have `known` parameters.
+    /// Reads the parameters `known` of a query.
     fn read(uri: &Uri, known: &[&str]) -> Result<Self, RelayError> {
-        let query = Query::read(uri, known)?;
+        let query = Query::read_lenient(uri, known)?;
         let window = match query.get("window") {
             Some(name) => {
                 let window = Window::ALL.into_iter().find(|window| window.name() == name);
@@ -177,6 +177,7 @@ impl Wanted {
 struct Listing<'a> {
     node: &'a Node,
     registry: Arc<Registry>,
+    market: MarketView,
     window: Option<Window>,
     blend_ratio: f64,
     now_ms: i64,
@@ -187,6 +188,7 @@ impl<'a> Listing<'a> {
         Self {
             node,
             registry: node.registry.borrow().clone(),
+            market: node.market.view(),
             window: wanted.window,
             blend_ratio: wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio),
             now_ms: node.clock.unix_ms(),
@@ -202,6 +204,7 @@ impl<'a> Listing<'a> {
         };
         let blended = |offer: &Offer| blended_usd(&offer.price, self.blend_ratio);
         let cheapest = offers.iter().min_by(|a, b| blended(a).total_cmp(&blended(b)));
+        let capabilities = offers.iter().fold(0, |all, offer| all | offer.capabilities);
         ModelView {
             id: model.to_owned(),
             object: "model".into(),
@@ -209,6 +212,11 @@ impl<'a> Listing<'a> {
             owned_by: model.split_once('/').map_or("steam", |(vendor, _)| vendor).to_owned(),
             context_length: offers.iter().map(|offer| offer.context_limit).max(),
             max_output_tokens: offers.iter().map(|offer| offer.output_limit).max(),
+            name: model.to_owned(),
+            canonical_slug: model.to_owned(),
+            architecture: Architecture::of(capabilities),
+            top_provider: TopProvider::of(&offers),
+            supported_parameters: supported_parameters(capabilities),
             pricing: cheapest.map(|offer| (&offer.price).into()),
             window,
             tokens_per_second: best(|figures| figures.tokens_per_second.map(|speed| speed.p50), f64::max),
@@ -220,7 +228,8 @@ impl<'a> Listing<'a> {
     fn offer(&self, offer: &Offer) -> OfferView {
         let live = self.node.scorer.live_figures(&offer.address, Instant::now());
         let flags = self.node.board.flags(&offer.address);
-        OfferView::new(offer, self.blend_ratio, BoardView::new(&live, flags, self.figures(offer), self.window))
+        let board = BoardView::new(&live, flags, self.figures(offer), self.window);
+        OfferView::new(offer, self.blend_ratio, board, &self.market)
     }
 
     fn figures(&self, offer: &Offer) -> OfferFigures {

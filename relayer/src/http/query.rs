@@ -29,6 +29,20 @@ impl Query {
         Ok(Self(pairs))
     }
 
+    /// Reads a query of which only the parameters `known` mean something: clients add others to listings.
+    ///
+    /// # Errors
+    /// 400, naming the parameter that is given twice.
+    pub(super) fn read_lenient(uri: &Uri, known: &[&str]) -> Result<Self, RelayError> {
+        let axum::extract::Query(mut pairs) = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri)
+            .map_err(|_| RelayError::invalid("invalid_query", "query", "the query is not name=value pairs"))?;
+        pairs.retain(|(name, _)| known.contains(&name.as_str()));
+        match (1..pairs.len()).find(|&place| pairs[..place].iter().any(|(before, _)| *before == pairs[place].0)) {
+            Some(place) => Err(invalid(&pairs[place].0, "given once")),
+            None => Ok(Self(pairs)),
+        }
+    }
+
     /// A parameter's text.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())

@@ -2,6 +2,7 @@
 
 mod allow_lists;
 mod api;
+mod bounds;
 mod chain;
 mod completions;
 mod controls;
@@ -9,13 +10,18 @@ mod embeddings;
 mod failover;
 mod hedging;
 mod honesty;
+mod identity;
 mod ledger_down;
+mod limits;
 mod messages;
 mod misbehaviour;
 mod money;
 mod page;
 mod pages;
 mod responses;
+mod shaped;
+mod stated;
 mod sticky;
 mod streams;
+mod usage;
 mod withdrawals;

@@ -19,6 +19,17 @@ pub struct RateLimited {
     pub retry_after: Duration,
 }
 
+/// How many requests a key has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Requests a minute.
+    pub limit: u32,
+    /// Those that it may make at once.
+    pub remaining: u32,
+    /// The time until all of them are there again.
+    pub reset: Duration,
+}
+
 /// The buckets of all keys.
 #[derive(Debug)]
 pub struct Rates {
@@ -34,13 +45,13 @@ impl Rates {
         Self { limit, full_at: Mutex::default() }
     }
 
-    /// Takes one request out of `key`'s bucket.
+    /// Takes one request out of `key`'s bucket. Returns what is left in it, if there is a limit.
     ///
     /// # Errors
     /// [`RateLimited`] if the bucket is empty.
-    pub fn take(&self, key: &[u8; 32], now: Instant) -> Result<(), RateLimited> {
+    pub fn take(&self, key: &[u8; 32], now: Instant) -> Result<Option<Left>, RateLimited> {
         if self.limit == 0 {
-            return Ok(());
+            return Ok(None);
         }
         let each = MINUTE / self.limit;
         let mut buckets = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +65,10 @@ impl Rates {
             return Err(RateLimited { limit: self.limit, retry_after });
         }
         buckets.insert(*key, full_at);
-        Ok(())
+        let reset = full_at.duration_since(now);
+        let remaining = MINUTE.saturating_sub(reset).as_nanos() / each.as_nanos().max(1);
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX).min(self.limit);
+        Ok(Some(Left { limit: self.limit, remaining, reset }))
     }
 }
 
@@ -66,8 +80,10 @@ mod tests {
     fn a_key_has_its_minute_and_no_more() {
         let (rates, start) = (Rates::new(3), Instant::now());
         let (alice, bob) = ([1; 32], [2; 32]);
-        for _ in 0..3 {
-            rates.take(&alice, start).unwrap();
+        for remaining in [2, 1, 0] {
+            let left = rates.take(&alice, start).unwrap().unwrap();
+            assert_eq!((left.limit, left.remaining), (3, remaining));
+            assert_eq!(left.reset, Duration::from_secs(60 - u64::from(remaining) * 20));
         }
         assert_eq!(rates.take(&alice, start).unwrap_err().retry_after, Duration::from_secs(21));
         rates.take(&bob, start).unwrap();

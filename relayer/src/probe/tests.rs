@@ -82,7 +82,7 @@ async fn what_has_traffic_is_not_probed_and_what_is_new_is_probed_more_often() {
 async fn the_budget_of_hour_and_day_is_never_exceeded_and_outlives_a_restart() {
     let (_provider, offer) = simulated(1, Behaviour::instant(&["sim/x"])).await;
     let mut dear = offer.clone();
-    dear.price.output = 200_000_000;
+    dear.price.standard.output = 200_000_000;
     let world = World::with(vec![dear.clone()], |config| {
         config.probe.usd_per_hour = 0.2;
         config.probe.usd_per_day = 0.2;
@@ -148,6 +148,33 @@ async fn probes_alone_find_canned_and_short_answers() {
         };
         assert!(flagged.await.is_some(), "{reason:?}");
         assert_eq!(world.node.board.flags(&offer.address)[0].reason, reason);
+    }
+}
+
+#[tokio::test]
+async fn what_two_vaults_say_of_a_provider_waits_for_a_probe() {
+    for (fails, open) in [(true, true), (false, false)] {
+        let (provider, offer) = simulated(1, Behaviour { name: "x".into(), ..Behaviour::instant(&["sim/x"]) }).await;
+        let world = World::new(vec![offer.clone()]).await;
+        world.node.scorer.confirm_by_probes(true);
+        let keys = world.vaults(2);
+        let mut prober = prober(&world).await;
+        prober.probed_ms.insert(offer.address, NOW_MS - 6_000);
+        provider.set(Behaviour { failure_rate: 1.0, name: "x".into(), ..Behaviour::instant(&["sim/x"]) });
+        for number in 0..12 {
+            world.chat_as(&keys[number % 2], serde_json::json!({"model": "sim/x"})).await;
+        }
+        let gate = || world.node.scorer.live_figures(&offer.address, Instant::now()).available;
+        assert!(
+            gate() && world.node.scorer.suspected(&offer.address),
+            "open to everybody until the relayer has seen it"
+        );
+        if !fails {
+            provider.set(Behaviour { name: "x".into(), ..Behaviour::instant(&["sim/x"]) });
+        }
+        assert_eq!(prober.step().await, Some(if fails { Probed::Failed } else { Probed::Served }));
+        world.settled_down().await;
+        assert_eq!((gate(), world.node.scorer.suspected(&offer.address)), (!open, false));
     }
 }
 

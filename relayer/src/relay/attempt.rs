@@ -1,7 +1,8 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
 use crate::node::Node;
-use crate::relay::dialect::{self, Dialect, Fault, Outgoing, Piece, Request, Whole};
+use crate::relay::body::{Body, BodyError};
+use crate::relay::dialect::{Dialect, Fault, Outgoing, Piece, Request, Stated, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::json::Document;
 use crate::relay::plan::Candidate;
@@ -12,14 +13,18 @@ use crate::upstream::{Call, CallError};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 
-/// Most bytes of a stream before its first content, and of one event in it.
+/// Most bytes of a stream's events before its first content.
 const MAX_OPENING: usize = 256 << 10;
 /// Most bytes of a provider's error that are passed on.
 const MAX_ERROR: usize = 16 << 10;
+/// Time to read what a failed provider says, for the record.
+const CAUSE_PATIENCE: Duration = Duration::from_millis(300);
+/// Longest cause that is kept, in bytes.
+const MAX_CAUSE: usize = 200;
 /// The longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -38,7 +43,7 @@ pub enum Incoming {
 #[derive(Debug)]
 pub struct Source {
     /// Where more comes from.
-    pub response: Response,
+    pub response: Body,
     /// Reads events; some may be ready.
     pub parser: Parser,
     /// Data of the events up to the first content, for the client.
@@ -58,24 +63,59 @@ pub struct Failure {
     pub retry_after: Option<Duration>,
     /// In words.
     pub error: String,
+    /// What it says, if that is that the request is wrong.
+    refusal: Option<Box<Stated>>,
 }
 
 impl Failure {
     /// A failure after which it may be asked again at once.
     pub fn new(kind: FailureKind, error: impl Into<String>) -> Self {
-        Self { kind, retry_after: None, error: error.into() }
+        Self { kind, retry_after: None, error: error.into(), refusal: None }
+    }
+}
+
+/// Pause before the same provider is asked once more, unless it asked for another, and the longest that is waited for.
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_REPEAT_PAUSE: Duration = Duration::from_secs(3);
+
+impl Failure {
+    /// How long to wait before the same provider is asked once more; nothing if that would hardly help.
+    pub fn pause(&self) -> Option<Duration> {
+        let passing = match self.kind {
+            FailureKind::Connect | FailureKind::RateLimited | FailureKind::CutStream => true,
+            FailureKind::Status(status) => status >= 500 || status == 408,
+            FailureKind::FirstTokenTimeout | FailureKind::IdleTimeout | FailureKind::Malformed | FailureKind::Empty => {
+                false
+            }
+        };
+        let pause = self.retry_after.unwrap_or(REPEAT_PAUSE);
+        (passing && pause <= LONGEST_REPEAT_PAUSE).then_some(pause.max(REPEAT_PAUSE))
     }
 }
 
 impl From<Fault> for Failure {
     fn from(fault: Fault) -> Self {
-        let kind = match &fault {
-            Fault::Malformed => FailureKind::Malformed,
-            Fault::Reported { status: Some(429) } => FailureKind::RateLimited,
-            Fault::Reported { status: Some(status) } => FailureKind::Status(*status),
-            Fault::Reported { status: None } => FailureKind::CutStream,
+        let error = fault.to_string();
+        let stated = match fault {
+            Fault::Malformed => return Self::new(FailureKind::Malformed, error),
+            Fault::Reported(stated) => stated,
         };
-        Self::new(kind, fault.to_string())
+        let kind = match stated.status {
+            Some(429) => FailureKind::RateLimited,
+            Some(status) => FailureKind::Status(status),
+            None => FailureKind::CutStream,
+        };
+        let refusal = stated.refusal().is_some().then_some(stated);
+        Self { refusal, ..Self::new(kind, error) }
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::Http(error) => Self::new(FailureKind::CutStream, chain(error.without_url())),
+            BodyError::Coding | BodyError::Unpack => Self::new(FailureKind::Malformed, error.to_string()),
+        }
     }
 }
 
@@ -87,11 +127,14 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     let dialect = candidate.dialect;
     let translated = dialect.capability() != request.dialect.capability();
     let bug = |error: RelayError| Failure::new(FailureKind::Malformed, error.to_string());
+    let market = node.market.view();
+    let proof = market.proof(&candidate.offer);
     let outgoing = Outgoing {
         document: request.said_in(dialect).map_err(bug)?,
         stream: request.stream,
-        model: &candidate.offer.model,
-        max_output: (translated || request.max_output.is_none()).then_some(candidate.max_output),
+        model: proof.and_then(|proof| proof.model.as_deref()).unwrap_or(&candidate.offer.model),
+        max_output: (translated || request.max_output != Some(candidate.max_output)).then_some(candidate.max_output),
+        capabilities: candidate.offer.capabilities,
     };
     let body = dialect.body(&outgoing).map_err(bug)?;
     let accept = if request.stream { "text/event-stream" } else { "application/json" };
@@ -99,29 +142,45 @@ pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> R
     let headers = dialect.headers(request);
     let call = Call { path: dialect.provider_path(), accept, headers, key_header: dialect.key_header() };
     let response = node.upstream.post(&candidate.offer, call, body, now).await.map_err(unreachable)?;
-    let transcript = Transcript::new(candidate.input.counting, request.choices, request.reader(dialect, now));
+    let limit = node.config.upstream.max_answer_bytes;
+    let transcript = || {
+        Transcript::new(
+            candidate.input.counting,
+            request.choices,
+            request.reader(dialect, now, candidate.input.estimate()),
+        )
+    };
     let status = response.status();
     match status.as_u16() {
         200 => {}
-        400 | 404 | 413 | 422 => {
+        400 | 413 | 422 => {
             let body = refusal(dialect, request.dialect, status, response).await;
-            return Ok((Incoming::Refused(status, body), transcript));
-        }
-        429 => {
-            let retry_after = retry_after(&response, now);
-            return Err(Failure { retry_after, ..Failure::new(FailureKind::RateLimited, "status 429") });
+            return Ok((Incoming::Refused(status, body), transcript()));
         }
         other => {
             let retry_after = retry_after(&response, now);
-            let failure = Failure::new(FailureKind::Status(other), format!("status {other}"));
-            return Err(Failure { retry_after, ..failure });
+            let kind = if other == 429 { FailureKind::RateLimited } else { FailureKind::Status(other) };
+            let cause = cause(response).await.map(|cause| format!(": {cause}")).unwrap_or_default();
+            return Err(Failure { retry_after, ..Failure::new(kind, format!("status {other}{cause}")) });
         }
     }
-    expect_type(&response, accept)?;
-    if request.stream {
-        stream(response, transcript).await
-    } else {
-        whole(response, transcript, node.config.upstream.max_answer_bytes).await
+    let kind = Kind::of(&response);
+    let response = Body::new(response, limit)?;
+    let answered = match (request.stream, kind) {
+        (_, Kind::Page) => return Err(unexpected(accept)),
+        (true, Kind::Json) => error_in_place_of_stream(response, transcript(), limit).await,
+        (true, _) => stream(response, transcript(), limit).await,
+        (false, Kind::Events) => return Err(unexpected(accept)),
+        (false, _) => whole(response, transcript(), limit).await,
+    };
+    match answered {
+        Err(Failure { refusal: Some(stated), .. }) => {
+            // An answer with the status 200 that says it is a refusal is one.
+            let status = stated.refusal().and_then(|status| StatusCode::from_u16(status).ok());
+            let status = status.unwrap_or(StatusCode::BAD_REQUEST);
+            Ok((Incoming::Refused(status, request.dialect.refusal(status, &stated).into()), transcript()))
+        }
+        answered => answered,
     }
 }
 
@@ -145,24 +204,78 @@ fn chain(error: reqwest::Error) -> String {
     text
 }
 
-fn expect_type(response: &Response, expected: &str) -> Result<(), Failure> {
-    let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
-    if header(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(Failure::new(FailureKind::Malformed, "an encoding that was not asked for"));
-    }
-    let kind = header(CONTENT_TYPE).and_then(|value| value.split(';').next()).unwrap_or_default();
-    if !kind.trim().eq_ignore_ascii_case(expected) {
-        return Err(Failure::new(FailureKind::Malformed, format!("an answer that is not {expected}")));
-    }
-    Ok(())
+/// What the headers of an answer say that it is. Many providers say nothing, or that it is text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Events,
+    Json,
+    /// A page for people.
+    Page,
+    Unknown,
 }
 
-/// The header's seconds, or the time until its date.
+impl Kind {
+    fn of(response: &Response) -> Self {
+        let header = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let essence = header.split(';').next().unwrap_or_default().trim();
+        let is = |kind: &str| essence.eq_ignore_ascii_case(kind);
+        match () {
+            () if is("text/event-stream") => Self::Events,
+            () if is("application/json") || is("application/problem+json") => Self::Json,
+            () if is("text/html") => Self::Page,
+            () => Self::Unknown,
+        }
+    }
+}
+
+fn unexpected(expected: &str) -> Failure {
+    Failure::new(FailureKind::Malformed, format!("an answer that is not {expected}"))
+}
+
+/// Some providers answer a request for a stream with the JSON of an error and the status 200.
+async fn error_in_place_of_stream(
+    response: Body,
+    transcript: Transcript,
+    limit: usize,
+) -> Result<(Incoming, Transcript), Failure> {
+    match whole(response, transcript, limit).await {
+        Ok(_) => Err(unexpected("text/event-stream")),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// What a failed provider says, if it says it soon.
+async fn cause(response: Response) -> Option<String> {
+    let mut response = Body::new(response, MAX_ERROR).ok()?;
+    let body = tokio::time::timeout(CAUSE_PATIENCE, read_body(&mut response, MAX_ERROR)).await.ok()?.ok()?;
+    Stated::read(std::str::from_utf8(&body).ok()?)
+        .message
+        .map(|words| printable(&words))
+        .filter(|words| !words.is_empty())
+}
+
+/// The beginning of a stranger's words, without line breaks and other controls.
+fn printable(words: &str) -> String {
+    let mut text: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CAUSE).collect();
+    text.truncate(text.floor_char_boundary(MAX_CAUSE));
+    text.trim().to_owned()
+}
+
+/// How long the provider asks to be left alone: `retry-after-ms`, or `Retry-After` in seconds, which may have a fraction, or as
+/// a date.
 fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
+    let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::trim);
+    let seconds = |text: &str, unit: f64| {
+        let number: f64 = text.parse().ok()?;
+        Duration::try_from_secs_f64((number / unit).min(MAX_RETRY_AFTER.as_secs_f64())).ok()
+    };
+    if let Some(wait) = header("retry-after-ms").and_then(|text| seconds(text, 1e3)) {
+        return Some(wait);
+    }
+    let text = header(RETRY_AFTER.as_str())?;
+    let wait = match seconds(text, 1.0) {
+        Some(wait) => wait,
+        None => {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(now_unix).ok()?);
             httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
         }
@@ -171,17 +284,24 @@ fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
 }
 
 /// The provider's own words if they are a JSON object of bounded size, the relayer's otherwise.
-async fn refusal(spoken: &dyn Dialect, client: &dyn Dialect, status: StatusCode, mut response: Response) -> Bytes {
-    let body = read_body(&mut response, MAX_ERROR).await.ok();
-    let stated = body.filter(|body| Document::read(body.clone()).is_ok());
-    if spoken.capability() == client.capability() {
-        return stated.unwrap_or_else(|| client.refusal(status, None).into());
+async fn refusal(spoken: &dyn Dialect, client: &dyn Dialect, status: StatusCode, response: Response) -> Bytes {
+    let body = match Body::new(response, MAX_ERROR) {
+        Ok(mut body) => read_body(&mut body, MAX_ERROR).await.unwrap_or_default(),
+        Err(_) => Bytes::new(),
+    };
+    if spoken.capability() == client.capability() && Document::read(body.clone()).is_ok() {
+        return body;
     }
-    client.refusal(status, stated.and_then(|body| dialect::message_of(&body)).as_deref()).into()
+    let stated = if Document::read(body.clone()).is_ok() {
+        Stated::read(&String::from_utf8_lossy(&body))
+    } else {
+        Stated::default()
+    };
+    client.refusal(status, &stated).into()
 }
 
-async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failure> {
-    if response.content_length().is_some_and(|length| length > limit as u64) {
+async fn read_body(response: &mut Body, limit: usize) -> Result<Bytes, Failure> {
+    if response.length().is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
     // Most answers come in one piece, which is not copied.
@@ -196,11 +316,10 @@ async fn read_body(response: &mut Response, limit: usize) -> Result<Bytes, Failu
 }
 
 /// The next piece of a body, of at most `room` bytes.
-async fn next_piece(response: &mut Response, room: usize) -> Result<Option<Bytes>, Failure> {
-    match response.chunk().await {
-        Ok(Some(piece)) if piece.len() > room => Err(too_large()),
-        Ok(piece) => Ok(piece),
-        Err(error) => Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
+async fn next_piece(response: &mut Body, room: usize) -> Result<Option<Bytes>, Failure> {
+    match response.chunk().await? {
+        Some(piece) if piece.len() > room => Err(too_large()),
+        piece => Ok(piece),
     }
 }
 
@@ -209,7 +328,7 @@ fn too_large() -> Failure {
 }
 
 async fn whole(
-    mut response: Response,
+    mut response: Body,
     mut transcript: Transcript,
     limit: usize,
 ) -> Result<(Incoming, Transcript), Failure> {
@@ -224,9 +343,9 @@ async fn whole(
 
 /// Reads a stream up to its first content: until then nothing has reached the client, and another provider can take
 /// over unnoticed.
-async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incoming, Transcript), Failure> {
-    let mut source =
-        Source { response, parser: Parser::new(MAX_OPENING), opening: Vec::new(), ended: false, closing: None };
+async fn stream(response: Body, mut transcript: Transcript, limit: usize) -> Result<(Incoming, Transcript), Failure> {
+    let parser = Parser::new(limit);
+    let mut source = Source { response, parser, opening: Vec::new(), ended: false, closing: None };
     let mut bytes = 0;
     loop {
         while let Some(event) = source.parser.pop() {
@@ -234,7 +353,8 @@ async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incom
             match piece {
                 Piece::End(data) if content => source.closing = Some(data),
                 Piece::End(_) => return Err(Failure::new(FailureKind::Empty, "a stream without content")),
-                Piece::Own => {}
+                // Usage before any content is not the last word.
+                Piece::Own | Piece::Usage(_) => {}
                 Piece::Data(data) => {
                     bytes += data.len();
                     source.opening.push(data);
@@ -255,13 +375,12 @@ async fn stream(response: Response, mut transcript: Transcript) -> Result<(Incom
             return Err(Failure::new(FailureKind::Empty, "a stream that ended without content"));
         }
         let too_large = |error: TooLarge| Failure::new(FailureKind::Malformed, error.to_string());
-        match source.response.chunk().await {
-            Ok(Some(piece)) => source.parser.push(&piece).map_err(too_large)?,
-            Ok(None) => {
+        match source.response.chunk().await? {
+            Some(piece) => source.parser.push(&piece).map_err(too_large)?,
+            None => {
                 source.ended = true;
                 source.parser.finish().map_err(too_large)?;
             }
-            Err(error) => return Err(Failure::new(FailureKind::CutStream, chain(error.without_url()))),
         }
     }
 }

@@ -19,8 +19,8 @@ use steam_protocol::{Hash, sha256};
 /// The header that makes a bearer's request unique: sent again with the same body and value, the request is served once.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// The header in which clients of Anthropic's API send the key.
-const API_KEY: &str = "x-api-key";
+/// The headers in which clients of Anthropic's and of Azure's API send the key alone.
+const KEY_HEADERS: [&str; 2] = ["x-api-key", "api-key"];
 
 /// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]
@@ -84,12 +84,8 @@ impl Credentials {
         if SIGNATURE_HEADERS.iter().any(|name| headers.contains_key(*name)) {
             return Signed::read(headers).map(|signed| Self::Signed(Box::new(signed)));
         }
-        let value = single(headers, header::AUTHORIZATION.as_str())?;
-        // Clients of Anthropic's API send the key alone.
-        let alone =
-            [API_KEY, "api-key"].into_iter().map(|name| single(headers, name)).collect::<Result<Vec<_>, _>>()?;
-        let alone = alone.into_iter().flatten().next();
-        if value.is_none() && alone.is_none() {
+        let sent = Self::sent(headers)?;
+        if sent.is_empty() {
             return Err(RelayError::unauthenticated(
                 "missing_api_key",
                 format!(
@@ -103,22 +99,32 @@ impl Credentials {
                 "this relayer takes signed requests only: sign with the Steam-* headers, as `steam chat` and the TypeScript client do",
             ));
         };
-        let token = match value {
-            Some(value) => {
-                let parts = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-                parts.map(|(_, token)| token.trim())
+        // Some clients fill the headers that they do not need with placeholders: one key among them is enough.
+        let mut wrong = None;
+        for token in sent {
+            let read = token.ok_or_else(|| format!("the Authorization header must be `Bearer {PREFIX}…`"));
+            let read = read.and_then(|token| {
+                keys.parse(token).map_err(|error| format!("{error}; check that it was copied whole"))
+            });
+            match read {
+                Ok(key) => return Ok(Self::Bearer(Box::new(key))),
+                Err(error) => wrong = wrong.or(Some(error)),
             }
-            None => alone,
-        };
-        let token = token.ok_or_else(|| {
-            RelayError::unauthenticated(
-                "invalid_api_key",
-                format!("the Authorization header must be `Bearer {PREFIX}…`"),
-            )
-        })?;
-        keys.parse(token).map(|key| Self::Bearer(Box::new(key))).map_err(|error| {
-            RelayError::unauthenticated("invalid_api_key", format!("{error}; check that it was copied whole"))
-        })
+        }
+        Err(RelayError::unauthenticated("invalid_api_key", wrong.unwrap_or_default()))
+    }
+
+    /// The keys that are sent, in every header in which clients send one; `None` in place of one that has another form.
+    fn sent(headers: &HeaderMap) -> Result<Vec<Option<&str>>, RelayError> {
+        let bearer = single(headers, header::AUTHORIZATION.as_str())?.map(|value| {
+            let parts = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+            parts.map(|(_, token)| token.trim())
+        });
+        let mut sent: Vec<Option<&str>> = bearer.into_iter().collect();
+        for name in KEY_HEADERS {
+            sent.extend(single(headers, name)?.map(Some));
+        }
+        Ok(sent)
     }
 
     /// Finds the key in its vault: a signed request names it, a bearer key is looked for in `vault` or any. Nothing is
@@ -281,6 +287,15 @@ impl Caller {
         match &self.consent {
             Proof::Bearer(_) => None,
             Proof::Signed { max_cost, .. } => Some(*max_cost),
+        }
+    }
+
+    /// Whether it may be a request that was served before, and is to get its receipt again: a signed one whose hash is known, or
+    /// one with an `Idempotency-Key`, which only the ledger knows.
+    pub fn may_repeat(&self, vaults: &Vaults, headers: &HeaderMap) -> bool {
+        match &self.consent {
+            Proof::Bearer(_) => headers.contains_key(IDEMPOTENCY_KEY),
+            Proof::Signed { request_hash, .. } => vaults.knows_request(&self.key, *request_hash),
         }
     }
 

@@ -2,8 +2,11 @@
 //! `Steam-Route-*` headers with the same meaning.
 
 mod given;
+mod names;
 #[cfg(test)]
 mod tests;
+
+pub use names::{Names, Providers};
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
@@ -15,7 +18,7 @@ use given::{Wishes, invalid};
 use std::ops::Bound;
 use std::time::Duration;
 use steam_protocol::seeds::is_model_name;
-use steam_protocol::units::MAX_PRICE;
+use steam_protocol::units::{MAX_PRICE, Price};
 
 /// Most models that a request may name.
 pub const MAX_MODELS: usize = 8;
@@ -147,23 +150,49 @@ impl Controls {
         Ok(())
     }
 
-    /// The place of `offer`'s provider in `order`.
-    pub fn rank_of(&self, offer: &Offer) -> Option<usize> {
-        self.order.iter().position(|name| names_provider(name, offer))
+    /// Whether the client takes part in the choice of the provider.
+    pub fn takes_part(&self) -> bool {
+        self.only.is_some()
+            || !self.order.is_empty()
+            || !self.ignore.is_empty()
+            || self.sort.is_some()
+            || self.max_price != MaxPrice::default()
+            || self.preferred_min_throughput.is_some()
+            || self.preferred_max_latency.is_some()
     }
 
-    /// The reason why these controls exclude `offer`, if they do.
-    pub fn exclude(&self, offer: &Offer) -> Option<String> {
-        if self.ignore.iter().any(|name| names_provider(name, offer)) {
+    /// Finds out whom the names mean.
+    ///
+    /// # Errors
+    /// [`RelayError::Invalid`] for a name that is no provider's, or more than one's.
+    pub fn resolve(&self, names: &Names<'_>) -> Result<Providers, RelayError> {
+        let all = |control: &str, list: &[String]| -> Result<Vec<Pubkey>, RelayError> {
+            let mut providers = Vec::with_capacity(list.len());
+            for name in list {
+                let meant = names.meant(control, name)?;
+                let new: Vec<Pubkey> = meant.into_iter().filter(|provider| !providers.contains(provider)).collect();
+                providers.extend(new);
+            }
+            Ok(providers)
+        };
+        Ok(Providers {
+            order: all("order", &self.order)?,
+            only: self.only.as_ref().map(|only| all("only", only)).transpose()?,
+            ignore: all("ignore", &self.ignore)?,
+        })
+    }
+
+    /// The reason why these controls exclude `offer`, which costs `price`, if they do; `providers` is whom they name.
+    pub fn exclude(&self, providers: &Providers, offer: &Offer, price: &Price) -> Option<String> {
+        if providers.ignore.contains(&offer.provider) {
             return Some("in provider.ignore".into());
         }
-        if self.only.as_ref().is_some_and(|only| !only.iter().any(|name| names_provider(name, offer))) {
+        if providers.only.as_ref().is_some_and(|only| !only.contains(&offer.provider)) {
             return Some("not in provider.only".into());
         }
-        if !self.allow_fallbacks && !self.order.is_empty() && self.rank_of(offer).is_none() {
+        if !self.allow_fallbacks && !self.order.is_empty() && providers.rank_of(offer).is_none() {
             return Some("not in provider.order, and provider.allow_fallbacks is false".into());
         }
-        let price = &offer.price;
         let limits = [
             ("prompt", self.max_price.prompt, price.input),
             ("completion", self.max_price.completion, price.output),
@@ -200,10 +229,6 @@ pub fn suffix(model: &str) -> (&str, Option<Sort>) {
     } else {
         (model, None)
     }
-}
-
-fn names_provider(name: &str, offer: &Offer) -> bool {
-    name.eq_ignore_ascii_case(&offer.provider_name) || name == offer.provider.to_string()
 }
 
 fn sort(wishes: &Wishes<'_>) -> Result<Option<Sort>, RelayError> {

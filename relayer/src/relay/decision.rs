@@ -39,13 +39,13 @@ pub struct Record {
     pub fee_bps: u16,
     /// Providers tried at most.
     pub max_attempts: u32,
-    /// Providers that the client wants first, by name or address.
+    /// Providers that the client wants first: addresses, or names in records from before names were resolved.
     pub preferred: Vec<String>,
     /// Whether the client allows more than the first choice.
     pub allow_fallbacks: bool,
     /// A choice for each model asked for that somebody offers.
     pub routes: Vec<RouteRecord>,
-    /// Models asked for that nobody offers.
+    /// Models asked for that nobody offered, in records from before that was an error.
     pub unknown_models: Vec<String>,
     /// The offers in the order in which they are tried.
     pub order: Vec<String>,
@@ -111,7 +111,7 @@ pub struct AttemptRecord {
     pub name: String,
     /// The model asked for.
     pub model: String,
-    /// [`OPENED`], [`REFUSED`], [`CONTRADICTED`], [`OVERTAKEN`], or the name of the failure.
+    /// [`OPENED`], [`REFUSED`], [`TOO_LONG`], [`CONTRADICTED`], [`OVERTAKEN`], or the name of the failure.
     pub outcome: String,
     /// When it began, in milliseconds since the request was accepted.
     pub started_ms: u64,
@@ -127,6 +127,8 @@ pub struct AttemptRecord {
 pub const OPENED: &str = "opened";
 /// An attempt at which the provider said that the request itself is wrong.
 pub const REFUSED: &str = "refused";
+/// A refusal of a prompt that does not fit the model's context. Offers with no more room are passed over after it.
+pub const TOO_LONG: &str = "context_too_long";
 /// A refusal of what another provider then served.
 pub const CONTRADICTED: &str = "contradicted";
 /// An attempt that was aborted because another one answered first.
@@ -150,7 +152,7 @@ impl AttemptRecord {
 
     /// Whether the provider failed. A refusal is no failure unless another provider contradicted it; being slower is none.
     pub fn failed(&self) -> bool {
-        ![OPENED, REFUSED, OVERTAKEN].contains(&self.outcome.as_str())
+        ![OPENED, REFUSED, TOO_LONG, OVERTAKEN].contains(&self.outcome.as_str())
     }
 }
 
@@ -167,10 +169,10 @@ impl Record {
             choices: plan.choices,
             fee_bps: plan.fee_bps,
             max_attempts: job.node.config.upstream.max_attempts,
-            preferred: request.controls.order.clone(),
+            preferred: job.named.iter().map(ToString::to_string).collect(),
             allow_fallbacks: request.controls.allow_fallbacks,
             routes: routes.collect(),
-            unknown_models: plan.unknown.clone(),
+            unknown_models: Vec::new(),
             order: job.order.iter().map(|candidate| candidate.offer.address.to_string()).collect(),
             attempts: attempts.to_vec(),
             outcome: outcome.to_owned(),

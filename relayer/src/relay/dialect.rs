@@ -9,21 +9,25 @@ pub mod completions;
 mod conversation;
 pub mod embeddings;
 mod event;
+mod media;
 pub mod messages;
 pub mod openai;
+mod parameters;
 mod prompts;
 mod read;
 pub mod responses;
+mod stated;
 #[cfg(test)]
 mod testing;
 mod translate;
 
 pub use conversation::Unsayable;
 pub use event::{Billed, Event, Fault, Piece, Usage, Whole};
+pub use stated::Stated;
 
 use crate::relay::controls::Controls;
 use crate::relay::error::RelayError;
-use crate::relay::json::Document;
+use crate::relay::json::{self, Document};
 use crate::relay::sse;
 use crate::upstream::KeyHeader;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -115,9 +119,8 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// The body of an error response.
     fn error(&self, error: &RelayError) -> String;
 
-    /// The body of a refusal whose own words cannot be passed on.
-    /// `stated` is what the provider says, in words.
-    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String;
+    /// The body of a refusal that cannot be passed on as it came. `stated` is what the provider says.
+    fn refusal(&self, status: StatusCode, stated: &Stated) -> String;
 
     /// How providers of this dialect serve clients of others, if they do.
     fn render(&self) -> Option<Render> {
@@ -132,6 +135,16 @@ pub trait Dialect: fmt::Debug + Send + Sync {
     /// Further headers of a request to a provider.
     fn headers(&self, _: &Request) -> Vec<(HeaderName, HeaderValue)> {
         Vec::new()
+    }
+
+    /// The parameter by which a request needs this capability.
+    fn parameter_of(&self, capability: u64) -> Option<&'static str> {
+        chat::parameter_of(capability)
+    }
+
+    /// Whether models may reason where a request says nothing of it.
+    fn reasons_unasked(&self) -> bool {
+        true
     }
 
     /// The header in which a provider takes its key.
@@ -149,8 +162,10 @@ pub struct Outgoing<'a> {
     pub stream: bool,
     /// The model as the provider knows it.
     pub model: &'a str,
-    /// The output limit in tokens, where the document has none.
+    /// The output limit in tokens, where the document has none or another.
     pub max_output: Option<u32>,
+    /// What the provider's offer says that it can do.
+    pub capabilities: u64,
 }
 
 /// Reads one answer of a provider, whole or streamed, and hands what it says to `say`.
@@ -166,6 +181,12 @@ pub trait Reader: fmt::Debug + Send {
     /// # Errors
     /// [`Fault`] if the body is no answer, or what `say` returns.
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault>;
+
+    /// The stream has ended without its last event, after it said why an answer ended. Returns what completes it for the client;
+    /// `None` if other answers have not ended.
+    fn close(&mut self) -> Option<Vec<Bytes>> {
+        Some(Vec::new())
+    }
 }
 
 /// Takes the events of an answer. An error ends the reading.
@@ -176,11 +197,14 @@ pub trait Writer: Send {
     /// An event of a provider of the same dialect, as it came.
     fn event(&mut self, data: &[u8], out: &mut BytesMut);
 
+    /// Keeps an event that has the usage and nothing else, for [`Self::usage`].
+    fn keep(&mut self, _: &Bytes) {}
+
     /// The usage that is billed, as the last event of a complete stream; `stated` is the provider's own.
     fn usage(&self, stated: Option<&str>, billed: &Billed, out: &mut BytesMut);
 
-    /// The end of an answer of which the provider delivered only a part, for each of `choices`.
-    fn cut(&self, choices: u32, out: &mut BytesMut);
+    /// The end of answers of which the provider delivered only a part: those numbered `choices`.
+    fn cut(&self, choices: &[u32], out: &mut BytesMut);
 
     /// An error in place of the rest of a stream.
     fn error(&self, error: &RelayError, out: &mut BytesMut);
@@ -221,8 +245,12 @@ pub struct Request {
     pub messages: u32,
     /// Tells different prompts apart, until this process ends.
     pub fingerprint: u64,
-    /// Bytes of the body that are not images.
+    /// Bytes of the body that are not media.
     pub text_bytes: u64,
+    /// Tokens of documents and sounds in the prompt.
+    pub media_tokens: u64,
+    /// Whether the model is to reason.
+    pub reasoning: Reasoning,
     /// Place of the prompt in the body.
     pub prompt: Range<usize>,
     /// The body, read.
@@ -235,7 +263,15 @@ pub struct Request {
 
 /// A request in other dialects, each written when it is first needed.
 #[derive(Debug, Default)]
-pub struct Translations([OnceLock<Result<Document, Unsayable>>; COUNT]);
+pub struct Translations([OnceLock<Result<Translation, Unsayable>>; COUNT]);
+
+/// A request in another dialect.
+#[derive(Debug)]
+struct Translation {
+    document: Document,
+    /// Paths of what the client can do without and the dialect has no word for.
+    left_out: Vec<String>,
+}
 
 /// Why a provider cannot be asked in any dialect that it speaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -284,36 +320,81 @@ impl Request {
         if dialect.capability() == self.dialect.capability() {
             return Ok(&self.body);
         }
-        let place = DIALECTS.iter().position(|known| known.capability() == dialect.capability());
-        let translated = place.map(|place| self.translation(place).as_ref());
-        translated.and_then(Result::ok).ok_or(RelayError::Internal("a dialect that was not chosen"))
+        let translated = self.translated(dialect).map(|translation| &translation.document);
+        translated.ok_or(RelayError::Internal("a dialect that was not chosen"))
     }
 
-    /// A reader of the answer of a provider that is asked in `dialect`.
-    pub fn reader(&self, dialect: &dyn Dialect, now_unix: i64) -> Box<dyn Reader> {
-        let reader = dialect.reader(self);
-        match self.dialect.translate().filter(|_| dialect.capability() != self.dialect.capability()) {
-            None => reader,
-            Some(client) => Box::new(Translated { reader, composer: client.composer(self, now_unix), client }),
+    /// Paths of what a provider that is asked in `dialect` is not told.
+    pub fn left_out(&self, dialect: &dyn Dialect) -> &[String] {
+        if dialect.capability() == self.dialect.capability() {
+            return &[];
+        }
+        self.translated(dialect).map_or(&[], |translation| &translation.left_out)
+    }
+
+    /// Whether a provider with these capabilities that is asked in `dialect` may bill reasoning that it does not show.
+    pub fn hides_reasoning(&self, dialect: &dyn Dialect, capabilities: u64) -> bool {
+        match self.reasoning {
+            Reasoning::Asked => true,
+            Reasoning::Off => false,
+            Reasoning::Usual => capabilities & capability::REASONING != 0 && dialect.reasons_unasked(),
         }
     }
 
-    fn translation(&self, place: usize) -> &Result<Document, Unsayable> {
+    fn translated(&self, dialect: &dyn Dialect) -> Option<&Translation> {
+        let place = DIALECTS.iter().position(|known| known.capability() == dialect.capability())?;
+        self.translation(place).as_ref().ok()
+    }
+
+    /// A reader of the answer of a provider that is asked in `dialect`; the prompt has about `input` tokens.
+    pub fn reader(&self, dialect: &dyn Dialect, now_unix: i64, input: u64) -> Box<dyn Reader> {
+        let reader = dialect.reader(self);
+        match self.dialect.translate().filter(|_| dialect.capability() != self.dialect.capability()) {
+            None => reader,
+            Some(client) => Box::new(Translated::new(reader, client.composer(self, now_unix, input), client)),
+        }
+    }
+
+    fn translation(&self, place: usize) -> &Result<Translation, Unsayable> {
         self.translations.0[place].get_or_init(|| {
             let unsayable = || Unsayable::at(self.dialect.path());
             let render = DIALECTS[place].render().ok_or_else(unsayable)?;
             let client = self.dialect.translate().ok_or_else(unsayable)?;
-            let mut members = render(client.parse(self)?)?;
+            let mut conversation = client.parse(self)?;
+            let left_out = std::mem::take(&mut conversation.left_out);
+            if let Some(path) = left_out.first().filter(|_| self.controls.require_parameters) {
+                return Err(Unsayable::at(path));
+            }
+            let mut members = render(conversation)?;
             members.insert("stream".into(), self.stream.into());
-            let text = serde_json::Value::Object(members).to_string();
-            Document::read(text.into()).map_err(|_| unsayable())
+            let text = json::write_exact(&serde_json::Value::Object(members));
+            let document = Document::read(text.into()).map_err(|_| unsayable())?;
+            Ok(Translation { document, left_out })
         })
+    }
+
+    /// Gives the memory of the body back, which nobody needs any more once a provider answers.
+    pub fn forget_body(&mut self) {
+        if let Ok(empty) = Document::read(Bytes::from_static(b"{}")) {
+            (self.body, self.translations) = (empty, Translations::default());
+        }
     }
 
     /// The prompt in the bytes it came in.
     pub fn prompt_bytes(&self) -> &[u8] {
         self.body.text().as_bytes().get(self.prompt.clone()).unwrap_or_default()
     }
+}
+
+/// Whether a request asks for reasoning, and so whether tokens that nobody sees may be billed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reasoning {
+    /// It asks for it.
+    Asked,
+    /// It says nothing.
+    Usual,
+    /// It asks for none.
+    Off,
 }
 
 /// Where a request comes from, and so what its answer may say of the provider's honesty.
@@ -337,6 +418,8 @@ pub struct Prompt {
     pub texts: Vec<String>,
     /// Tokens around them.
     pub overhead: u64,
+    /// Further tokens that the model's own format may add, which a provider may bill where the relayer knows no tokenizer.
+    pub format: u64,
 }
 
 /// Names of the abilities in `bits`, of those that a request can need.

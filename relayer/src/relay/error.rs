@@ -44,6 +44,8 @@ pub enum RelayError {
         model: String,
         /// One for each offer.
         reasons: String,
+        /// The parameter that the closest of them does not take, if it is one.
+        field: Option<String>,
     },
     /// Somebody offers the model, but in dialects that cannot say all of the request.
     #[error("no provider of `{model}` can be asked this without losing `{field}`: {reasons}; leave it out")]
@@ -166,12 +168,20 @@ pub enum RelayError {
     UpstreamBusy {
         /// Who was tried, and what happened.
         attempts: String,
+        /// Whether all of them limit the rate.
+        limited: bool,
         /// When to try again.
         retry_after: Duration,
     },
     /// A provider failed after its first content.
-    #[error("the provider failed during the answer; what was delivered is charged")]
-    Cut,
+    #[error("the provider failed during the answer; what was delivered is charged{}", said(stated))]
+    Cut {
+        /// What the provider says of it.
+        stated: Option<String>,
+    },
+    /// The time for the whole answer was over after its first content.
+    #[error("the answer took longer than this relayer allows; what was delivered is charged")]
+    OutOfTime,
     /// The answer could not be charged.
     #[error("the answer could not be accounted for; nothing was charged")]
     Charge(#[from] ChargeError),
@@ -233,7 +243,7 @@ impl RelayError {
                 Refusal::UnknownVault => (Authentication, "unknown_vault"),
                 Refusal::KeyRevoked => (Authentication, "key_revoked"),
                 Refusal::KeyExpired => (Authentication, "key_expired"),
-                Refusal::Funds { .. } => (Funds, "insufficient_funds"),
+                Refusal::Funds { .. } | Refusal::Minimum { .. } => (Funds, "insufficient_funds"),
                 Refusal::KeyLimit { .. } => (Funds, "key_limit"),
                 Refusal::WindowLimit { .. } => (Funds, "window_limit"),
                 Refusal::Authorized { .. } => (Funds, "authorized_too_low"),
@@ -286,7 +296,8 @@ impl RelayError {
             Self::Upstream { .. } => (Provider, "providers_failed"),
             Self::UpstreamTimeout { .. } => (Provider, "providers_timed_out"),
             Self::UpstreamBusy { .. } => (Provider, "providers_busy"),
-            Self::Cut => (Provider, "provider_failed"),
+            Self::Cut { .. } => (Provider, "provider_failed"),
+            Self::OutOfTime => (Relayer, "out_of_time"),
             Self::Charge(_) => (Relayer, "not_charged"),
             Self::Ledger(_) => (Relayer, "ledger_unavailable"),
             Self::Internal(_) => (Relayer, "internal_error"),
@@ -298,6 +309,9 @@ impl RelayError {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::Untranslatable { field, .. } => Some(field),
+            Self::NoProvider { field, .. } => field.as_deref(),
+            Self::MaxCost { .. } => Some("steam-max-cost"),
+            Self::MediaType(_) => Some("content-type"),
             Self::UnknownModel(_) => Some("model"),
             _ => None,
         }
@@ -324,6 +338,11 @@ impl RelayError {
             _ => None,
         }
     }
+}
+
+/// The words of a provider, after the relayer's.
+fn said(stated: &Option<String>) -> String {
+    stated.as_ref().map_or_else(String::new, |stated| format!("; the provider says: {stated}"))
 }
 
 fn unavailable(why: VaultUnavailable) -> &'static str {

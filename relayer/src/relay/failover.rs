@@ -2,16 +2,20 @@
 //! serves, one says that the request itself is wrong, or the attempts are used up. One that is slow may be raced by a
 //! second.
 
+use crate::chain::Pubkey;
 use crate::relay::attempt::{Failure, Incoming, attempt};
-use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED};
+use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED, TOO_LONG};
 use crate::relay::dialect::Request;
 use crate::relay::error::RelayError;
 use crate::relay::honesty;
 use crate::relay::job::Job;
 use crate::relay::plan::{Candidate, saturate};
+use crate::relay::refusal::{Meaning, meaning};
 use crate::relay::transcript::Transcript;
 use crate::relay::watch::Watch;
-use crate::score::{Ask, FailureKind, Outcome};
+use crate::score::{Ask, Evidence, FailureKind, Outcome};
+use axum::http::StatusCode;
+use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -47,7 +51,7 @@ impl Opened {
         let ttft = self.first_content.duration_since(started);
         self.watch.end(Outcome::Served {
             streamed: request.stream,
-            input_tokens: usage.input.saturating_add(usage.cached),
+            input_tokens: saturate(usage.prompt()),
             cached_tokens: usage.cached,
             output_tokens: usage.output,
             ttft,
@@ -60,9 +64,9 @@ impl Opened {
 type Tried = (usize, Result<(Incoming, Transcript), Failure>);
 
 /// A try under way.
-struct Try {
+struct Try<'a> {
     number: usize,
-    candidate: Candidate,
+    candidate: &'a Candidate,
     watch: Watch,
     turn: Turn,
 }
@@ -82,16 +86,24 @@ struct Race<'a> {
     deadline: Instant,
     left: VecDeque<&'a Candidate>,
     tries: FuturesUnordered<BoxFuture<'a, Tried>>,
-    running: Vec<Try>,
+    running: Vec<Try<'a>>,
     started: usize,
     hedged: bool,
     /// With the number of the try each belongs to: they end in another order than they began.
     attempts: Vec<(usize, AttemptRecord)>,
-    failures: Vec<Failure>,
-    /// A refusal that another provider is asked about, and the number of its try.
+    failures: Vec<(&'a Candidate, Failure)>,
+    /// A refusal that another provider of the same model is asked about, and the number of its try.
     doubted: Option<(usize, Opened, Incoming)>,
+    /// The refusal of a prompt that is too long, while models with more room are asked.
+    too_long: Option<(Opened, Incoming)>,
+    /// Whether one was asked once more since nobody else was left.
+    repeated: bool,
+    /// Permits that retries took.
+    permits: usize,
     /// Somebody was left to ask, and the budget was spent.
     spent: bool,
+    /// What its attempts say about providers.
+    evidence: Evidence,
 }
 
 /// Tries the candidates in their order until one answers.
@@ -110,7 +122,11 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
         attempts: Vec::new(),
         failures: Vec::new(),
         doubted: None,
+        too_long: None,
+        repeated: false,
+        permits: 0,
         spent: false,
+        evidence: job.evidence(),
     };
     let winner = race.run().await;
     race.attempts.sort_by_key(|(number, _)| *number);
@@ -146,14 +162,15 @@ impl<'a> Race<'a> {
         }
         loop {
             let Some((number, result)) = self.next().await else {
-                // No provider is left. A refusal that was doubted stands: nobody contradicted it.
-                return self.doubted.take().map(|(_, opened, incoming)| (opened, incoming));
+                // Nobody is left. A refusal that nobody else could judge goes back.
+                let doubted = self.doubted.take().map(|(_, opened, incoming)| (opened, incoming));
+                return doubted.or_else(|| self.too_long.take());
             };
             let Some(place) = self.running.iter().position(|running| running.number == number) else { continue };
             let ended = self.running.swap_remove(place);
             match result {
-                Ok((incoming @ Incoming::Refused(..), transcript)) => {
-                    if let Some(opened) = self.refused(ended, transcript, incoming) {
+                Ok((Incoming::Refused(status, body), transcript)) => {
+                    if let Some(opened) = self.refused(ended, transcript, (status, body)) {
                         return Some(opened);
                     }
                 }
@@ -162,6 +179,9 @@ impl<'a> Race<'a> {
             }
             if self.running.is_empty() {
                 self.retry();
+            }
+            if self.running.is_empty() {
+                self.repeat().await;
             }
         }
     }
@@ -183,15 +203,15 @@ impl<'a> Race<'a> {
         Some(running.watch.started() + after)
     }
 
-    /// Asks the next one as well, if it is of the same model and does not cost much more: never one out of its order.
+    /// Asks the next one as well, if it does not cost much more: never one out of its order, which may be of the next model that
+    /// the request names.
     fn hedge(&mut self) {
         self.hedged = true;
         let node = &self.job.node;
-        let Some(slow) = self.running.first().map(|running| &running.candidate) else { return };
+        let Some(slow) = self.running.first().map(|running| running.candidate) else { return };
         let Some(next) = self.left.front().copied() else { return };
         let most = slow.ceiling.0 as f64 * node.config.upstream.hedge_max_cost_ratio;
-        let fits = next.offer.model == slow.offer.model && next.ceiling.0 as f64 <= most;
-        if fits && node.limits.hedges.take(Instant::now()) {
+        if next.ceiling.0 as f64 <= most && node.limits.hedges.take(self.vault(), Instant::now()) {
             self.left.pop_front();
             node.metrics.hedged();
             self.start(next, Turn::Hedge);
@@ -203,12 +223,48 @@ impl<'a> Race<'a> {
         if Instant::now() >= self.deadline {
             return;
         }
-        let Some(next) = self.left.pop_front() else { return };
-        if self.job.node.limits.retries.take(Instant::now()) {
+        let Some(next) = self.left.front().copied() else { return };
+        // Another model says nothing about a refusal that may be right for its own.
+        if self.doubted.as_ref().is_some_and(|(_, refused, _)| refused.candidate.offer.model != next.offer.model) {
+            return;
+        }
+        self.left.pop_front();
+        // Failing over to a healthy provider is never rationed: it multiplies no outage.
+        if self.job.is_healthy(next) || self.permit() {
             self.start(next, Turn::Own);
         } else {
             self.spent = true;
         }
+    }
+
+    /// Asks one once more, after a short pause or the one that it asked for, if nobody else is left and the budget allows it.
+    async fn repeat(&mut self) {
+        let settled = self.doubted.is_some() || self.too_long.is_some();
+        let most = self.job.node.config.upstream.max_attempts as usize;
+        if self.repeated || self.spent || settled || !self.left.is_empty() || self.started >= most {
+            return;
+        }
+        let waits = self.failures.iter().filter_map(|(candidate, failure)| Some((failure.pause()?, *candidate)));
+        let Some((pause, candidate)) = waits.min_by_key(|(pause, _)| *pause) else { return };
+        let at = Instant::now() + pause;
+        if at >= self.deadline || !self.permit() {
+            return;
+        }
+        self.repeated = true;
+        sleep_until(at).await;
+        self.start(candidate, Turn::Own);
+    }
+
+    /// Takes a permit to retry.
+    fn permit(&mut self) -> bool {
+        let taken = self.job.node.limits.retries.take(self.vault(), Instant::now());
+        self.permits += usize::from(taken);
+        taken
+    }
+
+    /// The vault whose budgets retries and hedges are of; probes have one of their own.
+    fn vault(&self) -> Option<Pubkey> {
+        self.evidence.vault
     }
 
     fn start(&mut self, candidate: &'a Candidate, turn: Turn) {
@@ -220,11 +276,11 @@ impl<'a> Race<'a> {
             prefix: plan.prefix,
             ..Ask::default()
         };
-        let watch = Watch::start(node.clone(), candidate.offer.address, ask);
+        let watch = Watch::start(node.clone(), candidate.offer.address, ask, self.evidence);
         let until = self.deadline.min(watch.started() + patience(self.job, candidate));
         let number = self.started;
         self.started += 1;
-        self.running.push(Try { number, candidate: candidate.clone(), watch, turn });
+        self.running.push(Try { number, candidate, watch, turn });
         self.tries.push(Box::pin(async move {
             let result = match timeout_at(until, attempt(node, candidate, request)).await {
                 Ok(result) => result,
@@ -234,7 +290,7 @@ impl<'a> Race<'a> {
         }));
     }
 
-    fn note(&mut self, ended: &Try, outcome: &str, error: Option<String>) {
+    fn note(&mut self, ended: &Try<'_>, outcome: &str, error: Option<String>) {
         let Try { number, candidate, watch, turn } = ended;
         let accepted = self.job.accepted.at;
         let attempt = AttemptRecord::ended(&candidate.offer, accepted, watch.started(), outcome, error);
@@ -242,7 +298,7 @@ impl<'a> Race<'a> {
     }
 
     /// The race is won: whoever is still running was too slow, is aborted, and is paid nothing.
-    fn served(&mut self, winner: Try, transcript: Transcript) -> Opened {
+    fn served(&mut self, winner: Try<'a>, transcript: Transcript) -> Opened {
         let node = &self.job.node;
         for mut slower in std::mem::take(&mut self.running) {
             self.note(&slower, OVERTAKEN, None);
@@ -257,11 +313,10 @@ impl<'a> Race<'a> {
         if let Some((number, opened, Incoming::Refused(status, _))) = self.doubted.take() {
             self.contradict(number, opened, status.as_u16());
         }
-        if winner.number > 0 && winner.turn == Turn::Own {
-            // A retry that serves is no sign of a general outage.
-            node.limits.retries.give_back();
+        // Retries that come to something are no sign of a general outage.
+        for _ in 0..self.permits {
+            node.limits.retries.give_back(self.vault(), Instant::now());
         }
-        node.refusals.answered(&winner.candidate.offer.address, Instant::now());
         self.note(&winner, OPENED, None);
         opened(winner, transcript)
     }
@@ -269,7 +324,6 @@ impl<'a> Race<'a> {
     /// The try `number` refused with `status` what another provider served: that was a failure.
     fn contradict(&mut self, number: usize, mut refused: Opened, status: u16) {
         let (node, offer) = (&self.job.node, &refused.candidate.offer);
-        node.refusals.contradicted(&offer.address, Instant::now());
         node.metrics.upstream_failed(&offer.provider_name, CONTRADICTED);
         if let Some((_, attempt)) = self.attempts.iter_mut().find(|(of, _)| *of == number) {
             attempt.outcome = CONTRADICTED.to_owned();
@@ -279,58 +333,86 @@ impl<'a> Race<'a> {
     }
 
     /// Returns what goes back to the client, unless another provider is to be asked first.
-    fn refused(&mut self, ended: Try, transcript: Transcript, incoming: Incoming) -> Option<(Opened, Incoming)> {
-        self.note(&ended, REFUSED, None);
+    fn refused(
+        &mut self,
+        ended: Try<'a>,
+        transcript: Transcript,
+        (status, body): (StatusCode, Bytes),
+    ) -> Option<(Opened, Incoming)> {
+        let (number, candidate) = (ended.number, ended.candidate);
+        let meaning = meaning(status, &body);
+        if meaning == Meaning::Account {
+            let error = format!("status {} about the relayer's account", status.as_u16());
+            self.failed(ended, Failure::new(FailureKind::Status(status.as_u16()), error));
+            return None;
+        }
+        self.note(&ended, if meaning == Meaning::TooLong { TOO_LONG } else { REFUSED }, None);
+        let refused = (opened(ended, transcript), Incoming::Refused(status, body));
         if let Some((_, first, incoming)) = self.doubted.take() {
             // Two agree: the request is wrong, and the first one's words go back.
             return Some((first, incoming));
         }
-        let (number, offer) = (ended.number, ended.candidate.offer.address);
-        let refused = opened(ended, transcript);
-        if self.job.node.refusals.believes(&offer, refused.first_content) {
-            return Some((refused, incoming));
+        let next = self.left.front();
+        match meaning {
+            Meaning::TooLong => {
+                self.left.retain(|next| next.offer.context_limit > candidate.offer.context_limit);
+                if self.left.is_empty() {
+                    return Some(refused);
+                }
+                self.too_long = Some(refused);
+                None
+            }
+            Meaning::Request if next.is_some_and(|next| next.offer.model == candidate.offer.model) => {
+                self.doubted = Some((number, refused.0, refused.1));
+                None
+            }
+            Meaning::Request | Meaning::Policy | Meaning::Account => Some(refused),
         }
-        self.doubted = Some((number, refused, incoming));
-        None
     }
 
-    fn failed(&mut self, mut ended: Try, failure: Failure) {
+    fn failed(&mut self, mut ended: Try<'a>, failure: Failure) {
         let name = failure.kind.name();
         let provider = ended.candidate.offer.provider_name.as_str();
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.job.node.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
-        // One that was asked late had less than its time when the request's was over.
+        // What had less than its time when the request's was over did nothing wrong.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
-            && ended.number > 0
-            && Instant::now() < ended.watch.started() + patience(self.job, &ended.candidate);
-        if !cut_short {
+            && Instant::now() < ended.watch.started() + patience(self.job, ended.candidate);
+        if cut_short {
+            ended.watch.end(Outcome::Neutral);
+        } else {
             ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });
+            if failure.kind == FailureKind::Empty {
+                honesty::empty(self.job, &ended.candidate.offer);
+            }
         }
-        if failure.kind == FailureKind::Empty {
-            honesty::empty(&self.job.node, &self.job.request, &ended.candidate.offer);
-        }
-        self.failures.push(failure);
+        self.failures.push((ended.candidate, failure));
     }
 }
 
-fn opened(tried: Try, transcript: Transcript) -> Opened {
+fn opened(tried: Try<'_>, transcript: Transcript) -> Opened {
     let Try { candidate, watch, .. } = tried;
-    Opened { candidate, watch, first_content: Instant::now(), transcript, attempts: Vec::new() }
+    Opened { candidate: candidate.clone(), watch, first_content: Instant::now(), transcript, attempts: Vec::new() }
 }
 
 /// What the client is told once everyone has failed.
-fn exhausted(attempts: &[AttemptRecord], failures: &[Failure], spent: bool) -> RelayError {
-    let mut attempts: Vec<String> =
-        attempts.iter().map(|attempt| format!("{} ({})", attempt.name, attempt.outcome)).collect();
+fn exhausted(attempts: &[AttemptRecord], failures: &[(&Candidate, Failure)], spent: bool) -> RelayError {
+    let said = |attempt: &AttemptRecord| match &attempt.error {
+        Some(error) => format!("{} ({}: {error})", attempt.name, attempt.outcome),
+        None => format!("{} ({})", attempt.name, attempt.outcome),
+    };
+    let mut attempts: Vec<String> = attempts.iter().map(said).collect();
     if spent {
-        attempts.push("and no more while so many requests fail".into());
+        attempts.push("and no more while so many of your requests fail".into());
     }
     let attempts = attempts.join(", ");
-    let all = |wanted: fn(&Failure) -> bool| !failures.is_empty() && failures.iter().all(wanted);
-    if all(|failure| failure.kind == FailureKind::RateLimited || failure.retry_after.is_some()) {
-        let soonest = failures.iter().filter_map(|failure| failure.retry_after).min();
-        return RelayError::UpstreamBusy { attempts, retry_after: soonest.unwrap_or(RETRY_AFTER_UNKNOWN) };
+    let all =
+        |wanted: fn(&Failure) -> bool| !failures.is_empty() && failures.iter().all(|(_, failure)| wanted(failure));
+    let limited = all(|failure| failure.kind == FailureKind::RateLimited);
+    if limited || all(|failure| failure.kind == FailureKind::RateLimited || failure.retry_after.is_some()) {
+        let soonest = failures.iter().filter_map(|(_, failure)| failure.retry_after).min();
+        return RelayError::UpstreamBusy { attempts, limited, retry_after: soonest.unwrap_or(RETRY_AFTER_UNKNOWN) };
     }
     if all(|failure| failure.kind == FailureKind::FirstTokenTimeout) {
         return RelayError::UpstreamTimeout { attempts };

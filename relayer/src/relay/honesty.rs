@@ -2,8 +2,6 @@
 //! flagged loses score at once.
 
 use crate::board::{AnswerEnd, Changed, HonestySample, PENALTY};
-use crate::chain::Pubkey;
-use crate::node::Node;
 use crate::registry::Offer;
 use crate::relay::dialect::{Origin, Request, Usage};
 use crate::relay::job::Job;
@@ -21,9 +19,8 @@ const COUNTED_OTHERWISE: u64 =
 const FEW_MESSAGES: u32 = 2;
 
 /// An answer without content: another provider was asked after it.
-pub fn empty(node: &Node, request: &Request, offer: &Offer) {
-    let empty = HonestySample { end: AnswerEnd::Empty, ..sample(request, offer, Pubkey::default()) };
-    report(node, request, empty, offer);
+pub fn empty(job: &Job, offer: &Offer) {
+    report(job, HonestySample { end: AnswerEnd::Empty, ..sample(job, offer) }, offer);
 }
 
 /// An answer of which the client had all, or all until its provider failed; one that the client left shows nothing.
@@ -31,7 +28,7 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End
     let broken = match end {
         End::Complete => false,
         End::Failed { .. } => true,
-        End::ClientGone => return,
+        End::ClientGone | End::OutOfTime => return,
     };
     let Job { node, request, .. } = job;
     let delivered = transcript.delivered.total();
@@ -50,14 +47,18 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End
         (claimed, delivered.tokens)
     };
     let exam = HonestySample {
-        end: if cut { AnswerEnd::Cut } else { AnswerEnd::Whole },
+        end: match cut {
+            true => AnswerEnd::Cut,
+            false if transcript.is_empty() => AnswerEnd::Empty,
+            false => AnswerEnd::Whole,
+        },
         text: (request.choices == 1 && !broken)
             .then(|| (request.fingerprint, transcript.delivered.fingerprint(), delivered.bytes)),
         output: claim.filter(|_| known).map(visible),
         input: claim.filter(|_| plain).map(|claim| (claim.prompt, candidate.input.text.tokens)),
-        ..sample(request, &candidate.offer, job.hold.vault())
+        ..sample(job, &candidate.offer)
     };
-    report(node, request, exam, &candidate.offer);
+    report(job, exam, &candidate.offer);
 }
 
 /// Whether an answer stopped for a limit it did not reach, or is far shorter than what a probe asked for.
@@ -81,12 +82,13 @@ fn ended_early(request: &Request, candidate: &Candidate, transcript: &Counts, hi
 }
 
 /// A sample of an answer that shows nothing yet.
-fn sample<'a>(request: &Request, offer: &'a Offer, vault: Pubkey) -> HonestySample<'a> {
+fn sample<'a>(job: &Job, offer: &'a Offer) -> HonestySample<'a> {
     HonestySample {
         offer: offer.address,
         model: &offer.model,
-        vault,
-        probe: matches!(request.origin, Origin::Probe { .. }),
+        vault: job.hold.vault(),
+        weight: job.evidence().weight,
+        probe: matches!(job.request.origin, Origin::Probe { .. }),
         end: AnswerEnd::Whole,
         text: None,
         output: None,
@@ -94,9 +96,10 @@ fn sample<'a>(request: &Request, offer: &'a Offer, vault: Pubkey) -> HonestySamp
     }
 }
 
-/// Hands a sample to the board, unless the client made the answer what it is.
-fn report(node: &Node, request: &Request, sample: HonestySample<'_>, offer: &Offer) {
-    if request.origin == Origin::ClientShaped {
+/// Hands a sample to the board, unless the client made the answer what it is. Embeddings show nothing that texts show.
+fn report(job: &Job, sample: HonestySample<'_>, offer: &Offer) {
+    let node = &job.node;
+    if sample.weight <= 0.0 || job.request.max_output == Some(0) {
         return;
     }
     for changed in node.board.examine(&sample, node.clock.unix_ms()) {

@@ -1,9 +1,10 @@
 //! A request that is paid for: what its task owns from the hold to the charge.
 
+use crate::chain::Pubkey;
 use crate::node::Node;
-use crate::relay::dialect::Request;
+use crate::relay::dialect::{Origin, Request};
 use crate::relay::plan::{Candidate, Plan};
-use crate::score;
+use crate::score::{self, Evidence};
 use crate::vaults::Hold;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,8 +18,8 @@ pub struct Accepted {
     pub unix_ms: i64,
     /// The steady clock.
     pub at: Instant,
-    /// Given back when the answer has ended.
-    pub permit: OwnedSemaphorePermit,
+    /// Given back when the answer has ended and the client has taken it.
+    pub permit: Arc<OwnedSemaphorePermit>,
 }
 
 /// A request that is paid for.
@@ -28,6 +29,8 @@ pub struct Job {
     pub node: Arc<Node>,
     /// The request.
     pub request: Request,
+    /// The providers that it wants first.
+    pub named: Vec<Pubkey>,
     /// Who can serve it.
     pub plan: Plan,
     /// The order in which they are tried.
@@ -48,5 +51,23 @@ impl Job {
         let upstream = &self.node.config.upstream;
         let longest = self.plan.routes.iter().map(|route| upstream.total_timeout(&route.model)).max();
         self.accepted.at + longest.unwrap_or(Duration::from_millis(upstream.total_timeout_ms))
+    }
+
+    /// What its attempts say about providers: nothing to anybody else where the client took part in the choice or shaped the
+    /// answer.
+    pub fn evidence(&self) -> Evidence {
+        let vault = self.hold.vault();
+        match self.request.origin {
+            Origin::Probe { .. } => Evidence::PROBE,
+            Origin::Open if !self.plan.narrowed => {
+                Evidence::of(vault, self.node.limits.fees.weight(&vault, Instant::now()))
+            }
+            Origin::Open | Origin::ClientShaped => Evidence::shaped(vault),
+        }
+    }
+
+    /// Whether `candidate` is known to serve: its breaker is closed, and it fails less than half the time.
+    pub fn is_healthy(&self, candidate: &Candidate) -> bool {
+        self.ranked.iter().any(|choice| choice.is_healthy(&candidate.offer.address))
     }
 }

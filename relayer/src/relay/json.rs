@@ -207,6 +207,140 @@ impl Document {
     }
 }
 
+/// Reads what a provider sent, and returns it with the bytes that were read. What only lenient readers take, names given twice
+/// and numbers that are none, is written to `repaired` as every reader takes it.
+pub fn lenient<'a, T: Deserialize<'a>>(data: &'a Bytes, repaired: &'a mut Option<Bytes>) -> Option<(T, &'a Bytes)> {
+    let object = |data: &Bytes| data.trim_ascii_start().first() == Some(&b'{');
+    if !object(data) {
+        return None;
+    }
+    if let Ok(read) = serde_json::from_slice(data) {
+        return Some((read, data));
+    }
+    let data = repaired.insert(repair(data)?.into());
+    Some((serde_json::from_slice(data).ok()?, data))
+}
+
+/// JSON with each name once, the last value counting, and numbers in place of `NaN` and `Infinity`.
+fn repair(data: &[u8]) -> Option<String> {
+    // Numbers that are none stand in log probabilities, where -9999 is the usual word for minus infinity.
+    const WORDS: [(&str, &str); 3] = [("-Infinity", "-9999.0"), ("Infinity", "9999.0"), ("NaN", "null")];
+    let text = std::str::from_utf8(data).ok()?;
+    let (mut out, mut rest, mut quoted) = (String::with_capacity(text.len()), text, false);
+    while let Some(next) = rest.chars().next() {
+        let word = WORDS.iter().find(|(word, _)| !quoted && rest.starts_with(word));
+        if let Some((word, number)) = word {
+            out.push_str(number);
+            rest = &rest[word.len()..];
+            continue;
+        }
+        let length = match next {
+            '\\' if quoted => 1 + rest[1..].chars().next()?.len_utf8(),
+            _ => next.len_utf8(),
+        };
+        quoted ^= next == '"';
+        out.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    let value: serde_json::Value = serde_json::from_str(&out).ok()?;
+    Some(value.to_string())
+}
+
+/// Stands before the digits of a number that a `Value` would round, where it is kept as a string.
+const NUMBER: &str = "\u{1}number:";
+/// Digits that a `Value` keeps of every number.
+const DIGITS: usize = 17;
+
+/// Reads a value of which no number loses a digit: [`write_exact`] writes them as they came.
+///
+/// # Errors
+/// It is no JSON.
+pub fn read_exact(text: &str) -> Result<serde_json::Value, serde_json::Error> {
+    let mut long = numbers(text).filter(|place| is_rounded(&text[place.clone()])).peekable();
+    if long.peek().is_none() {
+        return serde_json::from_str(text);
+    }
+    let (mut marked, mut from) = (String::with_capacity(text.len() + 64), 0);
+    for place in long {
+        marked.push_str(&text[from..place.start]);
+        marked.push_str("\"\\u0001number:");
+        marked.push_str(&text[place.clone()]);
+        marked.push('"');
+        from = place.end;
+    }
+    marked.push_str(&text[from..]);
+    serde_json::from_str(&marked)
+}
+
+/// Writes a value, and numbers that [`read_exact`] kept as they came.
+pub fn write_exact(value: &serde_json::Value) -> String {
+    let (text, marked) = (value.to_string(), "\"\\u0001number:");
+    if !text.contains(marked) {
+        return text;
+    }
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
+    while let Some((before, after)) = rest.split_once(marked) {
+        out.push_str(before);
+        // A client may have written the mark itself: only a number becomes one.
+        match after.split_once('"').filter(|(number, _)| is_number(number)) {
+            Some((number, after)) => {
+                out.push_str(number);
+                rest = after;
+            }
+            None => {
+                out.push_str(marked);
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// The digits of a number that [`read_exact`] kept, if `value` is one.
+pub fn exact_number(value: &serde_json::Value) -> Option<&str> {
+    value.as_str()?.strip_prefix(NUMBER).filter(|number| is_number(number))
+}
+
+/// The places of the numbers in JSON.
+fn numbers(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let mut quoted = false;
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'\\' if quoted => at += 1,
+                b'-' | b'0'..=b'9' if !quoted => {
+                    let start = at;
+                    let part = |byte: &&u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                    at += bytes[at..].iter().take_while(part).count();
+                    return Some(start..at);
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        None
+    })
+}
+
+/// Whether a `Value` would not keep every digit of this number.
+fn is_rounded(number: &str) -> bool {
+    if number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok() {
+        return false;
+    }
+    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
+    let digits = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count();
+    digits > DIGITS || number.parse::<f64>().is_ok_and(f64::is_infinite)
+}
+
+fn is_number(text: &str) -> bool {
+    text.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+        && serde_json::from_str::<&RawValue>(text).is_ok_and(|raw| raw.get() == text)
+}
+
 /// The place of `part` in `text`, of which it is a slice.
 pub fn place(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(text.as_ptr().addr());
@@ -279,6 +413,44 @@ mod tests {
             assert!(check(&text).is_err());
         }
         check(&format!("{}{}", "[".repeat(127), "]".repeat(127))).unwrap();
+    }
+
+    #[test]
+    fn no_number_loses_a_digit_and_no_text_becomes_one() {
+        let same = |text: &str| assert_eq!(write_exact(&read_exact(text).unwrap()), text);
+        same(
+            r#"{"a":12345678901234567890123,"b":[-0.1234567890123456789,18446744073709551615,-9223372036854775808,1.5]}"#,
+        );
+        same(r#"{"a":1e999,"b":"12345678901234567890123 \"\\","c":0.30000000000000004}"#);
+        same(r#"{"a":"\u0001number:x","b":"\u0001number:","c":"\u0001other:1"}"#);
+        let exact = read_exact(r#"{"a":0.12345678901234567890}"#).unwrap();
+        assert_eq!(exact_number(&exact["a"]), Some("0.12345678901234567890"));
+        assert_eq!(exact_number(&serde_json::json!("\u{1}number:1,2")), None);
+        assert!(read_exact("{").is_err() && read_exact(r#"{"a":12345678901234567890123x}"#).is_err());
+    }
+
+    #[test]
+    fn what_lenient_readers_take_is_repaired_and_the_rest_keeps_its_bytes() {
+        let read = |text: &'static str| {
+            let (data, mut repaired) = (Bytes::from_static(text.as_bytes()), None);
+            lenient::<std::collections::BTreeMap<String, serde_json::Value>>(&data, &mut repaired)
+                .map(|(_, data)| String::from_utf8(data.to_vec()).unwrap())
+        };
+        assert_eq!(read(r#" {"a": 1.50} "#).unwrap(), r#" {"a": 1.50} "#);
+        assert_eq!(
+            read(r#"{"a":-Infinity,"b":[NaN,Infinity],"c":"NaN \"-Infinity"}"#).unwrap(),
+            r#"{"a":-9999.0,"b":[null,9999.0],"c":"NaN \"-Infinity"}"#
+        );
+        for wrong in ["", "[1]", "{", r#"{"a":"\"#, "{\"a\":NaN", "<html>"] {
+            assert!(read(wrong).is_none(), "{wrong}");
+        }
+        #[derive(Deserialize)]
+        struct A {
+            a: u32,
+        }
+        let (data, mut repaired) = (Bytes::from_static(br#"{"a":1,"b":2,"a":3}"#), None);
+        let (A { a }, data) = lenient(&data, &mut repaired).unwrap();
+        assert_eq!((a, &data[..]), (3, &br#"{"a":3,"b":2}"#[..]));
     }
 
     #[test]

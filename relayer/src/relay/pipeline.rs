@@ -2,33 +2,41 @@
 //! the charge. The response only receives from it, so that a client that leaves takes nothing with it that has to be
 //! accounted for.
 
+use crate::chain::Pubkey;
+use crate::market::MarketView;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::attempt::Incoming;
 use crate::relay::auth::{Caller, Inbound};
+use crate::relay::controls::{Names, Providers};
 use crate::relay::decision::Record;
 use crate::relay::dialect::{Billed, Request, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::failover::{self, Opened};
 use crate::relay::job::{Accepted, Job};
 use crate::relay::meter::{Bill, Bounds, Own, bill};
-use crate::relay::plan::{Allowed, Asked, Input, Plan, plan, resolve};
+use crate::relay::plan::{Allowed, Asked, Asker, Bars, Candidate, Input, Plan, plan, resolve};
 use crate::relay::reply::{Outlet, Reply};
 use crate::relay::stream::{End, Pump, keep_alive};
-use crate::relay::{Answer, base64, honesty, prefix};
+use crate::relay::{Answer, Told, base64, honesty, prefix};
 use crate::score::Outcome;
 use crate::tokens::{Counted, Counting};
 use crate::vaults::{ChargeError, Consent, Draft, Hold, Refusal};
+use axum::http::HeaderMap;
 use bytes::BufMut;
+use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::receipt::{FinishReason, SignedReceipt};
+use steam_protocol::units::{MicroUsdc, Pico};
 use steam_protocol::{Hash, sha256};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval};
 
 /// When to try an offer again whose charges could not be settled: when a person has looked into it.
 const BLOCKED: Duration = Duration::from_secs(600);
+/// When to try a new offer again that works on as many requests as it may.
+const NEW_AND_BUSY: Duration = Duration::from_secs(1);
 
 /// Serves one request: plan, hold, rank, and a task that owns all of it to the charge.
 ///
@@ -43,12 +51,15 @@ pub async fn relay(
 ) -> Result<Answer, RelayError> {
     let registry = node.registry.borrow().clone();
     let now = Instant::now();
-    let plan = plan_of(node, &registry, &caller, &request, now).await?;
+    let market = node.market.view();
+    let named = request.controls.resolve(&Names { registry: &registry, market: &market })?;
+    let plan = plan_of(node, (&registry, &market, &named), (&caller, inbound.headers), &request, now).await?;
     let hold = hold(node, &registry, caller, inbound, &plan).await?;
     let attempts = node.config.upstream.max_attempts;
-    let (order, ranked) = plan.rank(&request, &node.scorer, attempts, now, &mut *node.random.rng());
+    let asker = Asker { request: &request, named: &named, vault: Some(&hold.vault()) };
+    let (order, ranked) = plan.rank(asker, &node.scorer, attempts, now, &mut *node.random.rng());
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
-    let job = Job { node: node.clone(), request, plan, order, ranked, hold, id, accepted };
+    let job = Job { node: node.clone(), request, named: named.order, plan, order, ranked, hold, id, accepted };
     let (reply, answer) = oneshot::channel();
     // On the heap at once: a task of this size would be moved there in several steps.
     node.tasks.spawn(Box::pin(job.run(Reply::Waiting(reply))));
@@ -58,60 +69,117 @@ pub async fn relay(
 /// Who can serve `request` for `caller`, and at what highest cost.
 async fn plan_of(
     node: &Node,
-    registry: &Registry,
-    caller: &Caller,
+    (registry, market, named): (&Registry, &MarketView, &Providers),
+    (caller, headers): (&Caller, &HeaderMap),
     request: &Request,
     now: Instant,
 ) -> Result<Plan, RelayError> {
-    let (asked, unknown) = resolve(registry, request)?;
-    let asked = count(node, request, asked).await;
+    let available = funds(node, caller, headers)?;
+    let asked = resolve(registry, request)?;
+    let budget = Budget { vault: caller.key.vault, available };
+    let asked = count(node, registry, request, asked, budget).await;
     let list = match caller.limits.allow_root {
         Some(root) => Some(node.allow_lists.get(&root).ok_or(RelayError::AllowListUnknown { root })?),
         None => None,
     };
-    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref() };
+    // What a request without an output limit may hold.
+    let free = request.max_output.is_none().then(|| node.vaults.free(&caller.key)).flatten();
+    let allowed = Allowed { limits: caller.limits, max_cost: caller.max_cost(), list: list.as_deref(), free, named };
+    // A bounded share of the requests looks at those who have proved nothing, if the operator wants that.
+    let percent = market.policy().unverified_percent;
+    let unproved = percent > 0.0 && f64::from(node.random.rng().next_u32()) < percent / 100.0 * 4_294_967_296.0;
+    let bar = |offer: &Offer| market.bars(offer, unproved);
+    let new_and_busy = |offer: &Offer| {
+        let most = market.policy().new_offer_requests;
+        node.scorer.new_and_busy(&offer.address, most).then_some(NEW_AND_BUSY)
+    };
     let cooldown = |offer: &Offer| {
         let blocked = node.vaults.is_blocked(offer).then_some(BLOCKED);
-        blocked.or_else(|| node.scorer.cooldown(&offer.address, now))
+        let asked = || node.scorer.cooldown(&offer.address, Some(&caller.key.vault), now);
+        blocked.or_else(asked).or_else(|| new_and_busy(offer))
     };
-    let plan = plan(registry, &node.config, request, (asked, unknown), allowed, cooldown)?;
+    let plan = plan(registry, &node.config, request, asked, allowed, Bars { market: &bar, cooldown: &cooldown })?;
+    let plan = plan.bounded(node.config.market.max_candidates, |offer| node.scorer.is_established(&offer.address));
     Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))
 }
 
+/// What the vault of `caller` can pay. Nothing is worked for one that could not pay for anything, but that it gets the receipts
+/// of what it paid for.
+///
+/// # Errors
+/// [`Refusal::Minimum`].
+pub fn funds(node: &Node, caller: &Caller, headers: &HeaderMap) -> Result<Pico, RelayError> {
+    let least = MicroUsdc(node.config.market.min_vault_microusdc);
+    match node.vaults.can_pay(&caller.key, least) {
+        Err(Refusal::Minimum { .. }) if caller.may_repeat(&node.vaults, headers) => Ok(Pico::ZERO),
+        available => Ok(available?),
+    }
+}
+
+/// Who has tokens counted, and what it can pay.
+#[derive(Clone, Copy)]
+struct Budget {
+    vault: Pubkey,
+    available: Pico,
+}
+
 /// Counts the input once for each way of counting that the models have.
-async fn count(node: &Node, request: &Request, asked: Vec<Asked>) -> Vec<(Asked, Input)> {
-    let image_tokens = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
+async fn count(
+    node: &Node,
+    registry: &Registry,
+    request: &Request,
+    asked: Vec<Asked>,
+    budget: Budget,
+) -> Vec<(Asked, Input)> {
+    let images = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
+    let image_tokens = images.saturating_add(request.media_tokens);
+    let most = most_tokens(registry, request, &asked, budget.available);
     let mut counted: Vec<(Asked, Input)> = Vec::with_capacity(asked.len());
     for asked in asked {
         let counting = Counting::of(&asked.model);
         let known = counted.iter().map(|(_, input)| *input).find(|input| input.counting == counting);
         let input = match known {
             Some(input) => input,
-            None => Input { counting, text: count_text(node, request, counting).await, image_tokens },
+            None => {
+                let text = count_text(node, request, counting, (budget.vault, most)).await;
+                Input { counting, text, image_tokens }
+            }
         };
         counted.push((asked, input));
     }
     counted
 }
 
-/// The relayer's own count of the input: with `counting`'s tokenizer, or of the body's bytes. Images are extra.
-async fn count_text(node: &Node, request: &Request, counting: Counting) -> Counted {
-    let bytes = request.text_bytes;
-    if counting == Counting::Bytes {
-        return Counted { bytes, tokens: bytes.div_ceil(4) };
-    }
+/// The tokens beyond which no offer of the models asked for takes the prompt, or none that the vault can pay: counting
+/// more of them would be work for nothing.
+fn most_tokens(registry: &Registry, request: &Request, asked: &[Asked], available: Pico) -> u64 {
+    let most = asked.iter().flat_map(|asked| registry.offers_of(&asked.model)).map(|offer| {
+        let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
+        // A price of one is one pico-USDC a token.
+        let affordable = available.0.checked_div(offer.price.standard.input.into()).unwrap_or(u128::MAX);
+        context.min(u64::try_from(affordable).unwrap_or(u64::MAX))
+    });
+    most.max().unwrap_or_default()
+}
+
+/// The relayer's own count of the texts that a model reads: with `counting`'s tokenizer, or of their bytes. Media are extra.
+async fn count_text(node: &Node, request: &Request, counting: Counting, limit: (Pubkey, u64)) -> Counted {
     let prompt = request.dialect.prompt(request);
-    let counted = node.tokenizers.count(counting, prompt.texts).await;
-    Counted { bytes, tokens: counted.tokens + prompt.overhead }
+    let counted = node.tokenizers.count(counting, prompt.texts, limit).await;
+    // Without a tokenizer a provider may bill a token for each byte, and those that no byte shows.
+    let bytes = counted.bytes.saturating_add(prompt.overhead).saturating_add(prompt.format);
+    Counted { bytes, tokens: counted.tokens.saturating_add(prompt.overhead) }
 }
 
 /// The relayer's own count of the input of `request`, by the first of its models that somebody offers.
 ///
 /// # Errors
-/// Nobody offers any of them.
-pub async fn count_input(node: &Node, request: &Request) -> Result<u64, RelayError> {
-    let (asked, _) = resolve(&node.registry.borrow().clone(), request)?;
-    let counted = count(node, request, asked).await;
+/// Nobody offers any of them, or the vault of `caller` could not pay for anything.
+pub async fn count_input(node: &Node, caller: &Caller, request: &Request) -> Result<u64, RelayError> {
+    let available = funds(node, caller, &HeaderMap::new())?;
+    let registry = node.registry.borrow().clone();
+    let asked = resolve(&registry, request)?;
+    let counted = count(node, &registry, request, asked, Budget { vault: caller.key.vault, available }).await;
     Ok(counted.first().map_or(0, |(_, input)| input.estimate()))
 }
 
@@ -142,14 +210,15 @@ async fn hold(
         Err(refusal) => return Err(refusal.into()),
     };
     node.metrics.held(plan.ceiling);
-    node.limits.retries.earn();
-    node.limits.hedges.earn();
+    let now = Instant::now();
+    node.limits.retries.earn(Some(key.vault), now);
+    node.limits.hedges.earn(Some(key.vault), now);
     Ok(hold)
 }
 
 impl Job {
     /// Serves the request to its end.
-    async fn run(self, reply: Reply) {
+    async fn run(mut self, reply: Reply) {
         let Some((reply, opened)) = self.open(reply).await else {
             // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
             tracing::info!(id = %self.id, status = "client_gone", "relayed");
@@ -172,7 +241,9 @@ impl Job {
             (Incoming::Whole(answer), Reply::Waiting(reply)) => self.finish_whole(opened, answer, reply).await,
             (Incoming::Whole(_), reply) => reply.fail(RelayError::Internal("a whole answer to a stream")).await,
             (Incoming::Stream(source), reply) => {
-                let Some(mut outlet) = reply.stream(&self.id, self.request.dialect) else { return };
+                self.request.forget_body();
+                let told = self.told(&opened.candidate);
+                let Some(mut outlet) = reply.stream(&self.id, self.request.dialect, told) else { return };
                 let ends = (&mut opened.transcript, &mut outlet);
                 let (config, model) = (&self.node.config.upstream, &opened.candidate.offer.model);
                 let pump = Pump::new(*source, ends, config, model, self.deadline());
@@ -194,7 +265,10 @@ impl Job {
                 () = reply.closed() => return None,
                 opened = &mut opened => return Some((reply, opened)),
                 () = tick(&mut silence) => {
-                    let mut outlet = reply.stream(&self.id, self.request.dialect)?;
+                    // Who answers is not known yet: this is the highest limit that one of them has.
+                    let longest = self.order.iter().max_by_key(|candidate| candidate.max_output);
+                    let told = longest.map(|longest| self.told(longest)).unwrap_or_default();
+                    let mut outlet = reply.stream(&self.id, self.request.dialect, told)?;
                     outlet.comment();
                     reply = Reply::Streaming(outlet);
                 }
@@ -214,8 +288,9 @@ impl Job {
         honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &End::Complete);
         let id = self.id.clone();
         let finish = opened.transcript.counts.finish.unwrap_or(FinishReason::Other);
+        let told = self.told(&opened.candidate);
         let answer = match self.charge(opened, sha256(&[&body]), bill, finish, "served").await {
-            Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt) }),
+            Ok(receipt) => Ok(Answer::Whole { id, body, receipt: Box::new(receipt), told }),
             Err(error) => Err(RelayError::Charge(error)),
         };
         // A client that leaves between the charge and here finds the receipt under its completion's id.
@@ -238,13 +313,23 @@ impl Job {
                 opened.watch.end(Outcome::Neutral);
                 (FinishReason::ClientGone, "client_gone")
             }
-            End::Failed { kind, error } => {
+            End::OutOfTime => {
+                opened.watch.end(Outcome::Neutral);
+                tracing::warn!(id = %self.id, "stream cut by upstream.total_timeout_ms");
+                let open = opened.transcript.counts.unfinished();
+                outlet.write(|writer, out| writer.cut(&open, out));
+                outlet.write(|writer, out| writer.error(&RelayError::OutOfTime, out));
+                (FinishReason::Error, "out_of_time")
+            }
+            End::Failed { kind, error, stated } => {
                 let (name, provider) = (kind.name(), &opened.candidate.offer.provider_name);
                 self.node.metrics.upstream_failed(provider, name);
                 tracing::warn!(id = %self.id, %provider, kind = name, error, "stream cut");
                 opened.watch.end(Outcome::Failed { kind: *kind, retry_after: None });
-                outlet.write(|writer, out| writer.cut(self.plan.choices, out));
-                outlet.write(|writer, out| writer.error(&RelayError::Cut, out));
+                let open = opened.transcript.counts.unfinished();
+                outlet.write(|writer, out| writer.cut(&open, out));
+                let stated = stated.as_ref().and_then(|stated| stated.message.clone());
+                outlet.write(|writer, out| writer.error(&RelayError::Cut { stated }, out));
                 (FinishReason::Error, name)
             }
         };
@@ -262,6 +347,12 @@ impl Job {
         outlet.flush().await;
     }
 
+    /// What is not as the client asked, where `candidate` answers.
+    fn told(&self, candidate: &Candidate) -> Told {
+        let max_output = Some(candidate.max_output).filter(|_| self.request.max_output != Some(candidate.max_output));
+        Told { max_output, left_out: self.request.left_out(candidate.dialect).to_vec() }
+    }
+
     fn bill(&self, opened: &Opened, end: &End) -> Bill {
         let Opened { candidate, transcript, .. } = opened;
         let transcript = &transcript.counts;
@@ -269,6 +360,8 @@ impl Job {
             input: candidate.input,
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),
+            calls: transcript.calls(),
+            hides: self.request.hides_reasoning(candidate.dialect, candidate.offer.capabilities),
         };
         let bounds = Bounds {
             price: candidate.offer.price,
@@ -292,6 +385,7 @@ impl Job {
     ) -> Result<SignedReceipt, ChargeError> {
         let decision = Record::new(&self, &opened.attempts, outcome).to_bytes();
         let Self { node, hold, id, accepted, .. } = self;
+        let vault = hold.vault();
         let offer = opened.candidate.offer;
         let draft = Draft {
             response_hash,
@@ -310,6 +404,7 @@ impl Job {
         let (took, provider, model) = (accepted.at.elapsed(), offer.provider_name.as_str(), offer.model.as_str());
         match &charged {
             Ok(receipt) => {
+                node.limits.fees.paid(&vault, receipt.receipt.fee, Instant::now());
                 node.metrics.charged(model, &bill.usage, bill.counted_by, bill.total, took);
                 tracing::info!(
                     %id, model, provider, status = outcome, attempts = opened.attempts.len(),

@@ -1,11 +1,15 @@
 //! The plan of a request: which offers can serve it, and at what highest cost. These are the hard filters, before
 //! anything is scored.
 
+mod bounds;
+
+use crate::chain::Pubkey;
 use crate::config::Config;
 use crate::registry::{Offer, Registry};
-use crate::relay::controls::suffix;
+use crate::relay::controls::{Providers, suffix};
 use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
+use crate::relay::output::{Money, affordable};
 use crate::score::{Ask, Choice, Scorer, Sort};
 use crate::tokens::{Counted, Counting};
 use crate::vaults::{KeyLimits, Refusal};
@@ -13,7 +17,7 @@ use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::allow_list::AllowList;
-use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
 use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
@@ -34,6 +38,11 @@ impl Input {
     /// The estimate of the input's tokens.
     pub fn estimate(&self) -> u64 {
         self.text.tokens.saturating_add(self.image_tokens)
+    }
+
+    /// Fewest tokens that it has for sure; what an image has is an estimate.
+    pub fn least(&self) -> u64 {
+        self.counting.least(self.text)
     }
 
     /// Most input tokens that can be billed.
@@ -64,7 +73,7 @@ pub struct Exclusion {
     pub offer: Arc<Offer>,
     /// The reason, as a clause after the provider's name.
     pub reason: String,
-    /// The field that the provider's dialects have no word for, if that is the reason.
+    /// The field that it does not take, if that is the reason.
     field: Option<String>,
     filter: Filter,
 }
@@ -92,10 +101,12 @@ impl From<Unspoken> for Reason {
 /// got there were the closest to serving it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Filter {
+    Market,
     AllowList,
     Wish,
     Ability,
     Dialect,
+    Free,
     Size,
     KeyPrice,
     Cost(Pico),
@@ -108,12 +119,13 @@ pub struct Plan {
     /// One route for each requested model that somebody offers, in the order in which they are tried. At least one has
     /// candidates.
     pub routes: Vec<Route>,
-    /// The requested models that nobody offers.
-    pub unknown: Vec<String>,
     /// The relayer's fee.
     pub fee_bps: u16,
     /// The highest cost with any candidate of any model, fee included.
     pub ceiling: Pico,
+    /// Whether the client ruled out some offer, by the key's allow-list or by what it signed to pay at most: it took part
+    /// in the choice.
+    pub narrowed: bool,
     /// Answers wanted.
     pub choices: u32,
     /// A hash of the vault and the beginning of the prompt, if that is long enough to be cached.
@@ -133,6 +145,17 @@ pub struct Route {
     pub ask: Ask,
 }
 
+/// Who asks, for what, and naming whom.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// The request.
+    pub request: &'a Request,
+    /// The providers that it names.
+    pub named: &'a Providers,
+    /// The vault that pays, if one does.
+    pub vault: Option<&'a Pubkey>,
+}
+
 /// A model that a request names and somebody offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -142,26 +165,25 @@ pub struct Asked {
     pub sort: Sort,
 }
 
-/// Finds the requested models: each name as it is if somebody offers it, otherwise without the suffix that steers routing.
-/// Returns the offered ones, and the names that nobody offers: clients name several models because one may be gone.
+/// Finds the requested models, without the suffixes that steer routing: a suffix is never part of a name.
 ///
 /// # Errors
-/// Nobody offers any of them, or a suffix contradicts `provider.sort`.
-pub fn resolve(registry: &Registry, request: &Request) -> Result<(Vec<Asked>, Vec<String>), RelayError> {
+/// Nobody offers one of them, or a suffix contradicts `provider.sort`.
+pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, RelayError> {
     let offered = |model: &str| registry.offers_of(model).next().is_some();
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
     for name in &request.models {
-        let (model, sort) = if offered(name) { (name.as_str(), None) } else { suffix(name) };
+        let (model, sort) = suffix(name);
         if offered(model) {
             asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
         } else {
             unknown.push(super::json::shorten(name));
         }
     }
-    if asked.is_empty() {
+    if !unknown.is_empty() {
         return Err(RelayError::UnknownModel(unknown.join("`, `")));
     }
-    Ok((asked, unknown))
+    Ok(asked)
 }
 
 /// The limits of a key and of its holder.
@@ -173,9 +195,22 @@ pub struct Allowed<'a> {
     pub max_cost: Option<MicroUsdc>,
     /// The providers it may pay, if it may not pay all.
     pub list: Option<&'a AllowList>,
+    /// What its vault and the key have free.
+    pub free: Option<Pico>,
+    /// The providers that the request names.
+    pub named: &'a Providers,
 }
 
-/// Applies every filter to every offer of every model. `cooldown` tells how much longer an offer asked to be left alone.
+/// What stands against asking an offer, whatever the request is.
+#[derive(Clone, Copy)]
+pub struct Bars<'a> {
+    /// Why it is asked by nobody.
+    pub market: &'a dyn Fn(&Offer) -> Option<String>,
+    /// How much longer it asked to be left alone.
+    pub cooldown: &'a dyn Fn(&Offer) -> Option<Duration>,
+}
+
+/// Applies every filter to every offer of every model.
 ///
 /// # Errors
 /// No offer is left. The filter that the last offers reached decides which error it is.
@@ -183,9 +218,9 @@ pub fn plan(
     registry: &Registry,
     config: &Config,
     request: &Request,
-    (asked, unknown): (Vec<(Asked, Input)>, Vec<String>),
+    asked: Vec<(Asked, Input)>,
     allowed: Allowed,
-    cooldown: impl Fn(&Offer) -> Option<Duration>,
+    bars: Bars<'_>,
 ) -> Result<Plan, RelayError> {
     let fee_bps = registry.relayer.fee_bps;
     if fee_bps > allowed.limits.max_fee_bps {
@@ -196,7 +231,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, &cooldown) {
+            match consider(offer, fee_bps, config, request, input, allowed, bars) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(Reason { filter, text, field }) => {
                     excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
@@ -204,6 +239,9 @@ pub fn plan(
             }
         }
         let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
+        if request.max_output.is_some() {
+            keep_longest(longest, &mut candidates, &mut excluded);
+        }
         let ask = Ask {
             input_tokens: saturate(input.estimate()),
             expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
@@ -216,7 +254,10 @@ pub fn plan(
     }
     let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
-    Ok(Plan { routes, unknown, fee_bps, ceiling, choices: request.choices, prefix: None })
+    let by_client = |filter: Filter| matches!(filter, Filter::AllowList | Filter::Wish | Filter::Cost(_));
+    let narrowed = routes.iter().flat_map(|route| &route.excluded).any(|exclusion| by_client(exclusion.filter));
+    routes.iter_mut().for_each(Route::summarise);
+    Ok(Plan { routes, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
 }
 
 fn consider(
@@ -226,59 +267,81 @@ fn consider(
     request: &Request,
     input: Input,
     allowed: Allowed,
-    cooldown: impl Fn(&Offer) -> Option<Duration>,
+    bars: Bars<'_>,
 ) -> Result<Candidate, Reason> {
+    if let Some(reason) = (bars.market)(offer) {
+        return Err((Filter::Market, reason).into());
+    }
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()).into());
     }
-    if let Some(reason) = request.controls.exclude(offer) {
+    let most_prompt = saturate(input.allowance().min(context(offer, request)));
+    let price = offer.price.price(offer.price.is_long(most_prompt.into()));
+    if let Some(reason) = request.controls.exclude(allowed.named, offer, price) {
         return Err((Filter::Wish, reason).into());
     }
     let missing = request.needs & !offer.capabilities;
     if missing != 0 {
-        return Err((Filter::Ability, format!("does not take {}", abilities(missing))).into());
+        let text = format!("does not take {}", abilities(missing));
+        let field = request.dialect.parameter_of(missing).map(Into::into);
+        return Err(Reason { filter: Filter::Ability, text, field });
     }
     let dialect = request.dialect_for(offer.capabilities)?;
-    let max_output = match request.max_output {
-        Some(wanted) if wanted > offer.output_limit => {
-            let reason = format!("answers with at most {} tokens and {wanted} were asked for", offer.output_limit);
-            return Err((Filter::Size, reason).into());
-        }
-        Some(wanted) => wanted,
-        None => offer.output_limit.min(config.routing.default_max_tokens),
-    };
+    let wanted = request.max_output.unwrap_or(offer.output_limit);
+    if wanted > offer.output_limit && request.controls.require_parameters {
+        let reason = format!("answers with at most {} tokens and {wanted} were asked for", offer.output_limit);
+        return Err((Filter::Size, reason).into());
+    }
     // The estimate, not the bound: a bound of one token a byte would turn away what fits. Where the estimate is too
     // low, the provider says so, and it costs nothing.
-    // Each prompt has a context of its own.
-    let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
-    if input.estimate().saturating_add(u64::from(max_output)) > context {
+    let room = context(offer, request).saturating_sub(input.estimate());
+    let least = if request.controls.require_parameters { wanted } else { wanted.min(1) };
+    if input.estimate() > context(offer, request) || room < u64::from(least) {
         let reason = format!(
-            "takes {} tokens of prompt and answer, and this is about {} and up to {max_output}",
+            "takes {} tokens of prompt and answer, and this is about {} and up to {wanted}",
             offer.context_limit,
             input.estimate(),
         );
         return Err((Filter::Size, reason).into());
     }
-    if !offer.price.within(&allowed.limits.max_price) {
+    if !price.within(&allowed.limits.max_price) {
         return Err((Filter::KeyPrice, "priced above the key's highest price".into()).into());
     }
-    let most_input = saturate(input.allowance().min(context));
-    let ceiling = ceiling(offer, fee_bps, most_input, max_output.saturating_mul(request.choices))
-        .ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
+    let limit = wanted.min(offer.output_limit).min(saturate(room));
+    let cost = |output: u32| ceiling(offer, fee_bps, most_prompt, output.saturating_mul(request.choices));
+    let money = Money { free: allowed.free, most: allowed.max_cost.map(MicroUsdc::pico) };
+    let max_output = if request.max_output.is_some() { limit } else { affordable(limit, money, cost) };
+    let ceiling = cost(max_output).ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
+    if ceiling == Pico::ZERO && !config.market.free {
+        return Err((Filter::Free, "costs nothing, and this relayer serves nothing for nothing".into()).into());
+    }
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
     }
     // One that merely fails stays a candidate, behind all others: it may be back.
-    if let Some(left) = cooldown(offer) {
+    if let Some(left) = (bars.cooldown)(offer) {
         return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())).into());
     }
     Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
 }
 
-/// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
+/// Leaves out candidates with a shorter answer than the longest: the client's limit is lowered no further than it must be.
+fn keep_longest(longest: u32, candidates: &mut Vec<Candidate>, excluded: &mut Vec<Exclusion>) {
+    for Candidate { offer, max_output, .. } in candidates.extract_if(.., |candidate| candidate.max_output < longest) {
+        let reason = format!("answers with at most {max_output} tokens and another with {longest}");
+        excluded.push(Exclusion { offer, reason, field: None, filter: Filter::Size });
+    }
+}
+
+/// The tokens that all prompts and answers of the request may have: each prompt has a context of its own.
+fn context(offer: &Offer, request: &Request) -> u64 {
+    u64::from(offer.context_limit).saturating_mul(request.prompts.into())
+}
+
+/// The most a request may cost with `offer`, fee included: whatever part of the prompt is written to a cache, and at the
+/// price of long prompts if it may be one.
 fn ceiling(offer: &Offer, fee_bps: u16, input: u32, output: u32) -> Option<Pico> {
-    let usage = Usage { requests: 1, input, cached: 0, output };
-    let charge = charge(&offer.price, &usage);
+    let charge = offer.price.ceiling(input, output);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
 
@@ -290,20 +353,26 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
         return RelayError::UnknownModel(model);
     };
     let reasons = reasons(&excluded);
+    let furthest = excluded.iter().filter(|exclusion| exclusion.filter == last);
+    let field = furthest.filter_map(|exclusion| exclusion.field.clone()).next();
     match last {
         Filter::AllowList => RelayError::NotAllowed { model, reasons },
-        Filter::Dialect => match excluded.iter().find_map(|exclusion| exclusion.field.clone()) {
+        Filter::Dialect => match field {
             Some(field) => RelayError::Untranslatable { model, field, reasons },
-            None => RelayError::NoProvider { model, reasons },
+            None => RelayError::NoProvider { model, reasons, field },
         },
-        Filter::Wish | Filter::Ability | Filter::Size => RelayError::NoProvider { model, reasons },
+        Filter::Market | Filter::Wish | Filter::Ability | Filter::Free | Filter::Size => {
+            RelayError::NoProvider { model, reasons, field }
+        }
         Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
         Filter::Cost(_) => {
             let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cost(ceiling) => Some(ceiling),
-                Filter::AllowList
+                Filter::Market
+                | Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
+                | Filter::Free
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -315,9 +384,11 @@ fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
         Filter::Cooldown(_) => {
             let waits = excluded.iter().filter_map(|exclusion| match exclusion.filter {
                 Filter::Cooldown(left) => Some(left),
-                Filter::AllowList
+                Filter::Market
+                | Filter::AllowList
                 | Filter::Wish
                 | Filter::Dialect
+                | Filter::Free
                 | Filter::Ability
                 | Filter::Size
                 | Filter::KeyPrice
@@ -344,29 +415,37 @@ impl Route {
     /// The first `most` candidates in the order in which they are tried, with the scores behind it.
     pub fn rank(
         &self,
-        request: &Request,
+        asked: Asker<'_>,
         scorer: &Scorer,
         most: usize,
         now: Instant,
         rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Choice) {
+    ) -> (Vec<(Candidate, bool)>, Choice) {
         let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let decision = scorer.rank(&offers, &self.ask, now, rng);
-        let controls = &request.controls;
+        let decision = scorer.rank_for(asked.vault, &offers, &self.ask, now, rng);
+        let controls = &asked.request.controls;
         // Whom the client names may stand anywhere; of the others only the first are tried.
         let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
-        let order = order.iter().filter_map(|&index| self.candidates.get(index).cloned()).collect();
+        let order = order
+            .iter()
+            .filter_map(|&index| Some((self.candidates.get(index)?.clone(), decision.is_open(index))))
+            .collect();
         let only_first = !controls.allow_fallbacks && controls.order.is_empty();
-        let order = preferred_first(order, |candidate: &Candidate| controls.rank_of(&candidate.offer), only_first);
-        (order, decision)
+        let place = |(candidate, _): &(Candidate, bool)| asked.named.rank_of(&candidate.offer);
+        (preferred_first(order, place, |(_, open)| *open, only_first), decision)
     }
 }
 
-/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others. Checking a
-/// decision record calls this function and [`schedule`] too.
-pub(super) fn preferred_first<T>(mut ranked: Vec<T>, place: impl Fn(&T) -> Option<usize>, only_first: bool) -> Vec<T> {
+/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others; those whose
+/// breaker `is_open` come last, whoever prefers them. Checking a decision record calls this function and [`schedule`] too.
+pub(super) fn preferred_first<T>(
+    mut ranked: Vec<T>,
+    place: impl Fn(&T) -> Option<usize>,
+    is_open: impl Fn(&T) -> bool,
+    only_first: bool,
+) -> Vec<T> {
     // Stable: those not named keep the scorer's order behind those that are.
-    ranked.sort_by_key(|candidate| place(candidate).unwrap_or(usize::MAX));
+    ranked.sort_by_key(|candidate| (is_open(candidate), place(candidate).unwrap_or(usize::MAX)));
     if only_first {
         ranked.truncate(1);
     }
@@ -384,7 +463,7 @@ impl Plan {
     /// The order in which candidates are tried, model by model, and the decision of each route.
     pub fn rank(
         &self,
-        request: &Request,
+        asked: Asker<'_>,
         scorer: &Scorer,
         max_attempts: u32,
         now: Instant,
@@ -392,14 +471,15 @@ impl Plan {
     ) -> (Vec<Candidate>, Vec<Choice>) {
         // As many as are tried in all: a route has no more of them, and one at least.
         let most = (max_attempts as usize).max(self.routes.len());
-        let (orders, decisions) = self.routes.iter().map(|route| route.rank(request, scorer, most, now, rng)).unzip();
-        (schedule(orders, max_attempts as usize), decisions)
+        let (orders, decisions) = self.routes.iter().map(|route| route.rank(asked, scorer, most, now, rng)).unzip();
+        let order = schedule(orders, max_attempts as usize, |(_, open)| *open);
+        (order.into_iter().map(|(candidate, _)| candidate).collect(), decisions)
     }
 }
 
 /// The first of each model's candidates, at most `attempts` in all, of which every model has at least one: a model with
-/// many providers must not leave those after it without any.
-pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
+/// many providers must not leave those after it without any. Those whose breaker `is_open` come after all other models'.
+pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize, is_open: impl Fn(&T) -> bool) -> Vec<T> {
     let mut later = orders.iter().filter(|order| !order.is_empty()).count();
     let mut left = attempts.max(later);
     let mut scheduled = Vec::new();
@@ -409,6 +489,7 @@ pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize) -> Vec<T> {
         left -= most;
         scheduled.extend(order.into_iter().take(most));
     }
+    scheduled.sort_by_key(|candidate| is_open(candidate));
     scheduled
 }
 

@@ -1,8 +1,8 @@
 //! The client's side of a request: whom the answer's head goes to, and the stream of its body.
 
-use crate::relay::Answer;
 use crate::relay::dialect::{Dialect, Writer};
 use crate::relay::error::RelayError;
+use crate::relay::{Answer, Told};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -37,13 +37,13 @@ impl Reply {
         }
     }
 
-    /// The stream of the completion `id`, begun if it was not; `None` if the client has left.
-    pub fn stream(self, id: &str, dialect: &dyn Dialect) -> Option<Outlet> {
+    /// The stream of the completion `id`, begun if it was not; `None` if the client has left. Its head says what is `told`.
+    pub fn stream(self, id: &str, dialect: &dyn Dialect, told: Told) -> Option<Outlet> {
         match self {
             Self::Streaming(outlet) => Some(outlet),
             Self::Waiting(reply) => {
                 let (outlet, body) = Outlet::new(dialect.writer());
-                reply.send(Ok(Answer::Stream { id: id.to_owned(), body })).ok().map(|()| outlet)
+                reply.send(Ok(Answer::Stream { id: id.to_owned(), body, told })).ok().map(|()| outlet)
             }
         }
     }

@@ -7,10 +7,22 @@ use std::collections::VecDeque;
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whether its name is `error`.
-    pub error: bool,
+    /// Its name.
+    pub name: Name,
     /// Its data.
     pub data: Bytes,
+}
+
+/// The name of an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Name {
+    /// None, or `message`, which is the same.
+    #[default]
+    Usual,
+    /// `error`.
+    Error,
+    /// Another one.
+    Other,
 }
 
 /// An event or a line of it is larger than allowed.
@@ -27,7 +39,9 @@ pub struct Parser {
     line: Vec<u8>,
     data: Vec<u8>,
     has_data: bool,
-    error: bool,
+    name: Name,
+    /// Whether a comment or an event ended since that was last asked.
+    alive: bool,
     /// The last byte was `\r`: a `\n` now belongs to it.
     after_cr: bool,
     at_start: bool,
@@ -42,11 +56,17 @@ impl Parser {
             line: Vec::new(),
             data: Vec::new(),
             has_data: false,
-            error: false,
+            name: Name::Usual,
+            alive: false,
             after_cr: false,
             at_start: true,
             ready: VecDeque::new(),
         }
+    }
+
+    /// Whether a comment or an event has come since this was last asked: a provider that thinks sends comments.
+    pub fn take_alive(&mut self) -> bool {
+        std::mem::take(&mut self.alive)
     }
 
     /// The next event that is complete.
@@ -128,18 +148,30 @@ impl Parser {
                 self.has_data = true;
                 self.data.extend_from_slice(value);
             }
-            b"event" => self.error = value == b"error",
-            // Comments have an empty name; ids and retry times mean nothing here.
+            b"event" => {
+                self.name = match value {
+                    b"" | b"message" => Name::Usual,
+                    b"error" => Name::Error,
+                    _ => Name::Other,
+                };
+            }
+            // A comment.
+            b"" => self.alive = true,
+            // Ids and retry times mean nothing here.
             _ => {}
         }
         Ok(())
     }
 
     fn end_event(&mut self) {
-        let error = std::mem::take(&mut self.error);
+        let name = std::mem::take(&mut self.name);
         if std::mem::take(&mut self.has_data) {
+            self.alive = true;
             let data = Bytes::from(std::mem::take(&mut self.data));
-            self.ready.push_back(Event { error, data });
+            // Some send an event without data to keep a connection open.
+            if name == Name::Error || !data.trim_ascii().is_empty() {
+                self.ready.push_back(Event { name, data });
+            }
         }
     }
 }
@@ -174,15 +206,23 @@ mod tests {
         }
         parser.finish().unwrap();
         std::iter::from_fn(|| parser.pop())
-            .map(|event| format!("{}{}", if event.error { "!" } else { "" }, String::from_utf8_lossy(&event.data)))
+            .map(|event| format!("{}{}", mark(event.name), String::from_utf8_lossy(&event.data)))
             .collect()
     }
 
-    const STREAM: &str = "\u{feff}: comment\r\n\r\ndata: {\"a\":1}\n\nid: 7\nretry\ndata:two\rdata:  lines\r\revent: error\r\ndata: é\r\n\r\n\n\ndata\n\ndata: [DONE]\n\n";
+    fn mark(name: Name) -> &'static str {
+        match name {
+            Name::Usual => "",
+            Name::Error => "!",
+            Name::Other => "?",
+        }
+    }
+
+    const STREAM: &str = "\u{feff}: comment\r\n\r\ndata: {\"a\":1}\n\nid: 7\nretry\ndata:two\rdata:  lines\r\revent: error\r\ndata: é\r\n\r\n\n\ndata\n\nevent: ping\ndata: {}\n\nevent: message\ndata: [DONE]\n\n";
 
     #[test]
     fn every_line_ending_is_read() {
-        assert_eq!(read(&[STREAM.as_bytes()]), ["{\"a\":1}", "two\n lines", "!é", "", "[DONE]"]);
+        assert_eq!(read(&[STREAM.as_bytes()]), ["{\"a\":1}", "two\n lines", "!é", "?{}", "[DONE]"]);
     }
 
     #[test]
@@ -203,6 +243,25 @@ mod tests {
     fn an_event_without_its_empty_line_counts_at_the_end() {
         assert_eq!(read(&[b"data: 1\n\ndata: [DONE]"]), ["1", "[DONE]"]);
         assert_eq!(read(&[b": only a comment"]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn comments_and_events_are_life_and_parts_of_them_are_none() {
+        let mut parser = Parser::new(100);
+        for (piece, alive) in [
+            (": wa", false),
+            ("it\n", true),
+            ("\n", false),
+            ("data: 1", false),
+            ("\n", false),
+            ("\n", true),
+            ("id: 7\n\n", false),
+            ("data:\n\n", true),
+        ] {
+            parser.push(piece.as_bytes()).unwrap();
+            assert_eq!(parser.take_alive(), alive, "{piece:?}");
+        }
+        assert!(!parser.take_alive());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::config::UpstreamConfig;
 use crate::relay::attempt::Source;
-use crate::relay::dialect::{Fault, Piece};
+use crate::relay::dialect::{Fault, Piece, Stated};
 use crate::relay::reply::Outlet;
 use crate::relay::transcript::Transcript;
 use crate::score::FailureKind;
@@ -10,7 +10,6 @@ use bytes::Bytes;
 use futures::FutureExt;
 use std::pin::Pin;
 use std::time::Duration;
-use steam_protocol::receipt::FinishReason;
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until, timeout};
 
 /// Time a provider has to close its side of an answer that is complete.
@@ -23,12 +22,16 @@ pub enum End {
     Complete,
     /// The client left, or takes nothing any more.
     ClientGone,
+    /// The request's whole time was over, which is nobody's fault.
+    OutOfTime,
     /// The provider failed.
     Failed {
         /// How.
         kind: FailureKind,
         /// In words.
         error: String,
+        /// What it says of it itself.
+        stated: Option<Box<Stated>>,
     },
 }
 
@@ -43,20 +46,19 @@ pub struct Pump<'a> {
     source: Source,
     transcript: &'a mut Transcript,
     outlet: &'a mut Outlet,
-    /// Time without content after which the provider has failed.
+    /// Time without a sign of life after which the provider has failed.
     idle: Duration,
     deadline: Instant,
     max_bytes: usize,
     /// Silence after which the client is sent a comment.
     keep_alive: Duration,
-    /// When the last content came, not counting the time the client took.
+    /// When the last event or comment came, not counting the time the client took.
     heard: Instant,
     /// When the client was last sent something.
     spoke: Instant,
     /// Ends no later than the next moment at which silence matters. It is not set anew for each piece: when it ends
     /// too early, it is set again.
     timer: Pin<Box<Sleep>>,
-    finished: Option<FinishReason>,
 }
 
 /// Ticks each time a connection was silent for as long as `config` allows.
@@ -76,7 +78,7 @@ impl<'a> Pump<'a> {
         model: &str,
         deadline: Instant,
     ) -> Self {
-        let (finished, now) = (transcript.counts.finish, Instant::now());
+        let now = Instant::now();
         let (idle, keep_alive) = (config.idle_timeout(model), Duration::from_millis(config.keep_alive_ms));
         Self {
             source,
@@ -89,7 +91,6 @@ impl<'a> Pump<'a> {
             heard: now,
             spoke: now,
             timer: Box::pin(sleep_until(deadline.min(now + idle.min(keep_alive)))),
-            finished,
         }
     }
 
@@ -128,37 +129,35 @@ impl<'a> Pump<'a> {
 
     /// Writes the events that have arrived, all in one piece.
     fn pass_events(&mut self) -> State {
-        let mut progress = false;
-        let state = self.pass_ready(&mut progress);
-        // Comments and empty events are no progress: they would keep a stalled answer open for ever.
-        if progress {
+        // A provider that thinks sends comments. The deadline ends what is alive for too long.
+        if self.source.parser.take_alive() {
             self.heard = Instant::now();
         }
-        state
-    }
-
-    fn pass_ready(&mut self, progress: &mut bool) -> State {
         while let Some(event) = self.source.parser.pop() {
-            let (piece, content) = match self.transcript.event(&event) {
+            let (piece, _) = match self.transcript.event(&event) {
                 Ok(read) => read,
                 Err(fault) => return State::Ended(failed(fault)),
             };
-            *progress |= content || self.transcript.counts.finish != self.finished;
-            self.finished = self.transcript.counts.finish;
             match piece {
                 Piece::Data(data) => self.outlet.write(|writer, out| writer.event(&data, out)),
                 Piece::Composed(data) => self.pass(&data),
                 Piece::Own => {}
+                Piece::Usage(data) => self.outlet.write(|writer, _| writer.keep(&data)),
                 Piece::End(data) => {
                     self.pass(&data);
                     return State::Ended(End::Complete);
                 }
             }
         }
-        match (self.source.ended, self.transcript.counts.finish) {
-            (false, _) => State::Open,
-            (true, Some(_)) => State::Ended(End::Complete),
-            (true, None) => State::Ended(cut("the stream ended without an end")),
+        if !self.source.ended {
+            return State::Open;
+        }
+        match self.transcript.close() {
+            Some(data) => {
+                self.pass(&data);
+                State::Ended(End::Complete)
+            }
+            None => State::Ended(cut("the stream ended without an end")),
         }
     }
 
@@ -187,12 +186,15 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Ends a stream without progress, and tells the client of one with progress that the connection is alive.
+    /// Ends a stream without life, and tells the client of one that lives that the connection does.
     fn silent(&mut self) -> State {
         let (now, due) = (Instant::now(), self.deadline.min(self.heard + self.idle));
+        if now >= self.deadline {
+            return State::Ended(End::OutOfTime);
+        }
         if now >= due {
-            let error = "no content came for too long".into();
-            return State::Ended(End::Failed { kind: FailureKind::IdleTimeout, error });
+            let error = "nothing came for too long".into();
+            return State::Ended(End::Failed { kind: FailureKind::IdleTimeout, error, stated: None });
         }
         if now >= self.spoke + self.keep_alive {
             self.outlet.comment();
@@ -217,14 +219,17 @@ impl<'a> Pump<'a> {
 fn failed(fault: Fault) -> End {
     match fault {
         Fault::Malformed => malformed("an event that is no part of an answer"),
-        Fault::Reported { .. } => cut("the provider reported an error"),
+        Fault::Reported(stated) => {
+            let error = "the provider reported an error".into();
+            End::Failed { kind: FailureKind::CutStream, error, stated: Some(stated) }
+        }
     }
 }
 
 fn cut(error: &str) -> End {
-    End::Failed { kind: FailureKind::CutStream, error: error.into() }
+    End::Failed { kind: FailureKind::CutStream, error: error.into(), stated: None }
 }
 
 fn malformed(error: &str) -> End {
-    End::Failed { kind: FailureKind::Malformed, error: error.into() }
+    End::Failed { kind: FailureKind::Malformed, error: error.into(), stated: None }
 }

@@ -1,6 +1,7 @@
 //! What the tests of the request path share.
 
 use crate::chain::{KeyRef, Pubkey};
+use crate::config::Config;
 use crate::registry::{Offer, Registry, RelayerInfo};
 use crate::relay::base64;
 use crate::vaults::KeyLimits;
@@ -32,12 +33,23 @@ pub fn offer(name: &str, seed: u8) -> Offer {
         provider_token: Pubkey::new_from_array([seed ^ 0x40; 32]),
         url: "http://127.0.0.1:1/v1".into(),
         model: "m".into(),
-        price: Price { input: 1_000_000, cached: 100_000, output: 2_000_000, request: 0 },
+        price: Price::basic(1_000_000, 100_000, 2_000_000, 0).into(),
         version: 1,
         context_limit: 8_192,
         output_limit: 4_096,
         capabilities: u64::MAX,
     }
+}
+
+/// Makes the cost alone decide, however busy the machine is, and nothing be explored.
+pub fn cost_alone(config: &mut Config) {
+    (config.routing.exploration, config.routing.time_weight) = (0.0, 0.0);
+}
+
+/// The same at a tenth of the price: where [`cost_alone`] decides, it is asked first.
+pub fn cheap(offer: Offer) -> Offer {
+    let Price { input, cached, output, request, .. } = offer.price.standard;
+    Offer { price: Price::basic(input / 10, cached / 10, output / 10, request).into(), ..offer }
 }
 
 /// A registry of these offers, at a fee of 1 %.

@@ -4,6 +4,7 @@ use crate::relay::dialect::{Event, Fault, Piece, Reader, Usage, Whole};
 use crate::relay::sse;
 use crate::tokens::{Counting, Tally};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use steam_protocol::receipt::FinishReason;
 
 /// One answer as it is read.
@@ -29,6 +30,12 @@ pub struct Counts {
     pub stated_usage: Option<String>,
     /// Answers that were asked for.
     choices: u32,
+    /// Those that have ended.
+    finished: BTreeSet<u32>,
+    /// Whether anything was said but an end.
+    silent: bool,
+    /// The calls that were begun.
+    calls: BTreeSet<(u32, u32)>,
 }
 
 impl Transcript {
@@ -41,6 +48,9 @@ impl Transcript {
             usage: None,
             stated_usage: None,
             choices,
+            finished: BTreeSet::new(),
+            silent: true,
+            calls: BTreeSet::new(),
         };
         Self { reader, counts }
     }
@@ -59,6 +69,12 @@ impl Transcript {
         Ok((piece, content))
     }
 
+    /// The stream has ended without its last event. Returns what completes it for the client, if it said why it ended.
+    pub fn close(&mut self) -> Option<Vec<Bytes>> {
+        self.counts.finish?;
+        self.reader.close()
+    }
+
     /// Takes a whole answer. Returns it, and whether it has content.
     ///
     /// # Errors
@@ -75,15 +91,42 @@ impl Transcript {
 }
 
 impl Counts {
-    /// Counts what an event says. Returns whether that is content.
+    /// Whether the provider said nothing and ended all the same: such an answer is one, and too many of them are a sign.
+    pub fn is_empty(&self) -> bool {
+        self.silent && self.finish == Some(FinishReason::Stop)
+    }
+
+    /// How many calls were begun.
+    pub fn calls(&self) -> u64 {
+        self.calls.len() as u64
+    }
+
+    /// The answers that have not ended.
+    pub fn unfinished(&self) -> Vec<u32> {
+        (0..self.choices).filter(|choice| !self.finished.contains(choice)).collect()
+    }
+
+    /// Counts what an event says. Returns whether that is content, or the end of an answer without any.
     fn take(&mut self, event: Event<'_>) -> Result<bool, Fault> {
+        let ends = matches!(event, Event::Finish { .. });
+        let content = self.count(event)?;
+        self.silent &= ends || !content;
+        Ok(content)
+    }
+
+    fn count(&mut self, event: Event<'_>) -> Result<bool, Fault> {
         match event {
             Event::Text { choice, text } => self.deliver(choice, text),
             Event::Begin { .. } => Ok(false),
-            Event::Refusal { choice, text } | Event::Other { choice, text } => self.deliver(choice, text),
+            Event::Refusal { choice, text } => self.deliver(choice, text),
+            Event::Other { choice, text } => self.deliver(choice, text).map(|_| true),
             // A call is content even before it has a name.
-            Event::Call { choice, name, arguments, .. } => {
+            Event::Call { choice, call, name, arguments, .. } => {
                 self.deliver(choice, name)?;
+                // A call without a word has nothing to bill.
+                if !(name.is_empty() && arguments.is_empty()) {
+                    self.calls.insert((choice, call));
+                }
                 self.deliver(choice, arguments).map(|_| true)
             }
             Event::Seal { choice, .. } => self.expect(choice).map(|()| false),
@@ -98,9 +141,10 @@ impl Counts {
             Event::Vector { choice } => self.expect(choice).map(|()| true),
             Event::Finish { choice, reason, .. } => {
                 self.expect(choice)?;
-                self.finish = Some(reason);
-                // An empty answer that stopped is a failure; one that ran into a limit or a filter is an answer.
-                Ok(!matches!(reason, FinishReason::Stop | FinishReason::Error))
+                if self.finished.insert(choice) {
+                    self.finish = Some(reason);
+                }
+                Ok(true)
             }
             Event::Usage { usage, stated } => {
                 self.usage = usage;

@@ -2,7 +2,7 @@
 
 use crate::chain::Pubkey;
 use crate::node::Node;
-use crate::score::{Ask, Outcome};
+use crate::score::{Ask, Evidence, Outcome};
 use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -12,15 +12,16 @@ pub struct Watch {
     node: Arc<Node>,
     offer: Pubkey,
     ask: Ask,
+    evidence: Evidence,
     started: Instant,
     ended: bool,
 }
 
 impl Watch {
-    /// Reports that an attempt to serve `ask` begins.
-    pub fn start(node: Arc<Node>, offer: Pubkey, ask: Ask) -> Self {
-        node.scorer.started(&offer, ask.input_tokens.saturating_add(ask.expected_output));
-        Self { node, offer, ask, started: Instant::now(), ended: false }
+    /// Reports that an attempt to serve `ask` begins, which says no more than `evidence`.
+    pub fn start(node: Arc<Node>, offer: Pubkey, ask: Ask, evidence: Evidence) -> Self {
+        node.scorer.started_for(&offer, ask.input_tokens.saturating_add(ask.expected_output), &evidence);
+        Self { node, offer, ask, evidence, started: Instant::now(), ended: false }
     }
 
     /// The moment at which it began.
@@ -31,8 +32,10 @@ impl Watch {
     /// Reports how it ended. Only the first report counts.
     pub fn end(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.node.scorer.ended(&self.offer, &self.ask, &outcome, Instant::now());
-            self.node.board.record(&self.offer, &outcome, self.node.clock.unix_ms());
+            self.node.scorer.ended_for(&self.offer, &self.ask, &outcome, &self.evidence, Instant::now());
+            if self.evidence.counts() {
+                self.node.board.record(&self.offer, &outcome, self.node.clock.unix_ms());
+            }
         }
     }
 }

@@ -3,9 +3,14 @@
 //! scorer's beginning.
 
 use super::ask::Gate;
+use crate::chain::Pubkey;
 
 /// Failures in a row that open the breaker.
-pub(super) const FAILURES_TO_OPEN: u32 = 2;
+pub(super) const FAILURES_TO_OPEN: f64 = 2.0;
+/// Sums of weights below the failures to open by less than this are whole.
+const ROUNDING: f64 = 1e-6;
+/// How long opening the breaker for everybody waits for a probe of the relayer's own, in seconds.
+const PROBE_WAIT: f64 = 15.0;
 /// How long it stays open the first time, in seconds.
 const FIRST_PAUSE: f64 = 5.0;
 /// How long it stays open at most, in seconds.
@@ -15,19 +20,26 @@ const LONGEST_RETRY_AFTER: f64 = 600.0;
 /// A probe that has not ended counts as lost after this, in seconds.
 const PROBE_LOST: f64 = 660.0;
 
-/// How much a failure says.
+/// Who says that a provider fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
-    /// One of several that open the breaker together.
-    Single,
-    /// An outage until shown otherwise: one is enough.
-    Outage,
+pub(super) enum Witness {
+    /// One vault: believed together with another.
+    Vault(Pubkey),
+    /// The relayer itself, or a connection that was never made: nobody else could have caused it.
+    Own,
 }
 
 /// The breaker of one offer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Breaker {
-    in_a_row: u32,
+    /// Failures in a row, by weight.
+    in_a_row: f64,
+    /// The vault that saw the first of them.
+    first: Option<Pubkey>,
+    /// Whether another vault saw one.
+    several: bool,
+    /// Since when it waits for a probe before it opens.
+    suspected_at: Option<f64>,
     openings: u32,
     open_until: Option<f64>,
     /// End of the cooldown that the provider asked for with `Retry-After`.
@@ -74,19 +86,44 @@ impl Breaker {
         closed
     }
 
-    /// The request failed. `retry_after` is the provider's `Retry-After` in seconds, if it sent one.
-    pub(super) fn failed(&mut self, now: f64, retry_after: Option<f64>, severity: Severity) {
-        self.in_a_row = self.in_a_row.saturating_add(1);
+    /// The request failed. `retry_after` is the provider's `Retry-After` in seconds, if it sent one; `counts` is how many
+    /// failures this one counts as.
+    pub(super) fn failed(&mut self, now: f64, retry_after: Option<f64>, counts: f64) {
+        self.in_a_row += counts;
         let was_probe = std::mem::take(&mut self.probing);
         if let Some(pause) = retry_after {
             let pause = pause.clamp(0.0, LONGEST_RETRY_AFTER);
             self.cooldown_until = self.cooldown_until.max(now + pause);
             self.open_for(pause, now);
-        } else if (severity == Severity::Outage || self.in_a_row >= FAILURES_TO_OPEN)
-            && (self.open_until.is_none() || was_probe)
-        {
+        } else if self.in_a_row >= FAILURES_TO_OPEN - ROUNDING && (self.open_until.is_none() || was_probe) {
             self.open(now);
         }
+    }
+
+    /// The request failed, as `witness` says. Nobody closes a provider to everybody alone: failures of a single vault wait
+    /// for those of another, and where the relayer `probes`, both wait a while for a probe.
+    pub(super) fn accused(&mut self, now: f64, retry_after: Option<f64>, counts: f64, witness: Witness, probes: bool) {
+        if let Witness::Vault(vault) = witness {
+            self.several |= self.first.is_some_and(|first| first != vault);
+            self.first.get_or_insert(vault);
+            let enough = self.in_a_row + counts >= FAILURES_TO_OPEN - ROUNDING;
+            if retry_after.is_none() && enough && self.open_until.is_none() && self.waits(now, probes) {
+                self.in_a_row += counts;
+                return;
+            }
+        }
+        self.failed(now, retry_after, counts);
+    }
+
+    /// Whether it is not opened yet though failures in a row are enough.
+    fn waits(&mut self, now: f64, probes: bool) -> bool {
+        let since = *self.suspected_at.get_or_insert(now);
+        !self.several || (probes && now < since + PROBE_WAIT)
+    }
+
+    /// Whether a probe should tell if it fails everybody.
+    pub(super) fn suspected(&self) -> bool {
+        self.suspected_at.is_some() && self.open_until.is_none()
     }
 
     /// Opens for the next pause: also for an offer that fails far more often than its peers.
@@ -107,8 +144,8 @@ mod tests {
 
     fn dead_at(now: f64) -> Breaker {
         let mut breaker = Breaker::default();
-        for _ in 0..FAILURES_TO_OPEN {
-            breaker.failed(now, None, Severity::Single);
+        for _ in 0..2 {
+            breaker.failed(now, None, 1.0);
         }
         breaker
     }
@@ -117,7 +154,7 @@ mod tests {
     fn failures_in_a_row_open_it_and_one_success_in_between_does_not() {
         let mut breaker = Breaker::default();
         for _ in 0..10 {
-            breaker.failed(0.0, None, Severity::Single);
+            breaker.failed(0.0, None, 1.0);
             assert_eq!(breaker.state(0.0), Gate::Closed);
             breaker.served();
         }
@@ -131,7 +168,7 @@ mod tests {
         assert_eq!(breaker.state(5.0), Gate::HalfOpen);
         breaker.started();
         assert_eq!(breaker.state(5.0), Gate::Open, "a second probe waits for the first");
-        breaker.failed(5.0, None, Severity::Single);
+        breaker.failed(5.0, None, 1.0);
         assert_eq!((breaker.state(14.9), breaker.state(15.0)), (Gate::Open, Gate::HalfOpen));
         breaker.started();
         assert!(breaker.served());
@@ -146,18 +183,18 @@ mod tests {
             now += LONGEST_PAUSE;
             assert_eq!(breaker.state(now), Gate::HalfOpen);
             breaker.started();
-            breaker.failed(now, None, Severity::Single);
+            breaker.failed(now, None, 1.0);
         }
     }
 
     #[test]
     fn retry_after_is_honoured_at_once_within_reason() {
         let mut breaker = Breaker::default();
-        breaker.failed(0.0, Some(30.0), Severity::Single);
+        breaker.failed(0.0, Some(30.0), 1.0);
         assert_eq!((breaker.cooldown(10.0), breaker.cooldown(30.0)), (Some(20.0), None));
         assert_eq!(dead_at(0.0).cooldown(0.0), None, "failing is not asking to be left alone");
         assert_eq!((breaker.state(29.0), breaker.state(30.0)), (Gate::Open, Gate::HalfOpen));
-        breaker.failed(30.0, Some(f64::MAX), Severity::Single);
+        breaker.failed(30.0, Some(f64::MAX), 1.0);
         assert_eq!(breaker.state(30.0 + LONGEST_RETRY_AFTER), Gate::HalfOpen);
     }
 
@@ -165,7 +202,7 @@ mod tests {
     fn failures_of_requests_sent_before_it_opened_do_not_prolong_it() {
         let mut breaker = dead_at(0.0);
         for _ in 0..20 {
-            breaker.failed(0.5, None, Severity::Single);
+            breaker.failed(0.5, None, 1.0);
         }
         assert_eq!(breaker.state(FIRST_PAUSE), Gate::HalfOpen);
     }
@@ -173,7 +210,7 @@ mod tests {
     #[test]
     fn one_failure_that_says_it_is_dead_is_enough() {
         let mut breaker = Breaker::default();
-        breaker.failed(0.0, None, Severity::Outage);
+        breaker.failed(0.0, None, FAILURES_TO_OPEN);
         assert_eq!(breaker.state(0.0), Gate::Open);
     }
 
@@ -182,5 +219,38 @@ mod tests {
         let mut breaker = dead_at(0.0);
         breaker.started();
         assert_eq!(breaker.state(FIRST_PAUSE + PROBE_LOST), Gate::HalfOpen);
+    }
+
+    #[test]
+    fn one_vault_closes_nobody_to_the_others_and_two_wait_for_a_probe() {
+        let at = |seed: u8| Witness::Vault(Pubkey::new_from_array([seed; 32]));
+        let mut breaker = Breaker::default();
+        (0..50).for_each(|_| breaker.accused(0.0, None, 1.0, at(1), false));
+        assert_eq!((breaker.state(0.0), breaker.suspected()), (Gate::Closed, true), "one vault, however often");
+        breaker.accused(0.0, None, 1.0, at(2), false);
+        assert_eq!(breaker.state(0.0), Gate::Open, "two vaults, and no probes");
+
+        let mut breaker = Breaker::default();
+        [1, 2, 1, 2].into_iter().for_each(|seed| breaker.accused(0.0, None, 1.0, at(seed), true));
+        assert_eq!(breaker.state(0.0), Gate::Closed, "a probe is to say so first");
+        let mut cleared = breaker;
+        cleared.served();
+        assert!(!cleared.suspected());
+        let mut confirmed = breaker;
+        confirmed.accused(1.0, None, 1.0, Witness::Own, true);
+        assert_eq!(confirmed.state(1.0), Gate::Open);
+        breaker.accused(PROBE_WAIT, None, 1.0, at(1), true);
+        assert_eq!(breaker.state(PROBE_WAIT), Gate::Open, "no probe came");
+    }
+
+    #[test]
+    fn light_failures_need_more_of_each_other() {
+        let mut breaker = Breaker::default();
+        for _ in 0..7 {
+            breaker.failed(0.0, None, 0.25);
+            assert_eq!(breaker.state(0.0), Gate::Closed);
+        }
+        breaker.failed(0.0, None, 0.25);
+        assert_eq!(breaker.state(0.0), Gate::Open);
     }
 }

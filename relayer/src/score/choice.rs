@@ -7,6 +7,7 @@ use super::decide::decide;
 use super::evaluation::Evaluation;
 use super::market::MarketCandidates;
 use super::order::HEAD;
+use crate::chain::Pubkey;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -60,6 +61,16 @@ impl Choice {
     /// What was known of each candidate.
     pub fn measured(&self) -> Vec<Measured> {
         self.candidates.as_ref().map(MarketCandidates::measured).unwrap_or_default()
+    }
+
+    /// Whether the breaker of the candidate at `index` is open.
+    pub fn is_open(&self, index: usize) -> bool {
+        self.candidates.as_ref().is_some_and(|candidates| candidates.is_open(index))
+    }
+
+    /// Whether `offer` is a candidate that is expected to serve: its breaker is closed, and it fails less than half the time.
+    pub fn is_healthy(&self, offer: &Pubkey) -> bool {
+        self.candidates.as_ref().is_some_and(|candidates| candidates.is_healthy(offer))
     }
 
     /// Order, objectives and shares.

@@ -1,10 +1,12 @@
 //! The offers of one model, and what a choice among them needs, computed in advance: a choice reads [`Measurements`] and copies
 //! the load of each candidate. Seconds count from the scorer's beginning.
 
+use super::TYPICAL;
 use super::answers::{BUCKETS, Pace, WINDOW, bucket};
-use super::ask::{Ask, Measured, Sort};
+use super::ask::{Ask, Draws, Gate, Measured, Sort};
 use super::candidate::{Candidates, Live, Profile, Sticky};
 use super::coefficients::Coefficients;
+use super::decide::decide;
 use super::offer_table::OfferTable;
 use super::survey;
 use crate::chain::Pubkey;
@@ -21,6 +23,10 @@ const MEASUREMENTS: usize = 2 * BUCKETS;
 /// where a filter took some out.
 const AHEAD: usize = 8;
 const NOBODY: u32 = u32::MAX;
+/// What the public sees is computed anew at most this often, in seconds.
+const PUBLIC_REFRESH: f64 = 1.0;
+/// Failure rate below which an offer is expected to serve.
+const HEALTHY: f32 = 0.5;
 
 /// What was measured of each offer of a market, as of one moment.
 #[derive(Debug)]
@@ -83,6 +89,26 @@ impl MarketCandidates {
         self.picks.iter().enumerate().map(of).collect()
     }
 
+    /// Whether `offer` is among them and expected to serve.
+    pub(super) fn is_healthy(&self, offer: &Pubkey) -> bool {
+        self.picks.iter().any(|pick| {
+            let measured = &self.measurements.measured[pick.place as usize];
+            measured.offer == *offer && pick.live.gate == Gate::Closed && measured.failure < HEALTHY
+        })
+    }
+
+    /// Whether the breaker of the candidate at `index` is open.
+    pub(super) fn is_open(&self, index: usize) -> bool {
+        self.picks.get(index).is_some_and(|pick| pick.live.gate == Gate::Open)
+    }
+
+    /// Narrows gates: `gate` is that of a place in the market for the one who asks.
+    pub(super) fn narrow(&mut self, mut gate: impl FnMut(usize) -> Gate) {
+        for pick in &mut self.picks {
+            pick.live.gate = pick.live.gate.narrower(gate(pick.place as usize));
+        }
+    }
+
     /// Makes `best` the incumbent, unless the present incumbent was no candidate.
     pub(super) fn lead(&self, sort: Sort, best: usize) {
         let leader = self.measurements.leader(sort);
@@ -127,9 +153,42 @@ pub(super) struct Market {
     /// Counts changes of the offers.
     version: u64,
     pub(super) touched: f64,
+    public: Option<Public>,
+}
+
+/// What the public sees of a market's offers together, as of one moment.
+#[derive(Debug)]
+struct Public {
+    built: f64,
+    /// Sum of the decayed requests of all offers.
+    traffic: f64,
+    /// The objective of each offer for a typical request, by slot.
+    scores: HashMap<u32, f64>,
 }
 
 impl Market {
+    /// The share of the offer at `slot` of the market's requests, and its objective for a typical request. All offers are
+    /// ranked together, at most once a second: anybody may ask, for as many offers as strangers make.
+    pub(super) fn public(
+        &mut self,
+        c: &Coefficients,
+        table: &mut OfferTable,
+        slot: u32,
+        now: f64,
+    ) -> (f64, Option<f64>) {
+        if self.public.as_ref().is_none_or(|public| now - public.built >= PUBLIC_REFRESH) {
+            let candidates = self.everybody(c, table, &TYPICAL, now);
+            let ranking = decide(c, &TYPICAL, &candidates.measured(), &Draws::default());
+            let scores = ranking.scores.iter().zip(&self.slots).map(|(line, &slot)| (slot, line.score)).collect();
+            let traffic = self.slots.iter().map(|&slot| table.tracker(slot).traffic(now)).sum();
+            self.public = Some(Public { built: now, traffic, scores });
+        }
+        let Some(public) = &self.public else { return (0.0, None) };
+        let traffic = table.tracker(slot).traffic(now);
+        let share = if public.traffic > 0.0 { (traffic / public.traffic).min(1.0) } else { 0.0 };
+        (share, public.scores.get(&slot).copied())
+    }
+
     /// The candidates `offers` as they are now, for `ask`. `sticky` is the offer that served its prompt's beginning last, and
     /// the share of the prompt that its cache should have.
     pub(super) fn candidates(

@@ -4,6 +4,7 @@
 use super::Outcome;
 use super::ask::Ask;
 use super::candidate::Live;
+use super::evidence::Evidence;
 use super::tracker::Tracker;
 use crate::chain::Pubkey;
 use std::collections::HashMap;
@@ -57,21 +58,23 @@ impl OfferTable {
         *live
     }
 
-    pub(super) fn started(&mut self, slot: u32, tokens: u32, now: f64) {
-        self.change(slot, now, |tracker| tracker.started(tokens, now));
+    pub(super) fn started(&mut self, slot: u32, tokens: u32, counts: bool, now: f64) {
+        self.change(slot, now, |tracker| tracker.started(tokens, counts, now));
     }
 
-    /// `repeated` says that the prompt's beginning was served by this offer before; `q` are the quantiles wanted.
+    /// `asked` is the request, and whether its prompt's beginning was served by this offer before; `evidence` is what it says,
+    /// and whether the relayer probes; `q` are the quantiles wanted.
     pub(super) fn observe(
         &mut self,
         slot: u32,
         outcome: &Outcome,
-        (asked, repeated): (Option<&Ask>, bool),
+        asked: (Option<&Ask>, bool),
+        evidence: (&Evidence, bool),
         q: [f64; 2],
         now: f64,
     ) {
         self.change(slot, now, |tracker| {
-            tracker.observe(outcome, asked, repeated, now);
+            tracker.observe(outcome, asked, evidence, now);
             tracker.answers.refresh(q, now);
         });
     }

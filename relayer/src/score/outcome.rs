@@ -1,5 +1,6 @@
 //! How a request to a provider ended: the only way measurements enter.
 
+use super::breaker::FAILURES_TO_OPEN;
 use serde::Serialize;
 use std::time::Duration;
 
@@ -74,6 +75,31 @@ impl FailureKind {
             Self::Malformed => "malformed",
             Self::Empty => "empty",
             Self::CutStream => "cut_stream",
+        }
+    }
+
+    /// Whether the provider is at its limit.
+    pub(super) fn is_rate_limit(self) -> bool {
+        self == Self::RateLimited
+    }
+
+    /// Whether a request's content cannot have caused it.
+    pub(super) fn is_nobodys_doing(self) -> bool {
+        self == Self::Connect
+    }
+
+    /// How many failures in a row one of this kind counts as, of a request that weighs `weight`. No connection or silence is
+    /// an outage until shown otherwise, and costs the next request a timeout.
+    pub(super) fn counts_as(self, weight: f64) -> f64 {
+        match self {
+            Self::Connect => FAILURES_TO_OPEN,
+            Self::FirstTokenTimeout => FAILURES_TO_OPEN * weight,
+            Self::IdleTimeout
+            | Self::Status(_)
+            | Self::RateLimited
+            | Self::Malformed
+            | Self::Empty
+            | Self::CutStream => weight,
         }
     }
 }

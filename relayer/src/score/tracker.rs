@@ -3,8 +3,9 @@
 
 use super::answers::{Answers, WINDOW};
 use super::ask::{Ask, Gate};
-use super::breaker::{Breaker, Severity};
+use super::breaker::{Breaker, Witness};
 use super::candidate::Live;
+use super::evidence::Evidence;
 use super::limit::Limit;
 use super::stats::{Decayed, quantile};
 use super::{FailureKind, LiveFigures, Outcome, Percentiles};
@@ -79,6 +80,8 @@ pub(super) struct Tracker {
     first_hits: Hits,
     repeat_hits: Hits,
     traffic: Decayed,
+    /// When it served somebody last.
+    served_at: Option<f64>,
     requests: u32,
     tokens: u64,
 }
@@ -88,7 +91,8 @@ impl Tracker {
         Self { touched: now, penalty: 1.0, ..Self::default() }
     }
 
-    pub(super) fn started(&mut self, tokens: u32, now: f64) {
+    /// A request was sent. One that `counts` for everybody may be the probe of a breaker.
+    pub(super) fn started(&mut self, tokens: u32, counts: bool, now: f64) {
         self.touched = now;
         if self.requests == 0 {
             self.heard = now;
@@ -97,12 +101,20 @@ impl Tracker {
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
         self.traffic.add(1.0, now, HALF_LIFE);
         self.limit.started(now);
-        self.breaker.started();
+        if counts {
+            self.breaker.started();
+        }
     }
 
     /// A request ended. `asked` is the request, if it is known; `repeated` is whether this offer had served the beginning of its
-    /// prompt before.
-    pub(super) fn observe(&mut self, outcome: &Outcome, asked: Option<&Ask>, repeated: bool, now: f64) {
+    /// prompt before. What does not count for everybody teaches nothing but the load.
+    pub(super) fn observe(
+        &mut self,
+        outcome: &Outcome,
+        (asked, repeated): (Option<&Ask>, bool),
+        (evidence, probes): (&Evidence, bool),
+        now: f64,
+    ) {
         self.touched = now;
         // One that was not waited for said nothing: an offer that is always overtaken may be silent.
         if !matches!(outcome, Outcome::Overtaken { .. }) {
@@ -112,65 +124,87 @@ impl Tracker {
         // Which of the requests ended is not told, so the average one leaves; with the last, everything does.
         self.tokens -= self.tokens.checked_div(u64::from(self.requests)).unwrap_or(self.tokens);
         self.requests = self.requests.saturating_sub(1);
+        self.timed(outcome, repeated, load, now);
+        // The rest is about what clients can bend.
+        if !evidence.counts() {
+            return;
+        }
+        let weight = f64::from(evidence.weight);
         match outcome {
-            Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
+            Outcome::Served { input_tokens, output_tokens, .. } => {
                 if self.breaker.served() {
                     // It is back: what it did while it was away weighs less.
                     self.failed.scale(FORGIVEN);
                     self.failed_since_closed = 0;
                 }
                 self.verified = self.verified.saturating_add(1);
-                self.served.add(1.0, now, HALF_LIFE);
-                self.ended.add(1.0, now, LONG_HALF_LIFE);
-                self.load.add(load.into(), now, HALF_LIFE);
-                self.loads.add(1.0, now, HALF_LIFE);
+                self.served.add(weight, now, HALF_LIFE);
+                self.ended.add(weight, now, LONG_HALF_LIFE);
                 if let Some(ask) = asked {
                     let estimate = f64::from(ask.input_tokens) + f64::from(ask.expected_output);
                     self.estimated.add(estimate, now, LONG_HALF_LIFE);
                     self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, LONG_HALF_LIFE);
                 }
+            }
+            Outcome::Failed { kind, retry_after } => {
+                self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), (evidence, probes), now);
+            }
+            Outcome::Overtaken { .. } | Outcome::Neutral => self.breaker.neutral(),
+        }
+    }
+
+    /// What an answer shows of times, loads and caches.
+    fn timed(&mut self, outcome: &Outcome, repeated: bool, load: u32, now: f64) {
+        match outcome {
+            Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
+                self.served_at = Some(now);
+                self.load.add(load.into(), now, HALF_LIFE);
+                self.loads.add(1.0, now, HALF_LIFE);
                 let hits = if repeated { &mut self.repeat_hits } else { &mut self.first_hits };
                 hits.add(*input_tokens, *cached_tokens, now);
                 let prompt = (*input_tokens, *cached_tokens);
                 self.answers.push(now, prompt, *output_tokens, streamed.then_some(*ttft), *total);
             }
-            Outcome::Failed { kind, retry_after } => self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), now),
             Outcome::Overtaken { input_tokens, waited } => {
-                self.breaker.neutral();
                 self.answers.push(now, (*input_tokens, 0), 0, Some(*waited), *waited);
             }
-            Outcome::Neutral => self.breaker.neutral(),
+            Outcome::Failed { .. } | Outcome::Neutral => {}
         }
     }
 
-    fn failed(&mut self, kind: FailureKind, retry_after: Option<f64>, now: f64) {
+    fn failed(&mut self, kind: FailureKind, retry_after: Option<f64>, (evidence, probes): (&Evidence, bool), now: f64) {
+        let weight = f64::from(evidence.weight);
         self.failed_since_closed = self.failed_since_closed.saturating_add(1);
-        if kind != FailureKind::RateLimited {
+        if !kind.is_rate_limit() {
             let broken = matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout);
-            self.ended.add(1.0, now, LONG_HALF_LIFE);
-            self.broken.add(f64::from(u8::from(broken)), now, LONG_HALF_LIFE);
-            self.failed.add(1.0, now, HALF_LIFE);
-            // Refusing connections or silence is an outage until shown otherwise, and costs the next one a timeout.
-            let severity = match kind {
-                FailureKind::Connect | FailureKind::FirstTokenTimeout => Severity::Outage,
-                FailureKind::IdleTimeout
-                | FailureKind::Status(_)
-                | FailureKind::RateLimited
-                | FailureKind::Malformed
-                | FailureKind::Empty
-                | FailureKind::CutStream => Severity::Single,
+            self.ended.add(weight, now, LONG_HALF_LIFE);
+            self.broken.add(if broken { weight } else { 0.0 }, now, LONG_HALF_LIFE);
+            self.failed.add(weight, now, HALF_LIFE);
+            let witness = match evidence.vault {
+                Some(vault) if !kind.is_nobodys_doing() => Witness::Vault(vault),
+                _ => Witness::Own,
             };
-            return self.breaker.failed(now, retry_after, severity);
+            return self.breaker.accused(now, retry_after, kind.counts_as(weight), witness, probes);
         }
-        self.failed.add(LIMITED, now, HALF_LIFE);
+        self.failed.add(LIMITED * weight, now, HALF_LIFE);
         self.limited_at = Some(now);
         self.limit.limited(self.requests, now);
         if self.requests > 0 && retry_after.is_none() {
             // It serves others meanwhile: too many at once is all that this says.
             self.breaker.neutral();
         } else {
-            self.breaker.failed(now, retry_after, Severity::Single);
+            self.breaker.failed(now, retry_after, kind.counts_as(weight));
         }
+    }
+
+    /// When it served somebody last, whoever that was; before everything if it never did.
+    pub(super) fn served_at(&self) -> f64 {
+        self.served_at.unwrap_or(f64::NEG_INFINITY)
+    }
+
+    /// Whether a probe should tell if it fails everybody.
+    pub(super) fn suspected(&self) -> bool {
+        self.breaker.suspected()
     }
 
     /// Its load as of now.
@@ -239,6 +273,11 @@ impl Tracker {
     pub(super) fn newcomer(&mut self, market_established: bool, answers: u32) -> bool {
         let came_later = *self.came_later.get_or_insert(market_established);
         came_later && !self.established(answers)
+    }
+
+    /// Whether it was found to have come to a market that was there before it, and has fewer than `answers` verified since.
+    pub(super) fn is_newcomer(&self, answers: u32) -> bool {
+        self.came_later == Some(true) && !self.established(answers)
     }
 
     /// Failures since the breaker last closed.

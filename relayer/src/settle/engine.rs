@@ -18,6 +18,7 @@ use solana_keypair::Keypair;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+use steam_protocol::units::MicroUsdc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,8 @@ pub struct Settler {
     halted: BTreeSet<Pubkey>,
     version1: Version1,
     tables: Tables,
+    /// Vaults whose charges do not cover their share of a transaction yet, and since when, in Unix milliseconds.
+    dust: HashMap<(Pubkey, u64), i64>,
     /// The finalized block height at the beginning of this round.
     height: u64,
     /// The node that answered last.
@@ -93,6 +96,7 @@ impl Settler {
             halted: BTreeSet::new(),
             version1,
             tables: Tables::default(),
+            dust: HashMap::new(),
             height: 0,
             asked: 0,
             problem: None,
@@ -264,10 +268,34 @@ impl Settler {
         Ok(())
     }
 
-    /// Seals the next group of every vault that has charges and none under way.
+    /// Those of `open` whose fees cover their share of a transaction, or that have waited long enough for more.
+    fn worth_sealing(&mut self, open: Vec<OpenVault>, now: i64) -> Vec<OpenVault> {
+        let Setup { vaults, config, .. } = &self.setup;
+        let least = MicroUsdc(config.min_fee_microusdc);
+        let longest = i64::try_from(config.dust_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
+        let mut dust = HashMap::new();
+        let due = open.into_iter().filter(|open| {
+            let place = (open.vault, open.generation);
+            if !vaults.may_wait(&open.vault, open.generation, least) {
+                return true;
+            }
+            let since = self.dust.get(&place).copied().unwrap_or(now);
+            let waits = now.saturating_sub(since) < longest;
+            if waits {
+                dust.insert(place, since);
+            }
+            !waits
+        });
+        let due = due.collect();
+        self.dust = dust;
+        due
+    }
+
+    /// Seals the next group of every vault that has charges worth it and none under way.
     async fn seal(&mut self) -> Result<(), SettleError> {
-        let due = self.setup.ledger.vaults_to_seal().await?;
         let now = self.setup.clock.unix_ms();
+        let due = self.setup.ledger.vaults_to_seal().await?;
+        let due = self.worth_sealing(due, now);
         for chunk in due.chunks(accounts::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|open| open.vault)).await?;
             // Together, so that they wait for one write.

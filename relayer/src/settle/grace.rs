@@ -12,7 +12,7 @@ const FINALITY: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a charge may take {} s to settle, and the program's price grace is {} s: the longest request ({} s), \
-     settle.interval_ms ({} s), a pause of the program ({} s) and finality ({} s) must be shorter together",
+     settle.interval_ms and settle.dust_seconds ({} s), a pause of the program ({} s) and finality ({} s) must be shorter together",
     needed.as_secs(), grace.as_secs(), request.as_secs(), interval.as_secs(), pause.as_secs(), FINALITY.as_secs()
 )]
 pub struct GraceTooShort {
@@ -33,7 +33,9 @@ pub fn check(config: &Config, delays: &Delays) -> Result<(), GraceTooShort> {
     }
     let upstream = &config.upstream;
     let longest = upstream.total_timeout_ms_of.values().copied().fold(upstream.total_timeout_ms, u64::max);
-    let (request, interval) = (Duration::from_millis(longest), Duration::from_millis(config.settle.interval_ms));
+    let request = Duration::from_millis(longest);
+    let dust = Duration::from_secs(config.settle.dust_seconds);
+    let interval = Duration::from_millis(config.settle.interval_ms).saturating_add(dust);
     let pause = Duration::from_secs(delays.max_pause.seconds.into());
     let grace = Duration::from_secs(delays.price_grace.seconds.into());
     let needed = request.saturating_add(interval).saturating_add(pause).saturating_add(FINALITY);
@@ -62,18 +64,18 @@ mod tests {
     #[test]
     fn the_longest_request_a_pause_and_a_settlement_fit_the_grace() {
         let mut config = Config::default();
-        // 600 s of request, 60 s to the next settlement, 1,800 s of pause, 30 s to finality.
-        check(&config, &delays(2_491)).unwrap();
-        let error = check(&config, &delays(2_490)).unwrap_err();
+        // 600 s of request, 180 s of waiting for more and 60 s to the next settlement, 1,800 s of pause, 30 s to finality.
+        check(&config, &delays(2_671)).unwrap();
+        let error = check(&config, &delays(2_670)).unwrap_err();
         assert!(
-            error.to_string().contains("may take 2490 s to settle, and the program's price grace is 2490 s"),
+            error.to_string().contains("may take 2670 s to settle, and the program's price grace is 2670 s"),
             "{error}"
         );
         config.upstream.total_timeout_ms_of.insert("slow".into(), 601_000);
-        assert!(check(&config, &delays(2_491)).is_err());
-        check(&config, &delays(2_492)).unwrap();
+        assert!(check(&config, &delays(2_671)).is_err());
+        check(&config, &delays(2_672)).unwrap();
         config.settle.interval_ms += 1_000;
-        assert!(check(&config, &delays(2_492)).is_err());
+        assert!(check(&config, &delays(2_672)).is_err());
         config.upstream.localnet = true;
         check(&config, &delays(1)).unwrap();
     }

@@ -2,7 +2,13 @@
 //! connector: what is checked is what is connected to.
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use std::collections::HashMap;
+use std::error::Error;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 /// Whether anyone on the Internet can be reached at `ip`: not for special purposes (IANA's registries, RFC 6890), and no
 /// IPv6 form that carries an IPv4 address.
@@ -51,24 +57,100 @@ fn is_global_v6(ip: Ipv6Addr) -> bool {
 #[error("the name resolves to no public address")]
 pub struct NotGlobal;
 
-/// The system's resolver, with every address checked unless this is a local network.
-#[derive(Clone, Copy, Debug)]
+/// Names looked up at once: each holds a thread until the system's resolver gives up.
+const AT_ONCE: usize = 16;
+/// Time that a call waits for a name.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Time for which the addresses of a name are used again, and for which a name without any is not looked up again.
+const FRESH: Duration = Duration::from_secs(30);
+const FRESH_FAILURE: Duration = Duration::from_secs(5);
+/// Names that are kept at most.
+const MAX_NAMES: usize = 4_096;
+
+/// A name that was not found in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the name was not found within {} seconds", PATIENCE.as_secs())]
+pub struct TooSlow;
+
+/// A name that was not found just before.
+#[derive(Debug, thiserror::Error)]
+#[error("the name could not be resolved a moment ago")]
+pub struct NotFoundLately;
+
+/// The system's resolver, with every address checked unless this is a local network. Few names are looked up at once, and each
+/// for a bounded time, since strangers choose them.
+#[derive(Clone, Debug)]
 pub struct Resolver {
-    /// Whether addresses of any kind will do.
-    pub localnet: bool,
+    localnet: bool,
+    places: Arc<Semaphore>,
+    known: Arc<Mutex<HashMap<String, Known>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    addresses: Vec<SocketAddr>,
+    until: Instant,
+}
+
+impl Resolver {
+    /// A resolver; on a local network addresses of any kind will do.
+    pub fn new(localnet: bool) -> Self {
+        Self { localnet, places: Arc::new(Semaphore::new(AT_ONCE)), known: Arc::default() }
+    }
+
+    async fn find(self, name: String) -> Result<Vec<SocketAddr>, Box<dyn Error + Send + Sync>> {
+        if let Some(known) = self.known(&name) {
+            return if known.is_empty() { Err(NotFoundLately.into()) } else { Ok(known) };
+        }
+        let place =
+            tokio::time::timeout(PATIENCE, self.places.clone().acquire_owned()).await.map_err(|_| TooSlow)??;
+        let (own, asked) = (self.clone(), name.clone());
+        // On its own: the place is taken for as long as the system looks, also when nobody waits any more.
+        let looking = tokio::spawn(async move {
+            let _place = place;
+            let found = tokio::net::lookup_host((asked.as_str(), 0)).await;
+            own.remember(&asked, found.as_ref().is_ok());
+            found.map(Iterator::collect::<Vec<_>>)
+        });
+        let found = tokio::time::timeout(PATIENCE, looking).await.map_err(|_| TooSlow)???;
+        let allowed: Vec<SocketAddr> =
+            found.into_iter().filter(|address| self.localnet || is_global(address.ip())).collect();
+        if allowed.is_empty() {
+            return Err(NotGlobal.into());
+        }
+        self.keep(name, allowed.clone(), FRESH);
+        Ok(allowed)
+    }
+
+    fn known(&self, name: &str) -> Option<Vec<SocketAddr>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(name).filter(|known| Instant::now() < known.until).map(|known| known.addresses.clone())
+    }
+
+    /// Keeps for a moment that a name was not found.
+    fn remember(&self, name: &str, found: bool) {
+        if !found {
+            self.keep(name.to_owned(), Vec::new(), FRESH_FAILURE);
+        }
+    }
+
+    fn keep(&self, name: String, addresses: Vec<SocketAddr>, fresh: Duration) {
+        // Addresses stay usable whoever panicked while holding them.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if known.len() >= MAX_NAMES {
+            known.retain(|_, known| now < known.until);
+        }
+        if known.len() < MAX_NAMES {
+            known.insert(name, Known { addresses, until: now + fresh });
+        }
+    }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let localnet = self.localnet;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| localnet || is_global(address.ip())).collect();
-            if allowed.is_empty() {
-                return Err(NotGlobal.into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
-        })
+        let found = self.clone().find(name.as_str().to_owned());
+        Box::pin(async move { Ok(Box::new(found.await?.into_iter()) as Addrs) })
     }
 }
 
@@ -178,8 +260,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_of_this_machine_does_not_resolve() {
-        let refused = Resolver { localnet: false }.resolve("localhost".parse().unwrap()).await;
+        let refused = Resolver::new(false).resolve("localhost".parse().unwrap()).await;
         assert!(refused.err().unwrap().is::<NotGlobal>());
-        assert!(Resolver { localnet: true }.resolve("localhost".parse().unwrap()).await.is_ok());
+        assert!(Resolver::new(true).resolve("localhost".parse().unwrap()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn names_are_looked_up_few_at_once_and_kept_for_a_while() {
+        let resolver = Resolver::new(true);
+        assert!(resolver.resolve("localhost".parse().unwrap()).await.is_ok());
+        let taken = resolver.places.clone().acquire_many_owned(AT_ONCE as u32).await.unwrap();
+        assert!(resolver.resolve("localhost".parse().unwrap()).await.is_ok(), "it is known");
+        tokio::time::pause();
+        let waiting = resolver.resolve("other.invalid".parse().unwrap()).await;
+        assert!(waiting.err().unwrap().is::<TooSlow>(), "nobody waits for ever for a place");
+        tokio::time::resume();
+        drop(taken);
+        assert!(resolver.resolve("other.invalid".parse().unwrap()).await.is_err());
+        assert!(resolver.resolve("other.invalid".parse().unwrap()).await.err().unwrap().is::<NotFoundLately>());
+        (0..MAX_NAMES + 9).for_each(|n| resolver.keep(n.to_string(), Vec::new(), FRESH));
+        assert!(resolver.known.lock().unwrap().len() <= MAX_NAMES);
     }
 }

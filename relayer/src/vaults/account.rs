@@ -1,5 +1,7 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
+mod affords;
+
 use super::sums::{add, covered, rounded_down, rounded_up};
 use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, VaultUnavailable, VaultView, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
@@ -218,6 +220,11 @@ impl VaultAccount {
         }
     }
 
+    /// Whether a request is under way or was charged.
+    pub fn knows(&self, key: &KeyRef, request_hash: Hash) -> bool {
+        self.requests.contains_key(&(key.epoch, request_hash))
+    }
+
     /// Forgets a request, so that it may come again.
     pub fn forget(&mut self, key: &KeyRef, request_hash: Hash) {
         self.requests.remove(&(key.epoch, request_hash));
@@ -268,6 +275,16 @@ impl VaultAccount {
             allow_root: key.allow_root,
         };
         Ok((reference, limits))
+    }
+
+    /// What `key` can spend on new requests, if it is known and usable: the least of what the vault has and of the key's limits.
+    pub fn free(&self, key: &KeyRef) -> Option<Pico> {
+        let on_chain = self.find(key)?;
+        let held = self.keys.get(&key.epoch).map_or(Pico::ZERO, |account| account.held);
+        let in_use = add(self.unsettled_of(key.epoch), held);
+        let total_left = on_chain.limit_total.pico().saturating_sub(add(on_chain.settled, in_use));
+        let window_left = self.window_left(on_chain, in_use);
+        [Some(self.available()), Some(total_left), window_left].into_iter().flatten().min()
     }
 
     /// The roots of the allow-lists of keys that may be used at `now`.

@@ -28,6 +28,16 @@ pub enum Refusal {
         needed: MicroUsdc,
     },
     /// 402
+    #[error(
+        "the vault has {available} USDC left for new requests, and this relayer takes requests of vaults with {needed} or more; deposit first"
+    )]
+    Minimum {
+        /// What is left.
+        available: MicroUsdc,
+        /// What is needed.
+        needed: MicroUsdc,
+    },
+    /// 402
     #[error("the key's total limit leaves {available} USDC and this request may cost up to {needed}")]
     KeyLimit {
         /// What is left.

@@ -2,10 +2,13 @@
 
 use super::LIST;
 use crate::board::{Figures, Flag, OfferFigures, Window};
+use crate::market::MarketView;
 use crate::registry::{Offer, ProviderInfo, RelayerInfo};
 use crate::score::LiveFigures;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use steam_protocol::units;
+use steam_router::state::capability;
 use utoipa::ToSchema;
 
 /// µUSDC in one USD.
@@ -43,6 +46,16 @@ pub struct ModelView {
     pub context_length: Option<u32>,
     /// Most tokens of an answer, of the offer that gives most.
     pub max_output_tokens: Option<u32>,
+    /// The same as `id`, as OpenRouter's clients expect it.
+    pub name: String,
+    /// The same as `id`, as OpenRouter's clients expect it.
+    pub canonical_slug: String,
+    /// What goes in and what comes out, of all offers together.
+    pub architecture: Architecture,
+    /// The limits of the offer that takes most.
+    pub top_provider: TopProvider,
+    /// Parameters of requests that one of the offers takes.
+    pub supported_parameters: Vec<String>,
     /// The price of the offer with the lowest blended price.
     pub pricing: Option<Pricing>,
     /// The window of `tokens_per_second` and `ttft_ms`.
@@ -122,8 +135,13 @@ pub struct OfferView {
     pub address: String,
     /// The provider's address.
     pub provider: String,
-    /// The provider's name.
+    /// The name that the provider chose.
     pub provider_name: String,
+    /// The host that names the provider as its own, which is the provider's public name. Offers without one are not asked, unless
+    /// the operator says otherwise.
+    pub host: Option<String>,
+    /// Why this relayer asks it for nobody, if it does not.
+    pub barred: Option<String>,
     /// The token account that receives the provider's earnings.
     pub provider_token: String,
     /// Base URL of the provider's API, `/v1` included.
@@ -152,27 +170,104 @@ pub struct OfferView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Price)]
 pub struct PriceView {
-    /// Prompt tokens that are not cached.
+    /// What a request costs whose prompt is not a long one.
+    #[serde(flatten)]
+    pub standard: PriceComponents,
+    /// What all of a request costs whose prompt is, if that has a price of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongPriceView>,
+}
+
+/// The price of long prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LongPrice)]
+pub struct LongPriceView {
+    /// A prompt with more tokens is a long one; all its tokens count, from a cache or not.
+    pub from: u32,
+    /// What it costs.
+    #[serde(flatten)]
+    pub price: PriceComponents,
+}
+
+/// µUSDC per million tokens of each kind, and µUSDC per request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PriceComponents {
+    /// Prompt tokens that are neither read from nor written to a cache.
     pub input: u64,
     /// Prompt tokens from the provider's cache.
     pub cached: u64,
+    /// Prompt tokens written to the provider's cache, for the shorter lifetime.
+    pub cache_write: u64,
+    /// Prompt tokens written to the provider's cache, for the longer lifetime.
+    pub cache_write_long: u64,
     /// Answer tokens.
     pub output: u64,
     /// Each request.
     pub request: u64,
 }
 
-/// A posted price as people compare it: USD per million tokens, and USD per request.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+/// A posted price as OpenRouter's clients read it: USD per token and per request, as exact decimal numbers in strings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Pricing {
-    /// Prompt tokens that are not cached.
-    pub prompt: f64,
-    /// Prompt tokens from the provider's cache.
-    pub cached_prompt: f64,
-    /// Answer tokens.
-    pub completion: f64,
+    /// What a request costs whose prompt is not a long one.
+    #[serde(flatten)]
+    pub standard: PricingComponents,
+    /// What all of a request costs whose prompt is, if that has a price of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongPricing>,
+}
+
+/// The price of long prompts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LongPricing {
+    /// A prompt with more tokens is a long one; all its tokens count, from a cache or not.
+    pub from: u32,
+    /// What it costs.
+    #[serde(flatten)]
+    pub price: PricingComponents,
+}
+
+/// USD per token of each kind, and USD per request, under OpenRouter's names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PricingComponents {
+    /// Each prompt token that is neither read from nor written to a cache.
+    pub prompt: String,
+    /// Each answer token.
+    pub completion: String,
     /// Each request.
-    pub request: f64,
+    pub request: String,
+    /// Each prompt token from the provider's cache.
+    pub input_cache_read: String,
+    /// Each prompt token written to the provider's cache, for the shorter lifetime.
+    pub input_cache_write: String,
+    /// Each prompt token written to the provider's cache, for the longer lifetime.
+    pub input_cache_write_long: String,
+}
+
+/// What goes into a model and what comes out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Architecture {
+    /// Both, as in `text+image->text`.
+    pub modality: String,
+    /// What goes in.
+    pub input_modalities: Vec<String>,
+    /// What comes out.
+    pub output_modalities: Vec<String>,
+    /// Always `Other`: the chain does not name tokenizers.
+    pub tokenizer: String,
+    /// Always null.
+    pub instruct_type: Option<String>,
+}
+
+/// The limits of the offer that takes most.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TopProvider {
+    /// Most tokens of prompt and answer together.
+    pub context_length: Option<u32>,
+    /// Most tokens of its answer.
+    pub max_completion_tokens: Option<u32>,
+    /// Always false: the relayer reads no prompts.
+    pub is_moderated: bool,
 }
 
 /// What this relayer measured of an offer. Windows that were not asked for are left out.
@@ -233,11 +328,13 @@ impl From<&ProviderInfo> for ProviderView {
 
 impl OfferView {
     /// An offer in a blend of `blend_ratio` input tokens to one output token, with what is on its `board`.
-    pub fn new(offer: &Offer, blend_ratio: f64, board: BoardView) -> Self {
+    pub fn new(offer: &Offer, blend_ratio: f64, board: BoardView, market: &MarketView) -> Self {
         Self {
             address: offer.address.to_string(),
             provider: offer.provider.to_string(),
             provider_name: offer.provider_name.clone(),
+            host: market.proof(offer).map(|proof| proof.host.to_string()),
+            barred: market.bars(offer, false),
             provider_token: offer.provider_token.to_string(),
             url: offer.url.clone(),
             model: offer.model.clone(),
@@ -253,20 +350,75 @@ impl OfferView {
     }
 }
 
-impl From<&units::Price> for PriceView {
-    fn from(price: &units::Price) -> Self {
-        Self { input: price.input, cached: price.cached, output: price.output, request: price.request }
+impl From<&units::Tariff> for PriceView {
+    fn from(tariff: &units::Tariff) -> Self {
+        let long = LongPriceView { from: tariff.long_from, price: PriceComponents::from(&tariff.long) };
+        Self { standard: (&tariff.standard).into(), long: (tariff.long_from != 0).then_some(long) }
     }
 }
 
-impl From<&units::Price> for Pricing {
+impl From<&units::Price> for PriceComponents {
     fn from(price: &units::Price) -> Self {
-        let usd = |micro: u64| micro as f64 / MICRO_PER_USD;
+        let units::Price { input, cached, cache_write, cache_write_long, output, request } = *price;
+        Self { input, cached, cache_write, cache_write_long, output, request }
+    }
+}
+
+impl From<&units::Tariff> for Pricing {
+    fn from(tariff: &units::Tariff) -> Self {
+        let long = LongPricing { from: tariff.long_from, price: PricingComponents::from(&tariff.long) };
+        Self { standard: (&tariff.standard).into(), long: (tariff.long_from != 0).then_some(long) }
+    }
+}
+
+impl From<&units::Price> for PricingComponents {
+    fn from(price: &units::Price) -> Self {
+        // µUSDC per million tokens are pico-USDC per token.
+        let token = |micro: u64| usd(units::Pico(micro.into()));
         Self {
-            prompt: usd(price.input),
-            cached_prompt: usd(price.cached),
-            completion: usd(price.output),
-            request: usd(price.request),
+            prompt: token(price.input),
+            completion: token(price.output),
+            request: usd(units::MicroUsdc(price.request).pico()),
+            input_cache_read: token(price.cached),
+            input_cache_write: token(price.cache_write),
+            input_cache_write_long: token(price.cache_write_long),
+        }
+    }
+}
+
+/// An amount as a decimal number of USD, exact and without trailing zeros.
+fn usd(amount: units::Pico) -> String {
+    let text = amount.to_string();
+    let text = text.trim_end_matches('0');
+    text.strip_suffix('.').unwrap_or(text).to_owned()
+}
+
+impl Architecture {
+    /// That of a model whose offers have these capabilities.
+    pub fn of(capabilities: u64) -> Self {
+        let kinds =
+            [("image", capability::VISION), ("file", capability::FILE_INPUT), ("audio", capability::AUDIO_INPUT)];
+        let others = kinds.into_iter().filter(|(_, bit)| capabilities & bit != 0).map(|(name, _)| name);
+        let inputs: Vec<String> = std::iter::once("text").chain(others).map(Into::into).collect();
+        let output = if capabilities & capability::EMBEDDINGS == 0 { "text" } else { "embeddings" };
+        Self {
+            modality: format!("{}->{output}", inputs.join("+")),
+            input_modalities: inputs,
+            output_modalities: vec![output.into()],
+            tokenizer: "Other".into(),
+            instruct_type: None,
+        }
+    }
+}
+
+impl TopProvider {
+    /// That of the offer which takes most.
+    pub fn of(offers: &[&Arc<Offer>]) -> Self {
+        let top = offers.iter().max_by_key(|offer| (offer.context_limit, offer.output_limit));
+        Self {
+            context_length: top.map(|offer| offer.context_limit),
+            max_completion_tokens: top.map(|offer| offer.output_limit),
+            is_moderated: false,
         }
     }
 }
@@ -289,8 +441,9 @@ impl BoardView {
     }
 }
 
-/// USD per million tokens, of which `ratio` are input to one of output.
-pub fn blended_usd(price: &units::Price, ratio: f64) -> f64 {
+/// USD per million tokens, of which `ratio` are input to one of output, at the price of prompts that are not long.
+pub fn blended_usd(tariff: &units::Tariff, ratio: f64) -> f64 {
+    let price = &tariff.standard;
     (price.input as f64 * ratio + price.output as f64) / (ratio + 1.0) / MICRO_PER_USD
 }
 
@@ -299,8 +452,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_model_is_described_as_openrouters_clients_read_it() {
+        let price = units::Price { cache_write: 187_500, ..units::Price::basic(150_000, 75_000, 600_000, 5) };
+        let pricing = PricingComponents::from(&price);
+        assert_eq!(pricing.input_cache_write, "0.0000001875");
+        assert_eq!((pricing.prompt.as_str(), pricing.completion.as_str()), ("0.00000015", "0.0000006"));
+        assert_eq!((pricing.request.as_str(), pricing.input_cache_read.as_str()), ("0.000005", "0.000000075"));
+        let architecture = Architecture::of(capability::VISION | capability::FILE_INPUT);
+        assert_eq!(architecture.modality, "text+image+file->text");
+        assert_eq!(Architecture::of(capability::EMBEDDINGS).output_modalities, ["embeddings"]);
+    }
+
+    #[test]
     fn a_blended_price_weighs_input_by_the_ratio() {
-        let price = units::Price { input: 1_000_000, cached: 0, output: 5_000_000, request: 0 };
+        let price = units::Price::basic(1_000_000, 0, 5_000_000, 0).into();
         assert_eq!(blended_usd(&price, 3.0), 2.0);
         assert_eq!(blended_usd(&price, 0.0), 5.0);
     }

@@ -15,7 +15,7 @@ use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, S
 use steam::{addresses, instructions};
 use steam_protocol::allow_list::{ANY, AllowList};
 use steam_protocol::key::SessionKey;
-use steam_protocol::units::MicroUsdc;
+use steam_protocol::units::{MicroUsdc, Price};
 use steam_router::state::{KeyGrant, OfferTerms, Prices, VaultWithKeys, capability};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -238,7 +238,7 @@ impl System {
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{}\"\n\
              [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
-             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[upstream]\nlocalnet = true\n",
+             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
             self.port,
             self.proxy.url,
             d.relayer,
@@ -289,7 +289,9 @@ const BEFORE_SEALING: &str =
 /// Prices that are multiples of 10^4 / bps in every component, so that fees have no fraction of a pico-dollar.
 fn terms() -> OfferTerms {
     OfferTerms {
-        price: Prices { input: 300_000, cached: 30_000, output: 1_200_000, request: 0 },
+        price: Price::basic(300_000, 30_000, 1_200_000, 0).into(),
+        long_from: 0,
+        long_price: Prices::default(),
         context_limit: 32_768,
         output_limit: 4_096,
         capabilities: capability::STREAMING,

@@ -81,6 +81,17 @@ def test_functions_of_responses_over_two_turns():
     assert client().responses.create(model=MODEL, input=history, tools=[tool]).output_text
 
 
+def test_tokens_of_a_response_are_counted():
+    counted = client().responses.input_tokens.count(model=MODEL, input="hello there")
+    assert counted.input_tokens > 0
+
+
+def test_a_limit_that_no_offer_gives_is_lowered_and_told():
+    raw = client().responses.with_raw_response.create(model=MODEL, input="hi", max_output_tokens=10_000_000)
+    assert 0 < int(raw.headers["steam-max-tokens"]) < 10_000_000
+    assert raw.parse()._request_id == raw.headers["steam-generation-id"]
+
+
 def test_answers_are_not_kept():
     for wrong in ({"previous_response_id": "resp_1"}, {"store": True}):
         with pytest.raises(openai.BadRequestError) as caught:

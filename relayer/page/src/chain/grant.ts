@@ -23,7 +23,15 @@ export function grantOf(limits: Limits): Struct {
     limit_total: limits.total,
     window_seconds: DAY,
     window_limit: limits.daily,
-    max_price: { input: limits.prompt, cached: limits.prompt, output: limits.answer, request: limits.request },
+    max_price: {
+      input: limits.prompt,
+      cached: limits.prompt,
+      // A provider takes more for a token that it also keeps: up to twice as much is usual.
+      cache_write: 2n * limits.prompt,
+      cache_write_long: 2n * limits.prompt,
+      output: limits.answer,
+      request: limits.request,
+    },
     max_fee_bps: limits.feeBps,
     allow_root: new Uint8Array(32),
   };

@@ -175,6 +175,8 @@ function grantDetails(grant: Struct): [string, string][] {
 const PRICES: { [component: string]: string } = {
   input: "Highest price of a million prompt tokens",
   cached: "Highest price of a million cached prompt tokens",
+  cache_write: "Highest price of a million prompt tokens written to a cache",
+  cache_write_long: "Highest price of a million prompt tokens written to a cache for longer",
   output: "Highest price of a million answer tokens",
   request: "Highest price of a request",
 };

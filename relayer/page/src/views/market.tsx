@@ -79,12 +79,20 @@ function ModelTable({ model, offers, window }: { model: string; offers: Offer[];
                 <tr key={offer.address} data-testid="offer">
                   <th scope="row">
                     {offer.provider_name}
+                    {offer.host && <span class="unit">{offer.host}</span>}
                     {offer.board.flags.length > 0 && <b class="fault"> flagged: {offer.board.flags.map((flag) => flag.reason).join(", ")}</b>}
-                    {!offer.board.available && <span class="unit">not asked at the moment</span>}
+                    {offer.barred && <span class="unit">asked for nobody: {offer.barred}</span>}
+                    {!offer.barred && !offer.board.available && <span class="unit">not asked at the moment</span>}
                   </th>
-                  <td>{usd(offer.price.input)}</td>
+                  <td>
+                    {usd(offer.price.input)}
+                    {offer.price.long && <span class="unit">{usd(offer.price.long.input)} above {offer.price.long.from.toLocaleString()} tokens</span>}
+                  </td>
                   <td>{usd(offer.price.cached)}</td>
-                  <td>{usd(offer.price.output)}</td>
+                  <td>
+                    {usd(offer.price.output)}
+                    {offer.price.long && <span class="unit">{usd(offer.price.long.output)}</span>}
+                  </td>
                   <td>{ttft_ms ? Math.round(ttft_ms.p50) : "–"}</td>
                   <td>{tokens_per_second ? Math.round(tokens_per_second.p50) : "–"}</td>
                   <td>{uptime === null ? "–" : `${(uptime * 100).toFixed(1)} %`}</td>

@@ -9,7 +9,7 @@ export function ReceiptNote({ checked }: { checked: Checked }) {
   const { relayer } = useSession();
   const { receipt, fault } = checked;
   const offer = relayer.market.data.find((one) => one.address === toBase58(receipt.offer));
-  const { input, cached, output } = receipt.usage;
+  const { input, cached, cacheWrite, cacheWriteLong, output } = receipt.usage;
   return (
     <div class={fault ? "note bad" : "note good"} data-testid="receipt">
       <p>
@@ -18,8 +18,8 @@ export function ReceiptNote({ checked }: { checked: Checked }) {
       </p>
       <dl>
         <div><dt>Cost</dt><dd>{formatPico(costOf(receipt))} USDC, fee included</dd></div>
-        <div><dt>Provider</dt><dd>{offer?.provider_name ?? <Address of={toBase58(receipt.provider)} />}</dd></div>
-        <div><dt>Tokens</dt><dd>{input + cached} in ({cached} of them cached), {output} out, counted by {receipt.countedBy}</dd></div>
+        <div><dt>Provider</dt><dd>{offer?.host ?? offer?.provider_name ?? <Address of={toBase58(receipt.provider)} />}</dd></div>
+        <div><dt>Tokens</dt><dd>{input + cached + cacheWrite + cacheWriteLong} in ({cached} of them cached), {output} out, counted by {receipt.countedBy}</dd></div>
         <div><dt>Time</dt><dd>{receipt.ttftMs} ms to the first token, {receipt.durationMs} ms in all</dd></div>
       </dl>
     </div>

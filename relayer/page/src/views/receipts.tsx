@@ -2,17 +2,32 @@ import { useEffect, useState } from "preact/hooks";
 import type { SessionKey } from "../../../../app-idl/client/src/index.js";
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
-import { costOf, refresh, type Checked } from "../receipts.js";
+import { fromBase64 } from "../chain/bytes.js";
+import { check, costOf, refresh, type Checked } from "../receipts.js";
+import { receiptsOf } from "../relayer.js";
 import { useSession } from "../session.js";
 
 /** Pause between two looks at receipts that are not settled. */
 const LOOK_MS = 3_000;
+/** Most receipts that are looked at each time: the latest. */
+const LOOK_AT = 20;
 
-/** The requests of this tab, each with its receipt as it was checked here. */
+/** The requests of the key, from this tab and from elsewhere, each with its receipt as it was checked here. */
 export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: SessionKey }) {
-  const { receipts, keep } = useSession();
+  const { relayer, place, receipts, keep } = useSession();
   const [error, setError] = useState<unknown>(null);
-  const open = receipts.filter((one) => one.included === null);
+  useEffect(() => {
+    if (!shown) return;
+    const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
+    receiptsOf(sessionKey.reveal()).then(
+      (listed) => {
+        const unknown = listed.filter((one) => !receipts.some((known) => known.id === one.id));
+        unknown.forEach((one) => keep(check(one.id, fromBase64(one.receipt), expected)));
+      },
+      setError,
+    );
+  }, [shown, sessionKey]);
+  const open = receipts.filter((one) => one.included === null).slice(0, LOOK_AT);
   useEffect(() => {
     if (!shown || open.length === 0) return;
     const look = () => {
@@ -33,9 +48,9 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
     <section class="card" aria-labelledby="receipts">
       <h2 id="receipts">Requests and receipts</h2>
       {receipts.length === 0 ? (
-        <p>Nothing was asked in this tab yet. <a href="#try">Ask a model.</a></p>
+        <p>Nothing was asked with this key in the last 30 days. <a href="#try">Ask a model.</a></p>
       ) : (
-        <p>{plural(receipts.length, "request")} in this tab, {formatPico(total)} USDC by their receipts.</p>
+        <p>{plural(receipts.length, "request")} of this key, {formatPico(total)} USDC by their receipts.</p>
       )}
       {receipts.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label="Receipts">

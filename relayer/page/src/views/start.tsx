@@ -127,16 +127,18 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
 
 /** The dearest posted prices and a quarter more, in whole cents. */
 function proposal(market: Market): { prompt: string; answer: string } {
-  const highest = (component: "input" | "output") => {
-    const dearest = market.data.reduce((most, offer) => Math.max(most, offer.price[component]), 0);
-    return formatUsdc(BigInt(Math.ceil((dearest * 1.25) / 10_000)) * 10_000n);
-  };
-  return { prompt: highest("input"), answer: highest("output") };
+  const cents = (component: "input" | "output") => formatUsdc(BigInt(Math.ceil((dearest(market, component) * 1.25) / 10_000)) * 10_000n);
+  return { prompt: cents("input"), answer: cents("output") };
+}
+
+/** The highest posted price, of long prompts too, since a key's limit holds for them as well. */
+function dearest({ data }: Market, component: "input" | "output" | "request"): number {
+  return data.reduce((most, { price }) => Math.max(most, price[component], price.long?.[component] ?? 0), 0);
 }
 
 /** What the form grants. A price of requests is not asked for: the dearest of today and a quarter more. */
 function granted(values: { [name in keyof Form]: bigint }, market: Market): Struct {
-  const request = market.data.reduce((most, offer) => Math.max(most, offer.price.request), 0);
+  const request = dearest(market, "request");
   const expires = values.days === 0n ? NEVER : BigInt(Math.floor(Date.now() / 1000)) + values.days * DAY;
   return grantOf({ ...values, expires, request: BigInt(Math.ceil(request * 1.25)), feeBps: market.relayer.fee_bps });
 }

@@ -79,9 +79,10 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
         "# The relayer of `steam dev`.\n\n[server]\nlisten = {listen}\n\n[chain]\nrpc_urls = {rpc}\nprogram = {program}\n\
          relayer = {relayer}\nsettler_keypair = {settler}\nreceipt_keypair = {receipts}\nfaucet_keypair = {faucet}\npoll_ms = {poll}\n\n\
          [ledger]\npath = {ledger}\n\n[settle]\ninterval_ms = {interval}\nresend_ms = {resend}\n\n\
-         [upstream]\nlocalnet = true\n",
+         [market]\ntrusted_providers = {trusted}\n\n[upstream]\nlocalnet = true\n",
         listen = text(&config.server.listen),
         rpc = json!(chain.rpc_urls),
+        trusted = json!(config.market.trusted_providers),
         settler = path(&chain.settler_keypair),
         receipts = path(&chain.receipt_keypair),
         faucet = path(&chain.faucet_keypair),

@@ -2,8 +2,7 @@
 
 use super::{DevArgs, files, say};
 use crate::app::{self, Running};
-use crate::chain::Pubkey;
-use crate::config::{Chain, Config, LedgerConfig, Server, SettleConfig, UpstreamConfig};
+use crate::config::{Chain, Config, LedgerConfig, Market, Server, SettleConfig, UpstreamConfig};
 use crate::localnet::{Deployment, Localnet, Options, Setup, SimulatedProvider, profiles};
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -11,7 +10,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{KeyGrant, Prices};
+use steam_protocol::units::Price;
+use steam_router::state::KeyGrant;
 
 /// What the relayer adds to each charge, in basis points.
 const FEE_BPS: u16 = 50;
@@ -72,7 +72,7 @@ impl System {
         told("relayer, providers and offers registered on chain; vault open, key authorised, 20 USDC deposited");
 
         files::write_keypairs(&dir, &deployment, &localnet)?;
-        let config = config(args, &dir, listen, &localnet, &deployment.relayer);
+        let config = config(args, &dir, listen, &localnet, &deployment);
         files::write_config(&dir, &config)?;
         let running = app::start(config).await.context("the relayer did not start")?;
         let system = Self { localnet, deployment, providers, running, base_url, dir, temporary };
@@ -119,13 +119,13 @@ fn grant() -> KeyGrant {
         limit_total: 50_000_000,
         window_seconds: 3_600,
         window_limit: 25_000_000,
-        max_price: Prices { input: 5_000_000, cached: 5_000_000, output: 20_000_000, request: 1_000 },
+        max_price: Price::basic(5_000_000, 5_000_000, 20_000_000, 1_000).into(),
         max_fee_bps: 100,
         allow_root: [0; 32],
     }
 }
 
-fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, relayer: &Pubkey) -> Config {
+fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, deployment: &Deployment) -> Config {
     Config {
         server: Server {
             listen,
@@ -136,7 +136,7 @@ fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, r
         chain: Chain {
             rpc_urls: vec![localnet.rpc_url.clone()],
             program: Some(localnet.program),
-            relayer: Some(*relayer),
+            relayer: Some(deployment.relayer),
             settler_keypair: dir.join(files::SETTLER),
             receipt_keypair: dir.join(files::RECEIPTS),
             faucet_keypair: dir.join(files::PAYER),
@@ -145,6 +145,10 @@ fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, r
         ledger: LedgerConfig { path: dir.join(files::LEDGER), ..LedgerConfig::default() },
         settle: SettleConfig { interval_ms: args.settle_interval_ms, resend_ms: 500, ..SettleConfig::default() },
         upstream: UpstreamConfig { localnet: true, ..UpstreamConfig::default() },
+        market: Market {
+            trusted_providers: deployment.providers.iter().map(|provider| provider.address.to_string()).collect(),
+            ..Market::default()
+        },
         ..Config::default()
     }
 }

@@ -17,11 +17,12 @@ async fn market() -> World {
     };
     let world = World::new(vec![
         at("cheap", 1, |offer| offer),
-        at("dear", 2, |offer| Offer {
-            price: Price { input: 3_000_000, cached: 3_000_000, output: 6_000_000, request: 2 },
+        at("dear", 2, |offer| Offer { price: Price::basic(3_000_000, 3_000_000, 6_000_000, 2).into(), ..offer }),
+        at("plain", 3, |offer| Offer {
+            capabilities: 0,
+            price: Price { output: 7_000_000, ..offer.price.standard }.into(),
             ..offer
         }),
-        at("plain", 3, |offer| Offer { capabilities: 0, price: Price { output: 7_000_000, ..offer.price }, ..offer }),
         at("other", 4, |offer| Offer { model: "n".into(), ..offer }),
     ])
     .await;
@@ -66,8 +67,8 @@ async fn each_control_steers_in_either_form() {
         (json!({"ignore": ["cheap", "plain"]}), vec![("Ignore", "cheap, plain")], vec!["dear"]),
         (json!({"order": ["plain", "dear"]}), vec![("Order", "plain,dear")], vec!["plain"]),
         (
-            json!({"order": ["nobody", "dear"], "allow_fallbacks": false}),
-            vec![("Order", "nobody,dear"), ("Allow-Fallbacks", "false")],
+            json!({"order": ["dear"], "allow_fallbacks": false}),
+            vec![("Order", "dear"), ("Allow-Fallbacks", "false")],
             vec!["dear"],
         ),
         (json!({"sort": "price"}), vec![("Sort", "price")], vec!["cheap"]),
@@ -93,26 +94,24 @@ async fn each_control_steers_in_either_form() {
 }
 
 #[tokio::test]
-async fn a_model_that_fails_or_is_gone_falls_back_to_the_next_one() {
+async fn a_model_that_fails_falls_back_to_the_next_one() {
     let (bad, worse, good) =
         (Mock::new("bad", answer("500 X", "")).await, Mock::new("worse", answer("503 X", "")).await, good(false).await);
-    let dear = Price { input: 1_000_000, cached: 100_000, output: 8_000_000, request: 0 };
-    let offers = vec![bad.offer(1), worse.offer(2), Offer { model: "n".into(), price: dear, ..good.offer(3) }];
+    let dear = Price::basic(1_000_000, 100_000, 8_000_000, 0);
+    let offers = vec![bad.offer(1), worse.offer(2), Offer { model: "n".into(), price: dear.into(), ..good.offer(3) }];
     let world = World::with(offers, |config| config.upstream.max_attempts = 2).await;
-    for (members, headers) in [
-        (json!({"models": ["gone", "n"], "max_tokens": 3}), vec![]),
-        (json!({"max_tokens": 3}), vec![("Models", "gone, n")]),
-    ] {
+    for (members, headers) in
+        [(json!({"models": ["n"], "max_tokens": 3}), vec![]), (json!({"max_tokens": 3}), vec![("Models", "n")])]
+    {
         let response = send(&world, &members, &headers).await;
         assert_eq!(response.status(), 200);
         let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
         let receipt = decode(response.headers()["steam-receipt"].to_str().unwrap());
         let receipt = SignedReceipt::from_bytes(&receipt).unwrap().receipt;
-        assert_eq!((receipt.offer, receipt.price), ([3; 32], dear), "the offer is of the model that served");
+        assert_eq!((receipt.offer, receipt.price), ([3; 32], dear.into()), "the offer is of the model that served");
         // 20 of input at 1, 3 of output at 8
         assert_eq!(receipt.charge, Pico(44_000_000));
         let decision = world.decision(&id).await;
-        assert_eq!(decision["unknown_models"], json!(["gone"]));
         let attempts: Vec<(&str, &str)> = decision["attempts"]
             .as_array()
             .unwrap()
@@ -129,7 +128,7 @@ async fn a_model_that_fails_or_is_gone_falls_back_to_the_next_one() {
 #[tokio::test]
 async fn a_request_is_held_for_at_its_dearest_models_price() {
     let slow = Mock::new("slow", vec![crate::relay::testing::mock::Step::Forever]).await;
-    let dear = Price { output: 50_000_000, ..slow.offer(2).price };
+    let dear = Price { output: 50_000_000, ..slow.offer(2).price.standard }.into();
     let offers = vec![slow.offer(1), Offer { model: "n".into(), price: dear, ..slow.offer(2) }];
     let world = World::new(offers).await;
     let held = async |members: Value| {
@@ -168,7 +167,7 @@ async fn what_is_not_supported_is_refused_and_costs_nothing() {
         assert_eq!((status, error["param"].as_str()), (400, Some(param)), "{members} {headers:?}: {error}");
     }
     let (status, error) = error(send(&world, &json!({"provider": {"only": ["nobody"]}}), &[]).await).await;
-    assert_eq!((status, error["code"].as_str()), (400, Some("no_provider_supports_request")));
+    assert_eq!((status, error["code"].as_str()), (400, Some("unknown_provider")));
     assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));
 }
 

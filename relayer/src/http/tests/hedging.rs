@@ -91,8 +91,8 @@ async fn nobody_else_is_asked_unless_it_is_wanted_affordable_and_within_the_budg
     for (name, members, change, factor, asked) in cases {
         let (slow, good) = (Mock::new("slow", slow(600)).await, good(true).await);
         let mut second = good.offer(2);
-        let price = second.price;
-        second.price = Price { input: price.input * factor, output: price.output * factor, ..price };
+        let price = second.price.standard;
+        second.price = Price { input: price.input * factor, output: price.output * factor, ..price }.into();
         let world = World::with(vec![slow.offer(1), second], |config| {
             patient(config);
             change(config);
@@ -128,6 +128,18 @@ async fn a_whole_answer_is_raced_only_if_the_request_says_so() {
         assert_eq!(good.count(), asked);
         assert_eq!(world.settled_down().await, (Pico::ZERO, Pico(26_260_000)));
     }
+}
+
+#[tokio::test]
+async fn the_next_model_that_is_named_is_raced_as_well() {
+    let (slow, good) = (Mock::new("slow", vec![Step::Forever]).await, good(true).await);
+    let next = crate::registry::Offer { model: "n".into(), ..good.offer(2) };
+    let world = World::with(vec![slow.offer(1), next], patient).await;
+    let members = json!({"stream": true, "max_tokens": 16, "models": ["n"], "provider": {"hedge_after_ms": 100}});
+    let began = Instant::now();
+    let streamed = Streamed::read(world.chat(members).await).await;
+    assert_eq!(streamed.receipt.unwrap().receipt.offer, [2; 32]);
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]

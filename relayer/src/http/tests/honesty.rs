@@ -135,8 +135,13 @@ async fn an_honest_provider_is_not_flagged_and_what_a_client_steers_is_no_eviden
     // A client that names the provider, or cuts its answers, cannot make it look bad.
     honest.set(Behaviour { canned: true, inflation: 0.5, ..behaviour("honest") });
     for number in 0..60 {
-        let steer =
-            if number % 2 == 0 { json!({"provider": {"only": ["honest"]}}) } else { json!({"stop": ["never"]}) };
+        let steer = match number % 5 {
+            0 => json!({"provider": {"only": ["honest"]}}),
+            1 => json!({"stop": ["never"]}),
+            2 => json!({"provider": {"max_price": {"completion": 9}}}),
+            3 => json!({"provider": {"sort": "latency"}}),
+            _ => json!({"guided_regex": "a+"}),
+        };
         let mut members = json!({"model": MODEL, "messages": [{"role": "user", "content": format!("{number}")}]});
         members.as_object_mut().unwrap().extend(steer.as_object().unwrap().clone());
         let post = world.client.post(world.url("/v1/chat/completions")).bearer_auth(keys[number / 2 % 2].reveal());

@@ -192,7 +192,12 @@ async fn wrong_requests_and_refusals_have_the_form_of_this_api() {
     for (body, status, kind, param) in [
         ("{".to_owned(), 400, "invalid_request_error", Value::Null),
         (ask(json!({"max_tokens": 0})), 400, "invalid_request_error", json!("max_tokens")),
-        (ask(json!({"messages": [{"role": "king", "content": "x"}]})), 400, "invalid_request_error", json!("messages")),
+        (
+            ask(json!({"messages": [{"role": "king", "content": "x"}]})),
+            400,
+            "invalid_request_error",
+            json!("messages.0.role"),
+        ),
         (ask(json!({"model": "nobody"})), 404, "not_found_error", json!("model")),
     ] {
         let response = world.post_to(PATH, body.clone()).await;

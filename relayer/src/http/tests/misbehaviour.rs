@@ -8,9 +8,9 @@ mod odd;
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
-use crate::relay::testing::NOW;
 use crate::relay::testing::mock::{Mock, Step, good};
 use crate::relay::testing::world::World;
+use crate::relay::testing::{NOW, cheap};
 use futures::StreamExt;
 use serde_json::{Value, json};
 use std::future::Future;
@@ -38,25 +38,27 @@ fn say(text: &str) -> Step {
     Step::Say(text.to_owned())
 }
 
-/// A relayer that knows `bad` and a healthy provider of model `m`, and `bad` as the only provider of model `alone`. It is
+/// A relayer that knows `bad` and a healthy provider of model `m` at ten times its price, so that `bad` is asked first, and `bad` as the only provider of model `alone`. It is
 /// patient where nothing but patience could be at fault on a busy machine.
 async fn world(case: &Case, bad: &Mock, good: &Mock) -> World {
     let patience = if case.kind.ends_with("timeout") { 1_500 } else { 60_000 };
     let alone = Offer { model: "alone".into(), ..bad.offer(3) };
-    World::with(vec![bad.offer(1), good.offer(2), alone], |config| {
+    World::with(vec![cheap(bad.offer(1)), good.offer(2), alone], |config| {
+        crate::relay::testing::cost_alone(config);
         config.upstream.max_answer_bytes = 50_000;
         config.upstream.connect_timeout_ms = 400;
+        config.upstream.total_timeout_ms = 60_000;
         (config.upstream.first_token_timeout_ms, config.upstream.idle_timeout_ms) = (patience, patience);
     })
     .await
 }
 
 fn ask(streamed: bool) -> Value {
-    json!({"stream": streamed, "max_tokens": 3, "provider": {"order": ["bad", "good"]}})
+    json!({"stream": streamed, "max_tokens": 16})
 }
 
 fn ask_alone(streamed: bool) -> Value {
-    json!({"model": "alone", "stream": streamed, "max_tokens": 3})
+    json!({"model": "alone", "stream": streamed, "max_tokens": 16})
 }
 
 /// What was learned of an offer: the requests that say something about it, and the share of them that did not fail. The

@@ -54,7 +54,7 @@ async fn models(State(shared): State<Arc<Shared>>) -> Json<Value> {
 
 async fn proof(State(shared): State<Arc<Shared>>) -> Response {
     match shared.behaviour().address {
-        Some(address) => Json(json!({ "provider": address })).into_response(),
+        Some(address) => Json(json!({ "providers": [{ "address": address }] })).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }

@@ -168,3 +168,19 @@ fn a_deadline_has_not_passed_and_is_not_far() {
         (400, "not_after_too_far", Some("steam-not-after"))
     );
 }
+
+#[test]
+fn one_key_among_placeholders_is_enough() {
+    let key = SessionKey::from_seed(&[0xff; 32]).reveal();
+    let bearer = format!("Bearer {key}");
+    for headers in [
+        vec![("authorization", "Bearer unused"), ("x-api-key", &key)],
+        vec![("authorization", &bearer), ("x-api-key", "unused")],
+        vec![("authorization", "Basic abc"), ("api-key", &key)],
+        vec![("x-api-key", ""), ("api-key", &key)],
+    ] {
+        assert!(matches!(read(&headers), Ok(Credentials::Bearer(_))), "{headers:?}");
+    }
+    let none = read(&[("authorization", "Bearer unused"), ("x-api-key", "neither")]).unwrap_err();
+    assert_eq!(code(&none), (401, "invalid_api_key", None));
+}

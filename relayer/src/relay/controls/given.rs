@@ -11,6 +11,8 @@ use steam_protocol::request::ROUTE_PREFIX;
 
 /// Most names in a list.
 const MAX_NAMES: usize = 64;
+/// Longest name in a list, in bytes: an address has 44, a provider's name and a model's fewer than this.
+const MAX_NAME_BYTES: usize = 128;
 
 /// The kind of value in a header.
 #[derive(Clone, Copy)]
@@ -158,6 +160,9 @@ impl<'a> Wishes<'a> {
         let names: Vec<String> = given.value(expected)?;
         if names.iter().any(String::is_empty) {
             return Err(invalid(&given.path, &format!("{expected}, none of them empty")));
+        }
+        if names.iter().any(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(invalid(&given.path, &format!("{expected}, none of them longer than {MAX_NAME_BYTES} bytes")));
         }
         if names.len() > most.min(MAX_NAMES) {
             let most = most.min(MAX_NAMES);

@@ -1,7 +1,8 @@
 //! What is read of the controls, in both forms, and what is said to wrong ones.
 
 use super::*;
-use crate::relay::testing::offer;
+use crate::market::Market;
+use crate::relay::testing::{offer, registry};
 use axum::http::{HeaderName, HeaderValue};
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
@@ -214,7 +215,14 @@ fn nulls_are_absent() {
 fn wishes_exclude_by_name_address_and_price() {
     let alpha = offer("alpha", 1);
     let address = alpha.provider.to_string();
-    let exclude = |json: &str| provider(json).unwrap().exclude(&alpha);
+    let registry = registry(vec![alpha.clone(), offer("beta", 2)]);
+    let market =
+        Market::new(crate::config::Market { verify_origins: false, ..crate::config::Market::default() }).view();
+    let exclude = |json: &str| {
+        let controls = provider(json).unwrap();
+        let named = controls.resolve(&Names { registry: &registry, market: &market }).unwrap();
+        controls.exclude(&named, &alpha, &alpha.price.standard)
+    };
     assert_eq!(exclude(r#"{"order":["beta"],"only":["Alpha","beta"],"ignore":null}"#), None);
     assert_eq!(exclude(&format!(r#"{{"only":["{address}"]}}"#)), None);
     assert_eq!(exclude(&format!(r#"{{"ignore":["{address}"]}}"#)).unwrap(), "in provider.ignore");

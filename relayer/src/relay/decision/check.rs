@@ -1,9 +1,9 @@
 //! Checks a decision record against the receipt that commits to it, and repeats the choice. The measurements are the
 //! relayer's own: a record proves that the choice follows from them, not that they are true.
 
-use super::{AttemptRecord, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, VERSION};
+use super::{AttemptRecord, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, TOO_LONG, VERSION};
 use crate::relay::plan::{preferred_first, schedule};
-use crate::score::{Ranking, decide};
+use crate::score::{Gate, Ranking, decide};
 use std::collections::HashSet;
 use steam_protocol::receipt::{FinishReason, Receipt};
 use steam_protocol::sha256;
@@ -111,13 +111,16 @@ fn ordered(record: &Record) -> Result<(), Fault> {
             .iter()
             .position(|name| name.eq_ignore_ascii_case(&candidate.name) || *name == candidate.provider)
     };
+    let is_open = |(_, open): &(&CandidateRecord, bool)| *open;
     let only_first = !record.allow_fallbacks && record.preferred.is_empty();
     let orders = record.routes.iter().map(|route| {
-        let ranked = route.choice.ranking.order.iter().filter_map(|&index| route.candidates.get(index)).collect();
-        preferred_first(ranked, |candidate| rank(candidate), only_first)
+        let ranked = route.choice.ranking.order.iter().filter_map(|&index| {
+            Some((route.candidates.get(index)?, route.choice.measured.get(index)?.gate == Gate::Open))
+        });
+        preferred_first(ranked.collect(), |(candidate, _)| rank(candidate), is_open, only_first)
     });
-    let order = schedule(orders.collect(), record.max_attempts as usize);
-    if !order.iter().map(|candidate| &candidate.offer).eq(&record.order) {
+    let order = schedule(orders.collect(), record.max_attempts as usize, is_open);
+    if !order.iter().map(|(candidate, _)| &candidate.offer).eq(&record.order) {
         return Err(Fault::Order);
     }
     Ok(())
@@ -126,8 +129,16 @@ fn ordered(record: &Record) -> Result<(), Fault> {
 /// Attempts begin in the order of trying, each after the one before failed or as its hedge, and one of them served.
 fn attempted(record: &Record) -> Result<(), Fault> {
     let fault = |what: String| Err(Fault::Attempts(what));
-    if !record.attempts.iter().map(|attempt| &attempt.offer).eq(record.order.iter().take(record.attempts.len())) {
-        return fault("others were tried, or in another order".into());
+    let (mut place, mut too_long) = (0, false);
+    for (number, attempt) in record.attempts.iter().enumerate() {
+        let left = record.order.get(place..).unwrap_or_default();
+        match left.iter().position(|offer| *offer == attempt.offer) {
+            Some(skipped) if skipped == 0 || too_long => place += skipped + 1,
+            // Once nobody was left, one may be asked again.
+            None if left.is_empty() && number == record.order.len() && record.order.contains(&attempt.offer) => {}
+            Some(_) | None => return fault("others were tried, or in another order".into()),
+        }
+        too_long |= attempt.outcome == TOO_LONG;
     }
     let mut under_way: Option<&AttemptRecord> = None;
     for attempt in &record.attempts {

@@ -15,11 +15,12 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+pub use parameters::supported_parameters;
 pub use schema::{ChatCompletion, ChatCompletionRequest, ChatMessage, ChatUsage, MaxPrice, ProviderControls};
 
 use crate::relay::dialect::openai::{self, ChunkWriter, Kind};
 use crate::relay::dialect::translate::{Render, Translate};
-use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Stated, Writer};
 use crate::relay::error::RelayError;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -28,6 +29,23 @@ use steam_router::state::capability;
 /// The dialect.
 #[derive(Debug)]
 pub struct Chat;
+
+/// The parameter by which a request needs this capability.
+pub(super) fn parameter_of(bit: u64) -> Option<&'static str> {
+    let known = [
+        (capability::STREAMING, "stream"),
+        (capability::VISION, "messages"),
+        (capability::FILE_INPUT, "messages"),
+        (capability::AUDIO_INPUT, "messages"),
+        (capability::TOOLS, "tools"),
+        (capability::JSON_MODE, "response_format"),
+        (capability::JSON_SCHEMA, "response_format"),
+        (capability::LOGPROBS, "logprobs"),
+        (capability::SEED, "seed"),
+        (capability::REASONING, "reasoning_effort"),
+    ];
+    known.into_iter().find(|(known, _)| known & bit != 0).map(|(_, name)| name)
+}
 
 impl Dialect for Chat {
     fn name(&self) -> &'static str {
@@ -58,8 +76,8 @@ impl Dialect for Chat {
         body::for_provider(request)
     }
 
-    fn reader(&self, _: &Request) -> Box<dyn Reader> {
-        Box::<reader::ChatReader>::default()
+    fn reader(&self, request: &Request) -> Box<dyn Reader> {
+        Box::new(reader::ChatReader::new(request.choices))
     }
 
     fn writer(&self) -> Box<dyn Writer> {
@@ -78,7 +96,7 @@ impl Dialect for Chat {
         openai::error(error)
     }
 
-    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+    fn refusal(&self, status: StatusCode, stated: &Stated) -> String {
         openai::refusal(status, stated)
     }
 }

@@ -9,7 +9,7 @@ mod tests;
 use crate::relay::dialect::openai::{self, ChunkWriter, Kind};
 use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::{common_edits, with_usage};
-use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Stated, Writer};
 use crate::relay::error::RelayError;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -51,8 +51,9 @@ impl Dialect for Completions {
     fn body(&self, request: &Outgoing<'_>) -> Result<Bytes, RelayError> {
         let object = request.document.object();
         let mut edits = common_edits(&object, request.model);
-        if object.get("max_tokens").is_none() {
-            edits.push(("max_tokens", Some(read::DEFAULT_MAX_TOKENS.to_string())));
+        let unstated = object.get("max_tokens").is_none().then_some(read::DEFAULT_MAX_TOKENS);
+        if let Some(max_output) = request.max_output.or(unstated) {
+            edits.push(("max_tokens", Some(max_output.to_string())));
         }
         if request.stream {
             edits.push(("stream_options", Some(with_usage(&object)?)));
@@ -60,8 +61,8 @@ impl Dialect for Completions {
         Ok(object.edited(&edits).into())
     }
 
-    fn reader(&self, _: &Request) -> Box<dyn Reader> {
-        Box::new(reader::TextReader)
+    fn reader(&self, request: &Request) -> Box<dyn Reader> {
+        Box::new(reader::TextReader::new(request.choices))
     }
 
     fn writer(&self) -> Box<dyn Writer> {
@@ -72,7 +73,7 @@ impl Dialect for Completions {
         openai::error(error)
     }
 
-    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+    fn refusal(&self, status: StatusCode, stated: &Stated) -> String {
         openai::refusal(status, stated)
     }
 }

@@ -46,6 +46,8 @@ pub struct Conversation {
     pub verbosity: Option<String>,
     /// What the client calls the members.
     pub names: Names,
+    /// The paths of what the client can do without and the other dialect has no word for.
+    pub left_out: Vec<String>,
 }
 
 /// The paths of members by which a field is named to the client.
@@ -59,7 +61,7 @@ pub struct Names {
 }
 
 /// What one side said at once.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Turn {
     pub role: Role,
     pub parts: Vec<Part>,

@@ -9,7 +9,7 @@ mod tests;
 use crate::relay::dialect::openai::{self, ChunkWriter, Kind};
 use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::common_edits;
-use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Stated, Writer};
 use crate::relay::error::RelayError;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
@@ -63,7 +63,7 @@ impl Dialect for Embeddings {
         openai::error(error)
     }
 
-    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+    fn refusal(&self, status: StatusCode, stated: &Stated) -> String {
         openai::refusal(status, stated)
     }
 }

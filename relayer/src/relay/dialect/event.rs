@@ -1,9 +1,10 @@
 //! What an answer says, in the neutral form that every dialect is read into.
 
+use crate::relay::dialect::Stated;
 use crate::relay::json::Text;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::ops::Range;
 use steam_protocol::receipt::FinishReason;
@@ -99,10 +100,14 @@ pub enum Event<'a> {
 /// Tokens of an exchange, as a provider counts them. Nothing in it is trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Input tokens, cached ones included.
+    /// Input tokens, those read from and written to a cache included.
     pub prompt: u64,
     /// Input tokens that came from a cache.
     pub cached: u64,
+    /// Input tokens written to a cache of the shorter lifetime.
+    pub cache_write: u64,
+    /// Input tokens written to a cache of the longer lifetime.
+    pub cache_write_long: u64,
     /// Output tokens, hidden reasoning included.
     pub completion: u64,
     /// Output tokens that are reasoning.
@@ -112,10 +117,14 @@ pub struct Usage {
 /// What a client is told was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billed {
-    /// Input tokens, without cached ones.
+    /// Input tokens, without those read from or written to a cache.
     pub input: u32,
     /// Cached input tokens.
     pub cached: u32,
+    /// Input tokens written to a cache of the shorter lifetime.
+    pub cache_write: u32,
+    /// Input tokens written to a cache of the longer lifetime.
+    pub cache_write_long: u32,
     /// Output tokens.
     pub output: u32,
     /// Cost in USD, fee included, as an exact decimal number.
@@ -123,6 +132,21 @@ pub struct Billed {
 }
 
 impl Billed {
+    /// Input tokens written to a cache.
+    pub(super) fn written(&self) -> u64 {
+        u64::from(self.cache_write) + u64::from(self.cache_write_long)
+    }
+
+    /// All input tokens.
+    pub(super) fn prompt(&self) -> u64 {
+        u64::from(self.input) + u64::from(self.cached) + self.written()
+    }
+
+    /// What was written to a cache, by its lifetime, under Anthropic's names.
+    pub(super) fn lifetimes(&self) -> Value {
+        json!({ "ephemeral_5m_input_tokens": self.cache_write, "ephemeral_1h_input_tokens": self.cache_write_long })
+    }
+
     /// `usage` with the cost in place of whatever the provider says of it.
     pub(super) fn with_cost(&self, mut usage: Map<String, Value>) -> String {
         usage.remove("cost");
@@ -145,6 +169,8 @@ pub enum Piece {
     Composed(Vec<Bytes>),
     /// It is for the relayer alone.
     Own,
+    /// It has the usage and nothing else: the client gets it at the end, with what is billed.
+    Usage(Bytes),
     /// The answer is complete. The client gets these data, if there are any.
     End(Vec<Bytes>),
 }
@@ -180,10 +206,7 @@ pub enum Fault {
     Malformed,
     /// The provider reports an error where an answer should be.
     #[error("the provider reported an error")]
-    Reported {
-        /// The number in it that looks like a status.
-        status: Option<u16>,
-    },
+    Reported(Box<Stated>),
 }
 
 /// The member `type` of an event's data, which names it in dialects whose events have names. What has none is an error.

@@ -13,7 +13,7 @@ mod writer;
 
 use crate::relay::dialect::read::common_edits;
 use crate::relay::dialect::translate::{Render, Translate};
-use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Stated, Writer};
 use crate::relay::error::RelayError;
 use crate::upstream::KeyHeader;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -74,6 +74,7 @@ impl Dialect for Messages {
         let mut edits = common_edits(&object, request.model);
         if let Some(max_output) = request.max_output {
             edits.push(("max_tokens", Some(max_output.to_string())));
+            edits.extend(read::thinking_within(&object, max_output).map(|thinking| ("thinking", Some(thinking))));
         }
         Ok(object.edited(&edits).into())
     }
@@ -84,6 +85,19 @@ impl Dialect for Messages {
             headers.push((VERSION, DEFAULT_VERSION));
         }
         headers
+    }
+
+    fn parameter_of(&self, bit: u64) -> Option<&'static str> {
+        match bit {
+            _ if bit & (capability::JSON_MODE | capability::JSON_SCHEMA) != 0 => Some("output_config.format"),
+            _ if bit & capability::REASONING != 0 => Some("thinking"),
+            _ => super::chat::parameter_of(bit),
+        }
+    }
+
+    /// Thinking is asked for.
+    fn reasons_unasked(&self) -> bool {
+        false
     }
 
     fn key_header(&self) -> KeyHeader {
@@ -110,7 +124,7 @@ impl Dialect for Messages {
         writer::error(error).to_string()
     }
 
-    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+    fn refusal(&self, status: StatusCode, stated: &Stated) -> String {
         writer::refusal(status, stated)
     }
 }

@@ -4,6 +4,13 @@ use crate::relay::dialect::Prompt;
 use crate::relay::error::RelayError;
 use serde::Deserialize;
 
+/// Tokens that a model's own format of a conversation may add: its marks, and a preamble of which no request says anything.
+pub(super) const CHAT_FORMAT: u64 = 64;
+/// The same where functions are described: many formats explain how to call them.
+pub(super) const TOOLS_FORMAT: u64 = 512;
+/// Tokens that begin and end a text without a conversation.
+pub(super) const TEXT_FORMAT: u64 = 8;
+
 /// One prompt or several.
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -50,10 +57,11 @@ impl Prompts {
 
     /// What a model reads.
     pub(super) fn prompt(self) -> Prompt {
-        let tokens = |count: usize| Prompt { texts: Vec::new(), overhead: count as u64 };
+        let format = TEXT_FORMAT.saturating_mul(self.count().into());
+        let tokens = |count: usize| Prompt { texts: Vec::new(), overhead: count as u64, format };
         match self {
-            Self::Text(text) => Prompt { texts: vec![text], overhead: 0 },
-            Self::Texts(texts) => Prompt { texts, overhead: 0 },
+            Self::Text(text) => Prompt { texts: vec![text], overhead: 0, format },
+            Self::Texts(texts) => Prompt { texts, overhead: 0, format },
             Self::Tokens(one) => tokens(one.len()),
             Self::ManyTokens(many) => tokens(many.iter().map(Vec::len).sum()),
         }

@@ -6,6 +6,7 @@ use crate::relay::error::RelayError;
 use crate::relay::json::{self, Document, Object};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use std::hash::{DefaultHasher, Hasher};
 use std::ops::RangeInclusive;
 
@@ -44,6 +45,44 @@ pub(super) fn wrong(name: &str, expected: &str) -> RelayError {
     RelayError::invalid("invalid_value", name, format!("`{name}` must be {expected}"))
 }
 
+/// A member that is an object.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming it.
+pub(super) fn object<'a>(object: &Object<'a>, name: &str) -> Result<Option<Object<'a>>, RelayError> {
+    object.get(name).map(Object::read).transpose().map_err(|_| wrong(name, "an object"))
+}
+
+/// The objects of a member that is an array of them.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming the member, or the one in it that is no object.
+pub(super) fn objects<'a>(object: &Object<'a>, name: &str) -> Result<Vec<Object<'a>>, RelayError> {
+    let Some(json) = object.get(name) else { return Ok(Vec::new()) };
+    let all: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| wrong(name, "an array of objects"))?;
+    let read = |(place, one): (usize, &'a RawValue)| {
+        Object::read(one.get()).map_err(|_| wrong(&format!("{name}.{place}"), "an object"))
+    };
+    all.into_iter().enumerate().map(read).collect()
+}
+
+/// Checks the members that every dialect for conversations has in the same form.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming one.
+pub(super) fn sampling(object: &Object<'_>, stops: &str) -> Result<(), RelayError> {
+    for name in ["temperature", "top_p"] {
+        field::<f64>(object, name, "a number")?;
+    }
+    if let Some(stop) = object.get(stops) {
+        let one = stops == "stop" && serde_json::from_str::<String>(stop).is_ok();
+        if !one && serde_json::from_str::<Vec<String>>(stop).is_err() {
+            return Err(wrong(stops, "an array of strings"));
+        }
+    }
+    Ok(())
+}
+
 /// Checks the range of a number.
 ///
 /// # Errors
@@ -61,7 +100,9 @@ pub(super) fn between(name: &str, value: u32, range: RangeInclusive<u32>) -> Res
 /// [`RelayError::Invalid`], naming it.
 pub(super) fn limit(object: &Object<'_>, name: &str, least: u32) -> Result<Option<u32>, RelayError> {
     let expected = "a positive integer";
-    let limit = field(object, name, expected)?;
+    let limit: Option<u64> = field(object, name, expected)?;
+    // More than any offer gives is lowered to what one gives.
+    let limit = limit.map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
     if limit.is_some_and(|limit| limit < least) {
         return Err(wrong(name, expected));
     }
@@ -100,14 +141,39 @@ pub(super) fn include_usage(object: &Object<'_>) -> Result<bool, RelayError> {
     Ok(field(&options, "include_usage", "true or false")?.unwrap_or(false))
 }
 
-/// Whether the client picks the provider, or cuts or bends the answer by one of the members `shaping`.
-pub(super) fn origin(object: &Object<'_>, controls: &Controls, shaping: &[&str]) -> Origin {
-    let client_shaped = controls.only.is_some()
-        || !controls.order.is_empty()
-        || !controls.ignore.is_empty()
-        || shaping.iter().any(|name| object.get(name).is_some());
-    if client_shaped { Origin::ClientShaped } else { Origin::Open }
+/// Whether the client takes part in the choice of the provider, or cuts or bends the answer: by a member that is not
+/// `harmless`, which may be one the relayer does not know.
+pub(super) fn origin(object: &Object<'_>, models: &[String], controls: &Controls, harmless: &[&str]) -> Origin {
+    let chosen = controls.takes_part() || models.iter().any(|model| suffix(model).1.is_some());
+    let is_harmless = |name: &str| harmless.contains(&name) || COMMON.contains(&name);
+    let bent = object.0.iter().any(|(name, value)| *value != "null" && !is_harmless(name));
+    if chosen || bent { Origin::ClientShaped } else { Origin::Open }
 }
+
+/// Members with which no client of any dialect can make an honest provider look bad.
+const COMMON: [&str; 21] = [
+    "model",
+    "models",
+    "provider",
+    "stream",
+    "stream_options",
+    "temperature",
+    "top_p",
+    "top_k",
+    "n",
+    "user",
+    "metadata",
+    "store",
+    "service_tier",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "max_tokens",
+    "parallel_tool_calls",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+];
 
 /// Tells different prompts apart.
 pub(super) fn fingerprint(text: &str) -> u64 {

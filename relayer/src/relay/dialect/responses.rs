@@ -13,7 +13,7 @@ mod writer;
 use crate::relay::dialect::openai;
 use crate::relay::dialect::read::common_edits;
 use crate::relay::dialect::translate::Translate;
-use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Writer};
+use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Stated, Writer};
 use crate::relay::error::RelayError;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use bytes::Bytes;
@@ -25,6 +25,11 @@ const BETA: HeaderName = HeaderName::from_static("openai-beta");
 /// The dialect.
 #[derive(Debug)]
 pub struct Responses;
+
+/// The answer to a request to count tokens.
+pub fn counted(tokens: u64) -> String {
+    format!(r#"{{"object":"response.input_tokens","input_tokens":{tokens}}}"#)
+}
 
 impl Dialect for Responses {
     fn name(&self) -> &'static str {
@@ -66,6 +71,15 @@ impl Dialect for Responses {
         request.headers.clone()
     }
 
+    fn parameter_of(&self, bit: u64) -> Option<&'static str> {
+        match bit {
+            _ if bit & (capability::VISION | capability::FILE_INPUT | capability::AUDIO_INPUT) != 0 => Some("input"),
+            _ if bit & (capability::JSON_MODE | capability::JSON_SCHEMA) != 0 => Some("text.format"),
+            _ if bit & capability::REASONING != 0 => Some("reasoning"),
+            _ => super::chat::parameter_of(bit),
+        }
+    }
+
     fn reader(&self, _: &Request) -> Box<dyn Reader> {
         Box::<reader::ResponseReader>::default()
     }
@@ -82,7 +96,7 @@ impl Dialect for Responses {
         openai::error(error)
     }
 
-    fn refusal(&self, status: StatusCode, stated: Option<&str>) -> String {
+    fn refusal(&self, status: StatusCode, stated: &Stated) -> String {
         openai::refusal(status, stated)
     }
 }

@@ -1,9 +1,12 @@
 //! Translation: a request is written in another dialect, and the answer is read in that dialect and written in the client's.
 
+mod script;
+
 use crate::relay::dialect::conversation::{Conversation, Unsayable};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Request, Say, Usage, Whole};
 use crate::relay::sse;
 use bytes::Bytes;
+use script::{Script, first, own_id};
 use std::fmt;
 use steam_protocol::receipt::FinishReason;
 
@@ -22,8 +25,8 @@ pub trait Translate {
     /// A field that no other dialect has a word for.
     fn parse(&self, request: &Request) -> Result<Conversation, Unsayable>;
 
-    /// Writes an answer to `request`, which is of this dialect, at `now_unix` in Unix seconds.
-    fn composer(&self, request: &Request, now_unix: i64) -> Box<dyn Composer>;
+    /// Writes an answer to `request`, which is of this dialect, at `now_unix` in Unix seconds. The prompt has about `input` tokens.
+    fn composer(&self, request: &Request, now_unix: i64, input: u64) -> Box<dyn Composer>;
 
     /// The details of `usage` in this dialect, as JSON.
     fn stated(&self, usage: Option<Usage>) -> String;
@@ -47,11 +50,11 @@ pub trait Composer: fmt::Debug + Send {
 /// An answer that is read in one dialect and written in another.
 pub struct Translated {
     /// Reads what the provider sends.
-    pub reader: Box<dyn Reader>,
+    reader: Box<dyn Reader>,
     /// Writes it for the client.
-    pub composer: Box<dyn Composer>,
+    script: Script,
     /// The client's dialect.
-    pub client: &'static (dyn Translate + Sync),
+    client: &'static (dyn Translate + Sync),
 }
 
 impl fmt::Debug for Translated {
@@ -60,16 +63,23 @@ impl fmt::Debug for Translated {
     }
 }
 
+impl Translated {
+    /// An answer that `reader` reads and `composer` writes for a client of `client`.
+    pub fn new(reader: Box<dyn Reader>, composer: Box<dyn Composer>, client: &'static (dyn Translate + Sync)) -> Self {
+        Self { reader, script: Script::new(composer), client }
+    }
+}
+
 impl Reader for Translated {
     fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
         let mut out = Vec::new();
-        let Self { reader, composer, client } = self;
+        let Self { reader, script, client } = self;
         let piece = reader.event(event, &mut |event| {
-            composer.event(&event, &mut out)?;
-            restated(*client, event, say)
+            restated(*client, event, say)?;
+            script.take(&event, &mut out)
         })?;
         if let Piece::End(_) = piece {
-            composer.end(&mut out);
+            script.end(&mut out)?;
             return Ok(Piece::End(out));
         }
         Ok(Piece::Composed(out))
@@ -81,10 +91,16 @@ impl Reader for Translated {
         self.reader.whole(body, &mut |event| {
             // What was not asked for is refused before it is kept.
             restated(client, event, say)?;
-            said.take(&event);
-            Ok(())
+            said.take(&event)
         })?;
-        Ok(Whole { body: self.composer.whole(said).into(), usage: None })
+        said.name_calls();
+        Ok(Whole { body: self.script.composer.whole(said).into(), usage: None })
+    }
+
+    fn close(&mut self) -> Option<Vec<Bytes>> {
+        self.reader.close()?;
+        let mut out = Vec::new();
+        self.script.end(&mut out).ok().map(|()| out)
     }
 }
 
@@ -95,6 +111,9 @@ fn restated(client: &dyn Translate, event: Event<'_>, say: &mut Say<'_>) -> Resu
         event => say(event),
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// A whole answer in the neutral form.
 #[derive(Debug, Default)]
@@ -124,7 +143,11 @@ pub enum Piecemeal {
 }
 
 impl Said {
-    fn take(&mut self, event: &Event<'_>) {
+    /// Takes what an event says.
+    ///
+    /// # Errors
+    /// [`Fault::Malformed`] if there is no neutral word for it.
+    fn take(&mut self, event: &Event<'_>) -> Result<(), Fault> {
         use Piecemeal::{Call, Reasoning, Redacted, Refusal, Text};
         match *event {
             Event::Begin { id, model } => (self.id, self.model) = (id.to_owned(), model.to_owned()),
@@ -132,9 +155,10 @@ impl Said {
                 [.., Text(said)] => said.push_str(text),
                 _ => self.choice(choice).parts.push(Text(text.to_owned())),
             },
-            Event::Refusal { choice, text } if !text.is_empty() => {
-                self.choice(choice).parts.push(Refusal(text.to_owned()));
-            }
+            Event::Refusal { choice, text } if !text.is_empty() => match self.parts(choice) {
+                [.., Refusal(said)] => said.push_str(text),
+                _ => self.choice(choice).parts.push(Refusal(text.to_owned())),
+            },
             Event::Reasoning { choice, text } if !text.is_empty() => match self.parts(choice) {
                 [.., Reasoning { text: said, seal }] if seal.is_empty() => said.push_str(text),
                 _ => self.choice(choice).parts.push(Reasoning { text: text.to_owned(), seal: String::new() }),
@@ -151,8 +175,9 @@ impl Said {
                 });
                 match known {
                     Some((known_id, known_name, known_arguments)) => {
-                        known_id.push_str(id);
-                        known_name.push_str(name);
+                        // Some providers repeat both with each piece.
+                        first(known_id, id);
+                        first(known_name, name);
                         known_arguments.push_str(arguments);
                     }
                     None => {
@@ -165,12 +190,23 @@ impl Said {
                 let choice = self.choice(choice);
                 (choice.finish, choice.stop) = (Some(reason), stop.map(ToOwned::to_owned));
             }
+            // A provider was asked for nothing that has no neutral word.
+            Event::Other { .. } => return Err(Fault::Malformed),
             Event::Text { .. }
             | Event::Refusal { .. }
             | Event::Reasoning { .. }
-            | Event::Other { .. }
             | Event::Vector { .. }
             | Event::Usage { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Gives calls that the provider did not name an id, by which their results will be known.
+    fn name_calls(&mut self) {
+        for part in self.choices.iter_mut().flat_map(|choice| &mut choice.parts) {
+            if let Piecemeal::Call { number, id, .. } = part {
+                first(id, &own_id(&self.id, *number));
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::http::errors::status;
+use crate::market::{Market, MarketView};
+use crate::relay::controls::Names;
 use crate::relay::dialect::usual;
 use crate::relay::testing::{offer, registry};
 use crate::score::Outcome;
@@ -23,20 +25,35 @@ fn input(bytes: u64) -> Input {
     Input { counting: Counting::Bytes, text: Counted { bytes, tokens: bytes.div_ceil(4) }, image_tokens: 0 }
 }
 
+static NOBODY: Providers = Providers { order: Vec::new(), only: None, ignore: Vec::new() };
+
+/// A market in which nobody needs proof.
+fn market() -> MarketView {
+    Market::new(crate::config::Market { verify_origins: false, ..crate::config::Market::default() }).view()
+}
+
+/// The providers that `request` names among `offers`.
+fn named(offers: &[Offer], request: &Request) -> Providers {
+    let (registry, market) = (registry(offers.to_vec()), market());
+    request.controls.resolve(&Names { registry: &registry, market: &market }).unwrap()
+}
+
 fn allowed() -> Allowed<'static> {
     let max = 1_000_000_000;
-    let max_price = Price { input: max, cached: max, output: max, request: max };
+    let max_price = Price::basic(max, max, max, max);
     let limits = KeyLimits { max_price, max_fee_bps: 100, expires: i64::MAX, allow_root: None };
-    Allowed { limits, max_cost: None, list: None }
+    Allowed { limits, max_cost: None, list: None, free: None, named: &NOBODY }
 }
 
 fn planned(offers: Vec<Offer>, request: &Request, input: Input, allowed: Allowed) -> Result<Plan, RelayError> {
     let registry = registry(offers);
-    let (asked, unknown) = resolve(&registry, request)?;
+    let asked = resolve(&registry, request)?;
     let asked = asked.into_iter().map(|asked| (asked, input)).collect();
-    plan(&registry, &Config::default(), request, (asked, unknown), allowed, |offer| {
-        (offer.provider_name == "tired").then(|| std::time::Duration::from_secs(7))
-    })
+    let market = market();
+    let named = request.controls.resolve(&Names { registry: &registry, market: &market })?;
+    let cooldown = |offer: &Offer| (offer.provider_name == "tired").then(|| std::time::Duration::from_secs(7));
+    let bars = Bars { market: &|offer| market.bars(offer, false), cooldown: &cooldown };
+    plan(&registry, &Config::default(), request, asked, Allowed { named: &named, ..allowed }, bars)
 }
 
 fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
@@ -46,7 +63,10 @@ fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
 
 #[test]
 fn the_ceiling_is_the_dearest_candidates_with_all_input_uncached_and_the_fee() {
-    let dear = Offer { price: Price { output: 3_000_000, request: 7, ..offer("b", 2).price }, ..offer("b", 2) };
+    let dear = Offer {
+        price: Price { output: 3_000_000, request: 7, ..offer("b", 2).price.standard }.into(),
+        ..offer("b", 2)
+    };
     let plan =
         planned(vec![offer("a", 1), dear], &request(r#","max_tokens":100,"n":2"#), input(40), allowed()).unwrap();
     // (40·1 + 200·3) µUSDC·10^-6 + 7 µUSDC, and 1 % of it
@@ -56,11 +76,41 @@ fn the_ceiling_is_the_dearest_candidates_with_all_input_uncached_and_the_fee() {
     assert_eq!((route.ask.input_tokens, route.ask.expected_output), (10, 200));
 }
 
+fn limits(plan: &Plan) -> Vec<(&str, u32)> {
+    plan.routes[0].candidates.iter().map(|c| (c.offer.provider_name.as_str(), c.max_output)).collect()
+}
+
 #[test]
-fn without_a_limit_the_offers_or_the_default_is_taken() {
-    let short = Offer { output_limit: 50, ..offer("short", 1) };
-    let plan = planned(vec![short, offer("long", 2)], &request(""), input(40), allowed()).unwrap();
-    assert_eq!(plan.routes[0].candidates.iter().map(|c| c.max_output).collect::<Vec<_>>(), [50, 4_096]);
+fn without_a_limit_the_offers_is_taken_as_far_as_context_and_money_reach() {
+    let offers = || vec![Offer { output_limit: 50, ..offer("a", 1) }, Offer { output_limit: 8_192, ..offer("b", 2) }];
+    let planned = |input, allowed| planned(offers(), &request(""), input, allowed).unwrap();
+    assert_eq!(limits(&planned(input(4), allowed())), [("a", 50), ("b", 8_191)]);
+    assert_eq!(limits(&planned(input(20_000), allowed())), [("a", 50), ("b", 3_192)], "the context has no more room");
+    // 40 tokens of input and 2,000 of output, with the fee; the vault keeps as much for other requests.
+    let of = |output: u128| Pico((40_000_000 + output * 2_000_000) * 101 / 100);
+    let poor = Allowed { free: Some(of(4_000)), ..allowed() };
+    assert_eq!(limits(&planned(input(40), poor)), [("a", 50), ("b", 2_000)]);
+    let frugal = Allowed { max_cost: of(2_000).ceil_micro(), ..allowed() };
+    assert_eq!(limits(&planned(input(40), frugal)), [("a", 50), ("b", 2_000)]);
+}
+
+#[test]
+fn a_limit_above_every_offers_is_lowered_to_the_best_unless_parameters_are_required() {
+    let offers = || vec![Offer { output_limit: 50, ..offer("a", 1) }, offer("b", 2), offer("c", 3)];
+    let wanting = |members: &str, bytes| planned(offers(), &request(members), input(bytes), allowed());
+    let lowered = wanting(r#","max_tokens":32000"#, 40).unwrap();
+    assert_eq!(limits(&lowered), [("b", 4_096), ("c", 4_096)]);
+    assert_eq!(lowered.routes[0].excluded[0].reason, "answers with at most 50 tokens and another with 4096");
+    assert_eq!(limits(&wanting(r#","max_completion_tokens":60"#, 40).unwrap()), [("b", 60), ("c", 60)]);
+    assert_eq!(limits(&wanting(r#","max_tokens":40"#, 40).unwrap()), [("a", 40), ("b", 40), ("c", 40)]);
+    assert_eq!(limits(&wanting(r#","max_tokens":4096"#, 20_000).unwrap()), [("b", 3_192), ("c", 3_192)]);
+    for (bytes, reason) in [(40, "at most 4096 tokens and 32000"), (20_000, "takes 8192 tokens")] {
+        let wanted = if bytes == 40 { 32_000 } else { 4_096 };
+        let members = format!(r#","max_tokens":{wanted},"provider":{{"require_parameters":true}}"#);
+        let (status, name, message) = code(wanting(&members, bytes));
+        assert_eq!((status, name), (400, "no_provider_supports_request"));
+        assert!(message.contains(reason), "{message}");
+    }
 }
 
 #[test]
@@ -85,7 +135,8 @@ fn a_key_with_a_list_is_served_by_its_providers_only() {
     assert!(message.contains("`m`") && message.contains("b is not in the key's allow-list"), "{message}");
     // A provider in the list that cannot serve it says more than those that may not.
     let listed = Allowed { list: Some(&second), ..allowed() };
-    let (_, code_of, _) = code(planned(offers(), &request(r#","max_tokens":5000"#), input(40), listed));
+    let strict = request(r#","max_tokens":5000,"provider":{"require_parameters":true}"#);
+    let (_, code_of, _) = code(planned(offers(), &strict, input(40), listed));
     assert_eq!(code_of, "no_provider_supports_request");
 }
 
@@ -97,13 +148,13 @@ fn no_more_input_is_held_than_fits_the_context() {
 }
 
 #[test]
-fn a_suffix_is_taken_off_unless_it_is_part_of_an_offered_name() {
+fn a_suffix_is_never_part_of_a_name() {
     let named = Offer { model: "m:floor".into(), ..offer("b", 2) };
     let both = registry(vec![offer("a", 1), named]);
     let resolved = |registry: &Registry, model: &str| {
-        resolve(registry, &request_for(model, "")).map(|(asked, _)| (asked[0].model.clone(), asked[0].sort))
+        resolve(registry, &request_for(model, "")).map(|asked| (asked[0].model.clone(), asked[0].sort))
     };
-    assert_eq!(resolved(&both, "m:floor").unwrap(), ("m:floor".into(), Sort::Balanced));
+    assert_eq!(resolved(&both, "m:floor").unwrap(), ("m".into(), Sort::Price), "whatever a stranger offers");
     assert_eq!(resolved(&both, "m:nitro").unwrap(), ("m".into(), Sort::Throughput));
     assert_eq!(resolved(&registry(vec![offer("a", 1)]), "m:floor").unwrap(), ("m".into(), Sort::Price));
     assert!(matches!(resolved(&both, "other"), Err(RelayError::UnknownModel(_))));
@@ -117,13 +168,18 @@ fn of(model: &str, offer: Offer) -> Offer {
 
 #[test]
 fn every_models_candidates_are_planned_for_and_the_dearest_is_held() {
-    let dear = Offer { price: Price { output: 9_000_000, ..offer("d", 3).price }, ..of("dear", offer("d", 3)) };
+    let dear = Offer {
+        price: Price { output: 9_000_000, ..offer("d", 3).price.standard }.into(),
+        ..of("dear", offer("d", 3))
+    };
     let offers = vec![offer("a", 1), offer("b", 2), dear];
-    let fallback = request(r#","models":["gone","dear:floor"],"max_tokens":100"#);
+    let fallback = request(r#","models":["dear:floor"],"max_tokens":100"#);
     let plan = planned(offers.clone(), &fallback, input(40), allowed()).unwrap();
     let models: Vec<(&str, Sort)> = plan.routes.iter().map(|route| (route.model.as_str(), route.ask.sort)).collect();
     assert_eq!(models, [("m", Sort::Balanced), ("dear", Sort::Price)]);
-    assert_eq!(plan.unknown, ["gone"]);
+    let gone = request(r#","models":["gone","dear"]"#);
+    let (status, _, message) = code(planned(offers.clone(), &gone, input(40), allowed()));
+    assert!(status == 404 && message.contains("`gone`"), "an entry nobody offers is an error: {message}");
     assert_eq!(plan.ceiling, Pico(40_000_000 + 900_000_000 + 9_400_000));
 
     // One model's offers all fall at a filter: the others still serve.
@@ -131,8 +187,9 @@ fn every_models_candidates_are_planned_for_and_the_dearest_is_held() {
     let plan = planned(offers.clone(), &capped, input(40), allowed()).unwrap();
     assert_eq!(plan.routes.iter().map(|route| route.candidates.len()).collect::<Vec<_>>(), [0, 1]);
 
-    let nobody = request(r#","models":["dear"],"provider":{"only":["nobody"]}"#);
-    let (_, name, message) = code(planned(offers.clone(), &nobody, input(40), allowed()));
+    let nobody = request(r#","models":["dear"],"provider":{"only":["e"]}"#);
+    let elsewhere = [offers.clone(), vec![of("other", offer("e", 7))]].concat();
+    let (_, name, message) = code(planned(elsewhere, &nobody, input(40), allowed()));
     assert_eq!(name, "no_provider_supports_request");
     assert!(message.contains("`m`, `dear`") && message.contains("d not in provider.only"), "{message}");
     let unknown = request_for("x", r#","models":["y"]"#);
@@ -149,7 +206,7 @@ fn every_model_gets_an_attempt_however_many_providers_come_before() {
     };
     let shares = |orders: &[(&str, u8)], attempts| {
         let orders = orders.iter().map(|(model, n)| if *n == 0 { Vec::new() } else { order(model, *n) }).collect();
-        let scheduled = schedule(orders, attempts);
+        let scheduled = schedule(orders, attempts, |_| false);
         scheduled.iter().map(|candidate| candidate.offer.model.clone()).collect::<String>()
     };
     assert_eq!(shares(&[("a", 9)], 4), "aaaa");
@@ -185,13 +242,16 @@ fn each_filter_has_its_own_error_and_the_last_one_reached_is_told() {
     };
     let (status, name, message) = reject(r#","tools":[{}]"#, |o| o.capabilities = capability::VISION, allowed(), 40);
     assert_eq!((status, name), (400, "no_provider_supports_request"));
+    let missing = planned(
+        vec![Offer { capabilities: 0, ..offer("a", 1) }],
+        &request(r#","seed":1,"tools":[{}]"#),
+        input(4),
+        allowed(),
+    );
+    assert_eq!(missing.unwrap_err().param(), Some("tools"));
     assert!(message.contains("a does not take tools") && message.contains("ignored in provider.ignore"), "{message}");
 
-    let (status, name, message) = reject(r#","max_tokens":5000"#, |_| {}, allowed(), 40);
-    assert_eq!((status, name), (400, "no_provider_supports_request"));
-    assert!(message.contains("at most 4096 tokens and 5000 were asked for"), "{message}");
-
-    let (_, name, message) = reject("", |_| {}, allowed(), 20_000);
+    let (_, name, message) = reject("", |_| {}, allowed(), 40_000);
     assert_eq!(name, "no_provider_supports_request");
     assert!(message.contains("takes 8192 tokens"), "{message}");
 
@@ -205,7 +265,7 @@ fn each_filter_has_its_own_error_and_the_last_one_reached_is_told() {
     assert!(message.contains("sign for 61 "), "{message}");
 
     let (status, name, message) = reject("", |o| o.provider_name = "tired".into(), allowed(), 40);
-    assert_eq!((status, name), (503, "providers_busy"));
+    assert_eq!((status, name), (429, "providers_busy"));
     assert!(message.contains("try again in 7 seconds"), "{message}");
 
     let mut cheap = allowed();
@@ -229,9 +289,11 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
     let names = |members: &str| {
         let request = request(members);
         let offers = vec![offer("a", 1), offer("b", 2), offer("c", 3)];
+        let named = named(&offers, &request);
         let plan = planned(offers, &request, input(40), allowed()).unwrap();
         let mut rng = rand::rng();
-        let (order, decisions) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
+        let asker = Asker { request: &request, named: &named, vault: None };
+        let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
         assert_eq!(decisions[0].ranking().scores.len(), plan.routes[0].candidates.len());
         order.into_iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
     };
@@ -248,11 +310,14 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
     let mut tried = |members: &str| {
         let many = (1..=30).map(|seed| {
             let of_seed = offer(&format!("p{seed}"), seed);
-            Offer { price: Price { output: 1_000_000 * u64::from(seed), ..of_seed.price }, ..of_seed }
+            Offer { price: Price { output: 1_000_000 * u64::from(seed), ..of_seed.price.standard }.into(), ..of_seed }
         });
         let request = request(members);
-        let plan = planned(many.collect(), &request, input(40), allowed()).unwrap();
-        let (order, decisions) = plan.rank(&request, &scorer, 4, Instant::now(), &mut rng);
+        let many: Vec<Offer> = many.collect();
+        let named = named(&many, &request);
+        let plan = planned(many, &request, input(40), allowed()).unwrap();
+        let asker = Asker { request: &request, named: &named, vault: None };
+        let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
         let best = decisions[0].ranking().order.into_iter().take(4).map(|i| plan.routes[0].candidates[i].offer.address);
         let tried: Vec<_> = order.iter().map(|candidate| candidate.offer.address).collect();
         (order[0].offer.provider_name.clone(), tried == best.collect::<Vec<_>>(), tried.len())
@@ -268,8 +333,10 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
 #[test]
 fn those_slower_than_preferred_come_after_all_others() {
     let scorer = Scorer::new((&Config::default().routing).into());
-    let (cheap, quick) =
-        (offer("cheap", 1), Offer { price: Price { output: 90_000_000, ..offer("q", 2).price }, ..offer("quick", 2) });
+    let (cheap, quick) = (
+        offer("cheap", 1),
+        Offer { price: Price { output: 90_000_000, ..offer("q", 2).price.standard }.into(), ..offer("quick", 2) },
+    );
     let now = Instant::now();
     for (offer, ttft, total) in [(&cheap, 900, 3_400), (&quick, 50, 1_050)] {
         for _ in 0..40 {
@@ -292,7 +359,8 @@ fn those_slower_than_preferred_come_after_all_others() {
         let plan = planned(vec![cheap.clone(), quick.clone()], &request, input(40), allowed()).unwrap();
         let mut names = std::collections::BTreeMap::new();
         for _ in 0..200 {
-            let (order, _) = plan.rank(&request, &scorer, 4, now, &mut rng);
+            let asker = Asker { request: &request, named: &NOBODY, vault: None };
+            let (order, _) = plan.rank(asker, &scorer, 4, now, &mut rng);
             assert_eq!(order.len(), 2, "the others are still tried");
             *names.entry(order[0].offer.provider_name.clone()).or_insert(0) += 1;
         }
@@ -304,4 +372,45 @@ fn those_slower_than_preferred_come_after_all_others() {
         assert_eq!(names.get("cheap"), None, "{preferred}: {names:?}");
     }
     assert!(first(r#","provider":{"preferred_min_throughput":5}"#)["cheap"] > 100);
+}
+
+#[test]
+fn an_open_breaker_comes_last_whoever_prefers_it() {
+    let open = |name: &&str| name.starts_with("open");
+    let place = |name: &&str| ["open 1", "b", "open 2"].iter().position(|preferred| preferred == name);
+    let order = preferred_first(vec!["a", "open 2", "b", "open 1"], place, open, false);
+    assert_eq!(order, ["b", "a", "open 1", "open 2"]);
+    assert_eq!(
+        preferred_first(vec!["open 1", "b"], place, open, true),
+        ["b"],
+        "the first choice is one that may serve"
+    );
+    let models = vec![vec!["open 1", "open 2"], vec!["c", "d"]];
+    assert_eq!(schedule(models, 4, open), ["c", "d", "open 1", "open 2"], "another model that is named serves first");
+}
+
+#[test]
+fn a_provider_that_nobody_is_called_is_an_error_that_names_it() {
+    for control in ["order", "only", "ignore"] {
+        let typo = request(&format!(r#","provider":{{"{control}":["a","acne"]}}"#));
+        let (status, name, message) = code(planned(vec![offer("a", 1)], &typo, input(4), allowed()));
+        assert_eq!((status, name), (400, "unknown_provider"));
+        assert!(message.contains(control) && message.contains("`acne`"), "{message}");
+    }
+    let address = offer("a", 1).provider;
+    let by_address = request(&format!(r#","provider":{{"order":["{address}"]}}"#));
+    planned(vec![offer("a", 1)], &by_address, input(4), allowed()).unwrap();
+}
+
+#[test]
+fn many_candidates_are_bounded_and_who_has_served_is_not_crowded_out() {
+    let many = |n: u8| (1..=n).map(|seed| offer(&format!("p{seed}"), seed)).collect::<Vec<_>>();
+    let plan = planned(many(200), &request(""), input(40), allowed()).unwrap();
+    let known = |offer: &Offer| offer.address.to_bytes()[0] > 150;
+    let kept = |most: usize| {
+        let plan = plan.clone().bounded(most, known);
+        let old = plan.routes[0].candidates.iter().filter(|candidate| known(&candidate.offer)).count();
+        (plan.routes[0].candidates.len(), old)
+    };
+    assert_eq!((kept(64), kept(40), kept(200)), ((64, 48), (40, 30), (200, 50)));
 }

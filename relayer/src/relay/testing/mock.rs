@@ -21,6 +21,8 @@ pub enum Step {
     Flood(String),
     /// Resets the connection.
     Reset,
+    /// Closes the connection once another request comes on it.
+    DropAtNext,
     /// Waits.
     Pause(u64),
     /// Waits until the relayer hangs up.
@@ -51,13 +53,25 @@ impl Mock {
         Self::listening(name, steps, true).await
     }
 
+    /// A provider that follows one script after the other, one for each connection, and the last one from then on.
+    pub async fn in_turn(name: &'static str, scripts: Vec<Vec<Step>>) -> Self {
+        Self::scripted(name, scripts, false).await
+    }
+
     async fn listening(name: &'static str, steps: Vec<Step>, eager: bool) -> Self {
+        Self::scripted(name, vec![steps], eager).await
+    }
+
+    async fn scripted(name: &'static str, scripts: Vec<Vec<Step>>, eager: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mock = Self { name, port, eager, requests: Arc::default(), hung_up: Arc::default() };
         let serving = mock.clone();
         tokio::spawn(async move {
+            let mut connections = 0;
             while let Ok((stream, _)) = listener.accept().await {
+                let steps = &scripts[connections.min(scripts.len() - 1)];
+                connections += 1;
                 // Otherwise bytes sent one by one wait for each other's acknowledgement.
                 stream.set_nodelay(true).unwrap();
                 tokio::spawn(serving.clone().serve(stream, steps.clone()));
@@ -139,7 +153,7 @@ impl Mock {
                         break Err(error);
                     }
                 },
-                Step::Pause(_) | Step::Forever | Step::Reset => Ok(()),
+                Step::Pause(_) | Step::Forever | Step::Reset | Step::DropAtNext => Ok(()),
             };
             if written.is_err() {
                 self.hung_up.fetch_add(1, Ordering::SeqCst);
@@ -149,6 +163,10 @@ impl Mock {
                 Step::Say(_) | Step::Raw(_) | Step::Trickle(..) | Step::Flood(_) => {}
                 Step::Reset => {
                     stream.set_zero_linger().unwrap();
+                    return;
+                }
+                Step::DropAtNext => {
+                    let _ = stream.read(&mut [0; 1]).await;
                     return;
                 }
                 Step::Pause(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,

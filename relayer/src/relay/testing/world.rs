@@ -7,10 +7,10 @@ use crate::chain::{KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ledger::Ledger;
+use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::gateway::{Faucet, Gateway};
 use crate::node::keys::Keys;
-use crate::node::refusals::Refusals;
 use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
 use crate::score::Scorer;
@@ -87,6 +87,8 @@ impl World {
     pub async fn with(offers: Vec<Offer>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config::default();
         config.upstream.localnet = true;
+        // Most of the tests' providers have no such file.
+        config.market.verify_origins = false;
         config.upstream.first_token_timeout_ms = 300;
         config.upstream.idle_timeout_ms = 300;
         config.upstream.total_timeout_ms = 10_000;
@@ -111,6 +113,7 @@ impl World {
         let node = Arc::new(Node {
             gateway: Gateway::new(vec![chain.clone()], accounts, per_second, faucet),
             limits: Limits::new(&config),
+            market: Market::new(config.market.clone()),
             clock: Arc::new(Fixed),
             registry: registry_seen,
             allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
@@ -125,7 +128,6 @@ impl World {
             shutdown: tokio_util::sync::CancellationToken::new(),
             metrics: Metrics::default(),
             tokenizers: Tokenizers::default(),
-            refusals: Refusals::default(),
             random: Random::from_os(),
             keys: Keys::new([1; 16]),
             config,
@@ -176,6 +178,28 @@ impl World {
     /// Sends a chat request with the bearer key.
     pub async fn chat(&self, members: Value) -> reqwest::Response {
         self.post(request(members).to_string()).await
+    }
+
+    /// The keys of `count` vaults, each with 100 USDC; the first is the one that all other functions use.
+    pub fn vaults(&self, count: u8) -> Vec<SessionKey> {
+        let seeds: Vec<[u8; 32]> = (0..count).map(|n| if n == 0 { SEED } else { [n ^ 0xa0; 32] }).collect();
+        let snapshots: Vec<VaultSnapshot> = (0..count)
+            .zip(&seeds)
+            .map(|(n, seed)| {
+                let address = if n == 0 { VAULT } else { Pubkey::new_from_array([n ^ 0xb0; 32]) };
+                let mut snapshot = VaultSnapshot { address, ..self.snapshot.clone() };
+                snapshot.keys[0].key = SessionKey::from_seed(seed).address();
+                snapshot
+            })
+            .collect();
+        self.node.vaults.update(&snapshots, NOW, 100);
+        seeds.iter().map(SessionKey::from_seed).collect()
+    }
+
+    /// Sends a chat request with the bearer `key`.
+    pub async fn chat_as(&self, key: &SessionKey, members: Value) -> reqwest::Response {
+        let post = self.client.post(self.url("/v1/chat/completions")).bearer_auth(key.reveal());
+        post.header("content-type", "application/json").body(request(members).to_string()).send().await.unwrap()
     }
 
     /// Sends any body with the bearer key.
@@ -317,7 +341,7 @@ pub fn snapshot() -> VaultSnapshot {
             window_limit: MicroUsdc(0),
             window_start: 0,
             window_spent: Pico::ZERO,
-            max_price: Price { input: most, cached: most, output: most, request: most },
+            max_price: Price::basic(most, most, most, most),
             max_fee_bps: 100,
             allow_root: None,
             settled: Pico::ZERO,

@@ -186,7 +186,12 @@ fn keypair() -> Keypair {
 
 /// A relayer whose vault has been charged once, and its settler.
 async fn charged(nodes: &[Arc<Node>]) -> (World, Settler) {
-    charged_with(nodes, SettleConfig::default()).await
+    charged_with(nodes, at_once()).await
+}
+
+/// Settles whatever is charged, however little.
+fn at_once() -> SettleConfig {
+    SettleConfig { min_fee_microusdc: 0, ..SettleConfig::default() }
 }
 
 async fn charged_with(nodes: &[Arc<Node>], config: SettleConfig) -> (World, Settler) {
@@ -463,7 +468,7 @@ async fn version_1_that_does_not_land_is_followed_by_version_0() {
 async fn a_version_that_is_chosen_is_kept() {
     for (transaction, v1) in [(TransactionVersion::V0, false), (TransactionVersion::V1, true)] {
         let node = Node::new();
-        let config = SettleConfig { transaction, ..SettleConfig::default() };
+        let config = SettleConfig { transaction, ..at_once() };
         let (_world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
         settler.round(Round::Seal).await.unwrap();
         assert_eq!((node.sent(), node.was_sent_v1()), (1, v1));
@@ -493,8 +498,7 @@ async fn a_settlement_pays_what_recent_ones_did_twice_as_much_when_it_did_not_la
     let (one, other) = (Node::new(), Node::new());
     one.say(|said| said.fees = vec![5_000; 10]);
     other.say(|said| said.fees = vec![u64::MAX; 10]);
-    let config =
-        SettleConfig { transaction: TransactionVersion::V0, max_priority_fee: 15_000, ..SettleConfig::default() };
+    let config = SettleConfig { transaction: TransactionVersion::V0, max_priority_fee: 15_000, ..at_once() };
     let (_world, mut settler) = charged_with(&[one.clone(), other.clone()], config).await;
     for (round, expected) in [5_000, 10_000, 15_000].into_iter().enumerate() {
         for node in [&one, &other] {
@@ -508,7 +512,7 @@ async fn a_settlement_pays_what_recent_ones_did_twice_as_much_when_it_did_not_la
 #[tokio::test]
 async fn compute_units_are_asked_for_as_simulated_with_a_margin() {
     let node = Node::new();
-    let config = SettleConfig { transaction: TransactionVersion::V0, ..SettleConfig::default() };
+    let config = SettleConfig { transaction: TransactionVersion::V0, ..at_once() };
     let (_world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
     settler.round(Round::Seal).await.unwrap();
     let message = form::message_of(&node.0.lock().unwrap().last).unwrap();
@@ -617,4 +621,29 @@ async fn a_person_is_told_of_old_charges_low_balance_and_charges_set_aside() {
     settler.round(Round::Seal).await.unwrap();
     assert_eq!(told(&mut settler).await, ["set_aside"]);
     assert_eq!(open_group(&world).await.receipts, 0);
+}
+
+#[tokio::test]
+async fn dust_waits_until_its_fees_pay_for_it_or_it_is_old() {
+    let node = Node::new();
+    // One request pays a fee of 0.26 µUSDC.
+    for (least, seconds, sealed) in [(1, 3_600, 0), (1, 0, 1), (0, 3_600, 1)] {
+        let config = SettleConfig { min_fee_microusdc: least, dust_seconds: seconds, ..SettleConfig::default() };
+        let (world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
+        settler.round(Round::Seal).await.unwrap();
+        assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, sealed, "{least} {seconds}");
+    }
+    let config = SettleConfig { min_fee_microusdc: 1, dust_seconds: 3_600, ..SettleConfig::default() };
+    let (world, mut settler) = charged_with(std::slice::from_ref(&node), config.clone()).await;
+    for _ in 0..3 {
+        assert_eq!(world.chat(json!({})).await.status(), 200);
+    }
+    settler.round(Round::Seal).await.unwrap();
+    assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 1, "four fees are worth it");
+
+    let (mut world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
+    world.snapshot.pending_withdrawal = MicroUsdc(1);
+    world.chain_says();
+    settler.round(Round::Seal).await.unwrap();
+    assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 1, "its owner withdraws");
 }

@@ -2,9 +2,17 @@
 
 use super::{COST, Case, ask_alone, case, each, learned, say, world};
 use crate::relay::testing::mock::{HELLO, Mock, ROLE, STOP, Step, USAGE, WHOLE, stream};
-use crate::relay::testing::world::Streamed;
-use serde_json::Value;
+use crate::relay::testing::world::{Streamed, World};
+use serde_json::{Value, json};
 use steam_protocol::units::Pico;
+
+/// The text, compressed. It lives as long as the tests.
+fn gzipped(text: &str) -> &'static [u8] {
+    use std::io::Write;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap().leak()
+}
 
 fn streams() -> Vec<Case> {
     let all = [ROLE, HELLO, STOP, USAGE, "[DONE]"];
@@ -56,6 +64,49 @@ fn streams() -> Vec<Case> {
             vec![say(&plain.replace("text/event-stream", "Text/Event-Stream;charset=UTF-8")), say(&events("\n\n"))],
             "",
         ),
+        case("text/plain", vec![say(&plain.replace("text/event-stream", "text/plain")), say(&events("\n\n"))], ""),
+        case("no type", vec![say("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"), say(&events("\n\n"))], ""),
+        case("gzip", vec![say(&head("\r\ncontent-encoding: gzip")), Step::Raw(gzipped(&events("\n\n")))], ""),
+        case(
+            "events without data and with other names between",
+            body(events(
+                "\n\ndata: \n\nevent: ping\ndata: {\"type\":\"ping\"}\n\ndata: {\"choices\":null}\n\ndata: {\"x\":1}\n\n",
+            )),
+            "",
+        ),
+        case(
+            "names twice and numbers that are none",
+            stream(&[
+                ROLE,
+                &HELLO.replace(r#""delta""#, r#""index":0,"logprobs":{"a":-Infinity},"delta""#),
+                STOP,
+                USAGE,
+                "[DONE]",
+            ]),
+            "",
+        ),
+        case(
+            "a single answer numbered 1",
+            stream(&all.map(|event| event.replace(r#""index":0"#, r#""index":1"#)).each_ref().map(String::as_str)),
+            "",
+        ),
+        case(
+            "empty reasons before the end, and the end twice",
+            stream(&[&ROLE.replace("null", "\"\""), &HELLO.replace("null", "\"null\""), STOP, STOP, USAGE, "[DONE]"]),
+            "",
+        ),
+        case("no reason at the end", stream(&[ROLE, HELLO, USAGE, "[DONE]"]), ""),
+        case(
+            "an event of 40 kB",
+            stream(&[
+                ROLE,
+                HELLO,
+                &STOP.replace(r#""delta""#, &format!(r#""x":"{}","delta""#, "y".repeat(40_000))),
+                USAGE,
+                "[DONE]",
+            ]),
+            "",
+        ),
         case(
             "stalls before the mark, having said why it ended",
             [stream(&all[..4]), vec![Step::Pause(300)]].concat(),
@@ -74,6 +125,8 @@ async fn an_odd_stream_is_served() {
             assert_eq!(response.status(), 200, "{name}");
             let streamed = Streamed::read(response).await;
             assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true), "{name}");
+            let reasons = streamed.events.iter().filter(|event| event["choices"][0]["finish_reason"].is_string());
+            assert_eq!(reasons.count(), 1, "{name}: {:?}", streamed.events);
             assert_eq!(world.settled_down().await, (Pico::ZERO, COST), "{name}");
             assert_eq!(learned(&world, 3), (1, Some(1.0)), "{name}");
         },
@@ -97,6 +150,8 @@ async fn an_odd_answer_is_served() {
             "",
         ),
         case("a problem's type with a charset", vec![say(&format!("{json}; charset=utf-8\r\n\r\n{WHOLE}"))], ""),
+        case("text/plain", vec![say(&format!("{json}\r\n\r\n{WHOLE}").replace("application/json", "text/plain"))], ""),
+        case("gzip", vec![say(&format!("{json}\r\ncontent-encoding: gzip\r\n\r\n")), Step::Raw(gzipped(WHOLE))], ""),
         case("early hints", vec![say(&format!("HTTP/1.1 103 Early\r\nlink: </x>\r\n\r\n{json}\r\n\r\n{WHOLE}"))], ""),
     ];
     each(
@@ -112,4 +167,17 @@ async fn an_odd_answer_is_served() {
         false,
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_provider_that_sends_comments_lives() {
+    let thought = vec![Step::Trickle(": thinking\n\n".repeat(60), 5)];
+    let rest = stream(&[STOP, USAGE, "[DONE]"])[1..].to_vec();
+    let mock = Mock::new("thinker", [stream(&[ROLE, HELLO]), thought, rest].concat()).await;
+    let world = World::with(vec![mock.offer(1)], |config| {
+        (config.upstream.idle_timeout_ms, config.upstream.total_timeout_ms) = (2_500, 60_000);
+    })
+    .await;
+    let streamed = Streamed::read(world.chat(json!({"stream": true, "max_tokens": 3})).await).await;
+    assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true));
 }

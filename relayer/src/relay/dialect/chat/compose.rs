@@ -13,7 +13,7 @@ impl Translate for Chat {
         super::conversation::parse(request)
     }
 
-    fn composer(&self, _: &Request, now_unix: i64) -> Box<dyn Composer> {
+    fn composer(&self, _: &Request, now_unix: i64, _: u64) -> Box<dyn Composer> {
         Box::new(ChatComposer { created: now_unix, ..ChatComposer::default() })
     }
 

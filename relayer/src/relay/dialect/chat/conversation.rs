@@ -3,6 +3,7 @@
 use crate::relay::dialect::Request;
 use crate::relay::dialect::conversation::{Conversation, Image, Names, Part, Role, Source, Turn, Unsayable};
 use crate::relay::dialect::openai::{self, schema, tool_choice};
+use crate::relay::json;
 use serde_json::{Map, Value};
 
 /// Members that change nothing of what is asked, or that the relayer reads.
@@ -29,7 +30,7 @@ const LEFT_OUT: [&str; 15] = [
 /// # Errors
 /// A member that other dialects have no word for.
 pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
-    let Ok(Value::Object(members)) = serde_json::from_str(request.body.text()) else {
+    let Ok(Value::Object(members)) = json::read_exact(request.body.text()) else {
         return Err(Unsayable::at("messages"));
     };
     let names = Names {

@@ -1,11 +1,14 @@
 //! The messages of a chat request: what they hold besides text, and the texts that a model reads.
 
 use crate::relay::dialect::Prompt;
+use crate::relay::dialect::media::Media;
+use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use steam_router::state::capability;
 
 /// Tokens around a message in the chat formats of known models, role included.
 pub(super) const MESSAGE_OVERHEAD: u64 = 5;
@@ -19,50 +22,92 @@ pub(super) struct Messages {
     pub(super) count: u32,
     /// Images in them.
     pub(super) images: u32,
-    /// Bytes of the images.
-    pub(super) image_bytes: u64,
+    /// Everything that is no text.
+    pub(super) media: Media,
+    /// The capabilities that the content needs.
+    pub(super) needs: u64,
 }
+
+/// Who can say something.
+const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
 
 impl Messages {
     /// Reads the member `messages`.
     ///
     /// # Errors
-    /// [`RelayError::Invalid`] if it is no array of messages, or holds a kind of content that is not supported.
+    /// [`RelayError::Invalid`] if it is no array of messages, or one of them is none.
     pub(super) fn read(text: &str) -> Result<Self, RelayError> {
-        let wrong = |message: &str| RelayError::invalid("invalid_messages", "messages", message);
-        let messages: Vec<Message<'_>> = serde_json::from_str(text)
-            .map_err(|_| wrong("`messages` must be an array of objects with `role` and `content`"))?;
+        let expected = "must be an array of objects with `role` and `content`";
+        let messages: Vec<&RawValue> = serde_json::from_str(text).map_err(|_| wrong("messages", expected))?;
         if messages.is_empty() {
             return Err(RelayError::invalid("missing_messages", "messages", "send at least one message"));
         }
         let mut found = Self { count: u32::try_from(messages.len()).unwrap_or(u32::MAX), ..Self::default() };
-        for message in &messages {
-            for part in message.parts().map_err(|_| wrong("`content` must be a string or an array of parts"))? {
-                match part.kind.0.as_ref() {
-                    "text" | "refusal" => {}
-                    "image_url" => {
-                        let image =
-                            part.image_url.ok_or_else(|| wrong("a part of type `image_url` needs `image_url`"))?;
-                        found.images += 1;
-                        found.image_bytes += image.get().len() as u64;
-                    }
-                    other => {
-                        return Err(RelayError::invalid(
-                            "unsupported_content",
-                            "messages",
-                            format!("content of type `{}` is not supported; send text or image_url", shorten(other)),
-                        ));
-                    }
-                }
+        for (place, message) in messages.iter().enumerate() {
+            let path = format!("messages.{place}");
+            let message: Message<'_> = serde_json::from_str(message.get())
+                .map_err(|_| wrong(&path, "must be an object with `role` and `content`"))?;
+            if let Some(Text(role)) = message.role.as_ref().filter(|Text(role)| !ROLES.contains(&role.as_ref())) {
+                let message = format!("has the unknown role `{}`; roles are {}", shorten(role), ROLES.join(", "));
+                return Err(wrong(&format!("{path}.role"), &message));
             }
+            found.message(&message, &format!("{path}.content"))?;
         }
         Ok(found)
     }
+
+    fn message(&mut self, message: &Message<'_>, path: &str) -> Result<(), RelayError> {
+        let parts = message.raw_parts().map_err(|_| wrong(path, "must be a string or an array of parts"))?;
+        if parts.as_ref().is_some_and(Vec::is_empty) {
+            return Err(wrong(path, "must not be an empty array: leave the message out, or send a text"));
+        }
+        for (place, part) in parts.into_iter().flatten().enumerate() {
+            let path = format!("{path}.{place}");
+            let part: Part<'_> = serde_json::from_str(part.get())
+                .map_err(|_| wrong(&path, "must be an object with `type`, and its text a string"))?;
+            self.part(&part).map_err(|what| wrong(&path, what))?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: &Part<'_>) -> Result<(), &'static str> {
+        let object = |value: Option<&'_ RawValue>| value.is_some_and(|value| value.get().starts_with('{'));
+        match part.kind.0.as_ref() {
+            "text" if part.text.is_none() => Err("of type `text` needs `text`"),
+            "image_url" => {
+                let image = part.image_url.ok_or("of type `image_url` needs `image_url`")?;
+                self.images += 1;
+                self.media.image(image.get().len());
+                self.needs |= capability::VISION;
+                Ok(())
+            }
+            "input_audio" if object(part.input_audio) => {
+                self.media.audio(part.input_audio.map_or(0, |audio| audio.get().len()));
+                self.needs |= capability::AUDIO_INPUT;
+                Ok(())
+            }
+            "file" if object(part.file) => {
+                let file = part.file.and_then(|file| Object::read(file.get()).ok());
+                let data = file.as_ref().and_then(|file| file.get("file_data"));
+                self.media.document(data.map(str::len));
+                self.needs |= capability::FILE_INPUT;
+                Ok(())
+            }
+            "input_audio" | "file" => Err("needs an object of the name of its type"),
+            // What else there may be is for the provider to say.
+            _ => Ok(()),
+        }
+    }
+}
+
+fn wrong(path: &str, what: &str) -> RelayError {
+    RelayError::invalid("invalid_messages", path, format!("`{path}` {what}"))
 }
 
 /// The texts of a request that a model reads, and the tokens around them.
 pub(super) fn prompt(object: &Object<'_>) -> Prompt {
-    let mut prompt = Prompt { texts: Vec::new(), overhead: ANSWER_OVERHEAD };
+    let format = if object.get("tools").or(object.get("functions")).is_some() { TOOLS_FORMAT } else { CHAT_FORMAT };
+    let mut prompt = Prompt { texts: Vec::new(), overhead: ANSWER_OVERHEAD, format };
     if let Some(messages) = object.get("messages")
         && let Ok(messages) = serde_json::from_str::<Vec<Message<'_>>>(messages)
     {
@@ -79,6 +124,8 @@ pub(super) fn prompt(object: &Object<'_>) -> Prompt {
 
 #[derive(Deserialize)]
 struct Message<'a> {
+    #[serde(borrow, default)]
+    role: Option<Text<'a>>,
     #[serde(borrow, default)]
     content: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -99,14 +146,20 @@ struct Part<'a> {
     refusal: Option<Text<'a>>,
     #[serde(borrow, default)]
     image_url: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    input_audio: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    file: Option<&'a RawValue>,
 }
 
 impl<'a> Message<'a> {
-    fn parts(&self) -> Result<Vec<Part<'a>>, serde_json::Error> {
+    /// The parts, if the content has parts.
+    fn raw_parts(&self) -> Result<Option<Vec<&'a RawValue>>, serde_json::Error> {
         match self.content {
-            Some(content) if content.get().starts_with('"') || content.get() == "null" => Ok(Vec::new()),
-            Some(content) => serde_json::from_str(content.get()),
-            None => Ok(Vec::new()),
+            Some(content) if !content.get().starts_with('"') && content.get() != "null" => {
+                serde_json::from_str(content.get()).map(Some)
+            }
+            _ => Ok(None),
         }
     }
 
@@ -116,7 +169,8 @@ impl<'a> Message<'a> {
         {
             texts.push(text.into_owned());
         }
-        for part in self.parts().unwrap_or_default() {
+        let parts = self.raw_parts().ok().flatten().into_iter().flatten();
+        for part in parts.filter_map(|part| serde_json::from_str::<Part<'_>>(part.get()).ok()) {
             texts.extend([part.text, part.refusal].into_iter().flatten().map(|Text(text)| Cow::into_owned(text)));
         }
         texts.extend(self.name.iter().map(|Text(name)| name.clone().into_owned()));

@@ -1,13 +1,10 @@
-//! What `provider.require_parameters` asks of an offer: every parameter of the request must be one that all providers
-//! know, or one that a capability on chain stands for.
+//! The parameters of a chat request that providers know.
 
-use crate::relay::error::RelayError;
-use crate::relay::json::{Object, shorten};
 use steam_router::state::capability;
 
 /// Parameters and the capability that covers each; none where every provider of chat completions knows it. `tools`,
 /// `response_format`, `logprobs` and `stream` are needed by what they ask for, whether or not parameters are required.
-const PARAMETERS: [(&str, u64); 26] = [
+pub(super) const PARAMETERS: [(&str, u64); 30] = [
     ("model", 0),
     ("models", 0),
     ("provider", 0),
@@ -34,25 +31,43 @@ const PARAMETERS: [(&str, u64); 26] = [
     ("parallel_tool_calls", capability::TOOLS),
     ("seed", capability::SEED),
     ("reasoning_effort", capability::REASONING),
+    ("reasoning", capability::REASONING),
+    ("logit_bias", 0),
+    ("store", 0),
+    ("metadata", 0),
 ];
 
-/// The capabilities that cover all members of `request`, of those that nothing else already needs.
-///
-/// # Errors
-/// [`RelayError::Invalid`] for a parameter that no capability stands for: nobody could promise to know it.
-pub(super) fn required(request: &Object<'_>) -> Result<u64, RelayError> {
-    let mut needs = 0;
-    for (name, _) in request.0.iter().filter(|(_, value)| *value != "null") {
-        match PARAMETERS.iter().find(|(known, _)| known == name) {
-            Some((_, capability)) => needs |= capability,
-            None => {
-                let name = shorten(name);
-                let message = format!(
-                    "`provider.require_parameters` cannot be held for `{name}`: no capability of an offer stands for it; leave one of the two out"
-                );
-                return Err(RelayError::invalid("unsupported_parameter", &name, message));
-            }
+/// Parameters that every model takes.
+const USUAL: [&str; 6] = ["max_tokens", "temperature", "top_p", "stop", "frequency_penalty", "presence_penalty"];
+/// Parameters that a capability stands for.
+const OF_CAPABILITIES: [(u64, &[&str]); 6] = [
+    (capability::TOOLS, &["tools", "tool_choice", "parallel_tool_calls"]),
+    (capability::JSON_MODE, &["response_format"]),
+    (capability::JSON_SCHEMA, &["structured_outputs", "response_format"]),
+    (capability::LOGPROBS, &["logprobs", "top_logprobs"]),
+    (capability::SEED, &["seed"]),
+    (capability::REASONING, &["reasoning", "reasoning_effort"]),
+];
+
+/// Parameters of requests that an offer with these capabilities takes.
+pub fn supported_parameters(capabilities: u64) -> Vec<String> {
+    let of = OF_CAPABILITIES.into_iter().filter(|(bit, _)| capabilities & bit != 0).flat_map(|(_, names)| names);
+    let mut all: Vec<String> = Vec::new();
+    for name in USUAL.iter().chain(of) {
+        if !all.iter().any(|known| known == name) {
+            all.push((*name).to_owned());
         }
     }
-    Ok(needs)
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capability_stands_for_its_parameters_once() {
+        let both = supported_parameters(capability::JSON_MODE | capability::JSON_SCHEMA | capability::TOOLS);
+        assert_eq!(both[6..], ["tools", "tool_choice", "parallel_tool_calls", "response_format", "structured_outputs"]);
+    }
 }

@@ -4,16 +4,34 @@
 use super::messages::Messages;
 use super::{Chat, parameters};
 use crate::relay::controls::Controls;
+use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::read::{
-    MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, origin,
+    MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, object, objects, origin, sampling,
 };
-use crate::relay::dialect::{Request, Translations};
+use crate::relay::dialect::{Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use axum::http::HeaderMap;
 use bytes::Bytes;
-use serde_json::value::RawValue;
 use steam_router::state::capability;
+
+/// Members with which no client can make an honest provider look bad. `stop` and `logit_bias` are none of them.
+const HARMLESS: [&str; 14] = [
+    "messages",
+    "max_completion_tokens",
+    "modalities",
+    "response_format",
+    "logprobs",
+    "top_logprobs",
+    "tools",
+    "tool_choice",
+    "functions",
+    "function_call",
+    "reasoning_effort",
+    "verbosity",
+    "prediction",
+    "web_search_options",
+];
 
 /// Reads a body, and of the headers those that steer routing.
 ///
@@ -21,23 +39,23 @@ use steam_router::state::capability;
 /// [`RelayError::Invalid`], naming the field or header.
 pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, RelayError> {
     let body = document(body)?;
-    let object = body.object();
-    let mut controls = Controls::read(&object, headers)?;
-    let models = models(&object, &mut controls)?;
-    let text = object
+    let members = body.object();
+    let mut controls = Controls::read(&members, headers)?;
+    let models = models(&members, &mut controls)?;
+    let text = members
         .get("messages")
         .ok_or_else(|| RelayError::invalid("missing_messages", "messages", "send at least one message"))?;
     let messages = Messages::read(text)?;
-    let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
-    let include_usage = include_usage(&object)?;
-    let choices = field(&object, "n", "an integer")?.unwrap_or(1);
+    let stream = field(&members, "stream", "true or false")?.unwrap_or(false);
+    let include_usage = include_usage(&members)?;
+    let choices = field(&members, "n", "an integer")?.unwrap_or(1);
     between("n", choices, 1..=MAX_CHOICES)?;
-    let mut needs = needs(&object, messages.images, stream)?;
+    let mut needs = needs(&members, messages.needs, stream)?;
     if controls.require_parameters {
-        needs |= parameters::required(&object)?;
+        needs |= required(&members, &parameters::PARAMETERS)?;
     }
-    let origin = origin(&object, &controls, &["stop", "logit_bias"]);
-    let max_output = max_output(&object)?;
+    let origin = origin(&members, &models, &controls, &HARMLESS);
+    let max_output = max_output(&members)?;
     Ok(Request {
         dialect: &Chat,
         models,
@@ -52,7 +70,9 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         origin,
         messages: messages.count,
         fingerprint: fingerprint(text),
-        text_bytes: (body.text().len() as u64).saturating_sub(messages.image_bytes),
+        text_bytes: (body.text().len() as u64).saturating_sub(messages.media.bytes),
+        media_tokens: messages.media.tokens,
+        reasoning: reasoning(&members)?,
         prompt: body.place(text),
         body,
         headers: Vec::new(),
@@ -63,37 +83,30 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
 fn max_output(object: &Object<'_>) -> Result<Option<u32>, RelayError> {
     let (first, second) = ("max_tokens", "max_completion_tokens");
     match (limit(object, first, 1)?, limit(object, second, 1)?) {
-        (Some(_), Some(_)) => {
-            let message = "send one of `max_tokens` and `max_completion_tokens`, not both";
+        (Some(one), Some(other)) if one != other => {
+            let message =
+                "`max_tokens` and `max_completion_tokens` mean the same: send one of them, or the same number";
             Err(RelayError::invalid("invalid_value", second, message))
         }
         (one, other) => Ok(one.or(other)),
     }
 }
 
-fn needs(object: &Object<'_>, images: u32, stream: bool) -> Result<u64, RelayError> {
+fn needs(object: &Object<'_>, found: u64, stream: bool) -> Result<u64, RelayError> {
     let mut needs = 0;
     for name in ["tools", "functions"] {
-        let tools: Option<Vec<&RawValue>> = match object.get(name) {
-            None => None,
-            Some(value) => Some(
-                serde_json::from_str(value)
-                    .map_err(|_| RelayError::invalid("invalid_value", name, format!("`{name}` must be an array")))?,
-            ),
-        };
-        if tools.is_some_and(|tools| !tools.is_empty()) {
+        if !objects(object, name)?.is_empty() {
             needs |= capability::TOOLS;
         }
     }
+    sampling(object, "stop")?;
     if stream {
         needs |= capability::STREAMING;
     }
     if field::<bool>(object, "logprobs", "true or false")?.unwrap_or(false) {
         needs |= capability::LOGPROBS;
     }
-    if images > 0 {
-        needs |= capability::VISION;
-    }
+    needs |= found;
     needs |= format_needs(object)?;
     if let Some(modalities) = field::<Vec<String>>(object, "modalities", "an array of strings")?
         && modalities.iter().any(|modality| modality != "text")
@@ -107,19 +120,30 @@ fn needs(object: &Object<'_>, images: u32, stream: bool) -> Result<u64, RelayErr
     Ok(needs)
 }
 
+/// Whether the request asks for reasoning.
+fn reasoning(object: &Object<'_>) -> Result<Reasoning, RelayError> {
+    let effort: Option<String> = field(object, "reasoning_effort", "a string")?;
+    let detailed = self::object(object, "reasoning")?;
+    let of = match &detailed {
+        Some(reasoning) => field(reasoning, "effort", "a string")?,
+        None => None,
+    };
+    let off = detailed.as_ref().and_then(|reasoning| reasoning.get("enabled")) == Some("false");
+    Ok(match effort.or(of).as_deref() {
+        Some("none") => Reasoning::Off,
+        None if off => Reasoning::Off,
+        None if detailed.is_none() => Reasoning::Usual,
+        _ => Reasoning::Asked,
+    })
+}
+
 /// The ability that `response_format` needs.
 fn format_needs(object: &Object<'_>) -> Result<u64, RelayError> {
-    let Some(format) = object.get("response_format") else { return Ok(0) };
-    let format = Object::read(format)
-        .map_err(|_| RelayError::invalid("invalid_value", "response_format", "`response_format` must be an object"))?;
+    let Some(format) = self::object(object, "response_format")? else { return Ok(0) };
     match field::<String>(&format, "type", "a string")?.as_deref() {
         None | Some("text") => Ok(0),
         Some("json_object") => Ok(capability::JSON_MODE),
-        Some("json_schema") => Ok(capability::JSON_SCHEMA),
-        Some(_) => Err(RelayError::invalid(
-            "invalid_value",
-            "response_format.type",
-            "`response_format.type` must be text, json_object or json_schema",
-        )),
+        // Other forms are narrower than a schema: who holds none of those holds no grammar.
+        Some(_) => Ok(capability::JSON_SCHEMA),
     }
 }

@@ -1,21 +1,33 @@
 //! What a provider of chat completions sends: chunks of a stream, or a whole answer.
 
 use super::calls::Calls;
-use crate::relay::dialect::openai::{self, Chunk, Kind, finish_reason};
+use crate::relay::dialect::openai::{self, Chunk, Ends, Kind, Read};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
 use crate::relay::json::Text;
 use crate::relay::sse;
 use bytes::Bytes;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 
+/// Bytes of an image's JSON that are counted.
+const MAX_IMAGE_TEXT: usize = 4 << 10;
+
 /// Reads an answer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ChatReader {
     /// Whether the answer's head was read.
     begun: bool,
     calls: Calls,
+    ends: Ends,
+}
+
+impl ChatReader {
+    /// A reader of `choices` answers.
+    pub(super) fn new(choices: u32) -> Self {
+        Self { begun: false, calls: Calls::default(), ends: Ends::new(Kind::Chat, choices) }
+    }
 }
 
 #[derive(Deserialize)]
@@ -47,6 +59,10 @@ struct Said<'a> {
     function_call: Option<Function<'a>>,
     #[serde(borrow, default)]
     audio: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    images: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    reasoning_details: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -81,33 +97,57 @@ impl openai::Choice for Choice<'_> {
 
 impl Reader for ChatReader {
     fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        let Some(chunk) = Chunk::<Choice<'_>>::of(event)? else { return Ok(Piece::End(Vec::new())) };
+        let mut repaired = None;
+        let chunk = match Chunk::<Choice<'_>>::of(event, &mut repaired)? {
+            Read::Chunk(chunk) => chunk,
+            Read::Done => return self.ends.complete(say).map(Piece::End),
+            Read::Other => return Ok(Piece::Own),
+        };
+        self.ends.chunk(chunk.data());
         if !std::mem::replace(&mut self.begun, true) {
             begin(&chunk, say)?;
         }
-        let calls = &mut self.calls;
-        let mut numbered = |event: Event<'_>| match event {
-            Event::Call { choice, call, id, name, arguments } => {
-                say(Event::Call { choice, call: calls.number((choice, call), id, name), id, name, arguments })
-            }
-            other => say(other),
-        };
-        for (place, choice) in chunk.choices().iter().enumerate() {
-            choice.say(place, &mut numbered)?;
-        }
+        let spurious = self.choices(&chunk, say)?;
         chunk.say_usage(Kind::Chat, say)?;
-        chunk.passed_on(event)
+        chunk.passed_on(&spurious)
     }
 
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        let answer = Chunk::<Choice<'_>>::of_whole(&body)?;
+        let mut repaired = None;
+        let answer = Chunk::<Choice<'_>>::of_whole(&body, &mut repaired)?;
         begin(&answer, say)?;
         answer.say_usage(Kind::Chat, say)?;
-        for (place, choice) in answer.choices().iter().enumerate() {
-            choice.say(place, say)?;
+        self.choices(&answer, say)?;
+        Ok(Whole { body: answer.data().clone(), usage: answer.usage_place() })
+    }
+
+    fn close(&mut self) -> Option<Vec<Bytes>> {
+        self.ends.are_all().then(Vec::new)
+    }
+}
+
+impl ChatReader {
+    /// Hands on what the choices say. Returns the places of those whose finish reason is none, or not the first.
+    fn choices(&mut self, chunk: &Chunk<'_, Choice<'_>>, say: &mut Say<'_>) -> Result<Vec<usize>, Fault> {
+        let Self { calls, ends, .. } = self;
+        let mut spurious = Vec::new();
+        for (place, said) in chunk.choices().iter().enumerate() {
+            let choice = ends.number(said.index, place);
+            said.say(choice, &mut |event| match event {
+                Event::Call { choice, call, id, name, arguments } => {
+                    ends.called(choice);
+                    say(Event::Call { choice, call: calls.number((choice, call), id, name), id, name, arguments })
+                }
+                other => say(other),
+            })?;
+            if let Some(Text(stated)) = &said.finish_reason {
+                match ends.finish(choice, stated) {
+                    Some(reason) => say(Event::Finish { choice, reason, stop: None })?,
+                    None => spurious.push(place),
+                }
+            }
         }
-        let usage = answer.usage_place();
-        Ok(Whole { body, usage })
+        Ok(spurious)
     }
 }
 
@@ -118,16 +158,12 @@ fn begin(chunk: &Chunk<'_, Choice<'_>>, say: &mut Say<'_>) -> Result<(), Fault> 
 }
 
 impl Choice<'_> {
-    /// Hands on what the choice at `place` says; providers may leave its index out.
-    fn say(&self, place: usize, say: &mut Say<'_>) -> Result<(), Fault> {
-        let choice = self.index.unwrap_or(u32::try_from(place).unwrap_or(u32::MAX));
+    /// Hands on what the choice says, but for its end.
+    fn say(&self, choice: u32, say: &mut Say<'_>) -> Result<(), Fault> {
         // An answer that was not asked for is refused even before it says anything.
         say(Event::Text { choice, text: "" })?;
-        if let Some(said) = self.delta.as_ref().or(self.message.as_ref()) {
-            said.say(choice, say)?;
-        }
-        match &self.finish_reason {
-            Some(Text(reason)) => say(Event::Finish { choice, reason: finish_reason(reason), stop: None }),
+        match self.delta.as_ref().or(self.message.as_ref()) {
+            Some(said) => said.say(choice, say),
             None => Ok(()),
         }
     }
@@ -136,11 +172,22 @@ impl Choice<'_> {
 impl Said<'_> {
     fn say(&self, choice: u32, say: &mut Say<'_>) -> Result<(), Fault> {
         // Thoughts come before what they lead to. Some providers send the same text under both names.
-        if let Some(value) = self.reasoning_content.or(self.reasoning) {
+        let reasoning = self.reasoning_content.or(self.reasoning).filter(|value| value.get() != "null");
+        if let Some(value) = reasoning {
             say(Event::Reasoning { choice, text: &text(value) })?;
         }
-        if let Some(value) = self.content {
-            say(Event::Text { choice, text: &text(value) })?;
+        if let Some(details) = self.reasoning_details {
+            say_details(choice, details, reasoning.is_some(), say)?;
+        }
+        match self.content {
+            Some(parts) if parts.get().starts_with('[') => say_parts(choice, parts, say)?,
+            Some(value) => say(Event::Text { choice, text: &text(value) })?,
+            None => {}
+        }
+        if let Some(images) = self.images.filter(|images| !matches!(images.get(), "[]" | "null")) {
+            // A provider bills an image as about so many tokens.
+            let json = images.get();
+            say(Event::Other { choice, text: &json[..json.floor_char_boundary(MAX_IMAGE_TEXT)] })?;
         }
         if let Some(value) = self.refusal {
             say(Event::Refusal { choice, text: &text(value) })?;
@@ -158,6 +205,41 @@ impl Said<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Hands on reasoning in parts; `shown` says that its text came already.
+fn say_details(choice: u32, details: &RawValue, shown: bool, say: &mut Say<'_>) -> Result<(), Fault> {
+    let details: Vec<Value> = serde_json::from_str(details.get()).unwrap_or_default();
+    for detail in &details {
+        let of = |name: &str| detail[name].as_str().filter(|text| !text.is_empty());
+        if let Some(text) = of("text").or_else(|| of("summary")).filter(|_| !shown) {
+            say(Event::Reasoning { choice, text })?;
+        }
+        if let Some(seal) = of("signature") {
+            say(Event::Seal { choice, seal })?;
+        }
+        if let Some(data) = of("data") {
+            say(Event::Redacted { choice, data })?;
+        }
+    }
+    Ok(())
+}
+
+/// Hands on content in parts: texts, and thoughts among them.
+fn say_parts(choice: u32, parts: &RawValue, say: &mut Say<'_>) -> Result<(), Fault> {
+    let parts: Vec<Value> = serde_json::from_str(parts.get()).map_err(|_| Fault::Malformed)?;
+    for part in &parts {
+        match part["type"].as_str() {
+            Some("thinking") => {
+                let texts = part["thinking"].as_array().into_iter().flatten().filter_map(|text| text["text"].as_str());
+                let mut texts = texts.chain(part["thinking"].as_str());
+                texts.try_for_each(|text| say(Event::Reasoning { choice, text }))?;
+            }
+            Some("text") => say(Event::Text { choice, text: part["text"].as_str().unwrap_or_default() })?,
+            other => say(Event::Other { choice, text: other.unwrap_or_default() })?,
+        }
+    }
+    Ok(())
 }
 
 /// Hands on a part of a call.
@@ -187,7 +269,7 @@ fn text(value: &RawValue) -> Cow<'_, str> {
     }
     match serde_json::from_str::<Text<'_>>(value.get()) {
         Ok(Text(text)) => text,
-        Err(_) if matches!(value.get(), "[]" | "{}") => Cow::Borrowed(""),
+        Err(_) if matches!(value.get(), "[]" | "{}" | "null") => Cow::Borrowed(""),
         Err(_) => Cow::Borrowed(value.get()),
     }
 }

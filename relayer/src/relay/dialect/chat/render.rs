@@ -28,6 +28,7 @@ pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value
         effort,
         verbosity,
         names,
+        left_out: _,
     } = conversation;
     if stop.len() > MAX_STOPS {
         return Err(Unsayable::at(names.stop));
@@ -107,7 +108,9 @@ fn messages_of(turn: Turn, names: &Names, place: usize, messages: &mut Vec<Value
                 let function = json!({ "name": name, "arguments": arguments });
                 calls.push(json!({ "id": id, "type": "function", "function": function }));
             }
-            Part::Refusal(text) if turn.role == Role::Assistant => refusal = Some(text),
+            Part::Refusal(text) if turn.role == Role::Assistant => {
+                refusal.get_or_insert_with(String::new).push_str(&text);
+            }
             // Results come before anything else that the user says.
             Part::Result { id, content: returned, failed } if turn.role == Role::User && content.is_empty() => {
                 let text = returned_text(returned, failed).ok_or_else(unsayable)?;

@@ -2,13 +2,14 @@
 
 use super::Completions;
 use crate::relay::controls::Controls;
+use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::{
     MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, origin,
 };
-use crate::relay::dialect::{Request, Translations};
+use crate::relay::dialect::{Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
-use crate::relay::json::{Object, shorten};
+use crate::relay::json::Object;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use steam_router::state::capability;
@@ -68,7 +69,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
     let echo = field(&object, "echo", "true or false")?.unwrap_or(false);
     let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
     let max_output = limit(&object, "max_tokens", u32::from(!echo))?.unwrap_or(DEFAULT_MAX_TOKENS);
-    let origin = origin(&object, &controls, &["stop", "logit_bias", "suffix", "echo"]);
+    let origin = origin(&object, &models, &controls, &["prompt", "best_of", "logprobs"]);
     Ok(Request {
         dialect: &Completions,
         models,
@@ -84,6 +85,8 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         messages: 1,
         fingerprint: fingerprint(text),
         text_bytes: body.text().len() as u64,
+        media_tokens: 0,
+        reasoning: Reasoning::Usual,
         prompt: body.place(text),
         body,
         headers: Vec::new(),
@@ -96,17 +99,8 @@ fn needs(object: &Object<'_>, controls: &Controls, stream: bool) -> Result<u64, 
     if field::<u32>(object, "logprobs", "an integer")?.is_some() {
         needs |= capability::LOGPROBS;
     }
-    if !controls.require_parameters {
-        return Ok(needs);
-    }
-    for (name, _) in object.0.iter().filter(|(_, value)| *value != "null") {
-        let Some((_, capability)) = PARAMETERS.iter().find(|(known, _)| known == name) else {
-            let name = shorten(name);
-            let message =
-                format!("`provider.require_parameters` cannot be held for `{name}`; leave one of the two out");
-            return Err(RelayError::invalid("unsupported_parameter", &name, message));
-        };
-        needs |= capability;
+    if controls.require_parameters {
+        needs |= required(object, &PARAMETERS)?;
     }
     Ok(needs)
 }

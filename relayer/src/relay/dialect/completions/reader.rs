@@ -1,6 +1,6 @@
 //! What a provider of text completions sends: chunks of a stream, or a whole answer.
 
-use crate::relay::dialect::openai::{self, Chunk, Kind, finish_reason};
+use crate::relay::dialect::openai::{self, Chunk, Ends, Kind, Read};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
 use crate::relay::json::Text;
 use crate::relay::sse;
@@ -9,7 +9,16 @@ use serde::Deserialize;
 
 /// Reads an answer.
 #[derive(Debug)]
-pub(super) struct TextReader;
+pub(super) struct TextReader {
+    ends: Ends,
+}
+
+impl TextReader {
+    /// A reader of `choices` answers.
+    pub(super) fn new(choices: u32) -> Self {
+        Self { ends: Ends::new(Kind::Text, choices) }
+    }
+}
 
 #[derive(Deserialize)]
 struct Choice<'a> {
@@ -33,30 +42,46 @@ impl openai::Choice for Choice<'_> {
 
 impl Reader for TextReader {
     fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        let Some(chunk) = Chunk::<Choice<'_>>::of(event)? else { return Ok(Piece::End(Vec::new())) };
-        say_all(chunk.choices(), say)?;
+        let mut repaired = None;
+        let chunk = match Chunk::<Choice<'_>>::of(event, &mut repaired)? {
+            Read::Chunk(chunk) => chunk,
+            Read::Done => return self.ends.complete(say).map(Piece::End),
+            Read::Other => return Ok(Piece::Own),
+        };
+        self.ends.chunk(chunk.data());
+        let spurious = self.choices(chunk.choices(), say)?;
         chunk.say_usage(Kind::Text, say)?;
-        chunk.passed_on(event)
+        chunk.passed_on(&spurious)
     }
 
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        let answer = Chunk::<Choice<'_>>::of_whole(&body)?;
+        let mut repaired = None;
+        let answer = Chunk::<Choice<'_>>::of_whole(&body, &mut repaired)?;
         answer.say_usage(Kind::Text, say)?;
-        say_all(answer.choices(), say)?;
-        let usage = answer.usage_place();
-        Ok(Whole { body, usage })
+        self.choices(answer.choices(), say)?;
+        Ok(Whole { body: answer.data().clone(), usage: answer.usage_place() })
+    }
+
+    fn close(&mut self) -> Option<Vec<Bytes>> {
+        self.ends.are_all().then(Vec::new)
     }
 }
 
-/// Hands on what the choices say; providers may leave their indices out.
-fn say_all(choices: &[Choice<'_>], say: &mut Say<'_>) -> Result<(), Fault> {
-    for (place, said) in choices.iter().enumerate() {
-        let choice = said.index.unwrap_or(u32::try_from(place).unwrap_or(u32::MAX));
-        let text = said.text.as_ref().map_or("", |Text(text)| text);
-        say(Event::Text { choice, text })?;
-        if let Some(Text(reason)) = &said.finish_reason {
-            say(Event::Finish { choice, reason: finish_reason(reason), stop: None })?;
+impl TextReader {
+    /// Hands on what the choices say. Returns the places of those whose finish reason is none, or not the first.
+    fn choices(&mut self, choices: &[Choice<'_>], say: &mut Say<'_>) -> Result<Vec<usize>, Fault> {
+        let mut spurious = Vec::new();
+        for (place, said) in choices.iter().enumerate() {
+            let choice = self.ends.number(said.index, place);
+            let text = said.text.as_ref().map_or("", |Text(text)| text);
+            say(Event::Text { choice, text })?;
+            if let Some(Text(stated)) = &said.finish_reason {
+                match self.ends.finish(choice, stated) {
+                    Some(reason) => say(Event::Finish { choice, reason, stop: None })?,
+                    None => spurious.push(place),
+                }
+            }
         }
+        Ok(spurious)
     }
-    Ok(())
 }

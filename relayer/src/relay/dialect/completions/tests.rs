@@ -1,7 +1,8 @@
 //! What is read of a request for text completions and of its answer.
 
 use super::*;
-use crate::relay::dialect::{Billed, Fault, Origin, Piece};
+use crate::relay::dialect::testing::billed;
+use crate::relay::dialect::{Fault, Origin, Piece};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
@@ -24,7 +25,8 @@ fn wrong(result: Result<Request, RelayError>) -> (&'static str, String) {
 }
 
 fn forwarded(request: &Request) -> String {
-    let outgoing = Outgoing { document: &request.body, stream: request.stream, model: "m", max_output: None };
+    let outgoing =
+        Outgoing { document: &request.body, stream: request.stream, model: "m", max_output: None, capabilities: 0 };
     String::from_utf8(Completions.body(&outgoing).unwrap().to_vec()).unwrap()
 }
 
@@ -84,11 +86,11 @@ fn needs_and_shaping_follow_from_the_members() {
 }
 
 fn transcript(choices: u32) -> Transcript {
-    Transcript::new(Counting::Bytes, choices, Box::new(reader::TextReader))
+    Transcript::new(Counting::Bytes, choices, Box::new(reader::TextReader::new(choices)))
 }
 
 fn chunk(transcript: &mut Transcript, json: &'static str) -> Result<(Piece, bool), Fault> {
-    transcript.event(&sse::Event { error: false, data: Bytes::from_static(json.as_bytes()) })
+    transcript.event(&sse::Event { name: sse::Name::Usual, data: Bytes::from_static(json.as_bytes()) })
 }
 
 #[test]
@@ -100,13 +102,17 @@ fn a_stream_is_passed_as_it_is_but_for_its_usage() {
     let end = r#"{"choices":[{"text":"","index":0,"finish_reason":"length"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
     let kept = r#"{"choices":[{"text":"","index":0,"finish_reason":"length"}]}"#;
     assert_eq!(chunk(&mut read, end).map(|(piece, _)| piece), Ok(Piece::Data(Bytes::from_static(kept.as_bytes()))));
-    assert_eq!(chunk(&mut read, r#"{"choices":[],"usage":{}}"#).map(|(piece, _)| piece), Ok(Piece::Own));
-    assert_eq!(chunk(&mut read, "[DONE]"), Ok((Piece::End(Vec::new()), false)));
-    assert_eq!((read.counts.finish, read.counts.delivered.total().bytes), (Some(FinishReason::Length), 3));
+    let usage = r#"{"choices":[],"usage":{}}"#;
+    let kept = Piece::Usage(Bytes::from_static(usage.as_bytes()));
+    assert_eq!(chunk(&mut read, usage).map(|(piece, _)| piece), Ok(kept));
+    let ended = r#"{"id":"c","object":"text_completion","choices":[{"index":1,"text":"","logprobs":null,"finish_reason":"stop"}]}"#;
+    assert_eq!(chunk(&mut read, "[DONE]"), Ok((Piece::End(vec![Bytes::from_static(ended.as_bytes())]), true)));
+    assert_eq!((read.counts.finish, read.counts.delivered.total().bytes), (Some(FinishReason::Stop), 3));
     assert_eq!(chunk(&mut read, r#"{"choices":[{"text":"a","index":2}]}"#), Err(Fault::Malformed));
-    assert_eq!(chunk(&mut read, r#"{"error":{"code":503}}"#), Err(Fault::Reported { status: Some(503) }));
-    assert_eq!(chunk(&mut read, r#"{"choices":[{"finish_reason":"error"}]}"#), Err(Fault::Reported { status: None }));
-    for text in ["", "[]", "{}", r#"{"choices":1}"#, r#"{"choices":[{"text":1}]}"#] {
+    let reported = |status| Err(Fault::Reported(Box::new(Stated { status, ..Stated::default() })));
+    assert_eq!(chunk(&mut read, r#"{"error":{"code":503}}"#), reported(Some(503)));
+    assert_eq!(chunk(&mut read, r#"{"choices":[{"finish_reason":"error"}]}"#), reported(None));
+    for text in ["", "[]", r#"{"choices":1}"#, r#"{"choices":[{"text":1}]}"#] {
         assert_eq!(chunk(&mut read, text), Err(Fault::Malformed), "{text}");
     }
 }
@@ -119,7 +125,7 @@ fn a_whole_answer_needs_a_text_and_keeps_every_byte_but_its_usage() {
     let (answer, content) =
         whole(r#"{ "choices":[{"text":"\u00e9","finish_reason":"stop"}], "usage": {"prompt_tokens":1}}"#).unwrap();
     assert!(content);
-    let billed = Billed { input: 2, cached: 0, output: 4, cost_usd: "0.1".into() };
+    let billed = billed(2, 0, 4, "0.1");
     let shown = openai::shown_usage(Kind::Text, Some(r#"{"prompt_tokens":1}"#), &billed);
     assert_eq!(
         Completions.writer().whole(&answer, Some(r#"{"prompt_tokens":1}"#), &billed),
@@ -130,7 +136,7 @@ fn a_whole_answer_needs_a_text_and_keeps_every_byte_but_its_usage() {
 #[test]
 fn the_relayers_own_chunks_are_of_this_api() {
     let mut out = BytesMut::new();
-    Completions.writer().cut(1, &mut out);
+    Completions.writer().cut(&[0], &mut out);
     let cut =
         r#"{"object":"text_completion","choices":[{"index":0,"text":"","logprobs":null,"finish_reason":"error"}]}"#;
     assert_eq!(out, format!("data: {cut}\n\n"));

@@ -2,12 +2,24 @@
 
 use super::Embeddings;
 use crate::relay::controls::Controls;
+use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::Prompts;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, wrong};
-use crate::relay::dialect::{Origin, Request, Translations};
+use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
+use crate::relay::dialect::{Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use axum::http::HeaderMap;
 use bytes::Bytes;
+
+/// Parameters that every provider of embeddings knows.
+const PARAMETERS: [(&str, u64); 7] = [
+    ("model", 0),
+    ("models", 0),
+    ("provider", 0),
+    ("input", 0),
+    ("encoding_format", 0),
+    ("dimensions", 0),
+    ("user", 0),
+];
 
 /// Most inputs of one request, as OpenAI's API has it.
 const MAX_INPUTS: u32 = 2_048;
@@ -34,6 +46,8 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         return Err(wrong("encoding_format", formats));
     }
     limit(&object, "dimensions", 1)?;
+    let needs = if controls.require_parameters { required(&object, &PARAMETERS)? } else { 0 };
+    let origin = origin(&object, &models, &controls, &["input", "encoding_format", "dimensions"]);
     Ok(Request {
         dialect: &Embeddings,
         models,
@@ -42,14 +56,15 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         max_output: Some(0),
         choices: inputs,
         prompts: inputs,
-        needs: 0,
+        needs,
         images: 0,
         controls,
-        // A vector shows nothing of what answers of text show.
-        origin: Origin::ClientShaped,
+        origin,
         messages: 1,
         fingerprint: fingerprint(text),
         text_bytes: body.text().len() as u64,
+        media_tokens: 0,
+        reasoning: Reasoning::Off,
         prompt: body.place(text),
         body,
         headers: Vec::new(),

@@ -1,8 +1,8 @@
 //! What a provider of embeddings sends: one vector for each input.
 
-use crate::relay::dialect::openai::{Kind, reported_status, usage};
-use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
-use crate::relay::json::place;
+use crate::relay::dialect::openai::{Kind, usage};
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Stated, Whole};
+use crate::relay::json::{self, place};
 use crate::relay::sse;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -43,10 +43,11 @@ impl Reader for VectorReader {
     }
 
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        let json = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
-        let answer: Answer<'_> = serde_json::from_str(json).map_err(|_| Fault::Malformed)?;
-        if let Some(error) = answer.error {
-            return Err(Fault::Reported { status: reported_status(error.get()) });
+        let mut repaired = None;
+        let (answer, body) = json::lenient::<Answer<'_>>(&body, &mut repaired).ok_or(Fault::Malformed)?;
+        let json = std::str::from_utf8(body).map_err(|_| Fault::Malformed)?;
+        if answer.error.is_some() {
+            return Err(Fault::Reported(Box::new(Stated::read(json))));
         }
         let vectors = answer.data.unwrap_or_default();
         let is_vector = |vector: &Vector<'_>| {
@@ -70,6 +71,6 @@ impl Reader for VectorReader {
         }
         say(Event::Finish { choice: 0, reason: FinishReason::Stop, stop: None })?;
         let usage = answer.usage.map(|usage| place(json, usage.get()));
-        Ok(Whole { body, usage })
+        Ok(Whole { body: body.clone(), usage })
     }
 }

@@ -1,7 +1,8 @@
 //! What is read of a request for embeddings and of its answer.
 
 use super::*;
-use crate::relay::dialect::{Billed, Fault, Usage, Whole};
+use crate::relay::dialect::testing::billed;
+use crate::relay::dialect::{Fault, Stated, Usage, Whole};
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
 
@@ -43,7 +44,7 @@ fn inputs_are_texts_or_tokens_and_have_no_output() {
         assert_eq!(Embeddings.prompt(&request).overhead, tokens, "{input}");
     }
     let request = with(r#","input":"a","user":"u","provider":{"sort":"price"}"#).unwrap();
-    let outgoing = Outgoing { document: &request.body, stream: false, model: "n", max_output: None };
+    let outgoing = Outgoing { document: &request.body, stream: false, model: "n", max_output: None, capabilities: 0 };
     assert_eq!(Embeddings.body(&outgoing).unwrap(), r#"{"model":"n","input":"a","user":"u"}"#);
 }
 
@@ -60,7 +61,7 @@ fn there_is_one_vector_for_each_input() {
     let (answer, transcript) = whole(1, one).unwrap();
     assert_eq!(transcript.counts.usage, Some(Usage { prompt: 9, ..Usage::default() }));
     assert_eq!(transcript.counts.delivered.total().bytes, 0);
-    let billed = Billed { input: 9, cached: 0, output: 0, cost_usd: "0.2".into() };
+    let billed = billed(9, 0, 0, "0.2");
     let shown = Embeddings.writer().whole(&answer, transcript.counts.stated_usage.as_deref(), &billed);
     assert_eq!(shown, r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":9,"total_tokens":9,"cost":0.2}}"#);
     assert!(whole(1, r#"{"data":[{"embedding":"AAAA"}]}"#).is_ok());
@@ -77,6 +78,6 @@ fn there_is_one_vector_for_each_input() {
     }
     assert_eq!(
         whole(1, r#"{"error":{"code":429}}"#).map(|(whole, _)| whole),
-        Err(Fault::Reported { status: Some(429) })
+        Err(Fault::Reported(Box::new(Stated { status: Some(429), ..Stated::default() })))
     );
 }

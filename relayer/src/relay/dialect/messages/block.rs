@@ -52,6 +52,25 @@ pub(super) fn text<'a>(text: &'a Option<Text<'_>>) -> &'a str {
     text.as_ref().map_or("", |Text(text)| text)
 }
 
+/// The text of a source that is one.
+fn plain(source: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Plain<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Text<'a>,
+        #[serde(borrow, default)]
+        data: Option<Text<'a>>,
+        #[serde(borrow, default)]
+        content: Option<&'a RawValue>,
+    }
+    let plain: Plain<'_> = serde_json::from_str(source.get()).ok()?;
+    match plain.kind.0.as_ref() {
+        "text" => plain.data.map(|Text(data)| data.into_owned()),
+        "content" => plain.content.map(|content| content.get().to_owned()),
+        _ => None,
+    }
+}
+
 impl Block<'_> {
     /// Its type.
     pub(super) fn kind(&self) -> &str {
@@ -63,6 +82,7 @@ impl Block<'_> {
         let own = [&self.text, &self.thinking, &self.name].into_iter().flatten();
         texts.extend(own.map(|Text(text)| text.clone().into_owned()));
         texts.extend(self.input.map(|input| input.get().to_owned()));
+        texts.extend(self.source.and_then(plain));
         if let Some(content) = self.content {
             for block in read(content.get()).unwrap_or_default() {
                 block.texts(texts);

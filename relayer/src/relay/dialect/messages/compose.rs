@@ -4,6 +4,7 @@ use super::Messages;
 use crate::relay::dialect::conversation::{Conversation, Unsayable};
 use crate::relay::dialect::translate::{Choice, Composer, MAX_WAITING, Piecemeal, Said, Translate};
 use crate::relay::dialect::{Event, Fault, Request, Usage};
+use crate::relay::json as document;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use steam_protocol::receipt::FinishReason;
@@ -13,8 +14,8 @@ impl Translate for Messages {
         super::conversation::parse(request)
     }
 
-    fn composer(&self, _: &Request, _: i64) -> Box<dyn Composer> {
-        Box::<MessageComposer>::default()
+    fn composer(&self, _: &Request, _: i64, input: u64) -> Box<dyn Composer> {
+        Box::new(MessageComposer { input, ..MessageComposer::default() })
     }
 
     fn stated(&self, _: Option<Usage>) -> String {
@@ -26,6 +27,8 @@ impl Translate for Messages {
 /// one call is written as it comes, and the pieces of the next ones wait.
 #[derive(Debug, Default)]
 pub(super) struct MessageComposer {
+    /// About how many tokens the prompt has: other dialects tell at the end, and this one at the beginning.
+    input: u64,
     /// The block that is open, and how many there are with it.
     open: Option<Open>,
     blocks: u32,
@@ -33,8 +36,8 @@ pub(super) struct MessageComposer {
     calls: Vec<u32>,
     /// Calls whose turn has not come.
     waiting: Vec<Waiting>,
-    /// Text that came after a call was begun.
-    late: String,
+    /// What was said after a call was begun.
+    late: Vec<Late>,
     /// Bytes that wait.
     kept: usize,
     finished: bool,
@@ -48,6 +51,14 @@ enum Open {
     Call(u32),
 }
 
+/// What is written after the calls.
+#[derive(Debug)]
+enum Late {
+    Text(String),
+    Thinking { text: String, seal: String },
+    Redacted(String),
+}
+
 #[derive(Debug)]
 struct Waiting {
     call: u32,
@@ -59,27 +70,27 @@ struct Waiting {
 impl Composer for MessageComposer {
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         match *event {
-            Event::Begin { id, model } => start(id, model, out),
-            Event::Text { text, .. } | Event::Refusal { text, .. } if !text.is_empty() => return self.text(text, out),
-            Event::Reasoning { text, .. } if !text.is_empty() && self.calls.is_empty() => {
-                self.switch(Open::Thinking, &json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
-                self.delta(&json!({ "type": "thinking_delta", "thinking": text }), out);
+            Event::Begin { id, model } => start((id, model), self.input, out),
+            Event::Text { text, .. } | Event::Refusal { text, .. } | Event::Reasoning { text, .. }
+                if text.is_empty() => {}
+            Event::Text { .. }
+            | Event::Refusal { .. }
+            | Event::Reasoning { .. }
+            | Event::Seal { .. }
+            | Event::Redacted { .. }
+                if !self.calls.is_empty() =>
+            {
+                return self.later(event);
             }
-            Event::Seal { seal, .. } => self.delta(&json!({ "type": "signature_delta", "signature": seal }), out),
-            Event::Redacted { data, .. } => {
-                self.close(out);
-                self.start_block(&json!({ "type": "redacted_thinking", "data": data }), out);
-                self.stop_block(out);
-            }
+            Event::Text { text, .. } | Event::Refusal { text, .. } => self.text(text, out),
+            Event::Reasoning { text, .. } => self.thinking(text, out),
+            Event::Seal { seal, .. } => self.seal(seal, out),
+            Event::Redacted { data, .. } => self.redacted(data, out),
             Event::Call { call, id, name, arguments, .. } => return self.call((call, id, name, arguments), out),
             Event::Finish { reason, stop, .. } => self.finish(reason, stop, out),
             // A provider was asked for nothing that messages have no word for.
             Event::Other { .. } => return Err(Fault::Malformed),
-            Event::Text { .. }
-            | Event::Refusal { .. }
-            | Event::Reasoning { .. }
-            | Event::Vector { .. }
-            | Event::Usage { .. } => {}
+            Event::Vector { .. } | Event::Usage { .. } => {}
         }
         Ok(())
     }
@@ -93,19 +104,85 @@ impl Composer for MessageComposer {
         let choice = said.choices.into_iter().next().unwrap_or_default();
         message["stop_reason"] = stop_reason(choice.finish.unwrap_or(FinishReason::Stop), choice.calls(), None).into();
         message["content"] = blocks(choice).into();
-        message.to_string()
+        document::write_exact(&message)
     }
 }
 
 impl MessageComposer {
-    fn text(&mut self, text: &str, out: &mut Vec<Bytes>) -> Result<(), Fault> {
-        if !self.calls.is_empty() {
-            self.late.push_str(text);
-            return self.keep(text.len());
-        }
+    fn text(&mut self, text: &str, out: &mut Vec<Bytes>) {
         self.switch(Open::Text, &json!({ "type": "text", "text": "" }), out);
         self.delta(&json!({ "type": "text_delta", "text": text }), out);
-        Ok(())
+    }
+
+    fn thinking(&mut self, text: &str, out: &mut Vec<Bytes>) {
+        self.switch(Open::Thinking, &json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
+        if !text.is_empty() {
+            self.delta(&json!({ "type": "thinking_delta", "thinking": text }), out);
+        }
+    }
+
+    /// A signature ends its block of thinking, which may have no text.
+    fn seal(&mut self, seal: &str, out: &mut Vec<Bytes>) {
+        self.thinking("", out);
+        self.delta(&json!({ "type": "signature_delta", "signature": seal }), out);
+        self.close(out);
+    }
+
+    fn redacted(&mut self, data: &str, out: &mut Vec<Bytes>) {
+        self.close(out);
+        self.start_block(&json!({ "type": "redacted_thinking", "data": data }), out);
+        self.stop_block(out);
+    }
+
+    /// Keeps what came after a call was begun: blocks come one after the other.
+    fn later(&mut self, event: &Event<'_>) -> Result<(), Fault> {
+        let bytes = match (*event, self.late.last_mut()) {
+            (Event::Text { text, .. } | Event::Refusal { text, .. }, Some(Late::Text(late))) => {
+                late.push_str(text);
+                text.len()
+            }
+            (Event::Text { text, .. } | Event::Refusal { text, .. }, _) => {
+                self.late.push(Late::Text(text.to_owned()));
+                text.len()
+            }
+            (Event::Reasoning { text, .. }, Some(Late::Thinking { text: late, seal })) if seal.is_empty() => {
+                late.push_str(text);
+                text.len()
+            }
+            (Event::Reasoning { text, .. }, _) => {
+                self.late.push(Late::Thinking { text: text.to_owned(), seal: String::new() });
+                text.len()
+            }
+            (Event::Seal { seal, .. }, Some(Late::Thinking { seal: late, .. })) => {
+                late.push_str(seal);
+                seal.len()
+            }
+            (Event::Seal { seal, .. }, _) => {
+                self.late.push(Late::Thinking { text: String::new(), seal: seal.to_owned() });
+                seal.len()
+            }
+            (Event::Redacted { data, .. }, _) => {
+                self.late.push(Late::Redacted(data.to_owned()));
+                data.len()
+            }
+            _ => 0,
+        };
+        self.keep(bytes)
+    }
+
+    fn write_late(&mut self, out: &mut Vec<Bytes>) {
+        for late in std::mem::take(&mut self.late) {
+            match late {
+                Late::Text(text) => self.text(&text, out),
+                Late::Redacted(data) => self.redacted(&data, out),
+                Late::Thinking { text, seal } => {
+                    self.thinking(&text, out);
+                    if !seal.is_empty() {
+                        self.seal(&seal, out);
+                    }
+                }
+            }
+        }
     }
 
     fn call(&mut self, piece: (u32, &str, &str, &str), out: &mut Vec<Bytes>) -> Result<(), Fault> {
@@ -158,11 +235,7 @@ impl MessageComposer {
             self.begin_call(call, &id, &name, out);
             self.arguments(&arguments, out);
         }
-        let late = std::mem::take(&mut self.late);
-        if !late.is_empty() {
-            self.switch(Open::Text, &json!({ "type": "text", "text": "" }), out);
-            self.delta(&json!({ "type": "text_delta", "text": late }), out);
-        }
+        self.write_late(out);
         self.close(out);
         let delta = json!({ "stop_reason": stop_reason(reason, !self.calls.is_empty(), stop), "stop_sequence": stop });
         write(out, &json!({ "type": "message_delta", "delta": delta, "usage": { "output_tokens": 0 } }));
@@ -203,9 +276,9 @@ fn write(out: &mut Vec<Bytes>, event: &Value) {
     out.push(event.to_string().into());
 }
 
-fn start(id: &str, model: &str, out: &mut Vec<Bytes>) {
+fn start((id, model): (&str, &str), input: u64, out: &mut Vec<Bytes>) {
     let mut message = head(id, model);
-    message["usage"] = json!({ "input_tokens": 0, "output_tokens": 0 });
+    message["usage"] = json!({ "input_tokens": input, "output_tokens": 0 });
     write(out, &json!({ "type": "message_start", "message": message }));
     write(out, &json!({ "type": "ping" }));
 }
@@ -226,7 +299,7 @@ fn blocks(choice: Choice) -> Vec<Value> {
             // Arguments that are no JSON are the model's mistake; the client is shown them.
             let input = match arguments.as_str() {
                 "" => json!({}),
-                arguments => serde_json::from_str(arguments).unwrap_or_else(|_| json!({ "arguments": arguments })),
+                arguments => document::read_exact(arguments).unwrap_or_else(|_| json!({ "arguments": arguments })),
             };
             json!({ "type": "tool_use", "id": id, "name": name, "input": input })
         }

@@ -4,6 +4,7 @@ use crate::relay::dialect::Request;
 use crate::relay::dialect::conversation::{
     Conversation, Format, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
 };
+use crate::relay::json;
 use serde_json::{Map, Value};
 
 /// Members that change nothing of what is asked, or that the relayer reads.
@@ -28,7 +29,7 @@ const USUAL_EFFORT: &str = "high";
 /// # Errors
 /// A member that other dialects have no word for.
 pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
-    let Ok(Value::Object(members)) = serde_json::from_str(request.body.text()) else {
+    let Ok(Value::Object(members)) = json::read_exact(request.body.text()) else {
         return Err(Unsayable::at("messages"));
     };
     let names = Names {
@@ -182,7 +183,7 @@ fn block(block: &Value, path: &str) -> Option<Option<Part>> {
         "text" if only(&["text", "citations"]) && no_citations(block) => Part::Text(text("text")?),
         "image" if only(&["source"]) => image(&block["source"])?,
         "tool_use" if only(&["id", "name", "input"]) => {
-            Part::Call { id: text("id")?, name: text("name")?, arguments: block["input"].to_string() }
+            Part::Call { id: text("id")?, name: text("name")?, arguments: json::write_exact(&block["input"]) }
         }
         "tool_result" if only(&["tool_use_id", "content", "is_error"]) => Part::Result {
             id: text("tool_use_id")?,

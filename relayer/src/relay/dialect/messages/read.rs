@@ -3,8 +3,13 @@
 use super::block::{self, Block, text};
 use super::{BETA, Messages, VERSION};
 use crate::relay::controls::Controls;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
-use crate::relay::dialect::{Prompt, Request, Translations};
+use crate::relay::dialect::media::Media;
+use crate::relay::dialect::parameters::required;
+use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
+use crate::relay::dialect::read::{
+    document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
+};
+use crate::relay::dialect::{Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -18,6 +23,29 @@ const MESSAGE_OVERHEAD: u64 = 5;
 const ANSWER_OVERHEAD: u64 = 3;
 /// Media types of images.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
+
+/// Parameters that every provider of messages knows, and the capability that covers each other one.
+const PARAMETERS: [(&str, u64); 19] = [
+    ("model", 0),
+    ("models", 0),
+    ("provider", 0),
+    ("messages", 0),
+    ("system", 0),
+    ("max_tokens", 0),
+    ("temperature", 0),
+    ("top_p", 0),
+    ("top_k", 0),
+    ("stop_sequences", 0),
+    ("stream", 0),
+    ("metadata", 0),
+    ("service_tier", 0),
+    ("cache_control", 0),
+    ("output_config", 0),
+    ("context_management", 0),
+    ("tools", 0),
+    ("tool_choice", capability::TOOLS),
+    ("thinking", capability::REASONING),
+];
 
 /// Whether `max_tokens` must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +74,26 @@ struct Source<'a> {
     url: Option<Text<'a>>,
 }
 
+/// Members with which no client can make an honest provider look bad. `stop_sequences` is none of them.
+const HARMLESS: [&str; 9] = [
+    "messages",
+    "system",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "container",
+    "context_management",
+    "output_config",
+    "betas",
+];
+
 /// What the messages hold besides text.
 #[derive(Default)]
 struct Found {
     count: u32,
     images: u32,
     documents: u32,
-    /// Bytes of images.
-    image_bytes: u64,
+    media: Media,
     /// Calls of the last message that no result answers yet.
     open: Vec<String>,
 }
@@ -64,24 +104,27 @@ struct Found {
 /// [`RelayError::Invalid`], naming the field or header.
 pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<Request, RelayError> {
     let body = document(body)?;
-    let object = body.object();
-    let mut controls = Controls::read(&object, headers)?;
-    let models = models(&object, &mut controls)?;
-    let text = object
+    let members = body.object();
+    let mut controls = Controls::read(&members, headers)?;
+    let models = models(&members, &mut controls)?;
+    let text = members
         .get("messages")
         .ok_or_else(|| RelayError::invalid("missing_messages", "messages", "send at least one message"))?;
     let found = Found::read(text)?;
-    let max_output = limit(&object, "max_tokens", 1)?;
+    let max_output = limit(&members, "max_tokens", 1)?;
     if max_output.is_none() && bound == Limit::Required {
         let message = "send `max_tokens`: the most tokens of the answer";
         return Err(RelayError::invalid("missing_max_tokens", "max_tokens", message));
     }
-    if let Some(system) = object.get("system") {
+    if let Some(system) = members.get("system") {
         block::read(system).map_err(|_| wrong("system", "a string or an array of blocks"))?;
     }
-    let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
-    let needs = needs(&object, &found, stream)?;
-    let origin = origin(&object, &controls, &["stop_sequences"]);
+    let stream = field(&members, "stream", "true or false")?.unwrap_or(false);
+    let mut needs = needs(&members, &found, stream)?;
+    if controls.require_parameters {
+        needs |= required(&members, &PARAMETERS)?;
+    }
+    let origin = origin(&members, &models, &controls, &HARMLESS);
     Ok(Request {
         dialect: &Messages,
         models,
@@ -96,7 +139,9 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<
         origin,
         messages: found.count,
         fingerprint: fingerprint(text),
-        text_bytes: (body.text().len() as u64).saturating_sub(found.image_bytes),
+        text_bytes: (body.text().len() as u64).saturating_sub(found.media.bytes),
+        media_tokens: found.media.tokens,
+        reasoning: reasoning(&members)?,
         prompt: body.place(text),
         body,
         headers: forwarded(headers),
@@ -116,48 +161,60 @@ fn needs(object: &Object<'_>, found: &Found, stream: bool) -> Result<u64, RelayE
     need(stream, capability::STREAMING);
     need(found.images > 0, capability::VISION);
     need(found.documents > 0, capability::FILE_INPUT);
-    let tools: Option<Vec<&RawValue>> = match object.get("tools") {
-        Some(tools) => Some(serde_json::from_str(tools).map_err(|_| wrong("tools", "an array"))?),
-        None => None,
-    };
-    need(tools.is_some_and(|tools| !tools.is_empty()), capability::TOOLS);
-    if let Some(config) = object.get("output_config") {
-        let config = Object::read(config).map_err(|_| wrong("output_config", "an object"))?;
+    need(!objects(object, "tools")?.is_empty(), capability::TOOLS);
+    sampling(object, "stop_sequences")?;
+    if let Some(config) = self::object(object, "output_config")? {
         need(config.get("format").is_some(), capability::JSON_SCHEMA);
     }
-    let stops: Option<Vec<String>> = field(object, "stop_sequences", "an array of strings")?;
-    drop(stops);
     Ok(needs)
+}
+
+/// Whether the request asks for thinking.
+fn reasoning(object: &Object<'_>) -> Result<Reasoning, RelayError> {
+    let Some(thinking) = self::object(object, "thinking")? else { return Ok(Reasoning::Usual) };
+    let kind: Option<String> = field(&thinking, "type", "enabled, adaptive or disabled")?;
+    Ok(if kind.as_deref() == Some("disabled") { Reasoning::Off } else { Reasoning::Asked })
 }
 
 impl Found {
     fn read(messages: &str) -> Result<Self, RelayError> {
-        let wrong = |message: String| RelayError::invalid("invalid_messages", "messages", message);
-        let messages: Vec<Message<'_>> = serde_json::from_str(messages)
-            .map_err(|_| wrong("`messages` must be an array of objects with `role` and `content`".into()))?;
+        let expected = "must be an array of objects with `role` and `content`";
+        let messages: Vec<&RawValue> = serde_json::from_str(messages).map_err(|_| invalid("messages", expected))?;
         if messages.is_empty() {
             return Err(RelayError::invalid("missing_messages", "messages", "send at least one message"));
         }
         let mut found = Self { count: u32::try_from(messages.len()).unwrap_or(u32::MAX), ..Self::default() };
         for (place, message) in messages.iter().enumerate() {
-            let wrong = |what: &str| wrong(format!("`messages.{place}`: {what}"));
-            let blocks = block::read(message.content.get())
-                .map_err(|_| wrong("`content` must be a string or an array of blocks with `type`"))?;
-            match message.role.0.as_ref() {
-                "user" => found.answers(&blocks).map_err(|what| wrong(&what))?,
-                "assistant" => found.calls(&blocks),
-                "system" => {}
-                other => {
-                    let message =
-                        format!("the role `{}` is unknown; roles are user, assistant and system", shorten(other));
-                    return Err(wrong(&message));
-                }
-            }
-            for block in &blocks {
-                found.block(block).map_err(wrong)?;
-            }
+            let path = format!("messages.{place}");
+            let message: Message<'_> = serde_json::from_str(message.get())
+                .map_err(|_| invalid(&path, "must be an object with `role` and `content`"))?;
+            found.message(&message, &path, place + 1 == messages.len())?;
         }
         Ok(found)
+    }
+
+    fn message(&mut self, message: &Message<'_>, path: &str, is_last: bool) -> Result<(), RelayError> {
+        let content = format!("{path}.content");
+        let blocks = block::read(message.content.get())
+            .map_err(|_| invalid(&content, "must be a string or an array of blocks with `type`"))?;
+        let role = message.role.0.as_ref();
+        // What the assistant is to continue may be empty.
+        if blocks.is_empty() && !(is_last && role == "assistant") {
+            return Err(invalid(&content, "must not be an empty array: leave the message out, or send a text"));
+        }
+        match role {
+            "user" => self.answers(&blocks).map_err(|what| invalid(&content, &what))?,
+            "assistant" => self.calls(&blocks),
+            "system" => {}
+            other => {
+                let what = format!("has the unknown role `{}`; roles are user, assistant and system", shorten(other));
+                return Err(invalid(&format!("{path}.role"), &what));
+            }
+        }
+        for (place, block) in blocks.iter().enumerate() {
+            self.block(block).map_err(|what| invalid(&format!("{content}.{place}"), what))?;
+        }
+        Ok(())
     }
 
     fn calls(&mut self, blocks: &[Block<'_>]) {
@@ -170,12 +227,15 @@ impl Found {
         for result in blocks.iter().filter(|block| block.kind() == "tool_result") {
             let id = text(&result.tool_use_id);
             let Some(place) = self.open.iter().position(|open| open == id) else {
-                return Err(format!("no `tool_use` in the message before has the id `{}`", shorten(id)));
+                return Err(format!(
+                    "has a result of `{}`, which no `tool_use` in the message before has",
+                    shorten(id)
+                ));
             };
             self.open.swap_remove(place);
         }
         match self.open.pop() {
-            Some(id) => Err(format!("the call `{}` in the message before needs a `tool_result`", shorten(&id))),
+            Some(id) => Err(format!("needs a `tool_result` for the call `{}` in the message before", shorten(&id))),
             None => Ok(()),
         }
     }
@@ -184,41 +244,68 @@ impl Found {
         match block.kind() {
             "image" => self.image(block),
             "document" => {
-                self.documents += 1;
+                self.document(block);
                 Ok(())
             }
             "tool_result" => {
                 let Some(content) = block.content else { return Ok(()) };
-                let blocks = block::read(content.get())
-                    .map_err(|_| "the `content` of a `tool_result` must be a string or an array of blocks")?;
+                let blocks =
+                    block::read(content.get()).map_err(|_| "must have a string or an array of blocks as `content`")?;
                 blocks.iter().try_for_each(|block| self.block(block))
             }
             _ => Ok(()),
         }
     }
 
+    fn document(&mut self, block: &Block<'_>) {
+        self.documents += 1;
+        let source = block.source.and_then(|source| serde_json::from_str::<Source<'_>>(source.get()).ok());
+        match source {
+            // A document of text is text.
+            Some(source) if matches!(source.kind.0.as_ref(), "text" | "content") => {}
+            Some(source) if source.data.is_some() => self.media.document(Some(text(&source.data).len())),
+            _ => self.media.document(None),
+        }
+    }
+
     fn image(&mut self, block: &Block<'_>) -> Result<(), &'static str> {
         let source = block.source.and_then(|source| serde_json::from_str::<Source<'_>>(source.get()).ok());
-        let source = source.ok_or("an image needs a `source`")?;
+        let source = source.ok_or("needs a `source`")?;
         let known = match source.kind.0.as_ref() {
             "base64" => IMAGES.contains(&text(&source.media_type)) && !text(&source.data).is_empty(),
             "url" => !text(&source.url).is_empty(),
             _ => true,
         };
         if !known {
-            return Err(
-                "an image must be base64 data of the type image/jpeg, image/png, image/gif or image/webp, or a URL",
-            );
+            return Err("must have base64 data of the type image/jpeg, image/png, image/gif or image/webp, or a URL");
         }
         self.images += 1;
-        self.image_bytes += text(&source.data).len() as u64;
+        self.media.image(text(&source.data).len());
         Ok(())
     }
 }
 
+fn invalid(path: &str, what: &str) -> RelayError {
+    RelayError::invalid("invalid_messages", path, format!("`{path}` {what}"))
+}
+
+/// The member `thinking` with the same part of a lower output limit, where its budget is not below that: the API refuses it
+/// then.
+pub(super) fn thinking_within(object: &Object<'_>, max_output: u32) -> Option<String> {
+    let thinking = Object::read(object.get("thinking")?).ok()?;
+    let budget: u64 = thinking.get("budget_tokens")?.parse().ok()?;
+    let (wanted, given) = (object.get("max_tokens")?.parse::<u64>().ok()?, u64::from(max_output));
+    if budget < given || wanted == 0 {
+        return None;
+    }
+    let part = (budget.saturating_mul(given) / wanted).min(given.saturating_sub(1));
+    Some(thinking.edited(&[("budget_tokens", Some(part.to_string()))]))
+}
+
 /// The texts of a request that a model reads, and the tokens around them.
 pub(super) fn prompt(object: &Object<'_>) -> Prompt {
-    let mut prompt = Prompt { texts: Vec::new(), overhead: ANSWER_OVERHEAD };
+    let format = if object.get("tools").is_some() { TOOLS_FORMAT } else { CHAT_FORMAT };
+    let mut prompt = Prompt { texts: Vec::new(), overhead: ANSWER_OVERHEAD, format };
     for block in object.get("system").and_then(|system| block::read(system).ok()).unwrap_or_default() {
         block.texts(&mut prompt.texts);
     }

@@ -1,9 +1,10 @@
 //! What a provider of messages sends: events of a stream, or a whole answer.
 
 use super::block::{Block, text};
-use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Usage, Whole};
-use crate::relay::json::{Text, place};
-use crate::relay::sse;
+use crate::relay::dialect::openai::count;
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Stated, Usage, Whole};
+use crate::relay::json::{self, Text, place};
+use crate::relay::sse::{self, Name};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -17,13 +18,15 @@ pub(super) struct MessageReader {
     usage: Map<String, Value>,
     /// Whether the model reasoned.
     reasoned: bool,
+    /// The arguments with which a call's block began, until pieces of them come: a call without arguments has no pieces.
+    input: Option<String>,
 }
 
 /// An event of a stream.
 #[derive(Deserialize)]
 struct Chunk<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Text<'a>>,
     #[serde(borrow, default)]
     message: Option<Message<'a>>,
     #[serde(default)]
@@ -35,7 +38,7 @@ struct Chunk<'a> {
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    error: Option<Failure<'a>>,
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -70,30 +73,35 @@ struct Message<'a> {
     #[serde(borrow, default)]
     usage: Option<&'a RawValue>,
     #[serde(borrow, default)]
-    error: Option<Failure<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Failure<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Option<Text<'a>>,
+    error: Option<&'a RawValue>,
 }
 
 impl Reader for MessageReader {
     fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
-        let chunk: Chunk<'_> = serde_json::from_str(json).map_err(|_| Fault::Malformed)?;
-        if event.error || chunk.error.is_some() {
-            return Err(reported(chunk.error.as_ref()));
+        if event.name == Name::Error {
+            return Err(reported(&event.data));
         }
-        match chunk.kind.0.as_ref() {
+        let mut repaired = None;
+        let (chunk, data) = json::lenient::<Chunk<'_>>(&event.data, &mut repaired).ok_or(Fault::Malformed)?;
+        if chunk.error.is_some() {
+            return Err(reported(data));
+        }
+        match text(&chunk.kind) {
             "message_start" => {
                 let message = chunk.message.as_ref().ok_or(Fault::Malformed)?;
-                say(Event::Begin { id: text(&message.id), model: text(&message.model) })?;
                 self.stated(message.usage, say)?;
+                say(Event::Begin { id: text(&message.id), model: text(&message.model) })?;
             }
             "content_block_start" => {
-                self.block(chunk.index, chunk.content_block.as_ref().ok_or(Fault::Malformed)?, say)?;
+                let block = chunk.content_block.as_ref().ok_or(Fault::Malformed)?;
+                self.input = block.input.filter(|_| block.kind() == "tool_use").map(|input| input.get().to_owned());
+                self.block(chunk.index, block, say)?;
+            }
+            "content_block_stop" => {
+                if let Some(arguments) = self.input.take() {
+                    let call = chunk.index;
+                    say(Event::Call { choice: 0, call, id: "", name: "", arguments: &arguments })?;
+                }
             }
             "content_block_delta" => self.delta(chunk.index, chunk.delta.as_ref().ok_or(Fault::Malformed)?, say)?,
             "message_delta" => {
@@ -106,14 +114,15 @@ impl Reader for MessageReader {
             // Pings, ends of blocks, and what may come yet.
             _ => {}
         }
-        Ok(Piece::Data(event.data.clone()))
+        Ok(Piece::Data(data.clone()))
     }
 
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        let json = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
-        let message: Message<'_> = serde_json::from_str(json).map_err(|_| Fault::Malformed)?;
+        let mut repaired = None;
+        let (message, body) = json::lenient::<Message<'_>>(&body, &mut repaired).ok_or(Fault::Malformed)?;
+        let json = std::str::from_utf8(body).map_err(|_| Fault::Malformed)?;
         if message.error.is_some() {
-            return Err(reported(message.error.as_ref()));
+            return Err(reported(body));
         }
         let blocks = message.content.as_ref().ok_or(Fault::Malformed)?;
         say(Event::Begin { id: text(&message.id), model: text(&message.model) })?;
@@ -127,7 +136,7 @@ impl Reader for MessageReader {
         finish(&message.stop_reason, &message.stop_sequence, say)?;
         self.stated(message.usage, say)?;
         let usage = message.usage.map(|usage| place(json, usage.get()));
-        Ok(Whole { body, usage })
+        Ok(Whole { body: body.clone(), usage })
     }
 }
 
@@ -162,7 +171,8 @@ impl MessageReader {
         if let Some(Text(text)) = &delta.thinking {
             say(Event::Reasoning { choice, text })?;
         }
-        if let Some(Text(arguments)) = &delta.partial_json {
+        if let Some(Text(arguments)) = delta.partial_json.as_ref().filter(|Text(arguments)| !arguments.is_empty()) {
+            self.input = None;
             say(Event::Call { choice, call, id: "", name: "", arguments })?;
         }
         seal(text(&delta.signature), say)
@@ -177,21 +187,31 @@ impl MessageReader {
         say(Event::Usage { usage: self.counts(), stated: &stated })
     }
 
-    /// The counts, if they are counts. What was written to a cache is input, in the one place where it is added.
+    /// The counts, if they are counts. `input_tokens` has neither what came from a cache nor what was written to one.
     fn counts(&self) -> Option<Usage> {
         let count = |name: &str| match self.usage.get(name) {
             None => Some(0),
-            Some(value) => value.as_u64(),
+            Some(value) => self::count(value),
         };
         let (cached, written) = (count("cache_read_input_tokens")?, count("cache_creation_input_tokens")?);
-        let input = self.usage.get("input_tokens")?.as_u64()?;
-        let completion = self.usage.get("output_tokens")?.as_u64()?;
-        let thinking = self.usage.get("output_tokens_details").and_then(|details| details["thinking_tokens"].as_u64());
+        let lifetime = |name: &str| match self.usage.get("cache_creation").and_then(|lifetimes| lifetimes.get(name)) {
+            None => Some(0),
+            Some(value) => self::count(value),
+        };
+        let cache_write_long = lifetime("ephemeral_1h_input_tokens")?;
+        // What is of no stated lifetime is of the shorter one, which is the default and the cheaper.
+        let cache_write = lifetime("ephemeral_5m_input_tokens")?.max(written.saturating_sub(cache_write_long));
+        let input = self::count(self.usage.get("input_tokens")?)?;
+        let completion = self::count(self.usage.get("output_tokens")?)?;
+        let thinking =
+            self.usage.get("output_tokens_details").and_then(|details| self::count(&details["thinking_tokens"]));
         // What is shown of reasoning may be a summary: without a count, all of the output may be reasoning.
         let unknown = if self.reasoned { completion } else { 0 };
         Some(Usage {
-            prompt: input.checked_add(cached)?.checked_add(written)?,
+            prompt: [cached, cache_write, cache_write_long].into_iter().try_fold(input, u64::checked_add)?,
             cached,
+            cache_write,
+            cache_write_long,
             completion,
             reasoning: thinking.unwrap_or(unknown),
         })
@@ -202,32 +222,19 @@ fn seal(seal: &str, say: &mut Say<'_>) -> Result<(), Fault> {
     if seal.is_empty() { Ok(()) } else { say(Event::Seal { choice: 0, seal }) }
 }
 
+/// Hands on why the answer ended, if that is a reason.
 fn finish(reason: &Option<Text<'_>>, stop: &Option<Text<'_>>, say: &mut Say<'_>) -> Result<(), Fault> {
-    let Some(Text(reason)) = reason else { return Ok(()) };
-    let reason = match reason.as_ref() {
+    let reason = match text(reason) {
         "end_turn" | "stop_sequence" => FinishReason::Stop,
         "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
         "tool_use" => FinishReason::ToolCalls,
         "refusal" => FinishReason::ContentFilter,
-        _ => FinishReason::Other,
+        "pause_turn" => FinishReason::Other,
+        _ => return Ok(()),
     };
     say(Event::Finish { choice: 0, reason, stop: stop.as_ref().map(|Text(stop)| stop.as_ref()) })
 }
 
-/// The status that the type of an error stands for.
-fn reported(error: Option<&Failure<'_>>) -> Fault {
-    let status = match error.map(|error| text(&error.kind)) {
-        Some("invalid_request_error") => Some(400),
-        Some("authentication_error") => Some(401),
-        Some("billing_error") => Some(402),
-        Some("permission_error") => Some(403),
-        Some("not_found_error") => Some(404),
-        Some("request_too_large") => Some(413),
-        Some("rate_limit_error") => Some(429),
-        Some("api_error") => Some(500),
-        Some("timeout_error") => Some(504),
-        Some("overloaded_error") => Some(529),
-        _ => None,
-    };
-    Fault::Reported { status }
+fn reported(data: &[u8]) -> Fault {
+    Fault::Reported(Box::new(Stated::read(&String::from_utf8_lossy(data))))
 }

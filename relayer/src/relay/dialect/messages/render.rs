@@ -3,6 +3,7 @@
 use crate::relay::dialect::conversation::{
     Conversation, Format, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
 };
+use crate::relay::json as document;
 use serde_json::{Map, Number, Value, json};
 
 /// Writes a request, without model, stream and limit.
@@ -25,6 +26,7 @@ pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value
         effort,
         verbosity,
         names,
+        left_out: _,
     } = conversation;
     if verbosity.is_some() {
         return Err(Unsayable::at(names.verbosity));
@@ -95,7 +97,8 @@ fn messages(turns: Vec<Turn>, names: &Names) -> Result<(Vec<Value>, Vec<Value>),
     let (mut system, mut messages): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
     for (place, turn) in turns.into_iter().enumerate() {
         let unsayable = || Unsayable::at(format!("{}.{place}", names.turns));
-        let blocks = turn.parts.into_iter().map(|part| block(part, turn.role).ok_or_else(unsayable));
+        let parts = turn.parts.into_iter().filter(|part| !says_nothing(part));
+        let blocks = parts.map(|part| block(part, turn.role).ok_or_else(unsayable));
         let blocks: Vec<Value> = blocks.collect::<Result<_, _>>()?;
         let role = match turn.role {
             Role::System if messages.is_empty() => {
@@ -117,6 +120,11 @@ fn messages(turns: Vec<Turn>, names: &Names) -> Result<(Vec<Value>, Vec<Value>),
     Ok((system, messages))
 }
 
+/// Whether a part is a text without words, which agents leave in histories and this API refuses.
+fn says_nothing(part: &Part) -> bool {
+    matches!(part, Part::Text(text) if text.trim().is_empty())
+}
+
 /// A part as a block. `None` if there is no word for it.
 fn block(part: Part, role: Role) -> Option<Value> {
     Some(match part {
@@ -125,12 +133,13 @@ fn block(part: Part, role: Role) -> Option<Value> {
         Part::Call { id, name, arguments } if role == Role::Assistant => {
             let input: Map<String, Value> = match arguments.as_str() {
                 "" => Map::new(),
-                arguments => serde_json::from_str(arguments).ok()?,
+                arguments => document::read_exact(arguments).ok()?.as_object()?.clone(),
             };
             json!({ "type": "tool_use", "id": id, "name": name, "input": input })
         }
         Part::Result { id, content, failed } if role == Role::User => {
-            let content: Vec<Value> = content.into_iter().map(|part| block(part, Role::User)).collect::<Option<_>>()?;
+            let content = content.into_iter().filter(|part| !says_nothing(part));
+            let content: Vec<Value> = content.map(|part| block(part, Role::User)).collect::<Option<_>>()?;
             let mut result = json!({ "type": "tool_result", "tool_use_id": id, "content": content });
             if failed {
                 result["is_error"] = true.into();

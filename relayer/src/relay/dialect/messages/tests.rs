@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::relay::dialect::chat::Chat;
-use crate::relay::dialect::testing::{self, chunk};
-use crate::relay::dialect::{Billed, Event, Fault, Piece, Usage};
+use crate::relay::dialect::testing::{self, billed, chunk};
+use crate::relay::dialect::{Billed, Event, Fault, Piece, Stated, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
@@ -43,11 +43,15 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (json!({"messages": []}), "messages"),
         (json!({"messages": null}), "messages"),
         (json!({"messages": "hi"}), "messages"),
-        (json!({"messages": [{"role": "king", "content": "hi"}]}), "messages"),
-        (json!({"messages": [{"role": "user"}]}), "messages"),
-        (json!({"messages": [{"role": "user", "content": 7}]}), "messages"),
-        (json!({"messages": [{"role": "user", "content": [{"text": "no type"}]}]}), "messages"),
-        (json!({"messages": [{"role": "user", "content": [{"type": "image"}]}]}), "messages"),
+        (json!({"messages": [{"role": "king", "content": "hi"}]}), "messages.0.role"),
+        (json!({"messages": [{"role": "user"}]}), "messages.0"),
+        (json!({"messages": [{"role": "user", "content": 7}]}), "messages.0.content"),
+        (json!({"messages": [{"role": "user", "content": []}]}), "messages.0.content"),
+        (json!({"messages": [{"role": "user", "content": [{"text": "no type"}]}]}), "messages.0.content"),
+        (json!({"messages": [{"role": "user", "content": [{"type": "image"}]}]}), "messages.0.content.0"),
+        (json!({"tools": [5]}), "tools.0"),
+        (json!({"thinking": "deep"}), "thinking"),
+        (json!({"temperature": "hot"}), "temperature"),
         (json!({"system": 7}), "system"),
         (json!({"stream": "yes"}), "stream"),
         (json!({"tools": {}}), "tools"),
@@ -75,9 +79,13 @@ fn a_call_needs_its_result_in_the_next_message_and_a_result_its_call() {
     let ask = || json!({"role": "user", "content": "hi"});
     let history = |messages: Value| parse(&with(json!({ "messages": messages })));
     assert!(history(json!([ask(), call("a"), result("a")])).is_ok());
-    for messages in [json!([ask(), call("a"), ask()]), json!([ask(), call("a"), result("b")]), json!([result("a")])] {
+    for (messages, path) in [
+        (json!([ask(), call("a"), ask()]), "messages.2.content"),
+        (json!([ask(), call("a"), result("b")]), "messages.2.content"),
+        (json!([result("a")]), "messages.0.content"),
+    ] {
         let wrong = wrong(&with(json!({ "messages": messages })));
-        assert_eq!((wrong.0, wrong.1.as_str()), ("invalid_messages", "messages"), "{}", wrong.2);
+        assert_eq!((wrong.0, wrong.1.as_str()), ("invalid_messages", path), "{}", wrong.2);
     }
 }
 
@@ -85,7 +93,7 @@ fn a_call_needs_its_result_in_the_next_message_and_a_result_its_call() {
 fn the_body_for_a_provider_of_messages_keeps_its_bytes() {
     let body = r#"{ "model":"m:floor","max_tokens": 9,"messages":[{"role":"user","content":"h\u00e9"}], "x":{"b":[1.50]},"provider":{"sort":"price"}}"#;
     let request = Messages.read(Bytes::from(body), &HeaderMap::new()).unwrap();
-    let outgoing = Outgoing { document: &request.body, stream: false, model: "m", max_output: None };
+    let outgoing = Outgoing { document: &request.body, stream: false, model: "m", max_output: None, capabilities: 0 };
     assert_eq!(
         Messages.body(&outgoing).unwrap(),
         r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"h\u00e9"}],"x":{"b":[1.50]}}"#
@@ -102,6 +110,25 @@ fn the_body_for_a_provider_of_messages_keeps_its_bytes() {
     );
 }
 
+#[test]
+fn a_budget_for_thinking_stays_below_a_lower_limit() {
+    let sent = |thinking: &str, max_output: u32| {
+        let body = format!(
+            r#"{{"model":"m","max_tokens":32000,"thinking":{thinking},"messages":[{{"role":"user","content":"a"}}]}}"#
+        );
+        let request = Messages.read(Bytes::from(body), &HeaderMap::new()).unwrap();
+        let max_output = Some(max_output);
+        let outgoing = Outgoing { document: &request.body, stream: false, model: "m", max_output, capabilities: 0 };
+        let sent: Value = serde_json::from_slice(&Messages.body(&outgoing).unwrap()).unwrap();
+        (sent["max_tokens"].clone(), sent["thinking"].clone())
+    };
+    let enabled = |budget: u32| json!({"type": "enabled", "budget_tokens": budget});
+    assert_eq!(sent(&enabled(31_999).to_string(), 16_000), (json!(16_000), enabled(15_999)));
+    assert_eq!(sent(&enabled(16_000).to_string(), 8_000), (json!(8_000), enabled(4_000)));
+    assert_eq!(sent(&enabled(7_999).to_string(), 8_000), (json!(8_000), enabled(7_999)));
+    assert_eq!(sent(r#"{"type":"adaptive"}"#, 8_000).1, json!({"type": "adaptive"}));
+}
+
 /// The request as a provider of chat completions gets it, or the field that it has no word for.
 fn in_chat(body: &Value) -> Result<Value, String> {
     let request = parse(body).unwrap_or_else(|error| panic!("{body}: {error}"));
@@ -109,7 +136,13 @@ fn in_chat(body: &Value) -> Result<Value, String> {
         Ok(dialect) => {
             assert_eq!(dialect.name(), "chat");
             let document = request.said_in(dialect).unwrap();
-            let outgoing = Outgoing { document, stream: request.stream, model: "m", max_output: request.max_output };
+            let outgoing = Outgoing {
+                document,
+                stream: request.stream,
+                model: "m",
+                max_output: request.max_output,
+                capabilities: 0,
+            };
             Ok(serde_json::from_slice(&dialect.body(&outgoing).unwrap()).unwrap())
         }
         Err(unspoken) => {
@@ -232,7 +265,8 @@ fn what_chat_has_no_word_for_is_named() {
 }
 
 fn event(json: &Value) -> sse::Event {
-    sse::Event { error: json["type"] == "error", data: Bytes::from(json.to_string()) }
+    let name = if json["type"] == "error" { sse::Name::Error } else { sse::Name::Other };
+    sse::Event { name, data: Bytes::from(json.to_string()) }
 }
 
 fn read(transcript: &mut Transcript, json: &Value) -> Result<Piece, Fault> {
@@ -265,7 +299,10 @@ fn a_stream_is_passed_as_it_is_and_its_usage_is_gathered() {
     }
     assert_eq!(read(&mut transcript, &json!({"type": "message_stop"})), Ok(Piece::End(Vec::new())));
     let counts = &transcript.counts;
-    assert_eq!(counts.usage, Some(Usage { prompt: 160, cached: 50, completion: 30, reasoning: 30 }));
+    assert_eq!(
+        counts.usage,
+        Some(Usage { prompt: 160, cached: 50, cache_write: 100, cache_write_long: 0, completion: 30, reasoning: 30 })
+    );
     assert_eq!(counts.finish, Some(FinishReason::ToolCalls));
     assert_eq!((counts.delivered.total().bytes, counts.reasoning.total().bytes), (2 + 5 + 1 + 7, 2));
 
@@ -276,10 +313,10 @@ fn a_stream_is_passed_as_it_is_and_its_usage_is_gathered() {
     let passed = String::from_utf8(out.split().to_vec()).unwrap();
     assert!(passed.starts_with("event: message_start\ndata: {"), "{passed}");
     assert!(!passed.contains("message_delta"), "its usage is not billed yet");
-    let billed = Billed { input: 110, cached: 50, output: 25, cost_usd: "0.5".into() };
+    let billed = Billed { cache_write: 40, cache_write_long: 60, ..billed(10, 50, 25, "0.5") };
     writer.usage(counts.stated_usage.as_deref(), &billed, &mut out);
     writer.end(&mut out);
-    let shown = r#"{"input_tokens":10,"cache_creation_input_tokens":100,"cache_read_input_tokens":50,"output_tokens":25,"cost":0.5}"#;
+    let shown = r#"{"input_tokens":10,"cache_creation_input_tokens":100,"cache_read_input_tokens":50,"output_tokens":25,"cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":60},"cost":0.5}"#;
     let delta = r#"{"stop_reason":"tool_use","stop_sequence":null}"#;
     assert_eq!(
         out,
@@ -291,13 +328,39 @@ fn a_stream_is_passed_as_it_is_and_its_usage_is_gathered() {
 }
 
 #[test]
+fn usage_tells_the_lifetimes_of_what_was_written_to_a_cache() {
+    let read = |members: &str| {
+        let mut transcript = transcript();
+        let usage: Value =
+            serde_json::from_str(&format!(r#"{{"input_tokens":10,"output_tokens":4,{members}}}"#)).unwrap();
+        read(&mut transcript, &json!({"type": "message_delta", "delta": {}, "usage": usage})).unwrap();
+        transcript.counts.usage.map(|usage| (usage.prompt, usage.cached, usage.cache_write, usage.cache_write_long))
+    };
+    let both = r#""cache_creation_input_tokens":50,"cache_read_input_tokens":7,
+        "cache_creation":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":30}"#;
+    assert_eq!(read(both), Some((67, 7, 20, 30)));
+    assert_eq!(read(r#""cache_creation_input_tokens":50"#), Some((60, 0, 50, 0)));
+    assert_eq!(
+        read(r#""cache_creation_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":30}"#),
+        Some((60, 0, 20, 30))
+    );
+    assert_eq!(
+        read(r#""cache_creation_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":80}"#),
+        Some((90, 0, 0, 80))
+    );
+    assert_eq!(read(r#""cache_creation":{"ephemeral_1h_input_tokens":"80"}"#), None);
+    assert_eq!(read(r#""cache_creation_input_tokens":-1"#), None);
+}
+
+#[test]
 fn errors_are_errors_and_nonsense_is_none() {
     let mut transcript = transcript();
     for (kind, status) in [("overloaded_error", Some(529)), ("rate_limit_error", Some(429)), ("odd", None)] {
         let error = json!({"type": "error", "error": {"type": kind, "message": "x"}});
-        assert_eq!(read(&mut transcript, &error), Err(Fault::Reported { status }), "{kind}");
+        let stated = Stated { status, message: Some("x".into()), code: Some(kind.into()) };
+        assert_eq!(read(&mut transcript, &error), Err(Fault::Reported(Box::new(stated))), "{kind}");
     }
-    for wrong in [json!([]), json!({}), json!({"type": "message_start"}), json!({"type": "content_block_delta"})] {
+    for wrong in [json!([]), json!({"type": "message_start"}), json!({"type": "content_block_delta"})] {
         assert_eq!(read(&mut transcript, &wrong), Err(Fault::Malformed), "{wrong}");
     }
     assert_eq!(transcript.whole(Bytes::from("{}")).map(|_| ()), Err(Fault::Malformed));
@@ -309,7 +372,7 @@ fn a_whole_answer_keeps_every_byte_but_its_usage() {
     let mut transcript = transcript();
     let (whole, content) = transcript.whole(Bytes::from(body)).unwrap();
     assert!(content);
-    let billed = Billed { input: 3, cached: 0, output: 4, cost_usd: "0.5".into() };
+    let billed = billed(3, 0, 4, "0.5");
     let stated = transcript.counts.stated_usage;
     let shown = writer::usage(stated.as_deref(), &billed);
     assert_eq!(
@@ -396,7 +459,7 @@ fn each_reason_to_stop_has_its_word_and_an_end_without_one_is_still_an_end() {
 #[test]
 fn a_whole_answer_of_chat_becomes_a_message() {
     let request = parse(&with(json!({}))).unwrap();
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 0));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 0, 7));
     let call = |id: &str, arguments: &str| json!({"id": id, "function": {"name": "f", "arguments": arguments}});
     let message =
         json!({"content": "hi", "reasoning_content": "hm", "tool_calls": [call("a", "{\"x\":1}"), call("b", "{")]});
@@ -405,7 +468,7 @@ fn a_whole_answer_of_chat_becomes_a_message() {
         "usage": {"prompt_tokens": 8, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 3}},
     });
     let (whole, _) = transcript.whole(Bytes::from(answer.to_string())).unwrap();
-    let billed = Billed { input: 5, cached: 3, output: 9, cost_usd: "0.5".into() };
+    let billed = billed(5, 3, 9, "0.5");
     let body = Messages.writer().whole(&whole, transcript.counts.stated_usage.as_deref(), &billed);
     assert_eq!(
         serde_json::from_slice::<Value>(&body).unwrap(),
@@ -426,8 +489,9 @@ fn a_whole_answer_of_chat_becomes_a_message() {
 #[test]
 fn an_answer_that_was_not_asked_for_is_not_translated() {
     let request = parse(&with(json!({}))).unwrap();
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 0));
-    let two = json!({"choices": [{"index": 4_000_000_000_u32, "message": {"content": "a"}}]});
+    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 0, 7));
+    let said = |index: u32| json!({"index": index, "message": {"content": "a"}});
+    let two = json!({"choices": [said(0), said(4_000_000_000)]});
     assert_eq!(transcript.whole(Bytes::from(two.to_string())).map(|_| ()), Err(Fault::Malformed));
 }
 
@@ -439,7 +503,8 @@ fn errors_have_the_form_of_this_api() {
     assert_eq!((&wrong["error"]["message"], &wrong["error"]["param"]), (&json!("no"), &json!("top_k")));
     assert_eq!(error(&RelayError::UnknownModel("m".into()))["error"]["type"], "not_found_error");
     assert_eq!(error(&RelayError::Internal("x"))["error"]["type"], "api_error");
-    let refusal = Messages.refusal(StatusCode::BAD_REQUEST, Some("too long"));
+    let refusal =
+        Messages.refusal(StatusCode::BAD_REQUEST, &Stated { message: Some("too long".into()), ..Stated::default() });
     assert!(refusal.contains(r#""message":"too long""#), "{refusal}");
 }
 
@@ -459,4 +524,91 @@ fn a_seal_is_content_only_with_what_it_seals() {
     };
     crate::relay::dialect::Reader::event(&mut reader, &event(&redacted), &mut say).unwrap();
     assert_eq!(seen, [r#"Redacted { choice: 0, data: "x" }"#]);
+}
+
+#[test]
+fn a_translated_stream_has_its_head_first_its_calls_whole_and_its_end_once() {
+    let request =
+        parse(&json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]})).unwrap();
+    let call = |index: u32, members: Value| {
+        let mut call = members;
+        call["index"] = index.into();
+        chunk(json!({"tool_calls": [call]}), None)
+    };
+    // A late name, a call without an id, reasoning after a call, two reasons, and text after the first of them.
+    let events = testing::from_chat(
+        &request,
+        0,
+        &[
+            call(0, json!({"function": {"arguments": "{\"a\""}})),
+            call(0, json!({"id": "x", "function": {"name": "f"}})),
+            call(0, json!({"id": "x", "function": {"name": "f", "arguments": ":1}"}})),
+            call(1, json!({"function": {"name": "g", "arguments": "{}"}})),
+            chunk(json!({"reasoning_content": "late"}), None),
+            chunk(json!({}), Some("tool_calls")),
+            chunk(json!({"content": "more"}), None),
+            chunk(json!({}), Some("stop")),
+            json!("[DONE]"),
+        ],
+    );
+    let kinds: Vec<&str> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds.iter().filter(|kind| **kind == "message_start").count(), 1);
+    assert_eq!((kinds[0], *kinds.last().unwrap()), ("message_start", "message_delta"));
+    assert_eq!(kinds.iter().filter(|kind| **kind == "message_delta").count(), 1);
+    assert_eq!(events.last().unwrap()["delta"]["stop_reason"], "tool_use");
+    let blocks: Vec<&Value> = events.iter().filter_map(|event| event.get("content_block")).collect();
+    assert_eq!(
+        blocks.iter().map(|block| (block["type"].as_str().unwrap(), block["id"].as_str())).collect::<Vec<_>>(),
+        [("tool_use", Some("x")), ("tool_use", Some("call_c_1")), ("thinking", None), ("text", None)]
+    );
+    assert_eq!((&blocks[0]["name"], &blocks[1]["name"]), (&json!("f"), &json!("g")));
+    let pieces = |name: &str| -> String { events.iter().filter_map(|event| event["delta"][name].as_str()).collect() };
+    assert_eq!(pieces("partial_json"), "{\"a\":1}{}");
+    assert_eq!((pieces("thinking"), pieces("text")), ("late".to_owned(), "more".to_owned()));
+}
+
+#[test]
+fn documents_are_counted_by_their_size_and_thinking_is_asked_for() {
+    let document = |source: Value| {
+        let content = json!([{"type": "document", "source": source}]);
+        let request = parse(&with(json!({"messages": [{"role": "user", "content": content}]}))).unwrap();
+        (request.media_tokens, Messages.prompt(&request).texts.concat())
+    };
+    let data = "A".repeat(400_000);
+    let pdf = json!({"type": "base64", "media_type": "application/pdf", "data": data});
+    assert_eq!(document(pdf), (37_500, String::new()));
+    assert_eq!(document(json!({"type": "url", "url": "https://x"})), (30_000, String::new()));
+    let text = json!({"type": "text", "media_type": "text/plain", "data": "words"});
+    assert_eq!(document(text), (0, "words".to_owned()));
+
+    let hides = |members: Value| parse(&with(members)).unwrap().hides_reasoning(&Messages, u64::MAX);
+    assert!(!hides(json!({})) && !hides(json!({"thinking": {"type": "disabled"}})));
+    assert!(hides(json!({"thinking": {"type": "enabled", "budget_tokens": 1024}})));
+    assert!(parse(&with(json!({}))).unwrap().hides_reasoning(&Chat, u64::MAX), "other dialects reason unasked");
+}
+
+#[test]
+fn a_chat_history_with_empty_texts_is_said_without_them() {
+    let call = json!({"id": "a", "type": "function", "function": {"name": "f", "arguments": "{\"n\":12345678901234567890123}"}});
+    let schema = r#"{"type":"object","x":0.12345678901234567890}"#;
+    let body = json!({
+        "model": "m", "max_tokens": 9, "tools": [{"type": "function", "function": {"name": "f", "parameters": "SCHEMA"}}],
+        "messages": [
+            {"role": "system", "content": ""},
+            {"role": "user", "content": "hi"},
+            {"role": "assistant", "content": ""},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a", "content": ""},
+            {"role": "user", "content": [{"type": "text", "text": " "}, {"type": "text", "text": "go on"}]},
+        ],
+    });
+    let body = body.to_string().replace("\"SCHEMA\"", schema);
+    let request = Chat.read(Bytes::from(body), &HeaderMap::new()).unwrap();
+    let dialect = request.dialect_for(capability::MESSAGES).unwrap();
+    let said = request.said_in(dialect).unwrap().text();
+    assert_eq!(
+        said,
+        r#"{"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{"n":12345678901234567890123}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[]}]},{"role":"user","content":[{"type":"text","text":"go on"}]}],"tools":[{"name":"f","input_schema":{"type":"object","x":0.12345678901234567890}}],"stream":false}"#,
+        "no number loses a digit"
+    );
 }

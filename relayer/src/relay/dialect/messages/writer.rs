@@ -2,7 +2,7 @@
 
 use crate::relay::base64;
 use crate::relay::dialect::openai::refused;
-use crate::relay::dialect::{Billed, Whole, Writer, event};
+use crate::relay::dialect::{Billed, Stated, Whole, Writer, event};
 use crate::relay::error::{Class, RelayError};
 use crate::relay::json::Object;
 use crate::relay::sse::write_event;
@@ -35,7 +35,7 @@ impl Writer for MessageWriter {
     }
 
     /// The error that follows says it.
-    fn cut(&self, _: u32, _: &mut BytesMut) {}
+    fn cut(&self, _: &[u32], _: &mut BytesMut) {}
 
     fn error(&self, error: &RelayError, out: &mut BytesMut) {
         write_event("error", self::error(error).to_string().as_bytes(), out);
@@ -67,14 +67,11 @@ impl MessageWriter {
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
 pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
     let mut shown: Map<String, Value> = stated.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
-    // What was written to a cache is billed as input.
-    let stated = shown.get("cache_creation_input_tokens").and_then(Value::as_u64).unwrap_or(0);
-    let written = stated.min(billed.input.into());
-    if written < stated {
-        shown.remove("cache_creation");
+    shown.insert("input_tokens".into(), billed.input.into());
+    shown.insert("cache_creation_input_tokens".into(), billed.written().into());
+    if billed.written() > 0 || shown.contains_key("cache_creation") {
+        shown.insert("cache_creation".into(), billed.lifetimes());
     }
-    shown.insert("input_tokens".into(), (u64::from(billed.input) - written).into());
-    shown.insert("cache_creation_input_tokens".into(), written.into());
     shown.insert("cache_read_input_tokens".into(), billed.cached.into());
     shown.insert("output_tokens".into(), billed.output.into());
     billed.with_cost(shown)
@@ -91,14 +88,15 @@ pub(super) fn error(error: &RelayError) -> Value {
     json!({ "type": "error", "error": body })
 }
 
-/// The body of a refusal whose own words cannot be passed on, or are of another dialect.
-pub(super) fn refusal(status: StatusCode, stated: Option<&str>) -> String {
+/// The body of a refusal that cannot be passed on as it came.
+pub(super) fn refusal(status: StatusCode, stated: &Stated) -> String {
     let kind = match status {
         StatusCode::NOT_FOUND => "not_found_error",
         StatusCode::PAYLOAD_TOO_LARGE => "request_too_large",
         _ => "invalid_request_error",
     };
-    let error = json!({ "type": kind, "message": refused(status, stated), "code": "provider_refused", "param": null });
+    let code = stated.code.as_deref().unwrap_or("provider_refused");
+    let error = json!({ "type": kind, "message": refused(status, stated), "code": code, "param": null });
     json!({ "type": "error", "error": error }).to_string()
 }
 

@@ -43,14 +43,14 @@ impl ErrorBody {
         }
     }
 
-    /// A refusal whose own words cannot be passed on.
-    pub(super) fn of_refusal(message: String) -> Self {
+    /// A refusal by a provider, with its own code if it has one.
+    pub(super) fn of_refusal(message: String, code: Option<&str>) -> Self {
         Self {
             error: ErrorDetail {
                 message,
                 r#type: kind(Class::Request).into(),
                 param: None,
-                code: "provider_refused".into(),
+                code: code.unwrap_or("provider_refused").into(),
                 receipt: None,
             },
         }

@@ -29,7 +29,7 @@ impl Translate for Responses {
         parse(request)
     }
 
-    fn composer(&self, request: &Request, now_unix: i64) -> Box<dyn Composer> {
+    fn composer(&self, request: &Request, now_unix: i64, _: u64) -> Box<dyn Composer> {
         Box::new(ResponseComposer::new(request, now_unix))
     }
 

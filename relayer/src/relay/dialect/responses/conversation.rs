@@ -5,6 +5,7 @@ use crate::relay::dialect::conversation::{
     Conversation, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
 };
 use crate::relay::dialect::openai::{self, schema, tool_choice};
+use crate::relay::json;
 use serde_json::{Map, Value};
 
 /// Members that change nothing of what is asked, or that the relayer reads.
@@ -29,13 +30,15 @@ const LEFT_OUT: [&str; 17] = [
 ];
 /// Stands between the name of a group of functions and that of a function, where another dialect has no groups.
 const JOINT: &str = "__";
+/// The longest name of a function that other dialects take.
+const MAX_NAME: usize = 64;
 
 /// Reads a request.
 ///
 /// # Errors
 /// A member that other dialects have no word for.
 pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
-    let Ok(Value::Object(members)) = serde_json::from_str(request.body.text()) else {
+    let Ok(Value::Object(members)) = json::read_exact(request.body.text()) else {
         return Err(Unsayable::at("input"));
     };
     let names = Names {
@@ -150,35 +153,48 @@ fn text(conversation: &mut Conversation, value: &Value) -> Result<(), Unsayable>
     Ok(())
 }
 
-/// The functions, those of groups too. A search that the model may do without is left out beside them.
+/// The functions, those of groups too. A search that the model may do without is left out beside them, and the client told.
 fn tools(conversation: &mut Conversation, members: &Map<String, Value>) -> Result<(), Unsayable> {
     let all = members.get("tools").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let mut search = None;
     for (place, value) in all.iter().enumerate() {
         let unsayable = || Unsayable::at(format!("tools.{place}"));
-        match value["type"].as_str() {
-            Some("function") => conversation.tools.push(tool(value, None).ok_or_else(unsayable)?),
-            Some("namespace") => {
-                let (group, functions) = (value["name"].as_str(), value["tools"].as_array());
-                for function in functions.ok_or_else(unsayable)? {
-                    conversation.tools.push(tool(function, group).ok_or_else(unsayable)?);
-                }
+        let mut add = |function: &Value, group: Option<&Value>| {
+            let tool = tool(function, group).ok_or_else(unsayable)?;
+            // Two functions of one name could not be told apart.
+            if conversation.tools.iter().any(|known| known.name == tool.name) {
+                return Err(unsayable());
             }
-            Some("web_search") => search = Some(unsayable()),
+            conversation.tools.push(tool);
+            Ok(())
+        };
+        match value["type"].as_str() {
+            Some("function") => add(value, None)?,
+            Some("namespace") => {
+                let functions = value["tools"].as_array().ok_or_else(unsayable)?;
+                functions.iter().try_for_each(|function| add(function, Some(value)))?;
+            }
+            Some("web_search") => conversation.left_out.push(format!("tools.{place}")),
             _ => return Err(unsayable()),
         }
     }
-    match search {
-        Some(search) if conversation.tools.is_empty() || conversation.tool_choice != ToolChoice::Auto => Err(search),
+    match conversation.left_out.first() {
+        Some(search) if conversation.tools.is_empty() || conversation.tool_choice != ToolChoice::Auto => {
+            Err(Unsayable::at(search))
+        }
         _ => Ok(()),
     }
 }
 
-/// A function; in a group its name has the group's before it.
-fn tool(value: &Value, group: Option<&str>) -> Option<Tool> {
+/// A function; in a group its name and its description have the group's before them.
+fn tool(value: &Value, group: Option<&Value>) -> Option<Tool> {
     value["type"].as_str().filter(|kind| *kind == "function")?;
     let tool = openai::tool(value)?;
-    Some(Tool { name: joined(group, &tool.name), ..tool })
+    let Some(group) = group else { return Some(tool) };
+    let name = joined(Some(group["name"].as_str()?), &tool.name);
+    let described = [group["description"].as_str(), tool.description.as_deref()];
+    let described: Vec<&str> = described.into_iter().flatten().collect();
+    let description = (!described.is_empty()).then(|| described.join("\n\n"));
+    (name.len() <= MAX_NAME).then_some(Tool { name, description, ..tool })
 }
 
 fn joined(group: Option<&str>, name: &str) -> String {

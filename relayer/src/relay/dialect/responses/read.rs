@@ -2,25 +2,75 @@
 
 use super::{BETA, Responses};
 use crate::relay::controls::Controls;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
-use crate::relay::dialect::{Prompt, Request, Translations};
+use crate::relay::dialect::media::Media;
+use crate::relay::dialect::parameters::required;
+use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
+use crate::relay::dialect::read::{
+    document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
+};
+use crate::relay::dialect::{Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use steam_router::state::capability;
+
+/// Parameters that every provider of responses knows, and the capability that covers each other one.
+const PARAMETERS: [(&str, u64); 24] = [
+    ("model", 0),
+    ("models", 0),
+    ("provider", 0),
+    ("input", 0),
+    ("instructions", 0),
+    ("max_output_tokens", 0),
+    ("temperature", 0),
+    ("top_p", 0),
+    ("stream", 0),
+    ("stream_options", 0),
+    ("store", 0),
+    ("metadata", 0),
+    ("client_metadata", 0),
+    ("user", 0),
+    ("safety_identifier", 0),
+    ("service_tier", 0),
+    ("prompt_cache_key", 0),
+    ("include", 0),
+    ("truncation", 0),
+    ("text", 0),
+    ("tools", 0),
+    ("tool_choice", capability::TOOLS),
+    ("parallel_tool_calls", capability::TOOLS),
+    ("reasoning", capability::REASONING),
+];
 
 /// Tokens around an item of the history.
 const ITEM_OVERHEAD: u64 = 5;
+
+/// Members with which no client can make an honest provider look bad.
+const HARMLESS: [&str; 14] = [
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "tools",
+    "tool_choice",
+    "max_tool_calls",
+    "text",
+    "reasoning",
+    "include",
+    "background",
+    "truncation",
+    "top_logprobs",
+    "previous_response_id",
+    "client_metadata",
+];
 
 /// What the history holds besides text.
 #[derive(Default)]
 struct Found {
     items: u32,
     images: u32,
-    image_bytes: u64,
+    media: Media,
     needs: u64,
 }
 
@@ -30,18 +80,22 @@ struct Found {
 /// [`RelayError::Invalid`], naming the field or header.
 pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, RelayError> {
     let body = document(body)?;
-    let object = body.object();
-    let mut controls = Controls::read(&object, headers)?;
-    let models = models(&object, &mut controls)?;
-    stateless(&object)?;
-    let text = object.get("input").ok_or_else(|| {
+    let members = body.object();
+    let mut controls = Controls::read(&members, headers)?;
+    let models = models(&members, &mut controls)?;
+    stateless(&members)?;
+    let text = members.get("input").ok_or_else(|| {
         RelayError::invalid("missing_input", "input", "send an `input`: a string or an array of items")
     })?;
     let found = Found::read(text)?;
-    field::<String>(&object, "instructions", "a string")?;
-    let stream = field(&object, "stream", "true or false")?.unwrap_or(false);
-    let needs = found.needs | needs(&object, stream)?;
-    let max_output = limit(&object, "max_output_tokens", 1)?;
+    field::<String>(&members, "instructions", "a string")?;
+    let stream = field(&members, "stream", "true or false")?.unwrap_or(false);
+    let mut needs = found.needs | needs(&members, stream)?;
+    if controls.require_parameters {
+        needs |= required(&members, &PARAMETERS)?;
+    }
+    let max_output = limit(&members, "max_output_tokens", 1)?;
+    let origin = origin(&members, &models, &controls, &HARMLESS);
     Ok(Request {
         dialect: &Responses,
         models,
@@ -52,11 +106,13 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         prompts: 1,
         needs,
         images: found.images,
-        origin: origin(&object, &controls, &[]),
+        origin,
         controls,
         messages: found.items,
         fingerprint: fingerprint(text),
-        text_bytes: (body.text().len() as u64).saturating_sub(found.image_bytes),
+        text_bytes: (body.text().len() as u64).saturating_sub(found.media.bytes),
+        media_tokens: found.media.tokens,
+        reasoning: reasoning(&members)?,
         prompt: body.place(text),
         headers: headers.get_all(&BETA).iter().map(|value| (BETA, value.clone())).collect(),
         body,
@@ -86,13 +142,11 @@ fn stateless(object: &Object<'_>) -> Result<(), RelayError> {
 
 fn needs(object: &Object<'_>, stream: bool) -> Result<u64, RelayError> {
     let mut needs = if stream { capability::STREAMING } else { 0 };
-    if let Some(tools) = object.get("tools") {
-        let tools: Vec<&RawValue> = serde_json::from_str(tools).map_err(|_| wrong("tools", "an array"))?;
-        needs |= if tools.is_empty() { 0 } else { capability::TOOLS };
-    }
-    if let Some(text) = object.get("text") {
-        let text: Value = serde_json::from_str(text).map_err(|_| wrong("text", "an object"))?;
-        match text["format"]["type"].as_str() {
+    needs |= if objects(object, "tools")?.is_empty() { 0 } else { capability::TOOLS };
+    sampling(object, "stop")?;
+    let text = self::object(object, "text")?;
+    if let Some(format) = text.as_ref().map(|text| named(text, "text", "format")).transpose()?.flatten() {
+        match field::<String>(&format, "type", "a string")?.as_deref() {
             None | Some("text") => {}
             Some("json_object") => needs |= capability::JSON_MODE,
             Some("json_schema") => needs |= capability::JSON_SCHEMA,
@@ -100,6 +154,24 @@ fn needs(object: &Object<'_>, stream: bool) -> Result<u64, RelayError> {
         }
     }
     Ok(needs)
+}
+
+/// The object `name` in the member `of`.
+fn named<'a>(members: &Object<'a>, of: &str, name: &str) -> Result<Option<Object<'a>>, RelayError> {
+    let read = members.get(name).map(Object::read).transpose();
+    read.map_err(|_| wrong(&format!("{of}.{name}"), "an object"))
+}
+
+/// Whether the request asks for reasoning.
+fn reasoning(object: &Object<'_>) -> Result<Reasoning, RelayError> {
+    let Some(reasoning) = self::object(object, "reasoning")? else { return Ok(Reasoning::Usual) };
+    let effort: Option<&str> = reasoning.get("effort");
+    Ok(match effort {
+        None => Reasoning::Usual,
+        Some(r#""none""#) => Reasoning::Off,
+        Some(effort) if effort.starts_with('"') => Reasoning::Asked,
+        Some(_) => return Err(wrong("reasoning.effort", "a string")),
+    })
 }
 
 impl Found {
@@ -112,9 +184,10 @@ impl Found {
             Value::Array(items) if !items.is_empty() => {
                 found.items = u32::try_from(items.len()).unwrap_or(u32::MAX);
                 for (place, item) in items.iter().enumerate() {
-                    found.item(item).map_err(|what| {
-                        RelayError::invalid("invalid_input", "input", format!("`input.{place}`: {what}"))
-                    })?;
+                    let path = format!("input.{place}");
+                    found
+                        .item(item)
+                        .map_err(|what| RelayError::invalid("invalid_input", &path, format!("`{path}`: {what}")))?;
                 }
             }
             _ => return Err(wrong("input", kinds)),
@@ -143,18 +216,35 @@ impl Found {
             }
             Some(_) => {}
         }
-        for part in ["content", "output"].iter().filter_map(|name| item[*name].as_array()).flatten() {
-            match part["type"].as_str() {
-                Some("input_image") => {
-                    self.images += 1;
-                    self.image_bytes += part["image_url"].as_str().map_or(0, str::len) as u64;
-                    self.needs |= capability::VISION;
-                }
-                Some("input_file") => self.needs |= capability::FILE_INPUT,
-                Some("input_audio") => self.needs |= capability::AUDIO_INPUT,
-                Some(_) => {}
-                None => return Err("a part needs a `type`"),
+        for name in ["content", "output"] {
+            let Some(parts) = item[name].as_array() else { continue };
+            if parts.is_empty() && item["type"] != "reasoning" {
+                return Err("its parts must not be an empty array: leave the item out, or send a text");
             }
+            parts.iter().try_for_each(|part| self.part(part))?;
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, part: &Value) -> Result<(), &'static str> {
+        let length = |name: &str| part[name].as_str().map(str::len);
+        match part["type"].as_str() {
+            Some("input_image") => {
+                self.images += 1;
+                self.media.image(length("image_url").unwrap_or(0));
+                self.needs |= capability::VISION;
+            }
+            Some("input_file") => {
+                self.media.document(length("file_data"));
+                self.needs |= capability::FILE_INPUT;
+            }
+            Some("input_audio") => {
+                self.media.audio(part["input_audio"]["data"].as_str().map_or(0, str::len));
+                self.needs |= capability::AUDIO_INPUT;
+            }
+            Some("input_text" | "output_text") if !part["text"].is_string() => return Err("a text needs `text`"),
+            Some(_) => {}
+            None => return Err("a part needs a `type`"),
         }
         Ok(())
     }
@@ -162,7 +252,8 @@ impl Found {
 
 /// The texts of a request that a model reads, and the tokens around them.
 pub(super) fn prompt(object: &Object<'_>) -> Prompt {
-    let mut prompt = Prompt { texts: Vec::new(), overhead: 0 };
+    let format = if object.get("tools").is_some() { TOOLS_FORMAT } else { CHAT_FORMAT };
+    let mut prompt = Prompt { texts: Vec::new(), overhead: 0, format };
     for name in ["instructions", "tools", "text"] {
         prompt.texts.extend(object.get(name).map(str::to_owned));
     }

@@ -1,37 +1,69 @@
 //! What a provider of responses sends: events of a stream, or a whole answer.
 
-use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Usage, Whole};
-use crate::relay::json::{Text, place};
-use crate::relay::sse;
+use crate::relay::dialect::openai::count;
+use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Stated, Usage, Whole};
+use crate::relay::json::{self, Text, place};
+use crate::relay::sse::{self, Name};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use steam_protocol::receipt::FinishReason;
 
 /// Reads an answer.
 #[derive(Debug, Default)]
 pub(super) struct ResponseReader {
     begun: bool,
-    /// Whether a stream has said anything, or its end says all.
-    said: bool,
     called: bool,
+    /// What was said already. Some providers say a text in pieces, some at its end, some in the whole response alone.
+    said: BTreeSet<Said>,
+}
+
+/// A text of the answer: which item's, of what kind, and which part's.
+type Said = (u32, Kind, u32);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    /// Text or a refusal.
+    Text,
+    Summary,
+    Reasoning,
+    /// A call's id and name.
+    Call,
+    Arguments,
+    /// Something without a word here.
+    Other,
 }
 
 /// An event of a stream.
 #[derive(Deserialize)]
 struct Chunk<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
+    #[serde(borrow, default, rename = "type")]
+    kind: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     response: Option<&'a RawValue>,
     #[serde(borrow, default)]
     item: Option<&'a RawValue>,
     #[serde(default)]
     output_index: u32,
+    #[serde(default)]
+    content_index: u32,
+    #[serde(default)]
+    summary_index: u32,
     #[serde(borrow, default)]
     delta: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    text: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    refusal: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    arguments: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    input: Option<Text<'a>>,
 }
 
 /// A whole answer.
@@ -55,81 +87,103 @@ struct Response<'a> {
 
 impl Reader for ResponseReader {
     fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
-        let json = std::str::from_utf8(&event.data).map_err(|_| Fault::Malformed)?;
-        let chunk: Chunk<'_> = serde_json::from_str(json).map_err(|_| Fault::Malformed)?;
-        let (choice, call) = (0, chunk.output_index);
-        let delta = || -> Result<Cow<'_, str>, Fault> {
-            let delta = chunk.delta.ok_or(Fault::Malformed)?;
-            serde_json::from_str::<Text<'_>>(delta.get()).map(|Text(text)| text).map_err(|_| Fault::Malformed)
-        };
-        match chunk.kind.0.as_ref() {
-            "error" | "response.failed" => return Err(reported(json)),
-            "response.output_text.delta" => say(Event::Text { choice, text: &delta()? })?,
-            "response.refusal.delta" => say(Event::Refusal { choice, text: &delta()? })?,
-            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
-                say(Event::Reasoning { choice, text: &delta()? })?;
-            }
-            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
-                say(Event::Call { choice, call, id: "", name: "", arguments: &delta()? })?;
-            }
-            "response.output_item.added" => {
-                let item: Value = serde_json::from_str(chunk.item.ok_or(Fault::Malformed)?.get()).unwrap_or_default();
-                if is_call(&item) {
-                    self.called = true;
-                    say_call(call, &item, "", say)?;
-                }
-            }
-            "response.completed" | "response.incomplete" => {
-                self.end(chunk.response.ok_or(Fault::Malformed)?.get(), say)?;
-                return Ok(Piece::End(vec![event.data.clone()]));
-            }
+        if event.name == Name::Error {
+            return Err(reported(&event.data));
+        }
+        let mut repaired = None;
+        let (chunk, data) = json::lenient::<Chunk<'_>>(&event.data, &mut repaired).ok_or(Fault::Malformed)?;
+        match optional(&chunk.kind) {
+            _ if chunk.error.is_some() => return Err(reported(data)),
+            "error" | "response.failed" => return Err(reported(data)),
             "response.created" => {
                 let response = read(chunk.response.ok_or(Fault::Malformed)?.get())?;
                 self.begin(&response, say)?;
             }
-            _ => {}
+            "response.completed" | "response.incomplete" => {
+                self.end(chunk.response.ok_or(Fault::Malformed)?.get(), say)?;
+                return Ok(Piece::End(vec![data.clone()]));
+            }
+            kind => self.part(kind, &chunk, say)?,
         }
-        self.said |= chunk.kind.0.ends_with(".delta");
-        Ok(Piece::Data(event.data.clone()))
+        Ok(Piece::Data(data.clone()))
     }
 
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
-        let json = std::str::from_utf8(&body).map_err(|_| Fault::Malformed)?;
+        let mut repaired = None;
+        let (response, body) = json::lenient::<Response<'_>>(&body, &mut repaired).ok_or(Fault::Malformed)?;
+        let json = std::str::from_utf8(body).map_err(|_| Fault::Malformed)?;
         self.end(json, say)?;
-        let usage = read(json)?.usage.map(|usage| place(json, usage.get()));
-        Ok(Whole { body, usage })
+        let usage = response.usage.map(|usage| place(json, usage.get()));
+        Ok(Whole { body: body.clone(), usage })
     }
 }
 
 impl ResponseReader {
+    /// A part of the output, or the end of one.
+    fn part(&mut self, kind: &str, chunk: &Chunk<'_>, say: &mut Say<'_>) -> Result<(), Fault> {
+        let (choice, call) = (0, chunk.output_index);
+        let key = match kind {
+            "response.output_text.delta" | "response.output_text.done" => (call, Kind::Text, chunk.content_index),
+            "response.refusal.delta" | "response.refusal.done" => (call, Kind::Text, chunk.content_index),
+            "response.reasoning_summary_text.delta" | "response.reasoning_summary_text.done" => {
+                (call, Kind::Summary, chunk.summary_index)
+            }
+            "response.reasoning_text.delta" | "response.reasoning_text.done" => {
+                (call, Kind::Reasoning, chunk.content_index)
+            }
+            "response.function_call_arguments.delta"
+            | "response.function_call_arguments.done"
+            | "response.custom_tool_call_input.delta"
+            | "response.custom_tool_call_input.done" => (call, Kind::Arguments, 0),
+            "response.output_item.added" | "response.output_item.done" => {
+                let item: Value = serde_json::from_str(chunk.item.ok_or(Fault::Malformed)?.get()).unwrap_or_default();
+                // An item that is announced says nothing yet but which function it calls.
+                return if kind.ends_with(".done") { self.item(call, &item, say) } else { self.call(call, &item, say) };
+            }
+            _ => return Ok(()),
+        };
+        let full = [&chunk.text, &chunk.refusal, &chunk.arguments, &chunk.input].into_iter().flatten().next();
+        let text = match (chunk.delta, full) {
+            (Some(delta), _) if kind.ends_with(".delta") => {
+                self.said.insert(key);
+                serde_json::from_str::<Text<'_>>(delta.get()).map_err(|_| Fault::Malformed)?.0
+            }
+            (_, Some(Text(full))) if self.said.insert(key) => Cow::Borrowed(full.as_ref()),
+            _ => return Ok(()),
+        };
+        match key.1 {
+            Kind::Text if kind.starts_with("response.refusal") => say(Event::Refusal { choice, text: &text }),
+            Kind::Text => say(Event::Text { choice, text: &text }),
+            Kind::Summary | Kind::Reasoning => say(Event::Reasoning { choice, text: &text }),
+            Kind::Arguments => say(Event::Call { choice, call, id: "", name: "", arguments: &text }),
+            Kind::Call | Kind::Other => Ok(()),
+        }
+    }
+
     fn begin(&mut self, response: &Response<'_>, say: &mut Say<'_>) -> Result<(), Fault> {
         if std::mem::replace(&mut self.begun, true) {
             return Ok(());
         }
-        let text =
-            |text: &Option<Text<'_>>| text.as_ref().map_or(String::new(), |Text(text)| text.clone().into_owned());
-        say(Event::Begin { id: &text(&response.id), model: &text(&response.model) })
+        say(Event::Begin { id: optional(&response.id), model: optional(&response.model) })
     }
 
-    /// A whole answer, or the end of a stream.
+    /// A whole answer, or the end of a stream: says what was not said before.
     fn end(&mut self, json: &str, say: &mut Say<'_>) -> Result<(), Fault> {
         let response = read(json)?;
         let failed = response.status.as_ref().is_some_and(|Text(status)| status == "failed");
         if failed || response.error.as_ref().is_some_and(|error| !error.is_null()) {
-            return Err(reported(json));
+            return Err(reported(json.as_bytes()));
         }
         let output = response.output.as_deref().ok_or(Fault::Malformed)?;
         self.begin(&response, say)?;
-        if !self.said {
-            for (place, item) in output.iter().enumerate() {
-                self.item(u32::try_from(place).unwrap_or(u32::MAX), item, say)?;
-            }
+        for (place, item) in (0..).zip(output) {
+            self.item(place, item, say)?;
         }
         let reason = match response.incomplete_details.as_ref().and_then(|details| details["reason"].as_str()) {
             Some("max_output_tokens") => FinishReason::Length,
             Some("content_filter") => FinishReason::ContentFilter,
             Some(_) => FinishReason::Other,
-            None if self.called || output.iter().any(is_call) => FinishReason::ToolCalls,
+            None if self.called => FinishReason::ToolCalls,
             None => FinishReason::Stop,
         };
         say(Event::Finish { choice: 0, reason, stop: None })?;
@@ -139,71 +193,83 @@ impl ResponseReader {
         }
     }
 
-    fn item(&mut self, call: u32, item: &Value, say: &mut Say<'_>) -> Result<(), Fault> {
+    /// An item of the output, complete.
+    fn item(&mut self, place: u32, item: &Value, say: &mut Say<'_>) -> Result<(), Fault> {
         let choice = 0;
-        let parts = |name: &str| item[name].as_array().map_or(&[][..], Vec::as_slice);
+        let parts = |name: &str| (0..).zip(item[name].as_array().into_iter().flatten());
         match item["type"].as_str().unwrap_or_default() {
             "message" => {
-                for part in parts("content") {
-                    match part["type"].as_str() {
-                        Some("refusal") => say(Event::Refusal { choice, text: text(&part["refusal"]) })?,
-                        _ => say(Event::Text { choice, text: text(&part["text"]) })?,
+                for (part, said) in parts("content") {
+                    if !self.said.insert((place, Kind::Text, part)) {
+                        continue;
+                    }
+                    match said["type"].as_str() {
+                        Some("refusal") => say(Event::Refusal { choice, text: text(&said["refusal"]) })?,
+                        _ => say(Event::Text { choice, text: text(&said["text"]) })?,
                     }
                 }
                 Ok(())
             }
             "reasoning" => {
-                let mut said = parts("summary").iter().chain(parts("content"));
-                said.try_for_each(|part| say(Event::Reasoning { choice, text: text(&part["text"]) }))
+                for (name, kind) in [("summary", Kind::Summary), ("content", Kind::Reasoning)] {
+                    for (part, said) in parts(name) {
+                        if self.said.insert((place, kind, part)) {
+                            say(Event::Reasoning { choice, text: text(&said["text"]) })?;
+                        }
+                    }
+                }
+                Ok(())
             }
             "function_call" | "custom_tool_call" => {
-                self.called = true;
+                self.call(place, item, say)?;
+                if !self.said.insert((place, Kind::Arguments, 0)) {
+                    return Ok(());
+                }
                 let arguments = if item["type"] == "function_call" { &item["arguments"] } else { &item["input"] };
-                say_call(call, item, text(arguments), say)
+                say(Event::Call { choice, call: place, id: "", name: "", arguments: text(arguments) })
             }
-            other => say(Event::Other { choice, text: other }),
+            other if self.said.insert((place, Kind::Other, 0)) => say(Event::Other { choice, text: other }),
+            _ => Ok(()),
         }
     }
+
+    /// The id and the name of a call, if `item` is one, once.
+    fn call(&mut self, place: u32, item: &Value, say: &mut Say<'_>) -> Result<(), Fault> {
+        let is_call = ["function_call", "custom_tool_call"].iter().any(|kind| item["type"] == *kind);
+        if !is_call || !self.said.insert((place, Kind::Call, 0)) {
+            return Ok(());
+        }
+        self.called = true;
+        let (id, name) = (text(&item["call_id"]), text(&item["name"]));
+        say(Event::Call { choice: 0, call: place, id, name, arguments: "" })
+    }
+}
+
+fn optional<'a>(text: &'a Option<Text<'_>>) -> &'a str {
+    text.as_ref().map_or("", |Text(text)| text)
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-fn is_call(item: &Value) -> bool {
-    ["function_call", "custom_tool_call"].iter().any(|kind| item["type"] == *kind)
-}
-
-fn say_call(call: u32, item: &Value, arguments: &str, say: &mut Say<'_>) -> Result<(), Fault> {
-    say(Event::Call { choice: 0, call, id: text(&item["call_id"]), name: text(&item["name"]), arguments })
-}
-
 fn read(json: &str) -> Result<Response<'_>, Fault> {
     serde_json::from_str(json).map_err(|_| Fault::Malformed)
 }
 
-/// The status that the code of an error stands for.
-fn reported(json: &str) -> Fault {
-    let event: Value = serde_json::from_str(json).unwrap_or_default();
-    let places = ["/response/error/code", "/error/code", "/error/type", "/code"];
-    let code = places.iter().find_map(|place| event.pointer(place)?.as_str());
-    let status = match code {
-        Some("rate_limit_exceeded") => Some(429),
-        Some("server_error") => Some(500),
-        Some("server_is_overloaded" | "slow_down") => Some(503),
-        Some("invalid_prompt" | "context_length_exceeded" | "invalid_request_error") => Some(400),
-        _ => None,
-    };
-    Fault::Reported { status }
+fn reported(data: &[u8]) -> Fault {
+    Fault::Reported(Box::new(Stated::read(&String::from_utf8_lossy(data))))
 }
 
 /// Reads a `usage` object. `None` if it lacks a count, or one is no count.
 fn usage(stated: &str) -> Option<Usage> {
     let usage: Value = serde_json::from_str(stated).ok()?;
     Some(Usage {
-        prompt: usage["input_tokens"].as_u64()?,
-        cached: usage["input_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0),
-        completion: usage["output_tokens"].as_u64()?,
-        reasoning: usage["output_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
+        prompt: count(&usage["input_tokens"])?,
+        cached: count(&usage["input_tokens_details"]["cached_tokens"]).unwrap_or(0),
+        cache_write: count(&usage["input_tokens_details"]["cache_write_tokens"]).unwrap_or(0),
+        cache_write_long: 0,
+        completion: count(&usage["output_tokens"])?,
+        reasoning: count(&usage["output_tokens_details"]["reasoning_tokens"]).unwrap_or(0),
     })
 }

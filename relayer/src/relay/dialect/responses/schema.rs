@@ -64,3 +64,12 @@ pub struct ResponseUsage {
     #[serde(flatten)]
     pub others: Map<String, Value>,
 }
+
+/// The count of a request's input tokens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ResponseTokenCount {
+    /// Always `response.input_tokens`.
+    pub object: String,
+    /// The relayer's own count.
+    pub input_tokens: u64,
+}

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::relay::dialect::chat::Chat;
-use crate::relay::dialect::testing::{self, chunk};
-use crate::relay::dialect::{Billed, Fault, Piece, Usage};
+use crate::relay::dialect::testing::{self, billed, chunk};
+use crate::relay::dialect::{Billed, Fault, Piece, Stated, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
@@ -139,7 +139,7 @@ fn a_stream_of_chat_becomes_items() {
 fn a_native_stream_ends_with_its_whole_response_and_counts_what_it_said() {
     let mut transcript = Transcript::new(Counting::Bytes, 1, Box::<reader::ResponseReader>::default());
     let mut read = |json: Value| {
-        let event = sse::Event { error: false, data: Bytes::from(json.to_string()) };
+        let event = sse::Event { name: sse::Name::Usual, data: Bytes::from(json.to_string()) };
         transcript.event(&event).map(|(piece, content)| (matches!(piece, Piece::End(data) if data.len() == 1), content))
     };
     assert_eq!(read(json!({"type": "response.created", "response": {"id": "r"}})), Ok((false, false)));
@@ -149,28 +149,87 @@ fn a_native_stream_ends_with_its_whole_response_and_counts_what_it_said() {
         read(json!({"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "{}"})),
         Ok((false, true))
     );
-    assert_eq!(read(json!({"type": "response.output_text.delta"})), Err(Fault::Malformed));
+    assert_eq!(read(json!({"type": "response.output_text.delta", "delta": 7})), Err(Fault::Malformed));
     let failed = json!({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}});
-    assert_eq!(read(failed), Err(Fault::Reported { status: Some(429) }));
-    let usage = json!({"input_tokens": 5, "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 3}});
+    let stated = Stated { status: Some(429), message: None, code: Some("rate_limit_exceeded".into()) };
+    assert_eq!(read(failed), Err(Fault::Reported(Box::new(stated))));
+    let usage = json!({
+        "input_tokens": 5, "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2},
+        "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 3},
+    });
     let response = json!({"status": "completed", "output": [item], "usage": usage});
     assert_eq!(read(json!({"type": "response.completed", "response": response})), Ok((true, true)));
     let counts = &transcript.counts;
     assert_eq!((counts.finish, counts.delivered.total().bytes), (Some(FinishReason::ToolCalls), 3));
-    assert_eq!(counts.usage, Some(Usage { prompt: 5, cached: 0, completion: 7, reasoning: 3 }));
+    assert_eq!(
+        counts.usage,
+        Some(Usage { prompt: 5, cached: 1, cache_write: 2, cache_write_long: 0, completion: 7, reasoning: 3 })
+    );
+}
+
+#[test]
+fn what_was_written_to_a_cache_is_input_and_shown_apart() {
+    let billed = Billed { cache_write: 3, cache_write_long: 4, ..billed(8, 2, 9, "0.5") };
+    let shown: Value = serde_json::from_str(&writer::usage(None, &billed)).unwrap();
+    assert_eq!(shown["input_tokens"], 17);
+    assert_eq!(shown["total_tokens"], 26);
+    assert_eq!(shown["input_tokens_details"], json!({"cached_tokens": 2, "cache_write_tokens": 7}));
+}
+
+#[test]
+fn what_only_the_end_says_is_counted_once() {
+    let arguments = json!({"type": "function_call", "call_id": "a", "name": "f", "arguments": "{1}"});
+    let message = json!({"type": "message", "content": [{"type": "output_text", "text": "abc"}]});
+    let reasoning = json!({"type": "reasoning", "summary": [{"type": "summary_text", "text": "de"}]});
+    let done = |kind: &str, member: &str, text: &str| json!({"type": kind, "output_index": 0, member: text});
+    let item =
+        |place: u32, item: &Value| json!({"type": "response.output_item.done", "output_index": place, "item": item});
+    for (name, events, output, bytes) in [
+        ("a text in its end", vec![done("response.output_text.done", "text", "abc")], vec![&message], 3),
+        (
+            "a text in pieces and its end",
+            vec![
+                done("response.output_text.delta", "delta", "ab"),
+                done("response.output_text.delta", "delta", "c"),
+                done("response.output_text.done", "text", "abc"),
+                item(0, &message),
+            ],
+            vec![&message],
+            3,
+        ),
+        (
+            "arguments in their end",
+            vec![
+                json!({"type": "response.output_item.added", "output_index": 0, "item": {"type": "function_call", "call_id": "a", "name": "f", "arguments": ""}}),
+                done("response.function_call_arguments.done", "arguments", "{1}"),
+            ],
+            vec![&arguments],
+            4,
+        ),
+        ("an item in its end", vec![item(0, &reasoning), item(1, &arguments)], vec![&reasoning, &arguments], 6),
+        ("all of it in the response", vec![], vec![&reasoning, &message, &arguments], 9),
+    ] {
+        let mut transcript = Transcript::new(Counting::Bytes, 1, Box::<reader::ResponseReader>::default());
+        let end = json!({"type": "response.completed", "response": {"status": "completed", "output": output}});
+        for json in events.iter().chain([&end]) {
+            let event = sse::Event { name: sse::Name::Other, data: Bytes::from(json.to_string()) };
+            transcript.event(&event).unwrap();
+        }
+        assert_eq!(transcript.counts.delivered.total().bytes, bytes, "{name}");
+    }
 }
 
 #[test]
 fn a_whole_answer_of_chat_becomes_a_response() {
     let request = parse(&json!({"model": "m", "input": "hi"}));
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 5));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 5, 7));
     let answer = json!({
         "id": "c", "model": "m", "choices": [{"message": {"content": null, "refusal": "no"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 8, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}},
     });
     let (whole, content) = transcript.whole(Bytes::from(answer.to_string())).unwrap();
     assert!(content);
-    let billed = Billed { input: 8, cached: 0, output: 9, cost_usd: "0.5".into() };
+    let billed = billed(8, 0, 9, "0.5");
     let body = Responses.writer().whole(&whole, transcript.counts.stated_usage.as_deref(), &billed);
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["output"][0]["content"], json!([{"type": "refusal", "refusal": "no"}]));
@@ -181,4 +240,64 @@ fn a_whole_answer_of_chat_becomes_a_response() {
             "output_tokens": 9, "total_tokens": 17, "cost": 0.5,
         })
     );
+}
+
+#[test]
+fn each_field_that_is_read_must_be_of_its_kind() {
+    let item = |item: Value| json!({"input": [{"role": "user", "content": "hi"}, item]});
+    for (members, path) in [
+        (json!({"tools": [5]}), "tools.0"),
+        (json!({"text": []}), "text"),
+        (json!({"text": {"format": 5}}), "text.format"),
+        (json!({"reasoning": "x"}), "reasoning"),
+        (json!({"reasoning": {"effort": 5}}), "reasoning.effort"),
+        (json!({"temperature": "hot"}), "temperature"),
+        (item(json!(5)), "input.1"),
+        (item(json!({"role": "king", "content": "hi"})), "input.1"),
+        (item(json!({"role": "user", "content": []})), "input.1"),
+        (item(json!({"role": "user", "content": [{"type": "input_text"}]})), "input.1"),
+    ] {
+        let mut body = json!({"model": "m", "input": "hi"});
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let error = Responses.read(Bytes::from(body.to_string()), &HeaderMap::new()).unwrap_err();
+        assert_eq!(error.param(), Some(path), "{members}");
+    }
+}
+
+#[test]
+fn groups_keep_their_descriptions_and_no_two_functions_share_a_name() {
+    let function = |name: &str| json!({"type": "function", "name": name, "description": "Does.", "parameters": {}});
+    let group = |name: &str, of: &str| json!({"type": "namespace", "name": name, "description": "All.", "tools": [function(of)]});
+    let body = |tools: Value| json!({"model": "m", "input": "hi", "tools": tools});
+    let said = in_chat(&body(json!([group("a", "b")]))).unwrap();
+    let described = (&said["tools"][0]["function"]["name"], &said["tools"][0]["function"]["description"]);
+    assert_eq!(described, (&json!("a__b"), &json!("All.\n\nDoes.")));
+    for tools in [
+        json!([function("a__b"), group("a", "b")]),
+        json!([group("a", "b__c"), group("a__b", "c")]),
+        json!([function("f"), group("a", &"x".repeat(62))]),
+    ] {
+        assert_eq!(in_chat(&body(tools)), Err("tools.1".into()));
+    }
+}
+
+#[test]
+fn a_search_that_is_left_out_is_told_unless_parameters_are_required() {
+    let function = json!({"type": "function", "name": "f"});
+    let with = |tools: Value, more: Value| {
+        let mut body = json!({"model": "m", "input": "hi", "tools": tools});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        parse(&body)
+    };
+    let tools = || json!([function, {"type": "web_search"}]);
+    let request = with(tools(), json!({}));
+    let dialect = request.dialect_for(capability::CHAT).unwrap();
+    assert_eq!(request.left_out(dialect), ["tools.1"]);
+    assert!(request.left_out(&Responses).is_empty(), "its own dialect has a word for it");
+    for request in [
+        with(tools(), json!({"provider": {"require_parameters": true}})),
+        with(tools(), json!({"tool_choice": "required"})),
+    ] {
+        assert_eq!(request.dialect_for(capability::CHAT).unwrap_err().field.as_deref(), Some("tools.1"));
+    }
 }

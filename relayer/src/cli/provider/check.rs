@@ -1,0 +1,139 @@
+//! `steam provider check`: an endpoint as relayers will see it, and what to mend.
+
+use crate::chain::Pubkey;
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::{Report, line};
+use crate::cli::parse::{address, endpoint};
+use crate::cli::solana::Global;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{UpstreamConfig, host_of};
+use crate::origins::{self, WellKnown};
+use crate::registry::Offer;
+use crate::relay::dialect;
+use crate::relay::dialect::chat::question::{Question, Stream, message};
+use crate::upstream::{Call, Upstream, WELL_KNOWN};
+use ed25519_dalek::SigningKey;
+use serde::Serialize;
+use std::io::{self, Write};
+use steam_protocol::units::Price;
+
+/// Check an endpoint as relayers will see it
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// Base URL of the API, /v1 included
+    #[arg(value_name = "URL", value_parser = endpoint)]
+    pub endpoint: String,
+    /// The provider's address, which the origin must name
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub provider: Option<Pubkey>,
+    /// Allow plain http and private addresses, as on a local network
+    #[arg(long)]
+    pub local: bool,
+}
+
+#[derive(Serialize)]
+struct Checked {
+    endpoint: String,
+    /// The provider's public name.
+    host: String,
+    /// The providers that the origin names.
+    providers: Vec<String>,
+    /// What a relayer that nobody knows got.
+    strangers: String,
+}
+
+impl Report for Checked {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        line(out, "endpoint", &self.endpoint)?;
+        line(out, "public name", &self.host)?;
+        for provider in &self.providers {
+            line(out, "names", provider)?;
+        }
+        line(out, "strangers", &self.strangers)
+    }
+}
+
+impl Check {
+    pub async fn run(self, global: &Global) -> Result<()> {
+        let config = UpstreamConfig { localnet: self.local, ..UpstreamConfig::default() };
+        // A key that no relayer has: what a stranger's signature is worth there.
+        let signer = SigningKey::from_bytes(&rand::random());
+        let relayer = Pubkey::new_from_array(signer.verifying_key().to_bytes());
+        let upstream = Upstream::with_env(&config, relayer, signer, |_| None)
+            .map_err(|error| CliError::new("check", error.to_string()))?;
+        let said = self.named(&upstream).await?;
+        let strangers = self.ask(&upstream, &said).await?;
+        global.output.print(&Checked {
+            endpoint: self.endpoint.clone(),
+            host: host_of(&self.endpoint).to_ascii_lowercase(),
+            providers: said.providers.iter().map(|named| named.address.clone()).collect(),
+            strangers,
+        })
+    }
+
+    /// Whom the origin names.
+    async fn named(&self, upstream: &Upstream) -> Result<WellKnown> {
+        let address = self.provider.map_or_else(|| "ADDRESS".to_owned(), |provider| provider.to_string());
+        let next = format!(
+            "serve {WELL_KNOWN} at {} with {{\"providers\": [{{\"address\": \"{address}\"}}]}}",
+            host_of(&self.endpoint)
+        );
+        let said = origins::read(upstream, &self.endpoint).await;
+        let said = said.map_err(|error| CliError::invalid("origin_unproved", error.to_string()).next(next.clone()))?;
+        if let Some(provider) = self.provider.filter(|provider| said.named(provider).is_none()) {
+            return Err(
+                CliError::invalid("origin_unproved", format!("{WELL_KNOWN} does not name {provider}")).next(next)
+            );
+        }
+        Ok(said)
+    }
+
+    /// What a call gets that is signed by a relayer that nobody knows.
+    async fn ask(&self, upstream: &Upstream, said: &WellKnown) -> Result<String> {
+        let named = said.providers.first();
+        let provider = self.provider.or_else(|| named?.address.parse().ok()).unwrap_or_default();
+        let model = named.and_then(|named| named.models.values().next()).map_or("check", String::as_str);
+        let dialect = dialect::usual();
+        let messages = [message("user", "hi")];
+        let question = Question { model, messages: &messages, max_tokens: 1, stream: Stream::Off };
+        let body = question.body().to_string().into();
+        let call = Call {
+            path: dialect.provider_path(),
+            accept: "application/json",
+            headers: Vec::new(),
+            key_header: dialect.key_header(),
+        };
+        let offer = offer(provider, &self.endpoint, model);
+        let answer = upstream.post(&offer, call, body, SystemClock.unix()).await;
+        let answer = answer.map_err(|error| {
+            CliError::invalid("endpoint", format!("{} cannot be called: {error}", self.endpoint))
+                .next("check the URL, its certificate, and that it is public")
+        })?;
+        match answer.status().as_u16() {
+            401 | 403 => Ok("refused: calls need a relayer's signature or a key".into()),
+            200 => Ok("served: whoever calls is served; check Steam-Signature, as docs/PROVIDERS.md shows".into()),
+            404 => Err(CliError::invalid(
+                "endpoint",
+                format!("there is nothing at {}{}", self.endpoint, dialect.provider_path()),
+            )
+            .next("name the base URL of the API, /v1 included")),
+            status => Ok(format!("answered with status {status}")),
+        }
+    }
+}
+
+fn offer(provider: Pubkey, url: &str, model: &str) -> Offer {
+    Offer {
+        address: Pubkey::default(),
+        provider,
+        provider_name: String::new(),
+        provider_token: Pubkey::default(),
+        url: url.to_owned(),
+        model: model.to_owned(),
+        price: Price::basic(0, 0, 0, 0).into(),
+        version: 0,
+        context_limit: 0,
+        output_limit: 0,
+        capabilities: 0,
+    }
+}

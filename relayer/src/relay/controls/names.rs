@@ -1,0 +1,98 @@
+//! Whom the names of providers in controls mean: addresses, hosts that were proved, and the labels that providers chose.
+
+use crate::chain::Pubkey;
+use crate::market::MarketView;
+use crate::registry::{Offer, Registry};
+use crate::relay::error::RelayError;
+use crate::relay::json::shorten;
+
+/// Most providers that an error names.
+const SHOWN: usize = 4;
+
+/// The providers that controls name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Providers {
+    /// In `order`.
+    pub order: Vec<Pubkey>,
+    /// In `only`.
+    pub only: Option<Vec<Pubkey>>,
+    /// In `ignore`.
+    pub ignore: Vec<Pubkey>,
+}
+
+impl Providers {
+    /// The place of `offer`'s provider in `order`.
+    pub fn rank_of(&self, offer: &Offer) -> Option<usize> {
+        self.order.iter().position(|provider| *provider == offer.provider)
+    }
+}
+
+/// Everybody who may be named.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// All providers and offers.
+    pub registry: &'a Registry,
+    /// What they have proved.
+    pub market: &'a MarketView,
+}
+
+impl Names<'_> {
+    /// The providers that `name` means in `control`: the one at an address, those that a host names as its own, or the one
+    /// that has such a label.
+    ///
+    /// # Errors
+    /// [`RelayError::Invalid`] if it means nobody, or several.
+    pub fn meant(&self, control: &str, name: &str) -> Result<Vec<Pubkey>, RelayError> {
+        let Self { registry, market } = self;
+        if let Ok(address) = name.parse::<Pubkey>()
+            && registry.is_provider(&address)
+        {
+            return Ok(vec![address]);
+        }
+        let offers = || registry.offers.iter().map(AsRef::as_ref);
+        let of_host = |offer: &&Offer| market.proof(offer).is_some_and(|proof| proof.host.eq_ignore_ascii_case(name));
+        let at_host = distinct(offers().filter(of_host).map(|offer| offer.provider));
+        if !at_host.is_empty() {
+            return Ok(at_host);
+        }
+        let labelled = |offer: &&Offer| offer.provider_name.eq_ignore_ascii_case(name);
+        // Whoever is asked by nobody takes no name from those who are.
+        let asked = offers().filter(labelled).filter(|offer| market.bars(offer, false).is_none());
+        let mut meant = distinct(asked.map(|offer| offer.provider));
+        if meant.is_empty() {
+            let infos = registry.providers.iter().filter(|info| info.name.eq_ignore_ascii_case(name));
+            let others = offers().filter(labelled).map(|offer| offer.provider);
+            meant = distinct(infos.map(|info| info.address).chain(others));
+        }
+        match meant.len() {
+            0 => Err(wrong(control, name, "no provider is called that; GET /v1/providers lists them")),
+            1 => Ok(meant),
+            _ => Err(wrong(control, name, &format!("several providers are called that: {}", self.shown(&meant)))),
+        }
+    }
+
+    /// Providers by what tells them apart.
+    fn shown(&self, providers: &[Pubkey]) -> String {
+        let shown = providers.iter().take(SHOWN).map(|provider| {
+            let offer = self.registry.offers.iter().find(|offer| offer.provider == *provider);
+            match offer.and_then(|offer| self.market.proof(offer)) {
+                Some(proof) => format!("{provider} at {}", proof.host),
+                None => provider.to_string(),
+            }
+        });
+        format!("{}; name an address or a host", shown.collect::<Vec<_>>().join(", "))
+    }
+}
+
+fn distinct(providers: impl Iterator<Item = Pubkey>) -> Vec<Pubkey> {
+    let mut distinct: Vec<Pubkey> = providers.collect();
+    distinct.sort_unstable();
+    distinct.dedup();
+    distinct
+}
+
+fn wrong(control: &str, name: &str, what: &str) -> RelayError {
+    let path = format!("provider.{control}");
+    let code = if what.starts_with("several") { "ambiguous_provider" } else { "unknown_provider" };
+    RelayError::invalid(code, &path, format!("`{path}` names `{}`, and {what}", shorten(name)))
+}

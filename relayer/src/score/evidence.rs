@@ -1,0 +1,36 @@
+//! What a request may teach about its provider: one client's failures are its own.
+
+use crate::chain::Pubkey;
+
+/// Whose request it was, and how much its end says to everybody else.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Evidence {
+    /// The vault that pays. What its requests suffer counts for its own next requests in any case.
+    pub vault: Option<Pubkey>,
+    /// How much it counts for everybody: 1 in full, 0 not at all.
+    pub weight: f32,
+    /// Whether the relayer made the request itself.
+    pub probe: bool,
+}
+
+impl Evidence {
+    /// A request of the relayer's own.
+    pub const PROBE: Self = Self { vault: None, weight: 1.0, probe: true };
+    /// A request of nobody in particular, which counts in full.
+    pub(super) const FULL: Self = Self { vault: None, weight: 1.0, probe: false };
+
+    /// A request of `vault` that left the choice to the relayer.
+    pub fn of(vault: Pubkey, weight: f32) -> Self {
+        Self { vault: Some(vault), weight: if weight.is_nan() { 0.0 } else { weight.clamp(0.0, 1.0) }, probe: false }
+    }
+
+    /// A request that `vault` shaped: it could make an honest provider fail.
+    pub fn shaped(vault: Pubkey) -> Self {
+        Self { vault: Some(vault), weight: 0.0, probe: false }
+    }
+
+    /// Whether it counts for everybody.
+    pub fn counts(&self) -> bool {
+        self.weight > 0.0
+    }
+}
