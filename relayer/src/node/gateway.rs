@@ -233,6 +233,6 @@ impl Gateway {
 
     fn place(&self) -> Result<SemaphorePermit<'_>, GatewayError> {
         let place = self.places.try_acquire().map_err(|_| GatewayError::Busy)?;
-        if self.budget.take(Instant::now()) { Ok(place) } else { Err(GatewayError::Busy) }
+        if self.budget.take(None, Instant::now()) { Ok(place) } else { Err(GatewayError::Busy) }
     }
 }

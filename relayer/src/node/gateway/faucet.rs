@@ -50,7 +50,7 @@ impl Faucet {
 
     /// Takes one of the grants of this second.
     pub(super) fn may_give(&self) -> bool {
-        self.budget.take(Instant::now())
+        self.budget.take(None, Instant::now())
     }
 
     /// A signed grant to `wallet`, and its signature.
