@@ -139,11 +139,15 @@ async fn a_listing_takes_time_in_proportion_to_its_length() {
         let now = tokio::time::Instant::now();
         let ask = crate::score::Ask::default();
         world.node.scorer.rank(&offers, &ask, now, &mut *world.node.random.rng());
-        let began = Instant::now();
-        for offer in &offers {
-            world.node.scorer.live_figures(&offer.address, now);
-        }
-        took.push(began.elapsed().as_secs_f64());
+        // The least of several, of which each ranks anew: the machine may be busy.
+        let listings = (1..=8).map(|round| {
+            let (later, began) = (now + Duration::from_secs(2 * round), Instant::now());
+            for offer in &offers {
+                world.node.scorer.live_figures(&offer.address, later);
+            }
+            began.elapsed().as_secs_f64()
+        });
+        took.push(listings.fold(f64::INFINITY, f64::min));
     }
     // Four times the offers; sixteen times the time if each of them ranked all.
     assert!(took[1] < took[0] * 10.0 + 0.05, "{took:?}");
