@@ -2739,7 +2739,7 @@ export type SteamRouter = {
     {
       "code": 6025,
       "name": "invalidPrice",
-      "msg": "A price component is at most 10^12, and cached at most input"
+      "msg": "A price component is at most 10^12, and cached at most input; long_price is zero without long_from, else no component of it is below price"
     },
     {
       "code": 6026,
@@ -2853,236 +2853,246 @@ export type SteamRouter = {
     },
     {
       "code": 6048,
+      "name": "promptsNotLong",
+      "msg": "A charge of long prompts has at least requests x (long_from + 1) prompt tokens, of an offer that has a price of them"
+    },
+    {
+      "code": 6049,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6049,
+      "code": 6050,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
     },
     {
-      "code": 6050,
+      "code": 6051,
       "name": "providerNotAllowed",
       "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
-      "code": 6051,
+      "code": 6052,
       "name": "voucherExceeded",
       "msg": "The key would be charged more than it signed"
     },
     {
-      "code": 6052,
+      "code": 6053,
       "name": "keyLimitExceeded",
       "msg": "The key would be charged more than its total limit"
     },
     {
-      "code": 6053,
+      "code": 6054,
       "name": "keyWindowExceeded",
       "msg": "The key would be charged more than its window allows"
     },
     {
-      "code": 6054,
+      "code": 6055,
       "name": "zeroAmount",
       "msg": "The amount must not be zero"
     },
     {
-      "code": 6055,
+      "code": 6056,
       "name": "noWithdrawal",
       "msg": "No withdrawal is pending"
     },
     {
-      "code": 6056,
+      "code": 6057,
       "name": "withdrawalLocked",
       "msg": "The withdrawal is not unlocked yet"
     },
     {
-      "code": 6057,
+      "code": 6058,
       "name": "generationMismatch",
       "msg": "The settler agreed for another generation of this vault: ask again"
     },
     {
-      "code": 6058,
+      "code": 6059,
       "name": "settleSeqMismatch",
       "msg": "The settler agreed at another settle_seq: the vault has settled since, or not yet"
     },
     {
-      "code": 6059,
+      "code": 6060,
       "name": "agreementExpired",
       "msg": "The settler's agreement has expired"
     },
     {
-      "code": 6060,
+      "code": 6061,
       "name": "durableNonce",
       "msg": "The settler's agreement must not be kept for later: no durable nonce"
     },
     {
-      "code": 6061,
+      "code": 6062,
       "name": "closeNeedsAll",
       "msg": "To close a vault that holds dollars, request everything (u64::MAX) and wait until it is unlocked"
     },
     {
-      "code": 6062,
+      "code": 6063,
       "name": "generationNotOver",
       "msg": "A vault cannot be closed in the slot it was opened in: the next one would have its generation"
     },
     {
-      "code": 6063,
+      "code": 6064,
       "name": "notRentPayer",
       "msg": "Rent goes back to who paid it; a vault's growth is paid by who paid its rent, or by its owner"
     },
     {
-      "code": 6064,
+      "code": 6065,
       "name": "recoverFunds",
       "msg": "The vault's funds leave by settlement and withdrawal only"
     },
     {
-      "code": 6065,
+      "code": 6066,
       "name": "notNested",
       "msg": "This is not the associated token account of the vault's or the provider's token account"
     },
     {
-      "code": 6066,
+      "code": 6067,
       "name": "invalidTokenProgram",
       "msg": "This is not one of the token programs"
     },
     {
-      "code": 6067,
+      "code": 6068,
       "name": "insufficientBalance",
       "msg": "The account holds less than this"
     },
     {
-      "code": 6068,
+      "code": 6069,
       "name": "invalidDestination",
       "msg": "The destination must be another token account of the configured mint"
     },
     {
-      "code": 6069,
+      "code": 6070,
       "name": "amountOverflow",
       "msg": "An amount is too large"
     },
     {
-      "code": 6070,
+      "code": 6071,
       "name": "batchTruncated",
       "msg": "The batch ends within a field"
     },
     {
-      "code": 6071,
+      "code": 6072,
       "name": "batchTrailingBytes",
       "msg": "The batch has bytes after its last group"
     },
     {
-      "code": 6072,
+      "code": 6073,
       "name": "batchGroupCount",
       "msg": "A batch has 1 to 24 groups"
     },
     {
-      "code": 6073,
+      "code": 6074,
       "name": "batchVoucherCount",
       "msg": "A group has at most 16 vouchers"
     },
     {
-      "code": 6074,
+      "code": 6075,
       "name": "batchChargeCount",
       "msg": "A group has at most 16 charges"
     },
     {
-      "code": 6075,
+      "code": 6076,
+      "name": "batchZeroWrites",
+      "msg": "A count of cache writes is left out where it is zero"
+    },
+    {
+      "code": 6077,
       "name": "batchMembershipCount",
       "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
     },
     {
-      "code": 6076,
+      "code": 6078,
       "name": "batchMembershipPath",
       "msg": "The path of a proof of membership is 1 to 127"
     },
     {
-      "code": 6077,
+      "code": 6079,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6078,
+      "code": 6080,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6079,
+      "code": 6081,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6080,
+      "code": 6082,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6081,
+      "code": 6083,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6082,
+      "code": 6084,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6083,
+      "code": 6085,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6084,
+      "code": 6086,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6085,
+      "code": 6087,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6086,
+      "code": 6088,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6087,
+      "code": 6089,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6088,
+      "code": 6090,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6089,
+      "code": 6091,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6090,
+      "code": 6092,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6091,
+      "code": 6093,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6092,
+      "code": 6094,
       "name": "membershipMissing",
       "msg": "A charged key has an allow-list, and a provider has no proof of membership"
     },
     {
-      "code": 6093,
+      "code": 6095,
       "name": "membershipUnused",
       "msg": "No charge needs this proof of membership"
     },
     {
-      "code": 6094,
+      "code": 6096,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }
@@ -3159,7 +3169,7 @@ export type SteamRouter = {
     {
       "name": "batchCharge",
       "docs": [
-        "What a session key is charged"
+        "What a session key is charged: the slot's bit 5 says that cache_write is there, bit 6 that cache_write_long is, bit 7 that the prompts are long ones"
       ],
       "serialization": {
         "custom": "steam-batch"
@@ -3194,6 +3204,18 @@ export type SteamRouter = {
           {
             "name": "output",
             "type": "u32"
+          },
+          {
+            "name": "cacheWrite",
+            "type": {
+              "option": "u32"
+            }
+          },
+          {
+            "name": "cacheWriteLong",
+            "type": {
+              "option": "u32"
+            }
           }
         ]
       }
@@ -3983,7 +4005,7 @@ export type SteamRouter = {
           {
             "name": "maxPrice",
             "docs": [
-              "Highest price it pays."
+              "Highest price it pays, of long prompts too."
             ],
             "type": {
               "defined": {
@@ -4038,7 +4060,7 @@ export type SteamRouter = {
           {
             "name": "maxPrice",
             "docs": [
-              "Highest price it pays."
+              "Highest price it pays, of long prompts too."
             ],
             "type": {
               "defined": {
@@ -4435,6 +4457,24 @@ export type SteamRouter = {
             }
           },
           {
+            "name": "longFrom",
+            "docs": [
+              "Most tokens of a prompt at this price; 0: there is no other price."
+            ],
+            "type": "u32"
+          },
+          {
+            "name": "longPrice",
+            "docs": [
+              "The price of a request with a longer prompt, no component below `price`; zero if there is none."
+            ],
+            "type": {
+              "defined": {
+                "name": "prices"
+              }
+            }
+          },
+          {
             "name": "contextLimit",
             "docs": [
               "Most tokens of prompt and answer together."
@@ -4553,9 +4593,20 @@ export type SteamRouter = {
             }
           },
           {
+            "name": "longPrice",
+            "docs": [
+              "The price of a request whose prompt has more than `long_from` tokens."
+            ],
+            "type": {
+              "defined": {
+                "name": "prices"
+              }
+            }
+          },
+          {
             "name": "from",
             "docs": [
-              "When it takes or took effect."
+              "When both take or took effect."
             ],
             "type": {
               "defined": {
@@ -4566,21 +4617,16 @@ export type SteamRouter = {
           {
             "name": "version",
             "docs": [
-              "Its version, from 1; 0 is no price."
+              "Their version, from 1; 0 is no price."
             ],
             "type": "u32"
           },
           {
-            "name": "padding",
+            "name": "longFrom",
             "docs": [
-              "Zero."
+              "Most tokens of a prompt at `price`; 0: there is no other price."
             ],
-            "type": {
-              "array": [
-                "u8",
-                4
-              ]
-            }
+            "type": "u32"
           }
         ]
       }
@@ -4588,7 +4634,7 @@ export type SteamRouter = {
     {
       "name": "prices",
       "docs": [
-        "A price in its four components, see [`Price`]."
+        "A price in its six components, see [`Price`]."
       ],
       "repr": {
         "kind": "c"
@@ -4599,7 +4645,7 @@ export type SteamRouter = {
           {
             "name": "input",
             "docs": [
-              "Uncached prompt tokens, µUSDC per million."
+              "Prompt tokens neither read from nor written to a cache, µUSDC per million."
             ],
             "type": "u64"
           },
@@ -4607,6 +4653,20 @@ export type SteamRouter = {
             "name": "cached",
             "docs": [
               "Cached prompt tokens, µUSDC per million."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "cacheWrite",
+            "docs": [
+              "Prompt tokens written to a cache of the shorter lifetime, µUSDC per million."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "cacheWriteLong",
+            "docs": [
+              "Prompt tokens written to a cache of the longer lifetime, µUSDC per million."
             ],
             "type": "u64"
           },
@@ -8548,7 +8608,7 @@ export const IDL: SteamRouter = {
     {
       "code": 6025,
       "name": "invalidPrice",
-      "msg": "A price component is at most 10^12, and cached at most input"
+      "msg": "A price component is at most 10^12, and cached at most input; long_price is zero without long_from, else no component of it is below price"
     },
     {
       "code": 6026,
@@ -8662,236 +8722,246 @@ export const IDL: SteamRouter = {
     },
     {
       "code": 6048,
+      "name": "promptsNotLong",
+      "msg": "A charge of long prompts has at least requests x (long_from + 1) prompt tokens, of an offer that has a price of them"
+    },
+    {
+      "code": 6049,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6049,
+      "code": 6050,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
     },
     {
-      "code": 6050,
+      "code": 6051,
       "name": "providerNotAllowed",
       "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
-      "code": 6051,
+      "code": 6052,
       "name": "voucherExceeded",
       "msg": "The key would be charged more than it signed"
     },
     {
-      "code": 6052,
+      "code": 6053,
       "name": "keyLimitExceeded",
       "msg": "The key would be charged more than its total limit"
     },
     {
-      "code": 6053,
+      "code": 6054,
       "name": "keyWindowExceeded",
       "msg": "The key would be charged more than its window allows"
     },
     {
-      "code": 6054,
+      "code": 6055,
       "name": "zeroAmount",
       "msg": "The amount must not be zero"
     },
     {
-      "code": 6055,
+      "code": 6056,
       "name": "noWithdrawal",
       "msg": "No withdrawal is pending"
     },
     {
-      "code": 6056,
+      "code": 6057,
       "name": "withdrawalLocked",
       "msg": "The withdrawal is not unlocked yet"
     },
     {
-      "code": 6057,
+      "code": 6058,
       "name": "generationMismatch",
       "msg": "The settler agreed for another generation of this vault: ask again"
     },
     {
-      "code": 6058,
+      "code": 6059,
       "name": "settleSeqMismatch",
       "msg": "The settler agreed at another settle_seq: the vault has settled since, or not yet"
     },
     {
-      "code": 6059,
+      "code": 6060,
       "name": "agreementExpired",
       "msg": "The settler's agreement has expired"
     },
     {
-      "code": 6060,
+      "code": 6061,
       "name": "durableNonce",
       "msg": "The settler's agreement must not be kept for later: no durable nonce"
     },
     {
-      "code": 6061,
+      "code": 6062,
       "name": "closeNeedsAll",
       "msg": "To close a vault that holds dollars, request everything (u64::MAX) and wait until it is unlocked"
     },
     {
-      "code": 6062,
+      "code": 6063,
       "name": "generationNotOver",
       "msg": "A vault cannot be closed in the slot it was opened in: the next one would have its generation"
     },
     {
-      "code": 6063,
+      "code": 6064,
       "name": "notRentPayer",
       "msg": "Rent goes back to who paid it; a vault's growth is paid by who paid its rent, or by its owner"
     },
     {
-      "code": 6064,
+      "code": 6065,
       "name": "recoverFunds",
       "msg": "The vault's funds leave by settlement and withdrawal only"
     },
     {
-      "code": 6065,
+      "code": 6066,
       "name": "notNested",
       "msg": "This is not the associated token account of the vault's or the provider's token account"
     },
     {
-      "code": 6066,
+      "code": 6067,
       "name": "invalidTokenProgram",
       "msg": "This is not one of the token programs"
     },
     {
-      "code": 6067,
+      "code": 6068,
       "name": "insufficientBalance",
       "msg": "The account holds less than this"
     },
     {
-      "code": 6068,
+      "code": 6069,
       "name": "invalidDestination",
       "msg": "The destination must be another token account of the configured mint"
     },
     {
-      "code": 6069,
+      "code": 6070,
       "name": "amountOverflow",
       "msg": "An amount is too large"
     },
     {
-      "code": 6070,
+      "code": 6071,
       "name": "batchTruncated",
       "msg": "The batch ends within a field"
     },
     {
-      "code": 6071,
+      "code": 6072,
       "name": "batchTrailingBytes",
       "msg": "The batch has bytes after its last group"
     },
     {
-      "code": 6072,
+      "code": 6073,
       "name": "batchGroupCount",
       "msg": "A batch has 1 to 24 groups"
     },
     {
-      "code": 6073,
+      "code": 6074,
       "name": "batchVoucherCount",
       "msg": "A group has at most 16 vouchers"
     },
     {
-      "code": 6074,
+      "code": 6075,
       "name": "batchChargeCount",
       "msg": "A group has at most 16 charges"
     },
     {
-      "code": 6075,
+      "code": 6076,
+      "name": "batchZeroWrites",
+      "msg": "A count of cache writes is left out where it is zero"
+    },
+    {
+      "code": 6077,
       "name": "batchMembershipCount",
       "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
     },
     {
-      "code": 6076,
+      "code": 6078,
       "name": "batchMembershipPath",
       "msg": "The path of a proof of membership is 1 to 127"
     },
     {
-      "code": 6077,
+      "code": 6079,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6078,
+      "code": 6080,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6079,
+      "code": 6081,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6080,
+      "code": 6082,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6081,
+      "code": 6083,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6082,
+      "code": 6084,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6083,
+      "code": 6085,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6084,
+      "code": 6086,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6085,
+      "code": 6087,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6086,
+      "code": 6088,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6087,
+      "code": 6089,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6088,
+      "code": 6090,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6089,
+      "code": 6091,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6090,
+      "code": 6092,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6091,
+      "code": 6093,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6092,
+      "code": 6094,
       "name": "membershipMissing",
       "msg": "A charged key has an allow-list, and a provider has no proof of membership"
     },
     {
-      "code": 6093,
+      "code": 6095,
       "name": "membershipUnused",
       "msg": "No charge needs this proof of membership"
     },
     {
-      "code": 6094,
+      "code": 6096,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }
@@ -8968,7 +9038,7 @@ export const IDL: SteamRouter = {
     {
       "name": "batchCharge",
       "docs": [
-        "What a session key is charged"
+        "What a session key is charged: the slot's bit 5 says that cache_write is there, bit 6 that cache_write_long is, bit 7 that the prompts are long ones"
       ],
       "serialization": {
         "custom": "steam-batch"
@@ -9003,6 +9073,18 @@ export const IDL: SteamRouter = {
           {
             "name": "output",
             "type": "u32"
+          },
+          {
+            "name": "cacheWrite",
+            "type": {
+              "option": "u32"
+            }
+          },
+          {
+            "name": "cacheWriteLong",
+            "type": {
+              "option": "u32"
+            }
           }
         ]
       }
@@ -9792,7 +9874,7 @@ export const IDL: SteamRouter = {
           {
             "name": "maxPrice",
             "docs": [
-              "Highest price it pays."
+              "Highest price it pays, of long prompts too."
             ],
             "type": {
               "defined": {
@@ -9847,7 +9929,7 @@ export const IDL: SteamRouter = {
           {
             "name": "maxPrice",
             "docs": [
-              "Highest price it pays."
+              "Highest price it pays, of long prompts too."
             ],
             "type": {
               "defined": {
@@ -10244,6 +10326,24 @@ export const IDL: SteamRouter = {
             }
           },
           {
+            "name": "longFrom",
+            "docs": [
+              "Most tokens of a prompt at this price; 0: there is no other price."
+            ],
+            "type": "u32"
+          },
+          {
+            "name": "longPrice",
+            "docs": [
+              "The price of a request with a longer prompt, no component below `price`; zero if there is none."
+            ],
+            "type": {
+              "defined": {
+                "name": "prices"
+              }
+            }
+          },
+          {
             "name": "contextLimit",
             "docs": [
               "Most tokens of prompt and answer together."
@@ -10362,9 +10462,20 @@ export const IDL: SteamRouter = {
             }
           },
           {
+            "name": "longPrice",
+            "docs": [
+              "The price of a request whose prompt has more than `long_from` tokens."
+            ],
+            "type": {
+              "defined": {
+                "name": "prices"
+              }
+            }
+          },
+          {
             "name": "from",
             "docs": [
-              "When it takes or took effect."
+              "When both take or took effect."
             ],
             "type": {
               "defined": {
@@ -10375,21 +10486,16 @@ export const IDL: SteamRouter = {
           {
             "name": "version",
             "docs": [
-              "Its version, from 1; 0 is no price."
+              "Their version, from 1; 0 is no price."
             ],
             "type": "u32"
           },
           {
-            "name": "padding",
+            "name": "longFrom",
             "docs": [
-              "Zero."
+              "Most tokens of a prompt at `price`; 0: there is no other price."
             ],
-            "type": {
-              "array": [
-                "u8",
-                4
-              ]
-            }
+            "type": "u32"
           }
         ]
       }
@@ -10397,7 +10503,7 @@ export const IDL: SteamRouter = {
     {
       "name": "prices",
       "docs": [
-        "A price in its four components, see [`Price`]."
+        "A price in its six components, see [`Price`]."
       ],
       "repr": {
         "kind": "c"
@@ -10408,7 +10514,7 @@ export const IDL: SteamRouter = {
           {
             "name": "input",
             "docs": [
-              "Uncached prompt tokens, µUSDC per million."
+              "Prompt tokens neither read from nor written to a cache, µUSDC per million."
             ],
             "type": "u64"
           },
@@ -10416,6 +10522,20 @@ export const IDL: SteamRouter = {
             "name": "cached",
             "docs": [
               "Cached prompt tokens, µUSDC per million."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "cacheWrite",
+            "docs": [
+              "Prompt tokens written to a cache of the shorter lifetime, µUSDC per million."
+            ],
+            "type": "u64"
+          },
+          {
+            "name": "cacheWriteLong",
+            "docs": [
+              "Prompt tokens written to a cache of the longer lifetime, µUSDC per million."
             ],
             "type": "u64"
           },

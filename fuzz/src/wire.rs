@@ -2,12 +2,12 @@
 
 use steam_protocol::allow_list::ANY;
 use steam_protocol::batch::{
-    Batch, BatchError, BatchView, CHARGE_LEN, GROUP_LEN, HEADER_LEN, MAX_GROUPS, MAX_MEMBERSHIPS, VOUCHER_LEN,
+    Batch, BatchError, BatchView, GROUP_LEN, HEADER_LEN, MAX_GROUPS, MAX_MEMBERSHIPS, VOUCHER_LEN,
 };
 use steam_protocol::group::{MAX_CHARGES, MAX_VOUCHERS};
 use steam_protocol::key::{PREFIX, SessionKey};
 use steam_protocol::receipt::{Receipt, ReceiptError, SIGNED_LEN, SignedReceipt};
-use steam_protocol::units::{MicroUsdc, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, receipt_fee};
 use steam_protocol::voucher::{MESSAGE_LEN, Voucher, verify_strict};
 
 /// Input bytes, taken from the front; zeros once they are used up.
@@ -97,7 +97,7 @@ pub fn receipt(data: &[u8]) {
     let as_it_says = sign(read.receipt.clone());
     assert_eq!(as_it_says.verify(&key.address()), read.receipt.check_amounts());
     let mut honest = read.receipt.clone();
-    honest.charge = charge(&honest.price, &honest.usage);
+    honest.charge = honest.price.charge(&honest.usage);
     if let Some(fee) = receipt_fee(honest.charge, honest.fee_bps) {
         honest.fee = fee;
         let honest = sign(honest);
@@ -138,7 +138,9 @@ fn read_in_place(data: &[u8]) -> Result<(), BatchError> {
     for _ in 0..view.len() {
         let group = view.next_group()?;
         assert!(group.vouchers().len() <= MAX_VOUCHERS && group.charges().len() <= MAX_CHARGES);
-        bytes += GROUP_LEN + group.vouchers().len() * VOUCHER_LEN + group.charges().len() * CHARGE_LEN;
+        bytes += GROUP_LEN
+            + group.vouchers().len() * VOUCHER_LEN
+            + group.charges().map(|charge| charge.encoded_len()).sum::<usize>();
         let proofs: Vec<_> = group.memberships().map(|proof| proof.to_membership()).collect();
         assert!(proofs.len() <= MAX_MEMBERSHIPS);
         bytes += usize::from(!proofs.is_empty());

@@ -22,7 +22,7 @@ use steam_protocol::units::{MicroUsdc, Pico, Price, Usage};
 const VAULTS: usize = 1_000;
 /// Candidates in a decision record.
 const CANDIDATES: u64 = 3;
-const PRICE: Price = Price { input: 300_000, cached: 30_000, output: 1_200_000, request: 0 };
+const PRICE: Price = Price::basic(300_000, 30_000, 1_200_000, 0);
 
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok());
@@ -83,7 +83,7 @@ async fn client_of(client: u64, vaults: Arc<Vaults>, offer: Arc<Offer>, over: Ar
         let draft = Draft {
             response_hash: hash,
             offer: offer.clone(),
-            usage: Usage { requests: 1, input: 900, cached: 0, output: 300 },
+            usage: Usage { requests: 1, input: 900, cached: 0, output: 300, ..Usage::default() },
             counted_by: CountedBy::Provider,
             finish_reason: FinishReason::Stop,
             started_at_ms: 1,
@@ -179,7 +179,7 @@ fn snapshot(n: usize) -> VaultSnapshot {
             window_limit: MicroUsdc(0),
             window_start: 0,
             window_spent: Pico::ZERO,
-            max_price: Price { input: most, cached: most, output: most, request: most },
+            max_price: Price::basic(most, most, most, most),
             max_fee_bps: 2_000,
             allow_root: None,
             settled: Pico::ZERO,
@@ -196,7 +196,7 @@ fn offer() -> Offer {
         provider_token: at(12),
         url: "https://p".into(),
         model: "m".into(),
-        price: PRICE,
+        price: PRICE.into(),
         version: 1,
         context_limit: 1,
         output_limit: 1,

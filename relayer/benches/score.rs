@@ -79,7 +79,7 @@ fn offer(number: u16, dearer: f64) -> Offer {
         provider_token: address,
         url: String::new(),
         model: "m".into(),
-        price: Price { input: price(3e5), cached: price(3e4), output: price(1.2e6), request: 0 },
+        price: Price::basic(price(3e5), price(3e4), price(1.2e6), 0).into(),
         version: 1,
         context_limit: 1 << 17,
         output_limit: 1 << 14,
@@ -99,7 +99,7 @@ fn choose(c: &mut Criterion) {
         let mut market = Market::of(candidates);
         group.bench_function(BenchmarkId::new("scorer", candidates), |b| b.iter(|| black_box(market.rank())));
         let mut market = Market::of(candidates);
-        let weigh = |offer: &Arc<Offer>| (offer.price.input as f64).powi(-2);
+        let weigh = |offer: &Arc<Offer>| (offer.price.standard.input as f64).powi(-2);
         group.bench_function(BenchmarkId::new("weighted random", candidates), |b| {
             b.iter(|| {
                 let weights = WeightedIndex::new(black_box(&market.offers).iter().map(weigh)).expect("prices");

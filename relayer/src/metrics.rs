@@ -189,7 +189,13 @@ impl Metrics {
     pub fn charged(&self, model: &str, usage: &Usage, counted_by: CountedBy, total: Pico, duration: Duration) {
         self.charges.get_or_create(&Counted { by: counted_by.name() }).inc();
         self.charged_microusdc.inc_by(total.0 as f64 / 1e6);
-        for (direction, count) in [("input", usage.input), ("cached", usage.cached), ("output", usage.output)] {
+        for (direction, count) in [
+            ("input", usage.input),
+            ("cached", usage.cached),
+            ("cache_write", usage.cache_write),
+            ("cache_write_long", usage.cache_write_long),
+            ("output", usage.output),
+        ] {
             self.tokens.get_or_create(&Direction { direction }).inc_by(count.into());
         }
         let model = Model { model: model.to_owned() };

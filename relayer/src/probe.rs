@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::SignedReceipt;
-use steam_protocol::units::{Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{Pico, receipt_fee};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -239,7 +239,6 @@ impl Prober {
 /// The most a probe may cost: every byte of it a token, and all the tokens it allows.
 fn ceiling(offer: &Offer, prompt: &Prompt, fee_bps: u16) -> Option<Pico> {
     let input = u32::try_from(prompt.body.to_string().len()).ok()?;
-    let usage = Usage { requests: 1, input, cached: 0, output: prompt.max_tokens };
-    let amount = charge(&offer.price, &usage);
+    let amount = offer.price.ceiling(input, prompt.max_tokens);
     amount.checked_add(receipt_fee(amount, fee_bps)?)
 }

@@ -3,7 +3,7 @@
 use crate::chain::Pubkey;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use steam_protocol::units::Price;
+use steam_protocol::units::Tariff;
 use steam_protocol::{Address, Hash};
 
 /// How long what was agreed on last stands for what the nodes differ on.
@@ -91,8 +91,8 @@ pub struct Offer {
     pub url: String,
     /// The model's name.
     pub model: String,
-    /// The price in force.
-    pub price: Price,
+    /// The prices in force.
+    pub price: Tariff,
     /// Its version.
     pub version: u32,
     /// Most tokens of prompt and answer together.
@@ -207,12 +207,12 @@ mod tests {
     }
 
     fn prices(registry: &Registry) -> Vec<u64> {
-        registry.offers.iter().map(|offer| offer.price.input).collect()
+        registry.offers.iter().map(|offer| offer.price.standard.input).collect()
     }
 
     fn priced(n: u8, input: u64) -> Offer {
         let mut offer = offer("p", n);
-        offer.price.input = input;
+        offer.price.standard.input = input;
         offer
     }
 

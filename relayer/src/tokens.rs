@@ -46,6 +46,15 @@ impl Counting {
             Self::Bytes => text.bytes,
         }
     }
+
+    /// Fewest tokens that `text` has by any count of it. An estimate from bytes says nothing of that.
+    pub fn least(self, text: Counted) -> u64 {
+        match self {
+            // What `allowance` adds, taken away.
+            Self::O200k => text.tokens.saturating_sub(8).saturating_mul(100) / 102,
+            Self::Bytes => 0,
+        }
+    }
 }
 
 /// The size of a text.

@@ -36,8 +36,8 @@ fn stderr(output: &Output) -> String {
 fn receipt() -> (String, String) {
     let key = SigningKey::from_bytes(&[7; 32]);
     let (price, usage) = (
-        Price { input: 500_000, cached: 100_000, output: 1_500_000, request: 0 },
-        Usage { requests: 1, input: 12, cached: 3, output: 40 },
+        Price::basic(500_000, 100_000, 1_500_000, 0),
+        Usage { requests: 1, input: 12, cached: 3, output: 40, ..Usage::default() },
     );
     let cost = charge(&price, &usage);
     let receipt = Receipt {
@@ -54,7 +54,7 @@ fn receipt() -> (String, String) {
         provider: [7; 32],
         offer: [8; 32],
         price_version: 1,
-        price,
+        price: price.into(),
         usage,
         counted_by: CountedBy::Provider,
         charge: cost,

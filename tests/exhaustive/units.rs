@@ -1,7 +1,7 @@
 //! The arithmetic of money over whole small ranges and at every edge, against integers without a size.
 
 use num_bigint::BigUint;
-use steam_protocol::units::{MAX_FEE_BPS, MicroUsdc, Pico, Price, Usage, charge, fee, floor_step, receipt_fee};
+use steam_protocol::units::{MAX_FEE_BPS, MicroUsdc, Pico, Price, Tariff, Usage, charge, fee, floor_step, receipt_fee};
 
 const MICRO: u128 = 1_000_000;
 
@@ -32,9 +32,9 @@ fn quadruples<T: Copy>(values: &[T]) -> impl Iterator<Item = [T; 4]> + '_ {
 fn check_charges(prices: &[u64], counts: &[u32]) -> usize {
     let mut cases = 0;
     for [input, cached, output, request] in quadruples(prices) {
-        let price = Price { input, cached, output, request };
+        let price = Price::basic(input, cached, output, request);
         for [requests, a, b, c] in quadruples(counts) {
-            let usage = Usage { requests, input: a, cached: b, output: c };
+            let usage = Usage { requests, input: a, cached: b, output: c, ..Usage::default() };
             let tokens = big(a) * input + big(b) * cached + big(c) * output;
             let exact = tokens + big(requests) * request * MICRO;
             assert_eq!(charge(&price, &usage).0, fits::<u128>(exact).unwrap(), "{price:?} {usage:?}");
@@ -48,6 +48,75 @@ fn check_charges(prices: &[u64], counts: &[u32]) -> usize {
 fn every_small_charge_and_every_edge_is_exact() {
     assert_eq!(check_charges(&[0, 1, 2, 3], &[0, 1, 2, 3]), 65_536);
     assert_eq!(check_charges(&[0, 1, 1_000_000_000_000, u64::MAX], &[0, 1, u32::MAX]), 20_736);
+}
+
+/// Every small price whose components are alike, so that all prices and counts of tokens can be tried.
+fn small_tariffs() -> impl Iterator<Item = Tariff> {
+    let price = |tokens: u64, written: u64| Price {
+        cache_write: written,
+        cache_write_long: written + 1,
+        ..Price::basic(tokens, tokens / 2, tokens, 1)
+    };
+    (0..3u64).flat_map(move |tokens| {
+        (0..3u64).flat_map(move |written| {
+            let standard = price(tokens, written);
+            let long = (1..4u32).flat_map(move |long_from| {
+                (0..3u64).map(move |more| Tariff { standard, long_from, long: price(tokens + more, written + more) })
+            });
+            std::iter::once(Tariff::from(standard)).chain(long)
+        })
+    })
+}
+
+/// Every usage of one request with at most three tokens of each kind.
+fn small_usages() -> impl Iterator<Item = Usage> {
+    quadruples(&[0u32, 1, 2, 3]).collect::<Vec<_>>().into_iter().flat_map(
+        |[input, cached, cache_write, cache_write_long]| {
+            (0..2).map(move |output| Usage { requests: 1, input, cached, cache_write, cache_write_long, output })
+        },
+    )
+}
+
+#[test]
+fn of_every_small_tariff_the_prompt_decides_for_the_whole_request() {
+    let (mut long, mut short) = (0, 0);
+    for tariff in small_tariffs() {
+        assert!(tariff.is_valid(), "{tariff:?}");
+        for usage in small_usages() {
+            let prompt = usage.input + usage.cached + usage.cache_write + usage.cache_write_long;
+            let is_long = tariff.long_from != 0 && prompt > tariff.long_from;
+            let price = if is_long { tariff.long } else { tariff.standard };
+            assert_eq!(tariff.charge(&usage), charge(&price, &usage), "{tariff:?} {usage:?}");
+            assert_eq!(tariff.may_be_long(&usage), is_long, "{tariff:?} {usage:?}");
+            assert!(tariff.charge(&usage) <= tariff.ceiling(prompt, usage.output), "{tariff:?} {usage:?}");
+            long += usize::from(is_long);
+            short += usize::from(!is_long);
+        }
+    }
+    assert!(long > 10_000 && short > 5_000, "{long} {short}");
+}
+
+#[test]
+fn a_tariff_within_another_costs_no_request_more_now_or_after_the_grace() {
+    let usages: Vec<Usage> = small_usages().collect();
+    let (mut within, mut above) = (0, 0);
+    for quoted in small_tariffs() {
+        for posted in small_tariffs() {
+            let dearer = usages.iter().any(|usage| posted.charge(usage) > quoted.charge(usage));
+            if posted.within(&quoted) {
+                assert!(!dearer, "{posted:?} {quoted:?}");
+                let settles = posted.in_place_of(&quoted);
+                for usage in &usages {
+                    assert_eq!(settles.is_long(usage.prompt()), quoted.is_long(usage.prompt()));
+                    assert!(settles.charge(usage) <= quoted.charge(usage), "{posted:?} {quoted:?} {usage:?}");
+                }
+                within += 1;
+            } else {
+                above += 1;
+            }
+        }
+    }
+    assert!(within > 100 && above > 1_000, "{within} {above}");
 }
 
 /// Numbers about each edge of what is computed with them.

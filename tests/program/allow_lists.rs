@@ -37,7 +37,7 @@ fn listed() -> (Market, Key) {
 }
 
 fn line<'a>(key: &'a Key, offer: &'a Offer) -> Line<'a> {
-    Line { key, offer, version: offer.version, usage: usage(1, 1_000_000, 0, 0) }
+    Line { key, offer, version: offer.version, long: false, usage: usage(1, 1_000_000, 0, 0) }
 }
 
 /// A rival provider's offer of the usual model.

@@ -87,7 +87,7 @@ fn no_account_plays_two_parts_in_a_settlement() {
     let (vault, key) = m.neighbour();
     let rival = m.world.provider();
     let second = m.world.list(&rival, "second", price(1, 1, 1, 1));
-    let line = Line { key: &key, offer: &second, version: second.version, usage: usage(1, 1, 1, 1) };
+    let line = Line { key: &key, offer: &second, version: second.version, long: false, usage: usage(1, 1, 1, 1) };
     let groups = [m.charge(usage(1, 1_000, 0, 0)), m.world.group(&vault, &[line])];
     let instruction = m.world.settle_instruction(&m.relayer, &groups);
     let (payer, settler) = (m.world.payer.insecure_clone(), m.relayer.settler.insecure_clone());

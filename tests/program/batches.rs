@@ -33,7 +33,7 @@ fn two() -> (Market, (Vault, Key), Instruction) {
     let mut m = Market::open();
     let (vault, key) = m.neighbour();
     let second = m.world.list(&m.provider, "second", price(1, 1, 1, 1));
-    let line = Line { key: &key, offer: &second, version: second.version, usage: usage(1, 1, 1, 1) };
+    let line = Line { key: &key, offer: &second, version: second.version, long: false, usage: usage(1, 1, 1, 1) };
     let groups = [m.charge(usage(1, 1_000, 0, 0)), m.world.group(&vault, &[line])];
     let instruction = m.world.settle_instruction(&m.relayer, &groups);
     (m, (vault, key), instruction)
@@ -194,9 +194,22 @@ fn every_charge_names_an_offer_that_is_there() {
 }
 
 #[test]
+fn a_count_of_cache_writes_that_is_announced_is_not_zero() {
+    let (mut m, valid) = one();
+    for flag in [1 << 5, 1 << 6] {
+        let mut instruction = valid.clone();
+        instruction.data[OFFER_IX - 1] |= flag;
+        settle(&mut m, &instruction).err(SteamError::BatchTruncated);
+        instruction.data.extend_from_slice(&[0; 4]);
+        settle(&mut m, &instruction).err(SteamError::BatchZeroWrites);
+    }
+}
+
+#[test]
 fn a_charge_names_a_slot_a_vault_has() {
     let (mut m, valid) = one();
-    for slot in [8, 9, 255] {
+    // The upper bits are no part of the slot.
+    for slot in [8, 9, 31] {
         let mut instruction = valid.clone();
         instruction.data[OFFER_IX - 1] = slot;
         settle(&mut m, &instruction).err(SteamError::KeySlot);

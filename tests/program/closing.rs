@@ -204,7 +204,13 @@ fn a_closed_vault_is_left_out() {
     let purse = purse(&mut m);
     let (neighbour, key) = m.neighbour();
     let closed = m.charge(usage(1, 1_000, 0, 0));
-    let line = steam_tests::Line { key: &key, offer: &m.offer, version: m.offer.version, usage: usage(1, 2_000, 0, 0) };
+    let line = steam_tests::Line {
+        key: &key,
+        offer: &m.offer,
+        version: m.offer.version,
+        long: false,
+        usage: usage(1, 2_000, 0, 0),
+    };
     let group = m.world.group(&neighbour, &[line]);
     unlock(&mut m);
     m.world.close_vault(&m.vault, &purse).ok();

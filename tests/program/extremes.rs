@@ -155,7 +155,13 @@ fn the_most_offers_a_transaction_can_name_settle() {
     let lines: Vec<Line> = here.iter().map(|offer| Line { offer, ..m.line(usage(1, 10, 0, 0)) }).collect();
     let others = there.iter().enumerate();
     let others: Vec<Line> = others
-        .map(|(n, offer)| Line { key: keys[n % 8], offer, version: offer.version, usage: usage(1, 10, 0, 0) })
+        .map(|(n, offer)| Line {
+            key: keys[n % 8],
+            offer,
+            version: offer.version,
+            long: false,
+            usage: usage(1, 10, 0, 0),
+        })
         .collect();
     let groups = [m.group(&lines), m.world.group(&neighbour, &others)];
     let done = m.world.settle_v1(&m.relayer, &groups).ok();

@@ -320,14 +320,16 @@ fn a_slot_without_a_key_is_charged_for_nobody() {
 }
 
 #[test]
-fn a_group_of_the_highest_slot_settles_and_one_beyond_is_refused() {
+fn a_group_of_the_highest_slot_settles_and_none_beyond_can_be_written() {
     let mut m = Market::open();
     let keys: Vec<Key> = (1..32).map(|slot| m.world.authorize(&m.vault, slot, boundless())).collect();
     let last = &keys[30];
     let group = m.group(&[Line { key: last, ..m.line(usage(1, 1_000, 0, 0)) }]);
     let mut beyond = group.clone();
     beyond.lines[0].slot = 32;
-    m.settle(&[beyond]).err(SteamError::KeySlot);
+    let written = steam::settle::build::instruction(&m.world.parties(&m.relayer), &[7; 32], &[beyond]);
+    let slot = steam_protocol::batch::BatchError::ChargeSlot;
+    assert!(matches!(written, Err(steam::settle::build::BuildError::Batch(error)) if error == slot));
     m.settle(&[group]).ok();
     assert_eq!(m.state().keys[31].settled_pico.get(), 2_205_000_000);
 }
@@ -343,12 +345,12 @@ fn a_vault_with_one_key_locks_little_and_grows_with_its_keys() {
     let first = locked(&m);
     assert!(first <= 8_000_000, "{first}");
     m.world.authorize(&m.vault, 1, boundless());
-    assert_eq!(locked(&m) - first, 288 * 6_960);
+    assert_eq!(locked(&m) - first, 320 * 6_960);
     // Another key in the same slot costs nothing.
     let settler = m.relayer.settler.insecure_clone();
     m.world.revoke(&m.vault, 1, Some(&settler)).ok();
     m.world.authorize(&m.vault, 1, boundless());
-    assert_eq!(locked(&m) - first, 288 * 6_960);
+    assert_eq!(locked(&m) - first, 320 * 6_960);
 }
 
 #[test]
@@ -373,11 +375,11 @@ fn whoever_paid_rent_gets_exactly_that_back_and_the_owner_the_rest() {
     // The owner pays for one key, who paid the vault's rent for another.
     let before = lamports(&m, &owner.pubkey());
     grow(&mut m, 1, &owner).ok();
-    assert_eq!(before - lamports(&m, &owner.pubkey()), 288 * 6_960);
+    assert_eq!(before - lamports(&m, &owner.pubkey()), 320 * 6_960);
     m.world.authorize(&m.vault, 2, boundless());
     let sponsored = m.state().rent_paid + m.state().token_rent_paid;
     let locked = lamports(&m, &m.vault.address) + lamports(&m, &m.vault.token);
-    assert_eq!(locked - sponsored, 288 * 6_960);
+    assert_eq!(locked - sponsored, 320 * 6_960);
     // What the sponsor paid is no surplus, should rent fall.
     m.world.edit_vault(&m.vault.address, |vault| vault.rent_paid += 1_000_000);
     let stored = m.world.account(&m.vault.address).unwrap();
@@ -394,7 +396,7 @@ fn whoever_paid_rent_gets_exactly_that_back_and_the_owner_the_rest() {
     let before_close = lamports(&m, &payer);
     m.world.close_vault(&m.vault, &purse).ok();
     assert_eq!(lamports(&m, &payer) - before_close, sponsored + 1_000_000 - 2 * 5_000);
-    assert_eq!(lamports(&m, &owner.pubkey()) - mine, 288 * 6_960 + 7);
+    assert_eq!(lamports(&m, &owner.pubkey()) - mine, 320 * 6_960 + 7);
     assert!(sponsor > 0);
 }
 

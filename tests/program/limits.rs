@@ -120,6 +120,8 @@ fn each_component_of_a_price_has_a_maximum() {
     for (max_price, component) in [
         (Prices { input: PRICE.input - 1, ..PRICE }, "input"),
         (Prices { cached: PRICE.cached - 1, ..PRICE }, "cached"),
+        (Prices { cache_write: PRICE.cache_write - 1, ..PRICE }, "cache_write"),
+        (Prices { cache_write_long: PRICE.cache_write_long - 1, ..PRICE }, "cache_write_long"),
         (Prices { output: PRICE.output - 1, ..PRICE }, "output"),
         (Prices { request: PRICE.request - 1, ..PRICE }, "request"),
     ] {

@@ -13,6 +13,7 @@ mod extremes;
 mod keys;
 mod lifecycles;
 mod limits;
+mod long_prompts;
 mod mutations;
 mod offers;
 mod random;

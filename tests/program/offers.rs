@@ -255,6 +255,8 @@ fn each_component_that_rises_makes_a_rise() {
     for rise in [
         Prices { input: PRICE.input + 1, ..PRICE },
         Prices { cached: PRICE.cached + 1, ..PRICE },
+        Prices { cache_write: PRICE.cache_write + 1, ..PRICE },
+        Prices { cache_write_long: PRICE.cache_write_long + 1, ..PRICE },
         Prices { output: PRICE.output + 1, ..PRICE },
         Prices { request: PRICE.request + 1, ..PRICE },
         Prices { input: PRICE.input + 1, output: 0, request: 0, ..PRICE },

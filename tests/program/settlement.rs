@@ -57,9 +57,11 @@ fn written_out(head: &[u8; 32], group: &SealedGroup) -> [u8; 32] {
     text.extend(group.fee_bps.to_le_bytes());
     text.push(group.lines.len() as u8);
     for line in &group.lines {
-        text.push(line.slot);
+        text.push(line.slot | u8::from(line.long) << 7);
         text.extend(line.offer);
-        for n in [line.version, line.usage.requests, line.usage.input, line.usage.cached, line.usage.output] {
+        let steam_protocol::units::Usage { requests, input, cached, cache_write, cache_write_long, output } =
+            line.usage;
+        for n in [line.version, requests, input, cached, cache_write, cache_write_long, output] {
             text.extend(n.to_le_bytes());
         }
     }
@@ -176,7 +178,7 @@ fn money_is_conserved_over_many_vaults_and_keys() {
         let first = m.group(&[m.line(usage(n, 13 * n, n, 7)), Line { offer: &theirs, ..m.line(usage(1, n, 5, n)) }]);
         let second = m.world.group(
             &rich,
-            &[Line { key: &rich_key, offer: &theirs, version: theirs.version, usage: usage(n, 3, 5, 7) }],
+            &[Line { key: &rich_key, offer: &theirs, version: theirs.version, long: false, usage: usage(n, 3, 5, 7) }],
         );
         m.settle(&[first, second]).ok();
     }
@@ -230,7 +232,7 @@ fn a_vault_that_cannot_pay_is_skipped_and_the_others_settle() {
     m.world.deposit(&poor, MicroUsdc(total - 1));
 
     let million = usage(1, 1_000_000, 0, 0);
-    let line = |key| Line { key, offer: &m.offer, version: m.offer.version, usage: million };
+    let line = |key| Line { key, offer: &m.offer, version: m.offer.version, long: false, usage: million };
     let groups =
         [m.charge(million), m.world.group(&neighbour, &[line(&key)]), m.world.group(&poor, &[line(&poor_key)])];
     let (account, token) = (m.world.account(&poor.address), m.world.account(&poor.token));

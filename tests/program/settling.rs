@@ -120,7 +120,7 @@ impl Scene {
         let consent = Consent::Voucher { authorized, signature };
         let now = self.world.now().time;
         let hold = self.vaults.reserve(&reference, consent, request_hash, MicroUsdc(CHARGE).pico(), now).unwrap();
-        let price = Price { input: 2_000_000, cached: 0, output: 0, request: 0 };
+        let price = Price::basic(2_000_000, 0, 0, 0);
         let draft = Draft {
             response_hash: [0; 32],
             offer: Arc::new(registry::Offer {
@@ -130,7 +130,7 @@ impl Scene {
                 provider_token: offer.token,
                 url: "https://p".into(),
                 model: "m".into(),
-                price,
+                price: price.into(),
                 version: offer.version,
                 context_limit: 1,
                 output_limit: 1,

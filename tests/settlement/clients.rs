@@ -15,7 +15,7 @@ use steam::vaults::{Consent, Draft, Vaults};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
 use steam_protocol::sha256;
-use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, Pico, Usage, receipt_fee};
 use steam_protocol::voucher::Voucher;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -120,10 +120,10 @@ async fn request(
         return;
     };
     let input = rng.random_range(1..2_000);
-    let most = Usage { requests: 1, input, cached: 0, output: 1_000 };
+    let most = Usage { requests: 1, input, cached: 0, output: 1_000, ..Usage::default() };
     let used = Usage { cached: rng.random_range(0..=input), output: rng.random_range(0..=1_000), ..most };
     let used = Usage { input: input - used.cached, ..used };
-    let held = charge(&offer.price, &most);
+    let held = offer.price.charge(&most);
     let ceiling = Pico(held.0 + receipt_fee(held, vaults_fee(registry)).unwrap().0);
     let (key, consent, hash) = {
         let mut client = client.lock().unwrap();

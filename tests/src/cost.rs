@@ -130,6 +130,7 @@ pub fn settlement((vaults, offers, keys, charges, kind): (usize, usize, usize, u
                         key: &keys[at % keys.len()],
                         offer,
                         version: offer.version,
+                        long: false,
                         usage: usage(1, 1_000, 500, 300),
                     }
                 };

@@ -38,12 +38,12 @@ pub const fn usdc(dollars: u64) -> MicroUsdc {
 
 /// What a request used.
 pub const fn usage(requests: u32, input: u32, cached: u32, output: u32) -> Usage {
-    Usage { requests, input, cached, output }
+    Usage { requests, input, cached, cache_write: 0, cache_write_long: 0, output }
 }
 
-/// A price: µUSDC per million tokens, and per request.
+/// A price: µUSDC per million tokens, and per request. Cache writes cost what input costs.
 pub const fn price(input: u64, cached: u64, output: u64, request: u64) -> Prices {
-    Prices { input, cached, output, request }
+    Prices { input, cached, cache_write: input, cache_write_long: input, output, request }
 }
 
 /// An address nobody has the key of, different for each name.

@@ -51,21 +51,53 @@ def fits(value, limit):
 
 # Units
 
-PRICE = ("input", "cached", "output", "request")
-USAGE = ("requests", "input", "cached", "output")
+PRICE = ("input", "cached", "cache_write", "cache_write_long", "output", "request")
+USAGE = ("requests", "input", "cached", "cache_write", "cache_write_long", "output")
+PROMPT = ("input", "cached", "cache_write", "cache_write_long")
 
 
-def price(*values):
-    return dict(zip(PRICE, values, strict=True))
+def price(input, cached, output, request, cache_write=None, cache_write_long=None):
+    """Writes cost what other input costs, unless they have a price of their own."""
+    writes = [input if own is None else own for own in (cache_write, cache_write_long)]
+    return dict(zip(PRICE, (input, cached, *writes, output, request), strict=True))
 
 
-def usage(*values):
-    return dict(zip(USAGE, values, strict=True))
+def usage(requests, input, cached, output, cache_write=0, cache_write_long=0):
+    return dict(zip(USAGE, (requests, input, cached, cache_write, cache_write_long, output), strict=True))
+
+
+def tariff(standard, long_from=0, long=None):
+    return {"standard": standard, "long_from": long_from, "long": long or price(0, 0, 0, 0)}
 
 
 def charge(p, u):
-    tokens = u["input"] * p["input"] + u["cached"] * p["cached"] + u["output"] * p["output"]
-    return tokens + u["requests"] * p["request"] * MICRO
+    return sum(u[part] * p[part] for part in (*PROMPT, "output")) + u["requests"] * p["request"] * MICRO
+
+
+def prompt(u):
+    return sum(u[part] for part in PROMPT)
+
+
+def is_long(t, u):
+    return t["long_from"] != 0 and prompt(u) > t["long_from"]
+
+
+def receipt_charge(t, u):
+    return charge(t["long"] if is_long(t, u) else t["standard"], u)
+
+
+def may_be_long(t, u):
+    return t["long_from"] != 0 and prompt(u) >= u["requests"] * (t["long_from"] + 1)
+
+
+def is_valid_price(p):
+    return p["cached"] <= p["input"] and max(p.values()) <= 10**12
+
+
+def is_valid(t):
+    no_lower = all(t["standard"][part] <= t["long"][part] for part in PRICE)
+    long = no_lower if t["long_from"] else not any(t["long"].values())
+    return is_valid_price(t["standard"]) and is_valid_price(t["long"]) and long
 
 
 def fee_down(amount, bps):
@@ -90,6 +122,27 @@ def units():
         (price(2_500_000, 1_250_000, 10_000_000, 0), usage(12, 100_000, 80_000, 20_001)),
         (price(top, top, top, top), usage(U32, U32, U32, U32)),
         (price(U64, U64, U64, U64), usage(U32, U32, U32, U32)),
+        (price(0, 0, 0, 0, 3, 0), usage(0, 0, 0, 0, 7, 0)),
+        (price(0, 0, 0, 0, 0, 3), usage(0, 0, 0, 0, 0, 7)),
+        (price(U64, U64, U64, U64, U64, U64), usage(U32, U32, U32, U32, U32, U32)),
+    ]
+    low = price(3_000_000, 300_000, 15_000_000, 0, 3_750_000, 6_000_000)
+    high = price(6_000_000, 600_000, 22_500_000, 0, 7_500_000, 12_000_000)
+    tariffs = [
+        (tariff(low), usage(1, U32, U32, U32, U32, U32)),
+        (tariff(low, 200_000, high), usage(1, 200_000, 0, 1_000)),
+        (tariff(low, 200_000, high), usage(1, 200_001, 0, 1_000)),
+        (tariff(low, 200_000, high), usage(1, 10, 199_000, 100, 991, 0)),
+        (tariff(low, 200_000, high), usage(1, 10, 100_000, 100, 50_000, 49_991)),
+        (tariff(low, 200_000, high), usage(2, 400_001, 0, 100)),
+        (tariff(low, 200_000, high), usage(2, 400_002, 0, 100)),
+        (tariff(low, U32, high), usage(1, U32, 0, 0)),
+        (tariff(low, U32, high), usage(1, U32, 0, 0, 1, 0)),
+        (tariff(low, U32, high), usage(U32, U32, U32, U32, U32, U32)),
+        (tariff(low, 1, low), usage(0, 0, 0, 0)),
+        (tariff(high, 200_000, low), usage(1, 1, 1, 1)),
+        (tariff(low, 0, high), usage(1, 1, 1, 1)),
+        (tariff(low, 5, {**high, "cache_write_long": 5_999_999}), usage(1, 1, 1, 1)),
     ]
     amounts = [0, 1, 9_999, 10_000, 10_001, 185_100_000, charge(*charges[9]), charge(*charges[10]), U128]
     steps = [
@@ -99,6 +152,10 @@ def units():
     pico = [0, 1, 999_999, 1_000_000, 1_000_001, 1_500_000_000_000, U64 * MICRO, U64 * MICRO + 1, U64 * MICRO + MICRO, U128]
     return {
         "charge": [{"price": p, "usage": u, "charge": charge(p, u)} for p, u in charges],
+        "tariff": [
+            {"tariff": t, "usage": u, "valid": is_valid(t), "long": is_long(t, u), "may_be_long": may_be_long(t, u), "charge": receipt_charge(t, u)}
+            for t, u in tariffs
+        ],
         "fee": [
             {"charge": a, "bps": b, "group": fee_down(a, b), "receipt": fee_up(a, b)}
             for a in amounts
@@ -125,6 +182,8 @@ def units():
                 (price(top, top, top, top), True),
                 (price(top + 1, 0, 0, 0), False),
                 (price(0, 0, top + 1, 0), False),
+                (price(0, 0, 0, 0, top + 1, 0), False),
+                (price(0, 0, 0, 0, 0, top + 1), False),
                 (price(0, 0, 0, top + 1), False),
                 (price(1, 2, 0, 0), False),
                 (price(U64, U64, 0, 0), False),
@@ -301,12 +360,12 @@ def requests():
 # Group
 
 def numbers_of(c):
-    return struct.pack("<5I", c["version"], *(c["usage"][name] for name in USAGE))
+    return struct.pack("<7I", c["version"], *(c["usage"][name] for name in USAGE))
 
 
 def group_hash(previous, header, charges):
     head = struct.pack("<QIIH", header["generation"], header["seq"], header["receipts"], header["fee_bps"])
-    lines = [bytes([c["slot"]]) + c["offer"] + numbers_of(c) for c in charges]
+    lines = [bytes([c["slot"] | c["long"] << 7]) + c["offer"] + numbers_of(c) for c in charges]
     return sha256(previous, b"steam-group:v1", header["vault"], head, bytes([len(lines)]), *lines)
 
 
@@ -315,14 +374,14 @@ def groups():
     for seq, (n, receipts, fee_bps) in enumerate([(1, 3, 500), (0, 0, 0), (2, 1, 2_000), (16, U32, U16)], start=1):
         header = {"vault": blob("vault"), "generation": 348_112_233, "seq": seq, "receipts": receipts, "fee_bps": fee_bps}
         charges = [
-            {"slot": i % 8, "offer": blob(f"offer {i}"), "version": i + 1, "usage": usage(i + 1, i * 1000, i * 10, U32 - i)}
+            {"slot": i % 8, "offer": blob(f"offer {i}"), "version": i + 1, "long": i % 3 == 1, "usage": usage(i + 1, i * 1000, i * 10, U32 - i, i % 4, i % 5)}
             for i in range(n)
         ]
         digest = group_hash(previous, header, charges)
         cases.append({"previous": previous, **header, "charges": charges, "hash": digest})
         previous = digest
     header = {"vault": b"\xff" * 32, "generation": U64, "seq": U32, "receipts": 0, "fee_bps": 0}
-    top = [{"slot": 255, "offer": b"\xff" * 32, "version": U32, "usage": usage(U32, U32, U32, U32)}]
+    top = [{"slot": 31, "offer": b"\xff" * 32, "version": U32, "long": True, "usage": usage(U32, U32, U32, U32, U32, U32)}]
     cases.append({"previous": previous, **header, "charges": top, "hash": group_hash(previous, header, top)})
     return {"group": cases}
 
@@ -337,10 +396,19 @@ def batch_bytes(batch):
         for v in g["vouchers"]:
             out += bytes([v["slot"]]) + struct.pack("<Q", v["authorized"]) + v["request_hash"] + v["signature"]
         for c in g["charges"]:
-            out += bytes([c["slot"], c["offer_ix"]]) + numbers_of(c)
+            out += charge_bytes(c)
         if listed:
             out += bytes([len(g["memberships"])]) + b"".join(membership_bytes(steps) for steps in g["memberships"])
     return out
+
+
+def charge_bytes(c):
+    """Counts of cache writes follow where they are not zero, and the upper bits of the slot say which do."""
+    u = c["usage"]
+    writes = [u["cache_write"], u["cache_write_long"]]
+    flags = (writes[0] != 0) << 5 | (writes[1] != 0) << 6 | c["long"] << 7
+    numbers = (c["version"], u["requests"], u["input"], u["cached"], u["output"], *filter(None, writes))
+    return bytes([c["slot"] | flags, c["offer_ix"]]) + b"".join(struct.pack("<I", number) for number in numbers)
 
 
 def membership_bytes(steps):
@@ -360,7 +428,7 @@ def sample_batch(*shape, proofs=()):
                     for j in range(vouchers)
                 ],
                 "charges": [
-                    {"slot": j % 8, "offer_ix": 255 - j, "version": j, "usage": usage(j + 1, 2**j, 2 ** (31 - j), U32 - j)}
+                    {"slot": j % 8, "offer_ix": 255 - j, "version": j, "long": j % 4 == 3, "usage": usage(j + 1, 2**j, 2 ** (31 - j), U32 - j, j % 2 * j, j % 3 * j)}
                     for j in range(charges)
                 ],
                 "memberships": [sample_steps(depth) for depth in (proofs[i] if proofs else ())],
@@ -392,6 +460,21 @@ def batches():
         (one[:44] + b"\x91" + one[45:], "ChargeCount"),
         (one[:44] + b"\xff" + one[45:], "ChargeCount"),
         (one[:44] + b"\x81" + one[45:], "Truncated"),
+    ]
+    # The charge begins at 150: of the bits above its slot, one says "long prompts", two that counts follow.
+    flagged = lambda flags, *writes: one[:150] + bytes([one[150] | flags]) + one[151:] + struct.pack(f"<{len(writes)}I", *writes)
+    invalid += [
+        (flagged(0x20), "Truncated"),
+        (flagged(0x40), "Truncated"),
+        (flagged(0x60, 1), "Truncated"),
+        (flagged(0x20, 0), "ZeroWrites"),
+        (flagged(0x40, 0), "ZeroWrites"),
+        (flagged(0x60, 1, 0), "ZeroWrites"),
+        (flagged(0x60, 0, 1), "ZeroWrites"),
+        (flagged(0xE0, 0, 0), "ZeroWrites"),
+        (flagged(0x20, 1)[:-1], "Truncated"),
+        (flagged(0x80, 1), "TrailingBytes"),
+        (flagged(0x20, 1, 1), "TrailingBytes"),
     ]
     listed = [
         sample_batch((1, 1), proofs=[[0]]),
@@ -426,13 +509,18 @@ COUNTED = ("provider", "relayer", "capped")
 FINISH = ("stop", "length", "tool_calls", "content_filter", "error", "client_gone", "other")
 
 
+def tariff_bytes(t):
+    prices = [struct.pack("<6Q", *(t[which][name] for name in PRICE)) for which in ("standard", "long")]
+    return prices[0] + struct.pack("<I", t["long_from"]) + prices[1]
+
+
 def receipt_bytes(r):
     u128 = lambda n: n.to_bytes(16, "little")
     return b"".join([
         struct.pack("<I", r["key_id"]), r["domain"], r["relayer"], r["vault"],
         struct.pack("<QIBQ", r["generation"], r["key_epoch"], r["key_slot"], r["number"]),
         r["request_hash"], r["response_hash"], r["provider"], r["offer"], struct.pack("<I", r["price_version"]),
-        struct.pack("<4Q", *(r["price"][name] for name in PRICE)), struct.pack("<4I", *(r["usage"][name] for name in USAGE)),
+        tariff_bytes(r["price"]), struct.pack("<6I", *(r["usage"][name] for name in USAGE)),
         bytes([COUNTED.index(r["counted_by"])]), u128(r["charge"]), struct.pack("<H", r["fee_bps"]), u128(r["fee"]),
         u128(r["key_cumulative"]), bytes([FINISH.index(r["finish_reason"])]),
         struct.pack("<qII", r["started_at_ms"], r["ttft_ms"], r["duration_ms"]), r["routing_hash"],
@@ -444,7 +532,7 @@ def receipts():
     key = ed25519.public(seed)
 
     def signed(i, p, u, fee_bps, charge_off=0, fee_off=0, **over):
-        amount = charge(p, u) + charge_off
+        amount = receipt_charge(p, u) + charge_off
         fee = fee_up(amount, fee_bps) + fee_off
         r = {
             "key_id": i, "domain": DOMAIN, "relayer": blob("relayer"), "vault": blob("vault"), "generation": 348_112_233, "key_epoch": 7,
@@ -456,25 +544,34 @@ def receipts():
         body = receipt_bytes(r)
         return {**r, "signed": body + ed25519.sign(seed, b"steam-receipt:v1" + body)}
 
-    usual, tokens = price(150_000, 75_000, 600_000, 100), usage(1, 1_234, 567, 89)
+    usual, tokens = tariff(price(150_000, 75_000, 600_000, 100)), usage(1, 1_234, 567, 89)
     cases = [{**signed(i, usual, tokens, 500 + i), "error": None} for i in range(7)]
-    cases.append({**signed(7, price(0, 0, 0, 0), usage(0, 0, 0, 0), 0), "error": None})
-    top = signed(8, price(10**12, 10**12, 10**12, 10**12), usage(U32, U32, U32, U32), 2_000, generation=U64, number=U64,
+    cases.append({**signed(7, tariff(price(0, 0, 0, 0)), usage(0, 0, 0, 0), 0), "error": None})
+    most = price(10**12, 10**12, 10**12, 10**12)
+    top = signed(8, tariff(most, U32, most), usage(U32, U32, U32, U32, U32, U32), 2_000, generation=U64, number=U64,
                  key_cumulative=U128, started_at_ms=-(2**63), ttft_ms=U32, duration_ms=U32)
     cases.append({**top, "error": None})
     cases.append({**signed(9, usual, tokens, 500, charge_off=1), "error": "Charge"})
     cases.append({**signed(10, usual, tokens, 500, charge_off=-1), "error": "Charge"})
     cases.append({**signed(11, usual, tokens, 501, fee_off=-1), "error": "Fee"})
     cases.append({**signed(12, usual, tokens, 501, fee_off=1), "error": "Fee"})
+    low = price(3_000_000, 300_000, 15_000_000, 0, 3_750_000, 6_000_000)
+    high = price(6_000_000, 600_000, 22_500_000, 0, 7_500_000, 12_000_000)
+    tiered = tariff(low, 200_000, high)
+    for i, input in enumerate((9, 10)):
+        cases.append({**signed(13 + i, tiered, usage(1, input, 199_000, 1_000, 990, 1), 500), "error": None})
+    # The prompt is long, and the charge that of one that is not.
+    long = usage(1, 200_001, 0, 1_000)
+    cases.append({**signed(15, tiered, long, 500, charge_off=charge(low, long) - charge(high, long)), "error": "Charge"})
     good = cases[0]["signed"]
-    assert len(good) == 465
+    assert len(good) == 541
     cases.append({**{k: v for k, v in cases[0].items()}, "signed": good[:-1] + bytes([good[-1] ^ 1]), "error": "Signature"})
 
     def patch(at, value):
         return good[:at] + bytes([value]) + good[at + 1 :]
 
-    refused = [b"", good[:64], good[:464], good + b"\0", patch(301, 3), patch(301, 255), patch(352, 7), patch(352, 255)]
-    assert (good[301], good[352]) == (0, 0)
+    refused = [b"", good[:64], good[:540], good + b"\0", patch(377, 3), patch(377, 255), patch(428, 7), patch(428, 255)]
+    assert (good[377], good[428]) == (0, 0)
     return {"key": key, "seed": seed, "receipt": cases, "refused": refused}
 
 

@@ -2,7 +2,7 @@
 
 import { MAX_STEPS, type Step } from "./allow-list.js";
 import { concat, exactly, Reader, uint, type Bytes, type Hash } from "./bytes.js";
-import { MAX_CHARGES, MAX_VOUCHERS, usageBytes } from "./group.js";
+import { LONG, MAX_CHARGES, MAX_KEYS, MAX_VOUCHERS } from "./group.js";
 import type { Usage } from "./units.js";
 
 /** Most groups in a batch. */
@@ -11,6 +11,10 @@ export const MAX_GROUPS = 24;
 export const MAX_MEMBERSHIPS = MAX_CHARGES;
 /** The bit of the number of charges that says that proofs of membership follow them. */
 const HAS_MEMBERSHIPS = 0x80;
+/** The bit of a charge's slot that says that `cacheWrite` follows. */
+const HAS_CACHE_WRITE = 0x20;
+/** The bit of a charge's slot that says that `cacheWriteLong` follows. */
+const HAS_CACHE_WRITE_LONG = 0x40;
 
 export interface BatchVoucher {
   slot: number;
@@ -25,6 +29,8 @@ export interface BatchCharge {
   /** Place among the batch's offers. */
   offerIx: number;
   version: number;
+  /** Of long prompts. */
+  long: boolean;
   usage: Usage;
 }
 
@@ -49,7 +55,7 @@ export interface Batch {
   groups: Group[];
 }
 
-export type BatchErrorCode = "Truncated" | "TrailingBytes" | "GroupCount" | "VoucherCount" | "ChargeCount" | "MembershipCount" | "MembershipPath";
+export type BatchErrorCode = "Truncated" | "TrailingBytes" | "GroupCount" | "VoucherCount" | "ChargeCount" | "ChargeSlot" | "ZeroWrites" | "MembershipCount" | "MembershipPath";
 
 /** Why bytes are no batch, or a batch has no bytes. */
 export class BatchError extends Error {
@@ -75,8 +81,7 @@ export function encodeBatch(batch: Batch): Bytes {
     parts.push(uint(group.vouchers.length, 1), uint(group.charges.length | (listed ? HAS_MEMBERSHIPS : 0), 1));
     for (const { slot, authorized, requestHash, signature } of group.vouchers)
       parts.push(uint(slot, 1), uint(authorized, 8), exactly(requestHash, 32), exactly(signature, 64));
-    for (const { slot, offerIx, version, usage } of group.charges)
-      parts.push(uint(slot, 1), uint(offerIx, 1), uint(version, 4), usageBytes(usage));
+    parts.push(...group.charges.map(chargeBytes));
     if (listed) parts.push(uint(listed, 1), ...group.memberships.map(membershipBytes));
   }
   return concat(...parts);
@@ -104,14 +109,27 @@ function readGroup(reader: Reader): Group {
     requestHash: reader.take(32),
     signature: reader.take(64),
   }));
-  const charges = repeat(nCharges, () => ({
-    slot: reader.number(1),
-    offerIx: reader.number(1),
-    version: reader.number(4),
-    usage: { requests: reader.number(4), input: reader.number(4), cached: reader.number(4), output: reader.number(4) },
-  }));
+  const charges = repeat(nCharges, () => readCharge(reader));
   const listed = chargesByte & HAS_MEMBERSHIPS ? count(reader.number(1), 1, MAX_MEMBERSHIPS, "MembershipCount") : 0;
   return { seq, receipts, feeBps, vouchers, charges, memberships: repeat(listed, () => readMembership(reader)) };
+}
+
+/** Counts of cache writes follow where they are not zero, and the upper bits of the slot say which do. */
+function chargeBytes({ slot, offerIx, version, long, usage }: BatchCharge): Bytes {
+  const { requests, input, cached, cacheWrite, cacheWriteLong, output } = usage;
+  const flags = (cacheWrite ? HAS_CACHE_WRITE : 0) | (cacheWriteLong ? HAS_CACHE_WRITE_LONG : 0) | (long ? LONG : 0);
+  const writes = [cacheWrite, cacheWriteLong].filter((written) => written !== 0);
+  const numbers = [version, requests, input, cached, output, ...writes].map((number) => uint(number, 4));
+  return concat(uint(count(slot, 0, MAX_KEYS - 1, "ChargeSlot") | flags, 1), uint(offerIx, 1), ...numbers);
+}
+
+function readCharge(reader: Reader): BatchCharge {
+  const [first, offerIx, version] = [reader.number(1), reader.number(1), reader.number(4)];
+  const [requests, input, cached, output] = [reader.number(4), reader.number(4), reader.number(4), reader.number(4)];
+  const written = (flag: number) => (first & flag ? count(reader.number(4), 1, 2 ** 32 - 1, "ZeroWrites") : 0);
+  const [cacheWrite, cacheWriteLong] = [written(HAS_CACHE_WRITE), written(HAS_CACHE_WRITE_LONG)];
+  const usage = { requests, input, cached, cacheWrite, cacheWriteLong, output };
+  return { slot: first % MAX_KEYS, offerIx, version, long: (first & LONG) !== 0, usage };
 }
 
 /** The sides from the lowest bit, a one above them; then the siblings. */

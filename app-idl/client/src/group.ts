@@ -8,6 +8,9 @@ export const MAX_CHARGES = 16;
 /** Most session keys of a vault. */
 export const MAX_KEYS = 32;
 
+/** The bit of a slot that says that a charge is of long prompts. */
+export const LONG = 0x80;
+
 /** Most vouchers in a group: one for each slot charged. */
 export const MAX_VOUCHERS = MAX_CHARGES;
 
@@ -26,12 +29,15 @@ export interface ResolvedCharge {
   slot: number;
   offer: Address;
   version: number;
+  /** Of long prompts: bit 7 of the slot. */
+  long: boolean;
   usage: Usage;
 }
 
-/** `requests ‖ input ‖ cached ‖ output`, each a u32. */
+/** `requests ‖ input ‖ cached ‖ cacheWrite ‖ cacheWriteLong ‖ output`, each a u32. */
 export function usageBytes(usage: Usage): Bytes {
-  return concat(uint(usage.requests, 4), uint(usage.input, 4), uint(usage.cached, 4), uint(usage.output, 4));
+  const { requests, input, cached, cacheWrite, cacheWriteLong, output } = usage;
+  return concat(...[requests, input, cached, cacheWrite, cacheWriteLong, output].map((count) => uint(count, 4)));
 }
 
 /** The chain's next head: `Vault.settle_hash` after the group. Throws `RangeError` beyond {@link MAX_CHARGES}. */
@@ -46,6 +52,8 @@ export function nextHash(previous: Hash, header: GroupHeader, charges: readonly 
     uint(header.receipts, 4),
     uint(header.feeBps, 2),
     uint(charges.length, 1),
-    ...charges.flatMap(({ slot, offer, version, usage }) => [uint(slot, 1), exactly(offer, 32), uint(version, 4), usageBytes(usage)]),
+    ...charges.flatMap(({ slot, offer, version, long, usage }) => [
+      uint(slot | (long ? LONG : 0), 1), exactly(offer, 32), uint(version, 4), usageBytes(usage),
+    ]),
   );
 }

@@ -1,12 +1,12 @@
-/** The receipt a relayer signs for every answer: `borsh(Receipt) ‖ signature`, 465 bytes. */
+/** The receipt a relayer signs for every answer: `borsh(Receipt) ‖ signature`, 541 bytes. */
 
 import { concat, exactly, int64, Reader, uint, utf8, type Address, type Bytes, type Hash } from "./bytes.js";
 import { usageBytes } from "./group.js";
-import { charge, receiptFee, type Price, type Usage } from "./units.js";
+import { PRICE_PARTS, receiptFee, tariffCharge, type Price, type Tariff, type Usage } from "./units.js";
 import { verifyStrict } from "./voucher.js";
 
 /** Bytes of a signed receipt. */
-export const SIGNED_LENGTH = 465;
+export const SIGNED_LENGTH = 541;
 
 /** Who counted the tokens, by discriminant. */
 export const COUNTED_BY = ["provider", "relayer", "capped"] as const;
@@ -30,7 +30,8 @@ export interface Receipt {
   provider: Address;
   offer: Address;
   priceVersion: number;
-  price: Price;
+  /** Both prices: which holds follows from the prompt. */
+  price: Tariff;
   usage: Usage;
   countedBy: (typeof COUNTED_BY)[number];
   /** Pico-USDC. */
@@ -75,11 +76,15 @@ export function encodeReceipt(r: Receipt): Bytes {
     uint(r.keyId, 4), exactly(r.domain, 32), exactly(r.relayer, 32), exactly(r.vault, 32), uint(r.generation, 8),
     uint(r.keyEpoch, 4), uint(r.keySlot, 1), uint(r.number, 8), exactly(r.requestHash, 32), exactly(r.responseHash, 32),
     exactly(r.provider, 32), exactly(r.offer, 32), uint(r.priceVersion, 4),
-    uint(r.price.input, 8), uint(r.price.cached, 8), uint(r.price.output, 8), uint(r.price.request, 8), usageBytes(r.usage),
+    priceBytes(r.price.standard), uint(r.price.longFrom, 4), priceBytes(r.price.long), usageBytes(r.usage),
     uint(COUNTED_BY.indexOf(r.countedBy), 1), uint(r.charge, 16), uint(r.feeBps, 2), uint(r.fee, 16), uint(r.keyCumulative, 16),
     uint(FINISH_REASONS.indexOf(r.finishReason), 1), int64(r.startedAtMs), uint(r.ttftMs, 4), uint(r.durationMs, 4),
     exactly(r.routingHash, 32),
   );
+}
+
+function priceBytes(price: Price): Bytes {
+  return concat(...PRICE_PARTS.map((part) => uint(price[part], 8)));
 }
 
 /** The bytes that are signed. */
@@ -117,8 +122,15 @@ export function decodeSigned(bytes: Bytes): SignedReceipt {
     provider: reader.take(32),
     offer: reader.take(32),
     priceVersion: reader.number(4),
-    price: { input: reader.big(8), cached: reader.big(8), output: reader.big(8), request: reader.big(8) },
-    usage: { requests: reader.number(4), input: reader.number(4), cached: reader.number(4), output: reader.number(4) },
+    price: { standard: readPrice(reader), longFrom: reader.number(4), long: readPrice(reader) },
+    usage: {
+      requests: reader.number(4),
+      input: reader.number(4),
+      cached: reader.number(4),
+      cacheWrite: reader.number(4),
+      cacheWriteLong: reader.number(4),
+      output: reader.number(4),
+    },
     countedBy: oneOf(COUNTED_BY),
     charge: reader.big(16),
     feeBps: reader.number(2),
@@ -133,9 +145,20 @@ export function decodeSigned(bytes: Bytes): SignedReceipt {
   return { receipt, signature: reader.take(64) };
 }
 
+function readPrice(reader: Reader): Price {
+  return {
+    input: reader.big(8),
+    cached: reader.big(8),
+    cacheWrite: reader.big(8),
+    cacheWriteLong: reader.big(8),
+    output: reader.big(8),
+    request: reader.big(8),
+  };
+}
+
 /** Checks signature and arithmetic against the relayer's receipt key; throws {@link ReceiptError}. */
 export function verifyReceipt({ receipt, signature }: SignedReceipt, receiptKey: Address): void {
   if (!verifyStrict(receiptKey, receiptMessage(receipt), signature)) throw new ReceiptError("Signature");
-  if (charge(receipt.price, receipt.usage) !== receipt.charge) throw new ReceiptError("Charge");
+  if (tariffCharge(receipt.price, receipt.usage) !== receipt.charge) throw new ReceiptError("Charge");
   if (receiptFee(receipt.charge, receipt.feeBps) !== receipt.fee) throw new ReceiptError("Fee");
 }

@@ -12,21 +12,39 @@ export const MAX_PRICE = 1_000_000_000_000n;
 /** Upper bound of a relayer's fee, in basis points of the charge. */
 export const MAX_FEE_BPS = 2_000;
 
-/** A posted price: µUSDC per million tokens, and µUSDC per request. */
+/** The price of one kind of prompt: µUSDC per million tokens, and µUSDC per request. */
 export interface Price {
+  /** Prompt tokens neither read from nor written to a cache. */
   input: bigint;
+  /** Prompt tokens from the provider's cache. */
   cached: bigint;
+  /** Prompt tokens written to the provider's cache, for the shorter lifetime. */
+  cacheWrite: bigint;
+  /** Prompt tokens written to the provider's cache, for the longer lifetime. */
+  cacheWriteLong: bigint;
   output: bigint;
   request: bigint;
 }
 
-/** What is charged for, each a u32. `input` excludes `cached` (OpenAI's `prompt_tokens` includes it). */
+/** What an offer posts: with a prompt of more than `longFrom` tokens all of a request costs `long`; 0: no other price. */
+export interface Tariff {
+  standard: Price;
+  longFrom: number;
+  long: Price;
+}
+
+/** What is charged for, each a u32. The four counts of prompt tokens are apart (OpenAI's `prompt_tokens` includes them all). */
 export interface Usage {
   requests: number;
   input: number;
   cached: number;
+  cacheWrite: number;
+  cacheWriteLong: number;
   output: number;
 }
+
+/** The components of a price in the order of their bytes. */
+export const PRICE_PARTS = ["input", "cached", "cacheWrite", "cacheWriteLong", "output", "request"] as const;
 
 function within(value: bigint, max: bigint): bigint {
   if (value < 0n || value > max) throw new RangeError(`${value} is out of range`);
@@ -39,14 +57,42 @@ function ceilDiv(value: bigint, by: bigint): bigint {
 
 /** Whether every component is within bounds and `cached <= input`. */
 export function isValidPrice(price: Price): boolean {
-  return price.cached <= price.input && [price.input, price.output, price.request].every((part) => part <= MAX_PRICE);
+  return price.cached <= price.input && PRICE_PARTS.every((part) => price[part] <= MAX_PRICE);
 }
 
-/** The one charge formula, in pico-USDC: `input·p_in + cached·p_cached + output·p_out + requests·p_request·10^6`. */
+/** Whether both prices are valid, and the long one is not below the standard one, or zero where there is none. */
+export function isValidTariff({ standard, longFrom, long }: Tariff): boolean {
+  const fits = (part: (typeof PRICE_PARTS)[number]) => (longFrom === 0 ? long[part] === 0n : standard[part] <= long[part]);
+  return isValidPrice(standard) && isValidPrice(long) && PRICE_PARTS.every(fits);
+}
+
+/** Prompt tokens: all four kinds. */
+export function promptTokens(usage: Usage): number {
+  return usage.input + usage.cached + usage.cacheWrite + usage.cacheWriteLong;
+}
+
+/** Whether a prompt of so many tokens is a long one. */
+export function isLong(tariff: Tariff, prompt: number): boolean {
+  return tariff.longFrom !== 0 && prompt > tariff.longFrom;
+}
+
+/** Whether the requests summed up can all have had long prompts: `prompt >= requests·(longFrom + 1)`. */
+export function mayBeLong(tariff: Tariff, sum: Usage): boolean {
+  return tariff.longFrom !== 0 && BigInt(promptTokens(sum)) >= BigInt(sum.requests) * BigInt(tariff.longFrom + 1);
+}
+
+/** What one request costs, in pico-USDC: the prompt decides which price holds for all of it. */
+export function tariffCharge(tariff: Tariff, usage: Usage): bigint {
+  return charge(isLong(tariff, promptTokens(usage)) ? tariff.long : tariff.standard, usage);
+}
+
+/** The one charge formula, in pico-USDC: each count of tokens by its price, and `requests·p_request·10^6`. */
 export function charge(price: Price, usage: Usage): bigint {
   return (
     BigInt(usage.input) * price.input +
     BigInt(usage.cached) * price.cached +
+    BigInt(usage.cacheWrite) * price.cacheWrite +
+    BigInt(usage.cacheWriteLong) * price.cacheWriteLong +
     BigInt(usage.output) * price.output +
     BigInt(usage.requests) * price.request * PICO_PER_MICRO
   );

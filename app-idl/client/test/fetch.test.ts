@@ -11,9 +11,11 @@ const [relayer, vault, domain] = [1, 2, 3].map((byte) => new Uint8Array(32).fill
 const key = new steam.SessionKey(new Uint8Array(32).fill(7));
 const receiptKey = new steam.SessionKey(new Uint8Array(32).fill(8));
 const [generation, epoch, slot] = [348_112_233n, 3, 1];
-const price = { input: 150_000n, cached: 75_000n, output: 600_000n, request: 100n };
-const usage = { requests: 1, input: 1_000, cached: 0, output: 500 };
-const cost = steam.charge(price, usage) + steam.receiptFee(steam.charge(price, usage), 333);
+const standard = { input: 150_000n, cached: 75_000n, cacheWrite: 150_000n, cacheWriteLong: 150_000n, output: 600_000n, request: 100n };
+const none = { input: 0n, cached: 0n, cacheWrite: 0n, cacheWriteLong: 0n, output: 0n, request: 0n };
+const price = { standard, longFrom: 0, long: none };
+const usage = { requests: 1, input: 1_000, cached: 0, cacheWrite: 0, cacheWriteLong: 0, output: 500 };
+const cost = steam.tariffCharge(price, usage) + steam.receiptFee(steam.tariffCharge(price, usage), 333);
 
 /** One request as the relayer saw it, after it checked everything a relayer checks. */
 interface Seen {
@@ -63,7 +65,7 @@ async function admit(request: IncomingMessage): Promise<Seen> {
 }
 
 function receipt(requestHash: steam.Hash, sent: string | Uint8Array, over: Partial<steam.Receipt> = {}): string {
-  const charge = over.charge ?? steam.charge(over.price ?? price, over.usage ?? usage);
+  const charge = over.charge ?? steam.tariffCharge(over.price ?? price, over.usage ?? usage);
   const fee = steam.receiptFee(charge, 333);
   cumulative += charge + fee;
   const receipt: steam.Receipt = {
@@ -240,7 +242,7 @@ test("a refusal costs nothing and a broken connection stays open", async () => {
 });
 
 test("a receipt that does not hold is refused and not counted", async () => {
-  const dear = { ...price, request: 1_000_000n };
+  const dear = { ...price, standard: { ...standard, request: 1_000_000n } };
   const cases: [steam.ReceiptErrorCode, Partial<steam.Receipt>][] = [
     ["Foreign", { vault: new Uint8Array(32) }],
     ["Foreign", { domain: new Uint8Array(32) }],

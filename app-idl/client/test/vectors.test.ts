@@ -20,11 +20,21 @@ function each(cases: Json[], check: (c: Json) => void): void {
 }
 
 function price(c: Json): steam.Price {
-  return { input: BigInt(c.input), cached: BigInt(c.cached), output: BigInt(c.output), request: BigInt(c.request) };
+  return {
+    input: BigInt(c.input), cached: BigInt(c.cached), cacheWrite: BigInt(c.cache_write), cacheWriteLong: BigInt(c.cache_write_long),
+    output: BigInt(c.output), request: BigInt(c.request),
+  };
+}
+
+function tariff(c: Json): steam.Tariff {
+  return { standard: price(c.standard), longFrom: Number(c.long_from), long: price(c.long) };
 }
 
 function usage(c: Json): steam.Usage {
-  return { requests: Number(c.requests), input: Number(c.input), cached: Number(c.cached), output: Number(c.output) };
+  return {
+    requests: Number(c.requests), input: Number(c.input), cached: Number(c.cached), cacheWrite: Number(c.cache_write),
+    cacheWriteLong: Number(c.cache_write_long), output: Number(c.output),
+  };
 }
 
 /** The amount as a decimal string, or `null` where the vectors say that it is out of range. */
@@ -68,6 +78,13 @@ test("units", () => {
     assert.equal(steam.formatPico(BigInt(c.pico)), c.text);
   });
   each(file.micro, (c) => assert.equal(steam.formatMicro(BigInt(c.micro)), c.text));
+  each(file.tariff, (c) => {
+    const [posted, used] = [tariff(c.tariff), usage(c.usage)];
+    assert.equal(steam.isValidTariff(posted), c.valid);
+    assert.equal(steam.isLong(posted, steam.promptTokens(used)), c.long);
+    assert.equal(steam.mayBeLong(posted, used), c.may_be_long);
+    assert.equal(String(steam.tariffCharge(posted, used)), c.charge);
+  });
   each(file.valid_price, (c) => assert.equal(steam.isValidPrice(price(c.price)), c.valid));
 });
 
@@ -130,6 +147,7 @@ test("group", () => {
       slot: Number(charge.slot),
       offer: fromHex(charge.offer),
       version: Number(charge.version),
+      long: charge.long,
       usage: usage(charge.usage),
     }));
     sameBytes(steam.nextHash(fromHex(c.previous), header, charges), c.hash);
@@ -155,6 +173,7 @@ test("batch", () => {
           slot: Number(charge.slot),
           offerIx: Number(charge.offer_ix),
           version: Number(charge.version),
+          long: charge.long,
           usage: usage(charge.usage),
         })),
         memberships: group.memberships.map(steps),
@@ -185,7 +204,7 @@ test("receipt", () => {
       provider: fromHex(c.provider),
       offer: fromHex(c.offer),
       priceVersion: Number(c.price_version),
-      price: price(c.price),
+      price: tariff(c.price),
       usage: usage(c.usage),
       countedBy: c.counted_by,
       charge: BigInt(c.charge),

@@ -7,6 +7,10 @@
 //! charge:  slot u8 ‖ offer_ix u8 ‖ version u32 ‖ requests u32 ‖ input u32 ‖ cached u32 ‖ output u32   22 bytes
 //! ```
 //!
+//! The three upper bits of a charge's slot, which is below 32, say more of it. Bit 5: `cache_write u32` follows. Bit 6:
+//! `cache_write_long u32` follows (after `cache_write`, if that does too). Neither is zero then. Bit 7: the charge is of long
+//! prompts. So a charge has 22, 26 or 30 bytes.
+//!
 //! A group that charges keys with an [allow-list](crate::allow_list) has bit 7 of `n_charges` set, and after its charges
 //!
 //! ```text
@@ -19,7 +23,7 @@
 
 use crate::Hash;
 use crate::allow_list::{Membership, MembershipView};
-use crate::group::{MAX_CHARGES, MAX_VOUCHERS};
+use crate::group::{MAX_CHARGES, MAX_KEYS, MAX_VOUCHERS};
 use crate::units::{MicroUsdc, Usage};
 
 /// Most groups in a batch.
@@ -30,8 +34,20 @@ pub const HEADER_LEN: usize = 33;
 pub const GROUP_LEN: usize = 12;
 /// Bytes of a voucher.
 pub const VOUCHER_LEN: usize = 105;
-/// Bytes of a charge.
+/// Bytes of a charge without cache writes.
 pub const CHARGE_LEN: usize = 22;
+/// Bytes of a count of cache writes.
+pub const WRITES_LEN: usize = 4;
+
+/// The bits of a charge's first byte that are its slot.
+const SLOT: u8 = MAX_KEYS as u8 - 1;
+/// The bit that says that `cache_write` follows.
+const HAS_CACHE_WRITE: u8 = 1 << 5;
+/// The bit that says that `cache_write_long` follows.
+const HAS_CACHE_WRITE_LONG: u8 = 1 << 6;
+/// The bit that says that the charge is of long prompts.
+const LONG: u8 = 1 << 7;
+const _: () = assert!(SLOT | HAS_CACHE_WRITE | HAS_CACHE_WRITE_LONG | LONG == u8::MAX && MAX_KEYS == 32);
 
 /// Most proofs of membership in a group: one a charge.
 pub const MAX_MEMBERSHIPS: usize = MAX_CHARGES;
@@ -51,6 +67,10 @@ pub enum BatchError {
     VoucherCount,
     /// More than [`MAX_CHARGES`] charges in a group.
     ChargeCount,
+    /// A count of cache writes that is announced and zero.
+    ZeroWrites,
+    /// A slot of a charge that is not below 32.
+    ChargeSlot,
     /// More than [`MAX_MEMBERSHIPS`] proofs of membership in a group, or none where they are announced.
     MembershipCount,
     /// A proof of membership with more steps than [`crate::allow_list::MAX_STEPS`], or a path of zero.
@@ -76,8 +96,15 @@ pub struct GroupView<'a> {
     /// The relayer's fee.
     pub fee_bps: u16,
     vouchers: &'a [[u8; VOUCHER_LEN]],
-    charges: &'a [[u8; CHARGE_LEN]],
+    charges: Charges<'a>,
     memberships: Memberships<'a>,
+}
+
+/// The charges of a group, being read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Charges<'a> {
+    left: u8,
+    rest: &'a [u8],
 }
 
 /// The proofs of membership of a group, being read in place.
@@ -109,6 +136,8 @@ pub struct BatchCharge {
     pub offer_ix: u8,
     /// The price version quoted.
     pub version: u32,
+    /// Whether it is of long prompts.
+    pub long: bool,
     /// Sums of the receipts it stands for.
     pub usage: Usage,
 }
@@ -172,7 +201,8 @@ impl<'a> BatchView<'a> {
             return Err(BatchError::ChargeCount);
         }
         let (vouchers, rest) = rest.split_at_checked(n_vouchers * VOUCHER_LEN).ok_or(BatchError::Truncated)?;
-        let (charges, rest) = rest.split_at_checked(n_charges * CHARGE_LEN).ok_or(BatchError::Truncated)?;
+        let charges = Charges { left: n_charges as u8, rest };
+        let rest = charges.end()?;
         let memberships =
             if head[11] & HAS_MEMBERSHIPS == 0 { Memberships::none(rest) } else { Memberships::parse(rest)? };
         self.rest = memberships.end()?;
@@ -181,7 +211,7 @@ impl<'a> BatchView<'a> {
             receipts: u32_at(head, 4),
             fee_bps: u16::from_le_bytes([head[8], head[9]]),
             vouchers: vouchers.as_chunks().0,
-            charges: charges.as_chunks().0,
+            charges,
             memberships,
         })
     }
@@ -199,8 +229,8 @@ impl<'a> GroupView<'a> {
     }
 
     /// The group's charges, in order.
-    pub fn charges(&self) -> impl ExactSizeIterator<Item = BatchCharge> + use<'a> {
-        self.charges.iter().map(BatchCharge::read)
+    pub fn charges(&self) -> Charges<'a> {
+        self.charges
     }
 
     /// The group's proofs of membership, in order.
@@ -208,6 +238,69 @@ impl<'a> GroupView<'a> {
         self.memberships
     }
 }
+
+impl<'a> Charges<'a> {
+    /// What follows the last charge, each of which is checked on the way.
+    fn end(mut self) -> Result<&'a [u8], BatchError> {
+        while self.left > 0 {
+            let (head, rest) = self.rest.split_first_chunk::<CHARGE_LEN>().ok_or(BatchError::Truncated)?;
+            self.rest = rest;
+            for flag in [HAS_CACHE_WRITE, HAS_CACHE_WRITE_LONG] {
+                if head[0] & flag != 0 && self.writes()? == 0 {
+                    return Err(BatchError::ZeroWrites);
+                }
+            }
+            self.left -= 1;
+        }
+        Ok(self.rest)
+    }
+
+    fn writes(&mut self) -> Result<u32, BatchError> {
+        let (count, rest) = self.rest.split_first_chunk::<WRITES_LEN>().ok_or(BatchError::Truncated)?;
+        self.rest = rest;
+        Ok(u32::from_le_bytes(*count))
+    }
+
+    fn read(&mut self) -> Result<BatchCharge, BatchError> {
+        let (head, rest) = self.rest.split_first_chunk::<CHARGE_LEN>().ok_or(BatchError::Truncated)?;
+        self.rest = rest;
+        let cache_write = if head[0] & HAS_CACHE_WRITE == 0 { 0 } else { self.writes()? };
+        let cache_write_long = if head[0] & HAS_CACHE_WRITE_LONG == 0 { 0 } else { self.writes()? };
+        self.left -= 1;
+        Ok(BatchCharge {
+            slot: head[0] & SLOT,
+            offer_ix: head[1],
+            version: u32_at(head, 2),
+            long: head[0] & LONG != 0,
+            usage: Usage {
+                requests: u32_at(head, 6),
+                input: u32_at(head, 10),
+                cached: u32_at(head, 14),
+                cache_write,
+                cache_write_long,
+                output: u32_at(head, 18),
+            },
+        })
+    }
+}
+
+impl Iterator for Charges<'_> {
+    type Item = BatchCharge;
+
+    fn next(&mut self) -> Option<BatchCharge> {
+        if self.left == 0 {
+            return None;
+        }
+        // Cannot fail: the group was read to its end.
+        self.read().ok()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left.into(), Some(self.left.into()))
+    }
+}
+
+impl ExactSizeIterator for Charges<'_> {}
 
 impl<'a> Memberships<'a> {
     fn none(rest: &'a [u8]) -> Self {
@@ -273,27 +366,38 @@ impl BatchVoucher {
 }
 
 impl BatchCharge {
-    fn read(bytes: &[u8; CHARGE_LEN]) -> Self {
-        Self {
-            slot: bytes[0],
-            offer_ix: bytes[1],
-            version: u32_at(bytes, 2),
-            usage: Usage {
-                requests: u32_at(bytes, 6),
-                input: u32_at(bytes, 10),
-                cached: u32_at(bytes, 14),
-                output: u32_at(bytes, 18),
-            },
-        }
+    /// Bytes of the charge in a batch.
+    pub fn encoded_len(&self) -> usize {
+        charge_len(&self.usage)
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&[self.slot, self.offer_ix]);
+    fn write(&self, out: &mut Vec<u8>) -> Result<(), BatchError> {
+        if self.slot > SLOT {
+            return Err(BatchError::ChargeSlot);
+        }
         let usage = self.usage;
+        let mut first = self.slot;
+        for (said, flag) in [
+            (usage.cache_write != 0, HAS_CACHE_WRITE),
+            (usage.cache_write_long != 0, HAS_CACHE_WRITE_LONG),
+            (self.long, LONG),
+        ] {
+            first |= if said { flag } else { 0 };
+        }
+        out.extend_from_slice(&[first, self.offer_ix]);
         for number in [self.version, usage.requests, usage.input, usage.cached, usage.output] {
             out.extend_from_slice(&number.to_le_bytes());
         }
+        for writes in [usage.cache_write, usage.cache_write_long].into_iter().filter(|&writes| writes != 0) {
+            out.extend_from_slice(&writes.to_le_bytes());
+        }
+        Ok(())
     }
+}
+
+/// Bytes of a charge of this usage in a batch.
+pub fn charge_len(usage: &Usage) -> usize {
+    CHARGE_LEN + WRITES_LEN * (usize::from(usage.cache_write != 0) + usize::from(usage.cache_write_long != 0))
 }
 
 impl Group {
@@ -301,7 +405,7 @@ impl Group {
     pub fn encoded_len(&self) -> usize {
         GROUP_LEN
             + self.vouchers.len() * VOUCHER_LEN
-            + self.charges.len() * CHARGE_LEN
+            + self.charges.iter().map(BatchCharge::encoded_len).sum::<usize>()
             + usize::from(!self.memberships.is_empty())
             + self.memberships.iter().map(Membership::encoded_len).sum::<usize>()
     }
@@ -322,7 +426,7 @@ impl Group {
         out.extend_from_slice(&self.fee_bps.to_le_bytes());
         out.extend_from_slice(&[self.vouchers.len() as u8, self.charges.len() as u8 | flag]);
         self.vouchers.iter().for_each(|voucher| voucher.write(out));
-        self.charges.iter().for_each(|charge| charge.write(out));
+        self.charges.iter().try_for_each(|charge| charge.write(out))?;
         if flag != 0 {
             out.push(self.memberships.len() as u8);
         }

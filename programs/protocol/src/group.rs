@@ -10,7 +10,9 @@ pub const MAX_CHARGES: usize = 16;
 pub const MAX_KEYS: usize = 32;
 /// Most vouchers in a group: one for each slot charged.
 pub const MAX_VOUCHERS: usize = MAX_CHARGES;
-const CHARGE_LEN: usize = 1 + 32 + 4 + 16;
+const CHARGE_LEN: usize = 1 + 32 + 4 + 24;
+/// The bit of the slot that says that the charge is of long prompts.
+const LONG: u8 = 1 << 7;
 const TAG: &[u8] = b"steam-group:v1";
 
 /// A charge with its offer's address resolved.
@@ -22,6 +24,8 @@ pub struct ResolvedCharge {
     pub offer: Address,
     /// The price version quoted.
     pub version: u32,
+    /// Whether it is of long prompts.
+    pub long: bool,
     /// Sums of the receipts it stands for.
     pub usage: Usage,
 }
@@ -42,7 +46,8 @@ pub struct GroupHeader {
 }
 
 /// The chain's next head: `sha256(previous ‖ "steam-group:v1" ‖ vault ‖ generation ‖ seq ‖ receipts ‖ fee_bps ‖ n ‖ charges)`, each
-/// charge as `slot ‖ offer ‖ version ‖ requests ‖ input ‖ cached ‖ output`. At most [`MAX_CHARGES`] charges count;
+/// charge as `slot ‖ offer ‖ version ‖ requests ‖ input ‖ cached ‖ cache_write ‖ cache_write_long ‖ output`, where bit 7 of the
+/// slot is set for long prompts. At most [`MAX_CHARGES`] charges count;
 /// the batch format cannot express more.
 pub fn next_hash(
     previous: &Hash,
@@ -52,10 +57,18 @@ pub fn next_hash(
     let n = charges.len().min(MAX_CHARGES);
     let mut buffer = [0u8; CHARGE_LEN * MAX_CHARGES];
     for (bytes, charge) in buffer.chunks_exact_mut(CHARGE_LEN).zip(charges) {
-        bytes[0] = charge.slot;
+        bytes[0] = charge.slot | if charge.long { LONG } else { 0 };
         bytes[1..33].copy_from_slice(&charge.offer);
-        let numbers =
-            [charge.version, charge.usage.requests, charge.usage.input, charge.usage.cached, charge.usage.output];
+        let usage = &charge.usage;
+        let numbers = [
+            charge.version,
+            usage.requests,
+            usage.input,
+            usage.cached,
+            usage.cache_write,
+            usage.cache_write_long,
+            usage.output,
+        ];
         for (place, number) in bytes[33..].chunks_exact_mut(4).zip(numbers) {
             place.copy_from_slice(&number.to_le_bytes());
         }

@@ -1,14 +1,14 @@
 //! The receipt: what the relayer signs for every answer, so that anyone can check what was asked, who served it, at
 //! which posted price, what was counted and what it cost.
 
-use crate::units::{Pico, Price, Usage, charge, receipt_fee};
+use crate::units::{Pico, Tariff, Usage, receipt_fee};
 use crate::voucher::verify_strict;
 use crate::{Address, Hash};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 const TAG: &[u8] = b"steam-receipt:v1";
 /// Bytes of a signed receipt: the borsh form is of fixed size.
-pub const SIGNED_LEN: usize = 465;
+pub const SIGNED_LEN: usize = 541;
 
 /// Who counted the tokens that were charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
@@ -84,13 +84,13 @@ pub struct Receipt {
     pub offer: Address,
     /// The price version quoted.
     pub price_version: u32,
-    /// The price of that version.
-    pub price: Price,
+    /// The prices of that version: both, so that anyone can say which holds for this prompt.
+    pub price: Tariff,
     /// What is charged for.
     pub usage: Usage,
     /// Who counted it.
     pub counted_by: CountedBy,
-    /// `charge(price, usage)`.
+    /// [`Tariff::charge`] of price and usage.
     pub charge: Pico,
     /// The relayer's fee rate.
     pub fee_bps: u16,
@@ -154,7 +154,7 @@ impl Receipt {
     /// # Errors
     /// [`ReceiptError::Charge`] or [`ReceiptError::Fee`].
     pub fn check_amounts(&self) -> Result<(), ReceiptError> {
-        if charge(&self.price, &self.usage) != self.charge {
+        if self.price.charge(&self.usage) != self.charge {
             return Err(ReceiptError::Charge);
         }
         if receipt_fee(self.charge, self.fee_bps) != Some(self.fee) {

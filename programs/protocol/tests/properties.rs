@@ -17,27 +17,40 @@ use steam_protocol::key::{KeyError, PREFIX, SessionKey};
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, ReceiptError, SIGNED_LEN, SignedReceipt};
 use steam_protocol::request::{RequestBinding, control_headers_hash};
 use steam_protocol::units::{
-    MAX_FEE_BPS, MAX_PRICE, MicroUsdc, PICO_PER_MICRO, Pico, Price, Usage, charge, fee, floor_step, receipt_fee,
+    MAX_FEE_BPS, MAX_PRICE, MicroUsdc, PICO_PER_MICRO, Pico, Price, Tariff, Usage, charge, fee, floor_step, receipt_fee,
 };
 use steam_protocol::voucher::{Voucher, verify_strict};
 use steam_protocol::{Hash, merkle, seeds, sha256};
 
 prop_compose! {
-    fn any_price()(input: u64, cached: u64, output: u64, request: u64) -> Price {
-        Price { input, cached, output, request }
+    fn any_price()(components: [u64; 6]) -> Price {
+        of_components(components)
     }
 }
 
 prop_compose! {
-    fn posted_price()(input in 0..=MAX_PRICE, output in 0..=MAX_PRICE, request in 0..=MAX_PRICE)
-        (cached in 0..=input, input in Just(input), output in Just(output), request in Just(request)) -> Price {
-        Price { input, cached, output, request }
+    fn posted_price()(components in proptest::array::uniform6(0..=MAX_PRICE)) -> Price {
+        let price = of_components(components);
+        Price { cached: price.cached.min(price.input), ..price }
+    }
+}
+
+fn of_components([input, cached, cache_write, cache_write_long, output, request]: [u64; 6]) -> Price {
+    Price { input, cached, cache_write, cache_write_long, output, request }
+}
+
+prop_compose! {
+    fn posted_tariff()(standard in posted_price(), more in posted_price(), long_from in prop_oneof![Just(0u32), any::<u32>()]) -> Tariff {
+        let above: Vec<u64> = standard.components().into_iter().zip(more.components()).map(|(a, b)| a.max(b)).collect();
+        let long = if long_from == 0 { Price::default() } else { of_components(above.try_into().unwrap()) };
+        Tariff { standard, long_from, long }
     }
 }
 
 prop_compose! {
-    fn any_usage()(requests: u32, input: u32, cached: u32, output: u32) -> Usage {
-        Usage { requests, input, cached, output }
+    fn any_usage()(counts: [u32; 4], writes in proptest::array::uniform2(prop_oneof![Just(0u32), any::<u32>()])) -> Usage {
+        let ([requests, input, cached, output], [cache_write, cache_write_long]) = (counts, writes);
+        Usage { requests, input, cached, cache_write, cache_write_long, output }
     }
 }
 
@@ -65,7 +78,14 @@ impl Fields<'_> {
     }
 
     fn usage(&mut self) -> Usage {
-        Usage { requests: self.u32(), input: self.u32(), cached: self.u32(), output: self.u32() }
+        Usage {
+            requests: self.u32(),
+            input: self.u32(),
+            cached: self.u32(),
+            cache_write: self.u32(),
+            cache_write_long: self.u32(),
+            output: self.u32(),
+        }
     }
 }
 
@@ -106,7 +126,8 @@ fn group_hash(bytes: &[u8], charges: usize) -> Hash {
     };
     let mut charge = || {
         let [slot] = fields.take();
-        ResolvedCharge { slot, offer: fields.take(), version: fields.u32(), usage: fields.usage() }
+        let (slot, long) = (slot & 0x7f, slot >> 7 == 1);
+        ResolvedCharge { slot, offer: fields.take(), version: fields.u32(), long, usage: fields.usage() }
     };
     let charges: Vec<ResolvedCharge> = (0..charges).map(|_| charge()).collect();
     assert!(fields.0.is_empty());
@@ -135,7 +156,7 @@ prop_compose! {
         fixed: [[u8; 32]; 8],
         (key_id, key_epoch, price_version, ttft_ms, duration_ms) in any::<(u32, u32, u32, u32, u32)>(),
         (generation, number, key_slot, started_at_ms, key_cumulative) in any::<(u64, u64, u8, i64, u128)>(),
-        price in posted_price(),
+        price in posted_tariff(),
         usage in any_usage(),
         fee_bps in 0..=MAX_FEE_BPS,
         counted_by in select(&[CountedBy::Provider, CountedBy::Relayer, CountedBy::Capped]),
@@ -145,7 +166,7 @@ prop_compose! {
         ]),
     ) -> Receipt {
         let [domain, relayer, vault, request_hash, response_hash, provider, offer, routing_hash] = fixed;
-        let charge = charge(&price, &usage);
+        let charge = price.charge(&usage);
         let fee = receipt_fee(charge, fee_bps).unwrap();
         Receipt {
             key_id, domain, relayer, vault, generation, key_epoch, key_slot, number, request_hash, response_hash, provider, offer,
@@ -167,8 +188,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_charge()(slot: u8, offer_ix: u8, version: u32, usage in any_usage()) -> BatchCharge {
-        BatchCharge { slot, offer_ix, version, usage }
+    fn any_charge()(slot in 0..32u8, offer_ix: u8, version: u32, long: bool, usage in any_usage()) -> BatchCharge {
+        BatchCharge { slot, offer_ix, version, long, usage }
     }
 }
 
@@ -237,6 +258,8 @@ proptest! {
         let part = |count: u32, unit: u64| u128::from(count).checked_mul(unit.into()).unwrap();
         let exact = part(usage.input, price.input)
             .checked_add(part(usage.cached, price.cached)).unwrap()
+            .checked_add(part(usage.cache_write, price.cache_write)).unwrap()
+            .checked_add(part(usage.cache_write_long, price.cache_write_long)).unwrap()
             .checked_add(part(usage.output, price.output)).unwrap()
             .checked_add(part(usage.requests, price.request).checked_mul(PICO_PER_MICRO).unwrap()).unwrap();
         prop_assert_eq!(charge(&price, &usage), Pico(exact));
@@ -320,7 +343,11 @@ proptest! {
             0 => 0,
             n => 1 + n + 32 * group.memberships.iter().map(|proof| proof.0.len()).sum::<usize>(),
         };
-        let fixed = |group: &Group| GROUP_LEN + group.vouchers.len() * VOUCHER_LEN + group.charges.len() * CHARGE_LEN;
+        let writes = |group: &Group| -> usize {
+            let counts = group.charges.iter().flat_map(|charge| [charge.usage.cache_write, charge.usage.cache_write_long]);
+            CHARGE_LEN * group.charges.len() + 4 * counts.filter(|&count| count != 0).count()
+        };
+        let fixed = |group: &Group| GROUP_LEN + group.vouchers.len() * VOUCHER_LEN + writes(group);
         let expected: usize = batch.groups.iter().map(|group| fixed(group) + proofs(group)).sum();
         prop_assert_eq!(bytes.len(), HEADER_LEN + expected);
         prop_assert_eq!(Batch::decode(&bytes).unwrap(), batch);
@@ -548,7 +575,7 @@ proptest! {
     #[test]
     fn receipts_of_any_bytes_never_panic_and_have_one_reading(bytes in vec(any::<u8>(), SIGNED_LEN), counted in 0..5u8, finish in 0..9u8) {
         let mut bytes = bytes;
-        (bytes[301], bytes[352]) = (counted, finish);
+        (bytes[377], bytes[428]) = (counted, finish);
         match SignedReceipt::from_bytes(&bytes) {
             Ok(signed) => {
                 prop_assert!(counted < 3 && finish < 7);
@@ -626,8 +653,8 @@ proptest! {
     }
 
     #[test]
-    fn every_bit_of_a_group_matters(charges in 0..=3usize, bytes in vec(any::<u8>(), 82 + 3 * 53)) {
-        let bytes = &bytes[..82 + charges * 53];
+    fn every_bit_of_a_group_matters(charges in 0..=3usize, bytes in vec(any::<u8>(), 82 + 3 * 61)) {
+        let bytes = &bytes[..82 + charges * 61];
         let hash = group_hash(bytes, charges);
         for flipped in flips(bytes, 0..8) {
             prop_assert_ne!(group_hash(&flipped, charges), hash);
@@ -766,10 +793,10 @@ fn amounts_and_usages_add_up_until_they_cannot() {
     assert_eq!((five.checked_add(two), five.checked_add(MicroUsdc(u64::MAX))), (Some(MicroUsdc(7)), None));
     assert_eq!(receipt_fee(Pico(10_001), 1), Some(Pico(2)));
     let (one, edge) = (
-        Usage { requests: 1, input: 2, cached: 3, output: 4 },
-        Usage { requests: u32::MAX, input: 0, cached: 0, output: 0 },
+        Usage { requests: 1, input: 2, cached: 3, output: 4, ..Usage::default() },
+        Usage { requests: u32::MAX, input: 0, cached: 0, output: 0, ..Usage::default() },
     );
-    assert_eq!(one.checked_add(&one), Some(Usage { requests: 2, input: 4, cached: 6, output: 8 }));
+    assert_eq!(one.checked_add(&one), Some(Usage { requests: 2, input: 4, cached: 6, output: 8, ..Usage::default() }));
     assert_eq!(one.checked_add(&edge), None);
 }
 

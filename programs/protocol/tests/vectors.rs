@@ -12,7 +12,7 @@ use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
 use steam_protocol::request::{RequestBinding, control_headers_hash};
-use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, fee, floor_step, receipt_fee};
+use steam_protocol::units::{MicroUsdc, Pico, Price, Tariff, Usage, charge, fee, floor_step, receipt_fee};
 use steam_protocol::voucher::{Voucher, verify_strict};
 use steam_protocol::{Address, Hash, merkle, seeds, sha256};
 
@@ -52,9 +52,15 @@ fn price(value: &Value) -> Price {
     Price {
         input: number(&value["input"]),
         cached: number(&value["cached"]),
+        cache_write: number(&value["cache_write"]),
+        cache_write_long: number(&value["cache_write_long"]),
         output: number(&value["output"]),
         request: number(&value["request"]),
     }
+}
+
+fn tariff(value: &Value) -> Tariff {
+    Tariff { standard: price(&value["standard"]), long_from: number(&value["long_from"]), long: price(&value["long"]) }
 }
 
 fn usage(value: &Value) -> Usage {
@@ -62,6 +68,8 @@ fn usage(value: &Value) -> Usage {
         requests: number(&value["requests"]),
         input: number(&value["input"]),
         cached: number(&value["cached"]),
+        cache_write: number(&value["cache_write"]),
+        cache_write_long: number(&value["cache_write_long"]),
         output: number(&value["output"]),
     }
 }
@@ -70,6 +78,13 @@ fn usage(value: &Value) -> Usage {
 fn units() {
     for c in cases("units.json", "charge") {
         assert_eq!(charge(&price(&c["price"]), &usage(&c["usage"])), Pico(number(&c["charge"])), "{c}");
+    }
+    for c in cases("units.json", "tariff") {
+        let (tariff, usage) = (tariff(&c["tariff"]), usage(&c["usage"]));
+        assert_eq!(tariff.is_valid(), c["valid"], "{c}");
+        assert_eq!(tariff.is_long(usage.prompt()), c["long"], "{c}");
+        assert_eq!(tariff.may_be_long(&usage), c["may_be_long"], "{c}");
+        assert_eq!(tariff.charge(&usage), Pico(number(&c["charge"])), "{c}");
     }
     for c in cases("units.json", "fee") {
         let (amount, bps) = (Pico(number(&c["charge"])), number(&c["bps"]));
@@ -173,6 +188,7 @@ fn groups() {
             slot: number(&charge["slot"]),
             offer: array(&charge["offer"]),
             version: number(&charge["version"]),
+            long: charge["long"].as_bool().unwrap(),
             usage: usage(&charge["usage"]),
         });
         assert_eq!(next_hash(&array(&c["previous"]), &header, charges), array(&c["hash"]), "{c}");
@@ -190,6 +206,7 @@ fn group(value: &Value) -> Group {
         slot: number(&charge["slot"]),
         offer_ix: number(&charge["offer_ix"]),
         version: number(&charge["version"]),
+        long: charge["long"].as_bool().unwrap(),
         usage: usage(&charge["usage"]),
     });
     Group {
@@ -285,7 +302,7 @@ fn receipt(c: &Value) -> Receipt {
         provider: array(&c["provider"]),
         offer: array(&c["offer"]),
         price_version: number(&c["price_version"]),
-        price: price(&c["price"]),
+        price: tariff(&c["price"]),
         usage: usage(&c["usage"]),
         counted_by: counted_by(&c["counted_by"]),
         charge: Pico(number(&c["charge"])),

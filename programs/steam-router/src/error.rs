@@ -87,7 +87,9 @@ pub enum SteamError {
     #[msg("A model name must not end in :floor, :nitro, :free or :online, which ask for a way of routing")]
     ReservedModel,
     /// Price bounds.
-    #[msg("A price component is at most 10^12, and cached at most input")]
+    #[msg(
+        "A price component is at most 10^12, and cached at most input; long_price is zero without long_from, else no component of it is below price"
+    )]
     InvalidPrice,
     /// Limits.
     #[msg("The output limit must not be above the context limit")]
@@ -155,6 +157,11 @@ pub enum SteamError {
     /// A key past its grace.
     #[msg("The key's grace after revocation or expiry has passed")]
     KeyClosed,
+    /// A charge of long prompts that has too few tokens, or for which there is no such price.
+    #[msg(
+        "A charge of long prompts has at least requests x (long_from + 1) prompt tokens, of an offer that has a price of them"
+    )]
+    PromptsNotLong,
     /// A price above the key's maximum.
     #[msg("A price component is above what the key may pay")]
     KeyPriceExceeded,
@@ -236,6 +243,9 @@ pub enum SteamError {
     /// `settle_batch`, charges.
     #[msg("A group has at most 16 charges")]
     BatchChargeCount,
+    /// `settle_batch`, cache writes.
+    #[msg("A count of cache writes is left out where it is zero")]
+    BatchZeroWrites,
     /// `settle_batch`, proofs of membership.
     #[msg("A group has at most 16 proofs of membership, and at least one where they are announced")]
     BatchMembershipCount,
@@ -306,6 +316,9 @@ impl From<BatchError> for SteamError {
             BatchError::GroupCount => Self::BatchGroupCount,
             BatchError::VoucherCount => Self::BatchVoucherCount,
             BatchError::ChargeCount => Self::BatchChargeCount,
+            BatchError::ZeroWrites => Self::BatchZeroWrites,
+            // Only said of what is written: three bits of the byte are no part of the slot.
+            BatchError::ChargeSlot => Self::KeySlot,
             BatchError::MembershipCount => Self::BatchMembershipCount,
             BatchError::MembershipPath => Self::BatchMembershipPath,
         }

@@ -8,7 +8,7 @@ use serde_json::json;
 use solana_keypair::Keypair;
 use std::path::Path;
 use steam::localnet::{Deployment, Localnet, Options, ProviderSetup, Setup, unhindered};
-use steam_protocol::units::MicroUsdc;
+use steam_protocol::units::{MicroUsdc, Price};
 use steam_router::state::{OfferTerms, Prices, capability};
 
 /// The model that all providers offer: the mock's.
@@ -39,7 +39,9 @@ fn main() -> Result<()> {
 
 fn setup(provider: &str, listen: &str) -> Setup {
     let terms = OfferTerms {
-        price: Prices { input: 1_000, cached: 100, output: 2_000, request: 0 },
+        price: Price::basic(1_000, 100, 2_000, 0).into(),
+        long_from: 0,
+        long_price: Prices::default(),
         context_limit: 131_072,
         output_limit: 16_384,
         capabilities: capability::STREAMING,

@@ -145,8 +145,8 @@ fn cost() -> Pico {
 
 fn quoted() -> (Price, Usage) {
     (
-        Price { input: 500_000, cached: 100_000, output: 1_500_001, request: 0 },
-        Usage { requests: 1, input: 12, cached: 0, output: 41 },
+        Price::basic(500_000, 100_000, 1_500_001, 0),
+        Usage { requests: 1, input: 12, cached: 0, output: 41, ..Usage::default() },
     )
 }
 
@@ -257,7 +257,7 @@ fn receipt(manner: Manner, request_hash: Hash, response_hash: Hash) -> SignedRec
         provider: [5; 32],
         offer: [6; 32],
         price_version: 1,
-        price,
+        price: price.into(),
         usage,
         counted_by: CountedBy::Provider,
         charge: Pico(charged.0 + extra),

@@ -3,7 +3,7 @@
 
 use serde::{Serialize, Serializer};
 use std::fmt;
-use steam_protocol::units::{MAX_FEE_BPS, MAX_PRICE, MicroUsdc, Pico, Price};
+use steam_protocol::units::{MAX_FEE_BPS, MAX_PRICE, MicroUsdc, Pico, Price, Tariff};
 
 /// µUSDC of a report: a decimal string in JSON, decimal USDC for people.
 #[derive(Clone, Copy, Debug)]
@@ -187,9 +187,23 @@ pub fn show_pico(amount: Pico) -> String {
     text[..kept].to_owned()
 }
 
-/// A price on one line.
-pub fn show_price(price: &Price) -> String {
-    let mut text = format!("{} in, {} cached, {} out", show(price.input), show(price.cached), show(price.output));
+/// A price on one line, and that of long prompts if there is one.
+pub fn show_tariff(tariff: &Tariff) -> String {
+    let standard = show_price(&tariff.standard);
+    match tariff.long_from {
+        0 => standard,
+        from => format!("{standard}; of prompts above {from} tokens {}", show_price(&tariff.long)),
+    }
+}
+
+fn show_price(price: &Price) -> String {
+    let mut text = format!("{} in, {} cached", show(price.input), show(price.cached));
+    for (written, name) in [(price.cache_write, "cache write"), (price.cache_write_long, "long cache write")] {
+        if written != price.input {
+            text.push_str(&format!(", {} {name}", show(written)));
+        }
+    }
+    text.push_str(&format!(", {} out", show(price.output)));
     if price.request > 0 {
         text.push_str(&format!(", {} a request", show(price.request)));
     }
@@ -198,7 +212,14 @@ pub fn show_price(price: &Price) -> String {
 
 /// The components of a highest price that are bounded, on one line; nothing if none is.
 pub fn show_max_price(price: &Price) -> Option<String> {
-    let parts = [(price.input, "in"), (price.cached, "cached"), (price.output, "out"), (price.request, "a request")];
+    let parts = [
+        (price.input, "in"),
+        (price.cached, "cached"),
+        (price.cache_write, "cache write"),
+        (price.cache_write_long, "long cache write"),
+        (price.output, "out"),
+        (price.request, "a request"),
+    ];
     let bounded: Vec<String> = parts
         .iter()
         .filter(|(part, _)| *part < MAX_PRICE)

@@ -60,6 +60,12 @@ pub struct Create {
     /// Highest price of cached input, in USD per million tokens [default: any]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
     pub max_price_cached: Option<u64>,
+    /// Highest price of input written to a cache, in USD per million tokens [default: twice that of input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub max_price_cache_write: Option<u64>,
+    /// Highest price of input written to a cache for long, in USD per million tokens [default: twice that of input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub max_price_cache_write_long: Option<u64>,
     /// Highest price of output, in USD per million tokens [default: any]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
     pub max_price_output: Option<u64>,
@@ -210,6 +216,8 @@ impl Create {
             }
         };
         let input = self.max_price_input.unwrap_or(MAX_PRICE);
+        // The dearest cache writes that are usual cost twice what other input costs.
+        let twice = input.saturating_mul(2).min(MAX_PRICE);
         Ok(KeyGrant {
             expires: match self.expires {
                 Expiry::After(seconds) => clock.unix_timestamp.saturating_add(seconds.into()),
@@ -222,6 +230,8 @@ impl Create {
                 input,
                 // A cached token never costs more than another.
                 cached: self.max_price_cached.unwrap_or(input),
+                cache_write: self.max_price_cache_write.unwrap_or(twice),
+                cache_write_long: self.max_price_cache_write_long.unwrap_or(twice),
                 output: self.max_price_output.unwrap_or(MAX_PRICE),
                 request: self.max_price_request.unwrap_or(MAX_PRICE),
             },

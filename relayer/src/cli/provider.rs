@@ -30,7 +30,7 @@ pub enum Provider {
     /// Change the provider's name, endpoint or status
     Update(Update),
     /// Offer a model at a price, change it, or stop
-    Offer(Offer),
+    Offer(Box<Offer>),
     /// Show what was earned and not withdrawn
     Earnings(Earnings),
     /// Move earnings to a token account

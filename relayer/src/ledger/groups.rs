@@ -23,6 +23,8 @@ pub struct SealedLine {
     pub offer: Address,
     /// The price version.
     pub version: u32,
+    /// Whether it is of long prompts.
+    pub long: bool,
     /// Sums of the receipts.
     pub usage: Usage,
 }
@@ -221,7 +223,12 @@ pub(super) fn hash_of(
     previous: &Hash,
 ) -> Hash {
     let header = GroupHeader { vault, generation, seq, receipts, fee_bps };
-    let charges =
-        lines.iter().map(|l| ResolvedCharge { slot: l.slot, offer: l.offer, version: l.version, usage: l.usage });
+    let charges = lines.iter().map(|l| ResolvedCharge {
+        slot: l.slot,
+        offer: l.offer,
+        version: l.version,
+        long: l.long,
+        usage: l.usage,
+    });
     next_hash(previous, &header, charges)
 }

@@ -1,5 +1,5 @@
-//! How charges become a group: they are added in the order of their numbers, one line for each key, offer and price version,
-//! until the next one would not fit.
+//! How charges become a group: they are added in the order of their numbers, one line for each key, offer, price version and
+//! kind of prompt, until the next one would not fit.
 
 use super::groups::{SealedGroup, SealedLine, Totals};
 use super::{LedgerError, StoredVoucher};
@@ -15,7 +15,7 @@ pub(super) const MAX_RECEIPTS: u32 = 20_000;
 
 /// A charge that is not sealed.
 pub(super) struct OpenCharge {
-    /// Its key, offer and price version, and its usage.
+    /// Its key, offer, price version and kind of prompt, and its usage.
     pub line: SealedLine,
     pub fee_bps: u16,
     /// What it comes to, fee included.
@@ -107,7 +107,9 @@ impl<'a> GroupBuilder<'a> {
     }
 
     fn add_line(&mut self, line: &SealedLine) -> Result<bool, LedgerError> {
-        let same = |l: &&mut SealedLine| (l.epoch, l.offer, l.version) == (line.epoch, line.offer, line.version);
+        // Long prompts have a price of their own: their sums are apart.
+        let of = |l: &SealedLine| (l.epoch, l.offer, l.version, l.long);
+        let same = |l: &&mut SealedLine| of(l) == of(line);
         if let Some(known) = self.group.lines.iter_mut().find(same) {
             let Some(sum) = known.usage.checked_add(&line.usage) else { return Ok(false) };
             known.usage = sum;

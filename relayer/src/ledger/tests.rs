@@ -20,7 +20,7 @@ use crate::chain::{KeyRef, Pubkey, SettlementAccounts};
 
 const DOMAIN: Hash = [1; 32];
 const RELAYER: [u8; 32] = [2; 32];
-const PRICE: Price = Price { input: 3, cached: 1, output: 7, request: 0 };
+const PRICE: Price = Price::basic(3, 1, 7, 0);
 
 struct Fixture {
     ledger: Ledger,
@@ -60,7 +60,7 @@ fn vault(n: u8) -> Pubkey {
 }
 
 fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
-    let usage = Usage { requests: 1, input: 10 + number as u32, cached: 0, output: 5 };
+    let usage = Usage { requests: 1, input: 10 + number as u32, cached: 0, output: 5, ..Usage::default() };
     let receipt = Receipt {
         key_id: 0,
         domain: DOMAIN,
@@ -75,7 +75,7 @@ fn row(vault_byte: u8, number: u64, offer: u8) -> ChargeRow {
         provider: [60 + offer; 32],
         offer: [offer; 32],
         price_version: 1,
-        price: PRICE,
+        price: PRICE.into(),
         usage,
         counted_by: CountedBy::Provider,
         charge: charge(&PRICE, &usage),
@@ -317,8 +317,8 @@ async fn a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_vo
     }
     let (group, totals) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     assert_eq!((group.seq, group.receipts, group.lines.len()), (1, 3, 2));
-    assert_eq!(group.lines[0].usage, Usage { requests: 2, input: 11 + 13, cached: 0, output: 10 });
-    assert_eq!(group.lines[1].usage, Usage { requests: 1, input: 12, cached: 0, output: 5 });
+    assert_eq!(group.lines[0].usage, Usage { requests: 2, input: 11 + 13, cached: 0, output: 10, ..Usage::default() });
+    assert_eq!(group.lines[1].usage, Usage { requests: 1, input: 12, cached: 0, output: 5, ..Usage::default() });
     let settled: Pico = group.lines.iter().map(|line| charge(&PRICE, &line.usage)).sum();
     assert_eq!(totals, Totals::from([(1, settled)]));
     assert_eq!(group.vouchers.len(), 1);

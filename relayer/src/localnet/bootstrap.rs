@@ -13,8 +13,8 @@ use std::sync::Arc;
 use steam_protocol::Hash;
 use steam_protocol::allow_list::ANY;
 use steam_protocol::key::SessionKey;
-use steam_protocol::units::MicroUsdc;
-use steam_router::state::{Delay, Delays, KeyGrant, OfferTerms, Prices, VaultWithKeys};
+use steam_protocol::units::{MicroUsdc, Price};
+use steam_router::state::{Delay, Delays, KeyGrant, OfferTerms, VaultWithKeys};
 
 /// The slot of the vault that the user's key takes.
 const KEY_SLOT: u8 = 0;
@@ -46,7 +46,7 @@ pub fn unhindered(total: MicroUsdc) -> KeyGrant {
         limit_total: total.0,
         window_seconds: 0,
         window_limit: 0,
-        max_price: Prices { input: highest, cached: highest, output: highest, request: highest },
+        max_price: Price::basic(highest, highest, highest, highest).into(),
         max_fee_bps: 100,
         allow_root: ANY,
     }

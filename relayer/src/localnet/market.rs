@@ -5,6 +5,7 @@ use super::provider::Behaviour;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use std::time::Duration;
+use steam_protocol::units::Price;
 use steam_router::state::{OfferTerms, Prices, capability};
 
 /// The models on the market, the first served by all.
@@ -74,14 +75,17 @@ fn profile(index: usize, rng: &mut StdRng) -> Profile {
         ..Behaviour::default()
     };
     let offer = |(model, percent): (&String, u64)| {
-        let price = Prices {
-            input: input * percent / 100,
-            cached: input * percent / 400,
-            output: output * percent / 100,
-            // Some ask for a little for each request, too.
-            request: if index % 4 == 1 { 5 } else { 0 },
+        // Some ask for a little for each request, too.
+        let request = if index % 4 == 1 { 5 } else { 0 };
+        let (input, output) = (input * percent / 100, output * percent / 100);
+        let terms = OfferTerms {
+            price: Price::basic(input, input / 4, output, request).into(),
+            long_from: 0,
+            long_price: Prices::default(),
+            context_limit: 131_072,
+            output_limit: 16_384,
+            capabilities: CAPABILITIES,
         };
-        let terms = OfferTerms { price, context_limit: 131_072, output_limit: 16_384, capabilities: CAPABILITIES };
         (model.clone(), terms)
     };
     let offers = behaviour.models.iter().zip([100, SMALL_PERCENT]).map(offer).collect();
@@ -92,7 +96,6 @@ fn profile(index: usize, rng: &mut StdRng) -> Profile {
 mod tests {
     use super::*;
     use std::collections::BTreeSet;
-    use steam_protocol::units::Price;
 
     #[test]
     fn a_market_repeats_with_its_seed_and_every_provider_differs() {
@@ -107,7 +110,7 @@ mod tests {
     #[test]
     fn prices_can_be_posted() {
         for (model, terms) in profiles(40, 3).iter().flat_map(|p| &p.offers) {
-            assert!(Price::from(terms.price).is_valid(), "{model} {terms:?}");
+            assert!(terms.tariff().is_valid(), "{model} {terms:?}");
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::addresses;
 use solana_signer::Signer;
 use std::time::Instant;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{KeyGrant, Prices};
+use steam_router::state::KeyGrant;
 
 fn setup() -> Setup {
     Setup {
@@ -19,7 +19,7 @@ fn setup() -> Setup {
             limit_total: 50_000_000,
             window_seconds: 0,
             window_limit: 0,
-            max_price: Prices { input: 10_000_000, cached: 10_000_000, output: 50_000_000, request: 1_000 },
+            max_price: steam_protocol::units::Price::basic(10_000_000, 10_000_000, 50_000_000, 1_000).into(),
             max_fee_bps: 100,
             allow_root: [0; 32],
         },

@@ -82,7 +82,7 @@ async fn what_has_traffic_is_not_probed_and_what_is_new_is_probed_more_often() {
 async fn the_budget_of_hour_and_day_is_never_exceeded_and_outlives_a_restart() {
     let (_provider, offer) = simulated(1, Behaviour::instant(&["sim/x"])).await;
     let mut dear = offer.clone();
-    dear.price.output = 200_000_000;
+    dear.price.standard.output = 200_000_000;
     let world = World::with(vec![dear.clone()], |config| {
         config.probe.usd_per_hour = 0.2;
         config.probe.usd_per_day = 0.2;

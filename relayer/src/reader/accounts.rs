@@ -11,7 +11,7 @@ use anchor_lang::{AccountDeserialize, Discriminator};
 use anchor_spl::token::TokenAccount;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use steam_protocol::units::{MicroUsdc, Price};
+use steam_protocol::units::MicroUsdc;
 use steam_protocol::{Address, seeds};
 use steam_router::state::{Config, Delays, Offer as OfferAccount, Provider, Relayer, Status, Vault, VaultWithKeys};
 
@@ -296,7 +296,7 @@ fn active_offer(address: Pubkey, offer: &OfferAccount, provider: &ProviderInfo, 
         provider_token: offer.token,
         url: provider.url.clone(),
         model: offer.model().to_owned(),
-        price: Price::from(point.price),
+        price: point.tariff(),
         version: point.version,
         context_limit: offer.context_limit,
         output_limit: offer.output_limit,

@@ -15,7 +15,7 @@ use given::{Wishes, invalid};
 use std::ops::Bound;
 use std::time::Duration;
 use steam_protocol::seeds::is_model_name;
-use steam_protocol::units::MAX_PRICE;
+use steam_protocol::units::{MAX_PRICE, Price};
 
 /// Most models that a request may name.
 pub const MAX_MODELS: usize = 8;
@@ -152,8 +152,8 @@ impl Controls {
         self.order.iter().position(|name| names_provider(name, offer))
     }
 
-    /// The reason why these controls exclude `offer`, if they do.
-    pub fn exclude(&self, offer: &Offer) -> Option<String> {
+    /// The reason why these controls exclude `offer`, which costs `price`, if they do.
+    pub fn exclude(&self, offer: &Offer, price: &Price) -> Option<String> {
         if self.ignore.iter().any(|name| names_provider(name, offer)) {
             return Some("in provider.ignore".into());
         }
@@ -163,7 +163,6 @@ impl Controls {
         if !self.allow_fallbacks && !self.order.is_empty() && self.rank_of(offer).is_none() {
             return Some("not in provider.order, and provider.allow_fallbacks is false".into());
         }
-        let price = &offer.price;
         let limits = [
             ("prompt", self.max_price.prompt, price.input),
             ("completion", self.max_price.completion, price.output),

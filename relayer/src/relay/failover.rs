@@ -47,7 +47,7 @@ impl Opened {
         let ttft = self.first_content.duration_since(started);
         self.watch.end(Outcome::Served {
             streamed: request.stream,
-            input_tokens: usage.input.saturating_add(usage.cached),
+            input_tokens: saturate(usage.prompt()),
             cached_tokens: usage.cached,
             output_tokens: usage.output,
             ttft,

@@ -5,7 +5,7 @@ use crate::relay::dialect::{self, Billed};
 use crate::relay::plan::{Input, saturate};
 use crate::tokens::{Counted, Counting};
 use steam_protocol::receipt::CountedBy;
-use steam_protocol::units::{Pico, Price, Usage, charge, receipt_fee};
+use steam_protocol::units::{Pico, Tariff, Usage, receipt_fee};
 
 /// The relayer's own count of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +21,8 @@ pub struct Own {
 /// Limits of a bill besides the counts.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The price quoted.
-    pub price: Price,
+    /// The prices quoted.
+    pub price: Tariff,
     /// The relayer's fee.
     pub fee_bps: u16,
     /// The amount held, fee included.
@@ -50,13 +50,16 @@ pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
         Some(claim) => {
             let output = claim.completion.min(output_allowed(counting, own, claim, bounds));
             let prompt = claim.prompt.min(input_allowed);
-            let capped = output < claim.completion || prompt < claim.prompt || claim.cached > claim.prompt;
+            let cache = claim.cached.saturating_add(claim.cache_write).saturating_add(claim.cache_write_long);
+            let absurd = cache > claim.prompt;
+            let capped = output < claim.completion || prompt < claim.prompt || absurd;
             let counted_by = if capped { CountedBy::Capped } else { CountedBy::Provider };
-            (usage(prompt, claim.cached, output), counted_by)
+            (usage(claim, prompt, output), counted_by)
         }
         None => {
             let output = own.delivered.tokens.min(u64::from(bounds.max_output));
-            (usage(own.input.estimate().min(input_allowed), 0, output), CountedBy::Relayer)
+            let prompt = unclaimed(&own.input, &bounds.price);
+            (usage(dialect::Usage { prompt, ..dialect::Usage::default() }, prompt, output), CountedBy::Relayer)
         }
     };
     let usage = within_hold(wanted, bounds);
@@ -74,20 +77,47 @@ fn output_allowed(counting: Counting, own: &Own, claim: dialect::Usage, bounds: 
     counting.allowance(own.delivered).saturating_add(hidden).min(max_output)
 }
 
-fn usage(prompt: u64, cached: u64, output: u64) -> Usage {
-    let cached = cached.min(prompt);
-    Usage { requests: 1, input: saturate(prompt - cached), cached: saturate(cached), output: saturate(output) }
+/// The tokens of a prompt that no provider has counted: an estimate alone makes no long prompt. It is one if its fewest tokens
+/// are more than `long_from`; otherwise no more than `long_from` are billed.
+fn unclaimed(input: &Input, price: &Tariff) -> u64 {
+    let prompt = input.estimate().min(input.allowance());
+    if price.is_long(prompt) && !price.is_long(input.least()) { price.long_from.into() } else { prompt }
+}
+
+/// The parts of a prompt of at most `prompt` tokens, none above the claim's. What is cut is cut from the part that usually
+/// costs most: cache writes of the longer lifetime, then of the shorter, then other input.
+fn usage(claim: dialect::Usage, prompt: u64, output: u64) -> Usage {
+    let mut left = prompt;
+    let mut take = |part: u64| {
+        let taken = part.min(left);
+        left -= taken;
+        taken
+    };
+    let written = claim.cache_write.saturating_add(claim.cache_write_long);
+    let cached = take(claim.cached);
+    let input = take(claim.prompt.saturating_sub(claim.cached).saturating_sub(written));
+    let (cache_write, cache_write_long) = (take(claim.cache_write), take(claim.cache_write_long));
+    Usage {
+        requests: 1,
+        input: saturate(input),
+        cached: saturate(cached),
+        cache_write: saturate(cache_write),
+        cache_write_long: saturate(cache_write_long),
+        output: saturate(output),
+    }
 }
 
 fn total(usage: &Usage, bounds: &Bounds) -> Option<Pico> {
-    let charge = charge(&bounds.price, usage);
+    let charge = bounds.price.charge(usage);
     charge.checked_add(receipt_fee(charge, bounds.fee_bps)?)
 }
 
-/// Reduces output, then input, then cached input, until the cost fits what is held.
+/// Reduces output, then input, then what was written to and read from a cache, until the cost fits what is held.
 fn within_hold(mut usage: Usage, bounds: &Bounds) -> Usage {
     let fits = |usage: &Usage| total(usage, bounds).is_some_and(|total| total <= bounds.held);
-    let components: [fn(&mut Usage) -> &mut u32; 3] = [|u| &mut u.output, |u| &mut u.input, |u| &mut u.cached];
+    // The cost falls with each of them, also where the prompt ceases to be a long one.
+    let components: [fn(&mut Usage) -> &mut u32; 5] =
+        [|u| &mut u.output, |u| &mut u.input, |u| &mut u.cache_write_long, |u| &mut u.cache_write, |u| &mut u.cached];
     for component in components {
         if fits(&usage) {
             return usage;
@@ -108,8 +138,8 @@ fn within_hold(mut usage: Usage, bounds: &Bounds) -> Usage {
 
 impl From<&Bill> for Billed {
     fn from(bill: &Bill) -> Self {
-        let Usage { input, cached, output, .. } = bill.usage;
-        Self { input, cached, output, cost_usd: usd(bill.total) }
+        let Usage { input, cached, cache_write, cache_write_long, output, .. } = bill.usage;
+        Self { input, cached, cache_write, cache_write_long, output, cost_usd: usd(bill.total) }
     }
 }
 
@@ -124,6 +154,7 @@ pub fn usd(amount: Pico) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use steam_protocol::units::Price;
 
     const BYTES: Counted = Counted { bytes: 400, tokens: 100 };
 
@@ -133,18 +164,18 @@ mod tests {
     }
 
     fn bounds() -> Bounds {
-        let price = Price { input: 1_000_000, cached: 100_000, output: 2_000_000, request: 5 };
+        let price = Price::basic(1_000_000, 100_000, 2_000_000, 5).into();
         Bounds { price, fee_bps: 100, held: Pico(u128::MAX >> 1), max_output: 1_000 }
     }
 
     fn claim(prompt: u64, cached: u64, completion: u64, reasoning: u64) -> Option<dialect::Usage> {
-        Some(dialect::Usage { prompt, cached, completion, reasoning })
+        Some(dialect::Usage { prompt, cached, completion, reasoning, ..dialect::Usage::default() })
     }
 
     #[test]
     fn an_honest_claim_is_billed_as_it_is_with_the_cached_part_taken_out() {
         let bill = bill(claim(100, 40, 90, 0), &own(Counting::O200k, BYTES), &bounds());
-        assert_eq!(bill.usage, Usage { requests: 1, input: 60, cached: 40, output: 90 });
+        assert_eq!(bill.usage, Usage { requests: 1, input: 60, cached: 40, output: 90, ..Usage::default() });
         assert_eq!(bill.counted_by, CountedBy::Provider);
         assert_eq!(bill.total, Pico(60_000_000 + 4_000_000 + 180_000_000 + 5_000_000 + 2_490_000));
     }
@@ -173,7 +204,7 @@ mod tests {
     #[test]
     fn without_a_claim_the_relayers_count_is_billed() {
         let bill = bill(None, &own(Counting::Bytes, Counted { bytes: 10, tokens: 3 }), &bounds());
-        assert_eq!(bill.usage, Usage { requests: 1, input: 100, cached: 0, output: 3 });
+        assert_eq!(bill.usage, Usage { requests: 1, input: 100, cached: 0, output: 3, ..Usage::default() });
         assert_eq!(bill.counted_by, CountedBy::Relayer);
     }
 
@@ -184,9 +215,83 @@ mod tests {
         assert_eq!(usd(Pico(12_000_000_000_000)), "12");
     }
 
+    #[test]
+    fn cache_writes_are_billed_apart_and_cut_before_other_input() {
+        let claim = |prompt, cached, cache_write, cache_write_long| {
+            let claim = dialect::Usage { prompt, cached, cache_write, cache_write_long, ..dialect::Usage::default() };
+            let bill = bill(Some(claim), &own(Counting::Bytes, BYTES), &bounds());
+            let Usage { input, cached, cache_write, cache_write_long, .. } = bill.usage;
+            ([input, cached, cache_write, cache_write_long], bill.counted_by)
+        };
+        assert_eq!(claim(100, 40, 30, 20), ([10, 40, 30, 20], CountedBy::Provider));
+        // 400 are allowed: the dearest are cut.
+        assert_eq!(claim(500, 40, 200, 200), ([60, 40, 200, 100], CountedBy::Capped));
+        assert_eq!(claim(500, 40, 400, 60), ([0, 40, 360, 0], CountedBy::Capped));
+        // Parts that are more than the whole.
+        assert_eq!(claim(100, 50, 60, 70), ([0, 50, 50, 0], CountedBy::Capped));
+    }
+
+    #[test]
+    fn a_long_prompt_costs_the_long_price_in_all_its_parts() {
+        let long = Price { cache_write: 3_000_000, ..Price::basic(2_000_000, 200_000, 4_000_000, 5) };
+        let standard = bounds().price.standard;
+        let bounds = Bounds { price: Tariff { standard, long_from: 100, long }, fee_bps: 0, ..bounds() };
+        let total = |prompt, cached, cache_write| {
+            let claim = dialect::Usage { prompt, cached, cache_write, completion: 10, ..dialect::Usage::default() };
+            bill(Some(claim), &own(Counting::Bytes, BYTES), &bounds).total.0
+        };
+        assert_eq!(total(100, 50, 10), 40_000_000 + 5_000_000 + 10_000_000 + 20_000_000 + 5_000_000);
+        // One more token, though most are cached.
+        assert_eq!(total(101, 51, 10), 80_000_000 + 10_200_000 + 30_000_000 + 40_000_000 + 5_000_000);
+    }
+
+    #[test]
+    fn a_long_prompt_is_billed_where_claim_and_own_bound_are_both_above_and_never_by_an_estimate() {
+        let standard = bounds().price.standard;
+        let long = Price::basic(2_000_000, 200_000, 4_000_000, 5);
+        let prompt = |claimed: Option<u64>, counting, text, long_from| {
+            let input = Input { counting, text, image_tokens: 0 };
+            let own = Own { input, delivered: Counted::default(), reasoning: Counted::default() };
+            let price = Tariff { standard, long_from, long };
+            let bill = bill(claimed.and_then(|prompt| claim(prompt, 0, 0, 0)), &own, &Bounds { price, ..bounds() });
+            (bill.usage.input, price.is_long(bill.usage.prompt()))
+        };
+        let text = Counted { bytes: 4_000, tokens: 1_000 };
+        // The bound of an unknown tokenizer is above 1,000, and the provider claims no more than that.
+        assert_eq!(prompt(Some(1_000), Counting::Bytes, text, 1_000), (1_000, false));
+        assert_eq!(prompt(Some(1_001), Counting::Bytes, text, 1_000), (1_001, true));
+        // 1,028 by the relayer's own bound, whatever is claimed.
+        assert_eq!(prompt(Some(9_000), Counting::O200k, text, 1_028), (1_028, false));
+        assert_eq!(prompt(Some(9_000), Counting::O200k, text, 1_027), (1_028, true));
+        // Without a claim an estimate from bytes makes no long prompt, and a count does where it leaves no doubt.
+        assert_eq!(prompt(None, Counting::Bytes, text, 999), (999, false));
+        assert_eq!(prompt(None, Counting::Bytes, text, 10), (10, false));
+        assert_eq!(prompt(None, Counting::Bytes, text, 1_000), (1_000, false));
+        assert_eq!(prompt(None, Counting::O200k, text, 999), (999, false));
+        assert_eq!(prompt(None, Counting::O200k, text, 972), (972, false));
+        assert_eq!(prompt(None, Counting::O200k, text, 971), (1_000, true));
+    }
+
     prop_compose! {
-        fn prices()(input in 0..=1_000_000_000_000u64, share in 0.0..=1.0f64, output in 0..=1_000_000_000_000u64, request in 0..=1_000_000_000_000u64)
-            -> Price { Price { input, cached: (input as f64 * share) as u64, output, request } }
+        fn one_price()(input in 0..=1_000_000_000u64, share in 0.0..=1.0f64, short in 0..=1_000_000_000u64, long in 0..=1_000_000_000u64, output in 0..=1_000_000_000u64, request in 0..=1_000_000_000u64)
+            -> Price {
+            let cached = (input as f64 * share) as u64;
+            Price { input, cached, cache_write: short, cache_write_long: long, output, request }
+        }
+    }
+
+    prop_compose! {
+        fn prices()(standard in one_price(), factor in 1..=1_000u64, long_from in prop_oneof![Just(0u32), 1..1_000u32, any::<u32>()]) -> Tariff {
+            let long = Price {
+                input: standard.input * factor,
+                cached: standard.cached * factor,
+                cache_write: standard.cache_write * factor,
+                cache_write_long: standard.cache_write_long * factor,
+                output: standard.output * factor,
+                request: standard.request * factor,
+            };
+            Tariff { standard, long_from, long: if long_from == 0 { Price::default() } else { long } }
+        }
     }
 
     proptest! {
@@ -194,8 +299,9 @@ mod tests {
         fn a_bill_is_never_above_the_hold_the_claim_or_the_own_allowance(
             price in prices(), fee_bps in 0..=2_000u16, held in any::<u64>(), max_output in any::<u32>(),
             text_bytes in any::<u32>(), delivered in any::<u32>(), visible in any::<u32>(), known in any::<bool>(),
-            claimed in proptest::option::of((any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>())),
+            claimed in proptest::option::of(any::<[u64; 6]>()), small in 0..64u32,
         ) {
+            prop_assert!(price.is_valid());
             let counting = if known { Counting::O200k } else { Counting::Bytes };
             let text = |bytes: u32| Counted { bytes: bytes.into(), tokens: u64::from(bytes).div_ceil(4) };
             let own = Own {
@@ -205,17 +311,22 @@ mod tests {
             };
             let held = Pico(u128::from(held) << 20);
             let bounds = Bounds { price, fee_bps, held, max_output };
-            let claimed = claimed.map(|(prompt, cached, completion, reasoning)| dialect::Usage { prompt, cached, completion, reasoning });
+            let claimed = claimed.map(|claim| {
+                let [prompt, cached, cache_write, cache_write_long, completion, reasoning] = claim.map(|count| count >> small);
+                dialect::Usage { prompt, cached, cache_write, cache_write_long, completion, reasoning }
+            });
             let bill = bill(claimed, &own, &bounds);
-            let charged = charge(&price, &bill.usage);
+            let charged = price.charge(&bill.usage);
             prop_assert_eq!(bill.total, Pico(charged.0 + receipt_fee(charged, fee_bps).unwrap().0));
             prop_assert!(bill.total <= held);
             prop_assert!(bill.usage.output <= max_output);
-            let prompt = u64::from(bill.usage.input) + u64::from(bill.usage.cached);
+            let prompt = bill.usage.prompt();
             prop_assert!(prompt <= own.input.allowance());
             if let Some(claim) = claimed {
                 prop_assert!(prompt <= claim.prompt);
                 prop_assert!(u64::from(bill.usage.cached) <= claim.cached);
+                prop_assert!(u64::from(bill.usage.cache_write) <= claim.cache_write);
+                prop_assert!(u64::from(bill.usage.cache_write_long) <= claim.cache_write_long);
                 prop_assert!(u64::from(bill.usage.output) <= claim.completion);
                 let visible = counting.allowance(own.delivered);
                 prop_assert!(u64::from(bill.usage.output) <= visible.saturating_add(claim.reasoning));

@@ -13,7 +13,7 @@ use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::allow_list::AllowList;
-use steam_protocol::units::{MicroUsdc, Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
 use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
@@ -34,6 +34,11 @@ impl Input {
     /// The estimate of the input's tokens.
     pub fn estimate(&self) -> u64 {
         self.text.tokens.saturating_add(self.image_tokens)
+    }
+
+    /// Fewest tokens that it has for sure; what an image has is an estimate.
+    pub fn least(&self) -> u64 {
+        self.counting.least(self.text)
     }
 
     /// Most input tokens that can be billed.
@@ -231,7 +236,9 @@ fn consider(
     if allowed.list.is_some_and(|list| !list.contains(&offer.provider.to_bytes())) {
         return Err((Filter::AllowList, "is not in the key's allow-list".into()).into());
     }
-    if let Some(reason) = request.controls.exclude(offer) {
+    let most_prompt = saturate(input.allowance().min(context(offer, request)));
+    let price = offer.price.price(offer.price.is_long(most_prompt.into()));
+    if let Some(reason) = request.controls.exclude(offer, price) {
         return Err((Filter::Wish, reason).into());
     }
     let missing = request.needs & !offer.capabilities;
@@ -249,9 +256,7 @@ fn consider(
     };
     // The estimate, not the bound: a bound of one token a byte would turn away what fits. Where the estimate is too
     // low, the provider says so, and it costs nothing.
-    // Each prompt has a context of its own.
-    let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
-    if input.estimate().saturating_add(u64::from(max_output)) > context {
+    if input.estimate().saturating_add(u64::from(max_output)) > context(offer, request) {
         let reason = format!(
             "takes {} tokens of prompt and answer, and this is about {} and up to {max_output}",
             offer.context_limit,
@@ -259,11 +264,10 @@ fn consider(
         );
         return Err((Filter::Size, reason).into());
     }
-    if !offer.price.within(&allowed.limits.max_price) {
+    if !price.within(&allowed.limits.max_price) {
         return Err((Filter::KeyPrice, "priced above the key's highest price".into()).into());
     }
-    let most_input = saturate(input.allowance().min(context));
-    let ceiling = ceiling(offer, fee_bps, most_input, max_output.saturating_mul(request.choices))
+    let ceiling = ceiling(offer, fee_bps, most_prompt, max_output.saturating_mul(request.choices))
         .ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
@@ -275,10 +279,15 @@ fn consider(
     Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
 }
 
-/// The most a request may cost with `offer`, fee included. No more input than fits the offer's context can be billed.
+/// The tokens that all prompts and answers of the request may have: each prompt has a context of its own.
+fn context(offer: &Offer, request: &Request) -> u64 {
+    u64::from(offer.context_limit).saturating_mul(request.prompts.into())
+}
+
+/// The most a request may cost with `offer`, fee included: whatever part of the prompt is written to a cache, and at the
+/// price of long prompts if it may be one.
 fn ceiling(offer: &Offer, fee_bps: u16, input: u32, output: u32) -> Option<Pico> {
-    let usage = Usage { requests: 1, input, cached: 0, output };
-    let charge = charge(&offer.price, &usage);
+    let charge = offer.price.ceiling(input, output);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
 

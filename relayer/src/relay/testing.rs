@@ -31,7 +31,7 @@ pub fn offer(name: &str, seed: u8) -> Offer {
         provider_token: Pubkey::new_from_array([seed ^ 0x40; 32]),
         url: "http://127.0.0.1:1/v1".into(),
         model: "m".into(),
-        price: Price { input: 1_000_000, cached: 100_000, output: 2_000_000, request: 0 },
+        price: Price::basic(1_000_000, 100_000, 2_000_000, 0).into(),
         version: 1,
         context_limit: 8_192,
         output_limit: 4_096,

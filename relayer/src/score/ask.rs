@@ -4,7 +4,7 @@
 use crate::chain::Pubkey;
 use rand::RngCore;
 use serde::{Deserialize, Deserializer, Serialize};
-use steam_protocol::units::Price;
+use steam_protocol::units::{Price, Tariff};
 use utoipa::ToSchema;
 
 /// What a request asks to be best. It changes the objective, and never which offers may serve.
@@ -60,9 +60,9 @@ pub struct Measured {
     #[schema(value_type = String)]
     pub offer: Pubkey,
     /// Its posted price.
-    #[serde(with = "PostedPrice")]
-    #[schema(value_type = PostedPrice)]
-    pub price: Price,
+    #[serde(with = "PostedTariff")]
+    #[schema(value_type = PostedTariff)]
+    pub price: Tariff,
     /// Expected time to the first token of a prompt of 1,000 tokens, in seconds.
     pub ttft: f32,
     /// Expected output tokens a second.
@@ -116,8 +116,28 @@ impl Measured {
 struct PostedPrice {
     input: u64,
     cached: u64,
+    cache_write: u64,
+    cache_write_long: u64,
     output: u64,
     request: u64,
+}
+
+/// [`Tariff`] in JSON. What an offer without a price of long prompts has none of is left out.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(remote = "Tariff")]
+struct PostedTariff {
+    #[serde(with = "PostedPrice")]
+    #[schema(value_type = PostedPrice)]
+    standard: Price,
+    #[serde(default, skip_serializing_if = "is_default")]
+    long_from: u32,
+    #[serde(default, with = "PostedPrice", skip_serializing_if = "is_default")]
+    #[schema(value_type = Option<PostedPrice>)]
+    long: Price,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn base58<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pubkey, D::Error> {

@@ -3,6 +3,7 @@
 
 use super::ask::{Gate, Measured};
 use super::coefficients::Coefficients;
+use steam_protocol::units::Price;
 
 /// Recent answers with which an offer gets half of the exploration that an unknown offer gets.
 const KNOWN: f64 = 8.0;
@@ -59,12 +60,12 @@ impl Group {
 /// The part of a candidate that does not depend on the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Profile {
-    /// µUSDC a prompt token.
-    pub(super) prompt: f64,
-    /// µUSDC an output token.
-    pub(super) output: f64,
-    /// µUSDC a request.
-    pub(super) request: f64,
+    /// What it costs.
+    standard: Rates,
+    /// Most tokens of a prompt at that price.
+    long_from: f64,
+    /// What it costs with a longer prompt.
+    long: Rates,
     /// Seconds to the first token.
     pub(super) ttft: f64,
     /// Seconds an output token.
@@ -82,17 +83,54 @@ pub(super) struct Profile {
     pub(super) newcomer: bool,
 }
 
+/// What a request costs, as expected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rates {
+    /// µUSDC a prompt token.
+    pub(super) prompt: f64,
+    /// µUSDC an output token.
+    pub(super) output: f64,
+    /// µUSDC a request.
+    pub(super) request: f64,
+}
+
+impl Rates {
+    fn of(m: &Measured, price: &Price, hits: f64) -> Self {
+        Self {
+            prompt: prompt_price(m, price, hits),
+            output: billing(m) * price.output as f64 / 1e6,
+            request: price.request as f64,
+        }
+    }
+
+    /// µUSDC of a request with so many tokens of prompt and answer.
+    pub(super) fn cost(&self, input: f64, output: f64) -> f64 {
+        input * self.prompt + (output * self.output + self.request)
+    }
+}
+
 impl Profile {
+    /// What a request with a prompt of `input` tokens costs.
+    pub(super) fn rates(&self, input: f64) -> &Rates {
+        if self.is_long(input) { &self.long } else { &self.standard }
+    }
+
+    /// Whether a prompt of `input` tokens costs the price of long ones.
+    pub(super) fn is_long(&self, input: f64) -> bool {
+        input > self.long_from
+    }
+
     pub(super) fn of(m: &Measured) -> Self {
         let failure = within(m.failure.into(), 0.0, WORST_FAILURE);
         let usual_load = within_or(m.usual_load.into(), 0.0, MOST_LOAD, 0.0);
+        let hits = within_or(m.cache_hits.into(), 0.0, 1.0, 0.0);
         Self {
-            prompt: prompt_price(m, within_or(m.cache_hits.into(), 0.0, 1.0, 0.0)),
-            output: billing(m) * m.price.output as f64 / 1e6,
+            standard: Rates::of(m, &m.price.standard, hits),
+            long_from: if m.price.long_from == 0 { f64::INFINITY } else { f64::from(m.price.long_from) },
+            long: Rates::of(m, &m.price.long, hits),
             broken: within(m.broken.into(), 0.0, 1.0),
             usual_load,
             slope: (usual_load + LOAD_SCALE).recip(),
-            request: m.price.request as f64,
             ttft: within(m.ttft.into(), 0.0, LONGEST),
             token: within_or(m.speed.into(), SPEEDS.0, SPEEDS.1, SPEEDS.0).recip(),
             factor: within(m.penalty.into(), 1.0, WORST_PENALTY) / (1.0 - failure),
@@ -178,6 +216,8 @@ pub(super) struct Sticky {
     pub(super) index: usize,
     /// µUSDC a prompt token, given what it has cached.
     pub(super) prompt: f64,
+    /// The same of a long prompt.
+    pub(super) long_prompt: f64,
     /// Share of the prompt that it need not read again.
     pub(super) hits: f64,
 }
@@ -186,7 +226,8 @@ impl Sticky {
     pub(super) fn of(index: usize, m: &Measured, hits: f32) -> Self {
         let usual = within_or(m.cache_hits.into(), 0.0, 1.0, 0.0);
         let hits = within_or(hits.into(), 0.0, 1.0, 0.0).max(usual);
-        Self { index, prompt: prompt_price(m, hits), hits }
+        let price = |price: &Price| prompt_price(m, price, hits);
+        Self { index, prompt: price(&m.price.standard), long_prompt: price(&m.price.long), hits }
     }
 }
 
@@ -201,8 +242,8 @@ fn billing(m: &Measured) -> f64 {
 }
 
 /// µUSDC a prompt token, `hits` of the prompt being cached.
-fn prompt_price(m: &Measured, hits: f64) -> f64 {
-    billing(m) * ((1.0 - hits) * m.price.input as f64 + hits * m.price.cached as f64) / 1e6
+fn prompt_price(m: &Measured, price: &Price, hits: f64) -> f64 {
+    billing(m) * ((1.0 - hits) * price.input as f64 + hits * price.cached as f64) / 1e6
 }
 
 /// `x` within its range; what is no number is the worst, the upper end.

@@ -2,7 +2,7 @@
 //! traffic ∝ `J^−k`, and what is left after a bounded exploration and probes of those that may be back.
 
 use super::ask::{Ask, Draws, Sort};
-use super::candidate::{CandidateEvaluation, Candidates, Group, Profile, Sticky, group, reading, slowed};
+use super::candidate::{CandidateEvaluation, Candidates, Group, Profile, Rates, Sticky, group, reading, slowed};
 use super::coefficients::Coefficients;
 use super::order::{HEAD, Keys};
 use super::stats::{median_of_some, power};
@@ -65,7 +65,7 @@ impl Evaluation {
             let (profile, live) = (candidates.profile(index), candidates.live(index));
             let ttft = profile.ttft * prompt;
             self.evaluated.push(CandidateEvaluation {
-                cost: input * profile.prompt + (output * profile.output + profile.request),
+                cost: profile.rates(input).cost(input, output),
                 time: (ttft + output * profile.token) * slowed(c, profile, live),
                 score: 0.0,
                 floor: 0.0,
@@ -74,10 +74,11 @@ impl Evaluation {
                 limited: live.limited,
             });
         }
-        if let Some(Sticky { index, prompt, hits }) = candidates.sticky() {
+        if let Some(Sticky { index, prompt, long_prompt, hits }) = candidates.sticky() {
             let (profile, live) = (candidates.profile(index), candidates.live(index));
             let candidate = &mut self.evaluated[index];
-            candidate.cost = input * prompt + (output * profile.output + profile.request);
+            let prompt = if profile.is_long(input) { long_prompt } else { prompt };
+            candidate.cost = Rates { prompt, ..*profile.rates(input) }.cost(input, output);
             candidate.time =
                 (profile.ttft * reading(input * (1.0 - hits)) + output * profile.token) * slowed(c, profile, live);
         }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::time::Duration;
-use steam_protocol::units::Price;
+use steam_protocol::units::{Price, Tariff};
 
 const ASK: Ask = Ask {
     input_tokens: 1_000,
@@ -32,16 +32,16 @@ struct Market {
     rng: StdRng,
 }
 
-fn price(input: u64, output: u64) -> Price {
-    Price { input, cached: input / 10, output, request: 0 }
+fn price(input: u64, output: u64) -> Tariff {
+    Price::basic(input, input / 10, output, 0).into()
 }
 
 impl Market {
-    fn of(prices: &[Price]) -> Self {
+    fn of(prices: &[Tariff]) -> Self {
         Self::with(Coefficients::default(), prices)
     }
 
-    fn with(config: Coefficients, prices: &[Price]) -> Self {
+    fn with(config: Coefficients, prices: &[Tariff]) -> Self {
         let offers = prices.iter().enumerate().map(|(i, &price)| {
             let address = Pubkey::from([i as u8 + 1; 32]);
             Arc::new(Offer {
@@ -355,7 +355,7 @@ fn traffic_follows_the_shares() {
 
 #[derive(Clone, Debug)]
 struct Past {
-    price: Price,
+    price: Tariff,
     answers: usize,
     ttft: f64,
     speed: f64,
@@ -444,9 +444,9 @@ proptest! {
         };
         let now = settled(&pasts)[0];
         let cheaper = with(|p, by| {
-            p.price.input = (p.price.input as f64 * by) as u64;
-            p.price.cached = p.price.input / 10;
-            p.price.output = (p.price.output as f64 * by) as u64;
+            p.price.standard.input = (p.price.standard.input as f64 * by) as u64;
+            p.price.standard.cached = p.price.standard.input / 10;
+            p.price.standard.output = (p.price.standard.output as f64 * by) as u64;
         });
         let sooner = with(|p, by| p.ttft *= by);
         let faster = with(|p, by| p.speed /= by);

@@ -76,6 +76,7 @@ fn encode(group: &SealedGroup, offer_index: impl Fn(&[u8; 32]) -> u8) -> Group {
         slot: line.slot,
         offer_ix: offer_index(&line.offer),
         version: line.version,
+        long: line.long,
         usage: line.usage,
     };
     Group {

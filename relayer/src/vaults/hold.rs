@@ -7,7 +7,7 @@ use crate::ledger::{Authorization, Charge, LedgerError, PackedDecision, StoredVo
 use crate::registry::Offer;
 use std::sync::Arc;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
-use steam_protocol::units::{Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{Pico, Usage, receipt_fee};
 use steam_protocol::{Hash, sha256};
 
 /// Why work could not be charged.
@@ -82,7 +82,7 @@ impl Hold {
     /// # Errors
     /// [`ChargeError::AboveHold`], or [`ChargeError::Ledger`] if it could not be made durable; nothing is charged then.
     pub async fn charge(mut self, draft: Draft) -> Result<SignedReceipt, ChargeError> {
-        let amount = charge(&draft.offer.price, &draft.usage);
+        let amount = draft.offer.price.charge(&draft.usage);
         let fee = receipt_fee(amount, self.fee_bps).ok_or(ChargeError::AboveHold)?;
         let total = amount.checked_add(fee).filter(|total| *total <= self.ceiling).ok_or(ChargeError::AboveHold)?;
         let consent = self.consent.take().ok_or(ChargeError::AboveHold)?;

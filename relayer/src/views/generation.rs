@@ -45,7 +45,7 @@ pub struct GenerationFigures {
     pub latency: u32,
     /// Time from the first content to the end.
     pub generation_time: u32,
-    /// Prompt tokens, cached ones included.
+    /// Prompt tokens, those read from and written to a cache included.
     pub tokens_prompt: u64,
     /// Answer tokens.
     pub tokens_completion: u32,
@@ -71,7 +71,7 @@ impl GenerationFigures {
             usage: cost,
             latency: receipt.ttft_ms,
             generation_time: receipt.duration_ms.saturating_sub(receipt.ttft_ms),
-            tokens_prompt: u64::from(receipt.usage.input) + u64::from(receipt.usage.cached),
+            tokens_prompt: receipt.usage.prompt(),
             tokens_completion: receipt.usage.output,
             native_tokens_cached: receipt.usage.cached,
             finish_reason: receipt.finish_reason.into(),

@@ -152,10 +152,36 @@ pub struct OfferView {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Price)]
 pub struct PriceView {
-    /// Prompt tokens that are not cached.
+    /// What a request costs whose prompt is not a long one.
+    #[serde(flatten)]
+    pub standard: PriceComponents,
+    /// What all of a request costs whose prompt is, if that has a price of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongPriceView>,
+}
+
+/// The price of long prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = LongPrice)]
+pub struct LongPriceView {
+    /// A prompt with more tokens is a long one; all its tokens count, from a cache or not.
+    pub from: u32,
+    /// What it costs.
+    #[serde(flatten)]
+    pub price: PriceComponents,
+}
+
+/// µUSDC per million tokens of each kind, and µUSDC per request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PriceComponents {
+    /// Prompt tokens that are neither read from nor written to a cache.
     pub input: u64,
     /// Prompt tokens from the provider's cache.
     pub cached: u64,
+    /// Prompt tokens written to the provider's cache, for the shorter lifetime.
+    pub cache_write: u64,
+    /// Prompt tokens written to the provider's cache, for the longer lifetime.
+    pub cache_write_long: u64,
     /// Answer tokens.
     pub output: u64,
     /// Each request.
@@ -165,10 +191,35 @@ pub struct PriceView {
 /// A posted price as people compare it: USD per million tokens, and USD per request.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Pricing {
-    /// Prompt tokens that are not cached.
+    /// What a request costs whose prompt is not a long one.
+    #[serde(flatten)]
+    pub standard: PricingComponents,
+    /// What all of a request costs whose prompt is, if that has a price of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long: Option<LongPricing>,
+}
+
+/// The price of long prompts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LongPricing {
+    /// A prompt with more tokens is a long one; all its tokens count, from a cache or not.
+    pub from: u32,
+    /// What it costs.
+    #[serde(flatten)]
+    pub price: PricingComponents,
+}
+
+/// USD per million tokens of each kind, and USD per request.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PricingComponents {
+    /// Prompt tokens that are neither read from nor written to a cache.
     pub prompt: f64,
     /// Prompt tokens from the provider's cache.
     pub cached_prompt: f64,
+    /// Prompt tokens written to the provider's cache, for the shorter lifetime.
+    pub cache_write: f64,
+    /// Prompt tokens written to the provider's cache, for the longer lifetime.
+    pub cache_write_long: f64,
     /// Answer tokens.
     pub completion: f64,
     /// Each request.
@@ -253,18 +304,35 @@ impl OfferView {
     }
 }
 
-impl From<&units::Price> for PriceView {
-    fn from(price: &units::Price) -> Self {
-        Self { input: price.input, cached: price.cached, output: price.output, request: price.request }
+impl From<&units::Tariff> for PriceView {
+    fn from(tariff: &units::Tariff) -> Self {
+        let long = LongPriceView { from: tariff.long_from, price: PriceComponents::from(&tariff.long) };
+        Self { standard: (&tariff.standard).into(), long: (tariff.long_from != 0).then_some(long) }
     }
 }
 
-impl From<&units::Price> for Pricing {
+impl From<&units::Price> for PriceComponents {
+    fn from(price: &units::Price) -> Self {
+        let units::Price { input, cached, cache_write, cache_write_long, output, request } = *price;
+        Self { input, cached, cache_write, cache_write_long, output, request }
+    }
+}
+
+impl From<&units::Tariff> for Pricing {
+    fn from(tariff: &units::Tariff) -> Self {
+        let long = LongPricing { from: tariff.long_from, price: PricingComponents::from(&tariff.long) };
+        Self { standard: (&tariff.standard).into(), long: (tariff.long_from != 0).then_some(long) }
+    }
+}
+
+impl From<&units::Price> for PricingComponents {
     fn from(price: &units::Price) -> Self {
         let usd = |micro: u64| micro as f64 / MICRO_PER_USD;
         Self {
             prompt: usd(price.input),
             cached_prompt: usd(price.cached),
+            cache_write: usd(price.cache_write),
+            cache_write_long: usd(price.cache_write_long),
             completion: usd(price.output),
             request: usd(price.request),
         }
@@ -289,8 +357,9 @@ impl BoardView {
     }
 }
 
-/// USD per million tokens, of which `ratio` are input to one of output.
-pub fn blended_usd(price: &units::Price, ratio: f64) -> f64 {
+/// USD per million tokens, of which `ratio` are input to one of output, at the price of prompts that are not long.
+pub fn blended_usd(tariff: &units::Tariff, ratio: f64) -> f64 {
+    let price = &tariff.standard;
     (price.input as f64 * ratio + price.output as f64) / (ratio + 1.0) / MICRO_PER_USD
 }
 
@@ -300,7 +369,7 @@ mod tests {
 
     #[test]
     fn a_blended_price_weighs_input_by_the_ratio() {
-        let price = units::Price { input: 1_000_000, cached: 0, output: 5_000_000, request: 0 };
+        let price = units::Price::basic(1_000_000, 0, 5_000_000, 0).into();
         assert_eq!(blended_usd(&price, 3.0), 2.0);
         assert_eq!(blended_usd(&price, 0.0), 5.0);
     }

@@ -54,7 +54,7 @@ pub struct ReceiptFields {
     pub offer: String,
     /// The version of the price.
     pub price_version: u32,
-    /// The price of that version.
+    /// The prices of that version: which of them holds follows from the prompt's tokens.
     pub price: PriceView,
     /// What is charged for.
     pub usage: UsageView,
@@ -88,10 +88,14 @@ pub struct ReceiptFields {
 pub struct UsageView {
     /// Requests.
     pub requests: u32,
-    /// Prompt tokens that were not cached.
+    /// Prompt tokens that were neither read from nor written to a cache.
     pub input: u32,
     /// Prompt tokens from the provider's cache.
     pub cached: u32,
+    /// Prompt tokens written to the provider's cache, for the shorter lifetime.
+    pub cache_write: u32,
+    /// Prompt tokens written to the provider's cache, for the longer lifetime.
+    pub cache_write_long: u32,
     /// Answer tokens.
     pub output: u32,
 }
@@ -182,7 +186,8 @@ impl From<&receipt::Receipt> for ReceiptFields {
 
 impl From<&units::Usage> for UsageView {
     fn from(usage: &units::Usage) -> Self {
-        Self { requests: usage.requests, input: usage.input, cached: usage.cached, output: usage.output }
+        let units::Usage { requests, input, cached, cache_write, cache_write_long, output } = *usage;
+        Self { requests, input, cached, cache_write, cache_write_long, output }
     }
 }
 

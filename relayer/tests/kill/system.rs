@@ -15,7 +15,7 @@ use steam::localnet::{Behaviour, Deployment, Localnet, Options, ProviderSetup, S
 use steam::{addresses, instructions};
 use steam_protocol::allow_list::{ANY, AllowList};
 use steam_protocol::key::SessionKey;
-use steam_protocol::units::MicroUsdc;
+use steam_protocol::units::{MicroUsdc, Price};
 use steam_router::state::{KeyGrant, OfferTerms, Prices, VaultWithKeys, capability};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -289,7 +289,9 @@ const BEFORE_SEALING: &str =
 /// Prices that are multiples of 10^4 / bps in every component, so that fees have no fraction of a pico-dollar.
 fn terms() -> OfferTerms {
     OfferTerms {
-        price: Prices { input: 300_000, cached: 30_000, output: 1_200_000, request: 0 },
+        price: Price::basic(300_000, 30_000, 1_200_000, 0).into(),
+        long_from: 0,
+        long_price: Prices::default(),
         context_limit: 32_768,
         output_limit: 4_096,
         capabilities: capability::STREAMING,

@@ -248,7 +248,7 @@ pub struct ProviderUpdate {
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "as in `Ix`")]
 pub struct Terms {
-    pub price: Price,
+    pub tariff: Tariff,
     pub context_limit: u32,
     pub output_limit: u32,
     pub capabilities: u64,
@@ -380,7 +380,20 @@ pub struct Charge {
     pub requests: u32,
     pub input: u32,
     pub cached: u32,
+    pub cache_write: u32,
+    pub cache_write_long: u32,
     pub output: u32,
+    /// Of long prompts.
+    pub long: bool,
+    /// Its bytes announce a count of cache writes, the shorter one if it is zero, and it is zero.
+    pub announces_zero: bool,
+}
+
+impl Charge {
+    /// Tokens of prompts.
+    pub fn prompt(&self) -> u64 {
+        [self.input, self.cached, self.cache_write, self.cache_write_long].map(u64::from).iter().sum()
+    }
 }
 
 /// What is wrong with a batch's bytes.
@@ -408,18 +421,46 @@ pub enum Damage {
 pub struct Price {
     pub input: u64,
     pub cached: u64,
+    pub cache_write: u64,
+    pub cache_write_long: u64,
     pub output: u64,
     pub request: u64,
 }
 
+/// What an offer posts: prices, and others for prompts of more than `long_from` tokens, unless that is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SPEC.md, Prices")]
+pub struct Tariff {
+    pub price: Price,
+    pub long_from: u32,
+    pub long_price: Price,
+}
+
 impl Price {
     /// Its components.
-    pub fn components(&self) -> [u64; 4] {
-        [self.input, self.cached, self.output, self.request]
+    pub fn components(&self) -> [u64; 6] {
+        [self.input, self.cached, self.cache_write, self.cache_write_long, self.output, self.request]
+    }
+
+    /// The same price for each component.
+    pub fn even(price: u64) -> Self {
+        Self { input: price, cached: price, cache_write: price, cache_write_long: price, output: price, request: price }
     }
 
     /// Whether no component is above the other's.
     pub fn within(&self, other: &Self) -> bool {
         self.components().iter().zip(other.components()).all(|(mine, theirs)| *mine <= theirs)
+    }
+}
+
+impl Tariff {
+    /// Whether no prompt costs more than by the other: neither price is higher, and long prompts begin no earlier.
+    pub fn within(&self, other: &Self) -> bool {
+        let no_earlier = match (self.long_from, other.long_from) {
+            (0, _) => true,
+            (_, 0) => false,
+            (mine, theirs) => mine >= theirs && self.long_price.within(&other.long_price),
+        };
+        self.price.within(&other.price) && no_earlier
     }
 }

@@ -232,7 +232,7 @@ fn of_market(new: Draft, ix: &Ix) -> Result<Draft, Draft> {
             .moving(Holder::Relayer(*relayer).dollars(), *destination)
             .arg(amount),
         Ix::PutOffer { authority, payer, provider, offer, model, terms } => {
-            let Terms { price, context_limit, output_limit, capabilities } = terms;
+            let Terms { tariff, context_limit, output_limit, capabilities } = terms;
             new.signer(*authority)
                 .payer(*payer)
                 .read(Name::Config)
@@ -240,7 +240,9 @@ fn of_market(new: Draft, ix: &Ix) -> Result<Draft, Draft> {
                 .write(Name::Offer(*provider, *offer))
                 .program(SYSTEM)
                 .arg(model)
-                .arg(price)
+                .arg(&tariff.price)
+                .arg(&tariff.long_from)
+                .arg(&tariff.long_price)
                 .arg(context_limit)
                 .arg(output_limit)
                 .arg(capabilities)
@@ -397,9 +399,17 @@ fn batch_bytes(batch: &Settlement) -> Vec<u8> {
             bytes.extend_from_slice(&signature(voucher));
         }
         for charge in &group.charges {
-            bytes.extend_from_slice(&[charge.slot, charge.offer_ix]);
+            let short = charge.cache_write != 0 || charge.announces_zero;
+            let flags = u8::from(short) << 5 | u8::from(charge.cache_write_long != 0) << 6 | u8::from(charge.long) << 7;
+            bytes.extend_from_slice(&[(charge.slot % 32) | flags, charge.offer_ix]);
             for number in [charge.version, charge.requests, charge.input, charge.cached, charge.output] {
                 bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            if short {
+                bytes.extend_from_slice(&charge.cache_write.to_le_bytes());
+            }
+            if charge.cache_write_long != 0 {
+                bytes.extend_from_slice(&charge.cache_write_long.to_le_bytes());
             }
         }
         if let Some(memberships) = &group.memberships {

@@ -67,7 +67,7 @@ impl Scene {
             provider_token: offer.token,
             url: "https://p".into(),
             model: "m".into(),
-            price: Price::default(),
+            price: Price::default().into(),
             version: offer.version,
             context_limit: 1,
             output_limit: 1,
@@ -230,8 +230,13 @@ async fn a_halted_vault_does_not_keep_its_batch_mates_waiting() {
     let mut s = three().await;
     // Somebody else has settled the first vault, with another ledger; the relayer finds out with its batch on the way.
     let (vault, key, _) = &s.users[0];
-    let other =
-        steam_tests::world::Line { key, offer: &s.offers[1], version: s.offers[1].version, usage: usage(1, 10, 0, 0) };
+    let other = steam_tests::world::Line {
+        key,
+        offer: &s.offers[1],
+        version: s.offers[1].version,
+        long: false,
+        usage: usage(1, 10, 0, 0),
+    };
     let group = s.world.group(vault, &[other]);
     s.settler.round(Round::Resolve).await.unwrap();
     let open = s.ledger.vaults_to_seal().await.unwrap().into_iter().find(|open| open.vault == vault.address).unwrap();

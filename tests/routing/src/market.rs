@@ -80,7 +80,7 @@ fn offer(id: usize, provider: &Provider, at: f64) -> Offer {
         provider_token: address,
         url: String::new(),
         model: "simulated".into(),
-        price: provider.price_at(at),
+        price: provider.price_at(at).into(),
         version: 1,
         context_limit: 1 << 17,
         output_limit: 1 << 13,
@@ -106,7 +106,7 @@ mod tests {
         let wars = POPULATIONS.iter().find(|p| p.name == "price war").expect("is one");
         let market = Market::draw(wars, 3, 1.0);
         let at = market.changes[0];
-        let prices = |at: f64| market.listed(at).0.iter().map(|o| o.price.output).collect::<Vec<_>>();
+        let prices = |at: f64| market.listed(at).0.iter().map(|o| o.price.standard.output).collect::<Vec<_>>();
         assert_ne!(prices(at - 1e-6), prices(at), "the first change is seen when it comes");
         let newcomers = POPULATIONS.iter().find(|p| p.name == "newcomers").expect("is one");
         let market = Market::draw(newcomers, 3, 1.0);

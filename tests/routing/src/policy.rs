@@ -46,7 +46,7 @@ pub struct View<'a> {
 impl View<'_> {
     /// Posted price of the request at the candidate in `position`, in µUSDC, nothing cached.
     pub fn cost(&self, position: usize) -> f64 {
-        let price = &self.offers[position].price;
+        let price = &self.offers[position].price.standard;
         f64::from(self.input) * price.input as f64 + f64::from(self.expected_output) * price.output as f64
     }
 }

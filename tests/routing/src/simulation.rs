@@ -275,7 +275,7 @@ impl<'a> World<'a> {
         match flight.fate {
             Fate::Failed { .. } => None,
             Fate::Cut { delivered, .. } => {
-                Some(Usage { requests: 1, input: request.input, cached: 0, output: delivered })
+                Some(Usage { requests: 1, input: request.input, cached: 0, output: delivered, ..Usage::default() })
             }
             Fate::Served { .. } => Some(self.market.providers[id].claim(request, flight.cached)),
         }

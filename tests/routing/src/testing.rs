@@ -9,7 +9,7 @@ use steam_protocol::units::Price;
 /// A provider that always takes one second to the first token and writes 100 tokens a second.
 pub fn steady() -> Provider {
     Provider {
-        price: Price { input: 1_000_000, cached: 100_000, output: 2_000_000, request: 0 },
+        price: Price::basic(1_000_000, 100_000, 2_000_000, 0),
         ttft: 1.0,
         prefill: 1e12,
         speed: 100.0,

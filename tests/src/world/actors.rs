@@ -81,7 +81,14 @@ pub struct Key {
 
 /// Terms at a price.
 pub fn terms(price: Prices) -> OfferTerms {
-    OfferTerms { price, context_limit: 128_000, output_limit: 16_000, capabilities: 0 }
+    OfferTerms {
+        price,
+        long_from: 0,
+        long_price: Prices::default(),
+        context_limit: 128_000,
+        output_limit: 16_000,
+        capabilities: 0,
+    }
 }
 
 /// A grant without any bound that matters.
@@ -91,7 +98,7 @@ pub fn boundless() -> KeyGrant {
         limit_total: u64::MAX,
         window_seconds: 0,
         window_limit: 0,
-        max_price: Prices { input: u64::MAX, cached: u64::MAX, output: u64::MAX, request: u64::MAX },
+        max_price: crate::price(u64::MAX, u64::MAX, u64::MAX, u64::MAX),
         max_fee_bps: 2_000,
         allow_root: [0; 32],
     }
@@ -140,7 +147,12 @@ impl World {
 
     /// Lists a model at a price.
     pub fn list(&mut self, provider: &Provider, model: &str, price: Prices) -> Offer {
-        self.put_offer(provider, model, terms(price)).ok();
+        self.list_at(provider, model, terms(price))
+    }
+
+    /// Lists a model at these terms.
+    pub fn list_at(&mut self, provider: &Provider, model: &str, terms: OfferTerms) -> Offer {
+        self.put_offer(provider, model, terms).ok();
         let address = addresses::offer(&provider.address, model);
         let version = self.offer(&address).current.version;
         Offer { address, provider: provider.address, token: provider.token, model: model.into(), version }

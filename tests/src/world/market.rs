@@ -62,7 +62,7 @@ impl Market {
 
     /// A charge to the key at the offer's first price.
     pub fn line(&self, usage: Usage) -> Line<'_> {
-        Line { key: &self.key, offer: &self.offer, version: self.offer.version, usage }
+        Line { key: &self.key, offer: &self.offer, version: self.offer.version, long: false, usage }
     }
 
     /// The vault's next group.

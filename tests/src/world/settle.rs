@@ -16,7 +16,7 @@ use steam::settle::tables::plan::EXTEND_BY;
 use steam_protocol::allow_list::memberships;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::sha256;
-use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, fee};
+use steam_protocol::units::{MicroUsdc, Pico, Tariff, Usage, charge, fee};
 use steam_protocol::voucher::Voucher;
 use steam_router::state;
 
@@ -29,6 +29,8 @@ pub struct Line<'a> {
     pub offer: &'a Offer,
     /// The price version quoted.
     pub version: u32,
+    /// Whether it is of long prompts.
+    pub long: bool,
     /// What was used.
     pub usage: Usage,
 }
@@ -46,13 +48,14 @@ impl World {
         let mut sealed = Vec::new();
         for line in lines {
             let (_, cost) = keys.entry(line.key.slot).or_insert((line.key, Pico::ZERO));
-            *cost = cost.checked_add(charge(&self.price(line), &line.usage)).unwrap();
+            *cost = cost.checked_add(charge(self.tariff(line).price(line.long), &line.usage)).unwrap();
             sealed.push(SealedLine {
                 slot: line.key.slot,
                 epoch: line.key.epoch,
                 provider: line.offer.provider.to_bytes(),
                 offer: line.offer.address.to_bytes(),
                 version: line.version,
+                long: line.long,
                 usage: line.usage,
             });
         }
@@ -77,12 +80,12 @@ impl World {
         group
     }
 
-    /// The price of a line: what its version says now, or what holds if that says nothing.
-    fn price(&self, line: &Line) -> Price {
+    /// The prices of a line: what its version says now, or what holds if that says nothing.
+    fn tariff(&self, line: &Line) -> Tariff {
         let offer = self.offer(&line.offer.address);
         let now = self.now();
         let clock = anchor_lang::prelude::Clock { slot: now.slot, unix_timestamp: now.time, ..Default::default() };
-        offer.price_for(line.version, &clock).unwrap_or_else(|_| offer.current.price.into())
+        offer.price_for(line.version, &clock).unwrap_or_else(|_| offer.current.tariff())
     }
 
     /// A voucher: `key` allows `authorized` in total from this vault.
@@ -208,6 +211,7 @@ pub fn link(head: &[u8; 32], group: &SealedGroup) -> [u8; 32] {
         slot: line.slot,
         offer: line.offer,
         version: line.version,
+        long: line.long,
         usage: line.usage,
     });
     next_hash(head, &header, charges)

@@ -10,7 +10,7 @@ use std::io;
 use steam_protocol::batch::{BatchView, GroupView};
 use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_KEYS, ResolvedCharge, next_hash};
 use steam_protocol::seeds;
-use steam_protocol::units::{Price, charge};
+use steam_protocol::units::{Tariff, charge};
 use steam_protocol::voucher::Voucher;
 
 #[cfg(feature = "idl-build")]
@@ -143,14 +143,17 @@ impl<'info> Settlement<'_, 'info> {
         if void { Ok(()) } else { self.relayer.fee.check(group.fee_bps, &self.clock) }
     }
 
-    /// Prices each charge by the version it names, within what its key may pay.
+    /// Prices each charge by the version it names, within what its key may pay. A charge of long prompts has enough tokens for
+    /// every prompt in it to be one, so that no relayer bills short ones at the higher price.
     #[inline(never)]
     fn bill(&self, group: &GroupView, vault: &VaultMut) -> Result<Bill> {
         let mut bill = Bill::new(vault.settled_pico.pico());
         for line in group.charges() {
-            let price = self.offers.price(line.offer_ix, line.version, &self.clock)?;
-            vault.key(line.slot)?.admit(&price, group.fee_bps, &self.clock)?;
-            bill.add(line.slot, line.offer_ix, charge(&price, &line.usage))?;
+            let tariff = self.offers.price(line.offer_ix, line.version, &self.clock)?;
+            require!(!line.long || tariff.may_be_long(&line.usage), SteamError::PromptsNotLong);
+            let price = tariff.price(line.long);
+            vault.key(line.slot)?.admit(price, group.fee_bps, &self.clock)?;
+            bill.add(line.slot, line.offer_ix, charge(price, &line.usage))?;
         }
         Ok(bill)
     }
@@ -218,6 +221,7 @@ impl<'info> Settlement<'_, 'info> {
             slot: line.slot,
             offer: self.offers.address(line.offer_ix),
             version: line.version,
+            long: line.long,
             usage: line.usage,
         });
         let hash = next_hash(&vault.settle_hash, &header, charges);
@@ -261,8 +265,8 @@ impl<'info> Offers<'info> {
         Ok(AccountLoader::<Offer>::try_from(offer)?.load()?.provider)
     }
 
-    /// The price at which a charge that names `version` settles.
-    fn price(&self, index: u8, version: u32, clock: &Clock) -> Result<Price> {
+    /// The prices at which a charge that names `version` settles.
+    fn price(&self, index: u8, version: u32, clock: &Clock) -> Result<Tariff> {
         let (offer, _) = self.get(index)?;
         AccountLoader::<Offer>::try_from(offer)?.load()?.price_for(version, clock)
     }

@@ -47,7 +47,7 @@ impl anchor_lang::IdlBuild for U128 {
     }
 }
 
-/// A price in its four components, see [`Price`].
+/// A price in its six components, see [`Price`].
 #[derive(
     AnchorSerialize,
     AnchorDeserialize,
@@ -63,10 +63,14 @@ impl anchor_lang::IdlBuild for U128 {
 )]
 #[repr(C)]
 pub struct Prices {
-    /// Uncached prompt tokens, µUSDC per million.
+    /// Prompt tokens neither read from nor written to a cache, µUSDC per million.
     pub input: u64,
     /// Cached prompt tokens, µUSDC per million.
     pub cached: u64,
+    /// Prompt tokens written to a cache of the shorter lifetime, µUSDC per million.
+    pub cache_write: u64,
+    /// Prompt tokens written to a cache of the longer lifetime, µUSDC per million.
+    pub cache_write_long: u64,
     /// Generated tokens, µUSDC per million.
     pub output: u64,
     /// µUSDC per request.
@@ -79,6 +83,8 @@ impl Prices {
         Self {
             input: self.input.max(other.input),
             cached: self.cached.max(other.cached),
+            cache_write: self.cache_write.max(other.cache_write),
+            cache_write_long: self.cache_write_long.max(other.cache_write_long),
             output: self.output.max(other.output),
             request: self.request.max(other.request),
         }
@@ -87,12 +93,14 @@ impl Prices {
 
 impl From<Prices> for Price {
     fn from(p: Prices) -> Self {
-        Self { input: p.input, cached: p.cached, output: p.output, request: p.request }
+        let Prices { input, cached, cache_write, cache_write_long, output, request } = p;
+        Self { input, cached, cache_write, cache_write_long, output, request }
     }
 }
 
 impl From<Price> for Prices {
     fn from(p: Price) -> Self {
-        Self { input: p.input, cached: p.cached, output: p.output, request: p.request }
+        let Price { input, cached, cache_write, cache_write_long, output, request } = p;
+        Self { input, cached, cache_write, cache_write_long, output, request }
     }
 }

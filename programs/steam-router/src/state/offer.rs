@@ -5,7 +5,7 @@ use super::time::{Deadline, Delay};
 use crate::error::SteamError;
 use anchor_lang::prelude::*;
 use steam_protocol::seeds::{MAX_MODEL_BYTES, is_model_name, is_reserved};
-use steam_protocol::units::Price;
+use steam_protocol::units::Tariff;
 
 /// An offer: `[offer, provider, sha256(model in lower case)]`.
 #[account(zero_copy)]
@@ -55,7 +55,7 @@ pub struct Offer {
     pub _reserved: [u8; 64],
 }
 
-const _: () = assert!(size_of::<Offer>() == 488);
+const _: () = assert!(size_of::<Offer>() == 680);
 
 /// A price and its place in time.
 #[zero_copy]
@@ -63,13 +63,17 @@ const _: () = assert!(size_of::<Offer>() == 488);
 pub struct PricePoint {
     /// The price.
     pub price: Prices,
-    /// When it takes or took effect.
+    /// The price of a request whose prompt has more than `long_from` tokens.
+    pub long_price: Prices,
+    /// When both take or took effect.
     pub from: Deadline,
-    /// Its version, from 1; 0 is no price.
+    /// Their version, from 1; 0 is no price.
     pub version: u32,
-    /// Zero.
-    pub _padding: [u8; 4],
+    /// Most tokens of a prompt at `price`; 0: there is no other price.
+    pub long_from: u32,
 }
+
+const _: () = assert!(size_of::<PricePoint>() == 120);
 
 /// Values of [`Offer::status`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +90,10 @@ pub enum OfferStatus {
 pub struct OfferTerms {
     /// The price.
     pub price: Prices,
+    /// Most tokens of a prompt at this price; 0: there is no other price.
+    pub long_from: u32,
+    /// The price of a request with a longer prompt, no component below `price`; zero if there is none.
+    pub long_price: Prices,
     /// Most tokens of prompt and answer together.
     pub context_limit: u32,
     /// Most tokens of an answer; at most `context_limit`.
@@ -121,20 +129,31 @@ pub enum PriceChange {
 }
 
 impl OfferTerms {
+    /// The prices.
+    pub fn tariff(&self) -> Tariff {
+        Tariff { standard: self.price.into(), long_from: self.long_from, long: self.long_price.into() }
+    }
+
     /// Checks the bounds.
     ///
     /// # Errors
     /// [`SteamError::InvalidPrice`], [`SteamError::InvalidLimits`]
     pub fn validate(&self) -> Result<()> {
-        require!(Price::from(self.price).is_valid(), SteamError::InvalidPrice);
+        require!(self.tariff().is_valid(), SteamError::InvalidPrice);
         require!(self.output_limit <= self.context_limit, SteamError::InvalidLimits);
         Ok(())
     }
 }
 
 impl PricePoint {
-    fn new(price: Prices, version: u32, from: Deadline) -> Self {
-        Self { price, from, version, _padding: [0; 4] }
+    fn new(terms: &OfferTerms, version: u32, from: Deadline) -> Self {
+        let OfferTerms { price, long_from, long_price, .. } = *terms;
+        Self { price, long_price, from, version, long_from }
+    }
+
+    /// The prices.
+    pub fn tariff(&self) -> Tariff {
+        Tariff { standard: self.price.into(), long_from: self.long_from, long: self.long_price.into() }
     }
 }
 
@@ -175,14 +194,14 @@ impl Offer {
         self.rent_paid = making.rent_paid;
         self.bump = making.bump;
         self.status = OfferStatus::Listed as u8;
-        self.current = PricePoint::new(terms.price, version, Deadline::now(clock));
+        self.current = PricePoint::new(terms, version, Deadline::now(clock));
         self.last_version = version;
         self.describe(model, terms);
         Ok(())
     }
 
-    /// Posts new terms: a price none of whose components is higher holds at once, another after `notice`; so does any
-    /// price when the offer was retired. What a price replaces settles for `grace`. Posting the price that holds only
+    /// Posts new terms: a price by which no request costs more holds at once, another after `notice`; so does any price
+    /// when the offer was retired. What a price replaces settles for `grace`. Posting the price that holds only
     /// withdraws an announced one.
     ///
     /// # Errors
@@ -199,21 +218,22 @@ impl Offer {
         terms.validate()?;
         self.roll(clock);
         let relisted = !self.is_listed();
-        let change = if !relisted && terms.price == self.current.price {
+        let (posted, holds) = (terms.tariff(), self.current.tariff());
+        let change = if !relisted && posted == holds {
             self.next = PricePoint::default();
             PriceChange::Unchanged
         } else {
             require!(self.previous_until.passed(clock), SteamError::PriceGraceRunning);
             let version = self.last_version.checked_add(1).ok_or(SteamError::VersionOverflow)?;
             let now = Deadline::now(clock);
-            let change = if relisted || !Price::from(terms.price).within(&self.current.price.into()) {
-                self.next = PricePoint::new(terms.price, version, now.after(notice));
+            let change = if relisted || !posted.within(&holds) {
+                self.next = PricePoint::new(terms, version, now.after(notice));
                 self.current_until = self.next.from.after(grace);
                 PriceChange::Announced
             } else {
                 self.previous = self.current;
                 self.previous_until = now.after(grace);
-                self.current = PricePoint::new(terms.price, version, now);
+                self.current = PricePoint::new(terms, version, now);
                 self.next = PricePoint::default();
                 PriceChange::Now
             };
@@ -239,12 +259,12 @@ impl Offer {
         Ok(())
     }
 
-    /// The price at which a charge that names `version` settles.
+    /// The prices at which a charge that names `version` settles.
     ///
     /// # Errors
     /// [`SteamError::OfferRetired`] after its grace, [`SteamError::PriceOutdated`] if grace has passed and the price has
     /// risen since, [`SteamError::PriceFuture`] before its notice is over, [`SteamError::PriceUnknown`]
-    pub fn price_for(&self, version: u32, clock: &Clock) -> Result<Price> {
+    pub fn price_for(&self, version: u32, clock: &Clock) -> Result<Tariff> {
         require!(self.is_listed() || !self.settle_until.passed(clock), SteamError::OfferRetired);
         require!(version != 0, SteamError::PriceUnknown);
         let rolled = self.next.version != 0 && self.next.from.passed(clock);
@@ -253,17 +273,17 @@ impl Offer {
         } else {
             (&self.previous, &self.previous_until, &self.current)
         };
-        let holds = Price::from(current.price);
+        let holds = current.tariff();
         if version == current.version {
             return Ok(holds);
         }
         if version == previous.version {
-            let quoted = Price::from(previous.price);
+            let quoted = previous.tariff();
             if !until.passed(clock) {
                 return Ok(quoted);
             }
             require!(holds.within(&quoted), SteamError::PriceOutdated);
-            return Ok(holds);
+            return Ok(holds.in_place_of(&quoted));
         }
         require!(version != self.next.version, SteamError::PriceFuture);
         err!(SteamError::PriceUnknown)
@@ -314,6 +334,7 @@ fn check_model(model: &str) -> Result<()> {
 mod tests {
     use super::*;
     use bytemuck::Zeroable;
+    use steam_protocol::units::{Price, Usage};
 
     const MODEL: &str = "meta/llama";
     const NOTICE: Delay = Delay { seconds: 100, slots: 100 };
@@ -324,8 +345,9 @@ mod tests {
     }
 
     fn terms(input: u64, output: u64) -> OfferTerms {
-        let price = Prices { input, cached: 0, output, request: 0 };
-        OfferTerms { price, context_limit: 8, output_limit: 4, capabilities: 0 }
+        let price = Price::basic(input, 0, output, 0).into();
+        let long_price = Prices::default();
+        OfferTerms { price, long_from: 0, long_price, context_limit: 8, output_limit: 4, capabilities: 0 }
     }
 
     fn offer(now: i64) -> Offer {
@@ -348,22 +370,27 @@ mod tests {
     #[track_caller]
     fn settles(offer: &Offer, now: i64, version: u32, expected: std::result::Result<u64, SteamError>) {
         // The first version is the second of the offer's making, 1000.
-        assert_eq!(offer.price_for(999 + version, &clock(now)).map(|price| price.input), expected.map_err(Into::into));
+        assert_eq!(
+            offer.price_for(999 + version, &clock(now)).map(|price| price.standard.input),
+            expected.map_err(Into::into)
+        );
     }
 
     #[test]
     fn layouts_are_what_the_specification_says() {
         use core::mem::offset_of;
-        assert_eq!((size_of::<PricePoint>(), align_of::<Offer>()), (56, 8));
+        assert_eq!((size_of::<PricePoint>(), align_of::<Offer>()), (120, 8));
         assert_eq!(offset_of!(Offer, model), 96);
         assert_eq!(offset_of!(Offer, previous), 160);
-        assert_eq!(offset_of!(Offer, next), 272);
-        assert_eq!(offset_of!(Offer, previous_until), 328);
-        assert_eq!(offset_of!(Offer, settle_until), 376);
-        assert_eq!(offset_of!(Offer, rent_paid), 392);
-        assert_eq!(offset_of!(Offer, last_version), 408);
-        assert_eq!(offset_of!(Offer, status), 420);
-        assert_eq!(offset_of!(Offer, bump), 422);
+        assert_eq!((offset_of!(PricePoint, long_price), offset_of!(PricePoint, from)), (48, 96));
+        assert_eq!((offset_of!(PricePoint, version), offset_of!(PricePoint, long_from)), (112, 116));
+        assert_eq!(offset_of!(Offer, next), 400);
+        assert_eq!(offset_of!(Offer, previous_until), 520);
+        assert_eq!(offset_of!(Offer, settle_until), 568);
+        assert_eq!(offset_of!(Offer, rent_paid), 584);
+        assert_eq!(offset_of!(Offer, last_version), 600);
+        assert_eq!(offset_of!(Offer, status), 612);
+        assert_eq!(offset_of!(Offer, bump), 614);
     }
 
     #[test]
@@ -431,13 +458,61 @@ mod tests {
         settles(&offer, 3100, 2, Ok(1));
     }
 
+    fn long_terms(long_from: u32, factor: u64) -> OfferTerms {
+        let plain = terms(10, 10);
+        let long_price = Price::basic(10 * factor, 0, 10 * factor, 0).into();
+        OfferTerms { long_from, long_price: if long_from == 0 { Prices::default() } else { long_price }, ..plain }
+    }
+
+    #[test]
+    fn a_price_of_long_prompts_that_appears_begins_earlier_or_is_higher_is_a_rise() {
+        // (what holds, what is posted, what becomes of it)
+        for (holds, posted, change) in [
+            ((0, 1), (100, 1), PriceChange::Announced),
+            ((100, 2), (99, 2), PriceChange::Announced),
+            ((100, 2), (100, 3), PriceChange::Announced),
+            ((100, 2), (100, 2), PriceChange::Unchanged),
+            ((100, 2), (101, 2), PriceChange::Now),
+            ((100, 3), (100, 2), PriceChange::Now),
+            ((100, 2), (0, 2), PriceChange::Now),
+        ] {
+            let mut offer = offer(1000);
+            let mut post = |now, (from, factor)| {
+                offer.update(MODEL, &long_terms(from, factor), &clock(now), (NOTICE, GRACE)).unwrap()
+            };
+            post(2000, holds);
+            assert_eq!(post(3000, posted), change, "{holds:?} {posted:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_prompt_settles_after_its_price_s_grace_for_no_more_than_was_quoted() {
+        let usage = Usage { requests: 1, input: 101, ..Usage::default() };
+        // (what follows, the price of a prompt of 101 tokens): longer prompts only are long ones now, or none are.
+        for ((from, factor), cost) in [((100, 1), 1010), ((200, 2), 2020), ((0, 1), 1010)] {
+            let mut offer = offer(1000);
+            offer.update(MODEL, &long_terms(100, 2), &clock(2000), (NOTICE, GRACE)).unwrap();
+            offer.update(MODEL, &long_terms(from, factor), &clock(3000), (NOTICE, GRACE)).unwrap();
+            let settles = offer.price_for(1001, &clock(3400)).unwrap();
+            assert!(settles.may_be_long(&usage), "{from}");
+            assert_eq!(settles.charge(&usage).0, cost, "{from}");
+        }
+    }
+
     #[test]
     fn terms_have_bounds() {
         let valid = terms(10, 10);
         let price = |price| OfferTerms { price, ..valid };
+        let long = |long_from, long_price| OfferTerms { long_from, long_price, ..valid };
         let cases = [
             (valid, None),
             (price(Prices { cached: 11, ..valid.price }), Some(SteamError::InvalidPrice)),
+            (price(Prices { cache_write: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
+            (price(Prices { cache_write_long: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
+            // A price of long prompts needs a length to begin at, and is not below the other.
+            (long(0, valid.price), Some(SteamError::InvalidPrice)),
+            (long(1, Prices { output: 9, ..valid.price }), Some(SteamError::InvalidPrice)),
+            (long(1, valid.price), None),
             (price(Prices { request: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
             (OfferTerms { output_limit: 9, ..valid }, Some(SteamError::InvalidLimits)),
             // What has no meaning yet is kept.

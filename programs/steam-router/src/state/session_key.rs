@@ -41,7 +41,7 @@ pub struct SessionKey {
     pub _reserved: [u8; 16],
 }
 
-const _: () = assert!(size_of::<SessionKey>() == 288);
+const _: () = assert!(size_of::<SessionKey>() == 320);
 
 /// What a key may spend, as the account holds it.
 #[zero_copy]
@@ -51,7 +51,7 @@ pub struct Limits {
     pub total: u64,
     /// µUSDC in a window, fees included.
     pub window: u64,
-    /// Highest price.
+    /// Highest price, of long prompts too.
     pub max_price: Prices,
     /// Highest fee, in basis points.
     pub max_fee_bps: u16,
@@ -66,7 +66,7 @@ pub struct KeyLimits {
     pub limit_total: u64,
     /// µUSDC it may spend in a window, fees included; 0 without a window.
     pub window_limit: u64,
-    /// Highest price it pays.
+    /// Highest price it pays, of long prompts too.
     pub max_price: Prices,
     /// Highest fee it pays, in basis points; at most 2,000.
     pub max_fee_bps: u16,
@@ -83,7 +83,7 @@ pub struct KeyGrant {
     pub window_seconds: u32,
     /// µUSDC it may spend in a window, fees included; 0 without a window.
     pub window_limit: u64,
-    /// Highest price it pays.
+    /// Highest price it pays, of long prompts too.
     pub max_price: Prices,
     /// Highest fee it pays, in basis points; at most 2,000.
     pub max_fee_bps: u16,
@@ -283,7 +283,7 @@ mod tests {
             limit_total: 100,
             window_seconds: 0,
             window_limit: 0,
-            max_price: Prices { input: 5, cached: 5, output: 5, request: 5 },
+            max_price: Price::basic(5, 5, 5, 5).into(),
             max_fee_bps: 100,
             allow_root: [0; 32],
         }
@@ -354,11 +354,13 @@ mod tests {
     #[test]
     fn a_key_admits_its_maxima() {
         let key = key(grant());
-        let price = Price { input: 5, cached: 5, output: 5, request: 5 };
+        let price = Price::basic(5, 5, 5, 5);
         key.admit(&price, 100, &clock(1000)).unwrap();
         for above in [
             Price { input: 6, ..price },
             Price { cached: 6, ..price },
+            Price { cache_write: 6, ..price },
+            Price { cache_write_long: 6, ..price },
             Price { output: 6, ..price },
             Price { request: 6, ..price },
         ] {
@@ -391,7 +393,7 @@ mod tests {
     }
 
     fn limits(total: u64, window: u64, price: u64, max_fee_bps: u16) -> KeyLimits {
-        let max_price = Prices { input: price, cached: price, output: price, request: price };
+        let max_price = Price::basic(price, price, price, price).into();
         KeyLimits { limit_total: total, window_limit: window, max_price, max_fee_bps }
     }
 

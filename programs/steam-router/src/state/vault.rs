@@ -338,7 +338,6 @@ const _: () = assert!(MAX_KEYS == 32);
 
 #[cfg(test)]
 mod tests {
-    use super::super::number::Prices;
     use super::*;
     use bytemuck::Zeroable;
 
@@ -354,7 +353,7 @@ mod tests {
             limit_total: 100,
             window_seconds: 0,
             window_limit: 0,
-            max_price: Prices { input: 5, cached: 5, output: 5, request: 5 },
+            max_price: steam_protocol::units::Price::basic(5, 5, 5, 5).into(),
             max_fee_bps: 100,
             allow_root: [0; 32],
         }
@@ -388,8 +387,8 @@ mod tests {
         assert_eq!(offset_of!(SessionKey, former), 192);
         assert_eq!(offset_of!(SessionKey, former_until), 248);
         assert_eq!(offset_of!(SessionKey, epoch), 268);
-        assert_eq!([0, 1, 32].map(Vault::space), [304, 592, 9520]);
-        assert_eq!([0, 304, 591, 592, 9519, 9520].map(Vault::capacity), [0, 0, 0, 1, 31, 32]);
+        assert_eq!([0, 1, 32].map(Vault::space), [304, 624, 10544]);
+        assert_eq!([0, 304, 623, 624, 10543, 10544].map(Vault::capacity), [0, 0, 0, 1, 31, 32]);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{KeyGrant, Prices};
+use steam_protocol::units::Price;
+use steam_router::state::KeyGrant;
 
 /// What the relayer adds to each charge, in basis points.
 const FEE_BPS: u16 = 50;
@@ -119,7 +120,7 @@ fn grant() -> KeyGrant {
         limit_total: 50_000_000,
         window_seconds: 3_600,
         window_limit: 25_000_000,
-        max_price: Prices { input: 5_000_000, cached: 5_000_000, output: 20_000_000, request: 1_000 },
+        max_price: Price::basic(5_000_000, 5_000_000, 20_000_000, 1_000).into(),
         max_fee_bps: 100,
         allow_root: [0; 32],
     }

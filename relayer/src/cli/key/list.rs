@@ -40,7 +40,7 @@ struct Listed {
     settled_pico: PicoUsdc,
     window_seconds: u32,
     window_limit: Usdc,
-    max_price: [String; 4],
+    max_price: [String; 6],
     max_fee_bps: u16,
     /// Whom it may pay, if not everybody.
     allow_list: Option<Shown>,
@@ -80,7 +80,7 @@ fn listed(key: &Slot, slot: u8, allow_list: Option<Shown>, clock: &Clock) -> Lis
         settled_pico: PicoUsdc(key.settled_pico.pico()),
         window_seconds: key.window_seconds,
         window_limit: Usdc(limits.window),
-        max_price: [price.input, price.cached, price.output, price.request].map(|part| part.to_string()),
+        max_price: price.components().map(|part| part.to_string()),
         max_fee_bps: limits.max_fee_bps,
         allow_list,
         price,

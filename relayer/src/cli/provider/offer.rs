@@ -1,6 +1,6 @@
 //! `steam provider offer`: post a price for a model. A fall holds at once, a rise after the notice.
 
-use crate::cli::amount::{price, show_price, show_span};
+use crate::cli::amount::{price, show_span, show_tariff};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::{offered_model, tokens};
@@ -12,7 +12,7 @@ use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::capability;
-use steam_protocol::units::Price;
+use steam_protocol::units::{Price, Tariff};
 use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoint, Provider};
 
 /// Offer a model at a price, change it, or stop
@@ -30,12 +30,21 @@ pub struct Offer {
     /// Price of input served from the cache, in USD per million tokens [default: that of input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
     pub price_cached: Option<u64>,
+    /// Price of input written to the cache, in USD per million tokens [default: that of input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub price_cache_write: Option<u64>,
+    /// Price of input written to the cache for the longer lifetime, in USD per million tokens [default: that of input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
+    pub price_cache_write_long: Option<u64>,
     /// Price of output, in USD per million tokens
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
     pub price_output: Option<u64>,
     /// Flat price of a request, in USD
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, default_value = "0")]
     pub price_request: u64,
+    /// The prices of requests with long prompts, if they differ
+    #[command(flatten)]
+    pub long: LongPrice,
     /// Most tokens of prompt and answer together
     #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, required_unless_present = "retire")]
     pub context: Option<u32>,
@@ -49,8 +58,54 @@ pub struct Offer {
     #[arg(long, value_name = "QUANTIZATION", value_parser = clap::builder::PossibleValuesParser::new(capability::QUANTIZATIONS), default_value = "unknown")]
     pub quantization: String,
     /// Stop serving the model; what was served still settles for a grace
-    #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "context", "max_output"])]
+    #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "context", "max_output", "price_cache_write", "price_cache_write_long", "long_from"])]
     pub retire: bool,
+}
+
+/// The prices of requests with long prompts.
+#[derive(Debug, Clone, clap::Args)]
+pub struct LongPrice {
+    /// Tokens of a prompt above which all of the request costs the prices of long prompts
+    #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, requires_all = ["long_price_input", "long_price_output"])]
+    pub long_from: Option<u32>,
+    /// Price of input of long prompts, in USD per million tokens
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
+    pub long_price_input: Option<u64>,
+    /// Price of input served from the cache, of long prompts [default: that of their input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
+    pub long_price_cached: Option<u64>,
+    /// Price of input written to the cache, of long prompts [default: that of their input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
+    pub long_price_cache_write: Option<u64>,
+    /// Price of input written to the cache for the longer lifetime, of long prompts [default: that of their input]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
+    pub long_price_cache_write_long: Option<u64>,
+    /// Price of output of long prompts, in USD per million tokens
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
+    pub long_price_output: Option<u64>,
+    /// Flat price of a request with a long prompt, in USD [default: that of other requests]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
+    pub long_price_request: Option<u64>,
+}
+
+impl LongPrice {
+    /// The prices of all prompts, given those of prompts that are not long.
+    fn beside(&self, standard: Price) -> Tariff {
+        let (Some(long_from), Some(input), Some(output)) =
+            (self.long_from, self.long_price_input, self.long_price_output)
+        else {
+            return standard.into();
+        };
+        let long = Price {
+            input,
+            cached: self.long_price_cached.unwrap_or(input),
+            cache_write: self.long_price_cache_write.unwrap_or(input),
+            cache_write_long: self.long_price_cache_write_long.unwrap_or(input),
+            output,
+            request: self.long_price_request.unwrap_or(standard.request),
+        };
+        Tariff { standard, long_from, long }
+    }
 }
 
 #[derive(Serialize)]
@@ -62,7 +117,7 @@ struct Offered {
     version: u32,
     seconds_left: i64,
     #[serde(skip)]
-    price: Price,
+    price: Tariff,
     signature: String,
 }
 
@@ -113,7 +168,7 @@ impl Offer {
             model: self.model,
             version: point.version,
             seconds_left,
-            price: point.price.into(),
+            price: point.tariff(),
             signature: signature.to_string(),
         })
     }
@@ -123,11 +178,16 @@ impl Offer {
         let (Some(input), Some(output), Some(context)) = (self.price_input, self.price_output, self.context) else {
             return Ok(None);
         };
-        let price = Price { input, cached: self.price_cached.unwrap_or(input), output, request: self.price_request };
-        if price.cached > price.input {
-            return Err(CliError::usage("--price-cached must not be above --price-input")
-                .next("cached input never costs more than other input"));
-        }
+        let standard = Price {
+            input,
+            cached: self.price_cached.unwrap_or(input),
+            cache_write: self.price_cache_write.unwrap_or(input),
+            cache_write_long: self.price_cache_write_long.unwrap_or(input),
+            output,
+            request: self.price_request,
+        };
+        let tariff = self.long.beside(standard);
+        check(&tariff)?;
         let output_limit = self.max_output.unwrap_or(context);
         if output_limit > context {
             return Err(CliError::usage("--max-output must not be above --context")
@@ -137,7 +197,37 @@ impl Offer {
         let bits = named.fold(0, |bits, (_, bit)| bits | bit);
         let capabilities = capability::with_quantization(bits, &self.quantization)
             .ok_or_else(|| CliError::usage(format!("{} is no quantization", self.quantization)))?;
-        Ok(Some(OfferTerms { price: price.into(), context_limit: context, output_limit, capabilities }))
+        Ok(Some(OfferTerms {
+            price: tariff.standard.into(),
+            long_from: tariff.long_from,
+            long_price: tariff.long.into(),
+            context_limit: context,
+            output_limit,
+            capabilities,
+        }))
+    }
+}
+
+/// Refuses prices that the program would refuse.
+fn check(tariff: &Tariff) -> Result<()> {
+    let Tariff { standard, long_from, long } = tariff;
+    if standard.cached > standard.input {
+        return Err(CliError::usage("--price-cached must not be above --price-input")
+            .next("cached input never costs more than other input"));
+    }
+    if *long_from == 0 {
+        return Ok(());
+    }
+    if long.cached > long.input {
+        return Err(CliError::usage("--long-price-cached must not be above --long-price-input")
+            .next("cached input never costs more than other input"));
+    }
+    let names = ["input", "cached", "cache-write", "cache-write-long", "output", "request"];
+    let below = standard.components().into_iter().zip(long.components()).zip(names);
+    match below.into_iter().find(|((standard, long), _)| long < standard) {
+        Some((_, name)) => Err(CliError::usage(format!("--long-price-{name} must not be below --price-{name}"))
+            .next("a long prompt never costs less than another; without --long-from all prompts cost the same")),
+        None => Ok(()),
     }
 }
 
@@ -152,7 +242,7 @@ impl Report for Offered {
             _ => writeln!(out, "{} is offered at this price.", self.model)?,
         }
         line(out, "offer", &self.offer)?;
-        line(out, "price", format!("{} (USD per million tokens, version {})", show_price(&self.price), self.version))?;
+        line(out, "price", format!("{} (USD per million tokens, version {})", show_tariff(&self.price), self.version))?;
         line(out, "transaction", &self.signature)
     }
 }

@@ -4,19 +4,20 @@ use super::board;
 use super::offer::in_force;
 use crate::addresses;
 use crate::chain::Pubkey;
-use crate::cli::amount::{Usdc, show_price, show_span};
+use crate::cli::amount::{Usdc, show_span, show_tariff};
 use crate::cli::error::Result;
 use crate::cli::output::{Report, line};
 use crate::cli::parse::{address, endpoint};
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
+use crate::views::PriceView;
 use anchor_lang::prelude::Clock;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use steam_protocol::capability;
-use steam_protocol::units::Price;
+use steam_protocol::units::Tariff;
 use steam_router::state::{Offer, PricePoint, Provider, Status as Standing};
 
 /// Where an offer keeps its provider: after the discriminator.
@@ -62,16 +63,14 @@ struct ShownOffer {
     board: Option<Value>,
 }
 
-/// µUSDC per million tokens, or per request, in decimal.
+/// µUSDC per million tokens, and per request.
 #[derive(Serialize)]
 struct ShownPrice {
     version: u32,
-    input: String,
-    cached: String,
-    output: String,
-    request: String,
+    #[serde(flatten)]
+    view: PriceView,
     #[serde(skip)]
-    price: Price,
+    price: Tariff,
 }
 
 /// How someone registered stands.
@@ -85,15 +84,8 @@ pub(crate) fn standing(status: Standing) -> &'static str {
 
 impl ShownPrice {
     fn of(point: &PricePoint) -> Self {
-        let price: Price = point.price.into();
-        Self {
-            version: point.version,
-            input: price.input.to_string(),
-            cached: price.cached.to_string(),
-            output: price.output.to_string(),
-            request: price.request.to_string(),
-            price,
-        }
+        let price = point.tariff();
+        Self { version: point.version, view: (&price).into(), price }
     }
 }
 
@@ -166,11 +158,11 @@ impl Report for Shown {
                 "  {} ({}): {}, version {}",
                 offer.model,
                 offer.status,
-                show_price(&offer.price.price),
+                show_tariff(&offer.price.price),
                 offer.price.version
             )?;
             if let (Some(next), Some(left)) = (&offer.next, offer.next_in_seconds) {
-                writeln!(out, "    in {}: {}, version {}", show_span(left), show_price(&next.price), next.version)?;
+                writeln!(out, "    in {}: {}, version {}", show_span(left), show_tariff(&next.price), next.version)?;
             }
             if offer.grace_seconds_left > 0 {
                 writeln!(out, "    the price before still settles for {}", show_span(offer.grace_seconds_left))?;

@@ -5,7 +5,7 @@ use crate::chain::Pubkey;
 use crate::cli::error::Result;
 use crate::relay::decision::{CandidateRecord, Record, RouteRecord};
 use std::collections::HashMap;
-use steam_protocol::units::Price;
+use steam_protocol::units::Tariff;
 use steam_router::state::Offer;
 
 /// What the comparison shows.
@@ -43,13 +43,13 @@ pub fn compare(record: &Record, offers: &HashMap<Pubkey, Offer>) -> Result<Compa
 }
 
 /// Whether the chain still has the version, at the recorded price.
-fn same_price(route: &RouteRecord, candidate: &CandidateRecord, price: Price, offer: &Offer) -> Result<bool> {
+fn same_price(route: &RouteRecord, candidate: &CandidateRecord, price: Tariff, offer: &Offer) -> Result<bool> {
     if offer.model() != route.model || offer.provider.to_string() != candidate.provider {
         return Err(broken(candidate, "is for another model or provider on chain"));
     }
     let points = [&offer.previous, &offer.current, &offer.next];
     match points.into_iter().find(|point| point.version == candidate.version) {
-        Some(point) if Price::from(point.price) == price => Ok(true),
+        Some(point) if point.tariff() == price => Ok(true),
         Some(_) => Err(broken(candidate, "has another price on chain")),
         None if candidate.version < offer.last_version => Ok(false),
         None => Err(broken(candidate, "never had the recorded version of its price")),
@@ -88,11 +88,9 @@ mod tests {
             offer.status = steam_router::state::OfferStatus::Listed as u8;
             offer.current.version = candidate.version;
             offer.last_version = candidate.version;
-            let price = measured.price;
-            offer.current.price.input = price.input;
-            offer.current.price.cached = price.cached;
-            offer.current.price.output = price.output;
-            offer.current.price.request = price.request;
+            offer.current.price = measured.price.standard.into();
+            offer.current.long_price = measured.price.long.into();
+            offer.current.long_from = measured.price.long_from;
             (measured.offer, offer)
         };
         route.candidates.iter().zip(&route.choice.measured).map(offer).collect()
@@ -128,6 +126,7 @@ mod tests {
             assert!(error.contains(what), "{error}");
         };
         says(changed(|offer| offer.current.price.output -= 1), "another price");
+        says(changed(|offer| offer.current.long_from = 9), "another price");
         says(changed(|offer| offer.provider = Pubkey::default()), "another model or provider");
         says(changed(|offer| offer.model[0] = b'n'), "another model or provider");
         says(changed(|offer| (offer.current.version, offer.last_version) = (0, 0)), "never had");

@@ -88,6 +88,23 @@ fn a_route_is_only_added_together_with_its_documentation() {
     }
 }
 
+/// One schema of objects that have the members of all `parts`.
+fn together(document: &Value, parts: &[Value]) -> Value {
+    let mut whole = serde_json::json!({ "type": "object", "properties": {}, "required": [] });
+    for part in parts {
+        let part = part["$ref"].as_str().map_or(part, |reference| resolve(document, reference));
+        assert_eq!(part["type"], "object", "only objects have parts: {part}");
+        for (name, member) in part["properties"].as_object().into_iter().flatten() {
+            whole["properties"][name] = member.clone();
+        }
+        whole["required"].as_array_mut().unwrap().extend(part["required"].as_array().into_iter().flatten().cloned());
+        if !part["additionalProperties"].is_null() {
+            whole["additionalProperties"] = part["additionalProperties"].clone();
+        }
+    }
+    whole
+}
+
 /// Whether `value` is as `schema` says. Members beyond the schema's are a fault too, unless it takes any.
 fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
     if let Some(reference) = schema["$ref"].as_str() {
@@ -99,8 +116,8 @@ fn fits(document: &Value, schema: &Value, value: &Value) -> Result<(), String> {
             return if faults.len() < options.len() { Ok(()) } else { Err(faults.join(" and ")) };
         }
     }
-    if let Some(options) = schema["allOf"].as_array() {
-        return options.iter().try_for_each(|one| fits(document, one, value));
+    if let Some(parts) = schema["allOf"].as_array() {
+        return fits(document, &together(document, parts), value);
     }
     if let Some(words) = schema["enum"].as_array() {
         return words.contains(value).then_some(()).ok_or(format!("{value} is none of {words:?}"));

@@ -17,11 +17,12 @@ async fn market() -> World {
     };
     let world = World::new(vec![
         at("cheap", 1, |offer| offer),
-        at("dear", 2, |offer| Offer {
-            price: Price { input: 3_000_000, cached: 3_000_000, output: 6_000_000, request: 2 },
+        at("dear", 2, |offer| Offer { price: Price::basic(3_000_000, 3_000_000, 6_000_000, 2).into(), ..offer }),
+        at("plain", 3, |offer| Offer {
+            capabilities: 0,
+            price: Price { output: 7_000_000, ..offer.price.standard }.into(),
             ..offer
         }),
-        at("plain", 3, |offer| Offer { capabilities: 0, price: Price { output: 7_000_000, ..offer.price }, ..offer }),
         at("other", 4, |offer| Offer { model: "n".into(), ..offer }),
     ])
     .await;
@@ -96,8 +97,8 @@ async fn each_control_steers_in_either_form() {
 async fn a_model_that_fails_or_is_gone_falls_back_to_the_next_one() {
     let (bad, worse, good) =
         (Mock::new("bad", answer("500 X", "")).await, Mock::new("worse", answer("503 X", "")).await, good(false).await);
-    let dear = Price { input: 1_000_000, cached: 100_000, output: 8_000_000, request: 0 };
-    let offers = vec![bad.offer(1), worse.offer(2), Offer { model: "n".into(), price: dear, ..good.offer(3) }];
+    let dear = Price::basic(1_000_000, 100_000, 8_000_000, 0);
+    let offers = vec![bad.offer(1), worse.offer(2), Offer { model: "n".into(), price: dear.into(), ..good.offer(3) }];
     let world = World::with(offers, |config| config.upstream.max_attempts = 2).await;
     for (members, headers) in [
         (json!({"models": ["gone", "n"], "max_tokens": 3}), vec![]),
@@ -108,7 +109,7 @@ async fn a_model_that_fails_or_is_gone_falls_back_to_the_next_one() {
         let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
         let receipt = decode(response.headers()["steam-receipt"].to_str().unwrap());
         let receipt = SignedReceipt::from_bytes(&receipt).unwrap().receipt;
-        assert_eq!((receipt.offer, receipt.price), ([3; 32], dear), "the offer is of the model that served");
+        assert_eq!((receipt.offer, receipt.price), ([3; 32], dear.into()), "the offer is of the model that served");
         // 20 of input at 1, 3 of output at 8
         assert_eq!(receipt.charge, Pico(44_000_000));
         let decision = world.decision(&id).await;
@@ -129,7 +130,7 @@ async fn a_model_that_fails_or_is_gone_falls_back_to_the_next_one() {
 #[tokio::test]
 async fn a_request_is_held_for_at_its_dearest_models_price() {
     let slow = Mock::new("slow", vec![crate::relay::testing::mock::Step::Forever]).await;
-    let dear = Price { output: 50_000_000, ..slow.offer(2).price };
+    let dear = Price { output: 50_000_000, ..slow.offer(2).price.standard }.into();
     let offers = vec![slow.offer(1), Offer { model: "n".into(), price: dear, ..slow.offer(2) }];
     let world = World::new(offers).await;
     let held = async |members: Value| {

@@ -91,8 +91,8 @@ async fn nobody_else_is_asked_unless_it_is_wanted_affordable_and_within_the_budg
     for (name, members, change, factor, asked) in cases {
         let (slow, good) = (Mock::new("slow", slow(600)).await, good(true).await);
         let mut second = good.offer(2);
-        let price = second.price;
-        second.price = Price { input: price.input * factor, output: price.output * factor, ..price };
+        let price = second.price.standard;
+        second.price = Price { input: price.input * factor, output: price.output * factor, ..price }.into();
         let world = World::with(vec![slow.offer(1), second], |config| {
             patient(config);
             change(config);

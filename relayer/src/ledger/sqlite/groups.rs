@@ -228,6 +228,7 @@ fn open_charge(found: &Found) -> Result<OpenCharge, LedgerError> {
         provider: r.provider,
         offer: r.offer,
         version: r.price_version,
+        long: r.price.is_long(r.usage.prompt()),
         usage: r.usage,
     };
     Ok(OpenCharge { line, fee_bps: r.fee_bps, total: charges::total(r)?, alone: found.alone })

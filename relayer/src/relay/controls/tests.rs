@@ -214,7 +214,7 @@ fn nulls_are_absent() {
 fn wishes_exclude_by_name_address_and_price() {
     let alpha = offer("alpha", 1);
     let address = alpha.provider.to_string();
-    let exclude = |json: &str| provider(json).unwrap().exclude(&alpha);
+    let exclude = |json: &str| provider(json).unwrap().exclude(&alpha, &alpha.price.standard);
     assert_eq!(exclude(r#"{"order":["beta"],"only":["Alpha","beta"],"ignore":null}"#), None);
     assert_eq!(exclude(&format!(r#"{{"only":["{address}"]}}"#)), None);
     assert_eq!(exclude(&format!(r#"{{"ignore":["{address}"]}}"#)).unwrap(), "in provider.ignore");

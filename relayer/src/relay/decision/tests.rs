@@ -16,7 +16,7 @@ async fn served() -> (Vec<u8>, Receipt) {
     small.provider_name = "small".into();
     let mut other = good().await.offer(3);
     other.provider_name = "other".into();
-    other.price.output = 3_000_000;
+    other.price.standard.output = 3_000_000;
     let world = World::new(vec![Mock::gone("gone").await.offer(1), good().await.offer(2), other, small]).await;
     let request = json!({"stream": true, "max_tokens": 100, "provider": {"order": ["gone", "good"]}});
     let answer = Streamed::read(world.chat(request).await).await;
@@ -142,7 +142,7 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
     // Other inputs make other scores, and sometimes another order, which is looked at first.
     let inputs: [fn(&mut Record); 3] = [
         |r| r.routes[0].choice.measured[1].failure += 0.01,
-        |r| r.routes[0].choice.measured[1].price.output += 1,
+        |r| r.routes[0].choice.measured[1].price.standard.output += 1,
         |r| r.routes[0].choice.coefficients.exponent += 0.5,
     ];
     for input in inputs {
@@ -175,7 +175,10 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
     assert_eq!(differs(|r| r.outcome = "client_gone".into()), "how the answer ended");
     let other = Receipt { offer: [3; 32], ..receipt.clone() };
     assert_eq!(resigned(&bytes, &other, |_| ()), Err(Fault::Receipt("the offer that served")));
-    let dearer = Receipt { price: steam_protocol::units::Price { input: 1, ..receipt.price }, ..receipt.clone() };
+    let dearer = Receipt {
+        price: steam_protocol::units::Price { input: 1, ..receipt.price.standard }.into(),
+        ..receipt.clone()
+    };
     assert_eq!(resigned(&bytes, &dearer, |_| ()), Err(Fault::Receipt("the price")));
 }
 

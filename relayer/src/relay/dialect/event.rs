@@ -3,7 +3,7 @@
 use crate::relay::json::Text;
 use bytes::Bytes;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::ops::Range;
 use steam_protocol::receipt::FinishReason;
@@ -99,10 +99,14 @@ pub enum Event<'a> {
 /// Tokens of an exchange, as a provider counts them. Nothing in it is trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Input tokens, cached ones included.
+    /// Input tokens, those read from and written to a cache included.
     pub prompt: u64,
     /// Input tokens that came from a cache.
     pub cached: u64,
+    /// Input tokens written to a cache of the shorter lifetime.
+    pub cache_write: u64,
+    /// Input tokens written to a cache of the longer lifetime.
+    pub cache_write_long: u64,
     /// Output tokens, hidden reasoning included.
     pub completion: u64,
     /// Output tokens that are reasoning.
@@ -112,10 +116,14 @@ pub struct Usage {
 /// What a client is told was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Billed {
-    /// Input tokens, without cached ones.
+    /// Input tokens, without those read from or written to a cache.
     pub input: u32,
     /// Cached input tokens.
     pub cached: u32,
+    /// Input tokens written to a cache of the shorter lifetime.
+    pub cache_write: u32,
+    /// Input tokens written to a cache of the longer lifetime.
+    pub cache_write_long: u32,
     /// Output tokens.
     pub output: u32,
     /// Cost in USD, fee included, as an exact decimal number.
@@ -123,6 +131,21 @@ pub struct Billed {
 }
 
 impl Billed {
+    /// Input tokens written to a cache.
+    pub(super) fn written(&self) -> u64 {
+        u64::from(self.cache_write) + u64::from(self.cache_write_long)
+    }
+
+    /// All input tokens.
+    pub(super) fn prompt(&self) -> u64 {
+        u64::from(self.input) + u64::from(self.cached) + self.written()
+    }
+
+    /// What was written to a cache, by its lifetime, under Anthropic's names.
+    pub(super) fn lifetimes(&self) -> Value {
+        json!({ "ephemeral_5m_input_tokens": self.cache_write, "ephemeral_1h_input_tokens": self.cache_write_long })
+    }
+
     /// `usage` with the cost in place of whatever the provider says of it.
     pub(super) fn with_cost(&self, mut usage: Map<String, Value>) -> String {
         usage.remove("cost");

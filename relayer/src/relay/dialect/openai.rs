@@ -116,7 +116,7 @@ fn envelope(data: &[u8]) -> String {
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
 pub(super) fn shown_usage(kind: Kind, stated: Option<&str>, billed: &Billed) -> String {
     let mut shown: Map<String, Value> = stated.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
-    let prompt = u64::from(billed.input) + u64::from(billed.cached);
+    let prompt = billed.prompt();
     let output = u64::from(billed.output);
     shown.insert("prompt_tokens".into(), prompt.into());
     shown.insert("total_tokens".into(), (prompt + output).into());
@@ -127,24 +127,64 @@ pub(super) fn shown_usage(kind: Kind, stated: Option<&str>, billed: &Billed) -> 
             *details = json!({});
         }
         details["cached_tokens"] = billed.cached.into();
+        show_writes(&mut shown, billed);
     }
     billed.with_cost(shown)
 }
 
+/// Other gateways' names of cache writes are the provider's claim; what is billed stands in one place for each count.
+fn show_writes(shown: &mut Map<String, Value>, billed: &Billed) {
+    for claim in ["cache_creation_input_tokens", "cache_read_input_tokens", "cache_creation"] {
+        shown.remove(claim);
+    }
+    if let Some(Value::Object(details)) = shown.get_mut("prompt_tokens_details") {
+        for claim in ["cache_creation_tokens", "cache_creation_token_details"] {
+            details.remove(claim);
+        }
+        details.insert("cache_write_tokens".into(), billed.written().into());
+    }
+    if billed.written() > 0 {
+        shown.insert("cache_creation".into(), billed.lifetimes());
+    }
+}
+
 /// Reads a `usage` object. `None` if it lacks a count, or one is no count; embeddings have no count of output.
+///
+/// Beyond OpenAI's own members it reads what `OpenRouter`, `LiteLLM` and others add for providers that bill cache writes:
+/// `prompt_tokens` includes the tokens read from and written to a cache.
 pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
     let usage: Value = serde_json::from_str(stated).ok()?;
-    let detail = |group: &str, name: &str| usage.get(group).and_then(|group| group.get(name)).and_then(Value::as_u64);
+    let count = |places: &[&str]| {
+        places.iter().find_map(|place| usage.pointer(place).and_then(Value::as_u64)).unwrap_or_default()
+    };
+    let long = count(&[
+        "/cache_creation/ephemeral_1h_input_tokens",
+        "/prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens",
+    ]);
+    let short = count(&[
+        "/cache_creation/ephemeral_5m_input_tokens",
+        "/prompt_tokens_details/cache_creation_token_details/ephemeral_5m_input_tokens",
+    ]);
+    let written = count(&[
+        "/prompt_tokens_details/cache_write_tokens",
+        "/prompt_tokens_details/cache_creation_tokens",
+        "/cache_creation_input_tokens",
+    ]);
     Some(Usage {
         prompt: usage.get("prompt_tokens")?.as_u64()?,
-        cached: detail("prompt_tokens_details", "cached_tokens")
-            .or_else(|| usage.get("prompt_cache_hit_tokens").and_then(Value::as_u64))
-            .unwrap_or(0),
+        cached: count(&[
+            "/prompt_tokens_details/cached_tokens",
+            "/prompt_cache_hit_tokens",
+            "/cache_read_input_tokens",
+        ]),
+        // What is of no stated lifetime is of the shorter one, which is the default and the cheaper.
+        cache_write: short.max(written.saturating_sub(long)),
+        cache_write_long: long,
         completion: match kind {
             Kind::Vectors => 0,
             Kind::Chat | Kind::Text => usage.get("completion_tokens")?.as_u64()?,
         },
-        reasoning: detail("completion_tokens_details", "reasoning_tokens").unwrap_or(0),
+        reasoning: count(&["/completion_tokens_details/reasoning_tokens"]),
     })
 }
 

@@ -1,7 +1,7 @@
 //! What tests of translated answers have in common.
 
 use crate::relay::dialect::chat::Chat;
-use crate::relay::dialect::{Piece, Request};
+use crate::relay::dialect::{Billed, Piece, Request};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
@@ -23,6 +23,11 @@ pub(super) fn from_chat(request: &Request, now_unix: i64, chunks: &[Value]) -> V
         }
     }
     written
+}
+
+/// What was billed, without anything written to a cache.
+pub(super) fn billed(input: u32, cached: u32, output: u32, cost_usd: &str) -> Billed {
+    Billed { input, cached, cache_write: 0, cache_write_long: 0, output, cost_usd: cost_usd.to_owned() }
 }
 
 /// A chunk of one choice.

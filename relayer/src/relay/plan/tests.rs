@@ -25,7 +25,7 @@ fn input(bytes: u64) -> Input {
 
 fn allowed() -> Allowed<'static> {
     let max = 1_000_000_000;
-    let max_price = Price { input: max, cached: max, output: max, request: max };
+    let max_price = Price::basic(max, max, max, max);
     let limits = KeyLimits { max_price, max_fee_bps: 100, expires: i64::MAX, allow_root: None };
     Allowed { limits, max_cost: None, list: None }
 }
@@ -46,7 +46,10 @@ fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
 
 #[test]
 fn the_ceiling_is_the_dearest_candidates_with_all_input_uncached_and_the_fee() {
-    let dear = Offer { price: Price { output: 3_000_000, request: 7, ..offer("b", 2).price }, ..offer("b", 2) };
+    let dear = Offer {
+        price: Price { output: 3_000_000, request: 7, ..offer("b", 2).price.standard }.into(),
+        ..offer("b", 2)
+    };
     let plan =
         planned(vec![offer("a", 1), dear], &request(r#","max_tokens":100,"n":2"#), input(40), allowed()).unwrap();
     // (40·1 + 200·3) µUSDC·10^-6 + 7 µUSDC, and 1 % of it
@@ -117,7 +120,10 @@ fn of(model: &str, offer: Offer) -> Offer {
 
 #[test]
 fn every_models_candidates_are_planned_for_and_the_dearest_is_held() {
-    let dear = Offer { price: Price { output: 9_000_000, ..offer("d", 3).price }, ..of("dear", offer("d", 3)) };
+    let dear = Offer {
+        price: Price { output: 9_000_000, ..offer("d", 3).price.standard }.into(),
+        ..of("dear", offer("d", 3))
+    };
     let offers = vec![offer("a", 1), offer("b", 2), dear];
     let fallback = request(r#","models":["gone","dear:floor"],"max_tokens":100"#);
     let plan = planned(offers.clone(), &fallback, input(40), allowed()).unwrap();
@@ -248,7 +254,7 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
     let mut tried = |members: &str| {
         let many = (1..=30).map(|seed| {
             let of_seed = offer(&format!("p{seed}"), seed);
-            Offer { price: Price { output: 1_000_000 * u64::from(seed), ..of_seed.price }, ..of_seed }
+            Offer { price: Price { output: 1_000_000 * u64::from(seed), ..of_seed.price.standard }.into(), ..of_seed }
         });
         let request = request(members);
         let plan = planned(many.collect(), &request, input(40), allowed()).unwrap();
@@ -268,8 +274,10 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
 #[test]
 fn those_slower_than_preferred_come_after_all_others() {
     let scorer = Scorer::new((&Config::default().routing).into());
-    let (cheap, quick) =
-        (offer("cheap", 1), Offer { price: Price { output: 90_000_000, ..offer("q", 2).price }, ..offer("quick", 2) });
+    let (cheap, quick) = (
+        offer("cheap", 1),
+        Offer { price: Price { output: 90_000_000, ..offer("q", 2).price.standard }.into(), ..offer("quick", 2) },
+    );
     let now = Instant::now();
     for (offer, ttft, total) in [(&cheap, 900, 3_400), (&quick, 50, 1_050)] {
         for _ in 0..40 {

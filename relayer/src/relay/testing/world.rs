@@ -307,7 +307,7 @@ pub fn snapshot() -> VaultSnapshot {
             window_limit: MicroUsdc(0),
             window_start: 0,
             window_spent: Pico::ZERO,
-            max_price: Price { input: most, cached: most, output: most, request: most },
+            max_price: Price::basic(most, most, most, most),
             max_fee_bps: 100,
             allow_root: None,
             settled: Pico::ZERO,

@@ -62,7 +62,7 @@ fn close(a: f64, b: f64) -> bool {
 #[test]
 fn a_request_costs_its_cached_and_uncached_prompt_its_answer_and_the_posted_part_for_any_request() {
     let mut one = alike::<1>();
-    one[0].price = Price { input: 1_000_000, cached: 250_000, output: 2_000_000, request: 7 };
+    one[0].price = Price::basic(1_000_000, 250_000, 2_000_000, 7).into();
     one[0].cache_hits = 0.5;
     let cost = choose(&plain(), &ASK, &one).scores[0].cost;
     assert!(close(cost, 500.0 * 1.0 + 500.0 * 0.25 + 400.0 * 2.0 + 7.0), "{cost} µUSDC");
@@ -71,7 +71,7 @@ fn a_request_costs_its_cached_and_uncached_prompt_its_answer_and_the_posted_part
 #[test]
 fn who_bills_more_tokens_for_the_same_work_costs_more() {
     let mut one = alike::<1>();
-    one[0].price.request = 7;
+    one[0].price.standard.request = 7;
     one[0].billing = 1.5;
     let cost = choose(&plain(), &ASK, &one).scores[0].cost;
     assert!(close(cost, 1.5 * (1_000.0 + 800.0) + 7.0), "{cost} µUSDC");
@@ -300,7 +300,7 @@ fn a_conversation_stays_while_its_cache_saves_more_than_others_are_better_by() {
 #[test]
 fn a_cached_prompt_is_also_read_sooner() {
     let mut one = alike::<1>();
-    one[0].price.cached = one[0].price.input;
+    one[0].price.standard.cached = one[0].price.standard.input;
     let time = |m: &[Measured]| choose(&plain(), &Ask { input_tokens: 17_000, ..ASK }, m).scores[0].time;
     let fresh = time(&one);
     one[0].sticky = Some(1.0);

@@ -35,6 +35,7 @@ fn group(vault: u32, slots: u8, offers: &[u32]) -> SealedGroup {
         provider: at(3_000 + offer / 2).to_bytes(), // two offers a provider
         offer: at(2_000 + offer).to_bytes(),
         version: 1,
+        long: false,
         usage: Usage::default(),
     };
     SealedGroup {

@@ -5,7 +5,7 @@ use crate::cast::{Holder, MODELS, Mint, Name, PROVIDERS, Purse, RELAYERS, SETTLE
 use crate::model::offer::{MAX_PRICE, RETIRED};
 use crate::model::provider::MAX_NAME;
 use crate::model::relayer::{MAX_FEE_BPS, MAX_URL, status};
-use crate::op::{Ix, Price, ProviderUpdate, RelayerUpdate, Terms};
+use crate::op::{Ix, Price, ProviderUpdate, RelayerUpdate, Tariff, Terms};
 use rand::Rng;
 
 impl<R: Rng> Chooser<'_, R> {
@@ -161,6 +161,8 @@ impl<R: Rng> Chooser<'_, R> {
         let price = Price {
             input,
             cached: self.rng.random_range(0..=input),
+            cache_write: unit(self),
+            cache_write_long: unit(self),
             output: unit(self),
             request: self.rng.random_range(0..2_000),
         };
@@ -168,15 +170,49 @@ impl<R: Rng> Chooser<'_, R> {
             (Some(current), 0..2) => current,
             (Some(current), 2..5) => Price { output: current.output / 2, request: current.request / 2, ..current },
             (Some(current), 5..7) => Price { output: current.output.saturating_add(1_000).min(MAX_PRICE), ..current },
-            (_, 7) if self.percent(10) => Price { input: MAX_PRICE, cached: 0, output: MAX_PRICE, request: MAX_PRICE },
+            (_, 7) if self.percent(10) => Price { cached: 0, ..Price::even(MAX_PRICE) },
             (_, 7) if self.percent(60) => Price { request: MAX_PRICE, ..price },
             _ => price,
         };
-        self.or(price, |chooser| match chooser.rng.random_range(0..4) {
+        self.or(price, |chooser| match chooser.rng.random_range(0..6) {
             0 => Price { cached: price.input + 1, ..price },
+            4 => Price { cache_write: MAX_PRICE + 1, ..price },
+            5 => Price { cache_write_long: MAX_PRICE + 1, ..price },
             1 => Price { input: MAX_PRICE + 1, ..price },
             2 => Price { output: MAX_PRICE + 1, ..price },
             _ => Price { request: MAX_PRICE + 1, ..price },
+        })
+    }
+
+    /// Prices near those that hold, or any others.
+    fn tariff(&mut self, current: Option<Tariff>) -> Tariff {
+        let price = self.price(current.map(|current| current.price));
+        let above = |chooser: &mut Self, price: Price| {
+            let factor = chooser.rng.random_range(1..4);
+            let more = |component: u64| component.saturating_mul(factor).min(MAX_PRICE);
+            Price {
+                input: more(price.input),
+                cached: more(price.cached),
+                cache_write: more(price.cache_write),
+                cache_write_long: more(price.cache_write_long),
+                output: more(price.output),
+                request: more(price.request),
+            }
+        };
+        let tariff = match (current, self.rng.random_range(0..8)) {
+            (Some(current), 0..3) => Tariff { price, ..current },
+            (Some(current), 3) => Tariff { long_from: current.long_from.saturating_mul(2), ..current },
+            (Some(current), 4) if current.long_from > 1 => Tariff { long_from: current.long_from - 1, ..current },
+            (_, 5) => Tariff { price, ..Tariff::default() },
+            _ => Tariff { price, long_from: self.rng.random_range(1..300), long_price: above(self, price) },
+        };
+        // The price may have been raised above that of long prompts.
+        let beneath = tariff.long_from == 0 || tariff.price.within(&tariff.long_price) || self.hostile;
+        let tariff = if beneath { tariff } else { Tariff { long_price: above(self, tariff.price), ..tariff } };
+        self.or(tariff, |chooser| match chooser.rng.random_range(0..3) {
+            0 => Tariff { long_from: 0, long_price: Price::even(1), ..tariff },
+            1 => Tariff { long_from: 1, long_price: Price { output: 0, ..tariff.price }, ..tariff },
+            _ => Tariff { long_from: 1, long_price: Price::even(MAX_PRICE + 1), ..tariff },
         })
     }
 
@@ -185,11 +221,11 @@ impl<R: Rng> Chooser<'_, R> {
         let provider = self.fitting(&all, |n| self.state.providers[n].status == status::ACTIVE)?;
         let offer = self.rng.random_range(0..MODELS);
         let known = self.state.offers.get(&(provider, offer));
-        let price = self.price(known.map(|known| known.rolled(self.state.now).current.price));
+        let tariff = self.tariff(known.map(|known| known.rolled(self.state.now).current.tariff()));
         let context_limit = self.rng.random_range(0..1_000_000);
         let output_limit = self.rng.random_range(0..=context_limit);
         let terms = Terms {
-            price,
+            tariff,
             context_limit,
             output_limit: self.or(output_limit, |_| context_limit + 1),
             capabilities: self.rng.random(),

@@ -7,7 +7,7 @@ use crate::model::config::deployment_domain;
 use crate::model::offer::earnings;
 use crate::model::settlement::{cost, funds};
 use crate::model::vault::Key;
-use crate::op::{Charge, Group, Ix, Membership, Price, Settlement, Signed, Voucher};
+use crate::op::{Charge, Group, Ix, Membership, Settlement, Signed, Tariff, Voucher};
 use rand::Rng;
 use std::collections::BTreeMap;
 
@@ -133,7 +133,7 @@ impl<R: Rng> Chooser<'_, R> {
 
     /// A charge that the key and the money left have room for, often all of it.
     fn charge(&mut self, slot: u8, key: &Key, offer: (u8, u8), ix: usize, room: &mut u128) -> Option<Charge> {
-        let (version, price) = self.version(offer)?;
+        let (version, tariff) = self.version(offer)?;
         let limits = key.limits_now(self.state.now);
         let limit = (u128::from(limits.total) * MICRO).saturating_sub(key.settled_pico);
         let window = if key.window_seconds == 0 {
@@ -158,8 +158,22 @@ impl<R: Rng> Chooser<'_, R> {
             requests: self.rng.random_range(1..4),
             input: self.rng.random_range(0..200),
             cached: self.rng.random_range(0..200),
+            cache_write: if self.percent(30) { self.rng.random_range(0..200) } else { 0 },
+            cache_write_long: if self.percent(20) { self.rng.random_range(0..200) } else { 0 },
             output: 0,
+            long: false,
+            announces_zero: false,
         };
+        let least = u64::from(charge.requests) * (u64::from(tariff.long_from) + 1);
+        let prompt = charge.prompt();
+        charge.long = tariff.long_from != 0 && (prompt >= least || self.percent(30)) && self.percent(70);
+        if charge.long && prompt < least {
+            // Just enough; hostile, sometimes one token too few.
+            let missing = least - prompt - u64::from(self.hostile && self.percent(40));
+            charge.input += u32::try_from(missing).unwrap_or(0);
+        }
+        charge.long |= self.hostile && self.percent(5);
+        let price = if charge.long { tariff.long_price } else { tariff.price };
         let rest = target.saturating_sub(cost(&price, &charge));
         let most = rest.checked_div(price.output.into()).unwrap_or(1_000);
         charge.output = u32::try_from(most).unwrap_or(u32::MAX);
@@ -185,8 +199,8 @@ impl<R: Rng> Chooser<'_, R> {
         (!proofs.is_empty()).then_some(proofs)
     }
 
-    /// A version that settles, and its price; hostile, any version.
-    fn version(&mut self, at: (u8, u8)) -> Option<(u32, Price)> {
+    /// A version that settles, and its prices; hostile, any version.
+    fn version(&mut self, at: (u8, u8)) -> Option<(u32, Tariff)> {
         let now = self.state.now;
         let offer = &self.state.offers[&at];
         let rolled = offer.rolled(now);
@@ -204,7 +218,7 @@ impl<R: Rng> Chooser<'_, R> {
             versions.retain(|version| offer.price_of(*version, now).is_ok());
             self.one(&versions)?
         };
-        Some((version, offer.price_of(version, now).unwrap_or(rolled.current.price)))
+        Some((version, offer.price_of(version, now).unwrap_or(rolled.current.tariff())))
     }
 
     /// Each key signs for what it then has cost, or for more.
@@ -214,9 +228,11 @@ impl<R: Rng> Chooser<'_, R> {
         let mut costs: BTreeMap<u8, u128> = BTreeMap::new();
         for charge in &group.charges {
             let offer = offers.get(usize::from(charge.offer_ix)).and_then(|at| self.state.offers.get(at));
-            let price =
-                offer.map(|offer| offer.price_of(charge.version, now).unwrap_or(offer.rolled(now).current.price));
-            *costs.entry(charge.slot).or_default() += cost(&price.unwrap_or_default(), charge);
+            let tariff =
+                offer.map(|offer| offer.price_of(charge.version, now).unwrap_or(offer.rolled(now).current.tariff()));
+            let tariff = tariff.unwrap_or_default();
+            let price = if charge.long { tariff.long_price } else { tariff.price };
+            *costs.entry(charge.slot).or_default() += cost(&price, charge);
         }
         for (slot, cost) in costs {
             let key = vault.keys.get(usize::from(slot)).copied().unwrap_or_default();

@@ -57,8 +57,15 @@ impl<R: Rng> Chooser<'_, R> {
             _ => self.rng.random_range(300_000..30_000_000),
         };
         let amount = if window { self.rng.random_range(1..2_000_000) } else { 0 };
-        let boundless = Price { input: u64::MAX, cached: u64::MAX, output: u64::MAX, request: u64::MAX };
-        let bounded = Price { input: 6_000_000, cached: 5_000_000, output: 7_000_000, request: 1_500 };
+        let boundless = Price::even(u64::MAX);
+        let bounded = Price {
+            input: 6_000_000,
+            cached: 5_000_000,
+            cache_write: 8_000_000,
+            cache_write_long: 9_000_000,
+            output: 7_000_000,
+            request: 1_500,
+        };
         let max_fee = if self.percent(60) { MAX_FEE_BPS } else { self.rng.random_range(0..=MAX_FEE_BPS) };
         Limits {
             limit_total: self.or(limit, |_| 0),

@@ -3,7 +3,7 @@
 use super::relayer::status;
 use super::{Anchor, Checked, Kind, Rule, State, require};
 use crate::cast::{Holder, Name, Wallet, address, bump, model_name};
-use crate::op::{Price, Terms};
+use crate::op::{Charge, Price, Tariff, Terms};
 use crate::time::{Deadline, Delays, Moment};
 use borsh::{BorshDeserialize, BorshSerialize};
 use steam_protocol::seeds::is_model_name;
@@ -11,7 +11,7 @@ use steam_protocol::seeds::is_model_name;
 /// The highest price component.
 pub const MAX_PRICE: u64 = 1_000_000_000_000;
 /// Bytes of the account.
-pub const LEN: usize = 8 + 488;
+pub const LEN: usize = 8 + 680;
 /// `Offer.status` of a listed one.
 pub const LISTED: u8 = 1;
 /// `Offer.status` of a retired one.
@@ -22,9 +22,10 @@ pub const RETIRED: u8 = 2;
 #[expect(missing_docs, reason = "SPEC.md, Accounts")]
 pub struct PricePoint {
     pub price: Price,
+    pub long_price: Price,
     pub from: Deadline,
     pub version: u32,
-    pub padding: [u8; 4],
+    pub long_from: u32,
 }
 
 /// `Offer`, as its bytes are.
@@ -54,6 +55,41 @@ pub struct Offer {
     pub reserved: [u8; 64],
 }
 
+impl Tariff {
+    fn is_valid(&self) -> bool {
+        let long = match self.long_from {
+            0 => self.long_price == Price::default(),
+            _ => is_valid(&self.long_price) && self.price.within(&self.long_price),
+        };
+        is_valid(&self.price) && long
+    }
+
+    /// The price of a charge, if it can be one of such prompts.
+    ///
+    /// # Errors
+    /// `PromptsNotLong`.
+    pub fn of(&self, charge: &Charge) -> Checked<Price> {
+        if !charge.long {
+            return Ok(self.price);
+        }
+        let least = u128::from(charge.requests) * (u128::from(self.long_from) + 1);
+        require(self.long_from != 0 && u128::from(charge.prompt()) >= least, Rule::PromptsNotLong)?;
+        Ok(self.long_price)
+    }
+}
+
+impl PricePoint {
+    fn new(tariff: Tariff, version: u32, from: Deadline) -> Self {
+        let Tariff { price, long_from, long_price } = tariff;
+        Self { price, long_price, from, version, long_from }
+    }
+
+    /// Its prices.
+    pub fn tariff(&self) -> Tariff {
+        Tariff { price: self.price, long_from: self.long_from, long_price: self.long_price }
+    }
+}
+
 impl Offer {
     /// The offer by the clock.
     pub fn rolled(&self, now: Moment) -> Self {
@@ -70,19 +106,26 @@ impl Offer {
     ///
     /// # Errors
     /// `OfferRetired`, `PriceOutdated`, `PriceFuture`, `PriceUnknown`.
-    pub fn price_of(&self, version: u32, now: Moment) -> Checked<Price> {
+    pub fn price_of(&self, version: u32, now: Moment) -> Checked<Tariff> {
         require(self.status != RETIRED || !now.is_past(self.settle_until), Rule::OfferRetired)?;
         let offer = self.rolled(now);
         require(version != 0, Rule::PriceUnknown)?;
         if version == offer.current.version {
-            return Ok(offer.current.price);
+            return Ok(offer.current.tariff());
         }
         if version == offer.previous.version {
+            let (quoted, holds) = (offer.previous.tariff(), offer.current.tariff());
             if !now.is_past(offer.previous_until) {
-                return Ok(offer.previous.price);
+                return Ok(quoted);
             }
-            require(offer.current.price.within(&offer.previous.price), Rule::PriceOutdated)?;
-            return Ok(offer.current.price);
+            require(holds.within(&quoted), Rule::PriceOutdated)?;
+            // What was a long prompt still is one, and costs no more than one of any length does now.
+            let long_price = match (quoted.long_from, holds.long_from) {
+                (0, _) => Price::default(),
+                (_, 0) => holds.price,
+                (_, _) => holds.long_price,
+            };
+            return Ok(Tariff { price: holds.price, long_from: quoted.long_from, long_price });
         }
         require(version != offer.next.version, Rule::PriceFuture)?;
         Err(Rule::PriceUnknown.into())
@@ -93,23 +136,23 @@ impl Offer {
         self.next = PricePoint::default();
     }
 
-    fn put(&mut self, price: Price, delays: &Delays, now: Moment) -> Checked {
+    fn put(&mut self, tariff: Tariff, delays: &Delays, now: Moment) -> Checked {
         *self = self.rolled(now);
         let retired = self.status == RETIRED;
-        if price == self.current.price && !retired {
+        if tariff == self.current.tariff() && !retired {
             self.drop_next();
             return Ok(());
         }
         require(now.is_past(self.previous_until), Rule::PriceGraceRunning)?;
         self.last_version = self.last_version.checked_add(1).ok_or(Rule::VersionOverflow)?;
         let version = self.last_version;
-        if price.within(&self.current.price) && !retired {
+        if tariff.within(&self.current.tariff()) && !retired {
             (self.previous, self.previous_until) = (self.current, now.plus(delays.price_grace));
-            self.current = PricePoint { price, from: now.deadline(), version, padding: [0; 4] };
+            self.current = PricePoint::new(tariff, version, now.deadline());
             self.drop_next();
         } else {
             let from = now.plus(delays.price_notice);
-            self.next = PricePoint { price, from, version, padding: [0; 4] };
+            self.next = PricePoint::new(tariff, version, from);
             self.current_until = from.plus(delays.price_grace);
         }
         Ok(())
@@ -137,14 +180,14 @@ impl State {
         require(is_model_name(text), Rule::InvalidModel)?;
         let ends = |suffix: &&str| text.to_ascii_lowercase().ends_with(suffix);
         require(![":floor", ":nitro", ":free", ":online"].iter().any(ends), Rule::ReservedModel)?;
-        require(is_valid(&terms.price), Rule::InvalidPrice)?;
+        require(terms.tariff.is_valid(), Rule::InvalidPrice)?;
         require(terms.output_limit <= terms.context_limit, Rule::InvalidLimits)?;
         let now = self.now;
         if !self.offers.contains_key(&(provider, model)) {
             let rent_paid = self.pay_rent(payer, name, LEN);
             // The second of its making.
             let version = u32::try_from(now.time).map_err(|_| Rule::VersionOverflow)?;
-            let first = PricePoint { price: terms.price, from: now.deadline(), version, padding: [0; 4] };
+            let first = PricePoint::new(terms.tariff, version, now.deadline());
             self.providers.get_mut(&provider).ok_or(Anchor::AccountNotInitialized)?.offers += 1;
             let made = Offer {
                 provider: address(Name::Provider(provider)),
@@ -172,7 +215,7 @@ impl State {
             self.offers.insert((provider, model), made);
         }
         let offer = self.offers.get_mut(&(provider, model)).ok_or(Anchor::AccountNotInitialized)?;
-        offer.put(terms.price, &config.delays, now)?;
+        offer.put(terms.tariff, &config.delays, now)?;
         offer.status = LISTED;
         (offer.retired_at, offer.settle_until) = Default::default();
         (offer.context_limit, offer.output_limit) = (terms.context_limit, terms.output_limit);

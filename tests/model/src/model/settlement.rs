@@ -5,7 +5,7 @@ use super::config::deployment_domain;
 use super::offer::earnings;
 use super::{Anchor, Checked, Kind, Rule, State, require};
 use crate::cast::{Holder, Name, Purse, Wallet, address};
-use crate::op::{Charge, Damage, Group, Price, Settlement, Signed, Voucher};
+use crate::op::{Charge, Damage, Group, Price, Settlement, Signed, Tariff, Voucher};
 use std::collections::{BTreeMap, BTreeSet};
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::units::Usage;
@@ -39,11 +39,13 @@ impl Bill {
     }
 }
 
-/// Pico-dollars of a charge: `input·p_in + cached·p_cached + output·p_out + requests·p_request·10^6`.
+/// Pico-dollars of a charge: each count of tokens by its price, and `requests·p_request·10^6`.
 pub fn cost(price: &Price, charge: &Charge) -> u128 {
     let part = |count: u32, unit: u64| u128::from(count) * u128::from(unit);
     part(charge.input, price.input)
         + part(charge.cached, price.cached)
+        + part(charge.cache_write, price.cache_write)
+        + part(charge.cache_write_long, price.cache_write_long)
         + part(charge.output, price.output)
         + part(charge.requests, price.request) * MICRO
 }
@@ -128,7 +130,7 @@ impl State {
         let mut bill = Bill { slots: BTreeMap::new(), payments: BTreeMap::new(), fee: 0 };
         let mut settled = vault.settled_pico;
         for charge in &group.charges {
-            let price = self.price(batch, charge)?;
+            let price = self.tariff(batch, charge)?.of(charge)?;
             let key = vault.keys.get(usize::from(charge.slot)).ok_or(Rule::KeySlot)?;
             require(key.is_used(), Rule::KeyUnknown)?;
             let limits = key.limits_now(self.now);
@@ -148,7 +150,7 @@ impl State {
         Ok(bill)
     }
 
-    fn price(&self, batch: &Settlement, charge: &Charge) -> Checked<Price> {
+    fn tariff(&self, batch: &Settlement, charge: &Charge) -> Checked<Tariff> {
         let (offer, _) = batch.offers.get(usize::from(charge.offer_ix)).ok_or(Rule::OfferIndex)?;
         let Name::Offer(provider, model) = *offer else { return Err(Anchor::AccountDiscriminatorMismatch.into()) };
         let offer = self.offers.get(&(provider, model)).ok_or(Anchor::AccountOwnedByWrongProgram)?;
@@ -216,10 +218,13 @@ impl State {
             slot: charge.slot,
             offer: address(batch.offers[usize::from(charge.offer_ix)].0),
             version: charge.version,
+            long: charge.long,
             usage: Usage {
                 requests: charge.requests,
                 input: charge.input,
                 cached: charge.cached,
+                cache_write: charge.cache_write,
+                cache_write_long: charge.cache_write_long,
                 output: charge.output,
             },
         });
@@ -251,10 +256,20 @@ fn check_bytes(batch: &Settlement, at: usize) -> Checked {
     let many = |damage| first && batch.damage == Some(damage);
     require(group.vouchers.len() <= MAX_CHARGES && !many(Damage::ManyVouchers), Rule::BatchVoucherCount)?;
     require(group.charges.len() <= MAX_CHARGES && !many(Damage::ManyCharges), Rule::BatchChargeCount)?;
-    require(!(last && batch.damage == Some(Damage::Truncated)), Rule::BatchTruncated)?;
+    let truncated = last && batch.damage == Some(Damage::Truncated);
+    // A count that is announced and zero is found before the end of the bytes is, unless it is what they end in.
+    let whole = group.charges.len() - usize::from(truncated && ends_in_zero(group));
+    require(!group.charges[..whole].iter().any(|charge| charge.announces_zero), Rule::BatchZeroWrites)?;
+    require(!truncated, Rule::BatchTruncated)?;
     let Some(memberships) = &group.memberships else { return Ok(()) };
     require((1..=MAX_CHARGES).contains(&memberships.len()), Rule::BatchMembershipCount)?;
     require(memberships.iter().all(|proof| (1..128).contains(&proof.path)), Rule::BatchMembershipPath)
+}
+
+/// Whether the last bytes of a group are a count of cache writes that is announced and zero.
+fn ends_in_zero(group: &Group) -> bool {
+    let last = group.charges.last();
+    group.memberships.is_none() && last.is_some_and(|charge| charge.announces_zero && charge.cache_write_long == 0)
 }
 
 /// Whether a voucher's signature is this key's, over what the batch says and this vault.

@@ -12,7 +12,7 @@ pub const SLOTS: usize = 32;
 
 /// Bytes of an account with room for so many keys.
 pub fn len(keys: usize) -> usize {
-    8 + 296 + 288 * keys
+    8 + 296 + 320 * keys
 }
 
 /// A request for everything.
@@ -128,6 +128,8 @@ impl KeyLimits {
             max_price: Price {
                 input: price(|p| p.input),
                 cached: price(|p| p.cached),
+                cache_write: price(|p| p.cache_write),
+                cache_write_long: price(|p| p.cache_write_long),
                 output: price(|p| p.output),
                 request: price(|p| p.request),
             },

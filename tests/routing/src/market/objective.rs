@@ -24,12 +24,12 @@ impl Reference {
     pub fn of(providers: &[Provider]) -> Self {
         let middle = |of: fn(&Provider) -> f64| median(providers.iter().map(of));
         Self {
-            price: Price {
-                input: middle(|p| p.price.input as f64) as u64,
-                cached: 0,
-                output: middle(|p| p.price.output as f64) as u64,
-                request: middle(|p| p.price.request as f64) as u64,
-            },
+            price: Price::basic(
+                middle(|p| p.price.input as f64) as u64,
+                0,
+                middle(|p| p.price.output as f64) as u64,
+                middle(|p| p.price.request as f64) as u64,
+            ),
             ttft: middle(|p| p.ttft),
             prefill: middle(|p| p.prefill),
             speed: middle(|p| p.speed),
@@ -38,7 +38,7 @@ impl Reference {
 
     /// The user's objective for a request that cost `usd` and took `seconds`: lower is better.
     pub fn objective(&self, request: &Request, usd: f64, seconds: f64, served: bool) -> f64 {
-        let usage = Usage { requests: 1, input: request.input, cached: 0, output: request.output };
+        let usage = Usage { requests: 1, input: request.input, cached: 0, output: request.output, ..Usage::default() };
         let cost = dollars(charge(&self.price, &usage));
         let time = self.ttft + f64::from(request.input) / self.prefill + f64::from(request.output) / self.speed;
         usd / cost + TIME_WEIGHT * seconds / time + if served { 0.0 } else { FAILURE }

@@ -149,7 +149,7 @@ pub fn usual(capacity: f64, rng: &mut Pcg64Mcg) -> Provider {
     let input = (300_000.0 * dearer * lognormal(rng, 1.0, 0.1)).round();
     let output = (1_200_000.0 * dearer * lognormal(rng, 1.0, 0.1)).round();
     Provider {
-        price: Price { input: input as u64, cached: (input * cached) as u64, output: output as u64, request: 0 },
+        price: Price::basic(input as u64, (input * cached) as u64, output as u64, 0),
         ttft: lognormal(rng, 0.5, 0.45) / better.sqrt(),
         prefill: lognormal(rng, 6_000.0, 0.4),
         speed: lognormal(rng, 60.0, 0.35) * better,

@@ -141,7 +141,13 @@ impl Provider {
     /// What it bills for a served request.
     pub fn claim(&self, request: &Request, cached: u32) -> Usage {
         let inflated = |tokens: u32| (f64::from(tokens) * self.inflation).round() as u32;
-        Usage { requests: 1, input: inflated(request.input - cached), cached, output: inflated(request.output) }
+        Usage {
+            requests: 1,
+            input: inflated(request.input - cached),
+            cached,
+            output: inflated(request.output),
+            ..Usage::default()
+        }
     }
 
     /// How an attempt at it goes.
@@ -192,7 +198,7 @@ impl Limit {
 /// Every component of `price` times `factor`.
 pub fn scaled(price: &Price, factor: f64) -> Price {
     let by = |part: u64| (part as f64 * factor).round() as u64;
-    Price { input: by(price.input), cached: by(price.cached), output: by(price.output), request: by(price.request) }
+    Price::basic(by(price.input), by(price.cached), by(price.output), by(price.request))
 }
 
 /// Seconds in which a provider at its limit answers 429.

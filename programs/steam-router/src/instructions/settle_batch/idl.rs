@@ -92,10 +92,17 @@ impl IdlBuild for BatchCharge {
             ("input", IdlType::U32),
             ("cached", IdlType::U32),
             ("output", IdlType::U32),
+            ("cache_write", IdlType::Option(Box::new(IdlType::U32))),
+            ("cache_write_long", IdlType::Option(Box::new(IdlType::U32))),
         ];
-        define::<Self>("What a session key is charged", &fields)
+        define::<Self>(
+            "What a session key is charged: the slot's bit 5 says that cache_write is there, bit 6 that cache_write_long is, \
+             bit 7 that the prompts are long ones",
+            &fields,
+        )
     }
 }
+
 impl IdlBuild for BatchMembership {
     fn create_type() -> Option<IdlTypeDef> {
         define::<Self>(

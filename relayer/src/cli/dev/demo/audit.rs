@@ -14,7 +14,7 @@ use solana_rpc_client_api::config::{RpcTransactionConfig, UiTransactionEncoding}
 use std::collections::BTreeMap;
 use steam_protocol::batch::{BatchView, GroupView};
 use steam_protocol::receipt::Receipt;
-use steam_protocol::units::{MicroUsdc, Pico, Price, Usage, charge, fee, floor_step};
+use steam_protocol::units::{MicroUsdc, Pico, Tariff, Usage, charge, fee, floor_step};
 
 /// Accounts that `settle_batch` names before those of its groups.
 const NAMED_ACCOUNTS: usize = 6;
@@ -48,8 +48,8 @@ impl Balances {
     }
 }
 
-/// What of a group is the same on chain and in receipts: usage by key slot, offer and price version.
-type Lines = BTreeMap<(u8, [u8; 32], u32), Usage>;
+/// What of a group is the same on chain and in receipts: usage by key slot, offer, price version and kind of prompt.
+type Lines = BTreeMap<(u8, [u8; 32], u32, bool), Usage>;
 
 /// A group of this vault as it was settled.
 struct Settled {
@@ -66,6 +66,7 @@ struct Charge {
     /// The provider's token account.
     token: Pubkey,
     version: u32,
+    long: bool,
     usage: Usage,
 }
 
@@ -74,7 +75,7 @@ pub(super) async fn run(system: &System, tour: &mut Tour, paid: &[Paid], before:
     tour.step("The books, done again from receipts and transactions");
     let after = Balances::read(system).await?;
     let mut receipts: BTreeMap<u32, Vec<&Receipt>> = BTreeMap::new();
-    let mut prices: BTreeMap<([u8; 32], u32), Price> = BTreeMap::new();
+    let mut prices: BTreeMap<([u8; 32], u32), Tariff> = BTreeMap::new();
     let mut proofs = Vec::new();
     for paid in paid {
         let proof = proof(system, &paid.id).await?;
@@ -116,13 +117,14 @@ pub(super) async fn run(system: &System, tour: &mut Tour, paid: &[Paid], before:
 fn book(
     system: &System,
     group: &Settled,
-    prices: &BTreeMap<([u8; 32], u32), Price>,
+    prices: &BTreeMap<([u8; 32], u32), Tariff>,
     (settled, fees): (&mut Pico, &mut Pico),
     balances: &mut Balances,
 ) -> Option<()> {
     let mut by_key: BTreeMap<u8, Pico> = BTreeMap::new();
     for line in &group.charges {
-        let amount = charge(prices.get(&(line.offer.to_bytes(), line.version))?, &line.usage);
+        let tariff = prices.get(&(line.offer.to_bytes(), line.version))?;
+        let amount = charge(tariff.price(line.long), &line.usage);
         let provider = system.deployment.providers.iter().position(|p| p.token == line.token)?;
         balances.pay(floor_step(*settled, amount)?.0, |b| b.providers.get_mut(provider))?;
         *settled = settled.checked_add(amount)?;
@@ -151,7 +153,7 @@ fn report(system: &System, tour: &mut Tour, before: &Balances, after: &Balances)
     row("relayer", before.fees, after.fees);
 }
 
-fn add(lines: &mut Lines, key: (u8, [u8; 32], u32), usage: &Usage) -> Result<()> {
+fn add(lines: &mut Lines, key: (u8, [u8; 32], u32, bool), usage: &Usage) -> Result<()> {
     let sum = lines.entry(key).or_default();
     *sum = sum.checked_add(usage).context("token counts overflow")?;
     Ok(())
@@ -160,7 +162,7 @@ fn add(lines: &mut Lines, key: (u8, [u8; 32], u32), usage: &Usage) -> Result<()>
 fn lines_of_group(group: &Settled) -> Result<Lines> {
     let mut lines = Lines::new();
     for line in &group.charges {
-        add(&mut lines, (line.slot, line.offer.to_bytes(), line.version), &line.usage)?;
+        add(&mut lines, (line.slot, line.offer.to_bytes(), line.version, line.long), &line.usage)?;
     }
     Ok(lines)
 }
@@ -168,7 +170,8 @@ fn lines_of_group(group: &Settled) -> Result<Lines> {
 fn lines_of_receipts(receipts: &[&Receipt]) -> Result<Lines> {
     let mut lines = Lines::new();
     for receipt in receipts {
-        add(&mut lines, (receipt.key_slot, receipt.offer, receipt.price_version), &receipt.usage)?;
+        let long = receipt.price.is_long(receipt.usage.prompt());
+        add(&mut lines, (receipt.key_slot, receipt.offer, receipt.price_version, long), &receipt.usage)?;
     }
     Ok(lines)
 }
@@ -241,7 +244,14 @@ async fn read_transaction(system: &System, signature: &str, groups: &mut BTreeMa
 fn resolved(group: &GroupView<'_>, root: [u8; 32], offers: &[Pubkey]) -> Result<Settled> {
     let charges = group.charges().map(|line| {
         let pair = offers.as_chunks::<2>().0.get(usize::from(line.offer_ix)).context("an offer is missing")?;
-        Ok(Charge { slot: line.slot, offer: pair[0], token: pair[1], version: line.version, usage: line.usage })
+        Ok(Charge {
+            slot: line.slot,
+            offer: pair[0],
+            token: pair[1],
+            version: line.version,
+            long: line.long,
+            usage: line.usage,
+        })
     });
     Ok(Settled { fee_bps: group.fee_bps, receipts: group.receipts, root, charges: charges.collect::<Result<_>>()? })
 }

@@ -7,15 +7,18 @@ use crate::ledger::{LedgerError, SealedLine, record};
 use rusqlite::{Connection, Row};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use steam_protocol::receipt::{Receipt, SignedReceipt};
-use steam_protocol::units::{Pico, Usage, charge, receipt_fee};
+use steam_protocol::units::{Pico, Usage, receipt_fee};
 use steam_protocol::{Address, Hash, merkle, sha256};
+
+/// What the sums of a group are apart by: epoch, offer, price version, and whether prompts are long.
+type LineKey = (u32, Address, u32, bool);
 
 /// What the charges of a group come to.
 #[derive(Default)]
 pub(super) struct Sum {
     pub receipts: u32,
     pub fee_bps: Option<u16>,
-    lines: BTreeMap<(u32, Address, u32), (u8, Address, Usage)>,
+    lines: BTreeMap<LineKey, (u8, Address, Usage)>,
     /// By epoch, without fees.
     pub charged: BTreeMap<u32, Pico>,
     pub leaves: Vec<Hash>,
@@ -118,7 +121,7 @@ fn is_same(row: &Row<'_>, receipt: &Receipt, deployment: Deployment) -> rusqlite
 /// Looks at what a charge comes to, and at its key's running sum.
 fn amounts(receipt: &Receipt, key: Option<Address>, at: &String, keys: &mut Keys, audit: &mut Audit) {
     let r = receipt;
-    let right = charge(&r.price, &r.usage) == r.charge && receipt_fee(r.charge, r.fee_bps) == Some(r.fee);
+    let right = r.price.charge(&r.usage) == r.charge && receipt_fee(r.charge, r.fee_bps) == Some(r.fee);
     audit.expect(right, "receipt", at, "charge and fee are not what price, usage and rate come to");
     let Some((key, total)) = key.zip(r.charge.checked_add(r.fee)) else {
         return audit.find("receipt", at, "its key is not there, or its total is beyond what can be");
@@ -140,7 +143,7 @@ impl Sum {
         self.receipts += 1;
         self.mixed |= self.fee_bps.is_some_and(|bps| bps != r.fee_bps);
         self.fee_bps = Some(r.fee_bps);
-        let key = (r.key_epoch, r.offer, r.price_version);
+        let key = (r.key_epoch, r.offer, r.price_version, r.price.is_long(r.usage.prompt()));
         let (_, _, usage) = self.lines.entry(key).or_insert((r.key_slot, r.provider, Usage::default()));
         match usage.checked_add(&r.usage) {
             Some(sum) => *usage = sum,
@@ -154,7 +157,7 @@ impl Sum {
     /// Whether a group's lines are these sums.
     pub fn is(&self, lines: &[SealedLine]) -> bool {
         let said: BTreeMap<_, _> =
-            lines.iter().map(|l| ((l.epoch, l.offer, l.version), (l.slot, l.provider, l.usage))).collect();
+            lines.iter().map(|l| ((l.epoch, l.offer, l.version, l.long), (l.slot, l.provider, l.usage))).collect();
         !self.mixed && said.len() == lines.len() && said == self.lines
     }
 }

@@ -112,7 +112,7 @@ pub struct ChatCompletion {
 /// Tokens that are billed, and their cost.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChatUsage {
-    /// Prompt tokens, cached ones included.
+    /// Prompt tokens, those read from and written to a cache included.
     pub prompt_tokens: u64,
     /// Answer tokens.
     pub completion_tokens: u64,

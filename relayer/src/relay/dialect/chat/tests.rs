@@ -2,6 +2,7 @@
 
 use super::messages::{ANSWER_OVERHEAD, MESSAGE_OVERHEAD};
 use super::*;
+use crate::relay::dialect::testing::billed;
 use crate::relay::dialect::{Billed, Event, Fault, Piece, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::{Counts, Transcript};
@@ -319,7 +320,7 @@ fn the_relayers_own_events_carry_the_answers_name() {
 
 #[test]
 fn a_whole_answer_keeps_every_byte_but_its_usage() {
-    let billed = Billed { input: 2, cached: 1, output: 4, cost_usd: "0.1".into() };
+    let billed = billed(2, 1, 4, "0.1");
     let usage = openai::shown_usage(Kind::Chat, None, &billed);
     for (members, expected) in [
         (r#", "usage" : null, "z":1.0 }"#, format!(r#", "usage" : {usage}, "z":1.0 }}"#)),
@@ -348,22 +349,51 @@ fn usage_that_is_no_usage_is_no_claim() {
         assert_eq!(openai::usage(Kind::Chat, text), None, "{text}");
     }
     let text = r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":3},"completion_tokens_details":{"reasoning_tokens":2}}"#;
-    assert_eq!(openai::usage(Kind::Chat, text), Some(Usage { prompt: 9, cached: 3, completion: 4, reasoning: 2 }));
+    assert_eq!(
+        openai::usage(Kind::Chat, text),
+        Some(Usage { prompt: 9, cached: 3, completion: 4, reasoning: 2, ..Usage::default() })
+    );
     assert_eq!(
         openai::usage(Kind::Chat, r#"{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":null}"#),
-        Some(Usage { prompt: 9, cached: 0, completion: 4, reasoning: 0 })
+        Some(Usage { prompt: 9, completion: 4, ..Usage::default() })
     );
 }
 
 #[test]
+fn usage_knows_cache_writes_of_two_lifetimes_as_gateways_state_them() {
+    let read = |members: &str| {
+        let text = format!(r#"{{"prompt_tokens":100,"completion_tokens":4,{members}}}"#);
+        let usage = openai::usage(Kind::Chat, &text).unwrap();
+        (usage.cached, usage.cache_write, usage.cache_write_long)
+    };
+    // OpenRouter's answer has one number; without a lifetime it is of the shorter.
+    assert_eq!(read(r#""prompt_tokens_details":{"cached_tokens":3,"cache_write_tokens":50}"#), (3, 50, 0));
+    // LiteLLM hands on Anthropic's own members.
+    assert_eq!(read(r#""cache_creation_input_tokens":50,"cache_read_input_tokens":7"#), (7, 50, 0));
+    let both = r#""cache_creation_input_tokens":50,"prompt_tokens_details":{"cached_tokens":7,"cache_creation_tokens":50,
+        "cache_creation_token_details":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":30}}"#;
+    assert_eq!(read(both), (7, 20, 30));
+    let anthropic = r#""cache_creation_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":30}"#;
+    assert_eq!(read(anthropic), (0, 20, 30));
+    // More of one lifetime than were written at all: nothing is left for the other.
+    let absurd = r#""cache_creation_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":80}"#;
+    assert_eq!(read(absurd), (0, 0, 80));
+    assert_eq!(read(r#""cache_creation":null,"cache_creation_input_tokens":"50""#), (0, 0, 0));
+}
+
+#[test]
 fn usage_is_shown_with_its_exact_cost_in_usd() {
-    let billed = Billed { input: 2, cached: 1, output: 4, cost_usd: "0.00123".into() };
+    let billed =
+        Billed { input: 2, cached: 1, cache_write: 5, cache_write_long: 7, output: 4, cost_usd: "0.00123".into() };
     let text = openai::shown_usage(Kind::Chat, Some(r#"{"prompt_tokens":9,"queue_time":0.5,"cost":7}"#), &billed);
     assert!(text.ends_with(r#","cost":0.00123}"#), "{text}");
     let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(value["prompt_tokens"], 3);
-    assert_eq!(value["total_tokens"], 7);
+    assert_eq!(value["prompt_tokens"], 15);
+    assert_eq!(value["total_tokens"], 19);
     assert_eq!(value["prompt_tokens_details"]["cached_tokens"], 1);
+    assert_eq!(value["prompt_tokens_details"]["cache_write_tokens"], 12);
+    assert_eq!(value["cache_creation"]["ephemeral_5m_input_tokens"], 5);
+    assert_eq!(value["cache_creation"]["ephemeral_1h_input_tokens"], 7);
     assert_eq!(value["queue_time"], 0.5);
 }
 

@@ -1,7 +1,8 @@
 //! What is read of a request for text completions and of its answer.
 
 use super::*;
-use crate::relay::dialect::{Billed, Fault, Origin, Piece};
+use crate::relay::dialect::testing::billed;
+use crate::relay::dialect::{Fault, Origin, Piece};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
@@ -119,7 +120,7 @@ fn a_whole_answer_needs_a_text_and_keeps_every_byte_but_its_usage() {
     let (answer, content) =
         whole(r#"{ "choices":[{"text":"\u00e9","finish_reason":"stop"}], "usage": {"prompt_tokens":1}}"#).unwrap();
     assert!(content);
-    let billed = Billed { input: 2, cached: 0, output: 4, cost_usd: "0.1".into() };
+    let billed = billed(2, 0, 4, "0.1");
     let shown = openai::shown_usage(Kind::Text, Some(r#"{"prompt_tokens":1}"#), &billed);
     assert_eq!(
         Completions.writer().whole(&answer, Some(r#"{"prompt_tokens":1}"#), &billed),

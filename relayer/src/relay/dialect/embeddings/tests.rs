@@ -1,7 +1,8 @@
 //! What is read of a request for embeddings and of its answer.
 
 use super::*;
-use crate::relay::dialect::{Billed, Fault, Usage, Whole};
+use crate::relay::dialect::testing::billed;
+use crate::relay::dialect::{Fault, Usage, Whole};
 use crate::relay::transcript::Transcript;
 use crate::tokens::Counting;
 
@@ -60,7 +61,7 @@ fn there_is_one_vector_for_each_input() {
     let (answer, transcript) = whole(1, one).unwrap();
     assert_eq!(transcript.counts.usage, Some(Usage { prompt: 9, ..Usage::default() }));
     assert_eq!(transcript.counts.delivered.total().bytes, 0);
-    let billed = Billed { input: 9, cached: 0, output: 0, cost_usd: "0.2".into() };
+    let billed = billed(9, 0, 0, "0.2");
     let shown = Embeddings.writer().whole(&answer, transcript.counts.stated_usage.as_deref(), &billed);
     assert_eq!(shown, r#"{"data":[{"embedding":[0.5]}],"usage":{"prompt_tokens":9,"total_tokens":9,"cost":0.2}}"#);
     assert!(whole(1, r#"{"data":[{"embedding":"AAAA"}]}"#).is_ok());

@@ -177,21 +177,30 @@ impl MessageReader {
         say(Event::Usage { usage: self.counts(), stated: &stated })
     }
 
-    /// The counts, if they are counts. What was written to a cache is input, in the one place where it is added.
+    /// The counts, if they are counts. `input_tokens` has neither what came from a cache nor what was written to one.
     fn counts(&self) -> Option<Usage> {
         let count = |name: &str| match self.usage.get(name) {
             None => Some(0),
             Some(value) => value.as_u64(),
         };
         let (cached, written) = (count("cache_read_input_tokens")?, count("cache_creation_input_tokens")?);
+        let lifetime = |name: &str| match self.usage.get("cache_creation").and_then(|lifetimes| lifetimes.get(name)) {
+            None => Some(0),
+            Some(value) => value.as_u64(),
+        };
+        let cache_write_long = lifetime("ephemeral_1h_input_tokens")?;
+        // What is of no stated lifetime is of the shorter one, which is the default and the cheaper.
+        let cache_write = lifetime("ephemeral_5m_input_tokens")?.max(written.saturating_sub(cache_write_long));
         let input = self.usage.get("input_tokens")?.as_u64()?;
         let completion = self.usage.get("output_tokens")?.as_u64()?;
         let thinking = self.usage.get("output_tokens_details").and_then(|details| details["thinking_tokens"].as_u64());
         // What is shown of reasoning may be a summary: without a count, all of the output may be reasoning.
         let unknown = if self.reasoned { completion } else { 0 };
         Some(Usage {
-            prompt: input.checked_add(cached)?.checked_add(written)?,
+            prompt: [cached, cache_write, cache_write_long].into_iter().try_fold(input, u64::checked_add)?,
             cached,
+            cache_write,
+            cache_write_long,
             completion,
             reasoning: thinking.unwrap_or(unknown),
         })

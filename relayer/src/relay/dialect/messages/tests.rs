@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::relay::dialect::chat::Chat;
-use crate::relay::dialect::testing::{self, chunk};
+use crate::relay::dialect::testing::{self, billed, chunk};
 use crate::relay::dialect::{Billed, Event, Fault, Piece, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
@@ -265,7 +265,10 @@ fn a_stream_is_passed_as_it_is_and_its_usage_is_gathered() {
     }
     assert_eq!(read(&mut transcript, &json!({"type": "message_stop"})), Ok(Piece::End(Vec::new())));
     let counts = &transcript.counts;
-    assert_eq!(counts.usage, Some(Usage { prompt: 160, cached: 50, completion: 30, reasoning: 30 }));
+    assert_eq!(
+        counts.usage,
+        Some(Usage { prompt: 160, cached: 50, cache_write: 100, cache_write_long: 0, completion: 30, reasoning: 30 })
+    );
     assert_eq!(counts.finish, Some(FinishReason::ToolCalls));
     assert_eq!((counts.delivered.total().bytes, counts.reasoning.total().bytes), (2 + 5 + 1 + 7, 2));
 
@@ -276,10 +279,10 @@ fn a_stream_is_passed_as_it_is_and_its_usage_is_gathered() {
     let passed = String::from_utf8(out.split().to_vec()).unwrap();
     assert!(passed.starts_with("event: message_start\ndata: {"), "{passed}");
     assert!(!passed.contains("message_delta"), "its usage is not billed yet");
-    let billed = Billed { input: 110, cached: 50, output: 25, cost_usd: "0.5".into() };
+    let billed = Billed { cache_write: 40, cache_write_long: 60, ..billed(10, 50, 25, "0.5") };
     writer.usage(counts.stated_usage.as_deref(), &billed, &mut out);
     writer.end(&mut out);
-    let shown = r#"{"input_tokens":10,"cache_creation_input_tokens":100,"cache_read_input_tokens":50,"output_tokens":25,"cost":0.5}"#;
+    let shown = r#"{"input_tokens":10,"cache_creation_input_tokens":100,"cache_read_input_tokens":50,"output_tokens":25,"cache_creation":{"ephemeral_5m_input_tokens":40,"ephemeral_1h_input_tokens":60},"cost":0.5}"#;
     let delta = r#"{"stop_reason":"tool_use","stop_sequence":null}"#;
     assert_eq!(
         out,
@@ -288,6 +291,31 @@ fn a_stream_is_passed_as_it_is_and_its_usage_is_gathered() {
              event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
         )
     );
+}
+
+#[test]
+fn usage_tells_the_lifetimes_of_what_was_written_to_a_cache() {
+    let read = |members: &str| {
+        let mut transcript = transcript();
+        let usage: Value =
+            serde_json::from_str(&format!(r#"{{"input_tokens":10,"output_tokens":4,{members}}}"#)).unwrap();
+        read(&mut transcript, &json!({"type": "message_delta", "delta": {}, "usage": usage})).unwrap();
+        transcript.counts.usage.map(|usage| (usage.prompt, usage.cached, usage.cache_write, usage.cache_write_long))
+    };
+    let both = r#""cache_creation_input_tokens":50,"cache_read_input_tokens":7,
+        "cache_creation":{"ephemeral_5m_input_tokens":20,"ephemeral_1h_input_tokens":30}"#;
+    assert_eq!(read(both), Some((67, 7, 20, 30)));
+    assert_eq!(read(r#""cache_creation_input_tokens":50"#), Some((60, 0, 50, 0)));
+    assert_eq!(
+        read(r#""cache_creation_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":30}"#),
+        Some((60, 0, 20, 30))
+    );
+    assert_eq!(
+        read(r#""cache_creation_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":80}"#),
+        Some((90, 0, 0, 80))
+    );
+    assert_eq!(read(r#""cache_creation":{"ephemeral_1h_input_tokens":"80"}"#), None);
+    assert_eq!(read(r#""cache_creation_input_tokens":-1"#), None);
 }
 
 #[test]
@@ -309,7 +337,7 @@ fn a_whole_answer_keeps_every_byte_but_its_usage() {
     let mut transcript = transcript();
     let (whole, content) = transcript.whole(Bytes::from(body)).unwrap();
     assert!(content);
-    let billed = Billed { input: 3, cached: 0, output: 4, cost_usd: "0.5".into() };
+    let billed = billed(3, 0, 4, "0.5");
     let stated = transcript.counts.stated_usage;
     let shown = writer::usage(stated.as_deref(), &billed);
     assert_eq!(
@@ -405,7 +433,7 @@ fn a_whole_answer_of_chat_becomes_a_message() {
         "usage": {"prompt_tokens": 8, "completion_tokens": 9, "prompt_tokens_details": {"cached_tokens": 3}},
     });
     let (whole, _) = transcript.whole(Bytes::from(answer.to_string())).unwrap();
-    let billed = Billed { input: 5, cached: 3, output: 9, cost_usd: "0.5".into() };
+    let billed = billed(5, 3, 9, "0.5");
     let body = Messages.writer().whole(&whole, transcript.counts.stated_usage.as_deref(), &billed);
     assert_eq!(
         serde_json::from_slice::<Value>(&body).unwrap(),

@@ -67,14 +67,11 @@ impl MessageWriter {
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
 pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
     let mut shown: Map<String, Value> = stated.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
-    // What was written to a cache is billed as input.
-    let stated = shown.get("cache_creation_input_tokens").and_then(Value::as_u64).unwrap_or(0);
-    let written = stated.min(billed.input.into());
-    if written < stated {
-        shown.remove("cache_creation");
+    shown.insert("input_tokens".into(), billed.input.into());
+    shown.insert("cache_creation_input_tokens".into(), billed.written().into());
+    if billed.written() > 0 || shown.contains_key("cache_creation") {
+        shown.insert("cache_creation".into(), billed.lifetimes());
     }
-    shown.insert("input_tokens".into(), (u64::from(billed.input) - written).into());
-    shown.insert("cache_creation_input_tokens".into(), written.into());
     shown.insert("cache_read_input_tokens".into(), billed.cached.into());
     shown.insert("output_tokens".into(), billed.output.into());
     billed.with_cost(shown)

@@ -203,6 +203,8 @@ fn usage(stated: &str) -> Option<Usage> {
     Some(Usage {
         prompt: usage["input_tokens"].as_u64()?,
         cached: usage["input_tokens_details"]["cached_tokens"].as_u64().unwrap_or(0),
+        cache_write: usage["input_tokens_details"]["cache_write_tokens"].as_u64().unwrap_or(0),
+        cache_write_long: 0,
         completion: usage["output_tokens"].as_u64()?,
         reasoning: usage["output_tokens_details"]["reasoning_tokens"].as_u64().unwrap_or(0),
     })

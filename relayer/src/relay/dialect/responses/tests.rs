@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::relay::dialect::chat::Chat;
-use crate::relay::dialect::testing::{self, chunk};
+use crate::relay::dialect::testing::{self, billed, chunk};
 use crate::relay::dialect::{Billed, Fault, Piece, Usage};
 use crate::relay::sse;
 use crate::relay::transcript::Transcript;
@@ -152,12 +152,27 @@ fn a_native_stream_ends_with_its_whole_response_and_counts_what_it_said() {
     assert_eq!(read(json!({"type": "response.output_text.delta"})), Err(Fault::Malformed));
     let failed = json!({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}});
     assert_eq!(read(failed), Err(Fault::Reported { status: Some(429) }));
-    let usage = json!({"input_tokens": 5, "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 3}});
+    let usage = json!({
+        "input_tokens": 5, "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2},
+        "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 3},
+    });
     let response = json!({"status": "completed", "output": [item], "usage": usage});
     assert_eq!(read(json!({"type": "response.completed", "response": response})), Ok((true, true)));
     let counts = &transcript.counts;
     assert_eq!((counts.finish, counts.delivered.total().bytes), (Some(FinishReason::ToolCalls), 3));
-    assert_eq!(counts.usage, Some(Usage { prompt: 5, cached: 0, completion: 7, reasoning: 3 }));
+    assert_eq!(
+        counts.usage,
+        Some(Usage { prompt: 5, cached: 1, cache_write: 2, cache_write_long: 0, completion: 7, reasoning: 3 })
+    );
+}
+
+#[test]
+fn what_was_written_to_a_cache_is_input_and_shown_apart() {
+    let billed = Billed { cache_write: 3, cache_write_long: 4, ..billed(8, 2, 9, "0.5") };
+    let shown: Value = serde_json::from_str(&writer::usage(None, &billed)).unwrap();
+    assert_eq!(shown["input_tokens"], 17);
+    assert_eq!(shown["total_tokens"], 26);
+    assert_eq!(shown["input_tokens_details"], json!({"cached_tokens": 2, "cache_write_tokens": 7}));
 }
 
 #[test]
@@ -170,7 +185,7 @@ fn a_whole_answer_of_chat_becomes_a_response() {
     });
     let (whole, content) = transcript.whole(Bytes::from(answer.to_string())).unwrap();
     assert!(content);
-    let billed = Billed { input: 8, cached: 0, output: 9, cost_usd: "0.5".into() };
+    let billed = billed(8, 0, 9, "0.5");
     let body = Responses.writer().whole(&whole, transcript.counts.stated_usage.as_deref(), &billed);
     let body: Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["output"][0]["content"], json!([{"type": "refusal", "refusal": "no"}]));

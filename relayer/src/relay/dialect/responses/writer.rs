@@ -73,10 +73,14 @@ impl Writer for ResponseWriter {
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
 pub(super) fn usage(stated: Option<&str>, billed: &Billed) -> String {
     let mut shown: Map<String, Value> = stated.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
-    let input = u64::from(billed.input) + u64::from(billed.cached);
+    let input = billed.prompt();
     let output = u64::from(billed.output);
     shown.insert("input_tokens".into(), input.into());
-    shown.insert("input_tokens_details".into(), json!({ "cached_tokens": billed.cached }));
+    let mut details = json!({ "cached_tokens": billed.cached });
+    if billed.written() > 0 {
+        details["cache_write_tokens"] = billed.written().into();
+    }
+    shown.insert("input_tokens_details".into(), details);
     shown.insert("output_tokens".into(), output.into());
     shown.entry("output_tokens_details").or_insert_with(|| json!({ "reasoning_tokens": 0 }));
     shown.insert("total_tokens".into(), (input + output).into());
