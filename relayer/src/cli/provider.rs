@@ -3,6 +3,7 @@
 mod board;
 mod check;
 mod offer;
+mod price_file;
 mod status;
 
 pub use check::Check;

@@ -100,7 +100,7 @@ impl<R: Rng> Chooser<'_, R> {
         let at = batch.vaults[which].0;
         let group = &mut batch.groups[which];
         let charge = if group.charges.is_empty() { None } else { Some(self.rng.random_range(0..group.charges.len())) };
-        match (self.rng.random_range(0..14), charge) {
+        match (self.rng.random_range(0..15), charge) {
             (0, _) => group.seq = group.seq.wrapping_add(1),
             (1, _) => group.seq = self.rng.random_range(0..=group.seq),
             (2, _) => group.receipts = group.receipts.wrapping_add(1),
@@ -123,6 +123,11 @@ impl<R: Rng> Chooser<'_, R> {
                 group.charges[charge].announces_zero = true;
             }
             (13, Some(charge)) => group.charges[charge].long ^= true,
+            (14, _) => {
+                // Of a slot that nothing is charged to.
+                let more = group.vouchers.last().map(|last| Voucher { slot: last.slot.saturating_add(1), ..*last });
+                group.vouchers.extend(more);
+            }
             _ => group.vouchers.clear(),
         }
     }
