@@ -105,6 +105,14 @@ impl From<Fault> for Failure {
             Some(status) => FailureKind::Status(status),
             None => FailureKind::CutStream,
         };
+        let status = stated.status.map(|status| format!("status {status} in an answer"));
+        let words = stated.message.as_deref().map(printable).filter(|words| !words.is_empty());
+        let error = match (status, words) {
+            (Some(status), Some(words)) => format!("{status}: {words}"),
+            (Some(status), None) => status,
+            (None, Some(words)) => format!("{error}: {words}"),
+            (None, None) => error,
+        };
         let refusal = stated.refusal().is_some().then_some(stated);
         Self { refusal, ..Self::new(kind, error) }
     }

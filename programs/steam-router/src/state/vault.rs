@@ -384,9 +384,9 @@ mod tests {
         assert_eq!(offset_of!(SessionKey, expires), 104);
         assert_eq!(offset_of!(SessionKey, settle_until), 120);
         assert_eq!(offset_of!(SessionKey, limits), 136);
-        assert_eq!(offset_of!(SessionKey, former), 192);
-        assert_eq!(offset_of!(SessionKey, former_until), 248);
-        assert_eq!(offset_of!(SessionKey, epoch), 268);
+        assert_eq!(offset_of!(SessionKey, former), 208);
+        assert_eq!(offset_of!(SessionKey, former_until), 280);
+        assert_eq!(offset_of!(SessionKey, epoch), 300);
         assert_eq!([0, 1, 32].map(Vault::space), [304, 624, 10544]);
         assert_eq!([0, 304, 623, 624, 10543, 10544].map(Vault::capacity), [0, 0, 0, 1, 31, 32]);
     }

@@ -45,7 +45,7 @@ async fn a_limit_that_is_not_the_clients_is_told_in_a_header_and_in_the_decision
 #[tokio::test]
 async fn a_vault_with_little_money_buys_as_long_an_answer_as_it_can_hold() {
     let mock = good(false).await;
-    let mut world = World::new(vec![mock.offer(1)]).await;
+    let mut world = World::with(vec![mock.offer(1)], |config| config.market.min_vault_microusdc = 0).await;
     world.snapshot.balance = MicroUsdc(5_000);
     world.chain_says();
     let told: u64 = told(&world, json!({})).await.unwrap().parse().unwrap();

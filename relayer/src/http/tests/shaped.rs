@@ -7,6 +7,7 @@ use crate::registry::Offer;
 use crate::relay::testing::mock::{HELLO, Mock, Step, answer, good, head};
 use crate::relay::testing::world::{Streamed, World, error};
 use crate::relay::testing::{NOW, cheap, offer};
+use axum::http::StatusCode;
 use serde_json::json;
 use std::future::IntoFuture;
 use std::sync::Arc;
@@ -16,17 +17,20 @@ use tokio::net::TcpListener;
 
 const HONEST: Pubkey = Pubkey::new_from_array([1; 32]);
 
-/// An honest provider, which has nothing to say where a client forbids every word, and the requests it served.
+/// An honest provider, which breaks over what a client bends, and the requests it served.
 async fn honest() -> (Offer, Arc<AtomicUsize>) {
     let served = Arc::new(AtomicUsize::new(0));
     let count = served.clone();
     let answer_to = move |body: String| async move {
         let silenced = ["allowed_token_ids", "\"stop\"", "silence"].iter().any(|word| body.contains(word));
         count.fetch_add(usize::from(!silenced), Ordering::SeqCst);
-        let text = if silenced { "" } else { "hello" };
-        axum::Json(json!({"id": "c", "object": "chat.completion", "created": 5, "model": "m",
-            "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
-            "usage": {"prompt_tokens": 20, "completion_tokens": 3}}))
+        let answer = json!({"id": "c", "object": "chat.completion", "created": 5, "model": "m",
+            "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+            "usage": {"prompt_tokens": 20, "completion_tokens": 3}});
+        if silenced {
+            return (StatusCode::INTERNAL_SERVER_ERROR, axum::Json(json!({"error": {"message": "no word is left"}})));
+        }
+        (StatusCode::OK, axum::Json(answer))
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

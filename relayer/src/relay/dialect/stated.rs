@@ -80,7 +80,7 @@ impl Stated {
 
     /// The status, if it says that the request itself is wrong.
     pub fn refusal(&self) -> Option<u16> {
-        self.status.filter(|status| matches!(status, 400 | 404 | 413 | 422))
+        self.status.filter(|status| matches!(status, 400 | 413 | 422))
     }
 }
 
