@@ -17,6 +17,7 @@ use steam::config::Config;
 use steam::ledger::Ledger;
 use steam::market::Market;
 use steam::metrics::Metrics;
+use steam::node::gateway::Gateway;
 use steam::node::keys::Keys;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
@@ -76,6 +77,8 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
     let (_, registry) = watch::channel(Arc::new(registry(provider, clock.unix())));
     let (_, settle) = watch::channel(steam::settle::Status::default());
     Ok(Arc::new(Node {
+        // Nothing here asks the chain.
+        gateway: Gateway::new(Vec::new(), parties(), config.server.chain_requests_per_second, None),
         limits: Limits::new(&config),
         market: Market::new(config.market.clone()),
         registry,
