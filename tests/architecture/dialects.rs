@@ -17,8 +17,9 @@ const MEMBERS: [&str; 9] = [
     "stop_reason",
     "stream_options",
 ];
-/// Where they belong: the dialects, and the providers that a local network simulates.
-const ROOMS: [&[&str]; 2] = [&["relay", "dialect"], &["localnet"]];
+/// Where they belong: the dialects, the providers that a local network simulates, and lists of prices, which limit a model's
+/// answers under the same names.
+const ROOMS: [&[&str]; 3] = [&["relay", "dialect"], &["localnet"], &["cli", "provider", "price_file"]];
 
 /// A member that is named elsewhere.
 pub struct Found {

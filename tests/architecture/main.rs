@@ -95,5 +95,5 @@ fn only_dialects_name_members_of_their_json() {
         .filter(|found| found.file.starts_with(&relayer))
         .map(|found| format!("{}:{} names `{}`", shown(&found.file), found.line, found.member))
         .collect();
-    assert!(found.is_empty(), "members of a dialect outside of relay/dialect and localnet:\n{}", found.join("\n"));
+    assert!(found.is_empty(), "members of a dialect outside of their rooms:\n{}", found.join("\n"));
 }

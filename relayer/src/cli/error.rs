@@ -49,6 +49,12 @@ impl CliError {
         self
     }
 
+    /// The same, and what else is to be known.
+    pub fn note(mut self, note: &str) -> Self {
+        self.message = format!("{}; {note}", self.message);
+        self
+    }
+
     /// The same, said of something that was to be checked.
     pub fn into_invalid(self) -> Self {
         Self { exit: Exit::Invalid, ..self }

@@ -2,6 +2,7 @@
 
 mod board;
 mod offer;
+mod price_file;
 mod status;
 
 pub use offer::Offer;

@@ -52,6 +52,7 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         ) => SPAN,
         (_, "max_fee_bps" | "fee_bps") => BPS,
         (_, "max_tokens" | "context" | "max_output") => TOKENS,
+        ("provider offer", "from") => Late("/nonexistent/prices.toml", 1, "--from"),
         ("provider offer", "model") => Usage(&["", "a b", "é", "m:floor", "m:NITRO", "m:free", "m:online"]),
         (_, "model") => Usage(&["", "a b", "é"]),
         (_, "endpoint") => URL,

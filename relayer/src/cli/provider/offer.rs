@@ -1,5 +1,7 @@
-//! `steam provider offer`: post a price for a model. A fall holds at once, a rise after the notice.
+//! `steam provider offer`: post a price for a model, or for many from a file. A fall holds at once, a rise after the notice.
 
+use super::price_file::{self, Listed};
+use crate::chain::Pubkey;
 use crate::cli::amount::{price, show_span, show_tariff};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
@@ -9,8 +11,11 @@ use crate::cli::solana::Global;
 use crate::{addresses, instructions};
 use anchor_lang::prelude::Clock;
 use serde::Serialize;
+use solana_keypair::Keypair;
+use solana_signature::Signature;
 use solana_signer::Signer;
 use std::io::{self, Write};
+use std::path::PathBuf;
 use steam_protocol::capability;
 use steam_protocol::units::{Price, Tariff};
 use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoint, Provider};
@@ -18,14 +23,19 @@ use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoin
 /// Offer a model at a price, change it, or stop
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Posting again replaces price and limits: a lower price holds at once, a higher one after the notice period."
+    after_help = "Posting again replaces price and limits: a lower price holds at once, a higher one after the notice period.\n\n\
+        A file of many models is read whole before anything is posted. In TOML each model is a table [[offer]] whose members are \
+        named as the flags are: model, price_input, price_output, context, long_from and so on."
 )]
 pub struct Offer {
-    /// The model's name
-    #[arg(long, value_name = "MODEL", value_parser = offered_model)]
-    pub model: String,
+    /// The model's name; with --from it may be repeated, and chooses from the file [default with --from: all of them]
+    #[arg(long, value_name = "MODEL", value_parser = offered_model, required_unless_present = "from")]
+    pub model: Vec<String>,
+    /// Offer the models of a file: TOML, LiteLLM's list of prices or OpenRouter's /models as JSON
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["price_input", "price_cached", "price_cache_write", "price_cache_write_long", "price_output", "price_request", "long_from", "context", "max_output", "capability", "quantization", "retire"])]
+    pub from: Option<PathBuf>,
     /// Price of input, in USD per million tokens, like 0.25
-    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present_any = ["retire", "from"])]
     pub price_input: Option<u64>,
     /// Price of input served from the cache, in USD per million tokens [default: that of input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
@@ -33,11 +43,11 @@ pub struct Offer {
     /// Price of input written to the cache, in USD per million tokens [default: that of input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
     pub price_cache_write: Option<u64>,
-    /// Price of input written to the cache for the longer lifetime, in USD per million tokens [default: that of input]
+    /// Price of input written to the cache for the longer lifetime, in USD per million tokens [default: that of --price-cache-write]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true)]
     pub price_cache_write_long: Option<u64>,
     /// Price of output, in USD per million tokens
-    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present = "retire")]
+    #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present_any = ["retire", "from"])]
     pub price_output: Option<u64>,
     /// Flat price of a request, in USD
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, default_value = "0")]
@@ -46,7 +56,7 @@ pub struct Offer {
     #[command(flatten)]
     pub long: LongPrice,
     /// Most tokens of prompt and answer together
-    #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, required_unless_present = "retire")]
+    #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, required_unless_present_any = ["retire", "from"])]
     pub context: Option<u32>,
     /// Most tokens of an answer [default: --context]
     #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true)]
@@ -77,7 +87,7 @@ pub struct LongPrice {
     /// Price of input written to the cache, of long prompts [default: that of their input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
     pub long_price_cache_write: Option<u64>,
-    /// Price of input written to the cache for the longer lifetime, of long prompts [default: that of their input]
+    /// Price of input written to the cache for the longer lifetime, of long prompts [default: that of --long-price-cache-write]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
     pub long_price_cache_write_long: Option<u64>,
     /// Price of output of long prompts, in USD per million tokens
@@ -100,7 +110,7 @@ impl LongPrice {
             input,
             cached: self.long_price_cached.unwrap_or(input),
             cache_write: self.long_price_cache_write.unwrap_or(input),
-            cache_write_long: self.long_price_cache_write_long.unwrap_or(input),
+            cache_write_long: self.long_price_cache_write_long.or(self.long_price_cache_write).unwrap_or(input),
             output,
             request: self.long_price_request.unwrap_or(standard.request),
         };
@@ -130,47 +140,44 @@ pub(super) fn in_force<'a>(offer: &'a OfferAccount, clock: &Clock) -> (&'a Price
     }
 }
 
+/// The offers of a file.
+#[derive(Serialize)]
+struct Posted {
+    offers: Vec<Offered>,
+}
+
+/// Who posts, and through what.
+struct Poster<'a> {
+    session: &'a Session,
+    payer: &'a Keypair,
+    provider: Pubkey,
+}
+
 impl Offer {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let listed = match &self.from {
+            Some(path) => price_file::read(path, &self.model)?,
+            None => Vec::new(),
+        };
+        if self.from.is_none() && self.model.len() > 1 {
+            return Err(CliError::usage("--model names one model").next("with --from it may be repeated"));
+        }
         let terms = self.terms()?;
         let session = Session::open(global).await?;
         let payer = global.signer()?;
-        let authority = payer.pubkey();
-        let provider = addresses::provider(&authority);
+        let provider = addresses::provider(&payer.pubkey());
         let _: Provider = session.need(&provider, "provider").await?;
-        let address = addresses::offer(&provider, &self.model);
-        let step = match &terms {
-            Some(terms) => instructions::put_offer(&authority, &authority, &self.model, *terms),
-            None => instructions::retire_offer(&authority, &self.model),
-        };
-        if terms.is_none() && session.find_pod::<OfferAccount>(&address).await?.is_none() {
-            return Err(CliError::new("no_offer", format!("this provider has no offer of {}", self.model))
-                .next("`steam provider status` shows its offers"));
+        let poster = Poster { session: &session, payer: &payer, provider };
+        if self.from.is_some() {
+            return global.output.print(&Posted { offers: poster.post_all(listed, global).await? });
         }
-        let signature = session.send(&payer, &[step], &[]).await?;
-        let offer: Option<OfferAccount> = session.find_pod(&address).await?;
-        let offer = offer.ok_or_else(|| {
-            CliError::new("no_offer", "the offer cannot be read back").next("see `steam provider status`")
-        })?;
-        let clock = session.clock().await?;
-        let (in_force, _) = in_force(&offer, &clock);
-        let (status, point, seconds_left) = if terms.is_none() {
-            ("retired", in_force, until(&offer.settle_until, &clock))
-        } else if offer.next.version != 0 && !offer.next.from.passed(&clock) {
-            ("announced", &offer.next, until(&offer.next.from, &clock))
-        } else {
-            ("in force", in_force, 0)
-        };
-        global.output.print(&Offered {
-            status,
-            offer: address.to_string(),
-            provider: provider.to_string(),
-            model: self.model,
-            version: point.version,
-            seconds_left,
-            price: point.tariff(),
-            signature: signature.to_string(),
-        })
+        for model in self.model {
+            global.output.print(&match terms {
+                Some(terms) => poster.post(model, terms).await?,
+                None => poster.retire(model).await?,
+            })?;
+        }
+        Ok(())
     }
 
     /// The terms; nothing to retire.
@@ -182,7 +189,7 @@ impl Offer {
             input,
             cached: self.price_cached.unwrap_or(input),
             cache_write: self.price_cache_write.unwrap_or(input),
-            cache_write_long: self.price_cache_write_long.unwrap_or(input),
+            cache_write_long: self.price_cache_write_long.or(self.price_cache_write).unwrap_or(input),
             output,
             request: self.price_request,
         };
@@ -208,6 +215,78 @@ impl Offer {
     }
 }
 
+impl Poster<'_> {
+    /// Posts each offer in turn.
+    async fn post_all(&self, listed: Vec<Listed>, global: &Global) -> Result<Vec<Offered>> {
+        let all = listed.len();
+        let mut posted = Vec::with_capacity(all);
+        for Listed { model, terms, without } in listed {
+            if !without.is_empty() {
+                global.output.progress(&format!("{model}: an offer has no price for {}", without.join(", ")));
+            }
+            let offered = self.post(model, terms).await.map_err(|error| {
+                let done = posted.len();
+                error.note(&format!("{done} of {all} offers were posted before it; the command may be run again"))
+            })?;
+            posted.push(offered);
+        }
+        Ok(posted)
+    }
+
+    async fn post(&self, model: String, terms: OfferTerms) -> Result<Offered> {
+        let authority = self.payer.pubkey();
+        let step = instructions::put_offer(&authority, &authority, &model, terms);
+        let signature = self.session.send(self.payer, &[step], &[]).await?;
+        let (offer, clock) = self.read_back(&model).await?;
+        let (status, point, seconds_left) = if offer.next.version != 0 && !offer.next.from.passed(&clock) {
+            ("announced", &offer.next, until(&offer.next.from, &clock))
+        } else {
+            ("in force", in_force(&offer, &clock).0, 0)
+        };
+        Ok(self.offered(model, status, (point, seconds_left), signature))
+    }
+
+    async fn retire(&self, model: String) -> Result<Offered> {
+        let address = addresses::offer(&self.provider, &model);
+        if self.session.find_pod::<OfferAccount>(&address).await?.is_none() {
+            return Err(CliError::new("no_offer", format!("this provider has no offer of {model}"))
+                .next("`steam provider status` shows its offers"));
+        }
+        let step = instructions::retire_offer(&self.payer.pubkey(), &model);
+        let signature = self.session.send(self.payer, &[step], &[]).await?;
+        let (offer, clock) = self.read_back(&model).await?;
+        let point = (in_force(&offer, &clock).0, until(&offer.settle_until, &clock));
+        Ok(self.offered(model, "retired", point, signature))
+    }
+
+    async fn read_back(&self, model: &str) -> Result<(OfferAccount, Clock)> {
+        let offer = self.session.find_pod(&addresses::offer(&self.provider, model)).await?;
+        let offer = offer.ok_or_else(|| {
+            CliError::new("no_offer", "the offer cannot be read back").next("see `steam provider status`")
+        })?;
+        Ok((offer, self.session.clock().await?))
+    }
+
+    fn offered(
+        &self,
+        model: String,
+        status: &'static str,
+        (point, seconds_left): (&PricePoint, i64),
+        signature: Signature,
+    ) -> Offered {
+        Offered {
+            status,
+            offer: addresses::offer(&self.provider, &model).to_string(),
+            provider: self.provider.to_string(),
+            model,
+            version: point.version,
+            seconds_left,
+            price: point.tariff(),
+            signature: signature.to_string(),
+        }
+    }
+}
+
 /// Refuses prices that the program would refuse.
 fn check(tariff: &Tariff) -> Result<()> {
     let Tariff { standard, long_from, long } = tariff;
@@ -228,6 +307,23 @@ fn check(tariff: &Tariff) -> Result<()> {
         Some((_, name)) => Err(CliError::usage(format!("--long-price-{name} must not be below --price-{name}"))
             .next("a long prompt never costs less than another; without --long-from all prompts cost the same")),
         None => Ok(()),
+    }
+}
+
+impl Report for Posted {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        for offered in &self.offers {
+            let holds = match offered.status {
+                "announced" => format!("holds in {}", show_span(offered.seconds_left)),
+                status => status.to_owned(),
+            };
+            line(
+                out,
+                &offered.model,
+                format!("{} ({holds}, version {})", show_tariff(&offered.price), offered.version),
+            )?;
+        }
+        Ok(())
     }
 }
 
