@@ -205,6 +205,10 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["key", "revoke"], "KEY"),
         (&["key", "allow"], "--provider"),
         (&["provider", "offer", "--model", "m"], "--price-input"),
+        (&["provider", "offer"], "--model"),
+        (&["provider", "offer", "--model", "m", "--model", "n", "--retire"], "--model"),
+        (&["provider", "offer", "--from", "prices.toml", "--price-input", "1"], "--price-input"),
+        (&["provider", "offer", "--from", "prices.toml", "--retire"], "--retire"),
         (&["provider", "offer", "--model", "m", "--retire", "--price-input", "1"], "--retire"),
         (
             &[

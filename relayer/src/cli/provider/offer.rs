@@ -159,6 +159,9 @@ impl Offer {
             Some(path) => price_file::read(path, &self.model)?,
             None => Vec::new(),
         };
+        if self.from.is_none() && self.model.len() > 1 {
+            return Err(CliError::usage("--model names one model").next("with --from it may be repeated"));
+        }
         let terms = self.terms()?;
         let session = Session::open(global).await?;
         let payer = global.signer()?;
@@ -168,18 +171,13 @@ impl Offer {
         if self.from.is_some() {
             return global.output.print(&Posted { offers: poster.post_all(listed, global).await? });
         }
-        let model = self.one_model()?;
-        global.output.print(&match terms {
-            Some(terms) => poster.post(model, terms).await?,
-            None => poster.retire(model).await?,
-        })
-    }
-
-    fn one_model(self) -> Result<String> {
-        match <[String; 1]>::try_from(self.model) {
-            Ok([model]) => Ok(model),
-            Err(_) => Err(CliError::usage("--model names one model, unless --from does the rest")),
+        for model in self.model {
+            global.output.print(&match terms {
+                Some(terms) => poster.post(model, terms).await?,
+                None => poster.retire(model).await?,
+            })?;
         }
+        Ok(())
     }
 
     /// The terms; nothing to retire.
