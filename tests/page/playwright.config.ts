@@ -8,8 +8,9 @@ export default defineConfig({
   globalSetup: "./src/setup.ts",
   // A vault of one test is never another's, but the faucet and the machine are everybody's.
   workers: 1,
-  timeout: 90_000,
-  expect: { timeout: 30_000 },
+  // A transaction is final 31 blocks later, which takes three seconds on a free machine and many on a busy one.
+  timeout: 300_000,
+  expect: { timeout: 60_000 },
   forbidOnly: true,
   retries: 0,
   reporter: [["list"]],

@@ -69,5 +69,5 @@ export async function approve({ page }: Steam, words: string): Promise<void> {
   await expect(async () => {
     expect(await panel.getByRole("alert").allTextContents()).toEqual([]);
     await expect(panel).toHaveCount(0, { timeout: 1 });
-  }).toPass({ timeout: 30_000, intervals: [200] });
+  }).toPass({ timeout: 60_000, intervals: [200] });
 }

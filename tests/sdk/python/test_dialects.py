@@ -41,7 +41,7 @@ def test_a_text_completion():
     answer = raw.parse()
     assert answer.choices[0].text and answer.choices[0].finish_reason == "length"
     assert answer.usage.completion_tokens == 5
-    assert len(base64.b64decode(raw.headers["steam-receipt"])) == 465
+    assert len(base64.b64decode(raw.headers["steam-receipt"])) == 541
 
 
 def test_a_streamed_text_completion():

@@ -83,7 +83,7 @@ def test_tools_are_passed_through():
 
 def test_every_answer_carries_a_receipt():
     raw = client().chat.completions.with_raw_response.create(model=MODEL, messages=HELLO, max_tokens=16)
-    assert len(base64.b64decode(raw.headers["steam-receipt"])) == 465
+    assert len(base64.b64decode(raw.headers["steam-receipt"])) == 541
     assert raw.headers["steam-generation-id"]
 
 
@@ -112,11 +112,12 @@ def test_routing_is_steered_by_members_and_by_headers():
     assert served >= 2
 
 
-def test_a_model_nobody_offers_falls_back_to_the_next():
-    answer = client().chat.completions.create(
-        model="no/such-model", messages=HELLO, max_tokens=16, extra_body={"models": [MODEL]}
-    )
-    assert answer.choices[0].message.content
+def test_a_model_nobody_offers_is_named_and_not_passed_over():
+    for model, others in [("no/such-model", [MODEL]), (MODEL, ["no/such-model"])]:
+        with pytest.raises(openai.NotFoundError, match="no/such-model"):
+            client().chat.completions.create(
+                model=model, messages=HELLO, max_tokens=16, extra_body={"models": others}
+            )
 
 
 def test_the_async_client():
