@@ -400,7 +400,10 @@ impl Architecture {
             [("image", capability::VISION), ("file", capability::FILE_INPUT), ("audio", capability::AUDIO_INPUT)];
         let others = kinds.into_iter().filter(|(_, bit)| capabilities & bit != 0).map(|(name, _)| name);
         let inputs: Vec<String> = std::iter::once("text").chain(others).map(Into::into).collect();
-        let output = if capabilities & capability::EMBEDDINGS == 0 { "text" } else { "embeddings" };
+        // A model that answers with text may make vectors too.
+        let text = capability::CHAT | capability::COMPLETIONS | capability::MESSAGES | capability::RESPONSES;
+        let vectors = capabilities & capability::EMBEDDINGS != 0 && capabilities & text == 0;
+        let output = if vectors { "embeddings" } else { "text" };
         Self {
             modality: format!("{}->{output}", inputs.join("+")),
             input_modalities: inputs,
@@ -461,6 +464,7 @@ mod tests {
         let architecture = Architecture::of(capability::VISION | capability::FILE_INPUT);
         assert_eq!(architecture.modality, "text+image+file->text");
         assert_eq!(Architecture::of(capability::EMBEDDINGS).output_modalities, ["embeddings"]);
+        assert_eq!(Architecture::of(capability::EMBEDDINGS | capability::CHAT).output_modalities, ["text"]);
     }
 
     #[test]

@@ -112,12 +112,18 @@ impl Check {
         match answer.status().as_u16() {
             401 | 403 => Ok("refused: calls need a relayer's signature or a key".into()),
             200 => Ok("served: whoever calls is served; check Steam-Signature, as docs/PROVIDERS.md shows".into()),
-            404 => Err(CliError::invalid(
-                "endpoint",
-                format!("there is nothing at {}{}", self.endpoint, dialect.provider_path()),
-            )
-            .next("name the base URL of the API, /v1 included")),
+            404 => self.unknown(answer, dialect.provider_path()).await,
             status => Ok(format!("answered with status {status}")),
+        }
+    }
+
+    /// What a 404 means: an API that does not know the model says so, and any other server has nothing at that path.
+    async fn unknown(&self, mut answer: reqwest::Response, path: &str) -> Result<String> {
+        let beginning = answer.chunk().await.ok().flatten().unwrap_or_default();
+        match dialect::message_of(&beginning) {
+            Some(words) => Ok(format!("answered with status 404: {}", words.escape_debug())),
+            None => Err(CliError::invalid("endpoint", format!("there is nothing at {}{path}", self.endpoint))
+                .next("name the base URL of the API, /v1 included")),
         }
     }
 }
@@ -135,5 +141,27 @@ fn offer(provider: Pubkey, url: &str, model: &str) -> Offer {
         context_limit: 0,
         output_limit: 0,
         capabilities: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::testing::mock::{Mock, answer};
+
+    #[tokio::test]
+    async fn an_api_that_does_not_know_the_model_is_told_from_a_path_without_one() {
+        let says = async |body: &str| {
+            let mock = Mock::new("a", answer("404 Not Found", body)).await;
+            let config = UpstreamConfig { localnet: true, ..UpstreamConfig::default() };
+            let upstream =
+                Upstream::with_env(&config, Pubkey::default(), SigningKey::from_bytes(&[1; 32]), |_| None).unwrap();
+            let check = Check { endpoint: mock.offer(1).url, provider: None, local: true };
+            check.ask(&upstream, &WellKnown { providers: Vec::new() }).await
+        };
+        let known = says(r#"{"error":{"message":"no model `check`"}}"#).await.unwrap();
+        assert_eq!(known, "answered with status 404: no model `check`");
+        let nothing = says("<html></html>").await.unwrap_err();
+        assert!(nothing.to_string().contains("there is nothing at http://127.0.0.1"), "{nothing}");
     }
 }
