@@ -129,7 +129,6 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
 
     let (listener, addr) = listen(config.server.listen).await?;
-
     let background = CancellationToken::new();
     let workers = TaskTracker::new();
     let pause = Duration::from_millis(if config.chain.poll_ms == 0 { 1_000 } else { config.chain.poll_ms });

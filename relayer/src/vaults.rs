@@ -408,7 +408,7 @@ impl Vaults {
     /// Whether a vault can pay at least `least` beyond what is charged and held. Returns what it can pay.
     ///
     /// # Errors
-    /// [`Refusal::Funds`] if it cannot, [`Refusal::UnknownVault`] if it is gone.
+    /// [`Refusal::Minimum`] if it cannot, [`Refusal::UnknownVault`] if it is gone, or why the vault is not used at the moment.
     pub fn can_pay(&self, key: &KeyRef, least: MicroUsdc) -> Result<Pico, Refusal> {
         let mut state = self.lock();
         let account = state.account_at(&key.vault, key.generation).ok_or(Refusal::UnknownVault)?;

@@ -8,6 +8,7 @@ use steam_protocol::units::{MicroUsdc, Pico};
 impl VaultAccount {
     /// What it can pay, if that is at least `least`.
     pub fn can_pay(&self, least: MicroUsdc) -> Result<Pico, Refusal> {
+        self.require_available()?;
         let available = self.available();
         let refusal = |(available, needed)| Refusal::Minimum { available, needed };
         covered(available, least.pico()).map_err(refusal).map(|()| available)
