@@ -42,7 +42,7 @@ const SETTLE: SettleConfig = SettleConfig {
     max_attempts: 1_000,
     transaction: TransactionVersion::Auto,
     lookup_tables: true,
-    min_fee_microusdc: 0,
+    min_fee_microusdc: 100,
     dust_seconds: 4,
 };
 

@@ -77,6 +77,8 @@ pub struct OpenVault {
     pub generation: u64,
     /// The charges, in the order of their numbers.
     pub charges: Vec<ChargeId>,
+    /// When the request of the first of them began, in Unix milliseconds.
+    pub began_ms: i64,
 }
 
 /// What is left to settle.
@@ -150,7 +152,7 @@ impl Ledger {
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
     pub async fn seal(
         &self,
-        OpenVault { vault, generation, charges }: OpenVault,
+        OpenVault { vault, generation, charges, .. }: OpenVault,
         head: (u32, Hash),
         fits: impl Fn(&SealedGroup) -> bool + Send + 'static,
     ) -> Result<GroupState, LedgerError> {

@@ -75,8 +75,6 @@ pub struct Settler {
     halted: BTreeSet<Pubkey>,
     version1: Version1,
     tables: Tables,
-    /// Vaults whose charges do not cover their share of a transaction yet, and since when, in Unix milliseconds.
-    dust: HashMap<(Pubkey, u64), i64>,
     /// The finalized block height at the beginning of this round.
     height: u64,
     /// The node that answered last.
@@ -96,7 +94,6 @@ impl Settler {
             halted: BTreeSet::new(),
             version1,
             tables: Tables::default(),
-            dust: HashMap::new(),
             height: 0,
             asked: 0,
             problem: None,
@@ -268,34 +265,20 @@ impl Settler {
         Ok(())
     }
 
-    /// Those of `open` whose fees cover their share of a transaction, or that have waited long enough for more.
-    fn worth_sealing(&mut self, open: Vec<OpenVault>, now: i64) -> Vec<OpenVault> {
+    /// Whether the fees of `open` cover their share of a transaction, or have waited for more for as long as they may. The
+    /// ledger says since when, so that a restart does not let them wait anew; a clock that was set back lets nothing wait.
+    fn is_worth_sealing(&self, open: &OpenVault, now: i64) -> bool {
         let Setup { vaults, config, .. } = &self.setup;
-        let least = MicroUsdc(config.min_fee_microusdc);
         let longest = i64::try_from(config.dust_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let mut dust = HashMap::new();
-        let due = open.into_iter().filter(|open| {
-            let place = (open.vault, open.generation);
-            if !vaults.may_wait(&open.vault, open.generation, least) {
-                return true;
-            }
-            let since = self.dust.get(&place).copied().unwrap_or(now);
-            let waits = now.saturating_sub(since) < longest;
-            if waits {
-                dust.insert(place, since);
-            }
-            !waits
-        });
-        let due = due.collect();
-        self.dust = dust;
-        due
+        !(0..longest).contains(&now.saturating_sub(open.began_ms))
+            || !vaults.may_wait(&open.vault, open.generation, MicroUsdc(config.min_fee_microusdc))
     }
 
     /// Seals the next group of every vault that has charges worth it and none under way.
     async fn seal(&mut self) -> Result<(), SettleError> {
         let now = self.setup.clock.unix_ms();
-        let due = self.setup.ledger.vaults_to_seal().await?;
-        let due = self.worth_sealing(due, now);
+        let open = self.setup.ledger.vaults_to_seal().await?;
+        let due: Vec<OpenVault> = open.into_iter().filter(|open| self.is_worth_sealing(open, now)).collect();
         for chunk in due.chunks(accounts::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|open| open.vault)).await?;
             // Together, so that they wait for one write.

@@ -71,9 +71,12 @@ impl Reader {
             open.entry(row.get("vault")?).or_default().push(row.get("id")?);
         }
         let mut name = self.0.prepare_cached("SELECT vault, generation FROM vault WHERE id = ?1")?;
+        let mut record = self.0.prepare_cached("SELECT receipt FROM record WHERE id = ?1")?;
         let named = open.into_iter().map(|(id, charges)| {
             let (vault, generation) = name.query_row([id], |row| row.place())?;
-            Ok(OpenVault { vault, generation, charges })
+            let first = record.query([charges.first()])?.next()?.map(charges::receipt).transpose()?;
+            let began_ms = first.ok_or(LedgerError::Malformed("charge without a record"))?.started_at_ms;
+            Ok(OpenVault { vault, generation, charges, began_ms })
         });
         named.collect()
     }

@@ -6,9 +6,9 @@ use crate::chain::rpc::{ChainAccount, RpcError, Simulation, TransactionState};
 use crate::clock::SystemClock;
 use crate::config::TransactionVersion;
 use crate::ledger::Attempt;
-use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, snapshot};
+use crate::relay::testing::{NOW, VAULT};
 use anchor_lang::{Discriminator, Owner};
 use anchor_spl::associated_token::get_associated_token_address;
 use async_trait::async_trait;
@@ -623,25 +623,48 @@ async fn a_person_is_told_of_old_charges_low_balance_and_charges_set_aside() {
     assert_eq!(open_group(&world).await.receipts, 0);
 }
 
+/// A clock that stands still.
+struct At(i64);
+
+impl Clock for At {
+    fn unix_ms(&self) -> i64 {
+        self.0
+    }
+}
+
 #[tokio::test]
 async fn dust_waits_until_its_fees_pay_for_it_or_it_is_old() {
     let node = Node::new();
-    // One request pays a fee of 0.26 µUSDC.
-    for (least, seconds, sealed) in [(1, 3_600, 0), (1, 0, 1), (0, 3_600, 1)] {
+    let began_ms = NOW * 1_000;
+    let settler_of = async |config: &SettleConfig, age_ms: i64| {
+        let (world, mut settler) = charged_with(std::slice::from_ref(&node), config.clone()).await;
+        settler.setup.clock = Arc::new(At(began_ms + age_ms));
+        (world, settler)
+    };
+    // One request pays a fee of 0.26 µUSDC. Each settler is new, as after a restart: the age is the charge's.
+    for (least, seconds, age_ms, sealed) in [
+        (1, 3_600, 0, 0),
+        (1, 3_600, 3_599_999, 0),
+        (1, 3_600, 3_600_000, 1),
+        (1, 3_600, -1, 1),
+        (1, 0, 0, 1),
+        (0, 3_600, 0, 1),
+    ] {
         let config = SettleConfig { min_fee_microusdc: least, dust_seconds: seconds, ..SettleConfig::default() };
-        let (world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
+        let (world, mut settler) = settler_of(&config, age_ms).await;
         settler.round(Round::Seal).await.unwrap();
-        assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, sealed, "{least} {seconds}");
+        let open_groups = world.node.ledger.pending().await.unwrap().open_groups;
+        assert_eq!(open_groups, sealed, "{least} {seconds} {age_ms}");
     }
     let config = SettleConfig { min_fee_microusdc: 1, dust_seconds: 3_600, ..SettleConfig::default() };
-    let (world, mut settler) = charged_with(std::slice::from_ref(&node), config.clone()).await;
+    let (world, mut settler) = settler_of(&config, 0).await;
     for _ in 0..3 {
         assert_eq!(world.chat(json!({})).await.status(), 200);
     }
     settler.round(Round::Seal).await.unwrap();
     assert_eq!(world.node.ledger.pending().await.unwrap().open_groups, 1, "four fees are worth it");
 
-    let (mut world, mut settler) = charged_with(std::slice::from_ref(&node), config).await;
+    let (mut world, mut settler) = settler_of(&config, 0).await;
     world.snapshot.pending_withdrawal = MicroUsdc(1);
     world.chain_says();
     settler.round(Round::Seal).await.unwrap();
