@@ -99,7 +99,7 @@ pub struct Running {
 ///
 /// # Errors
 /// [`StartError`], with nothing left running.
-pub async fn start(config: Config) -> Result<Running, StartError> {
+pub async fn start(mut config: Config) -> Result<Running, StartError> {
     config.check()?;
     let deployment = Deployment::read(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -139,7 +139,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let random = Random::from_os();
     let node = Arc::new(Node {
         limits: Limits::new(&config),
-        market: Market::new(config.market.clone()),
+        market: Market::new(std::mem::take(&mut config.market)),
         config,
         clock,
         registry,

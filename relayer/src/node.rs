@@ -35,7 +35,7 @@ use tokio_util::task::TaskTracker;
 
 /// The state that requests share.
 pub struct Node {
-    /// The configuration, checked.
+    /// The configuration, checked. Its part about the market is in [`Self::market`], which may be reloaded.
     pub config: Config,
     /// Time of day.
     pub clock: Arc<dyn Clock>,

@@ -80,7 +80,7 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
         // Nothing here asks the chain.
         gateway: Gateway::new(Vec::new(), parties(), config.server.chain_requests_per_second, None),
         limits: Limits::new(&config),
-        market: Market::new(config.market.clone()),
+        market: Market::new(std::mem::take(&mut config.market)),
         registry,
         allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await?,
         withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(), settler()),

@@ -1,9 +1,9 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
-use crate::node::Node;
 use crate::relay::body::{Body, BodyError};
-use crate::relay::dialect::{Dialect, Fault, Outgoing, Piece, Request, Stated, Whole};
+use crate::relay::dialect::{Dialect, Fault, Outgoing, Piece, Stated, Whole};
 use crate::relay::error::RelayError;
+use crate::relay::job::Job;
 use crate::relay::json::Document;
 use crate::relay::plan::Candidate;
 use crate::relay::sse::{Parser, TooLarge};
@@ -131,11 +131,11 @@ impl From<BodyError> for Failure {
 ///
 /// # Errors
 /// How the provider failed.
-pub async fn attempt(node: &Node, candidate: &Candidate, request: &Request) -> Result<(Incoming, Transcript), Failure> {
+pub async fn attempt(job: &Job, candidate: &Candidate) -> Result<(Incoming, Transcript), Failure> {
+    let Job { node, market, request, .. } = job;
     let dialect = candidate.dialect;
     let translated = dialect.capability() != request.dialect.capability();
     let bug = |error: RelayError| Failure::new(FailureKind::Malformed, error.to_string());
-    let market = node.market.view();
     let proof = market.proof(&candidate.offer);
     let outgoing = Outgoing {
         document: request.said_in(dialect).map_err(bug)?,

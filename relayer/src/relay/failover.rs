@@ -268,7 +268,8 @@ impl<'a> Race<'a> {
     }
 
     fn start(&mut self, candidate: &'a Candidate, turn: Turn) {
-        let Job { node, plan, request, .. } = self.job;
+        let job = self.job;
+        let Job { node, plan, .. } = job;
         let expected = node.config.routing.expected_output_tokens.min(candidate.max_output);
         let ask = Ask {
             input_tokens: saturate(candidate.input.estimate()),
@@ -277,12 +278,12 @@ impl<'a> Race<'a> {
             ..Ask::default()
         };
         let watch = Watch::start(node.clone(), candidate.offer.address, ask, self.evidence);
-        let until = self.deadline.min(watch.started() + patience(self.job, candidate));
+        let until = self.deadline.min(watch.started() + patience(job, candidate));
         let number = self.started;
         self.started += 1;
         self.running.push(Try { number, candidate, watch, turn });
         self.tries.push(Box::pin(async move {
-            let result = match timeout_at(until, attempt(node, candidate, request)).await {
+            let result = match timeout_at(until, attempt(job, candidate)).await {
                 Ok(result) => result,
                 Err(_) => Err(Failure::new(FailureKind::FirstTokenTimeout, "no answer in time")),
             };

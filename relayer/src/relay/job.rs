@@ -1,6 +1,7 @@
 //! A request that is paid for: what its task owns from the hold to the charge.
 
 use crate::chain::Pubkey;
+use crate::market::MarketView;
 use crate::node::Node;
 use crate::relay::dialect::{Origin, Request};
 use crate::relay::plan::{Candidate, Plan};
@@ -27,6 +28,8 @@ pub struct Accepted {
 pub struct Job {
     /// The node.
     pub node: Arc<Node>,
+    /// With whom the operator dealt when it was accepted.
+    pub market: MarketView,
     /// The request.
     pub request: Request,
     /// The providers that it wants first.

@@ -59,7 +59,7 @@ pub async fn relay(
     let asker = Asker { request: &request, named: &named, vault: Some(&hold.vault()) };
     let (order, ranked) = plan.rank(asker, &node.scorer, attempts, now, &mut *node.random.rng());
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
-    let job = Job { node: node.clone(), request, named: named.order, plan, order, ranked, hold, id, accepted };
+    let job = Job { node: node.clone(), market, request, named: named.order, plan, order, ranked, hold, id, accepted };
     let (reply, answer) = oneshot::channel();
     // On the heap at once: a task of this size would be moved there in several steps.
     node.tasks.spawn(Box::pin(job.run(Reply::Waiting(reply))));
@@ -98,8 +98,9 @@ async fn plan_of(
         let asked = || node.scorer.cooldown(&offer.address, Some(&caller.key.vault), now);
         blocked.or_else(asked).or_else(|| new_and_busy(offer))
     };
-    let plan = plan(registry, &node.config, request, asked, allowed, Bars { market: &bar, cooldown: &cooldown })?;
-    let plan = plan.bounded(node.config.market.max_candidates, |offer| node.scorer.is_established(&offer.address));
+    let bars = Bars { market: &bar, free: market.policy().free, cooldown: &cooldown };
+    let plan = plan(registry, &node.config, request, asked, allowed, bars)?;
+    let plan = plan.bounded(market.policy().max_candidates, |offer| node.scorer.is_established(&offer.address));
     Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))
 }
 
@@ -109,7 +110,7 @@ async fn plan_of(
 /// # Errors
 /// [`Refusal::Minimum`].
 pub fn funds(node: &Node, caller: &Caller, headers: &HeaderMap) -> Result<Pico, RelayError> {
-    let least = MicroUsdc(node.config.market.min_vault_microusdc);
+    let least = MicroUsdc(node.market.view().policy().min_vault_microusdc);
     match node.vaults.can_pay(&caller.key, least) {
         Err(Refusal::Minimum { .. }) if caller.may_repeat(&node.vaults, headers) => Ok(Pico::ZERO),
         available => Ok(available?),

@@ -206,6 +206,8 @@ pub struct Allowed<'a> {
 pub struct Bars<'a> {
     /// Why it is asked by nobody.
     pub market: &'a dyn Fn(&Offer) -> Option<String>,
+    /// Whether requests that cost nothing are served.
+    pub free: bool,
     /// How much longer it asked to be left alone.
     pub cooldown: &'a dyn Fn(&Offer) -> Option<Duration>,
 }
@@ -231,7 +233,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, config, request, input, allowed, bars) {
+            match consider(offer, fee_bps, request, input, allowed, bars) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(Reason { filter, text, field }) => {
                     excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
@@ -263,7 +265,6 @@ pub fn plan(
 fn consider(
     offer: &Arc<Offer>,
     fee_bps: u16,
-    config: &Config,
     request: &Request,
     input: Input,
     allowed: Allowed,
@@ -312,7 +313,7 @@ fn consider(
     let money = Money { free: allowed.free, most: allowed.max_cost.map(MicroUsdc::pico) };
     let max_output = if request.max_output.is_some() { limit } else { affordable(limit, money, cost) };
     let ceiling = cost(max_output).ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
-    if ceiling == Pico::ZERO && !config.market.free {
+    if ceiling == Pico::ZERO && !bars.free {
         return Err((Filter::Free, "costs nothing, and this relayer serves nothing for nothing".into()).into());
     }
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {

@@ -202,12 +202,14 @@ async fn the_operators_policy_is_taken_over_without_a_restart() {
     let (_provider, honest) = proven(1).await;
     let world = World::with(vec![honest.clone()], verifying).await;
     let _verifier = verified(&world, Instant::now()).await;
-    let mut market = world.node.config.market.clone();
+    let mut market = world.node.market.view().policy().clone();
     for (name, status, denied) in [("denied", 400, vec![honest.provider.to_string()]), ("allowed", 200, vec![])] {
         market.deny_providers = denied;
         world.node.market.reload(market.clone());
         assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), status, "{name}");
     }
+    world.node.market.reload(crate::config::Market { min_vault_microusdc: u64::MAX, ..market });
+    assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), 402, "the least that a vault must be able to pay");
 }
 
 #[tokio::test]
@@ -216,7 +218,8 @@ async fn a_new_offer_gets_no_more_at_once_than_it_may() {
     let (_second, new) = proven(2).await;
     let world = World::with(vec![old, new], cost_alone).await;
     let (scorer, address) = (&world.node.scorer, Pubkey::new_from_array([2; 32]));
-    world.node.market.reload(crate::config::Market { new_offer_requests: 3, ..world.node.config.market.clone() });
+    let market = world.node.market.view().policy().clone();
+    world.node.market.reload(crate::config::Market { new_offer_requests: 3, ..market });
     let alone = json!({"max_tokens": 5, "provider": {"only": [offer("", 2).provider.to_string()]}});
     scorer.seed_from_history(&Pubkey::new_from_array([1; 32]), 100);
     assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), 200, "both are compared: it came later");

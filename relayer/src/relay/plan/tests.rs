@@ -52,7 +52,7 @@ fn planned(offers: Vec<Offer>, request: &Request, input: Input, allowed: Allowed
     let market = market();
     let named = request.controls.resolve(&Names { registry: &registry, market: &market })?;
     let cooldown = |offer: &Offer| (offer.provider_name == "tired").then(|| std::time::Duration::from_secs(7));
-    let bars = Bars { market: &|offer| market.bars(offer, false), cooldown: &cooldown };
+    let bars = Bars { market: &|offer| market.bars(offer, false), free: false, cooldown: &cooldown };
     plan(&registry, &Config::default(), request, asked, Allowed { named: &named, ..allowed }, bars)
 }
 

@@ -113,7 +113,7 @@ impl World {
         let node = Arc::new(Node {
             gateway: Gateway::new(vec![chain.clone()], accounts, per_second, faucet),
             limits: Limits::new(&config),
-            market: Market::new(config.market.clone()),
+            market: Market::new(std::mem::take(&mut config.market)),
             clock: Arc::new(Fixed),
             registry: registry_seen,
             allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
