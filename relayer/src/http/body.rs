@@ -27,12 +27,20 @@ pub fn place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
     node.limits.place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })
 }
 
+/// A place among requests that nobody pays for, given back when it is dropped.
+///
+/// # Errors
+/// 429 if there is none.
+pub fn unpaid_place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
+    node.limits.unpaid_place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })
+}
+
 /// A place among requests that nobody pays for, and the body of one of at most `limit` bytes.
 ///
 /// # Errors
 /// 429 without a place; 400, 408, 413 or 415 for the body.
 pub async fn receive(node: &Node, request: Request, limit: usize) -> Result<(OwnedSemaphorePermit, Bytes), RelayError> {
-    let place = node.limits.unpaid_place().ok_or(RelayError::Busy { retry_after: Duration::from_secs(1) })?;
+    let place = unpaid_place(node)?;
     check(request.headers(), limit)?;
     let patience = Duration::from_millis(node.config.server.body_timeout_ms);
     Ok((place, read(request.into_body(), limit, patience).await?))

@@ -18,7 +18,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures::StreamExt;
@@ -175,11 +175,7 @@ pub(super) async fn message(State(node): State<Arc<Node>>, request: Request) -> 
     security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn count(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
-    let at = Instant::now();
-    let Received { permit: _permit, caller, head, body, .. } = receive(&node, request, at).await?;
-    let request = dialect::messages::read_to_count(body, &head.headers)?;
-    let tokens = count_input(&node, &caller, &request).await?;
-    Ok(([(CONTENT_TYPE, JSON)], dialect::messages::counted(tokens)).into_response())
+    counted(&node, request, dialect::messages::read_to_count, dialect::messages::counted).await
 }
 
 /// Answers as OpenAI's responses API does, whole or as server-sent events.
@@ -229,17 +225,27 @@ pub(super) async fn respond(State(node): State<Arc<Node>>, request: Request) -> 
     security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn count_response(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
-    let at = Instant::now();
-    let Received { permit: _permit, caller, head, body, .. } = receive(&node, request, at).await?;
-    let request = dialect::responses::Responses.read(body, &head.headers)?;
-    let tokens = count_input(&node, &caller, &request).await?;
-    Ok(([(CONTENT_TYPE, JSON)], dialect::responses::counted(tokens)).into_response())
+    let read = |body, headers: &HeaderMap| dialect::responses::Responses.read(body, headers);
+    counted(&node, request, read, dialect::responses::counted).await
+}
+
+/// Counts the input of what `read` reads. Nobody pays for that: it takes no place of those who do.
+async fn counted(
+    node: &Node,
+    request: Request,
+    read: impl Fn(Bytes, &HeaderMap) -> Result<dialect::Request, RelayError>,
+    write: impl Fn(u64) -> String,
+) -> Result<Response, RelayError> {
+    let permit = body::unpaid_place(node)?;
+    let Received { permit: _permit, caller, head, body, .. } = receive(node, request, Instant::now(), permit).await?;
+    let tokens = count_input(node, &caller, &read(body, &head.headers)?).await?;
+    Ok(([(CONTENT_TYPE, JSON)], write(tokens)).into_response())
 }
 
 /// Serves a request in the dialect of its path.
 async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayError> {
     let (unix_ms, at) = (node.clock.unix_ms(), Instant::now());
-    let Received { permit, caller, digest, head, body } = receive(node, request, at).await?;
+    let Received { permit, caller, digest, head, body } = receive(node, request, at, body::place(node)?).await?;
     // A signature was verified over the path as it was sent. A bearer's request is the same however its path is spelt.
     let inbound = Inbound {
         method: head.method.as_str(),
@@ -263,15 +269,19 @@ struct Received {
     body: Bytes,
 }
 
-/// Lets a request in: finds a place for it and who sent it, and reads its body.
-async fn receive(node: &Node, request: Request, at: Instant) -> Result<Received, RelayError> {
+/// Lets a request in that has a place: finds who sent it, and reads its body.
+async fn receive(
+    node: &Node,
+    request: Request,
+    at: Instant,
+    permit: OwnedSemaphorePermit,
+) -> Result<Received, RelayError> {
     if node.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
     }
     if !public::is_fresh(node, &node.registry.borrow()) {
         return Err(RelayError::NotReady("it has not read the chain for too long"));
     }
-    let permit = body::place(node)?;
     let (head, body) = request.into_parts();
 
     // Who it is comes before the body: a stranger's is not kept. Keys and vaults are public, so a signature is verified
