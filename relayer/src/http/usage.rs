@@ -17,7 +17,7 @@ use crate::views::{
 };
 use axum::Json;
 use axum::extract::{Request, State};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 use steam_protocol::receipt::Receipt;
@@ -61,12 +61,8 @@ pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Re
     let time = time(&node, &query)?;
     let receipts = receipts_of(&node, key, &time, None, MOST_SUMMED).await?;
     let registry = node.registry.borrow().clone();
-    let (mut rows, mut total): (BTreeMap<Group, Sum>, Sum) = (BTreeMap::new(), Sum::default());
-    for (_, bytes) in &receipts {
-        let receipt = stored_receipt(bytes)?;
-        rows.entry(Group::of(&receipt, &key, &groups, &registry)).or_default().add(&receipt);
-        total.add(&receipt);
-    }
+    let summed = tokio::task::spawn_blocking(move || summed(&receipts, &key, &groups, &registry)).await;
+    let (rows, total) = summed.map_err(|_| RelayError::Internal("sums of receipts ended without a result"))??;
     Ok(Json(UsageList {
         object: LIST.into(),
         since: time.start,
@@ -176,7 +172,7 @@ fn vault_of(node: &Node, request: &Request) -> Result<(VaultView, String), Relay
     let found = credentials.identify(&node.vaults, None)?.key;
     let absent = || RelayError::NotFound("this key is not authorised in any vault of this relayer".into());
     let view = node.vaults.show(&found.vault).ok_or_else(absent)?;
-    Ok((view, bs58::encode(key).into_string()))
+    Ok((view, base58(&key)))
 }
 
 /// The time that is asked for, in Unix seconds.
@@ -218,19 +214,55 @@ struct Group {
     provider: Option<String>,
 }
 
+/// What the registry calls offers' models and providers, by their addresses.
+struct Called<'a> {
+    models: HashMap<[u8; 32], &'a str>,
+    providers: HashMap<[u8; 32], &'a str>,
+}
+
+impl<'a> Called<'a> {
+    fn by(registry: &'a Registry) -> Self {
+        let (mut models, mut providers) = (HashMap::new(), HashMap::new());
+        for offer in &registry.offers {
+            models.insert(offer.address.to_bytes(), offer.model.as_str());
+            providers.entry(offer.provider.to_bytes()).or_insert(offer.provider_name.as_str());
+        }
+        Self { models, providers }
+    }
+}
+
+/// The sums of each group of `receipts`, and of all.
+fn summed(
+    receipts: &[(String, Vec<u8>)],
+    key: &[u8; 32],
+    groups: &[&str],
+    registry: &Registry,
+) -> Result<(BTreeMap<Group, Sum>, Sum), RelayError> {
+    let (mut rows, mut total): (BTreeMap<Group, Sum>, Sum) = (BTreeMap::new(), Sum::default());
+    let (called, key) = (Called::by(registry), base58(key));
+    for (_, bytes) in receipts {
+        let receipt = stored_receipt(bytes)?;
+        rows.entry(Group::of(&receipt, &key, groups, &called)).or_default().add(&receipt);
+        total.add(&receipt);
+    }
+    Ok((rows, total))
+}
+
+fn base58(bytes: &[u8; 32]) -> String {
+    bs58::encode(bytes).into_string()
+}
+
 impl Group {
-    fn of(receipt: &Receipt, key: &[u8; 32], groups: &[&str], registry: &Registry) -> Self {
-        let base58 = |bytes: &[u8; 32]| bs58::encode(bytes).into_string();
-        let offer = registry.offers.iter().find(|offer| offer.address.to_bytes() == receipt.offer);
-        let provider = registry.offers.iter().find(|offer| offer.provider.to_bytes() == receipt.provider);
+    fn of(receipt: &Receipt, key: &str, groups: &[&str], called: &Called<'_>) -> Self {
         let by = |name: &str| groups.contains(&name);
-        let model = || offer.map_or_else(|| base58(&receipt.offer), |offer| offer.model.clone());
-        let name = || provider.map_or_else(|| base58(&receipt.provider), |offer| offer.provider_name.clone());
+        let name = |names: &HashMap<[u8; 32], &str>, address: &[u8; 32]| {
+            names.get(address).map_or_else(|| base58(address), ToString::to_string)
+        };
         Self {
             day: by("day").then(|| receipt.started_at_ms.div_euclid(DAY_SECONDS * 1_000)),
-            key: by("key").then(|| base58(key)),
-            model: by("model").then(model),
-            provider: by("provider").then(name),
+            key: by("key").then(|| key.to_owned()),
+            model: by("model").then(|| name(&called.models, &receipt.offer)),
+            provider: by("provider").then(|| name(&called.providers, &receipt.provider)),
         }
     }
 
