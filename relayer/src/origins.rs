@@ -22,6 +22,8 @@ const FRESH: Duration = Duration::from_secs(3_600);
 const RETRY: Duration = Duration::from_secs(15);
 /// Time for which what an origin said last holds while it cannot be read.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
+/// Time for which published proofs are taken to be those of the same offers, if nothing was read: [`KEPT`] ends no later.
+const PUBLISHED_FOR: Duration = Duration::from_secs(60);
 /// Origins read at once, and in one round.
 const AT_ONCE: usize = 8;
 const PER_ROUND: usize = 64;
@@ -91,12 +93,14 @@ struct Known {
 pub struct Verifier {
     node: Arc<Node>,
     known: HashMap<String, Known>,
+    /// The offers whose proofs were published last, and when.
+    published: Option<(Arc<Registry>, Instant)>,
 }
 
 impl Verifier {
     /// One that has read nothing.
     pub fn new(node: Arc<Node>) -> Self {
-        Self { node, known: HashMap::new() }
+        Self { node, known: HashMap::new(), published: None }
     }
 
     /// Reads origins until the relayer shuts down.
@@ -126,10 +130,17 @@ impl Verifier {
             async move { (host, read(&node.upstream, &url).await) }
         });
         let mut reads = futures::stream::iter(reads).buffer_unordered(AT_ONCE);
+        let mut learned = false;
         while let Some((host, read)) = reads.next().await {
             self.learn(host, read, now);
+            learned = true;
         }
-        self.publish(&registry, now);
+        let current = self.published.as_ref().is_some_and(|(offers, at)| {
+            Arc::ptr_eq(offers, &registry) && now.saturating_duration_since(*at) < PUBLISHED_FOR
+        });
+        if learned || !current {
+            self.publish(registry, now);
+        }
     }
 
     /// Reads for at most `patience`, before the first request is taken: those who answer by then are asked from the beginning.
@@ -137,12 +148,13 @@ impl Verifier {
         let now = Instant::now();
         if tokio::time::timeout(patience, self.step(now)).await.is_err() {
             let registry = self.node.registry.borrow().clone();
-            self.publish(&registry, now);
+            self.publish(registry, now);
         }
     }
 
-    fn publish(&self, registry: &Registry, now: Instant) {
-        self.node.market.prove(self.proofs(registry, now));
+    fn publish(&mut self, registry: Arc<Registry>, now: Instant) {
+        self.node.market.prove(self.proofs(&registry, now));
+        self.published = Some((registry, now));
     }
 
     /// Hosts to read, with a URL of each; those of offers that are gone are forgotten.
