@@ -3,7 +3,7 @@
 import { decodeSigned, merkle, ReceiptError, toBase58, verifyReceipt, type Receipt } from "../../../app-idl/client/src/index.js";
 import { equal, fromBase64, toHex } from "./chain/bytes.js";
 import type { ConfigAccount, RelayerAccount } from "./chain/accounts.js";
-import { ApiError, receipt as receiptOf } from "./relayer.js";
+import { receipt as receiptOf } from "./relayer.js";
 
 /** What a receipt must agree with, all of it from the chain. */
 export interface Expected {
@@ -77,11 +77,6 @@ export async function refresh(known: Checked, key: string): Promise<Checked> {
 
 function fromHex(text: string): Uint8Array {
   return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
-}
-
-/** Whether an error means that the key has no such answer. */
-export function isAbsent(error: unknown): boolean {
-  return error instanceof ApiError && error.status === 404;
 }
 
 /** Charge and fee in pico-USDC. */

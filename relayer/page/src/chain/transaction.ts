@@ -13,7 +13,7 @@ import {
   type Blockhash,
   type Instruction,
 } from "@solana/kit";
-import { equal, fromBase58 } from "./bytes.js";
+import { equal } from "./bytes.js";
 
 /** Bytes that fit into a packet. */
 const MAX_BYTES = 1_232;
@@ -73,9 +73,4 @@ export function unchanged(shown: Uint8Array, returned: Uint8Array): Uint8Array {
   }
   if (!equal(message, messageOf(shown))) throw new ChangedError();
   return returned;
-}
-
-/** Whether a text is an address. */
-export function isAddress(text: string): boolean {
-  return fromBase58(text, 32) !== null;
 }

@@ -1,6 +1,6 @@
 import { useMemo, useState } from "preact/hooks";
 import type { Instruction } from "@solana/kit";
-import { SessionKey, toBase58 } from "../../../../app-idl/client/src/index.js";
+import { MAX_KEYS, SessionKey, toBase58 } from "../../../../app-idl/client/src/index.js";
 import { isUsed } from "../chain/accounts.js";
 import { authorizeKey, deposit, NEVER, openVault, type Place } from "../chain/program.js";
 import { grantOf } from "../chain/grant.js";
@@ -17,8 +17,6 @@ const SOL_NEEDED = 12_000_000n;
 /** What another key or a deposit takes: room for a key, and the fee. */
 const SOL_FEE = 3_000_000n;
 const DAY = 86_400n;
-/** Places for keys in a vault. */
-const MAX_KEYS = 8;
 
 export function Start() {
   const { connected, holdings, key, place } = useSession();
