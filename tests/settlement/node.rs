@@ -300,7 +300,8 @@ fn account(state: &Final, address: &Pubkey) -> Option<ChainAccount> {
     let stored = state.svm.account(address)?;
     if *address == CLOCK {
         let clock = solana_clock::Clock { slot: state.slot, unix_timestamp: state.time, ..Default::default() };
-        return Some(ChainAccount { owner: stored.owner, data: bincode::serialize(&clock).unwrap() });
+        let data = bincode::serialize(&clock).unwrap();
+        return Some(ChainAccount { lamports: stored.lamports, owner: stored.owner, data });
     }
-    Some(ChainAccount { owner: stored.owner, data: stored.data })
+    Some(ChainAccount { lamports: stored.lamports, owner: stored.owner, data: stored.data })
 }

@@ -41,6 +41,8 @@ pub enum RpcError {
 /// An account at a finalized slot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChainAccount {
+    /// What it holds for its rent, and more.
+    pub lamports: u64,
     /// The program that owns it.
     pub owner: Pubkey,
     /// Its bytes.
@@ -242,7 +244,7 @@ fn account(ui: solana_rpc_client_api::response::UiAccount) -> Result<ChainAccoun
     let malformed = |what: &str| RpcError::Malformed(format!("an account's {what}"));
     let owner = ui.owner.parse().map_err(|_| malformed("owner"))?;
     let data = ui.data.decode().ok_or_else(|| malformed("data"))?;
-    Ok(ChainAccount { owner, data })
+    Ok(ChainAccount { lamports: ui.lamports, owner, data })
 }
 
 /// The client's errors can name the node's URL, which may hold an access token: only what the node said is kept.

@@ -106,7 +106,7 @@ mod tests {
         };
         let addresses = vec![Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32])];
         let data = AddressLookupTable { meta, addresses: addresses.into() }.serialize_for_tests().unwrap();
-        let account = ChainAccount { owner: program::ID, data };
+        let account = ChainAccount { lamports: 1, owner: program::ID, data };
         assert_eq!(read(&account, 50), table(&[1], None));
         assert_eq!(read(&account, 51), table(&[1, 2], None));
         assert_eq!(read(&ChainAccount { owner: Pubkey::default(), ..account }, 51), None, "of another program");

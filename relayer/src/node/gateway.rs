@@ -146,9 +146,9 @@ impl Gateway {
     pub async fn account(&self, address: &Pubkey) -> Result<AccountRead, GatewayError> {
         let _place = self.place()?;
         self.first(|node| async move {
-            let ((slot, found), lamports) =
-                tokio::try_join!(node.accounts(std::slice::from_ref(address)), node.lamports(address))?;
+            let (slot, found) = node.accounts(std::slice::from_ref(address)).await?;
             let found = found.into_iter().next().flatten();
+            let lamports = found.as_ref().map_or(0, |account| account.lamports);
             let owner = found.as_ref().map(|account| account.owner);
             let shown = [Some(self.accounts.program), Some(anchor_spl::token::ID)].contains(&owner);
             let data = found.filter(|_| shown).map(|account| account.data);

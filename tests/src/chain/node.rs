@@ -122,7 +122,7 @@ impl Rpc for Node {
         let account = |address: &Pubkey| {
             let stored = self.chain.account(address)?;
             let data = state.lies.get(address).cloned().unwrap_or(stored.data);
-            Some(ChainAccount { owner: stored.owner, data })
+            Some(ChainAccount { lamports: stored.lamports, owner: stored.owner, data })
         };
         Ok((self.finalized_slot(), addresses.iter().map(account).collect()))
     }

@@ -64,8 +64,8 @@ async fn a_page_learns_where_the_relayer_is_and_reads_accounts() {
 
     let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
     for (seed, owner) in [(1, steam_router::ID), (2, anchor_spl::token::ID), (3, at(99))] {
-        let account = ChainAccount { owner, data: vec![seed] };
-        world.chain.known().accounts.insert(at(seed), (u64::from(seed), account));
+        let account = ChainAccount { lamports: seed.into(), owner, data: vec![seed] };
+        world.chain.known().accounts.insert(at(seed), account);
     }
     for (seed, data) in [(1, json!("AQ==")), (2, json!("Ag==")), (3, Value::Null), (4, Value::Null)] {
         let (_, account) = world.get(&format!("/v1/chain/accounts/{}", at(seed))).await;

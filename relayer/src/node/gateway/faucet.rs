@@ -2,10 +2,10 @@
 
 use crate::addresses::ata;
 use crate::chain::Pubkey;
+use crate::instructions::create_ata;
 use crate::node::budget::Budget;
 use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
 use anchor_lang::system_program;
-use anchor_spl::associated_token::spl_associated_token_account::instruction::create_associated_token_account_idempotent;
 use anchor_spl::token::spl_token;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
@@ -61,7 +61,7 @@ impl Faucet {
             accounts: vec![AccountMeta::new(payer, true), AccountMeta::new(*wallet, false)],
             data: [&TRANSFER.to_le_bytes()[..], &Self::GRANT.lamports.to_le_bytes()].concat(),
         };
-        let account = create_associated_token_account_idempotent(&payer, wallet, &self.mint, &spl_token::ID);
+        let account = create_ata(&payer, wallet, &self.mint);
         let token = ata(wallet, &self.mint);
         let mint =
             spl_token::instruction::mint_to(&spl_token::ID, &self.mint, &token, &payer, &[], Self::GRANT.amount.0)

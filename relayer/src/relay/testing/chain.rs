@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 /// What the node knows.
 pub struct Known {
-    pub accounts: HashMap<Pubkey, (u64, ChainAccount)>,
+    pub accounts: HashMap<Pubkey, ChainAccount>,
     pub simulation: Simulation,
     pub statuses: HashMap<Signature, TransactionState>,
     pub sent: Vec<Vec<u8>>,
@@ -52,7 +52,7 @@ impl Rpc for FakeChain {
     async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError> {
         self.asked().await?;
         let known = self.known();
-        let found = addresses.iter().map(|address| known.accounts.get(address).map(|(_, account)| account.clone()));
+        let found = addresses.iter().map(|address| known.accounts.get(address).cloned());
         Ok((77, found.collect()))
     }
 
@@ -78,7 +78,7 @@ impl Rpc for FakeChain {
 
     async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError> {
         self.asked().await?;
-        Ok(self.known().accounts.get(address).map_or(0, |(lamports, _)| *lamports))
+        Ok(self.known().accounts.get(address).map_or(0, |account| account.lamports))
     }
 
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {

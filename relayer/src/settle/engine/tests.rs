@@ -104,14 +104,15 @@ impl Node {
         let mut vault: Vault = bytemuck::Zeroable::zeroed();
         (vault.relayer, vault.generation) = (parties().relayer, said.generation?);
         (vault.settle_seq, vault.settle_hash) = said.head;
-        Some(ChainAccount { owner: Vault::owner(), data: [Vault::DISCRIMINATOR, bytemuck::bytes_of(&vault)].concat() })
+        let data = [Vault::DISCRIMINATOR, bytemuck::bytes_of(&vault)].concat();
+        Some(ChainAccount { lamports: 1, owner: Vault::owner(), data })
     }
 
     fn token(&self) -> ChainAccount {
         let mut data = vec![0; 165];
         data[64..72].copy_from_slice(&self.0.lock().unwrap().balance.to_le_bytes());
         data[108] = 1;
-        ChainAccount { owner: anchor_spl::token::ID, data }
+        ChainAccount { lamports: 1, owner: anchor_spl::token::ID, data }
     }
 }
 
