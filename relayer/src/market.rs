@@ -78,9 +78,4 @@ impl MarketView {
             "is not verified: /.well-known/steam-provider.json of its origin does not name its provider".to_owned()
         })
     }
-
-    /// The name that everybody knows the provider of `offer` by: the host that it has proved, otherwise the label it chose.
-    pub fn public_name<'a>(&'a self, offer: &'a Offer) -> &'a str {
-        self.proof(offer).map_or(&offer.provider_name, |proof| &proof.host)
-    }
 }

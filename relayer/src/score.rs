@@ -212,7 +212,7 @@ impl Scorer {
 
     /// A request of about `tokens` tokens, prompt and expected output, was sent to `offer`.
     pub fn started(&self, offer: &Pubkey, tokens: u32) {
-        self.started_for(offer, tokens, &Evidence::FULL);
+        self.started_for(offer, tokens, &Evidence::PROBE);
     }
 
     /// The same for a request that says no more than `evidence`.
@@ -228,13 +228,13 @@ impl Scorer {
 
     /// A request ended of which nothing else is known: the other half of [`Self::started`].
     pub fn observe(&self, offer: &Pubkey, outcome: &Outcome, now: Instant) {
-        self.end(offer, None, outcome, &Evidence::FULL, now);
+        self.end(offer, None, outcome, &Evidence::PROBE, now);
     }
 
     /// The request `ask` ended: the other half of [`Self::started`]. Also teaches how `offer` bills, and where the rest
     /// of the conversation finds its beginning cached.
     pub fn ended(&self, offer: &Pubkey, ask: &Ask, outcome: &Outcome, now: Instant) {
-        self.end(offer, Some(ask), outcome, &Evidence::FULL, now);
+        self.end(offer, Some(ask), outcome, &Evidence::PROBE, now);
     }
 
     /// The same for a request that says no more than `evidence`: the other half of [`Self::started_for`].

@@ -9,24 +9,20 @@ pub struct Evidence {
     pub vault: Option<Pubkey>,
     /// How much it counts for everybody: 1 in full, 0 not at all.
     pub weight: f32,
-    /// Whether the relayer made the request itself.
-    pub probe: bool,
 }
 
 impl Evidence {
-    /// A request of the relayer's own.
-    pub const PROBE: Self = Self { vault: None, weight: 1.0, probe: true };
-    /// A request of nobody in particular, which counts in full.
-    pub(super) const FULL: Self = Self { vault: None, weight: 1.0, probe: false };
+    /// A request of the relayer's own, which counts in full.
+    pub const PROBE: Self = Self { vault: None, weight: 1.0 };
 
     /// A request of `vault` that left the choice to the relayer.
     pub fn of(vault: Pubkey, weight: f32) -> Self {
-        Self { vault: Some(vault), weight: if weight.is_nan() { 0.0 } else { weight.clamp(0.0, 1.0) }, probe: false }
+        Self { vault: Some(vault), weight: if weight.is_nan() { 0.0 } else { weight.clamp(0.0, 1.0) } }
     }
 
     /// A request that `vault` shaped: it could make an honest provider fail.
     pub fn shaped(vault: Pubkey) -> Self {
-        Self { vault: Some(vault), weight: 0.0, probe: false }
+        Self { vault: Some(vault), weight: 0.0 }
     }
 
     /// Whether it counts for everybody.

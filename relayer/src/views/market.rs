@@ -4,6 +4,7 @@ use super::LIST;
 use crate::board::{Figures, Flag, OfferFigures, Window};
 use crate::market::MarketView;
 use crate::registry::{Offer, ProviderInfo, RelayerInfo};
+use crate::relay::meter::usd;
 use crate::score::LiveFigures;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -384,13 +385,6 @@ impl From<&units::Price> for PricingComponents {
             input_cache_write_long: token(price.cache_write_long),
         }
     }
-}
-
-/// An amount as a decimal number of USD, exact and without trailing zeros.
-fn usd(amount: units::Pico) -> String {
-    let text = amount.to_string();
-    let text = text.trim_end_matches('0');
-    text.strip_suffix('.').unwrap_or(text).to_owned()
 }
 
 impl Architecture {
