@@ -154,7 +154,7 @@ async fn a_listing_takes_time_in_proportion_to_its_length() {
 }
 
 #[tokio::test]
-async fn who_takes_every_unpaid_place_takes_none_of_the_paid_ones() {
+async fn who_sends_a_body_slowly_takes_no_place() {
     let world = World::with(vec![good(false).await.offer(1)], |config| {
         (config.server.max_concurrent, config.server.body_timeout_ms) = (16, 5_000);
     })
@@ -166,10 +166,12 @@ async fn who_takes_every_unpaid_place_takes_none_of_the_paid_ones() {
     };
     let _held: Vec<_> = (0..40).map(|_| slow()).collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let put = world.client.put(world.url("/v1/allow-lists")).body("{}").send().await.unwrap();
-    assert_eq!(error(put).await.0, 429, "unpaid places are all taken");
+    let put = async || world.client.put(world.url("/v1/allow-lists")).body("{}").send().await.unwrap();
+    assert_eq!(error(put().await).await.0, 400, "it is read and refused");
+    let places: Vec<_> = std::iter::from_fn(|| world.node.limits.unpaid_place()).collect();
+    assert_eq!(error(put().await).await.0, 429, "all {} places are taken", places.len());
     for _ in 0..5 {
-        assert_eq!(world.chat(json!({})).await.status(), 200);
+        assert_eq!(world.chat(json!({})).await.status(), 200, "those who pay have their own");
     }
 }
 
