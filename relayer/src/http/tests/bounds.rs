@@ -176,6 +176,16 @@ async fn who_sends_a_body_slowly_takes_no_place() {
 }
 
 #[tokio::test]
+async fn a_body_of_many_empty_messages_is_refused_before_anything_is_made_of_it() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    let messages = vec![r#"{"role":"user","content":""}"#; 250_000].join(",");
+    let body = format!(r#"{{"model":"m","messages":[{messages}]}}"#);
+    let (status, error) = error(world.post(body).await).await;
+    assert_eq!((status, error["code"].as_str()), (400, Some("malformed_body")));
+    assert!(error["message"].as_str().unwrap().contains("more than 500000 values"), "{error}");
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_reads_keeps_its_place() {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let filler = "x".repeat(12_000_000);
