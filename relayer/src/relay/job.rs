@@ -3,8 +3,7 @@
 use crate::chain::Pubkey;
 use crate::market::MarketView;
 use crate::node::Node;
-use crate::relay::dialect::{Origin, Request};
-use crate::relay::meter::CacheWrites;
+use crate::relay::dialect::{CacheMarks, Origin, Request};
 use crate::relay::plan::{Candidate, Plan};
 use crate::score::{self, Evidence};
 use crate::vaults::Hold;
@@ -33,8 +32,8 @@ pub struct Job {
     pub market: MarketView,
     /// The request.
     pub request: Request,
-    /// The cache writes that it asks for.
-    pub writes: CacheWrites,
+    /// What it says of prompt caches.
+    pub caching: CacheMarks,
     /// The providers that it wants first.
     pub named: Vec<Pubkey>,
     /// Who can serve it.

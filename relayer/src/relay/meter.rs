@@ -1,11 +1,11 @@
 //! The cost of an answer: the provider's usage, limited by the relayer's own count of the delivered text and by what was
 //! held.
 
-use crate::relay::dialect::{self, Billed};
+use crate::relay::dialect::{self, Billed, CacheWrites};
 use crate::relay::plan::{Input, saturate};
 use crate::tokens::{Counted, Counting};
 use steam_protocol::receipt::CountedBy;
-use steam_protocol::units::{Pico, Tariff, Usage, receipt_fee};
+use steam_protocol::units::{Pico, Price, Tariff, Usage, receipt_fee};
 
 /// The relayer's own count of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -20,43 +20,24 @@ pub struct Own {
     pub calls: u64,
     /// Whether reasoning that nobody sees may be billed.
     pub hides: bool,
-    /// The cache writes that the request asked for.
+    /// The cache writes that may be billed as such.
     pub writes: CacheWrites,
 }
 
-/// The cache writes that a request asks for. A provider may bill no others as such.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CacheWrites {
-    /// None.
-    None,
-    /// Those of the shorter lifetime.
-    Short,
-    /// Those of either lifetime.
-    Any,
-}
+/// Most that cache writes which nobody asked for cost, in times of the price of other input.
+const MOST_UNASKED: u64 = 2;
 
-impl CacheWrites {
-    /// What the JSON of a request asks for. In a text, the quotes of a name would be escaped.
-    pub fn of(body: &str) -> Self {
-        match (body.contains("\"cache_control\""), body.contains("\"1h\"")) {
-            (false, _) => Self::None,
-            (true, false) => Self::Short,
-            (true, true) => Self::Any,
-        }
-    }
-
-    /// The claim with what was written unasked as what else it is: a write of the shorter lifetime, or other input.
-    fn allowed(self, claim: dialect::Usage) -> dialect::Usage {
-        match self {
-            Self::None => dialect::Usage { cache_write: 0, cache_write_long: 0, ..claim },
-            Self::Short => dialect::Usage {
-                cache_write: claim.cache_write.saturating_add(claim.cache_write_long),
-                cache_write_long: 0,
-                ..claim
-            },
-            Self::Any => claim,
-        }
-    }
+/// The claim with what may not be billed as written as what else it is: a write of the shorter lifetime, or other input.
+fn allowed(writes: CacheWrites, claim: dialect::Usage, price: &Tariff) -> dialect::Usage {
+    let modest = |price: &Price| price.cache_write <= price.input.saturating_mul(MOST_UNASKED);
+    let short = match writes {
+        CacheWrites::Any => return claim,
+        CacheWrites::Short => true,
+        CacheWrites::Unasked => modest(&price.standard) && modest(&price.long),
+        CacheWrites::None => false,
+    };
+    let written = claim.cache_write.saturating_add(claim.cache_write_long);
+    dialect::Usage { cache_write: if short { written } else { 0 }, cache_write_long: 0, ..claim }
 }
 
 /// Tokens with which a model writes a call, besides the name and the arguments.
@@ -96,7 +77,7 @@ pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
             let prompt = believed(claim.prompt.min(input_allowed), own.input.believable(), &bounds.price);
             let cache = claim.cached.saturating_add(claim.cache_write).saturating_add(claim.cache_write_long);
             let absurd = cache > claim.prompt;
-            let allowed = own.writes.allowed(claim);
+            let allowed = allowed(own.writes, claim, &bounds.price);
             let capped = output < claim.completion || prompt < claim.prompt || absurd || allowed != claim;
             let counted_by = if capped { CountedBy::Capped } else { CountedBy::Provider };
             (usage(allowed, prompt, output), counted_by)
@@ -200,7 +181,6 @@ pub fn usd(amount: Pico) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use steam_protocol::units::Price;
 
     const BYTES: Counted = Counted { bytes: 400, tokens: 100 };
 
@@ -256,17 +236,20 @@ mod tests {
 
     #[test]
     fn cache_writes_that_nobody_asked_for_are_other_input() {
-        for (body, writes, billed) in [
-            (r#"{"messages":[{"content":"\"cache_control\" \"1h\""}]}"#, CacheWrites::None, (90, 0, 0)),
-            (r#"{"system":[{"cache_control":{"type":"ephemeral"}}]}"#, CacheWrites::Short, (40, 50, 0)),
-            (r#"{"system":[{"cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#, CacheWrites::Any, (40, 20, 30)),
+        let standard = bounds().price.standard;
+        let dear = |cache_write| Bounds { price: Price { cache_write, ..standard }.into(), ..bounds() };
+        for (writes, cache_write, billed) in [
+            (CacheWrites::None, 1_250_000, (90, 0, 0)),
+            (CacheWrites::Unasked, 2_000_000, (40, 50, 0)),
+            (CacheWrites::Unasked, 2_000_001, (90, 0, 0)),
+            (CacheWrites::Short, 9_000_000, (40, 50, 0)),
+            (CacheWrites::Any, 9_000_000, (40, 20, 30)),
         ] {
-            assert_eq!(CacheWrites::of(body), writes, "{body}");
             let claim = dialect::Usage { cache_write: 20, cache_write_long: 30, ..claim(100, 10, 1, 0).unwrap() };
             let own = Own { writes, ..own(Counting::Bytes, BYTES) };
-            let bill = bill(Some(claim), &own, &bounds());
+            let bill = bill(Some(claim), &own, &dear(cache_write));
             let Usage { input, cache_write, cache_write_long, cached, .. } = bill.usage;
-            assert_eq!(((input, cache_write, cache_write_long), cached), (billed, 10), "{body}");
+            assert_eq!(((input, cache_write, cache_write_long), cached), (billed, 10), "{writes:?}");
             assert_eq!(bill.counted_by == CountedBy::Capped, writes != CacheWrites::Any, "the receipt says so");
         }
     }

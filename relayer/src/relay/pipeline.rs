@@ -10,11 +10,11 @@ use crate::relay::attempt::Incoming;
 use crate::relay::auth::{Caller, Inbound};
 use crate::relay::controls::{Names, Providers};
 use crate::relay::decision::Record;
-use crate::relay::dialect::{Billed, Request, Whole};
+use crate::relay::dialect::{Billed, CacheMarks, Request, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::failover::{self, Opened};
 use crate::relay::job::{Accepted, Job};
-use crate::relay::meter::{Bill, Bounds, CacheWrites, Own, bill};
+use crate::relay::meter::{Bill, Bounds, Own, bill};
 use crate::relay::plan::{Allowed, Asked, Asker, Bars, Candidate, Input, Plan, plan, resolve};
 use crate::relay::reply::{Outlet, Reply};
 use crate::relay::stream::{End, Pump, keep_alive};
@@ -59,12 +59,12 @@ pub async fn relay(
     let asker = Asker { request: &request, named: &named, vault: Some(&hold.vault()) };
     let (order, ranked) = plan.rank(asker, &node.scorer, attempts, now, &mut *node.random.rng());
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
-    let writes = CacheWrites::of(request.body.text());
+    let caching = CacheMarks::of(request.body.text());
     let job = Job {
         node: node.clone(),
         market,
         request,
-        writes,
+        caching,
         named: named.order,
         plan,
         order,
@@ -371,7 +371,7 @@ impl Job {
         let Opened { candidate, transcript, .. } = opened;
         let transcript = &transcript.counts;
         let own = Own {
-            writes: self.writes,
+            writes: self.caching.writes(candidate.dialect),
             input: candidate.input,
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),
