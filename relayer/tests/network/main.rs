@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod bills;
+mod commands;
 mod system;
 mod vendors;
