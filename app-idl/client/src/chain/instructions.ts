@@ -1,13 +1,10 @@
-/** Addresses and instructions of the program, and the two of other programs that go with them. */
+/** Instructions of the program for owners, and the two of other programs that go with them. */
 
-import { AccountRole, getAddressEncoder, getProgramDerivedAddress, type Address, type Instruction } from "@solana/kit";
-import { encodeInstruction, instruction, PROGRAM, type Struct } from "./idl.js";
+import { concat, uint } from "../bytes.js";
+import { ASSOCIATED_TOKEN_PROGRAM, SYSTEM_PROGRAM, TOKEN_PROGRAM, type Place } from "./address.js";
+import { encodeInstruction, instruction, type Struct } from "./codec.js";
 
-export const TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA";
-export const ASSOCIATED_TOKEN_PROGRAM = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL";
-export const SYSTEM_PROGRAM = "11111111111111111111111111111111";
-export const COMPUTE_BUDGET_PROGRAM = "ComputeBudget111111111111111111111111111111";
-const INSTRUCTIONS = "Sysvar1nstructions1111111111111111111111111";
+const INSTRUCTIONS_SYSVAR = "Sysvar1nstructions1111111111111111111111111";
 
 /** Decimals of USDC. */
 export const DECIMALS = 6;
@@ -19,81 +16,96 @@ export const NEVER = 2n ** 63n - 1n;
 export const TRANSFER_CHECKED = 12;
 export const CREATE_IDEMPOTENT = 1;
 
-/** Where everything of one owner at one relayer is. */
-export interface Place {
-  owner: string;
-  relayer: string;
-  config: string;
-  mint: string;
-  vault: string;
-  /** The vault's token account. */
-  token: string;
-  /** The owner's own token account. */
-  wallet: string;
-}
+/** What an instruction does with an account. The numbers are those of `@solana/kit`, so that its functions take these instructions too. */
+export const ROLE = { readonly: 0, writable: 1, readonlySigner: 2, writableSigner: 3 } as const;
+export type Role = (typeof ROLE)[keyof typeof ROLE];
 
-export async function placeOf(owner: string, at: { relayer: string; config: string; mint: string }): Promise<Place> {
-  const vault = await derived(PROGRAM, ["vault", owner, at.relayer]);
-  const [token, wallet] = await Promise.all([tokenAccount(vault, at.mint), tokenAccount(owner, at.mint)]);
-  return { owner, vault, token, wallet, relayer: at.relayer, config: at.config, mint: at.mint };
-}
-
-/** The associated token account of `owner`. */
-export function tokenAccount(owner: string, mint: string): Promise<string> {
-  return derived(ASSOCIATED_TOKEN_PROGRAM, [owner, TOKEN_PROGRAM, mint]);
-}
-
-async function derived(program: string, seeds: readonly string[]): Promise<string> {
-  const encoder = getAddressEncoder();
-  const bytes = seeds.map((seed) => (seed === "vault" ? new TextEncoder().encode(seed) : encoder.encode(seed as Address)));
-  const [address] = await getProgramDerivedAddress({ programAddress: program as Address, seeds: bytes });
-  return address;
+export interface Instruction {
+  programAddress: string;
+  accounts: readonly { address: string; role: Role }[];
+  data: Uint8Array;
 }
 
 /** An instruction of the program. Accounts with a fixed address need not be named; an optional one that is absent is the program's own address. */
-function build(name: string, accounts: { [name: string]: string }, args: Struct = {}): Instruction {
-  const metas = instruction(name).accounts.map((meta) => {
-    const address = accounts[meta.name] ?? meta.address;
+function build(place: Place, name: string, args: Struct = {}, others: { [name: string]: string } = {}): Instruction {
+  const { owner, program, relayer, config, mint, vault, token, wallet } = place;
+  const known: { [name: string]: string } = {
+    owner, payer: owner, relayer, config, mint, vault, token, destination: wallet, instructions: INSTRUCTIONS_SYSVAR, ...others,
+  };
+  const accounts = instruction(name).accounts.map((meta) => {
+    const address = known[meta.name] ?? meta.address;
     if (address === undefined && !meta.optional) throw new Error(`${name} needs the account ${meta.name}`);
-    const absent = address === undefined;
-    return { address: (address ?? PROGRAM) as Address, role: roleOf(!absent && !!meta.signer, !absent && !!meta.writable) };
+    if (address === undefined) return { address: program, role: ROLE.readonly };
+    return { address, role: roleOf(!!meta.signer, !!meta.writable) };
   });
-  return { programAddress: PROGRAM as Address, accounts: metas, data: encodeInstruction(name, args) };
+  return { programAddress: program, accounts, data: encodeInstruction(name, args) };
 }
 
-function roleOf(signer: boolean, writable: boolean): AccountRole {
-  if (signer) return writable ? AccountRole.WRITABLE_SIGNER : AccountRole.READONLY_SIGNER;
-  return writable ? AccountRole.WRITABLE : AccountRole.READONLY;
+function roleOf(signer: boolean, writable: boolean): Role {
+  if (signer) return writable ? ROLE.writableSigner : ROLE.readonlySigner;
+  return writable ? ROLE.writable : ROLE.readonly;
 }
 
-/** The place's accounts by the names that the program gives them. */
-function named({ owner, relayer, config, mint, vault, token }: Place): { [name: string]: string } {
-  return { owner, payer: owner, relayer, config, mint, vault, token, instructions: INSTRUCTIONS };
+/** Highest prices in µUSDC: per million tokens, and per request. */
+export interface MaxPrices extends Struct {
+  input: bigint;
+  cached: bigint;
+  cache_write: bigint;
+  cache_write_long: bigint;
+  output: bigint;
+  request: bigint;
+}
+
+/** What a key may do, by the names that the program gives it. `update_key` changes these. */
+export interface KeyLimits extends Struct {
+  /** µUSDC it may spend in all, fees included. */
+  limit_total: bigint;
+  /** µUSDC it may spend in a window; 0 without a window. */
+  window_limit: bigint;
+  max_price: MaxPrices;
+  /** Highest fee of the relayer, in basis points. */
+  max_fee_bps: number;
+}
+
+/** What a new key may do. */
+export interface KeyGrant extends KeyLimits {
+  /** Unix seconds from which it is not accepted any more; {@link NEVER} is never. */
+  expires: bigint;
+  /** Length of a window in seconds; 0 is no window. */
+  window_seconds: number;
+  /** `AllowList.root()`, or 32 zeros: any registered provider. */
+  allow_root: Uint8Array;
 }
 
 export function openVault(place: Place): Instruction {
-  return build("open_vault", named(place));
+  return build(place, "open_vault");
 }
 
-export function authorizeKey(place: Place, key: string, slot: number, grant: Struct): Instruction {
-  return build("authorize_key", { ...named(place), session_key: key }, { slot, grant });
+/** Lets `key` spend from the vault; the key signs as well. */
+export function authorizeKey(place: Place, key: string, slot: number, grant: KeyGrant): Instruction {
+  return build(place, "authorize_key", { slot, grant }, { session_key: key });
+}
+
+/** Writes a live key's limits anew. */
+export function updateKey(place: Place, slot: number, limits: KeyLimits): Instruction {
+  return build(place, "update_key", { slot, limits });
 }
 
 /** Ends a key. Without the relayer's signature, what it signed before still settles during the grace. */
 export function revokeKey(place: Place, slot: number): Instruction {
-  return build("revoke_key", named(place), { slot });
+  return build(place, "revoke_key", { slot });
 }
 
 export function requestWithdraw(place: Place, amount: bigint): Instruction {
-  return build("request_withdraw", named(place), { amount });
+  return build(place, "request_withdraw", { amount });
 }
 
 export function cancelWithdraw(place: Place): Instruction {
-  return build("cancel_withdraw", named(place));
+  return build(place, "cancel_withdraw");
 }
 
 export function executeWithdraw(place: Place): Instruction {
-  return build("execute_withdraw", { ...named(place), destination: place.wallet });
+  return build(place, "execute_withdraw");
 }
 
 export interface Agreement extends Struct {
@@ -104,38 +116,39 @@ export interface Agreement extends Struct {
 
 /** Withdraws at once, if the relayer's settler signs as well. */
 export function withdrawNow(place: Place, settler: string, amount: bigint, agreement: Agreement): Instruction {
-  return build("withdraw_now", { ...named(place), settler, destination: place.wallet }, { amount, agreement });
+  return build(place, "withdraw_now", { amount, agreement }, { settler });
+}
+
+/** Closes an empty vault; its rent goes back to who paid it. */
+export function closeVault(place: Place, rentPayer: string): Instruction {
+  return build(place, "close_vault", {}, { rent_payer: rentPayer });
 }
 
 /** Moves USDC from the owner's token account into the vault. */
 export function deposit(place: Place, amount: bigint): Instruction {
-  const data = new Uint8Array(10);
-  data[0] = TRANSFER_CHECKED;
-  new DataView(data.buffer).setBigUint64(1, amount, true);
-  data[9] = DECIMALS;
   return {
-    programAddress: TOKEN_PROGRAM as Address,
+    programAddress: TOKEN_PROGRAM,
     accounts: [
-      { address: place.wallet as Address, role: AccountRole.WRITABLE },
-      { address: place.mint as Address, role: AccountRole.READONLY },
-      { address: place.token as Address, role: AccountRole.WRITABLE },
-      { address: place.owner as Address, role: AccountRole.READONLY_SIGNER },
+      { address: place.wallet, role: ROLE.writable },
+      { address: place.mint, role: ROLE.readonly },
+      { address: place.token, role: ROLE.writable },
+      { address: place.owner, role: ROLE.readonlySigner },
     ],
-    data,
+    data: concat(uint(TRANSFER_CHECKED, 1), uint(amount, 8), uint(DECIMALS, 1)),
   };
 }
 
 /** Makes the owner's token account, if there is none. */
 export function createWallet(place: Place): Instruction {
   return {
-    programAddress: ASSOCIATED_TOKEN_PROGRAM as Address,
+    programAddress: ASSOCIATED_TOKEN_PROGRAM,
     accounts: [
-      { address: place.owner as Address, role: AccountRole.WRITABLE_SIGNER },
-      { address: place.wallet as Address, role: AccountRole.WRITABLE },
-      { address: place.owner as Address, role: AccountRole.READONLY },
-      { address: place.mint as Address, role: AccountRole.READONLY },
-      { address: SYSTEM_PROGRAM as Address, role: AccountRole.READONLY },
-      { address: TOKEN_PROGRAM as Address, role: AccountRole.READONLY },
+      { address: place.owner, role: ROLE.writableSigner },
+      { address: place.wallet, role: ROLE.writable },
+      { address: place.owner, role: ROLE.readonly },
+      { address: place.mint, role: ROLE.readonly },
+      { address: SYSTEM_PROGRAM, role: ROLE.readonly },
+      { address: TOKEN_PROGRAM, role: ROLE.readonly },
     ],
     data: Uint8Array.of(CREATE_IDEMPOTENT),
   };

@@ -1,317 +1,278 @@
 /**
- * A `fetch` that pays: it signs every POST to one relayer with a session key and counts what it spent from the receipts
- * it verified, never from the relayer's word. Hand it to the OpenAI SDK as its `fetch`.
+ * A `fetch` that pays: it signs every request to one relayer with a session key and counts what it spent from the receipts it verified,
+ * never from the relayer's word. Hand it to the OpenAI or Anthropic SDK as its `fetch`.
  *
- * One request at a time a key: the next waits until the receipt of the one before arrived, or its answer ended or was
- * cancelled. So read every answer's stream to its end, or cancel it. In a browser the relayer must expose `Steam-Receipt`.
+ * Many requests may be under way at once. Their vouchers are cumulative, so each is signed in its turn, which takes as long as the store does,
+ * and all are sent in parallel.
  */
 
-import { sha256 as Sha256 } from "@noble/hashes/sha2.js";
-import { concat, equal, fromBase64, sha256, toBase58, toBase64, toHex, type Address, type Bytes, type Hash } from "./bytes.js";
-import type { SessionKey } from "./key.js";
-import { decodeSigned, ReceiptError, verifyReceipt, type Receipt } from "./receipt.js";
-import { contentDigest, controlHeadersHash, MAX_AHEAD_SECONDS, requestHash } from "./request.js";
-import { ceilMicro, PICO_PER_MICRO } from "./units.js";
-import { voucherMessage } from "./voucher.js";
+import { sha256, type Address, type Bytes, type Hash } from "../bytes.js";
+import type { SessionKey } from "../key.js";
+import { ReceiptError, type Receipt } from "../receipt.js";
+import { RelayerApi } from "../relayer.js";
+import { formatPico } from "../units.js";
+import { Account, costOf, UnresolvedError } from "./account.js";
+import type { Identity } from "./identity.js";
+import { ReceiptScanner } from "./scan.js";
+import { Signer, type Bound } from "./sign.js";
+import type { State, Store } from "./store.js";
 
-/** What a holder must not forget. Plain JSON; amounts are decimal strings. */
-export interface State {
-  /** The key's address in base58, so that no other key uses this state. */
-  key: string;
-  /** Pico-USDC of charges and fees in verified receipts. */
-  spent: string;
-  /** The highest µUSDC ever authorised: with `spent` it bounds what the relayer can still take. */
-  highWater: string;
-  /** Requests sent whose receipts have not been seen, with their ceilings in µUSDC. */
-  unresolved: { requestHash: string; maxCost: string }[];
-}
+/** Pauses before each time that a signed request is sent again after its connection failed. It is served once. */
+const RESENDS_MS = [0, 100, 300, 800, 1_600];
+/** Pauses before each look for the receipt of an answer that was cut: the relayer charges what it had sent, which takes a moment. */
+const LOOKS_MS = [100, 400, 1_000];
+/** Requests that cost nothing. */
+const FREE = ["/messages/count_tokens", "/responses/input_tokens", "/withdrawals", "/chain/transactions", "/chain/faucet"];
+/** Receipts of one list. */
+const PAGE = 1_000;
 
-/** Where the state lives. `save` must be durable when it returns: it is awaited before anything is sent. */
-export interface Store {
-  load(): State | null | Promise<State | null>;
-  save(state: State): void | Promise<void>;
-}
-
-export interface Options {
+export interface Options extends Identity {
   key: SessionKey;
-  /** The relayer's origin, as in `https://relayer.example`. No other origin is ever sent anything. */
-  origin: string;
-  /** The relayer's account. */
-  relayer: Address;
-  domain: Hash;
-  vault: Address;
-  generation: bigint;
-  /** The key's epoch and slot in the vault. */
-  epoch: number;
-  slot: number;
+  /** The relayer's URL, as in `https://relayer.example`. No other origin is ever sent anything. */
+  baseUrl: string;
   /** The relayer's receipt keys by id, from its account on chain. */
   receiptKey: (id: number) => Address | undefined;
   /** The most a request may cost in µUSDC, fees included. */
   maxCost: bigint | ((request: Request, body: Bytes) => bigint);
   store: Store;
-  /** Most µUSDC of ceilings without a receipt, the next request's included. Default: 1 USDC. */
-  maxUnresolved?: bigint;
-  /** How long a signed request may be admitted, in seconds, at most 300. Default: 60. */
-  lifetimeSeconds?: bigint;
+  /** See {@link AccountOptions.maxUnresolved}. */
+  maxUnresolved?: bigint | undefined;
+  /** See {@link AccountOptions.maxUnknown}. */
+  maxUnknown?: bigint | undefined;
+  /** How long a signed request may be admitted, in seconds, at most 300. Default: 120. */
+  lifetimeSeconds?: bigint | undefined;
   /** Called with every verified receipt, after it was saved. */
-  onReceipt?: (receipt: Receipt, signed: Bytes) => void;
-  fetch?: typeof fetch;
+  onReceipt?: ((receipt: Receipt, signed: Bytes) => void) | undefined;
+  fetch?: typeof fetch | undefined;
   /** Unix milliseconds. */
-  now?: () => number;
-  random?: (length: number) => Bytes;
+  now?: (() => number) | undefined;
+  random?: ((length: number) => Bytes) | undefined;
 }
 
-/** Too many answers came without a receipt: resolve them with their receipts, or use a new key. */
-export class UnresolvedError extends Error {
-  constructor(readonly unresolved: bigint, readonly maxUnresolved: bigint) {
-    super(`${unresolved} µUSDC would be without a receipt, at most ${maxUnresolved} may be`);
+/** The request was served and paid, and its answer was lost on its way. */
+export class AnswerLostError extends Error {
+  constructor(readonly receipt: Receipt) {
+    super(`The answer was lost on its way. It was charged ${formatPico(costOf(receipt))} USDC, as its receipt says. Ask again if you still need it: that is a new charge.`);
   }
 }
 
 export interface SignedFetch {
   (input: string | URL | Request, init?: RequestInit): Promise<Response>;
-  /** Accepts the receipt (base64) of an earlier request whose answer was lost, as from `/v1/receipts/{id}`. */
-  resolve(receipt: string): Promise<Receipt>;
+  /** Counts the receipts that the relayer has of this key and this store does not; throws what {@link Account.reconcile} throws. */
+  recover(): Promise<void>;
   /** The state as last saved. */
   state(): Promise<State>;
+  readonly account: Account;
+  readonly signer: Signer;
 }
 
-/** See the module. The returned function throws {@link UnresolvedError}, {@link ReceiptError} and what `fetch` throws. */
+/** See the module. The returned function throws the errors of {@link Account}, {@link ReceiptError}, {@link AnswerLostError} and what `fetch` throws. */
 export function signedFetch(options: Options): SignedFetch {
-  const transport = options.fetch ?? globalThis.fetch;
-  const origin = new URL(options.origin).origin;
-  const maxUnresolved = options.maxUnresolved ?? 1_000_000n;
-  const lifetime = options.lifetimeSeconds ?? 60n;
-  if (lifetime <= 0n || lifetime > MAX_AHEAD_SECONDS) throw new RangeError(`lifetimeSeconds must be 1 to ${MAX_AHEAD_SECONDS}`);
-  const random = options.random ?? ((length) => crypto.getRandomValues(new Uint8Array(length)));
-  const now = options.now ?? Date.now;
-  const turns = new Turns();
-  const account = new Account(options);
+  const { domain, relayer, vault, generation, epoch, slot, key, now, random, lifetimeSeconds } = options;
+  const identity = { domain, relayer, vault, generation, epoch, slot };
+  const account = new Account({ ...options, identity, address: key.address });
+  const signer = new Signer({ key, identity, lifetimeSeconds, now, random });
+  const transport: typeof fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
+  const payer = new Payer(options, account, signer, new RelayerApi(options.baseUrl, transport), transport);
+  const call = (input: string | URL | Request, init?: RequestInit) => payer.call(new Request(input, init));
+  return Object.assign(call, { recover: () => payer.recover(), state: () => account.state(), account, signer });
+}
 
-  /** Signs one request and notes its ceiling durably, before anything is sent. */
-  async function sign(request: Request, url: URL, body: Bytes): Promise<[Headers, Hash]> {
-    const headers = plainHeaders(request);
-    const maxCost = typeof options.maxCost === "bigint" ? options.maxCost : options.maxCost(request, body);
-    const notAfter = BigInt(Math.floor(now() / 1000)) + lifetime;
-    const [nonce, bodyHash] = [random(16), sha256(body)];
-    const hash = requestHash({
-      relayer: options.relayer, method: request.method, path: url.pathname, bodyHash, controlHash: controlHeadersHash(headers),
-      maxCost, notAfter, nonce,
-    });
-    const state = await account.state();
-    const unresolved = sumOf(state) + maxCost;
-    if (unresolved > maxUnresolved) throw new UnresolvedError(unresolved, maxUnresolved);
-    const authorized = ceilMicro(BigInt(state.spent)) + unresolved;
-    const voucher = { ...options, authorized, requestHash: hash };
-    const signature = options.key.sign(voucherMessage(voucher));
-    await account.save({
-      ...state,
-      highWater: String(authorized > BigInt(state.highWater) ? authorized : state.highWater),
-      unresolved: [...state.unresolved, { requestHash: toHex(hash), maxCost: String(maxCost) }],
-    });
-    headers.set("Steam-Vault", toBase58(options.vault));
-    headers.set("Steam-Key", toBase58(options.key.address));
-    headers.set("Steam-Authorized", String(authorized));
-    headers.set("Steam-Max-Cost", String(maxCost));
-    headers.set("Steam-Not-After", String(notAfter));
-    headers.set("Steam-Nonce", toHex(nonce));
-    headers.set("Steam-Signature", toBase64(signature));
-    headers.set("Content-Digest", contentDigest(bodyHash));
-    return [headers, hash];
-  }
+/** A signed request, ready to be sent, also more than once. */
+interface Outgoing {
+  url: URL;
+  init: RequestInit;
+  hash: Hash;
+}
 
-  async function pay(request: Request, url: URL, release: () => void): Promise<Response> {
+class Payer {
+  constructor(
+    private readonly options: Options,
+    private readonly account: Account,
+    private readonly signer: Signer,
+    private readonly api: RelayerApi,
+    private readonly transport: typeof fetch,
+  ) {}
+
+  async call(request: Request): Promise<Response> {
+    const url = new URL(request.url);
+    const { origin } = this.api.base;
+    if (url.origin !== origin) throw new TypeError(`This fetch signs for ${origin} only, not for ${url.origin}: give the SDK the relayer's base URL.`);
     const body = new Uint8Array(await request.arrayBuffer());
     request.signal.throwIfAborted();
-    const [headers, hash] = await sign(request, url, body);
+    const { method, signal } = request;
+    const headers = plainHeaders(request);
     // A redirect would carry the signature elsewhere.
-    const response = await transport(url, { method: request.method, headers, body, signal: request.signal, redirect: "error" });
-    const receipt = response.headers.get("Steam-Receipt");
-    if (response.ok && response.body && response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
-      return rebuilt(response, watched(response.body, hash, release));
+    const init: RequestInit = { method, signal, redirect: "error", ...(["GET", "HEAD"].includes(method) ? {} : { body }) };
+    if (method !== "POST" || FREE.some((path) => url.pathname.endsWith(path))) {
+      return this.transport(url, { ...init, headers: this.signer.free(method, url.pathname, headers, body) });
     }
-    const answer = new Uint8Array(await response.arrayBuffer());
-    if (receipt !== null) await account.accept(receipt, hash, sha256(answer));
-    // A refusal is not charged. Should that be untrue, the next voucher allows no more than this one did.
-    else if (!response.ok) await account.forget(hash);
-    release();
-    return rebuilt(response, answer);
+    if (url.search && url.search !== "?beta=true") throw new TypeError(`The query ${url.search} is not signed: send it in the body.`);
+    const maxCost = typeof this.options.maxCost === "bigint" ? this.options.maxCost : this.options.maxCost(request, body);
+    return this.pay(url, init, headers, body, maxCost);
+  }
+
+  private async pay(url: URL, init: RequestInit, headers: Headers, body: Bytes, maxCost: bigint): Promise<Response> {
+    const outgoing = await this.sign(url, init, headers, body, maxCost);
+    const response = await this.transmit(outgoing);
+    if (response.ok) return this.delivered(response, outgoing.hash);
+    if (!(await this.isLow(response, outgoing.hash))) return response;
+    // Another holder spent with the key, or the store was lost.
+    await this.recover();
+    const again = await this.sign(url, init, headers, body, maxCost);
+    const second = await this.transmit(again);
+    if (second.ok) return this.delivered(second, again.hash);
+    await this.isLow(second, again.hash);
+    return second;
+  }
+
+  /** Signs a request and notes its ceiling durably, before anything is sent. */
+  private async sign(url: URL, init: RequestInit, headers: Headers, body: Bytes, maxCost: bigint): Promise<Outgoing> {
+    const bound = this.signer.bind("POST", url.pathname, headers, body, maxCost);
+    const signed = new Headers(headers);
+    for (const [name, value] of this.signer.headers(bound, await this.begin(bound))) signed.set(name, value);
+    return { url, init: { ...init, headers: signed }, hash: bound.hash };
+  }
+
+  private async begin({ hash, maxCost, notAfter }: Bound): Promise<bigint> {
+    try {
+      return await this.account.begin(hash, maxCost, notAfter);
+    } catch (error) {
+      if (!(error instanceof UnresolvedError)) throw error;
+      // The relayer may have receipts of answers that were lost or left.
+      await this.recover();
+      return this.account.begin(hash, maxCost, notAfter);
+    }
+  }
+
+  /** Sends the same bytes until the relayer answers. */
+  private async transmit({ url, init, hash }: Outgoing): Promise<Response> {
+    let failure: unknown;
+    for (const pause of RESENDS_MS) {
+      await sleep(pause);
+      try {
+        const response = await this.transport(url, init);
+        const receipt = response.headers.get("Steam-Receipt");
+        if (response.status !== 409) return response;
+        // The same request came before. Its receipt ends it; without one it may still be running.
+        if (receipt !== null) throw new AnswerLostError(await this.account.accept(receipt, { requestHash: hash }));
+        failure ??= response;
+      } catch (error) {
+        if (init.signal?.aborted || error instanceof AnswerLostError || error instanceof ReceiptError) throw error;
+        failure ??= error;
+      }
+    }
+    if (failure instanceof Response) return failure;
+    throw failure;
+  }
+
+  /**
+   * Reads a refusal. In the relayer's own words it frees the request's ceiling; anything else may be a proxy that gave up on an answer
+   * under way. Whether the request allowed too little in total.
+   */
+  private async isLow(response: Response, hash: Hash): Promise<boolean> {
+    const body = (await response.clone().json().catch(() => null)) as { error?: { message?: unknown; code?: unknown } } | null;
+    if (typeof body?.error?.message === "string" && !response.headers.has("Steam-Receipt")) await this.account.release(hash);
+    return body?.error?.code === "authorized_too_low";
+  }
+
+  private async delivered(response: Response, hash: Hash): Promise<Response> {
+    const id = response.headers.get("Steam-Generation-Id");
+    if (response.body && response.headers.get("Content-Type")?.startsWith("text/event-stream")) {
+      return rebuilt(response, this.watched(response.body, hash, id));
+    }
+    let answer: Uint8Array<ArrayBuffer>;
+    try {
+      answer = new Uint8Array(await response.arrayBuffer());
+    } catch (error) {
+      throw (await this.lost(id, hash)) ?? error;
+    }
+    const receipt = response.headers.get("Steam-Receipt");
+    const whole = rebuilt(response, answer);
+    try {
+      if (receipt !== null) await this.account.accept(receipt, { requestHash: hash, responseHash: sha256(answer) });
+    } catch (error) {
+      if (error instanceof ReceiptError) error.answer = whole;
+      throw error;
+    }
+    if (receipt === null) await this.lost(id, hash);
+    return whole;
   }
 
   /** The stream as it is, its receipt accepted before the consumer sees it. */
-  function watched(body: ReadableStream<Uint8Array>, hash: Hash, release: () => void): ReadableStream<Uint8Array> {
+  private watched(body: ReadableStream<Uint8Array>, hash: Hash, id: string | null): ReadableStream<Uint8Array> {
     const [reader, scanner] = [body.getReader(), new ReceiptScanner()];
+    let counted = false;
+    const next = async (controller: ReadableStreamDefaultController<Uint8Array>): Promise<void> => {
+      const { done, value } = await reader.read();
+      const { bytes, found } = done ? { bytes: scanner.end(), found: undefined } : scanner.push(value);
+      if (found) {
+        await this.account.accept(found.receipt, { requestHash: hash, responseHash: found.responseHash });
+        counted = true;
+      }
+      if (bytes.length > 0) controller.enqueue(bytes);
+      if (!done) return bytes.length > 0 ? undefined : next(controller);
+      if (!counted) await this.lost(id, hash);
+      controller.close();
+    };
     return new ReadableStream<Uint8Array>(
       {
-        async pull(controller) {
+        pull: async (controller) => {
           try {
-            const { done, value } = await reader.read();
-            if (done) {
-              release();
-              return controller.close();
-            }
-            const found = scanner.push(value);
-            if (found) {
-              await account.accept(found.receipt, hash, found.responseHash);
-              release();
-            }
-            controller.enqueue(value);
+            await next(controller);
           } catch (error) {
-            release();
             reader.cancel(error).catch(() => {});
+            if (!counted && !(error instanceof ReceiptError)) await this.lost(id, hash);
             throw error;
           }
         },
-        cancel(reason) {
-          release();
-          return reader.cancel(reason);
+        cancel: async (reason) => {
+          await reader.cancel(reason).catch(() => {});
+          if (!counted) await this.lost(id, hash);
         },
       },
       { highWaterMark: 0 },
     );
   }
 
-  async function call(input: string | URL | Request, init?: RequestInit): Promise<Response> {
-    const request = new Request(input, init);
-    const url = new URL(request.url);
-    if (url.origin !== origin) throw new TypeError(`this fetch signs for ${origin} only, not for ${url.origin}`);
-    if (request.method !== "POST") {
-      return transport(url, { method: request.method, headers: plainHeaders(request), signal: request.signal, redirect: "error" });
-    }
-    if (url.search) throw new TypeError("a query is not signed: send it in the body");
-    const release = await turns.next();
-    try {
-      return await pay(request, url, release);
-    } catch (error) {
-      release();
-      throw error;
-    }
-  }
-
-  return Object.assign(call, {
-    async resolve(receipt: string): Promise<Receipt> {
-      const release = await turns.next();
-      return account.accept(receipt).finally(release);
-    },
-    state: () => account.state(),
-  });
-}
-
-/** What was spent, allowed and left open, and the rules by which a receipt counts. */
-class Account {
-  #state: Promise<State> | undefined;
-  constructor(private readonly options: Options) {}
-
-  state(): Promise<State> {
-    return (this.#state ??= this.#load());
-  }
-
-  async #load(): Promise<State> {
-    const key = toBase58(this.options.key.address);
-    const state = (await this.options.store.load()) ?? { key, spent: "0", highWater: "0", unresolved: [] };
-    if (state.key !== key) throw new Error(`the stored state is of key ${state.key}, not of ${key}`);
-    return state;
-  }
-
-  async save(state: State): Promise<void> {
-    await this.options.store.save(state);
-    this.#state = Promise.resolve(state);
-  }
-
-  async forget(hash: Hash): Promise<void> {
-    const state = await this.state();
-    await this.save({ ...state, unresolved: state.unresolved.filter((open) => open.requestHash !== toHex(hash)) });
-  }
-
-  /** Counts a receipt of `expected`, or of any unresolved request; throws {@link ReceiptError} and changes nothing. */
-  async accept(text: string, expected?: Hash, responseHash?: Hash): Promise<Receipt> {
-    const { options } = this;
-    const bytes = bytesOf(text);
-    const signed = decodeSigned(bytes);
-    const { receipt } = signed;
-    const key = options.receiptKey(receipt.keyId);
-    if (!key) throw new ReceiptError("Signature");
-    verifyReceipt(signed, key);
-
-    const ours = equal(receipt.domain, options.domain) && equal(receipt.relayer, options.relayer) && equal(receipt.vault, options.vault);
-    const ourKey = receipt.generation === options.generation && receipt.keyEpoch === options.epoch && receipt.keySlot === options.slot;
-    if (!ours || !ourKey) throw new ReceiptError("Foreign");
-    const state = await this.state();
-    const open = state.unresolved.find(({ requestHash }) => requestHash === toHex(receipt.requestHash));
-    if (!open || (expected && !equal(receipt.requestHash, expected))) throw new ReceiptError("Request");
-    if (responseHash && !equal(receipt.responseHash, responseHash)) throw new ReceiptError("Response");
-    const cost = receipt.charge + receipt.fee;
-    if (cost > BigInt(open.maxCost) * PICO_PER_MICRO) throw new ReceiptError("Ceiling");
-    const spent = BigInt(state.spent) + cost;
-    const unresolved = state.unresolved.filter((other) => other !== open);
-    // The relayer may have charged what we have not seen, but not more than we allowed.
-    if (receipt.keyCumulative > spent + sumOf({ unresolved }) * PICO_PER_MICRO) throw new ReceiptError("Cumulative");
-    await this.save({ ...state, spent: String(spent), unresolved });
-    options.onReceipt?.(receipt, bytes);
-    return receipt;
-  }
-}
-
-/** Hands out turns, one at a time. */
-class Turns {
-  #last: Promise<void> = Promise.resolve();
-
-  /** Waits for every turn before; the turn lasts until the function it resolves to is called. */
-  async next(): Promise<() => void> {
-    const before = this.#last;
-    let release!: () => void;
-    this.#last = new Promise((resolve) => (release = resolve));
-    await before;
-    return release;
-  }
-}
-
-const MARK = new TextEncoder().encode(": steam-receipt ");
-const MAX_LINE = 4096;
-
-/** Finds the line `: steam-receipt <base64>` in a stream, whatever its chunks, and hashes all before it. */
-export class ReceiptScanner {
-  readonly #hash = Sha256.create();
-  #line: Bytes = new Uint8Array();
-  /** Whether the current line may still be the receipt's. */
-  #open = true;
-  #done = false;
-
-  push(chunk: Bytes): { receipt: string; responseHash: Hash } | undefined {
-    for (let at = 0; at < chunk.length && !this.#done; ) {
-      const newline = chunk.indexOf(10, at);
-      const end = newline < 0 ? chunk.length : newline + 1;
-      const part = chunk.subarray(at, end);
-      at = end;
-      if (!this.#open) {
-        this.#hash.update(part);
-      } else {
-        this.#line = concat(this.#line, part);
-        const marked = this.#line.length <= MAX_LINE && this.#line.subarray(0, MARK.length).every((byte, i) => byte === MARK[i]);
-        if (marked && newline >= 0) {
-          this.#done = true;
-          const receipt = new TextDecoder().decode(this.#line.subarray(MARK.length)).trim();
-          return { receipt, responseHash: this.#hash.digest() };
-        }
-        if (!marked) {
-          this.#hash.update(this.#line);
-          [this.#line, this.#open] = [new Uint8Array(), false];
-        }
-      }
-      if (newline >= 0) this.#open = true;
+  /**
+   * Looks for the receipt of an answer that is not here or was cut, and counts it. Without one the request's ceiling stays allowed for
+   * until {@link recover} finds it.
+   */
+  private async lost(id: string | null, hash: Hash): Promise<AnswerLostError | undefined> {
+    if (!id || !/^[\w-]+$/.test(id)) return undefined;
+    const url = this.api.url(`receipts/${id}`);
+    for (const pause of LOOKS_MS) {
+      await sleep(pause);
+      const headers = this.signer.free("GET", url.pathname, new Headers());
+      const found = await this.api.call<{ receipt: string }>(`receipts/${id}`, { headers }).catch(() => null);
+      if (found) return new AnswerLostError(await this.account.accept(found.receipt, { requestHash: hash }));
     }
     return undefined;
   }
+
+  async recover(): Promise<void> {
+    const receipts: string[] = [];
+    for (let after = ""; ; ) {
+      const headers = this.signer.free("GET", this.api.url("receipts").pathname, new Headers());
+      const page = await this.api.call<{ data: { id: string; receipt: string }[]; has_more: boolean }>(`receipts?limit=${PAGE}${after}`, { headers });
+      receipts.push(...page.data.map(({ receipt }) => receipt));
+      const last = page.data.at(-1);
+      if (!page.has_more || !last) break;
+      after = `&after=${last.id}`;
+    }
+    await this.account.reconcile(receipts, this.signer.now());
+  }
 }
 
-function sumOf(state: Pick<State, "unresolved">): bigint {
-  return state.unresolved.reduce((sum, open) => sum + BigInt(open.maxCost), 0n);
+function sleep(ms: number): Promise<void> {
+  return ms > 0 ? new Promise((resolve) => setTimeout(resolve, ms)) : Promise.resolve();
 }
 
-/** The request's headers without `Authorization`: an SDK puts its API key there, which must not leave its holder. */
+/** The request's headers without the SDK's API key: it must not leave its holder. */
 function plainHeaders(request: Request): Headers {
   const headers = new Headers(request.headers);
-  headers.delete("Authorization");
+  for (const name of ["Authorization", "X-Api-Key", "Api-Key"]) headers.delete(name);
   return headers;
 }
 
@@ -322,12 +283,4 @@ function rebuilt(response: Response, body: ReadableStream<Uint8Array> | Uint8Arr
   headers.delete("Content-Length");
   const empty = [101, 204, 205, 304].includes(response.status);
   return new Response(empty ? null : body, { status: response.status, statusText: response.statusText, headers });
-}
-
-function bytesOf(text: string): Bytes {
-  try {
-    return fromBase64(text);
-  } catch {
-    throw new ReceiptError("Malformed");
-  }
 }
