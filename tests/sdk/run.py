@@ -63,7 +63,7 @@ def main():
             print("steam dev at", json.loads(info.read_text())["base_url"], flush=True)
             variables = {"STEAM_INFO": info, "STEAM_BIN": steam, "STEAM_REQUESTS_PER_MINUTE": REQUESTS_PER_MINUTE}
             environment = {**os.environ, **variables}
-            python = [venv / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "python"]
+            python = [venv / "bin/python", "-m", "pytest", "-q", "--disable-warnings", "-p", "no:cacheprovider", HERE / "python"]
             failed = subprocess.run(python, env=environment).returncode
             failed |= subprocess.run(["npm", "test", "--silent"], cwd=node, env=environment).returncode
         finally:
