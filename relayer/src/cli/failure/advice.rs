@@ -1,11 +1,15 @@
 //! What to do about each of the program's refusals that a person can meet.
 
 /// The refusals by name. Those of Anchor's that a wrong keypair leads to are here too.
-const ADVICE: [(&str, &str); 70] = [
+const ADVICE: [(&str, &str); 71] = [
     // Terms and tiers.
     (
         "InvalidPrice",
-        "a price is at most 1000000 USD, cached input at most that of input, and no price of long prompts below the other one",
+        "each price is at most 1000000 USD for a million tokens, and that of cached input at most that of input",
+    ),
+    (
+        "InvalidLongPrice",
+        "name --long-from and the --long-price-* flags together: none below the other one, each at most 1000000 USD, cached at most input",
     ),
     ("InvalidLimits", "name a --max-output of at most --context: the context holds prompt and answer together"),
     ("PriceGraceRunning", "post it again when the last price's grace is over; `steam provider status` says when"),
