@@ -25,6 +25,7 @@ mod settlement;
 mod settling;
 mod signatures;
 mod sizes;
+mod spec;
 mod sweep;
 mod updates;
 mod vouchers;

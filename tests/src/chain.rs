@@ -5,6 +5,7 @@
 
 pub mod bank;
 pub mod node;
+pub(crate) mod recording;
 pub mod svm;
 
 use anchor_lang::prelude::Pubkey;

@@ -11,6 +11,7 @@ pub use settle::{Line, ROOT, expected_moves, link, offer_at, vault_at};
 
 use crate::chain::bank::Bank;
 use crate::chain::node::{Node, Shared};
+use crate::chain::recording::Recording;
 use crate::chain::svm::Svm;
 use crate::chain::{Chain, GENESIS_HASH, Now, Stored};
 use crate::outcome::Outcome;
@@ -235,7 +236,12 @@ impl World {
 
     /// Runs a transaction in its wire format.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> Outcome {
-        Outcome(self.chain.send(bytes))
+        let recording = Recording::begin(&*self.chain, bytes);
+        let done = self.chain.send(bytes);
+        if let Some(recording) = recording {
+            recording.end(&done);
+        }
+        Outcome(done)
     }
 
     /// The moment the program sees.

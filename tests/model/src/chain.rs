@@ -32,7 +32,7 @@ pub enum Failure {
 }
 
 /// The binary under test: in `$SBF_OUT_DIR` if that is set, else the one that is committed.
-fn program() -> Vec<u8> {
+pub fn program() -> Vec<u8> {
     const ARTIFACTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../programs/steam-router/artifacts");
     let folder = std::env::var_os("SBF_OUT_DIR").map_or_else(|| ARTIFACTS.into(), PathBuf::from);
     let path = folder.join("steam_router.so");

@@ -8,6 +8,7 @@
 
 pub mod cast;
 pub mod chain;
+pub mod corpus;
 pub mod generate;
 pub mod invariants;
 pub mod machine;

@@ -37,6 +37,21 @@ pub fn instructions() -> Vec<String> {
     all.iter().filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
 }
 
+/// The names of all errors the IDL describes, by their codes.
+pub fn errors() -> BTreeMap<u32, String> {
+    CODES.iter().map(|(name, code)| (*code, name.clone())).collect()
+}
+
+/// The names of each instruction's accounts, in order, by its name.
+pub fn accounts() -> BTreeMap<String, Vec<String>> {
+    let described = parse();
+    let names = |list: &serde_json::Value| -> Vec<String> {
+        list.as_array().into_iter().flatten().filter_map(|one| one["name"].as_str().map(str::to_owned)).collect()
+    };
+    let all = described["instructions"].as_array().cloned().unwrap_or_default();
+    all.iter().filter_map(|one| Some((one["name"].as_str()?.to_owned(), names(&one["accounts"])))).collect()
+}
+
 /// What a run reached.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
