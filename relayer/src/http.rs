@@ -11,6 +11,7 @@ mod listing;
 mod openapi;
 mod page;
 mod paths;
+pub(crate) mod peer;
 mod public;
 mod query;
 mod told;

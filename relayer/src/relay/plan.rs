@@ -2,6 +2,9 @@
 //! anything is scored.
 
 mod bounds;
+mod input;
+
+pub use input::Input;
 
 use crate::chain::Pubkey;
 use crate::config::Config;
@@ -11,7 +14,6 @@ use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
 use crate::relay::output::{Money, affordable};
 use crate::score::{Ask, Choice, Scorer, Sort};
-use crate::tokens::{Counted, Counting};
 use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
 use std::sync::Arc;
@@ -22,34 +24,6 @@ use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
 const LISTED: usize = 8;
-
-/// The relayer's own count of a request's input.
-#[derive(Clone, Copy, Debug)]
-pub struct Input {
-    /// The method of counting.
-    pub counting: Counting,
-    /// Bytes and tokens of the text.
-    pub text: Counted,
-    /// Tokens allowed for the images.
-    pub image_tokens: u64,
-}
-
-impl Input {
-    /// The estimate of the input's tokens.
-    pub fn estimate(&self) -> u64 {
-        self.text.tokens.saturating_add(self.image_tokens)
-    }
-
-    /// Fewest tokens that it has for sure; what an image has is an estimate.
-    pub fn least(&self) -> u64 {
-        self.counting.least(self.text)
-    }
-
-    /// Most input tokens that can be billed.
-    pub fn allowance(&self) -> u64 {
-        self.counting.allowance(self.text).saturating_add(self.image_tokens)
-    }
-}
 
 /// An offer that can serve the request.
 #[derive(Clone, Debug)]

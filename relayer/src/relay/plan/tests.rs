@@ -7,6 +7,7 @@ use crate::relay::controls::Names;
 use crate::relay::dialect::usual;
 use crate::relay::testing::{offer, registry};
 use crate::score::Outcome;
+use crate::tokens::{Counted, Counting};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use steam_protocol::units::Price;

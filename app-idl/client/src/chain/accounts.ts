@@ -1,7 +1,8 @@
-/** The accounts that the page reads, from the program's interface. */
+/** Accounts of the program, from its interface. */
 
-import { decodeAccount, decodeType, declare, sizeOf, type Struct } from "./idl.js";
-import { equal } from "./bytes.js";
+import { equal, Reader } from "../bytes.js";
+import { MAX_KEYS } from "../group.js";
+import { decodeAccount, decodeType, declare, sizeOf } from "./codec.js";
 
 const u128 = { defined: { name: "U128" } } as const;
 const deadline = { defined: { name: "Deadline" } } as const;
@@ -56,6 +57,7 @@ export interface VaultAccount {
   owner: string;
   relayer: string;
   token: string;
+  rent_payer: string;
   generation: bigint;
   pending_withdrawal: bigint;
   unlock_at: { time: bigint; slot: bigint };
@@ -88,6 +90,14 @@ export function isLive(key: SessionKeyAccount, unix: number): boolean {
   return isUsed(key) && key.revoked_at === 0n && key.expires > BigInt(Math.floor(unix));
 }
 
+/** The first place of a vault without a key that can still settle, as of a slot; `null` if there is none. */
+export function freePlace(vault: VaultAccount, slot: bigint): number | null {
+  const now = BigInt(Math.floor(Date.now() / 1000));
+  const free = vault.keys.find((key) => !isUsed(key) || (key.settle_until.time <= now && key.settle_until.slot <= slot));
+  if (free) return free.slot;
+  return vault.keys.length < MAX_KEYS ? vault.keys.length : null;
+}
+
 /** Whether a key is bound to a list of providers. */
 export function isBound(key: SessionKeyAccount): boolean {
   return !equal(key.allow_root, new Uint8Array(32));
@@ -105,6 +115,12 @@ export function readRelayer(data: Uint8Array): RelayerAccount {
   return decodeAccount("Relayer", data).value as unknown as RelayerAccount;
 }
 
+/** The relayer's receipt key of this id, now or before; `undefined` if it never had it or has forgotten it. */
+export function receiptKeyOf(relayer: RelayerAccount, id: number): Uint8Array | undefined {
+  const known = [{ id: relayer.receipt_key_id, key: relayer.receipt_key }, ...relayer.previous_receipt_keys];
+  return known.find((one) => one.id === id && id !== 0)?.key;
+}
+
 export interface ConfigAccount {
   domain: Uint8Array;
   mint: string;
@@ -117,8 +133,7 @@ export function readConfig(data: Uint8Array): ConfigAccount {
 
 /** The balance in a token account: it follows mint and owner. */
 export function tokenBalance(data: Uint8Array): bigint {
-  if (data.length < 72) throw new RangeError("this is no token account");
-  return data.slice(64, 72).reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
+  const reader = new Reader(data, () => new RangeError("this is no token account"));
+  reader.take(64);
+  return reader.big(8);
 }
-
-export type { Struct };

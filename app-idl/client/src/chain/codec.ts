@@ -3,8 +3,8 @@
  * through here, so that a new field is either filled in or an error.
  */
 
-import file from "../../../../app-idl/steam_router.json" with { type: "json" };
-import { fromBase58, toBase58 } from "../../../../app-idl/client/src/index.js";
+import { fromBase58, Reader, toBase58, uint } from "../bytes.js";
+import { file } from "./interface.js";
 
 export type Primitive = "bool" | "u8" | "u16" | "u32" | "u64" | "u128" | "i64" | "pubkey" | "string" | "bytes";
 export type Type = Primitive | { array: [Type, number] } | { option: Type } | { vec: Type } | { defined: { name: string } };
@@ -40,6 +40,7 @@ interface Idl {
 }
 
 const idl = file as unknown as Idl;
+/** The program's address. A deployment of its own has another: {@link Place.program}. */
 export const PROGRAM = idl.address;
 
 /** A value of the program: numbers up to 32 bits as `number`, larger ones as `bigint`, addresses in base58, `[u8; n]` as bytes. */
@@ -60,6 +61,11 @@ export function instruction(name: string): Instruction {
   return found;
 }
 
+/** Whether data is for the instruction `name`. */
+export function startsWith(data: Uint8Array, name: string): boolean {
+  return starts(data, instruction(name).discriminator);
+}
+
 /** The data of an instruction with these arguments. */
 export function encodeInstruction(name: string, args: Struct): Uint8Array {
   const { discriminator, args: fields } = instruction(name);
@@ -72,9 +78,9 @@ export function encodeInstruction(name: string, args: Struct): Uint8Array {
 export function decodeInstruction(data: Uint8Array): { instruction: Instruction; args: Struct } | null {
   const found = idl.instructions.find(({ discriminator }) => starts(data, discriminator));
   if (!found) return null;
-  const cursor = new Cursor(data, found.discriminator.length);
-  const args = decodeFields(found.args, cursor);
-  if (cursor.left > 0) throw new RangeError(`${found.name} has ${cursor.left} bytes more than its arguments`);
+  const reader = new Reader(data.subarray(found.discriminator.length));
+  const args = decodeFields(found.args, reader);
+  if (reader.left > 0) throw new RangeError(`${found.name} has ${reader.left} bytes more than its arguments`);
   return { instruction: found, args };
 }
 
@@ -82,16 +88,14 @@ export function decodeInstruction(data: Uint8Array): { instruction: Instruction;
 export function decodeAccount(name: string, data: Uint8Array): { value: Struct; rest: Uint8Array } {
   const known = idl.accounts.find((account) => account.name === name);
   if (!known || !starts(data, known.discriminator)) throw new RangeError(`this is no account of type ${name}`);
-  const cursor = new Cursor(data, known.discriminator.length);
-  const value = decode({ defined: { name } }, cursor) as Struct;
-  return { value, rest: data.slice(data.length - cursor.left) };
+  return decodeType(name, data.subarray(known.discriminator.length));
 }
 
 /** A value of type `name` at the front of `data`, and what follows it. */
 export function decodeType(name: string, data: Uint8Array): { value: Struct; rest: Uint8Array } {
-  const cursor = new Cursor(data, 0);
-  const value = decode({ defined: { name } }, cursor) as Struct;
-  return { value, rest: data.slice(data.length - cursor.left) };
+  const reader = new Reader(data);
+  const value = decode({ defined: { name } }, reader) as Struct;
+  return { value, rest: data.slice(data.length - reader.left) };
 }
 
 /** Bytes of a type of fixed length. */
@@ -164,38 +168,16 @@ function integer(value: bigint, type: string, width: number, into: number[], whe
   const bits = 8 * width;
   const fits = type === "i64" ? BigInt.asIntN(64, value) === value : BigInt.asUintN(bits, value) === value;
   if (!fits) throw new RangeError(`${where}: ${value} is no ${type}`);
-  let rest = BigInt.asUintN(bits, value);
-  for (let at = 0; at < width; at++, rest >>= 8n) into.push(Number(rest & 0xffn));
+  into.push(...uint(BigInt.asUintN(bits, value), width));
 }
 
-/** Reads from the front of bytes. */
-class Cursor {
-  constructor(
-    private readonly bytes: Uint8Array,
-    private at: number,
-  ) {}
-
-  get left(): number {
-    return this.bytes.length - this.at;
-  }
-
-  take(length: number): Uint8Array {
-    if (this.left < length) throw new RangeError("the bytes end inside a field");
-    return this.bytes.slice(this.at, (this.at += length));
-  }
-
-  big(length: number): bigint {
-    return this.take(length).reduceRight((value, byte) => (value << 8n) | BigInt(byte), 0n);
-  }
-}
-
-function decodeFields(fields: Field[], from: Cursor): Struct {
+function decodeFields(fields: Field[], from: Reader): Struct {
   const value: Struct = {};
   for (const field of fields) value[field.name] = decode(field.type, from);
   return value;
 }
 
-function decode(type: Type, from: Cursor): Value {
+function decode(type: Type, from: Reader): Value {
   if (typeof type === "string") return decodePrimitive(type, from);
   if ("array" in type) {
     const [element, length] = type.array;
@@ -212,7 +194,7 @@ function decode(type: Type, from: Cursor): Value {
   return variant.name;
 }
 
-function decodePrimitive(type: Primitive, from: Cursor): Value {
+function decodePrimitive(type: Primitive, from: Reader): Value {
   switch (type) {
     case "bool":
       return from.big(1) === 1n;
