@@ -19,6 +19,7 @@ use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::allow_list::AllowList;
+use steam_protocol::seeds::is_reserved;
 use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
 use tokio::time::Instant;
 
@@ -142,7 +143,7 @@ pub struct Asked {
 /// Finds the requested models, without the suffixes that steer routing: a suffix is never part of a name.
 ///
 /// # Errors
-/// Nobody offers one of them, or a suffix contradicts `provider.sort`.
+/// Nobody offers one of them, or a suffix contradicts `provider.sort` or is not known.
 pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, RelayError> {
     let offered = |model: &str| registry.offers_of(model).next().is_some();
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
@@ -150,6 +151,11 @@ pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, Rel
         let (model, sort) = suffix(name);
         if offered(model) {
             asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
+        } else if is_reserved(name) && sort.is_none() {
+            let name = super::json::shorten(name);
+            let message =
+                format!("`{name}` ends in a way of routing that is not known; known are `:floor` and `:nitro`");
+            return Err(RelayError::invalid("invalid_value", "model", message));
         } else {
             unknown.push(super::json::shorten(name));
         }

@@ -3,13 +3,10 @@
 /// The refusals by name. Those of Anchor's that a wrong keypair leads to are here too.
 const ADVICE: [(&str, &str); 71] = [
     // Terms and tiers.
-    (
-        "InvalidPrice",
-        "each price is at most 1000000 USD for a million tokens, and that of cached input at most that of input",
-    ),
+    ("InvalidPrice", "a price is at most 1000000 USD, and that of cached input at most that of input"),
     (
         "InvalidLongPrice",
-        "name --long-from and the --long-price-* flags together: none below the other one, each at most 1000000 USD, cached at most input",
+        "name the prices of long prompts together with --long-from, none of them below the other prices, or none at all",
     ),
     ("InvalidLimits", "name a --max-output of at most --context: the context holds prompt and answer together"),
     ("PriceGraceRunning", "post it again when the last price's grace is over; `steam provider status` says when"),
@@ -141,6 +138,27 @@ mod tests {
         "MembershipUnused",
         "VoucherSignature",
     ];
+
+    /// `STEAM_WRITE_DOCS=1` writes it.
+    #[test]
+    fn the_page_of_errors_has_every_refusal_of_the_program() {
+        use std::fmt::Write as _;
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ERRORS.md");
+        let page = std::fs::read_to_string(path).unwrap();
+        let mark = "<!-- refusals -->\n";
+        let (head, _) = page.split_once(mark).unwrap();
+        let mut written =
+            format!("{head}{mark}\n| code | name | the rule | what `steam` says to do |\n|---:|---|---|---|\n");
+        let interface: crate::cli::failure::Interface = serde_json::from_str(crate::cli::failure::IDL).unwrap();
+        for crate::cli::failure::ProgramError { code, name, msg } in interface.errors {
+            let next = what_next(&name).unwrap_or("the relayer's own: its log and `steam ledger resolve` list it");
+            writeln!(written, "| {code} | `{name}` | {msg} | {next} |").unwrap();
+        }
+        if std::env::var_os("STEAM_WRITE_DOCS").is_some() {
+            std::fs::write(path, &written).unwrap();
+        }
+        assert_eq!(page, written, "docs/ERRORS.md is not of these: run this test with STEAM_WRITE_DOCS=1");
+    }
 
     #[test]
     fn every_refusal_of_the_program_says_what_to_do_or_is_the_relayers_own() {
