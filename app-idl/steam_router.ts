@@ -2739,360 +2739,365 @@ export type SteamRouter = {
     {
       "code": 6025,
       "name": "invalidPrice",
-      "msg": "A price component is at most 10^12, and cached at most input; long_price is zero without long_from, else no component of it is below price"
+      "msg": "A price component is at most 10^12, and cached at most input"
     },
     {
       "code": 6026,
+      "name": "invalidLongPrice",
+      "msg": "Without long_from, long_price must be zero; with it, each component is at most 10^12 and not below price, and cached at most input"
+    },
+    {
+      "code": 6027,
       "name": "invalidLimits",
       "msg": "The output limit must not be above the context limit"
     },
     {
-      "code": 6027,
+      "code": 6028,
       "name": "priceGraceRunning",
       "msg": "The previous price is still within its grace: post again when it has passed"
     },
     {
-      "code": 6028,
+      "code": 6029,
       "name": "versionOverflow",
       "msg": "The offer has used up its versions"
     },
     {
-      "code": 6029,
+      "code": 6030,
       "name": "offerRetired",
       "msg": "The offer is retired"
     },
     {
-      "code": 6030,
+      "code": 6031,
       "name": "offerListed",
       "msg": "The offer is listed: retire it first, and close it after its grace"
     },
     {
-      "code": 6031,
+      "code": 6032,
       "name": "offerStillSettles",
       "msg": "Charges of the offer can still settle: close it after its settle_until"
     },
     {
-      "code": 6032,
+      "code": 6033,
       "name": "versionAhead",
       "msg": "The offer's versions are ahead of the clock: close it later, when the unix time is above its last version"
     },
     {
-      "code": 6033,
+      "code": 6034,
       "name": "providerHasOffers",
       "msg": "The provider has offers: close them first"
     },
     {
-      "code": 6034,
+      "code": 6035,
       "name": "providerHasEarnings",
       "msg": "The provider has earnings: withdraw them first"
     },
     {
-      "code": 6035,
+      "code": 6036,
       "name": "priceOutdated",
       "msg": "The price named is past its grace and has risen since"
     },
     {
-      "code": 6036,
+      "code": 6037,
       "name": "priceFuture",
       "msg": "The price named is not in effect yet"
     },
     {
-      "code": 6037,
+      "code": 6038,
       "name": "priceUnknown",
       "msg": "The offer has no price of this version"
     },
     {
-      "code": 6038,
+      "code": 6039,
       "name": "keySlot",
       "msg": "A vault has key slots from 0 to 31, and grows by one at a time: use a slot it has, or the next one"
     },
     {
-      "code": 6039,
+      "code": 6040,
       "name": "keySlotInUse",
       "msg": "The slot's key can still settle: use another slot, or wait for its settle_until"
     },
     {
-      "code": 6040,
+      "code": 6041,
       "name": "keyAlreadyLive",
       "msg": "The key is already live in this vault"
     },
     {
-      "code": 6041,
+      "code": 6042,
       "name": "keyZero",
       "msg": "The key must not be zero"
     },
     {
-      "code": 6042,
+      "code": 6043,
       "name": "keyExpiryPast",
       "msg": "A key must expire in the future"
     },
     {
-      "code": 6043,
+      "code": 6044,
       "name": "zeroLimit",
       "msg": "A key's total limit must not be zero"
     },
     {
-      "code": 6044,
+      "code": 6045,
       "name": "windowMismatch",
       "msg": "A window needs both a length and a limit, or neither"
     },
     {
-      "code": 6045,
+      "code": 6046,
       "name": "keyRevoked",
       "msg": "The key is already revoked"
     },
     {
-      "code": 6046,
+      "code": 6047,
       "name": "keyUnknown",
       "msg": "The slot holds no key"
     },
     {
-      "code": 6047,
+      "code": 6048,
       "name": "keyClosed",
       "msg": "The key's grace after revocation or expiry has passed"
     },
     {
-      "code": 6048,
+      "code": 6049,
       "name": "promptsNotLong",
       "msg": "A charge of long prompts has at least requests x (long_from + 1) prompt tokens, of an offer that has a price of them"
     },
     {
-      "code": 6049,
+      "code": 6050,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6050,
+      "code": 6051,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
     },
     {
-      "code": 6051,
+      "code": 6052,
       "name": "providerNotAllowed",
       "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
-      "code": 6052,
+      "code": 6053,
       "name": "voucherExceeded",
       "msg": "The key would be charged more than it signed"
     },
     {
-      "code": 6053,
+      "code": 6054,
       "name": "keyLimitExceeded",
       "msg": "The key would be charged more than its total limit"
     },
     {
-      "code": 6054,
+      "code": 6055,
       "name": "keyWindowExceeded",
       "msg": "The key would be charged more than its window allows"
     },
     {
-      "code": 6055,
+      "code": 6056,
       "name": "zeroAmount",
       "msg": "The amount must not be zero"
     },
     {
-      "code": 6056,
+      "code": 6057,
       "name": "noWithdrawal",
       "msg": "No withdrawal is pending"
     },
     {
-      "code": 6057,
+      "code": 6058,
       "name": "withdrawalLocked",
       "msg": "The withdrawal is not unlocked yet"
     },
     {
-      "code": 6058,
+      "code": 6059,
       "name": "generationMismatch",
       "msg": "The settler agreed for another generation of this vault: ask again"
     },
     {
-      "code": 6059,
+      "code": 6060,
       "name": "settleSeqMismatch",
       "msg": "The settler agreed at another settle_seq: the vault has settled since, or not yet"
     },
     {
-      "code": 6060,
+      "code": 6061,
       "name": "agreementExpired",
       "msg": "The settler's agreement has expired"
     },
     {
-      "code": 6061,
+      "code": 6062,
       "name": "durableNonce",
       "msg": "The settler's agreement must not be kept for later: no durable nonce"
     },
     {
-      "code": 6062,
+      "code": 6063,
       "name": "closeNeedsAll",
       "msg": "To close a vault that holds dollars, request everything (u64::MAX) and wait until it is unlocked"
     },
     {
-      "code": 6063,
+      "code": 6064,
       "name": "generationNotOver",
       "msg": "A vault cannot be closed in the slot it was opened in: the next one would have its generation"
     },
     {
-      "code": 6064,
+      "code": 6065,
       "name": "notRentPayer",
       "msg": "Rent goes back to who paid it; a vault's growth is paid by who paid its rent, or by its owner"
     },
     {
-      "code": 6065,
+      "code": 6066,
       "name": "recoverFunds",
       "msg": "The vault's funds leave by settlement and withdrawal only"
     },
     {
-      "code": 6066,
+      "code": 6067,
       "name": "notNested",
       "msg": "This is not the associated token account of the vault's or the provider's token account"
     },
     {
-      "code": 6067,
+      "code": 6068,
       "name": "invalidTokenProgram",
       "msg": "This is not one of the token programs"
     },
     {
-      "code": 6068,
+      "code": 6069,
       "name": "insufficientBalance",
       "msg": "The account holds less than this"
     },
     {
-      "code": 6069,
+      "code": 6070,
       "name": "invalidDestination",
       "msg": "The destination must be another token account of the configured mint"
     },
     {
-      "code": 6070,
+      "code": 6071,
       "name": "amountOverflow",
       "msg": "An amount is too large"
     },
     {
-      "code": 6071,
+      "code": 6072,
       "name": "batchTruncated",
       "msg": "The batch ends within a field"
     },
     {
-      "code": 6072,
+      "code": 6073,
       "name": "batchTrailingBytes",
       "msg": "The batch has bytes after its last group"
     },
     {
-      "code": 6073,
+      "code": 6074,
       "name": "batchGroupCount",
       "msg": "A batch has 1 to 24 groups"
     },
     {
-      "code": 6074,
+      "code": 6075,
       "name": "batchVoucherCount",
       "msg": "A group has at most 16 vouchers"
     },
     {
-      "code": 6075,
+      "code": 6076,
       "name": "batchChargeCount",
       "msg": "A group has at most 16 charges"
     },
     {
-      "code": 6076,
+      "code": 6077,
       "name": "batchZeroWrites",
       "msg": "A count of cache writes is left out where it is zero"
     },
     {
-      "code": 6077,
+      "code": 6078,
       "name": "batchMembershipCount",
       "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
     },
     {
-      "code": 6078,
+      "code": 6079,
       "name": "batchMembershipPath",
       "msg": "The path of a proof of membership is 1 to 127"
     },
     {
-      "code": 6079,
+      "code": 6080,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6080,
+      "code": 6081,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6081,
+      "code": 6082,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6082,
+      "code": 6083,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6083,
+      "code": 6084,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6084,
+      "code": 6085,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6085,
+      "code": 6086,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6086,
+      "code": 6087,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6087,
+      "code": 6088,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6088,
+      "code": 6089,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6089,
+      "code": 6090,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6090,
+      "code": 6091,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6091,
+      "code": 6092,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6092,
+      "code": 6093,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6093,
+      "code": 6094,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6094,
+      "code": 6095,
       "name": "membershipMissing",
       "msg": "A charged key has an allow-list, and a provider has no proof of membership"
     },
     {
-      "code": 6095,
+      "code": 6096,
       "name": "membershipUnused",
       "msg": "No charge needs this proof of membership"
     },
     {
-      "code": 6096,
+      "code": 6097,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }
@@ -8608,360 +8613,365 @@ export const IDL: SteamRouter = {
     {
       "code": 6025,
       "name": "invalidPrice",
-      "msg": "A price component is at most 10^12, and cached at most input; long_price is zero without long_from, else no component of it is below price"
+      "msg": "A price component is at most 10^12, and cached at most input"
     },
     {
       "code": 6026,
+      "name": "invalidLongPrice",
+      "msg": "Without long_from, long_price must be zero; with it, each component is at most 10^12 and not below price, and cached at most input"
+    },
+    {
+      "code": 6027,
       "name": "invalidLimits",
       "msg": "The output limit must not be above the context limit"
     },
     {
-      "code": 6027,
+      "code": 6028,
       "name": "priceGraceRunning",
       "msg": "The previous price is still within its grace: post again when it has passed"
     },
     {
-      "code": 6028,
+      "code": 6029,
       "name": "versionOverflow",
       "msg": "The offer has used up its versions"
     },
     {
-      "code": 6029,
+      "code": 6030,
       "name": "offerRetired",
       "msg": "The offer is retired"
     },
     {
-      "code": 6030,
+      "code": 6031,
       "name": "offerListed",
       "msg": "The offer is listed: retire it first, and close it after its grace"
     },
     {
-      "code": 6031,
+      "code": 6032,
       "name": "offerStillSettles",
       "msg": "Charges of the offer can still settle: close it after its settle_until"
     },
     {
-      "code": 6032,
+      "code": 6033,
       "name": "versionAhead",
       "msg": "The offer's versions are ahead of the clock: close it later, when the unix time is above its last version"
     },
     {
-      "code": 6033,
+      "code": 6034,
       "name": "providerHasOffers",
       "msg": "The provider has offers: close them first"
     },
     {
-      "code": 6034,
+      "code": 6035,
       "name": "providerHasEarnings",
       "msg": "The provider has earnings: withdraw them first"
     },
     {
-      "code": 6035,
+      "code": 6036,
       "name": "priceOutdated",
       "msg": "The price named is past its grace and has risen since"
     },
     {
-      "code": 6036,
+      "code": 6037,
       "name": "priceFuture",
       "msg": "The price named is not in effect yet"
     },
     {
-      "code": 6037,
+      "code": 6038,
       "name": "priceUnknown",
       "msg": "The offer has no price of this version"
     },
     {
-      "code": 6038,
+      "code": 6039,
       "name": "keySlot",
       "msg": "A vault has key slots from 0 to 31, and grows by one at a time: use a slot it has, or the next one"
     },
     {
-      "code": 6039,
+      "code": 6040,
       "name": "keySlotInUse",
       "msg": "The slot's key can still settle: use another slot, or wait for its settle_until"
     },
     {
-      "code": 6040,
+      "code": 6041,
       "name": "keyAlreadyLive",
       "msg": "The key is already live in this vault"
     },
     {
-      "code": 6041,
+      "code": 6042,
       "name": "keyZero",
       "msg": "The key must not be zero"
     },
     {
-      "code": 6042,
+      "code": 6043,
       "name": "keyExpiryPast",
       "msg": "A key must expire in the future"
     },
     {
-      "code": 6043,
+      "code": 6044,
       "name": "zeroLimit",
       "msg": "A key's total limit must not be zero"
     },
     {
-      "code": 6044,
+      "code": 6045,
       "name": "windowMismatch",
       "msg": "A window needs both a length and a limit, or neither"
     },
     {
-      "code": 6045,
+      "code": 6046,
       "name": "keyRevoked",
       "msg": "The key is already revoked"
     },
     {
-      "code": 6046,
+      "code": 6047,
       "name": "keyUnknown",
       "msg": "The slot holds no key"
     },
     {
-      "code": 6047,
+      "code": 6048,
       "name": "keyClosed",
       "msg": "The key's grace after revocation or expiry has passed"
     },
     {
-      "code": 6048,
+      "code": 6049,
       "name": "promptsNotLong",
       "msg": "A charge of long prompts has at least requests x (long_from + 1) prompt tokens, of an offer that has a price of them"
     },
     {
-      "code": 6049,
+      "code": 6050,
       "name": "keyPriceExceeded",
       "msg": "A price component is above what the key may pay"
     },
     {
-      "code": 6050,
+      "code": 6051,
       "name": "keyFeeExceeded",
       "msg": "The fee is above what the key may pay"
     },
     {
-      "code": 6051,
+      "code": 6052,
       "name": "providerNotAllowed",
       "msg": "The proof does not show that the provider is in the key's allow-list"
     },
     {
-      "code": 6052,
+      "code": 6053,
       "name": "voucherExceeded",
       "msg": "The key would be charged more than it signed"
     },
     {
-      "code": 6053,
+      "code": 6054,
       "name": "keyLimitExceeded",
       "msg": "The key would be charged more than its total limit"
     },
     {
-      "code": 6054,
+      "code": 6055,
       "name": "keyWindowExceeded",
       "msg": "The key would be charged more than its window allows"
     },
     {
-      "code": 6055,
+      "code": 6056,
       "name": "zeroAmount",
       "msg": "The amount must not be zero"
     },
     {
-      "code": 6056,
+      "code": 6057,
       "name": "noWithdrawal",
       "msg": "No withdrawal is pending"
     },
     {
-      "code": 6057,
+      "code": 6058,
       "name": "withdrawalLocked",
       "msg": "The withdrawal is not unlocked yet"
     },
     {
-      "code": 6058,
+      "code": 6059,
       "name": "generationMismatch",
       "msg": "The settler agreed for another generation of this vault: ask again"
     },
     {
-      "code": 6059,
+      "code": 6060,
       "name": "settleSeqMismatch",
       "msg": "The settler agreed at another settle_seq: the vault has settled since, or not yet"
     },
     {
-      "code": 6060,
+      "code": 6061,
       "name": "agreementExpired",
       "msg": "The settler's agreement has expired"
     },
     {
-      "code": 6061,
+      "code": 6062,
       "name": "durableNonce",
       "msg": "The settler's agreement must not be kept for later: no durable nonce"
     },
     {
-      "code": 6062,
+      "code": 6063,
       "name": "closeNeedsAll",
       "msg": "To close a vault that holds dollars, request everything (u64::MAX) and wait until it is unlocked"
     },
     {
-      "code": 6063,
+      "code": 6064,
       "name": "generationNotOver",
       "msg": "A vault cannot be closed in the slot it was opened in: the next one would have its generation"
     },
     {
-      "code": 6064,
+      "code": 6065,
       "name": "notRentPayer",
       "msg": "Rent goes back to who paid it; a vault's growth is paid by who paid its rent, or by its owner"
     },
     {
-      "code": 6065,
+      "code": 6066,
       "name": "recoverFunds",
       "msg": "The vault's funds leave by settlement and withdrawal only"
     },
     {
-      "code": 6066,
+      "code": 6067,
       "name": "notNested",
       "msg": "This is not the associated token account of the vault's or the provider's token account"
     },
     {
-      "code": 6067,
+      "code": 6068,
       "name": "invalidTokenProgram",
       "msg": "This is not one of the token programs"
     },
     {
-      "code": 6068,
+      "code": 6069,
       "name": "insufficientBalance",
       "msg": "The account holds less than this"
     },
     {
-      "code": 6069,
+      "code": 6070,
       "name": "invalidDestination",
       "msg": "The destination must be another token account of the configured mint"
     },
     {
-      "code": 6070,
+      "code": 6071,
       "name": "amountOverflow",
       "msg": "An amount is too large"
     },
     {
-      "code": 6071,
+      "code": 6072,
       "name": "batchTruncated",
       "msg": "The batch ends within a field"
     },
     {
-      "code": 6072,
+      "code": 6073,
       "name": "batchTrailingBytes",
       "msg": "The batch has bytes after its last group"
     },
     {
-      "code": 6073,
+      "code": 6074,
       "name": "batchGroupCount",
       "msg": "A batch has 1 to 24 groups"
     },
     {
-      "code": 6074,
+      "code": 6075,
       "name": "batchVoucherCount",
       "msg": "A group has at most 16 vouchers"
     },
     {
-      "code": 6075,
+      "code": 6076,
       "name": "batchChargeCount",
       "msg": "A group has at most 16 charges"
     },
     {
-      "code": 6076,
+      "code": 6077,
       "name": "batchZeroWrites",
       "msg": "A count of cache writes is left out where it is zero"
     },
     {
-      "code": 6077,
+      "code": 6078,
       "name": "batchMembershipCount",
       "msg": "A group has at most 16 proofs of membership, and at least one where they are announced"
     },
     {
-      "code": 6078,
+      "code": 6079,
       "name": "batchMembershipPath",
       "msg": "The path of a proof of membership is 1 to 127"
     },
     {
-      "code": 6079,
+      "code": 6080,
       "name": "batchAccounts",
       "msg": "The accounts are not a pair for each group and a pair for each offer"
     },
     {
-      "code": 6080,
+      "code": 6081,
       "name": "vaultOrder",
       "msg": "Vaults must come in strictly ascending order"
     },
     {
-      "code": 6081,
+      "code": 6082,
       "name": "offerOrder",
       "msg": "Offers must come in strictly ascending order"
     },
     {
-      "code": 6082,
+      "code": 6083,
       "name": "vaultRelayerMismatch",
       "msg": "The vault names another relayer"
     },
     {
-      "code": 6083,
+      "code": 6084,
       "name": "vaultTokenMismatch",
       "msg": "This is not the vault's token account"
     },
     {
-      "code": 6084,
+      "code": 6085,
       "name": "offerTokenMismatch",
       "msg": "This is not the offer's token account"
     },
     {
-      "code": 6085,
+      "code": 6086,
       "name": "invalidTokenAccount",
       "msg": "This is not an account of the token program"
     },
     {
-      "code": 6086,
+      "code": 6087,
       "name": "unusedAccount",
       "msg": "No charge names this offer"
     },
     {
-      "code": 6087,
+      "code": 6088,
       "name": "offerIndex",
       "msg": "A charge names an offer that is not among the accounts"
     },
     {
-      "code": 6088,
+      "code": 6089,
       "name": "seqGap",
       "msg": "The group is not the vault's next one"
     },
     {
-      "code": 6089,
+      "code": 6090,
       "name": "receiptCount",
       "msg": "The receipts of a group must be the requests of its charges, and none for a void group"
     },
     {
-      "code": 6090,
+      "code": 6091,
       "name": "feeMismatch",
       "msg": "The fee is neither the relayer's current one nor the previous one within its grace"
     },
     {
-      "code": 6091,
+      "code": 6092,
       "name": "voucherOrder",
       "msg": "Vouchers must come in strictly ascending order of their slots"
     },
     {
-      "code": 6092,
+      "code": 6093,
       "name": "voucherMissing",
       "msg": "A charged key has no voucher"
     },
     {
-      "code": 6093,
+      "code": 6094,
       "name": "voucherUnused",
       "msg": "A voucher's key is not charged"
     },
     {
-      "code": 6094,
+      "code": 6095,
       "name": "membershipMissing",
       "msg": "A charged key has an allow-list, and a provider has no proof of membership"
     },
     {
-      "code": 6095,
+      "code": 6096,
       "name": "membershipUnused",
       "msg": "No charge needs this proof of membership"
     },
     {
-      "code": 6096,
+      "code": 6097,
       "name": "voucherSignature",
       "msg": "A voucher's signature is not its key's"
     }

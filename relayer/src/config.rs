@@ -53,7 +53,8 @@ pub struct Server {
     pub max_concurrent: usize,
     /// Most connections at once; more wait to be accepted.
     pub max_connections: usize,
-    /// Time a client has to send its headers, in milliseconds.
+    /// Time a client has to send its headers, and a connection may be idle, in milliseconds. Clients and proxies keep connections for
+    /// about a minute.
     pub header_timeout_ms: u64,
     /// Time a client has to send its body, in milliseconds.
     pub body_timeout_ms: u64,
@@ -286,7 +287,7 @@ impl Default for Server {
             max_body_bytes: 8 << 20,
             max_concurrent: 4_096,
             max_connections: 8_192,
-            header_timeout_ms: 10_000,
+            header_timeout_ms: 75_000,
             body_timeout_ms: 30_000,
             write_timeout_ms: 30_000,
             drain_timeout_ms: 30_000,

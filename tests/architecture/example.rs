@@ -1,5 +1,6 @@
 //! The checks find what they are for, in small crates written here.
 
+use crate::accounts;
 use crate::circles::{self, Edge};
 use crate::source::Tree;
 use crate::{lengths, resolve};
@@ -80,4 +81,16 @@ fn a_functions_lines_are_those_from_its_signature_to_its_brace() {
 #[test]
 fn a_files_lines_are_those_without_its_tests() {
     assert_eq!(lengths::lines("fn a() {}\n\nfn b() {}\n\n#[cfg(test)]\nmod tests {\n    fn c() {}\n}\n"), 4);
+}
+
+#[test]
+fn an_assignment_to_an_account_s_field_is_found() {
+    let text = "fn handle(&mut self) {
+        self.used |= 1;
+        self.vault.seq = 2;
+        vault.load_mut()?.total += 3;
+        (key.spent, self.rest) = (4, 5);
+        let seq = vault.seq;
+    }";
+    assert_eq!(accounts::assignments(text), ["seq", "total", "spent"]);
 }

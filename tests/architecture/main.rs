@@ -1,8 +1,10 @@
 //! What the sources of every crate keep to: no circle between modules but parent and child, no long
-//! function, no long file, no dialect's JSON outside of its room.
+//! function, no long file, no dialect's JSON outside of its room, no instruction of the program that writes an account's
+//! fields or does not say who may call it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails where it panics")]
 
+mod accounts;
 mod circles;
 mod dialects;
 mod example;
@@ -96,4 +98,30 @@ fn only_dialects_name_members_of_their_json() {
         .map(|found| format!("{}:{} names `{}`", shown(&found.file), found.line, found.member))
         .collect();
     assert!(found.is_empty(), "members of a dialect outside of their rooms:\n{}", found.join("\n"));
+}
+
+/// The program's instructions, one a file.
+fn instructions() -> Vec<PathBuf> {
+    let all = source::files_below(&workspace().join("programs/steam-router/src/instructions"));
+    let of_an_instruction = |file: &PathBuf| !file.ends_with("mod.rs") && !file.ends_with("idl.rs");
+    all.into_iter().filter(of_an_instruction).collect()
+}
+
+#[test]
+fn only_an_account_s_own_methods_write_its_fields() {
+    let assigned = |file: &PathBuf| accounts::assignments(&std::fs::read_to_string(file).unwrap());
+    let found: Vec<String> = instructions()
+        .iter()
+        .flat_map(|file| assigned(file).into_iter().map(|field| format!("{} assigns `{field}`", shown(file))))
+        .collect();
+    assert!(found.is_empty(), "an instruction writes an account's fields itself:\n{}", found.join("\n"));
+}
+
+#[test]
+fn each_instruction_says_at_its_head_who_may_call_it() {
+    let files = instructions();
+    assert_eq!(files.len(), 30);
+    let silent = files.iter().filter(|file| !std::fs::read_to_string(file).unwrap().starts_with("//! Who may call: "));
+    let silent: Vec<String> = silent.map(|file| shown(file)).collect();
+    assert!(silent.is_empty(), "these do not say who may call them:\n{}", silent.join("\n"));
 }

@@ -156,6 +156,9 @@ fn terms_have_bounds_when_first_posted_and_later() {
         (terms(price(0, 0, MAX + 1, 0)), SteamError::InvalidPrice),
         (terms(price(0, 0, 0, MAX + 1)), SteamError::InvalidPrice),
         (terms(price(1, 2, 0, 0)), SteamError::InvalidPrice),
+        (OfferTerms { long_price: price(1, 0, 0, 0), ..valid }, SteamError::InvalidLongPrice),
+        (OfferTerms { long_from: 1, long_price: price(MAX, MAX, MAX, MAX - 1), ..valid }, SteamError::InvalidLongPrice),
+        (OfferTerms { long_from: 1, long_price: price(MAX, MAX, MAX + 1, MAX), ..valid }, SteamError::InvalidLongPrice),
         (OfferTerms { context_limit: 9, output_limit: 10, ..valid }, SteamError::InvalidLimits),
     ] {
         w.put_offer(&provider, "new", terms).err(error);

@@ -87,10 +87,13 @@ pub enum SteamError {
     #[msg("A model name must not end in :floor, :nitro, :free or :online, which ask for a way of routing")]
     ReservedModel,
     /// Price bounds.
-    #[msg(
-        "A price component is at most 10^12, and cached at most input; long_price is zero without long_from, else no component of it is below price"
-    )]
+    #[msg("A price component is at most 10^12, and cached at most input")]
     InvalidPrice,
+    /// Bounds of the price of long prompts.
+    #[msg(
+        "Without long_from, long_price must be zero; with it, each component is at most 10^12 and not below price, and cached at most input"
+    )]
+    InvalidLongPrice,
     /// Limits.
     #[msg("The output limit must not be above the context limit")]
     InvalidLimits,

@@ -1,5 +1,6 @@
 //! Accepts connections within bounds and drains them at shutdown.
 
+use super::opening::TimedOpening;
 use super::writes::TimedWrites;
 use crate::http::peer::Peer;
 use crate::node::Node;
@@ -43,6 +44,7 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
         };
         let Some((stream, address, permit)) = accepted else { continue };
         let service = TowerToHyperService::new(router.clone().layer(Extension(Peer::at(address.ip()))));
+        let stream = TimedOpening::new(stream, Duration::from_millis(node.config.server.header_timeout_ms));
         let stream = TimedWrites::new(stream, Duration::from_millis(node.config.server.write_timeout_ms));
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);

@@ -1,3 +1,6 @@
+//! Who may call: the address that the admin offered its place. Its signature shows that the new admin's key exists and that
+//! its holder wants the place, so a mistyped address never becomes the admin.
+
 use crate::error::SteamError;
 use crate::events::AdminAccepted;
 use crate::state::Config;

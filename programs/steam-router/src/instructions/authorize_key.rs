@@ -1,3 +1,7 @@
+//! Who may call: the vault's owner, with the session key and whoever pays. The owner alone says who may spend its money, and
+//! the key's signature keeps others from taking its place in a vault. Only the vault's rent payer or its owner pays for
+//! growth, so nobody else's lamports can be claimed back as rent.
+
 use crate::error::SteamError;
 use crate::events::KeyAuthorized;
 use crate::rent;

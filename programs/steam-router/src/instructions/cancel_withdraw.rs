@@ -1,3 +1,5 @@
+//! Who may call: the vault's owner. It moves nothing, and only the owner's own request ends.
+
 use crate::error::SteamError;
 use crate::events::WithdrawalCancelled;
 use crate::state::Vault;

@@ -1,3 +1,6 @@
+//! Who may call: the authority of the offer's provider. Nothing that was served is lost: the offer closes only once none of
+//! its versions can settle, and whoever paid the rent gets exactly that back.
+
 use crate::error::SteamError;
 use crate::events::OfferClosed;
 use crate::rent;

@@ -1,3 +1,6 @@
+//! Who may call: the provider's authority. Nothing is lost: a provider closes only without offers and without earnings, and
+//! whoever paid the rent gets exactly that back. A suspended one stays, so that registering again ends no suspension.
+
 use crate::error::SteamError;
 use crate::events::ProviderClosed;
 use crate::rent;

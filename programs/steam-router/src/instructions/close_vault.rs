@@ -1,3 +1,6 @@
+//! Who may call: the vault's owner. The money goes where the owner signs for, after the delay in which the relayer could
+//! settle what it had served; an empty vault owes nobody a delay. Whoever paid the rent gets exactly that back.
+
 use crate::error::SteamError;
 use crate::events::VaultClosed;
 use crate::rent;

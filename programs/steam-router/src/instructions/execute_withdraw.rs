@@ -1,3 +1,6 @@
+//! Who may call: the vault's owner. The request is at least `withdraw_delay` old, so the relayer could settle what it had
+//! served, and the money goes where the owner signs for.
+
 use crate::error::SteamError;
 use crate::events::WithdrawalExecuted;
 use crate::state::Vault;

@@ -1,3 +1,6 @@
+//! Who may call: the program's upgrade authority, once. The loader's own record names it, so nobody else sets the deployment
+//! up first; what the account fixes for ever (domain, mint, floors) is never written again.
+
 use crate::error::SteamError;
 use crate::events::ConfigInitialized;
 use crate::state::{Config, Deadline, Delays};

@@ -1,3 +1,6 @@
+//! Who may call: the owner, with whoever pays the rent. The addresses follow from owner and relayer, so nobody opens a vault
+//! in another's name, and the payer's claim is no more than the lamports it pays here.
+
 use crate::error::SteamError;
 use crate::events::VaultOpened;
 use crate::rent;

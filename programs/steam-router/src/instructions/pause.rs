@@ -1,3 +1,6 @@
+//! Who may call: the guardian. A pause ends by itself and cannot follow the last one at once. No instruction that an owner
+//! needs to leave reads it.
+
 use crate::error::SteamError;
 use crate::events::PauseStarted;
 use crate::state::Config;

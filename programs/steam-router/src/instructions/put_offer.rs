@@ -1,3 +1,7 @@
+//! Who may call: the provider's authority, with whoever pays the rent of a new offer. The offer's address follows from
+//! provider and model, so no provider writes another's; a dearer price waits for its notice, so no quote gets dearer after
+//! the fact.
+
 use crate::error::SteamError;
 use crate::events::OfferPut;
 use crate::rent;

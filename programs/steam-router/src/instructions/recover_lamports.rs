@@ -1,3 +1,5 @@
+//! Who may call: the vault's owner. The account keeps its rent, and no less than its payer is owed.
+
 use crate::error::SteamError;
 use crate::events::Recovered;
 use crate::rent;

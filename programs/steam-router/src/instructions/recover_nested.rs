@@ -1,3 +1,6 @@
+//! Who may call: the vault's owner. The dollars go to the vault's funds and nowhere else; the owner gets the rent of the
+//! account that is closed.
+
 use crate::error::SteamError;
 use crate::events::Recovered;
 use crate::state::Vault;

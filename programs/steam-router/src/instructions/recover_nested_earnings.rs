@@ -1,3 +1,6 @@
+//! Who may call: the provider's authority. The dollars go to the provider's earnings and nowhere else; the authority gets
+//! the rent of the account that is closed.
+
 use crate::error::SteamError;
 use crate::events::Recovered;
 use crate::state::Provider;

@@ -1,3 +1,6 @@
+//! Who may call: the vault's owner. The vault's funds are no source here, and the program that the vault signs for is one of
+//! the two token programs, so the signature moves nothing but what was sent to the vault by mistake.
+
 use crate::error::SteamError;
 use crate::events::Recovered;
 use crate::state::Vault;

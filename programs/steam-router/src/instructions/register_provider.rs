@@ -1,3 +1,6 @@
+//! Who may call: anybody, as the authority of its own provider, with whoever pays the rent. The address follows from the
+//! authority, so nobody registers for another; a provider only describes itself and touches nobody's money.
+
 use crate::error::SteamError;
 use crate::events::ProviderRegistered;
 use crate::rent;

@@ -1,3 +1,6 @@
+//! Who may call: anybody, as the authority of its own relayer, with whoever pays the rent. The address follows from the
+//! authority, so nobody registers for another; a relayer settles only vaults whose owners chose it.
+
 use crate::error::SteamError;
 use crate::events::RelayerRegistered;
 use crate::state::{Config, FeeSchedule, ReceiptKey, Relayer, Status, check_url};

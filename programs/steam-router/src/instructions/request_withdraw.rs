@@ -1,3 +1,5 @@
+//! Who may call: the vault's owner. It moves nothing; it starts the delay after which the owner may.
+
 use crate::error::SteamError;
 use crate::events::WithdrawalRequested;
 use crate::state::{Config, Vault};

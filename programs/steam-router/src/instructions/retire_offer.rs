@@ -1,3 +1,5 @@
+//! Who may call: the authority of the offer's provider. What was served still settles within `price_grace`.
+
 use crate::error::SteamError;
 use crate::events::OfferWithdrawn;
 use crate::state::{Config, Offer, Provider};

@@ -1,3 +1,6 @@
+//! Who may call: the vault's owner; with the relayer's settler, the key ends at once. What the key signed settles within
+//! `revoke_grace`, and only the settler, who would lose by it, can give that grace up.
+
 use crate::error::SteamError;
 use crate::events::KeyEnded;
 use crate::state::{Config, Relayer, Vault, VaultMut};

@@ -1,3 +1,6 @@
+//! Who may call: the admin. Delays keep their order, their floors and their bound, and no deadline that is fixed already
+//! moves, so no setting takes from anybody the time it was promised.
+
 use crate::error::SteamError;
 use crate::events::ConfigChanged;
 use crate::state::{Config, ConfigUpdate};

@@ -1,3 +1,7 @@
+//! Who may call: the relayer's settler. Its signature moves nothing by itself: each charge needs a voucher that the vault's
+//! session key signed, at prices and within limits that the accounts hold, and pays only the offers' providers and the
+//! relayer.
+
 use crate::bill::{Bill, Totals};
 use crate::error::SteamError;
 use crate::events::{Settled, Skipped};

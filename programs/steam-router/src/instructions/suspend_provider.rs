@@ -1,3 +1,5 @@
+//! Who may call: the guardian. A suspension stops new offers; settlement does not read it, so nothing earned is lost.
+
 use crate::error::SteamError;
 use crate::events::ProviderSuspended;
 use crate::state::{Config, Provider};

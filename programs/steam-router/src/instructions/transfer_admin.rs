@@ -1,3 +1,5 @@
+//! Who may call: the admin. It only offers the place; the admin stays until the other accepts.
+
 use crate::error::SteamError;
 use crate::events::AdminOffered;
 use crate::state::Config;
@@ -16,7 +18,7 @@ pub struct TransferAdmin<'info> {
 impl TransferAdmin<'_> {
     /// Offers the place, in place of an earlier offer; to the zero address, which nobody has, takes it back.
     pub(crate) fn handle(&mut self, pending_admin: Pubkey) -> Result<()> {
-        self.config.pending_admin = pending_admin;
+        self.config.offer_admin(pending_admin);
         emit!(AdminOffered { pending_admin });
         Ok(())
     }

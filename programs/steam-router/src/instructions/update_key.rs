@@ -1,3 +1,6 @@
+//! Who may call: the vault's owner. A raise costs nobody but the owner; a cut waits for `revoke_grace` in settlement, so
+//! what was served before it still settles.
+
 use crate::error::SteamError;
 use crate::events::KeyUpdated;
 use crate::state::{Config, KeyLimits, Vault, VaultMut};

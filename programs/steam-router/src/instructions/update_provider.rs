@@ -1,3 +1,5 @@
+//! Who may call: the provider's authority. It changes only what the provider says of itself, and ends no suspension.
+
 use crate::error::SteamError;
 use crate::events::ProviderUpdated;
 use crate::state::{Provider, ProviderUpdate};

@@ -1,3 +1,6 @@
+//! Who may call: the relayer's authority. A higher fee waits for its notice and the fee before it for its grace, so no
+//! request is billed at a fee that did not hold when it was made.
+
 use crate::error::SteamError;
 use crate::events::RelayerUpdated;
 use crate::state::{Config, Relayer, RelayerUpdate};

@@ -1,3 +1,5 @@
+//! Who may call: the provider's authority. The earnings are the provider's own; no other account's money can be the source.
+
 use crate::error::SteamError;
 use crate::events::EarningsWithdrawn;
 use crate::state::{Config, Provider};

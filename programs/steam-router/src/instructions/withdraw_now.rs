@@ -1,3 +1,7 @@
+//! Who may call: the vault's owner together with the relayer's settler. The delay protects the relayer alone, and its
+//! settler gives it up for one amount, one generation, one `settle_seq` and until one slot; a durable nonce, which could
+//! keep the signature, is refused.
+
 use crate::error::SteamError;
 use crate::events::WithdrawnNow;
 use crate::state::{Agreement, Relayer, Vault};

@@ -117,6 +117,11 @@ impl Config {
         Ok(())
     }
 
+    /// Offers the admin's place, in place of an earlier offer; to the zero address, which nobody has, takes it back.
+    pub fn offer_admin(&mut self, pending_admin: Pubkey) {
+        self.pending_admin = pending_admin;
+    }
+
     /// Puts whom the admin offered its place into it.
     pub fn accept_admin(&mut self) {
         self.admin = core::mem::take(&mut self.pending_admin);

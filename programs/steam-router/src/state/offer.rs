@@ -137,9 +137,11 @@ impl OfferTerms {
     /// Checks the bounds.
     ///
     /// # Errors
-    /// [`SteamError::InvalidPrice`], [`SteamError::InvalidLimits`]
+    /// [`SteamError::InvalidPrice`], [`SteamError::InvalidLongPrice`], [`SteamError::InvalidLimits`]
     pub fn validate(&self) -> Result<()> {
-        require!(self.tariff().is_valid(), SteamError::InvalidPrice);
+        let tariff = self.tariff();
+        require!(tariff.standard.is_valid(), SteamError::InvalidPrice);
+        require!(tariff.is_valid(), SteamError::InvalidLongPrice);
         require!(self.output_limit <= self.context_limit, SteamError::InvalidLimits);
         Ok(())
     }
@@ -510,8 +512,10 @@ mod tests {
             (price(Prices { cache_write: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
             (price(Prices { cache_write_long: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
             // A price of long prompts needs a length to begin at, and is not below the other.
-            (long(0, valid.price), Some(SteamError::InvalidPrice)),
-            (long(1, Prices { output: 9, ..valid.price }), Some(SteamError::InvalidPrice)),
+            (long(0, valid.price), Some(SteamError::InvalidLongPrice)),
+            (long(1, Prices { output: 9, ..valid.price }), Some(SteamError::InvalidLongPrice)),
+            (long(1, Prices { cached: 11, ..valid.price }), Some(SteamError::InvalidLongPrice)),
+            (long(1, Prices { output: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidLongPrice)),
             (long(1, valid.price), None),
             (price(Prices { request: 1_000_000_000_001, ..valid.price }), Some(SteamError::InvalidPrice)),
             (OfferTerms { output_limit: 9, ..valid }, Some(SteamError::InvalidLimits)),

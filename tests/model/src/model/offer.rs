@@ -56,12 +56,11 @@ pub struct Offer {
 }
 
 impl Tariff {
-    fn is_valid(&self) -> bool {
-        let long = match self.long_from {
+    fn has_valid_long_price(&self) -> bool {
+        match self.long_from {
             0 => self.long_price == Price::default(),
             _ => is_valid(&self.long_price) && self.price.within(&self.long_price),
-        };
-        is_valid(&self.price) && long
+        }
     }
 
     /// The price of a charge, if it can be one of such prompts.
@@ -180,7 +179,8 @@ impl State {
         require(is_model_name(text), Rule::InvalidModel)?;
         let ends = |suffix: &&str| text.to_ascii_lowercase().ends_with(suffix);
         require(![":floor", ":nitro", ":free", ":online"].iter().any(ends), Rule::ReservedModel)?;
-        require(terms.tariff.is_valid(), Rule::InvalidPrice)?;
+        require(is_valid(&terms.tariff.price), Rule::InvalidPrice)?;
+        require(terms.tariff.has_valid_long_price(), Rule::InvalidLongPrice)?;
         require(terms.output_limit <= terms.context_limit, Rule::InvalidLimits)?;
         let now = self.now;
         if !self.offers.contains_key(&(provider, model)) {

@@ -30,6 +30,7 @@ pub enum Rule {
     InvalidModel,
     ReservedModel,
     InvalidPrice,
+    InvalidLongPrice,
     InvalidLimits,
     PriceGraceRunning,
     VersionOverflow,
