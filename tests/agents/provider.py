@@ -4,6 +4,7 @@ A model's name is `AGENT/DIALECT`, or `AGENT/cut/DIALECT` if its provider breaks
 already. What the history says about earlier turns is compared with the script: texts, calls with their arguments, and results.
 """
 
+import base64
 import hashlib
 import json
 import threading
@@ -25,10 +26,11 @@ class Call:
 
 
 class Turn:
-    """An answer of the script: a text and calls, or for the last turn a text alone."""
+    """An answer of the script: a thought where the request asks for one, a text, and calls, which the last turn has not."""
 
     def __init__(self, text, *calls):
         self.text, self.calls = text, calls
+        self.thought = f"Thinking of “{text[:20]}” …"
 
 
 class History:
@@ -121,14 +123,26 @@ def pieces(text):
     return [text[at : at + PIECE] for at in range(0, len(text), PIECE)]
 
 
+def thinks(body, dialect):
+    """Whether an answer has a thought: where it is asked for, and at chat always, as reasoning models there do."""
+    asked = {"messages": (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"), "responses": bool(body.get("reasoning"))}
+    return asked.get(dialect, True)
+
+
+def seal(model, at):
+    """What comes with a thought and must come back with it, in the dialects that have such a thing."""
+    return base64.b64encode(f"sealed thought {at} of {model}".encode()).decode()
+
+
 class Answer:
     """An answer, as a whole and as the events of a stream."""
 
-    def __init__(self, body, turn, calls):
+    def __init__(self, body, dialect, turn, calls, at=0):
         self.model, self.text, self.calls = body["model"], turn.text, calls
+        self.thought, self.seal = (turn.thought if thinks(body, dialect) else ""), seal(body["model"], at)
         self.id = hashlib.sha256(json.dumps(body).encode()).hexdigest()[:24]
         self.prompt = max(1, len(json.dumps(body)) // 5)
-        said = turn.text + "".join(json.dumps(call.arguments) for _, call in calls)
+        said = turn.text + self.thought + "".join(json.dumps(call.arguments) for _, call in calls)
         self.output = max(1, len(said) // 5)
 
     def chat_usage(self):
@@ -140,6 +154,8 @@ class Answer:
             for call_id, call in self.calls
         ]
         message = {"role": "assistant", "content": self.text, **({"tool_calls": calls} if calls else {})}
+        if self.thought:
+            message["reasoning_content"] = self.thought
         choice = {"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}
         head = {"id": "chatcmpl-" + self.id, "object": "chat.completion", "created": int(time.time()), "model": self.model}
         return {**head, "choices": [choice], "usage": self.chat_usage()}
@@ -151,6 +167,8 @@ class Answer:
             return "data: %s\n\n" % json.dumps({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 
         yield chunk({"role": "assistant", "content": ""})
+        for piece in pieces(self.thought):
+            yield chunk({"reasoning_content": piece})
         for piece in pieces(self.text):
             yield chunk({"content": piece})
         for index, (call_id, call) in enumerate(self.calls):
@@ -164,6 +182,8 @@ class Answer:
 
     def blocks(self):
         text = [{"type": "text", "text": self.text}] if self.text else []
+        if self.thought:
+            text.insert(0, {"type": "thinking", "thinking": self.thought, "signature": self.seal})
         return text + [
             {"type": "tool_use", "id": call_id, "name": call.tool, "input": call.arguments} for call_id, call in self.calls
         ]
@@ -182,12 +202,16 @@ class Answer:
         start = {**self.messages(), "content": [], "stop_reason": None}
         start["usage"] = {"input_tokens": self.prompt, "output_tokens": 1}
         yield event("message_start", message=start)
+        empty = {"text": {"text": ""}, "thinking": {"thinking": "", "signature": ""}, "tool_use": {"input": {}}}
         for index, block in enumerate(self.blocks()):
-            is_text = block["type"] == "text"
-            yield event("content_block_start", index=index, content_block={**block, **({"text": ""} if is_text else {"input": {}})})
-            for piece in pieces(block["text"] if is_text else json.dumps(block["input"])):
-                delta = {"type": "text_delta", "text": piece} if is_text else {"type": "input_json_delta", "partial_json": piece}
-                yield event("content_block_delta", index=index, delta=delta)
+            kind = block["type"]
+            yield event("content_block_start", index=index, content_block={**block, **empty[kind]})
+            whole = json.dumps(block["input"]) if kind == "tool_use" else block[kind]
+            name, member = {"tool_use": ("input_json_delta", "partial_json")}.get(kind, (f"{kind}_delta", kind))
+            for piece in pieces(whole):
+                yield event("content_block_delta", index=index, delta={"type": name, member: piece})
+            if kind == "thinking":
+                yield event("content_block_delta", index=index, delta={"type": "signature_delta", "signature": block["signature"]})
             yield event("content_block_stop", index=index)
         delta = {"stop_reason": "tool_use" if self.calls else "end_turn", "stop_sequence": None}
         yield event("message_delta", delta=delta, usage={"output_tokens": self.output})
@@ -203,7 +227,9 @@ class Answer:
             }
             for at, (call_id, call) in enumerate(self.calls)
         ]
-        return ([message] if self.text else []) + calls
+        summary = [{"type": "summary_text", "text": self.thought}]
+        thought = {"type": "reasoning", "id": "rs_" + self.id, "summary": summary, "encrypted_content": self.seal}
+        return ([thought] if self.thought else []) + ([message] if self.text else []) + calls
 
     def responses(self):
         usage = {
@@ -236,6 +262,14 @@ class Answer:
                     yield event("response.output_text.delta", **place, content_index=0, delta=piece, logprobs=[])
                 yield event("response.output_text.done", **place, content_index=0, text=self.text, logprobs=[])
                 yield event("response.content_part.done", **place, content_index=0, part=item["content"][0])
+            elif item["type"] == "reasoning":
+                [part] = item["summary"]
+                yield event("response.output_item.added", output_index=at, item={**item, "summary": []})
+                yield event("response.reasoning_summary_part.added", **place, summary_index=0, part={**part, "text": ""})
+                for piece in pieces(self.thought):
+                    yield event("response.reasoning_summary_text.delta", **place, summary_index=0, delta=piece)
+                yield event("response.reasoning_summary_text.done", **place, summary_index=0, text=self.thought)
+                yield event("response.reasoning_summary_part.done", **place, summary_index=0, part=part)
             else:
                 yield event("response.output_item.added", output_index=at, item={**item, "status": "in_progress", "arguments": ""})
                 for piece in pieces(item["arguments"]):
@@ -269,12 +303,13 @@ class Scripted:
         with_tools = any(turn.calls for turn in turns)
         if with_tools and not history.tools:
             self.aside(model)
-            return Answer(body, Turn("A short title"), []), dialect
+            return Answer(body, dialect, Turn("A short title"), []), dialect
         at = self.place(model, history, with_tools)
+        self.sealed(body, dialect, at)
         turn = turns[min(at, len(turns) - 1)]
         if at >= len(turns):
             self.fault(model, f"request {at + 1} of {len(turns)} that the script has")
-        return Answer(body, turn, [(f"call_{at}_{n}", call) for n, call in enumerate(turn.calls)]), dialect
+        return Answer(body, dialect, turn, [(f"call_{at}_{n}", call) for n, call in enumerate(turn.calls)], at), dialect
 
     def aside(self, model):
         """A request beside the task: a title, a summary."""
@@ -294,6 +329,13 @@ class Scripted:
             for fault in self.compare(model, history):
                 self.fault(model, f"in the request for turn {at}: {fault}")
         return at
+
+    def sealed(self, body, dialect, at):
+        """Thoughts that are sealed come back as they were, or the provider refuses the history."""
+        said = json.dumps(body)
+        for earlier in range(at) if dialect != "chat" and thinks(body, dialect) else ():
+            if seal(body["model"], earlier) not in said:
+                self.fault(body["model"], f"in the request for turn {at}: the thought of turn {earlier} is missing")
 
     @staticmethod
     def is_cut(model, at):

@@ -199,6 +199,18 @@ test("a lost store is recovered from the relayer's receipts, and no paid answer 
   assert.equal(authorized()[0], steam.ceilMicro(5n * cost) + 25_000n);
 });
 
+test("an answer whose receipt was recovered before its end is delivered, and counted once", async () => {
+  const fetch = client();
+  fake.answer = async ({ hash }, response) => {
+    const text = '{"choices":[]}';
+    const receipt = fake.receipt(hash, text);
+    await fetch.recover();
+    response.setHeader("Steam-Receipt", receipt).end(text);
+  };
+  assert.deepEqual(await (await post(fetch)).json(), { choices: [] });
+  assert.equal((await fetch.state()).spent, String(cost));
+});
+
 test("a key that is used elsewhere as well goes on, and its answers are kept", async () => {
   const fetch = client();
   for (let turn = 0; turn < 3; turn++) {
