@@ -26,10 +26,15 @@ generate:
 routing:
     cargo run --release -p steam-simulator
 
-# The stock `openai` packages for Python and Node
+# Stock SDKs, frameworks and this project's TypeScript client
 sdk:
     cargo build -p steam
     python3 tests/sdk/run.py target/debug/steam
+
+# Coding agents from their registries, 1.5 GB
+agents:
+    cargo build -p steam
+    tests/agents/run target/debug/steam
 
 # Everything, as CI does it
 ci:

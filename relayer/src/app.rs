@@ -35,6 +35,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod opening;
 mod serve;
 mod writes;
 
@@ -167,13 +168,38 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         node.tasks.spawn(prober.run());
     }
     let server = tokio::spawn(serve::serve(listener, node.clone()));
-    Ok(Running { node, addr, server, background, workers })
+    let running = Running { node, addr, server, background, workers };
+    running.announce();
+    Ok(running)
 }
 
 impl Running {
-    /// Takes over the `[market]` part of another configuration.
-    pub fn reload(&self, config: &Config) {
+    /// Takes over the `[market]` part of another configuration. Returns the other parts that differ, which a restart takes over.
+    pub fn reload(&self, config: &Config) -> Vec<&'static str> {
         self.node.market.reload(config.market.clone());
+        self.node.config.restarts_for(config)
+    }
+
+    /// Says what is running, for whoever reads the log after an upgrade.
+    fn announce(&self) {
+        let (node, registry) = (&self.node, self.node.registry.borrow().clone());
+        let accounts = node.gateway.accounts();
+        // Paths and queries of endpoints may hold keys.
+        let host = |url: &String| reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        let nodes: Vec<String> = node.config.chain.rpc_urls.iter().filter_map(host).collect();
+        tracing::info!(
+            version = env!("CARGO_PKG_VERSION"),
+            relayer = %accounts.relayer,
+            program = %accounts.program,
+            settler = %accounts.settler,
+            nodes = nodes.join(","),
+            ledger = %node.config.ledger.path.display(),
+            fee_bps = registry.relayer.fee_bps,
+            offers = registry.offers.len(),
+            bearer_keys = node.config.server.bearer_keys,
+            address = %self.addr,
+            "serving"
+        );
     }
 
     /// Drains: takes no new connection, lets requests under way end within the configured time, then stops settling.

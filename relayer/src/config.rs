@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The configuration of `steam serve`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The HTTP side.
@@ -41,8 +41,26 @@ pub struct Config {
     pub probe: Probe,
 }
 
+impl Config {
+    /// The parts, `[market]` left out, in which `other` differs: they are taken over by a restart alone.
+    pub fn restarts_for(&self, other: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("server", self.server != other.server),
+            ("chain", self.chain != other.chain),
+            ("ledger", self.ledger != other.ledger),
+            ("settle", self.settle != other.settle),
+            ("alerts", self.alerts != other.alerts),
+            ("routing", self.routing != other.routing),
+            ("upstream", self.upstream != other.upstream),
+            ("metering", self.metering != other.metering),
+            ("probe", self.probe != other.probe),
+        ];
+        parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+    }
+}
+
 /// The HTTP side.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Where to listen.
@@ -53,7 +71,8 @@ pub struct Server {
     pub max_concurrent: usize,
     /// Most connections at once; more wait to be accepted.
     pub max_connections: usize,
-    /// Time a client has to send its headers, in milliseconds.
+    /// Time a client has to send its headers, and a connection may be idle, in milliseconds. Clients and proxies keep connections for
+    /// about a minute.
     pub header_timeout_ms: u64,
     /// Time a client has to send its body, in milliseconds.
     pub body_timeout_ms: u64,
@@ -70,7 +89,7 @@ pub struct Server {
 }
 
 /// The Solana side.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Chain {
     /// RPC endpoints. Settlement is posted only when all agree; one suffices on a local network.
@@ -92,7 +111,7 @@ pub struct Chain {
 }
 
 /// The database.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LedgerConfig {
     /// The SQLite file.
@@ -105,7 +124,7 @@ pub struct LedgerConfig {
 }
 
 /// How charges are settled.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettleConfig {
     /// Pause between two settlements, in milliseconds.
@@ -130,7 +149,7 @@ pub struct SettleConfig {
 }
 
 /// Limits beyond which an alert is raised, in the log and in `/metrics`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
     /// Age of the oldest charge that is not settled, in seconds: well below the grace in which it can be.
@@ -159,7 +178,7 @@ pub enum TransactionVersion {
 }
 
 /// How providers are chosen.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Routing {
     /// Traffic share is proportional to score to the power of minus this.
@@ -198,7 +217,7 @@ pub struct Routing {
 }
 
 /// How providers are called.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
     /// Whether private addresses and plain http are allowed: for a local network only.
@@ -241,7 +260,7 @@ pub struct UpstreamConfig {
 }
 
 /// A provider's own API key, bound to provider and origin.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
     /// The provider's address.
@@ -254,7 +273,7 @@ pub struct Credential {
 }
 
 /// Requests the operator pays for, so that idle and new providers are known. Off unless a key is named.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Probe {
     /// File with the API key that pays: of a vault of the operator's own at this relayer.
@@ -272,7 +291,7 @@ pub struct Probe {
 }
 
 /// How tokens are counted.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metering {
     /// Tokens held for an image.
@@ -286,7 +305,7 @@ impl Default for Server {
             max_body_bytes: 8 << 20,
             max_concurrent: 4_096,
             max_connections: 8_192,
-            header_timeout_ms: 10_000,
+            header_timeout_ms: 75_000,
             body_timeout_ms: 30_000,
             write_timeout_ms: 30_000,
             drain_timeout_ms: 30_000,

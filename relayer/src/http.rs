@@ -11,6 +11,7 @@ mod listing;
 mod openapi;
 mod page;
 mod paths;
+pub(crate) mod peer;
 mod public;
 mod query;
 mod told;
@@ -147,6 +148,7 @@ async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next
     let mut response = next.run(request).await;
     drop(in_flight);
     rate.tell(&mut response);
+    let id = told::identify(&node, &mut response);
     let status = response.status().as_u16();
     node.metrics.answered(route, status);
     let code = errors::render(&mut response, dialect);
@@ -155,7 +157,7 @@ async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next
     }
     if response.extensions().get::<LoggedLater>().is_none() {
         let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(%method, route, status, code = code.unwrap_or_default(), ms, "answered");
+        tracing::info!(%method, route, status, code = code.unwrap_or_default(), ms, id, "answered");
     }
     response
 }

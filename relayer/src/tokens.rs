@@ -180,6 +180,11 @@ impl Tally {
         }
     }
 
+    /// Bytes so far.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Tells different texts apart, until this process ends.
     pub fn fingerprint(&self) -> u64 {
         self.hasher.finish()

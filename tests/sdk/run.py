@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts `steam dev` and runs the tests with the stock `openai` packages against it.
+"""Starts `steam dev` and runs the tests with stock SDKs, and with this project's client, against it.
 
     python3 tests/sdk/run.py path/to/steam
 """
@@ -32,6 +32,17 @@ def wait_for(info, process):
         time.sleep(0.2)
 
 
+def install_client(folder, node):
+    """Installs this project's client as it would be published."""
+    client = folder / "client"
+    shutil.copytree(CLIENT, client, ignore=shutil.ignore_patterns("node_modules", "dist", "out"))
+    subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=client, check=True)
+    subprocess.run(["npm", "pack", "--silent", "--pack-destination", folder], cwd=client, check=True, stdout=subprocess.DEVNULL)
+    [packed] = folder.glob("steam-router-client-*.tgz")
+    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-save", packed]
+    subprocess.run(command, cwd=node, check=True)
+
+
 def main():
     steam = str(pathlib.Path(sys.argv[1]).resolve())
     need("node", "install Node.js 20 or later")
@@ -42,11 +53,8 @@ def main():
         subprocess.run([sys.executable, "-m", "venv", venv], check=True)
         subprocess.run([venv / "bin/pip", "-q", "install", "-r", HERE / "python/requirements.txt"], check=True)
         shutil.copytree(HERE / "node", node)
-        shutil.copytree(CLIENT, folder / "client", ignore=shutil.ignore_patterns("node_modules", "dist"))
         subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=node, check=True)
-
-        subprocess.run(["npm", "ci", "--silent", "--no-audit", "--no-fund"], cwd=folder / "client", check=True)
-        subprocess.run(["npm", "run", "--silent", "build"], cwd=folder / "client", check=True)
+        install_client(folder, node)
 
         command = [steam, "dev", "--port", "0", "--info", info, "--requests-per-minute", REQUESTS_PER_MINUTE]
         dev = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -54,9 +62,8 @@ def main():
             wait_for(info, dev)
             print("steam dev at", json.loads(info.read_text())["base_url"], flush=True)
             variables = {"STEAM_INFO": info, "STEAM_BIN": steam, "STEAM_REQUESTS_PER_MINUTE": REQUESTS_PER_MINUTE}
-            variables["STEAM_CLIENT"] = folder / "client/dist/src/index.js"
             environment = {**os.environ, **variables}
-            python = [venv / "bin/python", "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE / "python"]
+            python = [venv / "bin/python", "-m", "pytest", "-q", "--disable-warnings", "-p", "no:cacheprovider", HERE / "python"]
             failed = subprocess.run(python, env=environment).returncode
             failed |= subprocess.run(["npm", "test", "--silent"], cwd=node, env=environment).returncode
         finally:

@@ -57,16 +57,28 @@ export interface SignedReceipt {
 
 /**
  * `Malformed`, `Signature`, `Charge` and `Fee` are about the receipt itself; the others say that it is not the one to
- * expect: of another vault or key, for another request or response, above the request's ceiling, or adding up wrongly.
+ * expect: of another vault or key, for another request or response, or above the request's ceiling.
  */
-export type ReceiptErrorCode =
-  | "Malformed" | "Signature" | "Charge" | "Fee"
-  | "Foreign" | "Request" | "Response" | "Ceiling" | "Cumulative";
+export type ReceiptErrorCode = "Malformed" | "Signature" | "Charge" | "Fee" | "Foreign" | "Request" | "Response" | "Ceiling";
 
-/** Why a receipt does not hold. */
+const FAULTS: { [code in ReceiptErrorCode]: string } = {
+  Malformed: "it is no receipt",
+  Signature: "the relayer's key did not sign it",
+  Charge: "its charge is not its price times its counts",
+  Fee: "its fee is not its rate of the charge",
+  Foreign: "it is of another vault, key or relayer",
+  Request: "it is for another request",
+  Response: "it is for another answer",
+  Ceiling: "it charges more than the request allowed",
+};
+
+/** Why a receipt does not hold. Keep it: it is the evidence against who sent it. */
 export class ReceiptError extends Error {
+  /** The answer that came with it, where it came whole. */
+  answer?: Response;
+
   constructor(readonly code: ReceiptErrorCode) {
-    super(`the receipt does not hold: ${code}`);
+    super(`The receipt does not hold: ${FAULTS[code]}. Ask this relayer no more before you know why.`);
   }
 }
 

@@ -13,8 +13,8 @@ use steam_protocol::receipt::SignedReceipt;
 const MARK: &[u8] = b": steam-receipt ";
 /// More than a receipt's line has.
 const MAX_RECEIPT_LINE: usize = 4096;
-/// What may follow the receipt, which does not cover it: the end of a stream, and empty lines.
-const AFTER_RECEIPT: [&[u8]; 2] = [b"data: [DONE]", b""];
+/// What may follow the receipt, which does not cover it: the end of a stream in each API that has one, and empty lines.
+const AFTER_RECEIPT: [&[u8]; 4] = [b"data: [DONE]", b"event: message_stop", br#"data: {"type":"message_stop"}"#, b""];
 
 /// What came out of the bytes so far.
 #[derive(Debug, PartialEq)]
@@ -183,13 +183,14 @@ mod tests {
         for size in 1..60 {
             let mut scanner = Scanner { place: Place::Sealed, ..Scanner::default() };
             let mut out = Vec::new();
-            for chunk in b"\ndata: {\"forged\":1}\n\ndata: [DONE]\n\n: x\n".chunks(size) {
+            for chunk in b"\ndata: {\"forged\":1}\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\ndata: [DONE]\n\n: x\n".chunks(size) {
                 for piece in scanner.push(chunk).expect("bytes") {
                     let Piece::Bytes(bytes) = piece else { panic!("one receipt") };
                     out.extend_from_slice(&bytes);
                 }
             }
-            assert_eq!(out, b"\n\ndata: [DONE]\n\n", "in pieces of {size}");
+            let end = b"\n\nevent: message_stop\ndata: {\"type\":\"message_stop\"}\n\ndata: [DONE]\n\n";
+            assert_eq!(out, end, "in pieces of {size}");
         }
     }
 }

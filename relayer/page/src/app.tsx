@@ -1,6 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import type { SessionKey } from "../../../app-idl/client/src/index.js";
-import { placeOf, type Place } from "./chain/program.js";
+import { type Holdings, type Place, placeOf, type SessionKey } from "../../../app-idl/client/src/index.js";
 import { ErrorNote } from "./parts.js";
 import type { Checked } from "./receipts.js";
 import * as api from "./relayer.js";
@@ -105,20 +104,15 @@ function useHash(): Name {
 function useNewSession(relayer: Relayer): Session {
   const [connected, use] = useState<Connected | null>(null);
   const [place, setPlace] = useState<Place | null>(null);
-  const [holdings, setHoldings] = useState<api.Holdings | null>(null);
+  const [holdings, setHoldings] = useState<Holdings | null>(null);
   const [key, setOneKey] = useState<SessionKey | null>(null);
   const [receipts, setReceipts] = useState<Checked[]>([]);
   useEffect(() => {
     setPlace(null);
     setHoldings(null);
     if (!connected) return;
-    let current = true;
-    void placeOf(connected.account.address, relayer.chain).then((found) => current && setPlace(found));
-    const off = onGone(connected, () => use(null));
-    return () => {
-      current = false;
-      off();
-    };
+    setPlace(placeOf(connected.account.address, relayer.chain));
+    return onGone(connected, () => use(null));
   }, [connected, relayer]);
   const reload = useCallback(async () => {
     if (place) setHoldings(await api.holdings(place));

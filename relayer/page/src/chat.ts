@@ -1,8 +1,7 @@
 /** A streamed answer with its receipt. */
 
-import { ReceiptScanner } from "../../../app-idl/client/src/index.js";
-import { fromBase64 } from "./chain/bytes.js";
-import { answered, refusal } from "./relayer.js";
+import { fromBase64, ReceiptScanner, refusal } from "../../../app-idl/client/src/index.js";
+import { relayer } from "./relayer.js";
 
 export interface Answer {
   id: string;
@@ -14,12 +13,9 @@ export interface Answer {
 
 /** Asks `model`, and hands over each piece of text as it comes. */
 export async function ask(model: string, prompt: string, key: string, onText: (text: string) => void, signal: AbortSignal): Promise<Answer> {
-  const response = await answered("/v1/chat/completions", {
-    method: "POST",
-    headers: { Authorization: `Bearer ${key}`, "Content-Type": "application/json" },
-    body: JSON.stringify({ model, stream: true, messages: [{ role: "user", content: prompt }] }),
-    signal,
-  });
+  const headers = new Headers({ Authorization: `Bearer ${key}` });
+  const body = { model, stream: true, messages: [{ role: "user", content: prompt }] };
+  const response = await relayer.send("chat/completions", { headers, body, signal });
   if (!response.ok || !response.body) throw refusal(response.status, await response.json().catch(() => null));
   const answer: Answer = { id: response.headers.get("Steam-Generation-Id") ?? "", receipt: null, error: null };
   const [scanner, decoder, reader] = [new ReceiptScanner(), new TextDecoder(), response.body.getReader()];
@@ -27,9 +23,9 @@ export async function ask(model: string, prompt: string, key: string, onText: (t
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return answer;
-    const found = scanner.push(value);
+    const { bytes, found } = scanner.push(value);
     if (found) answer.receipt = { bytes: fromBase64(found.receipt), responseHash: found.responseHash };
-    const lines = (line + decoder.decode(value, { stream: true })).split("\n");
+    const lines = (line + decoder.decode(bytes, { stream: true })).split("\n");
     line = lines.pop()!;
     for (const one of lines) read(one, answer, onText);
   }

@@ -2,10 +2,9 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
-import type { Instruction } from "@solana/kit";
-import type { SessionKey } from "../../../app-idl/client/src/index.js";
+import { type Instruction, type SessionKey, UnknownOutcomeError } from "../../../app-idl/client/src/index.js";
 import type { Words } from "./chain/words.js";
-import { carryOut, prepare, UnknownError, type Prepared } from "./flows.js";
+import { carryOut, prepare, type Prepared } from "./flows.js";
 import { short } from "./money.js";
 import { useSession } from "./session.js";
 
@@ -115,7 +114,7 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
       await carryOut(prepared, connected, relayer.cluster, tell, wish.cosign);
     } catch (error) {
       // What may have been carried out is not offered again.
-      return setStage({ at: error instanceof UnknownError ? "over" : "failed", error });
+      return setStage({ at: error instanceof UnknownOutcomeError ? "over" : "failed", error });
     }
     try {
       await reload().catch(() => {});

@@ -1,8 +1,6 @@
 /** Receipts, checked here: signature, arithmetic, answer and place in a settled batch. */
 
-import { decodeSigned, merkle, ReceiptError, toBase58, verifyReceipt, type Receipt } from "../../../app-idl/client/src/index.js";
-import { equal, fromBase64, toHex } from "./chain/bytes.js";
-import type { ConfigAccount, RelayerAccount } from "./chain/accounts.js";
+import { type ConfigAccount, decodeSigned, equal, fromBase64, provenRoot, type Receipt, ReceiptError, receiptKeyOf, type RelayerAccount, toBase58, verifyReceipt } from "../../../app-idl/client/src/index.js";
 import { receipt as receiptOf } from "./relayer.js";
 
 /** What a receipt must agree with, all of it from the chain. */
@@ -56,10 +54,9 @@ export function check(id: string, bytes: Uint8Array, expected: Expected, answer?
 }
 
 function keyOf(relayer: RelayerAccount, id: number): Uint8Array {
-  const known = [{ id: relayer.receipt_key_id, key: relayer.receipt_key }, ...relayer.previous_receipt_keys];
-  const found = known.find((one) => one.id === id && id !== 0);
-  if (!found) throw new ReceiptError("Signature");
-  return found.key;
+  const key = receiptKeyOf(relayer, id);
+  if (!key) throw new ReceiptError("Signature");
+  return key;
 }
 
 /** The same receipt with how far its settlement is, and the proof checked once there is one. */
@@ -69,17 +66,5 @@ export async function refresh(known: Checked, key: string): Promise<Checked> {
   const fault = same ? known.fault : "The relayer now shows another receipt for this answer.";
   const { proof } = document;
   if (!proof) return { ...known, fault, status: document.status };
-  const path = proof.path.map(fromHex);
-  const root = merkle.rootFromProof(merkle.leaf(known.bytes), BigInt(proof.index), BigInt(proof.count), path);
-  const included = root !== null && toHex(root) === proof.root;
-  return { ...known, fault, status: document.status, included, transaction: proof.transaction ?? null };
-}
-
-function fromHex(text: string): Uint8Array {
-  return Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
-}
-
-/** Charge and fee in pico-USDC. */
-export function costOf(receipt: Receipt): bigint {
-  return receipt.charge + receipt.fee;
+  return { ...known, fault, status: document.status, included: provenRoot(document) !== null, transaction: proof.transaction ?? null };
 }

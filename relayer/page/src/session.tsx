@@ -2,15 +2,13 @@
 
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import type { SessionKey } from "../../../app-idl/client/src/index.js";
-import type { ConfigAccount, RelayerAccount } from "./chain/accounts.js";
-import type { Place } from "./chain/program.js";
+import type { ChainView, ConfigAccount, Holdings, Place, RelayerAccount, SessionKey } from "../../../app-idl/client/src/index.js";
 import type { Checked } from "./receipts.js";
-import type { Chain, Holdings, Market } from "./relayer.js";
+import type { Market } from "./relayer.js";
 import type { Connected } from "./wallet.js";
 
 export interface Relayer {
-  chain: Chain;
+  chain: ChainView;
   account: RelayerAccount;
   config: ConfigAccount;
   market: Market;

@@ -1,15 +1,19 @@
 //! Accepts connections within bounds and drains them at shutdown.
 
+use super::opening::TimedOpening;
 use super::writes::TimedWrites;
+use crate::http::peer::Peer;
 use crate::node::Node;
+use axum::Extension;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of a connection's read buffer, which bounds the size of its headers: hyper answers 431 beyond it.
 const HEADER_BYTES: usize = 64 << 10;
@@ -18,7 +22,7 @@ const STREAMS: u32 = 256;
 
 /// Serves `node` until its shutdown, then waits for the connections to end.
 pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
-    let service = TowerToHyperService::new(crate::http::router(node.clone()));
+    let router = crate::http::router(node.clone());
     let connections = Arc::new(Semaphore::new(node.config.server.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -38,9 +42,11 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
             () = node.shutdown.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
-        let Some((stream, permit)) = accepted else { continue };
+        let Some((stream, address, permit)) = accepted else { continue };
+        let service = TowerToHyperService::new(router.clone().layer(Extension(Peer::at(address.ip()))));
+        let stream = TimedOpening::new(stream, Duration::from_millis(node.config.server.header_timeout_ms));
         let stream = TimedWrites::new(stream, Duration::from_millis(node.config.server.write_timeout_ms));
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone()).into_owned();
+        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -56,15 +62,15 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
 async fn accept(
     listener: &TcpListener,
     connections: &Arc<Semaphore>,
-) -> Option<(tokio::net::TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
     let permit = connections.clone().acquire_owned().await.ok()?;
     match listener.accept().await {
-        Ok((stream, _)) => {
+        Ok((stream, address)) => {
             // Without it a stream stalls for a delayed acknowledgement's time a burst.
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY could not be set");
             }
-            Some((stream, permit))
+            Some((stream, address, permit))
         }
         Err(error) => {
             tracing::warn!(%error, "a connection could not be accepted");

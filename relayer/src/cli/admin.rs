@@ -236,13 +236,25 @@ fn delay(seconds: u32, slot_ms: u32) -> Delay {
     Delay { seconds, slots: u32::try_from(slots).unwrap_or(u32::MAX) }
 }
 
+/// The delays that are below their floors, by their flags.
+fn below_floors(delays: &Delays, floors: &Delays) -> Vec<String> {
+    let low = |((_, delay), floor): &((&str, Delay), Delay)| delay.seconds < floor.seconds || delay.slots < floor.slots;
+    let said = |((name, delay), floor): ((&str, Delay), Delay)| {
+        let (flag, given) = (name.replace(' ', "-"), show_span(delay.seconds.into()));
+        let (least, slots) = (show_span(floor.seconds.into()), floor.slots);
+        format!("--{flag}: {given} and {} slots are below its floor of {least} and {slots} slots", delay.slots)
+    };
+    NAMES.into_iter().zip(delays.each()).zip(floors.each()).filter(low).map(said).collect()
+}
+
 /// Checks that the program will take these delays.
 fn check(delays: &Delays, floors: &Delays) -> Result<()> {
     use steam_router::error::SteamError;
     match delays.validate(floors) {
         Ok(()) => Ok(()),
         Err(error) if error == SteamError::DelayBelowFloor.into() => {
-            Err(CliError::usage("a delay would be below its floor, which was fixed when the program was set up"))
+            let low = below_floors(delays, floors).join("; ");
+            Err(CliError::usage(format!("{low}; floors were fixed when the program was set up")))
         }
         Err(error) if error == SteamError::DelayTooLong.into() => {
             let Delay { seconds, slots } = Delays::LONGEST;
@@ -270,4 +282,34 @@ async fn pause(global: &Global) -> Result<()> {
 async fn status(global: &Global) -> Result<()> {
     let session = Session::open(global).await?;
     global.output.print(&Settings::read(&session, None).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_below_its_floor_is_named_with_the_floor() {
+        let at = |seconds| delay(seconds, 400);
+        let floors = Delays {
+            settle_interval: at(30),
+            max_pause: at(900),
+            price_grace: at(1_350),
+            revoke_grace: at(1_350),
+            withdraw_delay: at(1_800),
+            price_notice: at(300),
+            fee_notice: at(43_200),
+        };
+        let low = Delays { price_notice: at(299), ..floors };
+        let few = Delays { fee_notice: Delay { slots: 1, ..floors.fee_notice }, ..floors };
+        for (delays, says) in [
+            (low, "--price-notice: 4m59s and 748 slots are below its floor of 5m and 750 slots"),
+            (few, "--fee-notice: 12h and 1 slots are below its floor of 12h and 108000 slots"),
+        ] {
+            assert_eq!(below_floors(&delays, &floors), [says]);
+            let error = check(&delays, &floors).unwrap_err().to_string();
+            assert!(error.contains(says) && error.contains("floors were fixed"), "{error}");
+        }
+        check(&floors, &floors).unwrap();
+    }
 }

@@ -2,9 +2,11 @@
 
 mod allow;
 mod list;
+mod update;
 
 use self::allow::{Allow, Shown};
 use self::list::List;
+use self::update::Update;
 use super::amount::{fee_bps, price, show_span, span, usdc_above_zero};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
@@ -36,6 +38,8 @@ pub enum Key {
     Create(Create),
     /// List a vault's keys, their limits and what they spent
     List(List),
+    /// Change what a live key may spend: more at once, less with a grace
+    Update(Update),
     /// Send the relayer the providers a key may pay, if it does not know them yet
     Allow(Allow),
     /// End a key; what it signed before still settles for a grace
@@ -122,6 +126,7 @@ impl Key {
         match self {
             Self::Create(create) => create.run(global).await,
             Self::List(list) => list.run(global).await,
+            Self::Update(update) => update.run(global).await,
             Self::Allow(allow) => allow.run(global).await,
             Self::Revoke(revoke) => revoke.run(global).await,
         }
@@ -241,6 +246,15 @@ impl Create {
     }
 }
 
+/// The slot in which `key` lives.
+fn live_slot(vault: &Vault, key: &Pubkey, address: &Pubkey, clock: &Clock) -> Result<u8> {
+    let live = vault.keys.iter().zip(0u8..).find(|(slot, _)| slot.key == *key && slot.is_live(clock));
+    live.map(|(_, slot)| slot).ok_or_else(|| {
+        CliError::new("no_key", format!("{key} is no live key of the vault {address}"))
+            .next("`steam key list` shows the vault's keys")
+    })
+}
+
 /// A slot whose key has ended, or the next one, for which the vault grows.
 fn free_slot(vault: &Vault, clock: &Clock) -> Result<u8> {
     let ended = vault.keys.iter().position(|key| !key.is_live(clock));
@@ -302,11 +316,7 @@ impl Revoke {
         let payer = global.signer()?;
         need_owner(&vault, &payer.pubkey())?;
         let clock = session.clock().await?;
-        let live = vault.keys.iter().zip(0u8..).find(|(key, _)| key.key == self.key && key.is_live(&clock));
-        let Some((_, slot)) = live else {
-            return Err(CliError::new("no_key", format!("{} is no live key of the vault {address}", self.key))
-                .next("`steam key list` shows the vault's keys"));
-        };
+        let slot = live_slot(&vault, &self.key, &address, &clock)?;
         let revoke = instructions::revoke_key(&vault.owner, &vault.relayer, slot, None);
         let signature = session.send(&payer, &[revoke], &[]).await?;
         let now = session.find_vault(&address).await?.unwrap_or(vault);

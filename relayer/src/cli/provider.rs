@@ -2,12 +2,16 @@
 
 mod board;
 mod check;
+mod close;
 mod offer;
 mod price_file;
+mod recover;
 mod status;
 
 pub use check::Check;
+pub use close::{Close, CloseOffer};
 pub use offer::Offer;
+pub use recover::Recover;
 pub use status::Status;
 pub(super) use status::standing;
 
@@ -34,10 +38,16 @@ pub enum Provider {
     Update(Update),
     /// Offer a model at a price, change it, or stop
     Offer(Box<Offer>),
+    /// Close a retired offer: its rent comes back
+    CloseOffer(CloseOffer),
     /// Show what was earned and not withdrawn
     Earnings(Earnings),
     /// Move earnings to a token account
     Withdraw(Payout),
+    /// Take back what was sent to the earnings by mistake
+    Recover(Recover),
+    /// Close the provider: its rent comes back
+    Close(Close),
     /// Show a provider and its offers
     Status(Status),
     /// Check an endpoint as relayers will see it
@@ -120,8 +130,11 @@ impl Provider {
             Self::Register(register) => register.run(global).await,
             Self::Update(update) => update.run(global).await,
             Self::Offer(offer) => offer.run(global).await,
+            Self::CloseOffer(close) => close.run(global).await,
             Self::Earnings(earnings) => earnings.run(global).await,
             Self::Withdraw(payout) => payout.run(global, Earner::Provider).await,
+            Self::Recover(recover) => recover.run(global).await,
+            Self::Close(close) => close.run(global).await,
             Self::Status(status) => status.run(global).await,
             Self::Check(check) => check.run(global).await,
         }

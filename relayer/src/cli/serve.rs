@@ -7,6 +7,7 @@ use super::solana::{Global, cluster_url};
 use crate::app::{self, Running, StartError};
 use crate::config::Config;
 use crate::ledger::LedgerError;
+use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -64,11 +65,12 @@ impl Serve {
     pub async fn run(self, global: &Global) -> Result<()> {
         let config = self.settings.load()?;
         log(global.output)?;
+        // Before anything that takes long: a signal that nobody waits for ends the process.
+        let reloads = Reloads::new()?;
         let running = app::start(config).await.map_err(|error| cannot_start(&error))?;
-        tracing::info!(address = %running.addr, "serving");
         let asked = tokio::select! {
             asked = asked_to_stop() => asked,
-            failed = reload_when_asked(&self.settings, &running) => failed,
+            never = reloads.serve(&self.settings, &running) => match never {},
         };
         tracing::info!("draining; requests under way end first");
         running.stop().await;
@@ -76,9 +78,22 @@ impl Serve {
     }
 }
 
+/// What RUST_LOG says is logged, `usual` without it.
+pub(super) fn log_filter(usual: &str) -> Result<EnvFilter> {
+    let said = std::env::var_os("RUST_LOG").map(|said| said.to_string_lossy().into_owned());
+    filter_of(said.as_deref().unwrap_or(usual))
+}
+
+fn filter_of(said: &str) -> Result<EnvFilter> {
+    EnvFilter::builder().parse(said).map_err(|error| {
+        CliError::invalid("RUST_LOG", format!("the environment variable RUST_LOG cannot be read: {error}"))
+            .next("name levels as in `info` or `steam=debug,info`")
+    })
+}
+
 /// Logs to standard error, as RUST_LOG says: in JSON for machines.
 fn log(format: Format) -> Result<()> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = log_filter("info")?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())
@@ -107,24 +122,40 @@ async fn asked_to_stop() -> Result<()> {
     tokio::signal::ctrl_c().await.map_err(fail)
 }
 
-/// Reads the `[market]` part of the configuration anew at each SIGHUP. A configuration that cannot be used changes nothing.
-async fn reload_when_asked(settings: &Settings, running: &Running) -> Result<()> {
+/// Each SIGHUP asks to read the configuration anew.
+struct Reloads {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let mut hangup = signal(SignalKind::hangup())
-            .map_err(|error| CliError::new("signal", format!("cannot wait for a signal to reload: {error}")))?;
-        while hangup.recv().await.is_some() {
+    hangups: tokio::signal::unix::Signal,
+}
+
+impl Reloads {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            hangups: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())
+                .map_err(|error| CliError::new("signal", format!("cannot wait for a signal to reload: {error}")))?,
+        })
+    }
+
+    /// Takes over the `[market]` part each time. A configuration that cannot be used changes nothing.
+    #[cfg_attr(not(unix), expect(unused_mut, unused_variables, reason = "there is no such signal"))]
+    async fn serve(mut self, settings: &Settings, running: &Running) -> Infallible {
+        #[cfg(unix)]
+        while self.hangups.recv().await.is_some() {
             match settings.load() {
                 Ok(config) => {
-                    running.reload(&config);
+                    let restarts = running.reload(&config);
                     tracing::info!("the [market] part of the configuration was read anew");
+                    if !restarts.is_empty() {
+                        let parts = restarts.join(", ");
+                        tracing::warn!(parts, "these parts of the configuration have changed and need a restart");
+                    }
                 }
                 Err(error) => tracing::error!(%error, "the configuration was not read anew"),
             }
         }
+        std::future::pending().await
     }
-    std::future::pending().await
 }
 
 fn cannot_start(error: &StartError) -> CliError {
@@ -148,4 +179,18 @@ fn cannot_start(error: &StartError) -> CliError {
         StartError::Listen { .. } => "stop what listens there, or choose another address with --listen",
     };
     CliError::new("serve", error.to_string()).next(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_rust_log_says_is_read_or_refused() {
+        assert_eq!(filter_of("steam=debug,info").unwrap().to_string(), "steam=debug,info");
+        for wrong in ["steam=lout", "steam=debug=info", "[steam"] {
+            let error = filter_of(wrong).unwrap_err().to_string();
+            assert!(error.contains("RUST_LOG cannot be read"), "{wrong}: {error}");
+        }
+    }
 }

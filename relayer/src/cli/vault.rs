@@ -40,7 +40,7 @@ pub enum Vault {
     Withdraw(Withdraw),
     /// Close a vault: its money and its rent come back
     Close(Close),
-    /// Take back what was sent to a vault by mistake: other tokens, and SOL
+    /// Take back what was sent to a vault by mistake: other tokens, SOL, and USDC sent to its token account as to a wallet
     Recover(Recover),
 }
 

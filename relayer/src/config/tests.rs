@@ -77,3 +77,17 @@ fn a_key_that_nobody_knows_is_refused() {
         assert!(refused.contains("unknown field"), "{refused}");
     }
 }
+
+#[test]
+fn what_only_a_restart_takes_over_is_named() {
+    let running = read("").unwrap();
+    for (more, parts) in [
+        ("", vec![]),
+        ("market.deny_models = [\"a\"]", vec![]),
+        ("server.max_concurrent = 7\nsettle.interval_ms = 7000", vec!["server", "settle"]),
+        ("ledger.keep_receipts_days = 7\nalerts.unsettled_seconds = 7", vec!["ledger", "alerts"]),
+        ("upstream.max_attempts = 2\nrouting.exploration = 0.01", vec!["routing", "upstream"]),
+    ] {
+        assert_eq!(running.restarts_for(&read(more).unwrap()), parts, "{more}");
+    }
+}

@@ -40,10 +40,11 @@ pub fn unpaid_place(node: &Node) -> Result<OwnedSemaphorePermit, RelayError> {
 /// # Errors
 /// 429 without a place; 400, 408, 413 or 415 for the body.
 pub async fn receive(node: &Node, request: Request, limit: usize) -> Result<(OwnedSemaphorePermit, Bytes), RelayError> {
-    let place = unpaid_place(node)?;
     check(request.headers(), limit)?;
     let patience = Duration::from_millis(node.config.server.body_timeout_ms);
-    Ok((place, read(request.into_body(), limit, patience).await?))
+    let body = read(request.into_body(), limit, patience).await?;
+    // Not before: clients that send their bodies slowly would take every place.
+    Ok((unpaid_place(node)?, body))
 }
 
 /// Checks what the headers say about the body.

@@ -3,6 +3,7 @@
 use crate::chain::Pubkey;
 use crate::http::body;
 use crate::http::openapi::{BodyErrors, ChainErrors};
+use crate::http::peer::Peer;
 use crate::http::query::parsed;
 use crate::node::Node;
 use crate::node::gateway::Progress;
@@ -57,8 +58,11 @@ pub(super) async fn show(State(node): State<Arc<Node>>) -> Result<Json<ChainView
     tag = "chain",
     responses((status = 200, description = "The blockhash.", body = BlockhashView), ChainErrors)
 )]
-pub(super) async fn blockhash(State(node): State<Arc<Node>>) -> Result<Json<BlockhashView>, RelayError> {
-    let (blockhash, last_valid_block_height) = node.gateway.blockhash().await?;
+pub(super) async fn blockhash(
+    State(node): State<Arc<Node>>,
+    Peer(peer): Peer,
+) -> Result<Json<BlockhashView>, RelayError> {
+    let (blockhash, last_valid_block_height) = node.gateway.blockhash(peer).await?;
     Ok(Json(BlockhashView {
         object: "blockhash".into(),
         blockhash: Pubkey::new_from_array(blockhash).to_string(),
@@ -81,10 +85,11 @@ pub(super) async fn blockhash(State(node): State<Arc<Node>>) -> Result<Json<Bloc
 )]
 pub(super) async fn account(
     State(node): State<Arc<Node>>,
+    Peer(peer): Peer,
     Path(address): Path<String>,
 ) -> Result<Json<AccountView>, RelayError> {
     let address: Pubkey = parsed("address", &address, ADDRESS)?;
-    let read = node.gateway.account(&address).await?;
+    let read = node.gateway.account(&address, peer).await?;
     Ok(Json(AccountView {
         object: "account".into(),
         address: address.to_string(),
@@ -111,13 +116,14 @@ pub(super) async fn account(
 )]
 pub(super) async fn send(
     State(node): State<Arc<Node>>,
+    Peer(peer): Peer,
     request: Request,
 ) -> Result<Json<SentTransactionView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
     const FORM: &str = "{\"transaction\": \"Base64 of a signed transaction\"}";
     let SignedTransaction { transaction } = json(&body, FORM)?;
     let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(FORM, &error.to_string()))?;
-    let signature = node.gateway.submit(&bytes).await?;
+    let signature = node.gateway.submit(&bytes, peer).await?;
     Ok(Json(SentTransactionView { object: "transaction".into(), signature: signature.to_string() }))
 }
 
@@ -136,10 +142,11 @@ pub(super) async fn send(
 )]
 pub(super) async fn progress(
     State(node): State<Arc<Node>>,
+    Peer(peer): Peer,
     Path(signature): Path<String>,
 ) -> Result<Json<TransactionProgressView>, RelayError> {
     let signature: Signature = parsed("signature", &signature, "a signature: 64 bytes in base58")?;
-    let Progress { state, block_height } = node.gateway.progress(&signature).await?;
+    let Progress { state, block_height } = node.gateway.progress(&signature, peer).await?;
     let status = match &state {
         None => TransactionStatus::Unknown,
         Some(state) if state.error.is_some() => TransactionStatus::Failed,
@@ -169,11 +176,15 @@ pub(super) async fn progress(
         BodyErrors,
     )
 )]
-pub(super) async fn give(State(node): State<Arc<Node>>, request: Request) -> Result<Json<FaucetGrantView>, RelayError> {
+pub(super) async fn give(
+    State(node): State<Arc<Node>>,
+    Peer(peer): Peer,
+    request: Request,
+) -> Result<Json<FaucetGrantView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
     let FaucetRequest { wallet } = json(&body, "{\"wallet\": \"address\"}")?;
     let wallet: Pubkey = parsed("wallet", &wallet, ADDRESS)?;
-    let (signature, last_valid_block_height, given) = node.gateway.grant(&wallet).await?;
+    let (signature, last_valid_block_height, given) = node.gateway.grant(&wallet, peer).await?;
     Ok(Json(FaucetGrantView {
         object: "faucet_grant".into(),
         signature: signature.to_string(),

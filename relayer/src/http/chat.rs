@@ -233,13 +233,31 @@ pub(super) async fn count_response(State(node): State<Arc<Node>>, request: Reque
 async fn counted(
     node: &Node,
     request: Request,
-    read: impl Fn(Bytes, &HeaderMap) -> Result<dialect::Request, RelayError>,
+    read: impl Fn(Bytes, &HeaderMap) -> Result<dialect::Request, RelayError> + Send + 'static,
     write: impl Fn(u64) -> String,
 ) -> Result<Response, RelayError> {
     let permit = body::unpaid_place(node)?;
     let Received { permit: _permit, caller, head, body, .. } = receive(node, request, Instant::now(), permit).await?;
-    let tokens = count_input(node, &caller, &read(body, &head.headers)?).await?;
+    let request = understand(body, &head.headers, read).await?;
+    let tokens = count_input(node, &caller, &request).await?;
     Ok(([(CONTENT_TYPE, JSON)], write(tokens)).into_response())
+}
+
+/// Bytes of bodies that are read at once; longer ones would hold up the other requests of the thread.
+const INLINE_BYTES: usize = 256 << 10;
+
+/// Reads a request, a long one on a thread for what takes long.
+async fn understand(
+    body: Bytes,
+    headers: &HeaderMap,
+    read: impl FnOnce(Bytes, &HeaderMap) -> Result<dialect::Request, RelayError> + Send + 'static,
+) -> Result<dialect::Request, RelayError> {
+    if body.len() <= INLINE_BYTES {
+        return read(body, headers);
+    }
+    let headers = headers.clone();
+    let read = tokio::task::spawn_blocking(move || read(body, &headers));
+    read.await.unwrap_or(Err(RelayError::Internal("reading the request panicked")))
 }
 
 /// Serves a request in the dialect of its path.
@@ -253,7 +271,8 @@ async fn answer(node: &Arc<Node>, request: Request) -> Result<Response, RelayErr
         headers: &head.headers,
         body_hash: digest.unwrap_or_else(|| body_hash(&body)),
     };
-    let request = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?.read(body, &head.headers)?;
+    let dialect = dialect::of_path(head.uri.path()).ok_or(RelayError::NoRoute)?;
+    let request = understand(body, &head.headers, |body, headers| dialect.read(body, headers)).await?;
     let permit = Arc::new(permit);
     let answer = relay(node, caller, &inbound, request, Accepted { unix_ms, at, permit: permit.clone() }).await?;
     Ok(response_of(answer).map(|body| body::held(body, permit)))
@@ -366,4 +385,25 @@ fn events(mut receiver: mpsc::Receiver<Bytes>) -> Body {
 fn logged(mut response: Response) -> Response {
     response.extensions_mut().insert(LoggedLater);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+
+    #[tokio::test]
+    async fn a_long_body_is_read_beside_the_other_requests() {
+        for (length, at_once) in [(1_000, true), (INLINE_BYTES + 1, false)] {
+            let text = "x".repeat(length);
+            let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"{text}"}}]}}"#);
+            let body = Bytes::from(body);
+            let headers = HeaderMap::new();
+            let mut read = pin!(understand(body, &headers, |body, headers| dialect::usual().read(body, headers)));
+            assert_eq!(futures::poll!(&mut read).is_ready(), at_once, "{length}");
+            if !at_once {
+                read.await.unwrap();
+            }
+        }
+    }
 }

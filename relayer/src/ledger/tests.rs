@@ -254,6 +254,23 @@ async fn a_ledger_is_open_in_one_process_at_a_time() {
     Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn who_used_what_is_read_by_the_owner_of_the_file_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let f = open();
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    let copy = f.directory.path().join("copy.db");
+    super::back_up(&f.directory.path().join("steam.db"), &copy, 77).unwrap();
+    for file in std::fs::read_dir(f.directory.path()).unwrap().map(Result::unwrap) {
+        if file.file_name().to_string_lossy().contains(".lock") {
+            continue;
+        }
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{:?} has the mode {mode:o}", file.file_name());
+    }
+}
+
 #[tokio::test]
 async fn a_skipped_group_waits_twice_as_long_each_time() {
     let f = open();

@@ -4,6 +4,7 @@
 
 use crate::chain::Pubkey;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
@@ -12,14 +13,14 @@ const KEPT_SECONDS: f64 = 10.0;
 /// Vaults whose budgets are kept at most.
 const MAX_VAULTS: usize = 16_384;
 
-/// A bucket of permits for each vault: each request adds a part of one, and each second a few, so that a quiet vault has
+/// A bucket of permits for each vault, or whatever else tells clients apart: each request adds a part of one, and each second a few, so that a quiet vault has
 /// some too.
 #[derive(Debug)]
-pub struct Budget {
+pub struct Budget<K = Pubkey> {
     per_request: f64,
     per_second: f64,
     most: f64,
-    vaults: Mutex<HashMap<Option<Pubkey>, State>>,
+    vaults: Mutex<HashMap<Option<K>, State>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,7 +29,7 @@ struct State {
     at: Instant,
 }
 
-impl Budget {
+impl<K: Copy + Eq + Hash> Budget<K> {
     /// Full buckets that earn permits for `percent` of a vault's requests, and `per_second` in addition.
     pub fn new(percent: f64, per_second: f64) -> Self {
         let per_request = percent / 100.0;
@@ -38,12 +39,12 @@ impl Budget {
     }
 
     /// Earns a request's part of a permit for `vault`.
-    pub fn earn(&self, vault: Option<Pubkey>, now: Instant) {
+    pub fn earn(&self, vault: Option<K>, now: Instant) {
         self.change(vault, now, |permits| *permits += self.per_request);
     }
 
     /// Takes a permit of `vault`, if there is one.
-    pub fn take(&self, vault: Option<Pubkey>, now: Instant) -> bool {
+    pub fn take(&self, vault: Option<K>, now: Instant) -> bool {
         self.change(vault, now, |permits| {
             // Five fifths are a whole, whatever their sum is in binary.
             let any = *permits > 1.0 - 1e-6;
@@ -55,11 +56,11 @@ impl Budget {
     }
 
     /// Puts a permit back, after what it was taken for succeeded.
-    pub fn give_back(&self, vault: Option<Pubkey>, now: Instant) {
+    pub fn give_back(&self, vault: Option<K>, now: Instant) {
         self.change(vault, now, |permits| *permits += 1.0);
     }
 
-    fn change<T>(&self, vault: Option<Pubkey>, now: Instant, change: impl FnOnce(&mut f64) -> T) -> T {
+    fn change<T>(&self, vault: Option<K>, now: Instant, change: impl FnOnce(&mut f64) -> T) -> T {
         let mut vaults = self.lock();
         if vaults.len() >= MAX_VAULTS && !vaults.contains_key(&vault) {
             vaults.retain(|_, state| self.permits(state, now) < self.most);
@@ -80,7 +81,7 @@ impl Budget {
         (state.permits + passed * self.per_second).min(self.most)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Option<Pubkey>, State>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Option<K>, State>> {
         // Numbers are usable whoever panicked while holding them.
         self.vaults.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,6 +12,7 @@ use crate::chain::{Pubkey, SettlementAccounts};
 use crate::node::budget::Budget;
 use solana_signature::Signature;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
@@ -19,6 +20,8 @@ use tokio::time::Instant;
 
 /// Most requests at once.
 const PLACES: usize = 32;
+/// Part of all requests that one peer may make.
+const SHARES: f64 = 5.0;
 /// Pause after which a request that found no place may come again.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -80,6 +83,7 @@ pub struct Gateway {
     accounts: SettlementAccounts,
     places: Semaphore,
     budget: Budget,
+    shares: Budget<IpAddr>,
     genesis: OnceCell<[u8; 32]>,
     faucet: Option<Faucet>,
 }
@@ -91,7 +95,7 @@ impl fmt::Debug for Gateway {
 }
 
 impl Gateway {
-    /// At most `per_second` requests a second reach `nodes`.
+    /// At most `per_second` requests a second reach `nodes`, of one peer a fifth of them.
     pub fn new(
         nodes: Vec<Arc<dyn Rpc>>,
         accounts: SettlementAccounts,
@@ -103,6 +107,7 @@ impl Gateway {
             accounts,
             places: Semaphore::new(PLACES),
             budget: Budget::new(0.0, per_second.into()),
+            shares: Budget::new(0.0, f64::from(per_second) / SHARES),
             genesis: OnceCell::new(),
             faucet,
         }
@@ -124,7 +129,7 @@ impl Gateway {
     /// [`GatewayError::Busy`], [`GatewayError::Chain`]
     pub async fn genesis_hash(&self) -> Result<[u8; 32], GatewayError> {
         let known = self.genesis.get_or_try_init(|| async {
-            let _place = self.place()?;
+            let _place = self.place(None)?;
             self.first(|node| async move { node.genesis_hash().await }).await
         });
         known.await.copied()
@@ -134,8 +139,8 @@ impl Gateway {
     ///
     /// # Errors
     /// [`GatewayError::Busy`], [`GatewayError::Chain`]
-    pub async fn blockhash(&self) -> Result<([u8; 32], u64), GatewayError> {
-        let _place = self.place()?;
+    pub async fn blockhash(&self, peer: Option<IpAddr>) -> Result<([u8; 32], u64), GatewayError> {
+        let _place = self.place(peer)?;
         self.first(|node| async move { node.blockhash().await }).await
     }
 
@@ -143,8 +148,8 @@ impl Gateway {
     ///
     /// # Errors
     /// [`GatewayError::Busy`], [`GatewayError::Chain`]
-    pub async fn account(&self, address: &Pubkey) -> Result<AccountRead, GatewayError> {
-        let _place = self.place()?;
+    pub async fn account(&self, address: &Pubkey, peer: Option<IpAddr>) -> Result<AccountRead, GatewayError> {
+        let _place = self.place(peer)?;
         self.first(|node| async move {
             let (slot, found) = node.accounts(std::slice::from_ref(address)).await?;
             let found = found.into_iter().next().flatten();
@@ -157,27 +162,33 @@ impl Gateway {
         .await
     }
 
-    /// Checks a signed transaction, simulates it, and hands it to every node.
+    /// Checks a signed transaction, simulates it, and hands it to every node. One that the cluster has already is there.
     ///
     /// # Errors
     /// [`GatewayError::Invalid`], [`GatewayError::WouldFail`], [`GatewayError::Busy`], [`GatewayError::Chain`]
-    pub async fn submit(&self, bytes: &[u8]) -> Result<Signature, GatewayError> {
+    pub async fn submit(&self, bytes: &[u8], peer: Option<IpAddr>) -> Result<Signature, GatewayError> {
         let signature = transaction::check(bytes, &self.accounts.program)?;
-        let _place = self.place()?;
+        let _place = self.place(peer)?;
+        let Err(error) = self.deliver(bytes).await else { return Ok(signature) };
+        // A client that lost the answer sends it again, and what it does is done.
+        let known = self.first(|node| async move { node.statuses(&[signature]).await }).await;
+        let there = known.is_ok_and(|states| states.into_iter().flatten().any(|state| state.error.is_none()));
+        if there { Ok(signature) } else { Err(error) }
+    }
+
+    async fn deliver(&self, bytes: &[u8]) -> Result<(), GatewayError> {
         match self.first(|node| async move { node.simulate(bytes).await }).await? {
-            Simulation::Succeeds { .. } => {}
-            Simulation::Fails { reason, .. } => return Err(GatewayError::WouldFail(reason)),
+            Simulation::Succeeds { .. } => self.send(bytes).await,
+            Simulation::Fails { reason, .. } => Err(GatewayError::WouldFail(reason)),
         }
-        self.send(bytes).await?;
-        Ok(signature)
     }
 
     /// What became of a transaction.
     ///
     /// # Errors
     /// [`GatewayError::Busy`], [`GatewayError::Chain`]
-    pub async fn progress(&self, signature: &Signature) -> Result<Progress, GatewayError> {
-        let _place = self.place()?;
+    pub async fn progress(&self, signature: &Signature, peer: Option<IpAddr>) -> Result<Progress, GatewayError> {
+        let _place = self.place(peer)?;
         self.first(|node| async move {
             // The height first: a transaction that is unknown afterwards was unknown at that height.
             let block_height = node.block_height().await?;
@@ -191,14 +202,14 @@ impl Gateway {
     ///
     /// # Errors
     /// [`GatewayError::NoFaucet`], [`GatewayError::Busy`], [`GatewayError::Chain`], [`GatewayError::Faucet`]
-    pub async fn grant(&self, wallet: &Pubkey) -> Result<(Signature, u64, Grant), GatewayError> {
+    pub async fn grant(&self, wallet: &Pubkey, peer: Option<IpAddr>) -> Result<(Signature, u64, Grant), GatewayError> {
         let faucet = self.faucet.as_ref().ok_or(GatewayError::NoFaucet)?;
         if !faucet.may_give() {
             return Err(GatewayError::Busy);
         }
-        let (blockhash, last_valid_block_height) = self.blockhash().await?;
+        let (blockhash, last_valid_block_height) = self.blockhash(peer).await?;
         let (bytes, signature) = faucet.transaction(wallet, blockhash).map_err(GatewayError::Faucet)?;
-        let _place = self.place()?;
+        let _place = self.place(peer)?;
         self.send(&bytes).await?;
         Ok((signature, last_valid_block_height, Faucet::GRANT))
     }
@@ -231,8 +242,11 @@ impl Gateway {
         Err(refusal.into())
     }
 
-    fn place(&self) -> Result<SemaphorePermit<'_>, GatewayError> {
+    fn place(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, GatewayError> {
         let place = self.places.try_acquire().map_err(|_| GatewayError::Busy)?;
-        if self.budget.take(None, Instant::now()) { Ok(place) } else { Err(GatewayError::Busy) }
+        let now = Instant::now();
+        // What is beyond a peer's own share takes nothing from the others.
+        let shared = peer.is_none() || self.shares.take(peer, now);
+        if shared && self.budget.take(None, now) { Ok(place) } else { Err(GatewayError::Busy) }
     }
 }

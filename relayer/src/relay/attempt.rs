@@ -6,6 +6,7 @@ use crate::relay::error::RelayError;
 use crate::relay::job::Job;
 use crate::relay::json::Document;
 use crate::relay::plan::Candidate;
+use crate::relay::refusal::Meaning;
 use crate::relay::sse::{Parser, TooLarge};
 use crate::relay::transcript::Transcript;
 use crate::score::FailureKind;
@@ -36,7 +37,18 @@ pub enum Incoming {
     /// A stream up to its first content.
     Stream(Box<Source>),
     /// The provider says that the request is wrong.
-    Refused(StatusCode, Bytes),
+    Refused(Refusal),
+}
+
+/// What a provider says in place of an answer.
+#[derive(Debug)]
+pub struct Refusal {
+    /// 400, 413 or 422.
+    pub status: StatusCode,
+    /// A JSON object, in the client's dialect.
+    pub body: Bytes,
+    /// What it means.
+    pub meaning: Meaning,
 }
 
 /// A stream that has had its first content.
@@ -155,6 +167,7 @@ pub async fn attempt(job: &Job, candidate: &Candidate) -> Result<(Incoming, Tran
         Transcript::new(
             candidate.input.counting,
             request.choices,
+            candidate.max_output,
             request.reader(dialect, now, candidate.input.estimate()),
         )
     };
@@ -162,8 +175,8 @@ pub async fn attempt(job: &Job, candidate: &Candidate) -> Result<(Incoming, Tran
     match status.as_u16() {
         200 => {}
         400 | 413 | 422 => {
-            let body = refusal(dialect, request.dialect, status, response).await;
-            return Ok((Incoming::Refused(status, body), transcript()));
+            let refusal = refusal(dialect, request.dialect, status, response).await;
+            return Ok((Incoming::Refused(refusal), transcript()));
         }
         other => {
             let retry_after = retry_after(&response, now);
@@ -186,7 +199,8 @@ pub async fn attempt(job: &Job, candidate: &Candidate) -> Result<(Incoming, Tran
             // An answer with the status 200 that says it is a refusal is one.
             let status = stated.refusal().and_then(|status| StatusCode::from_u16(status).ok());
             let status = status.unwrap_or(StatusCode::BAD_REQUEST);
-            Ok((Incoming::Refused(status, request.dialect.refusal(status, &stated).into()), transcript()))
+            let body = request.dialect.refusal(status, &stated).into();
+            Ok((Incoming::Refused(Refusal { status, body, meaning: stated.meaning }), transcript()))
         }
         answered => answered,
     }
@@ -262,11 +276,17 @@ async fn cause(response: Response) -> Option<String> {
         .filter(|words| !words.is_empty())
 }
 
-/// The beginning of a stranger's words, without line breaks and other controls.
+/// The beginning of a stranger's words, without line breaks, marks of direction and other controls.
 fn printable(words: &str) -> String {
-    let mut text: String = words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_CAUSE).collect();
+    let shown = |c: char| if c.is_control() || directs(c) { ' ' } else { c };
+    let mut text: String = words.chars().map(shown).take(MAX_CAUSE).collect();
     text.truncate(text.floor_char_boundary(MAX_CAUSE));
     text.trim().to_owned()
+}
+
+/// Whether a character changes the direction in which others are shown (Unicode's property Bidi_Control).
+fn directs(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// How long the provider asks to be left alone: `retry-after-ms`, or `Retry-After` in seconds, which may have a fraction, or as
@@ -292,20 +312,17 @@ fn retry_after(response: &Response, now_unix: i64) -> Option<Duration> {
 }
 
 /// The provider's own words if they are a JSON object of bounded size, the relayer's otherwise.
-async fn refusal(spoken: &dyn Dialect, client: &dyn Dialect, status: StatusCode, response: Response) -> Bytes {
+async fn refusal(spoken: &dyn Dialect, client: &dyn Dialect, status: StatusCode, response: Response) -> Refusal {
     let body = match Body::new(response, MAX_ERROR) {
         Ok(mut body) => read_body(&mut body, MAX_ERROR).await.unwrap_or_default(),
         Err(_) => Bytes::new(),
     };
-    if spoken.capability() == client.capability() && Document::read(body.clone()).is_ok() {
-        return body;
-    }
-    let stated = if Document::read(body.clone()).is_ok() {
-        Stated::read(&String::from_utf8_lossy(&body))
-    } else {
-        Stated::default()
-    };
-    client.refusal(status, &stated).into()
+    let document = Document::read(body.clone()).ok();
+    let stated = document.as_ref().map(|document| Stated::read(document.text())).unwrap_or_default();
+    let meaning = stated.meaning;
+    let own = document.is_some() && spoken.capability() == client.capability();
+    let body = if own { body } else { client.refusal(status, &stated).into() };
+    Refusal { status, body, meaning }
 }
 
 async fn read_body(response: &mut Body, limit: usize) -> Result<Bytes, Failure> {

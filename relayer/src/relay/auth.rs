@@ -100,18 +100,26 @@ impl Credentials {
             ));
         };
         // Some clients fill the headers that they do not need with placeholders: one key among them is enough.
-        let mut wrong = None;
+        let (mut found, mut wrong): (Option<SessionKey>, Option<String>) = (None, None);
         for token in sent {
             let read = token.ok_or_else(|| format!("the Authorization header must be `Bearer {PREFIX}…`"));
             let read = read.and_then(|token| {
                 keys.parse(token).map_err(|error| format!("{error}; check that it was copied whole"))
             });
-            match read {
-                Ok(key) => return Ok(Self::Bearer(Box::new(key))),
-                Err(error) => wrong = wrong.or(Some(error)),
+            match (read, &found) {
+                (Ok(key), Some(other)) if key.address() != other.address() => {
+                    return Err(RelayError::Invalid {
+                        message: "the headers carry two different API keys: send the one that pays alone".into(),
+                        param: None,
+                        code: "conflicting_keys",
+                    });
+                }
+                (Ok(key), _) => found = Some(key),
+                (Err(error), _) => wrong = wrong.or(Some(error)),
             }
         }
-        Err(RelayError::unauthenticated("invalid_api_key", wrong.unwrap_or_default()))
+        let none = || RelayError::unauthenticated("invalid_api_key", wrong.unwrap_or_default());
+        found.map(|key| Self::Bearer(Box::new(key))).ok_or_else(none)
     }
 
     /// The keys that are sent, in every header in which clients send one; `None` in place of one that has another form.

@@ -3,10 +3,12 @@
 
 mod given;
 mod names;
+mod promises;
 #[cfg(test)]
 mod tests;
 
 pub use names::{Names, Providers};
+pub use promises::Promises;
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
@@ -52,6 +54,8 @@ pub struct Controls {
     pub preferred_max_latency: Option<f64>,
     /// Whether a provider must know every parameter of the request.
     pub require_parameters: bool,
+    /// What a provider must promise of data and precision.
+    pub promises: Promises,
     /// The delay after which a second provider is asked as well: zero means never, `None` the operator's setting.
     pub hedge_after: Option<Duration>,
     /// Models to try after the request's own, in this order.
@@ -107,6 +111,7 @@ impl Controls {
                 "one number of seconds, above 0 and at most 1000000",
             )?,
             require_parameters: wishes.flag("require_parameters")?.unwrap_or(false),
+            promises: Promises::read(&wishes)?,
             hedge_after: hedge_after.map(|ms| Duration::from_micros((ms * 1e3) as u64)),
             models: models(&wishes)?,
         };
@@ -159,6 +164,7 @@ impl Controls {
             || self.max_price != MaxPrice::default()
             || self.preferred_min_throughput.is_some()
             || self.preferred_max_latency.is_some()
+            || self.promises.are_asked()
     }
 
     /// Finds out whom the names mean.
@@ -192,6 +198,9 @@ impl Controls {
         }
         if !self.allow_fallbacks && !self.order.is_empty() && providers.rank_of(offer).is_none() {
             return Some("not in provider.order, and provider.allow_fallbacks is false".into());
+        }
+        if let Some(reason) = self.promises.broken_by(offer.capabilities) {
+            return Some(reason);
         }
         let limits = [
             ("prompt", self.max_price.prompt, price.input),

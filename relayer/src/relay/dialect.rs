@@ -4,6 +4,7 @@
 //!
 //! A new dialect is one module here and one line in [`DIALECTS`].
 
+mod caching;
 pub mod chat;
 pub mod completions;
 mod conversation;
@@ -21,6 +22,7 @@ mod stated;
 mod testing;
 mod translate;
 
+pub use caching::{CacheMarks, CacheWrites};
 pub use conversation::Unsayable;
 pub use event::{Billed, Event, Fault, Piece, Usage, Whole};
 pub use stated::Stated;
@@ -144,6 +146,11 @@ pub trait Dialect: fmt::Debug + Send + Sync {
 
     /// Whether models may reason where a request says nothing of it.
     fn reasons_unasked(&self) -> bool {
+        true
+    }
+
+    /// Whether prompts may be written to a cache where a request says nothing of it.
+    fn caches_unasked(&self) -> bool {
         true
     }
 

@@ -3,19 +3,17 @@
 //! second.
 
 use crate::chain::Pubkey;
-use crate::relay::attempt::{Failure, Incoming, attempt};
+use crate::relay::attempt::{Failure, Incoming, Refusal, attempt};
 use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED, TOO_LONG};
 use crate::relay::dialect::Request;
 use crate::relay::error::RelayError;
 use crate::relay::honesty;
 use crate::relay::job::Job;
 use crate::relay::plan::{Candidate, saturate};
-use crate::relay::refusal::{Meaning, meaning};
+use crate::relay::refusal::Meaning;
 use crate::relay::transcript::Transcript;
 use crate::relay::watch::Watch;
 use crate::score::{Ask, Evidence, FailureKind, Outcome};
-use axum::http::StatusCode;
-use bytes::Bytes;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -169,8 +167,8 @@ impl<'a> Race<'a> {
             let Some(place) = self.running.iter().position(|running| running.number == number) else { continue };
             let ended = self.running.swap_remove(place);
             match result {
-                Ok((Incoming::Refused(status, body), transcript)) => {
-                    if let Some(opened) = self.refused(ended, transcript, (status, body)) {
+                Ok((Incoming::Refused(refusal), transcript)) => {
+                    if let Some(opened) = self.refused(ended, transcript, refusal) {
                         return Some(opened);
                     }
                 }
@@ -224,9 +222,18 @@ impl<'a> Race<'a> {
             return;
         }
         let Some(next) = self.left.front().copied() else { return };
-        // Another model says nothing about a refusal that may be right for its own.
-        if self.doubted.as_ref().is_some_and(|(_, refused, _)| refused.candidate.offer.model != next.offer.model) {
-            return;
+        // Another model says nothing about a refusal that may be right for its own, unless it has more room for what is too long.
+        if let Some((number, refused, incoming)) = self.doubted.take() {
+            let Candidate { offer, .. } = &refused.candidate;
+            let too_long = matches!(&incoming, Incoming::Refused(refusal) if refusal.meaning == Meaning::TooLong);
+            if offer.model == next.offer.model {
+                self.doubted = Some((number, refused, incoming));
+            } else if too_long && next.offer.context_limit > offer.context_limit {
+                self.too_long = Some((refused, incoming));
+            } else {
+                self.doubted = Some((number, refused, incoming));
+                return;
+            }
         }
         self.left.pop_front();
         // Failing over to a healthy provider is never rationed: it multiplies no outage.
@@ -311,8 +318,8 @@ impl<'a> Race<'a> {
             }
         }
         self.tries.clear();
-        if let Some((number, opened, Incoming::Refused(status, _))) = self.doubted.take() {
-            self.contradict(number, opened, status.as_u16());
+        if let Some((number, opened, Incoming::Refused(refusal))) = self.doubted.take() {
+            self.contradict(number, opened, refusal.status.as_u16());
         }
         // Retries that come to something are no sign of a general outage.
         for _ in 0..self.permits {
@@ -334,41 +341,35 @@ impl<'a> Race<'a> {
     }
 
     /// Returns what goes back to the client, unless another provider is to be asked first.
-    fn refused(
-        &mut self,
-        ended: Try<'a>,
-        transcript: Transcript,
-        (status, body): (StatusCode, Bytes),
-    ) -> Option<(Opened, Incoming)> {
+    fn refused(&mut self, ended: Try<'a>, transcript: Transcript, refusal: Refusal) -> Option<(Opened, Incoming)> {
         let (number, candidate) = (ended.number, ended.candidate);
-        let meaning = meaning(status, &body);
+        let meaning = refusal.meaning;
         if meaning == Meaning::Account {
-            let error = format!("status {} about the relayer's account", status.as_u16());
-            self.failed(ended, Failure::new(FailureKind::Status(status.as_u16()), error));
+            let status = refusal.status.as_u16();
+            let error = format!("status {status} about the relayer's account");
+            self.failed(ended, Failure::new(FailureKind::Status(status), error));
             return None;
         }
         self.note(&ended, if meaning == Meaning::TooLong { TOO_LONG } else { REFUSED }, None);
-        let refused = (opened(ended, transcript), Incoming::Refused(status, body));
-        if let Some((_, first, incoming)) = self.doubted.take() {
-            // Two agree: the request is wrong, and the first one's words go back.
-            return Some((first, incoming));
-        }
-        let next = self.left.front();
-        match meaning {
-            Meaning::TooLong => {
-                self.left.retain(|next| next.offer.context_limit > candidate.offer.context_limit);
-                if self.left.is_empty() {
-                    return Some(refused);
-                }
-                self.too_long = Some(refused);
-                None
-            }
-            Meaning::Request if next.is_some_and(|next| next.offer.model == candidate.offer.model) => {
+        let refused = (opened(ended, transcript), Incoming::Refused(refusal));
+        let peer = self.left.front().is_some_and(|next| next.offer.model == candidate.offer.model);
+        let (first, incoming) = match self.doubted.take() {
+            // Two agree that it is wrong: the first one's words go back.
+            Some((_, first, incoming)) => (first, incoming),
+            None if peer => {
                 self.doubted = Some((number, refused.0, refused.1));
-                None
+                return None;
             }
-            Meaning::Request | Meaning::Policy | Meaning::Account => Some(refused),
+            None => refused,
+        };
+        if meaning == Meaning::TooLong {
+            self.left.retain(|next| next.offer.context_limit > candidate.offer.context_limit);
+            if !self.left.is_empty() {
+                self.too_long = Some((first, incoming));
+                return None;
+            }
         }
+        Some((first, incoming))
     }
 
     fn failed(&mut self, mut ended: Try<'a>, failure: Failure) {

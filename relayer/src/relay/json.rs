@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
@@ -13,28 +14,38 @@ use std::ops::Range;
 /// Names an object may have before duplicates are looked up in a set instead of a list.
 const FEW_NAMES: usize = 16;
 
-/// Checks that `text` is JSON of bounded depth (serde_json's 128 levels) in which no object names a member twice: two
-/// parsers that pick different ones of the two would price one request and serve another.
+/// Most values in a body, each array and object being one too: memory for them must not exceed a body's own many times. OpenAI's
+/// embeddings take 300,000 tokens in a request, each a number.
+pub const MAX_VALUES: u32 = 500_000;
+
+/// Checks that `text` is JSON of bounded depth (serde_json's 128 levels) with at most [`MAX_VALUES`] values, in which no object
+/// names a member twice: two parsers that pick different ones of the two would price one request and serve another.
 ///
 /// # Errors
 /// What is wrong and where.
 pub fn check(text: &str) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Strict.deserialize(&mut deserializer)?;
+    Strict(&Cell::new(0)).deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
-struct Strict;
+/// Counts the values that it has seen.
+#[derive(Clone, Copy)]
+struct Strict<'a>(&'a Cell<u32>);
 
-impl<'de> DeserializeSeed<'de> for Strict {
+impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.0.set(self.0.get() + 1);
+        if self.0.get() > MAX_VALUES {
+            return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values")));
+        }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Strict {
+impl<'de> Visitor<'de> for Strict<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,7 +77,7 @@ impl<'de> Visitor<'de> for Strict {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(Strict)?.is_some() {}
+        while seq.next_element_seed(self)?.is_some() {}
         Ok(())
     }
 
@@ -82,7 +93,7 @@ impl<'de> Visitor<'de> for Strict {
             } else {
                 many.insert(name);
             }
-            map.next_value_seed(Strict)?;
+            map.next_value_seed(self)?;
         }
         Ok(())
     }
@@ -403,6 +414,15 @@ mod tests {
             assert!(check(text).unwrap_err().to_string().contains("appears twice"), "{text}");
         }
         check(r#"{"a":{"a":1},"b":[{"a":1},{"a":1}]}"#).unwrap();
+    }
+
+    #[test]
+    fn a_body_has_so_many_values_and_no_more() {
+        // Object and array are values too.
+        let body = |numbers: u32| format!(r#"{{"a":[{}0]}}"#, "0,".repeat(numbers as usize - 1));
+        check(&body(MAX_VALUES - 2)).unwrap();
+        let error = check(&body(MAX_VALUES - 1)).unwrap_err().to_string();
+        assert!(error.starts_with("more than 500000 values"), "{error}");
     }
 
     #[test]

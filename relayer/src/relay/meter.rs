@@ -1,11 +1,11 @@
 //! The cost of an answer: the provider's usage, limited by the relayer's own count of the delivered text and by what was
 //! held.
 
-use crate::relay::dialect::{self, Billed};
+use crate::relay::dialect::{self, Billed, CacheWrites};
 use crate::relay::plan::{Input, saturate};
 use crate::tokens::{Counted, Counting};
 use steam_protocol::receipt::CountedBy;
-use steam_protocol::units::{Pico, Tariff, Usage, receipt_fee};
+use steam_protocol::units::{Pico, Price, Tariff, Usage, receipt_fee};
 
 /// The relayer's own count of an exchange.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,24 @@ pub struct Own {
     pub calls: u64,
     /// Whether reasoning that nobody sees may be billed.
     pub hides: bool,
+    /// The cache writes that may be billed as such.
+    pub writes: CacheWrites,
+}
+
+/// Most that cache writes which nobody asked for cost, in times of the price of other input.
+const MOST_UNASKED: u64 = 2;
+
+/// The claim with what may not be billed as written as what else it is: a write of the shorter lifetime, or other input.
+fn allowed(writes: CacheWrites, claim: dialect::Usage, price: &Tariff) -> dialect::Usage {
+    let modest = |price: &Price| price.cache_write <= price.input.saturating_mul(MOST_UNASKED);
+    let short = match writes {
+        CacheWrites::Any => return claim,
+        CacheWrites::Short => true,
+        CacheWrites::Unasked => modest(&price.standard) && modest(&price.long),
+        CacheWrites::None => false,
+    };
+    let written = claim.cache_write.saturating_add(claim.cache_write_long);
+    dialect::Usage { cache_write: if short { written } else { 0 }, cache_write_long: 0, ..claim }
 }
 
 /// Tokens with which a model writes a call, besides the name and the arguments.
@@ -56,16 +74,18 @@ pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
     let (wanted, mut counted_by) = match claim {
         Some(claim) => {
             let output = claim.completion.min(output_allowed(counting, own, claim, bounds));
-            let prompt = claim.prompt.min(input_allowed);
+            let prompt = believed(claim.prompt.min(input_allowed), own.input.believable(), &bounds.price);
             let cache = claim.cached.saturating_add(claim.cache_write).saturating_add(claim.cache_write_long);
             let absurd = cache > claim.prompt;
-            let capped = output < claim.completion || prompt < claim.prompt || absurd;
+            let allowed = allowed(own.writes, claim, &bounds.price);
+            let capped = output < claim.completion || prompt < claim.prompt || absurd || allowed != claim;
             let counted_by = if capped { CountedBy::Capped } else { CountedBy::Provider };
-            (usage(claim, prompt, output), counted_by)
+            (usage(allowed, prompt, output), counted_by)
         }
         None => {
             let output = own.delivered.tokens.min(u64::from(bounds.max_output));
-            let prompt = unclaimed(&own.input, &bounds.price);
+            let prompt = own.input.estimate().min(input_allowed);
+            let prompt = believed(prompt, own.input.least(), &bounds.price);
             (usage(dialect::Usage { prompt, ..dialect::Usage::default() }, prompt, output), CountedBy::Relayer)
         }
     };
@@ -85,11 +105,10 @@ fn output_allowed(counting: Counting, own: &Own, claim: dialect::Usage, bounds: 
     counting.allowance(own.delivered).saturating_add(calls).saturating_add(hidden).min(max_output)
 }
 
-/// The tokens of a prompt that no provider has counted: an estimate alone makes no long prompt. It is one if its fewest tokens
-/// are more than `long_from`; otherwise no more than `long_from` are billed.
-fn unclaimed(input: &Input, price: &Tariff) -> u64 {
-    let prompt = input.estimate().min(input.allowance());
-    if price.is_long(prompt) && !price.is_long(input.least()) { price.long_from.into() } else { prompt }
+/// The tokens of a prompt that are billed: it is a long one only if `count`, which is the relayer's own, says so too. Otherwise no
+/// more than `long_from` are billed.
+fn believed(prompt: u64, count: u64, price: &Tariff) -> u64 {
+    if price.is_long(prompt) && !price.is_long(count) { price.long_from.into() } else { prompt }
 }
 
 /// The parts of a prompt of at most `prompt` tokens, none above the claim's. What is cut is cut from the part that usually
@@ -162,13 +181,12 @@ pub fn usd(amount: Pico) -> String {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use steam_protocol::units::Price;
 
     const BYTES: Counted = Counted { bytes: 400, tokens: 100 };
 
     fn own(counting: Counting, delivered: Counted) -> Own {
         let input = Input { counting, text: BYTES, image_tokens: 0 };
-        Own { input, delivered, reasoning: Counted::default(), calls: 0, hides: true }
+        Own { input, delivered, reasoning: Counted::default(), calls: 0, hides: true, writes: CacheWrites::Any }
     }
 
     fn bounds() -> Bounds {
@@ -217,6 +235,26 @@ mod tests {
     }
 
     #[test]
+    fn cache_writes_that_nobody_asked_for_are_other_input() {
+        let standard = bounds().price.standard;
+        let dear = |cache_write| Bounds { price: Price { cache_write, ..standard }.into(), ..bounds() };
+        for (writes, cache_write, billed) in [
+            (CacheWrites::None, 1_250_000, (90, 0, 0)),
+            (CacheWrites::Unasked, 2_000_000, (40, 50, 0)),
+            (CacheWrites::Unasked, 2_000_001, (90, 0, 0)),
+            (CacheWrites::Short, 9_000_000, (40, 50, 0)),
+            (CacheWrites::Any, 9_000_000, (40, 20, 30)),
+        ] {
+            let claim = dialect::Usage { cache_write: 20, cache_write_long: 30, ..claim(100, 10, 1, 0).unwrap() };
+            let own = Own { writes, ..own(Counting::Bytes, BYTES) };
+            let bill = bill(Some(claim), &own, &dear(cache_write));
+            let Usage { input, cache_write, cache_write_long, cached, .. } = bill.usage;
+            assert_eq!(((input, cache_write, cache_write_long), cached), (billed, 10), "{writes:?}");
+            assert_eq!(bill.counted_by == CountedBy::Capped, writes != CacheWrites::Any, "the receipt says so");
+        }
+    }
+
+    #[test]
     fn a_call_has_tokens_besides_its_name_and_its_arguments() {
         // Three parallel calls, of which 48 tokens are names and arguments.
         let calls = Own { calls: 3, ..own(Counting::O200k, Counted { bytes: 200, tokens: 48 }) };
@@ -261,7 +299,9 @@ mod tests {
         let bounds = Bounds { price: Tariff { standard, long_from: 100, long }, fee_bps: 0, ..bounds() };
         let total = |prompt, cached, cache_write| {
             let claim = dialect::Usage { prompt, cached, cache_write, completion: 10, ..dialect::Usage::default() };
-            bill(Some(claim), &own(Counting::Bytes, BYTES), &bounds).total.0
+            let text = Counted { bytes: 404, tokens: 101 };
+            let input = Input { counting: Counting::Bytes, text, image_tokens: 0 };
+            bill(Some(claim), &Own { input, ..own(Counting::Bytes, BYTES) }, &bounds).total.0
         };
         assert_eq!(total(100, 50, 10), 40_000_000 + 5_000_000 + 10_000_000 + 20_000_000 + 5_000_000);
         // One more token, though most are cached.
@@ -269,13 +309,19 @@ mod tests {
     }
 
     #[test]
-    fn a_long_prompt_is_billed_where_claim_and_own_bound_are_both_above_and_never_by_an_estimate() {
+    fn a_long_prompt_is_billed_where_claim_and_own_count_are_both_above() {
         let standard = bounds().price.standard;
         let long = Price::basic(2_000_000, 200_000, 4_000_000, 5);
         let prompt = |claimed: Option<u64>, counting, text, long_from| {
             let input = Input { counting, text, image_tokens: 0 };
-            let own =
-                Own { input, delivered: Counted::default(), reasoning: Counted::default(), calls: 0, hides: true };
+            let own = Own {
+                input,
+                delivered: Counted::default(),
+                reasoning: Counted::default(),
+                calls: 0,
+                hides: true,
+                writes: CacheWrites::Any,
+            };
             let price = Tariff { standard, long_from, long };
             let bill = bill(claimed.and_then(|prompt| claim(prompt, 0, 0, 0)), &own, &Bounds { price, ..bounds() });
             (bill.usage.input, price.is_long(bill.usage.prompt()))
@@ -283,7 +329,9 @@ mod tests {
         let text = Counted { bytes: 4_000, tokens: 1_000 };
         // The bound of an unknown tokenizer is above 1,000, and the provider claims no more than that.
         assert_eq!(prompt(Some(1_000), Counting::Bytes, text, 1_000), (1_000, false));
-        assert_eq!(prompt(Some(1_001), Counting::Bytes, text, 1_000), (1_001, true));
+        assert_eq!(prompt(Some(1_001), Counting::Bytes, text, 1_000), (1_000, false), "4,000 bytes are 1,000 tokens");
+        let more = Counted { bytes: 4_004, tokens: 1_001 };
+        assert_eq!(prompt(Some(1_001), Counting::Bytes, more, 1_000), (1_001, true));
         // 1,028 by the relayer's own bound, whatever is claimed.
         assert_eq!(prompt(Some(9_000), Counting::O200k, text, 1_028), (1_028, false));
         assert_eq!(prompt(Some(9_000), Counting::O200k, text, 1_027), (1_028, true));
@@ -334,6 +382,7 @@ mod tests {
                 reasoning: text(visible.min(delivered)),
                 calls: 0,
                 hides: true,
+                writes: CacheWrites::Any,
             };
             let held = Pico(u128::from(held) << 20);
             let bounds = Bounds { price, fee_bps, held, max_output };

@@ -2,6 +2,9 @@
 //! anything is scored.
 
 mod bounds;
+mod input;
+
+pub use input::Input;
 
 use crate::chain::Pubkey;
 use crate::config::Config;
@@ -11,45 +14,17 @@ use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
 use crate::relay::output::{Money, affordable};
 use crate::score::{Ask, Choice, Scorer, Sort};
-use crate::tokens::{Counted, Counting};
 use crate::vaults::{KeyLimits, Refusal};
 use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::allow_list::AllowList;
+use steam_protocol::seeds::is_reserved;
 use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
 use tokio::time::Instant;
 
 /// Most exclusions that an error message lists.
 const LISTED: usize = 8;
-
-/// The relayer's own count of a request's input.
-#[derive(Clone, Copy, Debug)]
-pub struct Input {
-    /// The method of counting.
-    pub counting: Counting,
-    /// Bytes and tokens of the text.
-    pub text: Counted,
-    /// Tokens allowed for the images.
-    pub image_tokens: u64,
-}
-
-impl Input {
-    /// The estimate of the input's tokens.
-    pub fn estimate(&self) -> u64 {
-        self.text.tokens.saturating_add(self.image_tokens)
-    }
-
-    /// Fewest tokens that it has for sure; what an image has is an estimate.
-    pub fn least(&self) -> u64 {
-        self.counting.least(self.text)
-    }
-
-    /// Most input tokens that can be billed.
-    pub fn allowance(&self) -> u64 {
-        self.counting.allowance(self.text).saturating_add(self.image_tokens)
-    }
-}
 
 /// An offer that can serve the request.
 #[derive(Clone, Debug)]
@@ -168,7 +143,7 @@ pub struct Asked {
 /// Finds the requested models, without the suffixes that steer routing: a suffix is never part of a name.
 ///
 /// # Errors
-/// Nobody offers one of them, or a suffix contradicts `provider.sort`.
+/// Nobody offers one of them, or a suffix contradicts `provider.sort` or is not known.
 pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, RelayError> {
     let offered = |model: &str| registry.offers_of(model).next().is_some();
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
@@ -176,6 +151,11 @@ pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, Rel
         let (model, sort) = suffix(name);
         if offered(model) {
             asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
+        } else if is_reserved(name) && sort.is_none() {
+            let name = super::json::shorten(name);
+            let message =
+                format!("`{name}` ends in a way of routing that is not known; known are `:floor` and `:nitro`");
+            return Err(RelayError::invalid("invalid_value", "model", message));
         } else {
             unknown.push(super::json::shorten(name));
         }

@@ -1,19 +1,14 @@
 //! What a provider means when it calls a request wrong. The words decide, not how often they were said.
 
-use crate::relay::json::Object;
-use axum::http::StatusCode;
-use serde_json::Value;
-
 /// What a refusal means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Meaning {
     /// The prompt does not fit the model's context: a model with more room may take it.
     TooLong,
-    /// The content is not allowed: no other model is asked.
-    Policy,
     /// The relayer's account with the provider: the request has nothing to do with it.
     Account,
-    /// The request is wrong, as far as this provider is concerned.
+    /// The request is wrong, or its content not allowed, as far as this provider is concerned. No other model is asked.
+    #[default]
     Request,
 }
 
@@ -23,12 +18,12 @@ const CODES: [(&str, Meaning); 16] = [
     ("context_window_exceeded", Meaning::TooLong),
     ("string_above_max_length", Meaning::TooLong),
     ("exceed_context_size_error", Meaning::TooLong),
-    ("content_policy_violation", Meaning::Policy),
-    ("content_filter", Meaning::Policy),
-    ("content_filtered", Meaning::Policy),
-    ("responsibleaipolicyviolation", Meaning::Policy),
-    ("moderation_blocked", Meaning::Policy),
-    ("invalid_prompt", Meaning::Policy),
+    ("content_policy_violation", Meaning::Request),
+    ("content_filter", Meaning::Request),
+    ("content_filtered", Meaning::Request),
+    ("responsibleaipolicyviolation", Meaning::Request),
+    ("moderation_blocked", Meaning::Request),
+    ("invalid_prompt", Meaning::Request),
     ("insufficient_quota", Meaning::Account),
     ("billing_hard_limit_reached", Meaning::Account),
     ("billing_not_active", Meaning::Account),
@@ -47,60 +42,31 @@ const WORDS: [(&str, Meaning); 17] = [
     ("input is too long", Meaning::TooLong),
     ("too many tokens", Meaning::TooLong),
     ("reduce the length", Meaning::TooLong),
-    ("content policy", Meaning::Policy),
-    ("usage policies", Meaning::Policy),
-    ("content management policy", Meaning::Policy),
-    ("safety system", Meaning::Policy),
-    ("content filter", Meaning::Policy),
+    ("content policy", Meaning::Request),
+    ("usage policies", Meaning::Request),
+    ("content management policy", Meaning::Request),
+    ("safety system", Meaning::Request),
+    ("content filter", Meaning::Request),
     ("credit balance", Meaning::Account),
     ("api key", Meaning::Account),
     ("exceeded your current quota", Meaning::Account),
     ("billing", Meaning::Account),
 ];
 
-/// What a refusal with this body means.
-pub fn meaning(status: StatusCode, body: &[u8]) -> Meaning {
-    // A provider that does not know the model that it offers is at fault.
-    if status == StatusCode::NOT_FOUND {
-        return Meaning::Account;
+impl Meaning {
+    /// What an error with these names for programs and these words means.
+    pub fn of<'a>(names: impl Iterator<Item = &'a str>, message: &str) -> Self {
+        let named = names.map(str::to_lowercase).find_map(|name| CODES.iter().find(|(code, _)| *code == name));
+        let message = message.to_lowercase();
+        let said = || WORDS.iter().find(|(word, _)| message.contains(word));
+        named.or_else(said).map_or_else(Self::default, |(_, meaning)| *meaning)
     }
-    let stated = stated(body);
-    let of = |table: &[(&str, Meaning)], said: &dyn Fn(&str) -> bool| {
-        table.iter().find(|(word, _)| said(word)).map(|(_, meaning)| *meaning)
-    };
-    let code = of(&CODES, &|code| stated.codes.iter().any(|stated| stated == code));
-    code.or_else(|| of(&WORDS, &|word| stated.message.contains(word))).unwrap_or(Meaning::Request)
-}
-
-/// What an error says, in lower case.
-#[derive(Default)]
-struct Stated {
-    codes: Vec<String>,
-    message: String,
-}
-
-fn stated(body: &[u8]) -> Stated {
-    let text = std::str::from_utf8(body).unwrap_or_default();
-    let Ok(object) = Object::read(text) else { return Stated::default() };
-    let error: Value = object.get("error").and_then(|error| serde_json::from_str(error).ok()).unwrap_or_default();
-    let outer = |name: &str| object.get(name).and_then(|value| serde_json::from_str::<Value>(value).ok());
-    let word = |value: Option<Value>| value.and_then(|value| value.as_str().map(str::to_lowercase));
-    let inner = error.get("innererror").or_else(|| error.get("metadata")).cloned().unwrap_or_default();
-    let codes = [
-        error.get("code").cloned(),
-        error.get("type").cloned(),
-        inner.get("code").cloned(),
-        outer("code"),
-        outer("type"),
-    ];
-    let message =
-        word(error.get("message").cloned()).or_else(|| word(outer("message"))).or_else(|| word(outer("error")));
-    Stated { codes: codes.into_iter().filter_map(word).collect(), message: message.unwrap_or_default() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::dialect::Stated;
 
     #[test]
     fn the_words_decide() {
@@ -112,22 +78,24 @@ mod tests {
                 Meaning::TooLong,
             ),
             (r#"{"object":"error","message":"Please reduce the length of the messages","code":400}"#, Meaning::TooLong),
-            (r#"{"error":{"message":"x","code":"content_policy_violation"}}"#, Meaning::Policy),
+            (r#"{"error":{"message":"x","code":"content_policy_violation"}}"#, Meaning::Request),
             (
                 r#"{"error":{"code":"content_filter","innererror":{"code":"ResponsibleAIPolicyViolation"}}}"#,
-                Meaning::Policy,
+                Meaning::Request,
             ),
             (
                 r#"{"error":{"message":"Your credit balance is too low","type":"invalid_request_error"}}"#,
                 Meaning::Account,
             ),
             (r#"{"error":{"message":"temperature must be at most 2","param":"temperature"}}"#, Meaning::Request),
+            (r#"{"error":{"message":"Your prompt on billing violates our usage policies"}}"#, Meaning::Request),
+            (r#"{"error":{"message":"x","metadata":{"code":"insufficient_quota"}}}"#, Meaning::Account),
+            (r#"{"error":{"message":"x"},"code":"Context_Window_Exceeded"}"#, Meaning::TooLong),
             (r#"{"error":"no"}"#, Meaning::Request),
             ("<html>", Meaning::Request),
             ("", Meaning::Request),
         ] {
-            assert_eq!(meaning(StatusCode::BAD_REQUEST, body.as_bytes()), meant, "{body}");
+            assert_eq!(Stated::read(body).meaning, meant, "{body}");
         }
-        assert_eq!(meaning(StatusCode::NOT_FOUND, b"{}"), Meaning::Account, "of a model that it offers");
     }
 }

@@ -7,6 +7,12 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use steam_protocol::receipt::FinishReason;
 
+/// Most bytes that a token of an answer is believed to have on average: the longest of usual vocabularies have 128, and a text of
+/// those alone is none.
+const MOST_TOKEN_BYTES: u64 = 32;
+/// Bytes that an answer may have in addition.
+const SPARE_BYTES: u64 = 64 << 10;
+
 /// One answer as it is read.
 #[derive(Debug)]
 pub struct Transcript {
@@ -30,6 +36,8 @@ pub struct Counts {
     pub stated_usage: Option<String>,
     /// Answers that were asked for.
     choices: u32,
+    /// Bytes that they can have.
+    most: u64,
     /// Those that have ended.
     finished: BTreeSet<u32>,
     /// Whether anything was said but an end.
@@ -39,8 +47,8 @@ pub struct Counts {
 }
 
 impl Transcript {
-    /// Nothing said of `choices` answers, which `reader` reads.
-    pub fn new(counting: Counting, choices: u32, reader: Box<dyn Reader>) -> Self {
+    /// Nothing said of `choices` answers of at most `max_output` tokens each, which `reader` reads.
+    pub fn new(counting: Counting, choices: u32, max_output: u32, reader: Box<dyn Reader>) -> Self {
         let counts = Counts {
             delivered: Tally::new(counting),
             reasoning: Tally::new(counting),
@@ -48,6 +56,7 @@ impl Transcript {
             usage: None,
             stated_usage: None,
             choices,
+            most: SPARE_BYTES.saturating_add(u64::from(max_output).saturating_mul(choices.into()) * MOST_TOKEN_BYTES),
             finished: BTreeSet::new(),
             silent: true,
             calls: BTreeSet::new(),
@@ -160,7 +169,8 @@ impl Counts {
             return Ok(false);
         }
         self.delivered.add(choice, text);
-        Ok(true)
+        // Nobody pays for what is beyond the limit, and a stream of it would never end.
+        if self.delivered.bytes() > self.most { Err(Fault::Malformed) } else { Ok(true) }
     }
 
     /// Refuses answers beyond those that were asked for: they would be paid for, and each takes memory.

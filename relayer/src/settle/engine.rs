@@ -172,8 +172,9 @@ impl Settler {
     async fn advance(&mut self, batch: Batch, look: &Look) -> Result<bool, SettleError> {
         match self.judge(&batch, look)? {
             Verdict::Done { signature, applied, skipped } => {
+                let transaction = signature.as_deref().unwrap_or_default();
                 for group in &applied {
-                    tracing::info!(vault = %group.vault, seq = group.seq, receipts = group.receipts, ?signature, "settled");
+                    tracing::info!(vault = %group.vault, seq = group.seq, receipts = group.receipts, transaction, "settled");
                 }
                 for group in &skipped {
                     tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");

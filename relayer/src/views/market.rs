@@ -157,6 +157,11 @@ pub struct OfferView {
     pub output_limit: u32,
     /// What the offer can do, as the bits that are posted on chain.
     pub capabilities: u64,
+    /// The names of the bits that have one: the APIs it speaks, what it takes, and what it promises of data (`no-retention`,
+    /// `no-training`). They are the provider's word.
+    pub capability_names: Vec<String>,
+    /// How it says that the weights are quantized, or `unknown`.
+    pub quantization: String,
     /// The posted price in µUSDC.
     pub price: PriceView,
     /// The posted price in USD.
@@ -343,6 +348,8 @@ impl OfferView {
             context_limit: offer.context_limit,
             output_limit: offer.output_limit,
             capabilities: offer.capabilities,
+            capability_names: capability::names(offer.capabilities).map(Into::into).collect(),
+            quantization: capability::quantization(offer.capabilities).into(),
             price: PriceView::from(&offer.price),
             pricing: Pricing::from(&offer.price),
             blended_usd_per_million: blended_usd(&offer.price, blend_ratio),

@@ -89,6 +89,8 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         ("chat", "models") => Usage(&["", "a,", "a b"]),
         ("chat", "order" | "only" | "ignore") => Usage(&["", "a,", ",a"]),
         ("chat", "sort") => Usage(&["", "fast", "Price"]),
+        ("chat", "data_collection") => Usage(&["", "none", "Deny"]),
+        ("chat", "quantizations") => Usage(&["", "fp7", "fp8,", "FP8"]),
         ("chat", "max_price_prompt" | "max_price_completion") => PRICE,
         ("chat", "preferred_min_throughput" | "preferred_max_latency") => Usage(&["", "0", "-1", "NaN", "inf", "fast"]),
         ("chat", "hedge_after_ms") => Usage(&["", "-1", "1.5", "600001", "soon"]),

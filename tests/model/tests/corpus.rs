@@ -68,11 +68,14 @@ fn settlements() -> Vec<(&'static Record, Shape)> {
     done.filter_map(shape).collect()
 }
 
+/// Whether a settlement has a form.
+type Form<'a> = &'a dyn Fn(&Record, &Shape) -> bool;
+
 #[test]
 fn every_form_of_a_settlement_is_recorded() {
     let all = settlements();
     let events = |record: &Record| record.outcome.events.len();
-    let forms: [(&str, &dyn Fn(&Record, &Shape) -> bool); 14] = [
+    let forms: [(&str, Form); 14] = [
         ("one group", &|_, shape| shape.groups == 1),
         ("three groups", &|_, shape| shape.groups == 3),
         ("six groups", &|_, shape| shape.groups == 6),

@@ -7,6 +7,8 @@ import { join } from "node:path";
 
 export interface Info {
   base_url: string;
+  api_key: string;
+  vault: string;
   rpc_url: string;
   relayer: string;
   mint: string;

@@ -1,6 +1,6 @@
 /** What a key is granted, by the names that the program gives it. */
 
-import type { Struct } from "./idl.js";
+import type { KeyGrant } from "../../../../app-idl/client/src/index.js";
 
 const DAY = 86_400;
 
@@ -17,7 +17,7 @@ export interface Limits {
   feeBps: number;
 }
 
-export function grantOf(limits: Limits): Struct {
+export function grantOf(limits: Limits): KeyGrant {
   return {
     expires: limits.expires,
     limit_total: limits.total,

@@ -3,16 +3,13 @@
  * words is an error and never left out.
  */
 
-import { getCompiledTransactionMessageDecoder } from "@solana/kit";
-import { formatSeconds, formatUsdc } from "../money.js";
-import { equal, toHex } from "./bytes.js";
-import { decodeInstruction, PROGRAM, type Struct } from "./idl.js";
 import {
-  ASSOCIATED_TOKEN_PROGRAM, COMPUTE_BUDGET_PROGRAM, CREATE_IDEMPOTENT, DECIMALS, EVERYTHING, SYSTEM_PROGRAM, TOKEN_PROGRAM, TRANSFER_CHECKED,
-  type Place,
-} from "./program.js";
-import { messageOf } from "./transaction.js";
+  ASSOCIATED_TOKEN_PROGRAM, CREATE_IDEMPOTENT, DECIMALS, decodeInstruction, decodeMessage, equal, EVERYTHING, type Message, type Place, Reader, type Struct,
+  SYSTEM_PROGRAM, toHex, TOKEN_PROGRAM, TRANSFER_CHECKED, TransactionError,
+} from "../../../../app-idl/client/src/index.js";
+import { formatSeconds, formatUsdc } from "../money.js";
 
+const COMPUTE_BUDGET_PROGRAM = "ComputeBudget111111111111111111111111111111";
 /** The last second that a `Date` can be. */
 const LAST_DATE = 8_640_000_000_000n;
 
@@ -37,34 +34,28 @@ export class UnreadableError extends Error {
   }
 }
 
-interface Call {
-  program: string;
-  accounts: string[];
-  data: Uint8Array;
-}
+type Call = Message["instructions"][number];
 
 /** The words for a transaction of the owner of `place`; throws {@link UnreadableError}. */
 export function inWords(transaction: Uint8Array, place: Place): Words {
-  const message = getCompiledTransactionMessageDecoder().decode(messageOf(transaction));
-  if (message.version !== 0 && message.version !== "legacy") throw new UnreadableError("it is of an unknown version");
-  if ("addressTableLookups" in message && message.addressTableLookups?.length) throw new UnreadableError("it looks addresses up");
-  const keys: readonly string[] = message.staticAccounts;
-  const at = (index: number): string => {
-    const key = keys[index];
-    if (key === undefined) throw new UnreadableError("it names an account that it does not have");
-    return key;
-  };
-  const signers = keys.slice(0, message.header.numSignerAccounts);
+  const message = read(transaction);
+  const signers = message.accounts.slice(0, message.requiredSignatures);
   if (signers[0] !== place.owner) throw new UnreadableError("another account pays its fee");
-  const steps = message.instructions.map((one) =>
-    step({ program: at(one.programAddressIndex), accounts: (one.accountIndices ?? []).map(at), data: Uint8Array.from(one.data ?? []) }, place),
-  );
-  return { steps, payer: at(0), signers: [...signers] };
+  return { steps: message.instructions.map((one) => step(one, place)), payer: signers[0], signers };
+}
+
+function read(transaction: Uint8Array): Message {
+  try {
+    return decodeMessage(transaction);
+  } catch (error) {
+    if (!(error instanceof TransactionError)) throw error;
+    throw new UnreadableError(error.message);
+  }
 }
 
 function step(call: Call, place: Place): Step {
   switch (call.program) {
-    case PROGRAM:
+    case place.program:
       return programStep(call, place);
     case TOKEN_PROGRAM:
       return tokenStep(call, place);
@@ -120,8 +111,8 @@ const WORDS: { [instruction: string]: Sentence } = {
     title: "Let a new key spend from your vault",
     details: [["Key", account("session_key")], ["Place in the vault", String(args.slot)], ...grantDetails(args.grant as Struct)],
   }),
-  revoke_key: (args, _, account) => {
-    if (account("settler") !== PROGRAM) throw new UnreadableError("it names a settler");
+  revoke_key: (args, { program }, account) => {
+    if (account("settler") !== program) throw new UnreadableError("it names a settler");
     return {
       title: `End the key in place ${args.slot}`,
       details: [["From now on", "The relayer takes no new request of it. Requests served before may still settle during the grace."]],
@@ -188,7 +179,7 @@ function tokenStep({ accounts, data, ...call }: Call, place: Place): Step {
   expect({ accounts, data, ...call }, ["source", "mint", "destination", "authority"], {
     source: place.wallet, mint: place.mint, destination: place.token, authority: place.owner,
   });
-  const micro = new DataView(data.buffer, data.byteOffset).getBigUint64(1, true);
+  const micro = new Reader(data.subarray(1)).big(8);
   return {
     title: `Deposit ${formatUsdc(micro)} USDC into your vault`,
     details: [["From your wallet's USDC account", place.wallet], ["To the vault's USDC account", place.token]],

@@ -1,7 +1,7 @@
-import { toBase58 } from "../../../../app-idl/client/src/index.js";
+import { costOf, promptTokens, toBase58 } from "../../../../app-idl/client/src/index.js";
 import { formatPico } from "../money.js";
 import { Address } from "../parts.js";
-import { costOf, type Checked } from "../receipts.js";
+import type { Checked } from "../receipts.js";
 import { useSession } from "../session.js";
 
 /** A receipt in words, with what was checked in this browser. */
@@ -9,7 +9,7 @@ export function ReceiptNote({ checked }: { checked: Checked }) {
   const { relayer } = useSession();
   const { receipt, fault } = checked;
   const offer = relayer.market.data.find((one) => one.address === toBase58(receipt.offer));
-  const { input, cached, cacheWrite, cacheWriteLong, output } = receipt.usage;
+  const { cached, output } = receipt.usage;
   return (
     <div class={fault ? "note bad" : "note good"} data-testid="receipt">
       <p>
@@ -19,7 +19,7 @@ export function ReceiptNote({ checked }: { checked: Checked }) {
       <dl>
         <div><dt>Cost</dt><dd>{formatPico(costOf(receipt))} USDC, fee included</dd></div>
         <div><dt>Provider</dt><dd>{offer?.host ?? offer?.provider_name ?? <Address of={toBase58(receipt.provider)} />}</dd></div>
-        <div><dt>Tokens</dt><dd>{input + cached + cacheWrite + cacheWriteLong} in ({cached} of them cached), {output} out, counted by {receipt.countedBy}</dd></div>
+        <div><dt>Tokens</dt><dd>{promptTokens(receipt.usage)} in ({cached} of them cached), {output} out, counted by {receipt.countedBy}</dd></div>
         <div><dt>Time</dt><dd>{receipt.ttftMs} ms to the first token, {receipt.durationMs} ms in all</dd></div>
       </dl>
     </div>

@@ -1,9 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
-import type { SessionKey } from "../../../../app-idl/client/src/index.js";
+import { costOf, fromBase64, type SessionKey } from "../../../../app-idl/client/src/index.js";
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
-import { fromBase64 } from "../chain/bytes.js";
-import { check, costOf, refresh, type Checked } from "../receipts.js";
+import { check, refresh, type Checked } from "../receipts.js";
 import { receiptsOf } from "../relayer.js";
 import { useSession } from "../session.js";
 

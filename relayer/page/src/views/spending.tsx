@@ -1,9 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
-import { isBound, isLive, isUsed, type SessionKeyAccount, type VaultAccount } from "../chain/accounts.js";
-import { cancelWithdraw, createWallet, deposit, EVERYTHING, executeWithdraw, NEVER, requestWithdraw, revokeKey, withdrawNow, type Place } from "../chain/program.js";
+import { cancelWithdraw, createWallet, deposit, EVERYTHING, executeWithdraw, type Holdings, isBound, isLive, isUsed, NEVER, type Place, requestWithdraw, revokeKey, type SessionKeyAccount, type VaultAccount, withdrawNow } from "../../../../app-idl/client/src/index.js";
 import { formatPico, formatSeconds, formatTime, formatUsdc, parseUsdc } from "../money.js";
 import { Address, Approval, TextField, type Wish } from "../parts.js";
-import { chain, cosign, vaultView, type Holdings, type VaultView } from "../relayer.js";
+import { chain, cosign, vaultView, type VaultView } from "../relayer.js";
 import { useSession } from "../session.js";
 import { UseKey } from "./key.js";
 import { Receipts } from "./receipts.js";
@@ -118,7 +117,7 @@ function Withdraw({ holdings, vault, place, ask }: Part & { holdings: Holdings; 
   const now = () => {
     const amount = wanted();
     if (amount === null) return;
-    const agreement = { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot: BigInt(holdings.slot) + AGREEMENT_SLOTS };
+    const agreement = { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot: holdings.slot + AGREEMENT_SLOTS };
     ask({ instructions: [...make, withdrawNow(place, relayer.account.settler, amount, agreement)], cosign, done: () => {} });
   };
   const request = () => {

@@ -1,14 +1,10 @@
 import { useMemo, useState } from "preact/hooks";
-import type { Instruction } from "@solana/kit";
-import { MAX_KEYS, SessionKey, toBase58 } from "../../../../app-idl/client/src/index.js";
-import { isUsed } from "../chain/accounts.js";
-import { authorizeKey, deposit, NEVER, openVault, type Place } from "../chain/program.js";
+import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_KEYS, NEVER, openVault, type Place, SessionKey, type KeyGrant, toBase58 } from "../../../../app-idl/client/src/index.js";
 import { grantOf } from "../chain/grant.js";
-import type { Struct } from "../chain/idl.js";
 import { until } from "../flows.js";
 import { formatSol, formatUsdc, parseUsdc } from "../money.js";
 import { Approval, Copied, TextField, type Wish } from "../parts.js";
-import { vaultView, type Holdings, type Market } from "../relayer.js";
+import { vaultView, type Market } from "../relayer.js";
 import { useSession } from "../session.js";
 import { Connect, FaucetButton } from "./wallet.js";
 
@@ -73,7 +69,7 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
   const [form, setForm] = useState<Form>({ amount: "10", total: "10", daily: "5", days: "30", ...proposed });
   const [tried, setTried] = useState(false);
   const { faults, values } = read(form, holdings);
-  const slot = freeSlot(holdings);
+  const slot = holdings.vault ? freePlace(holdings.vault, holdings.slot) : 0;
   const needed = holdings.vault ? SOL_FEE : SOL_NEEDED;
   const poor = holdings.lamports < needed;
   const field = (name: keyof Form, label: string, hint?: string) => (
@@ -135,22 +131,13 @@ function dearest({ data }: Market, component: "input" | "output" | "request"): n
 }
 
 /** What the form grants. A price of requests is not asked for: the dearest of today and a quarter more. */
-function granted(values: { [name in keyof Form]: bigint }, market: Market): Struct {
+function granted(values: { [name in keyof Form]: bigint }, market: Market): KeyGrant {
   const request = dearest(market, "request");
   const expires = values.days === 0n ? NEVER : BigInt(Math.floor(Date.now() / 1000)) + values.days * DAY;
   return grantOf({ ...values, expires, request: BigInt(Math.ceil(request * 1.25)), feeBps: market.relayer.fee_bps });
 }
 
-/** The first place without a key that can still settle; `null` if there is none. */
-function freeSlot({ vault, slot }: Holdings): number | null {
-  if (!vault) return 0;
-  const now = BigInt(Math.floor(Date.now() / 1000));
-  const free = vault.keys.find((key) => !isUsed(key) || (key.settle_until.time !== 0n && key.settle_until.time < now && key.settle_until.slot < BigInt(slot)));
-  if (free) return free.slot;
-  return vault.keys.length < MAX_KEYS ? vault.keys.length : null;
-}
-
-function instructions(holdings: Holdings, place: Place, key: string, slot: number, grant: Struct, amount: bigint): Instruction[] {
+function instructions(holdings: Holdings, place: Place, key: string, slot: number, grant: KeyGrant, amount: bigint): Instruction[] {
   const list = holdings.vault ? [] : [openVault(place)];
   list.push(authorizeKey(place, key, slot, grant));
   if (amount > 0n) list.push(deposit(place, amount));

@@ -1,9 +1,9 @@
 import { useEffect, useState } from "preact/hooks";
 import type { Wallet } from "@wallet-standard/base";
-import { finalized } from "../flows.js";
+import { finalized } from "../../../../app-idl/client/src/index.js";
 import { formatSol, formatUsdc } from "../money.js";
 import { Address, ErrorNote } from "../parts.js";
-import { testMoney } from "../relayer.js";
+import { source, testMoney } from "../relayer.js";
 import { useSession } from "../session.js";
 import { connect, disconnect, onWallets, usableWallets } from "../wallet.js";
 
@@ -85,8 +85,8 @@ export function FaucetButton() {
     setBusy(true);
     setError(null);
     try {
-      const { signature, last_valid_block_height } = await testMoney(connected.account.address);
-      await finalized(signature, last_valid_block_height);
+      const gift = await testMoney(connected.account.address);
+      await finalized(source, gift.signature, gift);
       await reload();
     } catch (failed) {
       setError(failed);

@@ -3,6 +3,7 @@
 use crate::cli::amount::price;
 use crate::cli::parse::model;
 use serde_json::{Value, json};
+use steam_protocol::capability;
 
 /// The longest that a second provider can be waited with, in milliseconds.
 const MAX_HEDGE_MS: u64 = 600_000;
@@ -47,6 +48,15 @@ pub struct Route {
     /// Only providers that promise to know every parameter
     #[arg(long)]
     pub require_parameters: bool,
+    /// Whether providers may train on prompts and answers; deny takes only those that promise not to
+    #[arg(long, value_parser = ["allow", "deny"])]
+    pub data_collection: Option<String>,
+    /// Only providers that promise to keep neither prompts nor answers
+    #[arg(long)]
+    pub zdr: bool,
+    /// Only providers that state one of these quantizations of the weights
+    #[arg(long, value_name = "QUANTIZATION,...", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(capability::QUANTIZATIONS))]
+    pub quantizations: Vec<String>,
     /// Milliseconds without a first token after which a second provider is asked as well; 0 is never
     #[arg(
         long, value_name = "MS", allow_negative_numbers = true, conflicts_with = "no_fallbacks",
@@ -78,6 +88,9 @@ impl Route {
             ("preferred_min_throughput", self.preferred_min_throughput.map(Value::from)),
             ("preferred_max_latency", self.preferred_max_latency.map(Value::from)),
             ("require_parameters", self.require_parameters.then_some(Value::Bool(true))),
+            ("data_collection", self.data_collection.as_deref().map(Value::from)),
+            ("zdr", self.zdr.then_some(Value::Bool(true))),
+            ("quantizations", list(&self.quantizations)),
             ("hedge_after_ms", self.hedge_after_ms.map(Value::from)),
         ]);
         if let Some(provider) = provider {
@@ -135,6 +148,9 @@ mod tests {
             "--preferred-min-throughput=50",
             "--preferred-max-latency=0.5",
             "--require-parameters",
+            "--data-collection=deny",
+            "--zdr",
+            "--quantizations=fp8,bf16",
             "--hedge-after-ms=250",
         ];
         let body = body(&flags);
@@ -144,7 +160,8 @@ mod tests {
             json!({
                 "order": ["a", "b"], "only": ["a", "b", "c"], "ignore": ["d"], "sort": "latency",
                 "max_price": {"prompt": 1.5, "completion": 2.0, "request": 0.0}, "preferred_min_throughput": 50.0,
-                "preferred_max_latency": 0.5, "require_parameters": true, "hedge_after_ms": 250,
+                "preferred_max_latency": 0.5, "require_parameters": true, "data_collection": "deny", "zdr": true,
+                "quantizations": ["fp8", "bf16"], "hedge_after_ms": 250,
             })
         );
         let read = |body: Value| -> Request { usual().read(body.to_string().into(), &HeaderMap::new()).unwrap() };

@@ -5,7 +5,7 @@ use super::status;
 use crate::cli::amount::{PicoUsdc, Usdc, show_about, show_max_price, show_span};
 use crate::cli::error::Result;
 use crate::cli::output::Report;
-use crate::cli::session::Session;
+use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::cli::vault::Which;
 use anchor_lang::prelude::Clock;
@@ -42,6 +42,8 @@ struct Listed {
     window_limit: Usdc,
     max_price: [String; 6],
     max_fee_bps: u16,
+    /// For how long what was served before a cut settles within the former limits.
+    former_seconds_left: Option<i64>,
     /// Whom it may pay, if not everybody.
     allow_list: Option<Shown>,
     #[serde(skip)]
@@ -82,6 +84,7 @@ fn listed(key: &Slot, slot: u8, allow_list: Option<Shown>, clock: &Clock) -> Lis
         window_limit: Usdc(limits.window),
         max_price: price.components().map(|part| part.to_string()),
         max_fee_bps: limits.max_fee_bps,
+        former_seconds_left: (!key.former_until.passed(clock)).then(|| until(&key.former_until, clock)),
         allow_list,
         price,
     }
@@ -104,6 +107,10 @@ impl Report for Keys {
             }
             if let Some(most) = show_max_price(&key.price) {
                 writeln!(out, "  at most {most} (USD per million tokens)")?;
+            }
+            if let Some(left) = key.former_seconds_left {
+                let left = show_span(left);
+                writeln!(out, "  limits were cut: what was served before settles within the former ones for {left}")?;
             }
             if let Some(list) = &key.allow_list {
                 list.text(out, "  ")?;

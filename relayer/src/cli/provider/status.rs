@@ -169,10 +169,11 @@ impl Report for Shown {
             }
             writeln!(
                 out,
-                "    context {}, answers up to {}; {}",
+                "    context {}, answers up to {}; {}; quantization {}",
                 offer.context,
                 offer.max_output,
-                offer.capabilities.join(", ")
+                offer.capabilities.join(", "),
+                offer.quantization
             )?;
             if let Some(board) = &offer.board {
                 board::write(out, board)?;

@@ -1,7 +1,9 @@
-//! `steam vault recover`: what was sent to a vault's address by mistake: other tokens, and SOL.
+//! `steam vault recover`: what was sent to a vault's address by mistake: other tokens, and SOL; and USDC that were sent to its
+//! token account as if that were a wallet.
 
 use super::Which;
 use crate::chain::Pubkey;
+use crate::cli::amount::Usdc;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::address;
@@ -19,7 +21,9 @@ use steam_router::state::{Vault, VaultWithKeys};
 
 /// Recover what was sent to a vault by mistake
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Without a flag it shows what there is. Everything goes to the keypair's own accounts.")]
+#[command(
+    after_help = "Without a flag it shows what there is. Tokens and SOL go to the keypair's own accounts, nested USDC to the vault's funds."
+)]
 pub struct Recover {
     /// Recover the tokens of this mint
     #[arg(long, value_name = "ADDRESS", value_parser = address, conflicts_with = "sol")]
@@ -27,6 +31,9 @@ pub struct Recover {
     /// Recover SOL beyond the rent
     #[arg(long)]
     pub sol: bool,
+    /// Move USDC that were sent to the token account's own associated account into the vault
+    #[arg(long, conflicts_with_all = ["sol", "mint"])]
+    pub nested: bool,
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
@@ -49,6 +56,8 @@ struct Recovered {
     vault: String,
     tokens: Vec<Tokens>,
     lamports: u64,
+    /// µUSDC in the associated account of the vault's token account.
+    nested: Usdc,
     signatures: Vec<String>,
 }
 
@@ -104,6 +113,8 @@ impl Recover {
         super::need_owner(&vault, &owner)?;
         let lamports = excess(&session, &address, &vault).await?;
         let mut tokens = strays(&session, &address, &vault).await?;
+        let mint = session.config.mint;
+        let nested = session.balance(&addresses::ata(&vault.token, &mint)).await?;
         let mut signatures = Vec::new();
         if let Some(mint) = &self.mint {
             tokens.retain(|tokens| tokens.mint == mint.to_string());
@@ -114,8 +125,11 @@ impl Recover {
         } else if self.sol && lamports > 0 {
             let recover = instructions::recover_lamports(&owner, &vault.relayer);
             signatures.push(session.send(&payer, &[recover], &[]).await?.to_string());
+        } else if self.nested && nested.is_some() {
+            let recover = instructions::recover_nested(&owner, &vault.relayer, &mint);
+            signatures.push(session.send(&payer, &[recover], &[]).await?.to_string());
         }
-        let asked = self.mint.is_some() || self.sol;
+        let asked = self.mint.is_some() || self.sol || self.nested;
         if asked && signatures.is_empty() {
             return Err(CliError::new("nothing_to_recover", "the vault holds nothing of this beyond its own")
                 .next("see what there is with `steam vault recover`"));
@@ -123,8 +137,9 @@ impl Recover {
         global.output.print(&Recovered {
             status: if asked { "recovered" } else { "found" },
             vault: address.to_string(),
-            tokens: if self.sol { Vec::new() } else { tokens },
-            lamports: if self.mint.is_some() { 0 } else { lamports },
+            tokens: if self.sol || self.nested { Vec::new() } else { tokens },
+            lamports: if self.mint.is_some() || self.nested { 0 } else { lamports },
+            nested: if self.mint.is_some() || self.sol { Usdc(0) } else { nested.unwrap_or_default().into() },
             signatures,
         })
     }
@@ -149,7 +164,7 @@ impl Recover {
 impl Report for Recovered {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let found = self.status == "found";
-        if found && self.tokens.is_empty() && self.lamports == 0 {
+        if found && self.tokens.is_empty() && self.lamports == 0 && self.nested.0 == 0 {
             return writeln!(out, "There is nothing to recover.");
         }
         writeln!(out, "{}", if found { "This can be recovered:" } else { "Recovered:" })?;
@@ -161,6 +176,10 @@ impl Report for Recovered {
             let how = if found { " (`--sol`)" } else { "" };
             let (whole, rest) = (self.lamports / 1_000_000_000, self.lamports % 1_000_000_000);
             writeln!(out, "  {whole}.{rest:09} SOL{how}")?;
+        }
+        if self.nested.0 > 0 {
+            let how = if found { " (`--nested`)" } else { ", now in the vault" };
+            writeln!(out, "  {} USDC sent to the token account as to a wallet{how}", self.nested)?;
         }
         for signature in &self.signatures {
             line(out, "transaction", signature)?;

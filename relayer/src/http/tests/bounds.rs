@@ -154,7 +154,7 @@ async fn a_listing_takes_time_in_proportion_to_its_length() {
 }
 
 #[tokio::test]
-async fn who_takes_every_unpaid_place_takes_none_of_the_paid_ones() {
+async fn who_sends_a_body_slowly_takes_no_place() {
     let world = World::with(vec![good(false).await.offer(1)], |config| {
         (config.server.max_concurrent, config.server.body_timeout_ms) = (16, 5_000);
     })
@@ -166,11 +166,23 @@ async fn who_takes_every_unpaid_place_takes_none_of_the_paid_ones() {
     };
     let _held: Vec<_> = (0..40).map(|_| slow()).collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let put = world.client.put(world.url("/v1/allow-lists")).body("{}").send().await.unwrap();
-    assert_eq!(error(put).await.0, 429, "unpaid places are all taken");
+    let put = async || world.client.put(world.url("/v1/allow-lists")).body("{}").send().await.unwrap();
+    assert_eq!(error(put().await).await.0, 400, "it is read and refused");
+    let places: Vec<_> = std::iter::from_fn(|| world.node.limits.unpaid_place()).collect();
+    assert_eq!(error(put().await).await.0, 429, "all {} places are taken", places.len());
     for _ in 0..5 {
-        assert_eq!(world.chat(json!({})).await.status(), 200);
+        assert_eq!(world.chat(json!({})).await.status(), 200, "those who pay have their own");
     }
+}
+
+#[tokio::test]
+async fn a_body_of_many_empty_messages_is_refused_before_anything_is_made_of_it() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    let messages = vec![r#"{"role":"user","content":""}"#; 250_000].join(",");
+    let body = format!(r#"{{"model":"m","messages":[{messages}]}}"#);
+    let (status, error) = error(world.post(body).await).await;
+    assert_eq!((status, error["code"].as_str()), (400, Some("malformed_body")));
+    assert!(error["message"].as_str().unwrap().contains("more than 500000 values"), "{error}");
 }
 
 #[tokio::test]

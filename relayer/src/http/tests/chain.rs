@@ -9,6 +9,8 @@ use anchor_lang::system_program;
 use anchor_spl::associated_token;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use hyper::service::Service as _;
+use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 use solana_keypair::Keypair;
 use solana_signer::Signer as _;
@@ -103,6 +105,46 @@ async fn a_transaction_of_a_vault_is_simulated_and_sent_and_followed() {
     assert_eq!((status, code.as_str()), (409, "transaction_would_fail"));
     assert!(message.ends_with("Error Message: too little"));
     assert_eq!(world.chain.known().sent.len(), 1, "and was not sent");
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_there_may_be_sent_again() {
+    let world = World::new(vec![]).await;
+    let bytes = signed(&[request_withdraw(&world)]);
+    let sent: Value = send(&world, &bytes).await.json().await.unwrap();
+    let simulation = Simulation::Fails { code: None, reason: "This transaction has already been processed".into() };
+    world.chain.known().simulation = simulation;
+    assert_eq!(refused(&world, &bytes).await.0, 409, "no node knows it");
+    let tell = |error: Option<&str>| {
+        let state = TransactionState { slot: 9, finalized: false, error: error.map(Into::into) };
+        world.chain.known().statuses.insert(sent["signature"].as_str().unwrap().parse().unwrap(), state);
+    };
+    tell(Some("InsufficientFundsForFee"));
+    assert_eq!(refused(&world, &bytes).await.0, 409, "it failed");
+    tell(None);
+    let again = send(&world, &bytes).await;
+    assert_eq!(again.status(), 200);
+    assert_eq!(again.json::<Value>().await.unwrap(), sent);
+    assert_eq!(world.chain.known().sent.len(), 1);
+}
+
+#[tokio::test]
+async fn one_peer_leaves_the_chain_to_the_others() {
+    let world = World::with(vec![], |config| config.server.chain_requests_per_second = 10).await;
+    let peer = |last: u8| crate::http::peer::Peer::at([203, 0, 113, last].into());
+    let router = crate::http::router(world.node.clone());
+    let ask = async |last: u8| {
+        let request = axum::extract::Request::get("/v1/chain/blockhash").body(axum::body::Body::empty()).unwrap();
+        let service = TowerToHyperService::new(router.clone().layer(axum::Extension(peer(last))));
+        service.call(request).await.unwrap().status().as_u16()
+    };
+    let mut served = 0;
+    while ask(1).await == 200 {
+        served += 1;
+        assert!(served < 40, "a fifth of ten a second, kept for ten seconds, and what is earned meanwhile");
+    }
+    assert!(served >= 20, "{served}");
+    assert_eq!(ask(2).await, 200);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use crate::relay::testing::mock::{Mock, answer, good};
 use crate::relay::testing::world::{World, decode, error, request};
 use axum::http::{HeaderMap, HeaderValue};
 use serde_json::{Value, json};
+use steam_protocol::capability;
 use steam_protocol::receipt::SignedReceipt;
 use steam_protocol::units::{Pico, Price};
 
@@ -94,6 +95,53 @@ async fn each_control_steers_in_either_form() {
 }
 
 #[tokio::test]
+async fn promises_of_data_and_precision_are_hard_filters_that_the_record_and_the_list_name() {
+    let mock = good(false).await;
+    let spoken = capability::CHAT | capability::STREAMING;
+    let quantized = |name: &str, bits: u64| capability::with_quantization(spoken | bits, name).unwrap();
+    let (both, training) = (capability::NO_RETENTION | capability::NO_TRAINING, capability::NO_TRAINING);
+    let offers = [("private", quantized("fp8", both)), ("keeps", quantized("bf16", training)), ("plain", spoken)];
+    let offers = (1..).zip(offers).map(|(seed, (name, capabilities))| Offer {
+        provider_name: name.into(),
+        capabilities,
+        ..mock.offer(seed)
+    });
+    let world = World::new(offers.collect()).await;
+    for offer in &world.node.registry.borrow().offers {
+        world.node.scorer.seed_from_history(&offer.address, 100);
+    }
+    for (provider, headers, expected) in [
+        (json!({"zdr": true}), vec![("Zdr", "true")], "private"),
+        (json!({"quantizations": ["bf16"]}), vec![("Quantizations", "bf16")], "keeps"),
+        (json!({"quantizations": ["unknown", "fp4"]}), vec![("Quantizations", "unknown, fp4")], "plain"),
+        (
+            json!({"data_collection": "deny", "ignore": ["private"]}),
+            vec![("Data-Collection", "deny"), ("Ignore", "private")],
+            "keeps",
+        ),
+    ] {
+        assert_eq!(served(&world, json!({"provider": provider}), &[], 6).await, [expected], "{provider}");
+        assert_eq!(served(&world, json!({}), &headers, 6).await, [expected], "{headers:?}");
+    }
+    let response = send(&world, &json!({"provider": {"zdr": true}}), &[]).await;
+    let decision = world.decision(response.headers()["steam-generation-id"].to_str().unwrap()).await;
+    let excluded = decision["routes"][0]["excluded"].as_array().unwrap();
+    assert_eq!(excluded.len(), 2);
+    let reason = "does not promise no-retention, which provider.zdr asks for";
+    assert!(excluded.iter().all(|offer| offer["reason"] == reason), "{decision}");
+    let nobody = json!({"provider": {"zdr": true, "quantizations": ["bf16"]}});
+    let (status, refused) = error(send(&world, &nobody, &[]).await).await;
+    assert_eq!((status, refused["code"].as_str()), (400, Some("no_provider_supports_request")));
+    let message = refused["message"].as_str().unwrap();
+    for told in [format!("plain {reason}"), "private states the quantization fp8".into()] {
+        assert!(message.contains(&told), "{message}");
+    }
+    let (_, listed) = world.get("/v1/providers").await;
+    let names = json!(["streaming", "chat", "no-retention", "no-training"]);
+    assert_eq!((&listed["data"][0]["capability_names"], &listed["data"][0]["quantization"]), (&names, &json!("fp8")));
+}
+
+#[tokio::test]
 async fn a_model_that_fails_falls_back_to_the_next_one() {
     let (bad, worse, good) =
         (Mock::new("bad", answer("500 X", "")).await, Mock::new("worse", answer("503 X", "")).await, good(false).await);
@@ -151,13 +199,16 @@ async fn a_request_is_held_for_at_its_dearest_models_price() {
 async fn what_is_not_supported_is_refused_and_costs_nothing() {
     let world = market().await;
     for (members, headers, param) in [
-        (json!({"provider": {"zdr": true}}), vec![], "provider.zdr"),
+        (json!({"provider": {"zdr": "true"}}), vec![], "provider.zdr"),
+        (json!({"provider": {"quantizations": ["fp7"]}}), vec![], "provider.quantizations"),
+        (json!({"provider": {"data_collection": "none"}}), vec![], "provider.data_collection"),
         (json!({"provider": {"sort": "fast"}}), vec![], "provider.sort"),
         (json!({"provider": {"only": ["cheap"], "ignore": ["cheap"]}}), vec![], "provider.only"),
         (json!({"models": ["1", "2", "3", "4", "5", "6", "7", "8", "9"]}), vec![], "models"),
         (json!({"model": "m:floor", "provider": {"sort": "throughput"}}), vec![], "provider.sort"),
         (json!({"top_k": 1, "provider": {"require_parameters": true}}), vec![], "top_k"),
-        (json!({}), vec![("Zdr", "true")], "steam-route-zdr"),
+        (json!({}), vec![("Zdr", "yes")], "steam-route-zdr"),
+        (json!({}), vec![("Enforce-Distillable-Text", "true")], "steam-route-enforce-distillable-text"),
         (json!({}), vec![("Sort", "fast")], "steam-route-sort"),
         (json!({}), vec![("Sort", "price"), ("Sort", "price")], "steam-route-sort"),
         (json!({"provider": {"sort": "price"}}), vec![("Sort", "price")], "steam-route-sort"),

@@ -37,20 +37,35 @@ async fn a_provider_nobody_listens_for_is_passed_over() {
     failed_over(&world, &streamed.id, "gone", "connect").await;
 }
 
+const TOO_LONG: &str = r#"{"error":{"message":"context too long","code":"context_length_exceeded"}}"#;
+const POLICY: &str = r#"{"error":{"message":"no","code":"content_policy_violation"}}"#;
+
 #[tokio::test]
-async fn what_no_other_provider_can_mend_goes_back_as_it_is_and_costs_nothing() {
-    let too_long = r#"{"error":{"message":"context too long","code":"context_length_exceeded"}}"#;
-    let policy = r#"{"error":{"message":"no","code":"content_policy_violation"}}"#;
+async fn what_two_providers_refuse_goes_back_as_it_is_and_costs_nothing() {
     for status in ["400", "413", "422"] {
-        for (body, code) in [(too_long, "context_length_exceeded"), (policy, "content_policy_violation")] {
-            let (bad, good) = (Mock::new("bad", answer(&format!("{status} X"), body)).await, good(true).await);
-            let world = world(&bad, &good).await;
+        for (body, code) in [(TOO_LONG, "context_length_exceeded"), (POLICY, "content_policy_violation")] {
+            let refusal = answer(&format!("{status} X"), body);
+            let (bad, also) = (Mock::new("bad", refusal.clone()).await, Mock::new("also", refusal).await);
+            let world = world(&bad, &also).await;
             let response = world.chat(ask(true)).await;
             assert_eq!(response.status().as_str(), status);
             assert_eq!(response.json::<Value>().await.unwrap()["error"]["code"], code);
-            assert_eq!(good.count(), 0, "it has no more room, and the same policy");
+            assert_eq!((bad.count(), also.count()), (1, 1));
+            assert_eq!((learned(&world, 1).0, learned(&world, 2).0), (0, 0), "nobody is blamed");
             assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));
         }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_failure_under_whatever_name_if_a_peer_serves() {
+    for body in [TOO_LONG, POLICY] {
+        let (bad, good) = (Mock::new("bad", answer("400 X", body)).await, good(true).await);
+        let world = world(&bad, &good).await;
+        for _ in 0..4 {
+            assert_eq!(Streamed::read(world.chat(ask(true)).await).await.text(), "hello", "{body}");
+        }
+        assert_eq!(learned(&world, 1), (2, Some(0.0)), "{body}");
     }
 }
 
@@ -353,8 +368,9 @@ async fn a_provider_gets_the_body_the_relayers_signature_and_nothing_of_the_clie
 
 #[tokio::test]
 async fn a_prompt_that_is_too_long_goes_to_a_model_with_more_room_if_one_is_named() {
-    let small = Mock::new("bad", answer("400 X", r#"{"error":{"message":"prompt is too long"}}"#)).await;
-    let (same, large) = (good(false).await, good(false).await);
+    let refusal = answer("400 X", r#"{"error":{"message":"prompt is too long"}}"#);
+    let (small, same) = (Mock::new("bad", refusal.clone()).await, Mock::new("same", refusal).await);
+    let large = good(false).await;
     let of = |model: &str, context_limit: u32, offer: Offer| Offer { model: model.into(), context_limit, ..offer };
     let offers = vec![
         of("m", 8_192, cheap(small.offer(1))),
@@ -367,10 +383,22 @@ async fn a_prompt_that_is_too_long_goes_to_a_model_with_more_room_if_one_is_name
         assert_eq!(response.status(), 200);
         let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
         let attempts = world.decision(&id).await["attempts"].clone();
-        assert_eq!((&attempts[0]["outcome"], &attempts[1]["model"]), (&json!("context_too_long"), &json!("large")));
+        let outcome = |place: usize| attempts[place]["outcome"].as_str().unwrap();
+        assert_eq!([outcome(0), outcome(1), outcome(2)], ["context_too_long", "context_too_long", "opened"]);
+        assert_eq!(attempts[2]["model"], "large");
     }
     assert_eq!(world.chat(json!({"max_tokens": 16})).await.status(), 400, "nobody with more room is named");
-    assert_eq!((same.count(), large.count(), learned(&world, 1).0), (0, 3, 0));
+    assert_eq!((same.count(), large.count(), learned(&world, 1).0, learned(&world, 2).0), (4, 3, 0, 0));
+}
+
+#[tokio::test]
+async fn a_peer_that_cannot_judge_keeps_no_prompt_from_a_model_with_more_room() {
+    let small = Mock::new("bad", answer("400 X", TOO_LONG)).await;
+    let (gone, large) = (Mock::gone("gone").await, good(false).await);
+    let large = Offer { model: "large".into(), context_limit: 128_000, ..large.offer(3) };
+    let world = World::with(vec![cheap(small.offer(1)), gone.offer(2), large], crate::relay::testing::cost_alone).await;
+    let response = world.chat(json!({"max_tokens": 16, "models": ["large"]})).await;
+    assert_eq!((response.status().as_u16(), learned(&world, 1).0), (200, 0));
 }
 
 #[tokio::test]

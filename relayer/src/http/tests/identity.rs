@@ -133,7 +133,7 @@ async fn a_word_that_means_two_is_an_error_naming_both_and_a_host_means_its_own(
     two.provider_name = "ACME".into();
     let world = World::with(vec![one.clone(), two.clone()], verifying).await;
     let _verifier = verified(&world, Instant::now()).await;
-    for control in ["only", "order", "ignore"] {
+    for control in ["only", "order"] {
         let (status, refused) = error(world.chat(json!({"provider": {control: ["acme"]}})).await).await;
         assert_eq!((status, &refused["code"]), (400, &json!("ambiguous_provider")));
         let message = refused["message"].as_str().unwrap();
@@ -142,6 +142,18 @@ async fn a_word_that_means_two_is_an_error_naming_both_and_a_host_means_its_own(
             assert!(message.contains(offer.url.split('/').nth(2).unwrap()), "{message}");
         }
     }
+    let neither = error(world.chat(json!({"provider": {"ignore": ["acme"]}})).await).await;
+    assert_eq!(neither.0, 400);
+    assert!(neither.1["message"].as_str().unwrap().contains("in provider.ignore"), "{}", neither.1);
+    let mut market = world.node.market.view().policy().clone();
+    market.trusted_providers = vec![two.provider.to_string()];
+    world.node.market.reload(market);
+    let trusted = json!({"max_tokens": 5, "provider": {"only": ["acme"]}});
+    assert_eq!(
+        paid(&world, trusted).await,
+        two.address.to_bytes(),
+        "whom the operator trusts comes before who proved a host"
+    );
     for (offer, name) in [
         (&one, one.url.split('/').nth(2).unwrap().to_owned()),
         (&two, two.url.split('/').nth(2).unwrap().to_owned()),

@@ -254,6 +254,7 @@ fn remove_leftover(path: &Path) -> Result<(), LedgerError> {
 fn copy(source: &Connection, to: &Path, made_ms: i64) -> Result<(), LedgerError> {
     let partial = suffixed(to, ".partial");
     remove_leftover(&partial)?;
+    schema::private(&partial)?;
     let mut target = Connection::open(&partial)?;
     Backup::new(source, &mut target)?.run_to_completion(PAGES, PAUSE, None)?;
     // One file, without a log beside it.

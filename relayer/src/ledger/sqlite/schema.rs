@@ -161,11 +161,22 @@ pub(in crate::ledger) fn lock(path: &Path) -> Result<File, LedgerError> {
     }
 }
 
+/// Makes the file at `path`, if there is none, so that its owner alone may read it: who used what is in it. The files that SQLite keeps beside
+/// it have the same rights.
+pub(super) fn private(path: &Path) -> Result<(), LedgerError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|source| LedgerError::Lock { path: path.into(), source })
+}
+
 pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Connection, LedgerError> {
     let foreign = |problem: String| LedgerError::Foreign { path: path.into(), problem };
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(foreign(format!("SQLite {} is older than 3.51.3", rusqlite::version())));
     }
+    private(path)?;
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.pragma_update(None, "journal_mode", "WAL")?;

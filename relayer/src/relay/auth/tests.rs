@@ -181,6 +181,13 @@ fn one_key_among_placeholders_is_enough() {
     ] {
         assert!(matches!(read(&headers), Ok(Credentials::Bearer(_))), "{headers:?}");
     }
+    assert!(
+        matches!(read(&[("authorization", &bearer), ("x-api-key", &key)]), Ok(Credentials::Bearer(_))),
+        "one key twice"
+    );
+    let other = SessionKey::from_seed(&[0xfe; 32]).reveal();
+    let two = read(&[("authorization", &bearer), ("x-api-key", &other)]).unwrap_err();
+    assert_eq!(code(&two), (400, "conflicting_keys", None), "either could pay");
     let none = read(&[("authorization", "Bearer unused"), ("x-api-key", "neither")]).unwrap_err();
     assert_eq!(code(&none), (401, "invalid_api_key", None));
 }

@@ -28,7 +28,7 @@ enum Shape {
 }
 
 /// Every control, by its path in `provider`.
-const CONTROLS: [(&str, Shape); 13] = [
+const CONTROLS: [(&str, Shape); 16] = [
     ("order", Shape::Names),
     ("only", Shape::Names),
     ("ignore", Shape::Names),
@@ -40,6 +40,9 @@ const CONTROLS: [(&str, Shape); 13] = [
     ("preferred_min_throughput", Shape::Number),
     ("preferred_max_latency", Shape::Number),
     ("require_parameters", Shape::Flag),
+    ("data_collection", Shape::Word),
+    ("zdr", Shape::Flag),
+    ("quantizations", Shape::Names),
     ("hedge_after_ms", Shape::Number),
     (MODELS, Shape::Names),
 ];

@@ -41,7 +41,7 @@ impl Names<'_> {
     /// that has such a label.
     ///
     /// # Errors
-    /// [`RelayError::Invalid`] if it means nobody, or several.
+    /// [`RelayError::Invalid`] if it means nobody, or several and `control` is not `ignore`.
     pub fn meant(&self, control: &str, name: &str) -> Result<Vec<Pubkey>, RelayError> {
         let Self { registry, market } = self;
         if let Ok(address) = name.parse::<Pubkey>()
@@ -56,9 +56,19 @@ impl Names<'_> {
             return Ok(at_host);
         }
         let labelled = |offer: &&Offer| offer.provider_name.eq_ignore_ascii_case(name);
-        // Whoever is asked by nobody takes no name from those who are.
-        let asked = offers().filter(labelled).filter(|offer| market.bars(offer, false).is_none());
-        let mut meant = distinct(asked.map(|offer| offer.provider));
+        // Whoever is asked by nobody takes no name from those who are, nor a stranger from those whom the operator trusts, nor who has
+        // proved nothing from those who have.
+        let asked = |offer: &&Offer| labelled(offer) && market.bars(offer, false).is_none();
+        let trusted = |offer: &&Offer| asked(offer) && market.policy().trusts(&offer.provider);
+        let proved = |offer: &&Offer| asked(offer) && market.proof(offer).is_some();
+        let provider = |offer: &Offer| offer.provider;
+        let mut meant = distinct(offers().filter(trusted).map(provider));
+        if meant.is_empty() {
+            meant = distinct(offers().filter(proved).map(provider));
+        }
+        if meant.is_empty() {
+            meant = distinct(offers().filter(asked).map(provider));
+        }
         if meant.is_empty() {
             let infos = registry.providers.iter().filter(|info| info.name.eq_ignore_ascii_case(name));
             let others = offers().filter(labelled).map(|offer| offer.provider);
@@ -67,6 +77,8 @@ impl Names<'_> {
         match meant.len() {
             0 => Err(wrong(control, name, "no provider is called that; GET /v1/providers lists them")),
             1 => Ok(meant),
+            // Whom a client does not want is ignored, whoever else is called so.
+            _ if control == "ignore" => Ok(meant),
             _ => Err(wrong(control, name, &format!("several providers are called that: {}", self.shown(&meant)))),
         }
     }

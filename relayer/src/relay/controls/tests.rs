@@ -38,7 +38,7 @@ fn wrong(result: Result<Controls, RelayError>) -> (&'static str, String) {
 }
 
 /// Each control, right in either form.
-const RIGHT: [(&str, &str, &str); 13] = [
+const RIGHT: [(&str, &str, &str); 16] = [
     ("order", r#"["a","b"]"#, "a, b"),
     ("only", r#"["a"]"#, "a"),
     ("ignore", r#"["c"]"#, "c"),
@@ -51,6 +51,9 @@ const RIGHT: [(&str, &str, &str); 13] = [
     ("preferred_min_throughput", "80", "80"),
     ("preferred_max_latency", "0.5", "0.5"),
     ("require_parameters", "true", "true"),
+    ("data_collection", r#""deny""#, "deny"),
+    ("zdr", "true", "true"),
+    ("quantizations", r#"["fp8","bf16"]"#, "fp8, bf16"),
     ("hedge_after_ms", "250", "250"),
 ];
 
@@ -90,6 +93,9 @@ fn a_wrong_value_is_named_in_either_form() {
         ("allow_fallbacks", &flag[..]),
         ("require_parameters", &flag[..]),
         ("sort", &[r#""fast""#, "1", r#"{"by":"price"}"#, r#""Price""#][..]),
+        ("data_collection", &[r#""none""#, "true", r#""Deny""#, "[]", r#""""#][..]),
+        ("zdr", &flag[..]),
+        ("quantizations", &[&names[..], &["[]", r#"["fp7"]"#, r#"["FP8"]"#, r#"["fp8","int3"]"#]].concat()[..]),
         ("max_price", &["3", "[]", r#""1""#][..]),
         ("max_price.prompt", &number[..]),
         ("max_price.completion", &number[..]),
@@ -115,6 +121,9 @@ fn a_wrong_value_is_named_in_either_form() {
         ("allow_fallbacks", &["", "1", "yes", "True", "\"true\""][..]),
         ("require_parameters", &["on"][..]),
         ("sort", &["", "fast", "PRICE"][..]),
+        ("data_collection", &["", "no", "DENY"][..]),
+        ("zdr", &["", "1", "yes", "True"][..]),
+        ("quantizations", &["", "fp7", "fp8,", "fp8 bf16"][..]),
         ("max_price.prompt", &number[..]),
         ("max_price.completion", &number[..]),
         ("max_price.request", &number[..]),
@@ -134,9 +143,9 @@ fn a_wrong_value_is_named_in_either_form() {
 #[test]
 fn what_nobody_knows_is_named() {
     for (json, param) in [
-        (r#"{"zdr":true}"#, "provider.zdr"),
-        (r#"{"quantizations":["fp8"]}"#, "provider.quantizations"),
-        (r#"{"data_collection":"deny"}"#, "provider.data_collection"),
+        (r#"{"ZDR":true}"#, "provider.ZDR"),
+        (r#"{"quantization":"fp8"}"#, "provider.quantization"),
+        (r#"{"enforce_distillable_text":true}"#, "provider.enforce_distillable_text"),
         (r#"{"models":["a"]}"#, "provider.models"),
         (r#"{"max_price":{"image":1}}"#, "provider.max_price.image"),
         (r#"{"":1}"#, "provider."),
@@ -145,7 +154,7 @@ fn what_nobody_knows_is_named() {
     }
     assert_eq!(wrong(provider("[]")), ("invalid_value", "provider".into()));
     assert_eq!(wrong(provider("true")), ("invalid_value", "provider".into()));
-    for name in ["zdr", "max-price", "provider", "x", "allow_fallbacks", "sort-by"] {
+    for name in ["data", "max-price", "provider", "x", "allow_fallbacks", "sort-by"] {
         let expected = ("unsupported_parameter", format!("steam-route-{name}"));
         assert_eq!(wrong(read("{}", &[(name, "1")])), expected);
     }
@@ -231,6 +240,58 @@ fn wishes_exclude_by_name_address_and_price() {
     // alpha posts 1 USD per million tokens of input, 2 of output
     assert_eq!(exclude(r#"{"max_price":{"prompt":1,"completion":"2.0"}}"#), None);
     assert_eq!(exclude(r#"{"max_price":{"prompt":0.999999}}"#).unwrap(), "priced above provider.max_price.prompt");
+}
+
+#[test]
+fn promises_of_data_and_precision_exclude_whoever_does_not_make_them() {
+    use steam_protocol::capability::{NO_RETENTION, NO_TRAINING, STREAMING, with_quantization};
+    let quantized = |name: &str| with_quantization(STREAMING, name).unwrap();
+    let (nobody, fp8) = (Providers::default(), quantized("fp8"));
+    let exclude = |json: &str, capabilities: u64| {
+        let offer = Offer { capabilities, ..offer("alpha", 1) };
+        provider(json).unwrap().exclude(&nobody, &offer, &offer.price.standard)
+    };
+    let deny = r#"{"data_collection":"deny"}"#;
+    let zdr = r#"{"zdr":true}"#;
+    for (json, capabilities, reason) in [
+        (deny, NO_TRAINING, None),
+        (deny, NO_RETENTION, Some("does not promise no-training, which provider.data_collection `deny` asks for")),
+        (zdr, NO_RETENTION, None),
+        (zdr, NO_TRAINING, Some("does not promise no-retention, which provider.zdr asks for")),
+        (r#"{"quantizations":["bf16","fp8"]}"#, fp8, None),
+        (r#"{"quantizations":["unknown"]}"#, STREAMING, None),
+        // A value without a name says nothing, and everything else that is stated plays no part.
+        (r#"{"quantizations":["unknown"]}"#, u64::MAX, None),
+        (
+            r#"{"quantizations":["bf16"]}"#,
+            fp8,
+            Some("states the quantization fp8, which is not in provider.quantizations"),
+        ),
+        (
+            r#"{"quantizations":["bf16"]}"#,
+            0,
+            Some("states the quantization unknown, which is not in provider.quantizations"),
+        ),
+        (r#"{"data_collection":"allow","zdr":false}"#, 0, None),
+    ] {
+        assert_eq!(exclude(json, capabilities).as_deref(), reason, "{json} {capabilities:#x}");
+    }
+    // Who asks for them takes part in the choice: it could single one provider out.
+    for (json, takes_part) in [
+        (deny, true),
+        (zdr, true),
+        (r#"{"quantizations":["fp8"]}"#, true),
+        (r#"{"data_collection":"allow","zdr":false}"#, false),
+    ] {
+        assert_eq!(provider(json).unwrap().takes_part(), takes_part, "{json}");
+    }
+    let RelayError::Invalid { message, .. } = provider(r#"{"quantizations":["fp7"]}"#).unwrap_err() else { panic!() };
+    assert_eq!(
+        message,
+        "`provider.quantizations` names `fp7`; the quantizations are unknown, int4, int8, fp4, fp6, fp8, fp16, bf16, fp32"
+    );
+    let RelayError::Invalid { message, .. } = provider(r#"{"data_collection":"no"}"#).unwrap_err() else { panic!() };
+    assert_eq!(message, "`provider.data_collection` must be allow or deny");
 }
 
 #[test]

@@ -100,6 +100,11 @@ impl Dialect for Messages {
         false
     }
 
+    /// What is cached is marked.
+    fn caches_unasked(&self) -> bool {
+        false
+    }
+
     fn key_header(&self) -> KeyHeader {
         KeyHeader::ApiKey
     }

@@ -150,8 +150,18 @@ pub(super) fn shown_usage(kind: Kind, stated: Option<&str>, billed: &Billed) -> 
         }
         details["cached_tokens"] = billed.cached.into();
         show_writes(&mut shown, billed);
+        cut_reasoning(&mut shown, output);
     }
     billed.with_cost(shown)
+}
+
+/// Reasoning is a part of the output: what was cut from it is cut from the reasoning that is shown.
+fn cut_reasoning(shown: &mut Map<String, Value>, output: u64) {
+    let details = shown.get_mut("completion_tokens_details").and_then(Value::as_object_mut);
+    let Some(reasoning) = details.and_then(|details| details.get_mut("reasoning_tokens")) else { return };
+    if reasoning.as_u64().is_some_and(|tokens| tokens > output) {
+        *reasoning = output.into();
+    }
 }
 
 /// Other gateways' names of cache writes are the provider's claim; what is billed stands in one place for each count.

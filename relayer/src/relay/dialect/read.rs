@@ -21,11 +21,51 @@ pub(super) type Edits<'a> = Vec<(&'a str, Option<String>)>;
 /// # Errors
 /// [`RelayError::Invalid`] if it is no JSON object.
 pub(super) fn document(body: Bytes) -> Result<Document, RelayError> {
-    Document::read(body).map_err(|error| RelayError::Invalid {
+    let document = Document::read(body).map_err(|error| RelayError::Invalid {
         message: error.to_string(),
         param: None,
         code: "malformed_body",
-    })
+    })?;
+    document.object().0.iter().try_for_each(|(name, _)| spelled(name))?;
+    Ok(document)
+}
+
+/// Members that decide what is served and billed, in any dialect.
+const STEERING: [&str; 19] = [
+    "best_of",
+    "input",
+    "instructions",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "messages",
+    "model",
+    "models",
+    "n",
+    "prompt",
+    "provider",
+    "stop",
+    "stop_sequences",
+    "stream",
+    "stream_options",
+    "system",
+    "tools",
+    "usage",
+];
+
+/// Refuses another spelling of a member that steers: servers that take it would serve something else than is counted here.
+fn spelled(name: &str) -> Result<(), RelayError> {
+    let letters = |name: &str| -> Vec<u8> {
+        name.bytes().filter(|byte| !matches!(byte, b'_' | b'-')).map(|byte| byte.to_ascii_lowercase()).collect()
+    };
+    if STEERING.contains(&name) {
+        return Ok(());
+    }
+    let own = letters(name);
+    match STEERING.iter().find(|known| letters(known) == own) {
+        Some(known) => Err(RelayError::invalid("invalid_value", name, format!("write `{known}` in place of `{name}`"))),
+        None => Ok(()),
+    }
 }
 
 /// A member of the right type, unless it is absent or null.

@@ -1,5 +1,6 @@
 //! An error as a provider states it, in any of the forms that providers use.
 
+use crate::relay::refusal::Meaning;
 use serde_json::Value;
 
 /// Longest message that is passed on, in bytes.
@@ -46,35 +47,41 @@ pub struct Stated {
     pub message: Option<String>,
     /// Its name for programs.
     pub code: Option<String>,
+    /// What it means, if it is a refusal.
+    pub meaning: Meaning,
 }
 
 impl Stated {
     /// Reads the JSON of an error, or of an answer or event that has one in it. What is no JSON is a message.
     pub fn read(text: &str) -> Self {
         let Ok(value) = serde_json::from_str::<Value>(text) else {
-            return Self { message: shown(text, MAX_MESSAGE), ..Self::default() };
+            return Self::of(&Value::String(text.to_owned()), &Value::Null);
         };
         let nested = [value.get("error"), value.get("response").and_then(|response| response.get("error"))];
         match nested.into_iter().flatten().find(|error| !error.is_null()) {
             // Some state the status beside the error.
             Some(error) => {
-                let mut stated = Self::of(error);
+                let mut stated = Self::of(error, &value);
                 stated.status = stated.status.or_else(|| status(&value));
                 stated
             }
-            None => Self::of(&value),
+            None => Self::of(&value, &Value::Null),
         }
     }
 
-    /// Reads an error object, or a message.
-    fn of(error: &Value) -> Self {
+    /// Reads an error object, or a message, in `around`.
+    fn of(error: &Value, around: &Value) -> Self {
         let text = |name: &str| error.get(name).and_then(Value::as_str);
-        let message = error.as_str().or_else(|| ["message", "detail"].into_iter().find_map(text));
-        let code = ["code", "type"].into_iter().find_map(|name| text(name).filter(|text| text.parse::<f64>().is_err()));
+        let message = error.as_str().or_else(|| ["message", "detail"].into_iter().find_map(text)).unwrap_or_default();
+        let name = |name: &Value| name.as_str().filter(|name| name.parse::<f64>().is_err()).map(str::to_owned);
+        let own: Vec<String> = ["code", "type"].into_iter().filter_map(|name_of| name(error.get(name_of)?)).collect();
+        let nested = ["innererror", "metadata"].into_iter().filter_map(|inner| name(error.get(inner)?.get("code")?));
+        let names: Vec<String> = own.iter().cloned().chain(nested).chain(around.get("code").and_then(name)).collect();
         Self {
             status: status(error),
-            message: message.and_then(|message| shown(message, MAX_MESSAGE)),
-            code: code.and_then(|code| shown(code, MAX_CODE)),
+            message: shown(message, MAX_MESSAGE),
+            code: own.first().and_then(|code| shown(code, MAX_CODE)),
+            meaning: Meaning::of(names.iter().map(String::as_str), message),
         }
     }
 

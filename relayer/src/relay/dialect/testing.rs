@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// What a provider's stream of chat completions becomes for the client that sent `request`.
 pub(super) fn from_chat(request: &Request, now_unix: i64, chunks: &[Value]) -> Vec<Value> {
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, now_unix, 7));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, now_unix, 7));
     let mut written = Vec::new();
     for chunk in chunks {
         let data = chunk.as_str().map_or_else(|| chunk.to_string(), ToOwned::to_owned);

@@ -7,6 +7,7 @@ use crate::relay::controls::Names;
 use crate::relay::dialect::usual;
 use crate::relay::testing::{offer, registry};
 use crate::score::Outcome;
+use crate::tokens::{Counted, Counting};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use steam_protocol::units::Price;
@@ -158,6 +159,11 @@ fn a_suffix_is_never_part_of_a_name() {
     assert_eq!(resolved(&both, "m:nitro").unwrap(), ("m".into(), Sort::Throughput));
     assert_eq!(resolved(&registry(vec![offer("a", 1)]), "m:floor").unwrap(), ("m".into(), Sort::Price));
     assert!(matches!(resolved(&both, "other"), Err(RelayError::UnknownModel(_))));
+    for wrong in ["m:free", "m:online", "m:FLOOR"] {
+        let error = resolved(&both, wrong).unwrap_err();
+        assert_eq!((error.code(), error.param()), ("invalid_value", Some("model")), "{wrong}");
+        assert!(error.to_string().contains(wrong) && error.to_string().contains("`:floor` and `:nitro`"), "{error}");
+    }
     let contradicting = request_for("m:nitro", r#","provider":{"sort":"price"}"#);
     assert_eq!(resolve(&both, &contradicting).unwrap_err().code(), "conflicting_parameters");
 }

@@ -77,6 +77,15 @@ pub struct ProviderControls {
     /// Whether an offer must take every parameter of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_parameters: Option<bool>,
+    /// `deny`: only offers that promise to train on neither prompts nor answers; `allow` asks for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_collection: Option<String>,
+    /// Whether an offer must promise to keep neither prompts nor answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zdr: Option<bool>,
+    /// Only offers that state one of these: `unknown`, `int4`, `int8`, `fp4`, `fp6`, `fp8`, `fp16`, `bf16`, `fp32`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quantizations: Option<Vec<String>>,
     /// Milliseconds after which a second provider is asked as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedge_after_ms: Option<u64>,

@@ -102,7 +102,7 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (r#""models":"a""#, "invalid_value", "models"),
         (r#""models":["A b"]"#, "invalid_value", "models"),
         (r#""models":["1","2","3","4","5","6","7","8"]"#, "invalid_value", "models"),
-        (r#""provider":{"quantizations":[]}"#, "unsupported_parameter", "provider.quantizations"),
+        (r#""provider":{"quantizations":[]}"#, "invalid_value", "provider.quantizations"),
     ] {
         assert_eq!(wrong(with(members)), (code, param.to_owned()), "{members}");
     }
@@ -184,6 +184,25 @@ fn abilities_are_needed_where_they_are_used() {
 }
 
 #[test]
+fn a_member_that_steers_has_one_spelling() {
+    for (name, known) in [
+        ("MAX_TOKENS", "max_tokens"),
+        ("maxTokens", "max_tokens"),
+        ("max-completion-tokens", "max_completion_tokens"),
+        ("Model", "model"),
+        ("N", "n"),
+        ("bestOf", "best_of"),
+        ("streamOptions", "stream_options"),
+    ] {
+        let error = with(&format!(r#""{name}":1"#)).unwrap_err();
+        let RelayError::Invalid { message, param, .. } = &error else { panic!("{error:?}") };
+        assert_eq!(param.as_deref(), Some(name));
+        assert_eq!(message, &format!("write `{known}` in place of `{name}`"));
+    }
+    with(r#""Temperature_Of_The_Room":1,"topK":5"#).unwrap();
+}
+
+#[test]
 fn the_requests_own_model_comes_first_and_none_twice() {
     let models = |json: &str| parse(&format!(r#"{{"messages":[{{"content":"hi"}}],{json}}}"#)).map(|r| r.models);
     assert_eq!(models(r#""model":"a""#).unwrap(), ["a"]);
@@ -233,7 +252,7 @@ async fn input_is_its_bytes_without_images_or_its_tokens() {
 }
 
 fn transcript(counting: Counting, choices: u32) -> Transcript {
-    Transcript::new(counting, choices, Box::new(reader::ChatReader::new(choices)))
+    Transcript::new(counting, choices, 1_000, Box::new(reader::ChatReader::new(choices)))
 }
 
 fn chunk(transcript: &mut Transcript, json: &str) -> Result<(Piece, bool), Fault> {
@@ -520,6 +539,29 @@ fn usage_knows_cache_writes_of_two_lifetimes_as_gateways_state_them() {
     let absurd = r#""cache_creation_input_tokens":50,"cache_creation":{"ephemeral_1h_input_tokens":80}"#;
     assert_eq!(read(absurd), (0, 0, 80));
     assert_eq!(read(r#""cache_creation":null,"cache_creation_input_tokens":"50""#), (0, 0, 0));
+}
+
+#[test]
+fn an_answer_far_beyond_its_limit_is_none() {
+    let mut read = transcript(Counting::Bytes, 2);
+    let text = "x".repeat(32 << 10);
+    let event = format!(r#"{{"choices":[{{"index":1,"delta":{{"content":"{text}"}}}}]}}"#);
+    // 64 KiB, and 32 bytes for each of 2 times 1,000 tokens.
+    for _ in 0..3 {
+        assert!(chunk(&mut read, &event).is_ok());
+    }
+    assert!(chunk(&mut read, &event).is_err());
+}
+
+#[test]
+fn no_more_reasoning_is_shown_than_output() {
+    let shown = |stated| -> serde_json::Value {
+        serde_json::from_str(&openai::shown_usage(Kind::Chat, Some(stated), &billed(9, 0, 4, "0.1"))).unwrap()
+    };
+    let stated = r#"{"completion_tokens":9,"completion_tokens_details":{"reasoning_tokens":7,"other":8}}"#;
+    assert_eq!(shown(stated)["completion_tokens_details"], serde_json::json!({"reasoning_tokens": 4, "other": 8}));
+    let fewer = shown(r#"{"completion_tokens_details":{"reasoning_tokens":3}}"#);
+    assert_eq!(fewer["completion_tokens_details"]["reasoning_tokens"], 3);
 }
 
 #[test]

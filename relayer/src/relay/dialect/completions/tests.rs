@@ -86,7 +86,7 @@ fn needs_and_shaping_follow_from_the_members() {
 }
 
 fn transcript(choices: u32) -> Transcript {
-    Transcript::new(Counting::Bytes, choices, Box::new(reader::TextReader::new(choices)))
+    Transcript::new(Counting::Bytes, choices, 1_000, Box::new(reader::TextReader::new(choices)))
 }
 
 fn chunk(transcript: &mut Transcript, json: &'static str) -> Result<(Piece, bool), Fault> {

@@ -49,7 +49,7 @@ fn inputs_are_texts_or_tokens_and_have_no_output() {
 }
 
 fn whole(inputs: u32, json: &'static str) -> Result<(Whole, Transcript), Fault> {
-    let mut transcript = Transcript::new(Counting::Bytes, inputs, Box::new(reader::VectorReader { inputs }));
+    let mut transcript = Transcript::new(Counting::Bytes, inputs, 1_000, Box::new(reader::VectorReader { inputs }));
     let (whole, content) = transcript.whole(Bytes::from_static(json.as_bytes()))?;
     assert!(content);
     Ok((whole, transcript))

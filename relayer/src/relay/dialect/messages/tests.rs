@@ -274,7 +274,7 @@ fn read(transcript: &mut Transcript, json: &Value) -> Result<Piece, Fault> {
 }
 
 fn transcript() -> Transcript {
-    Transcript::new(Counting::Bytes, 1, Box::<reader::MessageReader>::default())
+    Transcript::new(Counting::Bytes, 1, 1_000, Box::<reader::MessageReader>::default())
 }
 
 #[test]
@@ -357,7 +357,7 @@ fn errors_are_errors_and_nonsense_is_none() {
     let mut transcript = transcript();
     for (kind, status) in [("overloaded_error", Some(529)), ("rate_limit_error", Some(429)), ("odd", None)] {
         let error = json!({"type": "error", "error": {"type": kind, "message": "x"}});
-        let stated = Stated { status, message: Some("x".into()), code: Some(kind.into()) };
+        let stated = Stated { status, message: Some("x".into()), code: Some(kind.into()), ..Stated::default() };
         assert_eq!(read(&mut transcript, &error), Err(Fault::Reported(Box::new(stated))), "{kind}");
     }
     for wrong in [json!([]), json!({"type": "message_start"}), json!({"type": "content_block_delta"})] {
@@ -459,7 +459,7 @@ fn each_reason_to_stop_has_its_word_and_an_end_without_one_is_still_an_end() {
 #[test]
 fn a_whole_answer_of_chat_becomes_a_message() {
     let request = parse(&with(json!({}))).unwrap();
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 0, 7));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, 0, 7));
     let call = |id: &str, arguments: &str| json!({"id": id, "function": {"name": "f", "arguments": arguments}});
     let message =
         json!({"content": "hi", "reasoning_content": "hm", "tool_calls": [call("a", "{\"x\":1}"), call("b", "{")]});
@@ -489,7 +489,7 @@ fn a_whole_answer_of_chat_becomes_a_message() {
 #[test]
 fn an_answer_that_was_not_asked_for_is_not_translated() {
     let request = parse(&with(json!({}))).unwrap();
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 0, 7));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, 0, 7));
     let said = |index: u32| json!({"index": index, "message": {"content": "a"}});
     let two = json!({"choices": [said(0), said(4_000_000_000)]});
     assert_eq!(transcript.whole(Bytes::from(two.to_string())).map(|_| ()), Err(Fault::Malformed));

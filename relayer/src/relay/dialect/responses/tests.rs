@@ -137,7 +137,7 @@ fn a_stream_of_chat_becomes_items() {
 
 #[test]
 fn a_native_stream_ends_with_its_whole_response_and_counts_what_it_said() {
-    let mut transcript = Transcript::new(Counting::Bytes, 1, Box::<reader::ResponseReader>::default());
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, Box::<reader::ResponseReader>::default());
     let mut read = |json: Value| {
         let event = sse::Event { name: sse::Name::Usual, data: Bytes::from(json.to_string()) };
         transcript.event(&event).map(|(piece, content)| (matches!(piece, Piece::End(data) if data.len() == 1), content))
@@ -151,7 +151,7 @@ fn a_native_stream_ends_with_its_whole_response_and_counts_what_it_said() {
     );
     assert_eq!(read(json!({"type": "response.output_text.delta", "delta": 7})), Err(Fault::Malformed));
     let failed = json!({"type": "response.failed", "response": {"error": {"code": "rate_limit_exceeded"}}});
-    let stated = Stated { status: Some(429), message: None, code: Some("rate_limit_exceeded".into()) };
+    let stated = Stated { status: Some(429), code: Some("rate_limit_exceeded".into()), ..Stated::default() };
     assert_eq!(read(failed), Err(Fault::Reported(Box::new(stated))));
     let usage = json!({
         "input_tokens": 5, "input_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 2},
@@ -209,7 +209,7 @@ fn what_only_the_end_says_is_counted_once() {
         ("an item in its end", vec![item(0, &reasoning), item(1, &arguments)], vec![&reasoning, &arguments], 6),
         ("all of it in the response", vec![], vec![&reasoning, &message, &arguments], 9),
     ] {
-        let mut transcript = Transcript::new(Counting::Bytes, 1, Box::<reader::ResponseReader>::default());
+        let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, Box::<reader::ResponseReader>::default());
         let end = json!({"type": "response.completed", "response": {"status": "completed", "output": output}});
         for json in events.iter().chain([&end]) {
             let event = sse::Event { name: sse::Name::Other, data: Bytes::from(json.to_string()) };
@@ -222,7 +222,7 @@ fn what_only_the_end_says_is_counted_once() {
 #[test]
 fn a_whole_answer_of_chat_becomes_a_response() {
     let request = parse(&json!({"model": "m", "input": "hi"}));
-    let mut transcript = Transcript::new(Counting::Bytes, 1, request.reader(&Chat, 5, 7));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, 5, 7));
     let answer = json!({
         "id": "c", "model": "m", "choices": [{"message": {"content": null, "refusal": "no"}, "finish_reason": "stop"}],
         "usage": {"prompt_tokens": 8, "completion_tokens": 9, "completion_tokens_details": {"reasoning_tokens": 4}},

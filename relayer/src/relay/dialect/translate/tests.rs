@@ -436,7 +436,7 @@ fn understood(dialect: &dyn Dialect, request: &Request, bytes: &[u8], streamed: 
 
 /// What a client of `client` is sent for the answer of a provider of `provider`.
 fn relayed(client: &Request, provider: &dyn Dialect, meant: &Meant, streamed: bool) -> Vec<u8> {
-    let mut transcript = Transcript::new(Counting::Bytes, 1, client.reader(provider, 0, 7));
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, client.reader(provider, 0, 7));
     let mut writer = client.dialect.writer();
     let mut out = BytesMut::new();
     let mut whole = None;

@@ -1,0 +1,80 @@
+//! `steam provider recover`: USDC that were sent to the associated account of the earnings' token account.
+
+use crate::addresses;
+use crate::cli::amount::Usdc;
+use crate::cli::error::{CliError, Result};
+use crate::cli::output::{Report, line};
+use crate::cli::session::Session;
+use crate::cli::solana::Global;
+use crate::instructions;
+use serde::Serialize;
+use solana_signer::Signer;
+use std::io::{self, Write};
+use steam_router::state::Provider;
+
+/// Recover what was sent to the earnings by mistake
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Who takes the address of the earnings' token account for a wallet sends USDC to the associated account of that address.\nWithout the flag it shows what is there; with it, that joins the earnings."
+)]
+pub struct Recover {
+    /// Move it to the earnings
+    #[arg(long)]
+    pub nested: bool,
+}
+
+#[derive(Serialize)]
+struct Recovered {
+    status: &'static str,
+    provider: String,
+    /// Where the USDC were sent.
+    nested: String,
+    amount: Usdc,
+    signature: Option<String>,
+}
+
+impl Recover {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let session = Session::open(global).await?;
+        let payer = global.signer()?;
+        let authority = payer.pubkey();
+        let address = addresses::provider(&authority);
+        let provider: Provider = session.need(&address, "provider").await?;
+        let mint = session.config.mint;
+        let nested = addresses::ata(&provider.token, &mint);
+        let found = session.balance(&nested).await?;
+        let signature = match (self.nested, found) {
+            (false, _) => None,
+            (true, Some(_)) => {
+                let recover = instructions::recover_nested_earnings(&authority, &mint);
+                Some(session.send(&payer, &[recover], &[]).await?.to_string())
+            }
+            (true, None) => {
+                return Err(CliError::new("nothing_to_recover", format!("nothing was ever sent to {nested}"))
+                    .next("`steam provider earnings` shows what was earned"));
+            }
+        };
+        global.output.print(&Recovered {
+            status: if signature.is_some() { "recovered" } else { "found" },
+            provider: address.to_string(),
+            nested: nested.to_string(),
+            amount: found.unwrap_or_default().into(),
+            signature,
+        })
+    }
+}
+
+impl Report for Recovered {
+    fn text(&self, out: &mut dyn Write) -> io::Result<()> {
+        match &self.signature {
+            Some(_) => writeln!(out, "{} USDC joined the earnings.", self.amount)?,
+            None => writeln!(out, "{} USDC can be recovered (`--nested`).", self.amount)?,
+        }
+        line(out, "provider", &self.provider)?;
+        line(out, "from", &self.nested)?;
+        match &self.signature {
+            Some(signature) => line(out, "transaction", signature),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What commands do on chain that only a chain can show: limits of a live key, closings, and recovery.
+
+use super::system::{DEPOSIT, Said, System, wait_until};
+use solana_signer::Signer;
+use steam::addresses;
+use steam::chain::Pubkey;
+use steam_protocol::units::MicroUsdc;
+use steam_router::state::SessionKey;
+
+impl System {
+    /// Runs a command as the vault's owner.
+    async fn owner(&self, args: &[&str]) -> Said {
+        self.steam(&self.deployment.owner, args).await
+    }
+
+    /// The vault's key in a slot, as it is on chain.
+    async fn key(&self, slot: usize) -> SessionKey {
+        self.network.vault(&self.deployment.key.vault).await.unwrap().keys[slot]
+    }
+
+    async fn lamports(&self, address: &Pubkey) -> u64 {
+        self.network.client.rpc().get_balance(address).await.unwrap()
+    }
+
+    async fn is_there(&self, address: &Pubkey) -> bool {
+        self.network.client.account(address).await.unwrap().is_some()
+    }
+
+    async fn balance(&self, token: &Pubkey) -> u64 {
+        self.network.client.token_balance(token).await.unwrap()
+    }
+}
+
+#[track_caller]
+fn refused(said: Said, code: &str, says: &str) {
+    let (named, text) = said.err();
+    assert_eq!(named, code, "{text}");
+    assert!(text.contains(says), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_keys_limits_are_raised_at_once_and_cut_with_a_grace() {
+    let system = System::start().await;
+    let key = Pubkey::new_from_array(system.deployment.key.key).to_string();
+    let before = system.key(0).await;
+    let raised = system.owner(&["key", "update", &key, "--limit", "150"]).await.ok();
+    assert_eq!((&raised["limit"], &raised["former_until"]), (&"150000000".into(), &serde_json::Value::Null));
+    let now = system.key(0).await;
+    assert_eq!((now.limits.total, now.limits.max_price), (150_000_000, before.limits.max_price), "the rest stays");
+
+    let cut = system.owner(&["key", "update", &key, "--limit", "40", "--max-price-output", "3"]).await.ok();
+    assert!(cut["former_until"].as_i64().is_some_and(|until| until > 0), "{cut}");
+    let now = system.key(0).await;
+    assert_eq!((now.limits.total, now.limits.max_price.output), (40_000_000, 3_000_000));
+    assert_eq!((now.former.total, now.former.max_price.output), (150_000_000, before.limits.max_price.output));
+    assert_eq!(now.limits.max_price.input, before.limits.max_price.input);
+    let listed = system.owner(&["key", "list"]).await.ok();
+    assert!(listed["keys"][0]["former_seconds_left"].as_i64().is_some_and(|left| left > 0), "{listed}");
+
+    let windowed = ["key", "create", "--limit", "5", "--window", "1h", "--window-limit", "2"];
+    let made = system.owner(&windowed).await.ok()["key"].as_str().unwrap().to_owned();
+    system.owner(&["key", "update", &made, "--window-limit", "3", "--max-fee-bps", "250"]).await.ok();
+    let second = system.key(1).await;
+    assert_eq!((second.limits.window, second.limits.total, second.limits.max_fee_bps), (3_000_000, 5_000_000, 250));
+    assert_eq!(second.window_seconds, 3_600);
+
+    let without = system.owner(&["key", "update", &key, "--window-limit", "1"]).await;
+    refused(without, "WindowMismatch", "steam key create --window");
+    let nobody = Pubkey::new_from_array([9; 32]).to_string();
+    refused(system.owner(&["key", "update", &nobody, "--limit", "1"]).await, "no_key", "steam key list");
+    let stranger = system.wallet().await;
+    let vault = system.deployment.key.vault.to_string();
+    let theirs = system.steam(&stranger, &["key", "update", &key, "--limit", "9", "--vault", &vault]).await;
+    refused(theirs, "not_owner", "--keypair");
+    system.owner(&["key", "revoke", &key]).await.ok();
+    refused(system.owner(&["key", "update", &key, "--limit", "9"]).await, "KeyRevoked", "steam key create");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_and_its_provider_close_and_the_rent_comes_back() {
+    let system = System::start().await;
+    let wallet = system.wallet().await;
+    let run = async |args: &[&str]| system.steam(&wallet, args).await;
+    let funds = system.lamports(&wallet.pubkey()).await;
+    run(&["provider", "register", "--name", "a", "--endpoint", "http://127.0.0.1:1/v1"]).await.ok();
+    let terms = ["--price-input", "1", "--price-output", "2", "--context", "1000", "--max-output", "100"];
+    let promises = ["--capability", "streaming,no-training", "--quantization", "fp8"];
+    run(&[&["provider", "offer", "--model", "Lab/M"], &terms[..], &promises[..]].concat()).await.ok();
+    let shown = run(&["provider", "status"]).await.ok();
+    assert_eq!(shown["offers"][0]["capabilities"], serde_json::json!(["streaming", "no-training"]));
+    assert_eq!(shown["offers"][0]["quantization"], "fp8");
+
+    refused(run(&["provider", "close"]).await, "ProviderHasOffers", "steam provider close-offer");
+    let close = ["provider", "close-offer", "--model", "lab/m"];
+    refused(run(&close).await, "OfferListed", "--retire");
+    refused(run(&["provider", "close-offer", "--model", "other"]).await, "no_offer", "steam provider status");
+    run(&["provider", "offer", "--model", "lab/m", "--retire"]).await.ok();
+    refused(run(&close).await, "OfferStillSettles", "run the same command then");
+    let provider = addresses::provider(&wallet.pubkey());
+    let offer = addresses::offer(&provider, "lab/m");
+    wait_until("the grace", async || run(&close).await.code == 0).await;
+    assert!(!system.is_there(&offer).await);
+
+    let earnings = addresses::ata(&provider, &system.network.mint);
+    system.network.transfer(&system.deployment.owner, &earnings, MicroUsdc(3_000_000)).await.unwrap();
+    refused(run(&["provider", "close"]).await, "ProviderHasEarnings", "steam provider withdraw");
+    run(&["provider", "withdraw"]).await.ok();
+    run(&["provider", "close"]).await.ok();
+    assert!(!system.is_there(&provider).await && !system.is_there(&earnings).await);
+    refused(run(&["provider", "status"]).await, "no_provider", "steam provider register");
+    // Six transactions, and the rent of the wallet's own token account.
+    let token = system.lamports(&addresses::ata(&wallet.pubkey(), &system.network.mint)).await;
+    assert_eq!(system.lamports(&wallet.pubkey()).await, funds - token - 6 * 5_000, "all rent came back");
+    run(&["provider", "register", "--name", "a", "--endpoint", "http://127.0.0.1:1/v1"]).await.ok();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dollars_sent_to_a_token_account_as_to_a_wallet_are_recovered() {
+    let system = System::start().await;
+    let (network, d) = (&system.network, &system.deployment);
+    refused(system.owner(&["vault", "recover", "--nested"]).await, "nothing_to_recover", "steam vault recover");
+    network.mint_to(&d.vault_token, MicroUsdc(7_000_000)).await.unwrap();
+    let found = system.owner(&["vault", "recover"]).await.ok();
+    assert_eq!((&found["status"], &found["nested"]), (&"found".into(), &"7000000".into()));
+    assert_eq!(system.balance(&d.vault_token).await, DEPOSIT.0, "showing moves nothing");
+    let stranger = system.wallet().await;
+    let vault = d.key.vault.to_string();
+    let theirs = system.steam(&stranger, &["vault", "recover", "--nested", "--vault", &vault]).await;
+    refused(theirs, "not_owner", "--keypair");
+    system.owner(&["vault", "recover", "--nested"]).await.ok();
+    assert_eq!(system.balance(&d.vault_token).await, DEPOSIT.0 + 7_000_000);
+    assert!(!system.is_there(&addresses::ata(&d.vault_token, &network.mint)).await);
+
+    let run = async |args: &[&str]| system.steam(&stranger, args).await;
+    run(&["provider", "register", "--name", "a", "--endpoint", "http://127.0.0.1:1/v1"]).await.ok();
+    let earnings = addresses::ata(&addresses::provider(&stranger.pubkey()), &network.mint);
+    refused(run(&["provider", "recover", "--nested"]).await, "nothing_to_recover", "steam provider earnings");
+    network.mint_to(&earnings, MicroUsdc(2_500_000)).await.unwrap();
+    let found = run(&["provider", "recover"]).await.ok();
+    assert_eq!((&found["status"], &found["amount"]), (&"found".into(), &"2500000".into()));
+    assert_eq!(system.balance(&earnings).await, 0);
+    assert_eq!(run(&["provider", "recover", "--nested"]).await.ok()["status"], "recovered");
+    assert_eq!(system.balance(&earnings).await, 2_500_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_vault_closes_after_its_delay_and_an_empty_one_at_once() {
+    let system = System::start().await;
+    let d = &system.deployment;
+    refused(system.owner(&["vault", "close"]).await, "CloseNeedsAll", "steam vault withdraw --all");
+    system.owner(&["vault", "withdraw", "--all"]).await.ok();
+    refused(system.owner(&["vault", "close"]).await, "WithdrawalLocked", "run the same command then");
+    wait_until("the delay", async || system.owner(&["vault", "close"]).await.code == 0).await;
+    assert!(!system.is_there(&d.key.vault).await && !system.is_there(&d.vault_token).await);
+    let wallet = addresses::ata(&d.owner.pubkey(), &system.network.mint);
+    assert_eq!(system.balance(&wallet).await, DEPOSIT.0 * 2);
+
+    system.owner(&["vault", "open", "--relayer", &d.relayer.to_string()]).await.ok();
+    wait_until("the next slot", async || system.owner(&["vault", "close"]).await.code == 0).await;
+    assert!(!system.is_there(&d.key.vault).await, "without a request");
+}

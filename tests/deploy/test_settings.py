@@ -1,0 +1,90 @@
+"""The example configurations are accepted, and the maximal one has every setting with its default."""
+
+import re
+import tomllib
+
+import pytest
+
+import settings
+from lab import DEPLOY, run, with_values
+
+MINIMAL, MAXIMAL = [(DEPLOY / f"steam.{name}.toml").read_text() for name in ("minimal", "maximal")]
+# No default suits everybody; their values are examples.
+EXAMPLES = {"ledger.path"}
+# Refused where there is no local network.
+LOCAL = "chain.faucet_keypair"
+
+
+def uncommented(text):
+    """The text with the settings that stand behind a `#`."""
+    return re.sub(r"^#(\[\[[\w.]+\]\]|\w+ = )", r"\1", text, flags=re.M)
+
+
+@pytest.fixture(scope="session")
+def check(steam, folder):
+    """Runs `steam config check` on a text, with keypairs that exist."""
+    key = folder / "key.json"
+    key.write_text(str([*range(32), *bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")]))
+
+    def checked(text, more=None):
+        file = folder / "checked.toml"
+        keys = {f"chain.{name}": f'"{key}"' for name in ("settler_keypair", "receipt_keypair") if f"{name} = " in text}
+        file.write_text(with_values(text, keys | (more or {})))
+        return run(steam, "config", "check", file)
+
+    return checked
+
+
+def names(check, section):
+    """What the relayer's own message lists: the settings of a section, or the sections."""
+    heading = f"[[{section}]]\n" if section == "upstream.credentials" else f"[{section}]\n" if section else ""
+    told = check(f"{heading}no_such_setting = 1\n").stderr
+    return re.findall(r"`(\w+)`", told.split("expected")[1])
+
+
+def missing(check, text):
+    """Settings that the relayer has and `text` has not."""
+    parsed = tomllib.loads(uncommented(text))
+    parsed["upstream.credentials"] = parsed["upstream"]["credentials"][0]
+    sections = names(check, "")
+    assert len(sections) >= 10
+    return [f"{s}.{name}" for s in [*sections, "upstream.credentials"] for name in names(check, s) if name not in parsed.get(s, {})]
+
+
+def test_both_examples_are_accepted(check):
+    for text in (MINIMAL, MAXIMAL):
+        checked = check(text)
+        assert checked.returncode == 0 and "is a valid configuration" in checked.stdout, checked.stderr
+    broken = check(MAXIMAL, {"market.max_candidates": "0"})
+    assert broken.returncode != 0 and "market.max_candidates" in broken.stderr
+
+
+def test_what_stands_behind_a_mark_is_accepted_too(check):
+    optional = re.sub(r"^faucet_keypair", "#faucet_keypair", uncommented(MAXIMAL), flags=re.M)
+    checked = check(optional)
+    assert checked.returncode == 0, checked.stderr
+    refused = check(uncommented(MAXIMAL))
+    assert refused.returncode != 0 and LOCAL in refused.stderr
+
+
+def test_the_maximal_example_has_every_setting(check):
+    assert missing(check, MAXIMAL) == []
+    assert missing(check, re.sub(r"^(poll_ms|#env) = .*\n", "", MAXIMAL, flags=re.M)) == ["chain.poll_ms", "upstream.credentials.env"]
+
+
+def differing(text):
+    """Settings of `text` whose value is not the default, and defaults that it does not show."""
+    parsed, commented = tomllib.loads(text), tomllib.loads(uncommented(text))
+    found = []
+    for section, values in settings.defaults().items():
+        for name, default in values.items():
+            optional = name not in parsed[section] and name in commented[section]
+            if not optional and parsed[section].get(name) != default:
+                found.append(f"{section}.{name}")
+    return set(found)
+
+
+def test_the_maximal_example_shows_the_defaults():
+    assert sum(map(len, settings.defaults().values())) >= 80
+    assert differing(MAXIMAL) == EXAMPLES
+    assert "settle.interval_ms" in differing(MAXIMAL.replace("interval_ms = 60_000", "interval_ms = 61_000"))
