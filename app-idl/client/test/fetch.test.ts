@@ -296,6 +296,16 @@ test("a receipt that does not hold is refused and not counted, and the answer is
   await refused((await post(client())).text(), "Response");
 });
 
+test("a redirect is not followed: it would carry the signature elsewhere", async () => {
+  let followed = 0;
+  fake.answer = ({ path }, response) => {
+    followed += Number(path === "/v1/elsewhere");
+    response.writeHead(307, { Location: "/v1/elsewhere" }).end();
+  };
+  await assert.rejects(post(client()), TypeError);
+  assert.equal(followed, 0);
+});
+
 test("only requests to the relayer are signed; reads and counts cost nothing", async () => {
   const fetch = client();
   await fetch(`${origin}/v1/models?all=1`, { headers: { Authorization: "Bearer x" } });
