@@ -138,6 +138,11 @@ test("a keypair signs as node's own crypto does, and shows its secret to nobody"
   assert.equal(steam.signatureOf(signed), steam.toBase58(signed.slice(1, 65)));
   const file = JSON.stringify([...seed, ...publicKey]);
   assert.equal(steam.Keypair.parse(file).address, owner.address);
+  assert.deepEqual(steam.unchanged(unsigned, signed), signed);
+  const changed = signed.slice();
+  changed[changed.length - 1]! ^= 1;
+  assert.throws(() => steam.unchanged(unsigned, changed), steam.ChangedError);
+  assert.throws(() => steam.unchanged(unsigned, new Uint8Array()), steam.ChangedError);
   assert.ok(!JSON.stringify(owner).includes("9,9") && !String(owner).includes("9,9"));
   for (const wrong of ["", "{}", "[1]", JSON.stringify([...seed, ...seed]), file.replace("[9", "[256")]) assert.throws(() => steam.Keypair.parse(wrong), TypeError);
 });
