@@ -1,12 +1,14 @@
 """SIGHUP reads [market] anew, and a file with a mistake changes nothing and is told."""
 
 import json
+import os
 import signal
 
-from lab import get, wait
+from lab import get, run, wait
 
 READ = "the [market] part of the configuration was read anew"
 NOT_READ = "the configuration was not read anew"
+RESTART = "these parts of the configuration have changed and need a restart"
 
 
 def models(relayer):
@@ -46,3 +48,21 @@ def test_sighup_reads_the_market_anew_and_a_wrong_file_changes_nothing(relayer):
     relayer.configure({})
     hang_up(relayer, READ)
     assert relayer.chat("demo/small")[0] == 200
+
+
+def test_what_takes_a_restart_is_named(relayer):
+    relayer.configure({})
+    before = len(relayer.logged(RESTART))
+    hang_up(relayer, READ)
+    relayer.configure({"upstream.max_attempts": "2", "alerts.node_lag_blocks": "9"})
+    told = hang_up(relayer, RESTART)
+    assert told["level"] == "WARN" and set(told["fields"]["parts"].split(", ")) == {"upstream", "alerts"}, told
+    assert len(relayer.logged(RESTART)) == before + 1, "an unchanged file needs no restart"
+    relayer.configure({})
+    hang_up(relayer, READ)
+
+
+def test_a_filter_of_the_log_that_cannot_be_read_is_refused(relayer):
+    environment = {**os.environ, "RUST_LOG": "steam=lout"}
+    told = run(relayer.steam, "serve", relayer.config, env=environment, timeout=30)
+    assert told.returncode != 0 and "RUST_LOG" in told.stderr, told.stderr

@@ -109,6 +109,6 @@ def test_a_copy_of_the_ledger_is_made_while_it_runs_and_knows_what_it_is(lab):
     assert ledger(lab, "backup", copy).returncode == 0
     told = run(lab.steam, "ledger", "check", "--ledger", copy)
     wrong = re.findall(r"^copy: .*", told.stdout + told.stderr, re.M)
-    assert told.returncode == 3 and len(wrong) == 1 and "1 things do not hold" in told.stderr, told.stdout + told.stderr
+    assert told.returncode == 3 and len(wrong) == 1 and "not hold" in told.stderr, told.stdout + told.stderr
     refused = run(lab.steam, "serve", lab.config, "--ledger", copy)
     assert refused.returncode != 0 and "steam ledger reconcile" in refused.stderr, refused.stderr
