@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use steam::chain::Pubkey;
 use steam::registry::Offer;
-use steam::score::{Ask, Coefficients, FailureKind, Outcome, Scorer, decide};
+use steam::score::{Ask, Coefficients, Evidence, FailureKind, Outcome, Scorer, decide};
 use steam_protocol::units::Price;
 use tokio::time::Instant;
 
@@ -22,6 +22,8 @@ const STEP: Duration = Duration::from_micros(100);
 const ASK: Ask = Ask {
     input_tokens: 1_000,
     expected_output: 400,
+    output_limit: 0,
+    streamed: true,
     sort: steam::score::Sort::Balanced,
     preferred_min_throughput: None,
     preferred_max_latency: None,
@@ -45,17 +47,17 @@ impl Market {
         for _ in 0..30 {
             market.now += Duration::from_millis(200);
             for offer in market.offers.clone() {
-                market.scorer.started(&offer.address, 1_400);
+                let ticket = market.scorer.started_for(&offer.address, &ASK, &Evidence::PROBE);
                 let outcome = if market.rng.random_bool(0.02) {
                     Outcome::Failed { kind: FailureKind::Status(500), retry_after: None }
                 } else {
                     served(&mut market.rng)
                 };
-                market.scorer.ended(&offer.address, &ASK, &outcome, market.now);
+                market.scorer.ended_for(&offer.address, (&ASK, &ticket), &outcome, &Evidence::PROBE, market.now);
             }
         }
         for offer in market.offers.iter().step_by(3) {
-            market.scorer.started(&offer.address, 1_400);
+            market.scorer.started_for(&offer.address, &ASK, &Evidence::PROBE);
         }
         market.now += Duration::from_secs(1);
         market
@@ -120,9 +122,9 @@ fn account(c: &mut Criterion) {
                 turn = (turn + 1) % market.offers.len();
                 market.now += STEP;
                 let address = market.offers[turn].address;
-                market.scorer.started(&address, 1_400);
+                let ticket = market.scorer.started_for(&address, &ASK, &Evidence::PROBE);
                 let outcome = served(&mut market.rng);
-                market.scorer.ended(&address, &ASK, &outcome, market.now);
+                market.scorer.ended_for(&address, (&ASK, &ticket), &outcome, &Evidence::PROBE, market.now);
             });
         });
         let mut market = Market::of(candidates);
@@ -130,7 +132,9 @@ fn account(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("record", candidates), |b| b.iter(|| black_box(decision.record())));
         let record = decision.record();
         group.bench_function(BenchmarkId::new("decide again", candidates), |b| {
-            b.iter(|| black_box(decide(&record.coefficients, &record.ask, &record.measured, &record.draws)));
+            b.iter(|| {
+                black_box(decide(&record.coefficients, &record.ask, &record.terms, &record.measured, &record.draws))
+            });
         });
     }
     group.finish();

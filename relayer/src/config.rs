@@ -188,36 +188,21 @@ pub enum TransactionVersion {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Routing {
-    /// Traffic share is proportional to score to the power of minus this.
-    pub exponent: f64,
-    /// How much worse than the best score, as a part of it, gets nothing beyond exploration.
-    pub reach: f64,
-    /// Weight of time against cost.
+    /// What the time of a market's middle is worth, in its prices: 1 is as much as they are.
     pub time_weight: f64,
-    /// What an answer that breaks off counts, where a request at the market's middle counts 1 + `time_weight`.
+    /// What an answer that breaks off costs, in prices of the market's middle.
     pub broken_weight: f64,
-    /// How much slower a provider is expected to be under more load than usual.
+    /// By how much times are expected to grow with the load before that was measured: 1 is in proportion to it.
     pub load_weight: f64,
-    /// Quantile of the measurements that counts, 0 to 1.
-    pub quantile: f64,
-    /// Quantile that counts where throughput is asked for, 0 to 1.
-    pub tail_quantile: f64,
-    /// Share of requests that may explore, 0 to 0.2.
+    /// Most of the requests that may explore, as a share, 0 to 0.5.
     pub exploration: f64,
-    /// Most that exploration may add to the expected cost of a request, as a part of the best candidate's or of a tenth
-    /// of the median, whichever is more.
-    pub exploration_premium: f64,
+    /// Seconds for which what is learned about a provider is taken to stay true.
+    pub memory: f64,
     /// Verified answers before a new provider gets more than its part of the exploration.
     pub newcomer_answers: u32,
-    /// Share of requests that probe providers which failed and may be back, all of them together.
-    pub probe_share: f64,
-    /// Scores this close are equals, between which the load decides: 0.05 is 5 %.
-    pub near: f64,
-    /// How much better a challenger must score to take the lead.
-    pub hysteresis: f64,
     /// Share of a prompt expected from the cache of the provider that served its beginning last, until measured.
     pub sticky_hits: f64,
-    /// Output tokens expected of a request, before its limit.
+    /// Output tokens expected of a request, before its limit, until such requests taught otherwise.
     pub expected_output_tokens: u32,
     /// Weight of input against output in a blended price.
     pub blend_ratio: f64,
@@ -360,19 +345,12 @@ impl Default for AlertConfig {
 impl Default for Routing {
     fn default() -> Self {
         Self {
-            exponent: 12.0,
-            reach: 0.4,
             time_weight: 1.5,
             broken_weight: 20.0,
-            load_weight: 2.0,
-            quantile: 0.5,
-            tail_quantile: 0.9,
-            exploration: 0.02,
-            exploration_premium: 0.01,
+            load_weight: 3.0,
+            exploration: 0.1,
+            memory: 60.0,
             newcomer_answers: 10,
-            probe_share: 0.05,
-            near: 0.05,
-            hysteresis: 0.03,
             sticky_hits: 0.5,
             expected_output_tokens: 400,
             blend_ratio: 3.0,

@@ -1,18 +1,17 @@
-//! Which provider gets a request. Each offer is measured by what was received from it and nothing else; candidates
-//! are compared by expected cost, expected time and reliability, and share the traffic by that:
+//! Which provider gets a request. Each offer is measured by what was received from it and nothing else; what a user loses
+//! by each candidate is one sum, in money:
+//!
+//! `J = (C + λ·(T + f/(1−f)·lost) + Φ·broken)·penalty`
 //!
 //! - cost `C = n_in·((1−h)·p_in + h·p_cached) + n_out·p_out + p_request`, `h` the measured cache-hit rate, times what an
-//!   offer bills for each token more than the others do;
-//! - time `T = TTFT_q + n_out / speed_q`, own measurements at quantile `q`, longer under more load than it usually has;
-//! - `J = (C/C̃ + w·T/T̃)·penalty/(1−f) + b·broken`, medians over the candidates, `f` the decayed failure rate, `broken` that
-//!   of answers that break off;
-//! - traffic share ∝ `J^−k` within reach of the best, but for a small part that explores.
+//!   offer bills for each token more than the others do, `n_out` as learned from such requests;
+//! - time `T = (TTFT + n_out·token)·(1 + s·(n − n̄))`, means of own measurements, `s` the measured growth with the load;
+//! - `λ` what a second is worth: the market's middle costs as much as its time; `f` the rate of failures that another provider
+//!   makes good, `lost` the seconds one takes; `broken` the rate of answers that break off, and `Φ` what that costs.
 //!
-//! While an offer has few samples its figures are pulled to the candidates' median: scored as fastest a newcomer
-//! would get the whole load at once, scored as slowest it would never get any. Clock and randomness are passed in,
-//! so the same seed and the same past give the same choice.
+//! The least `J` is chosen. A bounded share of the requests explores: it goes where one more answer is expected to teach more
+//! than it loses. Clock and randomness are passed in, so the same seed and the same past give the same choice.
 
-mod answers;
 mod ask;
 mod breaker;
 mod candidate;
@@ -21,30 +20,35 @@ mod coefficients;
 mod decide;
 mod evaluation;
 mod evidence;
+mod lengths;
 mod limit;
 mod market;
 mod offer_table;
 mod order;
 mod outcome;
 mod own;
+mod pace;
+mod shown;
 mod stats;
 mod sticky;
 mod survey;
+mod ticket;
 mod tracker;
 
 #[cfg(test)]
 mod tests;
 
-pub use ask::{Ask, CandidateScore, Draws, Gate, Measured, Ranking, Sort};
+pub use ask::{Ask, CandidateScore, Draws, Gate, Measured, Ranking, Sort, Terms};
 pub use choice::{Choice, ChoiceRecord};
 pub use coefficients::Coefficients;
 pub use decide::decide;
 pub use evidence::Evidence;
 pub use outcome::{FailureKind, Outcome};
+pub use ticket::Ticket;
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
-use market::Market;
+use market::{Market, MarketCandidates};
 use offer_table::OfferTable;
 use own::OwnBreakers;
 use rand::RngCore;
@@ -60,6 +64,8 @@ const TIDY: f64 = 60.0;
 const TYPICAL: Ask = Ask {
     input_tokens: 1_000,
     expected_output: 400,
+    output_limit: 0,
+    streamed: true,
     sort: Sort::Balanced,
     preferred_min_throughput: None,
     preferred_max_latency: None,
@@ -145,16 +151,19 @@ impl Scorer {
         rng: &mut dyn RngCore,
     ) -> Choice {
         let draws = Draws::from_rng(rng);
+        let mut ask = *ask;
         let candidates = offers.first().map(|first| {
             let mut state = self.lock();
             let now = state.seconds(now);
-            let sticky = state.sticky(&self.coefficients, ask, now);
+            let sticky = state.sticky(&self.coefficients, &ask, now);
             let State { table, markets, own, .. } = &mut *state;
             let market = match markets.get_mut(first.model.as_str()) {
                 Some(market) => market,
                 None => markets.entry(first.model.as_str().into()).or_default(),
             };
-            let mut candidates = market.candidates(&self.coefficients, table, offers, ask, sticky, now);
+            market.arrived(now);
+            ask.expected_output = market.lengths.expected(&ask, now);
+            let mut candidates = market.candidates(&self.coefficients, table, offers, &ask, sticky, now);
             if let Some(vault) = vault.filter(|vault| own.any(vault)) {
                 candidates.narrow(|place| {
                     let served_at = table.tracker(market.slots[place]).served_at();
@@ -163,7 +172,8 @@ impl Scorer {
             }
             candidates
         });
-        Choice::new(&self.coefficients, ask, candidates, draws)
+        let terms = candidates.as_ref().map(MarketCandidates::terms).unwrap_or_default();
+        Choice::new(&self.coefficients, (ask, terms), candidates, draws)
     }
 
     /// Whether probes of the relayer's own confirm what would close an offer to everybody.
@@ -210,48 +220,68 @@ impl Scorer {
         self.lock().tracker(offer).seed_from_history(answers);
     }
 
-    /// A request of about `tokens` tokens, prompt and expected output, was sent to `offer`.
-    pub fn started(&self, offer: &Pubkey, tokens: u32) {
-        self.started_for(offer, tokens, &Evidence::PROBE);
-    }
-
-    /// The same for a request that says no more than `evidence`.
-    pub fn started_for(&self, offer: &Pubkey, tokens: u32, evidence: &Evidence) {
+    /// The request `ask` was sent to `offer`. It says no more than `evidence`.
+    pub fn started_for(&self, offer: &Pubkey, ask: &Ask, evidence: &Evidence) -> Ticket {
         let mut state = self.lock();
         let now = state.now;
         let slot = state.slot(offer);
-        state.table.started(slot, tokens, evidence.counts(), now);
+        let ticket = state.table.started(slot, ask, evidence.counts(), now);
         if let Some(vault) = &evidence.vault {
             state.own.started(vault, offer);
         }
+        ticket
     }
 
-    /// A request ended of which nothing else is known: the other half of [`Self::started`].
+    /// The first token of the request `ask` came from `offer`. Without this it is told with the end.
+    pub fn began(&self, offer: &Pubkey, ask: &Ask, ticket: &mut Ticket, now: Instant) {
+        let mut state = self.lock();
+        let now = state.seconds(now);
+        let slot = state.slot(offer);
+        state.table.tracker(slot).began(ask, ticket, now);
+    }
+
+    /// The request `ask` ended: the other half of [`Self::started_for`]. Also teaches how `offer` bills, and where the rest
+    /// of the conversation finds its beginning cached.
+    pub fn ended_for(
+        &self,
+        offer: &Pubkey,
+        (ask, ticket): (&Ask, &Ticket),
+        outcome: &Outcome,
+        evidence: &Evidence,
+        now: Instant,
+    ) {
+        self.end(offer, Some((ask, ticket)), outcome, evidence, now);
+    }
+
+    /// A request ended of which nothing else is known, nor was its beginning told.
     pub fn observe(&self, offer: &Pubkey, outcome: &Outcome, now: Instant) {
         self.end(offer, None, outcome, &Evidence::PROBE, now);
     }
 
-    /// The request `ask` ended: the other half of [`Self::started`]. Also teaches how `offer` bills, and where the rest
-    /// of the conversation finds its beginning cached.
-    pub fn ended(&self, offer: &Pubkey, ask: &Ask, outcome: &Outcome, now: Instant) {
-        self.end(offer, Some(ask), outcome, &Evidence::PROBE, now);
-    }
-
-    /// The same for a request that says no more than `evidence`: the other half of [`Self::started_for`].
-    pub fn ended_for(&self, offer: &Pubkey, ask: &Ask, outcome: &Outcome, evidence: &Evidence, now: Instant) {
-        self.end(offer, Some(ask), outcome, evidence, now);
-    }
-
-    fn end(&self, offer: &Pubkey, ask: Option<&Ask>, outcome: &Outcome, evidence: &Evidence, now: Instant) {
+    fn end(
+        &self,
+        offer: &Pubkey,
+        asked: Option<(&Ask, &Ticket)>,
+        outcome: &Outcome,
+        evidence: &Evidence,
+        now: Instant,
+    ) {
         let mut state = self.lock();
         let now = state.seconds(now);
         let slot = state.slot(offer);
+        let (ask, ticket) = asked.unzip();
         let repeated = state.remember(offer, ask.and_then(|ask| ask.prefix), outcome, now);
-        let q = [self.coefficients.quantile, self.coefficients.tail_quantile];
         let probes = state.probes;
-        state.table.observe(slot, outcome, (ask, repeated), (evidence, probes), q, now);
+        state.table.observe(slot, outcome, ticket, (ask, repeated), (evidence, probes), now);
         if let Some(vault) = &evidence.vault {
             state.own.ended(vault, offer, outcome, now);
+        }
+        if let (Some(ask), Outcome::Served { output_tokens, .. }) = (ask, outcome) {
+            let State { table, markets, .. } = &mut *state;
+            let model = table.tracker(slot).model.as_deref();
+            if let Some(market) = model.and_then(|model| markets.get_mut(model)) {
+                market.lengths.add(ask, *output_tokens, now);
+            }
         }
     }
 

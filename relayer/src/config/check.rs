@@ -89,19 +89,11 @@ fn settle(settle: &SettleConfig) -> Checked {
 }
 
 fn routing(routing: &Routing) -> Checked {
-    let halves = within(routing.exponent, 0.0..=40.0) && (routing.exponent * 2.0).fract() == 0.0;
-    need(halves, "routing.exponent", "a multiple of 0.5 between 0 and 40")?;
-    need(within(routing.reach, 0.01..=1e9), "routing.reach", "between 0.01 and 1e9")?;
     need(within(routing.time_weight, 0.0..=100.0), "routing.time_weight", "between 0 and 100")?;
     need(within(routing.broken_weight, 0.0..=1_000.0), "routing.broken_weight", "between 0 and 1000")?;
     need(within(routing.load_weight, 0.0..=100.0), "routing.load_weight", "between 0 and 100")?;
-    need(within(routing.quantile, 0.01..=0.99), "routing.quantile", "between 0.01 and 0.99")?;
-    need(within(routing.tail_quantile, 0.01..=0.99), "routing.tail_quantile", "between 0.01 and 0.99")?;
-    need(within(routing.exploration, 0.0..=0.2), "routing.exploration", "between 0 and 0.2")?;
-    need(within(routing.exploration_premium, 0.0..=10.0), "routing.exploration_premium", "between 0 and 10")?;
-    need(within(routing.probe_share, 0.0..=0.2), "routing.probe_share", "between 0 and 0.2")?;
-    need(within(routing.near, 0.0..=1.0), "routing.near", "between 0 and 1")?;
-    need(within(routing.hysteresis, 0.0..=0.5), "routing.hysteresis", "between 0 and 0.5")?;
+    need(within(routing.exploration, 0.0..=0.5), "routing.exploration", "between 0 and 0.5")?;
+    need(within(routing.memory, 0.0..=3_600.0), "routing.memory", "between 0 and 3600")?;
     need(within(routing.sticky_hits, 0.0..=1.0), "routing.sticky_hits", "between 0 and 1")?;
     need(within(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
     need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")

@@ -281,6 +281,8 @@ impl<'a> Race<'a> {
         let ask = Ask {
             input_tokens: saturate(candidate.input.estimate()),
             expected_output: expected.saturating_mul(plan.choices),
+            output_limit: candidate.max_output.saturating_mul(plan.choices),
+            streamed: job.request.stream,
             prefix: plan.prefix,
             ..Ask::default()
         };
@@ -306,7 +308,8 @@ impl<'a> Race<'a> {
     }
 
     /// The race is won: whoever is still running was too slow, is aborted, and is paid nothing.
-    fn served(&mut self, winner: Try<'a>, transcript: Transcript) -> Opened {
+    fn served(&mut self, mut winner: Try<'a>, transcript: Transcript) -> Opened {
+        winner.watch.began();
         let node = &self.job.node;
         for mut slower in std::mem::take(&mut self.running) {
             self.note(&slower, OVERTAKEN, None);

@@ -228,6 +228,8 @@ pub fn plan(
         let ask = Ask {
             input_tokens: saturate(input.estimate()),
             expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
+            output_limit: longest.saturating_mul(request.choices),
+            streamed: request.stream,
             sort,
             preferred_min_throughput: request.controls.preferred_min_throughput.map(|speed| speed as f32),
             preferred_max_latency: request.controls.preferred_max_latency.map(|latency| latency as f32),

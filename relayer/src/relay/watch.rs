@@ -2,7 +2,7 @@
 
 use crate::chain::Pubkey;
 use crate::node::Node;
-use crate::score::{Ask, Evidence, Outcome};
+use crate::score::{Ask, Evidence, Outcome, Ticket};
 use std::fmt;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ pub struct Watch {
     offer: Pubkey,
     ask: Ask,
     evidence: Evidence,
+    ticket: Ticket,
     started: Instant,
     ended: bool,
 }
@@ -20,8 +21,8 @@ pub struct Watch {
 impl Watch {
     /// Reports that an attempt to serve `ask` begins, which says no more than `evidence`.
     pub fn start(node: Arc<Node>, offer: Pubkey, ask: Ask, evidence: Evidence) -> Self {
-        node.scorer.started_for(&offer, ask.input_tokens.saturating_add(ask.expected_output), &evidence);
-        Self { node, offer, ask, evidence, started: Instant::now(), ended: false }
+        let ticket = node.scorer.started_for(&offer, &ask, &evidence);
+        Self { node, offer, ask, evidence, ticket, started: Instant::now(), ended: false }
     }
 
     /// The moment at which it began.
@@ -29,10 +30,16 @@ impl Watch {
         self.started
     }
 
+    /// Reports that the first content is there: who keeps many waiting for it is known before the first answer ends.
+    pub fn began(&mut self) {
+        self.node.scorer.began(&self.offer, &self.ask, &mut self.ticket, Instant::now());
+    }
+
     /// Reports how it ended. Only the first report counts.
     pub fn end(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.node.scorer.ended_for(&self.offer, &self.ask, &outcome, &self.evidence, Instant::now());
+            let asked = (&self.ask, &self.ticket);
+            self.node.scorer.ended_for(&self.offer, asked, &outcome, &self.evidence, Instant::now());
             if self.evidence.counts() {
                 self.node.board.record(&self.offer, &outcome, self.node.clock.unix_ms());
             }

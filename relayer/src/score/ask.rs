@@ -16,7 +16,7 @@ pub enum Sort {
     Balanced,
     /// The cheapest, always (`:floor`).
     Price,
-    /// The fastest output in the tail (`:nitro`).
+    /// The soonest whole answer, its first token included (`:nitro`).
     Throughput,
     /// The shortest time to the first token.
     Latency,
@@ -27,8 +27,12 @@ pub enum Sort {
 pub struct Ask {
     /// Prompt tokens, estimated.
     pub input_tokens: u32,
-    /// Output tokens expected.
+    /// Output tokens expected: before the choice as configured, in its record as learned from such requests.
     pub expected_output: u32,
+    /// Most output tokens; 0 if nobody said.
+    pub output_limit: u32,
+    /// Whether the answer is streamed.
+    pub streamed: bool,
     /// The objective.
     pub sort: Sort,
     /// Offers expected to write fewer tokens a second come after all others.
@@ -37,6 +41,17 @@ pub struct Ask {
     pub preferred_max_latency: Option<f32>,
     /// Hash of its vault and the beginning of its prompt, if that is long enough to be cached.
     pub prefix: Option<u64>,
+}
+
+/// What the objective weighs with: learned from the market, the same for all its candidates.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Terms {
+    /// What a second is worth, in µUSDC.
+    pub second: f32,
+    /// What an answer that breaks off costs, in µUSDC.
+    pub failure: f32,
+    /// Requests that will profit from what one more teaches.
+    pub horizon: f32,
 }
 
 /// Whether requests may go to an offer.
@@ -78,14 +93,20 @@ pub struct Measured {
     pub ttft: f32,
     /// Expected output tokens a second.
     pub speed: f32,
-    /// Decayed failure rate, 0 to 1.
+    /// Rate of failures that another provider can make good, 0 to 1.
     pub failure: f32,
-    /// Decayed rate of answers that broke off after they had begun, 0 to 1: no other provider can take over.
+    /// Seconds that such a failure takes.
+    pub lost: f32,
+    /// Rate of answers that broke off after they had begun, 0 to 1: no other provider can take over.
     pub broken: f32,
     /// Tokens it bills for one that was estimated, in comparison with the others.
     pub billing: f32,
     /// Requests it was usually working on when it was measured.
     pub usual_load: f32,
+    /// By what part its times grow with each request more.
+    pub slope: f32,
+    /// How little is known of its times: their standard error, relative to them.
+    pub doubt: f32,
     /// Share of prompt tokens expected from its cache, 0 to 1.
     pub cache_hits: f32,
     /// Recent answers its measurements come from.
@@ -102,14 +123,10 @@ pub struct Measured {
     pub outstanding_tokens: u32,
     /// Most requests at once, as learned from its 429s.
     pub cap: Option<u32>,
-    /// Works on several requests and ended none for far longer than usual.
-    pub silent: bool,
     /// Answered 429 lately.
     pub limited: bool,
     /// Was sent as many requests lately as it takes, as learned from its 429s.
     pub paced: bool,
-    /// Leads among the candidates for such requests.
-    pub incumbent: bool,
     /// It served this prompt's prefix last; share of its tokens expected from the cache, 0 to 1.
     pub sticky: Option<f32>,
 }
@@ -117,7 +134,7 @@ pub struct Measured {
 impl Measured {
     /// Whether it has as many requests as it takes, as learned from its 429s.
     pub fn saturated(&self) -> bool {
-        self.silent || self.paced || self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
+        self.paced || self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
     }
 }
 
@@ -160,16 +177,12 @@ fn base58<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pubkey, D::Error
 pub struct Draws {
     /// Whether to explore.
     pub explore: u32,
-    /// Whom to pick.
-    pub pick: u32,
-    /// Which equal is compared with the one picked.
-    pub pair: u32,
 }
 
 impl Draws {
     /// Draws from `rng`.
     pub fn from_rng(rng: &mut dyn RngCore) -> Self {
-        Self { explore: rng.next_u32(), pick: rng.next_u32(), pair: rng.next_u32() }
+        Self { explore: rng.next_u32() }
     }
 }
 
@@ -198,7 +211,7 @@ pub struct CandidateScore {
     pub time: f64,
     /// Decayed failure rate, 0 to 1.
     pub failure: f64,
-    /// The objective `J`: lower is better.
+    /// The objective `J`, in µUSDC: lower is better.
     pub score: f64,
     /// Its share of such requests; the shares of all candidates add up to 1.
     pub share: f64,

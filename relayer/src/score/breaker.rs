@@ -14,7 +14,7 @@ const PROBE_WAIT: f64 = 15.0;
 /// How long it stays open the first time, in seconds.
 const FIRST_PAUSE: f64 = 5.0;
 /// How long it stays open at most, in seconds.
-const LONGEST_PAUSE: f64 = 80.0;
+const LONGEST_PAUSE: f64 = 20.0;
 /// Longest `Retry-After` that is honoured, in seconds: a provider cannot take itself out for a day by mistake.
 const LONGEST_RETRY_AFTER: f64 = 600.0;
 /// A probe that has not ended counts as lost after this, in seconds.

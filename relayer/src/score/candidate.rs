@@ -2,15 +2,10 @@
 //! [`Live`] load, which changes with every request; and its [`Group`], which comes before the objective.
 
 use super::ask::{Gate, Measured};
-use super::coefficients::Coefficients;
 use steam_protocol::units::Price;
 
-/// Recent answers with which an offer gets half of the exploration that an unknown offer gets.
-const KNOWN: f64 = 8.0;
 /// Fixed part of the time to the first token, in prompt tokens: half a second where 6,000 are read in one.
 const ALWAYS: f64 = 3_000.0;
-/// Requests at once below which load does not show in times.
-const LOAD_SCALE: f64 = 20.0;
 /// Highest usual load that is believed, in requests at once.
 const MOST_LOAD: f64 = 1e6;
 /// Longest time that is expected of anything, in seconds; a measurement that is no number counts as this.
@@ -22,7 +17,7 @@ pub(super) const WORST_FAILURE: f64 = 0.99;
 /// A penalty counts as at most this.
 const WORST_PENALTY: f64 = 1e3;
 /// An idle offer is taken to be at most this much faster.
-const LEAST_SLOWED: f64 = 0.5;
+const LEAST_SLOWED: f64 = 0.3;
 
 /// Candidates of an earlier group are tried before those of a later one, whatever their objectives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,10 +26,6 @@ pub(super) enum Group {
     Preferred,
     /// Known and free, but slower than the client prefers.
     Known,
-    /// Too new for a share, as the client prefers.
-    PreferredNewcomer,
-    /// Too new for a share, and slower than the client prefers.
-    Newcomer,
     /// May be back.
     HalfOpen,
     /// At its cap.
@@ -45,11 +36,11 @@ pub(super) enum Group {
 
 impl Group {
     fn preferred(self) -> bool {
-        matches!(self, Self::Preferred | Self::PreferredNewcomer)
+        self == Self::Preferred
     }
 
     pub(super) fn explorable(self, chosen: Self) -> bool {
-        self <= Self::Newcomer && (self.preferred() || !chosen.preferred())
+        self <= Self::Known && (self.preferred() || !chosen.preferred())
     }
 
     pub(super) fn available(self) -> bool {
@@ -70,17 +61,18 @@ pub(super) struct Profile {
     pub(super) ttft: f64,
     /// Seconds an output token.
     pub(super) token: f64,
-    /// `penalty / (1 − f)`.
-    pub(super) factor: f64,
+    /// Factor on its objective for dishonesty.
+    pub(super) penalty: f64,
+    /// Seconds that failures cost until another provider, or a later attempt, serves the request.
+    pub(super) lost: f64,
     /// Rate of answers that break off.
     pub(super) broken: f64,
     /// Requests it is usually working on.
     pub(super) usual_load: f64,
     /// Relative change of its times for each request more or less than that.
     pub(super) slope: f64,
-    /// How little is known about it, 0 to 1.
-    pub(super) need: f64,
-    pub(super) newcomer: bool,
+    /// The standard error of its times, relative to them.
+    pub(super) doubt: f64,
 }
 
 /// What a request costs, as expected.
@@ -130,12 +122,12 @@ impl Profile {
             long: Rates::of(m, &m.price.long, hits),
             broken: within(m.broken.into(), 0.0, 1.0),
             usual_load,
-            slope: (usual_load + LOAD_SCALE).recip(),
+            slope: within_or(m.slope.into(), 0.0, 10.0, 0.0),
             ttft: within(m.ttft.into(), 0.0, LONGEST),
             token: within_or(m.speed.into(), SPEEDS.0, SPEEDS.1, SPEEDS.0).recip(),
-            factor: within(m.penalty.into(), 1.0, WORST_PENALTY) / (1.0 - failure),
-            need: KNOWN / (KNOWN + f64::from(m.samples)),
-            newcomer: m.newcomer,
+            penalty: within(m.penalty.into(), 1.0, WORST_PENALTY),
+            lost: failure / (1.0 - failure) * within(m.lost.into(), 0.0, LONGEST),
+            doubt: within(m.doubt.into(), 0.0, 10.0),
         }
     }
 }
@@ -152,8 +144,6 @@ pub(super) struct Live {
     pub(super) gate: Gate,
     /// Was sent as many requests lately as it takes.
     pub(super) paced: bool,
-    /// Works on several requests and ended none for far longer than usual.
-    pub(super) silent: bool,
     /// Answered 429 lately.
     pub(super) limited: bool,
     /// When it changes though nothing happens, in seconds from the scorer's beginning.
@@ -171,14 +161,13 @@ impl Live {
             cap: m.cap.unwrap_or(Self::UNCAPPED),
             gate: m.gate,
             paced: m.paced,
-            silent: m.silent,
             limited: m.limited,
             until: f64::INFINITY,
         }
     }
 
     fn saturated(&self) -> bool {
-        self.silent || self.paced || self.requests >= self.cap
+        self.paced || self.requests >= self.cap
     }
 }
 
@@ -191,10 +180,6 @@ pub(super) struct CandidateEvaluation {
     pub(super) time: f64,
     /// The objective.
     pub(super) score: f64,
-    /// Share that explores or probes.
-    pub(super) floor: f64,
-    /// Weight in what is left.
-    pub(super) weight: f64,
     pub(super) group: Group,
     /// Answered 429 lately.
     pub(super) limited: bool,
@@ -205,7 +190,6 @@ pub(super) trait Candidates {
     fn len(&self) -> usize;
     fn profile(&self, index: usize) -> &Profile;
     fn live(&self, index: usize) -> Live;
-    fn incumbent(&self) -> Option<usize>;
     /// The candidate that served the prompt's prefix last.
     fn sticky(&self) -> Option<Sticky>;
 }
@@ -255,21 +239,17 @@ fn within_or(x: f64, low: f64, high: f64, otherwise: f64) -> f64 {
     if x.is_nan() { otherwise } else { x.clamp(low, high) }
 }
 
-/// By what factor an offer is slower than it was measured, working on more than it usually did.
-pub(super) fn slowed(c: &Coefficients, profile: &Profile, live: Live) -> f64 {
-    (1.0 + c.load_weight * (f64::from(live.requests) - profile.usual_load) * profile.slope).max(LEAST_SLOWED)
+/// By what factor an offer is slower than it was measured, working on one request more than it does.
+pub(super) fn slowed(profile: &Profile, live: Live) -> f64 {
+    (1.0 + (f64::from(live.requests) + 1.0 - profile.usual_load) * profile.slope).max(LEAST_SLOWED)
 }
 
-pub(super) fn group(profile: &Profile, live: Live, preferred: bool) -> Group {
+pub(super) fn group(live: Live, preferred: bool) -> Group {
     match live.gate {
         Gate::Open => Group::Open,
         Gate::Closed | Gate::HalfOpen if live.saturated() => Group::Saturated,
         Gate::HalfOpen => Group::HalfOpen,
-        Gate::Closed => match (profile.newcomer, preferred) {
-            (false, true) => Group::Preferred,
-            (false, false) => Group::Known,
-            (true, true) => Group::PreferredNewcomer,
-            (true, false) => Group::Newcomer,
-        },
+        Gate::Closed if preferred => Group::Preferred,
+        Gate::Closed => Group::Known,
     }
 }

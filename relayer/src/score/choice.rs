@@ -1,7 +1,7 @@
 //! One choice among the offers of a model, and its record: the record holds everything that the choice depends on, so that
 //! anybody can make the choice again.
 
-use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking};
+use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking, Terms};
 use super::coefficients::Coefficients;
 use super::decide::decide;
 use super::evaluation::Evaluation;
@@ -18,6 +18,7 @@ use utoipa::ToSchema;
 pub struct Choice {
     coefficients: Arc<Coefficients>,
     ask: Ask,
+    terms: Terms,
     /// `None` without candidates.
     candidates: Option<MarketCandidates>,
     draws: Draws,
@@ -27,19 +28,15 @@ pub struct Choice {
 impl Choice {
     pub(super) fn new(
         coefficients: &Arc<Coefficients>,
-        ask: &Ask,
+        (ask, terms): (Ask, Terms),
         candidates: Option<MarketCandidates>,
         draws: Draws,
     ) -> Self {
         let mut head = SmallVec::new();
         if let Some(candidates) = &candidates {
-            let evaluation = Evaluation::of(coefficients, ask, candidates, &draws);
-            if let Some(best) = evaluation.best {
-                candidates.lead(ask.sort, best);
-            }
-            head = evaluation.head();
+            head = Evaluation::of(coefficients, &ask, &terms, candidates, &draws).head();
         }
-        Self { coefficients: coefficients.clone(), ask: *ask, candidates, draws, head }
+        Self { coefficients: coefficients.clone(), ask, terms, candidates, draws, head }
     }
 
     /// The request.
@@ -75,14 +72,21 @@ impl Choice {
 
     /// Order, objectives and shares.
     pub fn ranking(&self) -> Ranking {
-        decide(&self.coefficients, &self.ask, &self.measured(), &self.draws)
+        decide(&self.coefficients, &self.ask, &self.terms, &self.measured(), &self.draws)
     }
 
     /// Everything, to be stored.
     pub fn record(&self) -> ChoiceRecord {
         let measured = self.measured();
-        let ranking = decide(&self.coefficients, &self.ask, &measured, &self.draws);
-        ChoiceRecord { coefficients: *self.coefficients, ask: self.ask, measured, draws: self.draws, ranking }
+        let ranking = decide(&self.coefficients, &self.ask, &self.terms, &measured, &self.draws);
+        ChoiceRecord {
+            coefficients: *self.coefficients,
+            ask: self.ask,
+            terms: self.terms,
+            measured,
+            draws: self.draws,
+            ranking,
+        }
     }
 }
 
@@ -93,6 +97,8 @@ pub struct ChoiceRecord {
     pub coefficients: Coefficients,
     /// The request.
     pub ask: Ask,
+    /// What a second and a failure are worth.
+    pub terms: Terms,
     /// What was known of each candidate.
     pub measured: Vec<Measured>,
     /// The randomness.
@@ -105,7 +111,7 @@ impl ChoiceRecord {
     /// Whether the ranking follows from the rest: the order exactly, the figures but for the last digits, which not
     /// every reader of JSON keeps.
     pub fn holds(&self) -> bool {
-        let again = decide(&self.coefficients, &self.ask, &self.measured, &self.draws);
+        let again = decide(&self.coefficients, &self.ask, &self.terms, &self.measured, &self.draws);
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
         let same = |(a, b): (&CandidateScore, &CandidateScore)| {
             a.offer == b.offer

@@ -1,7 +1,7 @@
 //! The choice itself, pure: the same candidates, coefficients, request and draws give the same order on every machine,
 //! because only sums, products, quotients and square roots are used, which IEEE 754 rounds in one way.
 
-use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking};
+use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking, Terms};
 use super::candidate::{Candidates, Live, Profile, Sticky, WORST_FAILURE, within};
 use super::coefficients::Coefficients;
 use super::evaluation::Evaluation;
@@ -11,8 +11,14 @@ fn told(x: f64) -> f64 {
     if x.abs() < 1e5 { (x * 1e9).round() / 1e9 } else { x.round() }
 }
 
-/// Ranks `candidates` for `ask`.
-pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], draws: &Draws) -> Ranking {
+/// Ranks `candidates` for `ask` on `terms`.
+pub fn decide(
+    coefficients: &Coefficients,
+    ask: &Ask,
+    terms: &Terms,
+    candidates: &[Measured],
+    draws: &Draws,
+) -> Ranking {
     struct Stored<'a> {
         measured: &'a [Measured],
         profiles: Vec<Profile>,
@@ -27,9 +33,6 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
         fn live(&self, index: usize) -> Live {
             Live::of(&self.measured[index])
         }
-        fn incumbent(&self) -> Option<usize> {
-            self.measured.iter().position(|m| m.incumbent)
-        }
         fn sticky(&self) -> Option<Sticky> {
             let index = self.measured.iter().position(|m| m.sticky.is_some())?;
             let m = &self.measured[index];
@@ -37,17 +40,19 @@ pub fn decide(coefficients: &Coefficients, ask: &Ask, candidates: &[Measured], d
         }
     }
     let stored = Stored { measured: candidates, profiles: candidates.iter().map(Profile::of).collect() };
-    let evaluation = Evaluation::of(&coefficients.sane(), ask, &stored, draws);
+    let coefficients = coefficients.sane();
+    let evaluation = Evaluation::of(&coefficients, ask, terms, &stored, draws);
     let scores = candidates.iter().enumerate().map(|(i, m)| {
         let (profile, candidate) = (&stored.profiles[i], &evaluation.evaluated[i]);
+        let (share, explored_share) = evaluation.share(&coefficients, i);
         CandidateScore {
             offer: m.offer,
             cost: told(candidate.cost),
             time: told(candidate.time),
             failure: told(within(m.failure.into(), 0.0, WORST_FAILURE)),
             score: told(candidate.score),
-            share: told(candidate.floor + evaluation.exploit * candidate.weight),
-            explored_share: told(candidate.floor),
+            share: told(share),
+            explored_share: told(explored_share),
             samples: m.samples,
             ttft: told(profile.ttft),
             speed: told(profile.token.recip()),

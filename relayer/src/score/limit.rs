@@ -11,7 +11,7 @@ const BACK_OFF: f64 = 0.9;
 /// The least rate that a 429 can teach, in requests a second.
 const LEAST_RATE: f64 = 1.0 / 60.0;
 /// Seconds in which a cap rises by one request, or by a tenth if that is more.
-const RISE: f64 = 10.0;
+const RISE: f64 = 5.0;
 /// Seconds without a 429 after which a cap is forgotten.
 const FORGET: f64 = 300.0;
 
@@ -92,7 +92,7 @@ mod tests {
     fn caps_rise_slowly_and_are_forgotten_in_the_end() {
         let mut limit = Limit::default();
         limit.limited(5, 0.0);
-        assert_eq!([9.0, 10.0, 20.0].map(|now| limit.cap(now)), [Some(5), Some(6), Some(7)]);
+        assert_eq!([4.0, 5.0, 10.0].map(|now| limit.cap(now)), [Some(5), Some(6), Some(7)]);
         assert_eq!(limit.cap(FORGET), None);
         assert_eq!(limit.until(FORGET), f64::INFINITY);
     }

@@ -2,27 +2,28 @@
 //! the load of each candidate. Seconds count from the scorer's beginning.
 
 use super::TYPICAL;
-use super::answers::{BUCKETS, Pace, WINDOW, bucket};
-use super::ask::{Ask, Draws, Gate, Measured, Sort};
+use super::ask::{Ask, Draws, Gate, Measured, Terms};
 use super::candidate::{Candidates, Live, Profile, Sticky};
 use super::coefficients::Coefficients;
 use super::decide::decide;
+use super::lengths::Lengths;
 use super::offer_table::OfferTable;
+use super::pace::{BUCKETS, bucket};
+use super::shown::WINDOW;
+use super::stats::Decayed;
 use super::survey;
 use crate::chain::Pubkey;
 use crate::registry::Offer;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Measurements are computed anew at most this often, in seconds.
 const REFRESH: f64 = 0.1;
-/// Kinds of measurements of a market: one for each bucket of prompt length and each [`Pace`].
-const MEASUREMENTS: usize = 2 * BUCKETS;
 /// How far ahead a candidate is looked for before the map is asked: candidates come in the market's order, with gaps
 /// where a filter took some out.
 const AHEAD: usize = 8;
-const NOBODY: u32 = u32::MAX;
+/// Half-life of the rate of requests, in seconds.
+const HALF_LIFE: f64 = 60.0;
 /// What the public sees is computed anew at most this often, in seconds.
 const PUBLIC_REFRESH: f64 = 1.0;
 /// Failure rate below which an offer is expected to serve.
@@ -36,19 +37,7 @@ pub(super) struct Measurements {
     version: u64,
     measured: Vec<Measured>,
     profiles: Vec<Profile>,
-    /// Place of the leading offer, by [`Sort`].
-    leaders: [AtomicU32; 4],
-}
-
-impl Measurements {
-    fn leader(&self, sort: Sort) -> &AtomicU32 {
-        &self.leaders[match sort {
-            Sort::Balanced => 0,
-            Sort::Price => 1,
-            Sort::Throughput => 2,
-            Sort::Latency => 3,
-        }]
-    }
+    terms: Terms,
 }
 
 /// A candidate: its place in the market and its load.
@@ -63,7 +52,6 @@ pub(super) struct Pick {
 pub(super) struct MarketCandidates {
     measurements: Arc<Measurements>,
     picks: Vec<Pick>,
-    incumbent: Option<usize>,
     /// Who served the prompt's beginning last, and what of the prompt its cache should have.
     sticky: Option<(usize, f32)>,
 }
@@ -78,10 +66,8 @@ impl MarketCandidates {
                 outstanding_requests: live.requests,
                 outstanding_tokens: live.tokens,
                 cap: Some(live.cap).filter(|cap| *cap != Live::UNCAPPED),
-                silent: live.silent,
                 limited: live.limited,
                 paced: live.paced,
-                incumbent: self.incumbent == Some(index),
                 sticky: self.sticky.filter(|(sticky, _)| *sticky == index).map(|(_, hits)| hits),
                 ..self.measurements.measured[pick.place as usize].clone()
             }
@@ -109,12 +95,9 @@ impl MarketCandidates {
         }
     }
 
-    /// Makes `best` the incumbent, unless the present incumbent was no candidate.
-    pub(super) fn lead(&self, sort: Sort, best: usize) {
-        let leader = self.measurements.leader(sort);
-        if self.sticky.is_none() && (self.incumbent.is_some() || leader.load(Ordering::Relaxed) == NOBODY) {
-            leader.store(self.picks[best].place, Ordering::Relaxed);
-        }
+    /// What a second and a failure are worth among them.
+    pub(super) fn terms(&self) -> Terms {
+        self.measurements.terms
     }
 }
 
@@ -131,10 +114,6 @@ impl Candidates for MarketCandidates {
         self.picks[index].live
     }
 
-    fn incumbent(&self) -> Option<usize> {
-        self.incumbent
-    }
-
     fn sticky(&self) -> Option<Sticky> {
         let (index, hits) = self.sticky?;
         Some(Sticky::of(index, &self.measurements.measured[self.picks[index].place as usize], hits))
@@ -149,7 +128,10 @@ pub(super) struct Market {
     /// When each was a candidate last.
     seen: Vec<f64>,
     places: HashMap<Pubkey, u32>,
-    measurements: [Option<Arc<Measurements>>; MEASUREMENTS],
+    /// By bucket of prompt length.
+    measurements: [Option<Arc<Measurements>>; BUCKETS],
+    pub(super) lengths: Lengths,
+    arrivals: Decayed,
     /// Counts changes of the offers.
     version: u64,
     pub(super) touched: f64,
@@ -178,7 +160,7 @@ impl Market {
     ) -> (f64, Option<f64>) {
         if self.public.as_ref().is_none_or(|public| now - public.built >= PUBLIC_REFRESH) {
             let candidates = self.everybody(c, table, &TYPICAL, now);
-            let ranking = decide(c, &TYPICAL, &candidates.measured(), &Draws::default());
+            let ranking = decide(c, &TYPICAL, &candidates.terms(), &candidates.measured(), &Draws::default());
             let scores = ranking.scores.iter().zip(&self.slots).map(|(line, &slot)| (slot, line.score)).collect();
             let traffic = self.slots.iter().map(|&slot| table.tracker(slot).traffic(now)).sum();
             self.public = Some(Public { built: now, traffic, scores });
@@ -202,16 +184,17 @@ impl Market {
     ) -> MarketCandidates {
         self.touched = now;
         let picks = self.pick(table, offers, now);
-        let pace = if ask.sort == Sort::Throughput { Pace::Tail } else { Pace::Typical };
-        let measurements = self.measurements(c, table, pace, bucket(ask.input_tokens), now);
-        let index_of = |place: u32| picks.iter().position(|pick| pick.place == place);
-        let leader = measurements.leader(ask.sort).load(Ordering::Relaxed);
-        let incumbent = if leader == NOBODY { None } else { index_of(leader) };
-        let sticky = sticky
-            .and_then(|(offer, hits)| self.places.get(&offer).and_then(|&place| index_of(place)).map(|i| (i, hits)));
-        // Measuring may have taken outliers out.
-        let picks = if table.take_changed() { self.pick(table, offers, now) } else { picks };
-        MarketCandidates { measurements, picks, incumbent, sticky }
+        let measurements = self.measurements(c, table, ask, now);
+        let sticky = sticky.and_then(|(offer, hits)| {
+            let place = *self.places.get(&offer)?;
+            Some((picks.iter().position(|pick| pick.place == place)?, hits))
+        });
+        MarketCandidates { measurements, picks, sticky }
+    }
+
+    /// A request came: how many do says how much there is to gain by learning.
+    pub(super) fn arrived(&mut self, now: f64) {
+        self.arrivals.add(1.0, now, HALF_LIFE);
     }
 
     fn pick(&mut self, table: &mut OfferTable, offers: &[Arc<Offer>], now: f64) -> Vec<Pick> {
@@ -252,32 +235,21 @@ impl Market {
         place
     }
 
-    /// What was measured, for times at `pace`, of prompts in `bucket`.
-    fn measurements(
-        &mut self,
-        c: &Coefficients,
-        table: &mut OfferTable,
-        pace: Pace,
-        bucket: usize,
-        now: f64,
-    ) -> Arc<Measurements> {
-        let index = pace as usize * BUCKETS + bucket;
-        if let Some(measurements) = &self.measurements[index]
+    /// What was measured, for prompts as long as that of `ask`.
+    fn measurements(&mut self, c: &Coefficients, table: &mut OfferTable, ask: &Ask, now: f64) -> Arc<Measurements> {
+        let bucket = bucket(ask.input_tokens);
+        if let Some(measurements) = &self.measurements[bucket]
             && now - measurements.built < REFRESH
             && measurements.version == self.version
         {
             return measurements.clone();
         }
-        let leaders = match &self.measurements[index] {
-            Some(measurements) => {
-                std::array::from_fn(|i| AtomicU32::new(measurements.leaders[i].load(Ordering::Relaxed)))
-            }
-            None => std::array::from_fn(|_| AtomicU32::new(NOBODY)),
-        };
-        let measured = survey::measure(c, table, &self.offers, &self.slots, pace, bucket, now);
-        let profiles = measured.iter().map(Profile::of).collect();
-        let measurements = Arc::new(Measurements { built: now, version: self.version, measured, profiles, leaders });
-        self.measurements[index] = Some(measurements.clone());
+        let measured = survey::measure(c, table, &self.offers, &self.slots, bucket, now);
+        let profiles: Vec<Profile> = measured.iter().map(Profile::of).collect();
+        let rate = self.arrivals.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
+        let terms = survey::terms(c, &profiles, &self.lengths, ask, rate);
+        let measurements = Arc::new(Measurements { built: now, version: self.version, measured, profiles, terms });
+        self.measurements[bucket] = Some(measurements.clone());
         measurements
     }
 

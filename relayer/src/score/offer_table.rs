@@ -5,6 +5,7 @@ use super::Outcome;
 use super::ask::Ask;
 use super::candidate::Live;
 use super::evidence::Evidence;
+use super::ticket::Ticket;
 use super::tracker::Tracker;
 use crate::chain::Pubkey;
 use std::collections::HashMap;
@@ -18,7 +19,8 @@ pub(super) struct OfferTable {
     slots: HashMap<Pubkey, u32>,
     trackers: Vec<Tracker>,
     lives: Vec<Live>,
-    changed: bool,
+    /// Requests sent, ever.
+    sent: u64,
 }
 
 impl OfferTable {
@@ -58,42 +60,41 @@ impl OfferTable {
         *live
     }
 
-    pub(super) fn started(&mut self, slot: u32, tokens: u32, counts: bool, now: f64) {
-        self.change(slot, now, |tracker| tracker.started(tokens, counts, now));
+    pub(super) fn started(&mut self, slot: u32, ask: &Ask, counts: bool, now: f64) -> Ticket {
+        self.sent += 1;
+        let id = self.sent;
+        self.change(slot, now, |tracker| tracker.started(id, ask, counts, now))
+    }
+
+    /// Whether the offer at `slot` is a newcomer, see [`Tracker::newcomer`].
+    pub(super) fn newcomer(&mut self, slot: u32, established: bool, answers: u32, now: f64) -> bool {
+        let before = self.tracker(slot).is_new;
+        let is_new = self.tracker(slot).newcomer(established, answers);
+        if is_new != before {
+            self.change(slot, now, |_| ());
+        }
+        is_new
     }
 
     /// `asked` is the request, and whether its prompt's beginning was served by this offer before; `evidence` is what it says,
-    /// and whether the relayer probes; `q` are the quantiles wanted.
+    /// and whether the relayer probes.
     pub(super) fn observe(
         &mut self,
         slot: u32,
         outcome: &Outcome,
+        ticket: Option<&Ticket>,
         asked: (Option<&Ask>, bool),
         evidence: (&Evidence, bool),
-        q: [f64; 2],
         now: f64,
     ) {
-        self.change(slot, now, |tracker| {
-            tracker.observe(outcome, asked, evidence, now);
-            tracker.answers.refresh(q, now);
-        });
+        self.change(slot, now, |tracker| tracker.observe(outcome, ticket, asked, evidence, now));
     }
 
-    /// Opens the breaker of an outlier.
-    pub(super) fn eject(&mut self, slot: u32, now: f64) {
-        self.change(slot, now, |tracker| tracker.eject(now));
-        self.changed = true;
-    }
-
-    /// Whether anybody was ejected since this was last asked.
-    pub(super) fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
-    fn change(&mut self, slot: u32, now: f64, change: impl FnOnce(&mut Tracker)) {
+    fn change<T>(&mut self, slot: u32, now: f64, change: impl FnOnce(&mut Tracker) -> T) -> T {
         let tracker = &mut self.trackers[slot as usize];
-        change(tracker);
+        let result = change(tracker);
         self.lives[slot as usize] = tracker.live(now);
+        result
     }
 
     /// Forgets idle offers. Slots change.

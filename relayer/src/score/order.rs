@@ -80,7 +80,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn candidate(group: Group, limited: bool, score: f64) -> CandidateEvaluation {
-        CandidateEvaluation { cost: 0.0, time: 0.0, score, floor: 0.0, weight: 0.0, group, limited }
+        CandidateEvaluation { cost: 0.0, time: 0.0, score, group, limited }
     }
 
     fn order(groups: &[Group], limited: &[bool], scores: &[f64], first: usize) -> Vec<usize> {

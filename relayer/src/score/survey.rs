@@ -1,21 +1,27 @@
-//! What was measured of each offer of a market, put beside the others: few samples are pulled to what is common, and
-//! whoever fails far more often than its peers is taken out, as Envoy's outlier detection does with hosts of a cluster.
+//! What was measured of each offer of a market, put beside the others: few samples are pulled to what is common.
 
-use super::answers::{Own, Pace};
-use super::ask::{Gate, Measured};
+use super::ask::{Ask, Gate, Measured, Terms};
+use super::candidate::{Profile, reading};
 use super::coefficients::Coefficients;
+use super::lengths::Lengths;
 use super::offer_table::OfferTable;
 use super::stats::{median, shrink};
 use crate::registry::Offer;
 use std::sync::Arc;
 
-/// Pull of the market's median on an own estimate, in samples.
+/// Pull of what is common on an own estimate, in answers, while those are few.
 const PRIOR: f64 = 4.0;
-/// Samples with which an estimate stands on its own.
+/// Answers with which an estimate stands on its own.
 const ENOUGH: f64 = 20.0;
-/// Pull of the pooled rate of broken answers on an own one, in answers, and how high that rate counts at most.
+/// Pull of the pooled rate of failures on an own one, in attempts, and how high that rate counts at most.
+const FAILURE_PRIOR: f64 = 4.0;
+const USUAL_FAILURES: f64 = 0.05;
+/// The same of broken answers.
 const BROKEN_PRIOR: f64 = 20.0;
 const USUALLY_BROKEN: f64 = 0.01;
+/// Pull of the common on what a failure costs in time, in failures, and that before anything failed, in seconds.
+const LOST_PRIOR: f64 = 2.0;
+const USUALLY_LOST: f64 = 1.0;
 /// Pull of the common on how an offer bills, in tokens estimated.
 const BILLING_PRIOR: f64 = 10_000.0;
 /// Below this factor, billing more than others is the luck of the prompts.
@@ -23,141 +29,156 @@ const BILLING_NOISE: f64 = 1.25;
 /// Time to the first token and seconds a token where nobody was measured yet: equal for all, so it decides nothing.
 const UNKNOWN_TTFT: f64 = 0.5;
 const UNKNOWN_TOKEN: f64 = 0.02;
-/// Part of a whole answer's time that is taken for writing, at least.
-const LEAST_WRITING: f64 = 0.2;
-/// Rings whose quantiles are brought up to date at once; the others' turn comes with their next answer or table.
-const RINGS: usize = 32;
-/// Requests, decayed, before an offer can be an outlier.
-const OUTLIER_REQUESTS: f64 = 8.0;
-/// Failures since its breaker closed before an offer can be an outlier.
-const OUTLIER_FAILURES: u32 = 4;
-/// Failure rate of an outlier, at least.
-const OUTLIER_RATE: f64 = 0.3;
-/// An outlier fails this many times as often as the median of its peers.
-const OUTLIER_FACTOR: f64 = 3.0;
-/// Part of a market that may be out: when most fail, the trouble is elsewhere and somebody must serve.
-const OUTLIERS: f64 = 0.5;
+/// Variance, relative to the square of the mean, of what offers' times are, and of an offer's times before they are known.
+const BETWEEN: f64 = 1.0;
+const WITHIN: f64 = 0.5;
+/// Answers that say as much of an offer's variance as is taken for granted.
+const WITHIN_PRIOR: f64 = 8.0;
+/// Requests at once that do not slow an offer.
+const FREE_LOAD: f64 = 3.0;
+/// Most requests that one more is taken to be of use to.
+const MOST_HORIZON: f64 = 1_000.0;
 
 /// What was seen of an offer.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
-    own: Own,
-    streams: f64,
-    whole: f64,
+    ttft: Option<f64>,
+    token: Option<f64>,
+    begun: f64,
+    answered: f64,
+    variance: Option<f64>,
+    usual_load: f64,
+    slope: f64,
     gate: Gate,
-    failure: f64,
-    requests: f64,
+    failure: (f64, f64),
+    lost: (f64, f64),
     broken: (f64, f64),
     billing: Option<(f64, f64)>,
-    usual_load: f64,
-    failed_since_closed: u32,
     cache_hits: Option<f64>,
     newcomer: bool,
     penalty: f32,
 }
 
-/// What the choice depends on of each offer, but for its load. Takes outliers out.
+/// What the choice depends on of each offer, but for its load.
 pub(super) fn measure(
     c: &Coefficients,
     table: &mut OfferTable,
     offers: &[Arc<Offer>],
     slots: &[u32],
-    pace: Pace,
     bucket: usize,
     now: f64,
 ) -> Vec<Measured> {
-    let mut rings = RINGS;
-    for &slot in slots {
-        if rings > 0 && table.tracker(slot).answers.refresh([c.quantile, c.tail_quantile], now) {
-            rings -= 1;
-        }
-    }
     let established = slots.iter().any(|&slot| table.tracker(slot).established(c.newcomer_answers));
-    let mut look = |&slot: &u32| {
+    let look = |&slot: &u32| {
+        let newcomer = table.newcomer(slot, established, c.newcomer_answers, now);
         let tracker = table.tracker(slot);
-        let (own, streams, whole) = tracker.answers.own(pace, bucket, now);
-        let (failure, requests) = tracker.failure(now);
+        let pace = &tracker.pace;
+        let usual_load = pace.usual_load();
         Seen {
-            own,
-            streams,
-            whole,
+            ttft: pace.ttft(bucket, now),
+            token: pace.token(),
+            begun: pace.begun(now),
+            answered: pace.answered(now),
+            variance: pace.variance(),
+            usual_load,
+            slope: pace.slope(c.load_weight / (usual_load + FREE_LOAD), now),
             gate: tracker.gate(now),
-            failure,
-            requests,
+            failure: tracker.failure(now),
+            lost: tracker.lost(now),
             broken: tracker.broken(now),
             billing: tracker.billing(now),
-            usual_load: tracker.usual_load(now),
-            failed_since_closed: tracker.failed_since_closed(),
             cache_hits: tracker.cache_hits(now),
-            newcomer: tracker.newcomer(established, c.newcomer_answers),
+            newcomer,
             penalty: tracker.penalty,
         }
     };
-    let seen: Vec<Seen> = slots.iter().map(&mut look).collect();
-    for outlier in outliers(&seen) {
-        table.eject(slots[outlier], now);
-    }
-    compare(offers, &seen)
+    let seen: Vec<Seen> = slots.iter().map(look).collect();
+    let common = Common::of(&seen);
+    let one = |((offer, seen), &slot): ((&Arc<Offer>, &Seen), &u32)| {
+        let ttft = seen.ttft.map_or(common.ttft, |own| pulled(own, seen.begun, common.ttft));
+        let (late, overdue) = table.tracker(slot).overdue(ttft, now);
+        // Who keeps others waiting is as slow as they waited, at least.
+        let ttft = shrink(ttft, seen.begun.max(PRIOR), late / overdue.max(1.0), overdue);
+        common.measured(offer, seen, ttft)
+    };
+    offers.iter().zip(&seen).zip(slots).map(one).collect()
 }
 
-/// Offers that fail far more often than their peers. When all fail alike the trouble is elsewhere.
-fn outliers(seen: &[Seen]) -> Vec<usize> {
-    let suspect = |s: &Seen| {
-        s.gate == Gate::Closed
-            && s.requests >= OUTLIER_REQUESTS
-            && s.failed_since_closed >= OUTLIER_FAILURES
-            && s.failure >= OUTLIER_RATE
-    };
-    if !seen.iter().any(suspect) {
-        return Vec::new();
+/// What a second and a failure are worth in a market of these offers: its middle's time is worth its price.
+pub(super) fn terms(c: &Coefficients, profiles: &[Profile], lengths: &Lengths, ask: &Ask, rate: f64) -> Terms {
+    let (input, output) = lengths.mean(ask);
+    let cost = median(profiles.iter().map(|p| p.rates(input).cost(input, output))).unwrap_or(1.0).max(1e-3);
+    let time = median(profiles.iter().map(|p| p.ttft * reading(input) + p.token * output)).unwrap_or(1.0).max(1e-6);
+    Terms {
+        second: (c.time_weight * cost / time) as f32,
+        failure: (c.broken_weight * cost) as f32,
+        horizon: (rate * c.memory).clamp(1.0, MOST_HORIZON) as f32,
     }
-    let above_peers = |index: usize| {
-        let peers = seen.iter().enumerate().filter(|&(i, s)| i != index && s.requests > 0.0);
-        median(peers.map(|(_, s)| s.failure)).is_some_and(|peers| seen[index].failure > OUTLIER_FACTOR * peers)
-    };
-    let out = seen.iter().filter(|s| s.gate != Gate::Closed).count();
-    let room = ((seen.len() as f64 * OUTLIERS) as usize).saturating_sub(out);
-    (0..seen.len()).filter(|&i| suspect(&seen[i]) && above_peers(i)).take(room).collect()
 }
 
-fn compare(offers: &[Arc<Offer>], seen: &[Seen]) -> Vec<Measured> {
-    let middle = |of: fn(&Seen) -> Option<f64>, otherwise: f64| median(seen.iter().filter_map(of)).unwrap_or(otherwise);
-    let ttft = middle(|s| s.own.ttft, UNKNOWN_TTFT);
-    let token = middle(|s| s.own.token, UNKNOWN_TOKEN);
-    let failure = middle(|s| (s.requests > 0.0).then_some(s.failure), 0.0);
-    let cache_hits = middle(|s| s.cache_hits, 0.0);
-    let billing = middle(|s| s.billing.map(|(ratio, _)| ratio), 1.0);
-    let ended: f64 = seen.iter().map(|s| s.broken.1).sum();
-    let broken = seen.iter().map(|s| s.broken.0 * s.broken.1).sum::<f64>() / ended.max(1.0);
-    let broken = broken.min(USUALLY_BROKEN);
-    let of = |(offer, s): (&Arc<Offer>, &Seen)| {
-        let (ttft, token) = expected_times(s, ttft, token);
-        let samples = s.streams + s.whole;
+/// What is common in a market.
+#[derive(Clone, Copy, Debug)]
+struct Common {
+    ttft: f64,
+    token: f64,
+    failure: f64,
+    lost: f64,
+    broken: f64,
+    billing: f64,
+    cache_hits: f64,
+}
+
+impl Common {
+    fn of(seen: &[Seen]) -> Self {
+        let middle =
+            |of: fn(&Seen) -> Option<f64>, otherwise: f64| median(seen.iter().filter_map(of)).unwrap_or(otherwise);
+        Self {
+            ttft: middle(|s| s.ttft, UNKNOWN_TTFT),
+            token: middle(|s| s.token, UNKNOWN_TOKEN),
+            failure: pooled(seen, |s| s.failure, 0.0).min(USUAL_FAILURES),
+            lost: pooled(seen, |s| s.lost, USUALLY_LOST),
+            broken: pooled(seen, |s| s.broken, 0.0).min(USUALLY_BROKEN),
+            billing: middle(|s| s.billing.map(|(ratio, _)| ratio), 1.0),
+            cache_hits: middle(|s| s.cache_hits, 0.0),
+        }
+    }
+
+    fn measured(&self, offer: &Offer, s: &Seen, ttft: f64) -> Measured {
+        let token = s.token.map_or(self.token, |own| pulled(own, s.answered, self.token));
+        let within = shrink(s.variance.unwrap_or(WITHIN), s.answered, WITHIN, WITHIN_PRIOR);
+        let doubt = (BETWEEN.recip() + s.answered / within.max(1e-3)).recip().sqrt();
         Measured {
             offer: offer.address,
             price: offer.price,
             ttft: ttft as f32,
             speed: token.recip() as f32,
-            failure: shrink(s.failure, s.requests, failure, PRIOR) as f32,
-            broken: shrink(s.broken.0, s.broken.1, broken, BROKEN_PRIOR) as f32,
-            billing: billed(s.billing, billing) as f32,
+            failure: shrink(s.failure.0, s.failure.1, self.failure, FAILURE_PRIOR) as f32,
+            lost: shrink(s.lost.0, s.lost.1, self.lost, LOST_PRIOR) as f32,
+            broken: shrink(s.broken.0, s.broken.1, self.broken, BROKEN_PRIOR) as f32,
+            billing: billed(s.billing, self.billing) as f32,
             usual_load: s.usual_load as f32,
-            cache_hits: s.cache_hits.map_or(cache_hits, |own| pulled(own, samples, cache_hits)) as f32,
-            samples: samples.round() as u32,
+            slope: s.slope as f32,
+            doubt: doubt as f32,
+            cache_hits: s.cache_hits.map_or(self.cache_hits, |own| pulled(own, s.answered, self.cache_hits)) as f32,
+            samples: s.answered.round() as u32,
             newcomer: s.newcomer,
             penalty: s.penalty,
             gate: s.gate,
             outstanding_requests: 0,
             outstanding_tokens: 0,
             cap: None,
-            silent: false,
             limited: false,
             paced: false,
-            incumbent: false,
             sticky: None,
         }
-    };
-    offers.iter().zip(seen).map(of).collect()
+    }
+}
+
+/// The mean of all offers' rates, each by its weight.
+fn pooled(seen: &[Seen], of: fn(&Seen) -> (f64, f64), otherwise: f64) -> f64 {
+    let weight: f64 = seen.iter().map(|s| of(s).1).sum();
+    let sum: f64 = seen.iter().map(|s| of(s).0 * of(s).1).sum();
+    if weight > 0.0 { sum / weight } else { otherwise }
 }
 
 /// How an offer bills in comparison with what is `common`, if it is well off: what is near is the luck of the prompts.
@@ -170,16 +191,4 @@ fn billed(own: Option<(f64, f64)>, common: f64) -> f64 {
 /// An own estimate of `samples` answers, pulled to what is common while they are few.
 fn pulled(own: f64, samples: f64, common: f64) -> f64 {
     shrink(own, samples, common, PRIOR * (1.0 - samples / ENOUGH).max(0.0))
-}
-
-/// Expected time to the first token and a token of an offer, given what is common in the market. Speeds are averaged
-/// as time a token, so that one lucky answer does not outweigh the rest.
-fn expected_times(s: &Seen, ttft: f64, token: f64) -> (f64, f64) {
-    let token = s.own.whole.map_or(token, |(tokens, total)| {
-        // A whole answer hides when it began; the common time to the first token stands in for its own.
-        let writing = (total - ttft).max(total * LEAST_WRITING).max(1e-6);
-        pulled(writing / tokens, s.whole, token)
-    });
-    let token = s.own.token.map_or(token, |own| pulled(own, s.streams, token));
-    (s.own.ttft.map_or(ttft, |own| pulled(own, s.streams, ttft)), token)
 }

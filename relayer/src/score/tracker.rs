@@ -1,34 +1,34 @@
-//! What is known about one offer: its answers, decayed rates, its load, its breaker and the caps it taught. Seconds
-//! count from the scorer's beginning.
+//! What is known about one offer: how fast it answers, its rates of failure, its load, its breaker and the caps it taught.
+//! Seconds count from the scorer's beginning.
 
-use super::answers::{Answers, WINDOW};
 use super::ask::{Ask, Gate};
 use super::breaker::{Breaker, Witness};
-use super::candidate::Live;
+use super::candidate::{Live, reading};
 use super::evidence::Evidence;
 use super::limit::Limit;
-use super::stats::{Decayed, quantile};
+use super::pace::Pace;
+use super::shown::{Shown, WINDOW};
+use super::stats::{Decay, Decayed, Mean, quantile};
+use super::ticket::Ticket;
 use super::{FailureKind, LiveFigures, Outcome, Percentiles};
 use std::sync::Arc;
 
-/// Half-life of failure and traffic rates, in seconds.
+/// Half-life of the traffic rate, in seconds.
 const HALF_LIFE: f64 = 60.0;
 /// Half-life of the cache-hit rates, in seconds.
 const CACHE_HALF_LIFE: f64 = 300.0;
-/// Half-life of what is rare or changes seldom, in seconds: answers that break off, and how tokens are billed.
-const LONG_HALF_LIFE: f64 = 3_600.0;
-/// Requests under way that an offer must be working on to be silent.
-const SILENT_REQUESTS: u32 = 3;
-/// Usual intervals between ends without one that are silence: of Poisson arrivals one in 3,000 is as long.
-const SILENT_INTERVALS: f64 = 8.0;
-/// The shortest silence, in seconds.
-const LEAST_SILENCE: f64 = 5.0;
+/// Half-life of how tokens are billed, in seconds.
+const BILLING_HALF_LIFE: f64 = 3_600.0;
+/// How attempts count towards the rate of failures.
+const FAILURES: Decay = Decay { seconds: 300.0, samples: 40.0 };
+/// How answers count towards the rate of those that break off, which are rare.
+const BROKEN: Decay = Decay { seconds: 1_800.0, samples: 150.0 };
+/// How failures count towards what one costs in time.
+const LOST: Decay = Decay { seconds: 600.0, samples: 10.0 };
 /// Seconds for which a 429 is remembered when a third provider is to be tried.
 const LIMITED_FOR: f64 = 60.0;
-/// What a 429 counts as a failure: it is told at once and costs a detour, where a dead provider costs a timeout.
-const LIMITED: f64 = 0.25;
-/// What is left of the failures while it was away, once an offer is back.
-const FORGIVEN: f64 = 0.25;
+/// How much longer than usual a first token must be waited for to be evidence, and seconds beyond that.
+const OVERDUE: (f64, f64) = (1.0, 0.2);
 
 /// Prompt tokens, and those of them that came from a cache.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,12 +49,22 @@ impl Hits {
     }
 }
 
+/// A streamed request whose first token has not come yet.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    ticket: u64,
+    at: f64,
+    /// How long its prompt takes to read, in typical ones.
+    reading: f64,
+}
+
 /// What is known about one offer.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
     /// The model it serves, once it was a candidate.
     pub(super) model: Option<Arc<str>>,
-    pub(super) answers: Answers,
+    pub(super) pace: Pace,
+    shown: Shown,
     /// Factor on its objective for dishonesty.
     pub(super) penalty: f32,
     /// When it was last heard of.
@@ -63,20 +73,21 @@ pub(super) struct Tracker {
     verified: u32,
     /// Whether others were established when it was first a candidate.
     came_later: Option<bool>,
+    /// Whether it came later and has too few answers verified since, or was not compared with others yet.
+    pub(super) is_new: bool,
     breaker: Breaker,
     limit: Limit,
-    served: Decayed,
-    failed: Decayed,
-    ended: Decayed,
-    broken: Decayed,
+    failures: Mean,
+    /// Share of attempts that were served, 429s and all: for people.
+    up: Mean,
+    /// Failures since the last answer.
+    in_a_row: u32,
+    broken: Mean,
+    /// Seconds that an attempt took which failed.
+    lost: Mean,
     estimated: Decayed,
     billed: Decayed,
-    load: Decayed,
-    loads: Decayed,
     limited_at: Option<f64>,
-    /// When a request ended last, or when the first of those under way began if that is later.
-    heard: f64,
-    failed_since_closed: u32,
     first_hits: Hits,
     repeat_hits: Hits,
     traffic: Decayed,
@@ -84,47 +95,64 @@ pub(super) struct Tracker {
     served_at: Option<f64>,
     requests: u32,
     tokens: u64,
+    waiting: Vec<Waiting>,
 }
 
 impl Tracker {
     pub(super) fn new(now: f64) -> Self {
-        Self { touched: now, penalty: 1.0, ..Self::default() }
+        Self { touched: now, penalty: 1.0, is_new: true, ..Self::default() }
     }
 
-    /// A request was sent. One that `counts` for everybody may be the probe of a breaker.
-    pub(super) fn started(&mut self, tokens: u32, counts: bool, now: f64) {
+    /// The request `ask` was sent, number `id` of all. One that `counts` for everybody may be the probe of a breaker.
+    pub(super) fn started(&mut self, id: u64, ask: &Ask, counts: bool, now: f64) -> Ticket {
         self.touched = now;
-        if self.requests == 0 {
-            self.heard = now;
-        }
         self.requests = self.requests.saturating_add(1);
+        let tokens = ask.input_tokens.saturating_add(ask.expected_output);
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
         self.traffic.add(1.0, now, HALF_LIFE);
         self.limit.started(now);
         if counts {
             self.breaker.started();
         }
+        if ask.streamed {
+            self.waiting.push(Waiting { ticket: id, at: now, reading: reading(ask.input_tokens.into()) });
+        }
+        Ticket { id, at: now, load: self.requests, tokens, began: false }
     }
 
-    /// A request ended. `asked` is the request, if it is known; `repeated` is whether this offer had served the beginning of its
-    /// prompt before. What does not count for everybody teaches nothing but the load.
+    /// The first token of the request with `ticket` came.
+    pub(super) fn began(&mut self, ask: &Ask, ticket: &mut Ticket, now: f64) {
+        if !ask.streamed || std::mem::replace(&mut ticket.began, true) {
+            return;
+        }
+        self.forget(ticket);
+        self.pace.began(now - ticket.at, ask.input_tokens, ask.input_tokens, now);
+    }
+
+    fn forget(&mut self, ticket: &Ticket) {
+        if let Some(place) = self.waiting.iter().position(|waiting| waiting.ticket == ticket.id) {
+            self.waiting.swap_remove(place);
+        }
+    }
+
+    /// A request ended; `ticket` is of when it was sent, if that was told. `asked` is the request, if it is known; `repeated` is
+    /// whether this offer had served the beginning of its prompt before. What does not count for everybody teaches nothing
+    /// but times and the load.
     pub(super) fn observe(
         &mut self,
         outcome: &Outcome,
+        ticket: Option<&Ticket>,
         (asked, repeated): (Option<&Ask>, bool),
         (evidence, probes): (&Evidence, bool),
         now: f64,
     ) {
         self.touched = now;
-        // One that was not waited for said nothing: an offer that is always overtaken may be silent.
-        if !matches!(outcome, Outcome::Overtaken { .. }) {
-            self.heard = now;
+        if let Some(ticket) = ticket {
+            self.forget(ticket);
+            self.requests = self.requests.saturating_sub(1);
+            self.tokens = self.tokens.saturating_sub(u64::from(ticket.tokens));
         }
-        let load = self.requests;
-        // Which of the requests ended is not told, so the average one leaves; with the last, everything does.
-        self.tokens -= self.tokens.checked_div(u64::from(self.requests)).unwrap_or(self.tokens);
-        self.requests = self.requests.saturating_sub(1);
-        self.timed(outcome, repeated, load, now);
+        self.timed(outcome, ticket, repeated, now);
         // The rest is about what clients can bend.
         if !evidence.counts() {
             return;
@@ -132,69 +160,89 @@ impl Tracker {
         let weight = f64::from(evidence.weight);
         match outcome {
             Outcome::Served { input_tokens, output_tokens, .. } => {
-                if self.breaker.served() {
-                    // It is back: what it did while it was away weighs less.
-                    self.failed.scale(FORGIVEN);
-                    self.failed_since_closed = 0;
-                }
+                self.breaker.served();
+                self.in_a_row = 0;
                 self.verified = self.verified.saturating_add(1);
-                self.served.add(weight, now, HALF_LIFE);
-                self.ended.add(weight, now, LONG_HALF_LIFE);
+                self.failures.add_weighted(0.0, weight, now, FAILURES);
+                self.up.add_weighted(1.0, weight, now, FAILURES);
+                self.broken.add_weighted(0.0, weight, now, BROKEN);
                 if let Some(ask) = asked {
                     let estimate = f64::from(ask.input_tokens) + f64::from(ask.expected_output);
-                    self.estimated.add(estimate, now, LONG_HALF_LIFE);
-                    self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, LONG_HALF_LIFE);
+                    self.estimated.add(estimate, now, BILLING_HALF_LIFE);
+                    self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, BILLING_HALF_LIFE);
                 }
             }
             Outcome::Failed { kind, retry_after } => {
-                self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), (evidence, probes), now);
+                self.up.add_weighted(0.0, weight, now, FAILURES);
+                self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), ticket, (evidence, probes), now);
             }
             Outcome::Overtaken { .. } | Outcome::Neutral => self.breaker.neutral(),
         }
     }
 
     /// What an answer shows of times, loads and caches.
-    fn timed(&mut self, outcome: &Outcome, repeated: bool, load: u32, now: f64) {
+    fn timed(&mut self, outcome: &Outcome, ticket: Option<&Ticket>, repeated: bool, now: f64) {
         match outcome {
             Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
                 self.served_at = Some(now);
-                self.load.add(load.into(), now, HALF_LIFE);
-                self.loads.add(1.0, now, HALF_LIFE);
                 let hits = if repeated { &mut self.repeat_hits } else { &mut self.first_hits };
                 hits.add(*input_tokens, *cached_tokens, now);
-                let prompt = (*input_tokens, *cached_tokens);
-                self.answers.push(now, prompt, *output_tokens, streamed.then_some(*ttft), *total);
+                let fresh = input_tokens.saturating_sub(*cached_tokens);
+                let (first, whole) = (ttft.as_secs_f64(), total.as_secs_f64());
+                let output = f64::from(*output_tokens);
+                if let Some(ticket) = ticket {
+                    self.pace.took(whole, (reading(fresh.into()), output), ticket.load.into(), now);
+                }
+                if *streamed && !ticket.is_some_and(|ticket| ticket.began) {
+                    self.pace.began(first, *input_tokens, fresh, now);
+                }
+                if *streamed {
+                    self.pace.wrote(whole - first, output - 1.0, None, now);
+                } else {
+                    self.pace.wrote(whole, output, Some(reading(fresh.into())), now);
+                }
+                self.shown.push(now, *output_tokens, streamed.then_some(*ttft), *total);
             }
             Outcome::Overtaken { input_tokens, waited } => {
-                self.answers.push(now, (*input_tokens, 0), 0, Some(*waited), *waited);
+                self.pace.began(waited.as_secs_f64(), *input_tokens, *input_tokens, now);
+                self.shown.push(now, 0, Some(*waited), *waited);
             }
             Outcome::Failed { .. } | Outcome::Neutral => {}
         }
     }
 
-    fn failed(&mut self, kind: FailureKind, retry_after: Option<f64>, (evidence, probes): (&Evidence, bool), now: f64) {
-        let weight = f64::from(evidence.weight);
-        self.failed_since_closed = self.failed_since_closed.saturating_add(1);
-        if !kind.is_rate_limit() {
-            let broken = matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout);
-            self.ended.add(weight, now, LONG_HALF_LIFE);
-            self.broken.add(if broken { weight } else { 0.0 }, now, LONG_HALF_LIFE);
-            self.failed.add(weight, now, HALF_LIFE);
-            let witness = match evidence.vault {
-                Some(vault) if !kind.is_nobodys_doing() => Witness::Vault(vault),
-                _ => Witness::Own,
+    fn failed(
+        &mut self,
+        kind: FailureKind,
+        retry_after: Option<f64>,
+        ticket: Option<&Ticket>,
+        (evidence, probes): (&Evidence, bool),
+        now: f64,
+    ) {
+        if kind.is_rate_limit() {
+            self.limited_at = Some(now);
+            self.limit.limited(self.requests, now);
+            return match retry_after {
+                Some(_) => self.breaker.failed(now, retry_after, 0.0),
+                // It serves others meanwhile, or will soon: too many is all that this says, and the caps learn it.
+                None => self.breaker.neutral(),
             };
-            return self.breaker.accused(now, retry_after, kind.counts_as(weight), witness, probes);
         }
-        self.failed.add(LIMITED * weight, now, HALF_LIFE);
-        self.limited_at = Some(now);
-        self.limit.limited(self.requests, now);
-        if self.requests > 0 && retry_after.is_none() {
-            // It serves others meanwhile: too many at once is all that this says.
-            self.breaker.neutral();
-        } else {
-            self.breaker.failed(now, retry_after, kind.counts_as(weight));
+        // Failures in a row say that it is down, which the breaker knows; the rate is about how often that begins.
+        let weight = f64::from(evidence.weight) * f64::from(self.in_a_row.min(60)).exp2().recip();
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        let content = ticket.is_none_or(|ticket| ticket.began);
+        let broken = content && matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout);
+        self.broken.add_weighted(if broken { 1.0 } else { 0.0 }, weight, now, BROKEN);
+        self.failures.add_weighted(if broken { 0.0 } else { 1.0 }, weight, now, FAILURES);
+        if let Some(ticket) = ticket.filter(|_| !broken) {
+            self.lost.add(now - ticket.at, now, LOST);
         }
+        let witness = match evidence.vault {
+            Some(vault) if !kind.is_nobodys_doing() => Witness::Vault(vault),
+            _ => Witness::Own,
+        };
+        self.breaker.accused(now, retry_after, kind.counts_as(evidence.weight.into()), witness, probes);
     }
 
     /// When it served somebody last, whoever that was; before everything if it never did.
@@ -210,52 +258,44 @@ impl Tracker {
     /// Its load as of now.
     pub(super) fn live(&self, now: f64) -> Live {
         let cap = self.limit.cap(now).unwrap_or(Live::UNCAPPED);
-        let silent_at = self.silent_at(now);
-        let silence = if now < silent_at { silent_at } else { f64::INFINITY };
         Live {
             tokens: u32::try_from(self.tokens).unwrap_or(u32::MAX),
             requests: self.requests,
-            cap,
+            cap: if self.is_new { cap.min(self.verified.saturating_add(1)) } else { cap },
             gate: self.breaker.state(now),
             paced: self.limit.paced(now),
-            silent: now >= silent_at,
             limited: self.limited_at.is_some_and(|at| now - at < LIMITED_FOR),
-            until: self.breaker.until(now).min(self.limit.until(now)).min(silence),
+            until: self.breaker.until(now).min(self.limit.until(now)),
         }
     }
 
-    /// When it is to be taken for silent if nothing ends until then: long before the first of its requests times out.
-    fn silent_at(&self, now: f64) -> f64 {
-        let rate = self.loads.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
-        if self.requests < SILENT_REQUESTS || rate <= 0.0 {
-            return f64::INFINITY;
-        }
-        self.heard + (SILENT_INTERVALS / rate).max(LEAST_SILENCE)
+    /// First tokens that are overdue where a typical prompt takes `ttft`: the sum of what they took until now, in typical
+    /// prompts' seconds, and how many they are.
+    pub(super) fn overdue(&self, ttft: f64, now: f64) -> (f64, f64) {
+        let age = |waiting: &Waiting| (now - waiting.at) / waiting.reading;
+        let late = |waiting: &&Waiting| age(waiting) > OVERDUE.0 * ttft + OVERDUE.1;
+        self.waiting.iter().filter(late).fold((0.0, 0.0), |(sum, count), waiting| (sum + age(waiting), count + 1.0))
     }
 
-    /// Decayed failure rate and the requests it comes from.
+    /// Rate of failures that another provider can make good, and the attempts it comes from.
     pub(super) fn failure(&self, now: f64) -> (f64, f64) {
-        let (served, failed) = (self.served.at(now, HALF_LIFE), self.failed.at(now, HALF_LIFE));
-        let requests = served + failed;
-        (if requests > 0.0 { failed / requests } else { 0.0 }, requests)
+        (self.failures.value().unwrap_or(0.0), self.failures.weight(now, FAILURES))
     }
 
-    /// Decayed rate of answers that broke off, and the answers it comes from.
+    /// Rate of answers that broke off, and the answers it comes from.
     pub(super) fn broken(&self, now: f64) -> (f64, f64) {
-        let (broken, ended) = (self.broken.at(now, LONG_HALF_LIFE), self.ended.at(now, LONG_HALF_LIFE));
-        (if ended > 0.0 { (broken / ended).min(1.0) } else { 0.0 }, ended)
+        (self.broken.value().unwrap_or(0.0), self.broken.weight(now, BROKEN))
+    }
+
+    /// Seconds that an attempt took which failed, and the failures it comes from.
+    pub(super) fn lost(&self, now: f64) -> (f64, f64) {
+        (self.lost.value().unwrap_or(0.0), self.lost.weight(now, LOST))
     }
 
     /// Tokens billed for one that was estimated, and the tokens estimated.
     pub(super) fn billing(&self, now: f64) -> Option<(f64, f64)> {
-        let estimated = self.estimated.at(now, LONG_HALF_LIFE);
-        (estimated >= 1.0).then(|| (self.billed.at(now, LONG_HALF_LIFE) / estimated, estimated))
-    }
-
-    /// Requests it was working on, itself included, when an answer ended.
-    pub(super) fn usual_load(&self, now: f64) -> f64 {
-        let loads = self.loads.at(now, HALF_LIFE);
-        if loads > 0.0 { self.load.at(now, HALF_LIFE) / loads } else { 0.0 }
+        let estimated = self.estimated.at(now, BILLING_HALF_LIFE);
+        (estimated >= 1.0).then(|| (self.billed.at(now, BILLING_HALF_LIFE) / estimated, estimated))
     }
 
     /// Answers verified before it was tracked.
@@ -272,23 +312,13 @@ impl Tracker {
     /// the relayer found when nobody was established have no head start to catch up with.
     pub(super) fn newcomer(&mut self, market_established: bool, answers: u32) -> bool {
         let came_later = *self.came_later.get_or_insert(market_established);
-        came_later && !self.established(answers)
+        self.is_new = came_later && !self.established(answers);
+        self.is_new
     }
 
     /// Whether it was found to have come to a market that was there before it, and has fewer than `answers` verified since.
     pub(super) fn is_newcomer(&self, answers: u32) -> bool {
         self.came_later == Some(true) && !self.established(answers)
-    }
-
-    /// Failures since the breaker last closed.
-    pub(super) fn failed_since_closed(&self) -> u32 {
-        self.failed_since_closed
-    }
-
-    /// Opens the breaker of an offer that fails far more often than its peers.
-    pub(super) fn eject(&mut self, now: f64) {
-        self.breaker.open(now);
-        self.failed_since_closed = 0;
     }
 
     /// What is left of its cooldown, in seconds.
@@ -324,15 +354,14 @@ impl Tracker {
 
     /// The live figures; the scorer knows the `share` of the model's traffic and the `score`.
     pub(super) fn live_figures(&mut self, share: f64, score: Option<f64>, now: f64) -> LiveFigures {
-        self.answers.expire(now);
-        let (failure, requests) = self.failure(now);
-        let [ttft, speed, total] = self.answers.shown();
+        self.shown.expire(now);
+        let [ttft, speed, total] = self.shown.sorted();
         LiveFigures {
             ttft_ms: percentiles(&ttft, |q| q),
             tokens_per_second: percentiles(&speed, |q| 1.0 - q),
             e2e_ms: percentiles(&total, |q| q),
-            uptime: (requests > 0.01).then_some(1.0 - failure),
-            samples: self.answers.len(),
+            uptime: self.up.value().filter(|_| self.up.weight(now, FAILURES) > 0.01),
+            samples: self.shown.len(),
             outstanding_requests: self.requests,
             outstanding_tokens: self.tokens,
             share,

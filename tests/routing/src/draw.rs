@@ -7,8 +7,8 @@ use rand_pcg::Pcg64Mcg;
 /// What numbers are drawn for. Each purpose has its own, so that a change to one leaves the others as they were.
 #[derive(Clone, Copy, Debug)]
 pub enum Purpose {
-    /// What providers are like.
-    Providers,
+    /// What kind of market it is, and what its providers are like.
+    Market,
     /// What happens to them.
     Episodes,
     /// Who asks for what, and when.
@@ -17,8 +17,8 @@ pub enum Purpose {
     Attempt,
     /// What a policy draws.
     Policy,
-    /// Which settings a search tries.
-    Search,
+    /// Which market takes the place of one that nobody could serve.
+    Again,
 }
 
 /// A generator for one place: `a` and `b` say which, for instance request and provider.
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn distributions_have_the_stated_middle() {
-        let mut rng = at(7, Purpose::Providers, 0, 0);
+        let mut rng = at(7, Purpose::Market, 0, 0);
         let mut values: Vec<f64> = (0..10_001).map(|_| lognormal(&mut rng, 60.0, 0.5)).collect();
         values.sort_by(f64::total_cmp);
         assert!((values[5_000] / 60.0 - 1.0).abs() < 0.03, "{}", values[5_000]);

@@ -1,24 +1,20 @@
-//! Runs the relayer's own scorer in virtual time over made-up markets of providers, next to the routing rules other
-//! gateways document, each tuned, and next to an oracle that knows every provider's true state. What comes out is the
-//! evidence in `docs/ROUTING.md`.
+//! Runs the relayer's own scorer in virtual time in markets that are drawn from wide ranges, next to the routing rules other
+//! gateways document, each tuned in other markets, and next to an oracle that knows every provider's true state. What comes
+//! out is the evidence in `docs/ROUTING.md`.
 //!
 //! Everything random is drawn from the seed and an address (which request, which provider), never from a shared
 //! stream: whatever a policy chooses, the others meet the same market, the same requests and the same luck.
 
 pub mod document;
 pub mod draw;
-pub mod experiment;
 pub mod market;
 pub mod metrics;
-pub mod plot;
 pub mod policy;
 pub mod report;
-pub mod scene;
 pub mod search;
 pub mod simulation;
 pub mod stats;
-pub mod sweep;
-pub mod table;
+pub mod tournament;
 pub mod verdict;
 
 #[cfg(test)]

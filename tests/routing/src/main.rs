@@ -1,15 +1,12 @@
-//! `steam-simulator`: writes the evidence in `docs/ROUTING.md`, searches settings, or tries one.
+//! `steam-simulator`: routing policies in drawn markets.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 use std::path::Path;
 use steam::score::Coefficients;
-use steam_simulator::document;
-use steam_simulator::experiment::{TUNING_SEEDS, experiment};
-use steam_simulator::market::{POPULATIONS, Population};
 use steam_simulator::policy::{Spec, coefficients};
-use steam_simulator::search;
-use steam_simulator::table;
+use steam_simulator::tournament::{TUNING_SEEDS, tournament};
+use steam_simulator::{document, report, search};
 
 /// Compares the router's scorer with tuned baselines and an oracle, in virtual time.
 #[derive(Parser)]
@@ -24,27 +21,31 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Search the settings of a policy on the tuning seeds; of all baselines unless one is named.
+    /// Search the settings of a baseline in the tuning markets; of all unless one is named.
     Tune {
         /// Its name in the tables.
-        policy: Option<String>,
+        baseline: Option<String>,
+        /// Markets.
+        #[arg(long, default_value_t = 40)]
+        markets: u64,
     },
-    /// Change one coefficient of the scorer at a time, on tuning seeds, and write what comes of it into the document.
-    Sweep,
-    /// Run the scorer with other coefficients next to the tuned baselines, on tuning seeds.
-    Try {
-        /// Coefficients of one variant, like `exponent=4,near=0.1`; may be given several times.
+    /// Run the scorer, also with other coefficients, next to the baselines.
+    Draw {
+        /// The first market's seed.
+        #[arg(long, default_value_t = TUNING_SEEDS.start)]
+        seed: u64,
+        /// Markets.
+        #[arg(long, default_value_t = 100)]
+        markets: u64,
+        /// Coefficients of one variant, like `load_weight=1,exploration=0.1`; may be given several times.
         #[arg(long = "set")]
         changes: Vec<String>,
-        /// Populations, by name; all unless given.
+        /// Leaves the baselines out.
         #[arg(long)]
-        population: Vec<String>,
-        /// Seeds.
-        #[arg(long, default_value_t = 2)]
-        seeds: u64,
-        /// Part of a population's usual time.
-        #[arg(long, default_value_t = 0.5)]
-        length: f64,
+        alone: bool,
+        /// Also prints each market.
+        #[arg(long)]
+        each: bool,
     },
 }
 
@@ -54,48 +55,41 @@ fn main() -> Result<()> {
     match args.command {
         None if args.check => document::check(&root),
         None => document::write(&root),
-        Some(Command::Tune { policy }) => tune(policy.as_deref()),
-        Some(Command::Sweep) => document::write_sweep(&root),
-        Some(Command::Try { changes, population, seeds, length }) => attempt(&changes, &population, seeds, length),
+        Some(Command::Tune { baseline, markets }) => tune(baseline.as_deref(), markets),
+        Some(Command::Draw { seed, markets, changes, alone, each }) => {
+            let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
+            for variant in changes {
+                let changes: Vec<String> = variant.split(',').map(Into::into).collect();
+                specs.push(Spec::Steam(coefficients::with(Coefficients::default(), &changes)?));
+            }
+            if !alone {
+                specs.extend(search::tuned());
+            }
+            let rows = tournament(&specs, seed..seed + markets);
+            if each {
+                for row in &rows {
+                    let losses: Vec<String> = row.runs.iter().map(|r| format!("{:.2}", r.loss)).collect();
+                    println!("{} {}", row.seed, losses.join(" "));
+                }
+            }
+            println!("{}", report::distribution(&rows, &specs));
+            Ok(())
+        }
     }
 }
 
-fn tune(policy: Option<&str>) -> Result<()> {
-    let names: Vec<&str> = match policy {
+fn tune(baseline: Option<&str>, markets: u64) -> Result<()> {
+    let seeds = TUNING_SEEDS.start..TUNING_SEEDS.start + markets;
+    let names: Vec<&str> = match baseline {
         Some(name) => vec![name],
-        None => search::tuned().iter().map(Spec::name).collect(),
+        None => search::names(),
     };
     for name in names {
-        let found = search::search(name)?;
+        let found = search::search(name, seeds.clone())?;
         println!("{name}: {} settings", found.len());
-        for (spec, mean, _) in found.iter().take(8).chain(found.iter().skip(8).last()) {
-            println!("  {mean:.4} {spec:?}");
+        for (spec, mean) in found.iter().take(3).chain(found.iter().skip(3).last()) {
+            println!("  {mean:.4} {}", spec.settings());
         }
     }
     Ok(())
-}
-
-fn attempt(changes: &[String], names: &[String], seeds: u64, length: f64) -> Result<()> {
-    let populations = named(names)?;
-    let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
-    for variant in changes {
-        let changes: Vec<String> = variant.split(',').map(Into::into).collect();
-        specs.push(Spec::Steam(coefficients::with(Coefficients::default(), &changes)?));
-    }
-    specs.extend(search::tuned());
-    let first = TUNING_SEEDS.start;
-    for results in experiment(&populations, &specs, first..first + seeds, length) {
-        println!("{}", table::plain(&results, &specs));
-    }
-    Ok(())
-}
-
-fn named(names: &[String]) -> Result<Vec<&'static Population>> {
-    if names.is_empty() {
-        return Ok(POPULATIONS.iter().collect());
-    }
-    let find = |name: &String| {
-        POPULATIONS.iter().find(|p| p.name == name).with_context(|| format!("there is no population `{name}`"))
-    };
-    names.iter().map(find).collect()
 }

@@ -1,14 +1,13 @@
 //! A market of providers as it truly is: what they are like, what happens to them, who asks for what.
 
+pub mod drawn;
 pub mod episode;
 pub mod objective;
-pub mod population;
 pub mod provider;
 pub mod traffic;
 
 pub use episode::{Condition, Effect, Episode};
-pub use objective::Reference;
-pub use population::{POPULATIONS, Population};
+pub use objective::Exchange;
 pub use provider::{Limit, Provider};
 pub use traffic::Request;
 
@@ -27,24 +26,16 @@ pub struct Market {
     pub requests: Vec<Request>,
     /// How long it lasts, in seconds.
     pub horizon: f64,
-    /// What a request costs and takes at a provider in the middle of the market.
-    pub reference: Reference,
+    /// What a second and a failure are worth in it.
+    pub exchange: Exchange,
     /// Moments at which an offer appears, goes or changes its price, by time.
     pub changes: Vec<f64>,
 }
 
 impl Market {
-    /// The market of `population` with everything random drawn from `seed`, `length` of its usual time.
-    pub fn draw(population: &Population, seed: u64, length: f64) -> Self {
-        let horizon = population.horizon * length;
-        let providers = population.providers(seed, horizon);
-        let requests = traffic::requests(population.rate, horizon, seed);
-        Self::of(seed, providers, requests, horizon)
-    }
-
     /// The market of these `providers` and `requests`.
     pub fn of(seed: u64, providers: Vec<Provider>, requests: Vec<Request>, horizon: f64) -> Self {
-        let reference = Reference::of(&providers);
+        let exchange = Exchange::of(&providers, &requests);
         let mut changes: Vec<f64> = providers
             .iter()
             .flat_map(|provider| {
@@ -54,7 +45,7 @@ impl Market {
             .filter(|&at| at > 0.0 && at < horizon)
             .collect();
         changes.sort_by(f64::total_cmp);
-        Self { seed, providers, requests, horizon, reference, changes }
+        Self { seed, providers, requests, horizon, exchange, changes }
     }
 
     /// What the registry lists at `at`: offers, and whose they are.
@@ -91,25 +82,24 @@ fn offer(id: usize, provider: &Provider, at: f64) -> Offer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::steady;
 
     #[test]
     fn a_seed_gives_the_same_market_again_and_another_seed_another() {
-        for population in POPULATIONS {
-            let [one, same, other] = [1, 1, 2].map(|seed| format!("{:?}", Market::draw(population, seed, 0.05)));
-            assert_eq!(one, same, "{}", population.name);
-            assert_ne!(one, other, "{}", population.name);
-        }
+        let [one, same, other] = [1, 1, 2].map(|seed| format!("{:?}", drawn::market(seed)));
+        assert_eq!(one, same);
+        assert_ne!(one, other);
     }
 
     #[test]
     fn the_registry_lists_an_offer_once_it_is_there_at_the_price_of_the_moment() {
-        let wars = POPULATIONS.iter().find(|p| p.name == "price war").expect("is one");
-        let market = Market::draw(wars, 3, 1.0);
-        let at = market.changes[0];
+        let sale = Episode { from: 10.0, until: 20.0, effect: Effect::Price { factor: 0.5 } };
+        let providers = vec![Provider { episodes: vec![sale], ..steady() }, Provider { listed: 15.0, ..steady() }];
+        let market = Market::of(1, providers, Vec::new(), 100.0);
+        assert_eq!(market.changes, [10.0, 15.0, 20.0]);
         let prices = |at: f64| market.listed(at).0.iter().map(|o| o.price.standard.output).collect::<Vec<_>>();
-        assert_ne!(prices(at - 1e-6), prices(at), "the first change is seen when it comes");
-        let newcomers = POPULATIONS.iter().find(|p| p.name == "newcomers").expect("is one");
-        let market = Market::draw(newcomers, 3, 1.0);
-        assert!(market.listed(0.0).0.len() < market.listed(market.horizon).0.len());
+        assert_eq!(prices(9.0), [2_000_000]);
+        assert_eq!(prices(10.0), [1_000_000], "a change is seen when it comes");
+        assert_eq!(prices(20.0), [2_000_000; 2]);
     }
 }

@@ -1,59 +1,61 @@
 //! What is told of a run: a policy in one market.
 
+use crate::market::Market;
 use crate::simulation::Done;
-use crate::stats::quantile;
 
 /// The figures of a run, gathered request by request.
 #[derive(Debug, Default)]
 pub struct Tally {
+    requests: usize,
     usd: f64,
-    seconds: Vec<f32>,
-    first_try: usize,
+    seconds: f64,
+    loss: f64,
     served: usize,
-    objective: f64,
+    attempts: usize,
 }
 
-/// A run in a few numbers.
+/// A run in a few numbers, each a mean over its requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Summary {
     /// Requests.
     pub requests: f64,
-    /// Dollars a thousand requests.
+    /// Dollars paid, for each dollar that the market's middle takes.
     pub cost: f64,
-    /// Median seconds from asking to the end.
-    pub p50: f64,
-    /// Seconds that one request in a hundred exceeds.
-    pub p99: f64,
-    /// Share of requests served by the first provider tried.
-    pub first_try: f64,
+    /// Seconds from asking to the end.
+    pub seconds: f64,
+    /// Dollars lost by cost, time and failures, for each dollar that the market's middle takes: lower is better.
+    pub loss: f64,
+    /// The market's middle, in dollars.
+    pub middle: f64,
     /// Share of requests served.
     pub success: f64,
-    /// The user's objective, mean: lower is better.
-    pub objective: f64,
+    /// Providers tried.
+    pub attempts: f64,
 }
 
 impl Tally {
     /// Counts one request.
     pub fn add(&mut self, done: &Done) {
+        self.requests += 1;
         self.usd += done.usd;
-        self.seconds.push(done.seconds as f32);
+        self.seconds += done.seconds;
+        self.loss += done.loss;
         self.served += usize::from(done.served);
-        self.first_try += usize::from(done.served && done.attempts == 1);
-        self.objective += done.objective;
+        self.attempts += done.attempts;
     }
 
-    /// The figures.
-    pub fn summary(mut self) -> Summary {
-        self.seconds.sort_by(f32::total_cmp);
-        let requests = self.seconds.len() as f64;
+    /// The figures of `market`.
+    pub fn summary(&self, market: &Market) -> Summary {
+        let middle = market.exchange.middle;
+        let requests = self.requests as f64;
         Summary {
             requests,
-            cost: self.usd / requests * 1e3,
-            p50: quantile(&self.seconds, 0.5),
-            p99: quantile(&self.seconds, 0.99),
-            first_try: self.first_try as f64 / requests,
+            cost: self.usd / requests / middle,
+            seconds: self.seconds / requests,
+            loss: self.loss / requests / middle,
+            middle,
             success: self.served as f64 / requests,
-            objective: self.objective / requests,
+            attempts: self.attempts as f64 / requests,
         }
     }
 }

@@ -5,6 +5,8 @@ pub mod baseline;
 pub mod coefficients;
 pub mod health;
 pub mod latency;
+pub mod learner;
+pub mod pending;
 pub mod price;
 pub mod spec;
 pub mod steam;
@@ -16,7 +18,7 @@ pub use spec::Spec;
 
 use crate::market::Request;
 use ::steam::registry::Offer;
-use ::steam::score::Outcome;
+use ::steam::score::{Ask, Outcome, Sort};
 use std::sync::Arc;
 
 /// Providers tried for one request: the relayer's default.
@@ -37,10 +39,8 @@ pub struct View<'a> {
     pub input: u32,
     /// Output tokens expected.
     pub expected_output: u32,
-    /// Whether the answer will be streamed.
-    pub streamed: bool,
-    /// The conversation it belongs to.
-    pub conversation: u32,
+    /// The request as far as it is known: not how long its answer will be.
+    pub ask: Ask,
 }
 
 impl View<'_> {
@@ -56,16 +56,14 @@ pub trait Policy {
     /// Positions among the candidates in the order in which to try them; at least as many as are tried.
     fn rank(&mut self, view: &View<'_>) -> Vec<usize>;
 
-    /// A request of about `tokens` tokens was sent to provider `id`.
-    fn started(&mut self, id: usize, tokens: u32, now: f64);
+    /// `request` was sent to provider `id`.
+    fn started(&mut self, id: usize, request: &Request, now: f64);
 
-    /// It ended.
-    fn observe(&mut self, id: usize, outcome: &Outcome, now: f64);
+    /// The first token of `request` came from provider `id`: more than most policies look at.
+    fn began(&mut self, _id: usize, _request: &Request, _now: f64) {}
 
-    /// It ended, and was `request`: more than most policies look at.
-    fn ended(&mut self, id: usize, _request: &Request, outcome: &Outcome, now: f64) {
-        self.observe(id, outcome, now);
-    }
+    /// `request` ended at provider `id`.
+    fn ended(&mut self, id: usize, request: &Request, outcome: &Outcome, now: f64);
 }
 
 /// Who orders the candidates.
@@ -76,7 +74,21 @@ pub enum Router {
     Oracle,
 }
 
-/// Output tokens the relayer expects.
+/// Output tokens the relayer expects before it learned anything.
 pub fn expected(request: &Request) -> u32 {
     request.limit.map_or(EXPECTED_OUTPUT, |limit| limit.min(EXPECTED_OUTPUT))
+}
+
+/// What the relayer knows of a request. A prompt too short to be cached has no prefix there.
+pub fn ask(request: &Request) -> Ask {
+    Ask {
+        input_tokens: request.input,
+        expected_output: expected(request),
+        output_limit: request.limit.unwrap_or_default(),
+        streamed: request.streamed,
+        sort: Sort::Balanced,
+        preferred_min_throughput: None,
+        preferred_max_latency: None,
+        prefix: Some(request.conversation.into()),
+    }
 }

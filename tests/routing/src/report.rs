@@ -1,12 +1,14 @@
 //! The evidence as Markdown: tables between markers in `docs/ROUTING.md`.
 
-use crate::experiment::Results;
-use crate::metrics::Summary;
 use crate::policy::Spec;
 use crate::stats::Mean;
-use crate::verdict::{BASELINES, Miss, ORACLE, STEAM, best_baseline, mixed_regret, regret, safer};
+use crate::tournament::Row;
+use crate::verdict::{BASELINES, ORACLE, STEAM, best_baseline, regret, safer};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
+
+/// Standard deviations from which on a difference in success is no chance.
+const SIGMAS: f64 = 3.5;
 
 /// Replaces what stands between the markers named `name` in `document`.
 ///
@@ -33,104 +35,29 @@ fn parts<'a>(document: &'a str, name: &str) -> Result<(&'a str, &'a str, &'a str
     Ok((&document[..from], &document[from..until], &document[until..]))
 }
 
-/// What is claimed, and where it does not hold.
-pub fn claims(misses: &[Miss]) -> String {
-    let of = |claim: &str, found: Vec<&Miss>| {
-        let verdict = if found.is_empty() { "holds".to_owned() } else { join(&found) };
-        format!("| {claim} | {verdict} |\n")
-    };
-    let kind = |wanted: fn(&Miss) -> bool| misses.iter().filter(|miss| wanted(miss)).collect::<Vec<_>>();
-    let mut text = String::from("| claim | |\n|---|---|\n");
-    text += &of(
-        "in no population a baseline serves more requests, beyond chance",
-        kind(|m| matches!(m, Miss::Success { .. })),
-    );
-    text += &of(
-        "in no population a baseline's objective is more than 5 % better",
-        kind(|m| matches!(m, Miss::Objective { .. })),
-    );
-    text += &of(
-        "over all populations the regret is at most half of any baseline's",
-        kind(|m| matches!(m, Miss::Regret { .. })),
-    );
-    text
-}
-
-fn join(found: &[&Miss]) -> String {
-    let each: Vec<String> = found.iter().map(ToString::to_string).collect();
-    format!("**missed**: {}", each.join("; "))
-}
-
-/// One row a population: the objective of oracle, scorer and best baseline.
-pub fn overview(all: &[Results], specs: &[Spec]) -> String {
+/// One row a policy: the distribution of its regret over markets.
+pub fn distribution(rows: &[Row], specs: &[Spec]) -> String {
+    let best = regret(rows, best_baseline(rows));
     let mut text = String::from(
-        "| population | oracle | steam | best baseline | its name | regret of steam | of that baseline |\n|---|---|---|---|---|---|---|\n",
+        "| policy | regret, mean | median | worst 5 % | of the best baseline: mean, worst 5 % | $ / 1,000 requests | success % | markets where it is safer than steam |\n|---|---|---|---|---|---|---|---|\n",
     );
-    for results in all {
-        let best = best_baseline(results, |s| s.objective);
-        let objective = |spec: usize| shown(results.mean(spec, |s| s.objective), 3);
+    for (place, spec) in specs.iter().enumerate() {
+        let own = regret(rows, place);
+        let safer = rows.iter().filter(|row| safer(&row.runs[place], &row.runs[STEAM], SIGMAS)).count();
+        // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} |",
-            results.population.name,
-            objective(ORACLE),
-            objective(STEAM),
-            objective(best),
-            specs[best].name(),
-            shown(regret(results, STEAM), 3),
-            shown(regret(results, best), 3)
-        );
-    }
-    text
-}
-
-/// One row a policy: mean regret over all populations, and in how many the scorer is ahead.
-pub fn mix(all: &[Results], specs: &[Spec]) -> String {
-    let mut text = String::from(
-        "| policy | regret, mean over populations | of it steam has | populations with a lower objective than steam | with more success, beyond chance |\n|---|---|---|---|---|\n",
-    );
-    let steam = mixed_regret(all, STEAM);
-    for (place, spec) in specs.iter().enumerate().skip(STEAM) {
-        let own = mixed_regret(all, place);
-        let lower = |r: &&Results| r.mean(place, |s| s.objective).mean < r.mean(STEAM, |s| s.objective).mean;
-        let safer = |r: &&Results| safer(r, place);
-        let _ = writeln!(
-            text,
-            "| {} | {} | {:.0} % | {} | {} |",
+            "| {} | {} | {:.3} | {:.2} | {:.2}, {:.2} | {:.3} | {:.3} | {} |",
             spec.name(),
-            shown(own, 3),
-            steam.mean / own.mean * 100.0,
-            all.iter().filter(lower).count(),
-            all.iter().filter(safer).count()
+            shown(own.mean, 3),
+            own.median,
+            own.worst,
+            own.mean.mean / best.mean.mean,
+            own.worst / best.worst,
+            own.usd,
+            own.success * 100.0,
+            safer
         );
-    }
-    text
-}
-
-/// One table a population with every figure of every policy.
-pub fn details(all: &[Results], specs: &[Spec]) -> String {
-    let mut text = String::new();
-    for results in all {
-        let population = results.population;
-        let _ = write!(
-            text,
-            "\n**{}**: {}; {} requests a second.\n\n| policy | objective | USD / 1,000 requests | p50 s | p99 s | first try % | success % |\n|---|---|---|---|---|---|---|\n",
-            population.name, population.about, population.rate
-        );
-        for (place, spec) in specs.iter().enumerate() {
-            let mean = |of: fn(&Summary) -> f64, digits: usize| shown(results.mean(place, of), digits);
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {} | {} | {} | {} |",
-                spec.name(),
-                mean(|s| s.objective, 3),
-                mean(|s| s.cost, 3),
-                mean(|s| s.p50, 2),
-                mean(|s| s.p99, 1),
-                mean(|s| s.first_try * 100.0, 2),
-                mean(|s| s.success * 100.0, 3)
-            );
-        }
     }
     text
 }
@@ -144,12 +71,32 @@ pub fn settings(specs: &[Spec]) -> String {
     text
 }
 
+/// One row a variant of the scorer, the first as released: its regret, and how much more it has in the same market.
+pub fn ablations(rows: &[Row], names: &[&str]) -> String {
+    let mut text = String::from(
+        "| without this rule | regret, mean | median | worst 5 % | more in the same market |\n|---|---|---|---|---|\n",
+    );
+    for (place, name) in names.iter().enumerate() {
+        let place = STEAM + place;
+        let own = regret(rows, place);
+        let more = Mean::of(&rows.iter().map(|r| r.runs[place].loss - r.runs[STEAM].loss).collect::<Vec<_>>());
+        let _ = writeln!(
+            text,
+            "| {name} | {:.3} | {:.3} | {:.2} | {} |",
+            own.mean.mean,
+            own.median,
+            own.worst,
+            shown(more, 3)
+        );
+    }
+    text
+}
+
 /// What the reduced run comes to, exactly: guards against drift.
-pub fn exact(all: &[Results]) -> String {
-    let mut text = String::from("| population | oracle | steam |\n|---|---|---|\n");
-    for results in all {
-        let objective = |spec| results.mean(spec, |s: &Summary| s.objective).mean;
-        let _ = writeln!(text, "| {} | {:.6} | {:.6} |", results.population.name, objective(ORACLE), objective(STEAM));
+pub fn exact(rows: &[Row]) -> String {
+    let mut text = String::from("| market | oracle | steam |\n|---|---|---|\n");
+    for row in rows {
+        let _ = writeln!(text, "| {} | {:.6} | {:.6} |", row.seed, row.runs[ORACLE].loss, row.runs[STEAM].loss);
     }
     text
 }
@@ -171,12 +118,5 @@ mod tests {
         assert_eq!(extract(&document, "mix").expect("there"), "new");
         let missing = insert(DOCUMENT, "details", "").expect_err("not there").to_string();
         assert!(missing.contains("<!-- simulator: details -->"), "{missing}");
-    }
-
-    #[test]
-    fn a_claim_that_does_not_hold_says_where() {
-        let missed = claims(&[Miss::Regret { baseline: "random", ratio: 0.7 }]);
-        assert!(missed.contains("**missed**: all: the regret is 0.70 times that of random"), "{missed}");
-        assert_eq!(missed.matches("holds").count(), 2);
     }
 }

@@ -5,7 +5,7 @@ use crate::draw::{self, Purpose};
 use crate::market::objective::dollars;
 use crate::market::provider::{Fate, Situation, limited_after};
 use crate::market::{Market, Request};
-use crate::policy::{MAX_ATTEMPTS, Router, View, expected};
+use crate::policy::{MAX_ATTEMPTS, Router, View, ask, expected};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ use steam::score::{FailureKind, Outcome};
 use steam_protocol::units::{Usage, charge};
 
 mod oracle;
+#[cfg(test)]
+mod scenes;
 #[cfg(test)]
 mod tests;
 
@@ -36,8 +38,8 @@ pub struct Done {
     pub usd: f64,
     /// Seconds from asking to the end.
     pub seconds: f64,
-    /// The user's objective.
-    pub objective: f64,
+    /// What that was worth to the user, in dollars: less is better.
+    pub loss: f64,
 }
 
 /// The market at a moment, with what this relayer does in it.
@@ -95,10 +97,19 @@ pub fn run(market: &Market, router: &mut Router, mut done: impl FnMut(&Done)) {
     }
 }
 
+/// What happens to an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// Its first token comes.
+    FirstToken,
+    /// It is over.
+    End,
+}
+
 struct Simulation<'a> {
     world: World<'a>,
-    /// When attempts end, which flight's; the earliest first, equals in the order they began.
-    ends: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    /// When attempts begin to answer and end, and which flight's; the earliest first, equals in the order they were planned.
+    ends: BinaryHeap<Reverse<(u64, u64, usize, Event)>>,
     began: u64,
     flights: Vec<Option<Flight>>,
     free: Vec<usize>,
@@ -134,21 +145,35 @@ impl<'a> Simulation<'a> {
         flight.tried += 1;
         let request = &world.market.requests[flight.request];
         if let Router::Policy(policy) = router {
-            policy.started(id, request.input.saturating_add(expected(request)), world.now);
+            policy.started(id, request, world.now);
         }
         flight.began = world.now;
         flight.cached = world.cached(id, request);
         (flight.fate, flight.retry_after) = world.admit(id, flight.request);
         let (Fate::Failed { after, .. } | Fate::Cut { after, .. } | Fate::Served { total: after, .. }) = flight.fate;
-        self.began += 1;
-        self.ends.push(Reverse((nanos(world.now + after), self.began, place)));
+        let first = match flight.fate {
+            Fate::Cut { ttft, .. } | Fate::Served { ttft, .. } if request.streamed => Some(ttft),
+            Fate::Failed { .. } | Fate::Cut { .. } | Fate::Served { .. } => None,
+        };
+        let first = first.map(|ttft| (world.now + ttft, Event::FirstToken));
+        for (at, event) in first.into_iter().chain([(world.now + after, Event::End)]) {
+            self.began += 1;
+            self.ends.push(Reverse((nanos(at), self.began, place, event)));
+        }
     }
 
-    /// Ends the attempt that is due; the request, if nobody else is tried.
+    /// What is due: the first token of an attempt or its end, and then that of the request if nobody else is tried.
     fn end(&mut self, router: &mut Router) -> Option<Done> {
-        let Reverse((_, _, place)) = self.ends.pop()?;
+        let Reverse((_, _, place, event)) = self.ends.pop()?;
         let mut flight = self.flights[place].take()?;
         let id = flight.order[flight.tried - 1];
+        if event == Event::FirstToken {
+            if let Router::Policy(policy) = router {
+                policy.began(id, &self.world.market.requests[flight.request], self.world.now);
+            }
+            self.flights[place] = Some(flight);
+            return None;
+        }
         self.world.own[id] -= 1;
         let request = &self.world.market.requests[flight.request];
         if let Router::Policy(policy) = router {
@@ -168,8 +193,8 @@ impl<'a> Simulation<'a> {
         let usd = usage.map_or(0.0, |usage| dollars(charge(&price, &usage)));
         let served = matches!(flight.fate, Fate::Served { .. });
         let seconds = self.world.now - request.at;
-        let objective = self.world.market.reference.objective(request, usd, seconds, served);
-        Some(Done { at: request.at, provider: id, attempts: flight.tried, served, usd, seconds, objective })
+        let loss = self.world.market.exchange.loss(usd, seconds, served);
+        Some(Done { at: request.at, provider: id, attempts: flight.tried, served, usd, seconds, loss })
     }
 }
 
@@ -200,8 +225,7 @@ impl<'a> World<'a> {
             now: self.now,
             input: request.input,
             expected_output: expected(request),
-            streamed: request.streamed,
-            conversation: request.conversation,
+            ask: ask(request),
         }
     }
 
@@ -233,6 +257,11 @@ impl<'a> World<'a> {
         Some((tokens + limit.rate * (self.now - since)).min(limit.burst))
     }
 
+    /// Whether `id` works on as many requests of this relayer as it takes, `own` of them being the one in question.
+    pub fn is_full(&self, id: usize, own: u32) -> bool {
+        self.market.providers[id].at_once.is_some_and(|most| self.own[id] - own >= most)
+    }
+
     /// Begins an attempt at `id`: how it will go, and what a 429 says.
     fn admit(&mut self, id: usize, index: usize) -> (Fate, Option<Duration>) {
         let request = &self.market.requests[index];
@@ -245,6 +274,9 @@ impl<'a> World<'a> {
                 return (fate, limit.retry_after(tokens));
             }
             self.buckets[id] = (tokens - 1.0, self.now);
+        }
+        if self.is_full(id, 1) {
+            return (Fate::Failed { after: limited_after(), kind: FailureKind::RateLimited }, None);
         }
         let mut rng = draw::at(self.market.seed, Purpose::Attempt, index as u64, id as u64);
         (provider.attempt(request, &situation, &mut rng), None)

@@ -14,7 +14,9 @@ pub fn steady() -> Provider {
         prefill: 1e12,
         speed: 100.0,
         jitter: 0.0,
+        tail: None,
         capacity: 1e9,
+        at_once: None,
         others: (0.0, 0.0, 0.0),
         errors: 0.0,
         hangs: 0.0,
@@ -49,9 +51,9 @@ impl Policy for InOrder {
         (0..view.offers.len()).collect()
     }
 
-    fn started(&mut self, _id: usize, _tokens: u32, _now: f64) {}
+    fn started(&mut self, _id: usize, _request: &Request, _now: f64) {}
 
-    fn observe(&mut self, id: usize, outcome: &Outcome, now: f64) {
+    fn ended(&mut self, id: usize, _request: &Request, outcome: &Outcome, now: f64) {
         self.told.lock().expect("one thread").push((id, outcome.clone(), now));
     }
 }

@@ -7,6 +7,7 @@ use crate::origins::Verifier;
 use crate::registry::Offer;
 use crate::relay::testing::world::{World, decode, error};
 use crate::relay::testing::{cheap, cost_alone, offer};
+use crate::score::{Ask, Evidence};
 use serde_json::{Value, json};
 use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
@@ -236,7 +237,9 @@ async fn a_new_offer_gets_no_more_at_once_than_it_may() {
     scorer.seed_from_history(&Pubkey::new_from_array([1; 32]), 100);
     assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), 200, "both are compared: it came later");
     assert_eq!(world.chat(alone.clone()).await.status(), 200);
-    (0..3).for_each(|_| scorer.started(&address, 10));
+    (0..3).for_each(|_| {
+        scorer.started_for(&address, &Ask::default(), &Evidence::PROBE);
+    });
     assert!(scorer.new_and_busy(&address, 3) && !scorer.new_and_busy(&address, 4));
     assert_eq!(error(world.chat(alone.clone()).await).await.0, 429);
     assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), 200, "the other one serves");

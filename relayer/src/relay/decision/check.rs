@@ -89,7 +89,7 @@ fn again(route: &RouteRecord) -> Result<(), Fault> {
     let recorded = &route.choice.ranking;
     let choice = &route.choice;
     let Ranking { order, scores, explored } =
-        decide(&choice.coefficients, &choice.ask, &choice.measured, &choice.draws);
+        decide(&choice.coefficients, &choice.ask, &choice.terms, &choice.measured, &choice.draws);
     let differs = |what| Err(Fault::Choice { model: route.model.clone(), what });
     if order != recorded.order {
         return differs("the order");

@@ -65,7 +65,10 @@ fn is_the_relayers_word(path: &str) -> bool {
     // The client knows what it asked for.
     let wish = path.starts_with("/preferred") || path == "/allow_fallbacks" || path == "/choices";
     let excluded = path.contains("/excluded");
-    let knob = path.contains("/coefficients/") || path.contains("/measured/") || path.contains("/ask/");
+    let knob = path.contains("/coefficients/")
+        || path.contains("/measured/")
+        || path.contains("/ask/")
+        || path.contains("/terms/");
     let draw = path.contains("/draws/");
     let names = path == "/id" || path.starts_with("/unknown_models") || last == "name" || last == "model";
     let bound = ["max_output", "ceiling_pico", "provider", "version", "dialect"].contains(&last);
@@ -138,12 +141,12 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
     };
     assert_eq!(choice(|r| r.routes[0].choice.ranking.order.reverse()), "the order");
     assert_eq!(choice(|r| r.routes[0].choice.ranking.explored ^= true), "whether it explored");
-    assert_eq!(choice(|r| r.routes[0].choice.ranking.scores[2].share *= 1.0 + 1e-15), "a score");
+    assert_eq!(choice(|r| r.routes[0].choice.ranking.scores[2].score *= 1.0 + 1e-15), "a score");
     // Other inputs make other scores, and sometimes another order, which is looked at first.
     let inputs: [fn(&mut Record); 3] = [
         |r| r.routes[0].choice.measured[1].failure += 0.01,
         |r| r.routes[0].choice.measured[1].price.standard.output += 1,
-        |r| r.routes[0].choice.coefficients.exponent += 0.5,
+        |r| r.routes[0].choice.terms.second += 0.5,
     ];
     for input in inputs {
         assert!(matches!(choice(input), "a score" | "the order"));

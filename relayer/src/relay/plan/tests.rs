@@ -341,7 +341,7 @@ fn those_slower_than_preferred_come_after_all_others() {
     let scorer = Scorer::new((&Config::default().routing).into());
     let (cheap, quick) = (
         offer("cheap", 1),
-        Offer { price: Price { output: 90_000_000, ..offer("q", 2).price.standard }.into(), ..offer("quick", 2) },
+        Offer { price: Price { output: 900_000_000, ..offer("q", 2).price.standard }.into(), ..offer("quick", 2) },
     );
     let now = Instant::now();
     for (offer, ttft, total) in [(&cheap, 900, 3_400), (&quick, 50, 1_050)] {
@@ -355,7 +355,6 @@ fn those_slower_than_preferred_come_after_all_others() {
                 ttft: ms(ttft),
                 total: ms(total),
             };
-            scorer.started(&offer.address, 100);
             scorer.observe(&offer.address, &served, now);
         }
     }

@@ -1,7 +1,7 @@
 //! What the scorer learns from how requests end.
 
-use super::{ASK, Market, price};
-use crate::score::{Ask, Coefficients, FailureKind, Gate, Outcome, Sort};
+use super::{ASK, Market, plain, price};
+use crate::score::{Ask, Coefficients, Evidence, FailureKind, Outcome, Sort};
 use std::time::Duration;
 
 /// How one request to an offer ends.
@@ -18,30 +18,17 @@ const USUAL: End = End { input: 1_000, cached: 0, output: 400, ttft: 0.5, speed:
 
 impl Market {
     fn answers(&mut self, offer: usize, ask: &Ask, end: End) {
-        let address = self.offers[offer].address;
         let ttft = Duration::from_secs_f64(end.ttft);
         let total = ttft + Duration::from_secs_f64(f64::from(end.output - 1) / end.speed);
         let (input_tokens, cached_tokens, output_tokens) = (end.input, end.cached, end.output);
         let served = Outcome::Served { streamed: true, input_tokens, cached_tokens, output_tokens, ttft, total };
         self.pass(0.2);
-        self.scorer.started(&address, 1_400);
-        self.scorer.ended(&address, ask, &served, self.now);
+        self.ends(offer, ask, &served);
     }
 
     fn fails_by(&mut self, offer: usize, ask: &Ask, kind: FailureKind) {
-        let address = self.offers[offer].address;
-        self.scorer.started(&address, 1_400);
-        self.scorer.ended(&address, ask, &Outcome::Failed { kind, retry_after: None }, self.now);
+        self.ends(offer, ask, &Outcome::Failed { kind, retry_after: None });
     }
-
-    fn start(&mut self, offer: usize, times: usize) {
-        let address = self.offers[offer].address;
-        (0..times).for_each(|_| self.scorer.started(&address, 1_400));
-    }
-}
-
-fn plain() -> Coefficients {
-    Coefficients { exploration: 0.0, newcomer_answers: 0, ..Coefficients::default() }
 }
 
 #[test]
@@ -83,53 +70,41 @@ fn a_first_answer_is_believed_by_a_fifth_and_twenty_by_all() {
 }
 
 #[test]
-fn no_outlier_is_taken_out_while_half_of_the_market_is_away() {
-    let taken_out = |away: usize| {
-        let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 4]);
-        for round in 0..20 {
-            for offer in 0..4 {
-                market.answers(offer, &ASK, USUAL);
-            }
-            if round % 2 == 0 {
-                market.fails(0, 1);
-            }
-        }
-        // Asking to be left alone says little against an offer: these two are no outliers themselves.
-        for offer in 4 - away..4 {
-            let address = market.offers[offer].address;
-            market.scorer.started(&address, 1_400);
-            let retry_after = Some(Duration::from_secs(60));
-            market.scorer.observe(
-                &address,
-                &Outcome::Failed { kind: FailureKind::RateLimited, retry_after },
-                market.now,
-            );
-        }
-        for _ in 0..8 {
-            market.fails(0, 1);
-            market.answers(0, &ASK, USUAL);
-        }
-        market.pass(1.0);
-        market.decide(ASK);
-        market.decide(ASK).measured()[0].gate == Gate::Open
-    };
-    assert_eq!([0, 1, 2].map(taken_out), [true, true, false], "of four, two must be left");
+fn a_tail_counts_by_its_mean_in_every_sort() {
+    let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 2]);
+    for round in 0..80 {
+        // Sooner than the second most of the time, and far later every fourth.
+        market.answers(0, &ASK, End { ttft: if round % 4 == 0 { 5.0 } else { 0.4 }, ..USUAL });
+        market.answers(1, &ASK, USUAL);
+    }
+    market.pass(1.0);
+    for sort in [Sort::Balanced, Sort::Throughput, Sort::Latency] {
+        assert_eq!(market.rank(sort).order[0], 1, "{sort:?}");
+    }
 }
 
 #[test]
-fn the_tail_is_looked_at_where_throughput_is_asked_for() {
+fn the_length_of_answers_is_learned_and_stands_in_the_record() {
+    let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000)]);
+    assert_eq!(market.decide(ASK).ask().expected_output, 400);
+    for _ in 0..100 {
+        market.answers(0, &ASK, End { output: 50, ..USUAL });
+    }
+    let expected = market.decide(ASK).record().ask.expected_output;
+    assert!((50..80).contains(&expected), "{expected}");
+}
+
+#[test]
+fn a_second_is_worth_what_the_middle_of_the_market_costs_and_takes() {
     let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 3]);
-    for round in 0..60 {
-        // Faster than the second most of the time, and far slower every fifth.
-        market.answers(0, &ASK, End { speed: if round % 5 == 0 { 10.0 } else { 60.0 }, ..USUAL });
-        market.answers(1, &ASK, USUAL);
-        market.answers(2, &ASK, USUAL);
+    for _ in 0..40 {
+        (0..3).for_each(|offer| market.answers(offer, &ASK, USUAL));
     }
     market.pass(1.0);
-    let typical = market.decide(ASK).measured();
-    assert!(typical[0].speed > typical[1].speed, "{typical:?}");
-    let tail = market.decide(Ask { sort: Sort::Throughput, ..ASK }).measured();
-    assert!(tail[0].speed < tail[1].speed, "{tail:?}");
+    let terms = market.decide(ASK).record().terms;
+    // 1,400 µUSDC and half a second with 400 tokens at 50 a second.
+    assert!((f64::from(terms.second) / (1.5 * 1_400.0 / 8.5) - 1.0).abs() < 0.02, "{terms:?}");
+    assert!((f64::from(terms.failure) / (20.0 * 1_400.0) - 1.0).abs() < 0.02, "{terms:?}");
 }
 
 #[test]
@@ -153,7 +128,11 @@ fn broken_answers_are_remembered_apart_from_failures_that_others_can_make_good()
             market.answers(offer, &ASK, USUAL);
         }
         if round % 6 == 0 {
-            market.fails_by(0, &ASK, FailureKind::CutStream);
+            let address = market.offers[0].address;
+            let mut ticket = market.start(0);
+            market.scorer.began(&address, &ASK, &mut ticket, market.now);
+            let cut = Outcome::Failed { kind: FailureKind::CutStream, retry_after: None };
+            market.scorer.ended_for(&address, (&ASK, &ticket), &cut, &Evidence::PROBE, market.now);
             market.fails_by(1, &ASK, FailureKind::Status(500));
         }
     }
@@ -170,7 +149,9 @@ fn a_429_teaches_how_many_are_taken_at_once() {
         market.answers(0, &ASK, USUAL);
         market.answers(1, &ASK, USUAL);
     }
-    market.start(0, 6);
+    for _ in 0..6 {
+        market.start(0);
+    }
     market.fails_by(0, &ASK, FailureKind::RateLimited);
     assert_eq!(market.decide(ASK).measured()[0].cap, Some(6));
     assert_eq!(market.rank(Sort::Balanced).order[0], 1, "six are under way, as many as it takes");
@@ -183,7 +164,9 @@ fn a_429_teaches_how_many_are_taken_at_once() {
 #[test]
 fn who_answered_429_lately_is_told_apart() {
     let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 2]);
-    market.start(0, 2);
+    for _ in 0..2 {
+        market.start(0);
+    }
     market.fails_by(0, &ASK, FailureKind::RateLimited);
     let limited = |market: &mut Market| market.decide(ASK).measured().iter().map(|m| m.limited).collect::<Vec<_>>();
     assert_eq!(limited(&mut market), [true, false]);
@@ -192,34 +175,46 @@ fn who_answered_429_lately_is_told_apart() {
 }
 
 #[test]
-fn who_ends_nothing_for_long_is_silent() {
+fn who_keeps_requests_waiting_is_left_before_any_of_them_ends() {
     let mut market = Market::with(plain(), &[price(500_000, 500_000), price(1_000_000, 1_000_000)]);
-    for _ in 0..200 {
+    for _ in 0..40 {
         market.answers(0, &ASK, USUAL);
         market.answers(1, &ASK, USUAL);
     }
-    market.start(0, 3);
-    let silent = |market: &mut Market| market.decide(ASK).measured()[0].silent;
-    assert!(!silent(&mut market));
-    market.pass(20.0);
-    assert!(silent(&mut market), "more than one a second ended, and none for 20");
-    assert_eq!(market.rank(Sort::Balanced).order[0], 1);
-    market.answers(0, &ASK, USUAL);
-    assert!(!silent(&mut market));
+    for _ in 0..5 {
+        market.start(0);
+    }
+    let ttft = |market: &mut Market| market.decide(ASK).measured()[0].ttft;
+    market.pass(0.6);
+    assert!((0.49..0.51).contains(&ttft(&mut market)), "no longer than usual");
+    market.pass(2.4);
+    assert!(ttft(&mut market) > 0.8, "five wait for three seconds: {}", ttft(&mut market));
+    market.pass(7.0);
+    assert!(ttft(&mut market) > 2.0, "and for ten: {}", ttft(&mut market));
 }
 
 #[test]
-fn who_is_only_ever_overtaken_is_silent() {
-    let mut market = Market::with(plain(), &[price(500_000, 500_000), price(1_000_000, 1_000_000)]);
-    for _ in 0..200 {
-        market.answers(0, &ASK, USUAL);
-        market.answers(1, &ASK, USUAL);
-    }
-    market.start(0, 4);
-    market.pass(20.0);
-    let overtaken = Outcome::Overtaken { input_tokens: 1_000, waited: Duration::from_secs(20) };
-    market.scorer.observe(&market.offers[0].address, &overtaken, market.now);
-    assert!(market.decide(ASK).measured()[0].silent, "another's answer is no word of its own");
+fn a_first_token_is_evidence_when_it_comes_and_counts_once() {
+    let mut market = Market::with(plain(), &[price(500_000, 500_000)]);
+    let address = market.offers[0].address;
+    let mut ticket = market.start(0);
+    market.pass(2.0);
+    market.scorer.began(&address, &ASK, &mut ticket, market.now);
+    market.pass(1.0);
+    let early = market.decide(ASK).measured()[0].ttft;
+    assert!((early - 2.0).abs() < 0.01, "{early} s before it ended");
+    let seconds = Duration::from_secs;
+    let served = Outcome::Served {
+        streamed: true,
+        input_tokens: 1_000,
+        cached_tokens: 0,
+        output_tokens: 400,
+        ttft: seconds(9),
+        total: seconds(10),
+    };
+    market.scorer.ended_for(&address, (&ASK, &ticket), &served, &Evidence::PROBE, market.now);
+    market.pass(1.0);
+    assert!((market.decide(ASK).measured()[0].ttft - early).abs() < 0.01, "it was told already");
 }
 
 #[test]
@@ -234,37 +229,23 @@ fn the_next_choice_knows_of_a_penalty() {
 }
 
 #[test]
-fn a_later_newcomer_needs_its_answers_verified_before_it_shares() {
-    let c = Coefficients { newcomer_answers: 10, ..Coefficients::default() };
-    let mut market = Market::with(c, &[price(1_000_000, 1_000_000); 2]);
+fn a_later_newcomer_gets_no_more_at_once_than_it_has_shown() {
+    let c = Coefficients { newcomer_answers: 10, ..plain() };
+    let mut market = Market::with(c, &[price(1_000_000, 1_000_000), price(500_000, 500_000)]);
     let late = market.offers.split_off(1);
     for _ in 0..20 {
         market.answers(0, &ASK, USUAL);
         market.shares();
     }
     market.offers.extend(late);
-    for verified in 0..12 {
-        let share = market.shares()[1];
-        assert_eq!(share > c.exploration, verified >= 10, "after {verified}: {share}");
+    market.pass(1.0);
+    for verified in 0..10 {
+        assert_eq!(market.decide(ASK).measured()[1].cap, Some(verified + 1));
         market.answers(1, &ASK, USUAL);
     }
-}
-
-#[test]
-fn the_one_to_beat_is_the_last_best() {
-    let c = Coefficients { exploration: 0.0, hysteresis: 0.03, newcomer_answers: 0, ..Coefficients::default() };
-    let mut market = Market::with(c, &[price(1_000_000, 1_000_000), price(990_000, 990_000)]);
-    let incumbents = |market: &mut Market| {
-        market.decide(ASK);
-        market.decide(ASK).measured().iter().position(|m| m.incumbent)
-    };
-    assert_eq!(incumbents(&mut market), Some(1));
-    let cheaper = crate::registry::Offer { price: price(980_000, 980_000), ..(*market.offers[0]).clone() };
-    market.offers[0] = cheaper.into();
-    assert_eq!(incumbents(&mut market), Some(1), "one per cent takes no lead");
-    let cheaper = crate::registry::Offer { price: price(900_000, 900_000), ..(*market.offers[0]).clone() };
-    market.offers[0] = cheaper.into();
-    assert_eq!(incumbents(&mut market), Some(0));
+    market.pass(1.0);
+    market.decide(ASK);
+    assert_eq!(market.decide(ASK).measured()[1].cap, None, "ten answers make it one of them");
 }
 
 #[test]

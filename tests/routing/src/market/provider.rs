@@ -1,7 +1,7 @@
 //! What a provider truly is, and how one attempt at it goes.
 
 use super::{Condition, Effect, Episode, Request};
-use crate::draw::lognormal;
+use crate::draw::{exponential, lognormal};
 use rand::Rng;
 use std::time::Duration;
 use steam::score::FailureKind;
@@ -17,8 +17,6 @@ const WHOLE_PER_TOKEN: f64 = 0.05;
 const DEFAULT_LIMIT: u32 = 4_096;
 /// Time in which a provider refuses, in seconds: a round trip and a little.
 const REFUSAL: f64 = 0.1;
-/// Time spent in line for each time the provider's whole capacity stands before, in seconds.
-const LINE: f64 = 10.0;
 
 /// One provider with one offer.
 #[derive(Clone, Debug)]
@@ -33,8 +31,12 @@ pub struct Provider {
     pub speed: f64,
     /// Spread of both from answer to answer: the lognormal's sigma.
     pub jitter: f64,
+    /// What makes some first tokens late, if anything does.
+    pub tail: Option<Tail>,
     /// Requests at once that it is built for.
     pub capacity: f64,
+    /// Requests at once that it takes of one relayer, if that is limited: more get a 429.
+    pub at_once: Option<u32>,
     /// Part of its capacity that others use: mean, swing over the day, and when, in days.
     pub others: (f64, f64, f64),
     /// Share of requests answered with a 5xx on a good day.
@@ -55,6 +57,15 @@ pub struct Provider {
     pub episodes: Vec<Episode>,
 }
 
+/// First tokens that come late.
+#[derive(Clone, Copy, Debug)]
+pub struct Tail {
+    /// Share of requests whose first token is late.
+    pub share: f64,
+    /// By how much on average, in seconds; exponential.
+    pub seconds: f64,
+}
+
 /// A rate limit, as a bucket of requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
@@ -71,7 +82,7 @@ pub struct Limit {
 pub struct Situation {
     /// When, in seconds.
     pub at: f64,
-    /// Used part of the capacity, this request included; above 1 there is a line.
+    /// Used part of the capacity, this request included; more than 1 where it is asked for more.
     pub utilisation: f64,
     /// Prompt tokens it has in its cache.
     pub cached: u32,
@@ -89,6 +100,8 @@ pub enum Fate {
     },
     /// The client had part of the answer.
     Cut {
+        /// Seconds to the first token.
+        ttft: f64,
         /// Seconds until it ended.
         after: f64,
         /// Tokens delivered.
@@ -123,13 +136,13 @@ impl Provider {
         (mean + swing * (std::f64::consts::TAU * (day + phase)).sin()).max(0.0) + own / self.capacity
     }
 
-    /// Median seconds to the first token and output tokens a second. Both fall off as the provider fills, and beyond
-    /// its capacity there is a line.
+    /// Median seconds to the first token and output tokens a second. Both fall off as the provider fills; beyond its capacity
+    /// its throughput stays what it is, so that each of twice as many requests takes twice as long.
     pub fn pace(&self, request: &Request, situation: &Situation, condition: &Condition) -> (f64, f64) {
-        let slower = condition.slower * (1.0 + situation.utilisation.powi(2));
+        let used = situation.utilisation;
+        let slower = condition.slower * if used < 1.0 { 1.0 + used * used } else { 2.0 * used };
         let reading = f64::from(request.input - situation.cached) / self.prefill;
-        let line = (situation.utilisation - 1.0).max(0.0) * LINE;
-        ((self.ttft + reading) * slower + line, self.speed / slower)
+        ((self.ttft + reading) * slower, self.speed / slower)
     }
 
     /// When it next goes down between `from` and `until`.
@@ -155,6 +168,11 @@ impl Provider {
         // All is drawn first, so that whatever happens the numbers stay with their meaning.
         let [error, hang, cut, place] = std::array::from_fn(|_| rng.random::<f64>());
         let [late, slow] = std::array::from_fn(|_| lognormal(rng, 1.0, self.jitter));
+        let tail = self.tail.map_or(0.0, |tail| {
+            let delayed = rng.random::<f64>() < tail.share;
+            let delay = exponential(rng, tail.seconds);
+            if delayed { delay } else { 0.0 }
+        });
         let condition = self.condition(situation.at);
         let failed = |after, kind| Fate::Failed { after, kind };
         match condition.down {
@@ -163,7 +181,7 @@ impl Provider {
             None => {}
         }
         let (ttft, speed) = self.pace(request, situation, &condition);
-        let ttft = ttft * late;
+        let ttft = ttft * late + tail;
         if error < condition.errors {
             return failed(REFUSAL + ttft / 2.0, FailureKind::Status(503));
         }
@@ -182,7 +200,7 @@ impl Provider {
             Some(after) if !request.streamed || after < ttft => failed(after, FailureKind::CutStream),
             Some(after) => {
                 let part = if writing > 0.0 { (after - ttft) / writing } else { 0.0 };
-                Fate::Cut { after, delivered: (f64::from(request.output) * part) as u32 }
+                Fate::Cut { ttft, after, delivered: (f64::from(request.output) * part) as u32 }
             }
         }
     }

@@ -4,6 +4,7 @@
 use super::health::{Exclusion, Health};
 use super::{MAX_ATTEMPTS, Policy, View};
 use crate::draw::{self, Purpose};
+use crate::market::Request;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use steam::score::Outcome;
@@ -47,11 +48,11 @@ impl Policy for Baseline {
         order
     }
 
-    fn started(&mut self, id: usize, _tokens: u32, _now: f64) {
+    fn started(&mut self, id: usize, _request: &Request, _now: f64) {
         self.preference.started(id);
     }
 
-    fn observe(&mut self, id: usize, outcome: &Outcome, now: f64) {
+    fn ended(&mut self, id: usize, _request: &Request, outcome: &Outcome, now: f64) {
         self.health.observe(id, outcome, now);
         self.preference.observe(id, outcome, now);
     }

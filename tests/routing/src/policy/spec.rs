@@ -3,6 +3,8 @@
 use super::baseline::{Baseline, Preference, Random, RoundRobin};
 use super::health::Exclusion;
 use super::latency::{By, Fastest, LowestLatency, PeakEwma};
+use super::learner::Learner;
+use super::pending::{HealthScore, LeastBusy};
 use super::price::{Cheapest, InversePrice};
 use super::steam::Steam;
 use super::{Policy, Router};
@@ -48,6 +50,17 @@ pub enum Rule {
         buffer: f64,
         /// What is averaged.
         by: By,
+    },
+    /// The fewest requests under way.
+    LeastBusy,
+    /// Health for latency and requests under way, of two.
+    HealthScore,
+    /// The lowest sum of moving averages.
+    Learner {
+        /// By which the averages move with an answer.
+        step: f64,
+        /// Share of requests that explore.
+        exploration: f64,
     },
     /// Load times peak latency, of two.
     PeakEwma {
@@ -104,12 +117,18 @@ impl Rule {
             Self::InversePrice { .. } => "inverse price",
             Self::LowestLatency { .. } => "lowest latency",
             Self::PeakEwma { .. } => "peak EWMA",
+            Self::LeastBusy => "least busy",
+            Self::HealthScore => "health score",
+            Self::Learner { .. } => "plain learner",
         }
     }
 
     fn settings(&self) -> String {
         match self {
-            Self::Random | Self::RoundRobin | Self::Cheapest => String::new(),
+            Self::Random | Self::RoundRobin | Self::Cheapest | Self::LeastBusy | Self::HealthScore => String::new(),
+            Self::Learner { step, exploration } => {
+                format!("averages move by {step}, {} % explore", exploration * 100.0)
+            }
             Self::Fastest { half_life, exploration } => {
                 format!("half-life {half_life} s, {} % explore", exploration * 100.0)
             }
@@ -135,6 +154,9 @@ impl Rule {
             Self::Fastest { half_life, exploration } => Box::new(Fastest::new(half_life, exploration)),
             Self::InversePrice { exponent } => Box::new(InversePrice { exponent }),
             Self::LowestLatency { samples, buffer, by } => Box::new(LowestLatency::new(samples, buffer, by)),
+            Self::LeastBusy => Box::new(LeastBusy::default()),
+            Self::HealthScore => Box::new(HealthScore::default()),
+            Self::Learner { step, exploration } => Box::new(Learner::new(step, exploration)),
             Self::PeakEwma { decay, per_token } => Box::new(PeakEwma::new(decay, per_token)),
         }
     }

@@ -1,11 +1,12 @@
 //! The relayer's own scorer, called as the relayer calls it.
 
-use super::{MAX_ATTEMPTS, Policy, View, expected};
+use super::{MAX_ATTEMPTS, Policy, View, ask};
 use crate::draw::{self, Purpose};
 use crate::market::{Request, address};
 use rand_pcg::Pcg64Mcg;
+use std::collections::HashMap;
 use std::time::Duration;
-use steam::score::{Ask, Coefficients, Outcome, Scorer, Sort};
+use steam::score::{Coefficients, Evidence, Outcome, Scorer, Ticket};
 use tokio::time::Instant;
 
 /// The scorer of [`steam::score`] in virtual time.
@@ -13,6 +14,8 @@ pub struct Steam {
     scorer: Scorer,
     began: Instant,
     rng: Pcg64Mcg,
+    /// Requests under way, by provider and the moment they were asked.
+    tickets: HashMap<(usize, u64), Ticket>,
 }
 
 impl Steam {
@@ -20,7 +23,7 @@ impl Steam {
     pub fn new(coefficients: Coefficients, seed: u64) -> Self {
         let rng = draw::at(seed, Purpose::Policy, 0, 0);
         // Only differences of instants count, so that it does not matter when this one is.
-        Self { scorer: Scorer::new(coefficients), began: Instant::now(), rng }
+        Self { scorer: Scorer::new(coefficients), began: Instant::now(), rng, tickets: HashMap::new() }
     }
 
     fn instant(&self, now: f64) -> Instant {
@@ -28,35 +31,32 @@ impl Steam {
     }
 }
 
-/// What the relayer knows of a request. A prompt too short to be cached has no prefix there.
-fn ask(input_tokens: u32, expected_output: u32, conversation: u32) -> Ask {
-    Ask {
-        input_tokens,
-        expected_output,
-        sort: Sort::Balanced,
-        preferred_min_throughput: None,
-        preferred_max_latency: None,
-        prefix: Some(conversation.into()),
-    }
+fn key(id: usize, request: &Request) -> (usize, u64) {
+    (id, request.at.to_bits())
 }
 
 impl Policy for Steam {
     fn rank(&mut self, view: &View<'_>) -> Vec<usize> {
-        let ask = ask(view.input, view.expected_output, view.conversation);
         let now = self.instant(view.now);
-        self.scorer.rank(view.offers, &ask, now, &mut self.rng).order(MAX_ATTEMPTS)
+        self.scorer.rank(view.offers, &view.ask, now, &mut self.rng).order(MAX_ATTEMPTS)
     }
 
-    fn started(&mut self, id: usize, tokens: u32, _now: f64) {
-        self.scorer.started(&address(id), tokens);
+    fn started(&mut self, id: usize, request: &Request, _now: f64) {
+        let ticket = self.scorer.started_for(&address(id), &ask(request), &Evidence::PROBE);
+        self.tickets.insert(key(id, request), ticket);
     }
 
-    fn observe(&mut self, id: usize, outcome: &Outcome, now: f64) {
-        self.scorer.observe(&address(id), outcome, self.instant(now));
+    fn began(&mut self, id: usize, request: &Request, now: f64) {
+        let now = self.instant(now);
+        if let Some(ticket) = self.tickets.get_mut(&key(id, request)) {
+            self.scorer.began(&address(id), &ask(request), ticket, now);
+        }
     }
 
     fn ended(&mut self, id: usize, request: &Request, outcome: &Outcome, now: f64) {
-        let ask = ask(request.input, expected(request), request.conversation);
-        self.scorer.ended(&address(id), &ask, outcome, self.instant(now));
+        if let Some(ticket) = self.tickets.remove(&key(id, request)) {
+            let asked = (&ask(request), &ticket);
+            self.scorer.ended_for(&address(id), asked, outcome, &Evidence::PROBE, self.instant(now));
+        }
     }
 }

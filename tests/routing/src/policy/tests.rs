@@ -3,11 +3,13 @@
 use super::baseline::{Baseline, Preference, Random, RoundRobin};
 use super::health::Exclusion;
 use super::latency::{By, Fastest, LowestLatency, PeakEwma};
+use super::learner::Learner;
+use super::pending::{HealthScore, LeastBusy};
 use super::price::{Cheapest, InversePrice};
-use super::{Policy, View};
+use super::{Policy, View, ask};
 use crate::market::Provider;
 use crate::market::provider::scaled;
-use crate::testing::{market, steady};
+use crate::testing::{market, request, steady};
 use ::steam::score::{FailureKind, Outcome};
 use std::time::Duration;
 
@@ -28,8 +30,14 @@ impl Bench {
 
     fn rank(&mut self) -> Vec<usize> {
         let (offers, ids) = self.market.listed(self.now);
-        let (now, input, expected_output) = (self.now, 1_000, 400);
-        let view = View { offers: &offers, ids: &ids, now, input, expected_output, streamed: true, conversation: 0 };
+        let view = View {
+            offers: &offers,
+            ids: &ids,
+            now: self.now,
+            input: 1_000,
+            expected_output: 400,
+            ask: ask(&request(0.0, 0)),
+        };
         self.policy.rank(&view)
     }
 
@@ -49,8 +57,12 @@ impl Bench {
             ttft: Duration::from_secs_f64(seconds / 2.0),
             total: Duration::from_secs_f64(seconds),
         };
-        self.policy.started(id, 1_400, self.now);
-        self.policy.observe(id, &served, self.now);
+        self.policy.started(id, &request(0.0, 0), self.now);
+        self.ended(id, &served, self.now);
+    }
+
+    fn ended(&mut self, id: usize, outcome: &Outcome, now: f64) {
+        self.policy.ended(id, &request(0.0, 0), outcome, now);
     }
 }
 
@@ -63,7 +75,7 @@ fn close(shares: [f64; 3], expected: [f64; 3]) {
 fn who_failed_comes_last_until_its_time_is_over_whatever_the_preference() {
     let mut bench = Bench::of(Cheapest);
     assert_eq!(bench.rank(), [0, 1, 2]);
-    bench.policy.observe(0, &Outcome::Failed { kind: FailureKind::Connect, retry_after: None }, 0.0);
+    bench.ended(0, &Outcome::Failed { kind: FailureKind::Connect, retry_after: None }, 0.0);
     assert_eq!(bench.rank(), [1, 2, 0]);
     bench.now = 30.0;
     assert_eq!(bench.rank(), [0, 1, 2]);
@@ -73,7 +85,7 @@ fn who_failed_comes_last_until_its_time_is_over_whatever_the_preference() {
 fn everybody_excluded_is_still_tried_the_soonest_back_first() {
     let mut bench = Bench::of(Random);
     for (id, at) in [(1, 0.0), (2, 1.0), (0, 2.0)] {
-        bench.policy.observe(id, &Outcome::Failed { kind: FailureKind::Connect, retry_after: None }, at);
+        bench.ended(id, &Outcome::Failed { kind: FailureKind::Connect, retry_after: None }, at);
     }
     assert_eq!(bench.rank(), [1, 2, 0]);
 }
@@ -108,7 +120,7 @@ fn lowest_latency_draws_among_those_within_its_buffer_and_punishes_timeouts() {
     [(0, 2.0), (1, 2.9), (2, 3.1)].into_iter().for_each(|(id, seconds)| bench.served(id, seconds));
     close(bench.shares(), [0.5, 0.5, 0.0]);
     let timeout = Outcome::Failed { kind: FailureKind::FirstTokenTimeout, retry_after: None };
-    bench.policy.observe(0, &timeout, 0.0);
+    bench.ended(0, &timeout, 0.0);
     bench.now = 60.0;
     close(bench.shares(), [0.0, 0.5, 0.5]);
 }
@@ -124,10 +136,43 @@ fn lowest_latency_forgets_all_but_the_last_samples() {
 fn peak_ewma_takes_the_less_loaded_of_two_and_remembers_peaks() {
     let mut bench = Bench::of(PeakEwma::new(10.0, false));
     [(0, 1.0), (1, 1.0), (2, 1.0)].into_iter().for_each(|(id, seconds)| bench.served(id, seconds));
-    bench.policy.started(2, 1_400, 0.0);
+    bench.policy.started(2, &request(0.0, 0), 0.0);
     // 2 only leads where both of the two drawn are 2.
     close(bench.shares(), [4.0 / 9.0, 4.0 / 9.0, 1.0 / 9.0]);
     bench.served(1, 50.0);
     bench.served(1, 1.0);
     close(bench.shares(), [5.0 / 9.0, 1.0 / 9.0, 3.0 / 9.0]);
+}
+
+#[test]
+fn the_least_busy_goes_first() {
+    let mut bench = Bench::of(LeastBusy::default());
+    [0, 0, 2].into_iter().for_each(|id| bench.policy.started(id, &request(0.0, 0), 0.0));
+    assert_eq!(bench.rank(), [1, 2, 0]);
+}
+
+#[test]
+fn a_health_score_falls_with_failures_latency_and_requests_under_way() {
+    let mut bench = Bench::of(HealthScore::default());
+    [(0, 1.0), (1, 1.0), (2, 4.0)].into_iter().for_each(|(id, seconds)| bench.served(id, seconds));
+    let slowest_leads_if_drawn_twice = 1.0 / 9.0;
+    assert!((bench.shares()[2] - slowest_leads_if_drawn_twice).abs() < 0.02);
+    bench.policy.started(0, &request(0.0, 0), 0.0);
+    bench.ended(0, &Outcome::Failed { kind: FailureKind::Status(500), retry_after: None }, 0.0);
+    bench.now = 60.0;
+    close(bench.shares(), [3.0 / 9.0, 5.0 / 9.0, 1.0 / 9.0]);
+}
+
+#[test]
+fn a_learner_takes_the_lowest_sum_of_its_averages() {
+    let mut bench = Bench::of(Learner::new(0.5, 0.0));
+    // Prices 1, 2 and 4: the dearest is so much faster that it leads, until it fails.
+    [(0, 8.0), (1, 8.0), (2, 0.5)].into_iter().for_each(|(id, seconds)| bench.served(id, seconds));
+    bench.rank();
+    [(0, 8.0), (1, 8.0), (2, 0.5)].into_iter().for_each(|(id, seconds)| bench.served(id, seconds));
+    assert_eq!(bench.rank()[0], 0);
+    bench.policy.started(0, &request(0.0, 0), 0.0);
+    bench.ended(0, &Outcome::Failed { kind: FailureKind::Status(500), retry_after: None }, 0.0);
+    bench.now = 60.0;
+    assert_ne!(bench.rank()[0], 0, "a failure counts twenty");
 }

@@ -1,0 +1,74 @@
+//! How long the answers of a model are, by the shape of the request: how long its prompt is and which limit it states.
+//! Seconds count from the scorer's beginning.
+
+use super::ask::Ask;
+use super::pace::{BUCKETS, bucket};
+use super::stats::{Decay, Mean, shrink};
+
+/// How answers of some time ago count.
+const ANSWERS: Decay = Decay { seconds: 3_600.0, samples: 200.0 };
+/// Upper ends of the buckets of limits, in tokens; the last is open.
+const LIMIT_ENDS: [u32; 4] = [64, 256, 1_024, 4_096];
+const LIMITS: usize = LIMIT_ENDS.len() + 1;
+/// Pull of what is configured on a model's answers, and of those on the ones to a shape, in answers.
+const PRIOR: f64 = 5.0;
+
+/// The lengths of a model's answers.
+#[derive(Debug, Default)]
+pub(super) struct Lengths {
+    input: Mean,
+    output: Mean,
+    by_shape: [[Mean; BUCKETS]; LIMITS],
+}
+
+impl Lengths {
+    /// The request `ask` was answered with so many tokens.
+    pub(super) fn add(&mut self, ask: &Ask, tokens: u32, now: f64) {
+        self.input.add(ask.input_tokens.into(), now, ANSWERS);
+        self.output.add(tokens.into(), now, ANSWERS);
+        self.by_shape[limit(ask)][bucket(ask.input_tokens)].add(tokens.into(), now, ANSWERS);
+    }
+
+    /// Tokens of the answer to `ask`, as expected.
+    pub(super) fn expected(&self, ask: &Ask, now: f64) -> u32 {
+        let configured = f64::from(ask.expected_output);
+        let all =
+            shrink(self.output.value().unwrap_or(configured), self.output.weight(now, ANSWERS), configured, PRIOR);
+        let shape = &self.by_shape[limit(ask)][bucket(ask.input_tokens)];
+        let expected = shrink(shape.value().unwrap_or(all), shape.weight(now, ANSWERS), all, PRIOR);
+        // A limit of nothing is none.
+        let most = if ask.output_limit == 0 { f64::INFINITY } else { f64::from(ask.output_limit) };
+        expected.min(most).round() as u32
+    }
+
+    /// Tokens of prompt and answer of the mean request.
+    pub(super) fn mean(&self, ask: &Ask) -> (f64, f64) {
+        let input = self.input.value().unwrap_or(ask.input_tokens.into());
+        (input, self.output.value().unwrap_or(ask.expected_output.into()))
+    }
+}
+
+fn limit(ask: &Ask) -> usize {
+    LIMIT_ENDS.iter().position(|&end| ask.output_limit > 0 && ask.output_limit < end).unwrap_or(LIMITS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_learned_by_shape_and_never_above_the_limit() {
+        let ask =
+            |input_tokens, output_limit| Ask { input_tokens, output_limit, expected_output: 400, ..Ask::default() };
+        let mut lengths = Lengths::default();
+        assert_eq!(lengths.expected(&ask(1_000, 0), 0.0), 400, "as configured");
+        for i in 0..100 {
+            lengths.add(&ask(100, 0), 50, f64::from(i));
+            lengths.add(&ask(100, 2_000), 1_500, f64::from(i));
+        }
+        let expected = |input, limit| lengths.expected(&ask(input, limit), 100.0);
+        assert!((50..120).contains(&expected(100, 0)), "{}", expected(100, 0));
+        assert!((1_300..1_500).contains(&expected(100, 2_000)));
+        assert_eq!(expected(100, 30), 30);
+    }
+}

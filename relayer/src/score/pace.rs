@@ -1,0 +1,185 @@
+//! How fast an offer answers: means over its recent answers, by prompt length, and by how much its times grow with its
+//! load. The mean is what a user pays in time: a median hides a tail that every fourth request waits for. Seconds count
+//! from the scorer's beginning.
+
+use super::candidate::reading;
+use super::stats::{Decay, Mean, shrink};
+
+/// What was long ago says little, and so does what much was heard since.
+const ANSWERS: Decay = Decay { seconds: 120.0, samples: 20.0 };
+/// How times depend on load is a property of the offer and changes seldom.
+const LOADS: Decay = Decay { seconds: 200.0, samples: 40.0 };
+/// Upper ends of the prompt-length buckets, in tokens; the last is open.
+const BUCKET_ENDS: [u32; 3] = [512, 4_096, 32_768];
+/// Buckets of prompt length.
+pub(super) const BUCKETS: usize = BUCKET_ENDS.len() + 1;
+/// Pull of all answers on those of a bucket, in answers.
+const BUCKET_PRIOR: f64 = 4.0;
+/// Time to the first token that is taken off a whole answer while no stream showed it, in seconds.
+const UNKNOWN_TTFT: f64 = 0.5;
+/// Part of a whole answer's time that is taken for writing, at least.
+const LEAST_WRITING: f64 = 0.2;
+/// Range of believed seconds a token.
+const TOKEN: (f64, f64) = (1e-6, 1e3);
+/// Pull of the usual on the growth with load, in units of variance of the load.
+const LOAD_PRIOR: f64 = 60.0;
+/// Seconds to the first token of a typical prompt and seconds a token of an answer's size: times are compared by them.
+const SIZE: (f64, f64) = (0.5, 0.02);
+
+/// The bucket of a prompt.
+pub(super) fn bucket(input_tokens: u32) -> usize {
+    BUCKET_ENDS.iter().position(|&end| input_tokens < end).unwrap_or(BUCKETS - 1)
+}
+
+/// How times were at which load, each relative to the size of its request.
+#[derive(Clone, Copy, Debug, Default)]
+struct Growth {
+    load: Mean,
+    load_square: Mean,
+    time: Mean,
+    time_square: Mean,
+    product: Mean,
+}
+
+/// The answers of one offer.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pace {
+    /// Seconds to the first token of a typical prompt.
+    ttft: Mean,
+    by_bucket: [Mean; BUCKETS],
+    /// Seconds of writing and tokens written: their quotient is what a token takes.
+    writing: Mean,
+    written: Mean,
+    /// Requests under way when they began, as recent as the times.
+    load: Mean,
+    growth: Growth,
+}
+
+impl Pace {
+    /// A first token came after `seconds`, of a prompt of `input` tokens of which `fresh` had to be read.
+    pub(super) fn began(&mut self, seconds: f64, input: u32, fresh: u32, now: f64) {
+        let relative = seconds / reading(fresh.into());
+        self.ttft.add(relative, now, ANSWERS);
+        self.by_bucket[bucket(input)].add(relative, now, ANSWERS);
+    }
+
+    /// So many tokens came in `seconds`, of which a whole answer hides when it began: `reading` is then how long its prompt
+    /// takes in typical ones.
+    pub(super) fn wrote(&mut self, seconds: f64, tokens: f64, reading: Option<f64>, now: f64) {
+        if tokens < 1.0 {
+            return;
+        }
+        let begun = reading.map_or(0.0, |reading| self.ttft.value().unwrap_or(UNKNOWN_TTFT) * reading);
+        let writing = (seconds - begun).max(seconds * LEAST_WRITING);
+        self.writing.add(writing, now, ANSWERS);
+        self.written.add(tokens, now, ANSWERS);
+    }
+
+    /// An answer of `tokens` to a prompt that takes `reading` typical ones took `seconds`, and `load` requests were under way
+    /// when it began.
+    pub(super) fn took(&mut self, seconds: f64, (reading, tokens): (f64, f64), load: f64, now: f64) {
+        let time = seconds / (SIZE.0 * reading + SIZE.1 * tokens);
+        self.load.add(load, now, ANSWERS);
+        self.growth.load.add(load, now, LOADS);
+        self.growth.load_square.add(load * load, now, LOADS);
+        self.growth.time.add(time, now, LOADS);
+        self.growth.time_square.add(time * time, now, LOADS);
+        self.growth.product.add(load * time, now, LOADS);
+    }
+
+    /// Seconds to the first token of a typical prompt, as measured by prompts in `bucket`.
+    pub(super) fn ttft(&self, bucket: usize, now: f64) -> Option<f64> {
+        let all = self.ttft.value()?;
+        let own = &self.by_bucket[bucket];
+        Some(shrink(own.value().unwrap_or(all), own.weight(now, ANSWERS), all, BUCKET_PRIOR))
+    }
+
+    /// Weight of the first tokens that came.
+    pub(super) fn begun(&self, now: f64) -> f64 {
+        self.ttft.weight(now, ANSWERS)
+    }
+
+    /// Seconds an output token.
+    pub(super) fn token(&self) -> Option<f64> {
+        let (writing, written) = (self.writing.value()?, self.written.value()?);
+        Some((writing / written).clamp(TOKEN.0, TOKEN.1))
+    }
+
+    /// Weight of the answers that came.
+    pub(super) fn answered(&self, now: f64) -> f64 {
+        self.written.weight(now, ANSWERS)
+    }
+
+    /// Variance of its times, relative to the square of their mean; `None` without answers.
+    pub(super) fn variance(&self) -> Option<f64> {
+        let (mean, square) = (self.growth.time.value()?, self.growth.time_square.value()?);
+        Some((square / (mean * mean).max(1e-12) - 1.0).max(0.0))
+    }
+
+    /// Relative growth of its times for each request more at once, pulled to `usual`.
+    pub(super) fn slope(&self, usual: f64, now: f64) -> f64 {
+        let Growth { load, load_square, time, product, .. } = &self.growth;
+        let all = (load.value(), load_square.value(), time.value(), product.value());
+        let (Some(load), Some(square), Some(time), Some(product)) = all else { return usual };
+        let weight = self.growth.load.weight(now, LOADS);
+        let variance = (square - load * load).max(0.0) * weight;
+        let covariance = (product - load * time) * weight;
+        ((covariance / time.max(1e-9) + usual * LOAD_PRIOR) / (variance + LOAD_PRIOR)).max(0.0)
+    }
+
+    /// The load at which its times were measured; of an offer that was never measured, a single request.
+    pub(super) fn usual_load(&self) -> f64 {
+        self.load.value().unwrap_or(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tail_counts_by_what_it_costs() {
+        let mut pace = Pace::default();
+        for i in 0..80 {
+            let seconds = if i % 4 == 0 { 5.0 } else { 0.5 };
+            pace.began(seconds, 1_000, 1_000, f64::from(i));
+        }
+        let ttft = pace.ttft(bucket(1_000), 80.0).unwrap();
+        assert!((1.2..2.2).contains(&ttft), "{ttft} s is the mean of 0.5 and each fourth 5 s");
+    }
+
+    #[test]
+    fn long_prompts_are_measured_by_long_prompts() {
+        let mut pace = Pace::default();
+        for i in 0..60 {
+            pace.began(0.2, 100, 100, f64::from(i));
+            pace.began(20.0, 50_000, 50_000, f64::from(i));
+        }
+        let [short, long] = [100, 50_000].map(|n| pace.ttft(bucket(n), 60.0).unwrap() * reading(f64::from(n)));
+        assert!(short < 0.4 && long > 15.0, "{short} s, {long} s");
+    }
+
+    #[test]
+    fn growth_with_load_is_learned_and_pulled_to_the_usual_until_then() {
+        let mut pace = Pace::default();
+        assert_eq!(pace.slope(0.05, 0.0), 0.05);
+        for i in 0..200 {
+            let load = f64::from(i % 10 + 1);
+            pace.took(load, (1.0, 100.0), load, f64::from(i));
+        }
+        // Twice as long for twice as many: at the usual 5.5 each more is as much as a whole part of 5.5.
+        let slope = pace.slope(0.05, 200.0);
+        assert!((0.13..0.19).contains(&slope), "{slope}");
+        let mut level = Pace::default();
+        (0..200).for_each(|i| level.took(1.0, (1.0, 100.0), f64::from(i % 10 + 1), f64::from(i)));
+        assert!(level.slope(0.05, 200.0) < 0.02);
+    }
+
+    #[test]
+    fn a_whole_answer_hides_when_it_began() {
+        let mut pace = Pace::default();
+        pace.began(1.0, 1_000, 1_000, 0.0);
+        pace.wrote(3.0, 100.0, Some(1.0), 0.0);
+        assert!((pace.token().unwrap() - 0.02).abs() < 1e-9);
+    }
+}
