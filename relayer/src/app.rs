@@ -132,8 +132,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let (listener, addr) = listen(config.server.listen).await?;
     let background = CancellationToken::new();
     let workers = TaskTracker::new();
-    let pause = Duration::from_millis(if config.chain.poll_ms == 0 { 1_000 } else { config.chain.poll_ms });
-    workers.spawn(reader.run(pause, background.clone()));
+    workers.spawn(reader.run(config.chain.pause(), background.clone()));
     workers.spawn(settlement.run(background.clone()));
     workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));
     workers.spawn(prune(ledger.clone(), clock.clone(), config.ledger.keep_receipts_days, background.clone()));
@@ -168,9 +167,30 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         node.tasks.spawn(prober.run());
     }
     let server = tokio::spawn(serve::serve(listener, node.clone()));
-    let running = Running { node, addr, server, background, workers };
-    running.announce();
-    Ok(running)
+    announce(&node, addr);
+    Ok(Running { node, addr, server, background, workers })
+}
+
+/// Says what is running, for whoever reads the log after an upgrade.
+fn announce(node: &Node, address: SocketAddr) {
+    let registry = node.registry.borrow().clone();
+    let accounts = node.gateway.accounts();
+    // Paths and queries of endpoints may hold keys.
+    let host = |url: &String| reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+    let nodes: Vec<String> = node.config.chain.rpc_urls.iter().filter_map(host).collect();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        relayer = %accounts.relayer,
+        program = %accounts.program,
+        settler = %accounts.settler,
+        nodes = nodes.join(","),
+        ledger = %node.config.ledger.path.display(),
+        fee_bps = registry.relayer.fee_bps,
+        offers = registry.offers.len(),
+        bearer_keys = node.config.server.bearer_keys,
+        %address,
+        "serving"
+    );
 }
 
 impl Running {
@@ -178,28 +198,6 @@ impl Running {
     pub fn reload(&self, config: &Config) -> Vec<&'static str> {
         self.node.market.reload(config.market.clone());
         self.node.config.restarts_for(config)
-    }
-
-    /// Says what is running, for whoever reads the log after an upgrade.
-    fn announce(&self) {
-        let (node, registry) = (&self.node, self.node.registry.borrow().clone());
-        let accounts = node.gateway.accounts();
-        // Paths and queries of endpoints may hold keys.
-        let host = |url: &String| reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let nodes: Vec<String> = node.config.chain.rpc_urls.iter().filter_map(host).collect();
-        tracing::info!(
-            version = env!("CARGO_PKG_VERSION"),
-            relayer = %accounts.relayer,
-            program = %accounts.program,
-            settler = %accounts.settler,
-            nodes = nodes.join(","),
-            ledger = %node.config.ledger.path.display(),
-            fee_bps = registry.relayer.fee_bps,
-            offers = registry.offers.len(),
-            bearer_keys = node.config.server.bearer_keys,
-            address = %self.addr,
-            "serving"
-        );
     }
 
     /// Drains: takes no new connection, lets requests under way end within the configured time, then stops settling.

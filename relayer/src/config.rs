@@ -110,6 +110,13 @@ pub struct Chain {
     pub faucet_keypair: PathBuf,
 }
 
+impl Chain {
+    /// Pause between two readings of the chain.
+    pub fn pause(&self) -> Duration {
+        Duration::from_millis(if self.poll_ms == 0 { 1_000 } else { self.poll_ms })
+    }
+}
+
 /// The database.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]

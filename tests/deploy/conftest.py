@@ -38,3 +38,4 @@ def relayer(steam, folder):
         developed = lab.stop(lab.dev)
     assert served == 0, f"steam serve ended with {served} at SIGTERM: {lab.log.read_text()[-2000:]}"
     assert developed == 0, f"steam dev ended with {developed}"
+    assert lab.forbidden.read_text() == "", "the relayer made system calls that the unit forbids"

@@ -146,8 +146,9 @@ class Lab:
         return None
 
     def lines(self):
-        """What the relayer has logged: one JSON document a line."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """What the relayer has logged: one JSON document a line. The error that ends it is one too, of another form."""
+        documents = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [document for document in documents if "fields" in document]
 
     def logged(self, message):
         return [line for line in self.lines() if line["fields"]["message"] == message]

@@ -1,25 +1,27 @@
 """The systemd unit is valid, is confined, leaves time to drain, and forbids no system call that the relayer makes."""
 
 import re
+import shlex
 import tomllib
 
 from lab import DEPLOY, calls_allowed, call_sets, run
 
 UNIT = (DEPLOY / "systemd/steam.service").read_text()
+BACKUP, TIMER = [(DEPLOY / f"systemd/steam-backup.{kind}").read_text() for kind in ("service", "timer")]
 # Of systemd's scale from 0 (confined) to 100.
 EXPOSED_AT_MOST = 20
 DRAIN_MS = tomllib.loads((DEPLOY / "steam.maximal.toml").read_text())["server"]["drain_timeout_ms"]
 
 
-def written(folder, text, steam):
-    unit = folder / "steam.service"
+def written(folder, text, steam, name="steam.service"):
+    unit = folder / name
     unit.write_text(text.replace("/usr/local/bin/steam", str(steam)))
     return unit
 
 
-def complaints(folder, steam, text):
+def complaints(folder, steam, text, name="steam.service"):
     """What `systemd-analyze verify` says: it ends with 0 for a name that nobody knows."""
-    told = run("systemd-analyze", "verify", "--man=no", written(folder, text, steam))
+    told = run("systemd-analyze", "verify", "--man=no", written(folder, text, steam, name))
     return told.stdout + told.stderr
 
 
@@ -29,12 +31,28 @@ def test_the_unit_is_valid(folder, steam):
     assert "not executable" in complaints(folder, "/usr/local/bin/no-such-steam", UNIT)
 
 
-def test_the_unit_is_confined(folder, steam):
+def test_the_hourly_copy_is_valid_and_makes_a_copy(folder, steam, relayer):
+    assert complaints(folder, steam, BACKUP, "steam-backup.service") == ""
+    assert complaints(folder, steam, TIMER, "steam-backup.timer") == ""
+    assert "OnCalender" in complaints(folder, steam, TIMER.replace("OnCalendar", "OnCalender"), "steam-backup.timer")
+    backups = folder / "backups"
+    backups.mkdir()
+    command = re.search(r"^ExecStart=(.*)$", BACKUP, re.M)[1].replace("%%", "%").replace("/usr/local/bin/steam", str(steam))
+    for old, new in (("/var/lib/steam/steam.db", relayer.home / "steam.db"), ("/var/backups/steam", backups)):
+        assert old in command
+        command = command.replace(old, str(new))
+    told = run(*shlex.split(command))
+    assert told.returncode == 0, told.stderr
+    assert [re.fullmatch(r"\d{8}T\d{6}Z\.db", copy.name) is not None for copy in backups.iterdir()] == [True]
+
+
+def test_the_units_are_confined(folder, steam):
     def judged(text):
         unit = written(folder, text, steam)
         return run("systemd-analyze", "security", "--no-pager", "--offline=true", f"--threshold={EXPOSED_AT_MOST}", unit)
 
     assert judged(UNIT).returncode == 0, judged(UNIT).stdout
+    assert judged(BACKUP).returncode == 0, judged(BACKUP).stdout
     assert judged(re.sub(r"^(SystemCallFilter|CapabilityBoundingSet|RestrictNamespaces)=.*\n", "", UNIT, flags=re.M)).returncode != 0
 
 

@@ -1,8 +1,8 @@
 /** What a vault's owner does: open, deposit, authorise keys, change and end them, withdraw. Each ends in a final transaction or an error. */
 
 import { fromBase64, toBase58, toBase64, type Bytes } from "./bytes.js";
-import { freePlace, readRelayer, readVault, tokenBalance, type RelayerAccount, type SessionKeyAccount, type VaultAccount } from "./chain/accounts.js";
-import { placeOf, type Deployment, type Place } from "./chain/address.js";
+import { freePlace, readClock, readRelayer, readVault, tokenBalance, type RelayerAccount, type SessionKeyAccount, type VaultAccount } from "./chain/accounts.js";
+import { CLOCK, placeOf, type Deployment, type Place } from "./chain/address.js";
 import * as instructions from "./chain/instructions.js";
 import type { Instruction, KeyGrant, KeyLimits } from "./chain/instructions.js";
 import { finalized, handIn } from "./chain/send.js";
@@ -187,9 +187,9 @@ export class Owner {
   }
 
   async #freeSlot(): Promise<number> {
-    const { data, slot } = await this.#options.chain.account(this.place.vault);
-    if (!data) throw new VaultError(`There is no vault at ${this.place.vault}: open it with \`open\`.`);
-    const place = freePlace(readVault(data), slot);
+    const [vault, clock] = await Promise.all([this.vault(), this.#options.chain.account(CLOCK)]);
+    if (!clock.data) throw new VaultError("The cluster's clock cannot be read: ask another node.");
+    const place = freePlace(vault, readClock(clock.data));
     if (place === null) throw new VaultError(`The vault has ${MAX_KEYS} keys: end one with \`revokeKey\` and wait for its grace, or use another vault.`);
     return place;
   }

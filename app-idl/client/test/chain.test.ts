@@ -113,6 +113,9 @@ test("bytes that are no transaction, or one that cannot be read whole, are refus
   const good = byKit([all.open!]);
   for (let length = 0; length < good.length; length++) assert.throws(() => steam.decodeMessage(good.slice(0, length)), steam.TransactionError, `${length} bytes`);
   assert.throws(() => steam.decodeMessage(Uint8Array.of(...good, 0)), /after its end/);
+  const unsigned = good.slice();
+  unsigned[1 + 64 + 1] = 2;
+  assert.throws(() => steam.decodeMessage(unsigned), /as many signatures/);
   const version1 = good.slice();
   version1[1 + 64] = 0x81;
   assert.throws(() => steam.decodeMessage(version1), /version/);
@@ -135,6 +138,11 @@ test("a keypair signs as node's own crypto does, and shows its secret to nobody"
   assert.equal(steam.signatureOf(signed), steam.toBase58(signed.slice(1, 65)));
   const file = JSON.stringify([...seed, ...publicKey]);
   assert.equal(steam.Keypair.parse(file).address, owner.address);
+  assert.deepEqual(steam.unchanged(unsigned, signed), signed);
+  const changed = signed.slice();
+  changed[changed.length - 1]! ^= 1;
+  assert.throws(() => steam.unchanged(unsigned, changed), steam.ChangedError);
+  assert.throws(() => steam.unchanged(unsigned, new Uint8Array()), steam.ChangedError);
   assert.ok(!JSON.stringify(owner).includes("9,9") && !String(owner).includes("9,9"));
   for (const wrong of ["", "{}", "[1]", JSON.stringify([...seed, ...seed]), file.replace("[9", "[256")]) assert.throws(() => steam.Keypair.parse(wrong), TypeError);
 });
@@ -153,14 +161,14 @@ test("a receipt is settled by a transaction that has its batch, with its count",
   const receipts = [1, 2, 3].map((byte) => new Uint8Array(steam.SIGNED_LENGTH).fill(byte));
   const leaves = receipts.map(steam.merkle.leaf);
   const root = steam.merkle.root(leaves);
-  const batchOf = (count: number) => {
+  const batchOf = (count: number, root: Uint8Array) => {
     const usage = { requests: count, input: 1, cached: 0, cacheWrite: 0, cacheWriteLong: 0, output: 1 };
     const charge = { slot: 1, offerIx: 0, version: 1, long: false, usage };
     const voucher = { slot: 1, authorized: 1n, requestHash: new Uint8Array(32), signature: new Uint8Array(64) };
     return steam.encodeBatch({ root, groups: [{ seq: 1, receipts: count, feeBps: 50, vouchers: [voucher], charges: [charge], memberships: [] }] });
   };
   const discriminator = steam.sha256(steam.utf8("global:settle_batch")).slice(0, 8);
-  const settling = (count: number): steam.Instruction => ({ programAddress: steam.PROGRAM, accounts: [{ address: owner.address, role: 3 }, { address: at(40), role: 1 }], data: Uint8Array.of(...discriminator, ...batchOf(count)) });
+  const settling = (count: number, of = root): steam.Instruction => ({ programAddress: steam.PROGRAM, accounts: [{ address: owner.address, role: 3 }, { address: at(40), role: 1 }], data: Uint8Array.of(...discriminator, ...batchOf(count, of)) });
   const document: steam.ReceiptDocument = {
     id: "x", status: "settled", receipt: steam.toBase64(receipts[1]!),
     proof: { transaction: "t", root: steam.toHex(root), index: 1, count: 3, path: steam.merkle.proof(leaves, 1)!.map(steam.toHex) },
@@ -170,8 +178,26 @@ test("a receipt is settled by a transaction that has its batch, with its count",
   assert.ok(steam.isSettledBy(document, version1(settling(3))), "also one of version 1");
   for (let length = 1; length < 150; length++) assert.throws(() => steam.isSettledBy(document, version1(settling(3)).slice(0, length)), steam.TransactionError);
   assert.ok(!steam.isSettledBy(document, byKit([settling(4)])), "of another number of receipts");
+  assert.ok(!steam.isSettledBy(document, byKit([settling(3, new Uint8Array(32))])), "of another root");
+  assert.equal(steam.toHex(steam.provenRoot(document)!), steam.toHex(root));
+  assert.equal(steam.provenRoot({ ...document, proof: { ...document.proof!, root: "00".repeat(32) } }), null, "the proof leads elsewhere");
   assert.ok(!steam.isSettledBy(document, byKit([{ ...settling(3), programAddress: at(41) }])), "of another program");
   assert.ok(!steam.isSettledBy({ ...document, receipt: steam.toBase64(receipts[0]!) }, byKit([settling(3)])), "of another receipt");
   assert.ok(!steam.isSettledBy({ ...document, proof: null }, byKit([settling(3)])));
   assert.equal(steam.provenRoot({ ...document, proof: { ...document.proof!, path: ["zz"] } }), null);
+});
+
+test("a key's place is free once its grace has passed by the cluster's clock, in seconds and in slots", () => {
+  const key = (slot: number, time: bigint, until: bigint) => ({ slot, key: KEY, settle_until: { time, slot: until } });
+  const vault = (...keys: object[]) => ({ keys }) as unknown as steam.VaultAccount;
+  const now = { slot: 100n, unix: 1_000n };
+  assert.equal(steam.freePlace(vault(key(0, 1_000n, 100n)), now), 0);
+  assert.equal(steam.freePlace(vault(key(0, 1_001n, 100n)), now), 1, "a second too early: the vault grows");
+  assert.equal(steam.freePlace(vault(key(0, 1_000n, 101n)), now), 1, "a slot too early");
+  assert.equal(steam.freePlace(vault(key(0, 9_999n, 0n), { slot: 1, key: at(0) }), now), 1, "never used");
+  const full = Array.from({ length: steam.MAX_KEYS }, (_, slot) => key(slot, 9_999n, 0n));
+  assert.equal(steam.freePlace(vault(...full), now), null);
+  const clock = Uint8Array.of(...steam.uint(100, 8), ...new Uint8Array(24), ...steam.uint(1_000, 8));
+  assert.deepEqual(steam.readClock(clock), now);
+  assert.throws(() => steam.readClock(clock.slice(1)), RangeError);
 });

@@ -296,6 +296,13 @@ test("a receipt that does not hold is refused and not counted, and the answer is
   await refused((await post(client())).text(), "Response");
 });
 
+test("a redirect is not followed: it would carry the signature elsewhere", async () => {
+  for (const status of [302, 303, 307]) {
+    fake.answer = (_, response) => void response.writeHead(status, { Location: "/v1/elsewhere" }).end();
+    await assert.rejects(post(client()), TypeError, String(status));
+  }
+});
+
 test("only requests to the relayer are signed; reads and counts cost nothing", async () => {
   const fetch = client();
   await fetch(`${origin}/v1/models?all=1`, { headers: { Authorization: "Bearer x" } });
@@ -306,5 +313,5 @@ test("only requests to the relayer are signed; reads and counts cost nothing", a
   assert.deepEqual((await fetch.state()).unresolved, []);
   await assert.rejects(fetch("http://localhost:1/v1/chat/completions", { method: "POST" }), /signs for/);
   await assert.rejects(fetch(`${origin}/v1/chat/completions?x=1`, { method: "POST" }), /query/);
-  assert.throws(() => client(memory(), { lifetimeSeconds: 301n }), RangeError);
+  for (const lifetimeSeconds of [0n, 301n]) assert.throws(() => client(memory(), { lifetimeSeconds }), RangeError);
 });

@@ -25,10 +25,11 @@ test("a file store keeps its state, changes one after the other, and writes noth
   assert.throws(() => fileStore(file), StoreInUseError);
 });
 
-test("a file store is of one process, and outlives a process that was killed", async () => {
+test("a file store is of one process, and outlives a process that was killed", async (t) => {
   const file = join(folder, "shared.json");
   const script = `const { fileStore } = await import(${JSON.stringify(new URL("../src/node.js", import.meta.url).href)}); fileStore(${JSON.stringify(file)}); console.log("held"); setInterval(() => {}, 1000);`;
   const other = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "inherit"] });
+  t.after(() => other.kill("SIGKILL"));
   await new Promise((resolve) => other.stdout.once("data", resolve));
   assert.throws(() => fileStore(file), (error) => error instanceof StoreInUseError && error.message.includes(String(other.pid)));
   const gone = new Promise((resolve) => other.once("exit", resolve));

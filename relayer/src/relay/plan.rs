@@ -149,13 +149,14 @@ pub fn resolve(registry: &Registry, request: &Request) -> Result<Vec<Asked>, Rel
     let (mut asked, mut unknown) = (Vec::new(), Vec::new());
     for name in &request.models {
         let (model, sort) = suffix(name);
-        if offered(model) {
-            asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
-        } else if is_reserved(name) && sort.is_none() {
+        if is_reserved(name) && sort.is_none() {
             let name = super::json::shorten(name);
             let message =
                 format!("`{name}` ends in a way of routing that is not known; known are `:floor` and `:nitro`");
             return Err(RelayError::invalid("invalid_value", "model", message));
+        }
+        if offered(model) {
+            asked.push(Asked { model: model.to_owned(), sort: request.controls.sort_of(name, sort)? });
         } else {
             unknown.push(super::json::shorten(name));
         }

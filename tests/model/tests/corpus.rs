@@ -137,10 +137,10 @@ fn an_outcome_that_was_recorded_otherwise_is_named() {
     assert!(found.iter().any(|found| found.what.ends_with(": Vault.pending_withdrawal")), "{}", listed(&found));
 }
 
-/// A binary that has keys sign another message.
+/// A binary that links groups by another hash.
 #[test]
 fn a_binary_that_does_otherwise_is_noticed() {
-    const TAG: &[u8] = b"steam-voucher:1";
+    const TAG: &[u8] = b"steam-group:v1";
     let mut binary = chain::program();
     let places: Vec<usize> = (0..binary.len() - TAG.len()).filter(|at| binary[*at..].starts_with(TAG)).collect();
     assert_eq!(places.len(), 1);
@@ -150,11 +150,12 @@ fn a_binary_that_does_otherwise_is_noticed() {
             && record.outcome.said == Said::Done
             && !record.outcome.changed.is_empty()
     };
-    let records: Vec<_> = all().into_iter().filter(settled).take(5).collect();
+    let records: Vec<_> = all().into_iter().filter(settled).take(20).collect();
     let found = held_against(binary, &records);
-    let results: Vec<&Difference> = found.iter().filter(|found| found.what == "the result").collect();
-    assert!(!results.is_empty());
-    for result in results {
-        assert!(result.now.ends_with(" VoucherSignature"), "{result}");
+    for (place, record) in &records {
+        assert!(found.iter().any(|difference| difference.record == *place), "{}", record.case.source);
+    }
+    for difference in found {
+        assert!(difference.what.ends_with(": Vault.settle_hash"), "{difference}");
     }
 }

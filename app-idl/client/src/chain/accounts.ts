@@ -90,12 +90,26 @@ export function isLive(key: SessionKeyAccount, unix: number): boolean {
   return isUsed(key) && key.revoked_at === 0n && key.expires > BigInt(Math.floor(unix));
 }
 
-/** The first place of a vault without a key that can still settle, as of a slot; `null` if there is none. */
-export function freePlace(vault: VaultAccount, slot: bigint): number | null {
-  const now = BigInt(Math.floor(Date.now() / 1000));
-  const free = vault.keys.find((key) => !isUsed(key) || (key.settle_until.time <= now && key.settle_until.slot <= slot));
+/** A moment as the chain has it. */
+export interface Moment {
+  slot: bigint;
+  /** Unix seconds by the cluster's clock, which need not be this machine's. */
+  unix: bigint;
+}
+
+/** The first place of a vault without a key that can still settle at a moment; `null` if there is none. An earlier moment than the present one is safe. */
+export function freePlace(vault: VaultAccount, { slot, unix }: Moment): number | null {
+  const free = vault.keys.find((key) => !isUsed(key) || (key.settle_until.time <= unix && key.settle_until.slot <= slot));
   if (free) return free.slot;
   return vault.keys.length < MAX_KEYS ? vault.keys.length : null;
+}
+
+/** The cluster's clock, from the data of its account {@link CLOCK}. */
+export function readClock(data: Uint8Array): Moment {
+  const reader = new Reader(data, () => new RangeError("this is no clock"));
+  const slot = reader.big(8);
+  reader.take(24);
+  return { slot, unix: BigInt.asIntN(64, reader.big(8)) };
 }
 
 /** Whether a key is bound to a list of providers. */

@@ -7,6 +7,8 @@ import { PROGRAM } from "./codec.js";
 export const TOKEN_PROGRAM = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA";
 export const ASSOCIATED_TOKEN_PROGRAM = "ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL";
 export const SYSTEM_PROGRAM = "11111111111111111111111111111111";
+/** The account with the cluster's clock. */
+export const CLOCK = "SysvarC1ock11111111111111111111111111111111";
 
 /** The 32 bytes of an address in base58; throws `RangeError` for anything else. */
 export function addressBytes(address: string): Bytes {

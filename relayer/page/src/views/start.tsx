@@ -69,7 +69,7 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
   const [form, setForm] = useState<Form>({ amount: "10", total: "10", daily: "5", days: "30", ...proposed });
   const [tried, setTried] = useState(false);
   const { faults, values } = read(form, holdings);
-  const slot = holdings.vault ? freePlace(holdings.vault, holdings.slot) : 0;
+  const slot = holdings.vault ? freePlace(holdings.vault, { slot: holdings.slot, unix: BigInt(relayer.chain.unix_time) }) : 0;
   const needed = holdings.vault ? SOL_FEE : SOL_NEEDED;
   const poor = holdings.lamports < needed;
   const field = (name: keyof Form, label: string, hint?: string) => (

@@ -37,6 +37,7 @@ pub struct Left {
 /// Records being chosen.
 pub struct Collection<'a> {
     bench: &'a Bench,
+    genesis: Chain,
     kinds: BTreeMap<String, usize>,
     seen: BTreeSet<[u8; 32]>,
     /// What was chosen.
@@ -48,7 +49,14 @@ pub struct Collection<'a> {
 impl<'a> Collection<'a> {
     /// Nothing yet.
     pub fn new(bench: &'a Bench) -> Self {
-        Self { bench, kinds: BTreeMap::new(), seen: BTreeSet::new(), records: Vec::new(), left: Left::default() }
+        Self {
+            bench,
+            genesis: Chain::genesis(),
+            kinds: BTreeMap::new(),
+            seen: BTreeSet::new(),
+            records: Vec::new(),
+            left: Left::default(),
+        }
     }
 
     /// Adds a case, unless enough of its kind are there.
@@ -83,7 +91,7 @@ impl<'a> Collection<'a> {
     /// # Errors
     /// Why a case cannot be written down.
     pub fn add_sequence(&mut self, seed: u64) -> std::io::Result<()> {
-        let mut chain = Chain::genesis();
+        let mut chain = self.genesis.clone();
         let mut reference = Reference { state: State::genesis(), last: Ok(()), sent: Vec::new() };
         let mut rng = StdRng::seed_from_u64(seed);
         for step in 0..STEPS {
