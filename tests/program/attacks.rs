@@ -296,6 +296,10 @@ fn an_account_in_another_s_place_is_named_for_what_it_is_not() {
     let open = ix::open_vault(&newcomer.pubkey(), &m.world.payer.pubkey(), &m.relayer.address, &mint);
     let open = replaced(open, 6, m.vault.token);
     m.world.run(&[open], &[&newcomer]).err(SteamError::VaultTokenMismatch);
+    let register =
+        ix::register_provider(&newcomer.pubkey(), &m.world.payer.pubkey(), &mint, "New", "https://new.example");
+    let register = replaced(register, 5, m.provider.token);
+    m.world.run(&[register], &[&newcomer]).err(SteamError::OfferTokenMismatch);
     for (signer, token, recover) in [
         (&owner, m.vault.token, ix::recover_nested(&owner.pubkey(), &m.relayer.address, &mint)),
         (&authority, m.provider.token, ix::recover_nested_earnings(&authority.pubkey(), &mint)),
