@@ -263,6 +263,59 @@ fn lamports_do_not_bring_a_closed_vault_back() {
 }
 
 #[test]
+fn lamports_do_not_bring_a_closed_offer_or_provider_back() {
+    let mut m = Market::open();
+    let (authority, payer) = (m.provider.authority.insecure_clone(), m.world.payer.insecure_clone());
+    m.world.retire(&m.provider, MODEL).ok();
+    m.world.pass(DELAYS.price_grace);
+    let offer = ix::close_offer(&authority.pubkey(), MODEL, &payer.pubkey());
+    let provider = ix::close_provider(&authority.pubkey(), &m.world.mint, &payer.pubkey());
+    for (close, address) in [(offer, m.offer.address), (provider, m.provider.address)] {
+        let revive = transfer(&payer.pubkey(), &address, 100 * LAMPORTS);
+        m.world.run(&[close, revive], &[&payer, &authority]).ok();
+        let left = m.world.account(&address).unwrap();
+        assert_eq!((left.owner, left.data.len()), (system_program::ID, 0));
+    }
+}
+
+/// Where another rule would refuse as well, the error is that of the rule that the account breaks.
+#[test]
+fn an_account_in_another_s_place_is_named_for_what_it_is_not() {
+    let mut m = Market::open();
+    let (owner, authority) = (m.vault.owner.insecure_clone(), m.provider.authority.insecure_clone());
+    let (mint, other) = (m.world.mint, m.world.keypair().pubkey());
+    m.world.issue_mint(&other, 9);
+    let replaced = |mut instruction: Instruction, at: usize, address: Pubkey| {
+        instruction.accounts[at].pubkey = address;
+        instruction
+    };
+    let close = ix::close_provider(&authority.pubkey(), &mint, &m.world.payer.pubkey());
+    let close = replaced(close, 3, m.vault.token);
+    m.world.run(&[close], &[&authority]).err(SteamError::OfferTokenMismatch);
+    let newcomer = m.world.keypair();
+    let open = ix::open_vault(&newcomer.pubkey(), &m.world.payer.pubkey(), &m.relayer.address, &mint);
+    let open = replaced(open, 6, m.vault.token);
+    m.world.run(&[open], &[&newcomer]).err(SteamError::VaultTokenMismatch);
+    let register =
+        ix::register_provider(&newcomer.pubkey(), &m.world.payer.pubkey(), &mint, "New", "https://new.example");
+    let register = replaced(register, 5, m.provider.token);
+    m.world.run(&[register], &[&newcomer]).err(SteamError::OfferTokenMismatch);
+    for (signer, token, recover) in [
+        (&owner, m.vault.token, ix::recover_nested(&owner.pubkey(), &m.relayer.address, &mint)),
+        (&authority, m.provider.token, ix::recover_nested_earnings(&authority.pubkey(), &mint)),
+    ] {
+        let nested = addresses::ata(&token, &mint);
+        let make = ix::create_ata(&m.world.payer.pubkey(), &token, &mint);
+        m.world.run(&[make], &[]).ok();
+        assert_eq!(recover.accounts[3].pubkey, nested);
+        m.world.run(&[replaced(recover, 4, other)], &[signer]).anchor_err(ErrorCode::ConstraintAddress);
+    }
+    let earnings = ix::recover_nested_earnings(&authority.pubkey(), &mint);
+    let earnings = replaced(earnings, 2, m.vault.token);
+    m.world.run(&[earnings], &[&authority]).anchor_err(ErrorCode::ConstraintHasOne);
+}
+
+#[test]
 fn one_key_in_two_roles_has_two_accounts() {
     let mut m = Market::open();
     let one = m.world.keypair();

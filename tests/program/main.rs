@@ -28,6 +28,7 @@ mod sizes;
 mod spec;
 mod sweep;
 mod updates;
+mod vectors;
 mod vouchers;
 mod withdrawals;
 mod withdrawals_now;

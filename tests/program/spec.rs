@@ -6,26 +6,26 @@ use steam_router::state::{Limits, SessionKey};
 const SPEC: &str = include_str!("../../programs/steam-router/SPEC.md");
 const IDL: &str = include_str!("../../app-idl/steam_router.json");
 
-fn idl() -> Value {
+pub(crate) fn idl() -> Value {
     serde_json::from_str(IDL).unwrap()
 }
 
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value[name].as_array().map_or(&[], Vec::as_slice)
 }
 
-fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap()
 }
 
 /// A discriminator in hexadecimal.
-fn discriminator(of: &Value) -> String {
+pub(crate) fn discriminator(of: &Value) -> String {
     let bytes: Vec<u8> = list(of, "discriminator").iter().map(|byte| byte.as_u64().unwrap() as u8).collect();
     hex::encode(bytes)
 }
 
 /// A type of the IDL.
-fn defined<'a>(idl: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn defined<'a>(idl: &'a Value, name: &str) -> &'a Value {
     list(idl, "types").iter().find(|known| known["name"] == name).unwrap()
 }
 

@@ -100,6 +100,26 @@ def is_valid(t):
     return is_valid_price(t["standard"]) and is_valid_price(t["long"]) and long
 
 
+def within(p, limit):
+    return all(p[part] <= limit[part] for part in PRICE)
+
+
+def is_within(t, limit):
+    """Whether no request costs more than by `limit`."""
+    long = t["long_from"] == 0 or limit["long_from"] != 0 and t["long_from"] >= limit["long_from"] and within(t["long"], limit["long"])
+    return within(t["standard"], limit["standard"]) and long
+
+
+def in_place_of(t, quoted):
+    long = price(0, 0, 0, 0) if quoted["long_from"] == 0 else t["standard"] if t["long_from"] == 0 else t["long"]
+    return {"standard": t["standard"], "long_from": quoted["long_from"], "long": long}
+
+
+def ceiling(t, prompt, output):
+    p = t["long"] if t["long_from"] != 0 and prompt > t["long_from"] else t["standard"]
+    return prompt * max(p[part] for part in PROMPT) + output * p["output"] + p["request"] * MICRO
+
+
 def fee_down(amount, bps):
     return fits(amount * bps, U128) and amount * bps // 10_000
 
@@ -144,6 +164,8 @@ def units():
         (tariff(low, 0, high), usage(1, 1, 1, 1)),
         (tariff(low, 5, {**high, "cache_write_long": 5_999_999}), usage(1, 1, 1, 1)),
     ]
+    mixed = {**low, "output": 22_500_001}
+    posted = [tariff(low), tariff(high), tariff(mixed), tariff(low, 200_000, high), tariff(low, 100_000, high), tariff(low, 200_000, low), tariff(high, 200_000, high), tariff(low, 200_000, mixed)]
     amounts = [0, 1, 9_999, 10_000, 10_001, 185_100_000, charge(*charges[9]), charge(*charges[10]), U128]
     steps = [
         (0, 0), (0, 999_999), (0, 1_000_000), (999_999, 1), (999_999, 999_999), (1, 999_999), (1_999_999, 2),
@@ -155,6 +177,17 @@ def units():
         "tariff": [
             {"tariff": t, "usage": u, "valid": is_valid(t), "long": is_long(t, u), "may_be_long": may_be_long(t, u), "charge": receipt_charge(t, u)}
             for t, u in tariffs
+        ],
+        "posted": posted,
+        # By their places in `posted`. Only a tariff within the one quoted settles in its place.
+        "within": [
+            {"tariff": i, "limit": j, "within": is_within(t, q), "in_place_of": in_place_of(t, q) if is_within(t, q) else None}
+            for i, t in enumerate(posted) for j, q in enumerate(posted)
+        ],
+        "ceiling": [
+            {"tariff": t, "prompt": n, "output": o, "charge": ceiling(t, n, o)}
+            for t in (tariff(low), tariff(low, 200_000, high), tariff(price(5, 3, 7, 2, 4, 1), 9, price(6, 9, 7, 2, 8, 7)), tariff(price(U64, U64, U64, U64)))
+            for n, o in [(0, 0), (9, 1), (10, 1), (200_000, 1_000), (200_001, 1_000), (U32, U32)]
         ],
         "fee": [
             {"charge": a, "bps": b, "group": fee_down(a, b), "receipt": fee_up(a, b)}
@@ -711,9 +744,423 @@ def keys():
     }
 
 
+# Program: addresses, instructions, accounts, events. Layouts are those of SPEC.md, written down again.
+
+def unbase58(encoded):
+    number = 0
+    for digit in encoded:
+        number = number * 58 + ALPHABET.index(digit)
+    return bytes(len(encoded) - len(encoded.lstrip("1"))) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+ROUTER = unbase58("DHRcWLfZiSoNKdX7bATwXHqPfwLLWgQEH8vSzNaLXBGV")
+SYSTEM = bytes(32)
+TOKEN = unbase58("TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA")
+ASSOCIATED = unbase58("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL")
+LOADER = unbase58("BPFLoaderUpgradeab1e11111111111111111111111")
+INSTRUCTIONS_SYSVAR = unbase58("Sysvar1nstructions1111111111111111111111111")
+
+FIELDS = {
+    "Delay": "seconds u32, slots u32",
+    "Deadline": "time i64, slot u64",
+    "Delays": "settle_interval Delay, max_pause Delay, price_grace Delay, revoke_grace Delay, withdraw_delay Delay, price_notice Delay, fee_notice Delay",
+    "Prices": "input u64, cached u64, cache_write u64, cache_write_long u64, output u64, request u64",
+    "PricePoint": "price Prices, long_price Prices, from Deadline, version u32, long_from u32",
+    "FeeSchedule": "current u16, previous u16, previous_until Deadline, next u16, has_next bool, next_from Deadline, current_until Deadline",
+    "ReceiptKey": "id u32, key u8[32], until_slot u64",
+    "OfferTerms": "price Prices, long_from u32, long_price Prices, context_limit u32, output_limit u32, capabilities u64",
+    "KeyGrant": "expires i64, limit_total u64, window_seconds u32, window_limit u64, max_price Prices, max_fee_bps u16, allow_root u8[32]",
+    "KeyLimits": "limit_total u64, window_limit u64, max_price Prices, max_fee_bps u16",
+    "Agreement": "generation u64, settle_seq u32, valid_until_slot u64",
+    "ConfigUpdate": "guardian optional address, delays optional Delays",
+    "RelayerUpdate": "settler optional address, receipt_key optional u8[32], fee_bps optional u16, url optional string, retired optional bool",
+    "ProviderUpdate": "name optional string, url optional string, retired optional bool",
+    "Limits": "total u64, window u64, max_price Prices, max_fee_bps u16, _padding u8[6]",
+    "SessionKey": "key address, allow_root u8[32], settled_pico u128, window_spent u128, window_start i64, expires i64, revoked_at i64, settle_until Deadline, limits Limits, "
+    "former Limits, former_until Deadline, window_seconds u32, epoch u32, _reserved u8[16]",
+    "Config": "domain u8[32], mint address, admin address, pending_admin address, guardian address, paused_until Deadline, next_pause_from Deadline, delays Delays, floors Delays, "
+    "bump u8, _reserved u8[72]",
+    "Relayer": "authority address, settler address, fee_token address, receipt_key u8[32], receipt_key_id u32, previous_receipt_keys ReceiptKey[4], fee FeeSchedule, "
+    "registered_slot u64, status Status, bump u8, _reserved u8[64], url string",
+    "Provider": "authority address, token address, rent_payer address, rent_paid u64, token_rent_paid u64, registered_slot u64, offers u32, status Status, status_before Status, "
+    "bump u8, _reserved u8[63], name string, url string",
+    "Offer": "provider address, token address, rent_payer address, model u8[64], previous PricePoint, current PricePoint, next PricePoint, previous_until Deadline, "
+    "current_until Deadline, retired_at Deadline, settle_until Deadline, rent_paid u64, capabilities u64, last_version u32, context_limit u32, output_limit u32, status u8, "
+    "model_len u8, bump u8, _padding u8[1], _reserved u8[64]",
+    "Vault": "owner address, relayer address, token address, rent_payer address, settle_hash u8[32], settled_pico u128, fee_pico u128, generation u64, receipts_settled u64, "
+    "pending_withdrawal u64, unlock_at Deadline, rent_paid u64, token_rent_paid u64, settle_seq u32, epochs u32, bump u8, _padding u8[7], _reserved u8[32]",
+}
+ENUMS = {"Status": ("Active", "Suspended", "Retired"), "PriceChange": ("Unchanged", "Now", "Announced")}
+SIZES = {"Config": 385, "Relayer": 577, "Provider": 366, "Offer": 688, "Vault": 304, "SessionKey": 320, "Limits": 72, "PricePoint": 120, "FeeSchedule": 55}
+
+
+def fields_of(layout):
+    return [field.split(" ", 1) for field in layout.split(", ")] if layout else []
+
+
+def pack(kind, value):
+    """The bytes of a value of a type, as under Types in SPEC.md."""
+    if kind.startswith("optional "):
+        return b"\0" if value is None else b"\1" + pack(kind.removeprefix("optional "), value)
+    if kind in FIELDS:
+        return pack_fields(FIELDS[kind], value)
+    if kind in ENUMS:
+        return bytes([ENUMS[kind].index(value)])
+    if kind == "batch":
+        return value
+    if kind == "string":
+        return with_length(value.encode())
+    if kind == "bool":
+        return bytes([value])
+    if kind == "address" or kind.startswith("u8["):
+        assert len(value) == (32 if kind == "address" else int(kind[3:-1])), kind
+        return value
+    if kind.endswith("]"):
+        item, count = kind[:-1].split("[")
+        assert len(value) == int(count)
+        return b"".join(pack(item, one) for one in value)
+    return value.to_bytes(int(kind[1:]) // 8, "little", signed=kind[0] == "i")
+
+
+def pack_fields(layout, values):
+    fields = fields_of(layout)
+    assert [name for name, _ in fields] == list(values), (layout, list(values))
+    return b"".join(pack(kind, values[name]) for name, kind in fields)
+
+
+def zero(kind):
+    """A value of a type, all of it zero."""
+    if kind in FIELDS:
+        return {name: zero(part) for name, part in fields_of(FIELDS[kind])}
+    if kind in ENUMS:
+        return ENUMS[kind][0]
+    if kind == "address" or kind.startswith("u8["):
+        return bytes(32 if kind == "address" else int(kind[3:-1]))
+    if kind.endswith("]"):
+        item, count = kind[:-1].split("[")
+        return [zero(item) for _ in range(int(count))]
+    return {"string": "", "bool": False}.get(kind, 0)
+
+
+def made(kind, **values):
+    """A value of a structure of which what is not named is zero."""
+    assert values.keys() <= zero(kind).keys(), (kind, values.keys() - zero(kind).keys())
+    return {**zero(kind), **values}
+
+
+def is_point(data):
+    """Whether an address has a y that is one of the curve: its highest bit and its being reduced do not matter."""
+    y = (int.from_bytes(data, "little") & 2**255 - 1) % ed25519.P
+    square = (y * y - 1) * pow(ed25519.D * y * y + 1, -1, ed25519.P) % ed25519.P
+    return square == 0 or pow(square, (ed25519.P - 1) // 2, ed25519.P) == 1
+
+
+def derive(*seeds, program=ROUTER):
+    for bump in range(255, -1, -1):
+        address = sha256(*seeds, bytes([bump]), program, b"ProgramDerivedAddress")
+        if not is_point(address):
+            return address, bump
+    raise AssertionError("no bump")
+
+
+def offer_seeds(provider, model):
+    return b"offer", provider, sha256(model.lower().encode())
+
+
+def associated(owner, mint):
+    return derive(owner, TOKEN, mint, program=ASSOCIATED)[0]
+
+
+MODEL = "openai/GPT-oss-20B"
+
+
+def people():
+    """Every address of a deployment by its name."""
+    key = lambda name: ed25519.public(blob(name))
+    who = {name: key(name) for name in (
+        "upgrade authority", "payer", "admin", "guardian", "relayer authority", "settler", "receipt key", "provider authority", "owner", "session key", "mint", "other mint",
+    )}
+    who["config"] = derive(b"config")[0]
+    who["relayer"] = derive(b"relayer", who["relayer authority"])[0]
+    who["provider"] = derive(b"provider", who["provider authority"])[0]
+    who["offer"] = derive(*offer_seeds(who["provider"], MODEL))[0]
+    who["vault"] = derive(b"vault", who["owner"], who["relayer"])[0]
+    who["program data"] = derive(ROUTER, program=LOADER)[0]
+    who |= {holder + " token": associated(who[holder], who["mint"]) for holder in ("relayer", "provider", "vault", "owner")}
+    who |= {"nested": associated(who["vault token"], who["mint"]), "nested earnings": associated(who["provider token"], who["mint"])}
+    who |= {"stray": associated(who["vault"], who["other mint"]), "owner's other": associated(who["owner"], who["other mint"])}
+    return who
+
+
+def addresses():
+    who = people()
+    cases = [
+        ("config", ROUTER, [b"config"]),
+        ("relayer", ROUTER, [b"relayer", who["relayer authority"]]),
+        ("provider", ROUTER, [b"provider", who["provider authority"]]),
+        ("offer", ROUTER, offer_seeds(who["provider"], MODEL)),
+        ("vault", ROUTER, [b"vault", who["owner"], who["relayer"]]),
+        ("program_data", LOADER, [ROUTER]),
+        ("token account of the relayer", ASSOCIATED, [who["relayer"], TOKEN, who["mint"]]),
+        ("token account of the provider", ASSOCIATED, [who["provider"], TOKEN, who["mint"]]),
+        ("token account of the vault", ASSOCIATED, [who["vault"], TOKEN, who["mint"]]),
+        ("nested token account of the vault", ASSOCIATED, [who["vault token"], TOKEN, who["mint"]]),
+        ("nested token account of the provider", ASSOCIATED, [who["provider token"], TOKEN, who["mint"]]),
+    ]
+    # More of one kind, for the bumps.
+    cases += [("provider", ROUTER, [b"provider", blob(f"authority {i}")]) for i in range(12)]
+    found = [{"name": name, "program": program, "seeds": list(seeds), **dict(zip(("address", "bump"), derive(*seeds, program=program)))} for name, program, seeds in cases]
+    assert len({case["bump"] for case in found}) > 3
+    texts = {name: value for name, value in who.items() if name in ("config", "relayer", "provider", "offer", "vault", "program data")}
+    return {
+        "address": found,
+        "model": [{"provider": who["provider"], "model": m, "address": derive(*offer_seeds(who["provider"], m))[0]} for m in (MODEL, MODEL.lower(), MODEL.upper(), "a")],
+        "text": [{"bytes": b, "text": base58(b)} for b in (ROUTER, SYSTEM, TOKEN, ASSOCIATED, LOADER, INSTRUCTIONS_SYSVAR, *texts.values())],
+    }
+
+
+DELAYS = dict(zip(
+    ("settle_interval", "max_pause", "price_grace", "revoke_grace", "withdraw_delay", "price_notice", "fee_notice"),
+    ({"seconds": n, "slots": n * 5 // 2} for n in (60, 1_800, 2_700, 2_701, 3_600, 600, 86_400)),
+))
+FLOORS = {name: {"seconds": n, "slots": n + 1} for n, name in enumerate(DELAYS)}
+LOW, HIGH = price(3_000_000, 300_000, 15_000_000, 11, 3_750_000, 6_000_000), price(6_000_000, 600_000, 22_500_000, 12, 7_500_000, 12_000_000)
+TERMS = {"price": LOW, "long_from": 200_000, "long_price": HIGH, "context_limit": 1_048_576, "output_limit": 32_768, "capabilities": 0b11 | 5 << 24 | 1 << 63}
+GRANT = {"expires": 2**63 - 1, "limit_total": 20_000_000, "window_seconds": 3_600, "window_limit": 5_000_000, "max_price": HIGH, "max_fee_bps": 500, "allow_root": blob("root")}
+LIMITS = {"limit_total": 15_000_000, "window_limit": 4_000_000, "max_price": LOW, "max_fee_bps": 400}
+AGREEMENT = {"generation": 348_112_233, "settle_seq": 7, "valid_until_slot": 348_112_999}
+NOTHING = {name: {field: None for field, _ in fields_of(FIELDS[name])} for name in ("ConfigUpdate", "RelayerUpdate", "ProviderUpdate")}
+# Accounts of instructions: the name, how it is passed (s signs, w is written), and whose address it is if the name does not say it.
+SYSTEM_ROW, TOKEN_ROW, ASSOCIATED_ROW = "system_program -", "token_program -", "associated_token_program -"
+OWNER, VAULT_TOKEN = "owner s", "token w vault token"
+ACCOUNTS = {
+    "init_config": ["authority s upgrade authority", "payer sw", "config w", "mint -", "program_data - program data", SYSTEM_ROW],
+    "set_config": ["admin s", "config w"],
+    "transfer_admin": ["admin s", "config w"],
+    "accept_admin": ["pending_admin s guardian", "config w"],
+    "pause": ["guardian s", "config w"],
+    "register_relayer": ["authority s relayer authority", "payer sw", "config -", "relayer w", "mint -", "fee_token w relayer token", TOKEN_ROW, ASSOCIATED_ROW, SYSTEM_ROW],
+    "update_relayer": ["authority s relayer authority", "config -", "relayer w"],
+    "register_provider": ["authority s provider authority", "payer sw", "config -", "provider w", "mint -", "token w provider token", TOKEN_ROW, ASSOCIATED_ROW, SYSTEM_ROW],
+    "update_provider": ["authority s provider authority", "provider w"],
+    "suspend_provider": ["guardian s", "config -", "provider w"],
+    "withdraw_earnings": ["authority s provider authority", "config -", "provider -", "token w provider token", "destination w owner token", "mint -", TOKEN_ROW],
+    "withdraw_fees": ["authority s relayer authority", "config -", "relayer -", "fee_token w relayer token", "destination w owner token", "mint -", TOKEN_ROW],
+    "put_offer": ["authority s provider authority", "payer sw", "config -", "provider w", "offer w", SYSTEM_ROW],
+    "retire_offer": ["authority s provider authority", "config -", "provider -", "offer w"],
+    "close_offer": ["authority sw provider authority", "rent_payer w payer", "provider w", "offer w"],
+    "close_provider": ["authority sw provider authority", "rent_payer w payer", "provider w", "token w provider token", TOKEN_ROW],
+    "open_vault": [OWNER, "payer sw", "config -", "relayer -", "vault w", "mint -", VAULT_TOKEN, TOKEN_ROW, ASSOCIATED_ROW, SYSTEM_ROW],
+    "authorize_key": [OWNER, "session_key s session key", "payer sw", "config -", "vault w", SYSTEM_ROW],
+    "update_key": [OWNER, "config -", "vault w"],
+    "revoke_key": [OWNER, "config -", "vault w", "relayer -", "settler s"],
+    "request_withdraw": [OWNER, "config -", "vault w"],
+    "cancel_withdraw": [OWNER, "vault w"],
+    "execute_withdraw": [OWNER, "vault w", VAULT_TOKEN, "destination w owner token", "mint -", TOKEN_ROW],
+    "withdraw_now": [OWNER, "settler s", "relayer -", "vault -", VAULT_TOKEN, "destination w owner token", "mint -", TOKEN_ROW, "instructions -"],
+    "close_vault": ["owner sw", "rent_payer w payer", "vault w", VAULT_TOKEN, "destination w owner token", "mint -", TOKEN_ROW],
+    "recover_tokens": [OWNER, "vault -", "source w stray", "destination w owner's other", "mint - other mint", TOKEN_ROW],
+    "recover_nested": ["owner sw", "vault w", VAULT_TOKEN, "nested w", "mint -", TOKEN_ROW, ASSOCIATED_ROW],
+    "recover_nested_earnings": ["authority sw provider authority", "provider w", "token w provider token", "nested w nested earnings", "mint -", TOKEN_ROW, ASSOCIATED_ROW],
+    "recover_lamports": ["owner sw", "vault w"],
+    "settle_batch": ["settler sw", "relayer -", "config -", "fee_token w relayer token", "mint -", TOKEN_ROW],
+}
+ARGUMENTS = {
+    "init_config": "genesis_hash u8[32], admin address, guardian address, delays Delays, floors Delays",
+    "set_config": "update ConfigUpdate",
+    "transfer_admin": "pending_admin address",
+    "register_relayer": "settler address, receipt_key u8[32], fee_bps u16, url string",
+    "update_relayer": "update RelayerUpdate",
+    "register_provider": "name string, url string",
+    "update_provider": "update ProviderUpdate",
+    "suspend_provider": "suspended bool",
+    "withdraw_earnings": "amount u64",
+    "withdraw_fees": "amount u64",
+    "put_offer": "model string, terms OfferTerms",
+    "authorize_key": "slot u8, grant KeyGrant",
+    "update_key": "slot u8, limits KeyLimits",
+    "revoke_key": "slot u8",
+    "request_withdraw": "amount u64",
+    "withdraw_now": "amount u64, agreement Agreement",
+    "settle_batch": "batch batch",
+}
+
+
+def instructions():
+    who = people()
+    fixed = {"system_program": SYSTEM, "token_program": TOKEN, "associated_token_program": ASSOCIATED, "instructions": INSTRUCTIONS_SYSVAR}
+
+    def account(row):
+        name, flags, *whose = row.split(" ", 2)
+        address = fixed.get(name) or who[whose[0] if whose else name]
+        return {"name": name, "address": address, "signer": "s" in flags, "writable": "w" in flags}
+
+    def instruction(name, /, **args):
+        data = sha256(b"global:", name.encode())[:8] + pack_fields(ARGUMENTS.get(name, ""), args)
+        accounts = [account(row) for row in ACCOUNTS[name]]
+        return {"name": name, "args": args, "data": data, "accounts": accounts}
+
+    # The settler does not sign: the program's own address stands in its place.
+    alone = instruction("revoke_key", slot=31)
+    alone["accounts"][4] |= {"address": ROUTER, "signer": False}
+    batch = sample_batch((1, 1))
+    batch["groups"][0]["charges"][0]["offer_ix"] = 0
+    settled = instruction("settle_batch", batch=batch_bytes(batch))
+    rest = [("vault", True), ("vault token", True), ("offer", False), ("provider token", True)]
+    settled["accounts"] += [{"name": name.replace(" ", "_"), "address": who[name], "signer": False, "writable": writable} for name, writable in rest]
+    named = {
+        "init_config": {"genesis_hash": GENESIS, "admin": who["admin"], "guardian": who["guardian"], "delays": DELAYS, "floors": FLOORS},
+        "set_config": {"update": {"guardian": who["guardian"], "delays": DELAYS}},
+        "transfer_admin": {"pending_admin": who["guardian"]},
+        "register_relayer": {"settler": who["settler"], "receipt_key": who["receipt key"], "fee_bps": 333, "url": "https://relayer.example/v1"},
+        "update_relayer": {"update": {"settler": who["settler"], "receipt_key": who["receipt key"], "fee_bps": 2_000, "url": "https://é.example", "retired": True}},
+        "register_provider": {"name": "Prövider", "url": "https://provider.example"},
+        "update_provider": {"update": {"name": "Provider", "url": "https://provider.example/v2", "retired": False}},
+        "suspend_provider": {"suspended": True},
+        "withdraw_earnings": {"amount": U64},
+        "withdraw_fees": {"amount": 1_500_000},
+        "put_offer": {"model": MODEL, "terms": TERMS},
+        "authorize_key": {"slot": 0, "grant": GRANT},
+        "update_key": {"slot": 1, "limits": LIMITS},
+        "revoke_key": {"slot": 0},
+        "request_withdraw": {"amount": U64},
+        "withdraw_now": {"amount": 1_250_000, "agreement": AGREEMENT},
+    }
+    cases = [instruction(name, **named.get(name, {})) for name in ACCOUNTS if name != "settle_batch"]
+    cases += [
+        settled, alone,
+        instruction("set_config", update=NOTHING["ConfigUpdate"]),
+        instruction("update_relayer", update={**NOTHING["RelayerUpdate"], "fee_bps": 0}),
+        instruction("update_provider", update={**NOTHING["ProviderUpdate"], "retired": True}),
+        instruction("suspend_provider", suspended=False),
+    ]
+    return {"program": ROUTER, "instruction": cases}
+
+
+def deadline(time, slot):
+    return {"time": time, "slot": slot}
+
+
+def accounts():
+    who = people()
+    point = lambda version, time, low=LOW, high=HIGH: {"price": low, "long_price": high, "from": deadline(time, version * 2), "version": version, "long_from": 200_000}
+    limits = lambda total, low: {"total": total, "window": total // 4, "max_price": low, "max_fee_bps": 500, "_padding": bytes(6)}
+    session = made(
+        "SessionKey", key=who["session key"], allow_root=blob("root"), settled_pico=1_234_567_890_123, window_spent=U64 * MICRO, window_start=1_767_225_600, expires=2**63 - 1,
+        revoked_at=1_767_229_200, settle_until=deadline(1_767_231_901, 348_119_752), limits=limits(15_000_000, LOW), former=limits(20_000_000, HIGH),
+        former_until=deadline(1_767_231_000, 348_118_000), window_seconds=3_600, epoch=3,
+    )
+    bump = lambda *seeds: derive(*seeds)[1]
+    relayer = made(
+        "Relayer", authority=who["relayer authority"], settler=who["settler"], fee_token=who["relayer token"], receipt_key=who["receipt key"], receipt_key_id=1,
+        fee=made("FeeSchedule", current=333), registered_slot=348_000_000, bump=bump(b"relayer", who["relayer authority"]), url="https://relayer.example/v1",
+    )
+    provider = made(
+        "Provider", authority=who["provider authority"], token=who["provider token"], rent_payer=who["payer"], rent_paid=3_438_240, token_rent_paid=2_039_280,
+        registered_slot=348_000_001, bump=bump(b"provider", who["provider authority"]), name="Prövider", url="https://provider.example",
+    )
+    offer = made(
+        "Offer", provider=who["provider"], token=who["provider token"], rent_payer=who["payer"], model=MODEL.encode().ljust(64, b"\0"), current=point(1_767_225_600, 1_767_225_600),
+        rent_paid=5_679_360, capabilities=TERMS["capabilities"], last_version=1_767_225_600, context_limit=1_048_576, output_limit=32_768, status=1, model_len=len(MODEL),
+        bump=bump(*offer_seeds(who["provider"], MODEL)),
+    )
+    vault = made(
+        "Vault", owner=who["owner"], relayer=who["relayer"], token=who["vault token"], rent_payer=who["payer"], generation=348_112_233, rent_paid=5_233_920,
+        token_rent_paid=0, bump=bump(b"vault", who["owner"], who["relayer"]),
+    )
+    config = made(
+        "Config", domain=sha256(b"steam-router:v1", ROUTER, GENESIS), mint=who["mint"], admin=who["admin"], guardian=who["guardian"], delays=DELAYS, floors=FLOORS, bump=bump(b"config"),
+    )
+    previous = [{"id": n, "key": blob(f"receipt key {n}"), "until_slot": 348_000_000 + n} for n in (4, 3, 2, 1)]
+    fee = {"current": 333, "previous": 400, "previous_until": deadline(-1, 7), "next": 500, "has_next": True, "next_from": deadline(2**63 - 1, U64), "current_until": deadline(3, 4)}
+    cases = [
+        ("Config", config, {}),
+        ("Config", {**config, "pending_admin": who["owner"], "paused_until": deadline(1_767_225_600, 5), "next_pause_from": deadline(1_767_229_200, 6)}, {}),
+        ("Relayer", relayer, {}),
+        ("Relayer", {**relayer, "receipt_key_id": 5, "previous_receipt_keys": previous, "fee": fee, "status": "Retired", "url": "u"}, {}),
+        # What a longer URL left behind is no part of the account.
+        ("Relayer", {**relayer, "url": "https://relayer"}, {"left": b".example/v1"}),
+        ("Provider", provider, {}),
+        ("Provider", {**provider, "offers": U32, "status": "Suspended", "status_before": "Retired", "name": "x" * 32, "url": "u" * 128}, {}),
+        ("Offer", offer, {}),
+        ("Offer", {
+            **offer, "previous": point(7, 1, HIGH, LOW), "current": point(8, 2), "next": point(9, 3, HIGH), "previous_until": deadline(4, 5), "current_until": deadline(6, 7),
+            "retired_at": deadline(8, 9), "settle_until": deadline(10, 11), "last_version": U32, "status": 2, "capabilities": U64,
+        }, {}),
+        ("Vault", vault, {"keys": [zero("SessionKey")]}),
+        ("Vault", {
+            **vault, "settle_hash": blob("head"), "settled_pico": U128, "fee_pico": 2**64 + 1, "receipts_settled": 12, "pending_withdrawal": U64, "unlock_at": deadline(12, 13),
+            "settle_seq": 7, "epochs": 3,
+        }, {"keys": [session, zero("SessionKey"), {**session, "epoch": 2, "revoked_at": 0, "allow_root": bytes(32), "former_until": deadline(0, 0)}]}),
+    ]
+    found = []
+    for kind, fields, more in cases:
+        data = sha256(b"account:", kind.encode())[:8] + pack(kind, fields) + more.get("left", b"")
+        data = data.ljust(SIZES[kind], b"\0") + b"".join(pack("SessionKey", key) for key in more.get("keys", []))
+        assert len(data) == SIZES[kind] + 320 * len(more.get("keys", [])), kind
+        found.append({"kind": kind, "fields": fields, "keys": more.get("keys", []), "data": data})
+    for kind in ("SessionKey", "Limits", "PricePoint", "FeeSchedule"):
+        assert len(pack(kind, zero(kind))) == SIZES[kind], kind
+    return {"account": found}
+
+
+EVENTS = {
+    "ConfigInitialized": "domain u8[32], mint address, admin address, guardian address, delays Delays, floors Delays",
+    "ConfigChanged": "guardian address, delays Delays",
+    "AdminOffered": "pending_admin address",
+    "AdminAccepted": "admin address",
+    "PauseStarted": "until Deadline",
+    "RelayerRegistered": "relayer address, authority address, settler address, receipt_key u8[32], fee_bps u16, url string",
+    "RelayerUpdated": "relayer address, settler address, receipt_key u8[32], receipt_key_id u32, fee FeeSchedule, status Status, url string",
+    "ProviderRegistered": "provider address, authority address, name string, url string",
+    "ProviderUpdated": "provider address, status Status, name string, url string",
+    "ProviderSuspended": "provider address, suspended bool",
+    "ProviderClosed": "provider address, authority address",
+    "EarningsWithdrawn": "account address, destination address, amount u64",
+    "OfferPut": "offer address, provider address, model string, terms OfferTerms, change PriceChange, version u32",
+    "OfferWithdrawn": "offer address, settle_until Deadline",
+    "OfferClosed": "offer address, provider address, last_version u32",
+    "VaultOpened": "vault address, owner address, relayer address, token address, rent_payer address, generation u64",
+    "KeyAuthorized": "vault address, key address, slot u8, epoch u32, grant KeyGrant",
+    "KeyUpdated": "vault address, key address, slot u8, epoch u32, limits KeyLimits, former_until Deadline",
+    "KeyEnded": "vault address, key address, slot u8, epoch u32, settle_until Deadline",
+    "WithdrawalRequested": "vault address, amount u64, unlock_at Deadline",
+    "WithdrawalCancelled": "vault address, amount u64",
+    "WithdrawalExecuted": "vault address, destination address, amount u64",
+    "WithdrawnNow": "vault address, destination address, amount u64, agreement Agreement",
+    "VaultClosed": "vault address, generation u64, destination address, amount u64",
+    "Recovered": "account address, mint address, destination address, amount u64",
+    "Settled": "vault address, seq u32, receipts u32, paid u64, fee u64",
+    "Skipped": "vault address, seq u32, total u64",
+}
+
+
+def sample(name, kind):
+    """A value of a type that tells its place: no two fields of an event have the same."""
+    if kind in FIELDS:
+        return {field: sample(f"{name}.{field}", part) for field, part in fields_of(FIELDS[kind])}
+    if kind in ENUMS:
+        return ENUMS[kind][-1]
+    if kind == "address" or kind.startswith("u8["):
+        return blob(name)
+    if kind in ("string", "bool"):
+        return {"string": name, "bool": True}[kind]
+    return int.from_bytes(blob(name)[: int(kind[1:]) // 8], "little", signed=kind[0] == "i")
+
+
+def events():
+    cases = []
+    for name, layout in EVENTS.items():
+        fields = {field: sample(f"{name}.{field}", kind) for field, kind in fields_of(layout)}
+        data = sha256(b"event:", name.encode())[:8] + pack_fields(layout, fields)
+        cases.append({"name": name, "fields": fields, "data": data, "line": "Program data: " + base64.b64encode(data).decode()})
+    return {"event": cases}
+
+
 FILES = {
     "units": units, "domain": domains, "voucher": vouchers, "ed25519": signatures, "request": requests, "group": groups, "batch": batches,
     "receipt": receipts, "merkle": merkle, "allow_list": allow_lists, "key": keys,
+    "address": addresses, "instruction": instructions, "account": accounts, "event": events,
 }
 
 

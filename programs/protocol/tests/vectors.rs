@@ -110,6 +110,22 @@ fn units() {
 }
 
 #[test]
+fn tariffs() {
+    let posted: Vec<Tariff> = cases("units.json", "posted").iter().map(tariff).collect();
+    for c in cases("units.json", "within") {
+        let (by, limit) = (posted[number::<usize>(&c["tariff"])], posted[number::<usize>(&c["limit"])]);
+        assert_eq!(by.within(&limit), c["within"], "{c}");
+        if by.within(&limit) {
+            assert_eq!(by.in_place_of(&limit), tariff(&c["in_place_of"]), "{c}");
+        }
+    }
+    for c in cases("units.json", "ceiling") {
+        let most = tariff(&c["tariff"]).ceiling(number(&c["prompt"]), number(&c["output"]));
+        assert_eq!(most, Pico(number(&c["charge"])), "{c}");
+    }
+}
+
+#[test]
 fn domains_and_models() {
     for c in cases("domain.json", "domain") {
         assert_eq!(domain(&array(&c["program"]), &array(&c["genesis"])), array(&c["domain"]), "{c}");

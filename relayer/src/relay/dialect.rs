@@ -380,6 +380,11 @@ impl Request {
         })
     }
 
+    /// Whether it has nothing beside texts and limits.
+    pub fn is_plain(&self) -> bool {
+        read::is_plain(&self.body.object())
+    }
+
     /// Gives the memory of the body back, which nobody needs any more once a provider answers.
     pub fn forget_body(&mut self) {
         if let Ok(empty) = Document::read(Bytes::from_static(b"{}")) {

@@ -340,7 +340,10 @@ impl<'a> Race<'a> {
             attempt.outcome = CONTRADICTED.to_owned();
             attempt.error = Some(format!("status {status} to what another provider served"));
         }
-        refused.watch.end(Outcome::Failed { kind: FailureKind::Status(status), retry_after: None });
+        // What has more than texts and limits may be refused by one and taken by another, rightly.
+        let plain = self.job.request.is_plain();
+        let failed = Outcome::Failed { kind: FailureKind::Status(status), retry_after: None };
+        refused.watch.end(if plain { failed } else { Outcome::Neutral });
     }
 
     /// Returns what goes back to the client, unless another provider is to be asked first.

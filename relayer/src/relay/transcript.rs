@@ -11,7 +11,7 @@ use steam_protocol::receipt::FinishReason;
 /// those alone is none.
 const MOST_TOKEN_BYTES: u64 = 32;
 /// Bytes that an answer may have in addition.
-const SPARE_BYTES: u64 = 64 << 10;
+const SPARE_BYTES: u64 = 8 << 10;
 
 /// One answer as it is read.
 #[derive(Debug)]

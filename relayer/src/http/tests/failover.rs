@@ -100,6 +100,17 @@ async fn a_provider_that_calls_everything_wrong_is_found_out_by_its_peers() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_what_another_takes_is_no_failure_where_it_may_be_right() {
+    let strict = Mock::new("bad", answer("400 X", r#"{"error":{"message":"temperature must be at most 2"}}"#)).await;
+    let lenient = good(false).await;
+    let world = world(&strict, &lenient).await;
+    for _ in 0..4 {
+        assert_eq!(world.chat(json!({"max_tokens": 16, "temperature": 99})).await.status(), 200);
+    }
+    assert_eq!((strict.count(), learned(&world, 1).0), (4, 0), "nobody is shut out for his rules");
+}
+
+#[tokio::test]
 async fn a_wrong_request_that_two_refuse_goes_back_in_the_firsts_words_and_nobody_is_blamed() {
     let first = Mock::new("bad", answer("422 X", r#"{"error":{"message":"first"}}"#)).await;
     let second = Mock::new("good", answer("400 X", r#"{"error":{"message":"second"}}"#)).await;

@@ -176,6 +176,17 @@ async fn a_label_that_a_stranger_takes_is_not_taken_from_its_owner() {
 }
 
 #[tokio::test]
+async fn a_label_that_looks_like_a_host_stands_in_for_none() {
+    let (_provider, mut thief) = proven(1).await;
+    thief.provider_name = "api.example.com".into();
+    let world = World::with(vec![thief], verifying).await;
+    let _verifier = verified(&world, Instant::now()).await;
+    let named = json!({"max_tokens": 5, "provider": {"only": ["api.example.com"]}});
+    let (status, refused) = error(world.chat(named).await).await;
+    assert_eq!((status, &refused["code"]), (400, &json!("unknown_provider")));
+}
+
+#[tokio::test]
 async fn a_model_called_as_a_suffix_takes_nobodys_requests() {
     let (_provider, honest) = proven(1).await;
     let (_thief, dear) = proven(2).await;

@@ -55,7 +55,9 @@ impl Names<'_> {
         if !at_host.is_empty() {
             return Ok(at_host);
         }
-        let labelled = |offer: &&Offer| offer.provider_name.eq_ignore_ascii_case(name);
+        // What looks like a host means hosts alone: else a label would stand in for one that has proved nothing yet.
+        let label = !name.contains(['.', ':']);
+        let labelled = |offer: &&Offer| label && offer.provider_name.eq_ignore_ascii_case(name);
         // Whoever is asked by nobody takes no name from those who are, nor a stranger from those whom the operator trusts, nor who has
         // proved nothing from those who have.
         let asked = |offer: &&Offer| labelled(offer) && market.bars(offer, false).is_none();
@@ -70,7 +72,7 @@ impl Names<'_> {
             meant = distinct(offers().filter(asked).map(provider));
         }
         if meant.is_empty() {
-            let infos = registry.providers.iter().filter(|info| info.name.eq_ignore_ascii_case(name));
+            let infos = registry.providers.iter().filter(|info| label && info.name.eq_ignore_ascii_case(name));
             let others = offers().filter(labelled).map(|offer| offer.provider);
             meant = distinct(infos.map(|info| info.address).chain(others));
         }

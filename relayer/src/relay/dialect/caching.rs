@@ -1,12 +1,20 @@
 //! What a request says about prompt caches, and so which cache writes its provider may bill as such.
 
 use super::Dialect;
+use serde_json::Value;
 
-/// Members by which clients of one API or another mark what is to be cached, or for how long.
-const MARKS: [&str; 4] =
-    ["\"cache_control\"", "\"prompt_cache_breakpoint\"", "\"prompt_cache_options\"", "\"prompt_cache_retention\""];
+/// Without one of these there is no mark: the names, and escapes of letters that may spell them.
+const HINTS: [&str; 7] = [
+    "cache_control",
+    "prompt_cache_breakpoint",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "\\u005",
+    "\\u006",
+    "\\u007",
+];
 /// Lifetimes that are the longer one.
-const LONGER: [&str; 3] = ["\"1h\"", "\"12h\"", "\"24h\""];
+const LONGER: [&str; 3] = ["1h", "12h", "24h"];
 
 /// The cache writes that a provider may bill.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,32 +30,64 @@ pub enum CacheWrites {
 }
 
 /// The marks of prompt caching in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CacheMarks {
     marked: bool,
     longer: bool,
-    declined: bool,
+    /// OpenAI: in the mode `explicit` nothing is cached but what ends at a breakpoint.
+    explicit: bool,
 }
 
 impl CacheMarks {
-    /// Looks for them in the JSON of a request. In its texts, the quotes of a name would be escaped.
+    /// Looks for them in the JSON of a request.
     pub fn of(body: &str) -> Self {
-        let has = |name: &&str| body.contains(*name);
-        Self {
-            marked: MARKS.iter().any(has),
-            longer: LONGER.iter().any(has),
-            // OpenAI: in the mode `explicit` nothing is cached but what ends at a breakpoint.
-            declined: ["\"prompt_cache_options\"", "\"explicit\""].iter().all(has)
-                && !["\"cache_control\"", "\"prompt_cache_breakpoint\""].iter().any(has),
+        let mut marks = Self::default();
+        if HINTS.iter().any(|hint| body.contains(hint))
+            && let Ok(body) = serde_json::from_str::<Value>(body)
+        {
+            marks.look(&body);
+            if let Some(retention) = body.get("prompt_cache_retention") {
+                marks.mark(retention);
+            }
+            if let Some(options) = body.get("prompt_cache_options") {
+                marks.explicit = options["mode"] == "explicit";
+                if !marks.explicit {
+                    marks.mark(&options["ttl"]);
+                }
+            }
         }
+        marks
+    }
+
+    /// Looks for what marks a part of a prompt, at any depth.
+    fn look(&mut self, value: &Value) {
+        match value {
+            Value::Array(values) => values.iter().for_each(|value| self.look(value)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    match name.as_str() {
+                        // A tool's schema may have a property of that name.
+                        "cache_control" if value["type"] == "ephemeral" => self.mark(&value["ttl"]),
+                        "prompt_cache_breakpoint" if !value.is_null() => self.mark(&value["ttl"]),
+                        _ => self.look(value),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn mark(&mut self, lifetime: &Value) {
+        self.marked = true;
+        self.longer |= lifetime.as_str().is_some_and(|lifetime| LONGER.contains(&lifetime));
     }
 
     /// What a provider that was asked in `dialect` may bill as written.
     pub fn writes(self, dialect: &dyn Dialect) -> CacheWrites {
         match self {
-            Self { declined: true, .. } => CacheWrites::None,
             Self { marked: true, longer: true, .. } => CacheWrites::Any,
             Self { marked: true, .. } => CacheWrites::Short,
+            Self { explicit: true, .. } => CacheWrites::None,
             Self { .. } if dialect.caches_unasked() => CacheWrites::Unasked,
             Self { .. } => CacheWrites::None,
         }
@@ -65,6 +105,9 @@ mod tests {
         for (body, chat, messages) in [
             (r#"{"messages":[{"content":"\"cache_control\" \"1h\""}]}"#, Unasked, None),
             (r#"{"ttl":"1h"}"#, Unasked, None),
+            (r#"{"messages":[{"content":"cache_control"},{"content":"1h"}]}"#, Unasked, None),
+            (r#"{"tools":[{"properties":{"cache_control":{"type":"string","enum":["1h"]}}}]}"#, Unasked, None),
+            (r#"{"system":[{"cache\u005fcontrol":{"type":"ephemeral","ttl":"\u0031h"}}]}"#, Any, Any),
             (r#"{"system":[{"cache_control":{"type":"ephemeral"}}]}"#, Short, Short),
             (r#"{"system":[{"cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#, Any, Any),
             (r#"{"prompt_cache_retention":"24h"}"#, Any, Any),

@@ -55,9 +55,13 @@ const STEERING: [&str; 19] = [
 
 /// Refuses another spelling of a member that steers: servers that take it would serve something else than is counted here.
 fn spelled(name: &str) -> Result<(), RelayError> {
-    let letters = |name: &str| -> Vec<u8> {
-        name.bytes().filter(|byte| !matches!(byte, b'_' | b'-')).map(|byte| byte.to_ascii_lowercase()).collect()
+    // Two letters outside ASCII are of the same case as one in it (Unicode's simple case folding), by which Go compares names.
+    let folded = |c: char| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
     };
+    let letters = |name: &str| -> Vec<char> { name.chars().filter(|c| c.is_alphanumeric()).map(folded).collect() };
     if STEERING.contains(&name) {
         return Ok(());
     }
@@ -214,6 +218,27 @@ const COMMON: [&str; 21] = [
     "prompt_cache_retention",
     "safety_identifier",
 ];
+
+/// Members with which a provider has no reason of its own to refuse a request.
+const PLAIN: [&str; 12] = [
+    "model",
+    "models",
+    "messages",
+    "prompt",
+    "input",
+    "system",
+    "instructions",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "max_output_tokens",
+];
+
+/// Whether a request has nothing beside texts and limits: what one provider takes of the rest another may rightly refuse.
+pub(super) fn is_plain(object: &Object<'_>) -> bool {
+    object.0.iter().all(|(name, value)| *value == "null" || PLAIN.contains(&name.as_ref()))
+}
 
 /// Tells different prompts apart.
 pub(super) fn fingerprint(text: &str) -> u64 {
