@@ -198,7 +198,7 @@ pub struct Routing {
     pub exploration: f64,
     /// Seconds for which what is learned about a provider is taken to stay true.
     pub memory: f64,
-    /// Verified answers before a new provider gets more than its part of the exploration.
+    /// Verified answers before a new provider may have more requests under way than it has answered, and one.
     pub newcomer_answers: u32,
     /// Share of a prompt expected from the cache of the provider that served its beginning last, until measured.
     pub sticky_hits: f64,

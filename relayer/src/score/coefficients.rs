@@ -18,7 +18,7 @@ pub struct Coefficients {
     pub exploration: f64,
     /// For how many seconds what is learned stays true.
     pub memory: f64,
-    /// Verified answers before a newcomer gets more than its part of the exploration.
+    /// Verified answers before a newcomer may have more requests under way than it has answered, and one.
     pub newcomer_answers: u32,
     /// Share of a prompt's tokens expected from the cache of the offer that served its prefix last, until measured.
     pub sticky_hits: f64,
