@@ -37,7 +37,7 @@ use tokio_util::task::TaskTracker;
 
 mod opening;
 mod serve;
-mod writes;
+mod timed;
 
 /// Why the relayer does not start.
 #[derive(Debug, thiserror::Error)]

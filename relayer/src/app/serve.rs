@@ -1,7 +1,6 @@
 //! Accepts connections within bounds and drains them at shutdown.
 
-use super::opening::TimedOpening;
-use super::writes::TimedWrites;
+use super::timed::TimedStream;
 use crate::http::peer::Peer;
 use crate::node::Node;
 use axum::Extension;
@@ -23,13 +22,11 @@ const STREAMS: u32 = 256;
 /// Serves `node` until its shutdown, then waits for the connections to end.
 pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
     let router = crate::http::router(node.clone());
+    let [opening, writes] =
+        [node.config.server.header_timeout_ms, node.config.server.write_timeout_ms].map(Duration::from_millis);
     let connections = Arc::new(Semaphore::new(node.config.server.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(node.config.server.header_timeout_ms))
-        .max_buf_size(HEADER_BYTES);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(opening).max_buf_size(HEADER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -44,8 +41,7 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
         };
         let Some((stream, address, permit)) = accepted else { continue };
         let service = TowerToHyperService::new(router.clone().layer(Extension(Peer::at(address.ip()))));
-        let stream = TimedOpening::new(stream, Duration::from_millis(node.config.server.header_timeout_ms));
-        let stream = TimedWrites::new(stream, Duration::from_millis(node.config.server.write_timeout_ms));
+        let stream = TimedStream::new(stream, opening, writes);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

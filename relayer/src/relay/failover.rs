@@ -91,9 +91,9 @@ struct Race<'a> {
     attempts: Vec<(usize, AttemptRecord)>,
     failures: Vec<(&'a Candidate, Failure)>,
     /// A refusal that another provider of the same model is asked about, and the number of its try.
-    doubted: Option<(usize, Opened, Incoming)>,
+    doubted: Option<(usize, Opened, Refusal)>,
     /// The refusal of a prompt that is too long, while models with more room are asked.
-    too_long: Option<(Opened, Incoming)>,
+    too_long: Option<(Opened, Refusal)>,
     /// Whether one was asked once more since nobody else was left.
     repeated: bool,
     /// Permits that retries took.
@@ -161,8 +161,9 @@ impl<'a> Race<'a> {
         loop {
             let Some((number, result)) = self.next().await else {
                 // Nobody is left. A refusal that nobody else could judge goes back.
-                let doubted = self.doubted.take().map(|(_, opened, incoming)| (opened, incoming));
-                return doubted.or_else(|| self.too_long.take());
+                let doubted = self.doubted.take().map(|(_, opened, refusal)| (opened, refusal));
+                let (opened, refusal) = doubted.or_else(|| self.too_long.take())?;
+                return Some((opened, Incoming::Refused(refusal)));
             };
             let Some(place) = self.running.iter().position(|running| running.number == number) else { continue };
             let ended = self.running.swap_remove(place);
@@ -223,17 +224,13 @@ impl<'a> Race<'a> {
         }
         let Some(next) = self.left.front().copied() else { return };
         // Another model says nothing about a refusal that may be right for its own, unless it has more room for what is too long.
-        if let Some((number, refused, incoming)) = self.doubted.take() {
-            let Candidate { offer, .. } = &refused.candidate;
-            let too_long = matches!(&incoming, Incoming::Refused(refusal) if refusal.meaning == Meaning::TooLong);
-            if offer.model == next.offer.model {
-                self.doubted = Some((number, refused, incoming));
-            } else if too_long && next.offer.context_limit > offer.context_limit {
-                self.too_long = Some((refused, incoming));
-            } else {
-                self.doubted = Some((number, refused, incoming));
+        if let Some((_, Opened { candidate: Candidate { offer, .. }, .. }, refusal)) = &self.doubted
+            && offer.model != next.offer.model
+        {
+            if refusal.meaning != Meaning::TooLong || next.offer.context_limit <= offer.context_limit {
                 return;
             }
+            self.too_long = self.doubted.take().map(|(_, refused, refusal)| (refused, refusal));
         }
         self.left.pop_front();
         // Failing over to a healthy provider is never rationed: it multiplies no outage.
@@ -321,7 +318,7 @@ impl<'a> Race<'a> {
             }
         }
         self.tries.clear();
-        if let Some((number, opened, Incoming::Refused(refusal))) = self.doubted.take() {
+        if let Some((number, opened, refusal)) = self.doubted.take() {
             self.contradict(number, opened, refusal.status.as_u16());
         }
         // Retries that come to something are no sign of a general outage.
@@ -357,25 +354,25 @@ impl<'a> Race<'a> {
             return None;
         }
         self.note(&ended, if meaning == Meaning::TooLong { TOO_LONG } else { REFUSED }, None);
-        let refused = (opened(ended, transcript), Incoming::Refused(refusal));
+        let refused = opened(ended, transcript);
         let peer = self.left.front().is_some_and(|next| next.offer.model == candidate.offer.model);
-        let (first, incoming) = match self.doubted.take() {
+        let (first, refusal) = match self.doubted.take() {
             // Two agree that it is wrong: the first one's words go back.
-            Some((_, first, incoming)) => (first, incoming),
+            Some((_, first, refusal)) => (first, refusal),
             None if peer => {
-                self.doubted = Some((number, refused.0, refused.1));
+                self.doubted = Some((number, refused, refusal));
                 return None;
             }
-            None => refused,
+            None => (refused, refusal),
         };
         if meaning == Meaning::TooLong {
             self.left.retain(|next| next.offer.context_limit > candidate.offer.context_limit);
             if !self.left.is_empty() {
-                self.too_long = Some((first, incoming));
+                self.too_long = Some((first, refusal));
                 return None;
             }
         }
-        Some((first, incoming))
+        Some((first, Incoming::Refused(refusal)))
     }
 
     fn failed(&mut self, mut ended: Try<'a>, failure: Failure) {

@@ -60,22 +60,20 @@ impl Names<'_> {
         let labelled = |offer: &&Offer| label && offer.provider_name.eq_ignore_ascii_case(name);
         // Whoever is asked by nobody takes no name from those who are, nor a stranger from those whom the operator trusts, nor who has
         // proved nothing from those who have.
-        let asked = |offer: &&Offer| labelled(offer) && market.bars(offer, false).is_none();
-        let trusted = |offer: &&Offer| asked(offer) && market.policy().trusts(&offer.provider);
-        let proved = |offer: &&Offer| asked(offer) && market.proof(offer).is_some();
-        let provider = |offer: &Offer| offer.provider;
-        let mut meant = distinct(offers().filter(trusted).map(provider));
-        if meant.is_empty() {
-            meant = distinct(offers().filter(proved).map(provider));
-        }
-        if meant.is_empty() {
-            meant = distinct(offers().filter(asked).map(provider));
-        }
-        if meant.is_empty() {
+        let asked: Vec<&Offer> =
+            offers().filter(labelled).filter(|offer| market.bars(offer, false).is_none()).collect();
+        let trusted = |offer: &Offer| market.policy().trusts(&offer.provider);
+        let proved = |offer: &Offer| market.proof(offer).is_some();
+        let classes: [&dyn Fn(&Offer) -> bool; 3] = [&trusted, &proved, &|_| true];
+        let of_class = |class: &dyn Fn(&Offer) -> bool| {
+            distinct(asked.iter().filter(|offer| class(offer)).map(|offer| offer.provider))
+        };
+        let meant = classes.into_iter().map(of_class).find(|providers| !providers.is_empty());
+        let meant = meant.unwrap_or_else(|| {
             let infos = registry.providers.iter().filter(|info| label && info.name.eq_ignore_ascii_case(name));
             let others = offers().filter(labelled).map(|offer| offer.provider);
-            meant = distinct(infos.map(|info| info.address).chain(others));
-        }
+            distinct(infos.map(|info| info.address).chain(others))
+        });
         match meant.len() {
             0 => Err(wrong(control, name, "no provider is called that; GET /v1/providers lists them")),
             1 => Ok(meant),

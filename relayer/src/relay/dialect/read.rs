@@ -55,21 +55,23 @@ const STEERING: [&str; 19] = [
 
 /// Refuses another spelling of a member that steers: servers that take it would serve something else than is counted here.
 fn spelled(name: &str) -> Result<(), RelayError> {
-    // Two letters outside ASCII are of the same case as one in it (Unicode's simple case folding), by which Go compares names.
-    let folded = |c: char| match c {
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    };
-    let letters = |name: &str| -> Vec<char> { name.chars().filter(|c| c.is_alphanumeric()).map(folded).collect() };
     if STEERING.contains(&name) {
         return Ok(());
     }
-    let own = letters(name);
-    match STEERING.iter().find(|known| letters(known) == own) {
+    match STEERING.iter().find(|known| letters(known).eq(letters(name))) {
         Some(known) => Err(RelayError::invalid("invalid_value", name, format!("write `{known}` in place of `{name}`"))),
         None => Ok(()),
     }
+}
+
+/// The letters and digits of a name, in lower case.
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|c| c.is_alphanumeric()).map(|c| match c {
+        // Two letters outside ASCII fold to one in it (Unicode's simple case folding), by which Go compares names.
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    })
 }
 
 /// A member of the right type, unless it is absent or null.

@@ -1,5 +1,7 @@
-//! A connection whose client must take something now and then of what it is sent: an answer that nobody reads is given up.
+//! A connection whose client must say in time what it speaks, and must take something now and then of what it is sent: an answer that
+//! nobody reads is given up.
 
+use super::opening::Opening;
 use std::future::Future;
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
@@ -8,18 +10,20 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
-/// A stream of which no write waits longer than its patience.
+/// A stream of which neither the beginning nor a write waits longer than its patience.
 #[derive(Debug)]
-pub(super) struct TimedWrites<S> {
+pub(super) struct TimedStream<S> {
     stream: S,
+    opening: Opening,
     patience: Duration,
     /// Set while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> TimedWrites<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+impl<S> TimedStream<S> {
+    /// The beginning must come within `opening`, and a write be taken within `patience`.
+    pub(super) fn new(stream: S, opening: Duration, patience: Duration) -> Self {
+        Self { stream, opening: Opening::new(opening), patience, waiting: None }
     }
 
     fn within<T>(&mut self, context: &mut Context<'_>, written: Poll<Result<T>>) -> Poll<Result<T>> {
@@ -34,13 +38,20 @@ impl<S> TimedWrites<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TimedWrites<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.opening.take(buffer.filled().get(before..).unwrap_or_default());
+        } else if self.opening.is_late(context) {
+            return Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client sends no request")));
+        }
+        read
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for TimedWrites<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.within(context, written)
@@ -79,7 +90,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_given_up_and_who_takes_slowly_is_not() {
         let (ours, mut theirs) = duplex(4);
-        let mut writes = TimedWrites::new(ours, Duration::from_secs(30));
+        let mut writes = TimedStream::new(ours, Duration::from_secs(600), Duration::from_secs(30));
         let slow = tokio::spawn(async move {
             let mut taken = [0; 4];
             for _ in 0..5 {
