@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The configuration of `steam serve`.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The HTTP side.
@@ -44,16 +44,18 @@ pub struct Config {
 impl Config {
     /// The parts, `[market]` left out, in which `other` differs: they are taken over by a restart alone.
     pub fn restarts_for(&self, other: &Self) -> Vec<&'static str> {
+        // By name, so that no part is forgotten.
+        let Self { server, chain, ledger, settle, alerts, market: _, routing, upstream, metering, probe } = self;
         let parts = [
-            ("server", self.server != other.server),
-            ("chain", self.chain != other.chain),
-            ("ledger", self.ledger != other.ledger),
-            ("settle", self.settle != other.settle),
-            ("alerts", self.alerts != other.alerts),
-            ("routing", self.routing != other.routing),
-            ("upstream", self.upstream != other.upstream),
-            ("metering", self.metering != other.metering),
-            ("probe", self.probe != other.probe),
+            ("server", *server != other.server),
+            ("chain", *chain != other.chain),
+            ("ledger", *ledger != other.ledger),
+            ("settle", *settle != other.settle),
+            ("alerts", *alerts != other.alerts),
+            ("routing", *routing != other.routing),
+            ("upstream", *upstream != other.upstream),
+            ("metering", *metering != other.metering),
+            ("probe", *probe != other.probe),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
     }

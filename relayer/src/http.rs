@@ -62,10 +62,12 @@ pub fn router(node: Arc<Node>) -> Router {
         let node = node.clone();
         async move {
             let mut response = match preflight {
-                Some(response) => response,
+                Some(mut response) => {
+                    told::identify(&node, &mut response);
+                    response
+                }
                 None => answer.await.unwrap_or_else(|never| match never {}),
             };
-            told::identify(&node, &mut response);
             if open {
                 cors::open(&mut response);
             }

@@ -3,7 +3,9 @@
 use super::timed::TimedStream;
 use crate::http::peer::Peer;
 use crate::node::Node;
-use axum::Extension;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -21,7 +23,7 @@ const STREAMS: u32 = 256;
 
 /// Serves `node` until its shutdown, then waits for the connections to end.
 pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
-    let router = crate::http::router(node.clone());
+    let service = TowerToHyperService::new(crate::http::router(node.clone()));
     let [opening, writes] =
         [node.config.server.header_timeout_ms, node.config.server.write_timeout_ms].map(Duration::from_millis);
     let connections = Arc::new(Semaphore::new(node.config.server.max_connections));
@@ -40,7 +42,11 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
             accepted = accept(&listener, &connections) => accepted,
         };
         let Some((stream, address, permit)) = accepted else { continue };
-        let service = TowerToHyperService::new(router.clone().layer(Extension(Peer::at(address.ip()))));
+        let (service, peer) = (service.clone(), Peer::at(address.ip()));
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            service.call(request)
+        });
         let stream = TimedStream::new(stream, opening, writes);
         let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
         let connection = graceful.watch(connection);

@@ -67,7 +67,7 @@ impl DevArgs {
 async fn run(args: DevArgs) -> Result<Option<String>> {
     if std::env::var_os("RUST_LOG").is_some() {
         // Logs are shown only where RUST_LOG asks for them. A process that logs already keeps its logger.
-        let filter = super::serve::log_filter("info")?;
+        let filter = super::serve::log_filter()?;
         let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
     }
     if let Some(file) = &args.info {

@@ -85,7 +85,12 @@ fn of_program(code: u32) -> CliError {
 }
 
 fn told(name: &str, message: &str) -> CliError {
-    let error = CliError::new(name, format!("the program refused: {} ({name})", message.trim_end_matches('.')));
+    refusal(name, format!("the program refused: {} ({name})", message.trim_end_matches('.')))
+}
+
+/// A refusal of the program's by its name, also said before the program is asked.
+pub fn refusal(name: &str, message: impl Into<String>) -> CliError {
+    let error = CliError::new(name, message);
     match what_next(name) {
         Some(next) => error.next(next),
         None => error,

@@ -78,10 +78,10 @@ impl Serve {
     }
 }
 
-/// What RUST_LOG says is logged, `usual` without it.
-pub(super) fn log_filter(usual: &str) -> Result<EnvFilter> {
+/// What RUST_LOG says is logged, `info` without it.
+pub(super) fn log_filter() -> Result<EnvFilter> {
     let said = std::env::var_os("RUST_LOG").map(|said| said.to_string_lossy().into_owned());
-    filter_of(said.as_deref().unwrap_or(usual))
+    filter_of(said.as_deref().unwrap_or("info"))
 }
 
 fn filter_of(said: &str) -> Result<EnvFilter> {
@@ -93,7 +93,7 @@ fn filter_of(said: &str) -> Result<EnvFilter> {
 
 /// Logs to standard error, as RUST_LOG says: in JSON for machines.
 fn log(format: Format) -> Result<()> {
-    let filter = log_filter("info")?;
+    let filter = log_filter()?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

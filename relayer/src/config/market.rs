@@ -5,7 +5,7 @@ use crate::registry::Offer;
 use serde::Deserialize;
 
 /// With whom the operator deals, and on what terms. `SIGHUP` reads it anew.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Market {
     /// Least that a vault must be able to pay beyond what is charged and held for its requests to be taken, in µUSDC.

@@ -41,14 +41,10 @@ impl Rate {
 /// Gives a response its id, and returns it: that of the answer, or a new one.
 pub(super) fn identify(node: &Node, response: &mut Response) -> String {
     let headers = response.headers_mut();
-    let text = |id: &HeaderValue| id.to_str().unwrap_or_default().to_owned();
-    if let Some(given) = headers.get(&IDS[0]) {
-        return text(given);
-    }
     let own = || HeaderValue::try_from(format!("req-{}", hex::encode(node.random.id(node.clock.unix_ms())))).ok();
     let Some(id) = headers.get(GENERATION).cloned().or_else(own) else { return String::new() };
     for name in IDS {
         headers.insert(name, id.clone());
     }
-    text(&id)
+    id.to_str().unwrap_or_default().to_owned()
 }

@@ -248,6 +248,8 @@ pub struct Request {
     pub controls: Controls,
     /// Where the request comes from.
     pub origin: Origin,
+    /// What it says of prompt caches.
+    pub caching: CacheMarks,
     /// Messages of the prompt.
     pub messages: u32,
     /// Tells different prompts apart, until this process ends.

@@ -9,7 +9,7 @@ use crate::relay::dialect::Request;
 use crate::relay::error::RelayError;
 use crate::relay::honesty;
 use crate::relay::job::Job;
-use crate::relay::plan::{Candidate, saturate};
+use crate::relay::plan::{Candidate, ask_of, saturate};
 use crate::relay::refusal::Meaning;
 use crate::relay::transcript::Transcript;
 use crate::relay::watch::Watch;
@@ -224,15 +224,15 @@ impl<'a> Race<'a> {
         }
         let Some(next) = self.left.front().copied() else { return };
         // Another model says nothing about a refusal that may be right for its own, unless it has more room for what is too long.
-        if let Some((_, Opened { candidate: Candidate { offer, .. }, .. }, refusal)) = &self.doubted
-            && offer.model != next.offer.model
+        let is_other =
+            |(_, refused, _): &mut (usize, Opened, Refusal)| refused.candidate.offer.model != next.offer.model;
+        if let Some((number, refused, refusal)) = self.doubted.take_if(is_other)
+            && let Some((refused, refusal)) = self.beyond(refused, refusal)
         {
-            if refusal.meaning != Meaning::TooLong || next.offer.context_limit <= offer.context_limit {
-                return;
-            }
-            self.too_long = self.doubted.take().map(|(_, refused, refusal)| (refused, refusal));
+            self.doubted = Some((number, refused, refusal));
+            return;
         }
-        self.left.pop_front();
+        let Some(next) = self.left.pop_front() else { return };
         // Failing over to a healthy provider is never rationed: it multiplies no outage.
         if self.job.is_healthy(next) || self.permit() {
             self.start(next, Turn::Own);
@@ -273,16 +273,9 @@ impl<'a> Race<'a> {
 
     fn start(&mut self, candidate: &'a Candidate, turn: Turn) {
         let job = self.job;
-        let Job { node, plan, .. } = job;
-        let expected = node.config.routing.expected_output_tokens.min(candidate.max_output);
-        let ask = Ask {
-            input_tokens: saturate(candidate.input.estimate()),
-            expected_output: expected.saturating_mul(plan.choices),
-            output_limit: candidate.max_output.saturating_mul(plan.choices),
-            streamed: job.request.stream,
-            prefix: plan.prefix,
-            ..Ask::default()
-        };
+        let Job { node, plan, request, .. } = job;
+        let ask = ask_of(&node.config, request, &candidate.input, candidate.max_output);
+        let ask = Ask { prefix: plan.prefix, ..ask };
         let watch = Watch::start(node.clone(), candidate.offer.address, ask, self.evidence);
         let until = self.deadline.min(watch.started() + patience(job, candidate));
         let number = self.started;
@@ -356,7 +349,7 @@ impl<'a> Race<'a> {
         self.note(&ended, if meaning == Meaning::TooLong { TOO_LONG } else { REFUSED }, None);
         let refused = opened(ended, transcript);
         let peer = self.left.front().is_some_and(|next| next.offer.model == candidate.offer.model);
-        let (first, refusal) = match self.doubted.take() {
+        let (first, mut refusal) = match self.doubted.take() {
             // Two agree that it is wrong: the first one's words go back.
             Some((_, first, refusal)) => (first, refusal),
             None if peer => {
@@ -365,14 +358,23 @@ impl<'a> Race<'a> {
             }
             None => (refused, refusal),
         };
+        // Either says so.
         if meaning == Meaning::TooLong {
-            self.left.retain(|next| next.offer.context_limit > candidate.offer.context_limit);
+            refusal.meaning = meaning;
+        }
+        self.beyond(first, refusal).map(|(first, refusal)| (first, Incoming::Refused(refusal)))
+    }
+
+    /// Keeps the refusal of a prompt that is too long while models with more room are asked; any other goes back.
+    fn beyond(&mut self, refused: Opened, refusal: Refusal) -> Option<(Opened, Refusal)> {
+        if refusal.meaning == Meaning::TooLong {
+            self.left.retain(|next| next.offer.context_limit > refused.candidate.offer.context_limit);
             if !self.left.is_empty() {
-                self.too_long = Some((first, refusal));
+                self.too_long = Some((refused, refusal));
                 return None;
             }
         }
-        Some((first, Incoming::Refused(refusal)))
+        Some((refused, refusal))
     }
 
     fn failed(&mut self, mut ended: Try<'a>, failure: Failure) {

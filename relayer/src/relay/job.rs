@@ -3,7 +3,7 @@
 use crate::chain::Pubkey;
 use crate::market::MarketView;
 use crate::node::Node;
-use crate::relay::dialect::{CacheMarks, Origin, Request};
+use crate::relay::dialect::{Origin, Request};
 use crate::relay::plan::{Candidate, Plan};
 use crate::score::{self, Evidence};
 use crate::vaults::Hold;
@@ -32,8 +32,6 @@ pub struct Job {
     pub market: MarketView,
     /// The request.
     pub request: Request,
-    /// What it says of prompt caches.
-    pub caching: CacheMarks,
     /// The providers that it wants first.
     pub named: Vec<Pubkey>,
     /// Who can serve it.

@@ -10,7 +10,7 @@ use crate::relay::attempt::Incoming;
 use crate::relay::auth::{Caller, Inbound};
 use crate::relay::controls::{Names, Providers};
 use crate::relay::decision::Record;
-use crate::relay::dialect::{Billed, CacheMarks, Request, Whole};
+use crate::relay::dialect::{Billed, Request, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::failover::{self, Opened};
 use crate::relay::job::{Accepted, Job};
@@ -59,20 +59,7 @@ pub async fn relay(
     let asker = Asker { request: &request, named: &named, vault: Some(&hold.vault()) };
     let (order, ranked) = plan.rank(asker, &node.scorer, attempts, now, &mut *node.random.rng());
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
-    let caching = CacheMarks::of(request.body.text());
-    let job = Job {
-        node: node.clone(),
-        market,
-        request,
-        caching,
-        named: named.order,
-        plan,
-        order,
-        ranked,
-        hold,
-        id,
-        accepted,
-    };
+    let job = Job { node: node.clone(), market, request, named: named.order, plan, order, ranked, hold, id, accepted };
     let (reply, answer) = oneshot::channel();
     // On the heap at once: a task of this size would be moved there in several steps.
     node.tasks.spawn(Box::pin(job.run(Reply::Waiting(reply))));
@@ -371,7 +358,7 @@ impl Job {
         let Opened { candidate, transcript, .. } = opened;
         let transcript = &transcript.counts;
         let own = Own {
-            writes: self.caching.writes(candidate.dialect),
+            writes: self.request.caching.writes(candidate.dialect),
             input: candidate.input,
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),

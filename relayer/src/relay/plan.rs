@@ -226,14 +226,10 @@ pub fn plan(
             keep_longest(longest, &mut candidates, &mut excluded);
         }
         let ask = Ask {
-            input_tokens: saturate(input.estimate()),
-            expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
-            output_limit: longest.saturating_mul(request.choices),
-            streamed: request.stream,
             sort,
             preferred_min_throughput: request.controls.preferred_min_throughput.map(|speed| speed as f32),
             preferred_max_latency: request.controls.preferred_max_latency.map(|latency| latency as f32),
-            prefix: None,
+            ..ask_of(config, request, &input, longest)
         };
         routes.push(Route { model, candidates, excluded, ask });
     }
@@ -243,6 +239,17 @@ pub fn plan(
     let narrowed = routes.iter().flat_map(|route| &route.excluded).any(|exclusion| by_client(exclusion.filter));
     routes.iter_mut().for_each(Route::summarise);
     Ok(Plan { routes, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
+}
+
+/// What a request of this input asks of somebody who answers with at most `longest` tokens.
+pub fn ask_of(config: &Config, request: &Request, input: &Input, longest: u32) -> Ask {
+    Ask {
+        input_tokens: saturate(input.estimate()),
+        expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
+        output_limit: longest.saturating_mul(request.choices),
+        streamed: request.stream,
+        ..Ask::default()
+    }
 }
 
 fn consider(

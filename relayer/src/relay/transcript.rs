@@ -56,7 +56,9 @@ impl Transcript {
             usage: None,
             stated_usage: None,
             choices,
-            most: SPARE_BYTES.saturating_add(u64::from(max_output).saturating_mul(choices.into()) * MOST_TOKEN_BYTES),
+            most: (u64::from(max_output) * u64::from(choices))
+                .saturating_mul(MOST_TOKEN_BYTES)
+                .saturating_add(SPARE_BYTES),
             finished: BTreeSet::new(),
             silent: true,
             calls: BTreeSet::new(),

@@ -4,6 +4,7 @@ use crate::addresses;
 use crate::chain::Pubkey;
 use crate::cli::amount::show_span;
 use crate::cli::error::{CliError, Result};
+use crate::cli::failure::refusal;
 use crate::cli::output::{Report, line};
 use crate::cli::parse::offered_model;
 use crate::cli::session::{Session, until};
@@ -103,21 +104,15 @@ impl Close {
 /// What the program would refuse, with the command that comes first.
 async fn may_close(session: &Session, address: &Pubkey, provider: &Provider) -> Result<()> {
     if provider.status == Status::Suspended {
-        return Err(CliError::new("Suspended", "the provider is suspended, and closes only once that has ended")
-            .next("ask the guardian of this deployment; `steam admin status` shows who that is"));
+        return Err(refusal("Suspended", "the provider is suspended, and closes only once that has ended"));
     }
     if provider.offers > 0 {
-        return Err(CliError::new(
-            "ProviderHasOffers",
-            format!("the provider {address} has {} offers", provider.offers),
-        )
-        .next("close each with `steam provider close-offer`; `steam provider status` shows them"));
+        return Err(refusal("ProviderHasOffers", format!("the provider {address} has {} offers", provider.offers)));
     }
     let held = session.balance(&provider.token).await?.unwrap_or_default();
     if held.0 > 0 {
         let held = crate::cli::amount::show(held.0);
-        return Err(CliError::new("ProviderHasEarnings", format!("{held} USDC were earned and not withdrawn"))
-            .next("withdraw them with `steam provider withdraw`"));
+        return Err(refusal("ProviderHasEarnings", format!("{held} USDC were earned and not withdrawn")));
     }
     Ok(())
 }

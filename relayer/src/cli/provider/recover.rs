@@ -43,16 +43,15 @@ impl Recover {
         let mint = session.config.mint;
         let nested = addresses::ata(&provider.token, &mint);
         let found = session.balance(&nested).await?;
-        let signature = match (self.nested, found) {
-            (false, _) => None,
-            (true, Some(_)) => {
-                let recover = instructions::recover_nested_earnings(&authority, &mint);
-                Some(session.send(&payer, &[recover], &[]).await?.to_string())
-            }
-            (true, None) => {
-                return Err(CliError::new("nothing_to_recover", format!("nothing was ever sent to {nested}"))
-                    .next("`steam provider earnings` shows what was earned"));
-            }
+        if self.nested && found.is_none() {
+            return Err(CliError::new("nothing_to_recover", format!("nothing was ever sent to {nested}"))
+                .next("`steam provider earnings` shows what was earned"));
+        }
+        let signature = if self.nested {
+            let recover = instructions::recover_nested_earnings(&authority, &mint);
+            Some(session.send(&payer, &[recover], &[]).await?.to_string())
+        } else {
+            None
         };
         global.output.print(&Recovered {
             status: if signature.is_some() { "recovered" } else { "found" },

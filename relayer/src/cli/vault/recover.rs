@@ -111,10 +111,13 @@ impl Recover {
         let payer = global.signer()?;
         let owner = payer.pubkey();
         super::need_owner(&vault, &owner)?;
-        let lamports = excess(&session, &address, &vault).await?;
-        let mut tokens = strays(&session, &address, &vault).await?;
+        let asked = self.mint.is_some() || self.sol || self.nested;
+        let lamports = if self.sol || !asked { excess(&session, &address, &vault).await? } else { 0 };
+        let mut tokens =
+            if self.mint.is_some() || !asked { strays(&session, &address, &vault).await? } else { Vec::new() };
         let mint = session.config.mint;
-        let nested = session.balance(&addresses::ata(&vault.token, &mint)).await?;
+        let at = addresses::ata(&vault.token, &mint);
+        let nested = if self.nested || !asked { session.balance(&at).await? } else { None };
         let mut signatures = Vec::new();
         if let Some(mint) = &self.mint {
             tokens.retain(|tokens| tokens.mint == mint.to_string());
@@ -129,7 +132,6 @@ impl Recover {
             let recover = instructions::recover_nested(&owner, &vault.relayer, &mint);
             signatures.push(session.send(&payer, &[recover], &[]).await?.to_string());
         }
-        let asked = self.mint.is_some() || self.sol || self.nested;
         if asked && signatures.is_empty() {
             return Err(CliError::new("nothing_to_recover", "the vault holds nothing of this beyond its own")
                 .next("see what there is with `steam vault recover`"));
@@ -137,9 +139,9 @@ impl Recover {
         global.output.print(&Recovered {
             status: if asked { "recovered" } else { "found" },
             vault: address.to_string(),
-            tokens: if self.sol || self.nested { Vec::new() } else { tokens },
-            lamports: if self.mint.is_some() || self.nested { 0 } else { lamports },
-            nested: if self.mint.is_some() || self.sol { Usdc(0) } else { nested.unwrap_or_default().into() },
+            tokens,
+            lamports,
+            nested: nested.unwrap_or_default().into(),
             signatures,
         })
     }

@@ -403,6 +403,21 @@ async fn a_prompt_that_is_too_long_goes_to_a_model_with_more_room_if_one_is_name
 }
 
 #[tokio::test]
+async fn a_prompt_is_too_long_if_either_of_two_says_so() {
+    let no = r#"{"error":{"message":"no"}}"#;
+    for (first, second) in [(TOO_LONG, no), (no, TOO_LONG)] {
+        let (small, peer) =
+            (Mock::new("bad", answer("400 X", first)).await, Mock::new("peer", answer("400 X", second)).await);
+        let large = good(false).await;
+        let large = Offer { model: "large".into(), context_limit: 128_000, ..large.offer(3) };
+        let world =
+            World::with(vec![cheap(small.offer(1)), peer.offer(2), large], crate::relay::testing::cost_alone).await;
+        let response = world.chat(json!({"max_tokens": 16, "models": ["large"]})).await;
+        assert_eq!(response.status(), 200, "{first} {second}");
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_cannot_judge_keeps_no_prompt_from_a_model_with_more_room() {
     let small = Mock::new("bad", answer("400 X", TOO_LONG)).await;
     let (gone, large) = (Mock::gone("gone").await, good(false).await);

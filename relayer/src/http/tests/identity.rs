@@ -155,6 +155,7 @@ async fn a_word_that_means_two_is_an_error_naming_both_and_a_host_means_its_own(
         two.address.to_bytes(),
         "whom the operator trusts comes before who proved a host"
     );
+    assert_eq!(error(world.chat(json!({"provider": {"ignore": ["acme"]}})).await).await.0, 400, "the other is one too");
     for (offer, name) in [
         (&one, one.url.split('/').nth(2).unwrap().to_owned()),
         (&two, two.url.split('/').nth(2).unwrap().to_owned()),

@@ -58,27 +58,26 @@ impl Names<'_> {
         // What looks like a host means hosts alone: else a label would stand in for one that has proved nothing yet.
         let label = !name.contains(['.', ':']);
         let labelled = |offer: &&Offer| label && offer.provider_name.eq_ignore_ascii_case(name);
-        // Whoever is asked by nobody takes no name from those who are, nor a stranger from those whom the operator trusts, nor who has
-        // proved nothing from those who have.
-        let asked: Vec<&Offer> =
-            offers().filter(labelled).filter(|offer| market.bars(offer, false).is_none()).collect();
-        let trusted = |offer: &Offer| market.policy().trusts(&offer.provider);
-        let proved = |offer: &Offer| market.proof(offer).is_some();
-        let classes: [&dyn Fn(&Offer) -> bool; 3] = [&trusted, &proved, &|_| true];
-        let of_class = |class: &dyn Fn(&Offer) -> bool| {
-            distinct(asked.iter().filter(|offer| class(offer)).map(|offer| offer.provider))
+        // Trusted by the operator, with a host that was proved, with none, asked by nobody: nobody takes a name from those before.
+        let rank = |offer: &Offer| match () {
+            () if market.bars(offer, false).is_some() => 3_u8,
+            () if market.policy().trusts(&offer.provider) => 0,
+            () if market.proof(offer).is_some() => 1,
+            () => 2,
         };
-        let meant = classes.into_iter().map(of_class).find(|providers| !providers.is_empty());
-        let meant = meant.unwrap_or_else(|| {
-            let infos = registry.providers.iter().filter(|info| label && info.name.eq_ignore_ascii_case(name));
-            let others = offers().filter(labelled).map(|offer| offer.provider);
-            distinct(infos.map(|info| info.address).chain(others))
-        });
+        let infos = registry.providers.iter().filter(|info| label && info.name.eq_ignore_ascii_case(name));
+        let unasked = infos.map(|info| (3, info.address));
+        let called: Vec<(u8, Pubkey)> =
+            offers().filter(labelled).map(|offer| (rank(offer), offer.provider)).chain(unasked).collect();
+        let first = called.iter().map(|(rank, _)| *rank).min();
+        // Whom a client does not want is ignored, whoever else is called so.
+        let everybody = control == "ignore";
+        let is_meant = |(rank, _): &(u8, Pubkey)| everybody || Some(*rank) == first;
+        let meant = distinct(called.into_iter().filter(is_meant).map(|(_, provider)| provider));
         match meant.len() {
             0 => Err(wrong(control, name, "no provider is called that; GET /v1/providers lists them")),
             1 => Ok(meant),
-            // Whom a client does not want is ignored, whoever else is called so.
-            _ if control == "ignore" => Ok(meant),
+            _ if everybody => Ok(meant),
             _ => Err(wrong(control, name, &format!("several providers are called that: {}", self.shown(&meant)))),
         }
     }

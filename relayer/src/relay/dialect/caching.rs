@@ -46,10 +46,11 @@ impl CacheMarks {
             && let Ok(body) = serde_json::from_str::<Value>(body)
         {
             marks.look(&body);
-            if let Some(retention) = body.get("prompt_cache_retention") {
+            let given = |name: &str| body.get(name).filter(|value| !value.is_null());
+            if let Some(retention) = given("prompt_cache_retention") {
                 marks.mark(retention);
             }
-            if let Some(options) = body.get("prompt_cache_options") {
+            if let Some(options) = given("prompt_cache_options") {
                 marks.explicit = options["mode"] == "explicit";
                 if !marks.explicit {
                     marks.mark(&options["ttl"]);
@@ -111,6 +112,7 @@ mod tests {
             (r#"{"system":[{"cache_control":{"type":"ephemeral"}}]}"#, Short, Short),
             (r#"{"system":[{"cache_control":{"type":"ephemeral","ttl":"1h"}}]}"#, Any, Any),
             (r#"{"prompt_cache_retention":"24h"}"#, Any, Any),
+            (r#"{"prompt_cache_retention":null,"prompt_cache_options":null}"#, Unasked, None),
             (r#"{"prompt_cache_options":{"ttl":"30m"}}"#, Short, Short),
             (r#"{"prompt_cache_options":{"mode":"explicit"}}"#, None, None),
             (r#"{"prompt_cache_options":{"mode":"explicit"},"x":{"prompt_cache_breakpoint":{}}}"#, Short, Short),

@@ -8,7 +8,7 @@ use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::read::{
     MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, object, objects, origin, sampling,
 };
-use crate::relay::dialect::{Reasoning, Request, Translations};
+use crate::relay::dialect::{CacheMarks, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use axum::http::HeaderMap;
@@ -74,6 +74,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         media_tokens: messages.media.tokens,
         reasoning: reasoning(&members)?,
         prompt: body.place(text),
+        caching: CacheMarks::of(body.text()),
         body,
         headers: Vec::new(),
         translations: Translations::default(),

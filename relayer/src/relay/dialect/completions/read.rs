@@ -7,7 +7,7 @@ use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::{
     MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, origin,
 };
-use crate::relay::dialect::{Reasoning, Request, Translations};
+use crate::relay::dialect::{CacheMarks, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use axum::http::HeaderMap;
@@ -88,6 +88,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         media_tokens: 0,
         reasoning: Reasoning::Usual,
         prompt: body.place(text),
+        caching: CacheMarks::of(body.text()),
         body,
         headers: Vec::new(),
         translations: Translations::default(),

@@ -5,7 +5,7 @@ use crate::relay::controls::Controls;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
-use crate::relay::dialect::{Reasoning, Request, Translations};
+use crate::relay::dialect::{CacheMarks, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use axum::http::HeaderMap;
 use bytes::Bytes;
@@ -66,6 +66,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         media_tokens: 0,
         reasoning: Reasoning::Off,
         prompt: body.place(text),
+        caching: CacheMarks::of(body.text()),
         body,
         headers: Vec::new(),
         translations: Translations::default(),

@@ -9,7 +9,7 @@ use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
     document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
 };
-use crate::relay::dialect::{Prompt, Reasoning, Request, Translations};
+use crate::relay::dialect::{CacheMarks, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -143,6 +143,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<
         media_tokens: found.media.tokens,
         reasoning: reasoning(&members)?,
         prompt: body.place(text),
+        caching: CacheMarks::of(body.text()),
         body,
         headers: forwarded(headers),
         translations: Translations::default(),

@@ -8,7 +8,7 @@ use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
     document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
 };
-use crate::relay::dialect::{Prompt, Reasoning, Request, Translations};
+use crate::relay::dialect::{CacheMarks, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use axum::http::HeaderMap;
@@ -115,6 +115,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         reasoning: reasoning(&members)?,
         prompt: body.place(text),
         headers: headers.get_all(&BETA).iter().map(|value| (BETA, value.clone())).collect(),
+        caching: CacheMarks::of(body.text()),
         body,
         translations: Translations::default(),
     })
