@@ -47,7 +47,7 @@ impl Market {
         for _ in 0..30 {
             market.now += Duration::from_millis(200);
             for offer in market.offers.clone() {
-                let ticket = market.scorer.started_for(&offer.address, &ASK, &Evidence::PROBE);
+                let ticket = market.scorer.started_for(&offer.address, &ASK, &Evidence::PROBE, market.now);
                 let outcome = if market.rng.random_bool(0.02) {
                     Outcome::Failed { kind: FailureKind::Status(500), retry_after: None }
                 } else {
@@ -57,7 +57,7 @@ impl Market {
             }
         }
         for offer in market.offers.iter().step_by(3) {
-            market.scorer.started_for(&offer.address, &ASK, &Evidence::PROBE);
+            market.scorer.started_for(&offer.address, &ASK, &Evidence::PROBE, market.now);
         }
         market.now += Duration::from_secs(1);
         market
@@ -122,7 +122,7 @@ fn account(c: &mut Criterion) {
                 turn = (turn + 1) % market.offers.len();
                 market.now += STEP;
                 let address = market.offers[turn].address;
-                let ticket = market.scorer.started_for(&address, &ASK, &Evidence::PROBE);
+                let ticket = market.scorer.started_for(&address, &ASK, &Evidence::PROBE, market.now);
                 let outcome = served(&mut market.rng);
                 market.scorer.ended_for(&address, (&ASK, &ticket), &outcome, &Evidence::PROBE, market.now);
             });

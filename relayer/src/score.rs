@@ -60,6 +60,8 @@ use tokio::time::Instant;
 
 /// Seconds between two looks for markets and offers that nobody asks for any more.
 const TIDY: f64 = 60.0;
+/// Seconds after which a market that nobody asks for is forgotten.
+const MARKET_IDLE: f64 = 3_600.0;
 /// The request for which the public score is computed.
 const TYPICAL: Ask = Ask {
     input_tokens: 1_000,
@@ -189,12 +191,12 @@ impl Scorer {
     }
 
     /// Whether `offer` came to a market that was there before it, has served too little since, and works on as many requests
-    /// as `most`.
+    /// that count as `most`.
     pub fn new_and_busy(&self, offer: &Pubkey, most: u32) -> bool {
         let mut state = self.lock();
-        let (answers, now) = (self.coefficients.newcomer_answers, state.now);
         let Some(slot) = state.table.known(offer) else { return false };
-        state.table.live(slot, now).requests >= most && state.table.tracker(slot).is_newcomer(answers)
+        let tracker = state.table.tracker(slot);
+        tracker.counted() >= most && tracker.is_newcomer(self.coefficients.newcomer_answers)
     }
 
     /// Whether a probe should tell if `offer` fails everybody.
@@ -220,12 +222,12 @@ impl Scorer {
         self.lock().tracker(offer).seed_from_history(answers);
     }
 
-    /// The request `ask` was sent to `offer`. It says no more than `evidence`.
-    pub fn started_for(&self, offer: &Pubkey, ask: &Ask, evidence: &Evidence) -> Ticket {
+    /// The request `ask` is sent to `offer` now. It says no more than `evidence`.
+    pub fn started_for(&self, offer: &Pubkey, ask: &Ask, evidence: &Evidence, now: Instant) -> Ticket {
         let mut state = self.lock();
-        let now = state.now;
+        let now = state.seconds(now);
         let slot = state.slot(offer);
-        let ticket = state.table.started(slot, ask, evidence.counts(), now);
+        let ticket = state.table.started(slot, ask, evidence.weight, now);
         if let Some(vault) = &evidence.vault {
             state.own.started(vault, offer);
         }
@@ -276,11 +278,11 @@ impl Scorer {
         if let Some(vault) = &evidence.vault {
             state.own.ended(vault, offer, outcome, now);
         }
-        if let (Some(ask), Outcome::Served { output_tokens, .. }) = (ask, outcome) {
+        if let (Some(ask), Outcome::Served { output_tokens, .. }, true) = (ask, outcome, evidence.counts()) {
             let State { table, markets, .. } = &mut *state;
             let model = table.tracker(slot).model.as_deref();
             if let Some(market) = model.and_then(|model| markets.get_mut(model)) {
-                market.lengths.add(ask, *output_tokens, now);
+                market.lengths.add(ask, *output_tokens, evidence.weight.into(), now);
             }
         }
     }
@@ -328,17 +330,18 @@ impl State {
         self.now
     }
 
-    /// Forgets markets with offers that were no candidates lately: an offer that is gone from the registry would stay in the
-    /// medians of its market.
+    /// Forgets markets that nobody asks for, and the offers of those where some were no candidates lately: an offer that is
+    /// gone from the registry would stay in the medians of its market.
     fn tidy(&mut self) {
         let now = self.now;
         self.tidied = now;
-        self.markets.retain(|_, market| !market.outdated(now));
-        if self.table.len() > offer_table::MOST {
+        self.markets.retain(|_, market| now - market.touched < MARKET_IDLE);
+        let full = self.table.len() > offer_table::MOST;
+        if full {
             self.table.forget_idle(now);
-            // Slots changed.
-            self.markets.clear();
         }
+        // Where the table was full, slots changed.
+        self.markets.values_mut().filter(|market| full || market.outdated(now)).for_each(Market::forget_offers);
     }
 
     fn slot(&mut self, offer: &Pubkey) -> u32 {

@@ -21,8 +21,9 @@ pub struct Watch {
 impl Watch {
     /// Reports that an attempt to serve `ask` begins, which says no more than `evidence`.
     pub fn start(node: Arc<Node>, offer: Pubkey, ask: Ask, evidence: Evidence) -> Self {
-        let ticket = node.scorer.started_for(&offer, &ask, &evidence);
-        Self { node, offer, ask, evidence, ticket, started: Instant::now(), ended: false }
+        let started = Instant::now();
+        let ticket = node.scorer.started_for(&offer, &ask, &evidence, started);
+        Self { node, offer, ask, evidence, ticket, started, ended: false }
     }
 
     /// The moment at which it began.

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Sort {
-    /// Cost and time, sharing traffic by score.
+    /// Cost, time and failures together.
     #[default]
     Balanced,
     /// The cheapest, always (`:floor`).
@@ -129,13 +129,6 @@ pub struct Measured {
     pub paced: bool,
     /// It served this prompt's prefix last; share of its tokens expected from the cache, 0 to 1.
     pub sticky: Option<f32>,
-}
-
-impl Measured {
-    /// Whether it has as many requests as it takes, as learned from its 429s.
-    pub fn saturated(&self) -> bool {
-        self.paced || self.cap.is_some_and(|cap| self.outstanding_requests >= cap)
-    }
 }
 
 /// [`Price`] in JSON.

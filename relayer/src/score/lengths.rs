@@ -22,11 +22,11 @@ pub(super) struct Lengths {
 }
 
 impl Lengths {
-    /// The request `ask` was answered with so many tokens.
-    pub(super) fn add(&mut self, ask: &Ask, tokens: u32, now: f64) {
-        self.input.add(ask.input_tokens.into(), now, ANSWERS);
-        self.output.add(tokens.into(), now, ANSWERS);
-        self.by_shape[limit(ask)][bucket(ask.input_tokens)].add(tokens.into(), now, ANSWERS);
+    /// The request `ask`, which says as much as `weight`, was answered with so many tokens.
+    pub(super) fn add(&mut self, ask: &Ask, tokens: u32, weight: f64, now: f64) {
+        self.input.add(ask.input_tokens.into(), weight, now, ANSWERS);
+        self.output.add(tokens.into(), weight, now, ANSWERS);
+        self.by_shape[limit(ask)][bucket(ask.input_tokens)].add(tokens.into(), weight, now, ANSWERS);
     }
 
     /// Tokens of the answer to `ask`, as expected.
@@ -63,8 +63,8 @@ mod tests {
         let mut lengths = Lengths::default();
         assert_eq!(lengths.expected(&ask(1_000, 0), 0.0), 400, "as configured");
         for i in 0..100 {
-            lengths.add(&ask(100, 0), 50, f64::from(i));
-            lengths.add(&ask(100, 2_000), 1_500, f64::from(i));
+            lengths.add(&ask(100, 0), 50, 1.0, f64::from(i));
+            lengths.add(&ask(100, 2_000), 1_500, 1.0, f64::from(i));
         }
         let expected = |input, limit| lengths.expected(&ask(input, limit), 100.0);
         assert!((50..120).contains(&expected(100, 0)), "{}", expected(100, 0));

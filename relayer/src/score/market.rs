@@ -159,7 +159,7 @@ impl Market {
         now: f64,
     ) -> (f64, Option<f64>) {
         if self.public.as_ref().is_none_or(|public| now - public.built >= PUBLIC_REFRESH) {
-            let candidates = self.everybody(c, table, &TYPICAL, now);
+            let candidates = self.everybody(c, table, now);
             let ranking = decide(c, &TYPICAL, &candidates.terms(), &candidates.measured(), &Draws::default());
             let scores = ranking.scores.iter().zip(&self.slots).map(|(line, &slot)| (slot, line.score)).collect();
             let traffic = self.slots.iter().map(|&slot| table.tracker(slot).traffic(now)).sum();
@@ -258,20 +258,26 @@ impl Market {
         self.version += 1;
     }
 
-    /// Whether some of it was not asked for in a while: then it is made anew by those that are.
+    /// Whether some of its offers were no candidates in a while: then they are found anew, by the requests that ask for them.
     pub(super) fn outdated(&self, now: f64) -> bool {
         self.seen.iter().any(|seen| now - seen > WINDOW)
     }
 
-    /// All its offers as candidates.
-    pub(super) fn everybody(
-        &mut self,
-        c: &Coefficients,
-        table: &mut OfferTable,
-        ask: &Ask,
-        now: f64,
-    ) -> MarketCandidates {
-        let offers = self.offers.clone();
-        self.candidates(c, table, &offers, ask, None, now)
+    /// Forgets which offers there are; what requests are like stays.
+    pub(super) fn forget_offers(&mut self) {
+        self.offers.clear();
+        self.slots.clear();
+        self.seen.clear();
+        self.places.clear();
+        self.measurements = Default::default();
+        self.public = None;
+        self.version += 1;
+    }
+
+    /// All its offers as candidates for a typical request. Nobody asked for one: looking keeps no offer in the market.
+    fn everybody(&mut self, c: &Coefficients, table: &mut OfferTable, now: f64) -> MarketCandidates {
+        let live = |(place, &slot): (usize, &u32)| Pick { place: place as u32, live: table.live(slot, now) };
+        let picks = self.slots.iter().enumerate().map(live).collect();
+        MarketCandidates { measurements: self.measurements(c, table, &TYPICAL, now), picks, sticky: None }
     }
 }

@@ -60,10 +60,10 @@ impl OfferTable {
         *live
     }
 
-    pub(super) fn started(&mut self, slot: u32, ask: &Ask, counts: bool, now: f64) -> Ticket {
+    pub(super) fn started(&mut self, slot: u32, ask: &Ask, weight: f32, now: f64) -> Ticket {
         self.sent += 1;
         let id = self.sent;
-        self.change(slot, now, |tracker| tracker.started(id, ask, counts, now))
+        self.change(slot, now, |tracker| tracker.started(id, ask, weight, now))
     }
 
     /// Whether the offer at `slot` is a newcomer, see [`Tracker::newcomer`].

@@ -57,34 +57,39 @@ pub(super) struct Pace {
 
 impl Pace {
     /// A first token came after `seconds`, of a prompt of `input` tokens of which `fresh` had to be read.
-    pub(super) fn began(&mut self, seconds: f64, input: u32, fresh: u32, now: f64) {
+    pub(super) fn began(&mut self, seconds: f64, (input, fresh): (u32, u32), weight: f64, now: f64) {
         let relative = seconds / reading(fresh.into());
-        self.ttft.add(relative, now, ANSWERS);
-        self.by_bucket[bucket(input)].add(relative, now, ANSWERS);
+        self.ttft.add(relative, weight, now, ANSWERS);
+        self.by_bucket[bucket(input)].add(relative, weight, now, ANSWERS);
     }
 
     /// So many tokens came in `seconds`, of which a whole answer hides when it began: `reading` is then how long its prompt
     /// takes in typical ones.
-    pub(super) fn wrote(&mut self, seconds: f64, tokens: f64, reading: Option<f64>, now: f64) {
+    pub(super) fn wrote(&mut self, seconds: f64, tokens: f64, reading: Option<f64>, weight: f64, now: f64) {
         if tokens < 1.0 {
             return;
         }
         let begun = reading.map_or(0.0, |reading| self.ttft.value().unwrap_or(UNKNOWN_TTFT) * reading);
         let writing = (seconds - begun).max(seconds * LEAST_WRITING);
-        self.writing.add(writing, now, ANSWERS);
-        self.written.add(tokens, now, ANSWERS);
+        self.writing.add(writing, weight, now, ANSWERS);
+        self.written.add(tokens, weight, now, ANSWERS);
     }
 
     /// An answer of `tokens` to a prompt that takes `reading` typical ones took `seconds`, and `load` requests were under way
     /// when it began.
-    pub(super) fn took(&mut self, seconds: f64, (reading, tokens): (f64, f64), load: f64, now: f64) {
+    pub(super) fn took(&mut self, seconds: f64, (reading, tokens): (f64, f64), load: f64, weight: f64, now: f64) {
         let time = seconds / (SIZE.0 * reading + SIZE.1 * tokens);
-        self.load.add(load, now, ANSWERS);
-        self.growth.load.add(load, now, LOADS);
-        self.growth.load_square.add(load * load, now, LOADS);
-        self.growth.time.add(time, now, LOADS);
-        self.growth.time_square.add(time * time, now, LOADS);
-        self.growth.product.add(load * time, now, LOADS);
+        self.load.add(load, weight, now, ANSWERS);
+        let growth = &mut self.growth;
+        for (mean, value) in [
+            (&mut growth.load, load),
+            (&mut growth.load_square, load * load),
+            (&mut growth.time, time),
+            (&mut growth.time_square, time * time),
+            (&mut growth.product, load * time),
+        ] {
+            mean.add(value, weight, now, LOADS);
+        }
     }
 
     /// Seconds to the first token of a typical prompt, as measured by prompts in `bucket`.
@@ -142,7 +147,7 @@ mod tests {
         let mut pace = Pace::default();
         for i in 0..80 {
             let seconds = if i % 4 == 0 { 5.0 } else { 0.5 };
-            pace.began(seconds, 1_000, 1_000, f64::from(i));
+            pace.began(seconds, (1_000, 1_000), 1.0, f64::from(i));
         }
         let ttft = pace.ttft(bucket(1_000), 80.0).unwrap();
         assert!((1.2..2.2).contains(&ttft), "{ttft} s is the mean of 0.5 and each fourth 5 s");
@@ -152,8 +157,8 @@ mod tests {
     fn long_prompts_are_measured_by_long_prompts() {
         let mut pace = Pace::default();
         for i in 0..60 {
-            pace.began(0.2, 100, 100, f64::from(i));
-            pace.began(20.0, 50_000, 50_000, f64::from(i));
+            pace.began(0.2, (100, 100), 1.0, f64::from(i));
+            pace.began(20.0, (50_000, 50_000), 1.0, f64::from(i));
         }
         let [short, long] = [100, 50_000].map(|n| pace.ttft(bucket(n), 60.0).unwrap() * reading(f64::from(n)));
         assert!(short < 0.4 && long > 15.0, "{short} s, {long} s");
@@ -165,21 +170,21 @@ mod tests {
         assert_eq!(pace.slope(0.05, 0.0), 0.05);
         for i in 0..200 {
             let load = f64::from(i % 10 + 1);
-            pace.took(load, (1.0, 100.0), load, f64::from(i));
+            pace.took(load, (1.0, 100.0), load, 1.0, f64::from(i));
         }
         // Twice as long for twice as many: at the usual 5.5 each more is as much as a whole part of 5.5.
         let slope = pace.slope(0.05, 200.0);
         assert!((0.13..0.19).contains(&slope), "{slope}");
         let mut level = Pace::default();
-        (0..200).for_each(|i| level.took(1.0, (1.0, 100.0), f64::from(i % 10 + 1), f64::from(i)));
+        (0..200).for_each(|i| level.took(1.0, (1.0, 100.0), f64::from(i % 10 + 1), 1.0, f64::from(i)));
         assert!(level.slope(0.05, 200.0) < 0.02);
     }
 
     #[test]
     fn a_whole_answer_hides_when_it_began() {
         let mut pace = Pace::default();
-        pace.began(1.0, 1_000, 1_000, 0.0);
-        pace.wrote(3.0, 100.0, Some(1.0), 0.0);
+        pace.began(1.0, (1_000, 1_000), 1.0, 0.0);
+        pace.wrote(3.0, 100.0, Some(1.0), 1.0, 0.0);
         assert!((pace.token().unwrap() - 0.02).abs() < 1e-9);
     }
 }

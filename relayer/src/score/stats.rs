@@ -59,11 +59,7 @@ pub(super) struct Mean {
 }
 
 impl Mean {
-    pub(super) fn add(&mut self, value: f64, now: f64, decay: Decay) {
-        self.add_weighted(value, 1.0, now, decay);
-    }
-
-    pub(super) fn add_weighted(&mut self, value: f64, weight: f64, now: f64, decay: Decay) {
+    pub(super) fn add(&mut self, value: f64, weight: f64, now: f64, decay: Decay) {
         let kept = (-(now - self.at).max(0.0) / decay.seconds - weight / decay.samples).exp2();
         *self =
             Self { sum: self.sum * kept + value * weight, weight: self.weight * kept + weight, at: now.max(self.at) };
@@ -106,13 +102,13 @@ mod tests {
         let decay = Decay { seconds: 10.0, samples: 4.0 };
         let mut mean = Mean::default();
         assert_eq!(mean.value(), None);
-        (0..100).for_each(|_| mean.add(1.0, 0.0, decay));
+        (0..100).for_each(|_| mean.add(1.0, 1.0, 0.0, decay));
         assert!(
             (5.0..7.0).contains(&mean.weight(0.0, decay)),
             "a hundred at once count as some: {}",
             mean.weight(0.0, decay)
         );
-        (0..4).for_each(|_| mean.add(3.0, 0.0, decay));
+        (0..4).for_each(|_| mean.add(3.0, 1.0, 0.0, decay));
         assert!((mean.value().unwrap() - 2.0).abs() < 1e-6, "four outweigh half of what was before");
         assert!((mean.weight(10.0, decay) / mean.weight(0.0, decay) - 0.5).abs() < 1e-9);
     }

@@ -1,6 +1,7 @@
 //! What the scorer promises, each in a scene of offers that behave in known ways.
 
 mod choice;
+mod evidence;
 mod learning;
 
 use super::*;
@@ -87,14 +88,12 @@ impl Market {
     /// A request to `offer` that is over as soon as it was sent, whatever its outcome says it took.
     fn ends(&mut self, offer: usize, ask: &Ask, outcome: &Outcome) {
         let address = self.offers[offer].address;
-        let ticket = self.scorer.started_for(&address, ask, &Evidence::PROBE);
+        let ticket = self.scorer.started_for(&address, ask, &Evidence::PROBE, self.now);
         self.scorer.ended_for(&address, (ask, &ticket), outcome, &Evidence::PROBE, self.now);
     }
 
     fn start(&mut self, offer: usize) -> Ticket {
-        // Time is told with a choice.
-        self.decide(ASK);
-        self.scorer.started_for(&self.offers[offer].address, &ASK, &Evidence::PROBE)
+        self.scorer.started_for(&self.offers[offer].address, &ASK, &Evidence::PROBE, self.now)
     }
 
     fn fails(&mut self, offer: usize, times: usize) {
@@ -261,7 +260,7 @@ fn load_ends_with_its_requests() {
     let offer = market.offers[0].address;
     for tokens in [10, 2_000, 0, u32::MAX] {
         let ask = Ask { input_tokens: tokens, ..ASK };
-        let tickets = [(); 2].map(|()| market.scorer.started_for(&offer, &ask, &Evidence::PROBE));
+        let tickets = [(); 2].map(|()| market.scorer.started_for(&offer, &ask, &Evidence::PROBE, market.now));
         for ticket in &tickets {
             market.scorer.ended_for(&offer, (&ask, ticket), &Outcome::Neutral, &Evidence::PROBE, market.now);
         }

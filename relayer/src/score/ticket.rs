@@ -10,6 +10,14 @@ pub struct Ticket {
     pub(super) load: u32,
     /// Tokens, prompt and expected answer.
     pub(super) tokens: u32,
+    /// How much it says to everybody, 0 to 1.
+    pub(super) weight: f32,
     /// Whether its first token came.
     pub(super) began: bool,
+}
+
+impl Ticket {
+    pub(super) fn counts(&self) -> bool {
+        self.weight > 0.0
+    }
 }

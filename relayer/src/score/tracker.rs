@@ -94,6 +94,8 @@ pub(super) struct Tracker {
     /// When it served somebody last.
     served_at: Option<f64>,
     requests: u32,
+    /// Those of them that say something to everybody.
+    counted: u32,
     tokens: u64,
     waiting: Vec<Waiting>,
 }
@@ -103,30 +105,33 @@ impl Tracker {
         Self { touched: now, penalty: 1.0, is_new: true, ..Self::default() }
     }
 
-    /// The request `ask` was sent, number `id` of all. One that `counts` for everybody may be the probe of a breaker.
-    pub(super) fn started(&mut self, id: u64, ask: &Ask, counts: bool, now: f64) -> Ticket {
+    /// The request `ask` was sent, number `id` of all. One that says something to everybody may be the probe of a breaker.
+    pub(super) fn started(&mut self, id: u64, ask: &Ask, weight: f32, now: f64) -> Ticket {
         self.touched = now;
         self.requests = self.requests.saturating_add(1);
         let tokens = ask.input_tokens.saturating_add(ask.expected_output);
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
         self.traffic.add(1.0, now, HALF_LIFE);
         self.limit.started(now);
-        if counts {
-            self.breaker.started();
+        let ticket = Ticket { id, at: now, load: self.requests, tokens, weight, began: false };
+        if !ticket.counts() {
+            return ticket;
         }
+        self.counted = self.counted.saturating_add(1);
+        self.breaker.started();
         if ask.streamed {
             self.waiting.push(Waiting { ticket: id, at: now, reading: reading(ask.input_tokens.into()) });
         }
-        Ticket { id, at: now, load: self.requests, tokens, began: false }
+        ticket
     }
 
     /// The first token of the request with `ticket` came.
     pub(super) fn began(&mut self, ask: &Ask, ticket: &mut Ticket, now: f64) {
-        if !ask.streamed || std::mem::replace(&mut ticket.began, true) {
+        if std::mem::replace(&mut ticket.began, true) || !ask.streamed || !ticket.counts() {
             return;
         }
         self.forget(ticket);
-        self.pace.began(now - ticket.at, ask.input_tokens, ask.input_tokens, now);
+        self.pace.began(now - ticket.at, (ask.input_tokens, ask.input_tokens), ticket.weight.into(), now);
     }
 
     fn forget(&mut self, ticket: &Ticket) {
@@ -137,7 +142,7 @@ impl Tracker {
 
     /// A request ended; `ticket` is of when it was sent, if that was told. `asked` is the request, if it is known; `repeated` is
     /// whether this offer had served the beginning of its prompt before. What does not count for everybody teaches nothing
-    /// but times and the load.
+    /// but the load.
     pub(super) fn observe(
         &mut self,
         outcome: &Outcome,
@@ -150,22 +155,26 @@ impl Tracker {
         if let Some(ticket) = ticket {
             self.forget(ticket);
             self.requests = self.requests.saturating_sub(1);
+            self.counted = self.counted.saturating_sub(u32::from(ticket.counts()));
             self.tokens = self.tokens.saturating_sub(u64::from(ticket.tokens));
         }
-        self.timed(outcome, ticket, repeated, now);
+        if matches!(outcome, Outcome::Served { .. }) {
+            self.served_at = Some(now);
+        }
         // The rest is about what clients can bend.
         if !evidence.counts() {
             return;
         }
         let weight = f64::from(evidence.weight);
+        self.timed(outcome, ticket, repeated, weight, now);
         match outcome {
             Outcome::Served { input_tokens, output_tokens, .. } => {
                 self.breaker.served();
                 self.in_a_row = 0;
                 self.verified = self.verified.saturating_add(1);
-                self.failures.add_weighted(0.0, weight, now, FAILURES);
-                self.up.add_weighted(1.0, weight, now, FAILURES);
-                self.broken.add_weighted(0.0, weight, now, BROKEN);
+                self.failures.add(0.0, weight, now, FAILURES);
+                self.up.add(1.0, weight, now, FAILURES);
+                self.broken.add(0.0, weight, now, BROKEN);
                 if let Some(ask) = asked {
                     let estimate = f64::from(ask.input_tokens) + f64::from(ask.expected_output);
                     self.estimated.add(estimate, now, BILLING_HALF_LIFE);
@@ -173,7 +182,7 @@ impl Tracker {
                 }
             }
             Outcome::Failed { kind, retry_after } => {
-                self.up.add_weighted(0.0, weight, now, FAILURES);
+                self.up.add(0.0, weight, now, FAILURES);
                 self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), ticket, (evidence, probes), now);
             }
             Outcome::Overtaken { .. } | Outcome::Neutral => self.breaker.neutral(),
@@ -181,30 +190,29 @@ impl Tracker {
     }
 
     /// What an answer shows of times, loads and caches.
-    fn timed(&mut self, outcome: &Outcome, ticket: Option<&Ticket>, repeated: bool, now: f64) {
+    fn timed(&mut self, outcome: &Outcome, ticket: Option<&Ticket>, repeated: bool, weight: f64, now: f64) {
         match outcome {
             Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
-                self.served_at = Some(now);
                 let hits = if repeated { &mut self.repeat_hits } else { &mut self.first_hits };
                 hits.add(*input_tokens, *cached_tokens, now);
                 let fresh = input_tokens.saturating_sub(*cached_tokens);
                 let (first, whole) = (ttft.as_secs_f64(), total.as_secs_f64());
                 let output = f64::from(*output_tokens);
                 if let Some(ticket) = ticket {
-                    self.pace.took(whole, (reading(fresh.into()), output), ticket.load.into(), now);
+                    self.pace.took(whole, (reading(fresh.into()), output), ticket.load.into(), weight, now);
                 }
                 if *streamed && !ticket.is_some_and(|ticket| ticket.began) {
-                    self.pace.began(first, *input_tokens, fresh, now);
+                    self.pace.began(first, (*input_tokens, fresh), weight, now);
                 }
                 if *streamed {
-                    self.pace.wrote(whole - first, output - 1.0, None, now);
+                    self.pace.wrote(whole - first, output - 1.0, None, weight, now);
                 } else {
-                    self.pace.wrote(whole, output, Some(reading(fresh.into())), now);
+                    self.pace.wrote(whole, output, Some(reading(fresh.into())), weight, now);
                 }
                 self.shown.push(now, *output_tokens, streamed.then_some(*ttft), *total);
             }
             Outcome::Overtaken { input_tokens, waited } => {
-                self.pace.began(waited.as_secs_f64(), *input_tokens, *input_tokens, now);
+                self.pace.began(waited.as_secs_f64(), (*input_tokens, *input_tokens), weight, now);
                 self.shown.push(now, 0, Some(*waited), *waited);
             }
             Outcome::Failed { .. } | Outcome::Neutral => {}
@@ -233,10 +241,10 @@ impl Tracker {
         self.in_a_row = self.in_a_row.saturating_add(1);
         let content = ticket.is_none_or(|ticket| ticket.began);
         let broken = content && matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout);
-        self.broken.add_weighted(if broken { 1.0 } else { 0.0 }, weight, now, BROKEN);
-        self.failures.add_weighted(if broken { 0.0 } else { 1.0 }, weight, now, FAILURES);
+        self.broken.add(if broken { 1.0 } else { 0.0 }, weight, now, BROKEN);
+        self.failures.add(if broken { 0.0 } else { 1.0 }, weight, now, FAILURES);
         if let Some(ticket) = ticket.filter(|_| !broken) {
-            self.lost.add(now - ticket.at, now, LOST);
+            self.lost.add(now - ticket.at, evidence.weight.into(), now, LOST);
         }
         let witness = match evidence.vault {
             Some(vault) if !kind.is_nobodys_doing() => Witness::Vault(vault),
@@ -255,13 +263,20 @@ impl Tracker {
         self.breaker.suspected()
     }
 
-    /// Its load as of now.
+    /// Requests it is working on that say something to everybody.
+    pub(super) fn counted(&self) -> u32 {
+        self.counted
+    }
+
+    /// Its load as of now. A newcomer's cap is of the requests that count: the others neither show what it can do nor take
+    /// the places of those that do.
     pub(super) fn live(&self, now: f64) -> Live {
         let cap = self.limit.cap(now).unwrap_or(Live::UNCAPPED);
+        let others = self.requests.saturating_sub(self.counted);
         Live {
             tokens: u32::try_from(self.tokens).unwrap_or(u32::MAX),
             requests: self.requests,
-            cap: if self.is_new { cap.min(self.verified.saturating_add(1)) } else { cap },
+            cap: if self.is_new { cap.min(self.verified.saturating_add(1).saturating_add(others)) } else { cap },
             gate: self.breaker.state(now),
             paced: self.limit.paced(now),
             limited: self.limited_at.is_some_and(|at| now - at < LIMITED_FOR),

@@ -250,7 +250,7 @@ async fn a_new_offer_gets_no_more_at_once_than_it_may() {
     assert_eq!(world.chat(json!({"max_tokens": 5})).await.status(), 200, "both are compared: it came later");
     assert_eq!(world.chat(alone.clone()).await.status(), 200);
     (0..3).for_each(|_| {
-        scorer.started_for(&address, &Ask::default(), &Evidence::PROBE);
+        scorer.started_for(&address, &Ask::default(), &Evidence::PROBE, Instant::now());
     });
     assert!(scorer.new_and_busy(&address, 3) && !scorer.new_and_busy(&address, 4));
     assert_eq!(error(world.chat(alone.clone()).await).await.0, 429);

@@ -308,7 +308,8 @@ proptest! {
         prop_assert!(explored <= c.exploration + 1e-9, "{explored}");
         for (m, line) in candidates.iter().zip(&ranking.scores) {
             prop_assert!(line.share >= line.explored_share);
-            if m.gate == Gate::Open || m.saturated() {
+            let saturated = m.paced || m.cap.is_some_and(|cap| m.outstanding_requests >= cap);
+            if m.gate == Gate::Open || saturated {
                 prop_assert_eq!(line.share, 0.0, "{:?}", m);
             }
         }

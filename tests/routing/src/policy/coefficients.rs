@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use steam::score::Coefficients;
 
-/// `base` with `changes` like `exponent=4`.
+/// `base` with `changes` like `exploration=0.02`.
 ///
 /// # Errors
 /// Where a name or value does not fit.

@@ -41,8 +41,9 @@ impl Policy for Steam {
         self.scorer.rank(view.offers, &view.ask, now, &mut self.rng).order(MAX_ATTEMPTS)
     }
 
-    fn started(&mut self, id: usize, request: &Request, _now: f64) {
-        let ticket = self.scorer.started_for(&address(id), &ask(request), &Evidence::PROBE);
+    fn started(&mut self, id: usize, request: &Request, now: f64) {
+        let now = self.instant(now);
+        let ticket = self.scorer.started_for(&address(id), &ask(request), &Evidence::PROBE, now);
         self.tickets.insert(key(id, request), ticket);
     }
 
