@@ -179,7 +179,9 @@ pub async fn attempt(job: &Job, candidate: &Candidate) -> Result<(Incoming, Tran
             return Ok((Incoming::Refused(refusal), transcript()));
         }
         other => {
-            let retry_after = retry_after(&response, now);
+            // Who says that the relayer may not, or that there is nothing, does not mean later.
+            let later = matches!(other, 408 | 425 | 429 | 500..);
+            let retry_after = retry_after(&response, now).filter(|_| later);
             let kind = if other == 429 { FailureKind::RateLimited } else { FailureKind::Status(other) };
             let cause = cause(response).await.map(|cause| format!(": {cause}")).unwrap_or_default();
             return Err(Failure { retry_after, ..Failure::new(kind, format!("status {other}{cause}")) });

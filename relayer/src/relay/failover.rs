@@ -311,7 +311,10 @@ impl<'a> Race<'a> {
             }
         }
         self.tries.clear();
-        if let Some((number, opened, refusal)) = self.doubted.take() {
+        // Another model says nothing about a refusal that may be right for its own.
+        if let Some((number, opened, refusal)) = self.doubted.take()
+            && opened.candidate.offer.model == winner.candidate.offer.model
+        {
             self.contradict(number, opened, refusal.status.as_u16());
         }
         // Retries that come to something are no sign of a general outage.

@@ -154,6 +154,13 @@ async fn once_all_have_failed_the_error_says_how_and_when_to_come_back() {
             Some("1"),
         ),
         ("no time", vec![say(silent)], 429, "providers_busy", Some("5")),
+        (
+            "not allowed, whenever",
+            vec![say("HTTP/1.1 401 X\r\nretry-after: 17\r\ncontent-length: 0\r\n\r\n")],
+            502,
+            "providers_failed",
+            None,
+        ),
         ("no answer", vec![Step::Forever], 504, "providers_timed_out", None),
         ("no connection", vec![], 502, "providers_failed", None),
     ] {

@@ -1,8 +1,9 @@
 //! A second provider asked while the first is slow: who answers first is paid, the other one is aborted and is not.
 
 use crate::config::Config;
-use crate::relay::testing::mock::{HELLO, Mock, STOP, Step, USAGE, good, stream};
+use crate::relay::testing::mock::{HELLO, Mock, STOP, Step, USAGE, answer, good, stream};
 use crate::relay::testing::world::{Streamed, World, error};
+use crate::relay::testing::{NOW, cheap, cost_alone};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,8 +25,14 @@ fn ask(hedge_after_ms: u64) -> Value {
 #[tokio::test]
 async fn the_second_serves_and_the_first_is_aborted_unpaid_and_remembered_as_slow() {
     let (slow, good) = (Mock::new("slow", vec![Step::Forever]).await, good(true).await);
-    let world = World::with(vec![slow.offer(1), good.offer(2)], patient).await;
-    let streamed = Streamed::read(world.chat(ask(200)).await).await;
+    // The client leaves the choice to the relayer: what it shapes is remembered of nobody.
+    let world = World::with(vec![cheap(slow.offer(1)), good.offer(2)], |config| {
+        patient(config);
+        cost_alone(config);
+        (config.upstream.hedge_after_ms, config.upstream.hedge_max_cost_ratio) = (200, 100.0);
+    })
+    .await;
+    let streamed = Streamed::read(world.chat(json!({"stream": true, "max_tokens": 16})).await).await;
     assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true));
     assert_eq!(streamed.receipt.unwrap().receipt.offer, [2; 32]);
     let decision = world.decision(&streamed.id).await;
@@ -140,6 +147,26 @@ async fn the_next_model_that_is_named_is_raced_as_well() {
     let streamed = Streamed::read(world.chat(members).await).await;
     assert_eq!(streamed.receipt.unwrap().receipt.offer, [2; 32]);
     assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_raced_model_that_serves_contradicts_no_refusal_of_another() {
+    let refusal = answer("400 X", r#"{"error":{"message":"no"}}"#);
+    let (refusing, slow) = (Mock::new("bad", refusal).await, Mock::new("slow", vec![Step::Forever]).await);
+    let other = good(true).await;
+    let next = crate::registry::Offer { model: "n".into(), ..other.offer(3) };
+    let world = World::with(vec![cheap(refusing.offer(1)), slow.offer(2), next], |config| {
+        patient(config);
+        cost_alone(config);
+    })
+    .await;
+    let members = json!({"stream": true, "max_tokens": 16, "models": ["n"], "provider": {"hedge_after_ms": 100}});
+    let streamed = Streamed::read(world.chat(members).await).await;
+    assert_eq!(streamed.receipt.unwrap().receipt.offer, [3; 32]);
+    let attempts = world.decision(&streamed.id).await["attempts"].clone();
+    assert_eq!((&attempts[0]["name"], &attempts[0]["outcome"]), (&json!("bad"), &json!("refused")), "{attempts}");
+    let figures = &world.node.board.figures_of(&crate::chain::Pubkey::new_from_array([1; 32]), NOW * 1_000).minutes5;
+    assert_eq!(figures.requests, 0, "nobody is blamed");
 }
 
 #[tokio::test]

@@ -153,7 +153,9 @@ pub(in crate::ledger) fn lock(path: &Path) -> Result<File, LedgerError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let failed = |source| LedgerError::Lock { path: path.into(), source };
-    let file = File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
+    // Who may open it may hold it, so that the relayer does not start.
+    private(name.as_ref())?;
+    let file = File::options().write(true).open(name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.into() }),

@@ -155,9 +155,14 @@ fn attempted(record: &Record) -> Result<(), Fault> {
         }
         under_way = Some(attempt);
     }
-    let opened = record.attempts.iter().filter(|attempt| attempt.outcome == OPENED).count();
-    if opened != 1 || record.attempts.iter().any(|attempt| attempt.outcome == REFUSED) {
+    let mut opened = record.attempts.iter().filter(|attempt| attempt.outcome == OPENED);
+    let (Some(served), None) = (opened.next(), opened.next()) else {
         return fault("not exactly one of them served".into());
+    };
+    // Another model may serve what one refused, rightly.
+    let contradicted = |attempt: &AttemptRecord| attempt.outcome == REFUSED && attempt.model == served.model;
+    if let Some(refused) = record.attempts.iter().find(|attempt| contradicted(attempt)) {
+        return fault(format!("{} refused what {} served", refused.name, served.name));
     }
     Ok(())
 }
