@@ -65,9 +65,8 @@ export class Client {
   }
 
   /** Calls an account's route of the relayer, signed: `usage`, `key`, `credits`, `receipts`. */
-  async get<T>(path: string): Promise<T> {
-    const url = this.api.url(path);
-    return this.api.call<T>(path, { headers: this.fetch.signer.free("GET", url.pathname, new Headers()) });
+  get<T>(path: string): Promise<T> {
+    return this.fetch.get<T>(path);
   }
 
   /** Fetches the receipt of an answer by its `Steam-Generation-Id` and verifies it; throws {@link ReceiptError} if it does not hold. `answer`: the bytes before the receipt. */

@@ -21,6 +21,7 @@ export { FailedError, finalized, handIn, UnknownOutcomeError } from "./chain/sen
 export { relayerChain, RpcChain, type Account as ChainAccount, type ChainSource, type ChainView, type Progress } from "./chain/source.js";
 export { decodeInstruction, encodeInstruction, errorMessage, PROGRAM, type Struct } from "./chain/codec.js";
 
+export { pause } from "./time.js";
 export * from "./units.js";
 export * from "./voucher.js";
 export * from "./key.js";

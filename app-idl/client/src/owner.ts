@@ -11,6 +11,7 @@ import { compile, messageOf, unchanged, withSignature, type Lifetime } from "./c
 import { MAX_KEYS } from "./group.js";
 import type { SessionKey } from "./key.js";
 import { RelayerError, type RelayerApi } from "./relayer.js";
+import { pause } from "./time.js";
 
 /** Slots for which a withdrawal at once may be carried out. */
 const AGREEMENT_SLOTS = 250n;
@@ -200,8 +201,4 @@ export function keyOf(vault: VaultAccount, address: string): SessionKeyAccount {
   const [latest] = vault.keys.filter((key) => key.key === address).sort((a, b) => b.epoch - a.epoch);
   if (!latest) throw new VaultError(`The key ${address} is not authorised in this vault: authorise it, or name the vault that it belongs to.`);
   return latest;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -297,3 +297,22 @@ test("control headers are latin-1 as fetch holds them", () => {
   sameBytes(steam.controlHeadersHash([["Steam-Route-X", "\u00e9 "]]), toHex(bytes));
   assert.notEqual(toHex(steam.controlHeadersHash([["steam-route-x", utf8("\u00e9 ")]])), toHex(bytes));
 });
+
+test("a vault is read with its keys, of which none may be cut", () => {
+  const vaults = vectors("account").account.filter((c: Json) => c.kind === "Vault");
+  each(vaults, (c) => {
+    const data = fromHex(c.data);
+    const vault = steam.readVault(data);
+    assert.equal(toHex(steam.addressBytes(vault.owner)), c.fields.owner);
+    assert.equal(vault.settle_seq, Number(c.fields.settle_seq));
+    const read = vault.keys.map(({ slot, key, epoch, limits, window_seconds, settled_pico }) => [
+      slot, toHex(steam.addressBytes(key)), epoch, limits.total, window_seconds, settled_pico,
+    ]);
+    const written = c.keys.map((key: Json, slot: number) => [
+      slot, key.key, Number(key.epoch), BigInt(key.limits.total), Number(key.window_seconds), BigInt(key.settled_pico),
+    ]);
+    assert.deepEqual(read, written);
+    assert.deepEqual(vault.keys.map(steam.isUsed), c.keys.map((key: Json) => /[^0]/.test(key.key)));
+    assert.throws(() => steam.readVault(data.slice(0, -1)), RangeError);
+  });
+});

@@ -1,7 +1,7 @@
 /** From what a person wants to a finalized transaction. Each step can be watched, and each ends in a result or an error that says what to do. */
 
 import {
-  compile, finalized, handIn, type Instruction, type Lifetime, messageOf, type Place, RelayerError, type SessionKey, toBase58, unchanged, withSignature,
+  compile, finalized, handIn, type Instruction, type Lifetime, messageOf, pause, type Place, RelayerError, type SessionKey, toBase58, unchanged, withSignature,
 } from "../../../app-idl/client/src/index.js";
 import { inWords, type Words } from "./chain/words.js";
 import { source } from "./relayer.js";
@@ -59,8 +59,4 @@ export async function until<T>(seen: () => Promise<T | null>, what: string): Pro
     if (found !== null) return found;
   }
   throw new Error(`${what} does not happen. Reload this page and look again; the transaction is final and nothing is lost.`);
-}
-
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,7 +1,6 @@
 /** Receipts, checked here: signature, arithmetic, answer and place in a settled batch. */
 
-import { type ConfigAccount, decodeSigned, equal, fromBase64, provenRoot, type Receipt, ReceiptError, receiptKeyOf, type RelayerAccount, toBase58, verifyReceipt } from "../../../app-idl/client/src/index.js";
-import { receipt as receiptOf } from "./relayer.js";
+import { type ConfigAccount, decodeSigned, equal, fromBase64, provenRoot, type Receipt, type ReceiptDocument, ReceiptError, receiptKeyOf, type RelayerAccount, toBase58, verifyReceipt } from "../../../app-idl/client/src/index.js";
 
 /** What a receipt must agree with, all of it from the chain. */
 export interface Expected {
@@ -59,12 +58,13 @@ function keyOf(relayer: RelayerAccount, id: number): Uint8Array {
   return key;
 }
 
-/** The same receipt with how far its settlement is, and the proof checked once there is one. */
-export async function refresh(known: Checked, key: string): Promise<Checked> {
-  const document = await receiptOf(known.id, key);
+/** The same receipt with how far its settlement is by the relayer's document, and the proof checked once there is one. */
+export function refreshed(known: Checked, document: ReceiptDocument): Checked {
   const same = equal(fromBase64(document.receipt), known.bytes);
   const fault = same ? known.fault : "The relayer now shows another receipt for this answer.";
   const { proof } = document;
   if (!proof) return { ...known, fault, status: document.status };
-  return { ...known, fault, status: document.status, included: provenRoot(document) !== null, transaction: proof.transaction ?? null };
+  // A proof of another receipt says nothing of the one kept here.
+  const included = same && provenRoot(document) !== null;
+  return { ...known, fault, status: document.status, included, transaction: proof.transaction ?? null };
 }

@@ -2,7 +2,8 @@
 
 import { equal, Reader } from "../bytes.js";
 import { MAX_KEYS } from "../group.js";
-import { decodeAccount, decodeType, declare, sizeOf } from "./codec.js";
+import { SYSTEM_PROGRAM } from "./address.js";
+import { decodeAccount, decodeType, declare, type Struct } from "./codec.js";
 
 const u128 = { defined: { name: "U128" } } as const;
 const deadline = { defined: { name: "Deadline" } } as const;
@@ -68,21 +69,21 @@ export interface VaultAccount {
   keys: SessionKeyAccount[];
 }
 
-const ZERO = "11111111111111111111111111111111";
-
 export function readVault(data: Uint8Array): VaultAccount {
-  const { value, rest } = decodeAccount("Vault", data);
-  const size = sizeOf({ defined: { name: "SessionKey" } });
-  const keys = Array.from({ length: Math.floor(rest.length / size) }, (_, slot) => ({
-    ...decodeType("SessionKey", rest.slice(slot * size, (slot + 1) * size)).value,
-    slot,
-  }));
-  return { ...value, keys } as unknown as VaultAccount;
+  const vault = decodeAccount("Vault", data);
+  const keys: Struct[] = [];
+  for (let left = vault.rest; left.length > 0; ) {
+    const { value, rest } = decodeType("SessionKey", left);
+    keys.push({ ...value, slot: keys.length });
+    left = rest;
+  }
+  return { ...vault.value, keys } as unknown as VaultAccount;
 }
 
 /** Whether a place has ever had a key. */
 export function isUsed(key: SessionKeyAccount): boolean {
-  return key.key !== ZERO;
+  // 32 zeros, which are that program's address.
+  return key.key !== SYSTEM_PROGRAM;
 }
 
 /** Whether a key may sign. */

@@ -98,21 +98,6 @@ export function decodeType(name: string, data: Uint8Array): { value: Struct; res
   return { value, rest: data.slice(data.length - reader.left) };
 }
 
-/** Bytes of a type of fixed length. */
-export function sizeOf(type: Type): number {
-  if (typeof type === "string") {
-    const size = { bool: 1, u8: 1, u16: 2, u32: 4, u64: 8, u128: 16, i64: 8, pubkey: 32, string: null, bytes: null }[type];
-    if (size === null) throw new Error(`${type} has no fixed length`);
-    return size;
-  }
-  if ("array" in type) return sizeOf(type.array[0]) * type.array[1];
-  if (!("defined" in type)) throw new Error("options and lists have no fixed length");
-  const body = bodyOf(type.defined.name);
-  if (body.kind === "enum") return 1;
-  if (body.kind === "type") return sizeOf(body.alias!);
-  return body.fields!.reduce((sum, field) => sum + sizeOf(field.type), 0);
-}
-
 /** What the program means by an error's number. */
 export function errorMessage(code: number): string | undefined {
   return idl.errors.find((error) => error.code === code)?.msg;

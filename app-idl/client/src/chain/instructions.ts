@@ -1,6 +1,6 @@
 /** Instructions of the program for owners, and the two of other programs that go with them. */
 
-import { concat, uint } from "../bytes.js";
+import { concat, U64_MAX, uint } from "../bytes.js";
 import { ASSOCIATED_TOKEN_PROGRAM, SYSTEM_PROGRAM, TOKEN_PROGRAM, type Place } from "./address.js";
 import { encodeInstruction, instruction, type Struct } from "./codec.js";
 
@@ -9,7 +9,7 @@ const INSTRUCTIONS_SYSVAR = "Sysvar1nstructions1111111111111111111111111";
 /** Decimals of USDC. */
 export const DECIMALS = 6;
 /** Asks for a whole balance. */
-export const EVERYTHING = 2n ** 64n - 1n;
+export const EVERYTHING = U64_MAX;
 /** A key without an end. */
 export const NEVER = 2n ** 63n - 1n;
 

@@ -2,6 +2,7 @@
 
 import type { Bytes } from "../bytes.js";
 import { RelayerError } from "../relayer.js";
+import { pause } from "../time.js";
 import type { ChainSource } from "./source.js";
 import { signatureOf, type Lifetime } from "./transaction.js";
 
@@ -53,8 +54,4 @@ export async function finalized(chain: ChainSource, signature: string, lifetime:
     }
     await pause(LOOK_MS);
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

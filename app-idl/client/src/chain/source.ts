@@ -26,8 +26,8 @@ export interface ChainSource {
   genesisHash(): Promise<string>;
   account(address: string): Promise<Account>;
   blockhash(): Promise<Lifetime>;
-  /** Hands a signed transaction to the cluster; its signature. */
-  send(transaction: Bytes): Promise<string>;
+  /** Hands a signed transaction to the cluster. */
+  send(transaction: Bytes): Promise<void>;
   progress(signature: string): Promise<Progress>;
 }
 
@@ -61,7 +61,7 @@ export function relayerChain(api: RelayerApi): ChainSource {
     },
     blockhash: () => api.call<Lifetime>("chain/blockhash"),
     async send(transaction) {
-      return (await api.call<{ signature: string }>("chain/transactions", { body: { transaction: toBase64(transaction) } })).signature;
+      await api.call("chain/transactions", { body: { transaction: toBase64(transaction) } });
     },
     progress: (signature) => api.call<Progress>(`chain/transactions/${signature}`),
   };
@@ -113,8 +113,8 @@ export class RpcChain implements ChainSource {
     return { blockhash: value.blockhash, last_valid_block_height: value.lastValidBlockHeight };
   }
 
-  send(transaction: Bytes): Promise<string> {
-    return this.call("sendTransaction", [toBase64(transaction), { encoding: "base64", preflightCommitment: "confirmed" }]);
+  async send(transaction: Bytes): Promise<void> {
+    await this.call("sendTransaction", [toBase64(transaction), { encoding: "base64", preflightCommitment: "confirmed" }]);
   }
 
   async progress(signature: string): Promise<Progress> {

@@ -104,11 +104,7 @@ export function messageOf(transaction: Bytes): Bytes {
 }
 
 /** A message as it is written: accounts by their places, some of which may be looked up elsewhere. */
-interface Written {
-  version: "legacy" | 0;
-  requiredSignatures: number;
-  accounts: string[];
-  blockhash: string;
+interface Written extends Omit<Message, "instructions"> {
   instructions: { program: number; accounts: number[]; data: Bytes }[];
   lookups: number;
 }
@@ -133,15 +129,15 @@ function read(transaction: Bytes): Written {
 
 /** Reads a transaction's message; throws {@link TransactionError} for one that looks addresses up, or is of an unknown version. */
 export function decodeMessage(transaction: Bytes): Message {
-  const { version, requiredSignatures, accounts, blockhash, instructions, lookups } = read(transaction);
+  const { instructions, lookups, ...head } = read(transaction);
   if (lookups > 0) throw new TransactionError("the transaction looks addresses up");
   const account = (place: number) => {
-    const address = accounts[place];
+    const address = head.accounts[place];
     if (address === undefined) throw new TransactionError("the transaction names an account that it does not have");
     return address;
   };
   const named = instructions.map((one) => ({ program: account(one.program), accounts: one.accounts.map(account), data: one.data }));
-  return { version, requiredSignatures, accounts, blockhash, instructions: named };
+  return { ...head, instructions: named };
 }
 
 /** The part of a transaction of version 1 that {@link dataFor} needs. */

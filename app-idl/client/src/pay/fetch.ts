@@ -6,16 +6,16 @@
  * and all are sent in parallel.
  */
 
-import { sha256, type Address, type Bytes, type Hash } from "../bytes.js";
-import type { SessionKey } from "../key.js";
+import { sha256, type Bytes, type Hash } from "../bytes.js";
 import { ReceiptError, type Receipt } from "../receipt.js";
 import { RelayerApi } from "../relayer.js";
+import { pause } from "../time.js";
 import { formatPico } from "../units.js";
-import { Account, costOf, UnresolvedError } from "./account.js";
+import { Account, costOf, UnresolvedError, type AccountOptions } from "./account.js";
 import type { Identity } from "./identity.js";
 import { ReceiptScanner } from "./scan.js";
-import { Signer, type Bound } from "./sign.js";
-import type { State, Store } from "./store.js";
+import { Signer, type Bound, type SignerOptions } from "./sign.js";
+import type { State } from "./store.js";
 
 /** Pauses before each time that a signed request is sent again after its connection failed. It is served once. */
 const RESENDS_MS = [0, 100, 300, 800, 1_600];
@@ -26,27 +26,12 @@ const FREE = ["/messages/count_tokens", "/responses/input_tokens", "/withdrawals
 /** Receipts of one list. */
 const PAGE = 1_000;
 
-export interface Options extends Identity {
-  key: SessionKey;
+export interface Options extends Identity, Omit<AccountOptions, "identity" | "address">, Omit<SignerOptions, "identity"> {
   /** The relayer's URL, as in `https://relayer.example`. No other origin is ever sent anything. */
   baseUrl: string;
-  /** The relayer's receipt keys by id, from its account on chain. */
-  receiptKey: (id: number) => Address | undefined;
   /** The most a request may cost in µUSDC, fees included. */
   maxCost: bigint | ((request: Request, body: Bytes) => bigint);
-  store: Store;
-  /** See {@link AccountOptions.maxUnresolved}. */
-  maxUnresolved?: bigint | undefined;
-  /** See {@link AccountOptions.maxUnknown}. */
-  maxUnknown?: bigint | undefined;
-  /** How long a signed request may be admitted, in seconds, at most 300. Default: 120. */
-  lifetimeSeconds?: bigint | undefined;
-  /** Called with every verified receipt, after it was saved. */
-  onReceipt?: ((receipt: Receipt, signed: Bytes) => void) | undefined;
   fetch?: typeof fetch | undefined;
-  /** Unix milliseconds. */
-  now?: (() => number) | undefined;
-  random?: ((length: number) => Bytes) | undefined;
 }
 
 /** The request was served and paid, and its answer was lost on its way. */
@@ -60,6 +45,8 @@ export interface SignedFetch {
   (input: string | URL | Request, init?: RequestInit): Promise<Response>;
   /** Counts the receipts that the relayer has of this key and this store does not; throws what {@link Account.reconcile} throws. */
   recover(): Promise<void>;
+  /** Calls an account's route of the relayer, signed: `usage`, `key`, `credits`, `receipts`. It costs nothing. */
+  get<T>(path: string): Promise<T>;
   /** The state as last saved. */
   state(): Promise<State>;
   readonly account: Account;
@@ -75,7 +62,8 @@ export function signedFetch(options: Options): SignedFetch {
   const transport: typeof fetch = options.fetch ?? ((input, init) => globalThis.fetch(input, init));
   const payer = new Payer(options, account, signer, new RelayerApi(options.baseUrl, transport), transport);
   const call = (input: string | URL | Request, init?: RequestInit) => payer.call(new Request(input, init));
-  return Object.assign(call, { recover: () => payer.recover(), state: () => account.state(), account, signer });
+  const get = <T>(path: string) => payer.get<T>(path);
+  return Object.assign(call, { recover: () => payer.recover(), get, state: () => account.state(), account, signer });
 }
 
 /** A signed request, ready to be sent, also more than once. */
@@ -113,17 +101,15 @@ class Payer {
   }
 
   private async pay(url: URL, init: RequestInit, headers: Headers, body: Bytes, maxCost: bigint): Promise<Response> {
-    const outgoing = await this.sign(url, init, headers, body, maxCost);
-    const response = await this.transmit(outgoing);
-    if (response.ok) return this.delivered(response, outgoing.hash);
-    if (!(await this.isLow(response, outgoing.hash))) return response;
-    // Another holder spent with the key, or the store was lost.
-    await this.recover();
-    const again = await this.sign(url, init, headers, body, maxCost);
-    const second = await this.transmit(again);
-    if (second.ok) return this.delivered(second, again.hash);
-    await this.isLow(second, again.hash);
-    return second;
+    for (let isFirst = true; ; isFirst = false) {
+      const outgoing = await this.sign(url, init, headers, body, maxCost);
+      const response = await this.transmit(outgoing);
+      if (response.ok) return this.delivered(response, outgoing.hash);
+      const isLow = await this.isLow(response, outgoing.hash);
+      if (!isLow || !isFirst) return response;
+      // Another holder spent with the key, or the store was lost.
+      await this.recover();
+    }
   }
 
   /** Signs a request and notes its ceiling durably, before anything is sent. */
@@ -148,8 +134,8 @@ class Payer {
   /** Sends the same bytes until the relayer answers. */
   private async transmit({ url, init, hash }: Outgoing): Promise<Response> {
     let failure: unknown;
-    for (const pause of RESENDS_MS) {
-      await sleep(pause);
+    for (const wait of RESENDS_MS) {
+      await pause(wait);
       try {
         const response = await this.transport(url, init);
         const receipt = response.headers.get("Steam-Receipt");
@@ -241,11 +227,9 @@ class Payer {
    */
   private async lost(id: string | null, hash: Hash): Promise<AnswerLostError | undefined> {
     if (!id || !/^[\w-]+$/.test(id)) return undefined;
-    const url = this.api.url(`receipts/${id}`);
-    for (const pause of LOOKS_MS) {
-      await sleep(pause);
-      const headers = this.signer.free("GET", url.pathname, new Headers());
-      const found = await this.api.call<{ receipt: string }>(`receipts/${id}`, { headers }).catch(() => null);
+    for (const wait of LOOKS_MS) {
+      await pause(wait);
+      const found = await this.get<{ receipt: string }>(`receipts/${id}`).catch(() => null);
       if (found) return new AnswerLostError(await this.account.accept(found.receipt, { requestHash: hash }));
     }
     return undefined;
@@ -254,8 +238,7 @@ class Payer {
   async recover(): Promise<void> {
     const receipts: string[] = [];
     for (let after = ""; ; ) {
-      const headers = this.signer.free("GET", this.api.url("receipts").pathname, new Headers());
-      const page = await this.api.call<{ data: { id: string; receipt: string }[]; has_more: boolean }>(`receipts?limit=${PAGE}${after}`, { headers });
+      const page = await this.get<{ data: { id: string; receipt: string }[]; has_more: boolean }>(`receipts?limit=${PAGE}${after}`);
       receipts.push(...page.data.map(({ receipt }) => receipt));
       const last = page.data.at(-1);
       if (!page.has_more || !last) break;
@@ -263,10 +246,10 @@ class Payer {
     }
     await this.account.reconcile(receipts, this.signer.now());
   }
-}
 
-function sleep(ms: number): Promise<void> {
-  return ms > 0 ? new Promise((resolve) => setTimeout(resolve, ms)) : Promise.resolve();
+  async get<T>(path: string): Promise<T> {
+    return this.api.call<T>(path, { headers: this.signer.free("GET", this.api.url(path).pathname, new Headers()) });
+  }
 }
 
 /** The request's headers without the SDK's API key: it must not leave its holder. */

@@ -37,10 +37,6 @@ export class Signer {
     if (this.#lifetime <= 0n || this.#lifetime > MAX_AHEAD_SECONDS) throw new RangeError(`lifetimeSeconds must be 1 to ${MAX_AHEAD_SECONDS}`);
   }
 
-  get address(): Bytes {
-    return this.#options.key.address;
-  }
-
   /** Now, in Unix seconds. */
   now(): bigint {
     return BigInt(Math.floor((this.#options.now ?? Date.now)() / 1000));

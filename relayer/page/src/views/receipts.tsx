@@ -2,8 +2,8 @@ import { useEffect, useState } from "preact/hooks";
 import { costOf, fromBase64, type SessionKey } from "../../../../app-idl/client/src/index.js";
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
-import { check, refresh, type Checked } from "../receipts.js";
-import { receiptsOf } from "../relayer.js";
+import { check, refreshed, type Checked } from "../receipts.js";
+import { receipt, receiptsOf } from "../relayer.js";
 import { useSession } from "../session.js";
 
 /** Pause between two looks at receipts that are not settled. */
@@ -30,7 +30,7 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
   useEffect(() => {
     if (!shown || open.length === 0) return;
     const look = () => {
-      Promise.all(open.map((one) => refresh(one, sessionKey.reveal()))).then(
+      Promise.all(open.map(async (one) => refreshed(one, await receipt(one.id, sessionKey.reveal())))).then(
         (read) => {
           setError(null);
           read.filter((one) => one.status !== receipts.find((known) => known.id === one.id)?.status).forEach(keep);
