@@ -12,7 +12,7 @@ use steam_protocol::batch::{
     Batch, BatchCharge, BatchError, BatchView, BatchVoucher, CHARGE_LEN, GROUP_LEN, Group, HEADER_LEN, MAX_GROUPS,
     MAX_MEMBERSHIPS, VOUCHER_LEN,
 };
-use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_VOUCHERS, ResolvedCharge, next_hash};
+use steam_protocol::group::{GroupHeader, MAX_CHARGES, MAX_KEYS, MAX_VOUCHERS, ResolvedCharge, next_hash};
 use steam_protocol::key::{KeyError, PREFIX, SessionKey};
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, ReceiptError, SIGNED_LEN, SignedReceipt};
 use steam_protocol::request::{RequestBinding, control_headers_hash};
@@ -375,6 +375,8 @@ proptest! {
         };
         refused(Group { vouchers: vec![voucher; MAX_VOUCHERS + 1], ..group.clone() }, BatchError::VoucherCount)?;
         refused(Group { charges: vec![charge; MAX_CHARGES + 1], ..group.clone() }, BatchError::ChargeCount)?;
+        let beyond = BatchCharge { slot: MAX_KEYS as u8, ..charge };
+        refused(Group { charges: vec![beyond], vouchers: vec![], ..group.clone() }, BatchError::ChargeSlot)?;
         let step = Step { left: true, sibling: [0; 32] };
         for steps in [0, MAX_STEPS] {
             let memberships = vec![Membership(vec![step; steps]); MAX_MEMBERSHIPS + 1];
