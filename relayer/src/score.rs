@@ -38,7 +38,7 @@ mod tracker;
 #[cfg(test)]
 mod tests;
 
-pub use ask::{Ask, CandidateScore, Draws, Gate, Measured, Ranking, Sort, Terms};
+pub use ask::{Ask, AskedWrites, CandidateScore, Draws, Gate, Measured, Ranking, Sort, Terms};
 pub use choice::{Choice, ChoiceRecord};
 pub use coefficients::Coefficients;
 pub use decide::decide;
@@ -72,6 +72,7 @@ const TYPICAL: Ask = Ask {
     preferred_min_throughput: None,
     preferred_max_latency: None,
     prefix: None,
+    cache_writes: AskedWrites::None,
 };
 
 /// The live figures of an offer: its last five minutes, and its load at the moment.

@@ -192,7 +192,8 @@ impl Create {
             let _ = std::fs::remove_file(path);
         }
         let signature = sent?;
-        let now = session.find_vault(&address).await?;
+        // Nothing that may fail stands between the authorisation and the key's print: unread, the epoch is the next one.
+        let now = session.find_vault(&address).await.ok().flatten();
         global.output.print(&Created {
             api_key: self.out.is_none().then(|| Zeroizing::new(key.reveal())),
             file: self.out.as_ref().map(|path| path.display().to_string()),

@@ -6,6 +6,10 @@ use super::failure;
 use super::solana::Global;
 use crate::chain::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Deserialize;
+use serde_json::json;
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -13,11 +17,12 @@ use solana_rpc_client_api::client_error::{Error, ErrorKind, Result as RpcResult}
 use solana_rpc_client_api::custom_error::{
     JSON_RPC_SERVER_ERROR_MIN_CONTEXT_SLOT_NOT_REACHED, JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY,
 };
-use solana_rpc_client_api::request::RpcError;
+use solana_rpc_client_api::request::{RpcError, RpcRequest};
 use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::Transaction;
 use solana_transaction::versioned::VersionedTransaction;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Confirmed by a supermajority: what commands read and wait for.
@@ -27,10 +32,24 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// JSON-RPC: the node does not have this method, or its provider does not sell it.
 const METHOD_NOT_FOUND: i64 = -32601;
 
+/// What `getAccountInfo` answers, of which only the data is read.
+#[derive(Deserialize)]
+struct Found {
+    value: Option<Stored>,
+}
+
+#[derive(Deserialize)]
+struct Stored {
+    /// In Base64, and the name of that.
+    data: (String, String),
+}
+
 /// A session with one RPC node.
 pub struct RpcSession {
     client: RpcClient,
     url: String,
+    /// The first transaction that took effect.
+    settled: OnceLock<Signature>,
 }
 
 impl RpcSession {
@@ -41,7 +60,8 @@ impl RpcSession {
 
     /// The node at `url`.
     pub fn at(url: String) -> Self {
-        Self { client: RpcClient::new_with_timeout_and_commitment(url.clone(), TIMEOUT, COMMITMENT), url }
+        let client = RpcClient::new_with_timeout_and_commitment(url.clone(), TIMEOUT, COMMITMENT);
+        Self { client, url, settled: OnceLock::new() }
     }
 
     /// The client, for calls that are passed to [`Self::answer`].
@@ -56,7 +76,14 @@ impl RpcSession {
 
     /// What a call of [`Self::client`] answers.
     pub async fn answer<T>(&self, call: impl Future<Output = RpcResult<T>>) -> Result<T> {
-        call.await.map_err(|error| self.failed(&error))
+        call.await.map_err(|error| {
+            let error = self.failed(&error);
+            let Some(signature) = self.settled.get() else { return error };
+            let message =
+                format!("the transaction {signature} took effect, but what followed could not be read: {error}");
+            CliError::new(error.code(), message)
+                .next("do not run the command again before you have looked at what it changed")
+        })
     }
 
     /// The cluster's genesis hash.
@@ -66,8 +93,13 @@ impl RpcSession {
 
     /// An account's bytes, or nothing if there is none.
     pub async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {
-        let found = self.answer(self.client.get_account_with_commitment(address, COMMITMENT)).await?;
-        Ok(found.value.map(|account| account.data))
+        // The client's own call makes a text of every error, with the node's URL in it.
+        let call =
+            json!([address.to_string(), {"encoding": "base64", "commitment": COMMITMENT.commitment.to_string()}]);
+        let found: Found = self.answer(self.client.send(RpcRequest::GetAccountInfo, call)).await?;
+        let Some(account) = found.value else { return Ok(None) };
+        let data = BASE64.decode(&account.data.0);
+        data.map(Some).map_err(|_| self.unreachable("it sent no valid answer"))
     }
 
     /// Signs, sends and waits for confirmation. The payer signs; so do `signers`.
@@ -83,21 +115,31 @@ impl RpcSession {
 
     /// Sends a transaction that has all its signatures, and waits for confirmation.
     pub async fn send_signed(&self, transaction: &VersionedTransaction) -> Result<Signature> {
-        self.client.send_and_confirm_transaction(transaction).await.map_err(|error| {
-            match error.get_transaction_error() {
-                Some(refused) => failure::of_transaction(&refused, &transaction.message),
-                None => self.failed(&error),
-            }
+        let sent = self.client.send_and_confirm_transaction(transaction).await;
+        if let Ok(signature) = &sent {
+            self.settled.get_or_init(|| *signature);
+        }
+        sent.map_err(|error| match error.get_transaction_error() {
+            Some(refused) => failure::of_transaction(&refused, &transaction.message),
+            None => self.unknown(transaction.signatures.first(), &error),
         })
+    }
+
+    /// A transaction was sent, or may have been, and nobody said what became of it.
+    fn unknown(&self, signature: Option<&Signature>, error: &Error) -> CliError {
+        let signature = signature.map(Signature::to_string).unwrap_or_default();
+        let why = self.failed(error);
+        CliError::new(
+            "rpc_outcome_unknown",
+            format!("the transaction {signature} may have taken effect, and its outcome is not known: {why}"),
+        )
+        .next("look in two minutes at what it was to change, before you run the command again: later it can no longer take effect")
     }
 
     /// Why the node did not answer.
     fn failed(&self, error: &Error) -> CliError {
         let node = self.shown();
-        let unreachable = |why: &str| {
-            CliError::new("rpc_unreachable", format!("cannot reach the Solana RPC node at {node}: {why}"))
-                .next("check that it runs (`steam dev` starts a local network) or name another with --url")
-        };
+        let unreachable = |why: &str| self.unreachable(why);
         match error.kind() {
             ErrorKind::Reqwest(error) if error.is_timeout() => unreachable("it did not answer in time"),
             ErrorKind::Reqwest(error) if error.is_connect() => unreachable("the connection was refused or failed"),
@@ -113,11 +155,18 @@ impl RpcSession {
             ErrorKind::Io(error) => unreachable(&error.to_string()),
             ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => self.refused(*code, message),
             ErrorKind::RpcError(RpcError::ForUser(message)) => {
-                CliError::new("rpc_failed", message.trim_end_matches('.').to_owned())
+                let message = message.trim_end_matches('.').replace(&self.url, &node);
+                CliError::new("rpc_failed", message)
                     .next("check with the same command whether it took effect before repeating it")
             }
             _ => unreachable("it sent no valid answer"),
         }
+    }
+
+    fn unreachable(&self, why: &str) -> CliError {
+        let node = self.shown();
+        CliError::new("rpc_unreachable", format!("cannot reach the Solana RPC node at {node}: {why}"))
+            .next("check that it runs (`steam dev` starts a local network) or name another with --url")
     }
 
     /// What a JSON-RPC error code means.
@@ -154,6 +203,80 @@ mod tests {
     fn a_nodes_url_is_shown_without_its_access_key() {
         assert_eq!(shown("https://rpc.example.com/v2/s3cret?api-key=x"), "https://rpc.example.com");
         assert_eq!(shown("https://user:pass@rpc.example.com:444/"), "https://rpc.example.com:444");
+    }
+
+    /// A node that answers each request whose body holds one of `answers` with the status and JSON beside it, and hangs up
+    /// on all others.
+    async fn node(answers: &'static [(&'static str, &'static str, &'static str)]) -> RpcSession {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = vec![0; 16_384];
+                    let mut length = 0;
+                    while let Ok(read) = stream.read(&mut request[length..]).await
+                        && read > 0
+                    {
+                        length += read;
+                        let text = String::from_utf8_lossy(&request[..length]);
+                        if text.contains("\"method\"") && text.ends_with('}') {
+                            let Some((_, status, json)) = answers.iter().find(|(method, ..)| text.contains(method))
+                            else {
+                                return;
+                            };
+                            let head =
+                                format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n");
+                            let answer = format!("{head}content-length: {}\r\n\r\n{json}", json.len());
+                            let _ = stream.write_all(answer.as_bytes()).await;
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        RpcSession::at(format!("http://{address}/s3cret?api-key=s3cret"))
+    }
+
+    fn signed() -> VersionedTransaction {
+        let payer = Keypair::new_from_array([7; 32]);
+        let mut transaction = Transaction::new_with_payer(&[], Some(&payer.pubkey()));
+        transaction.sign(&[&payer], Default::default());
+        transaction.into()
+    }
+
+    #[tokio::test]
+    async fn an_account_that_cannot_be_read_is_told_by_its_cause_and_without_the_key() {
+        for (status, code) in [("503 X", "rpc_unreachable"), ("401 X", "rpc_unreachable")] {
+            let node = node(Box::leak(Box::new([("getAccountInfo", status, "{}")]))).await;
+            let error = node.data(&Pubkey::default()).await.unwrap_err();
+            assert_eq!(error.code(), code, "{error}");
+            assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+        }
+        let found = r#"{"jsonrpc":"2.0","id":0,"result":{"context":{"slot":1},"value":{"data":["AQI=","base64"],"lamports":1}}}"#;
+        let node = node(Box::leak(Box::new([("getAccountInfo", "200 OK", found)]))).await;
+        assert_eq!(node.data(&Pubkey::default()).await.unwrap(), Some(vec![1, 2]));
+    }
+
+    #[tokio::test]
+    async fn a_transaction_of_unknown_outcome_is_called_that_and_named() {
+        let transaction = signed();
+        for node in [node(&[]).await, node(&[("sendTransaction", "504 X", "{}")]).await] {
+            let error = node.send_signed(&transaction).await.unwrap_err();
+            assert_eq!(error.code(), "rpc_outcome_unknown");
+            assert!(error.to_string().contains(&transaction.signatures[0].to_string()), "{error}");
+            assert!(error.to_string().contains("may have taken effect"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_after_a_transaction_says_that_it_took_effect() {
+        let node = node(&[]).await;
+        let signature = signed().signatures[0];
+        node.settled.set(signature).unwrap();
+        let error = node.data(&Pubkey::default()).await.unwrap_err();
+        assert!(error.to_string().contains(&format!("{signature} took effect")), "{error}");
     }
 
     #[test]

@@ -160,7 +160,7 @@ impl Wanted {
     }
 
     fn takes(&self, offer: &Offer) -> bool {
-        self.model.as_ref().is_none_or(|model| *model == offer.model)
+        self.model.as_ref().is_none_or(|model| model.eq_ignore_ascii_case(&offer.model))
             && self.provider.is_none_or(|provider| provider == offer.provider)
     }
 

@@ -3,6 +3,7 @@
 mod allow_lists;
 mod api;
 mod bounds;
+mod cache_writes;
 mod chain;
 mod completions;
 mod controls;

@@ -14,7 +14,7 @@ use crate::chain::Pubkey;
 use crate::registry::Offer;
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, shorten};
-use crate::score::Sort;
+use crate::score::{AskedWrites, Sort};
 use axum::http::HeaderMap;
 use given::{Wishes, invalid};
 use std::ops::Bound;
@@ -188,8 +188,9 @@ impl Controls {
         })
     }
 
-    /// The reason why these controls exclude `offer`, which costs `price`, if they do; `providers` is whom they name.
-    pub fn exclude(&self, providers: &Providers, offer: &Offer, price: &Price) -> Option<String> {
+    /// The reason why these controls exclude `offer`, which costs `price`, if they do; `providers` is whom they name. What a
+    /// token of the prompt may cost at most counts: `writes` are the cache writes that the request asks for.
+    pub fn exclude(&self, providers: &Providers, offer: &Offer, price: &Price, writes: AskedWrites) -> Option<String> {
         if providers.ignore.contains(&offer.provider) {
             return Some("in provider.ignore".into());
         }
@@ -203,7 +204,7 @@ impl Controls {
             return Some(reason);
         }
         let limits = [
-            ("prompt", self.max_price.prompt, price.input),
+            ("prompt", self.max_price.prompt, writes.input_price(price)),
             ("completion", self.max_price.completion, price.output),
             ("request", self.max_price.request, price.request),
         ];

@@ -89,7 +89,7 @@ pub enum RelayError {
     Gateway(#[from] GatewayError),
     /// Every offer that could serve it is priced above what the key allows.
     #[error(
-        "every provider of `{model}` is priced above what this key allows: {reasons}; create a key with a higher --max-price"
+        "every provider of `{model}` is priced above what this key allows: {reasons}; raise its highest prices with `steam key update` (--max-price-input, --max-price-cache-write and the like)"
     )]
     PriceAboveKey {
         /// The model.

@@ -248,6 +248,7 @@ pub fn ask_of(config: &Config, request: &Request, input: &Input, longest: u32) -
         expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
         output_limit: longest.saturating_mul(request.choices),
         streamed: request.stream,
+        cache_writes: request.caching.asked(),
         ..Ask::default()
     }
 }
@@ -268,7 +269,7 @@ fn consider(
     }
     let most_prompt = saturate(input.allowance().min(context(offer, request)));
     let price = offer.price.price(offer.price.is_long(most_prompt.into()));
-    if let Some(reason) = request.controls.exclude(allowed.named, offer, price) {
+    if let Some(reason) = request.controls.exclude(allowed.named, offer, price, request.caching.asked()) {
         return Err((Filter::Wish, reason).into());
     }
     let missing = request.needs & !offer.capabilities;

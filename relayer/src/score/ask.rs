@@ -41,6 +41,33 @@ pub struct Ask {
     pub preferred_max_latency: Option<f32>,
     /// Hash of its vault and the beginning of its prompt, if that is long enough to be cached.
     pub prefix: Option<u64>,
+    /// The cache writes that it asks for, which its provider may bill: its whole prompt is taken to be one.
+    #[serde(default)]
+    pub cache_writes: AskedWrites,
+}
+
+/// The cache writes that a request asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedWrites {
+    /// None.
+    #[default]
+    None,
+    /// Those of the shorter lifetime.
+    Short,
+    /// Those of either lifetime.
+    Any,
+}
+
+impl AskedWrites {
+    /// The highest price of a prompt's token that is not read from a cache.
+    pub fn input_price(self, price: &Price) -> u64 {
+        match self {
+            Self::None => price.input,
+            Self::Short => price.input.max(price.cache_write),
+            Self::Any => price.input.max(price.cache_write).max(price.cache_write_long),
+        }
+    }
 }
 
 /// What the objective weighs with: learned from the market, the same for all its candidates.

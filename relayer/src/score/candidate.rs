@@ -1,7 +1,7 @@
 //! A candidate as the arithmetic of a choice uses it: its [`Profile`], which is computed before the request comes; its
 //! [`Live`] load, which changes with every request; and its [`Group`], which comes before the objective.
 
-use super::ask::{Gate, Measured};
+use super::ask::{AskedWrites, Gate, Measured};
 use steam_protocol::units::Price;
 
 /// Fixed part of the time to the first token, in prompt tokens: half a second where 6,000 are read in one.
@@ -75,11 +75,31 @@ pub(super) struct Profile {
     pub(super) doubt: f64,
 }
 
+/// µUSDC a prompt token of a request that asks for no cache writes, for those of the shorter lifetime, and for either.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PromptPrices([f64; 3]);
+
+impl PromptPrices {
+    /// `hits` of the prompt being cached.
+    fn of(m: &Measured, price: &Price, hits: f64) -> Self {
+        let all = [AskedWrites::None, AskedWrites::Short, AskedWrites::Any];
+        let one = |writes: AskedWrites| {
+            let fresh = writes.input_price(price) as f64;
+            billing(m) * ((1.0 - hits) * fresh + hits * price.cached as f64) / 1e6
+        };
+        Self(all.map(one))
+    }
+
+    fn at(&self, writes: AskedWrites) -> f64 {
+        self.0[writes as usize]
+    }
+}
+
 /// What a request costs, as expected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rates {
-    /// µUSDC a prompt token.
-    pub(super) prompt: f64,
+    /// µUSDC a prompt token, by the cache writes asked for.
+    pub(super) prompt: PromptPrices,
     /// µUSDC an output token.
     pub(super) output: f64,
     /// µUSDC a request.
@@ -89,15 +109,15 @@ pub(super) struct Rates {
 impl Rates {
     fn of(m: &Measured, price: &Price, hits: f64) -> Self {
         Self {
-            prompt: prompt_price(m, price, hits),
+            prompt: PromptPrices::of(m, price, hits),
             output: billing(m) * price.output as f64 / 1e6,
             request: price.request as f64,
         }
     }
 
-    /// µUSDC of a request with so many tokens of prompt and answer.
-    pub(super) fn cost(&self, input: f64, output: f64) -> f64 {
-        input * self.prompt + (output * self.output + self.request)
+    /// µUSDC of a request with so many tokens of prompt and answer, and such cache writes.
+    pub(super) fn cost(&self, input: f64, output: f64, writes: AskedWrites) -> f64 {
+        input * self.prompt.at(writes) + (output * self.output + self.request)
     }
 }
 
@@ -198,10 +218,10 @@ pub(super) trait Candidates {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sticky {
     pub(super) index: usize,
-    /// µUSDC a prompt token, given what it has cached.
-    pub(super) prompt: f64,
+    /// What a prompt token costs, given what it has cached.
+    pub(super) prompt: PromptPrices,
     /// The same of a long prompt.
-    pub(super) long_prompt: f64,
+    pub(super) long_prompt: PromptPrices,
     /// Share of the prompt that it need not read again.
     pub(super) hits: f64,
 }
@@ -210,7 +230,7 @@ impl Sticky {
     pub(super) fn of(index: usize, m: &Measured, hits: f32) -> Self {
         let usual = within_or(m.cache_hits.into(), 0.0, 1.0, 0.0);
         let hits = within_or(hits.into(), 0.0, 1.0, 0.0).max(usual);
-        let price = |price: &Price| prompt_price(m, price, hits);
+        let price = |price: &Price| PromptPrices::of(m, price, hits);
         Self { index, prompt: price(&m.price.standard), long_prompt: price(&m.price.long), hits }
     }
 }
@@ -223,11 +243,6 @@ pub(super) fn reading(tokens: f64) -> f64 {
 /// Tokens billed for one estimated.
 fn billing(m: &Measured) -> f64 {
     within_or(m.billing.into(), 0.01, 100.0, 1.0)
-}
-
-/// µUSDC a prompt token, `hits` of the prompt being cached.
-fn prompt_price(m: &Measured, price: &Price, hits: f64) -> f64 {
-    billing(m) * ((1.0 - hits) * price.input as f64 + hits * price.cached as f64) / 1e6
 }
 
 /// `x` within its range; what is no number is the worst, the upper end.

@@ -1,7 +1,7 @@
 //! What a user loses by each candidate, in µUSDC: money, time at what a second is worth, and failures. The least is chosen;
 //! a bounded share of the requests goes to whom one more request would teach more than it loses.
 
-use super::ask::{Ask, Draws, Sort, Terms};
+use super::ask::{Ask, AskedWrites, Draws, Sort, Terms};
 use super::candidate::{CandidateEvaluation, Candidates, Group, Profile, Rates, Sticky, group, reading, slowed};
 use super::coefficients::Coefficients;
 use super::order::{HEAD, Keys};
@@ -78,8 +78,8 @@ impl Evaluation {
             let (profile, live) = (candidates.profile(index), candidates.live(index));
             let rates = profile.rates(input);
             let (cost, read) = match &sticky {
-                Some(sticky) if sticky.index == index => kept(sticky, profile, input, output),
-                _ => (rates.cost(input, output), read),
+                Some(sticky) if sticky.index == index => kept(sticky, profile, (input, output), ask.cache_writes),
+                _ => (rates.cost(input, output, ask.cache_writes), read),
             };
             let ttft = profile.ttft * read;
             let time = (ttft + written * profile.token) * slowed(profile, live);
@@ -153,9 +153,9 @@ impl Evaluation {
 }
 
 /// Cost of a request at the offer that has the beginning of its prompt, and how long what is left of it takes to read.
-fn kept(sticky: &Sticky, profile: &Profile, input: f64, output: f64) -> (f64, f64) {
+fn kept(sticky: &Sticky, profile: &Profile, (input, output): (f64, f64), writes: AskedWrites) -> (f64, f64) {
     let prompt = if profile.is_long(input) { sticky.long_prompt } else { sticky.prompt };
-    let cost = Rates { prompt, ..*profile.rates(input) }.cost(input, output);
+    let cost = Rates { prompt, ..*profile.rates(input) }.cost(input, output, writes);
     (cost, reading(input * (1.0 - sticky.hits)))
 }
 

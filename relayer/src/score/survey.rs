@@ -1,6 +1,6 @@
 //! What was measured of each offer of a market, put beside the others: few samples are pulled to what is common.
 
-use super::ask::{Ask, Gate, Measured, Terms};
+use super::ask::{Ask, AskedWrites, Gate, Measured, Terms};
 use super::candidate::{Profile, reading};
 use super::coefficients::Coefficients;
 use super::lengths::Lengths;
@@ -107,7 +107,8 @@ pub(super) fn measure(
 /// What a second and a failure are worth in a market of these offers: its middle's time is worth its price.
 pub(super) fn terms(c: &Coefficients, profiles: &[Profile], lengths: &Lengths, ask: &Ask, rate: f64) -> Terms {
     let (input, output) = lengths.mean(ask);
-    let cost = median(profiles.iter().map(|p| p.rates(input).cost(input, output))).unwrap_or(1.0).max(1e-3);
+    let cost =
+        median(profiles.iter().map(|p| p.rates(input).cost(input, output, AskedWrites::None))).unwrap_or(1.0).max(1e-3);
     let time = median(profiles.iter().map(|p| p.ttft * reading(input) + p.token * output)).unwrap_or(1.0).max(1e-6);
     Terms {
         second: (c.time_weight * cost / time) as f32,

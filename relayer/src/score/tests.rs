@@ -20,6 +20,7 @@ const ASK: Ask = Ask {
     preferred_min_throughput: None,
     preferred_max_latency: None,
     prefix: None,
+    cache_writes: AskedWrites::None,
 };
 
 /// A market of offers of one model, its time and its chance.

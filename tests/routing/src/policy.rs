@@ -90,5 +90,6 @@ pub fn ask(request: &Request) -> Ask {
         preferred_min_throughput: None,
         preferred_max_latency: None,
         prefix: Some(request.conversation.into()),
+        ..Ask::default()
     }
 }

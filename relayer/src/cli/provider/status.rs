@@ -161,6 +161,7 @@ impl Report for Shown {
                 show_tariff(&offer.price.price),
                 offer.price.version
             )?;
+            writeln!(out, "    offer {}", offer.offer)?;
             if let (Some(next), Some(left)) = (&offer.next, offer.next_in_seconds) {
                 writeln!(out, "    in {}: {}, version {}", show_span(left), show_tariff(&next.price), next.version)?;
             }

@@ -321,7 +321,7 @@ async fn a_listing_takes_the_queries_it_knows_and_names_what_is_wrong_with_other
     let world = World::new(vec![good(false).await.offer(1), good(false).await.offer(2)]).await;
     let provider = world.node.registry.borrow().offers[0].provider;
     let listed = async |query: String| world.get(&format!("/v1/providers?{query}")).await;
-    let (_, one) = listed(format!("provider={provider}&model=m&window=1h&blend_ratio=0")).await;
+    let (_, one) = listed(format!("provider={provider}&model=M&window=1h&blend_ratio=0")).await;
     assert_eq!(one["data"].as_array().unwrap().len(), 1);
     assert_eq!((&one["blend_ratio"], &one["data"][0]["blended_usd_per_million"]), (&json!(0.0), &json!(2.0)));
     let board = &one["data"][0]["board"];

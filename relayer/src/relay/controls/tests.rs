@@ -4,6 +4,7 @@ use super::*;
 use crate::market::Market;
 use crate::relay::testing::{offer, registry};
 use axum::http::{HeaderName, HeaderValue};
+use steam_protocol::units::Price;
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
     let line = |(name, value): &(&str, &str)| {
@@ -230,7 +231,7 @@ fn wishes_exclude_by_name_address_and_price() {
     let exclude = |json: &str| {
         let controls = provider(json).unwrap();
         let named = controls.resolve(&Names { registry: &registry, market: &market }).unwrap();
-        controls.exclude(&named, &alpha, &alpha.price.standard)
+        controls.exclude(&named, &alpha, &alpha.price.standard, AskedWrites::None)
     };
     assert_eq!(exclude(r#"{"order":["beta"],"only":["Alpha","beta"],"ignore":null}"#), None);
     assert_eq!(exclude(&format!(r#"{{"only":["{address}"]}}"#)), None);
@@ -240,6 +241,18 @@ fn wishes_exclude_by_name_address_and_price() {
     // alpha posts 1 USD per million tokens of input, 2 of output
     assert_eq!(exclude(r#"{"max_price":{"prompt":1,"completion":"2.0"}}"#), None);
     assert_eq!(exclude(r#"{"max_price":{"prompt":0.999999}}"#).unwrap(), "priced above provider.max_price.prompt");
+    let price = Price { cache_write: 1_250_000, cache_write_long: 2_000_000, ..alpha.price.standard };
+    let named = Providers::default();
+    for (prompt, writes, excluded) in [
+        (1.0, AskedWrites::None, false),
+        (1.24, AskedWrites::Short, true),
+        (1.25, AskedWrites::Short, false),
+        (1.99, AskedWrites::Any, true),
+        (2.0, AskedWrites::Any, false),
+    ] {
+        let controls = provider(&format!(r#"{{"max_price":{{"prompt":{prompt}}}}}"#)).unwrap();
+        assert_eq!(controls.exclude(&named, &alpha, &price, writes).is_some(), excluded, "{prompt} {writes:?}");
+    }
 }
 
 #[test]
@@ -249,7 +262,7 @@ fn promises_of_data_and_precision_exclude_whoever_does_not_make_them() {
     let (nobody, fp8) = (Providers::default(), quantized("fp8"));
     let exclude = |json: &str, capabilities: u64| {
         let offer = Offer { capabilities, ..offer("alpha", 1) };
-        provider(json).unwrap().exclude(&nobody, &offer, &offer.price.standard)
+        provider(json).unwrap().exclude(&nobody, &offer, &offer.price.standard, AskedWrites::None)
     };
     let deny = r#"{"data_collection":"deny"}"#;
     let zdr = r#"{"zdr":true}"#;

@@ -1,6 +1,7 @@
 //! What a request says about prompt caches, and so which cache writes its provider may bill as such.
 
 use super::Dialect;
+use crate::score;
 use serde_json::Value;
 
 /// Without one of these there is no mark: the names, and escapes of letters that may spell them.
@@ -81,6 +82,15 @@ impl CacheMarks {
     fn mark(&mut self, lifetime: &Value) {
         self.marked = true;
         self.longer |= lifetime.as_str().is_some_and(|lifetime| LONGER.contains(&lifetime));
+    }
+
+    /// The cache writes that the request itself asks for.
+    pub fn asked(self) -> score::AskedWrites {
+        match self {
+            Self { marked: true, longer: true, .. } => score::AskedWrites::Any,
+            Self { marked: true, .. } => score::AskedWrites::Short,
+            Self { .. } => score::AskedWrites::None,
+        }
     }
 
     /// What a provider that was asked in `dialect` may bill as written.

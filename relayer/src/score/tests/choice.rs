@@ -2,6 +2,7 @@
 
 use super::price;
 use crate::chain::Pubkey;
+use crate::score::ask::AskedWrites;
 use crate::score::{Ask, Coefficients, Draws, Gate, Measured, Ranking, Sort, Terms, decide};
 use proptest::prelude::*;
 use std::array;
@@ -229,6 +230,21 @@ fn slower_ones_than_preferred_come_after_the_others() {
         assert_eq!(choose(&ask, &three).order.last(), Some(&slow));
         assert_ne!(choose(&ASK, &three).order.last(), Some(&slow));
     }
+}
+
+#[test]
+fn cache_writes_that_are_asked_for_count_at_their_price() {
+    let mut two = alike::<2>();
+    let dear = Price { cache_write: 5_000_000_000, cache_write_long: 9_000_000_000, ..Price::basic(1, 1, 1, 0) };
+    (two[0].price, two[1].price) = (dear.into(), price(1_000_000, 2_000_000));
+    for sort in [Sort::Balanced, Sort::Price] {
+        for (cache_writes, first) in [(AskedWrites::None, 0), (AskedWrites::Short, 1), (AskedWrites::Any, 1)] {
+            let ask = Ask { sort, cache_writes, ..ASK };
+            assert_eq!(choose(&ask, &two).order[0], first, "{sort:?} {cache_writes:?}");
+        }
+    }
+    let cost = |cache_writes| choose(&Ask { cache_writes, ..ASK }, &two).scores[0].cost;
+    assert!(cost(AskedWrites::Any) > cost(AskedWrites::Short), "the longer lifetime costs more");
 }
 
 #[test]

@@ -31,6 +31,10 @@ const KNOWN: [&str; 18] = [
 
 pub(super) fn models(text: &str) -> Says<Vec<Model>> {
     let document: Map<String, Value> = toml::from_str(text).map_err(|error| format!("is no TOML: {error}"))?;
+    // TOML has no null: this is what became of a number that is none.
+    if let Some(name) = document.values().find_map(no_number) {
+        return Err(format!("`{name}` is no number"));
+    }
     if let Some(other) = document.keys().find(|name| *name != "offer") {
         return Err(format!("`{other}` is not known; each model is a table [[offer]]"));
     }
@@ -38,6 +42,19 @@ pub(super) fn models(text: &str) -> Says<Vec<Model>> {
         return Err("has no table [[offer]]".into());
     };
     offers.iter().enumerate().map(|(at, offer)| model(at + 1, offer)).collect()
+}
+
+/// The name of a member that is `nan` or `inf`.
+fn no_number(value: &Value) -> Option<&str> {
+    match value {
+        Value::Array(values) => values.iter().find_map(no_number),
+        Value::Object(members) => members.iter().find_map(|(name, value)| match value {
+            Value::Null => Some(name.as_str()),
+            Value::Array(values) if values.contains(&Value::Null) => Some(name.as_str()),
+            value => no_number(value),
+        }),
+        _ => None,
+    }
 }
 
 fn model(number: usize, offer: &Value) -> Says<Model> {
