@@ -9,6 +9,7 @@ mod own;
 
 use crate::cli::error::{CliError, Result};
 use crate::cli::parse::offered_model;
+use crate::relay::json;
 use entry::Entry;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -67,15 +68,16 @@ impl Stated {
 /// A file that cannot be read, and the first member that is wrong.
 pub fn read(path: &Path, models: &[String]) -> Result<Vec<Listed>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CliError::new("price_file", format!("--from: cannot read {}: {error}", path.display()))
-            .next("name a TOML or JSON file of prices")
+        CliError::invalid("price_file", format!("--from: cannot read {}: {error}", path.display()))
+            .next("name a TOML or JSON file of prices in UTF-8; nothing was posted")
     })?;
     let wrong = |what: String| {
         CliError::invalid("price_file", format!("--from: {}: {what}", path.display()))
             .next("correct the file, or name the models to offer with --model; nothing was posted")
     };
-    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
-    let listed = if is_toml { own::models(&text) } else { of_json(&text) }.map_err(wrong)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let is_toml = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"));
+    let listed = if is_toml { own::models(text) } else { of_json(text) }.map_err(wrong)?;
     let listed = chosen(listed, models).map_err(wrong)?;
     listed.into_iter().map(|model| model.checked().map_err(wrong)).collect()
 }
@@ -91,6 +93,8 @@ struct Model {
 type Says<T> = std::result::Result<T, String>;
 
 fn of_json(text: &str) -> Says<Vec<Model>> {
+    // Of a member that is there twice, nobody knows which one is meant.
+    json::check(text).map_err(|error| format!("is no JSON that can be read: {error}"))?;
     let document: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
     match document {
         Value::Object(mut members) => match members.remove("data") {

@@ -214,6 +214,8 @@ fn each_wrong_member_of_litellms_list_is_named() {
         ("{}".to_owned(), "has no models"),
         (r#"{"m": 3}"#.to_owned(), "m is no object"),
         (r#"{"m": {}}"#.to_owned(), "m: `input_cost_per_token` is missing"),
+        (with(r#","input_cost_per_token":3e-6"#), "is no JSON that can be read: "),
+        (r#"{"m": {}, "m": {}}"#.to_owned(), "is no JSON that can be read: "),
         (with(r#","mode":"image_generation""#), "m: `mode` is \"image_generation\""),
         (with(r#","mode":1"#), "m: `mode` is no text"),
         (with(r#","tiered_pricing":[]"#), "m: `tiered_pricing` has more prices"),
@@ -269,6 +271,15 @@ fn each_wrong_member_of_openrouters_list_is_named() {
         let refused = refusal("openrouter.json", &text);
         assert!(refused.contains(says), "{says}: {refused}");
     }
+}
+
+#[test]
+fn a_mark_of_byte_order_and_an_ending_in_capitals_are_read() {
+    let own = "\u{feff}[[offer]]\nmodel = \"m\"\nprice_input = 2\nprice_output = 3\ncontext = 9\n";
+    assert_eq!(read_all("own.TOML", own).len(), 1);
+    let list =
+        "\u{feff}{\"m\": {\"input_cost_per_token\": 2e-6, \"output_cost_per_token\": 3e-6, \"max_input_tokens\": 9}}";
+    assert_eq!(read_all("litellm.json", list).len(), 1);
 }
 
 #[test]
