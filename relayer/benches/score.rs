@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use steam::chain::Pubkey;
 use steam::registry::Offer;
-use steam::score::{Ask, Coefficients, Evidence, FailureKind, Outcome, Scorer, decide};
+use steam::score::{Ask, AskedWrites, Coefficients, Evidence, FailureKind, Outcome, Scorer, decide};
 use steam_protocol::units::Price;
 use tokio::time::Instant;
 
@@ -28,6 +28,7 @@ const ASK: Ask = Ask {
     preferred_min_throughput: None,
     preferred_max_latency: None,
     prefix: None,
+    cache_writes: AskedWrites::None,
 };
 
 /// A market that was measured: every offer answered thirty times, some fail, some are busy.
