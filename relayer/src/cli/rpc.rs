@@ -6,10 +6,6 @@ use super::failure;
 use super::solana::Global;
 use crate::chain::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Deserialize;
-use serde_json::json;
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
@@ -17,7 +13,7 @@ use solana_rpc_client_api::client_error::{Error, ErrorKind, Result as RpcResult}
 use solana_rpc_client_api::custom_error::{
     JSON_RPC_SERVER_ERROR_MIN_CONTEXT_SLOT_NOT_REACHED, JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY,
 };
-use solana_rpc_client_api::request::{RpcError, RpcRequest};
+use solana_rpc_client_api::request::RpcError;
 use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::Transaction;
@@ -31,18 +27,6 @@ pub const COMMITMENT: CommitmentConfig = CommitmentConfig::confirmed();
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// JSON-RPC: the node does not have this method, or its provider does not sell it.
 const METHOD_NOT_FOUND: i64 = -32601;
-
-/// What `getAccountInfo` answers, of which only the data is read.
-#[derive(Deserialize)]
-struct Found {
-    value: Option<Stored>,
-}
-
-#[derive(Deserialize)]
-struct Stored {
-    /// In Base64, and the name of that.
-    data: (String, String),
-}
 
 /// A session with one RPC node.
 pub struct RpcSession {
@@ -93,13 +77,9 @@ impl RpcSession {
 
     /// An account's bytes, or nothing if there is none.
     pub async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {
-        // The client's own call makes a text of every error, with the node's URL in it.
-        let call =
-            json!([address.to_string(), {"encoding": "base64", "commitment": COMMITMENT.commitment.to_string()}]);
-        let found: Found = self.answer(self.client.send(RpcRequest::GetAccountInfo, call)).await?;
-        let Some(account) = found.value else { return Ok(None) };
-        let data = BASE64.decode(&account.data.0);
-        data.map(Some).map_err(|_| self.unreachable("it sent no valid answer"))
+        // The client's call for a single one makes a text of every error, with the node's URL in it.
+        let found = self.answer(self.client.get_multiple_accounts_with_commitment(&[*address], COMMITMENT)).await?;
+        Ok(found.value.into_iter().next().flatten().map(|account| account.data))
     }
 
     /// Signs, sends and waits for confirmation. The payer signs; so do `signers`.
@@ -121,13 +101,12 @@ impl RpcSession {
         }
         sent.map_err(|error| match error.get_transaction_error() {
             Some(refused) => failure::of_transaction(&refused, &transaction.message),
-            None => self.unknown(transaction.signatures.first(), &error),
+            None => self.unknown(&transaction.signatures[0], &error),
         })
     }
 
     /// A transaction was sent, or may have been, and nobody said what became of it.
-    fn unknown(&self, signature: Option<&Signature>, error: &Error) -> CliError {
-        let signature = signature.map(Signature::to_string).unwrap_or_default();
+    fn unknown(&self, signature: &Signature, error: &Error) -> CliError {
         let why = self.failed(error);
         CliError::new(
             "rpc_outcome_unknown",
@@ -139,27 +118,26 @@ impl RpcSession {
     /// Why the node did not answer.
     fn failed(&self, error: &Error) -> CliError {
         let node = self.shown();
-        let unreachable = |why: &str| self.unreachable(why);
         match error.kind() {
-            ErrorKind::Reqwest(error) if error.is_timeout() => unreachable("it did not answer in time"),
-            ErrorKind::Reqwest(error) if error.is_connect() => unreachable("the connection was refused or failed"),
+            ErrorKind::Reqwest(error) if error.is_timeout() => self.unreachable("it did not answer in time"),
+            ErrorKind::Reqwest(error) if error.is_connect() => self.unreachable("the connection was refused or failed"),
             ErrorKind::Reqwest(error) => match error.status() {
                 Some(status) if status.as_u16() == 429 => {
                     let message = format!("the Solana RPC node at {node} limits the rate of requests");
                     CliError::new("rpc_rate_limited", message)
                         .next("try again later, or name a node of your own with --url")
                 }
-                Some(status) => unreachable(&format!("it answered with HTTP status {status}")),
-                None => unreachable("it sent no valid answer"),
+                Some(status) => self.unreachable(&format!("it answered with HTTP status {status}")),
+                None => self.unreachable("it sent no valid answer"),
             },
-            ErrorKind::Io(error) => unreachable(&error.to_string()),
+            ErrorKind::Io(error) => self.unreachable(&error.to_string()),
             ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => self.refused(*code, message),
             ErrorKind::RpcError(RpcError::ForUser(message)) => {
                 let message = message.trim_end_matches('.').replace(&self.url, &node);
                 CliError::new("rpc_failed", message)
                     .next("check with the same command whether it took effect before repeating it")
             }
-            _ => unreachable("it sent no valid answer"),
+            _ => self.unreachable("it sent no valid answer"),
         }
     }
 
@@ -198,6 +176,7 @@ fn shown(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::relay::testing::mock::{Mock, Step, answer};
 
     #[test]
     fn a_nodes_url_is_shown_without_its_access_key() {
@@ -205,38 +184,10 @@ mod tests {
         assert_eq!(shown("https://user:pass@rpc.example.com:444/"), "https://rpc.example.com:444");
     }
 
-    /// A node that answers each request whose body holds one of `answers` with the status and JSON beside it, and hangs up
-    /// on all others.
-    async fn node(answers: &'static [(&'static str, &'static str, &'static str)]) -> RpcSession {
-        use tokio::io::{AsyncReadExt, AsyncWriteExt};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((mut stream, _)) = listener.accept().await {
-                tokio::spawn(async move {
-                    let mut request = vec![0; 16_384];
-                    let mut length = 0;
-                    while let Ok(read) = stream.read(&mut request[length..]).await
-                        && read > 0
-                    {
-                        length += read;
-                        let text = String::from_utf8_lossy(&request[..length]);
-                        if text.contains("\"method\"") && text.ends_with('}') {
-                            let Some((_, status, json)) = answers.iter().find(|(method, ..)| text.contains(method))
-                            else {
-                                return;
-                            };
-                            let head =
-                                format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\nconnection: close\r\n");
-                            let answer = format!("{head}content-length: {}\r\n\r\n{json}", json.len());
-                            let _ = stream.write_all(answer.as_bytes()).await;
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        RpcSession::at(format!("http://{address}/s3cret?api-key=s3cret"))
+    /// A session with a node that does `steps` for each request, at a URL with a secret.
+    async fn node(steps: Vec<Step>) -> RpcSession {
+        let url = Mock::new("node", steps).await.offer(1).url;
+        RpcSession::at(format!("{url}/s3cret?api-key=s3cret"))
     }
 
     fn signed() -> VersionedTransaction {
@@ -248,21 +199,19 @@ mod tests {
 
     #[tokio::test]
     async fn an_account_that_cannot_be_read_is_told_by_its_cause_and_without_the_key() {
-        for (status, code) in [("503 X", "rpc_unreachable"), ("401 X", "rpc_unreachable")] {
-            let node = node(Box::leak(Box::new([("getAccountInfo", status, "{}")]))).await;
-            let error = node.data(&Pubkey::default()).await.unwrap_err();
+        for (status, code) in
+            [("503 X", "rpc_unreachable"), ("401 X", "rpc_unreachable"), ("200 OK", "rpc_unreachable")]
+        {
+            let error = node(answer(status, "{}")).await.data(&Pubkey::default()).await.unwrap_err();
             assert_eq!(error.code(), code, "{error}");
             assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
         }
-        let found = r#"{"jsonrpc":"2.0","id":0,"result":{"context":{"slot":1},"value":{"data":["AQI=","base64"],"lamports":1}}}"#;
-        let node = node(Box::leak(Box::new([("getAccountInfo", "200 OK", found)]))).await;
-        assert_eq!(node.data(&Pubkey::default()).await.unwrap(), Some(vec![1, 2]));
     }
 
     #[tokio::test]
     async fn a_transaction_of_unknown_outcome_is_called_that_and_named() {
         let transaction = signed();
-        for node in [node(&[]).await, node(&[("sendTransaction", "504 X", "{}")]).await] {
+        for node in [node(vec![]).await, node(answer("504 X", "{}")).await] {
             let error = node.send_signed(&transaction).await.unwrap_err();
             assert_eq!(error.code(), "rpc_outcome_unknown");
             assert!(error.to_string().contains(&transaction.signatures[0].to_string()), "{error}");
@@ -272,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_cannot_be_read_after_a_transaction_says_that_it_took_effect() {
-        let node = node(&[]).await;
+        let node = node(vec![]).await;
         let signature = signed().signatures[0];
         node.settled.set(signature).unwrap();
         let error = node.data(&Pubkey::default()).await.unwrap_err();

@@ -127,7 +127,7 @@ impl Tracker {
 
     /// The first token of the request with `ticket` came.
     pub(super) fn began(&mut self, ask: &Ask, ticket: &mut Ticket, now: f64) {
-        if std::mem::replace(&mut ticket.began, true) || !ask.streamed || !ticket.counts() {
+        if !ask.streamed || std::mem::replace(&mut ticket.began, true) {
             return;
         }
         self.forget(ticket);

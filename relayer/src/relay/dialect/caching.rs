@@ -1,7 +1,7 @@
 //! What a request says about prompt caches, and so which cache writes its provider may bill as such.
 
 use super::Dialect;
-use crate::score;
+use crate::score::AskedWrites;
 use serde_json::Value;
 
 /// Without one of these there is no mark: the names, and escapes of letters that may spell them.
@@ -85,22 +85,21 @@ impl CacheMarks {
     }
 
     /// The cache writes that the request itself asks for.
-    pub fn asked(self) -> score::AskedWrites {
-        match self {
-            Self { marked: true, longer: true, .. } => score::AskedWrites::Any,
-            Self { marked: true, .. } => score::AskedWrites::Short,
-            Self { .. } => score::AskedWrites::None,
+    pub fn asked(self) -> AskedWrites {
+        match (self.marked, self.longer) {
+            (true, true) => AskedWrites::Any,
+            (true, false) => AskedWrites::Short,
+            (false, _) => AskedWrites::None,
         }
     }
 
     /// What a provider that was asked in `dialect` may bill as written.
     pub fn writes(self, dialect: &dyn Dialect) -> CacheWrites {
-        match self {
-            Self { marked: true, longer: true, .. } => CacheWrites::Any,
-            Self { marked: true, .. } => CacheWrites::Short,
-            Self { explicit: true, .. } => CacheWrites::None,
-            Self { .. } if dialect.caches_unasked() => CacheWrites::Unasked,
-            Self { .. } => CacheWrites::None,
+        match self.asked() {
+            AskedWrites::Any => CacheWrites::Any,
+            AskedWrites::Short => CacheWrites::Short,
+            AskedWrites::None if dialect.caches_unasked() && !self.explicit => CacheWrites::Unasked,
+            AskedWrites::None => CacheWrites::None,
         }
     }
 }

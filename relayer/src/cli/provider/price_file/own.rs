@@ -32,7 +32,7 @@ const KNOWN: [&str; 18] = [
 pub(super) fn models(text: &str) -> Says<Vec<Model>> {
     let document: Map<String, Value> = toml::from_str(text).map_err(|error| format!("is no TOML: {error}"))?;
     // TOML has no null: this is what became of a number that is none.
-    if let Some(name) = document.values().find_map(no_number) {
+    if let Some(name) = document.iter().find_map(|(name, value)| no_number(name, value)) {
         return Err(format!("`{name}` is no number"));
     }
     if let Some(other) = document.keys().find(|name| *name != "offer") {
@@ -44,15 +44,12 @@ pub(super) fn models(text: &str) -> Says<Vec<Model>> {
     offers.iter().enumerate().map(|(at, offer)| model(at + 1, offer)).collect()
 }
 
-/// The name of a member that is `nan` or `inf`.
-fn no_number(value: &Value) -> Option<&str> {
+/// The name of the member that is, or holds, `nan` or `inf`.
+fn no_number<'a>(name: &'a str, value: &'a Value) -> Option<&'a str> {
     match value {
-        Value::Array(values) => values.iter().find_map(no_number),
-        Value::Object(members) => members.iter().find_map(|(name, value)| match value {
-            Value::Null => Some(name.as_str()),
-            Value::Array(values) if values.contains(&Value::Null) => Some(name.as_str()),
-            value => no_number(value),
-        }),
+        Value::Null => Some(name),
+        Value::Array(values) => values.iter().find_map(|value| no_number(name, value)),
+        Value::Object(members) => members.iter().find_map(|(name, value)| no_number(name, value)),
         _ => None,
     }
 }
