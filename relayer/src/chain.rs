@@ -1,5 +1,6 @@
 //! The chain as the relayer sees it.
 
+pub mod node_url;
 pub mod quorum;
 pub mod rpc;
 pub mod table;

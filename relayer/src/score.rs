@@ -38,7 +38,7 @@ mod tracker;
 #[cfg(test)]
 mod tests;
 
-pub use ask::{Ask, AskedWrites, CandidateScore, Draws, Gate, Measured, Ranking, Sort, Terms};
+pub use ask::{Ask, AskedWrites, CandidateScore, Draws, Gate, Measured, Ranking, Sort, Terms, USUAL_WRITE};
 pub use choice::{Choice, ChoiceRecord};
 pub use coefficients::Coefficients;
 pub use decide::decide;

@@ -366,6 +366,22 @@ fn a_key_on_the_command_line_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_checked_configuration_shows_no_access_key() {
+    let (settler, receipt) = (keypair_file("settler"), keypair_file("receipt"));
+    let config = settler.with_file_name(format!("steam-{}.toml", std::process::id()));
+    let text = format!(
+        "[chain]\nrpc_urls = [\"https://u:s3cret@rpc.example.com/s3cret?api-key=s3cret\"]\nrelayer = \"4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi\"\nsettler_keypair = {settler:?}\nreceipt_keypair = {receipt:?}\n"
+    );
+    std::fs::write(&config, text).expect("a file");
+    for format in ["text", "json"] {
+        let output = steam(&["--output", format, "config", "check", &config.display().to_string()]);
+        let shown = String::from_utf8(output.stdout.clone()).expect("UTF-8") + &stderr(&output);
+        assert!(output.status.success(), "{shown}");
+        assert!(shown.contains("https://rpc.example.com") && !shown.contains("s3cret"), "{shown}");
+    }
+}
+
+#[test]
 fn a_damaged_keypair_is_named_and_not_shown() {
     let path = std::env::temp_dir().join(format!("steam-damaged-{}.json", std::process::id()));
     for content in ["[1,2,3]", "a very secret phrase", "[1,2,3", ""] {

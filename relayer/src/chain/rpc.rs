@@ -1,6 +1,6 @@
 //! What the relayer asks of a Solana RPC node, and no more: the seam at which tests put a chain of their own.
 
-use super::Pubkey;
+use super::{Pubkey, node_url};
 use anchor_lang::solana_program::instruction::error::InstructionError;
 use async_trait::async_trait;
 use base64::Engine;
@@ -8,8 +8,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::json;
 use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
-use solana_rpc_client_api::client_error::Error as ClientError;
-use solana_rpc_client_api::client_error::TransactionError;
+use solana_rpc_client_api::client_error::{Error as ClientError, ErrorKind, TransactionError};
 use solana_rpc_client_api::config::{
     RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig, RpcSimulateTransactionConfig,
     UiAccountEncoding,
@@ -115,12 +114,28 @@ impl HttpRpc {
     pub fn new(url: &str) -> Self {
         Self(RpcClient::new_with_timeout_and_commitment(url.into(), TIMEOUT, FINALIZED))
     }
+
+    /// The client's errors can name the node's URL, which may hold an access token, and so can what the node says.
+    fn failed(&self, error: &ClientError) -> RpcError {
+        let said = match error.kind() {
+            ErrorKind::Reqwest(error) if error.is_timeout() => "timed out".into(),
+            ErrorKind::Reqwest(error) if error.is_connect() => "cannot connect".into(),
+            ErrorKind::Reqwest(error) => error.status().map_or("HTTP failed".into(), |status| format!("HTTP {status}")),
+            ErrorKind::RpcError(error) => error.to_string(),
+            ErrorKind::TransactionError(error) => error.to_string(),
+            ErrorKind::SerdeJson(_) | ErrorKind::Io(_) | ErrorKind::Middleware(_) | ErrorKind::SigningError(_) => {
+                "the exchange failed".into()
+            }
+            ErrorKind::Custom(text) => text.clone(),
+        };
+        RpcError::Node(node_url::scrubbed(&self.0.url(), &said))
+    }
 }
 
 #[async_trait]
 impl Rpc for HttpRpc {
     async fn genesis_hash(&self) -> Result<[u8; 32], RpcError> {
-        Ok(self.0.get_genesis_hash().await.map_err(node)?.to_bytes())
+        Ok(self.0.get_genesis_hash().await.map_err(|error| self.failed(&error))?.to_bytes())
     }
 
     async fn accounts(&self, addresses: &[Pubkey]) -> Result<(u64, Vec<Option<ChainAccount>>), RpcError> {
@@ -129,7 +144,11 @@ impl Rpc for HttpRpc {
             commitment: Some(FINALIZED),
             ..RpcAccountInfoConfig::default()
         };
-        let answer = self.0.get_multiple_ui_accounts_with_config(addresses, config).await.map_err(node)?;
+        let answer = self
+            .0
+            .get_multiple_ui_accounts_with_config(addresses, config)
+            .await
+            .map_err(|error| self.failed(&error))?;
         if answer.value.len() != addresses.len() {
             return Err(RpcError::Malformed("not as many accounts as were asked for".into()));
         }
@@ -155,7 +174,8 @@ impl Rpc for HttpRpc {
             },
             ..RpcProgramAccountsConfig::default()
         };
-        let found = self.0.get_program_ui_accounts_with_config(program, config).await.map_err(node)?;
+        let found =
+            self.0.get_program_ui_accounts_with_config(program, config).await.map_err(|error| self.failed(&error))?;
         found
             .into_iter()
             .map(|(address, ui)| account(ui).map(|account| (address, account)))
@@ -166,12 +186,13 @@ impl Rpc for HttpRpc {
 
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
         let confirmed = CommitmentConfig::confirmed();
-        let (hash, height) = self.0.get_latest_blockhash_with_commitment(confirmed).await.map_err(node)?;
+        let (hash, height) =
+            self.0.get_latest_blockhash_with_commitment(confirmed).await.map_err(|error| self.failed(&error))?;
         Ok((hash.to_bytes(), height))
     }
 
     async fn block_height(&self) -> Result<u64, RpcError> {
-        self.0.get_block_height_with_commitment(FINALIZED).await.map_err(node)
+        self.0.get_block_height_with_commitment(FINALIZED).await.map_err(|error| self.failed(&error))
     }
 
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError> {
@@ -184,7 +205,7 @@ impl Rpc for HttpRpc {
         };
         let parameters = json!([BASE64.encode(transaction), config]);
         let answer = self.0.send::<Response<RpcSimulateTransactionResult>>(RpcRequest::SimulateTransaction, parameters);
-        let result = answer.await.map_err(node)?.value;
+        let result = answer.await.map_err(|error| self.failed(&error))?.value;
         Ok(match result.err {
             None => Simulation::Succeeds { units: result.units_consumed.unwrap_or_default() },
             Some(error) => {
@@ -201,12 +222,12 @@ impl Rpc for HttpRpc {
     }
 
     async fn recent_fees(&self, accounts: &[Pubkey]) -> Result<Vec<u64>, RpcError> {
-        let fees = self.0.get_recent_prioritization_fees(accounts).await.map_err(node)?;
+        let fees = self.0.get_recent_prioritization_fees(accounts).await.map_err(|error| self.failed(&error))?;
         Ok(fees.into_iter().map(|slot| slot.prioritization_fee).collect())
     }
 
     async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError> {
-        Ok(self.0.get_balance_with_commitment(address, FINALIZED).await.map_err(node)?.value)
+        Ok(self.0.get_balance_with_commitment(address, FINALIZED).await.map_err(|error| self.failed(&error))?.value)
     }
 
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
@@ -218,11 +239,16 @@ impl Rpc for HttpRpc {
             ..RpcSendTransactionConfig::default()
         };
         let parameters = json!([BASE64.encode(transaction), config]);
-        self.0.send::<String>(RpcRequest::SendTransaction, parameters).await.map(drop).map_err(node)
+        self.0
+            .send::<String>(RpcRequest::SendTransaction, parameters)
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(&error))
     }
 
     async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {
-        let answer = self.0.get_signature_statuses_with_history(signatures).await.map_err(node)?;
+        let answer =
+            self.0.get_signature_statuses_with_history(signatures).await.map_err(|error| self.failed(&error))?;
         if answer.value.len() != signatures.len() {
             return Err(RpcError::Malformed("not as many statuses as were asked for".into()));
         }
@@ -245,20 +271,4 @@ fn account(ui: solana_rpc_client_api::response::UiAccount) -> Result<ChainAccoun
     let owner = ui.owner.parse().map_err(|_| malformed("owner"))?;
     let data = ui.data.decode().ok_or_else(|| malformed("data"))?;
     Ok(ChainAccount { lamports: ui.lamports, owner, data })
-}
-
-/// The client's errors can name the node's URL, which may hold an access token: only what the node said is kept.
-fn node(error: ClientError) -> RpcError {
-    use solana_rpc_client_api::client_error::ErrorKind;
-    RpcError::Node(match error.kind() {
-        ErrorKind::Reqwest(error) if error.is_timeout() => "timed out".into(),
-        ErrorKind::Reqwest(error) if error.is_connect() => "cannot connect".into(),
-        ErrorKind::Reqwest(error) => error.status().map_or("HTTP failed".into(), |status| format!("HTTP {status}")),
-        ErrorKind::RpcError(error) => error.to_string(),
-        ErrorKind::TransactionError(error) => error.to_string(),
-        ErrorKind::SerdeJson(_) | ErrorKind::Io(_) | ErrorKind::Middleware(_) | ErrorKind::SigningError(_) => {
-            "the exchange failed".into()
-        }
-        ErrorKind::Custom(text) => text.clone(),
-    })
 }

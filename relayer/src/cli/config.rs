@@ -4,6 +4,7 @@ use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::serve::Settings;
 use super::solana::Global;
+use crate::chain::node_url;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -37,7 +38,7 @@ impl Config {
         global.output.print(&Checked {
             file: settings.file.display().to_string(),
             listen: config.server.listen.to_string(),
-            rpc_urls: config.chain.rpc_urls.clone(),
+            rpc_urls: config.chain.rpc_urls.iter().map(|url| node_url::shown(url)).collect(),
             relayer: config.chain.relayer.map(|relayer| relayer.to_string()),
             ledger: config.ledger.path.display().to_string(),
             bearer_keys: config.server.bearer_keys,

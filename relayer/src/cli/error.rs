@@ -65,6 +65,11 @@ impl CliError {
         &self.code
     }
 
+    /// What went wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The exit code.
     pub fn exit(&self) -> Exit {
         self.exit

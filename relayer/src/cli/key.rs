@@ -11,6 +11,7 @@ use super::amount::{fee_bps, price, show_span, span, usdc_above_zero};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::{address, file};
+use super::rpc::OUTCOME_UNKNOWN;
 use super::secret;
 use super::session::{Session, until};
 use super::solana::Global;
@@ -156,6 +157,19 @@ fn secret_text<S: serde::Serializer>(
     secret.as_ref().map(|secret| secret.as_str()).serialize(to)
 }
 
+/// The error of a transaction that was to authorise `key`, whose secret is in a file or nowhere: if its outcome is not known,
+/// with what is to be known of the key.
+fn perhaps_authorised(error: CliError, key: &SessionKey, slot: u8, in_file: bool) -> CliError {
+    if error.code() != OUTCOME_UNKNOWN {
+        return error;
+    }
+    let key = bs58::encode(key.address()).into_string();
+    let kept = if in_file { "is in the file" } else { "was not shown" };
+    error.note(&format!(
+        "if it did, the key {key} in slot {slot} is authorised, whose secret {kept}: `steam key list` shows it, `steam key revoke {key}` ends it"
+    ))
+}
+
 impl Create {
     async fn run(self, global: &Global) -> Result<()> {
         if let Some(path) = self.out.as_ref().filter(|path| path.exists()) {
@@ -191,7 +205,7 @@ impl Create {
             // The transaction did not take effect, so the key is of no use.
             let _ = std::fs::remove_file(path);
         }
-        let signature = sent?;
+        let signature = sent.map_err(|error| perhaps_authorised(error, &key, slot, self.out.is_some()))?;
         // Nothing that may fail stands between the authorisation and the key's print: unread, the epoch is the next one.
         let now = session.find_vault(&address).await.ok().flatten();
         global.output.print(&Created {
@@ -339,5 +353,25 @@ impl Report for Revoked {
         line(out, "key", &self.key)?;
         line(out, "vault", &self.vault)?;
         line(out, "transaction", &self.signature)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_may_be_authorised_is_named_with_what_ends_it_and_never_shown() {
+        let key = SessionKey::from_seed(&[7; 32]);
+        let address = bs58::encode(key.address()).into_string();
+        for (in_file, kept) in [(true, "is in the file"), (false, "was not shown")] {
+            let unknown = CliError::new(OUTCOME_UNKNOWN, "the transaction may have taken effect");
+            let error = perhaps_authorised(unknown, &key, 3, in_file);
+            assert!(error.message().contains(&format!("steam key revoke {address}")), "{error}");
+            assert!(error.message().contains("slot 3") && error.message().contains(kept), "{error}");
+            assert!(!error.to_string().contains(&key.reveal()), "a secret is in no error");
+        }
+        let refused = perhaps_authorised(CliError::new("KeySlot", "no"), &key, 3, false);
+        assert_eq!(refused.message(), "no", "it is not authorised");
     }
 }

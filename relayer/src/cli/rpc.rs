@@ -4,7 +4,7 @@
 use super::error::{CliError, Result};
 use super::failure;
 use super::solana::Global;
-use crate::chain::Pubkey;
+use crate::chain::{Pubkey, node_url};
 use anchor_lang::solana_program::instruction::Instruction;
 use solana_commitment_config::CommitmentConfig;
 use solana_keypair::Keypair;
@@ -16,8 +16,8 @@ use solana_rpc_client_api::custom_error::{
 use solana_rpc_client_api::request::RpcError;
 use solana_signature::Signature;
 use solana_signer::Signer;
-use solana_transaction::Transaction;
 use solana_transaction::versioned::VersionedTransaction;
+use solana_transaction::{Transaction, TransactionError};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -27,6 +27,11 @@ pub const COMMITMENT: CommitmentConfig = CommitmentConfig::confirmed();
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// JSON-RPC: the node does not have this method, or its provider does not sell it.
 const METHOD_NOT_FOUND: i64 = -32601;
+
+/// The code of an error where a transaction was sent, or may have been, and nobody said what became of it.
+pub const OUTCOME_UNKNOWN: &str = "rpc_outcome_unknown";
+/// The code of an error where a transaction took effect, and a later call failed.
+pub const TOOK_EFFECT: &str = "rpc_took_effect";
 
 /// A session with one RPC node.
 pub struct RpcSession {
@@ -55,7 +60,7 @@ impl RpcSession {
 
     /// The node's URL as messages show it.
     pub fn shown(&self) -> String {
-        shown(&self.url)
+        node_url::shown(&self.url)
     }
 
     /// What a call of [`Self::client`] answers.
@@ -63,9 +68,10 @@ impl RpcSession {
         call.await.map_err(|error| {
             let error = self.failed(&error);
             let Some(signature) = self.settled.get() else { return error };
+            let why = error.message();
             let message =
-                format!("the transaction {signature} took effect, but what followed could not be read: {error}");
-            CliError::new(error.code(), message)
+                format!("the transaction {signature} took effect, but what followed could not be read: {why}");
+            CliError::new(TOOK_EFFECT, message)
                 .next("do not run the command again before you have looked at what it changed")
         })
     }
@@ -100,16 +106,20 @@ impl RpcSession {
             self.settled.get_or_init(|| *signature);
         }
         sent.map_err(|error| match error.get_transaction_error() {
+            // The client sends again what a node did not answer: this is then said of the one that it took in.
+            Some(TransactionError::AlreadyProcessed | TransactionError::BlockhashNotFound) | None => {
+                self.unknown(&transaction.signatures[0], &error)
+            }
             Some(refused) => failure::of_transaction(&refused, &transaction.message),
-            None => self.unknown(&transaction.signatures[0], &error),
         })
     }
 
     /// A transaction was sent, or may have been, and nobody said what became of it.
     fn unknown(&self, signature: &Signature, error: &Error) -> CliError {
         let why = self.failed(error);
+        let why = why.message();
         CliError::new(
-            "rpc_outcome_unknown",
+            OUTCOME_UNKNOWN,
             format!("the transaction {signature} may have taken effect, and its outcome is not known: {why}"),
         )
         .next("look in two minutes at what it was to change, before you run the command again: later it can no longer take effect")
@@ -133,8 +143,7 @@ impl RpcSession {
             ErrorKind::Io(error) => self.unreachable(&error.to_string()),
             ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => self.refused(*code, message),
             ErrorKind::RpcError(RpcError::ForUser(message)) => {
-                let message = message.trim_end_matches('.').replace(&self.url, &node);
-                CliError::new("rpc_failed", message)
+                CliError::new("rpc_failed", node_url::scrubbed(&self.url, message.trim_end_matches('.')))
                     .next("check with the same command whether it took effect before repeating it")
             }
             _ => self.unreachable("it sent no valid answer"),
@@ -150,6 +159,7 @@ impl RpcSession {
     /// What a JSON-RPC error code means.
     fn refused(&self, code: i64, message: &str) -> CliError {
         let node = self.shown();
+        let message = node_url::scrubbed(&self.url, message);
         match code {
             JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY | JSON_RPC_SERVER_ERROR_MIN_CONTEXT_SLOT_NOT_REACHED => {
                 CliError::new("rpc_behind", format!("the Solana RPC node at {node} is behind the cluster"))
@@ -165,24 +175,10 @@ impl RpcSession {
     }
 }
 
-/// A URL without what may be secret in it: RPC providers put access keys into path and query.
-fn shown(url: &str) -> String {
-    match reqwest::Url::parse(url) {
-        Ok(url) => url.origin().ascii_serialization(),
-        Err(_) => "the given URL".into(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::relay::testing::mock::{Mock, Step, answer};
-
-    #[test]
-    fn a_nodes_url_is_shown_without_its_access_key() {
-        assert_eq!(shown("https://rpc.example.com/v2/s3cret?api-key=x"), "https://rpc.example.com");
-        assert_eq!(shown("https://user:pass@rpc.example.com:444/"), "https://rpc.example.com:444");
-    }
 
     /// A session with a node that does `steps` for each request, at a URL with a secret.
     async fn node(steps: Vec<Step>) -> RpcSession {
@@ -220,12 +216,33 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_a_node_took_in_without_an_answer_is_not_called_refused() {
+        for name in ["AlreadyProcessed", "BlockhashNotFound"] {
+            let said = format!(
+                r#"{{"jsonrpc":"2.0","id":0,"error":{{"code":-32002,"message":"it was","data":{{"accounts":null,"err":"{name}","logs":[],"unitsConsumed":0}}}}}}"#
+            );
+            let error = node(answer("200 OK", &said)).await.send_signed(&signed()).await.unwrap_err();
+            assert_eq!(error.code(), OUTCOME_UNKNOWN, "{name}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_repeats_its_url_gives_no_key_away() {
+        let said =
+            r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32602,"message":"key s3cret at /v1/s3cret?api-key=s3cret"}}"#;
+        let error = node(answer("200 OK", said)).await.data(&Pubkey::default()).await.unwrap_err();
+        assert_eq!(error.code(), "rpc_refused");
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+
+    #[tokio::test]
     async fn what_cannot_be_read_after_a_transaction_says_that_it_took_effect() {
         let node = node(vec![]).await;
         let signature = signed().signatures[0];
         node.settled.set(signature).unwrap();
         let error = node.data(&Pubkey::default()).await.unwrap_err();
-        assert!(error.to_string().contains(&format!("{signature} took effect")), "{error}");
+        assert_eq!(error.code(), TOOK_EFFECT);
+        assert!(error.message().contains(&format!("{signature} took effect")), "{error}");
     }
 
     #[test]

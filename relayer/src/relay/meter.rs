@@ -3,6 +3,7 @@
 
 use crate::relay::dialect::{self, Billed, CacheWrites};
 use crate::relay::plan::{Input, saturate};
+use crate::score::USUAL_WRITE;
 use crate::tokens::{Counted, Counting};
 use steam_protocol::receipt::CountedBy;
 use steam_protocol::units::{Pico, Price, Tariff, Usage, receipt_fee};
@@ -24,12 +25,9 @@ pub struct Own {
     pub writes: CacheWrites,
 }
 
-/// Most that cache writes which nobody asked for cost, in times of the price of other input.
-const MOST_UNASKED: u64 = 2;
-
 /// The claim with what may not be billed as written as what else it is: a write of the shorter lifetime, or other input.
 fn allowed(writes: CacheWrites, claim: dialect::Usage, price: &Tariff) -> dialect::Usage {
-    let modest = |price: &Price| price.cache_write <= price.input.saturating_mul(MOST_UNASKED);
+    let modest = |price: &Price| price.cache_write <= price.input.saturating_mul(USUAL_WRITE);
     let short = match writes {
         CacheWrites::Any => return claim,
         CacheWrites::Short => true,

@@ -358,7 +358,11 @@ impl Job {
         let Opened { candidate, transcript, .. } = opened;
         let transcript = &transcript.counts;
         let own = Own {
-            writes: self.request.caching.writes(candidate.dialect),
+            writes: self.request.caching.writes_within(
+                candidate.dialect,
+                &candidate.offer.price,
+                self.request.controls.max_price.prompt,
+            ),
             input: candidate.input,
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),

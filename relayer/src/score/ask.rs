@@ -59,6 +59,9 @@ pub enum AskedWrites {
     Any,
 }
 
+/// What a cache write usually costs at most, in times of the price of other input.
+pub const USUAL_WRITE: u64 = 2;
+
 impl AskedWrites {
     /// The highest price of a prompt's token that is not read from a cache.
     pub fn input_price(self, price: &Price) -> u64 {

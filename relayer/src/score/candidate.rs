@@ -1,7 +1,7 @@
 //! A candidate as the arithmetic of a choice uses it: its [`Profile`], which is computed before the request comes; its
 //! [`Live`] load, which changes with every request; and its [`Group`], which comes before the objective.
 
-use super::ask::{AskedWrites, Gate, Measured};
+use super::ask::{AskedWrites, Gate, Measured, USUAL_WRITE};
 use steam_protocol::units::Price;
 
 /// Fixed part of the time to the first token, in prompt tokens: half a second where 6,000 are read in one.
@@ -80,12 +80,15 @@ pub(super) struct Profile {
 pub(super) struct PromptPrices([f64; 3]);
 
 impl PromptPrices {
-    /// `hits` of the prompt being cached.
+    /// `hits` of the prompt being cached. That is what the offer claimed, so it makes nothing of what a write costs beyond what
+    /// is usual: who asks for writes may pay that for the whole prompt.
     fn of(m: &Measured, price: &Price, hits: f64) -> Self {
         let all = [AskedWrites::None, AskedWrites::Short, AskedWrites::Any];
         let one = |writes: AskedWrites| {
-            let fresh = writes.input_price(price) as f64;
-            billing(m) * ((1.0 - hits) * fresh + hits * price.cached as f64) / 1e6
+            let fresh = writes.input_price(price);
+            let usual = fresh.min(price.input.saturating_mul(USUAL_WRITE));
+            let beyond = (fresh - usual) as f64;
+            billing(m) * ((1.0 - hits) * usual as f64 + hits * price.cached as f64 + beyond) / 1e6
         };
         Self(all.map(one))
     }

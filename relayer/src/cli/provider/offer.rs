@@ -226,7 +226,9 @@ impl Poster<'_> {
             }
             let offered = self.post(model, terms).await.map_err(|error| {
                 let done = posted.len();
-                error.note(&format!("{done} of {all} offers were posted before it; the command may be run again"))
+                error.note(&format!(
+                    "{done} of {all} offers were posted before it, and are left as they are by another run"
+                ))
             })?;
             posted.push(offered);
         }

@@ -68,7 +68,7 @@ impl Stated {
 /// A file that cannot be read, and the first member that is wrong.
 pub fn read(path: &Path, models: &[String]) -> Result<Vec<Listed>> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        CliError::invalid("price_file", format!("--from: cannot read {}: {error}", path.display()))
+        CliError::new("price_file", format!("--from: cannot read {}: {error}", path.display()))
             .next("name a TOML or JSON file of prices in UTF-8; nothing was posted")
     })?;
     let wrong = |what: String| {

@@ -3,6 +3,7 @@
 use super::Dialect;
 use crate::score::AskedWrites;
 use serde_json::Value;
+use steam_protocol::units::Tariff;
 
 /// Without one of these there is no mark: the names, and escapes of letters that may spell them.
 const HINTS: [&str; 7] = [
@@ -102,12 +103,37 @@ impl CacheMarks {
             AskedWrites::None => CacheWrites::None,
         }
     }
+
+    /// The same, where a token of the prompt may cost at most `most` at this price: of writes that nobody asked for, no choice
+    /// of an offer was made.
+    pub fn writes_within(self, dialect: &dyn Dialect, price: &Tariff, most: Option<u64>) -> CacheWrites {
+        let highest = price.standard.cache_write.max(price.long.cache_write);
+        match self.writes(dialect) {
+            CacheWrites::Unasked if most.is_some_and(|most| highest > most) => CacheWrites::None,
+            writes => writes,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::{chat::Chat, messages::Messages};
     use super::*;
+
+    #[test]
+    fn writes_that_nobody_asked_for_cost_no_more_than_the_prompt_may() {
+        use steam_protocol::units::Price;
+        let price = Price { cache_write: 2_000_000, ..Price::basic(1_000_000, 100_000, 1_000_000, 0) }.into();
+        let (plain, marked) = (CacheMarks::of("{}"), CacheMarks::of(r#"{"prompt_cache_retention":"5m"}"#));
+        for (marks, most, writes) in [
+            (plain, None, CacheWrites::Unasked),
+            (plain, Some(2_000_000), CacheWrites::Unasked),
+            (plain, Some(1_999_999), CacheWrites::None),
+            (marked, Some(1_999_999), CacheWrites::Short),
+        ] {
+            assert_eq!(marks.writes_within(&Chat, &price, most), writes, "{most:?}");
+        }
+    }
 
     #[test]
     fn a_request_asks_for_cache_writes_by_its_marks_or_by_its_api() {

@@ -243,6 +243,9 @@ fn cache_writes_that_are_asked_for_count_at_their_price() {
             assert_eq!(choose(&ask, &two).order[0], first, "{sort:?} {cache_writes:?}");
         }
     }
+    // What the dear one claims to have cached makes its writes no cheaper.
+    (two[0].cache_hits, two[0].sticky) = (1.0, Some(1.0));
+    assert_eq!(choose(&Ask { cache_writes: AskedWrites::Short, ..ASK }, &two).order[0], 1);
     let cost = |cache_writes| choose(&Ask { cache_writes, ..ASK }, &two).scores[0].cost;
     assert!(cost(AskedWrites::Any) > cost(AskedWrites::Short), "the longer lifetime costs more");
 }
