@@ -1,10 +1,12 @@
 //! The HTTP API: [`routes`] is the list of what it serves.
 
+mod accept;
 mod account;
 mod allow_lists;
+mod answer;
 mod body;
 mod chain;
-mod chat;
+mod completions;
 mod cors;
 pub(crate) mod errors;
 mod listing;
@@ -79,13 +81,13 @@ pub fn router(node: Arc<Node>) -> Router {
 /// Every route. The path and the method of each stand at its handler, with its documentation.
 fn routes() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::with_openapi(openapi::base())
-        .routes(routes!(chat::create))
-        .routes(routes!(chat::complete))
-        .routes(routes!(chat::embed))
-        .routes(routes!(chat::message))
-        .routes(routes!(chat::count))
-        .routes(routes!(chat::respond))
-        .routes(routes!(chat::count_response))
+        .routes(routes!(completions::create))
+        .routes(routes!(completions::complete))
+        .routes(routes!(completions::embed))
+        .routes(routes!(completions::message))
+        .routes(routes!(completions::count))
+        .routes(routes!(completions::respond))
+        .routes(routes!(completions::count_response))
         .routes(routes!(listing::models))
         .routes(routes!(listing::model))
         .routes(routes!(listing::providers))

@@ -1,9 +1,12 @@
-//! The request path, from a caller's credentials to a charged answer; `pipeline` is the whole of it on two screens.
+//! The request path, from a caller's credentials to a charged answer, in the order of the files: `auth` → `controls` → `count` →
+//! `plan` → `pipeline`, which holds and ranks → `job` → `failover` → `attempt` → `stream` → `meter` → `charge`.
 
 pub mod attempt;
 pub mod auth;
 pub mod body;
+pub mod charge;
 pub mod controls;
+pub mod count;
 pub mod decision;
 pub mod dialect;
 pub mod error;

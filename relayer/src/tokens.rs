@@ -51,7 +51,7 @@ impl Counting {
     /// Fewest tokens that `text` has by any count of it. An estimate from bytes says nothing of that.
     pub fn least(self, text: Counted) -> u64 {
         match self {
-            // What `allowance` adds, taken away.
+            // The inverse of `allowance`: 8 tokens less, then divided by 1.02.
             Self::O200k => text.tokens.saturating_sub(8).saturating_mul(100) / 102,
             Self::Bytes => 0,
         }

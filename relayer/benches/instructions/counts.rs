@@ -5,7 +5,7 @@ use std::path::Path;
 
 /// How far a count may be from the committed one, in per cent, before the check fails.
 const TOLERANCE: f64 = 3.0;
-const HEAD: &str = "# Instructions a request costs the relayer, by `cargo bench -p steam --no-default-features --bench instructions`.\n";
+const HEAD: &str = "# Instructions a request costs the relayer, by\n# `cargo bench --profile production -p steam --no-default-features --bench instructions`.\n";
 
 /// Names with instructions a request.
 #[derive(Default)]

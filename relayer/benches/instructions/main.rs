@@ -1,15 +1,13 @@
 //! Instructions a request costs the relayer, counted by callgrind, which no other load on the machine changes:
 //!
 //! ```text
-//! cargo bench -p steam --no-default-features --bench instructions              # count, and write counts.txt
-//! cargo bench -p steam --no-default-features --bench instructions -- --check   # count, and compare with counts.txt
-//! cargo bench -p steam --no-default-features --bench instructions -- --keep DIR
+//! cargo bench --profile production -p steam --no-default-features --bench instructions -- [--check] [--keep DIR] [CASE …]
 //! ```
 //!
 //! The relayer is one process under valgrind with its HTTP server, its ledger on disk and its writer thread; provider and
 //! client are processes of their own that are not counted. Its random numbers have a fixed seed and its clocks stand
 //! still but for a millisecond a request. It serves [`REQUESTS`] requests, and a new one serves twice as many: the
-//! difference leaves starting and stopping out. `--keep` leaves what callgrind wrote for `callgrind_annotate`.
+//! difference leaves starting and stopping out. The counts are written to counts.txt, or compared with it by `--check`. `--keep` leaves what callgrind wrote for `callgrind_annotate`.
 
 #[path = "../load/asks.rs"]
 mod asks;

@@ -83,10 +83,10 @@ impl Evidence {
     /// Takes an observation into account.
     pub(super) fn observe(&mut self, test: &Test, x: f64, from: Source, now_ms: i64) -> Change {
         let x = x.clamp(test.low, test.high);
-        // A part of the stake is a bet as fair as the whole.
+        // A sample of less weight stakes less; the bet stays fair.
         let step = (from.weight() * test.stake * (x - test.null)).ln_1p();
         if self.suspected && from == Source::Probe && x <= test.null {
-            // The relayer saw nothing of it itself: the doubter begins anew.
+            // The relayer's own probe saw nothing wrong: the suspicion of clients begins anew.
             (self.suspected, self.log) = (false, 0.0);
         }
         if self.since_ms.is_none() && self.log <= 0.0 {

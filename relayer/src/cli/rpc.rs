@@ -106,7 +106,8 @@ impl RpcSession {
             self.settled.get_or_init(|| *signature);
         }
         sent.map_err(|error| match error.get_transaction_error() {
-            // The client sends again what a node did not answer: this is then said of the one that it took in.
+            // The RPC client sends again where a node did not answer. The error may then be of the second send, and the first was
+            // accepted.
             Some(TransactionError::AlreadyProcessed | TransactionError::BlockhashNotFound) | None => {
                 self.unknown(&transaction.signatures[0], &error)
             }

@@ -176,7 +176,7 @@ impl IncidentReport {
             (Touches::Key, Some(epoch), ..) => drop(self.blocks.keys.insert((vault, generation, epoch))),
             (Touches::Offer, _, Some(offer), _) => drop(self.blocks.offers.insert(offer)),
             (Touches::Provider, .., Some(provider)) => drop(self.blocks.providers.insert(provider)),
-            // One that does not say what it is about is about all of it.
+            // An incident without the id of what it touches blocks the whole vault.
             (Touches::Vault | Touches::Key | Touches::Offer | Touches::Provider, ..) => {
                 self.blocks.vaults.insert((vault, generation));
             }

@@ -46,7 +46,7 @@ impl<K: Copy + Eq + Hash> Budget<K> {
     /// Takes a permit of `vault`, if there is one.
     pub fn take(&self, vault: Option<K>, now: Instant) -> bool {
         self.change(vault, now, |permits| {
-            // Five fifths are a whole, whatever their sum is in binary.
+            // Five times 0.2 must give one permit, however binary fractions are rounded.
             let any = *permits > 1.0 - 1e-6;
             if any {
                 *permits = (*permits - 1.0).max(0.0);
@@ -64,7 +64,7 @@ impl<K: Copy + Eq + Hash> Budget<K> {
         let mut vaults = self.lock();
         if vaults.len() >= MAX_VAULTS && !vaults.contains_key(&vault) {
             vaults.retain(|_, state| self.permits(state, now) < self.most);
-            // So many with a bucket that is not full are no honest clients' doing.
+            // Honest clients do not have so many buckets in use: forgetting all of them is how the memory stays bounded.
             if vaults.len() >= MAX_VAULTS {
                 vaults.clear();
             }

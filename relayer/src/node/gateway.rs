@@ -170,7 +170,7 @@ impl Gateway {
         let signature = transaction::check(bytes, &self.accounts.program)?;
         let _place = self.place(peer)?;
         let Err(error) = self.deliver(bytes).await else { return Ok(signature) };
-        // A client that lost the answer sends it again, and what it does is done.
+        // A client that got no answer may send the same transaction again. If it has already succeeded, that is no error.
         let known = self.first(|node| async move { node.statuses(&[signature]).await }).await;
         let there = known.is_ok_and(|states| states.into_iter().flatten().any(|state| state.error.is_none()));
         if there { Ok(signature) } else { Err(error) }

@@ -179,7 +179,7 @@ pub async fn attempt(job: &Job, candidate: &Candidate) -> Result<(Incoming, Tran
             return Ok((Incoming::Refused(refusal), transcript()));
         }
         other => {
-            // Who says that the relayer may not, or that there is nothing, does not mean later.
+            // `Retry-After` is used with 408, 425, 429 and 5xx only: waiting does not help after 401, 403 or 404.
             let later = matches!(other, 408 | 425 | 429 | 500..);
             let retry_after = retry_after(&response, now).filter(|_| later);
             let kind = if other == 429 { FailureKind::RateLimited } else { FailureKind::Status(other) };

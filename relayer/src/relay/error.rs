@@ -105,8 +105,8 @@ pub enum RelayError {
         /// What was signed.
         max_cost: MicroUsdc,
     },
-    /// Everyone who could serve it asked to be left alone.
-    #[error("every provider of `{model}` that could serve this asked to be left alone; try again in {} seconds", retry_after.as_secs().max(1))]
+    /// Every provider that could serve it is to be asked later.
+    #[error("every provider of `{model}` that could serve this is left out for now, most often since it sent Retry-After; try again in {} seconds", retry_after.as_secs().max(1))]
     Cooldown {
         /// The model.
         model: String,

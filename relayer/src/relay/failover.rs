@@ -223,7 +223,8 @@ impl<'a> Race<'a> {
             return;
         }
         let Some(next) = self.left.front().copied() else { return };
-        // Another model says nothing about a refusal that may be right for its own, unless it has more room for what is too long.
+        // Another model cannot confirm or contradict a refusal. It goes back to the client, unless the prompt is too long and the
+        // next model has a longer context.
         let is_other =
             |(_, refused, _): &mut (usize, Opened, Refusal)| refused.candidate.offer.model != next.offer.model;
         if let Some((number, refused, refusal)) = self.doubted.take_if(is_other)
@@ -333,7 +334,7 @@ impl<'a> Race<'a> {
             attempt.outcome = CONTRADICTED.to_owned();
             attempt.error = Some(format!("status {status} to what another provider served"));
         }
-        // What has more than texts and limits may be refused by one and taken by another, rightly.
+        // Providers may differ on members beyond texts and limits: refusing those is no failure.
         let plain = self.job.request.is_plain();
         let failed = Outcome::Failed { kind: FailureKind::Status(status), retry_after: None };
         refused.watch.end(if plain { failed } else { Outcome::Neutral });
@@ -361,7 +362,7 @@ impl<'a> Race<'a> {
             }
             None => (refused, refusal),
         };
-        // Either says so.
+        // The prompt counts as too long if either provider says so.
         if meaning == Meaning::TooLong {
             refusal.meaning = meaning;
         }
@@ -386,7 +387,7 @@ impl<'a> Race<'a> {
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.job.node.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
-        // What had less than its time when the request's was over did nothing wrong.
+        // The provider is not blamed if the request's deadline ended the call before the provider's own timeout.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
             && Instant::now() < ended.watch.started() + patience(self.job, ended.candidate);
         if cut_short {

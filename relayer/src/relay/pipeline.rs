@@ -1,35 +1,30 @@
-//! The path of a request on two screens: accept, plan, hold, open, meter, charge. One task owns a request from the hold to
+//! The path of a request from its plan to its charge: plan, hold, rank, open, finish. One task owns a request from the hold to
 //! the charge. The response only receives from it, so that a client that leaves takes nothing with it that has to be
 //! accounted for.
 
-use crate::chain::Pubkey;
 use crate::market::MarketView;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::attempt::Incoming;
 use crate::relay::auth::{Caller, Inbound};
 use crate::relay::controls::{Names, Providers};
-use crate::relay::decision::Record;
+use crate::relay::count::{Budget, count, funds};
 use crate::relay::dialect::{Billed, Request, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::failover::{self, Opened};
 use crate::relay::job::{Accepted, Job};
-use crate::relay::meter::{Bill, Bounds, Own, bill};
-use crate::relay::plan::{Allowed, Asked, Asker, Bars, Candidate, Input, Plan, plan, resolve};
+use crate::relay::plan::{Allowed, Asker, Bars, Candidate, Plan, plan, resolve};
 use crate::relay::reply::{Outlet, Reply};
 use crate::relay::stream::{End, Pump, keep_alive};
 use crate::relay::{Answer, Told, base64, honesty, prefix};
 use crate::score::Outcome;
-use crate::tokens::{Counted, Counting};
-use crate::vaults::{ChargeError, Consent, Draft, Hold, Refusal};
-use axum::http::HeaderMap;
+use crate::vaults::{Consent, Hold, Refusal};
 use bytes::BufMut;
 use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
-use steam_protocol::receipt::{FinishReason, SignedReceipt};
-use steam_protocol::units::{MicroUsdc, Pico};
-use steam_protocol::{Hash, sha256};
+use steam_protocol::receipt::FinishReason;
+use steam_protocol::sha256;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, Interval};
 
@@ -53,7 +48,8 @@ pub async fn relay(
     let now = Instant::now();
     let market = node.market.view();
     let named = request.controls.resolve(&Names { registry: &registry, market: &market })?;
-    let plan = plan_of(node, (&registry, &market, &named), (&caller, inbound.headers), &request, now).await?;
+    let seen = Seen { registry: &registry, market: &market, named: &named, now };
+    let plan = plan_of(node, seen, &caller, inbound, &request).await?;
     let hold = hold(node, &registry, caller, inbound, &plan).await?;
     let attempts = node.config.upstream.max_attempts;
     let asker = Asker { request: &request, named: &named, vault: Some(&hold.vault()) };
@@ -66,15 +62,25 @@ pub async fn relay(
     answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?
 }
 
+/// The one state of the market that a request is planned by.
+struct Seen<'a> {
+    registry: &'a Registry,
+    market: &'a MarketView,
+    /// Who the request's controls name.
+    named: &'a Providers,
+    now: Instant,
+}
+
 /// Who can serve `request` for `caller`, and at what highest cost.
 async fn plan_of(
     node: &Node,
-    (registry, market, named): (&Registry, &MarketView, &Providers),
-    (caller, headers): (&Caller, &HeaderMap),
+    seen: Seen<'_>,
+    caller: &Caller,
+    inbound: &Inbound<'_>,
     request: &Request,
-    now: Instant,
 ) -> Result<Plan, RelayError> {
-    let available = funds(node, caller, headers)?;
+    let Seen { registry, market, named, now } = seen;
+    let available = funds(node, caller, inbound.headers)?;
     let asked = resolve(registry, request)?;
     let budget = Budget { vault: caller.key.vault, available };
     let asked = count(node, registry, request, asked, budget).await;
@@ -102,86 +108,6 @@ async fn plan_of(
     let plan = plan(registry, &node.config, request, asked, allowed, bars)?;
     let plan = plan.bounded(market.policy().max_candidates, |offer| node.scorer.is_established(&offer.address));
     Ok(plan.beginning(prefix::of(node.random.salt(), &caller.key.vault, request.prompt_bytes())))
-}
-
-/// What the vault of `caller` can pay. Nothing is worked for one that could not pay for anything, but that it gets the receipts
-/// of what it paid for.
-///
-/// # Errors
-/// [`Refusal::Minimum`].
-pub fn funds(node: &Node, caller: &Caller, headers: &HeaderMap) -> Result<Pico, RelayError> {
-    let least = MicroUsdc(node.market.view().policy().min_vault_microusdc);
-    match node.vaults.can_pay(&caller.key, least) {
-        Err(Refusal::Minimum { .. }) if caller.may_repeat(&node.vaults, headers) => Ok(Pico::ZERO),
-        available => Ok(available?),
-    }
-}
-
-/// Who has tokens counted, and what it can pay.
-#[derive(Clone, Copy)]
-struct Budget {
-    vault: Pubkey,
-    available: Pico,
-}
-
-/// Counts the input once for each way of counting that the models have.
-async fn count(
-    node: &Node,
-    registry: &Registry,
-    request: &Request,
-    asked: Vec<Asked>,
-    budget: Budget,
-) -> Vec<(Asked, Input)> {
-    let images = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
-    let image_tokens = images.saturating_add(request.media_tokens);
-    let most = most_tokens(registry, request, &asked, budget.available);
-    let mut counted: Vec<(Asked, Input)> = Vec::with_capacity(asked.len());
-    for asked in asked {
-        let counting = Counting::of(&asked.model);
-        let known = counted.iter().map(|(_, input)| *input).find(|input| input.counting == counting);
-        let input = match known {
-            Some(input) => input,
-            None => {
-                let text = count_text(node, request, counting, (budget.vault, most)).await;
-                Input { counting, text, image_tokens }
-            }
-        };
-        counted.push((asked, input));
-    }
-    counted
-}
-
-/// The tokens beyond which no offer of the models asked for takes the prompt, or none that the vault can pay: counting
-/// more of them would be work for nothing.
-fn most_tokens(registry: &Registry, request: &Request, asked: &[Asked], available: Pico) -> u64 {
-    let most = asked.iter().flat_map(|asked| registry.offers_of(&asked.model)).map(|offer| {
-        let context = u64::from(offer.context_limit).saturating_mul(request.prompts.into());
-        // A price of one is one pico-USDC a token.
-        let affordable = available.0.checked_div(offer.price.standard.input.into()).unwrap_or(u128::MAX);
-        context.min(u64::try_from(affordable).unwrap_or(u64::MAX))
-    });
-    most.max().unwrap_or_default()
-}
-
-/// The relayer's own count of the texts that a model reads: with `counting`'s tokenizer, or of their bytes. Media are extra.
-async fn count_text(node: &Node, request: &Request, counting: Counting, limit: (Pubkey, u64)) -> Counted {
-    let prompt = request.dialect.prompt(request);
-    let counted = node.tokenizers.count(counting, prompt.texts, limit).await;
-    // Without a tokenizer a provider may bill a token for each byte, and those that no byte shows.
-    let bytes = counted.bytes.saturating_add(prompt.overhead).saturating_add(prompt.format);
-    Counted { bytes, tokens: counted.tokens.saturating_add(prompt.overhead) }
-}
-
-/// The relayer's own count of the input of `request`, by the first of its models that somebody offers.
-///
-/// # Errors
-/// Nobody offers any of them, or the vault of `caller` could not pay for anything.
-pub async fn count_input(node: &Node, caller: &Caller, request: &Request) -> Result<u64, RelayError> {
-    let available = funds(node, caller, &HeaderMap::new())?;
-    let registry = node.registry.borrow().clone();
-    let asked = resolve(&registry, request)?;
-    let counted = count(node, &registry, request, asked, Budget { vault: caller.key.vault, available }).await;
-    Ok(counted.first().map_or(0, |(_, input)| input.estimate()))
 }
 
 /// Holds the plan's highest cost.
@@ -353,79 +279,6 @@ impl Job {
         let max_output = Some(candidate.max_output).filter(|_| self.request.max_output != Some(candidate.max_output));
         Told { max_output, left_out: self.request.left_out(candidate.dialect).to_vec() }
     }
-
-    fn bill(&self, opened: &Opened, end: &End) -> Bill {
-        let Opened { candidate, transcript, .. } = opened;
-        let transcript = &transcript.counts;
-        let own = Own {
-            writes: self.request.caching.writes_within(
-                candidate.dialect,
-                &candidate.offer.price,
-                self.request.controls.max_price.prompt,
-            ),
-            input: candidate.input,
-            delivered: transcript.delivered.total(),
-            reasoning: transcript.reasoning.total(),
-            calls: transcript.calls(),
-            hides: self.request.hides_reasoning(candidate.dialect, candidate.offer.capabilities),
-        };
-        let bounds = Bounds {
-            price: candidate.offer.price,
-            fee_bps: self.hold.fee_bps(),
-            held: self.hold.ceiling(),
-            max_output: candidate.max_output.saturating_mul(self.plan.choices),
-        };
-        // Usage that came before the end of a cut stream says nothing about what was delivered.
-        let claim = transcript.usage.filter(|_| matches!(end, End::Complete));
-        bill(claim, &own, &bounds)
-    }
-
-    /// Turns the hold into a charge, and gives the request's place back.
-    async fn charge(
-        self,
-        opened: Opened,
-        response_hash: Hash,
-        bill: Bill,
-        finish_reason: FinishReason,
-        outcome: &'static str,
-    ) -> Result<SignedReceipt, ChargeError> {
-        let decision = Record::new(&self, &opened.attempts, outcome).to_bytes();
-        let Self { node, hold, id, accepted, .. } = self;
-        let vault = hold.vault();
-        let offer = opened.candidate.offer;
-        let draft = Draft {
-            response_hash,
-            offer: offer.clone(),
-            usage: bill.usage,
-            counted_by: bill.counted_by,
-            finish_reason,
-            started_at_ms: accepted.unix_ms,
-            ttft_ms: millis(opened.first_content.duration_since(accepted.at)),
-            duration_ms: millis(accepted.at.elapsed()),
-            decision,
-            id: id.clone(),
-        };
-        let charged = hold.charge(draft).await;
-        drop(accepted.permit);
-        let (took, provider, model) = (accepted.at.elapsed(), offer.provider_name.as_str(), offer.model.as_str());
-        match &charged {
-            Ok(receipt) => {
-                node.limits.fees.paid(&vault, receipt.receipt.fee, Instant::now());
-                node.metrics.charged(model, &bill.usage, bill.counted_by, bill.total, took);
-                tracing::info!(
-                    %id, model, provider, status = outcome, attempts = opened.attempts.len(),
-                    input = bill.usage.input, cached = bill.usage.cached, output = bill.usage.output,
-                    counted_by = bill.counted_by.name(), usd = %bill.total, number = receipt.receipt.number,
-                    ms = millis(took), "relayed"
-                );
-            }
-            Err(error) => {
-                node.metrics.charge_failed();
-                tracing::error!(%id, model, provider, usd = %bill.total, %error, "not charged");
-            }
-        }
-        charged
-    }
 }
 
 /// The next tick of `silence`; never, if there is none.
@@ -436,8 +289,4 @@ async fn tick(silence: &mut Option<Interval>) {
         }
         None => std::future::pending().await,
     }
-}
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }

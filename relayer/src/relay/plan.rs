@@ -305,14 +305,14 @@ fn consider(
     let max_output = if request.max_output.is_some() { limit } else { affordable(limit, money, cost) };
     let ceiling = cost(max_output).ok_or_else(|| Reason::from((Filter::Wish, "has no computable cost".to_owned())))?;
     if ceiling == Pico::ZERO && !bars.free {
-        return Err((Filter::Free, "costs nothing, and this relayer serves nothing for nothing".into()).into());
+        return Err((Filter::Free, "is free, and this relayer does not serve free offers".into()).into());
     }
     if allowed.max_cost.is_some_and(|max_cost| ceiling > max_cost.pico()) {
         return Err((Filter::Cost(ceiling), format!("may cost up to {ceiling} USDC")).into());
     }
     // One that merely fails stays a candidate, behind all others: it may be back.
     if let Some(left) = (bars.cooldown)(offer) {
-        return Err((Filter::Cooldown(left), format!("asked to be left alone for {} seconds", left.as_secs())).into());
+        return Err((Filter::Cooldown(left), format!("is left out for another {} seconds: it sent Retry-After, is new and busy, or its charges cannot be settled", left.as_secs())).into());
     }
     Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
 }

@@ -1,6 +1,6 @@
 //! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
 
-use super::form::{self, Form, Weight};
+use super::form;
 use super::tables::Tables;
 use super::{SettleError, Status, agreed, alerts};
 use crate::chain::quorum::within;
@@ -9,23 +9,23 @@ use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::recovery::ChainPosition;
-use crate::ledger::{Batch, GroupState, Ledger, OpenVault, SealedGroup};
+use crate::ledger::{Batch, Ledger};
 use crate::reader::accounts;
 use crate::vaults::Vaults;
-use futures::future::{join_all, try_join_all};
-use judge::{Head, Look, Verdict, head, signature};
+use resolve::{Observation, Verdict, signature};
 use solana_keypair::Keypair;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use steam_protocol::units::MicroUsdc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use version::Version1;
 
-mod judge;
+mod batch;
 mod monitor;
+mod resolve;
+mod seal;
 mod submit;
 mod version;
 
@@ -137,11 +137,11 @@ impl Settler {
     pub async fn round(&mut self, round: Round) -> Result<(), SettleError> {
         let mut waiting = BTreeSet::new();
         let open = self.setup.ledger.open_batches().await?;
-        let look = self.look(&open).await?;
-        self.height = look.height;
+        let seen = self.observe(&open).await?;
+        self.height = seen.height;
         for batch in open {
             let id = batch.id;
-            if !self.advance(batch, &look).await? {
+            if !self.advance(batch, &seen).await? {
                 waiting.insert(id);
             }
         }
@@ -169,8 +169,8 @@ impl Settler {
     }
 
     /// Acts on the verdict about a batch. Returns false if there is no verdict yet: nothing may be done about the batch then.
-    async fn advance(&mut self, batch: Batch, look: &Look) -> Result<bool, SettleError> {
-        match self.judge(&batch, look)? {
+    async fn advance(&mut self, batch: Batch, seen: &Observation) -> Result<bool, SettleError> {
+        match self.judge(&batch, seen)? {
             Verdict::Done { signature, applied, skipped } => {
                 let transaction = signature.as_deref().unwrap_or_default();
                 for group in &applied {
@@ -179,7 +179,7 @@ impl Settler {
                 for group in &skipped {
                     tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
                 }
-                let (now, height) = (self.setup.clock.unix_ms(), look.height);
+                let (now, height) = (self.setup.clock.unix_ms(), seen.height);
                 let settled = !applied.is_empty();
                 let attempt = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref());
                 let transaction = attempt.map(|attempt| (attempt.signature.clone(), form::fee_of(&attempt.bytes)));
@@ -216,7 +216,7 @@ impl Settler {
     }
 
     /// Asks the chain about all batches together: one call a batch would take longer than the settlements.
-    async fn look(&self, batches: &[Batch]) -> Result<Look, SettleError> {
+    async fn observe(&self, batches: &[Batch]) -> Result<Observation, SettleError> {
         let (height, nodes) = agreed::present(&self.setup.nodes).await?;
         let mut signatures = Vec::new();
         for attempt in batches.iter().flat_map(|batch| &batch.attempts) {
@@ -231,7 +231,7 @@ impl Settler {
             batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
         let vaults: Vec<Pubkey> = vaults.into_iter().collect();
         let reading = accounts::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
-        Ok(Look { height, states, reading })
+        Ok(Observation { height, states, reading })
     }
 
     /// Compares every vault's head on chain with the ledger, before anything is sold: the ledger may be an old copy. A vault on
@@ -263,95 +263,6 @@ impl Settler {
             }
         }
         self.status.send_modify(|status| status.halted = self.halted.iter().copied().collect());
-        Ok(())
-    }
-
-    /// Whether the fees of `open` cover their share of a transaction, or have waited for more for as long as they may. The
-    /// ledger says since when, so that a restart does not let them wait anew; a clock that was set back lets nothing wait.
-    fn is_worth_sealing(&self, open: &OpenVault, now: i64) -> bool {
-        let Setup { vaults, config, .. } = &self.setup;
-        let longest = i64::try_from(config.dust_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-        !(0..longest).contains(&now.saturating_sub(open.began_ms))
-            || !vaults.may_wait(&open.vault, open.generation, MicroUsdc(config.min_fee_microusdc))
-    }
-
-    /// Seals the next group of every vault that has charges worth it and none under way.
-    async fn seal(&mut self) -> Result<(), SettleError> {
-        let now = self.setup.clock.unix_ms();
-        let open = self.setup.ledger.vaults_to_seal().await?;
-        let due: Vec<OpenVault> = open.into_iter().filter(|open| self.is_worth_sealing(open, now)).collect();
-        for chunk in due.chunks(accounts::VAULTS_AT_ONCE) {
-            let reading = self.read_vaults(chunk.iter().map(|open| open.vault)).await?;
-            // Together, so that they wait for one write.
-            let mut sealing = Vec::new();
-            for open in chunk {
-                let OpenVault { vault, generation, .. } = open;
-                if reading.is_gone(vault, *generation) {
-                    let charges = self.setup.ledger.abandon_charges((*vault, *generation), CLOSED, now).await?;
-                    tracing::error!(%vault, generation, charges, "a vault was closed before its charges were sealed");
-                    continue;
-                }
-                let Some(on_chain) = reading.vaults.get(vault).filter(|v| v.generation == *generation) else {
-                    continue;
-                };
-                let head = (on_chain.settle_seq, on_chain.settle_hash);
-                let parties = self.setup.parties;
-                let fits = move |group: &SealedGroup| Form::Plain.fits(&parties, [&Weight::of(&parties, group)]);
-                let ledger = &self.setup.ledger;
-                sealing.push(async move { (vault, ledger.seal(open.clone(), head, fits).await) });
-            }
-            let mut failure = None;
-            for (vault, sealed) in join_all(sealing).await {
-                // A vault that was sealed is noted even if sealing another one failed.
-                let sealed = match sealed {
-                    Ok(sealed) => sealed,
-                    Err(error) => {
-                        failure = failure.or(Some(error));
-                        continue;
-                    }
-                };
-                match sealed {
-                    GroupState::Idle => {}
-                    GroupState::Behind => self.problem = Some(format!("the nodes' reading of vault {vault} is old")),
-                    GroupState::Halted => self.halt(*vault),
-                    GroupState::Sealed(group, totals) => {
-                        self.setup.vaults.sealed(&group, &totals);
-                        self.resume(vault);
-                        tracing::debug!(%vault, seq = group.seq, receipts = group.receipts, "sealed");
-                    }
-                }
-            }
-            if let Some(error) = failure {
-                return Err(error.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// Puts sealed groups into as few batches as they fit.
-    async fn form_batches(&mut self) -> Result<(), SettleError> {
-        let groups = self.setup.ledger.unbatched(self.height).await?;
-        let reading = self.read_vaults(groups.iter().map(|group| group.vault)).await?;
-        let mut due: Vec<SealedGroup> = Vec::new();
-        for group in groups {
-            // Another generation's chain must not see it, not even as a void.
-            if reading.is_gone(&group.vault, group.generation) {
-                tracing::error!(vault = %group.vault, seq = group.seq, "a vault was closed before a group could settle");
-                self.setup.ledger.abandon_group(&group, CLOSED, self.setup.clock.unix_ms()).await?;
-                self.setup.vaults.unsealed(&group);
-                continue;
-            }
-            // A halted vault waits for a person, and its group does not delay those of other vaults.
-            if let Some(vault) = reading.vaults.get(&group.vault)
-                && matches!(head(&group, vault), Head::Foreign)
-            {
-                self.halt(group.vault);
-                continue;
-            }
-            due.push(group);
-        }
-        let batches = self.pack(due);
-        try_join_all(batches.into_iter().map(|groups| self.setup.ledger.create_batch(groups))).await?;
         Ok(())
     }
 

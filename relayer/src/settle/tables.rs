@@ -130,7 +130,7 @@ impl Tables {
     /// [`SettleError`]; the next call takes up where this one stopped.
     pub async fn tend(&mut self, context: &SettleContext<'_>, useful: bool) -> Result<(), SettleError> {
         self.settle_pending(context).await?;
-        // The height before the tables: what could land until then is in what is read.
+        // The height is read before the tables, so that the tables include every transaction that could land up to it.
         let height = agreed::finalized_height(context.nodes).await?;
         self.read(context).await?;
         let view = self.view(context.parties, height, &self.wanted(context.parties), useful);

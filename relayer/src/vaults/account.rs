@@ -67,8 +67,8 @@ struct KeyAccount {
     held: Pico,
     /// The most it authorised.
     authorized: MicroUsdc,
-    /// The voucher that says so, unless the ledger has it: later requests lean on it, so that whichever is charged
-    /// next must store it, even if its own never is.
+    /// The voucher for `authorized`, until the ledger has it. The next charge stores it, even if the request that brought it is
+    /// never charged.
     voucher: Option<StoredVoucher>,
 }
 
@@ -147,7 +147,7 @@ impl VaultAccount {
         }
         (self.snapshot, self.chain_time) = (snapshot.clone(), chain_time);
         self.sealed.retain(|seq, _| *seq > snapshot.settle_seq);
-        // One that can be carried out in the snapshot's own slot may have been, or not yet.
+        // An agreement valid until the snapshot's own slot is kept: the snapshot does not show whether it was carried out.
         self.agreements.retain(|agreement| agreement.valid_until_slot >= snapshot.slot);
     }
 
@@ -474,9 +474,8 @@ impl VaultAccount {
         self.sealed.values().filter_map(|totals| totals.get(&epoch)).copied().fold(open, add)
     }
 
-    /// What the key's window leaves, or none where it has no window. A window that has run out by the chain's finalized
-    /// clock starts anew with the next settlement, whenever that is and even if the key ends before, as long as it has run
-    /// out before the key's end; one that merely will is not counted on.
+    /// What is left in the key's window; `None` without one. A window that ended by the chain's finalized clock, before the key
+    /// expired, counts as new: the next settlement starts it anew. One that has not ended yet does not.
     fn window_left(&self, key: &KeySnapshot, in_use: Pico) -> Option<Pico> {
         if key.window_seconds == 0 {
             return None;

@@ -56,7 +56,7 @@ async fn what_costs_nothing_is_served_only_if_the_operator_says_so() {
         assert_eq!(response.status(), status);
         if !free {
             let (_, error) = error(response).await;
-            assert!(error["message"].as_str().unwrap().contains("serves nothing for nothing"), "{error}");
+            assert!(error["message"].as_str().unwrap().contains("does not serve free offers"), "{error}");
         }
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn prune(tx: &Transaction<'_>, before_ms: i64) -> Result<bool, Ledger
         .collect::<Result<_, _>>()?;
     for batch in &old {
         drop_groups(tx, *batch)?;
-        // Those that were divided or released before it have nothing left of their own.
+        // Earlier batches that were split or released have no groups left.
         for table in ["attempt", "batch_group"] {
             tx.execute(
                 &format!("DELETE FROM {table} WHERE batch = ?1 OR batch IN (SELECT id FROM batch WHERE id < ?1 AND state = 'split')"),
@@ -56,7 +56,7 @@ fn drop_groups(tx: &Transaction<'_>, batch: i64) -> Result<(), LedgerError> {
         )?
         .execute(group)?;
     }
-    // One that was a vault's last when its batch went, and is no longer.
+    // Groups of pruned batches that were kept as the last of their vault and are not the last any more.
     tx.prepare_cached(
         "DELETE FROM settlement_group AS g WHERE g.batch IS NOT NULL AND g.state = 'settled'
            AND NOT EXISTS (SELECT 1 FROM batch b WHERE b.id = g.batch)

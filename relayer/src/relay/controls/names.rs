@@ -55,10 +55,11 @@ impl Names<'_> {
         if !at_host.is_empty() {
             return Ok(at_host);
         }
-        // What looks like a host means hosts alone: else a label would stand in for one that has proved nothing yet.
+        // A name with a dot or a colon matches verified hosts only: else a label could imitate a host that is not verified yet.
         let label = !name.contains(['.', ':']);
         let labelled = |offer: &&Offer| label && offer.provider_name.eq_ignore_ascii_case(name);
-        // Trusted by the operator, with a host that was proved, with none, asked by nobody: nobody takes a name from those before.
+        // 0 trusted by the operator, 1 host verified, 2 not verified, 3 excluded. Only the best rank is meant, so that no lower
+        // one can take over a label.
         let rank = |offer: &Offer| match () {
             () if market.bars(offer, false).is_some() => 3_u8,
             () if market.policy().trusts(&offer.provider) => 0,
@@ -70,7 +71,7 @@ impl Names<'_> {
         let called: Vec<(u8, Pubkey)> =
             offers().filter(labelled).map(|offer| (rank(offer), offer.provider)).chain(unasked).collect();
         let first = called.iter().map(|(rank, _)| *rank).min();
-        // Whom a client does not want is ignored, whoever else is called so.
+        // `ignore` excludes every provider with this label.
         let everybody = control == "ignore";
         let is_meant = |(rank, _): &(u8, Pubkey)| everybody || Some(*rank) == first;
         let meant = distinct(called.into_iter().filter(is_meant).map(|(_, provider)| provider));

@@ -5,7 +5,7 @@ use crate::chain::VaultSnapshot;
 use crate::chain::rpc::{ChainAccount, RpcError, Simulation, TransactionState};
 use crate::clock::SystemClock;
 use crate::config::TransactionVersion;
-use crate::ledger::Attempt;
+use crate::ledger::{Attempt, SealedGroup};
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, snapshot};
 use crate::relay::testing::{NOW, VAULT};
@@ -17,6 +17,7 @@ use solana_signature::Signature;
 use solana_signer::Signer as _;
 use std::sync::Mutex;
 use steam_protocol::Hash;
+use steam_protocol::units::MicroUsdc;
 use steam_router::error::SteamError;
 use steam_router::state::Vault;
 
@@ -384,8 +385,8 @@ async fn a_batch_that_was_applied_keeps_its_proof_though_a_vault_of_it_was_close
     let mut judge = |groups: &[&SealedGroup], attempts: Vec<Attempt>, height| {
         let groups = groups.iter().copied().cloned().collect();
         let batch = Batch { id: 1, root: [0; 32], signed: 1, attempts, groups };
-        let look = Look { height, states: HashMap::new(), reading: reading.clone() };
-        settler.judge(&batch, &look).unwrap()
+        let seen = Observation { height, states: HashMap::new(), reading: reading.clone() };
+        settler.judge(&batch, &seen).unwrap()
     };
     let one = || vec![attempt(1)];
     for (groups, skips) in [(vec![&applied, &closed], 0), (vec![&applied, &closed, &open], 1)] {

@@ -85,7 +85,7 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Option<
         "verbosity" => conversation.verbosity = Some(value.as_str()?.to_owned()),
         "tool_choice" => conversation.tool_choice = tool_choice(value, |value| value["function"]["name"].as_str())?,
         "parallel_tool_calls" => conversation.one_call = !value.as_bool()?,
-        // What these say is what is so without them.
+        // These values are the defaults: leaving them out changes nothing.
         "n" => return (value == 1).then_some(()),
         "presence_penalty" | "frequency_penalty" => return (value.as_f64()? == 0.0).then_some(()),
         "logprobs" | "store" => return (!value.as_bool()?).then_some(()),

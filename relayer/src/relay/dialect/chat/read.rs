@@ -144,7 +144,7 @@ fn format_needs(object: &Object<'_>) -> Result<u64, RelayError> {
     match field::<String>(&format, "type", "a string")?.as_deref() {
         None | Some("text") => Ok(0),
         Some("json_object") => Ok(capability::JSON_MODE),
-        // Other forms are narrower than a schema: who holds none of those holds no grammar.
+        // Other forms, such as a grammar, ask for more than a schema does.
         Some(_) => Ok(capability::JSON_SCHEMA),
     }
 }

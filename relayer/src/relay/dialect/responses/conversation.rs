@@ -94,7 +94,7 @@ fn add(conversation: &mut Conversation, role: Role, parts: Vec<Part>) {
 /// Takes a member.
 fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Result<(), Unsayable> {
     let unsayable = || Unsayable::at(name);
-    // What these say is what is so without them.
+    // These values are the defaults: leaving them out changes nothing.
     let usual = match name {
         "temperature" => {
             conversation.temperature = Some(value.as_number().ok_or_else(unsayable)?.clone());

@@ -14,7 +14,7 @@ const REMEMBERED_BLOCKS: u64 = 150;
 
 /// What the chain says of the batches under way: heights before statuses, statuses before vaults, all of the same nodes. A
 /// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
-pub(super) struct Look {
+pub(super) struct Observation {
     pub height: u64,
     /// By signature.
     pub states: HashMap<Signature, TransactionState>,
@@ -37,69 +37,93 @@ pub(super) enum Verdict {
 
 impl Settler {
     /// What is to be done about a batch.
-    pub(super) fn judge(&mut self, batch: &Batch, look: &Look) -> Result<Verdict, SettleError> {
-        let (height, reading) = (look.height, look.reading.part(batch.groups.iter().map(|group| &group.vault)));
+    pub(super) fn judge(&mut self, batch: &Batch, seen: &Observation) -> Result<Verdict, SettleError> {
+        let reading = seen.reading.part(batch.groups.iter().map(|group| &group.vault));
         let mut states = Vec::new();
         for attempt in &batch.attempts {
-            states.push(look.states.get(&signature(attempt)?).cloned());
+            states.push(seen.states.get(&signature(attempt)?).cloned());
         }
-        // Gone: of a vault that was closed, or whose chain is not this ledger's. It will not apply, and its batch-mates must
-        // not wait for it.
-        let (mut applied, mut open, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        let Some(groups) = self.sort(batch, &reading) else { return Ok(Verdict::Wait) };
+        Ok(verdict(batch, &states, groups, (seen.height, &reading)))
+    }
+
+    /// Sorts the groups of a batch by their vaults' heads. Halts the vaults whose chain is not this ledger's. `None` if the nodes
+    /// do not agree on a vault, or not yet on that there is one.
+    fn sort(&mut self, batch: &Batch, reading: &accounts::Reading) -> Option<Groups> {
+        let mut groups = Groups::default();
         for group in &batch.groups {
             if reading.is_gone(&group.vault, group.generation) {
-                gone.push(group.clone());
+                groups.gone = true;
                 continue;
             }
-            // The nodes do not agree, or not yet on that there is such a vault.
-            let Some(vault) = reading.vaults.get(&group.vault) else { return Ok(Verdict::Wait) };
-            match head(group, vault) {
-                Head::Applied => applied.push(group.clone()),
-                Head::Open => open.push(group.clone()),
+            match head(group, reading.vaults.get(&group.vault)?) {
+                Head::Applied => groups.applied.push(group.clone()),
+                Head::Open => groups.open.push(group.clone()),
                 Head::Behind => {
                     self.problem = Some(format!("the nodes' reading of vault {} is old", group.vault));
-                    return Ok(Verdict::Wait);
+                    return None;
                 }
                 Head::Foreign => {
                     self.halt(group.vault);
-                    gone.push(group.clone());
+                    groups.gone = true;
                     continue;
                 }
             }
             self.resume(&group.vault);
         }
-        let landed = landed(batch, &states);
-        if let Some((signature, slot)) = &landed {
-            return Ok(if reading.is_from(*slot) {
-                Verdict::Done { signature: Some(signature.clone()), applied, skipped: open }
-            } else {
-                Verdict::Wait
-            });
-        }
-        let (alive, dead): (Vec<_>, Vec<_>) = batch
-            .attempts
-            .iter()
-            .zip(&states)
-            .filter(|(attempt, _)| !attempt.dead)
-            .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
-        // With a closed vault among them they were applied before it was closed, and what is open was skipped.
-        if alive.is_empty() && !applied.is_empty() && (open.is_empty() || !gone.is_empty()) {
-            return Ok(match applied_by(batch, &states, height) {
-                Some(attempt) => {
-                    let signature = attempt.map(|attempt| attempt.signature.clone());
-                    Verdict::Done { signature, applied, skipped: open }
-                }
-                None => Verdict::Wait,
-            });
-        }
-        if alive.is_empty() && !gone.is_empty() {
-            return Ok(Verdict::Release);
-        }
-        if alive.is_empty() {
-            return Ok(Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect()));
-        }
-        Ok(Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect()))
+        Some(groups)
     }
+}
+
+/// The groups of a batch, by what the chain says of them.
+#[derive(Default)]
+struct Groups {
+    applied: Vec<SealedGroup>,
+    open: Vec<SealedGroup>,
+    /// Whether there are others, of a vault that was closed or whose chain is not this ledger's. They will not apply, and the
+    /// rest of the batch must not wait for them.
+    gone: bool,
+}
+
+impl Groups {
+    /// The transaction took effect: what is open was skipped.
+    fn done(self, signature: Option<String>) -> Verdict {
+        Verdict::Done { signature, applied: self.applied, skipped: self.open }
+    }
+}
+
+/// What is to be done about a batch whose transactions have `states`, at the finalized `height`.
+fn verdict(
+    batch: &Batch,
+    states: &[Option<TransactionState>],
+    groups: Groups,
+    (height, reading): (u64, &accounts::Reading),
+) -> Verdict {
+    if let Some((signature, slot)) = landed(batch, states) {
+        return if reading.is_from(slot) { groups.done(Some(signature)) } else { Verdict::Wait };
+    }
+    let (alive, dead): (Vec<_>, Vec<_>) = batch
+        .attempts
+        .iter()
+        .zip(states)
+        .filter(|(attempt, _)| !attempt.dead)
+        .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
+    if !alive.is_empty() {
+        return Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect());
+    }
+    // If a vault of the batch was closed, the transaction took effect before that, and the program skipped the groups that are
+    // still open.
+    let took_effect = !groups.applied.is_empty() && (groups.open.is_empty() || groups.gone);
+    if took_effect {
+        return match applied_by(batch, states, height) {
+            Some(attempt) => groups.done(attempt.map(|attempt| attempt.signature.clone())),
+            None => Verdict::Wait,
+        };
+    }
+    if groups.gone {
+        return Verdict::Release;
+    }
+    Verdict::Sign(dead.into_iter().map(|(attempt, _)| attempt.signature.clone()).collect())
 }
 
 /// How a vault's head on chain compares with the one group of it that is under way.
