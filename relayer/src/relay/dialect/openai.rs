@@ -186,29 +186,30 @@ fn show_writes(shown: &mut Map<String, Value>, billed: &Billed) {
 /// `prompt_tokens` includes the tokens read from and written to a cache.
 pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
     let usage: Value = serde_json::from_str(stated).ok()?;
-    let at = |path: &str| usage.pointer(path).and_then(count);
+    let member = |value, name| Value::get(value, name);
+    let at = |path: &str| path.split('.').try_fold(&usage, member).and_then(count);
     // The same figure has several names; a provider that leaves one of them at zero states it under another.
     let most = |paths: &[&str]| paths.iter().filter_map(|path| at(path)).max().unwrap_or(0);
     let cached = most(&[
-        "/prompt_tokens_details/cached_tokens",
-        "/input_tokens_details/cached_tokens",
-        "/prompt_cache_hit_tokens",
-        "/cache_read_input_tokens",
-        "/cached_tokens",
+        "prompt_tokens_details.cached_tokens",
+        "input_tokens_details.cached_tokens",
+        "prompt_cache_hit_tokens",
+        "cache_read_input_tokens",
+        "cached_tokens",
     ]);
     let (cache_write, cache_write_long) = writes(&most);
     let reasoning = most(&[
-        "/completion_tokens_details/reasoning_tokens",
-        "/output_tokens_details/reasoning_tokens",
-        "/reasoning_tokens",
+        "completion_tokens_details.reasoning_tokens",
+        "output_tokens_details.reasoning_tokens",
+        "reasoning_tokens",
     ]);
-    let total = at("/total_tokens");
-    let prompt = at("/prompt_tokens").or_else(|| at("/input_tokens"))?;
+    let total = at("total_tokens");
+    let prompt = at("prompt_tokens").or_else(|| at("input_tokens"))?;
     let input = Usage { prompt, cached, cache_write, cache_write_long, completion: 0, reasoning: 0 };
     if kind == Kind::Vectors {
         return Some(input);
     }
-    let stated = at("/completion_tokens").or_else(|| at("/output_tokens"));
+    let stated = at("completion_tokens").or_else(|| at("output_tokens"));
     let mut completion = stated.or_else(|| total?.checked_sub(prompt))?;
     // Some count reasoning beside the completion: then only all three make up the total.
     let with_reasoning = completion.checked_add(reasoning)?;
@@ -221,17 +222,17 @@ pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
 /// Tokens written to a cache: for the shorter lifetime, and for the longer. `most` finds the largest of some members.
 fn writes(most: &impl Fn(&[&str]) -> u64) -> (u64, u64) {
     let long = most(&[
-        "/cache_creation/ephemeral_1h_input_tokens",
-        "/prompt_tokens_details/cache_creation_token_details/ephemeral_1h_input_tokens",
+        "cache_creation.ephemeral_1h_input_tokens",
+        "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
     ]);
     let short = most(&[
-        "/cache_creation/ephemeral_5m_input_tokens",
-        "/prompt_tokens_details/cache_creation_token_details/ephemeral_5m_input_tokens",
+        "cache_creation.ephemeral_5m_input_tokens",
+        "prompt_tokens_details.cache_creation_token_details.ephemeral_5m_input_tokens",
     ]);
     let written = most(&[
-        "/prompt_tokens_details/cache_write_tokens",
-        "/prompt_tokens_details/cache_creation_tokens",
-        "/cache_creation_input_tokens",
+        "prompt_tokens_details.cache_write_tokens",
+        "prompt_tokens_details.cache_creation_tokens",
+        "cache_creation_input_tokens",
     ]);
     // What is of no stated lifetime is of the shorter one, which is the default and the cheaper.
     (short.max(written.saturating_sub(long)), long)
