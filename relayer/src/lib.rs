@@ -1,6 +1,10 @@
 //! Steam Router's relayer: takes OpenAI-compatible requests, routes each to the best provider registered on Solana,
 //! streams the answer, signs a receipt, and settles what was used from the user's vault.
 
+// The properties that fuzzing looks for a counterexample of name this crate as others do.
+#[cfg(test)]
+extern crate self as steam;
+
 pub mod addresses;
 pub mod allow_lists;
 pub mod app;
@@ -28,3 +32,4 @@ pub mod upstream;
 pub mod vaults;
 pub mod views;
 pub mod withdrawals;
+pub mod words;

@@ -215,6 +215,10 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["provider", "offer", "--from", "prices.toml", "--price-input", "1"], "--price-input"),
         (&["provider", "offer", "--from", "prices.toml", "--retire"], "--retire"),
         (&["provider", "offer", "--model", "m", "--retire", "--price-input", "1"], "--retire"),
+        (&["provider", "offer", "--model", "m", "--retire", "--price-request", "1"], "--retire"),
+        (&["provider", "offer", "--model", "m", "--retire", "--capability", "tools"], "--retire"),
+        (&["provider", "offer", "--model", "m", "--retire", "--quantization", "fp8"], "--retire"),
+        (&["provider", "offer", "--model", "m", "--retire", "--long-price-request", "1"], "--long"),
         (
             &[
                 "provider",

@@ -264,11 +264,36 @@ fn check(delays: &Delays, floors: &Delays) -> Result<()> {
                  --fee-notice, may be longer than {longest} and {slots} slots (--slot-ms)"
             )))
         }
-        Err(_) => Err(CliError::usage(
-            "these delays would let money leave before it is settled: --settle-interval plus --max-pause must be \
-             shorter than --price-grace, which must be at most --revoke-grace, which must be at most --withdraw-delay",
-        )),
+        Err(_) => Err(CliError::usage(format!(
+            "these delays would let money leave before it is settled: {}. --settle-interval plus --max-pause must be \
+             shorter than --price-grace, which must be at most --revoke-grace, which must be at most --withdraw-delay, \
+             in seconds and in slots",
+            out_of_order(delays).join("; ")
+        ))),
     }
+}
+
+/// What of the delays is out of order, in the unit in which it is.
+fn out_of_order(delays: &Delays) -> Vec<String> {
+    let wait = |of: fn(&Delay) -> u32| u64::from(of(&delays.settle_interval)) + u64::from(of(&delays.max_pause));
+    let units: [(fn(&Delay) -> u32, &str); 2] = [(|delay| delay.seconds, "seconds"), (|delay| delay.slots, "slots")];
+    let mut found = Vec::new();
+    for (of, unit) in units {
+        let [grace, revoke, withdraw] =
+            [delays.price_grace, delays.revoke_grace, delays.withdraw_delay].map(|delay| u64::from(of(&delay)));
+        for (wrong, one, of_one, other, of_other) in [
+            (wait(of) >= grace, "--settle-interval plus --max-pause", wait(of), "--price-grace", grace),
+            (grace > revoke, "--price-grace", grace, "--revoke-grace", revoke),
+            (revoke > withdraw, "--revoke-grace", revoke, "--withdraw-delay", withdraw),
+        ] {
+            if wrong {
+                found.push(format!("{one} is {of_one} {unit} and {other} {of_other}"));
+            }
+        }
+        let none = NAMES.into_iter().zip(delays.each()).filter(|(_, delay)| of(delay) == 0);
+        found.extend(none.map(|(name, _)| format!("--{} is 0 {unit}", name.replace(' ', "-"))));
+    }
+    found
 }
 
 async fn pause(global: &Global) -> Result<()> {
@@ -287,6 +312,41 @@ async fn status(global: &Global) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_out_of_order_is_told_in_its_unit() {
+        let at = |seconds, slots| Delay { seconds, slots };
+        let ordered = Delays {
+            settle_interval: at(60, 150),
+            max_pause: at(1_800, 4_500),
+            price_grace: at(2_700, 6_750),
+            revoke_grace: at(2_700, 6_750),
+            withdraw_delay: at(3_600, 9_000),
+            price_notice: at(600, 1_500),
+            fee_notice: at(86_400, 216_000),
+        };
+        assert_eq!(out_of_order(&ordered), Vec::<String>::new());
+        for (delays, says) in [
+            // Seconds alone are in order: another length of a slot was given for one of them.
+            (
+                Delays { price_grace: at(2_700, 4_650), ..ordered },
+                "--settle-interval plus --max-pause is 4650 slots and --price-grace 4650",
+            ),
+            (
+                Delays { revoke_grace: at(2_699, 6_750), ..ordered },
+                "--price-grace is 2700 seconds and --revoke-grace 2699",
+            ),
+            (
+                Delays { withdraw_delay: at(3_600, 6_749), ..ordered },
+                "--revoke-grace is 6750 slots and --withdraw-delay 6749",
+            ),
+            (Delays { fee_notice: at(86_400, 0), ..ordered }, "--fee-notice is 0 slots"),
+        ] {
+            assert_eq!(out_of_order(&delays), [says]);
+            let error = check(&delays, &ordered).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+    }
 
     #[test]
     fn a_delay_below_its_floor_is_named_with_the_floor() {

@@ -2,6 +2,7 @@
 //! to standard error.
 
 use super::error::{CliError, Result};
+use crate::words;
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -26,7 +27,10 @@ impl Format {
     pub fn print(self, report: &impl Report) -> Result<()> {
         let mut bytes = Vec::new();
         let written = match self {
-            Self::Text => report.text(&mut bytes),
+            Self::Text => report.text(&mut bytes).map(|()| {
+                // Names of strangers are in it: nothing that a terminal would obey.
+                bytes = words::printable_lines(&String::from_utf8_lossy(&bytes)).into_bytes();
+            }),
             Self::Json => serde_json::to_writer_pretty(&mut bytes, report)
                 .map_err(io::Error::from)
                 .and_then(|()| bytes.write_all(b"\n")),
@@ -39,14 +43,22 @@ impl Format {
     pub fn progress(self, line: &str) {
         if self == Self::Text {
             // An error is ignored: standard error is closed, and there is no other place to report it.
-            let _ = writeln!(io::stderr().lock(), "{line}");
+            let _ = writeln!(io::stderr().lock(), "{}", words::printable_lines(line));
+        }
+    }
+
+    /// Prints a line of a result that is not complete yet: people see what is done, programs get one document at the end.
+    pub fn line(self, line: &str) -> Result<()> {
+        match self {
+            Self::Text => write_out(format!("{}\n", words::printable_lines(line)).as_bytes()),
+            Self::Json => Ok(()),
         }
     }
 
     /// Prints an error on standard error.
     pub fn error(self, error: &CliError) {
         let text = match self {
-            Self::Text => error.to_string(),
+            Self::Text => words::printable_lines(&error.to_string()),
             Self::Json => error.to_json(),
         };
         let _ = writeln!(io::stderr().lock(), "{text}");

@@ -6,6 +6,7 @@ mod close;
 mod offer;
 mod price_file;
 mod recover;
+mod stated;
 mod status;
 
 pub use check::Check;
@@ -117,11 +118,13 @@ pub struct Payout {
 
 pub(super) fn name(text: &str) -> std::result::Result<String, String> {
     let most = steam_router::state::MAX_NAME_BYTES;
-    if (1..=most).contains(&text.len()) && !text.chars().any(char::is_control) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("expected a name of 1 to {most} bytes"))
+    if !(1..=most).contains(&text.len()) {
+        return Err(format!("expected a name of 1 to {most} bytes"));
     }
+    if crate::words::label(text) != text {
+        return Err("expected a name without line breaks, blanks at its ends and characters that show nothing".into());
+    }
+    Ok(text.to_owned())
 }
 
 impl Provider {

@@ -13,7 +13,7 @@ use solana_rpc_client_api::client_error::{Error, ErrorKind, Result as RpcResult}
 use solana_rpc_client_api::custom_error::{
     JSON_RPC_SERVER_ERROR_MIN_CONTEXT_SLOT_NOT_REACHED, JSON_RPC_SERVER_ERROR_NODE_UNHEALTHY,
 };
-use solana_rpc_client_api::request::RpcError;
+use solana_rpc_client_api::request::{RpcError, RpcRequest};
 use solana_signature::Signature;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
@@ -142,7 +142,9 @@ impl RpcSession {
                 None => self.unreachable("it sent no valid answer"),
             },
             ErrorKind::Io(error) => self.unreachable(&error.to_string()),
-            ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => self.refused(*code, message),
+            ErrorKind::RpcError(RpcError::RpcResponseError { code, message, .. }) => {
+                self.refused(*code, message, error.request())
+            }
             ErrorKind::RpcError(RpcError::ForUser(message)) => {
                 CliError::new("rpc_failed", node_url::scrubbed(&self.url, message.trim_end_matches('.')))
                     .next("check with the same command whether it took effect before repeating it")
@@ -158,7 +160,7 @@ impl RpcSession {
     }
 
     /// What a JSON-RPC error code means.
-    fn refused(&self, code: i64, message: &str) -> CliError {
+    fn refused(&self, code: i64, message: &str, request: Option<&RpcRequest>) -> CliError {
         let node = self.shown();
         let message = node_url::scrubbed(&self.url, message);
         match code {
@@ -167,7 +169,9 @@ impl RpcSession {
                     .next("try again later, or name another node with --url")
             }
             METHOD_NOT_FOUND => {
-                let message = format!("the Solana RPC node at {node} does not serve a method this command needs");
+                let method = request.map_or_else(|| "a method".to_owned(), ToString::to_string);
+                let message =
+                    format!("the Solana RPC node at {node} does not serve {method}, which this command needs");
                 CliError::new("rpc_refused", message).next("name another node with --url")
             }
             _ => CliError::new("rpc_refused", format!("the Solana RPC node at {node} refused: {message} ({code})"))
@@ -246,13 +250,20 @@ mod tests {
         assert!(error.message().contains(&format!("{signature} took effect")), "{error}");
     }
 
+    #[tokio::test]
+    async fn a_method_that_a_node_does_not_serve_is_named() {
+        let said = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"Method not found"}}"#;
+        let error = node(answer("200 OK", said)).await.data(&Pubkey::default()).await.unwrap_err();
+        assert!(error.message().contains("does not serve getAccountInfo,"), "{error}");
+    }
+
     #[test]
     fn a_nodes_refusals_are_told_by_their_code() {
         let node = RpcSession::at("http://127.0.0.1:1/s3cret".into());
         for (code, told) in
             [(-32005, "rpc_behind"), (-32016, "rpc_behind"), (-32601, "rpc_refused"), (-1, "rpc_refused")]
         {
-            let error = node.refused(code, "words");
+            let error = node.refused(code, "words", None);
             assert_eq!(error.code(), told, "{code}");
             assert!(!error.to_string().contains("s3cret"), "{error}");
         }

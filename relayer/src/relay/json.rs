@@ -1,10 +1,15 @@
 //! JSON as the request path needs it: one strict pass over what a stranger sent, and objects whose values keep the
 //! bytes they came with.
 
+mod spelling;
+
+pub use spelling::letters;
+
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+use spelling::Names;
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -24,21 +29,28 @@ pub const MAX_VALUES: u32 = 500_000;
 /// # Errors
 /// What is wrong and where.
 pub fn check(text: &str) -> Result<(), serde_json::Error> {
+    strict(text, Names::Free)
+}
+
+fn strict(text: &str, names: Names) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    Strict(&Cell::new(0)).deserialize(&mut deserializer)?;
+    Strict { seen: &Cell::new(0), names }.deserialize(&mut deserializer)?;
     deserializer.end()
 }
 
 /// Counts the values that it has seen.
 #[derive(Clone, Copy)]
-struct Strict<'a>(&'a Cell<u32>);
+struct Strict<'a> {
+    seen: &'a Cell<u32>,
+    names: Names,
+}
 
 impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.0.set(self.0.get() + 1);
-        if self.0.get() > MAX_VALUES {
+        self.seen.set(self.seen.get() + 1);
+        if self.seen.get() > MAX_VALUES {
             return Err(D::Error::custom(format_args!("more than {MAX_VALUES} values")));
         }
         deserializer.deserialize_any(self)
@@ -77,7 +89,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element_seed(self)?.is_some() {}
+        let element = Self { names: self.names.in_list(), ..self };
+        while seq.next_element_seed(element)?.is_some() {}
         Ok(())
     }
 
@@ -88,12 +101,16 @@ impl<'de> Visitor<'de> for Strict<'_> {
             if few.contains(&name) || many.contains(&name) {
                 return Err(A::Error::custom(format_args!("the name `{}` appears twice", shorten(&name))));
             }
+            if let Some(known) = self.names.misspelled(&name) {
+                return Err(A::Error::custom(format_args!("write `{known}` in place of `{}`", shorten(&name))));
+            }
+            let names = self.names.within(&name);
             if few.len() < FEW_NAMES {
                 few.push(name);
             } else {
                 many.insert(name);
             }
-            map.next_value_seed(self)?;
+            map.next_value_seed(Self { names, ..self })?;
         }
         Ok(())
     }
@@ -189,13 +206,13 @@ pub enum Unread {
 }
 
 impl Document {
-    /// Reads a body that a stranger sent, strictly as [`check`] does.
+    /// Reads a body that a stranger sent, strictly as [`check`] does, and without other spellings of a request's names.
     ///
     /// # Errors
     /// [`Unread`].
     pub fn read(body: Bytes) -> Result<Self, Unread> {
         let text = String::from_utf8(body.into()).map_err(|_| Unread::Encoding)?;
-        check(&text).map_err(Unread::Json)?;
+        strict(&text, Names::OfRequest).map_err(Unread::Json)?;
         let object = Object::read(&text).map_err(|_| Unread::Kind)?;
         let members = object.0.into_iter().map(|(name, value)| (name.into_owned(), place(&text, value))).collect();
         Ok(Self { text, members })
@@ -306,6 +323,11 @@ pub fn write_exact(value: &serde_json::Value) -> String {
     }
     out.push_str(rest);
     out
+}
+
+/// A number that keeps its digits, as [`read_exact`] keeps those that a `Value` would round; `None` if JSON has no such number.
+pub fn kept_number(digits: &str) -> Option<serde_json::Value> {
+    is_number(digits).then(|| serde_json::Value::String(format!("{NUMBER}{digits}")))
 }
 
 /// The digits of a number that [`read_exact`] kept, if `value` is one.

@@ -57,7 +57,7 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         (_, "model") => Usage(&["", "a b", "é"]),
         (_, "endpoint") => URL,
         (_, "rpc_url") => Usage(&["mars", "ws://localhost", "http://"]),
-        (_, "name") => Usage(&["", "a name that is longer than thirty-two bytes"]),
+        (_, "name") => Usage(&["", "a name that is longer than thirty-two bytes", "Ac\u{200b}me", "\u{202e}x", " x"]),
         (_, "capability") => Usage(&["", "flying"]),
         (_, "quantization") => Usage(&["", "fp7", "FP8"]),
         ("admin init", "floor_percent") => Usage(&["0", "-1", "101", "1.5", "", "half"]),

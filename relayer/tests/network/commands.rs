@@ -85,7 +85,8 @@ async fn an_offer_and_its_provider_close_and_the_rent_comes_back() {
     run(&["provider", "register", "--name", "a", "--endpoint", "http://127.0.0.1:1/v1"]).await.ok();
     let terms = ["--price-input", "1", "--price-output", "2", "--context", "1000", "--max-output", "100"];
     let promises = ["--capability", "streaming,no-training", "--quantization", "fp8"];
-    run(&[&["provider", "offer", "--model", "Lab/M"], &terms[..], &promises[..]].concat()).await.ok();
+    let offered = run(&[&["provider", "offer", "--model", "Lab/M"], &terms[..], &promises[..]].concat()).await.ok();
+    assert_eq!((&offered["price"]["input"], &offered["price"]["output"]), (&1_000_000.into(), &2_000_000.into()));
     let shown = run(&["provider", "status"]).await.ok();
     assert_eq!(shown["offers"][0]["capabilities"], serde_json::json!(["streaming", "no-training"]));
     assert_eq!(shown["offers"][0]["quantization"], "fp8");
@@ -135,6 +136,8 @@ async fn dollars_sent_to_a_token_account_as_to_a_wallet_are_recovered() {
     run(&["provider", "register", "--name", "a", "--endpoint", "http://127.0.0.1:1/v1"]).await.ok();
     let earnings = addresses::ata(&addresses::provider(&stranger.pubkey()), &network.mint);
     refused(run(&["provider", "recover", "--nested"]).await, "nothing_to_recover", "steam provider earnings");
+    let nothing = run(&["provider", "recover"]).await.ok();
+    assert_eq!((&nothing["status"], &nothing["amount"]), (&"nothing".into(), &"0".into()));
     network.mint_to(&earnings, MicroUsdc(2_500_000)).await.unwrap();
     let found = run(&["provider", "recover"]).await.ok();
     assert_eq!((&found["status"], &found["amount"]), (&"found".into(), &"2500000".into()));

@@ -1,6 +1,7 @@
 //! `steam provider offer`: post a price for a model, or for many from a file. A fall holds at once, a rise after the notice.
 
 use super::price_file::{self, Listed};
+use super::stated::Stated;
 use crate::chain::Pubkey;
 use crate::cli::amount::{price, show_span, show_tariff};
 use crate::cli::error::{CliError, Result};
@@ -8,6 +9,7 @@ use crate::cli::output::{Report, line};
 use crate::cli::parse::{offered_model, tokens};
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
+use crate::views::PriceView;
 use crate::{addresses, instructions};
 use anchor_lang::prelude::Clock;
 use serde::Serialize;
@@ -17,7 +19,7 @@ use solana_signer::Signer;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use steam_protocol::capability;
-use steam_protocol::units::{Price, Tariff};
+use steam_protocol::units::Tariff;
 use steam_router::state::{Deadline, Offer as OfferAccount, OfferTerms, PricePoint, Provider};
 
 /// Offer a model at a price, change it, or stop
@@ -68,7 +70,7 @@ pub struct Offer {
     #[arg(long, value_name = "QUANTIZATION", value_parser = clap::builder::PossibleValuesParser::new(capability::QUANTIZATIONS), default_value = "unknown")]
     pub quantization: String,
     /// Stop serving the model; what was served still settles for a grace
-    #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "context", "max_output", "price_cache_write", "price_cache_write_long", "long_from"])]
+    #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "price_request", "context", "max_output", "price_cache_write", "price_cache_write_long", "long_from", "long_price_input", "long_price_cached", "long_price_cache_write", "long_price_cache_write_long", "long_price_output", "long_price_request", "capability", "quantization"])]
     pub retire: bool,
 }
 
@@ -81,13 +83,13 @@ pub struct LongPrice {
     /// Price of input of long prompts, in USD per million tokens
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
     pub long_price_input: Option<u64>,
-    /// Price of input served from the cache, of long prompts [default: that of their input]
+    /// Price of input served from the cache, of long prompts [default: --price-cached, or that of their input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
     pub long_price_cached: Option<u64>,
-    /// Price of input written to the cache, of long prompts [default: that of their input]
+    /// Price of input written to the cache, of long prompts [default: --price-cache-write, or that of their input]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
     pub long_price_cache_write: Option<u64>,
-    /// Price of input written to the cache for the longer lifetime, of long prompts [default: that of --long-price-cache-write]
+    /// Price of input written to the cache for the longer lifetime, of long prompts [default: --price-cache-write-long, or that of their shorter lifetime]
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, requires = "long_from")]
     pub long_price_cache_write_long: Option<u64>,
     /// Price of output of long prompts, in USD per million tokens
@@ -100,21 +102,21 @@ pub struct LongPrice {
 
 impl LongPrice {
     /// The prices of all prompts, given those of prompts that are not long.
-    fn beside(&self, standard: Price) -> Tariff {
+    fn beside(&self, standard: Stated) -> Tariff {
         let (Some(long_from), Some(input), Some(output)) =
             (self.long_from, self.long_price_input, self.long_price_output)
         else {
-            return standard.into();
+            return standard.price().into();
         };
-        let long = Price {
+        let long = Stated {
             input,
-            cached: self.long_price_cached.unwrap_or(input),
-            cache_write: self.long_price_cache_write.unwrap_or(input),
-            cache_write_long: self.long_price_cache_write_long.or(self.long_price_cache_write).unwrap_or(input),
+            cached: self.long_price_cached,
+            cache_write: self.long_price_cache_write,
+            cache_write_long: self.long_price_cache_write_long,
             output,
-            request: self.long_price_request.unwrap_or(standard.request),
+            request: self.long_price_request,
         };
-        Tariff { standard, long_from, long }
+        Tariff { standard: standard.price(), long_from, long: long.long_beside(&standard) }
     }
 }
 
@@ -126,6 +128,9 @@ struct Offered {
     model: String,
     version: u32,
     seconds_left: i64,
+    /// µUSDC per million tokens, and per request.
+    #[serde(rename = "price")]
+    view: PriceView,
     #[serde(skip)]
     price: Tariff,
     signature: String,
@@ -185,13 +190,13 @@ impl Offer {
         let (Some(input), Some(output), Some(context)) = (self.price_input, self.price_output, self.context) else {
             return Ok(None);
         };
-        let standard = Price {
+        let standard = Stated {
             input,
-            cached: self.price_cached.unwrap_or(input),
-            cache_write: self.price_cache_write.unwrap_or(input),
-            cache_write_long: self.price_cache_write_long.or(self.price_cache_write).unwrap_or(input),
+            cached: self.price_cached,
+            cache_write: self.price_cache_write,
+            cache_write_long: self.price_cache_write_long,
             output,
-            request: self.price_request,
+            request: Some(self.price_request),
         };
         let tariff = self.long.beside(standard);
         check(&tariff)?;
@@ -224,12 +229,8 @@ impl Poster<'_> {
             if !without.is_empty() {
                 global.output.progress(&format!("{model}: an offer has no price for {}", without.join(", ")));
             }
-            let offered = self.post(model, terms).await.map_err(|error| {
-                let done = posted.len();
-                error.note(&format!(
-                    "{done} of {all} offers were posted before it, and are left as they are by another run"
-                ))
-            })?;
+            let offered = self.post(model, terms).await.map_err(|error| error.note(&before(&posted, all)))?;
+            global.output.line(&offered.row())?;
             posted.push(offered);
         }
         Ok(posted)
@@ -283,10 +284,19 @@ impl Poster<'_> {
             model,
             version: point.version,
             seconds_left,
+            view: (&point.tariff()).into(),
             price: point.tariff(),
             signature: signature.to_string(),
         }
     }
+}
+
+/// What is posted already where one of `all` offers failed: programs are told nothing else of it.
+fn before(posted: &[Offered], all: usize) -> String {
+    let done = posted.len();
+    let names: Vec<String> = posted.iter().map(|one| format!("{} by {}", one.model, one.signature)).collect();
+    let names = if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+    format!("{done} of {all} offers were posted before it, and are left as they are by another run{names}")
 }
 
 /// Refuses prices that the program would refuse.
@@ -313,19 +323,21 @@ fn check(tariff: &Tariff) -> Result<()> {
 }
 
 impl Report for Posted {
+    /// Each was told as it was posted.
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        for offered in &self.offers {
-            let holds = match offered.status {
-                "announced" => format!("holds in {}", show_span(offered.seconds_left)),
-                status => status.to_owned(),
-            };
-            line(
-                out,
-                &offered.model,
-                format!("{} ({holds}, version {})", show_tariff(&offered.price), offered.version),
-            )?;
-        }
-        Ok(())
+        let count = self.offers.len();
+        writeln!(out, "{count} {}.", if count == 1 { "offer is posted" } else { "offers are posted" })
+    }
+}
+
+impl Offered {
+    /// In one line.
+    fn row(&self) -> String {
+        let holds = match self.status {
+            "announced" => format!("holds in {}", show_span(self.seconds_left)),
+            status => status.to_owned(),
+        };
+        format!("{:<15} {} ({holds}, version {})", self.model, show_tariff(&self.price), self.version)
     }
 }
 

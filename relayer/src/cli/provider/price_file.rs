@@ -1,20 +1,26 @@
 //! A file of offers for many models: the relayer's own TOML, the JSON of `LiteLLM`'s price list, or that of `OpenRouter`'s
-//! `/models`. Everything is read before anything is posted, and nothing is rounded.
+//! `/models`, which a relayer's own `/v1/models` is too. Everything is read before anything is posted, and nothing is rounded.
 
 mod decimal;
 mod entry;
 mod litellm;
 mod openrouter;
 mod own;
+mod toml;
 
 use crate::cli::error::{CliError, Result};
 use crate::cli::parse::offered_model;
+use crate::cli::provider::stated::Stated;
 use crate::relay::json;
+use crate::words;
 use entry::Entry;
 use serde_json::{Map, Value};
 use std::path::Path;
-use steam_protocol::units::{Price, Tariff};
+use steam_protocol::units::Tariff;
 use steam_router::state::OfferTerms;
+
+/// Longest description of what is wrong in a file, in characters.
+const MAX_FAULT: usize = 400;
 
 /// A model of the file.
 #[derive(Debug, PartialEq)]
@@ -36,32 +42,6 @@ struct Draft {
     without: Vec<String>,
 }
 
-/// A price of which the parts that are not stated follow from others.
-struct Stated {
-    input: u64,
-    cached: Option<u64>,
-    cache_write: Option<u64>,
-    cache_write_long: Option<u64>,
-    output: u64,
-    request: u64,
-}
-
-impl Stated {
-    /// All of the price.
-    fn price(self) -> Price {
-        let Self { input, cached, cache_write, cache_write_long, output, request } = self;
-        let cache_write = cache_write.unwrap_or(input);
-        Price {
-            input,
-            cached: cached.unwrap_or(input),
-            cache_write,
-            cache_write_long: cache_write_long.unwrap_or(cache_write),
-            output,
-            request,
-        }
-    }
-}
-
 /// The offers of `models` in a file, or of all that are in it if none is named.
 ///
 /// # Errors
@@ -72,7 +52,10 @@ pub fn read(path: &Path, models: &[String]) -> Result<Vec<Listed>> {
             .next("name a TOML or JSON file of prices in UTF-8; nothing was posted")
     })?;
     let wrong = |what: String| {
-        CliError::invalid("price_file", format!("--from: {}: {what}", path.display()))
+        // Names and values of a stranger's file are in it.
+        let what = words::printable(&what);
+        let shown = what.char_indices().nth(MAX_FAULT).map_or(what.clone(), |(end, _)| format!("{}…", &what[..end]));
+        CliError::invalid("price_file", format!("--from: {}: {shown}", path.display()))
             .next("correct the file, or name the models to offer with --model; nothing was posted")
     };
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -95,7 +78,7 @@ type Says<T> = std::result::Result<T, String>;
 fn of_json(text: &str) -> Says<Vec<Model>> {
     // Of a member that is there twice, nobody knows which one is meant.
     json::check(text).map_err(|error| format!("is no JSON that can be read: {error}"))?;
-    let document: Value = serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))?;
+    let document = json::read_exact(text).map_err(|error| format!("is no JSON: {error}"))?;
     match document {
         Value::Object(mut members) => match members.remove("data") {
             Some(Value::Array(models)) => openrouter::models(models),

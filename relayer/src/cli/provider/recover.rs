@@ -10,6 +10,7 @@ use crate::instructions;
 use serde::Serialize;
 use solana_signer::Signer;
 use std::io::{self, Write};
+use steam_protocol::units::MicroUsdc;
 use steam_router::state::Provider;
 
 /// Recover what was sent to the earnings by mistake
@@ -42,9 +43,9 @@ impl Recover {
         let provider: Provider = session.need(&address, "provider").await?;
         let mint = session.config.mint;
         let nested = addresses::ata(&provider.token, &mint);
-        let found = session.balance(&nested).await?;
-        if self.nested && found.is_none() {
-            return Err(CliError::new("nothing_to_recover", format!("nothing was ever sent to {nested}"))
+        let found = session.balance(&nested).await?.unwrap_or_default();
+        if self.nested && found == MicroUsdc(0) {
+            return Err(CliError::new("nothing_to_recover", format!("nothing is at {nested} that could be recovered"))
                 .next("`steam provider earnings` shows what was earned"));
         }
         let signature = if self.nested {
@@ -54,10 +55,14 @@ impl Recover {
             None
         };
         global.output.print(&Recovered {
-            status: if signature.is_some() { "recovered" } else { "found" },
+            status: match &signature {
+                Some(_) => "recovered",
+                None if found == MicroUsdc(0) => "nothing",
+                None => "found",
+            },
             provider: address.to_string(),
             nested: nested.to_string(),
-            amount: found.unwrap_or_default().into(),
+            amount: found.into(),
             signature,
         })
     }
@@ -67,6 +72,7 @@ impl Report for Recovered {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         match &self.signature {
             Some(_) => writeln!(out, "{} USDC joined the earnings.", self.amount)?,
+            None if self.amount.0 == 0 => writeln!(out, "There is nothing to recover.")?,
             None => writeln!(out, "{} USDC can be recovered (`--nested`).", self.amount)?,
         }
         line(out, "provider", &self.provider)?;

@@ -1,7 +1,13 @@
 //! The members of one model.
 
 use super::{Says, decimal};
+use crate::relay::json;
 use serde_json::{Map, Value};
+
+/// The text that a value is; a number whose digits were kept is none.
+fn text(value: &Value) -> Option<&str> {
+    value.as_str().filter(|_| json::exact_number(value).is_none())
+}
 
 /// A model's members, and the place that errors name.
 #[derive(Clone, Copy)]
@@ -38,7 +44,7 @@ impl<'a> Entry<'a> {
     pub fn price(&self, name: &str, places: i32) -> Says<Option<u64>> {
         let text = match self.get(name) {
             None => return Ok(None),
-            Some(Value::String(text)) => text.clone(),
+            Some(value @ Value::String(text)) => json::exact_number(value).unwrap_or(text).to_owned(),
             Some(Value::Number(number)) => number.to_string(),
             Some(_) => return Err(self.wrong(name, "is no number")),
         };
@@ -66,15 +72,14 @@ impl<'a> Entry<'a> {
     pub fn text(&self, name: &str) -> Says<Option<&'a str>> {
         match self.get(name) {
             None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.wrong(name, "is no text")),
+            Some(value) => text(value).map(Some).ok_or_else(|| self.wrong(name, "is no text")),
         }
     }
 
     /// A list of texts; absent, it is empty.
     pub fn texts(&self, name: &str) -> Says<Vec<&'a str>> {
         let Some(value) = self.get(name) else { return Ok(Vec::new()) };
-        let texts = value.as_array().and_then(|texts| texts.iter().map(Value::as_str).collect());
+        let texts = value.as_array().and_then(|texts| texts.iter().map(text).collect());
         texts.ok_or_else(|| self.wrong(name, "is no list of texts"))
     }
 

@@ -1,10 +1,11 @@
 //! `LiteLLM`'s list of prices, `model_prices_and_context_window.json`: an object of models, prices in USD per token.
 
 use super::{Draft, Entry, Model, Says, Stated};
+use crate::relay::json;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 use steam_protocol::capability;
-use steam_protocol::units::{Price, Tariff};
+use steam_protocol::units::Tariff;
 
 /// Prices are in USD per token: pico-USD.
 const PLACES: i32 = 12;
@@ -41,9 +42,8 @@ fn draft(entry: &Entry<'_>) -> Says<Draft> {
         cache_write: entry.price(CACHE_WRITE, PLACES)?,
         cache_write_long: entry.price(CACHE_WRITE_LONG, PLACES)?,
         output: if vectors { output.unwrap_or(0) } else { entry.need(OUTPUT, output)? },
-        request: 0,
+        request: None,
     };
-    let standard = standard.price();
     if entry.price(REASONING, PLACES)?.is_some_and(|price| price != standard.output) {
         return Err(entry.wrong(REASONING, &format!("is not the price of `{OUTPUT}`, and reasoning is output")));
     }
@@ -95,27 +95,24 @@ fn thousands(name: &str) -> Option<u32> {
     [INPUT, OUTPUT, CACHED, CACHE_WRITE, CACHE_WRITE_LONG].contains(&of).then(|| above.parse().ok())?
 }
 
-fn tariff(entry: &Entry<'_>, standard: Price) -> Says<Tariff> {
+fn tariff(entry: &Entry<'_>, standard: Stated) -> Says<Tariff> {
     let steps: BTreeSet<u32> = entry.names().filter_map(thousands).collect();
-    let Some(step) = steps.first() else { return Ok(standard.into()) };
+    let Some(step) = steps.first() else { return Ok(standard.price().into()) };
     let Some(long_from) = step.checked_mul(1_000).filter(|from| *from > 0 && steps.len() == 1) else {
         let steps: Vec<String> = steps.iter().map(|step| format!("{step}k")).collect();
         let what = format!("begins at {} tokens, and an offer has one price of long prompts", steps.join(", at "));
         return Err(entry.wrong(INPUT, &what));
     };
-    let part = |name: &str, standard: u64| -> Says<u64> {
-        Ok(entry.price(&format!("{name}_above_{step}k_tokens"), PLACES)?.unwrap_or(standard))
+    let part = |name: &str| entry.price(&format!("{name}_above_{step}k_tokens"), PLACES);
+    let long = Stated {
+        input: part(INPUT)?.unwrap_or(standard.input),
+        cached: part(CACHED)?,
+        cache_write: part(CACHE_WRITE)?,
+        cache_write_long: part(CACHE_WRITE_LONG)?,
+        output: part(OUTPUT)?.unwrap_or(standard.output),
+        request: None,
     };
-    // A part without a price of its own costs what it costs in other prompts.
-    let long = Price {
-        input: part(INPUT, standard.input)?,
-        cached: part(CACHED, standard.cached)?,
-        cache_write: part(CACHE_WRITE, standard.cache_write)?,
-        cache_write_long: part(CACHE_WRITE_LONG, standard.cache_write_long)?,
-        output: part(OUTPUT, standard.output)?,
-        request: standard.request,
-    };
-    Ok(Tariff { standard, long_from, long })
+    Ok(Tariff { standard: standard.price(), long_from, long: long.long_beside(&standard) })
 }
 
 /// Prices of what an offer has none for, as images and seconds.
@@ -128,5 +125,6 @@ fn without(entry: &Entry<'_>) -> Vec<String> {
 }
 
 fn is_zero(value: Option<&Value>) -> bool {
-    value.and_then(Value::as_f64).is_some_and(|price| price == 0.0)
+    let kept = value.and_then(json::exact_number).and_then(|digits| digits.parse().ok());
+    kept.or_else(|| value.and_then(Value::as_f64)).is_some_and(|price: f64| price == 0.0)
 }

@@ -1,19 +1,29 @@
-//! What `OpenRouter`'s `/models` answers, and what it asks of providers: `{"data": [model]}`, prices in USD per token.
+//! What `OpenRouter`'s `/models` answers, and what it asks of providers: `{"data": [model]}`, prices in USD per token. A relayer's
+//! own `/v1/models` has the same form, with the price of long prompts as `long`.
 
 use super::{Draft, Entry, Model, Says, Stated};
 use serde_json::Value;
 use steam_protocol::capability;
-use steam_protocol::units::{Price, Tariff};
+use steam_protocol::units::Tariff;
 
 /// Prices are in USD per token: pico-USD.
 const PLACES: i32 = 12;
 /// A request's price is in USD.
 const REQUEST_PLACES: i32 = 6;
+/// What the longer lifetime of cache writes is called: by `OpenRouter`, and by a relayer.
+const CACHE_WRITE_LONG: [&str; 2] = ["input_cache_write_1h", "input_cache_write_long"];
 /// Prices that an offer has.
-const PRICES: [&str; 6] =
-    ["prompt", "completion", "request", "input_cache_read", "input_cache_write", "input_cache_write_1h"];
+const PRICES: [&str; 7] = [
+    "prompt",
+    "completion",
+    "request",
+    "input_cache_read",
+    "input_cache_write",
+    CACHE_WRITE_LONG[0],
+    CACHE_WRITE_LONG[1],
+];
 /// What stands among the prices and is none, or none of its own.
-const BESIDE: [&str; 3] = ["internal_reasoning", "discount", "overrides"];
+const BESIDE: [&str; 4] = ["internal_reasoning", "discount", "overrides", "long"];
 
 pub(super) fn models(list: Vec<Value>) -> Says<Vec<Model>> {
     (1..).zip(list).map(|(number, model)| of(number, model)).collect()
@@ -46,59 +56,66 @@ fn draft(entry: &Entry<'_>) -> Says<Draft> {
     })
 }
 
-fn standard(pricing: &Entry<'_>) -> Says<Price> {
+/// The parts of a price; of one of long prompts, `others` has those that are left out.
+fn stated(pricing: &Entry<'_>, others: Option<&Stated>) -> Says<Stated> {
     let token = |name: &str| pricing.price(name, PLACES);
-    let stated = Stated {
-        input: pricing.need("prompt", token("prompt")?)?,
+    let part = |name: &str, of: fn(&Stated) -> u64| match (token(name)?, others) {
+        (Some(price), _) => Ok(price),
+        (None, Some(others)) => Ok(of(others)),
+        (None, None) => pricing.need(name, None),
+    };
+    let [first, second] = CACHE_WRITE_LONG.map(token);
+    Ok(Stated {
+        input: part("prompt", |others| others.input)?,
         cached: token("input_cache_read")?,
         cache_write: token("input_cache_write")?,
-        cache_write_long: token("input_cache_write_1h")?,
-        output: pricing.need("completion", token("completion")?)?,
-        request: pricing.price("request", REQUEST_PLACES)?.unwrap_or(0),
-    };
-    let price = stated.price();
-    if token("internal_reasoning")?.is_some_and(|reasoning| reasoning != 0 && reasoning != price.output) {
+        cache_write_long: first?.or(second?),
+        output: part("completion", |others| others.output)?,
+        request: pricing.price("request", REQUEST_PLACES)?,
+    })
+}
+
+fn standard(pricing: &Entry<'_>) -> Says<Stated> {
+    let stated = stated(pricing, None)?;
+    let token = |name: &str| pricing.price(name, PLACES);
+    if token("internal_reasoning")?.is_some_and(|reasoning| reasoning != 0 && reasoning != stated.output) {
         return Err(pricing.wrong("internal_reasoning", "is not the price of `completion`, and reasoning is output"));
     }
     if token("discount")?.is_some_and(|discount| discount != 0) {
         return Err(pricing.wrong("discount", "is not read; state prices that hold without it"));
     }
-    Ok(price)
+    Ok(stated)
 }
 
-/// The price of long prompts: an override that depends on nothing but the prompt's length.
-fn tariff(pricing: &Entry<'_>, standard: Price) -> Says<Tariff> {
+fn tariff(pricing: &Entry<'_>, standard: Stated) -> Says<Tariff> {
+    let Some((name, from, long)) = long(pricing)? else { return Ok(standard.price().into()) };
+    let wrong = |what: String| pricing.wrong(name, &what);
+    let tokens = long.tokens(from).map_err(wrong)?;
+    let long_from = tokens.ok_or_else(|| wrong(format!("has no `{from}`")))?;
+    let known = |name: &&str| *name == from || PRICES.contains(name);
+    let free = |name: &&str| long.price(name, PLACES).is_ok_and(|price| price == Some(0));
+    if let Some(other) = long.names().find(|name| !known(name) && !free(name)) {
+        return Err(wrong(format!("has `{other}`, and an offer has another price for long prompts alone")));
+    }
+    let long = stated(&long, Some(&standard)).map_err(wrong)?;
+    Ok(Tariff { standard: standard.price(), long_from, long: long.long_beside(&standard) })
+}
+
+/// The price of long prompts: where it stands, what tells from how many tokens on it holds, and its members. `OpenRouter` has it as
+/// an override that depends on nothing but the prompt's length, a relayer as `long`.
+fn long<'a>(pricing: &Entry<'a>) -> Says<Option<(&'static str, &'static str, Entry<'a>)>> {
     let wrong = |what: &str| pricing.wrong("overrides", what);
     let list = match pricing.get("overrides") {
-        None => return Ok(standard.into()),
-        Some(value) => value.as_array().ok_or_else(|| wrong("is no list"))?,
+        None => &[],
+        Some(value) => value.as_array().ok_or_else(|| wrong("is no list"))?.as_slice(),
     };
-    let one = match list.as_slice() {
-        [] => return Ok(standard.into()),
-        [Value::Object(one)] => Entry::new("overrides", one),
-        [_] => return Err(wrong("has something that is no object")),
-        _ => return Err(wrong("has more than one price beside the usual one, and an offer has one, of long prompts")),
-    };
-    let known = |name: &&str| *name == "min_prompt_tokens" || PRICES.contains(name);
-    let priced = |name: &&str| one.price(name, PLACES).is_ok_and(|price| price == Some(0));
-    if let Some(other) = one.names().find(|name| !known(name) && !priced(name)) {
-        return Err(wrong(&format!("has `{other}`, and an offer has another price for long prompts alone")));
+    match (list, pricing.object("long")?) {
+        ([], None) => Ok(None),
+        ([], Some(long)) => Ok(Some(("long", "from", long))),
+        ([Value::Object(one)], None) => Ok(Some(("overrides", "min_prompt_tokens", Entry::new("overrides", one)))),
+        ([_], None) => Err(wrong("has something that is no object")),
+        _ => Err(wrong("has more than one price beside the usual one, and an offer has one, of long prompts")),
     }
-    let from = one.tokens("min_prompt_tokens").map_err(|fault| wrong(&fault))?;
-    let long_from = from.ok_or_else(|| wrong("has no `min_prompt_tokens`"))?;
-    let part = |name: &str, places: i32, standard: u64| -> Says<u64> {
-        Ok(one.price(name, places).map_err(|fault| wrong(&fault))?.unwrap_or(standard))
-    };
-    // A part without a price of its own costs what it costs in other prompts.
-    let long = Price {
-        input: part("prompt", PLACES, standard.input)?,
-        cached: part("input_cache_read", PLACES, standard.cached)?,
-        cache_write: part("input_cache_write", PLACES, standard.cache_write)?,
-        cache_write_long: part("input_cache_write_1h", PLACES, standard.cache_write_long)?,
-        output: part("completion", PLACES, standard.output)?,
-        request: part("request", REQUEST_PLACES, standard.request)?,
-    };
-    Ok(Tariff { standard, long_from, long })
 }
 
 /// The names of prices that are not zero.

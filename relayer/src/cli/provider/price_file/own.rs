@@ -1,9 +1,9 @@
 //! The relayer's own format: a table `[[offer]]` for each model, its members named as the flags of `provider offer`.
 
-use super::{Draft, Entry, Model, Says, Stated};
-use serde_json::{Map, Value};
+use super::{Draft, Entry, Model, Says, Stated, toml};
+use serde_json::Value;
 use steam_protocol::capability;
-use steam_protocol::units::{Price, Tariff};
+use steam_protocol::units::Tariff;
 
 /// Prices are in USD per million tokens, and USD per request.
 const PLACES: i32 = 6;
@@ -30,11 +30,7 @@ const KNOWN: [&str; 18] = [
 ];
 
 pub(super) fn models(text: &str) -> Says<Vec<Model>> {
-    let document: Map<String, Value> = toml::from_str(text).map_err(|error| format!("is no TOML: {error}"))?;
-    // TOML has no null: this is what became of a number that is none.
-    if let Some(name) = document.iter().find_map(|(name, value)| no_number(name, value)) {
-        return Err(format!("`{name}` is no number"));
-    }
+    let document = toml::read(text)?;
     if let Some(other) = document.keys().find(|name| *name != "offer") {
         return Err(format!("`{other}` is not known; each model is a table [[offer]]"));
     }
@@ -42,16 +38,6 @@ pub(super) fn models(text: &str) -> Says<Vec<Model>> {
         return Err("has no table [[offer]]".into());
     };
     offers.iter().enumerate().map(|(at, offer)| model(at + 1, offer)).collect()
-}
-
-/// The name of the member that is, or holds, `nan` or `inf`.
-fn no_number<'a>(name: &'a str, value: &'a Value) -> Option<&'a str> {
-    match value {
-        Value::Null => Some(name),
-        Value::Array(values) => values.iter().find_map(|value| no_number(name, value)),
-        Value::Object(members) => members.iter().find_map(|(name, value)| no_number(name, value)),
-        _ => None,
-    }
 }
 
 fn model(number: usize, offer: &Value) -> Says<Model> {
@@ -66,7 +52,7 @@ fn draft(entry: &Entry<'_>) -> Says<Draft> {
     if let Some(unknown) = entry.names().find(|name| !KNOWN.contains(name)) {
         return Err(entry.wrong(unknown, &format!("is not known; known are {}", KNOWN.join(", "))));
     }
-    let standard = price(entry, "price", 0)?;
+    let standard = price(entry, "price")?;
     let context = entry.need("context", entry.tokens("context")?)?;
     Ok(Draft {
         tariff: tariff(entry, standard)?,
@@ -77,27 +63,27 @@ fn draft(entry: &Entry<'_>) -> Says<Draft> {
     })
 }
 
-fn price(entry: &Entry<'_>, prefix: &str, request: u64) -> Says<Price> {
+fn price(entry: &Entry<'_>, prefix: &str) -> Says<Stated> {
     let part = |name: &str| entry.price(&format!("{prefix}_{name}"), PLACES);
-    let stated = Stated {
+    Ok(Stated {
         input: entry.need(&format!("{prefix}_input"), part("input")?)?,
         cached: part("cached")?,
         cache_write: part("cache_write")?,
         cache_write_long: part("cache_write_long")?,
         output: entry.need(&format!("{prefix}_output"), part("output")?)?,
-        request: part("request")?.unwrap_or(request),
-    };
-    Ok(stated.price())
+        request: part("request")?,
+    })
 }
 
-fn tariff(entry: &Entry<'_>, standard: Price) -> Says<Tariff> {
+fn tariff(entry: &Entry<'_>, standard: Stated) -> Says<Tariff> {
     let Some(long_from) = entry.tokens("long_from")? else {
         return match entry.names().find(|name| name.starts_with("long_")) {
             Some(name) => Err(entry.wrong(name, "needs `long_from`")),
-            None => Ok(standard.into()),
+            None => Ok(standard.price().into()),
         };
     };
-    Ok(Tariff { standard, long_from, long: price(entry, "long_price", standard.request)? })
+    let long = price(entry, "long_price")?.long_beside(&standard);
+    Ok(Tariff { standard: standard.price(), long_from, long })
 }
 
 fn capabilities(entry: &Entry<'_>) -> Says<u64> {

@@ -3,6 +3,7 @@
 use super::*;
 use std::path::PathBuf;
 use steam_protocol::capability::*;
+use steam_protocol::units::Price;
 
 /// A file with this text. It is removed at the end.
 struct File(PathBuf);
@@ -176,7 +177,17 @@ fn each_wrong_member_is_named() {
         (own("long_from = -inf"), "`long_from` is no number"),
         (own("bogus = nan"), "`bogus` is no number"),
         (own("capability = [nan]"), "`capability` is no number"),
-        (own("price_cached = 0.0000001"), "m: `price_cached` 1e-7 has more decimal places"),
+        (own("price_cached = 0.0000001"), "m: `price_cached` 0.0000001 has more decimal places"),
+        (own("price_cached = 0.30000000000000001"), "m: `price_cached` 0.30000000000000001 has more decimal places"),
+        (own("price_cached = +2.5e0"), "m: cached input costs more than other input"),
+        (own("max_output = 5.0"), "m: `max_output` is no whole number of tokens"),
+        (own("max_output = 99999999999999999999"), "`max_output` is no number"),
+        (own("quantization = 8.0"), "m: `quantization` is no text"),
+        (own("price_input = 2"), "is no TOML: line 6: "),
+        (own(&format!("price_{} = 1", "x".repeat(100_000))), "m: `price_xxxxxxxxx"),
+        (own(&format!("price_cached = {}", "9".repeat(100_000))), "`price_cached` is no number"),
+        (own(&format!("price_cached = {} = 4", "x".repeat(100_000))), "is no TOML: line 6: "),
+        (own("\"a\\u001b[31m\\u202e\" = 1"), "m: `a [31m` is not known"),
         (own("price_cached = 2.5"), "m: cached input costs more than other input"),
         (own("price_request = 1000001"), "m: `price_request` 1000001 is too high"),
         (own("max_output = 10"), "m: answers of 10 tokens do not fit its context of 9"),
@@ -198,6 +209,7 @@ fn each_wrong_member_is_named() {
         let refused = refusal("own.toml", &text);
         assert!(refused.contains(says), "{says}: {refused}");
         assert!(refused.contains("own.toml") && refused.contains("nothing was posted"), "{refused}");
+        assert!(refused.len() < 1_000 && !refused.contains('\u{1b}'), "{says}: {} bytes", refused.len());
     }
 }
 
@@ -224,6 +236,10 @@ fn each_wrong_member_of_litellms_list_is_named() {
         (
             with(r#","cache_read_input_token_cost":3.0000000000000004e-07"#),
             "m: `cache_read_input_token_cost` 3.0000000000000004e-7",
+        ),
+        (
+            with(r#","cache_read_input_token_cost":0.00000030000000000000001"#),
+            "m: `cache_read_input_token_cost` 0.00000030000000000000001 has more",
         ),
         (with(r#","output_cost_per_reasoning_token":4e-6"#), "m: `output_cost_per_reasoning_token` is not the price"),
         (with(r#","supports_vision":"yes""#), "m: `supports_vision` is neither true nor false"),
@@ -270,6 +286,52 @@ fn each_wrong_member_of_openrouters_list_is_named() {
     ] {
         let refused = refusal("openrouter.json", &text);
         assert!(refused.contains(says), "{says}: {refused}");
+    }
+}
+
+/// A model as a relayer lists it.
+const RELAYERS: &str = r#"{"object": "list", "data": [
+  {"id": "m", "object": "model", "created": 0, "owned_by": "steam", "name": "m", "context_length": 1000000, "context_limit": 1000000,
+   "pricing": {"prompt": "0.000003", "completion": "0.000015", "request": "0", "input_cache_read": "0.0000003", "input_cache_write": "0.00000375",
+     "input_cache_write_long": "0.000006", "long": {"from": 200000, "prompt": "0.000006", "completion": "0.0000225", "request": "0",
+     "input_cache_read": "0.0000006", "input_cache_write": "0.0000075", "input_cache_write_long": "0.000012"}},
+   "architecture": {"input_modalities": ["text"]}, "top_provider": {"context_length": 1000000, "max_completion_tokens": 64000, "is_moderated": false},
+   "supported_parameters": ["tools"]}
+]}"#;
+
+#[test]
+fn a_relayers_own_list_is_read_with_its_prices_of_long_prompts() {
+    let listed = read_all("relayer.json", RELAYERS);
+    assert_eq!(listed[0].terms.price, price(3_000_000, 300_000, 3_750_000, 6_000_000, 15_000_000, 0).into());
+    assert_eq!(listed[0].terms.long_from, 200_000);
+    assert_eq!(listed[0].terms.long_price, price(6_000_000, 600_000, 7_500_000, 12_000_000, 22_500_000, 0).into());
+    assert!(listed[0].without.is_empty(), "{:?}", listed[0].without);
+    // What the relayer says of a tariff is read as that tariff.
+    let terms = &listed[0].terms;
+    let tariff = Tariff { standard: terms.price.into(), long_from: terms.long_from, long: terms.long_price.into() };
+    let written = serde_json::to_value(crate::views::Pricing::from(&tariff)).unwrap();
+    let list = serde_json::json!({"data": [{"id": "m", "context_length": 1_000_000, "pricing": written}]});
+    let again = read_all("relayer.json", &list.to_string());
+    assert_eq!((again[0].terms.price, again[0].terms.long_price), (listed[0].terms.price, listed[0].terms.long_price));
+    let both = RELAYERS.replace(r#""long": {"#, r#""overrides": [{"min_prompt_tokens": 5}], "long": {"#);
+    assert!(refusal("relayer.json", &both).contains("m: `overrides` has more than one"));
+    let nowhere = RELAYERS.replace(r#""from": 200000, "#, "");
+    assert!(refusal("relayer.json", &nowhere).contains("m: `long` has no `from`"));
+}
+
+#[test]
+fn what_a_list_leaves_out_of_long_prompts_follows_one_rule() {
+    let own = "[[offer]]\nmodel = \"m\"\nprice_input = 2\nprice_cached = 1\nprice_output = 3\ncontext = 999999\n\
+        long_from = 200000\nlong_price_input = 4\nlong_price_output = 6\n";
+    let litellm = r#"{"m": {"input_cost_per_token": 2e-6, "output_cost_per_token": 3e-6, "max_input_tokens": 999999,
+        "cache_read_input_token_cost": 1e-6, "input_cost_per_token_above_200k_tokens": 4e-6, "output_cost_per_token_above_200k_tokens": 6e-6}}"#;
+    let openrouter = r#"{"data": [{"id": "m", "context_length": 999999, "pricing": {"prompt": "2e-6", "completion": "3e-6", "input_cache_read": "1e-6",
+        "overrides": [{"min_prompt_tokens": 200000, "prompt": "4e-6", "completion": "6e-6"}]}}]}"#;
+    for (name, text) in [("own.toml", own), ("litellm.json", litellm), ("openrouter.json", openrouter)] {
+        let terms = &read_all(name, text)[0].terms;
+        assert_eq!(terms.price, price(2_000_000, 1_000_000, 2_000_000, 2_000_000, 3_000_000, 0).into(), "{name}");
+        assert_eq!(terms.long_from, 200_000, "{name}");
+        assert_eq!(terms.long_price, price(4_000_000, 1_000_000, 4_000_000, 4_000_000, 6_000_000, 0).into(), "{name}");
     }
 }
 
