@@ -44,8 +44,7 @@ struct Labels(Arc<Mutex<HashSet<String>>>);
 impl Labels {
     /// The label of a name that a stranger chose: printable, short, and one of a bounded number.
     fn of(&self, name: &str) -> String {
-        let printable = |c: char| if c.is_control() { '?' } else { c };
-        let label: String = name.chars().take(MAX_LABEL).map(printable).collect();
+        let label: String = crate::words::printable(name).chars().take(MAX_LABEL).collect();
         // Names stay usable whoever panicked while holding them.
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if known.contains(&label) {
@@ -356,12 +355,12 @@ mod tests {
     #[test]
     fn names_of_strangers_are_printable_labels_of_a_bounded_number() {
         let metrics = Metrics::default();
-        metrics.upstream_failed("two\nlines", "connect");
+        metrics.upstream_failed("two\nlines\u{200b}\u{202e}", "connect");
         metrics.upstream_failed(&"x".repeat(1_000), "connect");
         (0..3_000).for_each(|n| metrics.upstream_failed(&format!("renamed {n}"), "connect"));
         let text = metrics.render();
         assert!(
-            text.contains(r#"provider="two?lines""#) && text.contains(&format!(r#"provider="{}""#, "x".repeat(64)))
+            text.contains(r#"provider="two lines""#) && text.contains(&format!(r#"provider="{}""#, "x".repeat(64)))
         );
         let series = text.lines().filter(|line| line.starts_with("steam_upstream_failures_total{")).count();
         assert_eq!(series, 1_025, "and one for all others");

@@ -279,7 +279,8 @@ fn provider_info(address: Pubkey, provider: Provider) -> ProviderInfo {
     ProviderInfo {
         address,
         authority: provider.authority,
-        name: provider.name,
+        // A label is what people see of it: nobody takes another's by a character that shows nothing.
+        name: crate::words::label(&provider.name),
         url: provider.url,
         active: provider.status == Status::Active,
         token: provider.token,
@@ -329,4 +330,29 @@ fn zero_copy<T: bytemuck::AnyBitPattern>(data: &[u8]) -> Option<T> {
 
 fn malformed(what: &str) -> RpcError {
     RpcError::Malformed(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_has_no_character_that_shows_nothing() {
+        let provider = Provider {
+            authority: Pubkey::default(),
+            token: Pubkey::default(),
+            rent_payer: Pubkey::default(),
+            rent_paid: 0,
+            token_rent_paid: 0,
+            registered_slot: 0,
+            offers: 0,
+            status: Status::Active,
+            status_before: Status::Active,
+            bump: 0,
+            _reserved: [0; 63],
+            name: "A\u{200b}c\u{202e}me\n".into(),
+            url: String::new(),
+        };
+        assert_eq!(provider_info(Pubkey::default(), provider).name, "Acme");
+    }
 }

@@ -26,6 +26,8 @@ const MAX_ERROR: usize = 16 << 10;
 const CAUSE_PATIENCE: Duration = Duration::from_millis(300);
 /// Longest cause that is kept, in bytes.
 const MAX_CAUSE: usize = 200;
+/// The status of an error in a whole answer that states none.
+const INTERNAL: u16 = 500;
 /// The longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
 
@@ -280,15 +282,9 @@ async fn cause(response: Response) -> Option<String> {
 
 /// The beginning of a stranger's words, without line breaks, marks of direction and other controls.
 fn printable(words: &str) -> String {
-    let shown = |c: char| if c.is_control() || directs(c) { ' ' } else { c };
-    let mut text: String = words.chars().map(shown).take(MAX_CAUSE).collect();
+    let mut text: String = crate::words::printable(words).chars().take(MAX_CAUSE).collect();
     text.truncate(text.floor_char_boundary(MAX_CAUSE));
     text.trim().to_owned()
-}
-
-/// Whether a character changes the direction in which others are shown (Unicode's property Bidi_Control).
-fn directs(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// How long the provider asks to be left alone: `retry-after-ms`, or `Retry-After` in seconds, which may have a fraction, or as
@@ -364,8 +360,15 @@ async fn whole(
     if body.is_empty() {
         return Err(empty());
     }
-    let (answer, content) = transcript.whole(body)?;
+    let (answer, content) = transcript.whole(body).map_err(whole_fault)?;
     if content { Ok((Incoming::Whole(answer), transcript)) } else { Err(empty()) }
+}
+
+/// The failure of a whole answer that is an error: nothing was cut, and where it states no status it is the provider's own.
+fn whole_fault(fault: Fault) -> Failure {
+    let own = matches!(&fault, Fault::Reported(stated) if stated.status.is_none() && !stated.breaks_off);
+    let failure = Failure::from(fault);
+    if own { Failure { kind: FailureKind::Status(INTERNAL), ..failure } } else { failure }
 }
 
 /// Reads a stream up to its first content: until then nothing has reached the client, and another provider can take

@@ -49,6 +49,8 @@ pub struct Stated {
     pub code: Option<String>,
     /// What it means, if it is a refusal.
     pub meaning: Meaning,
+    /// Whether it is the end of an answer that had begun, and not an error in place of one.
+    pub breaks_off: bool,
 }
 
 impl Stated {
@@ -82,6 +84,7 @@ impl Stated {
             message: shown(message, MAX_MESSAGE),
             code: own.first().and_then(|code| shown(code, MAX_CODE)),
             meaning: Meaning::of(names.iter().map(String::as_str), message),
+            breaks_off: false,
         }
     }
 

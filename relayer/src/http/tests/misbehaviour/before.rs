@@ -234,6 +234,9 @@ pub(super) fn whole() -> Vec<Case> {
         case("no choices", answer("200 OK", r#"{"choices":[]}"#), "malformed"),
         case("no message", answer("200 OK", r#"{"choices":[{"index":0}]}"#), "malformed"),
         case("an error with status 200", answer("200 OK", r#"{"error":{"message":"x","code":500}}"#), "status"),
+        case("an error without a status", answer("200 OK", r#"{"error":{"message":"x"}}"#), "status"),
+        case("an error that is a text", answer("200 OK", r#"{"error":"overloaded"}"#), "status"),
+        case("an error without words", answer("200 OK", r#"{"error":{}}"#), "status"),
         case("a rate limit with status 200", answer("200 OK", r#"{"error":{"code":429}}"#), "rate_limited"),
         case(
             "finish error",

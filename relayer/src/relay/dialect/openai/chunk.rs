@@ -104,9 +104,9 @@ impl<'a, C: Choice + Deserialize<'a>> Chunk<'a, C> {
         let chunk = Self { json, data: data.clone(), ..chunk };
         let failed =
             |choice: &C| choice.finish_reason().is_some_and(|Text(reason)| FAILURES.contains(&reason.as_ref()));
-        let is_error = chunk.object.is_some_and(|object| object.get() == r#""error""#);
-        if is_error || chunk.error.is_some() || chunk.choices().iter().any(failed) {
-            return Err(Fault::Reported(Box::new(Stated::read(json))));
+        let is_error = chunk.object.is_some_and(|object| object.get() == r#""error""#) || chunk.error.is_some();
+        if is_error || chunk.choices().iter().any(failed) {
+            return Err(Fault::Reported(Box::new(Stated { breaks_off: !is_error, ..Stated::read(json) })));
         }
         Ok(chunk)
     }
