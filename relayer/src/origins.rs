@@ -18,8 +18,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const PAUSE: Duration = Duration::from_millis(500);
 /// Time after which an origin is read again.
 const FRESH: Duration = Duration::from_secs(3_600);
-/// Time after which an origin that could not be read is read again, at first; it doubles up to [`FRESH`].
+/// Time after which an origin that could not be read is read again, at first; it doubles up to [`LONGEST_RETRY`].
 const RETRY: Duration = Duration::from_secs(15);
+/// The longest such time: one that never answers is not worth as much as one that does.
+const LONGEST_RETRY: Duration = Duration::from_secs(6 * 3_600);
 /// Time for which what an origin said last holds while it cannot be read.
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// Time for which published proofs are taken to be those of the same offers, if nothing was read: [`KEPT`] ends no later.
@@ -181,7 +183,7 @@ impl Verifier {
             Err(error) => {
                 tracing::info!(%host, %error, "an origin proves nothing");
                 let failures = before.as_ref().map_or(0, |known| known.failures).saturating_add(1);
-                let pause = RETRY.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(FRESH);
+                let pause = RETRY.saturating_mul(1 << failures.saturating_sub(1).min(12)).min(LONGEST_RETRY);
                 // An origin that answers without the file has withdrawn what it said.
                 let withdrawn = matches!(error, WellKnownError::Absent | WellKnownError::Malformed(_));
                 let said = before.and_then(|known| known.said).filter(|_| !withdrawn);

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::localnet::{Behaviour, SimulatedProvider};
 use crate::origins::Verifier;
 use crate::registry::Offer;
+use crate::relay::testing::mock::{Mock, answer};
 use crate::relay::testing::world::{World, decode, error};
 use crate::relay::testing::{cheap, cost_alone, offer};
 use crate::score::{Ask, Evidence};
@@ -111,6 +112,19 @@ async fn a_proof_is_read_again_each_hour_and_may_be_withdrawn_or_outlast_an_outa
     assert!(is_proved(), "an outage withdraws nothing");
     verifier.step(now + hours(27)).await;
     assert!(!is_proved(), "for a day");
+}
+
+#[tokio::test]
+async fn an_origin_that_fails_is_read_ever_more_rarely() {
+    let dead = Mock::new("dead", answer("500 X", "")).await;
+    let world = World::with(vec![dead.offer(1)], verifying).await;
+    let now = Instant::now();
+    let mut verifier = Verifier::new(world.node.clone());
+    for minutes in (0..48 * 60).step_by(10) {
+        verifier.step(now + Duration::from_secs(60 * minutes)).await;
+    }
+    // 15 s, twice as long each time, to six hours, and each waits for the next ten minutes.
+    assert_eq!(dead.count(), 18, "two days");
 }
 
 #[tokio::test]
