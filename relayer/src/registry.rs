@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use steam_protocol::units::Tariff;
 use steam_protocol::{Address, Hash};
+use tokio::time::Instant;
 
 /// How long what was agreed on last stands for what the nodes differ on.
 const MAX_DISPUTE_SECONDS: i64 = 120;
@@ -16,6 +17,8 @@ pub struct Registry {
     pub slot: u64,
     /// The cluster's clock at that slot, in Unix seconds.
     pub unix_time: i64,
+    /// When it was first seen to show that, on this machine's steady clock.
+    pub read_at: Instant,
     /// Whether settlement is paused.
     pub paused: bool,
     /// The program and cluster, as the program's config has it.
@@ -151,7 +154,9 @@ impl Registry {
         let providers = same(&providers, last_providers, |provider| provider.address, &mut bearable);
         let agreed =
             Self::new((slot, unix_time), paused, (main.domain, main.mint), main.relayer.clone(), offers, providers);
-        Some(Self { disputed, ..agreed })
+        // Nodes that say the same as before have not read anything new.
+        let before = last.filter(|last| last.unix_time >= unix_time).map(|last| last.read_at);
+        Some(Self { disputed, read_at: before.unwrap_or(agreed.read_at), ..agreed })
     }
 
     /// A reading, with its offers indexed by model.
@@ -167,8 +172,8 @@ impl Registry {
         for (index, offer) in offers.iter().enumerate() {
             by_model.entry(offer.model.to_ascii_lowercase()).or_default().push(index);
         }
-        let disputed = HashMap::new();
-        Self { slot, unix_time, paused, domain, mint, relayer, offers, providers, disputed, by_model }
+        let (disputed, read_at) = (HashMap::new(), Instant::now());
+        Self { slot, unix_time, read_at, paused, domain, mint, relayer, offers, providers, disputed, by_model }
     }
 
     /// The offers of `model`, however its name is spelt in capitals.
@@ -258,6 +263,20 @@ mod tests {
         theirs.relayer.fee_bps += 1;
         let aged = Registry::agreed(&[later(900, &honest), theirs], Some(&last)).unwrap();
         assert_eq!(aged.unix_time, last.unix_time, "without agreement on the relayer nothing is fresh any more");
+        assert_eq!(aged.read_at, last.read_at);
+    }
+
+    #[test]
+    fn a_reading_is_as_old_as_the_first_that_showed_the_same_time() {
+        let reading = || at(9, vec![priced(1, 10)]);
+        let last = reading();
+        assert_eq!(
+            Registry::agreed(&[reading()], Some(&last)).unwrap().read_at,
+            last.read_at,
+            "nodes that stand still"
+        );
+        let next = Registry { unix_time: last.unix_time + 1, ..reading() };
+        assert!(Registry::agreed(&[next], Some(&last)).unwrap().read_at > last.read_at);
     }
 
     #[test]

@@ -128,7 +128,10 @@ impl HttpRpc {
             }
             ErrorKind::Custom(text) => text.clone(),
         };
-        RpcError::Node(node_url::scrubbed(&self.0.url(), &said))
+        let url = self.0.url();
+        // Of several nodes one may be at fault, and of its methods one that its provider does not sell.
+        let method = error.request().map_or_else(|| "a call".to_owned(), ToString::to_string);
+        RpcError::Node(format!("{}, {method}: {}", node_url::shown(&url), node_url::scrubbed(&url, &said)))
     }
 }
 
@@ -271,4 +274,27 @@ fn account(ui: solana_rpc_client_api::response::UiAccount) -> Result<ChainAccoun
     let owner = ui.owner.parse().map_err(|_| malformed("owner"))?;
     let data = ui.data.decode().ok_or_else(|| malformed("data"))?;
     Ok(ChainAccount { lamports: ui.lamports, owner, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::testing::mock::{Mock, answer};
+
+    #[tokio::test]
+    async fn a_node_that_fails_is_named_with_the_method_and_without_the_key() {
+        let unknown = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"Method not found"}}"#;
+        for (steps, said) in [
+            (answer("200 OK", unknown), "Method not found"),
+            (answer("403 X", ""), "HTTP 403"),
+            (Vec::new(), "HTTP failed"),
+        ] {
+            let url = Mock::new("node", steps).await.offer(1).url;
+            let node = HttpRpc::new(&format!("{url}/s3cretkey?api-key=s3cret"));
+            let error = node.program_accounts(&Pubkey::default(), &[]).await.unwrap_err().to_string();
+            let host = url.trim_end_matches("/v1");
+            assert!(error.contains(&format!("{host}, getProgramAccounts: ")), "{error}");
+            assert!(error.contains(said) && !error.contains("s3cret"), "{error}");
+        }
+    }
 }

@@ -84,3 +84,9 @@ fn what_only_a_restart_takes_over_is_named() {
         assert_eq!(running.restarts_for(&read(more).unwrap()), parts, "{more}");
     }
 }
+
+#[test]
+fn a_connection_may_be_idle_for_longer_than_load_balancers_keep_it() {
+    // They keep one for 60 s; who closes it before them answers some of their requests with a reset.
+    assert!(Config::default().server.header_timeout_ms > 60_000);
+}

@@ -40,8 +40,8 @@ pub(super) async fn receive(
     if node.shutdown.is_cancelled() {
         return Err(RelayError::NotReady("it is shutting down"));
     }
-    if !public::is_fresh(node, &node.registry.borrow()) {
-        return Err(RelayError::NotReady("it has not read the chain for too long"));
+    if let Some(reason) = public::stale(node, &node.registry.borrow()) {
+        return Err(RelayError::NotReady(reason));
     }
     let (head, body) = request.into_parts();
 

@@ -10,8 +10,10 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
-/// Age of the registry, by the cluster's clock, beyond which nothing should be sold on its word.
+/// Age of the registry, by this machine's steady clock, beyond which nothing should be sold on its word.
 const MAX_REGISTRY_AGE_SECONDS: i64 = 120;
+/// How far the cluster's clock may be behind this machine's: either that one is wrong, or the nodes show an old state.
+const MAX_BEHIND_SECONDS: i64 = 900;
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The process answers.
@@ -26,14 +28,27 @@ pub(super) async fn health() -> Json<Health> {
     Json(Health { status: "ok".into() })
 }
 
-/// Whether the chain was read lately enough to sell on its word: a withdrawal or a revocation may have gone unseen.
-pub(super) fn is_fresh(node: &Node, registry: &Registry) -> bool {
+/// Why nothing should be sold on the word of `registry`, if nothing should: a withdrawal or a revocation may have gone unseen.
+pub(super) fn stale(node: &Node, registry: &Registry) -> Option<&'static str> {
     // The clock of a local network is whatever its user sets.
-    node.config.upstream.localnet || age(node, registry) <= MAX_REGISTRY_AGE_SECONDS
+    if node.config.upstream.localnet {
+        return None;
+    }
+    if age(registry) > MAX_REGISTRY_AGE_SECONDS {
+        return Some("it has not read the chain for too long");
+    }
+    let behind = skew(node, registry) > MAX_BEHIND_SECONDS;
+    behind.then_some("the chain's time is far behind this machine's: its clock is wrong, or its RPC nodes are behind")
 }
 
-fn age(node: &Node, registry: &Registry) -> i64 {
-    node.clock.unix().saturating_sub(registry.unix_time)
+/// Seconds since the cluster's clock was first seen where it is, however this machine's own clock was set since.
+fn age(registry: &Registry) -> i64 {
+    i64::try_from(registry.read_at.elapsed().as_secs()).unwrap_or(i64::MAX)
+}
+
+/// How far this machine's clock is ahead of the cluster's, in seconds.
+fn skew(node: &Node, registry: &Registry) -> i64 {
+    node.clock.unix().saturating_sub(registry.unix_time).saturating_sub(age(registry))
 }
 
 /// Whether the relayer takes requests.
@@ -49,8 +64,8 @@ fn age(node: &Node, registry: &Registry) -> i64 {
 )]
 pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
     let registry = node.registry.borrow().clone();
-    let age = age(&node, &registry);
-    let fresh = is_fresh(&node, &registry);
+    let stale = stale(&node, &registry);
+    let fresh = stale.is_none();
     let ledger = node.ledger.trouble();
     let draining = node.shutdown.is_cancelled();
     let ready = fresh && ledger.is_none() && registry.relayer.active && !draining;
@@ -58,8 +73,10 @@ pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
     let report = Readiness {
         ready,
         slot: registry.slot,
-        registry_age_seconds: age,
+        registry_age_seconds: age(&registry),
         registry_fresh: fresh,
+        registry_stale: stale.map(str::to_owned),
+        clock_skew_seconds: skew(&node, &registry),
         relayer_active: registry.relayer.active,
         ledger: ledger.is_none(),
         ledger_trouble: ledger.map(|trouble| trouble.to_string()),

@@ -17,10 +17,14 @@ pub struct Readiness {
     pub ready: bool,
     /// The finalized slot at which the chain was last read.
     pub slot: u64,
-    /// Age of that reading, in seconds.
+    /// Age of that reading, in seconds, by a clock that nobody sets.
     pub registry_age_seconds: i64,
     /// Whether that reading is recent enough.
     pub registry_fresh: bool,
+    /// Why it is not.
+    pub registry_stale: Option<String>,
+    /// How far the clock of the relayer's machine is ahead of the cluster's, in seconds.
+    pub clock_skew_seconds: i64,
     /// Whether the relayer is active on chain.
     pub relayer_active: bool,
     /// Whether the ledger takes charges.

@@ -353,7 +353,7 @@ async fn readiness_follows_the_ledger_the_registry_and_shutdown() {
     let world = World::with(vec![], |config| config.upstream.localnet = false).await;
     assert_eq!(world.get("/ready").await.0, 200);
     let mut stale = (**world.node.registry.borrow()).clone();
-    stale.unix_time -= 121;
+    stale.read_at -= std::time::Duration::from_secs(121);
     world.registry.send_replace(std::sync::Arc::new(stale));
     let (status, report) = world.get("/ready").await;
     assert_eq!((status, &report["registry_fresh"]), (503, &json!(false)));

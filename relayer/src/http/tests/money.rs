@@ -1,9 +1,9 @@
 //! What a client may try so that its requests are served and never paid.
 
 use crate::ledger::GroupState;
-use crate::relay::testing::Signer;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{Streamed, World, error, request};
+use crate::relay::testing::{NOW, Signer};
 use crate::vaults::Consent;
 use serde_json::json;
 use steam_protocol::units::{MicroUsdc, Pico};
@@ -66,9 +66,40 @@ async fn an_idempotency_key_is_served_once_however_long_ago_that_was() {
 async fn nothing_is_sold_on_an_old_reading_of_the_chain() {
     let mock = good(false).await;
     let world = World::with(vec![mock.offer(1)], |config| config.upstream.localnet = false).await;
-    world.registry.send_modify(|registry| std::sync::Arc::make_mut(registry).unix_time -= 121);
-    let (status, error) = error(world.chat(json!({})).await).await;
-    assert_eq!((status, &error["code"]), (503, &json!("not_ready")));
+    let long_ago = tokio::time::Instant::now() - std::time::Duration::from_secs(121);
+    world.registry.send_modify(|registry| std::sync::Arc::make_mut(registry).read_at = long_ago);
+    let (status, refused) = error(world.chat(json!({})).await).await;
+    assert_eq!((status, &refused["code"]), (503, &json!("not_ready")));
+    assert!(refused["message"].as_str().unwrap().contains("has not read the chain"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_is_told_and_makes_no_old_reading_fresh() {
+    let mock = good(false).await;
+    let world = World::with(vec![mock.offer(1)], |config| config.upstream.localnet = false).await;
+    let now = tokio::time::Instant::now();
+    for (skew, age, status, reason) in [
+        (0, 0, 200, ""),
+        (600, 0, 200, ""),
+        (-600, 0, 200, ""),
+        (901, 0, 503, "clock is wrong"),
+        // Slow by ten minutes, and nothing was read for two and a half.
+        (-600, 150, 503, "has not read the chain"),
+    ] {
+        world.registry.send_modify(|registry| {
+            let registry = std::sync::Arc::make_mut(registry);
+            registry.unix_time = NOW - skew - age;
+            registry.read_at = now - std::time::Duration::from_secs(age.unsigned_abs());
+        });
+        let (ready, report) = world.get("/ready").await;
+        assert_eq!((ready, &report["registry_fresh"]), (status, &json!(status == 200)), "{skew} {age}: {report}");
+        let told = report["clock_skew_seconds"].as_i64().unwrap();
+        assert!((told - skew).abs() <= 2, "{skew}: {report}");
+        let answered = world.chat(json!({})).await;
+        assert_eq!(answered.status(), status, "{skew} {age}");
+        assert!(answered.text().await.unwrap().contains(reason), "{skew} {age}: {reason}");
+        assert!(report["registry_stale"].as_str().unwrap_or_default().contains(reason), "{report}");
+    }
 }
 
 #[tokio::test]
