@@ -35,6 +35,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+mod drain;
 mod opening;
 mod serve;
 mod timed;
@@ -154,6 +155,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         settle,
         tasks: TaskTracker::new(),
         shutdown: CancellationToken::new(),
+        ending: CancellationToken::new(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
@@ -200,23 +202,13 @@ impl Running {
         self.node.config.restarts_for(config)
     }
 
-    /// Drains: takes no new connection, lets requests under way end within the configured time, then stops settling.
+    /// Drains: takes no new connection, lets requests under way end within the configured time, ends and charges what is longer,
+    /// then stops settling.
     /// What is sealed or sent by then is taken up by the next start.
     pub async fn stop(self) {
         self.node.shutdown.cancel();
         let limit = Duration::from_millis(self.node.config.server.drain_timeout_ms);
-        self.node.tasks.close();
-        let drained = tokio::time::timeout(limit, async {
-            // The server ends when its connections have; a task may outlive the connection it answered.
-            let ended = self.server.await;
-            self.node.tasks.wait().await;
-            ended
-        });
-        match drained.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the server ended in a panic"),
-            Err(_) => tracing::warn!("requests were still under way when the time to drain was over"),
-        }
+        drain::drain(&self.node, self.server, limit).await;
         self.background.cancel();
         self.workers.close();
         self.workers.wait().await;

@@ -288,7 +288,7 @@ pub struct Probe {
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metering {
-    /// Tokens held for an image.
+    /// Tokens of an image of a model whose maker's formula is not known.
     pub image_tokens: u32,
 }
 

@@ -65,6 +65,8 @@ pub struct Node {
     pub tasks: TaskTracker,
     /// Cancelled when no new request is taken.
     pub shutdown: CancellationToken,
+    /// Cancelled when the requests under way must end.
+    pub ending: CancellationToken,
     /// Counters.
     pub metrics: Metrics,
     /// Tokenizers of the models whose tokenizer is known.

@@ -279,7 +279,7 @@ impl Scorer {
         if let Some(vault) = &evidence.vault {
             state.own.ended(vault, offer, outcome, now);
         }
-        if let (Some(ask), Outcome::Served { output_tokens, .. }) = (ask, outcome) {
+        if let (Some(ask), Outcome::Served { output_tokens, .. }, true) = (ask, outcome, evidence.lengths) {
             let State { table, markets, .. } = &mut *state;
             let model = table.tracker(slot).model.as_deref();
             if let Some(market) = model.and_then(|model| markets.get_mut(model)) {

@@ -43,9 +43,10 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
         | RelayError::UpstreamBusy { limited: true, .. } => StatusCode::TOO_MANY_REQUESTS,
         RelayError::Charge(_) | RelayError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         RelayError::Upstream { .. } | RelayError::Cut { .. } => StatusCode::BAD_GATEWAY,
-        RelayError::NotReady(_) | RelayError::UpstreamBusy { .. } | RelayError::Ledger(_) => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        RelayError::NotReady(_)
+        | RelayError::UpstreamBusy { .. }
+        | RelayError::Ledger(_)
+        | RelayError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         RelayError::UpstreamTimeout { .. } | RelayError::OutOfTime => StatusCode::GATEWAY_TIMEOUT,
     }
 }

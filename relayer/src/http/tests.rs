@@ -12,6 +12,7 @@ mod failover;
 mod hedging;
 mod honesty;
 mod identity;
+mod images;
 mod ledger_down;
 mod limits;
 mod messages;

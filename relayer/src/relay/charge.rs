@@ -1,6 +1,7 @@
 //! The end of a request's money: the bill for what was delivered, and the charge that takes the hold's place.
 
 use crate::relay::decision::Record;
+use crate::relay::dialect::Usage;
 use crate::relay::failover::Opened;
 use crate::relay::job::Job;
 use crate::relay::meter::{Bill, Bounds, Own, bill};
@@ -8,7 +9,7 @@ use crate::relay::stream::End;
 use crate::vaults::{ChargeError, Draft};
 use std::time::Duration;
 use steam_protocol::Hash;
-use steam_protocol::receipt::{FinishReason, SignedReceipt};
+use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
 use tokio::time::Instant;
 
 impl Job {
@@ -34,9 +35,18 @@ impl Job {
             held: self.hold.ceiling(),
             max_output: candidate.max_output.saturating_mul(self.plan.choices),
         };
-        // Usage that came before the end of a cut stream says nothing about what was delivered.
-        let claim = transcript.usage.filter(|_| matches!(end, End::Complete));
-        bill(claim, &own, &bounds)
+        match (transcript.usage, end) {
+            (claim, End::Complete) => bill(claim, &own, &bounds),
+            // Usage that came early says what the prompt was; what was sent since is counted here.
+            (Some(early), End::ClientGone | End::OutOfTime | End::ShuttingDown) => {
+                let sent = transcript.delivered.total().tokens;
+                let bill = bill(Some(Usage { completion: early.completion.max(sent), ..early }), &own, &bounds);
+                let counted_by = if sent > early.completion { CountedBy::Relayer } else { bill.counted_by };
+                Bill { counted_by, ..bill }
+            }
+            // What a provider says before it fails says nothing about what was delivered.
+            (Some(_), End::Failed { .. }) | (None, _) => bill(None, &own, &bounds),
+        }
     }
 
     /// Turns the hold into a charge, and gives the request's place back.

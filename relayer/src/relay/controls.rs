@@ -155,16 +155,15 @@ impl Controls {
         Ok(())
     }
 
-    /// Whether the client takes part in the choice of the provider.
+    /// Whether the client takes part in the choice of the provider, whoever offers the model. A highest price or a promise does
+    /// so only if it excludes somebody, which the plan knows.
     pub fn takes_part(&self) -> bool {
         self.only.is_some()
             || !self.order.is_empty()
             || !self.ignore.is_empty()
             || self.sort.is_some()
-            || self.max_price != MaxPrice::default()
             || self.preferred_min_throughput.is_some()
             || self.preferred_max_latency.is_some()
-            || self.promises.are_asked()
     }
 
     /// Finds out whom the names mean.
@@ -230,15 +229,15 @@ impl Controls {
     }
 }
 
-/// The model's name and what its suffix asks for: `:floor` the lowest price, `:nitro` the highest speed.
+/// The model's name and what its suffix asks for: `:floor` the lowest price, `:nitro` the highest speed, in whatever case, as
+/// names are compared.
 pub fn suffix(model: &str) -> (&str, Option<Sort>) {
-    if let Some(name) = model.strip_suffix(":floor") {
-        (name, Some(Sort::Price))
-    } else if let Some(name) = model.strip_suffix(":nitro") {
-        (name, Some(Sort::Throughput))
-    } else {
-        (model, None)
-    }
+    let known = [(":floor", Sort::Price), (":nitro", Sort::Throughput)];
+    let found = known.into_iter().find_map(|(suffix, sort)| {
+        let (name, end) = model.split_at_checked(model.len().checked_sub(suffix.len())?)?;
+        end.eq_ignore_ascii_case(suffix).then_some((name, Some(sort)))
+    });
+    found.unwrap_or((model, None))
 }
 
 fn sort(wishes: &Wishes<'_>) -> Result<Option<Sort>, RelayError> {

@@ -42,21 +42,22 @@ pub async fn count(
     asked: Vec<Asked>,
     budget: Budget,
 ) -> Vec<(Asked, Input)> {
-    let images = u64::from(request.images) * u64::from(node.config.metering.image_tokens);
-    let image_tokens = images.saturating_add(request.media_tokens);
+    let media_tokens = |model: &str| {
+        let usual = u64::from(node.config.metering.image_tokens);
+        let images = request.images.iter().map(|image| image.tokens(model).unwrap_or(usual));
+        images.fold(request.media_tokens, u64::saturating_add)
+    };
     let most = most_tokens(registry, request, &asked, budget.available);
     let mut counted: Vec<(Asked, Input)> = Vec::with_capacity(asked.len());
     for asked in asked {
         let counting = Counting::of(&asked.model);
-        let known = counted.iter().map(|(_, input)| *input).find(|input| input.counting == counting);
-        let input = match known {
-            Some(input) => input,
-            None => {
-                let text = count_text(node, request, counting, (budget.vault, most)).await;
-                Input { counting, text, image_tokens }
-            }
+        let known = counted.iter().find(|(_, input)| input.counting == counting).map(|(_, input)| input.text);
+        let text = match known {
+            Some(text) => text,
+            None => count_text(node, request, counting, (budget.vault, most)).await,
         };
-        counted.push((asked, input));
+        let image_tokens = media_tokens(&asked.model);
+        counted.push((asked, Input { counting, text, image_tokens }));
     }
     counted
 }

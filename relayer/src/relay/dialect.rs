@@ -10,6 +10,7 @@ pub mod completions;
 mod conversation;
 pub mod embeddings;
 mod event;
+mod images;
 mod media;
 pub mod messages;
 pub mod openai;
@@ -25,6 +26,7 @@ mod translate;
 pub use caching::{CacheMarks, CacheWrites};
 pub use conversation::Unsayable;
 pub use event::{Billed, Event, Fault, Piece, Usage, Whole};
+pub use images::Image;
 pub use stated::Stated;
 
 use crate::relay::controls::Controls;
@@ -243,7 +245,7 @@ pub struct Request {
     /// Bits of [`steam_router::state::capability`].
     pub needs: u64,
     /// Images in the prompt.
-    pub images: u32,
+    pub images: Vec<Image>,
     /// The client's wishes about routing.
     pub controls: Controls,
     /// Where the request comes from.
@@ -416,6 +418,8 @@ pub enum Reasoning {
 pub enum Origin {
     /// A client that leaves the choice to the relayer.
     Open,
+    /// The same, by a client that says after which words the answer ends: that it is short or empty is the client's doing.
+    ClientEnded,
     /// A client that chose the provider, or shapes the answer: it could make an honest provider look bad.
     ClientShaped,
     /// The operator, by a prompt that is answered with so many bytes at least.

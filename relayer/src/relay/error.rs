@@ -182,6 +182,9 @@ pub enum RelayError {
     /// The time for the whole answer was over after its first content.
     #[error("the answer took longer than this relayer allows; what was delivered is charged")]
     OutOfTime,
+    /// The relayer is stopped, and the answer would take longer than it has.
+    #[error("this relayer is shutting down; what was delivered is charged, and nothing else")]
+    ShuttingDown,
     /// The answer could not be charged.
     #[error("the answer could not be accounted for; nothing was charged")]
     Charge(#[from] ChargeError),
@@ -298,6 +301,7 @@ impl RelayError {
             Self::UpstreamBusy { .. } => (Provider, "providers_busy"),
             Self::Cut { .. } => (Provider, "provider_failed"),
             Self::OutOfTime => (Relayer, "out_of_time"),
+            Self::ShuttingDown => (Relayer, "shutting_down"),
             Self::Charge(_) => (Relayer, "not_charged"),
             Self::Ledger(_) => (Relayer, "ledger_unavailable"),
             Self::Internal(_) => (Relayer, "internal_error"),

@@ -5,7 +5,7 @@
 use crate::chain::Pubkey;
 use crate::relay::attempt::{Failure, Incoming, Refusal, attempt};
 use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED, TOO_LONG};
-use crate::relay::dialect::Request;
+use crate::relay::dialect::{Origin, Request};
 use crate::relay::error::RelayError;
 use crate::relay::honesty;
 use crate::relay::job::Job;
@@ -390,7 +390,9 @@ impl<'a> Race<'a> {
         // The provider is not blamed if the request's deadline ended the call before the provider's own timeout.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
             && Instant::now() < ended.watch.started() + patience(self.job, ended.candidate);
-        if cut_short {
+        // Nor did who said nothing to a client that ends answers itself.
+        let ended_by_client = failure.kind == FailureKind::Empty && self.job.request.origin == Origin::ClientEnded;
+        if cut_short || ended_by_client {
             ended.watch.end(Outcome::Neutral);
         } else {
             ended.watch.end(Outcome::Failed { kind: failure.kind, retry_after: failure.retry_after });

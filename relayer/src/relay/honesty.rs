@@ -28,13 +28,13 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End
     let broken = match end {
         End::Complete => false,
         End::Failed { .. } => true,
-        End::ClientGone | End::OutOfTime => return,
+        End::ClientGone | End::OutOfTime | End::ShuttingDown => return,
     };
     let Job { node, request, .. } = job;
     let delivered = transcript.delivered.total();
     let claim = transcript.usage.filter(|_| !broken);
-    // Embeddings have no length.
-    let unusual = matches!(request.origin, Origin::Probe { .. }) || request.max_output == Some(0);
+    // Embeddings have no length, and that of others may be the client's doing.
+    let unusual = matches!(request.origin, Origin::Probe { .. } | Origin::ClientEnded) || request.max_output == Some(0);
     if let (Some(claim), false) = (claim, unusual) {
         node.board.record_lengths(candidate.input.estimate(), claim.completion);
     }
@@ -99,7 +99,8 @@ fn sample<'a>(job: &Job, offer: &'a Offer) -> HonestySample<'a> {
 /// Hands a sample to the board, unless the client made the answer what it is. Embeddings show nothing that texts show.
 fn report(job: &Job, sample: HonestySample<'_>, offer: &Offer) {
     let node = &job.node;
-    if sample.weight <= 0.0 || job.request.max_output == Some(0) {
+    let ended_by_client = job.request.origin == Origin::ClientEnded;
+    if sample.weight <= 0.0 || job.request.max_output == Some(0) || ended_by_client {
         return;
     }
     for changed in node.board.examine(&sample, node.clock.unix_ms()) {

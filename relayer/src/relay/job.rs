@@ -62,10 +62,11 @@ impl Job {
         let vault = self.hold.vault();
         match self.request.origin {
             Origin::Probe { .. } => Evidence::PROBE,
-            Origin::Open if !self.plan.narrowed => {
-                Evidence::of(vault, self.node.limits.fees.weight(&vault, Instant::now()))
+            Origin::Open | Origin::ClientEnded if !self.plan.narrowed => {
+                let evidence = Evidence::of(vault, self.node.limits.fees.weight(&vault, Instant::now()));
+                Evidence { lengths: self.request.origin == Origin::Open, ..evidence }
             }
-            Origin::Open | Origin::ClientShaped => Evidence::shaped(vault),
+            Origin::Open | Origin::ClientEnded | Origin::ClientShaped => Evidence::shaped(vault),
         }
     }
 

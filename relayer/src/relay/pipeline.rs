@@ -174,7 +174,13 @@ impl Job {
                 let ends = (&mut opened.transcript, &mut outlet);
                 let (config, model) = (&self.node.config.upstream, &opened.candidate.offer.model);
                 let pump = Pump::new(*source, ends, config, model, self.deadline());
-                let end = pump.run().await;
+                // A token of its own: those that are under way do not wait for each other's.
+                let ending = self.node.ending.child_token();
+                let end = tokio::select! {
+                    biased;
+                    end = pump.run() => end,
+                    () = ending.cancelled() => End::ShuttingDown,
+                };
                 self.finish_stream(opened, end, outlet).await;
             }
         }
@@ -185,11 +191,13 @@ impl Job {
         // Its memory is given back before the answer is streamed.
         let mut opened = Box::pin(failover::open(self));
         let mut silence = self.request.stream.then(|| keep_alive(&self.node.config.upstream));
+        let ending = self.node.ending.child_token();
         loop {
             tokio::select! {
                 // A client that left at the moment at which an answer came is not charged for it.
                 biased;
                 () = reply.closed() => return None,
+                () = ending.cancelled() => return Some((reply, Err(RelayError::ShuttingDown))),
                 opened = &mut opened => return Some((reply, opened)),
                 () = tick(&mut silence) => {
                     // Who answers is not known yet: this is the highest limit that one of them has.
@@ -241,12 +249,13 @@ impl Job {
                 (FinishReason::ClientGone, "client_gone")
             }
             End::OutOfTime => {
-                opened.watch.end(Outcome::Neutral);
                 tracing::warn!(id = %self.id, "stream cut by upstream.total_timeout_ms");
-                let open = opened.transcript.counts.unfinished();
-                outlet.write(|writer, out| writer.cut(&open, out));
-                outlet.write(|writer, out| writer.error(&RelayError::OutOfTime, out));
+                Self::cut_short(&mut opened, &mut outlet, &RelayError::OutOfTime);
                 (FinishReason::Error, "out_of_time")
+            }
+            End::ShuttingDown => {
+                Self::cut_short(&mut opened, &mut outlet, &RelayError::ShuttingDown);
+                (FinishReason::Error, "shutting_down")
             }
             End::Failed { kind, error, stated } => {
                 let (name, provider) = (kind.name(), &opened.candidate.offer.provider_name);
@@ -272,6 +281,14 @@ impl Job {
             Err(error) => outlet.append(|writer, out| writer.error(&RelayError::Charge(error), out)),
         }
         outlet.flush().await;
+    }
+
+    /// Ends a stream that nobody failed.
+    fn cut_short(opened: &mut Opened, outlet: &mut Outlet, error: &RelayError) {
+        opened.watch.end(Outcome::Neutral);
+        let open = opened.transcript.counts.unfinished();
+        outlet.write(|writer, out| writer.cut(&open, out));
+        outlet.write(|writer, out| writer.error(error, out));
     }
 
     /// What is not as the client asked, where `candidate` answers.

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod input;
+mod narrowed;
 
 pub use input::Input;
 
@@ -98,8 +99,7 @@ pub struct Plan {
     pub fee_bps: u16,
     /// The highest cost with any candidate of any model, fee included.
     pub ceiling: Pico,
-    /// Whether the client ruled out some offer, by the key's allow-list or by what it signed to pay at most: it took part
-    /// in the choice.
+    /// Whether the client took part in the choice, see [`Route::is_narrowed`].
     pub narrowed: bool,
     /// Answers wanted.
     pub choices: u32,
@@ -235,8 +235,7 @@ pub fn plan(
     }
     let ceilings = routes.iter().flat_map(|route| &route.candidates).map(|candidate| candidate.ceiling);
     let Some(ceiling) = ceilings.max() else { return Err(nobody(&routes, allowed)) };
-    let by_client = |filter: Filter| matches!(filter, Filter::AllowList | Filter::Wish | Filter::Cost(_));
-    let narrowed = routes.iter().flat_map(|route| &route.excluded).any(|exclusion| by_client(exclusion.filter));
+    let narrowed = routes.iter().any(Route::is_narrowed);
     routes.iter_mut().for_each(Route::summarise);
     Ok(Plan { routes, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
 }

@@ -10,8 +10,10 @@ use bytes::Bytes;
 use futures::FutureExt;
 use std::pin::Pin;
 use std::time::Duration;
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep_until, timeout, timeout_at};
 
+/// Time for which the usage of a finished answer is waited for though its client has left.
+const AFTERWARDS: Duration = Duration::from_secs(10);
 /// Time a provider has to close its side of an answer that is complete.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -24,6 +26,8 @@ pub enum End {
     ClientGone,
     /// The request's whole time was over, which is nobody's fault.
     OutOfTime,
+    /// The relayer is stopped, which is nobody's fault either.
+    ShuttingDown,
     /// The provider failed.
     Failed {
         /// How.
@@ -109,7 +113,7 @@ impl<'a> Pump<'a> {
             if matches!(state, State::Open) {
                 state = self.pass_events();
             }
-            let Some(waited) = self.outlet.room(self.idle, self.deadline).await else { return End::ClientGone };
+            let Some(waited) = self.outlet.room(self.idle, self.deadline).await else { return self.left(state).await };
             // A client that is slow to take is not a provider that is slow to give.
             self.heard += waited;
             let sent = self.outlet.send();
@@ -202,6 +206,51 @@ impl<'a> Pump<'a> {
         }
         self.timer.as_mut().reset(due.min(self.spoke + self.keep_alive));
         State::Open
+    }
+
+    /// The client has left, or takes nothing any more. Who leaves at the last word has the whole answer, and pays what it costs: its
+    /// usage is waited for. Of any other answer the provider is aborted.
+    async fn left(mut self, state: State) -> End {
+        match state {
+            State::Ended(End::Complete) => return self.finish(End::Complete),
+            State::Ended(End::Failed { .. } | End::OutOfTime | End::ShuttingDown) => return End::ClientGone,
+            State::Open | State::Ended(End::ClientGone) => {}
+        }
+        if !self.transcript.counts.unfinished().is_empty() {
+            return End::ClientGone;
+        }
+        let until = self.deadline.min(Instant::now() + AFTERWARDS);
+        match timeout_at(until, self.rest()).await {
+            Ok(true) => self.finish(End::Complete),
+            Ok(false) | Err(_) => End::ClientGone,
+        }
+    }
+
+    /// Reads what is left of a stream without handing it on. Returns whether it ended as it should.
+    async fn rest(&mut self) -> bool {
+        loop {
+            while let Some(event) = self.source.parser.pop() {
+                match self.transcript.event(&event) {
+                    Ok((Piece::End(_), _)) => return true,
+                    Ok(_) => {}
+                    Err(_) => return false,
+                }
+            }
+            if self.source.ended {
+                return self.transcript.close().is_some();
+            }
+            let pushed = match self.source.response.chunk().await {
+                Ok(Some(piece)) => self.source.parser.push(&piece),
+                Ok(None) => {
+                    self.source.ended = true;
+                    self.source.parser.finish()
+                }
+                Err(_) => return false,
+            };
+            if pushed.is_err() {
+                return false;
+            }
+        }
     }
 
     /// Reads what may follow a complete answer, which is nothing, so that the connection can be used again.

@@ -175,7 +175,7 @@ impl Tracker {
                 self.failures.add(0.0, weight, now, FAILURES);
                 self.up.add(1.0, weight, now, FAILURES);
                 self.broken.add(0.0, weight, now, BROKEN);
-                if let Some(ask) = asked {
+                if let Some(ask) = asked.filter(|_| evidence.lengths) {
                     let estimate = f64::from(ask.input_tokens) + f64::from(ask.expected_output);
                     self.estimated.add(estimate, now, BILLING_HALF_LIFE);
                     self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, BILLING_HALF_LIFE);

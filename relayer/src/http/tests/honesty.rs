@@ -138,7 +138,7 @@ async fn an_honest_provider_is_not_flagged_and_what_a_client_steers_is_no_eviden
         let steer = match number % 5 {
             0 => json!({"provider": {"only": ["honest"]}}),
             1 => json!({"stop": ["never"]}),
-            2 => json!({"provider": {"max_price": {"completion": 9}}}),
+            2 => json!({"provider": {"preferred_max_latency": 600}}),
             3 => json!({"provider": {"sort": "latency"}}),
             _ => json!({"guided_regex": "a+"}),
         };

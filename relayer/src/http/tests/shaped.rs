@@ -22,7 +22,7 @@ async fn honest() -> (Offer, Arc<AtomicUsize>) {
     let served = Arc::new(AtomicUsize::new(0));
     let count = served.clone();
     let answer_to = move |body: String| async move {
-        let silenced = ["allowed_token_ids", "\"stop\"", "silence"].iter().any(|word| body.contains(word));
+        let silenced = ["allowed_token_ids", "logit_bias", "silence"].iter().any(|word| body.contains(word));
         count.fetch_add(usize::from(!silenced), Ordering::SeqCst);
         let answer = json!({"id": "c", "object": "chat.completion", "created": 5, "model": "m",
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
@@ -64,7 +64,7 @@ async fn what_a_client_shapes_is_no_evidence_for_anybody_else() {
         json!({"messages": silence, "provider": {"sort": "price"}}),
         json!({"messages": silence, "provider": {"max_price": {"completion": 1}}}),
         json!({"messages": silence, "model": "m:floor"}),
-        json!({"stop": ["h"]}),
+        json!({"logit_bias": {"2": 100}}),
     ] {
         let (world, served) = two_providers().await;
         let keys = world.vaults(2);
@@ -78,6 +78,54 @@ async fn what_a_client_shapes_is_no_evidence_for_anybody_else() {
         assert!(world.node.board.flags(&HONEST).is_empty(), "{shape}");
         plain(&world, &keys[1], 10).await;
         assert_eq!(served.load(Ordering::SeqCst), 10, "{shape}: everybody else is served by it as before");
+    }
+}
+
+#[tokio::test]
+async fn usual_members_leave_a_request_evidence() {
+    let (world, served) = two_providers().await;
+    let usual = [
+        json!({"stop": ["\n\n"], "max_tokens": 16}),
+        json!({"stop": null, "logit_bias": null}),
+        json!({"min_p": 0.1, "repetition_penalty": 1.1, "top_k": 40}),
+        json!({"reasoning": {"effort": "low"}, "include_reasoning": true}),
+        json!({"prompt_cache_options": {"ttl": "30m"}, "prompt_cache_key": "k"}),
+        json!({"cache_control": {"type": "ephemeral"}}),
+        json!({"usage": {"include": true}, "transforms": ["middle-out"]}),
+        json!({"provider": {"max_price": {"completion": 1000}}}),
+        json!({"provider": {"allow_fallbacks": true, "data_collection": "allow"}}),
+    ];
+    let count = usual.len();
+    for members in usual {
+        assert_eq!(world.chat(members.clone()).await.status(), 200, "{members}");
+    }
+    let figures = world.node.board.figures_of(&HONEST, NOW * 1_000).minutes5;
+    assert_eq!((served.load(Ordering::SeqCst), figures.requests), (count, count as u64));
+    assert_eq!(figures.uptime, Some(1.0));
+}
+
+/// An answer of nothing, which is whole.
+const NOTHING: &str = r#"{"id":"c","object":"chat.completion","created":5,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":""},"finish_reason":"stop"}],"usage":{"prompt_tokens":20,"completion_tokens":0}}"#;
+
+#[tokio::test]
+async fn who_says_where_an_answer_ends_shows_nothing_of_lengths_and_emptiness() {
+    let silent = r#"{"choices":[{"message":{"role":"assistant","content":""}}]}"#;
+    for (body, stop, requests, flagged) in
+        [(NOTHING, json!(["h"]), 60, false), (NOTHING, json!([]), 60, true), (silent, json!(["h"]), 0, false)]
+    {
+        let mock = Mock::new("honest", answer("200 OK", body)).await;
+        let world = World::with(vec![mock.offer(1)], |config| config.upstream.max_attempts = 1).await;
+        let keys = world.vaults(2);
+        for number in 0..60 {
+            let words = json!([{"role": "user", "content": format!("say {number}")}]);
+            world.chat_as(&keys[number % 2], json!({"messages": words, "stop": stop})).await;
+        }
+        world.settled_down().await;
+        let figures = world.node.board.figures_of(&HONEST, NOW * 1_000).minutes5;
+        let flags = world.node.board.flags(&HONEST);
+        assert_eq!((figures.requests, !flags.is_empty()), (requests, flagged), "{body} {stop}: {flags:?}");
+        assert_eq!(world.node.board.lengths().output(0.5).is_some(), flagged, "{body} {stop}");
+        assert!(world.node.scorer.live_figures(&HONEST, tokio::time::Instant::now()).available, "{body} {stop}");
     }
 }
 

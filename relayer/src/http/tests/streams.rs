@@ -82,6 +82,64 @@ async fn a_client_that_leaves_a_stream_aborts_it_and_pays_for_what_it_was_sent()
 }
 
 #[tokio::test]
+async fn who_leaves_at_the_last_word_pays_as_much_as_who_stays() {
+    let ended = r#"{"id":"c","created":5,"model":"m","choices":[{"index":0,"delta":{"content":" 42."},"finish_reason":"stop"}]}"#;
+    let usage = r#"{"id":"c","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":4000,"completion_tokens_details":{"reasoning_tokens":3990}}}"#;
+    let late = |rest: &str| vec![Step::Pause(400), Step::Say(rest.to_owned())];
+    let usage = format!("data: {usage}\n\n");
+    let begun = stream(&[ROLE, HELLO, ended]);
+    for (name, steps, output) in [
+        ("usage and mark", [begun.clone(), late(&format!("{usage}data: [DONE]\n\n"))].concat(), 4_000),
+        ("usage and no mark", [begun.clone(), late(&usage)].concat(), 4_000),
+        // Nobody tells what was hidden: what was sent is billed.
+        ("no usage", [begun.clone(), late("data: {{{\n\n")].concat(), 3),
+    ] {
+        let mock = Mock::new("only", steps).await;
+        let world = World::with(vec![mock.offer(1)], |config| config.upstream.idle_timeout_ms = 5_000).await;
+        let mut billed = Vec::new();
+        for leaves in [false, true] {
+            let response = world.chat(json!({"stream": true, "max_tokens": 4000})).await;
+            let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+            let mut body = response.bytes_stream();
+            let mut text = String::new();
+            while let Some(Ok(piece)) = body.next().await {
+                text += std::str::from_utf8(&piece).unwrap();
+                if leaves && text.contains(r#""finish_reason":"stop""#) {
+                    break;
+                }
+            }
+            drop(body);
+            assert!(text.contains(" 42.") && text.contains("stop"), "{name}: {text}");
+            assert_eq!(world.settled_down().await.0, Pico::ZERO, "{name}");
+            let (_, receipt) = world.get(&format!("/v1/receipts/{id}")).await;
+            billed.push(receipt["fields"]["usage"]["output"].as_u64().unwrap());
+        }
+        assert_eq!(billed, [output, output], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_pays_for_the_prompt_as_the_provider_counted_it_where_it_said_so_early() {
+    let early = r#"{"id":"c","created":5,"model":"m","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":1,"prompt_tokens_details":{"cached_tokens":18}}}"#;
+    let steps = [stream(&[ROLE, early, HELLO]), vec![Step::Pause(100), Step::Forever]].concat();
+    let mock = Mock::new("only", steps).await;
+    let world = World::with(vec![mock.offer(1)], |config| config.upstream.idle_timeout_ms = 5_000).await;
+    let response = world.chat(json!({"stream": true})).await;
+    let id = response.headers()["steam-generation-id"].to_str().unwrap().to_owned();
+    let mut body = response.bytes_stream();
+    let mut text = String::new();
+    while !text.contains("hello") {
+        text += std::str::from_utf8(&body.next().await.unwrap().unwrap()).unwrap();
+    }
+    drop(body);
+    world.settled_down().await;
+    let (_, receipt) = world.get(&format!("/v1/receipts/{id}")).await;
+    let (usage, counted_by) = (&receipt["fields"]["usage"], &receipt["fields"]["counted_by"]);
+    assert_eq!((&usage["input"], &usage["cached"], &usage["output"]), (&json!(2), &json!(18), &json!(2)), "{receipt}");
+    assert_eq!(counted_by, "relayer", "two tokens of five bytes were sent, and one was told");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_before_an_answer_aborts_it_and_pays_nothing() {
     for streamed in [false, true] {
         let mock = Mock::new("only", vec![Step::Forever]).await;

@@ -32,11 +32,6 @@ impl Promises {
         Ok(Self { no_training, no_retention, quantizations: quantizations(wishes)? })
     }
 
-    /// Whether anything is asked.
-    pub(super) fn are_asked(&self) -> bool {
-        *self != Self::default()
-    }
-
     /// The reason why an offer with these capabilities does not promise what is asked, if it does not.
     pub(super) fn broken_by(&self, capabilities: u64) -> Option<String> {
         let promises = |bit: u64| capabilities & bit != 0;

@@ -3,7 +3,7 @@
 use crate::relay::controls::{Controls, MAX_MODELS, suffix};
 use crate::relay::dialect::Origin;
 use crate::relay::error::RelayError;
-use crate::relay::json::{self, Document, Object};
+use crate::relay::json::{self, Document, Object, letters};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -62,16 +62,6 @@ fn spelled(name: &str) -> Result<(), RelayError> {
         Some(known) => Err(RelayError::invalid("invalid_value", name, format!("write `{known}` in place of `{name}`"))),
         None => Ok(()),
     }
-}
-
-/// The letters and digits of a name, in lower case.
-fn letters(name: &str) -> impl Iterator<Item = char> {
-    name.chars().filter(|c| c.is_alphanumeric()).map(|c| match c {
-        // Two letters outside ASCII fold to one in it (Unicode's simple case folding), by which Go compares names.
-        '\u{17f}' => 's',
-        '\u{212a}' => 'k',
-        c => c.to_ascii_lowercase(),
-    })
 }
 
 /// A member of the right type, unless it is absent or null.
@@ -187,17 +177,41 @@ pub(super) fn include_usage(object: &Object<'_>) -> Result<bool, RelayError> {
     Ok(field(&options, "include_usage", "true or false")?.unwrap_or(false))
 }
 
-/// Whether the client takes part in the choice of the provider, or cuts or bends the answer: by a member that is not
-/// `harmless`, which may be one the relayer does not know.
+/// Whether the client takes part in the choice of the provider, or ends or bends the answer.
+///
+/// What a member does to an honest provider decides. A stranger who sends it must not be able to make one fail or look slow:
+/// - `harmless` members, and those of [`COMMON`], have no such effect. A provider serves them, ignores what it does not know, or
+///   refuses the request, which is no failure. They may be as usual as they like, or the board would see nothing of the market.
+/// - [`ENDS`] say after which words an answer ends. No provider fails over them, but an answer may be as short as the client
+///   likes, or empty: [`Origin::ClientEnded`].
+/// - Everything else bends the request: members that the relayer does not know, and those that can forbid every word, keep an
+///   answer from ending, or break an engine whose tokenizer they do not fit, as `logit_bias`, `allowed_token_ids`, `min_tokens`
+///   and `ignore_eos`.
 pub(super) fn origin(object: &Object<'_>, models: &[String], controls: &Controls, harmless: &[&str]) -> Origin {
     let chosen = controls.takes_part() || models.iter().any(|model| suffix(model).1.is_some());
+    let given = || object.0.iter().filter(|(_, value)| *value != "null").map(|(name, value)| (name.as_ref(), *value));
     let is_harmless = |name: &str| harmless.contains(&name) || COMMON.contains(&name);
-    let bent = object.0.iter().any(|(name, value)| *value != "null" && !is_harmless(name));
-    if chosen || bent { Origin::ClientShaped } else { Origin::Open }
+    let bent = given().any(|(name, _)| !is_harmless(name) && !ENDS.contains(&name));
+    match (chosen || bent, given().any(|(name, value)| ENDS.contains(&name) && value != "[]")) {
+        (true, _) => Origin::ClientShaped,
+        (false, true) => Origin::ClientEnded,
+        (false, false) => Origin::Open,
+    }
 }
 
+/// Members that say where an answer ends.
+const ENDS: [&str; 2] = ["stop", "stop_sequences"];
+
 /// Members with which no client of any dialect can make an honest provider look bad.
-const COMMON: [&str; 21] = [
+const COMMON: [&str; 29] = [
+    "cache_control",
+    "include_reasoning",
+    "min_p",
+    "prompt_cache_options",
+    "reasoning",
+    "repetition_penalty",
+    "transforms",
+    "usage",
     "model",
     "models",
     "provider",

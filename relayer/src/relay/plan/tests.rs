@@ -157,9 +157,11 @@ fn a_suffix_is_never_part_of_a_name() {
     };
     assert_eq!(resolved(&both, "m:floor").unwrap(), ("m".into(), Sort::Price), "whatever a stranger offers");
     assert_eq!(resolved(&both, "m:nitro").unwrap(), ("m".into(), Sort::Throughput));
+    assert_eq!(resolved(&both, "m:FLOOR").unwrap(), ("m".into(), Sort::Price), "names are compared without case");
+    assert_eq!(resolved(&both, "M:Nitro").unwrap().1, Sort::Throughput);
     assert_eq!(resolved(&registry(vec![offer("a", 1)]), "m:floor").unwrap(), ("m".into(), Sort::Price));
     assert!(matches!(resolved(&both, "other"), Err(RelayError::UnknownModel(_))));
-    for wrong in ["m:free", "m:online", "m:FLOOR"] {
+    for wrong in ["m:free", "m:online", "m:FREE"] {
         let error = resolved(&both, wrong).unwrap_err();
         assert_eq!((error.code(), error.param()), ("invalid_value", Some("model")), "{wrong}");
         assert!(error.to_string().contains(wrong) && error.to_string().contains("`:floor` and `:nitro`"), "{error}");
@@ -418,4 +420,49 @@ fn many_candidates_are_bounded_and_who_has_served_is_not_crowded_out() {
         (plan.routes[0].candidates.len(), old)
     };
     assert_eq!((kept(64), kept(40), kept(200)), ((64, 48), (40, 30), (200, 50)));
+}
+
+#[test]
+fn a_client_takes_part_in_the_choice_by_names_and_by_what_one_alone_can_serve() {
+    let able = |name: &str, seed| Offer { capabilities: capability::TOOLS, ..offer(name, seed) };
+    let unable = |name: &str, seed| Offer { capabilities: 0, output_limit: 50, ..offer(name, seed) };
+    let dear = |name: &str, seed| Offer {
+        price: Price { output: 900_000_000, ..offer("d", 3).price.standard }.into(),
+        ..able(name, seed)
+    };
+    let one_of = vec![able("a", 1), unable("b", 2)];
+    let two_of = vec![able("a", 1), able("c", 3), unable("b", 2)];
+    let two_prices = vec![able("a", 1), able("b", 2), dear("d", 3)];
+    let one_price = vec![able("a", 1), dear("d", 3)];
+    let vectors = Offer { capabilities: capability::EMBEDDINGS, ..offer("v", 9) };
+    let narrowed = |offers: &[Offer], members: &str, allowed| {
+        planned(offers.to_vec(), &request(members), input(40), allowed).unwrap().narrowed
+    };
+    let careful = Offer { capabilities: capability::NO_TRAINING, ..offer("a", 1) };
+    let (promising, deny) = (vec![careful, unable("b", 2)], r#","provider":{"data_collection":"deny"}"#);
+    let mut frugal = allowed();
+    frugal.limits.max_price.output = 2_000_000;
+    let signed = Allowed { max_cost: Some(MicroUsdc(1_000)), ..allowed() };
+    let list = |seeds: &[u8]| AllowList::new(seeds.iter().map(|seed| offer("", *seed).provider.to_bytes()).collect());
+    let (all, few) = (list(&[1, 2, 3]).unwrap(), list(&[1, 3]).unwrap());
+    for (offers, members, allowed, expected, why) in [
+        (&one_of, "", allowed(), false, "nobody is left out"),
+        (&one_of, r#","tools":[{}]"#, allowed(), true, "what it needs one alone has"),
+        (&two_of, r#","tools":[{}]"#, allowed(), false, "two have it"),
+        (&one_of, r#","max_tokens":4000"#, allowed(), true, "one alone answers at such length"),
+        (&two_of, r#","max_tokens":4000"#, allowed(), false, "two answer at such length"),
+        (&vec![able("a", 1), vectors], "", allowed(), true, "one alone speaks its dialect"),
+        (&one_price, "", frugal, true, "one alone is as cheap as the key wants"),
+        (&two_prices, "", frugal, false, "two are"),
+        (&one_price, r#","max_tokens":100"#, signed, true, "one alone costs what is signed"),
+        (&two_prices, r#","max_tokens":100"#, signed, false, "two do"),
+        (&two_prices, r#","provider":{"max_price":{"completion":2}}"#, allowed(), true, "a wish rules one out"),
+        (&two_prices, r#","provider":{"max_price":{"completion":1000}}"#, allowed(), false, "a wish rules nobody out"),
+        (&promising, deny, allowed(), true, "one alone promises what is asked"),
+        (&promising[..1].to_vec(), deny, allowed(), false, "everybody promises it"),
+        (&two_prices, "", Allowed { list: Some(&all), ..allowed() }, false, "a list with all of them"),
+        (&two_prices, "", Allowed { list: Some(&few), ..allowed() }, true, "a list without one of them"),
+    ] {
+        assert_eq!(narrowed(offers, members, allowed), expected, "{why}");
+    }
 }

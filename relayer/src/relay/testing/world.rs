@@ -126,6 +126,7 @@ impl World {
             settle: settle_seen,
             tasks: tokio_util::task::TaskTracker::new(),
             shutdown: tokio_util::sync::CancellationToken::new(),
+            ending: tokio_util::sync::CancellationToken::new(),
             metrics: Metrics::default(),
             tokenizers: Tokenizers::default(),
             random: Random::from_os(),

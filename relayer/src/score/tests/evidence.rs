@@ -52,6 +52,28 @@ fn what_a_client_shapes_teaches_no_times_and_no_lengths() {
 }
 
 #[test]
+fn a_client_that_ends_answers_teaches_times_and_neither_lengths_nor_bills() {
+    let mut market = Market::with(plain(), &[price(1_000, 1_000), price(1_000, 1_000)]);
+    market.serves(0, 30, 0.2, 100.0);
+    market.serves(1, 30, 0.2, 100.0);
+    let before = market.decide(ASK);
+    let (time, length) = (time_of(&mut market, 0), before.ask().expected_output);
+    let cost = before.ranking().scores[0].cost;
+    let address = market.offers[0].address;
+    for _ in 0..50 {
+        let ended = Evidence { lengths: false, ..Evidence::of(vault(), 1.0) };
+        let ticket = market.scorer.started_for(&address, &ASK, &ended, market.now);
+        market.pass(1.0);
+        market.scorer.ended_for(&address, (&ASK, &ticket), &answer(2, 2.0), &ended, market.now);
+        market.serves(1, 1, 0.2, 100.0);
+    }
+    assert!(time_of(&mut market, 0) > time + 0.1, "{} s, {time} s", time_of(&mut market, 0));
+    let after = market.decide(ASK);
+    assert_eq!(after.ask().expected_output, length);
+    assert!((after.ranking().scores[0].cost / cost - 1.0).abs() < 0.02, "{} {cost}", after.ranking().scores[0].cost);
+}
+
+#[test]
 fn a_vault_that_paid_little_teaches_little() {
     let taught = |weight: f32| {
         let mut market = Market::with(plain(), &[price(1_000, 1_000)]);

@@ -1,8 +1,8 @@
 //! The messages of a chat request: what they hold besides text, and the texts that a model reads.
 
-use crate::relay::dialect::Prompt;
 use crate::relay::dialect::media::Media;
 use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
+use crate::relay::dialect::{Image, Prompt};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
 use serde::Deserialize;
@@ -21,7 +21,7 @@ pub(super) struct Messages {
     /// How many there are.
     pub(super) count: u32,
     /// Images in them.
-    pub(super) images: u32,
+    pub(super) images: Vec<Image>,
     /// Everything that is no text.
     pub(super) media: Media,
     /// The capabilities that the content needs.
@@ -76,7 +76,7 @@ impl Messages {
             "text" if part.text.is_none() => Err("of type `text` needs `text`"),
             "image_url" => {
                 let image = part.image_url.ok_or("of type `image_url` needs `image_url`")?;
-                self.images += 1;
+                self.images.push(pictured(image.get()));
                 self.media.image(image.get().len());
                 self.needs |= capability::VISION;
                 Ok(())
@@ -98,6 +98,21 @@ impl Messages {
             _ => Ok(()),
         }
     }
+}
+
+/// The image that an `image_url` names: an object with its URL, or the URL alone.
+fn pictured(json: &str) -> Image {
+    #[derive(Deserialize)]
+    struct ImageUrl<'a> {
+        #[serde(borrow)]
+        url: Text<'a>,
+        #[serde(borrow, default)]
+        detail: Option<Text<'a>>,
+    }
+    if let Ok(ImageUrl { url, detail }) = serde_json::from_str(json) {
+        return Image::at(&url.0, detail.as_ref().map(|Text(detail)| detail.as_ref()));
+    }
+    serde_json::from_str(json).map_or_else(|_| Image::default(), |Text(url)| Image::at(&url, None))
 }
 
 fn wrong(path: &str, what: &str) -> RelayError {

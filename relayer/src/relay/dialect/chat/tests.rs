@@ -247,7 +247,7 @@ async fn input_is_its_bytes_without_images_or_its_tokens() {
         r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"hello world"}},{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}]}}"#
     );
     let request = parse(&body).unwrap();
-    assert_eq!((request.images, request.needs), (1, capability::VISION));
+    assert_eq!((request.images.len(), request.needs), (1, capability::VISION));
     assert_eq!(request.text_bytes, (body.len() - url.len() - r#"{"url":""}"#.len()) as u64);
     let prompt = Chat.prompt(&request);
     let tokens =

@@ -79,7 +79,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         choices,
         prompts,
         needs: needs(&object, &controls, stream)?,
-        images: 0,
+        images: Vec::new(),
         controls,
         origin,
         messages: 1,

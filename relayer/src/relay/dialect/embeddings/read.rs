@@ -57,7 +57,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         choices: inputs,
         prompts: inputs,
         needs,
-        images: 0,
+        images: Vec::new(),
         controls,
         origin,
         messages: 1,

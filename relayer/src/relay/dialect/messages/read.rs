@@ -9,7 +9,7 @@ use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
     document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
 };
-use crate::relay::dialect::{CacheMarks, Prompt, Reasoning, Request, Translations};
+use crate::relay::dialect::{CacheMarks, Image, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
@@ -74,7 +74,7 @@ struct Source<'a> {
     url: Option<Text<'a>>,
 }
 
-/// Members with which no client can make an honest provider look bad. `stop_sequences` is none of them.
+/// Members of this dialect with which no client can make an honest provider look bad.
 const HARMLESS: [&str; 9] = [
     "messages",
     "system",
@@ -91,7 +91,7 @@ const HARMLESS: [&str; 9] = [
 #[derive(Default)]
 struct Found {
     count: u32,
-    images: u32,
+    images: Vec<Image>,
     documents: u32,
     media: Media,
     /// Calls of the last message that no result answers yet.
@@ -160,7 +160,7 @@ fn needs(object: &Object<'_>, found: &Found, stream: bool) -> Result<u64, RelayE
     let mut needs = 0;
     let mut need = |is: bool, bit: u64| needs |= if is { bit } else { 0 };
     need(stream, capability::STREAMING);
-    need(found.images > 0, capability::VISION);
+    need(!found.images.is_empty(), capability::VISION);
     need(found.documents > 0, capability::FILE_INPUT);
     need(!objects(object, "tools")?.is_empty(), capability::TOOLS);
     sampling(object, "stop_sequences")?;
@@ -280,7 +280,7 @@ impl Found {
         if !known {
             return Err("must have base64 data of the type image/jpeg, image/png, image/gif or image/webp, or a URL");
         }
-        self.images += 1;
+        self.images.push(Image::of(text(&source.data)));
         self.media.image(text(&source.data).len());
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
     document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
 };
-use crate::relay::dialect::{CacheMarks, Prompt, Reasoning, Request, Translations};
+use crate::relay::dialect::{CacheMarks, Image, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::Object;
 use axum::http::HeaderMap;
@@ -48,7 +48,7 @@ const PARAMETERS: [(&str, u64); 24] = [
 const ITEM_OVERHEAD: u64 = 5;
 
 /// Members with which no client can make an honest provider look bad.
-const HARMLESS: [&str; 14] = [
+const HARMLESS: [&str; 13] = [
     "input",
     "instructions",
     "max_output_tokens",
@@ -56,7 +56,6 @@ const HARMLESS: [&str; 14] = [
     "tool_choice",
     "max_tool_calls",
     "text",
-    "reasoning",
     "include",
     "background",
     "truncation",
@@ -69,7 +68,7 @@ const HARMLESS: [&str; 14] = [
 #[derive(Default)]
 struct Found {
     items: u32,
-    images: u32,
+    images: Vec<Image>,
     media: Media,
     needs: u64,
 }
@@ -231,8 +230,9 @@ impl Found {
         let length = |name: &str| part[name].as_str().map(str::len);
         match part["type"].as_str() {
             Some("input_image") => {
-                self.images += 1;
-                self.media.image(length("image_url").unwrap_or(0));
+                let url = part["image_url"].as_str().unwrap_or_default();
+                self.images.push(Image::at(url, part["detail"].as_str()));
+                self.media.image(url.len());
                 self.needs |= capability::VISION;
             }
             Some("input_file") => {
