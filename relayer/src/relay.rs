@@ -11,6 +11,8 @@ pub mod decision;
 pub mod dialect;
 pub mod error;
 pub mod failover;
+#[cfg(test)]
+mod fuzz;
 pub mod honesty;
 pub mod job;
 pub mod json;

@@ -1,9 +1,10 @@
-//! `docs/SECURITY.md` names a test for every defence. Here it is held to its word.
+//! `docs/SECURITY.md` names a test for every defence, and `docs/TESTING.md` one for every case. Here both are held to their word.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 const DOCUMENT: &str = include_str!("../../docs/SECURITY.md");
+const TESTING: &str = include_str!("../../docs/TESTING.md");
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
 /// The tests a line names, as `file.rs::name` in backticks.
@@ -29,16 +30,31 @@ fn has_test(text: &str, name: &str) -> bool {
     swept.is_some_and(|from| lines[from..].iter().any(|line| line.trim() == format!("{name},")))
 }
 
-#[test]
-fn every_test_the_threat_model_names_exists() {
+/// Checks that the tests which a document names exist. Returns how many they are.
+fn existing(document: &str) -> usize {
     let mut tests = BTreeSet::new();
-    for (file, name) in DOCUMENT.lines().flat_map(named) {
+    for (file, name) in document.lines().flat_map(named) {
         let path = Path::new(ROOT).join(format!("{file}.rs"));
         let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(has_test(&text, name), "{file}.rs has no test {name}");
         tests.insert((file, name));
     }
-    assert!(tests.len() >= 100, "{}", tests.len());
+    tests.len()
+}
+
+#[test]
+fn every_test_the_threat_model_names_exists() {
+    let count = existing(DOCUMENT);
+    assert!(count >= 100, "{count}");
+}
+
+#[test]
+fn every_test_of_the_cases_exists_and_every_case_has_one() {
+    let (_, cases) = TESTING.split_once("## Cases from other gateways").unwrap();
+    let count = existing(cases);
+    assert!(count >= 80, "{count}");
+    let rows = cases.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| case"));
+    rows.for_each(|row| assert!(named(row).next().is_some(), "{row}"));
 }
 
 #[test]

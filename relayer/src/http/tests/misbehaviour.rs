@@ -3,6 +3,7 @@
 
 mod after;
 mod before;
+mod billed;
 mod mixes;
 mod odd;
 

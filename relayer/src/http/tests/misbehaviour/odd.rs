@@ -108,6 +108,28 @@ fn streams() -> Vec<Case> {
             "",
         ),
         case(
+            "a first event of 40 kB",
+            stream(&[
+                &HELLO.replace(r#""delta""#, &format!(r#""x":"{}","delta""#, "y".repeat(40_000))),
+                STOP,
+                USAGE,
+                "[DONE]",
+            ]),
+            "",
+        ),
+        case("no announcement", stream(&all[1..]), ""),
+        case("the end beside the last words", stream(&[ROLE, &HELLO.replace("null", "\"stop\""), USAGE, "[DONE]"]), ""),
+        case(
+            "usage beside the end",
+            stream(&[
+                ROLE,
+                HELLO,
+                &STOP.replace("}]}", r#"}],"usage":{"prompt_tokens":20,"completion_tokens":3}}"#),
+                "[DONE]",
+            ]),
+            "",
+        ),
+        case(
             "stalls before the mark, having said why it ended",
             [stream(&all[..4]), vec![Step::Pause(300)]].concat(),
             "",
@@ -152,6 +174,36 @@ async fn an_odd_answer_is_served() {
         case("a problem's type with a charset", vec![say(&format!("{json}; charset=utf-8\r\n\r\n{WHOLE}"))], ""),
         case("text/plain", vec![say(&format!("{json}\r\n\r\n{WHOLE}").replace("application/json", "text/plain"))], ""),
         case("gzip", vec![say(&format!("{json}\r\ncontent-encoding: gzip\r\n\r\n")), Step::Raw(gzipped(WHOLE))], ""),
+        case(
+            "names twice and numbers that are none",
+            vec![
+                say(&format!("{json}\r\n\r\n")),
+                say(&WHOLE.replace(r#""message""#, r#""index":0,"logprobs":{"a":-Infinity},"message""#)),
+            ],
+            "",
+        ),
+        case(
+            "a single answer numbered 1",
+            vec![say(&format!("{json}\r\n\r\n")), say(&WHOLE.replace(r#""index":0"#, r#""index":1"#))],
+            "",
+        ),
+        case(
+            "an empty reason",
+            vec![
+                say(&format!("{json}\r\n\r\n")),
+                say(&WHOLE.replace(r#""finish_reason":"stop""#, r#""finish_reason":"""#)),
+            ],
+            "",
+        ),
+        case("no type", vec![say(&format!("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{WHOLE}"))], ""),
+        case(
+            "an answer of 40 kB",
+            vec![
+                say(&format!("{json}\r\n\r\n")),
+                say(&WHOLE.replace(r#""object""#, &format!(r#""x":"{}","object""#, "y".repeat(40_000)))),
+            ],
+            "",
+        ),
         case("early hints", vec![say(&format!("HTTP/1.1 103 Early\r\nlink: </x>\r\n\r\n{json}\r\n\r\n{WHOLE}"))], ""),
     ];
     each(
