@@ -254,7 +254,7 @@ mod tests {
     async fn a_method_that_a_node_does_not_serve_is_named() {
         let said = r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"Method not found"}}"#;
         let error = node(answer("200 OK", said)).await.data(&Pubkey::default()).await.unwrap_err();
-        assert!(error.message().contains("does not serve getAccountInfo,"), "{error}");
+        assert!(error.message().contains("does not serve getMultipleAccounts,"), "{error}");
     }
 
     #[test]

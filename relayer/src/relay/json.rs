@@ -277,7 +277,7 @@ fn repair(data: &[u8]) -> Option<String> {
 /// Stands before the digits of a number that a `Value` would round, where it is kept as a string.
 const NUMBER: &str = "\u{1}number:";
 /// Digits that a `Value` keeps of every number.
-const DIGITS: usize = 17;
+const DIGITS: usize = 15;
 
 /// Reads a value of which no number loses a digit: [`write_exact`] writes them as they came.
 ///
@@ -364,9 +364,16 @@ fn is_rounded(number: &str) -> bool {
     if number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok() {
         return false;
     }
-    let mantissa = number.split(['e', 'E']).next().unwrap_or_default();
-    let digits = mantissa.bytes().filter(u8::is_ascii_digit).skip_while(|digit| *digit == b'0').count();
-    digits > DIGITS || number.parse::<f64>().is_ok_and(f64::is_infinite)
+    let significant = |text: &str| {
+        let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+        let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+        digits.trim_start_matches('0').trim_end_matches('0').to_owned()
+    };
+    let Ok(value) = number.parse::<f64>() else { return true };
+    let integer = number.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+    let digits = significant(number);
+    // Of more digits than a double has for sure, those count that are written again.
+    !value.is_finite() || integer || (digits.len() > DIGITS && digits != significant(&format!("{value:e}")))
 }
 
 fn is_number(text: &str) -> bool {
@@ -465,6 +472,8 @@ mod tests {
         );
         same(r#"{"a":1e999,"b":"12345678901234567890123 \"\\","c":0.30000000000000004}"#);
         same(r#"{"a":"\u0001number:x","b":"\u0001number:","c":"\u0001other:1"}"#);
+        // The same double as 3e-7, and 17 digits like the sum of 0.1 and 0.2, which is written as it came.
+        same(r#"{"a":0.00000030000000000000001,"b":100000000000000000000,"c":1.7976931348623157e308}"#);
         let exact = read_exact(r#"{"a":0.12345678901234567890}"#).unwrap();
         assert_eq!(exact_number(&exact["a"]), Some("0.12345678901234567890"));
         assert_eq!(exact_number(&serde_json::json!("\u{1}number:1,2")), None);

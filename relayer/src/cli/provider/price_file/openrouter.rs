@@ -90,13 +90,13 @@ fn standard(pricing: &Entry<'_>) -> Says<Stated> {
 fn tariff(pricing: &Entry<'_>, standard: Stated) -> Says<Tariff> {
     let Some((name, from, long)) = long(pricing)? else { return Ok(standard.price().into()) };
     let wrong = |what: String| pricing.wrong(name, &what);
-    let tokens = long.tokens(from).map_err(wrong)?;
-    let long_from = tokens.ok_or_else(|| wrong(format!("has no `{from}`")))?;
     let known = |name: &&str| *name == from || PRICES.contains(name);
     let free = |name: &&str| long.price(name, PLACES).is_ok_and(|price| price == Some(0));
     if let Some(other) = long.names().find(|name| !known(name) && !free(name)) {
         return Err(wrong(format!("has `{other}`, and an offer has another price for long prompts alone")));
     }
+    let tokens = long.tokens(from).map_err(wrong)?;
+    let long_from = tokens.ok_or_else(|| wrong(format!("has no `{from}`")))?;
     let long = stated(&long, Some(&standard)).map_err(wrong)?;
     Ok(Tariff { standard: standard.price(), long_from, long: long.long_beside(&standard) })
 }

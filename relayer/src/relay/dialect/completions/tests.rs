@@ -111,7 +111,9 @@ fn a_stream_is_passed_as_it_is_but_for_its_usage() {
     assert_eq!(chunk(&mut read, r#"{"choices":[{"text":"a","index":2}]}"#), Err(Fault::Malformed));
     let reported = |status| Err(Fault::Reported(Box::new(Stated { status, ..Stated::default() })));
     assert_eq!(chunk(&mut read, r#"{"error":{"code":503}}"#), reported(Some(503)));
-    assert_eq!(chunk(&mut read, r#"{"choices":[{"finish_reason":"error"}]}"#), reported(None));
+    let broken = Stated { breaks_off: true, ..Stated::default() };
+    let broken = Err(Fault::Reported(Box::new(broken)));
+    assert_eq!(chunk(&mut read, r#"{"choices":[{"finish_reason":"error"}]}"#), broken);
     for text in ["", "[]", r#"{"choices":1}"#, r#"{"choices":[{"text":1}]}"#] {
         assert_eq!(chunk(&mut read, text), Err(Fault::Malformed), "{text}");
     }
