@@ -22,7 +22,7 @@ async fn honest() -> (Offer, Arc<AtomicUsize>) {
     let served = Arc::new(AtomicUsize::new(0));
     let count = served.clone();
     let answer_to = move |body: String| async move {
-        let silenced = ["allowed_token_ids", "logit_bias", "silence"].iter().any(|word| body.contains(word));
+        let silenced = ["allowed_token_ids", "\"logit_bias\":{", "silence"].iter().any(|word| body.contains(word));
         count.fetch_add(usize::from(!silenced), Ordering::SeqCst);
         let answer = json!({"id": "c", "object": "chat.completion", "created": 5, "model": "m",
             "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
