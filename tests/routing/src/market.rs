@@ -4,6 +4,7 @@ pub mod drawn;
 pub mod episode;
 pub mod objective;
 pub mod provider;
+pub mod recording;
 pub mod traffic;
 
 pub use episode::{Condition, Effect, Episode};

@@ -14,6 +14,7 @@ use steam::registry::Offer;
 use steam::score::{FailureKind, Outcome};
 use steam_protocol::units::{Usage, charge};
 
+pub mod live;
 mod oracle;
 #[cfg(test)]
 mod scenes;

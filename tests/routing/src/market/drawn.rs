@@ -3,8 +3,9 @@
 
 use super::provider::{Tail, scaled};
 use super::traffic::{self, Workload};
-use super::{Effect, Episode, Limit, Market, Provider};
+use super::{Effect, Episode, Limit, Market, Provider, Request, recording};
 use crate::draw::{Purpose, at, exponential};
+use crate::stats::median;
 use rand::Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64Mcg;
@@ -56,16 +57,37 @@ struct Shares {
 
 /// The market of `seed`.
 pub fn market(seed: u64) -> Market {
+    drawn(seed, None, None)
+}
+
+/// The market of `seed` as it would be if it lasted `horizon` seconds, for as many requests as come in that time.
+pub fn lasting(seed: u64, horizon: f64) -> Market {
+    drawn(seed, Some(horizon), None)
+}
+
+/// The market of `seed`, lasting `horizon` seconds, with requests that somebody recorded: their number, moments and lengths.
+pub fn recorded(seed: u64, horizon: f64) -> Market {
+    drawn(seed, Some(horizon), Some(recording::requests(seed, horizon)))
+}
+
+fn drawn(seed: u64, lasts: Option<f64>, recorded: Option<Vec<Request>>) -> Market {
     let mut rng = at(seed, Purpose::Market, 0, 0);
     let rate = scale(&mut rng, 0.25, 12.0);
-    let horizon = (REQUESTS / rate).clamp(LASTS.0, LASTS.1);
-    let workload = workload(&mut rng, rate);
-    let requests = traffic::requests(&workload, horizon, seed);
+    let horizon = lasts.unwrap_or_else(|| (REQUESTS / rate).clamp(LASTS.0, LASTS.1));
+    let mut workload = workload(&mut rng, rate);
+    let requests = match recorded {
+        Some(requests) => {
+            workload.rate = requests.len() as f64 / horizon;
+            workload.output.0 = median(requests.iter().map(|request| f64::from(request.output)));
+            requests
+        }
+        None => traffic::requests(&workload, horizon, seed),
+    };
     let size = scale(&mut rng, 2.0, 40.0).round() as usize;
     let kind = kind(&mut rng, &workload, size);
     let mut providers: Vec<Provider> = (0..size).map(|_| provider(&kind, &mut rng)).collect();
     let mut rng = at(seed, Purpose::Episodes, 0, 0);
-    troubles(&mut providers, &kind.shares, rate, horizon, &mut rng);
+    troubles(&mut providers, &kind.shares, workload.rate, horizon, &mut rng);
     // Somebody is there from the beginning.
     providers[0].listed = 0.0;
     Market::of(seed, providers, requests, horizon)

@@ -186,8 +186,7 @@ impl Provider {
             return failed(REFUSAL + ttft / 2.0, FailureKind::Status(503));
         }
         let writing = f64::from(request.output.max(1) - 1) * slow / speed;
-        let whole = WHOLE_PER_TOKEN * f64::from(request.limit.unwrap_or(DEFAULT_LIMIT));
-        let patience = FIRST_TOKEN_TIMEOUT + if request.streamed { 0.0 } else { whole };
+        let patience = patience(request);
         let first = if request.streamed { ttft } else { ttft + writing };
         if hang < condition.hangs || first > patience {
             return failed(patience, FailureKind::FirstTokenTimeout);
@@ -211,6 +210,12 @@ impl Limit {
     pub fn retry_after(&self, tokens: f64) -> Option<Duration> {
         self.says_when.then(|| Duration::from_secs_f64(((1.0 - tokens) / self.rate).ceil()))
     }
+}
+
+/// Seconds in which the first content of a stream must come, or a whole answer.
+pub fn patience(request: &Request) -> f64 {
+    let whole = WHOLE_PER_TOKEN * f64::from(request.limit.unwrap_or(DEFAULT_LIMIT));
+    FIRST_TOKEN_TIMEOUT + if request.streamed { 0.0 } else { whole }
 }
 
 /// Every component of `price` times `factor`.
