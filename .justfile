@@ -26,6 +26,12 @@ generate:
 routing:
     cargo run --release -p steam-simulator
 
+# Twenty drawn markets of two minutes on real sockets, and the scenes: 55 minutes on a quiet machine
+sockets:
+    cargo build --release -p steam -p steam-sockets
+    target/release/sockets scenes
+    target/release/sockets
+
 # Stock SDKs, frameworks and this project's TypeScript client
 sdk:
     cargo build -p steam
