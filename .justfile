@@ -26,7 +26,7 @@ generate:
 routing:
     cargo run --release -p steam-simulator
 
-# Twenty drawn markets of two minutes on real sockets, and the scenes: 55 minutes on a quiet machine
+# Twenty drawn markets of two minutes on real sockets, and the scenes: 35 minutes on a quiet machine
 sockets:
     cargo build --release -p steam -p steam-sockets
     target/release/sockets scenes

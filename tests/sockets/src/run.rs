@@ -38,7 +38,7 @@ pub struct Long {
     #[arg(long)]
     alone: bool,
     /// Markets that are played at the same time.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 2)]
     at_once: usize,
     /// The binary `steam`; the one beside this program unless given.
     #[arg(long)]
@@ -85,7 +85,8 @@ pub async fn long(args: Long) -> Result<()> {
         markets.sockets.len() > 1,
         "nothing is judged: in {late} markets the harness was late by more than {LATE_MS} ms"
     );
-    println!("\n{}\n{}", markets.table(), markets.claims()?);
+    println!("\n{}", markets.table());
+    println!("{}", markets.claims()?);
     ensure!(
         late == 0,
         "{late} markets are not in the table: the harness was late by more than {LATE_MS} ms; run it on a quiet machine"
