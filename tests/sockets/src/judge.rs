@@ -2,14 +2,16 @@
 //! hold.
 
 use crate::field::summary;
+use crate::play::DRAIN;
 use crate::report::Report;
 use crate::scenario::Scenario;
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
 use steam_simulator::document::released;
+use steam_simulator::market::Market;
 use steam_simulator::metrics::{Summary, Tally};
 use steam_simulator::policy::Spec;
-use steam_simulator::simulation;
+use steam_simulator::simulation::{self, Done};
 use steam_simulator::stats::Mean;
 use steam_simulator::tournament::Row;
 use steam_simulator::verdict::{ORACLE, STEAM, best_baseline, regret};
@@ -45,7 +47,7 @@ impl Markets {
         self.sockets.push(Row { seed: market.seed, runs });
         let simulated = specs.iter().map(|spec| {
             let mut tally = Tally::default();
-            simulation::run(&market, &mut spec.build(market.seed), |done| tally.add(done));
+            simulation::run(&market, &mut spec.build(market.seed), |done| tally.add(&waited_for(&market, done)));
             tally.summary(&market)
         });
         self.simulated.push(Row { seed: market.seed, runs: simulated.collect() });
@@ -115,6 +117,15 @@ impl Markets {
         );
         Ok(format!("{told}holds: at most {CLAIM} of the best baseline's regret, and less than the {LEARNER}'s"))
     }
+}
+
+/// A request of the simulator as it would be on sockets, where nobody waits for ever.
+fn waited_for(market: &Market, done: &Done) -> Done {
+    let most = market.horizon + DRAIN - done.at;
+    if done.seconds <= most {
+        return *done;
+    }
+    Done { served: false, usd: 0.0, seconds: most, loss: market.exchange.loss(0.0, most, false), ..*done }
 }
 
 /// Whether the harness kept its own time.
@@ -207,6 +218,15 @@ mod tests {
         assert!(at(1.39, 3.0).is_ok() && at(1.41, 3.0).is_err(), "0.7 of 2");
         assert!(at(0.5, 0.4).is_err(), "the learner is better");
         assert!(markets(&[[1.0; 12], [2.0; 12]]).table().contains("| oracle | 0.00 ± 0.00 |"));
+    }
+
+    #[test]
+    fn what_is_not_waited_for_on_sockets_fails_in_the_simulator_too() {
+        let market = "scene:small".parse::<Scenario>().expect("a scene").market();
+        let done = Done { at: 10.0, provider: 0, attempts: 1, served: true, usd: 1.0, seconds: 5.0 + DRAIN, loss: 1.0 };
+        assert!(waited_for(&market, &done).served, "it ends as the waiting does");
+        let late = waited_for(&market, &Done { seconds: 6.0 + DRAIN, ..done });
+        assert!(!late.served && late.seconds == 5.0 + DRAIN && late.usd == 0.0);
     }
 
     #[test]

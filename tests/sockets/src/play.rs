@@ -24,7 +24,7 @@ use tokio::time::timeout_at;
 /// Time until a market begins, once everything is there.
 const BEGINS_IN: Duration = Duration::from_millis(500);
 /// Seconds that requests have to end after the market did.
-const DRAIN: f64 = 150.0;
+pub const DRAIN: f64 = 150.0;
 
 /// A policy's client.
 enum Client {

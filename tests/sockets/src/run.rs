@@ -46,6 +46,9 @@ pub struct Long {
     /// Write what came of every market to this file as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Judge what `--json` wrote once more, and play nothing.
+    #[arg(long, value_name = "JSON")]
+    again: Option<PathBuf>,
 }
 
 /// Plays drawn markets and prints table and claims.
@@ -53,7 +56,18 @@ pub struct Long {
 /// # Errors
 /// If a claim is missed, a market was not judged, or anything does not work.
 pub async fn long(args: Long) -> Result<()> {
-    let steam = binary(args.steam)?;
+    let reports = match &args.again {
+        Some(path) => {
+            let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+            serde_json::from_slice(&text).with_context(|| format!("{} has no markets", path.display()))?
+        }
+        None => played(&args).await?,
+    };
+    judge(&reports)
+}
+
+async fn played(args: &Long) -> Result<Vec<Report>> {
+    let steam = binary(args.steam.clone())?;
     let seed = args.seed.unwrap_or_else(|| rand::rng().random_range(0..1_000_000_000));
     println!(
         "seed {seed}: {} markets of {} s, {}; the relayer is {}; load average at the beginning {}",
@@ -63,8 +77,7 @@ pub async fn long(args: Long) -> Result<()> {
         steam.display(),
         load(),
     );
-    let numbers = stream::iter(0..args.markets);
-    let played = numbers.map(async |number| {
+    let played = stream::iter(0..args.markets).map(async |number| {
         let scenario = Scenario::draw(seed, number, args.seconds, args.trace);
         let report =
             if args.alone { alone(&scenario, &steam).await? } else { market(&scenario, &steam, &everybody()).await? };
@@ -76,6 +89,10 @@ pub async fn long(args: Long) -> Result<()> {
         std::fs::write(path, serde_json::to_vec(&reports)?)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    Ok(reports)
+}
+
+fn judge(reports: &[Report]) -> Result<()> {
     let mut markets = Markets::default();
     for report in reports.iter().filter(|report| in_time(report)) {
         markets.add(report)?;
