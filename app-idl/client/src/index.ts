@@ -16,6 +16,8 @@ export type { Identity } from "./pay/identity.js";
 export * from "./chain/accounts.js";
 export * from "./chain/address.js";
 export * from "./chain/instructions.js";
+export * from "./chain/provider.js";
+export * from "./chain/offer.js";
 export * from "./chain/transaction.js";
 export { FailedError, finalized, handIn, UnknownOutcomeError } from "./chain/send.js";
 export { relayerChain, RpcChain, type Account as ChainAccount, type ChainSource, type ChainView, type Progress } from "./chain/source.js";

@@ -66,6 +66,17 @@ export function isValidTariff({ standard, longFrom, long }: Tariff): boolean {
   return isValidPrice(standard) && isValidPrice(long) && PRICE_PARTS.every(fits);
 }
 
+/** Whether no component is above `limit`'s. */
+function isPriceWithin(price: Price, limit: Price): boolean {
+  return PRICE_PARTS.every((part) => price[part] <= limit[part]);
+}
+
+/** Whether no request costs more than by `limit`: no component is above, and long prompts begin no earlier. */
+export function isWithin(tariff: Tariff, limit: Tariff): boolean {
+  const long = tariff.longFrom === 0 || (limit.longFrom !== 0 && tariff.longFrom >= limit.longFrom && isPriceWithin(tariff.long, limit.long));
+  return isPriceWithin(tariff.standard, limit.standard) && long;
+}
+
 /** Prompt tokens: all four kinds. */
 export function promptTokens(usage: Usage): number {
   return usage.input + usage.cached + usage.cacheWrite + usage.cacheWriteLong;

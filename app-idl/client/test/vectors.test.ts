@@ -85,6 +85,7 @@ test("units", () => {
     assert.equal(steam.mayBeLong(posted, used), c.may_be_long);
     assert.equal(String(steam.tariffCharge(posted, used)), c.charge);
   });
+  each(file.within, (c) => assert.equal(steam.isWithin(tariff(file.posted[c.tariff]), tariff(file.posted[c.limit])), c.within));
   each(file.valid_price, (c) => assert.equal(steam.isValidPrice(price(c.price)), c.valid));
 });
 

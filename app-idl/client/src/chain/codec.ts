@@ -3,7 +3,7 @@
  * through here, so that a new field is either filled in or an error.
  */
 
-import { fromBase58, Reader, toBase58, uint } from "../bytes.js";
+import { fromBase58, Reader, toBase58, uint, utf8 } from "../bytes.js";
 import { file } from "./interface.js";
 
 export type Primitive = "bool" | "u8" | "u16" | "u32" | "u64" | "u128" | "i64" | "pubkey" | "string" | "bytes";
@@ -130,7 +130,15 @@ function encode(type: Type, value: Value, into: number[], where: string): void {
   if (typeof type === "string") {
     const width = WIDTH[type];
     if (width) return integer(BigInt(value as bigint | number), type, width, into, where);
-    if (type === "bool") return void into.push(value ? 1 : 0);
+    if (type === "bool") {
+      if (typeof value !== "boolean") throw wrong();
+      return void into.push(value ? 1 : 0);
+    }
+    if (type === "string") {
+      if (typeof value !== "string") throw wrong();
+      const text = utf8(value);
+      return void into.push(...uint(text.length, 4), ...text);
+    }
     if (type !== "pubkey") throw wrong();
     const bytes = fromBase58(value as string, 32);
     if (!bytes) throw wrong();
@@ -141,6 +149,10 @@ function encode(type: Type, value: Value, into: number[], where: string): void {
     if (!(value instanceof Uint8Array || Array.isArray(value)) || value.length !== length) throw wrong();
     for (const one of value) encode(element, one, into, where);
     return;
+  }
+  if ("option" in type) {
+    into.push(value === null ? 0 : 1);
+    return value === null ? undefined : encode(type.option, value, into, where);
   }
   if (!("defined" in type)) throw wrong();
   const body = bodyOf(type.defined.name);
@@ -169,7 +181,7 @@ function decode(type: Type, from: Reader): Value {
     if (element === "u8") return from.take(length);
     return Array.from({ length }, () => decode(element, from));
   }
-  if ("option" in type) return from.big(1) === 1n ? decode(type.option, from) : null;
+  if ("option" in type) return decodeFlag(from) ? decode(type.option, from) : null;
   if ("vec" in type) return Array.from({ length: Number(from.big(4)) }, () => decode(type.vec, from));
   const body = bodyOf(type.defined.name);
   if (body.kind === "type") return decode(body.alias!, from);
@@ -179,10 +191,17 @@ function decode(type: Type, from: Reader): Value {
   return variant.name;
 }
 
+/** One byte that is 0 or 1. The program takes no other. */
+function decodeFlag(from: Reader): boolean {
+  const byte = from.big(1);
+  if (byte > 1n) throw new RangeError(`${byte} is neither true nor false`);
+  return byte === 1n;
+}
+
 function decodePrimitive(type: Primitive, from: Reader): Value {
   switch (type) {
     case "bool":
-      return from.big(1) === 1n;
+      return decodeFlag(from);
     case "u8":
     case "u16":
     case "u32":

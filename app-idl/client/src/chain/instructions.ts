@@ -1,4 +1,4 @@
-/** Instructions of the program for owners, and the two of other programs that go with them. */
+/** Instructions of the program for owners of vaults, and the two of other programs that go with them. */
 
 import { concat, U64_MAX, uint } from "../bytes.js";
 import { ASSOCIATED_TOKEN_PROGRAM, SYSTEM_PROGRAM, TOKEN_PROGRAM, type Place } from "./address.js";
@@ -26,8 +26,8 @@ export interface Instruction {
   data: Uint8Array;
 }
 
-/** An instruction of the program. Accounts with a fixed address need not be named; an optional one that is absent is the program's own address. */
-function build(place: Place, name: string, args: Struct = {}, others: { [name: string]: string } = {}): Instruction {
+/** An instruction of the program by its name. Accounts with a fixed address need not be named; an optional one that is absent is the program's own address. */
+export function programInstruction(place: Place, name: string, args: Struct = {}, others: { [name: string]: string } = {}): Instruction {
   const { owner, program, relayer, config, mint, vault, token, wallet } = place;
   const known: { [name: string]: string } = {
     owner, payer: owner, relayer, config, mint, vault, token, destination: wallet, instructions: INSTRUCTIONS_SYSVAR, ...others,
@@ -78,34 +78,34 @@ export interface KeyGrant extends KeyLimits {
 }
 
 export function openVault(place: Place): Instruction {
-  return build(place, "open_vault");
+  return programInstruction(place, "open_vault");
 }
 
 /** Lets `key` spend from the vault; the key signs as well. */
 export function authorizeKey(place: Place, key: string, slot: number, grant: KeyGrant): Instruction {
-  return build(place, "authorize_key", { slot, grant }, { session_key: key });
+  return programInstruction(place, "authorize_key", { slot, grant }, { session_key: key });
 }
 
 /** Writes a live key's limits anew. */
 export function updateKey(place: Place, slot: number, limits: KeyLimits): Instruction {
-  return build(place, "update_key", { slot, limits });
+  return programInstruction(place, "update_key", { slot, limits });
 }
 
 /** Ends a key. Without the relayer's signature, what it signed before still settles during the grace. */
 export function revokeKey(place: Place, slot: number): Instruction {
-  return build(place, "revoke_key", { slot });
+  return programInstruction(place, "revoke_key", { slot });
 }
 
 export function requestWithdraw(place: Place, amount: bigint): Instruction {
-  return build(place, "request_withdraw", { amount });
+  return programInstruction(place, "request_withdraw", { amount });
 }
 
 export function cancelWithdraw(place: Place): Instruction {
-  return build(place, "cancel_withdraw");
+  return programInstruction(place, "cancel_withdraw");
 }
 
 export function executeWithdraw(place: Place): Instruction {
-  return build(place, "execute_withdraw");
+  return programInstruction(place, "execute_withdraw");
 }
 
 export interface Agreement extends Struct {
@@ -116,12 +116,12 @@ export interface Agreement extends Struct {
 
 /** Withdraws at once, if the relayer's settler signs as well. */
 export function withdrawNow(place: Place, settler: string, amount: bigint, agreement: Agreement): Instruction {
-  return build(place, "withdraw_now", { amount, agreement }, { settler });
+  return programInstruction(place, "withdraw_now", { amount, agreement }, { settler });
 }
 
 /** Closes an empty vault; its rent goes back to who paid it. */
 export function closeVault(place: Place, rentPayer: string): Instruction {
-  return build(place, "close_vault", {}, { rent_payer: rentPayer });
+  return programInstruction(place, "close_vault", {}, { rent_payer: rentPayer });
 }
 
 /** Moves USDC from the owner's token account into the vault. */
