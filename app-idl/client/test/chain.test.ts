@@ -138,6 +138,12 @@ test("a keypair signs as node's own crypto does, and shows its secret to nobody"
   const signed = await owner.signTransaction(unsigned);
   assert.deepEqual(Buffer.from(signed.slice(1, 65)), sign(null, steam.messageOf(unsigned), privateKey));
   assert.equal(steam.signatureOf(signed), steam.toBase58(signed.slice(1, 65)));
+  assert.deepEqual(steam.signatureBy(signed, owner.address), signed.slice(1, 65));
+  assert.equal(steam.signatureBy(unsigned, owner.address), null, "not signed yet");
+  assert.equal(steam.signatureBy(signed, at(1)), null, "does not sign this");
+  const wrong = signed.slice();
+  wrong[1]! ^= 1;
+  assert.equal(steam.signatureBy(wrong, owner.address), null, "a signature that does not hold");
   const file = JSON.stringify([...seed, ...publicKey]);
   assert.equal(steam.Keypair.parse(file).address, owner.address);
   assert.deepEqual(steam.unchanged(unsigned, signed), signed);
@@ -146,7 +152,7 @@ test("a keypair signs as node's own crypto does, and shows its secret to nobody"
   assert.throws(() => steam.unchanged(unsigned, changed), steam.ChangedError);
   assert.throws(() => steam.unchanged(unsigned, new Uint8Array()), steam.ChangedError);
   assert.ok(!JSON.stringify(owner).includes("9,9") && !String(owner).includes("9,9"));
-  for (const wrong of ["", "{}", "[1]", JSON.stringify([...seed, ...seed]), file.replace("[9", "[256")]) assert.throws(() => steam.Keypair.parse(wrong), TypeError);
+  for (const bad of ["", "{}", "[1]", JSON.stringify([...seed, ...seed]), file.replace("[9", "[256")]) assert.throws(() => steam.Keypair.parse(bad), TypeError);
 });
 
 /** A transaction of version 1 by hand: header, configuration of a priority fee and a limit of compute units, one instruction, and its signature last. */

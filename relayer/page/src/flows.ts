@@ -5,10 +5,11 @@ import {
 } from "../../../app-idl/client/src/index.js";
 import { inWords, type Words } from "./chain/words.js";
 import { source } from "./relayer.js";
-import { sign, type Connected } from "./wallet.js";
 
 /** Pause between two looks. */
 const LOOK_MS = 400;
+/** Age up to which a transaction is given to a wallet as it is: of its half minute the wallet and the cluster need the rest. */
+const FRESH_MS = 5_000;
 /** How long what must follow may take. */
 const PATIENCE_MS = 120_000;
 
@@ -18,34 +19,50 @@ export interface Prepared {
   transaction: Uint8Array;
   lifetime: Lifetime;
   place: Place;
+  /** When it was made, in milliseconds: a blockhash lives for about half a minute. */
+  at: number;
 }
 
-/** Compiles a transaction and puts it into words, from its bytes. A new key signs first, so that the wallet sees that nothing may be changed. */
-export async function prepare(place: Place, instructions: readonly Instruction[], key?: SessionKey): Promise<Prepared> {
+/** What a transaction is made of. */
+export interface Parts {
+  instructions: readonly Instruction[];
+  /** A new key. It signs first, so that the wallet sees that nothing may be changed. */
+  key?: SessionKey | undefined;
+  /** Models that the owner may have offers of. */
+  models?: readonly string[] | undefined;
+}
+
+/** Compiles a transaction and puts it into words, from its bytes. */
+export async function prepare(place: Place, { instructions, key, models }: Parts): Promise<Prepared> {
   const lifetime = await source.blockhash();
   let transaction = compile(place.owner, lifetime, instructions);
   if (key) transaction = withSignature(transaction, toBase58(key.address), key.sign(messageOf(transaction)));
-  return { words: inWords(transaction, place), transaction, lifetime, place };
+  return { words: inWords(transaction, place, models), transaction, lifetime, place, at: Date.now() };
 }
 
-/** Asks the wallet, sends, and waits until the transaction is final. `cosigned` adds the relayer's signature after the wallet's. */
+/** The same transaction with a blockhash that lives long enough for a wallet to answer. `null` if its words became others: then they are shown first. */
+export async function renewed(prepared: Prepared, parts: Parts): Promise<Prepared | null> {
+  if (Date.now() - prepared.at < FRESH_MS) return prepared;
+  const anew = await prepare(prepared.place, parts);
+  return JSON.stringify(anew.words) === JSON.stringify(prepared.words) ? anew : null;
+}
+
+/** Takes the owner's signature from `signed`, sends, and waits until the transaction is final. `cosigned` adds the relayer's signature after the owner's. */
 export async function carryOut(
   prepared: Prepared,
-  connected: Connected,
-  cluster: string,
+  signed: Uint8Array,
   tell: (stage: string) => void,
   cosigned?: (transaction: Uint8Array) => Promise<Uint8Array>,
 ): Promise<string> {
-  tell(`Waiting for ${connected.wallet.name} …`);
-  let signed = unchanged(prepared.transaction, await sign(connected, prepared.transaction, cluster));
+  let whole = unchanged(prepared.transaction, signed);
   if (cosigned) {
     tell("Asking the relayer to sign as well …");
-    signed = unchanged(prepared.transaction, await cosigned(signed));
+    whole = unchanged(prepared.transaction, await cosigned(whole));
   }
   tell("Sending …");
-  const signature = await handIn(source, signed);
+  const signature = await handIn(source, whole);
   tell("Sent. Waiting until it is final …");
-  await finalized(source, signature, prepared.lifetime, signed);
+  await finalized(source, signature, prepared.lifetime, whole);
   return signature;
 }
 

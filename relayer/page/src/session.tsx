@@ -5,7 +5,7 @@ import { useContext } from "preact/hooks";
 import type { ChainView, ConfigAccount, Holdings, Place, RelayerAccount, SessionKey } from "../../../app-idl/client/src/index.js";
 import type { Checked } from "./receipts.js";
 import type { Market } from "./relayer.js";
-import type { Connected } from "./wallet.js";
+import type { Actor } from "./wallet.js";
 
 export interface Relayer {
   chain: ChainView;
@@ -17,16 +17,16 @@ export interface Relayer {
 
 export interface Session {
   relayer: Relayer;
-  connected: Connected | null;
+  connected: Actor | null;
   place: Place | null;
   holdings: Holdings | null;
   /** Reads the holdings again. */
   reload(): Promise<void>;
-  use(connected: Connected | null): void;
+  use(actor: Actor | null): void;
   key: SessionKey | null;
   setKey(key: SessionKey | null): void;
   receipts: Checked[];
-  keep(receipt: Checked): void;
+  keep(...receipts: Checked[]): void;
 }
 
 const Context = createContext<Session | null>(null);

@@ -28,6 +28,19 @@ export interface Connected {
   account: WalletAccount;
 }
 
+/** An address whose signer is not in this browser: a multisig, or a key that lies offline. The page prepares its transactions and sends what it signed. */
+export interface Elsewhere {
+  wallet: null;
+  address: string;
+}
+
+/** Who acts. */
+export type Actor = Connected | Elsewhere;
+
+export function addressOf(actor: Actor): string {
+  return actor.wallet ? actor.account.address : actor.address;
+}
+
 /** The wallets that can sign Solana transactions of version 0 for a page. */
 export function usableWallets(): Wallet[] {
   return getWallets().get().filter((wallet) => {

@@ -3,8 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as program from "../../../app-idl/client/src/index.js";
-import { ChangedError, compile, type Instruction, messageOf, placeOf, SessionKey, toBase58, unchanged, withSignature } from "../../../app-idl/client/src/index.js";
-import { inWords, UnreadableError, type Words } from "../src/chain/words.js";
+import {
+  capabilitiesOf, ChangedError, compile, type Instruction, messageOf, type OfferTerms, placeOf, providerPlace, SessionKey, toBase58, unchanged, withSignature,
+} from "../../../app-idl/client/src/index.js";
+import { UnreadableError } from "../src/chain/sentence.js";
+import { inWords, type Words } from "../src/chain/words.js";
 import { grantOf } from "../src/chain/grant.js";
 
 const at = (seed: number) => toBase58(new Uint8Array(32).fill(seed));
@@ -14,8 +17,14 @@ const KEY = toBase58(key.address);
 const lifetime = { blockhash: at(7), last_valid_block_height: 150 };
 const place = placeOf(OWNER, { relayer: at(1), config: at(2), mint: at(3) });
 const grant = grantOf({ expires: 1_800_000_000n, total: 10_000_000n, daily: 5_000_000n, prompt: 3_000_000n, answer: 15_500_000n, request: 1_000n, feeBps: 50 });
+const provider = providerPlace(place);
+const MODEL = "qwen/Qwen3-32B";
+const prices = { input: 300_000n, cached: 30_000n, cache_write: 375_000n, cache_write_long: 600_000n, output: 1_200_000n, request: 11n };
+const none = { input: 0n, cached: 0n, cache_write: 0n, cache_write_long: 0n, output: 0n, request: 0n };
+const terms: OfferTerms = { price: prices, long_from: 0, long_price: none, context_limit: 32_768, output_limit: 8_192, capabilities: capabilitiesOf(["chat", "streaming"], "fp8") };
+const limits = { limit_total: 15_000_000n, window_limit: 4_000_000n, max_price: prices, max_fee_bps: 100 };
 
-const say = (...instructions: Instruction[]): Words => inWords(compile(OWNER, lifetime, instructions), place);
+const say = (...instructions: Instruction[]): Words => inWords(compile(OWNER, lifetime, instructions), place, ["other/model", MODEL]);
 const titles = (...instructions: Instruction[]) => say(...instructions).steps.map((step) => step.title);
 const details = (instruction: Instruction) => Object.fromEntries(say(instruction).steps[0]!.details);
 const refused = (part: RegExp, ...instructions: Instruction[]) => assert.throws(() => say(...instructions), (error) => error instanceof UnreadableError && part.test(error.message));
@@ -64,11 +73,81 @@ test("the other flows", () => {
   assert.equal(details(now)["To your wallet's USDC account"], place.wallet);
 });
 
+test("a key's new limits are all said, and that a cut waits", () => {
+  const said = details(program.updateKey(place, 3, limits));
+  assert.deepEqual(titles(program.updateKey(place, 3, limits)), ["Change the limits of the key in place 3"]);
+  assert.deepEqual(Object.keys(said), [
+    "At most in all", "At most in a window", "Highest price of a million prompt tokens", "Highest price of a million cached prompt tokens",
+    "Highest price of a million prompt tokens written to a cache", "Highest price of a million prompt tokens written to a cache for longer",
+    "Highest price of a million answer tokens", "Highest price of a request", "Highest fee of the relayer", "From when on",
+  ]);
+  assert.deepEqual([said["At most in all"], said["At most in a window"]], ["15.00 USDC, fees included", "4.00 USDC, fees included"]);
+  assert.equal(details(program.updateKey(place, 3, { ...limits, window_limit: 0n }))["At most in a window"], "no such limit");
+});
+
+test("a vault's end says where its money, its rent and its keys go", () => {
+  assert.deepEqual(titles(program.closeVault(place, at(44))), ["Close your vault"]);
+  const said = details(program.closeVault(place, at(44)));
+  assert.deepEqual([said["USDC that are in it go to your wallet's USDC account"], said["Its rent goes back to who paid it"]], [place.wallet, at(44)]);
+});
+
+test("a provider's flows", () => {
+  const register = program.registerProvider(provider, "Acme", "https://api.example.com/v1");
+  assert.deepEqual(titles(register), ["Register your wallet as a provider"]);
+  assert.deepEqual(details(register), {
+    Name: "Acme", "Base URL of your API": "https://api.example.com/v1", Provider: provider.provider, "Earnings go to the USDC account": provider.earnings,
+    Rent: "Your wallet pays it in SOL and gets it back when the provider is closed.",
+  });
+  const update = (name: string | null, url: string | null, retired: boolean | null) => Object.entries(details(program.updateProvider(provider, { name, url, retired }))).slice(1);
+  assert.deepEqual(update("Acme 2", null, null), [["New name", "Acme 2"]]);
+  assert.deepEqual(update(null, "https://b.example/v1", null), [["New base URL of your API", "https://b.example/v1"]]);
+  assert.match(update(null, null, true)[0]![1]!, /ask you for nothing any more/);
+  assert.match(update(null, null, false)[0]![1]!, /may ask you again/);
+  assert.deepEqual(titles(program.retireOffer(provider, MODEL)), [`Stop offering ${MODEL}`]);
+  assert.deepEqual(titles(program.closeOffer(provider, MODEL, at(44))), [`Close the offer of ${MODEL}`]);
+  assert.equal(details(program.closeOffer(provider, MODEL, at(44)))["Its rent goes back to who paid it"], at(44));
+  assert.deepEqual(titles(program.closeProvider(provider, at(44))), ["Close your provider"]);
+  assert.equal(details(program.closeProvider(provider, at(44)))["Its rent goes back to who paid it"], at(44));
+  assert.deepEqual(titles(program.withdrawEarnings(provider, program.EVERYTHING)), ["Withdraw everything of your earnings"]);
+  assert.deepEqual(titles(program.withdrawEarnings(provider, 2_500_000n)), ["Withdraw 2.50 USDC of your earnings"]);
+  assert.equal(details(program.withdrawEarnings(provider, 1n))["To your wallet's USDC account"], place.wallet);
+});
+
+test("every term of an offer is said", () => {
+  assert.deepEqual(titles(program.putOffer(provider, MODEL, terms)), [`Offer ${MODEL} at these prices`]);
+  assert.deepEqual(details(program.putOffer(provider, MODEL, terms)), {
+    Offer: program.offerAddress(provider.provider, MODEL),
+    "Price of a million prompt tokens": "$0.30",
+    "Price of a million cached prompt tokens": "$0.03",
+    "Price of a million prompt tokens written to a cache": "$0.375",
+    "Price of a million prompt tokens written to a cache for longer": "$0.60",
+    "Price of a million answer tokens": "$1.20",
+    "Price of a request": "$0.000011",
+    "Long prompts": "cost the same",
+    "Most tokens of prompt and answer together": "32768",
+    "Most tokens of an answer": "8192",
+    "It can do": "streaming, chat",
+    Weights: "fp8",
+  });
+  const long = details(program.putOffer(provider, MODEL, { ...terms, long_from: 200_000, long_price: { ...prices, output: 2_400_000n }, capabilities: 1n << 63n }));
+  assert.equal(long["Price of a million answer tokens, in a request with more than 200000 prompt tokens"], "$2.40");
+  assert.deepEqual([long["Long prompts"], long["It can do"], long["Other capabilities"]], [undefined, "nothing that has a name", "0x8000000000000000"]);
+});
+
+test("an offer's address must be its model's, and an offer that the page does not know has no words", () => {
+  const other = program.putOffer(provider, "other/model", terms);
+  refused(/is not the offer of/, { ...program.putOffer(provider, MODEL, terms), accounts: other.accounts });
+  refused(/no offer that this page knows/, program.retireOffer(provider, "third/model"));
+  refused(/no offer that this page knows/, program.closeOffer(provider, "third/model", at(44)));
+  const data = program.encodeInstruction("put_offer", { model: "a b", terms });
+  refused(/a name that is none/, { ...other, data });
+});
+
 test("an instruction of another program, or one that the page never asks for, has no words", () => {
   const transfer = { programAddress: program.SYSTEM_PROGRAM, accounts: [], data: Uint8Array.of(2, 0, 0, 0) };
   refused(/calls the program 1111/, program.deposit(place, 1n), transfer);
-  const close = { ...program.cancelWithdraw(place), data: Uint8Array.of(141, 103, 17, 126, 72, 75, 29, 29) };
-  refused(/more or fewer accounts|never asks/, close);
+  const never = { ...program.cancelWithdraw(place), data: program.encodeInstruction("recover_lamports", {}) };
+  refused(/never asks for recover_lamports/, never);
   refused(/no such instruction/, { ...program.cancelWithdraw(place), data: new Uint8Array(8) });
   refused(/bytes more than its arguments/, { ...program.cancelWithdraw(place), data: Uint8Array.of(...program.cancelWithdraw(place).data, 0) });
   refused(/end inside a field/, { ...program.requestWithdraw(place, 1n), data: program.requestWithdraw(place, 1n).data.slice(0, -1) });
@@ -84,10 +163,14 @@ test("money that would go anywhere else has no words", () => {
     open: program.openVault(place), authorize: program.authorizeKey(place, KEY, 0, grant), deposit: program.deposit(place, 1n), revoke: program.revokeKey(place, 0),
     request: program.requestWithdraw(place, 1n), cancel: program.cancelWithdraw(place), execute: program.executeWithdraw(place),
     now: program.withdrawNow(place, at(4), 1n, agreement), create: program.createWallet(place),
+    update: program.updateKey(place, 0, limits), close: program.closeVault(place, at(44)), register: program.registerProvider(provider, "a", "u"),
+    change: program.updateProvider(provider, { name: null, url: null, retired: true }), put: program.putOffer(provider, MODEL, terms),
+    retire: program.retireOffer(provider, MODEL), closeOffer: program.closeOffer(provider, MODEL, at(44)), closeProvider: program.closeProvider(provider, at(44)),
+    earnings: program.withdrawEarnings(provider, 1n),
   })) {
     instruction.accounts.forEach((meta, index) => {
-      // Who the new key is, and which settler agrees, is said and not known beforehand.
-      if ([KEY, at(4)].includes(meta.address)) return;
+      // Who the new key is, which settler agrees, and who paid the rent is said and not known beforehand.
+      if ([KEY, at(4), at(44)].includes(meta.address)) return;
       assert.throws(() => say(swapped(instruction, index)), UnreadableError, `${name}: account ${index}`);
     });
     assert.throws(() => say({ ...instruction, accounts: instruction.accounts.slice(1) }), UnreadableError, name);

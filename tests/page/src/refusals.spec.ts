@@ -35,6 +35,20 @@ test("a wallet that signs something else: it is not sent", async ({ steam }) => 
   expect(sent).toEqual([]);
 });
 
+test("a transaction that was read for long is made anew for the wallet, with the same words", async ({ steam }) => {
+  const { page, wallet } = steam;
+  await funded(steam);
+  await page.getByRole("button", { name: "Show me the transaction" }).click();
+  const shown = Buffer.from((await page.getByTestId("bytes").textContent())!, "base64");
+  await page.waitForTimeout(7_000);
+  await page.getByRole("button", { name: "Ask Test Wallet to approve" }).click();
+  await expect(page.getByRole("heading", { name: "Your API key" })).toBeVisible();
+  const [signed] = wallet.asked;
+  expect(wallet.asked).toHaveLength(1);
+  expect(signed!.length).toBe(shown.length);
+  expect(Buffer.from(signed!).equals(shown), "the same blockhash").toBe(false);
+});
+
 test("a wallet that disappears while a transaction is shown", async ({ steam }) => {
   const { page } = steam;
   await funded(steam);

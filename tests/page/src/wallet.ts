@@ -40,6 +40,11 @@ export class TestWallet {
     return signed;
   }
 
+  /** Its signature of any bytes. */
+  signBytes(bytes: Uint8Array): Uint8Array {
+    return Uint8Array.from(sign(null, bytes, this.#key));
+  }
+
   /** Its place among the signers: after version, header and the number of keys come the keys. */
   private placeOf(message: Uint8Array): number {
     const keys = message[0]! >= 0x80 ? 5 : 4;

@@ -119,6 +119,8 @@ export const CAPABILITIES: { readonly [name: string]: bigint } = Object.fromEntr
 export const QUANTIZATIONS = ["unknown", "int4", "int8", "fp4", "fp6", "fp8", "fp16", "bf16", "fp32"] as const;
 const QUANTIZATION_AT = 24n;
 const QUANTIZATION_MASK = 0xfn;
+/** The bits of that field. */
+export const QUANTIZATION_BITS = QUANTIZATION_MASK << QUANTIZATION_AT;
 
 /** The bits of these capabilities and of a quantization; throws `RangeError` for a name that is none. */
 export function capabilitiesOf(names: readonly string[], quantization: string): bigint {
@@ -137,6 +139,6 @@ export function readCapabilities(bits: bigint): { names: string[]; quantization:
   const value = Number((bits >> QUANTIZATION_AT) & QUANTIZATION_MASK);
   const named = known.reduce((all, [, bit]) => all | bit, 0n);
   const quantization = QUANTIZATIONS[value];
-  const field = quantization === undefined ? 0n : QUANTIZATION_MASK << QUANTIZATION_AT;
+  const field = quantization === undefined ? 0n : QUANTIZATION_BITS;
   return { names: known.filter(([, bit]) => bits & bit).map(([name]) => name), quantization: quantization ?? QUANTIZATIONS[0], others: bits & ~named & ~field };
 }

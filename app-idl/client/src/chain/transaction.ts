@@ -1,6 +1,8 @@
 /** A transaction from its instructions to its bytes and back, and its signatures. */
 
+import * as ed25519 from "@noble/ed25519";
 import { concat, equal, Reader, toBase58, type Bytes } from "../bytes.js";
+import "../voucher.js"; // sets the library's SHA-512
 import { addressBytes } from "./address.js";
 import { ROLE, type Instruction } from "./instructions.js";
 
@@ -170,6 +172,24 @@ export function withSignature(transaction: Bytes, signer: string, signature: Byt
   // One byte has the number of signatures, which is far below 128.
   bytes.set(signature, 1 + 64 * place);
   return bytes;
+}
+
+/** The signature of `signer` below a transaction; `null` if there is none that holds. */
+export function signatureBy(transaction: Bytes, signer: string): Bytes | null {
+  const { signatures, message } = split(transaction);
+  const { requiredSignatures, accounts } = read(transaction);
+  const place = accounts.slice(0, requiredSignatures).indexOf(signer);
+  const signature = signatures[place];
+  return signature && holds(signature, message, signer) ? signature : null;
+}
+
+function holds(signature: Bytes, message: Bytes, signer: string): boolean {
+  try {
+    return ed25519.verify(signature, message, addressBytes(signer), { zip215: false });
+  } catch {
+    // Bytes that are no signature, or an address off the curve, which signs nothing by itself.
+    return false;
+  }
 }
 
 /** The signature by which the cluster knows a signed transaction: its first. */

@@ -4,20 +4,15 @@
  */
 
 import {
-  ASSOCIATED_TOKEN_PROGRAM, CREATE_IDEMPOTENT, DECIMALS, decodeInstruction, decodeMessage, equal, EVERYTHING, type Message, type Place, Reader, type Struct,
-  SYSTEM_PROGRAM, toHex, TOKEN_PROGRAM, TRANSFER_CHECKED, TransactionError,
+  ASSOCIATED_TOKEN_PROGRAM, CREATE_IDEMPOTENT, DECIMALS, decodeInstruction, decodeMessage, type Message, type Place, providerPlace, Reader, SYSTEM_PROGRAM,
+  toHex, TOKEN_PROGRAM, TRANSFER_CHECKED, TransactionError,
 } from "../../../../app-idl/client/src/index.js";
-import { formatSeconds, formatUsdc } from "../money.js";
+import { formatUsdc } from "../money.js";
+import { OWNER } from "./owner-words.js";
+import { PROVIDER } from "./provider-words.js";
+import { type Step, UnreadableError, type Vocabulary } from "./sentence.js";
 
 const COMPUTE_BUDGET_PROGRAM = "ComputeBudget111111111111111111111111111111";
-/** The last second that a `Date` can be. */
-const LAST_DATE = 8_640_000_000_000n;
-
-/** One thing that the transaction does. */
-export interface Step {
-  title: string;
-  details: readonly (readonly [label: string, text: string])[];
-}
 
 export interface Words {
   steps: Step[];
@@ -27,21 +22,15 @@ export interface Words {
   signers: string[];
 }
 
-/** The transaction does something that the page does not know. */
-export class UnreadableError extends Error {
-  constructor(what: string) {
-    super(`This transaction is not one of this page: ${what}. It was not shown to the wallet.`);
-  }
-}
-
 type Call = Message["instructions"][number];
+type Decoded = NonNullable<ReturnType<typeof decodeInstruction>>;
 
-/** The words for a transaction of the owner of `place`; throws {@link UnreadableError}. */
-export function inWords(transaction: Uint8Array, place: Place): Words {
+/** The words for a transaction of the owner of `place`, who may have offers of `models`; throws {@link UnreadableError}. */
+export function inWords(transaction: Uint8Array, place: Place, models: readonly string[] = []): Words {
   const message = read(transaction);
   const signers = message.accounts.slice(0, message.requiredSignatures);
   if (signers[0] !== place.owner) throw new UnreadableError("another account pays its fee");
-  return { steps: message.instructions.map((one) => step(one, place)), payer: signers[0], signers };
+  return { steps: message.instructions.map((one) => step(one, place, models)), payer: signers[0], signers };
 }
 
 function read(transaction: Uint8Array): Message {
@@ -53,10 +42,10 @@ function read(transaction: Uint8Array): Message {
   }
 }
 
-function step(call: Call, place: Place): Step {
+function step(call: Call, place: Place, models: readonly string[]): Step {
   switch (call.program) {
     case place.program:
-      return programStep(call, place);
+      return programStep(call, place, models);
     case TOKEN_PROGRAM:
       return tokenStep(call, place);
     case ASSOCIATED_TOKEN_PROGRAM:
@@ -77,100 +66,32 @@ function expect(call: Call, names: readonly string[], known: { [name: string]: s
   });
 }
 
-function programStep(call: Call, place: Place): Step {
-  let decoded: ReturnType<typeof decodeInstruction>;
+function programStep(call: Call, place: Place, models: readonly string[]): Step {
+  const decoded = decode(call);
+  const { name } = decoded.instruction;
+  if (Object.hasOwn(OWNER.words, name)) return said(call, decoded, OWNER, place, models);
+  if (Object.hasOwn(PROVIDER.words, name)) return said(call, decoded, PROVIDER, providerPlace(place), models);
+  throw new UnreadableError(`the page never asks for ${name}`);
+}
+
+function decode(call: Call): Decoded {
+  let decoded: Decoded | null;
   try {
     decoded = decodeInstruction(call.data);
   } catch (error) {
     throw new UnreadableError((error as Error).message);
   }
   if (!decoded) throw new UnreadableError("the program has no such instruction");
-  const { instruction, args } = decoded;
-  const { owner, relayer, config, mint, vault, token, wallet } = place;
-  const known: { [name: string]: string } = { owner, payer: owner, relayer, config, mint, vault, token, destination: wallet };
+  return decoded;
+}
+
+function said<P extends Place>(call: Call, { instruction, args }: Decoded, vocabulary: Vocabulary<P>, place: P, models: readonly string[]): Step {
+  const known = vocabulary.accounts(place);
   for (const meta of instruction.accounts) if (meta.address) known[meta.name] = meta.address;
   expect(call, instruction.accounts.map((meta) => meta.name), known);
   const account = (name: string) => call.accounts[instruction.accounts.findIndex((meta) => meta.name === name)]!;
-  const words = WORDS[instruction.name];
-  if (!words) throw new UnreadableError(`the page never asks for ${instruction.name}`);
-  return words(args, place, account);
+  return vocabulary.words[instruction.name]!({ args, place, account, models });
 }
-
-type Sentence = (args: Struct, place: Place, account: (name: string) => string) => Step;
-
-const WORDS: { [instruction: string]: Sentence } = {
-  open_vault: (_, { vault, relayer }) => ({
-    title: "Open your vault at this relayer",
-    details: [
-      ["Vault", vault],
-      ["Relayer", relayer],
-      ["Rent", "Your wallet pays it in SOL and gets it back when the vault is closed."],
-    ],
-  }),
-  authorize_key: (args, _, account) => ({
-    title: "Let a new key spend from your vault",
-    details: [["Key", account("session_key")], ["Place in the vault", String(args.slot)], ...grantDetails(args.grant as Struct)],
-  }),
-  revoke_key: (args, { program }, account) => {
-    if (account("settler") !== program) throw new UnreadableError("it names a settler");
-    return {
-      title: `End the key in place ${args.slot}`,
-      details: [["From now on", "The relayer takes no new request of it. Requests served before may still settle during the grace."]],
-    };
-  },
-  request_withdraw: (args, { vault }) => ({
-    title: `Ask for ${amount(args.amount)} back`,
-    details: [["From your vault", vault], ["Then", "After the delay you can carry it out alone. Nobody can stop it."]],
-  }),
-  cancel_withdraw: (_, { vault }) => ({ title: "Take the request for a withdrawal back", details: [["Vault", vault]] }),
-  execute_withdraw: (_, { vault, wallet }) => ({
-    title: "Withdraw what was asked for",
-    details: [["From your vault", vault], ["To your wallet's USDC account", wallet]],
-  }),
-  withdraw_now: (args, { vault, wallet }, account) => {
-    const agreement = args.agreement as Struct;
-    return {
-      title: `Withdraw ${amount(args.amount)} at once`,
-      details: [
-        ["From your vault", vault],
-        ["To your wallet's USDC account", wallet],
-        ["With the relayer's signature", account("settler")],
-        ["Only until slot", String(agreement.valid_until_slot)],
-      ],
-    };
-  },
-};
-
-function amount(value: unknown): string {
-  return value === EVERYTHING ? "everything" : `${formatUsdc(value as bigint)} USDC`;
-}
-
-/** Each limit of a grant. A limit that this page does not know is shown by its name, and never left out. */
-function grantDetails(grant: Struct): [string, string][] {
-  const { expires, limit_total, window_seconds, window_limit, max_price, max_fee_bps, allow_root, ...others } = grant;
-  const usd = (micro: unknown) => `$${formatUsdc(micro as bigint)}`;
-  const prices = Object.entries(max_price as { [component: string]: bigint });
-  return [
-    ["At most in all", `${formatUsdc(limit_total as bigint)} USDC, fees included`],
-    window_seconds === 0
-      ? ["At most in a window", "no such limit"]
-      : [`At most in ${formatSeconds(window_seconds as number)}`, `${formatUsdc(window_limit as bigint)} USDC, fees included`],
-    ...prices.map(([component, price]): [string, string] => [PRICES[component] ?? `Highest price: ${component}`, usd(price)]),
-    ["Highest fee of the relayer", `${(max_fee_bps as number) / 100} % of each charge`],
-    ["Until", (expires as bigint) > LAST_DATE ? "you end it" : new Date(Number(expires) * 1000).toISOString()],
-    ["Providers", equal(allow_root as Uint8Array, new Uint8Array(32)) ? "any registered provider" : `only those of the list ${toHex(allow_root as Uint8Array)}`],
-    ...Object.entries(others).map(([name, value]): [string, string] => [name, String(value)]),
-  ];
-}
-
-const PRICES: { [component: string]: string } = {
-  input: "Highest price of a million prompt tokens",
-  cached: "Highest price of a million cached prompt tokens",
-  cache_write: "Highest price of a million prompt tokens written to a cache",
-  cache_write_long: "Highest price of a million prompt tokens written to a cache for longer",
-  output: "Highest price of a million answer tokens",
-  request: "Highest price of a request",
-};
 
 function tokenStep({ accounts, data, ...call }: Call, place: Place): Step {
   if (data[0] !== TRANSFER_CHECKED || data.length !== 10 || data[9] !== DECIMALS) {

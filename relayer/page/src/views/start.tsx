@@ -1,9 +1,10 @@
 import { useMemo, useState } from "preact/hooks";
 import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_KEYS, NEVER, openVault, type Place, SessionKey, type KeyGrant, toBase58 } from "../../../../app-idl/client/src/index.js";
+import { Approval, type Wish } from "../approval.js";
 import { grantOf } from "../chain/grant.js";
 import { until } from "../flows.js";
 import { formatSol, formatUsdc, parseUsdc } from "../money.js";
-import { Approval, Copied, TextField, type Wish } from "../parts.js";
+import { Copied, TextField } from "../parts.js";
 import { vaultView, type Market } from "../relayer.js";
 import { useSession } from "../session.js";
 import { Connect, FaucetButton } from "./wallet.js";

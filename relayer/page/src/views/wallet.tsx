@@ -5,7 +5,8 @@ import { formatSol, formatUsdc } from "../money.js";
 import { Address, ErrorNote } from "../parts.js";
 import { source, testMoney } from "../relayer.js";
 import { useSession } from "../session.js";
-import { connect, disconnect, onWallets, usableWallets } from "../wallet.js";
+import { UseAddress } from "./elsewhere.js";
+import { addressOf, connect, disconnect, onWallets, usableWallets } from "../wallet.js";
 
 /** Who is connected, and what they have. */
 export function WalletBar() {
@@ -14,7 +15,7 @@ export function WalletBar() {
   return (
     <section class="wallet" aria-label="Wallet">
       <p>
-        {connected.wallet.name} <Address of={connected.account.address} />
+        {connected.wallet ? connected.wallet.name : "Signs elsewhere:"} <Address of={addressOf(connected)} />
       </p>
       {holdings ? (
         <p>
@@ -27,7 +28,7 @@ export function WalletBar() {
       <button
         class="quiet"
         onClick={() => {
-          void disconnect(connected);
+          if (connected.wallet) void disconnect(connected);
           use(null);
         }}
       >
@@ -71,6 +72,7 @@ export function Connect() {
         </div>
       )}
       {!!error && <ErrorNote error={error} />}
+      <UseAddress />
     </div>
   );
 }
@@ -85,7 +87,7 @@ export function FaucetButton() {
     setBusy(true);
     setError(null);
     try {
-      const gift = await testMoney(connected.account.address);
+      const gift = await testMoney(addressOf(connected));
       await finalized(source, gift.signature, gift);
       await reload();
     } catch (failed) {
