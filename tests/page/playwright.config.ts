@@ -20,6 +20,6 @@ export default defineConfig({
   },
   projects: [
     { name: "desktop", use: { viewport: { width: 1280, height: 800 }, colorScheme: "light" } },
-    { name: "phone", testMatch: /flow|look/, use: { viewport: { width: 390, height: 844 }, colorScheme: "dark", hasTouch: true } },
+    { name: "phone", testMatch: /flow|look|provider|elsewhere/, use: { viewport: { width: 390, height: 844 }, colorScheme: "dark", hasTouch: true } },
   ],
 });

@@ -4,15 +4,18 @@ import { ErrorNote } from "./parts.js";
 import type { Checked } from "./receipts.js";
 import * as api from "./relayer.js";
 import { SessionProvider, type Relayer, type Session } from "./session.js";
-import { clusterOf, onGone, type Connected } from "./wallet.js";
+import { type Actor, addressOf, clusterOf, onGone } from "./wallet.js";
 import { WalletBar } from "./views/wallet.js";
 import { Market } from "./views/market.js";
+import { Provider } from "./views/provider.js";
 import { Spending } from "./views/spending.js";
 import { Start } from "./views/start.js";
 import { Try } from "./views/try.js";
 
-const VIEWS = { start: ["Start", Start], try: ["Try", Try], spending: ["Spending", Spending], market: ["Market", Market] } as const;
+const VIEWS = { start: ["Start", Start], try: ["Try", Try], spending: ["Spending", Spending], market: ["Market", Market], provider: ["Provide", Provider] } as const;
 type Name = keyof typeof VIEWS;
+/** Most receipts that are kept: the latest. */
+const MOST_KEPT = 1_000;
 /** Pause between two readings of the owner's accounts. */
 const READ_MS = 5_000;
 
@@ -102,7 +105,7 @@ function useHash(): Name {
 }
 
 function useNewSession(relayer: Relayer): Session {
-  const [connected, use] = useState<Connected | null>(null);
+  const [connected, use] = useState<Actor | null>(null);
   const [place, setPlace] = useState<Place | null>(null);
   const [holdings, setHoldings] = useState<Holdings | null>(null);
   const [key, setOneKey] = useState<SessionKey | null>(null);
@@ -111,8 +114,8 @@ function useNewSession(relayer: Relayer): Session {
     setPlace(null);
     setHoldings(null);
     if (!connected) return;
-    setPlace(placeOf(connected.account.address, relayer.chain));
-    return onGone(connected, () => use(null));
+    setPlace(placeOf(addressOf(connected), relayer.chain));
+    return connected.wallet ? onGone(connected, () => use(null)) : undefined;
   }, [connected, relayer]);
   const reload = useCallback(async () => {
     if (place) setHoldings(await api.holdings(place));
@@ -130,8 +133,9 @@ function useNewSession(relayer: Relayer): Session {
     // The receipts are those of one key.
     setReceipts([]);
   }, []);
-  const keep = useCallback((one: Checked) => {
-    setReceipts((known) => [one, ...known.filter((other) => other.id !== one.id)].sort((a, b) => Number(b.receipt.number - a.receipt.number)));
+  const keep = useCallback((...news: Checked[]) => {
+    const ids = new Set(news.map(({ id }) => id));
+    setReceipts((known) => [...news, ...known.filter(({ id }) => !ids.has(id))].sort((a, b) => Number(b.receipt.number - a.receipt.number)).slice(0, MOST_KEPT));
   }, []);
   return { relayer, connected, place, holdings, reload, use, key, setKey, receipts, keep };
 }

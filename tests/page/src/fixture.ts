@@ -56,8 +56,10 @@ export async function opened(steam: Steam, amount = "10"): Promise<string> {
   return (await page.getByTestId("api-key").textContent())!;
 }
 
+export type Part = "Start" | "Try" | "Spending" | "Market" | "Provide";
+
 /** Goes to another part of the page. */
-export async function to({ page }: Steam, part: "Start" | "Try" | "Spending" | "Market"): Promise<void> {
+export async function to({ page }: Steam, part: Part): Promise<void> {
   await page.getByRole("navigation").getByRole("link", { name: part }).click();
 }
 

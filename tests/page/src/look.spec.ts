@@ -2,9 +2,9 @@
 
 import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
-import { expect, opened, test, to } from "./fixture.ts";
+import { approve, expect, opened, test, to } from "./fixture.ts";
 
-const PARTS = ["Start", "Try", "Spending", "Market"] as const;
+const PARTS = ["Start", "Try", "Spending", "Market", "Provide"] as const;
 
 async function clean(page: Page, what: string): Promise<void> {
   // axe runs in the page: the policy has no exception for it, so it is put there by the debugger.
@@ -39,11 +39,19 @@ for (const colorScheme of ["light", "dark"] as const) {
     await picture("answer");
     await to(steam, "Spending");
     await expect(page.getByTestId("receipt-row")).toBeVisible();
+    await expect(page.getByTestId("usage-row")).toBeVisible();
     await clean(page, "spending");
     await picture("spending");
+    await page.getByRole("button", { name: "Change its limits" }).click();
+    await clean(page, "new limits");
+    await page.getByRole("button", { name: "Name this key" }).click();
+    await clean(page, "a key's name");
     await page.getByRole("button", { name: "End this key" }).click();
     await expect(page.getByText("End the key in place 0")).toBeVisible();
     await clean(page, "a transaction in words");
+    await page.getByText("Sign it elsewhere, as bytes").click();
+    await expect(page.getByTestId("bytes")).toBeVisible();
+    await clean(page, "a transaction as bytes");
     await picture("words");
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByLabel("Amount (USDC)").fill("x");
@@ -53,6 +61,18 @@ for (const colorScheme of ["light", "dark"] as const) {
     await expect(page.getByTestId("offer").first()).toBeVisible();
     await clean(page, "market");
     await picture("market");
+    await to(steam, "Provide");
+    await page.getByLabel("Name shown to people").fill("Looked at");
+    await page.getByRole("button", { name: "Show me the registration" }).click();
+    await clean(page, "a registration with a fault");
+    await page.getByLabel("Base URL of your API").fill("https://api.example.com/v1");
+    await page.getByRole("button", { name: "Show me the registration" }).click();
+    await approve(steam, "Register your wallet as a provider");
+    await expect(page.getByTestId("proof")).toBeVisible();
+    await page.getByText("Prices of cache writes, of requests").click();
+    await page.getByText("Change name or URL").click();
+    await clean(page, "a provider");
+    await picture("provider");
   });
 }
 

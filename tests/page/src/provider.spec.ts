@@ -1,0 +1,123 @@
+/** A provider's whole life in the page: register, prove the origin, post, serve and earn, change the price with notice, retire, close. */
+
+import { Engine } from "./engine.ts";
+import { approve, expect, funded, test, to, type Steam } from "./fixture.ts";
+import { info } from "./setup.ts";
+
+/** Registers the wallet as a provider whose API is at `url`. */
+async function registered(steam: Steam, url: string): Promise<void> {
+  const { page } = steam;
+  await funded(steam);
+  await to(steam, "Provide");
+  await page.getByLabel("Name shown to people").fill("Page's own");
+  await page.getByLabel("Base URL of your API").fill(url);
+  await page.getByRole("button", { name: "Show me the registration" }).click();
+  await approve(steam, "Register your wallet as a provider");
+  await expect(page.getByTestId("provider")).toBeVisible();
+}
+
+/** Fills the form of an offer in. */
+async function terms({ page }: Steam, model: string, input: string, output: string): Promise<void> {
+  await page.getByLabel("Model", { exact: true }).filter({ visible: true }).fill(model);
+  await page.getByLabel("A million prompt tokens (USD)", { exact: true }).fill(input);
+  await page.getByLabel("A million answer tokens (USD)", { exact: true }).fill(output);
+  await page.getByLabel("Most tokens of prompt and answer together").fill("8192");
+}
+
+async function asked(model: string): Promise<void> {
+  const { base_url, api_key } = info();
+  const body = JSON.stringify({ model, messages: [{ role: "user", content: "Say a few words, please." }] });
+  const headers = { "Content-Type": "application/json", Authorization: `Bearer ${api_key}` };
+  await expect(async () => {
+    const response = await fetch(`${base_url}/chat/completions`, { method: "POST", headers, body });
+    expect(response.status, await response.text()).toBe(200);
+  }).toPass({ timeout: 60_000, intervals: [1_000] });
+}
+
+test("from a wallet to earnings and out again", async ({ steam }) => {
+  const { page, wallet } = steam;
+  const engine = await Engine.start();
+  const model = `page/model-${Date.now()}`;
+  try {
+    await registered(steam, `${engine.url}/`);
+    const seen = page.getByTestId("origin-seen");
+    await expect(seen).toContainText("It lists no offer of yours yet.");
+    engine.proof = (await page.getByTestId("proof").textContent())!;
+    expect(JSON.parse(engine.proof)).toEqual({ providers: [{ address: await page.getByTestId("provider").textContent() }] });
+    await expect(page.getByText(`${new URL(engine.url).origin}/.well-known/steam-provider.json`)).toBeVisible();
+
+    await terms(steam, model, "5", "20");
+    await expect(page.getByTestId("consequence")).toHaveText("You have no offer of this model yet: these prices hold at once.");
+    await page.getByRole("button", { name: "Show me the offer" }).click();
+    await approve(steam, `Offer ${model} at these prices`);
+    const offer = page.getByTestId("own-offer");
+    await expect(offer).toContainText("$5.00 per million prompt tokens, $20.00 per million answer tokens");
+    await expect(seen).toContainText("This relayer has read it: 127.0.0.1");
+    expect(engine.reads).toBeGreaterThan(0);
+
+    await asked(model);
+    await expect(page.getByTestId("earnings")).not.toHaveText("0.00 USDC");
+    await page.getByRole("button", { name: "Withdraw the earnings" }).click();
+    await approve(steam, "Withdraw everything of your earnings");
+    await expect(page.getByTestId("earnings")).toHaveText("0.00 USDC");
+    const wealth = Number(await page.getByRole("region", { name: "Wallet" }).locator("strong").first().textContent());
+    expect(wealth, "more than the faucet gave").toBeGreaterThan(100);
+
+    await page.getByRole("button", { name: `Change ${model}` }).click();
+    await page.getByLabel("A million answer tokens (USD)", { exact: true }).fill("21");
+    await expect(page.getByTestId("consequence")).toContainText("Something costs more by these prices: they hold after a notice of 5 seconds.");
+    await page.getByRole("button", { name: "Show me the offer" }).click();
+    await expect(page.locator(".approval:visible")).toContainText("they hold after a notice of 5 seconds");
+    await approve(steam, `Offer ${model} at these prices`);
+    await expect(offer).toContainText("$21.00 per million answer tokens");
+    await expect(offer).not.toContainText("Announced:");
+
+    await page.getByRole("button", { name: `Retire ${model}` }).click();
+    await approve(steam, `Stop offering ${model}`);
+    await expect(offer).toContainText("retired");
+    await page.getByRole("button", { name: `Close ${model}` }).click();
+    await approve(steam, `Close the offer of ${model}`);
+    await expect(offer).toHaveCount(0);
+    await page.getByRole("button", { name: "Close the provider" }).click();
+    await approve(steam, "Close your provider");
+    await expect(page.getByRole("button", { name: "Show me the registration" })).toBeVisible();
+    expect(wallet.asked).toHaveLength(7);
+  } finally {
+    await engine.end();
+  }
+});
+
+test("an origin that names nobody, an offer found by its model, and a provider that stops", async ({ steam }) => {
+  const { page, origin } = steam;
+  const engine = await Engine.start();
+  const model = `page/other-${Date.now()}`;
+  try {
+    await registered(steam, engine.url);
+    await terms(steam, model, "1", "0.5.1");
+    await page.getByRole("button", { name: "Show me the offer" }).click();
+    await expect(page.getByText("Write a price in USD such as 0.25, with at most six places.")).toBeVisible();
+    await page.getByLabel("A million answer tokens (USD)", { exact: true }).fill("2");
+    await page.getByRole("button", { name: "Show me the offer" }).click();
+    await approve(steam, `Offer ${model} at these prices`);
+    await expect(page.getByTestId("origin-seen")).toContainText("This relayer asks you for nothing: your offer is not verified");
+    await expect(page.getByTestId("own-offer")).toContainText("This relayer asks it for nobody");
+
+    await page.getByRole("button", { name: `Retire ${model}` }).click();
+    await approve(steam, `Stop offering ${model}`);
+    await page.goto(`${origin}/?again#provide`);
+    await page.goto(`${origin}/#provider`);
+    await page.getByRole("button", { name: "Connect Test Wallet" }).filter({ visible: true }).click();
+    await expect(page.getByText("The relayer lists none. One that you retired is found by its model, below.")).toBeVisible();
+    await page.getByLabel("Model", { exact: true }).filter({ visible: true }).fill(model.toUpperCase());
+    await page.getByRole("button", { name: "Fill in its terms" }).click();
+    await expect(page.getByTestId("consequence")).toContainText("This offer was retired. It is listed again at once at the prices that it had");
+    await expect(page.getByTestId("own-offer")).toContainText("retired");
+
+    await page.getByRole("button", { name: "Stop taking part" }).click();
+    await approve(steam, "Change your provider");
+    await expect(page.getByText("has stopped taking part")).toBeVisible();
+    await expect(page.getByRole("button", { name: "Show me the offer" })).toBeDisabled();
+  } finally {
+    await engine.end();
+  }
+});
