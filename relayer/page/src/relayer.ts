@@ -1,9 +1,14 @@
 /** The relayer's API. The page asks nobody else. */
 
 import {
-  type ChainView, type ConfigAccount, fromBase64, holdingsOf, type Holdings, type Lifetime, type Place, readConfig, readRelayer, RelayerApi,
-  type ReceiptDocument, type RelayerAccount, relayerChain, toBase64,
+  type ChainView, type ConfigAccount, fromBase64, holdingsOf, type Holdings, type Lifetime, pause, type Place, readConfig, readRelayer, RelayerApi,
+  RelayerError, type ReceiptDocument, type RelayerAccount, relayerChain, toBase64,
 } from "../../../app-idl/client/src/index.js";
+import type { Group, UsageRow, UsageSum } from "./sums.js";
+
+/** Pause after a call that was one too many, and how often it is made again. */
+const RETRY_MS = 5_000;
+const RETRIES = 15;
 
 export const relayer = new RelayerApi(location.origin);
 /** The chain as the relayer shows it. */
@@ -78,7 +83,7 @@ export interface Offer {
   context_limit: number;
   output_limit: number;
   price: Price;
-  board: { available: boolean; share: number; flags: { reason: string }[]; "5m"?: Figures; "1h"?: Figures };
+  board: { available: boolean; share: number; flags: { reason: string }[]; "5m"?: Figures; "1h"?: Figures; "72h"?: Figures };
 }
 export interface Market {
   slot: number;
@@ -88,9 +93,45 @@ export interface Market {
 
 export const market = (window: string): Promise<Market> => relayer.call(`providers?window=${window}`);
 
-/** The last receipts of a key, in the order in which they were charged. */
-export async function receiptsOf(key: string): Promise<{ id: string; receipt: string }[]> {
-  return (await asked<{ data: { id: string; receipt: string }[] }>("receipts?limit=1000", key)).data;
+/** The offers of one provider; 404 if the relayer lists none. */
+export const offersOf = async (provider: string): Promise<Offer[]> => (await relayer.call<Market>(`providers?window=1h&provider=${provider}`)).data;
+
+export interface Usage {
+  since: number;
+  until: number;
+  data: UsageRow[];
+  total: UsageSum;
+}
+
+/** Sums of a key's receipts since a second, by the relayer's word. */
+export const usage = (key: string, group: Group, since: number): Promise<Usage> => asked(`usage?group_by=${group}&since=${since}`, key);
+
+export interface ListedReceipt {
+  id: string;
+  receipt: string;
+}
+
+/** Calls again while the relayer says that these are too many calls: its limit is for a minute. */
+async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  for (let left = RETRIES; ; left--) {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof RelayerError) || error.status !== 429 || left === 0) throw error;
+      await pause(RETRY_MS);
+    }
+  }
+}
+
+/** A key's receipts since a second, in the order in which they were charged, a thousand at a time. */
+export async function* receiptPages(key: string, since: number): AsyncGenerator<ListedReceipt[]> {
+  for (let after = ""; ; ) {
+    const { data, has_more } = await patiently(() => asked<{ data: ListedReceipt[]; has_more: boolean }>(`receipts?limit=1000&since=${since}${after}`, key));
+    yield data;
+    const last = data.at(-1);
+    if (!has_more || !last) return;
+    after = `&after=${encodeURIComponent(last.id)}`;
+  }
 }
 
 export const receipt = (id: string, key: string): Promise<ReceiptDocument> => asked(`receipts/${encodeURIComponent(id)}`, key);

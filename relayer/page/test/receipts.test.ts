@@ -2,32 +2,9 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  type Bytes, encodeSigned, merkle, type Receipt, receiptFee, receiptMessage, type ReceiptDocument, SessionKey, tariffCharge, toBase58, toBase64, toHex,
-} from "../../../app-idl/client/src/index.js";
-import { check, type Expected, refreshed } from "../src/receipts.js";
-
-const of = (byte: number) => new Uint8Array(32).fill(byte);
-const [domain, relayer, vault] = [of(1), of(2), of(3)];
-const receiptKey = new SessionKey(of(4));
-const expected = {
-  relayer: { receipt_key: receiptKey.address, receipt_key_id: 1, previous_receipt_keys: [] },
-  relayerAddress: toBase58(relayer), config: { domain }, vault: toBase58(vault),
-} as unknown as Expected;
-
-/** A receipt as the relayer signs it, with what is other than usual. */
-function signed(over: Partial<Receipt> = {}, signer = receiptKey): Bytes {
-  const none = { input: 0n, cached: 0n, cacheWrite: 0n, cacheWriteLong: 0n, output: 0n, request: 0n };
-  const price = { standard: { ...none, input: 150_000n, output: 600_000n }, longFrom: 0, long: none };
-  const usage = { requests: 1, input: 1_000, cached: 0, cacheWrite: 0, cacheWriteLong: 0, output: 500 };
-  const charge = tariffCharge(price, usage);
-  const receipt: Receipt = {
-    keyId: 1, domain, relayer, vault, generation: 7n, keyEpoch: 1, keySlot: 0, number: 0n, requestHash: of(5), responseHash: of(6), provider: of(7),
-    offer: of(8), priceVersion: 1, price, usage, countedBy: "provider", charge, feeBps: 50, fee: receiptFee(charge, 50), keyCumulative: charge,
-    finishReason: "stop", startedAtMs: 1_800_000_000_000n, ttftMs: 1, durationMs: 2, routingHash: of(9), ...over,
-  };
-  return encodeSigned({ receipt, signature: signer.sign(receiptMessage(receipt)) });
-}
+import { type Bytes, merkle, type Receipt, type ReceiptDocument, SessionKey, toBase64, toHex } from "../../../app-idl/client/src/index.js";
+import { check, refreshed } from "../src/receipts.js";
+import { expected, of, signed } from "../fixtures/receipt.js";
 
 /** The relayer's document of the first of two receipts in a settled batch. */
 function settled(first: Bytes): ReceiptDocument {

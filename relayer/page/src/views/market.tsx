@@ -4,7 +4,7 @@ import { ErrorNote } from "../parts.js";
 import { market, type Market as Listing, type Offer } from "../relayer.js";
 import { useSession } from "../session.js";
 
-const WINDOWS = { "5m": "5 minutes", "1h": "hour" } as const;
+const WINDOWS = { "5m": "5 minutes", "1h": "hour", "72h": "3 days" } as const;
 type Window = keyof typeof WINDOWS;
 const READ_MS = 5_000;
 

@@ -3,13 +3,29 @@ import { costOf, fromBase64, type SessionKey } from "../../../../app-idl/client/
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
 import { check, refreshed, type Checked } from "../receipts.js";
-import { receipt, receiptsOf } from "../relayer.js";
+import { type ListedReceipt, receipt, receiptPages } from "../relayer.js";
 import { useSession } from "../session.js";
 
 /** Pause between two looks at receipts that are not settled. */
 const LOOK_MS = 3_000;
 /** Most receipts that are looked at each time: the latest. */
 const LOOK_AT = 20;
+
+/** Days that are looked back, and most receipts and pages of a thousand. */
+const DAYS = 30;
+const MOST = 1_000;
+const PAGES = 10;
+
+/** The last receipts of a key. */
+async function latest(key: string): Promise<ListedReceipt[]> {
+  let found: ListedReceipt[] = [];
+  let pages = 0;
+  for await (const page of receiptPages(key, Math.floor(Date.now() / 1000) - DAYS * 86_400)) {
+    found = [...found, ...page].slice(-MOST);
+    if (++pages === PAGES) break;
+  }
+  return found;
+}
 
 /** The requests of the key, from this tab and from elsewhere, each with its receipt as it was checked here. */
 export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: SessionKey }) {
@@ -18,10 +34,10 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
   useEffect(() => {
     if (!shown) return;
     const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
-    receiptsOf(sessionKey.reveal()).then(
+    latest(sessionKey.reveal()).then(
       (listed) => {
         const unknown = listed.filter((one) => !receipts.some((known) => known.id === one.id));
-        unknown.forEach((one) => keep(check(one.id, fromBase64(one.receipt), expected)));
+        keep(...unknown.map((one) => check(one.id, fromBase64(one.receipt), expected)));
       },
       setError,
     );
@@ -33,7 +49,7 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
       Promise.all(open.map(async (one) => refreshed(one, await receipt(one.id, sessionKey.reveal())))).then(
         (read) => {
           setError(null);
-          read.filter((one) => one.status !== receipts.find((known) => known.id === one.id)?.status).forEach(keep);
+          keep(...read.filter((one) => one.status !== receipts.find((known) => known.id === one.id)?.status));
         },
         setError,
       );
@@ -49,7 +65,7 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
       {receipts.length === 0 ? (
         <p>Nothing was asked with this key in the last 30 days. <a href="#try">Ask a model.</a></p>
       ) : (
-        <p>{plural(receipts.length, "request")} of this key, {formatPico(total)} USDC by their receipts.</p>
+        <p>{plural(receipts.length, "request")} of this key, {formatPico(total)} USDC by their receipts. The last {MOST.toLocaleString()} are listed at most; the file above has all.</p>
       )}
       {receipts.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label="Receipts">

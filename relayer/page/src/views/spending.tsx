@@ -1,11 +1,17 @@
 import { useEffect, useState } from "preact/hooks";
-import { cancelWithdraw, createWallet, deposit, EVERYTHING, executeWithdraw, type Holdings, isBound, isLive, isUsed, NEVER, type Place, requestWithdraw, revokeKey, type SessionKeyAccount, type VaultAccount, withdrawNow } from "../../../../app-idl/client/src/index.js";
+import {
+  cancelWithdraw, closeVault, createWallet, deposit, EVERYTHING, executeWithdraw, type Holdings, type Place, requestWithdraw, toBase58,
+  type VaultAccount, withdrawNow,
+} from "../../../../app-idl/client/src/index.js";
+import { Approval, type Wish } from "../approval.js";
 import { formatPico, formatSeconds, formatTime, formatUsdc, parseUsdc } from "../money.js";
-import { Address, Approval, TextField, type Wish } from "../parts.js";
+import { Address, TextField } from "../parts.js";
 import { chain, cosign, vaultView, type VaultView } from "../relayer.js";
 import { useSession } from "../session.js";
 import { UseKey } from "./key.js";
+import { Keys } from "./keys.js";
 import { Receipts } from "./receipts.js";
+import { Usage } from "./usage.js";
 import { Connect, FaucetButton } from "./wallet.js";
 
 /** Slots for which a withdrawal at once may be carried out: well below the relayer's most, and enough for a person with a hardware wallet. */
@@ -27,11 +33,12 @@ export function Spending({ shown }: { shown: boolean }) {
       {holdings?.vault && place && (
         <div hidden={!!wish}>
           <Balance holdings={holdings} place={place} shown={shown} />
-          <Keys vault={holdings.vault} place={place} ask={setWish} />
+          <Keys holdings={holdings} vault={holdings.vault} place={place} ask={setWish} />
           <Withdraw holdings={holdings} vault={holdings.vault} place={place} ask={setWish} />
           <Deposit holdings={holdings} place={place} ask={setWish} />
         </div>
       )}
+      {key && <Usage key={toBase58(key.address)} shown={shown} sessionKey={key} />}
       {key ? <Receipts shown={shown} sessionKey={key} /> : <UseKey />}
     </>
   );
@@ -65,42 +72,6 @@ function Balance({ holdings, place, shown }: { holdings: Holdings; place: Place;
   );
 }
 
-function Keys({ vault, place, ask }: Part & { vault: VaultAccount }) {
-  const now = Date.now() / 1000;
-  const keys = vault.keys.filter(isUsed);
-  return (
-    <section class="card" aria-labelledby="keys">
-      <h2 id="keys">Keys</h2>
-      {keys.length === 0 && <p>No key was authorised yet.</p>}
-      <ul class="keys">
-        {keys.map((key) => (
-          <li key={key.epoch} data-testid="key">
-            <p><Address of={key.key} /> <b>{state(key, now)}</b></p>
-            <p class="hint">{limits(key)}</p>
-            {isLive(key, now) && (
-              <button type="button" class="quiet" onClick={() => ask({ instructions: [revokeKey(place, key.slot)], done: () => {} })}>
-                End this key
-              </button>
-            )}
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
-}
-
-function state(key: SessionKeyAccount, now: number): string {
-  if (key.revoked_at !== 0n) return `ended ${formatTime(Number(key.revoked_at))}`;
-  return isLive(key, now) ? "live" : "expired";
-}
-
-function limits({ limits, window_seconds, settled_pico, expires, ...key }: SessionKeyAccount): string {
-  const window = window_seconds > 0 ? ` and ${formatUsdc(limits.window)} in ${formatSeconds(window_seconds)}` : "";
-  const end = expires === NEVER ? "" : `, until ${formatTime(Number(expires))}`;
-  const bound = isBound({ ...key, limits, window_seconds, settled_pico, expires }) ? ", for a list of providers" : "";
-  return `${formatPico(settled_pico)} of ${formatUsdc(limits.total)} USDC settled, at most that in all${window}${end}${bound}`;
-}
-
 function Withdraw({ holdings, vault, place, ask }: Part & { holdings: Holdings; vault: VaultAccount }) {
   const { relayer } = useSession();
   const [text, setText] = useState("");
@@ -118,11 +89,11 @@ function Withdraw({ holdings, vault, place, ask }: Part & { holdings: Holdings; 
     const amount = wanted();
     if (amount === null) return;
     const agreement = { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot: holdings.slot + AGREEMENT_SLOTS };
-    ask({ instructions: [...make, withdrawNow(place, relayer.account.settler, amount, agreement)], cosign, done: () => {} });
+    ask({ instructions: [...make, withdrawNow(place, relayer.account.settler, amount, agreement)], cosign });
   };
   const request = () => {
     const amount = wanted();
-    if (amount !== null) ask({ instructions: [requestWithdraw(place, amount)], done: () => {} });
+    if (amount !== null) ask({ instructions: [requestWithdraw(place, amount)] });
   };
   return (
     <section class="card" aria-labelledby="withdraw">
@@ -140,6 +111,14 @@ function Withdraw({ holdings, vault, place, ask }: Part & { holdings: Holdings; 
             At once takes the relayer's signature too, and everything only when nothing is charged and unsettled. Without the relayer it takes{" "}
             {formatSeconds(delay.seconds)} and two approvals, and nobody can stop it.
           </p>
+        </>
+      )}
+      {holdings.balance === 0n && (
+        <>
+          <p>The vault is empty. Closing it gives its rent back in SOL, and ends its keys.</p>
+          <button type="button" class="quiet" onClick={() => ask({ instructions: [...make, closeVault(place, vault.rent_payer)], note: "What is charged and not settled yet is lost to the providers: close it after the last settlement." })}>
+            Close the vault
+          </button>
         </>
       )}
     </section>
@@ -162,8 +141,8 @@ function Pending({ vault, place, make, ask }: Part & { vault: VaultAccount; make
     <>
       <p>{amount} was asked for. {!due ? `It can be withdrawn from ${formatTime(unlock)}.` : "It can be withdrawn now."}</p>
       <div class="row">
-        <button type="button" disabled={!due} onClick={() => ask({ instructions: [...make, executeWithdraw(place)], done: () => {} })}>Withdraw it</button>
-        <button type="button" class="quiet" onClick={() => ask({ instructions: [cancelWithdraw(place)], done: () => {} })}>Leave it in the vault</button>
+        <button type="button" disabled={!due} onClick={() => ask({ instructions: [...make, executeWithdraw(place)] })}>Withdraw it</button>
+        <button type="button" class="quiet" onClick={() => ask({ instructions: [cancelWithdraw(place)] })}>Leave it in the vault</button>
       </div>
     </>
   );

@@ -1,0 +1,157 @@
+import { useEffect, useState } from "preact/hooks";
+import { fromBase64, type SessionKey } from "../../../../app-idl/client/src/index.js";
+import { receiptsCsv, type Names } from "../csv.js";
+import { formatPico, plural, short } from "../money.js";
+import { ErrorNote } from "../parts.js";
+import { check, type Checked } from "../receipts.js";
+import { type Market, receiptPages, usage, type Usage as Sums } from "../relayer.js";
+import { useSession } from "../session.js";
+import { type Group, type Line, linesOf } from "../sums.js";
+
+const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days" } as const;
+const GROUPS: { [group in Group]: string } = { day: "day", model: "model", provider: "provider" };
+const DAY = 86_400;
+
+/** What the key used, by day, model or provider, and all of its receipts as a file. */
+export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: SessionKey }) {
+  const { receipts } = useSession();
+  const [days, setDays] = useState(30);
+  const [group, setGroup] = useState<Group>("day");
+  const [sums, setSums] = useState<Sums | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  useEffect(() => {
+    if (!shown) return;
+    let current = true;
+    usage(sessionKey.reveal(), group, Math.floor(Date.now() / 1000) - days * DAY).then(
+      (read) => {
+        if (!current) return;
+        setSums(read);
+        setError(null);
+      },
+      (failed) => current && setError(failed),
+    );
+    return () => {
+      current = false;
+    };
+  }, [shown, sessionKey, days, group, receipts.length]);
+  const lines = sums ? linesOf(sums.data, group, sums.since, sums.until) : [];
+  return (
+    <section class="card" aria-labelledby="usage">
+      <h2 id="usage">What this key used</h2>
+      <fieldset class="choice">
+        <legend>In the last</legend>
+        {Object.entries(SPANS).map(([span, title]) => (
+          <label key={span}><input type="radio" name="span" checked={days === Number(span)} onChange={() => setDays(Number(span))} /> {title}</label>
+        ))}
+      </fieldset>
+      <fieldset class="choice">
+        <legend>By</legend>
+        {Object.entries(GROUPS).map(([name, title]) => (
+          <label key={name}><input type="radio" name="group" checked={group === name} onChange={() => setGroup(name as Group)} /> {title}</label>
+        ))}
+      </fieldset>
+      {!!error && <ErrorNote error={error} />}
+      {sums && lines.length === 0 && <p>Nothing was asked with this key in that time.</p>}
+      {sums && lines.length > 0 && (
+        <>
+          <p data-testid="usage-total">{plural(sums.total.requests, "request")}, {formatPico(BigInt(sums.total.cost_pico))} USDC, fees included: the relayer's sums of its receipts.</p>
+          {group === "day" && lines.length > 1 && <Days lines={lines} />}
+          <Table lines={group === "day" ? [...lines].reverse() : lines} title={GROUPS[group]} />
+        </>
+      )}
+      <Download sessionKey={sessionKey} days={days} />
+    </section>
+  );
+}
+
+/** A column for each day. The table below has the same in numbers. */
+function Days({ lines }: { lines: Line[] }) {
+  return (
+    <svg class="days" viewBox={`0 0 ${lines.length * 10} 60`} preserveAspectRatio="none" aria-hidden="true">
+      {lines.map(({ label, part }, at) => <rect key={label} x={at * 10 + 1} width={8} y={60 - 60 * part} height={60 * part} />)}
+    </svg>
+  );
+}
+
+function Table({ lines, title }: { lines: Line[]; title: string }) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={`Usage by ${title}`}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">{title.charAt(0).toUpperCase() + title.slice(1)}</th>
+            <th scope="col">Requests</th>
+            <th scope="col">Prompt<span class="unit">tokens</span></th>
+            <th scope="col">Cached<span class="unit">tokens</span></th>
+            <th scope="col">Answer<span class="unit">tokens</span></th>
+            <th scope="col">Cost<span class="unit">USDC</span></th>
+          </tr>
+        </thead>
+        <tbody>
+          {lines.map((line) => (
+            <tr key={line.label} data-testid="usage-row">
+              <th scope="row">
+                {line.label.length > 40 ? <span title={line.label}>{short(line.label)}</span> : line.label}
+                <svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true"><rect width={100 * line.part} height={4} /></svg>
+              </th>
+              <td>{line.requests.toLocaleString()}</td>
+              <td>{(line.input_tokens + line.cached_tokens + line.cache_write_tokens).toLocaleString()}</td>
+              <td>{line.cached_tokens.toLocaleString()}</td>
+              <td>{line.output_tokens.toLocaleString()}</td>
+              <td>{formatPico(line.cost)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function Download({ sessionKey, days }: { sessionKey: SessionKey; days: number }) {
+  const { relayer, place } = useSession();
+  const [read, setRead] = useState<number | null>(null);
+  const [error, setError] = useState<unknown>(null);
+  const download = async () => {
+    setError(null);
+    setRead(0);
+    try {
+      const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
+      const all: Checked[] = [];
+      for await (const page of receiptPages(sessionKey.reveal(), Math.floor(Date.now() / 1000) - days * DAY)) {
+        all.push(...page.map(({ id, receipt }) => check(id, fromBase64(receipt), expected)));
+        setRead(all.length);
+      }
+      save(receiptsCsv(all, namesOf(relayer.market)), `receipts-${new Date().toISOString().slice(0, 10)}.csv`);
+    } catch (failed) {
+      setError(failed);
+    }
+    setRead(null);
+  };
+  return (
+    <>
+      <button type="button" class="quiet" disabled={read !== null} onClick={() => void download()}>
+        {read === null ? "Download the receipts of that time as CSV" : `Reading and checking receipts … ${read.toLocaleString()}`}
+      </button>
+      {!!error && <ErrorNote error={error} />}
+    </>
+  );
+}
+
+/** By today's market: what is gone from it has its address. */
+function namesOf({ data }: Market): Names {
+  return {
+    model: (offer) => data.find((one) => one.address === offer)?.model ?? offer,
+    provider: (provider) => {
+      const known = data.find((one) => one.provider === provider);
+      return known?.host ?? known?.provider_name ?? provider;
+    },
+  };
+}
+
+function save(text: string, name: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  const link = document.createElement("a");
+  [link.href, link.download] = [url, name];
+  link.click();
+  URL.revokeObjectURL(url);
+}
