@@ -130,7 +130,7 @@ test("every term of an offer is said", () => {
     Weights: "fp8",
   });
   const long = details(program.putOffer(provider, MODEL, { ...terms, long_from: 200_000, long_price: { ...prices, output: 2_400_000n }, capabilities: 1n << 63n }));
-  assert.equal(long["Price of a million answer tokens, in a request with more than 200000 prompt tokens"], "$2.40");
+  assert.equal(long["With more than 200000 prompt tokens: a million answer tokens"], "$2.40");
   assert.deepEqual([long["Long prompts"], long["It can do"], long["Other capabilities"]], [undefined, "nothing that has a name", "0x8000000000000000"]);
 });
 

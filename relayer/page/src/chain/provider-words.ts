@@ -62,7 +62,7 @@ function updateDetails({ name, url, retired, ...others }: Struct): Detail[] {
 
 function termDetails({ price, long_from, long_price, context_limit, output_limit, capabilities, ...others }: Struct): Detail[] {
   const { names, quantization, others: bits } = readCapabilities(capabilities as bigint);
-  const long = priceLines(long_price as Struct, (what) => `Price of ${what}, in a request with more than ${long_from} prompt tokens`);
+  const long = priceLines(long_price as Struct, (what) => `With more than ${long_from} prompt tokens: ${what}`);
   return [
     ...priceLines(price as Struct, (what) => `Price of ${what}`),
     ...(long_from === 0 ? [["Long prompts", "cost the same"] as const] : long),
