@@ -28,14 +28,14 @@ test("what the program would refuse is said at its field", () => {
   assert.deepEqual(faulty({ model: "a b" }), ["model"]);
   assert.deepEqual(faulty({ model: "m:free" }), ["model"]);
   assert.deepEqual(faulty(price({ input: "" })), ["input"]);
-  assert.deepEqual(faulty(price({ output: "x" })), ["output"]);
+  assert.deepEqual(faulty(price({ output: "x" })), ["output"], "and not at the longest answer");
   assert.deepEqual(faulty(price({ cached: "0.31" })), ["cached"]);
   assert.deepEqual(faulty(price({ output: "1000000.000001" })), ["output"]);
   assert.deepEqual(faulty(price({ output: "1000000" })), []);
   assert.deepEqual(faulty(price({ input: "0.0000001" })), ["input"]);
   assert.deepEqual(faulty({ context: "0" }), ["context"]);
   assert.deepEqual(faulty({ context: "4294967296" }), ["context"]);
-  assert.deepEqual(faulty({ output: "32769" }), ["output"]);
+  assert.deepEqual(faulty({ answer: "32769" }), ["answer"]);
   assert.deepEqual(faulty({ ...long, longFrom: "1.5" }), ["longFrom"]);
   assert.deepEqual(faulty({ ...long, longPrice: { ...long.longPrice, input: "" } }), ["long.input"]);
   assert.deepEqual(faulty({ ...long, longPrice: { ...long.longPrice, output: "1.1" } }), ["long.output"], "below the other price");
@@ -44,7 +44,7 @@ test("what the program would refuse is said at its field", () => {
 });
 
 test("an offer's terms become a form and the same terms again, bits without a name included", () => {
-  const { terms } = readTerms({ ...long, price: { ...long.price, cached: "0.03", request: "0.00001" }, quantization: "fp8", output: "8192" });
+  const { terms } = readTerms({ ...long, price: { ...long.price, cached: "0.03", request: "0.00001" }, quantization: "fp8", answer: "8192" });
   const all: OfferTerms = { ...terms, price: { ...terms.price, output: 1_234_567_000_000n / 10n }, capabilities: terms.capabilities | (1n << 63n) };
   all.long_price = { ...all.long_price, output: all.price.output };
   assert.ok(isValidTariff(tariffOf(all)), "by the program's own rule");

@@ -26,11 +26,11 @@ async function gone({ page }: Steam): Promise<void> {
 
 async function use({ page, origin, wallet }: Steam): Promise<void> {
   await page.goto(origin);
-  await page.getByText("No wallet here: a multisig").click();
-  await page.getByLabel("The owner's address").fill("not an address");
+  await page.getByText("No wallet here: a multisig").filter({ visible: true }).click();
+  await page.getByLabel("The owner's address").filter({ visible: true }).fill("not an address");
   await page.getByRole("button", { name: "Use this address" }).click();
   await expect(page.getByText("An address is 32 bytes in base58.")).toBeVisible();
-  await page.getByLabel("The owner's address").fill(wallet.address);
+  await page.getByLabel("The owner's address").filter({ visible: true }).fill(wallet.address);
   await page.getByRole("button", { name: "Use this address" }).click();
   await expect(page.getByRole("region", { name: "Wallet" })).toContainText("Signs elsewhere:");
   await page.getByRole("button", { name: "Give me test money" }).first().click();

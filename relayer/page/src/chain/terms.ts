@@ -21,8 +21,8 @@ export interface OfferForm {
   longFrom: string;
   longPrice: PriceForm;
   context: string;
-  /** Empty: as much as the context. */
-  output: string;
+  /** Most tokens of an answer. Empty: as many as the context. */
+  answer: string;
   capabilities: string[];
   quantization: string;
   /** Bits that have no name here: posting an offer again must not lose them. */
@@ -31,7 +31,7 @@ export interface OfferForm {
 
 const NO_PRICES: PriceForm = { input: "", cached: "", cacheWrite: "", cacheWriteLong: "", output: "", request: "" };
 export const EMPTY_OFFER: OfferForm = {
-  model: "", price: NO_PRICES, longFrom: "", longPrice: NO_PRICES, context: "", output: "", capabilities: ["chat", "streaming"], quantization: "unknown", others: 0n,
+  model: "", price: NO_PRICES, longFrom: "", longPrice: NO_PRICES, context: "", answer: "", capabilities: ["chat", "streaming"], quantization: "unknown", others: 0n,
 };
 
 /** What is wrong, by the names of the fields; those of the long price begin with `long.`. */
@@ -46,8 +46,8 @@ export function readTerms(form: OfferForm): { terms: OfferTerms; faults: Faults 
   const zero = { input: 0n, cached: 0n, cache_write: 0n, cache_write_long: 0n, output: 0n, request: 0n };
   const long_price = long_from === 0 ? zero : readPrices(form.longPrice, "long.", faults, price.request);
   const context_limit = readTokens(form.context, "context", faults);
-  const output_limit = form.output.trim() === "" ? context_limit : readTokens(form.output, "output", faults);
-  if (!faults.output && !faults.context && output_limit > context_limit) faults.output = "An answer cannot be longer than prompt and answer together.";
+  const output_limit = form.answer.trim() === "" ? context_limit : readTokens(form.answer, "answer", faults);
+  if (!faults.answer && !faults.context && output_limit > context_limit) faults.answer = "An answer cannot be longer than prompt and answer together.";
   // A quantization without a name is among the others, until one with a name takes its place.
   const others = form.quantization === "unknown" ? form.others : form.others & ~QUANTIZATION_BITS;
   const capabilities = capabilitiesOf(form.capabilities, form.quantization) | others;
@@ -99,7 +99,7 @@ export function formOf(model: string, terms: OfferTerms): OfferForm {
   return {
     model, price: prices(terms.price), longFrom: terms.long_from === 0 ? "" : String(terms.long_from),
     longPrice: terms.long_from === 0 ? NO_PRICES : prices(terms.long_price),
-    context: String(terms.context_limit), output: String(terms.output_limit), capabilities: names, quantization, others,
+    context: String(terms.context_limit), answer: String(terms.output_limit), capabilities: names, quantization, others,
   };
 }
 

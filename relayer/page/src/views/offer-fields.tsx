@@ -24,7 +24,7 @@ export function OfferFields({ form, faults, change }: { form: OfferForm; faults:
       ))}
     </div>
   );
-  const field = (name: "model" | "context" | "output" | "longFrom", label: string, hint?: string) => (
+  const field = (name: "model" | "context" | "answer" | "longFrom", label: string, hint?: string) => (
     <TextField label={label} hint={hint} type={name === "model" ? "text" : "number"} value={form[name]} error={faults[name]} onInput={(value) => change({ ...form, [name]: value })} />
   );
   return (
@@ -32,7 +32,7 @@ export function OfferFields({ form, faults, change }: { form: OfferForm; faults:
       <div class="grid">
         {field("model", "Model", "As clients name it: qwen/qwen3-32b")}
         {field("context", "Most tokens of prompt and answer together")}
-        {field("output", "Most tokens of an answer", "Empty: as many as together.")}
+        {field("answer", "Most tokens of an answer", "Empty: as many as together.")}
       </div>
       {prices("price", "", PRICES.slice(0, 3))}
       <details class="elsewhere">
