@@ -53,7 +53,8 @@ function limits({ limits, window_seconds, settled_pico, expires, ...key }: Sessi
 
 /** The key with the name that it has in this browser. */
 function Title({ account: { key }, state }: { account: SessionKeyAccount; state: string }) {
-  const [name, rename] = useState(() => nameOf(key));
+  // Read each time: a key that takes another one's place is listed before it has taken the name over.
+  const name = nameOf(key);
   const [text, setText] = useState<string | null>(null);
   const [error, setError] = useState<unknown>(null);
   const save = (event: Event) => {
@@ -64,7 +65,6 @@ function Title({ account: { key }, state }: { account: SessionKeyAccount; state:
     } catch {
       setError(new Error("This browser keeps nothing for this page, so the name is gone when the tab is closed."));
     }
-    rename(given);
     setText(null);
   };
   if (text === null) {
