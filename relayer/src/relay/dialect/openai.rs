@@ -186,8 +186,7 @@ fn show_writes(shown: &mut Map<String, Value>, billed: &Billed) {
 /// `prompt_tokens` includes the tokens read from and written to a cache.
 pub(super) fn usage(kind: Kind, stated: &str) -> Option<Usage> {
     let usage: Value = serde_json::from_str(stated).ok()?;
-    let member = |value, name| Value::get(value, name);
-    let at = |path: &str| path.split('.').try_fold(&usage, member).and_then(count);
+    let at = |path: &str| path.split('.').try_fold(&usage, |value, name| value.get(name)).and_then(count);
     // The same figure has several names; a provider that leaves one of them at zero states it under another.
     let most = |paths: &[&str]| paths.iter().filter_map(|path| at(path)).max().unwrap_or(0);
     let cached = most(&[
