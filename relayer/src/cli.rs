@@ -13,6 +13,7 @@ mod dev;
 mod error;
 mod failure;
 mod key;
+mod keygen;
 mod ledger;
 mod output;
 mod parse;
@@ -63,6 +64,8 @@ pub enum Command {
     /// API keys: each spends from a vault within its own limits
     #[command(subcommand)]
     Key(key::Key),
+    /// Make a keypair file, as the Solana CLI has it
+    Keygen(keygen::Keygen),
     /// Talk to a model with signed requests; shows the cost and the receipt
     Chat(Box<chat::Chat>),
     /// Offer models and earn
@@ -112,6 +115,7 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Config(config) => config.run(global),
         Command::Vault(vault) => vault.run(global).await,
         Command::Key(key) => key.run(global).await,
+        Command::Keygen(keygen) => keygen.run(global),
         Command::Chat(chat) => chat.run(global).await,
         Command::Provider(provider) => provider.run(global).await,
         Command::Relayer(relayer) => relayer.run(global).await,

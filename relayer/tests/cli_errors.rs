@@ -197,6 +197,8 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["vault", "withdraw", "--cancel", "--wait"], "--wait"),
         (&["vault", "withdraw", "5", "--now", "--wait"], "--now"),
         (&["vault", "withdraw", "--execute", "--now"], "--now"),
+        (&["vault", "withdraw", "5", "--to", "11111111111111111111111111111112"], "--execute"),
+        (&["keygen"], "--out"),
         (&["vault", "open"], "--relayer"),
         (&["vault", "recover", "--sol", "--mint", "11111111111111111111111111111112"], "--sol"),
         (&["key", "create"], "--limit"),

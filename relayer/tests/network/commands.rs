@@ -147,6 +147,18 @@ async fn dollars_sent_to_a_token_account_as_to_a_wallet_are_recovered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_withdrawal_goes_to_whom_the_owner_names() {
+    let system = System::start().await;
+    let to = Pubkey::new_from_array([9; 32]);
+    let named = to.to_string();
+    let moved = system.owner(&["vault", "withdraw", "2.5", "--wait", "--to", &named]).await.ok();
+    let destination = addresses::ata(&to, &system.network.mint);
+    assert_eq!((&moved["amount"], &moved["destination"]), (&"2500000".into(), &destination.to_string().into()));
+    assert_eq!(system.balance(&destination).await, 2_500_000);
+    assert_eq!(system.balance(&system.deployment.vault_token).await, DEPOSIT.0 - 2_500_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_vault_closes_after_its_delay_and_an_empty_one_at_once() {
     let system = System::start().await;
     let d = &system.deployment;

@@ -237,6 +237,7 @@ async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
         settler: system.running.node.registry.borrow().relayer.settler,
         mint: localnet.mint,
         owner: &deployment.owner,
+        to: deployment.owner.pubkey(),
     };
     let rpc = RpcSession::at(localnet.rpc_url.clone());
     let signature = withdraw(&rpc, &parties, AT_ONCE, |_| ()).await?;

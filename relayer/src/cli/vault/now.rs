@@ -6,6 +6,7 @@ use crate::cli::relayer_api::{RelayerApi, explain};
 use crate::cli::rpc::RpcSession;
 use crate::cli::session::pod;
 use crate::{addresses, instructions};
+use anchor_lang::solana_program::instruction::Instruction;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
 use solana_signer::Signer;
@@ -37,9 +38,11 @@ pub(in crate::cli) struct Parties<'a> {
     pub mint: Pubkey,
     /// The vault's owner, who also pays for the transaction.
     pub owner: &'a Keypair,
+    /// Whose token account it goes to.
+    pub to: Pubkey,
 }
 
-/// Withdraws `amount`, or everything if it is the largest number there is, to the owner's own token account.
+/// Withdraws `amount`, or everything if it is the largest number there is.
 pub(in crate::cli) async fn withdraw(
     rpc: &RpcSession,
     parties: &Parties<'_>,
@@ -69,28 +72,29 @@ pub(in crate::cli) async fn withdraw(
 
 /// The transaction with the owner's signature alone.
 async fn sign(rpc: &RpcSession, parties: &Parties<'_>, amount: MicroUsdc) -> Result<VersionedTransaction> {
-    let (owner, mint) = (parties.owner.pubkey(), parties.mint);
+    let owner = parties.owner.pubkey();
     let address = addresses::vault(&owner, &parties.relayer);
     let vault: Option<Vault> = rpc.data(&address).await?.and_then(|data| pod(&data));
     let vault = vault.ok_or_else(|| CliError::new("no_vault", format!("there is no vault at {address}")))?;
-    let valid_until = rpc.answer(rpc.client().get_slot()).await?.saturating_add(SLOTS);
-    let steps = [
-        instructions::create_ata(&owner, &owner, &mint),
-        instructions::withdraw_now(
-            &owner,
-            &parties.settler,
-            &parties.relayer,
-            &mint,
-            &addresses::ata(&owner, &mint),
-            amount,
-            Agreement { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot: valid_until },
-        ),
-    ];
+    let valid_until_slot = rpc.answer(rpc.client().get_slot()).await?.saturating_add(SLOTS);
+    let agreement = Agreement { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot };
     let blockhash = rpc.answer(rpc.client().get_latest_blockhash()).await?;
+    let steps = steps(parties, amount, agreement);
     let message = VersionedMessage::Legacy(Message::new_with_blockhash(&steps, Some(&owner), &blockhash));
     let signature = parties.owner.sign_message(&message.serialize());
     // The owner pays, and so comes first; the settler's place is empty.
     Ok(VersionedTransaction { signatures: vec![signature, Signature::default()], message })
+}
+
+/// Makes the token account that it goes to, if there is none, and withdraws.
+fn steps(parties: &Parties<'_>, amount: MicroUsdc, agreement: Agreement) -> [Instruction; 2] {
+    let Parties { relayer, settler, mint, owner, to, .. } = parties;
+    let owner = owner.pubkey();
+    let destination = addresses::ata(to, mint);
+    [
+        instructions::create_ata(&owner, to, mint),
+        instructions::withdraw_now(&owner, settler, relayer, mint, &destination, amount, agreement),
+    ]
 }
 
 /// The transaction with both signatures.
@@ -113,4 +117,22 @@ fn agreed(parties: &Parties<'_>, signed: &VersionedTransaction, answer: &[u8]) -
     *expected.signatures.get_mut(place)? = *transaction.signatures.get(place)?;
     let valid = expected.signatures[place].verify(parties.settler.as_ref(), &signed.message.serialize());
     (valid && transaction == expected).then_some(transaction)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_money_goes_to_whom_it_is_to_go_and_to_nobody_else() {
+        let [relayer, settler, mint, to] = [1, 2, 3, 4].map(|seed| Pubkey::new_from_array([seed; 32]));
+        let (api, owner) = (RelayerApi::new("http://127.0.0.1:1/v1").unwrap(), Keypair::new_from_array([7; 32]));
+        let parties = Parties { api: &api, relayer, settler, mint, owner: &owner, to };
+        let agreement = Agreement { generation: 1, settle_seq: 2, valid_until_slot: 3 };
+        let [make, withdraw] = steps(&parties, MicroUsdc(5), agreement);
+        let destination = addresses::ata(&to, &mint);
+        let named = |step: &Instruction, address: Pubkey| step.accounts.iter().any(|meta| meta.pubkey == address);
+        assert!(named(&make, destination) && named(&withdraw, destination));
+        assert!(!named(&withdraw, addresses::ata(&owner.pubkey(), &mint)));
+    }
 }

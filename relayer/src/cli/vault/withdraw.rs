@@ -6,6 +6,7 @@ use crate::chain::Pubkey;
 use crate::cli::amount::{AskedUsdc, show_span, usdc_above_zero};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
+use crate::cli::parse;
 use crate::cli::relayer_api::RelayerApi;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
@@ -22,8 +23,9 @@ use steam_router::state::{Relayer, Vault};
 /// Take money out of a vault
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).multiple(false))]
+#[command(group = clap::ArgGroup::new("moves").args(["execute", "wait", "now"]).multiple(true))]
 #[command(
-    after_help = "`steam vault withdraw 5` requests 5 USDC and says when they unlock; then\n`steam vault withdraw --execute` moves them to the keypair's own token account.\nWith --wait, one command does both. With --now they are moved at once, if the relayer agrees\nthat what remains is enough for what is charged."
+    after_help = "`steam vault withdraw 5` requests 5 USDC and says when they unlock; then\n`steam vault withdraw --execute` moves them to the keypair's own token account, or with --to to another one's.\nWith --wait, one command does both. With --now they are moved at once, if the relayer agrees\nthat what remains is enough for what is charged."
 )]
 pub struct Withdraw {
     /// USDC to request, in place of an earlier request, like 12.5
@@ -44,6 +46,9 @@ pub struct Withdraw {
     /// Move it at once, with the relayer's consent
     #[arg(long, conflicts_with_all = ["execute", "cancel", "wait"])]
     pub now: bool,
+    /// Owner of the token account it goes to, with --execute, --wait or --now [default: the keypair]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse::address, requires = "moves")]
+    pub to: Option<Pubkey>,
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
@@ -73,7 +78,7 @@ impl Withdraw {
             let signature = session.send(&payer, &[cancel], &[]).await?;
             report("cancelled", &address, vault.pending_withdrawal, signature.to_string())
         } else if self.now {
-            now(&session, &payer, &address, &vault, self.amount.unwrap_or(MicroUsdc(u64::MAX)), global).await?
+            self.now(&session, &payer, &address, &vault, global).await?
         } else if self.execute {
             self.execute(&session, &payer, &address).await?
         } else {
@@ -113,9 +118,10 @@ impl Withdraw {
         let held = session.balance(&vault.token).await?.unwrap_or_default();
         let mint = session.config.mint;
         let owner = payer.pubkey();
-        let destination = addresses::ata(&owner, &mint);
+        let to = self.to.unwrap_or(owner);
+        let destination = addresses::ata(&to, &mint);
         let steps = [
-            instructions::create_ata(&owner, &owner, &mint),
+            instructions::create_ata(&owner, &to, &mint),
             instructions::execute_withdraw(&owner, &vault.relayer, &mint, &destination),
         ];
         let signature = session.send(payer, &steps, &[]).await?;
@@ -125,31 +131,32 @@ impl Withdraw {
             ..report("executed", address, amount, signature.to_string())
         })
     }
-}
 
-/// Moves money with the relayer's consent.
-async fn now(
-    session: &Session,
-    payer: &Arc<Keypair>,
-    address: &Pubkey,
-    vault: &Vault,
-    amount: MicroUsdc,
-    global: &Global,
-) -> Result<Withdrawn> {
-    let relayer: Relayer = session.need(&vault.relayer, "relayer").await?;
-    let mint = session.config.mint;
-    let destination = addresses::ata(&payer.pubkey(), &mint);
-    let held = async || -> Result<u64> { Ok(session.balance(&destination).await?.unwrap_or_default().0) };
-    let before = held().await?;
-    let api = RelayerApi::new(&relayer.url)?;
-    let parties = Parties { api: &api, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer };
-    let progress = |text: &str| global.output.progress(text);
-    let signature = super::now::withdraw(&session.rpc, &parties, amount, progress).await?;
-    let moved = held().await?.saturating_sub(before);
-    Ok(Withdrawn {
-        destination: Some(destination.to_string()),
-        ..report("executed", address, moved, signature.to_string())
-    })
+    /// Moves money with the relayer's consent.
+    async fn now(
+        &self,
+        session: &Session,
+        payer: &Arc<Keypair>,
+        address: &Pubkey,
+        vault: &Vault,
+        global: &Global,
+    ) -> Result<Withdrawn> {
+        let relayer: Relayer = session.need(&vault.relayer, "relayer").await?;
+        let (mint, amount) = (session.config.mint, self.amount.unwrap_or(MicroUsdc(u64::MAX)));
+        let to = self.to.unwrap_or(payer.pubkey());
+        let destination = addresses::ata(&to, &mint);
+        let held = async || -> Result<u64> { Ok(session.balance(&destination).await?.unwrap_or_default().0) };
+        let before = held().await?;
+        let api = RelayerApi::new(&relayer.url)?;
+        let parties = Parties { api: &api, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer, to };
+        let progress = |text: &str| global.output.progress(text);
+        let signature = super::now::withdraw(&session.rpc, &parties, amount, progress).await?;
+        let moved = held().await?.saturating_sub(before);
+        Ok(Withdrawn {
+            destination: Some(destination.to_string()),
+            ..report("executed", address, moved, signature.to_string())
+        })
+    }
 }
 
 async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amount: MicroUsdc) -> Result<Withdrawn> {
