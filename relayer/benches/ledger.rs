@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use ed25519_dalek::SigningKey;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +15,8 @@ use steam::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
 use steam::clock::SystemClock;
 use steam::ledger::Ledger;
 use steam::registry::Offer;
+use steam::relay::decision::{AttemptRecord, CandidateRecord, OPENED, Record, RouteRecord, VERSION};
+use steam::score::{Ask, Coefficients, Outcome, Scorer};
 use steam::vaults::{Consent, Draft, Identity, Vaults};
 use steam_protocol::receipt::{CountedBy, FinishReason};
 use steam_protocol::sha256;
@@ -99,36 +103,64 @@ async fn client_of(client: u64, vaults: Arc<Vaults>, offer: Arc<Offer>, over: Ar
     took
 }
 
-/// As long as a real record of so many candidates, and with as much in it that differs from one to the next.
+/// A record of so many candidates that were measured, with as much in it that differs from one to the next as in real ones.
 fn decision(client: u64, request: u64) -> Vec<u8> {
-    let address = |n: u64, kind: &[u8]| Pubkey::new_from_array(sha256(&[kind, &n.to_le_bytes()])).to_string();
-    let figure = |n: u64| f64::from_bits(0x3FF0_0000_0000_0000 | n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 12) - 1.0;
-    let candidates = (0..CANDIDATES).map(|n| {
-        let seed = (client << 32 | request << 8 | n) + 1;
-        let figures = ["ttft", "speed", "usual_load", "cost", "time", "score", "share"];
-        let figures: serde_json::Map<_, _> =
-            figures.iter().enumerate().map(|(i, name)| (name.to_string(), figure(seed * 7 + i as u64).into())).collect();
-        serde_json::json!({
-            "offer": address(n, b"offer"), "provider": address(n, b"provider"), "name": format!("provider {n}"), "version": 1,
-            "max_output": 300, "ceiling_pico": (seed * 1_000).to_string(),
-            "price": {"input": 300_000, "cached": 30_000, "output": 1_200_000, "request": 0},
-            "measured": figures, "failure": 0.0, "broken": 0.0, "billing": 1.0, "samples": 40, "newcomer": false, "penalty": 1.0,
-            "gate": "closed", "rivals": [address(n, b"offer"), address(n + 1, b"offer"), address(n + 2, b"offer")],
-        })
+    let mut rng = StdRng::seed_from_u64(client << 32 | request);
+    let now = tokio::time::Instant::now();
+    let scorer = Scorer::new(Coefficients::default());
+    let offers = (0..CANDIDATES).map(|n| {
+        let at = |kind: &[u8]| Pubkey::new_from_array(sha256(&[kind, &n.to_le_bytes()]));
+        let name = format!("provider {n}");
+        Arc::new(Offer { address: at(b"offer"), provider: at(b"provider"), provider_name: name, ..offer() })
     });
-    let candidates: Vec<_> = candidates.collect();
-    serde_json::json!({
-        "v": 3, "id": format!("gen-{:032x}", u128::from(client) << 32 | u128::from(request)), "time_ms": request, "max_attempts": 4, "preferred": [],
-        "routes": [{"model": "model", "candidates": candidates, "excluded": []}],
-        "coefficients": {"exponent": 12.0, "reach": 0.4, "time_weight": 1.0, "broken_weight": 30.0, "load_weight": 2.0,
-            "quantile": 0.5, "tail_quantile": 0.9, "exploration": 0.02, "exploration_premium": 0.01, "newcomer_answers": 10,
-            "probe_share": 0.05, "near": 0.05, "hysteresis": 0.03, "sticky_hits": 0.5},
-        "ask": {"input_tokens": 24, "expected_output": 100, "sort": "balanced", "preferred_min_throughput": null,
-            "preferred_max_latency": null, "prefix": null},
-        "draws": {"explore": figure(client + 3), "choose": figure(request + 5), "tie": figure(client ^ request)},
-    })
-    .to_string()
-    .into_bytes()
+    let offers: Vec<Arc<Offer>> = offers.collect();
+    for offer in &offers {
+        for _ in 0..rng.random_range(1..40) {
+            let ttft = Duration::from_secs_f64(rng.random_range(0.1..1.0));
+            let total = ttft + Duration::from_secs_f64(rng.random_range(1.0..9.0));
+            let (input_tokens, cached_tokens, tokens) = (900, rng.random_range(0..900), rng.random_range(100..500));
+            let (output_tokens, received_tokens) = (tokens, tokens);
+            let streamed = true;
+            let served =
+                Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, received_tokens, ttft, total };
+            scorer.observe(&offer.address, &served, now);
+        }
+    }
+    let ask = Ask { input_tokens: 24, expected_output: 100, streamed: true, ..Ask::default() };
+    let choice = scorer.rank(&offers, &ask, now + Duration::from_secs(1), &mut rng).record();
+    let candidates = offers.iter().map(|offer| CandidateRecord {
+        offer: offer.address.to_string(),
+        provider: offer.provider.to_string(),
+        name: offer.provider_name.clone(),
+        dialect: "chat".into(),
+        version: 1,
+        max_output: 300,
+        ceiling_pico: rng.random_range(1_000_000..9_000_000).to_string(),
+    });
+    let route = RouteRecord {
+        model: "m".into(),
+        candidates: candidates.collect(),
+        excluded: Vec::new(),
+        choice: choice.clone(),
+    };
+    let order: Vec<&Arc<Offer>> = choice.ranking.order.iter().map(|&index| &offers[index]).collect();
+    Record {
+        v: VERSION,
+        id: format!("gen-{:032x}", u128::from(client) << 32 | u128::from(request)),
+        time_ms: request as i64,
+        dialect: "chat".into(),
+        choices: 1,
+        fee_bps: 100,
+        max_attempts: 4,
+        preferred: Vec::new(),
+        allow_fallbacks: true,
+        routes: vec![route],
+        unknown_models: Vec::new(),
+        order: order.iter().map(|offer| offer.address.to_string()).collect(),
+        attempts: vec![AttemptRecord::ended(order[0], now, now, OPENED, None)],
+        outcome: "served".into(),
+    }
+    .to_bytes()
 }
 
 /// How long the disk takes to make 4 KiB durable: the floor of a lone charge.

@@ -22,11 +22,13 @@ const STEP: Duration = Duration::from_micros(100);
 const ASK: Ask = Ask {
     input_tokens: 1_000,
     expected_output: 400,
+    expected_received: None,
     output_limit: 0,
     streamed: true,
     sort: steam::score::Sort::Balanced,
     preferred_min_throughput: None,
     preferred_max_latency: None,
+    patience: None,
     prefix: None,
     cache_writes: AskedWrites::None,
 };
@@ -93,7 +95,15 @@ fn offer(number: u16, dearer: f64) -> Offer {
 fn served(rng: &mut StdRng) -> Outcome {
     let ttft = Duration::from_secs_f64(rng.random_range(0.1..1.0));
     let total = ttft + Duration::from_secs_f64(rng.random_range(2.0..9.0));
-    Outcome::Served { streamed: true, input_tokens: 1_000, cached_tokens: 100, output_tokens: 400, ttft, total }
+    Outcome::Served {
+        streamed: true,
+        input_tokens: 1_000,
+        cached_tokens: 100,
+        output_tokens: 400,
+        received_tokens: 400,
+        ttft,
+        total,
+    }
 }
 
 fn choose(c: &mut Criterion) {

@@ -194,7 +194,7 @@ pub struct Routing {
     pub time_weight: f64,
     /// What an answer that breaks off costs, in prices of the market's middle.
     pub broken_weight: f64,
-    /// By how much times are expected to grow with the load before that was measured: 1 is in proportion to it.
+    /// By how much times are expected to grow with the load: 1 is in proportion to it.
     pub load_weight: f64,
     /// Most of the requests that may explore, as a share, 0 to 0.5.
     pub exploration: f64,

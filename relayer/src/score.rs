@@ -5,7 +5,7 @@
 //!
 //! - cost `C = n_in·((1−h)·p_in + h·p_cached) + n_out·p_out + p_request`, `h` the measured cache-hit rate, times what an
 //!   offer bills for each token more than the others do, `n_out` as learned from such requests;
-//! - time `T = (TTFT + n_out·token)·(1 + s·(n − n̄))`, means of own measurements, `s` the measured growth with the load;
+//! - time `T = (TTFT + n_out·token)·(1 + s·(n − n̄))`, means of own measurements at the load `n̄`, `s` the growth with the load;
 //! - `λ` what a second is worth: the market's middle costs as much as its time; `f` the rate of failures that another provider
 //!   makes good, `lost` the seconds one takes; `broken` the rate of answers that break off, and `Φ` what that costs.
 //!
@@ -40,7 +40,7 @@ mod tests;
 
 pub use ask::{Ask, AskedWrites, CandidateScore, Draws, Gate, Measured, Ranking, Sort, Terms, USUAL_WRITE};
 pub use choice::{Choice, ChoiceRecord};
-pub use coefficients::Coefficients;
+pub use coefficients::{Coefficients, Priors};
 pub use decide::decide;
 pub use evidence::Evidence;
 pub use outcome::{FailureKind, Outcome};
@@ -66,11 +66,13 @@ const MARKET_IDLE: f64 = 3_600.0;
 const TYPICAL: Ask = Ask {
     input_tokens: 1_000,
     expected_output: 400,
+    expected_received: None,
     output_limit: 0,
     streamed: true,
     sort: Sort::Balanced,
     preferred_min_throughput: None,
     preferred_max_latency: None,
+    patience: None,
     prefix: None,
     cache_writes: AskedWrites::None,
 };
@@ -115,6 +117,7 @@ pub struct Percentiles {
 #[derive(Debug)]
 pub struct Scorer {
     coefficients: Arc<Coefficients>,
+    priors: Priors,
     state: Mutex<State>,
 }
 
@@ -135,7 +138,12 @@ struct State {
 impl Scorer {
     /// A scorer that knows nothing yet.
     pub fn new(coefficients: Coefficients) -> Self {
-        Self { coefficients: Arc::new(coefficients.sane()), state: Mutex::default() }
+        Self::with_priors(coefficients, Priors::default())
+    }
+
+    /// A scorer that knows nothing yet and learns with these `priors`.
+    pub fn with_priors(coefficients: Coefficients, priors: Priors) -> Self {
+        Self { coefficients: Arc::new(coefficients.sane()), priors, state: Mutex::default() }
     }
 
     /// Chooses among `offers`, all of one model, for nobody in particular.
@@ -162,10 +170,11 @@ impl Scorer {
             let State { table, markets, own, .. } = &mut *state;
             let market = match markets.get_mut(first.model.as_str()) {
                 Some(market) => market,
-                None => markets.entry(first.model.as_str().into()).or_default(),
+                None => markets.entry(first.model.as_str().into()).or_insert(Market::new(&self.priors)),
             };
             market.arrived(now);
             ask.expected_output = market.lengths.expected(&ask, now);
+            ask.expected_received = Some(market.lengths.received(ask.expected_output));
             let mut candidates = market.candidates(&self.coefficients, table, offers, &ask, sticky, now);
             if let Some(vault) = vault.filter(|vault| own.any(vault)) {
                 candidates.narrow(|place| {
@@ -228,7 +237,8 @@ impl Scorer {
         let mut state = self.lock();
         let now = state.seconds(now);
         let slot = state.slot(offer);
-        let ticket = state.table.started(slot, ask, evidence.weight, now);
+        let hits = state.expected_hits(&self.coefficients, (offer, slot), ask, now);
+        let ticket = state.table.started(slot, ask, hits, evidence.weight, now);
         if let Some(vault) = &evidence.vault {
             state.own.started(vault, offer);
         }
@@ -279,11 +289,12 @@ impl Scorer {
         if let Some(vault) = &evidence.vault {
             state.own.ended(vault, offer, outcome, now);
         }
-        if let (Some(ask), Outcome::Served { output_tokens, .. }, true) = (ask, outcome, evidence.lengths) {
+        if let (Some(ask), Outcome::Served { output_tokens, received_tokens, .. }, true) = (ask, outcome, evidence.lengths)
+        {
             let State { table, markets, .. } = &mut *state;
             let model = table.tracker(slot).model.as_deref();
             if let Some(market) = model.and_then(|model| markets.get_mut(model)) {
-                market.lengths.add(ask, *output_tokens, evidence.weight.into(), now);
+                market.lengths.add(ask, (*output_tokens, *received_tokens), evidence.weight.into(), now);
             }
         }
     }
@@ -361,6 +372,15 @@ impl State {
         let slot = self.table.known(&served.offer)?;
         let usual = self.table.tracker(slot).repeat_hits(now).unwrap_or(c.sticky_hits);
         Some((served.offer, served.hits.unwrap_or(usual as f32)))
+    }
+
+    /// Share of the prompt of `ask` that `offer`, which is at `slot`, should have cached.
+    fn expected_hits(&mut self, c: &Coefficients, (offer, slot): (&Pubkey, u32), ask: &Ask, now: f64) -> f64 {
+        let usual = self.table.tracker(slot).cache_hits(now).unwrap_or(0.0);
+        match self.sticky(c, ask, now) {
+            Some((served, hits)) if served == *offer => usual.max(hits.into()),
+            Some(_) | None => usual,
+        }
     }
 
     /// Keeps who served `prefix`. Returns whether the same offer had served it before.

@@ -79,7 +79,7 @@ impl Slot {
     /// Counts how a request ended; one that says nothing about the provider is not counted.
     fn add(&mut self, outcome: &Outcome) {
         match outcome {
-            Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
+            Outcome::Served { streamed, input_tokens, cached_tokens, received_tokens, ttft, total, .. } => {
                 self.served = self.served.saturating_add(1);
                 self.prompt_tokens += u64::from(*input_tokens);
                 self.cached_tokens += u64::from((*cached_tokens).min(*input_tokens));
@@ -89,8 +89,8 @@ impl Slot {
                 if *streamed {
                     self.ttft_ms.add(ms(ttft));
                     // The first token is what the time to it was spent on; the rest arrived after it.
-                    if let (2.., writing) = (*output_tokens, total.saturating_sub(*ttft).as_secs_f64()) {
-                        self.speed.add(f64::from(output_tokens - 1) / writing);
+                    if let (2.., writing) = (*received_tokens, total.saturating_sub(*ttft).as_secs_f64()) {
+                        self.speed.add(f64::from(received_tokens - 1) / writing);
                     }
                 }
             }
@@ -228,6 +228,7 @@ impl Slots {
                 input_tokens: mean(sum.prompt_tokens),
                 cached_tokens: mean(sum.cached_tokens),
                 output_tokens: TYPICAL_OUTPUT,
+                received_tokens: TYPICAL_OUTPUT,
                 ttft,
                 total: ttft + Duration::try_from_secs_f64(writing).ok()?,
             })

@@ -9,11 +9,11 @@ use crate::relay::dialect::{Origin, Request};
 use crate::relay::error::RelayError;
 use crate::relay::honesty;
 use crate::relay::job::Job;
-use crate::relay::plan::{Candidate, ask_of, saturate};
+use crate::relay::plan::{self, Candidate, saturate};
 use crate::relay::refusal::Meaning;
 use crate::relay::transcript::Transcript;
 use crate::relay::watch::Watch;
-use crate::score::{Ask, Evidence, FailureKind, Outcome};
+use crate::score::{Evidence, FailureKind, Outcome};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -22,8 +22,6 @@ use std::time::Duration;
 use steam_protocol::units::Usage;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// The least speed of a provider whose whole answer is waited for.
-const SLOWEST_MS_PER_TOKEN: u64 = 50;
 /// Retry-After sent when no provider gave one.
 const RETRY_AFTER_UNKNOWN: Duration = Duration::from_secs(5);
 
@@ -52,6 +50,7 @@ impl Opened {
             input_tokens: saturate(usage.prompt()),
             cached_tokens: usage.cached,
             output_tokens: usage.output,
+            received_tokens: saturate(self.transcript.counts.delivered.total().tokens),
             ttft,
             total: started.elapsed().saturating_sub(waited).max(ttft),
         });
@@ -137,11 +136,7 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
 
 /// How long `candidate` may take to its first content, or to a whole answer.
 fn patience(job: &Job, candidate: &Candidate) -> Duration {
-    let first = job.node.config.upstream.first_token_timeout(&candidate.offer.model);
-    if job.request.stream {
-        return first;
-    }
-    first + Duration::from_millis(u64::from(candidate.max_output).saturating_mul(SLOWEST_MS_PER_TOKEN))
+    plan::patience(&job.node.config, &candidate.offer.model, job.request.stream, candidate.max_output)
 }
 
 /// When to ask a second provider as well, counted from the first's start. The operator's default is about first
@@ -274,10 +269,7 @@ impl<'a> Race<'a> {
 
     fn start(&mut self, candidate: &'a Candidate, turn: Turn) {
         let job = self.job;
-        let Job { node, plan, request, .. } = job;
-        let ask = ask_of(&node.config, request, &candidate.input, candidate.max_output);
-        let ask = Ask { prefix: plan.prefix, ..ask };
-        let watch = Watch::start(node.clone(), candidate.offer.address, ask, self.evidence);
+        let watch = Watch::start(job.node.clone(), candidate.offer.address, candidate.ask, self.evidence);
         let until = self.deadline.min(watch.started() + patience(job, candidate));
         let number = self.started;
         self.started += 1;

@@ -24,6 +24,8 @@ use steam_protocol::seeds::is_reserved;
 use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
 use tokio::time::Instant;
 
+/// The least speed of a provider whose whole answer is waited for.
+const SLOWEST_MS_PER_TOKEN: u64 = 50;
 /// Most exclusions that an error message lists.
 const LISTED: usize = 8;
 
@@ -40,6 +42,8 @@ pub struct Candidate {
     pub ceiling: Pico,
     /// The request's input, counted with the tokenizer of the offer's model.
     pub input: Input,
+    /// What it is asked, as the scorer knows it: once it is ranked, what it was ranked for.
+    pub ask: Ask,
 }
 
 /// An offer that cannot serve the request.
@@ -214,7 +218,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, fee_bps, request, input, allowed, bars) {
+            match consider(offer, (config, fee_bps), request, input, allowed, bars) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(Reason { filter, text, field }) => {
                     excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
@@ -227,6 +231,7 @@ pub fn plan(
         }
         let ask = Ask {
             sort,
+            patience: Some(patience(config, &model, request.stream, longest).as_secs_f32()),
             preferred_min_throughput: request.controls.preferred_min_throughput.map(|speed| speed as f32),
             preferred_max_latency: request.controls.preferred_max_latency.map(|latency| latency as f32),
             ..ask_of(config, request, &input, longest)
@@ -240,8 +245,15 @@ pub fn plan(
     Ok(Plan { routes, fee_bps, ceiling, narrowed, choices: request.choices, prefix: None })
 }
 
+/// How long to wait for the first content of an answer by `model`, or for a whole answer of at most `longest` tokens.
+pub fn patience(config: &Config, model: &str, streamed: bool, longest: u32) -> Duration {
+    let first = config.upstream.first_token_timeout(model);
+    let writing = Duration::from_millis(u64::from(longest).saturating_mul(SLOWEST_MS_PER_TOKEN));
+    if streamed { first } else { first + writing }
+}
+
 /// What a request of this input asks of somebody who answers with at most `longest` tokens.
-pub fn ask_of(config: &Config, request: &Request, input: &Input, longest: u32) -> Ask {
+fn ask_of(config: &Config, request: &Request, input: &Input, longest: u32) -> Ask {
     Ask {
         input_tokens: saturate(input.estimate()),
         expected_output: config.routing.expected_output_tokens.min(longest).saturating_mul(request.choices),
@@ -254,7 +266,7 @@ pub fn ask_of(config: &Config, request: &Request, input: &Input, longest: u32) -
 
 fn consider(
     offer: &Arc<Offer>,
-    fee_bps: u16,
+    (config, fee_bps): (&Config, u16),
     request: &Request,
     input: Input,
     allowed: Allowed,
@@ -313,7 +325,8 @@ fn consider(
     if let Some(left) = (bars.cooldown)(offer) {
         return Err((Filter::Cooldown(left), format!("is left out for another {} seconds: it sent Retry-After, is new and busy, or its charges cannot be settled", left.as_secs())).into());
     }
-    Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
+    let ask = ask_of(config, request, &input, max_output);
+    Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input, ask })
 }
 
 /// Leaves out candidates with a shorter answer than the longest: the client's limit is lowered no further than it must be.
@@ -419,7 +432,10 @@ impl Route {
         let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
         let order = order
             .iter()
-            .filter_map(|&index| Some((self.candidates.get(index)?.clone(), decision.is_open(index))))
+            .filter_map(|&index| {
+                let candidate = Candidate { ask: *decision.ask(), ..self.candidates.get(index)?.clone() };
+                Some((candidate, decision.is_open(index)))
+            })
             .collect();
         let only_first = !controls.allow_fallbacks && controls.order.is_empty();
         let place = |(candidate, _): &(Candidate, bool)| asked.named.rank_of(&candidate.offer);

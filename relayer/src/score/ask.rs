@@ -29,6 +29,10 @@ pub struct Ask {
     pub input_tokens: u32,
     /// Output tokens expected: before the choice as configured, in its record as learned from such requests.
     pub expected_output: u32,
+    /// Those of them expected to arrive, which takes time: not the reasoning that is billed and never seen. All of them if
+    /// nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_received: Option<u32>,
     /// Most output tokens; 0 if nobody said.
     pub output_limit: u32,
     /// Whether the answer is streamed.
@@ -39,6 +43,10 @@ pub struct Ask {
     pub preferred_min_throughput: Option<f32>,
     /// Offers expected to take longer to the first token, in seconds, come after all others.
     pub preferred_max_latency: Option<f32>,
+    /// Seconds that are waited for the first content, of a whole answer for all of it. Offers expected to take longer come after
+    /// those that are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<f32>,
     /// Hash of its vault and the beginning of its prompt, if that is long enough to be cached.
     pub prefix: Option<u64>,
     /// The cache writes that it asks for, which its provider may bill: its whole prompt is taken to be one.
@@ -129,7 +137,7 @@ pub struct Measured {
     pub lost: f32,
     /// Rate of answers that broke off after they had begun, 0 to 1: no other provider can take over.
     pub broken: f32,
-    /// Tokens it bills for one that was estimated, in comparison with the others.
+    /// Tokens it bills for one that the relayer counts, in comparison with the others.
     pub billing: f32,
     /// Requests it was usually working on when it was measured.
     pub usual_load: f32,

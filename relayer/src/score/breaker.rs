@@ -1,6 +1,7 @@
 //! The breaker of one offer: after failures in a row it opens for a pause that doubles each time, then lets one request
-//! through as a probe. If the probe is served the breaker closes; if it fails the breaker opens again. Seconds count from the
-//! scorer's beginning.
+//! through as a probe. If the probe is served the breaker closes; if it fails the breaker opens again, and more requests must
+//! pass it by before the next probe: a probe that waits in vain for an answer costs its client the whole timeout, so that
+//! probes are few among the requests, however seldom those come. Seconds count from the scorer's beginning.
 
 use super::ask::Gate;
 use crate::chain::Pubkey;
@@ -14,7 +15,9 @@ const PROBE_WAIT: f64 = 15.0;
 /// How long it stays open the first time, in seconds.
 const FIRST_PAUSE: f64 = 5.0;
 /// How long it stays open at most, in seconds.
-const LONGEST_PAUSE: f64 = 20.0;
+const LONGEST_PAUSE: f64 = 10.0;
+/// Requests that must pass it by before the next probe, at most: they double with the pause.
+const MOST_PASSED: u32 = 24;
 /// Longest `Retry-After` that is honoured, in seconds: a provider cannot take itself out for a day by mistake.
 const LONGEST_RETRY_AFTER: f64 = 600.0;
 /// A probe that has not ended counts as lost after this, in seconds.
@@ -45,6 +48,8 @@ pub(super) struct Breaker {
     /// End of the cooldown that the provider asked for with `Retry-After`.
     cooldown_until: f64,
     probing: bool,
+    /// Requests that must still pass it by before the next probe.
+    to_pass: u32,
 }
 
 impl Breaker {
@@ -53,8 +58,21 @@ impl Breaker {
             None => Gate::Closed,
             Some(until) if now < until => Gate::Open,
             Some(until) if self.probing && now < until + PROBE_LOST => Gate::Open,
+            Some(_) if self.waits_for_requests() => Gate::Open,
             Some(_) => Gate::HalfOpen,
         }
+    }
+
+    /// Whether the next probe waits for requests to pass it by.
+    pub(super) fn waits_for_requests(&self) -> bool {
+        self.to_pass > 0
+    }
+
+    /// A request that may not be the probe passes it by. Returns whether that was the last one to wait for.
+    pub(super) fn passed(&mut self) -> bool {
+        let waited = self.waits_for_requests();
+        self.to_pass = self.to_pass.saturating_sub(1);
+        waited && !self.waits_for_requests()
     }
 
     /// What is left of the cooldown that the provider asked for, in seconds.
@@ -78,12 +96,10 @@ impl Breaker {
         self.probing = false;
     }
 
-    /// The request was served. Returns whether that closed the breaker.
-    pub(super) fn served(&mut self) -> bool {
-        let closed = self.open_until.is_some();
+    /// The request was served.
+    pub(super) fn served(&mut self) {
         // One success halves the next pause and does not reset it: a flapping provider keeps long pauses.
         *self = Self { openings: self.openings.saturating_sub(1), ..Self::default() };
-        closed
     }
 
     /// The request failed. `retry_after` is the provider's `Retry-After` in seconds, if it sent one; `counts` is how many
@@ -126,9 +142,11 @@ impl Breaker {
         self.suspected_at.is_some() && self.open_until.is_none()
     }
 
-    /// Opens for the next pause: also for an offer that fails far more often than its peers.
-    pub(super) fn open(&mut self, now: f64) {
-        let pause = FIRST_PAUSE * f64::from(self.openings.min(16)).exp2();
+    /// Opens for the next pause. After the first one the next request may be the probe.
+    fn open(&mut self, now: f64) {
+        let doubled = 1 << self.openings.min(16);
+        let pause = FIRST_PAUSE * f64::from(doubled);
+        self.to_pass = (doubled - 1).min(MOST_PASSED);
         self.openings = self.openings.saturating_add(1);
         self.open_for(pause.min(LONGEST_PAUSE), now);
     }
@@ -169,22 +187,34 @@ mod tests {
         breaker.started();
         assert_eq!(breaker.state(5.0), Gate::Open, "a second probe waits for the first");
         breaker.failed(5.0, None, 1.0);
+        assert!(breaker.passed(), "one request goes elsewhere");
         assert_eq!((breaker.state(14.9), breaker.state(15.0)), (Gate::Open, Gate::HalfOpen));
         breaker.started();
-        assert!(breaker.served());
+        breaker.served();
         assert_eq!(breaker.state(15.0), Gate::Closed);
     }
 
     #[test]
-    fn the_pause_is_bounded() {
+    fn probes_become_fewer_among_the_requests_within_bounds_whatever_time_passes() {
         let mut breaker = dead_at(0.0);
-        let mut now = 0.0;
+        let (mut now, mut passed) = (0.0, Vec::new());
         for _ in 0..40 {
-            now += LONGEST_PAUSE;
-            assert_eq!(breaker.state(now), Gate::HalfOpen);
+            now += 3_600.0;
+            let mut requests = 0;
+            while breaker.state(now) == Gate::Open {
+                breaker.passed();
+                requests += 1;
+            }
+            passed.push(requests);
             breaker.started();
             breaker.failed(now, None, 1.0);
         }
+        assert_eq!(passed[..7], [0, 1, 3, 7, 15, MOST_PASSED, MOST_PASSED]);
+        assert_eq!(passed.iter().max(), Some(&MOST_PASSED));
+        // However many requests pass, a pause is one of time as well, and not too long.
+        (0..100).for_each(|_| _ = breaker.passed());
+        let at = |seconds: f64| breaker.state(now + seconds);
+        assert_eq!((at(LONGEST_PAUSE - 0.1), at(LONGEST_PAUSE)), (Gate::Open, Gate::HalfOpen));
     }
 
     #[test]

@@ -243,7 +243,7 @@ pub(super) fn reading(tokens: f64) -> f64 {
     (ALWAYS + tokens) / (ALWAYS + 1_000.0)
 }
 
-/// Tokens billed for one estimated.
+/// Tokens billed for one counted.
 fn billing(m: &Measured) -> f64 {
     within_or(m.billing.into(), 0.01, 100.0, 1.0)
 }

@@ -1,7 +1,7 @@
 //! One choice among the offers of a model, and its record: the record holds everything that the choice depends on, so that
 //! anybody can make the choice again.
 
-use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking, Terms};
+use super::ask::{Ask, Draws, Measured, Ranking, Terms};
 use super::coefficients::Coefficients;
 use super::decide::decide;
 use super::evaluation::Evaluation;
@@ -105,23 +105,4 @@ pub struct ChoiceRecord {
     pub draws: Draws,
     /// The result.
     pub ranking: Ranking,
-}
-
-impl ChoiceRecord {
-    /// Whether the ranking follows from the rest: the order exactly, the figures but for the last digits, which not
-    /// every reader of JSON keeps.
-    pub fn holds(&self) -> bool {
-        let again = decide(&self.coefficients, &self.ask, &self.terms, &self.measured, &self.draws);
-        let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * a.abs().max(b.abs());
-        let same = |(a, b): (&CandidateScore, &CandidateScore)| {
-            a.offer == b.offer
-                && [(a.cost, b.cost), (a.time, b.time), (a.score, b.score), (a.share, b.share)]
-                    .into_iter()
-                    .all(|(a, b)| close(a, b))
-        };
-        again.order == self.ranking.order
-            && again.explored == self.ranking.explored
-            && again.scores.len() == self.ranking.scores.len()
-            && again.scores.iter().zip(&self.ranking.scores).all(same)
-    }
 }

@@ -12,7 +12,7 @@ pub struct Coefficients {
     pub time_weight: f64,
     /// What an answer that breaks off costs, in prices of the market's middle.
     pub broken_weight: f64,
-    /// By how much times are expected to grow with the load before that was measured: 1 is in proportion to it.
+    /// By how much times are expected to grow with the load: 1 is in proportion to it.
     pub load_weight: f64,
     /// Most of the traffic that may explore, as a share.
     pub exploration: f64,
@@ -22,6 +22,19 @@ pub struct Coefficients {
     pub newcomer_answers: u32,
     /// Share of a prompt's tokens expected from the cache of the offer that served its prefix last, until measured.
     pub sticky_hits: f64,
+}
+
+/// By how much what is usual pulls on what is learned. What a choice goes by is in its record, however it was learned.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Priors {
+    /// On the lengths of answers, in answers.
+    pub lengths: f64,
+}
+
+impl Default for Priors {
+    fn default() -> Self {
+        Self { lengths: 5.0 }
+    }
 }
 
 impl Default for Coefficients {

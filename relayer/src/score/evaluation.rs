@@ -66,11 +66,13 @@ impl Evaluation {
     /// Cost, time, objective and group of each candidate.
     fn judge(&mut self, ask: &Ask, terms: &Terms, candidates: &impl Candidates) {
         let (input, output) = (f64::from(ask.input_tokens), f64::from(ask.expected_output));
+        let received = f64::from(ask.expected_received.unwrap_or(ask.expected_output));
         let weights = Weights::of(ask.sort, terms);
         let slowest = ask.preferred_min_throughput.filter(|x| *x > 0.0).map_or(f64::INFINITY, |x| f64::from(x).recip());
-        let latest = ask.preferred_max_latency.filter(|x| !x.is_nan()).map_or(f64::INFINITY, f64::from);
+        let at_most = |x: Option<f32>| x.filter(|x| !x.is_nan()).map_or(f64::INFINITY, f64::from);
+        let (latest, patience) = (at_most(ask.preferred_max_latency), at_most(ask.patience));
         // To the first token alone, or to the last.
-        let written = if ask.sort == Sort::Latency { 0.0 } else { output };
+        let written = if ask.sort == Sort::Latency { 0.0 } else { received };
         let read = reading(input);
         let sticky = candidates.sticky();
         self.evaluated.reserve_exact(candidates.len());
@@ -82,8 +84,11 @@ impl Evaluation {
                 _ => (rates.cost(input, output, ask.cache_writes), read),
             };
             let ttft = profile.ttft * read;
-            let time = (ttft + written * profile.token) * slowed(profile, live);
-            let group = group(live, profile.token <= slowest && ttft <= latest);
+            let slowed = slowed(profile, live);
+            let time = (ttft + written * profile.token) * slowed;
+            // Nobody waits for more than this, so that who takes longer serves nobody.
+            let awaited = if ask.streamed { ttft } else { ttft + received * profile.token } * slowed;
+            let group = group(live, profile.token <= slowest && ttft <= latest && awaited <= patience);
             let well = weights.cost * cost + weights.second * time + weights.failure * profile.broken;
             // Who may be back is looked at as if it were: that is what the look is for.
             let lost = if group == Group::HalfOpen { 0.0 } else { profile.lost };

@@ -4,7 +4,7 @@
 use super::TYPICAL;
 use super::ask::{Ask, Draws, Gate, Measured, Terms};
 use super::candidate::{Candidates, Live, Profile, Sticky};
-use super::coefficients::Coefficients;
+use super::coefficients::{Coefficients, Priors};
 use super::decide::decide;
 use super::lengths::Lengths;
 use super::offer_table::OfferTable;
@@ -149,6 +149,11 @@ struct Public {
 }
 
 impl Market {
+    /// One without offers.
+    pub(super) fn new(priors: &Priors) -> Self {
+        Self { lengths: Lengths::new(priors.lengths), ..Self::default() }
+    }
+
     /// The share of the offer at `slot` of the market's requests, and its objective for a typical request. All offers are
     /// ranked together, at most once a second: anybody may ask, for as many offers as strangers make.
     pub(super) fn public(
@@ -207,7 +212,12 @@ impl Market {
             };
             next = place + 1;
             self.seen[place] = now;
-            picks.push(Pick { place: place as u32, live: table.live(self.slots[place], now) });
+            let slot = self.slots[place];
+            let live = table.live(slot, now);
+            if live.gate == Gate::Open {
+                table.passed(slot, now);
+            }
+            picks.push(Pick { place: place as u32, live });
         }
         picks
     }
@@ -247,7 +257,8 @@ impl Market {
         let measured = survey::measure(c, table, &self.offers, &self.slots, bucket, now);
         let profiles: Vec<Profile> = measured.iter().map(Profile::of).collect();
         let rate = self.arrivals.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
-        let terms = survey::terms(c, &profiles, &self.lengths, ask, rate);
+        let served = survey::served(table, &self.slots, &profiles);
+        let terms = survey::terms(c, &served, &self.lengths, ask, rate);
         let measurements = Arc::new(Measurements { built: now, version: self.version, measured, profiles, terms });
         self.measurements[bucket] = Some(measurements.clone());
         measurements

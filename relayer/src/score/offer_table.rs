@@ -60,10 +60,18 @@ impl OfferTable {
         *live
     }
 
-    pub(super) fn started(&mut self, slot: u32, ask: &Ask, weight: f32, now: f64) -> Ticket {
+    /// A request passes by the offer at `slot`, whose breaker is open.
+    pub(super) fn passed(&mut self, slot: u32, now: f64) {
+        if self.tracker(slot).passed() {
+            self.change(slot, now, |_| ());
+        }
+    }
+
+    /// The offer at `slot` is sent the request `ask`, which says as much as `weight`; `hits` of its prompt should be cached.
+    pub(super) fn started(&mut self, slot: u32, ask: &Ask, hits: f64, weight: f32, now: f64) -> Ticket {
         self.sent += 1;
         let id = self.sent;
-        self.change(slot, now, |tracker| tracker.started(id, ask, weight, now))
+        self.change(slot, now, |tracker| tracker.started(id, (ask, hits), weight, now))
     }
 
     /// Whether the offer at `slot` is a newcomer, see [`Tracker::newcomer`].

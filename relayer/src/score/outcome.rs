@@ -15,8 +15,10 @@ pub enum Outcome {
         input_tokens: u32,
         /// Prompt tokens served from the provider's cache.
         cached_tokens: u32,
-        /// Tokens received.
+        /// Tokens of the answer, as they are billed.
         output_tokens: u32,
+        /// Those of them that arrived, by the relayer's own count: what a provider claims makes it no faster.
+        received_tokens: u32,
         /// Until the first of them.
         ttft: Duration,
         /// Until the last.

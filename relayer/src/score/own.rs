@@ -33,12 +33,19 @@ impl OwnBreakers {
         self.by_vault.contains_key(vault)
     }
 
-    /// The gate of `offer` for `vault`. An offer that served others since may be tried again at once.
-    pub(super) fn gate(&self, vault: &Pubkey, offer: &Pubkey, served_others_at: f64, now: f64) -> Gate {
-        let Some(own) = self.find(vault, offer, now) else { return Gate::Closed };
-        match own.breaker.state(now) {
-            Gate::Open if own.failed_at < served_others_at && own.breaker.cooldown(now).is_none() => Gate::HalfOpen,
-            gate => gate,
+    /// The gate of `offer` for a request of `vault`. An offer that served others since may be tried again without a pause, but
+    /// not by every request: it may fail this vault alone.
+    pub(super) fn gate(&mut self, vault: &Pubkey, offer: &Pubkey, served_others_at: f64, now: f64) -> Gate {
+        let Some(own) = self.find_mut(vault, offer, now) else { return Gate::Closed };
+        let breaker = &mut own.breaker;
+        let soon = own.failed_at < served_others_at && breaker.cooldown(now).is_none() && !breaker.waits_for_requests();
+        match breaker.state(now) {
+            Gate::Open if soon => Gate::HalfOpen,
+            Gate::Open => {
+                breaker.passed();
+                Gate::Open
+            }
+            gate @ (Gate::Closed | Gate::HalfOpen) => gate,
         }
     }
 
@@ -86,8 +93,11 @@ impl OwnBreakers {
     }
 
     fn find(&self, vault: &Pubkey, offer: &Pubkey, now: f64) -> Option<&Own> {
-        let own = self.by_vault.get(vault)?.iter().find(|own| own.offer == *offer)?;
-        (now - own.failed_at < FORGET).then_some(own)
+        self.by_vault.get(vault)?.iter().find(|own| own.offer == *offer && now - own.failed_at < FORGET)
+    }
+
+    fn find_mut(&mut self, vault: &Pubkey, offer: &Pubkey, now: f64) -> Option<&mut Own> {
+        self.by_vault.get_mut(vault)?.iter_mut().find(|own| own.offer == *offer && now - own.failed_at < FORGET)
     }
 
     fn entry(&mut self, vault: &Pubkey, offer: &Pubkey, now: f64) -> &mut Own {
@@ -140,6 +150,25 @@ mod tests {
         assert_eq!(owns.gate(&at(1), &at(8), NEVER, 1.0), Gate::Closed, "another offer");
         assert_eq!(owns.gate(&at(1), &at(9), 0.5, 1.0), Gate::HalfOpen, "it served others since");
         assert_eq!(owns.gate(&at(1), &at(9), NEVER, FORGET), Gate::Closed, "time passed");
+    }
+
+    #[test]
+    fn who_fails_one_vault_alone_is_tried_again_by_ever_fewer_of_its_requests() {
+        let mut owns = OwnBreakers::default();
+        let vault_asks = |owns: &mut OwnBreakers, now: f64| {
+            // Others are served all the time.
+            let tried = owns.gate(&at(1), &at(9), now - 0.5, now) != Gate::Open;
+            if tried {
+                owns.started(&at(1), &at(9));
+                owns.ended(&at(1), &at(9), &FAILED, now);
+            }
+            tried
+        };
+        let tries = |owns: &mut OwnBreakers, from: u32| {
+            (from..from + 100).filter(|n| vault_asks(owns, f64::from(*n) * 60.0)).count()
+        };
+        let (first, later) = (tries(&mut owns, 0), tries(&mut owns, 100));
+        assert!(first <= 10 && (3..=4).contains(&later), "{first} of the first hundred, {later} of the next");
     }
 
     #[test]

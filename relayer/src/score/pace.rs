@@ -1,14 +1,14 @@
-//! How fast an offer answers: means over its recent answers, by prompt length, and by how much its times grow with its
-//! load. The mean is what a user pays in time: a median hides a tail that every fourth request waits for. Seconds count
-//! from the scorer's beginning.
+//! How fast an offer answers: means over its recent answers, by prompt length, and the load they were measured at. The mean is
+//! what a user pays in time: a median hides a tail that every fourth request waits for. Seconds count from the scorer's
+//! beginning.
 
 use super::candidate::reading;
 use super::stats::{Decay, Mean, shrink};
 
 /// What was long ago says little, and so does what much was heard since.
 const ANSWERS: Decay = Decay { seconds: 120.0, samples: 20.0 };
-/// How times depend on load is a property of the offer and changes seldom.
-const LOADS: Decay = Decay { seconds: 200.0, samples: 40.0 };
+/// How much an offer's times vary is a property of it and changes seldom.
+const VARIANCE: Decay = Decay { seconds: 200.0, samples: 40.0 };
 /// Upper ends of the prompt-length buckets, in tokens; the last is open.
 const BUCKET_ENDS: [u32; 3] = [512, 4_096, 32_768];
 /// Buckets of prompt length.
@@ -21,24 +21,12 @@ const UNKNOWN_TTFT: f64 = 0.5;
 const LEAST_WRITING: f64 = 0.2;
 /// Range of believed seconds a token.
 const TOKEN: (f64, f64) = (1e-6, 1e3);
-/// Pull of the usual on the growth with load, in units of variance of the load.
-const LOAD_PRIOR: f64 = 60.0;
 /// Seconds to the first token of a typical prompt and seconds a token of an answer's size: times are compared by them.
 const SIZE: (f64, f64) = (0.5, 0.02);
 
 /// The bucket of a prompt.
 pub(super) fn bucket(input_tokens: u32) -> usize {
     BUCKET_ENDS.iter().position(|&end| input_tokens < end).unwrap_or(BUCKETS - 1)
-}
-
-/// How times were at which load, each relative to the size of its request.
-#[derive(Clone, Copy, Debug, Default)]
-struct Growth {
-    load: Mean,
-    load_square: Mean,
-    time: Mean,
-    time_square: Mean,
-    product: Mean,
 }
 
 /// The answers of one offer.
@@ -52,7 +40,9 @@ pub(super) struct Pace {
     written: Mean,
     /// Requests under way when they began, as recent as the times.
     load: Mean,
-    growth: Growth,
+    /// Times relative to the size of the request, and their squares.
+    time: Mean,
+    time_square: Mean,
 }
 
 impl Pace {
@@ -80,16 +70,8 @@ impl Pace {
     pub(super) fn took(&mut self, seconds: f64, (reading, tokens): (f64, f64), load: f64, weight: f64, now: f64) {
         let time = seconds / (SIZE.0 * reading + SIZE.1 * tokens);
         self.load.add(load, weight, now, ANSWERS);
-        let growth = &mut self.growth;
-        for (mean, value) in [
-            (&mut growth.load, load),
-            (&mut growth.load_square, load * load),
-            (&mut growth.time, time),
-            (&mut growth.time_square, time * time),
-            (&mut growth.product, load * time),
-        ] {
-            mean.add(value, weight, now, LOADS);
-        }
+        self.time.add(time, weight, now, VARIANCE);
+        self.time_square.add(time * time, weight, now, VARIANCE);
     }
 
     /// Seconds to the first token of a typical prompt, as measured by prompts in `bucket`.
@@ -117,19 +99,8 @@ impl Pace {
 
     /// Variance of its times, relative to the square of their mean; `None` without answers.
     pub(super) fn variance(&self) -> Option<f64> {
-        let (mean, square) = (self.growth.time.value()?, self.growth.time_square.value()?);
+        let (mean, square) = (self.time.value()?, self.time_square.value()?);
         Some((square / (mean * mean).max(1e-12) - 1.0).max(0.0))
-    }
-
-    /// Relative growth of its times for each request more at once, pulled to `usual`.
-    pub(super) fn slope(&self, usual: f64, now: f64) -> f64 {
-        let Growth { load, load_square, time, product, .. } = &self.growth;
-        let all = (load.value(), load_square.value(), time.value(), product.value());
-        let (Some(load), Some(square), Some(time), Some(product)) = all else { return usual };
-        let weight = self.growth.load.weight(now, LOADS);
-        let variance = (square - load * load).max(0.0) * weight;
-        let covariance = (product - load * time) * weight;
-        ((covariance / time.max(1e-9) + usual * LOAD_PRIOR) / (variance + LOAD_PRIOR)).max(0.0)
     }
 
     /// The load at which its times were measured; of an offer that was never measured, a single request.
@@ -162,22 +133,6 @@ mod tests {
         }
         let [short, long] = [100, 50_000].map(|n| pace.ttft(bucket(n), 60.0).unwrap() * reading(f64::from(n)));
         assert!(short < 0.4 && long > 15.0, "{short} s, {long} s");
-    }
-
-    #[test]
-    fn growth_with_load_is_learned_and_pulled_to_the_usual_until_then() {
-        let mut pace = Pace::default();
-        assert_eq!(pace.slope(0.05, 0.0), 0.05);
-        for i in 0..200 {
-            let load = f64::from(i % 10 + 1);
-            pace.took(load, (1.0, 100.0), load, 1.0, f64::from(i));
-        }
-        // Twice as long for twice as many: at the usual 5.5 each more is as much as a whole part of 5.5.
-        let slope = pace.slope(0.05, 200.0);
-        assert!((0.13..0.19).contains(&slope), "{slope}");
-        let mut level = Pace::default();
-        (0..200).for_each(|i| level.took(1.0, (1.0, 100.0), f64::from(i % 10 + 1), 1.0, f64::from(i)));
-        assert!(level.slope(0.05, 200.0) < 0.02);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::ask::{Ask, AskedWrites, Gate, Measured, Terms};
 use super::candidate::{Profile, reading};
 use super::coefficients::Coefficients;
-use super::lengths::Lengths;
+use super::lengths::{Lengths, MeanRequest};
 use super::offer_table::OfferTable;
 use super::stats::{median, shrink};
 use crate::registry::Offer;
@@ -22,7 +22,7 @@ const USUALLY_BROKEN: f64 = 0.01;
 /// Pull of the common on what a failure costs in time, in failures, and that before anything failed, in seconds.
 const LOST_PRIOR: f64 = 2.0;
 const USUALLY_LOST: f64 = 1.0;
-/// Pull of the common on how an offer bills, in tokens estimated.
+/// Pull of the common on how an offer bills, in tokens counted.
 const BILLING_PRIOR: f64 = 10_000.0;
 /// Below this factor, billing more than others is the luck of the prompts.
 const BILLING_NOISE: f64 = 1.25;
@@ -81,7 +81,7 @@ pub(super) fn measure(
             answered: pace.answered(now),
             variance: pace.variance(),
             usual_load,
-            slope: pace.slope(c.load_weight / (usual_load + FREE_LOAD), now),
+            slope: c.load_weight / (usual_load + FREE_LOAD),
             gate: tracker.gate(now),
             failure: tracker.failure(now),
             lost: tracker.lost(now),
@@ -104,12 +104,20 @@ pub(super) fn measure(
     offers.iter().zip(&seen).zip(slots).map(one).collect()
 }
 
+/// The offers of a market that have served somebody, or all if none has. Whoever lists an offer names its price: one that
+/// nobody was served by must not move what a second is worth to everybody.
+pub(super) fn served<'a>(table: &mut OfferTable, slots: &[u32], profiles: &'a [Profile]) -> Vec<&'a Profile> {
+    let mut served: Vec<&Profile> = Vec::with_capacity(profiles.len());
+    served.extend(slots.iter().zip(profiles).filter(|(slot, _)| table.tracker(**slot).established(1)).map(|(_, p)| p));
+    if served.is_empty() { profiles.iter().collect() } else { served }
+}
+
 /// What a second and a failure are worth in a market of these offers: its middle's time is worth its price.
-pub(super) fn terms(c: &Coefficients, profiles: &[Profile], lengths: &Lengths, ask: &Ask, rate: f64) -> Terms {
-    let (input, output) = lengths.mean(ask);
+pub(super) fn terms(c: &Coefficients, profiles: &[&Profile], lengths: &Lengths, ask: &Ask, rate: f64) -> Terms {
+    let MeanRequest { input, output, received } = lengths.mean(ask);
     let cost =
         median(profiles.iter().map(|p| p.rates(input).cost(input, output, AskedWrites::None))).unwrap_or(1.0).max(1e-3);
-    let time = median(profiles.iter().map(|p| p.ttft * reading(input) + p.token * output)).unwrap_or(1.0).max(1e-6);
+    let time = median(profiles.iter().map(|p| p.ttft * reading(input) + p.token * received)).unwrap_or(1.0).max(1e-6);
     Terms {
         second: (c.time_weight * cost / time) as f32,
         failure: (c.broken_weight * cost) as f32,

@@ -10,6 +10,8 @@ pub struct Ticket {
     pub(super) load: u32,
     /// Tokens, prompt and expected answer.
     pub(super) tokens: u32,
+    /// Tokens of its prompt that should have to be read: not those expected from the cache.
+    pub(super) fresh: u32,
     /// How much it says to everybody, 0 to 1.
     pub(super) weight: f32,
     /// Whether its first token came.

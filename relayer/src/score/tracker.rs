@@ -85,7 +85,8 @@ pub(super) struct Tracker {
     broken: Mean,
     /// Seconds that an attempt took which failed.
     lost: Mean,
-    estimated: Decayed,
+    /// Tokens of prompts and answers by the relayer's own count, and as they were billed.
+    counted_tokens: Decayed,
     billed: Decayed,
     limited_at: Option<f64>,
     first_hits: Hits,
@@ -105,22 +106,29 @@ impl Tracker {
         Self { touched: now, penalty: 1.0, is_new: true, ..Self::default() }
     }
 
-    /// The request `ask` was sent, number `id` of all. One that says something to everybody may be the probe of a breaker.
-    pub(super) fn started(&mut self, id: u64, ask: &Ask, weight: f32, now: f64) -> Ticket {
+    /// A request passes it by, whose breaker is open. Returns whether that changes its gate.
+    pub(super) fn passed(&mut self) -> bool {
+        self.breaker.passed()
+    }
+
+    /// The request `ask` was sent, number `id` of all, whose prompt should be cached by a share of `hits`. One that says
+    /// something to everybody may be the probe of a breaker.
+    pub(super) fn started(&mut self, id: u64, (ask, hits): (&Ask, f64), weight: f32, now: f64) -> Ticket {
         self.touched = now;
         self.requests = self.requests.saturating_add(1);
         let tokens = ask.input_tokens.saturating_add(ask.expected_output);
         self.tokens = self.tokens.saturating_add(u64::from(tokens));
         self.traffic.add(1.0, now, HALF_LIFE);
         self.limit.started(now);
-        let ticket = Ticket { id, at: now, load: self.requests, tokens, weight, began: false };
+        let fresh = (f64::from(ask.input_tokens) * (1.0 - hits)).round() as u32;
+        let ticket = Ticket { id, at: now, load: self.requests, tokens, fresh, weight, began: false };
         if !ticket.counts() {
             return ticket;
         }
         self.counted = self.counted.saturating_add(1);
         self.breaker.started();
         if ask.streamed {
-            self.waiting.push(Waiting { ticket: id, at: now, reading: reading(ask.input_tokens.into()) });
+            self.waiting.push(Waiting { ticket: id, at: now, reading: reading(fresh.into()) });
         }
         ticket
     }
@@ -131,7 +139,7 @@ impl Tracker {
             return;
         }
         self.forget(ticket);
-        self.pace.began(now - ticket.at, (ask.input_tokens, ask.input_tokens), ticket.weight.into(), now);
+        self.pace.began(now - ticket.at, (ask.input_tokens, ticket.fresh), ticket.weight.into(), now);
     }
 
     fn forget(&mut self, ticket: &Ticket) {
@@ -166,9 +174,9 @@ impl Tracker {
             return;
         }
         let weight = f64::from(evidence.weight);
-        self.timed(outcome, ticket, repeated, weight, now);
+        self.timed(outcome, ticket, (asked, repeated), weight, now);
         match outcome {
-            Outcome::Served { input_tokens, output_tokens, .. } => {
+            Outcome::Served { input_tokens, output_tokens, received_tokens, .. } => {
                 self.breaker.served();
                 self.in_a_row = 0;
                 self.verified = self.verified.saturating_add(1);
@@ -176,8 +184,8 @@ impl Tracker {
                 self.up.add(1.0, weight, now, FAILURES);
                 self.broken.add(0.0, weight, now, BROKEN);
                 if let Some(ask) = asked.filter(|_| evidence.lengths) {
-                    let estimate = f64::from(ask.input_tokens) + f64::from(ask.expected_output);
-                    self.estimated.add(estimate, now, BILLING_HALF_LIFE);
+                    let counted = f64::from(ask.input_tokens) + f64::from(*received_tokens);
+                    self.counted_tokens.add(counted, now, BILLING_HALF_LIFE);
                     self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, BILLING_HALF_LIFE);
                 }
             }
@@ -189,27 +197,37 @@ impl Tracker {
         }
     }
 
-    /// What an answer shows of times, loads and caches.
-    fn timed(&mut self, outcome: &Outcome, ticket: Option<&Ticket>, repeated: bool, weight: f64, now: f64) {
+    /// What an answer shows of times, loads and caches. Sizes are the relayer's own counts: a provider that bills more tokens
+    /// neither reads nor writes any faster.
+    fn timed(
+        &mut self,
+        outcome: &Outcome,
+        ticket: Option<&Ticket>,
+        (asked, repeated): (Option<&Ask>, bool),
+        weight: f64,
+        now: f64,
+    ) {
         match outcome {
-            Outcome::Served { streamed, input_tokens, cached_tokens, output_tokens, ttft, total } => {
+            Outcome::Served { streamed, input_tokens, cached_tokens, received_tokens, ttft, total, .. } => {
                 let hits = if repeated { &mut self.repeat_hits } else { &mut self.first_hits };
                 hits.add(*input_tokens, *cached_tokens, now);
-                let fresh = input_tokens.saturating_sub(*cached_tokens);
+                let prompt = asked.map_or(*input_tokens, |ask| ask.input_tokens);
+                let cached = f64::from(*cached_tokens) / f64::from((*input_tokens).max(1));
+                let fresh = (f64::from(prompt) * (1.0 - cached.min(1.0))).round() as u32;
                 let (first, whole) = (ttft.as_secs_f64(), total.as_secs_f64());
-                let output = f64::from(*output_tokens);
+                let output = f64::from(*received_tokens);
                 if let Some(ticket) = ticket {
                     self.pace.took(whole, (reading(fresh.into()), output), ticket.load.into(), weight, now);
                 }
                 if *streamed && !ticket.is_some_and(|ticket| ticket.began) {
-                    self.pace.began(first, (*input_tokens, fresh), weight, now);
+                    self.pace.began(first, (prompt, fresh), weight, now);
                 }
                 if *streamed {
                     self.pace.wrote(whole - first, output - 1.0, None, weight, now);
                 } else {
                     self.pace.wrote(whole, output, Some(reading(fresh.into())), weight, now);
                 }
-                self.shown.push(now, *output_tokens, streamed.then_some(*ttft), *total);
+                self.shown.push(now, *received_tokens, streamed.then_some(*ttft), *total);
             }
             Outcome::Overtaken { input_tokens, waited } => {
                 self.pace.began(waited.as_secs_f64(), (*input_tokens, *input_tokens), weight, now);
@@ -236,15 +254,20 @@ impl Tracker {
                 None => self.breaker.neutral(),
             };
         }
-        // Failures in a row say that it is down, which the breaker knows; the rate is about how often that begins.
-        let weight = f64::from(evidence.weight) * f64::from(self.in_a_row.min(60)).exp2().recip();
-        self.in_a_row = self.in_a_row.saturating_add(1);
+        let weight = f64::from(evidence.weight);
         let content = ticket.is_none_or(|ticket| ticket.began);
-        let broken = content && matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout);
-        self.broken.add(if broken { 1.0 } else { 0.0 }, weight, now, BROKEN);
-        self.failures.add(if broken { 0.0 } else { 1.0 }, weight, now, FAILURES);
-        if let Some(ticket) = ticket.filter(|_| !broken) {
-            self.lost.add(now - ticket.at, evidence.weight.into(), now, LOST);
+        if content && matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout) {
+            // It had begun to answer, and each user whose answer broke off lost it.
+            self.broken.add(1.0, weight, now, BROKEN);
+            self.failures.add(0.0, weight, now, FAILURES);
+        } else {
+            // Failures in a row say that it is down, which the breaker knows; the rate is about how often that begins.
+            let begins = f64::from(self.in_a_row.min(60)).exp2().recip();
+            self.in_a_row = self.in_a_row.saturating_add(1);
+            self.failures.add(1.0, weight * begins, now, FAILURES);
+            if let Some(ticket) = ticket {
+                self.lost.add(now - ticket.at, weight, now, LOST);
+            }
         }
         let witness = match evidence.vault {
             Some(vault) if !kind.is_nobodys_doing() => Witness::Vault(vault),
@@ -307,10 +330,10 @@ impl Tracker {
         (self.lost.value().unwrap_or(0.0), self.lost.weight(now, LOST))
     }
 
-    /// Tokens billed for one that was estimated, and the tokens estimated.
+    /// Tokens billed for one that was counted, and the tokens counted.
     pub(super) fn billing(&self, now: f64) -> Option<(f64, f64)> {
-        let estimated = self.estimated.at(now, BILLING_HALF_LIFE);
-        (estimated >= 1.0).then(|| (self.billed.at(now, BILLING_HALF_LIFE) / estimated, estimated))
+        let counted = self.counted_tokens.at(now, BILLING_HALF_LIFE);
+        (counted >= 1.0).then(|| (self.billed.at(now, BILLING_HALF_LIFE) / counted, counted))
     }
 
     /// Answers verified before it was tracked.

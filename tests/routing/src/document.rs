@@ -1,6 +1,7 @@
 //! `docs/ROUTING.md`: its tables are written by the full run and guarded by the reduced one.
 
-use crate::policy::{Spec, coefficients};
+use crate::policy::Spec;
+use crate::policy::withheld::Withheld;
 use crate::report;
 use crate::search::tuned;
 use crate::tournament::tournament;
@@ -8,21 +9,38 @@ use crate::verdict::{ORACLE, STEAM};
 use anyhow::{Context, Result, ensure};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use steam::score::Coefficients;
+use steam::score::{Coefficients, Priors};
 
 /// Seeds of the markets that are reported: drawn after the scorer was frozen.
 pub const REPORTED: Range<u64> = 710_000..711_000;
 /// The first of them, for what must be quick.
 pub const REDUCED: Range<u64> = REPORTED.start..REPORTED.start + 24;
-/// One rule taken out at a time, as a change of the coefficients.
-const ABLATIONS: &[(&str, &[&str])] = &[
-    ("times grow with the load", &["load_weight=0"]),
-    ("a share explores", &["exploration=0"]),
-    ("what breaks off costs", &["broken_weight=0"]),
-    ("time counts", &["time_weight=0"]),
-    ("newcomers start slowly", &["newcomer_answers=0"]),
-    ("caches are expected before they are measured", &["sticky_hits=0"]),
-];
+/// A prior that nothing learned outweighs.
+const NEVER: f64 = 1e12;
+
+/// The scorer without one rule at a time.
+fn ablations_of(c: Coefficients) -> Vec<(&'static str, Spec)> {
+    let with = Spec::Steam;
+    let untold = |withheld| Spec::Without(withheld, Priors::default());
+    vec![
+        ("time counts", with(Coefficients { time_weight: 0.0, ..c })),
+        ("times are means, not medians", untold(Withheld::Tails)),
+        ("first tokens that are overdue count", untold(Withheld::Waiting)),
+        ("first tokens count when they come", untold(Withheld::Begin)),
+        ("who is expected to be given up on comes later", untold(Withheld::Patience)),
+        ("lengths of answers are learned", Spec::Without(Withheld::Nothing, Priors { lengths: NEVER })),
+        ("times grow with the load", with(Coefficients { load_weight: 0.0, ..c })),
+        ("what breaks off costs", with(Coefficients { broken_weight: 0.0, ..c })),
+        ("a breaker opens", untold(Withheld::Outages)),
+        ("limits are learned", untold(Withheld::Limits)),
+        ("`Retry-After` is honoured", untold(Withheld::RetryAfter)),
+        ("who bills more than comes is dearer", untold(Withheld::Billing)),
+        ("conversations stay where they are cached", untold(Withheld::Caches)),
+        ("caches are expected before they are measured", with(Coefficients { sticky_hits: 0.0, ..c })),
+        ("a share explores", with(Coefficients { exploration: 0.0, ..c })),
+        ("newcomers start slowly", with(Coefficients { newcomer_answers: 0, ..c })),
+    ]
+}
 
 /// Everybody who is compared, as released: the oracle, the scorer with its defaults and the tuned baselines.
 pub fn released() -> Vec<Spec> {
@@ -41,7 +59,7 @@ pub fn write(root: &Path) -> Result<()> {
     let sections = [
         ("distribution", report::distribution(&rows, &specs)),
         ("settings", report::settings(&specs)),
-        ("ablations", ablations(REPORTED.start..REPORTED.start + 300)?),
+        ("ablations", ablations(REPORTED.start..REPORTED.start + 300)),
         ("reduced", exact()),
     ];
     for (name, content) in &sections {
@@ -65,15 +83,14 @@ pub fn check(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn ablations(seeds: Range<u64>) -> Result<String> {
-    let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
-    for (_, changes) in ABLATIONS {
-        let changes: Vec<String> = changes.iter().map(|&change| change.into()).collect();
-        specs.push(Spec::Steam(coefficients::with(Coefficients::default(), &changes)?));
+/// The table of what each rule earns in the markets of `seeds`.
+pub fn ablations(seeds: Range<u64>) -> String {
+    let (mut names, mut specs) = (vec!["as released"], vec![Spec::Oracle, Spec::Steam(Coefficients::default())]);
+    for (name, spec) in ablations_of(Coefficients::default()) {
+        names.push(name);
+        specs.push(spec);
     }
-    let rows = tournament(&specs, seeds);
-    let names = ["as released"].into_iter().chain(ABLATIONS.iter().map(|(name, _)| *name));
-    Ok(report::ablations(&rows, &names.collect::<Vec<_>>()))
+    report::ablations(&tournament(&specs, seeds), &names)
 }
 
 fn exact() -> String {

@@ -29,6 +29,15 @@ enum Command {
         #[arg(long, default_value_t = 40)]
         markets: u64,
     },
+    /// The scorer without one of its rules at a time.
+    Ablate {
+        /// The first market's seed.
+        #[arg(long, default_value_t = TUNING_SEEDS.start)]
+        seed: u64,
+        /// Markets.
+        #[arg(long, default_value_t = 100)]
+        markets: u64,
+    },
     /// Run the scorer, also with other coefficients, next to the baselines.
     Draw {
         /// The first market's seed.
@@ -56,6 +65,10 @@ fn main() -> Result<()> {
         None if args.check => document::check(&root),
         None => document::write(&root),
         Some(Command::Tune { baseline, markets }) => tune(baseline.as_deref(), markets),
+        Some(Command::Ablate { seed, markets }) => {
+            println!("{}", document::ablations(seed..seed + markets));
+            Ok(())
+        }
         Some(Command::Draw { seed, markets, changes, alone, each }) => {
             let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
             for variant in changes {
@@ -68,8 +81,9 @@ fn main() -> Result<()> {
             let rows = tournament(&specs, seed..seed + markets);
             if each {
                 for row in &rows {
-                    let losses: Vec<String> = row.runs.iter().map(|r| format!("{:.2}", r.loss)).collect();
-                    println!("{} {}", row.seed, losses.join(" "));
+                    let losses = row.runs.iter().map(|r| format!("{:.2} {:.2} %", r.loss, r.success * 100.0));
+                    let losses: Vec<String> = losses.collect();
+                    println!("{} {}", row.seed, losses.join(", "));
                 }
             }
             println!("{}", report::distribution(&rows, &specs));

@@ -10,6 +10,7 @@ pub mod pending;
 pub mod price;
 pub mod spec;
 pub mod steam;
+pub mod withheld;
 
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ mod tests;
 pub use spec::Spec;
 
 use crate::market::Request;
+use crate::market::provider::patience;
 use ::steam::registry::Offer;
 use ::steam::score::{Ask, Outcome, Sort};
 use std::sync::Arc;
@@ -35,10 +37,6 @@ pub struct View<'a> {
     pub ids: &'a [usize],
     /// Seconds since the market began.
     pub now: f64,
-    /// Prompt tokens.
-    pub input: u32,
-    /// Output tokens expected.
-    pub expected_output: u32,
     /// The request as far as it is known: not how long its answer will be.
     pub ask: Ask,
 }
@@ -47,7 +45,8 @@ impl View<'_> {
     /// Posted price of the request at the candidate in `position`, in µUSDC, nothing cached.
     pub fn cost(&self, position: usize) -> f64 {
         let price = &self.offers[position].price.standard;
-        f64::from(self.input) * price.input as f64 + f64::from(self.expected_output) * price.output as f64
+        f64::from(self.ask.input_tokens) * price.input as f64
+            + f64::from(self.ask.expected_output) * price.output as f64
     }
 }
 
@@ -75,7 +74,7 @@ pub enum Router {
 }
 
 /// Output tokens the relayer expects before it learned anything.
-pub fn expected(request: &Request) -> u32 {
+fn expected(request: &Request) -> u32 {
     request.limit.map_or(EXPECTED_OUTPUT, |limit| limit.min(EXPECTED_OUTPUT))
 }
 
@@ -89,6 +88,7 @@ pub fn ask(request: &Request) -> Ask {
         sort: Sort::Balanced,
         preferred_min_throughput: None,
         preferred_max_latency: None,
+        patience: Some(patience(request) as f32),
         prefix: Some(request.conversation.into()),
         ..Ask::default()
     }

@@ -74,7 +74,7 @@ pub fn settings(specs: &[Spec]) -> String {
 /// One row a variant of the scorer, the first as released: its regret, and how much more it has in the same market.
 pub fn ablations(rows: &[Row], names: &[&str]) -> String {
     let mut text = String::from(
-        "| without this rule | regret, mean | median | worst 5 % | more in the same market |\n|---|---|---|---|---|\n",
+        "| without this rule | regret, mean | median | worst 5 % | more in the same market | success % |\n|---|---|---|---|---|---|\n",
     );
     for (place, name) in names.iter().enumerate() {
         let place = STEAM + place;
@@ -82,11 +82,12 @@ pub fn ablations(rows: &[Row], names: &[&str]) -> String {
         let more = Mean::of(&rows.iter().map(|r| r.runs[place].loss - r.runs[STEAM].loss).collect::<Vec<_>>());
         let _ = writeln!(
             text,
-            "| {name} | {:.3} | {:.3} | {:.2} | {} |",
+            "| {name} | {:.3} | {:.3} | {:.2} | {} | {:.3} |",
             own.mean.mean,
             own.median,
             own.worst,
-            shown(more, 3)
+            shown(more, 3),
+            own.success * 100.0
         );
     }
     text

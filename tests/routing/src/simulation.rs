@@ -5,7 +5,7 @@ use crate::draw::{self, Purpose};
 use crate::market::objective::dollars;
 use crate::market::provider::{Fate, Situation, limited_after};
 use crate::market::{Market, Request};
-use crate::policy::{MAX_ATTEMPTS, Router, View, ask, expected};
+use crate::policy::{MAX_ATTEMPTS, Router, View, ask};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -85,9 +85,9 @@ pub fn run(market: &Market, router: &mut Router, mut done: impl FnMut(&Done)) {
         let end = simulation.ends.peek().map(|Reverse((at, ..))| *at);
         let Some(next) = [change, arrival, end].into_iter().flatten().min() else { return };
         simulation.world.now = next as f64 / 1e9;
-        if change == Some(next) {
-            changes.next();
-            simulation.world.relist();
+        if let Some(at) = changes.next_if(|&at| nanos(at) == next) {
+            // To the last bit: rounded down, the moment of a change is before it.
+            simulation.world.relist(at);
         } else if end == Some(next) {
             if let Some(ended) = simulation.end(router) {
                 done(&ended);
@@ -215,19 +215,12 @@ impl<'a> World<'a> {
         }
     }
 
-    fn relist(&mut self) {
-        (self.offers, self.ids) = self.market.listed(self.now);
+    fn relist(&mut self, at: f64) {
+        (self.offers, self.ids) = self.market.listed(at);
     }
 
     fn view(&self, request: &Request) -> View<'_> {
-        View {
-            offers: &self.offers,
-            ids: &self.ids,
-            now: self.now,
-            input: request.input,
-            expected_output: expected(request),
-            ask: ask(request),
-        }
+        View { offers: &self.offers, ids: &self.ids, now: self.now, ask: ask(request) }
     }
 
     /// Prompt tokens of `request` that `id` has in its cache.
@@ -295,6 +288,7 @@ impl<'a> World<'a> {
                     input_tokens: usage.input + usage.cached,
                     cached_tokens: usage.cached,
                     output_tokens: usage.output,
+                    received_tokens: request.output,
                     // The first byte of a whole answer comes with its last.
                     ttft: Duration::from_secs_f64(if request.streamed { ttft } else { total }),
                     total: Duration::from_secs_f64(total),

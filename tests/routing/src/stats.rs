@@ -20,11 +20,6 @@ impl Mean {
         let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
         Self { mean, half: t(n - 1) * (variance / n as f64).sqrt() }
     }
-
-    /// Whether the whole interval is above zero.
-    pub fn is_positive(&self) -> bool {
-        self.mean - self.half > 0.0
-    }
 }
 
 /// Student's t at 97.5 % for `freedom` degrees of freedom; between the listed ones the next smaller, which is wider.
@@ -74,7 +69,6 @@ mod tests {
         let mean = Mean::of(&[1.0, 2.0, 3.0, 4.0, 5.0]);
         assert_eq!(mean.mean, 3.0);
         assert!((mean.half - 1.963).abs() < 1e-3, "{}", mean.half);
-        assert!(mean.is_positive() && !Mean::of(&[-1.0, 2.0]).is_positive());
         assert_eq!(Mean::of(&[1.0]).half, f64::INFINITY, "one value proves nothing");
     }
 

@@ -2,9 +2,8 @@
 
 use crate::draw::{Purpose, at};
 use crate::market::{Market, drawn};
-use crate::metrics::{Summary, Tally};
+use crate::metrics::Summary;
 use crate::policy::{Router, Spec};
-use crate::simulation::run;
 use rand::Rng;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -31,12 +30,7 @@ pub fn tournament(specs: &[Spec], seeds: Range<u64>) -> Vec<Row> {
         .into_par_iter()
         .map(|seed| {
             let market = servable(seed);
-            let one = |spec: &Spec| {
-                let mut tally = Tally::default();
-                run(&market, &mut spec.build(seed), |done| tally.add(done));
-                tally.summary(&market)
-            };
-            Row { seed, runs: specs.iter().map(one).collect() }
+            Row { seed, runs: specs.iter().map(|spec| Summary::of(&market, &mut spec.build(seed))).collect() }
         })
         .collect()
 }
@@ -45,14 +39,8 @@ pub fn tournament(specs: &[Spec], seeds: Range<u64>) -> Vec<Row> {
 pub fn servable(seed: u64) -> Market {
     let mut market = drawn::market(seed);
     let mut again = at(seed, Purpose::Again, 0, 0);
-    while served_by_oracle(&market) < SERVABLE {
+    while Summary::of(&market, &mut Router::Oracle).success < SERVABLE {
         market = drawn::market(again.random());
     }
     market
-}
-
-fn served_by_oracle(market: &Market) -> f64 {
-    let mut tally = Tally::default();
-    run(market, &mut Router::Oracle, |done| tally.add(done));
-    tally.summary(market).success
 }

@@ -4,8 +4,9 @@ use crate::board::Suspicion;
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::localnet::{Behaviour, SimulatedProvider};
 use crate::registry::Offer;
-use crate::relay::testing::offer;
+use crate::relay::testing::mock::{HELLO, Mock, ROLE, STOP, Step, stream};
 use crate::relay::testing::world::{Streamed, World, request};
+use crate::relay::testing::{NOW, offer};
 use serde_json::{Value, json};
 use steam_protocol::key::SessionKey;
 
@@ -173,4 +174,32 @@ async fn a_flagged_provider_loses_its_traffic_to_honest_ones() {
     world.settled_down().await;
     let after = requests() - flagged_at;
     assert!(after <= 8, "{after} of 40 requests still went to it");
+}
+
+#[tokio::test]
+async fn who_claims_more_tokens_than_came_is_no_faster() {
+    let text = "four".repeat(100);
+    let more =
+        format!(r#"{{"id":"c","created":5,"model":"m","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
+    let speed = async |claim: u32| {
+        let usage = format!(
+            r#"{{"id":"c","created":5,"model":"m","choices":[],"usage":{{"prompt_tokens":9,"completion_tokens":{claim}}}}}"#
+        );
+        let mut steps = stream(&[ROLE, HELLO]);
+        steps.push(Step::Pause(300));
+        steps.extend([&more, STOP, &usage, "[DONE]"].map(|event| Step::Say(format!("data: {event}\n\n"))));
+        let provider = Mock::new("p", steps).await;
+        let offer = provider.offer(1);
+        let world = World::new(vec![offer.clone()]).await;
+        let streamed = Streamed::read(world.chat(json!({"stream": true})).await).await;
+        let billed = streamed.receipt.unwrap().receipt.usage.output;
+        let live = world.node.scorer.live_figures(&offer.address, tokio::time::Instant::now());
+        let board = world.node.board.figures_of(&offer.address, NOW * 1_000).minutes5;
+        (billed, live.tokens_per_second.unwrap().p50, board.tokens_per_second.unwrap().p50)
+    };
+    // 405 bytes are about 102 tokens, and nobody knows this model's tokenizer.
+    let ((honest, _, _), (billed, live, board)) = (speed(102).await, speed(400).await);
+    assert_eq!((honest, billed), (102, 400));
+    let most = 101.0 / 0.3;
+    assert!(live <= most && board <= most * 1.02, "{live} and {board} tokens a second of at most {most}");
 }

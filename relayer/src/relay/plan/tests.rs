@@ -339,6 +339,22 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
 }
 
 #[test]
+fn a_candidate_is_asked_what_it_was_ranked_for() {
+    let scorer = Scorer::new((&Config::default().routing).into());
+    let request = request(r#","stream":true,"provider":{"sort":"latency"}"#);
+    // The second answers with fewer tokens than the first: it is asked the same all the same.
+    let offers = vec![offer("a", 1), Offer { output_limit: 100, ..offer("b", 2) }];
+    let plan = planned(offers, &request, input(40), allowed()).unwrap().beginning(Some(7));
+    let asker = Asker { request: &request, named: &NOBODY, vault: None };
+    let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rand::rng());
+    assert_eq!(order.len(), 2);
+    let ranked = decisions[0].ask();
+    assert!(order.iter().all(|candidate| candidate.ask == *ranked), "{order:?}");
+    assert_eq!((ranked.prefix, ranked.sort), (Some(7), crate::score::Sort::Latency));
+    assert!(ranked.expected_received.is_some(), "as learned, not as configured");
+}
+
+#[test]
 fn those_slower_than_preferred_come_after_all_others() {
     let scorer = Scorer::new((&Config::default().routing).into());
     let (cheap, quick) = (
@@ -354,6 +370,7 @@ fn those_slower_than_preferred_come_after_all_others() {
                 input_tokens: 10,
                 cached_tokens: 0,
                 output_tokens: 101,
+                received_tokens: 101,
                 ttft: ms(ttft),
                 total: ms(total),
             };

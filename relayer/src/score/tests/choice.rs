@@ -233,6 +233,24 @@ fn slower_ones_than_preferred_come_after_the_others() {
 }
 
 #[test]
+fn who_is_expected_to_be_given_up_on_comes_after_all_others() {
+    let mut three = alike::<3>();
+    // Half a second to the first token and 8.5 to the last, where one of them is five times as slow.
+    (three[1].ttft, three[1].speed, three[1].price) = (2.5, 10.0, price(10, 10));
+    for (streamed, patience, last) in [(true, 2.0, true), (true, 3.0, false), (false, 40.0, true), (false, 45.0, false)]
+    {
+        let ask = Ask { streamed, patience: Some(patience), ..ASK };
+        let order = choose(&ask, &three).order;
+        assert_eq!(order.last() == Some(&1), last, "{streamed} {patience}");
+        assert_eq!(order[0] == 1, !last, "{streamed} {patience}");
+    }
+    // What it works on makes it later still.
+    (three[1].outstanding_requests, three[1].slope) = (9, 0.1);
+    let ask = Ask { patience: Some(3.0), ..ASK };
+    assert_eq!(choose(&ask, &three).order.last(), Some(&1));
+}
+
+#[test]
 fn cache_writes_that_are_asked_for_count_at_their_price() {
     let mut two = alike::<2>();
     let dear = Price { cache_write: 5_000_000_000, cache_write_long: 9_000_000_000, ..Price::basic(1, 1, 1, 0) };

@@ -11,7 +11,15 @@ fn vault() -> Pubkey {
 /// A streamed answer of 400 tokens.
 fn answer(output_tokens: u32, seconds: f64) -> Outcome {
     let total = Duration::from_secs_f64(seconds);
-    Outcome::Served { streamed: true, input_tokens: 1_000, cached_tokens: 0, output_tokens, ttft: total / 2, total }
+    Outcome::Served {
+        streamed: true,
+        input_tokens: 1_000,
+        cached_tokens: 0,
+        output_tokens,
+        received_tokens: output_tokens,
+        ttft: total / 2,
+        total,
+    }
 }
 
 fn time_of(market: &mut Market, offer: usize) -> f64 {

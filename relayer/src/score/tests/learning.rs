@@ -1,27 +1,36 @@
 //! What the scorer learns from how requests end.
 
 use super::{ASK, Market, plain, price};
-use crate::score::{Ask, Coefficients, Evidence, FailureKind, Outcome, Sort};
+use crate::chain::Pubkey;
+use crate::score::{Ask, Coefficients, Evidence, FailureKind, Measured, Outcome, Sort, Ticket};
 use std::time::Duration;
 
-/// How one request to an offer ends.
+/// How one request to an offer ends: tokens as they are billed, and those that arrived at `speed`.
 #[derive(Clone, Copy)]
 struct End {
     input: u32,
     cached: u32,
     output: u32,
+    received: u32,
     ttft: f64,
     speed: f64,
 }
 
-const USUAL: End = End { input: 1_000, cached: 0, output: 400, ttft: 0.5, speed: 50.0 };
+const USUAL: End = End { input: 1_000, cached: 0, output: 400, received: 400, ttft: 0.5, speed: 50.0 };
 
 impl Market {
     fn answers(&mut self, offer: usize, ask: &Ask, end: End) {
         let ttft = Duration::from_secs_f64(end.ttft);
-        let total = ttft + Duration::from_secs_f64(f64::from(end.output - 1) / end.speed);
-        let (input_tokens, cached_tokens, output_tokens) = (end.input, end.cached, end.output);
-        let served = Outcome::Served { streamed: true, input_tokens, cached_tokens, output_tokens, ttft, total };
+        let total = ttft + Duration::from_secs_f64(f64::from(end.received - 1) / end.speed);
+        let served = Outcome::Served {
+            streamed: true,
+            input_tokens: end.input,
+            cached_tokens: end.cached,
+            output_tokens: end.output,
+            received_tokens: end.received,
+            ttft,
+            total,
+        };
         self.pass(0.2);
         self.ends(offer, ask, &served);
     }
@@ -88,10 +97,26 @@ fn the_length_of_answers_is_learned_and_stands_in_the_record() {
     let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000)]);
     assert_eq!(market.decide(ASK).ask().expected_output, 400);
     for _ in 0..100 {
-        market.answers(0, &ASK, End { output: 50, ..USUAL });
+        market.answers(0, &ASK, End { output: 50, received: 50, ..USUAL });
     }
     let expected = market.decide(ASK).record().ask.expected_output;
     assert!((50..80).contains(&expected), "{expected}");
+}
+
+#[test]
+fn reasoning_that_is_billed_and_never_seen_costs_money_and_no_writing() {
+    let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 2]);
+    for _ in 0..100 {
+        for offer in 0..2 {
+            market.answers(offer, &ASK, End { output: 1_000, received: 100, ..USUAL });
+        }
+    }
+    market.pass(1.0);
+    let record = market.decide(ASK).record();
+    let (ask, score) = (record.ask, &record.ranking.scores[0]);
+    assert!(ask.expected_output > 950 && ask.expected_received.is_some_and(|n| (90..110).contains(&n)), "{ask:?}");
+    // Half a second and 100 tokens at 50 a second; 1,000 tokens in and 1,000 out.
+    assert!((2.3..2.7).contains(&score.time) && score.cost > 1_950.0, "{score:?}");
 }
 
 #[test]
@@ -108,16 +133,63 @@ fn a_second_is_worth_what_the_middle_of_the_market_costs_and_takes() {
 }
 
 #[test]
-fn who_bills_twice_the_tokens_for_the_same_requests_is_found_out() {
+fn who_bills_twice_the_tokens_for_the_same_requests_is_found_out_and_is_no_faster() {
     let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 3]);
     for _ in 0..40 {
-        market.answers(0, &ASK, End { input: 2_000, output: 800, speed: 100.0, ..USUAL });
+        market.answers(0, &ASK, End { input: 2_000, output: 800, ..USUAL });
         market.answers(1, &ASK, USUAL);
         market.answers(2, &ASK, End { input: 1_050, output: 410, ..USUAL });
     }
     market.pass(1.0);
-    let billing: Vec<f32> = market.decide(ASK).measured().iter().map(|m| m.billing).collect();
+    let measured = market.decide(ASK).measured();
+    let billing: Vec<f32> = measured.iter().map(|m| m.billing).collect();
     assert!(billing[0] > 1.7 && billing[1..] == [1.0, 1.0], "{billing:?}: what is near is the luck of the prompts");
+    let same = |of: fn(&Measured) -> f32| (of(&measured[0]) / of(&measured[1]) - 1.0).abs() < 1e-6;
+    assert!(same(|m| m.speed) && same(|m| m.ttft), "who claims more tokens wrote and read no more: {measured:?}");
+}
+
+#[test]
+fn who_was_never_served_by_moves_neither_the_worth_of_a_second_nor_of_a_failure() {
+    let terms = |strangers: usize| {
+        let dear = [price(900_000_000, 900_000_000)].repeat(strangers);
+        let mut market = Market::with(plain(), &[vec![price(1_000_000, 1_000_000); 2], dear].concat());
+        let before = market.decide(ASK).record().terms;
+        for _ in 0..20 {
+            (0..2).for_each(|offer| market.answers(offer, &ASK, USUAL));
+        }
+        market.pass(1.0);
+        (before, market.decide(ASK).record().terms)
+    };
+    let (alone, crowded) = (terms(0), terms(9));
+    assert_eq!(alone.1, crowded.1, "nine offers by strangers that nobody was served by");
+    assert!(crowded.0.failure > 100.0 * alone.0.failure, "until anybody is served all count");
+}
+
+#[test]
+fn a_cached_prompt_is_no_faster_provider_when_its_answer_begins() {
+    let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000)]);
+    let ask = Ask { input_tokens: 17_000, prefix: Some(7), ..ASK };
+    let address = market.offers[0].address;
+    for turn in 0..40 {
+        // 20,000 tokens' worth of reading at first, 4,000 with 16,000 tokens cached.
+        let (seconds, cached) = if turn == 0 { (2.5, 0) } else { (0.5, 16_000) };
+        let mut ticket = market.scorer.started_for(&address, &ask, &Evidence::PROBE, market.now);
+        market.pass(seconds);
+        market.scorer.began(&address, &ask, &mut ticket, market.now);
+        let ttft = Duration::from_secs_f64(seconds);
+        let served = Outcome::Served {
+            streamed: true,
+            input_tokens: 17_000,
+            cached_tokens: cached,
+            output_tokens: 400,
+            received_tokens: 400,
+            ttft,
+            total: ttft + Duration::from_secs(8),
+        };
+        market.scorer.ended_for(&address, (&ask, &ticket), &served, &Evidence::PROBE, market.now);
+    }
+    let ttft = market.decide(ask).measured()[0].ttft;
+    assert!((0.45..0.56).contains(&ttft), "a prompt of 1,000 tokens takes it half a second: {ttft}");
 }
 
 #[test]
@@ -140,6 +212,68 @@ fn broken_answers_are_remembered_apart_from_failures_that_others_can_make_good()
     let measured = market.decide(ASK).measured();
     assert!(measured[0].broken > 0.05 && measured[1].broken < 0.01, "{measured:?}");
     assert!(measured[1].failure > 0.05, "{measured:?}");
+}
+
+#[test]
+fn answers_that_break_off_count_each_though_they_do_so_in_a_row() {
+    let broken = |in_a_row: usize| {
+        let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000)]);
+        for _ in 0..12 {
+            (0..10).for_each(|_| market.answers(0, &ASK, USUAL));
+            let address = market.offers[0].address;
+            let mut tickets: Vec<Ticket> = (0..in_a_row).map(|_| market.start(0)).collect();
+            for ticket in &mut tickets {
+                market.scorer.began(&address, &ASK, ticket, market.now);
+                let cut = Outcome::Failed { kind: FailureKind::CutStream, retry_after: None };
+                market.scorer.ended_for(&address, (&ASK, ticket), &cut, &Evidence::PROBE, market.now);
+            }
+        }
+        market.pass(1.0);
+        market.decide(ASK).measured()[0].broken
+    };
+    let (one, five) = (broken(1), broken(5));
+    assert!((0.06..0.1).contains(&one) && (0.25..0.36).contains(&five), "1 of 11 and 5 of 15: {one}, {five}");
+}
+
+#[test]
+fn failures_before_an_answer_began_say_nothing_about_answers_that_break_off() {
+    let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000)]);
+    for _ in 0..40 {
+        market.answers(0, &ASK, USUAL);
+        market.fails_by(0, &ASK, FailureKind::Connect);
+    }
+    let before = market.decide(ASK).measured()[0].broken;
+    assert!(before < 0.001, "{before}");
+}
+
+#[test]
+fn on_a_quiet_model_who_stays_down_costs_ever_fewer_requests_a_timeout() {
+    let vault = Evidence::of(Pubkey::from([99; 32]), 1.0);
+    for (evidence, asker) in [(Evidence::PROBE, None), (vault, vault.vault)] {
+        let mut market = Market::with(plain(), &[price(500_000, 500_000), price(1_000_000, 1_000_000)]);
+        for offer in [0, 1] {
+            (0..20).for_each(|_| market.answers(offer, &ASK, USUAL));
+        }
+        let mut looks = Vec::new();
+        for _ in 0..300 {
+            market.pass(60.0);
+            let first = market.scorer.rank_for(asker.as_ref(), &market.offers, &ASK, market.now, &mut market.rng);
+            let tried = first.order(1)[0];
+            looks.push(tried == 0);
+            let address = market.offers[tried].address;
+            let ticket = market.scorer.started_for(&address, &ASK, &evidence, market.now);
+            if tried == 0 {
+                market.pass(30.0);
+                let silent = Outcome::Failed { kind: FailureKind::FirstTokenTimeout, retry_after: None };
+                market.scorer.ended_for(&address, (&ASK, &ticket), &silent, &evidence, market.now);
+            } else {
+                market.scorer.ended_for(&address, (&ASK, &ticket), &Outcome::Neutral, &evidence, market.now);
+            }
+        }
+        let of = |looks: &[bool]| looks.iter().filter(|look| **look).count();
+        assert!((1..=6).contains(&of(&looks[..50])), "of the first 50: {}", of(&looks[..50]));
+        assert!((3..=5).contains(&of(&looks[200..])), "of the last 100: {}", of(&looks[200..]));
+    }
 }
 
 #[test]
@@ -209,6 +343,7 @@ fn a_first_token_is_evidence_when_it_comes_and_counts_once() {
         input_tokens: 1_000,
         cached_tokens: 0,
         output_tokens: 400,
+        received_tokens: 400,
         ttft: seconds(9),
         total: seconds(10),
     };

@@ -212,7 +212,7 @@ impl Limit {
     }
 }
 
-/// Seconds in which the first content of a stream must come, or a whole answer.
+/// Seconds that the first content of `request` is waited for, which of a whole answer is all of it.
 pub fn patience(request: &Request) -> f64 {
     let whole = WHOLE_PER_TOKEN * f64::from(request.limit.unwrap_or(DEFAULT_LIMIT));
     FIRST_TOKEN_TIMEOUT + if request.streamed { 0.0 } else { whole }

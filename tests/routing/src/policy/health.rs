@@ -64,6 +64,7 @@ mod tests {
         input_tokens: 1,
         cached_tokens: 0,
         output_tokens: 1,
+        received_tokens: 1,
         ttft: Duration::ZERO,
         total: Duration::ZERO,
     };

@@ -7,8 +7,9 @@ use super::learner::Learner;
 use super::pending::{HealthScore, LeastBusy};
 use super::price::{Cheapest, InversePrice};
 use super::steam::Steam;
+use super::withheld::Withheld;
 use super::{Policy, Router};
-use steam::score::Coefficients;
+use steam::score::{Coefficients, Priors};
 
 /// A policy with its settings.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub enum Spec {
     Oracle,
     /// The relayer's scorer.
     Steam(Coefficients),
+    /// The same with its defaults, without something that it learns from.
+    Without(Withheld, Priors),
     /// A baseline and when it excludes a provider.
     Baseline(Rule, Exclusion),
 }
@@ -76,7 +79,7 @@ impl Spec {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Oracle => "oracle",
-            Self::Steam(_) => "steam",
+            Self::Steam(_) | Self::Without(..) => "steam",
             Self::Baseline(rule, _) => rule.name(),
         }
     }
@@ -86,6 +89,7 @@ impl Spec {
         match self {
             Self::Oracle => "knows everything".into(),
             Self::Steam(coefficients) => format!("{coefficients:?}"),
+            Self::Without(withheld, priors) => format!("{withheld:?} withheld, {priors:?}"),
             Self::Baseline(rule, exclusion) => {
                 let Exclusion { failures, seconds } = exclusion;
                 let own = rule.settings();
@@ -100,6 +104,7 @@ impl Spec {
         let policy: Box<dyn Policy> = match self {
             Self::Oracle => return Router::Oracle,
             Self::Steam(coefficients) => Box::new(Steam::new(*coefficients, seed)),
+            Self::Without(withheld, priors) => Box::new(Steam::without(*withheld, *priors, seed)),
             Self::Baseline(rule, exclusion) => Box::new(Baseline::new(rule.build(), *exclusion, seed)),
         };
         Router::Policy(policy)

@@ -30,14 +30,7 @@ impl Bench {
 
     fn rank(&mut self) -> Vec<usize> {
         let (offers, ids) = self.market.listed(self.now);
-        let view = View {
-            offers: &offers,
-            ids: &ids,
-            now: self.now,
-            input: 1_000,
-            expected_output: 400,
-            ask: ask(&request(0.0, 0)),
-        };
+        let view = View { offers: &offers, ids: &ids, now: self.now, ask: ask(&request(0.0, 0)) };
         self.policy.rank(&view)
     }
 
@@ -54,6 +47,7 @@ impl Bench {
             input_tokens: 1_000,
             cached_tokens: 0,
             output_tokens: 100,
+            received_tokens: 100,
             ttft: Duration::from_secs_f64(seconds / 2.0),
             total: Duration::from_secs_f64(seconds),
         };

@@ -55,6 +55,15 @@ fn a_request_is_lost_once_the_attempts_are_used_up_and_costs_nothing() {
 }
 
 #[test]
+fn an_offer_is_there_from_the_moment_at_which_it_appears_whatever_fraction_of_a_second_that_is() {
+    let late = |at: f64| Provider { listed: at, ..steady() };
+    for at in [2.1, 2.3, 7.7, 1.0 / 3.0, 0.100_000_000_7, 6.28] {
+        let (done, _) = play(vec![late(at), steady()], vec![request(0.0, 0), request(at + 0.01, 1)]);
+        assert_eq!((done[0].provider, done[1].provider), (1, 0), "it appears at {at}");
+    }
+}
+
+#[test]
 fn a_stream_that_is_cut_is_not_tried_again_and_pays_for_what_came() {
     // Goes down half a second after the first token: 50 of 101 tokens were delivered.
     let (done, told) = play(vec![down(false, 1.5), steady()], vec![request(0.0, 0)]);
@@ -71,11 +80,14 @@ fn a_whole_answer_that_is_cut_never_reached_the_client_and_is_tried_again() {
 }
 
 #[test]
-fn a_liar_bills_more_than_it_wrote_and_the_policy_sees_what_is_billed() {
+fn a_liar_bills_more_than_it_wrote_and_the_policy_sees_what_is_billed_and_what_came() {
     let liar = Provider { inflation: 2.0, ..steady() };
     let (done, told) = play(vec![liar], vec![request(0.0, 0)]);
     assert!(near(done[0].usd, 0.002_404), "{done:?}");
-    assert!(matches!(told[0].1, Outcome::Served { input_tokens: 2_000, output_tokens: 202, .. }), "{told:?}");
+    assert!(
+        matches!(told[0].1, Outcome::Served { input_tokens: 2_000, output_tokens: 202, received_tokens: 101, .. }),
+        "{told:?}"
+    );
 }
 
 #[test]
