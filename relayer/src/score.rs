@@ -289,7 +289,8 @@ impl Scorer {
         if let Some(vault) = &evidence.vault {
             state.own.ended(vault, offer, outcome, now);
         }
-        if let (Some(ask), Outcome::Served { output_tokens, received_tokens, .. }, true) = (ask, outcome, evidence.lengths)
+        if let (Some(ask), Outcome::Served { output_tokens, received_tokens, .. }, true) =
+            (ask, outcome, evidence.lengths)
         {
             let State { table, markets, .. } = &mut *state;
             let model = table.tracker(slot).model.as_deref();
