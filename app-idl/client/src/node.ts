@@ -24,7 +24,11 @@ export function fileStore(file: string): Store {
   mkdirSync(dirname(path), { recursive: true });
   lock(path);
   return storeOf({
-    load: () => (existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as State) : null),
+    load: () => {
+      const text = existsSync(path) ? readFileSync(path, "utf8") : "";
+      // Nothing was ever written to an empty one.
+      return text === "" ? null : (JSON.parse(text) as State);
+    },
     save: (state) => replace(path, JSON.stringify(state, null, 2)),
   });
 }

@@ -199,6 +199,17 @@ test("a lost store is recovered from the relayer's receipts, and no paid answer 
   assert.equal(authorized()[0], steam.ceilMicro(5n * cost) + 25_000n);
 });
 
+test("receipts of an earlier authorisation of the key, or in another vault, are not this state's", async () => {
+  fake.elsewhere(2);
+  const before = fake.cumulative;
+  fake.receipt(new Uint8Array(32).fill(5), "", { keyEpoch: 2, keyCumulative: 9_000_000n * steam.PICO_PER_MICRO }, "earlier");
+  fake.receipt(new Uint8Array(32).fill(6), "", { vault: new Uint8Array(32).fill(9) }, "other");
+  fake.cumulative = before;
+  const fetch = client();
+  assert.equal((await post(fetch)).status, 200);
+  assert.equal((await fetch.state()).spent, String(3n * cost));
+});
+
 test("an answer whose receipt was recovered before its end is delivered, and counted once", async () => {
   const fetch = client();
   fake.answer = async ({ hash }, response) => {

@@ -25,6 +25,12 @@ test("a file store keeps its state, changes one after the other, and writes noth
   assert.throws(() => fileStore(file), StoreInUseError);
 });
 
+test("an empty file is a store that knows of nothing", async () => {
+  const file = join(folder, "empty.json");
+  writeFileSync(file, "");
+  await fileStore(file).update((before) => (assert.equal(before, null), state));
+});
+
 test("a file store is of one process, and outlives a process that was killed", async (t) => {
   const file = join(folder, "shared.json");
   const script = `const { fileStore } = await import(${JSON.stringify(new URL("../src/node.js", import.meta.url).href)}); fileStore(${JSON.stringify(file)}); console.log("held"); setInterval(() => {}, 1000);`;

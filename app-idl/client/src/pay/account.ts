@@ -167,13 +167,12 @@ export class Account {
    */
   async reconcile(receipts: readonly string[], now: bigint): Promise<void> {
     const open = new Set((await this.state()).unresolved.map(({ request_hash }) => request_hash));
-    let last: Receipt | undefined;
-    for (const [at, text] of receipts.entries()) {
-      const { receipt } = decodeSigned(bytesOf(text));
-      if (open.has(toHex(receipt.requestHash))) await this.accept(text);
-      // The last has the sum of all.
-      if (at === receipts.length - 1) last = this.verify(bytesOf(text)).receipt;
+    const own = receipts.filter((text) => this.#isOwn(decodeSigned(bytesOf(text)).receipt));
+    for (const text of own) {
+      if (open.has(toHex(decodeSigned(bytesOf(text)).receipt.requestHash))) await this.accept(text);
     }
+    // The last has the sum of all.
+    const last = own.length > 0 ? this.verify(bytesOf(own[own.length - 1] as string)).receipt : undefined;
     await this.#update((state) => {
       // A request that was open before its receipts were asked for, and is long past its deadline, can have none any more.
       const isOver = ({ request_hash, not_after }: State["unresolved"][number]) => open.has(request_hash) && BigInt(not_after) + UNDER_WAY_SECONDS < now;
@@ -183,6 +182,12 @@ export class Account {
       const beyond = (last?.keyCumulative ?? 0n) - BigInt(state.spent);
       return this.#adopted(state, beyond) ?? this.#refuse(state, beyond);
     });
+  }
+
+  /** Whether a receipt is of this authorisation: the relayer lists those of earlier ones, and of other vaults, as the same key's. */
+  #isOwn(receipt: Receipt): boolean {
+    const { vault, generation, epoch } = this.#options.identity;
+    return equal(receipt.vault, vault) && receipt.generation === generation && receipt.keyEpoch === epoch;
   }
 
   /** The state after `beyond` pico-USDC that it does not know were added, or `null` if that is more than is allowed. */
