@@ -3,14 +3,17 @@
 //! Every command takes the cluster and the keypair as the Solana CLI has them, prints text or JSON, and ends with 0 when it
 //! is done, 1 when it failed, 2 when the command line is wrong, 3 when what it was to check does not hold.
 
+mod account;
 mod admin;
 mod amount;
+mod asking;
 mod chat;
 mod completions;
 mod config;
 #[cfg(feature = "localnet")]
 mod dev;
 mod error;
+mod explain;
 mod failure;
 mod key;
 mod keygen;
@@ -18,6 +21,7 @@ mod ledger;
 mod output;
 mod parse;
 mod provider;
+mod proxy;
 mod receipt;
 mod relayer;
 mod relayer_api;
@@ -26,6 +30,8 @@ mod secret;
 mod serve;
 mod session;
 mod solana;
+mod statement;
+mod usage;
 mod vault;
 
 use clap::Parser;
@@ -68,6 +74,12 @@ pub enum Command {
     Keygen(keygen::Keygen),
     /// Talk to a model with signed requests; shows the cost and the receipt
     Chat(Box<chat::Chat>),
+    /// Serve the relayer's API on this machine, signing each request: for SDKs, agents and editors
+    Proxy(Box<proxy::ProxyArgs>),
+    /// What a key used, by day, model and provider
+    Usage(usage::Usage),
+    /// List what a key was charged, receipt by receipt
+    Statement(statement::Statement),
     /// Offer models and earn
     #[command(subcommand)]
     Provider(provider::Provider),
@@ -108,6 +120,9 @@ pub fn main() -> ExitCode {
 #[tokio::main]
 async fn run(cli: Cli) -> Result<()> {
     let global = &cli.global;
+    if global.output == Format::Csv && !matches!(cli.command, Command::Statement(_)) {
+        return Err(CliError::usage("--output csv is of `steam statement` alone").next("use --output json"));
+    }
     match cli.command {
         #[cfg(feature = "localnet")]
         Command::Dev(dev) => dev.run().await,
@@ -117,6 +132,9 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Key(key) => key.run(global).await,
         Command::Keygen(keygen) => keygen.run(global),
         Command::Chat(chat) => chat.run(global).await,
+        Command::Proxy(proxy) => proxy.run(global).await,
+        Command::Usage(usage) => usage.run(global).await,
+        Command::Statement(statement) => statement.run(global).await,
         Command::Provider(provider) => provider.run(global).await,
         Command::Relayer(relayer) => relayer.run(global).await,
         Command::Ledger(ledger) => ledger.run(global).await,

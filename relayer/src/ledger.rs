@@ -23,6 +23,7 @@ pub mod recovery;
 mod sealing;
 mod sqlite;
 mod tables;
+mod usage;
 mod voucher;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use incidents::{Blocks, Cause, Fault, Incident, IncidentReport, Touches};
 pub use record::PackedDecision;
 pub use sqlite::{Offline, Reader, back_up, inspect, resolve, restore};
 pub use tables::TableRow;
+pub use usage::{OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal};
 pub use voucher::StoredVoucher;
 pub use writer::Turns;
 

@@ -13,6 +13,7 @@ pub mod chain;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod date;
 pub mod http;
 pub mod instructions;
 pub mod ledger;

@@ -269,6 +269,10 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["ledger", "resolve", "--retry"], "ID"),
         (&["ledger", "resolve", "1", "--retry", "--by", "ann"], "--note"),
         (&["ledger", "resolve", "1", "--all"], "--all"),
+        (&["proxy", "--listen", "0.0.0.0:0"], "--remote"),
+        (&["proxy", "--listen", "0.0.0.0:0", "--remote"], "--token-file"),
+        (&["proxy", "--max-cost", "2"], "--max-unresolved"),
+        (&["vault", "show", "--output", "csv"], "steam statement"),
         (&["chat", "hi", "--no-fallbacks", "--hedge-after-ms", "100"], "--no-fallbacks"),
     ] {
         let output = steam(args);
@@ -292,7 +296,9 @@ fn a_list_of_providers_is_bounded() {
 #[test]
 fn a_node_out_of_reach_is_a_failure_with_what_to_do() {
     let keypair = keypair_file("network");
-    let keypair = keypair.to_str().expect("UTF-8");
+    let key = keypair.with_file_name(format!("steam-key-{}", std::process::id()));
+    std::fs::write(&key, steam_protocol::key::SessionKey::from_seed(&[42; 32]).reveal()).expect("a file");
+    let (keypair, key) = (keypair.to_str().expect("UTF-8"), key.to_str().expect("UTF-8"));
     let address = "11111111111111111111111111111112";
     for args in [
         &["vault", "show"][..],
@@ -340,6 +346,9 @@ fn a_node_out_of_reach_is_a_failure_with_what_to_do() {
         &["admin", "transfer", address],
         &["admin", "accept"],
         &["admin", "status"],
+        &["usage", "--key-file", key, "--vault", address],
+        &["statement", "--key-file", key, "--vault", address, "--output", "csv"],
+        &["proxy", "--key-file", key, "--vault", address],
     ] {
         let output = steam(&[args, &["-u", "http://127.0.0.1:1", "-k", keypair]].concat());
         assert_eq!(output.status.code(), Some(1), "{args:?}: {}", stderr(&output));

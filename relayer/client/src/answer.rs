@@ -1,6 +1,6 @@
 //! An answer as it arrives: its bytes, and at the end the receipt, verified and counted.
 
-use crate::api::{Api, ApiError};
+use crate::api::{Api, ApiError, STREAM_SILENT_FOR};
 use crate::error::ClientError;
 use crate::scan::{Piece, Scanner, decode};
 use crate::sign::{Signer, unix_now};
@@ -16,11 +16,12 @@ use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::receipt::SignedReceipt;
 
-/// Largest whole answer that [`Answer::collect`] reads, in bytes.
-const MAX_ANSWER: usize = 64 << 20;
+/// Largest answer that is read whole, in bytes.
+pub const MAX_ANSWER: usize = 64 << 20;
 /// Pauses before each look for the receipt of an answer that was cut: the relayer charges what it had sent, which takes a
 /// moment.
-const LOOKS: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_000)];
+pub(crate) const LOOKS: [Duration; 3] =
+    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_000)];
 
 /// Part of an answer.
 #[derive(Clone, Debug)]
@@ -115,14 +116,24 @@ impl Answer {
             let Some(response) = &mut self.response else {
                 return if self.counted { Ok(None) } else { Err(ClientError::NoReceipt) };
             };
-            match response.chunk().await {
-                Ok(Some(bytes)) => self.take(bytes)?,
-                Ok(None) => self.end().await?,
-                Err(error) => {
-                    self.response = None;
-                    return Err(self.lost(ApiError::Transport(error.without_url()).into()).await);
+            let patience = match self.body {
+                Body::Stream(_) => STREAM_SILENT_FOR,
+                Body::Whole(_) => Duration::MAX,
+            };
+            let error = match tokio::time::timeout(patience, response.chunk()).await {
+                Ok(Ok(Some(bytes))) => {
+                    self.take(bytes)?;
+                    continue;
                 }
-            }
+                Ok(Ok(None)) => {
+                    self.end().await?;
+                    continue;
+                }
+                Ok(Err(error)) => ApiError::Transport(error.without_url()),
+                Err(_) => ApiError::Silent(patience),
+            };
+            self.response = None;
+            return Err(self.lost(error.into()).await);
         }
     }
 
@@ -143,6 +154,19 @@ impl Answer {
         }
         let receipt = receipt.ok_or(ClientError::NoReceipt)?;
         Ok(Whole { bytes, receipt, completion_id: self.completion_id })
+    }
+
+    /// Leaves the answer: the relayer stops, and charges what it has sent. Returns the receipt for that, verified and counted,
+    /// if it was not counted before and the relayer has one.
+    ///
+    /// # Errors
+    /// What is wrong with the receipt, or with the state.
+    pub async fn leave(mut self) -> Result<Option<Box<SignedReceipt>>, ClientError> {
+        self.response = None;
+        if self.counted {
+            return Ok(None);
+        }
+        self.account.find(self.completion_id.as_deref()).await
     }
 
     fn take(&mut self, bytes: Bytes) -> Result<(), ClientError> {
@@ -188,8 +212,10 @@ impl Answer {
 impl Account {
     /// Counts a verified receipt as spent.
     pub(crate) async fn count(&self, signed: &SignedReceipt) -> Result<(), ClientError> {
-        let receipt = &signed.receipt;
-        Ok(self.state.resolve(receipt.request_hash, receipt.charge, receipt.fee).await?)
+        match self.expected.request {
+            Some(_) => Ok(self.state.resolve(&signed.receipt).await?),
+            None => Ok(self.state.count(&signed.receipt).await?),
+        }
     }
 
     /// Counts the receipt of an answer that is not here.

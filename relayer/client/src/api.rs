@@ -9,8 +9,10 @@ use std::time::Duration;
 
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// How long an answer may say nothing.
-const SILENT_FOR: Duration = Duration::from_secs(180);
+/// How long an answer that is not streamed may take: longer than relayers take for a request.
+const SILENT_FOR: Duration = Duration::from_secs(900);
+/// How long a stream may say nothing. Relayers send comments meanwhile.
+pub(crate) const STREAM_SILENT_FOR: Duration = Duration::from_secs(180);
 /// How long a call that asks for no completion may take.
 const CALL_WITHIN: Duration = Duration::from_secs(20);
 /// Largest answer to such a call, in bytes.
@@ -35,6 +37,9 @@ pub enum ApiError {
     /// The connection failed after the request was sent: the relayer may have served it.
     #[error("the connection to the relayer failed before the whole answer arrived: {}", cause(.0))]
     Transport(#[source] reqwest::Error),
+    /// A stream stopped without an end.
+    #[error("the relayer has sent nothing for {} seconds", .0.as_secs())]
+    Silent(Duration),
     /// The relayer refused, in its own words.
     #[error("{}", .0.message)]
     Refused(Box<Refusal>),
@@ -61,7 +66,9 @@ pub struct Refusal {
     pub code: Option<String>,
     /// What it said.
     pub message: String,
-    /// All of it, for who hands it on.
+    /// The response's headers, for who hands it on.
+    pub headers: HeaderMap,
+    /// All of its body, for who hands it on.
     pub body: Vec<u8>,
 }
 
@@ -155,7 +162,22 @@ impl Api {
 
     /// Posts raw bytes; the response's status may be any.
     pub(crate) async fn post(&self, url: Url, headers: HeaderMap, body: Bytes) -> Result<Response, ApiError> {
-        self.http.post(url).headers(headers).body(body).send().await.map_err(|error| self.failed(error))
+        self.send(Method::POST, url, headers, body).await
+    }
+
+    /// Sends raw bytes; the response's status may be any.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response, ApiError> {
+        let mut request = self.http.request(method, url).headers(headers);
+        if !body.is_empty() {
+            request = request.body(body);
+        }
+        request.send().await.map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: reqwest::Error) -> ApiError {
@@ -168,7 +190,7 @@ impl Api {
 
 /// What a response that is no success says.
 pub(crate) async fn refused(response: Response) -> ApiError {
-    let status = response.status().as_u16();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
     let body = match read(response, MAX_REFUSAL_BYTES).await {
         Ok(body) => body,
         // Its status came whole, but not its words: whoever cut it may not be the relayer.
@@ -176,7 +198,7 @@ pub(crate) async fn refused(response: Response) -> ApiError {
     };
     match serde_json::from_slice::<Words>(&body) {
         Ok(Words { error }) => {
-            ApiError::Refused(Box::new(Refusal { status, code: error.code, message: error.message, body }))
+            ApiError::Refused(Box::new(Refusal { status, code: error.code, message: error.message, headers, body }))
         }
         Err(_) => ApiError::Status { status },
     }

@@ -6,31 +6,34 @@ use crate::error::ClientError;
 use crate::identity::{Relayer, VaultKey};
 use crate::request::Request;
 use crate::scan::decode;
-use crate::sign::{Bound, Signer, unix_now};
+use crate::sign::{Bound, Signer, bearer, unix_now};
 use crate::state::{StateError, StateFile};
 use crate::verify::Expected;
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Response, Url};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, Response, Url};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use steam_protocol::Hash;
 use steam_protocol::key::SessionKey;
 use steam_protocol::units::MicroUsdc;
-use zeroize::Zeroizing;
 
 /// Pauses before each time that a signed request is sent again after its connection failed. It is served once: what was
 /// served before comes back as its receipt.
 const RESENDS: [Duration; 4] =
     [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(800), Duration::from_millis(1_600)];
 
+/// The relayer's code for a voucher that allows less than the key's receipts and this request come to.
+const TOO_LOW: &str = "authorized_too_low";
+
 /// See the crate.
 pub struct Client {
-    api: Api,
+    pub(crate) api: Api,
     relayer: Relayer,
-    key: VaultKey,
-    signer: Arc<Signer>,
-    state: Arc<StateFile>,
+    pub(crate) key: VaultKey,
+    pub(crate) signer: Arc<Signer>,
+    pub(crate) state: Arc<StateFile>,
 }
 
 impl std::fmt::Debug for Client {
@@ -74,6 +77,16 @@ impl Client {
         Ok(self)
     }
 
+    /// The most that chain and receipts may show beyond what the state file knows; $1 unless set. So much could a dishonest
+    /// relayer invent.
+    ///
+    /// # Errors
+    /// [`ClientError::State`] if the client is already in use.
+    pub fn max_unknown(mut self, most: MicroUsdc) -> Result<Self, ClientError> {
+        Arc::get_mut(&mut self.state).ok_or(StateError::InUse)?.max_unknown = most;
+        Ok(self)
+    }
+
     /// This client at another address of the relayer.
     #[cfg(test)]
     pub(crate) fn at(self, api: Api) -> Self {
@@ -91,22 +104,72 @@ impl Client {
     }
 
     /// Signs and sends a request that costs at most `max_cost`. A connection that fails before the answer begins is tried
-    /// again with the same signature, which the relayer serves once.
+    /// again with the same signature, which the relayer serves once. A state that turns out to be behind what the key spent
+    /// is brought up to date, and the request signed anew.
     ///
     /// # Errors
     /// [`ClientError::AnswerLost`] if the request was served and its answer lost; [`ApiError::Refused`], in
     /// [`ClientError::Api`], if the relayer refused; the others of [`ClientError`].
     pub async fn send(&self, request: Request, max_cost: MicroUsdc) -> Result<Answer, ClientError> {
+        self.send_unless(request, max_cost, std::future::pending()).await
+    }
+
+    /// As [`Self::send`], until `left` is ready before the answer begins: then the connection is dropped, and what was charged
+    /// for the request is looked up and counted.
+    ///
+    /// # Errors
+    /// [`ClientError::Left`], and as [`Self::send`].
+    pub async fn send_unless(
+        &self,
+        request: Request,
+        max_cost: MicroUsdc,
+        left: impl Future<Output = ()> + Send,
+    ) -> Result<Answer, ClientError> {
+        let mut left = std::pin::pin!(left);
+        match self.send_once(&request, max_cost, left.as_mut()).await {
+            Err(ClientError::Api(error)) if error.code() == Some(TOO_LOW) => {
+                // Another holder spent with the key, or the state was lost.
+                self.recover().await?;
+                self.send_once(&request, max_cost, left).await
+            }
+            sent => sent,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        request: &Request,
+        max_cost: MicroUsdc,
+        left: impl Future<Output = ()> + Send,
+    ) -> Result<Answer, ClientError> {
         let url = self.api.url(&request.path)?;
         let mut headers = request.own_headers();
         let bound = self.signer.bind("POST", url.path(), &headers, &request.body, max_cost, unix_now());
-        // On disk before it is on the wire: after a crash, what was allowed is known.
-        let authorized = self.state.begin(bound.request_hash, max_cost, bound.not_after).await?;
+        let authorized = self.begin(&bound).await?;
         headers.extend(self.signer.headers(&bound, authorized));
         let account = self.account(Some(&bound));
-        let outgoing = Outgoing { url, headers, body: request.body, bound };
-        let response = self.transmit(&outgoing, &account).await?;
-        Ok(Answer::new(response, account))
+        let outgoing = Outgoing { url, headers, body: request.body.clone(), bound };
+        tokio::select! {
+            biased;
+            () = left => {
+                self.end_without_answer(&outgoing.bound).await?;
+                Err(ClientError::Left)
+            }
+            sent = self.transmit(&outgoing, &account) => Ok(Answer::new(sent?, account)),
+        }
+    }
+
+    /// Notes a request on disk before it is on the wire: after a crash, what was allowed is known. Returns the total to sign.
+    async fn begin(&self, bound: &Bound) -> Result<MicroUsdc, ClientError> {
+        let begin = || self.state.begin(bound.request_hash, bound.max_cost, bound.not_after);
+        match begin().await {
+            Err(StateError::Unresolved { max_cost, most, .. }) if max_cost <= most => {
+                // The relayer may have receipts of answers that were lost or left.
+                self.recover().await?;
+                Ok(begin().await?)
+            }
+            begun => Ok(begun?),
+        }
     }
 
     /// As [`Self::send`], but shows the relayer the key as a bearer token: it then can take what the key's limits on chain
@@ -117,12 +180,7 @@ impl Client {
     pub async fn send_bearer(&self, request: Request) -> Result<Answer, ClientError> {
         let url = self.api.url(&request.path)?;
         let mut headers = request.own_headers();
-        let mut token = Zeroizing::new(String::from("Bearer "));
-        token.push_str(&Zeroizing::new(self.signer.session().reveal()));
-        if let Ok(mut value) = HeaderValue::from_str(&token) {
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+        headers.extend(bearer(self.signer.session()));
         let response = self.api.post(url, headers, request.body).await?;
         if !response.status().is_success() {
             return Err(refused(response).await.into());
@@ -130,14 +188,31 @@ impl Client {
         Ok(Answer::new(response, self.account(None)))
     }
 
-    fn account(&self, bound: Option<&Bound>) -> Account {
+    /// Signs and sends a request that costs nothing and allows nothing to be spent: a list, or a count of tokens. The
+    /// response's status may be any.
+    ///
+    /// # Errors
+    /// [`ApiError`] if there is no response.
+    pub async fn send_free(&self, method: Method, request: Request) -> Result<Response, ApiError> {
+        let url = self.api.url(&request.path)?;
+        let mut headers = request.own_headers();
+        headers.extend(self.signer.free(method.as_str(), url.path(), &headers, &request.body, unix_now()));
+        self.api.send(method, url, headers, request.body).await
+    }
+
+    pub(crate) fn account(&self, bound: Option<&Bound>) -> Account {
         let request = bound.map(|bound| (bound.request_hash, bound.max_cost));
         Account {
             api: self.api.clone(),
             signer: self.signer.clone(),
-            expected: Expected { relayer: self.relayer.clone(), key: self.key, request },
+            expected: self.expected(request),
             state: self.state.clone(),
         }
+    }
+
+    /// What a receipt of this key must say. `request` is its hash and ceiling.
+    pub(crate) fn expected(&self, request: Option<(Hash, MicroUsdc)>) -> Expected {
+        Expected { relayer: self.relayer.clone(), key: self.key, request }
     }
 
     /// Sends the same bytes until the relayer answers, as often as [`RESENDS`] has it.

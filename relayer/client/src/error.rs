@@ -20,6 +20,9 @@ pub enum ClientError {
         /// Verified, but for the answer's hash: the answer is not here.
         receipt: Box<SignedReceipt>,
     },
+    /// The caller left before the answer began. What was charged for it, if anything was, is counted.
+    #[error("the caller left before the answer began")]
+    Left,
     /// The receipt does not hold.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),

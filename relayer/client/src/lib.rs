@@ -8,6 +8,9 @@
 //!
 //! Requests may run at the same time, also from several processes that share a state file: vouchers are signed one after the
 //! other, each allows what all before it may cost, and the relayer may receive them in any order.
+//!
+//! A state file that was lost, or is older than what the key spent since, is brought up to date from the chain and from the
+//! relayer's receipts, up to [`Client::max_unknown`].
 
 mod answer;
 mod api;
@@ -15,6 +18,7 @@ mod client;
 mod error;
 mod identity;
 pub mod key_file;
+mod recovery;
 mod request;
 mod scan;
 mod sign;
@@ -23,11 +27,11 @@ mod state;
 mod tests;
 mod verify;
 
-pub use answer::{Answer, Part, Whole};
+pub use answer::{Answer, MAX_ANSWER, Part, Whole};
 pub use api::{Api, ApiError, Refusal, cause};
 pub use client::Client;
 pub use error::ClientError;
 pub use identity::{Relayer, VaultKey};
 pub use request::Request;
-pub use sign::Signer;
+pub use sign::{Signer, bearer};
 pub use state::{StateError, StateFile};

@@ -4,7 +4,7 @@ use crate::identity::{Relayer, VaultKey};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rand::RngCore;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use std::time::{SystemTime, UNIX_EPOCH};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::Receipt;
@@ -12,9 +12,10 @@ use steam_protocol::request::{RequestBinding, control_headers_hash};
 use steam_protocol::units::MicroUsdc;
 use steam_protocol::voucher::Voucher;
 use steam_protocol::{Address, Hash, sha256};
+use zeroize::Zeroizing;
 
 /// Seconds a signed request may wait to be accepted.
-const VALID_SECONDS: i64 = 120;
+pub(crate) const VALID_SECONDS: i64 = 120;
 
 /// Signs requests to one relayer by one key.
 #[derive(Clone, Debug)]
@@ -55,7 +56,12 @@ impl Signer {
     /// The headers of a `GET` of `path`, without its query, at `now_unix`: it allows nothing to be spent, and says nothing
     /// about what was allowed before.
     pub fn read(&self, path: &str, now_unix: i64) -> HeaderMap {
-        let bound = self.bind("GET", path, &HeaderMap::new(), b"", MicroUsdc(0), now_unix);
+        self.free("GET", path, &HeaderMap::new(), b"", now_unix)
+    }
+
+    /// The headers of a request that allows nothing to be spent. `headers` are its own.
+    pub(crate) fn free(&self, method: &str, path: &str, headers: &HeaderMap, body: &[u8], now_unix: i64) -> HeaderMap {
+        let bound = self.bind(method, path, headers, body, MicroUsdc(0), now_unix);
         self.headers(&bound, MicroUsdc(0))
     }
 
@@ -118,4 +124,17 @@ impl Signer {
 pub(crate) fn unix_now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// The header of a key as a bearer token. Logs do not show it.
+pub fn bearer(key: &SessionKey) -> HeaderMap {
+    let mut token = Zeroizing::new(String::from("Bearer "));
+    token.push_str(&Zeroizing::new(key.reveal()));
+    let mut headers = HeaderMap::new();
+    // A key's text is ASCII: every one is a value.
+    if let Ok(mut value) = HeaderValue::from_str(&token) {
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    headers
 }

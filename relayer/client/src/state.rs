@@ -7,11 +7,16 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use steam_protocol::receipt::Receipt;
 use steam_protocol::units::{MicroUsdc, Pico};
 use steam_protocol::{Address, Hash};
 
 /// $1.
 const MAX_UNRESOLVED: MicroUsdc = MicroUsdc(1_000_000);
+/// $1.
+const MAX_UNKNOWN: MicroUsdc = MicroUsdc(1_000_000);
+/// Seconds after a request's deadline in which it may still be under way.
+const UNDER_WAY_SECONDS: i64 = 3_600;
 
 /// Why the state cannot be used, or allows no more.
 #[derive(Debug, thiserror::Error)]
@@ -42,13 +47,13 @@ pub enum StateError {
     /// Beyond what a u64 holds.
     #[error("the key's total is larger than any amount of USDC")]
     Overflow,
-    /// The chain settled more than receipts account for.
-    #[error("{settled} USDC of this key is settled on chain, and its receipts and open requests account for {known}")]
-    SettledBeyondReceipts {
-        /// What the chain says.
-        settled: Pico,
-        /// What is known here.
-        known: Pico,
+    /// More was charged to the key than is known here, by the chain or by the relayer's receipts.
+    #[error("{unknown} USDC was charged to this key that this state does not know of, and {most} is allowed")]
+    UnknownSpending {
+        /// All that was charged and is not known here, what was taken over before included.
+        unknown: Pico,
+        /// The limit.
+        most: MicroUsdc,
     },
     /// Settings change only before first use.
     #[error("the client is already in use")]
@@ -61,6 +66,7 @@ pub struct StateFile {
     path: PathBuf,
     identity: Identity,
     pub(crate) max_unresolved: MicroUsdc,
+    pub(crate) max_unknown: MicroUsdc,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +88,9 @@ struct State {
     high_water: String,
     /// Requests without a verified receipt.
     unresolved: Vec<Open>,
+    /// Pico-USDC in `spent` of which there is no receipt here: the relayer's later receipts have it in their sum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,6 +98,17 @@ struct Open {
     request_hash: String,
     max_cost: u64,
     not_after: i64,
+}
+
+/// A request that was sent and has no verified receipt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenRequest {
+    /// Its hash.
+    pub(crate) hash: Hash,
+    /// Its ceiling.
+    pub(crate) max_cost: MicroUsdc,
+    /// Until when it could be accepted, Unix seconds.
+    pub(crate) not_after: i64,
 }
 
 impl StateFile {
@@ -100,7 +120,7 @@ impl StateFile {
             epoch: key.epoch,
             key: bs58::encode(address).into_string(),
         };
-        let state = Self { path, identity, max_unresolved: MAX_UNRESOLVED };
+        let state = Self { path, identity, max_unresolved: MAX_UNRESOLVED, max_unknown: MAX_UNKNOWN };
         state.update(|_| Ok(()))?;
         Ok(state)
     }
@@ -130,10 +150,11 @@ impl StateFile {
     }
 
     /// Compares with what the chain has settled for this key. A file that knows of nothing takes the chain's word: what is
-    /// settled is gone, and was signed for before the file was lost.
+    /// settled is gone, and was signed for before the file was lost. What another file does not know of is taken over, up to
+    /// [`crate::Client::max_unknown`].
     ///
     /// # Errors
-    /// [`StateError::SettledBeyondReceipts`] if money moved that no receipt and no open request accounts for.
+    /// [`StateError::UnknownSpending`] if more moved than receipts and open requests account for.
     pub fn check_settled(&self, settled: Pico) -> Result<(), StateError> {
         self.update(|state| {
             if state.high_water(&self.path)? == MicroUsdc(0) && state.spent(&self.path)? == Pico::ZERO {
@@ -142,8 +163,48 @@ impl StateFile {
             }
             let open = state.unresolved()?.pico();
             let known = state.spent(&self.path)?.checked_add(open).ok_or(StateError::Overflow)?;
-            if settled > known { Err(StateError::SettledBeyondReceipts { settled, known }) } else { Ok(()) }
+            self.take_over(state, settled, known)
         })
+    }
+
+    /// The requests without a verified receipt.
+    pub(crate) async fn open_requests(self: &Arc<Self>) -> Result<Vec<OpenRequest>, StateError> {
+        self.on_disk(|file, state| {
+            let open = |open: &Open| {
+                let hash = hex::decode(&open.request_hash).ok()?.try_into().ok()?;
+                Some(OpenRequest { hash, max_cost: MicroUsdc(open.max_cost), not_after: open.not_after })
+            };
+            let open: Option<Vec<OpenRequest>> = state.unresolved.iter().map(open).collect();
+            open.ok_or_else(|| StateError::Foreign(file.path.clone()))
+        })
+        .await
+    }
+
+    /// Takes the relayer's word, in a receipt that was verified, for what all the key's receipts come to. Requests among
+    /// `over` are forgotten: they are long past their deadline, and have no receipt.
+    pub(crate) async fn reconcile(self: &Arc<Self>, cumulative: Pico, over: Vec<Hash>) -> Result<(), StateError> {
+        self.on_disk(move |file, state| {
+            for request in over {
+                state.forget(request);
+            }
+            let known = state.spent(&file.path)?;
+            file.take_over(state, cumulative, known)
+        })
+        .await
+    }
+
+    /// Adds to `spent` what was `charged` beyond what is `known`.
+    fn take_over(&self, state: &mut State, charged: Pico, known: Pico) -> Result<(), StateError> {
+        let Some(beyond) = charged.checked_sub(known).filter(|beyond| *beyond > Pico::ZERO) else { return Ok(()) };
+        let before = state.unknown.as_deref().unwrap_or("0").parse().map(Pico);
+        let before = before.map_err(|_| StateError::Foreign(self.path.clone()))?;
+        let unknown = before.checked_add(beyond).ok_or(StateError::Overflow)?;
+        if unknown > self.max_unknown.pico() {
+            return Err(StateError::UnknownSpending { unknown, most: self.max_unknown });
+        }
+        let spent = state.spent(&self.path)?.checked_add(beyond).ok_or(StateError::Overflow)?;
+        (state.spent, state.unknown) = (spent.0.to_string(), Some(unknown.0.to_string()));
+        Ok(())
     }
 
     /// Notes a request before it is sent; the total to sign for it.
@@ -168,16 +229,31 @@ impl StateFile {
         .await
     }
 
-    /// Counts a verified receipt.
-    pub(crate) async fn resolve(self: &Arc<Self>, request: Hash, charge: Pico, fee: Pico) -> Result<(), StateError> {
+    /// Counts the verified receipt of a request that was begun here. It is counted once, whoever finds it first.
+    pub(crate) async fn resolve(self: &Arc<Self>, receipt: &Receipt) -> Result<(), StateError> {
+        let (request, cumulative) = (receipt.request_hash, receipt.key_cumulative);
+        let cost = receipt.charge.checked_add(receipt.fee).ok_or(StateError::Overflow)?;
         self.on_disk(move |file, state| {
-            let spent = state.spent(&file.path)?;
-            let total = charge.checked_add(fee).and_then(|cost| spent.checked_add(cost)).ok_or(StateError::Overflow)?;
-            state.spent = total.0.to_string();
-            state.forget(request);
-            Ok(())
+            if !state.forget(request) {
+                return Ok(());
+            }
+            state.spend(&file.path, cost)?;
+            // What was charged besides may be of requests that are open here, or of another holder of the key. Too much of it
+            // is no reason to doubt this receipt: it is refused where it is asked for.
+            let open = state.unresolved()?.pico();
+            let known = state.spent(&file.path)?.checked_add(open).ok_or(StateError::Overflow)?;
+            match file.take_over(state, cumulative, known) {
+                Err(StateError::UnknownSpending { .. }) => Ok(()),
+                taken => taken,
+            }
         })
         .await
+    }
+
+    /// Counts the verified receipt of a request whose ceiling the relayer chose: the key was its bearer token.
+    pub(crate) async fn count(self: &Arc<Self>, receipt: &Receipt) -> Result<(), StateError> {
+        let cost = receipt.charge.checked_add(receipt.fee).ok_or(StateError::Overflow)?;
+        self.on_disk(move |file, state| state.spend(&file.path, cost)).await
     }
 
     /// Forgets a request that was not served.
@@ -208,6 +284,8 @@ impl StateFile {
         let lock = private(&self.path.with_extension("lock"), false).map_err(io)?;
         lock.lock().map_err(io)?;
         let (before, mut state) = match std::fs::read_to_string(&self.path) {
+            // Nothing was ever written to it.
+            Ok(text) if text.is_empty() => (text, State::new(&self.identity)),
             Ok(text) => {
                 let state: State = serde_json::from_str(&text).map_err(|_| StateError::Foreign(self.path.clone()))?;
                 (text, state)
@@ -231,9 +309,17 @@ impl StateFile {
     }
 }
 
+impl OpenRequest {
+    /// Whether it can have no receipt any more that it does not have at `now_unix`.
+    pub(crate) fn is_over(&self, now_unix: i64) -> bool {
+        self.not_after.saturating_add(UNDER_WAY_SECONDS) < now_unix
+    }
+}
+
 impl State {
     fn new(identity: &Identity) -> Self {
-        Self { identity: identity.clone(), spent: "0".into(), high_water: "0".into(), unresolved: Vec::new() }
+        let none = || "0".to_owned();
+        Self { identity: identity.clone(), spent: none(), high_water: none(), unresolved: Vec::new(), unknown: None }
     }
 
     fn spent(&self, path: &Path) -> Result<Pico, StateError> {
@@ -251,9 +337,16 @@ impl State {
             .ok_or(StateError::Overflow)
     }
 
-    fn forget(&mut self, request: Hash) {
-        let request = hex::encode(request);
+    fn spend(&mut self, path: &Path, cost: Pico) -> Result<(), StateError> {
+        self.spent = self.spent(path)?.checked_add(cost).ok_or(StateError::Overflow)?.0.to_string();
+        Ok(())
+    }
+
+    /// Whether the request was open.
+    fn forget(&mut self, request: Hash) -> bool {
+        let (request, before) = (hex::encode(request), self.unresolved.len());
         self.unresolved.retain(|open| open.request_hash != request);
+        self.unresolved.len() < before
     }
 }
 

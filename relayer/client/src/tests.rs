@@ -1,5 +1,7 @@
 //! The client against a relayer that keeps its word, and against one that does not.
 
+mod recovery;
+
 use super::*;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -47,6 +49,14 @@ enum Manner {
     LosesAnswer,
     /// Breaks the first connection before it serves the request.
     LosesRequest,
+    /// Charges, and sends no receipt with its answer.
+    HidesReceipt,
+    /// Never answers.
+    Hangs,
+    /// Charges, and never answers.
+    ChargesAndHangs,
+    /// Charges, sends the first words, and no more.
+    Stalls,
 }
 
 struct Mock {
@@ -58,6 +68,8 @@ struct Mock {
     together: Mutex<Option<Arc<Barrier>>>,
     /// The receipt of an answer that was lost, in base64.
     stored: Mutex<Option<String>>,
+    /// The receipts of what was charged, in their order.
+    charged: Mutex<Vec<SignedReceipt>>,
 }
 
 fn session() -> SessionKey {
@@ -82,6 +94,7 @@ impl Mock {
             authorized: Mutex::default(),
             together: Mutex::default(),
             stored: Mutex::default(),
+            charged: Mutex::default(),
         });
         let router = axum::Router::new().fallback(answer).with_state(relayer.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -110,7 +123,7 @@ impl Mock {
         let mut stored = self.stored.lock().unwrap();
         match (times, &*stored) {
             (2, _) => {
-                *stored = Some(BASE64.encode(receipt(Manner::Honest, request_hash, [9; 32]).to_bytes()));
+                *stored = Some(BASE64.encode(receipt(Manner::Honest, Pico(1), request_hash, [9; 32]).to_bytes()));
             }
             (_, receipt) => {
                 let receipt = receipt.as_ref().unwrap().parse().unwrap();
@@ -122,6 +135,37 @@ impl Mock {
 
     fn authorized(&self) -> Vec<u64> {
         self.authorized.lock().unwrap().clone()
+    }
+
+    /// What the key was charged.
+    fn charged(&self) -> Pico {
+        self.charged.lock().unwrap().last().map_or(Pico::ZERO, |signed| signed.receipt.key_cumulative)
+    }
+
+    /// Charges a request.
+    fn charge(&self, manner: Manner, request_hash: Hash, response_hash: Hash) -> SignedReceipt {
+        let mut charged = self.charged.lock().unwrap();
+        let before = charged.last().map_or(0, |signed| signed.receipt.key_cumulative.0);
+        let signed = receipt(manner, Pico(before + cost().0), request_hash, response_hash);
+        charged.push(signed.clone());
+        signed
+    }
+
+    /// The list of receipts. A page has two at the most.
+    fn listed(&self, query: &str) -> Response {
+        let part = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name));
+        let charged = self.charged.lock().unwrap();
+        let mut rows: Vec<_> =
+            charged.iter().enumerate().map(|(place, signed)| (format!("gen-{}", place + 10), signed)).collect();
+        if part("order=") == Some("desc") {
+            rows.reverse();
+        }
+        let after = part("after=").map_or(0, |id| 1 + rows.iter().position(|(known, _)| known == id).unwrap());
+        let limit = part("limit=").unwrap().parse::<usize>().unwrap().min(2);
+        let row =
+            |(id, signed): &(String, &SignedReceipt)| json!({ "id": id, "receipt": BASE64.encode(signed.to_bytes()) });
+        let data: Vec<_> = rows.iter().skip(after).take(limit).map(row).collect();
+        json!({ "has_more": rows.len() > after + limit, "data": data }).to_string().into_response()
     }
 }
 
@@ -181,6 +225,7 @@ async fn answer(
         assert_eq!(authorized, MicroUsdc(0), "reading allows nothing");
         return match (uri.path(), &*relayer.stored.lock().unwrap()) {
             ("/v1/receipts/gen-1", Some(receipt)) => json!({ "receipt": receipt }).to_string().into_response(),
+            ("/v1/receipts", _) => relayer.listed(uri.query().unwrap()),
             _ => StatusCode::NOT_FOUND.into_response(),
         };
     }
@@ -197,7 +242,19 @@ async fn answer(
         Manner::ProxyFails => return (StatusCode::BAD_GATEWAY, "<html>").into_response(),
         Manner::LosesRequest if relayer.authorized().len() == 1 => panic!("the connection breaks"),
         Manner::LosesAnswer => return relayer.loses_answer(request_hash),
+        Manner::Hangs => std::future::pending().await,
+        Manner::ChargesAndHangs => {
+            relayer.charge(manner, request_hash, [9; 32]);
+            std::future::pending().await
+        }
         _ => {}
+    }
+    let max_cost = MicroUsdc(text("steam-max-cost").parse().unwrap());
+    // The highest total that the key ever signed counts, whatever request it came with.
+    let highest = relayer.authorized().into_iter().max().map(MicroUsdc).unwrap();
+    if highest.pico() < relayer.charged().checked_add(max_cost.pico()).unwrap() {
+        let body = json!({ "error": { "message": "sign for more", "code": "authorized_too_low" } });
+        return (StatusCode::PAYMENT_REQUIRED, body.to_string()).into_response();
     }
     let streamed = serde_json::from_slice::<serde_json::Value>(&body).unwrap()["stream"] == true;
     let mut said = if streamed {
@@ -206,9 +263,21 @@ async fn answer(
     } else {
         json!({ "choices": [{ "message": { "content": "Hello" } }] }).to_string()
     };
-    let signed = BASE64.encode(receipt(manner, request_hash, sha256(&[said.as_bytes()])).to_bytes());
+    let hash = sha256(&[said.as_bytes()]);
+    let signed = match manner {
+        Manner::Honest | Manner::HidesReceipt | Manner::Stalls => relayer.charge(manner, request_hash, hash),
+        _ => receipt(manner, Pico(1), request_hash, hash),
+    };
+    let signed = BASE64.encode(signed.to_bytes());
     if manner == Manner::AlteredAnswer {
         said = said.replace("lo", "p!");
+    }
+    if manner == Manner::Stalls {
+        *relayer.stored.lock().unwrap() = Some(signed);
+        let parts =
+            futures::stream::iter([Ok::<_, std::io::Error>(said[..20].to_owned())]).chain(futures::stream::pending());
+        let headers = [("content-type", "text/event-stream"), ("steam-generation-id", "gen-1")];
+        return (headers, axum::body::Body::from_stream(parts)).into_response();
     }
     if manner == Manner::BreaksOff {
         *relayer.stored.lock().unwrap() = Some(signed);
@@ -224,7 +293,7 @@ async fn answer(
         let headers = [("content-type", "text/event-stream"), ("steam-generation-id", "gen-1")];
         return (headers, axum::body::Body::from_stream(parts)).into_response();
     }
-    let silent = manner == Manner::NoReceipt;
+    let silent = [Manner::NoReceipt, Manner::HidesReceipt].contains(&manner);
     if streamed {
         let seal = if silent { String::new() } else { format!(": steam-receipt {signed}\n\n") };
         return ([("content-type", "text/event-stream")], format!("{said}{seal}data: [DONE]\n\n")).into_response();
@@ -236,7 +305,7 @@ async fn answer(
     response
 }
 
-fn receipt(manner: Manner, request_hash: Hash, response_hash: Hash) -> SignedReceipt {
+fn receipt(manner: Manner, key_cumulative: Pico, request_hash: Hash, response_hash: Hash) -> SignedReceipt {
     let (price, mut usage) = quoted();
     if manner == Manner::AboveCeiling {
         usage.output = 100_000;
@@ -263,7 +332,7 @@ fn receipt(manner: Manner, request_hash: Hash, response_hash: Hash) -> SignedRec
         charge: Pico(charged.0 + extra),
         fee_bps: 100,
         fee: receipt_fee(charged, 100).unwrap(),
-        key_cumulative: Pico(1),
+        key_cumulative,
         finish_reason: FinishReason::Stop,
         started_at_ms: 1,
         ttft_ms: 1,
@@ -377,7 +446,10 @@ async fn money_that_moved_without_a_receipt_is_noticed() {
     // A file that knows of nothing takes what is settled as spent.
     client.state().check_settled(Pico(70)).unwrap();
     assert_eq!(client.state().spent().unwrap(), Pico(70));
-    assert!(matches!(client.state().check_settled(Pico(71)), Err(StateError::SettledBeyondReceipts { .. })));
+    let strict = relayer.client("settled").max_unknown(MicroUsdc(0)).unwrap();
+    let beyond = strict.state().check_settled(Pico(71));
+    assert!(matches!(beyond, Err(StateError::UnknownSpending { unknown: Pico(1), .. })), "{beyond:?}");
+    assert_eq!(client.state().spent().unwrap(), Pico(70));
     relayer.behaves(Manner::NoReceipt);
     ask(&client, true).await.unwrap_err();
     client.state().check_settled(Pico(70 + CEILING.pico().0)).unwrap();

@@ -2,23 +2,18 @@
 //! cost is believed.
 
 mod ask;
-mod explain;
 mod route;
 mod setup;
 
-use super::amount::usdc_above_zero;
+use super::account::{KeyAt, Spending};
 use super::error::{CliError, Result};
 use super::output::Format;
-use super::parse::{endpoint, file, model, tokens};
-use super::secret::KeySource;
+use super::parse::{model, tokens};
 use super::solana::Global;
-use super::vault::Which;
 use crate::relay::dialect::chat::question::message;
 use ask::Talk;
 use route::Route;
 use std::io::{BufRead, IsTerminal, Read, Write};
-use std::path::PathBuf;
-use steam_protocol::units::MicroUsdc;
 
 /// Longest prompt read from standard input.
 const MAX_PROMPT: u64 = 4 << 20;
@@ -39,30 +34,18 @@ pub struct Chat {
     /// Most tokens of an answer
     #[arg(long, value_name = "TOKENS", value_parser = tokens, allow_negative_numbers = true, default_value_t = 1024)]
     pub max_tokens: u32,
-    /// Most a request may cost, in USDC; a relayer that withholds its receipt can take this much
-    #[arg(long, value_name = "USDC", value_parser = usdc_above_zero, allow_negative_numbers = true, default_value = "0.10")]
-    pub max_cost: MicroUsdc,
-    /// Most that requests without a receipt may add up to, in USDC, before the key is not used any more
-    #[arg(long, value_name = "USDC", value_parser = usdc_above_zero, allow_negative_numbers = true, default_value = "1")]
-    pub max_unresolved: MicroUsdc,
     /// Send the key as a bearer token instead of signing: the relayer can then spend what its limits leave
     #[arg(long)]
     pub bearer: bool,
-    /// Base URL of the relayer's API [default: what it registered]
-    #[arg(long, value_name = "URL", value_parser = endpoint, env = "STEAM_BASE_URL")]
-    pub endpoint: Option<String>,
-    /// File that remembers what the key allowed and spent [default: under ~/.local/state/steam]
-    #[arg(long, value_name = "FILE", value_parser = file)]
-    pub state: Option<PathBuf>,
     /// Who may answer.
     #[command(flatten)]
     pub route: Route,
-    /// Where the key is.
+    /// What the key may spend.
     #[command(flatten)]
-    pub key: KeySource,
-    /// Which vault.
+    pub spending: Spending,
+    /// Which key, at which relayer.
     #[command(flatten)]
-    pub vault: Which,
+    pub at: KeyAt,
 }
 
 impl Chat {

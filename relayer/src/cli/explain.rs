@@ -1,4 +1,4 @@
-//! What a client's error means for a person.
+//! What an error of the paying client means for a person.
 
 use crate::cli::error::CliError;
 use crate::cli::relayer_api;
@@ -7,10 +7,11 @@ use steam_client::{ApiError, ClientError, StateError};
 /// The error in the command's words, with what to do next.
 pub fn explain(error: &ClientError) -> CliError {
     let (code, next) = match error {
-        ClientError::Api(ApiError::Transport(_)) => {
+        ClientError::Api(ApiError::Transport(_) | ApiError::Silent(_)) => {
             ("cut", "run it again; this request stays counted at its highest cost until its receipt is seen")
         }
         ClientError::Api(error) => return relayer_api::explain(error),
+        ClientError::Left => ("left", "ask again; what was charged is counted"),
         ClientError::AnswerLost { .. } => ("cut", "ask again; what was lost is paid for"),
         ClientError::NoReceipt
         | ClientError::Receipt(_)
@@ -26,9 +27,9 @@ pub fn explain(error: &ClientError) -> CliError {
         ClientError::State(StateError::Unresolved { .. }) => {
             ("unresolved", "make a new key with `steam key create`, or allow more with --max-unresolved")
         }
-        ClientError::State(StateError::SettledBeyondReceipts { .. }) => (
-            "settled_beyond_receipts",
-            "if this key was used elsewhere, use one key a place; if not, revoke it and keep the state file as evidence",
+        ClientError::State(StateError::UnknownSpending { .. }) => (
+            "unknown_spending",
+            "if the state file was lost or the key is used elsewhere too, allow more with --max-unknown; if not, revoke the key and keep the state file as evidence",
         ),
         ClientError::State(StateError::Foreign(_)) => {
             ("state", "name another file with --state, and make a new key if the file was damaged")

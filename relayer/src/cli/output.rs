@@ -14,12 +14,19 @@ pub enum Format {
     Text,
     /// One JSON document on standard output; errors as JSON on standard error. Amounts are µUSDC in decimal strings.
     Json,
+    /// Rows with commas between, of `steam statement` alone.
+    Csv,
 }
 
 /// A command's result.
 pub trait Report: Serialize {
     /// Writes the lines for people.
     fn text(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes the rows for a spreadsheet. Only a command that has them is run with [`Format::Csv`].
+    fn csv(&self, _: &mut dyn Write) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }
 
 impl Format {
@@ -31,6 +38,7 @@ impl Format {
                 // Names of strangers are in it: nothing that a terminal would obey.
                 bytes = words::printable_lines(&String::from_utf8_lossy(&bytes)).into_bytes();
             }),
+            Self::Csv => report.csv(&mut bytes),
             Self::Json => serde_json::to_writer_pretty(&mut bytes, report)
                 .map_err(io::Error::from)
                 .and_then(|()| bytes.write_all(b"\n")),
@@ -51,14 +59,14 @@ impl Format {
     pub fn line(self, line: &str) -> Result<()> {
         match self {
             Self::Text => write_out(format!("{}\n", words::printable_lines(line)).as_bytes()),
-            Self::Json => Ok(()),
+            Self::Json | Self::Csv => Ok(()),
         }
     }
 
     /// Prints an error on standard error.
     pub fn error(self, error: &CliError) {
         let text = match self {
-            Self::Text => words::printable_lines(&error.to_string()),
+            Self::Text | Self::Csv => words::printable_lines(&error.to_string()),
             Self::Json => error.to_json(),
         };
         let _ = writeln!(io::stderr().lock(), "{text}");
@@ -89,4 +97,55 @@ pub fn name_of(variant: &impl Serialize) -> String {
 /// One aligned line of a text report.
 pub fn line(out: &mut dyn Write, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
     writeln!(out, "{name:<15} {value}")
+}
+
+/// A table for people: its columns' names and rows, each column as wide as it must be. What steers a terminal is left out:
+/// names are strangers'.
+pub fn table(out: &mut dyn Write, names: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    let plain = |text: &str| text.chars().filter(|letter| !letter.is_control()).collect::<String>();
+    let names = names.iter().map(|name| (*name).to_owned()).collect();
+    let rows: Vec<Vec<String>> =
+        std::iter::once(names).chain(rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect())).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    for row in &rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = width(column).unwrap_or_default();
+            format!("{cell:<width$}")
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+/// A row for a spreadsheet. A cell that it would take for a formula is marked as text: names are strangers'.
+pub fn csv_row(out: &mut dyn Write, cells: &[&str]) -> io::Result<()> {
+    let cells = cells.iter().map(|cell| {
+        let text = if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { (*cell).into() };
+        if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    });
+    write!(out, "{}\r\n", cells.collect::<Vec<_>>().join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        write(&mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_they_must_be_and_steer_no_terminal() {
+        let rows = [vec!["a".into(), "\u{1b}[2Jé".into()], vec!["longer".into(), "b".into()]];
+        assert_eq!(written(|out| table(out, &["x", "name"], &rows)), "x       name\na       [2Jé\nlonger  b\n");
+    }
+
+    #[test]
+    fn a_cell_of_a_spreadsheet_is_never_a_formula() {
+        let row = ["plain", "a,b", "say \"hi\"", "=1+1", "@sum,(x)", "-3", ""];
+        let line = "plain,\"a,b\",\"say \"\"hi\"\"\",'=1+1,\"'@sum,(x)\",'-3,\r\n";
+        assert_eq!(written(|out| csv_row(out, &row)), line);
+    }
 }

@@ -79,7 +79,7 @@ pub fn format_of(args: &[OsString]) -> Format {
 pub fn wrong(format: Format, error: &clap::Error) -> ExitCode {
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let help = asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if help || format == Format::Text {
+    if help || format != Format::Json {
         // Nobody to tell if the terminal is gone.
         let _ = error.print();
     } else {

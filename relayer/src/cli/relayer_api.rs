@@ -2,7 +2,8 @@
 
 use super::error::{CliError, Result};
 use crate::chain::Pubkey;
-use crate::views::{AllowListRequest, WithdrawalTransaction};
+use crate::clock::{Clock, SystemClock};
+use crate::views::{AllowListRequest, ReceiptList, UsageList, WithdrawalTransaction};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Method;
@@ -11,7 +12,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::HashMap;
-use steam_client::{Api, ApiError, Signer};
+use steam_client::{Api, ApiError, Signer, bearer};
 use steam_protocol::Hash;
 use steam_protocol::allow_list::AllowList;
 use steam_protocol::key::SessionKey;
@@ -19,9 +20,19 @@ use steam_protocol::receipt::Receipt;
 
 /// The relayer's error code for something that does not exist.
 const NOT_FOUND: &str = "not_found";
+/// More rows of sums than a key can have in the time that a relayer looks through.
+const MOST_ROWS: usize = 1_000_000;
 
 /// The API of one relayer.
 pub struct RelayerApi(Api);
+
+/// How a key shows that it asks.
+pub enum Proof {
+    /// By a signature; the key stays here.
+    Signed(Signer),
+    /// By itself, as a bearer token. It does so also when it was revoked or has expired.
+    Bearer(SessionKey),
+}
 
 /// A routing decision as `/v1/generation` has it, as far as it is read.
 #[derive(Deserialize)]
@@ -75,8 +86,8 @@ impl RelayerApi {
     }
 
     /// What a signed client sends through.
-    pub fn client(self) -> Api {
-        self.0
+    pub fn client(&self) -> Api {
+        self.0.clone()
     }
 
     /// The names of the models that can be asked for now.
@@ -108,6 +119,37 @@ impl RelayerApi {
         self.0.call(Method::GET, &path, headers, None::<&()>).await
     }
 
+    /// What a key used: sums of its receipts, of all pages, divided by what `by` names. `time` is a query of `since` and
+    /// `until`, or nothing.
+    pub async fn usage(&self, proof: &Proof, time: &str, by: &str) -> std::result::Result<UsageList, ApiError> {
+        let mut list: UsageList = self.ask(proof, &format!("usage?group_by={by}{time}")).await?;
+        while list.has_more {
+            let (since, until, offset) = (list.since, list.until, list.data.len());
+            let path = format!("usage?group_by={by}&since={since}&until={until}&offset={offset}");
+            let next: UsageList = self.ask(proof, &path).await?;
+            if next.data.is_empty() || list.data.len() > MOST_ROWS {
+                return Err(ApiError::Malformed("its list of sums has no end".into()));
+            }
+            list.has_more = next.has_more;
+            list.data.extend(next.data);
+        }
+        Ok(list)
+    }
+
+    /// A page of a key's receipts.
+    pub async fn receipts(&self, proof: &Proof, query: &str) -> std::result::Result<ReceiptList, ApiError> {
+        self.ask(proof, &format!("receipts?{query}")).await
+    }
+
+    /// Asks for what belongs to a key.
+    async fn ask<T: serde::de::DeserializeOwned>(&self, proof: &Proof, path: &str) -> std::result::Result<T, ApiError> {
+        let headers = match proof {
+            Proof::Signed(signer) => signer.read(self.0.url(path)?.path(), SystemClock.unix()),
+            Proof::Bearer(key) => bearer(key),
+        };
+        self.0.call(Method::GET, path, headers, None::<&()>).await
+    }
+
     /// Asks the relayer's settler to sign a withdrawal: the transaction's bytes with its owner's signature, and with both.
     pub async fn agree_to_withdrawal(&self, transaction: &[u8]) -> std::result::Result<Vec<u8>, ApiError> {
         let body = WithdrawalTransaction { transaction: BASE64.encode(transaction) };
@@ -137,7 +179,9 @@ pub fn explain(error: &ApiError) -> CliError {
         ApiError::Connect { .. } => {
             ("relayer_unreachable", "check that the relayer runs, or name another with --endpoint")
         }
-        ApiError::Transport(_) => ("relayer_unreachable", "check that the relayer runs, and try again"),
+        ApiError::Transport(_) | ApiError::Silent(_) => {
+            ("relayer_unreachable", "check that the relayer runs, and try again")
+        }
         ApiError::Refused(refusal) => match (refusal.code.as_deref(), refusal.status) {
             (Some("max_cost_too_low"), _) => {
                 ("refused", "allow more with --max-cost, or ask for less with --max-tokens")

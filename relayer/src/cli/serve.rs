@@ -99,13 +99,13 @@ fn log(format: Format) -> Result<()> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match format {
-        Format::Text => builder.try_init(),
+        Format::Text | Format::Csv => builder.try_init(),
         Format::Json => builder.json().try_init(),
     };
     started.map_err(|error| CliError::new("log", format!("cannot log: {error}")))
 }
 
-async fn asked_to_stop() -> Result<()> {
+pub(super) async fn asked_to_stop() -> Result<()> {
     let fail = |error: std::io::Error| CliError::new("signal", format!("cannot wait for a signal to stop: {error}"));
     #[cfg(unix)]
     {

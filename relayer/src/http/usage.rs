@@ -1,10 +1,12 @@
 //! What a key used: `GET /v1/usage`, `GET /v1/receipts`, and OpenRouter's `GET /v1/key` and `GET /v1/credits`. A key sees its own
 //! receipts alone.
 
+use crate::date::{self, DAY_SECONDS};
 use crate::http::account::{reader, stored_receipt};
 use crate::http::openapi::KeyErrors;
 use crate::http::query::{Query, invalid};
 use crate::http::told::Rate;
+use crate::ledger::{OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal};
 use crate::node::Node;
 use crate::registry::Registry;
 use crate::relay::auth::Credentials;
@@ -13,25 +15,22 @@ use crate::relay::error::RelayError;
 use crate::vaults::VaultView;
 use crate::views::{
     Credits, CreditsFigures, ErrorBody, KeyRateLimit, KeyUsage, KeyUsageFigures, LIST, ListedReceipt, ReceiptList,
-    UsageList, UsageRow, UsageSum,
+    UsageList, UsageRow,
 };
 use axum::Json;
 use axum::extract::{Request, State};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-use steam_protocol::receipt::Receipt;
 use steam_protocol::units::{MicroUsdc, Pico};
 use tokio::time::Instant;
 
-const DAY_SECONDS: i64 = 86_400;
 /// Days that are summed where none are asked for.
 const USUAL_DAYS: i64 = 30;
-/// Most receipts of one list, and those where no number is asked for.
+/// Most receipts or sums of one page.
 const MOST_LISTED: usize = 1_000;
+/// Receipts of a page where no number is asked for.
 const USUAL_LISTED: usize = 100;
-/// Most receipts that are summed.
-const MOST_SUMMED: usize = 1_000_000;
 const PICO_PER_USD: f64 = 1e12;
 /// What sums can be divided by.
 const GROUPS: [&str; 4] = ["day", "key", "model", "provider"];
@@ -46,6 +45,8 @@ const GROUPS: [&str; 4] = ["day", "key", "model", "provider"];
         ("since" = Option<i64>, Query, description = "From when on, in Unix seconds; without it the last 30 days."),
         ("until" = Option<i64>, Query, description = "Until when, in Unix seconds; without it now."),
         ("group_by" = Option<String>, Query, description = "Names of `day`, `key`, `model` and `provider`, with commas between; without it all four."),
+        ("limit" = Option<u32>, Query, description = "How many rows at most, 1 to 1000; without it 1000."),
+        ("offset" = Option<u32>, Query, description = "How many rows are left out at the beginning: those of the pages before, with the same `since` and `until`."),
     ),
     responses(
         (status = 200, description = "The sums.", body = UsageList),
@@ -56,23 +57,24 @@ const GROUPS: [&str; 4] = ["day", "key", "model", "provider"];
 )]
 pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Result<Json<UsageList>, RelayError> {
     let key = admitted(&node, &request)?;
-    let query = Query::read(request.uri(), &["since", "until", "group_by"])?;
+    let query = Query::read(request.uri(), &["since", "until", "group_by", "limit", "offset"])?;
     let groups = groups(&query)?;
+    let limit = limit(&query, MOST_LISTED)?;
+    let offset: usize = query.parse("offset", "a whole number")?.unwrap_or_default();
     let time = time(&node, &query)?;
-    let receipts = receipts_of(&node, key, &time, None, MOST_SUMMED).await?;
-    let registry = node.registry.borrow().clone();
-    let summed = tokio::task::spawn_blocking(move || summed(&receipts, &key, &groups, &registry)).await;
-    let (rows, total) = summed.map_err(|_| RelayError::Internal("sums of receipts ended without a result"))??;
+    let sums = node.ledger.usage_of_key(key, milliseconds(&time)).await?.ok_or_else(too_many)?;
+    let (rows, total) = regrouped(&sums, &base58(&key), &groups, &node.registry.borrow().clone())?;
     Ok(Json(UsageList {
         object: LIST.into(),
         since: time.start,
         until: time.end,
-        data: rows.into_iter().map(|(group, sum)| group.row(&sum)).collect(),
-        total: sum_view(&total),
+        has_more: rows.len() > offset.saturating_add(limit),
+        data: rows.into_iter().skip(offset).take(limit).map(|(group, sum)| group.row(&sum)).collect(),
+        total: (&total).into(),
     }))
 }
 
-/// The key's receipts, in the order in which they were charged.
+/// The key's receipts, in the order in which they were charged, with how far the settlement of each is.
 #[utoipa::path(
     get,
     path = "/v1/receipts",
@@ -81,7 +83,8 @@ pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Re
     params(
         ("since" = Option<i64>, Query, description = "From when on, in Unix seconds; without it the last 30 days."),
         ("until" = Option<i64>, Query, description = "Until when, in Unix seconds; without it now."),
-        ("after" = Option<String>, Query, description = "The id of an answer: those after it only."),
+        ("after" = Option<String>, Query, description = "The id of an answer: those behind it in the list only."),
+        ("order" = Option<String>, Query, description = "`asc`, or `desc` for the last charged first; without it `asc`."),
         ("limit" = Option<u32>, Query, description = "How many at most, 1 to 1000; without it 100."),
     ),
     responses(
@@ -93,20 +96,37 @@ pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Re
 )]
 pub(super) async fn receipts(State(node): State<Arc<Node>>, request: Request) -> Result<Json<ReceiptList>, RelayError> {
     let key = admitted(&node, &request)?;
-    let query = Query::read(request.uri(), &["since", "until", "after", "limit"])?;
-    let limit = query.parse("limit", "1 to 1000")?.unwrap_or(USUAL_LISTED);
-    if !(1..=MOST_LISTED).contains(&limit) {
-        return Err(invalid("limit", "1 to 1000"));
-    }
-    let time = time(&node, &query)?;
-    let mut rows = receipts_of(&node, key, &time, query.get("after"), limit + 1).await?;
+    let query = Query::read(request.uri(), &["since", "until", "after", "order", "limit"])?;
+    let limit = limit(&query, USUAL_LISTED)?;
+    let page = ReceiptPage {
+        time_ms: milliseconds(&time(&node, &query)?),
+        after: query.get("after").map(ToOwned::to_owned),
+        order: order(&query)?,
+        most: limit + 1,
+    };
+    let mut rows = node.ledger.receipts_of_key(key, page).await?.ok_or_else(too_many)?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
-    let listed = rows.into_iter().map(|(id, receipt)| {
-        let fields = (&stored_receipt(&receipt)?).into();
-        Ok(ListedReceipt { id, object: "receipt".into(), receipt: base64(&receipt), fields })
-    });
-    Ok(Json(ReceiptList::new(listed.collect::<Result<_, RelayError>>()?, has_more)))
+    let registry = node.registry.borrow().clone();
+    let named = Named::by(&registry);
+    let listed: Result<_, RelayError> = rows.into_iter().map(|row| listed(row, &named)).collect();
+    Ok(Json(ReceiptList::new(listed?, has_more)))
+}
+
+fn listed(
+    StatedReceipt { id, receipt, status }: StatedReceipt,
+    named: &Named<'_>,
+) -> Result<ListedReceipt, RelayError> {
+    let stored = stored_receipt(&receipt)?;
+    Ok(ListedReceipt {
+        id,
+        object: "receipt".into(),
+        status,
+        model: named.models.get(&stored.offer).map(ToString::to_string),
+        provider_name: named.providers.get(&stored.provider).map(ToString::to_string),
+        receipt: base64(&receipt),
+        fields: (&stored).into(),
+    })
 }
 
 /// The key's limit and what it used of it, under OpenRouter's names.
@@ -186,16 +206,25 @@ fn time(node: &Node, query: &Query) -> Result<Range<i64>, RelayError> {
     Ok(since..until)
 }
 
-async fn receipts_of(
-    node: &Node,
-    key: [u8; 32],
-    time: &Range<i64>,
-    after: Option<&str>,
-    most: usize,
-) -> Result<Vec<(String, Vec<u8>)>, RelayError> {
-    let time_ms = time.start.saturating_mul(1_000)..time.end.saturating_mul(1_000);
-    let receipts = node.ledger.receipts_of_key(key, time_ms, after.map(ToOwned::to_owned), most).await?;
-    receipts.ok_or_else(|| invalid("since", "later: too many answers were charged here since then"))
+fn milliseconds(time: &Range<i64>) -> Range<i64> {
+    time.start.saturating_mul(1_000)..time.end.saturating_mul(1_000)
+}
+
+fn too_many() -> RelayError {
+    invalid("since", "later: too many answers were charged here since then")
+}
+
+fn limit(query: &Query, usual: usize) -> Result<usize, RelayError> {
+    let limit = query.parse("limit", "1 to 1000")?.unwrap_or(usual);
+    Some(limit).filter(|limit| (1..=MOST_LISTED).contains(limit)).ok_or_else(|| invalid("limit", "1 to 1000"))
+}
+
+fn order(query: &Query) -> Result<Order, RelayError> {
+    match query.get("order") {
+        None | Some("asc") => Ok(Order::OldestFirst),
+        Some("desc") => Ok(Order::NewestFirst),
+        Some(_) => Err(invalid("order", "`asc` or `desc`")),
+    }
 }
 
 fn groups(query: &Query) -> Result<Vec<&'static str>, RelayError> {
@@ -215,12 +244,12 @@ struct Group {
 }
 
 /// What the registry calls offers' models and providers, by their addresses.
-struct Called<'a> {
+struct Named<'a> {
     models: HashMap<[u8; 32], &'a str>,
     providers: HashMap<[u8; 32], &'a str>,
 }
 
-impl<'a> Called<'a> {
+impl<'a> Named<'a> {
     fn by(registry: &'a Registry) -> Self {
         let (mut models, mut providers) = (HashMap::new(), HashMap::new());
         for offer in &registry.offers {
@@ -231,19 +260,20 @@ impl<'a> Called<'a> {
     }
 }
 
-/// The sums of each group of `receipts`, and of all.
-fn summed(
-    receipts: &[(String, Vec<u8>)],
-    key: &[u8; 32],
+/// The sums of each group, in the order of the groups, and of all.
+fn regrouped(
+    sums: &[OfferUsage],
+    key: &str,
     groups: &[&str],
     registry: &Registry,
-) -> Result<(BTreeMap<Group, Sum>, Sum), RelayError> {
-    let (mut rows, mut total): (BTreeMap<Group, Sum>, Sum) = (BTreeMap::new(), Sum::default());
-    let (called, key) = (Called::by(registry), base58(key));
-    for (_, bytes) in receipts {
-        let receipt = stored_receipt(bytes)?;
-        rows.entry(Group::of(&receipt, &key, groups, &called)).or_default().add(&receipt);
-        total.add(&receipt);
+) -> Result<(BTreeMap<Group, UsageTotal>, UsageTotal), RelayError> {
+    let (mut rows, mut total): (BTreeMap<Group, UsageTotal>, UsageTotal) = Default::default();
+    let named = Named::by(registry);
+    let beyond = || RelayError::Internal("a sum of receipts beyond what a number holds");
+    for usage in sums {
+        let row = rows.entry(Group::of(usage, key, groups, &named)).or_default();
+        *row = row.plus(&usage.sum).ok_or_else(beyond)?;
+        total = total.plus(&usage.sum).ok_or_else(beyond)?;
     }
     Ok((rows, total))
 }
@@ -253,69 +283,23 @@ fn base58(bytes: &[u8; 32]) -> String {
 }
 
 impl Group {
-    fn of(receipt: &Receipt, key: &str, groups: &[&str], called: &Called<'_>) -> Self {
+    fn of(usage: &OfferUsage, key: &str, groups: &[&str], named: &Named<'_>) -> Self {
         let by = |name: &str| groups.contains(&name);
         let name = |names: &HashMap<[u8; 32], &str>, address: &[u8; 32]| {
             names.get(address).map_or_else(|| base58(address), ToString::to_string)
         };
         Self {
-            day: by("day").then(|| receipt.started_at_ms.div_euclid(DAY_SECONDS * 1_000)),
+            day: by("day").then_some(usage.day),
             key: by("key").then(|| key.to_owned()),
-            model: by("model").then(|| name(&called.models, &receipt.offer)),
-            provider: by("provider").then(|| name(&called.providers, &receipt.provider)),
+            model: by("model").then(|| name(&named.models, &usage.offer)),
+            provider: by("provider").then(|| name(&named.providers, &usage.provider)),
         }
     }
 
-    fn row(self, sum: &Sum) -> UsageRow {
+    fn row(self, sum: &UsageTotal) -> UsageRow {
         let Self { day, key, model, provider } = self;
-        UsageRow { day: day.map(date), key, model, provider, sum: sum_view(sum) }
+        UsageRow { day: day.map(date::show), key, model, provider, sum: sum.into() }
     }
-}
-
-/// What some receipts come to.
-#[derive(Debug, Default)]
-struct Sum {
-    requests: u64,
-    input: u64,
-    cached: u64,
-    written: u64,
-    output: u64,
-    cost: u128,
-}
-
-impl Sum {
-    fn add(&mut self, receipt: &Receipt) {
-        self.requests += 1;
-        self.input += u64::from(receipt.usage.input);
-        self.cached += u64::from(receipt.usage.cached);
-        self.written += u64::from(receipt.usage.cache_write) + u64::from(receipt.usage.cache_write_long);
-        self.output += u64::from(receipt.usage.output);
-        self.cost = self.cost.saturating_add(receipt.charge.0).saturating_add(receipt.fee.0);
-    }
-}
-
-fn sum_view(sum: &Sum) -> UsageSum {
-    UsageSum {
-        requests: sum.requests,
-        input_tokens: sum.input,
-        cached_tokens: sum.cached,
-        cache_write_tokens: sum.written,
-        output_tokens: sum.output,
-        cost_pico: sum.cost.to_string(),
-    }
-}
-
-/// The date of a day, counted from the first of January 1970, in the Gregorian calendar.
-fn date(day: i64) -> String {
-    // Eras of 400 years that begin in March, so that the day that some years have more is their last.
-    let day = day + 719_468;
-    let (era, of_era) = (day.div_euclid(146_097), day.rem_euclid(146_097));
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    format!("{:04}-{month:02}-{day:02}", year + era * 400 + next)
 }
 
 fn micro_usd(micro: u64) -> f64 {
@@ -325,23 +309,4 @@ fn micro_usd(micro: u64) -> f64 {
 fn usd(pico: &str) -> Result<f64, RelayError> {
     let pico: u128 = pico.parse().map_err(|_| RelayError::Internal("an amount that is no number"))?;
     Ok(Pico(pico).0 as f64 / PICO_PER_USD)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_day_has_its_date() {
-        for (day, shown) in [
-            (0, "1970-01-01"),
-            (58, "1970-02-28"),
-            (59, "1970-03-01"),
-            (11_016, "2000-02-29"),
-            (20_785, "2026-11-28"),
-            (-1, "1969-12-31"),
-        ] {
-            assert_eq!(date(day), shown);
-        }
-    }
 }

@@ -7,7 +7,6 @@ use super::{Ledger, LedgerError, StoredVoucher};
 use crate::chain::{KeyRef, Pubkey};
 use ed25519_dalek::{Signer, SigningKey};
 use std::collections::HashMap;
-use std::ops::Range;
 use std::sync::Arc;
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::{Receipt, SignedReceipt};
@@ -199,9 +198,6 @@ pub struct LoadedKey {
     pub authorized: MicroUsdc,
 }
 
-/// Most charges of all keys that are looked through for the receipts of one.
-pub const MOST_SCANNED: i64 = 1_000_000;
-
 impl Ledger {
     /// What the relayer's memory is rebuilt from; `recent_since_ms` bounds the requests that could still be replayed.
     ///
@@ -239,21 +235,6 @@ impl Ledger {
     /// [`LedgerError::Database`].
     pub async fn charges_of_key(&self, key: Address, since_ms: i64) -> Result<Vec<(i64, Pico)>, LedgerError> {
         self.read(move |store| store.charges_of_key(&key, since_ms)).await
-    }
-
-    /// The receipts of a key for requests charged in a time, in the order in which they were charged, at most `most` of them, those
-    /// after the answer `after` only. `None` if more charges of all keys than [`MOST_SCANNED`] would have to be looked through.
-    ///
-    /// # Errors
-    /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
-    pub async fn receipts_of_key(
-        &self,
-        key: Address,
-        time_ms: Range<i64>,
-        after: Option<String>,
-        most: usize,
-    ) -> Result<Option<Vec<(String, Vec<u8>)>>, LedgerError> {
-        self.read(move |store| store.receipts_of_key(&key, &time_ms, after.as_deref(), most)).await
     }
 
     /// A receipt by its generation id, with its proof of inclusion once it is settled.

@@ -22,6 +22,7 @@ mod schema;
 mod sealed;
 mod store;
 mod tables;
+mod usage;
 
 pub(super) use checkpoint::Checkpointer;
 pub use reader::Reader;

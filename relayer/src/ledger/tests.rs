@@ -3,6 +3,7 @@
 mod allow_lists;
 mod audit;
 mod prune;
+mod usage;
 
 use super::charges::ChargeRow;
 use super::*;

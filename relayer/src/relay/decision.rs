@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// The form of the record.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// One request's decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -61,7 +61,7 @@ pub struct Record {
 pub struct RouteRecord {
     /// The model as providers know it.
     pub model: String,
-    /// Offers that can serve it.
+    /// Offers that can serve it; those whose provider is asked in the client's dialect come first.
     pub candidates: Vec<CandidateRecord>,
     /// Offers that cannot.
     pub excluded: Vec<ExclusionRecord>,

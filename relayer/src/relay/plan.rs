@@ -225,6 +225,8 @@ pub fn plan(
                 }
             }
         }
+        // Of equals the scorer takes the first: one that is asked in the client's own words.
+        candidates.sort_by_key(|candidate| candidate.dialect.capability() != request.dialect.capability());
         let longest = candidates.iter().map(|candidate| candidate.max_output).max().unwrap_or_default();
         if request.max_output.is_some() {
             keep_longest(longest, &mut candidates, &mut excluded);

@@ -1,10 +1,11 @@
 //! What a key used: receipts, sums of them, and what is left.
 
 use super::{LIST, ReceiptFields};
+use crate::ledger::UsageTotal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Receipts of a key, in the order in which they were charged.
+/// Receipts of a key, in the order that was asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ReceiptList {
     /// Always `list`.
@@ -15,13 +16,19 @@ pub struct ReceiptList {
     pub has_more: bool,
 }
 
-/// A receipt in a list. `GET /v1/receipts/{id}` has its settlement as well.
+/// A receipt in a list. `GET /v1/receipts/{id}` has the proof of its settlement as well.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ListedReceipt {
     /// The answer's id.
     pub id: String,
     /// Always `receipt`.
     pub object: String,
+    /// `unsettled`, `sealed` or `settled`; or `set aside`, `written off` or `dropped`, each with the reason.
+    pub status: String,
+    /// The offer's model; null if it is not offered any more.
+    pub model: Option<String>,
+    /// The provider's name; null if it offers nothing any more.
+    pub provider_name: Option<String>,
     /// The signed receipt, base64.
     pub receipt: String,
     /// What it says.
@@ -37,9 +44,11 @@ pub struct UsageList {
     pub since: i64,
     /// Until when, in Unix seconds; what began at that second is not in it.
     pub until: i64,
-    /// One row for each day, key, model or provider, as asked for.
+    /// One row for each day, key, model or provider, as asked for, in that order.
     pub data: Vec<UsageRow>,
-    /// The sum of all rows.
+    /// Whether there are more: ask again with `since` and `until` from here and `offset` as many rows further.
+    pub has_more: bool,
+    /// The sum of all rows, those of other pages included.
     pub total: UsageSum,
 }
 
@@ -133,5 +142,18 @@ impl ReceiptList {
     /// The list of these receipts.
     pub fn new(data: Vec<ListedReceipt>, has_more: bool) -> Self {
         Self { object: LIST.into(), data, has_more }
+    }
+}
+
+impl From<&UsageTotal> for UsageSum {
+    fn from(sum: &UsageTotal) -> Self {
+        Self {
+            requests: sum.requests,
+            input_tokens: sum.input,
+            cached_tokens: sum.cached,
+            cache_write_tokens: sum.written,
+            output_tokens: sum.output,
+            cost_pico: sum.cost.0.to_string(),
+        }
     }
 }

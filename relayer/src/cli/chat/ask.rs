@@ -1,10 +1,10 @@
 //! One question and its answer: streamed to standard output, with what it cost.
 
-use super::explain::explain;
 use super::route::Route;
 use crate::chain::Pubkey;
 use crate::cli::amount::show_pico;
 use crate::cli::error::{CliError, Result};
+use crate::cli::explain::explain;
 use crate::cli::output::{Format, Report, write_out};
 use crate::cli::receipt::cost;
 use crate::cli::session::Session;

@@ -55,11 +55,28 @@ async fn usage_is_summed_by_what_is_asked_for() {
         ("group_by=hour", "group_by"),
         ("since=yesterday", "since"),
         ("since=9&until=9", "since"),
-        ("limit=3", "limit"),
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("offset=-1", "offset"),
+        ("page=2", "page"),
     ] {
         let (status, body) = world.get(&format!("/v1/usage?{query}")).await;
         assert_eq!((status, &body["error"]["param"]), (400, &json!(param)), "{query}");
     }
+}
+
+#[tokio::test]
+async fn sums_are_listed_page_by_page_with_the_total_of_all() {
+    let world = world().await;
+    let whole = got(&world, "/v1/usage?group_by=model").await;
+    assert_eq!(whole["has_more"], false);
+    let mut rows = Vec::new();
+    for (offset, more) in [(0, true), (1, false), (2, false)] {
+        let page = got(&world, &format!("/v1/usage?group_by=model&limit=1&offset={offset}")).await;
+        assert_eq!((&page["has_more"], &page["total"]), (&json!(more), &whole["total"]), "{offset}");
+        rows.extend(page["data"].as_array().unwrap().clone());
+    }
+    assert_eq!(json!(rows), whole["data"], "each row once, and none behind the end");
 }
 
 #[tokio::test]
@@ -74,7 +91,14 @@ async fn receipts_are_listed_page_by_page_and_only_to_their_key() {
     let rest = got(&world, &format!("/v1/receipts?after={last}")).await;
     assert_eq!((rest["data"].as_array().unwrap().len(), &rest["has_more"]), (1, &json!(false)));
     assert!(got(&world, "/v1/receipts?after=gen-nobody").await["data"].as_array().unwrap().is_empty());
-    for query in ["limit=0", "limit=1001", "limit=many", "since=x", "page=2"] {
+    let named = |row: &Value| (row["model"].clone(), row["provider_name"].clone(), row["status"].clone());
+    assert_eq!(named(&page[0]), (json!("m"), json!("a"), json!("unsettled")));
+    assert_eq!(named(&page[1]), (json!("n"), json!("b"), json!("unsettled")));
+    let latest = got(&world, "/v1/receipts?order=desc&limit=1").await;
+    assert_eq!((&latest["data"][0]["id"], &latest["has_more"]), (&rest["data"][0]["id"], &json!(true)));
+    let before = got(&world, &format!("/v1/receipts?order=desc&after={last}")).await;
+    assert_eq!(before["data"], json!([page[0]]), "what was charged before it");
+    for query in ["limit=0", "limit=1001", "limit=many", "since=x", "page=2", "order=up"] {
         assert_eq!(world.get(&format!("/v1/receipts?{query}")).await.0, 400, "{query}");
     }
     let other = steam_protocol::key::SessionKey::from_seed(&[99; 32]);

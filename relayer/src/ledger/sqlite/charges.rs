@@ -202,9 +202,12 @@ pub(super) fn total(receipt: &Receipt) -> Result<Pico, LedgerError> {
 
 /// The column `receipt`.
 pub(super) fn receipt(row: &Row<'_>) -> Result<Receipt, LedgerError> {
-    let malformed = || LedgerError::Malformed("receipt");
-    let bytes = row.get_ref("receipt")?.as_blob().map_err(|_| malformed())?;
-    SignedReceipt::from_bytes(bytes).map(|signed| signed.receipt).map_err(|_| malformed())
+    decode(row.get_ref("receipt")?.as_blob().map_err(|_| LedgerError::Malformed("receipt"))?)
+}
+
+/// A receipt from its signed bytes.
+pub(super) fn decode(bytes: &[u8]) -> Result<Receipt, LedgerError> {
+    SignedReceipt::from_bytes(bytes).map(|signed| signed.receipt).map_err(|_| LedgerError::Malformed("receipt"))
 }
 
 /// The column `voucher`, as [`stored_voucher`] wrote it.

@@ -4,16 +4,13 @@ use super::Reader;
 use super::charges::{self, find_vault, first_since};
 use super::row::Columns;
 use crate::chain::{KeyRef, Pubkey};
-use crate::ledger::charges::{ChargeId, MOST_SCANNED};
+use crate::ledger::charges::ChargeId;
 use crate::ledger::record::unpack;
+use crate::ledger::usage::StatedReceipt;
 use crate::ledger::{GenerationRow, LedgerError, Proof, ReceiptRow};
-use rusqlite::{Connection, OptionalExtension, Params};
-use std::ops::Range;
+use rusqlite::{Connection, OptionalExtension, Params, Row};
 use steam_protocol::units::Pico;
 use steam_protocol::{Address, Hash, merkle};
-
-/// A generation id and the bytes of its signed receipt.
-type IdAndReceipt = (String, Vec<u8>);
 
 /// What is said of a charge, with the names of its key and vault.
 const CHARGE: &str =
@@ -77,43 +74,6 @@ impl Reader {
         Ok(charges)
     }
 
-    /// The receipts of a key.
-    pub(in crate::ledger) fn receipts_of_key(
-        &self,
-        key: &Address,
-        time_ms: &Range<i64>,
-        after: Option<&str>,
-        most: usize,
-    ) -> Result<Option<Vec<IdAndReceipt>>, LedgerError> {
-        let mut first = first_since(&self.0, time_ms.start)?;
-        if let Some(after) = after {
-            let mut statement = self.0.prepare_cached("SELECT id FROM record WHERE generation_id = ?1")?;
-            let after: Option<ChargeId> = statement.query_row([after], |row| row.get("id")).optional()?;
-            first = first.max(after.map_or(ChargeId::MAX, |after| after.saturating_add(1)));
-        }
-        let mut statement = self.0.prepare_cached("SELECT coalesce(max(id), 0) AS last FROM charge")?;
-        let last: ChargeId = statement.query_row([], |row| row.get("last"))?;
-        if last.saturating_sub(first) >= MOST_SCANNED {
-            return Ok(None);
-        }
-        let mut statement = self.0.prepare_cached(
-            "SELECT r.generation_id, r.receipt FROM charge c JOIN record r ON r.id = c.id
-             WHERE c.id >= ?1 AND c.key IN (SELECT id FROM session_key WHERE public_key = ?2) ORDER BY c.id",
-        )?;
-        let mut rows = statement.query((first, key))?;
-        let mut receipts = Vec::new();
-        while let Some(row) = rows.next()? {
-            if !time_ms.contains(&charges::receipt(row)?.started_at_ms) {
-                continue;
-            }
-            receipts.push((row.get("generation_id")?, row.get("receipt")?));
-            if receipts.len() == most {
-                break;
-            }
-        }
-        Ok(Some(receipts))
-    }
-
     /// The receipt of a request that came with an `Idempotency-Key`.
     pub(in crate::ledger) fn receipt_of_idempotent(
         &self,
@@ -141,11 +101,7 @@ impl Reader {
             .0
             .prepare_cached(&format!("{CHARGE} WHERE r.generation_id = ?1"))?
             .query_row([id], |row| {
-                let (reason, state): (Option<String>, Option<String>) = (row.get("quarantined")?, row.get("state")?);
-                let resolution: Option<String> = row.get("resolution")?;
-                let resolution = resolution.unwrap_or_else(|| "set aside".into());
-                let status = reason.map(|reason| format!("{resolution}: {reason}")).or(state);
-                let status = status.unwrap_or_else(|| "unsettled".into());
+                let status = status(row)?;
                 let place = Sealed {
                     vault: row.get("vault")?,
                     generation: row.get("generation")?,
@@ -162,6 +118,24 @@ impl Reader {
         }
         Ok(Some(row))
     }
+}
+
+/// How far a charge is: see [`ReceiptRow::status`].
+fn status(row: &Row<'_>) -> rusqlite::Result<String> {
+    let (reason, state): (Option<String>, Option<String>) = (row.get("quarantined")?, row.get("state")?);
+    let resolution: Option<String> = row.get("resolution")?;
+    let resolution = resolution.unwrap_or_else(|| "set aside".into());
+    let status = reason.map(|reason| format!("{resolution}: {reason}")).or(state);
+    Ok(status.unwrap_or_else(|| "unsettled".into()))
+}
+
+/// The receipt of a charge, and how far its settlement is.
+pub(super) fn stated(db: &Connection, id: ChargeId) -> Result<Option<StatedReceipt>, LedgerError> {
+    let mut find = db.prepare_cached(&format!("{CHARGE} WHERE r.id = ?1"))?;
+    let found = find.query_row([id], |row| {
+        Ok(StatedReceipt { id: row.get("generation_id")?, receipt: row.get("receipt")?, status: status(row)? })
+    });
+    Ok(found.optional()?)
 }
 
 fn generation(db: &Connection, condition: &str, values: impl Params) -> Result<Option<GenerationRow>, LedgerError> {

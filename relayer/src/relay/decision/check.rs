@@ -57,7 +57,7 @@ pub fn check(bytes: &[u8], receipt: &Receipt) -> Result<Record, Fault> {
         return Err(Fault::Form("it is not written as the relayer writes it".into()));
     }
     for route in &record.routes {
-        coherent(route)?;
+        coherent(route, &record.dialect)?;
         again(route)?;
     }
     ordered(&record)?;
@@ -66,8 +66,9 @@ pub fn check(bytes: &[u8], receipt: &Receipt) -> Result<Record, Fault> {
     Ok(record)
 }
 
-/// Candidates, measurements and scores are of the same offers, none of them twice or excluded as well.
-fn coherent(route: &RouteRecord) -> Result<(), Fault> {
+/// Candidates, measurements and scores are of the same offers, none of them twice or excluded as well; those of the client's
+/// dialect come first, since the first of equals is chosen.
+fn coherent(route: &RouteRecord, dialect: &str) -> Result<(), Fault> {
     let contradiction = |what: &str| Err(Fault::Contradiction(format!("{what} of {}", route.model)));
     let measured = route.choice.measured.iter().map(|measured| measured.offer.to_string());
     if !measured.eq(route.candidates.iter().map(|candidate| candidate.offer.clone())) {
@@ -77,6 +78,9 @@ fn coherent(route: &RouteRecord) -> Result<(), Fault> {
     let mut seen = HashSet::new();
     if !offers.chain(route.excluded.iter().map(|exclusion| &exclusion.offer)).all(|offer| seen.insert(offer)) {
         return contradiction("an offer stands twice among those");
+    }
+    if !route.candidates.iter().map(|candidate| candidate.dialect != dialect).is_sorted() {
+        return contradiction("an offer that needs a translation comes before one that does not among those");
     }
     if route.candidates.iter().any(|candidate| candidate.ceiling_pico.parse::<u128>().is_err()) {
         return contradiction("a ceiling is no amount among those");

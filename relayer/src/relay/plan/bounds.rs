@@ -27,16 +27,16 @@ impl Route {
         if self.candidates.len() <= most {
             return;
         }
-        let (mut old, mut new): (Vec<Candidate>, Vec<Candidate>) =
-            std::mem::take(&mut self.candidates).into_iter().partition(|candidate| known(&candidate.offer));
-        old.sort_by_key(|candidate| candidate.ceiling);
-        new.sort_by_key(|candidate| candidate.ceiling);
+        let (mut old, mut new): (Vec<(usize, Candidate)>, Vec<(usize, Candidate)>) =
+            std::mem::take(&mut self.candidates).into_iter().enumerate().partition(|(_, one)| known(&one.offer));
+        old.sort_by_key(|(_, candidate)| candidate.ceiling);
+        new.sort_by_key(|(_, candidate)| candidate.ceiling);
         old.truncate(most - new.len().min(most / 4));
         new.truncate(most - old.len());
-        self.candidates = old;
-        self.candidates.append(&mut new);
-        // The order in which the market knows them, which is faster to look up.
-        self.candidates.sort_by_key(|candidate| candidate.offer.address);
+        old.append(&mut new);
+        // The order they had: those of the client's dialect first, and each as the market knows them, which is faster to look up.
+        old.sort_by_key(|(place, _)| *place);
+        self.candidates = old.into_iter().map(|(_, candidate)| candidate).collect();
     }
 }
 

@@ -483,3 +483,17 @@ fn a_client_takes_part_in_the_choice_by_names_and_by_what_one_alone_can_serve() 
         assert_eq!(narrowed(offers, members, allowed), expected, "{why}");
     }
 }
+
+#[test]
+fn candidates_of_the_clients_dialect_stand_first_also_where_they_are_bounded() {
+    let speaks = |seed: u8| if seed.is_multiple_of(3) { capability::CHAT } else { capability::MESSAGES };
+    let many = (1..=60).map(|seed| Offer { capabilities: speaks(seed), ..offer(&format!("p{seed}"), seed) });
+    let plan = planned(many.collect(), &request(""), input(40), allowed()).unwrap();
+    for plan in [plan.clone(), plan.bounded(30, |offer| offer.address.to_bytes()[0] > 20)] {
+        let candidates = &plan.routes[0].candidates;
+        let order: Vec<_> =
+            candidates.iter().map(|one| (one.dialect.name() != usual().name(), one.offer.address)).collect();
+        assert!(order.is_sorted(), "{order:?}");
+        assert!(order.first().is_some_and(|first| !first.0) && order.last().is_some_and(|last| last.0));
+    }
+}

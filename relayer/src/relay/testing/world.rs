@@ -24,6 +24,7 @@ use solana_keypair::Keypair;
 use solana_signer::Signer as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::SignedReceipt;
@@ -31,12 +32,12 @@ use steam_protocol::sha256;
 use steam_protocol::units::{MicroUsdc, Pico, Price};
 use tokio::sync::watch;
 
-/// Always [`NOW`].
-struct Fixed;
+/// The time that it was told, [`NOW`] at first, in Unix seconds.
+pub struct Told(AtomicI64);
 
-impl Clock for Fixed {
+impl Clock for Told {
     fn unix_ms(&self) -> i64 {
-        NOW * 1_000
+        self.0.load(Ordering::SeqCst) * 1_000
     }
 }
 
@@ -50,6 +51,7 @@ pub struct World {
     pub snapshot: VaultSnapshot,
     /// The node that pages ask.
     pub chain: Arc<FakeChain>,
+    clock: Arc<Told>,
     _settle: watch::Sender<crate::settle::Status>,
     files: tempfile::TempDir,
 }
@@ -100,7 +102,8 @@ impl World {
         let receipt_key = receipt_signer();
         let identity = Identity { domain, relayer, key_id: 0, receipt_key: receipt_key.clone() };
         let loaded = ledger.load(0).await.unwrap();
-        let vaults = Arc::new(Vaults::new(identity, ledger.clone(), Arc::new(Fixed), loaded));
+        let clock = Arc::new(Told(AtomicI64::new(NOW)));
+        let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
         let snapshot = snapshot();
         vaults.update(std::slice::from_ref(&snapshot), NOW, first.relayer.fee_bps);
         let (registry, registry_seen) = watch::channel(Arc::new(first));
@@ -114,7 +117,7 @@ impl World {
             gateway: Gateway::new(vec![chain.clone()], accounts, per_second, faucet),
             limits: Limits::new(&config),
             market: Market::new(std::mem::take(&mut config.market)),
-            clock: Arc::new(Fixed),
+            clock: clock.clone(),
             registry: registry_seen,
             allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
             withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(relayer), settler()),
@@ -137,7 +140,7 @@ impl World {
         let address = listener.local_addr().unwrap();
         tokio::spawn(axum::serve(listener, crate::http::router(node.clone())).into_future());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { node, address, client, registry, snapshot, chain, _settle: settle, files }
+        Self { node, address, client, registry, snapshot, chain, clock, _settle: settle, files }
     }
 
     /// As whom its receipts are signed.
@@ -154,6 +157,14 @@ impl World {
     /// The ledger's file.
     pub fn ledger_path(&self) -> std::path::PathBuf {
         self.files.path().join("steam.db")
+    }
+
+    /// Makes it the time of this machine: clients that sign go by that.
+    pub fn now(&mut self) {
+        let now = crate::clock::SystemClock.unix();
+        self.clock.0.store(now, Ordering::SeqCst);
+        self.snapshot.keys[0].expires = now + 100_000;
+        self.node.vaults.update(std::slice::from_ref(&self.snapshot), now, 100);
     }
 
     /// Shows the vault as it is in [`Self::snapshot`].
