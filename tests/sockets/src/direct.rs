@@ -171,6 +171,8 @@ fn served(heard: &Heard, streamed: bool, ttft: Duration, began: Instant) -> Resu
         input_tokens: usage.prompt_tokens,
         cached_tokens: cached,
         output_tokens: usage.completion_tokens,
+        // A plain client believes what it is told.
+        received_tokens: usage.completion_tokens,
         ttft,
         total: began.elapsed(),
     };

@@ -193,15 +193,7 @@ mod tests {
     use steam_simulator::verdict::BASELINES;
 
     fn markets(losses: &[[f64; 12]]) -> Markets {
-        let summary = |loss: f64| Summary {
-            requests: 1.0,
-            cost: 1.0,
-            seconds: 1.0,
-            loss,
-            middle: 1.0,
-            success: 1.0,
-            attempts: 1.0,
-        };
+        let summary = |loss: f64| Summary { requests: 1.0, cost: 1.0, loss, middle: 1.0, success: 1.0 };
         let row = |losses: &[f64; 12]| Row { seed: 0, runs: losses.iter().map(|&loss| summary(loss)).collect() };
         let rows: Vec<Row> = losses.iter().map(row).collect();
         Markets { sockets: rows.clone(), simulated: rows }

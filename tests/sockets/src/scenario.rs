@@ -8,9 +8,8 @@ use std::fmt;
 use std::str::FromStr;
 use steam_simulator::draw::{Purpose, at};
 use steam_simulator::market::{Market, drawn};
-use steam_simulator::metrics::Tally;
+use steam_simulator::metrics::Summary;
 use steam_simulator::policy::Router;
-use steam_simulator::simulation;
 
 /// Share of the requests that the oracle serves in a market that counts: in others there is nothing to choose.
 const SERVABLE: f64 = 0.985;
@@ -69,9 +68,7 @@ fn fits(market: &Market) -> bool {
     if market.requests.len() < FEWEST || seconds > LONGEST || at_once > AT_ONCE {
         return false;
     }
-    let mut tally = Tally::default();
-    simulation::run(market, &mut Router::Oracle, |done| tally.add(done));
-    tally.summary(market).success >= SERVABLE
+    Summary::of(market, &mut Router::Oracle).success >= SERVABLE
 }
 
 impl fmt::Display for Scenario {

@@ -36,7 +36,7 @@ impl<'a> Live<'a> {
         let seen = self.world.market.changes.partition_point(|&at| at <= now);
         if seen > self.changes {
             self.changes = seen;
-            self.world.relist();
+            self.world.relist(now);
         }
     }
 
