@@ -473,7 +473,7 @@ mod tests {
         same(r#"{"a":1e999,"b":"12345678901234567890123 \"\\","c":0.30000000000000004}"#);
         same(r#"{"a":"\u0001number:x","b":"\u0001number:","c":"\u0001other:1"}"#);
         // The same double as 3e-7, and 17 digits like the sum of 0.1 and 0.2, which is written as it came.
-        same(r#"{"a":0.00000030000000000000001,"b":100000000000000000000,"c":1.7976931348623157e308}"#);
+        same(r#"{"a":0.00000030000000000000001,"b":100000000000000000000,"c":1.7976931348623157e+308}"#);
         let exact = read_exact(r#"{"a":0.12345678901234567890}"#).unwrap();
         assert_eq!(exact_number(&exact["a"]), Some("0.12345678901234567890"));
         assert_eq!(exact_number(&serde_json::json!("\u{1}number:1,2")), None);

@@ -21,6 +21,14 @@ struct Own {
     failed_at: f64,
 }
 
+impl Own {
+    /// Whether the failure still counts: for a time, and until the requests that its breaker waits for have passed, however
+    /// seldom they come.
+    fn counts(&self, now: f64) -> bool {
+        now - self.failed_at < FORGET || self.breaker.waits_for_requests()
+    }
+}
+
 /// The breakers of all vaults that saw failures lately.
 #[derive(Debug, Default)]
 pub(super) struct OwnBreakers {
@@ -93,11 +101,11 @@ impl OwnBreakers {
     }
 
     fn find(&self, vault: &Pubkey, offer: &Pubkey, now: f64) -> Option<&Own> {
-        self.by_vault.get(vault)?.iter().find(|own| own.offer == *offer && now - own.failed_at < FORGET)
+        self.by_vault.get(vault)?.iter().find(|own| own.offer == *offer && own.counts(now))
     }
 
     fn find_mut(&mut self, vault: &Pubkey, offer: &Pubkey, now: f64) -> Option<&mut Own> {
-        self.by_vault.get_mut(vault)?.iter_mut().find(|own| own.offer == *offer && now - own.failed_at < FORGET)
+        self.by_vault.get_mut(vault)?.iter_mut().find(|own| own.offer == *offer && own.counts(now))
     }
 
     fn entry(&mut self, vault: &Pubkey, offer: &Pubkey, now: f64) -> &mut Own {
@@ -105,7 +113,7 @@ impl OwnBreakers {
             self.forget(now);
         }
         let owns = self.by_vault.entry(*vault).or_default();
-        owns.retain(|own| own.offer == *offer || now - own.failed_at < FORGET);
+        owns.retain(|own| own.offer == *offer || own.counts(now));
         let place = owns.iter().position(|own| own.offer == *offer).unwrap_or_else(|| {
             if owns.len() >= MAX_OFFERS {
                 owns.remove(0);
@@ -118,7 +126,7 @@ impl OwnBreakers {
 
     /// Makes room: forgets what is old, and if nothing is, everything.
     fn forget(&mut self, now: f64) {
-        self.by_vault.retain(|_, owns| owns.iter().any(|own| now - own.failed_at < FORGET));
+        self.by_vault.retain(|_, owns| owns.iter().any(|own| own.counts(now)));
         if self.by_vault.len() >= MAX_VAULTS {
             self.by_vault.clear();
         }

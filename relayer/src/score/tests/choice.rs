@@ -239,14 +239,15 @@ fn who_is_expected_to_be_given_up_on_comes_after_all_others() {
     (three[1].ttft, three[1].speed, three[1].price) = (2.5, 10.0, price(10, 10));
     for (streamed, patience, last) in [(true, 2.0, true), (true, 3.0, false), (false, 40.0, true), (false, 45.0, false)]
     {
-        let ask = Ask { streamed, patience: Some(patience), ..ASK };
+        // By price alone it would be the first.
+        let ask = Ask { streamed, patience: Some(patience), sort: Sort::Price, ..ASK };
         let order = choose(&ask, &three).order;
         assert_eq!(order.last() == Some(&1), last, "{streamed} {patience}");
         assert_eq!(order[0] == 1, !last, "{streamed} {patience}");
     }
     // What it works on makes it later still.
     (three[1].outstanding_requests, three[1].slope) = (9, 0.1);
-    let ask = Ask { patience: Some(3.0), ..ASK };
+    let ask = Ask { patience: Some(3.0), sort: Sort::Price, ..ASK };
     assert_eq!(choose(&ask, &three).order.last(), Some(&1));
 }
 

@@ -106,6 +106,7 @@ fn the_length_of_answers_is_learned_and_stands_in_the_record() {
 #[test]
 fn reasoning_that_is_billed_and_never_seen_costs_money_and_no_writing() {
     let mut market = Market::with(plain(), &[price(1_000_000, 1_000_000); 2]);
+    assert_eq!(market.decide(ASK).ask().expected_received, Some(400), "until something is known, all of it");
     for _ in 0..100 {
         for offer in 0..2 {
             market.answers(offer, &ASK, End { output: 1_000, received: 100, ..USUAL });
