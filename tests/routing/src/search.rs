@@ -16,13 +16,13 @@ pub fn tuned() -> Vec<Spec> {
         baseline(Rule::Random, 1, 5.0),
         baseline(Rule::RoundRobin, 1, 5.0),
         baseline(Rule::Cheapest, 1, 30.0),
-        baseline(Rule::Fastest { half_life: 5.0, exploration: 0.2 }, 2, 5.0),
+        baseline(Rule::Fastest { half_life: 5.0, exploration: 0.2 }, 1, 5.0),
         baseline(Rule::InversePrice { exponent: 1.0 }, 1, 5.0),
-        baseline(Rule::LowestLatency { samples: 3, buffer: 2.0, by: By::PerToken }, 1, 5.0),
-        baseline(Rule::LeastBusy, 4, 5.0),
-        baseline(Rule::PeakEwma { decay: 30.0, per_token: false }, 4, 5.0),
+        baseline(Rule::LowestLatency { samples: 3, buffer: 2.0, by: By::PerToken }, 2, 5.0),
+        baseline(Rule::LeastBusy, 2, 5.0),
+        baseline(Rule::PeakEwma { decay: 10.0, per_token: false }, 4, 5.0),
         baseline(Rule::HealthScore, 4, 5.0),
-        baseline(Rule::Learner { step: 0.2, exploration: 0.1 }, 2, 30.0),
+        baseline(Rule::Learner { step: 0.2, exploration: 0.1 }, 1, 30.0),
     ]
 }
 
