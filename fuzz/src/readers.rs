@@ -55,7 +55,7 @@ pub fn events(data: &[u8]) {
         let mut written = BytesMut::new();
         if event.name == sse::Name::Usual {
             sse::write_data(&mut written, &event.data);
-            assert_eq!(read(2 * LIMIT, vec![&written[..]]).1, [event.clone()]);
+            assert_eq!(read(2 * LIMIT, vec![&written[..]]).1, std::slice::from_ref(event));
         }
     }
 }

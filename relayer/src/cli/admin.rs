@@ -273,10 +273,13 @@ fn check(delays: &Delays, floors: &Delays) -> Result<()> {
     }
 }
 
+/// What a delay is in one unit.
+type InUnit = fn(&Delay) -> u32;
+
 /// What of the delays is out of order, in the unit in which it is.
 fn out_of_order(delays: &Delays) -> Vec<String> {
-    let wait = |of: fn(&Delay) -> u32| u64::from(of(&delays.settle_interval)) + u64::from(of(&delays.max_pause));
-    let units: [(fn(&Delay) -> u32, &str); 2] = [(|delay| delay.seconds, "seconds"), (|delay| delay.slots, "slots")];
+    let wait = |of: InUnit| u64::from(of(&delays.settle_interval)) + u64::from(of(&delays.max_pause));
+    let units: [(InUnit, &str); 2] = [(|delay| delay.seconds, "seconds"), (|delay| delay.slots, "slots")];
     let mut found = Vec::new();
     for (of, unit) in units {
         let [grace, revoke, withdraw] =

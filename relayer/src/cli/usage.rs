@@ -108,6 +108,9 @@ impl Used {
     }
 }
 
+/// One of a row's names, if rows are told apart by it.
+type NameOf = fn(&Row) -> &Option<String>;
+
 impl Report for Used {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         line(out, "key", &self.key)?;
@@ -118,7 +121,7 @@ impl Report for Used {
             return Ok(());
         }
         writeln!(out)?;
-        let columns: [(&str, fn(&Row) -> &Option<String>); 3] =
+        let columns: [(&str, NameOf); 3] =
             [("day", |row| &row.day), ("model", |row| &row.model), ("provider", |row| &row.provider)];
         let shown: Vec<_> =
             columns.into_iter().filter(|(_, of)| self.rows.iter().any(|row| of(row).is_some())).collect();

@@ -27,7 +27,7 @@ impl Route {
         if self.candidates.len() <= most {
             return;
         }
-        let (mut old, mut new): (Vec<(usize, Candidate)>, Vec<(usize, Candidate)>) =
+        let (mut old, mut new): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.candidates).into_iter().enumerate().partition(|(_, one)| known(&one.offer));
         old.sort_by_key(|(_, candidate)| candidate.ceiling);
         new.sort_by_key(|(_, candidate)| candidate.ceiling);
