@@ -131,8 +131,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
 
     let (listener, addr) = listen(config.server.listen).await?;
-    let background = CancellationToken::new();
-    let workers = TaskTracker::new();
+    let (background, workers) = (CancellationToken::new(), TaskTracker::new());
     workers.spawn(reader.run(config.chain.pause(), background.clone()));
     workers.spawn(settlement.run(background.clone()));
     workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));

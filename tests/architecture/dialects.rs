@@ -17,9 +17,10 @@ const MEMBERS: [&str; 9] = [
     "stop_reason",
     "stream_options",
 ];
-/// Where they belong: the dialects, the providers that a local network simulates, and lists of prices, which limit a model's
-/// answers under the same names.
-const ROOMS: [&[&str]; 3] = [&["relay", "dialect"], &["localnet"], &["cli", "provider", "price_file"]];
+/// Where they belong: the dialects, the list of names of which no other spelling is taken in a body of any dialect, the providers
+/// that a local network simulates, and lists of prices, which limit a model's answers under the same names.
+const ROOMS: [&[&str]; 4] =
+    [&["relay", "dialect"], &["relay", "json", "spelling"], &["localnet"], &["cli", "provider", "price_file"]];
 
 /// A member that is named elsewhere.
 pub struct Found {

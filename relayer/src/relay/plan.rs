@@ -4,8 +4,11 @@
 mod bounds;
 mod input;
 mod narrowed;
+mod nobody;
 
 pub use input::Input;
+
+use nobody::nobody;
 
 use crate::chain::Pubkey;
 use crate::config::Config;
@@ -26,8 +29,6 @@ use tokio::time::Instant;
 
 /// The least speed of a provider whose whole answer is waited for.
 const SLOWEST_MS_PER_TOKEN: u64 = 50;
-/// Most exclusions that an error message lists.
-const LISTED: usize = 8;
 
 /// An offer that can serve the request.
 #[derive(Clone, Debug)]
@@ -349,72 +350,6 @@ fn context(offer: &Offer, request: &Request) -> u64 {
 fn ceiling(offer: &Offer, fee_bps: u16, input: u32, output: u32) -> Option<Pico> {
     let charge = offer.price.ceiling(input, output);
     charge.checked_add(receipt_fee(charge, fee_bps)?)
-}
-
-fn nobody(routes: &[Route], allowed: Allowed) -> RelayError {
-    let models: Vec<&str> = routes.iter().map(|route| route.model.as_str()).collect();
-    let model = models.join("`, `");
-    let excluded: Vec<&Exclusion> = routes.iter().flat_map(|route| &route.excluded).collect();
-    let Some(last) = excluded.iter().map(|exclusion| exclusion.filter).max() else {
-        return RelayError::UnknownModel(model);
-    };
-    let reasons = reasons(&excluded);
-    let furthest = excluded.iter().filter(|exclusion| exclusion.filter == last);
-    let field = furthest.filter_map(|exclusion| exclusion.field.clone()).next();
-    match last {
-        Filter::AllowList => RelayError::NotAllowed { model, reasons },
-        Filter::Dialect => match field {
-            Some(field) => RelayError::Untranslatable { model, field, reasons },
-            None => RelayError::NoProvider { model, reasons, field },
-        },
-        Filter::Market | Filter::Wish | Filter::Ability | Filter::Free | Filter::Size => {
-            RelayError::NoProvider { model, reasons, field }
-        }
-        Filter::KeyPrice => RelayError::PriceAboveKey { model, reasons },
-        Filter::Cost(_) => {
-            let cheapest = excluded.iter().filter_map(|exclusion| match exclusion.filter {
-                Filter::Cost(ceiling) => Some(ceiling),
-                Filter::Market
-                | Filter::AllowList
-                | Filter::Wish
-                | Filter::Dialect
-                | Filter::Free
-                | Filter::Ability
-                | Filter::Size
-                | Filter::KeyPrice
-                | Filter::Cooldown(_) => None,
-            });
-            let needed = cheapest.min().and_then(Pico::ceil_micro).unwrap_or(MicroUsdc(u64::MAX));
-            RelayError::MaxCost { needed, max_cost: allowed.max_cost.unwrap_or_default() }
-        }
-        Filter::Cooldown(_) => {
-            let waits = excluded.iter().filter_map(|exclusion| match exclusion.filter {
-                Filter::Cooldown(left) => Some(left),
-                Filter::Market
-                | Filter::AllowList
-                | Filter::Wish
-                | Filter::Dialect
-                | Filter::Free
-                | Filter::Ability
-                | Filter::Size
-                | Filter::KeyPrice
-                | Filter::Cost(_) => None,
-            });
-            RelayError::Cooldown { model, retry_after: waits.min().unwrap_or_default() }
-        }
-    }
-}
-
-fn reasons(excluded: &[&Exclusion]) -> String {
-    let mut reasons: Vec<String> = excluded
-        .iter()
-        .take(LISTED)
-        .map(|exclusion| format!("{} {}", exclusion.offer.provider_name, exclusion.reason))
-        .collect();
-    if excluded.len() > LISTED {
-        reasons.push(format!("and {} more", excluded.len() - LISTED));
-    }
-    reasons.join("; ")
 }
 
 impl Route {
