@@ -1,6 +1,6 @@
 //! Bounds on what strangers' offers may take of a request: comparisons, memory, its record, and what is held for it.
 
-use super::{Candidate, Plan, Route};
+use super::{Plan, Route};
 use crate::registry::Offer;
 
 /// Most exclusions of a model that are kept: of the others it is kept how many there were.
