@@ -93,6 +93,7 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
         settle,
         tasks: tokio_util::task::TaskTracker::new(),
         shutdown: tokio_util::sync::CancellationToken::new(),
+        ending: tokio_util::sync::CancellationToken::new(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
