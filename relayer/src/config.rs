@@ -234,7 +234,8 @@ pub struct UpstreamConfig {
     pub total_timeout_ms_of: BTreeMap<String, u64>,
     /// Silence after which a stream's client is sent a comment, in milliseconds.
     pub keep_alive_ms: u64,
-    /// Providers tried for one request, or one for each of its models if that is more.
+    /// Providers tried for one request, or one for each of its models if that is more. Who answers 429 within a second counts as
+    /// none of them.
     pub max_attempts: u32,
     /// Most retries that may fail, in percent of a vault's requests.
     pub retry_percent: f64,

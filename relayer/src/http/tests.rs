@@ -7,6 +7,7 @@ mod cache_writes;
 mod chain;
 mod completions;
 mod controls;
+mod crowd;
 mod dialects;
 mod embeddings;
 mod failover;

@@ -58,7 +58,7 @@ impl Job {
         finish_reason: FinishReason,
         outcome: &'static str,
     ) -> Result<SignedReceipt, ChargeError> {
-        let decision = Record::new(&self, &opened.attempts, outcome).to_bytes();
+        let decision = Record::new(&self, &opened.attempts, &opened.order, outcome).to_bytes();
         let Self { node, hold, id, accepted, .. } = self;
         let vault = hold.vault();
         let offer = opened.candidate.offer;

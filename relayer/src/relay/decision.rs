@@ -10,15 +10,17 @@ pub use check::{Fault, check};
 
 use crate::registry::Offer;
 use crate::relay::job::Job;
-use crate::relay::plan::Route;
-use crate::score;
+use crate::relay::plan::{Place, Route};
+use crate::score::{self, FailureKind};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// The form of the record.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
+/// The oldest form that holds by the same rules. Before version 7 a 429 was an attempt like any other.
+const OLDEST: u32 = 6;
 
 /// One request's decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -37,7 +39,7 @@ pub struct Record {
     pub choices: u32,
     /// The relayer's fee.
     pub fee_bps: u16,
-    /// Providers tried at most.
+    /// Providers tried at most, without those that answer 429 at once.
     pub max_attempts: u32,
     /// Providers that the client wants first: addresses, or names in records from before names were resolved.
     pub preferred: Vec<String>,
@@ -47,7 +49,7 @@ pub struct Record {
     pub routes: Vec<RouteRecord>,
     /// Models asked for that nobody offered, in records from before that was an error.
     pub unknown_models: Vec<String>,
-    /// The offers in the order in which they are tried.
+    /// The offers in the order in which they are tried. One that answers 429 at once makes room for another of its model.
     pub order: Vec<String>,
     /// What was tried, in the order in which it began.
     pub attempts: Vec<AttemptRecord>,
@@ -133,6 +135,8 @@ pub const TOO_LONG: &str = "context_too_long";
 pub const CONTRADICTED: &str = "contradicted";
 /// An attempt that was aborted because another one answered first.
 pub const OVERTAKEN: &str = "overtaken";
+/// Milliseconds within which a 429 has cost a request next to nothing, so that it does not count as one of its attempts.
+const AT_ONCE_MS: u64 = 1_000;
 
 impl AttemptRecord {
     /// An attempt that began at `started` and ends now, for a request accepted at `accepted`.
@@ -154,11 +158,17 @@ impl AttemptRecord {
     pub fn failed(&self) -> bool {
         ![OPENED, REFUSED, TOO_LONG, OVERTAKEN].contains(&self.outcome.as_str())
     }
+
+    /// Whether the provider had no room and said so at once: another takes this one's place.
+    pub fn limited_at_once(&self) -> bool {
+        self.outcome == FailureKind::RateLimited.name() && self.ms <= AT_ONCE_MS
+    }
 }
 
 impl Record {
-    /// The record of `job`, of its `attempts` in the order in which they began, and of how the one that opened ended.
-    pub fn new(job: &Job, attempts: &[AttemptRecord], outcome: &str) -> Self {
+    /// The record of `job`, of its `attempts` in the order in which they began, of the `order` of trying that they led to, and of
+    /// how the one that opened ended.
+    pub fn new(job: &Job, attempts: &[AttemptRecord], order: &[Place], outcome: &str) -> Self {
         let Job { request, plan, .. } = job;
         let routes = plan.routes.iter().zip(&job.ranked).map(|(route, ranked)| RouteRecord::of(route, ranked));
         Self {
@@ -173,7 +183,7 @@ impl Record {
             allow_fallbacks: request.controls.allow_fallbacks,
             routes: routes.collect(),
             unknown_models: Vec::new(),
-            order: job.order.iter().map(|candidate| candidate.offer.address.to_string()).collect(),
+            order: order.iter().filter_map(|place| Some(job.candidate(*place)?.offer.address.to_string())).collect(),
             attempts: attempts.to_vec(),
             outcome: outcome.to_owned(),
         }

@@ -1,6 +1,6 @@
 //! Finding a provider that answers: every failure before the first content moves on to the next candidate, until one
-//! serves, one says that the request itself is wrong, or the attempts are used up. One that is slow may be raced by a
-//! second.
+//! serves, one says that the request itself is wrong, or the attempts are used up. One that has no room and says so at
+//! once is none of them. One that is slow may be raced by a second.
 
 use crate::chain::Pubkey;
 use crate::relay::attempt::{Failure, Incoming, Refusal, attempt};
@@ -9,7 +9,7 @@ use crate::relay::dialect::{Origin, Request};
 use crate::relay::error::RelayError;
 use crate::relay::honesty;
 use crate::relay::job::Job;
-use crate::relay::plan::{self, Candidate, saturate};
+use crate::relay::plan::{self, Candidate, Place, saturate};
 use crate::relay::refusal::Meaning;
 use crate::relay::transcript::Transcript;
 use crate::relay::watch::Watch;
@@ -38,6 +38,8 @@ pub struct Opened {
     pub transcript: Transcript,
     /// All attempts, in the order in which they began.
     pub attempts: Vec<AttemptRecord>,
+    /// Whom they and others left were to try, in this order.
+    pub order: Vec<Place>,
 }
 
 impl Opened {
@@ -60,9 +62,13 @@ impl Opened {
 /// What came of one try, and which one it was.
 type Tried = (usize, Result<(Incoming, Transcript), Failure>);
 
+/// A candidate, and its place in the plan.
+type Asked<'a> = (Place, &'a Candidate);
+
 /// A try under way.
 struct Try<'a> {
     number: usize,
+    place: Place,
     candidate: &'a Candidate,
     watch: Watch,
     turn: Turn,
@@ -81,14 +87,19 @@ enum Turn {
 struct Race<'a> {
     job: &'a Job,
     deadline: Instant,
-    left: VecDeque<&'a Candidate>,
+    /// Whom it tries, in this order: as scheduled, and others in place of those that answered 429 at once.
+    order: Vec<Place>,
+    /// Those of them that were not tried.
+    left: VecDeque<Place>,
+    /// How many took the place of one that answered 429 at once.
+    replaced: usize,
     tries: FuturesUnordered<BoxFuture<'a, Tried>>,
     running: Vec<Try<'a>>,
     started: usize,
     hedged: bool,
     /// With the number of the try each belongs to: they end in another order than they began.
     attempts: Vec<(usize, AttemptRecord)>,
-    failures: Vec<(&'a Candidate, Failure)>,
+    failures: Vec<(Asked<'a>, Failure)>,
     /// A refusal that another provider of the same model is asked about, and the number of its try.
     doubted: Option<(usize, Opened, Refusal)>,
     /// The refusal of a prompt that is too long, while models with more room are asked.
@@ -111,7 +122,9 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
     let mut race = Race {
         job,
         deadline: job.deadline(),
-        left: job.order.iter().collect(),
+        order: job.order.scheduled.clone(),
+        left: job.order.scheduled.iter().copied().collect(),
+        replaced: 0,
         tries: FuturesUnordered::new(),
         running: Vec::new(),
         started: 0,
@@ -129,7 +142,7 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
     race.attempts.sort_by_key(|(number, _)| *number);
     let attempts: Vec<AttemptRecord> = race.attempts.into_iter().map(|(_, attempt)| attempt).collect();
     match winner {
-        Some((opened, incoming)) => Ok((Opened { attempts, ..opened }, incoming)),
+        Some((opened, incoming)) => Ok((Opened { attempts, order: race.order, ..opened }, incoming)),
         None => Err(exhausted(&attempts, &race.failures, race.spent)),
     }
 }
@@ -150,7 +163,7 @@ fn hedge_after(job: &Job) -> Option<Duration> {
 
 impl<'a> Race<'a> {
     async fn run(&mut self) -> Option<(Opened, Incoming)> {
-        if let Some(first) = self.left.pop_front() {
+        if let Some(first) = self.take() {
             self.start(first, Turn::Own);
         }
         loop {
@@ -203,12 +216,13 @@ impl<'a> Race<'a> {
         self.hedged = true;
         let node = &self.job.node;
         let Some(slow) = self.running.first().map(|running| running.candidate) else { return };
-        let Some(next) = self.left.front().copied() else { return };
+        let Some(next) = self.next_left() else { return };
         let most = slow.ceiling.0 as f64 * node.config.upstream.hedge_max_cost_ratio;
         if next.ceiling.0 as f64 <= most && node.limits.hedges.take(self.vault(), Instant::now()) {
-            self.left.pop_front();
             node.metrics.hedged();
-            self.start(next, Turn::Hedge);
+            if let Some(next) = self.take() {
+                self.start(next, Turn::Hedge);
+            }
         }
     }
 
@@ -217,7 +231,7 @@ impl<'a> Race<'a> {
         if Instant::now() >= self.deadline {
             return;
         }
-        let Some(next) = self.left.front().copied() else { return };
+        let Some(next) = self.next_left() else { return };
         // Another model cannot confirm or contradict a refusal. It goes back to the client, unless the prompt is too long and the
         // next model has a longer context.
         let is_other =
@@ -228,9 +242,9 @@ impl<'a> Race<'a> {
             self.doubted = Some((number, refused, refusal));
             return;
         }
-        let Some(next) = self.left.pop_front() else { return };
+        let Some(next) = self.take() else { return };
         // Failing over to a healthy provider is never rationed: it multiplies no outage.
-        if self.job.is_healthy(next) || self.permit() {
+        if self.job.is_healthy(next.1) || self.permit() {
             self.start(next, Turn::Own);
         } else {
             self.spent = true;
@@ -241,18 +255,48 @@ impl<'a> Race<'a> {
     async fn repeat(&mut self) {
         let settled = self.doubted.is_some() || self.too_long.is_some();
         let most = self.job.node.config.upstream.max_attempts as usize;
-        if self.repeated || self.spent || settled || !self.left.is_empty() || self.started >= most {
+        let counted = self.started - self.replaced;
+        if self.repeated || self.spent || settled || !self.left.is_empty() || counted >= most {
             return;
         }
-        let waits = self.failures.iter().filter_map(|(candidate, failure)| Some((failure.pause()?, *candidate)));
-        let Some((pause, candidate)) = waits.min_by_key(|(pause, _)| *pause) else { return };
+        let waits = self.failures.iter().filter_map(|(one, failure)| Some((failure.pause()?, *one)));
+        let Some((pause, again)) = waits.min_by_key(|(pause, _)| *pause) else { return };
         let at = Instant::now() + pause;
         if at >= self.deadline || !self.permit() {
             return;
         }
         self.repeated = true;
         sleep_until(at).await;
-        self.start(candidate, Turn::Own);
+        self.start(again, Turn::Own);
+    }
+
+    /// The next one to try.
+    fn next_left(&self) -> Option<&'a Candidate> {
+        self.job.candidate(*self.left.front()?)
+    }
+
+    /// The same, which is left no more.
+    fn take(&mut self) -> Option<Asked<'a>> {
+        let place = self.left.pop_front()?;
+        Some((place, self.job.candidate(place)?))
+    }
+
+    /// Lets another one of the same model be tried, since the one in this `place` was tried for nothing and at once: in a crowd
+    /// many are out of quota together.
+    fn replace(&mut self, place: Place) {
+        let job = self.job;
+        let taken = self.order.iter().filter(|other| other.route == place.route).count();
+        let Some(choice) = job.ranked.get(place.route) else { return };
+        let Some(next) = job.order.next(place.route, taken, choice) else { return };
+        let before = |other: &&Place| other.turn() <= next.turn();
+        let in_order = self.order.iter().filter(before).count();
+        // Not before one that was started already, as a hedge of another model is.
+        if in_order < self.order.len() - self.left.len() {
+            return;
+        }
+        self.order.insert(in_order, next);
+        self.left.insert(self.left.iter().filter(before).count(), next);
+        self.replaced += 1;
     }
 
     /// Takes a permit to retry.
@@ -267,13 +311,14 @@ impl<'a> Race<'a> {
         self.evidence.vault
     }
 
-    fn start(&mut self, candidate: &'a Candidate, turn: Turn) {
+    fn start(&mut self, (place, candidate): Asked<'a>, turn: Turn) {
         let job = self.job;
-        let watch = Watch::start(job.node.clone(), candidate.offer.address, candidate.ask, self.evidence);
+        let ask = job.ranked.get(place.route).map(|choice| *choice.ask()).unwrap_or_default();
+        let watch = Watch::start(job.node.clone(), candidate.offer.address, ask, self.evidence);
         let until = self.deadline.min(watch.started() + patience(job, candidate));
         let number = self.started;
         self.started += 1;
-        self.running.push(Try { number, candidate, watch, turn });
+        self.running.push(Try { number, place, candidate, watch, turn });
         self.tries.push(Box::pin(async move {
             let result = match timeout_at(until, attempt(job, candidate)).await {
                 Ok(result) => result,
@@ -284,7 +329,7 @@ impl<'a> Race<'a> {
     }
 
     fn note(&mut self, ended: &Try<'_>, outcome: &str, error: Option<String>) {
-        let Try { number, candidate, watch, turn } = ended;
+        let Try { number, candidate, watch, turn, .. } = ended;
         let accepted = self.job.accepted.at;
         let attempt = AttemptRecord::ended(&candidate.offer, accepted, watch.started(), outcome, error);
         self.attempts.push((*number, AttemptRecord { hedge: *turn == Turn::Hedge, ..attempt }));
@@ -344,7 +389,7 @@ impl<'a> Race<'a> {
         }
         self.note(&ended, if meaning == Meaning::TooLong { TOO_LONG } else { REFUSED }, None);
         let refused = opened(ended, transcript);
-        let peer = self.left.front().is_some_and(|next| next.offer.model == candidate.offer.model);
+        let peer = self.next_left().is_some_and(|next| next.offer.model == candidate.offer.model);
         let (first, mut refusal) = match self.doubted.take() {
             // Two agree that it is wrong: the first one's words go back.
             Some((_, first, refusal)) => (first, refusal),
@@ -364,7 +409,8 @@ impl<'a> Race<'a> {
     /// Keeps the refusal of a prompt that is too long while models with more room are asked; any other goes back.
     fn beyond(&mut self, refused: Opened, refusal: Refusal) -> Option<(Opened, Refusal)> {
         if refusal.meaning == Meaning::TooLong {
-            self.left.retain(|next| next.offer.context_limit > refused.candidate.offer.context_limit);
+            let (job, context) = (self.job, refused.candidate.offer.context_limit);
+            self.left.retain(|next| job.candidate(*next).is_some_and(|next| next.offer.context_limit > context));
             if !self.left.is_empty() {
                 self.too_long = Some((refused, refusal));
                 return None;
@@ -379,6 +425,9 @@ impl<'a> Race<'a> {
         tracing::debug!(provider, kind = name, error = %failure.error, "attempt failed");
         self.job.node.metrics.upstream_failed(provider, name);
         self.note(&ended, name, Some(failure.error.clone()));
+        if self.attempts.last().is_some_and(|(_, attempt)| attempt.limited_at_once()) {
+            self.replace(ended.place);
+        }
         // The provider is not blamed if the request's deadline ended the call before the provider's own timeout.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
             && Instant::now() < ended.watch.started() + patience(self.job, ended.candidate);
@@ -392,17 +441,18 @@ impl<'a> Race<'a> {
                 honesty::empty(self.job, &ended.candidate.offer);
             }
         }
-        self.failures.push((ended.candidate, failure));
+        self.failures.push(((ended.place, ended.candidate), failure));
     }
 }
 
 fn opened(tried: Try<'_>, transcript: Transcript) -> Opened {
     let Try { candidate, watch, .. } = tried;
-    Opened { candidate: candidate.clone(), watch, first_content: Instant::now(), transcript, attempts: Vec::new() }
+    let (attempts, order) = (Vec::new(), Vec::new());
+    Opened { candidate: candidate.clone(), watch, first_content: Instant::now(), transcript, attempts, order }
 }
 
 /// What the client is told once everyone has failed.
-fn exhausted(attempts: &[AttemptRecord], failures: &[(&Candidate, Failure)], spent: bool) -> RelayError {
+fn exhausted(attempts: &[AttemptRecord], failures: &[(Asked<'_>, Failure)], spent: bool) -> RelayError {
     let said = |attempt: &AttemptRecord| match &attempt.error {
         Some(error) => format!("{} ({}: {error})", attempt.name, attempt.outcome),
         None => format!("{} ({})", attempt.name, attempt.outcome),

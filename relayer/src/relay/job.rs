@@ -4,7 +4,7 @@ use crate::chain::Pubkey;
 use crate::market::MarketView;
 use crate::node::Node;
 use crate::relay::dialect::{Origin, Request};
-use crate::relay::plan::{Candidate, Plan};
+use crate::relay::plan::{Candidate, Order, Place, Plan};
 use crate::score::{self, Evidence};
 use crate::vaults::Hold;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Job {
     /// Who can serve it.
     pub plan: Plan,
     /// The order in which they are tried.
-    pub order: Vec<Candidate>,
+    pub order: Order,
     /// What was decided of each of the plan's routes, and from what.
     pub ranked: Vec<score::Choice>,
     /// The money; dropped, it is free again.
@@ -68,6 +68,11 @@ impl Job {
             }
             Origin::Open | Origin::ClientEnded | Origin::ClientShaped => Evidence::shaped(vault),
         }
+    }
+
+    /// The candidate in this `place` of the plan.
+    pub fn candidate(&self, place: Place) -> Option<&Candidate> {
+        self.plan.routes.get(place.route)?.candidates.get(place.candidate)
     }
 
     /// Whether `candidate` is known to serve: its breaker is closed, and it fails less than half the time.

@@ -201,7 +201,8 @@ impl Job {
                 opened = &mut opened => return Some((reply, opened)),
                 () = tick(&mut silence) => {
                     // Who answers is not known yet: this is the highest limit that one of them has.
-                    let longest = self.order.iter().max_by_key(|candidate| candidate.max_output);
+                    let tried = self.order.scheduled.iter().filter_map(|place| self.candidate(*place));
+                    let longest = tried.max_by_key(|candidate| candidate.max_output);
                     let told = longest.map(|longest| self.told(longest)).unwrap_or_default();
                     let mut outlet = reply.stream(&self.id, self.request.dialect, told)?;
                     outlet.comment();

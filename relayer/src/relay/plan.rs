@@ -5,8 +5,11 @@ mod bounds;
 mod input;
 mod narrowed;
 mod nobody;
+mod order;
 
 pub use input::Input;
+pub use order::{Order, Place};
+pub(super) use order::{places, preferred_first, schedule};
 
 use nobody::nobody;
 
@@ -17,15 +20,13 @@ use crate::relay::controls::{Providers, suffix};
 use crate::relay::dialect::{Dialect, Request, Unspoken, abilities};
 use crate::relay::error::RelayError;
 use crate::relay::output::{Money, affordable};
-use crate::score::{Ask, Choice, Scorer, Sort};
+use crate::score::{Ask, Sort};
 use crate::vaults::{KeyLimits, Refusal};
-use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::allow_list::AllowList;
 use steam_protocol::seeds::is_reserved;
 use steam_protocol::units::{MicroUsdc, Pico, receipt_fee};
-use tokio::time::Instant;
 
 /// The least speed of a provider whose whole answer is waited for.
 const SLOWEST_MS_PER_TOKEN: u64 = 50;
@@ -43,8 +44,6 @@ pub struct Candidate {
     pub ceiling: Pico,
     /// The request's input, counted with the tokenizer of the offer's model.
     pub input: Input,
-    /// What it is asked, as the scorer knows it: once it is ranked, what it was ranked for.
-    pub ask: Ask,
 }
 
 /// An offer that cannot serve the request.
@@ -219,7 +218,7 @@ pub fn plan(
     for (Asked { model, sort }, input) in asked {
         let (mut candidates, mut excluded) = (Vec::new(), Vec::new());
         for offer in registry.offers_of(&model) {
-            match consider(offer, (config, fee_bps), request, input, allowed, bars) {
+            match consider(offer, fee_bps, request, input, allowed, bars) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(Reason { filter, text, field }) => {
                     excluded.push(Exclusion { offer: offer.clone(), reason: text, field, filter });
@@ -269,7 +268,7 @@ fn ask_of(config: &Config, request: &Request, input: &Input, longest: u32) -> As
 
 fn consider(
     offer: &Arc<Offer>,
-    (config, fee_bps): (&Config, u16),
+    fee_bps: u16,
     request: &Request,
     input: Input,
     allowed: Allowed,
@@ -328,8 +327,7 @@ fn consider(
     if let Some(left) = (bars.cooldown)(offer) {
         return Err((Filter::Cooldown(left), format!("is left out for another {} seconds: it sent Retry-After, is new and busy, or its charges cannot be settled", left.as_secs())).into());
     }
-    let ask = ask_of(config, request, &input, max_output);
-    Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input, ask })
+    Ok(Candidate { offer: offer.clone(), dialect, max_output, ceiling, input })
 }
 
 /// Leaves out candidates with a shorter answer than the longest: the client's limit is lowered no further than it must be.
@@ -352,50 +350,6 @@ fn ceiling(offer: &Offer, fee_bps: u16, input: u32, output: u32) -> Option<Pico>
     charge.checked_add(receipt_fee(charge, fee_bps)?)
 }
 
-impl Route {
-    /// The first `most` candidates in the order in which they are tried, with the scores behind it.
-    pub fn rank(
-        &self,
-        asked: Asker<'_>,
-        scorer: &Scorer,
-        most: usize,
-        now: Instant,
-        rng: &mut dyn RngCore,
-    ) -> (Vec<(Candidate, bool)>, Choice) {
-        let offers: Vec<Arc<Offer>> = self.candidates.iter().map(|candidate| candidate.offer.clone()).collect();
-        let decision = scorer.rank_for(asked.vault, &offers, &self.ask, now, rng);
-        let controls = &asked.request.controls;
-        // Whom the client names may stand anywhere; of the others only the first are tried.
-        let order = decision.order(if controls.order.is_empty() { most } else { usize::MAX });
-        let order = order
-            .iter()
-            .filter_map(|&index| {
-                let candidate = Candidate { ask: *decision.ask(), ..self.candidates.get(index)?.clone() };
-                Some((candidate, decision.is_open(index)))
-            })
-            .collect();
-        let only_first = !controls.allow_fallbacks && controls.order.is_empty();
-        let place = |(candidate, _): &(Candidate, bool)| asked.named.rank_of(&candidate.offer);
-        (preferred_first(order, place, |(_, open)| *open, only_first), decision)
-    }
-}
-
-/// Puts the candidates that the client prefers first, by their `place`, and keeps the ranking of the others; those whose
-/// breaker `is_open` come last, whoever prefers them. Checking a decision record calls this function and [`schedule`] too.
-pub(super) fn preferred_first<T>(
-    mut ranked: Vec<T>,
-    place: impl Fn(&T) -> Option<usize>,
-    is_open: impl Fn(&T) -> bool,
-    only_first: bool,
-) -> Vec<T> {
-    // Stable: those not named keep the scorer's order behind those that are.
-    ranked.sort_by_key(|candidate| (is_open(candidate), place(candidate).unwrap_or(usize::MAX)));
-    if only_first {
-        ranked.truncate(1);
-    }
-    ranked
-}
-
 impl Plan {
     /// The same plan for a prompt that begins with `prefix`: a provider that served it lately has it cached.
     pub fn beginning(mut self, prefix: Option<u64>) -> Self {
@@ -403,38 +357,6 @@ impl Plan {
         self.routes.iter_mut().for_each(|route| route.ask.prefix = prefix);
         self
     }
-
-    /// The order in which candidates are tried, model by model, and the decision of each route.
-    pub fn rank(
-        &self,
-        asked: Asker<'_>,
-        scorer: &Scorer,
-        max_attempts: u32,
-        now: Instant,
-        rng: &mut dyn RngCore,
-    ) -> (Vec<Candidate>, Vec<Choice>) {
-        // As many as are tried in all: a route has no more of them, and one at least.
-        let most = (max_attempts as usize).max(self.routes.len());
-        let (orders, decisions) = self.routes.iter().map(|route| route.rank(asked, scorer, most, now, rng)).unzip();
-        let order = schedule(orders, max_attempts as usize, |(_, open)| *open);
-        (order.into_iter().map(|(candidate, _)| candidate).collect(), decisions)
-    }
-}
-
-/// The first of each model's candidates, at most `attempts` in all, of which every model has at least one: a model with
-/// many providers must not leave those after it without any. Those whose breaker `is_open` come after all other models'.
-pub(super) fn schedule<T>(orders: Vec<Vec<T>>, attempts: usize, is_open: impl Fn(&T) -> bool) -> Vec<T> {
-    let mut later = orders.iter().filter(|order| !order.is_empty()).count();
-    let mut left = attempts.max(later);
-    let mut scheduled = Vec::new();
-    for order in orders.into_iter().filter(|order| !order.is_empty()) {
-        later -= 1;
-        let most = order.len().min(left - later);
-        left -= most;
-        scheduled.extend(order.into_iter().take(most));
-    }
-    scheduled.sort_by_key(|candidate| is_open(candidate));
-    scheduled
 }
 
 /// `tokens` as a u32, as charges count them; the largest u32 if there are more.

@@ -44,15 +44,13 @@ impl Choice {
         &self.ask
     }
 
-    /// The order in which candidates are tried, `most` of them: indices into the candidates. The first eight are ready,
-    /// more are computed.
+    /// The order in which candidates are tried, `most` of them at least or all: indices into the candidates. The first eight
+    /// are ready, more are computed.
     pub fn order(&self, most: usize) -> Vec<usize> {
-        if most <= self.head.len() || self.head.len() < HEAD {
-            return self.head.iter().map(|&index| index as usize).take(most).collect();
+        if most <= HEAD || self.head.len() < HEAD {
+            return self.head.iter().map(|&index| index as usize).collect();
         }
-        let mut order = self.ranking().order;
-        order.truncate(most);
-        order
+        self.ranking().order
     }
 
     /// What was known of each candidate.

@@ -19,7 +19,7 @@ pub const REDUCED: Range<u64> = REPORTED.start..REPORTED.start + 24;
 const NEVER: f64 = 1e12;
 
 /// The scorer without one rule at a time.
-fn ablations_of(c: Coefficients) -> Vec<(&'static str, Spec)> {
+pub(crate) fn ablations_of(c: Coefficients) -> Vec<(&'static str, Spec)> {
     let with = Spec::Steam;
     let untold = |withheld| Spec::Without(withheld, Priors::default());
     vec![

@@ -11,6 +11,8 @@ pub mod market;
 pub mod metrics;
 pub mod policy;
 pub mod report;
+pub mod safety;
+pub mod scenes;
 pub mod search;
 pub mod simulation;
 pub mod stats;

@@ -20,11 +20,17 @@ pub use spec::Spec;
 use crate::market::Request;
 use crate::market::provider::patience;
 use ::steam::registry::Offer;
-use ::steam::score::{Ask, Outcome, Sort};
+use ::steam::score::{Ask, FailureKind, Outcome, Sort};
 use std::sync::Arc;
 
-/// Providers tried for one request: the relayer's default.
+/// Providers tried for one request without those that answer 429 at once: the relayer's default.
 pub const MAX_ATTEMPTS: usize = 4;
+
+/// Whether a try that ended with `outcome` is one of the [`MAX_ATTEMPTS`].
+pub fn is_attempt(outcome: &Outcome) -> bool {
+    !matches!(outcome, Outcome::Failed { kind: FailureKind::RateLimited, .. })
+}
+
 /// Output tokens expected of a request that states no limit: the relayer's default.
 const EXPECTED_OUTPUT: u32 = 400;
 
@@ -52,7 +58,7 @@ impl View<'_> {
 
 /// Orders candidates and learns from what becomes of them.
 pub trait Policy {
-    /// Positions among the candidates in the order in which to try them; at least as many as are tried.
+    /// Positions of all candidates in the order in which to try them.
     fn rank(&mut self, view: &View<'_>) -> Vec<usize>;
 
     /// `request` was sent to provider `id`.

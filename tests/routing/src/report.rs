@@ -1,14 +1,12 @@
 //! The evidence as Markdown: tables between markers in `docs/ROUTING.md`.
 
 use crate::policy::Spec;
+use crate::safety::safer;
 use crate::stats::Mean;
 use crate::tournament::Row;
-use crate::verdict::{BASELINES, ORACLE, STEAM, best_baseline, regret, safer};
+use crate::verdict::{BASELINES, ORACLE, STEAM, best_baseline, regret};
 use anyhow::{Context, Result};
 use std::fmt::Write as _;
-
-/// Standard deviations from which on a difference in success is no chance.
-const SIGMAS: f64 = 3.5;
 
 /// Replaces what stands between the markers named `name` in `document`.
 ///
@@ -43,7 +41,7 @@ pub fn distribution(rows: &[Row], specs: &[Spec]) -> String {
     );
     for (place, spec) in specs.iter().enumerate() {
         let own = regret(rows, place);
-        let safer = rows.iter().filter(|row| safer(&row.runs[place], &row.runs[STEAM], SIGMAS)).count();
+        let safer = safer(rows, specs, place);
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -56,7 +54,7 @@ pub fn distribution(rows: &[Row], specs: &[Spec]) -> String {
             own.worst / best.worst,
             own.usd,
             own.success * 100.0,
-            safer
+            if place < BASELINES { "-".to_owned() } else { format!("{} {safer:?}", safer.len()) }
         );
     }
     text

@@ -5,7 +5,7 @@ use crate::draw::{self, Purpose};
 use crate::market::objective::dollars;
 use crate::market::provider::{Fate, Situation, limited_after};
 use crate::market::{Market, Request};
-use crate::policy::{MAX_ATTEMPTS, Router, View, ask};
+use crate::policy::{MAX_ATTEMPTS, Router, View, ask, is_attempt};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -67,6 +67,8 @@ struct Flight {
     /// Providers to try.
     order: Vec<usize>,
     tried: usize,
+    /// How many of those tried count as attempts.
+    attempts: usize,
     /// When the current attempt began.
     began: f64,
     cached: u32,
@@ -128,9 +130,10 @@ impl<'a> Simulation<'a> {
             Router::Oracle => oracle::rank(world, request),
             Router::Policy(policy) => policy.rank(&world.view(request)),
         };
-        let order: Vec<usize> = positions.into_iter().take(MAX_ATTEMPTS).map(|position| world.ids[position]).collect();
+        let order: Vec<usize> = positions.into_iter().map(|position| world.ids[position]).collect();
         let fate = Fate::Failed { after: 0.0, kind: FailureKind::Connect };
-        let mut flight = Flight { request: index, order, tried: 0, began: 0.0, cached: 0, fate, retry_after: None };
+        let mut flight =
+            Flight { request: index, order, tried: 0, attempts: 0, began: 0.0, cached: 0, fate, retry_after: None };
         let place = self.free.pop().unwrap_or_else(|| {
             self.flights.push(None);
             self.flights.len() - 1
@@ -177,10 +180,13 @@ impl<'a> Simulation<'a> {
         }
         self.world.own[id] -= 1;
         let request = &self.world.market.requests[flight.request];
+        let outcome = self.world.outcome(id, request, &flight);
         if let Router::Policy(policy) = router {
-            policy.ended(id, request, &self.world.outcome(id, request, &flight), self.world.now);
+            policy.ended(id, request, &outcome, self.world.now);
         }
-        if matches!(flight.fate, Fate::Failed { .. }) && flight.tried < flight.order.len() {
+        flight.attempts += usize::from(is_attempt(&outcome));
+        let left = flight.tried < flight.order.len() && flight.attempts < MAX_ATTEMPTS;
+        if matches!(flight.fate, Fate::Failed { .. }) && left {
             self.attempt(place, &mut flight, router);
             self.flights[place] = Some(flight);
             return None;

@@ -19,6 +19,8 @@ const SERVABLE: f64 = 0.985;
 pub struct Row {
     /// What the market was drawn from.
     pub seed: u64,
+    /// The same, unless it was drawn again: see [`servable`].
+    pub drawn: u64,
     /// By spec.
     pub runs: Vec<Summary>,
 }
@@ -30,7 +32,8 @@ pub fn tournament(specs: &[Spec], seeds: Range<u64>) -> Vec<Row> {
         .into_par_iter()
         .map(|seed| {
             let market = servable(seed);
-            Row { seed, runs: specs.iter().map(|spec| Summary::of(&market, &mut spec.build(seed))).collect() }
+            let drawn = market.seed;
+            Row { seed, drawn, runs: specs.iter().map(|spec| Summary::of(&market, &mut spec.build(seed))).collect() }
         })
         .collect()
 }

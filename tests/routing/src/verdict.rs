@@ -1,6 +1,5 @@
 //! The distribution of regret over drawn markets, and what is claimed of it.
 
-use crate::metrics::Summary;
 use crate::stats::{Mean, quantile};
 use crate::tournament::Row;
 
@@ -49,13 +48,4 @@ pub fn regret(rows: &[Row], spec: usize) -> Regret {
 pub fn best_baseline(rows: &[Row]) -> usize {
     let places = BASELINES..rows.first().map_or(0, |row| row.runs.len());
     places.min_by(|&a, &b| regret(rows, a).mean.mean.total_cmp(&regret(rows, b).mean.mean)).unwrap_or(ORACLE)
-}
-
-/// Whether `other` served more requests than `one` beyond chance: the difference of two Poisson counts of failures has
-/// their sum as its variance. Of 1,000 markets and ten baselines some differ by any number that a single test allows, so
-/// that a difference counts from `sigmas` standard deviations on.
-pub fn safer(other: &Summary, one: &Summary, sigmas: f64) -> bool {
-    let failures = |s: &Summary| (1.0 - s.success) * s.requests;
-    let (own, others) = (failures(one), failures(other));
-    own - others - 1.0 > sigmas * (own + others).sqrt()
 }

@@ -14,7 +14,7 @@ use steam::score::{FailureKind, Outcome};
 use steam_protocol::units::{Usage, charge};
 use steam_simulator::market::objective::dollars;
 use steam_simulator::market::provider::patience;
-use steam_simulator::policy::{MAX_ATTEMPTS, Router, Spec};
+use steam_simulator::policy::{MAX_ATTEMPTS, Router, Spec, is_attempt};
 use steam_simulator::simulation::live::Live;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -60,9 +60,9 @@ impl Direct {
         let clock = self.field.clock;
         let began = Instant::now();
         let request = &self.field.market.requests[index];
-        let (mut served, mut usd, mut attempts) = (false, 0.0, 0);
+        let (mut served, mut usd, mut tried, mut attempts) = (false, 0.0, 0, 0);
         for id in self.order(index) {
-            attempts += 1;
+            tried += 1;
             let asked = clock.now();
             if let Router::Policy(policy) = &mut *self.router.borrow_mut() {
                 policy.started(id, request, asked);
@@ -78,11 +78,12 @@ impl Direct {
             if let Some(usage) = attempted.billed {
                 usd = dollars(charge(&self.field.market.providers[id].price_at(asked), &usage));
             }
-            if served || attempted.delivered {
+            attempts += usize::from(is_attempt(&attempted.outcome));
+            if served || attempted.delivered || attempts == MAX_ATTEMPTS {
                 break;
             }
         }
-        Ok(Played { index, served, usd, seconds: began.elapsed().as_secs_f64(), attempts })
+        Ok(Played { index, served, usd, seconds: began.elapsed().as_secs_f64(), attempts: tried })
     }
 
     /// The providers to try.
@@ -93,7 +94,7 @@ impl Direct {
             Router::Oracle => live.best(index, now),
             Router::Policy(policy) => policy.rank(&live.view(index, now)),
         };
-        positions.into_iter().take(MAX_ATTEMPTS).map(|position| live.ids()[position]).collect()
+        positions.into_iter().map(|position| live.ids()[position]).collect()
     }
 
     async fn attempt(&self, id: usize, index: usize) -> Result<Attempted> {

@@ -44,13 +44,13 @@ impl Markets {
         let of = |spec: &Spec| Ok(summary(&market, report.played(spec.name())?));
         let specs = released();
         let runs: Vec<Summary> = specs.iter().map(of).collect::<Result<_>>()?;
-        self.sockets.push(Row { seed: market.seed, runs });
+        self.sockets.push(Row { seed: market.seed, drawn: market.seed, runs });
         let simulated = specs.iter().map(|spec| {
             let mut tally = Tally::default();
             simulation::run(&market, &mut spec.build(market.seed), |done| tally.add(&waited_for(&market, done)));
             tally.summary(&market)
         });
-        self.simulated.push(Row { seed: market.seed, runs: simulated.collect() });
+        self.simulated.push(Row { seed: market.seed, drawn: market.seed, runs: simulated.collect() });
         Ok(())
     }
 
@@ -194,7 +194,8 @@ mod tests {
 
     fn markets(losses: &[[f64; 12]]) -> Markets {
         let summary = |loss: f64| Summary { requests: 1.0, cost: 1.0, loss, middle: 1.0, success: 1.0 };
-        let row = |losses: &[f64; 12]| Row { seed: 0, runs: losses.iter().map(|&loss| summary(loss)).collect() };
+        let row =
+            |losses: &[f64; 12]| Row { seed: 0, drawn: 0, runs: losses.iter().map(|&loss| summary(loss)).collect() };
         let rows: Vec<Row> = losses.iter().map(row).collect();
         Markets { sockets: rows.clone(), simulated: rows }
     }

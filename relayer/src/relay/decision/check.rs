@@ -1,8 +1,8 @@
 //! Checks a decision record against the receipt that commits to it, and repeats the choice. The measurements are the
 //! relayer's own: a record proves that the choice follows from them, not that they are true.
 
-use super::{AttemptRecord, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, TOO_LONG, VERSION};
-use crate::relay::plan::{preferred_first, schedule};
+use super::{AttemptRecord, CandidateRecord, OLDEST, OPENED, REFUSED, Record, RouteRecord, TOO_LONG, VERSION};
+use crate::relay::plan::{places, preferred_first, schedule};
 use crate::score::{Gate, Ranking, decide};
 use std::collections::HashSet;
 use steam_protocol::receipt::{FinishReason, Receipt};
@@ -49,7 +49,7 @@ pub fn check(bytes: &[u8], receipt: &Receipt) -> Result<Record, Fault> {
         return Err(Fault::Hash);
     }
     let record: Record = serde_json::from_slice(bytes).map_err(|error| Fault::Form(error.to_string()))?;
-    if record.v != VERSION {
+    if !(OLDEST..=VERSION).contains(&record.v) {
         return Err(Fault::Form(format!("it is of version {}", record.v)));
     }
     // Two readers of JSON may take a member given twice, or a number too long, for different things.
@@ -107,7 +107,7 @@ fn again(route: &RouteRecord) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The order of trying follows from the rankings, the client's preference, and the most attempts.
+/// The order of trying follows from the rankings, the client's preference, the most attempts, and who answered 429 at once.
 fn ordered(record: &Record) -> Result<(), Fault> {
     let rank = |candidate: &CandidateRecord| {
         record
@@ -123,11 +123,23 @@ fn ordered(record: &Record) -> Result<(), Fault> {
         });
         preferred_first(ranked.collect(), |(candidate, _)| rank(candidate), is_open, only_first)
     });
-    let order = schedule(orders.collect(), record.max_attempts as usize, is_open);
+    let places = |lengths: &[usize]| {
+        let places = places(lengths, record.max_attempts as usize);
+        record.routes.iter().zip(places).map(|(route, most)| most + in_place_of_429(record, route, most)).collect()
+    };
+    let order = schedule(orders.collect(), places, is_open);
     if !order.iter().map(|(candidate, _)| &candidate.offer).eq(&record.order) {
         return Err(Fault::Order);
     }
     Ok(())
+}
+
+/// How many of a route's offers are in the order beyond the first `most`: no more than answered 429 at once.
+fn in_place_of_429(record: &Record, route: &RouteRecord, most: usize) -> usize {
+    let of_route = |offer: &&String| route.candidates.iter().any(|candidate| candidate.offer == **offer);
+    let more = record.order.iter().filter(of_route).count().saturating_sub(most);
+    let limited = record.attempts.iter().filter(|attempt| attempt.model == route.model && attempt.limited_at_once());
+    more.min(limited.count())
 }
 
 /// Attempts begin in the order of trying, each after the one before failed or as its hedge, and one of them served.

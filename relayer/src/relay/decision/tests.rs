@@ -135,6 +135,8 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
         other => panic!("{other}"),
     };
     assert!(matches!(fault(|r| r.v += 1), Fault::Form(_)));
+    assert!(matches!(fault(|r| r.v = OLDEST - 1), Fault::Form(_)));
+    assert!(resigned(&bytes, &receipt, |r| r.v = OLDEST).is_ok());
     let choice = |tamper: fn(&mut Record)| match fault(tamper) {
         Fault::Choice { what, .. } => what,
         other => panic!("{other}"),
@@ -161,6 +163,21 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
     assert_eq!(fault(|r| r.order.swap(0, 1)), Fault::Order);
     assert_eq!(fault(|r| r.preferred.reverse()), Fault::Order);
     assert_eq!(fault(|r| r.max_attempts = 2), Fault::Order);
+    fn limited(r: &mut Record, ms: u64) {
+        (r.max_attempts, r.attempts[0].ms) = (2, ms);
+        r.attempts[0].outcome = "rate_limited".into();
+        r.attempts[1].started_ms = r.attempts[0].started_ms + ms;
+    }
+    assert_eq!(fault(|r| limited(r, 1_001)), Fault::Order, "a 429 that came late takes a place");
+    assert_eq!(
+        fault(|r| {
+            limited(r, 0);
+            r.attempts[0].model = "n".into()
+        }),
+        Fault::Order,
+        "another model's"
+    );
+    assert!(resigned(&bytes, &receipt, |r| limited(r, 0)).is_ok(), "one that came at once takes none");
     assert!(attempts(|r| r.attempts.swap(0, 1)).starts_with("others were tried"));
     assert!(attempts(|r| drop(r.attempts.remove(0))).starts_with("others were tried"));
     assert!(attempts(|r| r.attempts[0].started_ms = u64::MAX).contains("before the one before"));

@@ -6,12 +6,13 @@ use crate::market::{Market, MarketView};
 use crate::relay::controls::Names;
 use crate::relay::dialect::usual;
 use crate::relay::testing::{offer, registry};
-use crate::score::Outcome;
+use crate::score::{Outcome, Scorer};
 use crate::tokens::{Counted, Counting};
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use steam_protocol::units::Price;
 use steam_router::state::capability;
+use tokio::time::Instant;
 
 fn request(members: &str) -> Request {
     request_for("m", members)
@@ -60,6 +61,11 @@ fn planned(offers: Vec<Offer>, request: &Request, input: Input, allowed: Allowed
 fn code(result: Result<Plan, RelayError>) -> (u16, &'static str, String) {
     let error = result.unwrap_err();
     (status(&error).as_u16(), error.code(), error.to_string())
+}
+
+/// Whom `order` tries if nobody answers 429.
+fn scheduled<'a>(plan: &'a Plan, order: &Order) -> Vec<&'a Candidate> {
+    order.scheduled.iter().map(|place| &plan.routes[place.route].candidates[place.candidate]).collect()
 }
 
 #[test]
@@ -214,7 +220,7 @@ fn every_model_gets_an_attempt_however_many_providers_come_before() {
     };
     let shares = |orders: &[(&str, u8)], attempts| {
         let orders = orders.iter().map(|(model, n)| if *n == 0 { Vec::new() } else { order(model, *n) }).collect();
-        let scheduled = schedule(orders, attempts, |_| false);
+        let scheduled = schedule(orders, |lengths| places(lengths, attempts), |_| false);
         scheduled.iter().map(|candidate| candidate.offer.model.clone()).collect::<String>()
     };
     assert_eq!(shares(&[("a", 9)], 4), "aaaa");
@@ -303,7 +309,7 @@ fn the_clients_order_comes_before_the_scorers_and_fallbacks_can_be_refused() {
         let asker = Asker { request: &request, named: &named, vault: None };
         let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
         assert_eq!(decisions[0].ranking().scores.len(), plan.routes[0].candidates.len());
-        order.into_iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
+        scheduled(&plan, &order).iter().map(|candidate| candidate.offer.provider_name.clone()).collect::<Vec<_>>()
     };
     assert_eq!(names(r#","provider":{"order":["c","b"]}"#), ["c", "b", "a"]);
     assert_eq!(names(r#","provider":{"order":["c","b"],"allow_fallbacks":false}"#), ["c", "b"]);
@@ -327,6 +333,7 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
         let asker = Asker { request: &request, named: &named, vault: None };
         let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
         let best = decisions[0].ranking().order.into_iter().take(4).map(|i| plan.routes[0].candidates[i].offer.address);
+        let order = scheduled(&plan, &order);
         let tried: Vec<_> = order.iter().map(|candidate| candidate.offer.address).collect();
         (order[0].offer.provider_name.clone(), tried == best.collect::<Vec<_>>(), tried.len())
     };
@@ -339,17 +346,15 @@ fn of_many_candidates_the_first_few_are_tried_and_whom_the_client_names_wherever
 }
 
 #[test]
-fn a_candidate_is_asked_what_it_was_ranked_for() {
+fn what_candidates_are_ranked_for_is_kept_with_the_choice() {
     let scorer = Scorer::new((&Config::default().routing).into());
     let request = request(r#","stream":true,"provider":{"sort":"latency"}"#);
-    // The second answers with fewer tokens than the first: it is asked the same all the same.
     let offers = vec![offer("a", 1), Offer { output_limit: 100, ..offer("b", 2) }];
     let plan = planned(offers, &request, input(40), allowed()).unwrap().beginning(Some(7));
     let asker = Asker { request: &request, named: &NOBODY, vault: None };
     let (order, decisions) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rand::rng());
-    assert_eq!(order.len(), 2);
+    assert_eq!(order.scheduled.len(), 2);
     let ranked = decisions[0].ask();
-    assert!(order.iter().all(|candidate| candidate.ask == *ranked), "{order:?}");
     assert_eq!((ranked.prefix, ranked.sort), (Some(7), crate::score::Sort::Latency));
     assert!(ranked.expected_received.is_some(), "as learned, not as configured");
 }
@@ -385,6 +390,7 @@ fn those_slower_than_preferred_come_after_all_others() {
         for _ in 0..200 {
             let asker = Asker { request: &request, named: &NOBODY, vault: None };
             let (order, _) = plan.rank(asker, &scorer, 4, now, &mut rng);
+            let order = scheduled(&plan, &order);
             assert_eq!(order.len(), 2, "the others are still tried");
             *names.entry(order[0].offer.provider_name.clone()).or_insert(0) += 1;
         }
@@ -410,7 +416,37 @@ fn an_open_breaker_comes_last_whoever_prefers_it() {
         "the first choice is one that may serve"
     );
     let models = vec![vec!["open 1", "open 2"], vec!["c", "d"]];
-    assert_eq!(schedule(models, 4, open), ["c", "d", "open 1", "open 2"], "another model that is named serves first");
+    let order = schedule(models, |lengths| places(lengths, 4), open);
+    assert_eq!(order, ["c", "d", "open 1", "open 2"], "another model that is named serves first");
+}
+
+#[test]
+fn one_more_of_a_model_is_the_next_that_the_scorer_ranked() {
+    let scorer = Scorer::new((&Config::default().routing).into());
+    let mut rng = rand::rng();
+    for (count, members) in [(3, ""), (30, ""), (30, r#","provider":{"order":["p7"]}"#)] {
+        let many: Vec<Offer> = (1..=count).map(|seed| offer(&format!("p{seed}"), seed)).collect();
+        let request = request(members);
+        let named = named(&many, &request);
+        let plan = planned(many, &request, input(40), allowed()).unwrap();
+        let asker = Asker { request: &request, named: &named, vault: None };
+        let (order, choices) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
+        let all: Vec<_> = (0..count.into()).filter_map(|taken| order.next(0, taken, &choices[0])).collect();
+        assert_eq!(all.len(), usize::from(count), "each of them once");
+        assert_eq!(order.next(0, all.len(), &choices[0]), None);
+        assert_eq!(order.scheduled, all[..order.scheduled.len()]);
+        let mut ranked = choices[0].ranking().order;
+        if !members.is_empty() {
+            ranked.retain(|&candidate| candidate != 6);
+            ranked.insert(0, 6);
+        }
+        assert_eq!(all.iter().map(|place| place.candidate).collect::<Vec<_>>(), ranked, "{count} {members}");
+    }
+    let only = request(r#","provider":{"allow_fallbacks":false}"#);
+    let plan = planned(vec![offer("a", 1), offer("b", 2)], &only, input(40), allowed()).unwrap();
+    let asker = Asker { request: &only, named: &NOBODY, vault: None };
+    let (order, choices) = plan.rank(asker, &scorer, 4, Instant::now(), &mut rng);
+    assert_eq!((order.scheduled.len(), order.next(0, 1, &choices[0])), (1, None), "no fallback, whoever is limited");
 }
 
 #[test]

@@ -57,20 +57,25 @@ struct Shares {
 
 /// The market of `seed`.
 pub fn market(seed: u64) -> Market {
-    drawn(seed, None, None)
+    drawn((seed, seed), None, None)
+}
+
+/// The market of `seed` with other requests, outages and luck, as `luck` draws them.
+pub fn again(seed: u64, luck: u64) -> Market {
+    drawn((seed, luck), None, None)
 }
 
 /// The market of `seed` as it would be if it lasted `horizon` seconds, for as many requests as come in that time.
 pub fn lasting(seed: u64, horizon: f64) -> Market {
-    drawn(seed, Some(horizon), None)
+    drawn((seed, seed), Some(horizon), None)
 }
 
 /// The market of `seed`, lasting `horizon` seconds, with requests that somebody recorded: their number, moments and lengths.
 pub fn recorded(seed: u64, horizon: f64) -> Market {
-    drawn(seed, Some(horizon), Some(recording::requests(seed, horizon)))
+    drawn((seed, seed), Some(horizon), Some(recording::requests(seed, horizon)))
 }
 
-fn drawn(seed: u64, lasts: Option<f64>, recorded: Option<Vec<Request>>) -> Market {
+fn drawn((seed, luck): (u64, u64), lasts: Option<f64>, recorded: Option<Vec<Request>>) -> Market {
     let mut rng = at(seed, Purpose::Market, 0, 0);
     let rate = scale(&mut rng, 0.25, 12.0);
     let horizon = lasts.unwrap_or_else(|| (REQUESTS / rate).clamp(LASTS.0, LASTS.1));
@@ -81,16 +86,16 @@ fn drawn(seed: u64, lasts: Option<f64>, recorded: Option<Vec<Request>>) -> Marke
             workload.output.0 = median(requests.iter().map(|request| f64::from(request.output)));
             requests
         }
-        None => traffic::requests(&workload, horizon, seed),
+        None => traffic::requests(&workload, horizon, luck),
     };
     let size = scale(&mut rng, 2.0, 40.0).round() as usize;
     let kind = kind(&mut rng, &workload, size);
     let mut providers: Vec<Provider> = (0..size).map(|_| provider(&kind, &mut rng)).collect();
-    let mut rng = at(seed, Purpose::Episodes, 0, 0);
+    let mut rng = at(luck, Purpose::Episodes, 0, 0);
     troubles(&mut providers, &kind.shares, workload.rate, horizon, &mut rng);
     // Somebody is there from the beginning.
     providers[0].listed = 0.0;
-    Market::of(seed, providers, requests, horizon)
+    Market::of(luck, providers, requests, horizon)
 }
 
 fn workload(rng: &mut Pcg64Mcg, rate: f64) -> Workload {

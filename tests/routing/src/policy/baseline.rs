@@ -2,7 +2,7 @@
 //! they come back.
 
 use super::health::{Exclusion, Health};
-use super::{MAX_ATTEMPTS, Policy, View};
+use super::{Policy, View};
 use crate::draw::{self, Purpose};
 use crate::market::Request;
 use rand::Rng;
@@ -11,7 +11,7 @@ use steam::score::Outcome;
 
 /// Prefers some candidates to others.
 pub trait Preference {
-    /// Up to [`MAX_ATTEMPTS`] of `candidates`, positions in `view`, best first.
+    /// The `candidates`, positions in `view`, best first.
     fn order(&mut self, view: &View<'_>, candidates: &[usize], rng: &mut Pcg64Mcg) -> Vec<usize>;
 
     /// A request was sent to provider `id`.
@@ -41,10 +41,8 @@ impl Policy for Baseline {
         let (well, mut excluded): (Vec<usize>, Vec<usize>) =
             (0..view.offers.len()).partition(|position| until(position) <= view.now);
         let mut order = if well.is_empty() { Vec::new() } else { self.preference.order(view, &well, &mut self.rng) };
-        if order.len() < MAX_ATTEMPTS {
-            excluded.sort_by(|a, b| until(a).total_cmp(&until(b)));
-            order.extend(excluded);
-        }
+        excluded.sort_by(|a, b| until(a).total_cmp(&until(b)));
+        order.extend(excluded);
         order
     }
 
@@ -64,8 +62,7 @@ pub struct Random;
 impl Preference for Random {
     fn order(&mut self, _view: &View<'_>, candidates: &[usize], rng: &mut Pcg64Mcg) -> Vec<usize> {
         let mut left = candidates.to_vec();
-        let tries = left.len().min(MAX_ATTEMPTS);
-        (0..tries).map(|_| left.swap_remove(rng.random_range(0..left.len()))).collect()
+        (0..candidates.len()).map(|_| left.swap_remove(rng.random_range(0..left.len()))).collect()
     }
 }
 
@@ -80,18 +77,14 @@ impl Preference for RoundRobin {
     fn order(&mut self, view: &View<'_>, candidates: &[usize], _rng: &mut Pcg64Mcg) -> Vec<usize> {
         let next = candidates.iter().position(|&position| Some(view.ids[position]) > self.last).unwrap_or(0);
         self.last = Some(view.ids[candidates[next]]);
-        candidates.iter().cycle().skip(next).take(candidates.len().min(MAX_ATTEMPTS)).copied().collect()
+        candidates.iter().cycle().skip(next).take(candidates.len()).copied().collect()
     }
 }
 
-/// The first [`MAX_ATTEMPTS`] of `candidates` by `key`, lowest first, equals in the order they came.
+/// The `candidates` by `key`, lowest first, equals in the order they came.
 pub fn lowest(candidates: &[usize], key: impl Fn(usize) -> f64) -> Vec<usize> {
     let mut order: Vec<(f64, usize)> = candidates.iter().map(|&position| (key(position), position)).collect();
     let by = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-    if order.len() > MAX_ATTEMPTS {
-        order.select_nth_unstable_by(MAX_ATTEMPTS - 1, by);
-        order.truncate(MAX_ATTEMPTS);
-    }
     order.sort_by(by);
     order.into_iter().map(|(_, position)| position).collect()
 }

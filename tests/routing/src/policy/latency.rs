@@ -1,7 +1,7 @@
 //! Baselines that go by measured time.
 
+use super::View;
 use super::baseline::{Preference, lowest};
-use super::{MAX_ATTEMPTS, View};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use std::collections::VecDeque;
@@ -139,8 +139,8 @@ impl PeakEwma {
 impl Preference for PeakEwma {
     fn order(&mut self, view: &View<'_>, candidates: &[usize], rng: &mut Pcg64Mcg) -> Vec<usize> {
         let mut left = candidates.to_vec();
-        let mut order = Vec::with_capacity(MAX_ATTEMPTS);
-        while !left.is_empty() && order.len() < MAX_ATTEMPTS {
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
             let [a, b] = [(); 2].map(|()| rng.random_range(0..left.len()));
             let better = if self.cost(view.ids[left[b]]) < self.cost(view.ids[left[a]]) { b } else { a };
             order.push(left.swap_remove(better));

@@ -1,8 +1,8 @@
 //! The plain learner: what anybody would write in an afternoon. Moving averages of what each provider costs, takes and fails,
 //! the lowest sum first, a few requests at random.
 
+use super::View;
 use super::baseline::{Preference, lowest};
-use super::{MAX_ATTEMPTS, View};
 use crate::stats::median;
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
@@ -61,7 +61,6 @@ impl Preference for Learner {
             let first = candidates[rng.random_range(0..candidates.len())];
             order.retain(|&position| position != first);
             order.insert(0, first);
-            order.truncate(MAX_ATTEMPTS);
         }
         order
     }

@@ -1,7 +1,7 @@
 //! Baselines that go by requests under way.
 
+use super::View;
 use super::baseline::{Preference, lowest};
-use super::{MAX_ATTEMPTS, View};
 use rand::Rng;
 use rand_pcg::Pcg64Mcg;
 use steam::score::Outcome;
@@ -69,8 +69,8 @@ impl HealthScore {
 impl Preference for HealthScore {
     fn order(&mut self, view: &View<'_>, candidates: &[usize], rng: &mut Pcg64Mcg) -> Vec<usize> {
         let mut left = candidates.to_vec();
-        let mut order = Vec::with_capacity(MAX_ATTEMPTS);
-        while !left.is_empty() && order.len() < MAX_ATTEMPTS {
+        let mut order = Vec::with_capacity(left.len());
+        while !left.is_empty() {
             let [a, b] = [(); 2].map(|()| rng.random_range(0..left.len()));
             let [of_a, of_b] = [a, b].map(|place| self.of(view.ids[left[place]]).score());
             order.push(left.swap_remove(if of_b > of_a { b } else { a }));

@@ -1,7 +1,7 @@
 //! The relayer's own scorer, called as the relayer calls it.
 
 use super::withheld::{Teller, Withheld};
-use super::{MAX_ATTEMPTS, Policy, View};
+use super::{Policy, View};
 use crate::draw::{self, Purpose};
 use crate::market::{Request, address};
 use rand_pcg::Pcg64Mcg;
@@ -50,7 +50,7 @@ impl Policy for Steam {
         let now = self.instant(view.now);
         let choice = self.scorer.rank(view.offers, &self.teller.ranked(view.ask), now, &mut self.rng);
         self.ranked = *choice.ask();
-        choice.order(MAX_ATTEMPTS)
+        choice.order(usize::MAX)
     }
 
     fn started(&mut self, id: usize, request: &Request, now: f64) {
