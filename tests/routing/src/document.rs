@@ -59,7 +59,7 @@ pub fn write(root: &Path) -> Result<()> {
     let sections = [
         ("distribution", report::distribution(&rows, &specs)),
         ("settings", report::settings(&specs)),
-        ("ablations", ablations(REPORTED.start..REPORTED.start + 300)),
+        ("ablations", ablations(REPORTED)),
         ("reduced", exact()),
     ];
     for (name, content) in &sections {
@@ -90,7 +90,7 @@ pub fn ablations(seeds: Range<u64>) -> String {
         names.push(name);
         specs.push(spec);
     }
-    report::ablations(&tournament(&specs, seeds), &names)
+    report::ablations(&tournament(&specs, seeds), &names, &specs)
 }
 
 fn exact() -> String {

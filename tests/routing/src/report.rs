@@ -2,6 +2,7 @@
 
 use crate::policy::Spec;
 use crate::safety::safer;
+use crate::scenes::failing;
 use crate::stats::Mean;
 use crate::tournament::Row;
 use crate::verdict::{BASELINES, ORACLE, STEAM, best_baseline, regret};
@@ -69,10 +70,11 @@ pub fn settings(specs: &[Spec]) -> String {
     text
 }
 
-/// One row a variant of the scorer, the first as released: its regret, and how much more it has in the same market.
-pub fn ablations(rows: &[Row], names: &[&str]) -> String {
+/// One row a variant of the scorer, the first as released: its regret, how much more it has in the same market, and which scenes
+/// fail with it.
+pub fn ablations(rows: &[Row], names: &[&str], specs: &[Spec]) -> String {
     let mut text = String::from(
-        "| without this rule | regret, mean | median | worst 5 % | more in the same market | success % |\n|---|---|---|---|---|---|\n",
+        "| without this rule | regret, mean | median | worst 5 % | more in the same market | success % | scenes that fail |\n|---|---|---|---|---|---|---|\n",
     );
     for (place, name) in names.iter().enumerate() {
         let place = STEAM + place;
@@ -80,12 +82,13 @@ pub fn ablations(rows: &[Row], names: &[&str]) -> String {
         let more = Mean::of(&rows.iter().map(|r| r.runs[place].loss - r.runs[STEAM].loss).collect::<Vec<_>>());
         let _ = writeln!(
             text,
-            "| {name} | {:.3} | {:.3} | {:.2} | {} | {:.3} |",
+            "| {name} | {:.3} | {:.3} | {:.2} | {} | {:.3} | {} |",
             own.mean.mean,
             own.median,
             own.worst,
             shown(more, 3),
-            own.success * 100.0
+            own.success * 100.0,
+            failing(&specs[place]).join(", ")
         );
     }
     text

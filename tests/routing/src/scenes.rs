@@ -15,6 +15,8 @@ const HAPPENS: f64 = 150.0;
 
 /// A question.
 pub struct Scene {
+    /// Its name.
+    pub name: &'static str,
     /// In words.
     pub question: &'static str,
     /// The figure that answers it.
@@ -34,43 +36,61 @@ impl Scene {
 /// All of them.
 pub const SCENES: [Scene; 10] = [
     Scene {
+        name: "newcomer",
         question: "a newcomer that is best: others' share from 50 to 60 s on, at 10 requests a second",
         figure: newcomer,
         most: 0.5,
     },
     Scene {
+        name: "well again",
         question: "well again: share lost 15 s after an outage, at 2 requests a second",
         figure: back_again,
         most: 0.2,
     },
     Scene {
+        name: "fast brown-out",
         question: "a brown-out: share after 5 s, at 10 requests a second",
         figure: |spec, seed| brown_out((spec, seed), 8.0, 10.0, (5.0, 15.0)),
         most: 0.3,
     },
     Scene {
+        name: "slow brown-out",
         question: "a brown-out: share after 10 requests, at one a second",
         figure: |spec, seed| brown_out((spec, seed), 8.0, 1.0, (10.0, 40.0)),
         most: 0.3,
     },
     Scene {
+        name: "stall",
         question: "a stall: share from 3 to 10 s after it, at 10 requests a second",
         figure: |spec, seed| brown_out((spec, seed), 1e3, 10.0, (3.0, 10.0)),
         most: 0.3,
     },
     Scene {
+        name: "quotas",
         question: "quotas: tries a request, where the cheap ones take one request a second",
         figure: quotas,
         most: 1.5,
     },
-    Scene { question: "`Retry-After`: tries a request, where it is honoured", figure: retry_after, most: 1.1 },
-    Scene { question: "who bills three times what came and asks half: its share", figure: overbilling, most: 0.25 },
     Scene {
+        name: "Retry-After",
+        question: "`Retry-After`: tries a request, where it is honoured",
+        figure: retry_after,
+        most: 1.1,
+    },
+    Scene {
+        name: "billing",
+        question: "who bills three times what came and asks half: its share",
+        figure: overbilling,
+        most: 0.25,
+    },
+    Scene {
+        name: "conversation",
         question: "a long conversation: share of its turns that change the provider",
         figure: conversation,
         most: 0.2,
     },
     Scene {
+        name: "Sybils",
         question: "thirty new offers that never answer: requests that one of them held up, in a minute",
         figure: sybils,
         most: 40.0,
@@ -216,6 +236,11 @@ fn sybils(spec: &Spec, seed: u64) -> f64 {
     all.iter().filter(within).filter(|done| done.attempts > 1).count() as f64
 }
 
+/// Names of the scenes that fail with `spec`.
+pub fn failing(spec: &Spec) -> Vec<&'static str> {
+    SCENES.iter().filter(|scene| !scene.play(spec).1).map(|scene| scene.name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,19 +248,29 @@ mod tests {
     use steam::score::Coefficients;
 
     #[test]
-    fn explore() {
-        let c = Coefficients::default();
-        let all = [("as released", Spec::Steam(c))]
-            .into_iter()
-            .chain(ablations_of(c))
-            .chain(crate::search::tuned().into_iter().map(|s| (s.name(), s)));
-        for (name, spec) in all {
-            let figures: Vec<String> = SCENES
-                .iter()
-                .map(|scene| scene.play(&spec))
-                .map(|(f, ok)| format!("{f:.2}{}", if ok { "" } else { "!" }))
-                .collect();
-            println!("{name:50} {}", figures.join("  "));
+    fn in_every_scene_the_scorer_does_what_it_must() {
+        for scene in SCENES {
+            let (figure, holds) = scene.play(&Spec::Steam(Coefficients::default()));
+            assert!(holds, "{}: {figure} of {}", scene.question, scene.most);
+        }
+    }
+
+    #[test]
+    fn without_its_rule_a_scene_fails() {
+        for (rule, scene) in [
+            ("time counts", "fast brown-out"),
+            ("lengths of answers are learned", "newcomer"),
+            ("limits are learned", "quotas"),
+            ("`Retry-After` is honoured", "Retry-After"),
+            ("who bills more than comes is dearer", "billing"),
+            ("conversations stay where they are cached", "conversation"),
+            ("a share explores", "newcomer"),
+            ("newcomers start slowly", "Sybils"),
+        ] {
+            let without = ablations_of(Coefficients::default()).into_iter().find(|(name, _)| *name == rule);
+            let scene = SCENES.iter().find(|one| one.name == scene).expect("a scene");
+            let (figure, holds) = scene.play(&without.expect("a rule").1);
+            assert!(!holds, "{rule} is for nothing: {figure} where {} is the most", scene.most);
         }
     }
 }

@@ -17,8 +17,6 @@ use steam_protocol::units::{Usage, charge};
 pub mod live;
 mod oracle;
 #[cfg(test)]
-mod scenes;
-#[cfg(test)]
 mod tests;
 
 /// A provider's cache holds prefixes in whole blocks of this many tokens.

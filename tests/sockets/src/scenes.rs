@@ -3,9 +3,9 @@
 use crate::report::{Played, Report};
 use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
-use steam_protocol::units::Price;
 use steam_simulator::market::provider::{Tail, scaled};
 use steam_simulator::market::{Effect, Episode, Market, Provider, Request};
+use steam_simulator::scenes::{best, usual, with};
 
 /// Seed of a scene's luck.
 const SEED: u64 = 3;
@@ -137,41 +137,9 @@ fn share(report: &Report, market: &Market, from: f64, until: f64) -> f64 {
     within.iter().filter(|&&provider| provider == 0).count() as f64 / within.len().max(1) as f64
 }
 
-/// A usual provider: a second to the first token, a hundred tokens a second.
-fn usual() -> Provider {
-    Provider {
-        price: Price::basic(1_000_000, 100_000, 2_000_000, 0),
-        ttft: 1.0,
-        prefill: 1e6,
-        speed: 100.0,
-        jitter: 0.3,
-        tail: None,
-        capacity: 1e6,
-        at_once: None,
-        others: (0.0, 0.0, 0.0),
-        errors: 0.0,
-        hangs: 0.0,
-        cuts: 0.0,
-        limit: None,
-        cache: None,
-        inflation: 1.0,
-        listed: 0.0,
-        episodes: Vec::new(),
-    }
-}
-
-/// One that is a third cheaper and faster.
-fn best() -> Provider {
-    Provider { price: scaled(&usual().price, 0.66), speed: 150.0, ttft: 0.7, ..usual() }
-}
-
 fn slow_from(from: f64) -> Provider {
     let effect = Effect::Trouble { slower: 8.0, errors: 0.0, cuts: 0.0 };
     Provider { episodes: vec![Episode { from, until: 1e6, effect }], ..best() }
-}
-
-fn with(first: Provider) -> Vec<Provider> {
-    std::iter::once(first).chain((0..4).map(|_| usual())).collect()
 }
 
 /// `rate` requests a second for so many seconds.
