@@ -5,7 +5,7 @@ import { errorMessage } from "./chain/codec.js";
 /** Time that the relayer has to answer a call that asks for no completion. */
 const TIMEOUT_MS = 20_000;
 
-/** The relayer refused, or did not answer: `status` is 0 then. */
+/** The relayer refused. It did not answer, or its answer broke off: `status` is 0 then. */
 export class RelayerError extends Error {
   constructor(
     readonly status: number,
@@ -62,8 +62,17 @@ export class RelayerApi {
 
   /** Calls `path` and reads the JSON it answers; throws {@link RelayerError}. */
   async call<T>(path: string, options: CallOptions = {}): Promise<T> {
-    const response = await this.send(path, { signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
-    const answer: unknown = await response.json().catch(() => null);
+    const { signal = AbortSignal.timeout(TIMEOUT_MS), ...others } = options;
+    const response = await this.send(path, { ...others, signal });
+    let answer: unknown;
+    try {
+      answer = await response.json();
+    } catch (error) {
+      if (isLeft(signal)) throw error;
+      // A refusal has its status at least. An answer that broke off says nothing, and may not be taken for one.
+      if (response.ok) throw new RelayerError(0, "no_answer", "The relayer's answer broke off or cannot be read. Check the connection and try again.");
+      answer = null;
+    }
     if (!response.ok) throw refusal(response.status, answer);
     return answer as T;
   }
@@ -79,8 +88,13 @@ export class RelayerApi {
     try {
       return await this.#fetch(this.url(path), request);
     } catch (error) {
-      if (signal?.aborted && (signal.reason as Error | undefined)?.name === "AbortError") throw error;
+      if (signal && isLeft(signal)) throw error;
       throw new RelayerError(0, "no_answer", "The relayer does not answer. Check the connection and try again; nothing is lost.");
     }
   }
+}
+
+/** Whether the caller no longer wants an answer. A time that ran out is another matter. */
+function isLeft({ aborted, reason }: AbortSignal): boolean {
+  return aborted && (reason as Error | undefined)?.name === "AbortError";
 }
