@@ -108,11 +108,13 @@ function useNewSession(relayer: Relayer): Session {
   const [connected, use] = useState<Actor | null>(null);
   const [place, setPlace] = useState<Place | null>(null);
   const [holdings, setHoldings] = useState<Holdings | null>(null);
+  const [trouble, setTrouble] = useState<unknown>(null);
   const [key, setOneKey] = useState<SessionKey | null>(null);
   const [receipts, setReceipts] = useState<Checked[]>([]);
   useEffect(() => {
     setPlace(null);
     setHoldings(null);
+    setTrouble(null);
     if (!connected) return;
     setPlace(placeOf(addressOf(connected), relayer.chain));
     return connected.wallet ? onGone(connected, () => use(null)) : undefined;
@@ -123,7 +125,7 @@ function useNewSession(relayer: Relayer): Session {
   useEffect(() => {
     if (!place) return;
     // A reading that fails leaves what was read last; the next one follows.
-    const read = () => void reload().catch(() => {});
+    const read = () => void reload().then(() => setTrouble(null), setTrouble);
     read();
     const timer = setInterval(() => document.visibilityState === "visible" && read(), READ_MS);
     return () => clearInterval(timer);
@@ -137,5 +139,5 @@ function useNewSession(relayer: Relayer): Session {
     const ids = new Set(news.map(({ id }) => id));
     setReceipts((known) => [...news, ...known.filter(({ id }) => !ids.has(id))].sort((a, b) => Number(b.receipt.number - a.receipt.number)).slice(0, MOST_KEPT));
   }, []);
-  return { relayer, connected, place, holdings, reload, use, key, setKey, receipts, keep };
+  return { relayer, connected, place, holdings, trouble, reload, use, key, setKey, receipts, keep };
 }

@@ -18,7 +18,7 @@ export interface Wish extends Parts {
 }
 
 type Stage =
-  | { at: "shown"; prepared: Prepared; notice?: string }
+  | { at: "shown"; prepared: Prepared; notice?: string | undefined }
   | { at: "running"; prepared: Prepared; text: string }
   | { at: "failed"; error: unknown }
   | { at: "over"; error: unknown };
@@ -28,11 +28,11 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
   const [stage, setStage] = useState<Stage | null>(null);
   const id = useId();
   const heading = useRef<HTMLHeadingElement>(null);
-  const show = () => {
+  const show = (notice?: string) => {
     setStage(null);
-    if (place) prepare(place, wish).then((prepared) => setStage({ at: "shown", prepared }), (error) => setStage({ at: "failed", error }));
+    if (place) prepare(place, wish).then((prepared) => setStage({ at: "shown", prepared, notice }), (error) => setStage({ at: "failed", error }));
   };
-  useEffect(show, [wish, place]);
+  useEffect(() => show(), [wish, place]);
   useEffect(() => heading.current?.focus(), []);
   const finish = async (tell: (text: string) => void) => {
     try {
@@ -60,7 +60,7 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
     const tell = (text: string) => setStage({ at: "running", prepared, text });
     try {
       const fresh = await anew(shown, wish);
-      if (!fresh) return show();
+      if (!fresh) return show("The wallet was not asked: what the transaction does has changed since it was shown. Read it again.");
       prepared = fresh;
       await carryOut(prepared, await signed(prepared, tell), tell, wish.cosign);
     } catch (error) {
@@ -90,13 +90,14 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
           {wish.note && <p class="note">{wish.note}</p>}
         </>
       )}
+      {stage?.at === "shown" && stage.notice && <p class="note bad" role="alert">{stage.notice}</p>}
       {stage?.at === "running" && <p role="status" class="progress">{stage.text}</p>}
       {stage?.at === "shown" && (
-        <SignElsewhere prepared={stage.prepared} wish={wish} open={!connected.wallet} anew={show} signed={(bytes) => elsewhere(stage.prepared, bytes)} />
+        <SignElsewhere prepared={stage.prepared} wish={wish} open={!connected.wallet} anew={() => show()} signed={(bytes) => elsewhere(stage.prepared, bytes)} />
       )}
       <div class="row">
         {stage?.at === "shown" && connected.wallet && <button type="button" onClick={() => byWallet(stage.prepared)}>Ask {connected.wallet.name} to approve</button>}
-        {stage?.at === "failed" && <button type="button" onClick={show}>Try again</button>}
+        {stage?.at === "failed" && <button type="button" onClick={() => show()}>Try again</button>}
         {stage?.at !== "running" && <button type="button" class="quiet" onClick={close}>{stage?.at === "over" ? "Close" : "Cancel"}</button>}
       </div>
     </section>

@@ -21,7 +21,10 @@ export async function ask(model: string, prompt: string, key: string, onText: (t
   const [scanner, decoder, reader] = [new ReceiptScanner(), new TextDecoder(), response.body.getReader()];
   let line = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error: unknown) => {
+      if (signal.aborted) throw error;
+      throw new Error("The answer broke off. What was delivered until then is charged; its receipt is under Spending.");
+    });
     if (done) return answer;
     const { bytes, found } = scanner.push(value);
     if (found) answer.receipt = { bytes: fromBase64(found.receipt), responseHash: found.responseHash };

@@ -5,6 +5,9 @@ import { useId, useState } from "preact/hooks";
 import type { Words } from "./chain/words.js";
 import { short } from "./money.js";
 
+/** How long a button says what became of its press. */
+const SAID_MS = 4_000;
+
 export function ErrorNote({ error, children }: { error: unknown; children?: ComponentChildren }) {
   const text = error instanceof Error ? error.message : String(error);
   return (
@@ -46,13 +49,18 @@ export function TextField({ label, hint, value, onInput, error, type = "number" 
 }
 
 export function Copied({ text, what }: { text: string; what: string }) {
-  const [done, setDone] = useState(false);
+  const [said, setSaid] = useState<string | null>(null);
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    setDone(true);
-    setTimeout(() => setDone(false), 2_000);
+    try {
+      await navigator.clipboard.writeText(text);
+      setSaid("Copied");
+    } catch {
+      // A browser refuses it, or has it only on pages over https.
+      setSaid("Not copied: select the text, and copy it");
+    }
+    setTimeout(() => setSaid(null), SAID_MS);
   };
-  return <button type="button" class="quiet" onClick={() => void copy().catch(() => {})}>{done ? "Copied" : `Copy ${what}`}</button>;
+  return <button type="button" class="quiet" onClick={() => void copy()}>{said ?? `Copy ${what}`}</button>;
 }
 
 /** Lines of a label and what belongs to it. */

@@ -20,6 +20,8 @@ export interface Session {
   connected: Actor | null;
   place: Place | null;
   holdings: Holdings | null;
+  /** Why they could not be read the last time. */
+  trouble: unknown;
   /** Reads the holdings again. */
   reload(): Promise<void>;
   use(actor: Actor | null): void;

@@ -76,6 +76,10 @@ test("what comes back is refused unless it is the owner's signature of these byt
   await use(steam);
   await page.getByRole("button", { name: "Show me the transaction" }).click();
   const first = wallet.sign(await bytesShown(page));
+  // As on a page without https.
+  await page.evaluate(() => Object.defineProperty(navigator, "clipboard", { value: undefined }));
+  await page.getByRole("button", { name: "Copy bytes" }).click();
+  await expect(page.getByRole("button", { name: "Not copied: select the text, and copy it" })).toBeVisible();
   await send(page, "");
   await expect(page.getByText("Paste the signed transaction, or its signature.")).toBeVisible();
   await send(page, "no transaction");

@@ -24,6 +24,31 @@ async function terms({ page }: Steam, model: string, input: string, output: stri
   await page.getByLabel("Most tokens of prompt and answer together").fill("8192");
 }
 
+/** Presses for an offer before the page has looked it up: first the look-up fails, then it takes its time. */
+async function pressedEarly({ page }: Steam): Promise<void> {
+  const accounts = "**/v1/chain/accounts/*";
+  const form = page.getByRole("form", { name: "Post an offer, or change one" });
+  const model = form.getByLabel("Model", { exact: true });
+  const name = await model.inputValue();
+  await page.route(accounts, (route) => route.abort());
+  await model.fill(`${name}.`);
+  await model.fill(name);
+  await form.getByRole("button", { name: "Show me the offer" }).click();
+  await expect(form.getByRole("alert")).toContainText("The relayer does not answer.");
+  await page.unroute(accounts);
+  let answer = () => {};
+  const answered = new Promise<void>((resolve) => (answer = resolve));
+  await page.route(accounts, async (route) => {
+    await answered;
+    await route.continue();
+  });
+  await form.getByRole("button", { name: "Show me the offer" }).click();
+  await expect(form.getByRole("status")).toContainText("Looking up whether you have an offer of this model");
+  answer();
+  await expect(page.getByText(`Offer ${name} at these prices`, { exact: true })).toBeVisible();
+  await page.unroute(accounts);
+}
+
 async function asked(model: string): Promise<void> {
   const { base_url, api_key } = info();
   const body = JSON.stringify({ model, messages: [{ role: "user", content: "Say a few words, please." }] });
@@ -97,7 +122,7 @@ test("an origin that names nobody, an offer found by its model, and a provider t
     await page.getByRole("button", { name: "Show me the offer" }).click();
     await expect(page.getByText("Write a price in USD such as 0.25, with at most six places.")).toBeVisible();
     await page.getByLabel("A million answer tokens (USD)", { exact: true }).fill("2");
-    await page.getByRole("button", { name: "Show me the offer" }).click();
+    await pressedEarly(steam);
     await approve(steam, `Offer ${model} at these prices`);
     await expect(page.getByTestId("origin-seen")).toContainText("This relayer asks you for nothing: your offer is not verified");
     await expect(page.getByTestId("own-offer")).toContainText("This relayer asks it for nobody");

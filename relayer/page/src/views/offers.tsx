@@ -96,7 +96,9 @@ type PostProps = OffersProps & { form: OfferForm; setForm(form: OfferForm): void
 function Post({ at, provided, ask, known, form, setForm }: PostProps) {
   const { relayer } = useSession();
   const [tried, setTried] = useState(false);
-  const { account, error } = useOffer(at, form.model, provided);
+  // The form for which the button was pressed before its offer was known. An edit makes another form, and takes the press back.
+  const [pressed, setPressed] = useState<OfferForm | null>(null);
+  const { account, error, again } = useOffer(at, form.model, provided);
   const { terms, faults } = readTerms(form);
   const wrong = Object.keys(faults).length > 0;
   const change = wrong || account === undefined ? null : changeOf(account, terms, provided.now);
@@ -107,9 +109,18 @@ function Post({ at, provided, ask, known, form, setForm }: PostProps) {
   const submit = (event: Event) => {
     event.preventDefault();
     setTried(true);
-    if (!change || !note || change === "too early" || inactive) return;
-    ask(post(at, form.model, terms, note, () => { known(form.model); setForm(EMPTY_OFFER); setTried(false); }));
+    // What is wrong is marked, and a note says that nothing can be posted.
+    if (wrong || inactive) return;
+    if (error) again();
+    setPressed(form);
   };
+  const waits = pressed === form;
+  useEffect(() => {
+    if (!waits || (account === undefined && !error)) return;
+    setPressed(null);
+    // Otherwise the notes say why not.
+    if (note && change !== "too early") ask(post(at, form.model, terms, note, () => { known(form.model); setForm(EMPTY_OFFER); setTried(false); }));
+  }, [waits, account, error]);
   const there = account && form.price.input === "";
   return (
     <form class="card" onSubmit={submit} noValidate aria-labelledby="post">
@@ -122,7 +133,8 @@ function Post({ at, provided, ask, known, form, setForm }: PostProps) {
         </p>
       )}
       {note && <p class={change === "too early" ? "note bad" : "note"} role="status" data-testid="consequence">{note}</p>}
-      {!!error && <ErrorNote error={error} />}
+      {waits && account === undefined && !error && <p class="progress" role="status">Looking up whether you have an offer of this model …</p>}
+      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={again}>Look it up again</button></ErrorNote>}
       {inactive && <p class="note bad">Your provider does not take part, so that it can post nothing.</p>}
       <button type="submit" disabled={inactive || change === "too early"}>Show me the offer</button>
       {tried && wrong && <p class="fault" role="alert">Correct the fields that are marked.</p>}
@@ -134,23 +146,32 @@ function post(at: ProviderPart["at"], model: string, terms: OfferTerms, note: st
   return { instructions: [putOffer(at, model, terms)], note, done };
 }
 
-/** The offer of this model on chain: `null` if there is none, `undefined` while that is not known. */
+/** What a look-up of an offer came to: `account` is `null` if there is none. */
+type Found = { model: string } & ({ account: OfferAccount | null } | { error: unknown });
+
+/** The offer of this model on chain: `null` if there is none, `undefined` while that is not known. After an `error` it is looked up `again`. */
 function useOffer(at: ProviderPart["at"], model: string, provided: ProviderPart["provided"]) {
-  const [account, setAccount] = useState<OfferAccount | null | undefined>(undefined);
-  const [error, setError] = useState<unknown>(null);
+  const [found, setFound] = useState<Found | null>(null);
+  const [attempt, setAttempt] = useState(0);
   const own = provided.offers.find((one) => one.model.toLowerCase() === model.toLowerCase())?.account;
+  const wanted = !own && isModelName(model);
   useEffect(() => {
-    setAccount(own);
-    setError(null);
-    if (own || !isModelName(model)) return;
+    setFound(null);
+    if (!wanted) return;
     let current = true;
     const timer = setTimeout(() => {
-      readOwn(at, model).then((found) => current && setAccount(found), (failed) => current && setError(failed));
+      readOwn(at, model).then((account) => current && setFound({ model, account }), (error) => current && setFound({ model, error }));
     }, TYPED_MS);
     return () => {
       current = false;
       clearTimeout(timer);
     };
-  }, [at, model, own]);
-  return { account, error };
+  }, [at, model, wanted, attempt]);
+  const again = () => {
+    setFound(null);
+    setAttempt(attempt + 1);
+  };
+  // What was found of another model is no word of this one.
+  const known = wanted && found?.model === model ? found : null;
+  return { account: own ?? (known && "account" in known ? known.account : undefined), error: known && "error" in known ? known.error : null, again };
 }

@@ -31,7 +31,7 @@ export function Provider({ shown }: { shown: boolean }) {
       <h1>Provide models and earn</h1>
       <p class="lead">Register an API that speaks one of the dialects, post prices on chain, and be paid in USDC for every answer that a client's receipt names. Registering needs nobody's permission; a relayer's operator may still leave an offer out.</p>
       {!connected && <Connect />}
-      {connected && !provided && !error && <p role="status">Reading your accounts …</p>}
+      {connected && !(provided && holdings) && !error && <p role="status">Reading your accounts …</p>}
       {!!error && <ErrorNote error={error} />}
       {wish && <Approval wish={wish} close={() => setWish(null)} />}
       {at && provided && holdings && (

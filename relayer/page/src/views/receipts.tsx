@@ -31,6 +31,7 @@ async function latest(key: string): Promise<ListedReceipt[]> {
 export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: SessionKey }) {
   const { relayer, place, receipts, keep } = useSession();
   const [error, setError] = useState<unknown>(null);
+  const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     if (!shown) return;
     const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
@@ -38,10 +39,11 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
       (listed) => {
         const unknown = listed.filter((one) => !receipts.some((known) => known.id === one.id));
         keep(...unknown.map((one) => check(one.id, fromBase64(one.receipt), expected)));
+        setError(null);
       },
       setError,
     );
-  }, [shown, sessionKey]);
+  }, [shown, sessionKey, attempt]);
   const open = receipts.filter((one) => one.included === null).slice(0, LOOK_AT);
   useEffect(() => {
     if (!shown || open.length === 0) return;
@@ -86,7 +88,7 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
           </table>
         </div>
       )}
-      {!!error && <ErrorNote error={error} />}
+      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read them again</button></ErrorNote>}
       <p class="hint">
         Checked in this browser against the relayer's key on chain. Of a settled one, the proof is followed to the batch's root; that the root is in the
         transaction is checked by <code>steam receipt verify --on-chain</code>.

@@ -67,10 +67,10 @@ export function Try() {
           {busy && <button type="button" class="quiet" onClick={() => running.current?.abort()}>Stop</button>}
         </div>
       </form>
-      {(text || busy) && (
+      {(text || busy || receipt) && (
         <section class="card" aria-labelledby="answer">
           <h2 id="answer">Answer</h2>
-          <p class="answer" aria-live="polite" aria-busy={busy} data-testid="answer">{text || "…"}</p>
+          <p class="answer" aria-live="polite" aria-busy={busy} data-testid="answer">{text || (busy ? "…" : "The answer has no text.")}</p>
           {receipt && <ReceiptNote checked={receipt} />}
         </section>
       )}

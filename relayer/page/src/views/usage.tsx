@@ -19,6 +19,7 @@ export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: Sessi
   const [group, setGroup] = useState<Group>("day");
   const [sums, setSums] = useState<Sums | null>(null);
   const [error, setError] = useState<unknown>(null);
+  const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     if (!shown) return;
     let current = true;
@@ -33,7 +34,7 @@ export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: Sessi
     return () => {
       current = false;
     };
-  }, [shown, sessionKey, days, group, receipts.length]);
+  }, [shown, sessionKey, days, group, receipts.length, attempt]);
   const lines = sums ? linesOf(sums.data, group, sums.since, sums.until) : [];
   return (
     <section class="card" aria-labelledby="usage">
@@ -50,7 +51,7 @@ export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: Sessi
           <label key={name}><input type="radio" name="group" checked={group === name} onChange={() => setGroup(name as Group)} /> {title}</label>
         ))}
       </fieldset>
-      {!!error && <ErrorNote error={error} />}
+      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read it again</button></ErrorNote>}
       {sums && lines.length === 0 && <p>Nothing was asked with this key in that time.</p>}
       {sums && lines.length > 0 && (
         <>

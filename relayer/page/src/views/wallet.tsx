@@ -10,7 +10,7 @@ import { addressOf, connect, disconnect, onWallets, usableWallets } from "../wal
 
 /** Who is connected, and what they have. */
 export function WalletBar() {
-  const { connected, holdings, use } = useSession();
+  const { connected, holdings, trouble, use } = useSession();
   if (!connected) return null;
   return (
     <section class="wallet" aria-label="Wallet">
@@ -23,7 +23,7 @@ export function WalletBar() {
           <strong>{formatUsdc(holdings.balance)}</strong> USDC in the vault
         </p>
       ) : (
-        <p>Reading balances …</p>
+        <p role="status">Reading balances …{trouble instanceof Error && ` They cannot be read at the moment, and are asked for again every few seconds. ${trouble.message}`}</p>
       )}
       <button
         class="quiet"
