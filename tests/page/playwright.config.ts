@@ -6,8 +6,9 @@ export default defineConfig({
   testDir: "src",
   outputDir: "out/results",
   globalSetup: "./src/setup.ts",
-  // A vault of one test is never another's, but the faucet and the machine are everybody's.
-  workers: 1,
+  // Each worker has a network of its own. The tests of one come one after the other there, in any order: a vault of one test is never another's.
+  workers: 2,
+  fullyParallel: true,
   // A transaction is final 31 blocks later, which takes three seconds on a free machine and many on a busy one.
   timeout: 300_000,
   expect: { timeout: 60_000 },

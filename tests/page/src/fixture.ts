@@ -60,7 +60,10 @@ export type Part = "Start" | "Try" | "Spending" | "Market" | "Provide";
 
 /** Goes to another part of the page. */
 export async function to({ page }: Steam, part: Part): Promise<void> {
-  await page.getByRole("navigation").getByRole("link", { name: part }).click();
+  const link = page.getByRole("navigation").getByRole("link", { name: part });
+  await link.click();
+  // What is found before the part is shown may lie in the one that is shown no longer.
+  await expect(link).toHaveAttribute("aria-current", "page");
 }
 
 /** Checks the words of a transaction, approves it, and waits for its end. */
