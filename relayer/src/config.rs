@@ -202,8 +202,6 @@ pub struct Routing {
     pub memory: f64,
     /// Verified answers before a new provider may have more requests under way than it has answered, and one.
     pub newcomer_answers: u32,
-    /// Share of a prompt expected from the cache of the provider that served its beginning last, until measured.
-    pub sticky_hits: f64,
     /// Output tokens expected of a request, before its limit, until such requests taught otherwise.
     pub expected_output_tokens: u32,
     /// Weight of input against output in a blended price.
@@ -354,7 +352,6 @@ impl Default for Routing {
             exploration: 0.1,
             memory: 60.0,
             newcomer_answers: 10,
-            sticky_hits: 0.5,
             expected_output_tokens: 400,
             blend_ratio: 3.0,
         }

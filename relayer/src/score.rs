@@ -166,7 +166,7 @@ impl Scorer {
         let candidates = offers.first().map(|first| {
             let mut state = self.lock();
             let now = state.seconds(now);
-            let sticky = state.sticky(&self.coefficients, &ask, now);
+            let sticky = state.sticky(&ask, now);
             let State { table, markets, own, .. } = &mut *state;
             let market = match markets.get_mut(first.model.as_str()) {
                 Some(market) => market,
@@ -237,7 +237,7 @@ impl Scorer {
         let mut state = self.lock();
         let now = state.seconds(now);
         let slot = state.slot(offer);
-        let hits = state.expected_hits(&self.coefficients, (offer, slot), ask, now);
+        let hits = state.expected_hits((offer, slot), ask, now);
         let ticket = state.table.started(slot, ask, hits, evidence.weight, now);
         if let Some(vault) = &evidence.vault {
             state.own.started(vault, offer);
@@ -368,17 +368,17 @@ impl State {
     }
 
     /// Who served the beginning of the request's prompt last, and what of the prompt its cache should have.
-    fn sticky(&mut self, c: &Coefficients, ask: &Ask, now: f64) -> Option<(Pubkey, f32)> {
+    fn sticky(&mut self, ask: &Ask, now: f64) -> Option<(Pubkey, f32)> {
         let served = self.sticky.find(ask.prefix?, now)?;
         let slot = self.table.known(&served.offer)?;
-        let usual = self.table.tracker(slot).repeat_hits(now).unwrap_or(c.sticky_hits);
+        let usual = self.table.tracker(slot).repeat_hits(now).unwrap_or(0.0);
         Some((served.offer, served.hits.unwrap_or(usual as f32)))
     }
 
     /// Share of the prompt of `ask` that `offer`, which is at `slot`, should have cached.
-    fn expected_hits(&mut self, c: &Coefficients, (offer, slot): (&Pubkey, u32), ask: &Ask, now: f64) -> f64 {
+    fn expected_hits(&mut self, (offer, slot): (&Pubkey, u32), ask: &Ask, now: f64) -> f64 {
         let usual = self.table.tracker(slot).cache_hits(now).unwrap_or(0.0);
-        match self.sticky(c, ask, now) {
+        match self.sticky(ask, now) {
             Some((served, hits)) if served == *offer => usual.max(hits.into()),
             Some(_) | None => usual,
         }

@@ -94,7 +94,6 @@ fn routing(routing: &Routing) -> Checked {
     need(within(routing.load_weight, 0.0..=100.0), "routing.load_weight", "between 0 and 100")?;
     need(within(routing.exploration, 0.0..=0.5), "routing.exploration", "between 0 and 0.5")?;
     need(within(routing.memory, 0.0..=3_600.0), "routing.memory", "between 0 and 3600")?;
-    need(within(routing.sticky_hits, 0.0..=1.0), "routing.sticky_hits", "between 0 and 1")?;
     need(within(routing.blend_ratio, 0.0..=1_000.0), "routing.blend_ratio", "between 0 and 1000")?;
     need(routing.expected_output_tokens > 0, "routing.expected_output_tokens", "at least 1")
 }

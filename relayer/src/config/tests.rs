@@ -52,7 +52,6 @@ fn a_coefficient_out_of_its_range_is_refused_by_name() {
         ("load_weight", ["-1", "101", "nan", "inf"]),
         ("exploration", ["-0.1", "0.6", "nan", "inf"]),
         ("memory", ["-1", "3601", "nan", "inf"]),
-        ("sticky_hits", ["-0.1", "1.1", "nan", "inf"]),
         ("blend_ratio", ["-1", "1001", "nan", "inf"]),
     ] {
         for value in wrong {

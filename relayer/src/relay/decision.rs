@@ -19,8 +19,6 @@ use utoipa::ToSchema;
 
 /// The form of the record.
 pub const VERSION: u32 = 7;
-/// The oldest form that holds by the same rules. Before version 7 a 429 was an attempt like any other.
-const OLDEST: u32 = 6;
 
 /// One request's decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -20,8 +20,6 @@ pub struct Coefficients {
     pub memory: f64,
     /// Verified answers before a newcomer may have more requests under way than it has answered, and one.
     pub newcomer_answers: u32,
-    /// Share of a prompt's tokens expected from the cache of the offer that served its prefix last, until measured.
-    pub sticky_hits: f64,
 }
 
 /// By how much what is usual pulls on what is learned. What a choice goes by is in its record, however it was learned.
@@ -52,7 +50,6 @@ impl From<&Routing> for Coefficients {
             exploration: routing.exploration,
             memory: routing.memory,
             newcomer_answers: routing.newcomer_answers,
-            sticky_hits: routing.sticky_hits,
         }
     }
 }
@@ -68,7 +65,6 @@ impl Coefficients {
             exploration: within(self.exploration, 0.0, 0.5),
             memory: within(self.memory, 0.0, 3_600.0),
             newcomer_answers: self.newcomer_answers,
-            sticky_hits: within(self.sticky_hits, 0.0, 1.0),
         }
     }
 }

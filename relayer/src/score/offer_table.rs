@@ -19,8 +19,6 @@ pub(super) struct OfferTable {
     slots: HashMap<Pubkey, u32>,
     trackers: Vec<Tracker>,
     lives: Vec<Live>,
-    /// Requests sent, ever.
-    sent: u64,
 }
 
 impl OfferTable {
@@ -69,9 +67,7 @@ impl OfferTable {
 
     /// The offer at `slot` is sent the request `ask`, which says as much as `weight`; `hits` of its prompt should be cached.
     pub(super) fn started(&mut self, slot: u32, ask: &Ask, hits: f64, weight: f32, now: f64) -> Ticket {
-        self.sent += 1;
-        let id = self.sent;
-        self.change(slot, now, |tracker| tracker.started(id, (ask, hits), weight, now))
+        self.change(slot, now, |tracker| tracker.started(ask, hits, weight, now))
     }
 
     /// Whether the offer at `slot` is a newcomer, see [`Tracker::newcomer`].

@@ -94,14 +94,11 @@ pub(super) fn measure(
     };
     let seen: Vec<Seen> = slots.iter().map(look).collect();
     let common = Common::of(&seen);
-    let one = |((offer, seen), &slot): ((&Arc<Offer>, &Seen), &u32)| {
+    let one = |(offer, seen): (&Arc<Offer>, &Seen)| {
         let ttft = seen.ttft.map_or(common.ttft, |own| pulled(own, seen.begun, common.ttft));
-        let (late, overdue) = table.tracker(slot).overdue(ttft, now);
-        // Who keeps others waiting is as slow as they waited, at least.
-        let ttft = shrink(ttft, seen.begun.max(PRIOR), late / overdue.max(1.0), overdue);
         common.measured(offer, seen, ttft)
     };
-    offers.iter().zip(&seen).zip(slots).map(one).collect()
+    offers.iter().zip(&seen).map(one).collect()
 }
 
 /// The offers of a market that have served somebody, or all if none has. Whoever lists an offer names its price: one that

@@ -1,9 +1,8 @@
 //! A request under way, as its sender keeps it: with it the scorer knows when the request was sent and into which load.
 
-/// A request that was sent to an offer. It is told apart from others by its number.
+/// A request that was sent to an offer.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticket {
-    pub(super) id: u64,
     /// When it was sent, in seconds from the scorer's beginning.
     pub(super) at: f64,
     /// Requests the offer was working on then, this one included.

@@ -27,8 +27,6 @@ const BROKEN: Decay = Decay { seconds: 1_800.0, samples: 150.0 };
 const LOST: Decay = Decay { seconds: 600.0, samples: 10.0 };
 /// Seconds for which a 429 is remembered when a third provider is to be tried.
 const LIMITED_FOR: f64 = 60.0;
-/// How much longer than usual a first token must be waited for to be evidence, and seconds beyond that.
-const OVERDUE: (f64, f64) = (1.0, 0.2);
 
 /// Prompt tokens, and those of them that came from a cache.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,15 +45,6 @@ impl Hits {
         let prompt = self.prompt.at(now, CACHE_HALF_LIFE);
         (prompt > 1.0).then(|| (self.cached.at(now, CACHE_HALF_LIFE) / prompt).clamp(0.0, 1.0))
     }
-}
-
-/// A streamed request whose first token has not come yet.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    ticket: u64,
-    at: f64,
-    /// How long its prompt takes to read, in typical ones.
-    reading: f64,
 }
 
 /// What is known about one offer.
@@ -98,7 +87,6 @@ pub(super) struct Tracker {
     /// Those of them that say something to everybody.
     counted: u32,
     tokens: u64,
-    waiting: Vec<Waiting>,
 }
 
 impl Tracker {
@@ -111,9 +99,9 @@ impl Tracker {
         self.breaker.passed()
     }
 
-    /// The request `ask` was sent, number `id` of all, whose prompt should be cached by a share of `hits`. One that says
+    /// The request `ask` was sent, whose prompt should be cached by a share of `hits`. One that says
     /// something to everybody may be the probe of a breaker.
-    pub(super) fn started(&mut self, id: u64, (ask, hits): (&Ask, f64), weight: f32, now: f64) -> Ticket {
+    pub(super) fn started(&mut self, ask: &Ask, hits: f64, weight: f32, now: f64) -> Ticket {
         self.touched = now;
         self.requests = self.requests.saturating_add(1);
         let tokens = ask.input_tokens.saturating_add(ask.expected_output);
@@ -121,15 +109,12 @@ impl Tracker {
         self.traffic.add(1.0, now, HALF_LIFE);
         self.limit.started(now);
         let fresh = (f64::from(ask.input_tokens) * (1.0 - hits)).round() as u32;
-        let ticket = Ticket { id, at: now, load: self.requests, tokens, fresh, weight, began: false };
+        let ticket = Ticket { at: now, load: self.requests, tokens, fresh, weight, began: false };
         if !ticket.counts() {
             return ticket;
         }
         self.counted = self.counted.saturating_add(1);
         self.breaker.started();
-        if ask.streamed {
-            self.waiting.push(Waiting { ticket: id, at: now, reading: reading(fresh.into()) });
-        }
         ticket
     }
 
@@ -138,14 +123,7 @@ impl Tracker {
         if !ask.streamed || std::mem::replace(&mut ticket.began, true) {
             return;
         }
-        self.forget(ticket);
         self.pace.began(now - ticket.at, (ask.input_tokens, ticket.fresh), ticket.weight.into(), now);
-    }
-
-    fn forget(&mut self, ticket: &Ticket) {
-        if let Some(place) = self.waiting.iter().position(|waiting| waiting.ticket == ticket.id) {
-            self.waiting.swap_remove(place);
-        }
     }
 
     /// A request ended; `ticket` is of when it was sent, if that was told. `asked` is the request, if it is known; `repeated` is
@@ -161,7 +139,6 @@ impl Tracker {
     ) {
         self.touched = now;
         if let Some(ticket) = ticket {
-            self.forget(ticket);
             self.requests = self.requests.saturating_sub(1);
             self.counted = self.counted.saturating_sub(u32::from(ticket.counts()));
             self.tokens = self.tokens.saturating_sub(u64::from(ticket.tokens));
@@ -305,14 +282,6 @@ impl Tracker {
             limited: self.limited_at.is_some_and(|at| now - at < LIMITED_FOR),
             until: self.breaker.until(now).min(self.limit.until(now)),
         }
-    }
-
-    /// First tokens that are overdue where a typical prompt takes `ttft`: the sum of what they took until now, in typical
-    /// prompts' seconds, and how many they are.
-    pub(super) fn overdue(&self, ttft: f64, now: f64) -> (f64, f64) {
-        let age = |waiting: &Waiting| (now - waiting.at) / waiting.reading;
-        let late = |waiting: &&Waiting| age(waiting) > OVERDUE.0 * ttft + OVERDUE.1;
-        self.waiting.iter().filter(late).fold((0.0, 0.0), |(sum, count), waiting| (sum + age(waiting), count + 1.0))
     }
 
     /// Rate of failures that another provider can make good, and the attempts it comes from.

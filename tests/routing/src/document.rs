@@ -25,7 +25,6 @@ pub(crate) fn ablations_of(c: Coefficients) -> Vec<(&'static str, Spec)> {
     vec![
         ("time counts", with(Coefficients { time_weight: 0.0, ..c })),
         ("times are means, not medians", untold(Withheld::Tails)),
-        ("first tokens that are overdue count", untold(Withheld::Waiting)),
         ("first tokens count when they come", untold(Withheld::Begin)),
         ("who is expected to be given up on comes later", untold(Withheld::Patience)),
         ("lengths of answers are learned", Spec::Without(Withheld::Nothing, Priors { lengths: NEVER })),
@@ -36,7 +35,6 @@ pub(crate) fn ablations_of(c: Coefficients) -> Vec<(&'static str, Spec)> {
         ("`Retry-After` is honoured", untold(Withheld::RetryAfter)),
         ("who bills more than comes is dearer", untold(Withheld::Billing)),
         ("conversations stay where they are cached", untold(Withheld::Caches)),
-        ("caches are expected before they are measured", with(Coefficients { sticky_hits: 0.0, ..c })),
         ("a share explores", with(Coefficients { exploration: 0.0, ..c })),
         ("newcomers start slowly", with(Coefficients { newcomer_answers: 0, ..c })),
     ]

@@ -1,7 +1,7 @@
 //! Checks a decision record against the receipt that commits to it, and repeats the choice. The measurements are the
 //! relayer's own: a record proves that the choice follows from them, not that they are true.
 
-use super::{AttemptRecord, CandidateRecord, OLDEST, OPENED, REFUSED, Record, RouteRecord, TOO_LONG, VERSION};
+use super::{AttemptRecord, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, TOO_LONG, VERSION};
 use crate::relay::plan::{places, preferred_first, schedule};
 use crate::score::{Gate, Ranking, decide};
 use std::collections::HashSet;
@@ -49,7 +49,7 @@ pub fn check(bytes: &[u8], receipt: &Receipt) -> Result<Record, Fault> {
         return Err(Fault::Hash);
     }
     let record: Record = serde_json::from_slice(bytes).map_err(|error| Fault::Form(error.to_string()))?;
-    if !(OLDEST..=VERSION).contains(&record.v) {
+    if record.v != VERSION {
         return Err(Fault::Form(format!("it is of version {}", record.v)));
     }
     // Two readers of JSON may take a member given twice, or a number too long, for different things.

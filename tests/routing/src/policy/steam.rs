@@ -59,7 +59,7 @@ impl Policy for Steam {
         let (ask, tickets) =
             self.attempts.entry(request.at.to_bits()).or_insert_with(|| (self.ranked, Vec::with_capacity(1)));
         let evidence = self.teller.evidence();
-        let ticket = self.scorer.started_for(&address(id), &self.teller.started(*ask), &evidence, now);
+        let ticket = self.scorer.started_for(&address(id), ask, &evidence, now);
         tickets.push((id, ticket));
     }
 

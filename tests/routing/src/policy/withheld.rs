@@ -22,8 +22,6 @@ pub enum Withheld {
     Caches,
     /// How long is waited for a first content.
     Patience,
-    /// That a first token is waited for, until it comes.
-    Waiting,
     /// That a first token came, until the answer ends.
     Begin,
     /// What single answers took: the median of the last ones is told instead.
@@ -58,7 +56,6 @@ impl Teller {
             Withheld::Caches => Ask { prefix: None, ..ask },
             Withheld::Patience => Ask { patience: None, ..ask },
             Withheld::Nothing
-            | Withheld::Waiting
             | Withheld::Begin
             | Withheld::Tails
             | Withheld::Limits
@@ -66,12 +63,6 @@ impl Teller {
             | Withheld::Billing
             | Withheld::Outages => ask,
         }
-    }
-
-    /// The request as it is said to begin: only the first token of a stream is waited for.
-    pub fn started(&self, ask: Ask) -> Ask {
-        let streamed = ask.streamed && self.withheld != Withheld::Waiting;
-        Ask { streamed, ..ask }
     }
 
     /// Whether it is told that a first token came.
@@ -120,7 +111,6 @@ impl Teller {
             }
             Withheld::Nothing
             | Withheld::Patience
-            | Withheld::Waiting
             | Withheld::Begin
             | Withheld::Limits
             | Withheld::RetryAfter
