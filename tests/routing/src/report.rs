@@ -55,7 +55,7 @@ pub fn distribution(rows: &[Row], specs: &[Spec]) -> String {
             own.worst / best.worst,
             own.usd,
             own.success * 100.0,
-            if place < BASELINES { "-".to_owned() } else { format!("{} {safer:?}", safer.len()) }
+            if place < BASELINES { "-".to_owned() } else { safer.len().to_string() }
         );
     }
     text
