@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use std::path::Path;
 
 /// How far a count may be from the committed one, in per cent, before the check fails.
-const TOLERANCE: f64 = 3.0;
+pub const TOLERANCE: f64 = 3.0;
 const HEAD: &str = "# Instructions a request costs the relayer, by\n# `cargo bench --profile production -p steam --no-default-features --bench instructions`.\n";
 
 /// Names with instructions a request.
@@ -14,8 +14,13 @@ pub struct Counts(Vec<(String, u64)>);
 impl Counts {
     /// Adds what was counted, and shows it.
     pub fn add(&mut self, name: &str, instructions: u64) {
-        println!("{name:<14} {instructions:>10}");
+        println!("{name:<26} {instructions:>10}");
         self.0.push((name.into(), instructions));
+    }
+
+    /// What was counted under this name.
+    pub fn of(&self, name: &str) -> Option<u64> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, count)| *count)
     }
 
     /// Compares with what is committed, one line each.
@@ -24,14 +29,14 @@ impl Counts {
     /// If a count differs by more than [`TOLERANCE`], or is not committed.
     pub fn check(&self) -> Result<()> {
         let committed = Self::committed()?;
-        println!("{:<14} {:>10} {:>10}   change", "case", "committed", "measured");
+        println!("{:<26} {:>10} {:>10}   change", "case", "committed", "measured");
         let mut wrong = Vec::new();
         for (name, measured) in &self.0 {
             let Some((_, before)) = committed.0.iter().find(|(committed, _)| committed == name) else {
                 bail!("{name} is not in counts.txt: run the bench without --check and commit the file");
             };
             let change = 100.0 * (*measured as f64 / *before as f64 - 1.0);
-            println!("{name:<14} {before:>10} {measured:>10}   {change:+.2} %");
+            println!("{name:<26} {before:>10} {measured:>10}   {change:+.2} %");
             if change.abs() > TOLERANCE {
                 wrong.push(name.as_str());
             }

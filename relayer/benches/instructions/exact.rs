@@ -22,7 +22,9 @@ const STEP: Duration = Duration::from_millis(1);
 
 /// Serves until standard input ends.
 pub fn run() -> Result<()> {
-    let provider = std::env::args().nth(1).context("whose address?")?;
+    let mut given = std::env::args().skip(1);
+    let provider = given.next().context("whose address?")?;
+    let capabilities: u64 = given.next().context("which capabilities?")?.parse()?;
     let files = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().start_paused(true).build()?.block_on(async {
@@ -30,7 +32,7 @@ pub fn run() -> Result<()> {
         let end = tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin()));
         let clock = Arc::new(Paused { origin: Instant::now() });
         let random = Random::new(StdRng::seed_from_u64(7));
-        let node = node::node(&provider, files.path(), clock, random).await?;
+        let node = node::node((&provider, capabilities), files.path(), clock, random).await?;
         let router = steam::http::router(node).layer(middleware::from_fn(step));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         listening(listener.local_addr()?);

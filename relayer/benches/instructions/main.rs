@@ -14,6 +14,8 @@ mod asks;
 #[path = "../load/connection.rs"]
 mod connection;
 mod counts;
+#[path = "../load/dialect.rs"]
+mod dialect;
 mod exact;
 #[path = "../load/node.rs"]
 mod node;
@@ -26,18 +28,67 @@ use anyhow::{Context, Result, bail};
 use asks::{Asks, Shape};
 use connection::Connection;
 use counts::Counts;
+use dialect::Dialect;
 use process::Child;
 use std::path::{Path, PathBuf};
+use steam_router::state::capability;
 
 /// Requests of the shorter run.
 const REQUESTS: u32 = 200;
-/// What is counted: a name, whether the answer is streamed, and whether the request is signed.
-const CASES: [(&str, bool, bool); 4] = [
-    ("whole-bearer", false, false),
-    ("whole-signed", false, true),
-    ("stream-bearer", true, false),
-    ("stream-signed", true, true),
-];
+
+/// What is counted.
+struct Case {
+    name: String,
+    /// The dialects of the client and of the provider.
+    client: Dialect,
+    provider: Dialect,
+    streamed: bool,
+    signed: bool,
+    /// The most it may cost, in times of the same answer by chat to chat.
+    most: f64,
+}
+
+/// The same dialect at both ends costs no more than chat, but for what a count may vary by.
+const SAME: f64 = 1.0 + counts::TOLERANCE / 100.0;
+/// A translated request.
+const TRANSLATED: f64 = 1.5;
+
+/// The dialect's name, and the bit of an offer whose provider speaks it.
+fn known(dialect: Dialect) -> (&'static str, u64) {
+    match dialect {
+        Dialect::Chat => ("chat", capability::CHAT),
+        Dialect::Messages => ("messages", capability::MESSAGES),
+        Dialect::Responses => ("responses", capability::RESPONSES),
+    }
+}
+
+/// Capabilities of an offer that can do everything and speaks this dialect of conversations alone.
+fn alone(dialect: Dialect) -> u64 {
+    !Dialect::ALL.into_iter().fold(0, |all, dialect| all | known(dialect).1) | known(dialect).1
+}
+
+/// Whole and streamed answers: chat by bearer and by signature, then every other pair of dialects by bearer.
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (kind, streamed) in [("whole", false), ("stream", true)] {
+        for (payment, signed) in [("bearer", false), ("signed", true)] {
+            let (name, most) = (format!("{kind}-{payment}"), f64::INFINITY);
+            cases.push(Case { name, client: Dialect::Chat, provider: Dialect::Chat, streamed, signed, most });
+        }
+    }
+    for client in Dialect::ALL {
+        for provider in Dialect::ALL {
+            for (kind, streamed) in [("whole", false), ("stream", true)] {
+                let name = format!("{kind}-{}-{}", known(client).0, known(provider).0);
+                let most = if client == provider { SAME } else { TRANSLATED };
+                cases.push(Case { name, client, provider, streamed, signed: false, most });
+            }
+        }
+    }
+    // Chat by bearer is the first of all.
+    cases.retain(|case| case.most.is_infinite() || (case.client, case.provider) != (Dialect::Chat, Dialect::Chat));
+    cases
+}
 
 fn main() -> Result<()> {
     match std::env::var(process::ROLE).as_deref() {
@@ -51,12 +102,13 @@ fn main() -> Result<()> {
 struct Arguments {
     check: bool,
     keep: Option<PathBuf>,
-    cases: Vec<String>,
+    wanted: Vec<String>,
 }
 
 impl Arguments {
     fn read() -> Result<Self> {
-        let mut read = Self { check: false, keep: None, cases: Vec::new() };
+        let names: Vec<String> = cases().into_iter().map(|case| case.name).collect();
+        let mut read = Self { check: false, keep: None, wanted: Vec::new() };
         let mut given = std::env::args().skip(1);
         while let Some(argument) = given.next() {
             match argument.as_str() {
@@ -64,8 +116,8 @@ impl Arguments {
                 "--bench" => {}
                 "--check" => read.check = true,
                 "--keep" => read.keep = Some(given.next().context("--keep needs a folder")?.into()),
-                case if CASES.iter().any(|(name, ..)| *name == case) => read.cases.push(case.into()),
-                other => bail!("{other} is neither --check, --keep DIR nor a case: {:?}", CASES.map(|(name, ..)| name)),
+                case if names.iter().any(|name| name == case) => read.wanted.push(case.into()),
+                other => bail!("{other} is neither --check, --keep DIR nor a case: {}", names.join(", ")),
             }
         }
         Ok(read)
@@ -77,36 +129,55 @@ fn count(arguments: &Arguments) -> Result<()> {
     let folder = arguments.keep.as_deref().unwrap_or(scratch.path());
     std::fs::create_dir_all(folder)?;
     let mut counts = Counts::default();
-    for (name, streamed, signed) in CASES {
-        if !arguments.cases.is_empty() && !arguments.cases.iter().any(|case| case == name) {
+    for case in cases() {
+        let name = &case.name;
+        if !arguments.wanted.is_empty() && !arguments.wanted.contains(name) {
             continue;
         }
         let run = |requests| -> Result<u64> {
             let file = folder.join(format!("{name}.{requests}.callgrind"));
-            serve(requests, streamed, signed, &file).with_context(|| format!("{name}, {requests} requests"))
+            serve(requests, &case, &file).with_context(|| format!("{name}, {requests} requests"))
         };
         let difference = run(2 * REQUESTS)?.checked_sub(run(REQUESTS)?).context("more requests cost less")?;
         counts.add(name, difference / u64::from(REQUESTS));
     }
-    if arguments.check { counts.check() } else { counts.write() }
+    let dear = too_dear(&counts);
+    if arguments.check { counts.check() } else { counts.write() }?;
+    if dear.is_empty() { Ok(()) } else { bail!("dearer than they may be beside chat: {}", dear.join(", ")) }
+}
+
+/// Shows what each pair of dialects costs beside the same answer by chat, and returns those that cost more than they may.
+fn too_dear(counts: &Counts) -> Vec<String> {
+    let mut dear = Vec::new();
+    for case in cases().into_iter().filter(|case| case.most.is_finite()) {
+        let chat = if case.streamed { "stream-bearer" } else { "whole-bearer" };
+        let (Some(own), Some(chat)) = (counts.of(&case.name), counts.of(chat)) else { continue };
+        let times = own as f64 / chat as f64;
+        println!("{:<26} {times:.3} of chat, at most {:.2}", case.name, case.most);
+        if times > case.most {
+            dear.push(case.name);
+        }
+    }
+    dear
 }
 
 /// The instructions of a relayer that served so many requests, one after the other.
-fn serve(requests: u32, streamed: bool, signed: bool, file: &Path) -> Result<u64> {
+fn serve(requests: u32, case: &Case, file: &Path) -> Result<u64> {
+    let capabilities = if case.most.is_finite() { alone(case.provider) } else { u64::MAX };
     let provider = Child::start("provider", &[], &[])?;
     let out = format!("--callgrind-out-file={}", file.display());
     let valgrind = ["valgrind", "--tool=callgrind", "--quiet", &out];
-    let mut node = Child::start("node", &[&provider.address], &valgrind)?;
+    let mut node = Child::start("node", &[&provider.address, &capabilities.to_string()], &valgrind)?;
     let shape = Shape {
-        path: "/v1/chat/completions".into(),
+        path: case.client.path().into(),
         model: provider::MODEL.into(),
         words: "say hello".into(),
         bytes: 1_024,
-        streamed,
-        headers: if signed { Vec::new() } else { vec![node::payer().bearer()] },
+        streamed: case.streamed,
+        headers: if case.signed { Vec::new() } else { vec![node::payer().bearer()] },
     };
     let asks =
-        if signed { Asks::signed(&shape, &node::payer(), requests, exact::BEGAN) } else { Asks::repeated(&shape) };
+        if case.signed { Asks::signed(&shape, &node::payer(), requests, exact::BEGAN) } else { Asks::repeated(&shape) };
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let mut connection = Connection::open(&node.address).await?;
         for _ in 0..requests {

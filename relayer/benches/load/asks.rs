@@ -1,5 +1,6 @@
 //! Requests, ready to be sent: what a client costs is then only the sending.
 
+use super::dialect::Dialect;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +23,7 @@ const GOOD_FOR: i64 = 290;
 /// What is asked.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Shape {
-    /// Path of the chat endpoint.
+    /// Path of the endpoint, which decides the dialect.
     pub path: String,
     /// The model's name.
     pub model: String,
@@ -38,13 +39,8 @@ pub struct Shape {
 
 impl Shape {
     fn body(&self) -> String {
-        let usage = if self.streamed { r#","stream_options":{"include_usage":true}"# } else { "" };
-        let body = |words: &str| {
-            format!(
-                r#"{{"model":"{}","messages":[{{"role":"user","content":"{words}"}}],"max_tokens":100,"stream":{}{usage}}}"#,
-                self.model, self.streamed
-            )
-        };
+        let dialect = Dialect::at(&self.path);
+        let body = |words: &str| format!(r#"{{"model":"{}",{}}}"#, self.model, dialect.asks(words, self.streamed));
         let missing = self.bytes.saturating_sub(body(&self.words).len());
         let filler: String = " and then".chars().cycle().take(missing).collect();
         body(&format!("{}{filler}", self.words))

@@ -7,6 +7,7 @@
 mod asks;
 mod client;
 mod connection;
+mod dialect;
 mod measure;
 mod node;
 mod process;

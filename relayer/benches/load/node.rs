@@ -64,8 +64,13 @@ pub async fn serve(listener: TcpListener, router: Router) -> Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-/// A relayer whose offers are all at `provider` and whose database is in the folder `files`.
-pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: Random) -> Result<Arc<Node>> {
+/// A relayer whose offers are all at `provider` and have these capabilities, and whose database is in the folder `files`.
+pub async fn node(
+    (provider, capabilities): (&str, u64),
+    files: &Path,
+    clock: Arc<dyn Clock>,
+    random: Random,
+) -> Result<Arc<Node>> {
     let mut config = Config::default();
     config.upstream.localnet = true;
     config.market.verify_origins = false;
@@ -74,7 +79,7 @@ pub async fn node(provider: &str, files: &Path, clock: Arc<dyn Clock>, random: R
     let identity = Identity { domain: DOMAIN, relayer: RELAYER, key_id: 0, receipt_key: receipt_key.clone() };
     let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), ledger.load(0).await?));
     vaults.update(&[vault(clock.unix())], clock.unix(), FEE_BPS);
-    let (_, registry) = watch::channel(Arc::new(registry(provider, clock.unix())));
+    let (_, registry) = watch::channel(Arc::new(registry(provider, capabilities, clock.unix())));
     let (_, settle) = watch::channel(steam::settle::Status::default());
     Ok(Arc::new(Node {
         // Nothing here asks the chain.
@@ -118,7 +123,7 @@ fn parties() -> SettlementAccounts {
     }
 }
 
-fn registry(provider: &str, now: i64) -> Registry {
+fn registry(provider: &str, capabilities: u64, now: i64) -> Registry {
     let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
     let relayer = RelayerInfo {
         address: RELAYER,
@@ -143,7 +148,7 @@ fn registry(provider: &str, now: i64) -> Registry {
         version: 1,
         context_limit: 131_072,
         output_limit: 16_384,
-        capabilities: u64::MAX,
+        capabilities,
     };
     Registry::new(
         (1, now),

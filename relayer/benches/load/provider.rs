@@ -1,6 +1,7 @@
-//! A provider that answers at once: whole, in 20 tokens, or with two of them and then nothing. It lists its one model, as
-//! some gateways ask.
+//! A provider that answers at once in the dialect it is asked in: whole, in 20 tokens, or with two of them and then nothing.
+//! It lists its one model, as some gateways ask.
 
+use super::dialect::Dialect;
 use super::process::listening;
 use anyhow::Result;
 use std::time::Duration;
@@ -34,18 +35,20 @@ fn models() -> String {
 /// Answers requests until the other side hangs up.
 async fn serve(mut stream: TcpStream) {
     let mut buffer = Vec::with_capacity(8_192);
-    while let Some(body) = request(&mut stream, &mut buffer).await {
+    while let Some((dialect, body)) = request(&mut stream, &mut buffer).await {
         let text = String::from_utf8_lossy(&body);
         let sent = if body.is_empty() {
             stream.write_all(models().as_bytes()).await
         } else if text.contains(HOLD) {
-            let sent = stream.write_all([head(true), &chunk(0), &chunk(1)].concat().as_bytes()).await;
+            let said = dialect.begin(MODEL).into_iter().chain((0..2).map(|place| word(dialect, place)));
+            let said: String = said.map(|event| chunked(&event)).collect();
+            let sent = stream.write_all([head(true), &said].concat().as_bytes()).await;
             tokio::time::sleep(Duration::from_secs(600)).await;
             sent
         } else if text.contains(r#""stream":true"#) {
-            tokens(&mut stream).await
+            tokens(&mut stream, dialect).await
         } else {
-            stream.write_all(whole().as_bytes()).await
+            stream.write_all(json(&dialect.whole(MODEL, &words())).as_bytes()).await
         };
         if sent.is_err() {
             return;
@@ -53,8 +56,8 @@ async fn serve(mut stream: TcpStream) {
     }
 }
 
-/// The body of the next request.
-async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+/// The dialect and the body of the next request.
+async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<(Dialect, Vec<u8>)> {
     loop {
         if let Some(end) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
             let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
@@ -62,9 +65,10 @@ async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>
                 head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
             let whole = end + 4 + length.unwrap_or(0);
             if buffer.len() >= whole {
+                let dialect = Dialect::at(head.split(' ').nth(1).unwrap_or_default());
                 let body = buffer[end + 4..whole].to_vec();
                 buffer.drain(..whole);
-                return Some(body);
+                return Some((dialect, body));
             }
         }
         if stream.read_buf(buffer).await.ok()? == 0 {
@@ -74,15 +78,24 @@ async fn request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>
 }
 
 /// Each token in a write of its own, as providers do.
-async fn tokens(stream: &mut TcpStream) -> std::io::Result<()> {
+async fn tokens(stream: &mut TcpStream, dialect: Dialect) -> std::io::Result<()> {
     stream.write_all(head(true).as_bytes()).await?;
-    for token in 0..TOKENS {
-        stream.write_all(chunk(token).as_bytes()).await?;
+    for event in dialect.begin(MODEL) {
+        stream.write_all(chunked(&event).as_bytes()).await?;
     }
-    let usage = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"mock","choices":[],"usage":{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}"#;
-    let stop = r#"{"id":"c","object":"chat.completion.chunk","created":5,"model":"mock","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
-    let end = [event(stop), event(usage), event("[DONE]"), "0\r\n\r\n".into()].concat();
-    stream.write_all(end.as_bytes()).await
+    for place in 0..TOKENS {
+        stream.write_all(chunked(&word(dialect, place)).as_bytes()).await?;
+    }
+    let end: String = dialect.end(MODEL, &words()).iter().map(|event| chunked(event)).collect();
+    stream.write_all(format!("{end}0\r\n\r\n").as_bytes()).await
+}
+
+fn words() -> Vec<String> {
+    (0..TOKENS).map(|place| format!(" word{place}")).collect()
+}
+
+fn word(dialect: Dialect, place: usize) -> String {
+    dialect.word(MODEL, place, &format!(" word{place}"))
 }
 
 fn head(stream: bool) -> &'static str {
@@ -97,20 +110,6 @@ fn json(body: &str) -> String {
     format!("{}content-length: {}\r\n\r\n{body}", head(false), body.len())
 }
 
-fn event(data: &str) -> String {
-    format!("{:x}\r\ndata: {data}\n\n\r\n", data.len() + 8)
-}
-
-fn chunk(token: usize) -> String {
-    let role = if token == 0 { r#""role":"assistant","# } else { "" };
-    event(&format!(
-        r#"{{"id":"c","object":"chat.completion.chunk","created":5,"model":"{MODEL}","choices":[{{"index":0,"delta":{{{role}"content":" word{token}"}},"finish_reason":null}}]}}"#
-    ))
-}
-
-fn whole() -> String {
-    let text = " word".repeat(TOKENS);
-    json(&format!(
-        r#"{{"id":"c","object":"chat.completion","created":5,"model":"{MODEL}","choices":[{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}],"usage":{{"prompt_tokens":20,"completion_tokens":20,"total_tokens":40}}}}"#
-    ))
+fn chunked(event: &str) -> String {
+    format!("{:x}\r\n{event}\r\n", event.len())
 }

@@ -17,7 +17,7 @@ pub fn run() -> Result<()> {
     let provider = std::env::args().nth(1).context("whose address?")?;
     let files = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
-        let node = node::node(&provider, files.path(), Arc::new(SystemClock), Random::from_os()).await?;
+        let node = node::node((&provider, u64::MAX), files.path(), Arc::new(SystemClock), Random::from_os()).await?;
         tokio::spawn(read_chain(node.clone()));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         listening(listener.local_addr()?);
