@@ -9,8 +9,8 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ACCEPT, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_TYPE,
-    HeaderMap, HeaderName, HeaderValue, ORIGIN, UPGRADE, USER_AGENT, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH,
+    CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, UPGRADE, USER_AGENT, VARY,
 };
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -134,6 +134,10 @@ fn with_query(path: &str, parts: &Parts) -> String {
 
 /// The request as the relayer gets it. What names the client, its cookies or its key stays here.
 async fn handed_on(parts: &Parts, path: String, body: Body) -> Result<steam_client::Request, Failure> {
+    let announced = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(Failure::body());
+    }
     let body = axum::body::to_bytes(body, MAX_BODY).await.map_err(|_| Failure::body())?;
     let tells = |name: &HeaderName| {
         [ACCEPT, CONTENT_TYPE, USER_AGENT].contains(name)

@@ -278,6 +278,22 @@ async fn lists_and_refusals_pass_and_cost_nothing() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_announced_larger_than_any_relayer_takes_is_not_waited_for() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mock = good(false).await;
+    let (world, files) = (world(&mock).await, tempfile::tempdir().unwrap());
+    let local = Local::start(&world, &files.path().join("state.json"), 10).await;
+    let address = local.url("").trim_start_matches("http://").to_owned();
+    let mut connection = tokio::net::TcpStream::connect(&address).await.unwrap();
+    let head = format!("POST /v1/chat/completions HTTP/1.1\r\nhost: {address}\r\ncontent-length: 99999999999\r\n\r\n");
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    connection.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 413");
+    assert_eq!(mock.count(), 0);
+}
+
+#[tokio::test]
 async fn an_answer_that_cannot_be_trusted_is_not_handed_on_as_one() {
     let mock = Mock::new("whole", answer("200 OK", crate::relay::testing::mock::WHOLE)).await;
     let (world, files) = (world(&mock).await, tempfile::tempdir().unwrap());
