@@ -10,6 +10,7 @@ mod completions;
 mod cors;
 pub(crate) mod errors;
 mod listing;
+mod named;
 mod openapi;
 mod page;
 mod paths;

@@ -2,6 +2,7 @@
 //! token or as the signature of an empty request.
 
 use crate::chain::Pubkey;
+use crate::http::named::Named;
 use crate::http::openapi::KeyErrors;
 use crate::http::paths;
 use crate::http::query::{Query, parsed};
@@ -13,7 +14,7 @@ use crate::relay::decision::Record;
 use crate::relay::error::RelayError;
 use crate::views::{ErrorBody, Generation, GenerationFigures, ReceiptDocument, VaultView};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use std::sync::Arc;
 use steam_protocol::Address;
 use steam_protocol::receipt::{Receipt, SignedReceipt};
@@ -33,11 +34,11 @@ const MAX_ID: usize = 64;
         (status = 404, description = "This key has no answer of this id.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn receipt(
     State(node): State<Arc<Node>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     request: Request,
 ) -> Result<Json<ReceiptDocument>, RelayError> {
     let key = reader(&node, &request)?;
@@ -64,11 +65,11 @@ pub(super) async fn receipt(
         (status = 404, description = "This key has no such answer.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn generation(
     State(node): State<Arc<Node>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     request: Request,
 ) -> Result<Json<Generation>, RelayError> {
     let key = reader(&node, &request)?;
@@ -83,7 +84,7 @@ pub(super) async fn generation(
     tag = "account",
     params(
         ("id" = Option<String>, Query, description = "The answer's id; alone."),
-        ("vault" = Option<String>, Query, description = "The vault's address; with `generation` and `number`."),
+        ("vault" = Option<String>, Query, pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", description = "The vault's address; with `generation` and `number`."),
         ("generation" = Option<u64>, Query, description = "The vault's generation."),
         ("number" = Option<u64>, Query, description = "The receipt's number."),
     ),
@@ -92,7 +93,7 @@ pub(super) async fn generation(
         (status = 404, description = "This key has no such answer.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn find_generation(
     State(node): State<Arc<Node>>,
@@ -143,17 +144,17 @@ pub(super) fn stored_receipt(bytes: &[u8]) -> Result<Receipt, RelayError> {
     path = "/v1/vaults/{address}",
     operation_id = "getVault",
     tag = "account",
-    params(("address" = String, Path, description = "The vault's address.")),
+    params(("address" = String, Path, pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", description = "The vault's address.")),
     responses(
         (status = 200, description = "The vault.", body = VaultView),
         (status = 404, description = "This key is not authorised in that vault.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn vault(
     State(node): State<Arc<Node>>,
-    Path(address): Path<String>,
+    Named(address): Named,
     request: Request,
 ) -> Result<Json<VaultView>, RelayError> {
     let vault: Pubkey = address

@@ -3,13 +3,14 @@
 
 use crate::chain::Pubkey;
 use crate::http::body;
+use crate::http::named::Named;
 use crate::http::openapi::{BodyErrors, LookupErrors};
 use crate::node::Node;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
 use crate::views::{AllowListRequest, AllowListView, ErrorBody};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use std::sync::Arc;
 use steam_protocol::Hash;
 use steam_protocol::allow_list::{AllowList, MAX_PROVIDERS};
@@ -43,13 +44,10 @@ pub(super) async fn put(State(node): State<Arc<Node>>, request: Request) -> Resu
     path = "/v1/allow-lists/{root}",
     operation_id = "getAllowList",
     tag = "vault",
-    params(("root" = String, Path, description = "The list's root, hexadecimal.")),
+    params(("root" = String, Path, pattern = "^[0-9a-fA-F]{64}$", description = "The list's root, hexadecimal.")),
     responses((status = 200, description = "The list.", body = AllowListView), LookupErrors)
 )]
-pub(super) async fn show(
-    State(node): State<Arc<Node>>,
-    Path(root): Path<String>,
-) -> Result<Json<AllowListView>, RelayError> {
+pub(super) async fn show(State(node): State<Arc<Node>>, Named(root): Named) -> Result<Json<AllowListView>, RelayError> {
     let bytes = hex::decode(&root).ok().and_then(|bytes| Hash::try_from(bytes).ok());
     let root = bytes.ok_or_else(|| RelayError::invalid("invalid_value", "root", "a root is 32 bytes in hex"))?;
     let list = node.allow_lists.get(&root);

@@ -2,6 +2,7 @@
 
 use crate::chain::Pubkey;
 use crate::http::body;
+use crate::http::named::Named;
 use crate::http::openapi::{BodyErrors, ChainErrors};
 use crate::http::peer::Peer;
 use crate::http::query::parsed;
@@ -16,7 +17,7 @@ use crate::views::{
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use serde::de::DeserializeOwned;
 use solana_signature::Signature;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ pub(super) async fn blockhash(
     path = "/v1/chain/accounts/{address}",
     operation_id = "getAccount",
     tag = "chain",
-    params(("address" = String, Path, description = "The account's address, base58.")),
+    params(("address" = String, Path, pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", description = "The account's address, base58.")),
     responses(
         (status = 200, description = "The account, or that there is none.", body = AccountView),
         (status = 400, description = "This is no address.", body = ErrorBody),
@@ -86,7 +87,7 @@ pub(super) async fn blockhash(
 pub(super) async fn account(
     State(node): State<Arc<Node>>,
     Peer(peer): Peer,
-    Path(address): Path<String>,
+    Named(address): Named,
 ) -> Result<Json<AccountView>, RelayError> {
     let address: Pubkey = parsed("address", &address, ADDRESS)?;
     let read = node.gateway.account(&address, peer).await?;
@@ -133,7 +134,7 @@ pub(super) async fn send(
     path = "/v1/chain/transactions/{signature}",
     operation_id = "getTransaction",
     tag = "chain",
-    params(("signature" = String, Path, description = "The transaction's first signature, base58.")),
+    params(("signature" = String, Path, pattern = "^[1-9A-HJ-NP-Za-km-z]{64,88}$", description = "The transaction's first signature, base58.")),
     responses(
         (status = 200, description = "How far it is.", body = TransactionProgressView),
         (status = 400, description = "This is no signature.", body = ErrorBody),
@@ -143,7 +144,7 @@ pub(super) async fn send(
 pub(super) async fn progress(
     State(node): State<Arc<Node>>,
     Peer(peer): Peer,
-    Path(signature): Path<String>,
+    Named(signature): Named,
 ) -> Result<Json<TransactionProgressView>, RelayError> {
     let signature: Signature = parsed("signature", &signature, "a signature: 64 bytes in base58")?;
     let Progress { state, block_height } = node.gateway.progress(&signature, peer).await?;

@@ -49,7 +49,7 @@ use tokio::time::Instant;
         KeyErrors,
         ChargeErrors,
     ),
-    security(("bearer" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     answer(&node, request).await
@@ -80,7 +80,7 @@ pub(super) async fn create(State(node): State<Arc<Node>>, request: Request) -> R
         KeyErrors,
         ChargeErrors,
     ),
-    security(("bearer" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn complete(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     answer(&node, request).await
@@ -109,7 +109,7 @@ pub(super) async fn complete(State(node): State<Arc<Node>>, request: Request) ->
         KeyErrors,
         ChargeErrors,
     ),
-    security(("bearer" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn embed(State(node): State<Arc<Node>>, request: Request) -> Result<Response, RelayError> {
     answer(&node, request).await

@@ -2,6 +2,7 @@
 
 use crate::board::{Figures, OfferFigures, Window};
 use crate::chain::Pubkey;
+use crate::http::named::Named;
 use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
 use crate::market::MarketView;
@@ -16,17 +17,36 @@ use crate::views::{
     ProviderList, TopProvider, blended_usd,
 };
 use axum::Json;
-use axum::extract::{OriginalUri, Path, State};
+use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 /// The window of a model's own figures where none is asked for.
 const USUAL: Window = Window::Hour;
 /// Highest weight of input against output in a blended price.
 const MAX_BLEND: f64 = 1_000.0;
 const BLEND: &str = "between 0 and 1000";
+
+/// The models in the form of the client's API.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its documentation is used")]
+enum ListedModels {
+    OpenAi(ModelList),
+    Anthropic(MessagesModelList),
+}
+
+/// A model in the form of the client's API.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "only its documentation is used")]
+enum ListedModel {
+    OpenAi(Box<ModelView>),
+    Anthropic(MessagesModel),
+}
 
 /// The models that somebody offers, each with its lowest price, its best figures and all its offers.
 ///
@@ -38,10 +58,11 @@ const BLEND: &str = "between 0 and 1000";
     tag = "market",
     params(
         ("window" = Option<Window>, Query, description = "The window of the figures; without it each offer has all."),
-        ("blend_ratio" = Option<f64>, Query, description = "Input tokens for one output token in blended prices, 0 to 1000."),
+        ("blend_ratio" = Option<f64>, Query, minimum = 0, maximum = 1000, description = "Input tokens for one output token in blended prices, 0 to 1000."),
+        ("anthropic-version" = Option<String>, Header, description = "Makes the answer that of Anthropic's API."),
     ),
     responses(
-        (status = 200, description = "The models.", body = ModelList),
+        (status = 200, description = "The models.", body = ListedModels),
         (status = 400, description = "The query is wrong; `param` names the parameter.", body = ErrorBody),
     )
 )]
@@ -52,7 +73,7 @@ pub(super) async fn models(
 ) -> Result<Response, RelayError> {
     let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
     if headers.contains_key(messages::VERSION) {
-        let models = listing.registry.models().map(MessagesModel::new).collect();
+        let models = listing.registry.models().map(|model| messages_model(&listing.registry, model)).collect();
         return Ok(Json(MessagesModelList::new(models)).into_response());
     }
     let models = listing.registry.models().map(|model| listing.model(model)).collect();
@@ -67,25 +88,33 @@ pub(super) async fn models(
     tag = "market",
     params(
         ("id" = String, Path, description = "The model's name, slashes included."),
+        ("anthropic-version" = Option<String>, Header, description = "Makes the answer that of Anthropic's API."),
         ("window" = Option<Window>, Query, description = "The window of the figures; without it each offer has all."),
-        ("blend_ratio" = Option<f64>, Query, description = "Input tokens for one output token in blended prices, 0 to 1000."),
+        ("blend_ratio" = Option<f64>, Query, minimum = 0, maximum = 1000, description = "Input tokens for one output token in blended prices, 0 to 1000."),
     ),
-    responses((status = 200, description = "The model.", body = ModelView), LookupErrors)
+    responses((status = 200, description = "The model.", body = ListedModel), LookupErrors)
 )]
 pub(super) async fn model(
     State(node): State<Arc<Node>>,
-    Path(id): Path<String>,
+    Named(id): Named,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, RelayError> {
-    if node.registry.borrow().offers_of(&id).next().is_none() {
+    let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
+    let registry = node.registry.borrow().clone();
+    if registry.offers_of(&id).next().is_none() {
         return Err(RelayError::UnknownModel(shorten(&id)));
     }
     if headers.contains_key(messages::VERSION) {
-        return Ok(Json(MessagesModel::new(&id)).into_response());
+        return Ok(Json(messages_model(&registry, &id)).into_response());
     }
-    let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
-    Ok(Json(listing.model(&id)).into_response())
+    Ok(Json(Listing::new(&node, wanted).model(&id)).into_response())
+}
+
+/// A model in the form of Anthropic's API.
+fn messages_model(registry: &Registry, model: &str) -> MessagesModel {
+    let most = |of: fn(&Offer) -> u32| registry.offers_of(model).map(|offer| of(offer)).max();
+    MessagesModel::new(model, (most(|offer| offer.context_limit), most(|offer| offer.output_limit)))
 }
 
 /// All offers at their posted prices, with what this relayer measured of them, and who makes them.
@@ -96,9 +125,9 @@ pub(super) async fn model(
     tag = "market",
     params(
         ("model" = Option<String>, Query, description = "Offers of this model only."),
-        ("provider" = Option<String>, Query, description = "Offers of the provider at this address only."),
+        ("provider" = Option<String>, Query, pattern = "^[1-9A-HJ-NP-Za-km-z]{32,44}$", description = "Offers of the provider at this address only."),
         ("window" = Option<Window>, Query, description = "The window of the figures; without it each offer has all."),
-        ("blend_ratio" = Option<f64>, Query, description = "Input tokens for one output token in blended prices, 0 to 1000."),
+        ("blend_ratio" = Option<f64>, Query, minimum = 0, maximum = 1000, description = "Input tokens for one output token in blended prices, 0 to 1000."),
     ),
     responses((status = 200, description = "The offers.", body = ProviderList), LookupErrors)
 )]

@@ -44,13 +44,14 @@ const GROUPS: [&str; 4] = ["day", "key", "model", "provider"];
     params(
         ("since" = Option<i64>, Query, description = "From when on, in Unix seconds; without it the last 30 days."),
         ("until" = Option<i64>, Query, description = "Until when, in Unix seconds; without it now."),
-        ("group_by" = Option<String>, Query, description = "Names of `day`, `key`, `model` and `provider`, with commas between; without it all four."),
-        ("limit" = Option<u32>, Query, description = "How many rows at most, 1 to 1000; without it 1000."),
-        ("offset" = Option<u32>, Query, description = "How many rows are left out at the beginning: those of the pages before, with the same `since` and `until`."),
+        ("group_by" = Option<String>, Query, pattern = r"^\s*(day|key|model|provider)\s*(,\s*(day|key|model|provider)\s*)*$", description = "Names of `day`, `key`, `model` and `provider`, with commas between; without it all four."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many rows at most, 1 to 1000; without it 1000."),
+        ("offset" = Option<i64>, Query, minimum = 0, description = "How many rows are left out at the beginning: those of the pages before, with the same `since` and `until`."),
     ),
     responses(
         (status = 200, description = "The sums.", body = UsageList),
         (status = 400, description = "The query is wrong; `param` names the parameter.", body = ErrorBody),
+        (status = 429, description = "Too many requests of this key; the header `Retry-After` says when to try again.", body = ErrorBody),
         KeyErrors,
     ),
     security(("bearer" = []), ("apiKey" = []), ("signed" = []))
@@ -60,7 +61,8 @@ pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Re
     let query = Query::read(request.uri(), &["since", "until", "group_by", "limit", "offset"])?;
     let groups = groups(&query)?;
     let limit = limit(&query, MOST_LISTED)?;
-    let offset: usize = query.parse("offset", "a whole number")?.unwrap_or_default();
+    let offset: i64 = query.parse("offset", "a whole number")?.unwrap_or_default();
+    let offset = usize::try_from(offset).map_err(|_| invalid("offset", "a whole number"))?;
     let time = time(&node, &query)?;
     let sums = node.ledger.usage_of_key(key, milliseconds(&time)).await?.ok_or_else(too_many)?;
     let (rows, total) = regrouped(&sums, &base58(&key), &groups, &node.registry.borrow().clone())?;
@@ -84,12 +86,13 @@ pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Re
         ("since" = Option<i64>, Query, description = "From when on, in Unix seconds; without it the last 30 days."),
         ("until" = Option<i64>, Query, description = "Until when, in Unix seconds; without it now."),
         ("after" = Option<String>, Query, description = "The id of an answer: those behind it in the list only."),
-        ("order" = Option<String>, Query, description = "`asc`, or `desc` for the last charged first; without it `asc`."),
-        ("limit" = Option<u32>, Query, description = "How many at most, 1 to 1000; without it 100."),
+        ("order" = Option<String>, Query, pattern = "^(asc|desc)$", description = "`asc`, or `desc` for the last charged first; without it `asc`."),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many at most, 1 to 1000; without it 100."),
     ),
     responses(
         (status = 200, description = "The receipts.", body = ReceiptList),
         (status = 400, description = "The query is wrong; `param` names the parameter.", body = ErrorBody),
+        (status = 429, description = "Too many requests of this key; the header `Retry-After` says when to try again.", body = ErrorBody),
         KeyErrors,
     ),
     security(("bearer" = []), ("apiKey" = []), ("signed" = []))
@@ -98,6 +101,11 @@ pub(super) async fn receipts(State(node): State<Arc<Node>>, request: Request) ->
     let key = admitted(&node, &request)?;
     let query = Query::read(request.uri(), &["since", "until", "after", "order", "limit"])?;
     let limit = limit(&query, USUAL_LISTED)?;
+    // A page after nothing would look like the end of the list.
+    if let Some(after) = query.get("after") {
+        let row = node.ledger.receipt(after).await?.filter(|row| row.key == key);
+        row.ok_or_else(|| invalid("after", "the id of an answer of this key"))?;
+    }
     let page = ReceiptPage {
         time_ms: milliseconds(&time(&node, &query)?),
         after: query.get("after").map(ToOwned::to_owned),
@@ -135,7 +143,11 @@ fn listed(
     path = "/v1/key",
     operation_id = "getKey",
     tag = "account",
-    responses((status = 200, description = "The key.", body = KeyUsage), KeyErrors),
+    responses(
+        (status = 200, description = "The key.", body = KeyUsage),
+        (status = 404, description = "The key is not in its vault any more.", body = ErrorBody),
+        KeyErrors,
+    ),
     security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn key(State(node): State<Arc<Node>>, request: Request) -> Result<Json<KeyUsage>, RelayError> {
@@ -164,7 +176,11 @@ pub(super) async fn key(State(node): State<Arc<Node>>, request: Request) -> Resu
     path = "/v1/credits",
     operation_id = "getCredits",
     tag = "account",
-    responses((status = 200, description = "The money.", body = Credits), KeyErrors),
+    responses(
+        (status = 200, description = "The money.", body = Credits),
+        (status = 404, description = "The key is in no vault any more.", body = ErrorBody),
+        KeyErrors,
+    ),
     security(("bearer" = []), ("apiKey" = []), ("signed" = []))
 )]
 pub(super) async fn credits(State(node): State<Arc<Node>>, request: Request) -> Result<Json<Credits>, RelayError> {

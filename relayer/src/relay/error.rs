@@ -117,7 +117,7 @@ pub enum RelayError {
     #[error("{0}")]
     NotFound(String),
     /// No such path.
-    #[error("there is nothing at this path; the API is under /v1")]
+    #[error("there is nothing at this path; GET /openapi.json lists what there is, and all but that is under /v1")]
     NoRoute,
     /// The path exists.
     #[error("this path does not take {method}; it takes {allow}")]

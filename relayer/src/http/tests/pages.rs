@@ -76,7 +76,10 @@ async fn models_and_errors_have_the_form_of_the_api_whose_version_is_named() {
         let response = request.send().await.unwrap();
         (response.status().as_u16(), response.json::<Value>().await.unwrap())
     };
-    let model = json!({"type": "model", "id": "m", "display_name": "m", "created_at": "1970-01-01T00:00:00Z"});
+    let model = json!({
+        "type": "model", "id": "m", "display_name": "m", "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active",
+        "max_input_tokens": 8_192, "max_tokens": 4_096,
+    });
     let list = json!({"data": [model], "has_more": false, "first_id": "m", "last_id": "m"});
     assert_eq!(get("/v1/models?limit=20").await, (200, list));
     assert_eq!(get("/v1/models/m").await, (200, model));

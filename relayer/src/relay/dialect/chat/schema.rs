@@ -12,17 +12,21 @@ pub struct ChatCompletionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Models to try in this order.
+    #[schema(min_items = 1, max_items = 8)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// The conversation.
+    #[schema(min_items = 1)]
     pub messages: Vec<ChatMessage>,
     /// Whether the answer comes as server-sent events.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
     /// Most tokens of each answer. `max_tokens` means the same.
+    #[schema(value_type = Option<i64>, minimum = 1)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_completion_tokens: Option<u32>,
     /// Answers wanted, at most 16.
+    #[schema(minimum = 1, maximum = 16)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
     /// Wishes about routing.
@@ -37,6 +41,7 @@ pub struct ChatCompletionRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ChatMessage {
     /// Who says it: `system`, `developer`, `user`, `assistant` or `tool`.
+    #[schema(pattern = "^(system|developer|user|assistant|tool|function)$")]
     pub role: String,
     /// Text, or parts of text and images.
     #[serde(default)]
@@ -63,6 +68,7 @@ pub struct ProviderControls {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allow_fallbacks: Option<bool>,
     /// `price`, `throughput` or `latency`.
+    #[schema(pattern = "^(price|throughput|latency)$")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<String>,
     /// The highest prices to pay.
@@ -78,6 +84,7 @@ pub struct ProviderControls {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_parameters: Option<bool>,
     /// `deny`: only offers that promise to train on neither prompts nor answers; `allow` asks for nothing.
+    #[schema(pattern = "^(allow|deny)$")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_collection: Option<String>,
     /// Whether an offer must promise to keep neither prompts nor answers.

@@ -13,6 +13,7 @@ pub struct TextCompletionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Models to try in this order.
+    #[schema(min_items = 1, max_items = 8)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// A text, an array of texts, an array of token numbers, or an array of such arrays.
@@ -21,9 +22,11 @@ pub struct TextCompletionRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<bool>,
     /// Most tokens of each answer; 16 without it.
+    #[schema(value_type = Option<i64>, minimum = 0)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// Answers to each prompt, at most 16; 128 of all prompts together.
+    #[schema(minimum = 1, maximum = 16)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<u32>,
     /// Wishes about routing.

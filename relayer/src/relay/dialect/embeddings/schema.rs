@@ -13,14 +13,17 @@ pub struct EmbeddingsRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Models to try in this order.
+    #[schema(min_items = 1, max_items = 8)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// A text, an array of texts, an array of token numbers, or an array of such arrays; at most 2048 inputs.
     pub input: Value,
     /// `float` or `base64`.
+    #[schema(pattern = "^(float|base64)$")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding_format: Option<String>,
     /// Numbers of each vector, where the model lets them be chosen.
+    #[schema(value_type = Option<i64>, minimum = 1)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<u32>,
     /// Wishes about routing.

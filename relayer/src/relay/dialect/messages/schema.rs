@@ -13,14 +13,17 @@ pub struct MessagesRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Models to try in this order.
+    #[schema(min_items = 1, max_items = 8)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// The conversation: objects with `role` and `content`.
+    #[schema(min_items = 1)]
     pub messages: Vec<Value>,
     /// The system prompt: a text, or an array of blocks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<Value>,
     /// Most tokens of the answer. Must be there, but not to count tokens.
+    #[schema(value_type = Option<i64>, minimum = 1)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tokens: Option<u32>,
     /// Whether the answer comes as server-sent events.
@@ -72,7 +75,7 @@ pub struct TokenCount {
 }
 
 /// The models, as Anthropic's API lists them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessagesModelList {
     /// The models, sorted by name.
     pub data: Vec<MessagesModel>,
@@ -85,7 +88,7 @@ pub struct MessagesModelList {
 }
 
 /// A model, as Anthropic's API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MessagesModel {
     /// Always `model`.
     pub r#type: String,
@@ -95,6 +98,12 @@ pub struct MessagesModel {
     pub display_name: String,
     /// Always the beginning of 1970: clients expect the field.
     pub created_at: String,
+    /// Always `active`: what nobody offers any more is not listed.
+    pub lifecycle: String,
+    /// The longest prompt that an offer takes, in tokens.
+    pub max_input_tokens: Option<u32>,
+    /// The highest output limit of an offer.
+    pub max_tokens: Option<u32>,
 }
 
 impl MessagesModelList {
@@ -106,9 +115,16 @@ impl MessagesModelList {
 }
 
 impl MessagesModel {
-    /// The model of this name.
-    pub fn new(id: &str) -> Self {
-        let created_at = "1970-01-01T00:00:00Z".to_owned();
-        Self { r#type: "model".into(), id: id.to_owned(), display_name: id.to_owned(), created_at }
+    /// The model of this name, with the most that an offer takes and gives.
+    pub fn new(id: &str, (max_input_tokens, max_tokens): (Option<u32>, Option<u32>)) -> Self {
+        Self {
+            r#type: "model".into(),
+            id: id.to_owned(),
+            display_name: id.to_owned(),
+            created_at: "1970-01-01T00:00:00Z".into(),
+            lifecycle: "active".into(),
+            max_input_tokens,
+            max_tokens,
+        }
     }
 }

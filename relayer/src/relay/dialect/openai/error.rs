@@ -22,7 +22,8 @@ pub struct ErrorDetail {
     pub r#type: String,
     /// The field or header that is wrong.
     pub param: Option<String>,
-    /// For programs: one word for each kind of error.
+    /// For programs: one word for each kind of error. Where a provider refused the request, whatever it says.
+    #[schema(value_type = serde_json::Value)]
     pub code: String,
     /// The signed receipt of the request that this one repeats, base64.
     #[serde(default, skip_serializing_if = "Option::is_none")]

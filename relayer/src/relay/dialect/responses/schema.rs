@@ -13,6 +13,7 @@ pub struct ResponsesRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Models to try in this order.
+    #[schema(min_items = 1, max_items = 8)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Vec<String>>,
     /// A text, or the whole history as an array of items.
@@ -21,6 +22,7 @@ pub struct ResponsesRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     /// Most tokens of the answer.
+    #[schema(value_type = Option<i64>, minimum = 1)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_output_tokens: Option<u32>,
     /// Whether the answer comes as server-sent events.
