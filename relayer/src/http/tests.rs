@@ -29,3 +29,4 @@ mod sticky;
 mod streams;
 mod usage;
 mod withdrawals;
+mod wrong;

@@ -376,6 +376,9 @@ impl Request {
             if let Some(path) = left_out.first().filter(|_| self.controls.require_parameters) {
                 return Err(Unsayable::at(path));
             }
+            if let Some(place) = conversation.broken() {
+                return Err(Unsayable::at(format!("{}.{place}", conversation.names.turns)));
+            }
             let mut members = render(conversation)?;
             members.insert("stream".into(), self.stream.into());
             let text = json::write_exact(&serde_json::Value::Object(members));

@@ -164,6 +164,29 @@ pub enum Format {
 }
 
 impl Conversation {
+    /// The place of the first turn whose calls the next one does not answer, or that answers a call which the one before did
+    /// not make. Other dialects have no word for such a history.
+    pub fn broken(&self) -> Option<usize> {
+        let mut open: Vec<&str> = Vec::new();
+        for (place, turn) in self.turns.iter().enumerate() {
+            for part in &turn.parts {
+                if let Part::Result { id, .. } = part {
+                    let Some(answered) = open.iter().position(|open| open == id) else { return Some(place) };
+                    open.swap_remove(answered);
+                }
+            }
+            if !open.is_empty() {
+                return place.checked_sub(1);
+            }
+            let calls = turn.parts.iter().filter_map(|part| match part {
+                Part::Call { id, .. } => Some(id.as_str()),
+                _ => None,
+            });
+            open = calls.collect();
+        }
+        if open.is_empty() { None } else { self.turns.len().checked_sub(1) }
+    }
+
     /// Leaves out sealed reasoning of turns before the last one that the user began. Returns the path of one that is
     /// needed: the model goes on with it.
     pub fn unseal(&mut self) -> Option<String> {

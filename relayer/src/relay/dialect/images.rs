@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 
 /// Characters of base64 in which most formats have their size, and those that a JPEG may need.
 const HEADS: [usize; 2] = [256, 88 << 10];
+const NO_URL: &str = "needs the image's URL, which may be `data:image/…;base64,…`";
 /// Side of a patch in pixels, and most patches of an image.
 const PATCH: u64 = 32;
 const MOST_PATCHES: u64 = 1_536;
@@ -57,19 +58,38 @@ const FORMULAS: [(&str, Formula); 17] = [
 
 impl Image {
     /// The image at `url`, which may hold it; `detail` is how closely the model is to look.
-    pub fn at(url: &str, detail: Option<&str>) -> Self {
-        let data = url.strip_prefix("data:").and_then(|url| url.split_once(";base64,"));
-        Self { low: detail == Some("low"), ..data.map_or_else(Self::default, |(_, data)| Self::of(data)) }
+    ///
+    /// # Errors
+    /// It is no URL, or holds no image: as a clause after a part's path.
+    pub fn at(url: &str, detail: Option<&str>) -> Result<Self, &'static str> {
+        let low = detail == Some("low");
+        let Some(inline) = url.strip_prefix("data:") else {
+            let is_url = url.split_once("://").is_some_and(|(scheme, rest)| !scheme.is_empty() && !rest.is_empty());
+            return if is_url { Ok(Self { size: None, low }) } else { Err(NO_URL) };
+        };
+        match inline.split_once(";base64,") {
+            // It is a text, and has no size of its own.
+            Some((kind, data)) if kind.starts_with("image/svg") && !data.is_empty() => Ok(Self { size: None, low }),
+            Some((kind, data)) if kind.starts_with("image/") => Ok(Self { low, ..Self::of(data)? }),
+            _ => Err(NO_URL),
+        }
     }
 
     /// The image that base64 holds.
-    pub fn of(data: &str) -> Self {
+    ///
+    /// # Errors
+    /// It holds none: as a clause after a part's path.
+    pub fn of(data: &str) -> Result<Self, &'static str> {
+        let head = data.get(..HEADS[0].min(data.len()) / 4 * 4).and_then(|head| BASE64.decode(head).ok());
+        if head.is_none_or(|head| imagesize::image_type(&head).is_err()) {
+            return Err("has base64 that holds no image");
+        }
         let size = HEADS.into_iter().find_map(|length| {
             let head = data.get(..length.min(data.len()) / 4 * 4)?;
             let size = imagesize::blob_size(&BASE64.decode(head).ok()?).ok()?;
             Some((u32::try_from(size.width).ok()?, u32::try_from(size.height).ok()?))
         });
-        Self { size, low: false }
+        Ok(Self { size, low: false })
     }
 
     /// The most tokens as which `model` reads it, if its maker's formula is known.
@@ -155,16 +175,31 @@ mod tests {
     #[test]
     fn the_size_is_read_where_the_prompt_holds_the_image() {
         let data = png(1_024, 768);
-        assert_eq!(Image::of(&data).size, Some((1_024, 768)));
+        assert_eq!(Image::of(&data).unwrap().size, Some((1_024, 768)));
         let url = format!("data:image/png;base64,{data}");
-        assert_eq!(Image::at(&url, Some("low")), Image { size: Some((1_024, 768)), low: true });
-        for elsewhere in ["https://example.com/a.png", "data:image/png,abc", "data:image/png;base64,!!!!", ""] {
-            assert_eq!(Image::at(elsewhere, None), Image::default(), "{elsewhere}");
+        assert_eq!(Image::at(&url, Some("low")), Ok(Image { size: Some((1_024, 768)), low: true }));
+        for elsewhere in ["https://example.com/a.png", "data:image/svg+xml;base64,PHN2Zz4="] {
+            assert_eq!(Image::at(elsewhere, None), Ok(Image::default()), "{elsewhere}");
         }
         // A JPEG says it after what else it holds.
         let mut jpeg = b"\xff\xd8\xff\xe1\x20\x02".to_vec();
         jpeg.resize(6 + 0x2000, 0);
         jpeg.extend(b"\xff\xc0\0\x11\x08\x03\0\x04\0\x03\x01\x11\0\x02\x11\x01\x03\x11\x01\xff\xd9");
-        assert_eq!(Image::of(&BASE64.encode(jpeg)).size, Some((1_024, 768)));
+        assert_eq!(Image::of(&BASE64.encode(jpeg)).unwrap().size, Some((1_024, 768)));
+    }
+
+    #[test]
+    fn what_is_no_image_is_none() {
+        let text = BASE64.encode("These are words, and no picture of them.");
+        let page = format!("data:text/html;base64,{}", png(8, 8));
+        let (words, cut) = (format!("data:image/png;base64,{text}"), &png(8, 8)[..7]);
+        let others =
+            ["", "a.png", "https://", "data:image/png,abc", "data:image/png;base64,", "data:image/png;base64,!!!!"];
+        for url in others.into_iter().chain([page.as_str(), words.as_str()]) {
+            assert!(Image::at(url, None).is_err(), "{url}");
+        }
+        for data in ["", "!!!!", &text, cut] {
+            assert!(Image::of(data).is_err(), "{data}");
+        }
     }
 }

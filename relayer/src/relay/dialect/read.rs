@@ -3,7 +3,7 @@
 use crate::relay::controls::{Controls, MAX_MODELS, suffix};
 use crate::relay::dialect::Origin;
 use crate::relay::error::RelayError;
-use crate::relay::json::{self, Document, Object, letters};
+use crate::relay::json::{self, Document, Object, Text, letters};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -117,6 +117,72 @@ pub(super) fn sampling(object: &Object<'_>, stops: &str) -> Result<(), RelayErro
         }
     }
     Ok(())
+}
+
+/// What a member must be that only the provider reads.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Kind {
+    Number,
+    Integer,
+    Flag,
+    Text,
+    Texts,
+    Object,
+    /// A word, or an object that says more.
+    Choice,
+}
+
+/// Checks members that only the provider reads: one of another kind is a mistake at every provider.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming one.
+pub(super) fn kinds(object: &Object<'_>, known: &[(&str, Kind)]) -> Result<(), RelayError> {
+    for (name, json) in object.0.iter().filter(|(_, json)| *json != "null") {
+        let Some((_, kind)) = known.iter().find(|(known, _)| known == name) else { continue };
+        let first = json.as_bytes().first().copied().unwrap_or_default();
+        let number = first == b'-' || first.is_ascii_digit();
+        let (is, expected) = match kind {
+            Kind::Number => (number, "a number"),
+            Kind::Integer => (number && !json.contains(['.', 'e', 'E']), "an integer"),
+            Kind::Flag => (matches!(*json, "true" | "false"), "true or false"),
+            Kind::Text => (first == b'"', "a string"),
+            Kind::Texts => (serde_json::from_str::<Vec<Text<'_>>>(json).is_ok(), "an array of strings"),
+            Kind::Object => (first == b'{', "an object"),
+            Kind::Choice => (matches!(first, b'"' | b'{'), "a string or an object"),
+        };
+        if !is {
+            return Err(wrong(name, expected));
+        }
+    }
+    Ok(())
+}
+
+/// The tools of a request. What their `inner` object holds, or they themselves where there is none, has a name.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming what is none.
+pub(super) fn tools(object: &Object<'_>, inner: Option<&str>) -> Result<bool, RelayError> {
+    let tools = objects(object, "tools")?;
+    for (place, tool) in tools.iter().enumerate() {
+        let mut path = format!("tools.{place}");
+        let named = |of: &Object<'_>, path: &str| match of.get("name").map(serde_json::from_str::<String>) {
+            Some(Ok(name)) if !name.is_empty() => Ok(()),
+            // A tool of the provider's own may have none.
+            None if inner.is_none() => Ok(()),
+            _ => Err(wrong(&format!("{path}.name"), "a string, not empty")),
+        };
+        kinds(tool, &[("type", Kind::Text), ("description", Kind::Text)])
+            .map_err(|_| wrong(&path, "a tool, with its type as a string"))?;
+        match inner {
+            None => named(tool, &path)?,
+            Some(inner) => {
+                let Some(json) = tool.get(inner) else { continue };
+                path = format!("{path}.{inner}");
+                named(&Object::read(json).map_err(|_| wrong(&path, "an object"))?, &path)?;
+            }
+        }
+    }
+    Ok(!tools.is_empty())
 }
 
 /// Checks the range of a number.

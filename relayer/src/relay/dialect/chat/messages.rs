@@ -1,10 +1,13 @@
 //! The messages of a chat request: what they hold besides text, and the texts that a model reads.
 
+mod history;
+
 use crate::relay::dialect::media::Media;
 use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::{Image, Prompt};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
+use history::Calls;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -30,6 +33,8 @@ pub(super) struct Messages {
 
 /// Who can say something.
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+/// Those whose messages are nothing without content.
+const ASKERS: [&str; 3] = ["system", "developer", "user"];
 
 impl Messages {
     /// Reads the member `messages`.
@@ -43,16 +48,24 @@ impl Messages {
             return Err(RelayError::invalid("missing_messages", "messages", "send at least one message"));
         }
         let mut found = Self { count: u32::try_from(messages.len()).unwrap_or(u32::MAX), ..Self::default() };
+        let mut calls = Calls::default();
         for (place, message) in messages.iter().enumerate() {
             let path = format!("messages.{place}");
             let message: Message<'_> = serde_json::from_str(message.get())
                 .map_err(|_| wrong(&path, "must be an object with `role` and `content`"))?;
-            if let Some(Text(role)) = message.role.as_ref().filter(|Text(role)| !ROLES.contains(&role.as_ref())) {
+            let role = message.role.as_ref().map_or("", |Text(role)| role.as_ref());
+            if !ROLES.contains(&role) {
                 let message = format!("has the unknown role `{}`; roles are {}", shorten(role), ROLES.join(", "));
                 return Err(wrong(&format!("{path}.role"), &message));
             }
-            found.message(&message, &format!("{path}.content"))?;
+            let content = format!("{path}.content");
+            if ASKERS.contains(&role) && message.content.is_none_or(|content| content.get() == "null") {
+                return Err(wrong(&content, "must be a string or an array of parts"));
+            }
+            found.message(&message, &content)?;
+            calls.message(&message, &path)?;
         }
+        calls.end()?;
         Ok(found)
     }
 
@@ -76,7 +89,7 @@ impl Messages {
             "text" if part.text.is_none() => Err("of type `text` needs `text`"),
             "image_url" => {
                 let image = part.image_url.ok_or("of type `image_url` needs `image_url`")?;
-                self.images.push(pictured(image.get()));
+                self.images.push(pictured(image.get())?);
                 self.media.image(image.get().len());
                 self.needs |= capability::VISION;
                 Ok(())
@@ -101,7 +114,7 @@ impl Messages {
 }
 
 /// The image that an `image_url` names: an object with its URL, or the URL alone.
-fn pictured(json: &str) -> Image {
+fn pictured(json: &str) -> Result<Image, &'static str> {
     #[derive(Deserialize)]
     struct ImageUrl<'a> {
         #[serde(borrow)]
@@ -109,10 +122,12 @@ fn pictured(json: &str) -> Image {
         #[serde(borrow, default)]
         detail: Option<Text<'a>>,
     }
-    if let Ok(ImageUrl { url, detail }) = serde_json::from_str(json) {
-        return Image::at(&url.0, detail.as_ref().map(|Text(detail)| detail.as_ref()));
-    }
-    serde_json::from_str(json).map_or_else(|_| Image::default(), |Text(url)| Image::at(&url, None))
+    let read = match serde_json::from_str(json) {
+        Ok(image) => Ok(image),
+        Err(_) => serde_json::from_str(json).map(|url| ImageUrl { url, detail: None }),
+    };
+    let ImageUrl { url, detail } = read.map_err(|_| "needs an `image_url` with a `url`")?;
+    Image::at(&url.0, detail.as_ref().map(|Text(detail)| detail.as_ref()))
 }
 
 fn wrong(path: &str, what: &str) -> RelayError {
@@ -147,6 +162,8 @@ struct Message<'a> {
     name: Option<Text<'a>>,
     #[serde(borrow, default)]
     tool_calls: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    tool_call_id: Option<Text<'a>>,
     #[serde(borrow, default)]
     function_call: Option<&'a RawValue>,
 }

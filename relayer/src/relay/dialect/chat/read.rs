@@ -6,7 +6,8 @@ use super::{Chat, parameters};
 use crate::relay::controls::Controls;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::read::{
-    MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, object, objects, origin, sampling,
+    Kind, MAX_CHOICES, between, document, field, fingerprint, include_usage, kinds, limit, models, object, objects,
+    origin, sampling, tools,
 };
 use crate::relay::dialect::{CacheMarks, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
@@ -31,6 +32,28 @@ const HARMLESS: [&str; 14] = [
     "verbosity",
     "prediction",
     "web_search_options",
+];
+
+/// Members that only the provider reads, and what each must be.
+const KINDS: [(&str, Kind); 18] = [
+    ("presence_penalty", Kind::Number),
+    ("frequency_penalty", Kind::Number),
+    ("seed", Kind::Integer),
+    ("top_logprobs", Kind::Integer),
+    ("parallel_tool_calls", Kind::Flag),
+    ("store", Kind::Flag),
+    ("user", Kind::Text),
+    ("service_tier", Kind::Text),
+    ("verbosity", Kind::Text),
+    ("prompt_cache_key", Kind::Text),
+    ("safety_identifier", Kind::Text),
+    ("logit_bias", Kind::Object),
+    ("metadata", Kind::Object),
+    ("prediction", Kind::Object),
+    ("web_search_options", Kind::Object),
+    ("audio", Kind::Object),
+    ("tool_choice", Kind::Choice),
+    ("function_call", Kind::Choice),
 ];
 
 /// Reads a body, and of the headers those that steer routing.
@@ -95,12 +118,11 @@ fn max_output(object: &Object<'_>) -> Result<Option<u32>, RelayError> {
 
 fn needs(object: &Object<'_>, found: u64, stream: bool) -> Result<u64, RelayError> {
     let mut needs = 0;
-    for name in ["tools", "functions"] {
-        if !objects(object, name)?.is_empty() {
-            needs |= capability::TOOLS;
-        }
+    if tools(object, Some("function"))? || !objects(object, "functions")?.is_empty() {
+        needs |= capability::TOOLS;
     }
     sampling(object, "stop")?;
+    kinds(object, &KINDS)?;
     if stream {
         needs |= capability::STREAMING;
     }

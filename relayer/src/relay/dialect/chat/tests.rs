@@ -63,15 +63,38 @@ fn each_field_that_is_read_must_be_of_its_kind() {
     for (message, path) in [
         (r#""hi""#, ""),
         (r#"{"role":"robot","content":"hi"}"#, ".role"),
-        (r#"{"content":7}"#, ".content"),
-        (r#"{"content":[]}"#, ".content"),
-        (r#"{"content":[5]}"#, ".content.0"),
-        (r#"{"content":[{"text":"no type"}]}"#, ".content.0"),
-        (r#"{"content":[{"type":"text"}]}"#, ".content.0"),
-        (r#"{"content":[{"type":"text","text":"a"},{"type":"text","text":7}]}"#, ".content.1"),
-        (r#"{"content":[{"type":"image_url"}]}"#, ".content.0"),
-        (r#"{"content":[{"type":"input_audio"}]}"#, ".content.0"),
-        (r#"{"content":[{"type":"file","file":"x"}]}"#, ".content.0"),
+        (r#"{"content":"hi"}"#, ".role"),
+        (r#"{"role":7,"content":"hi"}"#, ""),
+        (r#"{"role":"user"}"#, ".content"),
+        (r#"{"role":"system","content":null}"#, ".content"),
+        (r#"{"role":"user","content":7}"#, ".content"),
+        (r#"{"role":"user","content":[]}"#, ".content"),
+        (r#"{"role":"user","content":[5]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"text":"no type"}]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"type":"text"}]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":7}]}"#, ".content.1"),
+        (r#"{"role":"user","content":[{"type":"image_url"}]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"type":"input_audio"}]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"type":"file","file":"x"}]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"type":"image_url","image_url":{}}]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":7}}]}"#, ".content.0"),
+        (r#"{"role":"user","content":[{"type":"image_url","image_url":{"url":"a.png"}}]}"#, ".content.0"),
+        (
+            r#"{"role":"user","content":[{"type":"image_url","image_url":"data:image/png;base64,aGVsbG8="}]}"#,
+            ".content.0",
+        ),
+        (r#"{"role":"assistant","tool_calls":{}}"#, ".tool_calls"),
+        (r#"{"role":"assistant","tool_calls":[5]}"#, ".tool_calls.0"),
+        (r#"{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}"#, ".tool_calls.0.id"),
+        (r#"{"role":"assistant","tool_calls":[{"id":"a","function":7}]}"#, ".tool_calls.0.function"),
+        (r#"{"role":"assistant","tool_calls":[{"id":"a","function":{}}]}"#, ".tool_calls.0.function.name"),
+        (
+            r#"{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":{}}}]}"#,
+            ".tool_calls.0.function.arguments",
+        ),
+        (r#"{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]}"#, ".tool_calls"),
+        (r#"{"role":"tool","content":"x"}"#, ".tool_call_id"),
+        (r#"{"role":"tool","tool_call_id":"a","content":"x"}"#, ".tool_call_id"),
     ] {
         let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"hi"}},{message}]}}"#);
         assert_eq!(wrong(parse(&body)), ("invalid_messages", format!("messages.1{path}")), "{message}");
@@ -91,6 +114,19 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (r#""tools":[{},5]"#, "invalid_value", "tools.1"),
         (r#""stop":5"#, "invalid_value", "stop"),
         (r#""stop":["a",5]"#, "invalid_value", "stop"),
+        (r#""tools":[{"type":7}]"#, "invalid_value", "tools.0"),
+        (r#""tools":[{"type":"function","function":"f"}]"#, "invalid_value", "tools.0.function"),
+        (r#""tools":[{"type":"function","function":{}}]"#, "invalid_value", "tools.0.function.name"),
+        (r#""tools":[{"type":"function","function":{"name":7}}]"#, "invalid_value", "tools.0.function.name"),
+        (r#""tool_choice":7"#, "invalid_value", "tool_choice"),
+        (r#""parallel_tool_calls":"no""#, "invalid_value", "parallel_tool_calls"),
+        (r#""presence_penalty":"1""#, "invalid_value", "presence_penalty"),
+        (r#""frequency_penalty":[]"#, "invalid_value", "frequency_penalty"),
+        (r#""seed":1.5"#, "invalid_value", "seed"),
+        (r#""top_logprobs":true"#, "invalid_value", "top_logprobs"),
+        (r#""logit_bias":[1]"#, "invalid_value", "logit_bias"),
+        (r#""user":7"#, "invalid_value", "user"),
+        (r#""metadata":"x""#, "invalid_value", "metadata"),
         (r#""temperature":"hot""#, "invalid_value", "temperature"),
         (r#""top_p":[]"#, "invalid_value", "top_p"),
         (r#""reasoning":"x""#, "invalid_value", "reasoning"),
@@ -105,6 +141,34 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (r#""provider":{"quantizations":[]}"#, "invalid_value", "provider.quantizations"),
     ] {
         assert_eq!(wrong(with(members)), (code, param.to_owned()), "{members}");
+    }
+}
+
+#[test]
+fn each_call_is_answered_before_anybody_says_anything_else() {
+    let history = |messages: &str| parse(&format!(r#"{{"model":"m","messages":[{messages}]}}"#)).map(drop);
+    let call = |id: &str| format!(r#"{{"id":"{id}","type":"function","function":{{"name":"f","arguments":"{{}}"}}}}"#);
+    let calls = format!(r#"{{"role":"assistant","content":null,"tool_calls":[{},{}]}}"#, call("a"), call("b"));
+    let answer = |id: &str| format!(r#"{{"role":"tool","tool_call_id":"{id}","content":"x"}}"#);
+    let (a, b, user) = (answer("a"), answer("b"), r#"{"role":"user","content":"go on"}"#);
+    for whole in [
+        format!("{user},{calls},{a},{b}"),
+        format!("{user},{calls},{b},{a},{user}"),
+        format!("{user},{calls},{a},{a},{b},{calls},{a},{b}"),
+        // The form before tools, and what an assistant said without calls.
+        r#"{"role":"assistant","function_call":{"name":"f","arguments":""}},{"role":"function","name":"f","content":"x"}"#.into(),
+        format!(r#"{user},{{"role":"assistant","content":null,"tool_calls":null}},{{"role":"assistant","tool_calls":[]}}"#),
+    ] {
+        history(&whole).unwrap_or_else(|error| panic!("{error}: {whole}"));
+    }
+    for (broken, path) in [
+        (format!("{user},{calls},{a}"), "messages.1.tool_calls"),
+        (format!("{user},{calls},{a},{user},{b}"), "messages.1.tool_calls"),
+        (format!("{user},{calls},{a},{b},{user},{a}"), "messages.5.tool_call_id"),
+        (format!("{user},{a}"), "messages.1.tool_call_id"),
+    ] {
+        let RelayError::Invalid { code, param, .. } = history(&broken).unwrap_err() else { panic!("{broken}") };
+        assert_eq!((code, param.as_deref()), ("invalid_messages", Some(path)), "{broken}");
     }
 }
 
@@ -208,15 +272,19 @@ fn a_member_that_steers_has_one_spelling() {
 
 #[test]
 fn the_requests_own_model_comes_first_and_none_twice() {
-    let models = |json: &str| parse(&format!(r#"{{"messages":[{{"content":"hi"}}],{json}}}"#)).map(|r| r.models);
+    let models =
+        |json: &str| parse(&format!(r#"{{"messages":[{{"role":"user","content":"hi"}}],{json}}}"#)).map(|r| r.models);
     assert_eq!(models(r#""model":"a""#).unwrap(), ["a"]);
     assert_eq!(models(r#""model":"a","models":["b","c"]"#).unwrap(), ["a", "b", "c"]);
     assert_eq!(models(r#""model":"b","models":["a","b:floor"]"#).unwrap(), ["b", "a"]);
     assert_eq!(models(r#""models":["b","c"]"#).unwrap(), ["b", "c"]);
     assert_eq!(models(r#""model":"","models":["b"]"#).unwrap(), ["b"]);
     assert!(models(r#""models":[]"#).is_err());
-    let unnamed = parse(r#"{"messages":[{"content":"hi"}],"models":["b"]}"#).unwrap();
-    assert_eq!(forwarded(&unnamed, "b"), r#"{"messages":[{"content":"hi"}],"model":"b","max_tokens":77}"#);
+    let unnamed = parse(r#"{"messages":[{"role":"user","content":"hi"}],"models":["b"]}"#).unwrap();
+    assert_eq!(
+        forwarded(&unnamed, "b"),
+        r#"{"messages":[{"role":"user","content":"hi"}],"model":"b","max_tokens":77}"#
+    );
 }
 
 #[test]
@@ -242,7 +310,7 @@ fn required_parameters_are_those_a_capability_stands_for() {
 
 #[tokio::test]
 async fn input_is_its_bytes_without_images_or_its_tokens() {
-    let url = "x".repeat(50_000);
+    let url = format!("https://{}", "x".repeat(50_000));
     let body = format!(
         r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"hello world"}},{{"type":"image_url","image_url":{{"url":"{url}"}}}}]}}]}}"#
     );
@@ -622,14 +690,16 @@ fn content_of_other_kinds_needs_its_capability_and_is_counted_by_its_size() {
     let (needs, tokens, texts) = of(&format!(r#"{{"type":"input_audio","input_audio":{{"data":"{data}"}}}}"#));
     assert_eq!((needs, tokens, texts.as_str()), (capability::AUDIO_INPUT, 3_000, ""));
     assert_eq!(of(r#"{"type":"video_url","video_url":{}}"#).0, 0, "the provider says what it takes");
-    let format = parse(r#"{"model":"m","messages":[{"content":"a"}],"response_format":{"type":"grammar"}}"#).unwrap();
+    let format =
+        parse(r#"{"model":"m","messages":[{"role":"user","content":"a"}],"response_format":{"type":"grammar"}}"#)
+            .unwrap();
     assert_eq!(format.needs, capability::JSON_SCHEMA);
 }
 
 #[test]
 fn hidden_reasoning_is_expected_where_it_is_asked_for_or_usual() {
     let hides = |members: &str, capabilities: u64| {
-        let body = format!(r#"{{"model":"m","messages":[{{"content":"a"}}]{members}}}"#);
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"a"}}]{members}}}"#);
         parse(&body).unwrap().hides_reasoning(&Chat, capabilities)
     };
     assert!(hides("", capability::REASONING) && !hides("", capability::CHAT));

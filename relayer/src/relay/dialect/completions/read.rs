@@ -5,7 +5,7 @@ use crate::relay::controls::Controls;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::Prompts;
 use crate::relay::dialect::read::{
-    MAX_CHOICES, between, document, field, fingerprint, include_usage, limit, models, origin,
+    Kind, MAX_CHOICES, between, document, field, fingerprint, include_usage, kinds, limit, models, origin, sampling,
 };
 use crate::relay::dialect::{CacheMarks, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
@@ -40,6 +40,16 @@ const PARAMETERS: [(&str, u64); 18] = [
     ("frequency_penalty", 0),
     ("logprobs", capability::LOGPROBS),
     ("seed", capability::SEED),
+];
+
+/// Members that only the provider reads, and what each must be.
+const KINDS: [(&str, Kind); 6] = [
+    ("suffix", Kind::Text),
+    ("presence_penalty", Kind::Number),
+    ("frequency_penalty", Kind::Number),
+    ("seed", Kind::Integer),
+    ("user", Kind::Text),
+    ("logit_bias", Kind::Object),
 ];
 
 /// Reads a body, and of the headers those that steer routing.
@@ -97,6 +107,8 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
 
 fn needs(object: &Object<'_>, controls: &Controls, stream: bool) -> Result<u64, RelayError> {
     let mut needs = if stream { capability::STREAMING } else { 0 };
+    sampling(object, "stop")?;
+    kinds(object, &KINDS)?;
     if field::<u32>(object, "logprobs", "an integer")?.is_some() {
         needs |= capability::LOGPROBS;
     }

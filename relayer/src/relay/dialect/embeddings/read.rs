@@ -4,7 +4,7 @@ use super::Embeddings;
 use crate::relay::controls::Controls;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::Prompts;
-use crate::relay::dialect::read::{document, field, fingerprint, limit, models, origin, wrong};
+use crate::relay::dialect::read::{Kind, document, field, fingerprint, kinds, limit, models, origin, wrong};
 use crate::relay::dialect::{CacheMarks, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use axum::http::HeaderMap;
@@ -46,6 +46,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap) -> Result<Request, Relay
         return Err(wrong("encoding_format", formats));
     }
     limit(&object, "dimensions", 1)?;
+    kinds(&object, &[("user", Kind::Text)])?;
     let needs = if controls.require_parameters { required(&object, &PARAMETERS)? } else { 0 };
     let origin = origin(&object, &models, &controls, &["input", "encoding_format", "dimensions"]);
     Ok(Request {

@@ -7,7 +7,7 @@ use crate::relay::dialect::media::Media;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
-    document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
+    Kind, document, field, fingerprint, kinds, limit, models, object, origin, sampling, tools, wrong,
 };
 use crate::relay::dialect::{CacheMarks, Image, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
@@ -45,6 +45,16 @@ const PARAMETERS: [(&str, u64); 19] = [
     ("tools", 0),
     ("tool_choice", capability::TOOLS),
     ("thinking", capability::REASONING),
+];
+
+/// Members that only the provider reads, and what each must be.
+const KINDS: [(&str, Kind); 6] = [
+    ("top_k", Kind::Integer),
+    ("service_tier", Kind::Text),
+    ("metadata", Kind::Object),
+    ("cache_control", Kind::Object),
+    ("context_management", Kind::Object),
+    ("tool_choice", Kind::Object),
 ];
 
 /// Whether `max_tokens` must be there.
@@ -111,6 +121,11 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<
         .get("messages")
         .ok_or_else(|| RelayError::invalid("missing_messages", "messages", "send at least one message"))?;
     let found = Found::read(text)?;
+    // What is only counted may end anywhere.
+    if let Some(id) = found.open.first().filter(|_| bound == Limit::Required) {
+        let what = format!("must go on with a message that has a `tool_result` for the call `{}`", shorten(id));
+        return Err(invalid("messages", &what));
+    }
     let max_output = limit(&members, "max_tokens", 1)?;
     if max_output.is_none() && bound == Limit::Required {
         let message = "send `max_tokens`: the most tokens of the answer";
@@ -162,8 +177,9 @@ fn needs(object: &Object<'_>, found: &Found, stream: bool) -> Result<u64, RelayE
     need(stream, capability::STREAMING);
     need(!found.images.is_empty(), capability::VISION);
     need(found.documents > 0, capability::FILE_INPUT);
-    need(!objects(object, "tools")?.is_empty(), capability::TOOLS);
+    need(tools(object, None)?, capability::TOOLS);
     sampling(object, "stop_sequences")?;
+    kinds(object, &KINDS)?;
     if let Some(config) = self::object(object, "output_config")? {
         need(config.get("format").is_some(), capability::JSON_SCHEMA);
     }
@@ -244,6 +260,13 @@ impl Found {
     fn block(&mut self, block: &Block<'_>) -> Result<(), &'static str> {
         match block.kind() {
             "image" => self.image(block),
+            "text" if block.text.is_none() => Err("of type `text` needs `text`"),
+            "tool_use" if text(&block.id).is_empty() || text(&block.name).is_empty() => {
+                Err("of type `tool_use` needs `id` and `name`")
+            }
+            "tool_use" if !block.input.is_some_and(|input| input.get().starts_with('{')) => {
+                Err("of type `tool_use` needs an object as `input`")
+            }
             "document" => {
                 self.document(block);
                 Ok(())
@@ -272,15 +295,12 @@ impl Found {
     fn image(&mut self, block: &Block<'_>) -> Result<(), &'static str> {
         let source = block.source.and_then(|source| serde_json::from_str::<Source<'_>>(source.get()).ok());
         let source = source.ok_or("needs a `source`")?;
-        let known = match source.kind.0.as_ref() {
-            "base64" => IMAGES.contains(&text(&source.media_type)) && !text(&source.data).is_empty(),
-            "url" => !text(&source.url).is_empty(),
-            _ => true,
-        };
-        if !known {
-            return Err("must have base64 data of the type image/jpeg, image/png, image/gif or image/webp, or a URL");
-        }
-        self.images.push(Image::of(text(&source.data)));
+        self.images.push(match source.kind.0.as_ref() {
+            "base64" if IMAGES.contains(&text(&source.media_type)) => Image::of(text(&source.data))?,
+            "base64" => return Err("must be of the type image/jpeg, image/png, image/gif or image/webp"),
+            "url" => Image::at(text(&source.url), None)?,
+            _ => Image::default(),
+        });
         self.media.image(text(&source.data).len());
         Ok(())
     }

@@ -49,7 +49,21 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (json!({"messages": [{"role": "user", "content": []}]}), "messages.0.content"),
         (json!({"messages": [{"role": "user", "content": [{"text": "no type"}]}]}), "messages.0.content"),
         (json!({"messages": [{"role": "user", "content": [{"type": "image"}]}]}), "messages.0.content.0"),
+        (json!({"messages": [{"role": "user", "content": [{"type": "text"}]}]}), "messages.0.content.0"),
+        (
+            json!({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f"}]}]}),
+            "messages.0.content.0",
+        ),
+        (
+            json!({"messages": [{"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {}}]}]}),
+            "messages.0.content.0",
+        ),
         (json!({"tools": [5]}), "tools.0"),
+        (json!({"tools": [{"name": 5}]}), "tools.0.name"),
+        (json!({"tool_choice": "auto"}), "tool_choice"),
+        (json!({"top_k": 1.5}), "top_k"),
+        (json!({"metadata": "me"}), "metadata"),
+        (json!({"service_tier": 1}), "service_tier"),
         (json!({"thinking": "deep"}), "thinking"),
         (json!({"temperature": "hot"}), "temperature"),
         (json!({"system": 7}), "system"),
@@ -65,8 +79,13 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         parse(&with(json!({"messages": [{"role": "user", "content": content}]})))
     };
     assert!(image(json!({"type": "base64", "media_type": "image/tiff", "data": "AA"})).is_err());
-    assert!(image(json!({"type": "base64", "media_type": "image/png", "data": ""})).is_err());
-    let request = image(json!({"type": "base64", "media_type": "image/png", "data": "AAAA"})).unwrap();
+    for data in ["", "AAAA", "aGVsbG8gd29ybGQsIGhvdyBhcmUgeW91Pw=="] {
+        assert!(image(json!({"type": "base64", "media_type": "image/png", "data": data})).is_err());
+    }
+    for url in ["", "a.png", "https://"] {
+        assert!(image(json!({"type": "url", "url": url})).is_err());
+    }
+    let request = image(json!({"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgoAAAAN"})).unwrap();
     assert_eq!((request.images.len(), request.needs), (1, capability::VISION));
 }
 
@@ -83,10 +102,13 @@ fn a_call_needs_its_result_in_the_next_message_and_a_result_its_call() {
         (json!([ask(), call("a"), ask()]), "messages.2.content"),
         (json!([ask(), call("a"), result("b")]), "messages.2.content"),
         (json!([result("a")]), "messages.0.content"),
+        (json!([ask(), call("a")]), "messages"),
     ] {
         let wrong = wrong(&with(json!({ "messages": messages })));
         assert_eq!((wrong.0, wrong.1.as_str()), ("invalid_messages", path), "{}", wrong.2);
     }
+    let counted = with(json!({"messages": [ask(), call("a")]}));
+    assert!(read_to_count(Bytes::from(counted.to_string()), &HeaderMap::new()).is_ok());
 }
 
 #[test]
@@ -204,10 +226,10 @@ fn an_agents_request_is_said_in_chat() {
 
 #[test]
 fn images_schemas_and_choices_are_said_in_chat() {
-    let source = json!({"type": "base64", "media_type": "image/png", "data": "AAAA"});
+    let source = json!({"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgoAAAAN"});
     let content = json!([{"type": "image", "source": source}, {"type": "image", "source": {"type": "url", "url": "https://x/y"}}]);
     let chat = in_chat(&with(json!({"messages": [{"role": "user", "content": content}]}))).unwrap();
-    let urls = ["data:image/png;base64,AAAA", "https://x/y"];
+    let urls = ["data:image/png;base64,iVBORw0KGgoAAAAN", "https://x/y"];
     let images: Vec<Value> = urls.iter().map(|url| json!({"type": "image_url", "image_url": {"url": url}})).collect();
     assert_eq!(chat["messages"][0]["content"], json!(images));
     let format = json!({"type": "json_schema", "schema": {"type": "object"}});
@@ -230,7 +252,7 @@ fn what_chat_has_no_word_for_is_named() {
     let ask = json!({"role": "user", "content": "hi"});
     let sealed = json!({"type": "thinking", "thinking": "hm", "signature": "s"});
     let call = json!({"type": "tool_use", "id": "a", "name": "f", "input": {}});
-    let result = json!({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}]});
+    let result = json!({"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image", "source": {"type": "url", "url": "https://x"}}]});
     for (members, field) in [
         (json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}), "thinking.budget_tokens"),
         (json!({"top_k": 5}), "top_k"),

@@ -76,11 +76,13 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
 fn add(conversation: &mut Conversation, role: Role, parts: Vec<Part>) {
     let result = |part: &Part| matches!(part, Part::Result { .. });
     let call = |part: &Part| matches!(part, Part::Call { .. });
+    // Reasoning between calls made at once does not part them.
+    let goes_on = |part: &Part| matches!(part, Part::Call { .. } | Part::Sealed { .. });
     match conversation.turns.last_mut() {
         Some(last)
             if last.role == role
                 && match role {
-                    Role::Assistant => !last.parts.iter().any(call) || parts.iter().all(call),
+                    Role::Assistant => !last.parts.iter().any(call) || parts.iter().all(goes_on),
                     Role::User => last.parts.iter().all(result) && parts.iter().all(result),
                     Role::System => false,
                 } =>

@@ -6,7 +6,7 @@ use crate::relay::dialect::media::Media;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
-    document, field, fingerprint, limit, models, object, objects, origin, sampling, wrong,
+    Kind, document, field, fingerprint, kinds, limit, models, object, origin, sampling, tools, wrong,
 };
 use crate::relay::dialect::{CacheMarks, Image, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
@@ -14,6 +14,7 @@ use crate::relay::json::Object;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::Value;
+use std::collections::HashSet;
 use steam_router::state::capability;
 
 /// Parameters that every provider of responses knows, and the capability that covers each other one.
@@ -44,6 +45,23 @@ const PARAMETERS: [(&str, u64); 24] = [
     ("reasoning", capability::REASONING),
 ];
 
+/// Members that only the provider reads, and what each must be.
+const KINDS: [(&str, Kind); 13] = [
+    ("top_logprobs", Kind::Integer),
+    ("max_tool_calls", Kind::Integer),
+    ("parallel_tool_calls", Kind::Flag),
+    ("user", Kind::Text),
+    ("service_tier", Kind::Text),
+    ("truncation", Kind::Text),
+    ("prompt_cache_key", Kind::Text),
+    ("safety_identifier", Kind::Text),
+    ("include", Kind::Texts),
+    ("metadata", Kind::Object),
+    ("client_metadata", Kind::Object),
+    ("stream_options", Kind::Object),
+    ("tool_choice", Kind::Choice),
+];
+
 /// Tokens around an item of the history.
 const ITEM_OVERHEAD: u64 = 5;
 
@@ -71,6 +89,9 @@ struct Found {
     images: Vec<Image>,
     media: Media,
     needs: u64,
+    /// The ids of all calls, and the places and ids of those of the client's tools without an output.
+    calls: HashSet<String>,
+    open: Vec<(usize, String)>,
 }
 
 /// Reads a body, and of the headers those that steer routing or that providers of this dialect get.
@@ -142,8 +163,9 @@ fn stateless(object: &Object<'_>) -> Result<(), RelayError> {
 
 fn needs(object: &Object<'_>, stream: bool) -> Result<u64, RelayError> {
     let mut needs = if stream { capability::STREAMING } else { 0 };
-    needs |= if objects(object, "tools")?.is_empty() { 0 } else { capability::TOOLS };
+    needs |= if tools(object, None)? { capability::TOOLS } else { 0 };
     sampling(object, "stop")?;
+    kinds(object, &KINDS)?;
     let text = self::object(object, "text")?;
     if let Some(format) = text.as_ref().map(|text| named(text, "text", "format")).transpose()?.flatten() {
         match field::<String>(&format, "type", "a string")?.as_deref() {
@@ -184,10 +206,10 @@ impl Found {
             Value::Array(items) if !items.is_empty() => {
                 found.items = u32::try_from(items.len()).unwrap_or(u32::MAX);
                 for (place, item) in items.iter().enumerate() {
-                    let path = format!("input.{place}");
-                    found
-                        .item(item)
-                        .map_err(|what| RelayError::invalid("invalid_input", &path, format!("`{path}`: {what}")))?;
+                    found.item(item).and_then(|()| found.call(place, item)).map_err(|what| invalid(place, what))?;
+                }
+                if let Some((place, _)) = found.open.first() {
+                    return Err(invalid(*place, "the call has no output: send one, of the same `call_id`, after it"));
                 }
             }
             _ => return Err(wrong("input", kinds)),
@@ -211,6 +233,9 @@ impl Found {
             Some("function_call") if !item["call_id"].is_string() || !item["name"].is_string() => {
                 return Err("a call needs `call_id` and `name`");
             }
+            Some("function_call") if !item["arguments"].is_null() && !item["arguments"].is_string() => {
+                return Err("the `arguments` of a call must be a string of JSON");
+            }
             Some("function_call_output") if !item["call_id"].is_string() || item["output"].is_null() => {
                 return Err("the output of a call needs `call_id` and `output`");
             }
@@ -226,12 +251,32 @@ impl Found {
         Ok(())
     }
 
+    /// Notes a call, or that it has an output: an output needs its call before it.
+    fn call(&mut self, place: usize, item: &Value) -> Result<(), &'static str> {
+        let (Some(kind), Some(id)) = (item["type"].as_str(), item["call_id"].as_str()) else { return Ok(()) };
+        if kind.ends_with("_call") {
+            self.calls.insert(id.to_owned());
+            if ["function_call", "custom_tool_call"].contains(&kind) {
+                self.open.push((place, id.to_owned()));
+            }
+        } else if kind.ends_with("_call_output") {
+            if !self.calls.contains(id) {
+                return Err("the output's `call_id` is that of no call before it");
+            }
+            self.open.retain(|(_, open)| open != id);
+        }
+        Ok(())
+    }
+
     fn part(&mut self, part: &Value) -> Result<(), &'static str> {
         let length = |name: &str| part[name].as_str().map(str::len);
         match part["type"].as_str() {
             Some("input_image") => {
+                let detail = part["detail"].as_str();
+                // What is not sent along is kept by the provider, under the name that it gave.
+                let kept = part["image_url"].is_null() && part["file_id"].is_string();
                 let url = part["image_url"].as_str().unwrap_or_default();
-                self.images.push(Image::at(url, part["detail"].as_str()));
+                self.images.push(if kept { Image::default() } else { Image::at(url, detail)? });
                 self.media.image(url.len());
                 self.needs |= capability::VISION;
             }
@@ -249,6 +294,11 @@ impl Found {
         }
         Ok(())
     }
+}
+
+fn invalid(place: usize, what: &str) -> RelayError {
+    let path = format!("input.{place}");
+    RelayError::invalid("invalid_input", &path, format!("`{path}`: {what}"))
 }
 
 /// The texts of a request that a model reads, and the tokens around them.

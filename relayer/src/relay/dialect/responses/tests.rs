@@ -27,7 +27,7 @@ fn items_become_messages() {
     let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"});
     let output = |id: &str| json!({"type": "function_call_output", "call_id": id, "output": [{"type": "input_text", "text": "18C"}]});
     let sealed = json!({"type": "reasoning", "summary": [], "encrypted_content": "x"});
-    let image = json!({"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "high"});
+    let image = json!({"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgoAAAAN", "detail": "high"});
     let input = json!([
         {"role": "user", "content": [{"type": "input_text", "text": "look"}, image]},
         sealed,
@@ -42,7 +42,8 @@ fn items_become_messages() {
         "tools": [{"type": "function", "name": "f", "parameters": null, "strict": null}],
     });
     let chat_call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
-    let chat_image = json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,AA", "detail": "high"}});
+    let chat_image =
+        json!({"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgoAAAAN", "detail": "high"}});
     assert_eq!(
         in_chat(&body).unwrap(),
         json!({
@@ -73,7 +74,7 @@ fn sealed_reasoning_that_the_model_goes_on_with_is_named() {
         {"type": "function_call_output", "call_id": "a", "output": "x"},
     ]);
     assert_eq!(in_chat(&json!({"model": "m", "input": input})), Err("input.1".into()));
-    let image = json!([{"type": "input_image", "image_url": "https://x"}]);
+    let image = json!([{"type": "input_image", "image_url": "https://x/y"}]);
     let input = json!([
         {"role": "user", "content": "hi"},
         {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
@@ -81,6 +82,90 @@ fn sealed_reasoning_that_the_model_goes_on_with_is_named() {
     ]);
     assert_eq!(in_chat(&json!({"model": "m", "input": input})), Err("input.2".into()));
     assert_eq!(in_chat(&json!({"model": "m", "input": [{"type": "computer_call"}]})), Err("input.0".into()));
+}
+
+#[test]
+fn what_only_the_provider_reads_is_of_its_kind_too() {
+    let of = |members: &str| {
+        let read = Responses.read(Bytes::from(format!(r#"{{"model":"m",{members}}}"#)), &HeaderMap::new());
+        read.map(drop).map_err(|error| match error {
+            RelayError::Invalid { param, .. } => param.unwrap_or_default(),
+            other => panic!("{other}"),
+        })
+    };
+    for (members, param) in [
+        (r#""x":1"#, "input"),
+        (r#""input":7"#, "input"),
+        (r#""input":[]"#, "input"),
+        (r#""input":["hi"]"#, "input.0"),
+        (r#""input":[{"role":"king","content":"a"}]"#, "input.0"),
+        (r#""input":[{"role":"user","content":7}]"#, "input.0"),
+        (r#""input":[{"role":"user","content":[{"type":"input_image"}]}]"#, "input.0"),
+        (r#""input":[{"role":"user","content":[{"type":"input_image","image_url":"a.png"}]}]"#, "input.0"),
+        (
+            r#""input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,aGVsbG8="}]}]"#,
+            "input.0",
+        ),
+        (r#""input":[{"type":"function_call","call_id":"a","name":"f","arguments":{}}]"#, "input.0"),
+        (r#""input":"a","instructions":7"#, "instructions"),
+        (r#""input":"a","max_output_tokens":"many""#, "max_output_tokens"),
+        (r#""input":"a","tools":[{"type":"function","name":7}]"#, "tools.0.name"),
+        (r#""input":"a","tool_choice":7"#, "tool_choice"),
+        (r#""input":"a","parallel_tool_calls":1"#, "parallel_tool_calls"),
+        (r#""input":"a","include":[7]"#, "include"),
+        (r#""input":"a","metadata":[]"#, "metadata"),
+        (r#""input":"a","truncation":true"#, "truncation"),
+        (r#""input":"a","reasoning":{"effort":7}"#, "reasoning.effort"),
+        (r#""input":"a","text":{"format":7}"#, "text.format"),
+        (r#""input":"a","store":true"#, "store"),
+        (r#""input":"a","previous_response_id":"r""#, "previous_response_id"),
+    ] {
+        assert_eq!(of(members), Err(param.to_owned()), "{members}");
+    }
+    let kept = r#""input":[{"role":"user","content":[{"type":"input_image","file_id":"file-1"}]}]"#;
+    assert_eq!(of(kept), Ok(()), "what the provider keeps is its own to know");
+}
+
+#[test]
+fn a_call_has_its_output_after_it_and_an_output_its_call_before_it() {
+    let of = |items: &Value| {
+        let body = json!({"model": "m", "input": items}).to_string();
+        Responses.read(Bytes::from(body), &HeaderMap::new()).map(drop).map_err(|error| match error {
+            RelayError::Invalid { code, param, .. } => (code, param.unwrap_or_default()),
+            other => panic!("{other}"),
+        })
+    };
+    let call = |kind: &str, id: &str| json!({"type": kind, "call_id": id, "name": "f", "arguments": "{}"});
+    let output = |kind: &str, id: &str| json!({"type": kind, "call_id": id, "output": "x"});
+    let (made, answered) = (call("function_call", "a"), output("function_call_output", "a"));
+    assert_eq!(
+        of(&json!([made, call("custom_tool_call", "b"), output("custom_tool_call_output", "b"), answered])),
+        Ok(())
+    );
+    assert_eq!(of(&json!([{"type": "local_shell_call", "call_id": "a"}])), Ok(()), "the provider's own tool");
+    for (items, path) in [
+        (json!([answered]), "input.0"),
+        (json!([answered, made]), "input.0"),
+        (json!([{"role": "user", "content": "a"}, made]), "input.1"),
+        (json!([made, output("function_call_output", "b")]), "input.1"),
+        (json!([output("local_shell_call_output", "b")]), "input.0"),
+    ] {
+        assert_eq!(of(&items), Err(("invalid_input", path.to_owned())), "{items}");
+    }
+}
+
+#[test]
+fn a_history_that_other_dialects_cannot_say_is_named() {
+    let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"});
+    let output = |id: &str| json!({"type": "function_call_output", "call_id": id, "output": "x"});
+    let said = json!({"role": "user", "content": "hi"});
+    let sealed = json!({"type": "reasoning", "summary": [], "encrypted_content": "x"});
+    let input = json!([said, call("a"), said, output("a")]);
+    assert_eq!(in_chat(&json!({"model": "m", "input": input})), Err("input.1".into()));
+    let chat = in_chat(&json!({"model": "m", "input": [call("a"), sealed, call("b"), output("b"), output("a"), said]}));
+    let roles: Vec<Value> =
+        chat.unwrap()["messages"].as_array().unwrap().iter().map(|one| one["role"].clone()).collect();
+    assert_eq!(roles, ["assistant", "tool", "tool", "user"]);
 }
 
 fn from_chat(chunks: &[Value]) -> Vec<Value> {

@@ -99,7 +99,7 @@ prop_compose! {
     }
 }
 
-const IMAGE: &str = "data:image/png;base64,AAAA";
+const IMAGE: &str = "data:image/png;base64,iVBORw0KGgoAAAAN";
 
 fn schema() -> Value {
     json!({"type": "object", "properties": {"a": {"type": "string"}}})
@@ -206,7 +206,7 @@ fn in_messages(talk: &Talk) -> Value {
         let text = |text: &str| json!({"type": "text", "text": text});
         match said {
             Said::User(words, image) => {
-                let source = json!({"type": "base64", "media_type": "image/png", "data": "AAAA"});
+                let source = json!({"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgoAAAAN"});
                 let mut blocks = vec![text(words)];
                 if *image {
                     blocks.push(json!({"type": "image", "source": source}));
