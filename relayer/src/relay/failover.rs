@@ -91,8 +91,6 @@ struct Race<'a> {
     order: Vec<Place>,
     /// Those of them that were not tried.
     left: VecDeque<Place>,
-    /// How many took the place of one that answered 429 at once.
-    replaced: usize,
     tries: FuturesUnordered<BoxFuture<'a, Tried>>,
     running: Vec<Try<'a>>,
     started: usize,
@@ -124,7 +122,6 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
         deadline: job.deadline(),
         order: job.order.scheduled.clone(),
         left: job.order.scheduled.iter().copied().collect(),
-        replaced: 0,
         tries: FuturesUnordered::new(),
         running: Vec::new(),
         started: 0,
@@ -255,7 +252,8 @@ impl<'a> Race<'a> {
     async fn repeat(&mut self) {
         let settled = self.doubted.is_some() || self.too_long.is_some();
         let most = self.job.node.config.upstream.max_attempts as usize;
-        let counted = self.started - self.replaced;
+        let replaced = self.order.len() - self.job.order.scheduled.len();
+        let counted = self.started - replaced;
         if self.repeated || self.spent || settled || !self.left.is_empty() || counted >= most {
             return;
         }
@@ -296,7 +294,6 @@ impl<'a> Race<'a> {
         }
         self.order.insert(in_order, next);
         self.left.insert(self.left.iter().filter(before).count(), next);
-        self.replaced += 1;
     }
 
     /// Takes a permit to retry.

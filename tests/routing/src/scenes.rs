@@ -5,6 +5,7 @@ use crate::market::provider::scaled;
 use crate::market::{Effect, Episode, Limit, Market, Provider, Request};
 use crate::policy::Spec;
 use crate::simulation::{Done, run};
+use std::collections::HashMap;
 use steam_protocol::units::Price;
 
 /// Seeds of a scene's luck: its figure is the mean over them.
@@ -130,8 +131,8 @@ pub fn with(first: Provider) -> Vec<Provider> {
     std::iter::once(first).chain((0..4).map(|_| usual())).collect()
 }
 
-/// A request for 1,000 tokens of prompt and 101 of answer, of a conversation of its own.
-fn request(at: f64, conversation: u32) -> Request {
+/// A streamed request at `at` for 1,000 tokens of prompt and 101 of answer, of a conversation of its own.
+pub fn request(at: f64, conversation: u32) -> Request {
     Request { at, input: 1_000, output: 101, limit: None, streamed: true, conversation, repeated: 0 }
 }
 
@@ -214,17 +215,15 @@ fn conversation(spec: &Spec, seed: u64) -> f64 {
     let requests: Vec<Request> = (0..(HORIZON * 2.0) as u32).map(turn).collect();
     let keeps =
         |price: f64| Provider { cache: Some(600.0), price: scaled(&usual().price, price), prefill: 4_000.0, ..usual() };
-    let all = play((spec, seed), vec![keeps(1.0), keeps(1.01), keeps(1.02), keeps(1.03)], requests.clone());
-    let mut last = std::collections::HashMap::new();
-    let mut by_time = all.clone();
-    by_time.sort_by(|a, b| a.at.total_cmp(&b.at));
-    let mut changed = 0;
-    for done in &by_time {
+    let mut all = play((spec, seed), vec![keeps(1.0), keeps(1.01), keeps(1.02), keeps(1.03)], requests);
+    all.sort_by(|a, b| a.at.total_cmp(&b.at));
+    let (mut last, mut changed) = (HashMap::new(), 0);
+    for done in &all {
         let conversation = (done.at * 2.0).round() as u32 % 20;
         let before = last.insert(conversation, done.provider);
         changed += u32::from(before.is_some_and(|before| before != done.provider));
     }
-    f64::from(changed) / by_time.len() as f64
+    f64::from(changed) / all.len() as f64
 }
 
 /// They are cheaper than anybody, and hang.

@@ -2,36 +2,15 @@
 
 use crate::market::{Market, Provider, Request};
 use crate::policy::{Policy, View};
+use crate::scenes::usual;
 use std::sync::{Arc, Mutex};
 use steam::score::Outcome;
-use steam_protocol::units::Price;
+
+pub use crate::scenes::request;
 
 /// A provider that always takes one second to the first token and writes 100 tokens a second.
 pub fn steady() -> Provider {
-    Provider {
-        price: Price::basic(1_000_000, 100_000, 2_000_000, 0),
-        ttft: 1.0,
-        prefill: 1e12,
-        speed: 100.0,
-        jitter: 0.0,
-        tail: None,
-        capacity: 1e9,
-        at_once: None,
-        others: (0.0, 0.0, 0.0),
-        errors: 0.0,
-        hangs: 0.0,
-        cuts: 0.0,
-        limit: None,
-        cache: Some(300.0),
-        inflation: 1.0,
-        listed: 0.0,
-        episodes: Vec::new(),
-    }
-}
-
-/// A streamed request at `at` for 1,000 prompt tokens and 101 of answer, of a conversation of its own.
-pub fn request(at: f64, conversation: u32) -> Request {
-    Request { at, input: 1_000, output: 101, limit: None, streamed: true, conversation, repeated: 0 }
+    Provider { prefill: 1e12, jitter: 0.0, capacity: 1e9, cache: Some(300.0), ..usual() }
 }
 
 /// A market of these.

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use std::collections::BTreeMap;
 use steam_simulator::market::provider::{Tail, scaled};
 use steam_simulator::market::{Effect, Episode, Market, Provider, Request};
-use steam_simulator::scenes::{best, usual, with};
+use steam_simulator::scenes::{best, request, usual, with};
 
 /// Seed of a scene's luck.
 const SEED: u64 = 3;
@@ -144,19 +144,19 @@ fn slow_from(from: f64) -> Provider {
 
 /// `rate` requests a second for so many seconds.
 fn steadily(rate: f64, seconds: f64) -> Vec<Request> {
-    (0..(seconds * rate) as u32).map(|number| request(f64::from(number) / rate, number)).collect()
+    (0..(seconds * rate) as u32).map(|number| mixed(f64::from(number) / rate, number)).collect()
 }
 
-fn request(at: f64, conversation: u32) -> Request {
-    let streamed = conversation % 4 != 3;
-    Request { at, input: 1_000, output: 101, limit: None, streamed, conversation, repeated: 0 }
+/// Every fourth is a whole answer.
+fn mixed(at: f64, conversation: u32) -> Request {
+    Request { streamed: conversation % 4 != 3, ..request(at, conversation) }
 }
 
 /// Ten seconds of calm, then 150 requests within a second.
 fn crowded() -> Vec<Request> {
     let mut requests = steadily(2.0, 10.0);
     let calm = requests.len() as u32;
-    requests.extend((0..150).map(|number| request(10.0 + f64::from(number) / 150.0, calm + number)));
+    requests.extend((0..150).map(|number| mixed(10.0 + f64::from(number) / 150.0, calm + number)));
     requests
 }
 
