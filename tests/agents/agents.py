@@ -78,7 +78,7 @@ def claude_code():
             "DISABLE_AUTOUPDATER": "1", "IS_SANDBOX": "1",
         }
 
-    return Agent("claude-code", ["messages", "chat"], script, command, environment)
+    return Agent("claude-code", ["messages", "chat", "responses"], script, command, environment)
 
 
 def opencode():
@@ -104,7 +104,7 @@ def opencode():
         return {"STEAM_KEY": at.key, "OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_AUTOUPDATE": "1"}
 
     command = lambda at: [at.bin / "opencode", "run", "-m", f"steam/{at.model}", TASK]
-    return Agent("opencode", ["chat", "messages"], script, command, environment, prepare)
+    return Agent("opencode", ["chat", "messages", "responses"], script, command, environment, prepare)
 
 
 def qwen_code():
@@ -118,7 +118,7 @@ def qwen_code():
     )
     environment = lambda at: {"OPENAI_API_KEY": at.key, "OPENAI_BASE_URL": at.base_url, "OPENAI_MODEL": at.model}
     command = lambda at: [at.bin / "qwen", "--yolo", "--auth-type", "openai", "-p", TASK]
-    return Agent("qwen-code", ["chat", "messages"], script, command, environment)
+    return Agent("qwen-code", ["chat", "messages", "responses"], script, command, environment)
 
 
 def aider():
@@ -135,7 +135,7 @@ def aider():
     quiet = ["--no-git", "--yes-always", "--no-check-update", "--no-show-model-warnings", "--analytics-disable", "--no-show-release-notes"]
     how = ["--edit-format", "diff", "--map-tokens", "0", "--auto-test", "--test-cmd", CHECK_COMMAND, "--message", TASK, "greet.py"]
     command = lambda at: [at.python / "aider", "--model", f"openai/{at.model}", *quiet, *how]
-    return Agent("aider", ["chat", "messages"], script, command, environment)
+    return Agent("aider", ["chat", "messages", "responses"], script, command, environment)
 
 
 AGENTS = [codex(), claude_code(), opencode(), qwen_code(), aider()]

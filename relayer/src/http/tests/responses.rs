@@ -151,6 +151,107 @@ async fn a_provider_of_responses_is_asked_as_the_client_asks_and_keeps_nothing()
     assert_eq!((receipt.usage.input, receipt.usage.cached, receipt.usage.output), (5, 4, 2));
 }
 
+/// An answer of a provider of responses: reasoning, a text and a call.
+fn calling() -> Value {
+    json!({
+        "id": "resp_1", "object": "response", "model": "m", "status": "completed",
+        "output": [
+            {"id": "rs_1", "type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+            {"id": "msg_1", "type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "hello"}]},
+            {"id": "fc_1", "type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{\"a\":1}"},
+        ],
+        "usage": {"input_tokens": 9, "output_tokens": 6, "input_tokens_details": {"cached_tokens": 4}, "total_tokens": 15},
+    })
+}
+
+#[tokio::test]
+async fn clients_of_other_apis_are_served_by_a_provider_of_responses() {
+    let whole = calling();
+    let created = json!({"type": "response.created", "response": {"id": "resp_1", "model": "m"}}).to_string();
+    let completed = json!({"type": "response.completed", "response": whole}).to_string();
+    let function = json!({"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}});
+    let turns = json!([
+        {"role": "user", "content": "do it"},
+        {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "done"},
+    ]);
+    let chat = json!({
+        "model": "m", "max_tokens": 50, "messages": turns, "tools": [{"type": "function", "function": function}],
+    });
+    for streamed in [false, true] {
+        let answers = if streamed { stream(&[&created, &completed]) } else { answer("200 OK", &whole.to_string()) };
+        let mock = Mock::new("mock", answers).await;
+        let world = World::new(vec![Offer { capabilities: capability::RESPONSES | ABLE, ..mock.offer(1) }]).await;
+        let mut ask = chat.clone();
+        (ask["stream"], ask["stream_options"]) =
+            (streamed.into(), if streamed { json!({"include_usage": true}) } else { Value::Null });
+        let response = world.post_to("/v1/chat/completions", ask.to_string()).await;
+        assert_eq!(response.status(), 200);
+        let text = response.text().await.unwrap();
+        let (message, usage) = if streamed { joined(&text) } else { message_of(&text) };
+        assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("hello"), &json!("hm")), "{text}");
+        let call = &message["tool_calls"][0];
+        assert_eq!((&call["id"], &call["function"]["name"]), (&json!("call_1"), &json!("f")), "{text}");
+        assert_eq!(call["function"]["arguments"], json!("{\"a\":1}"), "{text}");
+        assert_eq!((&usage["prompt_tokens"], &usage["completion_tokens"]), (&json!(9), &json!(6)), "{text}");
+        let (head, sent) = mock.requests.lock().unwrap()[0].clone();
+        assert!(head.starts_with("POST /v1/responses "), "{head}");
+        let sent: Value = serde_json::from_str(&sent).unwrap();
+        let call = json!({"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"});
+        let returned = json!({"type": "function_call_output", "call_id": "c", "output": "done"});
+        assert_eq!((&sent["input"][1], &sent["input"][2]), (&call, &returned));
+        assert_eq!((&sent["tools"][0]["name"], &sent["tools"][0]["strict"]), (&json!("f"), &json!(false)));
+        assert_eq!((&sent["store"], &sent["max_output_tokens"]), (&json!(false), &json!(50)));
+        assert_ne!(world.settled_down().await.1, Pico::ZERO, "it is charged");
+    }
+}
+
+/// The message and the usage of a whole chat completion.
+fn message_of(text: &str) -> (Value, Value) {
+    let whole: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(whole["choices"][0]["finish_reason"], "tool_calls", "{text}");
+    (whole["choices"][0]["message"].clone(), whole["usage"].clone())
+}
+
+/// The message and the usage of a streamed one.
+fn joined(text: &str) -> (Value, Value) {
+    let (mut content, mut reasoning, mut usage, mut ends) = (String::new(), String::new(), Value::Null, 0);
+    let mut call = json!({"function": {"arguments": ""}});
+    let chunks = text.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+    for chunk in chunks.map(|data| serde_json::from_str::<Value>(data).unwrap()) {
+        let choice = &chunk["choices"][0];
+        content.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
+        reasoning.push_str(choice["delta"]["reasoning_content"].as_str().unwrap_or_default());
+        let said = &choice["delta"]["tool_calls"][0];
+        if said["id"].is_string() {
+            (call["id"], call["function"]["name"]) = (said["id"].clone(), said["function"]["name"].clone());
+        }
+        let arguments =
+            format!("{}{}", text_of(&call["function"]["arguments"]), text_of(&said["function"]["arguments"]));
+        call["function"]["arguments"] = arguments.into();
+        ends += usize::from(choice["finish_reason"] == "tool_calls");
+        if chunk["usage"].is_object() {
+            usage = chunk["usage"].clone();
+        }
+    }
+    assert_eq!(ends, 1, "{text}");
+    (json!({"content": content, "reasoning_content": reasoning, "tool_calls": [call]}), usage)
+}
+
+fn text_of(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn what_a_provider_of_responses_has_no_word_for_is_named() {
+    let mock = Mock::new("mock", answer("200 OK", &calling().to_string())).await;
+    let world = World::new(vec![Offer { capabilities: capability::RESPONSES | ABLE, ..mock.offer(1) }]).await;
+    let ask = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}], "stop": ["x"]});
+    let (status, wrong) = error(world.post_to("/v1/chat/completions", ask.to_string()).await).await;
+    assert_eq!((status, &wrong["param"]), (400, &json!("stop")), "{wrong}");
+    assert!(mock.requests.lock().unwrap().is_empty());
+}
+
 #[tokio::test]
 async fn what_needs_kept_answers_or_cannot_be_said_is_a_400_that_names_the_field() {
     let (world, provider) = world(capability::CHAT).await;

@@ -5,6 +5,7 @@ mod compose;
 mod conversation;
 mod read;
 mod reader;
+mod render;
 pub mod schema;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ mod writer;
 
 use crate::relay::dialect::openai;
 use crate::relay::dialect::read::common_edits;
-use crate::relay::dialect::translate::Translate;
+use crate::relay::dialect::translate::{Render, Translate};
 use crate::relay::dialect::{Dialect, Outgoing, Prompt, Reader, Request, Stated, Writer};
 use crate::relay::error::RelayError;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -86,6 +87,10 @@ impl Dialect for Responses {
 
     fn writer(&self) -> Box<dyn Writer> {
         Box::<writer::ResponseWriter>::default()
+    }
+
+    fn render(&self) -> Option<Render> {
+        Some(render::render)
     }
 
     fn translate(&self) -> Option<&'static (dyn Translate + Sync)> {
