@@ -6,13 +6,14 @@ import * as api from "./relayer.js";
 import { SessionProvider, type Relayer, type Session } from "./session.js";
 import { type Actor, addressOf, clusterOf, onGone } from "./wallet.js";
 import { WalletBar } from "./views/wallet.js";
+import { Api } from "./views/api.js";
 import { Market } from "./views/market.js";
 import { Provider } from "./views/provider.js";
 import { Spending } from "./views/spending.js";
 import { Start } from "./views/start.js";
 import { Try } from "./views/try.js";
 
-const VIEWS = { start: ["Start", Start], try: ["Try", Try], spending: ["Spending", Spending], market: ["Market", Market], provider: ["Provide", Provider] } as const;
+const VIEWS = { start: ["Start", Start], try: ["Try", Try], spending: ["Spending", Spending], market: ["Market", Market], provider: ["Provide", Provider], api: ["API", Api] } as const;
 type Name = keyof typeof VIEWS;
 /** Most receipts that are kept: the latest. */
 const MOST_KEPT = 1_000;

@@ -64,11 +64,11 @@ export function Copied({ text, what }: { text: string; what: string }) {
 }
 
 /** Lines of a label and what belongs to it. */
-export function Lines({ of }: { of: readonly (readonly [label: string, value: ComponentChildren])[] }) {
+export function Lines({ of }: { of: readonly (readonly [label: ComponentChildren, value: ComponentChildren])[] }) {
   return (
     <dl>
-      {of.map(([label, value]) => (
-        <div key={label}>
+      {of.map(([label, value], place) => (
+        <div key={typeof label === "string" ? label : place}>
           <dt>{label}</dt>
           <dd>{value}</dd>
         </div>

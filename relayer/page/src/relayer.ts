@@ -4,6 +4,7 @@ import {
   type ChainView, type ConfigAccount, fromBase64, holdingsOf, type Holdings, type Lifetime, pause, type Place, readConfig, readRelayer, RelayerApi,
   RelayerError, type ReceiptDocument, type RelayerAccount, relayerChain, toBase64,
 } from "../../../app-idl/client/src/index.js";
+import type { Document } from "./openapi.js";
 import type { Group, UsageRow, UsageSum } from "./sums.js";
 
 /** Pause after a call that was one too many, and how often it is made again. */
@@ -32,6 +33,12 @@ function dataOf({ data }: { data: Uint8Array | null }, what: string): Uint8Array
 }
 
 export const holdings = (place: Place): Promise<Holdings> => holdingsOf(source, place);
+
+export async function openapi(): Promise<Document> {
+  const response = await fetch("/openapi.json");
+  if (!response.ok) throw new Error(`/openapi.json answers ${response.status}`);
+  return (await response.json()) as Document;
+}
 
 export function testMoney(wallet: string): Promise<{ signature: string } & Pick<Lifetime, "last_valid_block_height">> {
   return relayer.call("chain/faucet", { body: { wallet } });

@@ -56,7 +56,7 @@ export async function opened(steam: Steam, amount = "10"): Promise<string> {
   return (await page.getByTestId("api-key").textContent())!;
 }
 
-export type Part = "Start" | "Try" | "Spending" | "Market" | "Provide";
+export type Part = "Start" | "Try" | "Spending" | "Market" | "Provide" | "API";
 
 /** Goes to another part of the page. */
 export async function to({ page }: Steam, part: Part): Promise<void> {

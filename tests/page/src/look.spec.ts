@@ -4,7 +4,7 @@ import AxeBuilder from "@axe-core/playwright";
 import type { Page } from "@playwright/test";
 import { approve, expect, opened, test, to } from "./fixture.ts";
 
-const PARTS = ["Start", "Try", "Spending", "Market", "Provide"] as const;
+const PARTS = ["Start", "Try", "Spending", "Market", "Provide", "API"] as const;
 
 const THEMES = ["light", "dark"] as const;
 
@@ -60,6 +60,11 @@ test("axe finds nothing", async ({ steam }) => {
   await to(steam, "Market");
   await expect(page.getByTestId("offer").first()).toBeVisible();
   await clean(page, "market", "market");
+  await to(steam, "API");
+  const chat = page.getByTestId("operation").filter({ has: page.getByText("POST /v1/chat/completions", { exact: true }) });
+  await chat.locator("> summary").click();
+  await chat.getByText("Body: application/json").click();
+  await clean(page, "the API", "api");
   await to(steam, "Provide");
   await page.getByLabel("Name shown to people").fill("Looked at");
   await page.getByRole("button", { name: "Show me the registration" }).click();
