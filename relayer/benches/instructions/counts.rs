@@ -18,11 +18,6 @@ impl Counts {
         self.0.push((name.into(), instructions));
     }
 
-    /// What was counted under this name.
-    pub fn of(&self, name: &str) -> Option<u64> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, count)| *count)
-    }
-
     /// Compares with what is committed, one line each.
     ///
     /// # Errors

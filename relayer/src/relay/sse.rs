@@ -2,6 +2,7 @@
 //! any byte. The data of an event keeps its bytes.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use memchr::{memchr_iter, memchr2};
 use std::collections::VecDeque;
 
 /// An event.
@@ -84,7 +85,7 @@ impl Parser {
                 piece = &piece[1..];
                 continue;
             }
-            let Some(end) = piece.iter().position(|byte| matches!(byte, b'\n' | b'\r')) else {
+            let Some(end) = memchr2(b'\n', b'\r', piece) else {
                 self.extend_line(piece)?;
                 return Ok(());
             };
@@ -187,10 +188,12 @@ pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
 
 /// Appends an event: `data: …` and an empty line. Data of several lines are written as several, as they came.
 pub fn write_data(out: &mut BytesMut, data: &[u8]) {
-    for line in data.split(|&byte| byte == b'\n') {
+    let mut start = 0;
+    for end in memchr_iter(b'\n', data).chain([data.len()]) {
         out.put_slice(b"data: ");
-        out.put_slice(line);
+        out.put_slice(&data[start..end]);
         out.put_u8(b'\n');
+        start = end + 1;
     }
     out.put_u8(b'\n');
 }

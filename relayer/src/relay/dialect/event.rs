@@ -211,6 +211,11 @@ pub enum Fault {
 
 /// The member `type` of an event's data, which names it in dialects whose events have names. What has none is an error.
 pub(super) fn kind(json: &str) -> Cow<'_, str> {
+    // It is the first member nearly always, and nothing more of a token's event has to be read then.
+    let first = json.strip_prefix(r#"{"type":""#).and_then(|rest| rest.split_once('"'));
+    if let Some((kind, _)) = first.filter(|(kind, _)| !kind.contains('\\')) {
+        return Cow::Borrowed(kind);
+    }
     #[derive(Deserialize)]
     struct Typed<'a> {
         #[serde(borrow, rename = "type")]

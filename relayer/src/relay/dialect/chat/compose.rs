@@ -5,6 +5,7 @@ use crate::relay::dialect::conversation::{Conversation, Unsayable};
 use crate::relay::dialect::translate::{Choice, Composer, Piecemeal, Said, Translate};
 use crate::relay::dialect::{Event, Fault, Request, Usage};
 use bytes::Bytes;
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 use steam_protocol::receipt::FinishReason;
 
@@ -33,6 +34,34 @@ pub(super) struct ChatComposer {
     calls: Vec<u32>,
 }
 
+/// A chunk of a stream, which comes as often as tokens do.
+#[derive(serde::Serialize)]
+struct Chunk<'a, D> {
+    id: &'a str,
+    object: &'a str,
+    created: i64,
+    model: &'a str,
+    choices: [ChunkChoice<'a, D>; 1],
+}
+
+#[derive(serde::Serialize)]
+struct ChunkChoice<'a, D> {
+    index: u32,
+    delta: D,
+    finish_reason: Option<&'a str>,
+}
+
+/// An object of one text.
+struct Member<'a>(&'a str, &'a str);
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(1))?;
+        map.serialize_entry(self.0, self.1)?;
+        map.end()
+    }
+}
+
 impl ChatComposer {
     fn name(&mut self, id: &str, model: &str) {
         (self.id, self.model) = (format!("chatcmpl-{id}"), model.to_owned());
@@ -42,12 +71,19 @@ impl ChatComposer {
         json!({ "id": self.id, "object": object, "created": self.created, "model": self.model, "choices": choices })
     }
 
-    fn chunk(&self, delta: Value, finish: Option<&str>, out: &mut Vec<Bytes>) {
-        let choice = json!({ "index": 0, "delta": delta, "finish_reason": finish });
-        out.push(self.with("chat.completion.chunk", json!([choice])).to_string().into());
+    fn chunk(&self, delta: impl Serialize, finish: Option<&str>, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let choices = [ChunkChoice { index: 0, delta, finish_reason: finish }];
+        let Self { id, model, created, .. } = self;
+        let chunk = Chunk { id, object: "chat.completion.chunk", created: *created, model, choices };
+        out.push(serde_json::to_vec(&chunk).map_err(|_| Fault::Malformed)?.into());
+        Ok(())
     }
 
-    fn call(&mut self, (call, id, name, arguments): (u32, &str, &str, &str), out: &mut Vec<Bytes>) {
+    fn call(
+        &mut self,
+        (call, id, name, arguments): (u32, &str, &str, &str),
+        out: &mut Vec<Bytes>,
+    ) -> Result<(), Fault> {
         // Calls are numbered from 0; other dialects number everything in an answer.
         let known = self.calls.iter().position(|known| *known == call);
         let mut function = json!({ "arguments": arguments });
@@ -59,7 +95,7 @@ impl ChatComposer {
                 json!({ "index": self.calls.len() - 1, "id": id, "type": "function", "function": function })
             }
         };
-        self.chunk(json!({ "tool_calls": [said] }), None, out);
+        self.chunk(json!({ "tool_calls": [said] }), None, out)
     }
 }
 
@@ -68,28 +104,25 @@ impl Composer for ChatComposer {
         match *event {
             Event::Begin { id, model } => {
                 self.name(id, model);
-                self.chunk(json!({ "role": "assistant", "content": "" }), None, out);
+                self.chunk(json!({ "role": "assistant", "content": "" }), None, out)
             }
-            Event::Text { text, .. } if !text.is_empty() => self.chunk(json!({ "content": text }), None, out),
-            Event::Refusal { text, .. } if !text.is_empty() => self.chunk(json!({ "refusal": text }), None, out),
+            Event::Text { text, .. } if !text.is_empty() => self.chunk(Member("content", text), None, out),
+            Event::Refusal { text, .. } if !text.is_empty() => self.chunk(Member("refusal", text), None, out),
             Event::Reasoning { text, .. } if !text.is_empty() => {
-                self.chunk(json!({ "reasoning_content": text }), None, out);
+                self.chunk(Member("reasoning_content", text), None, out)
             }
             Event::Call { call, id, name, arguments, .. } => self.call((call, id, name, arguments), out),
-            Event::Finish { reason, .. } => {
-                self.chunk(json!({}), Some(finish(reason, !self.calls.is_empty())), out);
-            }
+            Event::Finish { reason, .. } => self.chunk(json!({}), Some(finish(reason, !self.calls.is_empty())), out),
             // A provider was asked for nothing that chat has no word for.
-            Event::Other { .. } => return Err(Fault::Malformed),
+            Event::Other { .. } => Err(Fault::Malformed),
             Event::Text { .. }
             | Event::Refusal { .. }
             | Event::Reasoning { .. }
             | Event::Seal { .. }
             | Event::Redacted { .. }
             | Event::Vector { .. }
-            | Event::Usage { .. } => {}
+            | Event::Usage { .. } => Ok(()),
         }
-        Ok(())
     }
 
     fn end(&mut self, _: &mut Vec<Bytes>) {}

@@ -6,6 +6,7 @@ use crate::relay::dialect::conversation::{Conversation, Unsayable};
 use crate::relay::dialect::translate::{Composer, MAX_WAITING, Piecemeal, Said, Translate};
 use crate::relay::dialect::{Event, Fault, Request, Usage};
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Value, json};
 use steam_protocol::receipt::FinishReason;
 
@@ -73,6 +74,23 @@ enum Kind {
     Call(u32),
 }
 
+/// The event of a piece, which comes as often as tokens do.
+#[derive(Serialize)]
+struct Delta<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    sequence_number: u64,
+    item_id: &'a str,
+    output_index: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_index: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary_index: Option<u32>,
+    delta: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<[(); 0]>,
+}
+
 impl ResponseComposer {
     fn new(request: &Request, now_unix: i64) -> Self {
         let object = request.body.object();
@@ -117,18 +135,24 @@ impl ResponseComposer {
             return Ok(());
         }
         self.items[place].text.push_str(text);
-        let event = match kind {
-            Kind::Text => "response.output_text.delta",
-            Kind::Refusal => "response.refusal.delta",
-            Kind::Reasoning => "response.reasoning_summary_text.delta",
-            Kind::Call(_) => "response.function_call_arguments.delta",
+        let (event, content_index, summary_index) = match kind {
+            Kind::Text => ("response.output_text.delta", Some(0), None),
+            Kind::Refusal => ("response.refusal.delta", Some(0), None),
+            Kind::Reasoning => ("response.reasoning_summary_text.delta", None, Some(0)),
+            Kind::Call(_) => ("response.function_call_arguments.delta", None, None),
         };
-        let mut members = self.place(place);
-        members["delta"] = text.into();
-        if kind == Kind::Text {
-            members["logprobs"] = json!([]);
-        }
-        self.write(event, members, out);
+        let delta = Delta {
+            kind: event,
+            sequence_number: self.sequence,
+            item_id: &self.item_id(place),
+            output_index: place,
+            content_index,
+            summary_index,
+            delta: text,
+            logprobs: (kind == Kind::Text).then_some([]),
+        };
+        out.push(serde_json::to_vec(&delta).map_err(|_| Fault::Malformed)?.into());
+        self.sequence += 1;
         Ok(())
     }
 

@@ -146,7 +146,7 @@ impl ResponseReader {
         let text = match (chunk.delta, full) {
             (Some(delta), _) if kind.ends_with(".delta") => {
                 self.said.insert(key);
-                serde_json::from_str::<Text<'_>>(delta.get()).map_err(|_| Fault::Malformed)?.0
+                piece(delta.get())?
             }
             (_, Some(Text(full))) if self.said.insert(key) => Cow::Borrowed(full.as_ref()),
             _ => return Ok(()),
@@ -251,6 +251,15 @@ fn optional<'a>(text: &'a Option<Text<'_>>) -> &'a str {
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// The text of a JSON string.
+fn piece(json: &str) -> Result<Cow<'_, str>, Fault> {
+    // Without escapes it is what stands between the quotes.
+    match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(text) if !text.contains('\\') => Ok(Cow::Borrowed(text)),
+        _ => serde_json::from_str::<Text<'_>>(json).map(|text| text.0).map_err(|_| Fault::Malformed),
+    }
 }
 
 fn read(json: &str) -> Result<Response<'_>, Fault> {

@@ -2,9 +2,11 @@
 
 use crate::relay::dialect::{Billed, Whole, Writer, event};
 use crate::relay::error::RelayError;
-use crate::relay::json::Object;
+use crate::relay::json::{self, Object};
 use crate::relay::sse::write_event;
 use bytes::{Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 /// Writes one answer.
@@ -36,12 +38,9 @@ impl Writer for ResponseWriter {
 
     fn usage(&self, stated: Option<&str>, billed: &Billed, out: &mut BytesMut) {
         let Some(last) = self.last.as_deref() else { return };
-        let Ok(event) = Object::read(last) else { return };
-        let response = event.get("response").and_then(|response| Object::read(response).ok());
-        let Some(response) = response else { return };
-        let response = response.edited(&[("usage", Some(usage(stated, billed)))]);
-        let kind = event.get("type").unwrap_or_default().trim_matches('"').to_owned();
-        write_event(&kind, event.edited(&[("response", Some(response))]).as_bytes(), out);
+        if let Some(event) = with_usage(last, &usage(stated, billed)) {
+            write_event(&event::kind(last), event.as_bytes(), out);
+        }
     }
 
     /// The error that follows says it.
@@ -68,6 +67,27 @@ impl Writer for ResponseWriter {
     fn whole(&self, answer: &Whole, stated: Option<&str>, billed: &Billed) -> Bytes {
         answer.with_usage(&usage(stated, billed))
     }
+}
+
+/// The last event of a stream, with `usage` in the place of what the provider says was used.
+fn with_usage(event: &str, usage: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Last<'a> {
+        #[serde(borrow)]
+        response: Response<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Response<'a> {
+        #[serde(borrow)]
+        usage: &'a RawValue,
+    }
+    if let Ok(Last { response }) = serde_json::from_str::<Last<'_>>(event) {
+        let place = json::place(event, response.usage.get());
+        return Some([&event[..place.start], usage, &event[place.end..]].concat());
+    }
+    let event = Object::read(event).ok()?;
+    let response = Object::read(event.get("response")?).ok()?.edited(&[("usage", Some(usage.to_owned()))]);
+    Some(event.edited(&[("response", Some(response))]))
 }
 
 /// `usage` as the client sees it: the provider's details, the counts that were billed, and their cost in USD.
