@@ -377,7 +377,7 @@ impl Request {
                 return Err(Unsayable::at(path));
             }
             if let Some(place) = conversation.broken() {
-                return Err(Unsayable::at(format!("{}.{place}", conversation.names.turns)));
+                return Err(conversation.names.unsayable(place));
             }
             let mut members = render(conversation)?;
             members.insert("stream".into(), self.stream.into());

@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
+use std::sync::LazyLock;
 
 /// Names an object may have before duplicates are looked up in a set instead of a list.
 const FEW_NAMES: usize = 16;
@@ -274,8 +275,11 @@ fn repair(data: &[u8]) -> Option<String> {
     Some(value.to_string())
 }
 
-/// Stands before the digits of a number that a `Value` would round, where it is kept as a string.
-const NUMBER: &str = "\u{1}number:";
+/// Stands before the digits of a number that a `Value` would round, where it is kept as a string. Nobody outside of this
+/// process can write it: a text of a client or of a provider never becomes a number.
+static NUMBER: LazyLock<String> = LazyLock::new(|| format!("\u{1}number:{:032x}:", rand::random::<u128>()));
+/// The same as it stands in JSON, with the quote before it.
+static MARK: LazyLock<String> = LazyLock::new(|| format!("\"\\u0001{}", &NUMBER[1..]));
 /// Digits that a `Value` keeps of every number.
 const DIGITS: usize = 15;
 
@@ -291,7 +295,7 @@ pub fn read_exact(text: &str) -> Result<serde_json::Value, serde_json::Error> {
     let (mut marked, mut from) = (String::with_capacity(text.len() + 64), 0);
     for place in long {
         marked.push_str(&text[from..place.start]);
-        marked.push_str("\"\\u0001number:");
+        marked.push_str(&MARK);
         marked.push_str(&text[place.clone()]);
         marked.push('"');
         from = place.end;
@@ -302,14 +306,13 @@ pub fn read_exact(text: &str) -> Result<serde_json::Value, serde_json::Error> {
 
 /// Writes a value, and numbers that [`read_exact`] kept as they came.
 pub fn write_exact(value: &serde_json::Value) -> String {
-    let (text, marked) = (value.to_string(), "\"\\u0001number:");
+    let (text, marked) = (value.to_string(), MARK.as_str());
     if !text.contains(marked) {
         return text;
     }
     let (mut out, mut rest) = (String::with_capacity(text.len()), text.as_str());
     while let Some((before, after)) = rest.split_once(marked) {
         out.push_str(before);
-        // A client may have written the mark itself: only a number becomes one.
         match after.split_once('"').filter(|(number, _)| is_number(number)) {
             Some((number, after)) => {
                 out.push_str(number);
@@ -327,12 +330,12 @@ pub fn write_exact(value: &serde_json::Value) -> String {
 
 /// A number that keeps its digits, as [`read_exact`] keeps those that a `Value` would round; `None` if JSON has no such number.
 pub fn kept_number(digits: &str) -> Option<serde_json::Value> {
-    is_number(digits).then(|| serde_json::Value::String(format!("{NUMBER}{digits}")))
+    is_number(digits).then(|| serde_json::Value::String(format!("{}{digits}", *NUMBER)))
 }
 
 /// The digits of a number that [`read_exact`] kept, if `value` is one.
 pub fn exact_number(value: &serde_json::Value) -> Option<&str> {
-    value.as_str()?.strip_prefix(NUMBER).filter(|number| is_number(number))
+    value.as_str()?.strip_prefix(NUMBER.as_str()).filter(|number| is_number(number))
 }
 
 /// The places of the numbers in JSON.
@@ -361,6 +364,10 @@ fn numbers(text: &str) -> impl Iterator<Item = Range<usize>> {
 
 /// Whether a `Value` would not keep every digit of this number.
 fn is_rounded(number: &str) -> bool {
+    // A `Value` writes the integer -0 as -0.0.
+    if number == "-0" {
+        return true;
+    }
     if number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok() {
         return false;
     }

@@ -53,18 +53,53 @@ pub struct Conversation {
 /// The paths of members by which a field is named to the client.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Names {
+    /// The list that turns stand in.
     pub turns: &'static str,
+    /// The member of the system's rules that are not in that list.
+    pub rules: &'static str,
     pub stop: &'static str,
     pub format: &'static str,
     pub effort: &'static str,
     pub verbosity: &'static str,
 }
 
+impl Names {
+    /// What stands at this place has no word in the other dialect.
+    pub fn unsayable(&self, place: Place) -> Unsayable {
+        Unsayable::at(match place {
+            Place::Rules => self.rules.to_owned(),
+            Place::At(place) => format!("{}.{place}", self.turns),
+        })
+    }
+}
+
+/// Where in the client's request something was said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Among the rules that have a member of their own.
+    Rules,
+    /// In the message or item of this number.
+    At(usize),
+}
+
 /// What one side said at once.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Turn {
     pub role: Role,
-    pub parts: Vec<Part>,
+    /// What was said, and where.
+    pub parts: Vec<(Place, Part)>,
+}
+
+impl Turn {
+    /// What was said at one place.
+    pub fn new(role: Role, place: Place, parts: Vec<Part>) -> Self {
+        Self { role, parts: parts.into_iter().map(|part| (place, part)).collect() }
+    }
+
+    /// What was said.
+    pub fn parts(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().map(|(_, part)| part)
+    }
 }
 
 /// Who said it.
@@ -94,10 +129,18 @@ pub enum Part {
         content: Vec<Part>,
         failed: bool,
     },
+    /// Reasoning that anybody can read on.
+    Thought(String),
     /// Reasoning that only its provider can read on, at this path of the client's request.
     Sealed {
         path: String,
     },
+}
+
+/// Whether an object has none but the `known` members, and some that say how caches are used. What is null says nothing.
+pub fn only(value: &Value, known: &[&str]) -> bool {
+    let mut members = value.as_object().into_iter().flatten();
+    members.all(|(name, value)| value.is_null() || name == "cache_control" || known.contains(&name.as_str()))
 }
 
 /// An image.
@@ -166,42 +209,43 @@ pub enum Format {
 impl Conversation {
     /// The place of the first turn whose calls the next one does not answer, or that answers a call which the one before did
     /// not make. Other dialects have no word for such a history.
-    pub fn broken(&self) -> Option<usize> {
-        let mut open: Vec<&str> = Vec::new();
-        for (place, turn) in self.turns.iter().enumerate() {
-            for part in &turn.parts {
+    pub fn broken(&self) -> Option<Place> {
+        let mut open: Vec<(&str, Place)> = Vec::new();
+        for turn in &self.turns {
+            for (place, part) in &turn.parts {
                 if let Part::Result { id, .. } = part {
-                    let Some(answered) = open.iter().position(|open| open == id) else { return Some(place) };
+                    let Some(answered) = open.iter().position(|(open, _)| open == id) else { return Some(*place) };
                     open.swap_remove(answered);
                 }
             }
-            if !open.is_empty() {
-                return place.checked_sub(1);
+            if let Some((_, place)) = open.first() {
+                return Some(*place);
             }
-            let calls = turn.parts.iter().filter_map(|part| match part {
-                Part::Call { id, .. } => Some(id.as_str()),
+            let calls = turn.parts.iter().filter_map(|(place, part)| match part {
+                Part::Call { id, .. } => Some((id.as_str(), *place)),
                 _ => None,
             });
             open = calls.collect();
         }
-        if open.is_empty() { None } else { self.turns.len().checked_sub(1) }
+        open.first().map(|(_, place)| *place)
     }
 
-    /// Leaves out sealed reasoning of turns before the last one that the user began. Returns the path of one that is
-    /// needed: the model goes on with it.
+    /// Leaves out reasoning of turns before the last one that the user began, which providers do not show to the model either.
+    /// Returns the path of one that is needed and sealed: the model goes on with it.
     pub fn unseal(&mut self) -> Option<String> {
         let asks =
-            |turn: &Turn| turn.role == Role::User && turn.parts.iter().any(|part| !matches!(part, Part::Result { .. }));
+            |turn: &Turn| turn.role == Role::User && turn.parts().any(|part| !matches!(part, Part::Result { .. }));
         let last = self.turns.iter().rposition(asks).unwrap_or(0);
         let mut needed = None;
-        for (place, turn) in self.turns.iter_mut().enumerate() {
-            turn.parts.retain(|part| match part {
+        for (number, turn) in self.turns.iter_mut().enumerate() {
+            turn.parts.retain(|(_, part)| match part {
                 Part::Sealed { path } => {
-                    if place > last {
+                    if number > last {
                         needed.get_or_insert(path.clone());
                     }
                     false
                 }
+                Part::Thought(_) => number > last,
                 _ => true,
             });
         }

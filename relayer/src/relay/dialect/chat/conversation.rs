@@ -1,7 +1,9 @@
 //! A chat request as a conversation in the neutral form.
 
 use crate::relay::dialect::Request;
-use crate::relay::dialect::conversation::{Conversation, Image, Names, Part, Role, Source, Turn, Unsayable};
+use crate::relay::dialect::conversation::{
+    Conversation, Image, Names, Part, Place, Role, Source, Turn, Unsayable, only,
+};
 use crate::relay::dialect::openai::{self, schema, tool_choice};
 use crate::relay::json;
 use serde_json::{Map, Value};
@@ -35,6 +37,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
     };
     let names = Names {
         turns: "messages",
+        rules: "messages",
         stop: "stop",
         format: "response_format",
         effort: "reasoning_effort",
@@ -47,12 +50,14 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
         }
     }
     for (place, tool) in array(&members, "tools").iter().enumerate() {
+        let tool = Some(tool).filter(|tool| only(tool, &["type", "function"])).and_then(function);
         conversation
             .tools
-            .push(function(tool).and_then(openai::tool).ok_or_else(|| Unsayable::at(format!("tools.{place}")))?);
+            .push(tool.and_then(|of| openai::tool(of, &[])).ok_or_else(|| Unsayable::at(format!("tools.{place}")))?);
     }
     for (place, message) in array(&members, "messages").iter().enumerate() {
-        let turn = turn(message).ok_or_else(|| Unsayable::at(format!("messages.{place}")))?;
+        let place = Place::At(place);
+        let turn = turn(message, place).ok_or_else(|| names.unsayable(place))?;
         match conversation.turns.last_mut() {
             // Results of calls made at once belong together.
             Some(last)
@@ -71,7 +76,7 @@ fn array<'a>(members: &'a Map<String, Value>, name: &str) -> &'a [Value] {
 }
 
 fn is_results(turn: &Turn) -> bool {
-    turn.parts.iter().all(|part| matches!(part, Part::Result { .. }))
+    turn.parts().all(|part| matches!(part, Part::Result { .. }))
 }
 
 /// Takes a member. `None` if there is no neutral word for it.
@@ -80,7 +85,9 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Option<
         "temperature" => conversation.temperature = Some(value.as_number()?.clone()),
         "top_p" => conversation.top_p = Some(value.as_number()?.clone()),
         "stop" => conversation.stop = texts(value)?,
-        "response_format" => conversation.format = schema(value["type"].as_str()?, &value["json_schema"])?,
+        "response_format" if only(value, &["type", "json_schema"]) => {
+            conversation.format = schema(value["type"].as_str()?, &value["json_schema"], &[])?;
+        }
         "reasoning_effort" => conversation.effort = Some(value.as_str()?.to_owned()),
         "verbosity" => conversation.verbosity = Some(value.as_str()?.to_owned()),
         "tool_choice" => conversation.tool_choice = tool_choice(value, |value| value["function"]["name"].as_str())?,
@@ -108,7 +115,7 @@ fn function(value: &Value) -> Option<&Value> {
     (value["type"] == "function").then(|| &value["function"])
 }
 
-fn turn(message: &Value) -> Option<Turn> {
+fn turn(message: &Value, place: Place) -> Option<Turn> {
     let members = message.as_object()?;
     let mut parts = match members.get("content").unwrap_or(&Value::Null) {
         Value::Null => Vec::new(),
@@ -120,6 +127,10 @@ fn turn(message: &Value) -> Option<Turn> {
         "system" | "developer" => Role::System,
         "user" => Role::User,
         "assistant" => {
+            let thought = ["reasoning_content", "reasoning"].into_iter().find_map(|name| message[name].as_str());
+            if let Some(thought) = thought.filter(|thought| !thought.is_empty()) {
+                parts.insert(0, Part::Thought(thought.to_owned()));
+            }
             for call in array(members, "tool_calls") {
                 parts.push(self::call(call)?);
             }
@@ -135,18 +146,16 @@ fn turn(message: &Value) -> Option<Turn> {
         }
         _ => return None,
     };
-    // Reasoning without a seal is shown to people only.
     let known =
         ["role", "content", "tool_calls", "tool_call_id", "refusal", "reasoning", "reasoning_content", "annotations"];
-    let others = members.iter().any(|(name, value)| !value.is_null() && !known.contains(&name.as_str()));
-    (!others).then_some(Turn { role, parts })
+    only(message, &known).then(|| Turn::new(role, place, parts))
 }
 
 fn part(value: &Value) -> Option<Part> {
     match value["type"].as_str()? {
-        "text" => Some(Part::Text(value["text"].as_str()?.to_owned())),
-        "refusal" => Some(Part::Refusal(value["refusal"].as_str()?.to_owned())),
-        "image_url" => {
+        "text" if only(value, &["type", "text"]) => Some(Part::Text(value["text"].as_str()?.to_owned())),
+        "refusal" if only(value, &["type", "refusal"]) => Some(Part::Refusal(value["refusal"].as_str()?.to_owned())),
+        "image_url" if only(value, &["type", "image_url"]) && only(&value["image_url"], &["url", "detail"]) => {
             let image = &value["image_url"];
             let detail = image["detail"].as_str().filter(|detail| *detail != "auto").map(ToOwned::to_owned);
             Some(Part::Image(Image { source: Source::of_url(image["url"].as_str()?), detail }))
@@ -157,6 +166,9 @@ fn part(value: &Value) -> Option<Part> {
 
 fn call(value: &Value) -> Option<Part> {
     let function = function(value)?;
+    if !only(value, &["id", "type", "function", "index"]) || !only(function, &["name", "arguments"]) {
+        return None;
+    }
     let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
     Some(Part::Call {
         id: text(&value["id"])?,

@@ -34,8 +34,8 @@ pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value
         return Err(Unsayable::at(names.stop));
     }
     let mut messages = Vec::with_capacity(turns.len());
-    for (place, turn) in turns.into_iter().enumerate() {
-        messages_of(turn, &names, place, &mut messages)?;
+    for turn in turns {
+        messages_of(turn, &names, &mut messages)?;
     }
     let mut request = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -90,10 +90,10 @@ fn format(format: Format) -> Value {
 }
 
 /// The messages of a turn: results of calls are messages of their own.
-fn messages_of(turn: Turn, names: &Names, place: usize, messages: &mut Vec<Value>) -> Result<(), Unsayable> {
-    let unsayable = || Unsayable::at(format!("{}.{place}", names.turns));
-    let (mut content, mut calls, mut refusal) = (Vec::new(), Vec::new(), None);
-    for part in turn.parts {
+fn messages_of(turn: Turn, names: &Names, messages: &mut Vec<Value>) -> Result<(), Unsayable> {
+    let (mut content, mut calls, mut refusal, mut thought) = (Vec::new(), Vec::new(), None, String::new());
+    for (place, part) in turn.parts {
+        let unsayable = || names.unsayable(place);
         match part {
             // Chat says what was said before what was called.
             Part::Text(text) if calls.is_empty() => content.push(json!({ "type": "text", "text": text })),
@@ -116,6 +116,7 @@ fn messages_of(turn: Turn, names: &Names, place: usize, messages: &mut Vec<Value
                 let text = returned_text(returned, failed).ok_or_else(unsayable)?;
                 messages.push(json!({ "role": "tool", "tool_call_id": id, "content": text }));
             }
+            Part::Thought(text) => thought.push_str(&text),
             Part::Text(_) | Part::Image(_) | Part::Call { .. } | Part::Refusal(_) | Part::Result { .. } => {
                 return Err(unsayable());
             }
@@ -136,6 +137,9 @@ fn messages_of(turn: Turn, names: &Names, place: usize, messages: &mut Vec<Value
     }
     if let Some(refusal) = refusal {
         message["refusal"] = refusal.into();
+    }
+    if !thought.is_empty() {
+        message["reasoning_content"] = thought.into();
     }
     messages.push(message);
     Ok(())

@@ -2,7 +2,7 @@
 
 use crate::relay::dialect::Request;
 use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
+    Conversation, Format, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable, only,
 };
 use crate::relay::json;
 use serde_json::{Map, Value};
@@ -34,6 +34,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
     };
     let names = Names {
         turns: "messages",
+        rules: "system",
         stop: "stop_sequences",
         format: "output_config.format",
         effort: "output_config.effort",
@@ -49,7 +50,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
         conversation.tools.push(self::tool(tool).ok_or_else(|| Unsayable::at(format!("tools.{place}")))?);
     }
     if let Some(system) = members.get("system").filter(|system| !system.is_null()) {
-        conversation.turns.push(Turn { role: Role::System, parts: blocks(system, "system")? });
+        conversation.turns.push(Turn::new(Role::System, Place::Rules, blocks(system, "system")?));
     }
     for (place, message) in array(&members, "messages").iter().enumerate() {
         let role = match message["role"].as_str() {
@@ -59,7 +60,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
             _ => return Err(Unsayable::at(format!("messages.{place}.role"))),
         };
         let parts = blocks(&message["content"], &format!("messages.{place}.content"))?;
-        conversation.turns.push(Turn { role, parts });
+        conversation.turns.push(Turn::new(role, Place::At(place), parts));
     }
     // A turn of the assistant at the end is to be continued, which only this dialect can ask for.
     if conversation.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
@@ -109,7 +110,11 @@ fn output_config(conversation: &mut Conversation, value: &Value) -> Result<(), U
                 effort @ ("low" | "medium") => conversation.effort = Some(effort.to_owned()),
                 _ => return Err(unsayable()),
             },
-            "format" if value["type"] == "json_schema" && value["schema"].is_object() => {
+            "format"
+                if value["type"] == "json_schema"
+                    && value["schema"].is_object()
+                    && only(value, &["type", "schema"]) =>
+            {
                 let schema = value["schema"].clone();
                 conversation.format =
                     Some(Format::Schema { name: None, description: None, schema, strict: Some(true) });
@@ -140,11 +145,8 @@ fn tool_choice(conversation: &mut Conversation, value: &Value) -> Option<()> {
 
 /// A function of the client's; the others run at the provider.
 fn tool(value: &Value) -> Option<Tool> {
-    let members = value.as_object()?;
-    let known = ["name", "type", "description", "input_schema", "strict", "cache_control", "eager_input_streaming"];
-    if value["type"].as_str().is_some_and(|kind| kind != "custom")
-        || members.iter().any(|(name, value)| !value.is_null() && !known.contains(&name.as_str()))
-    {
+    let known = ["name", "type", "description", "input_schema", "strict", "eager_input_streaming"];
+    if value["type"].as_str().is_some_and(|kind| kind != "custom") || !only(value, &known) {
         return None;
     }
     Some(Tool {
@@ -160,9 +162,9 @@ fn blocks(content: &Value, path: &str) -> Result<Vec<Part>, Unsayable> {
     match content {
         Value::String(text) => Ok(vec![Part::Text(text.clone())]),
         Value::Array(blocks) => {
-            let blocks = blocks.iter().enumerate().filter_map(|(place, one)| {
+            let blocks = blocks.iter().enumerate().map(|(place, one)| {
                 let path = format!("{path}.{place}");
-                block(one, &path).ok_or(Unsayable::at(path)).transpose()
+                block(one, &path).ok_or(Unsayable::at(path))
             });
             blocks.collect()
         }
@@ -170,16 +172,11 @@ fn blocks(content: &Value, path: &str) -> Result<Vec<Part>, Unsayable> {
     }
 }
 
-/// A block as a part; none for one that is left out. `None` if there is no word for it.
-fn block(block: &Value, path: &str) -> Option<Option<Part>> {
+/// A block as a part. `None` if there is no word for it.
+fn block(block: &Value, path: &str) -> Option<Part> {
     let text = |name: &str| block[name].as_str().map(ToOwned::to_owned);
-    let only = |known: &[&str]| {
-        let mut members = block.as_object().into_iter().flatten();
-        members.all(|(name, value)| {
-            value.is_null() || ["type", "cache_control"].contains(&name.as_str()) || known.contains(&name.as_str())
-        })
-    };
-    let part = match block["type"].as_str()? {
+    let only = |known: &[&str]| only(block, &[&["type"], known].concat());
+    Some(match block["type"].as_str()? {
         "text" if only(&["text", "citations"]) && no_citations(block) => Part::Text(text("text")?),
         "image" if only(&["source"]) => image(&block["source"])?,
         "tool_use" if only(&["id", "name", "input"]) => {
@@ -193,12 +190,13 @@ fn block(block: &Value, path: &str) -> Option<Option<Part>> {
             },
             failed: block["is_error"] == true,
         },
-        // Without a signature it came from another dialect, whose clients do not send it back.
-        "thinking" if text("signature").is_none_or(|signature| signature.is_empty()) => return Some(None),
+        // Without a signature it came from another dialect.
+        "thinking" if text("signature").is_none_or(|signature| signature.is_empty()) => {
+            Part::Thought(text("thinking")?)
+        }
         "thinking" | "redacted_thinking" => Part::Sealed { path: path.to_owned() },
         _ => return None,
-    };
-    Some(Some(part))
+    })
 }
 
 fn no_citations(block: &Value) -> bool {
@@ -206,6 +204,9 @@ fn no_citations(block: &Value) -> bool {
 }
 
 fn image(source: &Value) -> Option<Part> {
+    if !only(source, &["type", "media_type", "data", "url"]) {
+        return None;
+    }
     let text = |name: &str| source[name].as_str().map(ToOwned::to_owned);
     let source = match source["type"].as_str()? {
         "base64" => Source::Base64 { media_type: text("media_type")?, data: text("data")? },

@@ -1,7 +1,7 @@
 //! A conversation in the neutral form as a request for messages.
 
 use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
+    Conversation, Format, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable,
 };
 use crate::relay::json as document;
 use serde_json::{Map, Number, Value, json};
@@ -95,17 +95,17 @@ fn format(format: Format, names: &Names) -> Result<Value, Unsayable> {
 /// The system's rules at the beginning, and the messages after them.
 fn messages(turns: Vec<Turn>, names: &Names) -> Result<(Vec<Value>, Vec<Value>), Unsayable> {
     let (mut system, mut messages): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
-    for (place, turn) in turns.into_iter().enumerate() {
-        let unsayable = || Unsayable::at(format!("{}.{place}", names.turns));
-        let parts = turn.parts.into_iter().filter(|part| !says_nothing(part));
-        let blocks = parts.map(|part| block(part, turn.role).ok_or_else(unsayable));
+    for turn in turns {
+        let first = turn.parts.first().map_or(Place::Rules, |(place, _)| *place);
+        let parts = turn.parts.into_iter().filter(|(_, part)| !says_nothing(part));
+        let blocks = parts.map(|(place, part)| block(part, turn.role).ok_or_else(|| names.unsayable(place)));
         let blocks: Vec<Value> = blocks.collect::<Result<_, _>>()?;
         let role = match turn.role {
             Role::System if messages.is_empty() => {
                 system.extend(blocks);
                 continue;
             }
-            Role::System => return Err(unsayable()),
+            Role::System => return Err(names.unsayable(first)),
             Role::User => "user",
             Role::Assistant => "assistant",
         };
@@ -120,9 +120,14 @@ fn messages(turns: Vec<Turn>, names: &Names) -> Result<(Vec<Value>, Vec<Value>),
     Ok((system, messages))
 }
 
-/// Whether a part is a text without words, which agents leave in histories and this API refuses.
+/// Whether a part is a text without words, which agents leave in histories and this API refuses, or reasoning without the
+/// signature that it wants.
 fn says_nothing(part: &Part) -> bool {
-    matches!(part, Part::Text(text) if text.trim().is_empty())
+    match part {
+        Part::Text(text) => text.trim().is_empty(),
+        Part::Thought(_) => true,
+        _ => false,
+    }
 }
 
 /// A part as a block. `None` if there is no word for it.
@@ -146,9 +151,12 @@ fn block(part: Part, role: Role) -> Option<Value> {
             }
             result
         }
-        Part::Image(_) | Part::Call { .. } | Part::Result { .. } | Part::Refusal(_) | Part::Sealed { .. } => {
-            return None;
-        }
+        Part::Image(_)
+        | Part::Call { .. }
+        | Part::Result { .. }
+        | Part::Refusal(_)
+        | Part::Thought(_)
+        | Part::Sealed { .. } => return None,
     })
 }
 

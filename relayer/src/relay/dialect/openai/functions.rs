@@ -1,10 +1,14 @@
 //! Functions and schemas as OpenAI's dialects describe them; chat completions wrap each of them in an object of its own.
 
-use crate::relay::dialect::conversation::{Format, Tool, ToolChoice};
+use crate::relay::dialect::conversation::{Format, Tool, ToolChoice, only};
 use serde_json::Value;
 
-/// The form of an answer of this kind, described by `of`. `None` if there is no neutral word for it.
-pub(in crate::relay::dialect) fn schema(kind: &str, of: &Value) -> Option<Option<Format>> {
+/// The form of an answer of this kind, described by `of`, which may have the `other` members besides. `None` if there is no
+/// neutral word for it.
+pub(in crate::relay::dialect) fn schema(kind: &str, of: &Value, other: &[&str]) -> Option<Option<Format>> {
+    if !only(of, &[&["name", "description", "schema", "strict"], other].concat()) {
+        return None;
+    }
     let text = |name: &str| of[name].as_str().map(ToOwned::to_owned);
     Some(match kind {
         "text" => None,
@@ -34,8 +38,11 @@ pub(in crate::relay::dialect) fn tool_choice(
     })
 }
 
-/// The function that `of` describes.
-pub(in crate::relay::dialect) fn tool(of: &Value) -> Option<Tool> {
+/// The function that `of` describes, which may have the `other` members besides. `None` if there is no neutral word for it.
+pub(in crate::relay::dialect) fn tool(of: &Value, other: &[&str]) -> Option<Tool> {
+    if !only(of, &[&["name", "description", "parameters", "strict"], other].concat()) {
+        return None;
+    }
     Some(Tool {
         name: of["name"].as_str()?.to_owned(),
         description: of["description"].as_str().map(ToOwned::to_owned),

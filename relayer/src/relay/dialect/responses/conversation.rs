@@ -2,7 +2,7 @@
 
 use crate::relay::dialect::Request;
 use crate::relay::dialect::conversation::{
-    Conversation, Image, Names, Part, Role, Source, Tool, ToolChoice, Turn, Unsayable,
+    Conversation, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable, only,
 };
 use crate::relay::dialect::openai::{self, schema, tool_choice};
 use crate::relay::json;
@@ -43,6 +43,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
     };
     let names = Names {
         turns: "input",
+        rules: "instructions",
         stop: "input",
         format: "text.format",
         effort: "reasoning.effort",
@@ -56,15 +57,17 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
     }
     tools(&mut conversation, &members)?;
     if let Some(instructions) = members.get("instructions").and_then(Value::as_str) {
-        add(&mut conversation, Role::System, vec![Part::Text(instructions.to_owned())]);
+        add(&mut conversation, Turn::new(Role::System, Place::Rules, vec![Part::Text(instructions.to_owned())]));
     }
     match members.get("input") {
-        Some(Value::String(text)) => add(&mut conversation, Role::User, vec![Part::Text(text.clone())]),
+        Some(Value::String(text)) => {
+            add(&mut conversation, Turn::new(Role::User, Place::At(0), vec![Part::Text(text.clone())]));
+        }
         Some(Value::Array(items)) => {
             for (place, item) in items.iter().enumerate() {
                 let path = format!("input.{place}");
                 let (role, parts) = self::item(item, &path).ok_or(Unsayable::at(path))?;
-                add(&mut conversation, role, parts);
+                add(&mut conversation, Turn::new(role, Place::At(place), parts));
             }
         }
         _ => return Err(Unsayable::at("input")),
@@ -73,23 +76,23 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
 }
 
 /// Adds what was said: items that one side said one after the other are one turn.
-fn add(conversation: &mut Conversation, role: Role, parts: Vec<Part>) {
+fn add(conversation: &mut Conversation, turn: Turn) {
     let result = |part: &Part| matches!(part, Part::Result { .. });
     let call = |part: &Part| matches!(part, Part::Call { .. });
     // Reasoning between calls made at once does not part them.
-    let goes_on = |part: &Part| matches!(part, Part::Call { .. } | Part::Sealed { .. });
+    let goes_on = |part: &Part| matches!(part, Part::Call { .. } | Part::Thought(_) | Part::Sealed { .. });
     match conversation.turns.last_mut() {
         Some(last)
-            if last.role == role
-                && match role {
-                    Role::Assistant => !last.parts.iter().any(call) || parts.iter().all(goes_on),
-                    Role::User => last.parts.iter().all(result) && parts.iter().all(result),
+            if last.role == turn.role
+                && match turn.role {
+                    Role::Assistant => !last.parts().any(call) || turn.parts().all(goes_on),
+                    Role::User => last.parts().all(result) && turn.parts().all(result),
                     Role::System => false,
                 } =>
         {
-            last.parts.extend(parts);
+            last.parts.extend(turn.parts);
         }
-        _ => conversation.turns.push(Turn { role, parts }),
+        _ => conversation.turns.push(turn),
     }
 }
 
@@ -146,7 +149,7 @@ fn text(conversation: &mut Conversation, value: &Value) -> Result<(), Unsayable>
             "verbosity" if value == "medium" => {}
             "verbosity" => conversation.verbosity = Some(value.as_str().ok_or_else(unsayable)?.to_owned()),
             "format" => {
-                let format = value["type"].as_str().and_then(|kind| schema(kind, value));
+                let format = value["type"].as_str().and_then(|kind| schema(kind, value, &["type"]));
                 conversation.format = format.ok_or_else(unsayable)?;
             }
             _ => return Err(unsayable()),
@@ -172,7 +175,8 @@ fn tools(conversation: &mut Conversation, members: &Map<String, Value>) -> Resul
         match value["type"].as_str() {
             Some("function") => add(value, None)?,
             Some("namespace") => {
-                let functions = value["tools"].as_array().ok_or_else(unsayable)?;
+                let known = only(value, &["type", "name", "description", "tools"]);
+                let functions = value["tools"].as_array().filter(|_| known).ok_or_else(unsayable)?;
                 functions.iter().try_for_each(|function| add(function, Some(value)))?;
             }
             Some("web_search") => conversation.left_out.push(format!("tools.{place}")),
@@ -190,7 +194,7 @@ fn tools(conversation: &mut Conversation, members: &Map<String, Value>) -> Resul
 /// A function; in a group its name and its description have the group's before them.
 fn tool(value: &Value, group: Option<&Value>) -> Option<Tool> {
     value["type"].as_str().filter(|kind| *kind == "function")?;
-    let tool = openai::tool(value)?;
+    let tool = openai::tool(value, &["type"])?;
     let Some(group) = group else { return Some(tool) };
     let name = joined(Some(group["name"].as_str()?), &tool.name);
     let described = [group["description"].as_str(), tool.description.as_deref()];
@@ -216,11 +220,15 @@ pub(super) fn groups(tools: &Value) -> Vec<(String, String, String)> {
     members.collect()
 }
 
+/// Members of every item that say nothing to the model.
+const OF_ITEMS: [&str; 4] = ["type", "id", "status", "internal_chat_message_metadata_passthrough"];
+
 /// An item of the history: who said it, and what.
 fn item(item: &Value, path: &str) -> Option<(Role, Vec<Part>)> {
     let text = |name: &str| item[name].as_str().map(ToOwned::to_owned);
+    let only = |known: &[&str]| only(item, &[&OF_ITEMS, known].concat());
     Some(match item["type"].as_str().unwrap_or("message") {
-        "message" => {
+        "message" if only(&["role", "content"]) => {
             let role = match item["role"].as_str()? {
                 "user" => Role::User,
                 "assistant" => Role::Assistant,
@@ -228,18 +236,27 @@ fn item(item: &Value, path: &str) -> Option<(Role, Vec<Part>)> {
             };
             (role, content(&item["content"])?)
         }
-        "function_call" => {
+        "function_call" if only(&["call_id", "namespace", "name", "arguments"]) => {
             let name = joined(item["namespace"].as_str(), item["name"].as_str()?);
             (Role::Assistant, vec![Part::Call { id: text("call_id")?, name, arguments: text("arguments")? }])
         }
-        "function_call_output" => {
+        "function_call_output" if only(&["call_id", "output"]) => {
             let (id, content) = (text("call_id")?, content(&item["output"])?);
             (Role::User, vec![Part::Result { id, content, failed: false }])
         }
-        "reasoning" if item["encrypted_content"].is_null() => (Role::Assistant, Vec::new()),
+        "reasoning" if item["encrypted_content"].is_null() => (Role::Assistant, thoughts(item)),
         "reasoning" => (Role::Assistant, vec![Part::Sealed { path: path.to_owned() }]),
         _ => return None,
     })
+}
+
+/// Reasoning without a seal: what it says, or else what is said of it.
+fn thoughts(item: &Value) -> Vec<Part> {
+    let of = |name: &str| -> Vec<Part> {
+        let texts = item[name].as_array().into_iter().flatten().filter_map(|part| part["text"].as_str());
+        texts.filter(|text| !text.is_empty()).map(|text| Part::Thought(text.to_owned())).collect()
+    };
+    Some(of("content")).filter(|said| !said.is_empty()).unwrap_or_else(|| of("summary"))
 }
 
 fn content(content: &Value) -> Option<Vec<Part>> {
@@ -252,10 +269,14 @@ fn content(content: &Value) -> Option<Vec<Part>> {
 
 fn part(part: &Value) -> Option<Part> {
     let text = |name: &str| part[name].as_str().map(ToOwned::to_owned);
+    let only = |known: &[&str]| only(part, &[&["type"], known].concat());
     match part["type"].as_str()? {
-        "input_text" | "output_text" | "text" => Some(Part::Text(text("text")?)),
-        "refusal" => Some(Part::Refusal(text("refusal")?)),
-        "input_image" => {
+        // What a text cites and how likely its tokens were is said of an answer, and not to the model.
+        "input_text" | "output_text" | "text" if only(&["text", "annotations", "logprobs"]) => {
+            Some(Part::Text(text("text")?))
+        }
+        "refusal" if only(&["refusal"]) => Some(Part::Refusal(text("refusal")?)),
+        "input_image" if only(&["image_url", "detail"]) => {
             let detail = text("detail").filter(|detail| detail != "auto");
             Some(Part::Image(Image { source: Source::of_url(part["image_url"].as_str()?), detail }))
         }

@@ -1,5 +1,6 @@
 //! What a provider of responses sends: events of a stream, or a whole answer.
 
+use crate::relay::dialect::event;
 use crate::relay::dialect::openai::count;
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Stated, Usage, Whole};
 use crate::relay::json::{self, Text, place};
@@ -11,6 +12,9 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use steam_protocol::receipt::FinishReason;
+
+/// The items that call something of the client's.
+const CALLS: [&str; 2] = ["function_call", "custom_tool_call"];
 
 /// Reads an answer.
 #[derive(Debug, Default)]
@@ -136,9 +140,14 @@ impl ResponseReader {
             | "response.custom_tool_call_input.delta"
             | "response.custom_tool_call_input.done" => (call, Kind::Arguments, 0),
             "response.output_item.added" | "response.output_item.done" => {
-                let item: Value = serde_json::from_str(chunk.item.ok_or(Fault::Malformed)?.get()).unwrap_or_default();
+                let json = chunk.item.ok_or(Fault::Malformed)?.get();
+                let announced = kind.ends_with(".added");
                 // An item that is announced says nothing yet but which function it calls.
-                return if kind.ends_with(".done") { self.item(call, &item, say) } else { self.call(call, &item, say) };
+                if announced && !CALLS.contains(&&*event::kind(json)) {
+                    return Ok(());
+                }
+                let item: Value = serde_json::from_str(json).unwrap_or_default();
+                return if announced { self.call(call, &item, say) } else { self.item(call, &item, say) };
             }
             _ => return Ok(()),
         };
@@ -235,7 +244,7 @@ impl ResponseReader {
 
     /// The id and the name of a call, if `item` is one, once.
     fn call(&mut self, place: u32, item: &Value, say: &mut Say<'_>) -> Result<(), Fault> {
-        let is_call = ["function_call", "custom_tool_call"].iter().any(|kind| item["type"] == *kind);
+        let is_call = CALLS.iter().any(|kind| item["type"] == *kind);
         if !is_call || !self.said.insert((place, Kind::Call, 0)) {
             return Ok(());
         }

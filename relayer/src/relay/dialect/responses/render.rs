@@ -32,8 +32,8 @@ pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value
         return Err(Unsayable::at(names.stop));
     }
     let mut items = Vec::with_capacity(turns.len());
-    for (place, turn) in turns.into_iter().enumerate() {
-        items_of(turn, &names, place, &mut items)?;
+    for turn in turns {
+        items_of(turn, &names, &mut items)?;
     }
     let mut request = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
@@ -95,21 +95,24 @@ fn format(format: Format) -> Value {
 }
 
 /// The items of a turn: calls and what they returned are items of their own.
-fn items_of(turn: Turn, names: &Names, place: usize, items: &mut Vec<Value>) -> Result<(), Unsayable> {
+fn items_of(turn: Turn, names: &Names, items: &mut Vec<Value>) -> Result<(), Unsayable> {
     let role = turn.role;
     let mut content = Vec::new();
-    for part in turn.parts {
+    for (place, part) in turn.parts {
+        let unsayable = || names.unsayable(place);
         let item = match part {
             Part::Call { id, name, arguments } if role == Role::Assistant => {
                 json!({ "type": "function_call", "call_id": id, "name": name, "arguments": arguments })
             }
             Part::Result { id, content, failed } if role == Role::User => {
-                let output = returned(content, failed).ok_or_else(|| unsayable(names, place))?;
+                let output = returned(content, failed).ok_or_else(unsayable)?;
                 json!({ "type": "function_call_output", "call_id": id, "output": output })
             }
             Part::Sealed { path } => return Err(Unsayable::at(path)),
+            // It is taken back sealed, or by the id of an answer that was kept.
+            Part::Thought(_) => continue,
             part => {
-                content.push(self::part(part, role).ok_or_else(|| unsayable(names, place))?);
+                content.push(self::part(part, role).ok_or_else(unsayable)?);
                 continue;
             }
         };
@@ -118,10 +121,6 @@ fn items_of(turn: Turn, names: &Names, place: usize, items: &mut Vec<Value>) -> 
     }
     message(role, &mut content, items);
     Ok(())
-}
-
-fn unsayable(names: &Names, place: usize) -> Unsayable {
-    Unsayable::at(format!("{}.{place}", names.turns))
 }
 
 /// Adds a message of these parts, if there are any.
@@ -149,7 +148,12 @@ fn part(part: Part, role: Role) -> Option<Value> {
             let detail = detail.unwrap_or_else(|| "auto".into());
             json!({ "type": "input_image", "image_url": source.url(), "detail": detail })
         }
-        Part::Refusal(_) | Part::Image(_) | Part::Call { .. } | Part::Result { .. } | Part::Sealed { .. } => {
+        Part::Refusal(_)
+        | Part::Image(_)
+        | Part::Call { .. }
+        | Part::Result { .. }
+        | Part::Thought(_)
+        | Part::Sealed { .. } => {
             return None;
         }
     })

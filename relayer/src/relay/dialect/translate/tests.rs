@@ -32,7 +32,7 @@ fn read(dialect: &dyn Dialect, body: &Value) -> Request {
 
 /// What is said in a conversation, in order: who says it, and what. Texts without words say nothing.
 fn lines(conversation: &Conversation) -> Vec<(Role, Part)> {
-    let parts = conversation.turns.iter().flat_map(|turn| turn.parts.iter().map(|part| (turn.role, part.clone())));
+    let parts = conversation.turns.iter().flat_map(|turn| turn.parts().map(|part| (turn.role, part.clone())));
     let says = |part: &Part| !matches!(part, Part::Text(text) if text.trim().is_empty());
     let parts = parts.map(|(role, part)| match part {
         Part::Result { id, content, failed } => {
