@@ -54,14 +54,18 @@ pub async fn receive(node: &Node, request: Request, limit: usize) -> Result<(Own
 pub fn check(headers: &HeaderMap, limit: usize) -> Result<(), RelayError> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?").trim());
     if text(CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
-        return Err(RelayError::MediaType(
-            "send the body as it is: its bytes are what is signed, so no Content-Encoding is taken".into(),
-        ));
+        return Err(RelayError::MediaType {
+            header: "content-encoding",
+            message: "send the body as it is: its bytes are what is signed, so no Content-Encoding is taken",
+        });
     }
     if let Some(kind) = text(CONTENT_TYPE) {
         let essence = kind.split(';').next().unwrap_or_default().trim();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(RelayError::MediaType("send JSON, with `Content-Type: application/json`".into()));
+            return Err(RelayError::MediaType {
+                header: "content-type",
+                message: "send JSON, with `Content-Type: application/json`",
+            });
         }
     }
     let length = text(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
@@ -171,6 +175,12 @@ mod tests {
         assert_eq!(status(CONTENT_LENGTH, "1000"), None);
         assert_eq!(status(CONTENT_LENGTH, "1001"), Some(413));
         assert_eq!(status(CONTENT_LENGTH, "18446744073709551615"), Some(413));
+        let param = |name: HeaderName| {
+            let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("x"))]);
+            check(&headers, 1_000).unwrap_err().param().map(ToOwned::to_owned)
+        };
+        assert_eq!(param(CONTENT_TYPE).as_deref(), Some("content-type"));
+        assert_eq!(param(CONTENT_ENCODING).as_deref(), Some("content-encoding"));
     }
 
     #[tokio::test]

@@ -36,7 +36,7 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
         RelayError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RelayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
         RelayError::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-        RelayError::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        RelayError::MediaType { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         RelayError::Busy { .. }
         | RelayError::RateLimited(_)
         | RelayError::Cooldown { .. }

@@ -136,9 +136,14 @@ pub enum RelayError {
         /// In bytes.
         limit: usize,
     },
-    /// The body is no JSON by its own account.
-    #[error("{0}")]
-    MediaType(String),
+    /// The body is no plain JSON by its own account.
+    #[error("{message}")]
+    MediaType {
+        /// The header that says so.
+        header: &'static str,
+        /// What to send.
+        message: &'static str,
+    },
     /// The relayer has its hands full.
     #[error("the relayer is at its limit of concurrent requests; try again in {} seconds", retry_after.as_secs())]
     Busy {
@@ -292,7 +297,7 @@ impl RelayError {
             Self::Method { .. } => (Request, "method_not_allowed"),
             Self::BodyTimeout => (Request, "body_timeout"),
             Self::TooLarge { .. } => (Request, "body_too_large"),
-            Self::MediaType(_) => (Request, "unsupported_media_type"),
+            Self::MediaType { .. } => (Request, "unsupported_media_type"),
             Self::Busy { .. } => (Rate, "too_many_concurrent_requests"),
             Self::RateLimited(_) => (Rate, "rate_limit_exceeded"),
             Self::NotReady(_) => (Relayer, "not_ready"),
@@ -315,7 +320,7 @@ impl RelayError {
             Self::Untranslatable { field, .. } => Some(field),
             Self::NoProvider { field, .. } => field.as_deref(),
             Self::MaxCost { .. } => Some("steam-max-cost"),
-            Self::MediaType(_) => Some("content-type"),
+            Self::MediaType { header, .. } => Some(header),
             Self::UnknownModel(_) => Some("model"),
             _ => None,
         }

@@ -1,8 +1,10 @@
 //! JSON as the request path needs it: one strict pass over what a stranger sent, and objects whose values keep the
 //! bytes they came with.
 
+mod halves;
 mod spelling;
 
+pub use halves::Halves;
 pub use spelling::letters;
 
 use bytes::Bytes;
@@ -236,17 +238,41 @@ impl Document {
     }
 }
 
-/// Reads what a provider sent, and returns it with the bytes that were read. What only lenient readers take, names given twice
-/// and numbers that are none, is written to `repaired` as every reader takes it.
+/// Reads a piece of a stream as [`lenient`] does. One that has halves of letters is returned as it came: the other half is in
+/// another piece, and clients join them.
+pub fn lenient_piece<'a, T: Deserialize<'a>>(
+    data: &'a Bytes,
+    repaired: &'a mut Option<Bytes>,
+) -> Option<(T, &'a Bytes)> {
+    match whole_letters(data) {
+        Some(whole) if is_object(data) && serde_json::from_str::<serde_json::Value>(&whole).is_ok() => {
+            let whole: &Bytes = repaired.insert(whole.into());
+            serde_json::from_slice(whole).ok().map(|read| (read, data))
+        }
+        _ => lenient(data, repaired),
+    }
+}
+
+fn is_object(data: &[u8]) -> bool {
+    data.trim_ascii_start().first() == Some(&b'{')
+}
+
+/// What a provider sent without halves of letters, if it has any.
+fn whole_letters(data: &[u8]) -> Option<String> {
+    std::str::from_utf8(data).ok().and_then(|text| Halves::default().join(text))
+}
+
+/// Reads what a provider sent, and returns it with the bytes that were read. What only lenient readers take, names given twice,
+/// numbers that are none, and halves of letters, is written to `repaired` as every reader takes it.
 pub fn lenient<'a, T: Deserialize<'a>>(data: &'a Bytes, repaired: &'a mut Option<Bytes>) -> Option<(T, &'a Bytes)> {
-    let object = |data: &Bytes| data.trim_ascii_start().first() == Some(&b'{');
-    if !object(data) {
+    if !is_object(data) {
         return None;
     }
     if let Ok(read) = serde_json::from_slice(data) {
         return Some((read, data));
     }
-    let data = repaired.insert(repair(data)?.into());
+    let whole = whole_letters(data);
+    let data = repaired.insert(repair(whole.as_deref().map_or(&data[..], str::as_bytes))?.into());
     Some((serde_json::from_slice(data).ok()?, data))
 }
 

@@ -74,7 +74,9 @@ impl Stated {
     /// Reads an error object, or a message, in `around`.
     fn of(error: &Value, around: &Value) -> Self {
         let text = |name: &str| error.get(name).and_then(Value::as_str);
-        let message = error.as_str().or_else(|| ["message", "detail"].into_iter().find_map(text)).unwrap_or_default();
+        let listed = error.get("detail").and_then(Value::as_array).map(|all| listed(all));
+        let message = error.as_str().or_else(|| ["message", "detail"].into_iter().find_map(text));
+        let message = message.or(listed.as_deref()).unwrap_or_default();
         let name = |name: &Value| name.as_str().filter(|name| name.parse::<f64>().is_err()).map(str::to_owned);
         let own: Vec<String> = ["code", "type"].into_iter().filter_map(|name_of| name(error.get(name_of)?)).collect();
         let nested = ["innererror", "metadata"].into_iter().filter_map(|inner| name(error.get(inner)?.get("code")?));
@@ -92,6 +94,18 @@ impl Stated {
     pub fn refusal(&self) -> Option<u16> {
         self.status.filter(|status| matches!(status, 400 | 413 | 422))
     }
+}
+
+/// Words of a list of mistakes, each with where it is, as servers made with `FastAPI` state them.
+fn listed(mistakes: &[Value]) -> String {
+    let word = |place: &Value| place.as_str().map_or_else(|| place.to_string(), ToOwned::to_owned);
+    let said = mistakes.iter().filter_map(|mistake| {
+        let places = mistake["loc"].as_array().into_iter().flatten().map(word);
+        let place = places.collect::<Vec<_>>().join(".");
+        let what = mistake["msg"].as_str()?;
+        Some(if place.is_empty() { what.to_owned() } else { format!("{place}: {what}") })
+    });
+    said.collect::<Vec<_>>().join("; ")
 }
 
 /// The status in an object: a number, or a name that stands for one.
@@ -152,6 +166,13 @@ mod tests {
                 Some("rate_limit_exceeded"),
             ),
             (r#"{"detail":"gone"}"#, None, Some("gone"), None),
+            (
+                r#"{"detail":[{"loc":["body","messages",0],"msg":"Field required","type":"missing"},{"msg":"b"}]}"#,
+                None,
+                Some("body.messages.0: Field required; b"),
+                None,
+            ),
+            (r#"{"detail":[7]}"#, None, None, None),
             (r#"{"error":{"code":7}}"#, None, None, None),
             ("oops", None, Some("oops"), None),
             ("", None, None, None),

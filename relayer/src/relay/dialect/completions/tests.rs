@@ -120,6 +120,16 @@ fn a_stream_is_passed_as_it_is_but_for_its_usage() {
 }
 
 #[test]
+fn a_letter_that_is_cut_in_two_is_passed_as_it_came() {
+    let mut read = transcript(1);
+    for piece in [r#"{"choices":[{"text":"x\ud83d","index":0}]}"#, r#"{"choices":[{"text":"\ude00","index":0}]}"#] {
+        let passed = Ok(Piece::Data(Bytes::from_static(piece.as_bytes())));
+        assert_eq!(chunk(&mut read, piece).map(|(piece, _)| piece), passed, "{piece}");
+    }
+    assert_eq!(read.counts.delivered.total().bytes, 1 + 3);
+}
+
+#[test]
 fn a_whole_answer_needs_a_text_and_keeps_every_byte_but_its_usage() {
     let whole = |json: &'static str| transcript(1).whole(Bytes::from_static(json.as_bytes()));
     assert_eq!(whole(r#"{"choices":[]}"#), Err(Fault::Malformed));

@@ -52,7 +52,8 @@ impl Reader for VectorReader {
         let vectors = answer.data.unwrap_or_default();
         let is_vector = |vector: &Vector<'_>| {
             let json = vector.embedding.get();
-            (json.starts_with('[') || json.starts_with('"')) && json.len() > 2
+            // Some write a null, or what becomes one, for what is no number: nobody can use such a vector.
+            (json.starts_with('[') && !json.contains("null") || json.starts_with('"')) && json.len() > 2
         };
         if vectors.len() != self.inputs as usize || !vectors.iter().all(is_vector) {
             return Err(Fault::Malformed);

@@ -71,6 +71,8 @@ fn there_is_one_vector_for_each_input() {
         (1, r#"{"data":[{}]}"#),
         (1, r#"{"data":[{"embedding":[]}]}"#),
         (1, r#"{"data":[{"embedding":7}]}"#),
+        (1, r#"{"data":[{"embedding":[0.5,null]}]}"#),
+        (1, r#"{"data":[{"embedding":[0.5,NaN]}]}"#),
         (1, r#"{"data":[{"index":1,"embedding":[1]}]}"#),
         (2, r#"{"data":[{"index":0,"embedding":[1]},{"index":0,"embedding":[1]}]}"#),
     ] {

@@ -82,7 +82,7 @@ impl<'a, C: Choice + Deserialize<'a>> Chunk<'a, C> {
         if event.data.trim_ascii() == DONE {
             return Ok(Read::Done);
         }
-        Self::read(&event.data, repaired).map(Box::new).map(Read::Chunk)
+        Self::checked(json::lenient_piece(&event.data, repaired)).map(Box::new).map(Read::Chunk)
     }
 
     /// Reads a whole answer, as [`Self::of`].
@@ -90,7 +90,7 @@ impl<'a, C: Choice + Deserialize<'a>> Chunk<'a, C> {
     /// # Errors
     /// [`Fault`].
     pub(in crate::relay::dialect) fn of_whole(body: &'a Bytes, repaired: &'a mut Option<Bytes>) -> Result<Self, Fault> {
-        let answer = Self::read(body, repaired)?;
+        let answer = Self::checked(json::lenient(body, repaired))?;
         let choices = answer.choices();
         if choices.is_empty() || !choices.iter().all(C::is_whole) {
             return Err(Fault::Malformed);
@@ -98,8 +98,8 @@ impl<'a, C: Choice + Deserialize<'a>> Chunk<'a, C> {
         Ok(answer)
     }
 
-    fn read(data: &'a Bytes, repaired: &'a mut Option<Bytes>) -> Result<Self, Fault> {
-        let (chunk, data) = json::lenient::<Self>(data, repaired).ok_or(Fault::Malformed)?;
+    fn checked(read: Option<(Self, &'a Bytes)>) -> Result<Self, Fault> {
+        let (chunk, data) = read.ok_or(Fault::Malformed)?;
         let json = std::str::from_utf8(data).map_err(|_| Fault::Malformed)?;
         let chunk = Self { json, data: data.clone(), ..chunk };
         let failed =

@@ -95,7 +95,7 @@ impl Reader for ResponseReader {
             return Err(reported(&event.data));
         }
         let mut repaired = None;
-        let (chunk, data) = json::lenient::<Chunk<'_>>(&event.data, &mut repaired).ok_or(Fault::Malformed)?;
+        let (chunk, data) = json::lenient_piece::<Chunk<'_>>(&event.data, &mut repaired).ok_or(Fault::Malformed)?;
         match optional(&chunk.kind) {
             _ if chunk.error.is_some() => return Err(reported(data)),
             "error" | "response.failed" => return Err(reported(data)),
