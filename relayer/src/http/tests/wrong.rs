@@ -41,6 +41,8 @@ fn chat() -> Vec<(Value, &'static str)> {
         (json!({"temperature": "hot"}), "temperature"),
         (json!({"tools": [{"type": "function", "function": {"name": 7}}]}), "tools.0.function.name"),
         (json!({"stream": "yes"}), "stream"),
+        (json!({"stream_options": {"include_usage": 1}}), "stream_options.include_usage"),
+        (json!({"response_format": {"type": "json_schema", "json_schema": 7}}), "response_format.json_schema"),
     ]
 }
 
@@ -64,6 +66,7 @@ fn messages() -> Vec<(Value, &'static str)> {
         (json!({"tools": [{"name": 7}]}), "tools.0.name"),
         (json!({"tool_choice": "auto"}), "tool_choice"),
         (json!({"system": 7}), "system"),
+        (json!({"thinking": {"type": "enabled", "budget_tokens": "many"}}), "thinking.budget_tokens"),
     ]
 }
 
@@ -81,6 +84,7 @@ fn responses() -> Vec<(Value, &'static str)> {
         (json!({"maxOutputTokens": 5}), "maxOutputTokens"),
         (json!({"temperature": "hot"}), "temperature"),
         (json!({"tools": [{"type": "function", "name": 7}]}), "tools.0.name"),
+        (json!({"text": {"verbosity": 7}}), "text.verbosity"),
         (json!({"store": true}), "store"),
         (json!({"previous_response_id": "resp_1"}), "previous_response_id"),
     ]

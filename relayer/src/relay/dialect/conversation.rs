@@ -2,10 +2,11 @@
 //! another through it, and only where nothing is lost: what a dialect has no word for is [`Unsayable`].
 //!
 //! Left out without loss is what does not change what is asked: who the user is (`user`, `metadata`), how caches and queues
-//! are used (`cache_control`, `prompt_cache_key`, `service_tier`), and reasoning of turns before the last one of the user,
-//! which providers do not show to the model either.
+//! are used (`cache_control`, `prompt_cache_key`, `service_tier`), whether the cost is told (`usage`: it always is), and
+//! reasoning of turns before the last one of the user, which providers do not show to the model either.
 
 use serde_json::{Number, Value};
+use std::collections::HashMap;
 
 /// A field of a request that a dialect has no word for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,16 +69,19 @@ impl Names {
     pub fn unsayable(&self, place: Place) -> Unsayable {
         Unsayable::at(match place {
             Place::Rules => self.rules.to_owned(),
+            Place::Only => self.turns.to_owned(),
             Place::At(place) => format!("{}.{place}", self.turns),
         })
     }
 }
 
 /// Where in the client's request something was said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// Among the rules that have a member of their own.
     Rules,
+    /// In a text that stands in the place of the list.
+    Only,
     /// In the message or item of this number.
     At(usize),
 }
@@ -99,6 +103,13 @@ impl Turn {
     /// What was said.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         self.parts.iter().map(|(_, part)| part)
+    }
+
+    /// Whether it has results of calls, at its beginning and its end: then more of them may follow. Its middle is not looked at
+    /// again for each of very many.
+    pub fn is_results(&self) -> bool {
+        let is_result = |part: Option<&(Place, Part)>| matches!(part, Some((_, Part::Result { .. })));
+        is_result(self.parts.first()) && is_result(self.parts.last())
     }
 }
 
@@ -210,24 +221,29 @@ impl Conversation {
     /// The place of the first turn whose calls the next one does not answer, or that answers a call which the one before did
     /// not make. Other dialects have no word for such a history.
     pub fn broken(&self) -> Option<Place> {
-        let mut open: Vec<(&str, Place)> = Vec::new();
+        // A stranger may send very many calls.
+        let mut open: HashMap<&str, (usize, Place)> = HashMap::new();
+        let unanswered = |open: &HashMap<&str, (usize, Place)>| open.values().map(|(_, place)| *place).min();
         for turn in &self.turns {
             for (place, part) in &turn.parts {
                 if let Part::Result { id, .. } = part {
-                    let Some(answered) = open.iter().position(|(open, _)| open == id) else { return Some(*place) };
-                    open.swap_remove(answered);
+                    match open.get_mut(id.as_str()) {
+                        Some((1, _)) => _ = open.remove(id.as_str()),
+                        Some((calls, _)) => *calls -= 1,
+                        None => return Some(*place),
+                    }
                 }
             }
-            if let Some((_, place)) = open.first() {
-                return Some(*place);
+            if !open.is_empty() {
+                return unanswered(&open);
             }
-            let calls = turn.parts.iter().filter_map(|(place, part)| match part {
-                Part::Call { id, .. } => Some((id.as_str(), *place)),
-                _ => None,
-            });
-            open = calls.collect();
+            for (place, part) in &turn.parts {
+                if let Part::Call { id, .. } = part {
+                    open.entry(id.as_str()).or_insert((0, *place)).0 += 1;
+                }
+            }
         }
-        open.first().map(|(_, place)| *place)
+        unanswered(&open)
     }
 
     /// Leaves out reasoning of turns before the last one that the user began, which providers do not show to the model either.

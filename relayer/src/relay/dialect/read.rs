@@ -137,6 +137,19 @@ pub(super) enum Kind {
 /// # Errors
 /// [`RelayError::Invalid`], naming one.
 pub(super) fn kinds(object: &Object<'_>, known: &[(&str, Kind)]) -> Result<(), RelayError> {
+    mistaken(object, known).map_or(Ok(()), |(name, expected)| Err(wrong(name, expected)))
+}
+
+/// The same of an object that is at `path` itself.
+///
+/// # Errors
+/// [`RelayError::Invalid`], naming a member by its whole path.
+pub(super) fn kinds_at(path: &str, object: &Object<'_>, known: &[(&str, Kind)]) -> Result<(), RelayError> {
+    mistaken(object, known).map_or(Ok(()), |(name, expected)| Err(wrong(&format!("{path}.{name}"), expected)))
+}
+
+/// The first member of another kind than it must be, and that.
+fn mistaken<'a>(object: &'a Object<'_>, known: &[(&str, Kind)]) -> Option<(&'a str, &'static str)> {
     for (name, json) in object.0.iter().filter(|(_, json)| *json != "null") {
         let Some((_, kind)) = known.iter().find(|(known, _)| known == name) else { continue };
         let first = json.as_bytes().first().copied().unwrap_or_default();
@@ -151,11 +164,15 @@ pub(super) fn kinds(object: &Object<'_>, known: &[(&str, Kind)]) -> Result<(), R
             Kind::Choice => (matches!(first, b'"' | b'{'), "a string or an object"),
         };
         if !is {
-            return Err(wrong(name, expected));
+            return Some((name.as_ref(), expected));
         }
     }
-    Ok(())
+    None
 }
+
+/// What describes a function, wherever it stands.
+const OF_FUNCTION: [(&str, Kind); 4] =
+    [("description", Kind::Text), ("parameters", Kind::Object), ("input_schema", Kind::Object), ("strict", Kind::Flag)];
 
 /// The tools of a request. What their `inner` object holds, or they themselves where there is none, has a name.
 ///
@@ -165,20 +182,32 @@ pub(super) fn tools(object: &Object<'_>, inner: Option<&str>) -> Result<bool, Re
     let tools = objects(object, "tools")?;
     for (place, tool) in tools.iter().enumerate() {
         let mut path = format!("tools.{place}");
+        let is_own = tool.get("type").is_some_and(|kind| ![r#""function""#, r#""custom""#].contains(&kind));
         let named = |of: &Object<'_>, path: &str| match of.get("name").map(serde_json::from_str::<String>) {
             Some(Ok(name)) if !name.is_empty() => Ok(()),
             // A tool of the provider's own may have none.
-            None if inner.is_none() => Ok(()),
+            None if inner.is_none() && is_own => Ok(()),
             _ => Err(wrong(&format!("{path}.name"), "a string, not empty")),
         };
         kinds(tool, &[("type", Kind::Text), ("description", Kind::Text)])
             .map_err(|_| wrong(&path, "a tool, with its type as a string"))?;
         match inner {
-            None => named(tool, &path)?,
+            None => {
+                named(tool, &path)?;
+                kinds_at(&path, tool, &OF_FUNCTION)?;
+            }
             Some(inner) => {
-                let Some(json) = tool.get(inner) else { continue };
                 path = format!("{path}.{inner}");
-                named(&Object::read(json).map_err(|_| wrong(&path, "an object"))?, &path)?;
+                let Some(json) = tool.get(inner) else {
+                    // Other kinds of tools have other members.
+                    if tool.get("type") == Some(r#""function""#) {
+                        return Err(wrong(&path, "an object"));
+                    }
+                    continue;
+                };
+                let function = Object::read(json).map_err(|_| wrong(&path, "an object"))?;
+                named(&function, &path)?;
+                kinds_at(&path, &function, &OF_FUNCTION)?;
             }
         }
     }
@@ -240,6 +269,7 @@ pub(super) fn models(object: &Object<'_>, controls: &mut Controls) -> Result<Vec
 pub(super) fn include_usage(object: &Object<'_>) -> Result<bool, RelayError> {
     let Some(options) = object.get("stream_options") else { return Ok(false) };
     let options = Object::read(options).map_err(|_| wrong("stream_options", "an object"))?;
+    kinds_at("stream_options", &options, &[("include_usage", Kind::Flag)])?;
     Ok(field(&options, "include_usage", "true or false")?.unwrap_or(false))
 }
 

@@ -9,7 +9,7 @@ use crate::relay::json;
 use serde_json::{Map, Value};
 
 /// Members that change nothing of what is asked, or that the relayer reads.
-const LEFT_OUT: [&str; 15] = [
+const LEFT_OUT: [&str; 16] = [
     "model",
     "models",
     "provider",
@@ -21,6 +21,8 @@ const LEFT_OUT: [&str; 15] = [
     "safety_identifier",
     "metadata",
     "service_tier",
+    // What an answer cost is always told.
+    "usage",
     "prompt_cache_key",
     "prompt_cache_retention",
     "messages",
@@ -61,7 +63,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
         match conversation.turns.last_mut() {
             // Results of calls made at once belong together.
             Some(last)
-                if turn.role == Role::User && last.role == Role::User && is_results(last) && is_results(&turn) =>
+                if turn.role == Role::User && last.role == Role::User && last.is_results() && turn.is_results() =>
             {
                 last.parts.extend(turn.parts);
             }
@@ -73,10 +75,6 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
 
 fn array<'a>(members: &'a Map<String, Value>, name: &str) -> &'a [Value] {
     members.get(name).and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn is_results(turn: &Turn) -> bool {
-    turn.parts().all(|part| matches!(part, Part::Result { .. }))
 }
 
 /// Takes a member. `None` if there is no neutral word for it.
@@ -96,6 +94,8 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Option<
         "n" => return (value == 1).then_some(()),
         "presence_penalty" | "frequency_penalty" => return (value.as_f64()? == 0.0).then_some(()),
         "logprobs" | "store" => return (!value.as_bool()?).then_some(()),
+        "top_logprobs" => return (value == 0).then_some(()),
+        "logit_bias" => return value.as_object()?.is_empty().then_some(()),
         "modalities" => return (texts(value)? == ["text"]).then_some(()),
         _ => return None,
     }

@@ -6,8 +6,8 @@ use super::{Chat, parameters};
 use crate::relay::controls::Controls;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::read::{
-    Kind, MAX_CHOICES, between, document, field, fingerprint, include_usage, kinds, limit, models, object, objects,
-    origin, sampling, tools,
+    Kind, MAX_CHOICES, between, document, field, fingerprint, include_usage, kinds, kinds_at, limit, models, object,
+    objects, origin, sampling, tools,
 };
 use crate::relay::dialect::{CacheMarks, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
@@ -148,7 +148,10 @@ fn reasoning(object: &Object<'_>) -> Result<Reasoning, RelayError> {
     let effort: Option<String> = field(object, "reasoning_effort", "a string")?;
     let detailed = self::object(object, "reasoning")?;
     let of = match &detailed {
-        Some(reasoning) => field(reasoning, "effort", "a string")?,
+        Some(reasoning) => {
+            kinds_at("reasoning", reasoning, &[("effort", Kind::Text), ("enabled", Kind::Flag)])?;
+            field(reasoning, "effort", "a string")?
+        }
         None => None,
     };
     let off = detailed.as_ref().and_then(|reasoning| reasoning.get("enabled")) == Some("false");
@@ -163,6 +166,7 @@ fn reasoning(object: &Object<'_>) -> Result<Reasoning, RelayError> {
 /// The ability that `response_format` needs.
 fn format_needs(object: &Object<'_>) -> Result<u64, RelayError> {
     let Some(format) = self::object(object, "response_format")? else { return Ok(0) };
+    kinds_at("response_format", &format, &[("type", Kind::Text), ("json_schema", Kind::Object)])?;
     match field::<String>(&format, "type", "a string")?.as_deref() {
         None | Some("text") => Ok(0),
         Some("json_object") => Ok(capability::JSON_MODE),

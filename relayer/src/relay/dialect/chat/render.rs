@@ -1,8 +1,6 @@
 //! A conversation in the neutral form as a chat request.
 
-use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Role, Tool, ToolChoice, Turn, Unsayable,
-};
+use crate::relay::dialect::conversation::{Conversation, Format, Image, Part, Role, Tool, ToolChoice, Turn, Unsayable};
 use serde_json::{Map, Value, json};
 
 /// Most texts that end an answer.
@@ -95,8 +93,8 @@ fn messages_of(turn: Turn, names: &Names, messages: &mut Vec<Value>) -> Result<(
     for (place, part) in turn.parts {
         let unsayable = || names.unsayable(place);
         match part {
-            // Chat says what was said before what was called.
-            Part::Text(text) if calls.is_empty() => content.push(json!({ "type": "text", "text": text })),
+            // A message has no order of what was said and what was called: some providers write a line's end after their calls.
+            Part::Text(text) => content.push(json!({ "type": "text", "text": text })),
             Part::Image(Image { source, detail }) if turn.role == Role::User => {
                 let mut image = json!({ "url": source.url() });
                 if let Some(detail) = detail {
@@ -117,7 +115,7 @@ fn messages_of(turn: Turn, names: &Names, messages: &mut Vec<Value>) -> Result<(
                 messages.push(json!({ "role": "tool", "tool_call_id": id, "content": text }));
             }
             Part::Thought(text) => thought.push_str(&text),
-            Part::Text(_) | Part::Image(_) | Part::Call { .. } | Part::Refusal(_) | Part::Result { .. } => {
+            Part::Image(_) | Part::Call { .. } | Part::Refusal(_) | Part::Result { .. } => {
                 return Err(unsayable());
             }
             Part::Sealed { path } => return Err(Unsayable::at(path)),

@@ -102,7 +102,7 @@ fn each_field_that_is_read_must_be_of_its_kind() {
     for (members, code, param) in [
         (r#""stream":"yes""#, "invalid_value", "stream"),
         (r#""stream_options":1"#, "invalid_value", "stream_options"),
-        (r#""stream_options":{"include_usage":1}"#, "invalid_value", "include_usage"),
+        (r#""stream_options":{"include_usage":1}"#, "invalid_value", "stream_options.include_usage"),
         (r#""n":0"#, "invalid_value", "n"),
         (r#""n":17"#, "invalid_value", "n"),
         (r#""n":1.5"#, "invalid_value", "n"),
@@ -132,7 +132,20 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (r#""reasoning":"x""#, "invalid_value", "reasoning"),
         (r#""reasoning_effort":5"#, "invalid_value", "reasoning_effort"),
         (r#""response_format":"json""#, "invalid_value", "response_format"),
-        (r#""response_format":{"type":5}"#, "invalid_value", "type"),
+        (r#""response_format":{"type":5}"#, "invalid_value", "response_format.type"),
+        (
+            r#""response_format":{"type":"json_schema","json_schema":"x"}"#,
+            "invalid_value",
+            "response_format.json_schema",
+        ),
+        (r#""reasoning":{"effort":5}"#, "invalid_value", "reasoning.effort"),
+        (r#""reasoning":{"enabled":"no"}"#, "invalid_value", "reasoning.enabled"),
+        (r#""tools":[{"type":"function"}]"#, "invalid_value", "tools.0.function"),
+        (
+            r#""tools":[{"type":"function","function":{"name":"f","parameters":"x"}}]"#,
+            "invalid_value",
+            "tools.0.function.parameters",
+        ),
         (r#""logprobs":3"#, "invalid_value", "logprobs"),
         (r#""modalities":["audio"]"#, "unsupported_parameter", "modalities"),
         (r#""models":"a""#, "invalid_value", "models"),
@@ -675,6 +688,17 @@ fn calls_are_told_apart_by_their_ids_where_indices_are_missing_or_repeated() {
     assert_eq!(numbers(&[zero, again, r#"{"index":1,"id":"c","function":{"name":"h"}}"#]), [0, 1, 2]);
     assert_eq!(numbers(&[zero, r#"{"index":0,"id":"other","function":{"arguments":"{}"}}"#]), [0, 0]);
     assert_eq!(numbers(&[r#"{"index":4,"id":"a","function":{"name":"f"}}"#, zero]), [4, 0]);
+}
+
+#[test]
+fn an_answer_of_too_many_calls_is_none() {
+    let mut transcript = transcript(Counting::Bytes, 1);
+    let call = |index: u32| format!(r#"{{"choices":[{{"delta":{{"tool_calls":[{{"index":{index}}}]}}}}]}}"#);
+    for index in 0..1_024 {
+        assert!(chunk(&mut transcript, &call(index)).is_ok(), "{index}");
+    }
+    assert!(chunk(&mut transcript, &call(7)).is_ok(), "one that was begun goes on");
+    assert_eq!(chunk(&mut transcript, &call(1_024)), Err(Fault::Malformed));
 }
 
 #[test]

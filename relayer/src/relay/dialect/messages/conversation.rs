@@ -52,6 +52,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
     if let Some(system) = members.get("system").filter(|system| !system.is_null()) {
         conversation.turns.push(Turn::new(Role::System, Place::Rules, blocks(system, "system")?));
     }
+    let mut called = false;
     for (place, message) in array(&members, "messages").iter().enumerate() {
         let role = match message["role"].as_str() {
             Some("user") => Role::User,
@@ -60,7 +61,7 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
             _ => return Err(Unsayable::at(format!("messages.{place}.role"))),
         };
         let parts = blocks(&message["content"], &format!("messages.{place}.content"))?;
-        conversation.turns.push(Turn::new(role, Place::At(place), parts));
+        add(&mut conversation.turns, &mut called, Turn::new(role, Place::At(place), parts));
     }
     // A turn of the assistant at the end is to be continued, which only this dialect can ask for.
     if conversation.turns.last().is_some_and(|turn| turn.role == Role::Assistant) {
@@ -68,6 +69,28 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
         return Err(Unsayable::at(format!("messages.{place}")));
     }
     Ok(conversation)
+}
+
+/// Adds what a message says. Messages of one role in a row are one turn: its calls, and their results, belong together. `called`
+/// tells whether the last turn has calls.
+fn add(turns: &mut Vec<Turn>, called: &mut bool, turn: Turn) {
+    let calls = turn.parts().any(|part| matches!(part, Part::Call { .. }));
+    let results = turn.parts().any(|part| matches!(part, Part::Result { .. }));
+    let goes_on = *called && turn.role == Role::Assistant;
+    *called = calls || goes_on;
+    match turns.last_mut() {
+        Some(last)
+            if last.role == turn.role
+                && match turn.role {
+                    Role::Assistant => goes_on,
+                    Role::User => results && last.is_results(),
+                    Role::System => false,
+                } =>
+        {
+            last.parts.extend(turn.parts);
+        }
+        _ => turns.push(turn),
+    }
 }
 
 fn array<'a>(members: &'a Map<String, Value>, name: &str) -> &'a [Value] {

@@ -1,5 +1,7 @@
 //! A request for messages: the members that decide who serves it and what it may cost.
 
+mod history;
+
 use super::block::{self, Block, text};
 use super::{BETA, Messages, VERSION};
 use crate::relay::controls::Controls;
@@ -7,13 +9,14 @@ use crate::relay::dialect::media::Media;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
-    Kind, document, field, fingerprint, kinds, limit, models, object, origin, sampling, tools, wrong,
+    Kind, document, field, fingerprint, kinds, kinds_at, limit, models, object, origin, sampling, tools, wrong,
 };
 use crate::relay::dialect::{CacheMarks, Image, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
+use history::Calls;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use steam_router::state::capability;
@@ -56,6 +59,10 @@ const KINDS: [(&str, Kind); 6] = [
     ("context_management", Kind::Object),
     ("tool_choice", Kind::Object),
 ];
+
+/// The same of the members of `tool_choice`.
+const TOOL_CHOICE: [(&str, Kind); 3] =
+    [("type", Kind::Text), ("name", Kind::Text), ("disable_parallel_tool_use", Kind::Flag)];
 
 /// Whether `max_tokens` must be there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +111,7 @@ struct Found {
     images: Vec<Image>,
     documents: u32,
     media: Media,
-    /// Calls of the last message that no result answers yet.
-    open: Vec<String>,
+    calls: Calls,
 }
 
 /// Reads a body, and of the headers those that steer routing or that providers of this dialect get.
@@ -122,7 +128,7 @@ pub(super) fn request(body: Bytes, headers: &HeaderMap, bound: Limit) -> Result<
         .ok_or_else(|| RelayError::invalid("missing_messages", "messages", "send at least one message"))?;
     let found = Found::read(text)?;
     // What is only counted may end anywhere.
-    if let Some(id) = found.open.first().filter(|_| bound == Limit::Required) {
+    if let Some(id) = found.calls.open().filter(|_| bound == Limit::Required) {
         let what = format!("must go on with a message that has a `tool_result` for the call `{}`", shorten(id));
         return Err(invalid("messages", &what));
     }
@@ -180,7 +186,11 @@ fn needs(object: &Object<'_>, found: &Found, stream: bool) -> Result<u64, RelayE
     need(tools(object, None)?, capability::TOOLS);
     sampling(object, "stop_sequences")?;
     kinds(object, &KINDS)?;
+    if let Some(choice) = self::object(object, "tool_choice")? {
+        kinds_at("tool_choice", &choice, &TOOL_CHOICE)?;
+    }
     if let Some(config) = self::object(object, "output_config")? {
+        kinds_at("output_config", &config, &[("format", Kind::Object), ("effort", Kind::Text)])?;
         need(config.get("format").is_some(), capability::JSON_SCHEMA);
     }
     Ok(needs)
@@ -189,6 +199,7 @@ fn needs(object: &Object<'_>, found: &Found, stream: bool) -> Result<u64, RelayE
 /// Whether the request asks for thinking.
 fn reasoning(object: &Object<'_>) -> Result<Reasoning, RelayError> {
     let Some(thinking) = self::object(object, "thinking")? else { return Ok(Reasoning::Usual) };
+    kinds_at("thinking", &thinking, &[("type", Kind::Text), ("budget_tokens", Kind::Integer)])?;
     let kind: Option<String> = field(&thinking, "type", "enabled, adaptive or disabled")?;
     Ok(if kind.as_deref() == Some("disabled") { Reasoning::Off } else { Reasoning::Asked })
 }
@@ -207,6 +218,7 @@ impl Found {
                 .map_err(|_| invalid(&path, "must be an object with `role` and `content`"))?;
             found.message(&message, &path, place + 1 == messages.len())?;
         }
+        found.calls.answered()?;
         Ok(found)
     }
 
@@ -220,8 +232,8 @@ impl Found {
             return Err(invalid(&content, "must not be an empty array: leave the message out, or send a text"));
         }
         match role {
-            "user" => self.answers(&blocks).map_err(|what| invalid(&content, &what))?,
-            "assistant" => self.calls(&blocks),
+            "user" => self.calls.user(&blocks, &content)?,
+            "assistant" => self.calls.assistant(&blocks)?,
             "system" => {}
             other => {
                 let what = format!("has the unknown role `{}`; roles are user, assistant and system", shorten(other));
@@ -232,29 +244,6 @@ impl Found {
             self.block(block).map_err(|what| invalid(&format!("{content}.{place}"), what))?;
         }
         Ok(())
-    }
-
-    fn calls(&mut self, blocks: &[Block<'_>]) {
-        let calls = blocks.iter().filter(|block| block.kind() == "tool_use");
-        self.open = calls.map(|block| text(&block.id).to_owned()).collect();
-    }
-
-    /// Checks that a message answers the calls before it, and nothing else.
-    fn answers(&mut self, blocks: &[Block<'_>]) -> Result<(), String> {
-        for result in blocks.iter().filter(|block| block.kind() == "tool_result") {
-            let id = text(&result.tool_use_id);
-            let Some(place) = self.open.iter().position(|open| open == id) else {
-                return Err(format!(
-                    "has a result of `{}`, which no `tool_use` in the message before has",
-                    shorten(id)
-                ));
-            };
-            self.open.swap_remove(place);
-        }
-        match self.open.pop() {
-            Some(id) => Err(format!("needs a `tool_result` for the call `{}` in the message before", shorten(&id))),
-            None => Ok(()),
-        }
     }
 
     fn block(&mut self, block: &Block<'_>) -> Result<(), &'static str> {

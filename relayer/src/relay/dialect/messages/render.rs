@@ -97,7 +97,10 @@ fn messages(turns: Vec<Turn>, names: &Names) -> Result<(Vec<Value>, Vec<Value>),
     let (mut system, mut messages): (Vec<Value>, Vec<Value>) = (Vec::new(), Vec::new());
     for turn in turns {
         let first = turn.parts.first().map_or(Place::Rules, |(place, _)| *place);
-        let parts = turn.parts.into_iter().filter(|(_, part)| !says_nothing(part));
+        let mut parts = turn.parts;
+        // Calls come last: their results are what follows.
+        parts.sort_by_key(|(_, part)| matches!(part, Part::Call { .. }));
+        let parts = parts.into_iter().filter(|(_, part)| !says_nothing(part));
         let blocks = parts.map(|(place, part)| block(part, turn.role).ok_or_else(|| names.unsayable(place)));
         let blocks: Vec<Value> = blocks.collect::<Result<_, _>>()?;
         let role = match turn.role {

@@ -7,6 +7,7 @@ use crate::relay::dialect::conversation::{
 use crate::relay::dialect::openai::{self, schema, tool_choice};
 use crate::relay::json;
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// Members that change nothing of what is asked, or that the relayer reads.
 const LEFT_OUT: [&str; 17] = [
@@ -56,18 +57,17 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
         }
     }
     tools(&mut conversation, &members)?;
+    let mut add = |role, parts, place| self::add(&mut conversation.turns, Turn::new(role, place, parts));
     if let Some(instructions) = members.get("instructions").and_then(Value::as_str) {
-        add(&mut conversation, Turn::new(Role::System, Place::Rules, vec![Part::Text(instructions.to_owned())]));
+        add(Role::System, vec![Part::Text(instructions.to_owned())], Place::Rules);
     }
     match members.get("input") {
-        Some(Value::String(text)) => {
-            add(&mut conversation, Turn::new(Role::User, Place::At(0), vec![Part::Text(text.clone())]));
-        }
+        Some(Value::String(text)) => add(Role::User, vec![Part::Text(text.clone())], Place::Only),
         Some(Value::Array(items)) => {
             for (place, item) in items.iter().enumerate() {
                 let path = format!("input.{place}");
                 let (role, parts) = self::item(item, &path).ok_or(Unsayable::at(path))?;
-                add(&mut conversation, Turn::new(role, Place::At(place), parts));
+                add(role, parts, Place::At(place));
             }
         }
         _ => return Err(Unsayable::at("input")),
@@ -76,23 +76,20 @@ pub(super) fn parse(request: &Request) -> Result<Conversation, Unsayable> {
 }
 
 /// Adds what was said: items that one side said one after the other are one turn.
-fn add(conversation: &mut Conversation, turn: Turn) {
+fn add(turns: &mut Vec<Turn>, turn: Turn) {
     let result = |part: &Part| matches!(part, Part::Result { .. });
-    let call = |part: &Part| matches!(part, Part::Call { .. });
-    // Reasoning between calls made at once does not part them.
-    let goes_on = |part: &Part| matches!(part, Part::Call { .. } | Part::Thought(_) | Part::Sealed { .. });
-    match conversation.turns.last_mut() {
+    match turns.last_mut() {
         Some(last)
             if last.role == turn.role
                 && match turn.role {
-                    Role::Assistant => !last.parts().any(call) || turn.parts().all(goes_on),
-                    Role::User => last.parts().all(result) && turn.parts().all(result),
+                    Role::Assistant => true,
+                    Role::User => last.is_results() && turn.parts().all(result),
                     Role::System => false,
                 } =>
         {
             last.parts.extend(turn.parts);
         }
-        _ => conversation.turns.push(turn),
+        _ => turns.push(turn),
     }
 }
 
@@ -161,12 +158,13 @@ fn text(conversation: &mut Conversation, value: &Value) -> Result<(), Unsayable>
 /// The functions, those of groups too. A search that the model may do without is left out beside them, and the client told.
 fn tools(conversation: &mut Conversation, members: &Map<String, Value>) -> Result<(), Unsayable> {
     let all = members.get("tools").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut names = HashSet::new();
     for (place, value) in all.iter().enumerate() {
         let unsayable = || Unsayable::at(format!("tools.{place}"));
         let mut add = |function: &Value, group: Option<&Value>| {
             let tool = tool(function, group).ok_or_else(unsayable)?;
             // Two functions of one name could not be told apart.
-            if conversation.tools.iter().any(|known| known.name == tool.name) {
+            if !names.insert(tool.name.clone()) {
                 return Err(unsayable());
             }
             conversation.tools.push(tool);

@@ -6,7 +6,7 @@ use crate::relay::dialect::media::Media;
 use crate::relay::dialect::parameters::required;
 use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
-    Kind, document, field, fingerprint, kinds, limit, models, object, origin, sampling, tools, wrong,
+    Kind, document, field, fingerprint, kinds, kinds_at, limit, models, object, origin, sampling, tools, wrong,
 };
 use crate::relay::dialect::{CacheMarks, Image, Prompt, Reasoning, Request, Translations};
 use crate::relay::error::RelayError;
@@ -14,7 +14,7 @@ use crate::relay::json::Object;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::Value;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use steam_router::state::capability;
 
 /// Parameters that every provider of responses knows, and the capability that covers each other one.
@@ -89,9 +89,9 @@ struct Found {
     images: Vec<Image>,
     media: Media,
     needs: u64,
-    /// The ids of all calls, and the places and ids of those of the client's tools without an output.
+    /// The ids of all calls, and the places of those of the client's tools without an output.
     calls: HashSet<String>,
-    open: Vec<(usize, String)>,
+    open: HashMap<String, usize>,
 }
 
 /// Reads a body, and of the headers those that steer routing or that providers of this dialect get.
@@ -167,7 +167,11 @@ fn needs(object: &Object<'_>, stream: bool) -> Result<u64, RelayError> {
     sampling(object, "stop")?;
     kinds(object, &KINDS)?;
     let text = self::object(object, "text")?;
+    if let Some(text) = &text {
+        kinds_at("text", text, &[("verbosity", Kind::Text)])?;
+    }
     if let Some(format) = text.as_ref().map(|text| named(text, "text", "format")).transpose()?.flatten() {
+        kinds_at("text.format", &format, &[("type", Kind::Text), ("name", Kind::Text), ("schema", Kind::Object)])?;
         match field::<String>(&format, "type", "a string")?.as_deref() {
             None | Some("text") => {}
             Some("json_object") => needs |= capability::JSON_MODE,
@@ -187,12 +191,11 @@ fn named<'a>(members: &Object<'a>, of: &str, name: &str) -> Result<Option<Object
 /// Whether the request asks for reasoning.
 fn reasoning(object: &Object<'_>) -> Result<Reasoning, RelayError> {
     let Some(reasoning) = self::object(object, "reasoning")? else { return Ok(Reasoning::Usual) };
-    let effort: Option<&str> = reasoning.get("effort");
-    Ok(match effort {
+    kinds_at("reasoning", &reasoning, &[("effort", Kind::Text), ("summary", Kind::Text)])?;
+    Ok(match reasoning.get("effort") {
         None => Reasoning::Usual,
         Some(r#""none""#) => Reasoning::Off,
-        Some(effort) if effort.starts_with('"') => Reasoning::Asked,
-        Some(_) => return Err(wrong("reasoning.effort", "a string")),
+        Some(_) => Reasoning::Asked,
     })
 }
 
@@ -208,7 +211,7 @@ impl Found {
                 for (place, item) in items.iter().enumerate() {
                     found.item(item).and_then(|()| found.call(place, item)).map_err(|what| invalid(place, what))?;
                 }
-                if let Some((place, _)) = found.open.first() {
+                if let Some(place) = found.open.values().min() {
                     return Err(invalid(*place, "the call has no output: send one, of the same `call_id`, after it"));
                 }
             }
@@ -236,8 +239,13 @@ impl Found {
             Some("function_call") if !item["arguments"].is_null() && !item["arguments"].is_string() => {
                 return Err("the `arguments` of a call must be a string of JSON");
             }
-            Some("function_call_output") if !item["call_id"].is_string() || item["output"].is_null() => {
-                return Err("the output of a call needs `call_id` and `output`");
+            Some("custom_tool_call") if !item["call_id"].is_string() || !item["name"].is_string() => {
+                return Err("a call needs `call_id` and `name`");
+            }
+            Some("function_call_output" | "custom_tool_call_output")
+                if !item["call_id"].is_string() || !(item["output"].is_string() || item["output"].is_array()) =>
+            {
+                return Err("the output of a call needs `call_id`, and `output` as a string or an array of parts");
             }
             Some(_) => {}
         }
@@ -257,13 +265,13 @@ impl Found {
         if kind.ends_with("_call") {
             self.calls.insert(id.to_owned());
             if ["function_call", "custom_tool_call"].contains(&kind) {
-                self.open.push((place, id.to_owned()));
+                self.open.entry(id.to_owned()).or_insert(place);
             }
         } else if kind.ends_with("_call_output") {
             if !self.calls.contains(id) {
                 return Err("the output's `call_id` is that of no call before it");
             }
-            self.open.retain(|(_, open)| open != id);
+            self.open.remove(id);
         }
         Ok(())
     }

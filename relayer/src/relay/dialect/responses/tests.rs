@@ -85,6 +85,19 @@ fn sealed_reasoning_that_the_model_goes_on_with_is_named() {
 }
 
 #[test]
+fn what_cannot_be_said_is_named_by_its_place_in_the_clients_own_history() {
+    let call = |id: &str| json!({"type": "function_call", "call_id": id, "name": "f", "arguments": "{}"});
+    let image = json!([{"type": "input_image", "image_url": "https://x/y"}]);
+    let history = json!([
+        {"role": "user", "content": "hi"}, call("a"), call("b"),
+        {"type": "function_call_output", "call_id": "b", "output": image},
+        {"type": "function_call_output", "call_id": "a", "output": "x"},
+    ]);
+    let body = json!({"model": "m", "instructions": "Be brief.", "input": history});
+    assert_eq!(in_chat(&body), Err("input.3".into()), "instructions are no item, and two calls are two");
+}
+
+#[test]
 fn what_only_the_provider_reads_is_of_its_kind_too() {
     let of = |members: &str| {
         let read = Responses.read(Bytes::from(format!(r#"{{"model":"m",{members}}}"#)), &HeaderMap::new());
@@ -163,9 +176,22 @@ fn a_history_that_other_dialects_cannot_say_is_named() {
     let input = json!([said, call("a"), said, output("a")]);
     assert_eq!(in_chat(&json!({"model": "m", "input": input})), Err("input.1".into()));
     let chat = in_chat(&json!({"model": "m", "input": [call("a"), sealed, call("b"), output("b"), output("a"), said]}));
-    let roles: Vec<Value> =
-        chat.unwrap()["messages"].as_array().unwrap().iter().map(|one| one["role"].clone()).collect();
-    assert_eq!(roles, ["assistant", "tool", "tool", "user"]);
+    let roles = |chat: Result<Value, String>| -> Vec<Value> {
+        chat.unwrap()["messages"].as_array().unwrap().iter().map(|one| one["role"].clone()).collect()
+    };
+    assert_eq!(roles(chat), ["assistant", "tool", "tool", "user"]);
+    // Some models go on speaking after a call.
+    let after = json!({"role": "assistant", "content": "\n"});
+    let body = json!({"model": "m", "input": [said, call("a"), after, output("a")]});
+    assert_eq!(roles(in_chat(&body)), ["user", "assistant", "tool"]);
+    let request = parse(&body);
+    let messages = request.dialect_for(capability::MESSAGES).unwrap();
+    let blocks: Value = serde_json::from_str(request.said_in(messages).unwrap().text()).unwrap();
+    assert_eq!(
+        blocks["messages"][1]["content"].as_array().unwrap().len(),
+        1,
+        "a text without words says nothing there"
+    );
 }
 
 fn from_chat(chunks: &[Value]) -> Vec<Value> {
@@ -336,6 +362,13 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         (json!({"text": {"format": 5}}), "text.format"),
         (json!({"reasoning": "x"}), "reasoning"),
         (json!({"reasoning": {"effort": 5}}), "reasoning.effort"),
+        (json!({"reasoning": {"summary": 5}}), "reasoning.summary"),
+        (json!({"text": {"verbosity": 5}}), "text.verbosity"),
+        (json!({"text": {"format": {"type": 5}}}), "text.format.type"),
+        (json!({"text": {"format": {"type": "json_schema", "schema": "x"}}}), "text.format.schema"),
+        (json!({"tools": [{"type": "function", "parameters": {}}]}), "tools.0.name"),
+        (json!({"tools": [{"type": "function", "name": "f", "parameters": "x"}]}), "tools.0.parameters"),
+        (item(json!({"type": "custom_tool_call", "name": "f", "input": "x"})), "input.1"),
         (json!({"temperature": "hot"}), "temperature"),
         (item(json!(5)), "input.1"),
         (item(json!({"role": "king", "content": "hi"})), "input.1"),

@@ -4,16 +4,19 @@ use super::{Message, wrong};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
 use serde_json::value::RawValue;
+use std::collections::HashSet;
 
 /// The calls of the assistant's last message.
 #[derive(Default)]
 pub(super) struct Calls {
     /// Where they are.
     path: String,
-    /// Their ids.
+    /// Their ids, in their order.
     made: Vec<String>,
-    /// The ids of those that no message answers yet.
-    open: Vec<String>,
+    /// The same, without order: a stranger may send very many.
+    known: HashSet<String>,
+    /// The ids of those that a message answers.
+    answered: HashSet<String>,
 }
 
 impl Calls {
@@ -31,7 +34,7 @@ impl Calls {
         if let Some(calls) = message.tool_calls.filter(|calls| role == Some("assistant") && calls.get() != "null") {
             self.path = format!("{path}.tool_calls");
             self.made = read(calls, &self.path)?;
-            self.open.clone_from(&self.made);
+            self.known = self.made.iter().cloned().collect();
         }
         Ok(())
     }
@@ -41,7 +44,7 @@ impl Calls {
     /// # Errors
     /// [`RelayError::Invalid`] if a call has no answer.
     pub(super) fn end(&self) -> Result<(), RelayError> {
-        match self.open.first() {
+        match self.made.iter().find(|id| !self.answered.contains(*id)) {
             Some(id) => {
                 let what = format!(
                     "must be followed by a message of the role `tool` for each call; `{}` has none",
@@ -57,11 +60,11 @@ impl Calls {
         let path = format!("{path}.tool_call_id");
         let id = message.tool_call_id.as_ref().map(|Text(id)| id.as_ref());
         let id = id.ok_or_else(|| wrong(&path, "must be the id of the call that the message answers"))?;
-        if !self.made.iter().any(|made| made == id) {
+        if !self.known.contains(id) {
             let what = format!("is `{}`, which is no call of the assistant's message before", shorten(id));
             return Err(wrong(&path, &what));
         }
-        self.open.retain(|open| open != id);
+        self.answered.insert(id.to_owned());
         Ok(())
     }
 }
