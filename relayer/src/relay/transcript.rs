@@ -13,6 +13,9 @@ const MOST_TOKEN_BYTES: u64 = 32;
 /// Bytes that an answer may have in addition.
 const SPARE_BYTES: u64 = 8 << 10;
 
+/// Most calls of an answer: which call a piece belongs to is looked for among all that were begun.
+const MAX_CALLS: usize = 1_024;
+
 /// One answer as it is read.
 #[derive(Debug)]
 pub struct Transcript {
@@ -42,7 +45,8 @@ pub struct Counts {
     finished: BTreeSet<u32>,
     /// Whether anything was said but an end.
     silent: bool,
-    /// The calls that were begun.
+    /// The calls that were begun, and those of them that say anything.
+    begun: BTreeSet<(u32, u32)>,
     calls: BTreeSet<(u32, u32)>,
 }
 
@@ -61,6 +65,7 @@ impl Transcript {
                 .saturating_add(SPARE_BYTES),
             finished: BTreeSet::new(),
             silent: true,
+            begun: BTreeSet::new(),
             calls: BTreeSet::new(),
         };
         Self { reader, counts }
@@ -107,7 +112,7 @@ impl Counts {
         self.silent && self.finish == Some(FinishReason::Stop)
     }
 
-    /// How many calls were begun.
+    /// How many calls say anything.
     pub fn calls(&self) -> u64 {
         self.calls.len() as u64
     }
@@ -134,6 +139,10 @@ impl Counts {
             // A call is content even before it has a name.
             Event::Call { choice, call, name, arguments, .. } => {
                 self.deliver(choice, name)?;
+                self.begun.insert((choice, call));
+                if self.begun.len() > MAX_CALLS {
+                    return Err(Fault::Malformed);
+                }
                 // A call without a word has nothing to bill.
                 if !(name.is_empty() && arguments.is_empty()) {
                     self.calls.insert((choice, call));

@@ -4,6 +4,7 @@ mod script;
 
 use crate::relay::dialect::conversation::{Conversation, Unsayable};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Request, Say, Usage, Whole};
+use crate::relay::json::Halves;
 use crate::relay::sse;
 use bytes::Bytes;
 use script::{Script, first, own_id};
@@ -51,6 +52,8 @@ pub trait Composer: fmt::Debug + Send {
 pub struct Translated {
     /// Reads what the provider sends.
     reader: Box<dyn Reader>,
+    /// Joins letters that the provider cut.
+    halves: Halves,
     /// Writes it for the client.
     script: Script,
     /// The client's dialect.
@@ -66,15 +69,16 @@ impl fmt::Debug for Translated {
 impl Translated {
     /// An answer that `reader` reads and `composer` writes for a client of `client`.
     pub fn new(reader: Box<dyn Reader>, composer: Box<dyn Composer>, client: &'static (dyn Translate + Sync)) -> Self {
-        Self { reader, script: Script::new(composer), client }
+        Self { reader, halves: Halves::default(), script: Script::new(composer), client }
     }
 }
 
 impl Reader for Translated {
     fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
         let mut out = Vec::new();
-        let Self { reader, script, client } = self;
-        let piece = reader.event(event, &mut |event| {
+        let Self { reader, halves, script, client } = self;
+        let joined = joined(halves, &event.data).map(|data| sse::Event { name: event.name, data });
+        let piece = reader.event(joined.as_ref().unwrap_or(event), &mut |event| {
             restated(*client, event, say)?;
             script.take(&event, &mut out)
         })?;
@@ -88,6 +92,7 @@ impl Reader for Translated {
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
         let mut said = Said::default();
         let client = self.client;
+        let body = joined(&mut self.halves, &body).unwrap_or(body);
         self.reader.whole(body, &mut |event| {
             // What was not asked for is refused before it is kept.
             restated(client, event, say)?;
@@ -102,6 +107,11 @@ impl Reader for Translated {
         let mut out = Vec::new();
         self.script.end(&mut out).ok().map(|()| out)
     }
+}
+
+/// `data` with whole letters, if it has halves.
+fn joined(halves: &mut Halves, data: &Bytes) -> Option<Bytes> {
+    std::str::from_utf8(data).ok().and_then(|text| halves.join(text)).map(Bytes::from)
 }
 
 /// Hands an event on; usage is stated in the client's dialect.
@@ -137,8 +147,7 @@ pub struct Choice {
 pub enum Piecemeal {
     Text(String),
     Refusal(String),
-    Reasoning { text: String, seal: String },
-    Redacted(String),
+    Reasoning(String),
     Call { number: u32, id: String, name: String, arguments: String },
 }
 
@@ -148,7 +157,7 @@ impl Said {
     /// # Errors
     /// [`Fault::Malformed`] if there is no neutral word for it.
     fn take(&mut self, event: &Event<'_>) -> Result<(), Fault> {
-        use Piecemeal::{Call, Reasoning, Redacted, Refusal, Text};
+        use Piecemeal::{Call, Reasoning, Refusal, Text};
         match *event {
             Event::Begin { id, model } => (self.id, self.model) = (id.to_owned(), model.to_owned()),
             Event::Text { choice, text } if !text.is_empty() => match self.parts(choice) {
@@ -160,14 +169,9 @@ impl Said {
                 _ => self.choice(choice).parts.push(Refusal(text.to_owned())),
             },
             Event::Reasoning { choice, text } if !text.is_empty() => match self.parts(choice) {
-                [.., Reasoning { text: said, seal }] if seal.is_empty() => said.push_str(text),
-                _ => self.choice(choice).parts.push(Reasoning { text: text.to_owned(), seal: String::new() }),
+                [.., Reasoning(said)] => said.push_str(text),
+                _ => self.choice(choice).parts.push(Reasoning(text.to_owned())),
             },
-            Event::Seal { choice, seal } => match self.parts(choice) {
-                [.., Reasoning { seal: said, .. }] => said.push_str(seal),
-                _ => self.choice(choice).parts.push(Reasoning { text: String::new(), seal: seal.to_owned() }),
-            },
-            Event::Redacted { choice, data } => self.choice(choice).parts.push(Redacted(data.to_owned())),
             Event::Call { choice, call, id, name, arguments } => {
                 let known = self.parts(choice).iter_mut().find_map(|part| match part {
                     Call { number, id, name, arguments } if *number == call => Some((id, name, arguments)),
@@ -192,9 +196,12 @@ impl Said {
             }
             // A provider was asked for nothing that has no neutral word.
             Event::Other { .. } => return Err(Fault::Malformed),
+            // What is sealed would come back with the client's next request, and no other API has a word for it.
             Event::Text { .. }
             | Event::Refusal { .. }
             | Event::Reasoning { .. }
+            | Event::Seal { .. }
+            | Event::Redacted { .. }
             | Event::Vector { .. }
             | Event::Usage { .. } => {}
         }

@@ -142,8 +142,7 @@ fn message(index: usize, choice: Choice) -> Value {
         match part {
             Piecemeal::Text(text) => content.push_str(&text),
             Piecemeal::Refusal(text) => refusal.push_str(&text),
-            Piecemeal::Reasoning { text, .. } => reasoning.push_str(&text),
-            Piecemeal::Redacted(_) => {}
+            Piecemeal::Reasoning(text) => reasoning.push_str(&text),
             Piecemeal::Call { id, name, arguments, .. } => {
                 let function = json!({ "name": name, "arguments": arguments });
                 calls.push(json!({ "id": id, "type": "function", "function": function }));

@@ -1,6 +1,8 @@
 //! A conversation in the neutral form as a chat request.
 
-use crate::relay::dialect::conversation::{Conversation, Format, Image, Part, Role, Tool, ToolChoice, Turn, Unsayable};
+use crate::relay::dialect::conversation::{
+    Conversation, Format, Image, Names, Part, Role, Tool, ToolChoice, Turn, Unsayable,
+};
 use serde_json::{Map, Value, json};
 
 /// Most texts that end an answer.

@@ -32,6 +32,8 @@ pub(super) struct MessageComposer {
     /// The block that is open, and how many there are with it.
     open: Option<Open>,
     blocks: u32,
+    /// Arguments of the open call that do not begin as an object, which this API's arguments are.
+    odd: Option<String>,
     /// Calls that were begun, by their numbers.
     calls: Vec<u32>,
     /// Calls whose turn has not come.
@@ -40,6 +42,8 @@ pub(super) struct MessageComposer {
     late: Vec<Late>,
     /// Bytes that wait.
     kept: usize,
+    /// Whether the model refused, which this API says in the reason why the answer ended.
+    refused: bool,
     finished: bool,
 }
 
@@ -55,8 +59,7 @@ enum Open {
 #[derive(Debug)]
 enum Late {
     Text(String),
-    Thinking { text: String, seal: String },
-    Redacted(String),
+    Thinking(String),
 }
 
 #[derive(Debug)]
@@ -69,28 +72,22 @@ struct Waiting {
 
 impl Composer for MessageComposer {
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        self.refused |= matches!(event, Event::Refusal { text, .. } if !text.is_empty());
         match *event {
             Event::Begin { id, model } => start((id, model), self.input, out),
             Event::Text { text, .. } | Event::Refusal { text, .. } | Event::Reasoning { text, .. }
                 if text.is_empty() => {}
-            Event::Text { .. }
-            | Event::Refusal { .. }
-            | Event::Reasoning { .. }
-            | Event::Seal { .. }
-            | Event::Redacted { .. }
-                if !self.calls.is_empty() =>
-            {
+            Event::Text { .. } | Event::Refusal { .. } | Event::Reasoning { .. } if !self.calls.is_empty() => {
                 return self.later(event);
             }
             Event::Text { text, .. } | Event::Refusal { text, .. } => self.text(text, out),
             Event::Reasoning { text, .. } => self.thinking(text, out),
-            Event::Seal { seal, .. } => self.seal(seal, out),
-            Event::Redacted { data, .. } => self.redacted(data, out),
             Event::Call { call, id, name, arguments, .. } => return self.call((call, id, name, arguments), out),
             Event::Finish { reason, stop, .. } => self.finish(reason, stop, out),
             // A provider was asked for nothing that messages have no word for.
             Event::Other { .. } => return Err(Fault::Malformed),
-            Event::Vector { .. } | Event::Usage { .. } => {}
+            // What is sealed would come back with the client's next request, and no other API has a word for it.
+            Event::Seal { .. } | Event::Redacted { .. } | Event::Vector { .. } | Event::Usage { .. } => {}
         }
         Ok(())
     }
@@ -102,7 +99,9 @@ impl Composer for MessageComposer {
     fn whole(&mut self, said: Said) -> String {
         let mut message = head(&said.id, &said.model);
         let choice = said.choices.into_iter().next().unwrap_or_default();
-        message["stop_reason"] = stop_reason(choice.finish.unwrap_or(FinishReason::Stop), choice.calls(), None).into();
+        let refused = choice.parts.iter().any(|part| matches!(part, Piecemeal::Refusal(_)));
+        let reason = reason(choice.finish.unwrap_or(FinishReason::Stop), refused);
+        message["stop_reason"] = stop_reason(reason, choice.calls(), None).into();
         message["content"] = blocks(choice).into();
         document::write_exact(&message)
     }
@@ -116,28 +115,14 @@ impl MessageComposer {
 
     fn thinking(&mut self, text: &str, out: &mut Vec<Bytes>) {
         self.switch(Open::Thinking, &json!({ "type": "thinking", "thinking": "", "signature": "" }), out);
-        if !text.is_empty() {
-            self.delta(&json!({ "type": "thinking_delta", "thinking": text }), out);
-        }
-    }
-
-    /// A signature ends its block of thinking, which may have no text.
-    fn seal(&mut self, seal: &str, out: &mut Vec<Bytes>) {
-        self.thinking("", out);
-        self.delta(&json!({ "type": "signature_delta", "signature": seal }), out);
-        self.close(out);
-    }
-
-    fn redacted(&mut self, data: &str, out: &mut Vec<Bytes>) {
-        self.close(out);
-        self.start_block(&json!({ "type": "redacted_thinking", "data": data }), out);
-        self.stop_block(out);
+        self.delta(&json!({ "type": "thinking_delta", "thinking": text }), out);
     }
 
     /// Keeps what came after a call was begun: blocks come one after the other.
     fn later(&mut self, event: &Event<'_>) -> Result<(), Fault> {
         let bytes = match (*event, self.late.last_mut()) {
-            (Event::Text { text, .. } | Event::Refusal { text, .. }, Some(Late::Text(late))) => {
+            (Event::Text { text, .. } | Event::Refusal { text, .. }, Some(Late::Text(late)))
+            | (Event::Reasoning { text, .. }, Some(Late::Thinking(late))) => {
                 late.push_str(text);
                 text.len()
             }
@@ -145,25 +130,9 @@ impl MessageComposer {
                 self.late.push(Late::Text(text.to_owned()));
                 text.len()
             }
-            (Event::Reasoning { text, .. }, Some(Late::Thinking { text: late, seal })) if seal.is_empty() => {
-                late.push_str(text);
-                text.len()
-            }
             (Event::Reasoning { text, .. }, _) => {
-                self.late.push(Late::Thinking { text: text.to_owned(), seal: String::new() });
+                self.late.push(Late::Thinking(text.to_owned()));
                 text.len()
-            }
-            (Event::Seal { seal, .. }, Some(Late::Thinking { seal: late, .. })) => {
-                late.push_str(seal);
-                seal.len()
-            }
-            (Event::Seal { seal, .. }, _) => {
-                self.late.push(Late::Thinking { text: String::new(), seal: seal.to_owned() });
-                seal.len()
-            }
-            (Event::Redacted { data, .. }, _) => {
-                self.late.push(Late::Redacted(data.to_owned()));
-                data.len()
             }
             _ => 0,
         };
@@ -174,13 +143,7 @@ impl MessageComposer {
         for late in std::mem::take(&mut self.late) {
             match late {
                 Late::Text(text) => self.text(&text, out),
-                Late::Redacted(data) => self.redacted(&data, out),
-                Late::Thinking { text, seal } => {
-                    self.thinking(&text, out);
-                    if !seal.is_empty() {
-                        self.seal(&seal, out);
-                    }
-                }
+                Late::Thinking(text) => self.thinking(&text, out),
             }
         }
     }
@@ -192,8 +155,7 @@ impl MessageComposer {
             self.begin_call(call, id, name, out);
         }
         if self.open == Some(Open::Call(call)) {
-            self.arguments(arguments, out);
-            return Ok(());
+            return self.arguments(arguments, out);
         }
         match self.waiting.iter_mut().find(|waiting| waiting.call == call) {
             Some(waiting) => {
@@ -218,9 +180,26 @@ impl MessageComposer {
 
     fn begin_call(&mut self, call: u32, id: &str, name: &str, out: &mut Vec<Bytes>) {
         self.switch(Open::Call(call), &json!({ "type": "tool_use", "id": id, "name": name, "input": {} }), out);
+        self.odd = Some(String::new());
     }
 
-    fn arguments(&self, arguments: &str, out: &mut Vec<Bytes>) {
+    /// Writes the next arguments of the open call, once they have begun as an object. Others wait for its end.
+    fn arguments(&mut self, arguments: &str, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let Some(odd) = &mut self.odd else {
+            self.write_arguments(arguments, out);
+            return Ok(());
+        };
+        // Spaces before JSON say nothing.
+        odd.push_str(if odd.is_empty() { arguments.trim_start() } else { arguments });
+        if odd.starts_with('{') {
+            let begun = self.odd.take().unwrap_or_default();
+            self.write_arguments(&begun, out);
+            return Ok(());
+        }
+        self.keep(arguments.len())
+    }
+
+    fn write_arguments(&self, arguments: &str, out: &mut Vec<Bytes>) {
         if !arguments.is_empty() {
             self.delta(&json!({ "type": "input_json_delta", "partial_json": arguments }), out);
         }
@@ -233,10 +212,12 @@ impl MessageComposer {
         }
         for Waiting { call, id, name, arguments } in std::mem::take(&mut self.waiting) {
             self.begin_call(call, &id, &name, out);
-            self.arguments(&arguments, out);
+            // What waits is kept already.
+            let _ = self.arguments(&arguments, out);
         }
         self.write_late(out);
         self.close(out);
+        let reason = self::reason(reason, self.refused);
         let delta = json!({ "stop_reason": stop_reason(reason, !self.calls.is_empty(), stop), "stop_sequence": stop });
         write(out, &json!({ "type": "message_delta", "delta": delta, "usage": { "output_tokens": 0 } }));
     }
@@ -252,6 +233,11 @@ impl MessageComposer {
     }
 
     fn close(&mut self, out: &mut Vec<Bytes>) {
+        if let Some(odd) = self.odd.take()
+            && let Some(input) = input(&odd).as_object().filter(|input| !input.is_empty())
+        {
+            self.write_arguments(&document::write_exact(&json!(input)), out);
+        }
         if self.open.take().is_some() {
             self.stop_block(out);
         }
@@ -293,18 +279,28 @@ fn head(id: &str, model: &str) -> Value {
 fn blocks(choice: Choice) -> Vec<Value> {
     let block = |part: Piecemeal| match part {
         Piecemeal::Text(text) | Piecemeal::Refusal(text) => json!({ "type": "text", "text": text }),
-        Piecemeal::Reasoning { text, seal } => json!({ "type": "thinking", "thinking": text, "signature": seal }),
-        Piecemeal::Redacted(data) => json!({ "type": "redacted_thinking", "data": data }),
+        Piecemeal::Reasoning(text) => json!({ "type": "thinking", "thinking": text, "signature": "" }),
         Piecemeal::Call { id, name, arguments, .. } => {
-            // Arguments that are no JSON are the model's mistake; the client is shown them.
-            let input = match arguments.as_str() {
-                "" => json!({}),
-                arguments => document::read_exact(arguments).unwrap_or_else(|_| json!({ "arguments": arguments })),
-            };
-            json!({ "type": "tool_use", "id": id, "name": name, "input": input })
+            json!({ "type": "tool_use", "id": id, "name": name, "input": input(&arguments) })
         }
     };
     choice.parts.into_iter().map(block).collect()
+}
+
+/// The arguments of a call as an object, without which a client's next request could not repeat it. Those that are none, or no
+/// JSON, are the model's mistake; the client is shown them.
+fn input(arguments: &str) -> Value {
+    match document::read_exact(arguments) {
+        Ok(input @ Value::Object(_)) => input,
+        Ok(Value::Null) => json!({}),
+        Err(_) if arguments.trim().is_empty() => json!({}),
+        _ => json!({ "arguments": arguments }),
+    }
+}
+
+/// Why an answer ended in which the model may have `refused`.
+fn reason(reason: FinishReason, refused: bool) -> FinishReason {
+    if refused && reason == FinishReason::Stop { FinishReason::ContentFilter } else { reason }
 }
 
 fn stop_reason(reason: FinishReason, calls: bool, stop: Option<&str>) -> &'static str {

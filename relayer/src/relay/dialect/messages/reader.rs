@@ -1,7 +1,7 @@
 //! What a provider of messages sends: events of a stream, or a whole answer.
 
 use super::block::{Block, text};
-use crate::relay::dialect::openai::count;
+use crate::relay::dialect::openai::{self, count};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Stated, Usage, Whole};
 use crate::relay::json::{self, Text, place};
 use crate::relay::sse::{self, Name};
@@ -18,8 +18,8 @@ pub(super) struct MessageReader {
     usage: Map<String, Value>,
     /// Whether the model reasoned.
     reasoned: bool,
-    /// The arguments with which a call's block began, until pieces of them come: a call without arguments has no pieces.
-    input: Option<String>,
+    /// The arguments with which the blocks of calls began, until pieces of them come: a call without arguments has no pieces.
+    inputs: Vec<(u32, String)>,
 }
 
 /// An event of a stream.
@@ -81,8 +81,12 @@ impl Reader for MessageReader {
         if event.name == Name::Error {
             return Err(reported(&event.data));
         }
+        // Some write it after the last event, or in its place.
+        if event.data.trim_ascii() == openai::DONE {
+            return Ok(Piece::Own);
+        }
         let mut repaired = None;
-        let (chunk, data) = json::lenient::<Chunk<'_>>(&event.data, &mut repaired).ok_or(Fault::Malformed)?;
+        let (chunk, data) = json::lenient_piece::<Chunk<'_>>(&event.data, &mut repaired).ok_or(Fault::Malformed)?;
         if chunk.error.is_some() {
             return Err(reported(data));
         }
@@ -94,23 +98,27 @@ impl Reader for MessageReader {
             }
             "content_block_start" => {
                 let block = chunk.content_block.as_ref().ok_or(Fault::Malformed)?;
-                self.input = block.input.filter(|_| block.kind() == "tool_use").map(|input| input.get().to_owned());
+                if let Some(input) = block.input.filter(|_| block.kind() == "tool_use") {
+                    self.inputs.push((chunk.index, input.get().to_owned()));
+                }
                 self.block(chunk.index, block, say)?;
             }
             "content_block_stop" => {
-                if let Some(arguments) = self.input.take() {
-                    let call = chunk.index;
-                    say(Event::Call { choice: 0, call, id: "", name: "", arguments: &arguments })?;
-                }
+                self.whole_inputs(|index| index == chunk.index, say)?;
             }
             "content_block_delta" => self.delta(chunk.index, chunk.delta.as_ref().ok_or(Fault::Malformed)?, say)?,
             "message_delta" => {
+                // Some end the answer without the ends of its blocks.
+                self.whole_inputs(|_| true, say)?;
                 if let Some(delta) = &chunk.delta {
                     finish(&delta.stop_reason, &delta.stop_sequence, say)?;
                 }
                 self.stated(chunk.usage, say)?;
             }
-            "message_stop" => return Ok(Piece::End(Vec::new())),
+            "message_stop" => {
+                self.whole_inputs(|_| true, say)?;
+                return Ok(Piece::End(Vec::new()));
+            }
             // Pings, ends of blocks, and what may come yet.
             _ => {}
         }
@@ -163,6 +171,14 @@ impl MessageReader {
         }
     }
 
+    /// Says the arguments of calls that came whole with the beginning of their blocks, of those that have ended.
+    fn whole_inputs(&mut self, has_ended: impl Fn(u32) -> bool, say: &mut Say<'_>) -> Result<(), Fault> {
+        for (call, arguments) in self.inputs.extract_if(.., |(index, _)| has_ended(*index)) {
+            say(Event::Call { choice: 0, call, id: "", name: "", arguments: &arguments })?;
+        }
+        Ok(())
+    }
+
     fn delta(&mut self, call: u32, delta: &Delta<'_>, say: &mut Say<'_>) -> Result<(), Fault> {
         let choice = 0;
         if let Some(Text(text)) = &delta.text {
@@ -172,7 +188,7 @@ impl MessageReader {
             say(Event::Reasoning { choice, text })?;
         }
         if let Some(Text(arguments)) = delta.partial_json.as_ref().filter(|Text(arguments)| !arguments.is_empty()) {
-            self.input = None;
+            self.inputs.retain(|(index, _)| *index != call);
             say(Event::Call { choice, call, id: "", name: "", arguments })?;
         }
         seal(text(&delta.signature), say)

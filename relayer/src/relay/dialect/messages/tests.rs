@@ -60,7 +60,13 @@ fn each_field_that_is_read_must_be_of_its_kind() {
         ),
         (json!({"tools": [5]}), "tools.0"),
         (json!({"tools": [{"name": 5}]}), "tools.0.name"),
+        (json!({"tools": [{"input_schema": {}}]}), "tools.0.name"),
+        (json!({"tools": [{"name": "f", "input_schema": "x"}]}), "tools.0.input_schema"),
         (json!({"tool_choice": "auto"}), "tool_choice"),
+        (json!({"tool_choice": {"type": 7}}), "tool_choice.type"),
+        (json!({"thinking": {"type": 7}}), "thinking.type"),
+        (json!({"thinking": {"type": "enabled", "budget_tokens": "9"}}), "thinking.budget_tokens"),
+        (json!({"output_config": {"format": "json"}}), "output_config.format"),
         (json!({"top_k": 1.5}), "top_k"),
         (json!({"metadata": "me"}), "metadata"),
         (json!({"service_tier": 1}), "service_tier"),
@@ -103,12 +109,47 @@ fn a_call_needs_its_result_in_the_next_message_and_a_result_its_call() {
         (json!([ask(), call("a"), result("b")]), "messages.2.content"),
         (json!([result("a")]), "messages.0.content"),
         (json!([ask(), call("a")]), "messages"),
+        (json!([ask(), call("a"), {"role": "assistant", "content": "or"}, ask()]), "messages.3.content"),
+        (json!([ask(), call("a"), call("b"), result("a"), call("c"), result("c")]), "messages.3.content"),
+        (json!([ask(), call("a"), result("a"), result("a")]), "messages.3.content"),
     ] {
         let wrong = wrong(&with(json!({ "messages": messages })));
         assert_eq!((wrong.0, wrong.1.as_str()), ("invalid_messages", path), "{}", wrong.2);
     }
     let counted = with(json!({"messages": [ask(), call("a")]}));
     assert!(read_to_count(Bytes::from(counted.to_string()), &HeaderMap::new()).is_ok());
+}
+
+#[test]
+fn messages_of_one_role_in_a_row_are_one_turn_with_all_its_calls_and_results() {
+    let call = |id: &str| json!({"type": "tool_use", "id": id, "name": "f", "input": {}});
+    let result = |id: &str| json!({"type": "tool_result", "tool_use_id": id, "content": "x"});
+    let said = |role: &str, block: Value| json!({"role": role, "content": [block]});
+    let ask = || json!({"role": "user", "content": "hi"});
+    for turn in [
+        json!([said("assistant", call("a")), said("assistant", call("b")), {"role": "user", "content": [result("a"), result("b")]}]),
+        json!([{"role": "assistant", "content": [call("a"), call("b")]}, said("user", result("a")), said("user", result("b"))]),
+        json!([
+            said("assistant", call("a")),
+            said("assistant", call("b")),
+            said("user", result("a")),
+            said("user", result("b"))
+        ]),
+    ] {
+        let mut messages = vec![ask()];
+        messages.extend(turn.as_array().unwrap().clone());
+        messages.push(ask());
+        let chat = in_chat(&with(json!({ "messages": messages }))).unwrap();
+        let roles: Vec<&Value> = chat["messages"].as_array().unwrap().iter().map(|message| &message["role"]).collect();
+        assert_eq!(roles, ["user", "assistant", "tool", "tool", "user"], "{turn}");
+        assert_eq!(chat["messages"][1]["tool_calls"][1]["id"], "b", "{turn}");
+    }
+    // What is said after a call is of the same turn: a message of chat has no order of both.
+    let text = said("assistant", json!({"type": "text", "text": "\n"}));
+    let messages = json!([ask(), said("assistant", call("a")), text, said("user", result("a"))]);
+    let chat = in_chat(&with(json!({ "messages": messages }))).unwrap();
+    assert_eq!((&chat["messages"][1]["content"], &chat["messages"][2]["role"]), (&json!("\n"), &json!("tool")));
+    assert_eq!(chat["messages"][1]["tool_calls"][0]["id"], "a");
 }
 
 #[test]
@@ -275,6 +316,12 @@ fn what_chat_has_no_word_for_is_named() {
             json!({"messages": [ask, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]}),
             "messages.2",
         ),
+        // Rules of the system beside the messages are none of them.
+        (
+            json!({"system": "s", "messages": [ask, {"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]}),
+            "messages.2",
+        ),
+        (json!({"system": [{"type": "image", "source": {"type": "url", "url": "https://x"}}]}), "system"),
     ] {
         assert_eq!(in_chat(&with(members.clone())), Err(field.to_owned()), "{members}");
     }
@@ -347,6 +394,62 @@ fn a_stream_is_passed_as_it_is_and_its_usage_is_gathered() {
              event: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n"
         )
     );
+}
+
+/// The arguments of each call as a client of chat gets them, from a provider's events after the beginning.
+fn arguments_in_chat(events: &[Value]) -> Vec<String> {
+    let body = json!({"model": "m", "stream": true, "messages": [{"role": "user", "content": "hi"}]}).to_string();
+    let request = Chat.read(Bytes::from(body), &HeaderMap::new()).unwrap();
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Messages, 0, 7));
+    let mut calls: Vec<String> = Vec::new();
+    let start =
+        json!({"type": "message_start", "message": {"id": "m", "usage": {"input_tokens": 1, "output_tokens": 1}}});
+    for one in std::iter::once(&start).chain(events) {
+        let (Piece::Composed(data) | Piece::End(data)) = read(&mut transcript, one).unwrap() else { panic!("{one}") };
+        for data in data {
+            let chunk: Value = serde_json::from_slice(&data).unwrap();
+            for call in chunk["choices"][0]["delta"]["tool_calls"].as_array().into_iter().flatten() {
+                let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
+                calls.resize(calls.len().max(index + 1), String::new());
+                calls[index].push_str(call["function"]["arguments"].as_str().unwrap());
+            }
+        }
+    }
+    calls
+}
+
+#[test]
+fn arguments_that_come_with_a_block_are_kept_until_its_end_whatever_comes_between() {
+    let start = |index: u32, input: Value| {
+        let block = json!({"type": "tool_use", "id": format!("c{index}"), "name": "f", "input": input});
+        json!({"type": "content_block_start", "index": index, "content_block": block})
+    };
+    let piece = |index: u32, json: &str| json!({"type": "content_block_delta", "index": index, "delta": {"type": "input_json_delta", "partial_json": json}});
+    let stop = |index: u32| json!({"type": "content_block_stop", "index": index});
+    let delta = json!({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 9}});
+    let end = json!({"type": "message_stop"});
+    for (events, arguments) in [
+        (vec![start(0, json!({})), start(1, json!({})), piece(1, "{\"y\":2}"), stop(0), stop(1)], ["{}", "{\"y\":2}"]),
+        (vec![start(0, json!({"x": 1})), start(1, json!({}))], ["{\"x\":1}", "{}"]),
+        (vec![start(0, json!({})), piece(0, ""), start(1, json!({"y": 2})), stop(1)], ["{}", "{\"y\":2}"]),
+    ] {
+        let ended: Vec<Value> = events.iter().chain([&delta, &end]).cloned().collect();
+        assert_eq!(arguments_in_chat(&ended), arguments, "{events:?}");
+        let without_a_delta: Vec<Value> = events.iter().chain([&end]).cloned().collect();
+        assert_eq!(arguments_in_chat(&without_a_delta), arguments, "{events:?}");
+    }
+}
+
+#[test]
+fn a_mark_of_another_apis_end_is_no_part_of_an_answer() {
+    let done = sse::Event { name: sse::Name::Usual, data: Bytes::from_static(b"[DONE]") };
+    let mut transcript = transcript();
+    assert_eq!(transcript.event(&done).map(|(piece, _)| piece), Ok(Piece::Own));
+    assert_eq!(transcript.counts.finish, None, "it does not end an answer either");
+    let delta = json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}});
+    read(&mut transcript, &delta).unwrap();
+    assert_eq!(transcript.event(&done).map(|(piece, _)| piece), Ok(Piece::Own));
+    assert_eq!(transcript.counts.finish, Some(FinishReason::Stop));
 }
 
 #[test]
@@ -462,6 +565,78 @@ fn parallel_calls_in_pieces_become_blocks_one_after_the_other() {
     assert_eq!(written[12]["content_block"], json!({"type": "tool_use", "id": "b", "name": "f1", "input": {}}));
     assert_eq!(written[13]["delta"]["partial_json"], "{\"y\":2}");
     assert_eq!(written[15]["delta"]["stop_reason"], "tool_use");
+}
+
+/// The input of the one call that a stream of messages has, as clients put it together.
+fn input_of(written: &[Value]) -> Value {
+    let pieces = written.iter().filter_map(|one| one["delta"]["partial_json"].as_str());
+    match pieces.collect::<String>().as_str() {
+        "" => json!({}),
+        json => serde_json::from_str(json).unwrap(),
+    }
+}
+
+#[test]
+fn arguments_are_an_object_for_this_api_whatever_the_model_wrote() {
+    for (arguments, input) in [
+        ("{\"x\":1}", json!({"x": 1})),
+        (" \n{\"x\":1}", json!({"x": 1})),
+        ("", json!({})),
+        (" ", json!({})),
+        ("null", json!({})),
+        ("[1]", json!({"arguments": "[1]"})),
+        ("\"hi\"", json!({"arguments": "\"hi\""})),
+        ("oops", json!({"arguments": "oops"})),
+    ] {
+        let call = |piece: &str| json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": piece}});
+        for size in [1, 100] {
+            let letters: Vec<char> = arguments.chars().collect();
+            let pieces = letters.chunks(size).map(|piece| call(&piece.iter().collect::<String>()));
+            let mut chunks: Vec<Value> = std::iter::once(call(""))
+                .chain(pieces)
+                .map(|call| chunk(json!({"tool_calls": [call]}), None))
+                .collect();
+            chunks.extend([chunk(json!({}), Some("tool_calls")), json!("[DONE]")]);
+            assert_eq!(input_of(&from_chat(&chunks)), input, "{arguments} in pieces of {size}");
+        }
+        let request = parse(&with(json!({}))).unwrap();
+        let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, 0, 7));
+        let message = json!({"tool_calls": [call(arguments)]});
+        let answer = json!({"id": "c", "choices": [{"message": message, "finish_reason": "tool_calls"}]});
+        let (whole, _) = transcript.whole(Bytes::from(answer.to_string())).unwrap();
+        let said: Value = serde_json::from_slice(&whole.body).unwrap();
+        assert_eq!(said["content"][0]["input"], input, "{arguments}");
+        // The client repeats it in its next request.
+        let result = json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]});
+        let history =
+            json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": said["content"]}, result]);
+        assert!(parse(&with(json!({ "messages": history }))).is_ok(), "{arguments}");
+    }
+}
+
+#[test]
+fn a_letter_that_a_provider_cuts_in_two_is_whole_in_another_api_and_passed_as_it_came_in_its_own() {
+    let pieces = [r"x\ud83d", r"\ude00y"];
+    let of_chat = |text: &str| format!(r#"{{"id":"c","choices":[{{"index":0,"delta":{{"content":"{text}"}}}}]}}"#);
+    let request = parse(&with(json!({"stream": true}))).unwrap();
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, 0, 7));
+    let mut text = String::new();
+    for piece in pieces {
+        let event = sse::Event { name: sse::Name::Usual, data: Bytes::from(of_chat(piece)) };
+        let Piece::Composed(data) = transcript.event(&event).unwrap().0 else { panic!("{piece}") };
+        let written = data.iter().map(|data| serde_json::from_slice::<Value>(data).unwrap());
+        text.extend(written.filter_map(|one| one["delta"]["text"].as_str().map(ToOwned::to_owned)));
+    }
+    assert_eq!(text, "x😀y");
+    let mut native = self::transcript();
+    for piece in pieces {
+        let data = Bytes::from(format!(
+            r#"{{"type":"content_block_delta","index":0,"delta":{{"type":"text_delta","text":"{piece}"}}}}"#
+        ));
+        let event = sse::Event { name: sse::Name::Other, data: data.clone() };
+        assert_eq!(native.event(&event).map(|(piece, _)| piece), Ok(Piece::Data(data)));
+    }
+    assert_eq!(native.counts.delivered.total().bytes, 2 + 3, "a half alone is counted as a letter at most");
 }
 
 #[test]
@@ -590,6 +765,65 @@ fn a_translated_stream_has_its_head_first_its_calls_whole_and_its_end_once() {
 }
 
 #[test]
+fn what_a_provider_of_chat_sealed_is_left_out_so_that_the_conversation_can_go_on() {
+    let request = parse(&with(json!({"stream": true}))).unwrap();
+    let function = json!({"name": "f", "arguments": "{}"});
+    let details = json!([
+        {"type": "reasoning.text", "text": "hm", "signature": "s"}, {"type": "reasoning.encrypted", "data": "x"},
+    ]);
+    let said = json!({
+        "reasoning": "hm", "reasoning_details": details, "tool_calls": [{"index": 0, "id": "a", "function": function}],
+    });
+    let chunks = [chunk(said.clone(), None), chunk(json!({}), Some("tool_calls")), json!("[DONE]")];
+    let events = testing::from_chat(&request, 0, &chunks);
+    let blocks: Vec<&Value> = events.iter().filter_map(|event| event.get("content_block")).collect();
+    assert_eq!(blocks.iter().map(|block| &block["type"]).collect::<Vec<_>>(), ["thinking", "tool_use"]);
+    assert!(events.iter().all(|event| event["delta"]["signature"].is_null()));
+
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, 0, 7));
+    let answer = json!({"id": "c", "choices": [{"message": said, "finish_reason": "tool_calls"}]});
+    let (whole, _) = transcript.whole(Bytes::from(answer.to_string())).unwrap();
+    let message: Value = serde_json::from_slice(&whole.body).unwrap();
+    let call = json!({"type": "tool_use", "id": "a", "name": "f", "input": {}});
+    assert_eq!(message["content"], json!([{"type": "thinking", "thinking": "hm", "signature": ""}, call]));
+    let result = json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]});
+    let history =
+        json!([{"role": "user", "content": "hi"}, {"role": "assistant", "content": message["content"]}, result]);
+    assert!(in_chat(&with(json!({ "messages": history }))).is_ok());
+}
+
+#[test]
+fn a_refusal_is_the_reason_why_an_answer_ended() {
+    let request = parse(&with(json!({"stream": true}))).unwrap();
+    for (finish, reason) in [("stop", "refusal"), ("length", "max_tokens")] {
+        let chunks = [chunk(json!({"refusal": "No."}), None), chunk(json!({}), Some(finish)), json!("[DONE]")];
+        let events = testing::from_chat(&request, 0, &chunks);
+        assert_eq!(events.last().unwrap()["delta"]["stop_reason"], reason);
+        let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(&Chat, 0, 7));
+        let choice = json!({"message": {"content": null, "refusal": "No."}, "finish_reason": finish});
+        let (whole, _) = transcript.whole(Bytes::from(json!({"id": "c", "choices": [choice]}).to_string())).unwrap();
+        let said: Value = serde_json::from_slice(&whole.body).unwrap();
+        assert_eq!((&said["content"][0]["text"], &said["stop_reason"]), (&json!("No."), &json!(reason)));
+    }
+}
+
+#[test]
+fn the_name_of_a_call_may_come_in_pieces_or_with_each_piece_of_the_arguments() {
+    let request = parse(&with(json!({"stream": true}))).unwrap();
+    for names in [vec!["get_", "weather", ""], vec!["get_weather", "get_weather", "get_weather"], vec!["get_weather"]] {
+        let calls = names.iter().enumerate().map(|(place, name)| {
+            let arguments = if place + 1 == names.len() { "{}" } else { "" };
+            let function = json!({"name": name, "arguments": arguments});
+            chunk(json!({"tool_calls": [{"index": 0, "id": "a", "function": function}]}), None)
+        });
+        let chunks: Vec<Value> = calls.chain([chunk(json!({}), Some("tool_calls")), json!("[DONE]")]).collect();
+        let events = testing::from_chat(&request, 0, &chunks);
+        let blocks: Vec<&Value> = events.iter().filter_map(|event| event.get("content_block")).collect();
+        assert_eq!(blocks, [&json!({"type": "tool_use", "id": "a", "name": "get_weather", "input": {}})], "{names:?}");
+    }
+}
+
+#[test]
 fn documents_are_counted_by_their_size_and_thinking_is_asked_for() {
     let document = |source: Value| {
         let content = json!([{"type": "document", "source": source}]);
@@ -633,4 +867,29 @@ fn a_chat_history_with_empty_texts_is_said_without_them() {
         r#"{"messages":[{"role":"user","content":[{"type":"text","text":"hi"}]},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{"n":12345678901234567890123}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":[]}]},{"role":"user","content":[{"type":"text","text":"go on"}]}],"tools":[{"name":"f","input_schema":{"type":"object","x":0.12345678901234567890}}],"stream":false}"#,
         "no number loses a digit"
     );
+}
+
+#[test]
+fn what_changes_nothing_of_a_chat_request_keeps_no_provider_of_messages_from_it() {
+    let asked = |members: Value| {
+        let mut body = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]});
+        body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let request = Chat.read(Bytes::from(body.to_string()), &HeaderMap::new()).unwrap();
+        request.dialect_for(capability::MESSAGES).map(drop).map_err(|unspoken| unspoken.field.unwrap())
+    };
+    for members in
+        [json!({"usage": {"include": true}}), json!({"logit_bias": {}}), json!({"logprobs": false, "top_logprobs": 0})]
+    {
+        assert_eq!(asked(members.clone()), Ok(()), "{members}");
+    }
+    assert_eq!(asked(json!({"logit_bias": {"5": 1}})), Err("logit_bias".to_owned()));
+    assert_eq!(asked(json!({"top_logprobs": 2})), Err("top_logprobs".to_owned()));
+    // Results of calls made at once are one turn there and two messages here.
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let result = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": "x"});
+    let history = json!([
+        {"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [call("a"), call("b")]},
+        result("a"), result("b"), {"role": "system", "content": "late"}, {"role": "user", "content": "go on"},
+    ]);
+    assert_eq!(asked(json!({ "messages": history })), Err("messages.4".to_owned()));
 }

@@ -8,7 +8,11 @@ use crate::relay::dialect::{Event, Fault, Request, Usage};
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use steam_protocol::receipt::FinishReason;
+
+/// Bytes that an item takes beside its text.
+const ITEM_BYTES: usize = 256;
 
 /// What a response says of its request where that says nothing.
 const DEFAULTS: [(&str, &str); 11] = [
@@ -49,6 +53,9 @@ pub(super) struct ResponseComposer {
     /// How the ids of items end.
     id: String,
     items: Vec<Item>,
+    /// The place of the text or reasoning that is open, and of each call by its number.
+    talk: Option<usize>,
+    calls: HashMap<u32, usize>,
     /// Bytes of the items.
     kept: usize,
     sequence: u64,
@@ -102,8 +109,8 @@ impl ResponseComposer {
             response[name] = serde_json::from_str(object.get(name).unwrap_or(usual)).unwrap_or_default();
         }
         let groups = groups(&response["tools"]);
-        let (id, items) = (String::new(), Vec::new());
-        Self { response, groups, id, items, kept: 0, sequence: 0, finished: false }
+        let (id, items, calls) = (String::new(), Vec::new(), HashMap::new());
+        Self { response, groups, id, items, talk: None, calls, kept: 0, sequence: 0, finished: false }
     }
 
     fn name(&mut self, id: &str, model: &str) {
@@ -127,7 +134,11 @@ impl ResponseComposer {
         if self.kept > MAX_WAITING {
             return Err(Fault::Malformed);
         }
-        let place = match self.items.iter().position(|item| item.kind == kind && item.open) {
+        let open = match kind {
+            Kind::Call(call) => self.calls.get(&call).copied(),
+            Kind::Text | Kind::Refusal | Kind::Reasoning => self.talk.filter(|place| self.items[*place].kind == kind),
+        };
+        let place = match open {
             Some(place) => place,
             None => self.open(kind, (String::new(), String::new()), out),
         };
@@ -158,12 +169,15 @@ impl ResponseComposer {
 
     /// Opens an item; those of text and reasoning before it are done.
     fn open(&mut self, kind: Kind, call: (String, String), out: &mut Vec<Bytes>) -> usize {
-        for place in 0..self.items.len() {
-            if !matches!(self.items[place].kind, Kind::Call(_)) {
-                self.close(place, out);
-            }
+        if let Some(talk) = self.talk.take() {
+            self.close(talk, out);
         }
         let place = self.items.len();
+        match kind {
+            Kind::Call(call) => _ = self.calls.insert(call, place),
+            Kind::Text | Kind::Refusal | Kind::Reasoning => self.talk = Some(place),
+        }
+        self.kept += ITEM_BYTES;
         self.items.push(Item { kind, text: String::new(), call, open: true });
         let item = self.item(place, "in_progress");
         self.write("response.output_item.added", json!({ "output_index": place, "item": item }), out);
@@ -318,7 +332,7 @@ impl Composer for ResponseComposer {
             Event::Refusal { text, .. } if !text.is_empty() => self.add(Kind::Refusal, text, out),
             Event::Reasoning { text, .. } if !text.is_empty() => self.add(Kind::Reasoning, text, out),
             Event::Call { call, id, name, arguments, .. } => {
-                if !self.items.iter().any(|item| item.kind == Kind::Call(call)) {
+                if !self.calls.contains_key(&call) {
                     self.open(Kind::Call(call), (id.to_owned(), name.to_owned()), out);
                 }
                 self.add(Kind::Call(call), arguments, out)
@@ -351,9 +365,8 @@ impl Composer for ResponseComposer {
             let (kind, text, call) = match part {
                 Piecemeal::Text(text) => (Kind::Text, text, nothing),
                 Piecemeal::Refusal(text) => (Kind::Refusal, text, nothing),
-                Piecemeal::Reasoning { text, .. } => (Kind::Reasoning, text, nothing),
+                Piecemeal::Reasoning(text) => (Kind::Reasoning, text, nothing),
                 Piecemeal::Call { number, id, name, arguments } => (Kind::Call(number), arguments, (id, name)),
-                Piecemeal::Redacted(_) => continue,
             };
             self.items.push(Item { kind, text, call, open: false });
         }

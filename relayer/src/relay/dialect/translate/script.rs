@@ -14,7 +14,7 @@ pub(super) struct Script {
     /// The answer's id.
     id: String,
     calls: Vec<Call>,
-    /// Bytes of arguments that wait for their call's name.
+    /// Bytes of arguments that wait for their call's name, and of the names.
     kept: usize,
     finish: Option<(FinishReason, Option<String>)>,
 }
@@ -113,13 +113,15 @@ impl Script {
             return self.composer.event(&Event::Call { choice: 0, call: number, id: "", name: "", arguments }, out);
         }
         first(&mut call.id, id);
-        first(&mut call.name, name);
+        name_on(&mut call.name, name);
         call.arguments.push_str(arguments);
-        self.kept += arguments.len();
+        self.kept += arguments.len() + name.len();
         if self.kept > MAX_WAITING {
             return Err(Fault::Malformed);
         }
-        if call.id.is_empty() || call.name.is_empty() { Ok(()) } else { self.write(place, out) }
+        // A name may come in pieces, until there are arguments.
+        let is_whole = !(call.id.is_empty() || call.name.is_empty() || call.arguments.is_empty());
+        if is_whole { self.write(place, out) } else { Ok(()) }
     }
 
     /// Writes the calls that wait, but for the one numbered `but`, if no more than `missing` is missing.
@@ -149,6 +151,14 @@ impl Script {
 pub(super) fn first(known: &mut String, said: &str) {
     if known.is_empty() {
         known.push_str(said);
+    }
+}
+
+/// Adds a piece to the name of a call. Some providers repeat all of it with each piece of the arguments.
+fn name_on(known: &mut String, said: &str) {
+    match said.strip_prefix(known.as_str()) {
+        Some(rest) => known.push_str(rest),
+        None => known.push_str(said),
     }
 }
 

@@ -640,7 +640,7 @@ proptest! {
                 for part in choice.parts {
                     match part {
                         Piecemeal::Text(said) => text.push_str(&said),
-                        Piecemeal::Reasoning { text: said, .. } => reasoning.push_str(&said),
+                        Piecemeal::Reasoning(said) => reasoning.push_str(&said),
                         Piecemeal::Call { id, name, arguments, .. } => calls.push((id, name, arguments)),
                         part => panic!("{part:?}"),
                     }
@@ -656,5 +656,55 @@ proptest! {
                 prop_assert_eq!(usage, Some((meant.usage.prompt, meant.usage.cached, meant.usage.completion)), "{}", way);
             }
         }
+    }
+}
+
+/// A history of so many calls at once and their results, the last call's first, in each dialect.
+fn many_calls(dialect: &dyn Dialect, count: usize) -> Value {
+    let id = |call: usize| format!("{call:06}");
+    let (made, answered) = (0..count, (0..count).rev());
+    match dialect.name() {
+        "chat" => {
+            let calls = made
+                .map(|call| json!({"id": id(call), "type": "function", "function": {"name": "f", "arguments": ""}}));
+            let mut messages = vec![json!({"role": "assistant", "tool_calls": calls.collect::<Vec<_>>()})];
+            messages.extend(answered.map(|call| json!({"role": "tool", "tool_call_id": id(call), "content": ""})));
+            json!({"model": "m", "max_tokens": 9, "messages": messages})
+        }
+        "messages" => {
+            let calls = made.map(|call| json!({"type": "tool_use", "id": id(call), "name": "f", "input": {}}));
+            let results = answered
+                .map(|call| json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": id(call)}]}));
+            let mut messages = vec![json!({"role": "assistant", "content": calls.collect::<Vec<_>>()})];
+            messages.extend(results);
+            json!({"model": "m", "max_tokens": 9, "messages": messages})
+        }
+        _ => {
+            let said = (0..count).map(|_| json!({"role": "assistant", "content": "x"}));
+            let calls =
+                made.map(|call| json!({"type": "function_call", "call_id": id(call), "name": "f", "arguments": ""}));
+            let outputs =
+                answered.map(|call| json!({"type": "function_call_output", "call_id": id(call), "output": ""}));
+            let tools = (0..count).map(|tool| json!({"type": "function", "name": id(tool)}));
+            let input: Vec<Value> = said.chain(calls).chain(outputs).collect();
+            json!({"model": "m", "input": input, "tools": tools.collect::<Vec<_>>()})
+        }
+    }
+}
+
+#[test]
+fn very_many_calls_take_time_in_proportion() {
+    for (client, provider) in PAIRS {
+        let took = |count: usize| {
+            let body = Bytes::from(many_calls(client, count).to_string());
+            let began = std::time::Instant::now();
+            let request = client.read(body, &HeaderMap::new()).unwrap();
+            assert!(request.dialect_for(provider.capability()).is_ok(), "{} {}", client.name(), provider.name());
+            began.elapsed()
+        };
+        // Eight times as many took 64 times as long when each was looked for among all.
+        let (few, many) = (took(3_000), took(24_000));
+        let most = few * 16 + std::time::Duration::from_secs(1);
+        assert!(many < most, "{} to {}: {few:?}, then {many:?}", client.name(), provider.name());
     }
 }
