@@ -149,7 +149,7 @@ impl Counts {
                 }
                 self.deliver(choice, arguments).map(|_| true)
             }
-            Event::Seal { choice, .. } => self.expect(choice).map(|()| false),
+            Event::Seal { choice, .. } | Event::Citation { choice, .. } => self.expect(choice).map(|()| false),
             Event::Redacted { choice, .. } => self.expect(choice).map(|()| true),
             Event::Reasoning { choice, text } => {
                 let content = self.deliver(choice, text)?;

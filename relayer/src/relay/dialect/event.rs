@@ -74,6 +74,13 @@ pub enum Event<'a> {
         /// Its text or JSON.
         text: &'a str,
     },
+    /// A page that the text before it cites.
+    Citation {
+        /// Which answer.
+        choice: u32,
+        /// Its `url` and `title`, and from which letter of the answer to which it is cited.
+        source: &'a Value,
+    },
     /// An embedding: content without text.
     Vector {
         /// The input's place.

@@ -8,6 +8,7 @@ use crate::relay::json::Halves;
 use crate::relay::sse;
 use bytes::Bytes;
 use script::{Script, first, own_id};
+use serde_json::Value;
 use std::fmt;
 use steam_protocol::receipt::FinishReason;
 
@@ -137,6 +138,8 @@ pub struct Said {
 #[derive(Debug, Default)]
 pub struct Choice {
     pub parts: Vec<Piecemeal>,
+    /// The pages that it cites.
+    pub citations: Vec<Value>,
     pub finish: Option<FinishReason>,
     /// The text that ended it.
     pub stop: Option<String>,
@@ -190,6 +193,7 @@ impl Said {
                     }
                 }
             }
+            Event::Citation { choice, source } => self.choice(choice).citations.push(source.clone()),
             Event::Finish { choice, reason, stop } => {
                 let choice = self.choice(choice);
                 (choice.finish, choice.stop) = (Some(reason), stop.map(ToOwned::to_owned));

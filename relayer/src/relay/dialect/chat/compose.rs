@@ -112,6 +112,7 @@ impl Composer for ChatComposer {
                 self.chunk(Member("reasoning_content", text), None, out)
             }
             Event::Call { call, id, name, arguments, .. } => self.call((call, id, name, arguments), out),
+            Event::Citation { source, .. } => self.chunk(json!({ "annotations": [cited(source)] }), None, out),
             Event::Finish { reason, .. } => self.chunk(json!({}), Some(finish(reason, !self.calls.is_empty())), out),
             // A provider was asked for nothing that chat has no word for.
             Event::Other { .. } => Err(Fault::Malformed),
@@ -156,10 +157,17 @@ fn message(index: usize, choice: Choice) -> Value {
     if !reasoning.is_empty() {
         message["reasoning_content"] = reasoning.into();
     }
+    if !choice.citations.is_empty() {
+        message["annotations"] = choice.citations.iter().map(cited).collect();
+    }
     if !calls.is_empty() {
         message["tool_calls"] = calls.into();
     }
     json!({ "index": index, "message": message, "logprobs": null, "finish_reason": finish })
+}
+
+fn cited(source: &Value) -> Value {
+    json!({ "type": "url_citation", "url_citation": source })
 }
 
 fn finish(reason: FinishReason, calls: bool) -> &'static str {

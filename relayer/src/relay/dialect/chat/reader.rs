@@ -63,6 +63,8 @@ struct Said<'a> {
     images: Option<&'a RawValue>,
     #[serde(borrow, default)]
     reasoning_details: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    annotations: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -184,6 +186,9 @@ impl Said<'_> {
             Some(value) => say(Event::Text { choice, text: &text(value) })?,
             None => {}
         }
+        if let Some(annotations) = self.annotations {
+            say_citations(choice, annotations, say)?;
+        }
         if let Some(images) = self.images.filter(|images| !matches!(images.get(), "[]" | "null")) {
             // A provider bills an image as about so many tokens.
             let json = images.get();
@@ -223,6 +228,13 @@ fn say_details(choice: u32, details: &RawValue, shown: bool, say: &mut Say<'_>) 
         }
     }
     Ok(())
+}
+
+/// Hands on what a text cites.
+fn say_citations(choice: u32, annotations: &RawValue, say: &mut Say<'_>) -> Result<(), Fault> {
+    let annotations: Vec<Value> = serde_json::from_str(annotations.get()).unwrap_or_default();
+    let mut sources = annotations.iter().map(|one| &one["url_citation"]).filter(|source| source.is_object());
+    sources.try_for_each(|source| say(Event::Citation { choice, source }))
 }
 
 /// Hands on content in parts: texts, and thoughts among them.

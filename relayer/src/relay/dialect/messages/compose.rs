@@ -87,7 +87,12 @@ impl Composer for MessageComposer {
             // A provider was asked for nothing that messages have no word for.
             Event::Other { .. } => return Err(Fault::Malformed),
             // What is sealed would come back with the client's next request, and no other API has a word for it.
-            Event::Seal { .. } | Event::Redacted { .. } | Event::Vector { .. } | Event::Usage { .. } => {}
+            // Nor has it an index of what is cited, by which this API's clients give a citation back.
+            Event::Seal { .. }
+            | Event::Redacted { .. }
+            | Event::Citation { .. }
+            | Event::Vector { .. }
+            | Event::Usage { .. } => {}
         }
         Ok(())
     }

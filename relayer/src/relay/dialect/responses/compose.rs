@@ -67,6 +67,8 @@ pub(super) struct ResponseComposer {
 struct Item {
     kind: Kind,
     text: String,
+    /// Of a text: what it cites.
+    annotations: Vec<Value>,
     /// Of a call: its id and the function's name.
     call: (String, String),
     open: bool,
@@ -167,6 +169,28 @@ impl ResponseComposer {
         Ok(())
     }
 
+    fn last_text(&self) -> Option<usize> {
+        self.items.iter().rposition(|item| item.kind == Kind::Text)
+    }
+
+    /// Adds to what the last text cites. One that is done already has it in the last event.
+    fn cite(&mut self, source: &Value, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+        let Some(place) = self.last_text() else { return Ok(()) };
+        let annotation = annotation(source);
+        self.kept += annotation.to_string().len();
+        if self.kept > MAX_WAITING {
+            return Err(Fault::Malformed);
+        }
+        if self.items[place].open {
+            let mut members = self.place(place);
+            members["annotation_index"] = self.items[place].annotations.len().into();
+            members["annotation"] = annotation.clone();
+            self.write("response.output_text.annotation.added", members, out);
+        }
+        self.items[place].annotations.push(annotation);
+        Ok(())
+    }
+
     /// Opens an item; those of text and reasoning before it are done.
     fn open(&mut self, kind: Kind, call: (String, String), out: &mut Vec<Bytes>) -> usize {
         if let Some(talk) = self.talk.take() {
@@ -178,7 +202,7 @@ impl ResponseComposer {
             Kind::Text | Kind::Refusal | Kind::Reasoning => self.talk = Some(place),
         }
         self.kept += ITEM_BYTES;
-        self.items.push(Item { kind, text: String::new(), call, open: true });
+        self.items.push(Item { kind, text: String::new(), annotations: Vec::new(), call, open: true });
         let item = self.item(place, "in_progress");
         self.write("response.output_item.added", json!({ "output_index": place, "item": item }), out);
         if let Some((part, event)) = self.part(place, "added") {
@@ -239,10 +263,10 @@ impl ResponseComposer {
 
     /// The part of an item as it is, and the event that says that it was `added` or is `done`.
     fn part(&self, place: usize, what: &str) -> Option<(Value, String)> {
-        let Item { kind, text, .. } = &self.items[place];
+        let Item { kind, text, annotations, .. } = &self.items[place];
         match kind {
             Kind::Text => {
-                let part = json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] });
+                let part = json!({ "type": "output_text", "text": text, "annotations": annotations, "logprobs": [] });
                 Some((part, format!("response.content_part.{what}")))
             }
             Kind::Refusal => {
@@ -318,6 +342,14 @@ impl ResponseComposer {
     }
 }
 
+fn annotation(source: &Value) -> Value {
+    let mut annotation = json!({ "type": "url_citation" });
+    if let (Some(annotation), Value::Object(source)) = (annotation.as_object_mut(), source) {
+        annotation.extend(source.clone());
+    }
+    annotation
+}
+
 impl Composer for ResponseComposer {
     fn event(&mut self, event: &Event<'_>, out: &mut Vec<Bytes>) -> Result<(), Fault> {
         match *event {
@@ -337,6 +369,7 @@ impl Composer for ResponseComposer {
                 }
                 self.add(Kind::Call(call), arguments, out)
             }
+            Event::Citation { source, .. } => self.cite(source, out),
             Event::Finish { reason, .. } => {
                 self.finish(reason, out);
                 Ok(())
@@ -368,7 +401,10 @@ impl Composer for ResponseComposer {
                 Piecemeal::Reasoning(text) => (Kind::Reasoning, text, nothing),
                 Piecemeal::Call { number, id, name, arguments } => (Kind::Call(number), arguments, (id, name)),
             };
-            self.items.push(Item { kind, text, call, open: false });
+            self.items.push(Item { kind, text, annotations: Vec::new(), call, open: false });
+        }
+        if let Some(place) = self.last_text() {
+            self.items[place].annotations = choice.citations.iter().map(annotation).collect();
         }
         let mut response = self.ended(choice.finish.unwrap_or(FinishReason::Stop));
         // Its place is where the billed usage goes.

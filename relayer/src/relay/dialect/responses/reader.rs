@@ -16,6 +16,9 @@ use steam_protocol::receipt::FinishReason;
 /// The items that call something of the client's.
 const CALLS: [&str; 2] = ["function_call", "custom_tool_call"];
 
+/// Citations of a text that are read.
+const MAX_CITATIONS: u32 = 10_000;
+
 /// Reads an answer.
 #[derive(Debug, Default)]
 pub(super) struct ResponseReader {
@@ -37,6 +40,8 @@ enum Kind {
     /// A call's id and name.
     Call,
     Arguments,
+    /// What a text cites.
+    Citation,
     /// Something without a word here.
     Other,
 }
@@ -58,6 +63,10 @@ struct Chunk<'a> {
     content_index: u32,
     #[serde(default)]
     summary_index: u32,
+    #[serde(default)]
+    annotation_index: u32,
+    #[serde(borrow, default)]
+    annotation: Option<&'a RawValue>,
     #[serde(borrow, default)]
     delta: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -139,6 +148,11 @@ impl ResponseReader {
             | "response.function_call_arguments.done"
             | "response.custom_tool_call_input.delta"
             | "response.custom_tool_call_input.done" => (call, Kind::Arguments, 0),
+            "response.output_text.annotation.added" => {
+                let cited: Value =
+                    serde_json::from_str(chunk.annotation.map_or("null", RawValue::get)).unwrap_or_default();
+                return self.cited((call, chunk.content_index, chunk.annotation_index), &cited, say);
+            }
             "response.output_item.added" | "response.output_item.done" => {
                 let json = chunk.item.ok_or(Fault::Malformed)?.get();
                 let announced = kind.ends_with(".added");
@@ -165,7 +179,7 @@ impl ResponseReader {
             Kind::Text => say(Event::Text { choice, text: &text }),
             Kind::Summary | Kind::Reasoning => say(Event::Reasoning { choice, text: &text }),
             Kind::Arguments => say(Event::Call { choice, call, id: "", name: "", arguments: &text }),
-            Kind::Call | Kind::Other => Ok(()),
+            Kind::Call | Kind::Citation | Kind::Other => Ok(()),
         }
     }
 
@@ -209,12 +223,15 @@ impl ResponseReader {
         match item["type"].as_str().unwrap_or_default() {
             "message" => {
                 for (part, said) in parts("content") {
-                    if !self.said.insert((place, Kind::Text, part)) {
-                        continue;
-                    }
+                    let new = self.said.insert((place, Kind::Text, part));
                     match said["type"].as_str() {
-                        Some("refusal") => say(Event::Refusal { choice, text: text(&said["refusal"]) })?,
-                        _ => say(Event::Text { choice, text: text(&said["text"]) })?,
+                        Some("refusal") if new => say(Event::Refusal { choice, text: text(&said["refusal"]) })?,
+                        Some("refusal") => {}
+                        _ if new => say(Event::Text { choice, text: text(&said["text"]) })?,
+                        _ => {}
+                    }
+                    for (number, cited) in (0..).zip(said["annotations"].as_array().into_iter().flatten()) {
+                        self.cited((place, part, number), cited, say)?;
                     }
                 }
                 Ok(())
@@ -240,6 +257,21 @@ impl ResponseReader {
             other if self.said.insert((place, Kind::Other, 0)) => say(Event::Other { choice, text: other }),
             _ => Ok(()),
         }
+    }
+
+    /// What a part of an item cites, once: which item's, which part's, and which of its citations.
+    fn cited(&mut self, (item, part, number): (u32, u32, u32), cited: &Value, say: &mut Say<'_>) -> Result<(), Fault> {
+        let place = part.saturating_mul(MAX_CITATIONS).saturating_add(number);
+        let Value::Object(source) = cited else { return Ok(()) };
+        if cited["type"] != "url_citation"
+            || number >= MAX_CITATIONS
+            || !self.said.insert((item, Kind::Citation, place))
+        {
+            return Ok(());
+        }
+        let mut source = source.clone();
+        source.shift_remove("type");
+        say(Event::Citation { choice: 0, source: &source.into() })
     }
 
     /// The id and the name of a call, if `item` is one, once.

@@ -586,6 +586,58 @@ fn what_a_call_returned_is_said_to_a_provider_of_responses() {
     }
 }
 
+#[test]
+fn what_an_answer_cites_is_said_by_chat_and_responses_once() {
+    let cited = json!({"start_index": 0, "end_index": 2, "title": "A page", "url": "https://example.com/a"});
+    let flat = json!({"type": "url_citation", "start_index": 0, "end_index": 2, "title": "A page", "url": "https://example.com/a"});
+    let chunk = |delta: Value, finish: Option<&str>| json!({"id": "x", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    let annotations = json!([{"type": "url_citation", "url_citation": cited}]);
+    let of_chat = vec![
+        chunk(json!({"content": "hi"}), None),
+        chunk(json!({"annotations": annotations}), None),
+        chunk(json!({}), Some("stop")),
+        json!("[DONE]"),
+    ];
+    let part = json!({"type": "output_text", "text": "hi", "annotations": [flat]});
+    let item = json!({"type": "message", "role": "assistant", "content": [part]});
+    let of_responses = vec![
+        json!({"type": "response.created", "response": {"id": "x", "model": "m", "output": []}}),
+        json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "hi"}),
+        json!({"type": "response.output_text.annotation.added", "output_index": 0, "content_index": 0, "annotation_index": 0, "annotation": flat}),
+        json!({"type": "response.output_item.done", "output_index": 0, "item": item}),
+        json!({"type": "response.completed", "response": {"id": "x", "model": "m", "status": "completed", "output": [item]}}),
+    ];
+    let ways: [(&dyn Dialect, &dyn Dialect, Vec<Value>); 2] =
+        [(&Responses, &Chat, of_chat), (&Chat, &Responses, of_responses)];
+    for (client, provider, events) in ways {
+        let request = read(client, &body_in(client, &plain()));
+        let whole = {
+            let mut said = super::Said::default();
+            let mut reading = provider.reader(&read(provider, &body_in(provider, &plain())));
+            for event in &events {
+                reading.event(&event_of(event), &mut |event| said.take(&event)).unwrap();
+            }
+            client.translate().unwrap().composer(&request, 0, 0).whole(said)
+        };
+        let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, request.reader(provider, 0, 7));
+        let mut streamed = Vec::new();
+        for event in &events {
+            match transcript.event(&event_of(event)).unwrap().0 {
+                Piece::Composed(data) | Piece::End(data) => streamed.extend(data),
+                piece => panic!("{piece:?}"),
+            }
+        }
+        let texts = streamed.iter().map(|data| String::from_utf8(data.to_vec()).unwrap()).collect::<Vec<_>>();
+        let named = |text: &str| text.matches("https://example.com/a").count();
+        assert_eq!(named(&whole), 1, "{whole}");
+        let pieces: Vec<&String> =
+            texts.iter().filter(|text| text.contains("annotation.added") || text.contains("chunk")).collect();
+        assert_eq!(pieces.iter().map(|text| named(text)).sum::<usize>(), 1, "{texts:?}");
+        let heard = understood(client, &request, whole.as_bytes(), false).0;
+        assert_eq!(heard.choices[0].citations, [cited.clone()], "{whole}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
