@@ -97,10 +97,8 @@ fn format(format: Format) -> Value {
 /// The items of a turn: calls and what they returned are items of their own.
 fn items_of(turn: Turn, names: &Names, items: &mut Vec<Value>) -> Result<(), Unsayable> {
     let role = turn.role;
-    let (mut content, mut parts) = (Vec::new(), turn.parts);
-    // Calls come last: their results are what follows.
-    parts.sort_by_key(|(_, part)| matches!(part, Part::Call { .. }));
-    for (place, part) in parts {
+    let mut content = Vec::new();
+    for (place, part) in turn.parts {
         let unsayable = || names.unsayable(place);
         let item = match part {
             Part::Call { id, name, arguments } if role == Role::Assistant => {
