@@ -167,6 +167,11 @@ impl Board {
         figures
     }
 
+    /// Offers that are on it.
+    pub fn offers(&self) -> usize {
+        self.lock().entries.len()
+    }
+
     /// The flags of `offer`.
     pub fn flags(&self, offer: &Pubkey) -> Vec<Flag> {
         self.lock().entries.get(offer).map_or_else(Vec::new, |entry| entry.dossier.flags())

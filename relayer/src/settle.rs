@@ -15,7 +15,7 @@ pub mod form;
 pub(crate) mod grace;
 pub mod tables;
 
-pub use engine::{Round, Settler, Setup};
+pub use engine::{Round, Settler, Setup, is_worth_sealing};
 
 use crate::chain::Pubkey;
 use crate::chain::rpc::RpcError;

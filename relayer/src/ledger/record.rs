@@ -40,6 +40,12 @@ impl PackedDecision {
         packed.map(Self).map_err(|_| LedgerError::Refused("pack a decision record: no memory is left for it"))
     }
 
+    /// Bytes that it takes.
+    #[expect(clippy::len_without_is_empty, reason = "no frame is empty")]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }

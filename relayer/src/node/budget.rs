@@ -60,6 +60,11 @@ impl<K: Copy + Eq + Hash> Budget<K> {
         self.change(vault, now, |permits| *permits += 1.0);
     }
 
+    /// Vaults whose budgets are kept.
+    pub fn vaults(&self) -> usize {
+        self.lock().len()
+    }
+
     fn change<T>(&self, vault: Option<K>, now: Instant, change: impl FnOnce(&mut f64) -> T) -> T {
         let mut vaults = self.lock();
         if vaults.len() >= MAX_VAULTS && !vaults.contains_key(&vault) {

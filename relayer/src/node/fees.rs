@@ -55,6 +55,11 @@ impl Fees {
         LEAST_WEIGHT + (1.0 - LEAST_WEIGHT) * (paid / full).min(1.0) as f32
     }
 
+    /// Vaults whose fees are kept.
+    pub fn vaults(&self) -> usize {
+        self.lock().paid.len()
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Sums stay usable whoever panicked while holding them.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

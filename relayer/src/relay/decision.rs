@@ -195,7 +195,8 @@ impl Record {
 }
 
 impl RouteRecord {
-    fn of(route: &Route, ranked: &score::Choice) -> Self {
+    /// The choice `ranked` among the offers of `route`.
+    pub fn of(route: &Route, ranked: &score::Choice) -> Self {
         let candidates = route.candidates.iter().map(|candidate| CandidateRecord {
             offer: candidate.offer.address.to_string(),
             provider: candidate.offer.provider.to_string(),

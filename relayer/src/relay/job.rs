@@ -23,6 +23,18 @@ pub struct Accepted {
     pub permit: Arc<OwnedSemaphorePermit>,
 }
 
+/// What the attempts of a request of `vault` say about providers, which weighs `weight`. `narrowed` is whether its client took
+/// part in the choice by what it needs or rules out.
+pub fn evidence_of(origin: Origin, narrowed: bool, vault: Pubkey, weight: impl FnOnce() -> f32) -> Evidence {
+    match origin {
+        Origin::Probe { .. } => Evidence::PROBE,
+        Origin::Open | Origin::ClientEnded if !narrowed => {
+            Evidence { lengths: origin == Origin::Open, ..Evidence::of(vault, weight()) }
+        }
+        Origin::Open | Origin::ClientEnded | Origin::ClientShaped => Evidence::shaped(vault),
+    }
+}
+
 /// A request that is paid for.
 #[derive(Debug)]
 pub struct Job {
@@ -60,14 +72,9 @@ impl Job {
     /// answer.
     pub fn evidence(&self) -> Evidence {
         let vault = self.hold.vault();
-        match self.request.origin {
-            Origin::Probe { .. } => Evidence::PROBE,
-            Origin::Open | Origin::ClientEnded if !self.plan.narrowed => {
-                let evidence = Evidence::of(vault, self.node.limits.fees.weight(&vault, Instant::now()));
-                Evidence { lengths: self.request.origin == Origin::Open, ..evidence }
-            }
-            Origin::Open | Origin::ClientEnded | Origin::ClientShaped => Evidence::shaped(vault),
-        }
+        evidence_of(self.request.origin, self.plan.narrowed, vault, || {
+            self.node.limits.fees.weight(&vault, Instant::now())
+        })
     }
 
     /// The candidate in this `place` of the plan.

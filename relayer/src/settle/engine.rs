@@ -29,6 +29,8 @@ mod seal;
 mod submit;
 mod version;
 
+pub use seal::is_worth_sealing;
+
 /// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
 /// half a minute. Not seconds: the machine's clock may be set wrong and right again.
 const SKIPPED_RETRY_BLOCKS: u32 = 100;
