@@ -48,6 +48,7 @@ pub use ticket::Ticket;
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
+use lengths::Lengths;
 use market::{Market, MarketCandidates};
 use offer_table::OfferTable;
 use own::OwnBreakers;
@@ -113,6 +114,17 @@ pub struct Percentiles {
     pub p99: f64,
 }
 
+/// Entries of a scorer's maps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Offers that are tracked.
+    pub offers: usize,
+    /// Beginnings of prompts.
+    pub prefixes: usize,
+    /// Vaults that saw failures.
+    pub vaults: usize,
+}
+
 /// Measurements and choice. The lock is held while loads are copied, never while candidates are compared.
 #[derive(Debug)]
 pub struct Scorer {
@@ -173,9 +185,11 @@ impl Scorer {
                 None => markets.entry(first.model.as_str().into()).or_insert(Market::new(&self.priors)),
             };
             market.arrived(now);
-            ask.expected_output = market.lengths.expected(&ask, now);
-            ask.expected_received = Some(market.lengths.received(ask.expected_output));
             let mut candidates = market.candidates(&self.coefficients, table, offers, &ask, sticky, now);
+            // What offers usually bill is known once they are measured.
+            let received = market.lengths.received(&ask, now);
+            ask.expected_output = Lengths::billed(&ask, received, market.usual);
+            ask.expected_received = Some(received);
             if let Some(vault) = vault.filter(|vault| own.any(vault)) {
                 candidates.narrow(|place| {
                     let served_at = table.tracker(market.slots[place]).served_at();
@@ -191,6 +205,12 @@ impl Scorer {
     /// Whether probes of the relayer's own confirm what would close an offer to everybody.
     pub fn confirm_by_probes(&self, probes: bool) {
         self.lock().probes = probes;
+    }
+
+    /// What it keeps of strangers' doing: each count has a bound.
+    pub fn kept(&self) -> Kept {
+        let state = self.lock();
+        Kept { offers: state.table.len(), prefixes: state.sticky.len(), vaults: state.own.len() }
     }
 
     /// Whether `offer` has served as often as it takes to be no newcomer.
@@ -289,13 +309,11 @@ impl Scorer {
         if let Some(vault) = &evidence.vault {
             state.own.ended(vault, offer, outcome, now);
         }
-        if let (Some(ask), Outcome::Served { output_tokens, received_tokens, .. }, true) =
-            (ask, outcome, evidence.lengths)
-        {
+        if let (Some(ask), Outcome::Served { received_tokens, .. }, true) = (ask, outcome, evidence.lengths) {
             let State { table, markets, .. } = &mut *state;
             let model = table.tracker(slot).model.as_deref();
             if let Some(market) = model.and_then(|model| markets.get_mut(model)) {
-                market.lengths.add(ask, (*output_tokens, *received_tokens), evidence.weight.into(), now);
+                market.lengths.add(ask, *received_tokens, evidence.weight.into(), now);
             }
         }
     }

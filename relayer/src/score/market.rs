@@ -3,7 +3,7 @@
 
 use super::TYPICAL;
 use super::ask::{Ask, Draws, Gate, Measured, Terms};
-use super::candidate::{Candidates, Live, Profile, Sticky};
+use super::candidate::{Candidates, Live, Profile, Sticky, reading, slowed};
 use super::coefficients::{Coefficients, Priors};
 use super::decide::decide;
 use super::lengths::Lengths;
@@ -83,6 +83,20 @@ impl MarketCandidates {
         })
     }
 
+    /// Recent answers of the candidate at `index`.
+    pub(super) fn samples(&self, index: usize) -> u32 {
+        let measured = self.picks.get(index).and_then(|pick| self.measurements.measured.get(pick.place as usize));
+        measured.map_or(0, |measured| measured.samples)
+    }
+
+    /// Seconds to the first token of the candidate at `index` for `ask`, and seconds of writing `received` tokens.
+    pub(super) fn paces(&self, index: usize, ask: &Ask, received: f64) -> Option<(f64, f64)> {
+        let pick = self.picks.get(index)?;
+        let profile = self.measurements.profiles.get(pick.place as usize)?;
+        let slowed = slowed(profile, pick.live);
+        Some((profile.ttft * reading(ask.input_tokens.into()) * slowed, received * profile.token * slowed))
+    }
+
     /// Whether the breaker of the candidate at `index` is open.
     pub(super) fn is_open(&self, index: usize) -> bool {
         self.picks.get(index).is_some_and(|pick| pick.live.gate == Gate::Open)
@@ -131,6 +145,8 @@ pub(super) struct Market {
     /// By bucket of prompt length.
     measurements: [Option<Arc<Measurements>>; BUCKETS],
     pub(super) lengths: Lengths,
+    /// Tokens that its offers usually bill for each one that arrives.
+    pub(super) usual: f64,
     arrivals: Decayed,
     /// Counts changes of the offers.
     version: u64,
@@ -151,7 +167,7 @@ struct Public {
 impl Market {
     /// One without offers.
     pub(super) fn new(priors: &Priors) -> Self {
-        Self { lengths: Lengths::new(priors.lengths), ..Self::default() }
+        Self { lengths: Lengths::new(priors.lengths), usual: 1.0, ..Self::default() }
     }
 
     /// The share of the offer at `slot` of the market's requests, and its objective for a typical request. All offers are
@@ -254,11 +270,13 @@ impl Market {
         {
             return measurements.clone();
         }
-        let measured = survey::measure(c, table, &self.offers, &self.slots, bucket, now);
+        let mean = self.lengths.mean(ask);
+        let (measured, usual) = survey::measure(c, table, (&self.offers, &self.slots), (bucket, mean), now);
+        self.usual = usual;
         let profiles: Vec<Profile> = measured.iter().map(Profile::of).collect();
         let rate = self.arrivals.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
         let served = survey::served(table, &self.slots, &profiles);
-        let terms = survey::terms(c, &served, &self.lengths, ask, rate);
+        let terms = survey::terms(c, &served, (mean, usual), rate);
         let measurements = Arc::new(Measurements { built: now, version: self.version, measured, profiles, terms });
         self.measurements[bucket] = Some(measurements.clone());
         measurements

@@ -36,6 +36,11 @@ pub(super) struct OwnBreakers {
 }
 
 impl OwnBreakers {
+    /// Vaults that are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.by_vault.len()
+    }
+
     /// Whether `vault` saw any failure lately.
     pub(super) fn any(&self, vault: &Pubkey) -> bool {
         self.by_vault.contains_key(vault)

@@ -40,6 +40,11 @@ impl Sticky {
         self.young.insert(prefix, Served { offer, hits, at: now });
     }
 
+    /// Prefixes kept.
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+
     /// `prefix` found nothing at the offer that served it last.
     pub(super) fn forget(&mut self, prefix: u64) {
         self.young.remove(&prefix);

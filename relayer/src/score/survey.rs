@@ -1,9 +1,9 @@
 //! What was measured of each offer of a market, put beside the others: few samples are pulled to what is common.
 
-use super::ask::{Ask, AskedWrites, Gate, Measured, Terms};
+use super::ask::{AskedWrites, Gate, Measured, Terms};
 use super::candidate::{Profile, reading};
 use super::coefficients::Coefficients;
-use super::lengths::{Lengths, MeanRequest};
+use super::lengths::MeanRequest;
 use super::offer_table::OfferTable;
 use super::stats::{median, shrink};
 use crate::registry::Offer;
@@ -22,9 +22,9 @@ const USUALLY_BROKEN: f64 = 0.01;
 /// Pull of the common on what a failure costs in time, in failures, and that before anything failed, in seconds.
 const LOST_PRIOR: f64 = 2.0;
 const USUALLY_LOST: f64 = 1.0;
-/// Pull of the common on how an offer bills, in tokens counted.
-const BILLING_PRIOR: f64 = 10_000.0;
-/// Below this factor, billing more than others is the luck of the prompts.
+/// Pull of the common on how an offer bills prompts and answers, in tokens counted: a few requests of each.
+const BILLING_PRIOR: [f64; 2] = [5_000.0, 1_000.0];
+/// Up to this factor, billing more or less than others is the luck of the prompts.
 const BILLING_NOISE: f64 = 1.25;
 /// Time to the first token and seconds a token where nobody was measured yet: equal for all, so it decides nothing.
 const UNKNOWN_TTFT: f64 = 0.5;
@@ -53,21 +53,21 @@ struct Seen {
     failure: (f64, f64),
     lost: (f64, f64),
     broken: (f64, f64),
-    billing: Option<(f64, f64)>,
+    billing: [Option<(f64, f64)>; 2],
     cache_hits: Option<f64>,
     newcomer: bool,
     penalty: f32,
 }
 
-/// What the choice depends on of each offer, but for its load.
+/// What the choice depends on of each offer, but for its load, and the tokens that are usually billed for each one that arrives.
+/// Prompts are of this bucket, and requests on the mean like `mean`.
 pub(super) fn measure(
     c: &Coefficients,
     table: &mut OfferTable,
-    offers: &[Arc<Offer>],
-    slots: &[u32],
-    bucket: usize,
+    (offers, slots): (&[Arc<Offer>], &[u32]),
+    (bucket, mean): (usize, MeanRequest),
     now: f64,
-) -> Vec<Measured> {
+) -> (Vec<Measured>, f64) {
     let established = slots.iter().any(|&slot| table.tracker(slot).established(c.newcomer_answers));
     let look = |&slot: &u32| {
         let newcomer = table.newcomer(slot, established, c.newcomer_answers, now);
@@ -96,9 +96,9 @@ pub(super) fn measure(
     let common = Common::of(&seen);
     let one = |(offer, seen): (&Arc<Offer>, &Seen)| {
         let ttft = seen.ttft.map_or(common.ttft, |own| pulled(own, seen.begun, common.ttft));
-        common.measured(offer, seen, ttft)
+        common.measured(offer, seen, ttft, mean)
     };
-    offers.iter().zip(&seen).map(one).collect()
+    (offers.iter().zip(&seen).map(one).collect(), common.billing[1])
 }
 
 /// The offers of a market that have served somebody, or all if none has. Whoever lists an offer names its price: one that
@@ -109,9 +109,11 @@ pub(super) fn served<'a>(table: &mut OfferTable, slots: &[u32], profiles: &'a [P
     if served.is_empty() { profiles.iter().collect() } else { served }
 }
 
-/// What a second and a failure are worth in a market of these offers: its middle's time is worth its price.
-pub(super) fn terms(c: &Coefficients, profiles: &[&Profile], lengths: &Lengths, ask: &Ask, rate: f64) -> Terms {
-    let MeanRequest { input, output, received } = lengths.mean(ask);
+/// What a second and a failure are worth in a market of these offers, for the mean request of which each token that arrives is
+/// billed `usual` times: its middle's time is worth its price.
+pub(super) fn terms(c: &Coefficients, profiles: &[&Profile], (mean, usual): (MeanRequest, f64), rate: f64) -> Terms {
+    let MeanRequest { input, received } = mean;
+    let output = received * usual;
     let cost =
         median(profiles.iter().map(|p| p.rates(input).cost(input, output, AskedWrites::None))).unwrap_or(1.0).max(1e-3);
     let time = median(profiles.iter().map(|p| p.ttft * reading(input) + p.token * received)).unwrap_or(1.0).max(1e-6);
@@ -130,7 +132,8 @@ struct Common {
     failure: f64,
     lost: f64,
     broken: f64,
-    billing: f64,
+    /// Tokens billed for one of a prompt and for one that arrives.
+    billing: [f64; 2],
     cache_hits: f64,
 }
 
@@ -144,12 +147,15 @@ impl Common {
             failure: pooled(seen, |s| s.failure, 0.0).min(USUAL_FAILURES),
             lost: pooled(seen, |s| s.lost, USUALLY_LOST),
             broken: pooled(seen, |s| s.broken, 0.0).min(USUALLY_BROKEN),
-            billing: middle(|s| s.billing.map(|(ratio, _)| ratio), 1.0),
+            billing: [
+                middle(|s| s.billing[0].map(|(ratio, _)| ratio), 1.0),
+                middle(|s| s.billing[1].map(|(ratio, _)| ratio), 1.0),
+            ],
             cache_hits: middle(|s| s.cache_hits, 0.0),
         }
     }
 
-    fn measured(&self, offer: &Offer, s: &Seen, ttft: f64) -> Measured {
+    fn measured(&self, offer: &Offer, s: &Seen, ttft: f64, mean: MeanRequest) -> Measured {
         let token = s.token.map_or(self.token, |own| pulled(own, s.answered, self.token));
         let within = shrink(s.variance.unwrap_or(WITHIN), s.answered, WITHIN, WITHIN_PRIOR);
         let doubt = (BETWEEN.recip() + s.answered / within.max(1e-3)).recip().sqrt();
@@ -161,7 +167,7 @@ impl Common {
             failure: shrink(s.failure.0, s.failure.1, self.failure, FAILURE_PRIOR) as f32,
             lost: shrink(s.lost.0, s.lost.1, self.lost, LOST_PRIOR) as f32,
             broken: shrink(s.broken.0, s.broken.1, self.broken, BROKEN_PRIOR) as f32,
-            billing: billed(s.billing, self.billing) as f32,
+            billing: self.billed(offer, s.billing, mean) as f32,
             usual_load: s.usual_load as f32,
             slope: s.slope as f32,
             doubt: doubt as f32,
@@ -180,18 +186,29 @@ impl Common {
     }
 }
 
+impl Common {
+    /// What the mean request costs as `offer` bills its tokens, for what it costs as they are usually billed. Prompts and answers
+    /// count by their prices: a token of an answer is the dearer one, and only there can be billed what nobody sees. What is
+    /// near is the luck of the prompts.
+    fn billed(&self, offer: &Offer, own: [Option<(f64, f64)>; 2], mean: MeanRequest) -> f64 {
+        let price = &offer.price.standard;
+        let usual =
+            [mean.input * self.billing[0] * price.input as f64, mean.received * self.billing[1] * price.output as f64];
+        let relative = |part: usize| match own[part].filter(|_| self.billing[part] > 0.0) {
+            Some((ratio, tokens)) => shrink(ratio / self.billing[part], tokens, 1.0, BILLING_PRIOR[part]),
+            None => 1.0,
+        };
+        let whole = usual[0] + usual[1];
+        let factor = if whole > 0.0 { (usual[0] * relative(0) + usual[1] * relative(1)) / whole } else { 1.0 };
+        if (BILLING_NOISE.recip()..=BILLING_NOISE).contains(&factor) { 1.0 } else { factor }
+    }
+}
+
 /// The mean of all offers' rates, each by its weight.
 fn pooled(seen: &[Seen], of: fn(&Seen) -> (f64, f64), otherwise: f64) -> f64 {
     let weight: f64 = seen.iter().map(|s| of(s).1).sum();
     let sum: f64 = seen.iter().map(|s| of(s).0 * of(s).1).sum();
     if weight > 0.0 { sum / weight } else { otherwise }
-}
-
-/// How an offer bills in comparison with what is `common`, if it is well off: what is near is the luck of the prompts.
-fn billed(own: Option<(f64, f64)>, common: f64) -> f64 {
-    let Some((ratio, tokens)) = own.filter(|_| common > 0.0) else { return 1.0 };
-    let relative = shrink(ratio / common, tokens, 1.0, BILLING_PRIOR);
-    if relative > BILLING_NOISE { relative } else { 1.0 }
 }
 
 /// An own estimate of `samples` answers, pulled to what is common while they are few.

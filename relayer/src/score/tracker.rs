@@ -47,6 +47,26 @@ impl Hits {
     }
 }
 
+/// Tokens by the relayer's own count, and as they were billed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Billed {
+    counted: Decayed,
+    billed: Decayed,
+}
+
+impl Billed {
+    fn add(&mut self, counted: u32, billed: u32, now: f64) {
+        self.counted.add(counted.into(), now, BILLING_HALF_LIFE);
+        self.billed.add(billed.into(), now, BILLING_HALF_LIFE);
+    }
+
+    /// Tokens billed for one that was counted, and the tokens counted.
+    fn ratio(&self, now: f64) -> Option<(f64, f64)> {
+        let counted = self.counted.at(now, BILLING_HALF_LIFE);
+        (counted >= 1.0).then(|| (self.billed.at(now, BILLING_HALF_LIFE) / counted, counted))
+    }
+}
+
 /// What is known about one offer.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
@@ -74,9 +94,9 @@ pub(super) struct Tracker {
     broken: Mean,
     /// Seconds that an attempt took which failed.
     lost: Mean,
-    /// Tokens of prompts and answers by the relayer's own count, and as they were billed.
-    counted_tokens: Decayed,
-    billed: Decayed,
+    /// Tokens of prompts and of answers by the relayer's own count, and as they were billed.
+    prompts: Billed,
+    answers: Billed,
     limited_at: Option<f64>,
     first_hits: Hits,
     repeat_hits: Hits,
@@ -161,9 +181,8 @@ impl Tracker {
                 self.up.add(1.0, weight, now, FAILURES);
                 self.broken.add(0.0, weight, now, BROKEN);
                 if let Some(ask) = asked.filter(|_| evidence.lengths) {
-                    let counted = f64::from(ask.input_tokens) + f64::from(*received_tokens);
-                    self.counted_tokens.add(counted, now, BILLING_HALF_LIFE);
-                    self.billed.add(f64::from(*input_tokens) + f64::from(*output_tokens), now, BILLING_HALF_LIFE);
+                    self.prompts.add(ask.input_tokens, *input_tokens, now);
+                    self.answers.add(*received_tokens, *output_tokens, now);
                 }
             }
             Outcome::Failed { kind, retry_after } => {
@@ -299,10 +318,9 @@ impl Tracker {
         (self.lost.value().unwrap_or(0.0), self.lost.weight(now, LOST))
     }
 
-    /// Tokens billed for one that was counted, and the tokens counted.
-    pub(super) fn billing(&self, now: f64) -> Option<(f64, f64)> {
-        let counted = self.counted_tokens.at(now, BILLING_HALF_LIFE);
-        (counted >= 1.0).then(|| (self.billed.at(now, BILLING_HALF_LIFE) / counted, counted))
+    /// Of prompts and of answers: tokens billed for one that was counted, and the tokens counted.
+    pub(super) fn billing(&self, now: f64) -> [Option<(f64, f64)>; 2] {
+        [self.prompts.ratio(now), self.answers.ratio(now)]
     }
 
     /// Answers verified before it was tracked.
