@@ -19,6 +19,10 @@ pub enum Purpose {
     Policy,
     /// Which market takes the place of one that nobody could serve.
     Again,
+    /// What attackers draw.
+    Attack,
+    /// Who is there on a day, and what happens then.
+    Day,
 }
 
 /// A generator for one place: `a` and `b` say which, for instance request and provider.

@@ -7,6 +7,7 @@
 
 pub mod document;
 pub mod draw;
+pub mod hostile;
 pub mod market;
 pub mod metrics;
 pub mod policy;

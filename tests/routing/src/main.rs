@@ -2,8 +2,11 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use std::ops::Range;
 use std::path::Path;
 use steam::score::Coefficients;
+use steam_simulator::hostile::report::{Days, ablations};
+use steam_simulator::hostile::{Defences, Scale};
 use steam_simulator::policy::{Spec, coefficients};
 use steam_simulator::tournament::{TUNING_SEEDS, tournament};
 use steam_simulator::{document, report, search};
@@ -38,6 +41,27 @@ enum Command {
         #[arg(long, default_value_t = 100)]
         markets: u64,
     },
+    /// A day of a hostile market, with the adversary and without.
+    Hostile {
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Seeds.
+        #[arg(long, default_value_t = 4)]
+        days: u64,
+        /// Plays the reduced day.
+        #[arg(long)]
+        reduced: bool,
+        /// Also switches off one defence at a time.
+        #[arg(long)]
+        ablate: bool,
+        /// Seconds for which dust may wait before it is settled, where that is not as shipped.
+        #[arg(long)]
+        dust_seconds: Option<u64>,
+        /// Also prints everything that was counted.
+        #[arg(long)]
+        each: bool,
+    },
     /// Run the scorer, also with other coefficients, next to the baselines.
     Draw {
         /// The first market's seed.
@@ -69,6 +93,10 @@ fn main() -> Result<()> {
             println!("{}", document::ablations(seed..seed + markets));
             Ok(())
         }
+        Some(Command::Hostile { seed, days, reduced, ablate, dust_seconds, each }) => {
+            let scale = Scale { dust_seconds, ..if reduced { Scale::REDUCED } else { Scale::DAY } };
+            hostile((scale, seed..seed + days), ablate, each)
+        }
         Some(Command::Draw { seed, markets, changes, alone, each }) => {
             let mut specs = vec![Spec::Oracle, Spec::Steam(Coefficients::default())];
             for variant in changes {
@@ -90,6 +118,20 @@ fn main() -> Result<()> {
             Ok(())
         }
     }
+}
+
+fn hostile((scale, seeds): (Scale, Range<u64>), ablate: bool, each: bool) -> Result<()> {
+    let seeds: Vec<u64> = seeds.collect();
+    if ablate {
+        println!("{}", ablations(scale, &seeds)?);
+        return Ok(());
+    }
+    let days = Days::play(scale, &seeds, Defences::All)?;
+    println!("{}\nmissed: {}", days.table(), days.missed().join(", "));
+    if each {
+        println!("{}\n{}", days.attacks(), days.details());
+    }
+    Ok(())
 }
 
 fn tune(baseline: Option<&str>, markets: u64) -> Result<()> {

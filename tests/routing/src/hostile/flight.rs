@@ -1,0 +1,469 @@
+//! One request under way: its attempts, failover as `relay/failover.rs` has it, its bill, its record and what it teaches.
+
+use super::day::{Day, Event};
+use super::offers::{Asker, Claim};
+use super::relayer::Admitted;
+use crate::draw::{Purpose, at};
+use crate::market::Request;
+use crate::market::objective::dollars;
+use crate::market::provider::{Fate, Situation};
+use rand::Rng;
+use std::sync::Arc;
+use std::time::Duration;
+use steam::board::{AnswerEnd, Changed, HonestySample, PENALTY};
+use steam::ledger::PackedDecision;
+use steam::registry::Offer;
+use steam::relay::decision::{AttemptRecord, OPENED, Record, RouteRecord, VERSION};
+use steam::relay::dialect::{CacheWrites, Usage};
+use steam::relay::meter::{Bill, Bounds, Own, bill};
+use steam::relay::plan::{Candidate, Place};
+use steam::score::{Ask, Evidence, FailureKind, Outcome, Ticket};
+use steam::tokens::{Counted, Counting};
+use steam::vaults::Draft;
+use steam_protocol::receipt::{CountedBy, FinishReason};
+use steam_protocol::units::Pico;
+
+/// Seconds in which an honest provider answers a prompt that it has no answer to.
+const NOTHING_SAID: f64 = 0.8;
+/// Bytes of a token of an answer.
+const TOKEN_BYTES: u64 = 4;
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// An honest user: the place of the request.
+    Honest(usize),
+    /// One of the adversary's keys by its place, and whether honest providers fail its request.
+    Sybil(usize, bool),
+    /// The operator.
+    Probe,
+}
+
+/// A request under way.
+pub struct Flight {
+    /// Who asks.
+    pub who: Who,
+    /// For what.
+    pub request: Request,
+    /// What the relayer has of it.
+    pub admitted: Admitted,
+    evidence: Evidence,
+    tried: usize,
+    attempts: Vec<AttemptRecord>,
+    attempt: Option<Attempt>,
+}
+
+/// The attempt under way.
+struct Attempt {
+    offer: Arc<Offer>,
+    id: usize,
+    ask: Ask,
+    ticket: Ticket,
+    began: f64,
+    cached: u32,
+    fate: Fate,
+}
+
+/// What is charged for an answer, and how it is said to have ended.
+struct Ended {
+    bill: Bill,
+    claim: Usage,
+    /// Tokens that arrived.
+    received: u32,
+    whole: bool,
+    first: f64,
+}
+
+impl Day {
+    /// Begins the request of `who` that was let in.
+    pub(super) fn begin(&mut self, who: Who, request: Request, admitted: Admitted) {
+        let evidence = self.relayer.evidence(&admitted, self.now);
+        let flight = Flight { who, request, admitted, evidence, tried: 0, attempts: Vec::new(), attempt: None };
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.flights.push(None);
+            self.flights.len() - 1
+        });
+        self.attempt(place, flight);
+    }
+
+    /// The next attempt of a flight, which has one left.
+    fn attempt(&mut self, place: usize, mut flight: Flight) {
+        let turn = flight.admitted.order.scheduled[flight.tried];
+        flight.tried += 1;
+        let Some(candidate) = flight.admitted.candidate(turn) else { return };
+        let offer = candidate.offer.clone();
+        let ask = flight.admitted.ranked.get(turn.route).map(|choice| *choice.ask()).unwrap_or_default();
+        let at = self.relayer.clock.instant(self.now);
+        let ticket = self.relayer.scorer.started_for(&offer.address, &ask, &flight.evidence, at);
+        let id = self.listing.id_of(&offer.address);
+        let (fate, cached) = self.fate(id, &flight);
+        let fate = given_up(fate, flight.request.streamed, longest_wait(&flight, turn));
+        let (first, end) = match fate {
+            Fate::Failed { after, .. } => (None, after),
+            Fate::Cut { ttft, after, .. } => (Some(ttft), after),
+            Fate::Served { ttft, total } => (Some(ttft), total),
+        };
+        if let Some(first) = first.filter(|_| flight.request.streamed) {
+            self.plan(self.now + first, Event::First(place));
+        }
+        self.plan(self.now + end, Event::End(place));
+        flight.attempt = Some(Attempt { offer, id, ask, ticket, began: self.now, cached, fate });
+        self.flights[place] = Some(flight);
+    }
+
+    /// How an attempt at provider `id` will go, and what of the prompt it has cached.
+    fn fate(&mut self, id: usize, flight: &Flight) -> (Fate, u32) {
+        let request = &flight.request;
+        let (who, number) = match flight.who {
+            Who::Honest(place) => (0, place as u64),
+            Who::Sybil(..) => (1, flight.admitted.number),
+            Who::Probe => (2, flight.admitted.number),
+        };
+        // The luck of an honest request with an honest provider is the same with the adversary and without.
+        let mut rng = at(self.seed ^ who, Purpose::Attempt, number, id as u64);
+        let Some(honest) = self.cast.providers.get(id) else {
+            let asker = asker(flight.who);
+            let sybil = self.offers.of(id).filter(|sybil| !sybil.thief);
+            let gone = Fate::Failed { after: 0.1, kind: FailureKind::Connect };
+            return (sybil.map_or(gone, |sybil| sybil.attempt(request, asker, &mut rng)), 0);
+        };
+        self.own[id] += 1;
+        let own = f64::from(self.own[id]);
+        let truth = &honest.truth;
+        let cached = self.cached(id, flight);
+        let situation =
+            Situation { at: self.now, utilisation: truth.utilisation(own, self.now / self.scale.seconds), cached };
+        let fate = truth.attempt(request, &situation, &mut rng);
+        let answers = matches!(fate, Fate::Served { .. } | Fate::Cut { .. });
+        if matches!(flight.who, Who::Sybil(_, true)) && answers {
+            let late = rng.random::<f64>() * NOTHING_SAID;
+            return (Fate::Failed { after: NOTHING_SAID + late, kind: FailureKind::Empty }, cached);
+        }
+        (fate, cached)
+    }
+
+    /// The first token of a flight came.
+    pub(super) fn first(&mut self, place: usize) {
+        let at = self.relayer.clock.instant(self.now);
+        if let Some(attempt) = self.flights[place].as_mut().and_then(|flight| flight.attempt.as_mut()) {
+            self.relayer.scorer.began(&attempt.offer.address, &attempt.ask, &mut attempt.ticket, at);
+        }
+    }
+
+    /// The attempt of a flight is over.
+    pub(super) fn end(&mut self, place: usize) {
+        let Some(mut flight) = self.flights[place].take() else { return };
+        let Some(attempt) = flight.attempt.take() else { return };
+        if let Some(own) = self.own.get_mut(attempt.id) {
+            *own -= 1;
+        }
+        self.note(&mut flight, &attempt);
+        let ended = self.ended(&flight, &attempt);
+        self.teach(&flight, &attempt, ended.as_ref());
+        let usd = ended.as_ref().map_or(0.0, |ended| dollars(ended.bill.total));
+        if let Some(sybil) = self.offers.of(attempt.id) {
+            sybil.ended(&flight.request, &attempt.fate, usd, asker(flight.who));
+        }
+        self.tell(&flight, &attempt, usd);
+        match ended {
+            Some(ended) => {
+                let (whole, first) = (ended.whole, ended.first);
+                let who = flight.who;
+                let asked = flight.request.at;
+                self.charge(flight, attempt, ended);
+                self.done(who, asked, whole, usd, Some(first));
+                self.free.push(place);
+            }
+            None if self.retries(&flight) => self.attempt(place, flight),
+            None => {
+                self.done(flight.who, flight.request.at, false, 0.0, None);
+                self.free.push(place);
+            }
+        }
+    }
+
+    /// Whether another provider is asked.
+    fn retries(&mut self, flight: &Flight) -> bool {
+        let Some(next) = flight.admitted.order.scheduled.get(flight.tried) else { return false };
+        let timeout = self.relayer.config.upstream.total_timeout_ms as f64 / 1e3;
+        if self.now >= flight.request.at + timeout {
+            return false;
+        }
+        let Some(candidate) = flight.admitted.candidate(*next) else { return false };
+        let healthy = flight.admitted.ranked.iter().any(|choice| choice.is_healthy(&candidate.offer.address));
+        let at = self.relayer.clock.instant(self.now);
+        healthy || self.relayer.limits.retries.take(flight.evidence.vault, at)
+    }
+
+    fn note(&self, flight: &mut Flight, attempt: &Attempt) {
+        let outcome = match attempt.fate {
+            Fate::Failed { kind, .. } => kind.name(),
+            Fate::Cut { .. } if !flight.request.streamed => FailureKind::CutStream.name(),
+            Fate::Cut { .. } | Fate::Served { .. } => OPENED,
+        };
+        let ms = |seconds: f64| (seconds * 1e3) as u64;
+        flight.attempts.push(AttemptRecord {
+            offer: attempt.offer.address.to_string(),
+            name: attempt.offer.provider_name.clone(),
+            model: attempt.offer.model.clone(),
+            outcome: outcome.to_owned(),
+            started_ms: ms(attempt.began - flight.request.at),
+            ms: ms(self.now - attempt.began),
+            hedge: false,
+            error: (outcome != OPENED).then(|| format!("simulated {outcome}")),
+        });
+    }
+
+    /// The bill of an answer of which the client had something.
+    fn ended(&self, flight: &Flight, attempt: &Attempt) -> Option<Ended> {
+        let request = &flight.request;
+        let (received, whole, first) = match attempt.fate {
+            Fate::Failed { .. } => return None,
+            Fate::Cut { ttft, delivered, .. } => (delivered, false, ttft),
+            Fate::Served { ttft, total } => (request.output, true, if request.streamed { ttft } else { total }),
+        };
+        let candidate = candidate_of(flight, attempt)?;
+        let lies = match self.offers.listed.iter().find(|sybil| sybil.id == attempt.id) {
+            Some(sybil) => sybil.claim(asker(flight.who)),
+            None => Claim::HONEST,
+        };
+        let claimed = |tokens: u32| (f64::from(tokens) * lies.factor) as u64;
+        let hidden = lies.hidden.min(u64::from(candidate.max_output));
+        let claim = Usage {
+            prompt: claimed(request.input),
+            cached: attempt.cached.into(),
+            completion: claimed(received) + hidden,
+            reasoning: hidden,
+            ..Usage::default()
+        };
+        let own = Own {
+            input: candidate.input,
+            delivered: counted(received),
+            reasoning: Counted::default(),
+            calls: 0,
+            hides: flight.admitted.request.hides_reasoning(candidate.dialect, attempt.offer.capabilities),
+            writes: CacheWrites::None,
+        };
+        let bounds = Bounds {
+            price: attempt.offer.price,
+            fee_bps: flight.admitted.hold.fee_bps(),
+            held: flight.admitted.hold.ceiling(),
+            max_output: candidate.max_output,
+        };
+        let bill = bill(whole.then_some(claim), &own, &bounds);
+        Some(Ended { bill, claim, received, whole, first })
+    }
+
+    /// Tells the scorer and the board how the attempt ended, as `Watch`, `Opened::served` and `honesty` do.
+    fn teach(&mut self, flight: &Flight, attempt: &Attempt, ended: Option<&Ended>) {
+        let at = self.relayer.clock.instant(self.now);
+        let (seconds, retry_after) = (Duration::from_secs_f64, None);
+        let outcome = match (attempt.fate, ended) {
+            (Fate::Failed { kind, .. }, _) => Outcome::Failed { kind, retry_after },
+            (Fate::Cut { .. }, _) | (_, None) => Outcome::Failed { kind: FailureKind::CutStream, retry_after },
+            (Fate::Served { ttft, total }, Some(ended)) => Outcome::Served {
+                streamed: flight.request.streamed,
+                input_tokens: u32::try_from(ended.bill.usage.prompt()).unwrap_or(u32::MAX),
+                cached_tokens: ended.bill.usage.cached,
+                output_tokens: ended.bill.usage.output,
+                received_tokens: ended.received,
+                ttft: seconds(if flight.request.streamed { ttft } else { total }),
+                total: seconds(total),
+            },
+        };
+        let (offer, asked) = (&attempt.offer, (&attempt.ask, &attempt.ticket));
+        self.relayer.scorer.ended_for(&offer.address, asked, &outcome, &flight.evidence, at);
+        if !flight.evidence.counts() {
+            return;
+        }
+        let now_ms = steam::clock::Clock::unix_ms(&*self.relayer.clock);
+        self.relayer.board.record(&offer.address, &outcome, now_ms);
+        let Some(sample) = sample(flight, attempt, ended) else { return };
+        if let Some(ended) = ended.filter(|ended| ended.whole && flight.who != Who::Probe) {
+            self.relayer.board.record_lengths(flight.request.input.into(), ended.claim.completion);
+        }
+        for Changed { .. } in self.relayer.board.examine(&sample, now_ms) {
+            let flagged = self.relayer.board.is_flagged(&offer.address);
+            self.relayer.scorer.penalise(&offer.address, if flagged { PENALTY } else { 1.0 });
+        }
+    }
+
+    /// What the adversary and the statistics see of an attempt.
+    fn tell(&mut self, flight: &Flight, attempt: &Attempt, usd: f64) {
+        let honest_offer = attempt.id < self.cast.providers.len();
+        match flight.who {
+            Who::Honest(_) if !honest_offer => {
+                self.outcome.lost_to_sybils += usd;
+                self.outcome.stolen += f64::from(u8::from(self.listing.is_stolen(attempt.id)));
+            }
+            Who::Sybil(place, _) if honest_offer && matches!(attempt.fate, Fate::Failed { .. }) => {
+                let arm = self.keys.keys[place].attack as usize;
+                self.keys.caused[arm] += 1.0;
+            }
+            Who::Honest(_) | Who::Sybil(..) | Who::Probe => {}
+        }
+    }
+
+    fn charge(&mut self, flight: Flight, attempt: Attempt, ended: Ended) {
+        let record = record(&flight, &self.relayer.config, if ended.whole { "served" } else { "cut_stream" });
+        let decision = record.to_bytes();
+        let vault = flight.admitted.hold.vault();
+        let fee = ended.bill.total.0 / 101;
+        if let Who::Honest(_) = flight.who {
+            self.outcome.charges.0 += 1.0;
+            self.outcome.records += PackedDecision::new(&decision).map_or(0, |packed| packed.len()) as f64;
+            self.hold_cache(attempt.id, &flight);
+        } else if let Who::Sybil(..) = flight.who {
+            self.outcome.charges.1 += 1.0;
+        } else {
+            self.prober.spent(self.now, dollars(ended.bill.total));
+            self.outcome.probes += dollars(ended.bill.total);
+        }
+        let ms = |seconds: f64| (seconds * 1e3) as u32;
+        let draft = Draft {
+            response_hash: [1; 32],
+            offer: attempt.offer,
+            usage: ended.bill.usage,
+            counted_by: if ended.whole { CountedBy::Provider } else { CountedBy::Relayer },
+            finish_reason: if ended.whole { FinishReason::Stop } else { FinishReason::Error },
+            started_at_ms: record.time_ms,
+            ttft_ms: ms(attempt.began - flight.request.at + ended.first),
+            duration_ms: ms(self.now - flight.request.at),
+            decision,
+            id: record.id,
+        };
+        self.relayer.money.charge(flight.admitted.hold, draft);
+        let at = self.relayer.clock.instant(self.now);
+        self.relayer.limits.fees.paid(&vault, Pico(fee), at);
+    }
+
+    /// A request is over.
+    fn done(&mut self, who: Who, asked: f64, whole: bool, usd: f64, first: Option<f64>) {
+        match who {
+            Who::Honest(_) => {
+                self.outcome.usd += usd;
+                self.outcome.seconds += self.now - asked;
+                self.outcome.served += f64::from(u8::from(whole));
+                self.outcome.first += first.filter(|_| whole).unwrap_or(0.0);
+            }
+            Who::Probe => self.prober.ended(),
+            Who::Sybil(..) => {}
+        }
+    }
+}
+
+/// Seconds that the attempt in this `turn` is waited for while another provider is known to serve, as `relay/failover.rs` has it.
+fn longest_wait(flight: &Flight, turn: Place) -> Option<f64> {
+    let admitted = &flight.admitted;
+    let next = admitted.order.scheduled.get(flight.tried).filter(|next| next.route == turn.route)?;
+    let choice = admitted.ranked.get(turn.route)?;
+    let healthy = choice.is_healthy(&admitted.candidate(*next)?.offer.address);
+    healthy.then(|| choice.longest_wait(turn.candidate, next.candidate)).flatten()
+}
+
+/// An attempt of which nothing came for so long is given up.
+fn given_up(fate: Fate, streamed: bool, longest: Option<f64>) -> Fate {
+    let silent = match fate {
+        Fate::Failed { after, .. } => after,
+        Fate::Cut { ttft, after, .. } => {
+            if streamed {
+                ttft
+            } else {
+                after
+            }
+        }
+        Fate::Served { ttft, total } => {
+            if streamed {
+                ttft
+            } else {
+                total
+            }
+        }
+    };
+    match longest {
+        Some(longest) if silent > longest => Fate::Failed { after: longest, kind: FailureKind::FirstTokenTimeout },
+        Some(_) | None => fate,
+    }
+}
+
+/// Who a provider takes somebody for.
+fn asker(who: Who) -> Asker {
+    match who {
+        Who::Honest(_) => Asker::User,
+        Who::Sybil(..) => Asker::Friend,
+        Who::Probe => Asker::Probe,
+    }
+}
+
+fn candidate_of<'a>(flight: &'a Flight, attempt: &Attempt) -> Option<&'a Candidate> {
+    let turn = flight.admitted.order.scheduled.get(flight.tried.checked_sub(1)?)?;
+    flight.admitted.candidate(*turn).filter(|candidate| candidate.offer.address == attempt.offer.address)
+}
+
+fn counted(tokens: u32) -> Counted {
+    Counted { bytes: u64::from(tokens) * TOKEN_BYTES, tokens: tokens.into() }
+}
+
+/// What the answer shows of its provider's honesty, as `relay/honesty.rs` gathers it.
+fn sample<'a>(flight: &Flight, attempt: &'a Attempt, ended: Option<&Ended>) -> Option<HonestySample<'a>> {
+    let offer = &attempt.offer;
+    let mut sample = HonestySample {
+        offer: offer.address,
+        model: &offer.model,
+        vault: flight.admitted.hold.vault(),
+        weight: flight.evidence.weight,
+        probe: flight.who == Who::Probe,
+        end: AnswerEnd::Whole,
+        text: None,
+        output: None,
+        input: None,
+    };
+    let Some(ended) = ended else {
+        let empty = matches!(attempt.fate, Fate::Failed { kind: FailureKind::Empty, .. });
+        sample.end = AnswerEnd::Empty;
+        return empty.then_some(sample);
+    };
+    sample.end = if ended.whole { AnswerEnd::Whole } else { AnswerEnd::Cut };
+    if ended.whole && Counting::of(&offer.model) == Counting::O200k {
+        let claimed = ended.claim.completion.saturating_sub(ended.claim.reasoning);
+        sample.output = Some((claimed, ended.received.into()));
+        sample.input = Some((ended.claim.prompt, flight.request.input.into()));
+    }
+    Some(sample)
+}
+
+/// The decision record, of the relayer's own form.
+fn record(flight: &Flight, config: &steam::config::Config, outcome: &str) -> Record {
+    let admitted = &flight.admitted;
+    let routes = admitted.plan.routes.iter().zip(&admitted.ranked);
+    let order = admitted.order.scheduled.iter();
+    Record {
+        v: VERSION,
+        id: format!("gen-{:032x}", (u128::from(admitted.number) << 64) | 0x5eed),
+        time_ms: (flight.request.at * 1e3) as i64 + super::clock::DAWN_MS,
+        dialect: admitted.request.dialect.name().to_owned(),
+        choices: admitted.plan.choices,
+        fee_bps: admitted.plan.fee_bps,
+        max_attempts: config.upstream.max_attempts,
+        preferred: admitted.named.iter().map(ToString::to_string).collect(),
+        allow_fallbacks: admitted.request.controls.allow_fallbacks,
+        routes: routes.map(|(route, ranked)| RouteRecord::of(route, ranked)).collect(),
+        unknown_models: Vec::new(),
+        order: order.filter_map(|turn| Some(admitted.candidate(*turn)?.offer.address.to_string())).collect(),
+        attempts: flight.attempts.clone(),
+        outcome: outcome.to_owned(),
+    }
+}
+
+/// The request of a key of the adversary's.
+pub(super) fn sybil_request(now: f64, tokens: (u32, u32)) -> Request {
+    Request {
+        at: now,
+        input: tokens.0,
+        output: tokens.1,
+        limit: Some(tokens.1),
+        streamed: true,
+        conversation: 0,
+        repeated: 0,
+    }
+}

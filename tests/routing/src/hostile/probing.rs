@@ -1,0 +1,125 @@
+//! The relayer's probes: whom it asks and when, by the rules and the budget of `probe.rs`.
+
+use super::day::{Day, Listing};
+use super::relayer::Sent;
+use crate::market::Request;
+use std::collections::{HashMap, VecDeque};
+use steam::board::Board;
+use steam::chain::Pubkey;
+use steam::config::Probe as Config;
+use steam::score::Scorer;
+
+/// Pause between two probes, in seconds.
+pub const PAUSE: f64 = 5.0;
+/// Pause between two probes of an offer that clients accuse, in seconds.
+const ACCUSED_PAUSE: f64 = 5.0;
+/// An offer with fewer answers in three days is new, and probed this many times as often.
+const NEW_BELOW: u64 = 20;
+const NEW_FACTOR: f64 = 10.0;
+const HOUR: f64 = 3_600.0;
+const DAY: f64 = 86_400.0;
+/// Tokens of a probe's prompt and answer, and the limit that it states.
+const TOKENS: (u32, u32) = (200, 150);
+const MAX_TOKENS: u32 = 256;
+
+/// Who is probed when, and what it cost.
+#[derive(Debug, Default)]
+pub struct Prober {
+    spent: VecDeque<(f64, f64)>,
+    probed: HashMap<Pubkey, f64>,
+    busy: bool,
+}
+
+impl Prober {
+    /// A probe cost so much.
+    pub fn spent(&mut self, now: f64, usd: f64) {
+        self.spent.push_back((now, usd));
+    }
+
+    /// The probe under way is over.
+    pub fn ended(&mut self) {
+        self.busy = false;
+    }
+
+    fn leaves(&mut self, more: f64, config: &Config, now: f64) -> bool {
+        while self.spent.front().is_some_and(|(at, _)| *at <= now - DAY) {
+            self.spent.pop_front();
+        }
+        let since = |from: f64| self.spent.iter().filter(|(at, _)| *at > from).map(|(_, usd)| usd).sum::<f64>();
+        since(now - HOUR) + more <= config.usd_per_hour && since(now - DAY) + more <= config.usd_per_day
+    }
+
+    /// The offers that are due, those that clients accuse first: their places in the list.
+    fn due(
+        &mut self,
+        listing: &Listing,
+        (scorer, board): (&Scorer, &Board),
+        config: &Config,
+        now: f64,
+        now_ms: i64,
+    ) -> Vec<usize> {
+        let idle = config.idle_seconds as f64;
+        self.probed.retain(|_, at| now - *at < idle);
+        let mut due: Vec<(bool, f64, usize)> = Vec::new();
+        for (place, offer) in listing.offers.iter().enumerate().filter(|(place, _)| listing.proved(*place)) {
+            let accused = scorer.suspected(&offer.address) || board.suspected(&offer.address);
+            let asked = self.probed.get(&offer.address).copied();
+            if accused && asked.is_none_or(|asked| now - asked >= ACCUSED_PAUSE) {
+                due.push((false, asked.unwrap_or(-1.0), place));
+                continue;
+            }
+            let heard = board.heard_ms(&offer.address).map(|ms| now - (now_ms - ms) as f64 / 1e3);
+            let heard = heard.into_iter().chain(asked).reduce(f64::max);
+            let is_new = board.figures_of(&offer.address, now_ms).hours72.requests < NEW_BELOW;
+            let pause = if is_new { idle / NEW_FACTOR } else { idle };
+            if heard.is_none_or(|heard| now - heard >= pause) {
+                due.push((true, heard.unwrap_or(-1.0), place));
+            }
+        }
+        due.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)));
+        due.into_iter().map(|(_, _, place)| place).collect()
+    }
+}
+
+impl Day {
+    /// Sends the next probe, if one is due and the budget has room for it.
+    pub(super) fn probe(&mut self) {
+        if self.prober.busy || self.relayer.defences == super::Defences::NoProbes {
+            return;
+        }
+        let config = self.relayer.config.probe.clone();
+        let now_ms = steam::clock::Clock::unix_ms(&*self.relayer.clock);
+        let known = (&self.relayer.scorer, &self.relayer.board);
+        for place in self.prober.due(&self.listing, known, &config, self.now, now_ms) {
+            let offer = self.listing.offers[place].clone();
+            let most = offer.price.ceiling(TOKENS.0 * 4, MAX_TOKENS);
+            if !self.prober.leaves(crate::market::objective::dollars(most), &config, self.now) {
+                continue;
+            }
+            self.prober.probed.insert(offer.address, self.now);
+            let request = Request {
+                at: self.now,
+                input: TOKENS.0,
+                output: TOKENS.1,
+                limit: Some(MAX_TOKENS),
+                streamed: true,
+                conversation: 0,
+                repeated: 0,
+            };
+            let host = self.listing.host_of(place);
+            let members = format!(r#","max_tokens":{MAX_TOKENS},"provider":{{"only":["{host}"]}}"#);
+            let sent = Sent {
+                body: super::day::body(&offer.model, &request, &members, &format!("probe {now_ms}")),
+                input: request.input,
+                conversation: 0,
+                probe: Some(u64::from(TOKENS.1)),
+            };
+            let operator = self.operator.clone();
+            if let Ok(admitted) = self.relayer.admit(&operator, &sent, self.now) {
+                self.prober.busy = true;
+                self.begin(super::flight::Who::Probe, request, admitted);
+            }
+            return;
+        }
+    }
+}
