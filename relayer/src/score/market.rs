@@ -3,7 +3,7 @@
 
 use super::TYPICAL;
 use super::ask::{Ask, Draws, Gate, Measured, Terms};
-use super::candidate::{Candidates, Live, Profile, Sticky, reading, slowed};
+use super::candidate::{Candidates, Live, Profile, Sticky};
 use super::coefficients::{Coefficients, Priors};
 use super::decide::decide;
 use super::lengths::Lengths;
@@ -81,20 +81,6 @@ impl MarketCandidates {
             let measured = &self.measurements.measured[pick.place as usize];
             measured.offer == *offer && pick.live.gate == Gate::Closed && measured.failure < HEALTHY
         })
-    }
-
-    /// Recent answers of the candidate at `index`.
-    pub(super) fn samples(&self, index: usize) -> u32 {
-        let measured = self.picks.get(index).and_then(|pick| self.measurements.measured.get(pick.place as usize));
-        measured.map_or(0, |measured| measured.samples)
-    }
-
-    /// Seconds to the first token of the candidate at `index` for `ask`, and seconds of writing `received` tokens.
-    pub(super) fn paces(&self, index: usize, ask: &Ask, received: f64) -> Option<(f64, f64)> {
-        let pick = self.picks.get(index)?;
-        let profile = self.measurements.profiles.get(pick.place as usize)?;
-        let slowed = slowed(profile, pick.live);
-        Some((profile.ttft * reading(ask.input_tokens.into()) * slowed, received * profile.token * slowed))
     }
 
     /// Whether the breaker of the candidate at `index` is open.
