@@ -236,7 +236,7 @@ impl Offers {
             met: [Met::default(); ATTACKS.len()],
         };
         for place in 0..count {
-            let owner = if place / models % 2 == 0 { Owner::Profit } else { Owner::Spoil };
+            let owner = if (place / models).is_multiple_of(2) { Owner::Profit } else { Owner::Spoil };
             let sybil = Sybil {
                 id: 0,
                 model: place % models,
