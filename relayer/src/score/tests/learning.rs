@@ -150,6 +150,25 @@ fn who_bills_twice_the_tokens_for_the_same_requests_is_found_out_and_is_no_faste
 }
 
 #[test]
+fn reasoning_that_nobody_sees_costs_what_it_comes_to_whoever_else_bills_it() {
+    // Half of the offers are ten times as cheap a token and bill 8,000 of them for 400, after a prompt that costs next to nothing.
+    let mut market =
+        Market::with(plain(), &[vec![price(100_000, 100_000); 3], vec![price(1_000_000, 1_000_000); 3]].concat());
+    for _ in 0..40 {
+        (0..3).for_each(|offer| market.answers(offer, &ASK, End { output: 8_000, ..USUAL }));
+        (3..6).for_each(|offer| market.answers(offer, &ASK, USUAL));
+    }
+    market.pass(1.0);
+    let choice = market.decide(ASK);
+    let ranking = choice.ranking();
+    let costs: Vec<f64> = ranking.scores.iter().map(|score| score.cost).collect();
+    // 1,000 tokens of prompt, and 8,000 or 400 of answer.
+    assert!(costs[..3].iter().all(|cost| (600.0..1_000.0).contains(cost)), "{costs:?}");
+    assert!(costs[3..].iter().all(|cost| (1_200.0..1_800.0).contains(cost)), "{costs:?}");
+    assert_eq!(choice.ask().expected_received, Some(400));
+}
+
+#[test]
 fn who_was_never_served_by_moves_neither_the_worth_of_a_second_nor_of_a_failure() {
     let terms = |strangers: usize| {
         let dear = [price(900_000_000, 900_000_000)].repeat(strangers);

@@ -16,7 +16,7 @@ use steam::registry::Offer;
 use steam::relay::decision::{AttemptRecord, OPENED, Record, RouteRecord, VERSION};
 use steam::relay::dialect::{CacheWrites, Usage};
 use steam::relay::meter::{Bill, Bounds, Own, bill};
-use steam::relay::plan::{Candidate, Place};
+use steam::relay::plan::Candidate;
 use steam::score::{Ask, Evidence, FailureKind, Outcome, Ticket};
 use steam::tokens::{Counted, Counting};
 use steam::vaults::Draft;
@@ -97,7 +97,6 @@ impl Day {
         let ticket = self.relayer.scorer.started_for(&offer.address, &ask, &flight.evidence, at);
         let id = self.listing.id_of(&offer.address);
         let (fate, cached) = self.fate(id, &flight);
-        let fate = given_up(fate, flight.request.streamed, longest_wait(&flight, turn));
         let (first, end) = match fate {
             Fate::Failed { after, .. } => (None, after),
             Fate::Cut { ttft, after, .. } => (Some(ttft), after),
@@ -349,40 +348,6 @@ impl Day {
             Who::Probe => self.prober.ended(),
             Who::Sybil(..) => {}
         }
-    }
-}
-
-/// Seconds that the attempt in this `turn` is waited for while another provider is known to serve, as `relay/failover.rs` has it.
-fn longest_wait(flight: &Flight, turn: Place) -> Option<f64> {
-    let admitted = &flight.admitted;
-    let next = admitted.order.scheduled.get(flight.tried).filter(|next| next.route == turn.route)?;
-    let choice = admitted.ranked.get(turn.route)?;
-    let healthy = choice.is_healthy(&admitted.candidate(*next)?.offer.address);
-    healthy.then(|| choice.longest_wait(turn.candidate, next.candidate)).flatten()
-}
-
-/// An attempt of which nothing came for so long is given up.
-fn given_up(fate: Fate, streamed: bool, longest: Option<f64>) -> Fate {
-    let silent = match fate {
-        Fate::Failed { after, .. } => after,
-        Fate::Cut { ttft, after, .. } => {
-            if streamed {
-                ttft
-            } else {
-                after
-            }
-        }
-        Fate::Served { ttft, total } => {
-            if streamed {
-                ttft
-            } else {
-                total
-            }
-        }
-    };
-    match longest {
-        Some(longest) if silent > longest => Fate::Failed { after: longest, kind: FailureKind::FirstTokenTimeout },
-        Some(_) | None => fate,
     }
 }
 

@@ -113,7 +113,8 @@ impl Reader for ResponseReader {
                 self.begin(&response, say)?;
             }
             "response.completed" | "response.incomplete" => {
-                self.end(chunk.response.ok_or(Fault::Malformed)?.get(), say)?;
+                let response = chunk.response.ok_or(Fault::Malformed)?.get();
+                self.end(&read(response)?, response, say)?;
                 return Ok(Piece::End(vec![data.clone()]));
             }
             kind => self.part(kind, &chunk, say)?,
@@ -125,7 +126,7 @@ impl Reader for ResponseReader {
         let mut repaired = None;
         let (response, body) = json::lenient::<Response<'_>>(&body, &mut repaired).ok_or(Fault::Malformed)?;
         let json = std::str::from_utf8(body).map_err(|_| Fault::Malformed)?;
-        self.end(json, say)?;
+        self.end(&response, json, say)?;
         let usage = response.usage.map(|usage| place(json, usage.get()));
         Ok(Whole { body: body.clone(), usage })
     }
@@ -191,14 +192,13 @@ impl ResponseReader {
     }
 
     /// A whole answer, or the end of a stream: says what was not said before.
-    fn end(&mut self, json: &str, say: &mut Say<'_>) -> Result<(), Fault> {
-        let response = read(json)?;
+    fn end(&mut self, response: &Response<'_>, json: &str, say: &mut Say<'_>) -> Result<(), Fault> {
         let failed = response.status.as_ref().is_some_and(|Text(status)| status == "failed");
         if failed || response.error.as_ref().is_some_and(|error| !error.is_null()) {
             return Err(reported(json.as_bytes()));
         }
         let output = response.output.as_deref().ok_or(Fault::Malformed)?;
-        self.begin(&response, say)?;
+        self.begin(response, say)?;
         for (place, item) in (0..).zip(output) {
             self.item(place, item, say)?;
         }
