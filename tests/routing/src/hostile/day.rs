@@ -1,16 +1,19 @@
 //! A day: events in the order of virtual time.
 
+mod flight;
+mod probing;
+
 use super::cast::{Cast, MODELS};
-use super::flight::{Flight, Who, sybil_request};
 use super::keys::{self, Keys, Targets};
 use super::money::Key;
 use super::offers::Offers;
-use super::probing::{self, Prober};
 use super::relayer::{Relayer, Sent};
 use super::{Defences, Outcome, Scale};
 use crate::market::Request;
 use crate::market::provider::scaled;
 use anyhow::Result;
+use flight::{Flight, Who, sybil_request};
+use probing::Prober;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;

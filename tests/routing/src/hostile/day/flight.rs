@@ -1,9 +1,9 @@
 //! One request under way: its attempts, failover as `relay/failover.rs` has it, its bill, its record and what it teaches.
 
-use super::day::{Day, Event};
-use super::offers::{Asker, Claim};
-use super::relayer::Admitted;
+use super::{Day, Event};
 use crate::draw::{Purpose, at};
+use crate::hostile::offers::{Asker, Claim};
+use crate::hostile::relayer::Admitted;
 use crate::market::Request;
 use crate::market::objective::dollars;
 use crate::market::provider::{Fate, Situation};
@@ -405,7 +405,7 @@ fn record(flight: &Flight, config: &steam::config::Config, outcome: &str) -> Rec
     Record {
         v: VERSION,
         id: format!("gen-{:032x}", (u128::from(admitted.number) << 64) | 0x5eed),
-        time_ms: (flight.request.at * 1e3) as i64 + super::clock::DAWN_MS,
+        time_ms: (flight.request.at * 1e3) as i64 + crate::hostile::clock::DAWN_MS,
         dialect: admitted.request.dialect.name().to_owned(),
         choices: admitted.plan.choices,
         fee_bps: admitted.plan.fee_bps,

@@ -1,7 +1,7 @@
 //! The relayer's probes: whom it asks and when, by the rules and the budget of `probe.rs`.
 
-use super::day::{Day, Listing};
-use super::relayer::Sent;
+use super::{Day, Listing};
+use crate::hostile::relayer::Sent;
 use crate::market::Request;
 use std::collections::{HashMap, VecDeque};
 use steam::board::Board;
@@ -84,7 +84,7 @@ impl Prober {
 impl Day {
     /// Sends the next probe, if one is due and the budget has room for it.
     pub(super) fn probe(&mut self) {
-        if self.prober.busy || self.relayer.defences == super::Defences::NoProbes {
+        if self.prober.busy || self.relayer.defences == crate::hostile::Defences::NoProbes {
             return;
         }
         let config = self.relayer.config.probe.clone();
@@ -109,7 +109,7 @@ impl Day {
             let host = self.listing.host_of(place);
             let members = format!(r#","max_tokens":{MAX_TOKENS},"provider":{{"only":["{host}"]}}"#);
             let sent = Sent {
-                body: super::day::body(&offer.model, &request, &members, &format!("probe {now_ms}")),
+                body: super::body(&offer.model, &request, &members, &format!("probe {now_ms}")),
                 input: request.input,
                 conversation: 0,
                 probe: Some(u64::from(TOKENS.1)),
