@@ -634,7 +634,7 @@ fn what_an_answer_cites_is_said_by_chat_and_responses_once() {
             texts.iter().filter(|text| text.contains("annotation.added") || text.contains("chunk")).collect();
         assert_eq!(pieces.iter().map(|text| named(text)).sum::<usize>(), 1, "{texts:?}");
         let heard = understood(client, &request, whole.as_bytes(), false).0;
-        assert_eq!(heard.choices[0].citations, [cited.clone()], "{whole}");
+        assert_eq!(heard.choices[0].citations, std::slice::from_ref(&cited), "{whole}");
     }
 }
 
