@@ -89,6 +89,28 @@ test("many requests are under way at once, each allowed for beside all the other
   assert.deepEqual(fake.reads, [], "nothing had to be recovered");
 });
 
+test("more requests than may be open at once wait their turn, and one that is left waits no longer", async () => {
+  let open!: () => void;
+  const all = new Promise<void>((resolve) => (open = resolve));
+  fake.answer = async (request, response) => {
+    await all;
+    await fake.whole()(request, response);
+  };
+  const fetch = client(memory(), { maxUnresolved: 60_000n });
+  const left = new AbortController();
+  const posts = Array.from({ length: 9 }, () => post(fetch));
+  const gone = post(fetch, undefined, { signal: left.signal });
+  while (fake.inFlight < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+  left.abort();
+  open();
+  await assert.rejects(gone, { name: "AbortError" });
+  assert.deepEqual((await Promise.all(posts)).map(({ status }) => status), Array.from({ length: 9 }, () => 200));
+  assert.deepEqual([fake.mostInFlight, fake.seen.length], [2, 9]);
+  assert.deepEqual((await fetch.state()).spent, String(9n * cost));
+  // What is too much alone is said at once.
+  await assert.rejects(post(client(memory(), { maxUnresolved: 20_000n })), { name: "UnresolvedError" });
+});
+
 test("a stream's receipt is found whatever the chunks, and the bytes pass unchanged", async () => {
   for (const size of [1, 3, 7, 64, 100_000]) {
     fake.reset();

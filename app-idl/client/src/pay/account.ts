@@ -11,6 +11,8 @@ const UNDER_WAY_SECONDS = 3_600n;
 
 /** Too much was allowed to requests whose receipts have not been seen. */
 export class UnresolvedError extends Error {
+  override readonly name = "UnresolvedError";
+
   constructor(readonly unresolved: bigint, readonly maxUnresolved: bigint) {
     super(
       `Requests without a receipt, this one included, could cost ${formatMicro(unresolved)} USDC, and maxUnresolved allows ${formatMicro(maxUnresolved)}. ` +
@@ -21,6 +23,8 @@ export class UnresolvedError extends Error {
 
 /** The relayer charged this key for more than this store knows of. */
 export class UnknownSpendingError extends Error {
+  override readonly name = "UnknownSpendingError";
+
   constructor(readonly unknown: bigint, readonly maxUnknown: bigint) {
     super(
       `The relayer's receipts charge this key ${formatPico(unknown)} USDC that this store does not know of, and maxUnknown allows ${formatMicro(maxUnknown)}. ` +
@@ -31,6 +35,8 @@ export class UnknownSpendingError extends Error {
 
 /** The store holds the state of another key. */
 export class ForeignStateError extends Error {
+  override readonly name = "ForeignStateError";
+
   constructor(theirs: string, ours: string) {
     super(`The store holds the state of ${theirs}, not of ${ours}: give every key a store of its own.`);
   }

@@ -3,7 +3,7 @@
  * never from the relayer's word. Hand it to the OpenAI or Anthropic SDK as its `fetch`.
  *
  * Many requests may be under way at once. Their vouchers are cumulative, so each is signed in its turn, which takes as long as the store does,
- * and all are sent in parallel.
+ * and all are sent in parallel, as many as `maxUnresolved` allows for; the others wait their turn.
  */
 
 import { sha256, type Bytes, type Hash } from "../bytes.js";
@@ -36,6 +36,8 @@ export interface Options extends Identity, Omit<AccountOptions, "identity" | "ad
 
 /** The request was served and paid, and its answer was lost on its way. */
 export class AnswerLostError extends Error {
+  override readonly name = "AnswerLostError";
+
   constructor(readonly receipt: Receipt) {
     super(`The answer was lost on its way. It was charged ${formatPico(costOf(receipt))} USDC, as its receipt says. Ask again if you still need it: that is a new charge.`);
   }
@@ -74,6 +76,11 @@ interface Outgoing {
 }
 
 class Payer {
+  /** Requests that were signed and have no answer yet; a stream has one once it begins. */
+  private underWay = 0;
+  /** Who waits for one of them to end. */
+  private waiting: (() => void)[] = [];
+
   constructor(
     private readonly options: Options,
     private readonly account: Account,
@@ -103,10 +110,16 @@ class Payer {
   private async pay(url: URL, init: RequestInit, headers: Headers, body: Bytes, maxCost: bigint): Promise<Response> {
     for (let isFirst = true; ; isFirst = false) {
       const outgoing = await this.sign(url, init, headers, body, maxCost);
-      const response = await this.transmit(outgoing);
-      if (response.ok) return this.delivered(response, outgoing.hash);
-      const isLow = await this.isLow(response, outgoing.hash);
-      if (!isLow || !isFirst) return response;
+      this.underWay += 1;
+      try {
+        const response = await this.transmit(outgoing);
+        if (response.ok) return await this.delivered(response, outgoing.hash);
+        const isLow = await this.isLow(response, outgoing.hash);
+        if (!isLow || !isFirst) return response;
+      } finally {
+        this.underWay -= 1;
+        for (const goOn of this.waiting.splice(0)) goOn();
+      }
       // Another holder spent with the key, or the store was lost.
       await this.recover();
     }
@@ -116,18 +129,26 @@ class Payer {
   private async sign(url: URL, init: RequestInit, headers: Headers, body: Bytes, maxCost: bigint): Promise<Outgoing> {
     const bound = this.signer.bind("POST", url.pathname, headers, body, maxCost);
     const signed = new Headers(headers);
-    for (const [name, value] of this.signer.headers(bound, await this.begin(bound))) signed.set(name, value);
+    for (const [name, value] of this.signer.headers(bound, await this.begin(bound, init.signal))) signed.set(name, value);
     return { url, init: { ...init, headers: signed }, hash: bound.hash };
   }
 
-  private async begin({ hash, maxCost, notAfter }: Bound): Promise<bigint> {
-    try {
-      return await this.account.begin(hash, maxCost, notAfter);
-    } catch (error) {
-      if (!(error instanceof UnresolvedError)) throw error;
-      // The relayer may have receipts of answers that were lost or left.
-      await this.recover();
-      return this.account.begin(hash, maxCost, notAfter);
+  /** Notes a ceiling. Where it is too much beside those of requests under way, it waits for one of them to end. */
+  private async begin({ hash, maxCost, notAfter }: Bound, signal: AbortSignal | null | undefined): Promise<bigint> {
+    for (let recovered = false; ; ) {
+      try {
+        return await this.account.begin(hash, maxCost, notAfter);
+      } catch (error) {
+        if (!(error instanceof UnresolvedError) || (recovered && this.underWay === 0)) throw error;
+      }
+      if (this.underWay > 0) {
+        await new Promise<void>((goOn) => this.waiting.push(goOn));
+        signal?.throwIfAborted();
+      } else {
+        // The relayer may have receipts of answers that were lost or left.
+        await this.recover();
+        recovered = true;
+      }
     }
   }
 
