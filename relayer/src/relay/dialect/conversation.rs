@@ -148,10 +148,25 @@ pub enum Part {
     },
 }
 
-/// Whether an object has none but the `known` members, and some that say how caches are used. What is null says nothing.
+/// Whether an object has none but the `known` members, some that say how caches are used, and some that say nothing.
 pub fn only(value: &Value, known: &[&str]) -> bool {
     let mut members = value.as_object().into_iter().flatten();
-    members.all(|(name, value)| value.is_null() || name == "cache_control" || known.contains(&name.as_str()))
+    members.all(|(name, value)| says_nothing(value) || name == "cache_control" || known.contains(&name.as_str()))
+}
+
+/// Whether a member of this value is as good as none: switched off, or empty.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(values) => values.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Whether the model itself made a call, and no program of its provider.
+pub fn called_directly(call: &Value) -> bool {
+    call["caller"].is_null() || call["caller"]["type"] == "direct"
 }
 
 /// An image.

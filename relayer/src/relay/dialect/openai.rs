@@ -1,11 +1,13 @@
 //! What OpenAI's dialects have in common: chunks, usage, finish reasons and errors.
 
 mod chunk;
+mod citations;
 mod ends;
 mod error;
 mod functions;
 
 pub(super) use chunk::{Choice, Chunk, Read};
+pub(super) use citations::Citations;
 pub(super) use ends::Ends;
 pub use error::{ErrorBody, ErrorDetail};
 pub(super) use functions::{schema, tool, tool_choice};

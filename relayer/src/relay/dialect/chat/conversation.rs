@@ -87,6 +87,7 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Option<
             conversation.format = schema(value["type"].as_str()?, &value["json_schema"], &[])?;
         }
         "reasoning_effort" => conversation.effort = Some(value.as_str()?.to_owned()),
+        "verbosity" if value == "medium" => {}
         "verbosity" => conversation.verbosity = Some(value.as_str()?.to_owned()),
         "tool_choice" => conversation.tool_choice = tool_choice(value, |value| value["function"]["name"].as_str())?,
         "parallel_tool_calls" => conversation.one_call = !value.as_bool()?,
@@ -146,8 +147,20 @@ fn turn(message: &Value, place: Place) -> Option<Turn> {
         }
         _ => return None,
     };
-    let known =
-        ["role", "content", "tool_calls", "tool_call_id", "refusal", "reasoning", "reasoning_content", "annotations"];
+    // Other reasoning than its text only its provider can read; a result's call has the function's name.
+    let known = [
+        "role",
+        "content",
+        "tool_calls",
+        "tool_call_id",
+        "refusal",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "provider_specific_fields",
+        "annotations",
+        if role == Role::User && message["role"] == "tool" { "name" } else { "role" },
+    ];
     only(message, &known).then(|| Turn::new(role, place, parts))
 }
 

@@ -1,7 +1,7 @@
 //! What a provider of chat completions sends: chunks of a stream, or a whole answer.
 
 use super::calls::Calls;
-use crate::relay::dialect::openai::{self, Chunk, Ends, Kind, Read};
+use crate::relay::dialect::openai::{self, Chunk, Citations, Ends, Kind, Read};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
 use crate::relay::json::Text;
 use crate::relay::sse;
@@ -20,13 +20,19 @@ pub(super) struct ChatReader {
     /// Whether the answer's head was read.
     begun: bool,
     calls: Calls,
+    citations: Citations,
     ends: Ends,
 }
 
 impl ChatReader {
     /// A reader of `choices` answers.
     pub(super) fn new(choices: u32) -> Self {
-        Self { begun: false, calls: Calls::default(), ends: Ends::new(Kind::Chat, choices) }
+        Self {
+            begun: false,
+            calls: Calls::default(),
+            citations: Citations::default(),
+            ends: Ends::new(Kind::Chat, choices),
+        }
     }
 }
 
@@ -131,7 +137,7 @@ impl Reader for ChatReader {
 impl ChatReader {
     /// Hands on what the choices say. Returns the places of those whose finish reason is none, or not the first.
     fn choices(&mut self, chunk: &Chunk<'_, Choice<'_>>, say: &mut Say<'_>) -> Result<Vec<usize>, Fault> {
-        let Self { calls, ends, .. } = self;
+        let Self { calls, citations, ends, .. } = self;
         let mut spurious = Vec::new();
         for (place, said) in chunk.choices().iter().enumerate() {
             let choice = ends.number(said.index, place);
@@ -139,6 +145,10 @@ impl ChatReader {
                 Event::Call { choice, call, id, name, arguments } => {
                     ends.called(choice);
                     say(Event::Call { choice, call: calls.number((choice, call), id, name), id, name, arguments })
+                }
+                Event::Citation { choice, source } => {
+                    let source = citations.next(choice, source);
+                    source.map_or(Ok(()), |source| say(Event::Citation { choice, source: &source }))
                 }
                 other => say(other),
             })?;

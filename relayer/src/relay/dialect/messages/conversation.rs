@@ -2,7 +2,8 @@
 
 use crate::relay::dialect::Request;
 use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable, only,
+    Conversation, Format, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable, called_directly,
+    only,
 };
 use crate::relay::json;
 use serde_json::{Map, Value};
@@ -108,6 +109,8 @@ fn member(conversation: &mut Conversation, name: &str, value: &Value) -> Result<
         "tool_choice" => tool_choice(conversation, value).ok_or_else(unsayable)?,
         "thinking" => return thinking(value),
         "output_config" => return output_config(conversation, value),
+        "mcp_servers" if value.as_array().is_some_and(Vec::is_empty) => {}
+        "speed" if value == "standard" => {}
         "context_management" => return context_management(value).ok_or_else(unsayable),
         _ => return Err(unsayable()),
     }
@@ -168,8 +171,12 @@ fn tool_choice(conversation: &mut Conversation, value: &Value) -> Option<()> {
 
 /// A function of the client's; the others run at the provider.
 fn tool(value: &Value) -> Option<Tool> {
-    let known = ["name", "type", "description", "input_schema", "strict", "eager_input_streaming"];
-    if value["type"].as_str().is_some_and(|kind| kind != "custom") || !only(value, &known) {
+    let known = ["name", "type", "description", "input_schema", "strict", "eager_input_streaming", "allowed_callers"];
+    let callers = &value["allowed_callers"];
+    if value["type"].as_str().is_some_and(|kind| kind != "custom")
+        || !(callers.is_null() || *callers == serde_json::json!(["direct"]))
+        || !only(value, &known)
+    {
         return None;
     }
     Some(Tool {
@@ -202,7 +209,7 @@ fn block(block: &Value, path: &str) -> Option<Part> {
     Some(match block["type"].as_str()? {
         "text" if only(&["text", "citations"]) && no_citations(block) => Part::Text(text("text")?),
         "image" if only(&["source"]) => image(&block["source"])?,
-        "tool_use" if only(&["id", "name", "input"]) => {
+        "tool_use" if only(&["id", "name", "input", "caller"]) && called_directly(block) => {
             Part::Call { id: text("id")?, name: text("name")?, arguments: json::write_exact(&block["input"]) }
         }
         "tool_result" if only(&["tool_use_id", "content", "is_error"]) => Part::Result {

@@ -2,7 +2,7 @@
 
 use crate::relay::dialect::Request;
 use crate::relay::dialect::conversation::{
-    Conversation, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable, only,
+    Conversation, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable, called_directly, only,
 };
 use crate::relay::dialect::openai::{self, schema, tool_choice};
 use crate::relay::json;
@@ -226,7 +226,7 @@ fn item(item: &Value, path: &str) -> Option<(Role, Vec<Part>)> {
     let text = |name: &str| item[name].as_str().map(ToOwned::to_owned);
     let only = |known: &[&str]| only(item, &[&OF_ITEMS, known].concat());
     Some(match item["type"].as_str().unwrap_or("message") {
-        "message" if only(&["role", "content"]) => {
+        "message" if only(&["role", "content", "phase"]) => {
             let role = match item["role"].as_str()? {
                 "user" => Role::User,
                 "assistant" => Role::Assistant,
@@ -234,7 +234,10 @@ fn item(item: &Value, path: &str) -> Option<(Role, Vec<Part>)> {
             };
             (role, content(&item["content"])?)
         }
-        "function_call" if only(&["call_id", "namespace", "name", "arguments"]) => {
+        "function_call"
+            if only(&["call_id", "namespace", "name", "arguments", "created_by", "caller"])
+                && called_directly(item) =>
+        {
             let name = joined(item["namespace"].as_str(), item["name"].as_str()?);
             (Role::Assistant, vec![Part::Call { id: text("call_id")?, name, arguments: text("arguments")? }])
         }
@@ -242,7 +245,9 @@ fn item(item: &Value, path: &str) -> Option<(Role, Vec<Part>)> {
             let (id, content) = (text("call_id")?, content(&item["output"])?);
             (Role::User, vec![Part::Result { id, content, failed: false }])
         }
-        "reasoning" if item["encrypted_content"].is_null() => (Role::Assistant, thoughts(item)),
+        "reasoning" if item["encrypted_content"].as_str().is_none_or(str::is_empty) => {
+            (Role::Assistant, thoughts(item))
+        }
         "reasoning" => (Role::Assistant, vec![Part::Sealed { path: path.to_owned() }]),
         _ => return None,
     })

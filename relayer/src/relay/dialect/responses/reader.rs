@@ -1,12 +1,12 @@
 //! What a provider of responses sends: events of a stream, or a whole answer.
 
 use crate::relay::dialect::event;
-use crate::relay::dialect::openai::count;
+use crate::relay::dialect::openai::{Citations, count};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Stated, Usage, Whole};
 use crate::relay::json::{self, Text, place};
 use crate::relay::sse::{self, Name};
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -16,14 +16,12 @@ use steam_protocol::receipt::FinishReason;
 /// The items that call something of the client's.
 const CALLS: [&str; 2] = ["function_call", "custom_tool_call"];
 
-/// Citations of a text that are read.
-const MAX_CITATIONS: u32 = 10_000;
-
 /// Reads an answer.
 #[derive(Debug, Default)]
 pub(super) struct ResponseReader {
     begun: bool,
     called: bool,
+    citations: Citations,
     /// What was said already. Some providers say a text in pieces, some at its end, some in the whole response alone.
     said: BTreeSet<Said>,
 }
@@ -40,8 +38,6 @@ enum Kind {
     /// A call's id and name.
     Call,
     Arguments,
-    /// What a text cites.
-    Citation,
     /// Something without a word here.
     Other,
 }
@@ -57,14 +53,12 @@ struct Chunk<'a> {
     response: Option<&'a RawValue>,
     #[serde(borrow, default)]
     item: Option<&'a RawValue>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "index")]
     output_index: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "index")]
     content_index: u32,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "index")]
     summary_index: u32,
-    #[serde(default)]
-    annotation_index: u32,
     #[serde(borrow, default)]
     annotation: Option<&'a RawValue>,
     #[serde(borrow, default)]
@@ -109,7 +103,11 @@ impl Reader for ResponseReader {
             _ if chunk.error.is_some() => return Err(reported(data)),
             "error" | "response.failed" => return Err(reported(data)),
             "response.created" => {
-                let response = read(chunk.response.ok_or(Fault::Malformed)?.get())?;
+                let json = chunk.response.ok_or(Fault::Malformed)?.get();
+                let response = read(json)?;
+                if response.failed() {
+                    return Err(reported(json.as_bytes()));
+                }
                 self.begin(&response, say)?;
             }
             "response.completed" | "response.incomplete" => {
@@ -152,7 +150,7 @@ impl ResponseReader {
             "response.output_text.annotation.added" => {
                 let cited: Value =
                     serde_json::from_str(chunk.annotation.map_or("null", RawValue::get)).unwrap_or_default();
-                return self.cited((call, chunk.content_index, chunk.annotation_index), &cited, say);
+                return self.cited(&cited, say);
             }
             "response.output_item.added" | "response.output_item.done" => {
                 let json = chunk.item.ok_or(Fault::Malformed)?.get();
@@ -180,7 +178,7 @@ impl ResponseReader {
             Kind::Text => say(Event::Text { choice, text: &text }),
             Kind::Summary | Kind::Reasoning => say(Event::Reasoning { choice, text: &text }),
             Kind::Arguments => say(Event::Call { choice, call, id: "", name: "", arguments: &text }),
-            Kind::Call | Kind::Citation | Kind::Other => Ok(()),
+            Kind::Call | Kind::Other => Ok(()),
         }
     }
 
@@ -193,11 +191,15 @@ impl ResponseReader {
 
     /// A whole answer, or the end of a stream: says what was not said before.
     fn end(&mut self, response: &Response<'_>, json: &str, say: &mut Say<'_>) -> Result<(), Fault> {
-        let failed = response.status.as_ref().is_some_and(|Text(status)| status == "failed");
-        if failed || response.error.as_ref().is_some_and(|error| !error.is_null()) {
+        if response.failed() {
             return Err(reported(json.as_bytes()));
         }
-        let output = response.output.as_deref().ok_or(Fault::Malformed)?;
+        // Who has streamed everything may leave it out at the end.
+        let output = match response.output.as_deref() {
+            None if self.said.is_empty() => return Err(Fault::Malformed),
+            output => output.unwrap_or_default(),
+        };
+        self.repeated(output);
         self.begin(response, say)?;
         for (place, item) in (0..).zip(output) {
             self.item(place, item, say)?;
@@ -206,6 +208,7 @@ impl ResponseReader {
             Some("max_output_tokens") => FinishReason::Length,
             Some("content_filter") => FinishReason::ContentFilter,
             Some(_) => FinishReason::Other,
+            None if optional(&response.status) == "incomplete" => FinishReason::Length,
             None if self.called => FinishReason::ToolCalls,
             None => FinishReason::Stop,
         };
@@ -213,6 +216,18 @@ impl ResponseReader {
         match response.usage.map(RawValue::get).filter(|usage| *usage != "null") {
             Some(stated) => say(Event::Usage { usage: usage(stated), stated }),
             None => Ok(()),
+        }
+    }
+
+    /// Notes what the last event repeats of a stream whose events number it otherwise, or not at all: where as much was said of a
+    /// kind as the whole answer has, it has nothing more of it.
+    fn repeated(&mut self, output: &[Value]) {
+        for kind in [Kind::Text, Kind::Summary, Kind::Reasoning, Kind::Call, Kind::Arguments] {
+            let whole = (0..).zip(output).flat_map(|(place, item)| keys(place, item, kind)).collect::<Vec<Said>>();
+            let said = self.said.iter().filter(|(_, known, _)| *known == kind).count();
+            if said > 0 && said >= whole.len() {
+                self.said.extend(whole);
+            }
         }
     }
 
@@ -230,8 +245,8 @@ impl ResponseReader {
                         _ if new => say(Event::Text { choice, text: text(&said["text"]) })?,
                         _ => {}
                     }
-                    for (number, cited) in (0..).zip(said["annotations"].as_array().into_iter().flatten()) {
-                        self.cited((place, part, number), cited, say)?;
+                    for cited in said["annotations"].as_array().into_iter().flatten() {
+                        self.cited(cited, say)?;
                     }
                 }
                 Ok(())
@@ -259,19 +274,10 @@ impl ResponseReader {
         }
     }
 
-    /// What a part of an item cites, once: which item's, which part's, and which of its citations.
-    fn cited(&mut self, (item, part, number): (u32, u32, u32), cited: &Value, say: &mut Say<'_>) -> Result<(), Fault> {
-        let place = part.saturating_mul(MAX_CITATIONS).saturating_add(number);
-        let Value::Object(source) = cited else { return Ok(()) };
-        if cited["type"] != "url_citation"
-            || number >= MAX_CITATIONS
-            || !self.said.insert((item, Kind::Citation, place))
-        {
-            return Ok(());
-        }
-        let mut source = source.clone();
-        source.shift_remove("type");
-        say(Event::Citation { choice: 0, source: &source.into() })
+    /// What a text cites.
+    fn cited(&mut self, cited: &Value, say: &mut Say<'_>) -> Result<(), Fault> {
+        let source = self.citations.next(0, cited).filter(|_| cited["type"] == "url_citation");
+        source.map_or(Ok(()), |source| say(Event::Citation { choice: 0, source: &source }))
     }
 
     /// The id and the name of a call, if `item` is one, once.
@@ -286,12 +292,39 @@ impl ResponseReader {
     }
 }
 
+/// What an item has of this kind.
+fn keys(place: u32, item: &Value, kind: Kind) -> Vec<Said> {
+    let parts = |name: &str| item[name].as_array().map_or(0, Vec::len) as u32;
+    let count = match (item["type"].as_str().unwrap_or_default(), kind) {
+        ("message", Kind::Text) => parts("content"),
+        ("reasoning", Kind::Summary) => parts("summary"),
+        ("reasoning", Kind::Reasoning) => parts("content"),
+        (called, Kind::Call | Kind::Arguments) if CALLS.contains(&called) => 1,
+        _ => 0,
+    };
+    (0..count).map(|part| (place, kind, part)).collect()
+}
+
+impl Response<'_> {
+    /// Whether its provider gave it up.
+    fn failed(&self) -> bool {
+        matches!(optional(&self.status), "failed" | "cancelled")
+            || self.error.as_ref().is_some_and(|error| !error.is_null())
+    }
+}
+
 fn optional<'a>(text: &'a Option<Text<'_>>) -> &'a str {
     text.as_ref().map_or("", |Text(text)| text)
 }
 
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
+}
+
+/// A place; what is none is the first.
+fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let json = <&RawValue>::deserialize(deserializer)?.get();
+    Ok(json.parse().unwrap_or(0))
 }
 
 /// The text of a JSON string.

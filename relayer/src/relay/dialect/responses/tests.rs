@@ -319,6 +319,21 @@ fn what_only_the_end_says_is_counted_once() {
         ),
         ("an item in its end", vec![item(0, &reasoning), item(1, &arguments)], vec![&reasoning, &arguments], 6),
         ("all of it in the response", vec![], vec![&reasoning, &message, &arguments], 9),
+        (
+            "numbered otherwise at the end",
+            vec![json!({"type": "response.output_text.delta", "output_index": 1, "delta": "abc"}), item(2, &arguments)],
+            vec![&message, &arguments],
+            7,
+        ),
+        (
+            "places that are none",
+            vec![
+                json!({"type": "response.output_text.delta", "output_index": null, "content_index": -1, "delta": "abc"}),
+                json!({"type": "response.output_text.done", "output_index": 0.0, "content_index": "0", "text": "abc"}),
+            ],
+            vec![&message],
+            3,
+        ),
     ] {
         let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, Box::<reader::ResponseReader>::default());
         let end = json!({"type": "response.completed", "response": {"status": "completed", "output": output}});
@@ -328,6 +343,56 @@ fn what_only_the_end_says_is_counted_once() {
         }
         assert_eq!(transcript.counts.delivered.total().bytes, bytes, "{name}");
     }
+}
+
+/// What becomes of a stream that says `hi` and ends like this.
+fn ended(last: &Value) -> Result<FinishReason, Fault> {
+    let mut transcript = Transcript::new(Counting::Bytes, 1, 1_000, Box::<reader::ResponseReader>::default());
+    let said = json!({"type": "response.output_text.delta", "output_index": 0, "delta": "hi"});
+    for json in [&said, last] {
+        let event = sse::Event { name: sse::Name::Other, data: Bytes::from(json.to_string()) };
+        transcript.event(&event)?;
+    }
+    Ok(transcript.counts.finish.unwrap())
+}
+
+#[test]
+fn an_answer_that_is_not_finished_does_not_end_as_one_that_is() {
+    let end = |kind: &str, response: Value| json!({"type": format!("response.{kind}"), "response": response});
+    let output = json!([]);
+    for (last, wanted) in [
+        (end("completed", json!({"status": "completed"})), Some(FinishReason::Stop)),
+        (end("completed", json!({"status": "completed", "output": null})), Some(FinishReason::Stop)),
+        (end("incomplete", json!({"status": "incomplete", "output": output})), Some(FinishReason::Length)),
+        (end("completed", json!({"status": "incomplete", "output": output})), Some(FinishReason::Length)),
+        (end("completed", json!({"status": "cancelled", "output": output})), None),
+        (end("created", json!({"status": "failed", "error": {"code": "server_error"}})), None),
+    ] {
+        match (ended(&last), wanted) {
+            (Ok(finish), Some(wanted)) => assert_eq!(finish, wanted, "{last}"),
+            (Err(Fault::Reported(_)), None) => {}
+            (came, _) => panic!("{last}: {came:?}"),
+        }
+    }
+}
+
+#[test]
+fn members_that_say_nothing_to_a_model_shut_nobody_out() {
+    let text = json!([{"type": "output_text", "text": "x", "annotations": [], "logprobs": []}]);
+    let body = json!({
+        "model": "m", "input": [
+            {"role": "user", "content": "hi"},
+            {"type": "reasoning", "summary": [], "encrypted_content": ""},
+            {"type": "message", "role": "assistant", "id": "m", "status": "completed", "phase": "commentary", "content": text},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "created_by": "x", "caller": {"type": "direct"}},
+            {"type": "function_call_output", "call_id": "c", "output": "y"},
+        ],
+        "tools": [{"type": "function", "name": "f", "parameters": {"type": "object"}, "defer_loading": false}],
+    });
+    assert_eq!(in_chat(&body).unwrap()["messages"][1]["content"], "x");
+    let mut by_program = body;
+    by_program["input"][3]["caller"] = json!({"type": "program"});
+    assert_eq!(in_chat(&by_program), Err("input.3".into()));
 }
 
 #[test]

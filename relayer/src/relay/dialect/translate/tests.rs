@@ -595,6 +595,8 @@ fn what_an_answer_cites_is_said_by_chat_and_responses_once() {
     let of_chat = vec![
         chunk(json!({"content": "hi"}), None),
         chunk(json!({"annotations": annotations}), None),
+        // Again with others, of which one is no link and one claims to be another thing.
+        chunk(json!({"annotations": [annotations[0], {"type": "url_citation", "url_citation": {"url": 5}}]}), None),
         chunk(json!({}), Some("stop")),
         json!("[DONE]"),
     ];
