@@ -234,7 +234,7 @@ class Answer:
             return "event: %s\ndata: %s\n\n" % (kind, json.dumps({"type": kind, "sequence_number": number, **members}, ensure_ascii=False))
 
         whole, items = self.whole_responses(model), list(self.items())
-        begun = whole | {"status": "in_progress", "output": [], "incomplete_details": None, "usage": None}
+        begun = whole | {"status": "in_progress", "output": [], "incomplete_details": None, "usage": None, "error": None}
         yield event("response.created", response=begun)
         yield event("response.in_progress", response=begun)
         calls = [(at, item) for at, item in enumerate(items) if item["type"] == "function_call"]
