@@ -6,11 +6,13 @@ use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Stated, Usage, Who
 use crate::relay::json::{self, Text, place};
 use crate::relay::sse::{self, Name};
 use bytes::Bytes;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::fmt;
 use steam_protocol::receipt::FinishReason;
 
 /// The items that call something of the client's.
@@ -323,8 +325,49 @@ fn text(value: &Value) -> &str {
 
 /// A place; what is none is the first.
 fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    let json = <&RawValue>::deserialize(deserializer)?.get();
-    Ok(json.parse().unwrap_or(0))
+    struct Index;
+    impl<'de> Visitor<'de> for Index {
+        type Value = u32;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a place")
+        }
+
+        fn visit_u64<E>(self, place: u64) -> Result<u32, E> {
+            Ok(u32::try_from(place).unwrap_or(0))
+        }
+
+        fn visit_i64<E>(self, _: i64) -> Result<u32, E> {
+            Ok(0)
+        }
+
+        fn visit_f64<E>(self, _: f64) -> Result<u32, E> {
+            Ok(0)
+        }
+
+        fn visit_bool<E>(self, _: bool) -> Result<u32, E> {
+            Ok(0)
+        }
+
+        fn visit_str<E>(self, _: &str) -> Result<u32, E> {
+            Ok(0)
+        }
+
+        fn visit_unit<E>(self) -> Result<u32, E> {
+            Ok(0)
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<u32, A::Error> {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(0)
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<u32, A::Error> {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            Ok(0)
+        }
+    }
+    deserializer.deserialize_any(Index)
 }
 
 /// The text of a JSON string.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 /// Writes one answer.
 #[derive(Debug, Default)]
 pub(super) struct ResponseWriter {
-    /// The response as it was when it began.
+    /// The event with the response as it was when it began.
     began: Option<String>,
     /// The event with the whole response: it is written once its usage is billed.
     last: Option<String>,
@@ -27,8 +27,7 @@ impl Writer for ResponseWriter {
             "response.completed" | "response.incomplete" => self.last = Some(json.to_owned()),
             kind => {
                 if self.began.is_none() && kind == "response.created" {
-                    let object = Object::read(json).ok();
-                    self.began = object.and_then(|object| object.get("response").map(str::to_owned));
+                    self.began = Some(json.to_owned());
                 }
                 self.count += 1;
                 write_event(kind, data, out);
@@ -49,6 +48,7 @@ impl Writer for ResponseWriter {
     fn error(&self, error: &RelayError, out: &mut BytesMut) {
         let message = error.to_string();
         let began = self.began.as_deref().and_then(|json| serde_json::from_str::<Value>(json).ok());
+        let began = began.map(|mut event| event["response"].take()).filter(Value::is_object);
         let Some(mut response) = began else {
             let event = json!({
                 "type": "error", "code": error.code(), "message": message, "param": error.param(), "sequence_number": self.count,
