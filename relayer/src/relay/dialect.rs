@@ -379,6 +379,7 @@ impl Request {
             if let Some(place) = conversation.broken() {
                 return Err(conversation.names.unsayable(place));
             }
+            conversation.unseal()?;
             let mut members = render(conversation)?;
             members.insert("stream".into(), self.stream.into());
             let text = json::write_exact(&serde_json::Value::Object(members));

@@ -126,6 +126,15 @@ struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 #[derive(Deserialize)]
 pub struct Text<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
+/// The text of a JSON string; `None` if `json` is another value.
+pub fn text_of(json: &str) -> Option<Cow<'_, str>> {
+    // Without escapes it is what stands between the quotes.
+    match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+        Some(text) if !text.contains('\\') => Some(Cow::Borrowed(text)),
+        _ => serde_json::from_str::<Text<'_>>(json).ok().map(|text| text.0),
+    }
+}
+
 /// The first characters of what a stranger wrote, for an error message.
 pub fn shorten(text: &str) -> String {
     const SHOWN: usize = 64;
@@ -244,9 +253,9 @@ pub fn lenient_piece<'a, T: Deserialize<'a>>(
     data: &'a Bytes,
     repaired: &'a mut Option<Bytes>,
 ) -> Option<(T, &'a Bytes)> {
-    match whole_letters(data) {
-        Some(whole) if is_object(data) && serde_json::from_str::<serde_json::Value>(&whole).is_ok() => {
-            let whole: &Bytes = repaired.insert(whole.into());
+    match Halves::default().join_bytes(data) {
+        Some(whole) if is_object(data) && serde_json::from_slice::<serde_json::Value>(&whole).is_ok() => {
+            let whole: &Bytes = repaired.insert(whole);
             serde_json::from_slice(whole).ok().map(|read| (read, data))
         }
         _ => lenient(data, repaired),
@@ -255,11 +264,6 @@ pub fn lenient_piece<'a, T: Deserialize<'a>>(
 
 fn is_object(data: &[u8]) -> bool {
     data.trim_ascii_start().first() == Some(&b'{')
-}
-
-/// What a provider sent without halves of letters, if it has any.
-fn whole_letters(data: &[u8]) -> Option<String> {
-    std::str::from_utf8(data).ok().and_then(|text| Halves::default().join(text))
 }
 
 /// Reads what a provider sent, and returns it with the bytes that were read. What only lenient readers take, names given twice,
@@ -271,8 +275,8 @@ pub fn lenient<'a, T: Deserialize<'a>>(data: &'a Bytes, repaired: &'a mut Option
     if let Ok(read) = serde_json::from_slice(data) {
         return Some((read, data));
     }
-    let whole = whole_letters(data);
-    let data = repaired.insert(repair(whole.as_deref().map_or(&data[..], str::as_bytes))?.into());
+    let whole = Halves::default().join_bytes(data);
+    let data = repaired.insert(repair(whole.as_ref().unwrap_or(data))?.into());
     Some((serde_json::from_slice(data).ok()?, data))
 }
 

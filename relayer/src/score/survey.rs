@@ -184,9 +184,7 @@ impl Common {
             sticky: None,
         }
     }
-}
 
-impl Common {
     /// What the mean request costs as `offer` bills its tokens, for what it costs as they are usually billed. Prompts and answers
     /// count by their prices: a token of an answer is the dearer one, and only there can be billed what nobody sees. What is
     /// near is the luck of the prompts.

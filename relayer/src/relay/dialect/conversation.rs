@@ -5,7 +5,7 @@
 //! are used (`cache_control`, `prompt_cache_key`, `service_tier`), whether the cost is told (`usage`: it always is), and
 //! reasoning of turns before the last one of the user, which providers do not show to the model either.
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 use std::collections::HashMap;
 
 /// A field of a request that a dialect has no word for.
@@ -148,6 +148,11 @@ pub enum Part {
     },
 }
 
+/// An object of the members that there are, in this order.
+pub fn members<const N: usize>(all: [(&str, Option<Value>); N]) -> Map<String, Value> {
+    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
 /// Whether an object has none but the `known` members, some that say how caches are used, and some that say nothing.
 pub fn only(value: &Value, known: &[&str]) -> bool {
     let mut members = value.as_object().into_iter().flatten();
@@ -262,8 +267,10 @@ impl Conversation {
     }
 
     /// Leaves out reasoning of turns before the last one that the user began, which providers do not show to the model either.
-    /// Returns the path of one that is needed and sealed: the model goes on with it.
-    pub fn unseal(&mut self) -> Option<String> {
+    ///
+    /// # Errors
+    /// One that is needed and sealed: the model goes on with it.
+    pub fn unseal(&mut self) -> Result<(), Unsayable> {
         let asks =
             |turn: &Turn| turn.role == Role::User && turn.parts().any(|part| !matches!(part, Part::Result { .. }));
         let last = self.turns.iter().rposition(asks).unwrap_or(0);
@@ -280,6 +287,6 @@ impl Conversation {
                 _ => true,
             });
         }
-        needed
+        needed.map_or(Ok(()), |path| Err(Unsayable::at(path)))
     }
 }

@@ -10,7 +10,7 @@ pub(super) use chunk::{Choice, Chunk, Read};
 pub(super) use citations::Citations;
 pub(super) use ends::Ends;
 pub use error::{ErrorBody, ErrorDetail};
-pub(super) use functions::{schema, tool, tool_choice};
+pub(super) use functions::{chosen, described, schema, shaped, tool, tool_choice};
 
 use crate::relay::dialect::{Billed, Stated, Usage, Whole, Writer};
 use crate::relay::error::RelayError;

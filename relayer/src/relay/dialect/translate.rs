@@ -78,7 +78,7 @@ impl Reader for Translated {
     fn event(&mut self, event: &sse::Event, say: &mut Say<'_>) -> Result<Piece, Fault> {
         let mut out = Vec::new();
         let Self { reader, halves, script, client } = self;
-        let joined = joined(halves, &event.data).map(|data| sse::Event { name: event.name, data });
+        let joined = halves.join_bytes(&event.data).map(|data| sse::Event { name: event.name, data });
         let piece = reader.event(joined.as_ref().unwrap_or(event), &mut |event| {
             restated(*client, event, say)?;
             script.take(&event, &mut out)
@@ -93,7 +93,7 @@ impl Reader for Translated {
     fn whole(&mut self, body: Bytes, say: &mut Say<'_>) -> Result<Whole, Fault> {
         let mut said = Said::default();
         let client = self.client;
-        let body = joined(&mut self.halves, &body).unwrap_or(body);
+        let body = self.halves.join_bytes(&body).unwrap_or(body);
         self.reader.whole(body, &mut |event| {
             // What was not asked for is refused before it is kept.
             restated(client, event, say)?;
@@ -108,11 +108,6 @@ impl Reader for Translated {
         let mut out = Vec::new();
         self.script.end(&mut out).ok().map(|()| out)
     }
-}
-
-/// `data` with whole letters, if it has halves.
-fn joined(halves: &mut Halves, data: &Bytes) -> Option<Bytes> {
-    std::str::from_utf8(data).ok().and_then(|text| halves.join(text)).map(Bytes::from)
 }
 
 /// Hands an event on; usage is stated in the client's dialect.

@@ -1,6 +1,8 @@
 //! Letters that JSON writes as two escapes, one for each half. Providers that count in halves cut between them, so that one piece
 //! of a text ends with the first half and the next one begins with the second.
 
+use bytes::Bytes;
+
 /// Joins what was cut between two pieces of a stream.
 #[derive(Debug, Default)]
 pub struct Halves {
@@ -14,6 +16,11 @@ const LOST: &str = "\\ufffd";
 const ESCAPE: usize = 6;
 
 impl Halves {
+    /// The same of bytes. What is no text has none.
+    pub fn join_bytes(&mut self, piece: &[u8]) -> Option<Bytes> {
+        std::str::from_utf8(piece).ok().and_then(|piece| self.join(piece)).map(Bytes::from)
+    }
+
     /// The JSON `piece` with whole letters, if it has halves. A first half at the end of a text waits for the piece that begins a
     /// text with the second.
     pub fn join(&mut self, piece: &str) -> Option<String> {
@@ -52,7 +59,7 @@ impl Halves {
     }
 }
 
-/// The code of the escape `\uXXXX` with which `text` begins.
+/// The code of the escape with which `text` begins: `\u` and four digits of base 16.
 fn code(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }

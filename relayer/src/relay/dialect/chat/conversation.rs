@@ -159,9 +159,9 @@ fn turn(message: &Value, place: Place) -> Option<Turn> {
         "reasoning_details",
         "provider_specific_fields",
         "annotations",
-        if role == Role::User && message["role"] == "tool" { "name" } else { "role" },
     ];
-    only(message, &known).then(|| Turn::new(role, place, parts))
+    let of_results: &[&str] = if message["role"] == "tool" { &["name"] } else { &[] };
+    only(message, &[&known, of_results].concat()).then(|| Turn::new(role, place, parts))
 }
 
 fn part(value: &Value) -> Option<Part> {

@@ -3,7 +3,7 @@
 use super::calls::Calls;
 use crate::relay::dialect::openai::{self, Chunk, Citations, Ends, Kind, Read};
 use crate::relay::dialect::{Event, Fault, Piece, Reader, Say, Whole};
-use crate::relay::json::Text;
+use crate::relay::json::{self, Text};
 use crate::relay::sse;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -283,15 +283,6 @@ fn say_call(
 /// A string, or whatever else stands in its place.
 fn text(value: &RawValue) -> Cow<'_, str> {
     let json = value.get();
-    // A string without escapes is its own text.
-    if let Some(text) = json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
-        && !text.contains('\\')
-    {
-        return Cow::Borrowed(text);
-    }
-    match serde_json::from_str::<Text<'_>>(value.get()) {
-        Ok(Text(text)) => text,
-        Err(_) if matches!(value.get(), "[]" | "{}" | "null") => Cow::Borrowed(""),
-        Err(_) => Cow::Borrowed(value.get()),
-    }
+    let other = if matches!(json, "[]" | "{}" | "null") { "" } else { json };
+    json::text_of(json).unwrap_or(Cow::Borrowed(other))
 }

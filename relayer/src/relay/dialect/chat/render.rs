@@ -1,8 +1,9 @@
 //! A conversation in the neutral form as a chat request.
 
 use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Role, Tool, ToolChoice, Turn, Unsayable,
+    Conversation, Format, Image, Names, Part, Role, Tool, Turn, Unsayable, members,
 };
+use crate::relay::dialect::openai::{chosen, described, shaped};
 use serde_json::{Map, Value, json};
 
 /// Most texts that end an answer.
@@ -12,10 +13,7 @@ const MAX_STOPS: usize = 4;
 ///
 /// # Errors
 /// A field that chat completions have no word for.
-pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value>, Unsayable> {
-    if let Some(path) = conversation.unseal() {
-        return Err(Unsayable::at(path));
-    }
+pub(super) fn render(conversation: Conversation) -> Result<Map<String, Value>, Unsayable> {
     let Conversation {
         turns,
         tools,
@@ -37,55 +35,29 @@ pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value
     for turn in turns {
         messages_of(turn, &names, &mut messages)?;
     }
-    let mut request = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            request.insert(name.into(), value);
-        }
-    };
-    put("messages", Some(messages.into()));
     let some_tools = !tools.is_empty();
-    put("tools", some_tools.then(|| tools.into_iter().map(tool).collect()));
-    put("tool_choice", self::tool_choice(tool_choice));
-    put("parallel_tool_calls", (one_call && some_tools).then_some(false.into()));
-    put("temperature", temperature.map(Value::Number));
-    put("top_p", top_p.map(Value::Number));
-    put("stop", (!stop.is_empty()).then(|| stop.into()));
-    put("response_format", format.map(self::format));
-    put("reasoning_effort", effort.map(Value::from));
-    put("verbosity", verbosity.map(Value::from));
-    Ok(request)
+    Ok(members([
+        ("messages", Some(messages.into())),
+        ("tools", some_tools.then(|| tools.into_iter().map(tool).collect())),
+        ("tool_choice", chosen(tool_choice, |name| json!({ "function": { "name": name } }))),
+        ("parallel_tool_calls", (one_call && some_tools).then_some(false.into())),
+        ("temperature", temperature.map(Value::Number)),
+        ("top_p", top_p.map(Value::Number)),
+        ("stop", (!stop.is_empty()).then(|| stop.into())),
+        ("response_format", format.map(self::format)),
+        ("reasoning_effort", effort.map(Value::from)),
+        ("verbosity", verbosity.map(Value::from)),
+    ]))
 }
 
 fn tool(tool: Tool) -> Value {
-    let mut function = Map::new();
-    function.insert("name".into(), tool.name.into());
-    function.extend(tool.description.map(|description| ("description".into(), description.into())));
-    function.extend(tool.parameters.map(|parameters| ("parameters".into(), parameters)));
-    function.extend(tool.strict.map(|strict| ("strict".into(), strict.into())));
-    json!({ "type": "function", "function": function })
-}
-
-fn tool_choice(choice: ToolChoice) -> Option<Value> {
-    match choice {
-        ToolChoice::Auto => None,
-        ToolChoice::None => Some("none".into()),
-        ToolChoice::Any => Some("required".into()),
-        ToolChoice::Named(name) => Some(json!({ "type": "function", "function": { "name": name } })),
-    }
+    json!({ "type": "function", "function": described(tool) })
 }
 
 fn format(format: Format) -> Value {
-    match format {
-        Format::Json => json!({ "type": "json_object" }),
-        Format::Schema { name, description, schema, strict } => {
-            let mut of = Map::new();
-            of.insert("name".into(), name.unwrap_or_else(|| "answer".into()).into());
-            of.extend(description.map(|description| ("description".into(), description.into())));
-            of.insert("schema".into(), schema);
-            of.extend(strict.map(|strict| ("strict".into(), strict.into())));
-            json!({ "type": "json_schema", "json_schema": of })
-        }
+    match shaped(format) {
+        None => json!({ "type": "json_object" }),
+        Some(schema) => json!({ "type": "json_schema", "json_schema": schema }),
     }
 }
 

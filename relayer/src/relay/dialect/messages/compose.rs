@@ -160,7 +160,8 @@ impl MessageComposer {
             self.begin_call(call, id, name, out);
         }
         if self.open == Some(Open::Call(call)) {
-            return self.arguments(arguments, out);
+            let waiting = self.arguments(arguments, out);
+            return self.keep(waiting);
         }
         match self.waiting.iter_mut().find(|waiting| waiting.call == call) {
             Some(waiting) => {
@@ -188,20 +189,21 @@ impl MessageComposer {
         self.odd = Some(String::new());
     }
 
-    /// Writes the next arguments of the open call, once they have begun as an object. Others wait for its end.
-    fn arguments(&mut self, arguments: &str, out: &mut Vec<Bytes>) -> Result<(), Fault> {
+    /// Writes the next arguments of the open call, once they have begun as an object. Others wait for its end: returns how many
+    /// bytes of these do.
+    fn arguments(&mut self, arguments: &str, out: &mut Vec<Bytes>) -> usize {
         let Some(odd) = &mut self.odd else {
             self.write_arguments(arguments, out);
-            return Ok(());
+            return 0;
         };
         // Spaces before JSON say nothing.
         odd.push_str(if odd.is_empty() { arguments.trim_start() } else { arguments });
         if odd.starts_with('{') {
             let begun = self.odd.take().unwrap_or_default();
             self.write_arguments(&begun, out);
-            return Ok(());
+            return 0;
         }
-        self.keep(arguments.len())
+        arguments.len()
     }
 
     fn write_arguments(&self, arguments: &str, out: &mut Vec<Bytes>) {
@@ -217,8 +219,8 @@ impl MessageComposer {
         }
         for Waiting { call, id, name, arguments } in std::mem::take(&mut self.waiting) {
             self.begin_call(call, &id, &name, out);
-            // What waits is kept already.
-            let _ = self.arguments(&arguments, out);
+            // What waits was counted when it came.
+            self.arguments(&arguments, out);
         }
         self.write_late(out);
         self.close(out);

@@ -1,7 +1,7 @@
 //! A conversation in the neutral form as a request for messages.
 
 use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable,
+    Conversation, Format, Image, Names, Part, Place, Role, Source, Tool, ToolChoice, Turn, Unsayable, members,
 };
 use crate::relay::json as document;
 use serde_json::{Map, Number, Value, json};
@@ -10,10 +10,7 @@ use serde_json::{Map, Number, Value, json};
 ///
 /// # Errors
 /// A field that messages have no word for.
-pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value>, Unsayable> {
-    if let Some(path) = conversation.unseal() {
-        return Err(Unsayable::at(path));
-    }
+pub(super) fn render(conversation: Conversation) -> Result<Map<String, Value>, Unsayable> {
     let Conversation {
         turns,
         tools,
@@ -40,22 +37,17 @@ pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value
         return Err(Unsayable::at("temperature"));
     }
     let (system, messages) = messages(turns, &names)?;
-    let mut request = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            request.insert(name.into(), value);
-        }
-    };
-    put("system", (!system.is_empty()).then(|| system.into()));
-    put("messages", Some(messages.into()));
     let some_tools = !tools.is_empty();
-    put("tools", some_tools.then(|| tools.into_iter().map(tool).collect()));
-    put("tool_choice", self::tool_choice(tool_choice, one_call, some_tools));
-    put("temperature", temperature.map(Value::Number));
-    put("top_p", top_p.map(Value::Number));
-    put("stop_sequences", (!stop.is_empty()).then(|| stop.into()));
-    put("output_config", format.map(|format| self::format(format, &names)).transpose()?);
-    Ok(request)
+    Ok(members([
+        ("system", (!system.is_empty()).then(|| system.into())),
+        ("messages", Some(messages.into())),
+        ("tools", some_tools.then(|| tools.into_iter().map(tool).collect())),
+        ("tool_choice", self::tool_choice(tool_choice, one_call, some_tools)),
+        ("temperature", temperature.map(Value::Number)),
+        ("top_p", top_p.map(Value::Number)),
+        ("stop_sequences", (!stop.is_empty()).then(|| stop.into())),
+        ("output_config", format.map(|format| self::format(format, &names)).transpose()?),
+    ]))
 }
 
 fn tool(tool: Tool) -> Value {

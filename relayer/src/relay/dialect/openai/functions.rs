@@ -1,7 +1,7 @@
 //! Functions and schemas as OpenAI's dialects describe them; chat completions wrap each of them in an object of its own.
 
-use crate::relay::dialect::conversation::{Format, Tool, ToolChoice, only};
-use serde_json::Value;
+use crate::relay::dialect::conversation::{Format, Tool, ToolChoice, members, only};
+use serde_json::{Map, Value};
 
 /// The form of an answer of this kind, described by `of`, which may have the `other` members besides. `None` if there is no
 /// neutral word for it.
@@ -49,4 +49,39 @@ pub(in crate::relay::dialect) fn tool(of: &Value, other: &[&str]) -> Option<Tool
         parameters: of.get("parameters").filter(|parameters| !parameters.is_null()).cloned(),
         strict: of["strict"].as_bool(),
     })
+}
+
+/// What describes a function.
+pub(in crate::relay::dialect) fn described(tool: Tool) -> Map<String, Value> {
+    members([
+        ("name", Some(tool.name.into())),
+        ("description", tool.description.map(Value::from)),
+        ("parameters", tool.parameters),
+        ("strict", tool.strict.map(Value::from)),
+    ])
+}
+
+/// What describes the schema of an answer, if it must have one.
+pub(in crate::relay::dialect) fn shaped(format: Format) -> Option<Map<String, Value>> {
+    let Format::Schema { name, description, schema, strict } = format else { return None };
+    Some(members([
+        ("name", Some(name.unwrap_or_else(|| "answer".into()).into())),
+        ("description", description.map(Value::from)),
+        ("schema", Some(schema)),
+        ("strict", strict.map(Value::from)),
+    ]))
+}
+
+/// Which function to call, unless that is the model's own choice; `named` writes the name of one.
+pub(in crate::relay::dialect) fn chosen(choice: ToolChoice, named: impl FnOnce(String) -> Value) -> Option<Value> {
+    match choice {
+        ToolChoice::Auto => None,
+        ToolChoice::None => Some("none".into()),
+        ToolChoice::Any => Some("required".into()),
+        ToolChoice::Named(name) => {
+            let mut function = named(name);
+            function["type"] = "function".into();
+            Some(function)
+        }
+    }
 }

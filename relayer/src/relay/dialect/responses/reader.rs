@@ -170,7 +170,7 @@ impl ResponseReader {
         let text = match (chunk.delta, full) {
             (Some(delta), _) if kind.ends_with(".delta") => {
                 self.said.insert(key);
-                piece(delta.get())?
+                json::text_of(delta.get()).ok_or(Fault::Malformed)?
             }
             (_, Some(Text(full))) if self.said.insert(key) => Cow::Borrowed(full.as_ref()),
             _ => return Ok(()),
@@ -368,15 +368,6 @@ fn index<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
         }
     }
     deserializer.deserialize_any(Index)
-}
-
-/// The text of a JSON string.
-fn piece(json: &str) -> Result<Cow<'_, str>, Fault> {
-    // Without escapes it is what stands between the quotes.
-    match json.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
-        Some(text) if !text.contains('\\') => Ok(Cow::Borrowed(text)),
-        _ => serde_json::from_str::<Text<'_>>(json).map(|text| text.0).map_err(|_| Fault::Malformed),
-    }
 }
 
 fn read(json: &str) -> Result<Response<'_>, Fault> {

@@ -1,18 +1,16 @@
 //! A conversation in the neutral form as a request for a response.
 
 use crate::relay::dialect::conversation::{
-    Conversation, Format, Image, Names, Part, Role, Tool, ToolChoice, Turn, Unsayable,
+    Conversation, Format, Image, Names, Part, Role, Tool, Turn, Unsayable, members,
 };
+use crate::relay::dialect::openai::{chosen, described, shaped};
 use serde_json::{Map, Value, json};
 
 /// Writes a request, without model, stream and limit.
 ///
 /// # Errors
 /// A field that responses have no word for.
-pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value>, Unsayable> {
-    if let Some(path) = conversation.unseal() {
-        return Err(Unsayable::at(path));
-    }
+pub(super) fn render(conversation: Conversation) -> Result<Map<String, Value>, Unsayable> {
     let Conversation {
         turns,
         tools,
@@ -35,63 +33,41 @@ pub(super) fn render(mut conversation: Conversation) -> Result<Map<String, Value
     for turn in turns {
         items_of(turn, &names, &mut items)?;
     }
-    let mut request = Map::new();
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            request.insert(name.into(), value);
-        }
-    };
-    put("input", Some(items.into()));
     let some_tools = !tools.is_empty();
-    put("tools", some_tools.then(|| tools.into_iter().map(tool).collect()));
-    put("tool_choice", self::tool_choice(tool_choice));
-    put("parallel_tool_calls", (one_call && some_tools).then_some(false.into()));
-    put("temperature", temperature.map(Value::Number));
-    put("top_p", top_p.map(Value::Number));
-    put("reasoning", effort.map(|effort| json!({ "effort": effort })));
-    let mut text = Map::new();
-    text.extend(format.map(|format| ("format".into(), self::format(format))));
-    text.extend(verbosity.map(|verbosity| ("verbosity".into(), verbosity.into())));
-    put("text", (!text.is_empty()).then(|| text.into()));
-    Ok(request)
+    let text = members([("format", format.map(self::format)), ("verbosity", verbosity.map(Value::from))]);
+    Ok(members([
+        ("input", Some(items.into())),
+        ("tools", some_tools.then(|| tools.into_iter().map(tool).collect())),
+        ("tool_choice", chosen(tool_choice, |name| json!({ "name": name }))),
+        ("parallel_tool_calls", (one_call && some_tools).then_some(false.into())),
+        ("temperature", temperature.map(Value::Number)),
+        ("top_p", top_p.map(Value::Number)),
+        ("reasoning", effort.map(|effort| json!({ "effort": effort }))),
+        ("text", (!text.is_empty()).then(|| text.into())),
+    ]))
 }
 
 /// A function. Without a word responses take a schema to be strict and want one, which the other dialects do not.
-fn tool(tool: Tool) -> Value {
-    let mut function = Map::new();
-    function.insert("type".into(), "function".into());
-    function.insert("name".into(), tool.name.into());
-    function.extend(tool.description.map(|description| ("description".into(), description.into())));
-    let nothing = || json!({ "type": "object", "properties": {} });
-    function.insert("parameters".into(), tool.parameters.unwrap_or_else(nothing));
-    function.insert("strict".into(), tool.strict.unwrap_or(false).into());
-    function.into()
-}
-
-fn tool_choice(choice: ToolChoice) -> Option<Value> {
-    match choice {
-        ToolChoice::Auto => None,
-        ToolChoice::None => Some("none".into()),
-        ToolChoice::Any => Some("required".into()),
-        ToolChoice::Named(name) => Some(json!({ "type": "function", "name": name })),
-    }
+fn tool(mut tool: Tool) -> Value {
+    tool.parameters.get_or_insert_with(|| json!({ "type": "object", "properties": {} }));
+    tool.strict.get_or_insert(false);
+    of_type("function", described(tool))
 }
 
 fn format(format: Format) -> Value {
-    match format {
-        Format::Json => json!({ "type": "json_object" }),
-        Format::Schema { name, description, schema, strict } => {
-            let mut of =
-                json!({ "type": "json_schema", "name": name.unwrap_or_else(|| "answer".into()), "schema": schema });
-            if let Some(description) = description {
-                of["description"] = description.into();
-            }
-            if let Some(strict) = strict {
-                of["strict"] = strict.into();
-            }
-            of
-        }
+    match shaped(format) {
+        None => json!({ "type": "json_object" }),
+        Some(schema) => of_type("json_schema", schema),
     }
+}
+
+/// An object of this type, with these members.
+fn of_type(kind: &str, members: Map<String, Value>) -> Value {
+    let mut object = json!({ "type": kind });
+    if let Some(object) = object.as_object_mut() {
+        object.extend(members);
+    }
+    object
 }
 
 /// The items of a turn: calls and what they returned are items of their own.
