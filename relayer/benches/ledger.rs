@@ -193,29 +193,16 @@ fn snapshot(n: usize) -> VaultSnapshot {
         slot: 2,
         token: key.vault,
         balance: MicroUsdc(1 << 60),
-        frozen: false,
-        pending_withdrawal: MicroUsdc(0),
-        settle_seq: 0,
-        settle_hash: [0; 32],
-        receipts_settled: 0,
-        settled_pico: Pico::ZERO,
-        fee_pico: Pico::ZERO,
         keys: vec![KeySnapshot {
-            slot: 0,
             key: key.key,
             epoch: 1,
             expires: i64::MAX,
-            revoked_at: 0,
             limit_total: MicroUsdc(1 << 60),
-            window_seconds: 0,
-            window_limit: MicroUsdc(0),
-            window_start: 0,
-            window_spent: Pico::ZERO,
             max_price: Price::basic(most, most, most, most),
             max_fee_bps: 2_000,
-            allow_root: None,
-            settled: Pico::ZERO,
+            ..KeySnapshot::default()
         }],
+        ..VaultSnapshot::default()
     }
 }
 

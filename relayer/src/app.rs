@@ -5,7 +5,7 @@ use crate::board::{self, Board};
 use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, SettleConfig};
 use crate::ledger::{Ledger, LedgerError};
 use crate::market::Market;
@@ -228,8 +228,7 @@ impl Deployment {
     async fn read(config: &Config) -> Result<Self, StartError> {
         let settler = read_keypair(&config.chain.settler_keypair)?;
         let receipts = read_keypair(&config.chain.receipt_keypair)?;
-        let nodes: Vec<Arc<dyn Rpc>> =
-            config.chain.rpc_urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
+        let nodes = HttpRpc::all(&config.chain.rpc_urls);
         let program = config.chain.program.unwrap_or(steam_router::ID);
         let relayer = config.chain.relayer.unwrap_or_default();
         let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await?;
@@ -312,7 +311,6 @@ fn settlement_of(config: &Config) -> SettleConfig {
 const FIRST_PROOFS: Duration = Duration::from_secs(3);
 /// Pause between two looks for what was kept as long as configured.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
-const DAY_MS: i64 = 86_400_000;
 
 /// Drops what was settled `days` ago, a little at a time, until `shutdown`.
 async fn prune(ledger: Ledger, clock: Arc<dyn Clock>, days: u32, shutdown: CancellationToken) {

@@ -15,7 +15,7 @@ pub fn as_base58<S: serde::Serializer>(address: &Pubkey, serializer: S) -> Resul
 }
 
 /// A vault and its token account, read together at one finalized slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VaultSnapshot {
     /// Its address.
     pub address: Pubkey,
@@ -48,7 +48,7 @@ pub struct VaultSnapshot {
 }
 
 /// A session key of a vault.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeySnapshot {
     /// Its slot.
     pub slot: u8,

@@ -2,6 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 86_400_000;
+
 /// Where the time of day comes from.
 pub trait Clock: Send + Sync + 'static {
     /// Milliseconds since the Unix epoch.

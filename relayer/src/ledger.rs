@@ -29,7 +29,7 @@ mod writer;
 
 pub use agreements::{Agreement, MAX_AGREEMENT_SLOTS};
 pub use allow_lists::Kept;
-pub use batches::{Attempt, Batch, BatchId};
+pub use batches::{Attempt, Batch, BatchId, FinishBatch};
 pub use board::BoardRow;
 pub(crate) use charges::{Authorization, Charge};
 pub use charges::{ChargeId, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow, RecentRequest};
@@ -72,6 +72,31 @@ pub enum LedgerError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file beside the database cannot be written, moved or removed.
+    #[error("cannot write {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A copy would be written over a file.
+    #[error("{path} is there already")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// SQLite's own check of a copy failed.
+    #[error("{path} is damaged: {problem}")]
+    Damaged {
+        /// The copy.
+        path: PathBuf,
+        /// The first fault.
+        problem: String,
+    },
+    /// The system starts no thread.
+    #[error("cannot start a thread of the ledger's: {0}")]
+    Thread(std::io::Error),
     /// The writer thread is gone.
     #[error("the ledger is closed")]
     Closed,

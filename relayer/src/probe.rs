@@ -10,6 +10,7 @@ mod prompt;
 mod tests;
 
 use crate::chain::Pubkey;
+use crate::clock::DAY_MS;
 use crate::config::Probe as ProbeConfig;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
@@ -39,7 +40,6 @@ const NEW_FACTOR: i64 = 10;
 /// Pause between two probes of an offer that clients accuse, in milliseconds.
 const ACCUSED_PAUSE_MS: i64 = 5_000;
 const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Why there are no probes though they were asked for.
 #[derive(Debug, thiserror::Error)]

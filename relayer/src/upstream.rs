@@ -226,7 +226,7 @@ impl Upstream {
     /// The URL is not allowed, or there was no response.
     pub async fn post(&self, offer: &Offer, call: Call, body: Bytes, now_unix: i64) -> Result<Response, CallError> {
         let url = self.url(&offer.url, call.path)?;
-        let message = signed((&offer.provider, &offer.address), url.as_str(), now_unix, &body);
+        let message = signed(&offer.provider, &offer.address, url.as_str(), now_unix, &body);
         let signature = self.signer.sign(&message).to_bytes();
         let origin = url.origin().ascii_serialization();
         let client = self.client_of.get(&offer.model).unwrap_or(&self.client);
@@ -306,7 +306,7 @@ impl Upstream {
 
 /// What the relayer signs of a call: `"steam-upstream:v2" ‖ provider ‖ offer ‖ time i64, little-endian ‖ sha256(URL) ‖
 /// sha256(body)`, the URL as it is called.
-pub fn signed((provider, offer): (&Pubkey, &Pubkey), url: &str, now_unix: i64, body: &[u8]) -> Vec<u8> {
+pub fn signed(provider: &Pubkey, offer: &Pubkey, url: &str, now_unix: i64, body: &[u8]) -> Vec<u8> {
     let (url, body) = (sha256(&[url.as_bytes()]), sha256(&[body]));
     [TAG, &provider.to_bytes(), &offer.to_bytes(), &now_unix.to_le_bytes(), &url, &body].concat()
 }
@@ -414,7 +414,7 @@ mod tests {
         let signer = SigningKey::from_bytes(&[1; 32]);
         assert_eq!(address("receipt key").to_bytes(), signer.verifying_key().to_bytes());
         let (provider, offer) = (address("provider"), address("offer"));
-        let message = signed((&provider, &offer), &of("URL"), of("time").parse().unwrap(), of("body").as_bytes());
+        let message = signed(&provider, &offer, &of("URL"), of("time").parse().unwrap(), of("body").as_bytes());
         assert_eq!(message.len(), 153);
         assert_eq!(STANDARD.encode(signer.sign(&message).to_bytes()), of("signature"));
     }

@@ -337,9 +337,9 @@ impl Vaults {
     /// Takes over what became of charges that were set aside, told from [`Self::decisions`] on.
     pub fn apply_incidents(&self, report: IncidentReport) {
         let mut state = self.lock();
-        for (vault, generation, epoch, amount) in report.written_off {
-            if let Some(account) = state.account_at(&vault, generation) {
-                account.write_off(epoch, amount);
+        for charge in report.written_off {
+            if let Some(account) = state.account_at(&charge.vault, charge.generation) {
+                account.write_off(charge.epoch, charge.amount);
             }
         }
         (state.blocks, state.decisions) = (report.blocks, report.decisions);

@@ -170,28 +170,15 @@ pub fn vault(now: i64) -> VaultSnapshot {
         slot: 100,
         token: Pubkey::new_from_array([4; 32]),
         balance: PLENTY,
-        frozen: false,
-        pending_withdrawal: MicroUsdc(0),
-        settle_seq: 0,
-        settle_hash: [0; 32],
-        receipts_settled: 0,
-        settled_pico: Pico::ZERO,
-        fee_pico: Pico::ZERO,
         keys: vec![KeySnapshot {
-            slot: 0,
             key: SessionKey::from_seed(&SEED).address(),
             epoch: EPOCH,
             expires: now + 100_000,
-            revoked_at: 0,
             limit_total: PLENTY,
-            window_seconds: 0,
-            window_limit: MicroUsdc(0),
-            window_start: 0,
-            window_spent: Pico::ZERO,
             max_price: Price::basic(most, most, most, most),
             max_fee_bps: FEE_BPS,
-            allow_root: None,
-            settled: Pico::ZERO,
+            ..KeySnapshot::default()
         }],
+        ..VaultSnapshot::default()
     }
 }

@@ -27,6 +27,30 @@ where
     within(nodes, GRACE, call).await
 }
 
+/// The answer of the first node that answers, from the one in place `start` on, and that node's place. Nothing is decided on
+/// its word.
+///
+/// # Errors
+/// What the last node said, if none answered.
+pub async fn first<'a, T, F>(
+    nodes: &'a [Arc<dyn Rpc>],
+    start: usize,
+    call: impl Fn(&'a dyn Rpc) -> F,
+) -> Result<(usize, T), RpcError>
+where
+    F: Future<Output = Result<T, RpcError>>,
+{
+    let mut failure = RpcError::Node("no node is configured".into());
+    for step in 0..nodes.len() {
+        let at = (start + step) % nodes.len();
+        match call(nodes[at].as_ref()).await {
+            Ok(answer) => return Ok((at, answer)),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 /// As [`ask`]; once enough have answered, each further answer is waited for during `grace`, which is zero where the answers
 /// decide nothing.
 ///

@@ -18,6 +18,7 @@ use solana_rpc_client_api::request::RpcRequest;
 use solana_rpc_client_api::response::{Response, RpcSimulateTransactionResult};
 use solana_signature::Signature;
 use solana_transaction_status_client_types::UiTransactionEncoding;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Time an RPC node has to answer.
@@ -113,6 +114,11 @@ impl HttpRpc {
     /// The node at `url`.
     pub fn new(url: &str) -> Self {
         Self(RpcClient::new_with_timeout_and_commitment(url.into(), TIMEOUT, FINALIZED))
+    }
+
+    /// The nodes at `urls`.
+    pub fn all(urls: &[String]) -> Vec<Arc<dyn Rpc>> {
+        urls.iter().map(|url| Arc::new(Self::new(url)) as Arc<dyn Rpc>).collect()
     }
 
     /// The client's errors can name the node's URL, which may hold an access token, and so can what the node says.

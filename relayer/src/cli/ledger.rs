@@ -18,7 +18,6 @@ use super::solana::{Global, cluster_url};
 use crate::chain::Pubkey;
 use crate::ledger::LedgerError;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Check, repair and copy the relayer's ledger
 #[derive(Debug, clap::Subcommand)]
@@ -94,6 +93,9 @@ fn failed(path: &Path) -> impl Fn(LedgerError) -> CliError {
         let next = match &error {
             LedgerError::InUse { .. } => "stop the relayer first: it numbers and settles from what it has in memory",
             LedgerError::Foreign { .. } => "name the right file with --ledger",
+            LedgerError::Exists { .. } => "name a file that is not there yet",
+            LedgerError::Damaged { .. } => "use another copy: this one cannot be trusted",
+            LedgerError::File { .. } | LedgerError::Lock { .. } => "check the rights and the free room of the folder",
             LedgerError::Database(_) if !path.exists() => {
                 "name the ledger with --ledger; the configuration has it as ledger.path"
             }
@@ -101,9 +103,4 @@ fn failed(path: &Path) -> impl Fn(LedgerError) -> CliError {
         };
         CliError::new("ledger", format!("{}: {error}", path.display())).next(next)
     }
-}
-
-/// Milliseconds since 1970.
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -59,14 +59,19 @@ pub(crate) struct BuryAttempts {
 }
 
 /// The command of [`Ledger::finish_batch`].
-pub(crate) struct FinishBatch {
+#[derive(Clone, Debug, Default)]
+pub struct FinishBatch {
+    /// The batch.
     pub batch: BatchId,
     /// The signature of the transaction that settled it.
     pub signature: Option<String>,
     /// What that transaction cost.
     pub lamports: u64,
+    /// The groups that are settled.
     pub applied: Vec<SealedGroup>,
+    /// The groups that the program skipped, which wait.
     pub skipped: Vec<SealedGroup>,
+    /// Unix milliseconds.
     pub now_ms: i64,
     /// The finalized block height.
     pub height: u64,
@@ -132,23 +137,14 @@ impl Ledger {
         self.write(BuryAttempts { signatures }).await
     }
 
-    /// Ends a batch: `applied` groups are settled by `transaction`, its signature and what it cost in lamports; `skipped` ones
-    /// wait for so many blocks after `height`, twice as many each time they were skipped up to [`MAX_BACKOFF`] times that, since
-    /// every try costs a transaction; why is kept with them. What is neither is to be batched anew.
+    /// Ends a batch. Skipped groups wait for `retry_blocks` after `height`, twice as many each time they were skipped up to
+    /// [`MAX_BACKOFF`] times that, since every try costs a transaction; why is kept with them. A group that is neither applied
+    /// nor skipped is to be batched anew.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub async fn finish_batch(
-        &self,
-        batch: BatchId,
-        transaction: Option<(String, u64)>,
-        (applied, skipped): (Vec<SealedGroup>, Vec<SealedGroup>),
-        now_ms: i64,
-        (height, retry_blocks): (u64, u32),
-    ) -> Result<(), LedgerError> {
-        let (signature, lamports) = transaction.unzip();
-        let lamports = lamports.unwrap_or_default();
-        self.write(FinishBatch { batch, signature, lamports, applied, skipped, now_ms, height, retry_blocks }).await
+    pub async fn finish_batch(&self, finish: FinishBatch) -> Result<(), LedgerError> {
+        self.write(finish).await
     }
 
     /// Ends a batch none of whose transactions can land, and makes one batch of each half of its groups.

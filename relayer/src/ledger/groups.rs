@@ -110,8 +110,14 @@ impl SealedGroup {
 
     /// The chain's head once this is applied after `previous`.
     pub(super) fn hash_after(&self, previous: &Hash) -> Hash {
-        let header = (self.vault.to_bytes(), self.generation, self.seq, self.receipts, self.fee_bps);
-        hash_of(header, &self.lines, previous)
+        let header = GroupHeader {
+            vault: self.vault.to_bytes(),
+            generation: self.generation,
+            seq: self.seq,
+            receipts: self.receipts,
+            fee_bps: self.fee_bps,
+        };
+        hash_of(&header, &self.lines, previous)
     }
 }
 
@@ -218,13 +224,8 @@ impl Ledger {
     }
 }
 
-/// The chain's head after a group: vault, generation, seq, receipts and fee, its lines, and the head before.
-pub(super) fn hash_of(
-    (vault, generation, seq, receipts, fee_bps): (Address, u64, u32, u32, u16),
-    lines: &[SealedLine],
-    previous: &Hash,
-) -> Hash {
-    let header = GroupHeader { vault, generation, seq, receipts, fee_bps };
+/// The chain's head after a group of `lines`, whose head before was `previous`.
+pub(super) fn hash_of(header: &GroupHeader, lines: &[SealedLine], previous: &Hash) -> Hash {
     let charges = lines.iter().map(|l| ResolvedCharge {
         slot: l.slot,
         offer: l.offer,
@@ -232,5 +233,5 @@ pub(super) fn hash_of(
         long: l.long,
         usage: l.usage,
     });
-    next_hash(previous, &header, charges)
+    next_hash(previous, header, charges)
 }

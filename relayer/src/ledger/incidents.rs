@@ -107,8 +107,21 @@ pub struct Incident {
     pub receipts: u64,
     /// What they come to, fees included.
     pub total: Pico,
-    /// What was decided, by whom, why, and when, in Unix milliseconds.
-    pub resolved: Option<(String, String, String, i64)>,
+    /// What was decided, if anything was.
+    pub resolved: Option<Resolved>,
+}
+
+/// What was decided about an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolved {
+    /// What is to become of the charges: the name of a [`Resolution`].
+    pub resolution: String,
+    /// Who decided.
+    pub by: String,
+    /// Why.
+    pub note: String,
+    /// Unix milliseconds.
+    pub at_ms: i64,
 }
 
 /// A decision: by whom, when and why.
@@ -161,10 +174,23 @@ pub struct IncidentReport {
     pub blocks: Blocks,
     /// Incidents that are open.
     pub open: u64,
-    /// What is never charged any more, since the last look: vault, generation, epoch, amount.
-    pub written_off: Vec<(Pubkey, u64, u32, Pico)>,
+    /// What is never charged any more, since the last look.
+    pub written_off: Vec<WrittenOff>,
     /// Decisions made so far.
     pub decisions: i64,
+}
+
+/// A charge that is never settled.
+#[derive(Clone, Debug)]
+pub struct WrittenOff {
+    /// The vault.
+    pub vault: Pubkey,
+    /// Its generation.
+    pub generation: u64,
+    /// The epoch of the key that it was charged to.
+    pub epoch: u32,
+    /// Fee included.
+    pub amount: Pico,
 }
 
 impl IncidentReport {

@@ -269,6 +269,16 @@ async fn who_used_what_is_read_by_the_owner_of_the_file_alone() {
     }
 }
 
+/// A batch whose only group was applied by the transaction `signature`.
+fn apply(batch: BatchId, signature: Option<&str>, group: SealedGroup) -> FinishBatch {
+    FinishBatch { batch, signature: signature.map(Into::into), applied: vec![group], ..FinishBatch::default() }
+}
+
+/// A batch whose only group was skipped at block 1,000, to wait for ten.
+fn skip(batch: BatchId, group: SealedGroup) -> FinishBatch {
+    FinishBatch { batch, skipped: vec![group], height: 1_000, retry_blocks: 10, ..FinishBatch::default() }
+}
+
 #[tokio::test]
 async fn a_skipped_group_waits_twice_as_long_each_time() {
     let f = open();
@@ -277,7 +287,7 @@ async fn a_skipped_group_waits_twice_as_long_each_time() {
     for wait in [10, 20, 40] {
         f.ledger.create_batch(vec![group.clone()]).await.unwrap();
         let batch = only_batch(&f.ledger).await;
-        f.ledger.finish_batch(batch.id, None, (vec![], vec![group.clone()]), 0, (1_000, 10)).await.unwrap();
+        f.ledger.finish_batch(skip(batch.id, group.clone())).await.unwrap();
         assert!(f.ledger.unbatched(1_000 + wait - 1).await.unwrap().is_empty());
         assert_eq!(f.ledger.unbatched(1_000 + wait).await.unwrap().len(), 1);
     }
@@ -294,7 +304,7 @@ async fn a_batch_that_was_split_before_the_program_saw_it_lengthens_no_wait() {
         f.ledger.split_batch(&batch).await.unwrap();
     }
     let batch = only_batch(&f.ledger).await;
-    f.ledger.finish_batch(batch.id, None, (vec![], vec![group]), 0, (1_000, 10)).await.unwrap();
+    f.ledger.finish_batch(skip(batch.id, group)).await.unwrap();
     assert_eq!(f.ledger.unbatched(1_010).await.unwrap().len(), 1);
 }
 
@@ -352,7 +362,7 @@ async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger() {
 
     f.ledger.create_batch(vec![group.clone()]).await.unwrap();
     let batch = only_batch(&f.ledger).await;
-    f.ledger.finish_batch(batch.id, Some(("sig".into(), 0)), (vec![group.clone()], vec![]), 0, (0, 0)).await.unwrap();
+    f.ledger.finish_batch(apply(batch.id, Some("sig"), group.clone())).await.unwrap();
     let old = seal(&f.ledger, 1, (0, [0; 32])).await;
     assert!(matches!(old, GroupState::Behind), "what was final once was read before");
     for head in [(1, [7; 32]), (2, group.hash)] {
@@ -389,10 +399,13 @@ async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_le
     assert_eq!(f.ledger.receipt("gen-2-2").await.unwrap().unwrap().status, "sealed");
     let batch = only_batch(&f.ledger).await;
     assert_eq!(f.ledger.backlog(0, -1).await.unwrap().lamports, 0, "it is not settled yet");
-    f.ledger
-        .finish_batch(batch.id, Some(("first".into(), 5_407)), (vec![two.clone()], vec![one.clone()]), 0, (0, 50))
-        .await
-        .unwrap();
+    let finish = FinishBatch {
+        lamports: 5_407,
+        skipped: vec![one.clone()],
+        retry_blocks: 50,
+        ..apply(batch.id, Some("first"), two.clone())
+    };
+    f.ledger.finish_batch(finish).await.unwrap();
     let spent = [f.ledger.backlog(0, -1).await.unwrap().lamports, f.ledger.backlog(0, 0).await.unwrap().lamports];
     assert_eq!(spent, [5_407, 0], "since a time before it, and after");
 
@@ -429,7 +442,7 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
         let group = batch.groups[0].clone();
         let offers: Vec<u8> = group.lines.iter().map(|line| line.offer[0]).collect();
         assert_eq!(offers, expected);
-        f.ledger.finish_batch(batch.id, None, (vec![group.clone()], vec![]), 0, (0, 0)).await.unwrap();
+        f.ledger.finish_batch(apply(batch.id, None, group.clone())).await.unwrap();
         head = (group.seq, group.hash);
         head
     };

@@ -1,6 +1,7 @@
 //! What one key was charged: its receipts, page by page, and sums of them.
 
 use super::{Ledger, LedgerError};
+use crate::clock::DAY_MS;
 use std::ops::Range;
 use steam_protocol::Address;
 use steam_protocol::receipt::Receipt;
@@ -8,8 +9,6 @@ use steam_protocol::units::Pico;
 
 /// Most charges that are looked through for the receipts of one key.
 pub const MOST_SCANNED: i64 = 1_000_000;
-/// Milliseconds of a day.
-const DAY_MS: i64 = 86_400_000;
 
 /// Which of a key's receipts are asked for.
 #[derive(Clone, Debug)]

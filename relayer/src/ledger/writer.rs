@@ -39,11 +39,8 @@ impl Writer {
 
     pub(super) fn start(store: Store) -> Result<Self, LedgerError> {
         let (writer, mut turns) = Self::new(store);
-        turns.checkpointer = Some(turns.store.checkpointer().map_err(|_| LedgerError::Closed)?);
-        std::thread::Builder::new()
-            .name("ledger".into())
-            .spawn(move || turns.run())
-            .map_err(|_| LedgerError::Closed)?;
+        turns.checkpointer = Some(turns.store.checkpointer().map_err(LedgerError::Thread)?);
+        std::thread::Builder::new().name("ledger".into()).spawn(move || turns.run()).map_err(LedgerError::Thread)?;
         Ok(writer)
     }
 

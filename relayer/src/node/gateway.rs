@@ -8,7 +8,7 @@ pub use faucet::{Faucet, Grant};
 pub use transaction::InvalidTransaction;
 
 use crate::chain::rpc::{Rpc, RpcError, Simulation, TransactionState};
-use crate::chain::{Pubkey, SettlementAccounts};
+use crate::chain::{Pubkey, SettlementAccounts, quorum};
 use crate::node::budget::Budget;
 use solana_signature::Signature;
 use std::fmt;
@@ -232,14 +232,8 @@ impl Gateway {
     where
         F: Future<Output = Result<T, RpcError>>,
     {
-        let mut refusal = RpcError::Node("no node is configured".into());
-        for node in &self.nodes {
-            match call(node.as_ref()).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => refusal = error,
-            }
-        }
-        Err(refusal.into())
+        let (_, answer) = quorum::first(&self.nodes, 0, call).await?;
+        Ok(answer)
     }
 
     fn place(&self, peer: Option<IpAddr>) -> Result<SemaphorePermit<'_>, GatewayError> {

@@ -88,8 +88,9 @@ impl Failure {
     }
 }
 
-/// Pause before the same provider is asked once more, unless it asked for another, and the longest that is waited for.
+/// Pause before the same provider is asked again, unless it asked for another pause.
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause that a provider may ask for and is asked again after.
 const LONGEST_REPEAT_PAUSE: Duration = Duration::from_secs(3);
 
 impl Failure {

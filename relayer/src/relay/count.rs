@@ -12,8 +12,8 @@ use crate::vaults::Refusal;
 use axum::http::HeaderMap;
 use steam_protocol::units::{MicroUsdc, Pico};
 
-/// What the vault of `caller` can pay. Nothing is worked for one that could not pay for anything, but that it gets the receipts
-/// of what it paid for.
+/// What the vault of `caller` can pay. A vault below the minimum is refused, unless the request may repeat one that was
+/// charged: its receipt is owed.
 ///
 /// # Errors
 /// [`Refusal::Minimum`].

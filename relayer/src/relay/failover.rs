@@ -1,6 +1,6 @@
 //! Finding a provider that answers: every failure before the first content moves on to the next candidate, until one
-//! serves, one says that the request itself is wrong, or the attempts are used up. One that has no room and says so at
-//! once is none of them. One that is slow may be raced by a second.
+//! serves, one says that the request itself is wrong, or the attempts are used up. A 429 within one second does not count
+//! as an attempt. A provider that is slow may be raced by a second one.
 
 use crate::chain::Pubkey;
 use crate::relay::attempt::{Failure, Incoming, Refusal, attempt};
@@ -38,7 +38,7 @@ pub struct Opened {
     pub transcript: Transcript,
     /// All attempts, in the order in which they began.
     pub attempts: Vec<AttemptRecord>,
-    /// Whom they and others left were to try, in this order.
+    /// The places to try, in order, replacements after a 429 included.
     pub order: Vec<Place>,
 }
 
@@ -428,7 +428,7 @@ impl<'a> Race<'a> {
         // The provider is not blamed if the request's deadline ended the call before the provider's own timeout.
         let cut_short = failure.kind == FailureKind::FirstTokenTimeout
             && Instant::now() < ended.watch.started() + patience(self.job, ended.candidate);
-        // Nor did who said nothing to a client that ends answers itself.
+        // An empty answer is not blamed on the provider where the request itself says what ends an answer.
         let ended_by_client = failure.kind == FailureKind::Empty && self.job.request.origin == Origin::ClientEnded;
         if cut_short || ended_by_client {
             ended.watch.end(Outcome::Neutral);

@@ -1,5 +1,5 @@
 //! The order in which candidates are tried: the one chosen, the best of the others, and from the third on those that
-//! answered 429 lately after the others, because attempts are few and who is cheap is often out of quota together.
+//! answered 429 lately after the others: cheap providers often run out of quota together, and attempts are few.
 
 use super::candidate::CandidateEvaluation;
 use smallvec::SmallVec;

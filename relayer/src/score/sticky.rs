@@ -45,7 +45,7 @@ impl Sticky {
         self.young.len() + self.old.len()
     }
 
-    /// `prefix` found nothing at the offer that served it last.
+    /// Forgets the offer for `prefix`, after its cache missed.
     pub(super) fn forget(&mut self, prefix: u64) {
         self.young.remove(&prefix);
         self.old.remove(&prefix);

@@ -9,7 +9,7 @@ use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::recovery::ChainPosition;
-use crate::ledger::{Batch, Ledger};
+use crate::ledger::{Batch, FinishBatch, Ledger};
 use crate::reader::accounts;
 use crate::vaults::Vaults;
 use resolve::{Observation, Verdict, signature};
@@ -181,21 +181,27 @@ impl Settler {
                 for group in &skipped {
                     tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
                 }
-                let (now, height) = (self.setup.clock.unix_ms(), seen.height);
+                let now_ms = self.setup.clock.unix_ms();
                 let settled = !applied.is_empty();
                 let attempt = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref());
-                let transaction = attempt.map(|attempt| (attempt.signature.clone(), form::fee_of(&attempt.bytes)));
-                self.setup
-                    .ledger
-                    .finish_batch(batch.id, transaction, (applied, skipped), now, (height, SKIPPED_RETRY_BLOCKS))
-                    .await?;
+                let finish = FinishBatch {
+                    batch: batch.id,
+                    signature: attempt.map(|attempt| attempt.signature.clone()),
+                    lamports: attempt.map_or(0, |attempt| form::fee_of(&attempt.bytes)),
+                    applied,
+                    skipped,
+                    now_ms,
+                    height: seen.height,
+                    retry_blocks: SKIPPED_RETRY_BLOCKS,
+                };
+                self.setup.ledger.finish_batch(finish).await?;
                 if attempt.is_some_and(|attempt| form::is_v1(&attempt.bytes)) {
                     self.version1.landed();
                 }
                 if settled {
                     self.status.send_modify(|status| {
                         status.last_signature = signature.or(status.last_signature.take());
-                        status.last_settled_at = Some(now.div_euclid(1_000));
+                        status.last_settled_at = Some(now_ms.div_euclid(1_000));
                     });
                 }
             }

@@ -351,7 +351,7 @@ impl VaultAccount {
         self.requests.remove(&(key.epoch, request_hash));
     }
 
-    pub fn charge(&mut self, key: &KeyRef, request_hash: Hash, (ceiling, total): (Pico, Pico)) -> Numbered {
+    pub fn charge(&mut self, key: &KeyRef, request_hash: Hash, ceiling: Pico, total: Pico) -> Numbered {
         let number = self.next_number;
         self.next_number += 1;
         // A ledger that was put back from a copy lacks receipts that the chain has settled: the key's sum, and with it what

@@ -93,7 +93,7 @@ impl Hold {
         let durable = {
             let mut state = vaults.lock();
             let account = state.account_at(&self.key.vault, self.key.generation).ok_or(ChargeError::VaultGone)?;
-            let numbered = account.charge(&self.key, self.request_hash, (self.ceiling, total));
+            let numbered = account.charge(&self.key, self.request_hash, self.ceiling, total);
             self.ceiling = Pico::ZERO; // what was held is now charged
             let authorization = self.authorization(consent, numbered.voucher);
             let charge = Box::new(Charge {

@@ -15,29 +15,16 @@ fn snapshot() -> VaultSnapshot {
         slot: 100,
         token: Pubkey::new_from_array([3; 32]),
         balance: MicroUsdc(1_000),
-        frozen: false,
-        pending_withdrawal: MicroUsdc(0),
-        settle_seq: 0,
-        settle_hash: [0; 32],
-        receipts_settled: 0,
-        settled_pico: Pico::ZERO,
-        fee_pico: Pico::ZERO,
         keys: vec![KeySnapshot {
-            slot: 0,
             key: [4; 32],
             epoch: 1,
             expires: 5_000,
-            revoked_at: 0,
             limit_total: MicroUsdc(900),
-            window_seconds: 0,
-            window_limit: MicroUsdc(0),
-            window_start: 0,
-            window_spent: Pico::ZERO,
             max_price: Price::default(),
             max_fee_bps: 100,
-            allow_root: None,
-            settled: Pico::ZERO,
+            ..KeySnapshot::default()
         }],
+        ..VaultSnapshot::default()
     }
 }
 
@@ -67,7 +54,7 @@ fn hold(account: &mut VaultAccount, consent: &Consent, hash: u8, micro: u64) -> 
 
 fn spend(account: &mut VaultAccount, hash: u8, held: u64, used: u64) {
     hold(account, &bearer(), hash, held).unwrap();
-    account.charge(&key(), [hash; 32], (MicroUsdc(held).pico(), MicroUsdc(used).pico()));
+    account.charge(&key(), [hash; 32], MicroUsdc(held).pico(), MicroUsdc(used).pico());
 }
 
 #[test]
@@ -78,7 +65,7 @@ fn holds_and_charges_come_off_the_balance_and_a_released_hold_comes_back() {
     assert!(matches!(refused, Refusal::Funds { available: MicroUsdc(40), needed: MicroUsdc(41) }), "{refused}");
     hold(&mut account, &bearer(), 2, 40).unwrap();
     account.release(&key(), [1; 32], MicroUsdc(60).pico());
-    account.charge(&key(), [2; 32], (MicroUsdc(40).pico(), MicroUsdc(30).pico()));
+    account.charge(&key(), [2; 32], MicroUsdc(40).pico(), MicroUsdc(30).pico());
     assert_eq!(account.available(), MicroUsdc(70).pico());
     assert_eq!((account.held(), account.unsettled()), (Pico::ZERO, MicroUsdc(30).pico()));
 }
@@ -188,7 +175,7 @@ fn a_request_counts_once_while_it_runs_and_after_it_was_charged() {
     let mut account = account(|_| {});
     hold(&mut account, &signed(10), 1, 10).unwrap();
     assert!(matches!(hold(&mut account, &signed(100), 1, 10), Err(Refusal::Replay { .. })));
-    account.charge(&key(), [1; 32], (MicroUsdc(10).pico(), MicroUsdc(5).pico()));
+    account.charge(&key(), [1; 32], MicroUsdc(10).pico(), MicroUsdc(5).pico());
     assert!(matches!(hold(&mut account, &signed(100), 1, 10), Err(Refusal::Replay { .. })));
     account.forget_before(NOW + REMEMBER_SECONDS);
     assert!(matches!(hold(&mut account, &signed(100), 1, 10), Err(Refusal::Replay { .. })));
@@ -253,7 +240,7 @@ fn numbers_and_cumulative_sums_go_on_where_the_ledger_left_off() {
     assert!(matches!(hold(&mut account, &bearer(), 8, 1), Err(Refusal::Replay { .. })));
     assert_eq!(account.charge_of(&key(), [8; 32]), Some(4), "by which its receipt is found");
     hold(&mut account, &bearer(), 9, 10).unwrap();
-    let numbered = account.charge(&key(), [9; 32], (MicroUsdc(10).pico(), MicroUsdc(10).pico()));
+    let numbered = account.charge(&key(), [9; 32], MicroUsdc(10).pico(), MicroUsdc(10).pico());
     assert_eq!((numbered.number, numbered.cumulative), (5, MicroUsdc(40).pico()));
     // A charge that could not be made durable is not owed, but its number and its place in the sum are gone.
     account.uncharge(&key(), MicroUsdc(10).pico());

@@ -1,13 +1,12 @@
 //! The chain, as far as a ledger can be compared with it.
 
 use super::{CliError, Nodes, Result};
-use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
+use crate::chain::rpc::{HttpRpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::cli::solana::Global;
 use crate::ledger::reconcile::OnChain;
 use crate::reader::accounts;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use steam_protocol::{Address, Hash};
 
 /// What the nodes say together of a relayer's vaults.
@@ -41,7 +40,7 @@ impl Nodes {
             CliError::new("chain", format!("cannot read the chain: {error}"))
                 .next("check the endpoints named with --rpc-url")
         };
-        let nodes: Vec<Arc<dyn Rpc>> = urls.iter().map(|url| Arc::new(HttpRpc::new(url)) as Arc<dyn Rpc>).collect();
+        let nodes = HttpRpc::all(&urls);
         let program = self.program.unwrap_or(steam_router::ID);
         for node in &nodes {
             let genesis = node.genesis_hash().await.map_err(failed)?;

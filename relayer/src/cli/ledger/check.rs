@@ -46,7 +46,7 @@ impl Check {
         let ledger = ledger::inspect(&self.place.ledger).map_err(&fail)?;
         let mut audit = ledger.audit().map_err(&fail)?;
         let deployment = ledger.deployment().map_err(&fail)?;
-        let known: Vec<_> = ledger.vaults().map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
+        let known = ledger.vaults().map_err(&fail)?;
         let seen = self.nodes.look(global, deployment, &known).await?;
         let (mut vaults, mut signatures) = (None, None);
         if let Some(seen) = &seen {

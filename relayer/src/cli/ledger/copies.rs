@@ -1,9 +1,10 @@
 //! Copies of the ledger.
 
-use super::{Place, Result, failed, now_ms};
+use super::{Place, Result, failed};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::file;
 use crate::cli::solana::Global;
+use crate::clock::{Clock, SystemClock};
 use crate::ledger;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -52,7 +53,7 @@ impl Backup {
     /// # Errors
     /// Why there is none.
     pub fn run(self, global: &Global) -> Result<()> {
-        let made_ms = now_ms();
+        let made_ms = SystemClock.unix_ms();
         ledger::back_up(&self.place.ledger, &self.copy, made_ms).map_err(failed(&self.place.ledger))?;
         global.output.print(&Copied {
             ledger: self.place.ledger.display().to_string(),
@@ -69,7 +70,8 @@ impl Restore {
     /// # Errors
     /// Why it is not; the ledger is as it was then.
     pub fn run(self, global: &Global) -> Result<()> {
-        let replaced = ledger::restore(&self.copy, &self.place.ledger, now_ms()).map_err(failed(&self.place.ledger))?;
+        let replaced = ledger::restore(&self.copy, &self.place.ledger, SystemClock.unix_ms())
+            .map_err(failed(&self.place.ledger))?;
         global.output.print(&Restored {
             ledger: self.place.ledger.display().to_string(),
             from: self.copy.display().to_string(),

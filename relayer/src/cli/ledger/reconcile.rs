@@ -1,9 +1,10 @@
 //! What halts vaults, and how the ledger is put right: the chain decides what was settled.
 
-use super::{CliError, Nodes, Place, Result, Signed, failed, now_ms};
+use super::{CliError, Nodes, Place, Result, Signed, failed};
 use crate::cli::amount::show_pico;
 use crate::cli::output::{Report, line};
 use crate::cli::solana::Global;
+use crate::clock::{Clock, SystemClock};
 use crate::ledger::Offline;
 use crate::ledger::incidents::{Decision, Resolution};
 use crate::ledger::reconcile::Reconciled;
@@ -44,12 +45,12 @@ impl Reconcile {
         let fail = failed(&self.place.ledger);
         let mut offline = Offline::open(&self.place.ledger).map_err(&fail)?;
         let deployment = offline.reader().deployment().map_err(&fail)?;
-        let known: Vec<_> = offline.reader().vaults().map_err(&fail)?.into_iter().map(|(vault, ..)| vault).collect();
+        let known = offline.reader().vaults().map_err(&fail)?;
         let Some(seen) = self.nodes.look(global, deployment, &known).await? else {
             return Err(CliError::usage("the chain decides: name its endpoints with --rpc-url"));
         };
         let last_seen = offline.reader().last_seen_ms().map_err(&fail)?;
-        let at_ms = now_ms().max(seen.unix_time.saturating_mul(1_000)).max(last_seen);
+        let at_ms = SystemClock.unix_ms().max(seen.unix_time.saturating_mul(1_000)).max(last_seen);
         let decision = Decision {
             resolution: Resolution::Dropped,
             by: self.signed.by.unwrap_or_else(|| "steam ledger reconcile".into()),

@@ -1,9 +1,10 @@
 //! What cannot settle by itself, and what a person decides about it.
 
-use super::{CliError, Place, Result, Signed, failed, now_ms};
+use super::{CliError, Place, Result, Signed, failed};
 use crate::cli::amount::show_pico;
 use crate::cli::output::Report;
 use crate::cli::solana::Global;
+use crate::clock::{Clock, SystemClock};
 use crate::ledger::incidents::{Decision, Resolution, ResolveError};
 use crate::ledger::{self, LedgerError, Reader};
 use serde::Serialize;
@@ -88,7 +89,7 @@ impl Resolve {
                 .next("say why with --note, for whoever reads the record"));
         };
         let resolution = if self.retry { Resolution::Retried } else { Resolution::WrittenOff };
-        let decision = Decision { resolution, by: by.clone(), note: note.clone(), at_ms: now_ms() };
+        let decision = Decision { resolution, by: by.clone(), note: note.clone(), at_ms: SystemClock.unix_ms() };
         let fail = failed(&self.place.ledger);
         ledger::resolve(&self.place.ledger, &self.id, &decision).map_err(|error| match error {
             ResolveError::Ledger(error) => fail(error),
@@ -107,28 +108,22 @@ impl Resolve {
 }
 
 fn listed(ledger: &Reader, all: bool) -> std::result::Result<Listed, LedgerError> {
-    let incidents = ledger.incidents(all)?.into_iter().map(|incident| {
-        let (resolution, resolved_by, note, resolved_ms) = match incident.resolved {
-            Some((resolution, by, note, at)) => (Some(resolution), Some(by), Some(note), Some(at)),
-            None => (None, None, None, None),
-        };
-        Incident {
-            id: incident.id,
-            vault: incident.vault.to_string(),
-            generation: incident.generation,
-            key_epoch: incident.epoch,
-            provider: incident.provider.map(|at| at.to_string()),
-            offer: incident.offer.map(|at| at.to_string()),
-            blocks: incident.touches.name(),
-            reason: incident.reason,
-            opened_ms: incident.opened_ms,
-            receipts: incident.receipts,
-            total_pico: incident.total.0.to_string(),
-            resolution,
-            resolved_by,
-            note,
-            resolved_ms,
-        }
+    let incidents = ledger.incidents(all)?.into_iter().map(|incident| Incident {
+        id: incident.id,
+        vault: incident.vault.to_string(),
+        generation: incident.generation,
+        key_epoch: incident.epoch,
+        provider: incident.provider.map(|at| at.to_string()),
+        offer: incident.offer.map(|at| at.to_string()),
+        blocks: incident.touches.name(),
+        reason: incident.reason,
+        opened_ms: incident.opened_ms,
+        receipts: incident.receipts,
+        total_pico: incident.total.0.to_string(),
+        resolved_ms: incident.resolved.as_ref().map(|resolved| resolved.at_ms),
+        resolution: incident.resolved.as_ref().map(|resolved| resolved.resolution.clone()),
+        resolved_by: incident.resolved.as_ref().map(|resolved| resolved.by.clone()),
+        note: incident.resolved.map(|resolved| resolved.note),
     });
     let waiting = ledger.waiting()?.into_iter().map(|(group, reason)| Waiting {
         vault: group.vault.to_string(),

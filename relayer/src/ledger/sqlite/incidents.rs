@@ -4,7 +4,9 @@ use super::row::Columns;
 use super::sealed::groups_where;
 use super::{Reader, charges};
 use crate::chain::Pubkey;
-use crate::ledger::incidents::{Decision, Incident, IncidentId, IncidentReport, Resolution, ResolveError};
+use crate::ledger::incidents::{
+    Decision, Incident, IncidentId, IncidentReport, Resolution, ResolveError, Resolved, WrittenOff,
+};
 use crate::ledger::sealing::MAX_RECEIPTS;
 use crate::ledger::{Cause, Fault, LedgerError, SealedLine, Touches};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
@@ -172,7 +174,12 @@ fn incident(row: &Row<'_>) -> Result<Incident, LedgerError> {
         total: Pico::ZERO,
         resolved: match resolution {
             None => None,
-            Some(resolution) => Some((resolution, row.get("resolved_by")?, row.get("note")?, row.get("resolved_ms")?)),
+            Some(resolution) => Some(Resolved {
+                resolution,
+                by: row.get("resolved_by")?,
+                note: row.get("note")?,
+                at_ms: row.get("resolved_ms")?,
+            }),
         },
     })
 }
@@ -208,7 +215,8 @@ pub(super) fn report(db: &Connection, since: i64) -> Result<IncidentReport, Ledg
     while let Some(row) = rows.next()? {
         let (vault, generation) = row.place()?;
         let receipt = charges::receipt(row)?;
-        report.written_off.push((vault, generation, receipt.key_epoch, charges::total(&receipt)?));
+        let amount = charges::total(&receipt)?;
+        report.written_off.push(WrittenOff { vault, generation, epoch: receipt.key_epoch, amount });
     }
     report.decisions = decisions(db)?;
     Ok(report)

@@ -108,22 +108,13 @@ impl Reader {
         sealed::heads(&self.0)
     }
 
-    /// Vaults and generations the ledger knows, and how many charges of each are not settled.
+    /// The vaults that the ledger knows, one for each of their generations.
     ///
     /// # Errors
     /// [`LedgerError::Database`].
-    pub fn vaults(&self) -> Result<Vec<(Pubkey, u64, u64)>, LedgerError> {
-        let mut statement = self.0.prepare(
-            "SELECT v.vault, v.generation,
-               (SELECT count(*) FROM charge c INDEXED BY charge_open WHERE c.vault = v.id AND c.seq IS NULL
-                  AND c.quarantined IS NULL)
-             + (SELECT coalesce(sum(receipts), 0) FROM settlement_group g
-                  WHERE g.vault = v.vault AND g.generation = v.generation AND g.state = 'sealed') AS unsettled FROM vault v",
-        )?;
-        let rows = statement.query_map([], |row| {
-            let (vault, generation) = row.place()?;
-            Ok((vault, generation, row.unsigned("unsettled")?))
-        })?;
+    pub fn vaults(&self) -> Result<Vec<Pubkey>, LedgerError> {
+        let mut statement = self.0.prepare("SELECT vault FROM vault")?;
+        let rows = statement.query_map([], |row| row.address("vault"))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
@@ -205,9 +196,8 @@ pub(super) fn deployment(db: &Connection) -> Result<(Hash, Pubkey), LedgerError>
 /// # Errors
 /// [`LedgerError`]; nothing is at `to` then.
 pub fn back_up(from: &Path, to: &Path, now_ms: i64) -> Result<(), LedgerError> {
-    let exists = |problem: &str| LedgerError::Foreign { path: to.into(), problem: problem.into() };
     if to.exists() {
-        return Err(exists("it is there already: name another file"));
+        return Err(LedgerError::Exists { path: to.into() });
     }
     copy(&inspect(from)?.0, to, now_ms)
 }
@@ -220,11 +210,8 @@ pub fn back_up(from: &Path, to: &Path, now_ms: i64) -> Result<(), LedgerError> {
 pub fn restore(from: &Path, to: &Path, now_ms: i64) -> Result<Option<PathBuf>, LedgerError> {
     let _lock = schema::lock(to)?;
     let source = inspect(from)?;
-    let sound = integrity(&source.0)?;
-    if sound != "ok" {
-        return Err(LedgerError::Foreign { path: from.into(), problem: format!("it is damaged: {sound}") });
-    }
-    let moved = |source| LedgerError::Lock { path: to.into(), source };
+    check_integrity(&source.0, from)?;
+    let moved = |source| LedgerError::File { path: to.into(), source };
     let fresh = suffixed(to, ".restoring");
     remove_leftover(&fresh)?;
     // An old file that is no copy becomes one here.
@@ -245,7 +232,7 @@ pub fn restore(from: &Path, to: &Path, now_ms: i64) -> Result<Option<PathBuf>, L
 fn remove_leftover(path: &Path) -> Result<(), LedgerError> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(LedgerError::Lock { path: path.into(), source })
+            Err(LedgerError::File { path: path.into(), source })
         }
         _ => Ok(()),
     }
@@ -261,12 +248,9 @@ fn copy(source: &Connection, to: &Path, made_ms: i64) -> Result<(), LedgerError>
     target.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
     target.pragma_update(None, "synchronous", "FULL")?;
     target.execute("INSERT INTO copy (made_ms) VALUES (?1)", [made_ms])?;
-    let sound = integrity(&target)?;
+    check_integrity(&target, &partial)?;
     drop(target);
-    if sound != "ok" {
-        return Err(LedgerError::Foreign { path: partial, problem: format!("the copy is damaged: {sound}") });
-    }
-    std::fs::rename(&partial, to).map_err(|source| LedgerError::Lock { path: to.into(), source })
+    std::fs::rename(&partial, to).map_err(|source| LedgerError::File { path: to.into(), source })
 }
 
 fn suffixed(path: &Path, suffix: &str) -> PathBuf {
@@ -275,7 +259,8 @@ fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// `ok`, or the first thing that is wrong with the file.
-fn integrity(db: &Connection) -> Result<String, LedgerError> {
-    Ok(db.query_row("PRAGMA integrity_check(1)", [], |row| row.get("integrity_check"))?)
+/// Has SQLite check the whole file, which is at `path`.
+fn check_integrity(db: &Connection, path: &Path) -> Result<(), LedgerError> {
+    let problem: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get("integrity_check"))?;
+    if problem == "ok" { Ok(()) } else { Err(LedgerError::Damaged { path: path.into(), problem }) }
 }

@@ -170,7 +170,7 @@ pub(super) fn private(path: &Path) -> Result<(), LedgerError> {
     options.append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop).map_err(|source| LedgerError::Lock { path: path.into(), source })
+    options.open(path).map(drop).map_err(|source| LedgerError::File { path: path.into(), source })
 }
 
 pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Connection, LedgerError> {

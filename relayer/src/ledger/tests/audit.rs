@@ -29,7 +29,14 @@ async fn sound() -> (TempDir, PathBuf) {
         let batch = ledger.create_batch(vec![group.clone()]).await.unwrap();
         head = (group.seq, group.hash);
         if settled {
-            ledger.finish_batch(batch, Some(("s".into(), 0)), (vec![group], vec![]), 5, (0, 0)).await.unwrap();
+            let finish = FinishBatch {
+                batch,
+                signature: Some("s".into()),
+                applied: vec![group],
+                now_ms: 5,
+                ..FinishBatch::default()
+            };
+            ledger.finish_batch(finish).await.unwrap();
         }
     }
     assert_eq!(world.chat(json!({})).await.status(), 200);

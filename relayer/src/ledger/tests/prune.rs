@@ -10,8 +10,8 @@ async fn settle_one(f: &Fixture, number: u64, head: (u32, Hash), now_ms: i64) ->
     let batch = only_batch(&f.ledger).await;
     let attempt = Attempt { signature: format!("s{number}"), bytes: vec![1; 900], last_valid_height: 1, dead: false };
     f.ledger.store_attempt(batch.id, attempt).await.unwrap();
-    let applied = (vec![group.clone()], vec![]);
-    f.ledger.finish_batch(batch.id, Some((format!("s{number}"), 0)), applied, now_ms, (0, 0)).await.unwrap();
+    let finish = FinishBatch { now_ms, ..apply(batch.id, Some(&format!("s{number}")), group.clone()) };
+    f.ledger.finish_batch(finish).await.unwrap();
     (group.seq, group.hash)
 }
 

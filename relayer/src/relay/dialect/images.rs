@@ -92,7 +92,7 @@ impl Image {
         Ok(Self { size, low: false })
     }
 
-    /// The most tokens as which `model` reads it, if its maker's formula is known.
+    /// Upper bound of the tokens that `model` counts for it, if its maker's formula is known.
     pub fn tokens(self, model: &str) -> Option<u64> {
         let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
         let is = |beginning: &str| {

@@ -335,28 +335,15 @@ pub fn snapshot() -> VaultSnapshot {
         slot: 100,
         token: Pubkey::new_from_array([4; 32]),
         balance: MicroUsdc(100_000_000),
-        frozen: false,
-        pending_withdrawal: MicroUsdc(0),
-        settle_seq: 0,
-        settle_hash: [0; 32],
-        receipts_settled: 0,
-        settled_pico: Pico::ZERO,
-        fee_pico: Pico::ZERO,
         keys: vec![KeySnapshot {
-            slot: 0,
             key: SessionKey::from_seed(&SEED).address(),
             epoch: 1,
             expires: NOW + 100_000,
-            revoked_at: 0,
             limit_total: MicroUsdc(100_000_000),
-            window_seconds: 0,
-            window_limit: MicroUsdc(0),
-            window_start: 0,
-            window_spent: Pico::ZERO,
             max_price: Price::basic(most, most, most, most),
             max_fee_bps: 100,
-            allow_root: None,
-            settled: Pico::ZERO,
+            ..KeySnapshot::default()
         }],
+        ..VaultSnapshot::default()
     }
 }

@@ -1,12 +1,12 @@
 //! The state of settlement, for the people who operate the relayer.
 
 use super::{SettleError, Settler, alerts};
+use crate::clock::DAY_MS;
 use crate::settle::alerts::Facts;
 use futures::future::join_all;
 use std::time::Duration;
 use tokio::time::timeout;
 
-const DAY_MS: i64 = 86_400_000;
 /// Time after which a node counts as not answering.
 const PATIENCE: Duration = Duration::from_secs(5);
 

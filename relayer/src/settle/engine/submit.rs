@@ -2,7 +2,7 @@
 
 use super::form::{self, Form, MAX_UNITS, Signed, Weight};
 use super::{SettleError, Settler, Setup};
-use crate::chain::quorum::{ask, within};
+use crate::chain::quorum::{ask, first, within};
 use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
 use crate::settle::form::Budget;
@@ -146,19 +146,9 @@ impl Settler {
 
     /// Simulates a transaction at the first node that answers, from the one that answered last on.
     async fn simulate(&mut self, transaction: &[u8]) -> Result<Simulation, RpcError> {
-        let count = self.setup.nodes.len();
-        let mut failure = RpcError::Node("there is none".into());
-        for step in 0..count {
-            let at = (self.asked + step) % count;
-            match self.setup.nodes[at].simulate(transaction).await {
-                Ok(simulation) => {
-                    self.asked = at;
-                    return Ok(simulation);
-                }
-                Err(error) => failure = error,
-            }
-        }
-        Err(failure)
+        let (at, simulation) = first(&self.setup.nodes, self.asked, |node| node.simulate(transaction)).await?;
+        self.asked = at;
+        Ok(simulation)
     }
 
     /// Micro-lamports a compute unit for a batch, by how often it was signed before. The lowest suggestion of all nodes counts:

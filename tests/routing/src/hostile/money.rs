@@ -13,7 +13,7 @@ use std::task::{Poll, Waker};
 use steam::chain::{KeyRef, KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use steam::clock::Clock;
 use steam::config::SettleConfig;
-use steam::ledger::{BatchId, GroupState, Ledger, OpenVault, SealedGroup, Totals, Turns};
+use steam::ledger::{BatchId, FinishBatch, GroupState, Ledger, OpenVault, SealedGroup, Totals, Turns};
 use steam::settle::fees::{TRANSACTION_FEE, price};
 use steam::settle::form::{Budget, Form, Weight, with_margin};
 use steam::settle::is_worth_sealing;
@@ -114,20 +114,13 @@ impl Money {
         let reference = KeyRef { vault, generation: 1, slot: 0, epoch: 1, key: session.address() };
         let most = Price::basic(u64::MAX, u64::MAX, u64::MAX, u64::MAX);
         let key = KeySnapshot {
-            slot: 0,
             key: reference.key,
             epoch: 1,
             expires: i64::MAX,
-            revoked_at: 0,
             limit_total: MicroUsdc(u64::MAX),
-            window_seconds: 0,
-            window_limit: MicroUsdc(0),
-            window_start: 0,
-            window_spent: Pico::ZERO,
             max_price: most,
             max_fee_bps: 10_000,
-            allow_root: None,
-            settled: Pico::ZERO,
+            ..KeySnapshot::default()
         };
         let snapshot = VaultSnapshot {
             address: vault,
@@ -136,14 +129,8 @@ impl Money {
             slot: SLOT,
             token: vault,
             balance: deposit,
-            frozen: false,
-            pending_withdrawal: MicroUsdc(0),
-            settle_seq: 0,
-            settle_hash: [0; 32],
-            receipts_settled: 0,
-            settled_pico: Pico::ZERO,
-            fee_pico: Pico::ZERO,
             keys: vec![key],
+            ..VaultSnapshot::default()
         };
         self.on_chain.insert(vault, snapshot);
         self.changed = true;
@@ -227,9 +214,16 @@ impl Money {
         let ledger = &self.ledger;
         let made = join_all(sent.iter().map(|(groups, _)| ledger.create_batch(groups.clone())));
         let made: Vec<BatchId> = drive(&mut self.turns, made).into_iter().collect::<Result<_, _>>()?;
-        let finished = join_all(made.into_iter().zip(sent).map(|(id, (groups, lamports))| {
-            let signature = Some((format!("simulated-{id}"), lamports));
-            ledger.finish_batch(id, signature, (groups, Vec::new()), now, (1, 1))
+        let finished = join_all(made.into_iter().zip(sent).map(|(batch, (applied, lamports))| {
+            let signature = Some(format!("simulated-{batch}"));
+            ledger.finish_batch(FinishBatch {
+                batch,
+                signature,
+                lamports,
+                applied,
+                now_ms: now,
+                ..FinishBatch::default()
+            })
         }));
         Ok(drive(&mut self.turns, finished).into_iter().collect::<Result<(), _>>()?)
     }

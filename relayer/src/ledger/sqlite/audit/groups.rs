@@ -8,6 +8,7 @@ use crate::ledger::{LedgerError, SealedLine, StoredVoucher};
 use ed25519_dalek::VerifyingKey;
 use rusqlite::{Connection, Row};
 use std::collections::BTreeMap;
+use steam_protocol::group::GroupHeader;
 use steam_protocol::units::{Pico, fee};
 use steam_protocol::voucher::Voucher;
 use steam_protocol::{Address, Hash};
@@ -99,8 +100,14 @@ impl Chain<'_> {
         else {
             return audit.find("group", at, "its content cannot be read");
         };
-        let header = (self.place.vault, self.place.generation as u64, group.seq, group.receipts, group.fee_bps);
-        let hash = hash_of(header, &lines, &group.previous);
+        let header = GroupHeader {
+            vault: self.place.vault,
+            generation: self.place.generation as u64,
+            seq: group.seq,
+            receipts: group.receipts,
+            fee_bps: group.fee_bps,
+        };
+        let hash = hash_of(&header, &lines, &group.previous);
         audit.expect(hash == group.hash, "hash chain", at, "its hash is not that of its content");
         let Some(sum) = sum else { return };
         audit.expect(sum.receipts == group.receipts, "group sum", at, "it has not as many charges as it says");
