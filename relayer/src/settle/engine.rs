@@ -1,20 +1,18 @@
 //! One round after another: resolve what was sent, seal what is due, batch it, sign, store, send.
 
-use super::form;
 use super::tables::Tables;
-use super::{SettleError, Status, agreed, alerts};
+use super::{SettleError, Status, alerts};
 use crate::chain::quorum::within;
 use crate::chain::rpc::Rpc;
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::Clock;
 use crate::config::{AlertConfig, SettleConfig};
+use crate::ledger::Ledger;
 use crate::ledger::recovery::ChainPosition;
-use crate::ledger::{Batch, FinishBatch, Ledger};
 use crate::reader::accounts;
 use crate::vaults::Vaults;
-use resolve::{Observation, Verdict, signature};
 use solana_keypair::Keypair;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -27,16 +25,10 @@ mod monitor;
 mod resolve;
 mod seal;
 mod submit;
+mod tables;
 mod version;
 
 pub use seal::is_worth_sealing;
-
-/// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
-/// half a minute. Not seconds: the machine's clock may be set wrong and right again.
-const SKIPPED_RETRY_BLOCKS: u32 = 100;
-
-/// Signatures that a node tells the status of in one answer.
-const STATUSES_AT_ONCE: usize = 256;
 
 /// The reason recorded with the quarantined charges of a closed vault.
 const CLOSED: &str = "the vault was closed before it was seen to be settled";
@@ -168,78 +160,6 @@ impl Settler {
             self.tend_tables().await;
         }
         self.report().await
-    }
-
-    /// Acts on the verdict about a batch. Returns false if there is no verdict yet: nothing may be done about the batch then.
-    async fn advance(&mut self, batch: Batch, seen: &Observation) -> Result<bool, SettleError> {
-        match self.judge(&batch, seen)? {
-            Verdict::Done { signature, applied, skipped } => {
-                let transaction = signature.as_deref().unwrap_or_default();
-                for group in &applied {
-                    tracing::info!(vault = %group.vault, seq = group.seq, receipts = group.receipts, transaction, "settled");
-                }
-                for group in &skipped {
-                    tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
-                }
-                let now_ms = self.setup.clock.unix_ms();
-                let settled = !applied.is_empty();
-                let attempt = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref());
-                let finish = FinishBatch {
-                    batch: batch.id,
-                    signature: attempt.map(|attempt| attempt.signature.clone()),
-                    lamports: attempt.map_or(0, |attempt| form::fee_of(&attempt.bytes)),
-                    applied,
-                    skipped,
-                    now_ms,
-                    height: seen.height,
-                    retry_blocks: SKIPPED_RETRY_BLOCKS,
-                };
-                self.setup.ledger.finish_batch(finish).await?;
-                if attempt.is_some_and(|attempt| form::is_v1(&attempt.bytes)) {
-                    self.version1.landed();
-                }
-                if settled {
-                    self.status.send_modify(|status| {
-                        status.last_signature = signature.or(status.last_signature.take());
-                        status.last_settled_at = Some(now_ms.div_euclid(1_000));
-                    });
-                }
-            }
-            Verdict::Resend(alive) => {
-                for attempt in alive {
-                    self.send(&attempt.bytes).await;
-                }
-            }
-            Verdict::Sign(dead) => {
-                self.doubt_forms_of(&batch, &dead);
-                self.setup.ledger.bury_attempts(dead).await?;
-            }
-            Verdict::Release => {
-                self.setup.ledger.release_batch(batch.id).await?;
-                return Ok(false);
-            }
-            Verdict::Wait => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    /// Asks the chain about all batches together: one call a batch would take longer than the settlements.
-    async fn observe(&self, batches: &[Batch]) -> Result<Observation, SettleError> {
-        let (height, nodes) = agreed::present(&self.setup.nodes).await?;
-        let mut signatures = Vec::new();
-        for attempt in batches.iter().flat_map(|batch| &batch.attempts) {
-            signatures.push(signature(attempt)?);
-        }
-        let mut states = HashMap::new();
-        for chunk in signatures.chunks(STATUSES_AT_ONCE) {
-            let told = agreed::statuses(&nodes, chunk).await?;
-            states.extend(chunk.iter().zip(told).filter_map(|(signature, state)| Some((*signature, state?))));
-        }
-        let vaults: BTreeSet<Pubkey> =
-            batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
-        let vaults: Vec<Pubkey> = vaults.into_iter().collect();
-        let reading = accounts::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
-        Ok(Observation { height, states, reading })
     }
 
     /// Compares every vault's head on chain with the ledger, before anything is sold: the ledger may be an old copy. A vault on

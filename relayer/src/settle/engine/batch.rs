@@ -4,6 +4,7 @@ use super::resolve::{Head, head};
 use super::{CLOSED, Settler};
 use crate::ledger::SealedGroup;
 use crate::settle::SettleError;
+use crate::settle::form::Weight;
 use futures::future::try_join_all;
 
 impl Settler {
@@ -32,5 +33,20 @@ impl Settler {
         let batches = self.pack(due);
         try_join_all(batches.into_iter().map(|groups| self.setup.ledger.create_batch(groups))).await?;
         Ok(())
+    }
+
+    /// Groups, in the order of their vaults, by the transaction they go into.
+    fn pack(&mut self, mut groups: Vec<SealedGroup>) -> Vec<Vec<SealedGroup>> {
+        let weights = self.weigh(&groups);
+        let Some(form) = self.forms().pop().filter(|_| !groups.is_empty()) else { return Vec::new() };
+        if self.uses_tables() {
+            self.tables.count(&self.setup.parties, &form, &weights);
+        }
+        let sizes = form.pack(&self.setup.parties, &weights);
+        sizes.into_iter().map(|size| groups.drain(..size).collect()).collect()
+    }
+
+    pub(super) fn weigh(&self, groups: &[SealedGroup]) -> Vec<Weight> {
+        groups.iter().map(|group| Weight::of(&self.setup.parties, group)).collect()
     }
 }

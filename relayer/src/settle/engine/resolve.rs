@@ -1,16 +1,21 @@
 //! What the chain says of a batch under way, and what is to be done about it.
 
 use super::Settler;
-use crate::chain::VaultSnapshot;
 use crate::chain::rpc::TransactionState;
-use crate::ledger::{Attempt, Batch, SealedGroup};
+use crate::chain::{Pubkey, VaultSnapshot};
+use crate::ledger::{Attempt, Batch, FinishBatch, SealedGroup};
 use crate::reader::accounts;
-use crate::settle::SettleError;
+use crate::settle::{SettleError, agreed, form};
 use solana_signature::Signature;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Blocks after a transaction's last in which the nodes are asked what became of it.
 const REMEMBERED_BLOCKS: u64 = 150;
+/// Blocks before a group that the program skipped, because its vault was frozen or too poor, is first tried again: about
+/// half a minute. Not seconds: the machine's clock may be set wrong and right again.
+const SKIPPED_RETRY_BLOCKS: u32 = 100;
+/// Signatures that a node tells the status of in one answer.
+const STATUSES_AT_ONCE: usize = 256;
 
 /// What the chain says of the batches under way: heights before statuses, statuses before vaults, all of the same nodes. A
 /// transaction that is unknown after its last valid height was final, with its vaults not advanced, is dead.
@@ -36,8 +41,80 @@ pub(super) enum Verdict {
 }
 
 impl Settler {
+    /// Asks the chain about all batches together: one call a batch would take longer than the settlements.
+    pub(super) async fn observe(&self, batches: &[Batch]) -> Result<Observation, SettleError> {
+        let (height, nodes) = agreed::present(&self.setup.nodes).await?;
+        let mut signatures = Vec::new();
+        for attempt in batches.iter().flat_map(|batch| &batch.attempts) {
+            signatures.push(signature(attempt)?);
+        }
+        let mut states = HashMap::new();
+        for chunk in signatures.chunks(STATUSES_AT_ONCE) {
+            let told = agreed::statuses(&nodes, chunk).await?;
+            states.extend(chunk.iter().zip(told).filter_map(|(signature, state)| Some((*signature, state?))));
+        }
+        let vaults: BTreeSet<Pubkey> =
+            batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
+        let vaults: Vec<Pubkey> = vaults.into_iter().collect();
+        let reading = accounts::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
+        Ok(Observation { height, states, reading })
+    }
+
+    /// Acts on the verdict about a batch. Returns false if there is no verdict yet: nothing may be done about the batch then.
+    pub(super) async fn advance(&mut self, batch: Batch, seen: &Observation) -> Result<bool, SettleError> {
+        match self.judge(&batch, seen)? {
+            Verdict::Done { signature, applied, skipped } => {
+                let transaction = signature.as_deref().unwrap_or_default();
+                for group in &applied {
+                    tracing::info!(vault = %group.vault, seq = group.seq, receipts = group.receipts, transaction, "settled");
+                }
+                for group in &skipped {
+                    tracing::warn!(vault = %group.vault, seq = group.seq, "the program skipped a group: its vault is frozen or holds too little");
+                }
+                let now_ms = self.setup.clock.unix_ms();
+                let settled = !applied.is_empty();
+                let attempt = batch.attempts.iter().find(|one| Some(&one.signature) == signature.as_ref());
+                let finish = FinishBatch {
+                    batch: batch.id,
+                    signature: attempt.map(|attempt| attempt.signature.clone()),
+                    lamports: attempt.map_or(0, |attempt| form::fee_of(&attempt.bytes)),
+                    applied,
+                    skipped,
+                    now_ms,
+                    height: seen.height,
+                    retry_blocks: SKIPPED_RETRY_BLOCKS,
+                };
+                self.setup.ledger.finish_batch(finish).await?;
+                if attempt.is_some_and(|attempt| form::is_v1(&attempt.bytes)) {
+                    self.version1.landed();
+                }
+                if settled {
+                    self.status.send_modify(|status| {
+                        status.last_signature = signature.or(status.last_signature.take());
+                        status.last_settled_at = Some(now_ms.div_euclid(1_000));
+                    });
+                }
+            }
+            Verdict::Resend(alive) => {
+                for attempt in alive {
+                    self.send(&attempt.bytes).await;
+                }
+            }
+            Verdict::Sign(dead) => {
+                self.doubt_forms_of(&batch, &dead);
+                self.setup.ledger.bury_attempts(dead).await?;
+            }
+            Verdict::Release => {
+                self.setup.ledger.release_batch(batch.id).await?;
+                return Ok(false);
+            }
+            Verdict::Wait => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// What is to be done about a batch.
-    pub(super) fn judge(&mut self, batch: &Batch, seen: &Observation) -> Result<Verdict, SettleError> {
+    fn judge(&mut self, batch: &Batch, seen: &Observation) -> Result<Verdict, SettleError> {
         let reading = seen.reading.part(batch.groups.iter().map(|group| &group.vault));
         let mut states = Vec::new();
         for attempt in &batch.attempts {

@@ -1,12 +1,10 @@
 //! Makes a transaction of a batch: chooses its form, simulates, signs and sends it, and acts on a simulation that fails.
 
-use super::form::{self, Form, MAX_UNITS, Signed, Weight};
-use super::{SettleError, Settler, Setup};
+use super::{SettleError, Settler};
 use crate::chain::quorum::{ask, first, within};
 use crate::chain::rpc::{RpcError, Simulation};
 use crate::ledger::{Attempt, Batch, Fault, SealedGroup};
-use crate::settle::form::Budget;
-use crate::settle::tables::SettleContext;
+use crate::settle::form::{self, Budget, Form, MAX_UNITS, Signed};
 use crate::settle::{agreed, build, fault, fees};
 use std::time::Duration;
 use steam_protocol::Hash;
@@ -167,29 +165,14 @@ impl Settler {
         Ok(fees::price(suggested.unwrap_or_default(), batch.signed, &self.setup.config))
     }
 
-    /// Groups, in the order of their vaults, by the transaction they go into.
-    pub(super) fn pack(&mut self, mut groups: Vec<SealedGroup>) -> Vec<Vec<SealedGroup>> {
-        let weights = self.weigh(&groups);
-        let Some(form) = self.forms().pop().filter(|_| !groups.is_empty()) else { return Vec::new() };
-        if self.uses_tables() {
-            self.tables.count(&self.setup.parties, &form, &weights);
-        }
-        let sizes = form.pack(&self.setup.parties, &weights);
-        sizes.into_iter().map(|size| groups.drain(..size).collect()).collect()
-    }
-
     /// The forms a transaction may take now, the preferred one first, the one with most room last.
-    fn forms(&self) -> Vec<Form> {
+    pub(super) fn forms(&self) -> Vec<Form> {
         if self.version1.is_on(self.height) {
             return vec![Form::V1];
         }
         let table =
             self.setup.config.lookup_tables.then(|| self.tables.best(&self.setup.parties, self.height)).flatten();
         std::iter::once(Form::Plain).chain(table.map(Form::Table)).collect()
-    }
-
-    fn weigh(&self, groups: &[SealedGroup]) -> Vec<Weight> {
-        groups.iter().map(|group| Weight::of(&self.setup.parties, group)).collect()
     }
 
     /// Avoids the forms of transactions that died: the form may be the reason.
@@ -201,33 +184,5 @@ impl Settler {
                 self.tables.set_aside(self.height);
             }
         }
-    }
-
-    /// Whether settlements may look addresses up.
-    pub(super) fn uses_tables(&self) -> bool {
-        self.setup.config.lookup_tables && !self.version1.is_on(self.height)
-    }
-
-    /// Reads the lookup tables there are.
-    pub(super) async fn read_tables(&mut self) -> Result<(), SettleError> {
-        self.tables.read(&context(&self.setup)).await
-    }
-
-    /// Looks after lookup tables. Settlement does not depend on them, so that a failure is only logged.
-    pub(super) async fn tend_tables(&mut self) {
-        let useful = self.setup.config.lookup_tables && !self.version1.is_proven();
-        if let Err(error) = self.tables.tend(&context(&self.setup), useful).await {
-            tracing::warn!(%error, "lookup tables could not be looked after");
-        }
-    }
-}
-
-fn context(setup: &Setup) -> SettleContext<'_> {
-    SettleContext {
-        nodes: &setup.nodes,
-        ledger: &setup.ledger,
-        parties: &setup.parties,
-        keypair: &setup.keypair,
-        price: setup.config.priority_fee,
     }
 }
