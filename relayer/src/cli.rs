@@ -27,12 +27,15 @@ mod relayer;
 mod relayer_api;
 mod rpc;
 mod secret;
+mod sending;
 mod serve;
 mod session;
+mod signer;
 mod solana;
 mod statement;
 mod usage;
 mod vault;
+mod wallet;
 
 use clap::Parser;
 use error::{CliError, Exit, Result};
@@ -43,7 +46,9 @@ use std::process::ExitCode;
 /// Steam Router: one endpoint for every model, paid from an escrow that only its owner can empty
 #[derive(Debug, clap::Parser)]
 #[command(name = "steam", version, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 what was checked does not hold.")]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 what was checked does not hold.\n\
+        --keypair takes a file, usb://ledger?key=0, prompt://?key=0/0, ASK, - (standard input), or an address that signs elsewhere.\n\
+        --output json prints one document on standard output and errors on standard error; amounts are µUSDC in decimal strings.")]
 pub struct Cli {
     /// Flags every command takes.
     #[command(flatten)]
@@ -125,7 +130,7 @@ async fn run(cli: Cli) -> Result<()> {
     }
     match cli.command {
         #[cfg(feature = "localnet")]
-        Command::Dev(dev) => dev.run().await,
+        Command::Dev(dev) => dev.run(global.output).await,
         Command::Serve(serve) => serve.run(global).await,
         Command::Config(config) => config.run(global),
         Command::Vault(vault) => vault.run(global).await,

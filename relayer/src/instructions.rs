@@ -19,9 +19,10 @@ fn build(accounts: impl ToAccountMetas, data: impl InstructionData) -> Instructi
     Instruction { program_id: steam_router::ID, accounts: accounts.to_account_metas(None), data: data.data() }
 }
 
-/// Sets the program up. `authority` is its upgrade authority and pays.
+/// Sets the program up. `authority` is its upgrade authority.
 pub fn init_config(
     authority: &Pubkey,
+    payer: &Pubkey,
     mint: &Pubkey,
     genesis_hash: [u8; 32],
     admin: &Pubkey,
@@ -30,7 +31,7 @@ pub fn init_config(
 ) -> Instruction {
     let accounts = accounts::InitConfig {
         authority: *authority,
-        payer: *authority,
+        payer: *payer,
         config: addresses::config(),
         mint: *mint,
         program_data: addresses::program_data(),

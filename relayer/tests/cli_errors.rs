@@ -2,6 +2,8 @@
 //! documented exit code, in text and in JSON. The commands and flags come from the parser itself, so that none is
 //! forgotten: a flag without a case in the table fails.
 
+#[path = "cli_errors/signing.rs"]
+mod signing;
 #[path = "cli_errors/table.rs"]
 mod table;
 
@@ -9,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use clap::{Arg, Command, CommandFactory};
 use ed25519_dalek::{Signer, SigningKey};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command as Process, Output, Stdio};
 use steam::cli::Cli;
@@ -18,14 +21,23 @@ use table::{Case, case};
 
 /// Runs the binary away from this machine's settings, with nothing listening where it is sent.
 fn steam(args: &[&str]) -> Output {
+    steam_with(args, b"")
+}
+
+/// As [`steam`], with something on standard input.
+fn steam_with(args: &[&str], input: &[u8]) -> Output {
     let home = std::env::temp_dir().join(format!("steam-cli-errors-{}", std::process::id()));
     std::fs::create_dir_all(&home).expect("a temporary folder");
     let mut process = Process::new(env!("CARGO_BIN_EXE_steam"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STEAM_")) {
         process.env_remove(name);
     }
-    process.env("HOME", home).env_remove("XDG_STATE_HOME").env("NO_COLOR", "1").stdin(Stdio::null());
-    process.args(args).output().expect("the binary runs")
+    process.env("HOME", home).env_remove("XDG_STATE_HOME").env("NO_COLOR", "1").args(args);
+    process.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut running = process.spawn().expect("the binary runs");
+    // A command that reads none of it may have ended.
+    let _ = running.stdin.take().expect("a pipe").write_all(input);
+    running.wait_with_output().expect("the binary ends")
 }
 
 fn stderr(output: &Output) -> String {
@@ -189,6 +201,46 @@ fn every_command_has_help_and_refuses_unknown_flags() {
 }
 
 #[test]
+fn what_every_command_takes_is_told_in_a_few_lines() {
+    for (path, _) in commands() {
+        let help = steam(&[&path.split(' ').collect::<Vec<_>>()[..], &["--help"]].concat());
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        let (_, global) = help.split_once("Global options:\n").expect("a heading");
+        let lines = global.lines().take_while(|line| !line.is_empty());
+        assert_eq!(lines.count(), 4, "{path}: {global}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_was_not_checked_and_one_that_is_wrong_does_not_hold() {
+    let (encoded, key) = receipt();
+    let wrong = std::env::temp_dir().join(format!("steam-wrong-{}", std::process::id()));
+    std::fs::write(&wrong, "nothing of the kind").expect("a temporary file");
+    let wrong = wrong.to_str().expect("UTF-8");
+    let verify = ["receipt", "verify", &encoded, "--receipt-key", &key, "--proof"];
+    for (command, says) in [
+        (&["config", "check"][..], "steam config check"),
+        (&["receipt", "show"], "Steam-Receipt"),
+        (&verify, "--proof"),
+    ] {
+        for (file, exit) in [("/nonexistent/file.json", 1), (wrong, 3)] {
+            let output = steam(&[command, &[file]].concat());
+            assert_eq!(output.status.code(), Some(exit), "{command:?} {file}: {}", stderr(&output));
+            assert!(stderr(&output).contains(says), "{command:?} {file}: {}", stderr(&output));
+        }
+    }
+    std::fs::remove_file(wrong).expect("removed");
+}
+
+#[cfg(feature = "localnet")]
+#[test]
+fn a_tour_is_no_json() {
+    let output = steam(&["dev", "--demo", "--output", "json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--demo is a tour for people"), "{}", stderr(&output));
+}
+
+#[test]
 fn flags_that_exclude_or_need_each_other_are_named() {
     for (args, says) in [
         (&["vault", "withdraw"][..], "AMOUNT"),
@@ -198,6 +250,8 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["vault", "withdraw", "5", "--now", "--wait"], "--now"),
         (&["vault", "withdraw", "--execute", "--now"], "--now"),
         (&["vault", "withdraw", "5", "--to", "11111111111111111111111111111112"], "--execute"),
+        (&["vault", "withdraw", "5", "--wait", "--sign-only"], "--wait"),
+        (&["vault", "withdraw", "5", "--now", "--sign-only"], "--now"),
         (&["keygen"], "--out"),
         (&["vault", "open"], "--relayer"),
         (&["vault", "recover", "--sol", "--mint", "11111111111111111111111111111112"], "--sol"),
@@ -216,6 +270,7 @@ fn flags_that_exclude_or_need_each_other_are_named() {
         (&["provider", "offer", "--model", "m", "--model", "n", "--retire"], "--model"),
         (&["provider", "offer", "--from", "prices.toml", "--price-input", "1"], "--price-input"),
         (&["provider", "offer", "--from", "prices.toml", "--retire"], "--retire"),
+        (&["provider", "offer", "--from", "prices.toml", "--sign-only"], "--sign-only"),
         (&["provider", "offer", "--model", "m", "--retire", "--price-input", "1"], "--retire"),
         (&["provider", "offer", "--model", "m", "--retire", "--price-request", "1"], "--retire"),
         (&["provider", "offer", "--model", "m", "--retire", "--capability", "tools"], "--retire"),
@@ -339,6 +394,7 @@ fn a_node_out_of_reach_is_a_failure_with_what_to_do() {
         &["relayer", "update", "--status", "retired"],
         &["relayer", "fee", "1"],
         &["relayer", "status"],
+        &["relayer", "list"],
         &["admin", "init"],
         &["admin", "pause"],
         &["admin", "suspend-provider", address],

@@ -49,9 +49,8 @@ fn of_deployment(m: &mut Market, actors: &Actors, name: &str) -> Option<Signed> 
         "init_config" => {
             m.world.set_account(&steam::addresses::config(), Stored { lamports: 0, ..Stored::wallet() });
             let authority = m.world.upgrade_authority.insecure_clone();
-            let mut init =
-                ix::init_config(&authority.pubkey(), &mint, GENESIS_HASH, &nobody, &nobody, (DELAYS, FLOORS));
-            init.accounts[1].pubkey = paying;
+            let init =
+                ix::init_config(&authority.pubkey(), &paying, &mint, GENESIS_HASH, &nobody, &nobody, (DELAYS, FLOORS));
             (init, vec![authority, payer])
         }
         "pause" => {

@@ -138,6 +138,7 @@ impl World {
         let (admin, guardian) = (self.admin, self.guardian.pubkey());
         let init = steam::instructions::init_config(
             &authority.pubkey(),
+            &authority.pubkey(),
             &self.mint,
             GENESIS_HASH,
             &admin,

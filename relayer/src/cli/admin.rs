@@ -3,19 +3,19 @@
 
 mod change;
 
-pub use change::{Change, Offered, Suspension};
+pub use change::{Acceptance, Change, Offered, Suspension};
 
 use super::amount::{show_span, span};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::address;
 use super::rpc::RpcSession;
+use super::sending::Sending;
 use super::session::{Session, until};
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_router::state::{Delay, Delays};
 
@@ -28,7 +28,7 @@ pub enum Admin {
     /// Set the program up on this cluster; the keypair is the program's upgrade authority
     Init(Init),
     /// Stop settlement and registration for a while; the keypair is the guardian
-    Pause,
+    Pause(Pause),
     /// Suspend a provider: relayers stop routing to it; the keypair is the guardian
     SuspendProvider(Suspension),
     /// Change the guardian or delays; the keypair is the admin
@@ -36,7 +36,7 @@ pub enum Admin {
     /// Offer the role of admin to an address, which must accept it; the keypair is the admin
     Transfer(Offered),
     /// Accept the role of admin; the keypair is the address it was offered to
-    Accept,
+    Accept(Acceptance),
     /// Show the program's settings
     Status,
 }
@@ -80,17 +80,28 @@ pub struct Init {
     /// Length of a slot by which delays are also counted in slots, in milliseconds; not shorter than a slot takes
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true, default_value_t = 400)]
     pub slot_ms: u32,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
+}
+
+/// Stop settlement and registration for a while
+#[derive(Debug, clap::Args)]
+pub struct Pause {
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 impl Admin {
     pub async fn run(self, global: &Global) -> Result<()> {
         match self {
             Self::Init(init) => init.run(global).await,
-            Self::Pause => pause(global).await,
+            Self::Pause(pause) => pause.run(global).await,
             Self::SuspendProvider(suspension) => suspension.run(global).await,
             Self::Config(change) => change.run(global).await,
             Self::Transfer(offered) => offered.run(global).await,
-            Self::Accept => change::accept(global).await,
+            Self::Accept(acceptance) => acceptance.run(global).await,
             Self::Status => status(global).await,
         }
     }
@@ -187,11 +198,12 @@ impl Init {
         let floors = self.floors(&delays);
         check(&delays, &floors).map_err(|error| error.next("leave these flags out to use the defaults"))?;
         let rpc = RpcSession::of(global)?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let genesis = rpc.genesis().await?;
         let init = instructions::init_config(
             &authority,
+            &wallet.payer(),
             &self.mint,
             genesis,
             &self.admin.unwrap_or(authority),
@@ -202,7 +214,7 @@ impl Init {
             return Err(CliError::new("initialized", "the program is set up on this cluster already")
                 .next("see `steam admin status`"));
         }
-        let signature = rpc.send(&payer, &[init], &[]).await?;
+        let Some(signature) = wallet.send(&rpc, &[init], None).await? else { return Ok(()) };
         let session = Session::open(global).await?;
         global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
     }
@@ -299,12 +311,15 @@ fn out_of_order(delays: &Delays) -> Vec<String> {
     found
 }
 
-async fn pause(global: &Global) -> Result<()> {
-    let session = Session::open(global).await?;
-    let payer = global.signer()?;
-    let signature = session.send(&payer, &[instructions::pause(&payer.pubkey())], &[]).await?;
-    let session = Session::open(global).await?;
-    global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
+impl Pause {
+    async fn run(self, global: &Global) -> Result<()> {
+        let wallet = self.sending.wallet(global)?;
+        let pause = instructions::pause(&wallet.address());
+        if wallet.print_without_node(std::slice::from_ref(&pause))? {
+            return Ok(());
+        }
+        change::send(&Session::open(global).await?, &wallet, global, pause).await
+    }
 }
 
 async fn status(global: &Global) -> Result<()> {

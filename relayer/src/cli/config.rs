@@ -28,12 +28,16 @@ struct Checked {
 impl Config {
     pub fn run(self, global: &Global) -> Result<()> {
         let Self::Check(settings) = self;
-        let config = settings.load().map_err(|error| error.into_invalid())?;
+        let config = settings.load().map_err(|error| match std::fs::File::open(&settings.file) {
+            Ok(_) => error.into_invalid(),
+            // What cannot be read was not checked.
+            Err(_) => error,
+        })?;
         for (key, path) in [
             ("chain.settler_keypair", &config.chain.settler_keypair),
             ("chain.receipt_keypair", &config.chain.receipt_keypair),
         ] {
-            super::solana::read_keypair(path, key).map_err(CliError::into_invalid)?;
+            super::signer::read_keypair(path, key).map_err(CliError::into_invalid)?;
         }
         global.output.print(&Checked {
             file: settings.file.display().to_string(),

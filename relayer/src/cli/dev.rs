@@ -9,6 +9,7 @@ mod system;
 mod table;
 
 use super::CliError;
+use super::output::{Format, write_out};
 use crate::relay::dialect::chat::question::{Question, Stream, message};
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
@@ -52,8 +53,12 @@ pub struct DevArgs {
 }
 
 impl DevArgs {
-    pub async fn run(self) -> super::Result<()> {
-        match run(self).await {
+    pub async fn run(self, output: Format) -> super::Result<()> {
+        if self.demo && output == Format::Json {
+            return Err(CliError::usage("--demo is a tour for people, and prints no JSON")
+                .next("leave --output out, or --demo"));
+        }
+        match run(self, output).await {
             Ok(None) => Ok(()),
             Ok(Some(broken)) => Err(CliError::new("demo", format!("the demo ended early: {broken}"))
                 .next("run it again with --seed to see whether it repeats, and report it")),
@@ -64,7 +69,7 @@ impl DevArgs {
 }
 
 /// Runs the system until it is interrupted, or the tour until it ends. Returns the promise that the tour found broken, if any.
-async fn run(args: DevArgs) -> Result<Option<String>> {
+async fn run(args: DevArgs, output: Format) -> Result<Option<String>> {
     if std::env::var_os("RUST_LOG").is_some() {
         // Logs are shown only where RUST_LOG asks for them. A process that logs already keeps its logger.
         let filter = super::serve::log_filter()?;
@@ -73,17 +78,20 @@ async fn run(args: DevArgs) -> Result<Option<String>> {
     if let Some(file) = &args.info {
         info::check(file)?;
     }
-    let system = System::start(&args).await?;
+    let system = System::start(&args, output).await?;
     if let Some(file) = &args.info {
         info::write(file, &system).with_context(|| format!("cannot write {}", file.display()))?;
     }
-    let broken = if args.demo {
-        demo::run(&system).await.err().map(|error| format!("{error:#}"))
+    let mut broken = None;
+    if args.demo {
+        broken = demo::run(&system).await.err().map(|error| format!("{error:#}"));
+    } else if output == Format::Json {
+        write_out(format!("{:#}\n", info::document(&system)).as_bytes())?;
+        interrupted().await;
     } else {
         say(&ready(&system));
         watch(&system).await;
-        None
-    };
+    }
     system.stop().await;
     Ok(broken)
 }

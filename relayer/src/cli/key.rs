@@ -1,10 +1,12 @@
 //! `steam key`: API keys. What a key may spend is written into the vault, on chain, before anyone has seen the key.
 
 mod allow;
+mod expiry;
 mod list;
 mod update;
 
 use self::allow::{Allow, Shown};
+use self::expiry::{Expiry, expiry};
 use self::list::List;
 use self::update::Update;
 use super::amount::{fee_bps, price, show_span, span, usdc_above_zero};
@@ -13,16 +15,17 @@ use super::output::{Report, line};
 use super::parse::{address, file};
 use super::rpc::OUTCOME_UNKNOWN;
 use super::secret;
+use super::sending::Sending;
 use super::session::{Session, until};
 use super::solana::Global;
 use super::vault::{Which, need_owner};
+use super::wallet::Wallet;
 use crate::chain::Pubkey;
 use crate::instructions;
 use anchor_lang::prelude::Clock;
 use rand::RngCore;
 use serde::Serialize;
-use solana_keypair::Keypair;
-use solana_signer::Signer;
+use solana_signature::Signature;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use steam_protocol::allow_list::{ANY, AllowList};
@@ -80,18 +83,22 @@ pub struct Create {
     /// Highest relayer fee, in basis points [default: the relayer's fee now]
     #[arg(long, value_name = "BPS", value_parser = fee_bps, allow_negative_numbers = true)]
     pub max_fee_bps: Option<u16>,
-    /// When it ends: a span like 30d, or never
+    /// When it ends: after a span like 30d, on a day like 2027-01-31 (UTC), or never
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = expiry, allow_negative_numbers = true)]
     pub expires: Expiry,
     /// A provider it may pay, by its account; may be repeated [default: any]
     #[arg(long, value_name = "PROVIDER", value_parser = address)]
     pub provider: Vec<Pubkey>,
-    /// Write the key to a new file only its owner can read, instead of showing it
+    /// Write the key to a new file only its owner can read, instead of showing it; with --sign-only and --signer the file of
+    /// both runs
     #[arg(long, value_name = "FILE", value_parser = file)]
     pub out: Option<PathBuf>,
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// End a key
@@ -103,23 +110,9 @@ pub struct Revoke {
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
-}
-
-/// When a key ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// After this many seconds.
-    After(u32),
-    /// Never.
-    Never,
-}
-
-fn expiry(text: &str) -> std::result::Result<Expiry, String> {
-    if text == "never" {
-        Ok(Expiry::Never)
-    } else {
-        span(text).map(Expiry::After).map_err(|e| format!("{e}, or `never`"))
-    }
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 impl Key {
@@ -172,15 +165,12 @@ fn perhaps_authorised(error: CliError, key: &SessionKey, slot: u8, in_file: bool
 
 impl Create {
     async fn run(self, global: &Global) -> Result<()> {
-        if let Some(path) = self.out.as_ref().filter(|path| path.exists()) {
-            return Err(CliError::new("key", format!("{} exists, and a key is never written over", path.display()))
-                .next("name a file that does not exist yet with --out"));
-        }
         let list = if self.provider.is_empty() { None } else { Some(allow::list(&self.provider)?) };
+        let wallet = self.sending.wallet(global)?;
+        self.check(&wallet)?;
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
-        let payer = global.signer()?;
-        need_owner(&vault, &payer.pubkey())?;
+        need_owner(&vault, &wallet.address())?;
         let clock = session.clock().await?;
         let slot = free_slot(&vault, &clock)?;
         if let Some(list) = &list {
@@ -188,24 +178,10 @@ impl Create {
         }
         let allow_root = list.as_ref().map_or(ANY, AllowList::root);
         let grant = KeyGrant { allow_root, ..self.grant(&session, &vault, &clock).await? };
-        let mut seed = Zeroizing::new([0; 32]);
-        rand::rng().fill_bytes(&mut *seed);
-        let key = SessionKey::from_seed(&seed);
-        if let Some(path) = &self.out {
-            // Written before the transaction: a key that is authorised and then lost would occupy its slot until it ends.
-            secret::write_new(path, &key)?;
-        }
-        let signer = Keypair::new_from_array(*seed);
-        let owner = &vault.owner;
-        let authorize = instructions::authorize_key(owner, owner, &vault.relayer, &signer.pubkey(), slot, grant);
-        let sent = session.send(&payer, &[authorize], &[&signer]).await;
-        if sent.as_ref().is_err_and(|error| !error.code().starts_with("rpc_"))
-            && let Some(path) = &self.out
-        {
-            // The transaction did not take effect, so the key is of no use.
-            let _ = std::fs::remove_file(path);
-        }
-        let signature = sent.map_err(|error| perhaps_authorised(error, &key, slot, self.out.is_some()))?;
+        let key = self.key(&wallet)?;
+        let Some(signature) = self.authorise(&session, &wallet, &vault, (&key, slot, grant)).await? else {
+            return Ok(());
+        };
         // Nothing that may fail stands between the authorisation and the key's print: unread, the epoch is the next one.
         let now = session.find_vault(&address).await.ok().flatten();
         global.output.print(&Created {
@@ -227,6 +203,60 @@ impl Create {
         Ok(())
     }
 
+    /// A transaction that is made again must be the same: its key is in a file, and its end does not count from now.
+    fn check(&self, wallet: &Wallet) -> Result<()> {
+        match (&self.out, wallet.is_made_again()) {
+            (None, true) => Err(CliError::usage("--out is needed with --sign-only and --signer")
+                .next("name a file for the key: the command that prints the transaction makes it, the one that sends it reads it")),
+            (Some(_), true) if matches!(self.expires, Expiry::After(_)) => {
+                Err(CliError::usage("--expires: with --sign-only and --signer a span would end at another time in each run")
+                    .next("name a day like 2027-01-31, or `never`"))
+            }
+            (Some(path), false) if path.exists() => {
+                Err(CliError::new("key", format!("{} exists, and a key is never written over", path.display()))
+                    .next("name a file that does not exist yet with --out"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A new key; or the one in the file, where the transaction is made again.
+    fn key(&self, wallet: &Wallet) -> Result<SessionKey> {
+        if let Some(path) =
+            self.out.as_ref().filter(|path| wallet.is_made_again() && (path.exists() || !wallet.sign_only))
+        {
+            return secret::read(path);
+        }
+        let mut seed = Zeroizing::new([0; 32]);
+        rand::rng().fill_bytes(&mut *seed);
+        let key = SessionKey::from_seed(&seed);
+        if let Some(path) = &self.out {
+            // Written before the transaction: a key that is authorised and then lost would occupy its slot until it ends.
+            secret::write_new(path, &key)?;
+        }
+        Ok(key)
+    }
+
+    async fn authorise(
+        &self,
+        session: &Session,
+        wallet: &Wallet,
+        vault: &Vault,
+        (key, slot, grant): (&SessionKey, u8, KeyGrant),
+    ) -> Result<Option<Signature>> {
+        // Room for the key is paid by who paid for the vault, or else by its owner.
+        let payer = if wallet.payer() == vault.rent_payer { vault.rent_payer } else { vault.owner };
+        let address = Pubkey::new_from_array(key.address());
+        let step = instructions::authorize_key(&vault.owner, &payer, &vault.relayer, &address, slot, grant);
+        let sent = wallet.send(&session.rpc, &[step], Some(key)).await;
+        let took_no_effect = sent.as_ref().is_err_and(|error| !error.code().starts_with("rpc_"));
+        if let Some(path) = self.out.as_ref().filter(|_| took_no_effect && !wallet.is_made_again()) {
+            // The key is of no use.
+            let _ = std::fs::remove_file(path);
+        }
+        sent.map_err(|error| perhaps_authorised(error, key, slot, self.out.is_some()))
+    }
+
     async fn grant(&self, session: &Session, vault: &Vault, clock: &Clock) -> Result<KeyGrant> {
         let max_fee_bps = match self.max_fee_bps {
             Some(bps) => bps,
@@ -241,6 +271,7 @@ impl Create {
         Ok(KeyGrant {
             expires: match self.expires {
                 Expiry::After(seconds) => clock.unix_timestamp.saturating_add(seconds.into()),
+                Expiry::At(time) => time,
                 Expiry::Never => i64::MAX,
             },
             limit_total: self.limit.0,
@@ -328,12 +359,12 @@ impl Revoke {
     async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
-        let payer = global.signer()?;
-        need_owner(&vault, &payer.pubkey())?;
+        let wallet = self.sending.wallet(global)?;
+        need_owner(&vault, &wallet.address())?;
         let clock = session.clock().await?;
         let slot = live_slot(&vault, &self.key, &address, &clock)?;
         let revoke = instructions::revoke_key(&vault.owner, &vault.relayer, slot, None);
-        let signature = session.send(&payer, &[revoke], &[]).await?;
+        let Some(signature) = wallet.send(&session.rpc, &[revoke], None).await? else { return Ok(()) };
         let now = session.find_vault(&address).await?.unwrap_or(vault);
         let deadline = now.keys[usize::from(slot)].settle_until;
         global.output.print(&Revoked {

@@ -61,7 +61,7 @@ impl Report for Made {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::solana::read_keypair;
+    use crate::cli::signer::read_keypair;
 
     #[test]
     fn a_keypair_file_is_its_owners_is_read_back_and_is_never_overwritten() {

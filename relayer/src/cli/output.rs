@@ -99,22 +99,56 @@ pub fn line(out: &mut dyn Write, name: &str, value: impl std::fmt::Display) -> i
     writeln!(out, "{name:<15} {value}")
 }
 
-/// A table for people: its columns' names and rows, each column as wide as it must be. What steers a terminal is left out:
-/// names are strangers'.
+/// A table for people: its columns' names and rows, each column as wide as it must be; or a list, where the terminal is
+/// narrower than that. What steers a terminal is left out: names are strangers'.
 pub fn table(out: &mut dyn Write, names: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
-    let plain = |text: &str| text.chars().filter(|letter| !letter.is_control()).collect::<String>();
-    let names = names.iter().map(|name| (*name).to_owned()).collect();
-    let rows: Vec<Vec<String>> =
-        std::iter::once(names).chain(rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect())).collect();
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    laid_out(out, names, rows, terminal_columns())
+}
+
+fn laid_out(out: &mut dyn Write, names: &[&str], rows: &[Vec<String>], columns: Option<usize>) -> io::Result<()> {
+    let plain = |text: &String| text.chars().filter(|letter| !letter.is_control()).collect::<String>();
+    let head = names.iter().map(|name| (*name).to_owned()).collect();
+    let body = rows.iter().map(|row| row.iter().map(plain).collect());
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(body).collect();
+    let longest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..names.len()).map(|column| longest(column).unwrap_or_default()).collect();
+    let all = widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1);
+    if columns.is_some_and(|columns| columns < all) {
+        return list(out, names, &rows[1..]);
+    }
     for row in &rows {
-        let cells = row.iter().enumerate().map(|(column, cell)| {
-            let width = width(column).unwrap_or_default();
-            format!("{cell:<width$}")
-        });
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
+}
+
+/// Each row as a paragraph, so that every cell is whole and can be copied.
+fn list(out: &mut dyn Write, names: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    for (at, row) in rows.iter().enumerate() {
+        if at > 0 {
+            writeln!(out)?;
+        }
+        for (name, cell) in names.iter().zip(row) {
+            line(out, name, cell)?;
+        }
+    }
+    Ok(())
+}
+
+/// How wide the terminal is to which results go, if they go to one.
+fn terminal_columns() -> Option<usize> {
+    #[cfg(unix)]
+    if io::IsTerminal::is_terminal(&io::stdout()) {
+        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        return size.map(|size| usize::from(size.ws_col)).filter(|columns| *columns > 0);
+    }
+    None
+}
+
+/// A number of things in words: `1 receipt`, `2 receipts`.
+pub fn counted(count: u64, of: &str) -> String {
+    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A row for a spreadsheet. A cell that it would take for a formula is marked as text: names are strangers'.
@@ -140,6 +174,26 @@ mod tests {
     fn columns_are_as_wide_as_they_must_be_and_steer_no_terminal() {
         let rows = [vec!["a".into(), "\u{1b}[2Jé".into()], vec!["longer".into(), "b".into()]];
         assert_eq!(written(|out| table(out, &["x", "name"], &rows)), "x       name\na       [2Jé\nlonger  b\n");
+    }
+
+    #[test]
+    fn what_is_wider_than_the_terminal_is_a_list_of_whole_cells() {
+        let rows = [vec!["a".into(), "12345678".into()], vec!["b".into(), "9".into()]];
+        let table = "id  name\na   12345678\nb   9\n";
+        for columns in [None, Some(12), Some(80)] {
+            assert_eq!(written(|out| laid_out(out, &["id", "name"], &rows, columns)), table, "{columns:?}");
+        }
+        let list = written(|out| laid_out(out, &["id", "name"], &rows, Some(11)));
+        let cell = |name: &str, value: &str| format!("{name:<15} {value}\n");
+        assert_eq!(
+            list,
+            [cell("id", "a"), cell("name", "12345678"), "\n".into(), cell("id", "b"), cell("name", "9")].concat()
+        );
+    }
+
+    #[test]
+    fn one_of_a_kind_has_no_plural() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "receipt")), ["0 receipts", "1 receipt", "2 receipts"]);
     }
 
     #[test]

@@ -20,12 +20,12 @@ use super::amount::{Usdc, show, usdc_above_zero};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::{address, endpoint};
+use super::sending::Sending;
 use super::session::Session;
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::ProviderUpdate;
@@ -64,6 +64,9 @@ pub struct Register {
     /// Base URL of the OpenAI-compatible API, /v1 included
     #[arg(long, value_name = "URL", value_parser = endpoint)]
     pub endpoint: String,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Change a provider
@@ -79,6 +82,9 @@ pub struct Update {
     /// Whether the provider takes part
     #[arg(long, value_enum, value_name = "STATUS", group = "what")]
     pub status: Option<Part>,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// What a provider or relayer says of itself.
@@ -114,6 +120,9 @@ pub struct Payout {
     /// Owner of the token account it goes to [default: the keypair]
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub to: Option<Pubkey>,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 pub(super) fn name(text: &str) -> std::result::Result<String, String> {
@@ -196,14 +205,17 @@ impl Report for Updated {
 
 impl Update {
     async fn run(self, global: &Global) -> Result<()> {
-        let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let address = addresses::provider(&authority);
-        let _: steam_router::state::Provider = session.need(&address, "provider").await?;
         let update = ProviderUpdate { name: self.name, url: self.endpoint, retired: self.status.map(Part::is_retired) };
-        let update = instructions::update_provider(&authority, update);
-        let signature = session.send(&payer, &[update], &[]).await?;
+        let update = [instructions::update_provider(&authority, update)];
+        if wallet.print_without_node(&update)? {
+            return Ok(());
+        }
+        let session = Session::open(global).await?;
+        let _: steam_router::state::Provider = session.need(&address, "provider").await?;
+        let Some(signature) = wallet.send(&session.rpc, &update, None).await? else { return Ok(()) };
         global.output.print(&Updated {
             role: "provider",
             address: address.to_string(),
@@ -215,8 +227,8 @@ impl Update {
 impl Register {
     async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let provider = addresses::provider(&authority);
         if session.find::<steam_router::state::Provider>(&provider).await?.is_some() {
             return Err(CliError::new(
@@ -226,8 +238,8 @@ impl Register {
             .next("list models with `steam provider offer`"));
         }
         let mint = session.config.mint;
-        let register = instructions::register_provider(&authority, &authority, &mint, &self.name, &self.endpoint);
-        let signature = session.send(&payer, &[register], &[]).await?;
+        let register = instructions::register_provider(&authority, &wallet.payer(), &mint, &self.name, &self.endpoint);
+        let Some(signature) = wallet.send(&session.rpc, &[register], None).await? else { return Ok(()) };
         global.output.print(&Registered {
             role: "provider",
             address: provider.to_string(),
@@ -314,8 +326,8 @@ impl Report for Paid {
 impl Payout {
     pub(super) async fn run(self, global: &Global, earner: Earner) -> Result<()> {
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let (authority, mint) = (payer.pubkey(), session.config.mint);
+        let wallet = self.sending.wallet(global)?;
+        let (authority, mint) = (wallet.address(), session.config.mint);
         let address = earner.of(&authority);
         let Some(held) = session.balance(&addresses::ata(&address, &mint)).await? else {
             let role = earner.role();
@@ -333,8 +345,8 @@ impl Payout {
             Earner::Provider => instructions::withdraw_earnings(&authority, &mint, &destination, amount),
             Earner::Relayer => instructions::withdraw_fees(&authority, &mint, &destination, amount),
         };
-        let steps = [instructions::create_ata(&authority, &owner, &mint), withdraw];
-        let signature = session.send(&payer, &steps, &[]).await?;
+        let steps = [instructions::create_ata(&wallet.payer(), &owner, &mint), withdraw];
+        let Some(signature) = wallet.send(&session.rpc, &steps, None).await? else { return Ok(()) };
         global.output.print(&Paid {
             amount: amount.into(),
             destination: destination.to_string(),

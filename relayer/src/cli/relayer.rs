@@ -1,17 +1,21 @@
 //! `steam relayer`: put a relayer on the chain, and take its fees.
 
+mod list;
+
+pub use list::List;
+
 use super::amount::{Usdc, fee_bps, show_span};
 use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::parse::{address, endpoint};
 use super::provider::{Earner, Part, Payout, Registered, Updated, standing};
+use super::sending::Sending;
 use super::session::{Session, until};
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use anchor_lang::prelude::Clock;
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_router::state::RelayerUpdate;
 
@@ -26,6 +30,8 @@ pub enum Relayer {
     Fee(Fee),
     /// Move the relayer's fees to a token account
     WithdrawFees(Payout),
+    /// List the relayers of the cluster
+    List(List),
     /// Show a relayer and its fees
     Status(Status),
 }
@@ -45,6 +51,9 @@ pub struct Register {
     /// Public base URL of the relayer's API, /v1 included
     #[arg(long, value_name = "URL", value_parser = endpoint)]
     pub endpoint: String,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Change a relayer
@@ -63,6 +72,9 @@ pub struct Update {
     /// Whether the relayer takes part
     #[arg(long, value_enum, value_name = "STATUS", group = "what")]
     pub status: Option<Part>,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Change the fee
@@ -72,6 +84,9 @@ pub struct Fee {
     /// Fee on every charge, in basis points
     #[arg(value_name = "BPS", value_parser = fee_bps, allow_negative_numbers = true)]
     pub fee_bps: u16,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Show a relayer
@@ -89,6 +104,7 @@ impl Relayer {
             Self::Update(update) => update.run(global).await,
             Self::Fee(fee) => fee.run(global).await,
             Self::WithdrawFees(payout) => payout.run(global, Earner::Relayer).await,
+            Self::List(list) => list.run(global).await,
             Self::Status(status) => status.run(global).await,
         }
     }
@@ -97,8 +113,8 @@ impl Relayer {
 impl Register {
     async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let relayer = addresses::relayer(&authority);
         if session.find::<steam_router::state::Relayer>(&relayer).await?.is_some() {
             return Err(CliError::new("registered", format!("the keypair is registered already as relayer {relayer}"))
@@ -107,14 +123,14 @@ impl Register {
         let mint = session.config.mint;
         let register = instructions::register_relayer(
             &authority,
-            &authority,
+            &wallet.payer(),
             &mint,
             &self.settler,
             &self.receipt_key,
             self.fee_bps,
             &self.endpoint,
         );
-        let signature = session.send(&payer, &[register], &[]).await?;
+        let Some(signature) = wallet.send(&session.rpc, &[register], None).await? else { return Ok(()) };
         global.output.print(&Registered {
             role: "relayer",
             address: relayer.to_string(),
@@ -126,11 +142,9 @@ impl Register {
 
 impl Update {
     async fn run(self, global: &Global) -> Result<()> {
-        let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let address = addresses::relayer(&authority);
-        let _: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let update = RelayerUpdate {
             settler: self.settler,
             receipt_key: self.receipt_key.map(|key| key.to_bytes()),
@@ -138,8 +152,13 @@ impl Update {
             url: self.endpoint,
             retired: self.status.map(Part::is_retired),
         };
-        let update = instructions::update_relayer(&authority, update);
-        let signature = session.send(&payer, &[update], &[]).await?;
+        let update = [instructions::update_relayer(&authority, update)];
+        if wallet.print_without_node(&update)? {
+            return Ok(());
+        }
+        let session = Session::open(global).await?;
+        let _: steam_router::state::Relayer = session.need(&address, "relayer").await?;
+        let Some(signature) = wallet.send(&session.rpc, &update, None).await? else { return Ok(()) };
         global.output.print(&Updated {
             role: "relayer",
             address: address.to_string(),
@@ -185,14 +204,17 @@ struct Posted {
 
 impl Fee {
     async fn run(self, global: &Global) -> Result<()> {
-        let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let address = addresses::relayer(&authority);
-        let _: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let update = RelayerUpdate { fee_bps: Some(self.fee_bps), ..RelayerUpdate::default() };
-        let update = instructions::update_relayer(&authority, update);
-        let signature = session.send(&payer, &[update], &[]).await?;
+        let update = [instructions::update_relayer(&authority, update)];
+        if wallet.print_without_node(&update)? {
+            return Ok(());
+        }
+        let session = Session::open(global).await?;
+        let _: steam_router::state::Relayer = session.need(&address, "relayer").await?;
+        let Some(signature) = wallet.send(&session.rpc, &update, None).await? else { return Ok(()) };
         let relayer: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let clock = session.clock().await?;
         global.output.print(&Posted {

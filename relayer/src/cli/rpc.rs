@@ -5,9 +5,8 @@ use super::error::{CliError, Result};
 use super::failure;
 use super::solana::Global;
 use crate::chain::{Pubkey, node_url};
-use anchor_lang::solana_program::instruction::Instruction;
 use solana_commitment_config::CommitmentConfig;
-use solana_keypair::Keypair;
+use solana_hash::Hash;
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::client_error::{Error, ErrorKind, Result as RpcResult};
 use solana_rpc_client_api::custom_error::{
@@ -15,9 +14,8 @@ use solana_rpc_client_api::custom_error::{
 };
 use solana_rpc_client_api::request::{RpcError, RpcRequest};
 use solana_signature::Signature;
-use solana_signer::Signer;
+use solana_transaction::TransactionError;
 use solana_transaction::versioned::VersionedTransaction;
-use solana_transaction::{Transaction, TransactionError};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -88,15 +86,14 @@ impl RpcSession {
         Ok(found.value.into_iter().next().flatten().map(|account| account.data))
     }
 
-    /// Signs, sends and waits for confirmation. The payer signs; so do `signers`.
-    pub async fn send(&self, payer: &Keypair, instructions: &[Instruction], signers: &[&Keypair]) -> Result<Signature> {
-        let blockhash = self.answer(self.client.get_latest_blockhash()).await?;
-        let mut transaction = Transaction::new_with_payer(instructions, Some(&payer.pubkey()));
-        let signers: Vec<&Keypair> = std::iter::once(payer).chain(signers.iter().copied()).collect();
-        transaction
-            .try_sign(&signers, blockhash)
-            .map_err(|error| CliError::new("sign", format!("cannot sign the transaction: {error}")))?;
-        self.send_signed(&transaction.into()).await
+    /// The newest blockhash.
+    pub async fn blockhash(&self) -> Result<Hash> {
+        self.answer(self.client.get_latest_blockhash()).await
+    }
+
+    /// Whether a transaction with this blockhash could still be carried out.
+    pub async fn holds(&self, blockhash: &Hash) -> Result<bool> {
+        self.answer(self.client.is_blockhash_valid(blockhash, CommitmentConfig::processed())).await
     }
 
     /// Sends a transaction that has all its signatures, and waits for confirmation.
@@ -184,6 +181,9 @@ impl RpcSession {
 mod tests {
     use super::*;
     use crate::relay::testing::mock::{Mock, Step, answer};
+    use solana_keypair::Keypair;
+    use solana_signer::Signer;
+    use solana_transaction::Transaction;
 
     /// A session with a node that does `steps` for each request, at a URL with a secret.
     async fn node(steps: Vec<Step>) -> RpcSession {

@@ -23,14 +23,21 @@ impl KeySource {
     /// Reads the key. No error ever shows it.
     pub fn read(&self) -> Result<SessionKey> {
         let Some(path) = &self.key_file else { return from_environment() };
-        key_file::read(path).map_err(|error| {
-            let next = match &error {
-                KeyFileError::Io { .. } => "name the file `steam key create --out FILE` wrote with --key-file",
-                KeyFileError::Content { .. } => "`steam key create` makes a key",
-            };
-            CliError::new("key", error.to_string()).next(next)
-        })
+        read(path)
     }
+}
+
+/// Reads the key in a file. No error ever shows it.
+pub fn read(path: &Path) -> Result<SessionKey> {
+    key_file::read(path).map_err(|error| {
+        let next = match &error {
+            KeyFileError::Io { .. } => {
+                "name the file that `steam key create --out FILE` wrote; --key-file names it to other commands"
+            }
+            KeyFileError::Content { .. } => "`steam key create` makes a key",
+        };
+        CliError::new("key", error.to_string()).next(next)
+    })
 }
 
 fn from_environment() -> Result<SessionKey> {

@@ -7,13 +7,10 @@ use super::solana::Global;
 use crate::addresses;
 use crate::chain::Pubkey;
 use anchor_lang::prelude::Clock;
-use anchor_lang::solana_program::instruction::Instruction;
 use anchor_lang::{AccountDeserialize, Discriminator};
 use bytemuck::AnyBitPattern;
-use solana_keypair::Keypair;
 use solana_rpc_client_api::config::{RpcAccountInfoConfig, RpcProgramAccountsConfig, UiAccountEncoding};
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
-use solana_signature::Signature;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{Config, Deadline, Vault, VaultWithKeys};
 
@@ -143,11 +140,6 @@ impl Session {
             }),
             _ => Err(another(&address)),
         }
-    }
-
-    /// Signs, sends and waits for confirmation. The payer signs; so do `signers`.
-    pub async fn send(&self, payer: &Keypair, instructions: &[Instruction], signers: &[&Keypair]) -> Result<Signature> {
-        self.rpc.send(payer, instructions, signers).await
     }
 
     async fn data(&self, address: &Pubkey) -> Result<Option<Vec<u8>>> {

@@ -3,35 +3,58 @@
 
 use super::error::{CliError, Result};
 use super::output::Format;
+use super::signer::{Signer, Source, source};
 use crate::chain::Pubkey;
-use solana_keypair::Keypair;
+use std::cell::OnceCell;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
 
 const DEFAULT_URL: &str = "https://api.mainnet-beta.solana.com";
 
 /// Flags every command takes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Global {
-    /// Solana cluster: an RPC URL, or localhost, devnet, testnet, mainnet-beta [default: from the Solana CLI's config]
+    /// Solana cluster: an RPC URL, localhost, devnet, testnet, mainnet-beta [default: from the Solana CLI's config]
     #[arg(short, long, global = true, value_name = "URL_OR_MONIKER", value_parser = cluster_url, env = "STEAM_URL", help_heading = "Global options")]
     pub url: Option<String>,
-    /// Keypair file that signs and pays [default: from the Solana CLI's config]
-    #[arg(short, long, global = true, value_name = "FILE", value_parser = keypair_path, help_heading = "Global options")]
-    pub keypair: Option<PathBuf>,
+    /// Who signs and pays: a keypair file or what the Solana CLI takes for one [default: from its config]
+    #[arg(short, long, global = true, value_name = "KEYPAIR", value_parser = source, help_heading = "Global options")]
+    pub keypair: Option<Source>,
     /// The Solana CLI's configuration file [default: ~/.config/solana/cli/config.yml]
     #[arg(short = 'C', long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,
-    /// How results are printed
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT", help_heading = "Global options")]
+    /// How results are printed: text, json, or of `steam statement` csv
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        hide_possible_values = true,
+        value_name = "FORMAT",
+        help_heading = "Global options"
+    )]
     pub output: Format,
+    /// Who signs, once it was opened: a seed phrase is asked for once.
+    #[arg(skip)]
+    opened: Opened,
+}
+
+/// A signer that may have been opened.
+#[derive(Clone, Default)]
+struct Opened(Rc<OnceCell<Signer>>);
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Opened").field(&self.0.get().map(Signer::address)).finish()
+    }
 }
 
 /// The values the Solana CLI's file gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SolanaConfig {
     url: Option<String>,
-    keypair: Option<PathBuf>,
+    keypair: Option<String>,
 }
 
 /// A moniker's or URL's RPC endpoint.
@@ -49,13 +72,6 @@ pub fn cluster_url(text: &str) -> std::result::Result<String, String> {
     }
 }
 
-fn keypair_path(text: &str) -> std::result::Result<PathBuf, String> {
-    if text.is_empty() || text == "ASK" || text.contains("://") {
-        return Err("expected the path of a keypair file; prompts and hardware wallets are not supported".into());
-    }
-    Ok(text.into())
-}
-
 impl SolanaConfig {
     /// Reads the two flat `key: value` lines that matter; the rest of the YAML is somebody else's.
     fn parse(text: &str) -> Self {
@@ -67,7 +83,7 @@ impl SolanaConfig {
                 (!value.is_empty()).then(|| value.to_owned())
             })
         };
-        Self { url: value("json_rpc_url"), keypair: value("keypair_path").map(PathBuf::from) }
+        Self { url: value("json_rpc_url"), keypair: value("keypair_path") }
     }
 
     fn read(explicit: Option<&Path>) -> Result<Self> {
@@ -105,45 +121,34 @@ impl Global {
     }
 
     /// Where the keypair is.
-    pub fn keypair_path(&self) -> Result<PathBuf> {
-        if let Some(path) = &self.keypair {
-            return Ok(path.clone());
+    fn source(&self) -> Result<Source> {
+        if let Some(source) = &self.keypair {
+            return Ok(source.clone());
         }
-        if let Some(path) = SolanaConfig::read(self.config.as_deref())?.keypair {
-            return Ok(path);
+        if let Some(named) = SolanaConfig::read(self.config.as_deref())?.keypair {
+            return source(&named).map_err(|problem| {
+                CliError::new("config", format!("keypair_path in the Solana CLI's config is wrong: {problem}"))
+                    .next("set it with `solana config set --keypair`, or use --keypair")
+            });
         }
-        home().map(|home| home.join(".config/solana/id.json")).ok_or_else(|| {
+        home().map(|home| Source::File(home.join(".config/solana/id.json"))).ok_or_else(|| {
             CliError::new("keypair", "no keypair is set and HOME is not known").next("use --keypair FILE")
         })
     }
 
-    /// The keypair that signs and pays.
-    pub fn signer(&self) -> Result<Arc<Keypair>> {
-        read_keypair(&self.keypair_path()?, "--keypair").map(Arc::new)
+    /// Who signs and, unless another does, pays.
+    pub fn signer(&self) -> Result<Signer> {
+        if let Some(opened) = self.opened.0.get() {
+            return Ok(opened.clone());
+        }
+        let signer = self.source()?.open("--keypair")?;
+        Ok(self.opened.0.get_or_init(|| signer).clone())
     }
 
-    /// The keypair's address.
+    /// The signer's address.
     pub fn address(&self) -> Result<Pubkey> {
-        use solana_signer::Signer;
-        Ok(self.signer()?.pubkey())
+        Ok(self.signer()?.address())
     }
-}
-
-/// Reads a keypair file in the Solana CLI's form. No error ever shows what the file contains.
-pub fn read_keypair(path: &Path, flag: &str) -> Result<Keypair> {
-    let fail = |problem: String| {
-        CliError::new("keypair", problem)
-            .next(format!("create one with `solana-keygen new -o {}`, or name another with {flag}", path.display()))
-    };
-    let mut text = std::fs::read_to_string(path)
-        .map_err(|error| fail(format!("cannot read the keypair file {}: {error}", path.display())))?;
-    let bytes: std::result::Result<Vec<u8>, _> = serde_json::from_str(&text);
-    zeroize::Zeroize::zeroize(&mut text);
-    let mut bytes =
-        bytes.map_err(|_| fail(format!("{} is no keypair file: it is not a JSON list of bytes", path.display())))?;
-    let keypair = Keypair::try_from(bytes.as_slice());
-    zeroize::Zeroize::zeroize(&mut bytes);
-    keypair.map_err(|_| fail(format!("{} is no keypair file: it needs 64 bytes of a valid keypair", path.display())))
 }
 
 fn home() -> Option<PathBuf> {
@@ -159,7 +164,7 @@ mod tests {
         let text = "---\njson_rpc_url: https://api.devnet.solana.com\nwebsocket_url: ''\nkeypair_path: \"/home/a b/id.json\"\naddress_labels:\n  keypair_path: no\ncommitment: confirmed\n";
         let config = SolanaConfig::parse(text);
         assert_eq!(config.url.as_deref(), Some("https://api.devnet.solana.com"));
-        assert_eq!(config.keypair, Some("/home/a b/id.json".into()));
+        assert_eq!(config.keypair, Some("/home/a b/id.json".to_owned()));
         assert_eq!(SolanaConfig::parse("json_rpc_url: ''\n"), SolanaConfig::default());
     }
 

@@ -4,7 +4,7 @@
 use super::amount::PicoUsdc;
 use super::asking::{Asked, Asking, Period, explain};
 use super::error::{CliError, Result};
-use super::output::{Report, csv_row, line, name_of, table};
+use super::output::{Report, counted, csv_row, line, name_of, table};
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::date::show_second;
@@ -168,7 +168,7 @@ fn not_held(id: &str, problem: &str) -> CliError {
 impl Report for Stated {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         line(out, "key", &self.key)?;
-        line(out, "cost", format!("{} USDC in {} receipts", self.total_pico, self.receipts.len()))?;
+        line(out, "cost", format!("{} USDC in {}", self.total_pico, counted(self.receipts.len() as u64, "receipt")))?;
         line(out, "not settled", format!("{} USDC", self.unsettled_pico))?;
         line(out, "checked", if self.verified { "signatures and amounts" } else { "amounts; the chain was not read" })?;
         if self.has_more {

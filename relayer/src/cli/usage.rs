@@ -3,7 +3,7 @@
 use super::amount::PicoUsdc;
 use super::asking::{Asking, Period, explain};
 use super::error::{CliError, Result};
-use super::output::{Report, line, name_of, table};
+use super::output::{Report, counted, line, name_of, table};
 use super::solana::Global;
 use crate::date::show_second;
 use crate::views::UsageList;
@@ -116,7 +116,7 @@ impl Report for Used {
         line(out, "key", &self.key)?;
         line(out, "from", show_second(self.since.saturating_mul(1_000)))?;
         line(out, "until", show_second(self.until.saturating_mul(1_000)))?;
-        line(out, "cost", format!("{} USDC in {} answers", self.total.cost_pico, self.total.requests))?;
+        line(out, "cost", format!("{} USDC in {}", self.total.cost_pico, counted(self.total.requests, "answer")))?;
         if self.rows.is_empty() {
             return Ok(());
         }

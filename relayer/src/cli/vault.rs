@@ -13,14 +13,14 @@ pub use withdraw::Withdraw;
 
 use super::amount::{AskedUsdc, PicoUsdc, Usdc, show_span};
 use super::error::{CliError, Result};
-use super::output::{Report, line};
+use super::output::{Report, counted, line};
 use super::parse::address;
+use super::sending::Sending;
 use super::session::{Session, until};
 use super::solana::Global;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_router::state::{Relayer, VaultWithKeys as VaultAccount};
 
@@ -34,7 +34,7 @@ pub enum Vault {
     Open(Open),
     /// Show what a vault holds, owes and allows
     Show(Show),
-    /// Show where to deposit, with a payment link and a QR code; with AMOUNT, transfer it
+    /// Show where to deposit, with a QR code; with AMOUNT, transfer it
     Deposit(Deposit),
     /// Take money out: request it, wait for the delay, execute
     Withdraw(Withdraw),
@@ -50,6 +50,9 @@ pub struct Open {
     /// The relayer's address: who may charge what your keys sign
     #[arg(long, value_name = "ADDRESS", value_parser = address, env = "STEAM_RELAYER")]
     pub relayer: Pubkey,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Show a vault
@@ -137,8 +140,8 @@ struct Opened {
 impl Open {
     async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let owner = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let owner = wallet.address();
         if session.find::<Relayer>(&self.relayer).await?.is_none() {
             return Err(CliError::new("no_relayer", format!("there is no relayer at {}", self.relayer))
                 .next("ask its operator for the address `steam relayer status` shows"));
@@ -147,8 +150,9 @@ impl Open {
         let signature = match session.find_vault(&vault).await? {
             Some(_) => None,
             None => {
-                let open = instructions::open_vault(&owner, &owner, &self.relayer, &session.config.mint);
-                Some(session.send(&payer, &[open], &[]).await?)
+                let open = instructions::open_vault(&owner, &wallet.payer(), &self.relayer, &session.config.mint);
+                let Some(signature) = wallet.send(&session.rpc, &[open], None).await? else { return Ok(()) };
+                Some(signature)
             }
         };
         global.output.print(&Opened {
@@ -248,7 +252,7 @@ impl Report for Shown {
             };
             line(out, "withdrawal", format!("{}, {when}", pending.amount))?;
         }
-        line(out, "settled", format!("{} USDC in {} receipts", self.settled_pico, self.receipts_settled))?;
+        line(out, "settled", format!("{} USDC in {}", self.settled_pico, counted(self.receipts_settled, "receipt")))?;
         line(out, "fees", format!("{} USDC", self.fee_pico))?;
         line(out, "keys", format!("{} (`steam key list`)", self.keys))
     }

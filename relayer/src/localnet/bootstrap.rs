@@ -227,7 +227,8 @@ impl Localnet {
             price_notice: one,
             fee_notice: one,
         };
-        let init = instructions::init_config(&admin, &self.mint, genesis_hash, &admin, &admin, (delays, floors));
+        let init =
+            instructions::init_config(&admin, &admin, &self.mint, genesis_hash, &admin, &admin, (delays, floors));
         self.step(what, &[init], &[&self.admin]).await?;
         Ok(steam_protocol::domain::domain(&self.program.to_bytes(), &genesis_hash))
     }

@@ -26,7 +26,24 @@ const FOLDER: Case = Usage(&["", "/", "."]);
 pub fn case(path: &str, id: &str) -> Option<Case> {
     Some(match (path, id) {
         (_, "url") => Usage(&["", "mars", "ws://localhost", "http://"]),
-        (_, "keypair") => Usage(&["", "usb://ledger", "ASK", "prompt://"]),
+        (_, "keypair") | ("vault open", "fee_payer") => Usage(&[
+            "",
+            "usb://trezor",
+            "usb://ledger?key=x",
+            "prompt://x",
+            "prompt://?key=0/0/0",
+            "ssh://host",
+            "stdin:x",
+        ]),
+        ("vault open", "with_compute_unit_price") => {
+            Usage(&["", "-1", "0.5", "50000001", "18446744073709551616", "many"])
+        }
+        ("vault open", "blockhash") => Usage(&["", "x", "0OIl"]),
+        ("vault open", "signer") => {
+            Usage(&["", "me=you", "11111111111111111111111111111112", "11111111111111111111111111111112="])
+        }
+        // Every command that sends has these, parsed by one code; one stands for all.
+        (_, "fee_payer" | "with_compute_unit_price" | "blockhash" | "signer") => Free,
         ("vault show", "config") => Late("/nonexistent/config.yml", 1, "--config"),
         // A global flag is read by the commands that need the cluster; one stands for all.
         (_, "config") => Free,
@@ -84,12 +101,12 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         ("dev", "settle_interval_ms") => Usage(&["99", "60001", "-1", "fast", ""]),
         ("dev", "requests_per_minute") => Usage(&["-1", "4294967296", "many", ""]),
         ("serve", "file") => Late("/nonexistent/steam.toml", 1, "/nonexistent/steam.toml"),
-        ("config check", "file") => Late("/nonexistent/steam.toml", 3, "/nonexistent/steam.toml"),
-        ("receipt show" | "receipt verify", "receipt") => Late("bm8gcmVjZWlwdA==", 3, "no receipt"),
+        ("config check", "file") => Late("/nonexistent/steam.toml", 1, "/nonexistent/steam.toml"),
+        ("receipt show" | "receipt verify", "receipt") => Late("bm8gcmVjZWlwdA==", 3, "no signed receipt"),
         ("receipt verify", "answer") => Late("/nonexistent/answer", 1, "--answer"),
         ("receipt verify", "key_file") => Late("/nonexistent/key", 2, "--key-file"),
         ("receipt verify", "routing") => Late("/nonexistent/record", 1, "--routing"),
-        ("receipt verify", "proof") => Late("/nonexistent/proof", 3, "--proof"),
+        ("receipt verify", "proof") => Late("/nonexistent/proof", 1, "--proof"),
         ("chat", "prompt" | "system") => Free,
         ("chat", "models") => Usage(&["", "a,", "a b"]),
         ("chat", "order" | "only" | "ignore") => Usage(&["", "a,", ",a"]),

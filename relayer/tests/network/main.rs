@@ -7,3 +7,4 @@ mod bills;
 mod commands;
 mod system;
 mod vendors;
+mod wallets;

@@ -75,11 +75,19 @@ impl System {
 
     /// Runs a command with `keypair`.
     pub async fn steam(&self, keypair: &Keypair, args: &[&str]) -> Said {
-        let file = self.keypair_file(&format!("{}.json", keypair.pubkey()), keypair);
+        self.steam_as(&self.keypair_path(keypair), args).await
+    }
+
+    /// The path of a keypair's file.
+    pub fn keypair_path(&self, keypair: &Keypair) -> String {
+        self.keypair_file(&format!("{}.json", keypair.pubkey()), keypair).display().to_string()
+    }
+
+    /// Runs a command with what `--keypair` names.
+    pub async fn steam_as(&self, signer: &str, args: &[&str]) -> Said {
         let output = Command::new(env!("CARGO_BIN_EXE_steam"))
             .args(args)
-            .args(["--output", "json", "--url", &self.network.rpc_url, "--keypair"])
-            .arg(file)
+            .args(["--output", "json", "--url", &self.network.rpc_url, "--keypair", signer])
             .env("HOME", self.folder.path())
             .env("USER", "ann")
             .stdin(Stdio::null())

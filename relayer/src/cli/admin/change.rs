@@ -6,12 +6,13 @@ use crate::cli::amount::span;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::address;
+use crate::cli::sending::Sending;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
+use crate::cli::wallet::Wallet;
 use crate::instructions;
 use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_router::state::{ConfigUpdate, Delays, Provider};
 
@@ -25,6 +26,9 @@ pub struct Suspension {
     /// End the suspension
     #[arg(long)]
     pub lift: bool,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Offer the admin's place
@@ -37,6 +41,17 @@ pub struct Offered {
     /// Take the offer back
     #[arg(long, group = "what")]
     pub cancel: bool,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
+}
+
+/// Accept the admin's place
+#[derive(Debug, clap::Args)]
+pub struct Acceptance {
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Change settings
@@ -71,6 +86,9 @@ pub struct Change {
     /// Length of a slot by which the delays given are also counted in slots, in milliseconds; not shorter than a slot takes
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..=10_000), allow_negative_numbers = true, default_value_t = 400)]
     pub slot_ms: u32,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 impl Change {
@@ -95,35 +113,44 @@ impl Change {
         check(&delays, &session.config.floors)
             .map_err(|error| error.next("see what holds with `steam admin status`"))?;
         let update = ConfigUpdate { guardian: self.guardian, delays: (delays != before).then_some(delays) };
-        let admin = global.address()?;
-        send(&session, global, instructions::set_config(&admin, update)).await
+        let wallet = self.sending.wallet(global)?;
+        let change = instructions::set_config(&wallet.address(), update);
+        send(&session, &wallet, global, change).await
     }
 }
 
 impl Offered {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
-        let session = Session::open(global).await?;
-        let admin = global.address()?;
+        let wallet = self.sending.wallet(global)?;
         let to = self.admin.unwrap_or_default();
-        send(&session, global, instructions::transfer_admin(&admin, &to)).await
+        let offer = instructions::transfer_admin(&wallet.address(), &to);
+        if wallet.print_without_node(std::slice::from_ref(&offer))? {
+            return Ok(());
+        }
+        send(&Session::open(global).await?, &wallet, global, offer).await
     }
 }
 
-/// Accepts the admin's place.
-pub(super) async fn accept(global: &Global) -> Result<()> {
-    let session = Session::open(global).await?;
-    let keypair = global.address()?;
-    if session.config.pending_admin != keypair {
-        return Err(CliError::new("NotPendingAdmin", format!("the admin's place was not offered to {keypair}"))
-            .next("the admin offers it with `steam admin transfer ADDRESS`"));
+impl Acceptance {
+    pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let wallet = self.sending.wallet(global)?;
+        let keypair = wallet.address();
+        let accept = instructions::accept_admin(&keypair);
+        if wallet.print_without_node(std::slice::from_ref(&accept))? {
+            return Ok(());
+        }
+        let session = Session::open(global).await?;
+        if session.config.pending_admin != keypair {
+            return Err(CliError::new("NotPendingAdmin", format!("the admin's place was not offered to {keypair}"))
+                .next("the admin offers it with `steam admin transfer ADDRESS`"));
+        }
+        send(&session, &wallet, global, accept).await
     }
-    send(&session, global, instructions::accept_admin(&keypair)).await
 }
 
 /// Sends it and shows the settings after.
-async fn send(session: &Session, global: &Global, instruction: Instruction) -> Result<()> {
-    let payer = global.signer()?;
-    let signature = session.send(&payer, &[instruction], &[]).await?;
+pub(super) async fn send(session: &Session, wallet: &Wallet, global: &Global, instruction: Instruction) -> Result<()> {
+    let Some(signature) = wallet.send(&session.rpc, &[instruction], None).await? else { return Ok(()) };
     let session = Session::open(global).await?;
     global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
 }
@@ -147,12 +174,15 @@ impl Report for Suspended {
 
 impl Suspension {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
-        let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let provider: Provider = session.need(&self.provider, "provider").await?;
+        let wallet = self.sending.wallet(global)?;
         let suspended = !self.lift;
-        let suspend = instructions::suspend_provider(&payer.pubkey(), &self.provider, suspended);
-        let signature = session.send(&payer, &[suspend], &[]).await?;
+        let suspend = [instructions::suspend_provider(&wallet.address(), &self.provider, suspended)];
+        if wallet.print_without_node(&suspend)? {
+            return Ok(());
+        }
+        let session = Session::open(global).await?;
+        let provider: Provider = session.need(&self.provider, "provider").await?;
+        let Some(signature) = wallet.send(&session.rpc, &suspend, None).await? else { return Ok(()) };
         global.output.print(&Suspended {
             provider: self.provider.to_string(),
             name: provider.name,

@@ -7,9 +7,12 @@ mod load;
 mod tour;
 
 use super::system::System;
+use crate::cli::output::{Format, counted};
 use crate::cli::relayer_api::RelayerApi;
 use crate::cli::rpc::RpcSession;
+use crate::cli::signer::Signer;
 use crate::cli::vault::now::{Parties, withdraw};
+use crate::cli::wallet::Wallet;
 use crate::localnet::MODELS;
 use crate::relay::dialect::chat::client;
 use crate::relay::dialect::chat::question::{Question, Stream, message};
@@ -17,7 +20,8 @@ use answer::Whole;
 use anyhow::{Context, Result, ensure};
 use audit::Balances;
 use serde_json::Value;
-use solana_signer::Signer;
+use solana_signer::Signer as _;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use steam_client::{Api, ApiError, Client, ClientError, Relayer, VaultKey};
 use steam_protocol::merkle;
@@ -156,7 +160,7 @@ async fn settlement(system: &System, tour: &mut Tour, paid: &[Paid]) -> Result<(
     };
     let transactions = audit::transactions(system, paid).await?;
     for (signature, receipts) in &transactions {
-        tour.line("transaction", format!("{signature} settles {}", counted(*receipts, "receipt")));
+        tour.line("transaction", format!("{signature} settles {}", counted(*receipts as u64, "receipt")));
     }
     tour.check(vault.receipts_settled == paid.len() as u64, "the chain counts the receipts this client holds")?;
     tour.line("finality", format!("{:.1} s after the last answer", began.elapsed().as_secs_f64()));
@@ -231,12 +235,13 @@ async fn at_once(system: &System, tour: &mut Tour) -> Result<()> {
     let (deployment, localnet) = (&system.deployment, &system.localnet);
     let before = localnet.client.token_balance(&deployment.vault_token).await?;
     let api = RelayerApi::new(&system.base_url)?;
+    let wallet = Wallet::new(Signer::Here(Rc::new(deployment.owner.insecure_clone())), Format::Text);
     let parties = Parties {
         api: &api,
         relayer: deployment.relayer,
         settler: system.running.node.registry.borrow().relayer.settler,
         mint: localnet.mint,
-        owner: &deployment.owner,
+        wallet: &wallet,
         to: deployment.owner.pubkey(),
     };
     let rpc = RpcSession::at(localnet.rpc_url.clone());
@@ -299,10 +304,6 @@ fn provider_name<'a>(system: &'a System, address: &[u8; 32]) -> &'a str {
 }
 
 /// A count and its noun, in the plural where the count is not one.
-fn counted(count: usize, of: &str) -> String {
-    format!("{count} {of}{}", if count == 1 { "" } else { "s" })
-}
-
 fn shortened(text: &str) -> String {
     const MOST: usize = 72;
     let text = text.trim();

@@ -3,7 +3,7 @@
 use super::files::{CONFIG, OWNER, RECEIPTS, RELAYER, SETTLER, provider_file, write_private};
 use super::system::System;
 use anyhow::{Context, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use solana_signer::Signer;
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ pub(super) fn check(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes the file under another name and renames it, so that a tool that waits for it never reads a part of it.
-pub(super) fn write(file: &Path, system: &System) -> Result<()> {
+/// What other tools need to use the system.
+pub(super) fn document(system: &System) -> Value {
     let (deployment, localnet) = (&system.deployment, &system.localnet);
     let path = |name: &str| system.dir.join(name);
     let providers = deployment.providers.iter().zip(&system.providers).map(|(provider, simulated)| {
@@ -28,7 +28,7 @@ pub(super) fn write(file: &Path, system: &System) -> Result<()> {
             "keypair": path(&provider_file(&provider.name)),
         })
     });
-    let info = json!({
+    json!({
         "base_url": system.base_url,
         "api_key": deployment.session.reveal(),
         "models": crate::localnet::MODELS,
@@ -50,10 +50,14 @@ pub(super) fn write(file: &Path, system: &System) -> Result<()> {
         "config": path(CONFIG),
         "dir": system.dir,
         "providers": providers.collect::<Vec<_>>(),
-    });
+    })
+}
+
+/// Writes the file under another name and renames it, so that a tool that waits for it never reads a part of it.
+pub(super) fn write(file: &Path, system: &System) -> Result<()> {
     let mut partial = file.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    write_private(&partial, format!("{info:#}\n").as_bytes())?;
+    write_private(&partial, format!("{:#}\n", document(system)).as_bytes())?;
     Ok(std::fs::rename(&partial, file)?)
 }

@@ -2,6 +2,7 @@
 
 use super::{DevArgs, files, say};
 use crate::app::{self, Running};
+use crate::cli::output::Format;
 use crate::config::{Chain, Config, LedgerConfig, Market, Server, SettleConfig, UpstreamConfig};
 use crate::localnet::{Deployment, Localnet, Options, Setup, SimulatedProvider, profiles};
 use anyhow::{Context, Result};
@@ -40,9 +41,13 @@ pub(super) struct System {
 
 impl System {
     /// Starts the network, the providers, and the relayer as `steam serve` does.
-    pub(super) async fn start(args: &DevArgs) -> Result<Self> {
+    pub(super) async fn start(args: &DevArgs, output: Format) -> Result<Self> {
         let began = Instant::now();
-        let told = |what: &str| say(&format!("{:>6.1} s  {what}\n", began.elapsed().as_secs_f64()));
+        let told = |what: &str| {
+            if output == Format::Text {
+                say(&format!("{:>6.1} s  {what}\n", began.elapsed().as_secs_f64()));
+            }
+        };
         let listen = listen(args.port)?;
         let base_url = format!("http://{listen}/v1");
         let (dir, temporary) = files::state_dir(args.dir.as_deref())?;

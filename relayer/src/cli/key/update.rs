@@ -7,12 +7,12 @@ use crate::cli::amount::{Usdc, fee_bps, price, show_max_price, show_span, usdc_a
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::address;
+use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::cli::vault::Which;
 use crate::instructions;
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::units::{MicroUsdc, Price};
 use steam_router::state::{KeyLimits, Prices, SessionKey as Slot};
@@ -57,6 +57,9 @@ pub struct Update {
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 #[derive(Serialize)]
@@ -80,13 +83,13 @@ impl Update {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
-        let payer = global.signer()?;
-        need_owner(&vault, &payer.pubkey())?;
+        let wallet = self.sending.wallet(global)?;
+        need_owner(&vault, &wallet.address())?;
         let clock = session.clock().await?;
         let slot = live_slot(&vault, &self.key, &address, &clock)?;
         let limits = self.limits(&vault.keys[usize::from(slot)])?;
         let update = instructions::update_key(&vault.owner, &vault.relayer, slot, limits);
-        let signature = session.send(&payer, &[update], &[]).await?;
+        let Some(signature) = wallet.send(&session.rpc, &[update], None).await? else { return Ok(()) };
         let now = session.find_vault(&address).await?.unwrap_or(vault);
         let key = &now.keys[usize::from(slot)];
         let price: Price = key.limits.max_price.into();

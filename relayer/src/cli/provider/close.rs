@@ -5,13 +5,13 @@ use crate::chain::Pubkey;
 use crate::cli::amount::show_span;
 use crate::cli::error::{CliError, Result};
 use crate::cli::failure::refusal;
-use crate::cli::output::{Report, line};
+use crate::cli::output::{Report, counted, line};
 use crate::cli::parse::offered_model;
+use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::instructions;
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_router::state::{Offer, Provider, Status};
 
@@ -24,6 +24,9 @@ pub struct CloseOffer {
     /// The model's name
     #[arg(long, value_name = "MODEL", value_parser = offered_model)]
     pub model: String,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Close the provider
@@ -31,7 +34,11 @@ pub struct CloseOffer {
 #[command(
     after_help = "A provider closes once all its offers are closed and its earnings are withdrawn. It may register again later."
 )]
-pub struct Close {}
+pub struct Close {
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
+}
 
 #[derive(Serialize)]
 struct Closed {
@@ -49,8 +56,8 @@ struct Closed {
 impl CloseOffer {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let address = addresses::offer(&addresses::provider(&authority), &self.model);
         let model = &self.model;
         let Some(offer) = session.find_pod::<Offer>(&address).await? else {
@@ -68,7 +75,7 @@ impl CloseOffer {
             return Err(CliError::new("OfferStillSettles", message).next("run the same command then"));
         }
         let close = instructions::close_offer(&authority, model, &offer.rent_payer);
-        let signature = session.send(&payer, &[close], &[]).await?;
+        let Some(signature) = wallet.send(&session.rpc, &[close], None).await? else { return Ok(()) };
         global.output.print(&Closed {
             what: "offer",
             address: address.to_string(),
@@ -83,13 +90,13 @@ impl CloseOffer {
 impl Close {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let address = addresses::provider(&authority);
         let provider: Provider = session.need(&address, "provider").await?;
         may_close(&session, &address, &provider).await?;
         let close = instructions::close_provider(&authority, &session.config.mint, &provider.rent_payer);
-        let signature = session.send(&payer, &[close], &[]).await?;
+        let Some(signature) = wallet.send(&session.rpc, &[close], None).await? else { return Ok(()) };
         global.output.print(&Closed {
             what: "provider",
             address: address.to_string(),
@@ -107,7 +114,10 @@ async fn may_close(session: &Session, address: &Pubkey, provider: &Provider) -> 
         return Err(refusal("Suspended", "the provider is suspended, and closes only once that has ended"));
     }
     if provider.offers > 0 {
-        return Err(refusal("ProviderHasOffers", format!("the provider {address} has {} offers", provider.offers)));
+        return Err(refusal(
+            "ProviderHasOffers",
+            format!("the provider {address} has {}", counted(provider.offers.into(), "offer")),
+        ));
     }
     let held = session.balance(&provider.token).await?.unwrap_or_default();
     if held.0 > 0 {

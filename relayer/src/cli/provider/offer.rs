@@ -7,15 +7,16 @@ use crate::cli::amount::{price, show_span, show_tariff};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::{offered_model, tokens};
+use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
+use crate::cli::wallet::Wallet;
 use crate::views::PriceView;
 use crate::{addresses, instructions};
 use anchor_lang::prelude::Clock;
+use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
-use solana_keypair::Keypair;
 use solana_signature::Signature;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use steam_protocol::capability;
@@ -34,7 +35,7 @@ pub struct Offer {
     #[arg(long, value_name = "MODEL", value_parser = offered_model, required_unless_present = "from")]
     pub model: Vec<String>,
     /// Offer the models of a file: TOML, LiteLLM's list of prices or OpenRouter's /models as JSON
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["price_input", "price_cached", "price_cache_write", "price_cache_write_long", "price_output", "price_request", "long_from", "context", "max_output", "capability", "quantization", "retire"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["price_input", "price_cached", "price_cache_write", "price_cache_write_long", "price_output", "price_request", "long_from", "context", "max_output", "capability", "quantization", "retire", "sign_only", "signer"])]
     pub from: Option<PathBuf>,
     /// Price of input, in USD per million tokens, like 0.25
     #[arg(long, value_name = "USD", value_parser = price, allow_negative_numbers = true, required_unless_present_any = ["retire", "from"])]
@@ -72,6 +73,9 @@ pub struct Offer {
     /// Stop serving the model; what was served still settles for a grace
     #[arg(long, conflicts_with_all = ["price_input", "price_cached", "price_output", "price_request", "context", "max_output", "price_cache_write", "price_cache_write_long", "long_from", "long_price_input", "long_price_cached", "long_price_cache_write", "long_price_cache_write_long", "long_price_output", "long_price_request", "capability", "quantization"])]
     pub retire: bool,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// The prices of requests with long prompts.
@@ -154,7 +158,7 @@ struct Posted {
 /// Who posts, and through what.
 struct Poster<'a> {
     session: &'a Session,
-    payer: &'a Keypair,
+    wallet: &'a Wallet,
     provider: Pubkey,
 }
 
@@ -168,19 +172,25 @@ impl Offer {
             return Err(CliError::usage("--model names one model").next("with --from it may be repeated"));
         }
         let terms = self.terms()?;
+        let wallet = self.sending.wallet(global)?;
+        if let (false, [model]) = (self.from.is_some(), &self.model[..])
+            && wallet.print_without_node(&[step(&wallet, model, terms)])?
+        {
+            return Ok(());
+        }
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let provider = addresses::provider(&payer.pubkey());
+        let provider = addresses::provider(&wallet.address());
         let _: Provider = session.need(&provider, "provider").await?;
-        let poster = Poster { session: &session, payer: &payer, provider };
+        let poster = Poster { session: &session, wallet: &wallet, provider };
         if self.from.is_some() {
             return global.output.print(&Posted { offers: poster.post_all(listed, global).await? });
         }
         for model in self.model {
-            global.output.print(&match terms {
+            let done = match terms {
                 Some(terms) => poster.post(model, terms).await?,
                 None => poster.retire(model).await?,
-            })?;
+            };
+            done.map_or(Ok(()), |done| global.output.print(&done))?;
         }
         Ok(())
     }
@@ -220,6 +230,14 @@ impl Offer {
     }
 }
 
+/// Offers a model at terms, or retires it.
+fn step(wallet: &Wallet, model: &str, terms: Option<OfferTerms>) -> Instruction {
+    match terms {
+        Some(terms) => instructions::put_offer(&wallet.address(), &wallet.payer(), model, terms),
+        None => instructions::retire_offer(&wallet.address(), model),
+    }
+}
+
 impl Poster<'_> {
     /// Posts each offer in turn.
     async fn post_all(&self, listed: Vec<Listed>, global: &Global) -> Result<Vec<Offered>> {
@@ -230,36 +248,37 @@ impl Poster<'_> {
                 global.output.progress(&format!("{model}: an offer has no price for {}", without.join(", ")));
             }
             let offered = self.post(model, terms).await.map_err(|error| error.note(&before(&posted, all)))?;
-            global.output.line(&offered.row())?;
-            posted.push(offered);
+            if let Some(offered) = offered {
+                global.output.line(&offered.row())?;
+                posted.push(offered);
+            }
         }
         Ok(posted)
     }
 
-    async fn post(&self, model: String, terms: OfferTerms) -> Result<Offered> {
-        let authority = self.payer.pubkey();
-        let step = instructions::put_offer(&authority, &authority, &model, terms);
-        let signature = self.session.send(self.payer, &[step], &[]).await?;
+    async fn post(&self, model: String, terms: OfferTerms) -> Result<Option<Offered>> {
+        let step = step(self.wallet, &model, Some(terms));
+        let Some(signature) = self.wallet.send(&self.session.rpc, &[step], None).await? else { return Ok(None) };
         let (offer, clock) = self.read_back(&model).await?;
         let (status, point, seconds_left) = if offer.next.version != 0 && !offer.next.from.passed(&clock) {
             ("announced", &offer.next, until(&offer.next.from, &clock))
         } else {
             ("in force", in_force(&offer, &clock).0, 0)
         };
-        Ok(self.offered(model, status, (point, seconds_left), signature))
+        Ok(Some(self.offered(model, status, (point, seconds_left), signature)))
     }
 
-    async fn retire(&self, model: String) -> Result<Offered> {
+    async fn retire(&self, model: String) -> Result<Option<Offered>> {
         let address = addresses::offer(&self.provider, &model);
         if self.session.find_pod::<OfferAccount>(&address).await?.is_none() {
             return Err(CliError::new("no_offer", format!("this provider has no offer of {model}"))
                 .next("`steam provider status` shows its offers"));
         }
-        let step = instructions::retire_offer(&self.payer.pubkey(), &model);
-        let signature = self.session.send(self.payer, &[step], &[]).await?;
+        let step = step(self.wallet, &model, None);
+        let Some(signature) = self.wallet.send(&self.session.rpc, &[step], None).await? else { return Ok(None) };
         let (offer, clock) = self.read_back(&model).await?;
         let point = (in_force(&offer, &clock).0, until(&offer.settle_until, &clock));
-        Ok(self.offered(model, "retired", point, signature))
+        Ok(Some(self.offered(model, "retired", point, signature)))
     }
 
     async fn read_back(&self, model: &str) -> Result<(OfferAccount, Clock)> {

@@ -4,11 +4,11 @@ use crate::addresses;
 use crate::cli::amount::Usdc;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
+use crate::cli::sending::Sending;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::instructions;
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::Provider;
@@ -22,6 +22,9 @@ pub struct Recover {
     /// Move it to the earnings
     #[arg(long)]
     pub nested: bool,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 #[derive(Serialize)]
@@ -37,8 +40,8 @@ struct Recovered {
 impl Recover {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
-        let payer = global.signer()?;
-        let authority = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let authority = wallet.address();
         let address = addresses::provider(&authority);
         let provider: Provider = session.need(&address, "provider").await?;
         let mint = session.config.mint;
@@ -50,7 +53,8 @@ impl Recover {
         }
         let signature = if self.nested {
             let recover = instructions::recover_nested_earnings(&authority, &mint);
-            Some(session.send(&payer, &[recover], &[]).await?.to_string())
+            let Some(signature) = wallet.send(&session.rpc, &[recover], None).await? else { return Ok(()) };
+            Some(signature.to_string())
         } else {
             None
         };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use std::io::Read;
 use std::path::Path;
 use steam_protocol::Hash;
-use steam_protocol::receipt::{SIGNED_LEN, SignedReceipt};
+use steam_protocol::receipt::SignedReceipt;
 
 /// More than any receipt with its proof has.
 const MOST: u64 = 1 << 20;
@@ -37,24 +37,21 @@ struct Document {
     proof: Option<Proof>,
 }
 
+/// What to give in place of what is no receipt.
+const NEXT: &str = "give the value of the Steam-Receipt header, a file that holds it, or the JSON of /v1/receipts/{id}";
+
 /// Reads a receipt: `text` is `-`, a file, or base64.
 pub fn read(text: &str) -> Result<(SignedReceipt, Option<Proof>)> {
-    let fail = |problem: String| {
-        CliError::invalid("no_receipt", problem)
-            .next("give the value of the Steam-Receipt header, a file that holds it, or the JSON of /v1/receipts/{id}")
-    };
+    let fail = |problem: String| CliError::invalid("no_receipt", problem).next(NEXT);
     let bytes = if text == "-" {
         read_some(std::io::stdin().lock()).map_err(|error| fail(format!("cannot read standard input: {error}")))?
     } else {
         match std::fs::File::open(text).and_then(read_some) {
             Ok(bytes) => bytes,
-            Err(_) if BASE64.decode(text.trim()).is_ok_and(|bytes| bytes.len() == SIGNED_LEN) => {
-                text.as_bytes().to_vec()
-            }
+            Err(_) if BASE64.decode(text.trim()).is_ok() => text.as_bytes().to_vec(),
             Err(error) => {
-                return Err(fail(format!(
-                    "the argument is no receipt in base64, and as a file cannot be read: {error}"
-                )));
+                let problem = format!("the argument is no receipt in base64, and as a file cannot be read: {error}");
+                return Err(CliError::new("no_receipt", problem).next(NEXT));
             }
         }
     };
@@ -77,14 +74,14 @@ fn parse(bytes: &[u8]) -> Option<(SignedReceipt, Option<Proof>)> {
 /// Reads a proof, alone or in the JSON of `/v1/receipts/{id}`.
 pub fn read_proof(path: &Path) -> Result<Proof> {
     let fail = |problem: String| {
-        CliError::invalid("no_proof", format!("--proof {}: {problem}", path.display()))
+        CliError::new("no_proof", format!("--proof {}: {problem}", path.display()))
             .next("save the JSON of /v1/receipts/{id} once the receipt's status is settled")
     };
     let bytes = std::fs::File::open(path).and_then(read_some).map_err(|error| fail(error.to_string()))?;
     if let Ok(Document { proof: Some(proof), .. }) = serde_json::from_slice(&bytes) {
         return Ok(proof);
     }
-    serde_json::from_slice(&bytes).map_err(|error| fail(format!("not the JSON of a proof: {error}")))
+    serde_json::from_slice(&bytes).map_err(|error| fail(format!("not the JSON of a proof: {error}")).into_invalid())
 }
 
 fn read_some(source: impl Read) -> std::io::Result<Vec<u8>> {

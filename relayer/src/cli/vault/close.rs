@@ -4,11 +4,11 @@ use super::Which;
 use crate::cli::amount::{Usdc, show_span};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
+use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 
 /// Close a vault
@@ -20,6 +20,9 @@ pub struct Close {
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 #[derive(Serialize)]
@@ -36,8 +39,8 @@ impl Close {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
-        let payer = global.signer()?;
-        let owner = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let owner = wallet.address();
         super::need_owner(&vault, &owner)?;
         let clock = session.clock().await?;
         let held = session.balance(&vault.token).await?.unwrap_or_default();
@@ -57,10 +60,10 @@ impl Close {
         let mint = session.config.mint;
         let destination = addresses::ata(&owner, &mint);
         let steps = [
-            instructions::create_ata(&owner, &owner, &mint),
+            instructions::create_ata(&wallet.payer(), &owner, &mint),
             instructions::close_vault(&owner, &vault.relayer, &mint, &destination, &vault.rent_payer),
         ];
-        let signature = session.send(&payer, &steps, &[]).await?;
+        let Some(signature) = wallet.send(&session.rpc, &steps, None).await? else { return Ok(()) };
         global.output.print(&Closed {
             vault: address.to_string(),
             amount: held.into(),

@@ -1,15 +1,14 @@
 //! `steam vault deposit`: any USDC transfer to the vault is a deposit, so this shows where to send it and can send it.
 
 use super::Which;
-use crate::chain::Pubkey;
 use crate::cli::amount::{Usdc, show, usdc_above_zero};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
+use crate::cli::sending::Sending;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_protocol::units::MicroUsdc;
 
@@ -25,6 +24,9 @@ pub struct Deposit {
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 #[derive(Serialize)]
@@ -33,7 +35,6 @@ struct Deposited {
     token_account: String,
     mint: String,
     amount: Option<Usdc>,
-    link: String,
     signature: Option<String>,
     balance: Usdc,
 }
@@ -45,18 +46,20 @@ impl Deposit {
         let mint = session.config.mint;
         let signature = match self.amount {
             Some(amount) if !self.print_only => {
-                let payer = global.signer()?;
-                let source = addresses::ata(&payer.pubkey(), &mint);
+                let wallet = self.sending.wallet(global)?;
+                let owner = wallet.address();
+                let source = addresses::ata(&owner, &mint);
                 let held = session.balance(&source).await?.unwrap_or_default();
                 if held < amount {
                     return Err(CliError::new(
                         "insufficient_funds",
-                        format!("{} holds {} USDC, less than the {} to deposit", payer.pubkey(), show(held.0), show(amount.0)),
+                        format!("{owner} holds {} USDC, less than the {} to deposit", show(held.0), show(amount.0)),
                     )
                     .next("deposit less, or send USDC to the vault from another wallet: `steam vault deposit` shows where"));
                 }
-                let deposit = instructions::deposit(&payer.pubkey(), &payer.pubkey(), &address, &mint, amount);
-                Some(session.send(&payer, &deposit, &[]).await?)
+                let deposit = instructions::deposit(&wallet.payer(), &owner, &address, &mint, amount);
+                let Some(signature) = wallet.send(&session.rpc, &deposit, None).await? else { return Ok(()) };
+                Some(signature)
             }
             _ => None,
         };
@@ -65,22 +68,15 @@ impl Deposit {
             token_account: vault.token.to_string(),
             mint: mint.to_string(),
             amount: self.amount.map(Usdc::from),
-            link: pay_link(&address, &mint, self.amount),
             signature: signature.map(|signature| signature.to_string()),
             balance: session.balance(&vault.token).await?.unwrap_or_default().into(),
         })
     }
 }
 
-/// A Solana Pay transfer request. The recipient is the vault itself: the wallet derives the token account from it.
-fn pay_link(vault: &Pubkey, mint: &Pubkey, amount: Option<MicroUsdc>) -> String {
-    let amount = amount.map_or(String::new(), |amount| format!("amount={}&", show(amount.0)));
-    format!("solana:{vault}?{amount}spl-token={mint}&label=Steam%20Router")
-}
-
-/// The link as a QR code of half blocks.
-fn qr(link: &str) -> Option<String> {
-    let code = qrcode::QrCode::with_error_correction_level(link, qrcode::EcLevel::L).ok()?;
+/// An address as a QR code of half blocks. It is no link of Solana Pay: that takes no address of a program.
+fn qr(address: &str) -> Option<String> {
+    let code = qrcode::QrCode::with_error_correction_level(address, qrcode::EcLevel::L).ok()?;
     use qrcode::render::unicode::Dense1x2::{self, Dark, Light};
     // Terminals are dark: what is drawn is the light part, so that the code is not inverted.
     Some(code.render::<Dense1x2>().dark_color(Light).light_color(Dark).quiet_zone(true).build())
@@ -94,16 +90,17 @@ impl Report for Deposited {
                 line(out, "transaction", signature)?;
             }
             _ => {
-                if let Some(qr) = qr(&self.link) {
+                if let Some(qr) = qr(&self.vault) {
                     writeln!(out, "{qr}")?;
                 }
-                writeln!(out, "Send USDC to the vault from any wallet or exchange, or scan the code.")?;
+                writeln!(
+                    out,
+                    "Send USDC, on the network Solana, to this one address from any wallet or exchange, or scan it:"
+                )?;
             }
         }
         line(out, "vault", &self.vault)?;
-        line(out, "token account", &self.token_account)?;
         line(out, "USDC mint", &self.mint)?;
-        line(out, "link", &self.link)?;
         line(out, "balance", format!("{} USDC", self.balance))
     }
 }
@@ -111,13 +108,22 @@ impl Report for Deposited {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::Pubkey;
 
     #[test]
-    fn a_link_is_a_solana_pay_transfer_request() {
-        let (vault, mint) = (Pubkey::new_from_array([1; 32]), Pubkey::new_from_array([2; 32]));
-        let link = pay_link(&vault, &mint, Some(MicroUsdc(12_500_000)));
-        assert_eq!(link, format!("solana:{vault}?amount=12.50&spl-token={mint}&label=Steam%20Router"));
-        assert!(!pay_link(&vault, &mint, None).contains("amount"));
-        assert!(qr(&link).is_some_and(|code| code.lines().count() > 15));
+    fn where_to_send_names_one_address_and_draws_it() {
+        let deposited = Deposited {
+            vault: Pubkey::new_from_array([1; 32]).to_string(),
+            token_account: Pubkey::new_from_array([2; 32]).to_string(),
+            mint: Pubkey::new_from_array([3; 32]).to_string(),
+            amount: None,
+            signature: None,
+            balance: Usdc(5),
+        };
+        let mut text = Vec::new();
+        deposited.text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.contains(&deposited.vault) && !text.contains(&deposited.token_account), "{text}");
+        assert!(text.lines().filter(|line| line.contains('▀')).count() > 10, "{text}");
     }
 }

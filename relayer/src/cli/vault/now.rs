@@ -5,13 +5,11 @@ use crate::cli::error::{CliError, Result};
 use crate::cli::relayer_api::{RelayerApi, explain};
 use crate::cli::rpc::RpcSession;
 use crate::cli::session::pod;
+use crate::cli::wallet::{Signed, Wallet};
 use crate::{addresses, instructions};
 use anchor_lang::solana_program::instruction::Instruction;
-use solana_keypair::Keypair;
 use solana_signature::Signature;
-use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
-use solana_transaction::{Message, VersionedMessage};
 use std::time::{Duration, Instant};
 use steam_client::ApiError;
 use steam_protocol::units::MicroUsdc;
@@ -36,8 +34,8 @@ pub(in crate::cli) struct Parties<'a> {
     pub settler: Pubkey,
     /// USDC.
     pub mint: Pubkey,
-    /// The vault's owner, who also pays for the transaction.
-    pub owner: &'a Keypair,
+    /// The vault's owner, and who pays for the transaction.
+    pub wallet: &'a Wallet,
     /// Whose token account it goes to.
     pub to: Pubkey,
 }
@@ -70,29 +68,29 @@ pub(in crate::cli) async fn withdraw(
     }
 }
 
-/// The transaction with the owner's signature alone.
+/// The transaction without the settler's signature.
 async fn sign(rpc: &RpcSession, parties: &Parties<'_>, amount: MicroUsdc) -> Result<VersionedTransaction> {
-    let owner = parties.owner.pubkey();
+    let owner = parties.wallet.address();
     let address = addresses::vault(&owner, &parties.relayer);
     let vault: Option<Vault> = rpc.data(&address).await?.and_then(|data| pod(&data));
     let vault = vault.ok_or_else(|| CliError::new("no_vault", format!("there is no vault at {address}")))?;
     let valid_until_slot = rpc.answer(rpc.client().get_slot()).await?.saturating_add(SLOTS);
     let agreement = Agreement { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot };
-    let blockhash = rpc.answer(rpc.client().get_latest_blockhash()).await?;
-    let steps = steps(parties, amount, agreement);
-    let message = VersionedMessage::Legacy(Message::new_with_blockhash(&steps, Some(&owner), &blockhash));
-    let signature = parties.owner.sign_message(&message.serialize());
-    // The owner pays, and so comes first; the settler's place is empty.
-    Ok(VersionedTransaction { signatures: vec![signature, Signature::default()], message })
+    let blockhash = parties.wallet.blockhash(rpc).await?;
+    let Signed { transaction, absent } = parties.wallet.sign(&steps(parties, amount, agreement), blockhash, None)?;
+    let others = absent.into_iter().filter(|address| *address != parties.settler).collect();
+    let signed = Signed { transaction, absent: others };
+    signed.all()?;
+    Ok(signed.transaction)
 }
 
 /// Makes the token account that it goes to, if there is none, and withdraws.
 fn steps(parties: &Parties<'_>, amount: MicroUsdc, agreement: Agreement) -> [Instruction; 2] {
-    let Parties { relayer, settler, mint, owner, to, .. } = parties;
-    let owner = owner.pubkey();
+    let Parties { relayer, settler, mint, wallet, to, .. } = parties;
+    let owner = wallet.address();
     let destination = addresses::ata(to, mint);
     [
-        instructions::create_ata(&owner, to, mint),
+        instructions::create_ata(&wallet.payer(), to, mint),
         instructions::withdraw_now(&owner, settler, relayer, mint, &destination, amount, agreement),
     ]
 }
@@ -122,17 +120,20 @@ fn agreed(parties: &Parties<'_>, signed: &VersionedTransaction, answer: &[u8]) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::output::Format;
+    use crate::cli::signer::Signer;
 
     #[test]
     fn the_money_goes_to_whom_it_is_to_go_and_to_nobody_else() {
         let [relayer, settler, mint, to] = [1, 2, 3, 4].map(|seed| Pubkey::new_from_array([seed; 32]));
-        let (api, owner) = (RelayerApi::new("http://127.0.0.1:1/v1").unwrap(), Keypair::new_from_array([7; 32]));
-        let parties = Parties { api: &api, relayer, settler, mint, owner: &owner, to };
+        let api = RelayerApi::new("http://127.0.0.1:1/v1").unwrap();
+        let wallet = Wallet::new(Signer::Elsewhere(Pubkey::new_from_array([7; 32])), Format::Json);
+        let parties = Parties { api: &api, relayer, settler, mint, wallet: &wallet, to };
         let agreement = Agreement { generation: 1, settle_seq: 2, valid_until_slot: 3 };
         let [make, withdraw] = steps(&parties, MicroUsdc(5), agreement);
         let destination = addresses::ata(&to, &mint);
         let named = |step: &Instruction, address: Pubkey| step.accounts.iter().any(|meta| meta.pubkey == address);
         assert!(named(&make, destination) && named(&withdraw, destination));
-        assert!(!named(&withdraw, addresses::ata(&owner.pubkey(), &mint)));
+        assert!(!named(&withdraw, addresses::ata(&wallet.address(), &mint)));
     }
 }

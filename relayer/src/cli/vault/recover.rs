@@ -7,6 +7,7 @@ use crate::cli::amount::Usdc;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::address;
+use crate::cli::sending::Sending;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::{addresses, instructions};
@@ -15,7 +16,6 @@ use serde::Serialize;
 use serde_json::Value;
 use solana_rpc_client_api::request::TokenAccountsFilter;
 use solana_rpc_client_api::response::RpcKeyedAccount;
-use solana_signer::Signer;
 use std::io::{self, Write};
 use steam_router::state::{Vault, VaultWithKeys};
 
@@ -37,6 +37,9 @@ pub struct Recover {
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 /// Tokens that are not the vault's funds.
@@ -108,8 +111,8 @@ impl Recover {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
-        let payer = global.signer()?;
-        let owner = payer.pubkey();
+        let wallet = self.sending.wallet(global)?;
+        let owner = wallet.address();
         super::need_owner(&vault, &owner)?;
         let asked = self.mint.is_some() || self.sol || self.nested;
         let lamports = if self.sol || !asked { excess(&session, &address, &vault).await? } else { 0 };
@@ -118,19 +121,25 @@ impl Recover {
         let mint = session.config.mint;
         let at = addresses::ata(&vault.token, &mint);
         let nested = if self.nested || !asked { session.balance(&at).await? } else { None };
-        let mut signatures = Vec::new();
+        let mut transactions = Vec::new();
         if let Some(mint) = &self.mint {
             tokens.retain(|tokens| tokens.mint == mint.to_string());
+            if wallet.is_made_again() {
+                // One transaction is printed and signed at a time; the next run finds the next account.
+                tokens.truncate(1);
+            }
             for Tokens { account, program, .. } in &tokens {
-                let steps = self.steps(&owner, &vault, account, mint, program)?;
-                signatures.push(session.send(&payer, &steps, &[]).await?.to_string());
+                transactions.push(steps((&owner, &wallet.payer()), &vault, account, mint, program)?.to_vec());
             }
         } else if self.sol && lamports > 0 {
-            let recover = instructions::recover_lamports(&owner, &vault.relayer);
-            signatures.push(session.send(&payer, &[recover], &[]).await?.to_string());
+            transactions.push(vec![instructions::recover_lamports(&owner, &vault.relayer)]);
         } else if self.nested && nested.is_some() {
-            let recover = instructions::recover_nested(&owner, &vault.relayer, &mint);
-            signatures.push(session.send(&payer, &[recover], &[]).await?.to_string());
+            transactions.push(vec![instructions::recover_nested(&owner, &vault.relayer, &mint)]);
+        }
+        let mut signatures = Vec::new();
+        for steps in &transactions {
+            let Some(signature) = wallet.send(&session.rpc, steps, None).await? else { return Ok(()) };
+            signatures.push(signature.to_string());
         }
         if asked && signatures.is_empty() {
             return Err(CliError::new("nothing_to_recover", "the vault holds nothing of this beyond its own")
@@ -145,22 +154,22 @@ impl Recover {
             signatures,
         })
     }
+}
 
-    fn steps(
-        &self,
-        owner: &Pubkey,
-        vault: &Vault,
-        account: &str,
-        mint: &Pubkey,
-        program: &Pubkey,
-    ) -> Result<[Instruction; 2]> {
-        let source = address(account).map_err(|problem| CliError::new("rpc_failed", problem))?;
-        let destination = addresses::ata_of(owner, mint, program);
-        Ok([
-            instructions::create_ata_of(owner, owner, mint, program),
-            instructions::recover_tokens(owner, &vault.relayer, &source, &destination, mint, program),
-        ])
-    }
+/// Moves the tokens of `account` to the owner's own, which is made if it is not there.
+fn steps(
+    (owner, payer): (&Pubkey, &Pubkey),
+    vault: &Vault,
+    account: &str,
+    mint: &Pubkey,
+    program: &Pubkey,
+) -> Result<[Instruction; 2]> {
+    let source = address(account).map_err(|problem| CliError::new("rpc_failed", problem))?;
+    let destination = addresses::ata_of(owner, mint, program);
+    Ok([
+        instructions::create_ata_of(payer, owner, mint, program),
+        instructions::recover_tokens(owner, &vault.relayer, &source, &destination, mint, program),
+    ])
 }
 
 impl Report for Recovered {

@@ -8,14 +8,14 @@ use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse;
 use crate::cli::relayer_api::RelayerApi;
+use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
+use crate::cli::wallet::Wallet;
 use crate::{addresses, instructions};
+use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
-use solana_keypair::Keypair;
-use solana_signer::Signer;
 use std::io::{self, Write};
-use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::units::MicroUsdc;
 use steam_router::state::{Relayer, Vault};
@@ -41,10 +41,10 @@ pub struct Withdraw {
     #[arg(long, group = "what", conflicts_with = "wait")]
     pub cancel: bool,
     /// Wait until the request is unlocked, and complete it
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["sign_only", "signer"])]
     pub wait: bool,
     /// Move it at once, with the relayer's consent
-    #[arg(long, conflicts_with_all = ["execute", "cancel", "wait"])]
+    #[arg(long, conflicts_with_all = ["execute", "cancel", "wait", "sign_only", "signer"])]
     pub now: bool,
     /// Owner of the token account it goes to, with --execute, --wait or --now [default: the keypair]
     #[arg(long, value_name = "ADDRESS", value_parser = parse::address, requires = "moves")]
@@ -52,6 +52,9 @@ pub struct Withdraw {
     /// Which vault.
     #[command(flatten)]
     pub vault: Which,
+    /// How it is paid for, signed and sent.
+    #[command(flatten)]
+    pub sending: Sending,
 }
 
 #[derive(Serialize)]
@@ -69,33 +72,68 @@ struct Withdrawn {
 
 impl Withdraw {
     pub(super) async fn run(self, global: &Global) -> Result<()> {
+        let wallet = self.sending.wallet(global)?;
+        if let Some(step) = self.without_node(&wallet.address())
+            && wallet.print_without_node(&[step])?
+        {
+            return Ok(());
+        }
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
-        let payer = global.signer()?;
-        super::need_owner(&vault, &payer.pubkey())?;
-        let report = if self.cancel {
-            let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
-            let signature = session.send(&payer, &[cancel], &[]).await?;
-            report("cancelled", &address, vault.pending_withdrawal, signature.to_string())
+        super::need_owner(&vault, &wallet.address())?;
+        let done = if self.cancel {
+            cancel(&session, &wallet, &address, &vault).await?
         } else if self.now {
-            self.now(&session, &payer, &address, &vault, global).await?
+            Some(self.now(&session, &wallet, &address, &vault).await?)
         } else if self.execute {
-            self.execute(&session, &payer, &address).await?
+            self.execute(&session, &wallet, &address).await?
         } else {
-            let amount = self.amount.unwrap_or(MicroUsdc(u64::MAX));
-            let requested = request(&session, &payer, &address, amount).await?;
+            let Some(requested) = request(&session, &wallet, &address, self.amount()).await? else { return Ok(()) };
             if self.wait {
                 global.output.progress(&format!("requested; unlocks in about {}", show_span(requested.seconds_left)));
-                self.execute(&session, &payer, &address).await?
+                self.execute(&session, &wallet, &address).await?
             } else {
-                requested
+                Some(requested)
             }
         };
-        global.output.print(&report)
+        done.map_or(Ok(()), |done| global.output.print(&done))
     }
 
-    async fn execute(&self, session: &Session, payer: &Arc<Keypair>, address: &Pubkey) -> Result<Withdrawn> {
-        let vault = loop {
+    fn amount(&self) -> MicroUsdc {
+        self.amount.unwrap_or(MicroUsdc(u64::MAX))
+    }
+
+    /// A request or its end, where owner and relayer say all there is to know.
+    fn without_node(&self, owner: &Pubkey) -> Option<Instruction> {
+        let relayer = self.vault.relayer.as_ref().filter(|_| !self.execute && !self.now)?;
+        Some(match self.cancel {
+            true => instructions::cancel_withdraw(owner, relayer),
+            false => instructions::request_withdraw(owner, relayer, self.amount()),
+        })
+    }
+
+    async fn execute(&self, session: &Session, wallet: &Wallet, address: &Pubkey) -> Result<Option<Withdrawn>> {
+        let vault = self.unlocked(session, address).await?;
+        let held = session.balance(&vault.token).await?.unwrap_or_default();
+        let mint = session.config.mint;
+        let owner = wallet.address();
+        let to = self.to.unwrap_or(owner);
+        let destination = addresses::ata(&to, &mint);
+        let steps = [
+            instructions::create_ata(&wallet.payer(), &to, &mint),
+            instructions::execute_withdraw(&owner, &vault.relayer, &mint, &destination),
+        ];
+        let sent = wallet.send(&session.rpc, &steps, None).await?;
+        let amount = held.0.min(vault.pending_withdrawal);
+        Ok(sent.map(|signature| Withdrawn {
+            destination: Some(destination.to_string()),
+            ..report("executed", address, amount, signature.to_string())
+        }))
+    }
+
+    /// The vault once its request is unlocked.
+    async fn unlocked(&self, session: &Session, address: &Pubkey) -> Result<Vault> {
+        loop {
             let vault = read(session, address).await?;
             if vault.pending_withdrawal == 0 {
                 return Err(CliError::new("NoWithdrawal", "no withdrawal is requested")
@@ -103,7 +141,7 @@ impl Withdraw {
             }
             let clock = session.clock().await?;
             if vault.unlock_at.passed(&clock) {
-                break vault;
+                return Ok(vault);
             }
             let left = until(&vault.unlock_at, &clock).max(1);
             if !self.wait {
@@ -114,43 +152,21 @@ impl Withdraw {
                 .next("run the same command then, or with --wait"));
             }
             tokio::time::sleep(Duration::from_secs(left.unsigned_abs().clamp(1, 60))).await;
-        };
-        let held = session.balance(&vault.token).await?.unwrap_or_default();
-        let mint = session.config.mint;
-        let owner = payer.pubkey();
-        let to = self.to.unwrap_or(owner);
-        let destination = addresses::ata(&to, &mint);
-        let steps = [
-            instructions::create_ata(&owner, &to, &mint),
-            instructions::execute_withdraw(&owner, &vault.relayer, &mint, &destination),
-        ];
-        let signature = session.send(payer, &steps, &[]).await?;
-        let amount = held.0.min(vault.pending_withdrawal);
-        Ok(Withdrawn {
-            destination: Some(destination.to_string()),
-            ..report("executed", address, amount, signature.to_string())
-        })
+        }
     }
 
     /// Moves money with the relayer's consent.
-    async fn now(
-        &self,
-        session: &Session,
-        payer: &Arc<Keypair>,
-        address: &Pubkey,
-        vault: &Vault,
-        global: &Global,
-    ) -> Result<Withdrawn> {
+    async fn now(&self, session: &Session, wallet: &Wallet, address: &Pubkey, vault: &Vault) -> Result<Withdrawn> {
         let relayer: Relayer = session.need(&vault.relayer, "relayer").await?;
-        let (mint, amount) = (session.config.mint, self.amount.unwrap_or(MicroUsdc(u64::MAX)));
-        let to = self.to.unwrap_or(payer.pubkey());
+        let mint = session.config.mint;
+        let to = self.to.unwrap_or(wallet.address());
         let destination = addresses::ata(&to, &mint);
         let held = async || -> Result<u64> { Ok(session.balance(&destination).await?.unwrap_or_default().0) };
         let before = held().await?;
         let api = RelayerApi::new(&relayer.url)?;
-        let parties = Parties { api: &api, relayer: vault.relayer, settler: relayer.settler, mint, owner: payer, to };
-        let progress = |text: &str| global.output.progress(text);
-        let signature = super::now::withdraw(&session.rpc, &parties, amount, progress).await?;
+        let parties = Parties { api: &api, relayer: vault.relayer, settler: relayer.settler, mint, wallet, to };
+        let progress = |text: &str| wallet.output.progress(text);
+        let signature = super::now::withdraw(&session.rpc, &parties, self.amount(), progress).await?;
         let moved = held().await?.saturating_sub(before);
         Ok(Withdrawn {
             destination: Some(destination.to_string()),
@@ -159,18 +175,24 @@ impl Withdraw {
     }
 }
 
-async fn request(session: &Session, payer: &Arc<Keypair>, address: &Pubkey, amount: MicroUsdc) -> Result<Withdrawn> {
+async fn cancel(session: &Session, wallet: &Wallet, address: &Pubkey, vault: &Vault) -> Result<Option<Withdrawn>> {
+    let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
+    let sent = wallet.send(&session.rpc, &[cancel], None).await?;
+    Ok(sent.map(|signature| report("cancelled", address, vault.pending_withdrawal, signature.to_string())))
+}
+
+async fn request(session: &Session, wallet: &Wallet, address: &Pubkey, amount: MicroUsdc) -> Result<Option<Withdrawn>> {
     let vault = read(session, address).await?;
     let request = instructions::request_withdraw(&vault.owner, &vault.relayer, amount);
-    let signature = session.send(payer, &[request], &[]).await?;
+    let Some(signature) = wallet.send(&session.rpc, &[request], None).await? else { return Ok(None) };
     let vault = read(session, address).await?;
     let clock = session.clock().await?;
-    Ok(Withdrawn {
+    Ok(Some(Withdrawn {
         unlock_time: Some(vault.unlock_at.time),
         unlock_slot: Some(vault.unlock_at.slot),
         seconds_left: until(&vault.unlock_at, &clock),
         ..report("requested", address, amount.0, signature.to_string())
-    })
+    }))
 }
 
 async fn read(session: &Session, address: &Pubkey) -> Result<Vault> {

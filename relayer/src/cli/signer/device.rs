@@ -1,0 +1,58 @@
+//! Hardware wallets, by Solana's own crate: `usb://ledger`, with the address of the device and the path of the key if there are more.
+
+use crate::chain::Pubkey;
+use crate::cli::error::{CliError, Result};
+use solana_derivation_path::DerivationPath;
+use solana_signer::Signer;
+use std::rc::Rc;
+
+/// Which device, and which of its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Locator {
+    /// The device's first address, where there is more than one device.
+    device: Option<Pubkey>,
+    /// The key's path; `m/44'/501'` unless another is named.
+    path: DerivationPath,
+}
+
+/// Reads what follows `usb:`.
+pub(super) fn parse(rest: &str) -> std::result::Result<Locator, String> {
+    let expected =
+        || "expected usb://ledger, usb://ledger?key=ACCOUNT/CHANGE or usb://ledger/ADDRESS?key=...".to_owned();
+    let rest = rest.strip_prefix("//ledger").ok_or_else(expected)?;
+    let (device, query) = rest.split_once('?').map_or((rest, None), |(device, query)| (device, Some(query)));
+    let device = match device {
+        "" | "/" => None,
+        device => Some(device.strip_prefix('/').and_then(|device| device.parse().ok()).ok_or_else(expected)?),
+    };
+    let path = query.map_or_else(|| Ok(DerivationPath::default()), super::derivation)?;
+    Ok(Locator { device, path })
+}
+
+/// Connects with the device and asks it for the key's address.
+#[cfg(feature = "ledger")]
+pub(super) fn open(locator: &Locator) -> Result<Rc<dyn Signer>> {
+    use solana_remote_wallet::locator::{Locator as Remote, Manufacturer};
+    use solana_remote_wallet::remote_keypair::generate_remote_keypair;
+    use solana_remote_wallet::remote_wallet::initialize_wallet_manager;
+    let failed = |problem: &str| {
+        CliError::new("device", format!("no Ledger answers: {problem}")).next(
+            "connect one device, unlock it and open its Solana app; Linux needs Ledger's udev rules for access without root",
+        )
+    };
+    let manager = initialize_wallet_manager().map_err(|error| failed(&error.to_string()))?;
+    if manager.update_devices().map_err(|error| failed(&error.to_string()))? == 0 {
+        return Err(failed("no device was found"));
+    }
+    let remote = Remote { manufacturer: Manufacturer::Ledger, pubkey: locator.device };
+    let keypair = generate_remote_keypair(remote, locator.path.clone(), &manager, false, "keypair");
+    keypair.map(|keypair| Rc::new(keypair) as Rc<dyn Signer>).map_err(|error| failed(&error.to_string()))
+}
+
+/// A build without support for them says so.
+#[cfg(not(feature = "ledger"))]
+pub(super) fn open(_: &Locator) -> Result<Rc<dyn Signer>> {
+    Err(CliError::new("device", "this `steam` was built without support for hardware wallets").next(
+        "build it with `--features ledger`, or sign elsewhere: name the address with --keypair, and use --sign-only",
+    ))
+}
