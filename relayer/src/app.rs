@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigError, SettleConfig};
 use crate::ledger::{Ledger, LedgerError};
 use crate::market::Market;
 use crate::metrics::Metrics;
-use crate::node::gateway::{Faucet, Gateway};
+use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::keys::Keys;
 use crate::node::{Limits, Node, Random};
 use crate::origins::Verifier;
@@ -110,8 +110,8 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
     let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler.insecure_clone());
 
-    let faucet = faucet(&config, &parties)?;
-    let gateway = Gateway::new(nodes.clone(), parties, config.server.chain_requests_per_second, faucet);
+    let givers = (faucet(&config, &parties)?, sponsor(&config, &parties, &ledger, &clock)?);
+    let gateway = Gateway::new(nodes.clone(), parties, config.server.chain_requests_per_second, givers);
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
     reader.read().await?;
     let (mut settlement, settle) = Settler::new(Setup {
@@ -160,6 +160,14 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         keys: Keys::new(random.bytes()),
         random,
     });
+    begin(&node).await?;
+    let server = tokio::spawn(serve::serve(listener, node.clone()));
+    announce(&node, addr);
+    Ok(Running { node, addr, server, background, workers })
+}
+
+/// Learns what must be known before the first request, and starts what goes on beside them.
+async fn begin(node: &Arc<Node>) -> Result<(), StartError> {
     let mut verifier = Verifier::new(node.clone());
     verifier.begin(FIRST_PROOFS).await;
     node.tasks.spawn(verifier.run());
@@ -167,9 +175,10 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     if let Some(prober) = Prober::new(node.clone()).await? {
         node.tasks.spawn(prober.run());
     }
-    let server = tokio::spawn(serve::serve(listener, node.clone()));
-    announce(&node, addr);
-    Ok(Running { node, addr, server, background, workers })
+    if node.gateway.sponsor().is_some() {
+        node.tasks.spawn(watch_sponsor(node.clone()));
+    }
+    Ok(())
 }
 
 /// Says what is running, for whoever reads the log after an upgrade.
@@ -338,6 +347,45 @@ fn faucet(config: &Config, accounts: &SettlementAccounts) -> Result<Option<Fauce
         return Ok(None);
     }
     Ok(Some(Faucet::new(read_keypair(path)?, accounts.mint)))
+}
+
+/// Who pays for openings, if somebody does. It has nothing else to do: whatever it signs could otherwise be about something else.
+fn sponsor(
+    config: &Config,
+    accounts: &SettlementAccounts,
+    ledger: &Ledger,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Sponsor>, StartError> {
+    let settings = &config.sponsor;
+    if settings.keypair.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let keypair = read_keypair(&settings.keypair)?;
+    if [accounts.settler, read_keypair(&config.chain.receipt_keypair)?.pubkey()].contains(&keypair.pubkey()) {
+        return Err(StartError::Mismatch(
+            "sponsor.keypair is the settler's or the one of receipts: make another one with `steam keygen`, and send it SOL".into(),
+        ));
+    }
+    Ok(Some(Sponsor::new(keypair, settings.clone(), ledger.clone(), clock.clone())))
+}
+
+/// Pause between two looks at what became of the openings that were paid for.
+const SPONSOR_EVERY: Duration = Duration::from_secs(10);
+
+/// Finds out what became of openings until the relayer shuts down.
+async fn watch_sponsor(node: Arc<Node>) {
+    loop {
+        match node.gateway.resolve_sponsored().await {
+            Ok(counted) => node.metrics.sponsor(counted, node.gateway.sponsor_lamports().await),
+            Err(error) => {
+                tracing::warn!(%error, "what became of sponsored openings is not known yet, so all of them count")
+            }
+        }
+        tokio::select! {
+            () = node.shutdown.cancelled() => return,
+            () = tokio::time::sleep(SPONSOR_EVERY) => {}
+        }
+    }
 }
 
 fn read_keypair(path: &Path) -> Result<Keypair, StartError> {

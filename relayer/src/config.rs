@@ -3,10 +3,12 @@
 
 mod check;
 mod market;
+mod sponsoring;
 #[cfg(test)]
 mod tests;
 
 pub use market::{Market, host_of};
+pub use sponsoring::Sponsoring;
 
 use crate::chain::Pubkey;
 use serde::Deserialize;
@@ -39,13 +41,16 @@ pub struct Config {
     pub metering: Metering,
     /// Probes of idle and new providers.
     pub probe: Probe,
+    /// Openings of vaults that the relayer pays for.
+    pub sponsor: Sponsoring,
 }
 
 impl Config {
     /// The parts, `[market]` left out, in which `other` differs: they are taken over by a restart alone.
     pub fn restarts_for(&self, other: &Self) -> Vec<&'static str> {
         // By name, so that no part is forgotten.
-        let Self { server, chain, ledger, settle, alerts, market: _, routing, upstream, metering, probe } = self;
+        let Self { server, chain, ledger, settle, alerts, market: _, routing, upstream, metering, probe, sponsor } =
+            self;
         let parts = [
             ("server", *server != other.server),
             ("chain", *chain != other.chain),
@@ -56,6 +61,7 @@ impl Config {
             ("upstream", *upstream != other.upstream),
             ("metering", *metering != other.metering),
             ("probe", *probe != other.probe),
+            ("sponsor", *sponsor != other.sponsor),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
     }

@@ -109,6 +109,7 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(chain::send))
         .routes(routes!(chain::progress))
         .routes(routes!(chain::give))
+        .routes(routes!(chain::open_sponsored))
         .routes(routes!(public::health))
         .routes(routes!(public::ready))
         .routes(routes!(public::metrics))

@@ -21,6 +21,7 @@ pub mod reconcile;
 mod record;
 pub mod recovery;
 mod sealing;
+mod sponsored;
 mod sqlite;
 mod tables;
 mod usage;
@@ -37,6 +38,7 @@ pub use groups::{GroupState, OpenVault, Pending, SealedGroup, SealedLine, Totals
 pub use health::Trouble;
 pub use incidents::{Blocks, Cause, Fault, Incident, IncidentReport, Touches};
 pub use record::PackedDecision;
+pub use sponsored::{Cap, Counted, SPONSORED_DAY_MS, SponsorCaps, SponsoredOpening, SponsoredSums};
 pub use sqlite::{Offline, Reader, back_up, inspect, resolve, restore};
 pub use tables::TableRow;
 pub use usage::{OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal};

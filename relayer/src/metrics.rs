@@ -1,7 +1,7 @@
 //! What the relayer counts, in the form Prometheus reads.
 
 use crate::board::Changed;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, SponsoredSums};
 use crate::settle::Status;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -160,6 +160,11 @@ metrics! {
     flags_raised: Family<Reason, Counter>, "Times a provider was flagged, by reason";
     flags_cleared: Family<Reason, Counter>, "Times a flag was cleared, by reason";
     flagged: Family<Flagged, Gauge>, "Offers that are flagged, by reason";
+    sponsored: Counter, "Openings that the sponsor signed";
+    sponsored_lamports: Counter, "What they take at most, in lamports";
+    sponsored_day: Gauge, "Openings that count against the sponsor's caps of a day";
+    sponsored_day_lamports: Gauge, "Lamports that count against the sponsor's cap of a day";
+    sponsor_lamports: Gauge, "Lamports of the sponsor, or -1 if there is none or no node tells";
     probes: Family<ProbeOutcome, Counter>, "Probes sent, by outcome";
     probe_cost_microusdc: Counter<f64, AtomicU64>, "Sum of what probes cost, in µUSDC";
 }
@@ -281,6 +286,19 @@ impl Metrics {
         self.incidents.set(gauge(status.incidents));
         self.waiting_groups.set(gauge(status.waiting));
         self.registry_slot.set(gauge(slot));
+    }
+
+    /// The sponsor has signed an opening that takes `lamports` at most.
+    pub fn sponsored(&self, lamports: u64) {
+        self.sponsored.inc();
+        self.sponsored_lamports.inc_by(lamports);
+    }
+
+    /// What counts against the sponsor's caps, and what it has.
+    pub fn sponsor(&self, counted: SponsoredSums, lamports: Option<u64>) {
+        self.sponsored_day.set(gauge(counted.openings));
+        self.sponsored_day_lamports.set(gauge(counted.lamports));
+        self.sponsor_lamports.set(lamports.map_or(-1, gauge));
     }
 
     /// Whether the ledger can write, just before it is rendered.

@@ -5,7 +5,7 @@
 //! before it is sent; it is given up only when no block can hold it any more; and what was applied is read from the
 //! vault itself, never from a transaction's status.
 
-mod agreed;
+pub mod agreed;
 pub mod alerts;
 pub mod build;
 mod engine;

@@ -29,7 +29,7 @@ pub use crate::vaults::{KeyView, VaultView};
 pub use allow_list::{AllowListRequest, AllowListView};
 pub use chain::{
     AccountView, BlockhashView, ChainView, FaucetGrantView, FaucetRequest, SentTransactionView, SignedTransaction,
-    TransactionProgressView, TransactionStatus,
+    SponsorView, SponsoredRequest, SponsoredView, TransactionProgressView, TransactionStatus,
 };
 pub use generation::{Generation, GenerationFigures};
 pub use market::{

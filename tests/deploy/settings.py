@@ -4,7 +4,7 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-FILES = [ROOT / "relayer/src/config.rs", ROOT / "relayer/src/config/market.rs"]
+FILES = [ROOT / "relayer/src/config.rs", *(ROOT / f"relayer/src/config/{name}.rs" for name in ("market", "sponsoring"))]
 # The settings of a section stand in a struct, and its defaults in that struct's `impl Default`.
 DEFAULT = re.compile(r"impl Default for (\w+) \{.*?Self \{(.*?)\}\n", re.S)
 ASSIGNED = re.compile(r"(\w+): ((?:[^,(\[{]|\([^()]*(?:\([^()]*(?:\[[^\]]*\])?[^()]*\))*[^()]*\))+)")

@@ -29,6 +29,8 @@ def check(steam, folder):
     def checked(text, more=None):
         file = folder / "checked.toml"
         keys = {f"chain.{name}": f'"{key}"' for name in ("settler_keypair", "receipt_keypair") if f"{name} = " in text}
+        if re.search("^keypair = ", text, re.M):
+            keys["sponsor.keypair"] = f'"{key}"'
         file.write_text(with_values(text, keys | (more or {})))
         return run(steam, "config", "check", file)
 

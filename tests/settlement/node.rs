@@ -9,7 +9,7 @@ use solana_signature::Signature;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use steam::chain::Pubkey;
-use steam::chain::rpc::{ChainAccount, Rpc, RpcError, Simulation, TransactionState};
+use steam::chain::rpc::{ChainAccount, Rehearsal, Rpc, RpcError, Simulation, TransactionState};
 use steam_router::state::Vault;
 use steam_tests::chain::GENESIS_HASH;
 use steam_tests::chain::{Chain, Failure, Refusal};
@@ -232,6 +232,10 @@ impl Rpc for Node {
             }
             Err(Failure { refusal: Refusal::Runtime(reason), .. }) => Simulation::Fails { code: None, reason },
         })
+    }
+
+    async fn rehearse(&self, _: &[u8], _: &[Pubkey]) -> Result<Rehearsal, RpcError> {
+        Err(RpcError::Node("this node rehearses nothing".into()))
     }
 
     async fn recent_fees(&self, _: &[Pubkey]) -> Result<Vec<u64>, RpcError> {

@@ -83,7 +83,7 @@ pub async fn node(
     let (_, settle) = watch::channel(steam::settle::Status::default());
     Ok(Arc::new(Node {
         // Nothing here asks the chain.
-        gateway: Gateway::new(Vec::new(), parties(), config.server.chain_requests_per_second, None),
+        gateway: Gateway::new(Vec::new(), parties(), config.server.chain_requests_per_second, (None, None)),
         limits: Limits::new(&config),
         market: Market::new(std::mem::take(&mut config.market)),
         registry,

@@ -10,8 +10,8 @@ use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
 use solana_rpc_client_api::client_error::{Error as ClientError, ErrorKind, TransactionError};
 use solana_rpc_client_api::config::{
-    RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig, RpcSimulateTransactionConfig,
-    UiAccountEncoding,
+    RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig, RpcSimulateTransactionAccountsConfig,
+    RpcSimulateTransactionConfig, UiAccountEncoding,
 };
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
 use solana_rpc_client_api::request::RpcRequest;
@@ -25,6 +25,8 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Accounts asked for at once at the most: what RPC nodes allow.
 pub const MAX_ACCOUNTS: usize = 100;
+/// Rehearsals made at the most of which the payer's balance changes meanwhile.
+const MAX_REHEARSALS: usize = 4;
 const FINALIZED: CommitmentConfig = CommitmentConfig::finalized();
 
 /// Why a node could not answer.
@@ -77,6 +79,17 @@ pub enum Simulation {
     },
 }
 
+/// A transaction as it would be carried out now, blockhash included, by the newest confirmed state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Lamports of the first account watched, which pays.
+    pub before: u64,
+    /// Whether it succeeds.
+    pub simulation: Simulation,
+    /// The accounts watched, after it.
+    pub after: Vec<Option<ChainAccount>>,
+}
+
 /// A Solana RPC node. All reads are at finalized.
 #[async_trait]
 pub trait Rpc: Send + Sync {
@@ -96,6 +109,8 @@ pub trait Rpc: Send + Sync {
     async fn block_height(&self) -> Result<u64, RpcError>;
     /// Simulates a transaction given in its wire format; signatures and blockhash are not checked.
     async fn simulate(&self, transaction: &[u8]) -> Result<Simulation, RpcError>;
+    /// Rehearses a transaction of which signatures may be missing, and shows the accounts `watched`, the payer's first, after it.
+    async fn rehearse(&self, transaction: &[u8], watched: &[Pubkey]) -> Result<Rehearsal, RpcError>;
     /// Priority fees in micro-lamports a compute unit: for each recent slot, the least with which a transaction that wrote
     /// all of `accounts` landed. At most 128.
     async fn recent_fees(&self, accounts: &[Pubkey]) -> Result<Vec<u64>, RpcError>;
@@ -138,6 +153,20 @@ impl HttpRpc {
         // Of several nodes one may be at fault, and of its methods one that its provider does not sell.
         let method = error.request().map_or_else(|| "a call".to_owned(), ToString::to_string);
         RpcError::Node(format!("{}, {method}: {}", node_url::shown(&url), node_url::scrubbed(&url, &said)))
+    }
+
+    async fn simulated(
+        &self,
+        transaction: &[u8],
+        config: RpcSimulateTransactionConfig,
+    ) -> Result<RpcSimulateTransactionResult, RpcError> {
+        let parameters = json!([BASE64.encode(transaction), config]);
+        let answer = self.0.send::<Response<RpcSimulateTransactionResult>>(RpcRequest::SimulateTransaction, parameters);
+        Ok(answer.await.map_err(|error| self.failed(&error))?.value)
+    }
+
+    async fn lamports_at(&self, address: &Pubkey, commitment: CommitmentConfig) -> Result<u64, RpcError> {
+        Ok(self.0.get_balance_with_commitment(address, commitment).await.map_err(|error| self.failed(&error))?.value)
     }
 }
 
@@ -212,22 +241,35 @@ impl Rpc for HttpRpc {
             encoding: Some(UiTransactionEncoding::Base64),
             ..RpcSimulateTransactionConfig::default()
         };
-        let parameters = json!([BASE64.encode(transaction), config]);
-        let answer = self.0.send::<Response<RpcSimulateTransactionResult>>(RpcRequest::SimulateTransaction, parameters);
-        let result = answer.await.map_err(|error| self.failed(&error))?.value;
-        Ok(match result.err {
-            None => Simulation::Succeeds { units: result.units_consumed.unwrap_or_default() },
-            Some(error) => {
-                let logs = result.logs.unwrap_or_default();
-                let told = logs.iter().rev().find(|line| line.contains("AnchorError") || line.contains("failed"));
-                let reason = told.map_or_else(|| format!("{error:?}"), Clone::clone);
-                let code = match TransactionError::from(error) {
-                    TransactionError::InstructionError(_, InstructionError::Custom(code)) => Some(code),
-                    _ => None,
-                };
-                Simulation::Fails { code, reason }
+        Ok(simulation(self.simulated(transaction, config).await?))
+    }
+
+    async fn rehearse(&self, transaction: &[u8], watched: &[Pubkey]) -> Result<Rehearsal, RpcError> {
+        let payer = watched.first().ok_or_else(|| RpcError::Node("nothing is watched".into()))?;
+        let confirmed = CommitmentConfig::confirmed();
+        for _ in 0..MAX_REHEARSALS {
+            let before = self.lamports_at(payer, confirmed).await?;
+            let config = RpcSimulateTransactionConfig {
+                sig_verify: false,
+                replace_recent_blockhash: false,
+                commitment: Some(confirmed),
+                encoding: Some(UiTransactionEncoding::Base64),
+                accounts: Some(RpcSimulateTransactionAccountsConfig {
+                    encoding: Some(UiAccountEncoding::Base64),
+                    addresses: watched.iter().map(ToString::to_string).collect(),
+                }),
+                ..RpcSimulateTransactionConfig::default()
+            };
+            let mut result = self.simulated(transaction, config).await?;
+            // What the payer had is known only if nothing else took from it or gave to it meanwhile.
+            if self.lamports_at(payer, confirmed).await? != before {
+                continue;
             }
-        })
+            let shown = result.accounts.take().unwrap_or_default().into_iter();
+            let after = shown.map(|found| found.map(account).transpose()).collect::<Result<_, _>>()?;
+            return Ok(Rehearsal { before, simulation: simulation(result), after });
+        }
+        Err(RpcError::Node("the payer's balance changed during each simulation".into()))
     }
 
     async fn recent_fees(&self, accounts: &[Pubkey]) -> Result<Vec<u64>, RpcError> {
@@ -236,7 +278,7 @@ impl Rpc for HttpRpc {
     }
 
     async fn lamports(&self, address: &Pubkey) -> Result<u64, RpcError> {
-        Ok(self.0.get_balance_with_commitment(address, FINALIZED).await.map_err(|error| self.failed(&error))?.value)
+        self.lamports_at(address, FINALIZED).await
     }
 
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
@@ -273,6 +315,20 @@ impl Rpc for HttpRpc {
             })
             .collect())
     }
+}
+
+fn simulation(result: RpcSimulateTransactionResult) -> Simulation {
+    let Some(error) = result.err else {
+        return Simulation::Succeeds { units: result.units_consumed.unwrap_or_default() };
+    };
+    let logs = result.logs.unwrap_or_default();
+    let told = logs.iter().rev().find(|line| line.contains("AnchorError") || line.contains("failed"));
+    let reason = told.map_or_else(|| format!("{error:?}"), Clone::clone);
+    let code = match TransactionError::from(error) {
+        TransactionError::InstructionError(_, InstructionError::Custom(code)) => Some(code),
+        _ => None,
+    };
+    Simulation::Fails { code, reason }
 }
 
 fn account(ui: solana_rpc_client_api::response::UiAccount) -> Result<ChainAccount, RpcError> {

@@ -33,10 +33,13 @@ impl Config {
             // What cannot be read was not checked.
             Err(_) => error,
         })?;
-        for (key, path) in [
-            ("chain.settler_keypair", &config.chain.settler_keypair),
-            ("chain.receipt_keypair", &config.chain.receipt_keypair),
-        ] {
+        let sponsor = Some(&config.sponsor.keypair).filter(|path| !path.as_os_str().is_empty());
+        let keypairs = [
+            ("chain.settler_keypair", Some(&config.chain.settler_keypair)),
+            ("chain.receipt_keypair", Some(&config.chain.receipt_keypair)),
+            ("sponsor.keypair", sponsor),
+        ];
+        for (key, path) in keypairs.into_iter().filter_map(|(key, path)| Some((key, path?))) {
             super::signer::read_keypair(path, key).map_err(CliError::into_invalid)?;
         }
         global.output.print(&Checked {

@@ -1,6 +1,6 @@
 //! The checks that the types of the configuration do not make. Each message names the key and what its value should be.
 
-use super::{Chain, Config, ConfigError, Market, Probe, Routing, Server, SettleConfig, UpstreamConfig};
+use super::{Chain, Config, ConfigError, Market, Probe, Routing, Server, SettleConfig, Sponsoring, UpstreamConfig};
 use std::ops::RangeInclusive;
 
 type Checked = Result<(), ConfigError>;
@@ -29,7 +29,8 @@ impl Config {
         market(&self.market)?;
         routing(&self.routing)?;
         upstream(&self.upstream)?;
-        probe(&self.probe)
+        probe(&self.probe)?;
+        sponsor(&self.sponsor)
     }
 }
 
@@ -130,4 +131,14 @@ fn probe(probe: &Probe) -> Checked {
     need((10..=604_800).contains(&probe.idle_seconds), "probe.idle_seconds", "between 10 and 604800")?;
     need((16..=100_000).contains(&probe.max_input_tokens), "probe.max_input_tokens", "between 16 and 100000")?;
     need((32..=16_384).contains(&probe.max_output_tokens), "probe.max_output_tokens", "between 32 and 16384")
+}
+
+fn sponsor(sponsor: &Sponsoring) -> Checked {
+    let deposit = (1..=1_000_000_000_000).contains(&sponsor.min_deposit_microusdc);
+    need(deposit, "sponsor.min_deposit_microusdc", "between 1 and 1000000000000")?;
+    let openings = (1..=100_000).contains(&sponsor.openings_per_day);
+    need(openings, "sponsor.openings_per_day", "between 1 and 100000; name no sponsor.keypair to pay for none")?;
+    need(sponsor.openings_per_owner_per_day > 0, "sponsor.openings_per_owner_per_day", "at least 1")?;
+    let lamports = (20_000_000..=1_000_000_000_000).contains(&sponsor.lamports_per_day);
+    need(lamports, "sponsor.lamports_per_day", "between 20000000, which is two openings, and 1000000000000")
 }

@@ -63,6 +63,22 @@ fn a_coefficient_out_of_its_range_is_refused_by_name() {
 }
 
 #[test]
+fn what_is_sponsored_has_bounds() {
+    for (key, wrong) in [
+        ("min_deposit_microusdc", ["0", "1000000000001"]),
+        ("openings_per_day", ["0", "100001"]),
+        ("openings_per_owner_per_day", ["0", "-1"]),
+        ("lamports_per_day", ["19999999", "1000000000001"]),
+    ] {
+        for value in wrong {
+            let refused = read(&format!("sponsor.{key} = {value}")).unwrap_err();
+            assert!(refused.contains(key) || refused.contains(value), "{key} = {value}: {refused}");
+        }
+    }
+    assert!(Config::default().sponsor.keypair.as_os_str().is_empty(), "off unless somebody wants it");
+}
+
+#[test]
 fn a_key_that_nobody_knows_is_refused() {
     for key in ["upstream.connect_timeout", "routing.exponents", "nothing"] {
         let refused = read(&format!("{key} = 1")).unwrap_err();
@@ -78,6 +94,7 @@ fn what_only_a_restart_takes_over_is_named() {
         ("market.deny_models = [\"a\"]", vec![]),
         ("server.max_concurrent = 7\nsettle.interval_ms = 7000", vec!["server", "settle"]),
         ("ledger.keep_receipts_days = 7\nalerts.unsettled_seconds = 7", vec!["ledger", "alerts"]),
+        ("sponsor.openings_per_day = 7", vec!["sponsor"]),
         ("upstream.max_attempts = 2\nrouting.exploration = 0.01", vec!["routing", "upstream"]),
     ] {
         assert_eq!(running.restarts_for(&read(more).unwrap()), parts, "{more}");

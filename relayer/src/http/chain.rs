@@ -6,13 +6,14 @@ use crate::http::named::Named;
 use crate::http::openapi::{BodyErrors, ChainErrors};
 use crate::http::peer::Peer;
 use crate::http::query::parsed;
+use crate::ledger::SponsoredOpening;
 use crate::node::Node;
-use crate::node::gateway::Progress;
+use crate::node::gateway::{Progress, Sponsored};
 use crate::relay::base64;
 use crate::relay::error::RelayError;
 use crate::views::{
     AccountView, BlockhashView, ChainView, ErrorBody, FaucetGrantView, FaucetRequest, SentTransactionView,
-    SignedTransaction, TransactionProgressView, TransactionStatus,
+    SignedTransaction, SponsorView, SponsoredRequest, SponsoredView, TransactionProgressView, TransactionStatus,
 };
 use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 /// Bytes of a request: a transaction has at most 1,232, in Base64.
 const MAX_BODY: usize = 4_096;
 const ADDRESS: &str = "an address: 32 bytes in base58";
+const FORM: &str = "{\"transaction\": \"Base64 of a signed transaction\"}";
 
 /// Where this relayer is on chain.
 #[utoipa::path(
@@ -48,6 +50,10 @@ pub(super) async fn show(State(node): State<Arc<Node>>) -> Result<Json<ChainView
         mint: accounts.mint.to_string(),
         bearer_keys: node.config.server.bearer_keys,
         faucet: node.gateway.has_faucet(),
+        sponsor: node.gateway.sponsor().map(|sponsor| SponsorView {
+            address: sponsor.address().to_string(),
+            min_deposit: sponsor.min_deposit().0,
+        }),
     }))
 }
 
@@ -121,7 +127,6 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Json<SentTransactionView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
-    const FORM: &str = "{\"transaction\": \"Base64 of a signed transaction\"}";
     let SignedTransaction { transaction } = json(&body, FORM)?;
     let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(FORM, &error.to_string()))?;
     let signature = node.gateway.submit(&bytes, peer).await?;
@@ -192,6 +197,44 @@ pub(super) async fn give(
         last_valid_block_height,
         lamports: given.lamports,
         amount: given.amount.0,
+    }))
+}
+
+/// Pays fee and rent of an opening, signs it last, and sends it. The same one may come again, and is sent again.
+#[utoipa::path(
+    post,
+    path = "/v1/sponsored",
+    operation_id = "openSponsored",
+    tag = "chain",
+    request_body = SponsoredRequest,
+    responses(
+        (status = 200, description = "It was signed and handed to the cluster.", body = SponsoredView),
+        (status = 404, description = "This relayer pays for no openings.", body = ErrorBody),
+        (status = 409, description = "It would fail, or take more than fee and rent.", body = ErrorBody),
+        BodyErrors,
+    )
+)]
+pub(super) async fn open_sponsored(
+    State(node): State<Arc<Node>>,
+    Peer(peer): Peer,
+    request: Request,
+) -> Result<Json<SponsoredView>, RelayError> {
+    let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
+    let SponsoredRequest { transaction } = json(&body, FORM)?;
+    let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(FORM, &error.to_string()))?;
+    let Sponsored { opening, vault, transaction, again } = node.gateway.open_sponsored(&bytes, peer).await?;
+    let SponsoredOpening { signature, owner, lamports, last_valid_height, .. } = opening;
+    if !again {
+        node.metrics.sponsored(lamports);
+    }
+    tracing::info!(%vault, %owner, %signature, lamports, again, "signed an opening as its sponsor");
+    Ok(Json(SponsoredView {
+        object: "sponsored_opening".into(),
+        signature: signature.to_string(),
+        vault: vault.to_string(),
+        transaction: base64(&transaction),
+        last_valid_block_height: last_valid_height,
+        lamports,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Errors in HTTP: the status of each, its headers, its line in the log and its count. The body is the dialect's.
 
 use crate::allow_lists::KeepError;
-use crate::node::gateway::GatewayError;
+use crate::node::gateway::{GatewayError, SponsorError};
 use crate::relay::base64;
 use crate::relay::dialect::Dialect;
 use crate::relay::error::RelayError;
@@ -89,6 +89,13 @@ fn status_of_gateway(refusal: &GatewayError) -> StatusCode {
         GatewayError::Busy => StatusCode::TOO_MANY_REQUESTS,
         GatewayError::NoFaucet => StatusCode::NOT_FOUND,
         GatewayError::Chain(_) | GatewayError::Faucet(_) => StatusCode::SERVICE_UNAVAILABLE,
+        GatewayError::Sponsor(refusal) => match refusal {
+            SponsorError::Off => StatusCode::NOT_FOUND,
+            SponsorError::Invalid(_) | SponsorError::Deposit { .. } => StatusCode::BAD_REQUEST,
+            SponsorError::CostsMore { .. } => StatusCode::CONFLICT,
+            SponsorError::Full { .. } | SponsorError::Peer => StatusCode::TOO_MANY_REQUESTS,
+            SponsorError::Empty | SponsorError::Unseen(_) | SponsorError::Ledger(_) => StatusCode::SERVICE_UNAVAILABLE,
+        },
     }
 }
 

@@ -24,6 +24,7 @@ mod page;
 mod pages;
 mod responses;
 mod shaped;
+mod sponsored;
 mod stated;
 mod sticky;
 mod streams;

@@ -10,6 +10,7 @@ use super::board::{ForgetBoard, SaveBoard};
 use super::charges::sign_vouchers;
 use super::groups::{AbandonCharges, AbandonGroup, GroupState, Seal, SealedGroup};
 use super::prune::Prune;
+use super::sponsored::{CountSponsored, Counted, ResolveSponsored};
 use super::tables::{ForgetLookupTable, PutLookupTable};
 use super::{Charge, ChargeId, LedgerError};
 use steam_protocol::receipt::SignedReceipt;
@@ -67,6 +68,8 @@ commands! {
     HoldUp(HoldUp) -> (),
     KeepAgreement(KeepAgreement) -> (),
     KeepAllowList(KeepAllowList) -> Kept,
+    CountSponsored(CountSponsored) -> Counted,
+    ResolveSponsored(ResolveSponsored) -> (),
     SaveBoard(SaveBoard) -> (),
     ForgetBoard(ForgetBoard) -> (),
     PutLookupTable(PutLookupTable) -> (),

@@ -20,6 +20,7 @@ mod recovery;
 mod row;
 mod schema;
 mod sealed;
+mod sponsored;
 mod store;
 mod tables;
 mod usage;

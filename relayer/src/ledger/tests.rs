@@ -3,6 +3,7 @@
 mod allow_lists;
 mod audit;
 mod prune;
+mod sponsored;
 mod usage;
 
 use super::charges::ChargeRow;

@@ -76,6 +76,8 @@ pub struct Deployment {
     pub settler: Arc<Keypair>,
     /// Signs receipts.
     pub receipt_key: Arc<Keypair>,
+    /// Pays for openings.
+    pub sponsor: Arc<Keypair>,
     /// The relayer's token account.
     pub fee_token: Pubkey,
     /// The user.
@@ -118,7 +120,9 @@ impl Localnet {
         let (settler, receipt_key, owner) = (self.keypair("settler"), self.keypair("receipts"), self.keypair("owner"));
         let session_keypair = self.keypair("api-key");
         let session = SessionKey::from_seed(session_keypair.secret_bytes());
-        self.fund(&[relayer_authority.pubkey(), settler.pubkey(), owner.pubkey()]).await?;
+        let sponsor = self.keypair("sponsor");
+        let funded = [&relayer_authority, &settler, &owner, &sponsor].map(|keypair| keypair.pubkey());
+        self.fund(&funded).await?;
         let domain = self.init_config().await?;
         let relayer = addresses::relayer(&relayer_authority.pubkey());
         let register = instructions::register_relayer(
@@ -155,6 +159,7 @@ impl Localnet {
             relayer_authority,
             settler,
             receipt_key,
+            sponsor,
             owner,
             session,
             key,

@@ -2,9 +2,11 @@
 //! bounded in size, in number at once and by the second, apart from the requests to models, so that neither can crowd out the other.
 
 mod faucet;
+mod sponsor;
 mod transaction;
 
 pub use faucet::{Faucet, Grant};
+pub use sponsor::{InvalidOpening, Sponsor, SponsorError, Sponsored};
 pub use transaction::InvalidTransaction;
 
 use crate::chain::rpc::{Rpc, RpcError, Simulation, TransactionState};
@@ -46,12 +48,19 @@ pub enum GatewayError {
     /// The faucet cannot give.
     #[error("the faucet's transaction cannot be made: {0}")]
     Faucet(String),
+    /// An opening is not paid for.
+    #[error(transparent)]
+    Sponsor(#[from] SponsorError),
 }
 
 impl GatewayError {
     /// When to try again, if that helps.
     pub fn retry_after(&self) -> Option<Duration> {
-        matches!(self, Self::Busy | Self::Chain(_)).then_some(RETRY)
+        match self {
+            Self::Busy | Self::Chain(_) => Some(RETRY),
+            Self::Sponsor(error) => error.retry_after(),
+            Self::Invalid(_) | Self::WouldFail(_) | Self::NoFaucet | Self::Faucet(_) => None,
+        }
     }
 }
 
@@ -86,6 +95,7 @@ pub struct Gateway {
     shares: Budget<IpAddr>,
     genesis: OnceCell<[u8; 32]>,
     faucet: Option<Faucet>,
+    sponsor: Option<Sponsor>,
 }
 
 impl fmt::Debug for Gateway {
@@ -100,7 +110,7 @@ impl Gateway {
         nodes: Vec<Arc<dyn Rpc>>,
         accounts: SettlementAccounts,
         per_second: u32,
-        faucet: Option<Faucet>,
+        (faucet, sponsor): (Option<Faucet>, Option<Sponsor>),
     ) -> Self {
         Self {
             nodes,
@@ -110,6 +120,7 @@ impl Gateway {
             shares: Budget::new(0.0, f64::from(per_second) / SHARES),
             genesis: OnceCell::new(),
             faucet,
+            sponsor,
         }
     }
 

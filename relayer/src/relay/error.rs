@@ -1,8 +1,8 @@
 //! The reasons why a request has no answer. `http::errors` has the status of each, a dialect the body.
 
 use crate::allow_lists::KeepError;
-use crate::ledger::LedgerError;
-use crate::node::gateway::GatewayError;
+use crate::ledger::{Cap, LedgerError};
+use crate::node::gateway::{GatewayError, SponsorError};
 use crate::node::rates::RateLimited;
 use crate::vaults::{ChargeError, CosignError, Refusal, VaultUnavailable};
 use std::time::Duration;
@@ -282,13 +282,7 @@ impl RelayError {
                 CosignError::NotDrained { .. } => (Request, "not_drained"),
                 CosignError::Ledger(_) => (Relayer, "ledger_unavailable"),
             },
-            Self::Gateway(refusal) => match refusal {
-                GatewayError::Invalid(_) => (Request, "invalid_transaction"),
-                GatewayError::WouldFail(_) => (Request, "transaction_would_fail"),
-                GatewayError::Busy => (Rate, "too_many_chain_requests"),
-                GatewayError::NoFaucet => (Request, "no_faucet"),
-                GatewayError::Chain(_) | GatewayError::Faucet(_) => (Relayer, "chain_unavailable"),
-            },
+            Self::Gateway(refusal) => of_gateway(refusal),
             Self::PriceAboveKey { .. } => (Funds, "price_above_key_limit"),
             Self::MaxCost { .. } => (Funds, "max_cost_too_low"),
             Self::Cooldown { .. } => (Provider, "providers_busy"),
@@ -346,6 +340,32 @@ impl RelayError {
             Self::Refused(Refusal::Replay { receipt }) => receipt.as_deref(),
             _ => None,
         }
+    }
+}
+
+fn of_gateway(refusal: &GatewayError) -> (Class, &'static str) {
+    match refusal {
+        GatewayError::Invalid(_) => (Request, "invalid_transaction"),
+        GatewayError::WouldFail(_) => (Request, "transaction_would_fail"),
+        GatewayError::Busy => (Rate, "too_many_chain_requests"),
+        GatewayError::NoFaucet => (Request, "no_faucet"),
+        GatewayError::Chain(_) | GatewayError::Faucet(_) => (Relayer, "chain_unavailable"),
+        GatewayError::Sponsor(refusal) => of_sponsor(refusal),
+    }
+}
+
+fn of_sponsor(refusal: &SponsorError) -> (Class, &'static str) {
+    match refusal {
+        SponsorError::Off => (Request, "no_sponsor"),
+        SponsorError::Invalid(_) => (Request, "invalid_opening"),
+        SponsorError::Deposit { .. } => (Request, "deposit_too_small"),
+        SponsorError::Empty => (Relayer, "sponsor_out_of_sol"),
+        SponsorError::CostsMore { .. } => (Request, "opening_costs_more"),
+        SponsorError::Unseen(_) => (Relayer, "chain_unavailable"),
+        SponsorError::Full { cap: Cap::OfOwner, .. } => (Rate, "owner_sponsored_already"),
+        SponsorError::Full { cap: Cap::Openings | Cap::Lamports, .. } => (Rate, "sponsor_limit_reached"),
+        SponsorError::Peer => (Rate, "too_many_openings"),
+        SponsorError::Ledger(_) => (Relayer, "ledger_unavailable"),
     }
 }
 

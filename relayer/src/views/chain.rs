@@ -27,6 +27,45 @@ pub struct ChainView {
     pub bearer_keys: bool,
     /// Whether `POST /v1/chain/faucet` gives test money: only on local networks, where it is worth nothing.
     pub faucet: bool,
+    /// Who pays for openings at `POST /v1/sponsored`, if this relayer does.
+    pub sponsor: Option<SponsorView>,
+}
+
+/// Who pays fee and rent of an opening.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Sponsor)]
+pub struct SponsorView {
+    /// The address that pays, and that gets the rent back when the vault is closed.
+    pub address: String,
+    /// The least deposit with which it pays, in µUSDC.
+    pub min_deposit: u64,
+}
+
+/// An opening for the relayer to pay for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SponsoredRequest {
+    /// A transaction of version 0 that the sponsor pays for and that the owner and the new key have signed, base64: `open_vault`,
+    /// `authorize_key` in slot 0 and a transfer of USDC from the owner's associated account to the vault's, in this order.
+    pub transaction: String,
+}
+
+/// An opening that the relayer has signed and sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = SponsoredOpening)]
+pub struct SponsoredView {
+    /// Always `sponsored_opening`.
+    pub object: String,
+    /// The transaction's first signature, base58, by which it is known.
+    pub signature: String,
+    /// The vault.
+    pub vault: String,
+    /// The whole transaction, base64, which may be sent again.
+    pub transaction: String,
+    /// A block height after which it can no longer be carried out.
+    pub last_valid_block_height: u64,
+    /// Lamports that the relayer pays at most, for fee and rent.
+    pub lamports: u64,
 }
 
 /// A recent blockhash.

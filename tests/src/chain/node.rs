@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use solana_signature::Signature;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use steam::chain::rpc::{ChainAccount, Rpc, RpcError, Simulation, TransactionState};
+use steam::chain::rpc::{ChainAccount, Rehearsal, Rpc, RpcError, Simulation, TransactionState};
 use steam::settle::form::is_v1;
 
 /// Blocks a blockhash lives.
@@ -148,6 +148,10 @@ impl Rpc for Node {
             }
             Err(Failure { refusal: Refusal::Runtime(reason), .. }) => Simulation::Fails { code: None, reason },
         })
+    }
+
+    async fn rehearse(&self, _: &[u8], _: &[Pubkey]) -> Result<Rehearsal, RpcError> {
+        Err(RpcError::Node("this node rehearses nothing".into()))
     }
 
     async fn recent_fees(&self, _: &[Pubkey]) -> Result<Vec<u64>, RpcError> {

@@ -14,6 +14,7 @@ pub(super) const OWNER: &str = "owner.json";
 pub(super) const RELAYER: &str = "relayer.json";
 pub(super) const SETTLER: &str = "settler.json";
 pub(super) const RECEIPTS: &str = "receipts.json";
+pub(super) const SPONSOR: &str = "sponsor.json";
 pub(super) const LEDGER: &str = "steam-dev.db";
 pub(super) const CONFIG: &str = "steam.toml";
 /// Has SOL and mints the network's dollar.
@@ -48,6 +49,7 @@ pub(super) fn write_keypairs(dir: &Path, deployment: &Deployment, localnet: &Loc
         (RELAYER.to_owned(), &deployment.relayer_authority),
         (SETTLER.to_owned(), &deployment.settler),
         (RECEIPTS.to_owned(), &deployment.receipt_key),
+        (SPONSOR.to_owned(), &deployment.sponsor),
         ("admin.json".to_owned(), &localnet.admin),
         (PAYER.to_owned(), &localnet.payer),
     ];
@@ -79,7 +81,8 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
         "# The relayer of `steam dev`.\n\n[server]\nlisten = {listen}\n\n[chain]\nrpc_urls = {rpc}\nprogram = {program}\n\
          relayer = {relayer}\nsettler_keypair = {settler}\nreceipt_keypair = {receipts}\nfaucet_keypair = {faucet}\npoll_ms = {poll}\n\n\
          [ledger]\npath = {ledger}\n\n[settle]\ninterval_ms = {interval}\nresend_ms = {resend}\n\n\
-         [market]\ntrusted_providers = {trusted}\n\n[upstream]\nlocalnet = true\n",
+         [market]\ntrusted_providers = {trusted}\n\n[upstream]\nlocalnet = true\n\n\
+         [sponsor]\nkeypair = {sponsor}\nopenings_per_day = {openings}\nlamports_per_day = {lamports}\n",
         listen = text(&config.server.listen),
         rpc = json!(chain.rpc_urls),
         trusted = json!(config.market.trusted_providers),
@@ -90,6 +93,9 @@ pub(super) fn write_config(dir: &Path, config: &Config) -> Result<()> {
         ledger = path(&config.ledger.path),
         interval = config.settle.interval_ms,
         resend = config.settle.resend_ms,
+        sponsor = path(&config.sponsor.keypair),
+        openings = config.sponsor.openings_per_day,
+        lamports = config.sponsor.lamports_per_day,
     );
     let file = dir.join(CONFIG);
     write_private(&file, toml.as_bytes()).with_context(|| format!("cannot write {}", file.display()))

@@ -3,7 +3,7 @@
 use super::{DevArgs, files, say};
 use crate::app::{self, Running};
 use crate::cli::output::Format;
-use crate::config::{Chain, Config, LedgerConfig, Market, Server, SettleConfig, UpstreamConfig};
+use crate::config::{Chain, Config, LedgerConfig, Market, Server, SettleConfig, Sponsoring, UpstreamConfig};
 use crate::localnet::{Deployment, Localnet, Options, Setup, SimulatedProvider, profiles};
 use anyhow::{Context, Result};
 use futures::future::try_join_all;
@@ -153,6 +153,13 @@ fn config(args: &DevArgs, dir: &Path, listen: SocketAddr, localnet: &Localnet, d
         market: Market {
             trusted_providers: deployment.providers.iter().map(|provider| provider.address.to_string()).collect(),
             ..Market::default()
+        },
+        // Its SOL is worth nothing.
+        sponsor: Sponsoring {
+            keypair: dir.join(files::SPONSOR),
+            openings_per_day: 10_000,
+            lamports_per_day: 100_000_000_000,
+            ..Sponsoring::default()
         },
         ..Config::default()
     }

@@ -1,7 +1,7 @@
 //! Carries out one command inside the transaction that it shares with others.
 
 use super::charges::{Failure, Places};
-use super::{agreements, allow_lists, batches, board, charges, groups, prune, tables};
+use super::{agreements, allow_lists, batches, board, charges, groups, prune, sponsored, tables};
 use crate::ledger::charges::ChargeId;
 use crate::ledger::command::{Command, Reply};
 use crate::ledger::health::{Fuse, Health};
@@ -33,6 +33,8 @@ pub(super) fn apply(tx: &Transaction<'_>, command: Command, places: &mut Places,
             job.run(reply, |tx| agreements::keep_and_forget(tx, &it.agreement, it.slot))
         }
         Command::KeepAllowList(it, reply) => job.run(reply, |tx| allow_lists::keep(tx, &it.list, &it.named, it.most)),
+        Command::CountSponsored(it, reply) => job.run(reply, |tx| sponsored::count(tx, &it.opening, &it.caps)),
+        Command::ResolveSponsored(it, reply) => job.run(reply, |tx| sponsored::resolve(tx, &it.signature, it.lamports)),
         Command::SaveBoard(it, reply) => job.run(reply, |tx| board::save(tx, &it.rows)),
         Command::ForgetBoard(it, reply) => job.run(reply, |tx| board::forget(tx, it.oldest)),
         Command::PutLookupTable(it, reply) => job.run(reply, |tx| tables::put(tx, &it.row)),

@@ -148,6 +148,16 @@ CREATE TABLE board_slot (
 CREATE TABLE board_dossier (offer BLOB PRIMARY KEY, data BLOB NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// What ledgers of version 1 may lack, since they were made before it was thought of. Programs that do not know it leave it alone.
+const ADDED: &str = "
+-- One row an opening of a vault that the sponsor has signed, until a day has passed and it is known what became of it.
+-- `lamports`: what it takes at most, and what it took once it is `resolved`.
+CREATE TABLE IF NOT EXISTS sponsored (
+    signature BLOB PRIMARY KEY, owner BLOB NOT NULL, lamports INTEGER NOT NULL, signed_ms INTEGER NOT NULL,
+    last_valid_height INTEGER NOT NULL, resolved INTEGER NOT NULL DEFAULT 0
+) STRICT, WITHOUT ROWID;
+";
+
 /// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
 pub(in crate::ledger) fn lock(path: &Path) -> Result<File, LedgerError> {
     let mut name = path.as_os_str().to_owned();
@@ -197,6 +207,7 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
         transaction.execute("INSERT INTO deployment (domain, relayer) VALUES (?1, ?2)", (domain, relayer))?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
+    transaction.execute_batch(ADDED)?;
     let stored: Option<([u8; 32], [u8; 32])> = transaction
         .query_row("SELECT domain, relayer FROM deployment", [], |row| Ok((row.get("domain")?, row.get("relayer")?)))
         .optional()?;

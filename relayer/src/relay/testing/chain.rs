@@ -1,7 +1,7 @@
 //! A node whose answers a test decides.
 
 use crate::chain::Pubkey;
-use crate::chain::rpc::{ChainAccount, Rpc, RpcError, Simulation, TransactionState};
+use crate::chain::rpc::{ChainAccount, Rehearsal, Rpc, RpcError, Simulation, TransactionState};
 use async_trait::async_trait;
 use solana_signature::Signature;
 use std::collections::HashMap;
@@ -12,6 +12,10 @@ use tokio::sync::Notify;
 pub struct Known {
     pub accounts: HashMap<Pubkey, ChainAccount>,
     pub simulation: Simulation,
+    /// What a transaction that is rehearsed does.
+    pub rehearsal: Option<Rehearsal>,
+    /// The finalized block height.
+    pub height: u64,
     pub statuses: HashMap<Signature, TransactionState>,
     pub sent: Vec<Vec<u8>>,
     /// Every question is refused.
@@ -27,7 +31,17 @@ impl FakeChain {
     pub fn new() -> Self {
         let simulation = Simulation::Succeeds { units: 1 };
         let (accounts, statuses) = (HashMap::new(), HashMap::new());
-        Self(Mutex::new(Known { accounts, simulation, statuses, sent: Vec::new(), down: false, held: None }))
+        let sent = Vec::new();
+        Self(Mutex::new(Known {
+            accounts,
+            simulation,
+            rehearsal: None,
+            height: 60,
+            statuses,
+            sent,
+            down: false,
+            held: None,
+        }))
     }
 
     pub fn known(&self) -> MutexGuard<'_, Known> {
@@ -65,11 +79,16 @@ impl Rpc for FakeChain {
     }
 
     async fn block_height(&self) -> Result<u64, RpcError> {
-        self.asked().await.map(|()| 60)
+        self.asked().await.map(|()| self.known().height)
     }
 
     async fn simulate(&self, _: &[u8]) -> Result<Simulation, RpcError> {
         self.asked().await.map(|()| self.known().simulation.clone())
+    }
+
+    async fn rehearse(&self, _: &[u8], _: &[Pubkey]) -> Result<Rehearsal, RpcError> {
+        self.asked().await?;
+        self.known().rehearsal.clone().ok_or_else(|| RpcError::Node("nothing is rehearsed here".into()))
     }
 
     async fn recent_fees(&self, _: &[Pubkey]) -> Result<Vec<u64>, RpcError> {

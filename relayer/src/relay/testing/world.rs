@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::ledger::Ledger;
 use crate::market::Market;
 use crate::metrics::Metrics;
-use crate::node::gateway::{Faucet, Gateway};
+use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::keys::Keys;
 use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
@@ -66,6 +66,11 @@ pub fn settler() -> Keypair {
     Keypair::new_from_array([7; 32])
 }
 
+/// Who pays for openings, where a keypair for that is configured.
+pub fn sponsor() -> Keypair {
+    Keypair::new_from_array([6; 32])
+}
+
 /// Who settles.
 pub fn parties(relayer: Pubkey) -> SettlementAccounts {
     let at = |seed: u8| Pubkey::new_from_array([seed; 32]);
@@ -112,9 +117,11 @@ impl World {
         let accounts = parties(relayer);
         let faucet = !config.chain.faucet_keypair.as_os_str().is_empty();
         let faucet = faucet.then(|| Faucet::new(Keypair::new_from_array([8; 32]), accounts.mint));
+        let sponsored = !config.sponsor.keypair.as_os_str().is_empty();
+        let sponsor = sponsored.then(|| Sponsor::new(sponsor(), config.sponsor.clone(), ledger.clone(), clock.clone()));
         let per_second = config.server.chain_requests_per_second;
         let node = Arc::new(Node {
-            gateway: Gateway::new(vec![chain.clone()], accounts, per_second, faucet),
+            gateway: Gateway::new(vec![chain.clone()], accounts, per_second, (faucet, sponsor)),
             limits: Limits::new(&config),
             market: Market::new(std::mem::take(&mut config.market)),
             clock: clock.clone(),
@@ -165,6 +172,11 @@ impl World {
         self.clock.0.store(now, Ordering::SeqCst);
         self.snapshot.keys[0].expires = now + 100_000;
         self.node.vaults.update(std::slice::from_ref(&self.snapshot), now, 100);
+    }
+
+    /// Makes it so many seconds later.
+    pub fn later(&self, seconds: i64) {
+        self.clock.0.fetch_add(seconds, Ordering::SeqCst);
     }
 
     /// Shows the vault as it is in [`Self::snapshot`].

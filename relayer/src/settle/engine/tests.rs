@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chain::VaultSnapshot;
-use crate::chain::rpc::{ChainAccount, RpcError, Simulation, TransactionState};
+use crate::chain::rpc::{ChainAccount, Rehearsal, RpcError, Simulation, TransactionState};
 use crate::clock::SystemClock;
 use crate::config::TransactionVersion;
 use crate::ledger::{Attempt, SealedGroup};
@@ -153,6 +153,10 @@ impl Rpc for Node {
         self.answer().await?;
         let said = self.0.lock().unwrap();
         said.version_1.clone().filter(|_| form::is_v1(transaction)).unwrap_or(Ok(said.simulation.clone()))
+    }
+
+    async fn rehearse(&self, _: &[u8], _: &[Pubkey]) -> Result<Rehearsal, RpcError> {
+        unreachable!("settlement rehearses nothing")
     }
 
     async fn recent_fees(&self, _: &[Pubkey]) -> Result<Vec<u64>, RpcError> {
