@@ -2,6 +2,7 @@
 
 export { connect, Client, deploymentOf, type ConnectOptions, type Verified } from "./connect.js";
 export { Owner, holdingsOf, keyOf, VaultError, type Holdings, type OwnerOptions, type OwnerSigner } from "./owner.js";
+export { handToSponsor, type Sponsor } from "./sponsor.js";
 export { Keypair } from "./keypair.js";
 export { refusal, RelayerApi, RelayerError, type CallOptions } from "./relayer.js";
 

@@ -7,10 +7,11 @@ import * as instructions from "./chain/instructions.js";
 import type { Instruction, KeyGrant, KeyLimits } from "./chain/instructions.js";
 import { finalized, handIn } from "./chain/send.js";
 import type { ChainSource } from "./chain/source.js";
-import { compile, messageOf, unchanged, withSignature, type Lifetime } from "./chain/transaction.js";
+import { compile, messageOf, signatureOf, unchanged, withSignature, type Lifetime } from "./chain/transaction.js";
 import { MAX_KEYS } from "./group.js";
 import type { SessionKey } from "./key.js";
 import { RelayerError, type RelayerApi } from "./relayer.js";
+import { handToSponsor, type Sponsor } from "./sponsor.js";
 import { pause } from "./time.js";
 
 /** Slots for which a withdrawal at once may be carried out. */
@@ -92,13 +93,17 @@ export class Owner {
     return keyOf(await this.vault(), address);
   }
 
-  /** Opens the vault and, in the same transaction, authorises a key and deposits, where they are given. */
-  async open(first: { key?: SessionKey; grant?: KeyGrant; deposit?: bigint } = {}): Promise<string> {
-    const steps = [instructions.openVault(this.place)];
-    if (first.key && !first.grant) throw new TypeError("open needs a grant for its key");
-    if (first.key && first.grant) steps.push(instructions.authorizeKey(this.place, toBase58(first.key.address), 0, first.grant));
-    if (first.deposit) steps.push(instructions.deposit(this.place, first.deposit));
-    return this.send(steps, first.key);
+  /** Opens the vault and, in the same transaction, authorises a key and deposits, where they are given. With a sponsor, all of them must be, and the relayer pays fee and rent. */
+  async open(first: { key?: SessionKey; grant?: KeyGrant; deposit?: bigint; sponsor?: Sponsor } = {}): Promise<string> {
+    const { key, grant, deposit, sponsor } = first;
+    const payer = sponsor?.address ?? this.place.owner;
+    if (key && !grant) throw new TypeError("open needs a grant for its key");
+    if (sponsor && !(key && deposit)) throw new TypeError("an opening that the relayer pays for has a key and a deposit: give `key`, `grant` and `deposit`");
+    if (sponsor && deposit! < BigInt(sponsor.min_deposit)) throw new VaultError(`The relayer pays for openings with a deposit of ${sponsor.min_deposit} µUSDC or more: deposit as much, or open without \`sponsor\`.`);
+    const steps = [instructions.openVault(this.place, payer)];
+    if (key && grant) steps.push(instructions.authorizeKey(this.place, toBase58(key.address), 0, grant, payer));
+    if (deposit) steps.push(instructions.deposit(this.place, deposit));
+    return sponsor ? this.#sendBySponsor(steps, key!, payer) : this.send(steps, key);
   }
 
   /** Moves µUSDC from the owner's token account into the vault. */
@@ -173,11 +178,26 @@ export class Owner {
 
   /** Signs, sends, and waits until the transaction is final; its signature. A new key signs before the owner. */
   async send(steps: readonly Instruction[], key?: SessionKey): Promise<string> {
+    const { lifetime, signed } = await this.#signed(steps, this.place.owner, key);
+    return this.#carryOut(signed, lifetime);
+  }
+
+  async #signed(steps: readonly Instruction[], payer: string, key?: SessionKey): Promise<{ lifetime: Lifetime; signed: Bytes }> {
     const { chain, signer } = this.#options;
     const lifetime = await chain.blockhash();
-    let transaction = compile(signer.address, lifetime, steps);
+    let transaction = compile(payer, lifetime, steps);
     if (key) transaction = withSignature(transaction, toBase58(key.address), key.sign(messageOf(transaction)));
-    return this.#carryOut(unchanged(transaction, await signer.signTransaction(transaction)), lifetime);
+    return { lifetime, signed: unchanged(transaction, await signer.signTransaction(transaction)) };
+  }
+
+  async #sendBySponsor(steps: readonly Instruction[], key: SessionKey, payer: string): Promise<string> {
+    const { api, chain } = this.#options;
+    if (!api) throw new TypeError("an opening that the relayer pays for needs the relayer's API: give `api` to the owner");
+    const { lifetime, signed } = await this.#signed(steps, payer, key);
+    const whole = unchanged(signed, await handToSponsor(api, signed));
+    const signature = signatureOf(whole);
+    await finalized(chain, signature, lifetime, whole);
+    return signature;
   }
 
   async #carryOut(signed: Bytes, lifetime: Lifetime): Promise<string> {

@@ -62,7 +62,7 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
       const fresh = await anew(shown, wish);
       if (!fresh) return show("The wallet was not asked: what the transaction does has changed since it was shown. Read it again.");
       prepared = fresh;
-      await carryOut(prepared, await signed(prepared, tell), tell, wish.cosign);
+      await carryOut(prepared, await signed(prepared, tell), tell, wish);
     } catch (error) {
       // What may have been carried out is not offered again.
       return setStage({ at: error instanceof UnknownOutcomeError ? "over" : "failed", error });

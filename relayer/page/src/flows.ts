@@ -1,10 +1,11 @@
 /** From what a person wants to a finalized transaction. Each step can be watched, and each ends in a result or an error that says what to do. */
 
 import {
-  compile, finalized, handIn, type Instruction, type Lifetime, messageOf, pause, type Place, RelayerError, type SessionKey, toBase58, unchanged, withSignature,
+  compile, finalized, handIn, handToSponsor, type Instruction, type Lifetime, messageOf, pause, type Place, RelayerError, type SessionKey, signatureOf, type Sponsor,
+  toBase58, unchanged, withSignature,
 } from "../../../app-idl/client/src/index.js";
 import { inWords, type Words } from "./chain/words.js";
-import { source } from "./relayer.js";
+import { relayer, source } from "./relayer.js";
 
 /** Pause between two looks. */
 const LOOK_MS = 400;
@@ -30,14 +31,16 @@ export interface Parts {
   key?: SessionKey | undefined;
   /** Models that the owner may have offers of. */
   models?: readonly string[] | undefined;
+  /** Who pays fee and rent in the place of the owner. */
+  sponsor?: Sponsor | undefined;
 }
 
 /** Compiles a transaction and puts it into words, from its bytes. */
-export async function prepare(place: Place, { instructions, key, models }: Parts): Promise<Prepared> {
+export async function prepare(place: Place, { instructions, key, models, sponsor }: Parts): Promise<Prepared> {
   const lifetime = await source.blockhash();
-  let transaction = compile(place.owner, lifetime, instructions);
+  let transaction = compile(sponsor?.address ?? place.owner, lifetime, instructions);
   if (key) transaction = withSignature(transaction, toBase58(key.address), key.sign(messageOf(transaction)));
-  return { words: inWords(transaction, place, models), transaction, lifetime, place, at: Date.now() };
+  return { words: inWords(transaction, place, { models, sponsor: sponsor?.address }), transaction, lifetime, place, at: Date.now() };
 }
 
 /** The same transaction with a blockhash that lives long enough for a wallet to answer. `null` if its words became others: then they are shown first. */
@@ -47,20 +50,29 @@ export async function renewed(prepared: Prepared, parts: Parts): Promise<Prepare
   return JSON.stringify(anew.words) === JSON.stringify(prepared.words) ? anew : null;
 }
 
-/** Takes the owner's signature from `signed`, sends, and waits until the transaction is final. `cosigned` adds the relayer's signature after the owner's. */
+/** How a transaction goes on once its owner has signed. */
+export interface Further {
+  /** Adds the relayer's signature after the owner's. */
+  cosign?: ((transaction: Uint8Array) => Promise<Uint8Array>) | undefined;
+  /** Pays for it, and sends it. */
+  sponsor?: Sponsor | undefined;
+}
+
+/** Takes the owner's signature from `signed`, sends, and waits until the transaction is final. */
 export async function carryOut(
   prepared: Prepared,
   signed: Uint8Array,
   tell: (stage: string) => void,
-  cosigned?: (transaction: Uint8Array) => Promise<Uint8Array>,
+  { cosign, sponsor }: Further,
 ): Promise<string> {
   let whole = unchanged(prepared.transaction, signed);
-  if (cosigned) {
+  if (cosign) {
     tell("Asking the relayer to sign as well …");
-    whole = unchanged(prepared.transaction, await cosigned(whole));
+    whole = unchanged(prepared.transaction, await cosign(whole));
   }
-  tell("Sending …");
-  const signature = await handIn(source, whole);
+  tell(sponsor ? "Asking the relayer to pay, and to send it …" : "Sending …");
+  if (sponsor) whole = unchanged(prepared.transaction, await handToSponsor(relayer, whole));
+  const signature = sponsor ? signatureOf(whole) : await handIn(source, whole);
   tell("Sent. Waiting until it is final …");
   await finalized(source, signature, prepared.lifetime, whole);
   return signature;

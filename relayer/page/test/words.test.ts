@@ -24,7 +24,7 @@ const none = { input: 0n, cached: 0n, cache_write: 0n, cache_write_long: 0n, out
 const terms: OfferTerms = { price: prices, long_from: 0, long_price: none, context_limit: 32_768, output_limit: 8_192, capabilities: capabilitiesOf(["chat", "streaming"], "fp8") };
 const limits = { limit_total: 15_000_000n, window_limit: 4_000_000n, max_price: prices, max_fee_bps: 100 };
 
-const say = (...instructions: Instruction[]): Words => inWords(compile(OWNER, lifetime, instructions), place, ["other/model", MODEL]);
+const say = (...instructions: Instruction[]): Words => inWords(compile(OWNER, lifetime, instructions), place, { models: ["other/model", MODEL] });
 const titles = (...instructions: Instruction[]) => say(...instructions).steps.map((step) => step.title);
 const details = (instruction: Instruction) => Object.fromEntries(say(instruction).steps[0]!.details);
 const refused = (part: RegExp, ...instructions: Instruction[]) => assert.throws(() => say(...instructions), (error) => error instanceof UnreadableError && part.test(error.message));
@@ -34,6 +34,26 @@ test("opening, authorising and depositing is one transaction in three steps", ()
   assert.deepEqual(words.steps.map((step) => step.title), ["Open your vault at this relayer", "Let a new key spend from your vault", "Deposit 10.00 USDC into your vault"]);
   assert.equal(words.payer, OWNER);
   assert.deepEqual(words.signers, [OWNER, KEY]);
+});
+
+test("where the relayer pays, that is said first, and the wallet's rent is not spoken of", () => {
+  const sponsor = at(50);
+  const steps = (payer: string) => [program.openVault(place, payer), program.authorizeKey(place, KEY, 0, grant, payer), program.deposit(place, 10_000_000n)];
+  const bytes = compile(sponsor, lifetime, steps(sponsor));
+  const words = inWords(bytes, place, { sponsor });
+  assert.deepEqual(words.steps.map((step) => step.title), [
+    "The relayer pays the network's fee and the rent", "Open your vault at this relayer", "Let a new key spend from your vault", "Deposit 10.00 USDC into your vault",
+  ]);
+  assert.deepEqual(Object.fromEntries(words.steps[0]!.details), {
+    "It pays from": sponsor, Rent: "It goes back to the relayer when the vault is closed.", "Your wallet's SOL": "Not touched.",
+  });
+  assert.equal(Object.fromEntries(words.steps[1]!.details)["Rent"], "The relayer pays it in SOL and gets it back when the vault is closed. Your wallet pays nothing.");
+  assert.deepEqual([words.payer, words.signers], [sponsor, [sponsor, OWNER, KEY]]);
+  const unreadable = (part: RegExp, bytes: Uint8Array, by?: string) => assert.throws(() => inWords(bytes, place, { sponsor: by }), (error) => error instanceof UnreadableError && part.test(error.message));
+  unreadable(/another account pays/, bytes);
+  unreadable(/another account pays/, bytes, at(51));
+  unreadable(/in the place of payer/, compile(sponsor, lifetime, steps(OWNER)), sponsor);
+  unreadable(/in the place of payer/, compile(OWNER, lifetime, steps(sponsor)), sponsor);
 });
 
 test("every limit of a key is said", () => {

@@ -31,7 +31,7 @@ test("axe finds nothing", async ({ steam }) => {
   }
   await to(steam, "Start");
   await page.getByRole("button", { name: "Connect Test Wallet" }).first().click();
-  await expect(page.getByText("this takes about")).toBeVisible();
+  await expect(page.getByText("This relayer pays the network's fee")).toBeVisible();
   await clean(page, "no SOL");
   await opened(steam);
   await clean(page, "the key", "key");

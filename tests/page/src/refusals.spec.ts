@@ -62,6 +62,11 @@ test("a wallet that disappears while a transaction is shown", async ({ steam }) 
 
 test("not enough SOL and not enough USDC are said before anything is asked", async ({ steam }) => {
   const { page, origin, wallet } = steam;
+  // A relayer that pays for nobody.
+  await page.route("**/v1/chain", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, json: { ...((await response.json()) as object), sponsor: null } });
+  });
   await page.goto(origin);
   await page.getByRole("button", { name: "Connect Test Wallet" }).first().click();
   await expect(page.getByText("Your wallet has 0.0000 SOL, and this takes about 0.0120 SOL")).toBeVisible();

@@ -77,13 +77,14 @@ export interface KeyGrant extends KeyLimits {
   allow_root: Uint8Array;
 }
 
-export function openVault(place: Place): Instruction {
-  return programInstruction(place, "open_vault");
+/** `payer` pays the rent, and gets it back when the vault is closed. */
+export function openVault(place: Place, payer: string = place.owner): Instruction {
+  return programInstruction(place, "open_vault", {}, { payer });
 }
 
-/** Lets `key` spend from the vault; the key signs as well. */
-export function authorizeKey(place: Place, key: string, slot: number, grant: KeyGrant): Instruction {
-  return programInstruction(place, "authorize_key", { slot, grant }, { session_key: key });
+/** Lets `key` spend from the vault; the key signs as well. Where the vault has no room for it yet, `payer` pays for that: the owner, or who paid the vault's rent. */
+export function authorizeKey(place: Place, key: string, slot: number, grant: KeyGrant, payer: string = place.owner): Instruction {
+  return programInstruction(place, "authorize_key", { slot, grant }, { session_key: key, payer });
 }
 
 /** Writes a live key's limits anew. */

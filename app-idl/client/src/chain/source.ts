@@ -2,6 +2,7 @@
 
 import { fromBase64, toBase64, type Bytes } from "../bytes.js";
 import { RelayerError, type RelayerApi } from "../relayer.js";
+import type { Sponsor } from "../sponsor.js";
 import { errorMessage } from "./codec.js";
 import type { Lifetime } from "./transaction.js";
 
@@ -43,6 +44,8 @@ export interface ChainView {
   unix_time: number;
   bearer_keys: boolean;
   faucet: boolean;
+  /** Who pays for openings, if the relayer does. */
+  sponsor: Sponsor | null;
 }
 
 /** The chain as a relayer shows it: its word. */

@@ -10,13 +10,16 @@ const LAST_DATE = 8_640_000_000_000n;
 
 export const OWNER: Vocabulary<Place> = {
   accounts: ({ owner, relayer, config, mint, vault, token, wallet }) => ({ owner, payer: owner, relayer, config, mint, vault, token, destination: wallet }),
+  sponsored: ["open_vault", "authorize_key"],
   words: {
-    open_vault: ({ place: { vault, relayer } }) => ({
+    open_vault: ({ place: { owner, vault, relayer }, account }) => ({
       title: "Open your vault at this relayer",
       details: [
         ["Vault", vault],
         ["Relayer", relayer],
-        ["Rent", "Your wallet pays it in SOL and gets it back when the vault is closed."],
+        ["Rent", account("payer") === owner
+          ? "Your wallet pays it in SOL and gets it back when the vault is closed."
+          : "The relayer pays it in SOL and gets it back when the vault is closed. Your wallet pays nothing."],
       ],
     }),
     authorize_key: ({ args, account }) => ({

@@ -7,6 +7,7 @@ import { type Called, type Detail, UnreadableError, type Vocabulary } from "./se
 
 export const PROVIDER: Vocabulary<ProviderPlace> = {
   accounts: ({ owner, config, mint, provider, earnings, wallet }) => ({ authority: owner, payer: owner, config, mint, provider, token: earnings, destination: wallet }),
+  sponsored: [],
   words: {
     register_provider: ({ args, place: { provider, earnings } }) => ({
       title: "Register your wallet as a provider",

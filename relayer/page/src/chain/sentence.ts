@@ -28,5 +28,7 @@ export interface Called<P extends Place> {
 /** Instructions by their names, and what the accounts must be that are the same for all of them. */
 export interface Vocabulary<P extends Place> {
   accounts(place: P): { [name: string]: string };
+  /** Instructions whose rent the relayer may pay in the place of the owner. */
+  sponsored: readonly string[];
   words: { [instruction: string]: (called: Called<P>) => Step };
 }

@@ -25,12 +25,35 @@ export interface Words {
 type Call = Message["instructions"][number];
 type Decoded = NonNullable<ReturnType<typeof decodeInstruction>>;
 
-/** The words for a transaction of the owner of `place`, who may have offers of `models`; throws {@link UnreadableError}. */
-export function inWords(transaction: Uint8Array, place: Place, models: readonly string[] = []): Words {
+/** What the words are read by. */
+export interface Known {
+  /** Models that the owner may have offers of. */
+  models?: readonly string[] | undefined;
+  /** Who may pay fee and rent in the place of the owner. */
+  sponsor?: string | undefined;
+}
+
+/** Who pays, and what offers may be named. */
+interface Reading {
+  models: readonly string[];
+  payer: string;
+}
+
+/** The words for a transaction of the owner of `place`; throws {@link UnreadableError}. */
+export function inWords(transaction: Uint8Array, place: Place, { models = [], sponsor }: Known = {}): Words {
   const message = read(transaction);
   const signers = message.accounts.slice(0, message.requiredSignatures);
-  if (signers[0] !== place.owner) throw new UnreadableError("another account pays its fee");
-  return { steps: message.instructions.map((one) => step(one, place, models)), payer: signers[0], signers };
+  const [payer] = signers;
+  if (payer === undefined || (payer !== place.owner && payer !== sponsor)) throw new UnreadableError("another account pays its fee");
+  const steps = message.instructions.map((one) => step(one, place, { models, payer }));
+  return { steps: payer === place.owner ? steps : [paidBy(payer), ...steps], payer, signers };
+}
+
+function paidBy(payer: string): Step {
+  return {
+    title: "The relayer pays the network's fee and the rent",
+    details: [["It pays from", payer], ["Rent", "It goes back to the relayer when the vault is closed."], ["Your wallet's SOL", "Not touched."]],
+  };
 }
 
 function read(transaction: Uint8Array): Message {
@@ -42,10 +65,10 @@ function read(transaction: Uint8Array): Message {
   }
 }
 
-function step(call: Call, place: Place, models: readonly string[]): Step {
+function step(call: Call, place: Place, reading: Reading): Step {
   switch (call.program) {
     case place.program:
-      return programStep(call, place, models);
+      return programStep(call, place, reading);
     case TOKEN_PROGRAM:
       return tokenStep(call, place);
     case ASSOCIATED_TOKEN_PROGRAM:
@@ -66,11 +89,11 @@ function expect(call: Call, names: readonly string[], known: { [name: string]: s
   });
 }
 
-function programStep(call: Call, place: Place, models: readonly string[]): Step {
+function programStep(call: Call, place: Place, reading: Reading): Step {
   const decoded = decode(call);
   const { name } = decoded.instruction;
-  if (Object.hasOwn(OWNER.words, name)) return said(call, decoded, OWNER, place, models);
-  if (Object.hasOwn(PROVIDER.words, name)) return said(call, decoded, PROVIDER, providerPlace(place), models);
+  if (Object.hasOwn(OWNER.words, name)) return said(call, decoded, OWNER, place, reading);
+  if (Object.hasOwn(PROVIDER.words, name)) return said(call, decoded, PROVIDER, providerPlace(place), reading);
   throw new UnreadableError(`the page never asks for ${name}`);
 }
 
@@ -85,8 +108,9 @@ function decode(call: Call): Decoded {
   return decoded;
 }
 
-function said<P extends Place>(call: Call, { instruction, args }: Decoded, vocabulary: Vocabulary<P>, place: P, models: readonly string[]): Step {
+function said<P extends Place>(call: Call, { instruction, args }: Decoded, vocabulary: Vocabulary<P>, place: P, { models, payer }: Reading): Step {
   const known = vocabulary.accounts(place);
+  if (vocabulary.sponsored.includes(instruction.name)) known.payer = payer;
   for (const meta of instruction.accounts) if (meta.address) known[meta.name] = meta.address;
   expect(call, instruction.accounts.map((meta) => meta.name), known);
   const account = (name: string) => call.accounts[instruction.accounts.findIndex((meta) => meta.name === name)]!;

@@ -52,8 +52,8 @@ export function SignElsewhere({ prepared, wish, open, anew, signed }: SignElsewh
   );
 }
 
-function roleOf(signer: string, { place }: Prepared, { key }: SignElsewhereProps["wish"]): string {
-  if (signer === place.owner) return "The owner, who also pays the fee";
+function roleOf(signer: string, { place, words }: Prepared, { key }: SignElsewhereProps["wish"]): string {
+  if (signer === place.owner) return words.payer === signer ? "The owner, who also pays the fee" : "The owner";
   if (key && signer === toBase58(key.address)) return "The new key: it has signed, in these bytes";
   return "The relayer: it signs once it is sent from here";
 }

@@ -115,7 +115,7 @@ function Withdraw({ holdings, vault, place, ask }: Part & { holdings: Holdings; 
       )}
       {holdings.balance === 0n && (
         <>
-          <p>The vault is empty. Closing it gives its rent back in SOL, and ends its keys.</p>
+          <p>The vault is empty. Closing it gives its rent back in SOL{vault.rent_payer === place.owner ? "" : <> to <Address of={vault.rent_payer} />, who paid it</>}, and ends its keys.</p>
           <button type="button" class="quiet" onClick={() => ask({ instructions: [...make, closeVault(place, vault.rent_payer)], note: "What is charged and not settled yet is lost to the providers: close it after the last settlement." })}>
             Close the vault
           </button>

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "preact/hooks";
-import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_KEYS, NEVER, openVault, type Place, SessionKey, type KeyGrant, toBase58 } from "../../../../app-idl/client/src/index.js";
+import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_KEYS, NEVER, openVault, type Place, SessionKey, type KeyGrant, type Sponsor, toBase58 } from "../../../../app-idl/client/src/index.js";
 import { Approval, type Wish } from "../approval.js";
 import { grantOf } from "../chain/grant.js";
 import { until } from "../flows.js";
@@ -44,7 +44,7 @@ interface Form {
 }
 
 /** What a form says, or what is wrong with each field. */
-function read(form: Form, holdings: Holdings): { faults: Partial<Form>; values: { [name in keyof Form]: bigint } } {
+function read(form: Form, holdings: Holdings, sponsor: Sponsor | null): { faults: Partial<Form>; values: { [name in keyof Form]: bigint } } {
   const faults: Partial<Form> = {};
   const money = (name: keyof Form, least: bigint): bigint => {
     const value = parseUsdc(form[name]);
@@ -60,6 +60,7 @@ function read(form: Form, holdings: Holdings): { faults: Partial<Form>; values: 
   if (/^\d{1,5}$/.test(form.days)) values.days = BigInt(form.days);
   else faults.days = "Write a whole number of days; 0 is without an end.";
   if (!faults.amount && values.amount > holdings.wallet) faults.amount = `Your wallet has ${formatUsdc(holdings.wallet)} USDC.`;
+  if (!faults.amount && sponsor && values.amount < BigInt(sponsor.min_deposit)) faults.amount = `The relayer pays fee and rent from a deposit of ${formatUsdc(BigInt(sponsor.min_deposit))} USDC on.`;
   if (!faults.daily && !faults.total && values.daily > values.total) faults.daily = "The limit of a day is above the limit in all.";
   return { faults, values };
 }
@@ -69,10 +70,13 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
   const proposed = useMemo(() => proposal(relayer.market), [relayer.market]);
   const [form, setForm] = useState<Form>({ amount: "10", total: "10", daily: "5", days: "30", ...proposed });
   const [tried, setTried] = useState(false);
-  const { faults, values } = read(form, holdings);
-  const slot = holdings.vault ? freePlace(holdings.vault, { slot: holdings.slot, unix: BigInt(relayer.chain.unix_time) }) : 0;
   const needed = holdings.vault ? SOL_FEE : SOL_NEEDED;
-  const poor = holdings.lamports < needed;
+  const lacks = holdings.lamports < needed;
+  // The relayer pays where the wallet cannot.
+  const sponsor = lacks && !holdings.vault ? relayer.chain.sponsor : null;
+  const poor = lacks && !sponsor;
+  const { faults, values } = read(form, holdings, sponsor);
+  const slot = holdings.vault ? freePlace(holdings.vault, { slot: holdings.slot, unix: BigInt(relayer.chain.unix_time) }) : 0;
   const field = (name: keyof Form, label: string, hint?: string) => (
     <TextField label={label} hint={hint} value={form[name]} error={tried ? faults[name] : null} onInput={(value) => setForm({ ...form, [name]: value })} />
   );
@@ -82,8 +86,9 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
     if (Object.keys(faults).length > 0 || slot === null || poor) return;
     const key = new SessionKey(crypto.getRandomValues(new Uint8Array(32)));
     ask({
-      instructions: instructions(holdings, place, toBase58(key.address), slot, granted(values, relayer.market), values.amount),
+      instructions: instructions(holdings, place, toBase58(key.address), slot, granted(values, relayer.market), values.amount, sponsor?.address),
       key,
+      sponsor: sponsor ?? undefined,
       done: async (tell) => {
         setKey(key);
         tell("Final. Waiting until the relayer has seen it …");
@@ -113,7 +118,14 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
           you close the vault. Send SOL to the wallet first.
         </p>
       )}
-      {(poor || holdings.wallet === 0n) && <FaucetButton />}
+      {sponsor && (
+        <p class="note">
+          Your wallet has {formatSol(holdings.lamports)} SOL, which is too little. This relayer pays the network's fee and the vault's rent for you, from a deposit of{" "}
+          {formatUsdc(BigInt(sponsor.min_deposit))} USDC on. The rent goes back to the relayer when the vault is closed. To withdraw later your wallet needs a little SOL of its own for the
+          network's fee: 0.002 SOL are enough.
+        </p>
+      )}
+      {(lacks || holdings.wallet === 0n) && <FaucetButton />}
       <button type="submit" disabled={poor || slot === null}>Show me the transaction</button>
       {tried && Object.keys(faults).length > 0 && <p class="fault" role="alert">Correct the fields that are marked.</p>}
     </form>
@@ -138,9 +150,9 @@ function granted(values: { [name in keyof Form]: bigint }, market: Market): KeyG
   return grantOf({ ...values, expires, request: BigInt(Math.ceil(request * 1.25)), feeBps: market.relayer.fee_bps });
 }
 
-function instructions(holdings: Holdings, place: Place, key: string, slot: number, grant: KeyGrant, amount: bigint): Instruction[] {
-  const list = holdings.vault ? [] : [openVault(place)];
-  list.push(authorizeKey(place, key, slot, grant));
+function instructions(holdings: Holdings, place: Place, key: string, slot: number, grant: KeyGrant, amount: bigint, payer: string = place.owner): Instruction[] {
+  const list = holdings.vault ? [] : [openVault(place, payer)];
+  list.push(authorizeKey(place, key, slot, grant, payer));
   if (amount > 0n) list.push(deposit(place, amount));
   return list;
 }
