@@ -11,7 +11,9 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::gateway::{Faucet, Gateway, Sponsor};
+use crate::node::histories::Histories;
 use crate::node::keys::Keys;
+use crate::node::sessions::Sessions;
 use crate::node::{Limits, Node, Random};
 use crate::origins::Verifier;
 use crate::probe::{ProbeError, Prober};
@@ -134,7 +136,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let (background, workers) = (CancellationToken::new(), TaskTracker::new());
     workers.spawn(reader.run(config.chain.pause(), background.clone()));
     workers.spawn(settlement.run(background.clone()));
-    workers.spawn(board::keep(board.clone(), ledger.clone(), clock.clone(), background.clone()));
+    workers.spawn(board::keep(board.clone(), registry.clone(), ledger.clone(), clock.clone(), background.clone()));
     workers.spawn(prune(ledger.clone(), clock.clone(), config.ledger.keep_receipts_days, background.clone()));
     let random = Random::from_os();
     let node = Arc::new(Node {
@@ -150,6 +152,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         ledger,
         scorer,
         board,
+        histories: Histories::default(),
         upstream,
         settle,
         tasks: TaskTracker::new(),
@@ -158,6 +161,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
+        sessions: Sessions::new(random.bytes()),
         random,
     });
     begin(&node).await?;

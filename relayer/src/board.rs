@@ -2,12 +2,15 @@
 //! against its honesty. It is written to the database once a minute and at shutdown, so that a restart forgets nothing;
 //! a crash forgets at most the minute since the last time.
 //!
-//! An offer takes at most 79 slots of three sketches, 40 kB in steady use. Beyond [`MAX_OFFERS`] the offer whose last request
+//! An offer takes at most 79 slots of three sketches, 40 kB in steady use, and 456 points of its history, 20 kB. Beyond [`MAX_OFFERS`] the offer whose last request
 //! is the oldest makes room for a new one.
 
 mod evidence;
+mod extent;
+mod history;
 mod honesty;
 mod lengths;
+mod prices;
 mod seed;
 mod sketch;
 mod store;
@@ -16,16 +19,22 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use extent::Span;
+pub use history::{HistoryPoint, OfferHistory};
 pub use honesty::{AnswerEnd, Flag, HonestySample, Suspicion};
 pub use lengths::Lengths;
+pub use prices::PostedPrice;
 pub use seed::seed_from_history;
 pub use store::{keep, restore};
 pub use window::{Figures, Quantiles, Window};
 
 use crate::chain::Pubkey;
+use crate::registry::Registry;
 use crate::score::Outcome;
 use evidence::Change;
+use history::History;
 use honesty::{Dossier, Memory};
+use prices::Prices;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use window::Slots;
@@ -72,6 +81,7 @@ pub struct Changed {
 #[derive(Debug)]
 struct Entry {
     windows: [Slots; 3],
+    histories: [History; 2],
     dossier: Dossier,
     dossier_unsaved: bool,
     heard_ms: i64,
@@ -81,12 +91,18 @@ struct Entry {
 impl Entry {
     fn new(now_ms: i64) -> Self {
         Self {
-            windows: Window::ALL.map(Slots::new),
+            windows: Window::ALL.map(|window| Slots::new(window.extent())),
+            histories: Span::ALL.map(History::new),
             dossier: Dossier::default(),
             dossier_unsaved: false,
             heard_ms: now_ms,
             shown: None,
         }
+    }
+
+    /// The slots that are written to the database, in the order of their numbers there.
+    fn slots(&mut self) -> impl Iterator<Item = &mut Slots> {
+        self.windows.iter_mut().chain(self.histories.iter_mut().map(History::recent))
     }
 }
 
@@ -99,6 +115,7 @@ pub struct Board {
 #[derive(Debug, Default)]
 struct State {
     entries: HashMap<Pubkey, Entry>,
+    prices: Prices,
     memory: Memory,
     lengths: Lengths,
     /// Whether probes confirm what would raise a flag.
@@ -124,6 +141,7 @@ impl Board {
         let mut state = self.lock();
         let entry = state.entry(offer, now_ms);
         entry.windows.iter_mut().for_each(|slots| slots.add(outcome, seconds(now_ms)));
+        entry.histories.iter_mut().for_each(|history| history.add(outcome, seconds(now_ms)));
         entry.heard_ms = now_ms;
     }
 
@@ -165,6 +183,19 @@ impl Board {
             OfferFigures { minutes5: minutes5.figures(now), hour: hour.figures(now), hours72: hours72.figures(now) };
         entry.shown = Some((now_ms, figures.clone()));
         figures
+    }
+
+    /// Notes what each offer of `registry` costs now.
+    pub fn note_prices(&self, registry: &Registry, now_ms: i64) {
+        let offers = registry.offers.iter().map(|offer| (offer.address, PostedPrice::of(&offer.price)));
+        self.lock().prices.note(offers, seconds(now_ms));
+    }
+
+    /// What `offer` was like over `span`, oldest first.
+    pub fn history_of(&self, offer: &Pubkey, span: Span, now_ms: i64) -> OfferHistory {
+        let (mut state, now) = (self.lock(), seconds(now_ms));
+        let points = state.entries.get_mut(offer).map(|entry| entry.histories[span as usize].points(now));
+        OfferHistory { points: points.unwrap_or_default(), prices: state.prices.of(offer, span.from(now)) }
     }
 
     /// Offers that are on it.

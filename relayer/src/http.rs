@@ -8,7 +8,9 @@ mod body;
 mod chain;
 mod completions;
 mod cors;
+mod earnings;
 pub(crate) mod errors;
+mod history;
 mod listing;
 mod named;
 mod openapi;
@@ -17,6 +19,7 @@ mod paths;
 pub(crate) mod peer;
 mod public;
 mod query;
+mod sessions;
 mod told;
 mod usage;
 mod withdrawals;
@@ -92,6 +95,7 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(listing::models))
         .routes(routes!(listing::model))
         .routes(routes!(listing::providers))
+        .routes(routes!(history::history))
         .routes(routes!(usage::usage))
         .routes(routes!(usage::receipts))
         .routes(routes!(usage::key))
@@ -100,6 +104,10 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(account::find_generation))
         .routes(routes!(account::generation))
         .routes(routes!(account::vault))
+        .routes(routes!(sessions::challenge))
+        .routes(routes!(sessions::open, sessions::close))
+        .routes(routes!(earnings::receipts))
+        .routes(routes!(earnings::usage))
         .routes(routes!(allow_lists::put))
         .routes(routes!(allow_lists::show))
         .routes(routes!(withdrawals::create))

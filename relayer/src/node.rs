@@ -3,8 +3,10 @@
 pub mod budget;
 pub mod fees;
 pub mod gateway;
+pub mod histories;
 pub mod keys;
 pub mod rates;
+pub mod sessions;
 
 use crate::allow_lists::AllowLists;
 use crate::board::Board;
@@ -16,8 +18,10 @@ use crate::metrics::Metrics;
 use crate::node::budget::Budget;
 use crate::node::fees::Fees;
 use crate::node::gateway::Gateway;
+use crate::node::histories::Histories;
 use crate::node::keys::Keys;
 use crate::node::rates::Rates;
+use crate::node::sessions::Sessions;
 use crate::registry::Registry;
 use crate::score::Scorer;
 use crate::settle;
@@ -57,6 +61,8 @@ pub struct Node {
     pub scorer: Arc<Scorer>,
     /// Public measurements.
     pub board: Arc<Board>,
+    /// What was lately told of the market over time.
+    pub histories: Histories,
     /// The client that calls providers.
     pub upstream: Upstream,
     /// Progress of settlement.
@@ -77,6 +83,8 @@ pub struct Node {
     pub random: Random,
     /// Session keys of the bearer tokens in use.
     pub keys: Keys,
+    /// Owners that signed in to read.
+    pub sessions: Sessions,
 }
 
 impl Node {

@@ -324,6 +324,12 @@ impl Vaults {
         blocks.offers.contains(&offer.address) || blocks.providers.contains(&offer.provider)
     }
 
+    /// The vault of an owner.
+    pub fn of_owner(&self, owner: &Pubkey) -> Option<Pubkey> {
+        let state = self.lock();
+        state.accounts.iter().find(|(_, account)| account.owner() == *owner).map(|(address, _)| *address)
+    }
+
     /// The vaults that name this relayer.
     pub fn addresses(&self) -> Vec<Pubkey> {
         self.lock().accounts.keys().copied().collect()

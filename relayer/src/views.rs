@@ -7,8 +7,10 @@
 mod allow_list;
 mod chain;
 mod generation;
+mod history;
 mod market;
 mod receipt;
+mod session;
 mod status;
 mod usage;
 mod withdrawal;
@@ -32,15 +34,17 @@ pub use chain::{
     SponsorView, SponsoredRequest, SponsoredView, TransactionProgressView, TransactionStatus,
 };
 pub use generation::{Generation, GenerationFigures};
+pub use history::{MarketHistory, OfferHistoryView, PricePoint};
 pub use market::{
     Architecture, BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView,
     RelayerView, TopProvider, blended_usd,
 };
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
+pub use session::{EndedSession, SessionRequest, SessionView, SignInRequest, SignInView};
 pub use status::{Health, Readiness};
 pub use usage::{
-    Credits, CreditsFigures, KeyRateLimit, KeyUsage, KeyUsageFigures, ListedReceipt, ReceiptList, UsageList, UsageRow,
-    UsageSum,
+    Credits, CreditsFigures, KeyRateLimit, KeyUsage, KeyUsageFigures, ListedReceipt, PaidReceiptList, ReceiptList,
+    UsageList, UsageRow, UsageSum,
 };
 pub use withdrawal::{WholeBalance, WithdrawalAmount, WithdrawalTransaction, WithdrawalView};
 

@@ -18,7 +18,9 @@ use steam::ledger::Ledger;
 use steam::market::Market;
 use steam::metrics::Metrics;
 use steam::node::gateway::Gateway;
+use steam::node::histories::Histories;
 use steam::node::keys::Keys;
+use steam::node::sessions::Sessions;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
 use steam::score::Scorer;
@@ -94,6 +96,7 @@ pub async fn node(
         ledger,
         scorer: Arc::new(Scorer::new((&config.routing).into())),
         board: Arc::default(),
+        histories: Histories::default(),
         upstream: Upstream::new(&config.upstream, RELAYER, receipt_key)?,
         settle,
         tasks: tokio_util::task::TaskTracker::new(),
@@ -102,6 +105,7 @@ pub async fn node(
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
+        sessions: Sessions::new(random.bytes()),
         random,
         config,
     }))

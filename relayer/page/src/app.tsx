@@ -1,9 +1,9 @@
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { type Holdings, type Place, placeOf, type SessionKey } from "../../../app-idl/client/src/index.js";
+import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { type Holdings, type Place, placeOf, type SessionKey, toBase58 } from "../../../app-idl/client/src/index.js";
 import { ErrorNote } from "./parts.js";
 import type { Checked } from "./receipts.js";
 import * as api from "./relayer.js";
-import { SessionProvider, type Relayer, type Session } from "./session.js";
+import { type Reader, type Relayer, type Session, SessionProvider } from "./session.js";
 import { type Actor, addressOf, clusterOf, onGone } from "./wallet.js";
 import { WalletBar } from "./views/wallet.js";
 import { Api } from "./views/api.js";
@@ -15,6 +15,7 @@ import { Try } from "./views/try.js";
 
 const VIEWS = { start: ["Start", Start], try: ["Try", Try], spending: ["Spending", Spending], market: ["Market", Market], provider: ["Provide", Provider], api: ["API", Api] } as const;
 type Name = keyof typeof VIEWS;
+const NOWHERE: readonly string[] = [];
 /** Most receipts that are kept: the latest. */
 const MOST_KEPT = 1_000;
 /** Pause between two readings of the owner's accounts. */
@@ -27,7 +28,7 @@ async function load(): Promise<Relayer> {
 }
 
 export function App() {
-  const view = useHash();
+  const { view, path } = useHash();
   const [relayer, setRelayer] = useState<Relayer | null>(null);
   const [error, setError] = useState<unknown>(null);
   const [attempt, setAttempt] = useState(0);
@@ -50,7 +51,7 @@ export function App() {
         </nav>
       </header>
       {relayer ? (
-        <Ready relayer={relayer} view={view} />
+        <Ready relayer={relayer} view={view} path={path} />
       ) : (
         <main id="content" tabIndex={-1}>
           {error ? <ErrorNote error={error}><button onClick={retry}>Try again</button></ErrorNote> : <p role="status">Reading the chain …</p>}
@@ -65,7 +66,7 @@ function skip(event: Event): void {
   document.getElementById("content")?.focus();
 }
 
-function Ready({ relayer, view }: { relayer: Relayer; view: Name }) {
+function Ready({ relayer, view, path }: { relayer: Relayer; view: Name; path: readonly string[] }) {
   const session = useNewSession(relayer);
   const [title] = VIEWS[view];
   const main = useRef<HTMLElement>(null);
@@ -84,25 +85,35 @@ function Ready({ relayer, view }: { relayer: Relayer; view: Name }) {
       <WalletBar />
       <main id="content" tabIndex={-1} ref={main}>
         {Object.entries(VIEWS).map(([name, [, View]]) => (
-          <div key={name} hidden={name !== view}><View shown={name === view} /></div>
+          <div key={name} hidden={name !== view}><View shown={name === view} path={name === view ? path : NOWHERE} /></div>
         ))}
       </main>
     </SessionProvider>
   );
 }
 
-function useHash(): Name {
-  const read = (): Name => {
-    const name = location.hash.slice(1);
-    return name in VIEWS ? (name as Name) : "start";
+/** The part that the address names, and what of it: `#market/MODEL/7d`. */
+function useHash(): { view: Name; path: readonly string[] } {
+  const read = () => {
+    const [name = "", ...path] = location.hash.slice(1).split("/");
+    return { view: name in VIEWS ? (name as Name) : ("start" as const), path: path.map(decoded) };
   };
-  const [view, setView] = useState(read);
+  const [place, setPlace] = useState<{ view: Name; path: readonly string[] }>(read);
   useEffect(() => {
-    const changed = () => setView(read());
+    const changed = () => setPlace(read());
     addEventListener("hashchange", changed);
     return () => removeEventListener("hashchange", changed);
   }, []);
-  return view;
+  return place;
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // Somebody else wrote this address: it names nothing.
+    return "";
+  }
 }
 
 function useNewSession(relayer: Relayer): Session {
@@ -111,6 +122,7 @@ function useNewSession(relayer: Relayer): Session {
   const [holdings, setHoldings] = useState<Holdings | null>(null);
   const [trouble, setTrouble] = useState<unknown>(null);
   const [key, setOneKey] = useState<SessionKey | null>(null);
+  const [signedIn, setSignedIn] = useOwnerSession(connected);
   const [receipts, setReceipts] = useState<Checked[]>([]);
   useEffect(() => {
     setPlace(null);
@@ -131,14 +143,35 @@ function useNewSession(relayer: Relayer): Session {
     const timer = setInterval(() => document.visibilityState === "visible" && read(), READ_MS);
     return () => clearInterval(timer);
   }, [place, reload]);
-  const setKey = useCallback((next: SessionKey | null) => {
-    setOneKey(next);
-    // The receipts are those of one key.
-    setReceipts([]);
-  }, []);
+  const setKey = useCallback((next: SessionKey | null) => setOneKey(next), []);
+  const reader = useMemo(() => readerOf(signedIn, key), [signedIn, key]);
+  // The receipts are those of one reader.
+  useEffect(() => setReceipts([]), [reader?.name]);
   const keep = useCallback((...news: Checked[]) => {
     const ids = new Set(news.map(({ id }) => id));
     setReceipts((known) => [...news, ...known.filter(({ id }) => !ids.has(id))].sort((a, b) => Number(b.receipt.number - a.receipt.number)).slice(0, MOST_KEPT));
   }, []);
-  return { relayer, connected, place, holdings, trouble, reload, use, key, setKey, receipts, keep };
+  return { relayer, connected, place, holdings, trouble, reload, use, signedIn, setSignedIn, reader, key, setKey, receipts, keep };
+}
+
+function readerOf(signedIn: api.OwnerSession | null, key: SessionKey | null): Reader | null {
+  if (signedIn?.vault) return { token: signedIn.token, name: signedIn.vault, whole: true };
+  return key && { token: key.reveal(), name: toBase58(key.address), whole: false };
+}
+
+/** The owner's session: it ends with its time, with the relayer's word, and with the wallet that it is of. */
+function useOwnerSession(connected: Actor | null): [api.OwnerSession | null, (session: api.OwnerSession | null) => void] {
+  const [session, setSession] = useState<api.OwnerSession | null>(null);
+  const address = connected && addressOf(connected);
+  useEffect(() => {
+    if (!session) return;
+    if (session.owner !== address) return setSession(null);
+    const timer = setTimeout(() => setSession(null), Math.max(session.expires_at * 1_000 - Date.now(), 0));
+    const off = api.onSessionEnd(() => setSession(null));
+    return () => {
+      clearTimeout(timer);
+      off();
+    };
+  }, [session, address]);
+  return [session, setSession];
 }

@@ -34,6 +34,8 @@ const COLUMNS: readonly Column[] = [
   ["first_token_ms", ({ ttftMs }) => ttftMs],
   ["duration_ms", ({ durationMs }) => durationMs],
   ["receipt_holds", (_, { fault }) => fault ?? "yes"],
+  ["settlement", (_, { status }) => status],
+  ["settled_by_transaction", (_, { transaction }) => transaction ?? ""],
 ];
 
 /** By RFC 4180, with a line of titles. */

@@ -48,6 +48,11 @@ export function formatTime(unixSeconds: number): string {
   return new Date(unixSeconds * 1000).toLocaleString();
 }
 
+/** A moment in few letters, for the ends of a plot. */
+export function formatMoment(unixSeconds: number): string {
+  return new Date(unixSeconds * 1000).toLocaleString(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+}
+
 /** The beginning and the end of an address. The whole is always in its `title`. */
 export function short(address: string): string {
   return `${address.slice(0, 4)}…${address.slice(-4)}`;

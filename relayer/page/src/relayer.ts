@@ -4,6 +4,8 @@ import {
   type ChainView, type ConfigAccount, fromBase64, holdingsOf, type Holdings, type Lifetime, pause, type Place, readConfig, readRelayer, RelayerApi,
   RelayerError, type ReceiptDocument, type RelayerAccount, relayerChain, toBase64,
 } from "../../../app-idl/client/src/index.js";
+import type { Generation } from "./decision.js";
+import type { MarketHistory } from "./history.js";
 import type { Document } from "./openapi.js";
 import type { Group, UsageRow, UsageSum } from "./sums.js";
 
@@ -15,9 +17,49 @@ export const relayer = new RelayerApi(location.origin);
 /** The chain as the relayer shows it. */
 export const source = relayerChain(relayer);
 
-function asked<T>(path: string, key: string): Promise<T> {
-  return relayer.call(path, { headers: new Headers({ Authorization: `Bearer ${key}` }) });
+/** Calls with a key, or with the token of an owner's session. */
+async function asked<T>(path: string, token: string, method?: string): Promise<T> {
+  try {
+    return await relayer.call(path, { headers: new Headers({ Authorization: `Bearer ${token}` }), ...(method ? { method } : {}) });
+  } catch (error) {
+    if (error instanceof RelayerError && error.code === "no_session") ended.forEach((listener) => listener());
+    throw error;
+  }
 }
+
+const ended = new Set<() => void>();
+
+/** Calls `listener` once the relayer says that a session has ended. */
+export function onSessionEnd(listener: () => void): () => void {
+  ended.add(listener);
+  return () => void ended.delete(listener);
+}
+
+/** What a wallet is to sign to sign in. */
+export interface SignIn {
+  message: string;
+  domain: string;
+  address: string;
+  statement: string;
+  version: string;
+  nonce: string;
+  issued_at: string;
+  expiration_time: string;
+}
+export interface OwnerSession {
+  token: string;
+  owner: string;
+  vault: string | null;
+  provider: string | null;
+  expires_at: number;
+}
+
+export const signIn = (address: string): Promise<SignIn> => relayer.call("sign-in", { body: { address } });
+
+export const openSession = (address: string, nonce: string, signature: Uint8Array): Promise<OwnerSession> =>
+  relayer.call("sessions", { body: { address, nonce, signature: toBase64(signature) } });
+
+export const endSession = (token: string): Promise<unknown> => asked("sessions", token, "DELETE");
 
 export const chain = (): Promise<ChainView> => relayer.call("chain");
 
@@ -58,7 +100,7 @@ export interface VaultView {
   halted: boolean;
 }
 
-export const vaultView = (vault: string, key: string): Promise<VaultView> => asked(`vaults/${vault}`, key);
+export const vaultView = (vault: string, token: string): Promise<VaultView> => asked(`vaults/${vault}`, token);
 
 export interface Figures {
   ttft_ms: Quantiles | null;
@@ -100,6 +142,9 @@ export interface Market {
 
 export const market = (window: string): Promise<Market> => relayer.call(`providers?window=${window}`);
 
+/** What a model's offers were like over time. */
+export const history = (model: string, span: string): Promise<MarketHistory> => relayer.call(`market/history?model=${encodeURIComponent(model)}&span=${span}`);
+
 /** The offers of one provider; 404 if the relayer lists none. */
 export const offersOf = async (provider: string): Promise<Offer[]> => (await relayer.call<Market>(`providers?window=1h&provider=${provider}`)).data;
 
@@ -110,12 +155,29 @@ export interface Usage {
   total: UsageSum;
 }
 
-/** Sums of a key's receipts since a second, by the relayer's word. */
-export const usage = (key: string, group: Group, since: number): Promise<Usage> => asked(`usage?group_by=${group}&since=${since}`, key);
+/** Sums of receipts since a second, by the relayer's word. */
+export const usage = (token: string, group: Group, since: number): Promise<Usage> => asked(`usage?group_by=${group}&since=${since}`, token);
+
+/** What a provider is paid since a second, by the relayer's word. */
+export const earnings = (provider: string, token: string, group: Group, since: number): Promise<Usage> => asked(`providers/${provider}/usage?group_by=${group}&since=${since}`, token);
+
+/** The receipts that pay a provider since a second, with the proofs of their settlement, a hundred at a time. */
+export async function* paidPages(provider: string, token: string, since: number): AsyncGenerator<ReceiptDocument[]> {
+  for (let after = ""; ; ) {
+    const { data, next } = await patiently(() => asked<{ data: ReceiptDocument[]; next: number | null }>(`providers/${provider}/receipts?since=${since}${after}`, token));
+    yield data;
+    if (next === null) return;
+    after = `&after=${next}`;
+  }
+}
 
 export interface ListedReceipt {
   id: string;
   receipt: string;
+  status: string;
+  /** The key's address. */
+  key?: string | null;
+  transaction?: string | null;
 }
 
 /** Calls again while the relayer says that these are too many calls: its limit is for a minute. */
@@ -130,10 +192,10 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A key's receipts since a second, in the order in which they were charged, a thousand at a time. */
-export async function* receiptPages(key: string, since: number): AsyncGenerator<ListedReceipt[]> {
+/** Receipts since a second, in the order in which they were charged, a thousand at a time. */
+export async function* receiptPages(token: string, since: number): AsyncGenerator<ListedReceipt[]> {
   for (let after = ""; ; ) {
-    const { data, has_more } = await patiently(() => asked<{ data: ListedReceipt[]; has_more: boolean }>(`receipts?limit=1000&since=${since}${after}`, key));
+    const { data, has_more } = await patiently(() => asked<{ data: ListedReceipt[]; has_more: boolean }>(`receipts?limit=1000&since=${since}${after}`, token));
     yield data;
     const last = data.at(-1);
     if (!has_more || !last) return;
@@ -141,4 +203,7 @@ export async function* receiptPages(key: string, since: number): AsyncGenerator<
   }
 }
 
-export const receipt = (id: string, key: string): Promise<ReceiptDocument> => asked(`receipts/${encodeURIComponent(id)}`, key);
+/** Why an answer came from where it came, and its receipt. */
+export const generation = (id: string, token: string): Promise<Generation> => asked(`generation/${encodeURIComponent(id)}`, token);
+
+export const receipt = (id: string, token: string): Promise<ReceiptDocument> => asked(`receipts/${encodeURIComponent(id)}`, token);

@@ -4,8 +4,16 @@ import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { ChainView, ConfigAccount, Holdings, Place, RelayerAccount, SessionKey } from "../../../app-idl/client/src/index.js";
 import type { Checked } from "./receipts.js";
-import type { Market } from "./relayer.js";
+import type { Market, OwnerSession } from "./relayer.js";
 import type { Actor } from "./wallet.js";
+
+/** With what is read that was charged: a key, which sees its own, or a session of the owner, who sees that of all keys of the vault. */
+export interface Reader {
+  token: string;
+  /** Tells it apart from others. */
+  name: string;
+  whole: boolean;
+}
 
 export interface Relayer {
   chain: ChainView;
@@ -25,6 +33,10 @@ export interface Session {
   /** Reads the holdings again. */
   reload(): Promise<void>;
   use(actor: Actor | null): void;
+  /** The owner's session, while it holds. It lies in memory alone. */
+  signedIn: OwnerSession | null;
+  setSignedIn(session: OwnerSession | null): void;
+  reader: Reader | null;
   key: SessionKey | null;
   setKey(key: SessionKey | null): void;
   receipts: Checked[];

@@ -12,8 +12,9 @@ export interface UsageRow extends UsageSum {
   day?: string | null;
   model?: string | null;
   provider?: string | null;
+  key?: string | null;
 }
-export type Group = "day" | "model" | "provider";
+export type Group = "day" | "model" | "provider" | "key";
 
 /** A line of the table. */
 export interface Line extends UsageSum {

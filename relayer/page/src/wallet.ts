@@ -2,11 +2,15 @@
 
 import { getWallets } from "@wallet-standard/app";
 import type { Wallet, WalletAccount } from "@wallet-standard/base";
+import { equal } from "../../../app-idl/client/src/index.js";
+import type { SignIn } from "./relayer.js";
 
 const CONNECT = "standard:connect";
 const DISCONNECT = "standard:disconnect";
 const EVENTS = "standard:events";
 const SIGN = "solana:signTransaction";
+const SIGN_IN = "solana:signIn";
+const SIGN_MESSAGE = "solana:signMessage";
 
 interface ConnectFeature {
   connect(input?: { silent?: boolean }): Promise<{ accounts: readonly WalletAccount[] }>;
@@ -14,6 +18,21 @@ interface ConnectFeature {
 interface SignFeature {
   supportedTransactionVersions: readonly (number | "legacy")[];
   signTransaction(...inputs: { account: WalletAccount; transaction: Uint8Array; chain?: string }[]): Promise<readonly { signedTransaction: Uint8Array }[]>;
+}
+interface SignInFeature {
+  signIn(...inputs: SignInInput[]): Promise<readonly { account: WalletAccount; signedMessage: Uint8Array; signature: Uint8Array }[]>;
+}
+interface SignInInput {
+  domain: string;
+  address: string;
+  statement: string;
+  version: string;
+  nonce: string;
+  issuedAt: string;
+  expirationTime: string;
+}
+interface SignMessageFeature {
+  signMessage(...inputs: { account: WalletAccount; message: Uint8Array }[]): Promise<readonly { signedMessage: Uint8Array; signature: Uint8Array }[]>;
 }
 interface EventsFeature {
   on(event: "change", listener: (change: { accounts?: readonly WalletAccount[] }) => void): () => void;
@@ -101,6 +120,33 @@ export async function sign({ wallet, account }: Connected, transaction: Uint8Arr
     throw new WalletError(`${wallet.name} did not sign. Nothing was sent.${said}`);
   }
   throw new WalletError(`${wallet.name} returned no transaction. Nothing was sent.`);
+}
+
+/** Whether a wallet can sign in: the one feature is made for it, and the other signs any message. */
+export function canSignIn({ wallet }: Connected): boolean {
+  return SIGN_IN in wallet.features || SIGN_MESSAGE in wallet.features;
+}
+
+/** The wallet's signature of the message of a sign-in, which the wallet shows and compares with this page's address where it knows the form. */
+export async function signInWith({ wallet, account }: Connected, asked: SignIn): Promise<Uint8Array> {
+  const message = new TextEncoder().encode(asked.message);
+  try {
+    if (SIGN_IN in wallet.features) {
+      const { signIn } = wallet.features[SIGN_IN] as SignInFeature;
+      const { domain, address, statement, version, nonce, issued_at: issuedAt, expiration_time: expirationTime } = asked;
+      const [signed] = await signIn({ domain, address, statement, version, nonce, issuedAt, expirationTime });
+      if (signed && equal(signed.signedMessage, message)) return signed.signature;
+      // It wrote the message in another way than the relayer checks, so that it is asked for exactly this one.
+      if (signed && !(SIGN_MESSAGE in wallet.features)) throw new Error("It signed another message than the one asked for.");
+    }
+    const { signMessage } = wallet.features[SIGN_MESSAGE] as SignMessageFeature;
+    const [signed] = await signMessage({ account, message });
+    if (signed && equal(signed.signedMessage, message)) return signed.signature;
+  } catch (error) {
+    const said = error instanceof Error && error.message ? ` It says: ${error.message.slice(0, 200)}` : "";
+    throw new WalletError(`${wallet.name} did not sign. You are not signed in.${said}`);
+  }
+  throw new WalletError(`${wallet.name} returned no signature of the message. You are not signed in.`);
 }
 
 const CLUSTERS: { [genesis: string]: string } = {

@@ -1,13 +1,17 @@
 //! The board in the database: what changed is written once a minute, in small jobs that charges wait for only briefly.
 
+use super::extent::{Extent, Span};
 use super::honesty::Dossier;
-use super::window::{Slot, Slots, Window};
+use super::prices::PostedPrice;
+use super::window::{Slot, Window};
 use super::{Board, Entry, seconds};
 use crate::chain::Pubkey;
 use crate::clock::Clock;
-use crate::ledger::{BoardRow, Ledger, LedgerError};
+use crate::ledger::{BOARD_SPANS, BoardRow, Ledger, LedgerError};
+use crate::registry::Registry;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -16,8 +20,25 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Rows written in one job.
 const ROWS: usize = 128;
 
-/// Writes the board once a minute until `stop`, and a last time then.
-pub async fn keep(board: Arc<Board>, ledger: Ledger, clock: Arc<dyn Clock>, stop: CancellationToken) {
+/// What slots of each number in the database reach back: the windows, the histories, and the prices.
+pub(super) fn extents() -> [Extent; BOARD_SPANS] {
+    let ([minutes5, hour, hours72], [day, week]) = (Window::ALL.map(Window::extent), Span::ALL.map(Span::extent));
+    [minutes5, hour, hours72, day, week, Span::Week.extent()]
+}
+
+/// The number of the first history, and of the prices.
+const HISTORIES: usize = Window::ALL.len();
+const PRICES: u8 = BOARD_SPANS as u8 - 1;
+
+/// Notes the prices of `registry` and writes the board once a minute until `stop`, and a last time then.
+pub async fn keep(
+    board: Arc<Board>,
+    registry: watch::Receiver<Arc<Registry>>,
+    ledger: Ledger,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    board.note_prices(&registry.borrow().clone(), clock.unix_ms());
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
@@ -26,6 +47,7 @@ pub async fn keep(board: Arc<Board>, ledger: Ledger, clock: Arc<dyn Clock>, stop
             () = stop.cancelled() => true,
             _ = ticks.tick() => false,
         };
+        board.note_prices(&registry.borrow().clone(), clock.unix_ms());
         if let Err(error) = save(&board, &ledger, clock.unix_ms()).await {
             // The next write tries again. Failing charges tell the operator that the disk is at fault.
             tracing::warn!(%error, "the board could not be written");
@@ -40,7 +62,7 @@ pub async fn keep(board: Arc<Board>, ledger: Ledger, clock: Arc<dyn Clock>, stop
 pub(super) async fn save(board: &Board, ledger: &Ledger, now_ms: i64) -> Result<(), LedgerError> {
     let mut rows = board.take_unsaved();
     let now = seconds(now_ms);
-    let oldest = Window::ALL.map(|window| Slots::oldest(window, now));
+    let oldest = extents().map(|extent| extent.oldest(now));
     while !rows.is_empty() {
         let rest = rows.split_off(rows.len().min(ROWS));
         if let Err(error) = ledger.save_board(rows.clone()).await {
@@ -58,7 +80,7 @@ pub(super) async fn save(board: &Board, ledger: &Ledger, now_ms: i64) -> Result<
 /// [`LedgerError::Database`].
 pub async fn restore(board: &Board, ledger: &Ledger, now_ms: i64) -> Result<(), LedgerError> {
     let now = seconds(now_ms);
-    let oldest = Window::ALL.map(|window| Slots::oldest(window, now));
+    let oldest = extents().map(|extent| extent.oldest(now));
     let rows = ledger.load_board().await?;
     let unreadable = rows.into_iter().filter(|row| !board.take_row(row, &oldest, now_ms)).count();
     if unreadable > 0 {
@@ -72,7 +94,7 @@ impl Board {
         let mut state = self.lock();
         let mut rows = Vec::new();
         for (offer, entry) in &mut state.entries {
-            for (window, slots) in (0..).zip(&mut entry.windows) {
+            for (window, slots) in (0..).zip(entry.slots()) {
                 let changed = slots.take_unsaved();
                 rows.extend(changed.map(|(start, slot)| BoardRow::Slot {
                     offer: offer.to_bytes(),
@@ -86,6 +108,12 @@ impl Board {
                 rows.push(BoardRow::Dossier { offer: offer.to_bytes(), data });
             }
         }
+        rows.extend(state.prices.take_unsaved().map(|(offer, start, price)| BoardRow::Slot {
+            offer: offer.to_bytes(),
+            window: PRICES,
+            start,
+            data: bytes(&price),
+        }));
         rows
     }
 
@@ -93,9 +121,12 @@ impl Board {
         let mut state = self.lock();
         for row in rows {
             match row {
+                BoardRow::Slot { offer, window: PRICES, start, .. } => {
+                    state.prices.not_saved(&Pubkey::new_from_array(*offer), *start);
+                }
                 BoardRow::Slot { offer, window, start, .. } => {
                     if let Some(entry) = state.entries.get_mut(&Pubkey::new_from_array(*offer))
-                        && let Some(slots) = entry.windows.get_mut(usize::from(*window))
+                        && let Some(slots) = entry.slots().nth(usize::from(*window))
                     {
                         slots.not_saved(*start);
                     }
@@ -110,9 +141,13 @@ impl Board {
     }
 
     /// Restores a row. Returns whether it can be read; a row that is too old is dropped.
-    fn take_row(&self, row: &BoardRow, oldest: &[i64; 3], now_ms: i64) -> bool {
+    fn take_row(&self, row: &BoardRow, oldest: &[i64; BOARD_SPANS], now_ms: i64) -> bool {
         let mut state = self.lock();
         match row {
+            BoardRow::Slot { offer, window: PRICES, start, data } => {
+                let Ok(price) = borsh::from_slice::<PostedPrice>(data) else { return false };
+                state.prices.restore(&Pubkey::new_from_array(*offer), *start, price);
+            }
             BoardRow::Slot { offer, window, start, data } => {
                 let window = usize::from(*window);
                 let (Ok(slot), Some(oldest)) = (borsh::from_slice::<Slot>(data), oldest.get(window)) else {
@@ -120,7 +155,10 @@ impl Board {
                 };
                 if start >= oldest {
                     let entry = restored(&mut state, offer, start.saturating_mul(1_000).min(now_ms));
-                    entry.windows[window].restore(*start, slot);
+                    match window.checked_sub(HISTORIES) {
+                        None => entry.windows[window].restore(*start, slot),
+                        Some(span) => entry.histories[span].restore(*start, slot, seconds(now_ms)),
+                    }
                 }
             }
             BoardRow::Dossier { offer, data } => {

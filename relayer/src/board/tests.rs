@@ -101,6 +101,66 @@ fn an_offers_memory_is_bounded_whatever_comes() {
 }
 
 #[test]
+fn a_history_has_a_point_for_each_step_and_forgets_what_is_older_than_its_span() {
+    let board = Board::default();
+    let first = START - START.rem_euclid(HOUR);
+    for (minute, ttft) in [(0, 100), (4, 100), (5, 300), (65, 500)] {
+        board.record(&OFFER, &served(ttft, 80.0, 101), first + minute * MINUTE);
+    }
+    board.record(&OFFER, &failed(), first + 5 * MINUTE);
+    let told = |span: Span, after: i64| {
+        let points = board.history_of(&OFFER, span, first + after).points;
+        let at = |point: &HistoryPoint| (point.at - first / 1_000) / 60;
+        points.iter().map(|point| (at(point), point.requests, point.uptime)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(Span::Day, 66 * MINUTE), [(0, 2, 1.0), (5, 2, 0.5), (65, 1, 1.0)]);
+    assert_eq!(told(Span::Week, 66 * MINUTE), [(0, 4, 0.75), (60, 1, 1.0)]);
+    assert_eq!(told(Span::Day, 25 * HOUR), [(65, 1, 1.0)]);
+    assert_eq!(told(Span::Week, 168 * HOUR), [(0, 4, 0.75), (60, 1, 1.0)]);
+    assert_eq!(told(Span::Week, 171 * HOUR), []);
+    let day = board.history_of(&OFFER, Span::Day, first + 66 * MINUTE).points;
+    assert!(near(day[1].ttft_ms.unwrap(), 300.0) && near(day[1].tokens_per_second.unwrap(), 80.0), "{day:?}");
+    assert_eq!(board.history_of(&Pubkey::new_from_array([9; 32]), Span::Day, START), OfferHistory::default());
+}
+
+#[tokio::test]
+async fn of_what_is_written_medians_are_left_and_a_restart_changes_none_of_them() {
+    let files = tempfile::tempdir().unwrap();
+    let ledger = crate::ledger::Ledger::open(&files.path().join("steam.db"), &[1; 32], &[2; 32]).unwrap();
+    let board = Board::default();
+    let end = START + 169 * HOUR;
+    for step in 0..169 * 12 {
+        board.record(&OFFER, &served(100 + step % 50, 80.0, 101), START + step as i64 * 5 * MINUTE);
+        if step % 100 == 0 {
+            store::save(&board, &ledger, START + step as i64 * 5 * MINUTE).await.unwrap();
+        }
+    }
+    store::save(&board, &ledger, end).await.unwrap();
+    let told = |board: &Board| Span::ALL.map(|span| board.history_of(&OFFER, span, end));
+    let before = told(&board);
+    assert_eq!(before.each_ref().map(|history| history.points.len()), [288, 168]);
+    let kept = |board: &Board| board.lock().entries[&OFFER].histories.each_ref().map(History::len);
+    assert!(kept(&board).iter().all(|(recent, past)| *recent <= 2 && *past <= 289), "{:?}", kept(&board));
+    let again = Board::default();
+    restore(&again, &ledger, end).await.unwrap();
+    assert_eq!(told(&again), before);
+    assert!(kept(&again).iter().all(|(recent, _)| *recent <= 2), "{:?}", kept(&again));
+}
+
+#[tokio::test]
+async fn prices_survive_a_restart() {
+    let files = tempfile::tempdir().unwrap();
+    let ledger = crate::ledger::Ledger::open(&files.path().join("steam.db"), &[1; 32], &[2; 32]).unwrap();
+    let (board, again) = (Board::default(), Board::default());
+    let offer = crate::relay::testing::offer("a", 1);
+    board.note_prices(&crate::relay::testing::registry(vec![offer.clone()]), START);
+    store::save(&board, &ledger, START).await.unwrap();
+    restore(&again, &ledger, START).await.unwrap();
+    let told = |board: &Board| board.history_of(&offer.address, Span::Week, START).prices;
+    assert_eq!((told(&again).len(), told(&again)), (1, told(&board)));
+}
+
+#[test]
 fn offers_beyond_the_bound_push_out_the_one_heard_of_least_recently() {
     let board = Board::default();
     let offer = |index: usize| {
@@ -130,7 +190,7 @@ async fn a_restart_forgets_nothing_but_what_is_too_old() {
 
     let ledger = open();
     store::save(&board, &ledger, START + 70 * MINUTE).await.unwrap();
-    assert!(board.lock().entries.values_mut().all(|e| e.windows.iter_mut().all(|w| w.take_unsaved().next().is_none())));
+    assert!(board.lock().entries.values_mut().all(|e| e.slots().all(|slots| slots.take_unsaved().next().is_none())));
     drop(ledger);
     let ledger = open();
     let again = Board::default();
@@ -138,8 +198,8 @@ async fn a_restart_forgets_nothing_but_what_is_too_old() {
     let after = (again.figures_of(&OFFER, START + 70 * MINUTE), again.flags(&cheat));
     assert_eq!(format!("{before:?}"), format!("{after:?}"));
 
-    // Three days on nothing of it is left, in memory or on disk; what was held against someone stays.
-    store::save(&again, &ledger, START + 76 * HOUR).await.unwrap();
+    // A week on nothing of it is left, in memory or on disk; what was held against someone stays.
+    store::save(&again, &ledger, START + 172 * HOUR).await.unwrap();
     let rows = ledger.load_board().await.unwrap();
     assert!(matches!(rows.as_slice(), [crate::ledger::BoardRow::Dossier { .. }]), "{rows:?}");
 }
@@ -150,11 +210,13 @@ async fn the_keeper_writes_once_a_minute_and_at_the_end() {
     let ledger = crate::ledger::Ledger::open(&files.path().join("steam.db"), &[1; 32], &[2; 32]).unwrap();
     let (board, stop) = (std::sync::Arc::new(Board::default()), tokio_util::sync::CancellationToken::new());
     let clock = std::sync::Arc::new(crate::clock::SystemClock);
-    let keeper = tokio::spawn(keep(board.clone(), ledger.clone(), clock.clone(), stop.clone()));
+    let (_registry, registry) =
+        tokio::sync::watch::channel(std::sync::Arc::new(crate::relay::testing::registry(Vec::new())));
+    let keeper = tokio::spawn(keep(board.clone(), registry, ledger.clone(), clock.clone(), stop.clone()));
     board.record(&OFFER, &failed(), crate::clock::Clock::unix_ms(&*clock));
     stop.cancel();
     keeper.await.unwrap();
-    assert_eq!(ledger.load_board().await.unwrap().len(), 3);
+    assert_eq!(ledger.load_board().await.unwrap().len(), 5);
 }
 
 /// An honest answer of 300 tokens to a short prompt, like no other.

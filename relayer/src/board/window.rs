@@ -1,6 +1,7 @@
 //! Three windows of time, each of slots of equal length. A window forgets slot by slot, so that it covers its length and up to
 //! one slot more.
 
+use super::extent::Extent;
 use super::sketch::Sketch;
 use crate::score::Outcome;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -53,13 +54,14 @@ impl Window {
         }
     }
 
-    /// Length of a slot, in seconds.
-    fn slot(self) -> i64 {
-        match self {
+    /// Its extent.
+    pub(super) fn extent(self) -> Extent {
+        let slot = match self {
             Self::Minutes5 => 15,
             Self::Hour => 180,
             Self::Hours72 => 7_200,
-        }
+        };
+        Extent { seconds: self.seconds(), slot }
     }
 }
 
@@ -108,6 +110,16 @@ impl Slot {
         self.ttft_ms.merge(&other.ttft_ms);
         self.speed.merge(&other.speed);
         self.e2e_ms.merge(&other.e2e_ms);
+    }
+
+    /// Requests that ended, and those of them that failed.
+    pub(super) fn counts(&self) -> (u32, u32) {
+        (self.served.saturating_add(self.failed), self.failed)
+    }
+
+    /// The median time to the first token, in milliseconds, and the median speed, in tokens a second.
+    pub(super) fn medians(&self) -> (Option<f64>, Option<f64>) {
+        (self.ttft_ms.quantile(0.5), self.speed.quantile(0.5))
     }
 
     fn figures(&self) -> Figures {
@@ -174,30 +186,24 @@ struct Kept {
 /// The slots of one window, by the Unix second at which each begins.
 #[derive(Debug)]
 pub(super) struct Slots {
-    window: Window,
+    extent: Extent,
     kept: BTreeMap<i64, Kept>,
 }
 
 impl Slots {
-    pub(super) fn new(window: Window) -> Self {
-        Self { window, kept: BTreeMap::new() }
-    }
-
-    /// The oldest second a slot may begin at to be in the window at `now`.
-    pub(super) fn oldest(window: Window, now: i64) -> i64 {
-        now - window.seconds() - window.slot() + 1
+    pub(super) fn new(extent: Extent) -> Self {
+        Self { extent, kept: BTreeMap::new() }
     }
 
     pub(super) fn add(&mut self, outcome: &Outcome, now: i64) {
-        let start = now - now.rem_euclid(self.window.slot());
-        let kept = self.kept.entry(start).or_default();
+        let kept = self.kept.entry(self.extent.start(now)).or_default();
         kept.slot.add(outcome);
         kept.unsaved = true;
         self.expire(now);
     }
 
     fn expire(&mut self, now: i64) {
-        let oldest = Self::oldest(self.window, now);
+        let oldest = self.extent.oldest(now);
         while self.kept.first_key_value().is_some_and(|(&start, _)| start < oldest) {
             self.kept.pop_first();
         }
@@ -234,6 +240,16 @@ impl Slots {
             })
         };
         (0..TYPICAL).filter_map(answer).collect()
+    }
+
+    /// The slots, by the second at which each begins.
+    pub(super) fn each(&self) -> impl Iterator<Item = (i64, &Slot)> {
+        self.kept.iter().map(|(&start, kept)| (start, &kept.slot))
+    }
+
+    /// Takes out the slots that begin before `start` and are written.
+    pub(super) fn take_written(&mut self, start: i64) -> impl Iterator<Item = (i64, Slot)> {
+        self.kept.extract_if(..start, |_, kept| !kept.unsaved).map(|(start, kept)| (start, kept.slot))
     }
 
     /// What changed since the last call, by the second at which it begins.

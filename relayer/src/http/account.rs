@@ -1,13 +1,15 @@
 //! What belongs to a key: receipts, routing decisions, and the vault it spends from. All need the key, as a bearer
-//! token or as the signature of an empty request.
+//! token or as the signature of an empty request; or a session of the vault's owner, who sees what all of its keys see.
 
 use crate::chain::Pubkey;
 use crate::http::named::Named;
 use crate::http::openapi::KeyErrors;
 use crate::http::paths;
 use crate::http::query::{Query, parsed};
-use crate::ledger::GenerationRow;
+use crate::http::sessions::session;
+use crate::ledger::{GenerationRow, Whose};
 use crate::node::Node;
+use crate::node::sessions::Session;
 use crate::relay::auth::{Credentials, Inbound, body_hash};
 use crate::relay::base64;
 use crate::relay::decision::Record;
@@ -34,23 +36,20 @@ const MAX_ID: usize = 64;
         (status = 404, description = "This key has no answer of this id.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []), ("session" = []))
 )]
 pub(super) async fn receipt(
     State(node): State<Arc<Node>>,
     Named(id): Named,
     request: Request,
 ) -> Result<Json<ReceiptDocument>, RelayError> {
-    let key = reader(&node, &request)?;
-    let row = node.ledger.receipt(known(&id)?).await?.filter(|row| row.key == key).ok_or_else(absent)?;
-    Ok(Json(ReceiptDocument {
-        id: row.id,
-        object: "receipt".into(),
-        status: row.status,
-        receipt: base64(&row.receipt),
-        fields: (&stored_receipt(&row.receipt)?).into(),
-        proof: row.proof.as_ref().map(Into::into),
-    }))
+    let asker = Asker::of(&node, &request)?;
+    let row = node.ledger.receipt(known(&id)?).await?.ok_or_else(absent)?;
+    let receipt = stored_receipt(&row.receipt)?;
+    if !asker.owns(&row.key, &receipt) && !asker.is_paid_by(&receipt) {
+        return Err(absent());
+    }
+    Ok(Json(ReceiptDocument::new(&row, &receipt)))
 }
 
 /// Why this provider served an answer: the record that the receipt's `routing_hash` commits to, and the answer in figures.
@@ -65,15 +64,15 @@ pub(super) async fn receipt(
         (status = 404, description = "This key has no such answer.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []), ("session" = []))
 )]
 pub(super) async fn generation(
     State(node): State<Arc<Node>>,
     Named(id): Named,
     request: Request,
 ) -> Result<Json<Generation>, RelayError> {
-    let key = reader(&node, &request)?;
-    shown(node.ledger.generation(known(&id)?).await?, &key)
+    let asker = Asker::of(&node, &request)?;
+    shown(node.ledger.generation(known(&id)?).await?, &asker)
 }
 
 /// The same, found by the answer's id or by vault, generation and number as its receipt has them.
@@ -93,13 +92,13 @@ pub(super) async fn generation(
         (status = 404, description = "This key has no such answer.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []), ("session" = []))
 )]
 pub(super) async fn find_generation(
     State(node): State<Arc<Node>>,
     request: Request,
 ) -> Result<Json<Generation>, RelayError> {
-    let key = reader(&node, &request)?;
+    let asker = Asker::of(&node, &request)?;
     let query = Query::read(request.uri(), &["id", "vault", "generation", "number"])?;
     let row = match (query.get("id"), query.get("vault"), query.get("generation"), query.get("number")) {
         (Some(id), None, None, None) => node.ledger.generation(known(id)?).await?,
@@ -114,14 +113,17 @@ pub(super) async fn find_generation(
             return Err(RelayError::invalid("missing_parameter", "id", message));
         }
     };
-    shown(row, &key)
+    shown(row, &asker)
 }
 
-fn shown(row: Option<GenerationRow>, key: &Address) -> Result<Json<Generation>, RelayError> {
-    let row = row.filter(|row| row.key == *key).ok_or_else(absent)?;
+fn shown(row: Option<GenerationRow>, asker: &Asker) -> Result<Json<Generation>, RelayError> {
+    let row = row.ok_or_else(absent)?;
+    let receipt = stored_receipt(&row.receipt)?;
+    if !asker.owns(&row.key, &receipt) {
+        return Err(absent());
+    }
     let decision: Record = serde_json::from_slice(&row.decision)
         .map_err(|_| RelayError::Internal("a stored decision that is no decision record"))?;
-    let receipt = stored_receipt(&row.receipt)?;
     Ok(Json(Generation {
         data: GenerationFigures::new(row.id.clone(), &decision, &receipt),
         id: row.id,
@@ -150,7 +152,7 @@ pub(super) fn stored_receipt(bytes: &[u8]) -> Result<Receipt, RelayError> {
         (status = 404, description = "This key is not authorised in that vault.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []), ("session" = []))
 )]
 pub(super) async fn vault(
     State(node): State<Arc<Node>>,
@@ -160,12 +162,68 @@ pub(super) async fn vault(
     let vault: Pubkey = address
         .parse()
         .map_err(|_| RelayError::invalid("invalid_value", "address", "a vault's address is 32 bytes in base58"))?;
+    let unseen = || RelayError::NotFound("this key is not authorised in that vault".into());
+    if let Some(session) = session(&node, request.headers())? {
+        let own = Some(vault).filter(|vault| session.vault == Some(*vault));
+        return own.and_then(|vault| node.vaults.show(&vault)).map(Json).ok_or_else(unseen);
+    }
     let credentials = Credentials::read(request.headers(), node.bearer_keys())?;
     let identified = credentials.identify(&node.vaults, Some(&vault))?;
     let caller = identified.verify(&node.registry.borrow().clone(), &inbound(&request), node.clock.unix())?;
     // A signature names its own vault.
     let view = Some(vault).filter(|vault| caller.key.vault == *vault).and_then(|vault| node.vaults.show(&vault));
-    view.map(Json).ok_or_else(|| RelayError::NotFound("this key is not authorised in that vault".into()))
+    view.map(Json).ok_or_else(unseen)
+}
+
+/// Who asks for what was charged.
+pub(super) enum Asker {
+    /// A key.
+    Key(Address),
+    /// An owner who signed in.
+    Owner(Session),
+}
+
+impl Asker {
+    /// Who sent `request`.
+    pub(super) fn of(node: &Node, request: &Request) -> Result<Self, RelayError> {
+        match session(node, request.headers())? {
+            Some(session) => Ok(Self::Owner(session)),
+            None => reader(node, request).map(Self::Key),
+        }
+    }
+
+    /// Whose rate it is that is counted.
+    pub(super) fn name(&self) -> Address {
+        match self {
+            Self::Key(key) => *key,
+            Self::Owner(session) => session.owner.to_bytes(),
+        }
+    }
+
+    /// Whose receipts are listed to it.
+    pub(super) fn whose(&self) -> Result<Whose, RelayError> {
+        match self {
+            Self::Key(key) => Ok(Whose::Key(*key)),
+            Self::Owner(Session { vault: Some(vault), .. }) => Ok(Whose::Vault(vault.to_bytes())),
+            Self::Owner(_) => Err(RelayError::NotFound("this wallet has no vault at this relayer".into())),
+        }
+    }
+
+    /// Whether a receipt of `key` is its own.
+    pub(super) fn owns(&self, key: &Address, receipt: &Receipt) -> bool {
+        match self {
+            Self::Key(own) => own == key,
+            Self::Owner(session) => session.vault.is_some_and(|vault| vault.to_bytes() == receipt.vault),
+        }
+    }
+
+    /// Whether a receipt pays its provider.
+    fn is_paid_by(&self, receipt: &Receipt) -> bool {
+        match self {
+            Self::Key(_) => false,
+            Self::Owner(session) => session.provider.is_some_and(|provider| provider.to_bytes() == receipt.provider),
+        }
+    }
 }
 
 /// The key that asks. Holding a bearer key is proof enough, even if it may not spend any more: what it spent is still its

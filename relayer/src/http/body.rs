@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Frame, SizeHint};
+use serde::de::DeserializeOwned;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -153,6 +154,19 @@ pub async fn discard(body: Body, limit: usize) {
     let emptied = async { while let Some(Ok(_)) = rest.frame().await {} };
     // A client that takes longer than this gets its reset.
     let _ = timeout(DISCARD_PATIENCE, emptied).await;
+}
+
+/// Reads a body of JSON that has this `form`.
+///
+/// # Errors
+/// 400, with the form.
+pub fn json<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, RelayError> {
+    serde_json::from_slice(body).map_err(|error| malformed(form, &error.to_string()))
+}
+
+/// A body that has not this `form`.
+pub fn malformed(form: &str, error: &str) -> RelayError {
+    RelayError::Invalid { message: format!("send {form}: {error}"), param: None, code: "malformed_body" }
 }
 
 #[cfg(test)]

@@ -19,7 +19,6 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 use axum::Json;
 use axum::extract::{Request, State};
-use serde::de::DeserializeOwned;
 use solana_signature::Signature;
 use std::sync::Arc;
 
@@ -127,8 +126,8 @@ pub(super) async fn send(
     request: Request,
 ) -> Result<Json<SentTransactionView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
-    let SignedTransaction { transaction } = json(&body, FORM)?;
-    let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(FORM, &error.to_string()))?;
+    let SignedTransaction { transaction } = body::json(&body, FORM)?;
+    let bytes = STANDARD.decode(&transaction).map_err(|error| body::malformed(FORM, &error.to_string()))?;
     let signature = node.gateway.submit(&bytes, peer).await?;
     Ok(Json(SentTransactionView { object: "transaction".into(), signature: signature.to_string() }))
 }
@@ -188,7 +187,7 @@ pub(super) async fn give(
     request: Request,
 ) -> Result<Json<FaucetGrantView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
-    let FaucetRequest { wallet } = json(&body, "{\"wallet\": \"address\"}")?;
+    let FaucetRequest { wallet } = body::json(&body, "{\"wallet\": \"address\"}")?;
     let wallet: Pubkey = parsed("wallet", &wallet, ADDRESS)?;
     let (signature, last_valid_block_height, given) = node.gateway.grant(&wallet, peer).await?;
     Ok(Json(FaucetGrantView {
@@ -220,8 +219,8 @@ pub(super) async fn open_sponsored(
     request: Request,
 ) -> Result<Json<SponsoredView>, RelayError> {
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
-    let SponsoredRequest { transaction } = json(&body, FORM)?;
-    let bytes = STANDARD.decode(&transaction).map_err(|error| malformed(FORM, &error.to_string()))?;
+    let SponsoredRequest { transaction } = body::json(&body, FORM)?;
+    let bytes = STANDARD.decode(&transaction).map_err(|error| body::malformed(FORM, &error.to_string()))?;
     let Sponsored { opening, vault, transaction, again } = node.gateway.open_sponsored(&bytes, peer).await?;
     let SponsoredOpening { signature, owner, lamports, last_valid_height, .. } = opening;
     if !again {
@@ -236,12 +235,4 @@ pub(super) async fn open_sponsored(
         last_valid_block_height: last_valid_height,
         lamports,
     }))
-}
-
-fn json<T: DeserializeOwned>(body: &[u8], form: &str) -> Result<T, RelayError> {
-    serde_json::from_slice(body).map_err(|error| malformed(form, &error.to_string()))
-}
-
-fn malformed(form: &str, error: &str) -> RelayError {
-    RelayError::Invalid { message: format!("send {form}: {error}"), param: None, code: "malformed_body" }
 }

@@ -13,6 +13,8 @@ use utoipa::{IntoResponses, OpenApi};
 const BEARER: &str = "bearer";
 /// The scheme of requests that carry the key itself, as Anthropic's clients send it.
 const API_KEY: &str = "apiKey";
+/// The scheme of requests of an owner who signed in.
+const SESSION: &str = "session";
 /// The scheme of requests that the key has signed.
 const SIGNED: &str = "signed";
 
@@ -28,6 +30,7 @@ const SIGNED: &str = "signed";
         (name = "completions", description = "Ask a model."),
         (name = "market", description = "Models, providers, prices and measurements. No credentials."),
         (name = "account", description = "Receipts, decisions and vaults of the key that asks."),
+        (name = "session", description = "Owners that sign in with their wallets, to read what their vaults were charged and their providers were paid."),
         (name = "vault", description = "Allow-lists and withdrawals."),
         (name = "chain", description = "The chain, for web pages: accounts, blockhash, transactions. No credentials."),
         (name = "page", description = "The page for people, at the root of the relayer."),
@@ -58,6 +61,14 @@ pub(super) fn base() -> utoipa::openapi::OpenApi {
         "The session key itself, as clients of Anthropic's API send it.",
     ));
     components.add_security_scheme(API_KEY, SecurityScheme::ApiKey(api_key));
+    let session = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("steam-session-…")
+        .description(Some(
+            "The token of a session, in which a wallet's owner reads. Nothing can be spent or changed with it.",
+        ))
+        .build();
+    components.add_security_scheme(SESSION, SecurityScheme::Http(session));
     components.add_security_scheme(SIGNED, SecurityScheme::ApiKey(signed));
     document
 }

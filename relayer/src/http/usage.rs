@@ -1,8 +1,8 @@
 //! What a key used: `GET /v1/usage`, `GET /v1/receipts`, and OpenRouter's `GET /v1/key` and `GET /v1/credits`. A key sees its own
-//! receipts alone.
+//! receipts alone, and an owner who signed in those of all keys of the vault.
 
 use crate::date::{self, DAY_SECONDS};
-use crate::http::account::{reader, stored_receipt};
+use crate::http::account::{Asker, reader, stored_receipt};
 use crate::http::openapi::KeyErrors;
 use crate::http::query::{Query, invalid};
 use crate::http::told::Rate;
@@ -35,7 +35,7 @@ const PICO_PER_USD: f64 = 1e12;
 /// What sums can be divided by.
 const GROUPS: [&str; 4] = ["day", "key", "model", "provider"];
 
-/// What the key used, summed by day, key, model and provider.
+/// What the key used, or all keys of the owner's vault, summed by day, key, model and provider.
 #[utoipa::path(
     get,
     path = "/v1/usage",
@@ -54,29 +54,48 @@ const GROUPS: [&str; 4] = ["day", "key", "model", "provider"];
         (status = 429, description = "Too many requests of this key; the header `Retry-After` says when to try again.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []), ("session" = []))
 )]
 pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Result<Json<UsageList>, RelayError> {
-    let key = admitted(&node, &request)?;
+    let asker = admitted(&node, &request)?;
     let query = Query::read(request.uri(), &["since", "until", "group_by", "limit", "offset"])?;
-    let groups = groups(&query)?;
-    let limit = limit(&query, MOST_LISTED)?;
-    let offset: i64 = query.parse("offset", "a whole number")?.unwrap_or_default();
-    let offset = usize::try_from(offset).map_err(|_| invalid("offset", "a whole number"))?;
-    let time = time(&node, &query)?;
-    let sums = node.ledger.usage_of_key(key, milliseconds(&time)).await?.ok_or_else(too_many)?;
-    let (rows, total) = regrouped(&sums, &base58(&key), &groups, &node.registry.borrow().clone())?;
-    Ok(Json(UsageList {
-        object: LIST.into(),
-        since: time.start,
-        until: time.end,
-        has_more: rows.len() > offset.saturating_add(limit),
-        data: rows.into_iter().skip(offset).take(limit).map(|(group, sum)| group.row(&sum)).collect(),
-        total: (&total).into(),
-    }))
+    let wanted = Wanted::read(&node, &query, &GROUPS)?;
+    let sums = node.ledger.usage_of(asker.whose()?, milliseconds(&wanted.time)).await?.ok_or_else(too_many)?;
+    Ok(Json(wanted.list(&sums, &node.registry.borrow().clone())?))
 }
 
-/// The key's receipts, in the order in which they were charged, with how far the settlement of each is.
+/// Which sums are asked for.
+pub(super) struct Wanted {
+    groups: Vec<&'static str>,
+    limit: usize,
+    offset: usize,
+    pub(super) time: Range<i64>,
+}
+
+impl Wanted {
+    /// Reads `since`, `until`, `group_by`, `limit` and `offset`; sums can be divided by `known`.
+    pub(super) fn read(node: &Node, query: &Query, known: &[&'static str]) -> Result<Self, RelayError> {
+        let offset: i64 = query.parse("offset", "a whole number")?.unwrap_or_default();
+        let offset = usize::try_from(offset).map_err(|_| invalid("offset", "a whole number"))?;
+        let (groups, limit) = (groups(query, known)?, limit(query, MOST_LISTED)?);
+        Ok(Self { groups, limit, offset, time: time(node, query)? })
+    }
+
+    /// The page of the `sums` that is asked for.
+    pub(super) fn list(&self, sums: &[OfferUsage], registry: &Registry) -> Result<UsageList, RelayError> {
+        let (rows, total) = regrouped(sums, &self.groups, registry)?;
+        Ok(UsageList {
+            object: LIST.into(),
+            since: self.time.start,
+            until: self.time.end,
+            has_more: rows.len() > self.offset.saturating_add(self.limit),
+            data: rows.into_iter().skip(self.offset).take(self.limit).map(|(group, sum)| group.row(&sum)).collect(),
+            total: (&total).into(),
+        })
+    }
+}
+
+/// The receipts of the key, or of all keys of the owner's vault, in the order in which they were charged, with how far the settlement of each is.
 #[utoipa::path(
     get,
     path = "/v1/receipts",
@@ -95,16 +114,18 @@ pub(super) async fn usage(State(node): State<Arc<Node>>, request: Request) -> Re
         (status = 429, description = "Too many requests of this key; the header `Retry-After` says when to try again.", body = ErrorBody),
         KeyErrors,
     ),
-    security(("bearer" = []), ("apiKey" = []), ("signed" = []))
+    security(("bearer" = []), ("apiKey" = []), ("signed" = []), ("session" = []))
 )]
 pub(super) async fn receipts(State(node): State<Arc<Node>>, request: Request) -> Result<Json<ReceiptList>, RelayError> {
-    let key = admitted(&node, &request)?;
+    let asker = admitted(&node, &request)?;
     let query = Query::read(request.uri(), &["since", "until", "after", "order", "limit"])?;
     let limit = limit(&query, USUAL_LISTED)?;
     // A page after nothing would look like the end of the list.
     if let Some(after) = query.get("after") {
-        let row = node.ledger.receipt(after).await?.filter(|row| row.key == key);
-        row.ok_or_else(|| invalid("after", "the id of an answer of this key"))?;
+        let row = node.ledger.receipt(after).await?;
+        let own =
+            row.map(|row| Ok::<_, RelayError>(asker.owns(&row.key, &stored_receipt(&row.receipt)?))).transpose()?;
+        own.filter(|own| *own).ok_or_else(|| invalid("after", "the id of an answer of this key"))?;
     }
     let page = ReceiptPage {
         time_ms: milliseconds(&time(&node, &query)?),
@@ -112,7 +133,7 @@ pub(super) async fn receipts(State(node): State<Arc<Node>>, request: Request) ->
         order: order(&query)?,
         most: limit + 1,
     };
-    let mut rows = node.ledger.receipts_of_key(key, page).await?.ok_or_else(too_many)?;
+    let mut rows = node.ledger.receipts_of(asker.whose()?, page).await?.ok_or_else(too_many)?;
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let registry = node.registry.borrow().clone();
@@ -122,7 +143,7 @@ pub(super) async fn receipts(State(node): State<Arc<Node>>, request: Request) ->
 }
 
 fn listed(
-    StatedReceipt { id, receipt, status }: StatedReceipt,
+    StatedReceipt { id, receipt, status, key, transaction }: StatedReceipt,
     named: &Named<'_>,
 ) -> Result<ListedReceipt, RelayError> {
     let stored = stored_receipt(&receipt)?;
@@ -130,6 +151,8 @@ fn listed(
         id,
         object: "receipt".into(),
         status,
+        key: Some(base58(&key)),
+        transaction,
         model: named.models.get(&stored.offer).map(ToString::to_string),
         provider_name: named.providers.get(&stored.provider).map(ToString::to_string),
         receipt: base64(&receipt),
@@ -194,11 +217,11 @@ pub(super) async fn credits(State(node): State<Arc<Node>>, request: Request) -> 
     }))
 }
 
-/// The key that asks, within its rate: sums are work.
-fn admitted(node: &Node, request: &Request) -> Result<[u8; 32], RelayError> {
-    let key = reader(node, request)?;
-    Rate::note(request.extensions(), node.limits.rates.take(&key, Instant::now())?);
-    Ok(key)
+/// Who asks, within the rate of a key: sums are work.
+pub(super) fn admitted(node: &Node, request: &Request) -> Result<Asker, RelayError> {
+    let asker = Asker::of(node, request)?;
+    Rate::note(request.extensions(), node.limits.rates.take(&asker.name(), Instant::now())?);
+    Ok(asker)
 }
 
 /// The vault of the key that asks, and the key's address.
@@ -212,7 +235,7 @@ fn vault_of(node: &Node, request: &Request) -> Result<(VaultView, String), Relay
 }
 
 /// The time that is asked for, in Unix seconds.
-fn time(node: &Node, query: &Query) -> Result<Range<i64>, RelayError> {
+pub(super) fn time(node: &Node, query: &Query) -> Result<Range<i64>, RelayError> {
     let now = node.clock.unix();
     let until = query.parse("until", "Unix seconds")?.unwrap_or_else(|| now.saturating_add(1));
     let since = query.parse("since", "Unix seconds")?.unwrap_or_else(|| until.saturating_sub(USUAL_DAYS * DAY_SECONDS));
@@ -222,11 +245,11 @@ fn time(node: &Node, query: &Query) -> Result<Range<i64>, RelayError> {
     Ok(since..until)
 }
 
-fn milliseconds(time: &Range<i64>) -> Range<i64> {
+pub(super) fn milliseconds(time: &Range<i64>) -> Range<i64> {
     time.start.saturating_mul(1_000)..time.end.saturating_mul(1_000)
 }
 
-fn too_many() -> RelayError {
+pub(super) fn too_many() -> RelayError {
     invalid("since", "later: too many answers were charged here since then")
 }
 
@@ -243,11 +266,11 @@ fn order(query: &Query) -> Result<Order, RelayError> {
     }
 }
 
-fn groups(query: &Query) -> Result<Vec<&'static str>, RelayError> {
-    let Some(names) = query.get("group_by") else { return Ok(GROUPS.to_vec()) };
-    let of = |name: &str| GROUPS.into_iter().find(|known| *known == name.trim());
+fn groups(query: &Query, all: &[&'static str]) -> Result<Vec<&'static str>, RelayError> {
+    let Some(names) = query.get("group_by") else { return Ok(all.to_vec()) };
+    let of = |name: &str| all.iter().copied().find(|known| *known == name.trim());
     let groups: Option<Vec<&'static str>> = names.split(',').map(of).collect();
-    groups.ok_or_else(|| invalid("group_by", "names of day, key, model and provider, with commas between"))
+    groups.ok_or_else(|| invalid("group_by", &format!("names of {}, with commas between", all.join(", "))))
 }
 
 /// What a sum is of.
@@ -279,7 +302,6 @@ impl<'a> Named<'a> {
 /// The sums of each group, in the order of the groups, and of all.
 fn regrouped(
     sums: &[OfferUsage],
-    key: &str,
     groups: &[&str],
     registry: &Registry,
 ) -> Result<(BTreeMap<Group, UsageTotal>, UsageTotal), RelayError> {
@@ -287,7 +309,7 @@ fn regrouped(
     let named = Named::by(registry);
     let beyond = || RelayError::Internal("a sum of receipts beyond what a number holds");
     for usage in sums {
-        let row = rows.entry(Group::of(usage, key, groups, &named)).or_default();
+        let row = rows.entry(Group::of(usage, groups, &named)).or_default();
         *row = row.plus(&usage.sum).ok_or_else(beyond)?;
         total = total.plus(&usage.sum).ok_or_else(beyond)?;
     }
@@ -299,14 +321,14 @@ fn base58(bytes: &[u8; 32]) -> String {
 }
 
 impl Group {
-    fn of(usage: &OfferUsage, key: &str, groups: &[&str], named: &Named<'_>) -> Self {
+    fn of(usage: &OfferUsage, groups: &[&str], named: &Named<'_>) -> Self {
         let by = |name: &str| groups.contains(&name);
         let name = |names: &HashMap<[u8; 32], &str>, address: &[u8; 32]| {
             names.get(address).map_or_else(|| base58(address), ToString::to_string)
         };
         Self {
             day: by("day").then_some(usage.day),
-            key: by("key").then(|| key.to_owned()),
+            key: usage.key.filter(|_| by("key")).map(|key| base58(&key)),
             model: by("model").then(|| name(&named.models, &usage.offer)),
             provider: by("provider").then(|| name(&named.providers, &usage.provider)),
         }

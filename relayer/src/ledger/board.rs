@@ -3,6 +3,9 @@
 use super::{Ledger, LedgerError};
 use steam_protocol::Address;
 
+/// Kinds of slots of an offer: three windows, two histories, and prices.
+pub const BOARD_SPANS: usize = 6;
+
 /// A row of the board, its content as the board encodes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BoardRow {
@@ -10,7 +13,7 @@ pub enum BoardRow {
     Slot {
         /// The offer.
         offer: Address,
-        /// Which window, from the shortest.
+        /// Which window, from the shortest; then which history, from the shortest; then prices.
         window: u8,
         /// Unix second at which the slot begins.
         start: i64,
@@ -33,7 +36,7 @@ pub(crate) struct SaveBoard {
 
 /// The command of [`Ledger::forget_board`].
 pub(crate) struct ForgetBoard {
-    pub oldest: [i64; 3],
+    pub oldest: [i64; BOARD_SPANS],
 }
 
 impl Ledger {
@@ -49,7 +52,7 @@ impl Ledger {
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Commit`].
-    pub async fn forget_board(&self, oldest: [i64; 3]) -> Result<(), LedgerError> {
+    pub async fn forget_board(&self, oldest: [i64; BOARD_SPANS]) -> Result<(), LedgerError> {
         self.write(ForgetBoard { oldest }).await
     }
 

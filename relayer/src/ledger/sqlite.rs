@@ -9,6 +9,7 @@ mod batches;
 mod board;
 mod charges;
 mod checkpoint;
+mod earnings;
 mod groups;
 mod incidents;
 mod load;

@@ -10,7 +10,16 @@ use steam_protocol::units::Pico;
 /// Most charges that are looked through for the receipts of one key.
 pub const MOST_SCANNED: i64 = 1_000_000;
 
-/// Which of a key's receipts are asked for.
+/// Whose receipts are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A session key's.
+    Key(Address),
+    /// A vault's, of all its keys.
+    Vault(Address),
+}
+
+/// Which of the receipts are asked for.
 #[derive(Clone, Debug)]
 pub struct ReceiptPage {
     /// When the requests began, in Unix milliseconds.
@@ -42,13 +51,19 @@ pub struct StatedReceipt {
     pub receipt: Vec<u8>,
     /// As in [`super::ReceiptRow::status`].
     pub status: String,
+    /// The session key.
+    pub key: Address,
+    /// The transaction that settled it, base58, once that is final.
+    pub transaction: Option<String>,
 }
 
-/// What a key's receipts of one day and one offer come to.
+/// What a key's receipts of one day and one offer come to; or those of one provider's, without their fees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OfferUsage {
     /// The day on which the requests began, counted from the first of January 1970.
     pub day: i64,
+    /// The session key; none where it is not told apart.
+    pub key: Option<Address>,
     /// The offer.
     pub offer: Address,
     /// Its provider.
@@ -107,29 +122,25 @@ impl UsageTotal {
 }
 
 impl Ledger {
-    /// A page of a key's receipts. `None` if more charges than [`MOST_SCANNED`] would have to be looked through: those of the
-    /// key's vaults, or those of everybody in that time, whichever are fewer.
+    /// A page of receipts. `None` if more charges than [`MOST_SCANNED`] would have to be looked through: those of the
+    /// vault or of the key's vaults, or those of everybody in that time, whichever are fewer.
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
-    pub async fn receipts_of_key(
+    pub async fn receipts_of(
         &self,
-        key: Address,
+        whose: Whose,
         page: ReceiptPage,
     ) -> Result<Option<Vec<StatedReceipt>>, LedgerError> {
-        self.read(move |store| store.receipts_of_key(&key, &page)).await
+        self.read(move |store| store.receipts_of(whose, &page)).await
     }
 
-    /// What a key's receipts of the requests that began in a time, Unix milliseconds, come to: by day, offer and provider, in
-    /// that order. `None` as in [`Self::receipts_of_key`].
+    /// What the receipts of requests that began in a time, Unix milliseconds, come to: by day, key, offer and provider, in
+    /// that order. `None` as in [`Self::receipts_of`].
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
-    pub async fn usage_of_key(
-        &self,
-        key: Address,
-        time_ms: Range<i64>,
-    ) -> Result<Option<Vec<OfferUsage>>, LedgerError> {
-        self.read(move |store| store.usage_of_key(&key, &time_ms)).await
+    pub async fn usage_of(&self, whose: Whose, time_ms: Range<i64>) -> Result<Option<Vec<OfferUsage>>, LedgerError> {
+        self.read(move |store| store.usage_of(whose, &time_ms)).await
     }
 }

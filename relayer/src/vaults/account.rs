@@ -128,6 +128,10 @@ impl VaultAccount {
         &self.agreements
     }
 
+    pub fn owner(&self) -> Pubkey {
+        self.snapshot.owner
+    }
+
     pub fn generation(&self) -> u64 {
         self.snapshot.generation
     }

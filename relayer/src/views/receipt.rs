@@ -3,6 +3,8 @@
 use super::{PriceView, base58};
 use crate::ledger;
 use crate::relay::meter::usd;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use steam_protocol::receipt;
 use steam_protocol::units;
@@ -149,6 +151,20 @@ pub struct ReceiptProof {
     pub path: Vec<String>,
     /// The sequence number of the vault's group.
     pub seq: u32,
+}
+
+impl ReceiptDocument {
+    /// A stored `row` with its `receipt`.
+    pub fn new(row: &ledger::ReceiptRow, receipt: &receipt::Receipt) -> Self {
+        Self {
+            id: row.id.clone(),
+            object: "receipt".into(),
+            status: row.status.clone(),
+            receipt: STANDARD.encode(&row.receipt),
+            fields: receipt.into(),
+            proof: row.proof.as_ref().map(Into::into),
+        }
+    }
 }
 
 impl From<&receipt::Receipt> for ReceiptFields {

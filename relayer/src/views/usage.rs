@@ -1,6 +1,6 @@
 //! What a key used: receipts, sums of them, and what is left.
 
-use super::{LIST, ReceiptFields};
+use super::{LIST, ReceiptDocument, ReceiptFields};
 use crate::ledger::UsageTotal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,6 +25,12 @@ pub struct ListedReceipt {
     pub object: String,
     /// `unsettled`, `sealed` or `settled`; or `set aside`, `written off` or `dropped`, each with the reason.
     pub status: String,
+    /// The session key's address; relayers of earlier versions leave it out.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The transaction that settled it, base58; null until that is final.
+    #[serde(default)]
+    pub transaction: Option<String>,
     /// The offer's model; null if it is not offered any more.
     pub model: Option<String>,
     /// The provider's name; null if it offers nothing any more.
@@ -33,6 +39,17 @@ pub struct ListedReceipt {
     pub receipt: String,
     /// What it says.
     pub fields: ReceiptFields,
+}
+
+/// Receipts that pay a provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PaidReceiptList {
+    /// Always `list`.
+    pub object: String,
+    /// The receipts, with the proofs of those that are settled.
+    pub data: Vec<ReceiptDocument>,
+    /// Whether there may be more: ask again with `after` and this.
+    pub next: Option<i64>,
 }
 
 /// Sums of a key's receipts.
@@ -142,6 +159,13 @@ impl ReceiptList {
     /// The list of these receipts.
     pub fn new(data: Vec<ListedReceipt>, has_more: bool) -> Self {
         Self { object: LIST.into(), data, has_more }
+    }
+}
+
+impl PaidReceiptList {
+    /// The list of these receipts.
+    pub fn new(data: Vec<ReceiptDocument>, next: Option<i64>) -> Self {
+        Self { object: LIST.into(), data, next }
     }
 }
 

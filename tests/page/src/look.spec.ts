@@ -43,6 +43,13 @@ test("axe finds nothing", async ({ steam }) => {
   await expect(page.getByTestId("receipt-row")).toBeVisible();
   await expect(page.getByTestId("usage-row")).toBeVisible();
   await clean(page, "spending", "spending");
+  await page.getByRole("link", { name: /^Why the request of/ }).first().click();
+  await expect(page.getByTestId("candidate").first()).toBeVisible();
+  await clean(page, "why a request went where it went", "why");
+  await page.getByRole("link", { name: "All requests" }).click();
+  await page.getByRole("button", { name: "Sign in with Test Wallet" }).filter({ visible: true }).click();
+  await expect(page.getByTestId("signed-in").filter({ visible: true })).toBeVisible();
+  await clean(page, "an owner who signed in");
   await page.getByRole("button", { name: "Change its limits" }).click();
   await clean(page, "new limits");
   await page.getByRole("button", { name: "Name this key" }).click();
@@ -60,6 +67,10 @@ test("axe finds nothing", async ({ steam }) => {
   await to(steam, "Market");
   await expect(page.getByTestId("offer").first()).toBeVisible();
   await clean(page, "market", "market");
+  await page.getByRole("link", { name: "Over time" }).first().click();
+  await expect(page.getByTestId("plot")).toHaveCount(5);
+  await page.getByText("The same in numbers").click();
+  await clean(page, "the market over time", "history");
   await to(steam, "API");
   const chat = page.getByTestId("operation").filter({ has: page.getByText("POST /v1/chat/completions", { exact: true }) });
   await chat.locator("> summary").click();

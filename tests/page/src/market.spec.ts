@@ -1,6 +1,7 @@
 /** The market is public, and what is in it cannot become a part of the page. */
 
 import { expect, test } from "./fixture.ts";
+import { info } from "./setup.ts";
 
 test("models, prices and measurements without a wallet, by a link", async ({ steam }) => {
   const { page, origin } = steam;
@@ -35,6 +36,44 @@ test("names and answers with markup in them stay text", async ({ steam }) => {
   await expect(page.getByRole("alert")).toContainText("The answer came without a receipt.");
   expect(await page.title()).not.toContain("attacked");
   expect(await page.locator("main img[src=x], main script").count()).toBe(0);
+});
+
+test("a model over time: drawn, in numbers, and by a link", async ({ steam }) => {
+  const { page, origin } = steam;
+  const model = info().models[0]!;
+  const asked = await fetch(`${info().base_url}/chat/completions`, {
+    method: "POST", headers: { Authorization: `Bearer ${info().api_key}`, "Content-Type": "application/json" },
+    body: JSON.stringify({ model, messages: [{ role: "user", content: "Hello" }], stream: true, max_tokens: 20 }),
+  });
+  expect(asked.status).toBe(200);
+  await asked.text();
+  await page.goto(`${origin}/#market`);
+  await page.getByRole("region", { name: model, exact: true }).getByRole("link", { name: "Over time" }).click();
+  await expect(page.getByRole("heading", { name: `${model}, over the last day` })).toBeVisible();
+  // What was told of it is given again for half a minute.
+  await expect(async () => {
+    await page.reload();
+    await expect(page.getByTestId("plot").first().locator("path.line").first()).toHaveAttribute("d", /M/, { timeout: 2_000 });
+  }).toPass({ timeout: 60_000, intervals: [3_000] });
+  await expect(page.getByTestId("plot")).toHaveCount(5);
+  await expect(page.getByTestId("plot").filter({ hasText: "Price of a million answer tokens" }).locator("path.line").first()).toHaveAttribute("d", /L1000/);
+  await page.getByText("The same in numbers").click();
+  await expect(page.getByTestId("history-row").first()).toContainText("%");
+  await page.getByRole("link", { name: "The last week" }).click();
+  await expect(page.getByRole("heading", { name: `${model}, over the last week` })).toBeVisible();
+  expect(page.url()).toBe(`${origin}/#market/${encodeURIComponent(model)}/7d`);
+  await page.getByRole("link", { name: "All models" }).click();
+  await expect(page.getByTestId("offer").first()).toBeVisible();
+});
+
+test("a model that nobody offers, and an address that somebody made up", async ({ steam }) => {
+  const { page, origin } = steam;
+  await page.goto(`${origin}/#market/no-such-model`);
+  await expect(page.getByRole("alert")).toContainText("no-such-model");
+  for (const place of ["market/%E0%A4%A", "no-such-part/x"]) {
+    await page.goto(`${origin}/?${place.length}#${place}`);
+    await expect(page.locator("main h1:visible")).toHaveCount(1);
+  }
 });
 
 test("the page is served under a strict policy and cannot be framed", async ({ steam }) => {

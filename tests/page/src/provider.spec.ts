@@ -1,5 +1,6 @@
 /** A provider's whole life in the page: register, prove the origin, post, serve and earn, change the price with notice, retire, close. */
 
+import { readFileSync } from "node:fs";
 import { Engine } from "./engine.ts";
 import { approve, expect, funded, test, to, type Steam } from "./fixture.ts";
 import { info } from "./setup.ts";
@@ -82,6 +83,24 @@ test("from a wallet to earnings and out again", async ({ steam }) => {
 
     await asked(model);
     await expect(page.getByTestId("earnings")).not.toHaveText("0.00 USDC");
+    await page.getByRole("button", { name: "Sign in with Test Wallet" }).filter({ visible: true }).click();
+    await expect(page.getByTestId("earned-total")).toContainText("1 answer");
+    await page.getByRole("button", { name: "Read and check every receipt of that time" }).click();
+    await expect(page.getByTestId("paid-row")).toHaveCount(1);
+    await expect(page.getByTestId("paid-row")).toContainText(model);
+    await expect(page.getByTestId("paid-row")).toContainText("holds");
+    await expect(page.getByTestId("statement-total")).toContainText("1 receipt:");
+    await expect(page.getByTestId("statement-total")).toContainText("0.00 USDC not settled.");
+    for (const [button, ending] of [["Download it as CSV", "csv"], ["Download it with its proofs as JSON", "json"]] as const) {
+      const downloading = page.waitForEvent("download");
+      await page.getByRole("button", { name: button }).click();
+      const download = await downloading;
+      expect(download.suggestedFilename()).toMatch(new RegExp(`^statement-\\d{4}-\\d\\d-\\d\\d\\.${ending}$`));
+      const text = readFileSync(await download.path(), "utf8");
+      if (ending === "json") expect((JSON.parse(text) as { proof: { root: string } }[])[0]!.proof.root).toMatch(/^[0-9a-f]{64}$/);
+      else expect(text).toContain(",settled,");
+    }
+
     await page.getByRole("button", { name: "Withdraw the earnings" }).click();
     await approve(steam, "Withdraw everything of your earnings");
     await expect(page.getByTestId("earnings")).toHaveText("0.00 USDC");

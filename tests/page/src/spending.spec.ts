@@ -15,6 +15,13 @@ test("usage by day, model and provider, and the receipts as CSV", async ({ steam
     await to(steam, "Try");
   }
   await to(steam, "Spending");
+  await page.getByRole("link", { name: /^Why the request of/ }).first().click();
+  await expect(page.getByTestId("chosen")).toContainText(/\d+ candidates, \d+ excluded; tried .+ \(opened\)/);
+  await expect(page.getByTestId("candidate").filter({ hasText: "served" })).toHaveCount(1);
+  await expect(page.getByTestId("answer-shown")).toContainText("Receipt checked.");
+  const link = page.url();
+  expect(link).toMatch(/#spending\/gen-/);
+  await page.getByRole("link", { name: "All requests" }).click();
   const row = page.getByTestId("usage-row");
   await expect(row).toHaveCount(1);
   await expect(row).toContainText(new Date().toISOString().slice(0, 10));
@@ -33,6 +40,34 @@ test("usage by day, model and provider, and the receipts as CSV", async ({ steam
   const pico = cells.reduce((sum, cell) => sum + BigInt(cell[cost!]!.replace(".", "").padEnd(cell[cost!]!.indexOf(".") + 12, "0")), 0n);
   const total = (await page.getByTestId("usage-total").textContent())!.match(/([\d.]+) USDC/)![1]!;
   expect(pico).toBe(BigInt(total.replace(".", "").padEnd(total.indexOf(".") + 12, "0")));
+});
+
+test("why a request went where it went: by a link, with its key alone, and only as the receipt commits to it", async ({ steam }) => {
+  const { page, origin } = steam;
+  const key = await opened(steam, "2");
+  await to(steam, "Try");
+  await page.getByRole("button", { name: "Send" }).click();
+  await page.getByRole("link", { name: "Why it went there" }).click();
+  await expect(page.getByTestId("candidate").first()).toBeVisible();
+  const link = page.url();
+  await page.goto(`${origin}/?other`);
+  await page.goto(link);
+  await page.getByLabel("API key").filter({ visible: true }).fill("sk-steam-4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi");
+  await page.getByRole("button", { name: "Use this key" }).filter({ visible: true }).click();
+  await expect(page.getByRole("alert")).toContainText("there is no generation of this id for this key");
+  await page.reload();
+  await page.route("**/v1/generation/*", async (route) => {
+    const response = await route.fetch();
+    const told = (await response.json()) as { decision_base64: string };
+    const record = Buffer.from(told.decision_base64, "base64").toString().replace('"opened"', '"refused"');
+    await route.fulfill({ response, json: { ...told, decision_base64: Buffer.from(record).toString("base64") } });
+  });
+  await page.getByLabel("API key").filter({ visible: true }).fill(key);
+  await page.getByRole("button", { name: "Use this key" }).filter({ visible: true }).click();
+  await expect(page.getByRole("alert")).toContainText("The relayer shows another decision than the one that the receipt was signed with.");
+  await page.unroute("**/v1/generation/*");
+  await page.getByRole("button", { name: "Read it again" }).click();
+  await expect(page.getByTestId("candidate").first()).toBeVisible();
 });
 
 test("limits changed, a name, and another key in the place of one", async ({ steam }) => {

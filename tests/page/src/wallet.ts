@@ -19,6 +19,8 @@ export class TestWallet {
   readonly address: string;
   /** Every transaction that it was asked to sign. */
   readonly asked: Uint8Array[] = [];
+  /** Whether it has the feature `solana:signIn`, and how it writes the message; `solana:signMessage` it has always. */
+  signsIn: "no" | "exactly" | "otherwise" = "no";
   /** What it does when it is asked. */
   mood: "signs" | "refuses" | "changes" = "signs";
 
@@ -40,6 +42,16 @@ export class TestWallet {
     return signed;
   }
 
+  /** Every message that it was asked to sign, as text. */
+  readonly messages: string[] = [];
+
+  /** Its signature of a message that a page shows it. */
+  signMessage(message: Uint8Array): Uint8Array {
+    this.messages.push(new TextDecoder().decode(message));
+    if (this.mood === "refuses") throw new Error("User rejected the request.");
+    return this.signBytes(message);
+  }
+
   /** Its signature of any bytes. */
   signBytes(bytes: Uint8Array): Uint8Array {
     return Uint8Array.from(sign(null, bytes, this.#key));
@@ -57,7 +69,8 @@ export class TestWallet {
   /** Registers it in every document of `page`. */
   async install(page: Page): Promise<void> {
     await page.exposeFunction("testWalletSign", (bytes: number[]) => [...this.sign(Uint8Array.from(bytes))]);
-    await page.addInitScript(register, { address: this.address, publicKey: [...this.publicKey] });
+    await page.exposeFunction("testWalletSignMessage", (bytes: number[]) => [...this.signMessage(Uint8Array.from(bytes))]);
+    await page.addInitScript(register, { address: this.address, publicKey: [...this.publicKey], signsIn: this.signsIn });
   }
 
   /** It takes its account away, as when a person locks it. */
@@ -67,14 +80,28 @@ export class TestWallet {
 }
 
 /** Runs in the page. */
-function register({ address, publicKey }: { address: string; publicKey: number[] }): void {
+function register({ address, publicKey, signsIn }: { address: string; publicKey: number[]; signsIn: string }): void {
   type Listener = (change: { accounts: unknown[] }) => void;
   const scope = window as unknown as {
     testWalletSign(bytes: number[]): Promise<number[]>;
+    testWalletSignMessage(bytes: number[]): Promise<number[]>;
     testWalletVanish(): void;
   };
   const account = { address, publicKey: Uint8Array.from(publicKey), chains: ["solana:localnet", "solana:mainnet"], features: ["solana:signTransaction"] };
   const listeners: Listener[] = [];
+  const signMessage = async (message: Uint8Array) => ({ signedMessage: message, signature: Uint8Array.from(await scope.testWalletSignMessage([...message])) });
+  interface SignInInput { domain: string; address: string; statement: string; version: string; nonce: string; issuedAt: string; expirationTime: string }
+  const signIn = {
+    "solana:signIn": {
+      version: "1.0.0",
+      signIn: async ({ domain, address, statement, version, nonce, issuedAt, expirationTime }: SignInInput) => {
+        if (domain !== location.host) throw new Error(`${domain} is not this page`);
+        const text = `${domain} wants you to sign in with your Solana account:\n${address}\n\n${statement}\n\nVersion: ${version}\nNonce: ${nonce}\nIssued At: ${issuedAt}\nExpiration Time: ${expirationTime}`;
+        const written = signsIn === "exactly" ? text : text.replace("\nVersion: 1", "");
+        return [{ account, ...(await signMessage(new TextEncoder().encode(written))) }];
+      },
+    },
+  };
   const wallet = {
     version: "1.0.0",
     name: "Test Wallet",
@@ -96,6 +123,8 @@ function register({ address, publicKey }: { address: string; publicKey: number[]
           return () => listeners.splice(listeners.indexOf(listener), 1);
         },
       },
+      ...(signsIn === "no" ? {} : signIn),
+      "solana:signMessage": { version: "1.0.0", signMessage: async (...inputs: { message: Uint8Array }[]) => Promise.all(inputs.map(({ message }) => signMessage(message))) },
       "solana:signTransaction": {
         version: "1.0.0",
         supportedTransactionVersions: ["legacy", 0],

@@ -3,12 +3,24 @@ import { formatUsdc } from "../money.js";
 import { ErrorNote } from "../parts.js";
 import { market, type Market as Listing, type Offer } from "../relayer.js";
 import { useSession } from "../session.js";
+import { History, linkTo } from "./history.js";
 
 const WINDOWS = { "5m": "5 minutes", "1h": "hour", "72h": "3 days" } as const;
 type Window = keyof typeof WINDOWS;
 const READ_MS = 5_000;
 
-export function Market({ shown }: { shown: boolean }) {
+/** All models; with a path, one of them over time. */
+export function Market({ shown, path }: { shown: boolean; path: readonly string[] }) {
+  const [model, span] = path;
+  return (
+    <>
+      <h1>Market</h1>
+      {model ? <History key={model} shown={shown} model={model} span={span === "7d" ? "7d" : "24h"} /> : <Models shown={shown} />}
+    </>
+  );
+}
+
+function Models({ shown }: { shown: boolean }) {
   const { relayer } = useSession();
   const [window, setWindow] = useState<Window>("5m");
   const [listing, setListing] = useState<Listing>(relayer.market);
@@ -36,7 +48,6 @@ export function Market({ shown }: { shown: boolean }) {
   const models = [...new Set(listing.data.map((offer) => offer.model))].sort();
   return (
     <>
-      <h1>Market</h1>
       <p class="lead">Prices are posted on chain. Speed and uptime are what this relayer measured: its word, no proof. Its fee is {listing.relayer.fee_bps / 100} % of each charge.</p>
       <fieldset class="choice">
         <legend>Measured over the last</legend>
@@ -58,6 +69,7 @@ function ModelTable({ model, offers, window }: { model: string; offers: Offer[];
   return (
     <section class="card" aria-label={model}>
       <h2>{model}</h2>
+      <p><a href={linkTo(model, "24h")}>Over time</a></p>
       <div class="scroll" tabIndex={0} role="region" aria-label={`Providers of ${model}`}>
         <table>
           <thead>

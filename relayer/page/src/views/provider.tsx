@@ -10,6 +10,7 @@ import { Address, ErrorNote, Lines, TextField } from "../parts.js";
 import { useSession } from "../session.js";
 import { Offers } from "./offers.js";
 import { Origin } from "./origin.js";
+import { Statement } from "./statement.js";
 import { Connect, FaucetButton } from "./wallet.js";
 
 /** Lamports that registering takes: rent of two accounts, and the fee. */
@@ -39,6 +40,7 @@ export function Provider({ shown }: { shown: boolean }) {
           {!provided.account && <Register at={at} lamports={holdings.lamports} ask={ask} />}
           {provided.account && <Registered at={at} provided={provided} account={provided.account} ask={ask} />}
           {provided.account && <Origin at={at} provided={provided} account={provided.account} />}
+          {provided.account && <Statement shown={shown} at={at} />}
           {provided.account && <Offers at={at} provided={provided} ask={ask} known={known} />}
         </div>
       )}

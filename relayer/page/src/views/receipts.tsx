@@ -1,10 +1,11 @@
 import { useEffect, useState } from "preact/hooks";
-import { costOf, fromBase64, type SessionKey } from "../../../../app-idl/client/src/index.js";
+import { costOf, fromBase64 } from "../../../../app-idl/client/src/index.js";
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
 import { check, refreshed, type Checked } from "../receipts.js";
 import { type ListedReceipt, receipt, receiptPages } from "../relayer.js";
-import { useSession } from "../session.js";
+import { type Reader, useSession } from "../session.js";
+import { linkToAnswer } from "./why.js";
 
 /** Pause between two looks at receipts that are not settled. */
 const LOOK_MS = 3_000;
@@ -16,26 +17,26 @@ const DAYS = 30;
 const MOST = 1_000;
 const PAGES = 10;
 
-/** The last receipts of a key. */
-async function latest(key: string): Promise<ListedReceipt[]> {
+/** The last receipts. */
+async function latest(token: string): Promise<ListedReceipt[]> {
   let found: ListedReceipt[] = [];
   let pages = 0;
-  for await (const page of receiptPages(key, Math.floor(Date.now() / 1000) - DAYS * 86_400)) {
+  for await (const page of receiptPages(token, Math.floor(Date.now() / 1000) - DAYS * 86_400)) {
     found = [...found, ...page].slice(-MOST);
     if (++pages === PAGES) break;
   }
   return found;
 }
 
-/** The requests of the key, from this tab and from elsewhere, each with its receipt as it was checked here. */
-export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: SessionKey }) {
+/** The requests of a key or of all keys of a vault, from this tab and from elsewhere, each with its receipt as it was checked here. */
+export function Receipts({ shown, reader }: { shown: boolean; reader: Reader }) {
   const { relayer, place, receipts, keep } = useSession();
   const [error, setError] = useState<unknown>(null);
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
     if (!shown) return;
     const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
-    latest(sessionKey.reveal()).then(
+    latest(reader.token).then(
       (listed) => {
         const unknown = listed.filter((one) => !receipts.some((known) => known.id === one.id));
         keep(...unknown.map((one) => check(one.id, fromBase64(one.receipt), expected)));
@@ -43,12 +44,12 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
       },
       setError,
     );
-  }, [shown, sessionKey, attempt]);
+  }, [shown, reader, attempt]);
   const open = receipts.filter((one) => one.included === null).slice(0, LOOK_AT);
   useEffect(() => {
     if (!shown || open.length === 0) return;
     const look = () => {
-      Promise.all(open.map(async (one) => refreshed(one, await receipt(one.id, sessionKey.reveal())))).then(
+      Promise.all(open.map(async (one) => refreshed(one, await receipt(one.id, reader.token)))).then(
         (read) => {
           setError(null);
           keep(...read.filter((one) => one.status !== receipts.find((known) => known.id === one.id)?.status));
@@ -59,21 +60,21 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
     look();
     const timer = setInterval(look, LOOK_MS);
     return () => clearInterval(timer);
-  }, [shown, receipts, sessionKey]);
+  }, [shown, receipts, reader]);
   const total = receipts.reduce((sum, one) => sum + costOf(one.receipt), 0n);
   return (
     <section class="card" aria-labelledby="receipts">
       <h2 id="receipts">Requests and receipts</h2>
       {receipts.length === 0 ? (
-        <p>Nothing was asked with this key in the last 30 days. <a href="#try">Ask a model.</a></p>
+        <p>Nothing was asked with {reader.whole ? "a key of this vault" : "this key"} in the last 30 days. <a href="#try">Ask a model.</a></p>
       ) : (
-        <p>{plural(receipts.length, "request")} of this key, {formatPico(total)} USDC by their receipts. The last {MOST.toLocaleString()} are listed at most; the file above has all.</p>
+        <p>{plural(receipts.length, "request")} of {reader.whole ? "all keys" : "this key"}, {formatPico(total)} USDC by their receipts. The last {MOST.toLocaleString()} are listed at most; the file above has all.</p>
       )}
       {receipts.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label="Receipts">
           <table>
             <thead>
-              <tr><th scope="col">When</th><th scope="col">Cost (USDC)</th><th scope="col">Receipt</th><th scope="col">Settlement</th></tr>
+              <tr><th scope="col">When</th><th scope="col">Cost (USDC)</th><th scope="col">Receipt</th><th scope="col">Settlement</th><th scope="col">Why there</th></tr>
             </thead>
             <tbody>
               {receipts.map((one) => (
@@ -82,6 +83,7 @@ export function Receipts({ shown, sessionKey }: { shown: boolean; sessionKey: Se
                   <td>{formatPico(costOf(one.receipt))}</td>
                   <td>{one.fault ? <b class="fault">{one.fault}</b> : "holds"}</td>
                   <td>{settlement(one)}</td>
+                  <td><a href={linkToAnswer(one.id)} aria-label={`Why the request of ${formatTime(Number(one.receipt.startedAtMs) / 1000)} went where it went`}>Show</a></td>
                 </tr>
               ))}
             </tbody>

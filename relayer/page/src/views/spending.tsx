@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import {
-  cancelWithdraw, closeVault, createWallet, deposit, EVERYTHING, executeWithdraw, type Holdings, type Place, requestWithdraw, toBase58,
+  cancelWithdraw, closeVault, createWallet, deposit, EVERYTHING, executeWithdraw, type Holdings, type Place, requestWithdraw,
   type VaultAccount, withdrawNow,
 } from "../../../../app-idl/client/src/index.js";
 import { Approval, type Wish } from "../approval.js";
@@ -11,16 +11,31 @@ import { useSession } from "../session.js";
 import { UseKey } from "./key.js";
 import { Keys } from "./keys.js";
 import { Receipts } from "./receipts.js";
+import { SignInCard } from "./sign-in.js";
 import { Usage } from "./usage.js";
 import { Connect, FaucetButton } from "./wallet.js";
+import { Answer } from "./why.js";
 
 /** Slots for which a withdrawal at once may be carried out: well below the relayer's most, and enough for a person with a hardware wallet. */
 const AGREEMENT_SLOTS = 250n;
 /** Pause between two looks at the cluster's clock. */
 const LOOK_MS = 2_000;
 
-export function Spending({ shown }: { shown: boolean }) {
-  const { connected, holdings, place, key } = useSession();
+/** What a vault spends; with a path, one of its requests. */
+export function Spending({ shown, path }: { shown: boolean; path: readonly string[] }) {
+  const { reader } = useSession();
+  const [id] = path;
+  if (!id) return <All shown={shown} />;
+  return (
+    <>
+      <h1>Spending</h1>
+      {reader ? <Answer key={`${id} ${reader.name}`} shown={shown} id={id} token={reader.token} /> : <UseKey />}
+    </>
+  );
+}
+
+function All({ shown }: { shown: boolean }) {
+  const { connected, holdings, place, reader } = useSession();
   const [wish, setWish] = useState<Wish | null>(null);
   return (
     <>
@@ -38,8 +53,9 @@ export function Spending({ shown }: { shown: boolean }) {
           <Deposit holdings={holdings} place={place} ask={setWish} />
         </div>
       )}
-      {key && <Usage key={toBase58(key.address)} shown={shown} sessionKey={key} />}
-      {key ? <Receipts shown={shown} sessionKey={key} /> : <UseKey />}
+      {holdings?.vault && <SignInCard what="what all keys of your vault used" />}
+      {reader && <Usage key={reader.name} shown={shown} reader={reader} />}
+      {reader ? <Receipts key={`${reader.name} receipts`} shown={shown} reader={reader} /> : <UseKey />}
     </>
   );
 }
@@ -50,13 +66,13 @@ interface Part {
 }
 
 function Balance({ holdings, place, shown }: { holdings: Holdings; place: Place; shown: boolean }) {
-  const { key } = useSession();
+  const { reader } = useSession();
   const [view, setView] = useState<VaultView | null>(null);
   useEffect(() => {
-    if (!key || !shown) return setView(null);
+    if (!reader || !shown) return setView(null);
     // A key of another vault sees nothing of this one.
-    vaultView(place.vault, key.reveal()).then(setView, () => setView(null));
-  }, [key, shown, holdings]);
+    vaultView(place.vault, reader.token).then(setView, () => setView(null));
+  }, [reader, shown, holdings]);
   const { vault } = holdings;
   return (
     <section class="card" aria-labelledby="balance">

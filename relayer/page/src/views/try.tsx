@@ -5,6 +5,7 @@ import { check, type Checked } from "../receipts.js";
 import { useSession } from "../session.js";
 import { ReceiptNote } from "./receipt.js";
 import { UseKey } from "./key.js";
+import { linkToAnswer } from "./why.js";
 
 export function Try() {
   const { relayer, place, key, keep } = useSession();
@@ -72,6 +73,7 @@ export function Try() {
           <h2 id="answer">Answer</h2>
           <p class="answer" aria-live="polite" aria-busy={busy} data-testid="answer">{text || (busy ? "…" : "The answer has no text.")}</p>
           {receipt && <ReceiptNote checked={receipt} />}
+          {receipt && <p><a href={linkToAnswer(receipt.id)}>Why it went there</a></p>}
         </section>
       )}
       {!!error && <ErrorNote error={error} />}

@@ -1,19 +1,19 @@
 import { useEffect, useState } from "preact/hooks";
-import { fromBase64, type SessionKey } from "../../../../app-idl/client/src/index.js";
+import { fromBase64 } from "../../../../app-idl/client/src/index.js";
 import { receiptsCsv, type Names } from "../csv.js";
 import { formatPico, plural, short } from "../money.js";
 import { ErrorNote } from "../parts.js";
 import { check, type Checked } from "../receipts.js";
 import { type Market, receiptPages, usage, type Usage as Sums } from "../relayer.js";
-import { useSession } from "../session.js";
+import { type Reader, useSession } from "../session.js";
 import { type Group, type Line, linesOf } from "../sums.js";
 
 const SPANS = { 7: "7 days", 30: "30 days", 90: "90 days" } as const;
-const GROUPS: { [group in Group]: string } = { day: "day", model: "model", provider: "provider" };
+const GROUPS: { [group in Group]: string } = { day: "day", model: "model", provider: "provider", key: "key" };
 const DAY = 86_400;
 
-/** What the key used, by day, model or provider, and all of its receipts as a file. */
-export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: SessionKey }) {
+/** What a key used, or all keys of a vault, by day, model or provider, and all receipts as a file. */
+export function Usage({ shown, reader }: { shown: boolean; reader: Reader }) {
   const { receipts } = useSession();
   const [days, setDays] = useState(30);
   const [group, setGroup] = useState<Group>("day");
@@ -23,7 +23,7 @@ export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: Sessi
   useEffect(() => {
     if (!shown) return;
     let current = true;
-    usage(sessionKey.reveal(), group, Math.floor(Date.now() / 1000) - days * DAY).then(
+    usage(reader.token, group, Math.floor(Date.now() / 1000) - days * DAY).then(
       (read) => {
         if (!current) return;
         setSums(read);
@@ -34,11 +34,11 @@ export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: Sessi
     return () => {
       current = false;
     };
-  }, [shown, sessionKey, days, group, receipts.length, attempt]);
+  }, [shown, reader, days, group, receipts.length, attempt]);
   const lines = sums ? linesOf(sums.data, group, sums.since, sums.until) : [];
   return (
     <section class="card" aria-labelledby="usage">
-      <h2 id="usage">What this key used</h2>
+      <h2 id="usage">{reader.whole ? "What all keys used" : "What this key used"}</h2>
       <fieldset class="choice">
         <legend>In the last</legend>
         {Object.entries(SPANS).map(([span, title]) => (
@@ -47,12 +47,12 @@ export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: Sessi
       </fieldset>
       <fieldset class="choice">
         <legend>By</legend>
-        {Object.entries(GROUPS).map(([name, title]) => (
+        {Object.entries(GROUPS).filter(([name]) => reader.whole || name !== "key").map(([name, title]) => (
           <label key={name}><input type="radio" name="group" checked={group === name} onChange={() => setGroup(name as Group)} /> {title}</label>
         ))}
       </fieldset>
       {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read it again</button></ErrorNote>}
-      {sums && lines.length === 0 && <p>Nothing was asked with this key in that time.</p>}
+      {sums && lines.length === 0 && <p>Nothing was asked with {reader.whole ? "a key of this vault" : "this key"} in that time.</p>}
       {sums && lines.length > 0 && (
         <>
           <p data-testid="usage-total">{plural(sums.total.requests, "request")}, {formatPico(BigInt(sums.total.cost_pico))} USDC, fees included: the relayer's sums of its receipts.</p>
@@ -60,13 +60,13 @@ export function Usage({ shown, sessionKey }: { shown: boolean; sessionKey: Sessi
           <Table lines={group === "day" ? [...lines].reverse() : lines} title={GROUPS[group]} />
         </>
       )}
-      <Download sessionKey={sessionKey} days={days} />
+      <Download reader={reader} days={days} />
     </section>
   );
 }
 
 /** A column for each day. The table below has the same in numbers. */
-function Days({ lines }: { lines: Line[] }) {
+export function Days({ lines }: { lines: Line[] }) {
   return (
     <svg class="days" viewBox={`0 0 ${lines.length * 10} 60`} preserveAspectRatio="none" aria-hidden="true">
       {lines.map(({ label, part }, at) => <rect key={label} x={at * 10 + 1} width={8} y={60 - 60 * part} height={60 * part} />)}
@@ -74,7 +74,7 @@ function Days({ lines }: { lines: Line[] }) {
   );
 }
 
-function Table({ lines, title }: { lines: Line[]; title: string }) {
+export function Table({ lines, title, amount = "Cost" }: { lines: Line[]; title: string; amount?: string }) {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={`Usage by ${title}`}>
       <table>
@@ -85,7 +85,7 @@ function Table({ lines, title }: { lines: Line[]; title: string }) {
             <th scope="col">Prompt<span class="unit">tokens</span></th>
             <th scope="col">Cached<span class="unit">tokens</span></th>
             <th scope="col">Answer<span class="unit">tokens</span></th>
-            <th scope="col">Cost<span class="unit">USDC</span></th>
+            <th scope="col">{amount}<span class="unit">USDC</span></th>
           </tr>
         </thead>
         <tbody>
@@ -108,7 +108,7 @@ function Table({ lines, title }: { lines: Line[]; title: string }) {
   );
 }
 
-function Download({ sessionKey, days }: { sessionKey: SessionKey; days: number }) {
+function Download({ reader, days }: { reader: Reader; days: number }) {
   const { relayer, place } = useSession();
   const [read, setRead] = useState<number | null>(null);
   const [error, setError] = useState<unknown>(null);
@@ -118,8 +118,8 @@ function Download({ sessionKey, days }: { sessionKey: SessionKey; days: number }
     try {
       const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
       const all: Checked[] = [];
-      for await (const page of receiptPages(sessionKey.reveal(), Math.floor(Date.now() / 1000) - days * DAY)) {
-        all.push(...page.map(({ id, receipt }) => check(id, fromBase64(receipt), expected)));
+      for await (const page of receiptPages(reader.token, Math.floor(Date.now() / 1000) - days * DAY)) {
+        all.push(...page.map(({ id, receipt, status, transaction }) => ({ ...check(id, fromBase64(receipt), expected), status, transaction: transaction ?? null })));
         setRead(all.length);
       }
       save(receiptsCsv(all, namesOf(relayer.market)), `receipts-${new Date().toISOString().slice(0, 10)}.csv`);
@@ -139,7 +139,7 @@ function Download({ sessionKey, days }: { sessionKey: SessionKey; days: number }
 }
 
 /** By today's market: what is gone from it has its address. */
-function namesOf({ data }: Market): Names {
+export function namesOf({ data }: Market): Names {
   return {
     model: (offer) => data.find((one) => one.address === offer)?.model ?? offer,
     provider: (provider) => {
@@ -149,8 +149,8 @@ function namesOf({ data }: Market): Names {
   };
 }
 
-function save(text: string, name: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+export function save(text: string, name: string, type = "text/csv"): void {
+  const url = URL.createObjectURL(new Blob([text], { type }));
   const link = document.createElement("a");
   [link.href, link.download] = [url, name];
   link.click();

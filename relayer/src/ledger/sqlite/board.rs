@@ -1,7 +1,7 @@
 //! The public board's rows.
 
 use super::Reader;
-use crate::ledger::{BoardRow, LedgerError};
+use crate::ledger::{BOARD_SPANS, BoardRow, LedgerError};
 use rusqlite::{Transaction, params};
 
 impl Reader {
@@ -40,7 +40,7 @@ pub(super) fn save(tx: &Transaction<'_>, rows: &[BoardRow]) -> Result<(), Ledger
 }
 
 /// Takes away the slots that begin before the `oldest` second of their window.
-pub(super) fn forget(tx: &Transaction<'_>, oldest: [i64; 3]) -> Result<(), LedgerError> {
+pub(super) fn forget(tx: &Transaction<'_>, oldest: [i64; BOARD_SPANS]) -> Result<(), LedgerError> {
     for (window, oldest) in (0_i64..).zip(oldest) {
         tx.prepare_cached("DELETE FROM board_slot WHERE span = ?1 AND start < ?2")?.execute([window, oldest])?;
     }

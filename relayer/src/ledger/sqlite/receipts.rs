@@ -15,10 +15,11 @@ use steam_protocol::{Address, Hash, merkle};
 /// What is said of a charge, with the names of its key and vault.
 const CHARGE: &str =
     "SELECT r.id, r.generation_id, r.receipt, r.decision, k.public_key, v.vault, v.generation, c.number, c.seq,
-    c.quarantined, i.resolution, g.state
+    c.quarantined, i.resolution, g.state, CASE g.state WHEN 'settled' THEN b.signature END AS settled_by
     FROM record r JOIN charge c ON c.id = r.id JOIN session_key k ON k.id = c.key JOIN vault v ON v.id = c.vault
     LEFT JOIN incident i ON i.id = c.incident
-    LEFT JOIN settlement_group g ON g.vault = v.vault AND g.generation = v.generation AND g.seq = c.seq";
+    LEFT JOIN settlement_group g ON g.vault = v.vault AND g.generation = v.generation AND g.seq = c.seq
+    LEFT JOIN batch b ON b.id = g.batch";
 
 impl Reader {
     /// The decision of a request by its generation id.
@@ -97,27 +98,35 @@ impl Reader {
 
     /// A receipt by its generation id.
     pub(in crate::ledger) fn receipt(&self, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
-        let found = self
-            .0
-            .prepare_cached(&format!("{CHARGE} WHERE r.generation_id = ?1"))?
-            .query_row([id], |row| {
-                let status = status(row)?;
-                let place = Sealed {
-                    vault: row.get("vault")?,
-                    generation: row.get("generation")?,
-                    number: row.get("number")?,
-                    seq: row.get("seq")?,
-                };
-                let (id, receipt, key) = (row.get("generation_id")?, row.get("receipt")?, row.get("public_key")?);
-                Ok((ReceiptRow { id, receipt, key, status, proof: None }, place))
-            })
-            .optional()?;
-        let Some((mut row, place)) = found else { return Ok(None) };
-        if let Some(seq) = place.seq {
-            row.proof = proof(&self.0, &place, seq)?;
-        }
-        Ok(Some(row))
+        receipt_where(&self.0, "r.generation_id = ?1", [id])
     }
+}
+
+/// The receipt of which `condition` holds, with the proof of its settlement once that is final.
+pub(super) fn receipt_where(
+    db: &Connection,
+    condition: &str,
+    values: impl Params,
+) -> Result<Option<ReceiptRow>, LedgerError> {
+    let found = db
+        .prepare_cached(&format!("{CHARGE} WHERE {condition}"))?
+        .query_row(values, |row| {
+            let status = status(row)?;
+            let place = Sealed {
+                vault: row.get("vault")?,
+                generation: row.get("generation")?,
+                number: row.get("number")?,
+                seq: row.get("seq")?,
+            };
+            let (id, receipt, key) = (row.get("generation_id")?, row.get("receipt")?, row.get("public_key")?);
+            Ok((ReceiptRow { id, receipt, key, status, proof: None }, place))
+        })
+        .optional()?;
+    let Some((mut row, place)) = found else { return Ok(None) };
+    if let Some(seq) = place.seq {
+        row.proof = proof(db, &place, seq)?;
+    }
+    Ok(Some(row))
 }
 
 /// How far a charge is: see [`ReceiptRow::status`].
@@ -133,7 +142,8 @@ fn status(row: &Row<'_>) -> rusqlite::Result<String> {
 pub(super) fn stated(db: &Connection, id: ChargeId) -> Result<Option<StatedReceipt>, LedgerError> {
     let mut find = db.prepare_cached(&format!("{CHARGE} WHERE r.id = ?1"))?;
     let found = find.query_row([id], |row| {
-        Ok(StatedReceipt { id: row.get("generation_id")?, receipt: row.get("receipt")?, status: status(row)? })
+        let (id, receipt, key) = (row.get("generation_id")?, row.get("receipt")?, row.get("public_key")?);
+        Ok(StatedReceipt { id, receipt, key, status: status(row)?, transaction: row.get("settled_by")? })
     });
     Ok(found.optional()?)
 }

@@ -138,7 +138,8 @@ CREATE TABLE lookup_table (
     address BLOB PRIMARY KEY, slot INTEGER NOT NULL, closing INTEGER NOT NULL, busy_until INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- The public board: one row a slot of time, window (`span`, 0 to 2, from the shortest) and offer, as far back as the window goes.
+-- The public board: one row a slot of time, kind of slots (`span`: the windows are 0 to 2, the histories 3 and 4, prices 5) and
+-- offer, as far back as slots of that kind go.
 CREATE TABLE board_slot (
     offer BLOB NOT NULL, span INTEGER NOT NULL, start INTEGER NOT NULL, data BLOB NOT NULL,
     PRIMARY KEY (span, start, offer)

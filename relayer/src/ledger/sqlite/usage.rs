@@ -1,4 +1,4 @@
-//! The charges of one key. They are looked for among those of the key's vaults or among everybody's in the time asked for,
+//! The charges of one key or one vault. They are looked for among those of the key's vaults or among everybody's in the time asked for,
 //! whichever are fewer, so that neither a busy relayer nor a long history makes a call dear.
 
 use super::Reader;
@@ -6,40 +6,93 @@ use super::charges::{self, first_since};
 use super::receipts;
 use crate::ledger::LedgerError;
 use crate::ledger::charges::ChargeId;
-use crate::ledger::usage::{MOST_SCANNED, OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal, day_of};
+use crate::ledger::usage::{MOST_SCANNED, OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal, Whose, day_of};
 use rusqlite::{OptionalExtension, params};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use steam_protocol::Address;
+use steam_protocol::receipt::Receipt;
+use steam_protocol::units::Pico;
 
-/// The key's charges among everybody's.
-const AMONG_ALL: &str = "SELECT id FROM charge
-    WHERE id BETWEEN ?1 AND ?2 AND key IN (SELECT id FROM session_key WHERE public_key = ?3) ORDER BY id";
+/// How charges are found: which rows of vaults and keys they have, of the name ?3.
+struct Found {
+    vaults: &'static str,
+    keys: &'static str,
+    name: Address,
+}
 
-/// The key's charges among those of its vaults: sealed, open and set aside.
-const AMONG_VAULTS: &str = "SELECT id FROM charge INDEXED BY charge_group
-    WHERE vault IN (SELECT vault FROM session_key WHERE public_key = ?3) AND seq IS NOT NULL
-      AND id BETWEEN ?1 AND ?2 AND key IN (SELECT id FROM session_key WHERE public_key = ?3)
-    UNION ALL
-    SELECT id FROM charge INDEXED BY charge_open
-    WHERE seq IS NULL AND quarantined IS NULL
-      AND id BETWEEN ?1 AND ?2 AND key IN (SELECT id FROM session_key WHERE public_key = ?3)
-    UNION ALL
-    SELECT id FROM charge INDEXED BY charge_incident
-    WHERE incident IS NOT NULL AND seq IS NULL
-      AND id BETWEEN ?1 AND ?2 AND key IN (SELECT id FROM session_key WHERE public_key = ?3)
-    ORDER BY id";
+impl Found {
+    fn of(whose: Whose) -> Self {
+        match whose {
+            Whose::Key(name) => Self {
+                vaults: "SELECT vault FROM session_key WHERE public_key = ?3",
+                keys: "SELECT id FROM session_key WHERE public_key = ?3",
+                name,
+            },
+            Whose::Vault(name) => Self {
+                vaults: "SELECT id FROM vault WHERE vault = ?3",
+                keys: "SELECT id FROM session_key WHERE vault IN (SELECT id FROM vault WHERE vault = ?3)",
+                name,
+            },
+        }
+    }
 
-/// The sealed charges of the key's vaults, counted up to ?2.
-const COUNT_OF_VAULTS: &str = "SELECT count(*) AS sealed FROM (SELECT 1 FROM charge INDEXED BY charge_group
-    WHERE vault IN (SELECT vault FROM session_key WHERE public_key = ?1) AND seq IS NOT NULL LIMIT ?2)";
+    /// Its charges among everybody's.
+    fn among_all(&self) -> String {
+        format!("SELECT id, key FROM charge WHERE id BETWEEN ?1 AND ?2 AND key IN ({}) ORDER BY id", self.keys)
+    }
+
+    /// Its charges among those of its vaults: sealed, open and set aside.
+    fn among_vaults(&self) -> String {
+        let Self { vaults, keys, .. } = self;
+        format!(
+            "SELECT id, key FROM charge INDEXED BY charge_group
+             WHERE vault IN ({vaults}) AND seq IS NOT NULL AND id BETWEEN ?1 AND ?2 AND key IN ({keys})
+             UNION ALL
+             SELECT id, key FROM charge INDEXED BY charge_open
+             WHERE seq IS NULL AND quarantined IS NULL AND id BETWEEN ?1 AND ?2 AND key IN ({keys})
+             UNION ALL
+             SELECT id, key FROM charge INDEXED BY charge_incident
+             WHERE incident IS NOT NULL AND seq IS NULL AND id BETWEEN ?1 AND ?2 AND key IN ({keys})
+             ORDER BY id"
+        )
+    }
+
+    /// The sealed charges of its vaults, counted up to ?2.
+    fn count(&self) -> String {
+        format!(
+            "SELECT count(*) AS sealed FROM (SELECT 1 FROM charge INDEXED BY charge_group
+             WHERE vault IN ({}) AND seq IS NOT NULL LIMIT ?2)",
+            self.vaults
+        )
+    }
+}
+
+/// Sums by day, key, offer and provider.
+#[derive(Default)]
+pub(super) struct Sums(BTreeMap<(i64, Option<Address>, Address, Address), UsageTotal>);
+
+impl Sums {
+    /// Adds a receipt that costs this.
+    pub(super) fn add(&mut self, key: Option<Address>, receipt: &Receipt, cost: Pico) -> Result<(), LedgerError> {
+        let sum = self.0.entry((day_of(receipt), key, receipt.offer, receipt.provider)).or_default();
+        *sum = sum.plus(&UsageTotal::of(receipt, cost)).ok_or(LedgerError::Malformed("charge"))?;
+        Ok(())
+    }
+
+    /// All of them, in their order.
+    pub(super) fn rows(self) -> Vec<OfferUsage> {
+        let row = |((day, key, offer, provider), sum)| OfferUsage { day, key, offer, provider, sum };
+        self.0.into_iter().map(row).collect()
+    }
+}
 
 impl Reader {
-    /// A page of a key's receipts.
-    pub(in crate::ledger) fn receipts_of_key(
+    /// A page of receipts.
+    pub(in crate::ledger) fn receipts_of(
         &self,
-        key: &Address,
+        whose: Whose,
         page: &ReceiptPage,
     ) -> Result<Option<Vec<StatedReceipt>>, LedgerError> {
         let mut ids = self.charges_since(page.time_ms.start)?;
@@ -54,7 +107,7 @@ impl Reader {
             };
         }
         let mut listed = Vec::new();
-        let complete = self.each_charge(key, &ids, page.order, |id| {
+        let complete = self.each_charge(whose, &ids, page.order, |id, _| {
             let Some(found) = receipts::stated(&self.0, id)? else { return Ok(ControlFlow::Continue(())) };
             if page.time_ms.contains(&charges::decode(&found.receipt)?.started_at_ms) {
                 listed.push(found);
@@ -64,59 +117,55 @@ impl Reader {
         Ok(complete.then_some(listed))
     }
 
-    /// Sums of a key's receipts.
-    pub(in crate::ledger) fn usage_of_key(
+    /// Sums of receipts.
+    pub(in crate::ledger) fn usage_of(
         &self,
-        key: &Address,
+        whose: Whose,
         time_ms: &Range<i64>,
     ) -> Result<Option<Vec<OfferUsage>>, LedgerError> {
-        let mut sums: BTreeMap<(i64, Address, Address), UsageTotal> = BTreeMap::new();
+        let (mut sums, mut keys) = (Sums::default(), HashMap::<i64, Address>::new());
         let mut find = self.0.prepare_cached("SELECT receipt FROM record WHERE id = ?1")?;
+        let mut name = self.0.prepare_cached("SELECT public_key FROM session_key WHERE id = ?1")?;
         let ids = self.charges_since(time_ms.start)?;
-        let complete = self.each_charge(key, &ids, Order::OldestFirst, |id| {
+        let complete = self.each_charge(whose, &ids, Order::OldestFirst, |id, key| {
             let mut found = find.query([id])?;
             let Some(row) = found.next()? else { return Ok(ControlFlow::Continue(())) };
             let receipt = charges::receipt(row)?;
             if time_ms.contains(&receipt.started_at_ms) {
-                let one = UsageTotal::of(&receipt, charges::total(&receipt)?);
-                match sums.entry((day_of(&receipt), receipt.offer, receipt.provider)) {
-                    Entry::Vacant(place) => {
-                        place.insert(one);
-                    }
-                    Entry::Occupied(mut sum) => {
-                        let both = sum.get().plus(&one).ok_or(LedgerError::Malformed("charge"))?;
-                        sum.insert(both);
-                    }
-                }
+                let key = match keys.entry(key) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(place) => *place.insert(name.query_row([key], |row| row.get("public_key"))?),
+                };
+                sums.add(Some(key), &receipt, charges::total(&receipt)?)?;
             }
             Ok(ControlFlow::Continue(()))
         })?;
-        let row = |((day, offer, provider), sum)| OfferUsage { day, offer, provider, sum };
-        Ok(complete.then(|| sums.into_iter().map(row).collect()))
+        Ok(complete.then(|| sums.rows()))
     }
 
     /// All charges since one of requests that began at `since_ms` can have been made.
-    fn charges_since(&self, since_ms: i64) -> Result<RangeInclusive<ChargeId>, LedgerError> {
+    pub(super) fn charges_since(&self, since_ms: i64) -> Result<RangeInclusive<ChargeId>, LedgerError> {
         let mut statement = self.0.prepare_cached("SELECT coalesce(max(id), 0) AS last FROM charge")?;
         Ok(first_since(&self.0, since_ms)?..=statement.query_row([], |row| row.get("last"))?)
     }
 
-    /// Shows `visit` the key's charges among `ids`, in their order, until it has enough. False if there are too many to look
+    /// Shows `visit` the charges among `ids` with the rows of their keys, in their order, until it has enough. False if there are too many to look
     /// through: nothing was shown.
     fn each_charge(
         &self,
-        key: &Address,
+        whose: Whose,
         ids: &RangeInclusive<ChargeId>,
         order: Order,
-        mut visit: impl FnMut(ChargeId) -> Result<ControlFlow<()>, LedgerError>,
+        mut visit: impl FnMut(ChargeId, i64) -> Result<ControlFlow<()>, LedgerError>,
     ) -> Result<bool, LedgerError> {
         let among_all = ids.end().saturating_sub(*ids.start()).saturating_add(1).max(0);
         let limit = among_all.min(MOST_SCANNED);
-        let mut count = self.0.prepare_cached(COUNT_OF_VAULTS)?;
-        let among_vaults: i64 = count.query_row(params![key, limit], |row| row.get("sealed"))?;
+        let found = Found::of(whose);
+        let mut count = self.0.prepare_cached(&found.count())?;
+        let among_vaults: i64 = count.query_row(params![0, limit, found.name], |row| row.get("sealed"))?;
         let query = match (among_vaults < limit, among_all <= MOST_SCANNED) {
-            (true, _) => AMONG_VAULTS,
-            (false, true) => AMONG_ALL,
+            (true, _) => found.among_vaults(),
+            (false, true) => found.among_all(),
             (false, false) => return Ok(false),
         };
         let order = match order {
@@ -124,9 +173,9 @@ impl Reader {
             Order::NewestFirst => "DESC",
         };
         let mut statement = self.0.prepare_cached(&format!("{query} {order}"))?;
-        let mut rows = statement.query(params![ids.start(), ids.end(), key])?;
+        let mut rows = statement.query(params![ids.start(), ids.end(), found.name])?;
         while let Some(row) = rows.next()? {
-            if visit(row.get("id")?)?.is_break() {
+            if visit(row.get("id")?, row.get("key")?)?.is_break() {
                 break;
             }
         }

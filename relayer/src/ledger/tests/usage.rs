@@ -11,7 +11,7 @@ fn page(order: Order) -> ReceiptPage {
 }
 
 async fn ids(ledger: &Ledger, page: ReceiptPage) -> Vec<String> {
-    let found = ledger.receipts_of_key([8; 32], page).await.unwrap().expect("few enough");
+    let found = ledger.receipts_of(Whose::Key([8; 32]), page).await.unwrap().expect("few enough");
     found.into_iter().map(|stated| stated.id).collect()
 }
 
@@ -55,19 +55,19 @@ async fn a_keys_receipts_are_the_same_wherever_they_are_looked_for() {
         let time = ReceiptPage { time_ms: 2_000..5_000, most: 2, ..page(Order::OldestFirst) };
         assert_eq!(ids(&f.ledger, time).await, all[1..3], "{others}");
 
-        let listed = f.ledger.receipts_of_key([8; 32], page(Order::OldestFirst)).await.unwrap().unwrap();
+        let listed = f.ledger.receipts_of(Whose::Key([8; 32]), page(Order::OldestFirst)).await.unwrap().unwrap();
         let status: Vec<&str> = listed.iter().map(|stated| stated.status.as_str()).collect();
         assert_eq!(status, ["set aside: poor", "sealed", "sealed", "unsettled", "unsettled", "unsettled"]);
         let single = f.ledger.receipt("gen-1-2").await.unwrap().unwrap();
         assert_eq!((&listed[1].receipt, &listed[1].status), (&single.receipt, &single.status));
 
-        let sums = f.ledger.usage_of_key([8; 32], 0..i64::MAX).await.unwrap().unwrap();
+        let sums = f.ledger.usage_of(Whose::Key([8; 32]), 0..i64::MAX).await.unwrap().unwrap();
         let cost = |numbers: std::ops::RangeInclusive<u64>| {
             numbers.map(|number| row(1, number, 1).receipt.receipt.charge.0).sum::<u128>()
         };
         let told: Vec<_> = sums.iter().map(|row| (row.day, row.offer, row.sum.requests, row.sum.cost.0)).collect();
         assert_eq!(told, [(0, [1; 32], 3, cost(1..=3)), (0, [2; 32], 3, cost(4..=6))]);
-        let within = f.ledger.usage_of_key([8; 32], 2_000..5_000).await.unwrap().unwrap();
+        let within = f.ledger.usage_of(Whose::Key([8; 32]), 2_000..5_000).await.unwrap().unwrap();
         assert_eq!(within.iter().map(|row| row.sum.requests).sum::<u64>(), 3);
     }
 }
@@ -87,10 +87,16 @@ async fn a_busy_relayer_hides_no_receipt_and_a_search_without_bound_is_refused()
     let f = market(1).await;
     crowd(&f, 55, MOST_SCANNED).await;
     assert_eq!(ids(&f.ledger, page(Order::OldestFirst)).await.len(), 6, "its vault has few");
-    assert!(f.ledger.receipts_of_key(OTHER, page(Order::NewestFirst)).await.unwrap().is_some_and(|all| all.len() == 1));
+    assert!(
+        f.ledger
+            .receipts_of(Whose::Key(OTHER), page(Order::NewestFirst))
+            .await
+            .unwrap()
+            .is_some_and(|all| all.len() == 1)
+    );
 
     let f = market(1).await;
     crowd(&f, 1, MOST_SCANNED).await;
-    assert_eq!(f.ledger.receipts_of_key([8; 32], page(Order::OldestFirst)).await.unwrap(), None);
-    assert_eq!(f.ledger.usage_of_key([8; 32], 0..i64::MAX).await.unwrap(), None);
+    assert_eq!(f.ledger.receipts_of(Whose::Key([8; 32]), page(Order::OldestFirst)).await.unwrap(), None);
+    assert_eq!(f.ledger.usage_of(Whose::Key([8; 32]), 0..i64::MAX).await.unwrap(), None);
 }

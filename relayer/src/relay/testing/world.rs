@@ -11,6 +11,7 @@ use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::keys::Keys;
+use crate::node::sessions::Sessions;
 use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
 use crate::score::Scorer;
@@ -132,6 +133,7 @@ impl World {
             ledger,
             scorer: Arc::new(Scorer::new((&config.routing).into())),
             board: Arc::default(),
+            histories: Default::default(),
             upstream: Upstream::new(&config.upstream, relayer, receipt_key).unwrap(),
             settle: settle_seen,
             tasks: tokio_util::task::TaskTracker::new(),
@@ -141,6 +143,7 @@ impl World {
             tokenizers: Tokenizers::default(),
             random: Random::from_os(),
             keys: Keys::new([1; 16]),
+            sessions: Sessions::new([2; 16]),
             config,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
