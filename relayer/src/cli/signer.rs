@@ -47,6 +47,7 @@ pub fn source(text: &str) -> std::result::Result<Source, String> {
         Some(("prompt", rest)) => phrase::parse(rest).map(Source::Phrase),
         Some(("usb", rest)) => device::parse(rest).map(Source::Device),
         Some(("file", rest)) => named(rest.strip_prefix("//").unwrap_or(rest)),
+        Some(("stdin", _)) => Err(EXPECTED.into()),
         Some((_, rest)) if rest.starts_with("//") => Err(EXPECTED.into()),
         _ => text.parse().map(Source::Address).or_else(|_| named(text)),
     }

@@ -105,7 +105,7 @@ fn a_keypair_may_come_on_standard_input() {
         assert_eq!(printed["absent"], serde_json::json!([]), "{name}");
         assert!(printed["signers"][0].as_str().is_some_and(|signer| signer.starts_with(&key().1)), "{printed}");
     }
-    let output = steam_with(&[&pause[..6], &["-k", "-"]].concat(), b"[1,2,3]");
+    let output = steam_with(&[&pause[..5], &["-k", "-"]].concat(), b"[1,2,3]");
     says(&output, 1, &["standard input is no keypair file"]);
     assert!(!stderr(&output).contains("[1,2,3]"));
 }

@@ -15,7 +15,7 @@ fn hash(seed: u8) -> Hash {
 }
 
 /// A wallet whose owner is here, and pays.
-fn owner() -> Wallet {
+fn whole() -> Wallet {
     Wallet::new(Signer::Here(Rc::new(keypair(1))), Format::Json)
 }
 
@@ -66,7 +66,7 @@ fn a_session_key_signs_beside_owner_and_payer() {
     let (owner, payer) = (keypair(1).pubkey(), keypair(2).pubkey());
     let mut step = open_vault(&owner, &payer, &RELAYER, &RELAYER);
     step.accounts.push(anchor_lang::prelude::AccountMeta::new_readonly(Pubkey::new_from_array(key.address()), true));
-    let wallet = Wallet { payer: Signer::Here(Rc::new(keypair(2))), ..owner() };
+    let wallet = Wallet { payer: Signer::Here(Rc::new(keypair(2))), ..whole() };
     let signed = wallet.sign(std::slice::from_ref(&step), hash(1), Some(&key)).unwrap();
     assert!(signed.absent.is_empty() && signed.transaction.verify_with_results() == [true; 3]);
     let without = wallet.sign(&[step], hash(1), None).unwrap();
@@ -75,14 +75,14 @@ fn a_session_key_signs_beside_owner_and_payer() {
 
 #[test]
 fn a_price_is_set_with_the_units_that_it_is_paid_for() {
-    let wallet = Wallet { unit_price: Some(10_000), ..owner() };
+    let wallet = Wallet { unit_price: Some(10_000), ..whole() };
     let steps = wallet.priced(&[steps(), steps()].concat());
     assert_eq!(steps[0], ComputeBudgetInstruction::set_compute_unit_limit(400_000));
     assert_eq!(steps[1], ComputeBudgetInstruction::set_compute_unit_price(10_000));
     assert_eq!(steps.len(), 4);
     let most = wallet.priced(&vec![steps[2].clone(); 9]);
     assert_eq!(most[0], ComputeBudgetInstruction::set_compute_unit_limit(1_400_000));
-    assert_eq!(owner().priced(&steps[2..]), steps[2..], "without a price nothing is added");
+    assert_eq!(whole().priced(&steps[2..]), steps[2..], "without a price nothing is added");
 }
 
 #[test]
