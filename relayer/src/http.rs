@@ -20,6 +20,7 @@ pub(crate) mod peer;
 mod public;
 mod query;
 mod sessions;
+mod solana_pay;
 mod told;
 mod usage;
 mod withdrawals;
@@ -118,6 +119,7 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(chain::progress))
         .routes(routes!(chain::give))
         .routes(routes!(chain::open_sponsored))
+        .routes(routes!(solana_pay::label, solana_pay::deposit))
         .routes(routes!(public::health))
         .routes(routes!(public::ready))
         .routes(routes!(public::metrics))

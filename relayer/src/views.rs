@@ -11,6 +11,7 @@ mod history;
 mod market;
 mod receipt;
 mod session;
+mod solana_pay;
 mod status;
 mod usage;
 mod withdrawal;
@@ -41,6 +42,7 @@ pub use market::{
 };
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use session::{EndedSession, SessionRequest, SessionView, SignInRequest, SignInView};
+pub use solana_pay::{PayAccount, PayLabelView, PayTransactionView};
 pub use status::{Health, Readiness};
 pub use usage::{
     Credits, CreditsFigures, KeyRateLimit, KeyUsage, KeyUsageFigures, ListedReceipt, PaidReceiptList, ReceiptList,

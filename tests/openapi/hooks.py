@@ -26,6 +26,8 @@ KNOWN = {
     "getReceipt": {"id": GENERATION},
     "getVault": {"address": INFO["vault"]},
     "getAccount": {"address": INFO["relayer"]},
+    "getPayLabel": {"vault": INFO["vault"]},
+    "makePayDeposit": {"vault": INFO["vault"]},
 }
 
 

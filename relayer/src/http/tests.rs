@@ -27,6 +27,7 @@ mod pages;
 mod responses;
 mod sessions;
 mod shaped;
+mod solana_pay;
 mod sponsored;
 mod stated;
 mod sticky;

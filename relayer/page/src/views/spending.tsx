@@ -6,6 +6,7 @@ import {
 import { Approval, type Wish } from "../approval.js";
 import { formatPico, formatSeconds, formatTime, formatUsdc, parseUsdc } from "../money.js";
 import { Address, TextField } from "../parts.js";
+import { PayFromPhone } from "./pay.js";
 import { chain, cosign, vaultView, type VaultView } from "../relayer.js";
 import { useSession } from "../session.js";
 import { UseKey } from "./key.js";
@@ -179,6 +180,7 @@ function Deposit({ holdings, place, ask }: Part & { holdings: Holdings }) {
       <h2 id="deposit">Deposit more</h2>
       <TextField label="Deposit (USDC)" hint={`Your wallet has ${formatUsdc(holdings.wallet)} USDC.`} value={text} error={fault} onInput={setText} />
       <button type="submit">Deposit</button>
+      {!!parseUsdc(text) && <PayFromPhone vault={place.vault} amount={parseUsdc(text)!} />}
       <p class="hint">
         From an exchange, withdraw USDC on the network Solana to <code class="long">{place.vault}</code>. Another token or network is not credited.
       </p>
