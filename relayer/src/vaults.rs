@@ -327,7 +327,7 @@ impl Vaults {
     /// The vault of an owner.
     pub fn of_owner(&self, owner: &Pubkey) -> Option<Pubkey> {
         let state = self.lock();
-        state.accounts.iter().find(|(_, account)| account.owner() == *owner).map(|(address, _)| *address)
+        state.accounts.iter().find(|(_, account)| account.snapshot.owner == *owner).map(|(address, _)| *address)
     }
 
     /// The vaults that name this relayer.

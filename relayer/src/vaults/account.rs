@@ -18,7 +18,7 @@ pub(crate) const REMEMBER_SECONDS: i64 = MAX_AHEAD_SECONDS + 3_600;
 pub(super) const MAX_AGREEMENTS: usize = 8;
 
 pub(super) struct VaultAccount {
-    snapshot: VaultSnapshot,
+    pub(super) snapshot: VaultSnapshot,
     /// The cluster's clock at the snapshot.
     chain_time: i64,
     history: History,
@@ -126,10 +126,6 @@ impl VaultAccount {
     /// What may still be withdrawn at once.
     pub fn agreements(&self) -> &[Agreement] {
         &self.agreements
-    }
-
-    pub fn owner(&self) -> Pubkey {
-        self.snapshot.owner
     }
 
     pub fn generation(&self) -> u64 {

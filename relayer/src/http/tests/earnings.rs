@@ -26,8 +26,9 @@ async fn world() -> (World, [(Keypair, String); 2]) {
         active: true,
         token: offer.provider_token,
     });
-    let known = world.node.registry.borrow().clone();
-    world.registry.send(Arc::new(Registry { providers: providers.collect(), ..(*known).clone() })).unwrap();
+    let mut known: Registry = (**world.node.registry.borrow()).clone();
+    known.providers = providers.collect();
+    world.registry.send(Arc::new(known)).unwrap();
     for model in ["m", "n", "m", "m"] {
         assert_eq!(world.chat(json!({"model": model})).await.status(), 200);
     }
