@@ -7,7 +7,7 @@ extern crate self as steam;
 
 pub mod addresses;
 pub mod allow_lists;
-pub(crate) mod app;
+pub mod app;
 pub mod board;
 pub mod chain;
 pub mod cli;
@@ -31,6 +31,6 @@ pub mod settle;
 pub mod tokens;
 pub mod upstream;
 pub mod vaults;
-pub(crate) mod views;
+pub mod views;
 pub mod withdrawals;
 pub(crate) mod words;

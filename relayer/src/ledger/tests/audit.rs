@@ -4,7 +4,7 @@ use crate::chain::{Pubkey, VaultSnapshot};
 use crate::ledger::audit::Audit;
 use crate::ledger::incidents::{Decision, Resolution};
 use crate::ledger::reconcile::OnChain;
-use crate::ledger::{self, GroupState, LedgerError, Offline, SealedLine, StoredVoucher};
+use crate::ledger::{self, FinishBatch, GroupState, LedgerError, Offline, SealedLine, StoredVoucher};
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, receipt_key, snapshot};

@@ -114,7 +114,7 @@ impl Settler {
     }
 
     /// What is to be done about a batch.
-    fn judge(&mut self, batch: &Batch, seen: &Observation) -> Result<Verdict, SettleError> {
+    pub(super) fn judge(&mut self, batch: &Batch, seen: &Observation) -> Result<Verdict, SettleError> {
         let reading = seen.reading.part(batch.groups.iter().map(|group| &group.vault));
         let mut states = Vec::new();
         for attempt in &batch.attempts {

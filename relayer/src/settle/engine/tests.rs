@@ -1,20 +1,23 @@
 //! Settlement against nodes that lag, lie or refuse.
 
+use super::resolve::{Observation, Verdict};
 use super::*;
 use crate::chain::VaultSnapshot;
 use crate::chain::rpc::{ChainAccount, Rehearsal, RpcError, Simulation, TransactionState};
 use crate::clock::SystemClock;
 use crate::config::TransactionVersion;
-use crate::ledger::{Attempt, SealedGroup};
+use crate::ledger::{Attempt, Batch, SealedGroup};
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, snapshot};
 use crate::relay::testing::{NOW, VAULT};
+use crate::settle::{agreed, form};
 use anchor_lang::{Discriminator, Owner};
 use anchor_spl::associated_token::get_associated_token_address;
 use async_trait::async_trait;
 use serde_json::json;
 use solana_signature::Signature;
 use solana_signer::Signer as _;
+use std::collections::HashMap;
 use std::sync::Mutex;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
