@@ -395,3 +395,43 @@ async fn watch_sponsor(node: Arc<Node>) {
 fn read_keypair(path: &Path) -> Result<Keypair, StartError> {
     read_keypair_file(path).map_err(|_| StartError::Keypair { path: path.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sponsor_is_neither_the_settler_nor_the_receipt_key() {
+        let files = tempfile::tempdir().unwrap();
+        let write = |seed: u8| {
+            let path = files.path().join(format!("{seed}.json"));
+            std::fs::write(&path, format!("{:?}", Keypair::new_from_array([seed; 32]).to_bytes())).unwrap();
+            path
+        };
+        let at = |seed: u8| Keypair::new_from_array([seed; 32]).pubkey();
+        let zero = Pubkey::default();
+        let accounts = SettlementAccounts {
+            program: zero,
+            config: zero,
+            relayer: zero,
+            settler: at(7),
+            fee_token: zero,
+            mint: zero,
+        };
+        let ledger = Ledger::open(&files.path().join("steam.db"), &[0; 32], &[0; 32]).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut config = Config::default();
+        config.chain.receipt_keypair = write(8);
+        assert!(sponsor(&config, &accounts, &ledger, &clock).unwrap().is_none(), "off unless it is named");
+        for (seed, taken) in [(7, true), (8, true), (9, false)] {
+            config.sponsor.keypair = write(seed);
+            match sponsor(&config, &accounts, &ledger, &clock) {
+                Err(error) => assert!(taken && error.to_string().contains("sponsor.keypair"), "{seed}: {error}"),
+                Ok(found) => assert_eq!((taken, found.unwrap().address()), (false, at(seed))),
+            }
+        }
+        config.sponsor.keypair = files.path().join("none.json");
+        let error = sponsor(&config, &accounts, &ledger, &clock).unwrap_err().to_string();
+        assert!(error.contains("none.json"), "{error}");
+    }
+}

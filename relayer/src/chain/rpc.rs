@@ -341,7 +341,7 @@ fn account(ui: solana_rpc_client_api::response::UiAccount) -> Result<ChainAccoun
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::relay::testing::mock::{Mock, answer};
+    use crate::relay::testing::mock::{Mock, Step, answer};
 
     #[tokio::test]
     async fn a_node_that_fails_is_named_with_the_method_and_without_the_key() {
@@ -358,5 +358,40 @@ mod tests {
             assert!(error.contains(&format!("{host}, getProgramAccounts: ")), "{error}");
             assert!(error.contains(said) && !error.contains("s3cret"), "{error}");
         }
+    }
+
+    /// What the node answers about a balance, and about a simulation.
+    fn told(value: &str) -> Vec<Step> {
+        answer("200 OK", &format!(r#"{{"jsonrpc":"2.0","id":0,"result":{{"context":{{"slot":1}},"value":{value}}}}}"#))
+    }
+
+    #[tokio::test]
+    async fn a_rehearsal_checks_the_blockhash_and_shows_what_the_payer_had_and_what_is_left() {
+        let done = r#"{"err":null,"logs":[],"unitsConsumed":7,"accounts":[
+            {"lamports":3,"owner":"11111111111111111111111111111111","data":["AQ==","base64"],"executable":false,"rentEpoch":0},null]}"#;
+        // During the first simulation the payer pays for something else.
+        let node = Mock::in_turn("node", ["10", done, "9", "9", done, "9"].map(told).to_vec()).await;
+        let rpc = HttpRpc::new(node.offer(1).url.trim_end_matches("/v1"));
+        let watched = [Pubkey::default(), Pubkey::new_from_array([1; 32])];
+        let rehearsal = rpc.rehearse(&[1, 2, 3], &watched).await.unwrap();
+        let left = ChainAccount { lamports: 3, owner: Pubkey::default(), data: vec![1] };
+        let expected =
+            Rehearsal { before: 9, simulation: Simulation::Succeeds { units: 7 }, after: vec![Some(left), None] };
+        assert_eq!(rehearsal, expected);
+        let asked = node.requests.lock().unwrap().clone();
+        assert_eq!(asked.len(), 6);
+        assert!(asked[1].1.contains(r#""replaceRecentBlockhash":false"#), "{}", asked[1].1);
+        assert!(asked[1].1.contains(&watched[1].to_string()), "{}", asked[1].1);
+    }
+
+    #[tokio::test]
+    async fn a_payer_whose_balance_never_rests_is_not_rehearsed_with() {
+        let done = r#"{"err":null,"logs":[],"unitsConsumed":7,"accounts":[null]}"#;
+        let scripts = (0..MAX_REHEARSALS)
+            .flat_map(|n| [told(&format!("{}", 2 * n)), told(done), told(&format!("{}", 2 * n + 1))]);
+        let node = Mock::in_turn("node", scripts.collect()).await;
+        let rpc = HttpRpc::new(node.offer(1).url.trim_end_matches("/v1"));
+        let error = rpc.rehearse(&[], &[Pubkey::default()]).await.unwrap_err().to_string();
+        assert!(error.contains("changed during each simulation"), "{error}");
     }
 }

@@ -45,6 +45,12 @@ async fn openings_lamports_and_owners_are_capped_for_a_day_and_across_restarts()
     assert_eq!(ledger.sponsored_sums(later).await.unwrap(), SponsoredSums { openings: 1, lamports: 600 });
     assert_eq!(count(&ledger, opening(4, 401, later)).await, full(Cap::Lamports, NOON + 2, true));
     assert_eq!(count(&ledger, opening(4, 400, later)).await, Counted::Yes);
+    let kept = async |n: u8| ledger.sponsored([n; 64].into()).await.unwrap().is_some();
+    assert_eq!(
+        [kept(1).await, kept(2).await, kept(4).await],
+        [false, true, true],
+        "nothing is kept for longer than it counts"
+    );
 }
 
 #[tokio::test]
