@@ -7,12 +7,14 @@ use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
 use crate::clock::{Clock, DAY_MS, SystemClock};
 use crate::config::{Config, ConfigError, SettleConfig};
+use crate::http::OperatorToken;
 use crate::ledger::{Ledger, LedgerError};
 use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::histories::Histories;
 use crate::node::keys::Keys;
+use crate::node::requests::Requests;
 use crate::node::sessions::Sessions;
 use crate::node::{Limits, Node, Random};
 use crate::origins::Verifier;
@@ -56,6 +58,12 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
     },
+    /// The operator's token cannot be read. It is never shown.
+    #[error("operator.token_file {path} holds no token: 32 or more letters, digits or signs in one line")]
+    OperatorToken {
+        /// The file.
+        path: PathBuf,
+    },
     /// The chain cannot be read.
     #[error("cannot read the chain: {0}")]
     Chain(#[from] RpcError),
@@ -93,6 +101,8 @@ pub struct Running {
     pub node: Arc<Node>,
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where the operator's page listens, if there is one.
+    pub operator: Option<SocketAddr>,
     server: JoinHandle<()>,
     /// Ends the reader and the settler, once nothing new can be charged.
     background: CancellationToken,
@@ -133,6 +143,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
 
     let (listener, addr) = listen(config.server.listen).await?;
+    let operator = OperatorListener::open(&config).await?;
     let (background, workers) = (CancellationToken::new(), TaskTracker::new());
     workers.spawn(reader.run(config.chain.pause(), background.clone()));
     workers.spawn(settlement.run(background.clone()));
@@ -162,12 +173,14 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
         sessions: Sessions::new(random.bytes()),
+        requests: Requests::default(),
         random,
     });
     begin(&node).await?;
-    let server = tokio::spawn(serve::serve(listener, node.clone()));
+    let server = tokio::spawn(serve::serve(listener, node.clone(), crate::http::router(node.clone())));
+    let operator = operator.map(|operator| operator.serve(&node));
     announce(&node, addr);
-    Ok(Running { node, addr, server, background, workers })
+    Ok(Running { node, addr, operator, server, background, workers })
 }
 
 /// Learns what must be known before the first request, and starts what goes on beside them.
@@ -274,6 +287,35 @@ impl Deployment {
         };
         let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
         Ok((ledger, vaults))
+    }
+}
+
+/// The operator's listener, which is not served yet.
+struct OperatorListener {
+    listener: TcpListener,
+    addr: SocketAddr,
+    token: OperatorToken,
+}
+
+impl OperatorListener {
+    /// The one that is configured, if there is one.
+    async fn open(config: &Config) -> Result<Option<Self>, StartError> {
+        let path = &config.operator.token_file;
+        if path.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let token = std::fs::read_to_string(path).ok().and_then(|text| OperatorToken::read(&text));
+        let token = token.ok_or_else(|| StartError::OperatorToken { path: path.clone() })?;
+        let (listener, addr) = listen(config.operator.listen).await?;
+        Ok(Some(Self { listener, addr, token }))
+    }
+
+    /// Serves it until the shutdown of `node`. Returns where it is.
+    fn serve(self, node: &Arc<Node>) -> SocketAddr {
+        let router = crate::http::operator_router(node.clone(), self.token);
+        node.tasks.spawn(serve::serve(self.listener, node.clone(), router));
+        tracing::info!(address = %self.addr, "serving the operator's page");
+        self.addr
     }
 }
 

@@ -3,22 +3,24 @@
 
 mod check;
 mod market;
+mod operator;
 mod sponsoring;
 #[cfg(test)]
 mod tests;
 
 pub use market::{Market, host_of};
+pub use operator::Operator;
 pub use sponsoring::Sponsoring;
 
 use crate::chain::Pubkey;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The configuration of `steam serve`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The HTTP side.
@@ -43,13 +45,28 @@ pub struct Config {
     pub probe: Probe,
     /// Openings of vaults that the relayer pays for.
     pub sponsor: Sponsoring,
+    /// The operator's own page.
+    pub operator: Operator,
 }
 
 impl Config {
     /// The parts, `[market]` left out, in which `other` differs: they are taken over by a restart alone.
     pub fn restarts_for(&self, other: &Self) -> Vec<&'static str> {
         // By name, so that no part is forgotten.
-        let Self { server, chain, ledger, settle, alerts, market: _, routing, upstream, metering, probe, sponsor } =
+        let Self {
+            server,
+            chain,
+            ledger,
+            settle,
+            alerts,
+            market: _,
+            routing,
+            upstream,
+            metering,
+            probe,
+            sponsor,
+            operator,
+        } =
             self;
         let parts = [
             ("server", *server != other.server),
@@ -62,13 +79,14 @@ impl Config {
             ("metering", *metering != other.metering),
             ("probe", *probe != other.probe),
             ("sponsor", *sponsor != other.sponsor),
+            ("operator", *operator != other.operator),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
     }
 }
 
 /// The HTTP side.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// Where to listen.
@@ -97,16 +115,17 @@ pub struct Server {
 }
 
 /// The Solana side.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Chain {
     /// RPC endpoints. Settlement is posted only when all agree; one suffices on a local network.
+    #[serde(serialize_with = "operator::urls")]
     pub rpc_urls: Vec<String>,
     /// The program; the one this binary was built with unless set.
-    #[serde(deserialize_with = "base58_option")]
+    #[serde(deserialize_with = "base58_option", serialize_with = "operator::address_option")]
     pub program: Option<Pubkey>,
     /// The relayer's account, as `steam relayer register` printed it.
-    #[serde(deserialize_with = "base58_option")]
+    #[serde(deserialize_with = "base58_option", serialize_with = "operator::address_option")]
     pub relayer: Option<Pubkey>,
     /// Keypair file that signs and pays for settlements.
     pub settler_keypair: PathBuf,
@@ -126,7 +145,7 @@ impl Chain {
 }
 
 /// The database.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct LedgerConfig {
     /// The SQLite file.
@@ -139,7 +158,7 @@ pub struct LedgerConfig {
 }
 
 /// How charges are settled.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettleConfig {
     /// Pause between two settlements, in milliseconds.
@@ -164,7 +183,7 @@ pub struct SettleConfig {
 }
 
 /// Limits beyond which an alert is raised, in the log and in `/metrics`.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertConfig {
     /// Age of the oldest charge that is not settled, in seconds: well below the grace in which it can be.
@@ -180,7 +199,7 @@ pub struct AlertConfig {
 }
 
 /// Which version settlements are written in.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum TransactionVersion {
     /// Version 1, and version 0 where the cluster does not take that.
@@ -193,7 +212,7 @@ pub enum TransactionVersion {
 }
 
 /// How providers are chosen.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Routing {
     /// What the time of a market's middle is worth, in its prices: 1 is as much as they are.
@@ -215,7 +234,7 @@ pub struct Routing {
 }
 
 /// How providers are called.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpstreamConfig {
     /// Whether private addresses and plain http are allowed: for a local network only.
@@ -259,11 +278,11 @@ pub struct UpstreamConfig {
 }
 
 /// A provider's own API key, bound to provider and origin.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Credential {
     /// The provider's address.
-    #[serde(deserialize_with = "base58")]
+    #[serde(deserialize_with = "base58", serialize_with = "crate::chain::as_base58")]
     pub provider: Pubkey,
     /// Scheme, host and port that the API key may be sent to.
     pub origin: String,
@@ -272,7 +291,7 @@ pub struct Credential {
 }
 
 /// Requests the operator pays for, so that idle and new providers are known. Off unless a key is named.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Probe {
     /// File with the API key that pays: of a vault of the operator's own at this relayer.
@@ -290,7 +309,7 @@ pub struct Probe {
 }
 
 /// How tokens are counted.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metering {
     /// Tokens of an image of a model whose maker's formula is not known.

@@ -14,6 +14,7 @@ mod history;
 mod listing;
 mod named;
 mod openapi;
+mod operator;
 mod page;
 mod paths;
 pub(crate) mod peer;
@@ -26,6 +27,7 @@ mod usage;
 mod withdrawals;
 
 use crate::node::Node;
+use crate::node::requests::Answered;
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
 use axum::Router;
@@ -44,6 +46,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use openapi::document;
+pub use operator::{OperatorToken, operator_router};
 
 /// The path of requests that no route matches, in metrics.
 const UNMATCHED: &str = "unmatched";
@@ -171,8 +174,17 @@ async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next
     if let Some(code) = code {
         node.metrics.refused(code);
     }
+    let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    node.requests.note(Answered {
+        at_ms: node.clock.unix_ms(),
+        id: id.clone(),
+        method: errors::shown(&method),
+        route: route.to_owned(),
+        status,
+        code,
+        ms,
+    });
     if response.extensions().get::<LoggedLater>().is_none() {
-        let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(%method, route, status, code = code.unwrap_or_default(), ms, id, "answered");
     }
     response

@@ -31,7 +31,7 @@ mod writer;
 
 pub use agreements::{Agreement, MAX_AGREEMENT_SLOTS};
 pub use allow_lists::Kept;
-pub use batches::{Attempt, Batch, BatchId, FinishBatch};
+pub use batches::{Attempt, Batch, BatchId, DayOfSettlements, FinishBatch};
 pub use board::{BOARD_SPANS, BoardRow};
 pub(crate) use charges::{Authorization, Charge};
 pub use charges::{ChargeId, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow, RecentRequest};

@@ -6,6 +6,7 @@ pub mod gateway;
 pub mod histories;
 pub mod keys;
 pub mod rates;
+pub mod requests;
 pub mod sessions;
 
 use crate::allow_lists::AllowLists;
@@ -21,6 +22,7 @@ use crate::node::gateway::Gateway;
 use crate::node::histories::Histories;
 use crate::node::keys::Keys;
 use crate::node::rates::Rates;
+use crate::node::requests::Requests;
 use crate::node::sessions::Sessions;
 use crate::registry::Registry;
 use crate::score::Scorer;
@@ -85,6 +87,8 @@ pub struct Node {
     pub keys: Keys,
     /// Owners that signed in to read.
     pub sessions: Sessions,
+    /// What was answered last.
+    pub requests: Requests,
 }
 
 impl Node {

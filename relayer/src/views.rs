@@ -9,6 +9,7 @@ mod chain;
 mod generation;
 mod history;
 mod market;
+mod operator;
 mod receipt;
 mod session;
 mod solana_pay;
@@ -40,6 +41,7 @@ pub use market::{
     Architecture, BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView,
     RelayerView, TopProvider, blended_usd,
 };
+pub use operator::{FeesOfDay, IncidentView, OperatorView};
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use session::{EndedSession, SessionRequest, SessionView, SignInRequest, SignInView};
 pub use solana_pay::{PayAccount, PayLabelView, PayTransactionView};

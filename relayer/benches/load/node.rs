@@ -20,6 +20,7 @@ use steam::metrics::Metrics;
 use steam::node::gateway::Gateway;
 use steam::node::histories::Histories;
 use steam::node::keys::Keys;
+use steam::node::requests::Requests;
 use steam::node::sessions::Sessions;
 use steam::node::{Limits, Node, Random};
 use steam::registry::{Offer, Registry, RelayerInfo};
@@ -106,6 +107,7 @@ pub async fn node(
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
         sessions: Sessions::new(random.bytes()),
+        requests: Requests::default(),
         random,
         config,
     }))

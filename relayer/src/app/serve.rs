@@ -3,6 +3,7 @@
 use super::timed::TimedStream;
 use crate::http::peer::Peer;
 use crate::node::Node;
+use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
@@ -21,9 +22,9 @@ const HEADER_BYTES: usize = 64 << 10;
 /// Streams at once on an HTTP/2 connection.
 const STREAMS: u32 = 256;
 
-/// Serves `node` until its shutdown, then waits for the connections to end.
-pub(super) async fn serve(listener: TcpListener, node: Arc<Node>) {
-    let service = TowerToHyperService::new(crate::http::router(node.clone()));
+/// Serves the `router` of `node` until its shutdown, then waits for the connections to end.
+pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router) {
+    let service = TowerToHyperService::new(router);
     let [opening, writes] =
         [node.config.server.header_timeout_ms, node.config.server.write_timeout_ms].map(Duration::from_millis);
     let connections = Arc::new(Semaphore::new(node.config.server.max_connections));

@@ -164,6 +164,9 @@ fn cannot_start(error: &StartError) -> CliError {
         StartError::Keypair { .. } => {
             "make the keypair with `solana-keygen new`, or correct the path in the configuration"
         }
+        StartError::OperatorToken { .. } => {
+            "make one with `openssl rand -hex 32`, in a file that the relayer alone can read"
+        }
         StartError::Chain(_) => "check chain.rpc_urls: each must answer and be of the same cluster",
         StartError::Mismatch(_) => "compare the configuration with `steam relayer status`",
         StartError::Settle(_) => "check chain.rpc_urls: each must answer and be of the same cluster",

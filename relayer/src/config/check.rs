@@ -30,7 +30,9 @@ impl Config {
         routing(&self.routing)?;
         upstream(&self.upstream)?;
         probe(&self.probe)?;
-        sponsor(&self.sponsor)
+        sponsor(&self.sponsor)?;
+        let apart = self.operator.token_file.as_os_str().is_empty() || self.operator.listen != self.server.listen;
+        need(apart, "operator.listen", "another address or port than server.listen")
     }
 }
 

@@ -2,10 +2,10 @@
 
 use crate::chain::Pubkey;
 use crate::registry::Offer;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// With whom the operator deals, and on what terms. `SIGHUP` reads it anew.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Market {
     /// Least that a vault must be able to pay beyond what is charged and held for its requests to be taken, in µUSDC.

@@ -1,10 +1,10 @@
 //! What the relayer pays for others.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
 /// Openings of vaults whose fee and rent the relayer pays, for wallets without SOL. Off unless a keypair is named.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sponsoring {
     /// Keypair file that pays, and that has nothing else to do.

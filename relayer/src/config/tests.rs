@@ -102,6 +102,27 @@ fn what_only_a_restart_takes_over_is_named() {
 }
 
 #[test]
+fn a_configuration_is_shown_without_what_may_be_secret() {
+    let mut config = read("upstream.credentials = [{ provider = \"4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi\", origin = \"https://a\", env = \"A_KEY\" }]").unwrap();
+    config.chain.rpc_urls = vec!["https://user:s3cret@rpc.example/v2/s3cret?api-key=s3cret".into()];
+    let shown = config.shown(&Market { deny_models: vec!["m".into()], ..Market::default() });
+    assert!(!shown.to_string().contains("s3cret"), "{shown}");
+    assert_eq!(shown["chain"]["rpc_urls"][0], "https://rpc.example");
+    assert_eq!(
+        (&shown["market"]["deny_models"][0], &shown["server"]["listen"]),
+        (&"m".into(), &"127.0.0.1:8787".into())
+    );
+    assert_eq!(shown["upstream"]["credentials"][0]["env"], "A_KEY");
+}
+
+#[test]
+fn the_operators_page_is_not_where_the_public_is() {
+    let refused = read("operator.token_file = \"t\"\noperator.listen = \"127.0.0.1:8787\"").unwrap_err();
+    assert!(refused.contains("operator.listen") && refused.contains("another address"), "{refused}");
+    assert!(read("operator.listen = \"127.0.0.1:8787\"").is_ok(), "there is none without a token");
+}
+
+#[test]
 fn a_connection_may_be_idle_for_longer_than_load_balancers_keep_it() {
     // They keep one for 60 s; who closes it before them answers some of their requests with a reset.
     assert!(Config::default().server.header_timeout_ms > 60_000);

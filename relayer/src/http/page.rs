@@ -20,7 +20,7 @@ const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resour
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
 
 /// A file of the page.
-struct File {
+pub(super) struct File {
     kind: &'static str,
     plain: &'static [u8],
     /// Empty if it could not be compressed.
@@ -29,7 +29,7 @@ struct File {
 }
 
 impl File {
-    fn new(kind: &'static str, plain: &'static [u8]) -> Self {
+    pub(super) fn new(kind: &'static str, plain: &'static [u8]) -> Self {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         let compressed = encoder.write_all(plain).and_then(|()| encoder.finish()).unwrap_or_default();
         Self { kind, plain, compressed, tag: format!("\"{}\"", hex::encode(&sha256(&[plain])[..16])) }
@@ -92,7 +92,8 @@ pub(super) async fn icon(headers: HeaderMap) -> Response {
     answer(&ICON, &headers)
 }
 
-fn answer(file: &'static File, asked: &HeaderMap) -> Response {
+/// Sends a file, unless the browser has it.
+pub(super) fn answer(file: &'static File, asked: &HeaderMap) -> Response {
     let text = |name: HeaderName| asked.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut response = if text(IF_NONE_MATCH) == file.tag {
         StatusCode::NOT_MODIFIED.into_response()
@@ -123,4 +124,18 @@ fn answer(file: &'static File, asked: &HeaderMap) -> Response {
         headers.insert(ETAG, tag);
     }
     response
+}
+
+/// What every answer of a listener for people has: no other page may show it or guess what it is.
+pub(super) fn forbid_framing(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+        (RESOURCE_POLICY, "same-origin"),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
 }

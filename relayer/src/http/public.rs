@@ -63,26 +63,31 @@ fn skew(node: &Node, registry: &Registry) -> i64 {
     )
 )]
 pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
+    let report = readiness(&node);
+    let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(report)).into_response()
+}
+
+/// Whether the relayer takes requests, and every condition for it.
+pub(super) fn readiness(node: &Node) -> Readiness {
     let registry = node.registry.borrow().clone();
-    let stale = stale(&node, &registry);
+    let stale = stale(node, &registry);
     let fresh = stale.is_none();
     let ledger = node.ledger.trouble();
     let draining = node.shutdown.is_cancelled();
     let ready = fresh && ledger.is_none() && registry.relayer.active && !draining;
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let report = Readiness {
+    Readiness {
         ready,
         slot: registry.slot,
         registry_age_seconds: age(&registry),
         registry_fresh: fresh,
         registry_stale: stale.map(str::to_owned),
-        clock_skew_seconds: skew(&node, &registry),
+        clock_skew_seconds: skew(node, &registry),
         relayer_active: registry.relayer.active,
         ledger: ledger.is_none(),
         ledger_trouble: ledger.map(|trouble| trouble.to_string()),
         draining,
-    };
-    (status, Json(report)).into_response()
+    }
 }
 
 /// What the relayer counts, in the text format of OpenMetrics.

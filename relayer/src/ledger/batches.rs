@@ -189,3 +189,24 @@ impl Ledger {
         self.write(HoldUp { batch, reason }).await
     }
 }
+
+/// What the settlements of a day cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayOfSettlements {
+    /// The day, counted from the first of January 1970.
+    pub day: i64,
+    /// Transactions that settled.
+    pub settlements: u64,
+    /// What they cost, in lamports.
+    pub lamports: u64,
+}
+
+impl Ledger {
+    /// What settlements cost since `since_ms`, Unix milliseconds, by day, the last one first.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn settlements_by_day(&self, since_ms: i64) -> Result<Vec<DayOfSettlements>, LedgerError> {
+        self.read(move |store| store.settlements_by_day(since_ms)).await
+    }
+}

@@ -9,7 +9,7 @@ use super::sealed::{groups_where, place};
 use crate::ledger::batches::{FinishBatch, VoidGroup};
 use crate::ledger::batches::{MAX_BACKOFF, SKIPPED};
 use crate::ledger::sealing::MAX_RECEIPTS;
-use crate::ledger::{Attempt, Batch, BatchId, Cause, LedgerError, SealedGroup};
+use crate::ledger::{Attempt, Batch, BatchId, Cause, DayOfSettlements, LedgerError, SealedGroup};
 use rusqlite::{Connection, Transaction};
 use steam_protocol::{Hash, merkle};
 
@@ -31,6 +31,21 @@ impl Reader {
             });
         }
         Ok(batches)
+    }
+}
+
+impl Reader {
+    /// What settlements cost since `since_ms`, by day, the last one first.
+    pub(in crate::ledger) fn settlements_by_day(&self, since_ms: i64) -> Result<Vec<DayOfSettlements>, LedgerError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT done_ms / 86400000 AS day, count(*) AS settlements, sum(lamports) AS lamports
+             FROM batch INDEXED BY batch_done WHERE state = 'done' AND done_ms >= ?1 GROUP BY day ORDER BY day DESC",
+        )?;
+        let rows = statement.query_map([since_ms], |row| {
+            let (settlements, lamports) = (row.unsigned("settlements")?, row.unsigned("lamports")?);
+            Ok(DayOfSettlements { day: row.get("day")?, settlements, lamports })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 

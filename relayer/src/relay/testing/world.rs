@@ -11,6 +11,7 @@ use crate::market::Market;
 use crate::metrics::Metrics;
 use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::keys::Keys;
+use crate::node::requests::Requests;
 use crate::node::sessions::Sessions;
 use crate::node::{Limits, Node, Random};
 use crate::registry::{Offer, Registry};
@@ -144,6 +145,7 @@ impl World {
             random: Random::from_os(),
             keys: Keys::new([1; 16]),
             sessions: Sessions::new([2; 16]),
+            requests: Requests::default(),
             config,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

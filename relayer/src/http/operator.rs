@@ -1,0 +1,143 @@
+//! The operator's page and what it shows, on a listener of its own. The page is public there; what it shows needs the operator's token in
+//! a header: a token in an address would be in logs and histories, and is refused.
+
+use crate::config::host_of;
+use crate::http::errors;
+use crate::http::page::{self, File};
+use crate::http::public::readiness;
+use crate::node::Node;
+use crate::relay::dialect;
+use crate::relay::error::RelayError;
+use crate::views::{IncidentView, OperatorView};
+use axum::extract::{Request, State};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+use steam_protocol::{Hash, sha256};
+use subtle::ConstantTimeEq;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Vaults that are shown at most.
+const MOST_VAULTS: usize = 100;
+/// Days of which fees are shown.
+const DAYS: i64 = 30;
+const DAY_MS: i64 = 86_400_000;
+/// Shortest token: as many characters as sixteen random bytes have in hexadecimal.
+const SHORTEST: usize = 32;
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+static INDEX: LazyLock<File> =
+    LazyLock::new(|| File::new("text/html; charset=utf-8", include_bytes!("../../page/dist/operator.html")));
+static SCRIPT: LazyLock<File> =
+    LazyLock::new(|| File::new("text/javascript; charset=utf-8", include_bytes!("../../page/dist/operator.js")));
+
+/// The operator's token. Its hash alone is kept.
+#[derive(Clone)]
+pub struct OperatorToken(Hash);
+
+impl fmt::Debug for OperatorToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OperatorToken")
+    }
+}
+
+impl OperatorToken {
+    /// The token in the text of a file; none if it is too short to be one.
+    pub fn read(text: &str) -> Option<Self> {
+        let token = text.trim();
+        let plain = token.len() >= SHORTEST && token.bytes().all(|byte| byte.is_ascii_graphic());
+        plain.then(|| Self(sha256(&[token.as_bytes()])))
+    }
+
+    /// Whether `sent` is the token. It takes as long for every other one.
+    fn is(&self, sent: &str) -> bool {
+        sha256(&[sent.as_bytes()]).ct_eq(&self.0).into()
+    }
+}
+
+struct Operator {
+    node: Arc<Node>,
+    token: OperatorToken,
+}
+
+/// What the operator's listener serves.
+pub fn operator_router(node: Arc<Node>, token: OperatorToken) -> Router {
+    let operator = Arc::new(Operator { node, token });
+    Router::new()
+        .route("/", get(|headers: HeaderMap| async move { page::answer(&INDEX, &headers) }))
+        .route("/operator.js", get(|headers: HeaderMap| async move { page::answer(&SCRIPT, &headers) }))
+        .route("/page.css", get(page::style))
+        .route("/icon.svg", get(page::icon))
+        .route("/v1/operator", get(show))
+        .fallback(|| async { RelayError::NoRoute })
+        .layer(CatchPanicLayer::custom(errors::panicked))
+        .layer(middleware::from_fn(finish))
+        .with_state(operator)
+}
+
+/// Writes the body of an error. Nothing that is answered here is kept by anybody, but for the page's files.
+async fn finish(request: Request, next: Next) -> Response {
+    let dialect = dialect::of_errors("", request.headers());
+    let mut response = next.run(request).await;
+    errors::render(&mut response, dialect);
+    response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_STORE);
+    page::forbid_framing(&mut response);
+    response
+}
+
+/// Everything that the operator's page shows.
+async fn show(State(operator): State<Arc<Operator>>, request: Request) -> Result<Response, RelayError> {
+    admit(&operator.token, &request)?;
+    Ok(Json(gather(&operator.node).await?).into_response())
+}
+
+/// Lets in who has the token, in the header alone and from this listener's own page.
+fn admit(token: &OperatorToken, request: &Request) -> Result<(), RelayError> {
+    if request.uri().query().is_some() {
+        let message = "the operator's token belongs into the header `Authorization: Bearer …`: addresses are in logs and histories. Change it if it was sent in one";
+        return Err(RelayError::invalid("token_in_address", "query", message));
+    }
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let own = text(HOST).unwrap_or_default();
+    if text(ORIGIN).is_some_and(|origin| !host_of(origin).eq_ignore_ascii_case(own)) {
+        return Err(RelayError::invalid("foreign_origin", "origin", "pages of other origins see nothing here"));
+    }
+    let sent = text(AUTHORIZATION).and_then(|value| value.split_once(' '));
+    let sent = sent.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, sent)| sent.trim());
+    if sent.is_some_and(|sent| token.is(sent)) {
+        return Ok(());
+    }
+    Err(RelayError::unauthenticated(
+        "wrong_operator_token",
+        "send the token in operator.token_file as `Authorization: Bearer …`",
+    ))
+}
+
+async fn gather(node: &Node) -> Result<OperatorView, RelayError> {
+    let now_ms = node.clock.unix_ms();
+    let incidents = node.ledger.incidents(false).await?;
+    let fees = node.ledger.settlements_by_day(now_ms - DAYS * DAY_MS).await?;
+    let addresses = node.vaults.addresses();
+    let mut vaults: Vec<_> = addresses.iter().filter_map(|vault| node.vaults.show(vault)).collect();
+    let owed = |pico: &str| pico.parse::<u128>().unwrap_or_default();
+    vaults.sort_by_cached_key(|vault| std::cmp::Reverse(owed(&vault.unsettled_pico)));
+    vaults.truncate(MOST_VAULTS);
+    Ok(OperatorView {
+        object: "operator",
+        version: env!("CARGO_PKG_VERSION"),
+        at: node.clock.unix(),
+        readiness: readiness(node),
+        settlement: node.settle.borrow().clone(),
+        incidents: incidents.iter().map(IncidentView::from).collect(),
+        vaults,
+        vaults_in_all: addresses.len(),
+        fees: fees.iter().map(Into::into).collect(),
+        requests: node.requests.last(),
+        configuration: node.config.shown(node.market.view().policy()),
+    })
+}
