@@ -45,6 +45,14 @@ def map_body(context, body):
 
 
 @schemathesis.hook
+def map_query(context, query):
+    """The same in a query."""
+    if isinstance(query, dict) and isinstance(query.get("model"), str) and half(query):
+        query["model"] = MODEL
+    return query
+
+
+@schemathesis.hook
 def map_path_parameters(context, path_parameters):
     """What there is, where any name is one."""
     known = KNOWN.get(context.operation.definition.raw.get("operationId"), {})
