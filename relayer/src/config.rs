@@ -66,8 +66,7 @@ impl Config {
             probe,
             sponsor,
             operator,
-        } =
-            self;
+        } = self;
         let parts = [
             ("server", *server != other.server),
             ("chain", *chain != other.chain),
