@@ -30,7 +30,7 @@ use steam::upstream::Upstream;
 use steam::vaults::{Identity, Vaults};
 use steam::withdrawals::Withdrawals;
 use steam_protocol::key::SessionKey;
-use steam_protocol::units::{MicroUsdc, Pico, Price};
+use steam_protocol::units::{MicroUsdc, Price};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 

@@ -20,7 +20,7 @@ use steam::settle::is_worth_sealing;
 use steam::vaults::{ChargeError, Draft, Hold, Identity, Vaults};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::SignedReceipt;
-use steam_protocol::units::{MicroUsdc, Pico, Price};
+use steam_protocol::units::{MicroUsdc, Price};
 
 /// Compute units that a settlement takes for each vault, about: docs/CU.md.
 const UNITS_A_VAULT: u64 = 21_500;
