@@ -16,6 +16,7 @@ import { Try } from "./views/try.js";
 const VIEWS = { start: ["Start", Start], try: ["Try", Try], spending: ["Spending", Spending], market: ["Market", Market], provider: ["Provide", Provider], api: ["API", Api] } as const;
 type Name = keyof typeof VIEWS;
 const NOWHERE: readonly string[] = [];
+const NO_RECEIPTS: Checked[] = [];
 /** Most receipts that are kept: the latest. */
 const MOST_KEPT = 1_000;
 /** Pause between two readings of the owner's accounts. */
@@ -123,7 +124,7 @@ function useNewSession(relayer: Relayer): Session {
   const [trouble, setTrouble] = useState<unknown>(null);
   const [key, setOneKey] = useState<SessionKey | null>(null);
   const [signedIn, setSignedIn] = useOwnerSession(connected);
-  const [receipts, setReceipts] = useState<Checked[]>([]);
+  const [kept, setKept] = useState<{ of: string | undefined; receipts: Checked[] }>({ of: undefined, receipts: [] });
   useEffect(() => {
     setPlace(null);
     setHoldings(null);
@@ -145,12 +146,16 @@ function useNewSession(relayer: Relayer): Session {
   }, [place, reload]);
   const setKey = useCallback((next: SessionKey | null) => setOneKey(next), []);
   const reader = useMemo(() => readerOf(signedIn, key), [signedIn, key]);
-  // The receipts are those of one reader.
-  useEffect(() => setReceipts([]), [reader?.name]);
+  // The receipts are those of one reader: another one begins with none.
+  const name = reader?.name;
+  const receipts = kept.of === name ? kept.receipts : NO_RECEIPTS;
   const keep = useCallback((...news: Checked[]) => {
     const ids = new Set(news.map(({ id }) => id));
-    setReceipts((known) => [...news, ...known.filter(({ id }) => !ids.has(id))].sort((a, b) => Number(b.receipt.number - a.receipt.number)).slice(0, MOST_KEPT));
-  }, []);
+    setKept((before) => {
+      const known = before.of === name ? before.receipts.filter(({ id }) => !ids.has(id)) : [];
+      return { of: name, receipts: [...news, ...known].sort((a, b) => Number(b.receipt.number - a.receipt.number)).slice(0, MOST_KEPT) };
+    });
+  }, [name]);
   return { relayer, connected, place, holdings, trouble, reload, use, signedIn, setSignedIn, reader, key, setKey, receipts, keep };
 }
 

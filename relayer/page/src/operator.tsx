@@ -194,7 +194,7 @@ function Shown({ view }: { view: Told }) {
 
 function Vaults({ vaults }: { vaults: Vault[] }) {
   return (
-    <Scrolled label="Vaults" titles={["Vault", "Balance", "Not settled", "Held", "Available"]}>
+    <Scrolled label="Vaults, by what they owe" titles={["Vault", "Balance", "Not settled", "Held", "Available"]}>
       {vaults.map((vault) => (
         <tr key={vault.address} data-testid="vault">
           <th scope="row"><code title={`of ${vault.owner}`}>{vault.address}</code>{vault.halted && <b class="fault"> halted</b>}</th>

@@ -346,7 +346,9 @@ mod tests {
             let signed = (challenge.nonce.as_str(), &wallet.sign(&challenge));
             sessions.open(&wallet.at(DOMAIN), signed, wallet.may(), &after.to_string(), at).unwrap();
         }
-        assert_eq!((sessions.lock().open.len(), sessions.lock().last.len()), (MOST_OF_WALLET, 1));
+        let kept = sessions.lock();
+        assert_eq!((kept.open.len(), kept.last.len()), (MOST_OF_WALLET, 1));
+        drop(kept);
         assert!(sessions.get("5", NOW).is_none() && sessions.get("6", NOW).is_some());
         let mut state = State::default();
         for number in 0..=MOST {

@@ -24,11 +24,11 @@ test("the operator sees what the relayer does, with the token and without a word
     const response = (await page.goto(steam.origin))!;
     expect(response.headers()["content-security-policy"]).not.toContain("unsafe");
     expect(response.headers()["x-frame-options"]).toBe("DENY");
-    await page.getByLabel("The operator's token").fill("not the token, and long enough to be one");
+    await page.getByRole("textbox", { name: "The operator's token" }).fill("not the token, and long enough to be one");
     await page.getByRole("button", { name: "Show me the relayer" }).click();
     await expect(page.getByRole("alert")).toContainText("This is not the token in operator.token_file.");
     await fetch(`${relayer.origin}/v1/models`);
-    await page.getByLabel("The operator's token").fill(TOKEN);
+    await page.getByRole("textbox", { name: "The operator's token" }).fill(TOKEN);
     await page.getByRole("button", { name: "Show me the relayer" }).click();
     await expect(page.getByTestId("ready")).toHaveText("It takes requests.");
     await expect(page.getByTestId("request").filter({ hasText: "GET /v1/models" }).first()).toContainText("200");
@@ -48,7 +48,7 @@ test("the operator sees what the relayer does, with the token and without a word
     const stored = await page.evaluate(() => JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage), document.cookie, location.href]));
     expect(stored + asked.join()).not.toContain(TOKEN);
     await page.getByRole("button", { name: "Forget the token" }).click();
-    await expect(page.getByLabel("The operator's token")).toBeVisible();
+    await expect(page.getByRole("textbox", { name: "The operator's token" })).toBeVisible();
     await expect(page.getByTestId("request")).toHaveCount(0);
   } finally {
     await relayer.end();

@@ -5,7 +5,7 @@ use crate::registry::Offer;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::offer;
 use crate::relay::testing::world::{Streamed, World};
-use crate::relay::testing::{NOW, registry};
+use crate::relay::testing::{NOW, cheap, cost_alone, registry};
 use serde_json::{Value, json};
 
 async fn told(world: &World, query: &str) -> Value {
@@ -18,8 +18,8 @@ async fn told(world: &World, query: &str) -> Value {
 
 #[tokio::test]
 async fn what_was_measured_and_posted_is_told_to_anybody() {
-    let served = good(true).await.offer(1);
-    let world = World::new(vec![offer("idle", 2), served.clone()]).await;
+    let served = cheap(good(true).await.offer(1));
+    let world = World::with(vec![offer("idle", 2), served.clone()], cost_alone).await;
     world.node.board.note_prices(&world.node.registry.borrow().clone(), (NOW - 7_200) * 1_000);
     Streamed::read(world.chat(json!({"stream": true})).await).await;
     world.settled_down().await;
@@ -32,7 +32,7 @@ async fn what_was_measured_and_posted_is_told_to_anybody() {
     assert_eq!((&point["at"], &point["requests"], &point["uptime"]), (&json!(NOW - NOW % 300), &json!(1), &json!(1.0)));
     assert_eq!(
         first["prices"],
-        json!([{"at": NOW - 7_200 - (NOW - 7_200) % 3_600, "input": 1_000_000, "output": 2_000_000}])
+        json!([{"at": NOW - 7_200 - (NOW - 7_200) % 3_600, "input": 100_000, "output": 200_000}])
     );
     assert_eq!((&idle["points"], &day["left_out"]), (&json!([]), &json!(0)));
     let week = told(&world, "?model=m&span=7d").await;
