@@ -86,9 +86,13 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(ask("id=gen-nobody")).await, 404, "not_found");
                 is(code(ask(receipt)).await, 404, "not_found");
             }
-            "/v1/vaults/{address}" => is(code(plain()).await, 400, "invalid_value"),
+            "/v1/vaults/{address}" | "/v1/providers/{address}/receipts" | "/v1/providers/{address}/usage" => {
+                is(code(plain()).await, 400, "invalid_value");
+            }
             "/v1/chain/transactions" | "/v1/chain/faucet" => is(code(plain()).await, 400, "malformed_body"),
-            "/v1/sponsored" => is(code(plain()).await, 400, "malformed_body"),
+            "/v1/sponsored" | "/v1/sign-in" => is(code(plain()).await, 400, "malformed_body"),
+            "/v1/sessions" => is(code(plain()).await, 401, "no_session"),
+            "/v1/market/history" => is(code(plain()).await, 400, "missing_parameter"),
             "/v1/solana-pay/deposits/{vault}"
             | "/v1/chain/accounts/{address}"
             | "/v1/chain/transactions/{signature}" => {
