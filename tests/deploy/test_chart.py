@@ -21,6 +21,7 @@ NEEDED = {"image": {"repository": "registry.example/steam"}, "keys": {"secretNam
 EVERYTHING = NEEDED | {
     "image": {"repository": "registry.example/steam", "digest": "sha256:" + "0" * 64},
     "imagePullSecrets": [{"name": "registry"}],
+    "keys": {"secretName": "steam-keys", "sponsorSecretName": "steam-sponsor", "operatorSecretName": "steam-operator"},
     "environmentSecretName": "steam-environment",
     "persistence": {"storageClassName": "fast"},
     "service": {"type": "LoadBalancer", "annotations": {"a": "b"}},
@@ -151,6 +152,23 @@ def test_the_default_configuration_is_one_that_the_relayer_takes(steam, folder):
     assert told.returncode == 3 and "``" in told.stderr, "only the relayer's address is missing"
     file.write_text(file.read_text().replace('relayer = ""', 'relayer = "39TTpXkJhjWdxEr7DJSnSQqzvnuWcWoRAgTQFPB9iStr"'))
     assert run(steam, "config", "check", file).returncode == 0
+
+
+def test_the_sponsor_and_the_operator_have_secrets_where_the_values_say_that_they_lie():
+    def secrets(values):
+        pod = of(rendered(values), "StatefulSet")["spec"]["template"]["spec"]
+        mounts = {m["name"]: m for m in pod["containers"][0]["volumeMounts"]}
+        volumes = {v["name"]: v["secret"] for v in pod["volumes"] if "secret" in v}
+        assert all(mounts[name].get("readOnly") for name in volumes) and all(one["defaultMode"] == 0o440 for one in volumes.values())
+        return {
+            name: (volumes[name]["secretName"], [f"{mounts[name]['mountPath']}/{item['path']}" for item in volumes[name]["items"]])
+            for name in ("sponsor", "operator") if name in volumes
+        }
+
+    assert secrets(NEEDED) == {}, "neither is there unless it is named"
+    found = secrets(EVERYTHING)
+    told = re.findall(r'^  #   (?:keypair|token_file) = "(.*)"$', (CHART / "values.yaml").read_text(), re.M)
+    assert found == {"sponsor": ("steam-sponsor", told[:1]), "operator": ("steam-operator", told[1:])}
 
 
 def test_a_change_of_the_configuration_restarts_unless_told_otherwise():
