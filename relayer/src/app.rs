@@ -14,6 +14,7 @@ use crate::metrics::Metrics;
 use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::histories::Histories;
 use crate::node::keys::Keys;
+use crate::node::openings::Openings;
 use crate::node::requests::Requests;
 use crate::node::sessions::Sessions;
 use crate::node::{Limits, Node, Random};
@@ -173,6 +174,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
         sessions: Sessions::new(random.bytes()),
+        openings: Openings::default(),
         requests: Requests::default(),
         random,
     });

@@ -14,6 +14,7 @@ mod history;
 mod listing;
 mod named;
 mod openapi;
+mod openings;
 mod operator;
 mod page;
 mod paths;
@@ -123,6 +124,9 @@ fn routes() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(chain::give))
         .routes(routes!(chain::open_sponsored))
         .routes(routes!(solana_pay::label, solana_pay::deposit))
+        .routes(routes!(openings::create))
+        .routes(routes!(openings::label, openings::make))
+        .routes(routes!(openings::show, openings::sign))
         .routes(routes!(public::health))
         .routes(routes!(public::ready))
         .routes(routes!(public::metrics))
@@ -170,7 +174,7 @@ async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next
     let id = told::identify(&node, &mut response);
     let status = response.status().as_u16();
     node.metrics.answered(route, status);
-    let code = errors::render(&mut response, dialect);
+    let code = errors::render(&mut response, route, dialect);
     if let Some(code) = code {
         node.metrics.refused(code);
     }

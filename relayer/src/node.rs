@@ -5,6 +5,7 @@ pub mod fees;
 pub mod gateway;
 pub mod histories;
 pub mod keys;
+pub mod openings;
 pub mod rates;
 pub mod requests;
 pub mod sessions;
@@ -21,6 +22,7 @@ use crate::node::fees::Fees;
 use crate::node::gateway::Gateway;
 use crate::node::histories::Histories;
 use crate::node::keys::Keys;
+use crate::node::openings::Openings;
 use crate::node::rates::Rates;
 use crate::node::requests::Requests;
 use crate::node::sessions::Sessions;
@@ -87,6 +89,8 @@ pub struct Node {
     pub keys: Keys,
     /// Owners that signed in to read.
     pub sessions: Sessions,
+    /// Openings that wait for a phone.
+    pub openings: Openings,
     /// What was answered last.
     pub requests: Requests,
 }

@@ -44,7 +44,10 @@ pub use market::{
 pub use operator::{FeesOfDay, IncidentView, OperatorView};
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};
 pub use session::{EndedSession, SessionRequest, SessionView, SignInRequest, SignInView};
-pub use solana_pay::{PayAccount, PayLabelView, PayTransactionView};
+pub use solana_pay::{
+    PayAccount, PayLabelView, PayOpeningRequest, PayOpeningSignature, PayOpeningTransactionView, PayOpeningView,
+    PayTransactionView,
+};
 pub use status::{Health, Readiness};
 pub use usage::{
     Credits, CreditsFigures, KeyRateLimit, KeyUsage, KeyUsageFigures, ListedReceipt, PaidReceiptList, ReceiptList,

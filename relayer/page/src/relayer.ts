@@ -91,6 +91,21 @@ export async function cosign(transaction: Uint8Array): Promise<Uint8Array> {
   return fromBase64((await relayer.call<{ transaction: string }>("withdrawals", { body: { transaction: toBase64(transaction) } })).transaction);
 }
 
+/** What a phone's wallet has asked for; nothing until one has. */
+export interface OpeningTransaction {
+  account: string | null;
+  transaction: string | null;
+  signed: boolean;
+}
+
+export const wishOpening = (wish: { key: string; authorize_key: string; deposit: number }): Promise<{ id: string; expires_at: number }> =>
+  relayer.call("solana-pay/openings", { body: wish });
+
+export const openingTransaction = (id: string): Promise<OpeningTransaction> => relayer.call(`solana-pay/openings/${id}/transaction`);
+
+export const signOpening = (id: string, signature: Uint8Array): Promise<OpeningTransaction> =>
+  relayer.call(`solana-pay/openings/${id}/transaction`, { body: { signature: toBase64(signature) } });
+
 export interface VaultView {
   balance: number;
   unsettled_pico: string;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { depositLink } from "../src/chain/pay.js";
+import { depositLink, openingLink } from "../src/chain/pay.js";
 
 test("a link names the relayer, the vault and the amount, and is escaped as a whole", () => {
   const vault = "11111111111111111111111111111111";
@@ -11,6 +11,11 @@ test("a link names the relayer, the vault and the amount, and is escaped as a wh
   assert.equal(decodeURIComponent(link.slice("solana:".length)), `https://relayer.example/v1/solana-pay/deposits/${vault}?amount=5000000`);
 });
 
+test("a link to an opening names it alone", () => {
+  const id = "0123456789abcdef".repeat(2);
+  assert.equal(decodeURIComponent(openingLink("https://relayer.example", id)!), `solana:https://relayer.example/v1/solana-pay/openings/${id}`);
+});
+
 test("there is no link where wallets would follow none", () => {
-  for (const origin of ["http://127.0.0.1:8787", "http://relayer.example"]) assert.equal(depositLink(origin, "x", 1n), null);
+  for (const origin of ["http://127.0.0.1:8787", "http://relayer.example"]) assert.deepEqual([depositLink(origin, "x", 1n), openingLink(origin, "x")], [null, null]);
 });

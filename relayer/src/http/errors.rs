@@ -2,15 +2,20 @@
 
 use crate::allow_lists::KeepError;
 use crate::node::gateway::{GatewayError, SponsorError};
+use crate::node::openings::OpeningError;
 use crate::relay::base64;
 use crate::relay::dialect::Dialect;
 use crate::relay::error::RelayError;
 use crate::vaults::{CosignError, Refusal};
+use crate::views::ErrorBody;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use std::any::Any;
 use std::sync::Arc;
+
+/// Where the routes begin that wallets of phones ask.
+const FOR_WALLETS: &str = "/v1/solana-pay/";
 
 /// The error of a response, until [`render`] writes it.
 #[derive(Clone, Debug)]
@@ -32,6 +37,16 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
         },
         RelayError::Withdrawal(refusal) => status_of_withdrawal(refusal),
         RelayError::Gateway(refusal) => status_of_gateway(refusal),
+        RelayError::Opening(refusal) => match refusal {
+            OpeningError::Unknown => StatusCode::NOT_FOUND,
+            OpeningError::Full { .. } => StatusCode::TOO_MANY_REQUESTS,
+            OpeningError::Signature => StatusCode::BAD_REQUEST,
+            OpeningError::Taken
+            | OpeningError::HasVault
+            | OpeningError::NotAsked
+            | OpeningError::Unsigned
+            | OpeningError::Replaced => StatusCode::CONFLICT,
+        },
         RelayError::UnknownModel(_) | RelayError::NotFound(_) | RelayError::NoRoute => StatusCode::NOT_FOUND,
         RelayError::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
         RelayError::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -127,11 +142,13 @@ impl IntoResponse for RelayError {
     }
 }
 
-/// Writes the error of a response in the shape of `dialect`. Returns the error's code, for the log and the metrics; `None` if the
-/// response is no error of the relayer.
-pub(super) fn render(response: &mut Response, dialect: &dyn Dialect) -> Option<&'static str> {
+/// Writes the error of a response, in the shape that clients of `route` read: wallets have their own, all others that of `dialect`. Returns
+/// the error's code, for the log and the metrics; `None` if the response is no error of the relayer.
+pub(super) fn render(response: &mut Response, route: &str, dialect: &dyn Dialect) -> Option<&'static str> {
     let Failure(error) = response.extensions_mut().remove()?;
-    *response.body_mut() = dialect.error(&error).into();
+    let wallet = route.starts_with(FOR_WALLETS);
+    let body = if wallet { ErrorBody::for_wallet(&error) } else { dialect.error(&error) };
+    *response.body_mut() = body.into();
     Some(error.code())
 }
 

@@ -84,7 +84,7 @@ pub fn operator_router(node: Arc<Node>, token: OperatorToken) -> Router {
 async fn finish(request: Request, next: Next) -> Response {
     let dialect = dialect::of_errors("", request.headers());
     let mut response = next.run(request).await;
-    errors::render(&mut response, dialect);
+    errors::render(&mut response, "", dialect);
     response.headers_mut().entry(CACHE_CONTROL).or_insert(NO_STORE);
     page::forbid_framing(&mut response);
     response

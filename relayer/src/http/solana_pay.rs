@@ -1,5 +1,5 @@
 //! Transaction requests of Solana Pay: a phone's wallet reads who asks, names its account, and gets a transaction to sign and send. Only
-//! the account signs here, so that the wallet sets fee payer and blockhash itself.
+//! the account signs a deposit, so that the wallet sets fee payer and blockhash itself.
 
 use crate::addresses::ata;
 use crate::chain::Pubkey;
@@ -20,6 +20,7 @@ use solana_signature::Signature;
 use solana_transaction::{Message, Transaction};
 use std::sync::Arc;
 use steam_protocol::units::MicroUsdc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Bytes of a request: an address.
 const MAX_BODY: usize = 1_024;
@@ -27,7 +28,7 @@ const MAX_BODY: usize = 1_024;
 const LABEL: &str = "Steam Router";
 const ICON: &str = "/icon.svg";
 /// Most that one request asks for, in µUSDC: what a key's limits can be, a million dollars.
-const MOST: u64 = 1_000_000_000_000;
+pub(super) const MOST: u64 = 1_000_000_000_000;
 
 /// Who asks for a deposit, for a wallet that follows a link of Solana Pay.
 #[utoipa::path(
@@ -51,7 +52,7 @@ pub(super) async fn label(
     uri: Uri,
 ) -> Result<Json<PayLabelView>, RelayError> {
     asked(&node, &vault, &uri)?;
-    Ok(Json(PayLabelView { label: LABEL.into(), icon: icon(&node) }))
+    Ok(Json(who(&node)))
 }
 
 /// A deposit into a vault from the account that asks, as a legacy transaction without signatures.
@@ -78,24 +79,40 @@ pub(super) async fn deposit(
     request: Request,
 ) -> Result<Json<PayTransactionView>, RelayError> {
     let (vault, amount) = asked(&node, &vault, request.uri())?;
-    let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
-    let PayAccount { account } = serde_json::from_slice(&body).map_err(|error| RelayError::Invalid {
-        message: format!("send {{\"account\": \"address\"}}: {error}"),
-        param: None,
-        code: "malformed_body",
-    })?;
-    let account: Pubkey = parsed("account", &account, "an address: 32 bytes in base58")?;
+    let (_place, account) = account(&node, request).await?;
     let (blockhash, _) = node.gateway.blockhash(peer).await?;
     let mint = node.gateway.accounts().mint;
     let transfer = instructions::transfer(&account, &ata(&account, &mint), &ata(&vault, &mint), &mint, amount);
     let message = Message::new_with_blockhash(&[transfer], Some(&account), &blockhash.into());
-    // One place for the account's signature, which is still to come.
-    let transaction = Transaction { signatures: vec![Signature::default()], message };
-    let bytes = bincode::serialize(&transaction).map_err(|_| RelayError::Internal("a deposit cannot be written"))?;
     Ok(Json(PayTransactionView {
-        transaction: base64(&bytes),
+        transaction: written(message, None)?,
         message: format!("Deposit {amount} USDC into the vault {vault}"),
     }))
+}
+
+/// The account that asks, and the request's place.
+pub(super) async fn account(node: &Node, request: Request) -> Result<(OwnedSemaphorePermit, Pubkey), RelayError> {
+    let (place, body) = body::receive(node, request, MAX_BODY).await?;
+    let PayAccount { account } = body::json(&body, "{\"account\": \"address\"}")?;
+    Ok((place, parsed("account", &account, "an address: 32 bytes in base58")?))
+}
+
+/// A transaction in Base64 with a place for each signature. Those that are not `given` are still to come.
+pub(super) fn written(message: Message, given: Option<(Pubkey, Signature)>) -> Result<String, RelayError> {
+    let signers = message.account_keys.iter().take(message.header.num_required_signatures.into());
+    let signatures = signers.map(|signer| match given {
+        Some((key, signature)) if key == *signer => signature,
+        _ => Signature::default(),
+    });
+    let transaction = Transaction { signatures: signatures.collect(), message };
+    let bytes =
+        bincode::serialize(&transaction).map_err(|_| RelayError::Internal("a transaction cannot be written"))?;
+    Ok(base64(&bytes))
+}
+
+/// Who asks, as wallets show it.
+pub(super) fn who(node: &Node) -> PayLabelView {
+    PayLabelView { label: LABEL.into(), icon: icon(node) }
 }
 
 /// What a link asks for. A vault that this relayer does not know could belong to anybody, or to nobody.

@@ -22,6 +22,7 @@ mod limits;
 mod messages;
 mod misbehaviour;
 mod money;
+mod openings;
 mod operator;
 mod page;
 mod pages;

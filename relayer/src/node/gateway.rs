@@ -2,10 +2,12 @@
 //! bounded in size, in number at once and by the second, apart from the requests to models, so that neither can crowd out the other.
 
 mod faucet;
+mod opening;
 mod sponsor;
 mod transaction;
 
 pub use faucet::{Faucet, Grant};
+pub use opening::{Opening, SLOT, authorized};
 pub use sponsor::{InvalidOpening, Sponsor, SponsorError, Sponsored};
 pub use transaction::InvalidTransaction;
 

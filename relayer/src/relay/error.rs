@@ -3,6 +3,7 @@
 use crate::allow_lists::KeepError;
 use crate::ledger::{Cap, LedgerError};
 use crate::node::gateway::{GatewayError, SponsorError};
+use crate::node::openings::OpeningError;
 use crate::node::rates::RateLimited;
 use crate::vaults::{ChargeError, CosignError, Refusal, VaultUnavailable};
 use std::time::Duration;
@@ -87,6 +88,9 @@ pub enum RelayError {
     /// The chain, for pages.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// An opening from a phone.
+    #[error(transparent)]
+    Opening(#[from] OpeningError),
     /// Every offer that could serve it is priced above what the key allows.
     #[error(
         "every provider of `{model}` is priced above what this key allows: {reasons}; raise its highest prices with `steam key update` (--max-price-input, --max-price-cache-write and the like)"
@@ -283,6 +287,7 @@ impl RelayError {
                 CosignError::Ledger(_) => (Relayer, "ledger_unavailable"),
             },
             Self::Gateway(refusal) => of_gateway(refusal),
+            Self::Opening(refusal) => of_opening(*refusal),
             Self::PriceAboveKey { .. } => (Funds, "price_above_key_limit"),
             Self::MaxCost { .. } => (Funds, "max_cost_too_low"),
             Self::Cooldown { .. } => (Provider, "providers_busy"),
@@ -329,6 +334,7 @@ impl RelayError {
             | Self::UpstreamBusy { retry_after, .. } => Some(*retry_after),
             Self::Withdrawal(CosignError::NotDrained { .. } | CosignError::Seq { .. }) => Some(Duration::from_secs(5)),
             Self::Gateway(refusal) => refusal.retry_after(),
+            Self::Opening(refusal) => refusal.retry_after(),
             Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),
             _ => None,
         }
@@ -366,6 +372,19 @@ fn of_sponsor(refusal: &SponsorError) -> (Class, &'static str) {
         SponsorError::Full { cap: Cap::Openings | Cap::Lamports, .. } => (Rate, "sponsor_limit_reached"),
         SponsorError::Peer => (Rate, "too_many_openings"),
         SponsorError::Ledger(_) => (Relayer, "ledger_unavailable"),
+    }
+}
+
+fn of_opening(refusal: OpeningError) -> (Class, &'static str) {
+    match refusal {
+        OpeningError::Unknown => (Request, "opening_unknown"),
+        OpeningError::Full { .. } => (Rate, "too_many_openings"),
+        OpeningError::Taken => (Request, "opening_taken"),
+        OpeningError::HasVault => (Request, "vault_exists"),
+        OpeningError::NotAsked => (Request, "opening_not_asked"),
+        OpeningError::Signature => (Request, "invalid_signature"),
+        OpeningError::Unsigned => (Request, "opening_not_signed"),
+        OpeningError::Replaced => (Request, "opening_replaced"),
     }
 }
 

@@ -1,4 +1,4 @@
-/** A deposit from a phone: a link of Solana Pay, and its picture. */
+/** Links of Solana Pay with their pictures, and a deposit from a phone. */
 
 import { encode } from "uqr";
 import { depositLink } from "../chain/pay.js";
@@ -9,17 +9,26 @@ import { Copied } from "../parts.js";
 export function PayFromPhone({ vault, amount }: { vault: string; amount: bigint }) {
   const link = depositLink(location.origin, vault, amount);
   if (!link) return <p class="hint">Served over https, this page also shows a code by which a phone's wallet deposits.</p>;
-  const { data, size } = encode(link);
-  const dark = data.flatMap((row, y) => row.flatMap((on, x) => (on ? [`M${x} ${y}h1v1h-1z`] : []))).join("");
   return (
     <details class="elsewhere">
       <summary>Deposit {formatUsdc(amount)} USDC from a phone</summary>
       <p class="hint">Scan it with a wallet that knows Solana Pay. The wallet shows a transfer of USDC to the vault's token account.</p>
+      <PayCode link={link} />
+    </details>
+  );
+}
+
+/** What a phone scans, and the link behind it. */
+export function PayCode({ link }: { link: string }) {
+  const { data, size } = encode(link);
+  const dark = data.flatMap((row, y) => row.flatMap((on, x) => (on ? [`M${x} ${y}h1v1h-1z`] : []))).join("");
+  return (
+    <>
       <svg class="code" viewBox={`0 0 ${size} ${size}`} role="img" aria-label="Code of Solana Pay" shape-rendering="crispEdges">
         <rect width={size} height={size} fill="#fff" />
         <path d={dark} fill="#000" />
       </svg>
       <p class="row"><a href={link}>Open in a wallet on this device</a> <Copied text={link} what="link" /></p>
-    </details>
+    </>
   );
 }

@@ -1,19 +1,19 @@
-import { useMemo, useState } from "preact/hooks";
-import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_KEYS, NEVER, openVault, type Place, SessionKey, type KeyGrant, type Sponsor, toBase58 } from "../../../../app-idl/client/src/index.js";
+import { useState } from "preact/hooks";
+import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_KEYS, openVault, type Place, SessionKey, type KeyGrant, toBase58 } from "../../../../app-idl/client/src/index.js";
 import { Approval, type Wish } from "../approval.js";
-import { grantOf } from "../chain/grant.js";
 import { until } from "../flows.js";
-import { formatSol, formatUsdc, parseUsdc } from "../money.js";
-import { Copied, TextField } from "../parts.js";
-import { vaultView, type Market } from "../relayer.js";
+import { formatSol, formatUsdc } from "../money.js";
+import { Copied } from "../parts.js";
+import { vaultView } from "../relayer.js";
 import { useSession } from "../session.js";
+import { first, type Form, granted, LimitFields, read } from "./limits.js";
+import { StartWithPhone } from "./phone.js";
 import { Connect, FaucetButton } from "./wallet.js";
 
 /** Lamports that opening a vault takes: rent of two accounts and room for one key, and the fee. Rent comes back at the end. */
 const SOL_NEEDED = 12_000_000n;
 /** What another key or a deposit takes: room for a key, and the fee. */
 const SOL_FEE = 3_000_000n;
-const DAY = 86_400n;
 
 export function Start() {
   const { connected, holdings, key, place } = useSession();
@@ -27,6 +27,7 @@ export function Start() {
       </p>
       {key && <KeyCard key={toBase58(key.address)} sessionKey={key} />}
       {!connected && <Connect />}
+      {!connected && <StartWithPhone />}
       {connected && (!holdings || !place) && <p role="status">Reading your accounts …</p>}
       {connected && holdings && place && !wish && <Limits holdings={holdings} place={place} ask={setWish} />}
       {wish && <Approval wish={wish} close={() => setWish(null)} />}
@@ -34,52 +35,17 @@ export function Start() {
   );
 }
 
-interface Form {
-  amount: string;
-  total: string;
-  daily: string;
-  prompt: string;
-  answer: string;
-  days: string;
-}
-
-/** What a form says, or what is wrong with each field. */
-function read(form: Form, holdings: Holdings, sponsor: Sponsor | null): { faults: Partial<Form>; values: { [name in keyof Form]: bigint } } {
-  const faults: Partial<Form> = {};
-  const money = (name: keyof Form, least: bigint): bigint => {
-    const value = parseUsdc(form[name]);
-    if (value === null) faults[name] = "Write an amount such as 5 or 0.25.";
-    else if (value < least) faults[name] = "Write an amount above zero.";
-    return value ?? 0n;
-  };
-  const opens = !holdings.vault;
-  const values = {
-    amount: money("amount", opens ? 1n : 0n), total: money("total", 1n), daily: money("daily", 1n),
-    prompt: money("prompt", 0n), answer: money("answer", 0n), days: 0n,
-  };
-  if (/^\d{1,5}$/.test(form.days)) values.days = BigInt(form.days);
-  else faults.days = "Write a whole number of days; 0 is without an end.";
-  if (!faults.amount && values.amount > holdings.wallet) faults.amount = `Your wallet has ${formatUsdc(holdings.wallet)} USDC.`;
-  if (!faults.amount && sponsor && values.amount < BigInt(sponsor.min_deposit)) faults.amount = `The relayer pays fee and rent from a deposit of ${formatUsdc(BigInt(sponsor.min_deposit))} USDC on.`;
-  if (!faults.daily && !faults.total && values.daily > values.total) faults.daily = "The limit of a day is above the limit in all.";
-  return { faults, values };
-}
-
 function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; ask(wish: Wish): void }) {
   const { relayer, setKey } = useSession();
-  const proposed = useMemo(() => proposal(relayer.market), [relayer.market]);
-  const [form, setForm] = useState<Form>({ amount: "10", total: "10", daily: "5", days: "30", ...proposed });
+  const [form, setForm] = useState<Form>(() => first(relayer.market));
   const [tried, setTried] = useState(false);
   const needed = holdings.vault ? SOL_FEE : SOL_NEEDED;
   const lacks = holdings.lamports < needed;
   // The relayer pays where the wallet cannot.
   const sponsor = lacks && !holdings.vault ? relayer.chain.sponsor : null;
   const poor = lacks && !sponsor;
-  const { faults, values } = read(form, holdings, sponsor);
+  const { faults, values } = read(form, { opens: !holdings.vault, wallet: holdings.wallet, sponsor });
   const slot = holdings.vault ? freePlace(holdings.vault, { slot: holdings.slot, unix: BigInt(relayer.chain.unix_time) }) : 0;
-  const field = (name: keyof Form, label: string, hint?: string) => (
-    <TextField label={label} hint={hint} value={form[name]} error={tried ? faults[name] : null} onInput={(value) => setForm({ ...form, [name]: value })} />
-  );
   const submit = (event: Event) => {
     event.preventDefault();
     setTried(true);
@@ -99,18 +65,7 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
   return (
     <form class="card" onSubmit={submit} noValidate aria-label="Limits">
       <h2>{holdings.vault ? "Add a key to your vault" : "Open your vault"}</h2>
-      <p class="sentence">
-        The key may spend at most <b>${form.daily}</b> a day and <b>${form.total}</b> in all, none above <b>${form.prompt}</b> per million prompt tokens and{" "}
-        <b>${form.answer}</b> per million answer tokens{form.days === "0" ? ", until you end it" : <>, for <b>{form.days}</b> days</>}.
-      </p>
-      <div class="grid">
-        {field("amount", "Deposit (USDC)", `Your wallet has ${formatUsdc(holdings.wallet)} USDC.`)}
-        {field("daily", "At most in a day (USD)")}
-        {field("total", "At most in all (USD)")}
-        {field("days", "For how many days", "0 is until you end it.")}
-        {field("prompt", "Highest price of a million prompt tokens (USD)", "Proposed: the dearest offer of today and a quarter more.")}
-        {field("answer", "Highest price of a million answer tokens (USD)")}
-      </div>
+      <LimitFields form={form} change={setForm} faults={tried ? faults : {}} deposit={`Your wallet has ${formatUsdc(holdings.wallet)} USDC.`} />
       {slot === null && <p class="note bad">All {MAX_KEYS} places for keys in this vault are taken. End one under Spending; its place is free after the grace.</p>}
       {poor && (
         <p class="note bad">
@@ -130,24 +85,6 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
       {tried && Object.keys(faults).length > 0 && <p class="fault" role="alert">Correct the fields that are marked.</p>}
     </form>
   );
-}
-
-/** The dearest posted prices and a quarter more, in whole cents. */
-function proposal(market: Market): { prompt: string; answer: string } {
-  const cents = (component: "input" | "output") => formatUsdc(BigInt(Math.ceil((dearest(market, component) * 1.25) / 10_000)) * 10_000n);
-  return { prompt: cents("input"), answer: cents("output") };
-}
-
-/** The highest posted price, of long prompts too, since a key's limit holds for them as well. */
-function dearest({ data }: Market, component: "input" | "output" | "request"): number {
-  return data.reduce((most, { price }) => Math.max(most, price[component], price.long?.[component] ?? 0), 0);
-}
-
-/** What the form grants. A price of requests is not asked for: the dearest of today and a quarter more. */
-function granted(values: { [name in keyof Form]: bigint }, market: Market): KeyGrant {
-  const request = dearest(market, "request");
-  const expires = values.days === 0n ? NEVER : BigInt(Math.floor(Date.now() / 1000)) + values.days * DAY;
-  return grantOf({ ...values, expires, request: BigInt(Math.ceil(request * 1.25)), feeBps: market.relayer.fee_bps });
 }
 
 function instructions(holdings: Holdings, place: Place, key: string, slot: number, grant: KeyGrant, amount: bigint, payer: string = place.owner): Instruction[] {

@@ -77,7 +77,7 @@ fn every_operation_says_what_it_takes_and_what_it_answers() {
             }
         }
     }
-    assert_eq!(ids.len(), 44);
+    assert_eq!(ids.len(), 49);
 }
 
 #[test]

@@ -90,10 +90,14 @@ async fn every_route_refuses_what_is_not_for_it() {
                 is(code(plain()).await, 400, "invalid_value");
             }
             "/v1/chain/transactions" | "/v1/chain/faucet" => is(code(plain()).await, 400, "malformed_body"),
-            "/v1/sponsored" | "/v1/sign-in" => is(code(plain()).await, 400, "malformed_body"),
+            "/v1/sponsored" | "/v1/sign-in" | "/v1/solana-pay/openings" => {
+                is(code(plain()).await, 400, "malformed_body");
+            }
             "/v1/sessions" => is(code(plain()).await, 401, "no_session"),
             "/v1/market/history" => is(code(plain()).await, 400, "missing_parameter"),
             "/v1/solana-pay/deposits/{vault}"
+            | "/v1/solana-pay/openings/{id}"
+            | "/v1/solana-pay/openings/{id}/transaction"
             | "/v1/chain/accounts/{address}"
             | "/v1/chain/transactions/{signature}" => {
                 is(code(plain()).await, 400, "invalid_value");

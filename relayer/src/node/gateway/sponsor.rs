@@ -7,6 +7,7 @@ mod shape;
 
 pub use shape::InvalidOpening;
 
+use super::opening::Opening;
 use super::{Gateway, GatewayError};
 use crate::chain::Pubkey;
 use crate::chain::quorum::ask;
@@ -18,7 +19,6 @@ use crate::ledger::{
 };
 use crate::node::budget::Budget;
 use crate::settle::{SettleError, agreed};
-use shape::Opening;
 use solana_keypair::Keypair;
 use solana_signature::Signature;
 use solana_signer::Signer;

@@ -145,6 +145,7 @@ impl World {
             random: Random::from_os(),
             keys: Keys::new([1; 16]),
             sessions: Sessions::new([2; 16]),
+            openings: Default::default(),
             requests: Requests::default(),
             config,
         });

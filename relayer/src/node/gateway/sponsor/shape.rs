@@ -2,24 +2,16 @@
 //! What is asked for is read from it, the whole is made anew from that, and both must be the same: what nobody thought of is not
 //! in the second one.
 
-use crate::addresses::ata;
 use crate::chain::{Pubkey, SettlementAccounts};
-use crate::instructions;
+use crate::node::gateway::opening::{Opening, authorized};
 use anchor_lang::solana_program::instruction::Instruction;
-use anchor_lang::{AnchorDeserialize, Discriminator, InstructionData, ToAccountMetas, system_program};
-use anchor_spl::{associated_token, token};
 use ed25519_dalek::VerifyingKey;
 use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction::{CompiledInstruction, Message, VersionedMessage};
 use std::collections::BTreeMap;
-use steam_protocol::seeds;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::KeyGrant;
-use steam_router::{accounts, instruction};
 
-/// The first place for a key, which a new vault has room for.
-const SLOT: u8 = 0;
 /// Where each of the three instructions names its signer.
 const OWNER: usize = 0;
 const SESSION_KEY: usize = 1;
@@ -31,61 +23,6 @@ const SESSION_KEY: usize = 1;
      `open_vault` and `authorize_key` (whose payer is the sponsor) and a transfer of USDC to the vault, in this order"
 )]
 pub struct InvalidOpening(pub(super) &'static str);
-
-/// What an opening is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Opening {
-    /// Whose vault it is.
-    pub owner: Pubkey,
-    /// The key that may spend from it.
-    pub key: Pubkey,
-    /// What the key may do.
-    pub grant: KeyGrant,
-    /// What the owner deposits.
-    pub amount: MicroUsdc,
-}
-
-impl Opening {
-    /// The vault's address.
-    pub fn vault(&self, parties: &SettlementAccounts) -> Pubkey {
-        let seeds = seeds::vault(self.owner.as_array(), parties.relayer.as_array());
-        Pubkey::find_program_address(&seeds, &parties.program).0
-    }
-
-    /// Its three instructions, whose rent `payer` pays.
-    pub fn instructions(&self, parties: &SettlementAccounts, payer: &Pubkey) -> [Instruction; 3] {
-        let SettlementAccounts { program, config, relayer, mint, .. } = *parties;
-        let vault = self.vault(parties);
-        let token = ata(&vault, &mint);
-        let open = accounts::OpenVault {
-            owner: self.owner,
-            payer: *payer,
-            config,
-            relayer,
-            vault,
-            mint,
-            token,
-            token_program: token::ID,
-            associated_token_program: associated_token::ID,
-            system_program: system_program::ID,
-        };
-        let authorize = accounts::AuthorizeKey {
-            owner: self.owner,
-            session_key: self.key,
-            payer: *payer,
-            config,
-            vault,
-            system_program: system_program::ID,
-        };
-        let [open, authorize] = [
-            (open.to_account_metas(None), instruction::OpenVault {}.data()),
-            (authorize.to_account_metas(None), instruction::AuthorizeKey { slot: SLOT, grant: self.grant }.data()),
-        ]
-        .map(|(accounts, data)| Instruction { program_id: program, accounts, data });
-        let deposit = instructions::transfer(&self.owner, &ata(&self.owner, &mint), &token, &mint, self.amount);
-        [open, authorize, deposit]
-    }
-}
 
 /// What a transaction asks the sponsor for. Its first signature, the sponsor's, is still to come.
 ///
@@ -142,9 +79,8 @@ fn asked(message: &VersionedMessage) -> Result<Opening, InvalidOpening> {
         key.copied().ok_or(InvalidOpening("one of its instructions lacks accounts"))
     };
     let (owner, key) = (account(open, OWNER)?, account(authorize, SESSION_KEY)?);
-    let grant = authorize.data.strip_prefix(instruction::AuthorizeKey::DISCRIMINATOR);
-    let grant = grant.and_then(|rest| instruction::AuthorizeKey::try_from_slice(rest).ok());
-    let grant = grant.ok_or(InvalidOpening("its second instruction is no `authorize_key`"))?.grant;
+    let authorized = authorized(&authorize.data).ok_or(InvalidOpening("its second instruction is no `authorize_key`"));
+    let grant = authorized?.grant;
     let amount = deposit.data.get(1..9).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
     let amount = MicroUsdc(amount.ok_or(InvalidOpening("its third instruction is no transfer"))?);
     Ok(Opening { owner, key, grant, amount })

@@ -10,6 +10,9 @@ use utoipa::ToSchema;
 pub struct ErrorBody {
     /// What went wrong.
     pub error: ErrorDetail,
+    /// The error's message once more, where wallets of Solana Pay look for it: on their routes alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
 }
 
 /// What went wrong, and what to do.
@@ -41,7 +44,13 @@ impl ErrorBody {
                 code: error.code().into(),
                 receipt: error.receipt().map(base64),
             },
+            message: None,
         }
+    }
+
+    /// The body of an error that a wallet of Solana Pay shows.
+    pub(crate) fn for_wallet(error: &RelayError) -> String {
+        Self { message: Some(error.to_string()), ..Self::of(error) }.json()
     }
 
     /// A refusal by a provider, with its own code if it has one.
@@ -54,6 +63,7 @@ impl ErrorBody {
                 code: code.unwrap_or("provider_refused").into(),
                 receipt: None,
             },
+            message: None,
         }
     }
 
