@@ -59,6 +59,14 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
     },
+    /// The operator's token cannot be read.
+    #[error("cannot read operator.token_file, {path}: {source}")]
+    OperatorTokenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The operator's token cannot be read. It is never shown.
     #[error("operator.token_file {path} holds no token: 32 or more letters, digits or signs in one line")]
     OperatorToken {
@@ -306,8 +314,9 @@ impl OperatorListener {
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
-        let token = std::fs::read_to_string(path).ok().and_then(|text| OperatorToken::read(&text));
-        let token = token.ok_or_else(|| StartError::OperatorToken { path: path.clone() })?;
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|source| StartError::OperatorTokenFile { path: path.clone(), source })?;
+        let token = OperatorToken::read(&text).ok_or_else(|| StartError::OperatorToken { path: path.clone() })?;
         let (listener, addr) = listen(config.operator.listen).await?;
         Ok(Some(Self { listener, addr, token }))
     }

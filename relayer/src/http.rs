@@ -33,7 +33,7 @@ use crate::relay::dialect;
 use crate::relay::error::RelayError;
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ALLOW, UPGRADE};
+use axum::http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, UPGRADE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -159,6 +159,12 @@ struct LoggedLater;
 
 /// Writes the body of an error, counts the request, and writes one line in the log for it. The line has no query, no header and
 /// no body in it.
+/// Whether what is answered is for one caller alone, so that nobody may keep it for others.
+fn is_private(request: &Request, route: &str) -> bool {
+    let headers = request.headers();
+    headers.contains_key(AUTHORIZATION) || headers.contains_key("x-api-key") || route == "/v1/sessions"
+}
+
 async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
     let rate = told::Rate::default();
     request.extensions_mut().insert(rate.clone());
@@ -166,11 +172,15 @@ async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next
     let method = request.method().clone();
     let route = matched.as_ref().map_or(UNMATCHED, MatchedPath::as_str);
     let dialect = dialect::of_errors(route, request.headers());
+    let private = is_private(&request, route);
     let started = Instant::now();
     let in_flight = node.metrics.enter();
     let mut response = next.run(request).await;
     drop(in_flight);
     rate.tell(&mut response);
+    if private {
+        response.headers_mut().entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
     let id = told::identify(&node, &mut response);
     let status = response.status().as_u16();
     node.metrics.answered(route, status);

@@ -97,7 +97,7 @@ function Ready({ relayer, view, path }: { relayer: Relayer; view: Name; path: re
 function useHash(): { view: Name; path: readonly string[] } {
   const read = () => {
     const [name = "", ...path] = location.hash.slice(1).split("/");
-    return { view: name in VIEWS ? (name as Name) : ("start" as const), path: path.map(decoded) };
+    return { view: Object.hasOwn(VIEWS, name) ? (name as Name) : ("start" as const), path: path.map(decoded) };
   };
   const [place, setPlace] = useState<{ view: Name; path: readonly string[] }>(read);
   useEffect(() => {
@@ -150,6 +150,8 @@ function useNewSession(relayer: Relayer): Session {
   const name = reader?.name;
   const receipts = kept.of === name ? kept.receipts : NO_RECEIPTS;
   const keep = useCallback((...news: Checked[]) => {
+    // Whoever waits for a change must not be woken by none.
+    if (news.length === 0) return;
     const ids = new Set(news.map(({ id }) => id));
     setKept((before) => {
       const known = before.of === name ? before.receipts.filter(({ id }) => !ids.has(id)) : [];

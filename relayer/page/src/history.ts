@@ -55,8 +55,8 @@ export const FIGURES: readonly Figure[] = [
   { title: "Price of a million prompt tokens", format: usd, of: posted("input"), steady: true },
 ];
 
-/** What an offer's provider is called: its host, which is proven, before its name. */
-export const nameOf = ({ host, provider_name }: OfferHistory): string => host ?? provider_name;
+/** What an offer's provider is called: its host, which is proven, or the name that it chose, which proves nothing and may be another's host. */
+export const nameOf = ({ host, provider_name }: OfferHistory): string => host ?? `${provider_name} (not verified)`;
 
 /** The lines of a figure, of the first `most` offers. */
 export function linesOfFigure({ data, until }: MarketHistory, figure: Figure, most: number): PlotLine[] {

@@ -4,9 +4,12 @@ use super::error::{CliError, Result};
 use super::output::{Report, line};
 use super::serve::Settings;
 use super::solana::Global;
-use crate::chain::node_url;
+use crate::chain::{Pubkey, node_url};
+use crate::http::OperatorToken;
 use serde::Serialize;
+use solana_signer::Signer;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// The relayer's configuration
 #[derive(Debug, clap::Subcommand)]
@@ -39,9 +42,17 @@ impl Config {
             ("chain.receipt_keypair", Some(&config.chain.receipt_keypair)),
             ("sponsor.keypair", sponsor),
         ];
+        let mut read: Vec<(&str, Pubkey)> = Vec::new();
         for (key, path) in keypairs.into_iter().filter_map(|(key, path)| Some((key, path?))) {
-            super::signer::read_keypair(path, key).map_err(CliError::into_invalid)?;
+            let address = super::signer::read_keypair(path, key).map_err(CliError::into_invalid)?.pubkey();
+            if let Some((other, _)) = read.iter().find(|(_, known)| key == "sponsor.keypair" && *known == address) {
+                let message = format!("{key} is the same as {other}");
+                return Err(CliError::invalid("config", message)
+                    .next("make a keypair for this alone with `steam keygen`, and send it SOL"));
+            }
+            read.push((key, address));
         }
+        operator_token(&config.operator.token_file)?;
         global.output.print(&Checked {
             file: settings.file.display().to_string(),
             listen: config.server.listen.to_string(),
@@ -51,6 +62,22 @@ impl Config {
             bearer_keys: config.server.bearer_keys,
         })
     }
+}
+
+/// Reads the operator's token as `steam serve` does.
+fn operator_token(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read operator.token_file, {}: {error}", path.display());
+        CliError::invalid("config", message).next("correct the path, or leave it out: there is no such page without it")
+    })?;
+    if OperatorToken::read(&text).is_none() {
+        let message = format!("{} holds no token: 32 or more letters, digits or signs in one line", path.display());
+        return Err(CliError::invalid("config", message).next("make one with `openssl rand -hex 32`"));
+    }
+    Ok(())
 }
 
 impl Report for Checked {

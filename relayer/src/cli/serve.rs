@@ -164,6 +164,9 @@ fn cannot_start(error: &StartError) -> CliError {
         StartError::Keypair { .. } => {
             "make the keypair with `solana-keygen new`, or correct the path in the configuration"
         }
+        StartError::OperatorTokenFile { .. } => {
+            "correct operator.token_file, or leave it out: there is no such page without it"
+        }
         StartError::OperatorToken { .. } => {
             "make one with `openssl rand -hex 32`, in a file that the relayer alone can read"
         }
@@ -179,7 +182,9 @@ fn cannot_start(error: &StartError) -> CliError {
         StartError::Ledger(_) => "check ledger.path; a ledger belongs to one relayer on one cluster",
         StartError::Probe(_) => "name the file `steam key create --out FILE` wrote, or leave probe.key_file out",
         StartError::Upstream(_) => "correct the [upstream] part of the configuration",
-        StartError::Listen { .. } => "stop what listens there, or choose another address with --listen",
+        StartError::Listen { .. } => {
+            "stop what listens there, or choose another address: server.listen, --listen, or operator.listen for the operator's page"
+        }
     };
     CliError::new("serve", error.to_string()).next(next)
 }

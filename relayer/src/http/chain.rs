@@ -221,12 +221,14 @@ pub(super) async fn open_sponsored(
     let (_place, body) = body::receive(&node, request, MAX_BODY).await?;
     let SponsoredRequest { transaction } = body::json(&body, FORM)?;
     let bytes = STANDARD.decode(&transaction).map_err(|error| body::malformed(FORM, &error.to_string()))?;
-    let Sponsored { opening, vault, transaction, again } = node.gateway.open_sponsored(&bytes, peer).await?;
+    let (signed, sent) = node.gateway.open_sponsored(&bytes, peer).await?;
+    let Sponsored { opening, vault, transaction, again } = signed;
     let SponsoredOpening { signature, owner, lamports, last_valid_height, .. } = opening;
     if !again {
         node.metrics.sponsored(lamports);
     }
     tracing::info!(%vault, %owner, %signature, lamports, again, "signed an opening as its sponsor");
+    sent?;
     Ok(Json(SponsoredView {
         object: "sponsored_opening".into(),
         signature: signature.to_string(),

@@ -2,9 +2,11 @@
 
 use crate::board::Span;
 use crate::http::answer::JSON;
+use crate::http::body;
 use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
 use crate::node::Node;
+use crate::registry::Registry;
 use crate::relay::error::RelayError;
 use crate::relay::json::shorten;
 use crate::views::{MarketHistory, OfferHistoryView};
@@ -12,7 +14,9 @@ use axum::extract::{OriginalUri, State};
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Offers whose history is told at most.
@@ -49,13 +53,32 @@ pub(super) async fn history(
     let model = registry.models().find(|model| model.eq_ignore_ascii_case(wanted));
     let model = model.ok_or_else(|| RelayError::UnknownModel(shorten(wanted)))?;
     let name = format!("{} {model}", span.name());
-    let body = node.histories.take(&name, Instant::now(), || {
-        let (now_ms, market) = (node.clock.unix_ms(), node.market.view());
-        let offers = registry
-            .offers_of(model)
-            .map(|offer| OfferHistoryView::new(offer, &market, node.board.history_of(&offer.address, span, now_ms)));
-        let history = MarketHistory::new(model, span, node.clock.unix(), offers.collect(), MOST_OFFERS);
-        serde_json::json!(history).to_string().into()
-    });
+    let now = Instant::now();
+    let body = match node.histories.get(&name, now) {
+        Some(body) => body,
+        None => {
+            // It is work for whoever asks: not on the threads of requests, and in few places.
+            let place = body::unpaid_place(&node)?;
+            let (model, here) = (model.to_owned(), node.clone());
+            let made = tokio::task::spawn_blocking(move || {
+                let _place = place;
+                told(&here, &registry, &model, span)
+            });
+            let body: Bytes = made.await.map_err(|_| RelayError::Busy { retry_after: Duration::from_secs(1) })??;
+            node.histories.keep(&name, now, body.clone());
+            body
+        }
+    };
     Ok(([(CONTENT_TYPE, JSON), (CACHE_CONTROL, KEEP)], body).into_response())
+}
+
+/// The answer for a model.
+fn told(node: &Node, registry: &Registry, model: &str, span: Span) -> Result<Bytes, RelayError> {
+    let (now_ms, market) = (node.clock.unix_ms(), node.market.view());
+    let offers = registry
+        .offers_of(model)
+        .map(|offer| OfferHistoryView::new(offer, &market, node.board.history_of(&offer.address, span, now_ms)));
+    let history = MarketHistory::new(model, span, node.clock.unix(), offers.collect(), MOST_OFFERS);
+    let body = serde_json::to_vec(&history).map_err(|_| RelayError::Busy { retry_after: Duration::from_secs(1) })?;
+    Ok(body.into())
 }

@@ -11,12 +11,14 @@ use crate::relay::error::RelayError;
 use crate::views::{IncidentView, OperatorView};
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 use steam_protocol::{Hash, sha256};
 use subtle::ConstantTimeEq;
@@ -104,6 +106,10 @@ fn admit(token: &OperatorToken, request: &Request) -> Result<(), RelayError> {
     }
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
     let own = text(HOST).unwrap_or_default();
+    if !is_address(own) {
+        let message = "open the operator's page by its address, as 127.0.0.1, or as localhost: a name can be made to lead here by anybody";
+        return Err(RelayError::invalid("foreign_origin", "host", message));
+    }
     if text(ORIGIN).is_some_and(|origin| !host_of(origin).eq_ignore_ascii_case(own)) {
         return Err(RelayError::invalid("foreign_origin", "origin", "pages of other origins see nothing here"));
     }
@@ -116,6 +122,14 @@ fn admit(token: &OperatorToken, request: &Request) -> Result<(), RelayError> {
         "wrong_operator_token",
         "send the token in operator.token_file as `Authorization: Bearer …`",
     ))
+}
+
+/// Whether a `Host` is an address or `localhost`. A page of any name can have its name lead to this listener, and would then be of its
+/// origin.
+fn is_address(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else { return false };
+    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
 async fn gather(node: &Node) -> Result<OperatorView, RelayError> {

@@ -42,7 +42,7 @@ pub enum GatewayError {
     #[error("too many requests for the chain at once; try again in {} second", RETRY.as_secs())]
     Busy,
     /// No node answers.
-    #[error("the relayer cannot reach the chain at the moment: {0}")]
+    #[error("the relayer cannot reach the chain at the moment; try again in {} seconds", RETRY.as_secs())]
     Chain(#[from] RpcError),
     /// This relayer has no faucet.
     #[error("this relayer gives no test money")]
@@ -182,11 +182,18 @@ impl Gateway {
     pub async fn submit(&self, bytes: &[u8], peer: Option<IpAddr>) -> Result<Signature, GatewayError> {
         let signature = transaction::check(bytes, &self.accounts.program)?;
         let _place = self.place(peer)?;
-        let Err(error) = self.deliver(bytes).await else { return Ok(signature) };
-        // A client that got no answer may send the same transaction again. If it has already succeeded, that is no error.
-        let known = self.first(|node| async move { node.statuses(&[signature]).await }).await;
+        let delivered = self.deliver(bytes).await;
+        self.unless_there(&signature, delivered).await?;
+        Ok(signature)
+    }
+
+    /// What came of handing over a transaction. A client that got no answer may send the same one again: if it has already
+    /// succeeded, that is no error.
+    async fn unless_there(&self, signature: &Signature, handed: Result<(), GatewayError>) -> Result<(), GatewayError> {
+        let Err(error) = handed else { return Ok(()) };
+        let known = self.first(|node| async move { node.statuses(std::slice::from_ref(signature)).await }).await;
         let there = known.is_ok_and(|states| states.into_iter().flatten().any(|state| state.error.is_none()));
-        if there { Ok(signature) } else { Err(error) }
+        if there { Ok(()) } else { Err(error) }
     }
 
     async fn deliver(&self, bytes: &[u8]) -> Result<(), GatewayError> {
@@ -245,7 +252,10 @@ impl Gateway {
     where
         F: Future<Output = Result<T, RpcError>>,
     {
-        let (_, answer) = quorum::first(&self.nodes, 0, call).await?;
+        // What a node says has its address in it, which is for the operator alone.
+        let (_, answer) = quorum::first(&self.nodes, 0, call)
+            .await
+            .inspect_err(|error| tracing::debug!(%error, "no RPC node answers what the gateway asks"))?;
         Ok(answer)
     }
 

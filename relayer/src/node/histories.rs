@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -16,24 +16,28 @@ const MOST: usize = 64;
 pub struct Histories(Mutex<HashMap<String, (Instant, Bytes)>>);
 
 impl Histories {
-    /// The answer of this `name`; it is made if there is none that is new enough.
-    pub fn take(&self, name: &str, now: Instant, make: impl FnOnce() -> Bytes) -> Bytes {
-        // Answers stay usable whoever panicked while holding them.
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((made, answer)) = kept.get(name)
-            && now.saturating_duration_since(*made) < AGE
-        {
-            return answer.clone();
-        }
+    /// The answer of this `name`, if one is kept that is new enough.
+    pub fn get(&self, name: &str, now: Instant) -> Option<Bytes> {
+        let kept = self.lock();
+        let (made, answer) = kept.get(name)?;
+        (now.saturating_duration_since(*made) < AGE).then(|| answer.clone())
+    }
+
+    /// Keeps the answer of this `name`, which was made at `now`.
+    pub fn keep(&self, name: &str, now: Instant, answer: Bytes) {
+        let mut kept = self.lock();
         if kept.len() >= MOST
             && !kept.contains_key(name)
             && let Some(oldest) = kept.iter().min_by_key(|(_, (made, _))| *made).map(|(name, _)| name.clone())
         {
             kept.remove(&oldest);
         }
-        let answer = make();
-        kept.insert(name.to_owned(), (now, answer.clone()));
-        answer
+        kept.insert(name.to_owned(), (now, answer));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, (Instant, Bytes)>> {
+        // Answers stay usable whoever panicked while holding them.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -45,7 +49,11 @@ mod tests {
     fn an_answer_is_made_anew_after_a_while_and_few_are_kept() {
         let (histories, start) = (Histories::default(), Instant::now());
         let take = |name: &str, after: u64, text: &'static str| {
-            histories.take(name, start + Duration::from_secs(after), || Bytes::from_static(text.as_bytes()))
+            let now = start + Duration::from_secs(after);
+            histories.get(name, now).unwrap_or_else(|| {
+                histories.keep(name, now, Bytes::from_static(text.as_bytes()));
+                Bytes::from_static(text.as_bytes())
+            })
         };
         assert_eq!((take("a", 0, "1"), take("a", 29, "2"), take("a", 30, "3")), ("1".into(), "1".into(), "3".into()));
         (0..100).for_each(|n| drop(take(&n.to_string(), 31 + n, "x")));

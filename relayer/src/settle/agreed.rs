@@ -10,6 +10,8 @@ use steam_protocol::Hash;
 
 /// Blocks by which honest nodes may differ on how long a new blockhash lives: as many as one lives.
 const MAX_SPREAD: u64 = 150;
+/// Block heights beyond this are none: ten of them a second come to it in some thousand years.
+const HIGHEST: u64 = 1 << 40;
 
 /// The lowest finalized height that any node reports.
 ///
@@ -42,12 +44,26 @@ pub async fn blockhash(nodes: &[Arc<dyn Rpc>], turn: usize) -> Result<(Hash, u64
     let chosen = told.iter().min_by_key(|(at, _)| (at + nodes.len() - turn) % nodes.len());
     let (hash, own) = chosen.map(|(_, told)| *told).unwrap_or_default();
     let told = ask(nodes, |node| node.blockhash()).await?;
-    let heights = || told.iter().map(|(_, (_, last_valid))| *last_valid).chain([own]);
-    let (first, last) = (heights().min().unwrap_or_default(), heights().max().unwrap_or_default());
-    if last.saturating_sub(first) > MAX_SPREAD {
+    let last = latest(told.iter().map(|(_, (_, last_valid))| *last_valid).chain([own]))?;
+    Ok((hash, last))
+}
+
+/// A height after which no blockhash that is known now is valid, by any node's word.
+///
+/// # Errors
+/// As [`blockhash`].
+pub async fn last_valid_height(nodes: &[Arc<dyn Rpc>]) -> Result<u64, SettleError> {
+    let told = ask(nodes, |node| node.blockhash()).await?;
+    latest(told.iter().map(|(_, (_, last_valid))| *last_valid))
+}
+
+/// The last of the heights that nodes told, if they are near each other and a height at all.
+fn latest(told: impl Iterator<Item = u64> + Clone) -> Result<u64, SettleError> {
+    let (first, last) = (told.clone().min().unwrap_or_default(), told.max().unwrap_or_default());
+    if last.saturating_sub(first) > MAX_SPREAD || last > HIGHEST {
         return Err(SettleError::Disagreement("the block height"));
     }
-    Ok((hash, last))
+    Ok(last)
 }
 
 /// What became of transactions. One that the nodes do not agree on is unknown: it may land until its last valid height is

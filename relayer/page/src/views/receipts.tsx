@@ -83,7 +83,7 @@ export function Receipts({ shown, reader }: { shown: boolean; reader: Reader }) 
                   <td>{formatPico(costOf(one.receipt))}</td>
                   <td>{one.fault ? <b class="fault">{one.fault}</b> : "holds"}</td>
                   <td>{settlement(one)}</td>
-                  <td><a href={linkToAnswer(one.id)} aria-label={`Why the request of ${formatTime(Number(one.receipt.startedAtMs) / 1000)} went where it went`}>Show</a></td>
+                  <td><a href={linkToAnswer(one.id)} aria-label={`Show why the request of ${formatTime(Number(one.receipt.startedAtMs) / 1000)} went where it went`}>Show</a></td>
                 </tr>
               ))}
             </tbody>

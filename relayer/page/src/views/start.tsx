@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_KEYS, openVault, type Place, SessionKey, type KeyGrant, toBase58 } from "../../../../app-idl/client/src/index.js";
 import { Approval, type Wish } from "../approval.js";
 import { until } from "../flows.js";
@@ -97,6 +97,8 @@ function instructions(holdings: Holdings, place: Place, key: string, slot: numbe
 /** The new key, until it was put away; then only how it is used. */
 function KeyCard({ sessionKey }: { sessionKey: SessionKey }) {
   const [shown, setShown] = useState(true);
+  const heading = useRef<HTMLHeadingElement>(null);
+  useEffect(() => heading.current?.focus(), []);
   const { relayer } = useSession();
   const model = relayer.market.data[0]?.model ?? "model";
   const base = `${location.origin}/v1`;
@@ -109,7 +111,7 @@ function KeyCard({ sessionKey }: { sessionKey: SessionKey }) {
   ] as const;
   return (
     <section class="card good" aria-labelledby="key">
-      <h2 id="key">Your API key</h2>
+      <h2 id="key" tabIndex={-1} ref={heading}>Your API key</h2>
       <p>It is shown this once and kept nowhere. Put it into your password manager now. Whoever has it can spend within its limits, and nothing more.</p>
       <p class="secret"><code data-testid="api-key">{secret}</code> <Copied text={secret} what="key" /></p>
       {lines.map(([name, text]) => (

@@ -1,10 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { fromBase64, type ProviderPlace, type ReceiptDocument, toBase58 } from "../../../../app-idl/client/src/index.js";
-import { receiptsCsv } from "../csv.js";
+import { type Names, receiptsCsv } from "../csv.js";
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
 import { check, type Checked, refreshed } from "../receipts.js";
-import { earnings, paidPages, type Usage } from "../relayer.js";
+import { earnings, market, paidPages, type Usage } from "../relayer.js";
 import { useSession } from "../session.js";
 import { type Group, linesOf } from "../sums.js";
 import { SignInCard } from "./sign-in.js";
@@ -87,6 +87,7 @@ function Earnings({ shown, provider, token, days }: StatementPart & { shown: boo
 }
 
 interface Read {
+  names: Names;
   documents: ReceiptDocument[];
   checked: Checked[];
 }
@@ -101,7 +102,8 @@ function Receipts({ provider, token, days }: StatementPart) {
     setCount(0);
     try {
       const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: null };
-      const all: Read = { documents: [], checked: [] };
+      // Of now: an offer may be younger than this page.
+      const all: Read = { names: namesOf(await market("5m")), documents: [], checked: [] };
       for await (const page of paidPages(provider, token, since(days))) {
         for (const document of page) {
           const checked = refreshed(check(document.id, fromBase64(document.receipt), expected), document);
@@ -127,7 +129,7 @@ function Receipts({ provider, token, days }: StatementPart) {
       {read && <Checks read={read} />}
       {read && read.checked.length > 0 && (
         <div class="row">
-          <button type="button" class="quiet" onClick={() => save(receiptsCsv(read.checked, namesOf(relayer.market)), `${name}.csv`)}>Download it as CSV</button>
+          <button type="button" class="quiet" onClick={() => save(receiptsCsv(read.checked, read.names), `${name}.csv`)}>Download it as CSV</button>
           <button type="button" class="quiet" onClick={() => save(JSON.stringify(read.documents, null, 2), `${name}.json`, "application/json")}>Download it with its proofs as JSON</button>
         </div>
       )}
@@ -135,10 +137,8 @@ function Receipts({ provider, token, days }: StatementPart) {
   );
 }
 
-function Checks({ read: { checked } }: { read: Read }) {
-  const { relayer } = useSession();
+function Checks({ read: { checked, names } }: { read: Read }) {
   const sum = (of: (one: Checked) => boolean) => checked.filter(of).reduce((total, one) => total + one.receipt.charge, 0n);
-  const names = namesOf(relayer.market);
   if (checked.length === 0) return <p>There is no receipt of that time.</p>;
   return (
     <>

@@ -223,11 +223,16 @@ impl Gateway {
         self.sponsor.as_ref()
     }
 
-    /// Signs an opening as its sponsor and sends it. The same one may come again, and is sent again.
+    /// Signs an opening as its sponsor and sends it. The same one may come again, and is sent again. Beside it is told what came of
+    /// sending: what is signed and counted may have cost something whatever that was.
     ///
     /// # Errors
-    /// [`GatewayError::Sponsor`], [`GatewayError::WouldFail`], [`GatewayError::Busy`], [`GatewayError::Chain`]
-    pub async fn open_sponsored(&self, bytes: &[u8], peer: Option<IpAddr>) -> Result<Sponsored, GatewayError> {
+    /// [`GatewayError::Sponsor`], [`GatewayError::WouldFail`], [`GatewayError::Busy`], [`GatewayError::Chain`]; nothing was signed then.
+    pub async fn open_sponsored(
+        &self,
+        bytes: &[u8],
+        peer: Option<IpAddr>,
+    ) -> Result<(Sponsored, Result<(), GatewayError>), GatewayError> {
         let sponsor = self.sponsor.as_ref().ok_or(SponsorError::Off)?;
         let (opening, transaction) =
             shape::read(&self.accounts, &sponsor.address(), bytes).map_err(SponsorError::Invalid)?;
@@ -242,8 +247,9 @@ impl Gateway {
             Some(known) => (known, true),
             None => self.count(sponsor, (&opening, signature), bytes, peer).await?,
         };
-        self.send(&whole).await?;
-        Ok(Sponsored { opening: counted, vault, transaction: whole, again })
+        let sent = self.send(&whole).await;
+        let sent = self.unless_there(&signature, sent).await;
+        Ok((Sponsored { opening: counted, vault, transaction: whole, again }, sent))
     }
 
     /// Rehearses an opening that was not signed before, and counts it.
@@ -256,12 +262,17 @@ impl Gateway {
     ) -> Result<(SponsoredOpening, bool), GatewayError> {
         let vault = opening.vault(&self.accounts);
         let watched = [sponsor.address(), vault];
-        // Without the sponsor's signature: no node could carry out what is not counted.
-        let rehearsal = self.first(|node| async move { node.rehearse(unsigned, &watched).await }).await?;
-        let lamports = sponsor.cost(&rehearsal)?;
+        // Without the sponsor's signature: no node could carry out what is not counted. A node that lies makes it no cheaper.
+        let rehearsals = ask(&self.nodes, |node| node.rehearse(unsigned, &watched)).await?;
+        let mut lamports = 0;
+        for (_, rehearsal) in &rehearsals {
+            lamports = sponsor.cost(rehearsal)?.max(lamports);
+        }
         // The blockhash is valid, so it is no later than the newest that any node knows, or than one of the next moments.
-        let told = ask(&self.nodes, |node| node.blockhash()).await?;
-        let newest = told.iter().map(|(_, (_, last_valid))| *last_valid).max().unwrap_or_default();
+        let newest = agreed::last_valid_height(&self.nodes).await.map_err(|error| match error {
+            SettleError::Rpc(error) => GatewayError::from(error),
+            _ => SponsorError::Unseen("the RPC nodes differ on the block height").into(),
+        })?;
         let counted = SponsoredOpening {
             signature,
             owner: opening.owner,
@@ -280,6 +291,8 @@ impl Gateway {
     pub async fn resolve_sponsored(&self) -> Result<SponsoredSums, SettleError> {
         let Some(sponsor) = &self.sponsor else { return Ok(SponsoredSums::default()) };
         let open = sponsor.ledger.sponsored_open().await?;
+        // No blockhash lives for a day, whatever height was told when the opening was signed.
+        let yesterday = sponsor.clock.unix_ms() - SPONSORED_DAY_MS;
         for some in open.chunks(MAX_STATUSES) {
             // The height first: what is unknown afterwards was unknown at that height.
             let (height, present) = agreed::present(&self.nodes).await?;
@@ -290,7 +303,7 @@ impl Gateway {
                     // Nothing but the fee was taken.
                     Some(state) if state.finalized && state.error.is_some() => Some(SIGNATURES * SIGNATURE_FEE),
                     Some(state) if state.finalized => Some(opening.lamports),
-                    None if height > opening.last_valid_height => None,
+                    None if height > opening.last_valid_height || opening.signed_ms < yesterday => None,
                     _ => continue,
                 };
                 tracing::info!(signature = %opening.signature, owner = %opening.owner, lamports = taken, "a sponsored opening has ended");
