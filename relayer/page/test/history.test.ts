@@ -23,7 +23,7 @@ test("what was not measured is no point, and a price holds until the next one", 
 });
 
 test("the table has every step, the last one first, by the host that is proven", () => {
-  assert.deepEqual(rowsOf(history).map(({ at, name }) => [at, name]), [[600, "a.example"], [600, "b"], [300, "a.example"]]);
+  assert.deepEqual(rowsOf(history).map(({ at, name }) => [at, name]), [[600, "a.example"], [600, "b (not verified)"], [300, "a.example"]]);
   assert.equal(nameOf(history.data[1]!), "b (not verified)");
 });
 
