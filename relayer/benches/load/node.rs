@@ -20,6 +20,7 @@ use steam::metrics::Metrics;
 use steam::node::gateway::Gateway;
 use steam::node::histories::Histories;
 use steam::node::keys::Keys;
+use steam::node::openings::Openings;
 use steam::node::requests::Requests;
 use steam::node::sessions::Sessions;
 use steam::node::{Limits, Node, Random};
@@ -108,6 +109,7 @@ pub async fn node(
         keys: Keys::new(random.bytes()),
         sessions: Sessions::new(random.bytes()),
         requests: Requests::default(),
+        openings: Openings::default(),
         random,
         config,
     }))
