@@ -42,6 +42,7 @@ async fn only_the_token_in_its_header_and_from_its_own_page_is_let_in() {
         ("an API key", get(&path).bearer_auth(world.key().reveal()), 401, "wrong_operator_token"),
         ("in the address", get(&format!("{path}?token={TOKEN}")), 400, "token_in_address"),
         ("in both", get(&format!("{path}?token={TOKEN}")).bearer_auth(TOKEN), 400, "token_in_address"),
+        ("another name", get(&path).bearer_auth(TOKEN).header("host", "evil.example"), 400, "foreign_origin"),
         ("another page", get(&path).bearer_auth(TOKEN).header("origin", "https://evil.example"), 400, "foreign_origin"),
     ] {
         let answer = request.send().await.unwrap();

@@ -551,6 +551,36 @@ async fn the_same_transaction_again_is_sent_again_and_counted_once() {
 }
 
 #[tokio::test]
+async fn an_opening_whose_sending_fails_is_counted_and_told_and_no_error_once_it_has_landed() {
+    let world = world(|_| {}).await;
+    let transaction = Asked::new(&world).transaction();
+    world.chain.known().sending_fails = true;
+    assert_eq!(refused(&world, &transaction).await, (503, "chain_unavailable".into()));
+    assert_eq!(counted(&world).await, SponsoredSums { openings: 1, lamports: RENT + FEE });
+    let metrics = world.client.get(world.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("steam_sponsored_total 1") && metrics.contains("steam_sponsored_lamports_total 7015000"));
+
+    let whole: VersionedTransaction = bincode::deserialize(&world.chain.known().sent[0].clone()).unwrap();
+    let landed = TransactionState { slot: 9, finalized: false, error: None };
+    world.chain.known().statuses.insert(whole.signatures[0], landed);
+    assert_eq!(post(&world, &transaction).await.status(), 200, "who lost the first answer has it now");
+    assert_eq!(counted(&world).await.openings, 1);
+}
+
+#[tokio::test]
+async fn a_height_that_is_none_is_not_believed_and_keeps_no_opening_for_ever() {
+    let world = world(|sponsor| sponsor.openings_per_day = 1).await;
+    world.chain.known().last_valid = u64::MAX;
+    assert_eq!(refused(&world, &Asked::new(&world).transaction()).await.0, 503);
+    assert_eq!((counted(&world).await, world.chain.known().sent.len()), (SponsoredSums::default(), 0));
+    world.chain.known().last_valid = 1 << 40;
+    assert_eq!(post(&world, &Asked::new(&world).transaction()).await.status(), 200);
+    assert_eq!(world.node.gateway.resolve_sponsored().await.unwrap().openings, 1);
+    world.later(86_401);
+    assert_eq!(world.node.gateway.resolve_sponsored().await.unwrap().openings, 0, "no blockhash lives for a day");
+}
+
+#[tokio::test]
 async fn an_opening_counts_until_it_is_known_not_to_have_landed() {
     let world = world(|sponsor| sponsor.openings_per_day = 1).await;
     let transaction = Asked::new(&world).transaction();

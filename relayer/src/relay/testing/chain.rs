@@ -16,10 +16,14 @@ pub struct Known {
     pub rehearsal: Option<Rehearsal>,
     /// The finalized block height.
     pub height: u64,
+    /// The last height at which the newest blockhash is valid.
+    pub last_valid: u64,
     pub statuses: HashMap<Signature, TransactionState>,
     pub sent: Vec<Vec<u8>>,
     /// Every question is refused.
     pub down: bool,
+    /// A transaction is taken, and the answer is an error.
+    pub sending_fails: bool,
     /// No question is answered before this is notified.
     pub held: Option<Arc<Notify>>,
 }
@@ -37,9 +41,11 @@ impl FakeChain {
             simulation,
             rehearsal: None,
             height: 60,
+            last_valid: 150,
             statuses,
             sent,
             down: false,
+            sending_fails: false,
             held: None,
         }))
     }
@@ -75,7 +81,7 @@ impl Rpc for FakeChain {
     }
 
     async fn blockhash(&self) -> Result<([u8; 32], u64), RpcError> {
-        self.asked().await.map(|()| ([4; 32], 150))
+        self.asked().await.map(|()| ([4; 32], self.known().last_valid))
     }
 
     async fn block_height(&self) -> Result<u64, RpcError> {
@@ -102,8 +108,9 @@ impl Rpc for FakeChain {
 
     async fn send(&self, transaction: &[u8]) -> Result<(), RpcError> {
         self.asked().await?;
-        self.known().sent.push(transaction.into());
-        Ok(())
+        let mut known = self.known();
+        known.sent.push(transaction.into());
+        if known.sending_fails { Err(RpcError::Node("already processed".into())) } else { Ok(()) }
     }
 
     async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {
