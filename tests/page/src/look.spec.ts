@@ -43,7 +43,7 @@ test("axe finds nothing", async ({ steam }) => {
   await expect(page.getByTestId("receipt-row")).toBeVisible();
   await expect(page.getByTestId("usage-row")).toBeVisible();
   await clean(page, "spending", "spending");
-  await page.getByRole("link", { name: /^Why the request of/ }).first().click();
+  await page.getByRole("link", { name: /^Show why the request of/ }).first().click();
   await expect(page.getByTestId("candidate").first()).toBeVisible();
   await clean(page, "why a request went where it went", "why");
   await page.getByRole("link", { name: "All requests" }).click();

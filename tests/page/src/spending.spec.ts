@@ -15,7 +15,7 @@ test("usage by day, model and provider, and the receipts as CSV", async ({ steam
     await to(steam, "Try");
   }
   await to(steam, "Spending");
-  await page.getByRole("link", { name: /^Why the request of/ }).first().click();
+  await page.getByRole("link", { name: /^Show why the request of/ }).first().click();
   await expect(page.getByTestId("chosen")).toContainText(/\d+ candidates, \d+ excluded; tried .+ \(opened\)/);
   await expect(page.getByTestId("candidate").filter({ hasText: "served" })).toHaveCount(1);
   await expect(page.getByTestId("answer-shown")).toContainText("Receipt checked.");
