@@ -23,6 +23,8 @@ async function clean(page: Page, what: string, picture?: string): Promise<void> 
 }
 
 test("axe finds nothing", async ({ steam }) => {
+  // Every part in both themes: longer than any other test.
+  test.setTimeout(600_000);
   const { page, origin } = steam;
   await page.goto(origin);
   for (const part of PARTS) {
