@@ -26,11 +26,17 @@ def check(steam, folder):
     key = folder / "key.json"
     key.write_text(str([*range(32), *bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")]))
 
+    sponsor, token = folder / "sponsor.json", folder / "operator.token"
+    assert run(steam, "keygen", "--out", sponsor).returncode == 0
+    token.write_text("0123456789abcdef" * 4)
+
     def checked(text, more=None):
         file = folder / "checked.toml"
         keys = {f"chain.{name}": f'"{key}"' for name in ("settler_keypair", "receipt_keypair") if f"{name} = " in text}
         if re.search("^keypair = ", text, re.M):
-            keys["sponsor.keypair"] = f'"{key}"'
+            keys["sponsor.keypair"] = f'"{sponsor}"'
+        if re.search("^token_file = ", text, re.M):
+            keys["operator.token_file"] = f'"{token}"'
         file.write_text(with_values(text, keys | (more or {})))
         return run(steam, "config", "check", file)
 
@@ -67,6 +73,23 @@ def test_what_stands_behind_a_mark_is_accepted_too(check):
     assert checked.returncode == 0, checked.stderr
     refused = check(uncommented(MAXIMAL))
     assert refused.returncode != 0 and LOCAL in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "content", "told"),
+    [
+        ("sponsor.keypair", None, "sponsor.keypair is the same as chain.settler_keypair"),
+        ("operator.token_file", "", "cannot read operator.token_file"),
+        ("operator.token_file", "short", "holds no token"),
+    ],
+)
+def test_what_serve_would_refuse_is_refused_before(check, folder, setting, content, told):
+    file = folder / ("key.json" if content is None else "no-such" if content == "" else "short.token")
+    if content:
+        file.write_text(content)
+    optional = re.sub(r"^faucet_keypair", "#faucet_keypair", uncommented(MAXIMAL), flags=re.M)
+    checked = check(optional, {setting: f'"{file}"'})
+    assert checked.returncode == 3 and told in checked.stderr, checked.stderr
 
 
 def test_the_maximal_example_has_every_setting(check):
