@@ -5,6 +5,7 @@ use super::{ChargeId, Ledger, LedgerError, StoredVoucher};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use steam_protocol::allow_list::Membership;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::units::{Pico, Usage};
@@ -121,18 +122,39 @@ impl SealedGroup {
     }
 }
 
-/// Whether a group still fits a transaction.
-pub(crate) type Fits = Box<dyn Fn(&SealedGroup) -> bool + Send>;
+/// The next group of a vault, of charges that were found open, before it is written.
+pub(crate) struct Gathered {
+    pub group: SealedGroup,
+    pub totals: Totals,
+    /// The chain's head before it, as the ledger has it.
+    pub previous: Hash,
+    pub charges: Vec<ChargeId>,
+    /// By epoch, what the charges say of each key.
+    pub keys: BTreeMap<u32, KeySums>,
+    /// A number above all of theirs.
+    pub next_number: i64,
+}
+
+/// What is known of a session key: what its receipts come to, and the voucher that allows most.
+#[derive(Clone, Copy)]
+pub(crate) struct KeySums {
+    pub cumulative: Pico,
+    pub voucher: StoredVoucher,
+}
+
+impl KeySums {
+    /// Takes over what a charge of the key says.
+    pub fn raise(&mut self, cumulative: Pico, voucher: StoredVoucher) {
+        self.cumulative = self.cumulative.max(cumulative);
+        self.voucher.raise(voucher);
+    }
+}
 
 /// The command of [`Ledger::seal`].
 pub(crate) struct Seal {
-    pub vault: Pubkey,
-    pub generation: u64,
     /// The vault's finalized head on chain: seq and hash.
     pub head: (u32, Hash),
-    /// Charges of the vault that were found open, in the order of their numbers.
-    pub charges: Vec<ChargeId>,
-    pub fits: Fits,
+    pub gathered: Gathered,
 }
 
 /// The command of [`Ledger::abandon_group`].
@@ -152,17 +174,21 @@ pub(crate) struct AbandonCharges {
 
 impl Ledger {
     /// Seals the next group of a vault whose finalized head has `head`'s seq and hash: takes charges in the order of their
-    /// numbers as long as `fits` says that the group still fits a transaction. Durable when it returns.
+    /// numbers as long as `fits` says that the group still fits a transaction. They are gathered beside the writer, which
+    /// others wait for; it seals the group only if everything in it is still open. Durable when it returns.
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
     pub async fn seal(
         &self,
-        OpenVault { vault, generation, charges, .. }: OpenVault,
+        open: OpenVault,
         head: (u32, Hash),
         fits: impl Fn(&SealedGroup) -> bool + Send + 'static,
     ) -> Result<GroupState, LedgerError> {
-        self.write(Seal { vault, generation, head, charges, fits: Box::new(fits) }).await
+        match self.read(move |store| store.gather(&open, head, &fits)).await? {
+            ControlFlow::Continue(gathered) => self.write(Seal { head, gathered }).await,
+            ControlFlow::Break(state) => Ok(state),
+        }
     }
 
     /// Groups that are sealed and in no batch, due at block `height`, by vault.

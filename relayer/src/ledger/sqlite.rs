@@ -10,6 +10,7 @@ mod board;
 mod charges;
 mod checkpoint;
 mod earnings;
+mod gather;
 mod groups;
 mod incidents;
 mod load;

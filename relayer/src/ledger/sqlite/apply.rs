@@ -16,7 +16,7 @@ pub(super) fn apply(tx: &Transaction<'_>, command: Command, places: &mut Places,
     let job = Job { tx, health };
     match command {
         Command::Charge(charge, reply) => job.charge(reply, charge, places),
-        Command::Seal(seal, reply) => job.run(reply, |tx| groups::seal(tx, &seal)),
+        Command::Seal(seal, reply) => job.run(reply, |tx| groups::seal(tx, seal)),
         Command::AbandonGroup(it, reply) => job.run(reply, |tx| groups::abandon(tx, &it.group, it.reason, it.now_ms)),
         Command::AbandonCharges(it, reply) => {
             job.run(reply, |tx| groups::abandon_charges(tx, (it.vault, it.generation), it.reason, it.now_ms))

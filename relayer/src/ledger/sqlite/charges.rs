@@ -2,6 +2,7 @@
 
 use super::row::Columns;
 use crate::ledger::charges::{ChargeId, ChargeRow};
+use crate::ledger::groups::KeySums;
 use crate::ledger::{Charge, LedgerError, StoredVoucher};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 use std::collections::HashMap;
@@ -233,41 +234,27 @@ fn stored_amount(amount: MicroUsdc) -> Result<i64, LedgerError> {
     i64::try_from(amount.0).map_err(|_| LedgerError::Refused("store an authorization of 2^63 µUSDC or more"))
 }
 
-/// What is known of a session key: what its receipts come to, and the voucher that allows most.
-pub(super) struct KeySums {
-    pub cumulative: Pico,
-    pub voucher: StoredVoucher,
+/// The sums of a row of `session_key`.
+pub(super) fn key_sums(row: &Row<'_>) -> rusqlite::Result<KeySums> {
+    let (request_hash, signature): (Hash, [u8; 64]) = (row.get("request_hash")?, row.get("signature")?);
+    let voucher = StoredVoucher { authorized: MicroUsdc(row.unsigned("authorized")?), request_hash, signature };
+    Ok(KeySums { cumulative: row.pico("cumulative")?, voucher })
 }
 
-impl KeySums {
-    /// Takes over what a charge of the key says.
-    pub fn raise(&mut self, cumulative: Pico, voucher: StoredVoucher) {
-        self.cumulative = self.cumulative.max(cumulative);
-        self.voucher.raise(voucher);
-    }
-
-    /// Of a row of `session_key`.
-    pub fn of(row: &Row<'_>) -> rusqlite::Result<Self> {
-        let (request_hash, signature): (Hash, [u8; 64]) = (row.get("request_hash")?, row.get("signature")?);
-        let voucher = StoredVoucher { authorized: MicroUsdc(row.unsigned("authorized")?), request_hash, signature };
-        Ok(Self { cumulative: row.pico("cumulative")?, voucher })
-    }
-
-    /// Stores it as that of `key`.
-    pub fn store(&self, tx: &Transaction<'_>, key: i64) -> Result<(), LedgerError> {
-        let voucher = &self.voucher;
-        tx.prepare_cached(
-            "UPDATE session_key SET cumulative = ?2, authorized = ?3, request_hash = ?4, signature = ?5 WHERE id = ?1",
-        )?
-        .execute((
-            key,
-            self.cumulative.0.to_be_bytes(),
-            stored_amount(voucher.authorized)?,
-            voucher.request_hash,
-            voucher.signature,
-        ))?;
-        Ok(())
-    }
+/// Stores the sums of the key in row `key`.
+pub(super) fn store_sums(tx: &Transaction<'_>, key: i64, sums: &KeySums) -> Result<(), LedgerError> {
+    let voucher = &sums.voucher;
+    tx.prepare_cached(
+        "UPDATE session_key SET cumulative = ?2, authorized = ?3, request_hash = ?4, signature = ?5 WHERE id = ?1",
+    )?
+    .execute((
+        key,
+        sums.cumulative.0.to_be_bytes(),
+        stored_amount(voucher.authorized)?,
+        voucher.request_hash,
+        voucher.signature,
+    ))?;
+    Ok(())
 }
 
 /// Notes with a vault and its keys what its open charges say, before these are taken out of settlement.
@@ -285,13 +272,13 @@ pub(super) fn keep_sums(tx: &Transaction<'_>, vault: i64) -> Result<(), LedgerEr
         let key: i64 = row.get("key")?;
         let sums = match keys.entry(key) {
             std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => new.insert(known.query_row([key], KeySums::of)?),
+            std::collections::hash_map::Entry::Vacant(new) => new.insert(known.query_row([key], key_sums)?),
         };
         sums.raise(receipt(row)?.key_cumulative, voucher(row)?);
         next_number = next_number.max(row.get::<_, i64>("number")? + 1);
     }
     for (key, sums) in &keys {
-        sums.store(tx, *key)?;
+        store_sums(tx, *key, sums)?;
     }
     raise_number(tx, vault, next_number)
 }

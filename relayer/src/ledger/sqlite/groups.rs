@@ -1,21 +1,17 @@
 //! Sealed groups, and the sealing of charges.
 
-use super::charges::{self, KeySums, find_vault};
+use super::charges::{self, find_vault};
 use super::row::Columns;
 use super::sealed::{content, groups_where, memberships, place};
-use super::{Reader, allow_lists, incidents};
+use super::{Reader, incidents};
 use crate::chain::Pubkey;
 use crate::ledger::charges::ChargeId;
-use crate::ledger::groups::Seal;
-use crate::ledger::sealing::{GroupBuilder, KeyTerms, OpenCharge};
-use crate::ledger::{
-    Cause, Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, SealedLine, StoredVoucher, Totals, Touches,
-};
-use rusqlite::{OptionalExtension, Transaction};
-use std::collections::{BTreeMap, HashMap};
+use crate::ledger::groups::{Gathered, KeySums, Seal};
+use crate::ledger::{Cause, Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, Touches};
+use rusqlite::{Connection, OptionalExtension, Transaction};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use steam_protocol::Hash;
-use steam_protocol::allow_list::AllowList;
-use steam_protocol::receipt::Receipt;
 
 impl Reader {
     /// Groups that are sealed and in no batch, due at block `height`, by vault.
@@ -123,142 +119,73 @@ fn gone(reason: &str) -> Fault {
     Fault { reason: reason.to_owned(), touches: Touches::Vault, cause: Cause::Kind }
 }
 
-/// Seals the next group of a vault.
-pub(super) fn seal(tx: &Transaction<'_>, command: &Seal) -> Result<GroupState, LedgerError> {
-    let (chain_seq, chain_hash) = command.head;
-    let last: Option<(u32, Hash, String)> = tx
+/// Where a vault's next group goes, after the group with this seq and hash; or why there is none.
+pub(super) fn standing(
+    db: &Connection,
+    (vault, generation): (Pubkey, u64),
+    (chain_seq, chain_hash): (u32, Hash),
+) -> Result<ControlFlow<GroupState, (u32, Hash)>, LedgerError> {
+    let last: Option<(u32, Hash, String)> = db
         .prepare_cached(
             "SELECT seq, hash, state FROM settlement_group WHERE vault = ?1 AND generation = ?2 ORDER BY seq DESC LIMIT 1",
         )?
-        .query_row((command.vault.to_bytes(), command.generation as i64), |row| {
+        .query_row((vault.to_bytes(), generation as i64), |row| {
             Ok((row.get("seq")?, row.get("hash")?, row.get("state")?))
         })
         .optional()?;
     let (seq, previous) = match last {
-        Some((_, _, state)) if state == "sealed" => return Ok(GroupState::Idle),
+        Some((_, _, state)) if state == "sealed" => return Ok(ControlFlow::Break(GroupState::Idle)),
         Some((seq, hash, _)) => (seq, hash),
         None => (0, Hash::default()),
     };
     if chain_seq < seq {
-        return Ok(GroupState::Behind);
+        return Ok(ControlFlow::Break(GroupState::Behind));
     }
     // The seq comes from the ledger, never from the chain: a chain that says otherwise halts the vault.
     if (seq, previous) != (chain_seq, chain_hash) {
-        return Ok(GroupState::Halted);
+        return Ok(ControlFlow::Break(GroupState::Halted));
     }
-    let Some(vault) = find_vault(tx, (command.vault.to_bytes(), command.generation as i64))? else {
-        return Ok(GroupState::Idle);
+    Ok(ControlFlow::Continue((seq, previous)))
+}
+
+/// Seals a group that was gathered. Nothing is sealed if the vault's last group is not the one that it was gathered after.
+///
+/// # Errors
+/// [`LedgerError::Refused`] if one of its charges is not open any more.
+pub(super) fn seal(tx: &Transaction<'_>, Seal { head, gathered }: Seal) -> Result<GroupState, LedgerError> {
+    let group = &gathered.group;
+    let last = match standing(tx, (group.vault, group.generation), head)? {
+        ControlFlow::Continue(last) => last,
+        ControlFlow::Break(state) => return Ok(state),
     };
-    let Some(sealed) = collect(tx, (command, vault), seq + 1, &previous)? else {
+    if (last.0 + 1, last.1) != (group.seq, gathered.previous) {
         return Ok(GroupState::Idle);
-    };
-    store(tx, &sealed, (vault, &previous))?;
-    Ok(GroupState::Sealed(sealed.group, sealed.totals))
-}
-
-/// A group, with what is to be noted of its charges.
-struct Sealed {
-    group: SealedGroup,
-    totals: Totals,
-    charges: Vec<ChargeId>,
-    /// By row id.
-    keys: HashMap<i64, KeySums>,
-    next_number: i64,
-}
-
-/// A charge as it is sealed.
-struct Found {
-    key: i64,
-    number: i64,
-    alone: u32,
-    receipt: Receipt,
-    voucher: StoredVoucher,
-}
-
-/// Gathers charges in the order of their numbers, until one does not fit.
-fn collect(
-    tx: &Transaction<'_>,
-    (command, vault): (&Seal, i64),
-    seq: u32,
-    previous: &Hash,
-) -> Result<Option<Sealed>, LedgerError> {
-    let mut builder = GroupBuilder::new(command.vault, command.generation, seq, &command.fits);
-    let (mut charges, mut keys, mut next_number) = (Vec::new(), HashMap::<i64, KeySums>::new(), 0);
-    for id in &command.charges {
-        // It may have been sealed or quarantined since it was found open.
-        let Some(found) = find(tx, *id, vault)? else { continue };
-        let (receipt, epoch) = (&found.receipt, found.receipt.key_epoch);
-        if builder.lacks(epoch) {
-            let (sums, allow_list) = key(tx, found.key)?;
-            builder.know(epoch, KeyTerms { voucher: sums.voucher, allow_list });
-            keys.insert(found.key, sums);
-        }
-        if !builder.add(&open_charge(&found)?)? {
-            break;
-        }
-        builder.authorize(epoch, found.voucher);
-        if let Some(sums) = keys.get_mut(&found.key) {
-            sums.raise(receipt.key_cumulative, found.voucher);
-        }
-        charges.push(*id);
-        next_number = next_number.max(found.number + 1);
     }
-    let finished = builder.finish(previous)?;
-    Ok(finished.map(|(group, totals)| Sealed { group, totals, charges, keys, next_number }))
+    store(tx, &gathered)?;
+    Ok(GroupState::Sealed(gathered.group, gathered.totals))
 }
 
-fn find(tx: &Transaction<'_>, id: ChargeId, vault: i64) -> Result<Option<Found>, LedgerError> {
-    let mut statement = tx.prepare_cached(
-        "SELECT c.key, c.number, c.alone, r.receipt, r.voucher FROM charge c JOIN record r ON r.id = c.id
-         WHERE c.id = ?1 AND c.vault = ?2 AND c.seq IS NULL AND c.quarantined IS NULL",
-    )?;
-    let mut rows = statement.query((id, vault))?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    Ok(Some(Found {
-        key: row.get("key")?,
-        number: row.get("number")?,
-        alone: row.get("alone")?,
-        receipt: charges::receipt(row)?,
-        voucher: charges::voucher(row)?,
-    }))
-}
-
-fn open_charge(found: &Found) -> Result<OpenCharge, LedgerError> {
-    let r = &found.receipt;
-    let line = SealedLine {
-        epoch: r.key_epoch,
-        slot: r.key_slot,
-        provider: r.provider,
-        offer: r.offer,
-        version: r.price_version,
-        long: r.price.is_long(r.usage.prompt()),
-        usage: r.usage,
-    };
-    Ok(OpenCharge { line, fee_bps: r.fee_bps, total: charges::total(r)?, alone: found.alone })
-}
-
-/// What is known of a key, and the list of the providers it may pay.
-fn key(tx: &Transaction<'_>, id: i64) -> Result<(KeySums, Option<AllowList>), LedgerError> {
-    let mut key = tx.prepare_cached(
-        "SELECT cumulative, authorized, request_hash, signature, allow_root FROM session_key WHERE id = ?1",
-    )?;
-    let (sums, root): (KeySums, Option<Hash>) =
-        key.query_row([id], |row| Ok((KeySums::of(row)?, row.get("allow_root")?)))?;
-    let allow_list = root.map(|root| allow_lists::find(tx, &root)).transpose()?;
-    Ok((sums, allow_list))
-}
-
-fn store(tx: &Transaction<'_>, sealed: &Sealed, (row, previous): (i64, &Hash)) -> Result<(), LedgerError> {
-    let group = &sealed.group;
+fn store(tx: &Transaction<'_>, gathered: &Gathered) -> Result<(), LedgerError> {
+    let group = &gathered.group;
     let (vault, generation, seq) = place(group);
-    let mut mark = tx.prepare_cached("UPDATE charge SET seq = ?2 WHERE id = ?1")?;
-    for charge in &sealed.charges {
-        mark.execute((charge, seq))?;
+    let row = find_vault(tx, (vault, generation))?.ok_or(LedgerError::Malformed("vault"))?;
+    let mut mark =
+        tx.prepare_cached("UPDATE charge SET seq = ?2 WHERE id = ?1 AND seq IS NULL AND quarantined IS NULL")?;
+    for charge in &gathered.charges {
+        if mark.execute((charge, seq))? != 1 {
+            return Err(LedgerError::Refused("seal a charge that is not open"));
+        }
     }
-    for (key, sums) in &sealed.keys {
-        sums.store(tx, *key)?;
+    let mut known = tx.prepare_cached(
+        "SELECT id, cumulative, authorized, request_hash, signature FROM session_key WHERE vault = ?1 AND epoch = ?2",
+    )?;
+    for (epoch, raised) in &gathered.keys {
+        let (key, mut sums): (i64, KeySums) =
+            known.query_row((row, epoch), |key| Ok((key.get("id")?, charges::key_sums(key)?)))?;
+        sums.raise(raised.cumulative, raised.voucher);
+        charges::store_sums(tx, key, &sums)?;
     }
-    charges::raise_number(tx, row, sealed.next_number)?;
+    charges::raise_number(tx, row, gathered.next_number)?;
     tx.prepare_cached(
         "INSERT INTO settlement_group
            (vault, generation, seq, receipts, fee_bps, previous, hash, content, memberships, state)
@@ -270,7 +197,7 @@ fn store(tx: &Transaction<'_>, sealed: &Sealed, (row, previous): (i64, &Hash)) -
         seq,
         group.receipts,
         group.fee_bps,
-        previous,
+        gathered.previous,
         group.hash,
         content(group)?,
         memberships(group)?,

@@ -1,6 +1,6 @@
 //! What the relayer's memory is rebuilt from.
 
-use super::charges::{self, KeySums, first_since};
+use super::charges::{self, first_since, key_sums};
 use super::row::Columns;
 use super::{Reader, agreements, incidents};
 use crate::chain::Pubkey;
@@ -50,7 +50,7 @@ fn keys(db: &Connection, loaded: &mut Loaded) -> Result<(), LedgerError> {
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let sums = KeySums::of(row)?;
+        let sums = key_sums(row)?;
         let key = LoadedKey { cumulative: sums.cumulative, authorized: sums.voucher.authorized };
         loaded.vaults.entry(row.place()?).or_default().keys.insert(row.get("epoch")?, key);
     }
