@@ -60,6 +60,7 @@ function Title({ account: { key }, state }: { account: SessionKeyAccount; state:
   const save = (event: Event) => {
     event.preventDefault();
     const given = (text ?? "").trim().slice(0, 60);
+    setError(null);
     try {
       setName(key, given);
     } catch {
