@@ -103,6 +103,7 @@ test("axe finds nothing", async ({ steam }) => {
   await expect(page.getByTestId("proof")).toBeVisible();
   await page.getByText("Prices of cache writes, of requests").click();
   await page.getByText("Change name or URL").click();
+  await page.getByText("From a file of prices").click();
   await clean(page, "a provider");
 });
 

@@ -12,6 +12,7 @@ import { useSession } from "../session.js";
 import { useReading } from "../read.js";
 import { FlagNote } from "./market.js";
 import { OfferFields } from "./offer-fields.js";
+import { FromPriceFile } from "./price-file.js";
 
 /** Pause after the last letter of a model's name, before its offer is looked up. */
 const TYPED_MS = 400;
@@ -127,6 +128,7 @@ function Post({ at, provided, ask, known, form, setForm }: PostProps) {
   return (
     <form class="card" onSubmit={submit} noValidate aria-labelledby="post">
       <h2 id="post">Post an offer, or change one</h2>
+      <FromPriceFile fill={setForm} />
       <OfferFields form={form} faults={tried ? faults : ({} as Faults)} change={setForm} />
       {there && (
         <p class="note">
