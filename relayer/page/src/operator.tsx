@@ -3,6 +3,7 @@
 import { render, type ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { formatPico, formatSol, formatTime, formatUsdc, plural } from "./money.js";
+import { keepFocus } from "./focus.js";
 import { ErrorNote, Lines, TextField } from "./parts.js";
 import "./page.css";
 
@@ -66,6 +67,7 @@ function Operator() {
   const [view, setView] = useState<Told | null>(null);
   const [readAt, setReadAt] = useState(0);
   const [error, setError] = useState<unknown>(null);
+  useEffect(keepFocus, []);
   useEffect(() => {
     if (!token) return;
     let current = true;

@@ -31,6 +31,7 @@ test("the operator sees what the relayer does, with the token and without a word
     await page.getByRole("textbox", { name: "The operator's token" }).fill(TOKEN);
     await page.getByRole("button", { name: "Show me the relayer" }).click();
     await expect(page.getByTestId("ready")).toHaveText("It takes requests.");
+    await expect(page.locator("main"), "the form is gone, and what came of it is here").toBeFocused();
     await expect(page.getByTestId("request").filter({ hasText: "GET /v1/models" }).first()).toContainText("200");
     await expect(page.getByTestId("vault").first()).toBeVisible();
     await expect(page.getByTestId("configuration")).toContainText('"localnet": true');
