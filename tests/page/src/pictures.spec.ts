@@ -30,7 +30,7 @@ async function approve(page: Page): Promise<void> {
 /** Asks a model, and waits until the answer is there. */
 async function ask(page: Page): Promise<void> {
   await to(page, "Try");
-  await page.getByLabel("Prompt").fill(PROMPT);
+  await page.locator("#prompt").fill(PROMPT);
   await page.getByRole("button", { name: "Send" }).click();
   await expect(page.getByTestId("receipt")).toContainText("Receipt checked.");
 }

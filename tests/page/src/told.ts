@@ -50,7 +50,7 @@ export class Recorder {
     page.on("request", (request) => {
       if (request.method() === "POST" && request.url().endsWith("/chain/transactions") && this.stage === "funded") this.stage = "open";
     });
-    page.on("requestfinished", (request) => void this.#keep(request));
+    page.on("requestfinished", (request) => void this.#keep(request).catch(() => {}));
   }
 
   async #keep(request: Request): Promise<void> {
