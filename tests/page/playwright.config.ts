@@ -3,7 +3,7 @@ import { defineConfig } from "@playwright/test";
 const executablePath = process.env["STEAM_CHROMIUM"] ?? "/usr/bin/chromium";
 
 /** What the machine says of colours and of the edges of letters does not matter. */
-const DRAWN_ALIKE = ["--font-render-hinting=none", "--disable-lcd-text", "--disable-font-subpixel-positioning", "--force-color-profile=srgb"];
+const DRAWN_ALIKE = ["--font-render-hinting=full", "--disable-lcd-text", "--disable-font-subpixel-positioning", "--force-color-profile=srgb"];
 
 export default defineConfig({
   testDir: "src",

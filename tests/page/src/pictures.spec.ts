@@ -52,9 +52,9 @@ test("what the relayer says is recorded", async ({ page }) => {
   await to(page, "Start");
   await connect(page);
   await expect(page.getByText("This relayer pays the network's fee")).toBeVisible();
+  recorder.stage = "funded";
   await page.getByRole("button", { name: "Give me test money" }).first().click();
   await expect(page.getByRole("region", { name: "Wallet" })).toContainText("100.00 USDC");
-  recorder.stage = "funded";
   await page.waitForTimeout(6_000);
   await page.getByRole("button", { name: "Show me the transaction" }).click();
   await approve(page);
