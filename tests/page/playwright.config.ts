@@ -2,6 +2,9 @@ import { defineConfig } from "@playwright/test";
 
 const executablePath = process.env["STEAM_CHROMIUM"] ?? "/usr/bin/chromium";
 
+/** What the machine says of colours and of the edges of letters does not matter. */
+const DRAWN_ALIKE = ["--font-render-hinting=full", "--disable-lcd-text", "--disable-font-subpixel-positioning", "--force-color-profile=srgb"];
+
 export default defineConfig({
   testDir: "src",
   outputDir: "out/results",
@@ -11,16 +14,21 @@ export default defineConfig({
   fullyParallel: true,
   // A transaction is final 31 blocks later, which takes three seconds on a free machine and many on a busy one.
   timeout: 300_000,
-  expect: { timeout: 60_000 },
+  expect: {
+    timeout: 60_000,
+    // The same browser draws the same picture to the last pixel. What is allowed is for the edges of letters in another version of it.
+    toHaveScreenshot: { threshold: 0.1, maxDiffPixelRatio: 0.0002 },
+  },
+  snapshotPathTemplate: "{testDir}/pictures/{arg}-{projectName}{ext}",
   forbidOnly: true,
   retries: 0,
   reporter: [["list"]],
   use: {
-    launchOptions: { executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] },
+    launchOptions: { executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...DRAWN_ALIKE] },
     trace: "off",
   },
   projects: [
     { name: "desktop", use: { viewport: { width: 1280, height: 800 }, colorScheme: "light" } },
-    { name: "phone", testMatch: /flow|look|provider|elsewhere/, use: { viewport: { width: 390, height: 844 }, colorScheme: "dark", hasTouch: true } },
+    { name: "phone", testMatch: /flow|look|pictures|provider|elsewhere/, use: { viewport: { width: 390, height: 844 }, colorScheme: "dark", hasTouch: true } },
   ],
 });

@@ -1,6 +1,8 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { type Holdings, type Place, placeOf, type SessionKey, toBase58 } from "../../../app-idl/client/src/index.js";
+import { keepFocus } from "./focus.js";
 import { ErrorNote } from "./parts.js";
+import { useReading } from "./read.js";
 import type { Checked } from "./receipts.js";
 import * as api from "./relayer.js";
 import { type Reader, type Relayer, type Session, SessionProvider } from "./session.js";
@@ -30,16 +32,8 @@ async function load(): Promise<Relayer> {
 
 export function App() {
   const { view, path } = useHash();
-  const [relayer, setRelayer] = useState<Relayer | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    load().then(setRelayer, setError);
-  }, [attempt]);
-  const retry = () => {
-    setError(null);
-    setAttempt(attempt + 1);
-  };
+  const { value: relayer, error, again } = useReading(load, [], { when: true });
+  useEffect(keepFocus, []);
   return (
     <>
       <header>
@@ -55,7 +49,7 @@ export function App() {
         <Ready relayer={relayer} view={view} path={path} />
       ) : (
         <main id="content" tabIndex={-1}>
-          {error ? <ErrorNote error={error}><button onClick={retry}>Try again</button></ErrorNote> : <p role="status">Reading the chain …</p>}
+          {error ? <ErrorNote error={error}><button onClick={again}>Try again</button></ErrorNote> : <p role="status">Reading the chain …</p>}
         </main>
       )}
     </>
@@ -72,11 +66,12 @@ function Ready({ relayer, view, path }: { relayer: Relayer; view: Name; path: re
   const [title] = VIEWS[view];
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
+  const what = path.join("/");
   useEffect(() => {
     document.title = `${title} · Steam Router`;
     if (!first.current) main.current?.focus();
     first.current = false;
-  }, [title]);
+  }, [title, what]);
   // Each part stays as it is while another one is shown: a key or an answer is not lost by looking elsewhere.
   return (
     <SessionProvider value={session}>
@@ -121,6 +116,7 @@ function useNewSession(relayer: Relayer): Session {
   const [connected, use] = useState<Actor | null>(null);
   const [place, setPlace] = useState<Place | null>(null);
   const [holdings, setHoldings] = useState<Holdings | null>(null);
+  const [readAt, setReadAt] = useState(0);
   const [trouble, setTrouble] = useState<unknown>(null);
   const [key, setOneKey] = useState<SessionKey | null>(null);
   const [signedIn, setSignedIn] = useOwnerSession(connected);
@@ -133,13 +129,26 @@ function useNewSession(relayer: Relayer): Session {
     setPlace(placeOf(addressOf(connected), relayer.chain));
     return connected.wallet ? onGone(connected, () => use(null)) : undefined;
   }, [connected, relayer]);
+  const current = useRef(place);
+  current.current = place;
   const reload = useCallback(async () => {
-    if (place) setHoldings(await api.holdings(place));
+    if (!place) return;
+    try {
+      const read = await api.holdings(place);
+      // Who was connected before has other holdings.
+      if (place !== current.current) return;
+      setHoldings(read);
+      setReadAt(Date.now());
+      setTrouble(null);
+    } catch (error) {
+      if (place === current.current) setTrouble(error);
+      throw error;
+    }
   }, [place]);
   useEffect(() => {
     if (!place) return;
-    // A reading that fails leaves what was read last; the next one follows.
-    const read = () => void reload().then(() => setTrouble(null), setTrouble);
+    // A reading that fails leaves what was read last, which is said; the next one follows.
+    const read = () => void reload().catch(() => {});
     read();
     const timer = setInterval(() => document.visibilityState === "visible" && read(), READ_MS);
     return () => clearInterval(timer);
@@ -158,7 +167,7 @@ function useNewSession(relayer: Relayer): Session {
       return { of: name, receipts: [...news, ...known].sort((a, b) => Number(b.receipt.number - a.receipt.number)).slice(0, MOST_KEPT) };
     });
   }, [name]);
-  return { relayer, connected, place, holdings, trouble, reload, use, signedIn, setSignedIn, reader, key, setKey, receipts, keep };
+  return { relayer, connected, place, holdings, readAt, trouble, reload, use, signedIn, setSignedIn, reader, key, setKey, receipts, keep };
 }
 
 function readerOf(signedIn: api.OwnerSession | null, key: SessionKey | null): Reader | null {

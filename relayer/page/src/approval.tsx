@@ -7,6 +7,7 @@ import { ErrorNote, WordsList } from "./parts.js";
 import { useSession } from "./session.js";
 import { sign } from "./wallet.js";
 import { SignElsewhere } from "./views/elsewhere.js";
+import { lacksFee, NeedsSol } from "./views/fee.js";
 
 /** What is to be approved. */
 export interface Wish extends Parts {
@@ -42,6 +43,9 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
       setStage({ at: "over", error });
     }
   };
+  // The wallet would be asked for what the network refuses. Who signs elsewhere may have another one pay.
+  const signatures = stage?.at === "shown" ? stage.prepared.words.signers.length : 0;
+  const unpaid = !!holdings && !!connected?.wallet && !wish.sponsor && signatures > 0 && lacksFee(holdings, signatures);
   const authorised = hasKey(holdings, wish);
   useEffect(() => {
     // Whoever signed elsewhere may have sent it as well: the key that is in force now must be shown.
@@ -91,12 +95,13 @@ export function Approval({ wish, close }: { wish: Wish; close(): void }) {
         </>
       )}
       {stage?.at === "shown" && stage.notice && <p class="note bad" role="alert">{stage.notice}</p>}
+      {unpaid && <NeedsSol holdings={holdings} signatures={signatures} />}
       {stage?.at === "running" && <p role="status" class="progress">{stage.text}</p>}
       {stage?.at === "shown" && (
         <SignElsewhere prepared={stage.prepared} wish={wish} open={!connected.wallet} anew={() => show()} signed={(bytes) => elsewhere(stage.prepared, bytes)} />
       )}
       <div class="row">
-        {stage?.at === "shown" && connected.wallet && <button type="button" onClick={() => byWallet(stage.prepared)}>Ask {connected.wallet.name} to approve</button>}
+        {stage?.at === "shown" && connected.wallet && !unpaid && <button type="button" onClick={() => byWallet(stage.prepared)}>Ask {connected.wallet.name} to approve</button>}
         {stage?.at === "failed" && <button type="button" onClick={() => show()}>Try again</button>}
         {stage?.at !== "running" && <button type="button" class="quiet" onClick={close}>{stage?.at === "over" ? "Close" : "Cancel"}</button>}
       </div>

@@ -48,6 +48,12 @@ export function formatTime(unixSeconds: number): string {
   return new Date(unixSeconds * 1000).toLocaleString();
 }
 
+/** When something was read: the time, and the day as well if it was another one. */
+export function formatClock(ms: number): string {
+  const [at, now] = [new Date(ms), new Date()];
+  return at.toDateString() === now.toDateString() ? at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" }) : at.toLocaleString();
+}
+
 /** A moment in few letters, for the ends of a plot. */
 export function formatMoment(unixSeconds: number): string {
   return new Date(unixSeconds * 1000).toLocaleString(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });

@@ -3,6 +3,7 @@
 import { render, type ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { formatPico, formatSol, formatTime, formatUsdc, plural } from "./money.js";
+import { keepFocus } from "./focus.js";
 import { ErrorNote, Lines, TextField } from "./parts.js";
 import "./page.css";
 
@@ -46,16 +47,27 @@ interface Told {
 class Refused extends Error {}
 
 async function told(token: string): Promise<Told> {
-  const response = await fetch("/v1/operator", { headers: { Authorization: `Bearer ${token}` }, credentials: "omit", redirect: "error", cache: "no-store" });
+  let response: Response;
+  try {
+    response = await fetch("/v1/operator", { headers: { Authorization: `Bearer ${token}` }, credentials: "omit", redirect: "error", cache: "no-store" });
+  } catch {
+    throw new Error("The relayer does not answer here. Check that it runs, that operator.listen is this address, and your way to it.");
+  }
   if (response.status === 401) throw new Refused("This is not the token in operator.token_file.");
-  if (!response.ok) throw new Error(`The relayer answers ${response.status}.`);
-  return (await response.json()) as Told;
+  if (!response.ok) throw new Error(`The relayer answers with status ${response.status}. Its log says why.`);
+  try {
+    return (await response.json()) as Told;
+  } catch {
+    throw new Error("The relayer's answer broke off or cannot be read. It is asked again every few seconds.");
+  }
 }
 
 function Operator() {
   const [token, setToken] = useState<string | null>(null);
   const [view, setView] = useState<Told | null>(null);
+  const [readAt, setReadAt] = useState(0);
   const [error, setError] = useState<unknown>(null);
+  useEffect(keepFocus, []);
   useEffect(() => {
     if (!token) return;
     let current = true;
@@ -64,6 +76,7 @@ function Operator() {
         (found) => {
           if (!current) return;
           setView(found);
+          setReadAt(Date.now());
           setError(null);
         },
         (failed) => {
@@ -92,8 +105,8 @@ function Operator() {
       </header>
       <main>
         <h1>The relayer</h1>
-        {!token && <Token use={setToken} />}
-        {!!error && <ErrorNote error={error} />}
+        {!token && <Token use={(given) => { setError(null); setToken(given); }} />}
+        {!!error && <ErrorNote error={error} {...(view ? { since: readAt } : {})} />}
         {token && !view && !error && <p role="status">Reading …</p>}
         {token && view && <Shown view={view} />}
       </main>

@@ -3,16 +3,18 @@
 import type { ComponentChildren } from "preact";
 import { useId, useState } from "preact/hooks";
 import type { Words } from "./chain/words.js";
-import { short } from "./money.js";
+import { formatClock, short } from "./money.js";
 
 /** How long a button says what became of its press. */
 const SAID_MS = 4_000;
 
-export function ErrorNote({ error, children }: { error: unknown; children?: ComponentChildren }) {
+/** What went wrong; with `since`, when what is shown beside it was read. */
+export function ErrorNote({ error, since, children }: { error: unknown; since?: number; children?: ComponentChildren }) {
   const text = error instanceof Error ? error.message : String(error);
   return (
     <div class="note bad" role="alert">
       <p>{text}</p>
+      {!!since && <p>What is shown here was read at {formatClock(since)}. It is read again every few seconds.</p>}
       {children}
     </div>
   );

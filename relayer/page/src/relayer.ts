@@ -70,17 +70,14 @@ export async function settings(at: ChainView): Promise<{ relayer: RelayerAccount
 }
 
 function dataOf({ data }: { data: Uint8Array | null }, what: string): Uint8Array {
-  if (data === null) throw new Error(`${what} cannot be read`);
+  if (data === null) throw new Error(`The chain has no data of ${what}. The relayer is not registered yet, or its node lags: try again in a minute, and then ask its operator.`);
   return data;
 }
 
 export const holdings = (place: Place): Promise<Holdings> => holdingsOf(source, place);
 
-export async function openapi(): Promise<Document> {
-  const response = await fetch("/openapi.json");
-  if (!response.ok) throw new Error(`/openapi.json answers ${response.status}`);
-  return (await response.json()) as Document;
-}
+/** Beside `/v1`, and not in it. */
+export const openapi = (): Promise<Document> => relayer.call("../openapi.json");
 
 export function testMoney(wallet: string): Promise<{ signature: string } & Pick<Lifetime, "last_valid_block_height">> {
   return relayer.call("chain/faucet", { body: { wallet } });
@@ -135,6 +132,15 @@ export interface Price extends PriceParts {
   /** What a prompt of more than `from` tokens costs, if that has a price of its own. */
   long?: PriceParts & { from: number };
 }
+/** A suspicion of the relayer, with what it comes from. */
+export interface Flag {
+  reason: string;
+  /** The same in words. */
+  says: string;
+  since_ms: number;
+  requests: number;
+  against: number;
+}
 export interface Offer {
   address: string;
   provider: string;
@@ -147,7 +153,7 @@ export interface Offer {
   context_limit: number;
   output_limit: number;
   price: Price;
-  board: { available: boolean; share: number; flags: { reason: string }[]; "5m"?: Figures; "1h"?: Figures; "72h"?: Figures };
+  board: { available: boolean; share: number; flags: Flag[]; "5m"?: Figures; "1h"?: Figures; "72h"?: Figures };
 }
 export interface Market {
   slot: number;

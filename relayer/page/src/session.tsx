@@ -28,7 +28,9 @@ export interface Session {
   connected: Actor | null;
   place: Place | null;
   holdings: Holdings | null;
-  /** Why they could not be read the last time. */
+  /** When they were read, in milliseconds. */
+  readAt: number;
+  /** Why they could not be read since; `null` if they are of now. */
   trouble: unknown;
   /** Reads the holdings again. */
   reload(): Promise<void>;

@@ -32,8 +32,13 @@ test("a description that cannot be read says so, and can be asked for again", as
   const { page, origin } = steam;
   await page.route("**/openapi.json", (route) => route.fulfill({ status: 503, body: "" }));
   await page.goto(`${origin}/#api`);
-  await expect(page.getByRole("alert")).toContainText("/openapi.json answers 503");
+  await expect(page.getByRole("alert")).toContainText("The relayer answered with status 503.");
+  await page.unroute("**/openapi.json");
+  await page.route("**/openapi.json", (route) => route.abort());
+  await page.getByRole("button", { name: "Try again" }).click();
+  await expect(page.getByRole("alert")).toContainText("The relayer does not answer. Check the connection and try again; nothing is lost.");
   await page.unroute("**/openapi.json");
   await page.getByRole("button", { name: "Try again" }).click();
   await expect(page.getByTestId("operation").first()).toBeVisible();
+  await expect(page.getByRole("alert")).toHaveCount(0);
 });

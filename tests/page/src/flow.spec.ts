@@ -15,8 +15,11 @@ test("from nothing to the first answer with one approval, and everything back ag
   }
 
   await page.getByRole("link", { name: "Ask a model" }).first().click();
+  const soFar = page.getByTestId("so-far").waitFor();
   await page.getByRole("button", { name: "Send" }).click();
+  await soFar;
   await expect(page.getByTestId("receipt")).toContainText("Receipt checked.");
+  await expect(page.getByTestId("so-far")).toHaveCount(0);
   expect(Date.now() - begun, "under a minute").toBeLessThan(60_000);
   expect((await page.getByTestId("answer").textContent())!.length).toBeGreaterThan(2);
   await expect(page.getByTestId("receipt")).toContainText("USDC, fee included");
@@ -26,6 +29,9 @@ test("from nothing to the first answer with one approval, and everything back ag
   await expect(row).toHaveCount(1);
   await expect(row).toContainText("holds");
   await expect(row).toContainText("settled, in its batch");
+  const taken = page.getByTestId("taken");
+  await expect(taken).not.toContainText("has taken 0.00 USDC");
+  await expect(taken).toContainText("So no more was taken than receipts say.");
 
   await page.getByRole("button", { name: "End this key" }).click();
   await approve(steam, "End the key in place 0");

@@ -31,6 +31,7 @@ test("the operator sees what the relayer does, with the token and without a word
     await page.getByRole("textbox", { name: "The operator's token" }).fill(TOKEN);
     await page.getByRole("button", { name: "Show me the relayer" }).click();
     await expect(page.getByTestId("ready")).toHaveText("It takes requests.");
+    await expect(page.locator("main"), "the form is gone, and what came of it is here").toBeFocused();
     await expect(page.getByTestId("request").filter({ hasText: "GET /v1/models" }).first()).toContainText("200");
     await expect(page.getByTestId("vault").first()).toBeVisible();
     await expect(page.getByTestId("configuration")).toContainText('"localnet": true');
@@ -42,9 +43,13 @@ test("the operator sees what the relayer does, with the token and without a word
         expect(violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" | ")}`), `${colorScheme} ${width}`).toEqual([]);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         expect(wide, `wider than ${width}`).toBeLessThanOrEqual(0);
-        await page.screenshot({ path: test.info().outputPath(`operator-${colorScheme}-${width}.png`), fullPage: true });
       }
     }
+    await relayer.kill();
+    await expect(page.getByRole("alert")).toContainText("The relayer does not answer here.");
+    await expect(page.getByRole("alert")).toContainText("What is shown here was read at");
+    await relayer.again();
+    await expect(page.getByRole("alert")).toHaveCount(0);
     const stored = await page.evaluate(() => JSON.stringify([Object.entries(localStorage), Object.entries(sessionStorage), document.cookie, location.href]));
     expect(stored + asked.join()).not.toContain(TOKEN);
     await page.getByRole("button", { name: "Forget the token" }).click();

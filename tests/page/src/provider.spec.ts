@@ -137,6 +137,16 @@ test("an origin that names nobody, an offer found by its model, and a provider t
   const model = `page/other-${Date.now()}`;
   try {
     await registered(steam, engine.url);
+    await page.getByText("From a file of prices").click();
+    const rows = { "page/dear": { input_cost_per_token: 1e-3, output_cost_per_token: 2e-3, max_input_tokens: 9 }, [model]: { input_cost_per_token: 1.25e-6, output_cost_per_token: 2e-6, max_input_tokens: 8_192, max_output_tokens: 512, input_cost_per_image: 0.001 } };
+    await page.getByLabel("File of prices").setInputFiles({ name: "prices.json", mimeType: "application/json", buffer: Buffer.from(JSON.stringify(rows)) });
+    await page.getByLabel("Model of the file").selectOption(model);
+    await expect(page.getByText("that you will not be paid: input_cost_per_image.")).toBeVisible();
+    await expect(page.getByLabel("Model", { exact: true }).filter({ visible: true })).toHaveValue(model);
+    await expect(page.getByLabel("A million prompt tokens (USD)", { exact: true })).toHaveValue("1.25");
+    await expect(page.getByLabel("Most tokens of an answer")).toHaveValue("512");
+    await page.getByLabel("File of prices").setInputFiles({ name: "prices.json", mimeType: "application/json", buffer: Buffer.from("no JSON") });
+    await expect(page.getByRole("alert")).toContainText("The file is no JSON.");
     await terms(steam, model, "1", "0.5.1");
     await page.getByRole("button", { name: "Show me the offer" }).click();
     await expect(page.getByText("Write a price in USD such as 0.25, with at most six places.")).toBeVisible();

@@ -125,6 +125,69 @@ test("a relayer that dies between approval and end: the page waits for it, and n
   }
 });
 
+test("balances that cannot be read again: from when they are, and why, until they can", async ({ steam }) => {
+  const { page } = steam;
+  await opened(steam, "4");
+  const wallet = page.getByRole("region", { name: "Wallet" });
+  await expect(wallet).toContainText("4.00 USDC in the vault");
+  const read = await page.evaluate(() => Date.now());
+  const clock = (ms: number) => page.evaluate((ms) => new Date(ms).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" }), ms);
+  // Within these seconds another minute may begin.
+  const [before, after] = [await clock(read - 10_000), await clock(read + 10_000)];
+  await page.route("**/v1/chain/accounts/*", (route) => route.fulfill({ status: 503, json: { error: { code: "chain_unavailable", message: "no RPC node answers" } } }));
+  await expect(page.getByTestId("old")).toContainText("no RPC node answers");
+  const old = await page.getByTestId("old").textContent();
+  expect(old!.includes(`are from ${before}`) || old!.includes(`are from ${after}`), `${old} (${before}, ${after})`).toBe(true);
+  await expect(wallet, "what was read last").toContainText("4.00 USDC in the vault");
+  await to(steam, "Spending");
+  await expect(page.getByTestId("old"), "where the figures are").toBeVisible();
+  await page.unroute("**/v1/chain/accounts/*");
+  await expect(page.getByTestId("old")).toHaveCount(0);
+});
+
+test("an alert is gone once what it speaks of is mended, without a press", async ({ steam }) => {
+  const { page } = steam;
+  const alert = page.getByRole("alert").filter({ visible: true });
+  const silent = "The relayer does not answer.";
+  await opened(steam, "2");
+  for (const [part, path] of [["Spending", "usage"], ["Spending", "receipts"], ["Market", "providers"], ["API", "openapi.json"], ["Provide", "chain/accounts"]] as const) {
+    const calls = new RegExp(`/${path}`);
+    await page.route(calls, (route) => route.abort());
+    await to(steam, part);
+    await expect(alert, path).toContainText(silent);
+    await page.unroute(calls);
+    await expect(alert, path).toHaveCount(0);
+    await to(steam, "Start");
+  }
+  // What was wrong with a field is not said of what is written next.
+  await to(steam, "Spending");
+  await page.getByLabel("Deposit (USDC)").filter({ visible: true }).fill("0");
+  await page.getByRole("button", { name: "Deposit", exact: true }).click();
+  const fault = page.getByText("Write an amount such as 5 or 0.25.").filter({ visible: true });
+  await expect(fault).toBeVisible();
+  await page.getByLabel("Deposit (USDC)").filter({ visible: true }).fill("1");
+  await expect(fault).toHaveCount(0);
+  // What one wallet did not sign says nothing once it has.
+  steam.wallet.mood = "refuses";
+  await page.getByRole("button", { name: "Sign in with Test Wallet" }).filter({ visible: true }).click();
+  await expect(alert).toContainText("You are not signed in.");
+  steam.wallet.mood = "signs";
+  await page.getByRole("button", { name: "Sign in with Test Wallet" }).filter({ visible: true }).click();
+  await page.getByTestId("signed-in").filter({ visible: true }).getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByRole("button", { name: "Sign in with Test Wallet" }).filter({ visible: true })).toBeVisible();
+  await expect(alert).toHaveCount(0);
+});
+
+test("a page whose relayer was away when it was opened begins by itself", async ({ steam }) => {
+  const { page, origin } = steam;
+  await page.route("**/v1/chain", (route) => route.abort());
+  await page.goto(origin);
+  await expect(page.getByRole("alert")).toContainText("The relayer does not answer.");
+  await page.unroute("**/v1/chain");
+  await expect(page.getByRole("button", { name: "Connect Test Wallet" }).first()).toBeVisible();
+  await expect(page.getByRole("alert")).toHaveCount(0);
+});
+
 test("a key that is none, and a key that is unknown", async ({ steam }) => {
   const { page, origin } = steam;
   await page.goto(`${origin}/#try`);

@@ -4,8 +4,8 @@ import { readFileSync } from "node:fs";
 import { approve, expect, opened, test, to } from "./fixture.ts";
 
 test("usage by day, model and provider, and the receipts as CSV", async ({ steam }) => {
-  const { page } = steam;
-  await opened(steam, "2");
+  const { page, origin } = steam;
+  const key = await opened(steam, "2");
   await to(steam, "Try");
   for (const sent of [1, 2]) {
     await page.getByRole("button", { name: "Send" }).click();
@@ -40,6 +40,15 @@ test("usage by day, model and provider, and the receipts as CSV", async ({ steam
   const pico = cells.reduce((sum, cell) => sum + BigInt(cell[cost!]!.replace(".", "").padEnd(cell[cost!]!.indexOf(".") + 12, "0")), 0n);
   const total = (await page.getByTestId("usage-total").textContent())!.match(/([\d.]+) USDC/)![1]!;
   expect(pico).toBe(BigInt(total.replace(".", "").padEnd(total.indexOf(".") + 12, "0")));
+
+  // A relayer that hides receipts of what the chain took is seen.
+  await expect(page.getByTestId("taken")).not.toContainText("has taken 0.00 USDC");
+  await page.route(/\/v1\/receipts\?/, (route) => route.fulfill({ json: { data: [], has_more: false } }));
+  await page.goto(`${origin}/?hidden#spending`);
+  await page.getByRole("button", { name: "Connect Test Wallet" }).filter({ visible: true }).click();
+  await page.getByLabel("API key").filter({ visible: true }).fill(key);
+  await page.getByRole("button", { name: "Use this key" }).filter({ visible: true }).click();
+  await expect(page.getByTestId("beyond")).toContainText("for which no receipt is listed here");
 });
 
 test("why a request went where it went: by a link, with its key alone, and only as the receipt commits to it", async ({ steam }) => {

@@ -74,9 +74,21 @@ test("a wallet without SOL, from nothing to the first answer; and the rent goes 
   await page.getByRole("button", { name: "Send" }).click();
   await expect(page.getByTestId("receipt")).toContainText("Receipt checked.");
 
-  // Out again, with a little SOL of its own.
-  await carryOut(chain, payer, [lamports(payer.address, wallet.address, 2_000_000n)]);
+  // Out again, with a little SOL of its own: without it the wallet is not asked, and it is said before what is needed.
   await to(steam, "Spending");
+  const needs = page.getByTestId("needs-sol").filter({ visible: true });
+  await expect(needs).toContainText("Your wallet has 0.0000 SOL.");
+  await expect(needs).toContainText(`send 0.002 SOL to ${wallet.address}`);
+  await page.getByRole("button", { name: "Withdraw at once" }).click();
+  await expect(page.getByText("Withdraw everything at once", { exact: true })).toBeVisible();
+  await expect(needs).toBeVisible();
+  await expect(page.getByRole("button", { name: "Ask Test Wallet to approve" })).toHaveCount(0);
+  await expect(page.getByRole("alert")).toHaveCount(0);
+  await carryOut(chain, payer, [lamports(payer.address, wallet.address, 2_000_000n)]);
+  await expect(page.getByRole("button", { name: "Ask Test Wallet to approve" })).toBeVisible();
+  await expect(needs).toHaveCount(0);
+  expect(wallet.asked, "nothing was asked meanwhile").toHaveLength(1);
+  await page.getByRole("button", { name: "Cancel" }).click();
   await expect(page.getByTestId("receipt-row")).toContainText("settled, in its batch");
   // The page reads what the vault has every few seconds; a withdrawal names its last group.
   await page.waitForTimeout(10_000);

@@ -1,9 +1,12 @@
 /** A wallet by the Wallet Standard, with a real keypair that lies outside the page. What it signs can be seen, refused or changed by a test. */
 
-import { createPublicKey, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
 import type { Page } from "@playwright/test";
 
 const ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+/** What comes before the seed of a private key. */
+const PKCS8 = Buffer.from("302e020100300506032b657004220420", "hex");
 
 export function base58(bytes: Uint8Array): string {
   let value = bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n);
@@ -24,8 +27,9 @@ export class TestWallet {
   /** What it does when it is asked. */
   mood: "signs" | "refuses" | "changes" = "signs";
 
-  constructor() {
-    this.#key = generateKeyPairSync("ed25519").privateKey;
+  /** With a `seed` of 32 bytes it is the same wallet each time. */
+  constructor(seed?: Uint8Array) {
+    this.#key = seed ? createPrivateKey({ key: Buffer.concat([PKCS8, seed]), format: "der", type: "pkcs8" }) : generateKeyPairSync("ed25519").privateKey;
     this.publicKey = Uint8Array.from(createPublicKey(this.#key).export({ format: "der", type: "spki" }).subarray(-32));
     this.address = base58(this.publicKey);
   }

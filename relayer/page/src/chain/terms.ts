@@ -29,7 +29,7 @@ export interface OfferForm {
   others: bigint;
 }
 
-const NO_PRICES: PriceForm = { input: "", cached: "", cacheWrite: "", cacheWriteLong: "", output: "", request: "" };
+export const NO_PRICES: PriceForm = { input: "", cached: "", cacheWrite: "", cacheWriteLong: "", output: "", request: "" };
 export const EMPTY_OFFER: OfferForm = {
   model: "", price: NO_PRICES, longFrom: "", longPrice: NO_PRICES, context: "", answer: "", capabilities: ["chat", "streaming"], quantization: "unknown", others: 0n,
 };
@@ -104,7 +104,7 @@ export function formOf(model: string, terms: OfferTerms): OfferForm {
 }
 
 /** As it is written into a field: without separators of thousands. */
-function plain(micro: bigint): string {
+export function plain(micro: bigint): string {
   return formatUsdc(micro).replaceAll(",", "");
 }
 

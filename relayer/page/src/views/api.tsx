@@ -1,29 +1,23 @@
 /** The API as the relayer describes it. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { byTag, type Call, type Document, kindOf, members, parts, type Schema } from "../openapi.js";
 import { ErrorNote, Lines } from "../parts.js";
+import { useReading } from "../read.js";
 import { openapi } from "../relayer.js";
 
 /** How many schemas are opened within each other: some contain themselves. */
 const DEEPEST = 6;
 
 export function Api({ shown }: { shown: boolean }) {
-  const [document, setDocument] = useState<Document | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    if (!shown || document) return;
-    setError(null);
-    openapi().then(setDocument, setError);
-  }, [shown, attempt]);
+  const { value: document, error, again } = useReading(openapi, [], { when: shown });
   return (
     <>
       <h1>API</h1>
       <p class="lead">
         Every path of this relayer, as <a href="/openapi.json">/openapi.json</a> describes it. A key goes into the header <code>Authorization: Bearer</code> or <code>x-api-key</code>. SDKs of OpenAI and Anthropic work as they are.
       </p>
-      {!!error && <ErrorNote error={error}><button onClick={() => setAttempt(attempt + 1)}>Try again</button></ErrorNote>}
+      {!!error && <ErrorNote error={error}><button onClick={again}>Try again</button></ErrorNote>}
       {!document && !error && <p role="status">Reading the description …</p>}
       {document && byTag(document).map(({ title, description, calls }) => (
         <section key={title} class="card" aria-label={title || "Others"}>

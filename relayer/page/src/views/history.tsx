@@ -1,8 +1,9 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { FIGURES, linesOfFigure, type MarketHistory, nameOf, rowsOf } from "../history.js";
 import { formatTime } from "../money.js";
 import { ErrorNote } from "../parts.js";
 import { Legend, MOST_LINES, Plot } from "../plot.js";
+import { useReading } from "../read.js";
 import { history } from "../relayer.js";
 
 export const SPANS = { "24h": "day", "7d": "week" } as const;
@@ -16,29 +17,7 @@ export const linkTo = (model: string, span: Span): string => `#market/${encodeUR
 
 /** What a model's offers were like over a day or a week. */
 export function History({ shown, model, span }: { shown: boolean; model: string; span: Span }) {
-  const [read, setRead] = useState<MarketHistory | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    if (!shown) return;
-    let current = true;
-    const look = () => {
-      history(model, span).then(
-        (found) => {
-          if (!current) return;
-          setRead(found);
-          setError(null);
-        },
-        (failed) => current && setError(failed),
-      );
-    };
-    look();
-    const timer = setInterval(look, READ_MS);
-    return () => {
-      current = false;
-      clearInterval(timer);
-    };
-  }, [shown, model, span, attempt]);
+  const { value: read, at, error, again } = useReading(() => history(model, span), [model, span], { when: shown, every: READ_MS });
   return (
     <section class="card" aria-labelledby="history" data-testid="history">
       <h2 id="history">{model}, over the last {SPANS[span]}</h2>
@@ -48,7 +27,7 @@ export function History({ shown, model, span }: { shown: boolean; model: string;
           <a key={name} class="choose" href={linkTo(model, name as Span)} aria-current={name === span ? "true" : undefined}>The last {title}</a>
         ))}
       </p>
-      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read it again</button></ErrorNote>}
+      {!!error && <ErrorNote error={error} since={at}><button type="button" class="quiet" onClick={again}>Read it again</button></ErrorNote>}
       {!read && !error && <p role="status">Reading …</p>}
       {read && <Drawn history={read} />}
     </section>

@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import {
   authorizeKey, freePlace, type Holdings, isBound, isLive, isUsed, type KeyGrant, type MaxPrices, NEVER, type Place, revokeKey, SessionKey,
   type SessionKeyAccount, toBase58, updateKey, type VaultAccount,
@@ -60,6 +60,7 @@ function Title({ account: { key }, state }: { account: SessionKeyAccount; state:
   const save = (event: Event) => {
     event.preventDefault();
     const given = (text ?? "").trim().slice(0, 60);
+    setError(null);
     try {
       setName(key, given);
     } catch {
@@ -67,6 +68,9 @@ function Title({ account: { key }, state }: { account: SessionKeyAccount; state:
     }
     setText(null);
   };
+  const form = useRef<HTMLFormElement>(null);
+  const isAsked = text !== null;
+  useEffect(() => form.current?.querySelector("input")?.focus(), [isAsked]);
   if (text === null) {
     return (
       <>
@@ -79,7 +83,7 @@ function Title({ account: { key }, state }: { account: SessionKeyAccount; state:
     );
   }
   return (
-    <form onSubmit={save} noValidate aria-label="Name this key">
+    <form onSubmit={save} noValidate aria-label="Name this key" ref={form}>
       <TextField label="Name" type="text" hint="Kept in this browser alone. Empty is no name." value={text} onInput={setText} />
       <p class="row">
         <button type="submit" class="quiet">Keep the name</button>

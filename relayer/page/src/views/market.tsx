@@ -1,7 +1,8 @@
-import { useEffect, useState } from "preact/hooks";
-import { formatUsdc } from "../money.js";
+import { useState } from "preact/hooks";
+import { formatTime, formatUsdc, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
-import { market, type Market as Listing, type Offer } from "../relayer.js";
+import { useReading } from "../read.js";
+import { type Flag, market, type Market as Listing, type Offer } from "../relayer.js";
 import { useSession } from "../session.js";
 import { History, linkTo } from "./history.js";
 
@@ -23,28 +24,8 @@ export function Market({ shown, path }: { shown: boolean; path: readonly string[
 function Models({ shown }: { shown: boolean }) {
   const { relayer } = useSession();
   const [window, setWindow] = useState<Window>("5m");
-  const [listing, setListing] = useState<Listing>(relayer.market);
-  const [error, setError] = useState<unknown>(null);
-  useEffect(() => {
-    if (!shown) return;
-    let current = true;
-    const read = () => {
-      market(window).then(
-        (read) => {
-          if (!current) return;
-          setListing(read);
-          setError(null);
-        },
-        (failed) => current && setError(failed),
-      );
-    };
-    read();
-    const timer = setInterval(read, READ_MS);
-    return () => {
-      current = false;
-      clearInterval(timer);
-    };
-  }, [shown, window]);
+  const { value, at, error } = useReading(() => market(window), [window], { when: shown, every: READ_MS });
+  const listing: Listing = value ?? relayer.market;
   const models = [...new Set(listing.data.map((offer) => offer.model))].sort();
   return (
     <>
@@ -57,7 +38,7 @@ function Models({ shown }: { shown: boolean }) {
           </label>
         ))}
       </fieldset>
-      {!!error && <ErrorNote error={error} />}
+      {!!error && <ErrorNote error={error} since={at} />}
       {models.length === 0 && <p class="note">No provider offers a model at this relayer.</p>}
       {models.map((model) => <ModelTable key={model} model={model} window={window} offers={listing.data.filter((offer) => offer.model === model)} />)}
     </>
@@ -92,7 +73,7 @@ function ModelTable({ model, offers, window }: { model: string; offers: Offer[];
                   <th scope="row">
                     {offer.provider_name}
                     {offer.host && <span class="unit">{offer.host}</span>}
-                    {offer.board.flags.length > 0 && <b class="fault"> flagged: {offer.board.flags.map((flag) => flag.reason).join(", ")}</b>}
+                    {offer.board.flags.map((flag) => <FlagNote key={flag.reason} flag={flag} />)}
                     {offer.barred && <span class="unit">asked for nobody: {offer.barred}</span>}
                     {!offer.barred && !offer.board.available && <span class="unit">not asked at the moment</span>}
                   </th>
@@ -116,6 +97,15 @@ function ModelTable({ model, offers, window }: { model: string; offers: Offer[];
         </table>
       </div>
     </section>
+  );
+}
+
+/** What the relayer suspects, and of how many requests. */
+export function FlagNote({ flag }: { flag: Flag }) {
+  return (
+    <span class="unit">
+      <b class="fault">flagged: {flag.reason}</b> {flag.says}: {flag.against} of {plural(flag.requests, "request")} since {formatTime(flag.since_ms / 1_000)}
+    </span>
   );
 }
 

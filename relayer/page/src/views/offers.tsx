@@ -9,7 +9,10 @@ import { formatTime, formatUsdc } from "../money.js";
 import { type OwnOffer, type ProviderPart, readOwn } from "../offers.js";
 import { ErrorNote } from "../parts.js";
 import { useSession } from "../session.js";
+import { useReading } from "../read.js";
+import { FlagNote } from "./market.js";
 import { OfferFields } from "./offer-fields.js";
+import { FromPriceFile } from "./price-file.js";
 
 /** Pause after the last letter of a model's name, before its offer is looked up. */
 const TYPED_MS = 400;
@@ -74,7 +77,7 @@ function OfferItem({ offer: { model, account, listing }, now, change, retire, cl
           {!listing && "This relayer does not list it yet."}
           {listing?.barred && `This relayer asks it for nobody: it ${listing.barred}.`}
           {listing && !listing.barred && `In the last hour: ${figures?.uptime == null ? "no requests" : `uptime ${(figures.uptime * 100).toFixed(1)} %`}, ${Math.round(listing.board.share * 100)} % of the model's recent requests.`}
-          {listing && listing.board.flags.length > 0 && <b class="fault"> Flagged: {listing.board.flags.map((flag) => flag.reason).join(", ")}.</b>}
+          {listing?.board.flags.map((flag) => <FlagNote key={flag.reason} flag={flag} />)}
         </p>
       )}
       <p class="row">
@@ -125,6 +128,7 @@ function Post({ at, provided, ask, known, form, setForm }: PostProps) {
   return (
     <form class="card" onSubmit={submit} noValidate aria-labelledby="post">
       <h2 id="post">Post an offer, or change one</h2>
+      <FromPriceFile fill={setForm} />
       <OfferFields form={form} faults={tried ? faults : ({} as Faults)} change={setForm} />
       {there && (
         <p class="note">
@@ -146,32 +150,18 @@ function post(at: ProviderPart["at"], model: string, terms: OfferTerms, note: st
   return { instructions: [putOffer(at, model, terms)], note, done };
 }
 
-/** What a look-up of an offer came to: `account` is `null` if there is none. */
-type Found = { model: string } & ({ account: OfferAccount | null } | { error: unknown });
-
 /** The offer of this model on chain: `null` if there is none, `undefined` while that is not known. After an `error` it is looked up `again`. */
 function useOffer(at: ProviderPart["at"], model: string, provided: ProviderPart["provided"]) {
-  const [found, setFound] = useState<Found | null>(null);
-  const [attempt, setAttempt] = useState(0);
-  const own = provided.offers.find((one) => one.model.toLowerCase() === model.toLowerCase())?.account;
-  const wanted = !own && isModelName(model);
+  // What was looked up is the model as it was written a moment ago.
+  const [written, setWritten] = useState(model);
   useEffect(() => {
-    setFound(null);
-    if (!wanted) return;
-    let current = true;
-    const timer = setTimeout(() => {
-      readOwn(at, model).then((account) => current && setFound({ model, account }), (error) => current && setFound({ model, error }));
-    }, TYPED_MS);
-    return () => {
-      current = false;
-      clearTimeout(timer);
-    };
-  }, [at, model, wanted, attempt]);
-  const again = () => {
-    setFound(null);
-    setAttempt(attempt + 1);
-  };
+    const timer = setTimeout(() => setWritten(model), TYPED_MS);
+    return () => clearTimeout(timer);
+  }, [model]);
+  const own = provided.offers.find((one) => one.model.toLowerCase() === model.toLowerCase())?.account;
+  const wanted = !own && isModelName(model) && written === model;
+  const { value, error, again } = useReading(async () => ({ at, model, account: await readOwn(at, model) }), [at, model], { when: wanted, forgets: true });
   // What was found of another model is no word of this one.
-  const known = wanted && found?.model === model ? found : null;
-  return { account: own ?? (known && "account" in known ? known.account : undefined), error: known && "error" in known ? known.error : null, again };
+  const found = wanted && value?.model === model && value.at === at ? value.account : undefined;
+  return { account: own ?? found, error: wanted && found === undefined ? error : null, again };
 }

@@ -18,16 +18,27 @@ export function PayFromPhone({ vault, amount }: { vault: string; amount: bigint 
   );
 }
 
-/** What a phone scans, and the link behind it. */
-export function PayCode({ link }: { link: string }) {
-  const { data, size } = encode(link);
+/** An address, to be scanned by the application of an exchange. */
+export function AddressCode({ of }: { of: string }) {
+  return <Code of={of} label="The address as a code" />;
+}
+
+function Code({ of, label }: { of: string; label: string }) {
+  const { data, size } = encode(of);
   const dark = data.flatMap((row, y) => row.flatMap((on, x) => (on ? [`M${x} ${y}h1v1h-1z`] : []))).join("");
   return (
+    <svg class="code" viewBox={`0 0 ${size} ${size}`} role="img" aria-label={label} shape-rendering="crispEdges">
+      <rect width={size} height={size} fill="#fff" />
+      <path d={dark} fill="#000" />
+    </svg>
+  );
+}
+
+/** What a phone scans, and the link behind it. */
+export function PayCode({ link }: { link: string }) {
+  return (
     <>
-      <svg class="code" viewBox={`0 0 ${size} ${size}`} role="img" aria-label="Code of Solana Pay" shape-rendering="crispEdges">
-        <rect width={size} height={size} fill="#fff" />
-        <path d={dark} fill="#000" />
-      </svg>
+      <Code of={link} label="Code of Solana Pay" />
       <p class="row"><a href={link}>Open in a wallet on this device</a> <Copied text={link} what="link" /></p>
     </>
   );

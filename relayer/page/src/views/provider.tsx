@@ -7,6 +7,7 @@ import { faultOfName, readEndpoint } from "../chain/terms.js";
 import { formatSol, formatUsdc } from "../money.js";
 import { type Provided, type ProviderPart, readProvided } from "../offers.js";
 import { Address, ErrorNote, Lines, TextField } from "../parts.js";
+import { useFault } from "../read.js";
 import { useSession } from "../session.js";
 import { Offers } from "./offers.js";
 import { Origin } from "./origin.js";
@@ -23,7 +24,7 @@ export function Provider({ shown }: { shown: boolean }) {
   const { connected, holdings, place } = useSession();
   const at = useMemo(() => (place ? providerPlace(place) : null), [place]);
   const [models, setModels] = useState<readonly string[]>([]);
-  const { provided, error, read } = useProvided(at, models, shown);
+  const { provided, readAt, error, read } = useProvided(at, models, shown);
   const [wish, setWish] = useState<Wish | null>(null);
   const known = useCallback((model: string) => setModels((all) => (all.includes(model) ? all : [...all, model])), []);
   const ask = (one: Wish) => setWish({ ...one, done: async (tell) => { await one.done?.(tell); await read(); } });
@@ -33,7 +34,7 @@ export function Provider({ shown }: { shown: boolean }) {
       <p class="lead">Register an API that speaks one of the dialects, post prices on chain, and be paid in USDC for every answer that a client's receipt names. Registering needs nobody's permission; a relayer's operator may still leave an offer out.</p>
       {!connected && <Connect />}
       {connected && !(provided && holdings) && !error && <p role="status">Reading your accounts …</p>}
-      {!!error && <ErrorNote error={error} />}
+      {!!error && <ErrorNote error={error} since={readAt} />}
       {wish && <Approval wish={wish} close={() => setWish(null)} />}
       {at && provided && holdings && (
         <div hidden={!!wish}>
@@ -50,8 +51,12 @@ export function Provider({ shown }: { shown: boolean }) {
 
 function useProvided(at: ProviderPlace | null, models: readonly string[], shown: boolean) {
   const [provided, setProvided] = useState<Provided | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  useEffect(() => setProvided(null), [at]);
+  const [readAt, setReadAt] = useState(0);
+  const [error, setError] = useFault([at]);
+  useEffect(() => {
+    setProvided(null);
+    setReadAt(0);
+  }, [at]);
   // Whoever asks for a reading gets one of the models that are known by then, and an older reading never replaces a later one.
   const wanted = useRef(models);
   wanted.current = models;
@@ -63,6 +68,7 @@ function useProvided(at: ProviderPlace | null, models: readonly string[], shown:
       const found = await readProvided(at, wanted.current);
       if (number !== last.current) return;
       setProvided(found);
+      setReadAt(Date.now());
       setError(null);
     } catch (failed) {
       if (number === last.current) setError(failed);
@@ -75,7 +81,7 @@ function useProvided(at: ProviderPlace | null, models: readonly string[], shown:
     const timer = setInterval(() => document.visibilityState === "visible" && void read(), pause);
     return () => clearInterval(timer);
   }, [read, shown, pause]);
-  return { provided, error, read };
+  return { provided, readAt, error, read };
 }
 
 interface SelfForm {

@@ -1,10 +1,12 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { costOf, fromBase64 } from "../../../../app-idl/client/src/index.js";
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
+import { useReading } from "../read.js";
 import { check, refreshed, type Checked } from "../receipts.js";
 import { type ListedReceipt, receipt, receiptPages } from "../relayer.js";
 import { type Reader, useSession } from "../session.js";
+import { compared } from "../settled.js";
 import { linkToAnswer } from "./why.js";
 
 /** Pause between two looks at receipts that are not settled. */
@@ -31,36 +33,19 @@ async function latest(token: string): Promise<ListedReceipt[]> {
 /** The requests of a key or of all keys of a vault, from this tab and from elsewhere, each with its receipt as it was checked here. */
 export function Receipts({ shown, reader }: { shown: boolean; reader: Reader }) {
   const { relayer, place, receipts, keep } = useSession();
-  const [error, setError] = useState<unknown>(null);
-  const [attempt, setAttempt] = useState(0);
+  const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
+  const list = useReading(() => latest(reader.token), [reader], { when: shown });
   useEffect(() => {
-    if (!shown) return;
-    const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
-    latest(reader.token).then(
-      (listed) => {
-        const unknown = listed.filter((one) => !receipts.some((known) => known.id === one.id));
-        keep(...unknown.map((one) => check(one.id, fromBase64(one.receipt), expected)));
-        setError(null);
-      },
-      setError,
-    );
-  }, [shown, reader, attempt]);
+    const unknown = (list.value ?? []).filter((one) => !receipts.some((known) => known.id === one.id));
+    keep(...unknown.map((one) => check(one.id, fromBase64(one.receipt), expected)));
+  }, [list.value]);
   const open = receipts.filter((one) => one.included === null).slice(0, LOOK_AT);
+  const look = () => Promise.all(open.map(async (one) => refreshed(one, await receipt(one.id, reader.token))));
+  const settling = useReading(look, [receipts, reader], { when: shown && open.length > 0, every: LOOK_MS });
   useEffect(() => {
-    if (!shown || open.length === 0) return;
-    const look = () => {
-      Promise.all(open.map(async (one) => refreshed(one, await receipt(one.id, reader.token)))).then(
-        (read) => {
-          setError(null);
-          keep(...read.filter((one) => one.status !== receipts.find((known) => known.id === one.id)?.status));
-        },
-        setError,
-      );
-    };
-    look();
-    const timer = setInterval(look, LOOK_MS);
-    return () => clearInterval(timer);
-  }, [shown, receipts, reader]);
+    keep(...(settling.value ?? []).filter((one) => one.status !== receipts.find((known) => known.id === one.id)?.status));
+  }, [settling.value]);
+  const error = list.error ?? (open.length > 0 ? settling.error : null);
   const total = receipts.reduce((sum, one) => sum + costOf(one.receipt), 0n);
   return (
     <section class="card" aria-labelledby="receipts">
@@ -70,6 +55,7 @@ export function Receipts({ shown, reader }: { shown: boolean; reader: Reader }) 
       ) : (
         <p>{plural(receipts.length, "request")} of {reader.whole ? "all keys" : "this key"}, {formatPico(total)} USDC by their receipts. The last {MOST.toLocaleString()} are listed at most; the file above has all.</p>
       )}
+      <Taken reader={reader} receipts={receipts} />
       {receipts.length > 0 && (
         <div class="scroll" tabIndex={0} role="region" aria-label="Receipts">
           <table>
@@ -90,7 +76,7 @@ export function Receipts({ shown, reader }: { shown: boolean; reader: Reader }) 
           </table>
         </div>
       )}
-      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read them again</button></ErrorNote>}
+      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={list.again}>Read them again</button></ErrorNote>}
       <p class="hint">
         Checked in this browser against the relayer's key on chain. Of a settled one, the proof is followed to the batch's root; that the root is in the
         transaction is checked by <code>steam receipt verify --on-chain</code>.
@@ -103,4 +89,27 @@ function settlement({ status, included, transaction }: Checked) {
   if (included === null) return status;
   if (!included) return <b class="fault">The proof does not lead to the batch's root.</b>;
   return <>settled, in its batch <code class="long" title={transaction ?? ""}>{transaction?.slice(0, 8)}…</code></>;
+}
+
+/** What the chain took of the vault, or of this key, beside what receipts say: both are read in this browser. */
+function Taken({ reader, receipts }: { reader: Reader; receipts: Checked[] }) {
+  const { holdings } = useSession();
+  const vault = holdings?.vault;
+  const key = vault?.keys.find((one) => one.key === reader.name);
+  if (!vault || (!reader.whole && !key)) return null;
+  const { taken, receipted, proven, beyond } = compared(key ? key.settled_pico : vault.settled_pico + vault.fee_pico, receipts);
+  return (
+    <>
+      <p data-testid="taken">
+        The chain has taken {formatPico(taken)} USDC from {key ? "this key" : "this vault"}. The receipts here say {formatPico(receipted)} USDC, of which {formatPico(proven)} USDC are proven to be settled.
+        {beyond === 0n && " So no more was taken than receipts say."}
+      </p>
+      {beyond > 0n && (
+        <p class="note bad" data-testid="beyond">
+          {formatPico(beyond)} USDC were taken for which no receipt is listed here. If requests are older than 30 days, or more than {MOST.toLocaleString()}, that may be theirs; otherwise ask the
+          relayer's operator for the receipts, and end the key.
+        </p>
+      )}
+    </>
+  );
 }

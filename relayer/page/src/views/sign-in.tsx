@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { formatTime } from "../money.js";
 import { ErrorNote } from "../parts.js";
+import { useFault } from "../read.js";
 import { endSession, openSession, signIn } from "../relayer.js";
 import { useSession } from "../session.js";
 import { addressOf, canSignIn, type Connected, signInWith } from "../wallet.js";
@@ -8,7 +9,7 @@ import { addressOf, canSignIn, type Connected, signInWith } from "../wallet.js";
 /** Signs the owner in, to see `what` belongs to the wallet: a message is signed, and no transaction. */
 export function SignInCard({ what }: { what: string }) {
   const { connected, signedIn, setSignedIn } = useSession();
-  const [error, setError] = useState<unknown>(null);
+  const [error, setError] = useFault([connected, signedIn]);
   const [busy, setBusy] = useState(false);
   if (!connected) return null;
   if (signedIn) {
@@ -27,6 +28,7 @@ export function SignInCard({ what }: { what: string }) {
     return <p class="hint">To see {what} you sign in with a wallet in this browser that signs messages.</p>;
   }
   const sign = async (wallet: Connected) => {
+    if (busy) return;
     setError(null);
     setBusy(true);
     try {
@@ -40,7 +42,7 @@ export function SignInCard({ what }: { what: string }) {
   return (
     <section class="card" aria-label="Sign in">
       <p>Sign in with your wallet to see {what}. You sign a message, and no transaction: nothing can be spent or changed with it, and it ends after half an hour.</p>
-      <button type="button" class="quiet" disabled={busy} onClick={() => void sign(connected)}>{busy ? `Waiting for ${connected.wallet.name} …` : `Sign in with ${connected.wallet.name}`}</button>
+      <button type="button" class="quiet" aria-disabled={busy} onClick={() => void sign(connected)}>{busy ? `Waiting for ${connected.wallet.name} …` : `Sign in with ${connected.wallet.name}`}</button>
       {!!error && <ErrorNote error={error} />}
     </section>
   );

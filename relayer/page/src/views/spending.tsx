@@ -5,10 +5,11 @@ import {
 } from "../../../../app-idl/client/src/index.js";
 import { Approval, type Wish } from "../approval.js";
 import { formatPico, formatSeconds, formatTime, formatUsdc, parseUsdc } from "../money.js";
-import { Address, TextField } from "../parts.js";
-import { PayFromPhone } from "./pay.js";
+import { Address, Copied, Lines, TextField } from "../parts.js";
+import { AddressCode, PayFromPhone } from "./pay.js";
 import { chain, cosign, vaultView, type VaultView } from "../relayer.js";
 import { useSession } from "../session.js";
+import { lacksFee, NeedsSol } from "./fee.js";
 import { UseKey } from "./key.js";
 import { Keys } from "./keys.js";
 import { Receipts } from "./receipts.js";
@@ -19,6 +20,8 @@ import { Answer } from "./why.js";
 
 /** Slots for which a withdrawal at once may be carried out: well below the relayer's most, and enough for a person with a hardware wallet. */
 const AGREEMENT_SLOTS = 250n;
+/** The owner's and the relayer's, of a withdrawal at once. */
+const MOST_SIGNATURES = 2;
 /** Pause between two looks at the cluster's clock. */
 const LOOK_MS = 2_000;
 
@@ -49,6 +52,7 @@ function All({ shown }: { shown: boolean }) {
       {holdings?.vault && place && (
         <div hidden={!!wish}>
           <Balance holdings={holdings} place={place} shown={shown} />
+          <NeedsSol holdings={holdings} signatures={MOST_SIGNATURES} />
           <Keys holdings={holdings} vault={holdings.vault} place={place} ask={setWish} />
           <Withdraw holdings={holdings} vault={holdings.vault} place={place} ask={setWish} />
           <Deposit holdings={holdings} place={place} ask={setWish} />
@@ -178,13 +182,36 @@ function Deposit({ holdings, place, ask }: Part & { holdings: Holdings }) {
   return (
     <form class="card" aria-labelledby="deposit" onSubmit={submit} noValidate>
       <h2 id="deposit">Deposit more</h2>
-      <TextField label="Deposit (USDC)" hint={`Your wallet has ${formatUsdc(holdings.wallet)} USDC.`} value={text} error={fault} onInput={setText} />
+      <TextField label="Deposit (USDC)" hint={`Your wallet has ${formatUsdc(holdings.wallet)} USDC.`} value={text} error={fault} onInput={(value) => { setText(value); setFault(null); }} />
       <button type="submit">Deposit</button>
       {!!parseUsdc(text) && <PayFromPhone vault={place.vault} amount={parseUsdc(text)!} />}
-      <p class="hint">
-        From an exchange, withdraw USDC on the network Solana to <code class="long">{place.vault}</code>. Another token or network is not credited.
-      </p>
-      {holdings.wallet === 0n && <FaucetButton />}
+      <FromExchange place={place} />
+      {holdings.wallet === 0n && !lacksFee(holdings, MOST_SIGNATURES) && <FaucetButton />}
     </form>
+  );
+}
+
+/** What the form of an exchange asks for, and what goes wrong there. */
+function FromExchange({ place }: { place: Place }) {
+  return (
+    <details class="elsewhere">
+      <summary>From an exchange, or from any other wallet</summary>
+      <p>Make a withdrawal of USDC there. Its form asks for:</p>
+      <Lines of={[
+        ["Coin", "USDC"],
+        ["Network", "Solana (also called SPL)"],
+        ["Address", <code class="long" data-testid="deposit-address">{place.vault}</code>],
+        ["Memo or tag", "none: leave it empty"],
+      ]} />
+      <p class="row"><Copied text={place.vault} what="address" /></p>
+      <AddressCode of={place.vault} />
+      <p>The exchange's own minimum and fee hold. The deposit is seen here within seconds of being final. What goes wrong:</p>
+      <ul>
+        <li>Another network (Ethereum, Base, …): its addresses look otherwise, and the form refuses this one. Do not look for another address of yours: the vault has none there.</li>
+        <li>Another token, such as USDT, or SOL: it is not credited. <code>steam vault recover</code> gives tokens back to the owner.</li>
+        <li>The vault's token account, which block explorers show beside it, in the place of the address: what is sent to it by an exchange is not credited until <code>steam vault recover --nested</code> moves it into the vault.</li>
+        <li>A form that says the address is not valid, or “off curve”: withdraw to your wallet, and deposit from there.</li>
+      </ul>
+    </details>
   );
 }

@@ -29,7 +29,7 @@ export function Start() {
       {!connected && <Connect />}
       {!connected && <StartWithPhone />}
       {connected && (!holdings || !place) && <p role="status">Reading your accounts …</p>}
-      {connected && holdings && place && !wish && <Limits holdings={holdings} place={place} ask={setWish} />}
+      {connected && holdings && place && <div hidden={!!wish}><Limits holdings={holdings} place={place} ask={setWish} /></div>}
       {wish && <Approval wish={wish} close={() => setWish(null)} />}
     </>
   );
@@ -57,6 +57,8 @@ function Limits({ holdings, place, ask }: { holdings: Holdings; place: Place; as
       sponsor: sponsor ?? undefined,
       done: async (tell) => {
         setKey(key);
+        setForm(first(relayer.market));
+        setTried(false);
         tell("Final. Waiting until the relayer has seen it …");
         await until(() => vaultView(place.vault, key.reveal()), "The relayer's view of the new key");
       },

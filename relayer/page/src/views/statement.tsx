@@ -1,10 +1,11 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { fromBase64, type ProviderPlace, type ReceiptDocument, toBase58 } from "../../../../app-idl/client/src/index.js";
 import { type Names, receiptsCsv } from "../csv.js";
 import { formatPico, formatTime, plural } from "../money.js";
 import { ErrorNote } from "../parts.js";
+import { useReading } from "../read.js";
 import { check, type Checked, refreshed } from "../receipts.js";
-import { earnings, market, paidPages, type Usage } from "../relayer.js";
+import { earnings, market, paidPages } from "../relayer.js";
 import { useSession } from "../session.js";
 import { type Group, linesOf } from "../sums.js";
 import { SignInCard } from "./sign-in.js";
@@ -52,34 +53,24 @@ interface StatementPart {
 
 function Earnings({ shown, provider, token, days }: StatementPart & { shown: boolean }) {
   const [group, setGroup] = useState<Group>("day");
-  const [sums, setSums] = useState<Usage | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    if (!shown) return;
-    let current = true;
-    setError(null);
-    earnings(provider, token, group, since(days)).then((read) => current && setSums(read), (failed) => current && setError(failed));
-    return () => {
-      current = false;
-    };
-  }, [shown, provider, token, group, days, attempt]);
-  const lines = sums ? linesOf(sums.data, group, sums.since, sums.until) : [];
+  const ask = async () => ({ by: group, ...(await earnings(provider, token, group, since(days))) });
+  const { value: sums, error, again } = useReading(ask, [provider, token, group, days], { when: shown });
+  const lines = sums ? linesOf(sums.data, sums.by, sums.since, sums.until) : [];
   return (
     <>
       <fieldset class="choice">
         <legend>By</legend>
         {GROUPS.map((name) => (
-          <label key={name}><input type="radio" name="statement-group" checked={group === name} onChange={() => { setSums(null); setGroup(name); }} /> {name}</label>
+          <label key={name}><input type="radio" name="statement-group" checked={group === name} onChange={() => setGroup(name)} /> {name}</label>
         ))}
       </fieldset>
-      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read it again</button></ErrorNote>}
+      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={again}>Read it again</button></ErrorNote>}
       {sums && lines.length === 0 && <p>Nothing was earned at this relayer in that time.</p>}
       {sums && lines.length > 0 && (
         <>
           <p data-testid="earned-total">{plural(sums.total.requests, "answer")}, {formatPico(BigInt(sums.total.cost_pico))} USDC for you, settled or not, without the relayer's fee: its sums of its receipts.</p>
-          {group === "day" && lines.length > 1 && <Days lines={lines} />}
-          <Table lines={group === "day" ? [...lines].reverse() : lines} title={group} amount="For you" />
+          {sums.by === "day" && lines.length > 1 && <Days lines={lines} />}
+          <Table lines={sums.by === "day" ? [...lines].reverse() : lines} title={sums.by} amount="For you" />
         </>
       )}
     </>
@@ -98,6 +89,7 @@ function Receipts({ provider, token, days }: StatementPart) {
   const [count, setCount] = useState<number | null>(null);
   const [error, setError] = useState<unknown>(null);
   const load = async () => {
+    if (count !== null) return;
     setError(null);
     setCount(0);
     try {
@@ -122,7 +114,7 @@ function Receipts({ provider, token, days }: StatementPart) {
   const name = `statement-${new Date().toISOString().slice(0, 10)}`;
   return (
     <>
-      <button type="button" class="quiet" disabled={count !== null} onClick={() => void load()}>
+      <button type="button" class="quiet" aria-disabled={count !== null} onClick={() => void load()}>
         {count === null ? "Read and check every receipt of that time" : `Reading and checking receipts … ${count.toLocaleString()}`}
       </button>
       {!!error && <ErrorNote error={error} />}

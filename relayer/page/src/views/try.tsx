@@ -1,10 +1,13 @@
 import { useRef, useState } from "preact/hooks";
 import { ask } from "../chat.js";
 import { ErrorNote } from "../parts.js";
+import { useFault } from "../read.js";
 import { check, type Checked } from "../receipts.js";
 import { useSession } from "../session.js";
 import { ReceiptNote } from "./receipt.js";
 import { UseKey } from "./key.js";
+import { formatUsdc } from "../money.js";
+import { costSoFar } from "../sofar.js";
 import { linkToAnswer } from "./why.js";
 
 export function Try() {
@@ -14,7 +17,7 @@ export function Try() {
   const [prompt, setPrompt] = useState("Why is the sky blue? Answer in two sentences.");
   const [text, setText] = useState("");
   const [receipt, setReceipt] = useState<Checked | null>(null);
-  const [error, setError] = useState<unknown>(null);
+  const [error, setError] = useFault([key, model]);
   const running = useRef<AbortController | null>(null);
   const [busy, setBusy] = useState(false);
   if (!key) {
@@ -27,6 +30,7 @@ export function Try() {
   }
   const send = async (event: Event) => {
     event.preventDefault();
+    if (busy) return;
     setText("");
     setReceipt(null);
     setError(null);
@@ -64,7 +68,7 @@ export function Try() {
           <textarea id="prompt" rows={3} value={prompt} onInput={(event) => setPrompt(event.currentTarget.value)} />
         </div>
         <div class="row">
-          <button type="submit" disabled={busy || !prompt.trim()}>Send</button>
+          <button type="submit" aria-disabled={busy} disabled={!prompt.trim()}>Send</button>
           {busy && <button type="button" class="quiet" onClick={() => running.current?.abort()}>Stop</button>}
         </div>
       </form>
@@ -72,6 +76,7 @@ export function Try() {
         <section class="card" aria-labelledby="answer">
           <h2 id="answer">Answer</h2>
           <p class="answer" aria-live="polite" aria-busy={busy} data-testid="answer">{text || (busy ? "…" : "The answer has no text.")}</p>
+          {busy && <SoFar model={model} prompt={prompt} text={text} />}
           {receipt && <ReceiptNote checked={receipt} />}
           {receipt && <p><a href={linkToAnswer(receipt.id)}>Why it went there</a></p>}
         </section>
@@ -79,4 +84,13 @@ export function Try() {
       {!!error && <ErrorNote error={error} />}
     </>
   );
+}
+
+/** The cost of an answer under way. Its provider is told by the receipt alone, so that it lies between those of the dearest and the cheapest. */
+function SoFar({ model, prompt, text }: { model: string; prompt: string; text: string }) {
+  const { relayer } = useSession();
+  const cost = costSoFar(relayer.market, model, prompt, text);
+  if (!cost) return null;
+  const range = cost.least === cost.most ? formatUsdc(cost.most) : `${formatUsdc(cost.least)} to ${formatUsdc(cost.most)}`;
+  return <p class="hint" data-testid="so-far">So far about {cost.tokens} tokens for about {range} USDC, fee included, by the posted prices. The receipt has the sum.</p>;
 }

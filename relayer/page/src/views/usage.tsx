@@ -1,10 +1,11 @@
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { fromBase64 } from "../../../../app-idl/client/src/index.js";
 import { receiptsCsv, type Names } from "../csv.js";
 import { formatPico, plural, short } from "../money.js";
 import { ErrorNote } from "../parts.js";
+import { useFault, useReading } from "../read.js";
 import { check, type Checked } from "../receipts.js";
-import { type Market, receiptPages, usage, type Usage as Sums } from "../relayer.js";
+import { type Market, receiptPages, usage } from "../relayer.js";
 import { type Reader, useSession } from "../session.js";
 import { type Group, type Line, linesOf } from "../sums.js";
 
@@ -17,25 +18,9 @@ export function Usage({ shown, reader }: { shown: boolean; reader: Reader }) {
   const { receipts } = useSession();
   const [days, setDays] = useState(30);
   const [group, setGroup] = useState<Group>("day");
-  const [sums, setSums] = useState<Sums | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    if (!shown) return;
-    let current = true;
-    usage(reader.token, group, Math.floor(Date.now() / 1000) - days * DAY).then(
-      (read) => {
-        if (!current) return;
-        setSums(read);
-        setError(null);
-      },
-      (failed) => current && setError(failed),
-    );
-    return () => {
-      current = false;
-    };
-  }, [shown, reader, days, group, receipts.length, attempt]);
-  const lines = sums ? linesOf(sums.data, group, sums.since, sums.until) : [];
+  const ask = async () => ({ by: group, ...(await usage(reader.token, group, Math.floor(Date.now() / 1000) - days * DAY)) });
+  const { value: sums, error, again } = useReading(ask, [reader, days, group, receipts.length], { when: shown });
+  const lines = sums ? linesOf(sums.data, sums.by, sums.since, sums.until) : [];
   return (
     <section class="card" aria-labelledby="usage">
       <h2 id="usage">{reader.whole ? "What all keys used" : "What this key used"}</h2>
@@ -51,13 +36,13 @@ export function Usage({ shown, reader }: { shown: boolean; reader: Reader }) {
           <label key={name}><input type="radio" name="group" checked={group === name} onChange={() => setGroup(name as Group)} /> {title}</label>
         ))}
       </fieldset>
-      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read it again</button></ErrorNote>}
+      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={again}>Read it again</button></ErrorNote>}
       {sums && lines.length === 0 && <p>Nothing was asked with {reader.whole ? "a key of this vault" : "this key"} in that time.</p>}
       {sums && lines.length > 0 && (
         <>
           <p data-testid="usage-total">{plural(sums.total.requests, "request")}, {formatPico(BigInt(sums.total.cost_pico))} USDC, fees included: the relayer's sums of its receipts.</p>
-          {group === "day" && lines.length > 1 && <Days lines={lines} />}
-          <Table lines={group === "day" ? [...lines].reverse() : lines} title={GROUPS[group]} />
+          {sums.by === "day" && lines.length > 1 && <Days lines={lines} />}
+          <Table lines={sums.by === "day" ? [...lines].reverse() : lines} title={GROUPS[sums.by]} />
         </>
       )}
       <Download reader={reader} days={days} />
@@ -111,8 +96,9 @@ export function Table({ lines, title, amount = "Cost" }: { lines: Line[]; title:
 function Download({ reader, days }: { reader: Reader; days: number }) {
   const { relayer, place } = useSession();
   const [read, setRead] = useState<number | null>(null);
-  const [error, setError] = useState<unknown>(null);
+  const [error, setError] = useFault([reader, days]);
   const download = async () => {
+    if (read !== null) return;
     setError(null);
     setRead(0);
     try {
@@ -130,7 +116,7 @@ function Download({ reader, days }: { reader: Reader; days: number }) {
   };
   return (
     <>
-      <button type="button" class="quiet" disabled={read !== null} onClick={() => void download()}>
+      <button type="button" class="quiet" aria-disabled={read !== null} onClick={() => void download()}>
         {read === null ? "Download the receipts of that time as CSV" : `Reading and checking receipts … ${read.toLocaleString()}`}
       </button>
       {!!error && <ErrorNote error={error} />}

@@ -1,8 +1,10 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { Wallet } from "@wallet-standard/base";
 import { finalized } from "../../../../app-idl/client/src/index.js";
-import { formatSol, formatUsdc } from "../money.js";
+import { focus } from "../focus.js";
+import { formatClock, formatSol, formatUsdc } from "../money.js";
 import { Address, ErrorNote } from "../parts.js";
+import { useFault } from "../read.js";
 import { source, testMoney } from "../relayer.js";
 import { useSession } from "../session.js";
 import { UseAddress } from "./elsewhere.js";
@@ -10,20 +12,31 @@ import { addressOf, connect, disconnect, onWallets, usableWallets } from "../wal
 
 /** Who is connected, and what they have. */
 export function WalletBar() {
-  const { connected, holdings, trouble, use } = useSession();
+  const { connected, holdings, readAt, trouble, use } = useSession();
+  const bar = useRef<HTMLElement>(null);
+  useLayoutEffect(() => {
+    // The button that connected is gone, and with it the place of the keyboard: what came of it is here.
+    if (connected && document.activeElement === document.body) focus(bar.current);
+  }, [connected]);
   if (!connected) return null;
   return (
-    <section class="wallet" aria-label="Wallet">
+    <section class="wallet" aria-label="Wallet" ref={bar}>
       <p>
         {connected.wallet ? connected.wallet.name : "Signs elsewhere:"} <Address of={addressOf(connected)} />
       </p>
       {holdings ? (
-        <p>
+        <p role="status">
           <strong>{formatUsdc(holdings.wallet)}</strong> USDC and <strong>{formatSol(holdings.lamports)}</strong> SOL in the wallet,{" "}
           <strong>{formatUsdc(holdings.balance)}</strong> USDC in the vault
         </p>
       ) : (
         <p role="status">Reading balances …{trouble instanceof Error && ` They cannot be read at the moment, and are asked for again every few seconds. ${trouble.message}`}</p>
+      )}
+      {holdings && !!trouble && (
+        <p class="old" role="status" data-testid="old">
+          These figures, and all of the vault's on this page, are from {formatClock(readAt)}, and are asked for again every few seconds. They cannot be read at the moment:{" "}
+          {trouble instanceof Error ? trouble.message : String(trouble)}
+        </p>
       )}
       <button
         class="quiet"
@@ -42,7 +55,7 @@ export function WalletBar() {
 export function Connect() {
   const { use } = useSession();
   const [wallets, setWallets] = useState<Wallet[]>(usableWallets);
-  const [error, setError] = useState<unknown>(null);
+  const [error, setError] = useFault([wallets]);
   useEffect(() => onWallets(() => setWallets(usableWallets())), []);
   const choose = async (wallet: Wallet) => {
     setError(null);
@@ -81,9 +94,10 @@ export function Connect() {
 export function FaucetButton() {
   const { relayer, connected, reload } = useSession();
   const [busy, setBusy] = useState(false);
-  const [error, setError] = useState<unknown>(null);
+  const [error, setError] = useFault([connected]);
   if (!relayer.chain.faucet || !connected) return null;
   const give = async () => {
+    if (busy) return;
     setBusy(true);
     setError(null);
     try {
@@ -98,7 +112,7 @@ export function FaucetButton() {
   return (
     <div class="note">
       <p>This is a test network: its faucet gives you 100 USDC and 1 SOL that are worth nothing.</p>
-      <button type="button" class="quiet" disabled={busy} onClick={() => void give()}>{busy ? "Test money is on its way …" : "Give me test money"}</button>
+      <button type="button" class="quiet" aria-disabled={busy} onClick={() => void give()}>{busy ? "Test money is on its way …" : "Give me test money"}</button>
       {!!error && <ErrorNote error={error} />}
     </div>
   );

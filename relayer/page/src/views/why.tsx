@@ -1,7 +1,7 @@
-import { useEffect, useState } from "preact/hooks";
 import { fromBase64, type ReceiptDocument } from "../../../../app-idl/client/src/index.js";
 import { chosenWords, type DecisionRecord, type Drawn, drawnOf, type Generation, readDecision, UNPROVEN } from "../decision.js";
 import { ErrorNote, Lines } from "../parts.js";
+import { useReading } from "../read.js";
 import { check, type Checked, refreshed } from "../receipts.js";
 import { generation, receipt } from "../relayer.js";
 import { useSession } from "../session.js";
@@ -19,29 +19,18 @@ interface Read {
 /** One answer: its receipt, how far its settlement is, and why this provider served it. */
 export function Answer({ shown, id, token }: { shown: boolean; id: string; token: string }) {
   const { relayer, place } = useSession();
-  const [read, setRead] = useState<Read | null>(null);
-  const [error, setError] = useState<unknown>(null);
-  const [attempt, setAttempt] = useState(0);
-  useEffect(() => {
-    if (!shown) return;
-    let current = true;
-    const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
-    const look = async (): Promise<Read> => {
-      const [document, told]: [ReceiptDocument, Generation] = await Promise.all([receipt(id, token), generation(id, token)]);
-      const checked = refreshed(check(id, fromBase64(document.receipt), expected), document);
-      return { checked, document, record: readDecision(told, checked.receipt) };
-    };
-    setError(null);
-    look().then((found) => current && setRead(found), (failed) => current && setError(failed));
-    return () => {
-      current = false;
-    };
-  }, [shown, id, token, attempt]);
+  const expected = { relayer: relayer.account, relayerAddress: relayer.chain.relayer, config: relayer.config, vault: place?.vault ?? null };
+  const look = async (): Promise<Read> => {
+    const [document, told]: [ReceiptDocument, Generation] = await Promise.all([receipt(id, token), generation(id, token)]);
+    const checked = refreshed(check(id, fromBase64(document.receipt), expected), document);
+    return { checked, document, record: readDecision(told, checked.receipt) };
+  };
+  const { value: read, error, again } = useReading(look, [id, token], { when: shown });
   return (
     <section class="card" aria-labelledby="answer-shown" data-testid="answer-shown">
       <h2 id="answer-shown">One request</h2>
       <p><a href="#spending">All requests</a></p>
-      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={() => setAttempt(attempt + 1)}>Read it again</button></ErrorNote>}
+      {!!error && <ErrorNote error={error}><button type="button" class="quiet" onClick={again}>Read it again</button></ErrorNote>}
       {!read && !error && <p role="status">Reading …</p>}
       {read && (
         <>
