@@ -173,6 +173,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         scorer,
         board,
         histories: Histories::default(),
+        listings: Default::default(),
         upstream,
         settle,
         tasks: TaskTracker::new(),
