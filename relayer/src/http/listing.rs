@@ -87,8 +87,10 @@ pub(super) async fn models(
         })
         .await;
     }
-    told(node, "models", wanted, |listing| Ok(ModelList::new(listing.models().map(|model| listing.model(model)).collect())))
-        .await
+    told(node, "models", wanted, |listing| {
+        Ok(ModelList::new(listing.models().map(|model| listing.model(model)).collect()))
+    })
+    .await
 }
 
 /// One model. Its name may contain slashes.
@@ -176,7 +178,7 @@ async fn told<T: Serialize>(
         let list = make(&Listing::new(&node, basis.clone(), wanted))?;
         let body = Bytes::from(serde_json::to_vec(&list).map_err(|_| busy())?);
         node.listings.keep(name, demand, basis, now, body.clone());
-        Ok(body)
+        Ok::<_, RelayError>(body)
     });
     made.await.map_err(|_| busy())?.map(answer)
 }
