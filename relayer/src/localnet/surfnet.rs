@@ -213,7 +213,7 @@ fn keep_time(surfnet: &Surfnet, slot: Duration, alive: &Weak<()>) {
         }
         // Its events pile up unless somebody takes them.
         match surfnet.events().recv_deadline(pace.rest(now)) {
-            Ok(SimnetEvent::SystemClockUpdated(_)) => pace.made(Instant::now()),
+            Ok(SimnetEvent::SystemClockUpdated(_)) => pace.made(),
             Err(error) if error.is_disconnected() => return,
             Ok(_) | Err(_) => {}
         }
