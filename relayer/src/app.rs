@@ -51,10 +51,16 @@ pub enum StartError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A keypair file cannot be read. Its content is never shown.
-    #[error(
-        "cannot read the keypair {path}: it should be a JSON array of 64 numbers, as `solana-keygen new` writes it"
-    )]
+    /// A keypair file cannot be read.
+    #[error("cannot read the keypair {path}: {source}")]
+    KeypairFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A keypair file holds something else. Its content is never shown.
+    #[error("{path} holds no keypair: it should be a JSON array of 64 numbers, as `solana-keygen new` writes it")]
     Keypair {
         /// The file.
         path: PathBuf,
@@ -173,6 +179,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         scorer,
         board,
         histories: Histories::default(),
+        listings: Default::default(),
         upstream,
         settle,
         tasks: TaskTracker::new(),
@@ -191,6 +198,16 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let operator = operator.map(|operator| operator.serve(&node));
     announce(&node, addr);
     Ok(Running { node, addr, operator, server, background, workers })
+}
+
+/// Checks what [`start`] would find on chain: that nodes answer, that the keys are those of the relayer's account, and that what is sold
+/// settles in time. Starts nothing.
+///
+/// # Errors
+/// What [`start`] would end with.
+pub async fn check(config: &Config) -> Result<(), StartError> {
+    config.check()?;
+    Deployment::read(config).await.map(drop)
 }
 
 /// Learns what must be known before the first request, and starts what goes on beside them.
@@ -446,12 +463,26 @@ async fn watch_sponsor(node: Arc<Node>) {
 }
 
 fn read_keypair(path: &Path) -> Result<Keypair, StartError> {
+    std::fs::read(path)
+        .map(zeroize::Zeroizing::new)
+        .map_err(|source| StartError::KeypairFile { path: path.into(), source })?;
     read_keypair_file(path).map_err(|_| StartError::Keypair { path: path.into() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_keypair_that_is_not_there_is_told_from_a_file_that_holds_none() {
+        let files = tempfile::tempdir().unwrap();
+        let path = files.path().join("id.json");
+        let missing = read_keypair(&path).unwrap_err().to_string();
+        assert!(missing.contains("No such file") && !missing.contains("array"), "{missing}");
+        std::fs::write(&path, "a very secret phrase").unwrap();
+        let other = read_keypair(&path).unwrap_err().to_string();
+        assert!(other.contains("holds no keypair") && !other.contains("secret phrase"), "{other}");
+    }
 
     #[test]
     fn the_sponsor_is_neither_the_settler_nor_the_receipt_key() {

@@ -120,6 +120,8 @@ struct State {
     lengths: Lengths,
     /// Whether probes confirm what would raise a flag.
     probes: bool,
+    /// How often flags were raised or cleared.
+    flag_changes: u64,
 }
 
 impl Board {
@@ -148,11 +150,12 @@ impl Board {
     /// Adds a sample to the evidence about its provider. Returns the flags that it raised or cleared.
     pub fn examine(&self, sample: &HonestySample<'_>, now_ms: i64) -> Vec<Changed> {
         let mut state = self.lock();
-        let State { entries, memory, probes, .. } = &mut *state;
+        let State { entries, memory, probes, flag_changes, .. } = &mut *state;
         make_room(entries, &sample.offer);
         let entry = entries.entry(sample.offer).or_insert_with(|| Entry::new(now_ms));
         entry.dossier_unsaved = true;
         let changes = memory.examine(sample, &mut entry.dossier, *probes, now_ms);
+        *flag_changes += changes.len() as u64;
         let changed = |(reason, change)| Changed { reason, raised: change == Change::Flagged };
         changes.into_iter().map(changed).collect()
     }
@@ -206,6 +209,11 @@ impl Board {
     /// The flags of `offer`.
     pub fn flags(&self, offer: &Pubkey) -> Vec<Flag> {
         self.lock().entries.get(offer).map_or_else(Vec::new, |entry| entry.dossier.flags())
+    }
+
+    /// How often flags were raised or cleared: a list that shows them is out of date once this has grown.
+    pub fn flag_changes(&self) -> u64 {
+        self.lock().flag_changes
     }
 
     /// Whether `offer` has a flag.

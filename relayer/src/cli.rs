@@ -18,8 +18,10 @@ mod failure;
 mod key;
 mod keygen;
 mod ledger;
+mod new_file;
 mod output;
 mod parse;
+mod price;
 mod provider;
 mod proxy;
 mod receipt;
@@ -33,6 +35,7 @@ mod session;
 mod signer;
 mod solana;
 mod statement;
+mod test_money;
 mod usage;
 mod vault;
 mod wallet;
@@ -48,7 +51,7 @@ use std::process::ExitCode;
 #[command(name = "steam", version, propagate_version = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 what was checked does not hold.\n\
         --keypair takes a file, usb://ledger?key=0, prompt://?key=0/0, ASK, - (standard input), or an address that signs elsewhere.\n\
-        --output json prints one document on standard output and errors on standard error; amounts are µUSDC in decimal strings.")]
+        --output json prints one document on standard output and errors on standard error; amounts are µUSDC in decimal strings,\nor what the member's name ends in: pico-USDC (_pico), lamports.")]
 pub struct Cli {
     /// Flags every command takes.
     #[command(flatten)]
@@ -132,7 +135,7 @@ async fn run(cli: Cli) -> Result<()> {
         #[cfg(feature = "localnet")]
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Serve(serve) => serve.run(global).await,
-        Command::Config(config) => config.run(global),
+        Command::Config(config) => config.run(global).await,
         Command::Vault(vault) => vault.run(global).await,
         Command::Key(key) => key.run(global).await,
         Command::Keygen(keygen) => keygen.run(global),

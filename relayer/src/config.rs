@@ -2,6 +2,7 @@
 //! default. Every value but the relayer's identity has a default. An unknown key is an error.
 
 mod check;
+mod exposed;
 mod market;
 mod operator;
 mod sponsoring;

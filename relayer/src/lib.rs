@@ -27,6 +27,7 @@ pub mod reader;
 pub mod registry;
 pub mod relay;
 pub mod score;
+pub(crate) mod secret_files;
 pub mod settle;
 pub mod tokens;
 pub mod upstream;

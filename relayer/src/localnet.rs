@@ -7,6 +7,8 @@ mod bootstrap;
 pub mod client;
 #[cfg(feature = "localnet")]
 mod market;
+#[cfg(feature = "localnet")]
+mod pace;
 pub mod provider;
 #[cfg(feature = "localnet")]
 mod surfnet;

@@ -58,6 +58,11 @@ impl Market {
 }
 
 impl MarketView {
+    /// Whether `other` is the same state, not merely an equal one.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.policy, &other.policy) && Arc::ptr_eq(&self.proofs, &other.proofs)
+    }
+
     /// What the operator says.
     pub fn policy(&self) -> &Policy {
         &self.policy

@@ -5,6 +5,7 @@ pub mod fees;
 pub mod gateway;
 pub mod histories;
 pub mod keys;
+pub mod listings;
 pub mod openings;
 pub mod rates;
 pub mod requests;
@@ -22,6 +23,7 @@ use crate::node::fees::Fees;
 use crate::node::gateway::Gateway;
 use crate::node::histories::Histories;
 use crate::node::keys::Keys;
+use crate::node::listings::Listings;
 use crate::node::openings::Openings;
 use crate::node::rates::Rates;
 use crate::node::requests::Requests;
@@ -67,6 +69,8 @@ pub struct Node {
     pub board: Arc<Board>,
     /// What was lately told of the market over time.
     pub histories: Histories,
+    /// What was just told of models and offers.
+    pub listings: Listings,
     /// The client that calls providers.
     pub upstream: Upstream,
     /// Progress of settlement.

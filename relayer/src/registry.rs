@@ -187,12 +187,24 @@ impl Registry {
         self.providers.iter().map(|info| &info.address).chain(offers).any(|known| known == address)
     }
 
-    /// The models that have an offer, sorted, each as its first offer spells it.
-    pub fn models(&self) -> impl Iterator<Item = &str> {
-        let offers = self.by_model.values().filter_map(|indices| indices.first());
-        let mut models: Vec<&str> = offers.map(|&index| self.offers[index].model.as_str()).collect();
+    /// The models that have an offer, sorted, each as [`Self::spelling`] has it.
+    pub fn models(&self, takes_part: impl Fn(&Offer) -> bool) -> Vec<&str> {
+        let spelt = self.by_model.values().filter_map(|indices| self.spelt(indices, &takes_part));
+        let mut models: Vec<&str> = spelt.collect();
         models.sort_unstable();
-        models.into_iter()
+        models
+    }
+
+    /// How `model` is shown: as the first of its offers that takes part spells it, or as its first offer does where none takes
+    /// part. Whoever posts an offer chooses capitals, and nobody who is barred chooses them for others.
+    pub fn spelling(&self, model: &str, takes_part: impl Fn(&Offer) -> bool) -> Option<&str> {
+        self.spelt(self.by_model.get(&model.to_ascii_lowercase())?, takes_part)
+    }
+
+    fn spelt(&self, indices: &[usize], takes_part: impl Fn(&Offer) -> bool) -> Option<&str> {
+        let mut offers = indices.iter().map(|&index| &self.offers[index]);
+        let first = offers.clone().next()?;
+        Some(&offers.find(|offer| takes_part(offer)).unwrap_or(first).model)
     }
 }
 
@@ -213,8 +225,13 @@ mod tests {
         let registry = at(1, vec![spelt(1, "Lab/Model"), spelt(2, "lab/model"), spelt(3, "other")]);
         for name in ["lab/model", "LAB/MODEL", "Lab/Model"] {
             assert_eq!(registry.offers_of(name).count(), 2, "{name}");
+            assert_eq!(registry.spelling(name, |_| true), Some("Lab/Model"), "{name}");
         }
-        assert_eq!(registry.models().collect::<Vec<_>>(), ["Lab/Model", "other"]);
+        assert_eq!(registry.models(|_| true), ["Lab/Model", "other"]);
+        let barred = |first: u8| move |offer: &Offer| offer.address != Pubkey::new_from_array([first; 32]);
+        assert_eq!(registry.models(barred(1)), ["lab/model", "other"], "who is barred does not spell for others");
+        assert_eq!(registry.models(barred(3)), ["Lab/Model", "other"], "but for itself, where there is nobody else");
+        assert_eq!(registry.spelling("nobody/has/it", |_| true), None);
     }
 
     fn prices(registry: &Registry) -> Vec<u64> {

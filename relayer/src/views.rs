@@ -38,8 +38,8 @@ pub use chain::{
 pub use generation::{Generation, GenerationFigures};
 pub use history::{MarketHistory, OfferHistoryView, PricePoint};
 pub use market::{
-    Architecture, BoardView, ModelList, ModelView, OfferView, PriceView, Pricing, ProviderList, ProviderView,
-    RelayerView, TopProvider, blended_usd,
+    Architecture, BoardView, ModelList, ModelView, OfferView, PriceComponents, PriceView, Pricing, ProviderList,
+    ProviderView, RelayerView, TopProvider, blended_usd,
 };
 pub use operator::{FeesOfDay, IncidentView, OperatorView};
 pub use receipt::{CountedByView, FinishReasonView, ReceiptDocument, ReceiptFields, ReceiptProof, UsageView};

@@ -486,6 +486,7 @@ fn a_receipt_is_checked_offline() {
     let shown = steam(&["receipt", "show", &encoded, "--output", "json"]);
     let shown: serde_json::Value = serde_json::from_slice(&shown.stdout).expect("JSON");
     assert_eq!((shown["usage"]["output"].as_u64(), shown["counted_by"].as_str()), (Some(40), Some("provider")));
+    assert_eq!((&shown["price"]["input"], &shown["price"]["cached"]), (&"500000".into(), &"100000".into()));
 
     let mut bytes = BASE64.decode(&encoded).expect("base64");
     bytes[40] ^= 1;
@@ -509,6 +510,69 @@ fn every_shell_gets_completions() {
         let output = steam(&["completions", shell]);
         assert_eq!(output.status.code(), Some(0), "{shell}");
         assert!(String::from_utf8_lossy(&output.stdout).contains("withdraw-fees"), "{shell}");
+    }
+}
+
+#[test]
+fn a_keypair_is_made_where_nothing_is_and_what_is_in_the_way_is_told() {
+    let folder = std::env::temp_dir().join(format!("steam-keygen-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let path = |name: &str| folder.join(name).display().to_string();
+    let made = steam(&["keygen", "--out", &path("id.json")]);
+    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+    for (name, exit, says) in [
+        ("id.json", 1, "name a file that does not exist yet with --out"),
+        ("none/id.json", 1, "make it with `mkdir -p "),
+        ("new/", 1, "it is a folder"),
+        (".", 2, "--out"),
+    ] {
+        let output = steam(&["keygen", "--out", &path(name)]);
+        assert_eq!(output.status.code(), Some(exit), "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{name}: {}", stderr(&output));
+    }
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_secret_that_everybody_may_read_is_told_to_people() {
+    use std::os::unix::fs::PermissionsExt;
+    let keypair = keypair_file("exposed");
+    let path = keypair.to_str().expect("UTF-8");
+    for (mode, warns) in [(0o600, false), (0o644, true)] {
+        std::fs::set_permissions(&keypair, std::fs::Permissions::from_mode(mode)).expect("set");
+        let args = ["admin", "pause", "-k", path, "-u", "http://127.0.0.1:1"];
+        let told = stderr(&steam(&args));
+        assert_eq!(told.contains("warning: every user of this machine may read"), warns, "{mode:o}: {told}");
+        let json = stderr(&steam(&[&args[..], &["--output", "json"]].concat()));
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "one document: {json}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_checked_configuration_tells_what_it_leaves_open() {
+    use std::os::unix::fs::PermissionsExt;
+    let (settler, receipt) = (keypair_file("settler-open"), keypair_file("receipt-open"));
+    let at = |name: &str| settler.with_file_name(format!("steam-open-{name}-{}", std::process::id()));
+    let (config, token) = (at("config"), at("token"));
+    std::fs::write(&token, "0123456789abcdef0123456789abcdef").expect("a file");
+    for (mode, listen, warnings) in [(0o600, "127.0.0.1:8788", 0), (0o644, "0.0.0.0:8788", 4)] {
+        for file in [&settler, &receipt, &token] {
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(mode)).expect("set");
+        }
+        let text = format!(
+            "[chain]\nrpc_urls = [\"https://rpc.example.com\"]\nrelayer = \"4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi\"\nsettler_keypair = {settler:?}\nreceipt_keypair = {receipt:?}\n[operator]\nlisten = \"{listen}\"\ntoken_file = {token:?}\n"
+        );
+        std::fs::write(&config, text).expect("a file");
+        let check = ["config", "check", config.to_str().expect("UTF-8")];
+        let text = steam(&check);
+        let told = String::from_utf8_lossy(&text.stdout).into_owned();
+        assert_eq!(told.lines().filter(|line| line.starts_with("warning: ")).count(), warnings, "{told}");
+        assert!(!told.contains("0123456789abcdef"), "a token is never shown");
+        let json = steam(&[&check[..], &["--output", "json"]].concat());
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+        assert_eq!(json["warnings"].as_array().map(Vec::len), Some(warnings), "{json}");
     }
 }
 

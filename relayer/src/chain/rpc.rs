@@ -38,6 +38,9 @@ pub enum RpcError {
     /// The node sent something that is no answer.
     #[error("the RPC node sent a malformed answer: {0}")]
     Malformed(String),
+    /// The node answered that an account is not there.
+    #[error("this cluster has no such account: {0}")]
+    Absent(String),
 }
 
 /// An account at a finalized slot.

@@ -72,6 +72,9 @@ impl KeyAt {
     /// Reads the key, its vault and its relayer.
     pub async fn open(&self, global: &Global) -> Result<Account> {
         let key = self.key.read()?;
+        if let Some(path) = &self.key.key_file {
+            global.output.warn_of(path);
+        }
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         let clock = session.clock().await?;

@@ -13,6 +13,7 @@ use super::rpc::RpcSession;
 use super::sending::Sending;
 use super::session::{Session, until};
 use super::solana::Global;
+use super::wallet::sent::{Sent, or_null};
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use serde::Serialize;
@@ -133,11 +134,12 @@ struct Settings {
     pause_seconds_left: i64,
     next_pause_in_seconds: i64,
     delays: Vec<ShownDelay>,
-    signature: Option<String>,
+    #[serde(flatten, serialize_with = "or_null")]
+    signature: Option<Sent>,
 }
 
 impl Settings {
-    async fn read(session: &Session, signature: Option<String>) -> Result<Self> {
+    async fn read(session: &Session, signature: Option<Sent>) -> Result<Self> {
         let config = &session.config;
         let clock = session.clock().await?;
         let delays = NAMES.into_iter().zip(config.delays.each()).zip(config.floors.each());
@@ -216,7 +218,7 @@ impl Init {
         }
         let Some(signature) = wallet.send(&rpc, &[init], None).await? else { return Ok(()) };
         let session = Session::open(global).await?;
-        global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
+        global.output.print(&Settings::read(&session, Some(signature)).await?)
     }
 
     fn delays(&self) -> Delays {

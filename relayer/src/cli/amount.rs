@@ -31,7 +31,10 @@ impl fmt::Display for PicoUsdc {
     }
 }
 
-/// µUSDC that were asked for, of which the largest number is everything: `all` in JSON.
+/// What asks for everything, as the program has it.
+pub const EVERYTHING: MicroUsdc = MicroUsdc(u64::MAX);
+
+/// µUSDC that were asked for, of which [`EVERYTHING`] is everything: `all` in JSON.
 #[derive(Clone, Copy, Debug)]
 pub struct AskedUsdc(pub u64);
 
@@ -98,6 +101,14 @@ pub fn usdc_above_zero(text: &str) -> Result<MicroUsdc, String> {
     match usdc(text)? {
         MicroUsdc(0) => Err("the amount must be above zero".into()),
         amount => Ok(amount),
+    }
+}
+
+/// An amount of USDC above zero, or the word `all`.
+pub fn usdc_or_all(text: &str) -> Result<MicroUsdc, String> {
+    match text.eq_ignore_ascii_case("all") {
+        true => Ok(EVERYTHING),
+        false => usdc_above_zero(text).map_err(|problem| format!("{problem}; `all` is everything")),
     }
 }
 
@@ -267,6 +278,8 @@ mod tests {
             assert!(error.contains(says), "{text}: {error}");
         }
         assert!(usdc_above_zero("0.0").is_err());
+        assert_eq!(["all", "ALL", "5"].map(usdc_or_all), [Ok(EVERYTHING), Ok(EVERYTHING), Ok(MicroUsdc(5_000_000))]);
+        assert!(usdc_or_all("0").is_err() && usdc_or_all("al").unwrap_err().contains("`all` is everything"));
         assert!(price("1000000.000001").is_err());
         assert_eq!(price("1000000"), Ok(MAX_PRICE));
     }

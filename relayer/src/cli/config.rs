@@ -2,8 +2,10 @@
 
 use super::error::{CliError, Result};
 use super::output::{Report, line};
-use super::serve::Settings;
+use super::serve::{Settings, cannot_start};
 use super::solana::Global;
+use crate::app::{self, StartError};
+use crate::chain::rpc::RpcError;
 use crate::chain::{Pubkey, node_url};
 use crate::http::OperatorToken;
 use serde::Serialize;
@@ -15,7 +17,19 @@ use std::path::Path;
 #[derive(Debug, clap::Subcommand)]
 pub enum Config {
     /// Check a configuration file, and show what the relayer would run with
-    Check(Settings),
+    Check(Check),
+}
+
+/// Check a configuration file
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// What to check.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// Ask the RPC nodes too: whether they answer, whether the relayer is registered with these keys, and whether charges settle
+    /// within the program's delays
+    #[arg(long)]
+    pub on_chain: bool,
 }
 
 #[derive(Serialize)]
@@ -26,11 +40,15 @@ struct Checked {
     relayer: Option<String>,
     ledger: String,
     bearer_keys: bool,
+    /// Whether the chain was asked too.
+    on_chain: bool,
+    /// What others may read or reach that is the relayer's alone.
+    warnings: Vec<String>,
 }
 
 impl Config {
-    pub fn run(self, global: &Global) -> Result<()> {
-        let Self::Check(settings) = self;
+    pub async fn run(self, global: &Global) -> Result<()> {
+        let Self::Check(Check { settings, on_chain }) = self;
         let config = settings.load().map_err(|error| match std::fs::File::open(&settings.file) {
             Ok(_) => error.into_invalid(),
             // What cannot be read was not checked.
@@ -53,6 +71,13 @@ impl Config {
             read.push((key, address));
         }
         operator_token(&config.operator.token_file)?;
+        if on_chain {
+            app::check(&config).await.map_err(|error| match &error {
+                // Nodes that do not answer say nothing of the configuration.
+                StartError::Chain(RpcError::Node(_)) => cannot_start(&error),
+                error => cannot_start(error).into_invalid(),
+            })?;
+        }
         global.output.print(&Checked {
             file: settings.file.display().to_string(),
             listen: config.server.listen.to_string(),
@@ -60,6 +85,8 @@ impl Config {
             relayer: config.chain.relayer.map(|relayer| relayer.to_string()),
             ledger: config.ledger.path.display().to_string(),
             bearer_keys: config.server.bearer_keys,
+            on_chain,
+            warnings: config.warnings(&settings.file),
         })
     }
 }
@@ -82,11 +109,13 @@ fn operator_token(path: &Path) -> Result<()> {
 
 impl Report for Checked {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{} is a valid configuration", self.file)?;
+        let chain = if self.on_chain { ", and the chain agrees with it" } else { "" };
+        writeln!(out, "{} is a valid configuration{chain}", self.file)?;
         line(out, "listen", &self.listen)?;
         line(out, "rpc", self.rpc_urls.join(", "))?;
         line(out, "relayer", self.relayer.as_deref().unwrap_or("-"))?;
         line(out, "ledger", &self.ledger)?;
-        line(out, "bearer keys", if self.bearer_keys { "accepted" } else { "refused" })
+        line(out, "bearer keys", if self.bearer_keys { "accepted" } else { "refused" })?;
+        self.warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))
     }
 }

@@ -162,6 +162,9 @@ print(answer.choices[0].message.content)
   models   {models}
   RPC      {rpc}   websocket {ws}
   vault    {vault}   (any transfer of {mint} to it is a deposit)
+  relayer  {relayer}   (`steam vault open --relayer` takes it)
+  money    curl {base}/chain/faucet -H 'Content-Type: application/json' -d '{{\"wallet\":\"ADDRESS\"}}'   (SOL and USDC of this network)
+  command  steam -u {rpc} -k {dir}/owner.json vault show
   owner    {dir}/owner.json   relayer {dir}/relayer.json   configuration {dir}/steam.toml
 
 ",
@@ -170,6 +173,7 @@ print(answer.choices[0].message.content)
         rpc = system.localnet.rpc_url,
         ws = system.localnet.ws_url,
         vault = system.deployment.key.vault,
+        relayer = system.deployment.relayer,
         mint = system.localnet.mint,
     )
 }

@@ -11,6 +11,7 @@ use self::list::List;
 use self::update::Update;
 use super::amount::{fee_bps, price, show_span, span, usdc_above_zero};
 use super::error::{CliError, Result};
+use super::new_file::{cannot_make, missing_folder};
 use super::output::{Report, line};
 use super::parse::{address, file};
 use super::rpc::OUTCOME_UNKNOWN;
@@ -20,13 +21,13 @@ use super::session::{Session, until};
 use super::solana::Global;
 use super::vault::{Which, need_owner};
 use super::wallet::Wallet;
+use super::wallet::sent::Sent;
 use crate::chain::Pubkey;
 use crate::instructions;
 use anchor_lang::prelude::Clock;
 use rand::RngCore;
 use serde::Serialize;
-use solana_signature::Signature;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use steam_protocol::allow_list::{ANY, AllowList};
 use steam_protocol::group::MAX_KEYS;
@@ -140,7 +141,8 @@ struct Created {
     expires: Option<i64>,
     /// Whom it may pay, if not everybody.
     allow_list: Option<Shown>,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 fn secret_text<S: serde::Serializer>(
@@ -178,7 +180,7 @@ impl Create {
         }
         let allow_root = list.as_ref().map_or(ANY, AllowList::root);
         let grant = KeyGrant { allow_root, ..self.grant(&session, &vault, &clock).await? };
-        let key = self.key(&wallet)?;
+        let key = self.key(&wallet, (&address, &vault), &clock)?;
         let Some(signature) = self.authorise(&session, &wallet, &vault, (&key, slot, grant)).await? else {
             return Ok(());
         };
@@ -193,7 +195,7 @@ impl Create {
             epoch: now.map_or(vault.epochs + 1, |vault| vault.keys[usize::from(slot)].epoch),
             expires: (grant.expires != i64::MAX).then_some(grant.expires),
             allow_list: list.as_ref().map(Shown::of),
-            signature: signature.to_string(),
+            signature,
         })?;
         // The key is shown before this, which may take long: a user who interrupts the command has the key already.
         if let Some(list) = &list {
@@ -212,20 +214,31 @@ impl Create {
                 Err(CliError::usage("--expires: with --sign-only and --signer a span would end at another time in each run")
                     .next("name a day like 2027-01-31, or `never`"))
             }
-            (Some(path), false) if path.exists() => {
-                Err(CliError::new("key", format!("{} exists, and a key is never written over", path.display()))
-                    .next("name a file that does not exist yet with --out"))
+            (Some(path), false) if path.symlink_metadata().is_ok() => {
+                Err(cannot_make(path, &ErrorKind::AlreadyExists.into(), "key", "--out"))
+            }
+            (Some(path), _) if missing_folder(path).is_some() => {
+                Err(cannot_make(path, &ErrorKind::NotFound.into(), "key", "--out"))
             }
             _ => Ok(()),
         }
     }
 
-    /// A new key; or the one in the file, where the transaction is made again.
-    fn key(&self, wallet: &Wallet) -> Result<SessionKey> {
+    /// A new key; or the one in the file, where the transaction is made again. A key that the vault had before is none of these:
+    /// its file stays what it is.
+    fn key(&self, wallet: &Wallet, (address, vault): (&Pubkey, &Vault), clock: &Clock) -> Result<SessionKey> {
         if let Some(path) =
             self.out.as_ref().filter(|path| wallet.is_made_again() && (path.exists() || !wallet.sign_only))
         {
-            return secret::read(path);
+            let key = secret::read(path)?;
+            let public = Pubkey::new_from_array(key.address());
+            let Some(slot) = vault.keys.iter().find(|slot| slot.key == public) else { return Ok(key) };
+            let (shown, status) = (path.display(), status(slot, clock));
+            return Err(CliError::new(
+                "key",
+                format!("{shown} holds the key {public}, which is in the vault {address} already: it is {status}"),
+            )
+            .next("nothing was changed; to make another key, name a file that does not exist yet with --out"));
         }
         let mut seed = Zeroizing::new([0; 32]);
         rand::rng().fill_bytes(&mut *seed);
@@ -243,7 +256,7 @@ impl Create {
         wallet: &Wallet,
         vault: &Vault,
         (key, slot, grant): (&SessionKey, u8, KeyGrant),
-    ) -> Result<Option<Signature>> {
+    ) -> Result<Option<Sent>> {
         // Room for the key is paid by who paid for the vault, or else by its owner.
         let payer = if wallet.payer() == vault.rent_payer { vault.rent_payer } else { vault.owner };
         let address = Pubkey::new_from_array(key.address());
@@ -352,7 +365,8 @@ struct Revoked {
     vault: String,
     settles_until: i64,
     seconds_left: i64,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 impl Revoke {
@@ -372,7 +386,7 @@ impl Revoke {
             vault: address.to_string(),
             settles_until: deadline.time,
             seconds_left: until(&deadline, &clock),
-            signature: signature.to_string(),
+            signature,
         })
     }
 }

@@ -1,6 +1,7 @@
 //! `steam keygen`: a keypair file in the Solana CLI's form, so that nobody needs that tool to own a vault, to provide or to relay.
 
-use super::error::{CliError, Result};
+use super::error::Result;
+use super::new_file::cannot_make;
 use super::output::{Report, line};
 use super::parse::file;
 use super::solana::Global;
@@ -31,9 +32,7 @@ struct Made {
 impl Keygen {
     pub fn run(self, global: &Global) -> Result<()> {
         let keypair = Keypair::new();
-        write_new(&self.out, &keypair)
-            .map_err(|error| CliError::new("keypair", format!("cannot write {}: {error}", self.out.display())))
-            .map_err(|error| error.next("name a file that does not exist yet with --out"))?;
+        write_new(&self.out, &keypair).map_err(|error| cannot_make(&self.out, &error, "keypair", "--out"))?;
         global.output.print(&Made { address: keypair.pubkey().to_string(), file: self.out.display().to_string() })
     }
 }

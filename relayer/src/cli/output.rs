@@ -2,9 +2,11 @@
 //! to standard error.
 
 use super::error::{CliError, Result};
+use crate::secret_files::exposed;
 use crate::words;
 use serde::Serialize;
 use std::io::{self, Write};
+use std::path::Path;
 
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -12,7 +14,7 @@ pub enum Format {
     /// For people.
     #[default]
     Text,
-    /// One JSON document on standard output; errors as JSON on standard error. Amounts are µUSDC in decimal strings.
+    /// One JSON document on standard output; errors as JSON on standard error. Amounts are µUSDC in decimal strings, or what the name ends in.
     Json,
     /// Rows with commas between, of `steam statement` alone.
     Csv,
@@ -55,6 +57,13 @@ impl Format {
         }
     }
 
+    /// Tells people of a file with a secret that every user of the machine may read or change.
+    pub fn warn_of(self, secret: &Path) {
+        if let Some(problem) = exposed(secret) {
+            self.progress(&format!("warning: {problem}"));
+        }
+    }
+
     /// Prints a line of a result that is not complete yet: people see what is done, programs get one document at the end.
     pub fn line(self, line: &str) -> Result<()> {
         match self {
@@ -94,9 +103,37 @@ pub fn name_of(variant: &impl Serialize) -> String {
     }
 }
 
-/// One aligned line of a text report.
+/// Columns that text for people takes at most, where it has spaces to break it at.
+const COLUMNS: usize = 80;
+/// Columns before a value.
+const MARGIN: usize = 16;
+
+/// A value of a text report after its name; where it is too wide, the rest of it stands below its beginning.
 pub fn line(out: &mut dyn Write, name: &str, value: impl std::fmt::Display) -> io::Result<()> {
-    writeln!(out, "{name:<15} {value}")
+    broken(out, format!("{name:<15} "), MARGIN, &value.to_string())
+}
+
+/// A sentence after `indent` spaces; where it is too wide, the rest of it stands four further in.
+pub fn paragraph(out: &mut dyn Write, indent: usize, text: &str) -> io::Result<()> {
+    broken(out, " ".repeat(indent), indent + 4, text)
+}
+
+/// Breaks `text` at its spaces: an address, or whatever else has none, stays whole.
+fn broken(out: &mut dyn Write, begin: String, hang: usize, text: &str) -> io::Result<()> {
+    let (mut line, mut words) = (begin, 0);
+    for word in text.split(' ') {
+        if words > 0 {
+            if line.chars().count() + 1 + word.chars().count() > COLUMNS {
+                writeln!(out, "{line}")?;
+                line = " ".repeat(hang);
+            } else {
+                line.push(' ');
+            }
+        }
+        line.push_str(word);
+        words += 1;
+    }
+    writeln!(out, "{line}")
 }
 
 /// A table for people: its columns' names and rows, each column as wide as it must be; or a list, where the terminal is
@@ -130,7 +167,7 @@ fn list(out: &mut dyn Write, names: &[&str], rows: &[Vec<String>]) -> io::Result
             writeln!(out)?;
         }
         for (name, cell) in names.iter().zip(row) {
-            line(out, name, cell)?;
+            writeln!(out, "{name:<15} {cell}")?;
         }
     }
     Ok(())
@@ -189,6 +226,22 @@ mod tests {
             list,
             [cell("id", "a"), cell("name", "12345678"), "\n".into(), cell("id", "b"), cell("name", "9")].concat()
         );
+    }
+
+    #[test]
+    fn what_is_wider_than_eighty_columns_is_broken_at_spaces_and_an_address_stays_whole() {
+        let words = vec!["word"; 40].join(" ");
+        for (text, hang) in [
+            (written(|out| line(out, "name", &words)), " ".repeat(16)),
+            (written(|out| paragraph(out, 2, &words)), " ".repeat(6)),
+        ] {
+            assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= 80), "{text}");
+            assert!(text.lines().skip(1).all(|line| line.starts_with(&format!("{hang}word"))), "{text}");
+            assert_eq!(text.split_whitespace().filter(|word| *word == "word").count(), 40);
+        }
+        let whole = "a".repeat(100);
+        assert_eq!(written(|out| line(out, "name", &whole)), format!("name            {whole}\n"));
+        assert_eq!(written(|out| paragraph(out, 0, "")), "\n");
     }
 
     #[test]

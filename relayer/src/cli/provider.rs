@@ -23,6 +23,7 @@ use super::parse::{address, endpoint};
 use super::sending::Sending;
 use super::session::Session;
 use super::solana::Global;
+use super::wallet::sent::Sent;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use serde::Serialize;
@@ -163,7 +164,8 @@ pub(super) struct Registered {
     /// Where it is paid.
     pub token_account: String,
     /// The transaction.
-    pub signature: String,
+    #[serde(flatten)]
+    pub signature: Sent,
 }
 
 impl Report for Registered {
@@ -192,7 +194,8 @@ pub(super) struct Updated {
     /// Its account.
     pub address: String,
     /// The transaction.
-    pub signature: String,
+    #[serde(flatten)]
+    pub signature: Sent,
 }
 
 impl Report for Updated {
@@ -216,11 +219,7 @@ impl Update {
         let session = Session::open(global).await?;
         let _: steam_router::state::Provider = session.need(&address, "provider").await?;
         let Some(signature) = wallet.send(&session.rpc, &update, None).await? else { return Ok(()) };
-        global.output.print(&Updated {
-            role: "provider",
-            address: address.to_string(),
-            signature: signature.to_string(),
-        })
+        global.output.print(&Updated { role: "provider", address: address.to_string(), signature })
     }
 }
 
@@ -244,7 +243,7 @@ impl Register {
             role: "provider",
             address: provider.to_string(),
             token_account: addresses::ata(&provider, &mint).to_string(),
-            signature: signature.to_string(),
+            signature,
         })
     }
 }
@@ -312,7 +311,8 @@ impl Earnings {
 struct Paid {
     amount: Usdc,
     destination: String,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 impl Report for Paid {
@@ -347,10 +347,6 @@ impl Payout {
         };
         let steps = [instructions::create_ata(&wallet.payer(), &owner, &mint), withdraw];
         let Some(signature) = wallet.send(&session.rpc, &steps, None).await? else { return Ok(()) };
-        global.output.print(&Paid {
-            amount: amount.into(),
-            destination: destination.to_string(),
-            signature: signature.to_string(),
-        })
+        global.output.print(&Paid { amount: amount.into(), destination: destination.to_string(), signature })
     }
 }

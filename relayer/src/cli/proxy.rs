@@ -85,6 +85,9 @@ impl ProxyArgs {
             return Err(CliError::usage("--max-cost is above --max-unresolved")
                 .next("lower --max-cost or raise --max-unresolved"));
         }
+        if let Some(path) = &self.token_file {
+            global.output.warn_of(path);
+        }
         let account = self.at.open(global).await?;
         let client = account.client(&self.spending)?;
         // Of requests that were under way when the proxy ended last; and a relayer that cannot be reached is told of now.

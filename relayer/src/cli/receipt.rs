@@ -12,6 +12,7 @@ use super::amount::show_pico;
 use super::error::{CliError, Result};
 use super::output::{Report, line, name_of};
 use super::parse::{address, endpoint};
+use super::price::ShownTariff;
 use super::secret::KeySource;
 use super::solana::Global;
 use crate::chain::Pubkey;
@@ -20,7 +21,7 @@ use crate::relay::decision::Record;
 use crate::views::ReceiptFields;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use steam_protocol::receipt::{Receipt, SignedReceipt};
@@ -186,7 +187,7 @@ fn not_held(code: &str, sentence: &str) -> CliError {
         .next("keep the receipt: it is evidence; ask the relayer for /v1/receipts/{id} of this answer")
 }
 
-/// A receipt, as the HTTP API has it, and what a check of it came to.
+/// A receipt, as the HTTP API has it but for the price, and what a check of it came to.
 #[derive(Serialize)]
 struct Shown {
     /// What was checked and holds; empty for `show`.
@@ -195,10 +196,18 @@ struct Shown {
     unproven: Vec<String>,
     /// The signed bytes, base64.
     receipt: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "as_reported")]
     fields: ReceiptFields,
     #[serde(skip)]
     cost: Pico,
+}
+
+/// With the price as every report has it: the API's has numbers.
+fn as_reported<S: Serializer>(fields: &ReceiptFields, to: S) -> std::result::Result<S::Ok, S::Error> {
+    let written = |error: serde_json::Error| serde::ser::Error::custom(error);
+    let mut shown = serde_json::to_value(fields).map_err(written)?;
+    shown["price"] = serde_json::to_value(ShownTariff::from(&fields.price)).map_err(written)?;
+    shown.serialize(to)
 }
 
 /// Charge and fee.

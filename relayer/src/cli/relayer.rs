@@ -12,6 +12,7 @@ use super::provider::{Earner, Part, Payout, Registered, Updated, standing};
 use super::sending::Sending;
 use super::session::{Session, until};
 use super::solana::Global;
+use super::wallet::sent::Sent;
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use anchor_lang::prelude::Clock;
@@ -135,7 +136,7 @@ impl Register {
             role: "relayer",
             address: relayer.to_string(),
             token_account: addresses::ata(&relayer, &mint).to_string(),
-            signature: signature.to_string(),
+            signature,
         })
     }
 }
@@ -159,11 +160,7 @@ impl Update {
         let session = Session::open(global).await?;
         let _: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let Some(signature) = wallet.send(&session.rpc, &update, None).await? else { return Ok(()) };
-        global.output.print(&Updated {
-            role: "relayer",
-            address: address.to_string(),
-            signature: signature.to_string(),
-        })
+        global.output.print(&Updated { role: "relayer", address: address.to_string(), signature })
     }
 }
 
@@ -199,7 +196,8 @@ struct Posted {
     relayer: String,
     #[serde(flatten)]
     fee: Fees,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 impl Fee {
@@ -217,11 +215,7 @@ impl Fee {
         let Some(signature) = wallet.send(&session.rpc, &update, None).await? else { return Ok(()) };
         let relayer: steam_router::state::Relayer = session.need(&address, "relayer").await?;
         let clock = session.clock().await?;
-        global.output.print(&Posted {
-            relayer: address.to_string(),
-            fee: Fees::of(&relayer, &clock),
-            signature: signature.to_string(),
-        })
+        global.output.print(&Posted { relayer: address.to_string(), fee: Fees::of(&relayer, &clock), signature })
     }
 }
 

@@ -59,6 +59,11 @@ struct Model {
 }
 
 #[derive(Deserialize)]
+struct Chain {
+    faucet: bool,
+}
+
+#[derive(Deserialize)]
 struct MeasuredOffer {
     address: String,
     board: Value,
@@ -94,6 +99,11 @@ impl RelayerApi {
     pub async fn models(&self) -> std::result::Result<Vec<String>, ApiError> {
         let models: Listing<Model> = self.0.get("models").await?;
         Ok(models.data.into_iter().map(|model| model.id).collect())
+    }
+
+    /// Whether it gives test money, as relayers of local networks do.
+    pub async fn gives_test_money(&self) -> std::result::Result<bool, ApiError> {
+        Ok(self.0.get::<Chain>("chain").await?.faucet)
     }
 
     /// What was measured of a provider's offers, by their addresses. Empty if the relayer lists none.

@@ -2,6 +2,7 @@
 //! them; from the environment or a file instead.
 
 use super::error::{CliError, Result};
+use super::new_file::cannot_make;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use steam_client::key_file::{self, KeyFileError};
@@ -66,6 +67,8 @@ pub fn refuse_in_arguments(args: &[OsString]) -> Result<()> {
 
 /// Writes a key to a new file that only its owner can read.
 pub fn write_new(path: &Path, key: &SessionKey) -> Result<()> {
-    key_file::create(path, key)
-        .map_err(|error| CliError::new("key", error.to_string()).next("name a file that does not exist yet with --out"))
+    key_file::create(path, key).map_err(|error| match error {
+        KeyFileError::Io { source, .. } => cannot_make(path, &source, "key", "--out"),
+        KeyFileError::Content { .. } => CliError::new("key", error.to_string()),
+    })
 }

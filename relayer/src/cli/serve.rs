@@ -5,6 +5,7 @@ use super::output::Format;
 use super::parse::file;
 use super::solana::{Global, cluster_url};
 use crate::app::{self, Running, StartError};
+use crate::chain::rpc::RpcError;
 use crate::config::Config;
 use crate::ledger::LedgerError;
 use std::convert::Infallible;
@@ -65,6 +66,9 @@ impl Serve {
     pub async fn run(self, global: &Global) -> Result<()> {
         let config = self.settings.load()?;
         log(global.output)?;
+        for warning in config.warnings(&self.settings.file) {
+            tracing::warn!("{warning}");
+        }
         // Before anything that takes long: a signal that nobody waits for ends the process.
         let reloads = Reloads::new()?;
         let running = app::start(config).await.map_err(|error| cannot_start(&error))?;
@@ -158,17 +162,21 @@ impl Reloads {
     }
 }
 
-fn cannot_start(error: &StartError) -> CliError {
+pub(super) fn cannot_start(error: &StartError) -> CliError {
     let next = match error {
         StartError::Config(_) => "correct it and run `steam config check`",
-        StartError::Keypair { .. } => {
-            "make the keypair with `solana-keygen new`, or correct the path in the configuration"
+        StartError::KeypairFile { .. } => {
+            "make the keypair with `steam keygen --out FILE`, or correct the path in the configuration"
         }
+        StartError::Keypair { .. } => "correct the path in the configuration, or put the keypair's own file there",
         StartError::OperatorTokenFile { .. } => {
             "correct operator.token_file, or leave it out: there is no such page without it"
         }
         StartError::OperatorToken { .. } => {
             "make one with `openssl rand -hex 32`, in a file that the relayer alone can read"
+        }
+        StartError::Chain(RpcError::Absent(_)) => {
+            "set chain.relayer to the address that `steam relayer register` printed, and chain.rpc_urls to nodes of that cluster"
         }
         StartError::Chain(_) => "check chain.rpc_urls: each must answer and be of the same cluster",
         StartError::Mismatch(_) => "compare the configuration with `steam relayer status`",

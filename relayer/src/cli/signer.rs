@@ -11,7 +11,7 @@ use super::error::{CliError, Result};
 use crate::chain::Pubkey;
 use phrase::Phrase;
 use solana_signature::Signature;
-use solana_signer::Signer as SolanaSigner;
+use solana_signer::{Signer as SolanaSigner, SignerError};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -90,9 +90,17 @@ impl Signer {
         let Self::Here(signer) = self else { return Ok(None) };
         let signature = signer.try_sign_message(message);
         signature.map(Some).map_err(|error| {
-            CliError::new("sign", format!("{} did not sign: {error}", signer.pubkey()))
+            CliError::new("sign", format!("{} did not sign: {}", signer.pubkey(), words(&error)))
                 .next("with a hardware wallet: unlock it, open its Solana app, allow blind signing there, and confirm")
         })
+    }
+}
+
+/// What a signer says, without the kind of its error before it.
+fn words(error: &SignerError) -> String {
+    match error {
+        SignerError::Connection(text) | SignerError::Protocol(text) | SignerError::UserCancel(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

@@ -141,7 +141,11 @@ impl Global {
         if let Some(opened) = self.opened.0.get() {
             return Ok(opened.clone());
         }
-        let signer = self.source()?.open("--keypair")?;
+        let source = self.source()?;
+        let signer = source.open("--keypair")?;
+        if let Source::File(path) = &source {
+            self.output.warn_of(path);
+        }
         Ok(self.opened.0.get_or_init(|| signer).clone())
     }
 

@@ -18,6 +18,8 @@ use super::parse::address;
 use super::sending::Sending;
 use super::session::{Session, until};
 use super::solana::Global;
+use super::test_money;
+use super::wallet::sent::{Sent, or_null};
 use crate::chain::Pubkey;
 use crate::{addresses, instructions};
 use serde::Serialize;
@@ -134,7 +136,8 @@ struct Opened {
     vault: String,
     token_account: String,
     relayer: String,
-    signature: Option<String>,
+    #[serde(flatten, serialize_with = "or_null")]
+    signature: Option<Sent>,
 }
 
 impl Open {
@@ -142,16 +145,24 @@ impl Open {
         let session = Session::open(global).await?;
         let wallet = self.sending.wallet(global)?;
         let owner = wallet.address();
-        if session.find::<Relayer>(&self.relayer).await?.is_none() {
+        let Some(relayer) = session.find::<Relayer>(&self.relayer).await? else {
             return Err(CliError::new("no_relayer", format!("there is no relayer at {}", self.relayer))
                 .next("ask its operator for the address `steam relayer status` shows"));
-        }
+        };
         let vault = addresses::vault(&owner, &self.relayer);
         let signature = match session.find_vault(&vault).await? {
             Some(_) => None,
             None => {
                 let open = instructions::open_vault(&owner, &wallet.payer(), &self.relayer, &session.config.mint);
-                let Some(signature) = wallet.send(&session.rpc, &[open], None).await? else { return Ok(()) };
+                let sent = match wallet.send(&session.rpc, &[open], None).await {
+                    Err(error) if error.code() == "no_sol" => {
+                        let command = test_money::command(&relayer.url, &wallet.payer()).await;
+                        let hint = command.map(|command| format!("this relayer gives test money: `{command}`"));
+                        return Err(hint.into_iter().fold(error, CliError::next));
+                    }
+                    sent => sent?,
+                };
+                let Some(signature) = sent else { return Ok(()) };
                 Some(signature)
             }
         };
@@ -159,7 +170,7 @@ impl Open {
             vault: vault.to_string(),
             token_account: addresses::ata(&vault, &session.config.mint).to_string(),
             relayer: self.relayer.to_string(),
-            signature: signature.map(|signature| signature.to_string()),
+            signature,
         })
     }
 }
@@ -172,7 +183,6 @@ impl Report for Opened {
             if self.signature.is_some() { "The vault is open." } else { "The vault was open already." }
         )?;
         line(out, "vault", &self.vault)?;
-        line(out, "token account", &self.token_account)?;
         line(out, "relayer", &self.relayer)?;
         if let Some(signature) = &self.signature {
             line(out, "transaction", signature)?;
@@ -242,7 +252,8 @@ impl Report for Shown {
         line(out, "vault", &self.vault)?;
         line(out, "owner", &self.owner)?;
         line(out, "relayer", &self.relayer)?;
-        line(out, "token account", &self.token_account)?;
+        // No wallet pays into it: what is sent to it as to a wallet goes astray.
+        line(out, "holds USDC in", format!("{} (send USDC to the vault, never to this)", self.token_account))?;
         line(out, "balance", format!("{} USDC", self.balance))?;
         if let Some(pending) = &self.pending_withdrawal {
             let when = if pending.unlocked {

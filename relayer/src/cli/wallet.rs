@@ -2,6 +2,7 @@
 //! elsewhere, and sent; or printed for those who are still to sign.
 
 pub mod fee;
+pub mod sent;
 mod unsent;
 
 use super::error::{CliError, Result};
@@ -11,6 +12,7 @@ use super::signer::Signer;
 use crate::chain::Pubkey;
 use anchor_lang::solana_program::instruction::Instruction;
 use fee::{UNITS_EACH, priority_fee, sol};
+use sent::{PriorityFee, Sent};
 use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_hash::Hash;
 use solana_signature::Signature;
@@ -55,6 +57,8 @@ pub struct Signed {
     pub transaction: VersionedTransaction,
     /// Whose signatures are absent.
     pub absent: Vec<Pubkey>,
+    /// What is paid for its place before others, if anything is.
+    pub priority_fee: Option<PriorityFee>,
 }
 
 impl Wallet {
@@ -85,7 +89,7 @@ impl Wallet {
         rpc: &RpcSession,
         instructions: &[Instruction],
         key: Option<&SessionKey>,
-    ) -> Result<Option<Signature>> {
+    ) -> Result<Option<Sent>> {
         let blockhash = self.blockhash(rpc).await?;
         let signed = self.sign(instructions, blockhash, key)?;
         if self.sign_only {
@@ -93,7 +97,8 @@ impl Wallet {
             return Ok(None);
         }
         signed.all()?;
-        rpc.send_signed(&signed.transaction).await.map(Some)
+        let signature = rpc.send_signed(&signed.transaction).await?;
+        Ok(Some(Sent::new(signature, signed.priority_fee)))
     }
 
     /// Prints the transaction of `instructions` if that was asked for and needs nothing of a node.
@@ -115,7 +120,7 @@ impl Wallet {
 
     /// The transaction with every signature that can be made or was given.
     pub fn sign(&self, instructions: &[Instruction], blockhash: Hash, key: Option<&SessionKey>) -> Result<Signed> {
-        let steps = self.priced(instructions);
+        let (steps, priority_fee) = self.priced(instructions);
         let message = VersionedMessage::Legacy(Message::new_with_blockhash(&steps, Some(&self.payer()), &blockhash));
         let bytes = message.serialize();
         let count = usize::from(message.header().num_required_signatures);
@@ -133,7 +138,7 @@ impl Wallet {
             }
             signatures.push(signature.unwrap_or_default());
         }
-        Ok(Signed { transaction: VersionedTransaction { signatures, message }, absent })
+        Ok(Signed { transaction: VersionedTransaction { signatures, message }, absent, priority_fee })
     }
 
     fn signature(&self, address: &Pubkey, message: &[u8], key: Option<&SessionKey>) -> Result<Option<Signature>> {
@@ -151,18 +156,19 @@ impl Wallet {
         signer.map_or(Ok(None), |signer| signer.sign(message))
     }
 
-    /// The instructions, after those that say what a compute unit is worth. The units are those the cluster would set aside
-    /// unasked, so that the fee is known before.
-    fn priced(&self, instructions: &[Instruction]) -> Vec<Instruction> {
-        let Some(price) = self.unit_price else { return instructions.to_vec() };
+    /// The instructions, after those that say what a compute unit is worth, and what that comes to. The units are those the
+    /// cluster would set aside unasked, so that the fee is known before.
+    fn priced(&self, instructions: &[Instruction]) -> (Vec<Instruction>, Option<PriorityFee>) {
+        let Some(price) = self.unit_price else { return (instructions.to_vec(), None) };
         let count = u32::try_from(instructions.len()).unwrap_or(u32::MAX);
         let units = count.saturating_mul(UNITS_EACH).min(MOST_UNITS);
-        self.output.progress(&format!("priority fee: {} SOL", sol(priority_fee(price, units))));
+        let fee = PriorityFee { lamports: priority_fee(price, units), micro_lamports_per_unit: price, units };
+        self.output.progress(&format!("priority fee: {} SOL", sol(fee.lamports)));
         let budget = [
             ComputeBudgetInstruction::set_compute_unit_limit(units),
             ComputeBudgetInstruction::set_compute_unit_price(price),
         ];
-        budget.into_iter().chain(instructions.iter().cloned()).collect()
+        (budget.into_iter().chain(instructions.iter().cloned()).collect(), Some(fee))
     }
 }
 

@@ -50,7 +50,8 @@ pub(super) async fn history(
     };
     let span = span.ok_or_else(|| invalid("span", "24h or 7d"))?;
     let registry = node.registry.borrow().clone();
-    let model = registry.models().find(|model| model.eq_ignore_ascii_case(wanted));
+    let market = node.market.view();
+    let model = registry.spelling(wanted, |offer| market.bars(offer, false).is_none());
     let model = model.ok_or_else(|| RelayError::UnknownModel(shorten(wanted)))?;
     let name = format!("{} {model}", span.name());
     let now = Instant::now();

@@ -1,13 +1,15 @@
-//! What is for sale: models and providers with their prices, and what this relayer measured of them.
+//! What is for sale: models and providers with their prices, and what this relayer measured of them. The whole lists are made once a
+//! second at most, however many ask (`node/listings.rs`).
 
 use crate::board::{Figures, OfferFigures, Window};
 use crate::chain::Pubkey;
+use crate::http::answer::JSON;
 use crate::http::named::Named;
 use crate::http::openapi::LookupErrors;
 use crate::http::query::{Query, invalid};
-use crate::market::MarketView;
 use crate::node::Node;
-use crate::registry::{Offer, Registry};
+use crate::node::listings::{Basis, Demand};
+use crate::registry::Offer;
 use crate::relay::dialect::chat::supported_parameters;
 use crate::relay::dialect::messages;
 use crate::relay::error::RelayError;
@@ -18,9 +20,13 @@ use crate::views::{
 };
 use axum::Json;
 use axum::extract::{OriginalUri, State};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
@@ -64,6 +70,7 @@ enum ListedModel {
     responses(
         (status = 200, description = "The models.", body = ListedModels),
         (status = 400, description = "The query is wrong; `param` names the parameter.", body = ErrorBody),
+        (status = 429, description = "Too many ask for lists with queries of their own.", body = ErrorBody),
     )
 )]
 pub(super) async fn models(
@@ -71,13 +78,19 @@ pub(super) async fn models(
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
 ) -> Result<Response, RelayError> {
-    let listing = Listing::new(&node, Wanted::read(&uri, &["window", "blend_ratio"])?);
+    let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
     if headers.contains_key(messages::VERSION) {
-        let models = listing.registry.models().map(|model| messages_model(&listing.registry, model)).collect();
-        return Ok(Json(MessagesModelList::new(models)).into_response());
+        // This form has no figures, whatever the query says of them.
+        return told(node, "messages", Wanted::default(), |listing| {
+            let models = listing.models().map(|model| listing.messages_model(model)).collect();
+            Ok(MessagesModelList::new(models))
+        })
+        .await;
     }
-    let models = listing.registry.models().map(|model| listing.model(model)).collect();
-    Ok(Json(ModelList::new(models)).into_response())
+    told(node, "models", wanted, |listing| {
+        Ok(ModelList::new(listing.models().map(|model| listing.model(model)).collect()))
+    })
+    .await
 }
 
 /// One model. Its name may contain slashes.
@@ -101,20 +114,12 @@ pub(super) async fn model(
     headers: HeaderMap,
 ) -> Result<Response, RelayError> {
     let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
-    let registry = node.registry.borrow().clone();
-    if registry.offers_of(&id).next().is_none() {
-        return Err(RelayError::UnknownModel(shorten(&id)));
-    }
+    let listing = Listing::new(&node, basis(&node), wanted);
+    let model = listing.spelling(&id).ok_or_else(|| RelayError::UnknownModel(shorten(&id)))?;
     if headers.contains_key(messages::VERSION) {
-        return Ok(Json(messages_model(&registry, &id)).into_response());
+        return Ok(Json(listing.messages_model(model)).into_response());
     }
-    Ok(Json(Listing::new(&node, wanted).model(&id)).into_response())
-}
-
-/// A model in the form of Anthropic's API.
-fn messages_model(registry: &Registry, model: &str) -> MessagesModel {
-    let most = |of: fn(&Offer) -> u32| registry.offers_of(model).map(|offer| of(offer)).max();
-    MessagesModel::new(model, (most(|offer| offer.context_limit), most(|offer| offer.output_limit)))
+    Ok(Json(listing.model(model)).into_response())
 }
 
 /// All offers at their posted prices, with what this relayer measured of them, and who makes them.
@@ -129,31 +134,53 @@ fn messages_model(registry: &Registry, model: &str) -> MessagesModel {
         ("window" = Option<Window>, Query, description = "The window of the figures; without it each offer has all."),
         ("blend_ratio" = Option<f64>, Query, minimum = 0, maximum = 1000, description = "Input tokens for one output token in blended prices, 0 to 1000."),
     ),
-    responses((status = 200, description = "The offers.", body = ProviderList), LookupErrors)
+    responses(
+        (status = 200, description = "The offers.", body = ProviderList),
+        (status = 429, description = "Too many ask for lists with queries of their own.", body = ErrorBody),
+        LookupErrors
+    )
 )]
 pub(super) async fn providers(
     State(node): State<Arc<Node>>,
     OriginalUri(uri): OriginalUri,
-) -> Result<Json<ProviderList>, RelayError> {
+) -> Result<Response, RelayError> {
     let wanted = Wanted::read(&uri, &["model", "provider", "window", "blend_ratio"])?;
-    let registry = node.registry.borrow().clone();
-    let offers: Vec<&Arc<Offer>> = registry.offers.iter().filter(|offer| wanted.takes(offer)).collect();
-    if offers.is_empty()
-        && let Some(missing) = wanted.missing()
-    {
-        return Err(missing);
+    told(node, "providers", wanted, |listing| listing.providers()).await
+}
+
+/// What a list is made of at the moment.
+fn basis(node: &Node) -> Basis {
+    Basis::new(node.registry.borrow().clone(), node.market.view(), &node.board)
+}
+
+/// The list of this `kind` that is wanted: one that was just made, or a new one.
+async fn told<T: Serialize>(
+    node: Arc<Node>,
+    kind: &'static str,
+    wanted: Wanted,
+    make: impl FnOnce(&Listing<'_>) -> Result<T, RelayError> + Send + 'static,
+) -> Result<Response, RelayError> {
+    let busy = || RelayError::Busy { retry_after: Duration::from_secs(1) };
+    let (name, demand) = (format!("{kind} {wanted:?}"), wanted.demand());
+    let answer = |body: Bytes| ([(CONTENT_TYPE, JSON)], body).into_response();
+    if let Some(body) = node.listings.get(&name, &basis(&node), Instant::now()) {
+        return Ok(answer(body));
     }
-    let provider = wanted.provider;
-    let listing = Listing::new(&node, wanted);
-    let providers = registry.providers.iter().filter(|info| provider.is_none_or(|wanted| wanted == info.address));
-    Ok(Json(ProviderList {
-        object: LIST.into(),
-        slot: registry.slot,
-        relayer: (&registry.relayer).into(),
-        blend_ratio: listing.blend_ratio,
-        data: offers.into_iter().map(|offer| listing.offer(offer)).collect(),
-        providers: providers.map(Into::into).collect(),
-    }))
+    let place = node.listings.place(demand).await.ok_or_else(busy)?;
+    // Whoever had the place may have made this very list.
+    let (basis, now) = (basis(&node), Instant::now());
+    if let Some(body) = node.listings.get(&name, &basis, now) {
+        return Ok(answer(body));
+    }
+    // It is work for whoever asks: not on the threads of requests.
+    let made = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let list = make(&Listing::new(&node, basis.clone(), wanted))?;
+        let body = Bytes::from(serde_json::to_vec(&list).map_err(|_| busy())?);
+        node.listings.keep(name, demand, basis, now, body.clone());
+        Ok::<_, RelayError>(body)
+    });
+    made.await.map_err(|_| busy())?.map(answer)
 }
 
 /// What the query asks for.
@@ -188,6 +215,14 @@ impl Wanted {
         })
     }
 
+    fn demand(&self) -> Demand {
+        let Self { model, provider, window: _, blend_ratio } = self;
+        match (model, provider, blend_ratio) {
+            (None, None, None) => Demand::Common,
+            _ => Demand::Rare,
+        }
+    }
+
     fn takes(&self, offer: &Offer) -> bool {
         self.model.as_ref().is_none_or(|model| model.eq_ignore_ascii_case(&offer.model))
             && self.provider.is_none_or(|provider| provider == offer.provider)
@@ -205,28 +240,67 @@ impl Wanted {
 /// What is listed, and how.
 struct Listing<'a> {
     node: &'a Node,
-    registry: Arc<Registry>,
-    market: MarketView,
-    window: Option<Window>,
+    basis: Basis,
+    wanted: Wanted,
     blend_ratio: f64,
     now_ms: i64,
 }
 
 impl<'a> Listing<'a> {
-    fn new(node: &'a Node, wanted: Wanted) -> Self {
-        Self {
-            node,
-            registry: node.registry.borrow().clone(),
-            market: node.market.view(),
-            window: wanted.window,
-            blend_ratio: wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio),
-            now_ms: node.clock.unix_ms(),
+    fn new(node: &'a Node, basis: Basis, wanted: Wanted) -> Self {
+        let blend_ratio = wanted.blend_ratio.unwrap_or(node.config.routing.blend_ratio);
+        Self { node, basis, wanted, blend_ratio, now_ms: node.clock.unix_ms() }
+    }
+
+    /// Whether this relayer asks `offer` for anybody.
+    fn asks(&self, offer: &Offer) -> bool {
+        self.basis.market.bars(offer, false).is_none()
+    }
+
+    fn models(&self) -> impl Iterator<Item = &str> {
+        self.basis.registry.models(|offer| self.asks(offer)).into_iter()
+    }
+
+    fn spelling(&self, model: &str) -> Option<&str> {
+        self.basis.registry.spelling(model, |offer| self.asks(offer))
+    }
+
+    /// The offers that say what a model is like: those that this relayer asks, or all where it asks none of them.
+    fn decisive(&self, model: &str) -> Vec<&Arc<Offer>> {
+        let (asked, barred): (Vec<_>, Vec<_>) =
+            self.basis.registry.offers_of(model).partition(|offer| self.asks(offer));
+        if asked.is_empty() { barred } else { asked }
+    }
+
+    /// A model in the form of Anthropic's API.
+    fn messages_model(&self, model: &str) -> MessagesModel {
+        let offers = self.decisive(model);
+        let most = |of: fn(&Offer) -> u32| offers.iter().map(|offer| of(offer)).max();
+        MessagesModel::new(model, (most(|offer| offer.context_limit), most(|offer| offer.output_limit)))
+    }
+
+    fn providers(&self) -> Result<ProviderList, RelayError> {
+        let (registry, wanted) = (&self.basis.registry, &self.wanted);
+        let offers: Vec<&Arc<Offer>> = registry.offers.iter().filter(|offer| wanted.takes(offer)).collect();
+        if offers.is_empty()
+            && let Some(missing) = wanted.missing()
+        {
+            return Err(missing);
         }
+        let named = |address: &Pubkey| wanted.provider.is_none_or(|wanted| wanted == *address);
+        Ok(ProviderList {
+            object: LIST.into(),
+            slot: registry.slot,
+            relayer: (&registry.relayer).into(),
+            blend_ratio: self.blend_ratio,
+            data: offers.into_iter().map(|offer| self.offer(offer)).collect(),
+            providers: registry.providers.iter().filter(|info| named(&info.address)).map(Into::into).collect(),
+        })
     }
 
     fn model(&self, model: &str) -> ModelView {
-        let offers: Vec<&Arc<Offer>> = self.registry.offers_of(model).collect();
-        let window = self.window.unwrap_or(USUAL);
+        let offers = self.decisive(model);
+        let window = self.wanted.window.unwrap_or(USUAL);
         let figures: Vec<OfferFigures> = offers.iter().map(|offer| self.figures(offer)).collect();
         let best = |of: fn(&Figures) -> Option<f64>, better: fn(f64, f64) -> f64| {
             figures.iter().filter_map(|figures| of(figures.of(window))).reduce(better)
@@ -250,15 +324,15 @@ impl<'a> Listing<'a> {
             window,
             tokens_per_second: best(|figures| figures.tokens_per_second.map(|speed| speed.p50), f64::max),
             ttft_ms: best(|figures| figures.ttft_ms.map(|ttft| ttft.p50), f64::min),
-            providers: offers.iter().map(|offer| self.offer(offer)).collect(),
+            providers: self.basis.registry.offers_of(model).map(|offer| self.offer(offer)).collect(),
         }
     }
 
     fn offer(&self, offer: &Offer) -> OfferView {
         let live = self.node.scorer.live_figures(&offer.address, Instant::now());
         let flags = self.node.board.flags(&offer.address);
-        let board = BoardView::new(&live, flags, self.figures(offer), self.window);
-        OfferView::new(offer, self.blend_ratio, board, &self.market)
+        let board = BoardView::new(&live, flags, self.figures(offer), self.wanted.window);
+        OfferView::new(offer, self.blend_ratio, board, &self.basis.market)
     }
 
     fn figures(&self, offer: &Offer) -> OfferFigures {

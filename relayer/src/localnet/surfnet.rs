@@ -2,6 +2,7 @@
 //! dollar of its own. Wallets are funded by its cheatcodes, all else is done with ordinary transactions.
 
 use super::client::{Client, ClientError};
+use super::pace::Pace;
 use crate::chain::Pubkey;
 use anchor_lang::solana_program::program_option::COption;
 use anchor_lang::solana_program::program_pack::Pack;
@@ -11,10 +12,11 @@ use rand::RngCore;
 use serde_json::json;
 use solana_keypair::Keypair;
 use solana_signer::Signer;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 use steam_protocol::sha256;
 use steam_protocol::units::MicroUsdc;
-use surfpool_sdk::{BlockProductionMode, Surfnet};
+use surfpool_sdk::{BlockProductionMode, SimnetCommand, SimnetEvent, Surfnet};
 
 /// The program as it is committed, built for tests and local networks.
 pub const PROGRAM: &[u8] = include_bytes!("../../../programs/steam-router/artifacts/steam_router.so");
@@ -79,7 +81,8 @@ pub struct Localnet {
     /// Sends transactions.
     pub client: Client,
     seed: [u8; 32],
-    _surfnet: Surfnet,
+    /// The network runs while this is there.
+    _alive: Arc<()>,
 }
 
 impl Localnet {
@@ -96,6 +99,9 @@ impl Localnet {
         let payer = Arc::new(derive(&seed, "payer"));
         let surfnet = start(options.slot_ms, payer.insecure_clone()).await?;
         let (rpc_url, ws_url) = (surfnet.rpc_url().to_owned(), surfnet.ws_url().to_owned());
+        let (alive, slot) = (Arc::new(()), Duration::from_millis(options.slot_ms));
+        let watched = Arc::downgrade(&alive);
+        std::thread::spawn(move || keep_time(&surfnet, slot, &watched));
         let localnet = Self {
             client: Client::new(&rpc_url),
             rpc_url,
@@ -105,7 +111,7 @@ impl Localnet {
             admin: Arc::new(derive(&seed, "admin")),
             payer,
             seed,
-            _surfnet: surfnet,
+            _alive: alive,
         };
         localnet.fund(&[localnet.admin.pubkey()]).await?;
         localnet.deploy(options.program).await?;
@@ -187,15 +193,29 @@ async fn start(slot_ms: u64, payer: Keypair) -> Result<Surfnet, LocalnetError> {
             .slot_time_ms(slot_ms)
             .airdrop_sol(SOL)
             .payer(payer);
-        let surfnet =
-            futures::executor::block_on(builder.start()).map_err(|e| LocalnetError::Surfpool(e.to_string()))?;
-        // Its events pile up unless somebody takes them.
-        let events = surfnet.events().clone();
-        std::thread::spawn(move || while events.recv().is_ok() {});
-        Ok(surfnet)
+        futures::executor::block_on(builder.start()).map_err(|e| LocalnetError::Surfpool(e.to_string()))
     };
     match tokio::task::spawn_blocking(start).await {
         Ok(started) => started,
         Err(error) => Err(LocalnetError::Surfpool(error.to_string())),
+    }
+}
+
+/// Asks for the blocks of a network while it is `alive`. Its own clock sleeps for a slot between two blocks, and a slot is what it counts
+/// for each: what it slept too long and what it was held up by is lost to its time, more with every hour.
+fn keep_time(surfnet: &Surfnet, slot: Duration, alive: &Weak<()>) {
+    let mut pace = Pace::new(slot, Instant::now());
+    while alive.strong_count() > 0 {
+        let now = Instant::now();
+        // From the first one on, it makes none by itself.
+        if pace.asks(now) && surfnet.send_command(SimnetCommand::SlotForward(None)).is_err() {
+            return;
+        }
+        // Its events pile up unless somebody takes them.
+        match surfnet.events().recv_deadline(pace.rest(now)) {
+            Ok(SimnetEvent::SystemClockUpdated(_)) => pace.made(),
+            Err(error) if error.is_disconnected() => return,
+            Ok(_) | Err(_) => {}
+        }
     }
 }

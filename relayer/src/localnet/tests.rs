@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::addresses;
+use solana_commitment_config::CommitmentConfig;
 use solana_signer::Signer;
 use std::time::Instant;
 use steam_protocol::units::MicroUsdc;
@@ -47,4 +48,26 @@ async fn a_deployment_stands_in_seconds_and_its_owner_can_leave() {
     }
     assert_eq!(balance(&deployment.vault_token).await, 0);
     assert_eq!(balance(&addresses::ata(&deployment.owner.pubkey(), &localnet.mint)).await, 100_000_000);
+}
+
+/// The clock of the cluster and the time that has passed are the same, also after the network was held up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_was_held_up_makes_up_for_it() {
+    let slot_ms = 20;
+    let localnet = Localnet::start(Options { slot_ms, ..Options::default() }).await.expect("a network");
+    let slot =
+        async || localnet.client.rpc().get_slot_with_commitment(CommitmentConfig::processed()).await.expect("a slot");
+    let (began, first) = (Instant::now(), slot().await);
+    let behind = async || {
+        let passed = u64::try_from(began.elapsed().as_millis()).expect("a short time") / slot_ms;
+        (first + passed).saturating_sub(slot().await)
+    };
+    // Surfpool stops its own clock, and makes no block for some slots meanwhile.
+    localnet.client.call("surfnet_pauseClock", serde_json::json!([])).await.expect("a pause");
+    while behind().await > 3 {
+        assert!(began.elapsed().as_secs() < 60, "{} slots behind", behind().await);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert!(slot().await >= first + 25, "it goes on");
 }

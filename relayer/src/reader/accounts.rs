@@ -29,7 +29,7 @@ pub fn config_address(program: &Pubkey) -> Pubkey {
 /// All providers and offers, and this relayer, as one node has them.
 ///
 /// # Errors
-/// [`RpcError::Malformed`] if an account is missing or not what it should be.
+/// [`RpcError::Absent`] if an account is missing, and [`RpcError::Malformed`] if it is not what it should be.
 pub async fn registry(node: &dyn Rpc, program: &Pubkey, relayer: &Pubkey) -> Result<Registry, RpcError> {
     let (slot, accounts) = node.accounts(&[config_address(program), *relayer, CLOCK]).await?;
     let [config, relayer_account, clock] = accounts.as_slice() else {
@@ -318,10 +318,9 @@ fn parse<T: AccountDeserialize>(
     program: &Pubkey,
     what: &'static str,
 ) -> Result<T, RpcError> {
-    account
-        .filter(|account| account.owner == *program)
-        .and_then(|account| T::try_deserialize(&mut account.data.as_slice()).ok())
-        .ok_or_else(|| malformed(what))
+    let account = account.filter(|account| account.owner == *program);
+    let account = account.ok_or_else(|| RpcError::Absent(what.into()))?;
+    T::try_deserialize(&mut account.data.as_slice()).map_err(|_| malformed(what))
 }
 
 fn zero_copy<T: bytemuck::AnyBitPattern>(data: &[u8]) -> Option<T> {

@@ -31,7 +31,8 @@ impl ModelList {
     }
 }
 
-/// A model: its lowest price, its best figures, and all its offers.
+/// A model: its lowest price, its best figures, and all its offers. What it is like is said by the offers that the relayer asks, and
+/// by all where it asks none of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Model)]
 pub struct ModelView {

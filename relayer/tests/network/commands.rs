@@ -86,7 +86,7 @@ async fn an_offer_and_its_provider_close_and_the_rent_comes_back() {
     let terms = ["--price-input", "1", "--price-output", "2", "--context", "1000", "--max-output", "100"];
     let promises = ["--capability", "streaming,no-training", "--quantization", "fp8"];
     let offered = run(&[&["provider", "offer", "--model", "Lab/M"], &terms[..], &promises[..]].concat()).await.ok();
-    assert_eq!((&offered["price"]["input"], &offered["price"]["output"]), (&1_000_000.into(), &2_000_000.into()));
+    assert_eq!((&offered["price"]["input"], &offered["price"]["output"]), (&"1000000".into(), &"2000000".into()));
     let shown = run(&["provider", "status"]).await.ok();
     assert_eq!(shown["offers"][0]["capabilities"], serde_json::json!(["streaming", "no-training"]));
     assert_eq!(shown["offers"][0]["quantization"], "fp8");
@@ -156,6 +156,112 @@ async fn a_withdrawal_goes_to_whom_the_owner_names() {
     assert_eq!((&moved["amount"], &moved["destination"]), (&"2500000".into(), &destination.to_string().into()));
     assert_eq!(system.balance(&destination).await, 2_500_000);
     assert_eq!(system.balance(&system.deployment.vault_token).await, DEPOSIT.0 - 2_500_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_than_a_vault_holds_is_refused_before_it_is_asked_for() {
+    let system = System::start().await;
+    for now in [&[][..], &["--now"], &["--wait"]] {
+        let said = system.owner(&[&["vault", "withdraw", "100.000001"], now].concat()).await;
+        refused(said, "insufficient_funds", "the vault holds 100.00 USDC, less than the 100.000001 to withdraw");
+    }
+    let vault = async || system.network.vault(&system.deployment.key.vault).await.unwrap();
+    assert_eq!(vault().await.pending_withdrawal, 0, "nothing was asked for");
+    assert_eq!(system.owner(&["vault", "withdraw", "100"]).await.ok()["amount"], "100000000");
+    assert_eq!(vault().await.pending_withdrawal, 100_000_000);
+    assert_eq!(system.owner(&["vault", "withdraw", "all"]).await.ok()["amount"], "all");
+    assert_eq!(vault().await.pending_withdrawal, u64::MAX);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_configuration_is_compared_with_the_chain() {
+    let system = System::start().await;
+    let d = &system.deployment;
+    let (settler, receipts) = (system.keypair_path(&d.settler), system.keypair_path(&d.receipt_key));
+    let relayer = d.relayer.to_string();
+    let nobody = Pubkey::new_from_array([9; 32]).to_string();
+    let config = system.file("checked.toml");
+    let check = async |url: &str, relayer: &str, [settler, receipts]: [&str; 2]| {
+        let text = format!(
+            "[chain]\nrpc_urls = [{url:?}]\nrelayer = {relayer:?}\nsettler_keypair = {settler:?}\nreceipt_keypair = {receipts:?}\n[upstream]\nlocalnet = true\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        system.owner(&["config", "check", config.to_str().unwrap(), "--on-chain"]).await
+    };
+    let url = system.network.rpc_url.clone();
+    assert_eq!(check(&url, &relayer, [&settler, &receipts]).await.ok()["on_chain"], true);
+    for (url, relayer, keys, code, says) in [
+        (&url, &relayer, [&receipts, &settler], 3, "chain.settler_keypair is"),
+        (&url, &nobody, [&settler, &receipts], 3, "the relayer's account: is it registered?"),
+        (&"http://127.0.0.1:1".into(), &relayer, [&settler, &receipts], 1, "http://127.0.0.1:1"),
+    ] {
+        let said = check(url, relayer, keys.map(String::as_str)).await;
+        assert!(said.code == code && said.text.contains(says), "{}: {}", said.code, said.text);
+        assert!(!said.text.contains("malformed"), "{}", said.text);
+    }
+}
+
+/// What has an amount in it, of every command that prints one. That each is text is checked where a command's answer is read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn amounts_are_text_in_every_report() {
+    let system = System::start().await;
+    let d = &system.deployment;
+    let mut seen = std::collections::BTreeSet::new();
+    let mut note =
+        |report: &serde_json::Value| seen.extend(super::system::amounts(report).into_iter().map(|(name, _)| name));
+    let price = ["--with-compute-unit-price", "10000"];
+    let prices = ["--max-price-input", "1", "--max-price-output", "2"];
+    for command in [
+        &["vault", "show"][..],
+        &["vault", "deposit"],
+        &["vault", "deposit", "1"],
+        &[&["vault", "withdraw", "1"][..], &price].concat(),
+        &["vault", "show"],
+        &["vault", "recover"],
+        &[&["key", "create", "--limit", "5", "--window", "1h", "--window-limit", "2"][..], &prices].concat(),
+        &["key", "list"],
+    ] {
+        note(&system.owner(command).await.ok());
+    }
+    system.network.client.send(&[system_transfer(&d.owner.pubkey(), &d.key.vault)], &[&d.owner]).await.unwrap();
+    let recovered = system.owner(&[&["vault", "recover", "--sol"][..], &price].concat()).await.ok();
+    assert_eq!(
+        (&recovered["lamports"], &recovered["priority_fees"][0]["lamports"]),
+        (&"5000000".into(), &"2000".into())
+    );
+    note(&recovered);
+    let key = Pubkey::new_from_array(d.key.key).to_string();
+    note(&system.owner(&["key", "update", &key, "--limit", "50"]).await.ok());
+
+    let wallet = system.wallet().await;
+    let terms = ["--price-input", "1", "--price-output", "2", "--context", "1000", "--max-output", "100"];
+    let long = ["--long-from", "500", "--long-price-input", "2", "--long-price-output", "4"];
+    for command in [
+        &["provider", "register", "--name", "a", "--endpoint", "http://127.0.0.1:1/v1"][..],
+        &[&["provider", "offer", "--model", "m"][..], &terms, &long].concat(),
+        &["provider", "status"],
+        &["provider", "earnings"],
+        &["provider", "recover"],
+        &["provider", "offer", "--model", "m", "--retire"],
+    ] {
+        note(&system.steam(&wallet, command).await.ok());
+    }
+    note(&system.steam(&d.relayer_authority, &["relayer", "status"]).await.ok());
+    let all =
+        ["amount", "balance", "cached", "cache_write", "cache_write_long", "earnings", "fee_pico", "fees", "input"];
+    let more =
+        ["lamports", "limit", "micro_lamports_per_unit", "nested", "output", "request", "settled_pico", "window_limit"];
+    for name in all.iter().chain(&more) {
+        assert!(seen.contains(*name), "{name} is in no report: {seen:?}");
+    }
+}
+
+/// A transfer of 5,000,000 lamports.
+fn system_transfer(from: &Pubkey, to: &Pubkey) -> anchor_lang::solana_program::instruction::Instruction {
+    use anchor_lang::solana_program::instruction::{AccountMeta, Instruction};
+    let accounts = vec![AccountMeta::new(*from, true), AccountMeta::new(*to, false)];
+    let data = [&2u32.to_le_bytes()[..], &5_000_000u64.to_le_bytes()].concat();
+    Instruction { program_id: Pubkey::default(), accounts, data }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -37,6 +37,9 @@ impl Said {
     /// What a command that succeeded printed.
     pub fn ok(self) -> Value {
         assert_eq!(self.code, 0, "{}", self.text);
+        for (name, amount) in amounts(&self.json) {
+            assert!(amount.is_string() || amount.is_null(), "{name} is {amount}, and not text, in {}", self.json);
+        }
         self.json
     }
 
@@ -152,6 +155,46 @@ impl System {
         std::fs::write(&path, serde_json::to_vec(&keypair.to_bytes().to_vec()).unwrap()).unwrap();
         path
     }
+}
+
+/// Names of members that are amounts of money; those that end in `_pico` or `lamports` are too.
+const AMOUNTS: [&str; 10] = [
+    "amount",
+    "balance",
+    "earnings",
+    "fees",
+    "limit",
+    "max_cost",
+    "micro_lamports_per_unit",
+    "nested",
+    "window_limit",
+    "lamports",
+];
+/// Names of members that are prices: their parts are amounts.
+const PRICES: [&str; 4] = ["price", "next", "max_price", "long"];
+const PARTS: [&str; 6] = ["input", "cached", "cache_write", "cache_write_long", "output", "request"];
+
+/// Every amount of money in a report, by its name.
+pub fn amounts(report: &Value) -> Vec<(String, Value)> {
+    fn walk(value: &Value, in_price: bool, found: &mut Vec<(String, Value)>) {
+        match value {
+            Value::Array(all) => all.iter().for_each(|one| walk(one, in_price, found)),
+            Value::Object(members) => {
+                for (name, value) in members {
+                    let is_money =
+                        AMOUNTS.contains(&name.as_str()) || name.ends_with("_pico") || name.ends_with("lamports");
+                    if is_money || in_price && PARTS.contains(&name.as_str()) {
+                        found.push((name.clone(), value.clone()));
+                    }
+                    walk(value, PRICES.contains(&name.as_str()), found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    walk(report, false, &mut found);
+    found
 }
 
 /// Waits until `holds` does.

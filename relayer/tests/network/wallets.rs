@@ -107,7 +107,23 @@ async fn what_is_signed_elsewhere_is_sent_and_nothing_else() {
     assert_eq!((&made["api_key"], &made["file"]), (&Value::Null, &key.as_str().into()));
     let slot = system.network.vault(&vault).await.unwrap().keys[0].key.to_string();
     assert_eq!(made["key"], slot);
-    assert!(std::fs::read_to_string(&key).unwrap().starts_with("sk-steam-"));
+    let secret = std::fs::read_to_string(&key).unwrap();
+    assert!(secret.starts_with("sk-steam-"));
+
+    // The file of a key that is in use: it is neither written over nor authorised anew, and nothing is printed to sign.
+    for more in [&["--sign-only"][..], &flags.each_ref().map(String::as_str)] {
+        let (code, told) = run(&create, more).await.err();
+        assert!(code == "key" && told.contains(&slot) && told.contains("it is active"), "{more:?}: {told}");
+    }
+    let (code, told) = run(&create, &[]).await.err();
+    assert!(code == "key" && told.contains("never written over"), "{told}");
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), secret);
+    // The file of something else is not taken for a key's.
+    let other = system.keypair_path(&payer);
+    let before = std::fs::read(&other).unwrap();
+    let (code, _) =
+        run(&["key", "create", "--limit", "1", "--out", &other, "--expires", "never"], &["--sign-only"]).await.err();
+    assert_eq!((code.as_str(), std::fs::read(&other).unwrap()), ("key", before));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,7 +141,9 @@ async fn a_price_of_compute_units_costs_what_was_told() {
     let owner = &system.deployment.owner;
     let request = ["vault", "withdraw", "1", "--with-compute-unit-price", "1000000"];
     let before = lamports(&system, &owner.pubkey()).await;
-    system.steam(owner, &request).await.ok();
+    let told = system.steam(owner, &request).await.ok()["priority_fee"].clone();
+    let expected = serde_json::json!({"lamports": "200000", "micro_lamports_per_unit": "1000000", "units": 200_000});
+    assert_eq!(told, expected);
     // One signature, and 200,000 units at one lamport.
     assert_eq!(lamports(&system, &owner.pubkey()).await, before - 5_000 - 200_000);
 }
@@ -166,6 +184,33 @@ async fn a_local_system_tells_programs_what_they_need_in_one_document() {
     };
     let base = document["base_url"].as_str().unwrap();
     assert_eq!(reqwest::get(format!("{base}/models")).await.unwrap().status(), 200);
+    // A wallet with nothing is told how to get test money here, and gets it so.
+    let wallet = Keypair::new();
+    let file = folder.path().join("wallet.json");
+    std::fs::write(&file, serde_json::to_vec(&wallet.to_bytes().to_vec()).unwrap()).unwrap();
+    let vault = async |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_steam"));
+        command.args(["vault"]).args(args).args(["-u", document["rpc_url"].as_str().unwrap(), "-k"]).arg(&file);
+        command.env("HOME", folder.path()).stdin(Stdio::null()).output().await.unwrap()
+    };
+    let open = ["open", "--relayer", document["relayer"].as_str().unwrap()];
+    let poor = vault(&open).await;
+    let told = String::from_utf8(poor.stderr).unwrap();
+    let curl = format!(
+        "curl {base}/chain/faucet -H 'Content-Type: application/json' -d '{{\"wallet\":\"{}\"}}'",
+        wallet.pubkey()
+    );
+    assert!(poor.status.code() == Some(1) && told.contains(&curl), "{told}");
+    let body = format!("{{\"wallet\":\"{}\"}}", wallet.pubkey());
+    let faucet = reqwest::Client::new().post(format!("{base}/chain/faucet")).header("content-type", "application/json");
+    assert_eq!(faucet.body(body).send().await.unwrap().status(), 200);
+    wait_until("the faucet", async || vault(&open).await.status.success()).await;
+    let shown = vault(&["deposit", "5", "--print-only"]).await;
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("Send 5.00 USDC") && shown.contains(&curl), "{shown}");
+    assert!(vault(&["deposit", "5"]).await.status.success());
+    let much = vault(&["deposit", "1000"]).await;
+    assert!(String::from_utf8(much.stderr).unwrap().contains(&curl));
     dev.start_kill().unwrap();
     assert_eq!(lines.next_line().await.unwrap(), None, "nothing but the document");
 }

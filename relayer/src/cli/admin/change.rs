@@ -10,6 +10,7 @@ use crate::cli::sending::Sending;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
 use crate::cli::wallet::Wallet;
+use crate::cli::wallet::sent::Sent;
 use crate::instructions;
 use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
@@ -152,7 +153,7 @@ impl Acceptance {
 pub(super) async fn send(session: &Session, wallet: &Wallet, global: &Global, instruction: Instruction) -> Result<()> {
     let Some(signature) = wallet.send(&session.rpc, &[instruction], None).await? else { return Ok(()) };
     let session = Session::open(global).await?;
-    global.output.print(&Settings::read(&session, Some(signature.to_string())).await?)
+    global.output.print(&Settings::read(&session, Some(signature)).await?)
 }
 
 #[derive(Serialize)]
@@ -160,7 +161,8 @@ struct Suspended {
     provider: String,
     name: String,
     suspended: bool,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 impl Report for Suspended {
@@ -187,7 +189,7 @@ impl Suspension {
             provider: self.provider.to_string(),
             name: provider.name,
             suspended,
-            signature: signature.to_string(),
+            signature,
         })
     }
 }

@@ -17,7 +17,8 @@ pub(super) fn render(system: &System) -> String {
         "{:<11} {:<12} {:>9} {:>10} {:>8} {:>7} {:>7} {:>6} {:>6}\n",
         "provider", "model", "$/M 3:1", "TTFT p50", "tok/s", "uptime", "share", "score", "load"
     );
-    for model in registry.models() {
+    let market = node.market.view();
+    for model in registry.models(|offer| market.bars(offer, false).is_none()) {
         let mut offers: Vec<_> = registry.offers_of(model).collect();
         offers.sort_by(|a, b| a.provider_name.cmp(&b.provider_name));
         for offer in offers {

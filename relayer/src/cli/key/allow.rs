@@ -3,7 +3,7 @@
 
 use crate::chain::Pubkey;
 use crate::cli::error::{CliError, Result};
-use crate::cli::output::{Format, Report, line};
+use crate::cli::output::{Format, Report, line, paragraph};
 use crate::cli::parse::address;
 use crate::cli::relayer_api::RelayerApi;
 use crate::cli::session::Session;
@@ -79,12 +79,11 @@ impl Shown {
             Some(providers) => {
                 providers.iter().try_for_each(|provider| writeln!(out, "{before}pays only provider {provider}"))
             }
-            None => writeln!(
-                out,
-                "{before}pays only the providers of the list {}, which its relayer does not show: send it with `steam key \
-                 allow`",
-                self.root
-            ),
+            None => {
+                let root = &self.root;
+                let what = "which its relayer does not show: send it with `steam key allow`";
+                paragraph(out, before.len(), &format!("pays only the providers of the list {root}, {what}"))
+            }
         }
     }
 }

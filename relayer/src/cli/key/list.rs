@@ -4,7 +4,8 @@ use super::allow::{self, Shown};
 use super::status;
 use crate::cli::amount::{PicoUsdc, Usdc, show_about, show_max_price, show_span};
 use crate::cli::error::Result;
-use crate::cli::output::Report;
+use crate::cli::output::{Report, paragraph};
+use crate::cli::price::ShownPrice;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::cli::vault::Which;
@@ -40,7 +41,7 @@ struct Listed {
     settled_pico: PicoUsdc,
     window_seconds: u32,
     window_limit: Usdc,
-    max_price: [String; 6],
+    max_price: ShownPrice,
     max_fee_bps: u16,
     /// For how long what was served before a cut settles within the former limits.
     former_seconds_left: Option<i64>,
@@ -82,7 +83,7 @@ fn listed(key: &Slot, slot: u8, allow_list: Option<Shown>, clock: &Clock) -> Lis
         settled_pico: PicoUsdc(key.settled_pico.pico()),
         window_seconds: key.window_seconds,
         window_limit: Usdc(limits.window),
-        max_price: price.components().map(|part| part.to_string()),
+        max_price: (&price).into(),
         max_fee_bps: limits.max_fee_bps,
         former_seconds_left: (!key.former_until.passed(clock)).then(|| until(&key.former_until, clock)),
         allow_list,
@@ -101,16 +102,17 @@ impl Report for Keys {
         }
         for key in &self.keys {
             writeln!(out, "{}  {}", key.key, key.status)?;
-            writeln!(out, "  settled {} of {} USDC", key.settled_pico, key.limit)?;
+            let mut say = |text: String| paragraph(out, 2, &text);
+            say(format!("settled {} of {} USDC", key.settled_pico, key.limit))?;
             if key.window_seconds > 0 {
-                writeln!(out, "  at most {} USDC in {}", key.window_limit, show_span(key.window_seconds.into()))?;
+                say(format!("at most {} USDC in {}", key.window_limit, show_span(key.window_seconds.into())))?;
             }
             if let Some(most) = show_max_price(&key.price) {
-                writeln!(out, "  at most {most} (USD per million tokens)")?;
+                say(format!("at most {most} (USD per million tokens)"))?;
             }
             if let Some(left) = key.former_seconds_left {
                 let left = show_span(left);
-                writeln!(out, "  limits were cut: what was served before settles within the former ones for {left}")?;
+                say(format!("limits were cut: what was served before settles within the former ones for {left}"))?;
             }
             if let Some(list) = &key.allow_list {
                 list.text(out, "  ")?;
@@ -121,5 +123,40 @@ impl Report for Keys {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_everything_fits_eighty_columns() {
+        let price =
+            Price { cache_write: 2_000_001, cache_write_long: 3_000_001, ..Price::basic(1_000_001, 100_001, 5, 7) };
+        let listed = Listed {
+            key: bs58::encode([255; 32]).into_string(),
+            slot: 31,
+            epoch: 7,
+            status: "revoked",
+            expires: Some(1),
+            seconds_left: Some(2_591_959),
+            limit: Usdc(18_446_744_073_709_551_614),
+            settled_pico: PicoUsdc(steam_protocol::units::Pico(18_446_744_073_709_551_614_000_001)),
+            window_seconds: 90_061,
+            window_limit: Usdc(18_446_744_073_709_551_614),
+            max_price: (&price).into(),
+            max_fee_bps: 2_000,
+            former_seconds_left: Some(604_799),
+            allow_list: Some(Shown { root: hex::encode([255; 32]), providers: None }),
+            price,
+        };
+        let mut text = Vec::new();
+        Keys { vault: String::new(), keys: vec![listed] }.text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        for says in ["18446744073709.551614 USDC in 1d1h1m1s", "3.000001 long cache write", "limits were cut"] {
+            assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains(says), "{says}: {text}");
+        }
     }
 }

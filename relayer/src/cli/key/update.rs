@@ -7,10 +7,12 @@ use crate::cli::amount::{Usdc, fee_bps, price, show_max_price, show_span, usdc_a
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::address;
+use crate::cli::price::ShownPrice;
 use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::cli::vault::Which;
+use crate::cli::wallet::sent::Sent;
 use crate::instructions;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -69,12 +71,13 @@ struct Updated {
     limit: Usdc,
     window_seconds: u32,
     window_limit: Usdc,
-    max_price: [String; 6],
+    max_price: ShownPrice,
     max_fee_bps: u16,
     /// Until when what was served before settles within the former limits; none if nothing was cut.
     former_until: Option<i64>,
     seconds_left: i64,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
     #[serde(skip)]
     price: Price,
 }
@@ -100,11 +103,11 @@ impl Update {
             limit: Usdc(key.limits.total),
             window_seconds: key.window_seconds,
             window_limit: Usdc(key.limits.window),
-            max_price: price.components().map(|part| part.to_string()),
+            max_price: (&price).into(),
             max_fee_bps: key.limits.max_fee_bps,
             former_until: cut.then_some(key.former_until.time),
             seconds_left: until(&key.former_until, &clock),
-            signature: signature.to_string(),
+            signature,
             price,
         })
     }

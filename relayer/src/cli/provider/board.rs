@@ -2,6 +2,7 @@
 
 use crate::chain::Pubkey;
 use crate::cli::error::Result;
+use crate::cli::output::paragraph;
 use crate::cli::relayer_api::{RelayerApi, explain};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -21,28 +22,23 @@ pub(super) fn write(out: &mut dyn Write, board: &Value) -> io::Result<()> {
         let figures = &board[window];
         let requests = figures["requests"].as_u64().unwrap_or_default();
         if requests == 0 {
-            writeln!(out, "    {window:>3}: no requests")?;
+            paragraph(out, 4, &format!("{window:>3}: no requests"))?;
             continue;
         }
         let percent = |share: &Value| share.as_f64().map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0));
-        writeln!(
-            out,
-            "    {window:>3}: first token {} ms, {} tokens/s, whole answer {} ms; up {} of {requests}, cache hits {}",
+        let text = format!(
+            "{window:>3}: first token {} ms, {} tokens/s, whole answer {} ms; up {} of {requests}, cache hits {}",
             points(&figures["ttft_ms"]),
             points(&figures["tokens_per_second"]),
             points(&figures["e2e_ms"]),
             percent(&figures["uptime"]),
             percent(&figures["cache_hit_rate"]),
-        )?;
+        );
+        paragraph(out, 4, &text)?;
     }
     for flag in board["flags"].as_array().into_iter().flatten() {
-        writeln!(
-            out,
-            "    flagged: {}, in {} of {} requests",
-            flag["says"].as_str().unwrap_or("-"),
-            flag["against"],
-            flag["requests"],
-        )?;
+        let says = flag["says"].as_str().unwrap_or("-");
+        paragraph(out, 4, &format!("flagged: {says}, in {} of {} requests", flag["against"], flag["requests"]))?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::origins::{self, WellKnown};
 use crate::registry::Offer;
 use crate::relay::dialect;
 use crate::relay::dialect::chat::question::{Question, Stream, message};
-use crate::upstream::{Call, Upstream, WELL_KNOWN};
+use crate::upstream::{Call, CallError, Upstream, WELL_KNOWN, WellKnownError};
 use ed25519_dalek::SigningKey;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -79,7 +79,10 @@ impl Check {
             host_of(&self.endpoint)
         );
         let said = origins::read(upstream, &self.endpoint).await;
-        let said = said.map_err(|error| CliError::invalid("origin_unproved", error.to_string()).next(next.clone()))?;
+        let said = said.map_err(|error| match error {
+            WellKnownError::Call(error) => self.uncallable(&error),
+            error => CliError::invalid("origin_unproved", error.to_string()).next(next.clone()),
+        })?;
         if let Some(provider) = self.provider.filter(|provider| said.named(provider).is_none()) {
             return Err(
                 CliError::invalid("origin_unproved", format!("{WELL_KNOWN} does not name {provider}")).next(next)
@@ -105,15 +108,30 @@ impl Check {
         };
         let offer = offer(provider, &self.endpoint, model);
         let answer = upstream.post(&offer, call, body, SystemClock.unix()).await;
-        let answer = answer.map_err(|error| {
-            CliError::invalid("endpoint", format!("{} cannot be called: {error}", self.endpoint))
-                .next("check the URL, its certificate, and that it is public")
-        })?;
+        let answer = answer.map_err(|error| self.uncallable(&error))?;
         match answer.status().as_u16() {
             401 | 403 => Ok("refused: calls need a relayer's signature or a key".into()),
             200 => Ok("served: whoever calls is served; check Steam-Signature, as docs/PROVIDERS.md shows".into()),
             404 => self.unknown(answer, dialect.provider_path()).await,
             status => Ok(format!("answered with status {status}")),
+        }
+    }
+
+    /// Why relayers would not reach the endpoint at all, and what will do.
+    fn uncallable(&self, error: &CallError) -> CliError {
+        let endpoint = &self.endpoint;
+        let CallError::Url(problem) = error else {
+            return CliError::invalid("endpoint", format!("{endpoint} cannot be called: {error}"))
+                .next("check that its name leads to a public address where it listens, and that its certificate is valid for it");
+        };
+        let fail = |next: String| {
+            CliError::invalid("endpoint", format!("relayers do not call {endpoint}: {problem}")).next(next)
+        };
+        match endpoint.strip_prefix("http://") {
+            Some(rest) if !self.local => fail(format!(
+                "serve it with TLS and name https://{rest}; on a local network, where plain http will do, add --local"
+            )),
+            _ => fail("name the public https URL at which it is reached; on a local network add --local".into()),
         }
     }
 
@@ -163,5 +181,24 @@ mod tests {
         assert_eq!(known, "answered with status 404: no model `check`");
         let nothing = says("<html></html>").await.unwrap_err();
         assert!(nothing.to_string().contains("there is nothing at http://127.0.0.1"), "{nothing}");
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_that_relayers_do_not_call_is_told_with_what_will_do() {
+        let says = async |endpoint: &str, local: bool| {
+            let config = UpstreamConfig { localnet: local, ..UpstreamConfig::default() };
+            let upstream =
+                Upstream::with_env(&config, Pubkey::default(), SigningKey::from_bytes(&[1; 32]), |_| None).unwrap();
+            let check = Check { endpoint: endpoint.into(), provider: None, local };
+            check.named(&upstream).await.unwrap_err().to_string()
+        };
+        let plain = says("http://api.example.com/v1", false).await;
+        assert!(plain.contains("relayers do not call http://api.example.com/v1: it must be https"), "{plain}");
+        assert!(plain.contains("name https://api.example.com/v1;") && plain.contains("add --local"), "{plain}");
+        assert!(!plain.contains(WELL_KNOWN), "there is no use in a file that nobody would read: {plain}");
+        let private = says("https://10.0.0.1/v1", false).await;
+        assert!(private.contains("its address is not public") && private.contains("public https URL"), "{private}");
+        let down = says("http://127.0.0.1:1/v1", true).await;
+        assert!(down.contains("cannot be called") && down.contains("where it listens"), "{down}");
     }
 }

@@ -10,6 +10,7 @@ use crate::cli::parse::offered_model;
 use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
+use crate::cli::wallet::sent::Sent;
 use crate::instructions;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -50,7 +51,8 @@ struct Closed {
     /// Lamports that went back to who paid the rent.
     rent_lamports: String,
     rent_payer: String,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 impl CloseOffer {
@@ -82,7 +84,7 @@ impl CloseOffer {
             model: Some(self.model),
             rent_lamports: offer.rent_paid.to_string(),
             rent_payer: offer.rent_payer.to_string(),
-            signature: signature.to_string(),
+            signature,
         })
     }
 }
@@ -103,7 +105,7 @@ impl Close {
             model: None,
             rent_lamports: provider.rent_paid.saturating_add(provider.token_rent_paid).to_string(),
             rent_payer: provider.rent_payer.to_string(),
-            signature: signature.to_string(),
+            signature,
         })
     }
 }

@@ -7,16 +7,16 @@ use crate::cli::amount::{price, show_span, show_tariff};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse::{offered_model, tokens};
+use crate::cli::price::ShownTariff;
 use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::cli::wallet::Wallet;
-use crate::views::PriceView;
+use crate::cli::wallet::sent::Sent;
 use crate::{addresses, instructions};
 use anchor_lang::prelude::Clock;
 use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
-use solana_signature::Signature;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use steam_protocol::capability;
@@ -134,10 +134,11 @@ struct Offered {
     seconds_left: i64,
     /// µUSDC per million tokens, and per request.
     #[serde(rename = "price")]
-    view: PriceView,
+    view: ShownTariff,
     #[serde(skip)]
     price: Tariff,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 /// The price in force, and until when the one before it settles.
@@ -294,7 +295,7 @@ impl Poster<'_> {
         model: String,
         status: &'static str,
         (point, seconds_left): (&PricePoint, i64),
-        signature: Signature,
+        signature: Sent,
     ) -> Offered {
         Offered {
             status,
@@ -305,7 +306,7 @@ impl Poster<'_> {
             seconds_left,
             view: (&point.tariff()).into(),
             price: point.tariff(),
-            signature: signature.to_string(),
+            signature,
         }
     }
 }

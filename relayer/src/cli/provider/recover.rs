@@ -7,6 +7,7 @@ use crate::cli::output::{Report, line};
 use crate::cli::sending::Sending;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
+use crate::cli::wallet::sent::{Sent, or_null};
 use crate::instructions;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -34,7 +35,8 @@ struct Recovered {
     /// Where the USDC were sent.
     nested: String,
     amount: Usdc,
-    signature: Option<String>,
+    #[serde(flatten, serialize_with = "or_null")]
+    signature: Option<Sent>,
 }
 
 impl Recover {
@@ -54,7 +56,7 @@ impl Recover {
         let signature = if self.nested {
             let recover = instructions::recover_nested_earnings(&authority, &mint);
             let Some(signature) = wallet.send(&session.rpc, &[recover], None).await? else { return Ok(()) };
-            Some(signature.to_string())
+            Some(signature)
         } else {
             None
         };

@@ -6,11 +6,11 @@ use crate::addresses;
 use crate::chain::Pubkey;
 use crate::cli::amount::{Usdc, show_span, show_tariff};
 use crate::cli::error::Result;
-use crate::cli::output::{Report, line};
+use crate::cli::output::{Report, line, paragraph};
 use crate::cli::parse::{address, endpoint};
+use crate::cli::price::ShownTariff;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
-use crate::views::PriceView;
 use anchor_lang::prelude::Clock;
 use serde::Serialize;
 use serde_json::Value;
@@ -68,7 +68,7 @@ struct ShownOffer {
 struct ShownPrice {
     version: u32,
     #[serde(flatten)]
-    view: PriceView,
+    view: ShownTariff,
     #[serde(skip)]
     price: Tariff,
 }
@@ -153,33 +153,86 @@ impl Report for Shown {
         }
         writeln!(out, "offers (USD per million tokens)")?;
         for offer in &self.offers {
-            writeln!(
-                out,
-                "  {} ({}): {}, version {}",
-                offer.model,
-                offer.status,
-                show_tariff(&offer.price.price),
-                offer.price.version
-            )?;
-            writeln!(out, "    offer {}", offer.offer)?;
+            let now = &offer.price;
+            let price = format!("{}, version {}", show_tariff(&now.price), now.version);
+            paragraph(out, 2, &format!("{} ({}): {price}", offer.model, offer.status))?;
+            let mut say = |text: String| paragraph(out, 4, &text);
+            say(format!("offer {}", offer.offer))?;
             if let (Some(next), Some(left)) = (&offer.next, offer.next_in_seconds) {
-                writeln!(out, "    in {}: {}, version {}", show_span(left), show_tariff(&next.price), next.version)?;
+                say(format!("in {}: {}, version {}", show_span(left), show_tariff(&next.price), next.version))?;
             }
             if offer.grace_seconds_left > 0 {
-                writeln!(out, "    the price before still settles for {}", show_span(offer.grace_seconds_left))?;
+                say(format!("the price before still settles for {}", show_span(offer.grace_seconds_left)))?;
             }
-            writeln!(
-                out,
-                "    context {}, answers up to {}; {}; quantization {}",
-                offer.context,
-                offer.max_output,
-                offer.capabilities.join(", "),
-                offer.quantization
-            )?;
+            let can = offer.capabilities.join(", ");
+            say(format!(
+                "context {}, answers up to {}; {can}; quantization {}",
+                offer.context, offer.max_output, offer.quantization
+            ))?;
             if let Some(board) = &offer.board {
                 board::write(out, board)?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use steam_protocol::units::Price;
+
+    #[test]
+    fn an_offer_with_everything_fits_eighty_columns() {
+        let dear = Price {
+            cache_write: 7_500_001,
+            cache_write_long: 12_000_001,
+            ..Price::basic(6_000_001, 600_001, 22_500_001, 9)
+        };
+        let price = Tariff { standard: dear, long_from: 200_000, long: dear };
+        let shown = |version| ShownPrice { version, view: (&price).into(), price };
+        let quantiles = json!({"p50": 123_456.0, "p90": 1_234_567.0, "p99": 12_345_678.0});
+        let figures = json!({
+            "requests": 1_000_000, "ttft_ms": quantiles, "tokens_per_second": quantiles, "e2e_ms": quantiles,
+            "uptime": 0.999, "cache_hit_rate": 0.5,
+        });
+        let flag =
+            json!({"says": "claims more output tokens than it delivers", "against": 1_000_000, "requests": 9_000_000});
+        let offer = ShownOffer {
+            offer: bs58::encode([255; 32]).into_string(),
+            model: "a".repeat(64),
+            status: "listed",
+            price: shown(1),
+            next: Some(shown(2)),
+            next_in_seconds: Some(86_399),
+            grace_seconds_left: 86_399,
+            context: 1_000_000,
+            max_output: 128_000,
+            capabilities: capability::names(u64::MAX).collect(),
+            quantization: "fp8",
+            board: Some(json!({"5m": figures, "1h": figures, "72h": {"requests": 0}, "flags": [flag]})),
+        };
+        let report = Shown {
+            provider: bs58::encode([255; 32]).into_string(),
+            name: "n".repeat(32),
+            endpoint: "https://api.example.com/v1".into(),
+            authority: String::new(),
+            status: "active",
+            token_account: String::new(),
+            earnings: Usdc(u64::MAX),
+            offers: vec![offer],
+        };
+        let mut text = Vec::new();
+        report.text(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        // A name of 64 characters and what follows it have no space between them to break at but one.
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for says in
+            ["22.500001 out, 0.000009 a request, version 2", "flagged: claims more output", "5m: first token 123456/"]
+        {
+            assert!(words.contains(says), "{says}: {text}");
+        }
     }
 }

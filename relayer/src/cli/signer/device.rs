@@ -1,7 +1,12 @@
 //! Hardware wallets, by Solana's own crate: `usb://ledger`, with the address of the device and the path of the key if there are more.
 
+#[cfg(any(feature = "ledger", test))]
+mod choice;
+#[cfg(feature = "ledger")]
+mod ledger;
+
 use crate::chain::Pubkey;
-use crate::cli::error::{CliError, Result};
+use crate::cli::error::Result;
 use solana_derivation_path::DerivationPath;
 use solana_signer::Signer;
 use std::rc::Rc;
@@ -32,26 +37,13 @@ pub(super) fn parse(rest: &str) -> std::result::Result<Locator, String> {
 /// Connects with the device and asks it for the key's address.
 #[cfg(feature = "ledger")]
 pub(super) fn open(locator: &Locator) -> Result<Rc<dyn Signer>> {
-    use solana_remote_wallet::locator::{Locator as Remote, Manufacturer};
-    use solana_remote_wallet::remote_keypair::generate_remote_keypair;
-    use solana_remote_wallet::remote_wallet::initialize_wallet_manager;
-    let failed = |problem: &str| {
-        CliError::new("device", format!("no Ledger answers: {problem}")).next(
-            "connect one device, unlock it and open its Solana app; Linux needs Ledger's udev rules for access without root",
-        )
-    };
-    let manager = initialize_wallet_manager().map_err(|error| failed(&error.to_string()))?;
-    if manager.update_devices().map_err(|error| failed(&error.to_string()))? == 0 {
-        return Err(failed("no device was found"));
-    }
-    let remote = Remote { manufacturer: Manufacturer::Ledger, pubkey: locator.device };
-    let keypair = generate_remote_keypair(remote, locator.path.clone(), &manager, false, "keypair");
-    keypair.map(|keypair| Rc::new(keypair) as Rc<dyn Signer>).map_err(|error| failed(&error.to_string()))
+    choice::open(ledger::Connected::new, locator)
 }
 
 /// A build without support for them says so.
 #[cfg(not(feature = "ledger"))]
 pub(super) fn open(_: &Locator) -> Result<Rc<dyn Signer>> {
+    use crate::cli::error::CliError;
     Err(CliError::new("device", "this `steam` was built without support for hardware wallets").next(
         "build it with `--features ledger`, or sign elsewhere: name the address with --keypair, and use --sign-only",
     ))

@@ -7,6 +7,7 @@ use crate::cli::output::{Report, line};
 use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
+use crate::cli::wallet::sent::Sent;
 use crate::{addresses, instructions};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -32,7 +33,8 @@ struct Closed {
     amount: Usdc,
     destination: String,
     rent_payer: String,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 impl Close {
@@ -69,7 +71,7 @@ impl Close {
             amount: held.into(),
             destination: destination.to_string(),
             rent_payer: vault.rent_payer.to_string(),
-            signature: signature.to_string(),
+            signature,
         })
     }
 }

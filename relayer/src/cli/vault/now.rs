@@ -5,10 +5,10 @@ use crate::cli::error::{CliError, Result};
 use crate::cli::relayer_api::{RelayerApi, explain};
 use crate::cli::rpc::RpcSession;
 use crate::cli::session::pod;
+use crate::cli::wallet::sent::{PriorityFee, Sent};
 use crate::cli::wallet::{Signed, Wallet};
 use crate::{addresses, instructions};
 use anchor_lang::solana_program::instruction::Instruction;
-use solana_signature::Signature;
 use solana_transaction::versioned::VersionedTransaction;
 use std::time::{Duration, Instant};
 use steam_client::ApiError;
@@ -46,12 +46,12 @@ pub(in crate::cli) async fn withdraw(
     parties: &Parties<'_>,
     amount: MicroUsdc,
     progress: impl Fn(&str),
-) -> Result<Signature> {
+) -> Result<Sent> {
     let deadline = Instant::now() + SETTLED_WITHIN;
     loop {
-        let signed = sign(rpc, parties, amount).await?;
+        let (signed, priority_fee) = sign(rpc, parties, amount).await?;
         let error = match agree(parties, &signed).await {
-            Ok(transaction) => return rpc.send_signed(&transaction).await,
+            Ok(transaction) => return Ok(Sent::new(rpc.send_signed(&transaction).await?, priority_fee)),
             Err(error) => error,
         };
         let later = error.code().is_some_and(|code| LATER.contains(&code));
@@ -68,8 +68,12 @@ pub(in crate::cli) async fn withdraw(
     }
 }
 
-/// The transaction without the settler's signature.
-async fn sign(rpc: &RpcSession, parties: &Parties<'_>, amount: MicroUsdc) -> Result<VersionedTransaction> {
+/// The transaction without the settler's signature, and what it pays for its place.
+async fn sign(
+    rpc: &RpcSession,
+    parties: &Parties<'_>,
+    amount: MicroUsdc,
+) -> Result<(VersionedTransaction, Option<PriorityFee>)> {
     let owner = parties.wallet.address();
     let address = addresses::vault(&owner, &parties.relayer);
     let vault: Option<Vault> = rpc.data(&address).await?.and_then(|data| pod(&data));
@@ -77,11 +81,11 @@ async fn sign(rpc: &RpcSession, parties: &Parties<'_>, amount: MicroUsdc) -> Res
     let valid_until_slot = rpc.answer(rpc.client().get_slot()).await?.saturating_add(SLOTS);
     let agreement = Agreement { generation: vault.generation, settle_seq: vault.settle_seq, valid_until_slot };
     let blockhash = parties.wallet.blockhash(rpc).await?;
-    let Signed { transaction, absent } = parties.wallet.sign(&steps(parties, amount, agreement), blockhash, None)?;
-    let others = absent.into_iter().filter(|address| *address != parties.settler).collect();
-    let signed = Signed { transaction, absent: others };
+    let mut signed = parties.wallet.sign(&steps(parties, amount, agreement), blockhash, None)?;
+    signed.absent.retain(|address| *address != parties.settler);
     signed.all()?;
-    Ok(signed.transaction)
+    let Signed { transaction, priority_fee, .. } = signed;
+    Ok((transaction, priority_fee))
 }
 
 /// Makes the token account that it goes to, if there is none, and withdraws.

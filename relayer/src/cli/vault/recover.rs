@@ -10,6 +10,8 @@ use crate::cli::parse::address;
 use crate::cli::sending::Sending;
 use crate::cli::session::Session;
 use crate::cli::solana::Global;
+use crate::cli::wallet::fee::sol;
+use crate::cli::wallet::sent::{PriorityFee, Sent};
 use crate::{addresses, instructions};
 use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
@@ -58,10 +60,18 @@ struct Recovered {
     status: &'static str,
     vault: String,
     tokens: Vec<Tokens>,
+    #[serde(serialize_with = "as_text")]
     lamports: u64,
     /// µUSDC in the associated account of the vault's token account.
     nested: Usdc,
     signatures: Vec<String>,
+    /// What each transaction paid for its place before others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    priority_fees: Vec<PriorityFee>,
+}
+
+fn as_text<S: serde::Serializer>(lamports: &u64, to: S) -> std::result::Result<S::Ok, S::Error> {
+    to.collect_str(lamports)
 }
 
 /// Lamports a vault's account holds beyond its rent.
@@ -136,12 +146,12 @@ impl Recover {
         } else if self.nested && nested.is_some() {
             transactions.push(vec![instructions::recover_nested(&owner, &vault.relayer, &mint)]);
         }
-        let mut signatures = Vec::new();
+        let mut sent: Vec<Sent> = Vec::new();
         for steps in &transactions {
-            let Some(signature) = wallet.send(&session.rpc, steps, None).await? else { return Ok(()) };
-            signatures.push(signature.to_string());
+            let Some(one) = wallet.send(&session.rpc, steps, None).await? else { return Ok(()) };
+            sent.push(one);
         }
-        if asked && signatures.is_empty() {
+        if asked && sent.is_empty() {
             return Err(CliError::new("nothing_to_recover", "the vault holds nothing of this beyond its own")
                 .next("see what there is with `steam vault recover`"));
         }
@@ -151,7 +161,8 @@ impl Recover {
             tokens,
             lamports,
             nested: nested.unwrap_or_default().into(),
-            signatures,
+            signatures: sent.iter().map(ToString::to_string).collect(),
+            priority_fees: sent.iter().filter_map(|sent| sent.priority_fee().cloned()).collect(),
         })
     }
 }
@@ -185,8 +196,7 @@ impl Report for Recovered {
         }
         if self.lamports > 0 {
             let how = if found { " (`--sol`)" } else { "" };
-            let (whole, rest) = (self.lamports / 1_000_000_000, self.lamports % 1_000_000_000);
-            writeln!(out, "  {whole}.{rest:09} SOL{how}")?;
+            writeln!(out, "  {} SOL{how}", sol(self.lamports.into()))?;
         }
         if self.nested.0 > 0 {
             let how = if found { " (`--nested`)" } else { ", now in the vault" };

@@ -3,7 +3,7 @@
 use super::Which;
 use super::now::Parties;
 use crate::chain::Pubkey;
-use crate::cli::amount::{AskedUsdc, show_span, usdc_above_zero};
+use crate::cli::amount::{AskedUsdc, EVERYTHING, show, show_span, usdc_or_all};
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use crate::cli::parse;
@@ -12,13 +12,14 @@ use crate::cli::sending::Sending;
 use crate::cli::session::{Session, until};
 use crate::cli::solana::Global;
 use crate::cli::wallet::Wallet;
+use crate::cli::wallet::sent::Sent;
 use crate::{addresses, instructions};
 use anchor_lang::solana_program::instruction::Instruction;
 use serde::Serialize;
 use std::io::{self, Write};
 use std::time::Duration;
 use steam_protocol::units::MicroUsdc;
-use steam_router::state::{Relayer, Vault};
+use steam_router::state::{Relayer, Vault, VaultWithKeys};
 
 /// Take money out of a vault
 #[derive(Debug, clap::Args)]
@@ -28,8 +29,8 @@ use steam_router::state::{Relayer, Vault};
     after_help = "`steam vault withdraw 5` requests 5 USDC and says when they unlock; then\n`steam vault withdraw --execute` moves them to the keypair's own token account, or with --to to another one's.\nWith --wait, one command does both. With --now they are moved at once, if the relayer agrees\nthat what remains is enough for what is charged."
 )]
 pub struct Withdraw {
-    /// USDC to request, in place of an earlier request, like 12.5
-    #[arg(value_name = "AMOUNT", value_parser = usdc_above_zero, allow_negative_numbers = true, group = "what")]
+    /// USDC to request, in place of an earlier request, like 12.5; or `all`
+    #[arg(value_name = "AMOUNT", value_parser = usdc_or_all, allow_negative_numbers = true, group = "what")]
     pub amount: Option<MicroUsdc>,
     /// Request everything
     #[arg(long, group = "what")]
@@ -67,7 +68,8 @@ struct Withdrawn {
     unlock_time: Option<i64>,
     unlock_slot: Option<u64>,
     seconds_left: i64,
-    signature: String,
+    #[serde(flatten)]
+    signature: Sent,
 }
 
 impl Withdraw {
@@ -81,6 +83,7 @@ impl Withdraw {
         let session = Session::open(global).await?;
         let (address, vault) = self.vault.find(&session, global).await?;
         super::need_owner(&vault, &wallet.address())?;
+        self.affordable(&session, &vault).await?;
         let done = if self.cancel {
             cancel(&session, &wallet, &address, &vault).await?
         } else if self.now {
@@ -100,7 +103,22 @@ impl Withdraw {
     }
 
     fn amount(&self) -> MicroUsdc {
-        self.amount.unwrap_or(MicroUsdc(u64::MAX))
+        self.amount.unwrap_or(EVERYTHING)
+    }
+
+    /// Checks that the vault holds what is asked for. The program takes a request of any amount, and would move less.
+    async fn affordable(&self, session: &Session, vault: &VaultWithKeys) -> Result<()> {
+        let asked = self.amount();
+        if self.cancel || self.execute || asked == EVERYTHING {
+            return Ok(());
+        }
+        let held = session.balance(&vault.token).await?.unwrap_or_default();
+        if asked <= held {
+            return Ok(());
+        }
+        let message = format!("the vault holds {} USDC, less than the {} to withdraw", show(held.0), show(asked.0));
+        Err(CliError::new("insufficient_funds", message)
+            .next("withdraw at most what is there, or all of it with `steam vault withdraw --all`"))
     }
 
     /// A request or its end, where owner and relayer say all there is to know.
@@ -127,7 +145,7 @@ impl Withdraw {
         let amount = held.0.min(vault.pending_withdrawal);
         Ok(sent.map(|signature| Withdrawn {
             destination: Some(destination.to_string()),
-            ..report("executed", address, amount, signature.to_string())
+            ..report("executed", address, amount, signature)
         }))
     }
 
@@ -168,17 +186,14 @@ impl Withdraw {
         let progress = |text: &str| wallet.output.progress(text);
         let signature = super::now::withdraw(&session.rpc, &parties, self.amount(), progress).await?;
         let moved = held().await?.saturating_sub(before);
-        Ok(Withdrawn {
-            destination: Some(destination.to_string()),
-            ..report("executed", address, moved, signature.to_string())
-        })
+        Ok(Withdrawn { destination: Some(destination.to_string()), ..report("executed", address, moved, signature) })
     }
 }
 
 async fn cancel(session: &Session, wallet: &Wallet, address: &Pubkey, vault: &Vault) -> Result<Option<Withdrawn>> {
     let cancel = instructions::cancel_withdraw(&vault.owner, &vault.relayer);
     let sent = wallet.send(&session.rpc, &[cancel], None).await?;
-    Ok(sent.map(|signature| report("cancelled", address, vault.pending_withdrawal, signature.to_string())))
+    Ok(sent.map(|signature| report("cancelled", address, vault.pending_withdrawal, signature)))
 }
 
 async fn request(session: &Session, wallet: &Wallet, address: &Pubkey, amount: MicroUsdc) -> Result<Option<Withdrawn>> {
@@ -191,7 +206,7 @@ async fn request(session: &Session, wallet: &Wallet, address: &Pubkey, amount: M
         unlock_time: Some(vault.unlock_at.time),
         unlock_slot: Some(vault.unlock_at.slot),
         seconds_left: until(&vault.unlock_at, &clock),
-        ..report("requested", address, amount.0, signature.to_string())
+        ..report("requested", address, amount.0, signature)
     }))
 }
 
@@ -200,7 +215,7 @@ async fn read(session: &Session, address: &Pubkey) -> Result<Vault> {
     vault.ok_or_else(|| CliError::new("no_vault", format!("there is no vault at {address}")))
 }
 
-fn report(status: &'static str, vault: &Pubkey, amount: u64, signature: String) -> Withdrawn {
+fn report(status: &'static str, vault: &Pubkey, amount: u64, signature: Sent) -> Withdrawn {
     Withdrawn {
         status,
         vault: vault.to_string(),
@@ -217,11 +232,11 @@ impl Report for Withdrawn {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
         let amount = self.amount;
         match self.status {
-            "requested" => writeln!(
-                out,
-                "Requested: {amount}; unlocks in about {}. Then: `steam vault withdraw --execute`.",
-                show_span(self.seconds_left)
-            )?,
+            "requested" => {
+                let left = show_span(self.seconds_left);
+                writeln!(out, "Requested: {amount}; unlocks in about {left}.")?;
+                writeln!(out, "Then: `steam vault withdraw --execute`.")?;
+            }
             "cancelled" => writeln!(out, "Taken back: the request of {amount}.")?,
             _ => writeln!(out, "Withdrawn: {amount}.")?,
         }

@@ -76,13 +76,19 @@ fn a_session_key_signs_beside_owner_and_payer() {
 #[test]
 fn a_price_is_set_with_the_units_that_it_is_paid_for() {
     let wallet = Wallet { unit_price: Some(10_000), ..whole() };
-    let steps = wallet.priced(&[steps(), steps()].concat());
+    let (steps, fee) = wallet.priced(&[steps(), steps()].concat());
+    assert_eq!(fee, Some(PriorityFee { lamports: 4_000, micro_lamports_per_unit: 10_000, units: 400_000 }));
     assert_eq!(steps[0], ComputeBudgetInstruction::set_compute_unit_limit(400_000));
     assert_eq!(steps[1], ComputeBudgetInstruction::set_compute_unit_price(10_000));
     assert_eq!(steps.len(), 4);
-    let most = wallet.priced(&vec![steps[2].clone(); 9]);
+    let (most, _) = wallet.priced(&vec![steps[2].clone(); 9]);
     assert_eq!(most[0], ComputeBudgetInstruction::set_compute_unit_limit(1_400_000));
-    assert_eq!(whole().priced(&steps[2..]), steps[2..], "without a price nothing is added");
+    assert_eq!(whole().priced(&steps[2..]), (steps[2..].to_vec(), None), "without a price nothing is added");
+    let signed = wallet.sign(&steps[2..], hash(1), None).unwrap();
+    let unsent = serde_json::to_value(Unsent::of(&signed).unwrap()).unwrap();
+    assert_eq!(unsent["priority_fee"]["lamports"], "4000", "also where it is printed and not sent");
+    let free = serde_json::to_value(Unsent::of(&whole().sign(&steps[2..], hash(1), None).unwrap()).unwrap()).unwrap();
+    assert!(free.get("priority_fee").is_none(), "{free}");
 }
 
 #[test]

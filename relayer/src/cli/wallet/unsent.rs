@@ -1,6 +1,7 @@
 //! What `--sign-only` prints.
 
 use super::Signed;
+use super::sent::PriorityFee;
 use crate::cli::error::{CliError, Result};
 use crate::cli::output::{Report, line};
 use base64::Engine as _;
@@ -20,11 +21,14 @@ pub(super) struct Unsent {
     signers: Vec<String>,
     /// Who is still to sign.
     absent: Vec<String>,
+    /// What it pays for its place before others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority_fee: Option<PriorityFee>,
 }
 
 impl Unsent {
     pub(super) fn of(signed: &Signed) -> Result<Self> {
-        let Signed { transaction, absent } = signed;
+        let Signed { transaction, absent, priority_fee } = signed;
         let bytes = bincode::serialize(transaction)
             .map_err(|error| CliError::new("sign", format!("the transaction cannot be written: {error}")))?;
         let addresses = transaction.message.static_account_keys().iter().zip(&transaction.signatures);
@@ -35,6 +39,7 @@ impl Unsent {
             message: STANDARD.encode(transaction.message.serialize()),
             signers: present.map(|(address, signature)| format!("{address}={signature}")).collect(),
             absent: absent.iter().map(ToString::to_string).collect(),
+            priority_fee: priority_fee.clone(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The routes: what each takes, and what each says to those who get it wrong.
 
 use crate::http::openapi;
+use crate::node::listings::Demand;
 use crate::registry::Offer;
 use crate::relay::testing::mock::{Mock, Step, good};
 use crate::relay::testing::world::{Streamed, World, error, request};
@@ -304,6 +305,37 @@ async fn models_and_providers_are_public_and_name_their_prices() {
     let providers: Value = get("/v1/providers").await.unwrap().json().await.unwrap();
     assert_eq!(providers["data"][0]["blended_usd_per_million"], 1.25);
     assert_eq!(providers["data"][0]["board"]["5m"]["requests"], 0);
+}
+
+#[tokio::test]
+async fn a_list_is_made_once_for_all_who_ask_and_anew_when_a_price_or_the_policy_changes() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    for path in ["/v1/models", "/v1/providers", "/v1/providers?window=1h", "/v1/providers?blend_ratio=2"] {
+        let demand = if path.contains("blend") { Demand::Rare } else { Demand::Common };
+        let mut again = 0;
+        // A machine that is busy may take longer between two requests than a list is kept for.
+        for _ in 0..3 {
+            let (_, list) = world.get(path).await;
+            // Nothing is made meanwhile: whoever is answered is told what was made before.
+            let _place = world.node.listings.place(demand).await.unwrap();
+            let (status, told) = world.get(path).await;
+            assert!(status == 429 || told == list, "{path}: {told}");
+            again += u32::from(status == 200);
+        }
+        assert!(again > 0, "{path}");
+    }
+    let price = async || world.get("/v1/providers").await.1["data"][0]["price"]["input"].clone();
+    assert_eq!(price().await, 1_000_000);
+    world.registry.send_modify(|registry| {
+        let mut offer = (*registry.offers[0]).clone();
+        offer.price.standard.input = 3;
+        *registry = std::sync::Arc::new(crate::relay::testing::registry(vec![offer]));
+    });
+    assert_eq!(price().await, 3, "at once");
+    let denied = crate::config::Market { deny_models: vec!["m".into()], ..crate::config::Market::default() };
+    world.node.market.reload(denied);
+    let (_, listed) = world.get("/v1/providers").await;
+    assert!(listed["data"][0]["barred"].is_string(), "{listed}");
 }
 
 #[tokio::test]

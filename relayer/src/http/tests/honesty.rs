@@ -75,6 +75,7 @@ async fn a_provider_that_claims_five_per_cent_too_much_is_flagged_within_200_req
     let flags = world.node.board.flags(&offer);
     assert_eq!(flags[0].reason, Suspicion::OutputTokens);
     assert!((0.02..0.08).contains(&flags[0].mean), "{}", flags[0].mean);
+    assert_eq!(world.node.board.flag_changes(), 1, "lists that show flags are made anew");
     // The board says why, and the next decision shows what it costs.
     let (_, providers) = world.get("/v1/providers").await;
     let flag = &providers["data"][0]["board"]["flags"][0];

@@ -71,6 +71,40 @@ async fn who_registers_the_url_of_another_is_shown_and_never_asked() {
 }
 
 #[tokio::test]
+async fn who_is_barred_says_nothing_of_the_model_that_others_are_asked_for() {
+    // The stranger's offer comes first, by its address.
+    let stranger = Offer {
+        model: "GLM".into(),
+        context_limit: 1_000_000,
+        output_limit: 500_000,
+        ..cheap(Offer { url: "http://127.0.0.1:1/v1".into(), ..offer("stranger", 1) })
+    };
+    let honest = Offer { model: "glm".into(), capabilities: 0, ..offer("honest", 2) };
+    let trusted = honest.provider.to_string();
+    let world = World::with(vec![stranger.clone(), honest.clone()], |config| {
+        verifying(config);
+        config.market.trusted_providers = vec![trusted];
+    })
+    .await;
+    let (_, listed) = world.get("/v1/models").await;
+    let model = &listed["data"][0];
+    assert_eq!((&model["id"], &model["name"], &model["canonical_slug"]), (&json!("glm"), &json!("glm"), &json!("glm")));
+    assert_eq!((&model["context_length"], &model["max_output_tokens"]), (&json!(8_192), &json!(4_096)));
+    assert_eq!(model["pricing"]["completion"], "0.000002", "no price that nobody is served at");
+    assert_eq!(model["top_provider"]["context_length"], 8_192);
+    assert_eq!(model["architecture"]["input_modalities"], json!(["text"]));
+    assert_eq!(model["providers"].as_array().unwrap().len(), 2, "it is shown beside the others, with the reason");
+    assert_eq!(world.get("/v1/models/GLM").await.1["id"], "glm", "however it was asked for");
+    let anthropic = world.client.get(world.url("/v1/models")).header("anthropic-version", "2023-06-01");
+    let anthropic: Value = anthropic.send().await.unwrap().json().await.unwrap();
+    assert_eq!((&anthropic["data"][0]["id"], anthropic["data"].as_array().unwrap().len()), (&json!("glm"), 1));
+    assert_eq!(world.get("/v1/market/history?model=Glm").await.1["model"], "glm");
+    // Where it is alone, it speaks for itself.
+    let alone = World::with(vec![stranger], verifying).await;
+    assert_eq!(alone.get("/v1/models").await.1["data"][0]["id"], "GLM");
+}
+
+#[tokio::test]
 async fn the_operator_may_trust_a_provider_or_let_some_requests_look_at_strangers() {
     let stranger = offer("stranger", 2);
     let provider = SimulatedProvider::start(behaviour(None), 2).await.unwrap();

@@ -135,6 +135,7 @@ impl World {
             scorer: Arc::new(Scorer::new((&config.routing).into())),
             board: Arc::default(),
             histories: Default::default(),
+            listings: Default::default(),
             upstream: Upstream::new(&config.upstream, relayer, receipt_key).unwrap(),
             settle: settle_seen,
             tasks: tokio_util::task::TaskTracker::new(),

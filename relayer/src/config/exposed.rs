@@ -1,0 +1,100 @@
+//! What a configuration leaves open to others, and what it names that is not there: for a person to look at.
+
+use super::Config;
+use crate::chain::node_url;
+use crate::secret_files::exposed;
+use std::path::Path;
+
+impl Config {
+    /// What others may read or reach that is the relayer's alone, and a folder that is missing. `file` is where the configuration
+    /// was read.
+    pub fn warnings(&self, file: &Path) -> Vec<String> {
+        let Self { chain, probe, sponsor, operator, .. } = self;
+        let secrets = [
+            ("chain.settler_keypair", &chain.settler_keypair),
+            ("chain.receipt_keypair", &chain.receipt_keypair),
+            ("chain.faucet_keypair", &chain.faucet_keypair),
+            ("sponsor.keypair", &sponsor.keypair),
+            ("probe.key_file", &probe.key_file),
+            ("operator.token_file", &operator.token_file),
+        ];
+        let named = secrets.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
+        let mut told: Vec<String> =
+            named.filter_map(|(key, path)| Some(format!("{key}: {}", exposed(path)?))).collect();
+        let bare = |url: &String| url.trim_end_matches('/') == node_url::shown(url);
+        if !chain.rpc_urls.iter().all(bare)
+            && let Some(problem) = exposed(file)
+        {
+            told.push(format!("chain.rpc_urls may hold keys, and {problem}"));
+        }
+        if !operator.token_file.as_os_str().is_empty() && !operator.listen.ip().is_loopback() {
+            told.push(format!(
+                "operator.listen: other machines may reach {}, and the operator's page is plain HTTP, so that its token can be read on the way: \
+                 listen on 127.0.0.1, and come through SSH or a proxy with TLS",
+                operator.listen
+            ));
+        }
+        let folder = self.ledger.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+        if let Some(folder) = folder {
+            told.push(format!("ledger.path: there is no folder {}, and the relayer makes none", folder.display()));
+        }
+        told
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::config::{Chain, LedgerConfig, Operator, Probe, Sponsoring};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn every_secret_that_everybody_may_read_is_told_and_so_is_a_page_that_others_reach() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = |name: &str, mode: u32| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "secret").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let config = |mode: u32, listen: &str, url: &str| Config {
+            chain: Chain {
+                rpc_urls: vec![url.into()],
+                settler_keypair: made("settler", mode),
+                receipt_keypair: made("receipts", mode),
+                faucet_keypair: made("faucet", mode),
+                ..Chain::default()
+            },
+            probe: Probe { key_file: made("probe", mode), ..Probe::default() },
+            sponsor: Sponsoring { keypair: made("sponsor", mode), ..Sponsoring::default() },
+            operator: Operator { listen: listen.parse().unwrap(), token_file: made("token", mode) },
+            ..Config::default()
+        };
+        let file = made("steam.toml", 0o644);
+        let warnings = |mode, listen, url| config(mode, listen, url).warnings(&file);
+        assert_eq!(warnings(0o640, "[::1]:1", "http://127.0.0.1:8899/"), Vec::<String>::new());
+        let told = warnings(0o644, "0.0.0.0:8788", "https://rpc.example.com/?api-key=s3cret");
+        for key in [
+            "chain.settler_keypair: ",
+            "chain.receipt_keypair: ",
+            "chain.faucet_keypair: ",
+            "sponsor.keypair: ",
+            "probe.key_file: ",
+            "operator.token_file: ",
+            "chain.rpc_urls may hold keys, and every user of this machine may read ",
+            "operator.listen: other machines may reach 0.0.0.0:8788",
+        ] {
+            assert_eq!(told.iter().filter(|line| line.starts_with(key)).count(), 1, "{key} in {told:#?}");
+        }
+        assert_eq!(told.len(), 8, "{told:#?}");
+        assert!(!format!("{told:?}").contains("s3cret"));
+        let ledger = LedgerConfig { path: folder.path().join("none/steam.db"), ..LedgerConfig::default() };
+        let missing = Config { ledger, ..Config::default() }.warnings(&file);
+        assert!(missing.len() == 1 && missing[0].starts_with("ledger.path: there is no folder /"), "{missing:?}");
+        let off = Config {
+            operator: Operator { listen: "0.0.0.0:1".parse().unwrap(), ..Operator::default() },
+            ..Config::default()
+        };
+        assert_eq!(off.warnings(&file), Vec::<String>::new(), "there is no page without a token");
+    }
+}
