@@ -232,5 +232,5 @@ GATEWAYS = {
     "tensorzero": tensorzero,
     "switchyard": switchyard,
     "steam": steam,
-    "steam, signed": steam_signed,
+    "steam-signed": steam_signed,
 }

@@ -2,6 +2,7 @@
 
 mod allow_lists;
 mod audit;
+mod gather;
 mod prune;
 mod sponsored;
 mod usage;
