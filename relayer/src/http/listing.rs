@@ -81,7 +81,7 @@ pub(super) async fn models(
     let wanted = Wanted::read(&uri, &["window", "blend_ratio"])?;
     if headers.contains_key(messages::VERSION) {
         // This form has no figures, whatever the query says of them.
-        return told(node, "messages", Wanted::default(), |listing| {
+        return told(node, "models as messages has them", Wanted::default(), |listing| {
             let models = listing.models().map(|model| listing.messages_model(model)).collect();
             Ok(MessagesModelList::new(models))
         })
