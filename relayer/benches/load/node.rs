@@ -99,6 +99,7 @@ pub async fn node(
         scorer: Arc::new(Scorer::new((&config.routing).into())),
         board: Arc::default(),
         histories: Histories::default(),
+        listings: Default::default(),
         upstream: Upstream::new(&config.upstream, RELAYER, receipt_key)?,
         settle,
         tasks: tokio_util::task::TaskTracker::new(),
