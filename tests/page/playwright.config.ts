@@ -1,9 +1,11 @@
+import { fileURLToPath } from "node:url";
 import { defineConfig } from "@playwright/test";
 
 const executablePath = process.env["STEAM_CHROMIUM"] ?? "/usr/bin/chromium";
 
-/** What the machine says of colours and of the edges of letters does not matter. */
-const DRAWN_ALIKE = ["--font-render-hinting=full", "--disable-lcd-text", "--disable-font-subpixel-positioning", "--force-color-profile=srgb"];
+/** What the machine says of colours and of letters does not matter. */
+const DRAWN_ALIKE = ["--disable-lcd-text", "--disable-font-subpixel-positioning", "--force-color-profile=srgb"];
+const FONTCONFIG_FILE = fileURLToPath(new URL("fonts.conf", import.meta.url));
 
 export default defineConfig({
   testDir: "src",
@@ -24,7 +26,7 @@ export default defineConfig({
   retries: 0,
   reporter: [["list"]],
   use: {
-    launchOptions: { executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...DRAWN_ALIKE] },
+    launchOptions: { executablePath, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", ...DRAWN_ALIKE], env: { ...process.env, FONTCONFIG_FILE } },
     trace: "off",
   },
   projects: [
