@@ -18,8 +18,8 @@ export default defineConfig({
   timeout: 300_000,
   expect: {
     timeout: 60_000,
-    // The same browser draws the same picture to the last pixel. What is allowed is for the edges of letters in another version of it.
-    toHaveScreenshot: { threshold: 0.1, maxDiffPixelRatio: 0.0002 },
+    // The same browser draws the same picture to the last pixel. What is allowed is for the edges of a few shapes in another version of it.
+    toHaveScreenshot: { threshold: 0.02, maxDiffPixelRatio: 0.0002 },
   },
   snapshotPathTemplate: "{testDir}/pictures/{arg}-{projectName}{ext}",
   forbidOnly: true,
