@@ -147,6 +147,8 @@ test("an origin that names nobody, an offer found by its model, and a provider t
     await expect(page.getByLabel("Most tokens of an answer")).toHaveValue("512");
     await page.getByLabel("File of prices").setInputFiles({ name: "prices.json", mimeType: "application/json", buffer: Buffer.from("no JSON") });
     await expect(page.getByRole("alert")).toContainText("The file is no JSON.");
+    await page.getByLabel("File of prices").setInputFiles([]);
+    await expect(page.getByRole("alert")).toHaveCount(0);
     await terms(steam, model, "1", "0.5.1");
     await page.getByRole("button", { name: "Show me the offer" }).click();
     await expect(page.getByText("Write a price in USD such as 0.25, with at most six places.")).toBeVisible();

@@ -26,7 +26,7 @@ const KEPT = ["content-type", "steam-generation-id"];
 export const ORIGIN = "https://relayer.example";
 export const OPERATOR = "https://operator.example";
 
-/** Letters are of files that are given with the page, so that those of the machine do not matter. */
+/** Letters are of files that are given with the page, so that it does not matter what the machine takes for its own. */
 const PINNED = `
 @font-face { font-family: Pinned; src: url(/fonts/DejaVuSans.ttf); }
 @font-face { font-family: Pinned; font-weight: 600 700; src: url(/fonts/DejaVuSans-Bold.ttf); }

@@ -99,6 +99,7 @@ type PostProps = OffersProps & { form: OfferForm; setForm(form: OfferForm): void
 function Post({ at, provided, ask, known, form, setForm }: PostProps) {
   const { relayer } = useSession();
   const [tried, setTried] = useState(false);
+  const [posted, setPosted] = useState(0);
   // The form for which the button was pressed before its offer was known. An edit makes another form, and takes the press back.
   const [pressed, setPressed] = useState<OfferForm | null>(null);
   const { account, error, again } = useOffer(at, form.model, provided);
@@ -122,13 +123,13 @@ function Post({ at, provided, ask, known, form, setForm }: PostProps) {
     if (!waits || (account === undefined && !error)) return;
     setPressed(null);
     // Otherwise the notes say why not.
-    if (note && change !== "too early") ask(post(at, form.model, terms, note, () => { known(form.model); setForm(EMPTY_OFFER); setTried(false); }));
+    if (note && change !== "too early") ask(post(at, form.model, terms, note, () => { known(form.model); setForm(EMPTY_OFFER); setTried(false); setPosted(posted + 1); }));
   }, [waits, account, error]);
   const there = account && form.price.input === "";
   return (
     <form class="card" onSubmit={submit} noValidate aria-labelledby="post">
       <h2 id="post">Post an offer, or change one</h2>
-      <FromPriceFile fill={setForm} />
+      <FromPriceFile key={posted} fill={setForm} />
       <OfferFields form={form} faults={tried ? faults : ({} as Faults)} change={setForm} />
       {there && (
         <p class="note">
