@@ -4,7 +4,9 @@ import { type KeyGrant, NEVER, type Sponsor } from "../../../../app-idl/client/s
 import { grantOf } from "../chain/grant.js";
 import { formatUsdc, parseUsdc } from "../money.js";
 import { TextField } from "../parts.js";
+import { proposed } from "../models.js";
 import type { Market } from "../relayer.js";
+import { useSession } from "../session.js";
 
 const DAY = 86_400n;
 
@@ -59,6 +61,8 @@ interface LimitFieldsProps {
 }
 
 export function LimitFields({ form, change, faults, deposit }: LimitFieldsProps) {
+  const { market } = useSession().relayer;
+  const capped = proposed(market, "input").capped || proposed(market, "output").capped;
   const field = (name: keyof Form, label: string, hint?: string) => (
     <TextField label={label} hint={hint} value={form[name]} error={faults[name]} onInput={(value) => change({ ...form, [name]: value })} />
   );
@@ -73,27 +77,21 @@ export function LimitFields({ form, change, faults, deposit }: LimitFieldsProps)
           {field("daily", "At most in a day (USD)")}
           {field("total", "At most in all (USD)")}
           {field("days", "For how many days", "0 is until you end it.")}
-          {field("prompt", "Highest price of a million prompt tokens (USD)", "Proposed: the dearest offer of today and a quarter more.")}
+          {field("prompt", "Highest price of a million prompt tokens (USD)", capped ? "Dearer offers than well-known models are posted. Proposed is without them." : "Proposed: the dearest offer of today and a quarter more.")}
           {field("answer", "Highest price of a million answer tokens (USD)")}
         </div>
     </>
   );
 }
 
-/** The dearest posted prices and a quarter more, in whole cents. */
+/** What is proposed of prices, in whole cents, as the form takes it. */
 function proposal(market: Market): { prompt: string; answer: string } {
-  const cents = (component: "input" | "output") => formatUsdc(BigInt(Math.ceil((dearest(market, component) * 1.25) / 10_000)) * 10_000n);
+  const cents = (component: "input" | "output") => formatUsdc(BigInt(Math.ceil(proposed(market, component).price / 10_000)) * 10_000n).replaceAll(",", "");
   return { prompt: cents("input"), answer: cents("output") };
 }
 
-/** The highest posted price, of long prompts too, since a key's limit holds for them as well. */
-function dearest({ data }: Market, component: "input" | "output" | "request"): number {
-  return data.reduce((most, { price }) => Math.max(most, price[component], price.long?.[component] ?? 0), 0);
-}
-
-/** What the form grants. A price of requests is not asked for: the dearest of today and a quarter more. */
+/** What the form grants. A price of requests is not asked for: what is proposed of it. */
 export function granted(values: { [name in keyof Form]: bigint }, market: Market): KeyGrant {
-  const request = dearest(market, "request");
   const expires = values.days === 0n ? NEVER : BigInt(Math.floor(Date.now() / 1000)) + values.days * DAY;
-  return grantOf({ ...values, expires, request: BigInt(Math.ceil(request * 1.25)), feeBps: market.relayer.fee_bps });
+  return grantOf({ ...values, expires, request: BigInt(proposed(market, "request").price), feeBps: market.relayer.fee_bps });
 }

@@ -3,6 +3,7 @@ import { authorizeKey, deposit, freePlace, type Holdings, type Instruction, MAX_
 import { Approval, type Wish } from "../approval.js";
 import { until } from "../flows.js";
 import { formatSol, formatUsdc } from "../money.js";
+import { models } from "../models.js";
 import { Copied } from "../parts.js";
 import { vaultView } from "../relayer.js";
 import { useSession } from "../session.js";
@@ -102,7 +103,7 @@ function KeyCard({ sessionKey }: { sessionKey: SessionKey }) {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
   const { relayer } = useSession();
-  const model = relayer.market.data[0]?.model ?? "model";
+  const model = models(relayer.market)[0] ?? "model";
   const base = `${location.origin}/v1`;
   const secret = sessionKey.reveal();
   if (!shown) return <p class="note good">Your key is in use in this tab until you close it. <a href="#try">Ask a model</a>.</p>;

@@ -7,13 +7,14 @@ import { useSession } from "../session.js";
 import { ReceiptNote } from "./receipt.js";
 import { UseKey } from "./key.js";
 import { formatUsdc } from "../money.js";
+import { models, prices } from "../models.js";
 import { costSoFar } from "../sofar.js";
 import { linkToAnswer } from "./why.js";
 
 export function Try() {
   const { relayer, place, key, keep } = useSession();
-  const models = [...new Set(relayer.market.data.map((offer) => offer.model))].sort();
-  const [model, setModel] = useState(models[0] ?? "");
+  const offered = models(relayer.market);
+  const [model, setModel] = useState(offered[0] ?? "");
   const [prompt, setPrompt] = useState("Why is the sky blue? Answer in two sentences.");
   const [text, setText] = useState("");
   const [receipt, setReceipt] = useState<Checked | null>(null);
@@ -60,8 +61,9 @@ export function Try() {
         <div class="field">
           <label for="model">Model</label>
           <select id="model" value={model} onChange={(event) => setModel(event.currentTarget.value)}>
-            {models.map((name) => <option key={name} value={name}>{name}</option>)}
+            {offered.map((name) => <option key={name} value={name}>{name}</option>)}
           </select>
+          <Posted model={model} />
         </div>
         <div class="field">
           <label for="prompt">Prompt</label>
@@ -84,6 +86,15 @@ export function Try() {
       {!!error && <ErrorNote error={error} />}
     </>
   );
+}
+
+/** What the model costs, before anything is asked. */
+function Posted({ model }: { model: string }) {
+  const posted = prices(useSession().relayer.market, model);
+  if (!posted) return null;
+  const range = ([least, most]: [number, number]) => (least === most ? `$${formatUsdc(BigInt(least))}` : `$${formatUsdc(BigInt(least))} to $${formatUsdc(BigInt(most))}`);
+  const request = posted.request > 0 ? `, and up to $${formatUsdc(BigInt(posted.request))} a request` : "";
+  return <p class="hint" data-testid="posted">A million tokens: {range(posted.input)} of a prompt, {range(posted.output)} of an answer{request}.</p>;
 }
 
 /** The cost of an answer under way. Its provider is told by the receipt alone, so that it lies between those of the dearest and the cheapest. */
