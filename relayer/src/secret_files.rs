@@ -1,5 +1,6 @@
 //! Files with secrets: whom else their permissions let in.
 
+use crate::words::quoted;
 use std::path::Path;
 
 /// What is wrong with a file's permissions, if every user of the machine may read or change it, and what to do.
@@ -15,7 +16,7 @@ pub fn exposed(path: &Path) -> Option<String> {
             (false, true) => "change",
             (false, false) => return None,
         };
-        Some(format!("every user of this machine may {may} {shown}: take that away with `chmod o-rw {shown}`"))
+        Some(format!("every user of this machine may {may} {shown}: take that away with `chmod o-rw {}`", quoted(path)))
     }
     #[cfg(not(unix))]
     {

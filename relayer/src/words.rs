@@ -1,5 +1,7 @@
 //! Words of strangers, as they may be shown: in a terminal, on a page, in a log.
 
+use std::path::Path;
+
 /// `text` with a blank in place of each control character, and without what shows nothing by itself: marks of direction, joiners,
 /// blanks of no width, tags. A name with such a mark in it is shown as what it looks like.
 pub fn printable(text: &str) -> String {
@@ -12,6 +14,38 @@ pub fn printable_lines(text: &str) -> String {
     text.chars().filter(|c| !is_unseen(*c)).map(shown).collect()
 }
 
+/// The same of prose as it comes, piece by piece: joiners and variants stay, which pictures and scripts are written with; what would
+/// move the cursor, colour the terminal or turn the line around does not.
+pub fn printable_prose(text: &str) -> String {
+    let shown = |c: char| if (c.is_control() && c != '\n' && c != '\t') || is_break(c) { ' ' } else { c };
+    text.chars().filter(|c| !is_of_direction(*c)).map(shown).collect()
+}
+
+/// JSON in which every character that a terminal may obey, or that shows nothing, is escaped. Only texts in it have such characters.
+pub fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if (c.is_control() && !c.is_ascii()) || c == '\u{7f}' || is_break(c) || is_unseen(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+/// A path as a shell takes it for one word, for commands that people are told to paste.
+pub fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,~".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
 /// The name that a stranger chose for itself.
 pub fn label(name: &str) -> String {
     printable(name).trim().to_owned()
@@ -20,6 +54,11 @@ pub fn label(name: &str) -> String {
 /// Whether a character ends a line without being a control.
 fn is_break(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a character turns the direction of what follows (Unicode's property `Bidi_Control`).
+fn is_of_direction(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether a character shows nothing by itself (Unicode's properties `Default_Ignorable_Code_Point` and `Bidi_Control`).
@@ -49,6 +88,35 @@ fn is_unseen(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_pasted_is_one_word_and_runs_nothing() {
+        for (path, word) in
+            [("a/b-1.json", "a/b-1.json"), ("$(touch pwn)", "'$(touch pwn)'"), ("it's", r"'it'\''s'"), ("", "''")]
+        {
+            assert_eq!(quoted(Path::new(path)), word);
+        }
+    }
+
+    #[test]
+    fn prose_moves_no_cursor_and_keeps_what_it_is_written_with() {
+        let hostile = "\u{1b}]0;PWNED\u{7}\u{1b}[2J\u{9b}31m\u{202e}\rOVER\u{8}\0\u{2028}";
+        let shown = printable_prose(hostile);
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}' || c == '\u{2028}'), "{shown:?}");
+        assert!(shown.contains("PWNED") && shown.contains("OVER"));
+        for prose in ["a\n\tb", "👩\u{200d}💻 ❤\u{fe0f}", "نص"] {
+            assert_eq!(printable_prose(prose), prose);
+        }
+    }
+
+    #[test]
+    fn json_says_the_same_without_what_a_terminal_obeys() {
+        let value = serde_json::json!({"a\u{202e}": "\u{9b}31m\u{2066}\u{7f}\u{e0041} é\n\u{1b}"});
+        let escaped = escaped_json(&value.to_string());
+        assert!(!escaped.chars().any(|c| c.is_control() || is_unseen(c)), "{escaped}");
+        assert!(escaped.contains("\\u009b31m\\u2066\\u007f\\udb40\\udc41 é"), "{escaped}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&escaped).unwrap(), value);
+    }
 
     #[test]
     fn what_shows_nothing_or_turns_the_line_around_is_left_out() {

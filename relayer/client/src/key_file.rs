@@ -1,9 +1,12 @@
 //! The file that holds an API key: text, `sk-steam-…`, readable by its owner alone.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use steam_protocol::key::{KeyError, SessionKey};
 use zeroize::Zeroizing;
+
+/// Most bytes of a file that holds a key, with room for line breaks.
+const MOST: u64 = 4_096;
 
 /// Why a key file cannot be used. No error shows the key.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +34,9 @@ pub enum KeyFileError {
 /// # Errors
 /// [`KeyFileError`]
 pub fn read(path: &Path) -> Result<SessionKey, KeyFileError> {
-    let text = std::fs::read_to_string(path).map_err(|source| KeyFileError::Io { path: path.into(), source })?;
-    let text = Zeroizing::new(text);
+    let mut text = Zeroizing::new(String::new());
+    let read = std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text));
+    read.map_err(|source| KeyFileError::Io { path: path.into(), source })?;
     text.trim().parse().map_err(|source| KeyFileError::Content { path: path.into(), source })
 }
 
@@ -73,5 +77,11 @@ mod tests {
         let error = read(&path).unwrap_err();
         assert!(matches!(error, KeyFileError::Content { .. }));
         assert!(!format!("{error} {error:?}").contains(&key.reveal()[12..]));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_without_an_end_holds_no_key() {
+        assert!(matches!(read(Path::new("/dev/zero")), Err(KeyFileError::Content { .. })));
     }
 }

@@ -1,6 +1,7 @@
 //! Files that a command makes: why one cannot be made, and what to do.
 
 use super::error::CliError;
+use crate::words::quoted;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
@@ -17,9 +18,8 @@ pub fn cannot_make(path: &Path, error: &io::Error, code: &'static str, flag: &st
         return fail("it is a folder".into()).next(format!("name a file in it with {flag}"));
     }
     if let Some(folder) = missing_folder(path) {
-        let folder = folder.display();
-        return fail(format!("there is no folder {folder}"))
-            .next(format!("make it with `mkdir -p {folder}`, or name another file with {flag}"));
+        return fail(format!("there is no folder {}", folder.display()))
+            .next(format!("make it with `mkdir -p {}`, or name another file with {flag}", quoted(folder)));
     }
     match error.kind() {
         ErrorKind::AlreadyExists => fail("it exists, and a key is never written over".into())

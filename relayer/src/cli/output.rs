@@ -5,7 +5,7 @@ use super::error::{CliError, Result};
 use crate::secret_files::exposed;
 use crate::words;
 use serde::Serialize;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 /// How results are printed.
@@ -41,9 +41,9 @@ impl Format {
                 bytes = words::printable_lines(&String::from_utf8_lossy(&bytes)).into_bytes();
             }),
             Self::Csv => report.csv(&mut bytes),
-            Self::Json => serde_json::to_writer_pretty(&mut bytes, report)
+            Self::Json => serde_json::to_string_pretty(report)
                 .map_err(io::Error::from)
-                .and_then(|()| bytes.write_all(b"\n")),
+                .map(|json| bytes = (words::escaped_json(&json) + "\n").into_bytes()),
         };
         written.map_err(|error| cannot_write(&error))?;
         write_out(&bytes)
@@ -76,7 +76,7 @@ impl Format {
     pub fn error(self, error: &CliError) {
         let text = match self {
             Self::Text | Self::Csv => words::printable_lines(&error.to_string()),
-            Self::Json => error.to_json(),
+            Self::Json => words::escaped_json(&error.to_json()),
         };
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
@@ -93,6 +93,14 @@ pub fn write_out(bytes: &[u8]) -> Result<()> {
 
 fn cannot_write(error: &io::Error) -> CliError {
     CliError::new("output", format!("cannot write the result: {error}"))
+}
+
+/// Writes a piece of an answer as it comes. A terminal gets nothing that it would obey; a pipe gets the answer.
+pub fn write_prose(piece: &str) -> Result<()> {
+    if io::stdout().is_terminal() {
+        return write_out(words::printable_prose(piece).as_bytes());
+    }
+    write_out(piece.as_bytes())
 }
 
 /// The name that a variant has in JSON.

@@ -41,13 +41,16 @@ pub fn endpoint(text: &str) -> Result<String, String> {
         Ok(url)
             if matches!(url.scheme(), "http" | "https")
                 && url.has_host()
+                // The reader of URLs drops line breaks and the like; what is posted is the text.
+                && text.bytes().all(|byte| byte.is_ascii_graphic())
                 && url.query().is_none()
                 && url.fragment().is_none()
-                && url.username().is_empty() =>
+                && url.username().is_empty()
+                && url.password().is_none() =>
         {
             Ok(text.trim_end_matches('/').to_owned())
         }
-        _ => Err("expected an http(s) URL like https://api.example.com/v1, without user, query or fragment".into()),
+        _ => Err("expected an http(s) URL like https://api.example.com/v1, in ASCII, without user, password, query or fragment".into()),
     }
 }
 
@@ -64,6 +67,12 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.file_name().is_none() || path.is_dir() {
         return Err("expected the path of a file, not of a folder".into());
+    }
+    if text == "-" {
+        return Err(
+            "expected the path of a file: `-` is standard input or output elsewhere. For a file of that name write ./-"
+                .into(),
+        );
     }
     Ok(path)
 }

@@ -18,8 +18,17 @@ const ADDRESS: Case = Usage(&["", "me", "0OIl", "1111111111111111111111111111111
 const SPAN: Case = Usage(&["", "1", "-1d", "1w", "d", "0s", "99999999999d", "1.5h"]);
 const BPS: Case = Usage(&["-1", "2001", "1.5", "", "one"]);
 const TOKENS: Case = Usage(&["0", "-1", "1.5", "4294967296", "", "many"]);
-const URL: Case =
-    Usage(&["", "example.com", "ftp://example.com", "http://", "http://user@example.com", "http://a/?q=1"]);
+const URL: Case = Usage(&[
+    "",
+    "example.com",
+    "ftp://example.com",
+    "http://",
+    "http://user@example.com",
+    "http://:word@example.com",
+    "http://a/?q=1",
+    "http://a/\n\u{1b}[31m",
+    "http://a/é",
+]);
 const FOLDER: Case = Usage(&["", "/", "."]);
 
 /// The case of a flag, by its command's path and its name.

@@ -118,8 +118,8 @@ export function faultOfName(name: string): string | null {
 export function readEndpoint(text: string): { url: string; fault: string | null } {
   const url = text.trim().replace(/\/+$/, "");
   const read = URL.canParse(url) ? new URL(url) : null;
-  const fits = read && ["http:", "https:"].includes(read.protocol) && !read.search && !read.hash && !read.username && !read.password && !/[?#]/.test(url);
-  if (!fits) return { url, fault: "Write an http(s) URL such as https://api.example.com/v1, without user, query or fragment." };
+  const fits = read && ["http:", "https:"].includes(read.protocol) && !read.search && !read.hash && !read.username && !read.password && !/[?#]/.test(url) && /^[!-~]*$/.test(url);
+  if (!fits) return { url, fault: "Write an http(s) URL such as https://api.example.com/v1, in ASCII, without user, password, query or fragment." };
   return { url, fault: utf8(url).length > MAX_URL_BYTES ? `A URL has at most ${MAX_URL_BYTES} bytes.` : null };
 }
 

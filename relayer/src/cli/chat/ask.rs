@@ -5,7 +5,7 @@ use crate::chain::Pubkey;
 use crate::cli::amount::show_pico;
 use crate::cli::error::{CliError, Result};
 use crate::cli::explain::explain;
-use crate::cli::output::{Format, Report, write_out};
+use crate::cli::output::{Format, Report, write_out, write_prose};
 use crate::cli::receipt::cost;
 use crate::cli::session::Session;
 use crate::relay::dialect::chat::client::{self, Event, failure_of, text_of};
@@ -94,7 +94,7 @@ impl Talk {
                     if let Some(piece) = text_of(&chunk) {
                         text.push_str(piece);
                         if output == Format::Text {
-                            write_out(piece.as_bytes())?;
+                            write_prose(piece)?;
                         }
                     }
                 }

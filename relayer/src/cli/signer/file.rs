@@ -2,6 +2,7 @@
 
 use crate::cli::error::{CliError, Result};
 use crate::cli::new_file::missing_folder;
+use crate::words::quoted;
 use solana_keypair::Keypair;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
@@ -10,17 +11,27 @@ use zeroize::Zeroizing;
 /// Most bytes of a keypair file's text.
 const MOST: u64 = 4_096;
 
+/// Words of a text that may be a seed phrase, which has twelve or more: some are lost or forgotten.
+const FEWEST_WORDS: usize = 6;
+
 /// Reads a keypair file. No error ever shows what the file contains.
 pub fn read_keypair(path: &Path, flag: &str) -> Result<Keypair> {
     let shown = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error, flag))?;
+    let mut text = Zeroizing::new(String::new());
+    let read = std::fs::File::open(path).and_then(|file| file.take(MOST).read_to_string(&mut text));
+    read.map_err(|error| unreadable(path, &error, flag))?;
     // The file is there: a command that makes one would refuse to write over it.
-    parse(&Zeroizing::new(text), &shown)
+    parse(&text, &shown)
         .map_err(|error| error.next(format!("name a file that `steam keygen` or `solana-keygen` made with {flag}")))
 }
 
 /// Why a keypair file cannot be read, and what to do: make one, unless something else is at its place or was meant.
 fn unreadable(path: &Path, error: &std::io::Error, flag: &str) -> CliError {
+    if path.to_string_lossy().split_whitespace().count() >= FEWEST_WORDS {
+        // It may be a seed phrase, which belongs into no log.
+        return CliError::new("keypair", "what was given as a keypair is many words and no file")
+            .next(format!("name a keypair file with {flag}; a seed phrase is asked for by {flag} prompt://"));
+    }
     let shown = path.display();
     if error.kind() != ErrorKind::NotFound {
         let is = if path.is_dir() { "it is a folder".to_owned() } else { error.to_string() };
@@ -31,9 +42,10 @@ fn unreadable(path: &Path, error: &std::io::Error, flag: &str) -> CliError {
         return CliError::new("keypair", format!("{shown} is neither a file nor an address: {problem}"))
             .next(format!("compare it with the address that was meant, or name a keypair file with {flag}"));
     }
+    let file = quoted(path);
     let make = match missing_folder(path) {
-        Some(folder) => format!("mkdir -p {} && steam keygen --out {shown}", folder.display()),
-        None => format!("steam keygen --out {shown}"),
+        Some(folder) => format!("mkdir -p {} && steam keygen --out {file}", quoted(folder)),
+        None => format!("steam keygen --out {file}"),
     };
     CliError::new("keypair", format!("cannot read the keypair file {shown}: {error}"))
         .next(format!("create one with `{make}`, or name another with {flag}"))
@@ -90,6 +102,18 @@ mod tests {
             assert!(!there.contains("keygen --out") && there.contains("--fee-payer"), "{there}");
         }
         assert!(says(&path(""), "--keypair").contains("it is a folder"));
+    }
+
+    #[test]
+    fn many_words_may_be_a_seed_phrase_and_are_not_said_again() {
+        let told = says(Path::new("witch collapse practice feed shame open"), "--keypair");
+        assert!(told.contains("--keypair prompt://") && !told.contains("witch"), "{told}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_without_an_end_is_no_keypair() {
+        assert!(says(Path::new("/dev/zero"), "--keypair").contains("/dev/zero is no keypair file"));
     }
 
     #[test]
