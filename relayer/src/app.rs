@@ -136,7 +136,6 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let Deployment { nodes, parties, registry, settler, receipts } = deployment;
     let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
     let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler.insecure_clone());
-
     let givers = (faucet(&config, &parties)?, sponsor(&config, &parties, &ledger, &clock)?);
     let gateway = Gateway::new(nodes.clone(), parties, config.server.chain_requests_per_second, givers);
     let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);

@@ -114,6 +114,9 @@ mod tests {
     use solana_signer::SignerError;
     use std::cell::RefCell;
 
+    /// The signer, and which accounts of which devices were asked for.
+    type Chosen = (Result<Rc<dyn Signer>>, Vec<(Pubkey, DerivationPath)>);
+
     type Asked = Rc<RefCell<Vec<(Pubkey, DerivationPath)>>>;
 
     /// Devices that are told what to say, and remember what they were asked for.
@@ -164,7 +167,7 @@ mod tests {
         name: &str,
         addresses: &[std::result::Result<Pubkey, Fault>],
         key: std::result::Result<Key, Fault>,
-    ) -> (Result<Rc<dyn Signer>>, Vec<(Pubkey, DerivationPath)>) {
+    ) -> Chosen {
         let Ok(signer::Source::Device(locator)) = signer::source(name) else { panic!("{name} names no device") };
         let asked = Asked::default();
         let told = Told { addresses: addresses.to_vec(), key, asked: asked.clone() };
