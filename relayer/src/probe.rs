@@ -126,8 +126,7 @@ impl Spent {
         let fits = |from_ms: i64, budget: f64| {
             let within = |spent: Pico, part: f64| spent.0.saturating_add(more.0) as f64 <= budget * part * 1e12;
             let accused = self.since(from_ms, |cause| cause == Cause::Accused);
-            within(self.since(from_ms, |_| true), 1.0)
-                && (cause != Cause::Accused || within(accused, FOR_ACCUSATIONS))
+            within(self.since(from_ms, |_| true), 1.0) && (cause != Cause::Accused || within(accused, FOR_ACCUSATIONS))
         };
         fits(now_ms - HOUR_MS, config.usd_per_hour) && fits(now_ms - DAY_MS, config.usd_per_day)
     }

@@ -107,7 +107,10 @@ async fn the_budget_of_hour_and_day_is_never_exceeded_and_outlives_a_restart() {
     // The hour is over, the day is not.
     let hour = ProbeConfig { usd_per_day: 1.0, ..world.node.config.probe.clone() };
     let most = Pico(150_000_000_000);
-    assert!(!prober.spent.leaves(most, Cause::Idle, &hour, NOW_MS) && prober.spent.leaves(most, Cause::Idle, &hour, NOW_MS + HOUR_MS));
+    assert!(
+        !prober.spent.leaves(most, Cause::Idle, &hour, NOW_MS)
+            && prober.spent.leaves(most, Cause::Idle, &hour, NOW_MS + HOUR_MS)
+    );
     assert!(!prober.spent.leaves(most, Cause::Idle, &world.node.config.probe, NOW_MS + HOUR_MS));
     let mut again = self::prober(&world).await;
     assert_eq!(again.spent.since(0, |_| true), unsettled);

@@ -284,7 +284,8 @@ impl Market {
         let rate = self.arrivals.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
         let served = survey::served(table, &self.slots, &profiles);
         let terms = survey::terms(c, &served, (mean, usual), rate);
-        let measurements = Arc::new(Measurements { built: now, version: self.version, measured, profiles, tails, terms });
+        let measurements =
+            Arc::new(Measurements { built: now, version: self.version, measured, profiles, tails, terms });
         self.measurements[bucket] = Some(measurements.clone());
         measurements
     }

@@ -10,8 +10,8 @@ use crate::vaults::{Dust, OwedLine, Vaults};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
-use steam_protocol::units::{MicroUsdc, Pico, Usage};
 use steam_protocol::Address;
+use steam_protocol::units::{MicroUsdc, Pico, Usage};
 
 /// Groups that are due in one round beyond which nothing is looked for to fill them: there is enough to fill them with.
 const MOST_DUE: usize = 48;

@@ -187,11 +187,8 @@ async fn a_race_that_both_lose_fails_over_to_the_next() {
 
 /// Two cheap offers that never answer, and a dear one that does.
 async fn silent() -> ([Mock; 3], World) {
-    let mocks = [
-        Mock::new("mute", vec![Step::Forever]).await,
-        Mock::new("dumb", vec![Step::Forever]).await,
-        good(true).await,
-    ];
+    let mocks =
+        [Mock::new("mute", vec![Step::Forever]).await, Mock::new("dumb", vec![Step::Forever]).await, good(true).await];
     let [mute, dumb, good] = &mocks;
     let mut dear = good.offer(3);
     dear.price.standard.output *= 3;
@@ -214,7 +211,8 @@ async fn who_is_late_is_raced_by_the_next_whatever_that_costs_and_is_paid_nothin
     let receipt = streamed.receipt.unwrap().receipt;
     assert_eq!(receipt.offer, [3; 32]);
     let decision = world.decision(&streamed.id).await;
-    let outcomes: Vec<_> = (0..3).map(|i| (&decision["attempts"][i]["outcome"], &decision["attempts"][i]["hedge"])).collect();
+    let outcomes: Vec<_> =
+        (0..3).map(|i| (&decision["attempts"][i]["outcome"], &decision["attempts"][i]["hedge"])).collect();
     let (overtaken, opened) = (json!("overtaken"), json!("opened"));
     assert_eq!(outcomes, [(&overtaken, &json!(false)), (&overtaken, &json!(true)), (&opened, &json!(true))]);
     let (held, unsettled) = world.settled_down().await;

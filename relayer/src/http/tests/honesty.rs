@@ -222,7 +222,10 @@ async fn hidden_reasoning_beyond_what_can_have_been_written_is_not_charged_and_c
         let asked = json!({"model": MODEL, "stream": true, "max_tokens": 4_000});
         let streamed = Streamed::read(world.chat_as(&keys[number % 2], asked).await).await;
         let output = streamed.receipt.unwrap().receipt.usage.output;
-        assert!((60..1_000).contains(&output), "{output} tokens were charged of 3,900 that were claimed within a moment");
+        assert!(
+            (60..1_000).contains(&output),
+            "{output} tokens were charged of 3,900 that were claimed within a moment"
+        );
     }
     world.settled_down().await;
     let flags = world.node.board.flags(&address);

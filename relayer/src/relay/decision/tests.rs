@@ -145,7 +145,8 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
     assert_eq!(choice(with_scores), "a score", "this form has none");
     // Other inputs make another order.
     let best = |r: &Record| r.routes[0].choice.ranking.order[0];
-    let inputs: [fn(&mut score::Measured); 3] = [|m| m.failure = 0.9, |m| m.speed = 1.0, |m| m.gate = score::Gate::Open];
+    let inputs: [fn(&mut score::Measured); 3] =
+        [|m| m.failure = 0.9, |m| m.speed = 1.0, |m| m.gate = score::Gate::Open];
     for input in inputs {
         let change = |r: &mut Record| {
             let best = best(r);

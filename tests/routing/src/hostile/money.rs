@@ -15,10 +15,10 @@ use steam::chain::{KeyRef, KeySnapshot, Pubkey, SettlementAccounts, VaultSnapsho
 use steam::clock::Clock;
 use steam::config::SettleConfig;
 use steam::ledger::{BatchId, FinishBatch, GroupState, Ledger, OpenVault, SealedGroup, Totals, Turns};
-use steam::settle::fees::{TRANSACTION_FEE, price};
-use steam::settle::form::{Budget, Form, Weight, with_margin};
 use steam::registry::Registry;
 use steam::settle::dust::{Sorted, Waiting, filling};
+use steam::settle::fees::{TRANSACTION_FEE, price};
+use steam::settle::form::{Budget, Form, Weight, with_margin};
 use steam::vaults::{ChargeError, Draft, Hold, Identity, Vaults};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::SignedReceipt;

@@ -122,7 +122,13 @@ impl Fate {
         match *self {
             Self::Failed { .. } => f64::INFINITY,
             Self::Cut { ttft, .. } => ttft,
-            Self::Served { ttft, total } => if streamed { ttft } else { total },
+            Self::Served { ttft, total } => {
+                if streamed {
+                    ttft
+                } else {
+                    total
+                }
+            }
         }
     }
 }
