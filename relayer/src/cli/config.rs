@@ -53,12 +53,15 @@ impl Config {
             read.push((key, address));
         }
         operator_token(&config.operator.token_file)?;
+        config.ledger.location().map_err(|error| {
+            CliError::invalid("config", error.to_string()).next("correct it and run `steam config check`")
+        })?;
         global.output.print(&Checked {
             file: settings.file.display().to_string(),
             listen: config.server.listen.to_string(),
             rpc_urls: config.chain.rpc_urls.iter().map(|url| node_url::shown(url)).collect(),
             relayer: config.chain.relayer.map(|relayer| relayer.to_string()),
-            ledger: config.ledger.path.display().to_string(),
+            ledger: config.ledger.shown(),
             bearer_keys: config.server.bearer_keys,
         })
     }
