@@ -199,16 +199,6 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     Ok(Running { node, addr, operator, server, background, workers })
 }
 
-/// Checks what [`start`] would find on chain: that nodes answer, that the keys are those of the relayer's account, and that what is sold
-/// settles in time. Starts nothing.
-///
-/// # Errors
-/// What [`start`] would end with.
-pub async fn check(config: &Config) -> Result<(), StartError> {
-    config.check()?;
-    Deployment::read(config).await.map(drop)
-}
-
 /// Learns what must be known before the first request, and starts what goes on beside them.
 async fn begin(node: &Arc<Node>) -> Result<(), StartError> {
     let mut verifier = Verifier::new(node.clone());
@@ -461,7 +451,11 @@ async fn watch_sponsor(node: Arc<Node>) {
     }
 }
 
-fn read_keypair(path: &Path) -> Result<Keypair, StartError> {
+/// The keypair in a file.
+///
+/// # Errors
+/// [`StartError::KeypairFile`] or [`StartError::Keypair`].
+pub(crate) fn read_keypair(path: &Path) -> Result<Keypair, StartError> {
     std::fs::read(path)
         .map(zeroize::Zeroizing::new)
         .map_err(|source| StartError::KeypairFile { path: path.into(), source })?;

@@ -12,9 +12,11 @@ mod completions;
 mod config;
 #[cfg(feature = "localnet")]
 mod dev;
+mod doctor;
 mod error;
 mod explain;
 mod failure;
+mod init;
 mod key;
 mod keygen;
 mod ledger;
@@ -72,6 +74,10 @@ pub enum Command {
     /// The relayer's configuration
     #[command(subcommand)]
     Config(config::Config),
+    /// Write a commented configuration for `steam serve`
+    Init(Box<init::Init>),
+    /// Look at a relayer's whole set-up, and say what is wrong and what mends it
+    Doctor(doctor::Doctor),
     /// The escrow that pays for requests
     #[command(subcommand)]
     Vault(vault::Vault),
@@ -136,6 +142,8 @@ async fn run(cli: Cli) -> Result<()> {
         Command::Dev(dev) => dev.run(global.output).await,
         Command::Serve(serve) => serve.run(global).await,
         Command::Config(config) => config.run(global).await,
+        Command::Init(init) => init.run(global),
+        Command::Doctor(doctor) => doctor.run(global).await,
         Command::Vault(vault) => vault.run(global).await,
         Command::Key(key) => key.run(global).await,
         Command::Keygen(keygen) => keygen.run(global),

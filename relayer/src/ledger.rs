@@ -41,7 +41,7 @@ pub use health::Trouble;
 pub use incidents::{Blocks, Cause, Fault, Incident, IncidentReport, Touches};
 pub use record::PackedDecision;
 pub use sponsored::{Cap, Counted, SPONSORED_DAY_MS, SponsorCaps, SponsoredOpening, SponsoredSums};
-pub use sqlite::{Offline, Reader, back_up, inspect, resolve, restore};
+pub use sqlite::{Offline, Reader, back_up, free_bytes, in_use, inspect, resolve, restore};
 pub use tables::TableRow;
 pub use usage::{OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal, Whose};
 pub use voucher::StoredVoucher;

@@ -14,6 +14,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub(crate) mod date;
+mod doctor;
 pub mod http;
 pub mod instructions;
 pub mod ledger;

@@ -144,6 +144,7 @@ impl HttpRpc {
         let said = match error.kind() {
             ErrorKind::Reqwest(error) if error.is_timeout() => "timed out".into(),
             ErrorKind::Reqwest(error) if error.is_connect() => "cannot connect".into(),
+            ErrorKind::Reqwest(error) if error.is_decode() => "no JSON of an RPC node".into(),
             ErrorKind::Reqwest(error) => error.status().map_or("HTTP failed".into(), |status| format!("HTTP {status}")),
             ErrorKind::RpcError(error) => error.to_string(),
             ErrorKind::TransactionError(error) => error.to_string(),

@@ -2,16 +2,12 @@
 
 use super::error::{CliError, Result};
 use super::output::{Report, line};
-use super::serve::{Settings, cannot_start};
+use super::serve::Settings;
 use super::solana::Global;
-use crate::app::{self, StartError};
-use crate::chain::rpc::RpcError;
-use crate::chain::{Pubkey, node_url};
-use crate::http::OperatorToken;
+use crate::chain::node_url;
+use crate::doctor::{self, Finding, Grade};
 use serde::Serialize;
-use solana_signer::Signer;
 use std::io::{self, Write};
-use std::path::Path;
 
 /// The relayer's configuration
 #[derive(Debug, clap::Subcommand)]
@@ -26,10 +22,10 @@ pub struct Check {
     /// What to check.
     #[command(flatten)]
     pub settings: Settings,
-    /// Ask the RPC nodes too: whether they answer, whether the relayer is registered with these keys, and whether charges settle
-    /// within the program's delays
+    /// Ask the RPC nodes too: whether each answers all that the relayer asks, whether the relayer is registered with these keys
+    /// and has the SOL to settle, and whether charges settle within the program's delays
     #[arg(long)]
-    pub on_chain: bool,
+    pub online: bool,
 }
 
 #[derive(Serialize)]
@@ -40,44 +36,17 @@ struct Checked {
     relayer: Option<String>,
     ledger: String,
     bearer_keys: bool,
-    /// Whether the chain was asked too.
-    on_chain: bool,
+    /// Whether the nodes were asked too.
+    online: bool,
     /// What others may read or reach that is the relayer's alone.
     warnings: Vec<String>,
 }
 
 impl Config {
     pub async fn run(self, global: &Global) -> Result<()> {
-        let Self::Check(Check { settings, on_chain }) = self;
-        let config = settings.load().map_err(|error| match std::fs::File::open(&settings.file) {
-            Ok(_) => error.into_invalid(),
-            // What cannot be read was not checked.
-            Err(_) => error,
-        })?;
-        let sponsor = Some(&config.sponsor.keypair).filter(|path| !path.as_os_str().is_empty());
-        let keypairs = [
-            ("chain.settler_keypair", Some(&config.chain.settler_keypair)),
-            ("chain.receipt_keypair", Some(&config.chain.receipt_keypair)),
-            ("sponsor.keypair", sponsor),
-        ];
-        let mut read: Vec<(&str, Pubkey)> = Vec::new();
-        for (key, path) in keypairs.into_iter().filter_map(|(key, path)| Some((key, path?))) {
-            let address = super::signer::read_keypair(path, key).map_err(CliError::into_invalid)?.pubkey();
-            if let Some((other, _)) = read.iter().find(|(_, known)| key == "sponsor.keypair" && *known == address) {
-                let message = format!("{key} is the same as {other}");
-                return Err(CliError::invalid("config", message)
-                    .next("make a keypair for this alone with `steam keygen`, and send it SOL"));
-            }
-            read.push((key, address));
-        }
-        operator_token(&config.operator.token_file)?;
-        if on_chain {
-            app::check(&config).await.map_err(|error| match &error {
-                // Nodes that do not answer say nothing of the configuration.
-                StartError::Chain(RpcError::Node(_)) => cannot_start(&error),
-                error => cannot_start(error).into_invalid(),
-            })?;
-        }
+        let Self::Check(Check { settings, online }) = self;
+        let config = settings.load().map_err(|error| unusable(&settings, error))?;
+        let warnings = sound(doctor::check(&config, &settings.file, online).await)?;
         global.output.print(&Checked {
             file: settings.file.display().to_string(),
             listen: config.server.listen.to_string(),
@@ -85,31 +54,43 @@ impl Config {
             relayer: config.chain.relayer.map(|relayer| relayer.to_string()),
             ledger: config.ledger.path.display().to_string(),
             bearer_keys: config.server.bearer_keys,
-            on_chain,
-            warnings: config.warnings(&settings.file),
+            online,
+            warnings,
         })
     }
 }
 
-/// Reads the operator's token as `steam serve` does.
-fn operator_token(path: &Path) -> Result<()> {
-    if path.as_os_str().is_empty() {
-        return Ok(());
+/// What is said of a configuration that cannot be used.
+pub(super) fn unusable(settings: &Settings, error: CliError) -> CliError {
+    match std::fs::File::open(&settings.file) {
+        Ok(_) => error.into_invalid(),
+        // What cannot be read was not checked.
+        Err(_) => error,
     }
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        let message = format!("cannot read operator.token_file, {}: {error}", path.display());
-        CliError::invalid("config", message).next("correct the path, or leave it out: there is no such page without it")
-    })?;
-    if OperatorToken::read(&text).is_none() {
-        let message = format!("{} holds no token: 32 or more letters, digits or signs in one line", path.display());
-        return Err(CliError::invalid("config", message).next("make one with `openssl rand -hex 32`"));
+}
+
+/// The warnings of what was found.
+///
+/// # Errors
+/// The first fault, and how many there are besides.
+fn sound(found: Vec<Finding>) -> Result<Vec<String>> {
+    let of = |grade| found.iter().filter(move |finding| finding.grade == grade);
+    let mut faults = of(Grade::Fault);
+    if let Some(first) = faults.next() {
+        let error = CliError::invalid("config", first.says.clone()).next(first.mend.as_deref().unwrap_or("correct it"));
+        return Err(match faults.count() {
+            0 => error,
+            more => error.note(&format!("there are {more} more: `steam doctor` tells all of them")),
+        });
     }
-    Ok(())
+    Ok(of(Grade::Warning)
+        .map(|warning| format!("{}: {}", warning.says, warning.mend.as_deref().unwrap_or_default()))
+        .collect())
 }
 
 impl Report for Checked {
     fn text(&self, out: &mut dyn Write) -> io::Result<()> {
-        let chain = if self.on_chain { ", and the chain agrees with it" } else { "" };
+        let chain = if self.online { ", and the chain agrees with it" } else { "" };
         writeln!(out, "{} is a valid configuration{chain}", self.file)?;
         line(out, "listen", &self.listen)?;
         line(out, "rpc", self.rpc_urls.join(", "))?;

@@ -22,7 +22,7 @@ pub fn cannot_make(path: &Path, error: &io::Error, code: &'static str, flag: &st
             .next(format!("make it with `mkdir -p {}`, or name another file with {flag}", quoted(folder)));
     }
     match error.kind() {
-        ErrorKind::AlreadyExists => fail("it exists, and a key is never written over".into())
+        ErrorKind::AlreadyExists => fail("it exists, and is never written over".into())
             .next(format!("name a file that does not exist yet with {flag}")),
         ErrorKind::PermissionDenied => fail("the permissions do not allow it".into())
             .next(format!("name a file in a folder of your own with {flag}")),
@@ -40,7 +40,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("there"), "").unwrap();
         for (name, message, next) in [
-            ("there", "it exists, and a key is never written over", "does not exist yet with --out"),
+            ("there", "it exists, and is never written over", "does not exist yet with --out"),
             ("", "it is a folder", "name a file in it with --out"),
             ("new/", "it is a folder", "name a file in it with --out"),
             ("none/key", "there is no folder /", "make it with `mkdir -p /"),

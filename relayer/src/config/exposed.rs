@@ -36,7 +36,10 @@ impl Config {
         }
         let folder = self.ledger.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
         if let Some(folder) = folder {
-            told.push(format!("ledger.path: there is no folder {}, and the relayer makes none", folder.display()));
+            told.push(format!(
+                "ledger.path: there is no folder {}, and the relayer makes none: make it, or correct the path",
+                folder.display()
+            ));
         }
         told
     }

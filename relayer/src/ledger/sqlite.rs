@@ -30,9 +30,10 @@ mod usage;
 pub(super) use checkpoint::Checkpointer;
 pub use reader::Reader;
 pub(super) use reader::Readers;
-pub use recovery::{Offline, back_up, inspect, resolve, restore};
+pub use recovery::{Offline, back_up, in_use, inspect, resolve, restore};
 pub(super) use schema::lock;
 pub(super) use store::Store;
+pub use store::free_bytes;
 
 /// The library's connection, for those who decide themselves when the disk is full or fails.
 pub use rusqlite::Connection;

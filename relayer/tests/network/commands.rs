@@ -186,14 +186,14 @@ async fn a_configuration_is_compared_with_the_chain() {
             "[chain]\nrpc_urls = [{url:?}]\nrelayer = {relayer:?}\nsettler_keypair = {settler:?}\nreceipt_keypair = {receipts:?}\n[upstream]\nlocalnet = true\n"
         );
         std::fs::write(&config, text).unwrap();
-        system.owner(&["config", "check", config.to_str().unwrap(), "--on-chain"]).await
+        system.owner(&["config", "check", config.to_str().unwrap(), "--online"]).await
     };
     let url = system.network.rpc_url.clone();
-    assert_eq!(check(&url, &relayer, [&settler, &receipts]).await.ok()["on_chain"], true);
+    assert_eq!(check(&url, &relayer, [&settler, &receipts]).await.ok()["online"], true);
     for (url, relayer, keys, code, says) in [
         (&url, &relayer, [&receipts, &settler], 3, "chain.settler_keypair is"),
         (&url, &nobody, [&settler, &receipts], 3, "the relayer's account: is it registered?"),
-        (&"http://127.0.0.1:1".into(), &relayer, [&settler, &receipts], 1, "http://127.0.0.1:1"),
+        (&"http://127.0.0.1:1".into(), &relayer, [&settler, &receipts], 3, "http://127.0.0.1:1"),
     ] {
         let said = check(url, relayer, keys.map(String::as_str)).await;
         assert!(said.code == code && said.text.contains(says), "{}: {}", said.code, said.text);

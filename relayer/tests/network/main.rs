@@ -5,6 +5,8 @@
 
 mod bills;
 mod commands;
+mod doctor;
+mod node;
 mod system;
 mod vendors;
 mod wallets;

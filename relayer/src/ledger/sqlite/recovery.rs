@@ -75,6 +75,18 @@ pub fn inspect(path: &Path) -> Result<Reader, LedgerError> {
     Ok(Reader(connection))
 }
 
+/// Whether a relayer, or a command that needs it alone, has the ledger open.
+///
+/// # Errors
+/// [`LedgerError::File`] or [`LedgerError::Lock`] if this user may not open it.
+pub fn in_use(path: &Path) -> Result<bool, LedgerError> {
+    match schema::lock(path) {
+        Ok(_) => Ok(false),
+        Err(LedgerError::InUse { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// Decides about incidents, whether or not a relayer has the ledger open: all of them or none.
 ///
 /// # Errors

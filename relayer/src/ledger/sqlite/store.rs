@@ -126,14 +126,16 @@ fn prove(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM proof", []).map(drop)
 }
 
+/// What ordinary users may still write to the disk of `path`, in bytes, where the system tells.
 #[cfg(unix)]
-fn free_bytes(path: &Path) -> Option<u64> {
+pub fn free_bytes(path: &Path) -> Option<u64> {
     // In units of the file system's own.
     let disk = rustix::fs::statvfs(path).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
+/// What ordinary users may still write to the disk of `path`: it is not known here.
 #[cfg(not(unix))]
-fn free_bytes(_: &Path) -> Option<u64> {
+pub fn free_bytes(_: &Path) -> Option<u64> {
     None
 }

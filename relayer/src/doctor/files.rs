@@ -1,0 +1,123 @@
+//! Keypairs and other secrets that the configuration names: whether they are there, are what they should be, and are nobody else's.
+
+use super::{Findings, Part};
+use crate::app::read_keypair;
+use crate::chain::Pubkey;
+use crate::config::Config;
+use crate::http::OperatorToken;
+use crate::upstream::{Upstream, UpstreamError};
+use ed25519_dalek::SigningKey;
+use solana_signer::Signer;
+use std::path::Path;
+use steam_protocol::key::SessionKey;
+
+/// The addresses of the keypairs that could be read.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    pub settler: Option<Pubkey>,
+    pub receipts: Option<Pubkey>,
+    pub sponsor: Option<Pubkey>,
+}
+
+pub(super) fn look(config: &Config, file: &Path) -> (Findings, Keys) {
+    let mut found = Findings::of(Part::Files);
+    found.well(format!("{} is a valid configuration", file.display()));
+    for warning in config.warnings(file) {
+        // Each of them says what to do after its last colon, or what is missing.
+        let (says, mend) = warning.rsplit_once(": ").unwrap_or((&warning, "correct it"));
+        found.warning(says, mend);
+    }
+    let chain = &config.chain;
+    let keys = Keys {
+        settler: keypair(&mut found, "chain.settler_keypair", &chain.settler_keypair),
+        receipts: keypair(&mut found, "chain.receipt_keypair", &chain.receipt_keypair),
+        sponsor: keypair(&mut found, "sponsor.keypair", &config.sponsor.keypair),
+    };
+    keypair(&mut found, "chain.faucet_keypair", &chain.faucet_keypair);
+    if keys.settler.is_some() && keys.settler == keys.receipts {
+        found.warning(
+            "chain.settler_keypair and chain.receipt_keypair are the same key: who gets at the one that signs all day has the one that pays",
+            "make another one with `steam keygen`, and register it with `steam relayer update --receipt-key`",
+        );
+    }
+    if keys.sponsor.is_some() && [keys.settler, keys.receipts].contains(&keys.sponsor) {
+        found.fault(
+            "sponsor.keypair is the settler's or the one of receipts: what it signs for strangers could be about something else",
+            "make a keypair for this alone with `steam keygen`, and send it SOL",
+        );
+    }
+    operator_token(&mut found, &config.operator.token_file);
+    probe_key(&mut found, &config.probe.key_file);
+    (found, keys)
+}
+
+fn keypair(found: &mut Findings, key: &str, path: &Path) -> Option<Pubkey> {
+    if path.as_os_str().is_empty() {
+        return None;
+    }
+    match read_keypair(path) {
+        Ok(keypair) => {
+            found.well(format!("{key} is {}", keypair.pubkey()));
+            Some(keypair.pubkey())
+        }
+        Err(error) => {
+            found.fault(
+                format!("{key}: {error}"),
+                format!("make the keypair with `steam keygen --out FILE`, or correct the path in {key}"),
+            );
+            None
+        }
+    }
+}
+
+fn operator_token(found: &mut Findings, path: &Path) {
+    if path.as_os_str().is_empty() {
+        return;
+    }
+    match std::fs::read_to_string(path).map(|text| OperatorToken::read(&text).is_some()) {
+        Ok(true) => found.well("operator.token_file holds a token"),
+        Ok(false) => found.fault(
+            format!(
+                "operator.token_file, {}, holds no token: 32 or more letters, digits or signs in one line",
+                path.display()
+            ),
+            "make one with `openssl rand -hex 32`, in a file that the relayer alone can read",
+        ),
+        Err(error) => found.fault(
+            format!("operator.token_file, {}, cannot be read: {error}", path.display()),
+            "correct the path, or leave it out: there is no operator's page without it",
+        ),
+    }
+}
+
+fn probe_key(found: &mut Findings, path: &Path) {
+    if path.as_os_str().is_empty() {
+        return;
+    }
+    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
+    match text.map(|text| text.trim().parse::<SessionKey>().map(drop)) {
+        Ok(Ok(())) => found.well("probe.key_file holds an API key"),
+        Ok(Err(error)) => found.fault(
+            format!("probe.key_file, {}, holds no API key: {error}", path.display()),
+            "name the file that `steam key create --out FILE` wrote, or leave it out: there are no probes without it",
+        ),
+        Err(error) => found.fault(
+            format!("probe.key_file, {}, cannot be read: {error}", path.display()),
+            "correct the path, or leave it out: there are no probes without it",
+        ),
+    }
+}
+
+/// Whether the environment has what providers are to be sent. A shell has another one than a service.
+pub(super) fn credentials(found: &mut Findings, config: &Config) {
+    let nobody = SigningKey::from_bytes(&[1; 32]);
+    match Upstream::new(&config.upstream, Pubkey::default(), nobody) {
+        Ok(_) if config.upstream.credentials.is_empty() => {}
+        Ok(_) => found.well("every one of upstream.credentials is in the environment"),
+        Err(error @ UpstreamError::Credential { .. }) => found.fault(
+            error.to_string(),
+            "set it where the relayer is started, as EnvironmentFile= of its unit does, and here to check it",
+        ),
+        Err(error) => found.fault(error.to_string(), "see whether the system has root certificates and a resolver"),
+    }
+}
