@@ -67,9 +67,13 @@ def test_both_examples_are_accepted(check):
     assert broken.returncode != 0 and "market.max_candidates" in broken.stderr
 
 
+def optional():
+    """The maximal example with what stands behind a mark, but for what only a local network takes and a key that is not there."""
+    return re.sub(r"^(faucet_keypair|key_file)", r"#\1", uncommented(MAXIMAL), flags=re.M)
+
+
 def test_what_stands_behind_a_mark_is_accepted_too(check):
-    optional = re.sub(r"^faucet_keypair", "#faucet_keypair", uncommented(MAXIMAL), flags=re.M)
-    checked = check(optional)
+    checked = check(optional())
     assert checked.returncode == 0, checked.stderr
     refused = check(uncommented(MAXIMAL))
     assert refused.returncode != 0 and LOCAL in refused.stderr
@@ -78,8 +82,10 @@ def test_what_stands_behind_a_mark_is_accepted_too(check):
 @pytest.mark.parametrize(
     ("setting", "content", "told"),
     [
-        ("sponsor.keypair", None, "sponsor.keypair is the same as chain.settler_keypair"),
-        ("operator.token_file", "", "cannot read operator.token_file"),
+        ("sponsor.keypair", None, "sponsor.keypair is the settler's or the one of receipts"),
+        ("operator.token_file", "", "no-such, cannot be read"),
+        ("probe.key_file", "", "no-such, cannot be read"),
+        ("probe.key_file", "short", "holds no API key"),
         ("operator.token_file", "short", "holds no token"),
     ],
 )
@@ -87,8 +93,7 @@ def test_what_serve_would_refuse_is_refused_before(check, folder, setting, conte
     file = folder / ("key.json" if content is None else "no-such" if content == "" else "short.token")
     if content:
         file.write_text(content)
-    optional = re.sub(r"^faucet_keypair", "#faucet_keypair", uncommented(MAXIMAL), flags=re.M)
-    checked = check(optional, {setting: f'"{file}"'})
+    checked = check(optional() if setting != "probe.key_file" else uncommented(MAXIMAL).replace("\nfaucet_keypair", "\n#faucet_keypair"), {setting: f'"{file}"'})
     assert checked.returncode == 3 and told in checked.stderr, checked.stderr
 
 
