@@ -29,6 +29,7 @@ use crate::upstream::{Upstream, UpstreamError};
 use crate::vaults::{Identity, Vaults};
 use crate::withdrawals::Withdrawals;
 use ed25519_dalek::SigningKey;
+use listen::{listen, listen_public};
 use solana_keypair::{Keypair, read_keypair_file};
 use solana_signer::Signer;
 use std::net::SocketAddr;
@@ -41,6 +42,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod drain;
+mod listen;
 mod opening;
 mod serve;
 mod timed;
@@ -100,6 +102,9 @@ pub enum StartError {
     /// Probes cannot be paid.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// The socket that is handed over cannot be used.
+    #[error("cannot use the socket that LISTEN_FDS hands over: {0}")]
+    Socket(String),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -156,7 +161,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     board::restore(&board, &ledger, clock.unix_ms()).await?;
     let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
 
-    let (listener, addr) = listen(config.server.listen).await?;
+    let (listener, addr) = listen_public(config.server.listen).await?;
     let operator = OperatorListener::open(&config).await?;
     let (background, workers) = (CancellationToken::new(), TaskTracker::new());
     workers.spawn(reader.run(config.chain.pause(), background.clone()));
@@ -334,13 +339,6 @@ impl OperatorListener {
         tracing::info!(address = %self.addr, "serving the operator's page");
         self.addr
     }
-}
-
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let addr = listener.local_addr().map_err(failed)?;
-    Ok((listener, addr))
 }
 
 /// Checks that every node is on the cluster of the program's config, and that the keys are the relayer's.

@@ -7,6 +7,7 @@ import tomllib
 from lab import DEPLOY, calls_allowed, call_sets, run
 
 UNIT = (DEPLOY / "systemd/steam.service").read_text()
+SOCKET = (DEPLOY / "systemd/steam.socket").read_text()
 BACKUP, TIMER = [(DEPLOY / f"systemd/steam-backup.{kind}").read_text() for kind in ("service", "timer")]
 # Of systemd's scale from 0 (confined) to 100.
 EXPOSED_AT_MOST = 20
@@ -29,6 +30,14 @@ def test_the_unit_is_valid(folder, steam):
     assert complaints(folder, steam, UNIT) == ""
     assert "Unknown key" in complaints(folder, steam, UNIT.replace("ProtectHome=", "ProtectHomes="))
     assert "not executable" in complaints(folder, "/usr/local/bin/no-such-steam", UNIT)
+
+
+def test_the_socket_is_valid_and_is_where_the_proxy_asks(folder, steam):
+    written(folder, UNIT, steam)
+    assert complaints(folder, steam, SOCKET, "steam.socket") == ""
+    assert "Unknown key" in complaints(folder, steam, SOCKET.replace("Backlog=", "Backlogs="), "steam.socket")
+    listen = tomllib.loads((DEPLOY / "steam.maximal.toml").read_text())["server"]["listen"]
+    assert f"\nListenStream={listen}\n" in SOCKET
 
 
 def test_the_hourly_copy_is_valid_and_makes_a_copy(folder, steam, relayer):

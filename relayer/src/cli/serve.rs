@@ -70,10 +70,13 @@ impl Serve {
             tracing::warn!("{warning}");
         }
         // Before anything that takes long: a signal that nobody waits for ends the process.
-        let reloads = Reloads::new()?;
-        let running = app::start(config).await.map_err(|error| cannot_start(&error))?;
+        let (mut stops, reloads) = (Stops::new()?, Reloads::new()?);
+        let running = tokio::select! {
+            running = app::start(config) => running.map_err(|error| cannot_start(&error))?,
+            asked = stops.next() => return asked,
+        };
         let asked = tokio::select! {
-            asked = asked_to_stop() => asked,
+            asked = stops.next() => asked,
             never = reloads.serve(&self.settings, &running) => match never {},
         };
         tracing::info!("draining; requests under way end first");
@@ -109,21 +112,48 @@ fn log(format: Format) -> Result<()> {
     started.map_err(|error| CliError::new("log", format!("cannot log: {error}")))
 }
 
+/// Waits until the process is told to stop.
 pub(super) async fn asked_to_stop() -> Result<()> {
-    let fail = |error: std::io::Error| CliError::new("signal", format!("cannot wait for a signal to stop: {error}"));
+    Stops::new()?.next().await
+}
+
+/// SIGTERM and SIGINT, from the moment on at which this was made: before, they end the process at once.
+struct Stops {
     #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let (mut terminate, mut interrupt) =
-            (signal(SignalKind::terminate()).map_err(fail)?, signal(SignalKind::interrupt()).map_err(fail)?);
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stops {
+    fn new() -> Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            Ok(Self { terminate: terminate.map_err(cannot_wait)?, interrupt: interrupt.map_err(cannot_wait)? })
         }
-        Ok(())
+        #[cfg(not(unix))]
+        Ok(Self {})
     }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.map_err(fail)
+
+    /// Waits for the next of them.
+    async fn next(&mut self) -> Result<()> {
+        #[cfg(unix)]
+        {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            Ok(())
+        }
+        #[cfg(not(unix))]
+        tokio::signal::ctrl_c().await.map_err(cannot_wait)
+    }
+}
+
+fn cannot_wait(error: std::io::Error) -> CliError {
+    CliError::new("signal", format!("cannot wait for a signal to stop: {error}"))
 }
 
 /// Each SIGHUP asks to read the configuration anew.
@@ -190,6 +220,9 @@ pub(super) fn cannot_start(error: &StartError) -> CliError {
         StartError::Ledger(_) => "check ledger.path; a ledger belongs to one relayer on one cluster",
         StartError::Probe(_) => "name the file `steam key create --out FILE` wrote, or leave probe.key_file out",
         StartError::Upstream(_) => "correct the [upstream] part of the configuration",
+        StartError::Socket(_) => {
+            "hand over one TCP socket that listens, as deploy/systemd/steam.socket does, or none: then server.listen is taken"
+        }
         StartError::Listen { .. } => {
             "stop what listens there, or choose another address: server.listen, --listen, or operator.listen for the operator's page"
         }

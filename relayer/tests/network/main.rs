@@ -6,6 +6,7 @@
 mod bills;
 mod commands;
 mod doctor;
+mod handover;
 mod node;
 mod system;
 mod vendors;

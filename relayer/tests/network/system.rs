@@ -103,20 +103,7 @@ impl System {
 
     /// Starts the relayer and waits until it knows `models` models.
     pub async fn serve(&self, models: usize) -> Child {
-        let d = &self.deployment;
-        let config = format!(
-            "[server]\nlisten = \"127.0.0.1:{}\"\n\
-             [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
-             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 200\nresend_ms = 100\nmin_fee_microusdc = 0\n\
-             [market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
-            self.port,
-            self.network.rpc_url,
-            d.relayer,
-            self.keypair_file("settler.json", &d.settler),
-            self.keypair_file("receipts.json", &d.receipt_key),
-            self.file("steam.db"),
-        );
-        std::fs::write(self.file("steam.toml"), config).unwrap();
+        self.configure();
         let mut relayer = Command::new(env!("CARGO_BIN_EXE_steam"))
             .arg("serve")
             .arg(self.file("steam.toml"))
@@ -132,6 +119,24 @@ impl System {
             sleep(Duration::from_millis(50)).await;
         }
         relayer
+    }
+
+    /// Writes the relayer's configuration, steam.toml.
+    pub fn configure(&self) {
+        let d = &self.deployment;
+        let config = format!(
+            "[server]\nlisten = \"127.0.0.1:{}\"\n\
+             [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
+             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 200\nresend_ms = 100\nmin_fee_microusdc = 0\n\
+             [market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
+            self.port,
+            self.network.rpc_url,
+            d.relayer,
+            self.keypair_file("settler.json", &d.settler),
+            self.keypair_file("receipts.json", &d.receipt_key),
+            self.file("steam.db"),
+        );
+        std::fs::write(self.file("steam.toml"), config).unwrap();
     }
 
     async fn models(&self) -> usize {
