@@ -275,7 +275,7 @@ impl Deployment {
     async fn read(config: &Config) -> Result<Self, StartError> {
         let settler = read_keypair(&config.chain.settler_keypair)?;
         let receipts = read_keypair(&config.chain.receipt_keypair)?;
-        let nodes = HttpRpc::all(&config.chain.rpc_urls);
+        let nodes = HttpRpc::all(&config.chain.rpc_urls)?;
         let program = config.chain.program.unwrap_or(steam_router::ID);
         let relayer = config.chain.relayer.unwrap_or_default();
         let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await?;
@@ -454,9 +454,12 @@ async fn watch_sponsor(node: Arc<Node>) {
 /// # Errors
 /// [`StartError::KeypairFile`] or [`StartError::Keypair`].
 pub(crate) fn read_keypair(path: &Path) -> Result<Keypair, StartError> {
-    std::fs::read(path)
-        .map(zeroize::Zeroizing::new)
-        .map_err(|source| StartError::KeypairFile { path: path.into(), source })?;
+    let unread = |source| StartError::KeypairFile { path: path.into(), source };
+    // A pipe would be waited for, and what is read from it is gone.
+    if !std::fs::metadata(path).map_err(unread)?.is_file() {
+        return Err(StartError::Keypair { path: path.into() });
+    }
+    std::fs::File::open(path).map_err(unread)?;
     read_keypair_file(path).map_err(|_| StartError::Keypair { path: path.into() })
 }
 
@@ -470,6 +473,9 @@ mod tests {
         let path = files.path().join("id.json");
         let missing = read_keypair(&path).unwrap_err().to_string();
         assert!(missing.contains("No such file") && !missing.contains("array"), "{missing}");
+        for pipe in ["/dev/null", "/"] {
+            assert!(matches!(read_keypair(Path::new(pipe)), Err(StartError::Keypair { .. })), "{pipe}");
+        }
         std::fs::write(&path, "a very secret phrase").unwrap();
         let other = read_keypair(&path).unwrap_err().to_string();
         assert!(other.contains("holds no keypair") && !other.contains("secret phrase"), "{other}");

@@ -122,7 +122,7 @@ pub fn main() -> ExitCode {
     }
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return parse::wrong(format, &error),
+        Err(mut error) => return parse::wrong(format, &mut error),
     };
     let format = cli.global.output;
     match run(cli) {

@@ -5,13 +5,18 @@ mod check;
 mod exposed;
 mod market;
 mod operator;
+mod read;
 mod sponsoring;
 #[cfg(test)]
 mod tests;
 
+pub use exposed::Warning;
 pub use market::{Market, host_of};
 pub use operator::Operator;
+pub use read::ConfigError;
 pub use sponsoring::Sponsoring;
+
+use read::{base58, base58_option};
 
 use crate::chain::Pubkey;
 use serde::{Deserialize, Serialize};
@@ -443,53 +448,4 @@ impl Default for Metering {
     fn default() -> Self {
         Self { image_tokens: 2_000 }
     }
-}
-
-/// Why a configuration cannot be used. Each message names the key and what it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the configuration {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The file is no such configuration.
-    #[error("{path}: {source}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong and where.
-        source: Box<toml::de::Error>,
-    },
-    /// A value is out of range or missing.
-    #[error("{key}: {problem}")]
-    Value {
-        /// The dotted key.
-        key: &'static str,
-        /// What it should be.
-        problem: String,
-    },
-}
-
-impl Config {
-    /// Reads a TOML file.
-    ///
-    /// # Errors
-    /// [`ConfigError::Read`] or [`ConfigError::Parse`]; ranges are checked by [`Self::check`].
-    pub fn read(path: &std::path::Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.into(), source: Box::new(source) })
-    }
-}
-
-fn base58<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Pubkey, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is no base58 address")))
-}
-
-fn base58_option<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Pubkey>, D::Error> {
-    base58(deserializer).map(Some)
 }

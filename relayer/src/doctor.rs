@@ -10,6 +10,7 @@ mod service;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::words::printable;
 use serde::Serialize;
 use std::path::Path;
 
@@ -68,20 +69,21 @@ impl Findings {
         Self { part, all: Vec::new() }
     }
 
-    fn well(&mut self, says: impl Into<String>) {
-        self.all.push(Finding { part: self.part, grade: Grade::Well, says: says.into(), mend: None });
+    fn well(&mut self, says: impl AsRef<str>) {
+        self.add(Grade::Well, says.as_ref(), None);
     }
 
-    fn warning(&mut self, says: impl Into<String>, mend: impl Into<String>) {
-        self.add(Grade::Warning, says.into(), mend.into());
+    fn warning(&mut self, says: impl AsRef<str>, mend: impl AsRef<str>) {
+        self.add(Grade::Warning, says.as_ref(), Some(mend.as_ref()));
     }
 
-    fn fault(&mut self, says: impl Into<String>, mend: impl Into<String>) {
-        self.add(Grade::Fault, says.into(), mend.into());
+    fn fault(&mut self, says: impl AsRef<str>, mend: impl AsRef<str>) {
+        self.add(Grade::Fault, says.as_ref(), Some(mend.as_ref()));
     }
 
-    fn add(&mut self, grade: Grade, says: String, mend: String) {
-        self.all.push(Finding { part: self.part, grade, says, mend: Some(mend) });
+    /// Words of strangers are in it: it stays one line.
+    fn add(&mut self, grade: Grade, says: &str, mend: Option<&str>) {
+        self.all.push(Finding { part: self.part, grade, says: printable(says), mend: mend.map(printable) });
     }
 }
 
@@ -92,8 +94,8 @@ pub async fn examine(config: &Config, file: &Path) -> Vec<Finding> {
     let (nodes, registry) = nodes::look(config, SystemClock.unix()).await;
     let chain = chain::look(config, registry.as_ref(), &keys).await;
     let service = service::look(config, registry.as_ref()).await;
-    let ledger = ledger::look(config, registry.as_ref(), service.runs_here);
-    let machine = machine::look(config, service.runs_here).await;
+    let ledger = ledger::look(config, registry.as_ref(), service.runs_here());
+    let machine = machine::look(config, &service).await;
     [files, ledger, machine, nodes, chain, service.findings].into_iter().flat_map(|part| part.all).collect()
 }
 

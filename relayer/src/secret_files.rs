@@ -1,14 +1,32 @@
 //! Files with secrets: whom else their permissions let in.
 
 use crate::words::quoted;
+use std::fmt;
 use std::path::Path;
 
-/// What is wrong with a file's permissions, if every user of the machine may read or change it, and what to do.
-pub fn exposed(path: &Path) -> Option<String> {
+/// What is wrong with a file's permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    /// Who may do what with it.
+    pub says: String,
+    /// What takes that away.
+    pub mend: String,
+}
+
+impl fmt::Display for Exposed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.says, self.mend)
+    }
+}
+
+/// What is wrong with a file's permissions, if every user of the machine may read or change it, and what to do. A folder or a device is no
+/// such file: it holds no secret, and its permissions are needed.
+pub fn exposed(path: &Path) -> Option<Exposed> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let mode = std::fs::metadata(path).ok()?.permissions().mode();
+        let file = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
+        let mode = file.permissions().mode();
         let shown = path.display();
         let may = match (mode & 0o004 != 0, mode & 0o002 != 0) {
             (true, true) => "read and change",
@@ -16,7 +34,8 @@ pub fn exposed(path: &Path) -> Option<String> {
             (false, true) => "change",
             (false, false) => return None,
         };
-        Some(format!("every user of this machine may {may} {shown}: take that away with `chmod o-rw {}`", quoted(path)))
+        let says = format!("every user of this machine may {may} {shown}");
+        Some(Exposed { says, mend: format!("take that away with `chmod o-rw {}`", quoted(path)) })
     }
     #[cfg(not(unix))]
     {
@@ -45,8 +64,11 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             let told = exposed(&path);
             assert_eq!(told.is_some(), says.is_some(), "{mode:o}");
-            assert!(says.is_none_or(|says| told.as_ref().unwrap().contains(says)), "{mode:o}: {told:?}");
+            assert!(says.is_none_or(|says| told.as_ref().unwrap().says.contains(says)), "{mode:o}: {told:?}");
         }
         assert_eq!(exposed(&folder.path().join("none")), None, "what is not there is told elsewhere");
+        for other in ["/", "/dev/null"] {
+            assert_eq!(exposed(Path::new(other)), None, "{other}: everybody needs it");
+        }
     }
 }

@@ -165,7 +165,15 @@ impl Upstream {
             let origin = Url::parse(&credential.origin)
                 .ok()
                 .filter(|url| url.has_host())
-                .ok_or_else(|| wrong(format!("`{}` is no origin like https://api.example.com", credential.origin)))?;
+                .ok_or_else(|| wrong("its origin is none like https://api.example.com".into()))?;
+            // A key that was put there in its place is not shown.
+            let named =
+                !credential.env.is_empty() && credential.env.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric());
+            if !named {
+                return Err(wrong(
+                    "what env says is no name of a variable: put the key into one, and its name there".into(),
+                ));
+            }
             let secret = env(&credential.env).ok_or_else(|| wrong(format!("set the variable {}", credential.env)))?;
             let value = |text: String| {
                 let value = HeaderValue::try_from(text);
@@ -390,14 +398,19 @@ mod tests {
     #[test]
     fn a_credential_needs_its_variable_and_an_origin() {
         let provider = Pubkey::new_from_array([3; 32]);
-        let set_up = |origin: &str, value: Option<&str>| {
-            let credential = crate::config::Credential { provider, origin: origin.into(), env: "KEY".into() };
+        let named = |env: &str, origin: &str, value: Option<&str>| {
+            let credential = crate::config::Credential { provider, origin: origin.into(), env: env.into() };
             let config = UpstreamConfig { credentials: vec![credential], ..UpstreamConfig::default() };
             let value = value.map(str::to_owned);
             Upstream::with_env(&config, provider, SigningKey::from_bytes(&[1; 32]), |_| value.clone())
         };
+        let set_up = |origin: &str, value: Option<&str>| named("KEY", origin, value);
+        for pasted in ["sk-proj-S3CRET", "", "A KEY"] {
+            let told = named(pasted, "https://a.example", None).unwrap_err().to_string();
+            assert!(told.contains("no name of a variable") && !told.contains("S3CRET"), "{told}");
+        }
         assert!(set_up("https://a.example", None).unwrap_err().to_string().contains("set the variable KEY"));
-        assert!(set_up("a.example", Some("x")).unwrap_err().to_string().contains("no origin"));
+        assert!(set_up("a.example", Some("x")).unwrap_err().to_string().contains("origin is none"));
         let upstream = set_up("https://a.example:443/v1", Some("secret\n")).unwrap();
         assert_eq!(upstream.credentials[0].1, "https://a.example");
         assert!(!format!("{upstream:?}").contains("secret"));

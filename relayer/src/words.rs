@@ -8,6 +8,19 @@ pub fn printable(text: &str) -> String {
     text.chars().filter(|c| !is_unseen(*c)).map(|c| if c.is_control() || is_break(c) { ' ' } else { c }).collect()
 }
 
+/// Letters of a stranger's sentence that are shown.
+const EXCERPT: usize = 300;
+
+/// The beginning of what a stranger says, in one line.
+pub fn excerpt(text: &str) -> String {
+    let mut shown: String = printable(text.get(..text.floor_char_boundary(4 * EXCERPT)).unwrap_or(text));
+    if let Some((end, _)) = shown.char_indices().nth(EXCERPT) {
+        shown.truncate(end);
+        shown.push('…');
+    }
+    shown
+}
+
 /// The same of text of several lines, whose line breaks and tabs stay.
 pub fn printable_lines(text: &str) -> String {
     let shown = |c: char| if (c.is_control() && c != '\n' && c != '\t') || is_break(c) { ' ' } else { c };

@@ -1,20 +1,25 @@
 //! What the relayer asks of a Solana RPC node, and no more: the seam at which tests put a chain of their own.
 
+mod http;
+
 use super::{Pubkey, node_url};
+use crate::words;
 use anchor_lang::solana_program::instruction::error::InstructionError;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use http::Http;
 use serde_json::json;
 use solana_commitment_config::{CommitmentConfig, CommitmentLevel};
 use solana_rpc_client::nonblocking::rpc_client::RpcClient;
+use solana_rpc_client::rpc_client::RpcClientConfig;
 use solana_rpc_client_api::client_error::{Error as ClientError, ErrorKind, TransactionError};
 use solana_rpc_client_api::config::{
     RpcAccountInfoConfig, RpcProgramAccountsConfig, RpcSendTransactionConfig, RpcSimulateTransactionAccountsConfig,
     RpcSimulateTransactionConfig, UiAccountEncoding,
 };
 use solana_rpc_client_api::filter::{Memcmp, RpcFilterType};
-use solana_rpc_client_api::request::RpcRequest;
+use solana_rpc_client_api::request::{RpcError as NodeError, RpcRequest};
 use solana_rpc_client_api::response::{Response, RpcSimulateTransactionResult};
 use solana_signature::Signature;
 use solana_transaction_status_client_types::UiTransactionEncoding;
@@ -130,33 +135,43 @@ pub struct HttpRpc(RpcClient);
 
 impl HttpRpc {
     /// The node at `url`.
-    pub fn new(url: &str) -> Self {
-        Self(RpcClient::new_with_timeout_and_commitment(url.into(), TIMEOUT, FINALIZED))
+    ///
+    /// # Errors
+    /// TLS or the resolver of this machine cannot be set up.
+    pub fn new(url: &str) -> Result<Self, RpcError> {
+        let http =
+            Http::new(url, TIMEOUT).map_err(|error| RpcError::Node(format!("no client can be set up: {error}")))?;
+        Ok(Self(RpcClient::new_sender(http, RpcClientConfig::with_commitment(FINALIZED))))
     }
 
     /// The nodes at `urls`.
-    pub fn all(urls: &[String]) -> Vec<Arc<dyn Rpc>> {
-        urls.iter().map(|url| Arc::new(Self::new(url)) as Arc<dyn Rpc>).collect()
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn all(urls: &[String]) -> Result<Vec<Arc<dyn Rpc>>, RpcError> {
+        urls.iter().map(|url| Ok(Arc::new(Self::new(url)?) as Arc<dyn Rpc>)).collect()
     }
 
     /// The client's errors can name the node's URL, which may hold an access token, and so can what the node says.
     fn failed(&self, error: &ClientError) -> RpcError {
         let said = match error.kind() {
-            ErrorKind::Reqwest(error) if error.is_timeout() => "timed out".into(),
-            ErrorKind::Reqwest(error) if error.is_connect() => "cannot connect".into(),
-            ErrorKind::Reqwest(error) if error.is_decode() => "no JSON of an RPC node".into(),
-            ErrorKind::Reqwest(error) => error.status().map_or("HTTP failed".into(), |status| format!("HTTP {status}")),
+            ErrorKind::RpcError(NodeError::RpcResponseError { code, message, .. }) => format!("{code}: {message}"),
             ErrorKind::RpcError(error) => error.to_string(),
             ErrorKind::TransactionError(error) => error.to_string(),
-            ErrorKind::SerdeJson(_) | ErrorKind::Io(_) | ErrorKind::Middleware(_) | ErrorKind::SigningError(_) => {
+            ErrorKind::Custom(text) => text.clone(),
+            ErrorKind::SerdeJson(_) => "no JSON of an RPC node".into(),
+            ErrorKind::Reqwest(_) | ErrorKind::Io(_) | ErrorKind::Middleware(_) | ErrorKind::SigningError(_) => {
                 "the exchange failed".into()
             }
-            ErrorKind::Custom(text) => text.clone(),
         };
         let url = self.0.url();
         // Of several nodes one may be at fault, and of its methods one that its provider does not sell.
         let method = error.request().map_or_else(|| "a call".to_owned(), ToString::to_string);
-        RpcError::Node(format!("{}, {method}: {}", node_url::shown(&url), node_url::scrubbed(&url, &said)))
+        RpcError::Node(format!(
+            "{}, {method}: {}",
+            node_url::shown(&url),
+            words::excerpt(&node_url::scrubbed(&url, &said))
+        ))
     }
 
     async fn simulated(
@@ -353,10 +368,10 @@ mod tests {
         for (steps, said) in [
             (answer("200 OK", unknown), "Method not found"),
             (answer("403 X", ""), "HTTP 403"),
-            (Vec::new(), "HTTP failed"),
+            (Vec::new(), "the connection failed before the whole answer arrived"),
         ] {
             let url = Mock::new("node", steps).await.offer(1).url;
-            let node = HttpRpc::new(&format!("{url}/s3cretkey?api-key=s3cret"));
+            let node = HttpRpc::new(&format!("{url}/s3cretkey?api-key=s3cret")).unwrap();
             let error = node.program_accounts(&Pubkey::default(), &[]).await.unwrap_err().to_string();
             let host = url.trim_end_matches("/v1");
             assert!(error.contains(&format!("{host}, getProgramAccounts: ")), "{error}");
@@ -375,7 +390,7 @@ mod tests {
             {"lamports":3,"owner":"11111111111111111111111111111111","data":["AQ==","base64"],"executable":false,"rentEpoch":0},null]}"#;
         // During the first simulation the payer pays for something else.
         let node = Mock::in_turn("node", ["10", done, "9", "9", done, "9"].map(told).to_vec()).await;
-        let rpc = HttpRpc::new(node.offer(1).url.trim_end_matches("/v1"));
+        let rpc = HttpRpc::new(node.offer(1).url.trim_end_matches("/v1")).unwrap();
         let watched = [Pubkey::default(), Pubkey::new_from_array([1; 32])];
         let rehearsal = rpc.rehearse(&[1, 2, 3], &watched).await.unwrap();
         let left = ChainAccount { lamports: 3, owner: Pubkey::default(), data: vec![1] };
@@ -394,7 +409,7 @@ mod tests {
         let scripts = (0..MAX_REHEARSALS)
             .flat_map(|n| [told(&format!("{}", 2 * n)), told(done), told(&format!("{}", 2 * n + 1))]);
         let node = Mock::in_turn("node", scripts.collect()).await;
-        let rpc = HttpRpc::new(node.offer(1).url.trim_end_matches("/v1"));
+        let rpc = HttpRpc::new(node.offer(1).url.trim_end_matches("/v1")).unwrap();
         let error = rpc.rehearse(&[], &[Pubkey::default()]).await.unwrap_err().to_string();
         assert!(error.contains("changed during each simulation"), "{error}");
     }

@@ -3,7 +3,7 @@
 use super::error::CliError;
 use super::output::Format;
 use crate::chain::Pubkey;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,7 +85,8 @@ pub fn format_of(args: &[OsString]) -> Format {
 }
 
 /// Prints help, version or what is wrong, and says how the process ends.
-pub fn wrong(format: Format, error: &clap::Error) -> ExitCode {
+pub fn wrong(format: Format, error: &mut clap::Error) -> ExitCode {
+    hide_endpoints(error);
     let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     let help = asked || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
     if help || format != Format::Json {
@@ -101,4 +102,15 @@ pub fn wrong(format: Format, error: &clap::Error) -> ExitCode {
         format.error(&CliError::usage(message.trim()).next(next));
     }
     ExitCode::from(if asked { 0 } else { 2 })
+}
+
+/// Leaves the value out of what is said of an RPC endpoint: it may hold a key, and may come from the environment.
+fn hide_endpoints(error: &mut clap::Error) {
+    let of_endpoint = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(arg)) => arg.contains("--rpc-url") || arg.contains("--url"),
+        _ => false,
+    };
+    if of_endpoint && error.kind() == ErrorKind::ValueValidation {
+        error.insert(ContextKind::InvalidValue, ContextValue::String("…".into()));
+    }
 }

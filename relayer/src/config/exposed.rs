@@ -1,14 +1,30 @@
-//! What a configuration leaves open to others, and what it names that is not there: for a person to look at.
+//! What a configuration leaves open to others: for a person to look at.
 
 use super::Config;
 use crate::chain::node_url;
-use crate::secret_files::exposed;
+use crate::secret_files::{Exposed, exposed};
+use std::fmt;
 use std::path::Path;
 
+/// Something for a person to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// What is so.
+    pub says: String,
+    /// What mends it.
+    pub mend: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.says, self.mend)
+    }
+}
+
 impl Config {
-    /// What others may read or reach that is the relayer's alone, and a folder that is missing. `file` is where the configuration
+    /// What others may read or reach that is the relayer's alone. `file` is where the configuration
     /// was read.
-    pub fn warnings(&self, file: &Path) -> Vec<String> {
+    pub fn warnings(&self, file: &Path) -> Vec<Warning> {
         let Self { chain, probe, sponsor, operator, .. } = self;
         let secrets = [
             ("chain.settler_keypair", &chain.settler_keypair),
@@ -19,27 +35,24 @@ impl Config {
             ("operator.token_file", &operator.token_file),
         ];
         let named = secrets.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
-        let mut told: Vec<String> =
-            named.filter_map(|(key, path)| Some(format!("{key}: {}", exposed(path)?))).collect();
+        let mut told: Vec<Warning> = named
+            .filter_map(|(key, path)| {
+                let Exposed { says, mend } = exposed(path)?;
+                Some(Warning { says: format!("{key}: {says}"), mend })
+            })
+            .collect();
         let bare = |url: &String| url.trim_end_matches('/') == node_url::shown(url);
         if !chain.rpc_urls.iter().all(bare)
-            && let Some(problem) = exposed(file)
+            && let Some(Exposed { says, mend }) = exposed(file)
         {
-            told.push(format!("chain.rpc_urls may hold keys, and {problem}"));
+            told.push(Warning { says: format!("chain.rpc_urls may hold keys, and {says}"), mend });
         }
         if !operator.token_file.as_os_str().is_empty() && !operator.listen.ip().is_loopback() {
-            told.push(format!(
-                "operator.listen: other machines may reach {}, and the operator's page is plain HTTP, so that its token can be read on the way: \
-                 listen on 127.0.0.1, and come through SSH or a proxy with TLS",
+            let says = format!(
+                "operator.listen: other machines may reach {}, and the operator's page is plain HTTP, so that its token can be read on the way",
                 operator.listen
-            ));
-        }
-        let folder = self.ledger.path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
-        if let Some(folder) = folder {
-            told.push(format!(
-                "ledger.path: there is no folder {}, and the relayer makes none: make it, or correct the path",
-                folder.display()
-            ));
+            );
+            told.push(Warning { says, mend: "listen on 127.0.0.1, and come through SSH or a proxy with TLS".into() });
         }
         told
     }
@@ -48,7 +61,7 @@ impl Config {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::config::{Chain, LedgerConfig, Operator, Probe, Sponsoring};
+    use crate::config::{Chain, Operator, Probe, Sponsoring};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -74,7 +87,10 @@ mod tests {
             ..Config::default()
         };
         let file = made("steam.toml", 0o644);
-        let warnings = |mode, listen, url| config(mode, listen, url).warnings(&file);
+        let warnings = |mode, listen, url| {
+            let told = config(mode, listen, url).warnings(&file);
+            told.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
         assert_eq!(warnings(0o640, "[::1]:1", "http://127.0.0.1:8899/"), Vec::<String>::new());
         let told = warnings(0o644, "0.0.0.0:8788", "https://rpc.example.com/?api-key=s3cret");
         for key in [
@@ -91,13 +107,10 @@ mod tests {
         }
         assert_eq!(told.len(), 8, "{told:#?}");
         assert!(!format!("{told:?}").contains("s3cret"));
-        let ledger = LedgerConfig { path: folder.path().join("none/steam.db"), ..LedgerConfig::default() };
-        let missing = Config { ledger, ..Config::default() }.warnings(&file);
-        assert!(missing.len() == 1 && missing[0].starts_with("ledger.path: there is no folder /"), "{missing:?}");
         let off = Config {
             operator: Operator { listen: "0.0.0.0:1".parse().unwrap(), ..Operator::default() },
             ..Config::default()
         };
-        assert_eq!(off.warnings(&file), Vec::<String>::new(), "there is no page without a token");
+        assert_eq!(off.warnings(&file), [], "there is no page without a token");
     }
 }

@@ -15,6 +15,26 @@ fn read(more: &str) -> Result<Config, String> {
 }
 
 #[test]
+fn a_mistake_is_placed_and_its_line_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("steam.toml");
+    for (text, place, says) in [
+        ("[chain]\nrpc_urls = [\"https://a/?s3cret\" \"x\"]", "line 2, column 33", "array"),
+        (
+            "[chain]\nrpc_urls = \"https://a/?k=s3cret\\\"x\"",
+            "line 2, column 12",
+            "invalid type: string, expected a sequence",
+        ),
+        ("[chain]\nrpc_url = [\"https://a/?k=s3cret\"]", "line 2, column 1", "unknown field `rpc_url`"),
+        ("[server]\nlisten = \"s3cret\"", "line 2, column 10", ""),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let told = Config::read(&file).unwrap_err().to_string();
+        assert!(told.contains(place) && told.contains(says) && !told.contains("s3cret"), "{told}");
+    }
+}
+
+#[test]
 fn each_timeout_can_be_another_for_a_model() {
     let config = read(
         "upstream.connect_timeout_ms_of = { a = 1 }\nupstream.first_token_timeout_ms_of = { a = 2 }\n\

@@ -1,6 +1,7 @@
 //! What the chain has of the relayer: its keys, its status, what settlement costs it, and what there is to sell.
 
 use super::files::Keys;
+use super::nodes::PATIENCE;
 use super::{Findings, Part};
 use crate::chain::Pubkey;
 use crate::chain::quorum::first;
@@ -23,16 +24,30 @@ const OPENING: u64 = 10_000_000;
 pub(super) async fn look(config: &Config, registry: Option<&Registry>, keys: &Keys) -> Findings {
     let mut found = Findings::of(Part::Chain);
     let Some(registry) = registry else { return found };
-    let nodes = HttpRpc::all(&config.chain.rpc_urls);
     named(&mut found, "chain.settler_keypair", "--settler", keys.settler, registry.relayer.settler);
     named(&mut found, "chain.receipt_keypair", "--receipt-key", keys.receipts, registry.relayer.receipt_key);
     status(&mut found, registry);
-    balances(&mut found, config, registry, keys, &nodes).await;
-    fee_account(&mut found, registry, &nodes).await;
-    delays(&mut found, config, &nodes).await;
+    let asked = tokio::time::timeout(PATIENCE, asked(&mut found, config, registry, keys)).await;
+    if asked.is_err() {
+        found.fault(
+            format!("balances and delays were not answered within {} s", PATIENCE.as_secs()),
+            "see what is said of the nodes, and whether they limit calls",
+        );
+    }
     offers(&mut found, config, registry);
     providers(&mut found, config, registry);
     found
+}
+
+/// What the nodes are asked besides.
+async fn asked(found: &mut Findings, config: &Config, registry: &Registry, keys: &Keys) {
+    let nodes = match HttpRpc::all(&config.chain.rpc_urls) {
+        Ok(nodes) => nodes,
+        Err(error) => return unread(found, &error),
+    };
+    balances(found, config, registry, keys, &nodes).await;
+    fee_account(found, registry, &nodes).await;
+    delays(found, config, &nodes).await;
 }
 
 fn named(found: &mut Findings, key: &str, flag: &str, here: Option<Pubkey>, there: Pubkey) {
@@ -42,7 +57,7 @@ fn named(found: &mut Findings, key: &str, flag: &str, here: Option<Pubkey>, ther
     }
     found.fault(
         format!("{key} is {here}, and the relayer's account names {there}"),
-        format!("use that keypair, or register this one with `steam relayer update {flag} {here}`"),
+        format!("use that keypair, or register this one with `steam relayer update {flag} {here}`, signed by the relayer's authority"),
     );
 }
 
@@ -53,7 +68,7 @@ fn status(found: &mut Findings, registry: &Registry) {
     } else {
         found.fault(
             format!("relayer {} does not take part: it is retired or suspended, and sells nothing", relayer.address),
-            "take part again with `steam relayer update --status active`; if it is suspended, ask the program's admin",
+            "take part again with `steam relayer update --status active`, signed by the relayer's authority; if it is suspended, ask the program's admin",
         );
     }
     if registry.paused {
@@ -70,11 +85,11 @@ async fn balances(found: &mut Findings, config: &Config, registry: &Registry, ke
     match lamports(nodes, &settler).await {
         Ok(lamports) if lamports < NOTHING => found.fault(
             format!("the settler, {settler}, has {lamports} lamports: nothing can be settled"),
-            format!("send it SOL: `solana transfer {settler} 0.5 --allow-unfunded-recipient`"),
+            format!("send SOL to {settler} on this cluster; 0.5 last for 90,000 settlements"),
         ),
         Ok(lamports) if lamports < wanted => found.warning(
             format!("the settler, {settler}, has {lamports} lamports, less than alerts.settler_lamports, {wanted}"),
-            format!("send it SOL: `solana transfer {settler} 0.5`"),
+            format!("send SOL to {settler} on this cluster"),
         ),
         Ok(lamports) => found.well(format!("the settler has {lamports} lamports")),
         Err(error) => unread(found, &error),
@@ -83,7 +98,7 @@ async fn balances(found: &mut Findings, config: &Config, registry: &Registry, ke
     match lamports(nodes, &sponsor).await {
         Ok(lamports) if lamports < OPENING => found.fault(
             format!("the sponsor, {sponsor}, has {lamports} lamports: no opening can be paid for"),
-            format!("send it SOL: `solana transfer {sponsor} 0.5 --allow-unfunded-recipient`"),
+            format!("send SOL to {sponsor} on this cluster; an opening locks 0.007"),
         ),
         Ok(lamports) => found.well(format!("the sponsor has {lamports} lamports")),
         Err(error) => unread(found, &error),
@@ -116,7 +131,10 @@ async fn fee_account(found: &mut Findings, registry: &Registry, nodes: &[Arc<dyn
         ),
         _ => found.fault(
             format!("the fee account, {address}, is not there: settlements with a fee fail"),
-            format!("make it again: `spl-token create-account {} --owner {}`", registry.mint, registry.relayer.address),
+            format!(
+                "make the associated token account of mint {} for owner {} again",
+                registry.mint, registry.relayer.address
+            ),
         ),
     }
 }
@@ -178,7 +196,7 @@ fn providers(found: &mut Findings, config: &Config, registry: &Registry) {
                 format!(
                     "upstream.credentials for {} are for {}, and the provider is at {}: they are never sent",
                     credential.provider,
-                    credential.origin,
+                    origin(&credential.origin).unwrap_or_default(),
                     origin(&provider.url).unwrap_or_default()
                 ),
                 "correct the origin if you trust the provider's new address with the key, or remove the entry",

@@ -1,13 +1,14 @@
 //! Keypairs and other secrets that the configuration names: whether they are there, are what they should be, and are nobody else's.
 
-use super::{Findings, Part};
-use crate::app::read_keypair;
+use super::{Findings, Part, ledger};
+use crate::app::{StartError, read_keypair};
 use crate::chain::Pubkey;
 use crate::config::Config;
 use crate::http::OperatorToken;
 use crate::upstream::{Upstream, UpstreamError};
 use ed25519_dalek::SigningKey;
 use solana_signer::Signer;
+use std::io::ErrorKind;
 use std::path::Path;
 use steam_protocol::key::SessionKey;
 
@@ -23,9 +24,14 @@ pub(super) fn look(config: &Config, file: &Path) -> (Findings, Keys) {
     let mut found = Findings::of(Part::Files);
     found.well(format!("{} is a valid configuration", file.display()));
     for warning in config.warnings(file) {
-        // Each of them says what to do after its last colon, or what is missing.
-        let (says, mend) = warning.rsplit_once(": ").unwrap_or((&warning, "correct it"));
-        found.warning(says, mend);
+        found.warning(warning.says, warning.mend);
+    }
+    let folder = ledger::folder(&config.ledger.path);
+    if !folder.is_dir() {
+        found.fault(
+            format!("ledger.path: there is no folder {}, and the relayer makes none", folder.display()),
+            "make it, owned by the relayer's user, or correct the path",
+        );
     }
     let chain = &config.chain;
     let keys = Keys {
@@ -37,7 +43,7 @@ pub(super) fn look(config: &Config, file: &Path) -> (Findings, Keys) {
     if keys.settler.is_some() && keys.settler == keys.receipts {
         found.warning(
             "chain.settler_keypair and chain.receipt_keypair are the same key: who gets at the one that signs all day has the one that pays",
-            "make another one with `steam keygen`, and register it with `steam relayer update --receipt-key`",
+            "make another one with `steam keygen`, and register it with `steam relayer update --receipt-key ADDRESS`",
         );
     }
     if keys.sponsor.is_some() && [keys.settler, keys.receipts].contains(&keys.sponsor) {
@@ -61,12 +67,25 @@ fn keypair(found: &mut Findings, key: &str, path: &Path) -> Option<Pubkey> {
             Some(keypair.pubkey())
         }
         Err(error) => {
-            found.fault(
-                format!("{key}: {error}"),
-                format!("make the keypair with `steam keygen --out FILE`, or correct the path in {key}"),
-            );
+            found.fault(format!("{key}: {error}"), mend_of(key, path, &error));
             None
         }
+    }
+}
+
+/// What mends a keypair that cannot be read. A new one would be registered nowhere.
+fn mend_of(key: &str, path: &Path, error: &StartError) -> String {
+    match error {
+        StartError::KeypairFile { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            "run this as the relayer's user, or give that user the file with chown".into()
+        }
+        StartError::KeypairFile { .. } if path.starts_with("/run/credentials") => {
+            "start the unit: the file is there only while it runs, as LoadCredential= in it says".into()
+        }
+        StartError::KeypairFile { .. } => format!(
+            "put the registered keypair there, or correct the path in {key}; only where none was registered yet make one with `steam keygen --out FILE`"
+        ),
+        _ => format!("correct the path in {key}, or put the keypair's own file there"),
     }
 }
 

@@ -1,59 +1,82 @@
-//! The database: whose it is, whether it may be sold by, and whether its disk has room.
+//! The database: whose it is, whether it may be sold by, and whether its disk has room. It is read, and nothing beside it is made: a file
+//! that another user makes would be in the relayer's way.
 
 use super::{Findings, Part};
 use crate::config::Config;
 use crate::ledger::{self, LedgerError};
 use crate::registry::Registry;
+use crate::words::quoted;
 use std::path::{Path, PathBuf};
 
 pub(super) fn look(config: &Config, registry: Option<&Registry>, runs_here: bool) -> Findings {
     let mut found = Findings::of(Part::Ledger);
     let path = &config.ledger.path;
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    };
+    let folder = folder(path);
     if !folder.is_dir() {
-        found.fault(
-            format!("ledger.path: there is no folder {}", folder.display()),
-            "make it, owned by the relayer's user, or correct the path: the relayer makes none",
-        );
+        // Told with the files.
         return found;
     }
     room(&mut found, config, &folder);
-    if !path.exists() {
+    // The relayer fills a file that is empty.
+    let new = std::fs::metadata(path).map_or(true, |file| file.is_file() && file.len() == 0);
+    if runs_here && (new || ledger::in_use(path) == Some(false)) {
+        found.fault(
+            format!("the relayer that runs here has another ledger open than {}", path.display()),
+            "correct ledger.path, or restart the relayer if it was changed",
+        );
+    } else if new {
         writable(&mut found, &folder);
+    }
+    if new {
         return found;
     }
+    contents(&mut found, path, registry);
+    if ledger::in_use(path) == Some(true) && !runs_here {
+        found.warning(
+            format!("{} is open in another process, and no relayer answers at server.listen", path.display()),
+            "see with `fuser` which process that is: two relayers never work on one ledger",
+        );
+    }
+    found
+}
+
+/// The folder of a file.
+pub(super) fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn contents(found: &mut Findings, path: &Path, registry: Option<&Registry>) {
+    let named = quoted(path);
     match belongs(path, registry) {
-        Ok(()) => found.well(format!("{} is this relayer's ledger", path.display())),
-        Err(error @ LedgerError::Copy { .. }) => {
-            found.fault(error.to_string(), "see what `steam ledger reconcile` would do, and run it again with --apply");
+        Ok(open) => {
+            found.well(format!("{} is this relayer's ledger; `steam ledger check --ledger {named}` looks inside", path.display()));
+            if open > 0 {
+                found.warning(
+                    format!("{open} incidents wait for a person's decision"),
+                    format!("see them with `steam ledger resolve --ledger {named}`"),
+                );
+            }
         }
+        Err(error @ LedgerError::Copy { .. }) => found.fault(
+            error.to_string(),
+            format!("see what `steam ledger reconcile --ledger {named} --rpc-url URL` would do, and run it again with --apply"),
+        ),
         Err(error @ LedgerError::Foreign { .. }) => found.fault(
             error.to_string(),
             "correct ledger.path: a ledger belongs to one relayer on one cluster, and to programs of its version",
         ),
         Err(error) => found.fault(
             format!("{}: {error}", path.display()),
-            "see whether it is a ledger that this user may read, and restore a copy with `steam ledger restore` if it is damaged",
+            format!("see whether it is a ledger that this user may read; if it is damaged put a copy back with `steam ledger restore --ledger {named}`"),
         ),
     }
-    match ledger::in_use(path) {
-        Err(error) => found.fault(
-            error.to_string(),
-            "the relayer's user must own the ledger's folder and the files in it: correct that with chown",
-        ),
-        Ok(true) if !runs_here => found.warning(
-            format!("{} is open in another process, and no relayer answers at server.listen", path.display()),
-            "see with `fuser` which process that is: two relayers never work on one ledger",
-        ),
-        Ok(_) => {}
-    }
-    found
 }
 
-fn belongs(path: &Path, registry: Option<&Registry>) -> Result<(), LedgerError> {
+/// How many incidents are open in a ledger that is this relayer's.
+fn belongs(path: &Path, registry: Option<&Registry>) -> Result<usize, LedgerError> {
     let ledger = ledger::inspect(path)?;
     let (domain, relayer) = ledger.deployment()?;
     if let Some(registry) = registry
@@ -64,42 +87,36 @@ fn belongs(path: &Path, registry: Option<&Registry>) -> Result<(), LedgerError> 
     }
     match ledger.copied_ms()? {
         Some(made_ms) => Err(LedgerError::Copy { path: path.into(), made_ms }),
-        None => Ok(()),
+        None => Ok(ledger.incidents(false)?.len()),
     }
 }
 
 fn room(found: &mut Findings, config: &Config, folder: &Path) {
     let wanted = config.ledger.min_free_bytes;
+    let shown = folder.display();
     match ledger::free_bytes(folder) {
         Some(free) if free < wanted => found.fault(
             format!(
-                "the disk of {} has {free} bytes left, and ledger.min_free_bytes is {wanted}: nothing is sold",
-                folder.display()
+                "the disk of {shown} has {free} bytes left, and ledger.min_free_bytes is {wanted}: nothing is sold"
             ),
             "make room, or lower ledger.min_free_bytes or ledger.keep_receipts_days",
         ),
         Some(free) if free < wanted.saturating_mul(4) => found.warning(
-            format!("the disk of {} has {free} bytes left; below {wanted} nothing is sold", folder.display()),
+            format!("the disk of {shown} has {free} bytes left; below {wanted} nothing is sold"),
             "make room: a thousand requests take about a mebibyte",
         ),
-        Some(free) => found.well(format!("the disk of {} has {} MiB left", folder.display(), free >> 20)),
+        Some(free) => found.well(format!("the disk of {shown} has {} MiB left", free >> 20)),
         None => {}
     }
 }
 
-/// Whether a file can be made there, by making one that is gone again at once.
 fn writable(found: &mut Findings, folder: &Path) {
-    match tempfile(folder) {
-        Ok(()) => found.well(format!("a new ledger will be made in {}", folder.display())),
-        Err(error) => found.fault(
-            format!("no file can be made in {}: {error}", folder.display()),
+    #[cfg(unix)]
+    if let Err(error) = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        return found.fault(
+            format!("this user can make no file in {}: {error}", folder.display()),
             "give the folder to the relayer's user with chown, or name another one in ledger.path",
-        ),
+        );
     }
-}
-
-fn tempfile(folder: &Path) -> std::io::Result<()> {
-    let path = folder.join(format!(".steam-doctor-{}", std::process::id()));
-    std::fs::File::create_new(&path)?;
-    std::fs::remove_file(&path)
+    found.well(format!("a new ledger will be made in {}", folder.display()));
 }

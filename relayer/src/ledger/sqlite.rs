@@ -14,6 +14,7 @@ mod gather;
 mod groups;
 mod incidents;
 mod load;
+mod lock;
 mod prune;
 mod reader;
 mod receipts;
@@ -28,10 +29,11 @@ mod tables;
 mod usage;
 
 pub(super) use checkpoint::Checkpointer;
+pub use lock::in_use;
+pub(super) use lock::lock;
 pub use reader::Reader;
 pub(super) use reader::Readers;
-pub use recovery::{Offline, back_up, in_use, inspect, resolve, restore};
-pub(super) use schema::lock;
+pub use recovery::{Offline, back_up, inspect, resolve, restore};
 pub(super) use store::Store;
 pub use store::free_bytes;
 

@@ -110,6 +110,7 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         ("dev", "settle_interval_ms") => Usage(&["99", "60001", "-1", "fast", ""]),
         ("dev", "requests_per_minute") => Usage(&["-1", "4294967296", "many", ""]),
         ("serve", "file") => Late("/nonexistent/steam.toml", 1, "/nonexistent/steam.toml"),
+        ("init", "deployment") => Usage(&["", "moon", "docker"]),
         ("init", "settler_keypair" | "receipt_keypair") => FOLDER,
         ("config check" | "doctor", "file") => Late("/nonexistent/steam.toml", 1, "/nonexistent/steam.toml"),
         ("receipt show" | "receipt verify", "receipt") => Late("bm8gcmVjZWlwdA==", 3, "no signed receipt"),

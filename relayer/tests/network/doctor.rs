@@ -264,17 +264,10 @@ fn here(works: &Working) -> Vec<Broken> {
         ),
         broken(
             vec![("ledger.path", works.path("no/steam.db"))],
-            "warning",
-            "the relayer makes none",
-            "make it, or correct the path",
-        ),
-        broken(
-            vec![("ledger.path", works.path("no/steam.db"))],
             "fault",
             "there is no folder",
             "owned by the relayer's user",
-        )
-        .of_the_doctor(),
+        ),
         broken(
             vec![("ledger.path", foreign.display().to_string().into())],
             "fault",
@@ -298,8 +291,9 @@ fn here(works: &Working) -> Vec<Broken> {
             "steam ledger restore",
         )
         .of_the_doctor(),
+        broken(vec![("server.listen", "127.0.0.1:0".into())], "warning", "has port 0", "choose a port").of_the_doctor(),
         broken(
-            vec![("server.listen", "127.0.0.1:0".into())],
+            vec![("server.listen", "127.0.0.1:1".into())],
             "warning",
             "no relayer answers at server.listen",
             "fuser",
@@ -333,10 +327,19 @@ fn here(works: &Working) -> Vec<Broken> {
             "ss -ltnp",
         )
         .of_the_doctor(),
+        broken(vec![unused(works)], "fault", "that runs here has another ledger open", "restart the relayer")
+            .of_the_doctor(),
+        broken(
+            vec![("operator.token_file", works.text("token", &"a".repeat(64)))],
+            "fault",
+            "the operator's page is not at operator.listen",
+            "restart the relayer",
+        )
+        .of_the_doctor(),
         broken(vec![("server.max_connections", 2_000_000_000.into())], "warning", "files open", "LimitNOFILE=")
             .of_the_doctor(),
         broken(
-            vec![unused(works), ("server.listen", "127.0.0.1:0".into())],
+            vec![unused(works), ("server.listen", "127.0.0.1:1".into())],
             "warning",
             "does not answer at server.listen",
             "steam serve",
@@ -387,13 +390,13 @@ async fn on_chain(works: &Working) -> Vec<Broken> {
             vec![("sponsor.keypair", works.keypair("poor.json", &poor))],
             "fault",
             "no opening can be paid for",
-            "solana transfer",
+            "on this cluster",
         ),
         broken(
             vec![("alerts.settler_lamports", i64::MAX.into())],
             "warning",
             "less than alerts.settler_lamports",
-            "solana transfer",
+            "on this cluster",
         ),
         broken(
             vec![("upstream.localnet", false.into())],
@@ -420,25 +423,47 @@ async fn on_chain(works: &Working) -> Vec<Broken> {
             "getRecentPrioritizationFees",
             "does not offer this method",
         ),
+        (Fault::Without("sendTransaction"), "fault", "sendTransaction", "does not offer this method"),
+        (Fault::Without("simulateTransaction"), "fault", "simulateTransaction", "does not offer this method"),
+        (Fault::Without("getBalance"), "fault", "getBalance", "does not offer this method"),
+        (Fault::Redirect, "fault", "leads on to http://127.0.0.1:1,", "what answers there is no RPC node"),
         (Fault::OtherCluster, "fault", "is of another cluster", "all nodes must be of the cluster"),
-        (Fault::NoFeeAccount(d.fee_token), "fault", "the fee account, ", "spl-token create-account"),
+        (Fault::NoFeeAccount(d.fee_token), "fault", "the fee account, ", "associated token account of mint"),
     ] {
         all.push(broken(vec![("chain.rpc_urls", urls(&[&node(fault).await]))], grade, says, mend));
     }
     let public = ("upstream.localnet", Value::from(false));
     for (seconds, grade, says) in
-        [(-2_000, "fault", "ahead of the cluster's: nothing is sold"), (120, "warning", "behind the cluster's")]
+        [(-2_000, "fault", "ahead of the cluster's, by"), (120, "warning", "behind the cluster's")]
     {
         let set = vec![public.clone(), ("chain.rpc_urls", urls(&[&node(Fault::Clock(seconds)).await]))];
         all.push(Broken { online: grade == "fault", ..broken(set, grade, says, "timedatectl") });
     }
     for (named, says, mend) in [
         (urls(&[real]), "names one node", "of different providers"),
-        (urls(&[real, real]), "are at the same host", "of different providers"),
+        (urls(&[real, &node(Fault::Behind(0)).await]), "names 2 nodes at 1 hosts", "of different providers"),
         (urls(&[real, "http://192.0.2.1:8899"]), "http://192.0.2.1:8899 is plain http", "use https"),
     ] {
         all.push(broken(vec![public.clone(), ("chain.rpc_urls", named)], "warning", says, mend).of_the_doctor());
     }
+    all.push(
+        broken(
+            vec![public.clone(), ("chain.rpc_urls", urls(&[real, real]))],
+            "fault",
+            "a node more than once",
+            "each node once",
+        )
+        .of_the_doctor(),
+    );
+    all.push(
+        broken(vec![public], "fault", "is of this machine or network", "relayer update --endpoint URL").of_the_doctor(),
+    );
+    all.push(broken(
+        vec![("chain.relayer", d.key.vault.to_string().into())],
+        "fault",
+        "the relayer's account",
+        "is no relayer's",
+    ));
     let behind = node(Fault::Behind(1_000)).await;
     all.push(broken(
         vec![("chain.rpc_urls", urls(&[real, &behind]))],
@@ -450,7 +475,7 @@ async fn on_chain(works: &Working) -> Vec<Broken> {
     all.push(broken(
         vec![("chain.rpc_urls", urls(&[real, &liar]))],
         "fault",
-        "the nodes differ",
+        "has another config of the program or account",
         "which of chain.rpc_urls lies",
     ));
     all
@@ -509,9 +534,13 @@ async fn what_the_chain_and_strangers_see_is_told() {
         ("ledger.path", works.path("other.db")),
         ("server.listen", "127.0.0.1:0".into()),
     ];
+    let here = [&set[..3], &[("ledger.path", works.path("other.db"))]].concat();
+    let found = works.findings(&works.config("here.toml", &here), "fault").await;
+    let (at, own) = (format!("relayer {} listens", system.deployment.relayer), "correct chain.relayer");
+    assert!(found.iter().any(|(s, m)| s.contains(&at) && m.contains(own)), "{found:#?}");
     let others = works.config("other.toml", &set);
     let found = works.findings(&others, "fault").await;
-    for (says, mend) in [("has 0 lamports", "solana transfer"), ("and not to this one", "relayer update --endpoint")] {
+    for (says, mend) in [("has 0 lamports", "on this cluster"), ("and not to this one", "relayer update --endpoint")] {
         assert!(found.iter().any(|(s, m)| s.contains(says) && m.contains(mend)), "`{says}`: {found:#?}");
     }
 
@@ -548,4 +577,50 @@ async fn what_the_chain_and_strangers_see_is_told() {
     told("fault", "it is retired or suspended", "--status active").await;
     relayer.kill().await.unwrap();
     told("warning", "does not answer at server.listen", "steam serve").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_fault_hides_no_other_a_proxy_hides_nothing_and_nothing_is_made() {
+    let (works, _relayer) = working().await;
+    let real = &works.system.network.rpc_url;
+    let node = start(real, Fault::Without("getBlockHeight")).await;
+    let set = [
+        ("chain.rpc_urls", Value::Array(vec![node.into()])),
+        ("chain.settler_keypair", works.keypair("other.json", &Keypair::new())),
+        ("ledger.path", works.path("fresh/steam.db")),
+    ];
+    let folder = works.system.file("fresh");
+    std::fs::create_dir(&folder).unwrap();
+    let config = works.config("several.toml", &set);
+    let found = works.findings(&config, "fault").await;
+    for says in ["getBlockHeight", "chain.settler_keypair is ", "another ledger open"] {
+        assert!(found.iter().any(|(told, _)| told.contains(says)), "{says}: {found:#?}");
+    }
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing was made");
+
+    let output = Command::new(env!("CARGO_BIN_EXE_steam"))
+        .args(["doctor", "--all"])
+        .arg(works.config("works.toml", &[]))
+        .envs([("http_proxy", "http://127.0.0.1:1"), ("no_proxy", "")])
+        .output()
+        .await
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.contains("ok: the relayer runs here and takes requests"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_write_no_lines_of_their_own() {
+    let (works, _relayer) = working().await;
+    let node = start(&works.system.network.rpc_url, Fault::Says("bad\nok: all is well\u{1b}[2J".into())).await;
+    let config = works.config("says.toml", &[("chain.rpc_urls", Value::Array(vec![node.into()]))]);
+    for args in [&["doctor"][..], &["config", "check", "--online"]] {
+        let output = Command::new(env!("CARGO_BIN_EXE_steam")).args(args).arg(&config).output().await.unwrap();
+        let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(told.contains("bad ok: all is well") && !told.contains("\nok:") && !told.contains('\u{1b}'), "{told}");
+    }
+    let long = start(&works.system.network.rpc_url, Fault::Says("x".repeat(1 << 20))).await;
+    let config = works.config("long.toml", &[("chain.rpc_urls", Value::Array(vec![long.into()]))]);
+    let (_, said, _) = works.run(&["doctor"], &config).await;
+    assert!(said.to_string().len() < 20_000, "a stranger's sentence is cut");
 }

@@ -18,6 +18,10 @@ const CLOCK: &str = "SysvarC1ock11111111111111111111111111111111";
 pub enum Fault {
     /// It answers everything with this status.
     Status(u16),
+    /// It refuses everything with these words.
+    Says(String),
+    /// It sends on to another address.
+    Redirect,
     /// It is a web page.
     Page,
     /// It does not know this method.
@@ -50,6 +54,14 @@ async fn answer(State(node): State<Arc<(String, Fault)>>, body: Bytes) -> Respon
     let method = asked["method"].as_str().unwrap_or_default();
     match fault {
         Fault::Status(status) => return StatusCode::from_u16(*status).unwrap().into_response(),
+        Fault::Says(words) => {
+            let error = json!({ "code": -32000, "message": words });
+            return told(&json!({ "jsonrpc": "2.0", "id": asked["id"], "error": error }));
+        }
+        Fault::Redirect => {
+            return (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "http://127.0.0.1:1/internal")])
+                .into_response();
+        }
         Fault::Page => return ([(header::CONTENT_TYPE, "text/html")], "<html>hello</html>").into_response(),
         Fault::Without(missing) if *missing == method => {
             let error = json!({ "code": -32601, "message": "Method not found" });

@@ -40,7 +40,7 @@ impl Nodes {
             CliError::new("chain", format!("cannot read the chain: {error}"))
                 .next("check the endpoints named with --rpc-url")
         };
-        let nodes = HttpRpc::all(&urls);
+        let nodes = HttpRpc::all(&urls).map_err(failed)?;
         let program = self.program.unwrap_or(steam_router::ID);
         for node in &nodes {
             let genesis = node.genesis_hash().await.map_err(failed)?;

@@ -1,5 +1,6 @@
 //! Ledgers that are opened by commands, and copies of them.
 
+use super::lock::lock;
 use super::row::Columns;
 use super::{Reader, charges, incidents, reconcile, schema, sealed};
 use crate::chain::Pubkey;
@@ -33,7 +34,7 @@ impl Offline {
     /// # Errors
     /// [`LedgerError::InUse`] while a relayer has it open.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let lock = schema::lock(path)?;
+        let lock = lock(path)?;
         Ok(Self { reader: Reader(join(path)?), _lock: lock })
     }
 
@@ -73,18 +74,6 @@ pub fn inspect(path: &Path) -> Result<Reader, LedgerError> {
     let connection = schema::open_reader(path)?;
     schema::require_version(path, &connection)?;
     Ok(Reader(connection))
-}
-
-/// Whether a relayer, or a command that needs it alone, has the ledger open.
-///
-/// # Errors
-/// [`LedgerError::File`] or [`LedgerError::Lock`] if this user may not open it.
-pub fn in_use(path: &Path) -> Result<bool, LedgerError> {
-    match schema::lock(path) {
-        Ok(_) => Ok(false),
-        Err(LedgerError::InUse { .. }) => Ok(true),
-        Err(error) => Err(error),
-    }
 }
 
 /// Decides about incidents, whether or not a relayer has the ledger open: all of them or none.
@@ -220,7 +209,7 @@ pub fn back_up(from: &Path, to: &Path, now_ms: i64) -> Result<(), LedgerError> {
 /// # Errors
 /// [`LedgerError::InUse`] while a relayer has the ledger at `to` open; [`LedgerError`] if the copy is damaged.
 pub fn restore(from: &Path, to: &Path, now_ms: i64) -> Result<Option<PathBuf>, LedgerError> {
-    let _lock = schema::lock(to)?;
+    let _lock = lock(to)?;
     let source = inspect(from)?;
     check_integrity(&source.0, from)?;
     let moved = |source| LedgerError::File { path: to.into(), source };

@@ -2,7 +2,6 @@
 
 use crate::ledger::LedgerError;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
-use std::fs::{File, TryLockError};
 use std::path::Path;
 
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
@@ -158,21 +157,6 @@ CREATE TABLE IF NOT EXISTS sponsored (
     last_valid_height INTEGER NOT NULL, resolved INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 ";
-
-/// Takes the lock file beside the database; the system gives it back when the process ends, however it ends.
-pub(in crate::ledger) fn lock(path: &Path) -> Result<File, LedgerError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let failed = |source| LedgerError::Lock { path: path.into(), source };
-    // Who may open it may hold it, so that the relayer does not start.
-    private(name.as_ref())?;
-    let file = File::options().write(true).open(name).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.into() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
 
 /// Makes the file at `path`, if there is none, so that its owner alone may read it: who used what is in it. The files that SQLite keeps beside
 /// it have the same rights.
