@@ -133,7 +133,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let deployment = Deployment::read(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (ledger, vaults) = deployment.open_ledger(&config, &clock).await?;
-    let Deployment { nodes, parties, registry, settler, receipts } = deployment;
+    let Deployment { nodes, parties, registry, settler, receipts, replaced } = deployment;
     let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
     let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler.insecure_clone());
     let givers = (faucet(&config, &parties)?, sponsor(&config, &parties, &ledger, &clock)?);
@@ -149,6 +149,8 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         keypair: settler,
         config: settlement_of(&config),
         alerts: config.alerts.clone(),
+        registry: registry.clone(),
+        replaced,
     });
     settlement.survey().await?;
     let scorer = Arc::new(Scorer::new((&config.routing).into()));
@@ -273,6 +275,8 @@ struct Deployment {
     registry: Registry,
     settler: Keypair,
     receipts: SigningKey,
+    /// How long dust may wait whose price was replaced.
+    replaced: Duration,
 }
 
 impl Deployment {
@@ -285,7 +289,7 @@ impl Deployment {
         let relayer = config.chain.relayer.unwrap_or_default();
         let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await?;
         check_deployment(&nodes, &program, &registry, &settler, &receipts).await?;
-        settle::grace::check(config, &accounts::delays(&nodes, &program).await?)?;
+        let replaced = settle::grace::check(config, &accounts::delays(&nodes, &program).await?)?;
         let parties = SettlementAccounts {
             program,
             config: accounts::config_address(&program),
@@ -295,7 +299,7 @@ impl Deployment {
             mint: registry.mint,
         };
         let receipts = SigningKey::from_bytes(receipts.secret_bytes());
-        Ok(Self { nodes, parties, registry, settler, receipts })
+        Ok(Self { nodes, parties, registry, settler, receipts, replaced })
     }
 
     /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.

@@ -205,3 +205,30 @@ async fn who_claims_more_tokens_than_came_is_no_faster() {
     let most = 101.0 / 0.15;
     assert!(live <= most && board <= most * 1.02, "{live} and {board} tokens a second of at most {most}");
 }
+
+#[tokio::test]
+async fn hidden_reasoning_beyond_what_can_have_been_written_is_not_charged_and_counts_against_its_provider() {
+    let words: Vec<String> = (0..60).map(|n| format!("word{n}")).collect();
+    let said = json!({"id": "c", "created": 5, "model": "m", "choices": [{"index": 0, "delta": {"content": words.join(" ")}}]});
+    let details = json!({"reasoning_tokens": 3_700});
+    let usage = json!({"prompt_tokens": 20, "completion_tokens": 3_900, "completion_tokens_details": details});
+    let usage = json!({"id": "c", "created": 5, "model": "m", "choices": [], "usage": usage});
+    let said = [said, usage].map(|event| event.to_string());
+    let mock = Mock::new("thinker", stream(&[ROLE, &said[0], STOP, &said[1], "[DONE]"])).await;
+    let mut offer = mock.offer(1);
+    offer.model = MODEL.into();
+    let address = offer.address;
+    let (world, keys) = two_vaults(vec![offer]).await;
+    for number in 0..80 {
+        let asked = json!({"model": MODEL, "stream": true, "max_tokens": 4_000});
+        let streamed = Streamed::read(world.chat_as(&keys[number % 2], asked).await).await;
+        let output = streamed.receipt.unwrap().receipt.usage.output;
+        assert!(
+            (60..1_000).contains(&output),
+            "{output} tokens were charged of 3,900 that were claimed within a moment"
+        );
+    }
+    world.settled_down().await;
+    let flags = world.node.board.flags(&address);
+    assert!(flags.iter().any(|flag| flag.reason == Suspicion::OutputTokens), "{flags:?}");
+}
