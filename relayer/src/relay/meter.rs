@@ -39,16 +39,17 @@ fn allowed(writes: CacheWrites, claim: dialect::Usage, price: &Tariff) -> dialec
     dialect::Usage { cache_write: if short { written } else { 0 }, cache_write_long: 0, ..claim }
 }
 
-/// How many times faster than it was measured a provider is believed to think, and how fast everybody is: who thinks between the
-/// words that are seen is measured as slow.
+/// How many times faster than it was measured a provider is believed to think.
 const THINKS_FASTER: f64 = 2.0;
-const LEAST_SPEED: f64 = 100.0;
+/// Tokens a second that everybody is believed to write, and nobody more than: who thinks between the words that are seen is
+/// measured as slow, and who hands on all of them at once as faster than anything can be.
+const SPEEDS: (f64, f64) = (100.0, 2_000.0);
 
 /// Most tokens of reasoning that nobody sees which can have been written in an answer: as many as its provider writes, which is
 /// measured to write `speed` tokens a second, in the part of its `seconds` that the `visible` tokens do not explain. Each of
 /// several answers is written at that speed.
 pub fn thinkable(speed: f64, seconds: f64, visible: u64, choices: u32) -> u64 {
-    let speed = speed.max(LEAST_SPEED) * f64::from(choices.max(1));
+    let speed = speed.clamp(SPEEDS.0, SPEEDS.1) * f64::from(choices.max(1));
     let thought = (seconds - visible as f64 / speed).max(0.0);
     // What is more than can be counted is as much as can be counted.
     (THINKS_FASTER * speed * thought) as u64
@@ -248,6 +249,7 @@ mod tests {
         assert_eq!(most, 1_600);
         assert_eq!([thinkable(100.0, 1.0, 200, 1), thinkable(100.0, 1.0, 200, 4)], [0, 400]);
         assert_eq!((thinkable(2.0, 10.0, 200, 1), thinkable(1_000.0, 10.0, 200, 1)), (1_600, 19_600));
+        assert_eq!(thinkable(1e6, 1.0, 200, 1), 3_600, "all at once is no speed");
         let timed = Own { hidden: 300, ..own(Counting::O200k, Counted { bytes: 40, tokens: 10 }) };
         let bill_of = |hidden: u64| bill(claim(1, 0, 10 + hidden, hidden), &timed, &bounds());
         assert_eq!((bill_of(300).usage.output, bill_of(300).counted_by), (310, CountedBy::Provider));
