@@ -1,5 +1,5 @@
 //! Which vaults are settled now, and which wait: dust waits as long as its prices and keys hold, and fills transactions that are
-//! paid for anyway.
+//! paid for anyway. Vaults whose fees cover their share of a transaction wait a while for others that share it.
 
 use super::form::{Form, Weight};
 use crate::chain::{Pubkey, SettlementAccounts};
@@ -13,6 +13,9 @@ use std::time::Duration;
 use steam_protocol::Address;
 use steam_protocol::units::{MicroUsdc, Pico, Usage};
 
+/// So many shares pay for a transaction: vaults whose fees come to less together wait for company, at most so long.
+const COMPANY: u64 = 8;
+const COMPANY_MS: i64 = 600_000;
 /// Groups that are due in one round beyond which nothing is looked for to fill them: there is enough to fill them with.
 const MOST_DUE: usize = 48;
 /// Vaults that are tried in a row, and in all, to find one that still fits.
@@ -28,6 +31,8 @@ pub struct Waiting {
     waited: HashSet<Pubkey>,
     /// Since when each vault is due.
     since: HashMap<Pubkey, i64>,
+    /// When somebody was due last.
+    last_ms: Option<i64>,
 }
 
 /// The vaults of a round that have charges.
@@ -49,10 +54,11 @@ pub struct Waits {
 }
 
 impl Waiting {
-    /// Sorts the vaults that have charges at `now`, in Unix milliseconds. Those whose fees cover their share of a transaction are
-    /// due, those that waited as long as they may, and all to which something was charged at a price that was replaced `replaced`
-    /// ago. The ledger says since when a vault waits, so that a restart does not let it wait anew; a clock that was set back lets
-    /// nothing wait.
+    /// Sorts the vaults that have charges at `now`, in Unix milliseconds. Those whose fees cover a transaction are due, those that
+    /// waited as long as they may, and all to which something was charged at a price that was replaced `replaced` ago. Those whose
+    /// fees cover their share are due with them, or once they cover a transaction together, or if nobody was due for a while. The
+    /// ledger says since when a vault waits, so that a restart does not let it wait anew; a clock that was set back lets nothing
+    /// wait.
     pub fn sort(
         &mut self,
         (vaults, config, replaced): (&Vaults, &SettleConfig, Duration),
@@ -60,7 +66,8 @@ impl Waiting {
         open: Vec<OpenVault>,
         now: i64,
     ) -> Sorted {
-        let least = MicroUsdc(config.min_fee_microusdc);
+        let share = MicroUsdc(config.min_fee_microusdc);
+        let whole = MicroUsdc(share.0.saturating_mul(COMPANY));
         let longest = millis(Duration::from_secs(config.dust_seconds));
         let prices: HashMap<Address, u32> =
             registry.offers.iter().map(|offer| (offer.address.to_bytes(), offer.version)).collect();
@@ -75,7 +82,7 @@ impl Waiting {
         };
         for open in open {
             let in_time = (0..longest).contains(&now.saturating_sub(open.began_ms));
-            let dust = vaults.dust(&open.vault, open.generation, least).filter(|_| in_time);
+            let dust = vaults.dust(&open.vault, open.generation, whole).filter(|_| in_time);
             let Some(dust) = dust else {
                 due(open, &mut self.since, &mut sorted);
                 continue;
@@ -92,6 +99,21 @@ impl Waiting {
                 self.waited.insert(open.vault);
                 sorted.dust.push(Waits { open, dust, hurries: since.is_some() });
             }
+        }
+        let (ripe, dust): (Vec<Waits>, _) = sorted.dust.drain(..).partition(|waits| waits.dust.fees >= share.pico());
+        sorted.dust = dust;
+        let together = ripe.iter().fold(0, |sum: u128, waits| sum.saturating_add(waits.dust.fees.0));
+        let long_ago = self.last_ms.is_none_or(|last| !(0..COMPANY_MS).contains(&now.saturating_sub(last)));
+        if !sorted.due.is_empty() || together >= whole.pico().0 || long_ago {
+            for waits in ripe {
+                self.waited.remove(&waits.open.vault);
+                due(waits.open, &mut self.since, &mut sorted);
+            }
+        } else {
+            sorted.dust.extend(ripe);
+        }
+        if !sorted.due.is_empty() {
+            self.last_ms = Some(now);
         }
         sorted
     }

@@ -130,3 +130,21 @@ async fn dust_fills_the_transactions_that_are_paid_for_and_makes_no_more_of_them
     assert_eq!(taken(Form::Plain, std::slice::from_ref(&group)), all[..2], "version 0 has room for three vaults");
     assert_eq!(taken(Form::V1, &[]), [], "no transaction is made for dust");
 }
+
+#[tokio::test]
+async fn who_pays_for_a_share_waits_a_while_for_others_to_pay_for_the_rest() {
+    // Four fees come to one share of a transaction, and a transaction is eight shares.
+    let counts = [4, 4, 4, 1];
+    let (few, many) = (charged(&counts).await, charged(&[16, 16, 1]).await);
+    let registry = few.node.registry.borrow().clone();
+    let mut waiting = Waiting::default();
+    assert_eq!(sorted(&few, &mut waiting, &registry, 1).await, (3, 1), "nobody was due for a while");
+    assert_eq!(sorted(&few, &mut waiting, &registry, 600).await, (0, 4));
+    assert_eq!(sorted(&few, &mut waiting, &registry, 601).await, (3, 1));
+    assert_eq!(sorted(&many, &mut waiting, &registry, 602).await, (2, 1), "they pay for a transaction together");
+    let mut leaving = few;
+    assert_eq!(sorted(&leaving, &mut waiting, &registry, 603).await, (0, 4));
+    leaving.snapshot.pending_withdrawal = MicroUsdc(1);
+    leaving.chain_says();
+    assert_eq!(sorted(&leaving, &mut waiting, &registry, 604).await, (3, 1), "a transaction is made for one of them");
+}
