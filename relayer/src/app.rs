@@ -153,9 +153,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         replaced,
     });
     settlement.survey().await?;
-    let scorer = Arc::new(Scorer::new((&config.routing).into()));
-    let board = Arc::new(Board::default());
-    board::restore(&board, &ledger, clock.unix_ms()).await?;
+    let (scorer, board) = (Scorer::new((&config.routing).into()).into(), remembered(&ledger, clock.unix_ms()).await?);
     let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
 
     let (listener, addr) = listen(config.server.listen).await?;
@@ -199,6 +197,13 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let operator = operator.map(|operator| operator.serve(&node));
     announce(&node, addr);
     Ok(Running { node, addr, operator, server, background, workers })
+}
+
+/// The board as the ledger has it.
+async fn remembered(ledger: &Ledger, now_ms: i64) -> Result<Arc<Board>, StartError> {
+    let board = Arc::new(Board::default());
+    board::restore(&board, ledger, now_ms).await?;
+    Ok(board)
 }
 
 /// Checks what [`start`] would find on chain: that nodes answer, that the keys are those of the relayer's account, and that what is sold

@@ -3,6 +3,7 @@
 mod flight;
 mod probing;
 mod race;
+mod state;
 mod told;
 
 use super::cast::{Cast, MODELS};
@@ -14,8 +15,9 @@ use super::{Defences, Outcome, Scale};
 use crate::market::Request;
 use crate::market::provider::scaled;
 use anyhow::Result;
-use flight::{Flight, Who, sybil_request};
+use flight::sybil_request;
 use probing::Prober;
+use state::{Flight, Who};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;

@@ -1,25 +1,23 @@
 //! One request under way: its attempts, failover as `relay/failover.rs` has it, its bill, its record and what it teaches.
 
-use super::race::{is_healthy, late_after};
+use super::race::late_after;
+use super::state::{Attempt, Ended, Flight, Who, asker, is_healthy};
 use super::told::{record, sample};
 use super::{Day, Event};
 use crate::draw::{Purpose, at};
-use crate::hostile::offers::{Asker, Claim};
+use crate::hostile::offers::Claim;
 use crate::hostile::relayer::Admitted;
 use crate::market::Request;
 use crate::market::objective::dollars;
 use crate::market::provider::{Fate, Situation};
 use rand::Rng;
-use std::sync::Arc;
 use std::time::Duration;
 use steam::board::{Changed, PENALTY};
 use steam::ledger::PackedDecision;
-use steam::registry::Offer;
 use steam::relay::decision::{AttemptRecord, OPENED, OVERTAKEN};
 use steam::relay::dialect::{CacheWrites, Usage};
-use steam::relay::meter::{Bill, Bounds, Own, bill, thinkable};
-use steam::relay::plan::Place;
-use steam::score::{Ask, Evidence, FailureKind, Outcome, Ticket};
+use steam::relay::meter::{Bounds, Own, bill, thinkable};
+use steam::score::{FailureKind, Outcome};
 use steam::tokens::Counted;
 use steam::vaults::Draft;
 use steam_protocol::receipt::{CountedBy, FinishReason};
@@ -29,62 +27,6 @@ use steam_protocol::units::Pico;
 const NOTHING_SAID: f64 = 0.8;
 /// Bytes of a token of an answer.
 const TOKEN_BYTES: u64 = 4;
-
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// An honest user: the place of the request.
-    Honest(usize),
-    /// One of the adversary's keys by its place, and whether honest providers fail its request.
-    Sybil(usize, bool),
-    /// The operator.
-    Probe,
-}
-
-/// A request under way.
-pub struct Flight {
-    /// Who asks.
-    pub who: Who,
-    /// For what.
-    pub request: Request,
-    /// What the relayer has of it.
-    pub admitted: Admitted,
-    pub(super) evidence: Evidence,
-    pub(super) tried: usize,
-    /// With the number of each: they end in another order than they begin.
-    pub(super) attempts: Vec<(u64, AttemptRecord)>,
-    pub(super) running: Vec<Attempt>,
-    /// Permits that retries took.
-    pub(super) permits: u32,
-}
-
-/// An attempt under way.
-pub(super) struct Attempt {
-    pub(super) number: u64,
-    turn: Place,
-    /// Whether it began while another was under way, and whether it takes longer than its provider does at the worst.
-    hedge: bool,
-    pub(super) late: bool,
-    pub(super) offer: Arc<Offer>,
-    pub(super) id: usize,
-    pub(super) ask: Ask,
-    pub(super) ticket: Ticket,
-    pub(super) began: f64,
-    cached: u32,
-    pub(super) fate: Fate,
-}
-
-/// What is charged for an answer, and how it is said to have ended.
-pub(super) struct Ended {
-    bill: Bill,
-    pub(super) claim: Usage,
-    /// Most tokens of reasoning that nobody saw which are believed.
-    pub(super) hidden: u64,
-    /// Tokens that arrived.
-    pub(super) received: u32,
-    pub(super) whole: bool,
-    first: f64,
-}
 
 impl Day {
     /// Begins the request of `who` that was let in.
@@ -400,22 +342,6 @@ impl Day {
             Who::Probe => self.prober.ended(),
             Who::Sybil(..) => {}
         }
-    }
-}
-
-/// Who a provider takes somebody for.
-pub(super) fn asker(who: Who) -> Asker {
-    match who {
-        Who::Honest(_) => Asker::User,
-        Who::Sybil(..) => Asker::Friend,
-        Who::Probe => Asker::Probe,
-    }
-}
-
-impl Ended {
-    /// Tokens of reasoning that were claimed and are not believed.
-    fn unbelieved(&self) -> u32 {
-        self.claim.reasoning.saturating_sub(self.hidden).try_into().unwrap_or(u32::MAX)
     }
 }
 

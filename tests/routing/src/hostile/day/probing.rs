@@ -112,7 +112,7 @@ impl Day {
             let operator = self.operator.clone();
             if let Ok(admitted) = self.relayer.admit(&operator, &sent, self.now) {
                 self.prober.busy = Some(cause);
-                self.begin(super::flight::Who::Probe, request, admitted);
+                self.begin(super::state::Who::Probe, request, admitted);
             }
             return;
         }

@@ -2,10 +2,9 @@
 //! something to hand on has won.
 
 use super::Day;
-use super::flight::{Attempt, Flight, asker};
+use super::state::{Attempt, Flight, asker, is_healthy};
 use crate::market::provider::Fate;
 use std::time::Duration;
-use steam::registry::Offer;
 use steam::relay::decision::OVERTAKEN;
 use steam::relay::plan::Place;
 use steam::score::{FailureKind, Outcome};
@@ -66,11 +65,6 @@ impl Day {
             self.tell(flight, &attempt, 0.0);
         }
     }
-}
-
-/// Whether `offer` is known to serve.
-pub(super) fn is_healthy(flight: &Flight, offer: &Offer) -> bool {
-    flight.admitted.ranked.iter().any(|choice| choice.is_healthy(&offer.address))
 }
 
 /// When the attempt at `turn`, which is the last that began, is late, as `relay/failover/hedge.rs` has it.

@@ -1,6 +1,6 @@
 //! What is told of a request that ended: its decision record, and what it shows of its provider's honesty.
 
-use super::flight::{Attempt, Ended, Flight, Who};
+use super::state::{Attempt, Ended, Flight, Who};
 use crate::market::provider::Fate;
 use steam::board::{AnswerEnd, HonestySample};
 use steam::relay::decision::{Record, RouteRecord, VERSION};
