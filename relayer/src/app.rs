@@ -199,13 +199,6 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     Ok(Running { node, addr, operator, server, background, workers })
 }
 
-/// The board as the ledger has it.
-async fn remembered(ledger: &Ledger, now_ms: i64) -> Result<Arc<Board>, StartError> {
-    let board = Arc::new(Board::default());
-    board::restore(&board, ledger, now_ms).await?;
-    Ok(board)
-}
-
 /// Checks what [`start`] would find on chain: that nodes answer, that the keys are those of the relayer's account, and that what is sold
 /// settles in time. Starts nothing.
 ///
@@ -271,6 +264,13 @@ impl Running {
         self.workers.close();
         self.workers.wait().await;
     }
+}
+
+/// The board as the ledger has it.
+async fn remembered(ledger: &Ledger, now_ms: i64) -> Result<Arc<Board>, StartError> {
+    let board = Arc::new(Board::default());
+    board::restore(&board, ledger, now_ms).await?;
+    Ok(board)
 }
 
 /// The relayer as the chain has it, and the keys it works with.
