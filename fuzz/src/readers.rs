@@ -169,7 +169,7 @@ fn metered(claim: Option<Usage>, transcript: &Transcript) -> steam::relay::meter
         delivered: counts.delivered.total(),
         reasoning: counts.reasoning.total(),
         calls: counts.calls(),
-        hides: true,
+        hidden: MAX_OUTPUT.into(),
         writes: dialect::CacheWrites::Any,
     };
     let price = Price { cache_write: 2_000_000, ..Price::basic(1_000_000, 100_000, 2_000_000, 5) };

@@ -138,7 +138,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     let deployment = Deployment::read(&config).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (ledger, vaults) = deployment.open_ledger(&config, &clock).await?;
-    let Deployment { nodes, parties, registry, settler, receipts } = deployment;
+    let Deployment { nodes, parties, registry, settler, receipts, replaced } = deployment;
     let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
     let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler.insecure_clone());
     let givers = (faucet(&config, &parties)?, sponsor(&config, &parties, &ledger, &clock)?);
@@ -154,11 +154,11 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
         keypair: settler,
         config: settlement_of(&config),
         alerts: config.alerts.clone(),
+        registry: registry.clone(),
+        replaced,
     });
     settlement.survey().await?;
-    let scorer = Arc::new(Scorer::new((&config.routing).into()));
-    let board = Arc::new(Board::default());
-    board::restore(&board, &ledger, clock.unix_ms()).await?;
+    let (scorer, board) = (Scorer::new((&config.routing).into()).into(), remembered(&ledger, clock.unix_ms()).await?);
     let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
 
     let (listener, addr) = listen_public(config.server.listen).await?;
@@ -261,6 +261,13 @@ impl Running {
     }
 }
 
+/// The board as the ledger has it.
+async fn remembered(ledger: &Ledger, now_ms: i64) -> Result<Arc<Board>, StartError> {
+    let board = Arc::new(Board::default());
+    board::restore(&board, ledger, now_ms).await?;
+    Ok(board)
+}
+
 /// The relayer as the chain has it, and the keys it works with.
 struct Deployment {
     nodes: Vec<Arc<dyn Rpc>>,
@@ -268,6 +275,8 @@ struct Deployment {
     registry: Registry,
     settler: Keypair,
     receipts: SigningKey,
+    /// How long dust may wait whose price was replaced.
+    replaced: Duration,
 }
 
 impl Deployment {
@@ -280,7 +289,7 @@ impl Deployment {
         let relayer = config.chain.relayer.unwrap_or_default();
         let registry = accounts::agreed_registry(&nodes, &program, &relayer, None).await?;
         check_deployment(&nodes, &program, &registry, &settler, &receipts).await?;
-        settle::grace::check(config, &accounts::delays(&nodes, &program).await?)?;
+        let replaced = settle::grace::check(config, &accounts::delays(&nodes, &program).await?)?;
         let parties = SettlementAccounts {
             program,
             config: accounts::config_address(&program),
@@ -290,7 +299,7 @@ impl Deployment {
             mint: registry.mint,
         };
         let receipts = SigningKey::from_bytes(receipts.secret_bytes());
-        Ok(Self { nodes, parties, registry, settler, receipts })
+        Ok(Self { nodes, parties, registry, settler, receipts, replaced })
     }
 
     /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.

@@ -179,9 +179,11 @@ pub struct SettleConfig {
     pub max_attempts: u32,
     /// Version of the transactions: `v1` has room for five times the vaults, `auto` takes it where the cluster does.
     pub transaction: TransactionVersion,
-    /// Fees that a vault's charges must come to before they are settled, in µUSDC: their share of a transaction.
+    /// Fees that a vault's charges must come to before they are settled, in µUSDC: their share of a transaction. Those of several
+    /// vaults pay for one, at eight times as much, or are settled without more after ten minutes.
     pub min_fee_microusdc: u64,
-    /// Seconds after which they are settled whatever they come to.
+    /// Seconds for which less than that may wait, while its prices and keys hold: it fills transactions that are paid for anyway,
+    /// and is settled by then whatever it comes to.
     pub dust_seconds: u64,
     /// Whether transactions of version 0 may use address lookup tables, made when they pay.
     pub lookup_tables: bool,
@@ -355,7 +357,7 @@ impl Default for SettleConfig {
             max_attempts: 20,
             transaction: TransactionVersion::Auto,
             min_fee_microusdc: 100,
-            dust_seconds: 180,
+            dust_seconds: 21_600,
             lookup_tables: true,
         }
     }

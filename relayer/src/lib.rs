@@ -23,7 +23,7 @@ pub mod market;
 pub mod metrics;
 pub mod node;
 pub(crate) mod origins;
-pub(crate) mod probe;
+pub mod probe;
 pub mod reader;
 pub mod registry;
 pub mod relay;

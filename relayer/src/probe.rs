@@ -90,26 +90,45 @@ pub struct Prober {
     rng: StdRng,
 }
 
+/// Part of the budget that accusations of clients may use: the rest is for offers that are new or idle, whatever is said of
+/// others.
+pub const FOR_ACCUSATIONS: f64 = 0.5;
+
+/// Why an offer is probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// Clients accuse it.
+    Accused,
+    /// Nothing was heard of it for too long.
+    Idle,
+}
+
 /// What probes have cost in the last day.
 #[derive(Debug, Default)]
-struct Spent(VecDeque<(i64, Pico)>);
+pub struct Spent(VecDeque<(i64, Pico, Cause)>);
 
 impl Spent {
-    fn add(&mut self, at_ms: i64, amount: Pico) {
-        self.0.push_back((at_ms, amount));
+    /// A probe cost `amount`.
+    pub fn add(&mut self, at_ms: i64, amount: Pico, cause: Cause) {
+        self.0.push_back((at_ms, amount, cause));
     }
 
-    fn since(&self, from_ms: i64) -> Pico {
-        Pico(self.0.iter().filter(|(at, _)| *at > from_ms).map(|(_, amount)| amount.0).sum())
+    fn since(&self, from_ms: i64, counts: impl Fn(Cause) -> bool) -> Pico {
+        let spent = self.0.iter().filter(|(at, _, cause)| *at > from_ms && counts(*cause));
+        Pico(spent.map(|(_, amount, _)| amount.0).sum())
     }
 
-    /// Whether `more` fits what is left of the hour and of the day.
-    fn leaves(&mut self, more: Pico, config: &ProbeConfig, now_ms: i64) -> bool {
-        while self.0.front().is_some_and(|(at, _)| *at <= now_ms - DAY_MS) {
+    /// Whether `more` for this `cause` fits what is left of the hour and of the day.
+    pub fn leaves(&mut self, more: Pico, cause: Cause, config: &ProbeConfig, now_ms: i64) -> bool {
+        while self.0.front().is_some_and(|(at, _, _)| *at <= now_ms - DAY_MS) {
             self.0.pop_front();
         }
-        let fits = |spent: Pico, budget: f64| spent.0.saturating_add(more.0) as f64 <= budget * 1e12;
-        fits(self.since(now_ms - HOUR_MS), config.usd_per_hour) && fits(self.since(now_ms - DAY_MS), config.usd_per_day)
+        let fits = |from_ms: i64, budget: f64| {
+            let within = |spent: Pico, part: f64| spent.0.saturating_add(more.0) as f64 <= budget * part * 1e12;
+            let accused = self.since(from_ms, |cause| cause == Cause::Accused);
+            within(self.since(from_ms, |_| true), 1.0) && (cause != Cause::Accused || within(accused, FOR_ACCUSATIONS))
+        };
+        fits(now_ms - HOUR_MS, config.usd_per_hour) && fits(now_ms - DAY_MS, config.usd_per_day)
     }
 }
 
@@ -134,7 +153,8 @@ impl Prober {
         let since = node.clock.unix_ms() - DAY_MS;
         let mut spent = Spent::default();
         for (at_ms, amount) in node.ledger.charges_of_key(key.address(), since).await? {
-            spent.add(at_ms, amount);
+            // What they were for is not known any more: nothing is left to accusations by a restart.
+            spent.add(at_ms, amount, Cause::Accused);
         }
         Ok(Self { node, key, spent, probed_ms: HashMap::new(), one: Arc::new(Semaphore::new(1)), rng })
     }
@@ -163,12 +183,12 @@ impl Prober {
         let node = self.node.clone();
         let registry = node.registry.borrow().clone();
         let now_ms = node.clock.unix_ms();
-        for offer in self.due(&registry, now_ms) {
+        for (cause, offer) in self.due(&registry, now_ms) {
             let prompt = Prompt::draw(&node.config.probe, &offer, node.board.lengths(), &mut self.rng);
             let Some(most) = ceiling(&offer, &prompt, registry.relayer.fee_bps) else { continue };
-            if self.spent.leaves(most, &node.config.probe, now_ms) {
+            if self.spent.leaves(most, cause, &node.config.probe, now_ms) {
                 self.probed_ms.insert(offer.address, now_ms);
-                let probed = self.probe(&registry, &offer, prompt, most, now_ms).await;
+                let probed = self.probe(&registry, (&offer, cause), prompt, most, now_ms).await;
                 self.node.metrics.probed(probed.name());
                 return Some(probed);
             }
@@ -177,32 +197,39 @@ impl Prober {
     }
 
     /// Offers that clients accuse, then those not heard of for too long, those never heard of first.
-    fn due(&mut self, registry: &Registry, now_ms: i64) -> Vec<Arc<Offer>> {
+    fn due(&mut self, registry: &Registry, now_ms: i64) -> Vec<(Cause, Arc<Offer>)> {
         let board = &self.node.board;
         let idle_ms = i64::try_from(self.node.config.probe.idle_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
         self.probed_ms.retain(|_, at| now_ms.saturating_sub(*at) < idle_ms);
-        let mut due: Vec<(bool, Option<i64>, Arc<Offer>)> = Vec::new();
+        let mut due: Vec<(Cause, Option<i64>, Arc<Offer>)> = Vec::new();
         let market = self.node.market.view();
         for offer in registry.offers.iter().filter(|offer| market.bars(offer, false).is_none()) {
             // Whom clients accuse comes first: a probe tells whether it fails everybody.
             let accused = self.node.scorer.suspected(&offer.address) || board.suspected(&offer.address);
             let asked = self.probed_ms.get(&offer.address).copied();
             if accused && asked.is_none_or(|asked| now_ms.saturating_sub(asked) >= ACCUSED_PAUSE_MS) {
-                due.push((false, asked, offer.clone()));
+                due.push((Cause::Accused, asked, offer.clone()));
                 continue;
             }
             let heard = board.heard_ms(&offer.address).max(self.probed_ms.get(&offer.address).copied());
             let is_new = board.figures_of(&offer.address, now_ms).hours72.requests < NEW_BELOW;
             let pause = if is_new { idle_ms / NEW_FACTOR } else { idle_ms };
             if heard.is_none_or(|heard| now_ms.saturating_sub(heard) >= pause) {
-                due.push((true, heard, offer.clone()));
+                due.push((Cause::Idle, heard, offer.clone()));
             }
         }
-        due.sort_by_key(|(calm, heard, offer)| (*calm, *heard, offer.address));
-        due.into_iter().map(|(_, _, offer)| offer).collect()
+        due.sort_by_key(|(cause, heard, offer)| (*cause, *heard, offer.address));
+        due.into_iter().map(|(cause, _, offer)| (cause, offer)).collect()
     }
 
-    async fn probe(&mut self, registry: &Registry, offer: &Offer, prompt: Prompt, most: Pico, now_ms: i64) -> Probed {
+    async fn probe(
+        &mut self,
+        registry: &Registry,
+        (offer, cause): (&Offer, Cause),
+        prompt: Prompt,
+        most: Pico,
+        now_ms: i64,
+    ) -> Probed {
         let answer = self.ask(registry, offer, prompt).await;
         let id = match answer {
             Ok(Answer::Whole { id, .. }) => id,
@@ -226,7 +253,7 @@ impl Prober {
         let receipt = self.node.ledger.receipt(&id).await.ok().flatten();
         let receipt = receipt.and_then(|row| SignedReceipt::from_bytes(&row.receipt).ok());
         let cost = receipt.and_then(|signed| signed.receipt.charge.checked_add(signed.receipt.fee)).unwrap_or(most);
-        self.spent.add(now_ms, cost);
+        self.spent.add(now_ms, cost, cause);
         self.node.metrics.probe_paid(cost);
         Probed::Served
     }

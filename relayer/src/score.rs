@@ -13,6 +13,7 @@
 //! than it loses. Clock and randomness are passed in, so the same seed and the same past give the same choice.
 
 mod ask;
+mod billed;
 mod breaker;
 mod candidate;
 mod choice;
@@ -20,6 +21,7 @@ mod coefficients;
 mod decide;
 mod evaluation;
 mod evidence;
+mod late;
 mod lengths;
 mod limit;
 mod market;
@@ -39,7 +41,7 @@ mod tracker;
 mod tests;
 
 pub use ask::{Ask, AskedWrites, CandidateScore, Draws, Gate, Measured, Ranking, Sort, Terms, USUAL_WRITE};
-pub use choice::{Choice, ChoiceRecord};
+pub use choice::{Choice, ChoiceRecord, RankingRecord};
 pub use coefficients::{Coefficients, Priors};
 pub use decide::decide;
 pub use evidence::Evidence;

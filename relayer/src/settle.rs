@@ -8,14 +8,15 @@
 pub mod agreed;
 pub mod alerts;
 pub mod build;
+pub mod dust;
 mod engine;
 mod fault;
 pub mod fees;
 pub mod form;
-pub(crate) mod grace;
+pub mod grace;
 pub mod tables;
 
-pub use engine::{Round, Settler, Setup, is_worth_sealing};
+pub use engine::{Round, Settler, Setup};
 
 use crate::chain::Pubkey;
 use crate::chain::rpc::RpcError;

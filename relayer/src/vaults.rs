@@ -12,6 +12,7 @@ mod sums;
 mod withdrawal;
 
 pub(crate) use account::REMEMBER_SECONDS;
+pub use account::{Dust, OwedLine};
 pub use hold::{ChargeError, Draft, Hold};
 pub use refusal::{Refusal, VaultUnavailable};
 pub use withdrawal::{CosignError, InvalidWithdrawal, WithdrawalRequest};
@@ -397,12 +398,12 @@ impl Vaults {
         self.lock().accounts.get(vault).map(VaultAccount::view)
     }
 
-    /// Whether what a vault was charged and not sealed may wait: its fees come to less than `least`, and its owner withdraws
-    /// nothing.
-    pub fn may_wait(&self, vault: &Pubkey, generation: u64, least: MicroUsdc) -> bool {
-        let mut state = self.lock();
+    /// What a vault was charged and not sealed, if it may wait: its fees come to less than `least`, its owner withdraws nothing,
+    /// and its keys are in force as they were.
+    pub fn dust(&self, vault: &Pubkey, generation: u64, least: MicroUsdc) -> Option<Dust> {
+        let (mut state, now) = (self.lock(), self.clock.unix());
         let fee_bps = state.fee_bps;
-        state.account_at(vault, generation).is_some_and(|account| account.may_wait(least, fee_bps))
+        state.account_at(vault, generation)?.dust(least, fee_bps, now)
     }
 
     /// Whether a request of a key is under way, or was charged and cannot come again.

@@ -4,6 +4,7 @@ use anchor_lang::prelude::Pubkey;
 use ed25519_dalek::{Signer as _, SigningKey};
 use solana_signer::Signer;
 use std::sync::Arc;
+use std::time::Duration;
 use steam::chain::KeyRef;
 use steam::chain::SettlementAccounts;
 use steam::chain::rpc::Rpc;
@@ -11,7 +12,7 @@ use steam::clock::SystemClock;
 use steam::config::{AlertConfig, SettleConfig, TransactionVersion};
 use steam::ledger::Ledger;
 use steam::reader::accounts::agreed_vaults;
-use steam::registry;
+use steam::registry::{self, Registry, RelayerInfo};
 use steam::settle::form::{is_v1, message_of, uses_table};
 use steam::settle::{Round, Settler, Setup};
 use steam::vaults::{Consent, Draft, Identity, Vaults};
@@ -23,6 +24,7 @@ use steam_tests::chain::node::Node;
 use steam_tests::world::FEE_BPS;
 use steam_tests::{Key, Offer, Provider, Relayer, Vault, World, price, usage, usdc};
 use tempfile::TempDir;
+use tokio::sync::watch;
 
 mod poison;
 
@@ -195,8 +197,28 @@ fn settler(
         keypair: relayer.settler.insecure_clone(),
         config: config.clone(),
         alerts: AlertConfig::default(),
+        registry: no_offers(&parties),
+        replaced: Duration::ZERO,
     };
     Settler::new(setup).0
+}
+
+/// A market in which no price holds, so that no dust waits.
+fn no_offers(parties: &SettlementAccounts) -> watch::Receiver<Arc<Registry>> {
+    let relayer = RelayerInfo {
+        address: parties.relayer,
+        authority: parties.settler,
+        settler: parties.settler,
+        receipt_key: Pubkey::default(),
+        receipt_key_id: 0,
+        receipt_keys: Vec::new(),
+        fee_bps: FEE_BPS,
+        fee_token: parties.fee_token,
+        url: String::new(),
+        active: true,
+    };
+    let market = ([0; 32], parties.mint);
+    watch::channel(Arc::new(Registry::new((0, 0), false, market, relayer, Vec::new(), Vec::new()))).1
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

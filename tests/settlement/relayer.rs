@@ -193,6 +193,8 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
         keypair: site.settler.insecure_clone(),
         config: SettleConfig { interval_ms: site.pace.settle_ms, ..SETTLE },
         alerts: AlertConfig::default(),
+        registry: registry.clone(),
+        replaced: Duration::ZERO,
     });
     while settler.survey().await.is_err() {
         sleep(POLL).await;

@@ -7,6 +7,8 @@ export interface Generation {
   id: string;
   /** The exact bytes of the record, base64. */
   decision_base64: string;
+  /** What each candidate of each route came to, as the relayer computes it from the record. */
+  scores: Score[][];
   receipt: string;
 }
 
@@ -55,8 +57,9 @@ export interface DecisionRecord {
   attempts: Attempt[];
 }
 
-/** The form of records that this page can show. */
-const VERSION = 7;
+/** The form of records, and the one before, which has the scores as well. */
+const VERSION = 8;
+const WITH_SCORES = 7;
 /** The attempt that served. */
 const OPENED = "opened";
 
@@ -64,11 +67,13 @@ const OPENED = "opened";
 export class DecisionError extends Error {}
 
 /** The record of a receipt. Throws {@link DecisionError} if it is another one's. */
-export function readDecision({ decision_base64 }: Generation, receipt: Receipt): DecisionRecord {
+export function readDecision({ decision_base64, scores }: Generation, receipt: Receipt): DecisionRecord {
   const bytes = fromBase64(decision_base64);
   if (!equal(sha256(bytes), receipt.routingHash)) throw new DecisionError("The relayer shows another decision than the one that the receipt was signed with.");
   const record = JSON.parse(new TextDecoder().decode(bytes)) as DecisionRecord;
+  if (record.v === WITH_SCORES) return record;
   if (record.v !== VERSION) throw new DecisionError(`This decision is of version ${record.v}, which this page cannot show. \`steam receipt verify --routing\` of that version can.`);
+  record.routes.forEach((route, at) => { route.choice.ranking.scores = scores[at] ?? []; });
   return record;
 }
 

@@ -9,7 +9,7 @@ import { signed } from "../fixtures/receipt.js";
 const score = (offer: string, over = {}) => ({ offer, cost: 10, time: 2, failure: 0.1, score: 40, share: 0, samples: 5, ttft: 0.3, speed: 50, outstanding: 0, available: true, ...over });
 const measured = (over = {}) => ({ outstanding_requests: 1, newcomer: false, penalty: 1, gate: "closed" as const, ...over });
 const record: DecisionRecord = {
-  v: 7, id: "gen-1", dialect: "chat", preferred: [],
+  v: 8, id: "gen-1", dialect: "chat", preferred: [],
   routes: [{
     model: "m",
     candidates: ["a", "b", "c"].map((name) => ({ offer: name.toUpperCase(), provider: name, name, dialect: "chat" })),
@@ -52,12 +52,17 @@ test("the words are those of the command line", () => {
 test("a record of another receipt is refused, and one of another version", () => {
   const told = (what: object) => {
     const bytes = utf8(JSON.stringify(what));
-    return { generation: { id: "gen-1", decision_base64: toBase64(bytes), receipt: "" }, receipt: decodeSigned(signed({ routingHash: sha256(bytes) })).receipt };
+    const scores = [record.routes[0]!.choice.ranking.scores];
+    return { generation: { id: "gen-1", decision_base64: toBase64(bytes), scores, receipt: "" }, receipt: decodeSigned(signed({ routingHash: sha256(bytes) })).receipt };
   };
-  const right = told(record);
-  assert.deepEqual(readDecision(right.generation, right.receipt), record);
+  const stored = structuredClone(record) as { routes: { choice: { ranking: { scores?: unknown } } }[] };
+  delete stored.routes[0]!.choice.ranking.scores;
+  const right = told(stored);
+  assert.deepEqual(readDecision(right.generation, right.receipt), record, "the scores come with it");
+  const before = told({ ...record, v: 7 });
+  assert.deepEqual(readDecision({ ...before.generation, scores: [] }, before.receipt), { ...record, v: 7 }, "they were in it");
   const other = told({ ...record, id: "gen-2" });
   assert.throws(() => readDecision(other.generation, right.receipt), DecisionError);
-  const later = told({ ...record, v: 8 });
-  assert.throws(() => readDecision(later.generation, later.receipt), /version 8/);
+  const later = told({ ...record, v: 9 });
+  assert.throws(() => readDecision(later.generation, later.receipt), /version 9/);
 });

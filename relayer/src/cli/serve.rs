@@ -212,7 +212,7 @@ pub(super) fn cannot_start(error: &StartError) -> CliError {
         StartError::Mismatch(_) => "compare the configuration with `steam relayer status`",
         StartError::Settle(_) => "check chain.rpc_urls: each must answer and be of the same cluster",
         StartError::Grace(_) => {
-            "lower upstream.total_timeout_ms, settle.interval_ms or settle.dust_seconds; `steam admin status` shows the delays"
+            "lower upstream.total_timeout_ms or settle.interval_ms; `steam admin status` shows the delays"
         }
         StartError::Ledger(LedgerError::Copy { .. }) => {
             "run `steam ledger reconcile`, see what it would do, and run it again with --apply"

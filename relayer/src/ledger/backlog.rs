@@ -1,12 +1,13 @@
 //! What has waited for its settlement, and what waits in vain.
 
 use super::{Ledger, LedgerError};
+use crate::chain::Pubkey;
 
 /// What there is to look after.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// When the oldest request that is charged and not settled began, in Unix milliseconds.
-    pub oldest_ms: Option<i64>,
+    /// When the oldest request of each group that is sealed and not settled began, in Unix milliseconds.
+    pub sealed: Vec<(Pubkey, i64)>,
     /// Groups that the program skipped and that wait for a later block.
     pub skipped_groups: u64,
     /// Times charges were quarantined that wait for a person's decision.

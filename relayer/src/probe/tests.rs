@@ -34,7 +34,7 @@ async fn a_probe_is_charged_like_any_request_and_names_nobody() {
     let (held, unsettled) = world.settled_down().await;
     assert_eq!(held, Pico(0));
     assert!(unsettled > Pico(0));
-    assert_eq!(prober.spent.since(0), unsettled);
+    assert_eq!(prober.spent.since(0, |_| true), unsettled);
     let requests = mock.requests.lock().unwrap();
     let sent: serde_json::Value = serde_json::from_str(&requests[0].1).unwrap();
     assert!(sent["messages"][0]["content"].as_str().unwrap().contains("words"), "{sent}");
@@ -53,7 +53,7 @@ async fn the_longest_unheard_of_is_probed_first_and_nobody_twice_in_a_row() {
     world.node.board.record(&first.address, &failed, NOW_MS - 3_600_000);
     let due = |prober: &mut Prober| -> Vec<Pubkey> {
         let registry = prober.node.registry.borrow().clone();
-        prober.due(&registry, NOW_MS).iter().map(|offer| offer.address).collect()
+        prober.due(&registry, NOW_MS).iter().map(|(_, offer)| offer.address).collect()
     };
     assert_eq!(due(&mut prober), [second.address, first.address]);
     assert_eq!(prober.step().await, Some(Probed::Served));
@@ -96,23 +96,26 @@ async fn the_budget_of_hour_and_day_is_never_exceeded_and_outlives_a_restart() {
         let registry = prober.node.registry.borrow().clone();
         let prompt = Prompt::draw(&world.node.config.probe, &dear, world.node.board.lengths(), &mut prober.rng);
         let most = ceiling(&dear, &prompt, 100).unwrap();
-        if prober.spent.leaves(most, &world.node.config.probe, NOW_MS) {
-            assert_eq!(prober.probe(&registry, &dear, prompt, most, NOW_MS).await, Probed::Served);
+        if prober.spent.leaves(most, Cause::Idle, &world.node.config.probe, NOW_MS) {
+            assert_eq!(prober.probe(&registry, (&dear, Cause::Idle), prompt, most, NOW_MS).await, Probed::Served);
             probes += 1;
         }
     }
     let (_, unsettled) = world.settled_down().await;
-    assert_eq!(prober.spent.since(0), unsettled);
+    assert_eq!(prober.spent.since(0, |_| true), unsettled);
     assert!(probes >= 3 && unsettled <= Pico(200_000_000_000), "{probes} probes, {unsettled}");
     // The hour is over, the day is not.
     let hour = ProbeConfig { usd_per_day: 1.0, ..world.node.config.probe.clone() };
     let most = Pico(150_000_000_000);
-    assert!(!prober.spent.leaves(most, &hour, NOW_MS) && prober.spent.leaves(most, &hour, NOW_MS + HOUR_MS));
-    assert!(!prober.spent.leaves(most, &world.node.config.probe, NOW_MS + HOUR_MS));
+    assert!(
+        !prober.spent.leaves(most, Cause::Idle, &hour, NOW_MS)
+            && prober.spent.leaves(most, Cause::Idle, &hour, NOW_MS + HOUR_MS)
+    );
+    assert!(!prober.spent.leaves(most, Cause::Idle, &world.node.config.probe, NOW_MS + HOUR_MS));
     let mut again = self::prober(&world).await;
-    assert_eq!(again.spent.since(0), unsettled);
-    assert!(again.spent.leaves(most, &hour, NOW_MS + DAY_MS));
-    assert_eq!(again.spent.since(0), Pico(0), "a day later it is forgotten");
+    assert_eq!(again.spent.since(0, |_| true), unsettled);
+    assert!(again.spent.leaves(most, Cause::Idle, &hour, NOW_MS + DAY_MS));
+    assert_eq!(again.spent.since(0, |_| true), Pico(0), "a day later it is forgotten");
 }
 
 #[tokio::test]
@@ -138,7 +141,7 @@ async fn probes_alone_find_canned_and_short_answers() {
                 let prompt =
                     Prompt::draw(&world.node.config.probe, &offer, world.node.board.lengths(), &mut prober.rng);
                 let most = ceiling(&offer, &prompt, 100).unwrap();
-                prober.probe(&registry, &offer, prompt, most, NOW_MS).await;
+                prober.probe(&registry, (&offer, Cause::Idle), prompt, most, NOW_MS).await;
                 world.settled_down().await;
                 if world.node.board.is_flagged(&offer.address) {
                     return Some(number);
@@ -187,7 +190,7 @@ async fn an_honest_provider_passes_its_probes() {
     for _ in 0..60 {
         let prompt = Prompt::draw(&world.node.config.probe, &offer, world.node.board.lengths(), &mut prober.rng);
         let most = ceiling(&offer, &prompt, 100).unwrap();
-        assert_eq!(prober.probe(&registry, &offer, prompt, most, NOW_MS).await, Probed::Served);
+        assert_eq!(prober.probe(&registry, (&offer, Cause::Idle), prompt, most, NOW_MS).await, Probed::Served);
     }
     world.settled_down().await;
     assert!(world.node.board.flags(&offer.address).is_empty(), "{:?}", world.node.board.flags(&offer.address));
@@ -247,4 +250,25 @@ fn a_budget_that_makes_no_sense_is_named() {
         let error = check(line).unwrap_err().to_string();
         assert!(error.starts_with(key), "{line}: {error}");
     }
+}
+
+#[test]
+fn accusations_use_half_of_the_budget_and_leave_the_rest_to_who_is_idle() {
+    let config = ProbeConfig { usd_per_hour: 1.0, usd_per_day: 3.0, ..ProbeConfig::default() };
+    let (mut spent, probe) = (Spent::default(), Pico(100_000_000_000));
+    let mut sent = |cause: Cause, now_ms: i64| {
+        let mut probes = || {
+            let leaves = spent.leaves(probe, cause, &config, now_ms);
+            if leaves {
+                spent.add(now_ms, probe, cause);
+            }
+            leaves
+        };
+        (0..100).take_while(|_| probes()).count()
+    };
+    // A tenth of a dollar each: five of the hour's ten, and fifteen of the day's thirty.
+    assert_eq!([sent(Cause::Accused, 0), sent(Cause::Accused, 0), sent(Cause::Idle, 0)], [5, 0, 5]);
+    let later = [1, 2, 3].map(|hour| sent(Cause::Accused, hour * HOUR_MS + 1));
+    assert_eq!(later, [5, 5, 0], "the day's part is used up");
+    assert_eq!(sent(Cause::Idle, 3 * HOUR_MS + 1), 10);
 }

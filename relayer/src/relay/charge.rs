@@ -4,7 +4,7 @@ use crate::relay::decision::Record;
 use crate::relay::dialect::Usage;
 use crate::relay::failover::Opened;
 use crate::relay::job::Job;
-use crate::relay::meter::{Bill, Bounds, Own, bill};
+use crate::relay::meter::{Bill, Bounds, Own, bill, thinkable};
 use crate::relay::stream::End;
 use crate::vaults::{ChargeError, Draft};
 use std::time::Duration;
@@ -13,8 +13,21 @@ use steam_protocol::receipt::{CountedBy, FinishReason, SignedReceipt};
 use tokio::time::Instant;
 
 impl Job {
-    /// What is charged for what was delivered until `end`.
-    pub fn bill(&self, opened: &Opened, end: &End) -> Bill {
+    /// Most tokens of reasoning that nobody sees which are believed of an answer that ends now; the client took `waited` of the
+    /// time. None where neither the request nor the offer says that there are any.
+    pub fn believed_hidden(&self, opened: &Opened, waited: Duration) -> u64 {
+        let candidate = &opened.candidate;
+        if !self.request.hides_reasoning(candidate.dialect, candidate.offer.capabilities) {
+            return 0;
+        }
+        let speed = self.ranked.iter().find_map(|choice| choice.speed(&candidate.offer.address));
+        let seconds = opened.watch.started().elapsed().saturating_sub(waited).as_secs_f64();
+        let visible = opened.transcript.counts.delivered.total().tokens;
+        speed.map_or(0, |speed| thinkable(speed, seconds, visible, self.plan.choices))
+    }
+
+    /// What is charged for what was delivered until `end`, of which at most `hidden` tokens are reasoning that nobody saw.
+    pub fn bill(&self, opened: &Opened, end: &End, hidden: u64) -> Bill {
         let Opened { candidate, transcript, .. } = opened;
         let transcript = &transcript.counts;
         let own = Own {
@@ -27,7 +40,7 @@ impl Job {
             delivered: transcript.delivered.total(),
             reasoning: transcript.reasoning.total(),
             calls: transcript.calls(),
-            hides: self.request.hides_reasoning(candidate.dialect, candidate.offer.capabilities),
+            hidden,
         };
         let bounds = Bounds {
             price: candidate.offer.price,

@@ -18,14 +18,16 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 /// The form of the record.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
+/// The form before, which had the scores as well: such records are read and checked as long as they are kept.
+pub const WITH_SCORES: u32 = 7;
 
 /// One request's decision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = DecisionRecord)]
 pub struct Record {
-    /// [`VERSION`].
+    /// [`VERSION`], or [`WITH_SCORES`].
     pub v: u32,
     /// The completion.
     pub id: String,
@@ -185,6 +187,11 @@ impl Record {
             attempts: attempts.to_vec(),
             outcome: outcome.to_owned(),
         }
+    }
+
+    /// The scores of each route's candidates.
+    pub fn scores(&self) -> Vec<Vec<score::CandidateScore>> {
+        self.routes.iter().map(|route| route.choice.again().scores).collect()
     }
 
     /// The bytes that a routing hash is of.

@@ -2,6 +2,8 @@
 //! serves, one says that the request itself is wrong, or the attempts are used up. A 429 within one second does not count
 //! as an attempt. A provider that is slow may be raced by a second one.
 
+mod hedge;
+
 use crate::chain::Pubkey;
 use crate::relay::attempt::{Failure, Incoming, Refusal, attempt};
 use crate::relay::decision::{AttemptRecord, CONTRADICTED, OPENED, OVERTAKEN, REFUSED, TOO_LONG};
@@ -14,7 +16,6 @@ use crate::relay::refusal::Meaning;
 use crate::relay::transcript::Transcript;
 use crate::relay::watch::Watch;
 use crate::score::{Evidence, FailureKind, Outcome};
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use std::collections::VecDeque;
@@ -43,19 +44,30 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Tells the scorer that `request` was served with `usage`; the client took `waited` of the time.
-    pub fn served(&mut self, request: &Request, usage: &Usage, waited: Duration) {
+    /// Tells the scorer that `request` was served with `usage`; the client took `waited` of the time. Reasoning that nobody saw
+    /// and that was claimed beyond the `hidden` tokens which are believed counts as billed, though it is not charged.
+    pub fn served(&mut self, request: &Request, usage: &Usage, hidden: u64, waited: Duration) {
         let started = self.watch.started();
+        let unbelieved = self.unbelieved(request, hidden);
         let ttft = self.first_content.duration_since(started);
         self.watch.end(Outcome::Served {
             streamed: request.stream,
             input_tokens: saturate(usage.prompt()),
             cached_tokens: usage.cached,
-            output_tokens: usage.output,
+            output_tokens: usage.output.saturating_add(unbelieved),
             received_tokens: saturate(self.transcript.counts.delivered.total().tokens),
             ttft,
             total: started.elapsed().saturating_sub(waited).max(ttft),
         });
+    }
+
+    /// Tokens of reasoning that were claimed beyond the `hidden` ones which are believed, where such may be billed at all.
+    fn unbelieved(&self, request: &Request, hidden: u64) -> u32 {
+        let (candidate, counts) = (&self.candidate, &self.transcript.counts);
+        let hides = request.hides_reasoning(candidate.dialect, candidate.offer.capabilities);
+        let Some(usage) = counts.usage.filter(|_| hides) else { return 0 };
+        let claimed = usage.reasoning.saturating_sub(counts.reasoning.total().tokens);
+        saturate(claimed.saturating_sub(hidden)).min(candidate.max_output)
     }
 }
 
@@ -72,6 +84,8 @@ struct Try<'a> {
     candidate: &'a Candidate,
     watch: Watch,
     turn: Turn,
+    /// Whether it takes longer than its provider does at the worst.
+    late: bool,
 }
 
 /// Why a try began.
@@ -83,7 +97,7 @@ enum Turn {
     Hedge,
 }
 
-/// The tries of one request: usually one at a time, two while a slow one is raced.
+/// The tries of one request: usually one at a time, more while slow ones are raced.
 struct Race<'a> {
     job: &'a Job,
     deadline: Instant,
@@ -95,6 +109,8 @@ struct Race<'a> {
     running: Vec<Try<'a>>,
     started: usize,
     hedged: bool,
+    /// Whether the budget has nothing left to race who is late.
+    unraced: bool,
     /// With the number of the try each belongs to: they end in another order than they began.
     attempts: Vec<(usize, AttemptRecord)>,
     failures: Vec<(Asked<'a>, Failure)>,
@@ -126,6 +142,7 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
         running: Vec::new(),
         started: 0,
         hedged: false,
+        unraced: false,
         attempts: Vec::new(),
         failures: Vec::new(),
         doubted: None,
@@ -147,15 +164,6 @@ pub async fn open(job: &Job) -> Result<(Opened, Incoming), RelayError> {
 /// How long `candidate` may take to its first content, or to a whole answer.
 fn patience(job: &Job, candidate: &Candidate) -> Duration {
     plan::patience(&job.node.config, &candidate.offer.model, job.request.stream, candidate.max_output)
-}
-
-/// When to ask a second provider as well, counted from the first's start. The operator's default is about first
-/// tokens, which only streams show.
-fn hedge_after(job: &Job) -> Option<Duration> {
-    let controls = &job.request.controls;
-    let default = Duration::from_millis(job.node.config.upstream.hedge_after_ms);
-    let after = controls.hedge_after.unwrap_or(if job.request.stream { default } else { Duration::ZERO });
-    (!after.is_zero() && controls.allow_fallbacks).then_some(after)
 }
 
 impl<'a> Race<'a> {
@@ -181,44 +189,11 @@ impl<'a> Race<'a> {
                 Ok((incoming, transcript)) => return Some((self.served(ended, transcript), incoming)),
                 Err(failure) => self.failed(ended, failure),
             }
-            if self.running.is_empty() {
+            if self.nobody_is_in_time() {
                 self.retry();
             }
             if self.running.is_empty() {
                 self.repeat().await;
-            }
-        }
-    }
-
-    /// The next try to end. Meanwhile a second one may begin.
-    async fn next(&mut self) -> Option<Tried> {
-        if let Some(at) = self.hedge_at() {
-            tokio::select! {
-                tried = self.tries.next() => return tried,
-                () = sleep_until(at) => self.hedge(),
-            }
-        }
-        self.tries.next().await
-    }
-
-    fn hedge_at(&self) -> Option<Instant> {
-        let [running] = &self.running[..] else { return None };
-        let after = hedge_after(self.job).filter(|_| !self.hedged)?;
-        Some(running.watch.started() + after)
-    }
-
-    /// Asks the next one as well, if it does not cost much more: never one out of its order, which may be of the next model that
-    /// the request names.
-    fn hedge(&mut self) {
-        self.hedged = true;
-        let node = &self.job.node;
-        let Some(slow) = self.running.first().map(|running| running.candidate) else { return };
-        let Some(next) = self.next_left() else { return };
-        let most = slow.ceiling.0 as f64 * node.config.upstream.hedge_max_cost_ratio;
-        if next.ceiling.0 as f64 <= most && node.limits.hedges.take(self.vault(), Instant::now()) {
-            node.metrics.hedged();
-            if let Some(next) = self.take() {
-                self.start(next, Turn::Hedge);
             }
         }
     }
@@ -240,9 +215,10 @@ impl<'a> Race<'a> {
             return;
         }
         let Some(next) = self.take() else { return };
+        let turn = if self.running.is_empty() { Turn::Own } else { Turn::Hedge };
         // Failing over to a healthy provider is never rationed: it multiplies no outage.
         if self.job.is_healthy(next.1) || self.permit() {
-            self.start(next, Turn::Own);
+            self.start(next, turn);
         } else {
             self.spent = true;
         }
@@ -315,7 +291,7 @@ impl<'a> Race<'a> {
         let until = self.deadline.min(watch.started() + patience(job, candidate));
         let number = self.started;
         self.started += 1;
-        self.running.push(Try { number, place, candidate, watch, turn });
+        self.running.push(Try { number, place, candidate, watch, turn, late: false });
         self.tries.push(Box::pin(async move {
             let result = match timeout_at(until, attempt(job, candidate)).await {
                 Ok(result) => result,
@@ -338,11 +314,11 @@ impl<'a> Race<'a> {
         let node = &self.job.node;
         for mut slower in std::mem::take(&mut self.running) {
             self.note(&slower, OVERTAKEN, None);
-            let waited = slower.watch.started().elapsed();
+            let (waited, late) = (slower.watch.started().elapsed(), slower.late);
             // A whole answer that was not waited for says nothing about its first token.
-            if self.job.request.stream && slower.turn == Turn::Own {
+            if late || (self.job.request.stream && slower.turn == Turn::Own) {
                 let input_tokens = saturate(slower.candidate.input.estimate());
-                slower.watch.end(Outcome::Overtaken { input_tokens, waited });
+                slower.watch.end(Outcome::Overtaken { input_tokens, waited, late });
             }
         }
         self.tries.clear();

@@ -23,8 +23,9 @@ pub fn empty(job: &Job, offer: &Offer) {
     report(job, HonestySample { end: AnswerEnd::Empty, ..sample(job, offer) }, offer);
 }
 
-/// An answer of which the client had all, or all until its provider failed; one that the client left shows nothing.
-pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End) {
+/// An answer of which the client had all, or all until its provider failed; one that the client left shows nothing. Of the
+/// reasoning that nobody saw at most `believed` tokens can have been written: what is claimed beyond them was not delivered.
+pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, (end, believed): (&End, u64)) {
     let broken = match end {
         End::Complete => false,
         End::Failed { .. } => true,
@@ -38,7 +39,10 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End
     if let (Some(claim), false) = (claim, unusual) {
         node.board.record_lengths(candidate.input.estimate(), claim.completion);
     }
-    let hidden = claim.map_or(0, |claim| claim.reasoning.saturating_sub(transcript.reasoning.total().tokens));
+    let hides = request.hides_reasoning(candidate.dialect, candidate.offer.capabilities);
+    let claimed = claim.map_or(0, |claim| claim.reasoning.saturating_sub(transcript.reasoning.total().tokens));
+    // Where none may be billed, none was.
+    let hidden = if hides { claimed.min(believed) } else { claimed };
     let cut = broken || ended_early(request, candidate, transcript, hidden);
     let known = candidate.input.counting == Counting::O200k && request.needs & COUNTED_OTHERWISE == 0;
     let plain = known && request.messages <= FEW_MESSAGES;
@@ -54,7 +58,7 @@ pub fn answered(job: &Job, candidate: &Candidate, transcript: &Counts, end: &End
         },
         text: (request.choices == 1 && !broken)
             .then(|| (request.fingerprint, transcript.delivered.fingerprint(), delivered.bytes)),
-        output: claim.filter(|_| known).map(visible),
+        output: claim.filter(|_| known || hidden < claimed).map(visible),
         input: claim.filter(|_| plain).map(|claim| (claim.prompt, candidate.input.text.tokens)),
         ..sample(job, &candidate.offer)
     };

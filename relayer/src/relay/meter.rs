@@ -19,8 +19,9 @@ pub struct Own {
     pub reasoning: Counted,
     /// Calls of functions in it.
     pub calls: u64,
-    /// Whether reasoning that nobody sees may be billed.
-    pub hides: bool,
+    /// Most tokens of reasoning that nobody sees which may be billed: none unless the request or the offer says so, and no more
+    /// than [`thinkable`] ones.
+    pub hidden: u64,
     /// The cache writes that may be billed as such.
     pub writes: CacheWrites,
 }
@@ -36,6 +37,22 @@ fn allowed(writes: CacheWrites, claim: dialect::Usage, price: &Tariff) -> dialec
     };
     let written = claim.cache_write.saturating_add(claim.cache_write_long);
     dialect::Usage { cache_write: if short { written } else { 0 }, cache_write_long: 0, ..claim }
+}
+
+/// How many times faster than it was measured a provider is believed to think.
+const THINKS_FASTER: f64 = 2.0;
+/// Tokens a second that everybody is believed to write, and nobody more than: who thinks between the words that are seen is
+/// measured as slow, and who hands on all of them at once as faster than anything can be.
+const SPEEDS: (f64, f64) = (100.0, 2_000.0);
+
+/// Most tokens of reasoning that nobody sees which can have been written in an answer: as many as its provider writes, which is
+/// measured to write `speed` tokens a second, in the part of its `seconds` that the `visible` tokens do not explain. Each of
+/// several answers is written at that speed.
+pub fn thinkable(speed: f64, seconds: f64, visible: u64, choices: u32) -> u64 {
+    let speed = speed.clamp(SPEEDS.0, SPEEDS.1) * f64::from(choices.max(1));
+    let thought = (seconds - visible as f64 / speed).max(0.0);
+    // What is more than can be counted is as much as can be counted.
+    (THINKS_FASTER * speed * thought) as u64
 }
 
 /// Tokens with which a model writes a call, besides the name and the arguments.
@@ -98,7 +115,7 @@ pub fn bill(claim: Option<dialect::Usage>, own: &Own, bounds: &Bounds) -> Bill {
 /// within the limit of the request.
 fn output_allowed(counting: Counting, own: &Own, claim: dialect::Usage, bounds: &Bounds) -> u64 {
     let max_output = u64::from(bounds.max_output);
-    let hidden = if own.hides { claim.reasoning.saturating_sub(own.reasoning.tokens).min(max_output) } else { 0 };
+    let hidden = claim.reasoning.saturating_sub(own.reasoning.tokens).min(own.hidden);
     let calls = own.calls.saturating_mul(CALL_FORMAT);
     counting.allowance(own.delivered).saturating_add(calls).saturating_add(hidden).min(max_output)
 }
@@ -184,7 +201,7 @@ mod tests {
 
     fn own(counting: Counting, delivered: Counted) -> Own {
         let input = Input { counting, text: BYTES, image_tokens: 0 };
-        Own { input, delivered, reasoning: Counted::default(), calls: 0, hides: true, writes: CacheWrites::Any }
+        Own { input, delivered, reasoning: Counted::default(), calls: 0, hidden: u64::MAX, writes: CacheWrites::Any }
     }
 
     fn bounds() -> Bounds {
@@ -226,8 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn reasoning_that_nobody_sees_must_fit_the_time_that_passed() {
+        // A hundred tokens a second, in ten seconds of which two were spent on what was seen.
+        let most = thinkable(100.0, 10.0, 200, 1);
+        assert_eq!(most, 1_600);
+        assert_eq!([thinkable(100.0, 1.0, 200, 1), thinkable(100.0, 1.0, 200, 4)], [0, 400]);
+        assert_eq!((thinkable(2.0, 10.0, 200, 1), thinkable(1_000.0, 10.0, 200, 1)), (1_600, 19_600));
+        assert_eq!(thinkable(1e6, 1.0, 200, 1), 3_600, "all at once is no speed");
+        let timed = Own { hidden: 300, ..own(Counting::O200k, Counted { bytes: 40, tokens: 10 }) };
+        let bill_of = |hidden: u64| bill(claim(1, 0, 10 + hidden, hidden), &timed, &bounds());
+        assert_eq!((bill_of(300).usage.output, bill_of(300).counted_by), (310, CountedBy::Provider));
+        assert_eq!((bill_of(900).usage.output, bill_of(900).counted_by), (318, CountedBy::Capped));
+    }
+
+    #[test]
     fn reasoning_that_nobody_asked_for_and_nobody_sees_is_not_billed() {
-        let open = Own { hides: false, ..own(Counting::O200k, Counted { bytes: 40, tokens: 10 }) };
+        let open = Own { hidden: 0, ..own(Counting::O200k, Counted { bytes: 40, tokens: 10 }) };
         let hidden = bill(claim(1, 0, 700, 690), &open, &bounds());
         assert_eq!((hidden.usage.output, hidden.counted_by), (18, CountedBy::Capped));
     }
@@ -317,7 +348,7 @@ mod tests {
                 delivered: Counted::default(),
                 reasoning: Counted::default(),
                 calls: 0,
-                hides: true,
+                hidden: u64::MAX,
                 writes: CacheWrites::Any,
             };
             let price = Tariff { standard, long_from, long };
@@ -379,7 +410,7 @@ mod tests {
                 delivered: text(delivered),
                 reasoning: text(visible.min(delivered)),
                 calls: 0,
-                hides: true,
+                hidden: u64::MAX,
                 writes: CacheWrites::Any,
             };
             let held = Pico(u128::from(held) << 20);

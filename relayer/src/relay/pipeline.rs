@@ -217,11 +217,12 @@ impl Job {
         if reply.is_closed() {
             return;
         }
-        let bill = self.bill(&opened, &End::Complete);
+        let hidden = self.believed_hidden(&opened, Duration::ZERO);
+        let bill = self.bill(&opened, &End::Complete, hidden);
         let stated = opened.transcript.counts.stated_usage.as_deref();
         let body = self.request.dialect.writer().whole(&answer, stated, &Billed::from(&bill));
-        opened.served(&self.request, &bill.usage, Duration::ZERO);
-        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &End::Complete);
+        opened.served(&self.request, &bill.usage, hidden, Duration::ZERO);
+        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, (&End::Complete, hidden));
         let id = self.id.clone();
         let finish = opened.transcript.counts.finish.unwrap_or(FinishReason::Other);
         let told = self.told(&opened.candidate);
@@ -235,10 +236,11 @@ impl Job {
 
     /// A stream's end is sent after its charge is durable.
     async fn finish_stream(self, mut opened: Opened, end: End, mut outlet: Outlet) {
-        let bill = self.bill(&opened, &end);
+        let hidden = self.believed_hidden(&opened, outlet.waited);
+        let bill = self.bill(&opened, &end, hidden);
         let (finish, outcome) = match &end {
             End::Complete => {
-                opened.served(&self.request, &bill.usage, outlet.waited);
+                opened.served(&self.request, &bill.usage, hidden, outlet.waited);
                 if self.request.include_usage {
                     let stated = opened.transcript.counts.stated_usage.as_deref();
                     outlet.write(|writer, out| writer.usage(stated, &Billed::from(&bill), out));
@@ -270,7 +272,7 @@ impl Job {
                 (FinishReason::Error, name)
             }
         };
-        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, &end);
+        honesty::answered(&self, &opened.candidate, &opened.transcript.counts, (&end, hidden));
         match self.charge(opened, outlet.hash(), bill, finish, outcome).await {
             Ok(receipt) => {
                 let receipt = format!(": steam-receipt {}\n\n", base64(&receipt.to_bytes()));

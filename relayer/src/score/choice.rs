@@ -1,16 +1,18 @@
 //! One choice among the offers of a model, and its record: the record holds everything that the choice depends on, so that
 //! anybody can make the choice again.
 
-use super::ask::{Ask, Draws, Measured, Ranking, Terms};
+use super::ask::{Ask, CandidateScore, Draws, Measured, Ranking, Terms};
 use super::coefficients::Coefficients;
 use super::decide::decide;
 use super::evaluation::Evaluation;
+use super::late;
 use super::market::MarketCandidates;
 use super::order::HEAD;
 use crate::chain::Pubkey;
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// One choice. The evaluation of each candidate is computed only when it is asked for.
@@ -68,22 +70,33 @@ impl Choice {
         self.candidates.as_ref().is_some_and(|candidates| candidates.is_healthy(offer))
     }
 
+    /// When `offer` is late, which was asked first: from then on `next` is raced against it. `None` if it never is.
+    pub fn late_after(&self, offer: &Pubkey, next: &Pubkey) -> Option<Duration> {
+        late::after(&self.ask, self.candidates.as_ref()?, offer, next)
+    }
+
+    /// Tokens that `offer` is expected to write a second, if it is a candidate.
+    pub fn speed(&self, offer: &Pubkey) -> Option<f64> {
+        self.candidates.as_ref()?.speed(offer)
+    }
+
     /// Order, objectives and shares.
     pub fn ranking(&self) -> Ranking {
         decide(&self.coefficients, &self.ask, &self.terms, &self.measured(), &self.draws)
     }
 
-    /// Everything, to be stored.
+    /// Everything that the choice depends on and what came of it, to be stored.
     pub fn record(&self) -> ChoiceRecord {
         let measured = self.measured();
-        let ranking = decide(&self.coefficients, &self.ask, &self.terms, &measured, &self.draws);
+        let Ranking { order, explored, .. } =
+            decide(&self.coefficients, &self.ask, &self.terms, &measured, &self.draws);
         ChoiceRecord {
             coefficients: *self.coefficients,
             ask: self.ask,
             terms: self.terms,
             measured,
             draws: self.draws,
-            ranking,
+            ranking: RankingRecord { order, scores: None, explored },
         }
     }
 }
@@ -102,5 +115,24 @@ pub struct ChoiceRecord {
     /// The randomness.
     pub draws: Draws,
     /// The result.
-    pub ranking: Ranking,
+    pub ranking: RankingRecord,
+}
+
+/// What is stored of a [`Ranking`]: the scores follow from the rest, and are computed when somebody reads them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RankingRecord {
+    /// As [`Ranking::order`].
+    pub order: Vec<usize>,
+    /// As [`Ranking::scores`], in records of version 7.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scores: Option<Vec<CandidateScore>>,
+    /// As [`Ranking::explored`].
+    pub explored: bool,
+}
+
+impl ChoiceRecord {
+    /// Makes the choice again.
+    pub fn again(&self) -> Ranking {
+        decide(&self.coefficients, &self.ask, &self.terms, &self.measured, &self.draws)
+    }
 }

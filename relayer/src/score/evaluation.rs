@@ -2,7 +2,7 @@
 //! a bounded share of the requests goes to whom one more request would teach more than it loses.
 
 use super::ask::{Ask, AskedWrites, Draws, Sort, Terms};
-use super::candidate::{CandidateEvaluation, Candidates, Group, Profile, Rates, Sticky, group, reading, slowed};
+use super::candidate::{CandidateEvaluation, Candidates, Group, Live, Profile, Rates, Sticky, group, reading, slowed};
 use super::coefficients::Coefficients;
 use super::order::{HEAD, Keys};
 use smallvec::SmallVec;
@@ -87,7 +87,7 @@ impl Evaluation {
             let slowed = slowed(profile, live);
             let time = (ttft + written * profile.token) * slowed;
             // Nobody waits for more than this, so that who takes longer serves nobody.
-            let awaited = if ask.streamed { ttft } else { ttft + received * profile.token } * slowed;
+            let awaited = awaited(ask, profile, ttft) * slowed;
             let group = group(live, profile.token <= slowest && ttft <= latest && awaited <= patience);
             let well = weights.cost * cost + weights.second * time + weights.failure * profile.broken;
             // Who may be back is looked at as if it were: that is what the look is for.
@@ -155,6 +155,17 @@ impl Evaluation {
     pub(super) fn order(&self) -> Vec<usize> {
         self.keys().order()
     }
+}
+
+/// Seconds until there is something to hand on, of an offer that begins after `ttft`: of a whole answer all of it.
+fn awaited(ask: &Ask, profile: &Profile, ttft: f64) -> f64 {
+    let received = f64::from(ask.expected_received.unwrap_or(ask.expected_output));
+    if ask.streamed { ttft } else { ttft + received * profile.token }
+}
+
+/// The same as things are, wherever the beginning of its prompt is cached.
+pub(super) fn awaited_now(ask: &Ask, profile: &Profile, live: Live) -> f64 {
+    awaited(ask, profile, profile.ttft * reading(ask.input_tokens.into())) * slowed(profile, live)
 }
 
 /// Cost of a request at the offer that has the beginning of its prompt, and how long what is left of it takes to read.

@@ -6,12 +6,13 @@ use super::ask::{Ask, Draws, Gate, Measured, Terms};
 use super::candidate::{Candidates, Live, Profile, Sticky};
 use super::coefficients::{Coefficients, Priors};
 use super::decide::decide;
+use super::evaluation::awaited_now;
 use super::lengths::Lengths;
 use super::offer_table::OfferTable;
 use super::pace::{BUCKETS, bucket};
 use super::shown::WINDOW;
 use super::stats::Decayed;
-use super::survey;
+use super::survey::{self, Survey};
 use crate::chain::Pubkey;
 use crate::registry::Offer;
 use std::collections::HashMap;
@@ -37,6 +38,8 @@ pub(super) struct Measurements {
     version: u64,
     measured: Vec<Measured>,
     profiles: Vec<Profile>,
+    /// See [`Survey::tails`].
+    tails: Vec<f64>,
     terms: Terms,
 }
 
@@ -77,10 +80,27 @@ impl MarketCandidates {
 
     /// Whether `offer` is among them and expected to serve.
     pub(super) fn is_healthy(&self, offer: &Pubkey) -> bool {
-        self.picks.iter().any(|pick| {
+        self.find(offer).is_some_and(|pick| {
             let measured = &self.measurements.measured[pick.place as usize];
-            measured.offer == *offer && pick.live.gate == Gate::Closed && measured.failure < HEALTHY
+            pick.live.gate == Gate::Closed && measured.failure < HEALTHY
         })
+    }
+
+    /// Seconds until the candidate `offer` has something to hand on for `ask`, and how many times that is late for it.
+    pub(super) fn awaited(&self, offer: &Pubkey, ask: &Ask) -> Option<(f64, f64)> {
+        let pick = self.find(offer)?;
+        let Measurements { profiles, tails, .. } = &*self.measurements;
+        let place = pick.place as usize;
+        Some((awaited_now(ask, &profiles[place], pick.live), tails[place]))
+    }
+
+    /// Tokens that the candidate `offer` is expected to write a second.
+    pub(super) fn speed(&self, offer: &Pubkey) -> Option<f64> {
+        self.find(offer).map(|pick| self.measurements.profiles[pick.place as usize].token.recip())
+    }
+
+    fn find(&self, offer: &Pubkey) -> Option<&Pick> {
+        self.picks.iter().find(|pick| self.measurements.measured[pick.place as usize].offer == *offer)
     }
 
     /// Whether the breaker of the candidate at `index` is open.
@@ -257,13 +277,15 @@ impl Market {
             return measurements.clone();
         }
         let mean = self.lengths.mean(ask);
-        let (measured, usual) = survey::measure(c, table, (&self.offers, &self.slots), (bucket, mean), now);
+        let survey = survey::measure(c, table, (&self.offers, &self.slots), (bucket, mean), now);
+        let Survey { measured, tails, usual } = survey;
         self.usual = usual;
         let profiles: Vec<Profile> = measured.iter().map(Profile::of).collect();
         let rate = self.arrivals.at(now, HALF_LIFE) * std::f64::consts::LN_2 / HALF_LIFE;
         let served = survey::served(table, &self.slots, &profiles);
         let terms = survey::terms(c, &served, (mean, usual), rate);
-        let measurements = Arc::new(Measurements { built: now, version: self.version, measured, profiles, terms });
+        let measurements =
+            Arc::new(Measurements { built: now, version: self.version, measured, profiles, tails, terms });
         self.measurements[bucket] = Some(measurements.clone());
         measurements
     }

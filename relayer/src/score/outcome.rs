@@ -15,7 +15,7 @@ pub enum Outcome {
         input_tokens: u32,
         /// Prompt tokens served from the provider's cache.
         cached_tokens: u32,
-        /// Tokens of the answer, as they are billed.
+        /// Tokens of the answer, as they are billed; what was claimed of reasoning that nobody saw and is not believed counts.
         output_tokens: u32,
         /// Those of them that arrived, by the relayer's own count: what a provider claims makes it no faster.
         received_tokens: u32,
@@ -38,6 +38,8 @@ pub enum Outcome {
         input_tokens: u32,
         /// How long it was waited for.
         waited: Duration,
+        /// Whether that was longer than it takes at the worst: then it failed the request, which another one made good.
+        late: bool,
     },
     /// The client was at fault or left: says nothing about the provider.
     Neutral,

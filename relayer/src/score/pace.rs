@@ -19,10 +19,21 @@ const BUCKET_PRIOR: f64 = 4.0;
 const UNKNOWN_TTFT: f64 = 0.5;
 /// Part of a whole answer's time that is taken for writing, at least.
 const LEAST_WRITING: f64 = 0.2;
+/// Standard deviations beyond the mean from which on a first token is late.
+const LATE_DEVIATIONS: f64 = 3.0;
+/// Variance of an offer's first tokens before they are known, relative to the square of their mean, and its pull, in answers.
+const UNKNOWN_VARIANCE: f64 = 1.0;
+const VARIANCE_PRIOR: f64 = 4.0;
 /// Range of believed seconds a token.
 const TOKEN: (f64, f64) = (1e-6, 1e3);
 /// Seconds to the first token of a typical prompt and seconds a token of an answer's size: times are compared by them.
 const SIZE: (f64, f64) = (0.5, 0.02);
+
+/// Variance of what has this mean and this mean of squares, relative to the square of the mean; `None` without samples.
+fn relative_variance(mean: &Mean, square: &Mean) -> Option<f64> {
+    let (mean, square) = (mean.value()?, square.value()?);
+    Some((square / (mean * mean).max(1e-12) - 1.0).max(0.0))
+}
 
 /// The bucket of a prompt.
 pub(super) fn bucket(input_tokens: u32) -> usize {
@@ -43,6 +54,9 @@ pub(super) struct Pace {
     /// Times relative to the size of the request, and their squares.
     time: Mean,
     time_square: Mean,
+    /// Seconds to the first token of a typical prompt, and their squares.
+    first: Mean,
+    first_square: Mean,
 }
 
 impl Pace {
@@ -51,6 +65,8 @@ impl Pace {
         let relative = seconds / reading(fresh.into());
         self.ttft.add(relative, weight, now, ANSWERS);
         self.by_bucket[bucket(input)].add(relative, weight, now, ANSWERS);
+        self.first.add(relative, weight, now, VARIANCE);
+        self.first_square.add(relative * relative, weight, now, VARIANCE);
     }
 
     /// So many tokens came in `seconds`, of which a whole answer hides when it began: `reading` is then how long its prompt
@@ -99,8 +115,15 @@ impl Pace {
 
     /// Variance of its times, relative to the square of their mean; `None` without answers.
     pub(super) fn variance(&self) -> Option<f64> {
-        let (mean, square) = (self.time.value()?, self.time_square.value()?);
-        Some((square / (mean * mean).max(1e-12) - 1.0).max(0.0))
+        relative_variance(&self.time, &self.time_square)
+    }
+
+    /// How many times what is expected a first token takes that is late for this offer: three standard deviations more than
+    /// the mean, which of an offer that is not known yet is four times as long.
+    pub(super) fn tail(&self, now: f64) -> f64 {
+        let own = relative_variance(&self.first, &self.first_square).unwrap_or(UNKNOWN_VARIANCE);
+        let variance = shrink(own, self.first.weight(now, VARIANCE), UNKNOWN_VARIANCE, VARIANCE_PRIOR);
+        1.0 + LATE_DEVIATIONS * variance.sqrt()
     }
 
     /// The load at which its times were measured; of an offer that was never measured, a single request.
@@ -122,6 +145,20 @@ mod tests {
         }
         let ttft = pace.ttft(bucket(1_000), 80.0).unwrap();
         assert!((1.2..2.2).contains(&ttft), "{ttft} s is the mean of 0.5 and each fourth 5 s");
+    }
+
+    #[test]
+    fn what_is_late_for_an_offer_is_what_it_seldom_takes() {
+        let tail_of = |seconds: fn(u32) -> f64| {
+            let mut pace = Pace::default();
+            (0..80).for_each(|i| pace.began(seconds(i), (1_000, 1_000), 1.0, f64::from(i)));
+            pace.tail(80.0)
+        };
+        let steady = tail_of(|i| if i % 2 == 0 { 0.45 } else { 0.55 });
+        let tailed = tail_of(|i| if i % 4 == 0 { 5.0 } else { 0.5 });
+        assert!((1.3..2.2).contains(&steady), "{steady}");
+        assert!((4.5..7.0).contains(&tailed), "{tailed}: each fourth takes three times the mean, and is not late");
+        assert!((Pace::default().tail(0.0) - 4.0).abs() < 1e-9);
     }
 
     #[test]

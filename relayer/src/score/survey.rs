@@ -57,17 +57,28 @@ struct Seen {
     cache_hits: Option<f64>,
     newcomer: bool,
     penalty: f32,
+    tail: f64,
 }
 
-/// What the choice depends on of each offer, but for its load, and the tokens that are usually billed for each one that arrives.
-/// Prompts are of this bucket, and requests on the mean like `mean`.
+/// What was measured of a market.
+#[derive(Debug)]
+pub(super) struct Survey {
+    /// What the choice depends on of each offer, but for its load.
+    pub(super) measured: Vec<Measured>,
+    /// How many times what is expected of each its first token takes when it is late.
+    pub(super) tails: Vec<f64>,
+    /// Tokens that are usually billed for each one that arrives.
+    pub(super) usual: f64,
+}
+
+/// What was measured of each offer. Prompts are of this bucket, and requests on the mean like `mean`.
 pub(super) fn measure(
     c: &Coefficients,
     table: &mut OfferTable,
     (offers, slots): (&[Arc<Offer>], &[u32]),
     (bucket, mean): (usize, MeanRequest),
     now: f64,
-) -> (Vec<Measured>, f64) {
+) -> Survey {
     let established = slots.iter().any(|&slot| table.tracker(slot).established(c.newcomer_answers));
     let look = |&slot: &u32| {
         let newcomer = table.newcomer(slot, established, c.newcomer_answers, now);
@@ -90,6 +101,7 @@ pub(super) fn measure(
             cache_hits: tracker.cache_hits(now),
             newcomer,
             penalty: tracker.penalty,
+            tail: pace.tail(now),
         }
     };
     let seen: Vec<Seen> = slots.iter().map(look).collect();
@@ -98,7 +110,8 @@ pub(super) fn measure(
         let ttft = seen.ttft.map_or(common.ttft, |own| pulled(own, seen.begun, common.ttft));
         common.measured(offer, seen, ttft, mean)
     };
-    (offers.iter().zip(&seen).map(one).collect(), common.billing[1])
+    let measured = offers.iter().zip(&seen).map(one).collect();
+    Survey { measured, tails: seen.iter().map(|seen| seen.tail).collect(), usual: common.billing[1] }
 }
 
 /// The offers of a market that have served somebody, or all if none has. Whoever lists an offer names its price: one that

@@ -2,6 +2,7 @@
 
 mod choice;
 mod evidence;
+mod late;
 mod learning;
 
 use super::*;
@@ -422,11 +423,12 @@ proptest! {
 
     #[test]
     fn a_stored_decision_can_be_computed_again(pasts in prop::collection::vec(past(), 1..6)) {
-        let record = market_after(&pasts).decide(ASK).record();
+        let choice = market_after(&pasts).decide(ASK);
+        let record = choice.record();
         let stored = serde_json::to_string(&record).unwrap();
         let read: ChoiceRecord = serde_json::from_str(&stored).unwrap();
-        let again = decide(&read.coefficients, &read.ask, &read.terms, &read.measured, &read.draws);
-        prop_assert_eq!(&again, &record.ranking, "to the last bit: {}", stored);
+        prop_assert_eq!(&read.again(), &choice.ranking(), "to the last bit: {}", stored);
+        prop_assert_eq!((&read.again().order, read.again().explored), (&record.ranking.order, record.ranking.explored));
         prop_assert_eq!(read, record);
     }
 }

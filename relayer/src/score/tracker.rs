@@ -2,6 +2,7 @@
 //! Seconds count from the scorer's beginning.
 
 use super::ask::{Ask, Gate};
+use super::billed::Billed;
 use super::breaker::{Breaker, Witness};
 use super::candidate::{Live, reading};
 use super::evidence::Evidence;
@@ -17,10 +18,11 @@ use std::sync::Arc;
 const HALF_LIFE: f64 = 60.0;
 /// Half-life of the cache-hit rates, in seconds.
 const CACHE_HALF_LIFE: f64 = 300.0;
-/// Half-life of how tokens are billed, in seconds.
-const BILLING_HALF_LIFE: f64 = 3_600.0;
 /// How attempts count towards the rate of failures.
 const FAILURES: Decay = Decay { seconds: 300.0, samples: 40.0 };
+/// How attempts count towards the rate of those that were late, which is known by few: who serves everybody late from now on must
+/// not live on its past.
+const LATE: Decay = Decay { seconds: 300.0, samples: 5.0 };
 /// How answers count towards the rate of those that break off, which are rare.
 const BROKEN: Decay = Decay { seconds: 1_800.0, samples: 150.0 };
 /// How failures count towards what one costs in time.
@@ -47,26 +49,6 @@ impl Hits {
     }
 }
 
-/// Tokens by the relayer's own count, and as they were billed.
-#[derive(Clone, Copy, Debug, Default)]
-struct Billed {
-    counted: Decayed,
-    billed: Decayed,
-}
-
-impl Billed {
-    fn add(&mut self, counted: u32, billed: u32, now: f64) {
-        self.counted.add(counted.into(), now, BILLING_HALF_LIFE);
-        self.billed.add(billed.into(), now, BILLING_HALF_LIFE);
-    }
-
-    /// Tokens billed for one that was counted, and the tokens counted.
-    fn ratio(&self, now: f64) -> Option<(f64, f64)> {
-        let counted = self.counted.at(now, BILLING_HALF_LIFE);
-        (counted >= 1.0).then(|| (self.billed.at(now, BILLING_HALF_LIFE) / counted, counted))
-    }
-}
-
 /// What is known about one offer.
 #[derive(Debug, Default)]
 pub(super) struct Tracker {
@@ -87,6 +69,8 @@ pub(super) struct Tracker {
     breaker: Breaker,
     limit: Limit,
     failures: Mean,
+    /// Share of attempts that were late, of these and those that were served.
+    late: Mean,
     /// Share of attempts that were served, 429s and all: for people.
     up: Mean,
     /// Failures since the last answer.
@@ -178,18 +162,27 @@ impl Tracker {
                 self.in_a_row = 0;
                 self.verified = self.verified.saturating_add(1);
                 self.failures.add(0.0, weight, now, FAILURES);
+                self.late.add(0.0, weight, now, LATE);
                 self.up.add(1.0, weight, now, FAILURES);
                 self.broken.add(0.0, weight, now, BROKEN);
                 if let Some(ask) = asked.filter(|_| evidence.lengths) {
-                    self.prompts.add(ask.input_tokens, *input_tokens, now);
-                    self.answers.add(*received_tokens, *output_tokens, now);
+                    self.prompts.add(ask.input_tokens, *input_tokens, weight, now);
+                    self.answers.add(*received_tokens, *output_tokens, weight, now);
                 }
             }
             Outcome::Failed { kind, retry_after } => {
                 self.up.add(0.0, weight, now, FAILURES);
                 self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), ticket, (evidence, probes), now);
             }
-            Outcome::Overtaken { .. } | Outcome::Neutral => self.breaker.neutral(),
+            Outcome::Overtaken { waited, late, .. } => {
+                self.breaker.neutral();
+                if *late {
+                    self.failures.add(1.0, weight, now, FAILURES);
+                    self.late.add(1.0, weight, now, LATE);
+                    self.lost.add(waited.as_secs_f64(), weight, now, LOST);
+                }
+            }
+            Outcome::Neutral => self.breaker.neutral(),
         }
     }
 
@@ -225,11 +218,12 @@ impl Tracker {
                 }
                 self.shown.push(now, *received_tokens, streamed.then_some(*ttft), *total);
             }
-            Outcome::Overtaken { input_tokens, waited } => {
+            Outcome::Overtaken { input_tokens, waited, late: false } => {
                 self.pace.began(waited.as_secs_f64(), (*input_tokens, *input_tokens), weight, now);
                 self.shown.push(now, 0, Some(*waited), *waited);
             }
-            Outcome::Failed { .. } | Outcome::Neutral => {}
+            // How long it would have taken is not known, and that it was too long counts as a failure.
+            Outcome::Overtaken { late: true, .. } | Outcome::Failed { .. } | Outcome::Neutral => {}
         }
     }
 
@@ -303,9 +297,12 @@ impl Tracker {
         }
     }
 
-    /// Rate of failures that another provider can make good, and the attempts it comes from.
+    /// Rate of failures that another provider can make good, and the attempts it comes from: of all, or of those that were late if
+    /// that is higher.
     pub(super) fn failure(&self, now: f64) -> (f64, f64) {
-        (self.failures.value().unwrap_or(0.0), self.failures.weight(now, FAILURES))
+        let all = (self.failures.value().unwrap_or(0.0), self.failures.weight(now, FAILURES));
+        let late = (self.late.value().unwrap_or(0.0), self.late.weight(now, LATE));
+        if late.0 > all.0 { late } else { all }
     }
 
     /// Rate of answers that broke off, and the answers it comes from.

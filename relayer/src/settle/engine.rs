@@ -10,9 +10,11 @@ use crate::config::{AlertConfig, SettleConfig};
 use crate::ledger::Ledger;
 use crate::ledger::recovery::ChainPosition;
 use crate::reader::accounts;
+use crate::registry::Registry;
+use crate::settle::dust::Waiting;
 use crate::vaults::Vaults;
 use solana_keypair::Keypair;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -27,8 +29,6 @@ mod seal;
 mod submit;
 mod tables;
 mod version;
-
-pub use seal::is_worth_sealing;
 
 /// The reason recorded with the quarantined charges of a closed vault.
 const CLOSED: &str = "the vault was closed before it was seen to be settled";
@@ -51,6 +51,10 @@ pub struct Setup {
     pub config: SettleConfig,
     /// When to alert a person.
     pub alerts: AlertConfig,
+    /// What the chain says about prices.
+    pub registry: watch::Receiver<Arc<Registry>>,
+    /// How long dust may wait whose price was replaced, see [`crate::settle::grace`].
+    pub replaced: Duration,
 }
 
 /// What a round does.
@@ -69,6 +73,9 @@ pub struct Settler {
     halted: BTreeSet<Pubkey>,
     version1: Version1,
     tables: Tables,
+    waiting: Waiting,
+    /// Vaults that were to be settled in the last round.
+    due: HashSet<Pubkey>,
     /// The finalized block height at the beginning of this round.
     height: u64,
     /// The node that answered last.
@@ -88,6 +95,8 @@ impl Settler {
             halted: BTreeSet::new(),
             version1,
             tables: Tables::default(),
+            waiting: Waiting::default(),
+            due: HashSet::new(),
             height: 0,
             asked: 0,
             problem: None,

@@ -11,6 +11,7 @@ use solana_keypair::Keypair;
 use solana_message::{AddressLookupTableAccount, VersionedMessage, v0, v1};
 use solana_signature::Signature;
 use solana_signer::Signer;
+use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use steam_protocol::Hash;
 use steam_protocol::batch::{HEADER_LEN, MAX_GROUPS};
@@ -240,11 +241,11 @@ impl Form {
     }
 
     /// How many of `groups`, from the first on, go into each transaction: as few transactions as their order allows.
-    pub fn pack(&self, parties: &SettlementAccounts, groups: &[Weight]) -> Vec<usize> {
+    pub fn pack<W: Borrow<Weight>>(&self, parties: &SettlementAccounts, groups: &[W]) -> Vec<usize> {
         let mut sizes = Vec::new();
         let mut from = 0;
         for at in 0..groups.len() {
-            if at > from && !self.fits(parties, &groups[from..=at]) {
+            if at > from && !self.fits(parties, groups[from..=at].iter().map(Borrow::borrow)) {
                 sizes.push(at - from);
                 from = at;
             }

@@ -1,11 +1,16 @@
 //! One vault's money. All rules of admission are here, as arithmetic on what is known; no I/O and no clock.
 
 mod affords;
+mod owed;
+mod view;
+
+pub use owed::{Dust, OwedLine};
 
 use super::sums::{add, covered, rounded_down, rounded_up};
-use super::{Consent, CosignError, KeyLimits, KeyView, Refusal, VaultUnavailable, VaultView, WithdrawalRequest};
-use crate::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
+use super::{Consent, CosignError, KeyLimits, Refusal, VaultUnavailable, WithdrawalRequest};
+use crate::chain::{KeyRef, KeySnapshot, VaultSnapshot};
 use crate::ledger::{Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals};
+use owed::Owed;
 use std::collections::{BTreeMap, HashMap};
 use steam_protocol::Hash;
 use steam_protocol::request::MAX_AHEAD_SECONDS;
@@ -27,6 +32,8 @@ pub(super) struct VaultAccount {
     next_number: u64,
     /// By epoch.
     keys: HashMap<u32, KeyAccount>,
+    /// What kinds of lines are charged and not sealed.
+    owed: Owed,
     /// By seq of the sealed group.
     sealed: BTreeMap<u32, Totals>,
     /// Withdrawals at once that may still be carried out, of whichever generation.
@@ -94,6 +101,7 @@ impl VaultAccount {
             missing: false,
             next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
+            owed: Owed::default(),
             sealed: BTreeMap::new(),
             agreements: Vec::new(),
             drains_until: 0,
@@ -109,6 +117,9 @@ impl VaultAccount {
             (entry.cumulative, entry.authorized) = (key.cumulative, key.authorized);
         }
         for (seq, epoch, amount) in loaded.unsettled {
+            if seq.is_none() {
+                account.owed.unknown();
+            }
             let sum = match seq {
                 None => &mut account.keys.entry(epoch).or_default().open,
                 Some(seq) => account.sealed.entry(seq).or_default().entry(epoch).or_default(),
@@ -378,6 +389,7 @@ impl VaultAccount {
         if let Some(account) = self.keys.get_mut(&epoch) {
             account.open = account.open.saturating_sub(total);
         }
+        self.forget_owed();
     }
 
     pub fn sealed(&mut self, seq: u32, totals: &Totals) {
@@ -386,6 +398,7 @@ impl VaultAccount {
                 account.open = account.open.saturating_sub(*amount);
             }
         }
+        self.forget_owed();
         if seq > self.snapshot.settle_seq {
             self.sealed.insert(seq, totals.clone());
         }
@@ -395,6 +408,7 @@ impl VaultAccount {
         for (epoch, amount) in self.sealed.remove(&seq).unwrap_or_default() {
             let account = self.keys.entry(epoch).or_default();
             account.open = add(account.open, amount);
+            self.owed.unknown();
         }
     }
 
@@ -428,40 +442,6 @@ impl VaultAccount {
     fn agreed_sum(&self) -> Pico {
         let amounts = self.agreements.iter().map(|agreement| agreement.amount.unwrap_or(MicroUsdc(u64::MAX)).pico());
         amounts.fold(Pico::ZERO, add)
-    }
-
-    pub fn view(&self) -> VaultView {
-        let snapshot = &self.snapshot;
-        VaultView {
-            vault: snapshot.address.to_string(),
-            owner: snapshot.owner.to_string(),
-            generation: snapshot.generation,
-            slot: snapshot.slot,
-            balance: snapshot.balance.0,
-            pending_withdrawal: snapshot.pending_withdrawal.0,
-            unsettled_pico: self.unsettled().0.to_string(),
-            held_pico: self.held().0.to_string(),
-            available: rounded_down(self.available()).0,
-            settle_seq: snapshot.settle_seq,
-            settled_pico: snapshot.settled_pico.0.to_string(),
-            fee_pico: snapshot.fee_pico.0.to_string(),
-            halted: self.history == History::Foreign,
-            keys: snapshot.keys.iter().map(|key| self.key_view(key)).collect(),
-        }
-    }
-
-    fn key_view(&self, key: &KeySnapshot) -> KeyView {
-        let held = self.keys.get(&key.epoch).map_or(Pico::ZERO, |k| k.held);
-        KeyView {
-            key: Pubkey::from(key.key).to_string(),
-            slot: key.slot,
-            epoch: key.epoch,
-            expires: key.expires,
-            revoked_at: key.revoked_at,
-            limit_total: key.limit_total.0,
-            allow_root: key.allow_root.map(hex::encode),
-            used_pico: add(add(key.settled, self.unsettled_of(key.epoch)), held).0.to_string(),
-        }
     }
 
     fn find(&self, key: &KeyRef) -> Option<&KeySnapshot> {

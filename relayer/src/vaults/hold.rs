@@ -1,6 +1,6 @@
 //! A hold, and the charge it becomes: the one durable write of a request.
 
-use super::account::Numbered;
+use super::account::{Numbered, OwedLine};
 use super::{Consent, Vaults};
 use crate::chain::{KeyRef, Pubkey};
 use crate::ledger::{Authorization, Charge, LedgerError, PackedDecision, StoredVoucher};
@@ -94,6 +94,7 @@ impl Hold {
             let mut state = vaults.lock();
             let account = state.account_at(&self.key.vault, self.key.generation).ok_or(ChargeError::VaultGone)?;
             let numbered = account.charge(&self.key, self.request_hash, self.ceiling, total);
+            account.owes(self.line(&draft));
             self.ceiling = Pico::ZERO; // what was held is now charged
             let authorization = self.authorization(consent, numbered.voucher);
             let charge = Box::new(Charge {
@@ -124,6 +125,19 @@ impl Hold {
             }
         }
         Ok(result?.0)
+    }
+
+    /// The line that a charge is of.
+    fn line(&self, draft: &Draft) -> OwedLine {
+        OwedLine {
+            slot: self.key.slot,
+            epoch: self.key.epoch,
+            provider: draft.offer.provider.to_bytes(),
+            offer: draft.offer.address.to_bytes(),
+            version: draft.offer.version,
+            long: draft.offer.price.is_long(draft.usage.prompt()),
+            fee_bps: self.fee_bps,
+        }
     }
 
     /// What covers a charge: the `highest` of the client's vouchers, whatever became of the request it came with, or the seed

@@ -1,7 +1,7 @@
 //! Admission, rule by rule: each test fails if its rule is deleted.
 
 use super::*;
-use crate::chain::KeySnapshot;
+use crate::chain::{KeySnapshot, Pubkey};
 use crate::ledger::{Agreement, RecentRequest};
 use steam_protocol::units::Price;
 
@@ -245,4 +245,27 @@ fn numbers_and_cumulative_sums_go_on_where_the_ledger_left_off() {
     // A charge that could not be made durable is not owed, but its number and its place in the sum are gone.
     account.uncharge(&key(), MicroUsdc(10).pico());
     assert_eq!(account.unsettled(), MicroUsdc(7).pico());
+}
+
+#[test]
+fn what_was_open_at_the_start_or_came_back_does_not_wait() {
+    let line = OwedLine { slot: 0, epoch: 1, provider: [5; 32], offer: [6; 32], version: 1, long: false, fee_bps: 50 };
+    let mut fresh = account(|_| ());
+    spend(&mut fresh, 1, 10, 5);
+    fresh.owes(line);
+    let dust = |account: &VaultAccount| account.dust(MicroUsdc(1), 50, NOW).map(|dust| dust.lines.len());
+    assert_eq!(dust(&fresh), Some(1));
+    let totals = Totals::from([(1, MicroUsdc(5).pico())]);
+    fresh.sealed(1, &totals);
+    spend(&mut fresh, 2, 10, 5);
+    fresh.owes(OwedLine { version: 2, ..line });
+    assert_eq!(dust(&fresh), Some(1), "what was sealed is owed no more");
+    fresh.unsealed(1);
+    assert_eq!(dust(&fresh), None, "of what a voided group gives back nothing is known");
+    let loaded = LoadedVault { unsettled: vec![(None, 1, MicroUsdc(5).pico())], ..LoadedVault::default() };
+    assert_eq!(dust(&VaultAccount::new(&snapshot(), loaded, std::iter::empty(), 1)), None);
+    let mut many = account(|_| ());
+    spend(&mut many, 1, 10, 5);
+    (0..1_000).for_each(|version| many.owes(OwedLine { version, ..line }));
+    assert_eq!(dust(&many), None, "so many lines are no dust");
 }

@@ -2,6 +2,7 @@
 
 use super::FinishReasonView;
 use crate::relay::decision::{OPENED, Record};
+use crate::score::CandidateScore;
 use serde::{Deserialize, Serialize};
 use steam_protocol::receipt::{FinishReason, Receipt};
 use utoipa::ToSchema;
@@ -20,6 +21,8 @@ pub struct Generation {
     pub data: GenerationFigures,
     /// The decision record.
     pub decision: Record,
+    /// What each candidate of each of the record's routes came to, which follows from the record.
+    pub scores: Vec<Vec<CandidateScore>>,
     /// The exact bytes of the record, base64: the receipt's `routing_hash` is their SHA-256.
     pub decision_base64: String,
     /// The signed receipt, base64.

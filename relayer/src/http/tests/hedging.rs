@@ -184,3 +184,50 @@ async fn a_race_that_both_lose_fails_over_to_the_next() {
     assert_eq!(error(world.chat(ask(50)).await).await.0, 502);
     assert_eq!(world.settled_down().await, (Pico::ZERO, Pico::ZERO));
 }
+
+/// Two cheap offers that never answer, and a dear one that does.
+async fn silent() -> ([Mock; 3], World) {
+    let mocks =
+        [Mock::new("mute", vec![Step::Forever]).await, Mock::new("dumb", vec![Step::Forever]).await, good(true).await];
+    let [mute, dumb, good] = &mocks;
+    let mut dear = good.offer(3);
+    dear.price.standard.output *= 3;
+    let world = World::with(vec![cheap(mute.offer(1)), cheap(dumb.offer(2)), dear], |config| {
+        config.upstream.first_token_timeout_ms = 20_000;
+        cost_alone(config);
+    })
+    .await;
+    (mocks, world)
+}
+
+#[tokio::test]
+async fn who_is_late_is_raced_by_the_next_whatever_that_costs_and_is_paid_nothing() {
+    let ([mute, dumb, good], world) = silent().await;
+    let began = Instant::now();
+    let streamed = Streamed::read(world.chat(json!({"stream": true, "max_tokens": 16})).await).await;
+    assert_eq!((streamed.text().as_str(), streamed.done), ("hello", true));
+    assert!(began.elapsed() < Duration::from_secs(15), "nobody waits for the timeout of those that are late");
+    assert_eq!((mute.count(), dumb.count(), good.count()), (1, 1, 1));
+    let receipt = streamed.receipt.unwrap().receipt;
+    assert_eq!(receipt.offer, [3; 32]);
+    let decision = world.decision(&streamed.id).await;
+    let outcomes: Vec<_> =
+        (0..3).map(|i| (&decision["attempts"][i]["outcome"], &decision["attempts"][i]["hedge"])).collect();
+    let (overtaken, opened) = (json!("overtaken"), json!("opened"));
+    assert_eq!(outcomes, [(&overtaken, &json!(false)), (&overtaken, &json!(true)), (&opened, &json!(true))]);
+    let (held, unsettled) = world.settled_down().await;
+    assert_eq!((held, unsettled), (Pico::ZERO, Pico(receipt.charge.0 + receipt.fee.0)), "one of them is paid");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!([&mute, &dumb].map(|late| late.hung_up.load(Ordering::SeqCst)), [1, 1]);
+}
+
+#[tokio::test]
+async fn who_was_named_is_waited_for_and_so_is_everybody_by_a_request_that_says_so() {
+    for provider in [json!({"order": ["mute", "good"]}), json!({"hedge_after_ms": 0}), json!({"sort": "price"})] {
+        let ([_, dumb, good], world) = silent().await;
+        let asked = json!({"stream": true, "max_tokens": 16, "provider": provider});
+        let waiting = tokio::time::timeout(Duration::from_secs(6), async { world.chat(asked).await.bytes().await });
+        assert!(waiting.await.is_err(), "{provider}");
+        assert_eq!((dumb.count(), good.count()), (0, 0), "{provider}");
+    }
+}

@@ -9,6 +9,7 @@ use crate::relay::testing::world::{Streamed, World, request};
 use crate::relay::testing::{NOW, offer};
 use serde_json::{Value, json};
 use steam_protocol::key::SessionKey;
+use tokio::time::Instant;
 
 const MODEL: &str = "gpt-4o";
 
@@ -204,4 +205,34 @@ async fn who_claims_more_tokens_than_came_is_no_faster() {
     assert_eq!((honest, billed), (102, 400));
     let most = 101.0 / 0.15;
     assert!(live <= most && board <= most * 1.02, "{live} and {board} tokens a second of at most {most}");
+}
+
+#[tokio::test]
+async fn hidden_reasoning_beyond_what_can_have_been_written_is_not_charged_and_counts_against_its_provider() {
+    let words: Vec<String> = (0..60).map(|n| format!("word{n}")).collect();
+    let said = json!({"id": "c", "created": 5, "model": "m", "choices": [{"index": 0, "delta": {"content": words.join(" ")}}]});
+    let details = json!({"reasoning_tokens": 3_700});
+    let usage = json!({"prompt_tokens": 20, "completion_tokens": 3_900, "completion_tokens_details": details});
+    let usage = json!({"id": "c", "created": 5, "model": "m", "choices": [], "usage": usage});
+    let said = [said, usage].map(|event| event.to_string());
+    let mock = Mock::new("thinker", stream(&[ROLE, &said[0], STOP, &said[1], "[DONE]"])).await;
+    let mut offer = mock.offer(1);
+    offer.model = MODEL.into();
+    let address = offer.address;
+    let (world, keys) = two_vaults(vec![offer]).await;
+    let mut charged = 0;
+    for number in 0..80 {
+        let asked = json!({"model": MODEL, "stream": true, "max_tokens": 4_000});
+        let began = Instant::now();
+        let streamed = Streamed::read(world.chat_as(&keys[number % 2], asked).await).await;
+        let output = streamed.receipt.unwrap().receipt.usage.output;
+        // All of it comes at once, as fast as anybody is believed to write: 4,000 hidden tokens a second at most.
+        let most = 300.0 + 4_000.0 * began.elapsed().as_secs_f64();
+        assert!((60.0..most).contains(&f64::from(output)), "{output} tokens were charged, and {most} can be believed");
+        charged += output;
+    }
+    assert!(charged < 80 * 2_600, "{charged} tokens were charged of 3,900 that each answer claimed within a moment");
+    world.settled_down().await;
+    let flags = world.node.board.flags(&address);
+    assert!(flags.iter().any(|flag| flag.reason == Suspicion::OutputTokens), "{flags:?}");
 }

@@ -77,10 +77,11 @@ fn is_damage(error: &rusqlite::Error) -> bool {
 
 fn look(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
     let db = &db.unchecked_transaction()?;
-    database(db, audit)?;
+    integrity(db, audit)?;
     if audit.findings.iter().any(|finding| finding.rule == "integrity") {
         return Ok(()); // what is read from a damaged file means nothing
     }
+    references(db, audit)?;
     let (domain, relayer) = recovery::deployment(db)?;
     let deployment = Deployment { domain, relayer: relayer.to_bytes() };
     let mut vaults = charges::look(db, deployment, audit)?;
@@ -103,8 +104,8 @@ fn look(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
     incidents(db, audit)
 }
 
-/// What SQLite itself can tell.
-fn database(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
+/// Whether the file is whole, as SQLite itself can tell.
+fn integrity(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
     let mut check = db.prepare("PRAGMA integrity_check(100)")?;
     let mut rows = check.query([])?;
     while let Some(row) = rows.next()? {
@@ -113,6 +114,11 @@ fn database(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
             audit.find("integrity", "file", told);
         }
     }
+    Ok(())
+}
+
+/// Rows that refer to others which are not there.
+fn references(db: &Connection, audit: &mut Audit) -> Result<(), LedgerError> {
     let mut check = db.prepare("PRAGMA foreign_key_check")?;
     let mut rows = check.query([])?;
     while let Some(row) = rows.next()? {

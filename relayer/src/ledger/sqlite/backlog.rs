@@ -11,16 +11,14 @@ impl Reader {
         // Charges are numbered and stored in the order in which they were made.
         let mut first = self.0.prepare_cached(
             "SELECT r.receipt FROM record r WHERE r.id IN (
-               SELECT min(id) FROM charge INDEXED BY charge_open WHERE seq IS NULL AND quarantined IS NULL
-               UNION ALL
                SELECT (SELECT min(c.id) FROM charge c WHERE c.vault = v.id AND c.seq = g.seq) FROM settlement_group g
                JOIN vault v ON v.vault = g.vault AND v.generation = g.generation WHERE g.state = 'sealed')",
         )?;
         let mut rows = first.query([])?;
-        let mut oldest_ms: Option<i64> = None;
+        let mut sealed = Vec::new();
         while let Some(row) = rows.next()? {
-            let started_ms = charges::receipt(row)?.started_at_ms;
-            oldest_ms = Some(oldest_ms.map_or(started_ms, |oldest| oldest.min(started_ms)));
+            let receipt = charges::receipt(row)?;
+            sealed.push((receipt.vault.into(), receipt.started_at_ms));
         }
         let mut statement = self.0.prepare_cached(
             "SELECT (SELECT count(*) FROM settlement_group
@@ -31,7 +29,7 @@ impl Reader {
         )?;
         Ok(statement.query_row([height as i64, since_ms], |row| {
             Ok(Backlog {
-                oldest_ms,
+                sealed,
                 skipped_groups: row.unsigned("skipped")?,
                 quarantined: row.unsigned("incidents")?,
                 lamports: row.unsigned("lamports")?,

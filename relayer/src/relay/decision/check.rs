@@ -1,9 +1,9 @@
 //! Checks a decision record against the receipt that commits to it, and repeats the choice. The measurements are the
 //! relayer's own: a record proves that the choice follows from them, not that they are true.
 
-use super::{AttemptRecord, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, TOO_LONG, VERSION};
+use super::{AttemptRecord, CandidateRecord, OPENED, REFUSED, Record, RouteRecord, TOO_LONG, VERSION, WITH_SCORES};
 use crate::relay::plan::{places, preferred_first, schedule};
-use crate::score::{Gate, Ranking, decide};
+use crate::score::{Gate, Ranking};
 use std::collections::HashSet;
 use steam_protocol::receipt::{FinishReason, Receipt};
 use steam_protocol::sha256;
@@ -49,7 +49,7 @@ pub fn check(bytes: &[u8], receipt: &Receipt) -> Result<Record, Fault> {
         return Err(Fault::Hash);
     }
     let record: Record = serde_json::from_slice(bytes).map_err(|error| Fault::Form(error.to_string()))?;
-    if record.v != VERSION {
+    if ![VERSION, WITH_SCORES].contains(&record.v) {
         return Err(Fault::Form(format!("it is of version {}", record.v)));
     }
     // Two readers of JSON may take a member given twice, or a number too long, for different things.
@@ -58,7 +58,7 @@ pub fn check(bytes: &[u8], receipt: &Receipt) -> Result<Record, Fault> {
     }
     for route in &record.routes {
         coherent(route, &record.dialect)?;
-        again(route)?;
+        again(route, record.v == WITH_SCORES)?;
     }
     ordered(&record)?;
     attempted(&record)?;
@@ -88,12 +88,11 @@ fn coherent(route: &RouteRecord, dialect: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Repeats the choice, to the last bit: it uses only operations that every machine rounds alike.
-fn again(route: &RouteRecord) -> Result<(), Fault> {
+/// Repeats the choice, to the last bit: it uses only operations that every machine rounds alike. Records of an earlier form
+/// have its scores.
+fn again(route: &RouteRecord, with_scores: bool) -> Result<(), Fault> {
     let recorded = &route.choice.ranking;
-    let choice = &route.choice;
-    let Ranking { order, scores, explored } =
-        decide(&choice.coefficients, &choice.ask, &choice.terms, &choice.measured, &choice.draws);
+    let Ranking { order, scores, explored } = route.choice.again();
     let differs = |what| Err(Fault::Choice { model: route.model.clone(), what });
     if order != recorded.order {
         return differs("the order");
@@ -101,7 +100,7 @@ fn again(route: &RouteRecord) -> Result<(), Fault> {
     if explored != recorded.explored {
         return differs("whether it explored");
     }
-    if scores != recorded.scores {
+    if recorded.scores != with_scores.then_some(scores) {
         return differs("a score");
     }
     Ok(())

@@ -141,15 +141,19 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
     };
     assert_eq!(choice(|r| r.routes[0].choice.ranking.order.reverse()), "the order");
     assert_eq!(choice(|r| r.routes[0].choice.ranking.explored ^= true), "whether it explored");
-    assert_eq!(choice(|r| r.routes[0].choice.ranking.scores[2].score *= 1.0 + 1e-15), "a score");
-    // Other inputs make other scores, and sometimes another order, which is looked at first.
-    let inputs: [fn(&mut Record); 3] = [
-        |r| r.routes[0].choice.measured[1].failure += 0.01,
-        |r| r.routes[0].choice.measured[1].price.standard.output += 1,
-        |r| r.routes[0].choice.terms.second += 0.5,
-    ];
+    let with_scores = |r: &mut Record| r.routes[0].choice.ranking.scores = Some(r.scores().remove(0));
+    assert_eq!(choice(with_scores), "a score", "this form has none");
+    // Other inputs make another order.
+    let best = |r: &Record| r.routes[0].choice.ranking.order[0];
+    let inputs: [fn(&mut score::Measured); 3] =
+        [|m| m.failure = 0.9, |m| m.speed = 1.0, |m| m.gate = score::Gate::Open];
     for input in inputs {
-        assert!(matches!(choice(input), "a score" | "the order"));
+        let change = |r: &mut Record| {
+            let best = best(r);
+            input(&mut r.routes[0].choice.measured[best]);
+        };
+        let fault = resigned(&bytes, &receipt, change).unwrap_err();
+        assert!(matches!(fault, Fault::Choice { what: "the order", .. }), "{fault}");
     }
     assert!(matches!(fault(|r| r.routes[0].candidates.swap(0, 1)), Fault::Contradiction(_)));
     assert!(matches!(fault(|r| drop(r.routes[0].candidates.pop())), Fault::Contradiction(_)));
@@ -200,6 +204,24 @@ async fn each_rule_of_a_record_names_what_breaks_it() {
         ..receipt.clone()
     };
     assert_eq!(resigned(&bytes, &dearer, |_| ()), Err(Fault::Receipt("the price")));
+}
+
+#[tokio::test]
+async fn a_record_of_the_form_before_is_checked_with_its_scores() {
+    let (bytes, receipt) = served().await;
+    let older = |r: &mut Record| {
+        r.v = WITH_SCORES;
+        r.routes[0].choice.ranking.scores = Some(r.scores().remove(0));
+    };
+    let record = resigned(&bytes, &receipt, older).unwrap();
+    assert_eq!(record.scores(), [record.routes[0].choice.ranking.scores.clone().unwrap()]);
+    let fault = resigned(&bytes, &receipt, |r| {
+        older(r);
+        r.routes[0].choice.ranking.scores.as_mut().unwrap()[2].score *= 1.0 + 1e-15;
+    });
+    assert!(matches!(fault, Err(Fault::Choice { what: "a score", .. })));
+    let without = resigned(&bytes, &receipt, |r| r.v = WITH_SCORES);
+    assert!(matches!(without, Err(Fault::Choice { what: "a score", .. })));
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ fn reasoning_that_is_billed_and_never_seen_costs_money_and_no_writing() {
     }
     market.pass(1.0);
     let record = market.decide(ASK).record();
-    let (ask, score) = (record.ask, &record.ranking.scores[0]);
+    let (ask, score) = (record.ask, &record.again().scores[0]);
     assert!(ask.expected_output > 950 && ask.expected_received.is_some_and(|n| (90..110).contains(&n)), "{ask:?}");
     // Half a second and 100 tokens at 50 a second; 1,000 tokens in and 1,000 out.
     assert!((2.3..2.7).contains(&score.time) && score.cost > 1_950.0, "{score:?}");
@@ -409,4 +409,20 @@ fn a_conversation_goes_where_it_was_served_until_it_fails_or_is_forgotten() {
     market.answers(2, &one, USUAL);
     market.pass(301.0);
     assert_eq!(stuck(&mut market, one), None, "caches forget");
+}
+
+#[test]
+fn who_bills_more_from_now_on_is_left_within_a_few_requests() {
+    let dear = price(1_000_000, 1_000_000);
+    let mut market = Market::with(plain(), &[price(700_000, 700_000), dear, dear]);
+    for _ in 0..300 {
+        (0..3).for_each(|offer| market.answers(offer, &ASK, USUAL));
+    }
+    assert_eq!(market.rank(Sort::Balanced).order[0], 0);
+    let mut bills = 0;
+    while market.rank(Sort::Balanced).order[0] == 0 {
+        market.answers(0, &ASK, End { output: 4_000, ..USUAL });
+        bills += 1;
+    }
+    assert!(bills <= 3, "{bills} bills of ten times as much");
 }

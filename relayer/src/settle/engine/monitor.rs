@@ -29,7 +29,7 @@ impl Settler {
         let (heights, lamports): (Vec<_>, Vec<_>) = told.await.into_iter().unzip();
         let age = |since: i64| u64::try_from(now.saturating_sub(since) / 1_000).unwrap_or_default();
         let facts = Facts {
-            oldest_unsettled_seconds: waiting.oldest_ms.map(age),
+            oldest_unsettled_seconds: self.waiting.oldest_ms(&waiting.sealed, &self.due).map(age),
             unsettled_receipts: pending.receipts,
             skipped_groups: waiting.skipped_groups,
             set_aside: waiting.quarantined,

@@ -1,31 +1,34 @@
 //! Seals what a vault's keys have spent into the next group of its chain.
 
 use super::{CLOSED, Settler, Setup};
-use crate::config::SettleConfig;
 use crate::ledger::{GroupState, OpenVault, SealedGroup};
 use crate::reader::accounts;
 use crate::settle::SettleError;
+use crate::settle::dust::{Sorted, filling};
 use crate::settle::form::{Form, Weight};
-use crate::vaults::Vaults;
 use futures::future::join_all;
-use steam_protocol::units::MicroUsdc;
-
-/// Whether the fees of `open` cover their share of a transaction, or have waited for more for as long as they may, at `now` in
-/// Unix milliseconds. The ledger says since when, so that a restart does not let them wait anew; a clock that was set back lets
-/// nothing wait.
-pub fn is_worth_sealing(vaults: &Vaults, config: &SettleConfig, open: &OpenVault, now: i64) -> bool {
-    let longest = i64::try_from(config.dust_seconds).unwrap_or(i64::MAX).saturating_mul(1_000);
-    !(0..longest).contains(&now.saturating_sub(open.began_ms))
-        || !vaults.may_wait(&open.vault, open.generation, MicroUsdc(config.min_fee_microusdc))
-}
 
 impl Settler {
-    /// Seals the next group of every vault that has charges worth it and none under way.
+    /// Seals the next group of every vault that has charges worth it and none under way, and of others that fill their
+    /// transactions.
     pub(super) async fn seal(&mut self) -> Result<(), SettleError> {
         let now = self.setup.clock.unix_ms();
         let open = self.setup.ledger.vaults_to_seal().await?;
-        let Setup { vaults, config, .. } = &self.setup;
-        let due: Vec<OpenVault> = open.into_iter().filter(|open| is_worth_sealing(vaults, config, open, now)).collect();
+        let registry = self.setup.registry.borrow().clone();
+        let Setup { vaults, config, replaced, .. } = &self.setup;
+        let Sorted { due, dust } = self.waiting.sort((vaults, config, *replaced), &registry, open, now);
+        self.due = due.iter().map(|open| open.vault).collect();
+        let sealed = self.seal_all(due, now).await?;
+        if let Some(form) = self.forms().pop() {
+            let more = filling(&form, &self.setup.parties, &sealed, dust);
+            self.seal_all(more, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Seals the next group of each of these. Returns the groups.
+    async fn seal_all(&mut self, due: Vec<OpenVault>, now: i64) -> Result<Vec<SealedGroup>, SettleError> {
+        let mut groups = Vec::new();
         for chunk in due.chunks(accounts::VAULTS_AT_ONCE) {
             let reading = self.read_vaults(chunk.iter().map(|open| open.vault)).await?;
             // Together, so that they wait for one write.
@@ -64,6 +67,7 @@ impl Settler {
                         self.setup.vaults.sealed(&group, &totals);
                         self.resume(vault);
                         tracing::debug!(%vault, seq = group.seq, receipts = group.receipts, "sealed");
+                        groups.push(group);
                     }
                 }
             }
@@ -71,6 +75,6 @@ impl Settler {
                 return Err(error.into());
             }
         }
-        Ok(())
+        Ok(groups)
     }
 }

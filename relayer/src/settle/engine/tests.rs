@@ -19,6 +19,7 @@ use solana_signature::Signature;
 use solana_signer::Signer as _;
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
 use steam_router::error::SteamError;
@@ -215,6 +216,8 @@ async fn charged_with(nodes: &[Arc<Node>], config: SettleConfig) -> (World, Sett
         keypair: keypair(),
         config,
         alerts: AlertConfig::default(),
+        registry: world.node.registry.clone(),
+        replaced: Duration::from_secs(600),
     });
     (world, settler.0)
 }

@@ -126,7 +126,7 @@ fn groups_are_packed_in_their_order_into_few_transactions() {
     assert_eq!(Form::V1.pack(&parties(), &weights), [16, 2]);
     assert_eq!(table(&groups).pack(&parties(), &weights), [6, 6, 6]);
     assert_eq!(Form::Plain.pack(&parties(), &weights).iter().sum::<usize>(), 18);
-    assert_eq!(Form::Plain.pack(&parties(), &[]), Vec::<usize>::new());
+    assert_eq!(Form::Plain.pack::<Weight>(&parties(), &[]), Vec::<usize>::new());
     // A group too large for any transaction stands alone: simulating it says so.
     let large = group(1, 8, &(0..16).map(|n| 2 * n).collect::<Vec<_>>());
     assert_eq!(Form::Plain.pack(&parties(), &weigh(&[large.clone(), large])), [1, 1]);

@@ -2,6 +2,9 @@
 
 mod flight;
 mod probing;
+mod race;
+mod state;
+mod told;
 
 use super::cast::{Cast, MODELS};
 use super::keys::{self, Keys, Targets};
@@ -12,8 +15,9 @@ use super::{Defences, Outcome, Scale};
 use crate::market::Request;
 use crate::market::provider::scaled;
 use anyhow::Result;
-use flight::{Flight, Who, sybil_request};
+use flight::sybil_request;
 use probing::Prober;
+use state::{Flight, Who};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -42,10 +46,12 @@ pub(super) enum Event {
     Arrive(usize),
     /// A key of the adversary's sends something.
     Attack(usize),
-    /// The first token of a flight comes.
-    First(usize),
-    /// The attempt of a flight is over.
-    End(usize),
+    /// The first token of a flight's attempt with a number comes.
+    First(usize, u64),
+    /// It is late.
+    Late(usize, u64),
+    /// It is over.
+    End(usize, u64),
     /// The relayer may probe.
     Probe,
     /// A round of settlement.
@@ -103,6 +109,8 @@ pub struct Day {
     pub(super) now: f64,
     pub(super) flights: Vec<Option<Flight>>,
     pub(super) free: Vec<usize>,
+    /// Attempts that began.
+    pub(super) attempted: u64,
     /// Requests each honest provider works on.
     pub(super) own: Vec<u32>,
     honest: Vec<Key>,
@@ -142,6 +150,7 @@ impl Day {
             now: 0.0,
             flights: Vec::new(),
             free: Vec::new(),
+            attempted: 0,
             sybil: Vec::new(),
             vaults: FIRST_SYBIL_VAULT,
             events: BinaryHeap::new(),
@@ -186,10 +195,10 @@ impl Day {
             self.happens(event)?;
         }
         // What is left is settled once it is old enough.
-        for _ in 0..10 {
-            self.now += SETTLE;
+        for pause in [SETTLE, self.relayer.config.settle.dust_seconds as f64, SETTLE] {
+            self.now += pause;
             self.relayer.clock.set(self.now);
-            self.relayer.money.settle()?;
+            self.relayer.settle()?;
         }
         self.outcome.met = self.offers.met;
         self.outcome.registered = self.offers.registered;
@@ -220,14 +229,15 @@ impl Day {
         match event {
             Event::Arrive(place) => self.arrive(place),
             Event::Attack(place) => self.attack(place),
-            Event::First(place) => self.first(place),
-            Event::End(place) => self.end(place),
+            Event::First(place, number) => self.first(place, number),
+            Event::Late(place, number) => self.late(place, number),
+            Event::End(place, number) => self.end(place, number),
             Event::Probe => {
                 self.probe();
                 self.again(probing::PAUSE, event);
             }
             Event::Settle => {
-                self.relayer.money.settle()?;
+                self.relayer.settle()?;
                 self.keep_count();
                 self.again(SETTLE, event);
             }

@@ -10,13 +10,15 @@ use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 use steam::chain::{KeyRef, KeySnapshot, Pubkey, SettlementAccounts, VaultSnapshot};
 use steam::clock::Clock;
 use steam::config::SettleConfig;
 use steam::ledger::{BatchId, FinishBatch, GroupState, Ledger, OpenVault, SealedGroup, Totals, Turns};
+use steam::registry::Registry;
+use steam::settle::dust::{Sorted, Waiting, filling};
 use steam::settle::fees::{TRANSACTION_FEE, price};
 use steam::settle::form::{Budget, Form, Weight, with_margin};
-use steam::settle::is_worth_sealing;
 use steam::vaults::{ChargeError, Draft, Hold, Identity, Vaults};
 use steam_protocol::key::SessionKey;
 use steam_protocol::receipt::SignedReceipt;
@@ -26,6 +28,8 @@ use steam_protocol::units::{MicroUsdc, Price};
 const UNITS_A_VAULT: u64 = 21_500;
 /// The relayer's fee, in basis points.
 pub const FEE_BPS: u16 = 100;
+/// How long dust waits whose price was replaced: with the grace that `steam admin init` sets, as `settle/grace.rs` has it.
+const REPLACED: Duration = Duration::from_secs(690);
 /// The slot that everything is read at.
 const SLOT: u64 = 1;
 
@@ -50,6 +54,7 @@ pub struct Money {
     turns: Turns,
     directory: PathBuf,
     parties: SettlementAccounts,
+    waiting: Waiting,
     on_chain: HashMap<Pubkey, VaultSnapshot>,
     changed: bool,
     charging: Vec<Charging>,
@@ -91,6 +96,7 @@ impl Money {
             turns,
             directory,
             parties,
+            waiting: Waiting::default(),
             on_chain,
             changed: false,
             charging,
@@ -157,7 +163,7 @@ impl Money {
     ///
     /// # Errors
     /// Where the ledger fails.
-    pub fn settle(&mut self) -> Result<()> {
+    pub fn settle(&mut self, registry: &Registry) -> Result<()> {
         while self.turns.take() {}
         for mut charging in std::mem::take(&mut self.charging) {
             let Poll::Ready(receipt) = poll(charging.as_mut()) else { anyhow::bail!("a charge is not durable") };
@@ -165,8 +171,11 @@ impl Money {
         }
         let now = self.clock.unix_ms();
         let open = drive(&mut self.turns, self.ledger.vaults_to_seal())?;
-        let due = open.into_iter().filter(|open| is_worth_sealing(&self.vaults, &self.config, open, now));
-        let mut groups = self.seal(due.collect())?;
+        let how = (&*self.vaults, &self.config, REPLACED);
+        let Sorted { due, dust } = self.waiting.sort(how, registry, open, now);
+        let mut groups = self.seal(due)?;
+        let sealed: Vec<SealedGroup> = groups.iter().map(|(group, _)| group.clone()).collect();
+        groups.extend(self.seal(filling(&Form::V1, &self.parties, &sealed, dust))?);
         groups.sort_by_key(|(group, _)| group.vault);
         let weights: Vec<Weight> = groups.iter().map(|(group, _)| Weight::of(&self.parties, group)).collect();
         let sizes = Form::V1.pack(&self.parties, &weights);

@@ -184,6 +184,14 @@ impl Relayer {
         Ok(Admitted { request, plan, order, ranked, hold, named: named.order, number })
     }
 
+    /// One round of settlement.
+    ///
+    /// # Errors
+    /// Where the ledger fails.
+    pub fn settle(&mut self) -> Result<()> {
+        self.money.settle(&self.registry)
+    }
+
     /// What the attempts of `admitted` teach.
     pub fn evidence(&self, admitted: &Admitted, now: f64) -> Evidence {
         let vault = admitted.hold.vault();

@@ -116,6 +116,23 @@ pub enum Fate {
     },
 }
 
+impl Fate {
+    /// Seconds until there is something to hand on, of an answer that is not `streamed` all of it; never, where it fails.
+    pub fn first(&self, streamed: bool) -> f64 {
+        match *self {
+            Self::Failed { .. } => f64::INFINITY,
+            Self::Cut { ttft, .. } => ttft,
+            Self::Served { ttft, total } => {
+                if streamed {
+                    ttft
+                } else {
+                    total
+                }
+            }
+        }
+    }
+}
+
 impl Provider {
     /// The price in force.
     pub fn price_at(&self, at: f64) -> Price {

@@ -37,9 +37,9 @@ fn table() -> Vec<Stated> {
     let images = json!({"role": "assistant", "content": "", "images": [picture]});
     let empty = json!({"role": "assistant", "content": ""});
     let outside =
-        json!({"completion_tokens": 2, "total_tokens": 339, "completion_tokens_details": {"reasoning_tokens": 317}});
+        json!({"completion_tokens": 2, "total_tokens": 39, "completion_tokens_details": {"reasoning_tokens": 17}});
     let hits = json!({"prompt_tokens_details": {"cached_tokens": 0}, "prompt_cache_hit_tokens": 18});
-    let reasoning = json!({"completion_tokens": 300, "completion_tokens_details": {"reasoning_tokens": 297}});
+    let reasoning = json!({"completion_tokens": 30, "completion_tokens_details": {"reasoning_tokens": 27}});
     vec![
         stated("numbers with a point", &hello, json!({"prompt_tokens": 20.0, "completion_tokens": 3.0}), (20, 0, 3)),
         stated("other names", &hello, json!({"input_tokens": 20, "output_tokens": 3}), (20, 0, 3)),
@@ -48,8 +48,8 @@ fn table() -> Vec<Stated> {
         stated("cache_read_input_tokens", &hello, usage(json!({"cache_read_input_tokens": 18})), (2, 18, 3)),
         stated("details", &hello, usage(json!({"prompt_tokens_details": {"cached_tokens": 18}})), (2, 18, 3)),
         stated("hits beside details of none", &hello, usage(hits), (2, 18, 3)),
-        stated("reasoning beside the completion", &hello, usage(outside), (20, 0, 319)),
-        stated("reasoning in the completion", &hello, usage(reasoning), (20, 0, 300)),
+        stated("reasoning beside the completion", &hello, usage(outside), (20, 0, 19)),
+        stated("reasoning in the completion", &hello, usage(reasoning), (20, 0, 30)),
         stated("parallel calls", &calls, usage(json!({"completion_tokens": 77})), (20, 0, 77)),
         stated("a custom call", &custom, usage(json!({"completion_tokens": 30})), (20, 0, 30)),
         stated("reasoning details alone", &details, usage(json!({})), (20, 0, 3)),
@@ -64,11 +64,16 @@ fn table() -> Vec<Stated> {
     ]
 }
 
+/// Whoever thinks takes the time for it.
+fn thinks(stated: &Stated) -> Vec<Step> {
+    if stated.usage["completion_tokens_details"].is_object() { vec![Step::Pause(300)] } else { Vec::new() }
+}
+
 fn whole(stated: &Stated) -> Vec<Step> {
     let reason = if stated.message["tool_calls"].is_array() { "tool_calls" } else { "stop" };
     let choice = json!({"index": 0, "message": stated.message, "finish_reason": reason});
     let body = json!({"id": "c", "object": "chat.completion", "created": 5, "model": "m", "choices": [choice], "usage": stated.usage});
-    answer("200 OK", &body.to_string())
+    [thinks(stated), answer("200 OK", &body.to_string())].concat()
 }
 
 fn streamed(stated: &Stated) -> Vec<Step> {
@@ -79,7 +84,7 @@ fn streamed(stated: &Stated) -> Vec<Step> {
     };
     let (said, end) = (event(&stated.message, Value::Null), event(&json!({}), reason.into()));
     let usage = json!({"id": "c", "created": 5, "model": "m", "choices": [], "usage": stated.usage}).to_string();
-    [stream(&[&said, &end, &usage]), vec![say("data: [DONE]\n\n")]].concat()
+    [thinks(stated), stream(&[&said, &end, &usage]), vec![say("data: [DONE]\n\n")]].concat()
 }
 
 #[tokio::test]

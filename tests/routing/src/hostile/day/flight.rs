@@ -1,24 +1,24 @@
 //! One request under way: its attempts, failover as `relay/failover.rs` has it, its bill, its record and what it teaches.
 
+use super::race::late_after;
+use super::state::{Attempt, Ended, Flight, Who, asker, is_healthy};
+use super::told::{record, sample};
 use super::{Day, Event};
 use crate::draw::{Purpose, at};
-use crate::hostile::offers::{Asker, Claim};
+use crate::hostile::offers::Claim;
 use crate::hostile::relayer::Admitted;
 use crate::market::Request;
 use crate::market::objective::dollars;
 use crate::market::provider::{Fate, Situation};
 use rand::Rng;
-use std::sync::Arc;
 use std::time::Duration;
-use steam::board::{AnswerEnd, Changed, HonestySample, PENALTY};
+use steam::board::{Changed, PENALTY};
 use steam::ledger::PackedDecision;
-use steam::registry::Offer;
-use steam::relay::decision::{AttemptRecord, OPENED, Record, RouteRecord, VERSION};
+use steam::relay::decision::{AttemptRecord, OPENED, OVERTAKEN};
 use steam::relay::dialect::{CacheWrites, Usage};
-use steam::relay::meter::{Bill, Bounds, Own, bill};
-use steam::relay::plan::Candidate;
-use steam::score::{Ask, Evidence, FailureKind, Outcome, Ticket};
-use steam::tokens::{Counted, Counting};
+use steam::relay::meter::{Bounds, Own, bill, thinkable};
+use steam::score::{FailureKind, Outcome};
+use steam::tokens::Counted;
 use steam::vaults::Draft;
 use steam_protocol::receipt::{CountedBy, FinishReason};
 use steam_protocol::units::Pico;
@@ -28,57 +28,20 @@ const NOTHING_SAID: f64 = 0.8;
 /// Bytes of a token of an answer.
 const TOKEN_BYTES: u64 = 4;
 
-/// Who asks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Who {
-    /// An honest user: the place of the request.
-    Honest(usize),
-    /// One of the adversary's keys by its place, and whether honest providers fail its request.
-    Sybil(usize, bool),
-    /// The operator.
-    Probe,
-}
-
-/// A request under way.
-pub struct Flight {
-    /// Who asks.
-    pub who: Who,
-    /// For what.
-    pub request: Request,
-    /// What the relayer has of it.
-    pub admitted: Admitted,
-    evidence: Evidence,
-    tried: usize,
-    attempts: Vec<AttemptRecord>,
-    attempt: Option<Attempt>,
-}
-
-/// The attempt under way.
-struct Attempt {
-    offer: Arc<Offer>,
-    id: usize,
-    ask: Ask,
-    ticket: Ticket,
-    began: f64,
-    cached: u32,
-    fate: Fate,
-}
-
-/// What is charged for an answer, and how it is said to have ended.
-struct Ended {
-    bill: Bill,
-    claim: Usage,
-    /// Tokens that arrived.
-    received: u32,
-    whole: bool,
-    first: f64,
-}
-
 impl Day {
     /// Begins the request of `who` that was let in.
     pub(super) fn begin(&mut self, who: Who, request: Request, admitted: Admitted) {
         let evidence = self.relayer.evidence(&admitted, self.now);
-        let flight = Flight { who, request, admitted, evidence, tried: 0, attempts: Vec::new(), attempt: None };
+        let flight = Flight {
+            who,
+            request,
+            admitted,
+            evidence,
+            tried: 0,
+            attempts: Vec::new(),
+            running: Vec::new(),
+            permits: 0,
+        };
         let place = self.free.pop().unwrap_or_else(|| {
             self.flights.push(None);
             self.flights.len() - 1
@@ -87,7 +50,7 @@ impl Day {
     }
 
     /// The next attempt of a flight, which has one left.
-    fn attempt(&mut self, place: usize, mut flight: Flight) {
+    pub(super) fn attempt(&mut self, place: usize, mut flight: Flight) {
         let turn = flight.admitted.order.scheduled[flight.tried];
         flight.tried += 1;
         let Some(candidate) = flight.admitted.candidate(turn) else { return };
@@ -102,11 +65,18 @@ impl Day {
             Fate::Cut { ttft, after, .. } => (Some(ttft), after),
             Fate::Served { ttft, total } => (Some(ttft), total),
         };
+        self.attempted += 1;
+        let number = self.attempted;
         if let Some(first) = first.filter(|_| flight.request.streamed) {
-            self.plan(self.now + first, Event::First(place));
+            self.plan(self.now + first, Event::First(place, number));
         }
-        self.plan(self.now + end, Event::End(place));
-        flight.attempt = Some(Attempt { offer, id, ask, ticket, began: self.now, cached, fate });
+        self.plan(self.now + end, Event::End(place, number));
+        if let Some(late) = late_after(&flight, turn) {
+            self.plan(self.now + late.as_secs_f64(), Event::Late(place, number));
+        }
+        let hedge = !flight.running.is_empty();
+        let began = self.now;
+        flight.running.push(Attempt { number, turn, hedge, late: false, offer, id, ask, ticket, began, cached, fate });
         self.flights[place] = Some(flight);
     }
 
@@ -141,23 +111,36 @@ impl Day {
         (fate, cached)
     }
 
-    /// The first token of a flight came.
-    pub(super) fn first(&mut self, place: usize) {
-        let at = self.relayer.clock.instant(self.now);
-        if let Some(attempt) = self.flights[place].as_mut().and_then(|flight| flight.attempt.as_mut()) {
-            self.relayer.scorer.began(&attempt.offer.address, &attempt.ask, &mut attempt.ticket, at);
+    /// The flight in this place and where the attempt with this number is in it, if that is under way.
+    pub(super) fn find(&mut self, place: usize, number: u64) -> Option<(&mut Flight, usize)> {
+        let flight = self.flights[place].as_mut()?;
+        let found = flight.running.iter().position(|attempt| attempt.number == number)?;
+        Some((flight, found))
+    }
+
+    /// Provider `id` works on one request less.
+    pub(super) fn leaves(&mut self, id: usize) {
+        if let Some(own) = self.own.get_mut(id) {
+            *own -= 1;
         }
     }
 
-    /// The attempt of a flight is over.
-    pub(super) fn end(&mut self, place: usize) {
+    /// An attempt is over.
+    pub(super) fn end(&mut self, place: usize, number: u64) {
+        let Some((flight, found)) = self.find(place, number) else { return };
+        let attempt = flight.running.swap_remove(found);
         let Some(mut flight) = self.flights[place].take() else { return };
-        let Some(attempt) = flight.attempt.take() else { return };
-        if let Some(own) = self.own.get_mut(attempt.id) {
-            *own -= 1;
-        }
-        self.note(&mut flight, &attempt);
+        self.leaves(attempt.id);
         let ended = self.ended(&flight, &attempt);
+        if ended.is_some() {
+            let slower = std::mem::take(&mut flight.running);
+            self.overtaken(&mut flight, slower);
+        }
+        let outcome = match attempt.fate {
+            Fate::Failed { kind, .. } => kind.name(),
+            Fate::Cut { .. } | Fate::Served { .. } => OPENED,
+        };
+        self.note(&mut flight, &attempt, outcome);
         self.teach(&flight, &attempt, ended.as_ref());
         let usd = ended.as_ref().map_or(0.0, |ended| dollars(ended.bill.total));
         if let Some(sybil) = self.offers.of(attempt.id) {
@@ -173,7 +156,8 @@ impl Day {
                 self.done(who, asked, whole, usd, Some(first));
                 self.free.push(place);
             }
-            None if self.retries(&flight) => self.attempt(place, flight),
+            None if self.retries(&mut flight) => self.attempt(place, flight),
+            None if !flight.running.is_empty() => self.flights[place] = Some(flight),
             None => {
                 self.done(flight.who, flight.request.at, false, 0.0, None);
                 self.free.push(place);
@@ -181,36 +165,36 @@ impl Day {
         }
     }
 
-    /// Whether another provider is asked.
-    fn retries(&mut self, flight: &Flight) -> bool {
+    /// Whether another provider is asked: somebody who may answer in time is waited for.
+    fn retries(&mut self, flight: &mut Flight) -> bool {
         let Some(next) = flight.admitted.order.scheduled.get(flight.tried) else { return false };
         let timeout = self.relayer.config.upstream.total_timeout_ms as f64 / 1e3;
-        if self.now >= flight.request.at + timeout {
+        if self.now >= flight.request.at + timeout || flight.running.iter().any(|attempt| !attempt.late) {
             return false;
         }
         let Some(candidate) = flight.admitted.candidate(*next) else { return false };
-        let healthy = flight.admitted.ranked.iter().any(|choice| choice.is_healthy(&candidate.offer.address));
+        if is_healthy(flight, &candidate.offer) {
+            return true;
+        }
         let at = self.relayer.clock.instant(self.now);
-        healthy || self.relayer.limits.retries.take(flight.evidence.vault, at)
+        let taken = self.relayer.limits.retries.take(flight.evidence.vault, at);
+        flight.permits += u32::from(taken);
+        taken
     }
 
-    fn note(&self, flight: &mut Flight, attempt: &Attempt) {
-        let outcome = match attempt.fate {
-            Fate::Failed { kind, .. } => kind.name(),
-            Fate::Cut { .. } if !flight.request.streamed => FailureKind::CutStream.name(),
-            Fate::Cut { .. } | Fate::Served { .. } => OPENED,
-        };
+    pub(super) fn note(&self, flight: &mut Flight, attempt: &Attempt, outcome: &str) {
         let ms = |seconds: f64| (seconds * 1e3) as u64;
-        flight.attempts.push(AttemptRecord {
+        let noted = AttemptRecord {
             offer: attempt.offer.address.to_string(),
             name: attempt.offer.provider_name.clone(),
             model: attempt.offer.model.clone(),
             outcome: outcome.to_owned(),
             started_ms: ms(attempt.began - flight.request.at),
             ms: ms(self.now - attempt.began),
-            hedge: false,
-            error: (outcome != OPENED).then(|| format!("simulated {outcome}")),
-        });
+            hedge: attempt.hedge,
+            error: (![OPENED, OVERTAKEN].contains(&outcome)).then(|| format!("simulated {outcome}")),
+        };
+        flight.attempts.push((attempt.number, noted));
     }
 
     /// The bill of an answer of which the client had something.
@@ -221,26 +205,33 @@ impl Day {
             Fate::Cut { ttft, delivered, .. } => (delivered, false, ttft),
             Fate::Served { ttft, total } => (request.output, true, if request.streamed { ttft } else { total }),
         };
-        let candidate = candidate_of(flight, attempt)?;
+        let candidate = flight.admitted.candidate(attempt.turn)?;
         let lies = match self.offers.listed.iter().find(|sybil| sybil.id == attempt.id) {
             Some(sybil) => sybil.claim(asker(flight.who)),
             None => Claim::HONEST,
         };
         let claimed = |tokens: u32| (f64::from(tokens) * lies.factor) as u64;
-        let hidden = lies.hidden.min(u64::from(candidate.max_output));
+        let claimed_hidden = lies.hidden.min(u64::from(candidate.max_output));
         let claim = Usage {
             prompt: claimed(request.input),
             cached: attempt.cached.into(),
-            completion: claimed(received) + hidden,
-            reasoning: hidden,
+            completion: claimed(received) + claimed_hidden,
+            reasoning: claimed_hidden,
             ..Usage::default()
+        };
+        let seconds = self.now - attempt.began;
+        let speed = flight.admitted.ranked.iter().find_map(|choice| choice.speed(&attempt.offer.address));
+        let hides = flight.admitted.request.hides_reasoning(candidate.dialect, attempt.offer.capabilities);
+        let hidden = match speed.filter(|_| hides) {
+            Some(speed) => thinkable(speed, seconds, received.into(), 1),
+            None => 0,
         };
         let own = Own {
             input: candidate.input,
             delivered: counted(received),
             reasoning: Counted::default(),
             calls: 0,
-            hides: flight.admitted.request.hides_reasoning(candidate.dialect, attempt.offer.capabilities),
+            hidden,
             writes: CacheWrites::None,
         };
         let bounds = Bounds {
@@ -250,7 +241,7 @@ impl Day {
             max_output: candidate.max_output,
         };
         let bill = bill(whole.then_some(claim), &own, &bounds);
-        Some(Ended { bill, claim, received, whole, first })
+        Some(Ended { bill, claim, hidden, received, whole, first })
     }
 
     /// Tells the scorer and the board how the attempt ended, as `Watch`, `Opened::served` and `honesty` do.
@@ -264,7 +255,7 @@ impl Day {
                 streamed: flight.request.streamed,
                 input_tokens: u32::try_from(ended.bill.usage.prompt()).unwrap_or(u32::MAX),
                 cached_tokens: ended.bill.usage.cached,
-                output_tokens: ended.bill.usage.output,
+                output_tokens: ended.bill.usage.output + ended.unbelieved(),
                 received_tokens: ended.received,
                 ttft: seconds(if flight.request.streamed { ttft } else { total }),
                 total: seconds(total),
@@ -288,7 +279,7 @@ impl Day {
     }
 
     /// What the adversary and the statistics see of an attempt.
-    fn tell(&mut self, flight: &Flight, attempt: &Attempt, usd: f64) {
+    pub(super) fn tell(&mut self, flight: &Flight, attempt: &Attempt, usd: f64) {
         let honest_offer = attempt.id < self.cast.providers.len();
         match flight.who {
             Who::Honest(_) if !honest_offer => {
@@ -315,7 +306,8 @@ impl Day {
         } else if let Who::Sybil(..) = flight.who {
             self.outcome.charges.1 += 1.0;
         } else {
-            self.prober.spent(self.now, dollars(ended.bill.total));
+            let now_ms = steam::clock::Clock::unix_ms(&*self.relayer.clock);
+            self.prober.spent(now_ms, ended.bill.total);
             self.outcome.probes += dollars(ended.bill.total);
         }
         let ms = |seconds: f64| (seconds * 1e3) as u32;
@@ -331,8 +323,10 @@ impl Day {
             decision,
             id: record.id,
         };
-        self.relayer.money.charge(flight.admitted.hold, draft);
         let at = self.relayer.clock.instant(self.now);
+        // Retries that come to something are no sign of a general outage.
+        (0..flight.permits).for_each(|_| self.relayer.limits.retries.give_back(flight.evidence.vault, at));
+        self.relayer.money.charge(flight.admitted.hold, draft);
         self.relayer.limits.fees.paid(&vault, Pico(fee), at);
     }
 
@@ -351,73 +345,8 @@ impl Day {
     }
 }
 
-/// Who a provider takes somebody for.
-fn asker(who: Who) -> Asker {
-    match who {
-        Who::Honest(_) => Asker::User,
-        Who::Sybil(..) => Asker::Friend,
-        Who::Probe => Asker::Probe,
-    }
-}
-
-fn candidate_of<'a>(flight: &'a Flight, attempt: &Attempt) -> Option<&'a Candidate> {
-    let turn = flight.admitted.order.scheduled.get(flight.tried.checked_sub(1)?)?;
-    flight.admitted.candidate(*turn).filter(|candidate| candidate.offer.address == attempt.offer.address)
-}
-
 fn counted(tokens: u32) -> Counted {
     Counted { bytes: u64::from(tokens) * TOKEN_BYTES, tokens: tokens.into() }
-}
-
-/// What the answer shows of its provider's honesty, as `relay/honesty.rs` gathers it.
-fn sample<'a>(flight: &Flight, attempt: &'a Attempt, ended: Option<&Ended>) -> Option<HonestySample<'a>> {
-    let offer = &attempt.offer;
-    let mut sample = HonestySample {
-        offer: offer.address,
-        model: &offer.model,
-        vault: flight.admitted.hold.vault(),
-        weight: flight.evidence.weight,
-        probe: flight.who == Who::Probe,
-        end: AnswerEnd::Whole,
-        text: None,
-        output: None,
-        input: None,
-    };
-    let Some(ended) = ended else {
-        let empty = matches!(attempt.fate, Fate::Failed { kind: FailureKind::Empty, .. });
-        sample.end = AnswerEnd::Empty;
-        return empty.then_some(sample);
-    };
-    sample.end = if ended.whole { AnswerEnd::Whole } else { AnswerEnd::Cut };
-    if ended.whole && Counting::of(&offer.model) == Counting::O200k {
-        let claimed = ended.claim.completion.saturating_sub(ended.claim.reasoning);
-        sample.output = Some((claimed, ended.received.into()));
-        sample.input = Some((ended.claim.prompt, flight.request.input.into()));
-    }
-    Some(sample)
-}
-
-/// The decision record, of the relayer's own form.
-fn record(flight: &Flight, config: &steam::config::Config, outcome: &str) -> Record {
-    let admitted = &flight.admitted;
-    let routes = admitted.plan.routes.iter().zip(&admitted.ranked);
-    let order = admitted.order.scheduled.iter();
-    Record {
-        v: VERSION,
-        id: format!("gen-{:032x}", (u128::from(admitted.number) << 64) | 0x5eed),
-        time_ms: (flight.request.at * 1e3) as i64 + crate::hostile::clock::DAWN_MS,
-        dialect: admitted.request.dialect.name().to_owned(),
-        choices: admitted.plan.choices,
-        fee_bps: admitted.plan.fee_bps,
-        max_attempts: config.upstream.max_attempts,
-        preferred: admitted.named.iter().map(ToString::to_string).collect(),
-        allow_fallbacks: admitted.request.controls.allow_fallbacks,
-        routes: routes.map(|(route, ranked)| RouteRecord::of(route, ranked)).collect(),
-        unknown_models: Vec::new(),
-        order: order.filter_map(|turn| Some(admitted.candidate(*turn)?.offer.address.to_string())).collect(),
-        attempts: flight.attempts.clone(),
-        outcome: outcome.to_owned(),
-    }
 }
 
 /// The request of a key of the adversary's.

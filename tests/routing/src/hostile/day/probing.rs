@@ -1,13 +1,15 @@
-//! The relayer's probes: whom it asks and when, by the rules and the budget of `probe.rs`.
+//! The relayer's probes: whom it asks and when, by the rules of `probe.rs`. The budget is the relayer's own.
 
 use super::{Day, Listing};
 use crate::hostile::relayer::Sent;
 use crate::market::Request;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use steam::board::Board;
 use steam::chain::Pubkey;
 use steam::config::Probe as Config;
+use steam::probe::{Cause, Spent};
 use steam::score::Scorer;
+use steam_protocol::units::Pico;
 
 /// Pause between two probes, in seconds.
 pub const PAUSE: f64 = 5.0;
@@ -16,8 +18,6 @@ const ACCUSED_PAUSE: f64 = 5.0;
 /// An offer with fewer answers in three days is new, and probed this many times as often.
 const NEW_BELOW: u64 = 20;
 const NEW_FACTOR: f64 = 10.0;
-const HOUR: f64 = 3_600.0;
-const DAY: f64 = 86_400.0;
 /// Tokens of a probe's prompt and answer, and the limit that it states.
 const TOKENS: (u32, u32) = (200, 150);
 const MAX_TOKENS: u32 = 256;
@@ -25,28 +25,23 @@ const MAX_TOKENS: u32 = 256;
 /// Who is probed when, and what it cost.
 #[derive(Debug, Default)]
 pub struct Prober {
-    spent: VecDeque<(f64, f64)>,
+    spent: Spent,
     probed: HashMap<Pubkey, f64>,
-    busy: bool,
+    /// Why the one under way was sent.
+    busy: Option<Cause>,
 }
 
 impl Prober {
-    /// A probe cost so much.
-    pub fn spent(&mut self, now: f64, usd: f64) {
-        self.spent.push_back((now, usd));
+    /// The probe under way cost so much.
+    pub fn spent(&mut self, now_ms: i64, amount: Pico) {
+        if let Some(cause) = self.busy {
+            self.spent.add(now_ms, amount, cause);
+        }
     }
 
     /// The probe under way is over.
     pub fn ended(&mut self) {
-        self.busy = false;
-    }
-
-    fn leaves(&mut self, more: f64, config: &Config, now: f64) -> bool {
-        while self.spent.front().is_some_and(|(at, _)| *at <= now - DAY) {
-            self.spent.pop_front();
-        }
-        let since = |from: f64| self.spent.iter().filter(|(at, _)| *at > from).map(|(_, usd)| usd).sum::<f64>();
-        since(now - HOUR) + more <= config.usd_per_hour && since(now - DAY) + more <= config.usd_per_day
+        self.busy = None;
     }
 
     /// The offers that are due, those that clients accuse first: their places in the list.
@@ -57,15 +52,15 @@ impl Prober {
         config: &Config,
         now: f64,
         now_ms: i64,
-    ) -> Vec<usize> {
+    ) -> Vec<(Cause, usize)> {
         let idle = config.idle_seconds as f64;
         self.probed.retain(|_, at| now - *at < idle);
-        let mut due: Vec<(bool, f64, usize)> = Vec::new();
+        let mut due: Vec<(Cause, f64, usize)> = Vec::new();
         for (place, offer) in listing.offers.iter().enumerate().filter(|(place, _)| listing.proved(*place)) {
             let accused = scorer.suspected(&offer.address) || board.suspected(&offer.address);
             let asked = self.probed.get(&offer.address).copied();
             if accused && asked.is_none_or(|asked| now - asked >= ACCUSED_PAUSE) {
-                due.push((false, asked.unwrap_or(-1.0), place));
+                due.push((Cause::Accused, asked.unwrap_or(-1.0), place));
                 continue;
             }
             let heard = board.heard_ms(&offer.address).map(|ms| now - (now_ms - ms) as f64 / 1e3);
@@ -73,27 +68,27 @@ impl Prober {
             let is_new = board.figures_of(&offer.address, now_ms).hours72.requests < NEW_BELOW;
             let pause = if is_new { idle / NEW_FACTOR } else { idle };
             if heard.is_none_or(|heard| now - heard >= pause) {
-                due.push((true, heard.unwrap_or(-1.0), place));
+                due.push((Cause::Idle, heard.unwrap_or(-1.0), place));
             }
         }
         due.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)));
-        due.into_iter().map(|(_, _, place)| place).collect()
+        due.into_iter().map(|(cause, _, place)| (cause, place)).collect()
     }
 }
 
 impl Day {
     /// Sends the next probe, if one is due and the budget has room for it.
     pub(super) fn probe(&mut self) {
-        if self.prober.busy || self.relayer.defences == crate::hostile::Defences::NoProbes {
+        if self.prober.busy.is_some() || self.relayer.defences == crate::hostile::Defences::NoProbes {
             return;
         }
         let config = self.relayer.config.probe.clone();
         let now_ms = steam::clock::Clock::unix_ms(&*self.relayer.clock);
         let known = (&self.relayer.scorer, &self.relayer.board);
-        for place in self.prober.due(&self.listing, known, &config, self.now, now_ms) {
+        for (cause, place) in self.prober.due(&self.listing, known, &config, self.now, now_ms) {
             let offer = self.listing.offers[place].clone();
             let most = offer.price.ceiling(TOKENS.0 * 4, MAX_TOKENS);
-            if !self.prober.leaves(crate::market::objective::dollars(most), &config, self.now) {
+            if !self.prober.spent.leaves(most, cause, &config, now_ms) {
                 continue;
             }
             self.prober.probed.insert(offer.address, self.now);
@@ -116,8 +111,8 @@ impl Day {
             };
             let operator = self.operator.clone();
             if let Ok(admitted) = self.relayer.admit(&operator, &sent, self.now) {
-                self.prober.busy = true;
-                self.begin(super::flight::Who::Probe, request, admitted);
+                self.prober.busy = Some(cause);
+                self.begin(super::state::Who::Probe, request, admitted);
             }
             return;
         }
