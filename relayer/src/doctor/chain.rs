@@ -143,10 +143,10 @@ async fn delays(found: &mut Findings, config: &Config, nodes: &[Arc<dyn Rpc>]) {
     let program = config.chain.program.unwrap_or(steam_router::ID);
     match accounts::delays(nodes, &program).await {
         Ok(delays) => match grace::check(config, &delays) {
-            Ok(()) => found.well("what is sold settles within the program's grace"),
+            Ok(_) => found.well("what is sold settles within the program's grace"),
             Err(error) => found.fault(
                 error.to_string(),
-                "lower upstream.total_timeout_ms, settle.interval_ms or settle.dust_seconds; `steam admin status` shows the delays",
+                "lower upstream.total_timeout_ms or settle.interval_ms; `steam admin status` shows the delays",
             ),
         },
         Err(error) => unread(found, &error),
