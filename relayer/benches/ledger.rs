@@ -1,7 +1,7 @@
 //! Durable charges a second through the real ledger: holds, receipts signed in the order of their numbers, vouchers, group
-//! commit, `fdatasync` on the disk of the temporary folder (`TMPDIR`).
+//! commit, `fdatasync` on the disk of the temporary folder (`TMPDIR`); or in an empty database on a PostgreSQL server.
 //!
-//! `cargo bench -p steam --bench ledger -- [charges at once] [seconds]`
+//! `cargo bench -p steam --bench ledger -- [charges at once] [seconds] [postgres://…]`
 #![expect(clippy::unwrap_used, reason = "a benchmark")]
 
 use ed25519_dalek::SigningKey;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use steam::chain::{KeyRef, KeySnapshot, Pubkey, VaultSnapshot};
 use steam::clock::SystemClock;
-use steam::ledger::Ledger;
+use steam::ledger::{Ledger, Location};
 use steam::registry::Offer;
 use steam::relay::decision::{AttemptRecord, CandidateRecord, OPENED, Record, RouteRecord, VERSION};
 use steam::score::{Ask, Coefficients, Outcome, Scorer};
@@ -31,15 +31,18 @@ const PRICE: Price = Price::basic(300_000, 30_000, 1_200_000, 0);
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<u64>().ok());
     let (at_once, seconds) = (numbers.next().unwrap_or(1_024), numbers.next().unwrap_or(10));
+    let server = std::env::args().skip(1).filter_map(|arg| Location::read(&arg).ok());
+    let server = server.into_iter().find(|location| matches!(location, Location::Server(_)));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let folder = tempfile::tempdir().unwrap();
     println!("fdatasync of 4 KiB: {:?} in the middle", fdatasync(folder.path()));
     for at_once in [1, at_once] {
         let path = folder.path().join(format!("{at_once}.db"));
-        let mut took = runtime.block_on(run(&path, at_once, Duration::from_secs(seconds)));
+        let location = server.clone().unwrap_or_else(|| (&path).into());
+        let mut took = runtime.block_on(run(&location, at_once, Duration::from_secs(seconds)));
         took.sort_unstable();
         let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
-        let bytes = std::fs::metadata(&path).unwrap().len() / took.len() as u64;
+        let bytes = std::fs::metadata(&path).map_or(0, |file| file.len()) / took.len() as u64;
         println!(
             "{at_once:>5} at once: {:>6} durable charges/s, p50 {:?}, p99 {:?}, {bytes} bytes a charge",
             took.len() as u64 / seconds,
@@ -50,8 +53,8 @@ fn main() {
 }
 
 /// The time of every charge, from the metered answer to the durable receipt.
-async fn run(path: &std::path::Path, at_once: u64, time: Duration) -> Vec<Duration> {
-    let ledger = Ledger::open(path, &[1; 32], &[2; 32]).unwrap();
+async fn run(location: &Location, at_once: u64, time: Duration) -> Vec<Duration> {
+    let ledger = Ledger::open(location, &[1; 32], &[2; 32]).unwrap();
     let identity = Identity {
         domain: [1; 32],
         relayer: Pubkey::new_from_array([2; 32]),
@@ -64,8 +67,8 @@ async fn run(path: &std::path::Path, at_once: u64, time: Duration) -> Vec<Durati
     vaults.update(&snapshots, 1, 100);
     let offer = Arc::new(offer());
     let over = Arc::new(AtomicBool::new(false));
-    let clients =
-        (0..at_once).map(|client| tokio::spawn(client_of(client, vaults.clone(), offer.clone(), over.clone())));
+    let clients = (0..at_once)
+        .map(|client| tokio::spawn(client_of(at_once << 32 | client, vaults.clone(), offer.clone(), over.clone())));
     let clients: Vec<_> = clients.collect();
     tokio::time::sleep(time).await;
     over.store(true, Ordering::Relaxed);

@@ -232,7 +232,7 @@ fn announce(node: &Node, address: SocketAddr) {
         program = %accounts.program,
         settler = %accounts.settler,
         nodes = nodes.join(","),
-        ledger = %node.config.ledger.path.display(),
+        ledger = node.config.ledger.shown(),
         fee_bps = registry.relayer.fee_bps,
         offers = registry.offers.len(),
         bearer_keys = node.config.server.bearer_keys,
@@ -305,7 +305,7 @@ impl Deployment {
     /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.
     async fn open_ledger(&self, config: &Config, clock: &Arc<dyn Clock>) -> Result<(Ledger, Arc<Vaults>), StartError> {
         let relayer = self.parties.relayer;
-        let ledger = Ledger::open(&config.ledger.path, &self.registry.domain, &relayer.to_bytes())?;
+        let ledger = Ledger::open(config.ledger.location()?, &self.registry.domain, &relayer.to_bytes())?;
         ledger.want_free(config.ledger.min_free_bytes);
         let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
         let loaded = ledger.load(remembered_since).await?;

@@ -3,6 +3,7 @@
 
 mod check;
 mod exposed;
+mod ledger;
 mod market;
 mod operator;
 mod read;
@@ -11,6 +12,7 @@ mod sponsoring;
 mod tests;
 
 pub use exposed::Warning;
+pub use ledger::LedgerConfig;
 pub use market::{Market, host_of};
 pub use operator::Operator;
 pub use read::ConfigError;
@@ -147,19 +149,6 @@ impl Chain {
     pub fn pause(&self) -> Duration {
         Duration::from_millis(if self.poll_ms == 0 { 1_000 } else { self.poll_ms })
     }
-}
-
-/// The database.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq)]
-#[serde(default, deny_unknown_fields)]
-pub struct LedgerConfig {
-    /// The SQLite file.
-    pub path: PathBuf,
-    /// Bytes that must be left on its disk for requests to be taken: those under way then can still be charged.
-    pub min_free_bytes: u64,
-    /// Days that receipts, decisions and transactions are kept after they were settled; 0 is for ever. Longer than any
-    /// `Idempotency-Key` is used again: one whose receipt is gone is served anew.
-    pub keep_receipts_days: u32,
 }
 
 /// How charges are settled.
@@ -338,12 +327,6 @@ impl Default for Server {
             bearer_keys: true,
             chain_requests_per_second: 50,
         }
-    }
-}
-
-impl Default for LedgerConfig {
-    fn default() -> Self {
-        Self { path: "steam.db".into(), min_free_bytes: 256 << 20, keep_receipts_days: 400 }
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! What is written is a [`command`], as data. One writer thread takes whatever commands wait, has the store carry them out in
 //! one transaction and answers them after the commit: a group commit without a timer, so a lone charge waits for one
-//! `fdatasync` and a thousand wait for the same one. Reads are named queries of a reading store and never block it. The store
-//! is one SQLite file ([`sqlite`]).
+//! `fdatasync` and a thousand wait for the same one. Reads are named queries of a reading store and never block it. What is
+//! done is written once, in SQL ([`sql`]); a store is a SQLite file ([`sqlite`]) or a database on a server ([`postgres`]).
 
 mod agreements;
 mod allow_lists;
@@ -14,16 +14,22 @@ mod board;
 mod charges;
 mod command;
 mod earnings;
+mod failure;
 mod groups;
 mod health;
 pub mod incidents;
+mod location;
+mod offline;
+mod postgres;
 mod prune;
 pub mod reconcile;
 mod record;
 pub mod recovery;
 mod sealing;
 mod sponsored;
+mod sql;
 mod sqlite;
+mod store;
 mod tables;
 mod usage;
 mod voucher;
@@ -36,19 +42,23 @@ pub use board::{BOARD_SPANS, BoardRow};
 pub(crate) use charges::{Authorization, Charge};
 pub use charges::{ChargeId, GenerationRow, Loaded, LoadedKey, LoadedVault, Proof, ReceiptRow, RecentRequest};
 pub use earnings::{Paid, PaidPage};
+pub use failure::{DatabaseError, ServerError};
 pub use groups::{GroupState, OpenVault, Pending, SealedGroup, SealedLine, Totals};
 pub use health::Trouble;
 pub use incidents::{Blocks, Cause, Fault, Incident, IncidentReport, Touches};
+pub use location::{Location, PASSWORD_VARIABLE, Server, password};
+pub use offline::{Moved, Offline, back_up, in_use, inspect, move_to, resolve, restore};
 pub use record::PackedDecision;
 pub use sponsored::{Cap, Counted, SPONSORED_DAY_MS, SponsorCaps, SponsoredOpening, SponsoredSums};
-pub use sqlite::{Offline, Reader, back_up, free_bytes, in_use, inspect, resolve, restore};
+pub use sql::Reader;
+pub use sqlite::free_bytes;
 pub use tables::TableRow;
 pub use usage::{OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal, Whose};
 pub use voucher::StoredVoucher;
 pub use writer::Turns;
 
 use command::Write;
-use sqlite::{Readers, Store};
+use sql::Readers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -56,17 +66,25 @@ use tokio::sync::oneshot;
 /// Why the ledger could not answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// A full or failing disk, or a violated constraint.
+    /// A full or failing disk, a server that is away, or a violated constraint.
     #[error("the ledger's database failed: {0}")]
-    Database(#[from] sqlite::Error),
+    Database(#[from] DatabaseError),
+    /// The server cannot be reached, lets nobody in, or does not keep what a ledger needs.
+    #[error("{server}: {problem}")]
+    Server {
+        /// Which one.
+        server: String,
+        /// What it said.
+        problem: ServerError,
+    },
     /// The transaction this was part of could not be committed.
     #[error("the ledger could not commit: {0}")]
     Commit(String),
     /// Another process has it open: both would number receipts from memory.
-    #[error("{path} is in use by another process: stop that one first")]
+    #[error("{ledger} is in use by another process: stop that one first")]
     InUse {
         /// The database.
-        path: PathBuf,
+        ledger: String,
     },
     /// The lock file beside the database cannot be made.
     #[error("cannot lock {path}: {source}")]
@@ -84,12 +102,25 @@ pub enum LedgerError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A copy would be written over a file.
-    #[error("{path} is there already")]
+    /// A copy or a ledger would be written over another.
+    #[error("{ledger} is there already")]
     Exists {
-        /// The file.
-        path: PathBuf,
+        /// The one that is there.
+        ledger: String,
     },
+    /// Something in it does not hold.
+    #[error("{findings} things in {ledger} do not hold; the first: {problem}")]
+    Unsound {
+        /// The ledger.
+        ledger: String,
+        /// How many.
+        findings: usize,
+        /// The first of them.
+        problem: String,
+    },
+    /// What is asked for is made of files.
+    #[error("a ledger on a PostgreSQL server is copied and put back with the server's own tools")]
+    OnServer,
     /// SQLite's own check of a copy failed.
     #[error("{path} is damaged: {problem}")]
     Damaged {
@@ -105,24 +136,30 @@ pub enum LedgerError {
     #[error("the ledger is closed")]
     Closed,
     /// More writes are waiting than are let in.
-    #[error("too many writes are waiting for the ledger's disk")]
+    #[error("too many writes are waiting for the ledger's database")]
     Busy,
-    /// The file belongs to another relayer, program or cluster, or to a newer version.
-    #[error("{path} cannot be used: {problem}")]
+    /// It belongs to another relayer, program or cluster, or to a newer version.
+    #[error("{ledger} cannot be used: {problem}")]
     Foreign {
         /// The database.
-        path: PathBuf,
+        ledger: String,
         /// What does not fit.
         problem: String,
     },
+    /// Nobody has made a ledger in this database.
+    #[error("there is no ledger in {ledger}")]
+    Missing {
+        /// The database.
+        ledger: String,
+    },
     /// It is a copy, which may be older than the chain.
     #[error(
-        "{path} is a copy made at {made_ms} (Unix milliseconds) that was not compared with the chain since: run `steam ledger \
+        "{ledger} is a copy made at {made_ms} (Unix milliseconds) that was not compared with the chain since: run `steam ledger \
          reconcile --apply`"
     )]
     Copy {
         /// The database.
-        path: PathBuf,
+        ledger: String,
         /// When it was made.
         made_ms: i64,
     },
@@ -141,30 +178,48 @@ pub struct Ledger {
     readers: Arc<Readers>,
     /// Whether readers read at once, on the caller's thread.
     reads_in_turn: bool,
-    /// Held as long as the ledger is open.
-    _lock: Arc<std::fs::File>,
+    /// Held as long as the ledger is open. A server holds its lock for the writer's connection.
+    _lock: Option<Arc<std::fs::File>>,
 }
 
+/// Readers of a file at once at the most: as many as there are threads that wait.
+const FILE_READERS: usize = 512;
+/// Connections to a server for reading at the most.
+const SERVER_READERS: usize = 8;
+
 impl Ledger {
-    /// Opens or creates the ledger at `path` for one relayer on one deployment. Blocks on the disk.
+    /// Opens or creates a ledger for one relayer on one deployment. Waits for the disk or the server.
     ///
     /// # Errors
-    /// [`LedgerError::Foreign`] if the file is another deployment's, [`LedgerError::Database`] if it cannot be used.
-    pub fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
-        let lock = Arc::new(sqlite::lock(path)?);
-        let writer = writer::Writer::start(Store::open(path, domain, relayer)?)?;
-        Ok(Self { writer, readers: Arc::new(Readers::new(path)), reads_in_turn: false, _lock: lock })
+    /// [`LedgerError::Foreign`] if it is another deployment's, [`LedgerError::Database`] or [`LedgerError::Server`] if it
+    /// cannot be used.
+    pub fn open(at: impl Into<Location>, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
+        match at.into() {
+            Location::File(path) => {
+                let lock = Some(Arc::new(sqlite::lock(&path)?));
+                let store = sqlite::Store::open(&path, domain, relayer)?.with_checkpointer()?;
+                let writer = writer::Writer::start(store)?;
+                Ok(Self { writer, readers: file_readers(&path), reads_in_turn: false, _lock: lock })
+            }
+            Location::Server(server) => {
+                let io = postgres::Io::start()?;
+                let writer = writer::Writer::start(postgres::Store::open(&server, &io, domain, relayer)?)?;
+                let open = move || postgres::open_reader(&server, &io).map(Reader::new);
+                let readers = Arc::new(Readers::new(SERVER_READERS, open));
+                Ok(Self { writer, readers, reads_in_turn: false, _lock: None })
+            }
+        }
     }
 
-    /// The same ledger without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
+    /// The ledger in a file, without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
     /// happen at once. For a simulation, where one seed must give one order.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
-        let lock = Arc::new(sqlite::lock(path)?);
-        let (writer, turns) = writer::Writer::new(Store::open(path, domain, relayer)?);
-        Ok((Self { writer, readers: Arc::new(Readers::new(path)), reads_in_turn: true, _lock: lock }, turns))
+        let lock = Some(Arc::new(sqlite::lock(path)?));
+        let (writer, turns) = writer::Writer::in_turns(sqlite::Store::open(path, domain, relayer)?);
+        Ok((Self { writer, readers: file_readers(path), reads_in_turn: true, _lock: lock }, turns))
     }
 
     /// Carries out `write` in the writer's next transaction and returns what came of it once that is durable.
@@ -195,13 +250,22 @@ impl Ledger {
 
     /// Runs anything at all in the writer's next transaction.
     #[cfg(test)]
-    pub(crate) async fn write_raw(
+    async fn write_raw(
         &self,
-        work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), LedgerError> + Send + 'static,
+        work: impl FnOnce(&dyn sql::Database) -> Result<(), LedgerError> + Send + 'static,
     ) -> Result<(), LedgerError> {
         let (reply, result) = oneshot::channel();
-        self.writer.enqueue_raw(Box::new(work), reply)?;
+        self.writer.enqueue_raw(command::Raw(Box::new(work)), reply)?;
         result.await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// Runs anything at all that SQLite's own library can in the writer's next transaction.
+    #[cfg(test)]
+    pub(crate) async fn write_sqlite(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), LedgerError> {
+        self.write_raw(|db| Ok(work(db.sqlite().expect("a ledger in a file"))?)).await
     }
 
     /// Why nothing may be sold now: what is served could not be charged.
@@ -223,6 +287,11 @@ impl Ledger {
     pub fn want_free(&self, bytes: u64) {
         self.writer.health().want_free(bytes);
     }
+}
+
+fn file_readers(path: &Path) -> Arc<Readers> {
+    let path = path.to_path_buf();
+    Arc::new(Readers::new(FILE_READERS, move || sqlite::open_reader(&path).map(Reader::new)))
 }
 
 #[cfg(test)]

@@ -437,6 +437,31 @@ fn a_key_on_the_command_line_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_servers_password_on_the_command_line_is_refused_and_not_repeated() {
+    let with = "postgres://steam:s3cret@127.0.0.1/steam";
+    let free = "postgres://steam@127.0.0.1:1/steam";
+    for args in [
+        &["ledger", "check", "--ledger", with][..],
+        &["ledger", "move", "--from", with, "--to", "a.db"],
+        &["ledger", "move", "--from", "a.db", "--to", with, "--output", "json"],
+    ] {
+        let output = steam(args);
+        assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+        assert!(stderr(&output).contains("STEAM_LEDGER_PASSWORD"), "{}", stderr(&output));
+        assert!(!stderr(&output).contains("s3cret"), "the password is repeated");
+    }
+    // One that is away is said to be, in one line, and so are files that it has no use for.
+    for args in [&["ledger", "check"][..], &["ledger", "resolve"], &["ledger", "reconcile"]] {
+        let output = steam(&[args, &["--ledger", free]].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(free) && said.contains("Connection refused") && said.contains("psql"), "{said}");
+    }
+    let said = stderr(&steam(&["ledger", "backup", "copy.db", "--ledger", free]));
+    assert!(said.contains("pg_dump"), "{said}");
+}
+
+#[test]
 fn a_checked_configuration_shows_no_access_key() {
     let (settler, receipt) = (keypair_file("settler"), keypair_file("receipt"));
     let config = settler.with_file_name(format!("steam-{}.toml", std::process::id()));

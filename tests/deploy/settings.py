@@ -4,11 +4,11 @@ import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-FILES = [ROOT / "relayer/src/config.rs", *(ROOT / f"relayer/src/config/{name}.rs" for name in ("market", "sponsoring"))]
+FILES = [ROOT / "relayer/src/config.rs", *(ROOT / f"relayer/src/config/{name}.rs" for name in ("ledger", "market", "sponsoring"))]
 # The settings of a section stand in a struct, and its defaults in that struct's `impl Default`.
 DEFAULT = re.compile(r"impl Default for (\w+) \{.*?Self \{(.*?)\}\n", re.S)
 ASSIGNED = re.compile(r"(\w+): ((?:[^,(\[{]|\([^()]*(?:\([^()]*(?:\[[^\]]*\])?[^()]*\))*[^()]*\))+)")
-EMPTY = {"Vec::new()": [], "BTreeMap::new()": {}, "PathBuf::new()": ""}
+EMPTY = {"Vec::new()": [], "BTreeMap::new()": {}, "PathBuf::new()": "", "String::new()": ""}
 
 
 def value(expression):

@@ -26,7 +26,8 @@ def check(steam, folder):
     key = folder / "key.json"
     key.write_text(str([*range(32), *bytes.fromhex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8")]))
 
-    sponsor, token = folder / "sponsor.json", folder / "operator.token"
+    sponsor, token, password = folder / "sponsor.json", folder / "operator.token", folder / "ledger.password"
+    password.write_text("s3cret\n")
     assert run(steam, "keygen", "--out", sponsor).returncode == 0
     token.write_text("0123456789abcdef" * 4)
 
@@ -35,6 +36,8 @@ def check(steam, folder):
         keys = {f"chain.{name}": f'"{key}"' for name in ("settler_keypair", "receipt_keypair") if f"{name} = " in text}
         if re.search("^keypair = ", text, re.M):
             keys["sponsor.keypair"] = f'"{sponsor}"'
+        if re.search("^password_file = ", text, re.M):
+            keys["ledger.password_file"] = f'"{password}"'
         if re.search("^token_file = ", text, re.M):
             keys["operator.token_file"] = f'"{token}"'
         file.write_text(with_values(text, keys | (more or {})))
@@ -87,6 +90,7 @@ def test_what_stands_behind_a_mark_is_accepted_too(check):
         ("probe.key_file", "", "no-such, cannot be read"),
         ("probe.key_file", "short", "holds no API key"),
         ("operator.token_file", "short", "holds no token"),
+        ("ledger.password_file", "", "ledger.password_file: cannot read"),
     ],
 )
 def test_what_serve_would_refuse_is_refused_before(check, folder, setting, content, told):

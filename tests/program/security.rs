@@ -12,10 +12,14 @@ fn named(line: &str) -> impl Iterator<Item = (&str, &str)> {
     line.split('`').skip(1).step_by(2).filter_map(|code| code.split_once(".rs::"))
 }
 
-/// Whether a file has a test of this name: a function with a test's attribute, one that a property test's macro takes, or one that the
-/// sweep makes of an instruction's name.
+/// Whether a file has a test of this name: a function with a test's attribute, one that a property test's macro takes, one that is run on
+/// both databases, or one that the sweep makes of an instruction's name.
 fn has_test(text: &str, name: &str) -> bool {
     let lines: Vec<&str> = text.lines().collect();
+    let listed = |from: &str, to: &str| {
+        let within = lines.iter().skip_while(|line| **line != from).take_while(|line| **line != to);
+        within.skip(1).any(|line| line.trim() == format!("{name},"))
+    };
     let signature = format!("fn {name}(");
     let declared = lines.iter().position(|line| {
         let line = line.trim_start().trim_start_matches("async ");
@@ -24,10 +28,11 @@ fn has_test(text: &str, name: &str) -> bool {
     if let Some(at) = declared {
         let above = lines[..at].iter().rev().take_while(|line| !line.trim().is_empty() && line.trim() != "}");
         let property = lines[..at].iter().any(|line| line.starts_with("proptest! {"));
-        return property || above.into_iter().any(|line| line.trim_start().starts_with("#[") && line.contains("test"));
+        return property
+            || listed("on_both! {", "}")
+            || above.into_iter().any(|line| line.trim_start().starts_with("#[") && line.contains("test"));
     }
-    let swept = lines.iter().position(|line| *line == "sweeps![");
-    swept.is_some_and(|from| lines[from..].iter().any(|line| line.trim() == format!("{name},")))
+    listed("sweeps![", "];")
 }
 
 /// Checks that the tests which a document names exist. Returns how many they are.

@@ -52,7 +52,7 @@ impl Config {
             listen: config.server.listen.to_string(),
             rpc_urls: config.chain.rpc_urls.iter().map(|url| node_url::shown(url)).collect(),
             relayer: config.chain.relayer.map(|relayer| relayer.to_string()),
-            ledger: config.ledger.path.display().to_string(),
+            ledger: config.ledger.shown(),
             bearer_keys: config.server.bearer_keys,
             online,
             warnings,

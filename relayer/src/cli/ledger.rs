@@ -4,19 +4,21 @@
 mod chain;
 mod check;
 mod copies;
+mod move_to;
 mod reconcile;
 mod resolve;
 
 pub use check::Check;
 pub use copies::{Backup, Restore};
+pub use move_to::Move;
 pub use reconcile::Reconcile;
 pub use resolve::Resolve;
 
 use super::error::{CliError, Result};
-use super::parse::{address, file};
+use super::parse::{Given, address, ledger};
 use super::solana::{Global, cluster_url};
 use crate::chain::Pubkey;
-use crate::ledger::LedgerError;
+use crate::ledger::{LedgerError, Location};
 use std::path::{Path, PathBuf};
 
 /// Check, repair and copy the relayer's ledger
@@ -32,14 +34,27 @@ pub enum Ledger {
     Backup(Backup),
     /// Put a copy in the ledger's place; reconcile it before the relayer starts
     Restore(Restore),
+    /// Move the ledger from a file to a PostgreSQL server or back; the relayer must be stopped
+    Move(Move),
 }
 
 /// Which ledger.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Place {
-    /// The database file
-    #[arg(long, value_name = "FILE", value_parser = file, env = "STEAM_LEDGER", default_value = "steam.db")]
-    pub ledger: PathBuf,
+    /// The database file, or the postgres:// URL of the database on a server
+    #[arg(long, value_name = "FILE|URL", value_parser = ledger, env = "STEAM_LEDGER", default_value = "steam.db")]
+    pub ledger: Given,
+    /// The server's password.
+    #[command(flatten)]
+    pub password: Password,
+}
+
+/// A server's password.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Password {
+    /// File with the server's password [default: the environment variable STEAM_LEDGER_PASSWORD]
+    #[arg(long, value_name = "FILE", env = "STEAM_LEDGER_PASSWORD_FILE")]
+    pub ledger_password_file: Option<PathBuf>,
 }
 
 /// Which chain.
@@ -76,6 +91,7 @@ impl Ledger {
             Self::Resolve(resolve) => resolve.run(global),
             Self::Backup(backup) => backup.run(global),
             Self::Restore(restore) => restore.run(global),
+            Self::Move(moving) => moving.run(global),
         }
     }
 }
@@ -87,20 +103,49 @@ impl Nodes {
     }
 }
 
-/// What went wrong with the file at `path`, and what to do.
-fn failed(path: &Path) -> impl Fn(LedgerError) -> CliError {
+impl Place {
+    /// Where the ledger is, with the password that lets in.
+    fn location(&self) -> Result<Location> {
+        self.password.of(&self.ledger)
+    }
+}
+
+impl Password {
+    /// A place with the password that lets in.
+    fn of(&self, place: &Given) -> Result<Location> {
+        let place = place.place()?;
+        let file = self.ledger_password_file.as_deref().unwrap_or(Path::new(""));
+        let password = crate::ledger::password(file).map_err(|error| {
+            CliError::new("password", format!("cannot read the password in {}: {error}", file.display()))
+                .next("correct --ledger-password-file, or set STEAM_LEDGER_PASSWORD in its place")
+        })?;
+        Ok(place.with_password(password))
+    }
+}
+
+/// What went wrong with the ledger at `place`, and what to do.
+fn failed(place: &Location) -> impl Fn(LedgerError) -> CliError {
     move |error| {
         let next = match &error {
             LedgerError::InUse { .. } => "stop the relayer first: it numbers and settles from what it has in memory",
-            LedgerError::Foreign { .. } => "name the right file with --ledger",
+            LedgerError::Foreign { .. } => "name the right file or URL with --ledger",
+            LedgerError::Missing { .. } => {
+                "name the right database with --ledger; `steam serve` and `steam ledger move` make one"
+            }
             LedgerError::Exists { .. } => "name a file that is not there yet",
             LedgerError::Damaged { .. } => "use another copy: this one cannot be trusted",
+            LedgerError::Server { .. } => "check that the server runs, and that `psql` with the same URL gets in",
+            LedgerError::OnServer => "use `pg_dump` and `pg_restore`, or `steam ledger move` it to a file",
+            LedgerError::Unsound { .. } => "`steam ledger check` says what; nothing was moved",
             LedgerError::File { .. } | LedgerError::Lock { .. } => "check the rights and the free room of the folder",
-            LedgerError::Database(_) if !path.exists() => {
+            LedgerError::Database(_) if matches!(place, Location::File(path) if !path.exists()) => {
                 "name the ledger with --ledger; the configuration has it as ledger.path"
             }
             _ => "run `steam ledger check`; a file that is damaged is replaced with `steam ledger restore`",
         };
-        CliError::new("ledger", format!("{}: {error}", path.display())).next(next)
+        let said = error.to_string();
+        // Most name the ledger themselves.
+        let said = if said.contains(&place.to_string()) { said } else { format!("{place}: {said}") };
+        CliError::new("ledger", said).next(next)
     }
 }

@@ -3,6 +3,7 @@
 use super::error::CliError;
 use super::output::Format;
 use crate::chain::Pubkey;
+use crate::ledger::Location;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -75,6 +76,37 @@ pub fn file(text: &str) -> Result<PathBuf, String> {
         );
     }
     Ok(path)
+}
+
+/// Where a ledger is, as it was given.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// A file, or a database on a server.
+    Place(Location),
+    /// A URL that cannot be used, and why. It may have a password in it, and is not repeated as other values are.
+    Wrong(String),
+}
+
+impl Given {
+    /// The place.
+    ///
+    /// # Errors
+    /// What is wrong with the URL.
+    pub fn place(&self) -> Result<Location, CliError> {
+        match self {
+            Self::Place(place) => Ok(place.clone()),
+            Self::Wrong(problem) => Err(CliError::usage(format!("the URL of the ledger cannot be used: {problem}"))),
+        }
+    }
+}
+
+/// Where a ledger is: a file, or a database on a server.
+pub fn ledger(text: &str) -> Result<Given, String> {
+    match Location::read(text) {
+        Ok(Location::File(_)) => Ok(Given::Place(Location::File(file(text)?))),
+        Ok(server) => Ok(Given::Place(server)),
+        Err(problem) => Ok(Given::Wrong(problem)),
+    }
 }
 
 /// The format asked for, before the command line is known to be right, so that even that error has it.

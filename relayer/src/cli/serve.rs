@@ -2,7 +2,7 @@
 
 use super::error::{CliError, Result};
 use super::output::Format;
-use super::parse::file;
+use super::parse::{Given, ledger};
 use super::solana::{Global, cluster_url};
 use crate::app::{self, Running, StartError};
 use crate::chain::rpc::RpcError;
@@ -31,9 +31,9 @@ pub struct Settings {
     /// Address and port to listen on, in place of server.listen
     #[arg(long, value_name = "ADDRESS", env = "STEAM_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// The database file, in place of ledger.path
-    #[arg(long, value_name = "FILE", value_parser = file, env = "STEAM_LEDGER")]
-    pub ledger: Option<PathBuf>,
+    /// The database file or postgres:// URL, in place of ledger.path and ledger.url
+    #[arg(long, value_name = "FILE|URL", value_parser = ledger, env = "STEAM_LEDGER")]
+    pub ledger: Option<Given>,
     /// RPC endpoint, in place of chain.rpc_urls; may be repeated
     #[arg(long, value_name = "URL", env = "STEAM_RPC_URLS", value_delimiter = ',', value_parser = cluster_url)]
     pub rpc_url: Vec<String>,
@@ -51,7 +51,7 @@ impl Settings {
             config.server.listen = listen;
         }
         if let Some(ledger) = &self.ledger {
-            config.ledger.path.clone_from(ledger);
+            config.ledger.set_location(&ledger.place()?);
         }
         if !self.rpc_url.is_empty() {
             config.chain.rpc_urls.clone_from(&self.rpc_url);
@@ -217,7 +217,10 @@ pub(super) fn cannot_start(error: &StartError) -> CliError {
         StartError::Ledger(LedgerError::Copy { .. }) => {
             "run `steam ledger reconcile`, see what it would do, and run it again with --apply"
         }
-        StartError::Ledger(_) => "check ledger.path; a ledger belongs to one relayer on one cluster",
+        StartError::Ledger(LedgerError::Server { .. }) => {
+            "check ledger.url, its password and that the server runs: `psql` with the same URL must get in"
+        }
+        StartError::Ledger(_) => "check ledger.path or ledger.url; a ledger belongs to one relayer on one cluster",
         StartError::Probe(_) => "name the file `steam key create --out FILE` wrote, or leave probe.key_file out",
         StartError::Upstream(_) => "correct the [upstream] part of the configuration",
         StartError::Socket(_) => {

@@ -1,6 +1,9 @@
 //! The checks that the types of the configuration do not make. Each message names the key and what its value should be.
 
-use super::{Chain, Config, ConfigError, Market, Probe, Routing, Server, SettleConfig, Sponsoring, UpstreamConfig};
+use super::{
+    Chain, Config, ConfigError, LedgerConfig, Market, Probe, Routing, Server, SettleConfig, Sponsoring, UpstreamConfig,
+};
+use crate::ledger;
 use std::ops::RangeInclusive;
 
 type Checked = Result<(), ConfigError>;
@@ -25,6 +28,7 @@ impl Config {
         let faucet = self.upstream.localnet || self.chain.faucet_keypair.as_os_str().is_empty();
         need(faucet, "chain.faucet_keypair", "only with upstream.localnet: it gives money to whoever asks")?;
         server(&self.server)?;
+        self.ledger.check()?;
         settle(&self.settle)?;
         market(&self.market)?;
         routing(&self.routing)?;
@@ -35,6 +39,18 @@ impl Config {
         let same = own.ip() == public.ip() || own.ip().is_unspecified() || public.ip().is_unspecified();
         let apart = self.operator.token_file.as_os_str().is_empty() || own.port() != public.port() || !same;
         need(apart, "operator.listen", "another address or port than server.listen")
+    }
+}
+
+impl LedgerConfig {
+    fn check(&self) -> Checked {
+        let file = self.path.to_str().is_none_or(|path| !ledger::Server::is_url(path));
+        need(file, "ledger.path", "a file: a server's URL is named as ledger.url")?;
+        if self.url.is_empty() {
+            let alone = self.password_file.as_os_str().is_empty();
+            return need(alone, "ledger.password_file", "only with ledger.url: a file has no password");
+        }
+        ledger::Server::new(&self.url).map(drop).map_err(|problem| ConfigError::Value { key: "ledger.url", problem })
     }
 }
 

@@ -25,7 +25,7 @@ impl Config {
     /// What others may read or reach that is the relayer's alone. `file` is where the configuration
     /// was read.
     pub fn warnings(&self, file: &Path) -> Vec<Warning> {
-        let Self { chain, probe, sponsor, operator, .. } = self;
+        let Self { chain, ledger, probe, sponsor, operator, .. } = self;
         let secrets = [
             ("chain.settler_keypair", &chain.settler_keypair),
             ("chain.receipt_keypair", &chain.receipt_keypair),
@@ -33,6 +33,7 @@ impl Config {
             ("sponsor.keypair", &sponsor.keypair),
             ("probe.key_file", &probe.key_file),
             ("operator.token_file", &operator.token_file),
+            ("ledger.password_file", &ledger.password_file),
         ];
         let named = secrets.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
         let mut told: Vec<Warning> = named
@@ -61,7 +62,7 @@ impl Config {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
-    use crate::config::{Chain, Operator, Probe, Sponsoring};
+    use crate::config::{Chain, LedgerConfig, Operator, Probe, Sponsoring};
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -84,6 +85,11 @@ mod tests {
             probe: Probe { key_file: made("probe", mode), ..Probe::default() },
             sponsor: Sponsoring { keypair: made("sponsor", mode), ..Sponsoring::default() },
             operator: Operator { listen: listen.parse().unwrap(), token_file: made("token", mode) },
+            ledger: LedgerConfig {
+                url: "postgres://steam@localhost/steam".into(),
+                password_file: made("password", mode),
+                ..LedgerConfig::default()
+            },
             ..Config::default()
         };
         let file = made("steam.toml", 0o644);
@@ -100,12 +106,13 @@ mod tests {
             "sponsor.keypair: ",
             "probe.key_file: ",
             "operator.token_file: ",
+            "ledger.password_file: ",
             "chain.rpc_urls may hold keys, and every user of this machine may read ",
             "operator.listen: other machines may reach 0.0.0.0:8788",
         ] {
             assert_eq!(told.iter().filter(|line| line.starts_with(key)).count(), 1, "{key} in {told:#?}");
         }
-        assert_eq!(told.len(), 8, "{told:#?}");
+        assert_eq!(told.len(), 9, "{told:#?}");
         assert!(!format!("{told:?}").contains("s3cret"));
         let off = Config {
             operator: Operator { listen: "0.0.0.0:1".parse().unwrap(), ..Operator::default() },

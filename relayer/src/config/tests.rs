@@ -1,6 +1,7 @@
 //! What is refused, and that the message names the key.
 
 use super::*;
+use crate::ledger::Location;
 
 /// A configuration that can be used, with `more` added to it.
 fn read(more: &str) -> Result<Config, String> {
@@ -96,6 +97,43 @@ fn what_is_sponsored_has_bounds() {
         }
     }
     assert!(Config::default().sponsor.keypair.as_os_str().is_empty(), "off unless somebody wants it");
+}
+
+#[test]
+fn a_ledger_on_a_server_is_named_without_its_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("password");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let url = "ledger.url = \"postgres://steam@127.0.0.1/steam\"";
+    let config = read(&format!("{url}\nledger.password_file = {file:?}")).unwrap();
+    let location = config.ledger.location().unwrap();
+    assert_eq!(
+        location,
+        Location::read("postgres://steam@127.0.0.1/steam").unwrap().with_password(Some("s3cret".to_owned().into()))
+    );
+    let shown = format!("{} {:?} {}", config.shown(&config.market), config, config.ledger.shown());
+    assert!(!shown.contains("s3cret") && shown.contains("postgres://steam@127.0.0.1/steam"), "{shown}");
+    let without = read(&format!("{url}\nledger.password_file = \"/nowhere/at/all\"")).unwrap();
+    let problem = without.ledger.location().unwrap_err().to_string();
+    assert!(problem.starts_with("ledger.password_file: cannot read /nowhere/at/all"), "{problem}");
+    for (wrong, key) in [
+        ("ledger.url = \"postgres://steam:s3cret@127.0.0.1/steam\"", "ledger.url: a password is in the URL"),
+        (
+            "ledger.url = \"postgres://steam@db.example/steam\"",
+            "ledger.url: connections to the server are not encrypted",
+        ),
+        ("ledger.url = \"/var/lib/steam.db\"", "ledger.url: expected a URL"),
+        ("ledger.path = \"postgres://steam@127.0.0.1/steam\"", "ledger.path: a file"),
+        ("ledger.password_file = \"p\"", "ledger.password_file: only with ledger.url"),
+    ] {
+        let refused = read(wrong).unwrap_err();
+        assert!(refused.starts_with(key) && !refused.contains("s3cret"), "{wrong}: {refused}");
+    }
+    // What a flag or the environment names takes the place of either.
+    let mut config = config;
+    config.ledger.set_location(&Location::File("a.db".into()));
+    assert_eq!(config.ledger.location().unwrap(), Location::File("a.db".into()));
+    config.check().unwrap();
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(super) fn look(config: &Config, file: &Path) -> (Findings, Keys) {
         found.warning(warning.says, warning.mend);
     }
     let folder = ledger::folder(&config.ledger.path);
-    if !folder.is_dir() {
+    if config.ledger.url.is_empty() && !folder.is_dir() {
         found.fault(
             format!("ledger.path: there is no folder {}, and the relayer makes none", folder.display()),
             "make it, owned by the relayer's user, or correct the path",
@@ -54,6 +54,13 @@ pub(super) fn look(config: &Config, file: &Path) -> (Findings, Keys) {
     }
     operator_token(&mut found, &config.operator.token_file);
     probe_key(&mut found, &config.probe.key_file);
+    // A file needs no more than its folder, which is looked at with the ledger.
+    if let Err(error) = config.ledger.location() {
+        found.fault(
+            error.to_string(),
+            "correct the path, or leave it out and set STEAM_LEDGER_PASSWORD where the relayer is started",
+        );
+    }
     (found, keys)
 }
 

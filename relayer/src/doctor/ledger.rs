@@ -3,20 +3,29 @@
 
 use super::{Findings, Part};
 use crate::config::Config;
-use crate::ledger::{self, LedgerError};
+use crate::ledger::{self, LedgerError, Location};
 use crate::registry::Registry;
 use crate::words::quoted;
 use std::path::{Path, PathBuf};
 
 pub(super) fn look(config: &Config, registry: Option<&Registry>, runs_here: bool) -> Findings {
     let mut found = Findings::of(Part::Ledger);
-    let path = &config.ledger.path;
+    match config.ledger.location() {
+        // Told with the files.
+        Err(_) => {}
+        Ok(Location::File(path)) => in_file(&mut found, config, &path, (registry, runs_here)),
+        Ok(server) => on_server(&mut found, &server, (registry, runs_here)),
+    }
+    found
+}
+
+fn in_file(found: &mut Findings, config: &Config, path: &Path, (registry, runs_here): (Option<&Registry>, bool)) {
     let folder = folder(path);
     if !folder.is_dir() {
         // Told with the files.
-        return found;
+        return;
     }
-    room(&mut found, config, &folder);
+    room(found, config, &folder);
     // The relayer fills a file that is empty.
     let new = std::fs::metadata(path).map_or(true, |file| file.is_file() && file.len() == 0);
     if runs_here && (new || ledger::in_use(path) == Some(false)) {
@@ -25,19 +34,35 @@ pub(super) fn look(config: &Config, registry: Option<&Registry>, runs_here: bool
             "correct ledger.path, or restart the relayer if it was changed",
         );
     } else if new {
-        writable(&mut found, &folder);
+        writable(found, &folder);
     }
     if new {
-        return found;
+        return;
     }
-    contents(&mut found, path, registry);
+    contents(found, &path.into(), registry);
     if ledger::in_use(path) == Some(true) && !runs_here {
         found.warning(
             format!("{} is open in another process, and no relayer answers at server.listen", path.display()),
             "see with `fuser` which process that is: two relayers never work on one ledger",
         );
     }
-    found
+}
+
+fn on_server(found: &mut Findings, server: &Location, (registry, runs_here): (Option<&Registry>, bool)) {
+    let in_use = ledger::in_use(server);
+    if runs_here && in_use == Some(false) {
+        found.fault(
+            format!("the relayer that runs here has another ledger open than {server}"),
+            "correct ledger.url, or restart the relayer if it was changed",
+        );
+    }
+    contents(found, server, registry);
+    if in_use == Some(true) && !runs_here {
+        found.warning(
+            format!("{server} is open in another process, and no relayer answers at server.listen"),
+            "see in the server's pg_stat_activity which one that is: two relayers never work on one ledger",
+        );
+    }
 }
 
 /// The folder of a file.
@@ -48,11 +73,11 @@ pub(super) fn folder(path: &Path) -> PathBuf {
     }
 }
 
-fn contents(found: &mut Findings, path: &Path, registry: Option<&Registry>) {
-    let named = quoted(path);
-    match belongs(path, registry) {
+fn contents(found: &mut Findings, location: &Location, registry: Option<&Registry>) {
+    let named = quoted(Path::new(&location.to_string()));
+    match belongs(location, registry) {
         Ok(open) => {
-            found.well(format!("{} is this relayer's ledger; `steam ledger check --ledger {named}` looks inside", path.display()));
+            found.well(format!("{location} is this relayer's ledger; `steam ledger check --ledger {named}` looks inside"));
             if open > 0 {
                 found.warning(
                     format!("{open} incidents wait for a person's decision"),
@@ -60,33 +85,38 @@ fn contents(found: &mut Findings, path: &Path, registry: Option<&Registry>) {
                 );
             }
         }
+        Err(LedgerError::Missing { .. }) => found.well(format!("a new ledger will be made in {location}")),
+        Err(error @ LedgerError::Server { .. }) => found.fault(
+            error.to_string(),
+            "start the server, or correct ledger.url and its password: `psql` with the same URL must get in",
+        ),
         Err(error @ LedgerError::Copy { .. }) => found.fault(
             error.to_string(),
             format!("see what `steam ledger reconcile --ledger {named} --rpc-url URL` would do, and run it again with --apply"),
         ),
         Err(error @ LedgerError::Foreign { .. }) => found.fault(
             error.to_string(),
-            "correct ledger.path: a ledger belongs to one relayer on one cluster, and to programs of its version",
+            "correct ledger.path or ledger.url: a ledger belongs to one relayer on one cluster, and to programs of its version",
         ),
         Err(error) => found.fault(
-            format!("{}: {error}", path.display()),
+            format!("{location}: {error}"),
             format!("see whether it is a ledger that this user may read; if it is damaged put a copy back with `steam ledger restore --ledger {named}`"),
         ),
     }
 }
 
 /// How many incidents are open in a ledger that is this relayer's.
-fn belongs(path: &Path, registry: Option<&Registry>) -> Result<usize, LedgerError> {
-    let ledger = ledger::inspect(path)?;
+fn belongs(location: &Location, registry: Option<&Registry>) -> Result<usize, LedgerError> {
+    let ledger = ledger::inspect(location)?;
     let (domain, relayer) = ledger.deployment()?;
     if let Some(registry) = registry
         && (domain, relayer) != (registry.domain, registry.relayer.address)
     {
         let problem = "it is the ledger of another relayer, program or cluster".into();
-        return Err(LedgerError::Foreign { path: path.into(), problem });
+        return Err(LedgerError::Foreign { ledger: location.to_string(), problem });
     }
     match ledger.copied_ms()? {
-        Some(made_ms) => Err(LedgerError::Copy { path: path.into(), made_ms }),
+        Some(made_ms) => Err(LedgerError::Copy { ledger: location.to_string(), made_ms }),
         None => Ok(ledger.incidents(false)?.len()),
     }
 }

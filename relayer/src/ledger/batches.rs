@@ -6,7 +6,13 @@ use super::{Ledger, LedgerError};
 use steam_protocol::Hash;
 
 /// Most a skipped group waits, in multiples of its first wait.
-pub(super) const MAX_BACKOFF: i64 = 128;
+pub(super) const MAX_BACKOFF: u64 = 128;
+
+/// Blocks that a group waits after it was skipped so many times: twice as many each time.
+pub(super) fn wait_after(skipped: i64, retry_blocks: u32) -> u64 {
+    let doubled = u32::try_from(skipped - 1).unwrap_or_default().min(MAX_BACKOFF.ilog2());
+    u64::from(retry_blocks) << doubled
+}
 
 /// Why a skipped group waits.
 pub(super) const SKIPPED: &str = "its vault is frozen or holds less than the group comes to";

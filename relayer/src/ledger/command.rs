@@ -19,9 +19,12 @@ use tokio::sync::oneshot;
 /// Where the result of a command goes once it is durable.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, LedgerError>>;
 
-/// See [`Command::Raw`].
+/// See [`Other::Raw`].
 #[cfg(test)]
-pub(super) type Raw = Box<dyn FnOnce(&rusqlite::Transaction<'_>) -> Result<(), LedgerError> + Send>;
+pub(crate) struct Raw(pub(super) Work);
+
+#[cfg(test)]
+type Work = Box<dyn FnOnce(&dyn super::sql::Database) -> Result<(), LedgerError> + Send>;
 
 /// A command, and what comes of it.
 pub(crate) trait Write: Send + 'static {
@@ -32,12 +35,28 @@ pub(crate) trait Write: Send + 'static {
     fn into_command(self, reply: Reply<Self::Output>) -> Command;
 }
 
+/// Any command, with the place of its reply. In boxes: the queue holds room for all that may wait.
+pub(crate) enum Command {
+    /// By far the most.
+    Charge(Box<Charge>, Reply<(SignedReceipt, ChargeId)>),
+    /// Any other.
+    Other(Box<Other>),
+}
+
+impl Write for Box<Charge> {
+    type Output = (SignedReceipt, ChargeId);
+
+    fn into_command(self, reply: Reply<Self::Output>) -> Command {
+        Command::Charge(self, reply)
+    }
+}
+
 macro_rules! commands {
     ($($name:ident($write:ty) -> $output:ty,)*) => {
-        /// Any command, with the place of its reply.
-        pub(crate) enum Command {
+        /// Any command but a charge, with the place of its reply.
+        pub(crate) enum Other {
             $($name($write, Reply<$output>),)*
-            /// Anything at all, for tests of what SQLite and the disk may do.
+            /// Anything at all, for tests of what a database and the disk may do.
             #[cfg(test)]
             Raw(Raw, Reply<()>),
         }
@@ -46,15 +65,13 @@ macro_rules! commands {
             type Output = $output;
 
             fn into_command(self, reply: Reply<$output>) -> Command {
-                Command::$name(self, reply)
+                Command::Other(Box::new(Other::$name(self, reply)))
             }
         })*
     };
 }
 
 commands! {
-    // The largest by far: the queue holds room for all that may wait.
-    Charge(Box<Charge>) -> (SignedReceipt, ChargeId),
     Seal(Seal) -> GroupState,
     AbandonGroup(AbandonGroup) -> (),
     AbandonCharges(AbandonCharges) -> usize,
@@ -81,6 +98,6 @@ commands! {
 pub(super) fn authorize(batch: &mut [Command]) {
     sign_vouchers(batch.iter_mut().filter_map(|command| match command {
         Command::Charge(charge, _) => Some(&mut **charge),
-        _ => None,
+        Command::Other(_) => None,
     }));
 }

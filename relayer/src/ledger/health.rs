@@ -115,6 +115,14 @@ impl Health {
         }
     }
 
+    /// Says what stands in the way now, whatever did first: it was looked at anew.
+    pub fn fail_anew(&self, problem: &str) {
+        self.fail(problem);
+        if let Some(known) = &mut *self.failing() {
+            problem.clone_into(known);
+        }
+    }
+
     pub fn is_failing(&self) -> bool {
         self.failing().is_some()
     }

@@ -1,16 +1,24 @@
-//! The ledger on a real file, rule by rule.
+//! The ledger on a real file and on a real server, rule by rule.
 
 mod allow_lists;
 mod audit;
 mod gather;
+mod moved;
 mod prune;
+mod same;
+mod server;
 mod sponsored;
 mod usage;
 
+#[path = "../../tests/support/postgres.rs"]
+mod postgres_server;
+
 use super::charges::ChargeRow;
+use super::sql::values;
 use super::*;
 use crate::settle::form::{Form, Weight};
 use ed25519_dalek::{Signer, SigningKey};
+use postgres_server::Server;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use steam_protocol::key::SessionKey;
@@ -25,21 +33,88 @@ const DOMAIN: Hash = [1; 32];
 const RELAYER: [u8; 32] = [2; 32];
 const PRICE: Price = Price::basic(3, 1, 7, 0);
 
-struct Fixture {
-    ledger: Ledger,
-    directory: tempfile::TempDir,
+/// Where a test's ledger is.
+enum Place {
+    File(tempfile::TempDir),
+    /// The URL of a database.
+    Server(String),
 }
 
-impl Fixture {
-    fn path(&self) -> PathBuf {
-        self.directory.path().join("steam.db")
+impl Place {
+    fn file() -> Self {
+        Self::File(tempfile::tempdir().unwrap())
+    }
+
+    fn server() -> Self {
+        Self::Server(Server::shared().database(None))
+    }
+
+    /// An empty one of the same kind.
+    fn another(&self) -> Self {
+        match self {
+            Self::File(_) => Self::file(),
+            Self::Server(_) => Self::server(),
+        }
+    }
+
+    fn location(&self) -> Location {
+        match self {
+            Self::File(folder) => Location::File(folder.path().join("steam.db")),
+            Self::Server(url) => Location::read(url).unwrap(),
+        }
+    }
+
+    fn open(&self) -> Result<Ledger, LedgerError> {
+        Ledger::open(self.location(), &DOMAIN, &RELAYER)
+    }
+
+    /// What the database says on its own, to another connection.
+    fn ask(&self, sql: &str) -> i64 {
+        inspect(self.location()).unwrap().db().one(sql, &[], |row| row.get("n")).unwrap()
+    }
+
+    fn count(&self, table: &str) -> i64 {
+        self.ask(&format!("SELECT count(*) AS n FROM {table}"))
     }
 }
 
-fn open() -> Fixture {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&directory.path().join("steam.db"), &DOMAIN, &RELAYER).unwrap();
-    Fixture { ledger, directory }
+/// Makes a test of each function, once with a ledger in a file and once with one on a server. Those on a server are run where
+/// PostgreSQL is: `cargo test -p steam --lib -- --ignored`.
+macro_rules! on_both {
+    ($($test:ident,)*) => {
+        mod on_a_file {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(super::Place::file()).await;
+            })*
+        }
+
+        mod on_a_server {
+            $(#[tokio::test]
+            #[ignore = "needs PostgreSQL"]
+            async fn $test() {
+                super::$test(super::Place::server()).await;
+            })*
+        }
+    };
+}
+use on_both;
+
+struct Fixture {
+    ledger: Ledger,
+    at: Place,
+}
+
+impl Fixture {
+    /// The same ledger, opened again.
+    fn reopened(self) -> Self {
+        drop(self.ledger);
+        open(self.at)
+    }
+}
+
+fn open(at: Place) -> Fixture {
+    Fixture { ledger: at.open().unwrap(), at }
 }
 
 fn parties() -> SettlementAccounts {
@@ -155,15 +230,30 @@ async fn only_batch(ledger: &Ledger) -> Batch {
     batches.remove(0)
 }
 
-#[tokio::test]
-async fn a_request_with_an_idempotency_key_is_charged_once_however_often_the_ledger_is_opened() {
-    let f = open();
+on_both! {
+    a_request_with_an_idempotency_key_is_charged_once_however_often_the_ledger_is_opened,
+    a_generation_id_is_given_once,
+    a_receipt_is_found_by_its_number_wherever_its_charge_is,
+    what_was_committed_is_there_after_the_file_is_opened_again,
+    a_ledger_is_open_in_one_process_at_a_time,
+    a_skipped_group_waits_twice_as_long_each_time,
+    a_batch_that_was_split_before_the_program_saw_it_lengthens_no_wait,
+    another_deployments_file_is_refused,
+    lookup_tables_are_remembered_until_they_are_forgotten,
+    a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_voucher,
+    a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger,
+    a_group_stops_where_the_next_line_no_longer_fits_a_transaction,
+    a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_leaves_in_the_tree,
+    a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_line_at_a_time,
+    a_failing_command_takes_nothing_of_its_neighbours_with_it,
+}
+
+async fn a_request_with_an_idempotency_key_is_charged_once_however_often_the_ledger_is_opened(at: Place) {
+    let f = open(at);
     let once = ChargeRow { idempotent: true, ..row(1, 1, 1) };
     write(&f.ledger, once.clone()).await.unwrap();
     let hash = once.receipt.receipt.request_hash;
-    let path = f.path();
-    drop(f.ledger);
-    let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+    let Fixture { ledger, at: _at } = f.reopened();
     let mut again = ChargeRow { idempotent: true, ..row(1, 2, 1) };
     again.receipt.receipt.request_hash = hash;
     again.receipt.signature = receipt_key().sign(&again.receipt.receipt.message()).to_bytes();
@@ -177,9 +267,8 @@ async fn a_request_with_an_idempotency_key_is_charged_once_however_often_the_led
     assert_eq!(ledger.receipt_of_idempotent(&key, other).await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn a_generation_id_is_given_once() {
-    let f = open();
+async fn a_generation_id_is_given_once(at: Place) {
+    let f = open(at);
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     let again = ChargeRow { id: row(1, 1, 1).id, ..row(1, 2, 1) };
     assert!(matches!(write(&f.ledger, again).await, Err(LedgerError::Database(_))));
@@ -203,9 +292,8 @@ async fn one_voucher_is_signed_for_all_charges_of_a_key_that_wait_together() {
     assert_eq!(vouchers[0], vouchers[2]);
 }
 
-#[tokio::test]
-async fn a_receipt_is_found_by_its_number_wherever_its_charge_is() {
-    let f = open();
+async fn a_receipt_is_found_by_its_number_wherever_its_charge_is(at: Place) {
+    let f = open(at);
     let number_of = async |number| {
         let found = f.ledger.generation_of_receipt(vault(1), 9, number).await.unwrap();
         found.map(|row| row.id)
@@ -223,18 +311,14 @@ async fn a_receipt_is_found_by_its_number_wherever_its_charge_is() {
     assert_eq!((vault.next_number, vault.keys[&1].cumulative), (3, Pico(2_000)), "what is quarantined was given too");
 }
 
-#[tokio::test]
-async fn what_was_committed_is_there_after_the_file_is_opened_again() {
-    let f = open();
+async fn what_was_committed_is_there_after_the_file_is_opened_again(at: Place) {
+    let f = open(at);
     for number in 1..=3 {
         write(&f.ledger, row(1, number, 1)).await.unwrap();
     }
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     write(&f.ledger, row(1, 4, 1)).await.unwrap();
-    let path = f.directory.path().join("steam.db");
-    drop(f.ledger);
-
-    let again = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+    let Fixture { ledger: again, at: _at } = f.reopened();
     let loaded = again.load(3_000).await.unwrap();
     let account = &loaded.vaults[&(vault(1), 9)];
     assert_eq!(account.next_number, 5);
@@ -248,24 +332,22 @@ async fn what_was_committed_is_there_after_the_file_is_opened_again() {
     assert_eq!(again.unbatched(0).await.unwrap(), [group]);
 }
 
-#[tokio::test]
-async fn a_ledger_is_open_in_one_process_at_a_time() {
-    let f = open();
-    let path = f.directory.path().join("steam.db");
-    assert!(matches!(Ledger::open(&path, &DOMAIN, &RELAYER), Err(LedgerError::InUse { .. })));
-    drop(f.ledger);
-    Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+async fn a_ledger_is_open_in_one_process_at_a_time(at: Place) {
+    let f = open(at);
+    assert!(matches!(f.at.open(), Err(LedgerError::InUse { .. })));
+    f.reopened();
 }
 
 #[cfg(unix)]
 #[tokio::test]
 async fn who_used_what_is_read_by_the_owner_of_the_file_alone() {
     use std::os::unix::fs::PermissionsExt;
-    let f = open();
+    let f = open(Place::file());
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
-    let copy = f.directory.path().join("copy.db");
-    super::back_up(&f.directory.path().join("steam.db"), &copy, 77).unwrap();
-    for file in std::fs::read_dir(f.directory.path()).unwrap().map(Result::unwrap) {
+    let Place::File(folder) = &f.at else { panic!("a file") };
+    let copy = folder.path().join("copy.db");
+    super::back_up(f.at.location(), &copy, 77).unwrap();
+    for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "{:?} has the mode {mode:o}", file.file_name());
     }
@@ -281,9 +363,8 @@ fn skip(batch: BatchId, group: SealedGroup) -> FinishBatch {
     FinishBatch { batch, skipped: vec![group], height: 1_000, retry_blocks: 10, ..FinishBatch::default() }
 }
 
-#[tokio::test]
-async fn a_skipped_group_waits_twice_as_long_each_time() {
-    let f = open();
+async fn a_skipped_group_waits_twice_as_long_each_time(at: Place) {
+    let f = open(at);
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     for wait in [10, 20, 40] {
@@ -295,9 +376,8 @@ async fn a_skipped_group_waits_twice_as_long_each_time() {
     }
 }
 
-#[tokio::test]
-async fn a_batch_that_was_split_before_the_program_saw_it_lengthens_no_wait() {
-    let f = open();
+async fn a_batch_that_was_split_before_the_program_saw_it_lengthens_no_wait(at: Place) {
+    let f = open(at);
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     f.ledger.create_batch(vec![group.clone()]).await.unwrap();
@@ -310,22 +390,29 @@ async fn a_batch_that_was_split_before_the_program_saw_it_lengthens_no_wait() {
     assert_eq!(f.ledger.unbatched(1_010).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn another_deployments_file_is_refused() {
-    let f = open();
-    let path = f.directory.path().join("steam.db");
-    drop(f.ledger);
+async fn another_deployments_file_is_refused(at: Place) {
+    let f = open(at);
+    let Fixture { ledger, at } = f;
+    drop(ledger);
     for (domain, relayer) in [([9; 32], RELAYER), (DOMAIN, [9; 32])] {
-        let refused = Ledger::open(&path, &domain, &relayer).unwrap_err();
+        let refused = Ledger::open(at.location(), &domain, &relayer).unwrap_err();
         assert!(matches!(refused, LedgerError::Foreign { .. }), "{refused}");
     }
-    rusqlite::Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(Ledger::open(&path, &DOMAIN, &RELAYER), Err(LedgerError::Foreign { .. })));
+    match &at {
+        Place::File(folder) => {
+            let file = rusqlite::Connection::open(folder.path().join("steam.db")).unwrap();
+            file.pragma_update(None, "user_version", 99).unwrap();
+        }
+        Place::Server(_) => {
+            execute(&at, "UPDATE deployment SET version = 99");
+        }
+    }
+    let refused = at.open().unwrap_err();
+    assert!(matches!(refused, LedgerError::Foreign { .. }) && refused.to_string().contains("version 99"), "{refused}");
 }
 
-#[tokio::test]
-async fn lookup_tables_are_remembered_until_they_are_forgotten() {
-    let f = open();
+async fn lookup_tables_are_remembered_until_they_are_forgotten(at: Place) {
+    let f = open(at);
     let row = |slot: u64| TableRow { address: vault(slot as u8), slot, closing: false, busy_until: 5 };
     f.ledger.put_lookup_table(row(1)).await.unwrap();
     f.ledger.put_lookup_table(row(2)).await.unwrap();
@@ -336,9 +423,8 @@ async fn lookup_tables_are_remembered_until_they_are_forgotten() {
     assert_eq!(f.ledger.lookup_tables().await.unwrap(), [closing]);
 }
 
-#[tokio::test]
-async fn a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_voucher() {
-    let f = open();
+async fn a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_voucher(at: Place) {
+    let f = open(at);
     for (number, offer) in [(1, 1), (2, 2), (3, 1)] {
         write(&f.ledger, row(1, number, offer)).await.unwrap();
     }
@@ -353,9 +439,8 @@ async fn a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_vo
     assert_eq!(group.vouchers[0].1.signature, [3; 64]);
 }
 
-#[tokio::test]
-async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger() {
-    let f = open();
+async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger(at: Place) {
+    let f = open(at);
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     assert!(matches!(seal(&f.ledger, 1, (1, [7; 32])).await, GroupState::Halted), "the ledger knows of no group");
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
@@ -374,9 +459,8 @@ async fn a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger() {
     assert_eq!((next.seq, next.receipts), (2, 1));
 }
 
-#[tokio::test]
-async fn a_group_stops_where_the_next_line_no_longer_fits_a_transaction() {
-    let f = open();
+async fn a_group_stops_where_the_next_line_no_longer_fits_a_transaction(at: Place) {
+    let f = open(at);
     for number in 1..=30 {
         write(&f.ledger, row(1, number, number as u8)).await.unwrap();
     }
@@ -386,9 +470,8 @@ async fn a_group_stops_where_the_next_line_no_longer_fits_a_transaction() {
     assert_eq!(group.receipts as usize, group.lines.len());
 }
 
-#[tokio::test]
-async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_leaves_in_the_tree() {
-    let f = open();
+async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_leaves_in_the_tree(at: Place) {
+    let f = open(at);
     for n in [1, 2] {
         for number in 1..=3 {
             write(&f.ledger, row(n, number, 1)).await.unwrap();
@@ -424,9 +507,8 @@ async fn a_settled_receipt_proves_its_inclusion_and_a_skipped_group_keeps_its_le
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 3);
 }
 
-#[tokio::test]
-async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_line_at_a_time() {
-    let f = open();
+async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_line_at_a_time(at: Place) {
+    let f = open(at);
     for (number, offer) in [(1, 1), (2, 2), (3, 1)] {
         write(&f.ledger, row(1, number, offer)).await.unwrap();
     }
@@ -463,21 +545,31 @@ async fn a_group_at_fault_is_voided_in_its_place_and_its_charges_are_tried_one_l
     assert_eq!(third.lines[0].usage.input, 13);
 }
 
+/// Changes the database by hand, beside whoever has it open.
+fn execute(at: &Place, sql: &str) -> u64 {
+    match at.location() {
+        Location::File(path) => rusqlite::Connection::open(path).unwrap().execute(sql, []).unwrap() as u64,
+        Location::Server(server) => {
+            let session = super::postgres::join(&server).unwrap();
+            (&session as &dyn super::sql::Database).execute(sql, &[]).unwrap()
+        }
+    }
+}
+
 fn enqueue(
     ledger: &Ledger,
-    work: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<(), LedgerError> + Send + 'static,
+    work: impl FnOnce(&dyn super::sql::Database) -> Result<(), LedgerError> + Send + 'static,
 ) -> oneshot::Receiver<Result<(), LedgerError>> {
     let (reply, result) = oneshot::channel();
-    ledger.writer.enqueue_raw(Box::new(work), reply).unwrap();
+    ledger.writer.enqueue_raw(command::Raw(Box::new(work)), reply).unwrap();
     result
 }
 
-#[tokio::test]
-async fn a_failing_command_takes_nothing_of_its_neighbours_with_it() {
-    let f = open();
+async fn a_failing_command_takes_nothing_of_its_neighbours_with_it(at: Place) {
+    let f = open(at);
     let good = f.ledger.enqueue(charge_of(row(1, 1, 1))).unwrap();
-    let bad = enqueue(&f.ledger, |tx| {
-        tx.execute("INSERT INTO vault (vault, generation, next_number) VALUES (zeroblob(32), 1, 1)", [])?;
+    let bad = enqueue(&f.ledger, |db| {
+        db.execute("INSERT INTO vault (vault, generation, next_number) VALUES (?1, 1, 1)", values![&[0_u8; 32]])?;
         Err(LedgerError::Refused("go on"))
     });
     let other = f.ledger.enqueue(charge_of(row(1, 3, 1))).unwrap();
@@ -490,7 +582,7 @@ async fn a_failing_command_takes_nothing_of_its_neighbours_with_it() {
 
 #[tokio::test]
 async fn a_transaction_that_sqlite_ends_takes_all_its_commands_with_it() {
-    let f = open();
+    let f = open(Place::file());
     let (hold, held) = std::sync::mpsc::channel::<()>();
     let (begin, begun) = std::sync::mpsc::channel();
     // Keeps the writer busy until the three commands wait, so that they share a transaction.
@@ -501,7 +593,7 @@ async fn a_transaction_that_sqlite_ends_takes_all_its_commands_with_it() {
     });
     begun.recv().unwrap();
     let before = f.ledger.enqueue(charge_of(row(1, 1, 1))).unwrap();
-    let full = enqueue(&f.ledger, |tx| Ok(tx.execute_batch("ROLLBACK")?));
+    let full = enqueue(&f.ledger, |db| db.script("ROLLBACK"));
     let after = f.ledger.enqueue(charge_of(row(1, 2, 1))).unwrap();
     hold.send(()).unwrap();
     first.await.unwrap().unwrap();
@@ -514,7 +606,7 @@ async fn a_transaction_that_sqlite_ends_takes_all_its_commands_with_it() {
 
 #[tokio::test]
 async fn the_log_begins_anew_while_charges_are_written() {
-    let f = open();
+    let f = open(Place::file());
     let mut rng = StdRng::seed_from_u64(1);
     for number in 1..=200 {
         // Noise cannot be packed: 20 MiB go through the log.
@@ -523,6 +615,7 @@ async fn the_log_begins_anew_while_charges_are_written() {
         let charge = ChargeRow { decision: PackedDecision::new(&noise).unwrap(), ..row(1, number, 1) };
         write(&f.ledger, charge).await.unwrap();
     }
-    let log = f.directory.path().join("steam.db-wal").metadata().unwrap().len();
+    let Place::File(folder) = &f.at else { panic!("a file") };
+    let log = folder.path().join("steam.db-wal").metadata().unwrap().len();
     assert!(log < 12 << 20, "the log has {log} bytes");
 }

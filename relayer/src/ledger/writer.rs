@@ -1,9 +1,10 @@
-//! The writer: takes whatever commands wait, hands them to the store together, and looks after the disk.
+//! The writer: takes whatever commands wait, hands them to the store together, and has it look after itself.
 
 use super::LedgerError;
 use super::command::{Command, Write};
 use super::health::Health;
-use super::sqlite::{Checkpointer, Connection, Store};
+use super::sqlite;
+use super::store::Store;
 use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 const MAX_COMMANDS: usize = 1_024;
 /// Commands that may wait; beyond it the ledger refuses more.
 const MAX_QUEUE: usize = 65_536;
-/// Pause between two looks at the disk.
+/// Pause between two looks at the disk or the server.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
@@ -22,24 +23,29 @@ pub(super) struct Writer {
 }
 
 /// The other end: the only store that writes, and what waits for it.
-pub struct Turns {
-    store: Store,
+struct Loop<S> {
+    store: S,
     commands: mpsc::Receiver<Command>,
     health: Health,
-    /// Copies the store's log; none where turns are taken one by one.
-    checkpointer: Option<Checkpointer>,
 }
 
+/// A writer without a thread: it commits when it is told to.
+pub struct Turns(Loop<sqlite::Store>);
+
 impl Writer {
-    pub(super) fn new(store: Store) -> (Self, Turns) {
+    fn new<S: Store>(store: S) -> (Self, Loop<S>) {
         let (queue, commands) = mpsc::sync_channel(MAX_QUEUE);
         let health = Health::new();
-        (Self { queue, health: health.clone() }, Turns { store, commands, health, checkpointer: None })
+        (Self { queue, health: health.clone() }, Loop { store, commands, health })
     }
 
-    pub(super) fn start(store: Store) -> Result<Self, LedgerError> {
-        let (writer, mut turns) = Self::new(store);
-        turns.checkpointer = Some(turns.store.checkpointer().map_err(LedgerError::Thread)?);
+    pub(super) fn in_turns(store: sqlite::Store) -> (Self, Turns) {
+        let (writer, turns) = Self::new(store);
+        (writer, Turns(turns))
+    }
+
+    pub(super) fn start(store: impl Store + 'static) -> Result<Self, LedgerError> {
+        let (writer, turns) = Self::new(store);
         std::thread::Builder::new().name("ledger".into()).spawn(move || turns.run()).map_err(LedgerError::Thread)?;
         Ok(writer)
     }
@@ -69,7 +75,9 @@ impl Writer {
         work: super::command::Raw,
         reply: super::command::Reply<()>,
     ) -> Result<(), LedgerError> {
-        self.queue.try_send(Command::Raw(work, reply)).map_err(|_| LedgerError::Closed)
+        self.queue
+            .try_send(Command::Other(Box::new(super::command::Other::Raw(work, reply))))
+            .map_err(|_| LedgerError::Closed)
     }
 }
 
@@ -83,21 +91,23 @@ impl Turns {
     /// Commits what is waiting, in one transaction, and answers it; false if nothing was. For those who decide
     /// themselves when that happens.
     pub fn take(&mut self) -> bool {
-        let first = self.commands.try_recv();
-        first.map(|first| self.commit(first)).is_ok()
+        let first = self.0.commands.try_recv();
+        first.map(|first| self.0.commit(first)).is_ok()
     }
 
     /// The writing connection. For those who decide themselves when the disk is full or fails.
     #[must_use]
-    pub const fn connection(&self) -> &Connection {
-        self.store.connection()
+    pub const fn connection(&self) -> &sqlite::Connection {
+        self.0.store.connection()
     }
+}
 
+impl<S: Store> Loop<S> {
     /// Commits what comes until nobody can send any more.
     fn run(mut self) {
         let _lifeline = self.health.lifeline();
         let mut checked = Instant::now();
-        self.look_at_disk();
+        self.look();
         loop {
             match self.commands.recv_timeout(CHECK_EVERY.saturating_sub(checked.elapsed())) {
                 Ok(first) => self.commit(first),
@@ -105,7 +115,7 @@ impl Turns {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if checked.elapsed() >= CHECK_EVERY {
-                self.look_at_disk();
+                self.look();
                 checked = Instant::now();
             }
         }
@@ -116,18 +126,12 @@ impl Turns {
         self.health.begin();
         self.store.commit(batch, &self.health);
         self.health.end();
-        self.store.keep_log_short(self.checkpointer.as_ref());
+        self.store.tidy();
     }
 
-    /// Notes how much is free, and tries to write again after a failure.
-    fn look_at_disk(&mut self) {
-        if let Some(free) = self.store.free_bytes() {
-            self.health.set_free(free);
-        }
-        if self.health.is_failing() {
-            self.health.begin();
-            self.store.prove(&self.health);
-            self.health.end();
-        }
+    fn look(&mut self) {
+        self.health.begin();
+        self.store.look(&self.health);
+        self.health.end();
     }
 }

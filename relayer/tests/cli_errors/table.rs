@@ -57,6 +57,7 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         // A global flag is read by the commands that need the cluster; one stands for all.
         (_, "config") => Free,
         (_, "output") => Usage(&["", "xml", "TEXT"]),
+        ("ledger move", "from" | "to") => FOLDER,
         (
             _,
             "vault" | "relayer" | "provider" | "key" | "to" | "settler" | "receipt_key" | "mint" | "admin" | "guardian",
@@ -92,6 +93,9 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         (_, "listen") => Usage(&["", "8787", "localhost", "127.0.0.1:99999"]),
         (_, "out" | "state" | "ledger") => FOLDER,
         ("ledger backup" | "ledger restore", "copy") => FOLDER,
+        ("ledger move", "ledger_password_file") => Late("/nonexistent/password", 2, "--from"),
+        ("ledger backup" | "ledger restore", "ledger_password_file") => Late("/nonexistent/password", 2, "FILE"),
+        (_, "ledger_password_file") => Late("/nonexistent/password", 1, "--ledger-password-file"),
         ("ledger resolve", "id") => Usage(&["", "one", "1.5"]),
         ("ledger resolve" | "ledger reconcile", "by" | "note") => Free,
         (_, "program") => ADDRESS,

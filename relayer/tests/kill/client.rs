@@ -141,6 +141,8 @@ async fn receipt_of(request: reqwest::RequestBuilder) -> Option<Vec<u8>> {
         // Served before, and under way, or receipted.
         409 => header,
         502..=504 | 429 => None,
+        // A database server was killed while it wrote: nothing was charged, and the request may come again.
+        500 if body.contains("\"not_charged\"") => None,
         other => panic!("HTTP {other}: {body}"),
     }
 }

@@ -6,6 +6,10 @@
 
 mod client;
 mod memory;
+mod on_a_server;
+#[path = "../support/postgres.rs"]
+#[expect(dead_code, reason = "the tests of the ledger itself do more to a server")]
+mod postgres_server;
 mod proxy;
 mod recovery;
 mod system;

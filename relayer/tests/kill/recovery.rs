@@ -21,7 +21,7 @@ impl System {
         receipts
     }
 
-    async fn all_settled(&self, receipts: usize) {
+    pub async fn all_settled(&self, receipts: usize) {
         let mut settled = 0;
         for _ in 0..300 {
             settled = 0;
@@ -36,7 +36,7 @@ impl System {
         assert_eq!(settled, receipts, "receipts settled");
     }
 
-    async fn check(&self) -> (i32, String) {
+    pub async fn check(&self) -> (i32, String) {
         let node = self.node().to_owned();
         self.steam(&["ledger", "check", "--rpc-url", &node]).await
     }

@@ -42,6 +42,8 @@ pub struct System {
     network: Localnet,
     deployment: Deployment,
     folder: TempDir,
+    /// The URL of the ledger's database; a file of the run's without one.
+    server: Option<String>,
     port: u16,
     starts: usize,
     pub providers: Vec<SimulatedProvider>,
@@ -49,6 +51,11 @@ pub struct System {
 
 impl System {
     pub async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// The same with the ledger in a database on a server.
+    pub async fn start_on(server: Option<String>) -> Self {
         let network = Localnet::start(Options { slot_ms: SLOT_MS, ..Options::default() }).await.unwrap();
         let (mut providers, mut setups) = (Vec::new(), Vec::new());
         for name in ["north", "south"] {
@@ -94,7 +101,13 @@ impl System {
         }
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let proxy = Proxy::start(&network.rpc_url).await;
-        Self { proxy, vaults, network, deployment, folder: tempfile::tempdir().unwrap(), port, starts: 0, providers }
+        let folder = tempfile::tempdir().unwrap();
+        Self { proxy, vaults, network, deployment, folder, server, port, starts: 0, providers }
+    }
+
+    /// Has the ledger in another database.
+    pub fn use_server(&mut self, url: String) {
+        self.server = Some(url);
     }
 
     /// Starts the relayer and waits until it takes requests. Each other time it settles in the other version.
@@ -235,16 +248,19 @@ impl System {
         for (name, keypair) in [("settler.json", &d.settler), ("receipts.json", &d.receipt_key)] {
             std::fs::write(self.file(name), serde_json::to_vec(&keypair.to_bytes().to_vec()).unwrap()).unwrap();
         }
+        let ledger = match &self.server {
+            Some(url) => format!("url = {url:?}"),
+            None => format!("path = {:?}", self.file("steam.db")),
+        };
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{}\"\n\
              [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
-             [ledger]\npath = {:?}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
+             [ledger]\n{ledger}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
             self.port,
             self.proxy.url,
             d.relayer,
             self.file("settler.json"),
             self.file("receipts.json"),
-            self.file("steam.db"),
         );
         std::fs::write(self.file("steam.toml"), config).unwrap();
     }
@@ -253,7 +269,7 @@ impl System {
     pub async fn steam(&self, args: &[&str]) -> (i32, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_steam"))
             .args(args)
-            .env("STEAM_LEDGER", self.file("steam.db"))
+            .env("STEAM_LEDGER", self.server.clone().unwrap_or_else(|| self.file("steam.db").display().to_string()))
             .env("USER", "ann")
             .stdin(Stdio::null())
             .output()

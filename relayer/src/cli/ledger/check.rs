@@ -42,8 +42,9 @@ impl Check {
     /// # Errors
     /// What does not hold, with exit code 3.
     pub async fn run(self, global: &Global) -> Result<()> {
-        let fail = failed(&self.place.ledger);
-        let ledger = ledger::inspect(&self.place.ledger).map_err(&fail)?;
+        let place = self.place.location()?;
+        let fail = failed(&place);
+        let ledger = ledger::inspect(&place).map_err(&fail)?;
         let mut audit = ledger.audit().map_err(&fail)?;
         let deployment = ledger.deployment().map_err(&fail)?;
         let known = ledger.vaults().map_err(&fail)?;
@@ -63,7 +64,7 @@ impl Check {
             audit.findings.push(Finding { rule: "copy", place: "file".into(), problem });
         }
         let count = audit.findings.len();
-        global.output.print(&Checked { ledger: self.place.ledger.display().to_string(), audit, vaults, signatures })?;
+        global.output.print(&Checked { ledger: place.to_string(), audit, vaults, signatures })?;
         match count {
             0 => Ok(()),
             count => Err(CliError::invalid("ledger_unsound", format!("{count} things do not hold"))

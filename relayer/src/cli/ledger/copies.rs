@@ -53,10 +53,10 @@ impl Backup {
     /// # Errors
     /// Why there is none.
     pub fn run(self, global: &Global) -> Result<()> {
-        let made_ms = SystemClock.unix_ms();
-        ledger::back_up(&self.place.ledger, &self.copy, made_ms).map_err(failed(&self.place.ledger))?;
+        let (place, made_ms) = (self.place.location()?, SystemClock.unix_ms());
+        ledger::back_up(&place, &self.copy, made_ms).map_err(failed(&place))?;
         global.output.print(&Copied {
-            ledger: self.place.ledger.display().to_string(),
+            ledger: place.to_string(),
             copy: self.copy.display().to_string(),
             bytes: std::fs::metadata(&self.copy).map_or(0, |file| file.len()),
             made_ms,
@@ -70,10 +70,10 @@ impl Restore {
     /// # Errors
     /// Why it is not; the ledger is as it was then.
     pub fn run(self, global: &Global) -> Result<()> {
-        let replaced = ledger::restore(&self.copy, &self.place.ledger, SystemClock.unix_ms())
-            .map_err(failed(&self.place.ledger))?;
+        let place = self.place.location()?;
+        let replaced = ledger::restore(&self.copy, &place, SystemClock.unix_ms()).map_err(failed(&place))?;
         global.output.print(&Restored {
-            ledger: self.place.ledger.display().to_string(),
+            ledger: place.to_string(),
             from: self.copy.display().to_string(),
             replaced: replaced.map(|kept| kept.display().to_string()),
         })

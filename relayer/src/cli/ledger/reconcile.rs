@@ -42,8 +42,9 @@ impl Reconcile {
     /// # Errors
     /// If a relayer has the ledger open, or the chain cannot be read; exit code 3 if something is left unclear.
     pub async fn run(self, global: &Global) -> Result<()> {
-        let fail = failed(&self.place.ledger);
-        let mut offline = Offline::open(&self.place.ledger).map_err(&fail)?;
+        let place = self.place.location()?;
+        let fail = failed(&place);
+        let mut offline = Offline::open(&place).map_err(&fail)?;
         let deployment = offline.reader().deployment().map_err(&fail)?;
         let known = offline.reader().vaults().map_err(&fail)?;
         let Some(seen) = self.nodes.look(global, deployment, &known).await? else {

@@ -90,8 +90,9 @@ impl Resolve {
         };
         let resolution = if self.retry { Resolution::Retried } else { Resolution::WrittenOff };
         let decision = Decision { resolution, by: by.clone(), note: note.clone(), at_ms: SystemClock.unix_ms() };
-        let fail = failed(&self.place.ledger);
-        ledger::resolve(&self.place.ledger, &self.id, &decision).map_err(|error| match error {
+        let place = self.place.location()?;
+        let fail = failed(&place);
+        ledger::resolve(&place, &self.id, &decision).map_err(|error| match error {
             ResolveError::Ledger(error) => fail(error),
             other => {
                 CliError::new("incident", other.to_string()).next("`steam ledger resolve` lists those that are open")
@@ -101,8 +102,9 @@ impl Resolve {
     }
 
     fn list(self, global: &Global) -> Result<()> {
-        let ledger = ledger::inspect(&self.place.ledger).map_err(failed(&self.place.ledger))?;
-        let listed = listed(&ledger, self.all).map_err(failed(&self.place.ledger))?;
+        let place = self.place.location()?;
+        let ledger = ledger::inspect(&place).map_err(failed(&place))?;
+        let listed = listed(&ledger, self.all).map_err(failed(&place))?;
         global.output.print(&listed)
     }
 }

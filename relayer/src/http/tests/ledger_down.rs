@@ -10,12 +10,12 @@ use steam_protocol::units::{Pico, Usage};
 
 /// Limits the database to the pages it has and `more`.
 async fn limit(world: &World, more: i64) {
-    let limit = move |tx: &rusqlite::Transaction<'_>| {
+    let limit = move |tx: &rusqlite::Connection| {
         let pages: i64 = tx.query_row("PRAGMA page_count", [], |row| row.get(0))?;
         tx.pragma_update(None, "max_page_count", pages + more)?;
         Ok(())
     };
-    world.node.ledger.write_raw(limit).await.unwrap();
+    world.node.ledger.write_sqlite(limit).await.unwrap();
 }
 
 /// What the relayer says of itself: whether it is ready, why not, and the gauge that the alert looks at.
@@ -90,8 +90,8 @@ async fn a_full_disk_stops_sales_at_once_and_room_on_it_starts_them_again() {
 async fn a_writer_that_has_panicked_stops_sales_at_once() {
     let mock = good(false).await;
     let world = World::new(vec![mock.offer(1)]).await;
-    let job = |_: &rusqlite::Transaction<'_>| -> Result<(), _> { panic!("a bug") };
-    assert!(world.node.ledger.write_raw(job).await.is_err());
+    let job = |_: &rusqlite::Connection| -> rusqlite::Result<()> { panic!("a bug") };
+    assert!(world.node.ledger.write_sqlite(job).await.is_err());
     let (status, body) = error(world.chat(json!({})).await).await;
     assert_eq!((status, &body["code"]), (503, &json!("ledger_unavailable")));
     assert_eq!(mock.count(), 0);

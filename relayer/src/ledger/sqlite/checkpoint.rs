@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 /// Wakes the thread that copies; it ends when this is dropped.
-pub(in crate::ledger) struct Checkpointer {
+pub(super) struct Checkpointer {
     wake: SyncSender<()>,
     copied: Arc<AtomicBool>,
 }

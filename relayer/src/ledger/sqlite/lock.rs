@@ -21,7 +21,7 @@ pub(in crate::ledger) fn lock(path: &Path) -> Result<File, LedgerError> {
     let file = File::options().write(true).open(name).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { path: path.into() }),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::InUse { ledger: path.display().to_string() }),
         Err(TryLockError::Error(source)) => Err(failed(source)),
     }
 }

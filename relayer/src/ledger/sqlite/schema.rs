@@ -1,7 +1,7 @@
 //! Tables, and the settings that make a commit durable.
 
-use crate::ledger::LedgerError;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use crate::ledger::{LedgerError, sql};
+use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 
 /// SQLite before 3.51.3 can corrupt a database when its write-ahead log is reset.
@@ -10,7 +10,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// is sealed, and SQLite walks the whole cache at each commit.
 const CACHE_KIB: i64 = -4 * 1_024;
 /// Statements a connection keeps prepared: all that are used again and again.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 /// The schema's version.
 const VERSION: i64 = 1;
 
@@ -169,7 +169,7 @@ pub(super) fn private(path: &Path) -> Result<(), LedgerError> {
 }
 
 pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Connection, LedgerError> {
-    let foreign = |problem: String| LedgerError::Foreign { path: path.into(), problem };
+    let foreign = |problem: String| LedgerError::Foreign { ledger: path.display().to_string(), problem };
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(foreign(format!("SQLite {} is older than 3.51.3", rusqlite::version())));
     }
@@ -188,35 +188,62 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
         return Err(foreign(other_version(version)));
     }
     if version == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.execute("INSERT INTO deployment (domain, relayer) VALUES (?1, ?2)", (domain, relayer))?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
+        make(&transaction, domain, relayer)?;
     }
     transaction.execute_batch(ADDED)?;
-    let stored: Option<([u8; 32], [u8; 32])> = transaction
-        .query_row("SELECT domain, relayer FROM deployment", [], |row| Ok((row.get("domain")?, row.get("relayer")?)))
-        .optional()?;
-    if stored != Some((*domain, *relayer)) {
+    if sql::deployment(&*transaction)? != Some((*domain, (*relayer).into())) {
         return Err(foreign("it is the ledger of another relayer, program or cluster".into()));
     }
     transaction.commit()?;
-    if let Some(made_ms) = copied_ms(&connection)? {
-        return Err(LedgerError::Copy { path: path.into(), made_ms });
+    if let Some(made_ms) = sql::copied_ms(&connection)? {
+        return Err(LedgerError::Copy { ledger: path.display().to_string(), made_ms });
     }
     Ok(connection)
 }
 
-/// Refuses a file that is no ledger of this program's version.
-pub(super) fn require_version(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
-    match version(connection)? {
-        VERSION => Ok(()),
-        version => Err(LedgerError::Foreign { path: path.into(), problem: other_version(version) }),
-    }
+fn make(db: &Connection, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(), LedgerError> {
+    db.execute_batch(TABLES)?;
+    db.execute("INSERT INTO deployment (domain, relayer) VALUES (?1, ?2)", (domain, relayer))?;
+    db.pragma_update(None, "user_version", VERSION)?;
+    Ok(())
 }
 
-/// When the file was copied from a ledger, if it is a copy.
-pub(super) fn copied_ms(db: &Connection) -> Result<Option<i64>, LedgerError> {
-    Ok(db.query_row("SELECT max(made_ms) AS made_ms FROM copy", [], |row| row.get("made_ms"))?)
+/// Makes an empty ledger where there is none. The transaction is left open for what is to be in it.
+pub(in crate::ledger) fn create(
+    path: &Path,
+    (domain, relayer): (&[u8; 32], &[u8; 32]),
+) -> Result<Connection, LedgerError> {
+    private(path)?;
+    let connection = Connection::open(path)?;
+    // One that was begun and never committed is empty.
+    if version(&connection)? != 0 {
+        return Err(LedgerError::Exists { ledger: path.display().to_string() });
+    }
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    make(&connection, domain, relayer)?;
+    connection.execute_batch(ADDED)?;
+    Ok(connection)
+}
+
+/// A connection for single transactions beside a relayer's own.
+pub(in crate::ledger) fn join(path: &Path) -> Result<Connection, LedgerError> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    require_version(path, &connection)?;
+    Ok(connection)
+}
+
+/// Refuses a file that is no ledger of this program's version.
+pub(in crate::ledger) fn require_version(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
+    match version(connection)? {
+        VERSION => Ok(()),
+        version => Err(LedgerError::Foreign { ledger: path.display().to_string(), problem: other_version(version) }),
+    }
 }
 
 fn version(db: &Connection) -> Result<i64, LedgerError> {
@@ -227,7 +254,7 @@ fn other_version(version: i64) -> String {
     format!("it has version {version} and this program knows {VERSION}")
 }
 
-pub(super) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
+pub(in crate::ledger) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);

@@ -1,16 +1,19 @@
 //! The only writing connection, and its group commit.
 
-use super::apply::{Answer, apply};
-use super::charges::Places;
+use super::charges::{self, Failure};
 use super::checkpoint::{Checkpointer, checkpoint};
 use super::schema;
-use crate::ledger::LedgerError;
-use crate::ledger::command::{Command, authorize};
-use crate::ledger::health::Health;
-use rusqlite::{Connection, TransactionBehavior};
+use crate::ledger::charges::ChargeId;
+use crate::ledger::command::{Command, Reply, authorize};
+use crate::ledger::health::{Fuse, Health};
+use crate::ledger::sql::apply::{Answer, answer, apply, in_savepoint};
+use crate::ledger::sql::charges::Places;
+use crate::ledger::{Charge, LedgerError, store};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::cell::Cell;
 use std::ffi::c_int;
 use std::path::{Path, PathBuf};
+use steam_protocol::receipt::SignedReceipt;
 
 /// Bytes that must go through before a ledger that could not write is trusted again: many charges' worth.
 const PROOF: u32 = 1 << 20;
@@ -31,6 +34,8 @@ pub(in crate::ledger) struct Store {
     connection: Connection,
     path: PathBuf,
     places: Places,
+    /// Copies the log; none where turns are taken one by one.
+    checkpointer: Option<Checkpointer>,
 }
 
 impl Store {
@@ -42,15 +47,30 @@ impl Store {
             LOGGED.set(pages);
             Ok(())
         }));
-        Ok(Self { connection, path: path.into(), places: Places::default() })
+        Ok(Self { connection, path: path.into(), places: Places::default(), checkpointer: None })
+    }
+
+    /// The same with a thread beside it that copies the log.
+    pub fn with_checkpointer(mut self) -> Result<Self, LedgerError> {
+        self.checkpointer = Some(Checkpointer::start(&self.path).map_err(LedgerError::Thread)?);
+        Ok(self)
     }
 
     pub const fn connection(&self) -> &Connection {
         &self.connection
     }
 
-    /// Carries out `batch` in one transaction, and answers each command after the commit.
-    pub fn commit(&mut self, mut batch: Vec<Command>, health: &Health) {
+    /// Copies the log into the file. What fails is tried again after the next commit; a disk that is full is found out by that.
+    fn copy_log(&self) {
+        LOGGED.set(0);
+        if let Err(error) = checkpoint(&self.connection) {
+            tracing::warn!(%error, "the ledger's log could not be copied into its file");
+        }
+    }
+}
+
+impl store::Store for Store {
+    fn commit(&mut self, mut batch: Vec<Command>, health: &Health) {
         authorize(&mut batch);
         let transaction = match self.connection.transaction_with_behavior(TransactionBehavior::Immediate) {
             Ok(transaction) => transaction,
@@ -66,7 +86,10 @@ impl Store {
             if transaction.is_autocommit() {
                 break;
             }
-            answers.push(apply(&transaction, command, &mut self.places, health));
+            answers.push(match command {
+                Command::Charge(it, reply) => charge(&transaction, (it, reply), &mut self.places, health),
+                Command::Other(other) => apply(&*transaction, *other, health),
+            });
         }
         // The ledger refuses further charges before any caller is told of the failure.
         let committed = transaction.commit().map_err(|error| {
@@ -79,43 +102,69 @@ impl Store {
         }
     }
 
-    /// Looks after the log between two commits: its bulk is copied by `beside`, and what is left over then here, so that it
-    /// begins anew. Everything is copied here if there is nobody beside the writer.
-    pub fn keep_log_short(&self, beside: Option<&Checkpointer>) {
+    /// Looks after the log: its bulk is copied beside the writer, and what is left over then here, so that it begins anew.
+    /// Everything is copied here if there is nobody beside the writer.
+    fn tidy(&mut self) {
         let pages = LOGGED.get();
         if pages < LOG_PAGES {
             return;
         }
-        match beside {
+        match &self.checkpointer {
             Some(beside) if pages < MOST_LOG_PAGES && !beside.take_copied() => beside.wake(),
             _ => self.copy_log(),
         }
     }
 
-    /// Copies the log into the file. What fails is tried again after the next commit; a disk that is full is found out by that.
-    fn copy_log(&self) {
-        LOGGED.set(0);
-        if let Err(error) = checkpoint(&self.connection) {
-            tracing::warn!(%error, "the ledger's log could not be copied into its file");
+    /// Notes how much is free, and tries to write again after a failure: as much as many charges need.
+    fn look(&mut self, health: &Health) {
+        if let Some(free) = free_bytes(&self.path) {
+            health.set_free(free);
+        }
+        if health.is_failing() {
+            match prove(&mut self.connection) {
+                Ok(()) => health.recover(),
+                Err(error) => health.fail(&error.to_string()),
+            }
         }
     }
+}
 
-    /// Starts what copies the log beside this store.
-    pub fn checkpointer(&self) -> std::io::Result<Checkpointer> {
-        Checkpointer::start(&self.path)
-    }
+/// Writes a charge, which appends to the tables and needs no savepoint: one that fails half-way, as a disk may have it, ends
+/// the transaction with all that shares it.
+fn charge(
+    tx: &Transaction<'_>,
+    (charge, reply): (Box<Charge>, Reply<(SignedReceipt, ChargeId)>),
+    places: &mut Places,
+    health: &Health,
+) -> Answer {
+    let fuse = Fuse(health);
+    let result = if charge.idempotent {
+        in_savepoint(&**tx, || {
+            charges::insert(tx, charge, places).map_err(|(Failure::Whole(error) | Failure::Partial(error))| {
+                places.clear();
+                error
+            })
+        })
+    } else {
+        charges::insert(tx, charge, places).map_err(|failure| match failure {
+            Failure::Whole(error) => error,
+            Failure::Partial(error) => {
+                places.clear();
+                end(tx, health);
+                error
+            }
+        })
+    };
+    drop(fuse);
+    answer(health, reply, result)
+}
 
-    /// Writes and takes back as much as many charges need, and notes whether that went well.
-    pub fn prove(&mut self, health: &Health) {
-        match prove(&mut self.connection) {
-            Ok(()) => health.recover(),
-            Err(error) => health.fail(&error.to_string()),
-        }
-    }
-
-    /// What ordinary users may still write to the disk, in bytes, where the system tells.
-    pub fn free_bytes(&self) -> Option<u64> {
-        free_bytes(&self.path)
+/// Takes back the whole transaction, unless the disk has ended it already.
+fn end(tx: &Transaction<'_>, health: &Health) {
+    if !tx.is_autocommit()
+        && let Err(error) = tx.execute_batch("ROLLBACK")
+    {
+        health.fail(&error.to_string());
     }
 }
 

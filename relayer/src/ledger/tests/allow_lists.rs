@@ -18,9 +18,15 @@ async fn keep(ledger: &Ledger, list: &AllowList, most: usize) -> Kept {
     ledger.keep_allow_list(list.clone(), HashSet::new(), most).await.unwrap()
 }
 
-#[tokio::test]
-async fn a_key_is_charged_only_once_its_list_is_kept() {
-    let (f, ours) = (open(), list(&[61, 62]));
+on_both! {
+    a_key_is_charged_only_once_its_list_is_kept,
+    a_sealed_group_carries_its_proofs_through_a_restart,
+    a_group_is_no_larger_than_a_transaction_with_its_proofs,
+    a_charge_that_cannot_be_proven_does_not_stop_its_vault,
+}
+
+async fn a_key_is_charged_only_once_its_list_is_kept(at: Place) {
+    let (f, ours) = (open(at), list(&[61, 62]));
     assert!(matches!(write(&f.ledger, listed(&ours, 1, 1)).await, Err(LedgerError::Database(_))));
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 0);
     keep(&f.ledger, &ours, 1).await;
@@ -32,9 +38,8 @@ async fn a_key_is_charged_only_once_its_list_is_kept() {
     assert_eq!(f.ledger.allow_lists().await.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn a_sealed_group_carries_its_proofs_through_a_restart() {
-    let (f, ours) = (open(), list(&[61, 62, 63]));
+async fn a_sealed_group_carries_its_proofs_through_a_restart(at: Place) {
+    let (f, ours) = (open(at), list(&[61, 62, 63]));
     keep(&f.ledger, &ours, 9).await;
     for (number, offer) in [(1, 1), (2, 2), (3, 1)] {
         write(&f.ledger, listed(&ours, number, offer)).await.unwrap();
@@ -42,9 +47,7 @@ async fn a_sealed_group_carries_its_proofs_through_a_restart() {
     let expected = memberships([(&ours, [61; 32]), (&ours, [62; 32])]).unwrap();
     let (group, _) = sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
     assert_eq!((group.lines.len(), &group.memberships), (2, &expected));
-    let path = f.directory.path().join("steam.db");
-    drop(f.ledger);
-    let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+    let Fixture { ledger, at: _at } = f.reopened();
     assert_eq!(ledger.unbatched(0).await.unwrap(), [group]);
     let bytes = build::instruction(&parties(), &[0; 32], &ledger.unbatched(0).await.unwrap()).unwrap().data;
     let batch = steam_protocol::batch::Batch::decode(&bytes[8..]).unwrap();
@@ -61,10 +64,9 @@ async fn a_sealed_group_carries_its_proofs_through_a_restart() {
     assert_eq!((again.lines.len(), &again.memberships[..]), (1, &expected[..1]));
 }
 
-#[tokio::test]
-async fn a_group_is_no_larger_than_a_transaction_with_its_proofs() {
+async fn a_group_is_no_larger_than_a_transaction_with_its_proofs(at: Place) {
     let providers: Vec<u8> = (0..64).map(|n| 60 + n).collect();
-    let (f, ours) = (open(), list(&providers));
+    let (f, ours) = (open(at), list(&providers));
     keep(&f.ledger, &ours, 9).await;
     for number in 1..=10 {
         write(&f.ledger, listed(&ours, number, number as u8)).await.unwrap();
@@ -75,9 +77,8 @@ async fn a_group_is_no_larger_than_a_transaction_with_its_proofs() {
     assert!(!fits(&SealedGroup { memberships: [&group.memberships[..], &group.memberships].concat(), ..group }));
 }
 
-#[tokio::test]
-async fn a_charge_that_cannot_be_proven_does_not_stop_its_vault() {
-    let (f, ours) = (open(), list(&[61]));
+async fn a_charge_that_cannot_be_proven_does_not_stop_its_vault(at: Place) {
+    let (f, ours) = (open(at), list(&[61]));
     keep(&f.ledger, &ours, 9).await;
     write(&f.ledger, listed(&ours, 1, 9)).await.unwrap();
     // The program refuses it, and it is quarantined like every other.

@@ -1,16 +1,20 @@
 //! Every rule of the ledger is found broken where it is, in a real ledger that was tampered with by hand.
 
+use super::postgres_server::Server;
+use super::{Place, on_both};
+
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::ledger::audit::Audit;
 use crate::ledger::incidents::{Decision, Resolution};
 use crate::ledger::reconcile::OnChain;
-use crate::ledger::{self, FinishBatch, GroupState, LedgerError, Offline, SealedLine, StoredVoucher};
+use crate::ledger::sql::{Database, values};
+use crate::ledger::{self, FinishBatch, GroupState, LedgerError, Location, Offline, SealedLine, StoredVoucher};
 use crate::relay::testing::VAULT;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, receipt_key, snapshot};
 use rusqlite::Connection;
 use serde_json::json;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use steam_protocol::{Address, Hash};
 use tempfile::TempDir;
 
@@ -46,15 +50,59 @@ async fn sound() -> (TempDir, PathBuf) {
     (folder, copy)
 }
 
-/// The findings in a copy of `file` after `tampering` with it.
-fn after(file: &Path, tampering: impl FnOnce(&Connection)) -> Audit {
-    let copy = file.with_extension("tampered");
-    std::fs::copy(file, &copy).unwrap();
-    let db = Connection::open(&copy).unwrap();
-    db.pragma_update(None, "foreign_keys", false).unwrap();
-    tampering(&db);
-    drop(db);
-    ledger::inspect(&copy).unwrap().audit().unwrap()
+/// The same on either.
+async fn sound_at(at: &Place) -> (TempDir, Location) {
+    let (folder, file) = sound().await;
+    match at {
+        Place::File(_) => (folder, Location::File(file)),
+        Place::Server(_) => {
+            ledger::move_to(&(&file).into(), &at.location(), 77).unwrap();
+            (folder, at.location())
+        }
+    }
+}
+
+/// The findings in a copy after `tampering` with it, where nothing looks after foreign keys.
+fn after(at: &Location, tampering: impl FnOnce(&dyn Database)) -> Audit {
+    match at {
+        Location::File(file) => {
+            let copy = file.with_extension("tampered");
+            std::fs::copy(file, &copy).unwrap();
+            let db = Connection::open(&copy).unwrap();
+            db.pragma_update(None, "foreign_keys", false).unwrap();
+            tampering(&db);
+            drop(db);
+            ledger::inspect(&copy).unwrap().audit().unwrap()
+        }
+        Location::Server(server) => {
+            let url = server.to_string();
+            let name = url.trim_start_matches("postgres:///").split('?').next();
+            let Location::Server(copy) = Location::read(&Server::shared().database(name)).unwrap() else {
+                panic!("a server")
+            };
+            let session = ledger::postgres::join(&copy).unwrap();
+            session.script("SET session_replication_role = replica").unwrap();
+            tampering(&session);
+            ledger::inspect(Location::Server(copy)).unwrap().audit().unwrap()
+        }
+    }
+}
+
+/// Bytes as a literal of the database's.
+fn zeros(at: &Location, count: usize) -> String {
+    match at {
+        Location::File(_) => format!("zeroblob({count})"),
+        Location::Server(_) => format!("decode(repeat('00', {count}), 'hex')"),
+    }
+}
+
+on_both! {
+    a_sound_ledger_has_no_findings_and_each_rule_that_is_broken_is_named,
+    a_receipt_that_the_relayer_has_not_signed_is_found,
+    a_voucher_that_allows_too_little_or_that_nobody_signed_is_found,
+    a_request_that_is_charged_twice_is_found,
+    a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_know,
+    an_old_ledger_that_is_no_copy_reckons_with_what_may_be_agreed_on_closed_vaults_too,
 }
 
 fn rules(audit: &Audit) -> Vec<&'static str> {
@@ -63,48 +111,47 @@ fn rules(audit: &Audit) -> Vec<&'static str> {
     rules
 }
 
-#[tokio::test]
-async fn a_sound_ledger_has_no_findings_and_each_rule_that_is_broken_is_named() {
-    let (_folder, file) = sound().await;
+async fn a_sound_ledger_has_no_findings_and_each_rule_that_is_broken_is_named(at: Place) {
+    let (_folder, file) = sound_at(&at).await;
     let sound = after(&file, |_| {});
     assert_eq!((sound.charges, sound.groups, sound.batches, sound.findings.as_slice()), (6, 2, 2, &[][..]));
     let first = "WHERE id = (SELECT min(id) FROM charge)";
     let last = "WHERE id = (SELECT max(id) FROM charge)";
+    let (zero, zeros) = (zeros(&file, 1), zeros(&file, 32));
     for (sql, rule) in [
-        (format!("UPDATE record SET receipt = x'00' {first}"), "receipt"),
+        (format!("UPDATE record SET receipt = {zero} {first}"), "receipt"),
         (format!("DELETE FROM record {first}"), "receipt"),
         (format!("DELETE FROM charge {last}"), "record"),
         (format!("UPDATE charge SET number = number + 1 {first}"), "receipt"),
         (format!("UPDATE charge SET key = 99 {first}"), "receipt"),
         (format!("UPDATE charge SET vault = 99 {first}"), "receipt"),
         ("UPDATE session_key SET slot = slot + 1".into(), "receipt"),
-        (format!("UPDATE record SET decision = x'00' {last}"), "receipt"),
-        ("UPDATE deployment SET relayer = zeroblob(32)".into(), "receipt"),
+        (format!("UPDATE record SET decision = {zero} {last}"), "receipt"),
+        (format!("UPDATE deployment SET relayer = {zeros}"), "receipt"),
         ("UPDATE vault SET next_number = 1".into(), "numbering"),
         ("DELETE FROM vault".into(), "numbering"),
         (format!("DELETE FROM charge {first}"), "group sum"),
         (format!("UPDATE charge SET seq = 1 {last}"), "group sum"),
         ("UPDATE settlement_group SET receipts = 9 WHERE seq = 1".into(), "hash chain"),
-        ("UPDATE settlement_group SET hash = zeroblob(32) WHERE seq = 1".into(), "hash chain"),
-        ("UPDATE settlement_group SET previous = zeroblob(32) WHERE seq = 2".into(), "hash chain"),
-        ("UPDATE settlement_group SET content = x'00' WHERE seq = 1".into(), "group"),
+        (format!("UPDATE settlement_group SET hash = {zeros} WHERE seq = 1"), "hash chain"),
+        (format!("UPDATE settlement_group SET previous = {zeros} WHERE seq = 2"), "hash chain"),
+        (format!("UPDATE settlement_group SET content = {zero} WHERE seq = 1"), "group"),
         ("DELETE FROM settlement_group WHERE seq = 1".into(), "group"),
         ("UPDATE settlement_group SET state = 'abandoned' WHERE seq = 1".into(), "group"),
-        ("UPDATE batch SET root = zeroblob(32)".into(), "batch"),
+        (format!("UPDATE batch SET root = {zeros}"), "batch"),
         ("UPDATE batch_group SET first_leaf = 1".into(), "batch"),
         ("UPDATE batch SET state = 'open'".into(), "batch"),
         ("DELETE FROM batch".into(), "batch"),
         (format!("UPDATE charge SET quarantined = 'x' {last}"), "incident"),
         (format!("UPDATE charge SET quarantined = 'x', incident = 99 {last}"), "foreign key"),
     ] {
-        let found = after(&file, |db| db.execute_batch(&sql).unwrap());
+        let found = after(&file, |db| db.script(&sql).unwrap());
         assert!(rules(&found).contains(&rule), "{sql}: {:?}", found.findings);
     }
 }
 
-#[tokio::test]
-async fn a_receipt_that_the_relayer_has_not_signed_is_found() {
-    let (_folder, file) = sound().await;
+async fn a_receipt_that_the_relayer_has_not_signed_is_found(at: Place) {
+    let (_folder, file) = sound_at(&at).await;
     let key = receipt_key();
     let told = |keys: &[(u32, Address)]| {
         let (ledger, mut audit) = (ledger::inspect(&file).unwrap(), Audit::default());
@@ -115,18 +162,17 @@ async fn a_receipt_that_the_relayer_has_not_signed_is_found() {
     assert_eq!(told(&[(9, key)]), (0, 6, 0));
     assert_eq!(told(&[(0, [1; 32])]), (0, 0, 6));
     assert_eq!(told(&[]), (0, 0, 6), "no key, or a later one, that the relayer never had");
-    let db = Connection::open(&file).unwrap();
-    db.execute(
-        "UPDATE record SET receipt = CAST(substr(receipt, 1, length(receipt) - 1) || x'ff' AS BLOB) WHERE id = 1",
-        [],
-    )
-    .unwrap();
+    let offline = Offline::open(&file).unwrap();
+    let db = offline.reader().db();
+    let mut receipt: Vec<u8> =
+        db.one("SELECT receipt FROM record WHERE id = 1", &[], |row| row.get("receipt")).unwrap();
+    *receipt.last_mut().unwrap() ^= 1;
+    db.execute("UPDATE record SET receipt = ?1 WHERE id = 1", values![&receipt]).unwrap();
     assert_eq!(told(&[(0, key)]), (5, 0, 1));
 }
 
-#[tokio::test]
-async fn a_voucher_that_allows_too_little_or_that_nobody_signed_is_found() {
-    let (_folder, file) = sound().await;
+async fn a_voucher_that_allows_too_little_or_that_nobody_signed_is_found(at: Place) {
+    let (_folder, file) = sound_at(&at).await;
     for change in [
         (|v: &mut StoredVoucher| v.authorized.0 = 1) as fn(&mut StoredVoucher),
         |v| v.authorized.0 += 1,
@@ -134,22 +180,21 @@ async fn a_voucher_that_allows_too_little_or_that_nobody_signed_is_found() {
     ] {
         let found = after(&file, |db| {
             let content: Vec<u8> =
-                db.query_row("SELECT content FROM settlement_group WHERE seq = 2", [], |row| row.get(0)).unwrap();
+                db.one("SELECT content FROM settlement_group WHERE seq = 2", &[], |row| row.get("content")).unwrap();
             let (mut vouchers, lines): (Vec<(u8, StoredVoucher)>, Vec<SealedLine>) =
                 borsh::from_slice(&content).unwrap();
             change(&mut vouchers[0].1);
             let content = borsh::to_vec(&(vouchers, lines)).unwrap();
-            db.execute("UPDATE settlement_group SET content = ?1 WHERE seq = 2", [content]).unwrap();
+            db.execute("UPDATE settlement_group SET content = ?1 WHERE seq = 2", values![&content]).unwrap();
         });
         assert_eq!(rules(&found), ["authorised"], "{:?}", found.findings);
     }
 }
 
-#[tokio::test]
-async fn a_request_that_is_charged_twice_is_found() {
-    let (_folder, file) = sound().await;
+async fn a_request_that_is_charged_twice_is_found(at: Place) {
+    let (_folder, file) = sound_at(&at).await;
     let found = after(&file, |db| {
-        db.execute_batch(
+        db.script(
             "INSERT INTO record SELECT id + 9, 'twice', receipt, voucher, decision FROM record ORDER BY id DESC LIMIT 1;
              INSERT INTO charge (id, vault, key, number) SELECT id + 9, vault, key, number FROM charge ORDER BY id DESC LIMIT 1;",
         )
@@ -169,7 +214,7 @@ async fn a_damaged_file_is_found() {
     let page = (root as usize - 1) * 4_096;
     bytes[page + 8..page + 200].fill(0xff);
     std::fs::write(&file, bytes).unwrap();
-    assert_eq!(rules(&after(&file, |_| {})), ["integrity"]);
+    assert_eq!(rules(&after(&(&file).into(), |_| {})), ["integrity"]);
 }
 
 #[tokio::test]
@@ -191,9 +236,8 @@ async fn a_copy_knows_that_it_is_one_and_is_not_served_from() {
     assert!(matches!(opened, Err(LedgerError::Copy { made_ms: 77, .. })), "{opened:?}");
 }
 
-#[tokio::test]
-async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_know() {
-    let (_folder, file) = sound().await;
+async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_know(at: Place) {
+    let (_folder, file) = sound_at(&at).await;
     let ledger = ledger::inspect(&file).unwrap();
     let (domain, relayer) = ledger.deployment().unwrap();
     let settle_hash = ledger.heads().unwrap()[&(VAULT, 7)].settled.1;
@@ -214,16 +258,14 @@ async fn a_copy_that_was_reconciled_reckons_with_every_withdrawal_it_may_not_kno
     assert_eq!(known, [(VAULT, None, vault.slot + 450), (closed, None, read_at + 450)]);
 }
 
-#[tokio::test]
-async fn an_old_file_that_is_no_copy_reckons_with_what_may_be_agreed_on_closed_vaults_too() {
-    let (_folder, file) = sound().await;
+async fn an_old_ledger_that_is_no_copy_reckons_with_what_may_be_agreed_on_closed_vaults_too(at: Place) {
+    let (_folder, file) = sound_at(&at).await;
     let mut offline = Offline::open(&file).unwrap();
     let decision = Decision { resolution: Resolution::Dropped, by: "a".into(), note: "b".into(), at_ms: 88 };
     offline.reconcile(true, &OnChain::default(), &decision).unwrap();
     let agreed = || -> Vec<Address> {
-        let db = Connection::open(&file).unwrap();
-        let mut statement = db.prepare("SELECT vault FROM agreement ORDER BY valid_until_slot").unwrap();
-        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+        let all = "SELECT vault FROM agreement ORDER BY valid_until_slot";
+        ledger::inspect(&file).unwrap().db().rows(all, &[], |row| row.get("vault")).unwrap()
     };
     let known = VaultSnapshot { settle_seq: 0, ..snapshot() };
     let gone_on = VaultSnapshot { settle_seq: 5, settle_hash: [9; 32], ..snapshot() };

@@ -4,6 +4,13 @@ use super::*;
 use crate::ledger::groups::{Gathered, Seal};
 use std::ops::ControlFlow;
 
+on_both! {
+    what_is_charged_while_a_group_is_gathered_is_in_the_next_one,
+    a_group_that_was_gathered_twice_is_sealed_once,
+    a_group_goes_only_after_the_one_that_it_was_gathered_after,
+    a_charge_that_was_quarantined_meanwhile_is_not_sealed,
+}
+
 const NEVER: (u32, Hash) = (0, [0; 32]);
 
 /// Three charges of the vault, gathered and not sealed yet.
@@ -22,9 +29,8 @@ async fn gather(ledger: &Ledger) -> Gathered {
     }
 }
 
-#[tokio::test]
-async fn what_is_charged_while_a_group_is_gathered_is_in_the_next_one() {
-    let f = open();
+async fn what_is_charged_while_a_group_is_gathered_is_in_the_next_one(at: Place) {
+    let f = open(at);
     let gathered = gathered(&f.ledger).await;
     write(&f.ledger, row(1, 4, 1)).await.unwrap();
     let (group, totals) = sealed(f.ledger.write(Seal { head: NEVER, gathered }).await.unwrap());
@@ -37,9 +43,8 @@ async fn what_is_charged_while_a_group_is_gathered_is_in_the_next_one() {
     assert_eq!((vault.next_number, vault.keys[&1].cumulative), (5, Pico(4_000)));
 }
 
-#[tokio::test]
-async fn a_group_that_was_gathered_twice_is_sealed_once() {
-    let f = open();
+async fn a_group_that_was_gathered_twice_is_sealed_once(at: Place) {
+    let f = open(at);
     let first = gathered(&f.ledger).await;
     let second = gather(&f.ledger).await;
     sealed(f.ledger.write(Seal { head: NEVER, gathered: first }).await.unwrap());
@@ -48,9 +53,8 @@ async fn a_group_that_was_gathered_twice_is_sealed_once() {
     assert_eq!(f.ledger.unbatched(0).await.unwrap().len(), 1);
 }
 
-#[tokio::test]
-async fn a_group_goes_only_after_the_one_that_it_was_gathered_after() {
-    let f = open();
+async fn a_group_goes_only_after_the_one_that_it_was_gathered_after(at: Place) {
+    let f = open(at);
     let mut gathered = gathered(&f.ledger).await;
     gathered.previous = [7; 32];
     let state = f.ledger.write(Seal { head: NEVER, gathered }).await.unwrap();
@@ -58,9 +62,8 @@ async fn a_group_goes_only_after_the_one_that_it_was_gathered_after() {
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), []);
 }
 
-#[tokio::test]
-async fn a_charge_that_was_quarantined_meanwhile_is_not_sealed() {
-    let f = open();
+async fn a_charge_that_was_quarantined_meanwhile_is_not_sealed(at: Place) {
+    let f = open(at);
     let gathered = gathered(&f.ledger).await;
     assert_eq!(f.ledger.abandon_charges((vault(1), 9), "the vault is gone", 1).await.unwrap(), 3);
     let refused = f.ledger.write(Seal { head: NEVER, gathered }).await.unwrap_err();

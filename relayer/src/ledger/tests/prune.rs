@@ -19,19 +19,12 @@ async fn prune_all(f: &Fixture, before_ms: i64) {
     while f.ledger.prune(before_ms).await.unwrap() {}
 }
 
-/// What the file says on its own, to another connection.
-fn ask(f: &Fixture, sql: &str) -> i64 {
-    let db = rusqlite::Connection::open(f.path()).unwrap();
-    db.query_row(sql, [], |row| row.get(0)).unwrap()
+on_both! {
+    receipts_are_kept_as_long_as_configured_and_no_longer,
 }
 
-fn count(f: &Fixture, table: &str) -> i64 {
-    ask(f, &format!("SELECT count(*) FROM {table}"))
-}
-
-#[tokio::test]
-async fn receipts_are_kept_as_long_as_configured_and_no_longer() {
-    let f = open();
+async fn receipts_are_kept_as_long_as_configured_and_no_longer(at: Place) {
+    let f = open(at);
     let mut head = (0, [0; 32]);
     for number in 1..=40 {
         head = settle_one(&f, number, head, 1_000 * number as i64).await;
@@ -41,13 +34,13 @@ async fn receipts_are_kept_as_long_as_configured_and_no_longer() {
     assert!(f.ledger.receipt("gen-1-29").await.unwrap().is_none());
     let kept = f.ledger.receipt("gen-1-30").await.unwrap().unwrap();
     assert_eq!((kept.status.as_str(), kept.proof.is_some()), ("settled", true), "with its proof");
-    let left = [count(&f, "charge"), count(&f, "record"), count(&f, "batch"), count(&f, "attempt")];
+    let left = [f.at.count("charge"), f.at.count("record"), f.at.count("batch"), f.at.count("attempt")];
     assert_eq!(left, [12, 12, 11, 11]);
     assert_eq!(f.ledger.pending().await.unwrap().settled_groups, 40, "they are counted all the same");
 
     // All of it: the last group stays, so that the next follows it, and what is not settled is never pruned.
     prune_all(&f, i64::MAX).await;
-    let left = [count(&f, "charge"), count(&f, "record"), count(&f, "settlement_group")];
+    let left = [f.at.count("charge"), f.at.count("record"), f.at.count("settlement_group")];
     assert_eq!(left, [1, 1, 1]);
     let (next, _) = sealed(seal(&f.ledger, 1, head).await);
     assert_eq!((next.seq, next.receipts), (41, 1));
@@ -57,7 +50,7 @@ async fn receipts_are_kept_as_long_as_configured_and_no_longer() {
 
 #[tokio::test]
 async fn a_pruned_file_does_not_grow() {
-    let f = open();
+    let f = open(Place::file());
     let mut head = (0, [0; 32]);
     let mut pages = Vec::new();
     for round in 0..6_u64 {
@@ -66,9 +59,9 @@ async fn a_pruned_file_does_not_grow() {
             head = settle_one(&f, number, head, 1_000 * number as i64).await;
         }
         prune_all(&f, 1_000 * 200 * round as i64).await;
-        pages.push(ask(&f, "PRAGMA page_count"));
+        pages.push(f.at.ask("SELECT page_count AS n FROM pragma_page_count"));
     }
     // Pages are filled unevenly; without pruning each round would add as many as the first.
     assert!(pages[5] < pages[2] + pages[0] / 5, "{pages:?}");
-    assert!(count(&f, "settlement_group") <= 401, "{}", count(&f, "settlement_group"));
+    assert!(f.at.count("settlement_group") <= 401, "{}", f.at.count("settlement_group"));
 }

@@ -1,6 +1,6 @@
 //! What the sponsor pays for within a day.
 
-use super::{DOMAIN, RELAYER, open};
+use super::{Fixture, Place, execute, on_both, open};
 use crate::chain::Pubkey;
 use crate::ledger::{Cap, Counted, Ledger, SPONSORED_DAY_MS, SponsorCaps, SponsoredOpening, SponsoredSums};
 
@@ -20,18 +20,20 @@ fn full(cap: Cap, first_ms: i64, open: bool) -> Counted {
     Counted::Full { cap, first_ms, open }
 }
 
-#[tokio::test]
-async fn openings_lamports_and_owners_are_capped_for_a_day_and_across_restarts() {
-    let f = open();
+on_both! {
+    openings_lamports_and_owners_are_capped_for_a_day_and_across_restarts,
+    one_that_never_will_be_carried_out_counts_no_more,
+}
+
+async fn openings_lamports_and_owners_are_capped_for_a_day_and_across_restarts(at: Place) {
+    let f = open(at);
     assert_eq!(count(&f.ledger, opening(1, 400, NOON)).await, Counted::Yes);
     assert_eq!(count(&f.ledger, opening(1, 400, NOON + 1)).await, Counted::Again, "the same transaction");
     let other = SponsoredOpening { signature: [9; 64].into(), ..opening(1, 1, NOON + 1) };
     assert_eq!(count(&f.ledger, other).await, full(Cap::OfOwner, NOON, true));
     assert_eq!(count(&f.ledger, opening(2, 601, NOON + 2)).await, full(Cap::Lamports, NOON, true));
     assert_eq!(count(&f.ledger, opening(2, 600, NOON + 2)).await, Counted::Yes);
-    let path = f.directory.path().join("steam.db");
-    drop(f.ledger);
-    let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
+    let Fixture { ledger, at: _at } = f.reopened();
     assert_eq!(count(&ledger, opening(3, 1, NOON + 3)).await, full(Cap::Lamports, NOON, true));
     assert_eq!(count(&ledger, opening(3, 0, NOON + 3)).await, Counted::Yes);
     assert_eq!(count(&ledger, opening(4, 0, NOON + 4)).await, full(Cap::Openings, NOON, true));
@@ -53,9 +55,8 @@ async fn openings_lamports_and_owners_are_capped_for_a_day_and_across_restarts()
     );
 }
 
-#[tokio::test]
-async fn one_that_never_will_be_carried_out_counts_no_more() {
-    let f = open();
+async fn one_that_never_will_be_carried_out_counts_no_more(at: Place) {
+    let f = open(at);
     let first = opening(1, 900, NOON);
     count(&f.ledger, first).await;
     assert_eq!(f.ledger.sponsored_open().await.unwrap(), [first]);
@@ -69,11 +70,10 @@ async fn one_that_never_will_be_carried_out_counts_no_more() {
 }
 
 #[tokio::test]
-async fn a_ledger_that_was_made_before_sponsoring_gets_its_table() {
-    let f = open();
-    let path = f.directory.path().join("steam.db");
-    drop(f.ledger);
-    rusqlite::Connection::open(&path).unwrap().execute_batch("DROP TABLE sponsored").unwrap();
-    let ledger = Ledger::open(&path, &DOMAIN, &RELAYER).unwrap();
-    assert_eq!(count(&ledger, opening(1, 1, NOON)).await, Counted::Yes);
+async fn a_file_that_was_made_before_sponsoring_gets_its_table() {
+    let f = open(Place::file());
+    let Fixture { ledger, at } = f;
+    drop(ledger);
+    execute(&at, "DROP TABLE sponsored");
+    assert_eq!(count(&at.open().unwrap(), opening(1, 1, NOON)).await, Counted::Yes);
 }

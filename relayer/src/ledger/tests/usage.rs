@@ -1,6 +1,7 @@
 //! A key's receipts and sums, looked for among its vaults' charges or among everybody's.
 
 use super::*;
+use crate::ledger::sql::Database;
 use crate::ledger::usage::MOST_SCANNED;
 use steam_protocol::Address;
 
@@ -16,17 +17,17 @@ async fn ids(ledger: &Ledger, page: ReceiptPage) -> Vec<String> {
 }
 
 /// Six charges of the key in vault 1, of which one is set aside and two are sealed, among `others` of another key in vault 2.
-async fn market(others: u64) -> Fixture {
-    let f = open();
+async fn market(at: Place, others: u64) -> Fixture {
+    let f = open(at);
     for number in 1..=3 {
         write(&f.ledger, row(1, number, 1)).await.unwrap();
     }
-    let set_aside = |tx: &rusqlite::Transaction<'_>| {
-        tx.execute_batch(
-            "INSERT INTO incident (id, vault, generation, touches, reason, opened_ms) VALUES (1, x'01', 9, 'key', 'poor', 1);
-             UPDATE charge SET quarantined = 'poor', incident = 1 WHERE id = 1;",
-        )
-        .map_err(LedgerError::from)
+    let set_aside = |db: &dyn Database| {
+        db.execute(
+            "INSERT INTO incident (id, vault, generation, touches, reason, opened_ms) VALUES (1, ?1, 9, 'key', 'poor', 1)",
+            values![&[1_u8]],
+        )?;
+        db.script("UPDATE charge SET quarantined = 'poor', incident = 1 WHERE id = 1")
     };
     f.ledger.write_raw(set_aside).await.unwrap();
     sealed(seal(&f.ledger, 1, (0, [0; 32])).await);
@@ -39,11 +40,15 @@ async fn market(others: u64) -> Fixture {
     f
 }
 
-#[tokio::test]
-async fn a_keys_receipts_are_the_same_wherever_they_are_looked_for() {
+on_both! {
+    a_keys_receipts_are_the_same_wherever_they_are_looked_for,
+    a_busy_relayer_hides_no_receipt_and_a_search_without_bound_is_refused,
+}
+
+async fn a_keys_receipts_are_the_same_wherever_they_are_looked_for(at: Place) {
     // With few others, everybody's charges are fewer than twice the vault's; with many, the vault's are looked through.
-    for others in [0, 40] {
-        let f = market(others).await;
+    for (others, at) in [(0, at.another()), (40, at)] {
+        let f = market(at, others).await;
         let all: Vec<String> = (1..=6).map(|number| format!("gen-1-{number}")).collect();
         assert_eq!(ids(&f.ledger, page(Order::OldestFirst)).await, all, "{others}");
         let backwards: Vec<String> = all.iter().rev().cloned().collect();
@@ -79,12 +84,11 @@ async fn crowd(f: &Fixture, vault: i64, count: i64) {
          WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
          SELECT 1000 + i, {vault}, 99, 1000 + i, 77 FROM n"
     );
-    f.ledger.write_raw(move |tx| Ok(tx.execute_batch(&insert)?)).await.unwrap();
+    f.ledger.write_raw(move |db| db.script(&insert)).await.unwrap();
 }
 
-#[tokio::test]
-async fn a_busy_relayer_hides_no_receipt_and_a_search_without_bound_is_refused() {
-    let f = market(1).await;
+async fn a_busy_relayer_hides_no_receipt_and_a_search_without_bound_is_refused(at: Place) {
+    let f = market(at.another(), 1).await;
     crowd(&f, 55, MOST_SCANNED).await;
     assert_eq!(ids(&f.ledger, page(Order::OldestFirst)).await.len(), 6, "its vault has few");
     assert!(
@@ -95,7 +99,7 @@ async fn a_busy_relayer_hides_no_receipt_and_a_search_without_bound_is_refused()
             .is_some_and(|all| all.len() == 1)
     );
 
-    let f = market(1).await;
+    let f = market(at, 1).await;
     crowd(&f, 1, MOST_SCANNED).await;
     assert_eq!(f.ledger.receipts_of(Whose::Key([8; 32]), page(Order::OldestFirst)).await.unwrap(), None);
     assert_eq!(f.ledger.usage_of(Whose::Key([8; 32]), 0..i64::MAX).await.unwrap(), None);

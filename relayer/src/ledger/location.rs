@@ -1,0 +1,193 @@
+//! Where a ledger is: a SQLite file, or a database on a PostgreSQL server.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use tokio_postgres::config::{Host, SslMode};
+use zeroize::Zeroizing;
+
+/// Where a ledger is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Location {
+    /// The SQLite file.
+    File(PathBuf),
+    /// A database on a server.
+    Server(Server),
+}
+
+/// A database on a PostgreSQL server, and how to be let in. The password is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Server {
+    url: String,
+    password: Option<Zeroizing<String>>,
+}
+
+impl Location {
+    /// Reads a path or a `postgres://` URL.
+    ///
+    /// # Errors
+    /// What is wrong with a URL.
+    pub fn read(text: &str) -> Result<Self, String> {
+        if Server::is_url(text) { Server::new(text).map(Self::Server) } else { Ok(Self::File(text.into())) }
+    }
+
+    /// The same with a server's password; a file has none.
+    #[must_use]
+    pub fn with_password(self, password: Option<Zeroizing<String>>) -> Self {
+        match self {
+            Self::Server(server) => Self::Server(Server { password, ..server }),
+            file @ Self::File(_) => file,
+        }
+    }
+}
+
+/// The environment variable that holds a server's password where no file is named.
+pub const PASSWORD_VARIABLE: &str = "STEAM_LEDGER_PASSWORD";
+
+/// A server's password: from the file, if one is named, or from the environment; none where neither has one.
+///
+/// # Errors
+/// Why the file cannot be read.
+pub fn password(file: &Path) -> std::io::Result<Option<Zeroizing<String>>> {
+    if file.as_os_str().is_empty() {
+        return Ok(std::env::var(PASSWORD_VARIABLE).ok().map(Zeroizing::new));
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(file)?);
+    Ok(Some(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned())))
+}
+
+impl Server {
+    /// Whether a text is meant as a server's URL.
+    pub fn is_url(text: &str) -> bool {
+        text.starts_with("postgres://") || text.starts_with("postgresql://")
+    }
+
+    /// Reads a URL like `postgres://user@host:5432/database`, or with the folder of a socket `postgres:///database?host=/run/postgresql&user=name`.
+    ///
+    /// # Errors
+    /// What is wrong with it; a password in it is, and is not repeated.
+    pub fn new(url: &str) -> Result<Self, String> {
+        let form = "expected a URL like postgres://user@host:5432/database";
+        if !Self::is_url(url) {
+            return Err(form.into());
+        }
+        let config: tokio_postgres::Config = url.parse().map_err(|_| form.to_owned())?;
+        if config.get_password().is_some() {
+            return Err("a password is in the URL, where logs and other programs may show it: leave it out there, and name a file \
+                        that has it, or set STEAM_LEDGER_PASSWORD"
+                .into());
+        }
+        if config.get_user().is_none() || config.get_dbname().is_none() || config.get_hosts().is_empty() {
+            return Err(format!("{form}: user, host and database must all be named"));
+        }
+        if matches!(config.get_ssl_mode(), SslMode::Require) {
+            return Err("sslmode=require cannot be kept: this program has no TLS for its database; leave it out".into());
+        }
+        let here = |host: &Host| match host {
+            Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()),
+            #[cfg(unix)]
+            Host::Unix(_) => true,
+        };
+        // Where an address is named too, it is what is connected to.
+        if !config.get_hosts().iter().all(here) || !config.get_hostaddrs().iter().all(IpAddr::is_loopback) {
+            return Err(
+                "connections to the server are not encrypted: name one on this machine, or a tunnel's end on it, by a \
+                        socket's folder or a loopback address"
+                    .into(),
+            );
+        }
+        Ok(Self { url: url.into(), password: None })
+    }
+
+    /// How to connect.
+    pub(super) fn config(&self) -> Result<tokio_postgres::Config, tokio_postgres::Error> {
+        let mut config: tokio_postgres::Config = self.url.parse()?;
+        if let Some(password) = &self.password {
+            config.password(password.as_bytes());
+        }
+        Ok(config)
+    }
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Server(server) => server.fmt(f),
+        }
+    }
+}
+
+impl From<&Path> for Location {
+    fn from(path: &Path) -> Self {
+        Self::File(path.into())
+    }
+}
+
+impl From<&PathBuf> for Location {
+    fn from(path: &PathBuf) -> Self {
+        Self::File(path.clone())
+    }
+}
+
+impl From<&Self> for Location {
+    fn from(location: &Self) -> Self {
+        location.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_a_file_or_a_servers_url() {
+        assert_eq!(Location::read("/a/steam.db").unwrap(), Location::File("/a/steam.db".into()));
+        let socket = "postgres:///steam?host=/run/postgresql&user=steam";
+        for url in ["postgres://steam@localhost/steam", "postgresql://steam@[::1]:5433/steam", socket] {
+            let Location::Server(server) = Location::read(url).unwrap() else { panic!("{url} is a server") };
+            assert_eq!(server.to_string(), url);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_url_is_said() {
+        for (url, problem) in [
+            ("postgres://steam:s3cret@localhost/steam", "a password is in the URL"),
+            ("postgres://steam@localhost/steam?password=s3cret", "a password is in the URL"),
+            ("postgres://localhost/steam", "user, host and database"),
+            ("postgres://steam@localhost", "user, host and database"),
+            ("postgres:///steam?user=steam", "user, host and database"),
+            ("postgres://steam@localhost:port/steam", "expected a URL"),
+            ("postgres://steam@db.example/steam", "not encrypted"),
+            ("postgres://steam@localhost,db.example/steam", "not encrypted"),
+            ("postgres://steam@localhost/steam?hostaddr=192.0.2.1", "not encrypted"),
+            ("postgres://steam@localhost/steam?sslmode=require", "has no TLS"),
+            ("postgres://steam@localhost/steam?sslmode=verify-full", "expected a URL"),
+        ] {
+            let refused = Location::read(url).unwrap_err();
+            assert!(refused.contains(problem) && !refused.contains("s3cret"), "{url}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let location = Location::read("postgres://steam@localhost/steam").unwrap();
+        let location = location.with_password(Some(Zeroizing::new("s3cret".into())));
+        let shown = format!("{location} {location:?} {location:#?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        let Location::Server(server) = &location else { panic!("a server") };
+        assert_eq!(server.config().unwrap().get_password(), Some(&b"s3cret"[..]));
+    }
+}

@@ -1,0 +1,12 @@
+//! The ledger in a database on a PostgreSQL server. Nothing outside this folder but [`location`](super::location) and
+//! [`failure`](super::failure) names the library.
+
+mod charges;
+mod schema;
+mod session;
+mod statement;
+mod store;
+
+pub(super) use schema::{create, in_use, join, lock_for_command, open_reader};
+pub(super) use session::Io;
+pub(super) use store::Store;

@@ -1,0 +1,225 @@
+//! Tables, whose ledger it is, and who may write.
+
+use super::session::{Io, Session};
+use crate::ledger::LedgerError;
+use crate::ledger::failure::ServerError;
+use crate::ledger::location::Server;
+use crate::ledger::sql::{self, Database, Row, values};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// See there.
+const TABLES: &str = include_str!("schema.sql");
+/// The schema's version.
+const VERSION: i64 = 1;
+/// The oldest server whose SQL the ledger knows.
+const OLDEST_SERVER: i64 = 150_000;
+/// The first half of the number of the ledger's lock; the other half tells ledgers in one database apart.
+const LOCK: &str = "1398031693";
+/// Time in which a writer that has just ended gives its lock back.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Pause between two tries to take the lock.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Who writes: see `writer` in the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub epoch: i64,
+    pub turn: i64,
+}
+
+impl Turn {
+    fn of(row: &dyn Row) -> Result<Self, LedgerError> {
+        Ok(Self { epoch: row.get("epoch")?, turn: row.get("turn")? })
+    }
+
+    pub fn read(session: &Session) -> Result<Self, LedgerError> {
+        (session as &dyn Database).one("SELECT epoch, turn FROM writer", &[], Self::of)
+    }
+
+    /// Begins an epoch: whoever wrote before must not any more.
+    pub fn begin_epoch(session: &Session) -> Result<Self, LedgerError> {
+        let begin = "UPDATE writer SET epoch = epoch + 1, turn = 0 RETURNING epoch, turn";
+        (session as &dyn Database).one(begin, &[], Self::of)
+    }
+}
+
+/// Opens the ledger for its one writer, or makes it. Waits for the server.
+pub(super) fn open(
+    server: &Server,
+    io: &Arc<Io>,
+    domain: &[u8; 32],
+    relayer: &[u8; 32],
+) -> Result<(Session, Turn), LedgerError> {
+    let session = Session::connect(server, io)?;
+    require_server(&session, server)?;
+    let db: &dyn Database = &session;
+    // Two that open at once make one ledger.
+    db.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"))?;
+    let version = version(&session)?;
+    match version {
+        None => make(&session, domain, relayer)?,
+        Some(VERSION) => {}
+        Some(version) => return Err(foreign(server, other_version(version))),
+    }
+    db.script("COMMIT")?;
+    if sql::deployment(db)? != Some((*domain, (*relayer).into())) {
+        return Err(foreign(server, "it is the ledger of another relayer, program or cluster".into()));
+    }
+    if let Some(made_ms) = sql::copied_ms(db)? {
+        return Err(LedgerError::Copy { ledger: server.to_string(), made_ms });
+    }
+    lock(&session, server)?;
+    let turn = Turn::begin_epoch(&session)?;
+    Ok((session, turn))
+}
+
+/// Makes an empty ledger where there is none, and has it to itself. The transaction is left open for what is to be in it.
+pub(in crate::ledger) fn create(
+    server: &Server,
+    (domain, relayer): (&[u8; 32], &[u8; 32]),
+) -> Result<Session, LedgerError> {
+    let session = Session::connect(server, &Io::start()?)?;
+    require_server(&session, server)?;
+    session.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"))?;
+    if version(&session)?.is_some() {
+        return Err(LedgerError::Exists { ledger: server.to_string() });
+    }
+    make(&session, domain, relayer)?;
+    lock(&session, server)?;
+    Ok(session)
+}
+
+fn make(session: &Session, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(), LedgerError> {
+    session.script(TABLES)?;
+    session.execute(
+        "INSERT INTO deployment (domain, relayer, version) VALUES (?1, ?2, ?3)",
+        values![domain, relayer, VERSION],
+    )?;
+    Ok(())
+}
+
+/// A connection for single transactions beside a relayer's own.
+pub(in crate::ledger) fn join(server: &Server) -> Result<Session, LedgerError> {
+    let session = Session::connect(server, &Io::start()?)?;
+    require_server(&session, server)?;
+    require_version(&session, server)?;
+    Ok(session)
+}
+
+/// A connection that has the ledger to itself, until it is dropped.
+pub(in crate::ledger) fn lock_for_command(server: &Server) -> Result<Session, LedgerError> {
+    let session = join(server)?;
+    lock(&session, server)?;
+    Turn::begin_epoch(&session)?;
+    Ok(session)
+}
+
+/// Whether anybody has the ledger's lock.
+pub(in crate::ledger) fn in_use(server: &Server) -> Result<bool, LedgerError> {
+    let held = format!(
+        "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND classid = {LOCK}::oid AND objid = {TABLE}::oid) AS held"
+    );
+    let session = open_reader(server, &Io::start()?)?;
+    (&session as &dyn Database).one(&held, &[], |row| row.get("held"))
+}
+
+/// A connection that reads alone.
+pub(in crate::ledger) fn open_reader(server: &Server, io: &Arc<Io>) -> Result<Session, LedgerError> {
+    let session = Session::connect(server, io)?;
+    require_version(&session, server)?;
+    session.script("SET default_transaction_read_only = on")?;
+    Ok(session)
+}
+
+fn foreign(server: &Server, problem: String) -> LedgerError {
+    LedgerError::Foreign { ledger: server.to_string(), problem }
+}
+
+fn other_version(version: i64) -> String {
+    format!("it has version {version} and this program knows {VERSION}")
+}
+
+/// The version of the ledger that is there, if there is one.
+fn version(session: &Session) -> Result<Option<i64>, LedgerError> {
+    let db: &dyn Database = session;
+    if !db.one("SELECT to_regclass('writer') IS NOT NULL AS made", &[], |row| row.get::<bool>("made"))? {
+        return Ok(None);
+    }
+    db.row("SELECT version FROM deployment", &[], |row| row.get("version"))
+}
+
+fn require_version(session: &Session, server: &Server) -> Result<(), LedgerError> {
+    match version(session)? {
+        Some(VERSION) => Ok(()),
+        Some(version) => Err(foreign(server, other_version(version))),
+        None => Err(LedgerError::Missing { ledger: server.to_string() }),
+    }
+}
+
+/// Refuses a server that does not keep what a ledger needs.
+pub(super) fn require_server(session: &Session, server: &Server) -> Result<(), LedgerError> {
+    let problem = |problem: &str| {
+        let problem = ServerError::new(problem);
+        Err(LedgerError::Server { server: server.to_string(), problem })
+    };
+    let version = session.setting("server_version_num")?;
+    if version.parse::<i64>().is_ok_and(|version| version < OLDEST_SERVER) {
+        return problem("it is older than PostgreSQL 15");
+    }
+    if session.setting("transaction_read_only")? == "on" {
+        return problem("the server takes no writes: it is a standby or read-only");
+    }
+    if session.setting("fsync")? != "on" || session.setting("full_page_writes")? != "on" {
+        return problem("it runs with fsync or full_page_writes off, so that what it has committed may be lost");
+    }
+    if session.setting("server_encoding")? != "UTF8" {
+        return problem("its encoding is not UTF8");
+    }
+    Ok(())
+}
+
+/// Takes the ledger's lock, which the server gives back when the connection ends, however it ends.
+pub(super) fn lock(session: &Session, server: &Server) -> Result<(), LedgerError> {
+    let db: &dyn Database = session;
+    let take = format!("SELECT pg_try_advisory_lock({LOCK}, {TABLE}) AS taken");
+    let until = Instant::now() + PATIENCE;
+    while !db.one(&take, &[], |row| row.get::<bool>("taken"))? {
+        if Instant::now() > until {
+            return Err(LedgerError::InUse { ledger: server.to_string() });
+        }
+        std::thread::sleep(PAUSE);
+    }
+    Ok(())
+}
+
+/// The ledger's number among those in one database.
+const TABLE: &str = "('writer'::regclass::oid::bigint % 2147483647)::int";
+
+/// Who a connection is to the server.
+#[derive(Clone, Debug)]
+pub(super) struct Backend {
+    process: i64,
+    started: String,
+}
+
+impl Backend {
+    pub fn of(session: &Session) -> Result<Self, LedgerError> {
+        (session as &dyn Database).one(
+            "SELECT pid, backend_start::text AS started FROM pg_stat_activity WHERE pid = pg_backend_pid()",
+            &[],
+            |row| Ok(Self { process: row.get("pid")?, started: row.get("started")? }),
+        )
+    }
+
+    /// Ends a connection that was lost on this side, so that the server gives its lock back and what it was doing has ended.
+    pub fn end(&self, session: &Session) -> Result<(), LedgerError> {
+        (session as &dyn Database).each(
+            "SELECT pg_terminate_backend(pid) AS ended FROM pg_stat_activity WHERE pid = ?1 AND backend_start::text = ?2",
+            values![self.process, &self.started],
+            |_| Ok(()),
+        )
+    }
+}
