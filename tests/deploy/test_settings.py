@@ -40,6 +40,8 @@ def check(steam, folder):
             keys["ledger.password_file"] = f'"{password}"'
         if re.search("^token_file = ", text, re.M):
             keys["operator.token_file"] = f'"{token}"'
+        if re.search("^path = ", text, re.M):
+            keys["ledger.path"] = f'"{folder / "steam.db"}"'
         file.write_text(with_values(text, keys | (more or {})))
         return run(steam, "config", "check", file)
 

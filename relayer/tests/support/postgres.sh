@@ -19,13 +19,25 @@ stop() {
   server=
 }
 
+# All of its processes at once, as when a machine loses its power: one that outlives the first would still write.
+crash() {
+  all="$server $(pgrep -P "$server" | tr '\n' ' ')"
+  kill -KILL $all 2>/dev/null || true
+  wait "$server" || true
+  for process in $all; do
+    while kill -0 "$process" 2>/dev/null; do sleep 0.01; done
+  done
+  rm -f "$folder/data/postmaster.pid"
+  server=
+}
+
 "$bin/initdb" -D "$folder/data" -U steam -A trust -E UTF8 --locale=C --no-sync --no-instructions >>"$folder/log"
 start
 while read -r word rest; do
   case $word in
     start) start $rest ;;
     stop) stop INT; echo stopped ;;
-    crash) stop KILL; rm -f "$folder"/data/postmaster.pid; echo stopped ;;
+    crash) crash; echo stopped ;;
     freeze) kill -STOP $(pgrep -P "$server") "$server"; echo frozen ;;
     thaw) kill -CONT "$server" $(pgrep -P "$server"); echo thawed ;;
   esac
