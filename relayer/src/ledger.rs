@@ -47,7 +47,7 @@ pub use groups::{GroupState, OpenVault, Pending, SealedGroup, SealedLine, Totals
 pub use health::Trouble;
 pub use incidents::{Blocks, Cause, Fault, Incident, IncidentReport, Touches};
 pub use location::{Location, PASSWORD_VARIABLE, Server, password};
-pub use offline::{Moved, Offline, back_up, in_use, inspect, move_to, resolve, restore};
+pub use offline::{Moved, Offline, back_up, in_use, inspect, move_to, resolve, restore, usable};
 pub use record::PackedDecision;
 pub use sponsored::{Cap, Counted, SPONSORED_DAY_MS, SponsorCaps, SponsoredOpening, SponsoredSums};
 pub use sql::Reader;
@@ -80,6 +80,9 @@ pub enum LedgerError {
     /// The transaction this was part of could not be committed.
     #[error("the ledger could not commit: {0}")]
     Commit(String),
+    /// Nobody knows whether the transaction this was part of was committed.
+    #[error("whether the ledger has it is not known: {0}")]
+    Unknown(String),
     /// Another process has it open: both would number receipts from memory.
     #[error("{ledger} is in use by another process: stop that one first")]
     InUse {
@@ -246,6 +249,15 @@ impl Ledger {
             return readers.with(query);
         }
         tokio::task::spawn_blocking(move || readers.with(query)).await.map_err(|_| LedgerError::Closed)?
+    }
+
+    /// The same for what may read very much: few of them at once, so that readers are left for settlement and for requests.
+    async fn scan<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Reader) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let _turn = self.readers.scans.acquire().await.map_err(|_| LedgerError::Closed)?;
+        self.read(query).await
     }
 
     /// Runs anything at all in the writer's next transaction.

@@ -56,6 +56,12 @@ fn on_server(found: &mut Findings, server: &Location, (registry, runs_here): (Op
             "correct ledger.url, or restart the relayer if it was changed",
         );
     }
+    if let Err(error) = ledger::usable(server) {
+        found.fault(
+            error.to_string(),
+            "mend that on the server; a database of the relayer's own is made with `createdb --owner USER --encoding UTF8 --template template0`",
+        );
+    }
     contents(found, server, registry);
     if in_use == Some(true) && !runs_here {
         found.warning(

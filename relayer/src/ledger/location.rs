@@ -27,7 +27,8 @@ impl Location {
     /// # Errors
     /// What is wrong with a URL.
     pub fn read(text: &str) -> Result<Self, String> {
-        if Server::is_url(text) { Server::new(text).map(Self::Server) } else { Ok(Self::File(text.into())) }
+        // A mistyped URL is no file, and may hold a password: it is not repeated.
+        if text.contains("://") { Server::new(text).map(Self::Server) } else { Ok(Self::File(text.into())) }
     }
 
     /// The same with a server's password; a file has none.
@@ -78,6 +79,11 @@ impl Server {
         }
         if config.get_user().is_none() || config.get_dbname().is_none() || config.get_hosts().is_empty() {
             return Err(format!("{form}: user, host and database must all be named"));
+        }
+        if config.get_hosts().len() > 1 || config.get_hostaddrs().len() > 1 {
+            return Err(
+                "several hosts are named: the ledger is on one server, and another one may have an older copy".into()
+            );
         }
         if matches!(config.get_ssl_mode(), SslMode::Require) {
             return Err("sslmode=require cannot be kept: this program has no TLS for its database; leave it out".into());
@@ -171,7 +177,10 @@ mod tests {
             ("postgres:///steam?user=steam", "user, host and database"),
             ("postgres://steam@localhost:port/steam", "expected a URL"),
             ("postgres://steam@db.example/steam", "not encrypted"),
-            ("postgres://steam@localhost,db.example/steam", "not encrypted"),
+            ("postgres://steam@localhost,db.example/steam", "several hosts"),
+            ("postgres://steam@localhost:1,localhost:2/steam", "several hosts"),
+            ("postgress://steam:s3cret@localhost/steam", "expected a URL"),
+            ("POSTGRES://steam:s3cret@localhost/steam", "expected a URL"),
             ("postgres://steam@localhost/steam?hostaddr=192.0.2.1", "not encrypted"),
             ("postgres://steam@localhost/steam?sslmode=require", "has no TLS"),
             ("postgres://steam@localhost/steam?sslmode=verify-full", "expected a URL"),

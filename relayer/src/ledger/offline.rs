@@ -83,6 +83,17 @@ pub fn inspect(at: impl Into<Location>) -> Result<Reader, LedgerError> {
     }
 }
 
+/// Whether a relayer could keep a ledger on a server: of a file nothing is said here. Nothing is changed.
+///
+/// # Errors
+/// [`LedgerError::Server`] or [`LedgerError::Database`]: what is in the way.
+pub fn usable(at: impl Into<Location>) -> Result<(), LedgerError> {
+    match at.into() {
+        Location::File(_) => Ok(()),
+        Location::Server(server) => postgres::usable(&server),
+    }
+}
+
 /// Whether a process has the ledger open, where the system or the server tells. The lock is not taken to find out.
 pub fn in_use(at: impl Into<Location>) -> Option<bool> {
     match at.into() {

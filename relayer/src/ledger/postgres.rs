@@ -7,6 +7,6 @@ mod session;
 mod statement;
 mod store;
 
-pub(super) use schema::{create, in_use, join, lock_for_command, open_reader};
+pub(super) use schema::{create, in_use, join, lock_for_command, open_reader, usable};
 pub(super) use session::Io;
 pub(super) use store::Store;

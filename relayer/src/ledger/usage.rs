@@ -132,7 +132,7 @@ impl Ledger {
         whose: Whose,
         page: ReceiptPage,
     ) -> Result<Option<Vec<StatedReceipt>>, LedgerError> {
-        self.read(move |store| store.receipts_of(whose, &page)).await
+        self.scan(move |store| store.receipts_of(whose, &page)).await
     }
 
     /// What the receipts of requests that began in a time, Unix milliseconds, come to: by day, key, offer and provider, in
@@ -141,6 +141,6 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
     pub async fn usage_of(&self, whose: Whose, time_ms: Range<i64>) -> Result<Option<Vec<OfferUsage>>, LedgerError> {
-        self.read(move |store| store.usage_of(whose, &time_ms)).await
+        self.scan(move |store| store.usage_of(whose, &time_ms)).await
     }
 }

@@ -195,7 +195,7 @@ pub enum RelayError {
     #[error("this relayer is shutting down; what was delivered is charged, and nothing else")]
     ShuttingDown,
     /// The answer could not be charged.
-    #[error("the answer could not be accounted for; nothing was charged")]
+    #[error("{}", uncharged(.0))]
     Charge(#[from] ChargeError),
     /// The ledger could not be read.
     #[error("the relayer's ledger cannot be read at the moment; try again")]
@@ -223,6 +223,16 @@ pub enum Class {
 }
 
 use Class::{Authentication, Funds, Provider, Rate, Relayer, Request};
+
+/// What is said of an answer that could not be charged.
+fn uncharged(error: &ChargeError) -> &'static str {
+    match error {
+        ChargeError::Ledger(LedgerError::Unknown(_)) => {
+            "whether the answer was charged is not known yet: look it up by its id later, and do not send the request again"
+        }
+        _ => "the answer could not be accounted for; nothing was charged",
+    }
+}
 
 impl RelayError {
     /// A wrong request.
@@ -306,6 +316,7 @@ impl RelayError {
             Self::Cut { .. } => (Provider, "provider_failed"),
             Self::OutOfTime => (Relayer, "out_of_time"),
             Self::ShuttingDown => (Relayer, "shutting_down"),
+            Self::Charge(ChargeError::Ledger(LedgerError::Unknown(_))) => (Relayer, "charge_unknown"),
             Self::Charge(_) => (Relayer, "not_charged"),
             Self::Ledger(_) => (Relayer, "ledger_unavailable"),
             Self::Internal(_) => (Relayer, "internal_error"),

@@ -116,11 +116,14 @@ impl Hold {
         if let Some(account) = vaults.lock().account_at(&self.key.vault, self.key.generation) {
             match &result {
                 Ok((_, charge)) => account.charged(&self.key, self.request_hash, *charge),
+                // It may be in the ledger: it stays owed, and its request cannot come again.
+                Err(LedgerError::Unknown(_)) => {}
                 Err(_) => account.uncharge(&self.key, total),
             }
             // A request that was not charged may be sent again. A bearer's is told apart by its nonce, or by an
             // `Idempotency-Key` that is looked up in the ledger: only signed ones need to be remembered.
-            if bearer || result.is_err() {
+            let unknown = matches!(result, Err(LedgerError::Unknown(_)));
+            if bearer || result.is_err() && !unknown {
                 account.forget(&self.key, self.request_hash);
             }
         }

@@ -1,11 +1,12 @@
 //! The ledger's way from a file to a server, and back.
 
 use super::{Password, Result, failed};
+use crate::cli::error::CliError;
 use crate::cli::output::{Report, line};
 use crate::cli::parse::{Given, ledger};
 use crate::cli::solana::Global;
 use crate::clock::{Clock, SystemClock};
-use crate::ledger::{self, Moved};
+use crate::ledger::{self, Location, Moved};
 use serde::Serialize;
 use std::io::{self, Write};
 
@@ -38,6 +39,10 @@ impl Move {
     /// Why nothing was moved.
     pub fn run(self, global: &Global) -> Result<()> {
         let (from, to) = (self.password.of(&self.from)?, self.password.of(&self.to)?);
+        if let (Location::Server(_), Location::Server(_)) = (&from, &to) {
+            return Err(CliError::usage("a ledger is not moved from one server to another in one step")
+                .next("move it to a file, and from the file to the other server"));
+        }
         let moved = ledger::move_to(&from, &to, SystemClock.unix_ms()).map_err(failed(&from))?;
         global.output.print(&Shown { from: from.to_string(), to: to.to_string(), moved })
     }

@@ -126,6 +126,22 @@ pub(in crate::ledger) fn in_use(server: &Server) -> Result<bool, LedgerError> {
     (&session as &dyn Database).one(&held, &[], |row| row.get("held"))
 }
 
+/// Whether a relayer could keep a ledger there: what its server must be, and that tables may be made where there is none yet. Nothing is
+/// changed.
+///
+/// # Errors
+/// What is in the way.
+pub(in crate::ledger) fn usable(server: &Server) -> Result<(), LedgerError> {
+    let session = Session::connect(server, &Io::start()?)?;
+    require_server(&session, server)?;
+    let may = "SELECT coalesce(to_regclass('writer') IS NOT NULL OR has_schema_privilege(current_schema(), 'CREATE'), false) AS may";
+    if !(&session as &dyn Database).one(may, &[], |row| row.get::<bool>("may"))? {
+        let problem = ServerError::new("this user may make no tables in the database");
+        return Err(LedgerError::Server { server: server.to_string(), problem });
+    }
+    Ok(())
+}
+
 /// A connection that reads alone.
 pub(in crate::ledger) fn open_reader(server: &Server, io: &Arc<Io>) -> Result<Session, LedgerError> {
     let session = Session::connect(server, io)?;

@@ -25,6 +25,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Silence after which a connection is asked whether it is still there, and how often it may not answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 const UNANSWERED: u32 = 3;
+/// Time that a server has to answer what writes: longer than it waits for a lock.
+const ANSWER: Duration = Duration::from_secs(if cfg!(test) { 8 } else { 20 });
 /// Statements sent without waiting for answers.
 const AT_ONCE: usize = 256;
 
@@ -52,9 +54,13 @@ pub(in crate::ledger) struct Session {
     client: Client,
     /// By the ledger's own text.
     statements: RefCell<HashMap<String, Statement>>,
+    /// Time that the server has for each answer, if it has no more: what writes asks for little at a time.
+    deadline: Option<Duration>,
+    /// Whether an answer did not come in that time.
+    silent: Cell<bool>,
     /// Whether rows are being read, which are to be read to their end first.
     reading: Cell<bool>,
-    _io: Arc<Io>,
+    io: Arc<Io>,
 }
 
 /// Ends the reading of rows.
@@ -92,7 +98,14 @@ impl Session {
             Ok::<_, ServerError>(client)
         });
         let client = block_on(connecting).map_err(|_| LedgerError::Closed)?.map_err(away)?;
-        let session = Self { client, statements: RefCell::default(), reading: Cell::new(false), _io: io.clone() };
+        let session = Self {
+            client,
+            statements: RefCell::default(),
+            deadline: None,
+            silent: Cell::new(false),
+            reading: Cell::new(false),
+            io: io.clone(),
+        };
         // What is told as durable is durable, and whoever waits for a lock is told so rather than waiting for ever.
         session.script(
             "SET lock_timeout = '10s'; SET client_min_messages = warning;
@@ -100,6 +113,30 @@ impl Session {
              WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply')",
         )?;
         Ok(session)
+    }
+
+    /// The same, given up once an answer takes longer than the ledger waits for one: a connection may be dead and nobody tell so, at the
+    /// near end of a tunnel for example.
+    #[must_use]
+    pub fn impatient(self) -> Self {
+        Self { deadline: Some(ANSWER), ..self }
+    }
+
+    /// Waits for what the server answers.
+    ///
+    /// # Errors
+    /// What it answered; or that it did not, and the connection is lost.
+    pub fn wait<T, E: Into<LedgerError>>(&self, asked: impl Future<Output = Result<T, E>>) -> Result<T, LedgerError> {
+        let Some(deadline) = self.deadline else { return block_on(asked).map_err(Into::into) };
+        let Some(runtime) = &self.io.0 else { return Err(LedgerError::Closed) };
+        let _clock = runtime.enter();
+        match block_on(async { tokio::time::timeout(deadline, asked).await }) {
+            Ok(answered) => answered.map_err(Into::into),
+            Err(_) => {
+                self.silent.set(true);
+                Err(server_error(format!("it has not answered for {} s", deadline.as_secs())))
+            }
+        }
     }
 
     /// The library's own, for what is sent together.
@@ -115,7 +152,7 @@ impl Session {
         if let Some(known) = self.statements.borrow().get(sql) {
             return Ok(known.clone());
         }
-        let prepared = block_on(self.client.prepare(&translated(sql)))?;
+        let prepared = self.wait(self.client.prepare(&translated(sql)))?;
         self.statements.borrow_mut().insert(sql.to_owned(), prepared.clone());
         Ok(prepared)
     }
@@ -131,7 +168,7 @@ impl Session {
 impl Database for Session {
     fn execute(&self, sql: &str, values: &[Value<'_>]) -> Result<u64, LedgerError> {
         let statement = self.prepare(sql)?;
-        Ok(block_on(self.client.execute_raw(&statement, values.iter().copied()))?)
+        self.wait(self.client.execute_raw(&statement, values.iter().copied()))
     }
 
     fn execute_each(&self, sql: &str, ids: &[i64], others: &[Value<'_>]) -> Result<u64, LedgerError> {
@@ -143,7 +180,7 @@ impl Database for Session {
                 let values: Vec<Value<'_>> = std::iter::once(Value::Int(*id)).chain(others.iter().copied()).collect();
                 self.client.execute_raw(&statement, values)
             });
-            changed += block_on(try_join_all(sent))?.iter().sum::<u64>();
+            changed += self.wait(try_join_all(sent))?.iter().sum::<u64>();
         }
         Ok(changed)
     }
@@ -152,14 +189,14 @@ impl Database for Session {
         let statement = self.prepare(sql)?;
         self.reading.set(true);
         let _reading = Reading(&self.reading);
-        block_on(async {
+        self.wait(async {
             let mut rows = pin!(self.client.query_raw(&statement, values.iter().copied()).await?);
             while let Some(row) = rows.try_next().await? {
                 if visit(&row)?.is_break() {
                     break;
                 }
             }
-            Ok(())
+            Ok::<_, LedgerError>(())
         })
     }
 
@@ -167,7 +204,7 @@ impl Database for Session {
         let statement = self.prepare(sql)?;
         // Rows come one after the other on the connection: all of them before anything else is answered.
         let rows: Vec<tokio_postgres::Row> =
-            block_on(async { self.client.query_raw(&statement, values.iter().copied()).await?.try_collect().await })?;
+            self.wait(async { self.client.query_raw(&statement, values.iter().copied()).await?.try_collect().await })?;
         for row in &rows {
             if visit(row)?.is_break() {
                 break;
@@ -177,15 +214,15 @@ impl Database for Session {
     }
 
     fn script(&self, sql: &str) -> Result<(), LedgerError> {
-        Ok(block_on(self.client.batch_execute(sql))?)
+        self.wait(self.client.batch_execute(sql))
     }
 
     fn has_ended(&self) -> bool {
-        self.client.is_closed()
+        self.client.is_closed() || self.silent.get()
     }
 
     fn is_lost(&self) -> bool {
-        self.client.is_closed()
+        self.has_ended()
     }
 
     fn begin_snapshot(&self) -> Result<(), LedgerError> {

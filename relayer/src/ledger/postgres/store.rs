@@ -11,11 +11,10 @@ use crate::ledger::LedgerError;
 use crate::ledger::command::{Command, authorize};
 use crate::ledger::health::Health;
 use crate::ledger::location::Server;
-use crate::ledger::sql::apply::{Answer, apply};
+use crate::ledger::sql::apply::{Answer, Uncommitted, apply};
 use crate::ledger::sql::charges::Places;
 use crate::ledger::sql::{Database, values};
 use crate::ledger::store;
-use futures::executor::block_on;
 use futures::join;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,6 +49,7 @@ impl Store {
     /// Opens or creates the ledger on `server`. Waits for it.
     pub fn open(server: &Server, io: &Arc<Io>, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<Self, LedgerError> {
         let (session, turn) = schema::open(server, io, domain, relayer)?;
+        let session = session.impatient();
         let backend = Backend::of(&session)?;
         Ok(Self {
             server: server.clone(),
@@ -76,7 +76,7 @@ impl Store {
         if self.session.as_ref().is_none_or(Session::is_lost) {
             self.session = None;
             self.places.clear();
-            let session = Session::connect(&self.server, &self.io)?;
+            let session = Session::connect(&self.server, &self.io)?.impatient();
             schema::require_server(&session, &self.server)?;
             self.backend.end(&session)?;
             schema::lock(&session, &self.server)?;
@@ -94,7 +94,7 @@ impl Store {
             self.turn = next;
             Ok(())
         } else if found == self.turn {
-            Err("the connection to its server was lost before the commit".to_owned())
+            Err(Uncommitted::Lost("the connection to its server was lost before the commit".to_owned()))
         } else {
             let problem = if found.epoch <= self.turn.epoch {
                 "the server does not have what it had committed: restart the relayer once it has, or reconcile the ledger with the chain"
@@ -102,8 +102,10 @@ impl Store {
                 "another process has opened the ledger meanwhile: restart the relayer"
             };
             self.over = Some(problem.into());
-            // What it had committed may be anywhere: nobody is told that it is not.
-            self.doubt = None;
+            // What it had committed may be there: nobody is told that it is not.
+            for answer in self.doubt.take().unwrap_or_default() {
+                answer(Err(Uncommitted::Unknown(problem.into())));
+            }
             return Err(server_error(problem));
         };
         for answer in self.doubt.take().unwrap_or_default() {
@@ -143,9 +145,11 @@ impl Store {
         let client = session.client();
         let turn = self.turn;
         let own: [&(dyn ToSql + Sync); 2] = [&turn.epoch, &turn.turn];
-        let (begun, found) = block_on(async { join!(client.batch_execute("BEGIN"), client.query(&mine, &own)) });
-        begun?;
-        if found?.len() == 1 {
+        let found = session.wait(async {
+            let (begun, found) = join!(client.batch_execute("BEGIN"), client.query(&mine, &own));
+            begun.and(found)
+        })?;
+        if found.len() == 1 {
             return Ok(());
         }
         session.script("ROLLBACK")?;
@@ -161,10 +165,10 @@ impl Store {
         let ended = count.and_then(|count| {
             let client = session.client();
             // An error in between would have the commit take everything back without a word: the count fails then.
-            let (counted, committed) =
-                block_on(async { join!(client.execute(&count, &[]), client.batch_execute("COMMIT")) });
-            counted?;
-            Ok(committed?)
+            session.wait(async {
+                let (counted, committed) = join!(client.execute(&count, &[]), client.batch_execute("COMMIT"));
+                counted.and(committed)
+            })
         });
         match ended {
             Ok(()) => {

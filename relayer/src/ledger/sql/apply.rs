@@ -6,7 +6,16 @@ use crate::ledger::command::{Other, Reply};
 use crate::ledger::health::{Fuse, Health};
 
 /// Told whether the transaction was committed, answers the caller.
-pub(in crate::ledger) type Answer = Box<dyn FnOnce(Result<(), String>) + Send>;
+pub(in crate::ledger) type Answer = Box<dyn FnOnce(Result<(), Uncommitted>) + Send>;
+
+/// Why nobody may rely on a transaction.
+#[derive(Clone, Debug)]
+pub(in crate::ledger) enum Uncommitted {
+    /// It is known that nothing of it was kept.
+    Lost(String),
+    /// It may have been kept.
+    Unknown(String),
+}
 
 /// Carries out a command that is no charge.
 pub(in crate::ledger) fn apply(db: &dyn Database, command: Other, health: &Health) -> Answer {
@@ -68,7 +77,8 @@ pub(in crate::ledger) fn answer<T: Send + 'static>(
     Box::new(move |committed| {
         let result = match committed {
             Ok(()) => result,
-            Err(problem) => result.and(Err(LedgerError::Commit(problem))),
+            Err(Uncommitted::Lost(problem)) => result.and(Err(LedgerError::Commit(problem))),
+            Err(Uncommitted::Unknown(problem)) => result.and(Err(LedgerError::Unknown(problem))),
         };
         // Nobody may be waiting any more; the work is durable all the same.
         drop(reply.send(result));

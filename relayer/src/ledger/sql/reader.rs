@@ -3,6 +3,7 @@
 use super::Database;
 use crate::ledger::LedgerError;
 use std::sync::{Condvar, Mutex, PoisonError};
+use tokio::sync::Semaphore;
 
 /// Reading connections kept for the next reader.
 const IDLE_READERS: usize = 4;
@@ -36,6 +37,8 @@ pub(in crate::ledger) struct Readers {
     most: usize,
     state: Mutex<State>,
     returned: Condvar,
+    /// Turns of those that read very much: a quarter of the readers.
+    pub scans: Semaphore,
 }
 
 #[derive(Default)]
@@ -47,7 +50,8 @@ struct State {
 impl Readers {
     /// At most `most` at once, made by `open`.
     pub fn new(most: usize, open: impl Fn() -> Result<Reader, LedgerError> + Send + Sync + 'static) -> Self {
-        Self { open: Box::new(open), most, state: Mutex::default(), returned: Condvar::new() }
+        let scans = Semaphore::new((most / 4).max(1));
+        Self { open: Box::new(open), most, state: Mutex::default(), returned: Condvar::new(), scans }
     }
 
     /// Lends a reader to `query`. Blocks on the disk or the server.

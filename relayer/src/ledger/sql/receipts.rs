@@ -19,9 +19,17 @@ const CHARGE: &str =
     LEFT JOIN settlement_group g ON g.vault = v.vault AND g.generation = v.generation AND g.seq = c.seq
     LEFT JOIN batch b ON b.id = g.batch";
 
+/// Whether an id can be one: servers take no NUL for text.
+fn is_text(id: &str) -> bool {
+    !id.contains('\0')
+}
+
 impl Reader {
     /// The decision of a request by its generation id.
     pub(in crate::ledger) fn generation(&self, id: &str) -> Result<Option<GenerationRow>, LedgerError> {
+        if !is_text(id) {
+            return Ok(None);
+        }
         generation(self.db(), "r.generation_id = ?1", values![id])
     }
 
@@ -96,6 +104,9 @@ impl Reader {
 
     /// A receipt by its generation id.
     pub(in crate::ledger) fn receipt(&self, id: &str) -> Result<Option<ReceiptRow>, LedgerError> {
+        if !is_text(id) {
+            return Ok(None);
+        }
         receipt_where(self.db(), "r.generation_id = ?1", values![id])
     }
 }

@@ -6,7 +6,6 @@ use super::{Reader, receipts, values};
 use crate::ledger::LedgerError;
 use crate::ledger::charges::ChargeId;
 use crate::ledger::usage::{MOST_SCANNED, OfferUsage, Order, ReceiptPage, StatedReceipt, UsageTotal, Whose, day_of};
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::{ControlFlow, Range, RangeInclusive};
 use steam_protocol::Address;
@@ -18,6 +17,13 @@ struct Found {
     vaults: &'static str,
     keys: &'static str,
     name: Address,
+}
+
+/// A question for charges by their row ids.
+struct Query {
+    text: String,
+    first: ChargeId,
+    last: ChargeId,
 }
 
 impl Found {
@@ -38,7 +44,7 @@ impl Found {
 
     /// Its charges among everybody's.
     fn among_all(&self) -> String {
-        format!("SELECT id, key FROM charge WHERE id BETWEEN ?2 AND ?3 AND key IN ({}) ORDER BY id", self.keys)
+        format!("SELECT id, key FROM charge WHERE id BETWEEN ?2 AND ?3 AND key IN ({})", self.keys)
     }
 
     /// Its charges among those of its vaults: sealed, open and set aside.
@@ -52,8 +58,7 @@ impl Found {
              WHERE seq IS NULL AND quarantined IS NULL AND id BETWEEN ?2 AND ?3 AND key IN ({keys})
              UNION ALL
              SELECT id, key FROM charge INDEXED BY charge_incident
-             WHERE incident IS NOT NULL AND seq IS NULL AND id BETWEEN ?2 AND ?3 AND key IN ({keys})
-             ORDER BY id"
+             WHERE incident IS NOT NULL AND seq IS NULL AND id BETWEEN ?2 AND ?3 AND key IN ({keys})"
         )
     }
 
@@ -121,25 +126,42 @@ impl Reader {
         whose: Whose,
         time_ms: &Range<i64>,
     ) -> Result<Option<Vec<OfferUsage>>, LedgerError> {
-        let (mut sums, mut keys) = (Sums::default(), HashMap::<i64, Address>::new());
-        let find = "SELECT receipt FROM record WHERE id = ?1";
-        let name = "SELECT public_key FROM session_key WHERE id = ?1";
-        let ids = self.charges_since(time_ms.start)?;
-        let complete = self.each_charge(whose, &ids, Order::OldestFirst, |id, key| {
-            let found = self.db().row(find, values![id], charges::receipt)?;
-            let Some(receipt) = found else { return Ok(ControlFlow::Continue(())) };
-            if time_ms.contains(&receipt.started_at_ms) {
-                let key = match keys.entry(key) {
-                    Entry::Occupied(known) => *known.get(),
-                    Entry::Vacant(place) => {
-                        *place.insert(self.db().one(name, values![key], |row| row.get("public_key"))?)
-                    }
-                };
-                sums.add(Some(key), &receipt, charges::total(&receipt)?)?;
-            }
-            Ok(ControlFlow::Continue(()))
+        let found = Found::of(whose);
+        let Some(query) = self.query(&found, &self.charges_since(time_ms.start)?)? else { return Ok(None) };
+        let mut keys = HashMap::<i64, Address>::new();
+        let named = format!("SELECT id, public_key FROM session_key WHERE id IN ({})", found.keys);
+        self.db().each(&named, values![&found.name], |row| {
+            keys.insert(row.get("id")?, row.get("public_key")?);
+            Ok(())
         })?;
-        Ok(complete.then(|| sums.rows()))
+        // One question for all of them: a server may be far away.
+        let joined =
+            format!("SELECT found.key, r.receipt FROM ({}) AS found JOIN record r ON r.id = found.id", query.text);
+        let mut sums = Sums::default();
+        self.db().each(&joined, values![&found.name, query.first, query.last], |row| {
+            let receipt = charges::receipt(row)?;
+            if time_ms.contains(&receipt.started_at_ms) {
+                // A key that came meanwhile is told of the next time.
+                let Some(key) = keys.get(&row.get("key")?) else { return Ok(()) };
+                sums.add(Some(*key), &receipt, charges::total(&receipt)?)?;
+            }
+            Ok(())
+        })?;
+        Ok(Some(sums.rows()))
+    }
+
+    /// How the charges among `ids` are found, by their row ids; none if there are too many to look through.
+    fn query(&self, found: &Found, ids: &RangeInclusive<ChargeId>) -> Result<Option<Query>, LedgerError> {
+        let (first, last) = (*ids.start(), *ids.end());
+        let among_all = last.saturating_sub(first).saturating_add(1).max(0);
+        let limit = among_all.min(MOST_SCANNED);
+        let among_vaults: i64 = self.db().one(&found.count(), values![&found.name, limit], |row| row.get("sealed"))?;
+        let text = match (among_vaults < limit, among_all <= MOST_SCANNED) {
+            (true, _) => found.among_vaults(),
+            (false, true) => found.among_all(),
+            (false, false) => return Ok(None),
+        };
+        Ok(Some(Query { text, first, last }))
     }
 
     /// All charges since one of requests that began at `since_ms` can have been made.
@@ -157,22 +179,16 @@ impl Reader {
         order: Order,
         mut visit: impl FnMut(ChargeId, i64) -> Result<ControlFlow<()>, LedgerError>,
     ) -> Result<bool, LedgerError> {
-        let among_all = ids.end().saturating_sub(*ids.start()).saturating_add(1).max(0);
-        let limit = among_all.min(MOST_SCANNED);
         let found = Found::of(whose);
-        let among_vaults: i64 = self.db().one(&found.count(), values![&found.name, limit], |row| row.get("sealed"))?;
-        let query = match (among_vaults < limit, among_all <= MOST_SCANNED) {
-            (true, _) => found.among_vaults(),
-            (false, true) => found.among_all(),
-            (false, false) => return Ok(false),
-        };
+        let Some(query) = self.query(&found, ids)? else { return Ok(false) };
         let order = match order {
             Order::OldestFirst => "ASC",
             Order::NewestFirst => "DESC",
         };
-        let values = values![&found.name, *ids.start(), *ids.end()];
-        self.db()
-            .visit_and_ask(&format!("{query} {order}"), values, &mut |row| visit(row.get("id")?, row.get("key")?))?;
+        let values = values![&found.name, query.first, query.last];
+        self.db().visit_and_ask(&format!("{} ORDER BY id {order}", query.text), values, &mut |row| {
+            visit(row.get("id")?, row.get("key")?)
+        })?;
         Ok(true)
     }
 }

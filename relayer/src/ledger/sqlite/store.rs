@@ -6,7 +6,7 @@ use super::schema;
 use crate::ledger::charges::ChargeId;
 use crate::ledger::command::{Command, Reply, authorize};
 use crate::ledger::health::{Fuse, Health};
-use crate::ledger::sql::apply::{Answer, answer, apply, in_savepoint};
+use crate::ledger::sql::apply::{Answer, Uncommitted, answer, apply, in_savepoint};
 use crate::ledger::sql::charges::Places;
 use crate::ledger::{Charge, LedgerError, store};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -95,7 +95,7 @@ impl store::Store for Store {
         let committed = transaction.commit().map_err(|error| {
             self.places.clear();
             health.fail(&error.to_string());
-            error.to_string()
+            Uncommitted::Lost(error.to_string())
         });
         for answer in answers {
             answer(committed.clone());

@@ -166,6 +166,8 @@ enum Cut {
     Commit,
     /// The next commit arrives, and its answer does not.
     Answer,
+    /// The next commit goes nowhere, and the connection stays: as at the near end of a tunnel.
+    Hole,
 }
 
 /// A socket on the way to a server, on which connections break where they are told to.
@@ -204,6 +206,9 @@ async fn pass(
         if commits && cut.lock().unwrap().take_if(|cut| *cut == at).is_some() {
             return;
         }
+        if commits && at == Cut::Commit && cut.lock().unwrap().take_if(|cut| *cut == Cut::Hole).is_some() {
+            return std::future::pending().await;
+        }
         if to.write_all(&bytes[..read]).await.is_err() {
             return;
         }
@@ -235,6 +240,55 @@ async fn a_commit_of_which_nothing_was_heard_is_looked_up_and_told_as_it_was() {
     write(&f.ledger, row(1, 7, 1)).await.unwrap();
     assert!(matches!(write(&f.ledger, row(1, 6, 1)).await, Err(LedgerError::Database(_))));
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn a_connection_that_says_nothing_is_given_up_for_one_that_does() {
+    let (server, _place) = own();
+    let (folder, cut) = way_to(&server);
+    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", folder.path().display())));
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    *cut.lock().unwrap() = Some(Cut::Hole);
+    let lost = write(&f.ledger, row(1, 2, 1)).await.unwrap_err();
+    assert!(matches!(lost, LedgerError::Commit(_)), "{lost}");
+    until("sales", || f.ledger.trouble().is_none()).await;
+    write(&f.ledger, row(1, 3, 1)).await.unwrap();
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL"]
+async fn a_commit_of_which_nobody_can_tell_is_told_as_that() {
+    let (server, _place) = own();
+    let (folder, cut) = way_to(&server);
+    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", folder.path().display())));
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    let (socket, away) = (folder.path().join(".s.PGSQL.5432"), folder.path().join("away"));
+    std::fs::rename(&socket, &away).unwrap();
+    *cut.lock().unwrap() = Some(Cut::Answer);
+    let told = f.ledger.enqueue(charge_of(row(1, 2, 1))).unwrap();
+    until("the cut", || cut.lock().unwrap().is_none()).await;
+    // Another process opens it before this one is back.
+    server.sql("t0", "UPDATE writer SET epoch = epoch + 1, turn = 0");
+    std::fs::rename(&away, &socket).unwrap();
+    let told = told.await.unwrap().unwrap_err();
+    assert!(matches!(told, LedgerError::Unknown(_)), "{told}");
+    assert!(f.ledger.receipt("gen-1-2").await.unwrap().is_some(), "it was kept, as it happens");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn what_would_keep_a_ledger_from_being_made_is_found_without_making_one() {
+    let (server, place) = own();
+    usable(place.location()).unwrap();
+    let url = url_of(&place);
+    server.sql("postgres", "CREATE ROLE stranger LOGIN");
+    let at = Location::read(&url.replace("user=steam", "user=stranger")).unwrap();
+    assert!(usable(at).unwrap_err().to_string().contains("may make no tables"));
+    server.stop();
+    server.start_again("-c fsync=off");
+    assert!(usable(place.location()).unwrap_err().to_string().contains("fsync"));
 }
 
 #[tokio::test]

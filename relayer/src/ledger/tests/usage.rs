@@ -43,6 +43,25 @@ async fn market(at: Place, others: u64) -> Fixture {
 on_both! {
     a_keys_receipts_are_the_same_wherever_they_are_looked_for,
     a_busy_relayer_hides_no_receipt_and_a_search_without_bound_is_refused,
+    who_looks_through_everything_leaves_readers_to_settlement,
+    what_is_no_text_is_no_receipts_id,
+}
+
+async fn who_looks_through_everything_leaves_readers_to_settlement(at: Place) {
+    let f = market(at, 1).await;
+    let scans = &f.ledger.readers.scans;
+    let all = u32::try_from(scans.available_permits()).unwrap();
+    let taken = scans.acquire_many(all).await.unwrap();
+    let waits = f.ledger.usage_of(Whose::Key([8; 32]), 0..i64::MAX);
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), waits).await.is_err(), "its turn has not come");
+    f.ledger.pending().await.unwrap();
+    drop(taken);
+    assert!(f.ledger.usage_of(Whose::Key([8; 32]), 0..i64::MAX).await.unwrap().is_some());
+}
+
+async fn what_is_no_text_is_no_receipts_id(at: Place) {
+    let f = market(at, 1).await;
+    assert!(f.ledger.receipt("gen-\0").await.unwrap().is_none());
 }
 
 async fn a_keys_receipts_are_the_same_wherever_they_are_looked_for(at: Place) {
