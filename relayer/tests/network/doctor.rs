@@ -466,7 +466,7 @@ async fn on_chain(works: &Working) -> Vec<Broken> {
     ));
     let behind = node(Fault::Behind(1_000)).await;
     all.push(broken(
-        vec![("chain.rpc_urls", urls(&[real, &behind]))],
+        vec![("alerts.node_lag_blocks", 0.into()), ("chain.rpc_urls", urls(&[real, &behind]))],
         "warning",
         "blocks behind the others",
         "settlement waits",
