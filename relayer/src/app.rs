@@ -334,9 +334,7 @@ impl OperatorListener {
         if path.as_os_str().is_empty() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(path);
-        let text = text.map_err(|source| StartError::OperatorTokenFile { path: path.clone(), source })?;
-        let token = OperatorToken::read(&text).ok_or_else(|| StartError::OperatorToken { path: path.clone() })?;
+        let token = operator_token(path)?;
         let (listener, addr) = listen(config.operator.listen).await?;
         Ok(Some(Self { listener, addr, token }))
     }
@@ -456,6 +454,16 @@ async fn watch_sponsor(node: Arc<Node>) {
             () = tokio::time::sleep(SPONSOR_EVERY) => {}
         }
     }
+}
+
+/// The operator's token in a file.
+///
+/// # Errors
+/// [`StartError::OperatorTokenFile`] or [`StartError::OperatorToken`].
+pub(crate) fn operator_token(path: &Path) -> Result<OperatorToken, StartError> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|source| StartError::OperatorTokenFile { path: path.into(), source })?;
+    OperatorToken::read(&text).ok_or_else(|| StartError::OperatorToken { path: path.into() })
 }
 
 /// The keypair in a file.

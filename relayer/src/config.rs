@@ -11,7 +11,6 @@ mod sponsoring;
 #[cfg(test)]
 mod tests;
 
-pub use exposed::Warning;
 pub use ledger::LedgerConfig;
 pub use market::{Market, host_of};
 pub use operator::Operator;

@@ -10,6 +10,7 @@ mod service;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::registry::Registry;
 use crate::words::printable;
 use serde::Serialize;
 use std::path::Path;
@@ -89,10 +90,7 @@ impl Findings {
 
 /// Everything that can be said of a relayer with this configuration, which was read from `file` and can be used.
 pub async fn examine(config: &Config, file: &Path) -> Vec<Finding> {
-    let (mut files, keys) = files::look(config, file);
-    files::credentials(&mut files, config);
-    let (nodes, registry) = nodes::look(config, SystemClock.unix()).await;
-    let chain = chain::look(config, registry.as_ref(), &keys).await;
+    let ([files, nodes, chain], registry) = online(config, file).await;
     let service = service::look(config, registry.as_ref()).await;
     let ledger = ledger::look(config, registry.as_ref(), service.runs_here());
     let machine = machine::look(config, &service).await;
@@ -102,12 +100,18 @@ pub async fn examine(config: &Config, file: &Path) -> Vec<Finding> {
 /// What would keep a relayer with this configuration from starting or, where it is asked `online`, from selling: its files, its nodes and
 /// the chain. What runs is not looked at.
 pub async fn check(config: &Config, file: &Path, online: bool) -> Vec<Finding> {
-    let (mut files, keys) = files::look(config, file);
     if !online {
-        return files.all;
+        return files::look(config, file).0.all;
     }
+    let (found, _) = self::online(config, file).await;
+    found.into_iter().flat_map(|part| part.all).collect()
+}
+
+/// Files, nodes and chain, and the registry as most nodes have it, if any has.
+async fn online(config: &Config, file: &Path) -> ([Findings; 3], Option<Registry>) {
+    let (mut files, keys) = files::look(config, file);
     files::credentials(&mut files, config);
     let (nodes, registry) = nodes::look(config, SystemClock.unix()).await;
     let chain = chain::look(config, registry.as_ref(), &keys).await;
-    [files, nodes, chain].into_iter().flat_map(|part| part.all).collect()
+    ([files, nodes, chain], registry)
 }

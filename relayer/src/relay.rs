@@ -3,7 +3,6 @@
 
 pub mod attempt;
 pub mod auth;
-pub mod body;
 pub mod charge;
 pub mod controls;
 pub mod count;

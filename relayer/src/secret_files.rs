@@ -1,27 +1,12 @@
 //! Files with secrets: whom else their permissions let in.
 
+use crate::warning::Warning;
 use crate::words::quoted;
-use std::fmt;
 use std::path::Path;
-
-/// What is wrong with a file's permissions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exposed {
-    /// Who may do what with it.
-    pub says: String,
-    /// What takes that away.
-    pub mend: String,
-}
-
-impl fmt::Display for Exposed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.says, self.mend)
-    }
-}
 
 /// What is wrong with a file's permissions, if every user of the machine may read or change it, and what to do. A folder or a device is no
 /// such file: it holds no secret, and its permissions are needed.
-pub fn exposed(path: &Path) -> Option<Exposed> {
+pub fn exposed(path: &Path) -> Option<Warning> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -35,7 +20,7 @@ pub fn exposed(path: &Path) -> Option<Exposed> {
             (false, false) => return None,
         };
         let says = format!("every user of this machine may {may} {shown}");
-        Some(Exposed { says, mend: format!("take that away with `chmod o-rw {}`", quoted(path)) })
+        Some(Warning { says, mend: format!("take that away with `chmod o-rw {}`", quoted(path)) })
     }
     #[cfg(not(unix))]
     {

@@ -1,7 +1,7 @@
 //! `steam init`: a commented configuration with what only its operator knows filled in.
 
 use super::error::{CliError, Result};
-use super::new_file::cannot_make;
+use super::new_file::{cannot_make, create};
 use super::output::{Report, line};
 use super::parse::{address, file};
 use super::solana::{Global, cluster_url};
@@ -148,11 +148,7 @@ fn filled(template: &str, values: &[(&str, String)]) -> String {
 
 /// Makes a file that its owner and its group may read: endpoints may hold keys. Never overwrites one.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    let mut file = options.open(path)?;
+    let mut file = create(path, 0o640)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all())
 }
 

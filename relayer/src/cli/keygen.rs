@@ -1,7 +1,7 @@
 //! `steam keygen`: a keypair file in the Solana CLI's form, so that nobody needs that tool to own a vault, to provide or to relay.
 
 use super::error::Result;
-use super::new_file::cannot_make;
+use super::new_file::{cannot_make, create};
 use super::output::{Report, line};
 use super::parse::file;
 use super::solana::Global;
@@ -39,11 +39,7 @@ impl Keygen {
 
 /// Creates a file that only its owner can read. Never overwrites one.
 fn write_new(path: &Path, keypair: &Keypair) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
+    let mut file = create(path, 0o600)?;
     let bytes = Zeroizing::new(keypair.to_bytes());
     let text = Zeroizing::new(serde_json::to_vec(bytes.as_slice()).map_err(io::Error::from)?);
     file.write_all(&text).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all())

@@ -2,12 +2,27 @@
 
 use super::error::CliError;
 use crate::words::quoted;
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
 /// The folder that `path` is in, if it is not there.
 pub fn missing_folder(path: &Path) -> Option<&Path> {
     path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+}
+
+/// Makes a file at `path` with these permissions. One that is there stays as it is.
+///
+/// # Errors
+/// What the system says; [`cannot_make`] tells people.
+pub fn create(path: &Path, mode: u32) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _ = mode;
+    options.open(path)
 }
 
 /// The error of a new file at `path` that could not be made, with `code`. `flag` named it.

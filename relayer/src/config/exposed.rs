@@ -2,24 +2,9 @@
 
 use super::Config;
 use crate::chain::node_url;
-use crate::secret_files::{Exposed, exposed};
-use std::fmt;
+use crate::secret_files::exposed;
+use crate::warning::Warning;
 use std::path::Path;
-
-/// Something for a person to look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warning {
-    /// What is so.
-    pub says: String,
-    /// What mends it.
-    pub mend: String,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.says, self.mend)
-    }
-}
 
 impl Config {
     /// What others may read or reach that is the relayer's alone. `file` is where the configuration
@@ -38,13 +23,13 @@ impl Config {
         let named = secrets.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
         let mut told: Vec<Warning> = named
             .filter_map(|(key, path)| {
-                let Exposed { says, mend } = exposed(path)?;
+                let Warning { says, mend } = exposed(path)?;
                 Some(Warning { says: format!("{key}: {says}"), mend })
             })
             .collect();
         let bare = |url: &String| url.trim_end_matches('/') == node_url::shown(url);
         if !chain.rpc_urls.iter().all(bare)
-            && let Some(Exposed { says, mend }) = exposed(file)
+            && let Some(Warning { says, mend }) = exposed(file)
         {
             told.push(Warning { says: format!("chain.rpc_urls may hold keys, and {says}"), mend });
         }

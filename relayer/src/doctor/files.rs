@@ -1,16 +1,15 @@
 //! Keypairs and other secrets that the configuration names: whether they are there, are what they should be, and are nobody else's.
 
 use super::{Findings, Part, ledger};
-use crate::app::{StartError, read_keypair};
+use crate::app::{StartError, operator_token as read_operator_token, read_keypair};
 use crate::chain::Pubkey;
 use crate::config::Config;
-use crate::http::OperatorToken;
 use crate::upstream::{Upstream, UpstreamError};
 use ed25519_dalek::SigningKey;
 use solana_signer::Signer;
 use std::io::ErrorKind;
 use std::path::Path;
-use steam_protocol::key::SessionKey;
+use steam_client::key_file::{self, KeyFileError};
 
 /// The addresses of the keypairs that could be read.
 #[derive(Debug, Default)]
@@ -100,18 +99,18 @@ fn operator_token(found: &mut Findings, path: &Path) {
     if path.as_os_str().is_empty() {
         return;
     }
-    match std::fs::read_to_string(path).map(|text| OperatorToken::read(&text).is_some()) {
-        Ok(true) => found.well("operator.token_file holds a token"),
-        Ok(false) => found.fault(
+    match read_operator_token(path) {
+        Ok(_) => found.well("operator.token_file holds a token"),
+        Err(StartError::OperatorTokenFile { source, .. }) => found.fault(
+            format!("operator.token_file, {}, cannot be read: {source}", path.display()),
+            "correct the path, or leave it out: there is no operator's page without it",
+        ),
+        Err(_) => found.fault(
             format!(
                 "operator.token_file, {}, holds no token: 32 or more letters, digits or signs in one line",
                 path.display()
             ),
             "make one with `openssl rand -hex 32`, in a file that the relayer alone can read",
-        ),
-        Err(error) => found.fault(
-            format!("operator.token_file, {}, cannot be read: {error}", path.display()),
-            "correct the path, or leave it out: there is no operator's page without it",
         ),
     }
 }
@@ -120,15 +119,14 @@ fn probe_key(found: &mut Findings, path: &Path) {
     if path.as_os_str().is_empty() {
         return;
     }
-    let text = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
-    match text.map(|text| text.trim().parse::<SessionKey>().map(drop)) {
-        Ok(Ok(())) => found.well("probe.key_file holds an API key"),
-        Ok(Err(error)) => found.fault(
-            format!("probe.key_file, {}, holds no API key: {error}", path.display()),
+    match key_file::read(path) {
+        Ok(_) => found.well("probe.key_file holds an API key"),
+        Err(KeyFileError::Content { source, .. }) => found.fault(
+            format!("probe.key_file, {}, holds no API key: {source}", path.display()),
             "name the file that `steam key create --out FILE` wrote, or leave it out: there are no probes without it",
         ),
-        Err(error) => found.fault(
-            format!("probe.key_file, {}, cannot be read: {error}", path.display()),
+        Err(KeyFileError::Io { source, .. }) => found.fault(
+            format!("probe.key_file, {}, cannot be read: {source}", path.display()),
             "correct the path, or leave it out: there are no probes without it",
         ),
     }

@@ -28,7 +28,8 @@ fn in_file(found: &mut Findings, config: &Config, path: &Path, (registry, runs_h
     room(found, config, &folder);
     // The relayer fills a file that is empty.
     let new = std::fs::metadata(path).map_or(true, |file| file.is_file() && file.len() == 0);
-    if runs_here && (new || ledger::in_use(path) == Some(false)) {
+    let in_use = ledger::in_use(path);
+    if runs_here && (new || in_use == Some(false)) {
         found.fault(
             format!("the relayer that runs here has another ledger open than {}", path.display()),
             "correct ledger.path, or restart the relayer if it was changed",
@@ -40,7 +41,7 @@ fn in_file(found: &mut Findings, config: &Config, path: &Path, (registry, runs_h
         return;
     }
     contents(found, &path.into(), registry);
-    if ledger::in_use(path) == Some(true) && !runs_here {
+    if in_use == Some(true) && !runs_here {
         found.warning(
             format!("{} is open in another process, and no relayer answers at server.listen", path.display()),
             "see with `fuser` which process that is: two relayers never work on one ledger",

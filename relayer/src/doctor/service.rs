@@ -1,6 +1,7 @@
 //! The relayer that runs here, if one does, and what others see at the URL that it registered.
 
 use super::{Findings, Part};
+use crate::body::Body;
 use crate::config::Config;
 use crate::registry::Registry;
 use crate::upstream::address::is_global;
@@ -92,14 +93,7 @@ pub(super) async fn status_of(listen: SocketAddr, path: &str) -> Option<u16> {
 
 /// What it says, if that is what it should be.
 async fn read<T: DeserializeOwned>(listen: SocketAddr, path: &str) -> Option<T> {
-    let mut answer = get(listen, path).await?;
-    let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.ok()? {
-        if body.len() + piece.len() > MAX_ANSWER {
-            return None;
-        }
-        body.extend_from_slice(&piece);
-    }
+    let body = Body::whole(get(listen, path).await?, MAX_ANSWER).await.ok()?;
     serde_json::from_slice(&body).ok()
 }
 

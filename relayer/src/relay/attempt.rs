@@ -1,6 +1,6 @@
 //! One call to one provider, up to its first content: an answer, a refusal, or a failure that nobody has seen.
 
-use crate::relay::body::{Body, BodyError};
+use crate::body::{Body, BodyError};
 use crate::relay::dialect::{Dialect, Fault, Outgoing, Piece, Stated, Whole};
 use crate::relay::error::RelayError;
 use crate::relay::job::Job;
@@ -137,6 +137,8 @@ impl From<BodyError> for Failure {
     fn from(error: BodyError) -> Self {
         match error {
             BodyError::Http(error) => Self::new(FailureKind::CutStream, chain(error.without_url())),
+            // Of one piece, that is: the whole has a bound of its own.
+            BodyError::TooLong => BodyError::Unpack.into(),
             BodyError::Coding | BodyError::Unpack => Self::new(FailureKind::Malformed, error.to_string()),
         }
     }

@@ -1,21 +1,23 @@
 //! Carries calls to an RPC node over HTTP. The node is somebody else's: what it may send is bounded, where it sends us is not followed,
 //! and what it says of itself never repeats its URL, which may hold an access key.
 
+use crate::body::{Body, BodyError};
 use async_trait::async_trait;
-use flate2::read::GzDecoder;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, Url, redirect};
 use serde::Deserialize;
 use serde_json::Value;
 use solana_rpc_client::rpc_sender::{RpcSender, RpcTransportStats};
 use solana_rpc_client_api::client_error::{Error, ErrorKind, Result};
 use solana_rpc_client_api::request::{RpcError, RpcRequest, RpcResponseErrorData};
-use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Largest answer, in bytes, packed or not: the accounts of a hundred thousand offers.
 const MAX_ANSWER: usize = 128 << 20;
+/// What is said of an answer that is none.
+const NO_NODE: &str = "no JSON of an RPC node";
 /// Times a call is made that the node has no time for.
 const TRIES: u32 = 4;
 /// Pause before the next of them, unless the node says less.
@@ -50,28 +52,27 @@ impl Http {
         Ok(Self { client, url: url.into(), calls: AtomicU64::default() })
     }
 
-    async fn post(&self, body: &str) -> Result<Response> {
-        for tried in 1.. {
-            let sent =
+    /// Posts a call, and once more a few times if the node has no time for it.
+    async fn post(&self, call: Bytes) -> Result<Response> {
+        let mut tried = 1;
+        let response = loop {
+            let post =
                 self.client.post(&self.url).header(CONTENT_TYPE, "application/json").header(ACCEPT_ENCODING, "gzip");
-            let response = sent.body(body.to_owned()).send().await.map_err(|error| failed(&error))?;
-            let status = response.status();
-            if status == StatusCode::TOO_MANY_REQUESTS && tried < TRIES {
-                tokio::time::sleep(pause(&response)).await;
-                continue;
+            let response = post.body(call.clone()).send().await.map_err(|error| failed(&error))?;
+            if response.status() != StatusCode::TOO_MANY_REQUESTS || tried == TRIES {
+                break response;
             }
-            if status.is_redirection() {
-                return Err(custom(format!(
-                    "it leads on to {}, where nobody is asked",
-                    destination(&response, &self.url)
-                )));
-            }
-            if !status.is_success() {
-                return Err(custom(format!("HTTP {}", status.as_u16())));
-            }
-            return Ok(response);
+            tokio::time::sleep(pause(&response)).await;
+            tried += 1;
+        };
+        let status = response.status();
+        if status.is_redirection() {
+            return Err(custom(format!("it leads on to {}, where nobody is asked", destination(&response, &self.url))));
         }
-        Err(custom("no try is left".into()))
+        if !status.is_success() {
+            return Err(custom(format!("HTTP {}", status.as_u16())));
+        }
+        Ok(response)
     }
 }
 
@@ -80,23 +81,19 @@ impl RpcSender for Http {
     async fn send(&self, request: RpcRequest, params: Value) -> Result<Value> {
         let id = self.calls.fetch_add(1, Ordering::Relaxed);
         let call = serde_json::json!({ "jsonrpc": "2.0", "id": id, "method": request.to_string(), "params": params });
-        let mut response = self.post(&call.to_string()).await?;
-        let packed = response.headers().get(CONTENT_ENCODING).is_some_and(|value| value == "gzip");
-        let mut body = Vec::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| failed(&error))? {
-            if body.len() + piece.len() > MAX_ANSWER {
-                return Err(too_long());
-            }
-            body.extend_from_slice(&piece);
-        }
-        let body = if packed { unpacked(&body)? } else { body };
-        let mut answer: Value = serde_json::from_slice(&body).map_err(|_| custom("no JSON of an RPC node".into()))?;
+        let response = self.post(call.to_string().into()).await?;
+        let body = Body::whole(response, MAX_ANSWER).await.map_err(|error| match error {
+            BodyError::TooLong => custom(format!("its answer is longer than {} MiB", MAX_ANSWER >> 20)),
+            BodyError::Coding | BodyError::Unpack => custom(NO_NODE.into()),
+            BodyError::Http(error) => failed(&error),
+        })?;
+        let mut answer: Value = serde_json::from_slice(&body).map_err(|_| custom(NO_NODE.into()))?;
         if let Ok(Refusal { code, message }) = Refusal::deserialize(&answer["error"]) {
             return Err(RpcError::RpcResponseError { code, message, data: RpcResponseErrorData::Empty }.into());
         }
         match answer.get_mut("result") {
             Some(result) => Ok(result.take()),
-            None => Err(custom("no JSON of an RPC node".into())),
+            None => Err(custom(NO_NODE.into())),
         }
     }
 
@@ -111,10 +108,6 @@ impl RpcSender for Http {
 
 fn custom(text: String) -> Error {
     ErrorKind::Custom(text).into()
-}
-
-fn too_long() -> Error {
-    custom(format!("its answer is longer than {} MiB", MAX_ANSWER >> 20))
 }
 
 /// What went wrong on the way, without the URL.
@@ -138,13 +131,6 @@ fn destination(response: &Response, from: &str) -> String {
     let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
     let to = location.and_then(|to| Url::parse(from).ok()?.join(to).ok());
     to.map_or_else(|| "somewhere".into(), |to| to.origin().ascii_serialization())
-}
-
-fn unpacked(body: &[u8]) -> Result<Vec<u8>> {
-    let mut plain = Vec::new();
-    let read = GzDecoder::new(body).take(MAX_ANSWER as u64 + 1).read_to_end(&mut plain);
-    read.map_err(|_| custom("no JSON of an RPC node".into()))?;
-    if plain.len() > MAX_ANSWER { Err(too_long()) } else { Ok(plain) }
 }
 
 #[cfg(test)]

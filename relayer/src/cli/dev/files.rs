@@ -1,12 +1,12 @@
 //! Files that a run leaves for other tools: keypairs in the Solana CLI's form and the relayer's configuration. Only their owner
 //! may read them.
 
+use crate::cli::new_file::create;
 use crate::config::Config;
 use crate::localnet::{Deployment, Localnet};
 use anyhow::{Context, Result};
 use serde_json::json;
 use solana_keypair::Keypair;
-use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -107,9 +107,5 @@ pub(super) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)?.write_all(bytes)
+    create(path, 0o600)?.write_all(bytes)
 }

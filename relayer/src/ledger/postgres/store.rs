@@ -103,15 +103,12 @@ impl Store {
             };
             self.over = Some(problem.into());
             // What it had committed may be there: nobody is told that it is not.
-            for answer in self.doubt.take().unwrap_or_default() {
-                answer(Err(Uncommitted::Unknown(problem.into())));
-            }
-            return Err(server_error(problem));
+            Err(Uncommitted::Unknown(problem.into()))
         };
         for answer in self.doubt.take().unwrap_or_default() {
             answer(committed.clone());
         }
-        Ok(())
+        self.over.as_ref().map_or(Ok(()), |problem| Err(server_error(problem)))
     }
 
     /// Begins a transaction, in which nobody else writes. Waits a little for a server that is away.

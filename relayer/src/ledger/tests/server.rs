@@ -192,6 +192,14 @@ fn way_to(server: &Server) -> (tempfile::TempDir, Arc<Mutex<Option<Cut>>>) {
     (folder, cut)
 }
 
+/// A ledger that is reached by such a socket, which is in the folder.
+fn on_the_way() -> (Server, tempfile::TempDir, Arc<Mutex<Option<Cut>>>, Fixture) {
+    let (server, _) = own();
+    let (folder, cut) = way_to(&server);
+    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", folder.path().display())));
+    (server, folder, cut, f)
+}
+
 /// Passes bytes on, until there are no more or it is told to stop at the word of a commit or of its answer, which is the same.
 async fn pass(
     mut from: impl AsyncReadExt + Unpin,
@@ -218,9 +226,7 @@ async fn pass(
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn a_commit_of_which_nothing_was_heard_is_looked_up_and_told_as_it_was() {
-    let (server, _place) = own();
-    let (folder, cut) = way_to(&server);
-    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", folder.path().display())));
+    let (_server, _folder, cut, f) = on_the_way();
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     for number in [2, 4, 6] {
         *cut.lock().unwrap() = Some(Cut::Answer);
@@ -245,9 +251,7 @@ async fn a_commit_of_which_nothing_was_heard_is_looked_up_and_told_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn a_connection_that_says_nothing_is_given_up_for_one_that_does() {
-    let (server, _place) = own();
-    let (folder, cut) = way_to(&server);
-    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", folder.path().display())));
+    let (_server, _folder, cut, f) = on_the_way();
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     *cut.lock().unwrap() = Some(Cut::Hole);
     let lost = write(&f.ledger, row(1, 2, 1)).await.unwrap_err();
@@ -260,9 +264,7 @@ async fn a_connection_that_says_nothing_is_given_up_for_one_that_does() {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs PostgreSQL"]
 async fn a_commit_of_which_nobody_can_tell_is_told_as_that() {
-    let (server, _place) = own();
-    let (folder, cut) = way_to(&server);
-    let f = open(Place::Server(format!("postgres:///t0?host={}&user=steam", folder.path().display())));
+    let (server, folder, cut, f) = on_the_way();
     write(&f.ledger, row(1, 1, 1)).await.unwrap();
     let (socket, away) = (folder.path().join(".s.PGSQL.5432"), folder.path().join("away"));
     std::fs::rename(&socket, &away).unwrap();

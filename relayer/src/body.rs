@@ -1,4 +1,4 @@
-//! A provider's body as it comes. It is asked for as it is; what comes compressed all the same is unpacked within bounds.
+//! A stranger's body as it comes, or the whole of it. What comes compressed, asked for or not, is unpacked within bounds.
 
 use bytes::Bytes;
 use flate2::write::MultiGzDecoder;
@@ -19,7 +19,10 @@ pub enum BodyError {
     /// It is compressed in a way that is not known here.
     #[error("an encoding that was not asked for")]
     Coding,
-    /// It is no gzip, or unpacks to more than is allowed at once.
+    /// It is longer than is read, or one piece of it unpacks to more.
+    #[error("an answer that is longer than is read")]
+    TooLong,
+    /// It is no gzip.
     #[error("a compressed answer that cannot be unpacked within bounds")]
     Unpack,
     /// The connection broke.
@@ -47,6 +50,22 @@ impl Body {
         Ok(Self { response, gzip })
     }
 
+    /// All of `response`, of at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`BodyError`].
+    pub async fn whole(response: Response, most: usize) -> Result<Vec<u8>, BodyError> {
+        let mut body = Self::new(response, most)?;
+        let mut whole = Vec::new();
+        while let Some(piece) = body.chunk().await? {
+            if whole.len() + piece.len() > most {
+                return Err(BodyError::TooLong);
+            }
+            whole.extend_from_slice(&piece);
+        }
+        Ok(whole)
+    }
+
     /// Its length, if that is known.
     pub fn length(&self) -> Option<u64> {
         self.response.content_length().filter(|_| self.gzip.is_none())
@@ -61,18 +80,22 @@ impl Body {
             let piece = self.response.chunk().await.map_err(BodyError::Http)?;
             let Some(gzip) = &mut self.gzip else { return Ok(piece) };
             let Some(piece) = piece else {
-                gzip.try_finish().map_err(|_| BodyError::Unpack)?;
+                gzip.try_finish().map_err(unpacking)?;
                 let rest = std::mem::take(&mut gzip.get_mut().bytes);
                 return Ok((!rest.is_empty()).then(|| rest.into()));
             };
             let unpacked = gzip.write_all(&piece).and_then(|()| gzip.flush());
-            unpacked.map_err(|_| BodyError::Unpack)?;
+            unpacked.map_err(unpacking)?;
             let unpacked = std::mem::take(&mut gzip.get_mut().bytes);
             if !unpacked.is_empty() {
                 return Ok(Some(unpacked.into()));
             }
         }
     }
+}
+
+fn unpacking(error: io::Error) -> BodyError {
+    if error.kind() == io::ErrorKind::FileTooLarge { BodyError::TooLong } else { BodyError::Unpack }
 }
 
 /// Unpacked bytes that were not taken yet.
@@ -85,7 +108,7 @@ struct Bounded {
 impl Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + bytes.len() > self.limit {
-            return Err(io::Error::other("more than is allowed"));
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
