@@ -16,9 +16,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// Bytes of a connection's read buffer, which bounds the size of its headers: hyper answers 431 beyond it.
 const HEADER_BYTES: usize = 64 << 10;
+/// How the first bytes of HTTP/2 begin (RFC 9113, section 3.4): no method of HTTP/1 does.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 /// Streams at once on an HTTP/2 connection.
 const STREAMS: u32 = 256;
 
@@ -36,6 +39,11 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES as u32)
         .keep_alive_interval(Some(Duration::from_secs(30)));
+    let builders = Arc::new(Builders {
+        either: builder.clone(),
+        http1: builder.clone().http1_only(),
+        http2: builder.http2_only(),
+    });
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -49,10 +57,19 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router
             service.call(request)
         });
         let stream = TimedStream::new(stream, opening, writes);
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
+        let (builders, watcher, shutdown) = (builders.clone(), graceful.watcher(), node.shutdown.clone());
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            let spoken = tokio::select! {
+                biased;
+                spoken = timeout(opening, builders.of(&stream)) => spoken,
+                () = shutdown.cancelled() => return,
+            };
+            let Ok(builder) = spoken else {
+                tracing::debug!("a client sent no request");
+                return;
+            };
+            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            if let Err(error) = watcher.watch(connection).await {
                 tracing::debug!(%error, "a connection ended early");
             }
             drop(permit);
@@ -60,6 +77,28 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router
     }
     drop(listener);
     graceful.shutdown().await;
+}
+
+/// What serves a connection, by the version of HTTP that its client speaks. Hyper can tell the versions apart by itself, but then
+/// it keeps twice as much memory for each connection.
+struct Builders {
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+    /// For clients whose first bytes do not say which.
+    either: Builder<TokioExecutor>,
+}
+
+impl Builders {
+    /// Waits for the first bytes of a connection. An error, as its end, is met again by who reads.
+    async fn of(&self, stream: &TimedStream<TcpStream>) -> &Builder<TokioExecutor> {
+        let mut first = [0; PREFACE.len()];
+        let seen = stream.peek(&mut first).await.unwrap_or_default();
+        match first.get(..seen).unwrap_or_default() {
+            bytes if bytes.starts_with(PREFACE) => &self.http2,
+            bytes if PREFACE.starts_with(bytes) => &self.either,
+            _ => &self.http1,
+        }
+    }
 }
 
 async fn accept(

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
 /// A stream of which neither the beginning nor a write waits longer than its patience.
@@ -35,6 +36,13 @@ impl<S> TimedStream<S> {
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(waiting.as_mut().poll(context));
         Poll::Ready(Err(Error::new(ErrorKind::TimedOut, "the client takes nothing of what it is sent")))
+    }
+}
+
+impl TimedStream<TcpStream> {
+    /// Looks at the first bytes once some have come, and leaves them there; returns how many.
+    pub(super) async fn peek(&self, bytes: &mut [u8]) -> Result<usize> {
+        self.stream.peek(bytes).await
     }
 }
 

@@ -64,7 +64,7 @@ impl Job {
 
     /// Turns the hold into a charge, and gives the request's place back.
     pub async fn charge(
-        self,
+        self: Box<Self>,
         opened: Opened,
         response_hash: Hash,
         bill: Bill,
@@ -72,7 +72,7 @@ impl Job {
         outcome: &'static str,
     ) -> Result<SignedReceipt, ChargeError> {
         let decision = Record::new(&self, &opened.attempts, &opened.order, outcome).to_bytes();
-        let Self { node, hold, id, accepted, .. } = self;
+        let Self { node, hold, id, accepted, .. } = *self;
         let vault = hold.vault();
         let offer = opened.candidate.offer;
         let draft = Draft {

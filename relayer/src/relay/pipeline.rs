@@ -55,10 +55,21 @@ pub async fn relay(
     let asker = Asker { request: &request, named: &named, vault: Some(&hold.vault()) };
     let (order, ranked) = plan.rank(asker, &node.scorer, attempts, now, &mut *node.random.rng());
     let id = format!("gen-{}", hex::encode(node.random.id(accepted.unix_ms)));
-    let job = Job { node: node.clone(), market, request, named: named.order, plan, order, ranked, hold, id, accepted };
+    // On the heap at once: what is passed on from here to the charge would be moved each time.
+    let job = Box::new(Job {
+        node: node.clone(),
+        market,
+        request,
+        named: named.order,
+        plan,
+        order,
+        ranked,
+        hold,
+        id,
+        accepted,
+    });
     let (reply, answer) = oneshot::channel();
-    // On the heap at once: a task of this size would be moved there in several steps.
-    node.tasks.spawn(Box::pin(job.run(Reply::Waiting(reply))));
+    node.tasks.spawn(job.run(Reply::Waiting(reply)));
     answer.await.map_err(|_| RelayError::Internal("the task of a request ended without an answer"))?
 }
 
@@ -145,7 +156,7 @@ async fn hold(
 
 impl Job {
     /// Serves the request to its end.
-    async fn run(mut self, reply: Reply) {
+    async fn run(mut self: Box<Self>, reply: Reply) {
         let Some((reply, opened)) = self.open(reply).await else {
             // Nobody waits any more and nothing was delivered: dropping the call aborts it, dropping the hold frees it.
             tracing::info!(id = %self.id, status = "client_gone", "relayed");
@@ -165,7 +176,9 @@ impl Job {
                 opened.watch.end(Outcome::Neutral);
                 reply.refuse(self.id, refusal.status, refusal.body).await;
             }
-            (Incoming::Whole(answer), Reply::Waiting(reply)) => self.finish_whole(opened, answer, reply).await,
+            (Incoming::Whole(answer), Reply::Waiting(reply)) => {
+                Box::pin(self.finish_whole(opened, answer, reply)).await
+            }
             (Incoming::Whole(_), reply) => reply.fail(RelayError::Internal("a whole answer to a stream")).await,
             (Incoming::Stream(source), reply) => {
                 self.request.forget_body();
@@ -181,7 +194,8 @@ impl Job {
                     end = pump.run() => end,
                     () = ending.cancelled() => End::ShuttingDown,
                 };
-                self.finish_stream(opened, end, outlet).await;
+                // Its memory is not taken before the answer has ended.
+                Box::pin(self.finish_stream(opened, end, outlet)).await;
             }
         }
     }
@@ -213,7 +227,12 @@ impl Job {
     }
 
     /// A whole answer is charged first and delivered then, with its receipt.
-    async fn finish_whole(self, mut opened: Opened, answer: Whole, reply: oneshot::Sender<Result<Answer, RelayError>>) {
+    async fn finish_whole(
+        self: Box<Self>,
+        mut opened: Opened,
+        answer: Whole,
+        reply: oneshot::Sender<Result<Answer, RelayError>>,
+    ) {
         if reply.is_closed() {
             return;
         }
@@ -235,7 +254,7 @@ impl Job {
     }
 
     /// A stream's end is sent after its charge is durable.
-    async fn finish_stream(self, mut opened: Opened, end: End, mut outlet: Outlet) {
+    async fn finish_stream(self: Box<Self>, mut opened: Opened, end: End, mut outlet: Outlet) {
         let hidden = self.believed_hidden(&opened, outlet.waited);
         let bill = self.bill(&opened, &end, hidden);
         let (finish, outcome) = match &end {
