@@ -121,3 +121,82 @@ async fn accept(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::relay::testing::world::World;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+
+    /// A frame of HTTP/2 that says nothing about settings.
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    async fn started(header_timeout_ms: u64) -> (World, SocketAddr, JoinHandle<()>) {
+        let world = World::with(Vec::new(), |config| config.server.header_timeout_ms = header_timeout_ms).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = crate::http::router(world.node.clone());
+        let serving = tokio::spawn(serve(listener, world.node.clone(), router));
+        (world, address, serving)
+    }
+
+    /// What comes first, once these pieces were sent; nothing if the connection is closed.
+    async fn answer(address: SocketAddr, pieces: &[&[u8]]) -> Vec<u8> {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for piece in pieces {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            stream.write_all(piece).await.unwrap();
+        }
+        let mut first = [0; 12];
+        let read =
+            timeout(Duration::from_secs(10), stream.read(&mut first)).await.expect("an answer or an end").unwrap();
+        first.get(..read).unwrap().to_vec()
+    }
+
+    #[tokio::test]
+    async fn each_version_of_http_is_served_however_its_first_bytes_come() {
+        let (_world, address, _serving) = started(10_000).await;
+        for pieces in
+            [&["GET /health HTTP/1.1\r\n\r\n"][..], &["P", "UT / HTTP/1.1\r\n\r\n"], &["PRI", "SE / HTTP/1.1\r\n\r\n"]]
+        {
+            let bytes: Vec<&[u8]> = pieces.iter().map(|piece| piece.as_bytes()).collect();
+            let first = answer(address, &bytes).await;
+            assert!(first.starts_with(b"HTTP/1.1 "), "{pieces:?}: {}", first.escape_ascii());
+        }
+        for pieces in [
+            &["PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"][..],
+            &["PRI * HTTP/2.0", "\r\n\r\nSM\r\n\r\n"],
+            &["P", "RI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+        ] {
+            let preface = pieces.iter().map(|piece| piece.as_bytes());
+            let first = answer(address, &preface.chain([SETTINGS]).collect::<Vec<_>>()).await;
+            // The server's preface is a frame of settings too (RFC 9113, section 3.4).
+            assert_eq!(first.get(3), Some(&4), "{pieces:?}: {}", first.escape_ascii());
+        }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_closed_in_time() {
+        let (_world, address, _serving) = started(50).await;
+        for begun in ["", "P", "PRI * HTTP/2.0", "GET /he"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(begun.as_bytes()).await.unwrap();
+            // Whatever it is told, and whether the connection is closed or reset, that is its end.
+            let ended = timeout(Duration::from_secs(10), stream.read_to_end(&mut Vec::new())).await;
+            assert!(ended.is_ok(), "{begun}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_does_not_hold_a_shutdown_up() {
+        let (world, address, serving) = started(600_000).await;
+        let silent = TcpStream::connect(address).await.unwrap();
+        // It is accepted once another is served.
+        assert!(!answer(address, &[b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n"]).await.is_empty());
+        world.node.shutdown.cancel();
+        timeout(Duration::from_secs(10), serving).await.expect("everybody has left").unwrap();
+        drop(silent);
+    }
+}
