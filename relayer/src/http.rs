@@ -29,11 +29,11 @@ mod withdrawals;
 
 use crate::node::Node;
 use crate::node::requests::Answered;
-use crate::relay::dialect;
 use crate::relay::error::RelayError;
+use crate::relay::{auth, dialect};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, UPGRADE};
+use axum::http::header::{ALLOW, CACHE_CONTROL, UPGRADE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -157,14 +157,13 @@ async fn wrong_method(allowed: Arc<HashMap<String, String>>, request: Request) -
 #[derive(Clone, Copy, Debug)]
 struct LoggedLater;
 
-/// Writes the body of an error, counts the request, and writes one line in the log for it. The line has no query, no header and
-/// no body in it.
 /// Whether what is answered is for one caller alone, so that nobody may keep it for others.
 fn is_private(request: &Request, route: &str) -> bool {
-    let headers = request.headers();
-    headers.contains_key(AUTHORIZATION) || headers.contains_key("x-api-key") || route == "/v1/sessions"
+    auth::has_credentials(request.headers()) || route == "/v1/sessions"
 }
 
+/// Writes the body of an error, counts the request, and writes one line in the log for it. The line has no query, no header and
+/// no body in it.
 async fn observe(State(node): State<Arc<Node>>, mut request: Request, next: Next) -> Response {
     let rate = told::Rate::default();
     request.extensions_mut().insert(rate.clone());

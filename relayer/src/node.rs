@@ -1,4 +1,4 @@
-//! What every request sees. `app` builds it; `http`, `relay` and `probe` use it, and it uses none of them.
+//! What every request sees. `app` builds it; `http`, `relay`, `origins` and `probe` use it, and it uses none of them.
 
 pub mod budget;
 pub mod fees;

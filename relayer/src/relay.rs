@@ -65,7 +65,7 @@ pub enum Answer {
     Refused {
         /// The completion's id.
         id: String,
-        /// 400, 404, 413 or 422.
+        /// 400, 413 or 422.
         status: StatusCode,
         /// A JSON object.
         body: Bytes,

@@ -35,7 +35,7 @@ pub use chain::{
     AccountView, BlockhashView, ChainView, FaucetGrantView, FaucetRequest, SentTransactionView, SignedTransaction,
     SponsorView, SponsoredRequest, SponsoredView, TransactionProgressView, TransactionStatus,
 };
-pub use generation::{Generation, GenerationFigures};
+pub use generation::{Generation, GenerationFigures, PICO_PER_USD};
 pub use history::{MarketHistory, OfferHistoryView, PricePoint};
 pub use market::{
     Architecture, BoardView, ModelList, ModelView, OfferView, PriceComponents, PriceView, Pricing, ProviderList,

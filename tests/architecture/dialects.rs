@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use syn::visit::{self, Visit};
 
 /// Members that only a dialect of a completion has.
-const MEMBERS: [&str; 9] = [
+const MEMBERS: [&str; 12] = [
     "messages",
     "choices",
     "max_tokens",
@@ -16,6 +16,9 @@ const MEMBERS: [&str; 9] = [
     "finish_reason",
     "stop_reason",
     "stream_options",
+    "prompt_tokens",
+    "completion_tokens",
+    "delta",
 ];
 /// Where they belong: the dialects, the list of names of which no other spelling is taken in a body of any dialect, the providers
 /// that a local network simulates, and lists of prices, which limit a model's answers under the same names.

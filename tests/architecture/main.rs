@@ -100,6 +100,31 @@ fn only_dialects_name_members_of_their_json() {
     assert!(found.is_empty(), "members of a dialect outside of their rooms:\n{}", found.join("\n"));
 }
 
+/// The folders at the top and those of the tests.
+#[test]
+fn the_map_names_every_folder() {
+    let text = std::fs::read_to_string(workspace().join("ARCHITECTURE.md")).unwrap();
+    let map = text.split("```").nth(1).unwrap();
+    let named: Vec<&str> = map.split([' ', ':', ';', ',', '\n']).collect();
+    let folders = |below: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(workspace().join(below)).unwrap().map(Result::unwrap);
+        let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+        folders.map(|entry| format!("{below}{}", entry.file_name().to_str().unwrap())).collect()
+    };
+    // What is built or hidden is no part of the sources; `programs`, `docs` and `tests` hold what is named.
+    let of_sources = |folder: &String| {
+        !folder.starts_with('.') && !["target", "node_modules", "programs", "docs", "tests"].contains(&folder.as_str())
+    };
+    let missing: Vec<String> = folders("")
+        .into_iter()
+        .filter(of_sources)
+        .chain(folders("tests/"))
+        .chain(folders("programs/"))
+        .filter(|folder| !named.contains(&folder.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "ARCHITECTURE.md's map does not name {}", missing.join(", "));
+}
+
 /// The program's instructions, one a file.
 fn instructions() -> Vec<PathBuf> {
     let all = source::files_below(&workspace().join("programs/steam-router/src/instructions"));

@@ -1,6 +1,7 @@
 //! The operator's page and what it shows, on a listener of its own. The page is public there; what it shows needs the operator's token in
 //! a header: a token in an address would be in logs and histories, and is refused.
 
+use crate::clock::DAY_MS;
 use crate::config::host_of;
 use crate::http::errors;
 use crate::http::page::{self, File};
@@ -28,7 +29,6 @@ use tower_http::catch_panic::CatchPanicLayer;
 const MOST_VAULTS: usize = 100;
 /// Days of which fees are shown.
 const DAYS: i64 = 30;
-const DAY_MS: i64 = 86_400_000;
 /// Shortest token: as many characters as sixteen random bytes have in hexadecimal.
 const SHORTEST: usize = 32;
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

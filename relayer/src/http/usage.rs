@@ -14,8 +14,8 @@ use crate::relay::base64;
 use crate::relay::error::RelayError;
 use crate::vaults::VaultView;
 use crate::views::{
-    Credits, CreditsFigures, ErrorBody, KeyRateLimit, KeyUsage, KeyUsageFigures, LIST, ListedReceipt, ReceiptList,
-    UsageList, UsageRow,
+    Credits, CreditsFigures, ErrorBody, KeyRateLimit, KeyUsage, KeyUsageFigures, LIST, ListedReceipt, PICO_PER_USD,
+    ReceiptList, UsageList, UsageRow,
 };
 use axum::Json;
 use axum::extract::{Request, State};
@@ -31,7 +31,6 @@ const USUAL_DAYS: i64 = 30;
 const MOST_LISTED: usize = 1_000;
 /// Receipts of a page where no number is asked for.
 const USUAL_LISTED: usize = 100;
-const PICO_PER_USD: f64 = 1e12;
 /// What sums can be divided by.
 const GROUPS: [&str; 4] = ["day", "key", "model", "provider"];
 

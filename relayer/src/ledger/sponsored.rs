@@ -6,7 +6,7 @@ use crate::chain::Pubkey;
 use solana_signature::Signature;
 
 /// For how long an opening counts, in milliseconds.
-pub const SPONSORED_DAY_MS: i64 = 86_400_000;
+pub const SPONSORED_DAY_MS: i64 = crate::clock::DAY_MS;
 
 /// An opening that the sponsor pays for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,10 @@ const MAX_CAUSE: usize = 200;
 const INTERNAL: u16 = 500;
 /// The longest `Retry-After` that is believed.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+/// Pause before the same provider is asked again, unless it asked for another pause.
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+/// Longest pause that a provider may ask for and is asked again after.
+const LONGEST_REPEAT_PAUSE: Duration = Duration::from_secs(3);
 
 /// What a provider has sent of its answer.
 #[derive(Debug)]
@@ -86,14 +90,7 @@ impl Failure {
     pub fn new(kind: FailureKind, error: impl Into<String>) -> Self {
         Self { kind, retry_after: None, error: error.into(), refusal: None }
     }
-}
 
-/// Pause before the same provider is asked again, unless it asked for another pause.
-const REPEAT_PAUSE: Duration = Duration::from_millis(200);
-/// Longest pause that a provider may ask for and is asked again after.
-const LONGEST_REPEAT_PAUSE: Duration = Duration::from_secs(3);
-
-impl Failure {
     /// How long to wait before the same provider is asked once more; nothing if that would hardly help.
     pub fn pause(&self) -> Option<Duration> {
         let passing = match self.kind {

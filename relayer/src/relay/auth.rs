@@ -20,7 +20,13 @@ use steam_protocol::{Hash, sha256};
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// The headers in which clients of Anthropic's and of Azure's API send the key alone.
-const KEY_HEADERS: [&str; 2] = ["x-api-key", "api-key"];
+pub const KEY_HEADERS: [&str; 2] = ["x-api-key", "api-key"];
+
+/// Whether a request says who sends it, in whatever way.
+pub fn has_credentials(headers: &HeaderMap) -> bool {
+    let carries = |name: &str| headers.contains_key(name);
+    carries(header::AUTHORIZATION.as_str()) || KEY_HEADERS.into_iter().chain(SIGNATURE_HEADERS).any(carries)
+}
 
 /// The parts of a request that are signed.
 #[derive(Clone, Copy, Debug)]

@@ -16,7 +16,7 @@ use crate::relay::error::RelayError;
 use crate::relay::json::{Object, shorten};
 use crate::score::{AskedWrites, Sort};
 use axum::http::HeaderMap;
-use given::{Wishes, invalid};
+use given::{MAX_NAMES, Wishes, invalid};
 use std::ops::Bound;
 use std::time::Duration;
 use steam_protocol::seeds::is_model_name;
@@ -24,8 +24,6 @@ use steam_protocol::units::{MAX_PRICE, Price};
 
 /// Most models that a request may name.
 pub const MAX_MODELS: usize = 8;
-/// Most names in a list.
-const MAX_NAMES: usize = 64;
 /// The longest delay before a second provider is asked, in milliseconds.
 const MAX_HEDGE_MS: f64 = 600_000.0;
 /// The highest speed or latency that can be preferred: no provider is beyond it.

@@ -1,8 +1,8 @@
 //! The wire formats of LLM APIs. A [`Dialect`] reads a client's body into a [`Request`] and a provider's bytes into
 //! [`Event`]s, and writes what the relayer adds to an answer. Everything outside this folder sees `Request`, `Event` and
-//! `Usage` only, and no member of any dialect's JSON.
+//! `Usage` only, and no member of any dialect's JSON but the names of which `relay/json/spelling.rs` takes one spelling alone.
 //!
-//! A new dialect is one module here and one line in [`DIALECTS`].
+//! A new dialect is one module here, one line in [`DIALECTS`], a capability of offers, and a route.
 
 mod caching;
 pub mod chat;

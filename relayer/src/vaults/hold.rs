@@ -1,9 +1,9 @@
 //! A hold, and the charge it becomes: the one durable write of a request.
 
-use super::account::{Numbered, OwedLine};
+use super::account::{Numbered, OwedLine, VaultAccount};
 use super::{Consent, Vaults};
 use crate::chain::{KeyRef, Pubkey};
-use crate::ledger::{Authorization, Charge, LedgerError, PackedDecision, StoredVoucher};
+use crate::ledger::{Authorization, Charge, ChargeId, LedgerError, PackedDecision, StoredVoucher};
 use crate::registry::Offer;
 use std::sync::Arc;
 use steam_protocol::receipt::{CountedBy, FinishReason, Receipt, SignedReceipt};
@@ -80,7 +80,9 @@ impl Hold {
     /// and returns once both are durable. Charges enter the ledger in the order of their numbers.
     ///
     /// # Errors
-    /// [`ChargeError::AboveHold`], or [`ChargeError::Ledger`] if it could not be made durable; nothing is charged then.
+    /// Nothing is charged with [`ChargeError::AboveHold`] (it comes to more than is held, its fee is beyond what a number holds, or the
+    /// consent was used), [`ChargeError::VaultGone`], or [`ChargeError::Ledger`] but for [`LedgerError::Unknown`]: then nobody can
+    /// tell yet, and it stays owed.
     pub async fn charge(mut self, draft: Draft) -> Result<SignedReceipt, ChargeError> {
         let amount = draft.offer.price.charge(&draft.usage);
         let fee = receipt_fee(amount, self.fee_bps).ok_or(ChargeError::AboveHold)?;
@@ -114,18 +116,8 @@ impl Hold {
             Err(error) => Err(error),
         };
         if let Some(account) = vaults.lock().account_at(&self.key.vault, self.key.generation) {
-            match &result {
-                Ok((_, charge)) => account.charged(&self.key, self.request_hash, *charge),
-                // It may be in the ledger: it stays owed, and its request cannot come again.
-                Err(LedgerError::Unknown(_)) => {}
-                Err(_) => account.uncharge(&self.key, total),
-            }
-            // A request that was not charged may be sent again. A bearer's is told apart by its nonce, or by an
-            // `Idempotency-Key` that is looked up in the ledger: only signed ones need to be remembered.
-            let unknown = matches!(result, Err(LedgerError::Unknown(_)));
-            if bearer || result.is_err() && !unknown {
-                account.forget(&self.key, self.request_hash);
-            }
+            let kept = result.as_ref().map(|(_, charge)| *charge);
+            ended(account, (&self.key, self.request_hash), (total, bearer), kept);
         }
         Ok(result?.0)
     }
@@ -184,6 +176,27 @@ impl Hold {
             duration_ms: draft.duration_ms,
             routing_hash,
         }
+    }
+}
+
+/// Notes with `account` what became of the charge of `total` for a request.
+pub(super) fn ended(
+    account: &mut VaultAccount,
+    (key, request_hash): (&KeyRef, Hash),
+    (total, bearer): (Pico, bool),
+    kept: Result<ChargeId, &LedgerError>,
+) {
+    match kept {
+        Ok(charge) => account.charged(key, request_hash, charge),
+        // It may be in the ledger: it stays owed, and its request cannot come again.
+        Err(LedgerError::Unknown(_)) => {}
+        Err(_) => account.uncharge(key, total),
+    }
+    // A request that was not charged may be sent again. A bearer's is told apart by its nonce, or by an `Idempotency-Key`
+    // that is looked up in the ledger: only signed ones need to be remembered.
+    let unknown = matches!(kept, Err(LedgerError::Unknown(_)));
+    if bearer || kept.is_err() && !unknown {
+        account.forget(key, request_hash);
     }
 }
 

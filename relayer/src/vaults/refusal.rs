@@ -5,19 +5,19 @@ use steam_protocol::units::MicroUsdc;
 /// Why a request cannot be paid.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// 401
+    /// No vault knows the key.
     #[error("this key is not authorised in any vault of this relayer; create one with `steam key create`")]
     UnknownKey,
-    /// 401
+    /// The request names a vault that is none of this relayer's.
     #[error("no such vault at this relayer")]
     UnknownVault,
-    /// 401
+    /// The owner revoked it.
     #[error("this key was revoked")]
     KeyRevoked,
-    /// 401
+    /// Its time is over.
     #[error("this key expired")]
     KeyExpired,
-    /// 402
+    /// The vault has less than the request may cost.
     #[error(
         "the vault has {available} USDC left for new requests and this one may cost up to {needed}; deposit or ask for a shorter answer"
     )]
@@ -27,7 +27,7 @@ pub enum Refusal {
         /// What is needed.
         needed: MicroUsdc,
     },
-    /// 402
+    /// The vault has less than the operator asks of one.
     #[error(
         "the vault has {available} USDC left for new requests, and this relayer takes requests of vaults with {needed} or more; deposit first"
     )]
@@ -37,7 +37,7 @@ pub enum Refusal {
         /// What is needed.
         needed: MicroUsdc,
     },
-    /// 402
+    /// The key's limit in all leaves less than the request may cost.
     #[error("the key's total limit leaves {available} USDC and this request may cost up to {needed}")]
     KeyLimit {
         /// What is left.
@@ -45,7 +45,7 @@ pub enum Refusal {
         /// What is needed.
         needed: MicroUsdc,
     },
-    /// 402
+    /// The key's limit a window leaves less than the request may cost.
     #[error("the key's limit for this time window leaves {available} USDC and this request may cost up to {needed}")]
     WindowLimit {
         /// What is left.
@@ -53,7 +53,7 @@ pub enum Refusal {
         /// What is needed.
         needed: MicroUsdc,
     },
-    /// 402
+    /// The request's own voucher allows less than the request may cost.
     #[error(
         "the voucher authorises {got} USDC in total and {needed} is needed: what this key has spent, what it has in flight and this request's ceiling"
     )]
@@ -63,13 +63,13 @@ pub enum Refusal {
         /// What the voucher says.
         got: MicroUsdc,
     },
-    /// 409
+    /// The same request came before.
     #[error("this request was already served or is being served")]
     Replay {
         /// Its signed receipt, if it ended.
         receipt: Option<Vec<u8>>,
     },
-    /// 402
+    /// The relayer takes more than the key's owner allowed.
     #[error("the relayer's fee is {fee_bps} basis points and this key allows {max_fee_bps}")]
     FeeAboveKeyLimit {
         /// The fee.
@@ -77,20 +77,20 @@ pub enum Refusal {
         /// The limit.
         max_fee_bps: u16,
     },
-    /// 503
+    /// Nobody can tell what the vault has.
     #[error(transparent)]
     VaultUnavailable(#[from] VaultUnavailable),
-    /// 402
+    /// The vault's owner takes everything out.
     #[error(
         "the owner of this vault is withdrawing everything at once, so that nothing new is charged to it for two minutes"
     )]
     Leaving,
-    /// 503
+    /// What it would pay could not be settled before.
     #[error(
         "{0}: nothing new is charged to it until the operator has resolved that; use another key or ask the operator"
     )]
     Blocked(&'static str),
-    /// 503
+    /// What is charged could not be kept.
     #[error("the relayer's ledger cannot take charges at the moment, so nothing is served; try again later")]
     LedgerDown,
 }

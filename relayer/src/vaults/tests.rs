@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::chain::{KeySnapshot, Pubkey};
-use crate::ledger::{Agreement, RecentRequest};
+use crate::ledger::{Agreement, ChargeId, LedgerError, RecentRequest};
 use steam_protocol::units::Price;
 
 const NOW: i64 = 1_000;
@@ -187,6 +187,20 @@ fn a_request_counts_once_while_it_runs_and_after_it_was_charged() {
     hold(&mut account, &signed(100), 2, 10).unwrap();
     account.release(&key(), [2; 32], MicroUsdc(10).pico());
     hold(&mut account, &signed(100), 2, 10).unwrap();
+}
+
+#[test]
+fn a_charge_of_which_nobody_can_tell_stays_owed_and_one_that_was_not_kept_comes_back() {
+    let left = |kept: Result<ChargeId, &LedgerError>| {
+        let mut account = account(|_| {});
+        hold(&mut account, &signed(100), 1, 10).unwrap();
+        account.charge(&key(), [1; 32], MicroUsdc(10).pico(), MicroUsdc(5).pico());
+        crate::vaults::hold::ended(&mut account, (&key(), [1; 32]), (MicroUsdc(5).pico(), false), kept);
+        (account.available(), hold(&mut account, &signed(200), 1, 10).is_ok())
+    };
+    assert_eq!(left(Err(&LedgerError::Unknown("the server went away".into()))), (MicroUsdc(995).pico(), false));
+    assert_eq!(left(Ok(1)), (MicroUsdc(995).pico(), false));
+    assert_eq!(left(Err(&LedgerError::Busy)), (MicroUsdc(1_000).pico(), true));
 }
 
 #[test]

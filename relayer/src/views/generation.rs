@@ -8,7 +8,7 @@ use steam_protocol::receipt::{FinishReason, Receipt};
 use utoipa::ToSchema;
 
 /// Pico-USDC in one USD.
-const PICO_PER_USD: f64 = 1e12;
+pub const PICO_PER_USD: f64 = 1e12;
 
 /// An answer: its figures, the decision record, and the receipt that commits to both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

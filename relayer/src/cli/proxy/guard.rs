@@ -1,6 +1,7 @@
 //! Who may use the proxy. Every program of this machine can reach it, and so can every web page that its browser shows: a page
 //! names its origin, and one whose name was made to point here (DNS rebinding) names itself as the host.
 
+use crate::relay::auth::KEY_HEADERS;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{StatusCode, Uri};
@@ -9,8 +10,6 @@ use steam_protocol::{Hash, sha256};
 
 /// What browsers say about who made a request, also where they name no origin.
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Headers that carry an API key alone.
-const KEY_HEADERS: [&str; 2] = ["x-api-key", "api-key"];
 
 /// The rules.
 #[derive(Clone, Debug, Default)]

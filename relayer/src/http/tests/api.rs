@@ -9,6 +9,7 @@ use crate::relay::testing::{Signer, VAULT};
 use serde_json::{Value, json};
 use std::time::Duration;
 use steam_protocol::key::SessionKey;
+use steam_protocol::request::SIGNATURE_HEADERS;
 use steam_protocol::units::MicroUsdc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -447,4 +448,19 @@ async fn every_answer_has_an_id() {
     let wrong = world.post("{").await;
     assert_eq!(wrong.status(), 400);
     assert!(wrong.headers().contains_key("x-request-id"));
+}
+
+#[tokio::test]
+async fn what_is_answered_to_whoever_says_who_it_is_is_kept_by_nobody() {
+    let world = World::new(vec![good(false).await.offer(1)]).await;
+    let kept = async |name: Option<&str>| {
+        let request = world.client.get(world.url("/v1/models"));
+        let request = name.into_iter().fold(request, |request, name| request.header(name, "x"));
+        let answer = request.send().await.unwrap();
+        answer.headers().get("cache-control").map(|value| value.to_str().unwrap().to_owned())
+    };
+    assert_ne!(kept(None).await.as_deref(), Some("no-store"));
+    for name in ["authorization", "x-api-key", "api-key"].into_iter().chain(SIGNATURE_HEADERS) {
+        assert_eq!(kept(Some(name)).await.as_deref(), Some("no-store"), "{name}");
+    }
 }

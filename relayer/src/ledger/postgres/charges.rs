@@ -1,4 +1,4 @@
-//! How charges are written: all that wait at once, in three statements that are sent together.
+//! How charges are written: all that wait at once, in a few statements that are sent together.
 
 use super::session::Session;
 use crate::ledger::charges::ChargeId;

@@ -1,4 +1,4 @@
-//! The one durable write of a request: three appended rows.
+//! The one durable write of a request: two appended rows.
 
 use crate::ledger::charges::ChargeId;
 use crate::ledger::sql::charges::{Checked, End, Place, Places, stored_voucher};

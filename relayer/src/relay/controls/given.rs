@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use steam_protocol::request::ROUTE_PREFIX;
 
 /// Most names in a list.
-const MAX_NAMES: usize = 64;
+pub(super) const MAX_NAMES: usize = 64;
 /// Longest name in a list, in bytes: an address has 44, a provider's name and a model's fewer than this.
 const MAX_NAME_BYTES: usize = 128;
 

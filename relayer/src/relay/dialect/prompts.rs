@@ -10,6 +10,10 @@ pub(super) const CHAT_FORMAT: u64 = 64;
 pub(super) const TOOLS_FORMAT: u64 = 512;
 /// Tokens that begin and end a text without a conversation.
 pub(super) const TEXT_FORMAT: u64 = 8;
+/// Tokens around a message in the chat formats of known models, role included.
+pub(super) const MESSAGE_OVERHEAD: u64 = 5;
+/// Tokens that start the answer.
+pub(super) const ANSWER_OVERHEAD: u64 = 3;
 
 /// One prompt or several.
 #[derive(Deserialize)]

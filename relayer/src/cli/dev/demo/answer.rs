@@ -1,6 +1,6 @@
 //! A whole answer, as the tour looks at it.
 
-use crate::relay::dialect::chat::client::{Completion, Event, text_of};
+use crate::relay::dialect::chat::client::{Completion, Event, cost_of, text_of};
 use serde_json::Value;
 use std::time::Instant;
 use steam_client::ClientError;
@@ -44,6 +44,6 @@ impl Whole {
 
     /// What it cost in USD, as the usage says.
     pub(super) fn cost(&self) -> Option<f64> {
-        self.chunks.iter().rev().find_map(|chunk| chunk["usage"]["cost"].as_f64())
+        self.chunks.iter().rev().find_map(|chunk| cost_of(chunk))
     }
 }

@@ -120,6 +120,11 @@ pub fn text_of(chunk: &Value) -> Option<&str> {
     choice["delta"]["content"].as_str().or_else(|| choice["message"]["content"].as_str())
 }
 
+/// What the answer cost in USD, if a chunk says so.
+pub fn cost_of(chunk: &Value) -> Option<f64> {
+    chunk["usage"]["cost"].as_f64()
+}
+
 /// Why the provider failed, if a chunk says that it did.
 pub fn failure_of(chunk: &Value) -> Option<&str> {
     chunk["error"]["message"].as_str()

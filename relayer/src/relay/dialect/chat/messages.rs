@@ -3,7 +3,7 @@
 mod history;
 
 use crate::relay::dialect::media::Media;
-use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
+use crate::relay::dialect::prompts::{ANSWER_OVERHEAD, CHAT_FORMAT, MESSAGE_OVERHEAD, TOOLS_FORMAT};
 use crate::relay::dialect::{Image, Prompt};
 use crate::relay::error::RelayError;
 use crate::relay::json::{Object, Text, shorten};
@@ -12,11 +12,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use steam_router::state::capability;
-
-/// Tokens around a message in the chat formats of known models, role included.
-pub(super) const MESSAGE_OVERHEAD: u64 = 5;
-/// Tokens that start the answer.
-pub(super) const ANSWER_OVERHEAD: u64 = 3;
 
 /// What the messages hold besides text.
 #[derive(Default)]

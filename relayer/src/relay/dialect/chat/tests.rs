@@ -1,7 +1,7 @@
 //! What is read of a request, and that the rest keeps its bytes.
 
-use super::messages::{ANSWER_OVERHEAD, MESSAGE_OVERHEAD};
 use super::*;
+use crate::relay::dialect::prompts::{ANSWER_OVERHEAD, MESSAGE_OVERHEAD};
 use crate::relay::dialect::testing::billed;
 use crate::relay::dialect::{Billed, Event, Fault, Piece, Usage};
 use crate::relay::sse;

@@ -7,7 +7,7 @@ use super::{BETA, Messages, VERSION};
 use crate::relay::controls::Controls;
 use crate::relay::dialect::media::Media;
 use crate::relay::dialect::parameters::required;
-use crate::relay::dialect::prompts::{CHAT_FORMAT, TOOLS_FORMAT};
+use crate::relay::dialect::prompts::{ANSWER_OVERHEAD, CHAT_FORMAT, MESSAGE_OVERHEAD, TOOLS_FORMAT};
 use crate::relay::dialect::read::{
     Kind, document, field, fingerprint, kinds, kinds_at, limit, models, object, origin, sampling, tools, wrong,
 };
@@ -21,9 +21,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use steam_router::state::capability;
 
-/// Tokens around a message, and those that start the answer.
-const MESSAGE_OVERHEAD: u64 = 5;
-const ANSWER_OVERHEAD: u64 = 3;
 /// Media types of images.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 
