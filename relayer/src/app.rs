@@ -159,7 +159,7 @@ pub async fn start(mut config: Config) -> Result<Running, StartError> {
     });
     settlement.survey().await?;
     let (scorer, board) = (Scorer::new((&config.routing).into()).into(), remembered(&ledger, clock.unix_ms()).await?);
-    let upstream = Upstream::new(&config.upstream, parties.relayer, receipts)?;
+    let upstream = Upstream::new(&config.upstream, parties.relayer, &receipts)?;
 
     let (listener, addr) = listen_public(config.server.listen).await?;
     let operator = OperatorListener::open(&config).await?;

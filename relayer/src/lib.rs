@@ -31,6 +31,7 @@ pub mod relay;
 pub mod score;
 pub(crate) mod secret_files;
 pub mod settle;
+pub mod signing;
 pub mod tokens;
 pub mod upstream;
 pub mod vaults;

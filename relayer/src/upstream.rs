@@ -5,11 +5,12 @@ pub mod address;
 use crate::chain::Pubkey;
 use crate::config::UpstreamConfig;
 use crate::registry::Offer;
+use crate::signing::ReceiptKey;
 use crate::upstream::address::{Resolver, is_global};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use ed25519_dalek::{Signer, SigningKey};
+use ed25519_dalek::SigningKey;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{Client, Request, Response, Url, redirect};
 use std::collections::{BTreeMap, HashMap};
@@ -124,7 +125,7 @@ pub struct Upstream {
     answered: Mutex<HashMap<String, Instant>>,
     credentials: Vec<(Pubkey, String, Key)>,
     relayer: HeaderValue,
-    signer: SigningKey,
+    signer: ReceiptKey,
 }
 
 impl fmt::Debug for Upstream {
@@ -138,7 +139,7 @@ impl Upstream {
     ///
     /// # Errors
     /// TLS cannot be set up, or a credential's variable is missing or its origin no origin.
-    pub fn new(config: &UpstreamConfig, relayer: Pubkey, signer: SigningKey) -> Result<Self, UpstreamError> {
+    pub fn new(config: &UpstreamConfig, relayer: Pubkey, signer: &SigningKey) -> Result<Self, UpstreamError> {
         Self::with_env(config, relayer, signer, |name| std::env::var(name).ok())
     }
 
@@ -149,7 +150,7 @@ impl Upstream {
     pub fn with_env(
         config: &UpstreamConfig,
         relayer: Pubkey,
-        signer: SigningKey,
+        signer: &SigningKey,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, UpstreamError> {
         let resolver = Resolver::new(config.localnet);
@@ -197,7 +198,7 @@ impl Upstream {
             answered: Mutex::default(),
             credentials,
             relayer,
-            signer,
+            signer: signer.into(),
         })
     }
 
@@ -235,7 +236,7 @@ impl Upstream {
     pub async fn post(&self, offer: &Offer, call: Call, body: Bytes, now_unix: i64) -> Result<Response, CallError> {
         let url = self.url(&offer.url, call.path)?;
         let message = signed(&offer.provider, &offer.address, url.as_str(), now_unix, &body);
-        let signature = self.signer.sign(&message).to_bytes();
+        let signature = self.signer.sign(&message);
         let origin = url.origin().ascii_serialization();
         let client = self.client_of.get(&offer.model).unwrap_or(&self.client);
         let mut request = client
@@ -344,10 +345,11 @@ fn client(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ed25519_dalek::Signer;
 
     fn upstream(localnet: bool) -> Upstream {
         let config = UpstreamConfig { localnet, ..UpstreamConfig::default() };
-        Upstream::new(&config, Pubkey::new_from_array([7; 32]), SigningKey::from_bytes(&[1; 32])).unwrap()
+        Upstream::new(&config, Pubkey::new_from_array([7; 32]), &SigningKey::from_bytes(&[1; 32])).unwrap()
     }
 
     #[test]
@@ -402,7 +404,7 @@ mod tests {
             let credential = crate::config::Credential { provider, origin: origin.into(), env: env.into() };
             let config = UpstreamConfig { credentials: vec![credential], ..UpstreamConfig::default() };
             let value = value.map(str::to_owned);
-            Upstream::with_env(&config, provider, SigningKey::from_bytes(&[1; 32]), |_| value.clone())
+            Upstream::with_env(&config, provider, &SigningKey::from_bytes(&[1; 32]), |_| value.clone())
         };
         let set_up = |origin: &str, value: Option<&str>| named("KEY", origin, value);
         for pasted in ["sk-proj-S3CRET", "", "A KEY"] {

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::ledger::recovery::first_number;
 use crate::ledger::{Blocks, IncidentReport, Ledger, LedgerError, Loaded, SealedGroup, Totals};
 use crate::registry::Offer;
+use crate::signing::ReceiptKey;
 use account::VaultAccount;
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -140,7 +141,7 @@ pub struct Identity {
 /// All vaults that name this relayer.
 pub struct Vaults {
     identity: Identity,
-    receipt_key: Arc<SigningKey>,
+    receipt_key: Arc<ReceiptKey>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
@@ -184,7 +185,7 @@ impl Vaults {
         let IncidentReport { blocks, decisions, .. } = std::mem::take(&mut loaded.incidents);
         let state = State { loaded, blocks, decisions, ..State::default() };
         let started_ms = clock.unix_ms();
-        let receipt_key = Arc::new(identity.receipt_key.clone());
+        let receipt_key = Arc::new(ReceiptKey::from(&identity.receipt_key));
         Self { identity, receipt_key, ledger, clock, state: Mutex::new(state), started_ms }
     }
 

@@ -100,7 +100,7 @@ pub async fn node(
         board: Arc::default(),
         histories: Histories::default(),
         listings: Default::default(),
-        upstream: Upstream::new(&config.upstream, RELAYER, receipt_key)?,
+        upstream: Upstream::new(&config.upstream, RELAYER, &receipt_key)?,
         settle,
         tasks: tokio_util::task::TaskTracker::new(),
         shutdown: tokio_util::sync::CancellationToken::new(),

@@ -135,7 +135,7 @@ fn probe_key(found: &mut Findings, path: &Path) {
 /// Whether the environment has what providers are to be sent. A shell has another one than a service.
 pub(super) fn credentials(found: &mut Findings, config: &Config) {
     let nobody = SigningKey::from_bytes(&[1; 32]);
-    match Upstream::new(&config.upstream, Pubkey::default(), nobody) {
+    match Upstream::new(&config.upstream, Pubkey::default(), &nobody) {
         Ok(_) if config.upstream.credentials.is_empty() => {}
         Ok(_) => found.well("every one of upstream.credentials is in the environment"),
         Err(error @ UpstreamError::Credential { .. }) => found.fault(

@@ -5,7 +5,7 @@ use super::incidents::IncidentReport;
 use super::record::PackedDecision;
 use super::{Ledger, LedgerError, StoredVoucher};
 use crate::chain::{KeyRef, Pubkey};
-use ed25519_dalek::{Signer, SigningKey};
+use crate::signing::ReceiptKey;
 use std::collections::HashMap;
 use std::sync::Arc;
 use steam_protocol::key::SessionKey;
@@ -24,7 +24,7 @@ pub(crate) struct Charge {
     /// What is signed.
     pub receipt: Receipt,
     /// Signs it.
-    pub receipt_key: Arc<SigningKey>,
+    pub receipt_key: Arc<ReceiptKey>,
     /// The decision record.
     pub decision: PackedDecision,
     /// By what the key agreed to pay.
@@ -61,7 +61,7 @@ pub type ChargeId = i64;
 impl Charge {
     /// Signs the receipt, and the voucher where the key's seed is here.
     pub(super) fn sign(self) -> Result<ChargeRow, LedgerError> {
-        let signature = self.receipt_key.sign(&self.receipt.message()).to_bytes();
+        let signature = self.receipt_key.sign(&self.receipt.message());
         let voucher = match self.authorization {
             Authorization::Voucher(voucher) => voucher,
             Authorization::Seed(key) => sign_voucher(&key, &self.receipt)?,

@@ -188,7 +188,7 @@ fn charge_of(row: ChargeRow) -> Box<Charge> {
         id: row.id,
         key: row.key,
         receipt: row.receipt.receipt,
-        receipt_key: Arc::new(receipt_key()),
+        receipt_key: Arc::new((&receipt_key()).into()),
         decision: row.decision,
         authorization: Authorization::Voucher(row.voucher),
         allow_root: row.allow_root,

@@ -59,7 +59,7 @@ impl Check {
         // A key that no relayer has: what a stranger's signature is worth there.
         let signer = SigningKey::from_bytes(&rand::random());
         let relayer = Pubkey::new_from_array(signer.verifying_key().to_bytes());
-        let upstream = Upstream::with_env(&config, relayer, signer, |_| None)
+        let upstream = Upstream::with_env(&config, relayer, &signer, |_| None)
             .map_err(|error| CliError::new("check", error.to_string()))?;
         let said = self.named(&upstream).await?;
         let strangers = self.ask(&upstream, &said).await?;
@@ -173,7 +173,7 @@ mod tests {
             let mock = Mock::new("a", answer("404 Not Found", body)).await;
             let config = UpstreamConfig { localnet: true, ..UpstreamConfig::default() };
             let upstream =
-                Upstream::with_env(&config, Pubkey::default(), SigningKey::from_bytes(&[1; 32]), |_| None).unwrap();
+                Upstream::with_env(&config, Pubkey::default(), &SigningKey::from_bytes(&[1; 32]), |_| None).unwrap();
             let check = Check { endpoint: mock.offer(1).url, provider: None, local: true };
             check.ask(&upstream, &WellKnown { providers: Vec::new() }).await
         };
@@ -188,7 +188,7 @@ mod tests {
         let says = async |endpoint: &str, local: bool| {
             let config = UpstreamConfig { localnet: local, ..UpstreamConfig::default() };
             let upstream =
-                Upstream::with_env(&config, Pubkey::default(), SigningKey::from_bytes(&[1; 32]), |_| None).unwrap();
+                Upstream::with_env(&config, Pubkey::default(), &SigningKey::from_bytes(&[1; 32]), |_| None).unwrap();
             let check = Check { endpoint: endpoint.into(), provider: None, local };
             check.named(&upstream).await.unwrap_err().to_string()
         };

@@ -136,7 +136,7 @@ impl World {
             board: Arc::default(),
             histories: Default::default(),
             listings: Default::default(),
-            upstream: Upstream::new(&config.upstream, relayer, receipt_key).unwrap(),
+            upstream: Upstream::new(&config.upstream, relayer, &receipt_key).unwrap(),
             settle: settle_seen,
             tasks: tokio_util::task::TaskTracker::new(),
             shutdown: tokio_util::sync::CancellationToken::new(),
