@@ -308,6 +308,7 @@ impl Deployment {
         let ledger = Ledger::open(config.ledger.location()?, &self.registry.domain, &relayer.to_bytes())?;
         ledger.want_free(config.ledger.min_free_bytes);
         let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
+        ledger.finish_sealing().await?;
         let loaded = ledger.load(remembered_since).await?;
         let identity = Identity {
             domain: self.registry.domain,

@@ -181,10 +181,16 @@ pub struct Ledger {
     readers: Arc<Readers>,
     /// Whether readers read at once, on the caller's thread.
     reads_in_turn: bool,
+    /// Charges that are given their group's seq in one transaction.
+    marked_at_once: usize,
     /// Held as long as the ledger is open. A server holds its lock for the writer's connection.
     _lock: Option<Arc<std::fs::File>>,
 }
 
+/// Charges that are given their group's seq in one transaction: others wait for that about a millisecond.
+const MARKED_AT_ONCE: usize = 256;
+/// The same where somebody else takes the turns: few, so that much may happen in between.
+const MARKED_IN_TURN: usize = 2;
 /// Readers of a file at once at the most: as many as there are threads that wait.
 const FILE_READERS: usize = 512;
 /// Connections to a server for reading at the most.
@@ -202,14 +208,15 @@ impl Ledger {
                 let lock = Some(Arc::new(sqlite::lock(&path)?));
                 let store = sqlite::Store::open(&path, domain, relayer)?.with_checkpointer()?;
                 let writer = writer::Writer::start(store)?;
-                Ok(Self { writer, readers: file_readers(&path), reads_in_turn: false, _lock: lock })
+                let readers = file_readers(&path);
+                Ok(Self { writer, readers, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, _lock: lock })
             }
             Location::Server(server) => {
                 let io = postgres::Io::start()?;
                 let writer = writer::Writer::start(postgres::Store::open(&server, &io, domain, relayer)?)?;
                 let open = move || postgres::open_reader(&server, &io).map(Reader::new);
                 let readers = Arc::new(Readers::new(SERVER_READERS, open));
-                Ok(Self { writer, readers, reads_in_turn: false, _lock: None })
+                Ok(Self { writer, readers, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, _lock: None })
             }
         }
     }
@@ -222,7 +229,8 @@ impl Ledger {
     pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
         let lock = Some(Arc::new(sqlite::lock(path)?));
         let (writer, turns) = writer::Writer::in_turns(sqlite::Store::open(path, domain, relayer)?);
-        Ok((Self { writer, readers: file_readers(path), reads_in_turn: true, _lock: lock }, turns))
+        let readers = file_readers(path);
+        Ok((Self { writer, readers, reads_in_turn: true, marked_at_once: MARKED_IN_TURN, _lock: lock }, turns))
     }
 
     /// Carries out `write` in the writer's next transaction and returns what came of it once that is durable.

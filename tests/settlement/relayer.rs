@@ -16,6 +16,7 @@ use solana_keypair::Keypair;
 use solana_signature::Signature;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -170,8 +171,10 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
             Err(_) => sleep(POLL).await,
         }
     };
-    let (ledger, turns) = Ledger::open_in_turns(&site.ledger, &site.domain, &site.parties.relayer.to_bytes()).unwrap();
+    let (ledger, mut turns) =
+        Ledger::open_in_turns(&site.ledger, &site.domain, &site.parties.relayer.to_bytes()).unwrap();
     let clock: Arc<dyn Clock> = site.clock.clone();
+    finish_sealing(&ledger, &mut turns);
     let loaded = ledger.load(0).await.unwrap();
     let identity = Identity {
         domain: site.domain,
@@ -227,6 +230,17 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
         biased;
         left = write(site.clone(), turns, rng) => left,
         _ = work.next() => unreachable!("none of them ends"),
+    }
+}
+
+/// What a start does before anybody else writes.
+fn finish_sealing(ledger: &Ledger, turns: &mut Turns) {
+    let mut finished = pin!(ledger.finish_sealing());
+    loop {
+        if let Some(finished) = finished.as_mut().now_or_never() {
+            return finished.unwrap();
+        }
+        turns.take();
     }
 }
 

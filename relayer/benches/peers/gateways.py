@@ -3,10 +3,13 @@
 import json
 import os
 import pathlib
+import pwd
+import re
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -81,18 +84,19 @@ def free_port():
 
 
 class Running:
-    """A gateway at work: its process, where it listens, what is asked of it, and who signs the requests of a load, if anybody."""
+    """A gateway at work: its process and its database's, if it has one, where it listens, what is asked of it, and who signs the
+    requests of a load, if anybody."""
 
-    def __init__(self, process, address, model=MODEL, path=CHAT, headers=(), payer=None, others=()):
+    def __init__(self, process, address, model=MODEL, path=CHAT, headers=(), payer=None, database=None, others=()):
         self.process, self.address, self.model, self.path = process, address, model, path
-        self.headers, self.payer, self.others = list(headers), payer, list(others)
+        self.headers, self.payer, self.database, self.others = list(headers), payer, database, list(others)
 
     def shape(self, words, size, streamed):
         headers = [] if self.payer else self.headers
         return {"path": self.path, "model": self.model, "words": words, "bytes": size, "streamed": streamed, "headers": headers}
 
     def stop(self):
-        for process in filter(None, [self.process, *self.others]):
+        for process in filter(None, [self.process, self.database, *self.others]):
             stop(process)
 
 
@@ -198,7 +202,27 @@ def switchyard(bench):
     return Running(process, address, path=path)
 
 
-def steam(bench, signed=False):
+def postgres(bench):
+    """A PostgreSQL server that syncs its commits, as unprivileged as it wants to be, and its database's URL."""
+    script = pathlib.Path(__file__).resolve().parents[2] / "tests/support/postgres.sh"
+    named = os.environ.get("STEAM_POSTGRES_BIN")
+    found = [named] if named else sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if not found:
+        raise RuntimeError("PostgreSQL is missing: apt-get install postgresql, or name the folder of initdb in STEAM_POSTGRES_BIN")
+    folder = tempfile.mkdtemp(prefix="steam-pg-")
+    drop = []
+    if os.geteuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        drop = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    server = bench.spawn([*drop, "sh", "-c", script.read_text(), "postgres.sh", found[0], folder],
+                         "postgres", bench.cores, stdout=subprocess.PIPE)
+    if server.stdout.readline().strip() != b"started":
+        raise RuntimeError(f"PostgreSQL did not start: see {folder}/log")
+    return server, f"postgres:///postgres?host={folder}&user=steam"
+
+
+def steam(bench, signed=False, on_a_server=False):
     """`steam serve` as it is by default, on a local chain that it reads and settles on."""
     folder = bench.folder / f"steam-{time.monotonic_ns()}"
     folder.mkdir()
@@ -209,14 +233,23 @@ def steam(bench, signed=False):
     if not line:
         raise RuntimeError(f"the local chain did not start: see {bench.folder}/chain.log")
     payer = json.loads(line)
-    process = bench.spawn([bench.steam, "serve", folder / "steam.toml"], "steam", bench.cores)
+    database, config = None, folder / "steam.toml"
+    if on_a_server:
+        database, url = postgres(bench)
+        text = config.read_text()
+        config.write_text(re.sub(r'^path = ".*"$', f'url = "{url}"', text, flags=re.MULTILINE))
+    process = bench.spawn([bench.steam, "serve", config], "steam", bench.cores)
     bearer = [f"authorization: Bearer {payer['key']}"]
     lowest_priority(chain)
-    return Running(process, listen, headers=bearer, payer=payer if signed else None, others=[chain])
+    return Running(process, listen, headers=bearer, payer=payer if signed else None, database=database, others=[chain])
 
 
 def steam_signed(bench):
     return steam(bench, signed=True)
+
+
+def steam_postgres(bench):
+    return steam(bench, on_a_server=True)
 
 
 def settled_groups(running):
@@ -233,4 +266,5 @@ GATEWAYS = {
     "switchyard": switchyard,
     "steam": steam,
     "steam-signed": steam_signed,
+    "steam-postgres": steam_postgres,
 }

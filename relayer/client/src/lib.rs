@@ -33,5 +33,6 @@ pub use client::Client;
 pub use error::ClientError;
 pub use identity::{Relayer, VaultKey};
 pub use request::Request;
+pub use scan::RECEIPT_COMMENT;
 pub use sign::{Signer, bearer};
 pub use state::{StateError, StateFile};

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use steam_protocol::Hash;
 use steam_protocol::receipt::SignedReceipt;
 
-const MARK: &[u8] = b": steam-receipt ";
+/// How the comment of a stream begins that carries its receipt in base64.
+pub const RECEIPT_COMMENT: &str = ": steam-receipt ";
 /// More than a receipt's line has.
 const MAX_RECEIPT_LINE: usize = 4096;
 /// What may follow the receipt, which does not cover it: the end of a stream in each API that has one, and empty lines.
@@ -89,8 +90,8 @@ impl Scanner {
     }
 
     fn may_be_receipt(&self) -> bool {
-        let common = self.held.len().min(MARK.len());
-        self.held[..common] == MARK[..common] && self.held.len() <= MAX_RECEIPT_LINE
+        let common = self.held.len().min(RECEIPT_COMMENT.len());
+        self.held[..common] == RECEIPT_COMMENT.as_bytes()[..common] && self.held.len() <= MAX_RECEIPT_LINE
     }
 
     /// The receipt, once its line is whole.
@@ -98,7 +99,7 @@ impl Scanner {
         if !self.held.ends_with(b"\n") || !self.may_be_receipt() {
             return Ok(None);
         }
-        let Some(encoded) = self.held.strip_prefix(MARK) else { return Ok(None) };
+        let Some(encoded) = self.held.strip_prefix(RECEIPT_COMMENT.as_bytes()) else { return Ok(None) };
         let receipt = decode(encoded)?;
         self.held.clear();
         self.place = Place::Sealed;
@@ -170,7 +171,7 @@ mod tests {
     #[test]
     fn an_endless_line_is_handed_on_and_not_held() {
         let mut scanner = Scanner::default();
-        let megabyte = [MARK, &vec![b'x'; 1 << 20]].concat();
+        let megabyte = [RECEIPT_COMMENT.as_bytes(), &vec![b'x'; 1 << 20]].concat();
         assert_eq!(scanner.push(&megabyte).expect("bytes"), [Piece::Bytes(megabyte.clone().into())]);
         assert_eq!(scanner.finish(), None);
         let mut sealed = Scanner { place: Place::Sealed, ..Scanner::default() };

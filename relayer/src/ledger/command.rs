@@ -8,7 +8,7 @@ use super::batches::{
 };
 use super::board::{ForgetBoard, SaveBoard};
 use super::charges::sign_vouchers;
-use super::groups::{AbandonCharges, AbandonGroup, GroupState, Seal, SealedGroup};
+use super::groups::{AbandonCharges, AbandonGroup, GroupState, Mark, Seal, SealedGroup};
 use super::prune::Prune;
 use super::sponsored::{CountSponsored, Counted, ResolveSponsored};
 use super::tables::{ForgetLookupTable, PutLookupTable};
@@ -73,6 +73,7 @@ macro_rules! commands {
 
 commands! {
     Seal(Seal) -> GroupState,
+    Mark(Mark) -> (),
     AbandonGroup(AbandonGroup) -> (),
     AbandonCharges(AbandonCharges) -> usize,
     CreateBatch(CreateBatch) -> BatchId,

@@ -155,6 +155,20 @@ pub(crate) struct Seal {
     /// The vault's finalized head on chain: seq and hash.
     pub head: (u32, Hash),
     pub gathered: Gathered,
+    /// How many of the charges are given the group's seq at once; the others by [`Mark`].
+    pub at_once: usize,
+}
+
+/// The command that gives charges of a sealed group its seq.
+pub(crate) struct Mark {
+    pub seq: u32,
+    pub charges: Vec<ChargeId>,
+}
+
+/// Charges of a sealed group that are to be given its seq.
+pub(crate) struct Unmarked {
+    pub seq: u32,
+    pub charges: Vec<ChargeId>,
 }
 
 /// The command of [`Ledger::abandon_group`].
@@ -175,7 +189,10 @@ pub(crate) struct AbandonCharges {
 impl Ledger {
     /// Seals the next group of a vault whose finalized head has `head`'s seq and hash: takes charges in the order of their
     /// numbers as long as `fits` says that the group still fits a transaction. They are gathered beside the writer, which
-    /// others wait for; it seals the group only if everything in it is still open. Durable when it returns.
+    /// others wait for. Durable when it returns.
+    ///
+    /// A group is sealed in one step, and its charges are given its seq in several, so that what is charged meanwhile need not
+    /// wait for all of them. Until then they are the vault's first open charges, as many as the group lacks.
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].
@@ -185,13 +202,42 @@ impl Ledger {
         head: (u32, Hash),
         fits: impl Fn(&SealedGroup) -> bool + Send + 'static,
     ) -> Result<GroupState, LedgerError> {
-        match self.read(move |store| store.gather(&open, head, &fits)).await? {
-            ControlFlow::Continue(gathered) => self.write(Seal { head, gathered }).await,
-            ControlFlow::Break(state) => Ok(state),
+        let gathered = match self.read(move |store| store.gather(&open, head, &fits)).await? {
+            ControlFlow::Continue(gathered) => gathered,
+            ControlFlow::Break(state) => return Ok(state),
+        };
+        let at_once = self.marked_at_once;
+        let charges = gathered.charges.get(at_once..).unwrap_or_default().to_vec();
+        let state = self.write(Seal { head, gathered, at_once }).await?;
+        if let GroupState::Sealed(group, _) = &state
+            && let Err(error) = self.mark(Unmarked { seq: group.seq, charges }).await
+        {
+            // It is sealed all the same, and settles once `finish_sealing` has done the rest.
+            tracing::warn!(vault = %group.vault, seq = group.seq, %error, "a group is not wholly sealed yet");
         }
+        Ok(state)
     }
 
-    /// Groups that are sealed and in no batch, due at block `height`, by vault.
+    /// Gives the charges of sealed groups their seq that have none since the process or the disk failed meanwhile. To be called
+    /// before [`Self::load`].
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`], or [`LedgerError::Malformed`] if a group has more charges than there are.
+    pub async fn finish_sealing(&self) -> Result<(), LedgerError> {
+        for unmarked in self.read(|store| store.unmarked()).await? {
+            self.mark(unmarked).await?;
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, Unmarked { seq, charges }: Unmarked) -> Result<(), LedgerError> {
+        for charges in charges.chunks(self.marked_at_once) {
+            self.write(Mark { seq, charges: charges.to_vec() }).await?;
+        }
+        Ok(())
+    }
+
+    /// Groups that are wholly sealed and in no batch, due at block `height`, by vault.
     ///
     /// # Errors
     /// [`LedgerError::Database`] or [`LedgerError::Malformed`].

@@ -239,6 +239,7 @@ on_both! {
     a_skipped_group_waits_twice_as_long_each_time,
     a_batch_that_was_split_before_the_program_saw_it_lengthens_no_wait,
     another_deployments_file_is_refused,
+    a_ledger_of_the_version_before_is_read_and_brought_up_to_date,
     lookup_tables_are_remembered_until_they_are_forgotten,
     a_group_sums_its_receipts_by_key_offer_and_version_under_the_highest_voucher,
     a_vault_has_one_group_under_way_and_its_seq_comes_from_the_ledger,
@@ -409,6 +410,32 @@ async fn another_deployments_file_is_refused(at: Place) {
     }
     let refused = at.open().unwrap_err();
     assert!(matches!(refused, LedgerError::Foreign { .. }) && refused.to_string().contains("version 99"), "{refused}");
+}
+
+async fn a_ledger_of_the_version_before_is_read_and_brought_up_to_date(at: Place) {
+    let f = open(at);
+    write(&f.ledger, row(1, 1, 1)).await.unwrap();
+    let Fixture { ledger, at } = f;
+    drop(ledger);
+    let version = |at: &Place| match at {
+        Place::File(_) => at.ask("SELECT user_version AS n FROM pragma_user_version"),
+        Place::Server(_) => at.ask("SELECT version AS n FROM deployment"),
+    };
+    let now = version(&at);
+    match &at {
+        Place::File(folder) => {
+            let file = rusqlite::Connection::open(folder.path().join("steam.db")).unwrap();
+            file.pragma_update(None, "user_version", 1).unwrap();
+        }
+        Place::Server(_) => {
+            execute(&at, "UPDATE deployment SET version = 1");
+        }
+    }
+    assert_eq!(inspect(at.location()).unwrap().audit().unwrap().charges, 1);
+    assert_eq!(version(&at), 1, "who reads changes nothing");
+    let f = open(at);
+    assert_eq!(version(&f.at), now);
+    assert_eq!(f.ledger.vaults_to_seal().await.unwrap()[0].charges.len(), 1);
 }
 
 async fn lookup_tables_are_remembered_until_they_are_forgotten(at: Place) {

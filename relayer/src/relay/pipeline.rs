@@ -16,10 +16,9 @@ use crate::relay::job::{Accepted, Job};
 use crate::relay::plan::{Allowed, Asker, Bars, Candidate, Plan, plan, resolve};
 use crate::relay::reply::{Outlet, Reply};
 use crate::relay::stream::{End, Pump, keep_alive};
-use crate::relay::{Answer, Told, base64, honesty, prefix};
+use crate::relay::{Answer, Told, honesty, prefix};
 use crate::score::Outcome;
 use crate::vaults::{Consent, Hold, Refusal};
-use bytes::BufMut;
 use rand::RngCore;
 use std::sync::Arc;
 use std::time::Duration;
@@ -294,8 +293,7 @@ impl Job {
         honesty::answered(&self, &opened.candidate, &opened.transcript.counts, (&end, hidden));
         match self.charge(opened, outlet.hash(), bill, finish, outcome).await {
             Ok(receipt) => {
-                let receipt = format!(": steam-receipt {}\n\n", base64(&receipt.to_bytes()));
-                outlet.append(|_, out| out.put_slice(receipt.as_bytes()));
+                outlet.receipt(&receipt);
                 if matches!(end, End::Complete) {
                     outlet.append(|writer, out| writer.end(out));
                 }

@@ -2,13 +2,15 @@
 
 use crate::relay::dialect::{Dialect, Writer};
 use crate::relay::error::RelayError;
-use crate::relay::{Answer, Told};
+use crate::relay::{Answer, Told, base64};
 use axum::http::StatusCode;
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::time::Duration;
+use steam_client::RECEIPT_COMMENT;
 use steam_protocol::Hash;
+use steam_protocol::receipt::SignedReceipt;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -111,6 +113,12 @@ impl Outlet {
     /// Writes what comes after the answer, and is not hashed.
     pub fn append(&mut self, write: impl FnOnce(&dyn Writer, &mut BytesMut)) {
         write(&*self.writer, &mut self.pending);
+    }
+
+    /// Writes the receipt as a comment, which covers the answer and not itself.
+    pub fn receipt(&mut self, receipt: &SignedReceipt) {
+        let text = base64(&receipt.to_bytes());
+        self.append(|_, out| [RECEIPT_COMMENT, &text, "\n\n"].iter().for_each(|piece| out.put_slice(piece.as_bytes())));
     }
 
     /// Hash of everything written so far.

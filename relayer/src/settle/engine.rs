@@ -139,6 +139,7 @@ impl Settler {
     /// [`SettleError`]; what was done until then stays done.
     pub async fn round(&mut self, round: Round) -> Result<(), SettleError> {
         let mut waiting = BTreeSet::new();
+        self.setup.ledger.finish_sealing().await?;
         let open = self.setup.ledger.open_batches().await?;
         let seen = self.observe(&open).await?;
         self.height = seen.height;

@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 
 /// See there.
 const TABLES: &str = include_str!("schema.sql");
-/// The schema's version.
-const VERSION: i64 = 1;
+/// The schema's version. In one of version 1 a sealed group has all of its charges; nothing else is different.
+const VERSION: i64 = 2;
+/// The oldest that is understood.
+const OLDEST: i64 = 1;
 /// The oldest server whose SQL the ledger knows.
 const OLDEST_SERVER: i64 = 150_000;
 /// The first half of the number of the ledger's lock; the other half tells ledgers in one database apart.
@@ -59,7 +61,7 @@ pub(super) fn open(
     let version = version(&session)?;
     match version {
         None => make(&session, domain, relayer)?,
-        Some(VERSION) => {}
+        Some(OLDEST..=VERSION) => {}
         Some(version) => return Err(foreign(server, other_version(version))),
     }
     db.script("COMMIT")?;
@@ -70,6 +72,7 @@ pub(super) fn open(
         return Err(LedgerError::Copy { ledger: server.to_string(), made_ms });
     }
     lock(&session, server)?;
+    db.execute("UPDATE deployment SET version = ?1 WHERE version < ?1", values![VERSION])?;
     let turn = Turn::begin_epoch(&session)?;
     Ok((session, turn))
 }
@@ -169,7 +172,7 @@ fn version(session: &Session) -> Result<Option<i64>, LedgerError> {
 
 fn require_version(session: &Session, server: &Server) -> Result<(), LedgerError> {
     match version(session)? {
-        Some(VERSION) => Ok(()),
+        Some(OLDEST..=VERSION) => Ok(()),
         Some(version) => Err(foreign(server, other_version(version))),
         None => Err(LedgerError::Missing { ledger: server.to_string() }),
     }

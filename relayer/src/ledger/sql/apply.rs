@@ -22,6 +22,7 @@ pub(in crate::ledger) fn apply(db: &dyn Database, command: Other, health: &Healt
     let job = Job { db, health };
     match command {
         Other::Seal(seal, reply) => job.run(reply, || groups::seal(db, seal)),
+        Other::Mark(it, reply) => job.run(reply, || groups::mark(db, it.seq, &it.charges)),
         Other::AbandonGroup(it, reply) => job.run(reply, || groups::abandon(db, &it.group, it.reason, it.now_ms)),
         Other::AbandonCharges(it, reply) => {
             job.run(reply, || groups::abandon_charges(db, (it.vault, it.generation), it.reason, it.now_ms))

@@ -94,7 +94,7 @@ impl Reader {
         let mut leaves = HashMap::new();
         for (id, place) in places {
             let mut charged = id.and_then(|id| vaults.remove(&id)).unwrap_or_default();
-            groups::look(db, &place, &charged, audit)?;
+            groups::look(db, &place, &mut charged, audit)?;
             for (seq, sum) in &mut charged.groups {
                 leaves.insert((place.vault, place.generation, *seq), std::mem::take(&mut sum.leaves));
             }

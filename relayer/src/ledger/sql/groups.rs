@@ -5,17 +5,52 @@ use super::sealed::{content, groups_where, memberships, place};
 use super::{Database, Reader, incidents, values};
 use crate::chain::Pubkey;
 use crate::ledger::charges::ChargeId;
-use crate::ledger::groups::{Gathered, Seal};
+use crate::ledger::groups::{Gathered, Seal, Unmarked};
 use crate::ledger::{Cause, Fault, GroupState, LedgerError, OpenVault, Pending, SealedGroup, Touches};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use steam_protocol::Hash;
 
 impl Reader {
-    /// Groups that are sealed and in no batch, due at block `height`, by vault.
+    /// Groups that are wholly sealed and in no batch, due at block `height`, by vault.
     pub(in crate::ledger) fn unbatched(&self, height: u64) -> Result<Vec<SealedGroup>, LedgerError> {
         let due = "state = 'sealed' AND batch IS NULL AND not_before_height <= ?1 ORDER BY vault";
-        groups_where(self.db(), due, values![height as i64])
+        let mut whole = Vec::new();
+        for group in groups_where(self.db(), due, values![height as i64])? {
+            if self.lacks(&group)?.1 == 0 {
+                whole.push(group);
+            }
+        }
+        Ok(whole)
+    }
+
+    /// The charges that sealed groups lack: the first open ones of their vaults.
+    pub(in crate::ledger) fn unmarked(&self) -> Result<Vec<Unmarked>, LedgerError> {
+        let first =
+            "SELECT id FROM charge INDEXED BY charge_open WHERE seq IS NULL AND quarantined IS NULL AND vault = ?1
+             ORDER BY id LIMIT ?2";
+        let mut unmarked = Vec::new();
+        for group in groups_where(self.db(), "state = 'sealed' AND batch IS NULL", &[])? {
+            let (vault, lacks) = self.lacks(&group)?;
+            if lacks == 0 {
+                continue;
+            }
+            let charges = self.db().rows(first, values![vault, lacks], |row| row.get::<ChargeId>("id"))?;
+            if charges.len() != lacks as usize {
+                return Err(LedgerError::Malformed("settlement group"));
+            }
+            unmarked.push(Unmarked { seq: group.seq, charges });
+        }
+        Ok(unmarked)
+    }
+
+    /// The row of a sealed group's vault, and how many of its charges were not given its seq yet.
+    fn lacks(&self, group: &SealedGroup) -> Result<(Option<i64>, u32), LedgerError> {
+        let (vault, generation, seq) = place(group);
+        let vault = find_vault(self.db(), (vault, generation))?;
+        let count = "SELECT count(*) AS marked FROM charge INDEXED BY charge_group WHERE vault = ?1 AND seq = ?2";
+        let marked: u32 = self.db().one(count, values![vault, seq], |row| row.get("marked"))?;
+        Ok((vault, group.receipts.saturating_sub(marked)))
     }
 
     /// Sealed groups that do not settle though they are tried, and why.
@@ -151,7 +186,7 @@ pub(super) fn standing(
 ///
 /// # Errors
 /// [`LedgerError::Refused`] if one of its charges is not open any more.
-pub(super) fn seal(db: &dyn Database, Seal { head, gathered }: Seal) -> Result<GroupState, LedgerError> {
+pub(super) fn seal(db: &dyn Database, Seal { head, gathered, at_once }: Seal) -> Result<GroupState, LedgerError> {
     let group = &gathered.group;
     let last = match standing(db, (group.vault, group.generation), head)? {
         ControlFlow::Continue(last) => last,
@@ -160,18 +195,42 @@ pub(super) fn seal(db: &dyn Database, Seal { head, gathered }: Seal) -> Result<G
     if (last.0 + 1, last.1) != (group.seq, gathered.previous) {
         return Ok(GroupState::Idle);
     }
-    store(db, &gathered)?;
+    store(db, &gathered, at_once)?;
     Ok(GroupState::Sealed(gathered.group, gathered.totals))
 }
 
-fn store(db: &dyn Database, gathered: &Gathered) -> Result<(), LedgerError> {
+/// Gives charges their group's seq.
+///
+/// # Errors
+/// [`LedgerError::Refused`] if one of them is not open.
+pub(super) fn mark(db: &dyn Database, seq: u32, charges: &[ChargeId]) -> Result<(), LedgerError> {
+    let mark = "UPDATE charge SET seq = ?2 WHERE id = ?1 AND seq IS NULL AND quarantined IS NULL";
+    if db.execute_each(mark, charges, values![seq])? != charges.len() as u64 {
+        return Err(LedgerError::Refused("seal a charge that is not open"));
+    }
+    Ok(())
+}
+
+/// Refuses charges that are not all of a vault's open ones up to the last of them: those are what a group has that was not wholly
+/// sealed.
+fn expect_first(db: &dyn Database, vault: i64, charges: &[ChargeId]) -> Result<(), LedgerError> {
+    let open = "SELECT count(*) AS open FROM charge INDEXED BY charge_open
+         WHERE seq IS NULL AND quarantined IS NULL AND vault = ?1 AND id <= ?2";
+    let open: i64 = db.one(open, values![vault, charges.iter().max().copied()], |row| row.get("open"))?;
+    if usize::try_from(open) != Ok(charges.len()) {
+        return Err(LedgerError::Refused("seal a charge that is not open"));
+    }
+    Ok(())
+}
+
+fn store(db: &dyn Database, gathered: &Gathered, at_once: usize) -> Result<(), LedgerError> {
     let group = &gathered.group;
     let (vault, generation, seq) = place(group);
     let row = find_vault(db, (vault, generation))?.ok_or(LedgerError::Malformed("vault"))?;
-    let mark = "UPDATE charge SET seq = ?2 WHERE id = ?1 AND seq IS NULL AND quarantined IS NULL";
-    if db.execute_each(mark, &gathered.charges, values![seq])? != gathered.charges.len() as u64 {
-        return Err(LedgerError::Refused("seal a charge that is not open"));
+    if gathered.charges.len() > at_once {
+        expect_first(db, row, &gathered.charges)?;
     }
+    mark(db, seq, gathered.charges.get(..at_once).unwrap_or(&gathered.charges))?;
     let known =
         "SELECT id, cumulative, authorized, request_hash, signature FROM session_key WHERE vault = ?1 AND epoch = ?2";
     for (epoch, raised) in &gathered.keys {

@@ -11,8 +11,10 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const CACHE_KIB: i64 = -4 * 1_024;
 /// Statements a connection keeps prepared: all that are used again and again.
 const STATEMENTS: usize = 128;
-/// The schema's version.
-const VERSION: i64 = 1;
+/// The schema's version. In one of version 1 a sealed group has all of its charges; nothing else is different.
+const VERSION: i64 = 2;
+/// The oldest that is understood.
+const OLDEST: i64 = 1;
 
 /// `cumulative` is a u128 of pico-USDC as 16 big-endian bytes; `authorized` and `amount` are u64 µUSDC in SQLite's i64.
 const TABLES: &str = "
@@ -184,11 +186,10 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
 
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version = version(&transaction)?;
-    if version != 0 && version != VERSION {
-        return Err(foreign(other_version(version)));
-    }
-    if version == 0 {
-        make(&transaction, domain, relayer)?;
+    match version {
+        0 => make(&transaction, domain, relayer)?,
+        OLDEST..=VERSION => transaction.pragma_update(None, "user_version", VERSION)?,
+        version => return Err(foreign(other_version(version))),
     }
     transaction.execute_batch(ADDED)?;
     if sql::deployment(&*transaction)? != Some((*domain, (*relayer).into())) {
@@ -241,7 +242,7 @@ pub(in crate::ledger) fn join(path: &Path) -> Result<Connection, LedgerError> {
 /// Refuses a file that is no ledger of this program's version.
 pub(in crate::ledger) fn require_version(path: &Path, connection: &Connection) -> Result<(), LedgerError> {
     match version(connection)? {
-        VERSION => Ok(()),
+        OLDEST..=VERSION => Ok(()),
         version => Err(LedgerError::Foreign { ledger: path.display().to_string(), problem: other_version(version) }),
     }
 }

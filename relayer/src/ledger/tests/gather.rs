@@ -1,6 +1,7 @@
 //! A group is gathered beside the writer: what comes in between is not sealed twice, and not lost.
 
 use super::*;
+use crate::ledger::audit::Finding;
 use crate::ledger::groups::{Gathered, Seal};
 use std::ops::ControlFlow;
 
@@ -9,6 +10,9 @@ on_both! {
     a_group_that_was_gathered_twice_is_sealed_once,
     a_group_goes_only_after_the_one_that_it_was_gathered_after,
     a_charge_that_was_quarantined_meanwhile_is_not_sealed,
+    a_group_is_sealed_in_one_step_and_its_charges_are_marked_in_several,
+    a_group_that_was_not_wholly_sealed_settles_only_once_it_is,
+    a_group_sealed_in_steps_is_of_all_open_charges_up_to_its_last,
 }
 
 const NEVER: (u32, Hash) = (0, [0; 32]);
@@ -33,7 +37,7 @@ async fn what_is_charged_while_a_group_is_gathered_is_in_the_next_one(at: Place)
     let f = open(at);
     let gathered = gathered(&f.ledger).await;
     write(&f.ledger, row(1, 4, 1)).await.unwrap();
-    let (group, totals) = sealed(f.ledger.write(Seal { head: NEVER, gathered }).await.unwrap());
+    let (group, totals) = sealed(f.ledger.write(Seal { head: NEVER, gathered, at_once: 256 }).await.unwrap());
     assert_eq!((group.seq, group.receipts, totals.len()), (1, 3, 1));
     let open = f.ledger.vaults_to_seal().await.unwrap();
     assert_eq!(open.len(), 1);
@@ -47,8 +51,8 @@ async fn a_group_that_was_gathered_twice_is_sealed_once(at: Place) {
     let f = open(at);
     let first = gathered(&f.ledger).await;
     let second = gather(&f.ledger).await;
-    sealed(f.ledger.write(Seal { head: NEVER, gathered: first }).await.unwrap());
-    let again = f.ledger.write(Seal { head: NEVER, gathered: second }).await.unwrap();
+    sealed(f.ledger.write(Seal { head: NEVER, gathered: first, at_once: 256 }).await.unwrap());
+    let again = f.ledger.write(Seal { head: NEVER, gathered: second, at_once: 256 }).await.unwrap();
     assert!(matches!(again, GroupState::Idle), "{again:?}");
     assert_eq!(f.ledger.unbatched(0).await.unwrap().len(), 1);
 }
@@ -57,7 +61,7 @@ async fn a_group_goes_only_after_the_one_that_it_was_gathered_after(at: Place) {
     let f = open(at);
     let mut gathered = gathered(&f.ledger).await;
     gathered.previous = [7; 32];
-    let state = f.ledger.write(Seal { head: NEVER, gathered }).await.unwrap();
+    let state = f.ledger.write(Seal { head: NEVER, gathered, at_once: 256 }).await.unwrap();
     assert!(matches!(state, GroupState::Idle), "{state:?}");
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), []);
 }
@@ -66,9 +70,69 @@ async fn a_charge_that_was_quarantined_meanwhile_is_not_sealed(at: Place) {
     let f = open(at);
     let gathered = gathered(&f.ledger).await;
     assert_eq!(f.ledger.abandon_charges((vault(1), 9), "the vault is gone", 1).await.unwrap(), 3);
-    let refused = f.ledger.write(Seal { head: NEVER, gathered }).await.unwrap_err();
+    let refused = f.ledger.write(Seal { head: NEVER, gathered, at_once: 256 }).await.unwrap_err();
     assert!(matches!(refused, LedgerError::Refused("seal a charge that is not open")), "{refused}");
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), [], "nothing of it was written");
     let incidents = f.ledger.incidents(false).await.unwrap();
     assert_eq!(incidents.len(), 1);
+}
+
+async fn a_group_is_sealed_in_one_step_and_its_charges_are_marked_in_several(at: Place) {
+    let mut f = open(at);
+    for number in 1..=7 {
+        write(&f.ledger, row(1, number, 1)).await.unwrap();
+    }
+    f.ledger.marked_at_once = 3;
+    let open = f.ledger.vaults_to_seal().await.unwrap().remove(0);
+    let (group, _) = sealed(f.ledger.seal(open, NEVER, fits).await.unwrap());
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [group.clone()]);
+    assert_eq!(group.receipts, 7);
+    assert!(f.ledger.vaults_to_seal().await.unwrap().is_empty());
+    assert_eq!(findings(&f), []);
+}
+
+/// What is found of groups and numbers: these receipts and vouchers are made up.
+fn findings(f: &Fixture) -> Vec<Finding> {
+    let found = inspect(f.at.location()).unwrap().audit().unwrap().findings;
+    found.into_iter().filter(|finding| !["receipt", "authorised"].contains(&finding.rule)).collect()
+}
+
+/// Leaves a group as it is when its process ends after the first of its charges was marked, with another charge behind it.
+async fn begun(ledger: &Ledger) -> SealedGroup {
+    let gathered = gathered(ledger).await;
+    let (group, _) = sealed(ledger.write(Seal { head: NEVER, gathered, at_once: 1 }).await.unwrap());
+    write(ledger, row(1, 4, 1)).await.unwrap();
+    group
+}
+
+async fn a_group_that_was_not_wholly_sealed_settles_only_once_it_is(at: Place) {
+    let f = open(at);
+    let group = begun(&f.ledger).await;
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [], "two of its charges lack");
+    assert_eq!(findings(&f), [], "nothing is lost or in two places");
+    let f = f.reopened();
+    f.ledger.finish_sealing().await.unwrap();
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [group.clone()]);
+    let loaded = f.ledger.load(0).await.unwrap();
+    let sums: Vec<_> = loaded.vaults[&(vault(1), 9)].unsettled.iter().map(|(seq, _, sum)| (*seq, sum.0)).collect();
+    assert_eq!(sums.len(), 2, "the group's and the fourth charge's: {sums:?}");
+    assert_eq!(f.ledger.vaults_to_seal().await.unwrap()[0].charges.len(), 1, "the fourth");
+    assert_eq!(findings(&f), []);
+    // Where there are not as many charges as the group says, nothing of it is guessed.
+    execute(&f.at, "UPDATE settlement_group SET receipts = 9");
+    assert!(matches!(f.ledger.finish_sealing().await, Err(LedgerError::Malformed("settlement group"))));
+    assert_ne!(findings(&f), []);
+}
+
+async fn a_group_sealed_in_steps_is_of_all_open_charges_up_to_its_last(at: Place) {
+    let f = open(at);
+    let mut lacking = gathered(&f.ledger).await;
+    lacking.charges.remove(1);
+    let refused = f.ledger.write(Seal { head: NEVER, gathered: lacking, at_once: 1 }).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Refused("seal a charge that is not open")), "{refused}");
+    let all = gather(&f.ledger).await;
+    assert_eq!(f.ledger.abandon_charges((vault(1), 9), "the vault is gone", 1).await.unwrap(), 3);
+    let refused = f.ledger.write(Seal { head: NEVER, gathered: all, at_once: 1 }).await.unwrap_err();
+    assert!(matches!(refused, LedgerError::Refused("seal a charge that is not open")), "{refused}");
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [], "nothing of it was written");
 }

@@ -33,8 +33,21 @@ pub(super) struct Charged {
     /// By seq.
     pub groups: BTreeMap<u32, Sum>,
     pub keys: Keys,
+    /// Those that are in no group, in their order.
+    open: Vec<SignedReceipt>,
     /// By epoch: halves of the hashes.
     requests: HashSet<(u32, [u8; 16])>,
+}
+
+impl Charged {
+    /// Counts the first open charges as those which a group lacks that was not wholly sealed yet.
+    pub fn complete(&mut self, seq: u32, receipts: u32) {
+        let sum = self.groups.entry(seq).or_default();
+        let lacks = (receipts.saturating_sub(sum.receipts) as usize).min(self.open.len());
+        for signed in self.open.drain(..lacks) {
+            sum.add(&signed.receipt, &signed.to_bytes());
+        }
+    }
 }
 
 /// Looks at every charge, and sums up by vault and group. By row id of the vault.
@@ -97,8 +110,10 @@ fn charge_row(
     let half = receipt.request_hash.first_chunk().copied().unwrap_or_default();
     let new = charged.requests.insert((receipt.key_epoch, half));
     audit.expect(new, "unique request", &at, "its request is charged more than once");
-    if let Some(seq) = seq {
-        charged.groups.entry(seq).or_default().add(receipt, &bytes);
+    match seq {
+        Some(seq) => charged.groups.entry(seq).or_default().add(receipt, &bytes),
+        None if reason.is_none() => charged.open.push(signed),
+        None => {}
     }
     Ok(())
 }

@@ -38,7 +38,7 @@ struct Chain<'a> {
 pub(super) fn look(
     db: &dyn Database,
     place: &Place,
-    Charged { groups: sums, keys, .. }: &Charged,
+    charged: &mut Charged,
     audit: &mut Audit,
 ) -> Result<(), LedgerError> {
     let at = values![&place.vault, place.generation];
@@ -53,6 +53,10 @@ pub(super) fn look(
         at,
         group,
     )?;
+    if let Some(last) = groups.last().filter(|last| last.state == "sealed") {
+        charged.complete(last.seq, last.receipts);
+    }
+    let Charged { groups: sums, keys, .. } = &*charged;
     let vault = name(place.vault);
     for seq in sums.keys().filter(|seq| !groups.iter().any(|group| group.seq == **seq)) {
         audit.find("group", vault, format!("charges are said to be in group {seq}, which is not there"));
