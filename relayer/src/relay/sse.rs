@@ -179,9 +179,10 @@ impl Parser {
 
 /// Appends an event with its name, for clients that need one.
 pub fn write_event(name: &str, data: &[u8], out: &mut BytesMut) {
-    out.put_slice(b"event: ");
     // A name is one line: a provider must not write another event into it.
-    out.put_slice(name.split(['\n', '\r']).next().unwrap_or_default().as_bytes());
+    let line = memchr2(b'\n', b'\r', name.as_bytes()).and_then(|end| name.get(..end)).unwrap_or(name);
+    out.put_slice(b"event: ");
+    out.put_slice(line.as_bytes());
     out.put_u8(b'\n');
     write_data(out, data);
 }
