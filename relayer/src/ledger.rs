@@ -20,6 +20,7 @@ mod health;
 pub mod incidents;
 mod location;
 mod offline;
+pub mod partitions;
 mod postgres;
 mod prune;
 pub mod reconcile;
@@ -278,6 +279,16 @@ impl Ledger {
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static,
     ) -> Result<(), LedgerError> {
         self.write_raw(|db| Ok(work(db.sqlite().expect("a ledger in a file"))?)).await
+    }
+
+    /// Ends the writer once everything that waits was written, and lets go of the database, so that another process may open it. What is
+    /// written to it after that is refused.
+    ///
+    /// # Errors
+    /// [`LedgerError::Closed`] if it has ended already.
+    pub async fn close(&self) -> Result<(), LedgerError> {
+        let ended = self.writer.close()?;
+        ended.await.map_err(|_| LedgerError::Closed)
     }
 
     /// Why nothing may be sold now: what is served could not be charged.

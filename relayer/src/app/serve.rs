@@ -2,7 +2,7 @@
 
 use super::timed::TimedStream;
 use crate::http::peer::Peer;
-use crate::node::Node;
+use crate::node::Shared;
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -22,12 +22,12 @@ const HEADER_BYTES: usize = 64 << 10;
 /// Streams at once on an HTTP/2 connection.
 const STREAMS: u32 = 256;
 
-/// Serves the `router` of `node` until its shutdown, then waits for the connections to end.
-pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router) {
+/// Serves `router` until the process takes no new request, then waits for the connections to end.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Router) {
     let service = TowerToHyperService::new(router);
     let [opening, writes] =
-        [node.config.server.header_timeout_ms, node.config.server.write_timeout_ms].map(Duration::from_millis);
-    let connections = Arc::new(Semaphore::new(node.config.server.max_connections));
+        [shared.config.server.header_timeout_ms, shared.config.server.write_timeout_ms].map(Duration::from_millis);
+    let connections = Arc::new(Semaphore::new(shared.config.server.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(opening).max_buf_size(HEADER_BYTES);
     builder
@@ -39,7 +39,7 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            () = node.shutdown.cancelled() => break,
+            () = shared.stopping.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
         let Some((stream, address, permit)) = accepted else { continue };

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 const NOW_MS: i64 = NOW * 1_000;
 
 async fn prober(world: &World) -> Prober {
-    Prober::paid_by(world.node.clone(), world.key(), StdRng::seed_from_u64(1)).await.unwrap()
+    Prober::paid_by((world.node.clone(), Share::WHOLE), world.key(), StdRng::seed_from_u64(1)).await.unwrap()
 }
 
 async fn simulated(seed: u8, behaviour: Behaviour) -> (SimulatedProvider, Offer) {
@@ -222,13 +222,13 @@ fn prompts_are_as_long_as_traffic_and_no_two_are_the_same() {
 #[tokio::test]
 async fn probes_are_off_unless_a_key_is_named_and_a_wrong_one_is_told() {
     let world = World::new(vec![]).await;
-    assert!(Prober::new(world.node.clone()).await.unwrap().is_none());
+    assert!(Prober::new(world.node.clone(), Share::WHOLE).await.unwrap().is_none());
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("key");
     std::fs::write(&path, "sk-steam-nonsense").unwrap();
     for path in [path, "/nonexistent/key".into()] {
         let world = World::with(vec![], |config| config.probe.key_file = path).await;
-        let error = Prober::new(world.node.clone()).await.err().unwrap().to_string();
+        let error = Prober::new(world.node.clone(), Share::WHOLE).await.err().unwrap().to_string();
         assert!(error.contains("probe.key_file") && !error.contains("nonsense"), "{error}");
     }
 }
