@@ -44,6 +44,9 @@ pub struct Place {
     /// The database file, or the postgres:// URL of the database on a server
     #[arg(long, value_name = "FILE|URL", value_parser = ledger, env = "STEAM_LEDGER", default_value = "steam.db")]
     pub ledger: Given,
+    /// Which partition, of a ledger on a server that is divided among several processes (replicas.partitions)
+    #[arg(long, value_name = "NUMBER")]
+    pub partition: Option<u16>,
     /// The server's password.
     #[command(flatten)]
     pub password: Password,
@@ -106,7 +109,7 @@ impl Nodes {
 impl Place {
     /// Where the ledger is, with the password that lets in.
     fn location(&self) -> Result<Location> {
-        self.password.of(&self.ledger)
+        Ok(self.password.of(&self.ledger)?.in_partition(self.partition))
     }
 }
 

