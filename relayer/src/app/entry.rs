@@ -292,27 +292,4 @@ fn rank(gather: Gather, status: StatusCode) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_several_answers_the_one_of_who_knows_counts() {
-        let best = |gather, statuses: [u16; 3]| {
-            let ranked = statuses.map(|status| (rank(gather, StatusCode::from_u16(status).unwrap()), status));
-            ranked.into_iter().max().map(|(_, status)| status)
-        };
-        for (statuses, found, kept) in [
-            ([404, 404, 404], 404, 404),
-            ([404, 200, 404], 200, 200),
-            ([404, 503, 404], 503, 503),
-            ([200, 503, 404], 200, 503),
-            ([404, 409, 503], 409, 503),
-            ([404, 400, 200], 400, 400),
-        ] {
-            assert_eq!(best(Gather::Kept, statuses), Some(kept), "{statuses:?}");
-            if statuses != [404, 400, 200] {
-                assert_eq!(best(Gather::Found, statuses), Some(found), "{statuses:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -96,7 +96,7 @@ impl Replica {
 ///
 /// # Errors
 /// [`StartError::SecretFile`] or [`StartError::Secret`].
-fn secret(path: &Path) -> Result<Secret, StartError> {
+pub(crate) fn secret(path: &Path) -> Result<Secret, StartError> {
     let text = std::fs::read_to_string(path);
     let text = text.map_err(|source| StartError::SecretFile { path: path.into(), source })?;
     Secret::read(&zeroize::Zeroizing::new(text)).ok_or_else(|| StartError::Secret { path: path.into() })
