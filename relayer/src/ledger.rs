@@ -180,6 +180,8 @@ pub enum LedgerError {
 pub struct Ledger {
     writer: writer::Writer,
     readers: Arc<Readers>,
+    /// Those of every partition, in order, this one included; of a ledger in one piece its own alone.
+    all: Arc<[Arc<Readers>]>,
     /// Whether readers read at once, on the caller's thread.
     reads_in_turn: bool,
     /// Held as long as the ledger is open. A server holds its lock for the writer's connection.
@@ -190,6 +192,8 @@ pub struct Ledger {
 const FILE_READERS: usize = 512;
 /// Connections to a server for reading at the most.
 const SERVER_READERS: usize = 8;
+/// The same for what is read of another partition.
+const SIBLING_READERS: usize = 2;
 
 impl Ledger {
     /// Opens or creates a ledger for one relayer on one deployment. Waits for the disk or the server.
@@ -202,17 +206,35 @@ impl Ledger {
             Location::File(path) => {
                 let lock = Some(Arc::new(sqlite::lock(&path)?));
                 let store = sqlite::Store::open(&path, domain, relayer)?.with_checkpointer()?;
-                let writer = writer::Writer::start(store)?;
-                Ok(Self { writer, readers: file_readers(&path), reads_in_turn: false, _lock: lock })
+                Ok(Self::new(writer::Writer::start(store)?, file_readers(&path), lock))
             }
             Location::Server(server) => {
                 let io = postgres::Io::start()?;
                 let writer = writer::Writer::start(postgres::Store::open(&server, &io, domain, relayer)?)?;
-                let open = move || postgres::open_reader(&server, &io).map(Reader::new);
-                let readers = Arc::new(Readers::new(SERVER_READERS, open));
-                Ok(Self { writer, readers, reads_in_turn: false, _lock: None })
+                Ok(Self::new(writer, server_readers(SERVER_READERS, server, io), None))
             }
         }
+    }
+
+    fn new(writer: writer::Writer, readers: Arc<Readers>, lock: Option<Arc<std::fs::File>>) -> Self {
+        let all = [readers.clone()].into();
+        Self { writer, readers, all, reads_in_turn: false, _lock: lock }
+    }
+
+    /// The same as the partition `own` of those at `places`: what concerns no vault is read of all of them.
+    ///
+    /// # Errors
+    /// [`LedgerError::Thread`].
+    pub fn beside(self, places: &[Location], own: u16) -> Result<Self, LedgerError> {
+        let io = postgres::Io::start()?;
+        let of = |(number, place): (usize, &Location)| match place {
+            Location::Server(server) if number != usize::from(own) => {
+                server_readers(SIBLING_READERS, server.clone(), io.clone())
+            }
+            _ => self.readers.clone(),
+        };
+        let all = places.iter().enumerate().map(of).collect();
+        Ok(Self { all, ..self })
     }
 
     /// The ledger in a file, without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
@@ -223,7 +245,7 @@ impl Ledger {
     pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
         let lock = Some(Arc::new(sqlite::lock(path)?));
         let (writer, turns) = writer::Writer::in_turns(sqlite::Store::open(path, domain, relayer)?);
-        Ok((Self { writer, readers: file_readers(path), reads_in_turn: true, _lock: lock }, turns))
+        Ok((Self { reads_in_turn: true, ..Self::new(writer, file_readers(path), lock) }, turns))
     }
 
     /// Carries out `write` in the writer's next transaction and returns what came of it once that is durable.
@@ -245,7 +267,15 @@ impl Ledger {
         &self,
         query: impl FnOnce(&Reader) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let readers = self.readers.clone();
+        self.read_of(self.readers.clone(), query).await
+    }
+
+    /// The same of another partition.
+    async fn read_of<T: Send + 'static>(
+        &self,
+        readers: Arc<Readers>,
+        query: impl FnOnce(&Reader) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
         if self.reads_in_turn {
             return readers.with(query);
         }
@@ -310,6 +340,10 @@ impl Ledger {
     pub fn want_free(&self, bytes: u64) {
         self.writer.health().want_free(bytes);
     }
+}
+
+fn server_readers(most: usize, server: Server, io: Arc<postgres::Io>) -> Arc<Readers> {
+    Arc::new(Readers::new(most, move || postgres::open_reader(&server, &io).map(Reader::new)))
 }
 
 fn file_readers(path: &Path) -> Arc<Readers> {

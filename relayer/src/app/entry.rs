@@ -25,6 +25,7 @@ use hyper_util::service::TowerToHyperService;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use steam_protocol::Address;
 use tokio::time::{Instant, timeout};
 
 /// Longest body that is kept to be sent once more. A longer one is sent on as it comes.
@@ -36,7 +37,7 @@ pub(super) struct Entry {
     /// What is held here.
     pub(super) held: Arc<Held>,
     /// What others hold.
-    pub(super) places: Places,
+    pub(super) places: Arc<Places>,
     routers: RwLock<HashMap<u16, TowerToHyperService<Router>>>,
     directory: Arc<Directory>,
     targets: Targets,
@@ -66,15 +67,16 @@ impl Entry {
     /// The entry of the process `me`, which holds nothing yet.
     pub(super) fn new(shared: Arc<Shared>, directory: Arc<Directory>, me: String, secret: Secret) -> Self {
         let partitions = shared.config.replicas.partitions;
+        let places = Arc::new(Places::new(me));
         Self {
             shared,
             held: Arc::default(),
-            places: Places::new(me),
+            places: places.clone(),
             routers: RwLock::default(),
             directory,
             targets: Targets::new(partitions),
             partitions,
-            peers: Peers::new(secret.clone()),
+            peers: Peers::new(secret.clone(), places),
             secret,
         }
     }
@@ -138,11 +140,28 @@ impl Entry {
             Target::Partition(HOME) if self.held.get(HOME).is_some() => self.at_home(request, arrival).await,
             Target::Partition(partition) => self.at(partition, request, arrival).await,
             Target::All(gather) => self.gather(request, arrival, gather).await,
+            Target::Former(key) => {
+                let partition = self.former(key).await;
+                self.at(partition, request, arrival).await
+            }
             Target::Any => match self.held.first() {
                 Some(partition) => self.at(partition, request, arrival).await,
                 None => self.at(HOME, request, arrival).await,
             },
         }
+    }
+
+    /// The partition in which a key was charged whose vault is not on chain any more; the first one if none says so.
+    async fn former(&self, key: Address) -> u16 {
+        let Some(node) = self.held.first().and_then(|partition| self.held.get(partition)) else { return HOME };
+        node.ledger
+            .partition_of_key(key)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "the partition of a closed vault's key is not known");
+                None
+            })
+            .unwrap_or(HOME)
     }
 
     /// Answers what came to the first partition, which is held here. What a session reads may be at another one.

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Time that requests under way have to end before a partition is given to another process: new ones wait meanwhile.
 const GIVE: Duration = Duration::from_secs(2);
+/// Pause after a partition could not be opened.
+const CLAIM_AGAIN: Duration = Duration::from_secs(2);
 /// Pause before a partition is offered again whose requests did not end in that time.
 const GIVE_AGAIN: Duration = Duration::from_secs(30);
 /// Time that the last charges have to become durable.
@@ -44,8 +46,10 @@ pub(super) struct Keeper {
     /// Those that are being opened or closed.
     busy: BTreeSet<u16>,
     done: JoinSet<Done>,
-    /// When a partition may be given whose requests did not end.
+    /// When a partition may be given again after one whose requests did not end.
     give_at: Option<Instant>,
+    /// When a partition may be claimed again after one that could not be opened.
+    claim_at: Option<Instant>,
     /// Cancelled when everything is to be given back.
     leaving: CancellationToken,
 }
@@ -70,6 +74,7 @@ impl Keeper {
             busy: BTreeSet::new(),
             done: JoinSet::new(),
             give_at: None,
+            claim_at: None,
             leaving,
         }
     }
@@ -89,7 +94,10 @@ impl Keeper {
                 Some(done) = self.done.join_next(), if !self.done.is_empty() => {
                     match done {
                         Ok(done) => self.end(done, leaves).await,
-                        Err(error) => tracing::error!(%error, "a partition was opened or closed in a panic"),
+                        Err(error) => {
+                            tracing::error!(%error, "a partition was opened or closed in a panic");
+                            self.busy.clear(); // what is not held is given back
+                        }
                     }
                     ticks.reset_immediately(); // the next thing need not wait
                 }
@@ -141,6 +149,7 @@ impl Keeper {
         }
         match self.watch.step(&roster, now) {
             Step::Rest => Ok(()),
+            Step::Claim { .. } if self.claim_at.is_some_and(|at| now < at) => Ok(()),
             Step::Claim { partition, from } => self.claim(partition, from).await,
             Step::Give(_) if self.give_at.is_some_and(|at| now < at) => Ok(()),
             Step::Give(partition) => self.close(partition, GIVE).await,
@@ -153,12 +162,12 @@ impl Keeper {
             return Ok(()); // another process was first
         }
         tracing::info!(partition, from = was, "taking a partition");
-        let place = self.ask(move |partitions| Ok(partitions.place(partition))).await?;
+        let places = self.ask(|partitions| Ok(partitions.places())).await?;
         let (site, of) = (self.site.clone(), self.site.shared.config.replicas.partitions);
         self.busy.insert(partition);
         self.done.spawn(async move {
             let opened = async {
-                let opened = site.open(place, Share { partition, of }).await?;
+                let opened = site.open(places, Share { partition, of }).await?;
                 opened.probe().await?;
                 Ok(opened)
             };
@@ -178,6 +187,7 @@ impl Keeper {
             Done::Opened(partition, Err(error)) => {
                 tracing::error!(partition, %error, "a partition cannot be opened");
                 self.busy.remove(&partition);
+                self.claim_at = Some(Instant::now() + CLAIM_AGAIN);
                 self.ask(move |partitions| partitions.release(partition)).await
             }
             Done::Kept(partition, kept) => {

@@ -59,13 +59,13 @@ pub(super) struct Partition {
 }
 
 impl Site {
-    /// Opens a partition as a start of the relayer does: loads what is owed, reads the chain after that, and compares both, before
+    /// Opens a partition, one of those at `places`, as a start of the relayer does: loads what is owed, reads the chain after that, and compares both, before
     /// anything is sold.
     ///
     /// # Errors
     /// [`StartError`]; it is not open then.
-    pub(super) async fn open(&self, place: Location, share: Share) -> Result<Partition, StartError> {
-        let (ledger, vaults) = self.load(place, share).await?;
+    pub(super) async fn open(&self, places: Vec<Location>, share: Share) -> Result<Partition, StartError> {
+        let (ledger, vaults) = self.load(places, share).await?;
         let opened = self.begin(ledger, vaults.clone(), share).await;
         if opened.is_err() {
             self.reader.lock().await.end(&vaults);
@@ -74,9 +74,15 @@ impl Site {
     }
 
     /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.
-    async fn load(&self, place: Location, share: Share) -> Result<(Ledger, Arc<Vaults>), StartError> {
+    async fn load(&self, places: Vec<Location>, share: Share) -> Result<(Ledger, Arc<Vaults>), StartError> {
         let (domain, relayer, clock) = (self.domain, self.parties.relayer, &self.shared.clock);
-        let opening = tokio::task::spawn_blocking(move || Ledger::open(place, &domain, &relayer.to_bytes()));
+        let place = places
+            .get(usize::from(share.partition))
+            .cloned()
+            .ok_or(LedgerError::Refused("open a partition that is not there"))?;
+        let opening = tokio::task::spawn_blocking(move || {
+            Ledger::open(place, &domain, &relayer.to_bytes())?.beside(&places, share.partition)
+        });
         let ledger = opening.await.map_err(|_| LedgerError::Closed)??;
         ledger.want_free(self.shared.config.ledger.min_free_bytes);
         let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;

@@ -24,6 +24,8 @@ pub(crate) enum Target {
     Partition(u16),
     /// To every partition: one of them knows, or several.
     All(Gather),
+    /// To the partition in which this key was charged, whose vault is not on chain any more.
+    Former(Address),
     /// To any partition: none knows more than another.
     Any,
 }
@@ -87,8 +89,15 @@ impl Targets {
         {
             return self.vault(&vault);
         }
-        match self.paying(request.headers(), shared, directory) {
+        if let Some(vault) = request.headers().get(VAULT) {
+            let vault = vault.to_str().ok().and_then(|vault| vault.trim().parse::<Pubkey>().ok());
+            return vault.map_or(Target::Any, |vault| self.vault(&vault));
+        }
+        // Nothing is proved by a key that is sent: the process that holds the vault checks who asks.
+        let Some(key) = bearer(request.headers(), shared) else { return Target::Any };
+        match directory.of_key(&key) {
             Some(vault) => self.vault(&vault),
+            None if request.method() == Method::GET => Target::Former(key),
             None => Target::Any,
         }
     }
@@ -112,18 +121,10 @@ impl Targets {
     fn vault(&self, vault: &Pubkey) -> Target {
         Target::Partition(partition_of(vault.as_array(), self.of))
     }
-
-    /// The vault that pays. Nothing is proved by that: the process that holds the vault checks who asks.
-    fn paying(&self, headers: &HeaderMap, shared: &Shared, directory: &Directory) -> Option<Pubkey> {
-        if let Some(vault) = headers.get(VAULT) {
-            return vault.to_str().ok()?.trim().parse().ok();
-        }
-        directory.of_key(&bearer(headers, shared)?)
-    }
 }
 
 /// The key that a request carries, if it carries one.
-pub(crate) fn bearer(headers: &HeaderMap, shared: &Shared) -> Option<Address> {
+fn bearer(headers: &HeaderMap, shared: &Shared) -> Option<Address> {
     match Credentials::read(headers, shared.bearer_keys()) {
         Ok(Credentials::Bearer(key)) => Some(key.address()),
         _ => None,
@@ -141,6 +142,7 @@ mod tests {
     use crate::relay::testing::mock::good;
     use crate::relay::testing::world::World;
     use axum::body::Body;
+    use steam_protocol::key::SessionKey;
 
     #[tokio::test]
     async fn every_request_belongs_somewhere() {
@@ -154,6 +156,9 @@ mod tests {
         let bearer = format!("Bearer {key}");
         let vault_path = format!("/v1/vaults/{vault}");
         let [none, bearer, key]: [&[(&str, &str)]; 3] = [&[], &[("authorization", &bearer)], &[("x-api-key", &key)]];
+        let former = SessionKey::from_seed(&[77; 32]);
+        let former_bearer = format!("Bearer {}", former.reveal());
+        let unknown: &[(&str, &str)] = &[("authorization", &former_bearer)];
         let vault = vault.to_string();
         let signed: &[(&str, &str)] = &[("steam-vault", &vault), ("authorization", "Bearer nonsense")];
         let session: &[(&str, &str)] = &[("authorization", "Bearer steam-session-x")];
@@ -168,6 +173,8 @@ mod tests {
             ("GET", "/v1/receipts/gen-1", key, own),
             ("GET", &vault_path, none, own),
             ("POST", "/v1/chat/completions", none, Target::Any),
+            ("POST", "/v1/chat/completions", unknown, Target::Any),
+            ("GET", "/v1/usage", unknown, Target::Former(former.address())),
             ("GET", "/", none, Target::Any),
             ("PUT", "/v1/allow-lists", bearer, Target::All(Gather::Kept)),
             ("GET", "/v1/allow-lists/00", none, Target::All(Gather::Found)),

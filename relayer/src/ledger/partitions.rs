@@ -8,7 +8,7 @@
 use super::location::Server;
 use super::postgres::{Io, Session, end_writer, partitions_of, require_server};
 use super::sql::{Database, values};
-use super::{LedgerError, Location};
+use super::{Ledger, LedgerError, Location};
 use std::sync::Arc;
 use steam_protocol::{Address, sha256};
 
@@ -150,6 +150,11 @@ impl Partitions {
         Location::Server(self.part(partition))
     }
 
+    /// Where all partitions are.
+    pub fn places(&self) -> Vec<Location> {
+        (0..self.of).map(|partition| self.place(partition)).collect()
+    }
+
     /// A ledger in one piece is where it always was.
     fn part(&self, partition: u16) -> Server {
         if self.of == 1 { self.server.clone() } else { self.server.in_partition(partition) }
@@ -259,6 +264,25 @@ impl Partitions {
     pub fn forget(&mut self, member: &Member) -> Result<(), LedgerError> {
         let forget = "DELETE FROM steam_replicas.member WHERE id = ?1 AND beat = ?2";
         self.run(forget, values![&member.id, member.beat]).map(drop)
+    }
+}
+
+impl Ledger {
+    /// The partition in which a key was charged, if it was: its vault may be closed, so that the chain does not tell any more.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub async fn partition_of_key(&self, key: Address) -> Result<Option<u16>, LedgerError> {
+        let _turn = self.readers.scans.acquire().await.map_err(|_| LedgerError::Closed)?;
+        for (partition, readers) in (0..).zip(self.all.iter()) {
+            match self.read_of(readers.clone(), move |store| store.has_key(&key)).await {
+                Err(LedgerError::Missing { .. }) => {} // nobody has opened that partition yet
+                Ok(false) => {}
+                Ok(true) => return Ok(Some(partition)),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests that are sent on to the process that holds their vault, and their answers as they come. A connection carries one request at a
 //! time and is kept for the next one; a client that leaves ends it, so that the holder sees that it left.
 
+use super::places::Places;
 use super::secret::Secret;
 use crate::chain::Pubkey;
 use crate::http::peer::Peer;
@@ -123,13 +124,14 @@ pub(crate) enum NoAnswer {
 /// Connections to the other processes.
 pub(crate) struct Peers {
     secret: Secret,
+    places: Arc<Places>,
     idle: Arc<Mutex<HashMap<String, Vec<SendRequest<Body>>>>>,
 }
 
 impl Peers {
-    /// None yet.
-    pub(crate) fn new(secret: Secret) -> Self {
-        Self { secret, idle: Arc::default() }
+    /// None yet. Those to a process that `places` gives up end, whatever they carry: it may stand still, and answer nothing for ever.
+    pub(crate) fn new(secret: Secret, places: Arc<Places>) -> Self {
+        Self { secret, places, idle: Arc::default() }
     }
 
     /// Sends a request to the process at `address`, and returns what it answers.
@@ -149,7 +151,7 @@ impl Peers {
             let is_new = kept.is_none();
             let mut sender = match kept {
                 Some(kept) => kept,
-                None => connect(address).await.ok_or(NoAnswer::NotTaken)?,
+                None => self.connect(address).await.ok_or(NoAnswer::NotTaken)?,
             };
             if sender.ready().await.is_err() {
                 if is_new {
@@ -185,6 +187,24 @@ impl Peers {
         Ok(Response::from_parts(head, Body::new(Answer { body, keep })))
     }
 
+    async fn connect(&self, address: &str) -> Option<SendRequest<Body>> {
+        let stream = timeout(CONNECT, TcpStream::connect(address)).await.ok()?.ok()?;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let (places, address) = (self.places.clone(), address.to_owned());
+        tokio::spawn(async move {
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection to another process of the relayer has ended");
+                },
+                () = places.gone(&address) => {}
+            }
+        });
+        Some(sender)
+    }
+
     fn take(&self, address: &str) -> Option<SendRequest<Body>> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.get_mut(address)?.pop()
@@ -200,20 +220,6 @@ impl std::fmt::Debug for Peers {
 /// A request that a new connection did not take.
 fn drop_unsent(_: Request<Body>) -> NoAnswer {
     NoAnswer::NotTaken
-}
-
-async fn connect(address: &str) -> Option<SendRequest<Body>> {
-    let stream = timeout(CONNECT, TcpStream::connect(address)).await.ok()?.ok()?;
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY could not be set");
-    }
-    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to another process of the relayer has ended");
-        }
-    });
-    Some(sender)
 }
 
 /// Writes a request for HTTP/1.1, whatever it came by. The host stays the one that the client named.

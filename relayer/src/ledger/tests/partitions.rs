@@ -3,6 +3,7 @@
 use super::postgres_server::Server;
 use super::*;
 use crate::ledger::partitions::{Member, Partitions, Roster, Share, partition_of};
+use std::collections::HashSet;
 
 /// An empty database.
 fn place() -> Location {
@@ -40,6 +41,40 @@ async fn a_partition_is_a_ledger_of_its_own() {
     assert_eq!(found, 9);
     let refused = open_at(partitions.place(1)).unwrap_err();
     assert!(matches!(refused, LedgerError::InUse { .. }) && refused.to_string().contains("partition 1"), "{refused}");
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL"]
+async fn what_a_provider_is_paid_is_told_of_all_partitions() {
+    let partitions = member(&place(), 3, "a").unwrap();
+    let open = |number| open_at(partitions.place(number)).unwrap().beside(&partitions.places(), number).unwrap();
+    let ledgers: Vec<Ledger> = (0..3).map(open).collect();
+    for n in 1..=9 {
+        write(&ledgers[usize::from(partition_of(&[n; 32], 3))], row(n, 1, 1)).await.unwrap();
+    }
+    let mut former = row(3, 2, 1);
+    former.key = [9; 32];
+    former.receipt.receipt.key_epoch = 2;
+    former.receipt.signature = receipt_key().sign(&former.receipt.receipt.message()).to_bytes();
+    let own = partition_of(&[3; 32], 3);
+    write(&ledgers[usize::from(own)], former).await.unwrap();
+    for ledger in &ledgers {
+        assert_eq!(ledger.partition_of_key([9; 32]).await.unwrap(), Some(own));
+        assert_eq!(ledger.partition_of_key([10; 32]).await.unwrap(), None);
+    }
+    let provider = row(1, 1, 1).receipt.receipt.provider;
+    for ledger in &ledgers {
+        let (mut found, mut after) = (HashSet::new(), Some(0));
+        while let Some(from) = after {
+            let page = PaidPage { time_ms: 0..i64::MAX, after: from, most: 2 };
+            let paid = ledger.receipts_of_provider(provider, page).await.unwrap();
+            assert!(paid.receipts.iter().all(|row| found.insert(row.receipt.clone())), "each once");
+            after = paid.next;
+        }
+        assert_eq!(found.len(), 10);
+        let sums = ledger.earnings(provider, 0..i64::MAX).await.unwrap().unwrap();
+        assert_eq!(sums.iter().map(|usage| usage.sum.requests).sum::<u64>(), 10);
+    }
 }
 
 #[tokio::test]

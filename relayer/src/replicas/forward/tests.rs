@@ -1,12 +1,25 @@
 //! What is sent on, and what strangers cannot make of it.
 
 use super::*;
+use crate::ledger::partitions::{Member, Roster};
 use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 fn secret() -> Secret {
     Secret::read("0123456789abcdef0123456789abcdef").unwrap()
+}
+
+/// Connections to processes at `addresses`.
+fn peers(addresses: &[&str]) -> (Peers, Arc<Places>) {
+    let places = Arc::new(Places::new("me".into()));
+    told(&places, addresses);
+    (Peers::new(secret(), places.clone()), places)
+}
+
+fn told(places: &Places, addresses: &[&str]) {
+    let member = |address: &&str| Member { id: (*address).into(), address: (*address).into(), beat: 1, leaving: false };
+    places.update(&Roster { members: addresses.iter().map(member).collect(), partitions: Vec::new() });
 }
 
 fn mark() -> Mark {
@@ -76,7 +89,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
 #[tokio::test]
 async fn a_connection_is_kept_for_the_next_request_once_its_answer_has_come() {
     let (address, heard) = process(&[OK, OK]).await;
-    let peers = Peers::new(secret());
+    let (peers, _) = peers(&[&address]);
     for _ in 0..2 {
         let answer = peers.send(&address, request(), &mark()).await.unwrap();
         assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hi");
@@ -94,13 +107,30 @@ async fn a_connection_is_kept_for_the_next_request_once_its_answer_has_come() {
 
 #[tokio::test]
 async fn what_was_not_taken_may_be_sent_again_and_what_was_lost_may_not() {
-    let peers = Peers::new(secret());
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = nobody.local_addr().unwrap().to_string();
+    let absent = nobody.local_addr().unwrap().to_string();
     drop(nobody);
-    assert!(matches!(peers.send(&address, request(), &mark()).await, Err(NoAnswer::NotTaken)), "nobody listens");
-    let (address, _) = process(&["HTTP/1.1 421 X\r\nx-replica-elsewhere: 1\r\ncontent-length: 0\r\n\r\n"]).await;
-    assert!(matches!(peers.send(&address, request(), &mark()).await, Err(NoAnswer::NotTaken)), "it refuses");
-    let (address, _) = process(&[""]).await;
-    assert!(matches!(peers.send(&address, request(), &mark()).await, Err(NoAnswer::Lost)), "it ended");
+    let (refuses, _) = process(&["HTTP/1.1 421 X\r\nx-replica-elsewhere: 1\r\ncontent-length: 0\r\n\r\n"]).await;
+    let (ends, _) = process(&[""]).await;
+    let (peers, _) = peers(&[&absent, &refuses, &ends]);
+    assert!(matches!(peers.send(&absent, request(), &mark()).await, Err(NoAnswer::NotTaken)), "nobody listens");
+    assert!(matches!(peers.send(&refuses, request(), &mark()).await, Err(NoAnswer::NotTaken)), "it refuses");
+    assert!(matches!(peers.send(&ends, request(), &mark()).await, Err(NoAnswer::Lost)), "it ended");
+}
+
+#[tokio::test]
+async fn who_stands_still_is_waited_for_until_it_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let (peers, places) = peers(&[&address]);
+    let given_up = async {
+        let (_stream, _) = listener.accept().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        told(&places, &[]);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    };
+    tokio::select! {
+        answer = peers.send(&address, request(), &mark()) => assert!(matches!(answer, Err(NoAnswer::Lost))),
+        () = given_up => panic!("it waits for ever"),
+    }
 }
