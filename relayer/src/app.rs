@@ -1,6 +1,5 @@
 //! Builds everything in the order it depends on each other, owns the tasks, and ends them in the reverse order.
 
-use crate::board;
 use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
@@ -187,7 +186,6 @@ impl Process {
         let mut verifier = Verifier::new(site.shared.clone());
         verifier.begin(FIRST_PROOFS).await;
         workers.spawn(verifier.run());
-        board::seed_from_history(&site.shared.board, &site.shared.scorer, site.shared.clock.unix_ms());
         Self { background, workers }
     }
 

@@ -115,6 +115,7 @@ impl Site {
         workers.spawn(prune(ledger.clone(), shared.clock.clone(), days, background.clone()));
         if home {
             board::restore(&shared.board, &ledger, shared.clock.unix_ms()).await?;
+            board::seed_from_history(&shared.board, &shared.scorer, shared.clock.unix_ms());
             let (board, registry) = (shared.board.clone(), shared.registry.clone());
             workers.spawn(board::keep(board, registry, ledger.clone(), shared.clock.clone(), background.clone()));
         }

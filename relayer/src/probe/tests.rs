@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::board::Suspicion;
+use crate::ledger::partitions::partition_of;
 use crate::localnet::{Behaviour, SimulatedProvider};
 use crate::relay::testing::mock::{Mock, WHOLE, answer};
 use crate::relay::testing::world::World;
@@ -21,6 +22,20 @@ async fn simulated(seed: u8, behaviour: Behaviour) -> (SimulatedProvider, Offer)
     let provider = SimulatedProvider::start(behaviour, u64::from(seed)).await.unwrap();
     offer.url = provider.url();
     (provider, offer)
+}
+
+#[tokio::test]
+async fn of_several_processes_the_one_that_holds_the_vault_probes() {
+    let world = World::new(Vec::new()).await;
+    let of = 4;
+    let own = partition_of(world.snapshot.address.as_array(), of);
+    for partition in 0..of {
+        let share = Share { partition, of };
+        let by = async |key| Prober::paid_by((world.node.clone(), share), key, StdRng::seed_from_u64(1)).await.unwrap();
+        assert_eq!(by(world.key()).await.pays_here(), partition == own, "{partition}");
+        let unknown = SessionKey::from_seed(&[77; 32]);
+        assert_eq!(by(unknown).await.pays_here(), partition == 0, "a vault that is not there yet: {partition}");
+    }
 }
 
 #[tokio::test]
