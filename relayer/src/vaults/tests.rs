@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::chain::{KeySnapshot, Pubkey};
-use crate::ledger::{Agreement, RecentRequest};
+use crate::clock::Clock;
+use crate::ledger::partitions::Share;
+use crate::ledger::{Agreement, Ledger, Loaded, RecentRequest};
+use crate::vaults::{Identity, Vaults};
+use ed25519_dalek::SigningKey;
+use std::sync::Arc;
 use steam_protocol::units::Price;
 
 const NOW: i64 = 1_000;

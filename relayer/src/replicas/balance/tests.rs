@@ -92,8 +92,8 @@ fn who_falls_silent_is_replaced_after_the_lease_and_not_before() {
     let mut world = World::new(2, 4);
     world.rounds(20);
     world.alive[1] = false;
-    // It was heard in the last round: for as long as the lease it may only be slow.
-    let before: Vec<_> = (0..4).flat_map(|_| world.round()).collect();
+    // Its last count is seen in the next round: for as long as the lease after that it may only be slow.
+    let before: Vec<_> = (0..5).flat_map(|_| world.round()).collect();
     assert_eq!(before, []);
     let taken = world.round();
     assert!(matches!(&taken[..], [(0, Step::Claim { from: Some(from), .. })] if from == "b"), "{taken:?}");

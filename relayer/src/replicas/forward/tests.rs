@@ -129,8 +129,9 @@ async fn who_stands_still_is_waited_for_until_it_is_given_up() {
         told(&places, &[]);
         tokio::time::sleep(Duration::from_secs(5)).await;
     };
+    let mark = mark();
     tokio::select! {
-        answer = peers.send(&address, request(), &mark()) => assert!(matches!(answer, Err(NoAnswer::Lost))),
+        answer = peers.send(&address, request(), &mark) => assert!(matches!(answer, Err(NoAnswer::Lost))),
         () = given_up => panic!("it waits for ever"),
     }
 }
