@@ -109,7 +109,11 @@ impl Nodes {
 impl Place {
     /// Where the ledger is, with the password that lets in.
     fn location(&self) -> Result<Location> {
-        Ok(self.password.of(&self.ledger)?.in_partition(self.partition))
+        let place = self.password.of(&self.ledger)?;
+        if self.partition.is_some() && matches!(place, Location::File(_)) {
+            return Err(CliError::usage("a ledger in a file has no partitions: leave --partition out"));
+        }
+        Ok(place.in_partition(self.partition))
     }
 }
 

@@ -8,7 +8,7 @@
 use super::location::Server;
 use super::postgres::{Io, Session, end_writer, partitions_of, require_server};
 use super::sql::{Database, values};
-use super::{Ledger, LedgerError, Location};
+use super::{Ledger, LedgerError, Location, Reader};
 use std::sync::Arc;
 use steam_protocol::{Address, sha256};
 
@@ -264,6 +264,19 @@ impl Partitions {
     pub fn forget(&mut self, member: &Member) -> Result<(), LedgerError> {
         let forget = "DELETE FROM steam_replicas.member WHERE id = ?1 AND beat = ?2";
         self.run(forget, values![&member.id, member.beat]).map(drop)
+    }
+}
+
+impl Reader {
+    /// Which vaults belong to the ledger, if it is this partition of one that is divided; all of them if it is in one piece.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`].
+    pub fn share(&self, partition: Option<u16>) -> Result<Share, LedgerError> {
+        let Some(partition) = partition else { return Ok(Share::WHOLE) };
+        let layout = "SELECT partitions FROM steam_replicas.layout";
+        let of = self.db().row(layout, &[], |row| row.get("partitions"))?;
+        Ok(Share { partition, of: of.ok_or(LedgerError::Malformed("layout"))? })
     }
 }
 

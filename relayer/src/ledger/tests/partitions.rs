@@ -39,6 +39,9 @@ async fn a_partition_is_a_ledger_of_its_own() {
         found += loaded.vaults.len();
     }
     assert_eq!(found, 9);
+    let reader = inspect(partitions.place(2)).unwrap();
+    assert_eq!(reader.share(Some(2)).unwrap(), Share { partition: 2, of: 3 });
+    assert_eq!(reader.share(None).unwrap(), Share::WHOLE);
     let refused = open_at(partitions.place(1)).unwrap_err();
     assert!(matches!(refused, LedgerError::InUse { .. }) && refused.to_string().contains("partition 1"), "{refused}");
 }
