@@ -94,6 +94,13 @@ impl Entry {
         self.routers.write().unwrap_or_else(PoisonError::into_inner).remove(&partition);
     }
 
+    /// Has nothing take requests here any more.
+    pub(super) fn shut_all(&self) {
+        while let Some(partition) = self.held.first() {
+            self.shut(partition);
+        }
+    }
+
     /// What the public listener serves.
     pub(super) fn public(self: &Arc<Self>) -> Router {
         let entry = self.clone();
@@ -239,7 +246,7 @@ impl Entry {
                 request = kept.ok_or(RelayError::VaultMoving)?;
             }
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || self.shared.stopping.is_cancelled() {
+            if left.is_zero() {
                 return Err(RelayError::VaultMoving);
             }
             self.places.changed(left.min(AGAIN)).await;

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 /// A relayer at work, one of several.
 pub struct Replica {
     shared: Arc<Shared>,
+    entry: Arc<Entry>,
     /// Where it listens.
     pub addr: SocketAddr,
     servers: TaskTracker,
@@ -61,11 +62,11 @@ pub async fn start(config: Config) -> Result<Replica, StartError> {
     if let Some(operator) = operator {
         operator.serve(&shared, entry.held.clone(), &servers);
     }
-    let keeper = Keeper::new(me, site.clone(), entry, partitions, leaving.clone());
+    let keeper = Keeper::new(me, site.clone(), entry.clone(), partitions, leaving.clone());
     let keeper = tokio::spawn(keeper.run());
     announce(&site, addr);
     tracing::info!(address = %internal_addr, partitions = of, "serving the other processes of this relayer");
-    Ok(Replica { shared, addr, servers, leaving, keeper, process })
+    Ok(Replica { shared, entry, addr, servers, leaving, keeper, process })
 }
 
 impl Replica {
@@ -79,6 +80,8 @@ impl Replica {
     /// configured time. What is longer is ended and charged.
     pub async fn stop(self) {
         let limit = self.shared.config.server.drain() + LAST_CONNECTIONS;
+        // What comes now waits for the next holder.
+        self.entry.shut_all();
         self.leaving.cancel();
         self.shared.stopping.cancel();
         if let Err(error) = self.keeper.await {
