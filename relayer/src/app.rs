@@ -1,35 +1,34 @@
 //! Builds everything in the order it depends on each other, owns the tasks, and ends them in the reverse order.
 
-use crate::allow_lists::AllowLists;
-use crate::board::{self, Board};
 use crate::chain::quorum::ask;
 use crate::chain::rpc::{HttpRpc, Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts};
-use crate::clock::{Clock, DAY_MS, SystemClock};
-use crate::config::{Config, ConfigError, SettleConfig};
+use crate::clock::SystemClock;
+use crate::config::{Config, ConfigError};
 use crate::http::OperatorToken;
-use crate::ledger::{Ledger, LedgerError};
+use crate::ledger::LedgerError;
+use crate::ledger::partitions::Share;
 use crate::market::Market;
 use crate::metrics::Metrics;
-use crate::node::gateway::{Faucet, Gateway, Sponsor};
+use crate::node::held::Held;
 use crate::node::histories::Histories;
 use crate::node::keys::Keys;
 use crate::node::openings::Openings;
 use crate::node::requests::Requests;
 use crate::node::sessions::Sessions;
-use crate::node::{Limits, Node, Random};
+use crate::node::{Limits, Node, Random, Shared};
 use crate::origins::Verifier;
-use crate::probe::{ProbeError, Prober};
+use crate::probe::ProbeError;
 use crate::reader::{Reader, accounts};
 use crate::registry::Registry;
 use crate::score::Scorer;
-use crate::settle::{self, Settler, Setup};
+use crate::settle;
 use crate::tokens::Tokenizers;
 use crate::upstream::{Upstream, UpstreamError};
-use crate::vaults::{Identity, Vaults};
-use crate::withdrawals::Withdrawals;
+use crate::vaults::Directory;
 use ed25519_dalek::SigningKey;
 use listen::{listen, listen_public};
+use partition::{Partition, Site};
 use solana_keypair::{Keypair, read_keypair_file};
 use solana_signer::Signer;
 use std::net::SocketAddr;
@@ -37,13 +36,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 mod drain;
+mod entry;
+mod keeper;
 mod listen;
 mod opening;
+mod partition;
+pub mod replica;
 mod serve;
 mod timed;
 
@@ -81,6 +85,20 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
     },
+    /// The secret of the processes that share a ledger cannot be read.
+    #[error("cannot read replicas.secret_file, {path}: {source}")]
+    SecretFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no secret in its file. What is there is never shown.
+    #[error("replicas.secret_file {path} holds no secret: 32 or more letters, digits or signs in one line")]
+    Secret {
+        /// The file.
+        path: PathBuf,
+    },
     /// The chain cannot be read.
     #[error("cannot read the chain: {0}")]
     Chain(#[from] RpcError),
@@ -115,7 +133,7 @@ pub enum StartError {
     },
 }
 
-/// A relayer at work.
+/// A relayer at work, alone on its ledger.
 pub struct Running {
     /// What its requests see.
     pub node: Arc<Node>,
@@ -124,118 +142,78 @@ pub struct Running {
     /// Where the operator's page listens, if there is one.
     pub operator: Option<SocketAddr>,
     server: JoinHandle<()>,
-    /// Ends the reader and the settler, once nothing new can be charged.
-    background: CancellationToken,
-    workers: TaskTracker,
+    site: Site,
+    whole: Partition,
+    process: Process,
 }
 
 /// Starts a relayer: reads the chain, opens the ledger, and takes requests.
 ///
 /// # Errors
 /// [`StartError`], with nothing left running.
-pub async fn start(mut config: Config) -> Result<Running, StartError> {
+pub async fn start(config: Config) -> Result<Running, StartError> {
     config.check()?;
-    let deployment = Deployment::read(&config).await?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (ledger, vaults) = deployment.open_ledger(&config, &clock).await?;
-    let Deployment { nodes, parties, registry, settler, receipts, replaced } = deployment;
-    let allow_lists = AllowLists::load(ledger.clone(), vaults.clone()).await?;
-    let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), parties, settler.insecure_clone());
-    let givers = (faucet(&config, &parties)?, sponsor(&config, &parties, &ledger, &clock)?);
-    let gateway = Gateway::new(nodes.clone(), parties, config.server.chain_requests_per_second, givers);
-    let (mut reader, registry) = Reader::new(nodes.clone(), parties, vaults.clone(), registry);
-    reader.read().await?;
-    let (mut settlement, settle) = Settler::new(Setup {
-        ledger: ledger.clone(),
-        vaults: vaults.clone(),
-        nodes,
-        clock: clock.clone(),
-        parties,
-        keypair: settler,
-        config: settlement_of(&config),
-        alerts: config.alerts.clone(),
-        registry: registry.clone(),
-        replaced,
-    });
-    settlement.survey().await?;
-    let (scorer, board) = (Scorer::new((&config.routing).into()).into(), remembered(&ledger, clock.unix_ms()).await?);
-    let upstream = Upstream::new(&config.upstream, parties.relayer, &receipts)?;
-
-    let (listener, addr) = listen_public(config.server.listen).await?;
-    let operator = OperatorListener::open(&config).await?;
-    let (background, workers) = (CancellationToken::new(), TaskTracker::new());
-    workers.spawn(reader.run(config.chain.pause(), background.clone()));
-    workers.spawn(settlement.run(background.clone()));
-    workers.spawn(board::keep(board.clone(), registry.clone(), ledger.clone(), clock.clone(), background.clone()));
-    workers.spawn(prune(ledger.clone(), clock.clone(), config.ledger.keep_receipts_days, background.clone()));
-    let random = Random::from_os();
-    let node = Arc::new(Node {
-        limits: Limits::new(&config),
-        market: Market::new(std::mem::take(&mut config.market)),
-        config,
-        clock,
-        registry,
-        vaults,
-        allow_lists,
-        withdrawals,
-        gateway,
-        ledger,
-        scorer,
-        board,
-        histories: Histories::default(),
-        listings: Default::default(),
-        upstream,
-        settle,
-        tasks: TaskTracker::new(),
-        shutdown: CancellationToken::new(),
-        ending: CancellationToken::new(),
-        metrics: Metrics::default(),
-        tokenizers: Tokenizers::default(),
-        keys: Keys::new(random.bytes()),
-        sessions: Sessions::new(random.bytes()),
-        openings: Openings::default(),
-        requests: Requests::default(),
-        random,
-    });
-    begin(&node).await?;
-    let server = tokio::spawn(serve::serve(listener, node.clone(), crate::http::router(node.clone())));
-    let operator = operator.map(|operator| operator.serve(&node));
-    announce(&node, addr);
-    Ok(Running { node, addr, operator, server, background, workers })
+    let (place, [public, own]) = (config.ledger.location()?, [config.server.listen, config.operator.listen]);
+    let token = OperatorToken::configured(&config)?;
+    let site = Deployment::read(&config).await?.site(config)?;
+    let whole = site.open(vec![place], Share::WHOLE).await?;
+    let (listener, addr) = listen_public(public).await?;
+    let operator = OperatorListener::open(own, token).await?;
+    let process = Process::begin(&site).await;
+    whole.probe().await?;
+    let node = whole.node.clone();
+    let server = tokio::spawn(serve::serve(listener, node.shared.clone(), crate::http::router(node.clone())));
+    let held = Arc::new(Held::default());
+    held.insert(0, node.clone());
+    let operator = operator.map(|operator| operator.serve(&node.shared, held, &node.tasks));
+    announce(&site, addr);
+    Ok(Running { node, addr, operator, server, site, whole, process })
 }
 
-/// Learns what must be known before the first request, and starts what goes on beside them.
-async fn begin(node: &Arc<Node>) -> Result<(), StartError> {
-    let mut verifier = Verifier::new(node.clone());
-    verifier.begin(FIRST_PROOFS).await;
-    node.tasks.spawn(verifier.run());
-    board::seed_from_history(&node.board, &node.scorer, node.clock.unix_ms());
-    if let Some(prober) = Prober::new(node.clone()).await? {
-        node.tasks.spawn(prober.run());
+/// What goes on in a process whatever it holds.
+struct Process {
+    /// Ends the reader.
+    background: CancellationToken,
+    workers: TaskTracker,
+}
+
+impl Process {
+    /// Learns what must be known before the first request, and starts what goes on beside them.
+    async fn begin(site: &Site) -> Self {
+        let (background, workers) = (CancellationToken::new(), TaskTracker::new());
+        let pause = site.shared.config.chain.pause();
+        workers.spawn(Reader::run(site.reader.clone(), pause, background.clone()));
+        let mut verifier = Verifier::new(site.shared.clone());
+        verifier.begin(FIRST_PROOFS).await;
+        workers.spawn(verifier.run());
+        Self { background, workers }
     }
-    if node.gateway.sponsor().is_some() {
-        node.tasks.spawn(watch_sponsor(node.clone()));
+
+    async fn end(self) {
+        self.background.cancel();
+        self.workers.close();
+        self.workers.wait().await;
     }
-    Ok(())
 }
 
 /// Says what is running, for whoever reads the log after an upgrade.
-fn announce(node: &Node, address: SocketAddr) {
-    let registry = node.registry.borrow().clone();
-    let accounts = node.gateway.accounts();
+fn announce(site: &Site, address: SocketAddr) {
+    let shared = &site.shared;
+    let registry = shared.registry.borrow().clone();
+    let accounts = &site.parties;
     // Paths and queries of endpoints may hold keys.
     let host = |url: &String| reqwest::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-    let nodes: Vec<String> = node.config.chain.rpc_urls.iter().filter_map(host).collect();
+    let nodes: Vec<String> = shared.config.chain.rpc_urls.iter().filter_map(host).collect();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         relayer = %accounts.relayer,
         program = %accounts.program,
         settler = %accounts.settler,
         nodes = nodes.join(","),
-        ledger = node.config.ledger.shown(),
+        ledger = shared.config.ledger.shown(),
         fee_bps = registry.relayer.fee_bps,
         offers = registry.offers.len(),
-        bearer_keys = node.config.server.bearer_keys,
+        bearer_keys = shared.config.server.bearer_keys,
         %address,
         "serving"
     );
@@ -252,20 +230,12 @@ impl Running {
     /// then stops settling.
     /// What is sealed or sent by then is taken up by the next start.
     pub async fn stop(self) {
-        self.node.shutdown.cancel();
-        let limit = Duration::from_millis(self.node.config.server.drain_timeout_ms);
-        drain::drain(&self.node, self.server, limit).await;
-        self.background.cancel();
-        self.workers.close();
-        self.workers.wait().await;
+        let Self { node, server, site, whole, process, .. } = self;
+        node.stopping.cancel();
+        drain::drain(&node, server, node.config.server.drain()).await;
+        whole.close(&site).await;
+        process.end().await;
     }
-}
-
-/// The board as the ledger has it.
-async fn remembered(ledger: &Ledger, now_ms: i64) -> Result<Arc<Board>, StartError> {
-    let board = Arc::new(Board::default());
-    board::restore(&board, ledger, now_ms).await?;
-    Ok(board)
 }
 
 /// The relayer as the chain has it, and the keys it works with.
@@ -302,22 +272,35 @@ impl Deployment {
         Ok(Self { nodes, parties, registry, settler, receipts, replaced })
     }
 
-    /// Opens the ledger, and loads from it what vaults owe and which requests cannot come again.
-    async fn open_ledger(&self, config: &Config, clock: &Arc<dyn Clock>) -> Result<(Ledger, Arc<Vaults>), StartError> {
-        let relayer = self.parties.relayer;
-        let ledger = Ledger::open(config.ledger.location()?, &self.registry.domain, &relayer.to_bytes())?;
-        ledger.want_free(config.ledger.min_free_bytes);
-        let remembered_since = (clock.unix() - crate::vaults::REMEMBER_SECONDS) * 1_000;
-        ledger.finish_sealing().await?;
-        let loaded = ledger.load(remembered_since).await?;
-        let identity = Identity {
-            domain: self.registry.domain,
-            relayer,
-            key_id: self.registry.relayer.receipt_key_id,
-            receipt_key: self.receipts.clone(),
-        };
-        let vaults = Arc::new(Vaults::new(identity, ledger.clone(), clock.clone(), loaded));
-        Ok((ledger, vaults))
+    /// What partitions are opened with.
+    fn site(self, mut config: Config) -> Result<Site, StartError> {
+        let Self { nodes, parties, registry, settler, receipts, replaced } = self;
+        let (domain, receipt_key_id, directory) =
+            (registry.domain, registry.relayer.receipt_key_id, Arc::<Directory>::default());
+        let (reader, registry) = Reader::of_nobody(nodes.clone(), parties, directory.clone(), registry);
+        let random = Random::from_os();
+        let shared = Arc::new(Shared {
+            limits: Limits::new(&config),
+            upstream: Upstream::new(&config.upstream, parties.relayer, &receipts)?,
+            scorer: Scorer::new((&config.routing).into()).into(),
+            market: Market::new(std::mem::take(&mut config.market)),
+            config,
+            clock: Arc::new(SystemClock),
+            registry,
+            board: Arc::default(),
+            histories: Histories::default(),
+            listings: Default::default(),
+            stopping: CancellationToken::new(),
+            metrics: Metrics::default(),
+            tokenizers: Tokenizers::default(),
+            keys: Keys::new(random.bytes()),
+            sessions: Sessions::new(random.bytes()),
+            openings: Openings::default(),
+            requests: Requests::default(),
+            random,
+        });
+        let reader = Arc::new(Mutex::new(reader));
+        Ok(Site { shared, reader, directory, nodes, parties, domain, settler, receipts, receipt_key_id, replaced })
     }
 }
 
@@ -329,23 +312,27 @@ struct OperatorListener {
 }
 
 impl OperatorListener {
-    /// The one that is configured, if there is one.
-    async fn open(config: &Config) -> Result<Option<Self>, StartError> {
-        let path = &config.operator.token_file;
-        if path.as_os_str().is_empty() {
-            return Ok(None);
-        }
-        let token = operator_token(path)?;
-        let (listener, addr) = listen(config.operator.listen).await?;
+    /// One at `address`, if there is a token to let the operator in by.
+    async fn open(address: SocketAddr, token: Option<OperatorToken>) -> Result<Option<Self>, StartError> {
+        let Some(token) = token else { return Ok(None) };
+        let (listener, addr) = listen(address).await?;
         Ok(Some(Self { listener, addr, token }))
     }
 
-    /// Serves it until the shutdown of `node`. Returns where it is.
-    fn serve(self, node: &Arc<Node>) -> SocketAddr {
-        let router = crate::http::operator_router(node.clone(), self.token);
-        node.tasks.spawn(serve::serve(self.listener, node.clone(), router));
+    /// Serves it, as one of `tasks`, until the process takes no new request. Returns where it is.
+    fn serve(self, shared: &Arc<Shared>, held: Arc<Held>, tasks: &TaskTracker) -> SocketAddr {
+        let router = crate::http::operator_router(shared.clone(), held, self.token);
+        tasks.spawn(serve::serve(self.listener, shared.clone(), router));
         tracing::info!(address = %self.addr, "serving the operator's page");
         self.addr
+    }
+}
+
+impl OperatorToken {
+    /// The token in the configured file, if one is configured.
+    fn configured(config: &Config) -> Result<Option<Self>, StartError> {
+        let path = &config.operator.token_file;
+        (!path.as_os_str().is_empty()).then(|| operator_token(path)).transpose()
     }
 }
 
@@ -379,84 +366,10 @@ async fn check_deployment(
     expect("chain.receipt_keypair", receipt_key.pubkey(), registry.relayer.receipt_key)
 }
 
-/// How charges are settled. A local network's transactions cost nobody anything: nothing waits there.
-fn settlement_of(config: &Config) -> SettleConfig {
-    let min_fee_microusdc = if config.upstream.localnet { 0 } else { config.settle.min_fee_microusdc };
-    SettleConfig { min_fee_microusdc, ..config.settle.clone() }
-}
-
+/// Time that connections have after the requests they carry, where those are served by other processes.
+const LAST_CONNECTIONS: Duration = Duration::from_secs(5);
 /// Time in which origins are read before the first request is taken.
 const FIRST_PROOFS: Duration = Duration::from_secs(3);
-/// Pause between two looks for what was kept as long as configured.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
-
-/// Drops what was settled `days` ago, a little at a time, until `shutdown`.
-async fn prune(ledger: Ledger, clock: Arc<dyn Clock>, days: u32, shutdown: CancellationToken) {
-    if days == 0 {
-        return;
-    }
-    loop {
-        let before = clock.unix_ms() - i64::from(days) * DAY_MS;
-        let more = ledger.prune(before).await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "what is older than ledger.keep_receipts_days could not be dropped");
-            false
-        });
-        let pause = if more { Duration::from_millis(20) } else { PRUNE_EVERY };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(pause) => {}
-        }
-    }
-}
-
-/// The faucet, if one is configured.
-fn faucet(config: &Config, accounts: &SettlementAccounts) -> Result<Option<Faucet>, StartError> {
-    let path = &config.chain.faucet_keypair;
-    if path.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(Faucet::new(read_keypair(path)?, accounts.mint)))
-}
-
-/// Who pays for openings, if somebody does. It has nothing else to do: whatever it signs could otherwise be about something else.
-fn sponsor(
-    config: &Config,
-    accounts: &SettlementAccounts,
-    ledger: &Ledger,
-    clock: &Arc<dyn Clock>,
-) -> Result<Option<Sponsor>, StartError> {
-    let settings = &config.sponsor;
-    if settings.keypair.as_os_str().is_empty() {
-        return Ok(None);
-    }
-    let keypair = read_keypair(&settings.keypair)?;
-    if [accounts.settler, read_keypair(&config.chain.receipt_keypair)?.pubkey()].contains(&keypair.pubkey()) {
-        return Err(StartError::Mismatch(
-            "sponsor.keypair is the settler's or the one of receipts: make another one with `steam keygen`, and send it SOL".into(),
-        ));
-    }
-    Ok(Some(Sponsor::new(keypair, settings.clone(), ledger.clone(), clock.clone())))
-}
-
-/// Pause between two looks at what became of the openings that were paid for.
-const SPONSOR_EVERY: Duration = Duration::from_secs(10);
-
-/// Finds out what became of openings until the relayer shuts down.
-async fn watch_sponsor(node: Arc<Node>) {
-    loop {
-        match node.gateway.resolve_sponsored().await {
-            Ok(counted) => node.metrics.sponsor(counted, node.gateway.sponsor_lamports().await),
-            Err(error) => {
-                tracing::warn!(%error, "what became of sponsored openings is not known yet, so all of them count")
-            }
-        }
-        tokio::select! {
-            () = node.shutdown.cancelled() => return,
-            () = tokio::time::sleep(SPONSOR_EVERY) => {}
-        }
-    }
-}
-
 /// The operator's token in a file.
 ///
 /// # Errors
@@ -497,40 +410,5 @@ mod tests {
         std::fs::write(&path, "a very secret phrase").unwrap();
         let other = read_keypair(&path).unwrap_err().to_string();
         assert!(other.contains("holds no keypair") && !other.contains("secret phrase"), "{other}");
-    }
-
-    #[test]
-    fn the_sponsor_is_neither_the_settler_nor_the_receipt_key() {
-        let files = tempfile::tempdir().unwrap();
-        let write = |seed: u8| {
-            let path = files.path().join(format!("{seed}.json"));
-            std::fs::write(&path, format!("{:?}", Keypair::new_from_array([seed; 32]).to_bytes())).unwrap();
-            path
-        };
-        let at = |seed: u8| Keypair::new_from_array([seed; 32]).pubkey();
-        let zero = Pubkey::default();
-        let accounts = SettlementAccounts {
-            program: zero,
-            config: zero,
-            relayer: zero,
-            settler: at(7),
-            fee_token: zero,
-            mint: zero,
-        };
-        let ledger = Ledger::open(&files.path().join("steam.db"), &[0; 32], &[0; 32]).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let mut config = Config::default();
-        config.chain.receipt_keypair = write(8);
-        assert!(sponsor(&config, &accounts, &ledger, &clock).unwrap().is_none(), "off unless it is named");
-        for (seed, taken) in [(7, true), (8, true), (9, false)] {
-            config.sponsor.keypair = write(seed);
-            match sponsor(&config, &accounts, &ledger, &clock) {
-                Err(error) => assert!(taken && error.to_string().contains("sponsor.keypair"), "{seed}: {error}"),
-                Ok(found) => assert_eq!((taken, found.unwrap().address()), (false, at(seed))),
-            }
-        }
-        config.sponsor.keypair = files.path().join("none.json");
-        let error = sponsor(&config, &accounts, &ledger, &clock).unwrap_err().to_string();
-        assert!(error.contains("none.json"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ mod ledger;
 mod market;
 mod operator;
 mod read;
+mod replicas;
 mod sponsoring;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ pub use ledger::LedgerConfig;
 pub use market::{Market, host_of};
 pub use operator::Operator;
 pub use read::ConfigError;
+pub use replicas::Replicas;
 pub use sponsoring::Sponsoring;
 
 use read::{base58, base58_option};
@@ -54,6 +56,8 @@ pub struct Config {
     pub sponsor: Sponsoring,
     /// The operator's own page.
     pub operator: Operator,
+    /// Several processes of one relayer.
+    pub replicas: Replicas,
 }
 
 impl Config {
@@ -73,6 +77,7 @@ impl Config {
             probe,
             sponsor,
             operator,
+            replicas,
         } = self;
         let parts = [
             ("server", *server != other.server),
@@ -86,6 +91,7 @@ impl Config {
             ("probe", *probe != other.probe),
             ("sponsor", *sponsor != other.sponsor),
             ("operator", *operator != other.operator),
+            ("replicas", *replicas != other.replicas),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
     }
@@ -309,6 +315,13 @@ pub struct Probe {
 pub struct Metering {
     /// Tokens of an image of a model whose maker's formula is not known.
     pub image_tokens: u32,
+}
+
+impl Server {
+    /// Time that requests in flight have to end at shutdown.
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_timeout_ms)
+    }
 }
 
 impl Default for Server {

@@ -19,22 +19,23 @@ mod operator;
 mod page;
 mod paths;
 pub(crate) mod peer;
-mod public;
+pub(crate) mod public;
 mod query;
-mod sessions;
+pub(crate) mod sessions;
 mod solana_pay;
+pub(crate) mod target;
 mod told;
 mod usage;
 mod withdrawals;
 
-use crate::node::Node;
 use crate::node::requests::Answered;
+use crate::node::{Node, Shared};
 use crate::relay::error::RelayError;
 use crate::relay::{auth, dialect};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ALLOW, CACHE_CONTROL, UPGRADE};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use hyper::service::Service;
@@ -85,6 +86,19 @@ pub fn router(node: Arc<Node>) -> Router {
             response
         }
     })
+}
+
+/// An error of the relayer's before any route was asked: as its client reads it.
+pub(crate) fn refuse(shared: &Shared, path: &str, headers: &HeaderMap, error: RelayError) -> Response {
+    let mut response = error.into_response();
+    told::identify(shared, &mut response);
+    if let Some(code) = errors::render(&mut response, path, dialect::of_errors(path, headers)) {
+        shared.metrics.refused(code);
+    }
+    if cors::is_open(path) {
+        cors::open(&mut response);
+    }
+    response
 }
 
 /// Every route. The path and the method of each stand at its handler, with its documentation.

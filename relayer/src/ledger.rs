@@ -20,6 +20,7 @@ mod health;
 pub mod incidents;
 mod location;
 mod offline;
+pub mod partitions;
 mod postgres;
 mod prune;
 pub mod reconcile;
@@ -179,6 +180,8 @@ pub enum LedgerError {
 pub struct Ledger {
     writer: writer::Writer,
     readers: Arc<Readers>,
+    /// Those of every partition, in order, this one included; of a ledger in one piece its own alone.
+    all: Arc<[Arc<Readers>]>,
     /// Whether readers read at once, on the caller's thread.
     reads_in_turn: bool,
     /// Charges that are given their group's seq in one transaction.
@@ -195,6 +198,8 @@ const MARKED_IN_TURN: usize = 2;
 const FILE_READERS: usize = 512;
 /// Connections to a server for reading at the most.
 const SERVER_READERS: usize = 8;
+/// The same for what is read of another partition.
+const SIBLING_READERS: usize = 2;
 
 impl Ledger {
     /// Opens or creates a ledger for one relayer on one deployment. Waits for the disk or the server.
@@ -207,18 +212,35 @@ impl Ledger {
             Location::File(path) => {
                 let lock = Some(Arc::new(sqlite::lock(&path)?));
                 let store = sqlite::Store::open(&path, domain, relayer)?.with_checkpointer()?;
-                let writer = writer::Writer::start(store)?;
-                let readers = file_readers(&path);
-                Ok(Self { writer, readers, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, _lock: lock })
+                Ok(Self::new(writer::Writer::start(store)?, file_readers(&path), lock))
             }
             Location::Server(server) => {
                 let io = postgres::Io::start()?;
                 let writer = writer::Writer::start(postgres::Store::open(&server, &io, domain, relayer)?)?;
-                let open = move || postgres::open_reader(&server, &io).map(Reader::new);
-                let readers = Arc::new(Readers::new(SERVER_READERS, open));
-                Ok(Self { writer, readers, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, _lock: None })
+                Ok(Self::new(writer, server_readers(SERVER_READERS, server, io), None))
             }
         }
+    }
+
+    fn new(writer: writer::Writer, readers: Arc<Readers>, lock: Option<Arc<std::fs::File>>) -> Self {
+        let all = [readers.clone()].into();
+        Self { writer, readers, all, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, _lock: lock }
+    }
+
+    /// The same as the partition `own` of those at `places`: what concerns no vault is read of all of them.
+    ///
+    /// # Errors
+    /// [`LedgerError::Thread`].
+    pub fn beside(self, places: &[Location], own: u16) -> Result<Self, LedgerError> {
+        let io = postgres::Io::start()?;
+        let of = |(number, place): (usize, &Location)| match place {
+            Location::Server(server) if number != usize::from(own) => {
+                server_readers(SIBLING_READERS, server.clone(), io.clone())
+            }
+            _ => self.readers.clone(),
+        };
+        let all = places.iter().enumerate().map(of).collect();
+        Ok(Self { all, ..self })
     }
 
     /// The ledger in a file, without threads of its own: nothing is written but in the [`Turns`] the caller takes, and reads
@@ -229,8 +251,10 @@ impl Ledger {
     pub fn open_in_turns(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result<(Self, Turns), LedgerError> {
         let lock = Some(Arc::new(sqlite::lock(path)?));
         let (writer, turns) = writer::Writer::in_turns(sqlite::Store::open(path, domain, relayer)?);
-        let readers = file_readers(path);
-        Ok((Self { writer, readers, reads_in_turn: true, marked_at_once: MARKED_IN_TURN, _lock: lock }, turns))
+        Ok((
+            Self { reads_in_turn: true, marked_at_once: MARKED_IN_TURN, ..Self::new(writer, file_readers(path), lock) },
+            turns,
+        ))
     }
 
     /// Carries out `write` in the writer's next transaction and returns what came of it once that is durable.
@@ -252,7 +276,15 @@ impl Ledger {
         &self,
         query: impl FnOnce(&Reader) -> Result<T, LedgerError> + Send + 'static,
     ) -> Result<T, LedgerError> {
-        let readers = self.readers.clone();
+        self.read_of(self.readers.clone(), query).await
+    }
+
+    /// The same of another partition.
+    async fn read_of<T: Send + 'static>(
+        &self,
+        readers: Arc<Readers>,
+        query: impl FnOnce(&Reader) -> Result<T, LedgerError> + Send + 'static,
+    ) -> Result<T, LedgerError> {
         if self.reads_in_turn {
             return readers.with(query);
         }
@@ -288,6 +320,16 @@ impl Ledger {
         self.write_raw(|db| Ok(work(db.sqlite().expect("a ledger in a file"))?)).await
     }
 
+    /// Ends the writer once everything that waits was written, and lets go of the database, so that another process may open it. What is
+    /// written to it after that is refused.
+    ///
+    /// # Errors
+    /// [`LedgerError::Closed`] if it has ended already.
+    pub async fn close(&self) -> Result<(), LedgerError> {
+        let ended = self.writer.close()?;
+        ended.await.map_err(|_| LedgerError::Closed)
+    }
+
     /// Why nothing may be sold now: what is served could not be charged.
     pub fn trouble(&self) -> Option<Trouble> {
         self.writer.health().trouble()
@@ -307,6 +349,10 @@ impl Ledger {
     pub fn want_free(&self, bytes: u64) {
         self.writer.health().want_free(bytes);
     }
+}
+
+fn server_readers(most: usize, server: Server, io: Arc<postgres::Io>) -> Arc<Readers> {
+    Arc::new(Readers::new(most, move || postgres::open_reader(&server, &io).map(Reader::new)))
 }
 
 fn file_readers(path: &Path) -> Arc<Readers> {

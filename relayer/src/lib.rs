@@ -28,6 +28,7 @@ pub mod probe;
 pub mod reader;
 pub mod registry;
 pub mod relay;
+mod replicas;
 pub mod score;
 pub(crate) mod secret_files;
 pub mod settle;

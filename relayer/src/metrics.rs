@@ -134,6 +134,7 @@ metrics! {
     first_content_seconds: Family<Model, Histogram> = Family::new_with_constructor(seconds as fn() -> Histogram),
         "From acceptance to the first content";
     failovers: Counter, "Failed attempts after which another provider served";
+    forwarded: Counter, "Requests sent on to another process of the relayer, which holds their vault";
     hedges: Counter, "Second providers asked because a first was slow";
     upstream_failures: Family<Failure, Counter>, "Failed attempts, by provider and kind";
     holds: Counter, "Holds made";
@@ -202,6 +203,11 @@ impl Metrics {
         let model = Model { model: self.labels.of(model) };
         self.first_content_seconds.get_or_create(&model).observe(first_content.as_secs_f64());
         self.failovers.inc_by(failovers);
+    }
+
+    /// A request was sent to the process that holds its vault.
+    pub fn forwarded(&self) {
+        self.forwarded.inc();
     }
 
     /// A second provider was asked because the first was slow.
@@ -301,11 +307,11 @@ impl Metrics {
         self.sponsor_lamports.set(lamports.map_or(-1, gauge));
     }
 
-    /// Whether the ledger can write, just before it is rendered.
-    pub fn ledger(&self, ledger: &Ledger) {
-        self.ledger_writable.set(ledger.trouble().is_none().into());
-        self.ledger_failures.set(gauge(ledger.failures()));
-        self.ledger_free_bytes.set(ledger.free_bytes().map_or(-1, gauge));
+    /// Whether the ledger, or each of its partitions, can write, just before it is rendered.
+    pub fn ledgers<'a>(&self, ledgers: impl Iterator<Item = &'a Ledger> + Clone) {
+        self.ledger_writable.set(ledgers.clone().all(|ledger| ledger.trouble().is_none()).into());
+        self.ledger_failures.set(gauge(ledgers.clone().map(Ledger::failures).sum()));
+        self.ledger_free_bytes.set(ledgers.filter_map(Ledger::free_bytes).min().map_or(-1, gauge));
     }
 
     /// The text Prometheus reads.

@@ -3,6 +3,7 @@
 pub mod budget;
 pub mod fees;
 pub mod gateway;
+pub mod held;
 pub mod histories;
 pub mod keys;
 pub mod listings;
@@ -38,13 +39,14 @@ use crate::withdrawals::Withdrawals;
 use rand::rngs::StdRng;
 use rand::{RngCore, SeedableRng};
 use std::fmt;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// The state that requests share.
-pub struct Node {
+/// What all requests of a process share, whosever vault pays.
+pub struct Shared {
     /// The configuration, checked. Its part about the market is in [`Self::market`], which may be reloaded.
     pub config: Config,
     /// Time of day.
@@ -53,16 +55,6 @@ pub struct Node {
     pub registry: watch::Receiver<Arc<Registry>>,
     /// With whom the operator deals.
     pub market: Market,
-    /// Vaults, keys and holds.
-    pub vaults: Arc<Vaults>,
-    /// The providers that keys may pay.
-    pub allow_lists: AllowLists,
-    /// Withdrawals that the settler signs at once.
-    pub withdrawals: Withdrawals,
-    /// The chain, for pages.
-    pub gateway: Gateway,
-    /// The database.
-    pub ledger: Ledger,
     /// Measurements that decide who serves a request.
     pub scorer: Arc<Scorer>,
     /// Public measurements.
@@ -73,14 +65,8 @@ pub struct Node {
     pub listings: Listings,
     /// The client that calls providers.
     pub upstream: Upstream,
-    /// Progress of settlement.
-    pub settle: watch::Receiver<settle::Status>,
-    /// Tasks that must end before the process does.
-    pub tasks: TaskTracker,
-    /// Cancelled when no new request is taken.
-    pub shutdown: CancellationToken,
-    /// Cancelled when the requests under way must end.
-    pub ending: CancellationToken,
+    /// Cancelled when the process takes no new request.
+    pub stopping: CancellationToken,
     /// Counters.
     pub metrics: Metrics,
     /// Tokenizers of the models whose tokenizer is known.
@@ -99,10 +85,50 @@ pub struct Node {
     pub requests: Requests,
 }
 
-impl Node {
+/// What requests see: what all of them share, and the ledger in which their vaults are with all that belongs to it. A process has one,
+/// or one for each partition of the ledger that it holds.
+pub struct Node {
+    /// What the requests of all partitions share.
+    pub shared: Arc<Shared>,
+    /// Vaults, keys and holds.
+    pub vaults: Arc<Vaults>,
+    /// The providers that keys may pay.
+    pub allow_lists: AllowLists,
+    /// Withdrawals that the settler signs at once.
+    pub withdrawals: Withdrawals,
+    /// The chain, for pages.
+    pub gateway: Gateway,
+    /// The database.
+    pub ledger: Ledger,
+    /// Progress of settlement.
+    pub settle: watch::Receiver<settle::Status>,
+    /// Tasks that must end before the ledger is closed.
+    pub tasks: TaskTracker,
+    /// Cancelled when no new request is taken.
+    pub shutdown: CancellationToken,
+    /// Cancelled when the requests under way must end.
+    pub ending: CancellationToken,
+}
+
+/// What is shared is part of what a request sees: no path differs by where something is kept.
+impl Deref for Node {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.shared
+    }
+}
+
+impl Shared {
     /// The keys of bearer tokens, where the configuration allows such tokens.
     pub fn bearer_keys(&self) -> Option<&Keys> {
         self.config.server.bearer_keys.then_some(&self.keys)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
     }
 }
 

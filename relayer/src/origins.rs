@@ -4,7 +4,7 @@
 use crate::chain::Pubkey;
 use crate::config::host_of;
 use crate::market::{Proof, Proofs};
-use crate::node::Node;
+use crate::node::Shared;
 use crate::registry::{Offer, Registry};
 use crate::upstream::{Upstream, WellKnownError};
 use futures::StreamExt;
@@ -93,7 +93,7 @@ struct Known {
 /// Reads origins and publishes what they prove.
 #[derive(Debug)]
 pub struct Verifier {
-    node: Arc<Node>,
+    shared: Arc<Shared>,
     known: HashMap<String, Known>,
     /// The offers whose proofs were published last, and when.
     published: Option<(Arc<Registry>, Instant)>,
@@ -101,13 +101,13 @@ pub struct Verifier {
 
 impl Verifier {
     /// One that has read nothing.
-    pub fn new(node: Arc<Node>) -> Self {
-        Self { node, known: HashMap::new(), published: None }
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, known: HashMap::new(), published: None }
     }
 
     /// Reads origins until the relayer shuts down.
     pub async fn run(mut self) {
-        let shutdown = self.node.shutdown.clone();
+        let shutdown = self.shared.stopping.clone();
         let mut ticks = interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -124,12 +124,12 @@ impl Verifier {
 
     /// Reads the origins that are due at `now`, and publishes what all of them prove.
     pub async fn step(&mut self, now: Instant) {
-        let registry = self.node.registry.borrow().clone();
+        let registry = self.shared.registry.borrow().clone();
         let due = self.due(&registry, now);
-        let node = self.node.clone();
+        let shared = self.shared.clone();
         let reads = due.into_iter().map(|(host, url)| {
-            let node = node.clone();
-            async move { (host, read(&node.upstream, &url).await) }
+            let shared = shared.clone();
+            async move { (host, read(&shared.upstream, &url).await) }
         });
         let mut reads = futures::stream::iter(reads).buffer_unordered(AT_ONCE);
         let mut learned = false;
@@ -149,13 +149,13 @@ impl Verifier {
     pub async fn begin(&mut self, patience: Duration) {
         let now = Instant::now();
         if tokio::time::timeout(patience, self.step(now)).await.is_err() {
-            let registry = self.node.registry.borrow().clone();
+            let registry = self.shared.registry.borrow().clone();
             self.publish(registry, now);
         }
     }
 
     fn publish(&mut self, registry: Arc<Registry>, now: Instant) {
-        self.node.market.prove(self.proofs(&registry, now));
+        self.shared.market.prove(self.proofs(&registry, now));
         self.published = Some((registry, now));
     }
 

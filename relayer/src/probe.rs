@@ -12,6 +12,7 @@ mod tests;
 use crate::chain::Pubkey;
 use crate::clock::DAY_MS;
 use crate::config::Probe as ProbeConfig;
+use crate::ledger::partitions::Share;
 use crate::node::Node;
 use crate::registry::{Offer, Registry};
 use crate::relay::auth::{Credentials, Inbound, body_hash};
@@ -82,6 +83,8 @@ impl Probed {
 /// Sends probes.
 pub struct Prober {
     node: Arc<Node>,
+    /// The vaults of which one may be the operator's.
+    share: Share,
     key: SessionKey,
     spent: Spent,
     /// When an offer was last probed, whatever became of it.
@@ -137,7 +140,7 @@ impl Prober {
     ///
     /// # Errors
     /// [`ProbeError`].
-    pub async fn new(node: Arc<Node>) -> Result<Option<Self>, ProbeError> {
+    pub async fn new(node: Arc<Node>, share: Share) -> Result<Option<Self>, ProbeError> {
         let path = node.config.probe.key_file.clone();
         if path.as_os_str().is_empty() {
             return Ok(None);
@@ -146,24 +149,23 @@ impl Prober {
         let text = std::fs::read_to_string(&path).map_err(|error| fail(error.to_string()))?;
         let text = zeroize::Zeroizing::new(text);
         let key: SessionKey = text.trim().parse().map_err(|error| fail(format!("{error}")))?;
-        Self::paid_by(node, key, StdRng::from_os_rng()).await.map(Some)
+        Self::paid_by((node, share), key, StdRng::from_os_rng()).await.map(Some)
     }
 
-    async fn paid_by(node: Arc<Node>, key: SessionKey, rng: StdRng) -> Result<Self, ProbeError> {
+    async fn paid_by((node, share): (Arc<Node>, Share), key: SessionKey, rng: StdRng) -> Result<Self, ProbeError> {
         let since = node.clock.unix_ms() - DAY_MS;
         let mut spent = Spent::default();
         for (at_ms, amount) in node.ledger.charges_of_key(key.address(), since).await? {
             // What they were for is not known any more: nothing is left to accusations by a restart.
             spent.add(at_ms, amount, Cause::Accused);
         }
-        Ok(Self { node, key, spent, probed_ms: HashMap::new(), one: Arc::new(Semaphore::new(1)), rng })
+        Ok(Self { node, share, key, spent, probed_ms: HashMap::new(), one: Arc::new(Semaphore::new(1)), rng })
     }
 
     /// Probes one offer after another until the relayer shuts down.
     pub async fn run(mut self) {
-        self.node.scorer.confirm_by_probes(true);
-        self.node.board.confirm_by_probes(true);
         let shutdown = self.node.shutdown.clone();
+        let mut confirms = None;
         let mut ticks = interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -171,10 +173,22 @@ impl Prober {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
             }
+            if !self.pays_here() {
+                continue;
+            }
+            confirms.get_or_insert_with(|| Confirms::begin(&self.node));
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = self.step() => {}
             }
+        }
+    }
+
+    /// Whether the vault of the operator's key is held here: of several processes one probes. A vault that is not known yet is the first partition's to miss.
+    fn pays_here(&self) -> bool {
+        match self.node.vaults.directory().of_key(&self.key.address()) {
+            Some(vault) => self.share.has(vault.as_array()),
+            None => self.share.partition == 0,
         }
     }
 
@@ -272,6 +286,24 @@ impl Prober {
         let accepted = Accepted { unix_ms: node.clock.unix_ms(), at: Instant::now(), permit: Arc::new(permit) };
         tracing::debug!(provider = %offer.provider_name, model = %offer.model, "probing");
         relay(&self.node, caller, &inbound, request, accepted).await
+    }
+}
+
+/// While there is one, what is held against providers waits for a probe.
+struct Confirms(Arc<Node>);
+
+impl Confirms {
+    fn begin(node: &Arc<Node>) -> Self {
+        node.scorer.confirm_by_probes(true);
+        node.board.confirm_by_probes(true);
+        Self(node.clone())
+    }
+}
+
+impl Drop for Confirms {
+    fn drop(&mut self) {
+        self.0.scorer.confirm_by_probes(false);
+        self.0.board.confirm_by_probes(false);
     }
 }
 

@@ -6,18 +6,21 @@ pub mod accounts;
 use crate::chain::rpc::{Rpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::registry::Registry;
-use crate::vaults::Vaults;
+use crate::vaults::{Directory, Vaults};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 /// The one task that reads.
 pub struct Reader {
     nodes: Vec<Arc<dyn Rpc>>,
     parties: SettlementAccounts,
-    vaults: Arc<Vaults>,
+    /// Those that are held here.
+    vaults: Vec<Arc<Vaults>>,
+    /// All of them.
+    directory: Arc<Directory>,
     registry: watch::Sender<Arc<Registry>>,
     seen: HashMap<Pubkey, VaultSnapshot>,
 }
@@ -30,18 +33,40 @@ impl Reader {
         vaults: Arc<Vaults>,
         first: Registry,
     ) -> (Self, watch::Receiver<Arc<Registry>>) {
-        let (registry, watch) = watch::channel(Arc::new(first));
-        (Self { nodes, parties, vaults, registry, seen: HashMap::new() }, watch)
+        let (mut reader, watch) = Self::of_nobody(nodes, parties, vaults.directory(), first);
+        reader.begin(vaults);
+        (reader, watch)
     }
 
-    /// Reads every `pause` until `shutdown`.
-    pub async fn run(mut self, pause: Duration, shutdown: CancellationToken) {
+    /// One that holds no vaults yet, and knows all of them.
+    pub fn of_nobody(
+        nodes: Vec<Arc<dyn Rpc>>,
+        parties: SettlementAccounts,
+        directory: Arc<Directory>,
+        first: Registry,
+    ) -> (Self, watch::Receiver<Arc<Registry>>) {
+        let (registry, watch) = watch::channel(Arc::new(first));
+        (Self { nodes, parties, vaults: Vec::new(), directory, registry, seen: HashMap::new() }, watch)
+    }
+
+    /// Brings these vaults up to date from the next reading on.
+    pub fn begin(&mut self, vaults: Arc<Vaults>) {
+        self.vaults.push(vaults);
+    }
+
+    /// Does no more for these vaults.
+    pub fn end(&mut self, vaults: &Arc<Vaults>) {
+        self.vaults.retain(|other| !Arc::ptr_eq(other, vaults));
+    }
+
+    /// Reads with `reader` every `pause` until `shutdown`.
+    pub async fn run(reader: Arc<Mutex<Self>>, pause: Duration, shutdown: CancellationToken) {
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            if let Err(error) = self.read().await {
+            if let Err(error) = reader.lock().await.read().await {
                 tracing::warn!(%error, "the chain could not be read");
             }
         }
@@ -62,8 +87,13 @@ impl Reader {
             self.seen.extend(accounts::agreed_vaults(&self.nodes, &self.parties, chunk).await?.vaults);
         }
         let snapshots: Vec<VaultSnapshot> = self.seen.values().cloned().collect();
-        self.vaults.finalized(registry.slot);
-        self.vaults.update(&snapshots, registry.unix_time, registry.relayer.fee_bps);
+        if self.vaults.is_empty() {
+            self.directory.update(&snapshots);
+        }
+        for vaults in &self.vaults {
+            vaults.finalized(registry.slot);
+            vaults.update(&snapshots, registry.unix_time, registry.relayer.fee_bps);
+        }
         self.registry.send_replace(Arc::new(registry));
         Ok(())
     }

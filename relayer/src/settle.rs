@@ -58,6 +58,30 @@ pub struct Status {
     pub problem: Option<String>,
 }
 
+impl Status {
+    /// Where two settlements stand together: those of two partitions of a ledger.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.settled_groups += other.settled_groups;
+        self.open_groups += other.open_groups;
+        self.unsettled_receipts += other.unsettled_receipts;
+        self.unsettled = Pico(self.unsettled.0.saturating_add(other.unsettled.0));
+        self.halted.extend(other.halted);
+        self.incidents += other.incidents;
+        self.waiting += other.waiting;
+        self.facts = self.facts.and(other.facts);
+        let own: Vec<_> = self.alerts.iter().map(|alert| alert.name).collect();
+        self.alerts.extend(other.alerts.into_iter().filter(|alert| !own.contains(&alert.name)));
+        self.problem = self.problem.or(other.problem);
+        if other.last_settled_at > self.last_settled_at {
+            self.last_settled_at = other.last_settled_at;
+            self.last_signature = other.last_signature;
+            self.transaction = other.transaction;
+        }
+        self
+    }
+}
+
 /// Why a round of settlement stopped. The next round takes up where it did.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {

@@ -6,6 +6,7 @@
 //! sum from unsettled to settled in the moment the snapshot that contains it arrives.
 
 mod account;
+mod directory;
 mod hold;
 mod refusal;
 mod sums;
@@ -13,12 +14,14 @@ mod withdrawal;
 
 pub(crate) use account::REMEMBER_SECONDS;
 pub use account::{Dust, OwedLine};
+pub use directory::Directory;
 pub use hold::{ChargeError, Draft, Hold};
 pub use refusal::{Refusal, VaultUnavailable};
 pub use withdrawal::{CosignError, InvalidWithdrawal, WithdrawalRequest};
 
 use crate::chain::{KeyRef, Pubkey, VaultSnapshot};
 use crate::clock::Clock;
+use crate::ledger::partitions::Share;
 use crate::ledger::recovery::first_number;
 use crate::ledger::{Blocks, IncidentReport, Ledger, LedgerError, Loaded, SealedGroup, Totals};
 use crate::registry::Offer;
@@ -138,9 +141,13 @@ pub struct Identity {
     pub receipt_key: SigningKey,
 }
 
-/// All vaults that name this relayer.
+/// The vaults that name this relayer, as far as they are held here.
 pub struct Vaults {
     identity: Identity,
+    /// Which of the relayer's vaults are held here.
+    share: Share,
+    /// All of the relayer's vaults.
+    directory: Arc<Directory>,
     receipt_key: Arc<ReceiptKey>,
     ledger: Ledger,
     clock: Arc<dyn Clock>,
@@ -158,7 +165,6 @@ struct State {
     slot: u64,
     fee_bps: u16,
     accounts: HashMap<Pubkey, VaultAccount>,
-    by_key: HashMap<[u8; 32], Pubkey>,
     /// On what nothing is held, because charges to it could not settle.
     blocks: Blocks,
     /// Decisions of people that these sums contain.
@@ -186,7 +192,19 @@ impl Vaults {
         let state = State { loaded, blocks, decisions, ..State::default() };
         let started_ms = clock.unix_ms();
         let receipt_key = Arc::new(ReceiptKey::from(&identity.receipt_key));
-        Self { identity, receipt_key, ledger, clock, state: Mutex::new(state), started_ms }
+        let (share, directory) = (Share::WHOLE, Arc::default());
+        Self { identity, share, directory, receipt_key, ledger, clock, state: Mutex::new(state), started_ms }
+    }
+
+    /// The same, of which only a `share` is held here; all of the relayer's vaults are in `directory`.
+    #[must_use]
+    pub fn sharing(self, share: Share, directory: Arc<Directory>) -> Self {
+        Self { share, directory, ..self }
+    }
+
+    /// All of the relayer's vaults, whoever holds them.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.clone()
     }
 
     /// Takes over that everything up to `slot` is final: a vault that was last read long before takes no holds.
@@ -197,6 +215,7 @@ impl Vaults {
 
     /// Takes over what the chain says: every vault of this relayer, and the fee in force.
     pub fn update(&self, snapshots: &[VaultSnapshot], chain_time: i64, fee_bps: u16) {
+        self.directory.update(snapshots);
         let mut state = self.lock();
         state.fee_bps = fee_bps;
         let now = self.clock.unix();
@@ -205,7 +224,7 @@ impl Vaults {
         for account in accounts.values_mut() {
             account.missing(true);
         }
-        for snapshot in snapshots {
+        for snapshot in snapshots.iter().filter(|snapshot| self.share.has(snapshot.address.as_array())) {
             let known = accounts.get(&snapshot.address).map(VaultAccount::generation);
             // An old reading must not bring back the vault that was closed before.
             if known.is_some_and(|known| known > snapshot.generation) {
@@ -231,10 +250,6 @@ impl Vaults {
                 account.forget_before(now);
             }
         }
-        state.by_key = accounts
-            .iter()
-            .flat_map(|(address, account)| account.public_keys().map(move |key| (key, *address)))
-            .collect();
         state.accounts = accounts;
     }
 
@@ -243,12 +258,12 @@ impl Vaults {
     /// # Errors
     /// [`Refusal::UnknownVault`], [`Refusal::UnknownKey`], [`Refusal::KeyRevoked`] or [`Refusal::KeyExpired`].
     pub fn key(&self, key: &[u8; 32], vault: Option<&Pubkey>) -> Result<(KeyRef, KeyLimits), Refusal> {
-        let state = self.lock();
         let address = match vault {
-            Some(vault) => vault,
-            None => state.by_key.get(key).ok_or(Refusal::UnknownKey)?,
+            Some(vault) => *vault,
+            None => self.directory.of_key(key).ok_or(Refusal::UnknownKey)?,
         };
-        let account = state.accounts.get(address).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
+        let state = self.lock();
+        let account = state.accounts.get(&address).filter(|a| !a.is_missing()).ok_or(Refusal::UnknownVault)?;
         account.key(key, self.clock.unix())
     }
 
@@ -326,13 +341,7 @@ impl Vaults {
         blocks.offers.contains(&offer.address) || blocks.providers.contains(&offer.provider)
     }
 
-    /// The vault of an owner.
-    pub fn of_owner(&self, owner: &Pubkey) -> Option<Pubkey> {
-        let state = self.lock();
-        state.accounts.iter().find(|(_, account)| account.snapshot.owner == *owner).map(|(address, _)| *address)
-    }
-
-    /// The vaults that name this relayer.
+    /// The vaults that are held here.
     pub fn addresses(&self) -> Vec<Pubkey> {
         self.lock().accounts.keys().copied().collect()
     }

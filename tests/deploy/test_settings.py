@@ -40,6 +40,8 @@ def check(steam, folder):
             keys["ledger.password_file"] = f'"{password}"'
         if re.search("^token_file = ", text, re.M):
             keys["operator.token_file"] = f'"{token}"'
+        if re.search("^secret_file = ", text, re.M):
+            keys["replicas.secret_file"] = f'"{token}"'
         if re.search("^path = ", text, re.M):
             keys["ledger.path"] = f'"{folder / "steam.db"}"'
         file.write_text(with_values(text, keys | (more or {})))
@@ -93,6 +95,8 @@ def test_what_stands_behind_a_mark_is_accepted_too(check):
         ("probe.key_file", "short", "holds no API key"),
         ("operator.token_file", "short", "holds no token"),
         ("ledger.password_file", "", "ledger.password_file: cannot read"),
+        ("replicas.secret_file", "", "cannot read replicas.secret_file"),
+        ("replicas.secret_file", "short", "holds no secret"),
     ],
 )
 def test_what_serve_would_refuse_is_refused_before(check, folder, setting, content, told):

@@ -221,7 +221,8 @@ pub async fn run(site: Arc<Site>, inside: Arc<Mutex<Option<Inside>>>, mut rng: S
     };
     let withdrawals = Withdrawals::new(vaults.clone(), ledger.clone(), site.parties, site.settler.insecure_clone());
     let owners = owners::run(&site, vaults.clone(), withdrawals, StdRng::seed_from_u64(rng.random()));
-    work.push(reader.run(POLL, never.clone()).boxed());
+    let reader = Arc::new(tokio::sync::Mutex::new(reader));
+    work.push(Reader::run(reader, POLL, never.clone()).boxed());
     work.push(settler.run(never).boxed());
     work.push(owners.boxed());
     work.push(problems.boxed());

@@ -23,7 +23,7 @@ use steam::node::keys::Keys;
 use steam::node::openings::Openings;
 use steam::node::requests::Requests;
 use steam::node::sessions::Sessions;
-use steam::node::{Limits, Node, Random};
+use steam::node::{Limits, Node, Random, Shared};
 use steam::registry::{Offer, Registry, RelayerInfo};
 use steam::score::Scorer;
 use steam::tokens::Tokenizers;
@@ -85,26 +85,20 @@ pub async fn node(
     vaults.update(&[vault(clock.unix())], clock.unix(), FEE_BPS);
     let (_, registry) = watch::channel(Arc::new(registry(provider, capabilities, clock.unix())));
     let (_, settle) = watch::channel(steam::settle::Status::default());
-    Ok(Arc::new(Node {
-        // Nothing here asks the chain.
-        gateway: Gateway::new(Vec::new(), parties(), config.server.chain_requests_per_second, (None, None)),
+    let stopping = tokio_util::sync::CancellationToken::new();
+    // Nothing here asks the chain.
+    let gateway = Gateway::new(Vec::new(), parties(), config.server.chain_requests_per_second, (None, None));
+    let shared = Arc::new(Shared {
         limits: Limits::new(&config),
         market: Market::new(std::mem::take(&mut config.market)),
         registry,
-        allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await?,
-        withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(), settler()),
         clock,
-        vaults,
-        ledger,
         scorer: Arc::new(Scorer::new((&config.routing).into())),
         board: Arc::default(),
         histories: Histories::default(),
         listings: Default::default(),
         upstream: Upstream::new(&config.upstream, RELAYER, &receipt_key)?,
-        settle,
-        tasks: tokio_util::task::TaskTracker::new(),
-        shutdown: tokio_util::sync::CancellationToken::new(),
-        ending: tokio_util::sync::CancellationToken::new(),
+        stopping: stopping.clone(),
         metrics: Metrics::default(),
         tokenizers: Tokenizers::default(),
         keys: Keys::new(random.bytes()),
@@ -113,6 +107,18 @@ pub async fn node(
         openings: Openings::default(),
         random,
         config,
+    });
+    Ok(Arc::new(Node {
+        gateway,
+        allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await?,
+        withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(), settler()),
+        vaults,
+        ledger,
+        settle,
+        tasks: tokio_util::task::TaskTracker::new(),
+        shutdown: stopping,
+        ending: tokio_util::sync::CancellationToken::new(),
+        shared,
     }))
 }
 

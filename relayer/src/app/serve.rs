@@ -2,7 +2,7 @@
 
 use super::timed::TimedStream;
 use crate::http::peer::Peer;
-use crate::node::Node;
+use crate::node::Shared;
 use axum::Router;
 use hyper::Request;
 use hyper::body::Incoming;
@@ -25,12 +25,12 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0";
 /// Streams at once on an HTTP/2 connection.
 const STREAMS: u32 = 256;
 
-/// Serves the `router` of `node` until its shutdown, then waits for the connections to end.
-pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router) {
+/// Serves `router` until the process takes no new request, then waits for the connections to end.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Router) {
     let service = TowerToHyperService::new(router);
     let [opening, writes] =
-        [node.config.server.header_timeout_ms, node.config.server.write_timeout_ms].map(Duration::from_millis);
-    let connections = Arc::new(Semaphore::new(node.config.server.max_connections));
+        [shared.config.server.header_timeout_ms, shared.config.server.write_timeout_ms].map(Duration::from_millis);
+    let connections = Arc::new(Semaphore::new(shared.config.server.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(opening).max_buf_size(HEADER_BYTES);
     builder
@@ -47,7 +47,7 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
-            () = node.shutdown.cancelled() => break,
+            () = shared.stopping.cancelled() => break,
             accepted = accept(&listener, &connections) => accepted,
         };
         let Some((stream, address, permit)) = accepted else { continue };
@@ -57,7 +57,7 @@ pub(super) async fn serve(listener: TcpListener, node: Arc<Node>, router: Router
             service.call(request)
         });
         let stream = TimedStream::new(stream, opening, writes);
-        let (builders, watcher, shutdown) = (builders.clone(), graceful.watcher(), node.shutdown.clone());
+        let (builders, watcher, shutdown) = (builders.clone(), graceful.watcher(), shared.stopping.clone());
         tokio::spawn(async move {
             let spoken = tokio::select! {
                 biased;
@@ -137,7 +137,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = crate::http::router(world.node.clone());
-        let serving = tokio::spawn(serve(listener, world.node.clone(), router));
+        let serving = tokio::spawn(serve(listener, world.node.shared.clone(), router));
         (world, address, serving)
     }
 

@@ -44,6 +44,9 @@ pub struct Place {
     /// The database file, or the postgres:// URL of the database on a server
     #[arg(long, value_name = "FILE|URL", value_parser = ledger, env = "STEAM_LEDGER", default_value = "steam.db")]
     pub ledger: Given,
+    /// Which partition, of a ledger on a server that is divided among several processes (replicas.partitions)
+    #[arg(long, value_name = "NUMBER")]
+    pub partition: Option<u16>,
     /// The server's password.
     #[command(flatten)]
     pub password: Password,
@@ -106,7 +109,11 @@ impl Nodes {
 impl Place {
     /// Where the ledger is, with the password that lets in.
     fn location(&self) -> Result<Location> {
-        self.password.of(&self.ledger)
+        let place = self.password.of(&self.ledger)?;
+        if self.partition.is_some() && matches!(place, Location::File(_)) {
+            return Err(CliError::usage("a ledger in a file has no partitions: leave --partition out"));
+        }
+        Ok(place.in_partition(self.partition))
     }
 }
 

@@ -4,6 +4,7 @@ use super::error::{CliError, Result};
 use super::output::Format;
 use super::parse::{Given, ledger};
 use super::solana::{Global, cluster_url};
+use crate::app::replica::Replica;
 use crate::app::{self, Running, StartError};
 use crate::chain::rpc::RpcError;
 use crate::config::Config;
@@ -72,7 +73,7 @@ impl Serve {
         // Before anything that takes long: a signal that nobody waits for ends the process.
         let (mut stops, reloads) = (Stops::new()?, Reloads::new()?);
         let running = tokio::select! {
-            running = app::start(config) => running.map_err(|error| cannot_start(&error))?,
+            running = AtWork::start(config) => running.map_err(|error| cannot_start(&error))?,
             asked = stops.next() => return asked,
         };
         let asked = tokio::select! {
@@ -82,6 +83,35 @@ impl Serve {
         tracing::info!("draining; requests under way end first");
         running.stop().await;
         asked
+    }
+}
+
+/// The relayer, alone on its ledger or beside others.
+enum AtWork {
+    Alone(Box<Running>),
+    Replica(Box<Replica>),
+}
+
+impl AtWork {
+    async fn start(config: Config) -> std::result::Result<Self, StartError> {
+        if config.replicas.is_on() {
+            return app::replica::start(config).await.map(Box::new).map(Self::Replica);
+        }
+        app::start(config).await.map(Box::new).map(Self::Alone)
+    }
+
+    fn reload(&self, config: &Config) -> Vec<&'static str> {
+        match self {
+            Self::Alone(running) => running.reload(config),
+            Self::Replica(replica) => replica.reload(config),
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Self::Alone(running) => running.stop().await,
+            Self::Replica(replica) => replica.stop().await,
+        }
     }
 }
 
@@ -173,7 +203,7 @@ impl Reloads {
 
     /// Takes over the `[market]` part each time. A configuration that cannot be used changes nothing.
     #[cfg_attr(not(unix), expect(unused_mut, unused_variables, reason = "there is no such signal"))]
-    async fn serve(mut self, settings: &Settings, running: &Running) -> Infallible {
+    async fn serve(mut self, settings: &Settings, running: &AtWork) -> Infallible {
         #[cfg(unix)]
         while self.hangups.recv().await.is_some() {
             match settings.load() {
@@ -204,6 +234,10 @@ pub(super) fn cannot_start(error: &StartError) -> CliError {
         }
         StartError::OperatorToken { .. } => {
             "make one with `openssl rand -hex 32`, in a file that the relayer alone can read"
+        }
+        StartError::SecretFile { .. } => "correct replicas.secret_file, or leave it out for a relayer of one process",
+        StartError::Secret { .. } => {
+            "make one with `openssl rand -hex 32`, in a file that the relayer alone can read, the same for all its processes"
         }
         StartError::Chain(RpcError::Absent(_)) => {
             "set chain.relayer to the address that `steam relayer register` printed, and chain.rpc_urls to nodes of that cluster"

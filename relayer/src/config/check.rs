@@ -35,6 +35,7 @@ impl Config {
         upstream(&self.upstream)?;
         probe(&self.probe)?;
         sponsor(&self.sponsor)?;
+        self.replicas.check(&self.ledger.url)?;
         let (own, public) = (self.operator.listen, self.server.listen);
         let same = own.ip() == public.ip() || own.ip().is_unspecified() || public.ip().is_unspecified();
         let apart = self.operator.token_file.as_os_str().is_empty() || own.port() != public.port() || !same;

@@ -10,7 +10,7 @@ impl Config {
     /// What others may read or reach that is the relayer's alone. `file` is where the configuration
     /// was read.
     pub fn warnings(&self, file: &Path) -> Vec<Warning> {
-        let Self { chain, ledger, probe, sponsor, operator, .. } = self;
+        let Self { chain, ledger, probe, sponsor, operator, replicas, .. } = self;
         let secrets = [
             ("chain.settler_keypair", &chain.settler_keypair),
             ("chain.receipt_keypair", &chain.receipt_keypair),
@@ -19,6 +19,7 @@ impl Config {
             ("probe.key_file", &probe.key_file),
             ("operator.token_file", &operator.token_file),
             ("ledger.password_file", &ledger.password_file),
+            ("replicas.secret_file", &replicas.secret_file),
         ];
         let named = secrets.into_iter().filter(|(_, path)| !path.as_os_str().is_empty());
         let mut told: Vec<Warning> = named
@@ -39,6 +40,16 @@ impl Config {
                 operator.listen
             );
             told.push(Warning { says, mend: "listen on 127.0.0.1, and come through SSH or a proxy with TLS".into() });
+        }
+        if replicas.is_on() && !replicas.listen.ip().is_loopback() {
+            let says = format!(
+                "replicas.listen: other machines may reach {}, and what the processes send each other is plain HTTP, keys included",
+                replicas.listen
+            );
+            let mend =
+                "let only the other processes reach it, on a network of your own, or through a tunnel that encrypts"
+                    .into();
+            told.push(Warning { says, mend });
         }
         told
     }

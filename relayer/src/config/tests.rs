@@ -185,3 +185,28 @@ fn a_connection_may_be_idle_for_longer_than_load_balancers_keep_it() {
     // They keep one for 60 s; who closes it before them answers some of their requests with a reset.
     assert!(Config::default().server.header_timeout_ms > 60_000);
 }
+
+#[test]
+fn replicas_need_a_server_a_secret_and_an_address() {
+    let server = "ledger.url = \"postgres://steam@localhost/steam\"\nreplicas.secret_file = \"s\"\n";
+    assert!(!Config::default().replicas.is_on(), "off unless somebody wants it");
+    assert!(read(server).unwrap().replicas.is_on());
+    let named =
+        read(&format!("{server}replicas.listen = \"0.0.0.0:8789\"\nreplicas.address = \"a.example:8789\"")).unwrap();
+    assert_eq!(named.replicas.address, "a.example:8789");
+    for (more, key) in [
+        ("replicas.secret_file = \"s\"", "replicas.secret_file: only with ledger.url"),
+        ("replicas.partitions = 4", "replicas.partitions: 1, or name"),
+        (&format!("{server}replicas.partitions = 0"), "replicas.partitions: between 1 and 64"),
+        (&format!("{server}replicas.partitions = 65"), "replicas.partitions: between 1 and 64"),
+        (&format!("{server}replicas.lease_ms = 999"), "replicas.lease_ms: "),
+        (&format!("{server}replicas.lease_ms = 60001"), "replicas.lease_ms: "),
+        (&format!("{server}replicas.wait_ms = 60001"), "replicas.wait_ms: "),
+        (&format!("{server}replicas.listen = \"0.0.0.0:8789\""), "replicas.address: where the other"),
+        (&format!("{server}replicas.listen = \"127.0.0.1:0\""), "replicas.address: where the other"),
+        (&format!("{server}replicas.address = \"a.example\""), "replicas.address: as host:port"),
+    ] {
+        let refused = read(more).unwrap_err();
+        assert!(refused.starts_with(key), "{more}: {refused}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Keypairs and other secrets that the configuration names: whether they are there, are what they should be, and are nobody else's.
 
 use super::{Findings, Part, ledger};
+use crate::app::replica::secret;
 use crate::app::{StartError, operator_token as read_operator_token, read_keypair};
 use crate::chain::Pubkey;
 use crate::config::Config;
@@ -52,6 +53,7 @@ pub(super) fn look(config: &Config, file: &Path) -> (Findings, Keys) {
         );
     }
     operator_token(&mut found, &config.operator.token_file);
+    replica_secret(&mut found, &config.replicas.secret_file);
     probe_key(&mut found, &config.probe.key_file);
     // A file needs no more than its folder, which is looked at with the ledger.
     if let Err(error) = config.ledger.location() {
@@ -111,6 +113,19 @@ fn operator_token(found: &mut Findings, path: &Path) {
                 path.display()
             ),
             "make one with `openssl rand -hex 32`, in a file that the relayer alone can read",
+        ),
+    }
+}
+
+fn replica_secret(found: &mut Findings, path: &Path) {
+    if path.as_os_str().is_empty() {
+        return;
+    }
+    match secret(path) {
+        Ok(_) => found.well("replicas.secret_file holds a secret"),
+        Err(error) => found.fault(
+            error.to_string(),
+            "make one with `openssl rand -hex 32`, in a file that the relayer alone can read, the same for all its processes",
         ),
     }
 }

@@ -14,6 +14,7 @@ pub(super) fn look(config: &Config, registry: Option<&Registry>, runs_here: bool
         // Told with the files.
         Err(_) => {}
         Ok(Location::File(path)) => in_file(&mut found, config, &path, (registry, runs_here)),
+        Ok(server) if config.replicas.is_on() => shared(&mut found, config, &server, registry),
         Ok(server) => on_server(&mut found, &server, (registry, runs_here)),
     }
     found
@@ -57,17 +58,30 @@ fn on_server(found: &mut Findings, server: &Location, (registry, runs_here): (Op
             "correct ledger.url, or restart the relayer if it was changed",
         );
     }
-    if let Err(error) = ledger::usable(server) {
-        found.fault(
-            error.to_string(),
-            "mend that on the server; a database of the relayer's own is made with `createdb --owner USER --encoding UTF8 --template template0`",
-        );
-    }
+    usable(found, server);
     contents(found, server, registry);
     if in_use == Some(true) && !runs_here {
         found.warning(
             format!("{server} is open in another process, and no relayer answers at server.listen"),
             "see in the server's pg_stat_activity which one that is: two relayers never work on one ledger",
+        );
+    }
+}
+
+/// A ledger that several processes share: who has what open says nothing about this one.
+fn shared(found: &mut Findings, config: &Config, server: &Location, registry: Option<&Registry>) {
+    usable(found, server);
+    match config.replicas.partitions {
+        1 => contents(found, server, registry),
+        of => (0..of).for_each(|partition| contents(found, &server.clone().in_partition(Some(partition)), registry)),
+    }
+}
+
+fn usable(found: &mut Findings, server: &Location) {
+    if let Err(error) = ledger::usable(server) {
+        found.fault(
+            error.to_string(),
+            "mend that on the server; a database of the relayer's own is made with `createdb --owner USER --encoding UTF8 --template template0`",
         );
     }
 }

@@ -164,7 +164,7 @@ pub(super) async fn vault(
         .parse()
         .map_err(|_| RelayError::invalid("invalid_value", "address", "a vault's address is 32 bytes in base58"))?;
     let unseen = || RelayError::NotFound("this key is not authorised in that vault".into());
-    if let Some(session) = session(&node, request.headers())? {
+    if let Some(session) = session(&node, &request)? {
         let own = Some(vault).filter(|vault| session.vault == Some(*vault));
         return own.and_then(|vault| node.vaults.show(&vault)).map(Json).ok_or_else(unseen);
     }
@@ -187,7 +187,7 @@ pub(super) enum Asker {
 impl Asker {
     /// Who sent `request`.
     pub(super) fn of(node: &Node, request: &Request) -> Result<Self, RelayError> {
-        match session(node, request.headers())? {
+        match session(node, request)? {
             Some(session) => Ok(Self::Owner(session)),
             None => reader(node, request).map(Self::Key),
         }

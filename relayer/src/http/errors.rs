@@ -57,8 +57,9 @@ pub(crate) fn status(error: &RelayError) -> StatusCode {
         | RelayError::Cooldown { .. }
         | RelayError::UpstreamBusy { limited: true, .. } => StatusCode::TOO_MANY_REQUESTS,
         RelayError::Charge(_) | RelayError::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-        RelayError::Upstream { .. } | RelayError::Cut { .. } => StatusCode::BAD_GATEWAY,
+        RelayError::Upstream { .. } | RelayError::Cut { .. } | RelayError::HolderLost => StatusCode::BAD_GATEWAY,
         RelayError::NotReady(_)
+        | RelayError::VaultMoving
         | RelayError::UpstreamBusy { .. }
         | RelayError::Ledger(_)
         | RelayError::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,

@@ -98,7 +98,7 @@ pub(super) async fn make(
     if account == key {
         return Err(invalid("account", "another address than the key's: that of the wallet which is to own the vault"));
     }
-    if node.vaults.of_owner(&account).is_some() {
+    if node.vaults.directory().of_owner(&account).is_some() {
         return Err(OpeningError::HasVault.into());
     }
     let (blockhash, _) = node.gateway.blockhash(peer).await?;

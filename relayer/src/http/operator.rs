@@ -5,8 +5,10 @@ use crate::clock::DAY_MS;
 use crate::config::host_of;
 use crate::http::errors;
 use crate::http::page::{self, File};
-use crate::http::public::readiness;
-use crate::node::Node;
+use crate::http::public::{readiness, settlement};
+use crate::ledger::DayOfSettlements;
+use crate::node::Shared;
+use crate::node::held::Held;
 use crate::relay::dialect;
 use crate::relay::error::RelayError;
 use crate::views::{IncidentView, OperatorView};
@@ -18,6 +20,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -63,13 +66,14 @@ impl OperatorToken {
 }
 
 struct Operator {
-    node: Arc<Node>,
+    shared: Arc<Shared>,
+    held: Arc<Held>,
     token: OperatorToken,
 }
 
-/// What the operator's listener serves.
-pub fn operator_router(node: Arc<Node>, token: OperatorToken) -> Router {
-    let operator = Arc::new(Operator { node, token });
+/// What the operator's listener serves, of what the process holds.
+pub fn operator_router(shared: Arc<Shared>, held: Arc<Held>, token: OperatorToken) -> Router {
+    let operator = Arc::new(Operator { shared, held, token });
     Router::new()
         .route("/", get(|headers: HeaderMap| async move { page::answer(&INDEX, &headers) }))
         .route("/operator.js", get(|headers: HeaderMap| async move { page::answer(&SCRIPT, &headers) }))
@@ -95,7 +99,7 @@ async fn finish(request: Request, next: Next) -> Response {
 /// Everything that the operator's page shows.
 async fn show(State(operator): State<Arc<Operator>>, request: Request) -> Result<Response, RelayError> {
     admit(&operator.token, &request)?;
-    Ok(Json(gather(&operator.node).await?).into_response())
+    Ok(Json(gather(&operator.shared, &operator.held).await?).into_response())
 }
 
 /// Lets in who has the token, in the header alone and from this listener's own page.
@@ -132,26 +136,31 @@ fn is_address(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
-async fn gather(node: &Node) -> Result<OperatorView, RelayError> {
-    let now_ms = node.clock.unix_ms();
-    let incidents = node.ledger.incidents(false).await?;
-    let fees = node.ledger.settlements_by_day(now_ms - DAYS * DAY_MS).await?;
-    let addresses = node.vaults.addresses();
-    let mut vaults: Vec<_> = addresses.iter().filter_map(|vault| node.vaults.show(vault)).collect();
+async fn gather(shared: &Shared, held: &Held) -> Result<OperatorView, RelayError> {
+    let (now_ms, held) = (shared.clock.unix_ms(), held.all());
+    let (mut incidents, mut fees, mut vaults) = (Vec::new(), BTreeMap::new(), Vec::new());
+    for node in &held {
+        incidents.extend(node.ledger.incidents(false).await?);
+        for day in node.ledger.settlements_by_day(now_ms - DAYS * DAY_MS).await? {
+            fees.entry(day.day).and_modify(|sum: &mut DayOfSettlements| sum.add(&day)).or_insert(day);
+        }
+        vaults.extend(node.vaults.addresses().iter().filter_map(|vault| node.vaults.show(vault)));
+    }
+    let vaults_in_all = vaults.len();
     let owed = |pico: &str| pico.parse::<u128>().unwrap_or_default();
     vaults.sort_by_cached_key(|vault| std::cmp::Reverse(owed(&vault.unsettled_pico)));
     vaults.truncate(MOST_VAULTS);
     Ok(OperatorView {
         object: "operator",
         version: env!("CARGO_PKG_VERSION"),
-        at: node.clock.unix(),
-        readiness: readiness(node),
-        settlement: node.settle.borrow().clone(),
+        at: shared.clock.unix(),
+        readiness: readiness(shared, &held),
+        settlement: settlement(&held),
         incidents: incidents.iter().map(IncidentView::from).collect(),
         vaults,
-        vaults_in_all: addresses.len(),
-        fees: fees.iter().map(Into::into).collect(),
-        requests: node.requests.last(),
-        configuration: node.config.shown(node.market.view().policy()),
+        vaults_in_all,
+        fees: fees.values().rev().map(Into::into).collect(),
+        requests: shared.requests.last(),
+        configuration: shared.config.shown(shared.market.view().policy()),
     })
 }

@@ -42,7 +42,8 @@ impl Segments {
         request
     }
 
-    fn spelt<'a>(&self, path: &'a str) -> Cow<'a, str> {
+    /// A path as the routes spell it.
+    pub(super) fn spelt<'a>(&self, path: &'a str) -> Cow<'a, str> {
         let mut spelt = Cow::Borrowed(path);
         if path.contains("//") || (path.len() > 1 && path.ends_with('/')) {
             let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();

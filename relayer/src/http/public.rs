@@ -1,7 +1,8 @@
 //! What anyone may read about the relayer itself: whether it works, and how much.
 
-use crate::node::Node;
+use crate::node::{Node, Shared};
 use crate::registry::Registry;
+use crate::settle;
 use crate::views::{Health, Readiness};
 use axum::Json;
 use axum::extract::State;
@@ -25,11 +26,16 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
     responses((status = 200, description = "The process answers.", body = Health))
 )]
 pub(super) async fn health() -> Json<Health> {
-    Json(Health { status: "ok".into() })
+    Json(alive())
+}
+
+/// What a process says that answers.
+pub(crate) fn alive() -> Health {
+    Health { status: "ok".into() }
 }
 
 /// Why nothing should be sold on the word of `registry`, if nothing should: a withdrawal or a revocation may have gone unseen.
-pub(super) fn stale(node: &Node, registry: &Registry) -> Option<&'static str> {
+pub(super) fn stale(node: &Shared, registry: &Registry) -> Option<&'static str> {
     // The clock of a local network is whatever its user sets.
     if node.config.upstream.localnet {
         return None;
@@ -47,7 +53,7 @@ fn age(registry: &Registry) -> i64 {
 }
 
 /// How far this machine's clock is ahead of the cluster's, in seconds.
-fn skew(node: &Node, registry: &Registry) -> i64 {
+fn skew(node: &Shared, registry: &Registry) -> i64 {
     node.clock.unix().saturating_sub(registry.unix_time).saturating_sub(age(registry))
 }
 
@@ -63,18 +69,23 @@ fn skew(node: &Node, registry: &Registry) -> i64 {
     )
 )]
 pub(super) async fn ready(State(node): State<Arc<Node>>) -> Response {
-    let report = readiness(&node);
+    readiness_answer(&node.shared, std::slice::from_ref(&node))
+}
+
+/// The same for a process that holds `held`.
+pub(crate) fn readiness_answer(shared: &Shared, held: &[Arc<Node>]) -> Response {
+    let report = readiness(shared, held);
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(report)).into_response()
 }
 
 /// Whether the relayer takes requests, and every condition for it.
-pub(super) fn readiness(node: &Node) -> Readiness {
-    let registry = node.registry.borrow().clone();
-    let stale = stale(node, &registry);
+pub(super) fn readiness(shared: &Shared, held: &[Arc<Node>]) -> Readiness {
+    let registry = shared.registry.borrow().clone();
+    let stale = stale(shared, &registry);
     let fresh = stale.is_none();
-    let ledger = node.ledger.trouble();
-    let draining = node.shutdown.is_cancelled();
+    let ledger = held.iter().find_map(|node| node.ledger.trouble());
+    let draining = shared.stopping.is_cancelled();
     let ready = fresh && ledger.is_none() && registry.relayer.active && !draining;
     Readiness {
         ready,
@@ -82,7 +93,7 @@ pub(super) fn readiness(node: &Node) -> Readiness {
         registry_age_seconds: age(&registry),
         registry_fresh: fresh,
         registry_stale: stale.map(str::to_owned),
-        clock_skew_seconds: skew(node, &registry),
+        clock_skew_seconds: skew(shared, &registry),
         relayer_active: registry.relayer.active,
         ledger: ledger.is_none(),
         ledger_trouble: ledger.map(|trouble| trouble.to_string()),
@@ -104,15 +115,26 @@ pub(super) fn readiness(node: &Node) -> Readiness {
     ))
 )]
 pub(super) async fn metrics(State(node): State<Arc<Node>>) -> Response {
-    let settle = node.settle.borrow().clone();
-    let registry = node.registry.borrow().clone();
-    let metrics = &node.metrics;
+    metrics_answer(&node.shared, std::slice::from_ref(&node))
+}
+
+/// The same for a process that holds `held`.
+pub(crate) fn metrics_answer(shared: &Shared, held: &[Arc<Node>]) -> Response {
+    let settle = settlement(held);
+    let registry = shared.registry.borrow().clone();
+    let metrics = &shared.metrics;
     metrics.settlement(&settle, registry.slot);
-    metrics.ledger(&node.ledger);
-    let board = &node.board;
+    metrics.ledgers(held.iter().map(|node| &node.ledger));
+    let board = &shared.board;
     let flags: Vec<_> = registry.offers.iter().map(|offer| (offer, board.flags(&offer.address))).collect();
     metrics.flagged(flags.iter().flat_map(|(offer, flags)| {
         flags.iter().map(|flag| (offer.provider_name.as_str(), offer.model.as_str(), flag.reason.name()))
     }));
     ([(CONTENT_TYPE, OPENMETRICS)], metrics.render()).into_response()
+}
+
+/// Where the settlement of all that is held stands.
+pub(super) fn settlement(held: &[Arc<Node>]) -> settle::Status {
+    let statuses = held.iter().map(|node| node.settle.borrow().clone());
+    statuses.reduce(settle::Status::and).unwrap_or_default()
 }

@@ -91,16 +91,24 @@ pub(super) async fn close(State(node): State<Arc<Node>>, request: Request) -> Re
     Ok(Json(EndedSession { object: "session".into(), ended: true }))
 }
 
+/// The session of a request, found by the process that keeps it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SignedIn(pub(crate) Session);
+
 /// The session whose token a request carries; none if it carries another credential, or none.
 ///
 /// # Errors
 /// 401 if the session has ended.
-pub(super) fn session(node: &Node, headers: &HeaderMap) -> Result<Option<Session>, RelayError> {
-    let Some(token) = token(headers) else { return Ok(None) };
+pub(super) fn session(node: &Node, request: &Request) -> Result<Option<Session>, RelayError> {
+    if let Some(SignedIn(session)) = request.extensions().get() {
+        return Ok(Some(*session));
+    }
+    let Some(token) = token(request.headers()) else { return Ok(None) };
     node.sessions.get(token, node.clock.unix_ms()).map(Some).ok_or_else(no_session)
 }
 
-fn token(headers: &HeaderMap) -> Option<&str> {
+/// The token of a session that a request carries, if it carries one.
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     Some(token.trim()).filter(|token| scheme.eq_ignore_ascii_case("bearer") && token.starts_with(PREFIX))
 }
@@ -114,7 +122,7 @@ fn no_session() -> RelayError {
 
 /// What a wallet's session may read.
 fn may_read(node: &Node, owner: Pubkey) -> Result<Session, RelayError> {
-    let vault = node.vaults.of_owner(&owner);
+    let vault = node.vaults.directory().of_owner(&owner);
     let registry = node.registry.borrow().clone();
     let provider = registry.providers.iter().find(|provider| provider.authority == owner).map(|found| found.address);
     if vault.is_none() && provider.is_none() {

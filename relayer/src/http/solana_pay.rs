@@ -123,7 +123,7 @@ fn asked(node: &Node, vault: &str, uri: &Uri) -> Result<(Pubkey, MicroUsdc), Rel
     let amount = amount.filter(|amount| (1..=MOST).contains(amount)).ok_or_else(|| invalid("amount", AMOUNT))?;
     let unknown =
         || RelayError::NotFound("there is no such vault at this relayer; a new one is known once it is final".into());
-    node.vaults.show(&vault).map(|_| (vault, MicroUsdc(amount))).ok_or_else(unknown)
+    node.vaults.directory().knows(&vault).then_some((vault, MicroUsdc(amount))).ok_or_else(unknown)
 }
 
 /// An absolute URL, as wallets need it, at the address under which this relayer is registered.

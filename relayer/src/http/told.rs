@@ -1,6 +1,6 @@
 //! Headers that every answer has: its id, and what the key may still ask for.
 
-use crate::node::Node;
+use crate::node::Shared;
 use crate::node::rates::Left;
 use axum::http::{Extensions, HeaderName, HeaderValue};
 use axum::response::Response;
@@ -39,9 +39,9 @@ impl Rate {
 }
 
 /// Gives a response its id, and returns it: that of the answer, or a new one.
-pub(super) fn identify(node: &Node, response: &mut Response) -> String {
+pub(super) fn identify(shared: &Shared, response: &mut Response) -> String {
     let headers = response.headers_mut();
-    let own = || HeaderValue::try_from(format!("req-{}", hex::encode(node.random.id(node.clock.unix_ms())))).ok();
+    let own = || HeaderValue::try_from(format!("req-{}", hex::encode(shared.random.id(shared.clock.unix_ms())))).ok();
     let Some(id) = headers.get(GENERATION).cloned().or_else(own) else { return String::new() };
     for name in IDS {
         headers.insert(name, id.clone());

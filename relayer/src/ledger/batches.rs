@@ -207,6 +207,14 @@ pub struct DayOfSettlements {
     pub lamports: u64,
 }
 
+impl DayOfSettlements {
+    /// The same day of another partition as well.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.settlements += other.settlements;
+        self.lamports += other.lamports;
+    }
+}
+
 impl Ledger {
     /// What settlements cost since `since_ms`, Unix milliseconds, by day, the last one first.
     ///

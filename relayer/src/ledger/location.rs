@@ -19,6 +19,8 @@ pub enum Location {
 pub struct Server {
     url: String,
     password: Option<Zeroizing<String>>,
+    /// Which part of a ledger that is divided; the whole database's own without one.
+    partition: Option<u16>,
 }
 
 impl Location {
@@ -37,6 +39,15 @@ impl Location {
         match self {
             Self::Server(server) => Self::Server(Server { password, ..server }),
             file @ Self::File(_) => file,
+        }
+    }
+
+    /// One partition of a ledger that is divided. A file is never divided.
+    #[must_use]
+    pub fn in_partition(self, partition: Option<u16>) -> Self {
+        match (self, partition) {
+            (Self::Server(server), Some(partition)) => Self::Server(server.in_partition(partition)),
+            (place, _) => place,
         }
     }
 }
@@ -101,7 +112,18 @@ impl Server {
                     .into(),
             );
         }
-        Ok(Self { url: url.into(), password: None })
+        Ok(Self { url: url.into(), password: None, partition: None })
+    }
+
+    /// One partition of a ledger that is divided: its tables are in a schema of their own.
+    #[must_use]
+    pub fn in_partition(&self, partition: u16) -> Self {
+        Self { partition: Some(partition), ..self.clone() }
+    }
+
+    /// Whether it is one partition of a ledger.
+    pub(super) fn is_partition(&self) -> bool {
+        self.partition.is_some()
     }
 
     /// How to connect.
@@ -110,19 +132,29 @@ impl Server {
         if let Some(password) = &self.password {
             config.password(password.as_bytes());
         }
+        if let Some(partition) = self.partition {
+            let others = config.get_options().map(|others| format!("{others} ")).unwrap_or_default();
+            config.options(format!("{others}-c search_path={}", schema_of(partition)));
+        }
         Ok(config)
     }
 }
 
+/// The schema of a partition's tables.
+pub(super) fn schema_of(partition: u16) -> String {
+    format!("steam_partition_{partition}")
+}
+
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Server").field("url", &self.url).field("partition", &self.partition).finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.url)
+        f.write_str(&self.url)?;
+        self.partition.map_or(Ok(()), |partition| write!(f, ", partition {partition}"))
     }
 }
 
@@ -188,6 +220,17 @@ mod tests {
             let refused = Location::read(url).unwrap_err();
             assert!(refused.contains(problem) && !refused.contains("s3cret"), "{url}: {refused}");
         }
+    }
+
+    #[test]
+    fn a_partition_has_a_schema_of_its_own() {
+        let place = Location::read("postgres://steam@localhost/steam?options=-c%20geqo%3Doff").unwrap();
+        let Location::Server(server) = place.in_partition(Some(3)) else { panic!("a server") };
+        let config = server.config().unwrap();
+        assert_eq!(config.get_options(), Some("-c geqo=off -c search_path=steam_partition_3"));
+        assert!(server.to_string().ends_with(", partition 3") && server.is_partition());
+        let file = Location::read("/a/steam.db").unwrap();
+        assert_eq!(file.clone().in_partition(Some(1)), file);
     }
 
     #[test]

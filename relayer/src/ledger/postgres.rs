@@ -7,6 +7,8 @@ mod session;
 mod statement;
 mod store;
 
-pub(super) use schema::{create, in_use, join, lock_for_command, open_reader, usable};
-pub(super) use session::Io;
+pub(super) use schema::{
+    create, end_writer, in_use, join, lock_for_command, open_reader, partitions_of, require_server, usable,
+};
+pub(super) use session::{Io, Session};
 pub(super) use store::Store;

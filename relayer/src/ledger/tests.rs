@@ -4,6 +4,7 @@ mod allow_lists;
 mod audit;
 mod gather;
 mod moved;
+mod partitions;
 mod prune;
 mod same;
 mod server;

@@ -16,17 +16,27 @@ const MAX_QUEUE: usize = 65_536;
 /// Pause between two looks at the disk or the server.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
+/// What waits for the writer.
+enum Message {
+    /// To be carried out.
+    Command(Command),
+    /// Whatever came before it is carried out, and nothing after it.
+    Close(oneshot::Sender<()>),
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
-    queue: mpsc::SyncSender<Command>,
+    queue: mpsc::SyncSender<Message>,
     health: Health,
 }
 
 /// The other end: the only store that writes, and what waits for it.
 struct Loop<S> {
     store: S,
-    commands: mpsc::Receiver<Command>,
+    messages: mpsc::Receiver<Message>,
     health: Health,
+    /// Who is told of the end, once it was asked for.
+    closing: Option<oneshot::Sender<()>>,
 }
 
 /// A writer without a thread: it commits when it is told to.
@@ -34,9 +44,9 @@ pub struct Turns(Loop<sqlite::Store>);
 
 impl Writer {
     fn new<S: Store>(store: S) -> (Self, Loop<S>) {
-        let (queue, commands) = mpsc::sync_channel(MAX_QUEUE);
+        let (queue, messages) = mpsc::sync_channel(MAX_QUEUE);
         let health = Health::new();
-        (Self { queue, health: health.clone() }, Loop { store, commands, health })
+        (Self { queue, health: health.clone() }, Loop { store, messages, health, closing: None })
     }
 
     pub(super) fn in_turns(store: sqlite::Store) -> (Self, Turns) {
@@ -59,11 +69,22 @@ impl Writer {
         write: W,
     ) -> Result<oneshot::Receiver<Result<W::Output, LedgerError>>, LedgerError> {
         let (reply, result) = oneshot::channel();
-        self.queue.try_send(write.into_command(reply)).map_err(|refused| match refused {
+        self.send(Message::Command(write.into_command(reply)))?;
+        Ok(result)
+    }
+
+    /// Has the writer end once everything that waits was carried out. The receiver ends when it has ended.
+    pub(super) fn close(&self) -> Result<oneshot::Receiver<()>, LedgerError> {
+        let (reply, ended) = oneshot::channel();
+        self.send(Message::Close(reply))?;
+        Ok(ended)
+    }
+
+    fn send(&self, message: Message) -> Result<(), LedgerError> {
+        self.queue.try_send(message).map_err(|refused| match refused {
             TrySendError::Full(_) => LedgerError::Busy,
             TrySendError::Disconnected(_) => LedgerError::Closed,
-        })?;
-        Ok(result)
+        })
     }
 }
 
@@ -75,9 +96,7 @@ impl Writer {
         work: super::command::Raw,
         reply: super::command::Reply<()>,
     ) -> Result<(), LedgerError> {
-        self.queue
-            .try_send(Command::Other(Box::new(super::command::Other::Raw(work, reply))))
-            .map_err(|_| LedgerError::Closed)
+        self.send(Message::Command(Command::Other(Box::new(super::command::Other::Raw(work, reply)))))
     }
 }
 
@@ -91,8 +110,12 @@ impl Turns {
     /// Commits what is waiting, in one transaction, and answers it; false if nothing was. For those who decide
     /// themselves when that happens.
     pub fn take(&mut self) -> bool {
-        let first = self.0.commands.try_recv();
-        first.map(|first| self.0.commit(first)).is_ok()
+        match self.0.messages.try_recv() {
+            Ok(Message::Command(first)) => self.0.commit(first),
+            Ok(Message::Close(reply)) => self.0.closing = Some(reply),
+            Err(_) => return false,
+        }
+        true
     }
 
     /// The writing connection. For those who decide themselves when the disk is full or fails.
@@ -109,10 +132,14 @@ impl<S: Store> Loop<S> {
         let mut checked = Instant::now();
         self.look();
         loop {
-            match self.commands.recv_timeout(CHECK_EVERY.saturating_sub(checked.elapsed())) {
-                Ok(first) => self.commit(first),
+            match self.messages.recv_timeout(CHECK_EVERY.saturating_sub(checked.elapsed())) {
+                Ok(Message::Command(first)) => self.commit(first),
+                Ok(Message::Close(reply)) => self.closing = Some(reply),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if let Some(reply) = self.closing.take() {
+                return self.end(reply);
             }
             if checked.elapsed() >= CHECK_EVERY {
                 self.look();
@@ -122,11 +149,29 @@ impl<S: Store> Loop<S> {
     }
 
     fn commit(&mut self, first: Command) {
-        let batch = std::iter::once(first).chain(self.commands.try_iter()).take(MAX_COMMANDS).collect();
+        let mut batch = vec![first];
+        while batch.len() < MAX_COMMANDS
+            && let Ok(message) = self.messages.try_recv()
+        {
+            match message {
+                Message::Command(command) => batch.push(command),
+                Message::Close(reply) => {
+                    self.closing = Some(reply);
+                    break;
+                }
+            }
+        }
         self.health.begin();
         self.store.commit(batch, &self.health);
         self.health.end();
         self.store.tidy();
+    }
+
+    /// Ends: the database is let go before anybody is told.
+    fn end(self, reply: oneshot::Sender<()>) {
+        let Self { store, messages, .. } = self;
+        drop((store, messages));
+        let _ = reply.send(()); // whoever asked may have gone
     }
 
     fn look(&mut self) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::board::Suspicion;
+use crate::ledger::partitions::partition_of;
 use crate::localnet::{Behaviour, SimulatedProvider};
 use crate::relay::testing::mock::{Mock, WHOLE, answer};
 use crate::relay::testing::world::World;
@@ -12,7 +13,7 @@ use std::collections::HashSet;
 const NOW_MS: i64 = NOW * 1_000;
 
 async fn prober(world: &World) -> Prober {
-    Prober::paid_by(world.node.clone(), world.key(), StdRng::seed_from_u64(1)).await.unwrap()
+    Prober::paid_by((world.node.clone(), Share::WHOLE), world.key(), StdRng::seed_from_u64(1)).await.unwrap()
 }
 
 async fn simulated(seed: u8, behaviour: Behaviour) -> (SimulatedProvider, Offer) {
@@ -21,6 +22,20 @@ async fn simulated(seed: u8, behaviour: Behaviour) -> (SimulatedProvider, Offer)
     let provider = SimulatedProvider::start(behaviour, u64::from(seed)).await.unwrap();
     offer.url = provider.url();
     (provider, offer)
+}
+
+#[tokio::test]
+async fn of_several_processes_the_one_that_holds_the_vault_probes() {
+    let world = World::new(Vec::new()).await;
+    let of = 4;
+    let own = partition_of(world.snapshot.address.as_array(), of);
+    for partition in 0..of {
+        let share = Share { partition, of };
+        let by = async |key| Prober::paid_by((world.node.clone(), share), key, StdRng::seed_from_u64(1)).await.unwrap();
+        assert_eq!(by(world.key()).await.pays_here(), partition == own, "{partition}");
+        let unknown = SessionKey::from_seed(&[77; 32]);
+        assert_eq!(by(unknown).await.pays_here(), partition == 0, "a vault that is not there yet: {partition}");
+    }
 }
 
 #[tokio::test]
@@ -222,13 +237,13 @@ fn prompts_are_as_long_as_traffic_and_no_two_are_the_same() {
 #[tokio::test]
 async fn probes_are_off_unless_a_key_is_named_and_a_wrong_one_is_told() {
     let world = World::new(vec![]).await;
-    assert!(Prober::new(world.node.clone()).await.unwrap().is_none());
+    assert!(Prober::new(world.node.clone(), Share::WHOLE).await.unwrap().is_none());
     let files = tempfile::tempdir().unwrap();
     let path = files.path().join("key");
     std::fs::write(&path, "sk-steam-nonsense").unwrap();
     for path in [path, "/nonexistent/key".into()] {
         let world = World::with(vec![], |config| config.probe.key_file = path).await;
-        let error = Prober::new(world.node.clone()).await.err().unwrap().to_string();
+        let error = Prober::new(world.node.clone(), Share::WHOLE).await.err().unwrap().to_string();
         assert!(error.contains("probe.key_file") && !error.contains("nonsense"), "{error}");
     }
 }

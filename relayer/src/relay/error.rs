@@ -10,6 +10,9 @@ use std::time::Duration;
 use steam_protocol::Hash;
 use steam_protocol::units::MicroUsdc;
 
+/// When to try again while a vault is handed over.
+const MOVING: Duration = Duration::from_secs(1);
+
 /// Everything that can end a request without an answer. Messages are read by the client: they say what to do and
 /// never repeat a prompt or a secret.
 #[derive(Debug, thiserror::Error)]
@@ -194,6 +197,15 @@ pub enum RelayError {
     /// The relayer is stopped, and the answer would take longer than it has.
     #[error("this relayer is shutting down; what was delivered is charged, and nothing else")]
     ShuttingDown,
+    /// No process of the relayer holds the vault at the moment.
+    #[error("the vault is being handed to another process of this relayer; nothing was charged; try again in {} second", MOVING.as_secs())]
+    VaultMoving,
+    /// The process that held the vault ended while it had the request.
+    #[error(
+        "the process that served this has ended, and whether it was charged is not known yet: a signed request, or one with an \
+         Idempotency-Key, may be sent again and is charged once; look others up with GET /v1/receipts first"
+    )]
+    HolderLost,
     /// The answer could not be charged.
     #[error("{}", uncharged(.0))]
     Charge(#[from] ChargeError),
@@ -316,6 +328,8 @@ impl RelayError {
             Self::Cut { .. } => (Provider, "provider_failed"),
             Self::OutOfTime => (Relayer, "out_of_time"),
             Self::ShuttingDown => (Relayer, "shutting_down"),
+            Self::VaultMoving => (Relayer, "vault_moving"),
+            Self::HolderLost => (Relayer, "holder_lost"),
             Self::Charge(ChargeError::Ledger(LedgerError::Unknown(_))) => (Relayer, "charge_unknown"),
             Self::Charge(_) => (Relayer, "not_charged"),
             Self::Ledger(_) => (Relayer, "ledger_unavailable"),
@@ -346,6 +360,7 @@ impl RelayError {
             Self::Withdrawal(CosignError::NotDrained { .. } | CosignError::Seq { .. }) => Some(Duration::from_secs(5)),
             Self::Gateway(refusal) => refusal.retry_after(),
             Self::Opening(refusal) => refusal.retry_after(),
+            Self::VaultMoving => Some(MOVING),
             Self::NotReady(_) | Self::Ledger(_) | Self::Refused(Refusal::LedgerDown) => Some(Duration::from_secs(5)),
             _ => None,
         }

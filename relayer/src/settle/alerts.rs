@@ -37,6 +37,23 @@ pub struct Facts {
     pub heights: Vec<Option<u64>>,
 }
 
+impl Facts {
+    /// What is known of two partitions of a ledger together. Nodes and the settler are the same for both.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            oldest_unsettled_seconds: self.oldest_unsettled_seconds.max(other.oldest_unsettled_seconds),
+            unsettled_receipts: self.unsettled_receipts + other.unsettled_receipts,
+            skipped_groups: self.skipped_groups + other.skipped_groups,
+            set_aside: self.set_aside + other.set_aside,
+            halted_vaults: self.halted_vaults + other.halted_vaults,
+            fees_of_day: self.fees_of_day + other.fees_of_day,
+            settler_lamports: self.settler_lamports.or(other.settler_lamports),
+            heights: if self.heights.is_empty() { other.heights } else { self.heights },
+        }
+    }
+}
+
 /// Something that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Alert {
@@ -97,6 +114,32 @@ mod tests {
     /// The names of the alerts that `facts` give reason for.
     fn told(facts: Facts) -> Vec<&'static str> {
         of(&facts, &AlertConfig::default()).into_iter().map(|alert| alert.name).collect()
+    }
+
+    #[test]
+    fn what_is_known_of_two_partitions_is_their_sum_and_the_worse_of_both() {
+        let one = Facts {
+            oldest_unsettled_seconds: None,
+            unsettled_receipts: 1,
+            skipped_groups: 2,
+            set_aside: 3,
+            halted_vaults: 4,
+            fees_of_day: 5,
+            settler_lamports: Some(6),
+            heights: vec![Some(7)],
+        };
+        let two = Facts { oldest_unsettled_seconds: Some(9), ..one.clone() };
+        let both = Facts {
+            oldest_unsettled_seconds: Some(9),
+            unsettled_receipts: 2,
+            skipped_groups: 4,
+            set_aside: 6,
+            halted_vaults: 8,
+            fees_of_day: 10,
+            ..one.clone()
+        };
+        assert_eq!(one.clone().and(two.clone()), both);
+        assert_eq!(two.and(one), both);
     }
 
     #[test]

@@ -148,10 +148,6 @@ impl VaultAccount {
         self.snapshot.slot
     }
 
-    pub fn public_keys(&self) -> impl Iterator<Item = [u8; 32]> {
-        self.snapshot.keys.iter().map(|key| key.key)
-    }
-
     pub fn update(&mut self, snapshot: &VaultSnapshot, chain_time: i64) {
         if snapshot.slot < self.snapshot.slot {
             return; // an older reading that arrives late

@@ -2,7 +2,12 @@
 
 use super::*;
 use crate::chain::{KeySnapshot, Pubkey};
-use crate::ledger::{Agreement, ChargeId, LedgerError, RecentRequest};
+use crate::clock::Clock;
+use crate::ledger::partitions::Share;
+use crate::ledger::{Agreement, ChargeId, Ledger, LedgerError, Loaded, RecentRequest};
+use crate::vaults::{Identity, Vaults};
+use ed25519_dalek::SigningKey;
+use std::sync::Arc;
 use steam_protocol::units::Price;
 
 const NOW: i64 = 1_000;
@@ -282,4 +287,45 @@ fn what_was_open_at_the_start_or_came_back_does_not_wait() {
     spend(&mut many, 1, 10, 5);
     (0..1_000).for_each(|version| many.owes(OwedLine { version, ..line }));
     assert_eq!(dust(&many), None, "so many lines are no dust");
+}
+
+#[test]
+fn of_a_share_of_the_vaults_nothing_is_held_on_others_and_all_are_known() {
+    let files = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&files.path().join("steam.db"), &[0; 32], &[0; 32]).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+    let receipt_key = SigningKey::from_bytes(&[5; 32]);
+    let identity = Identity { domain: [0; 32], relayer: Pubkey::default(), key_id: 0, receipt_key };
+    let share = Share { partition: 1, of: 3 };
+    let vaults = Arc::new(Vaults::new(identity, ledger, clock, Loaded::default()).sharing(share, Arc::default()));
+    let snapshots: Vec<VaultSnapshot> = (1..=30)
+        .map(|n| {
+            let mut snapshot = VaultSnapshot {
+                address: Pubkey::new_from_array([n; 32]),
+                owner: Pubkey::new_from_array([100 + n; 32]),
+                ..snapshot()
+            };
+            (snapshot.keys[0].key, snapshot.keys[0].expires) = ([n; 32], i64::MAX);
+            snapshot
+        })
+        .collect();
+    vaults.update(&snapshots, NOW, 50);
+    let mut own = 0;
+    for snapshot in &snapshots {
+        let (vault, key) = (snapshot.address, snapshot.keys[0].key);
+        let directory = vaults.directory();
+        assert_eq!((directory.of_key(&key), directory.of_owner(&snapshot.owner)), (Some(vault), Some(vault)));
+        match vaults.key(&key, None) {
+            Ok((key, _)) => {
+                assert!(share.has(vault.as_array()));
+                vaults.reserve(&key, bearer(), [1; 32], MicroUsdc(1).pico(), NOW).unwrap();
+                own += 1;
+            }
+            Err(refused) => {
+                assert!(matches!(refused, Refusal::UnknownVault) && !share.has(vault.as_array()));
+                assert!(vaults.show(&vault).is_none());
+            }
+        }
+    }
+    assert!((1..30).contains(&own) && vaults.addresses().len() == own);
 }

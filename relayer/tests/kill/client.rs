@@ -143,6 +143,8 @@ async fn receipt_of(request: reqwest::RequestBuilder) -> Option<Vec<u8>> {
         502..=504 | 429 => None,
         // A database server was killed while it wrote: nothing was charged, and the request may come again.
         500 if body.contains("\"not_charged\"") => None,
+        // A signed request may come again whatever became of it: it is charged once.
+        500 if body.contains("\"charge_unknown\"") => None,
         other => panic!("HTTP {other}: {body}"),
     }
 }

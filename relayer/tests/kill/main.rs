@@ -12,6 +12,7 @@ mod on_a_server;
 mod postgres_server;
 mod proxy;
 mod recovery;
+mod replicas;
 mod system;
 
 use proxy::Stage;

@@ -113,16 +113,22 @@ impl System {
     /// Starts the relayer and waits until it takes requests. Each other time it settles in the other version.
     pub async fn serve(&mut self) -> Child {
         self.starts += 1;
-        self.write_config(if self.starts.is_multiple_of(2) { "v0" } else { "auto" });
+        let version = if self.starts.is_multiple_of(2) { "v0" } else { "auto" };
+        self.start_one("steam.toml", self.port, version, "").await
+    }
+
+    /// Starts a relayer that listens at `port`, with `more` in its configuration, and waits until it answers.
+    pub async fn start_one(&self, file: &str, port: u16, transaction: &str, more: &str) -> Child {
+        self.write_config(file, port, transaction, more);
         let mut relayer = Command::new(env!("CARGO_BIN_EXE_steam"))
             .arg("serve")
-            .arg(self.file("steam.toml"))
-            .env("RUST_LOG", "error")
+            .arg(self.file(file))
+            .env("RUST_LOG", std::env::var("STEAM_KILL_LOG").unwrap_or_else(|_| "error".into()))
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let health = format!("http://127.0.0.1:{}/health", self.port);
+        let health = format!("http://127.0.0.1:{port}/health");
         let deadline = Instant::now() + PATIENCE;
         while reqwest::get(&health).await.is_err() {
             assert!(relayer.try_wait().unwrap().is_none(), "the relayer did not start");
@@ -158,6 +164,11 @@ impl System {
         let id = answer.headers()["steam-generation-id"].to_str().unwrap().to_owned();
         answer.text().await.unwrap();
         id
+    }
+
+    /// Where clients send their requests.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn load(&self) -> Load {
@@ -243,7 +254,7 @@ impl System {
             .map(|is| self.ledger_count(&format!("SELECT count(*) FROM attempt WHERE substr(bytes, 1, 1) {is} x'81'")))
     }
 
-    fn write_config(&self, transaction: &str) {
+    fn write_config(&self, file: &str, port: u16, transaction: &str, more: &str) {
         let d = &self.deployment;
         for (name, keypair) in [("settler.json", &d.settler), ("receipts.json", &d.receipt_key)] {
             std::fs::write(self.file(name), serde_json::to_vec(&keypair.to_bytes().to_vec()).unwrap()).unwrap();
@@ -255,14 +266,14 @@ impl System {
         let config = format!(
             "[server]\nlisten = \"127.0.0.1:{}\"\n\
              [chain]\nrpc_urls = [\"{}\"]\nrelayer = \"{}\"\nsettler_keypair = {:?}\nreceipt_keypair = {:?}\npoll_ms = 200\n\
-             [ledger]\n{ledger}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[market]\nverify_origins = false\n[upstream]\nlocalnet = true\n",
-            self.port,
+             [ledger]\n{ledger}\n[settle]\ninterval_ms = 300\nresend_ms = 100\ntransaction = \"{transaction}\"\n[market]\nverify_origins = false\n[upstream]\nlocalnet = true\n{more}",
+            port,
             self.proxy.url,
             d.relayer,
             self.file("settler.json"),
             self.file("receipts.json"),
         );
-        std::fs::write(self.file("steam.toml"), config).unwrap();
+        std::fs::write(self.file(file), config).unwrap();
     }
 
     /// Runs a command of `steam` on the relayer's ledger, with the network's node; its exit code and what it printed.

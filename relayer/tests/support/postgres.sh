@@ -4,7 +4,7 @@ bin=$1 folder=$2 server=
 exec 2>>"$folder/log"
 
 start() {
-  "$bin/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=40 -c shared_buffers=32MB \
+  "$bin/postgres" -D "$folder/data" -k "$folder" -c listen_addresses= -c max_connections=100 -c shared_buffers=32MB \
     -c max_wal_size=64MB "$@" >>"$folder/log" 2>&1 </dev/null &
   server=$!
   until "$bin/pg_isready" -q -h "$folder" -d postgres; do

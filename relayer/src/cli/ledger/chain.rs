@@ -4,6 +4,7 @@ use super::{CliError, Nodes, Result};
 use crate::chain::rpc::{HttpRpc, RpcError};
 use crate::chain::{Pubkey, SettlementAccounts, VaultSnapshot};
 use crate::cli::solana::Global;
+use crate::ledger::partitions::Share;
 use crate::ledger::reconcile::OnChain;
 use crate::reader::accounts;
 use std::collections::BTreeSet;
@@ -22,7 +23,7 @@ pub struct Seen {
 }
 
 impl Nodes {
-    /// Reads the vaults that name the ledger's relayer, and those it knows, from every endpoint; nothing if none is named.
+    /// Reads the vaults that name the ledger's relayer and belong to its share, and those it knows, from every endpoint; nothing if none is named.
     ///
     /// # Errors
     /// If one does not answer, or is of another cluster than the ledger.
@@ -30,7 +31,7 @@ impl Nodes {
         &self,
         global: &Global,
         (domain, relayer): (Hash, Pubkey),
-        known: &[Pubkey],
+        (known, share): (&[Pubkey], Share),
     ) -> Result<Option<Seen>> {
         let urls = self.urls(global);
         if urls.is_empty() {
@@ -62,7 +63,8 @@ impl Nodes {
             mint: registry.mint,
         };
         let listed = accounts::all_vault_addresses(&nodes, &program, &relayer).await.map_err(failed)?;
-        let all: Vec<Pubkey> = listed.iter().chain(known).copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let own = listed.iter().filter(|vault| share.has(vault.as_array()));
+        let all: Vec<Pubkey> = own.chain(known).copied().collect::<BTreeSet<_>>().into_iter().collect();
         let mut reading = accounts::Reading::default();
         for chunk in all.chunks(accounts::VAULTS_AT_ONCE) {
             let part = accounts::agreed_vaults(&nodes, &parties, chunk).await.map_err(failed)?;

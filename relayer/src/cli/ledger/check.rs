@@ -48,7 +48,8 @@ impl Check {
         let mut audit = ledger.audit().map_err(&fail)?;
         let deployment = ledger.deployment().map_err(&fail)?;
         let known = ledger.vaults().map_err(&fail)?;
-        let seen = self.nodes.look(global, deployment, &known).await?;
+        let share = ledger.share(self.place.partition).map_err(&fail)?;
+        let seen = self.nodes.look(global, deployment, (&known, share)).await?;
         let (mut vaults, mut signatures) = (None, None);
         if let Some(seen) = &seen {
             // A relayer may have settled since the file was read: it is read again, and never behind the chain by more.

@@ -47,7 +47,8 @@ impl Reconcile {
         let mut offline = Offline::open(&place).map_err(&fail)?;
         let deployment = offline.reader().deployment().map_err(&fail)?;
         let known = offline.reader().vaults().map_err(&fail)?;
-        let Some(seen) = self.nodes.look(global, deployment, &known).await? else {
+        let share = offline.reader().share(self.place.partition).map_err(&fail)?;
+        let Some(seen) = self.nodes.look(global, deployment, (&known, share)).await? else {
             return Err(CliError::usage("the chain decides: name its endpoints with --rpc-url"));
         };
         let last_seen = offline.reader().last_seen_ms().map_err(&fail)?;

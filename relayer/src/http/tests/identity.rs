@@ -34,7 +34,7 @@ async fn proven(seed: u8) -> (SimulatedProvider, Offer) {
 }
 
 async fn verified(world: &World, now: Instant) -> Verifier {
-    let mut verifier = Verifier::new(world.node.clone());
+    let mut verifier = Verifier::new(world.node.shared.clone());
     verifier.step(now).await;
     verifier
 }
@@ -153,7 +153,7 @@ async fn an_origin_that_fails_is_read_ever_more_rarely() {
     let dead = Mock::new("dead", answer("500 X", "")).await;
     let world = World::with(vec![dead.offer(1)], verifying).await;
     let now = Instant::now();
-    let mut verifier = Verifier::new(world.node.clone());
+    let mut verifier = Verifier::new(world.node.shared.clone());
     for minutes in (0..48 * 60).step_by(10) {
         verifier.step(now + Duration::from_secs(60 * minutes)).await;
     }

@@ -1,10 +1,12 @@
 //! The operator's listener: who is let in, what is shown, and that the public one has none of it.
 
 use crate::http::{OperatorToken, operator_router};
+use crate::node::held::Held;
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::World;
 use serde_json::{Value, json};
 use std::future::IntoFuture;
+use std::sync::Arc;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
@@ -13,7 +15,9 @@ async fn world() -> (World, String) {
     let world = World::new(vec![good(false).await.offer(1)]).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = operator_router(world.node.clone(), OperatorToken::read(TOKEN).unwrap());
+    let held = Arc::new(Held::default());
+    held.insert(0, world.node.clone());
+    let router = operator_router(world.node.shared.clone(), held, OperatorToken::read(TOKEN).unwrap());
     tokio::spawn(axum::serve(listener, router).into_future());
     (world, url)
 }

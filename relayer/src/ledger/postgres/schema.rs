@@ -58,6 +58,7 @@ pub(super) fn open(
     let db: &dyn Database = &session;
     // Two that open at once make one ledger.
     db.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"))?;
+    require_whole(&session, server)?;
     let version = version(&session)?;
     match version {
         None => make(&session, domain, relayer)?,
@@ -85,6 +86,7 @@ pub(in crate::ledger) fn create(
     let session = Session::connect(server, &Io::start()?)?;
     require_server(&session, server)?;
     session.script(&format!("BEGIN; SELECT pg_advisory_xact_lock({LOCK}, 0)"))?;
+    require_whole(&session, server)?;
     if version(&session)?.is_some() {
         return Err(LedgerError::Exists { ledger: server.to_string() });
     }
@@ -118,13 +120,29 @@ pub(in crate::ledger) fn lock_for_command(server: &Server) -> Result<Session, Le
     Ok(session)
 }
 
+/// Which of the server's locks is the ledger's.
+fn own_lock() -> String {
+    format!(
+        "locktype = 'advisory' AND granted AND objsubid = 2
+           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+           AND classid = {LOCK}::oid AND objid = {TABLE}::oid"
+    )
+}
+
+/// Ends the connection of whoever has the ledger open for writing, if there is a ledger: its process has not told of itself for as long
+/// as it may. What it has not committed it never will, and it finds another epoch if it goes on.
+pub(in crate::ledger) fn end_writer(server: &Server, io: &Arc<Io>) -> Result<(), LedgerError> {
+    let session = Session::connect(server, io)?;
+    if version(&session)?.is_none() {
+        return Ok(());
+    }
+    let end = format!("SELECT pg_terminate_backend(pid) AS ended FROM pg_locks WHERE {}", own_lock());
+    (&session as &dyn Database).each(&end, &[], |_| Ok(()))
+}
+
 /// Whether anybody has the ledger's lock.
 pub(in crate::ledger) fn in_use(server: &Server) -> Result<bool, LedgerError> {
-    let held = format!(
-        "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 2
-           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND classid = {LOCK}::oid AND objid = {TABLE}::oid) AS held"
-    );
+    let held = format!("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE {}) AS held", own_lock());
     let session = open_reader(server, &Io::start()?)?;
     (&session as &dyn Database).one(&held, &[], |row| row.get("held"))
 }
@@ -170,7 +188,31 @@ fn version(session: &Session) -> Result<Option<i64>, LedgerError> {
     db.row("SELECT version FROM deployment", &[], |row| row.get("version"))
 }
 
+/// Into how many partitions the ledgers of the database are divided, if somebody has divided them.
+pub(in crate::ledger) fn partitions_of(session: &Session) -> Result<Option<i64>, LedgerError> {
+    let db: &dyn Database = session;
+    let made = "SELECT to_regclass('steam_replicas.layout') IS NOT NULL AS made";
+    if !db.one(made, &[], |row| row.get::<bool>("made"))? {
+        return Ok(None);
+    }
+    db.row("SELECT partitions FROM steam_replicas.layout", &[], |row| row.get("partitions"))
+}
+
+/// Refuses to take a database for one ledger that has several partitions.
+fn require_whole(session: &Session, server: &Server) -> Result<(), LedgerError> {
+    match partitions_of(session)? {
+        Some(partitions) if partitions > 1 && !server.is_partition() => Err(foreign(
+            server,
+            format!(
+                "its ledger has {partitions} partitions: serve from it with replicas.partitions = {partitions}; `steam ledger check`, `reconcile` and `resolve` take one at a time, with --partition, and `move` takes none"
+            ),
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn require_version(session: &Session, server: &Server) -> Result<(), LedgerError> {
+    require_whole(session, server)?;
     match version(session)? {
         Some(OLDEST..=VERSION) => Ok(()),
         Some(version) => Err(foreign(server, other_version(version))),
@@ -179,7 +221,7 @@ fn require_version(session: &Session, server: &Server) -> Result<(), LedgerError
 }
 
 /// Refuses a server that does not keep what a ledger needs.
-pub(super) fn require_server(session: &Session, server: &Server) -> Result<(), LedgerError> {
+pub(in crate::ledger) fn require_server(session: &Session, server: &Server) -> Result<(), LedgerError> {
     let problem = |problem: &str| {
         let problem = ServerError::new(problem);
         Err(LedgerError::Server { server: server.to_string(), problem })

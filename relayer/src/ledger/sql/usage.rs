@@ -92,6 +92,12 @@ impl Sums {
 }
 
 impl Reader {
+    /// Whether a key was ever charged.
+    pub(in crate::ledger) fn has_key(&self, key: &Address) -> Result<bool, LedgerError> {
+        let known = "SELECT 1 AS known FROM session_key WHERE public_key = ?1 LIMIT 1";
+        Ok(self.db().row(known, values![key], |_| Ok(()))?.is_some())
+    }
+
     /// A page of receipts.
     pub(in crate::ledger) fn receipts_of(
         &self,

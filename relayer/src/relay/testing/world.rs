@@ -13,7 +13,7 @@ use crate::node::gateway::{Faucet, Gateway, Sponsor};
 use crate::node::keys::Keys;
 use crate::node::requests::Requests;
 use crate::node::sessions::Sessions;
-use crate::node::{Limits, Node, Random};
+use crate::node::{Limits, Node, Random, Shared};
 use crate::registry::{Offer, Registry};
 use crate::score::Scorer;
 use crate::tokens::Tokenizers;
@@ -122,25 +122,18 @@ impl World {
         let sponsored = !config.sponsor.keypair.as_os_str().is_empty();
         let sponsor = sponsored.then(|| Sponsor::new(sponsor(), config.sponsor.clone(), ledger.clone(), clock.clone()));
         let per_second = config.server.chain_requests_per_second;
-        let node = Arc::new(Node {
-            gateway: Gateway::new(vec![chain.clone()], accounts, per_second, (faucet, sponsor)),
+        let gateway = Gateway::new(vec![chain.clone()], accounts, per_second, (faucet, sponsor));
+        let shared = Arc::new(Shared {
             limits: Limits::new(&config),
             market: Market::new(std::mem::take(&mut config.market)),
             clock: clock.clone(),
             registry: registry_seen,
-            allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
-            withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(relayer), settler()),
-            vaults,
-            ledger,
             scorer: Arc::new(Scorer::new((&config.routing).into())),
             board: Arc::default(),
             histories: Default::default(),
             listings: Default::default(),
             upstream: Upstream::new(&config.upstream, relayer, &receipt_key).unwrap(),
-            settle: settle_seen,
-            tasks: tokio_util::task::TaskTracker::new(),
-            shutdown: tokio_util::sync::CancellationToken::new(),
-            ending: tokio_util::sync::CancellationToken::new(),
+            stopping: tokio_util::sync::CancellationToken::new(),
             metrics: Metrics::default(),
             tokenizers: Tokenizers::default(),
             random: Random::from_os(),
@@ -149,6 +142,18 @@ impl World {
             openings: Default::default(),
             requests: Requests::default(),
             config,
+        });
+        let node = Arc::new(Node {
+            gateway,
+            allow_lists: AllowLists::load(ledger.clone(), vaults.clone()).await.unwrap(),
+            withdrawals: Withdrawals::new(vaults.clone(), ledger.clone(), parties(relayer), settler()),
+            vaults,
+            ledger,
+            settle: settle_seen,
+            tasks: tokio_util::task::TaskTracker::new(),
+            shutdown: shared.stopping.clone(),
+            ending: tokio_util::sync::CancellationToken::new(),
+            shared,
         });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

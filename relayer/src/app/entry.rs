@@ -1,0 +1,321 @@
+//! Where requests enter a process that shares the ledger with others: they are answered by a partition that is held here, or sent to whoever
+//! holds theirs.
+
+use crate::http::peer::Peer;
+use crate::http::sessions::SignedIn;
+use crate::http::target::{Gather, HOME, Own, Target, Targets, session};
+use crate::http::{public, refuse};
+use crate::node::held::Held;
+use crate::node::sessions::Session;
+use crate::node::{Node, Shared};
+use crate::relay::error::RelayError;
+use crate::replicas::forward::{Mark, NoAnswer, Peers, elsewhere};
+use crate::replicas::places::Places;
+use crate::replicas::secret::Secret;
+use crate::vaults::Directory;
+use axum::body::{Body, HttpBody};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use bytes::Bytes;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use steam_protocol::Address;
+use tokio::time::{Instant, timeout};
+
+/// Longest body that is kept to be sent once more. A longer one is sent on as it comes.
+const MOST_KEPT: u64 = 256 << 10;
+
+/// What takes requests.
+pub(super) struct Entry {
+    pub(super) shared: Arc<Shared>,
+    /// What is held here.
+    pub(super) held: Arc<Held>,
+    /// What others hold.
+    pub(super) places: Arc<Places>,
+    routers: RwLock<HashMap<u16, TowerToHyperService<Router>>>,
+    directory: Arc<Directory>,
+    targets: Targets,
+    partitions: u16,
+    peers: Peers,
+    secret: Secret,
+}
+
+/// How a request came, and how far it may go.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    peer: Peer,
+    session: Option<Session>,
+    from: From,
+}
+
+/// Who has sent a request here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    /// A client: it may be sent on.
+    Client,
+    /// Another process, which took this one for the holder of what is asked for.
+    Process,
+}
+
+impl Entry {
+    /// The entry of the process `me`, which holds nothing yet.
+    pub(super) fn new(shared: Arc<Shared>, directory: Arc<Directory>, me: String, secret: Secret) -> Self {
+        let partitions = shared.config.replicas.partitions;
+        let places = Arc::new(Places::new(me));
+        Self {
+            shared,
+            held: Arc::default(),
+            places: places.clone(),
+            routers: RwLock::default(),
+            directory,
+            targets: Targets::new(partitions),
+            partitions,
+            peers: Peers::new(secret.clone(), places),
+            secret,
+        }
+    }
+
+    /// Has a partition take requests here.
+    pub(super) fn open(&self, partition: u16, node: &Arc<Node>) {
+        let router = TowerToHyperService::new(crate::http::router(node.clone()));
+        self.routers.write().unwrap_or_else(PoisonError::into_inner).insert(partition, router);
+        self.held.insert(partition, node.clone());
+    }
+
+    /// Has a partition take no request here any more.
+    pub(super) fn shut(&self, partition: u16) {
+        self.held.remove(partition);
+        self.routers.write().unwrap_or_else(PoisonError::into_inner).remove(&partition);
+    }
+
+    /// Has nothing take requests here any more.
+    pub(super) fn shut_all(&self) {
+        while let Some(partition) = self.held.first() {
+            self.shut(partition);
+        }
+    }
+
+    /// What the public listener serves.
+    pub(super) fn public(self: &Arc<Self>) -> Router {
+        let entry = self.clone();
+        Router::new().fallback(move |request: Request| {
+            let entry = entry.clone();
+            async move { entry.answer(request).await }
+        })
+    }
+
+    /// What the other processes are served. Nobody is told what is there who does not know the secret.
+    pub(super) fn internal(self: &Arc<Self>) -> Router {
+        let entry = self.clone();
+        Router::new().fallback(move |mut request: Request| {
+            let entry = entry.clone();
+            async move {
+                match Mark::take(request.headers_mut(), &entry.secret) {
+                    Some(mark) => entry.answer_for(request, mark).await,
+                    None => StatusCode::FORBIDDEN.into_response(),
+                }
+            }
+        })
+    }
+
+    /// Answers what another process has sent on. It is never sent further, but for what a session may read, which only the first
+    /// partition can tell.
+    async fn answer_for(&self, mut request: Request, mark: Mark) -> Response {
+        request.extensions_mut().insert(mark.peer);
+        if let Some(session) = mark.session {
+            request.extensions_mut().insert(SignedIn(session));
+        }
+        let arrival = Arrival { peer: mark.peer, session: mark.session, from: From::Process };
+        if mark.partition == HOME && mark.session.is_none() && self.held.get(HOME).is_some() {
+            return self.at_home(request, arrival).await;
+        }
+        self.local(mark.partition, request).await.unwrap_or_else(|_| elsewhere())
+    }
+
+    /// Answers what a client has sent.
+    async fn answer(&self, request: Request) -> Response {
+        let peer = request.extensions().get().copied().unwrap_or(Peer(None));
+        let arrival = Arrival { peer, session: None, from: From::Client };
+        match self.targets.of(&request, &self.shared, &self.directory) {
+            Target::Own(own) => self.own(own),
+            Target::Partition(HOME) if self.held.get(HOME).is_some() => self.at_home(request, arrival).await,
+            Target::Partition(partition) => self.at(partition, request, arrival).await,
+            Target::All(gather) => self.gather(request, arrival, gather).await,
+            Target::Former(key) => {
+                let partition = self.former(key).await;
+                self.at(partition, request, arrival).await
+            }
+            Target::Any => match self.held.first() {
+                Some(partition) => self.at(partition, request, arrival).await,
+                None => self.at(HOME, request, arrival).await,
+            },
+        }
+    }
+
+    /// The partition in which a key was charged whose vault is not on chain any more; the first one if none says so.
+    async fn former(&self, key: Address) -> u16 {
+        let Some(node) = self.held.first().and_then(|partition| self.held.get(partition)) else { return HOME };
+        node.ledger
+            .partition_of_key(key)
+            .await
+            .unwrap_or_else(|error| {
+                tracing::warn!(%error, "the partition of a closed vault's key is not known");
+                None
+            })
+            .unwrap_or(HOME)
+    }
+
+    /// Answers what came to the first partition, which is held here. What a session reads may be at another one.
+    async fn at_home(&self, request: Request, arrival: Arrival) -> Response {
+        let Some(session) = session(request.headers(), &self.shared) else {
+            return self.own_home(request, arrival).await;
+        };
+        match self.targets.signed_in(&request, &session) {
+            Target::Partition(partition) if partition != HOME => {
+                self.at(partition, request, Arrival { session: Some(session), ..arrival }).await
+            }
+            Target::All(gather) => self.gather(request, Arrival { session: Some(session), ..arrival }, gather).await,
+            _ => self.own_home(request, arrival).await,
+        }
+    }
+
+    /// Has the first partition answer. It may just have ceased to be held here.
+    async fn own_home(&self, request: Request, arrival: Arrival) -> Response {
+        match arrival.from {
+            From::Client => self.at(HOME, request, arrival).await,
+            From::Process => self.local(HOME, request).await.unwrap_or_else(|_| elsewhere()),
+        }
+    }
+
+    /// What the process says of itself.
+    fn own(&self, own: Own) -> Response {
+        match own {
+            Own::Health => Json(public::alive()).into_response(),
+            Own::Ready => public::readiness_answer(&self.shared, &self.held.all()),
+            Own::Metrics => public::metrics_answer(&self.shared, &self.held.all()),
+        }
+    }
+
+    /// Has a partition that is held here answer. The request comes back if it is not.
+    async fn local(&self, partition: u16, request: Request) -> Result<Response, Request> {
+        let Some(node) = self.held.get(partition) else { return Err(request) };
+        // Whoever ends the partition waits for this.
+        let _under_way = node.tasks.token();
+        let router = self.routers.read().unwrap_or_else(PoisonError::into_inner).get(&partition).cloned();
+        match router {
+            Some(router) if self.held.get(partition).is_some() => {
+                Ok(router.call(request).await.unwrap_or_else(|never| match never {}))
+            }
+            _ => Err(request),
+        }
+    }
+
+    /// Has whoever holds a partition answer, here or elsewhere, and waits for somebody to hold it.
+    async fn at(&self, partition: u16, request: Request, arrival: Arrival) -> Response {
+        let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+        match self.reach(partition, request, arrival).await {
+            Ok(answer) => answer,
+            Err(error) => refuse(&self.shared, &path, &headers, error),
+        }
+    }
+
+    async fn reach(&self, partition: u16, request: Request, arrival: Arrival) -> Result<Response, RelayError> {
+        let mut request = match self.local(partition, request).await {
+            Ok(answer) => return Ok(answer),
+            Err(request) => request,
+        };
+        let until = Instant::now() + self.shared.config.replicas.wait();
+        let mark = Mark { partition, peer: arrival.peer, session: arrival.session };
+        loop {
+            if let Some(address) = self.places.of(partition) {
+                let (parts, body) = request.into_parts();
+                let (body, kept) = self.keep(body).await?;
+                let kept = kept.map(|kept| Request::from_parts(parts.clone(), Body::from(kept)));
+                self.shared.metrics.forwarded();
+                match self.peers.send(&address, Request::from_parts(parts, body), &mark).await {
+                    Ok(answer) => return Ok(answer),
+                    Err(NoAnswer::Lost) => return Err(RelayError::HolderLost),
+                    Err(NoAnswer::NotTaken) => {}
+                }
+                request = kept.ok_or(RelayError::VaultMoving)?;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(RelayError::VaultMoving);
+            }
+            self.places.changed(left.min(AGAIN)).await;
+            request = match self.local(partition, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(request) => request,
+            };
+        }
+    }
+
+    /// A short body, twice; a long one once.
+    async fn keep(&self, body: Body) -> Result<(Body, Option<Bytes>), RelayError> {
+        if body.size_hint().upper().is_none_or(|length| length > MOST_KEPT) {
+            return Ok((body, None));
+        }
+        let bytes = self.read(body).await?;
+        Ok((Body::from(bytes.clone()), Some(bytes)))
+    }
+
+    async fn read(&self, body: Body) -> Result<Bytes, RelayError> {
+        let patience = Duration::from_millis(self.shared.config.server.body_timeout_ms);
+        let most = usize::try_from(MOST_KEPT).unwrap_or(usize::MAX);
+        let read = timeout(patience, axum::body::to_bytes(body, most)).await.map_err(|_| RelayError::BodyTimeout)?;
+        read.map_err(|_| RelayError::TooLarge { limit: most })
+    }
+
+    /// Asks every partition, and answers with what counts.
+    async fn gather(&self, request: Request, arrival: Arrival, gather: Gather) -> Response {
+        let (parts, body) = request.into_parts();
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(error) => return refuse(&self.shared, parts.uri.path(), &parts.headers, error),
+        };
+        let mut best: Option<Response> = None;
+        for partition in 0..self.partitions {
+            let request = again(&parts, &body, arrival.session);
+            let answer = self.at(partition, request, arrival).await;
+            let better = best.as_ref().is_none_or(|best| rank(gather, answer.status()) > rank(gather, best.status()));
+            if better {
+                best = Some(answer);
+            }
+        }
+        best.unwrap_or_else(|| refuse(&self.shared, parts.uri.path(), &parts.headers, RelayError::VaultMoving))
+    }
+}
+
+/// Pause after which a holder is asked again that refused.
+const AGAIN: Duration = Duration::from_millis(200);
+
+/// The same request once more.
+fn again(parts: &Parts, body: &Bytes, session: Option<Session>) -> Request {
+    let mut request = Request::from_parts(parts.clone(), Body::from(body.clone()));
+    if let Some(session) = session {
+        request.extensions_mut().insert(SignedIn(session));
+    }
+    request
+}
+
+/// Which of two answers counts: the higher one.
+fn rank(gather: Gather, status: StatusCode) -> u8 {
+    match gather {
+        _ if status == StatusCode::NOT_FOUND => 0,
+        Gather::Found if status.is_server_error() => 1,
+        Gather::Found => 2,
+        Gather::Kept if status.is_success() => 1,
+        // What could not be asked may have to know it.
+        Gather::Kept => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests;

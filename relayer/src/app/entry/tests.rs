@@ -1,0 +1,242 @@
+//! Two processes of a relayer: one holds the vault, and the other one is asked.
+
+use super::*;
+use crate::ledger::partitions::{Held as Part, Member, Roster, partition_of};
+use crate::relay::testing::mock::{HELLO, Mock, ROLE, Step, good, stream};
+use crate::relay::testing::world::{Streamed, World, error};
+use axum::http::HeaderValue;
+use serde_json::json;
+use std::future::IntoFuture;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+const PARTITIONS: u16 = 4;
+
+struct Two {
+    world: World,
+    /// The one that holds the vault.
+    holder: Arc<Entry>,
+    /// Its internal port.
+    internal: SocketAddr,
+    /// The one that holds nothing, and where it is asked.
+    other: Arc<Entry>,
+    public: SocketAddr,
+    partition: u16,
+}
+
+async fn listen(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, router).into_future());
+    address
+}
+
+fn entry(world: &World, me: &str) -> Arc<Entry> {
+    let secret = Secret::read(SECRET).unwrap();
+    Arc::new(Entry::new(world.node.shared.clone(), world.node.vaults.directory(), me.into(), secret))
+}
+
+impl Two {
+    async fn new(provider: Mock) -> Self {
+        let world = World::with(vec![provider.offer(1)], |config| {
+            (config.replicas.partitions, config.replicas.wait_ms) = (PARTITIONS, 400);
+        })
+        .await;
+        let (holder, other) = (entry(&world, "holder"), entry(&world, "other"));
+        let partition = partition_of(world.snapshot.address.as_array(), PARTITIONS);
+        holder.open(partition, &world.node);
+        let (internal, public) = (listen(holder.internal()).await, listen(other.public()).await);
+        let two = Self { world, holder, internal, other, public, partition };
+        two.told(&two.internal.to_string());
+        two
+    }
+
+    /// Tells the other one that every partition is served at `address`.
+    fn told(&self, address: &str) {
+        let member = Member { id: "holder".into(), address: address.into(), beat: 1, leaving: false };
+        let part = |partition| Part { partition, member: Some("holder".into()), serving: true };
+        self.other.places.update(&Roster { members: vec![member], partitions: (0..PARTITIONS).map(part).collect() });
+    }
+
+    fn post(&self, body: serde_json::Value) -> reqwest::RequestBuilder {
+        let body = json!({"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}], "stream": body["stream"]});
+        let url = format!("http://{}/v1/chat/completions", self.public);
+        self.world.client.post(url).bearer_auth(self.world.key().reveal()).json(&body)
+    }
+
+    async fn refused(&self, request: reqwest::RequestBuilder) -> (u16, String, Option<HeaderValue>) {
+        let response = request.send().await.unwrap();
+        let again = response.headers().get("retry-after").cloned();
+        let (status, told) = error(response).await;
+        (status, told["code"].as_str().unwrap_or_default().to_owned(), again)
+    }
+}
+
+#[tokio::test]
+async fn whoever_is_asked_the_holder_answers_and_charges() {
+    let two = Two::new(good(true).await).await;
+    let streamed = Streamed::read(two.post(json!({"stream": true})).send().await.unwrap()).await;
+    assert!(streamed.done);
+    let receipt = streamed.receipt.unwrap().receipt;
+    let sums = two.world.node.vaults.sums();
+    assert_eq!((sums.held.0, sums.unsettled.0), (0, receipt.charge.0 + receipt.fee.0));
+    let url = format!("http://{}/v1/usage", two.public);
+    let usage = two.world.client.get(url).bearer_auth(two.world.key().reveal()).send().await.unwrap();
+    assert_eq!(usage.status(), 200);
+}
+
+#[tokio::test]
+async fn a_stream_comes_piece_by_piece_and_its_holder_sees_that_a_client_left() {
+    let two = Two::new(Mock::new("slow", [stream(&[ROLE, HELLO]), vec![Step::Forever]].concat()).await).await;
+    let mut answer = two.post(json!({"stream": true})).send().await.unwrap();
+    let first = answer.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("hello"), "before its end");
+    assert!(two.world.node.vaults.sums().held.0 > 0);
+    drop(answer);
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        if two.world.node.vaults.sums().held.0 == 0 {
+            return;
+        }
+    }
+    panic!("the holder goes on for nobody");
+}
+
+#[tokio::test]
+async fn a_stranger_at_the_internal_port_learns_and_does_nothing() {
+    let two = Two::new(good(false).await).await;
+    let url = |path: &str| format!("http://{}{path}", two.internal);
+    let ask = |path: &str| two.world.client.get(url(path)).header("x-replica-partition", two.partition);
+    for path in ["/health", "/v1/usage", "/metrics", "/nothing"] {
+        for request in [
+            ask(path),
+            ask(path).header("x-replica-secret", SECRET.to_uppercase()),
+            ask(path).header("x-replica-secret", ""),
+        ] {
+            let answer = request.bearer_auth(two.world.key().reveal()).send().await.unwrap();
+            let status = answer.status();
+            assert_eq!((status.as_u16(), answer.bytes().await.unwrap().len()), (403, 0), "{path}");
+        }
+    }
+    let known = ask("/v1/usage").header("x-replica-secret", SECRET).bearer_auth(two.world.key().reveal());
+    assert_eq!(known.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn what_only_processes_may_say_is_nothing_in_a_clients_mouth() {
+    let two = Two::new(good(false).await).await;
+    let owner = two.world.snapshot.owner;
+    let session = format!("{owner} {} - 9999999999999", two.world.snapshot.address);
+    let url = format!("http://{}/v1/usage", two.public);
+    let asked = two.world.client.get(url).header("x-replica-session", &session).header("x-replica-secret", SECRET);
+    let (status, _, _) = two
+        .refused(
+            asked
+                .header("x-replica-partition", two.partition)
+                .header("steam-vault", two.world.snapshot.address.to_string()),
+        )
+        .await;
+    assert_eq!(status, 401, "nobody has signed in");
+}
+
+#[tokio::test]
+async fn what_was_sent_on_is_not_sent_on_again() {
+    let two = Two::new(good(false).await).await;
+    // The other one is told to be where the holder is taken to be: it has nothing, and knows somebody who has.
+    let elsewhere = listen(two.other.internal()).await;
+    let url = format!("http://{elsewhere}/v1/usage");
+    for partition in [two.partition, HOME] {
+        let asked =
+            two.world.client.get(&url).header("x-replica-secret", SECRET).header("x-replica-partition", partition);
+        let answer = asked.bearer_auth(two.world.key().reveal()).send().await.unwrap();
+        assert_eq!(answer.status(), 421, "{partition}");
+    }
+}
+
+#[tokio::test]
+async fn a_vault_that_nobody_holds_is_waited_for_and_then_said_to_move() {
+    let two = Two::new(good(false).await).await;
+    two.holder.shut(two.partition);
+    let began = Instant::now();
+    let (status, code, again) = two.refused(two.post(json!({}))).await;
+    assert_eq!((status, code.as_str()), (503, "vault_moving"));
+    assert!(again.is_some() && began.elapsed() >= Duration::from_millis(400), "{again:?} {:?}", began.elapsed());
+    assert_eq!(two.world.node.vaults.sums().unsettled.0, 0);
+    let opening = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        two.holder.open(two.partition, &two.world.node);
+    };
+    let (answer, ()) = tokio::join!(two.post(json!({})).send(), opening);
+    assert_eq!(answer.unwrap().status(), 200, "whoever waited is served");
+    // A vault that is taken by the very process that is asked.
+    two.told("127.0.0.1:1");
+    let opening = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        two.other.open(two.partition, &two.world.node);
+    };
+    let (answer, ()) = tokio::join!(two.post(json!({})).send(), opening);
+    assert_eq!(answer.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn who_ends_while_it_works_is_said_to_be_lost() {
+    let two = Two::new(good(false).await).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    two.told(&listener.local_addr().unwrap().to_string());
+    let ends = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let read = stream.read(&mut [0; 64]).await.unwrap();
+        assert!(read > 0);
+        stream.shutdown().await.unwrap();
+    };
+    let (told, ()) = tokio::join!(two.refused(two.post(json!({}))), ends);
+    assert_eq!((told.0, told.1.as_str()), (502, "holder_lost"));
+}
+
+#[tokio::test]
+async fn what_belongs_to_all_is_asked_of_all() {
+    let two = Two::new(good(false).await).await;
+    for partition in 0..PARTITIONS {
+        two.holder.open(partition, &two.world.node);
+    }
+    let url = format!("http://{}/v1/allow-lists", two.public);
+    let list = json!({"providers": ["11111111111111111111111111111111"]});
+    let (status, code, _) = two.refused(two.world.client.put(&url).json(&list)).await;
+    assert_eq!((status, code.as_str()), (404, "allow_list_not_named"));
+    two.holder.shut(two.partition);
+    let (status, code, _) = two.refused(two.world.client.put(&url).json(&list)).await;
+    assert_eq!((status, code.as_str()), (503, "vault_moving"), "who could not be asked may have to know it");
+}
+
+#[tokio::test]
+async fn a_process_speaks_for_itself_whatever_it_holds() {
+    let two = Two::new(good(false).await).await;
+    for path in ["/health", "/ready", "/metrics"] {
+        let answer = two.world.client.get(format!("http://{}{path}", two.public)).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+    }
+    assert!(two.world.node.metrics.render().contains("steam_forwarded_total 0"));
+}
+
+#[test]
+fn of_several_answers_the_one_of_who_knows_counts() {
+    let best = |gather, statuses: [u16; 3]| {
+        let ranked = statuses.map(|status| (rank(gather, StatusCode::from_u16(status).unwrap()), status));
+        ranked.into_iter().max().map(|(_, status)| status)
+    };
+    for (statuses, found, kept) in [
+        ([404, 404, 404], 404, 404),
+        ([404, 200, 404], 200, 200),
+        ([404, 503, 404], 503, 503),
+        ([200, 503, 404], 200, 503),
+        ([404, 409, 503], 409, 503),
+        ([404, 400, 200], 400, 400),
+    ] {
+        assert_eq!(best(Gather::Kept, statuses), Some(kept), "{statuses:?}");
+        if statuses != [404, 400, 200] {
+            assert_eq!(best(Gather::Found, statuses), Some(found), "{statuses:?}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Where each partition is served, as it was told last.
+
+use crate::ledger::partitions::Roster;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What was told last.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// The addresses of those who take requests for partitions.
+    places: Vec<Option<String>>,
+    /// The addresses of all processes that are not given up.
+    members: BTreeSet<String>,
+}
+
+/// Where partitions are served, and who is there.
+#[derive(Debug)]
+pub(crate) struct Places {
+    told: watch::Sender<Told>,
+    /// The name of this process.
+    me: String,
+}
+
+impl Places {
+    /// Nobody's yet, as seen by the process `me`.
+    pub(crate) fn new(me: String) -> Self {
+        Self { told: watch::channel(Told::default()).0, me }
+    }
+
+    /// Takes over what was told. A process that ceased to tell of itself is asked all the same: it may live, and it refuses what it does not
+    /// hold.
+    pub(crate) fn update(&self, roster: &Roster) {
+        let address =
+            |id: &String| roster.members.iter().find(|member| member.id == *id).map(|member| member.address.clone());
+        let places = roster.partitions.iter().map(|held| {
+            let elsewhere = held.member.as_ref().filter(|id| held.serving && **id != self.me);
+            elsewhere.and_then(address)
+        });
+        let members = roster.members.iter().map(|member| member.address.clone()).collect();
+        let now = Told { places: places.collect(), members };
+        self.told.send_if_modified(|told| {
+            let changed = *told != now;
+            *told = now;
+            changed
+        });
+    }
+
+    /// Who takes requests for a partition, if it is another process.
+    pub(crate) fn of(&self, partition: u16) -> Option<String> {
+        self.told.borrow().places.get(usize::from(partition)).cloned().flatten()
+    }
+
+    /// Waits until the process at `address` is given up: it fell silent, and others have taken what it held.
+    pub(crate) async fn gone(&self, address: &str) {
+        let mut told = self.told.subscribe();
+        if told.wait_for(|told| !told.members.contains(address)).await.is_err() {
+            std::future::pending::<()>().await; // nobody tells any more
+        }
+    }
+
+    /// Waits until something has changed, but no longer than `most`.
+    pub(crate) async fn changed(&self, most: Duration) {
+        let mut told = self.told.subscribe();
+        // Too late is as good as in time: whoever waits looks again.
+        let _ = tokio::time::timeout(most, told.changed()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::partitions::{Held, Member};
+
+    #[test]
+    fn a_partition_is_where_another_process_serves_it() {
+        let member = |id: &str| Member { id: id.into(), address: format!("{id}:1"), beat: 1, leaving: false };
+        let held =
+            |partition, member: Option<&str>, serving| Held { partition, member: member.map(Into::into), serving };
+        let places = Places::new("me".into());
+        assert_eq!(places.of(0), None);
+        places.update(&Roster {
+            members: vec![member("me"), member("other")],
+            partitions: vec![
+                held(0, Some("other"), true),
+                held(1, Some("other"), false),
+                held(2, Some("me"), true),
+                held(3, Some("forgotten"), true),
+                held(4, None, false),
+            ],
+        });
+        let told: Vec<_> = (0..6).map(|partition| places.of(partition)).collect();
+        assert_eq!(told, [Some("other:1".into()), None, None, None, None, None]);
+    }
+
+    #[tokio::test]
+    async fn a_process_is_gone_once_it_is_forgotten_and_not_before() {
+        let member = |id: &str| Member { id: id.into(), address: format!("{id}:1"), beat: 1, leaving: true };
+        let places = Places::new("me".into());
+        let roster =
+            |ids: &[&str]| Roster { members: ids.iter().map(|id| member(id)).collect(), partitions: Vec::new() };
+        places.update(&roster(&["me", "other"]));
+        let gone = places.gone("other:1");
+        let mut gone = std::pin::pin!(gone);
+        assert!(futures::poll!(&mut gone).is_pending(), "it serves nothing any more, and ends what it has");
+        places.update(&roster(&["me"]));
+        assert!(futures::poll!(&mut gone).is_ready());
+    }
+}
