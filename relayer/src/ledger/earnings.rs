@@ -1,7 +1,7 @@
 //! What a provider was paid: the receipts of its answers, and sums of them.
 
 use super::usage::MOST_SCANNED;
-use super::{ChargeId, Ledger, LedgerError, OfferUsage, Reader, ReceiptRow};
+use super::{ChargeId, Ledger, LedgerError, OfferUsage, ReceiptRow};
 use std::ops::Range;
 use steam_protocol::Address;
 
@@ -38,8 +38,8 @@ impl Ledger {
         let (of, cursor) = (self.all.len(), Cursor::read(page.after, self.all.len()));
         let Some(readers) = self.all.get(cursor.partition).cloned() else { return Ok(Paid::default()) };
         let page = PaidPage { after: cursor.after, ..page };
-        let read = move |store: &Reader| store.receipts_of_provider(&provider, &page, MOST_OF_PAGE);
-        let paid = match self.read_of(readers, read).await {
+        let read = self.read_of(readers, move |store| store.receipts_of_provider(&provider, &page, MOST_OF_PAGE));
+        let paid = match read.await {
             Err(LedgerError::Missing { .. }) => Paid::default(), // nobody has opened that partition yet
             paid => paid?,
         };
@@ -59,8 +59,8 @@ impl Ledger {
         let mut sums = Vec::new();
         for readers in self.all.iter() {
             let time_ms = time_ms.clone();
-            let read = move |store: &Reader| store.earnings(&provider, &time_ms, MOST_SCANNED);
-            match self.read_of(readers.clone(), read).await {
+            let read = self.read_of(readers.clone(), move |store| store.earnings(&provider, &time_ms, MOST_SCANNED));
+            match read.await {
                 Err(LedgerError::Missing { .. }) => {} // nobody has opened that partition yet
                 some => match some? {
                     Some(some) => sums.extend(some),
