@@ -62,6 +62,7 @@ use command::Write;
 use sql::Readers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::sync::oneshot;
 
 /// Why the ledger could not answer.
@@ -186,6 +187,8 @@ pub struct Ledger {
     reads_in_turn: bool,
     /// Charges that are given their group's seq in one transaction.
     marked_at_once: usize,
+    /// Whether some sealed group may lack charges.
+    half_sealed: Arc<AtomicBool>,
     /// Held as long as the ledger is open. A server holds its lock for the writer's connection.
     _lock: Option<Arc<std::fs::File>>,
 }
@@ -224,7 +227,8 @@ impl Ledger {
 
     fn new(writer: writer::Writer, readers: Arc<Readers>, lock: Option<Arc<std::fs::File>>) -> Self {
         let all = [readers.clone()].into();
-        Self { writer, readers, all, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, _lock: lock }
+        let half_sealed = Arc::new(AtomicBool::new(true)); // a crash may have left one
+        Self { writer, readers, all, reads_in_turn: false, marked_at_once: MARKED_AT_ONCE, half_sealed, _lock: lock }
     }
 
     /// The same as the partition `own` of those at `places`: what concerns no vault is read of all of them.

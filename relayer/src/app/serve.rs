@@ -18,10 +18,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// Bytes of a connection's read buffer, which bounds the size of its headers: hyper answers 431 beyond it.
+/// Bytes of a connection's read buffer, which bounds the size of its headers: hyper answers 431 beyond about twice as many.
 const HEADER_BYTES: usize = 64 << 10;
-/// How the first bytes of HTTP/2 begin (RFC 9113, section 3.4): no method of HTTP/1 does.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0";
+/// The first bytes of HTTP/2 (RFC 9113, section 3.4). No request of HTTP/1 begins so.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Streams at once on an HTTP/2 connection.
 const STREAMS: u32 = 256;
 
@@ -193,10 +193,12 @@ mod tests {
     async fn who_says_nothing_does_not_hold_a_shutdown_up() {
         let (world, address, serving) = started(600_000).await;
         let silent = TcpStream::connect(address).await.unwrap();
+        let mut begun = TcpStream::connect(address).await.unwrap();
+        begun.write_all(b"PRI * HTTP/2.0\r\n").await.unwrap();
         // It is accepted once another is served.
         assert!(!answer(address, &[b"GET /health HTTP/1.1\r\nconnection: close\r\n\r\n"]).await.is_empty());
         world.node.shutdown.cancel();
         timeout(Duration::from_secs(10), serving).await.expect("everybody has left").unwrap();
-        drop(silent);
+        drop((silent, begun));
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn response_of(answer: Answer) -> Response {
         Answer::Stream { id, body, told } => {
             let headers = [
                 (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
-                (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+                (CACHE_CONTROL, HeaderValue::from_static("no-store")),
                 // Some proxies would gather the events otherwise.
                 (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
                 (GENERATION, header(id)),

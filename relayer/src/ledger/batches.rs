@@ -51,6 +51,8 @@ pub struct Batch {
 /// The command of [`Ledger::create_batch`].
 pub(crate) struct CreateBatch {
     pub groups: Vec<SealedGroup>,
+    /// Of the receipts of each group.
+    pub leaves: Vec<Vec<Hash>>,
 }
 
 /// The command of [`Ledger::store_attempt`].
@@ -111,12 +113,20 @@ pub(crate) struct HoldUp {
 }
 
 impl Ledger {
-    /// Makes a batch of groups given in ascending order of vaults.
+    /// Makes a batch of groups given in ascending order of vaults. Their receipts are read beside the writer, which others wait
+    /// for.
     ///
     /// # Errors
-    /// [`LedgerError::Database`]; [`LedgerError::Refused`] if one is in a batch.
+    /// [`LedgerError::Database`]; [`LedgerError::Refused`] if one is in a batch; [`LedgerError::Malformed`] if its receipts are not
+    /// what it charges.
     pub async fn create_batch(&self, groups: Vec<SealedGroup>) -> Result<BatchId, LedgerError> {
-        self.write(CreateBatch { groups }).await
+        let (groups, leaves) = self
+            .read(move |store| {
+                let leaves = store.leaves(&groups)?;
+                Ok((groups, leaves))
+            })
+            .await?;
+        self.write(CreateBatch { groups, leaves }).await
     }
 
     /// Batches that are not done, oldest first.

@@ -6,6 +6,7 @@ use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use steam_protocol::allow_list::Membership;
 use steam_protocol::group::{GroupHeader, ResolvedCharge, next_hash};
 use steam_protocol::units::{Pico, Usage};
@@ -80,6 +81,8 @@ pub struct OpenVault {
     pub charges: Vec<ChargeId>,
     /// When the request of the first of them began, in Unix milliseconds.
     pub began_ms: i64,
+    /// How often charges had been quarantined or opened again before.
+    pub(crate) disturbances: i64,
 }
 
 /// What is left to settle.
@@ -129,6 +132,8 @@ pub(crate) struct Gathered {
     /// The chain's head before it, as the ledger has it.
     pub previous: Hash,
     pub charges: Vec<ChargeId>,
+    /// See [`OpenVault::disturbances`].
+    pub disturbances: i64,
     /// By epoch, what the charges say of each key.
     pub keys: BTreeMap<u32, KeySums>,
     /// A number above all of theirs.
@@ -167,6 +172,8 @@ pub(crate) struct Mark {
 
 /// Charges of a sealed group that are to be given its seq.
 pub(crate) struct Unmarked {
+    pub vault: Pubkey,
+    pub generation: u64,
     pub seq: u32,
     pub charges: Vec<ChargeId>,
 }
@@ -210,9 +217,10 @@ impl Ledger {
         let charges = gathered.charges.get(at_once..).unwrap_or_default().to_vec();
         let state = self.write(Seal { head, gathered, at_once }).await?;
         if let GroupState::Sealed(group, _) = &state
-            && let Err(error) = self.mark(Unmarked { seq: group.seq, charges }).await
+            && let Err(error) = self.mark(group.seq, &charges).await
         {
             // It is sealed all the same, and settles once `finish_sealing` has done the rest.
+            self.half_sealed.store(true, Ordering::Release);
             tracing::warn!(vault = %group.vault, seq = group.seq, %error, "a group is not wholly sealed yet");
         }
         Ok(state)
@@ -224,13 +232,17 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`], or [`LedgerError::Malformed`] if a group has more charges than there are.
     pub async fn finish_sealing(&self) -> Result<(), LedgerError> {
-        for unmarked in self.read(|store| store.unmarked()).await? {
-            self.mark(unmarked).await?;
+        if !self.half_sealed.load(Ordering::Acquire) {
+            return Ok(());
         }
+        for unmarked in self.read(|store| store.unmarked()).await? {
+            self.mark(unmarked.seq, &unmarked.charges).await?;
+        }
+        self.half_sealed.store(false, Ordering::Release);
         Ok(())
     }
 
-    async fn mark(&self, Unmarked { seq, charges }: Unmarked) -> Result<(), LedgerError> {
+    async fn mark(&self, seq: u32, charges: &[ChargeId]) -> Result<(), LedgerError> {
         for charges in charges.chunks(self.marked_at_once) {
             self.write(Mark { seq, charges: charges.to_vec() }).await?;
         }
@@ -284,7 +296,15 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Database`].
     pub async fn pending(&self) -> Result<Pending, LedgerError> {
-        self.read(|store| store.pending()).await
+        let half_sealed = self.half_sealed.load(Ordering::Acquire);
+        self.read(move |store| {
+            let pending = store.pending()?;
+            // What a sealed group lacks is counted with it and as open.
+            let lacking: usize =
+                if half_sealed { store.unmarked()?.iter().map(|group| group.charges.len()).sum() } else { 0 };
+            Ok(Pending { receipts: pending.receipts.saturating_sub(lacking as u64), ..pending })
+        })
+        .await
     }
 
     /// Vaults that have charges to seal, and which.

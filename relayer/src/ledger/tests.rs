@@ -210,7 +210,7 @@ async fn write(ledger: &Ledger, row: ChargeRow) -> Result<(), LedgerError> {
 
 async fn seal(ledger: &Ledger, n: u8, head: (u32, Hash)) -> GroupState {
     let open = ledger.vaults_to_seal().await.unwrap().into_iter().find(|open| open.vault == vault(n));
-    let none = OpenVault { vault: vault(n), generation: 9, charges: Vec::new(), began_ms: 0 };
+    let none = OpenVault { vault: vault(n), generation: 9, charges: Vec::new(), began_ms: 0, disturbances: 0 };
     ledger.seal(open.unwrap_or(none), head, fits).await.unwrap()
 }
 

@@ -463,4 +463,6 @@ async fn what_is_answered_to_whoever_says_who_it_is_is_kept_by_nobody() {
     for name in ["authorization", "x-api-key", "api-key"].into_iter().chain(SIGNATURE_HEADERS) {
         assert_eq!(kept(Some(name)).await.as_deref(), Some("no-store"), "{name}");
     }
+    let streamed = world.chat(json!({"stream": true})).await;
+    assert_eq!(streamed.headers()["cache-control"], "no-store");
 }

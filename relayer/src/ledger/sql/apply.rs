@@ -1,6 +1,6 @@
 //! Carries out one command inside the transaction that it shares with others.
 
-use super::{Database, agreements, allow_lists, batches, board, groups, prune, sponsored, tables};
+use super::{Database, agreements, allow_lists, batches, board, groups, prune, sealed, sponsored, tables};
 use crate::ledger::LedgerError;
 use crate::ledger::command::{Other, Reply};
 use crate::ledger::health::{Fuse, Health};
@@ -22,12 +22,12 @@ pub(in crate::ledger) fn apply(db: &dyn Database, command: Other, health: &Healt
     let job = Job { db, health };
     match command {
         Other::Seal(seal, reply) => job.run(reply, || groups::seal(db, seal)),
-        Other::Mark(it, reply) => job.run(reply, || groups::mark(db, it.seq, &it.charges)),
+        Other::Mark(it, reply) => job.run(reply, || sealed::mark(db, it.seq, &it.charges)),
         Other::AbandonGroup(it, reply) => job.run(reply, || groups::abandon(db, &it.group, it.reason, it.now_ms)),
         Other::AbandonCharges(it, reply) => {
             job.run(reply, || groups::abandon_charges(db, (it.vault, it.generation), it.reason, it.now_ms))
         }
-        Other::CreateBatch(it, reply) => job.run(reply, || batches::create(db, &it.groups)),
+        Other::CreateBatch(it, reply) => job.run(reply, || batches::create(db, &it.groups, &it.leaves)),
         Other::StoreAttempt(it, reply) => job.run(reply, || batches::store_attempt(db, it.batch, &it.attempt)),
         Other::BuryAttempts(it, reply) => job.run(reply, || batches::bury_attempts(db, &it.signatures)),
         Other::FinishBatch(it, reply) => job.run(reply, || batches::finish(db, &it)),

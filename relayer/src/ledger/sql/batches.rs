@@ -2,11 +2,13 @@
 
 use super::charges::find_vault;
 use super::sealed::{groups_where, place};
-use super::{Database, Reader, groups, incidents, values};
+use super::{Database, Reader, charges, groups, incidents, values};
 use crate::ledger::batches::{FinishBatch, VoidGroup};
 use crate::ledger::batches::{SKIPPED, wait_after};
 use crate::ledger::sealing::MAX_RECEIPTS;
 use crate::ledger::{Attempt, Batch, BatchId, Cause, DayOfSettlements, LedgerError, SealedGroup};
+use std::collections::BTreeMap;
+use steam_protocol::units::Usage;
 use steam_protocol::{Hash, merkle};
 
 impl Reader {
@@ -27,6 +29,11 @@ impl Reader {
 
 impl Reader {
     /// What settlements cost since `since_ms`, by day, the last one first.
+    /// The leaves of the receipts of each of these groups.
+    pub(in crate::ledger) fn leaves(&self, groups: &[SealedGroup]) -> Result<Vec<Vec<Hash>>, LedgerError> {
+        leaves(self.db(), groups)
+    }
+
     pub(in crate::ledger) fn settlements_by_day(&self, since_ms: i64) -> Result<Vec<DayOfSettlements>, LedgerError> {
         self.db().rows(
             "SELECT done_ms / 86400000 AS day, count(*) AS settlements, CAST(sum(lamports) AS BIGINT) AS lamports
@@ -38,6 +45,39 @@ impl Reader {
             },
         )
     }
+}
+
+/// The leaves of the receipts of each of these groups.
+fn leaves(db: &dyn Database, groups: &[SealedGroup]) -> Result<Vec<Vec<Hash>>, LedgerError> {
+    groups.iter().map(|group| leaves_of(db, group)).collect()
+}
+
+/// The leaves of a group's receipts, in the order of their numbers.
+///
+/// # Errors
+/// [`LedgerError::Malformed`] if there are more or fewer than the group says, or they come to something else than it charges: their
+/// proofs would lead nowhere.
+fn leaves_of(db: &dyn Database, group: &SealedGroup) -> Result<Vec<Hash>, LedgerError> {
+    let (vault, generation, seq) = place(group);
+    let row = find_vault(db, (vault, generation))?;
+    let (mut leaves, mut sums) = (Vec::new(), BTreeMap::new());
+    db.each(
+        "SELECT r.receipt FROM charge c JOIN record r ON r.id = c.id WHERE c.vault = ?1 AND c.seq = ?2 ORDER BY c.number",
+        values![row, seq],
+        |row| {
+            leaves.push(merkle::leaf(row.blob("receipt")?));
+            let r = charges::receipt(row)?;
+            let line = (r.key_epoch, r.offer, r.price_version, r.price.is_long(r.usage.prompt()));
+            let sum: &mut Usage = sums.entry(line).or_default();
+            *sum = sum.checked_add(&r.usage).ok_or(LedgerError::Malformed("charge"))?;
+            Ok(())
+        },
+    )?;
+    let lines = group.lines.iter().map(|line| ((line.epoch, line.offer, line.version, line.long), line.usage));
+    if leaves.len() != group.receipts as usize || sums != lines.collect::<BTreeMap<_, _>>() {
+        return Err(LedgerError::Malformed("settlement group"));
+    }
+    Ok(leaves)
 }
 
 fn attempts(db: &dyn Database, batch: BatchId) -> Result<Vec<Attempt>, LedgerError> {
@@ -52,17 +92,12 @@ fn attempts(db: &dyn Database, batch: BatchId) -> Result<Vec<Attempt>, LedgerErr
     })
 }
 
-/// Makes a batch of groups that are in none.
-pub(super) fn create(db: &dyn Database, groups: &[SealedGroup]) -> Result<BatchId, LedgerError> {
+/// Makes a batch of groups that are in none, each with the leaves of its receipts.
+pub(super) fn create(db: &dyn Database, groups: &[SealedGroup], own: &[Vec<Hash>]) -> Result<BatchId, LedgerError> {
     let (mut leaves, mut first_leaves) = (Vec::new(), Vec::new());
-    for group in groups {
+    for own in own {
         first_leaves.push(leaves.len());
-        let own = leaves_of(db, group)?;
-        // A leaf too few would move those behind it, and their proofs would lead nowhere.
-        if own.len() != group.receipts as usize {
-            return Err(LedgerError::Malformed("receipt"));
-        }
-        leaves.extend(own);
+        leaves.extend_from_slice(own);
     }
     let root = merkle::root(&leaves);
     let batch = db.one(
@@ -86,17 +121,6 @@ pub(super) fn create(db: &dyn Database, groups: &[SealedGroup]) -> Result<BatchI
         )?;
     }
     Ok(batch)
-}
-
-/// The leaves of a group's receipts, in the order of their numbers.
-fn leaves_of(db: &dyn Database, group: &SealedGroup) -> Result<Vec<Hash>, LedgerError> {
-    let (vault, generation, seq) = place(group);
-    let row = find_vault(db, (vault, generation))?;
-    db.rows(
-        "SELECT r.receipt FROM charge c JOIN record r ON r.id = c.id WHERE c.vault = ?1 AND c.seq = ?2 ORDER BY c.number",
-        values![row, seq],
-        |row| Ok(merkle::leaf(row.blob("receipt")?)),
-    )
 }
 
 /// Stores a signed transaction.
@@ -156,7 +180,7 @@ pub(super) fn split(db: &dyn Database, batch: BatchId, groups: &[SealedGroup]) -
     let (left, right) = groups.split_at(groups.len() / 2);
     for half in [left, right] {
         if !half.is_empty() {
-            create(db, half)?;
+            create(db, half, &leaves(db, half)?)?;
         }
     }
     Ok(())
@@ -190,7 +214,7 @@ pub(super) fn void_group(db: &dyn Database, it: VoidGroup) -> Result<(SealedGrou
     }
     let void = groups::empty(db, &group)?;
     retire(db, batch)?;
-    create(db, std::slice::from_ref(&void))?;
+    create(db, std::slice::from_ref(&void), &[Vec::new()])?;
     Ok((void, again.is_none()))
 }
 

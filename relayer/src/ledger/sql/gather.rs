@@ -75,7 +75,15 @@ fn collect(
         }
     }
     let finished = builder.finish(&previous)?;
-    Ok(finished.map(|(group, totals)| Gathered { group, totals, previous, charges, keys, next_number }))
+    Ok(finished.map(|(group, totals)| Gathered {
+        group,
+        totals,
+        previous,
+        charges,
+        disturbances: open.disturbances,
+        keys,
+        next_number,
+    }))
 }
 
 /// Those of at most [`AT_ONCE`] charges of a vault that are open: some may have been sealed or quarantined since they were found.

@@ -1,7 +1,7 @@
 //! Sealed groups, and the sealing of charges.
 
 use super::charges::{self, find_vault};
-use super::sealed::{content, groups_where, memberships, place};
+use super::sealed::{content, groups_where, lacks, mark, memberships, place, unmarked};
 use super::{Database, Reader, incidents, values};
 use crate::chain::Pubkey;
 use crate::ledger::charges::ChargeId;
@@ -17,40 +17,16 @@ impl Reader {
         let due = "state = 'sealed' AND batch IS NULL AND not_before_height <= ?1 ORDER BY vault";
         let mut whole = Vec::new();
         for group in groups_where(self.db(), due, values![height as i64])? {
-            if self.lacks(&group)?.1 == 0 {
+            if lacks(self.db(), &group)?.1 == 0 {
                 whole.push(group);
             }
         }
         Ok(whole)
     }
 
-    /// The charges that sealed groups lack: the first open ones of their vaults.
+    /// The charges that sealed groups lack.
     pub(in crate::ledger) fn unmarked(&self) -> Result<Vec<Unmarked>, LedgerError> {
-        let first =
-            "SELECT id FROM charge INDEXED BY charge_open WHERE seq IS NULL AND quarantined IS NULL AND vault = ?1
-             ORDER BY id LIMIT ?2";
-        let mut unmarked = Vec::new();
-        for group in groups_where(self.db(), "state = 'sealed' AND batch IS NULL", &[])? {
-            let (vault, lacks) = self.lacks(&group)?;
-            if lacks == 0 {
-                continue;
-            }
-            let charges = self.db().rows(first, values![vault, lacks], |row| row.get::<ChargeId>("id"))?;
-            if charges.len() != lacks as usize {
-                return Err(LedgerError::Malformed("settlement group"));
-            }
-            unmarked.push(Unmarked { seq: group.seq, charges });
-        }
-        Ok(unmarked)
-    }
-
-    /// The row of a sealed group's vault, and how many of its charges were not given its seq yet.
-    fn lacks(&self, group: &SealedGroup) -> Result<(Option<i64>, u32), LedgerError> {
-        let (vault, generation, seq) = place(group);
-        let vault = find_vault(self.db(), (vault, generation))?;
-        let count = "SELECT count(*) AS marked FROM charge INDEXED BY charge_group WHERE vault = ?1 AND seq = ?2";
-        let marked: u32 = self.db().one(count, values![vault, seq], |row| row.get("marked"))?;
-        Ok((vault, group.receipts.saturating_sub(marked)))
+        unmarked(self.db())
     }
 
     /// Sealed groups that do not settle though they are tried, and why.
@@ -92,6 +68,7 @@ impl Reader {
 
     /// Vaults that have charges to seal, and which.
     pub(in crate::ledger) fn vaults_to_seal(&self) -> Result<Vec<OpenVault>, LedgerError> {
+        let disturbances = disturbances(self.db())?;
         let mut open: BTreeMap<i64, Vec<ChargeId>> = BTreeMap::new();
         self.db().each(
             "SELECT c.id, c.vault FROM charge c INDEXED BY charge_open WHERE c.seq IS NULL AND c.quarantined IS NULL
@@ -108,10 +85,17 @@ impl Reader {
             let (vault, generation) = self.db().one(name, values![id], |row| row.place())?;
             let first = self.db().row(record, values![charges.first().copied()], charges::receipt)?;
             let began_ms = first.ok_or(LedgerError::Malformed("charge without a record"))?.started_at_ms;
-            Ok(OpenVault { vault, generation, charges, began_ms })
+            Ok(OpenVault { vault, generation, charges, began_ms, disturbances })
         });
         named.collect()
     }
+}
+
+/// A number that grows whenever charges are quarantined or opened again.
+fn disturbances(db: &dyn Database) -> Result<i64, LedgerError> {
+    let count =
+        "SELECT coalesce((SELECT max(id) FROM incident), 0) + coalesce((SELECT max(decision) FROM incident), 0) AS n";
+    db.one(count, &[], |row| row.get("n"))
 }
 
 /// Gives up a group in no batch whose vault's generation is gone.
@@ -199,36 +183,13 @@ pub(super) fn seal(db: &dyn Database, Seal { head, gathered, at_once }: Seal) ->
     Ok(GroupState::Sealed(gathered.group, gathered.totals))
 }
 
-/// Gives charges their group's seq.
-///
-/// # Errors
-/// [`LedgerError::Refused`] if one of them is not open.
-pub(super) fn mark(db: &dyn Database, seq: u32, charges: &[ChargeId]) -> Result<(), LedgerError> {
-    let mark = "UPDATE charge SET seq = ?2 WHERE id = ?1 AND seq IS NULL AND quarantined IS NULL";
-    if db.execute_each(mark, charges, values![seq])? != charges.len() as u64 {
-        return Err(LedgerError::Refused("seal a charge that is not open"));
-    }
-    Ok(())
-}
-
-/// Refuses charges that are not all of a vault's open ones up to the last of them: those are what a group has that was not wholly
-/// sealed.
-fn expect_first(db: &dyn Database, vault: i64, charges: &[ChargeId]) -> Result<(), LedgerError> {
-    let open = "SELECT count(*) AS open FROM charge INDEXED BY charge_open
-         WHERE seq IS NULL AND quarantined IS NULL AND vault = ?1 AND id <= ?2";
-    let open: i64 = db.one(open, values![vault, charges.iter().max().copied()], |row| row.get("open"))?;
-    if usize::try_from(open) != Ok(charges.len()) {
-        return Err(LedgerError::Refused("seal a charge that is not open"));
-    }
-    Ok(())
-}
-
 fn store(db: &dyn Database, gathered: &Gathered, at_once: usize) -> Result<(), LedgerError> {
     let group = &gathered.group;
     let (vault, generation, seq) = place(group);
     let row = find_vault(db, (vault, generation))?.ok_or(LedgerError::Malformed("vault"))?;
-    if gathered.charges.len() > at_once {
-        expect_first(db, row, &gathered.charges)?;
+    // Only then are those that are marked later the vault's first open ones.
+    if disturbances(db)? != gathered.disturbances {
+        return Err(LedgerError::Refused("seal charges of which some were quarantined or opened again meanwhile"));
     }
     mark(db, seq, gathered.charges.get(..at_once).unwrap_or(&gathered.charges))?;
     let known =

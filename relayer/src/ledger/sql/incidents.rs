@@ -1,7 +1,7 @@
 //! Incidents, and what was decided about them.
 
 use super::sealed::groups_where;
-use super::{Database, Reader, Row, charges, values};
+use super::{Database, Reader, Row, charges, sealed, values};
 use crate::chain::Pubkey;
 use crate::ledger::incidents::{
     Decision, Incident, IncidentId, IncidentReport, Resolution, ResolveError, Resolved, WrittenOff,
@@ -72,6 +72,10 @@ pub(super) fn resolve(db: &dyn Database, id: IncidentId, decision: &Decision) ->
         )?;
         if gone {
             return Err(ResolveError::Gone(id));
+        }
+        // What a sealed group lacks are its vault's first open charges: they are marked before others come before them.
+        for group in sealed::unmarked(db)? {
+            sealed::mark(db, group.seq, &group.charges)?;
         }
         db.execute(
             "UPDATE charge SET quarantined = NULL, incident = NULL, alone = ?2 WHERE incident = ?1",

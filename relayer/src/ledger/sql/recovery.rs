@@ -93,6 +93,14 @@ impl Reader {
                 Ok(())
             },
         )?;
+        // Of a group that was copied while it was sealed, and settled since.
+        let half = sealed::unmarked(self.db())?.into_iter();
+        let half = half.filter(|group| (group.vault, group.generation) == (vault, generation) && group.seq <= seq);
+        for charge in half.flat_map(|group| group.charges) {
+            let receipt = "SELECT receipt FROM record WHERE id = ?1";
+            let charge = self.db().one(receipt, values![charge], |row| charges::total(&charges::receipt(row)?))?;
+            total = total.checked_add(charge).ok_or(LedgerError::Malformed("charge"))?;
+        }
         Ok(Some(SettledSums { receipts, total }))
     }
 }

@@ -1,7 +1,10 @@
 //! Sealed groups as rows.
 
-use super::{Database, Row, Value};
+use super::charges::find_vault;
+use super::{Database, Row, Value, values};
 use crate::chain::Pubkey;
+use crate::ledger::charges::ChargeId;
+use crate::ledger::groups::Unmarked;
 use crate::ledger::recovery::Head;
 use crate::ledger::{LedgerError, SealedGroup};
 use std::collections::HashMap;
@@ -10,6 +13,46 @@ use steam_protocol::{Address, Hash};
 /// A group's primary key.
 pub(super) fn place(group: &SealedGroup) -> (Address, i64, u32) {
     (group.vault.to_bytes(), group.generation as i64, group.seq)
+}
+
+/// The charges that sealed groups lack: the first open ones of their vaults. Nothing may be opened again before they have them.
+pub(super) fn unmarked(db: &dyn Database) -> Result<Vec<Unmarked>, LedgerError> {
+    let first = "SELECT id FROM charge INDEXED BY charge_open WHERE seq IS NULL AND quarantined IS NULL AND vault = ?1
+         ORDER BY id LIMIT ?2";
+    let mut unmarked = Vec::new();
+    for group in groups_where(db, "state = 'sealed' AND batch IS NULL", &[])? {
+        let (row, lacks) = lacks(db, &group)?;
+        if lacks == 0 {
+            continue;
+        }
+        let charges = db.rows(first, values![row, lacks], |row| row.get::<ChargeId>("id"))?;
+        if charges.len() != lacks as usize {
+            return Err(LedgerError::Malformed("settlement group"));
+        }
+        unmarked.push(Unmarked { vault: group.vault, generation: group.generation, seq: group.seq, charges });
+    }
+    Ok(unmarked)
+}
+
+/// The row of a sealed group's vault, and how many of its charges were not given its seq yet.
+pub(super) fn lacks(db: &dyn Database, group: &SealedGroup) -> Result<(Option<i64>, u32), LedgerError> {
+    let (vault, generation, seq) = place(group);
+    let vault = find_vault(db, (vault, generation))?;
+    let count = "SELECT count(*) AS marked FROM charge INDEXED BY charge_group WHERE vault = ?1 AND seq = ?2";
+    let marked: u32 = db.one(count, values![vault, seq], |row| row.get("marked"))?;
+    Ok((vault, group.receipts.saturating_sub(marked)))
+}
+
+/// Gives charges their group's seq.
+///
+/// # Errors
+/// [`LedgerError::Refused`] if one of them is not open.
+pub(super) fn mark(db: &dyn Database, seq: u32, charges: &[ChargeId]) -> Result<(), LedgerError> {
+    let mark = "UPDATE charge SET seq = ?2 WHERE id = ?1 AND seq IS NULL AND quarantined IS NULL";
+    if db.execute_each(mark, charges, values![seq])? != charges.len() as u64 {
+        return Err(LedgerError::Refused("seal a charge that is not open"));
+    }
+    Ok(())
 }
 
 /// Where the hash chains of all vaults end.

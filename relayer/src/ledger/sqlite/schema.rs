@@ -188,17 +188,21 @@ pub(super) fn open(path: &Path, domain: &[u8; 32], relayer: &[u8; 32]) -> Result
     let version = version(&transaction)?;
     match version {
         0 => make(&transaction, domain, relayer)?,
-        OLDEST..=VERSION => transaction.pragma_update(None, "user_version", VERSION)?,
+        OLDEST..=VERSION => {}
         version => return Err(foreign(other_version(version))),
     }
     transaction.execute_batch(ADDED)?;
     if sql::deployment(&*transaction)? != Some((*domain, (*relayer).into())) {
         return Err(foreign("it is the ledger of another relayer, program or cluster".into()));
     }
-    transaction.commit()?;
-    if let Some(made_ms) = sql::copied_ms(&connection)? {
+    // A copy is left as it is.
+    if let Some(made_ms) = sql::copied_ms(&*transaction)? {
         return Err(LedgerError::Copy { ledger: path.display().to_string(), made_ms });
     }
+    if version < VERSION {
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
     Ok(connection)
 }
 

@@ -3,16 +3,18 @@
 use super::*;
 use crate::ledger::audit::Finding;
 use crate::ledger::groups::{Gathered, Seal};
+use crate::ledger::incidents::{Decision, Resolution};
 use std::ops::ControlFlow;
 
 on_both! {
     what_is_charged_while_a_group_is_gathered_is_in_the_next_one,
     a_group_that_was_gathered_twice_is_sealed_once,
     a_group_goes_only_after_the_one_that_it_was_gathered_after,
-    a_charge_that_was_quarantined_meanwhile_is_not_sealed,
     a_group_is_sealed_in_one_step_and_its_charges_are_marked_in_several,
     a_group_that_was_not_wholly_sealed_settles_only_once_it_is,
-    a_group_sealed_in_steps_is_of_all_open_charges_up_to_its_last,
+    a_group_is_not_sealed_if_charges_were_quarantined_or_opened_again_meanwhile,
+    charges_are_opened_again_only_behind_what_a_group_lacks,
+    a_group_whose_receipts_come_to_something_else_is_never_sent,
 }
 
 const NEVER: (u32, Hash) = (0, [0; 32]);
@@ -66,17 +68,6 @@ async fn a_group_goes_only_after_the_one_that_it_was_gathered_after(at: Place) {
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), []);
 }
 
-async fn a_charge_that_was_quarantined_meanwhile_is_not_sealed(at: Place) {
-    let f = open(at);
-    let gathered = gathered(&f.ledger).await;
-    assert_eq!(f.ledger.abandon_charges((vault(1), 9), "the vault is gone", 1).await.unwrap(), 3);
-    let refused = f.ledger.write(Seal { head: NEVER, gathered, at_once: 256 }).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Refused("seal a charge that is not open")), "{refused}");
-    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [], "nothing of it was written");
-    let incidents = f.ledger.incidents(false).await.unwrap();
-    assert_eq!(incidents.len(), 1);
-}
-
 async fn a_group_is_sealed_in_one_step_and_its_charges_are_marked_in_several(at: Place) {
     let mut f = open(at);
     for number in 1..=7 {
@@ -124,15 +115,60 @@ async fn a_group_that_was_not_wholly_sealed_settles_only_once_it_is(at: Place) {
     assert_ne!(findings(&f), []);
 }
 
-async fn a_group_sealed_in_steps_is_of_all_open_charges_up_to_its_last(at: Place) {
+async fn a_group_is_not_sealed_if_charges_were_quarantined_or_opened_again_meanwhile(at: Place) {
     let f = open(at);
-    let mut lacking = gathered(&f.ledger).await;
-    lacking.charges.remove(1);
-    let refused = f.ledger.write(Seal { head: NEVER, gathered: lacking, at_once: 1 }).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Refused("seal a charge that is not open")), "{refused}");
-    let all = gather(&f.ledger).await;
+    let decision = Decision { resolution: Resolution::Retried, by: "ann".into(), note: "mended".into(), at_ms: 6 };
+    let before = gathered(&f.ledger).await;
     assert_eq!(f.ledger.abandon_charges((vault(1), 9), "the vault is gone", 1).await.unwrap(), 3);
-    let refused = f.ledger.write(Seal { head: NEVER, gathered: all, at_once: 1 }).await.unwrap_err();
-    assert!(matches!(refused, LedgerError::Refused("seal a charge that is not open")), "{refused}");
-    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [], "nothing of it was written");
+    refused(&f.ledger, before).await;
+    write(&f.ledger, row(1, 4, 1)).await.unwrap();
+    let between = gather(&f.ledger).await;
+    let id = f.ledger.incidents(false).await.unwrap()[0].id;
+    resolve(f.at.location(), &[id], &decision).unwrap();
+    refused(&f.ledger, between).await;
+    assert_eq!(gather(&f.ledger).await.group.receipts, 4, "the next round has all of them");
+}
+
+async fn refused(ledger: &Ledger, gathered: Gathered) {
+    let refused = ledger.write(Seal { head: NEVER, gathered, at_once: 1 }).await.unwrap_err();
+    let meanwhile = "seal charges of which some were quarantined or opened again meanwhile";
+    assert!(matches!(refused, LedgerError::Refused(what) if what == meanwhile), "{refused}");
+    assert_eq!(ledger.unbatched(0).await.unwrap(), [], "nothing of it was written");
+}
+
+async fn charges_are_opened_again_only_behind_what_a_group_lacks(at: Place) {
+    let f = open(at);
+    gathered(&f.ledger).await;
+    assert_eq!(f.ledger.abandon_charges((vault(1), 9), "the vault is gone", 1).await.unwrap(), 3);
+    for number in 4..=6 {
+        write(&f.ledger, row(1, number, 1)).await.unwrap();
+    }
+    let later = gather(&f.ledger).await;
+    let (group, _) = sealed(f.ledger.write(Seal { head: NEVER, gathered: later, at_once: 1 }).await.unwrap());
+    // Somebody decides while the group has one of its three charges.
+    let decision = Decision { resolution: Resolution::Retried, by: "ann".into(), note: "mended".into(), at_ms: 6 };
+    let id = f.ledger.incidents(false).await.unwrap()[0].id;
+    resolve(f.at.location(), &[id], &decision).unwrap();
+    f.ledger.finish_sealing().await.unwrap();
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [group.clone()]);
+    assert_eq!(f.ledger.vaults_to_seal().await.unwrap()[0].charges, [1, 2, 3], "those that were opened again");
+    assert_eq!(findings(&f), []);
+    f.ledger.create_batch(vec![group]).await.unwrap();
+}
+
+async fn a_group_whose_receipts_come_to_something_else_is_never_sent(at: Place) {
+    let f = open(at);
+    let gathered = gathered(&f.ledger).await;
+    let (group, _) = sealed(f.ledger.write(Seal { head: NEVER, gathered, at_once: 256 }).await.unwrap());
+    write(&f.ledger, row(1, 4, 2)).await.unwrap();
+    let seq = |id: i64, seq: &str| drop(execute(&f.at, &format!("UPDATE charge SET seq = {seq} WHERE id = {id}")));
+    for another in [2, 3] {
+        seq(another, "NULL");
+        seq(4, "1");
+        let refused = f.ledger.create_batch(vec![group.clone()]).await.unwrap_err();
+        assert!(matches!(refused, LedgerError::Malformed("settlement group")), "{refused}");
+        seq(4, "NULL");
+        seq(another, "1");
+    }
+    f.ledger.create_batch(vec![group]).await.unwrap();
 }
