@@ -96,6 +96,9 @@ pub fn case(path: &str, id: &str) -> Option<Case> {
         ("ledger move", "ledger_password_file") => Late("/nonexistent/password", 2, "--from"),
         ("ledger backup" | "ledger restore", "ledger_password_file") => Late("/nonexistent/password", 2, "FILE"),
         (_, "ledger_password_file") => Late("/nonexistent/password", 1, "--ledger-password-file"),
+        ("ledger check" | "ledger reconcile" | "ledger resolve" | "ledger backup" | "ledger restore", "partition") => {
+            Usage(&["", "-1", "one", "65536"])
+        }
         ("ledger resolve", "id") => Usage(&["", "one", "1.5"]),
         ("ledger resolve" | "ledger reconcile", "by" | "note") => Free,
         (_, "program") => ADDRESS,
