@@ -76,7 +76,7 @@ async fn a_group_is_sealed_in_one_step_and_its_charges_are_marked_in_several(at:
     f.ledger.marked_at_once = 3;
     let open = f.ledger.vaults_to_seal().await.unwrap().remove(0);
     let (group, _) = sealed(f.ledger.seal(open, NEVER, fits).await.unwrap());
-    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [group.clone()]);
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), std::slice::from_ref(&group));
     assert_eq!(group.receipts, 7);
     assert!(f.ledger.vaults_to_seal().await.unwrap().is_empty());
     assert_eq!(findings(&f), []);
@@ -103,7 +103,7 @@ async fn a_group_that_was_not_wholly_sealed_settles_only_once_it_is(at: Place) {
     assert_eq!(findings(&f), [], "nothing is lost or in two places");
     let f = f.reopened();
     f.ledger.finish_sealing().await.unwrap();
-    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [group.clone()]);
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), std::slice::from_ref(&group));
     let loaded = f.ledger.load(0).await.unwrap();
     let sums: Vec<_> = loaded.vaults[&(vault(1), 9)].unsettled.iter().map(|(seq, _, sum)| (*seq, sum.0)).collect();
     assert_eq!(sums.len(), 2, "the group's and the fourth charge's: {sums:?}");
@@ -151,7 +151,7 @@ async fn charges_are_opened_again_only_behind_what_a_group_lacks(at: Place) {
     let id = f.ledger.incidents(false).await.unwrap()[0].id;
     resolve(f.at.location(), &[id], &decision).unwrap();
     f.ledger.finish_sealing().await.unwrap();
-    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [group.clone()]);
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), std::slice::from_ref(&group));
     assert_eq!(f.ledger.vaults_to_seal().await.unwrap()[0].charges, [1, 2, 3], "those that were opened again");
     assert_eq!(findings(&f), []);
     f.ledger.create_batch(vec![group]).await.unwrap();
@@ -162,7 +162,7 @@ async fn a_group_whose_receipts_come_to_something_else_is_never_sent(at: Place) 
     let gathered = gathered(&f.ledger).await;
     let (group, _) = sealed(f.ledger.write(Seal { head: NEVER, gathered, at_once: 256 }).await.unwrap());
     write(&f.ledger, row(1, 4, 2)).await.unwrap();
-    let seq = |id: i64, seq: &str| drop(execute(&f.at, &format!("UPDATE charge SET seq = {seq} WHERE id = {id}")));
+    let seq = |id: i64, seq: &str| execute(&f.at, &format!("UPDATE charge SET seq = {seq} WHERE id = {id}"));
     for another in [2, 3] {
         seq(another, "NULL");
         seq(4, "1");

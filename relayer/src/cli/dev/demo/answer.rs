@@ -44,6 +44,6 @@ impl Whole {
 
     /// What it cost in USD, as the usage says.
     pub(super) fn cost(&self) -> Option<f64> {
-        self.chunks.iter().rev().find_map(|chunk| cost_of(chunk))
+        self.chunks.iter().rev().find_map(cost_of)
     }
 }
