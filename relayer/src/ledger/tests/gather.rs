@@ -102,6 +102,10 @@ async fn a_group_that_was_not_wholly_sealed_settles_only_once_it_is(at: Place) {
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), [], "two of its charges lack");
     assert_eq!(findings(&f), [], "nothing is lost or in two places");
     let f = f.reopened();
+    assert_eq!(f.ledger.pending().await.unwrap().receipts, 4, "each once");
+    let copied = inspect(f.at.location()).unwrap().settled_sums((vault(1), 9), 1).unwrap().unwrap();
+    assert_eq!((copied.receipts, copied.total), (3, Pico(3_000)));
+    let f = f.reopened();
     f.ledger.finish_sealing().await.unwrap();
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), std::slice::from_ref(&group));
     let loaded = f.ledger.load(0).await.unwrap();
