@@ -39,11 +39,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Ro
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(HEADER_BYTES as u32)
         .keep_alive_interval(Some(Duration::from_secs(30)));
-    let builders = Arc::new(Builders {
-        either: builder.clone(),
-        http1: builder.clone().http1_only(),
-        http2: builder.http2_only(),
-    });
+    let builders = Arc::new(Builders { either: builder.clone(), http1: builder.http1_only() });
     let graceful = GracefulShutdown::new();
     loop {
         let accepted = tokio::select! {
@@ -83,8 +79,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>, router: Ro
 /// it keeps twice as much memory for each connection.
 struct Builders {
     http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
-    /// For clients whose first bytes do not say which.
+    /// For clients of HTTP/2, and those whose first bytes do not say which.
     either: Builder<TokioExecutor>,
 }
 
@@ -93,11 +88,8 @@ impl Builders {
     async fn of(&self, stream: &TimedStream<TcpStream>) -> &Builder<TokioExecutor> {
         let mut first = [0; PREFACE.len()];
         let seen = stream.peek(&mut first).await.unwrap_or_default();
-        match first.get(..seen).unwrap_or_default() {
-            bytes if bytes.starts_with(PREFACE) => &self.http2,
-            bytes if PREFACE.starts_with(bytes) => &self.either,
-            _ => &self.http1,
-        }
+        let first = first.get(..seen).unwrap_or_default();
+        if PREFACE.starts_with(first) { &self.either } else { &self.http1 }
     }
 }
 

@@ -104,7 +104,7 @@ async fn a_group_that_was_not_wholly_sealed_settles_only_once_it_is(at: Place) {
     let f = f.reopened();
     assert_eq!(f.ledger.pending().await.unwrap().receipts, 4, "each once");
     let copied = inspect(f.at.location()).unwrap().settled_sums((vault(1), 9), 1).unwrap().unwrap();
-    assert_eq!((copied.receipts, copied.total), (3, Pico(3_000)));
+    assert_eq!((copied.receipts, copied.total), (3, Pico(213)), "of all three");
     let f = f.reopened();
     f.ledger.finish_sealing().await.unwrap();
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), std::slice::from_ref(&group));
@@ -167,6 +167,8 @@ async fn a_group_whose_receipts_come_to_something_else_is_never_sent(at: Place) 
     let (group, _) = sealed(f.ledger.write(Seal { head: NEVER, gathered, at_once: 256 }).await.unwrap());
     write(&f.ledger, row(1, 4, 2)).await.unwrap();
     let seq = |id: i64, seq: &str| execute(&f.at, &format!("UPDATE charge SET seq = {seq} WHERE id = {id}"));
+    let more = SealedGroup { receipts: 4, ..group.clone() };
+    assert!(matches!(f.ledger.create_batch(vec![more]).await, Err(LedgerError::Malformed("settlement group"))));
     for another in [2, 3] {
         seq(another, "NULL");
         seq(4, "1");
@@ -176,4 +178,24 @@ async fn a_group_whose_receipts_come_to_something_else_is_never_sent(at: Place) 
         seq(another, "1");
     }
     f.ledger.create_batch(vec![group]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_group_whose_charges_could_not_all_be_marked_is_finished_in_the_next_round() {
+    let mut f = open(Place::file());
+    f.ledger.finish_sealing().await.unwrap();
+    f.ledger.marked_at_once = 1;
+    for number in 1..=3 {
+        write(&f.ledger, row(1, number, 1)).await.unwrap();
+    }
+    execute(
+        &f.at,
+        "CREATE TRIGGER full BEFORE UPDATE OF seq ON charge WHEN NEW.id = 3 BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    );
+    let open = f.ledger.vaults_to_seal().await.unwrap().remove(0);
+    let (group, _) = sealed(f.ledger.seal(open, NEVER, fits).await.unwrap());
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [], "the third lacks");
+    execute(&f.at, "DROP TRIGGER full");
+    f.ledger.finish_sealing().await.unwrap();
+    assert_eq!(f.ledger.unbatched(0).await.unwrap(), [group]);
 }
