@@ -38,7 +38,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 mod drain;
@@ -173,7 +173,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// What goes on in a process whatever it holds.
 struct Process {
     /// Ends the reader.
-    background: CancellationToken,
+    background: DropGuard,
     workers: TaskTracker,
 }
 
@@ -186,11 +186,11 @@ impl Process {
         let mut verifier = Verifier::new(site.shared.clone());
         verifier.begin(FIRST_PROOFS).await;
         workers.spawn(verifier.run());
-        Self { background, workers }
+        Self { background: background.drop_guard(), workers }
     }
 
     async fn end(self) {
-        self.background.cancel();
+        drop(self.background);
         self.workers.close();
         self.workers.wait().await;
     }

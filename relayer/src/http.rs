@@ -4,7 +4,7 @@ mod accept;
 mod account;
 mod allow_lists;
 mod answer;
-mod body;
+pub(crate) mod body;
 mod chain;
 mod completions;
 mod cors;
@@ -88,11 +88,24 @@ pub fn router(node: Arc<Node>) -> Router {
     })
 }
 
+/// What tells how an error is written to whoever has asked.
+pub(crate) struct Asked {
+    path: String,
+    dialect: &'static dyn dialect::Dialect,
+}
+
+impl Asked {
+    /// That of a request.
+    pub(crate) fn of(path: &str, headers: &HeaderMap) -> Self {
+        Self { path: path.to_owned(), dialect: dialect::of_errors(path, headers) }
+    }
+}
+
 /// An error of the relayer's before any route was asked: as its client reads it.
-pub(crate) fn refuse(shared: &Shared, path: &str, headers: &HeaderMap, error: RelayError) -> Response {
+pub(crate) fn refuse(shared: &Shared, Asked { path, dialect }: &Asked, error: RelayError) -> Response {
     let mut response = error.into_response();
     told::identify(shared, &mut response);
-    if let Some(code) = errors::render(&mut response, path, dialect::of_errors(path, headers)) {
+    if let Some(code) = errors::render(&mut response, path, *dialect) {
         shared.metrics.refused(code);
     }
     if cors::is_open(path) {

@@ -33,6 +33,7 @@ mod sqlite;
 mod store;
 mod tables;
 mod usage;
+mod version;
 mod voucher;
 mod writer;
 

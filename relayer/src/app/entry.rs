@@ -1,10 +1,11 @@
 //! Where requests enter a process that shares the ledger with others: they are answered by a partition that is held here, or sent to whoever
 //! holds theirs.
 
+use crate::http::body::read;
 use crate::http::peer::Peer;
 use crate::http::sessions::SignedIn;
 use crate::http::target::{Gather, HOME, Own, Target, Targets, session};
-use crate::http::{public, refuse};
+use crate::http::{Asked, public, refuse};
 use crate::node::held::Held;
 use crate::node::sessions::Session;
 use crate::node::{Node, Shared};
@@ -26,7 +27,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use steam_protocol::Address;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 /// Longest body that is kept to be sent once more. A longer one is sent on as it comes.
 const MOST_KEPT: u64 = 256 << 10;
@@ -218,10 +219,10 @@ impl Entry {
 
     /// Has whoever holds a partition answer, here or elsewhere, and waits for somebody to hold it.
     async fn at(&self, partition: u16, request: Request, arrival: Arrival) -> Response {
-        let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+        let asked = Asked::of(request.uri().path(), request.headers());
         match self.reach(partition, request, arrival).await {
             Ok(answer) => answer,
-            Err(error) => refuse(&self.shared, &path, &headers, error),
+            Err(error) => refuse(&self.shared, &asked, error),
         }
     }
 
@@ -269,16 +270,16 @@ impl Entry {
     async fn read(&self, body: Body) -> Result<Bytes, RelayError> {
         let patience = Duration::from_millis(self.shared.config.server.body_timeout_ms);
         let most = usize::try_from(MOST_KEPT).unwrap_or(usize::MAX);
-        let read = timeout(patience, axum::body::to_bytes(body, most)).await.map_err(|_| RelayError::BodyTimeout)?;
-        read.map_err(|_| RelayError::TooLarge { limit: most })
+        read(body, most, patience).await
     }
 
     /// Asks every partition, and answers with what counts.
     async fn gather(&self, request: Request, arrival: Arrival, gather: Gather) -> Response {
         let (parts, body) = request.into_parts();
+        let asked = Asked::of(parts.uri.path(), &parts.headers);
         let body = match self.read(body).await {
             Ok(body) => body,
-            Err(error) => return refuse(&self.shared, parts.uri.path(), &parts.headers, error),
+            Err(error) => return refuse(&self.shared, &asked, error),
         };
         let mut best: Option<Response> = None;
         for partition in 0..self.partitions {
@@ -289,7 +290,7 @@ impl Entry {
                 best = Some(answer);
             }
         }
-        best.unwrap_or_else(|| refuse(&self.shared, parts.uri.path(), &parts.headers, RelayError::VaultMoving))
+        best.unwrap_or_else(|| refuse(&self.shared, &asked, RelayError::VaultMoving))
     }
 }
 

@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use steam_protocol::Hash;
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 /// Pause between two looks for what was kept as long as configured.
@@ -53,8 +53,8 @@ pub(super) struct Partition {
     /// What its requests see.
     pub(super) node: Arc<Node>,
     share: Share,
-    /// Ends what goes on beside requests, once nothing new can be charged.
-    background: CancellationToken,
+    /// Ends what goes on beside requests, once nothing new can be charged, or if nobody has the partition any more.
+    background: DropGuard,
     workers: TaskTracker,
 }
 
@@ -110,13 +110,16 @@ impl Site {
         }
         let (mut settlement, settle) = Settler::new(self.settlement(&ledger, &vaults));
         settlement.survey().await?;
+        if home {
+            board::restore(&shared.board, &ledger, shared.clock.unix_ms()).await?;
+            board::seed_from_history(&shared.board, &shared.scorer, shared.clock.unix_ms());
+        }
+        // From here on nothing fails.
         let (background, workers) = (CancellationToken::new(), TaskTracker::new());
         workers.spawn(settlement.run(background.clone()));
         let days = config.ledger.keep_receipts_days;
         workers.spawn(prune(ledger.clone(), shared.clock.clone(), days, background.clone()));
         if home {
-            board::restore(&shared.board, &ledger, shared.clock.unix_ms()).await?;
-            board::seed_from_history(&shared.board, &shared.scorer, shared.clock.unix_ms());
             let (board, registry) = (shared.board.clone(), shared.registry.clone());
             workers.spawn(board::keep(board, registry, ledger.clone(), shared.clock.clone(), background.clone()));
         }
@@ -136,7 +139,7 @@ impl Site {
         if node.gateway.sponsor().is_some() {
             workers.spawn(watch_sponsor(node.clone()));
         }
-        Ok(Partition { node, share, background, workers })
+        Ok(Partition { node, share, background: background.drop_guard(), workers })
     }
 
     fn settlement(&self, ledger: &Ledger, vaults: &Arc<Vaults>) -> Setup {
@@ -172,7 +175,7 @@ impl Partition {
     /// partition next.
     pub(super) async fn close(self, site: &Site) {
         self.node.shutdown.cancel();
-        self.background.cancel();
+        drop(self.background);
         self.workers.close();
         self.workers.wait().await;
         site.reader.lock().await.end(&self.node.vaults);
@@ -257,6 +260,19 @@ mod tests {
     use super::*;
     use crate::chain::Pubkey;
     use crate::clock::SystemClock;
+    use crate::relay::testing::world::World;
+
+    #[tokio::test]
+    async fn what_goes_on_beside_requests_ends_with_its_partition() {
+        let world = World::new(Vec::new()).await;
+        let (background, workers) = (CancellationToken::new(), TaskTracker::new());
+        let ends = background.clone();
+        workers.spawn(async move { ends.cancelled().await });
+        let (share, waiting) = (Share::WHOLE, workers.clone());
+        drop(Partition { node: world.node.clone(), share, background: background.drop_guard(), workers });
+        waiting.close();
+        tokio::time::timeout(Duration::from_secs(10), waiting.wait()).await.expect("it has ended");
+    }
 
     #[test]
     fn the_sponsor_is_neither_the_settler_nor_the_receipt_key() {

@@ -2,7 +2,7 @@
 
 use super::LedgerError;
 use super::command::{Command, Write};
-use super::health::Health;
+use super::health::{Health, Lifeline};
 use super::sqlite;
 use super::store::Store;
 use std::sync::mpsc::{self, RecvTimeoutError, TrySendError};
@@ -128,7 +128,7 @@ impl Turns {
 impl<S: Store> Loop<S> {
     /// Commits what comes until nobody can send any more.
     fn run(mut self) {
-        let _lifeline = self.health.lifeline();
+        let lifeline = self.health.lifeline();
         let mut checked = Instant::now();
         self.look();
         loop {
@@ -139,7 +139,7 @@ impl<S: Store> Loop<S> {
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             if let Some(reply) = self.closing.take() {
-                return self.end(reply);
+                return self.end(reply, lifeline);
             }
             if checked.elapsed() >= CHECK_EVERY {
                 self.look();
@@ -167,10 +167,10 @@ impl<S: Store> Loop<S> {
         self.store.tidy();
     }
 
-    /// Ends: the database is let go before anybody is told.
-    fn end(self, reply: oneshot::Sender<()>) {
+    /// Ends: the database is let go, and nothing is sold any more, before anybody is told.
+    fn end(self, reply: oneshot::Sender<()>, lifeline: Lifeline) {
         let Self { store, messages, .. } = self;
-        drop((store, messages));
+        drop((store, messages, lifeline));
         let _ = reply.send(()); // whoever asked may have gone
     }
 

@@ -5,15 +5,12 @@ use crate::ledger::LedgerError;
 use crate::ledger::failure::ServerError;
 use crate::ledger::location::Server;
 use crate::ledger::sql::{self, Database, Row, values};
+use crate::ledger::version::{OLDEST, VERSION, other_version};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// See there.
 const TABLES: &str = include_str!("schema.sql");
-/// The schema's version. In one of version 1 a sealed group has all of its charges; nothing else is different.
-const VERSION: i64 = 2;
-/// The oldest that is understood.
-const OLDEST: i64 = 1;
 /// The oldest server whose SQL the ledger knows.
 const OLDEST_SERVER: i64 = 150_000;
 /// The first half of the number of the ledger's lock; the other half tells ledgers in one database apart.
@@ -173,10 +170,6 @@ pub(in crate::ledger) fn open_reader(server: &Server, io: &Arc<Io>) -> Result<Se
 
 fn foreign(server: &Server, problem: String) -> LedgerError {
     LedgerError::Foreign { ledger: server.to_string(), problem }
-}
-
-fn other_version(version: i64) -> String {
-    format!("it has version {version} and this program knows {VERSION}")
 }
 
 /// The version of the ledger that is there, if there is one.

@@ -1,5 +1,6 @@
 //! Tables, and the settings that make a commit durable.
 
+use crate::ledger::version::{OLDEST, VERSION, other_version};
 use crate::ledger::{LedgerError, sql};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -11,10 +12,6 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 const CACHE_KIB: i64 = -4 * 1_024;
 /// Statements a connection keeps prepared: all that are used again and again.
 const STATEMENTS: usize = 128;
-/// The schema's version. In one of version 1 a sealed group has all of its charges; nothing else is different.
-const VERSION: i64 = 2;
-/// The oldest that is understood.
-const OLDEST: i64 = 1;
 
 /// `cumulative` is a u128 of pico-USDC as 16 big-endian bytes; `authorized` and `amount` are u64 µUSDC in SQLite's i64.
 const TABLES: &str = "
@@ -253,10 +250,6 @@ pub(in crate::ledger) fn require_version(path: &Path, connection: &Connection) -
 
 fn version(db: &Connection) -> Result<i64, LedgerError> {
     Ok(db.query_row("PRAGMA user_version", [], |row| row.get("user_version"))?)
-}
-
-fn other_version(version: i64) -> String {
-    format!("it has version {version} and this program knows {VERSION}")
 }
 
 pub(in crate::ledger) fn open_reader(path: &Path) -> Result<Connection, LedgerError> {
