@@ -148,8 +148,8 @@ pub(super) struct Market {
     /// When each was a candidate last.
     seen: Vec<f64>,
     places: HashMap<Pubkey, u32>,
-    /// By bucket of prompt length.
-    measurements: [Option<Arc<Measurements>>; BUCKETS],
+    /// By bucket of prompt length, of whole answers and of streams.
+    measurements: [[Option<Arc<Measurements>>; BUCKETS]; 2],
     pub(super) lengths: Lengths,
     /// Tokens that its offers usually bill for each one that arrives.
     pub(super) usual: f64,
@@ -270,14 +270,14 @@ impl Market {
     /// What was measured, for prompts as long as that of `ask`.
     fn measurements(&mut self, c: &Coefficients, table: &mut OfferTable, ask: &Ask, now: f64) -> Arc<Measurements> {
         let bucket = bucket(ask.input_tokens);
-        if let Some(measurements) = &self.measurements[bucket]
+        if let Some(measurements) = &self.measurements[usize::from(ask.streamed)][bucket]
             && now - measurements.built < REFRESH
             && measurements.version == self.version
         {
             return measurements.clone();
         }
         let mean = self.lengths.mean(ask);
-        let survey = survey::measure(c, table, (&self.offers, &self.slots), (bucket, mean), now);
+        let survey = survey::measure(c, table, (&self.offers, &self.slots), (bucket, ask.streamed, mean), now);
         let Survey { measured, tails, usual } = survey;
         self.usual = usual;
         let profiles: Vec<Profile> = measured.iter().map(Profile::of).collect();
@@ -286,7 +286,7 @@ impl Market {
         let terms = survey::terms(c, &served, (mean, usual), rate);
         let measurements =
             Arc::new(Measurements { built: now, version: self.version, measured, profiles, tails, terms });
-        self.measurements[bucket] = Some(measurements.clone());
+        self.measurements[usize::from(ask.streamed)][bucket] = Some(measurements.clone());
         measurements
     }
 

@@ -71,12 +71,12 @@ pub(super) struct Survey {
     pub(super) usual: f64,
 }
 
-/// What was measured of each offer. Prompts are of this bucket, and requests on the mean like `mean`.
+/// What was measured of each offer. Prompts are of this bucket, answers streamed or not, and requests on the mean like `mean`.
 pub(super) fn measure(
     c: &Coefficients,
     table: &mut OfferTable,
     (offers, slots): (&[Arc<Offer>], &[u32]),
-    (bucket, mean): (usize, MeanRequest),
+    (bucket, streamed, mean): (usize, bool, MeanRequest),
     now: f64,
 ) -> Survey {
     let established = slots.iter().any(|&slot| table.tracker(slot).established(c.newcomer_answers));
@@ -94,7 +94,7 @@ pub(super) fn measure(
             usual_load,
             slope: c.load_weight / (usual_load + FREE_LOAD),
             gate: tracker.gate(now),
-            failure: tracker.failure(now),
+            failure: tracker.failure(streamed, now),
             lost: tracker.lost(now),
             broken: tracker.broken(now),
             billing: tracker.billing(now),

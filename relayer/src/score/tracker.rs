@@ -71,6 +71,8 @@ pub(super) struct Tracker {
     failures: Mean,
     /// Share of attempts that were late, of these and those that were served.
     late: Mean,
+    /// Share of attempts at whole answers that failed: who serves streams alone fails these all the same.
+    whole: Mean,
     /// Share of attempts that were served, 429s and all: for people.
     up: Mean,
     /// Failures since the last answer.
@@ -156,12 +158,13 @@ impl Tracker {
         }
         let weight = f64::from(evidence.weight);
         self.timed(outcome, ticket, (asked, repeated), weight, now);
+        let whole = asked.is_some_and(|ask| !ask.streamed);
         match outcome {
             Outcome::Served { input_tokens, output_tokens, received_tokens, .. } => {
                 self.breaker.served();
                 self.in_a_row = 0;
                 self.verified = self.verified.saturating_add(1);
-                self.failures.add(0.0, weight, now, FAILURES);
+                self.attempted((0.0, weight), whole, now);
                 self.late.add(0.0, weight, now, LATE);
                 self.up.add(1.0, weight, now, FAILURES);
                 self.broken.add(0.0, weight, now, BROKEN);
@@ -172,12 +175,12 @@ impl Tracker {
             }
             Outcome::Failed { kind, retry_after } => {
                 self.up.add(0.0, weight, now, FAILURES);
-                self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), ticket, (evidence, probes), now);
+                self.failed(*kind, retry_after.map(|d| d.as_secs_f64()), (ticket, whole), (evidence, probes), now);
             }
             Outcome::Overtaken { waited, late, .. } => {
                 self.breaker.neutral();
                 if *late {
-                    self.failures.add(1.0, weight, now, FAILURES);
+                    self.attempted((1.0, weight), whole, now);
                     self.late.add(1.0, weight, now, LATE);
                     self.lost.add(waited.as_secs_f64(), weight, now, LOST);
                 }
@@ -231,7 +234,7 @@ impl Tracker {
         &mut self,
         kind: FailureKind,
         retry_after: Option<f64>,
-        ticket: Option<&Ticket>,
+        (ticket, whole): (Option<&Ticket>, bool),
         (evidence, probes): (&Evidence, bool),
         now: f64,
     ) {
@@ -249,12 +252,12 @@ impl Tracker {
         if content && matches!(kind, FailureKind::CutStream | FailureKind::IdleTimeout) {
             // It had begun to answer, and each user whose answer broke off lost it.
             self.broken.add(1.0, weight, now, BROKEN);
-            self.failures.add(0.0, weight, now, FAILURES);
+            self.attempted((0.0, weight), whole, now);
         } else {
             // Failures in a row say that it is down, which the breaker knows; the rate is about how often that begins.
             let begins = f64::from(self.in_a_row.min(60)).exp2().recip();
             self.in_a_row = self.in_a_row.saturating_add(1);
-            self.failures.add(1.0, weight * begins, now, FAILURES);
+            self.attempted((1.0, weight * begins), whole, now);
             if let Some(ticket) = ticket {
                 self.lost.add(now - ticket.at, weight, now, LOST);
             }
@@ -264,6 +267,14 @@ impl Tracker {
             _ => Witness::Own,
         };
         self.breaker.accused(now, retry_after, kind.counts_as(evidence.weight.into()), witness, probes);
+    }
+
+    /// An attempt ended, which failed or not, with its weight.
+    fn attempted(&mut self, (failed, weight): (f64, f64), whole: bool, now: f64) {
+        self.failures.add(failed, weight, now, FAILURES);
+        if whole {
+            self.whole.add(failed, weight, now, FAILURES);
+        }
     }
 
     /// When it served somebody last, whoever that was; before everything if it never did.
@@ -298,11 +309,13 @@ impl Tracker {
     }
 
     /// Rate of failures that another provider can make good, and the attempts it comes from: of all, or of those that were late if
-    /// that is higher.
-    pub(super) fn failure(&self, now: f64) -> (f64, f64) {
-        let all = (self.failures.value().unwrap_or(0.0), self.failures.weight(now, FAILURES));
-        let late = (self.late.value().unwrap_or(0.0), self.late.weight(now, LATE));
-        if late.0 > all.0 { late } else { all }
+    /// that is higher, or of those at whole answers where that is higher and a whole answer is asked for.
+    pub(super) fn failure(&self, streamed: bool, now: f64) -> (f64, f64) {
+        let of = |mean: &Mean, decay| (mean.value().unwrap_or(0.0), mean.weight(now, decay));
+        let (all, late) = (of(&self.failures, FAILURES), of(&self.late, LATE));
+        let worst = if late.0 > all.0 { late } else { all };
+        let whole = of(&self.whole, FAILURES);
+        if !streamed && whole.0 > worst.0 { whole } else { worst }
     }
 
     /// Rate of answers that broke off, and the answers it comes from.

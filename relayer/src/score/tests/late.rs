@@ -53,3 +53,20 @@ fn who_is_late_has_failed_and_who_was_hedged_has_not() {
         assert_eq!(ranking.scores[0].ttft > 0.6, !is_late, "the one has failed, the other is slow: {ranking:?}");
     }
 }
+
+#[test]
+fn who_serves_streams_alone_is_not_asked_for_whole_answers() {
+    let mut market = Market::with(plain(), &[price(700, 700), price(1_000, 1_000)]);
+    market.serves(1, 40, 0.5, 100.0);
+    let whole = Ask { streamed: false, ..ASK };
+    for _ in 0..10 {
+        market.serves(0, 8, 0.5, 100.0);
+        let late = Outcome::Overtaken { input_tokens: 1_000, waited: Duration::from_secs(3), late: true };
+        market.ends(0, &whole, &late);
+    }
+    market.pass(1.0);
+    let [streams, whole] = [ASK, whole].map(|ask| market.decide(ask).measured()[0].failure);
+    assert!(streams < 0.2 && whole > 0.6, "{streams} of all, and {whole} of the whole answers");
+    let first = [ASK, Ask { streamed: false, ..ASK }].map(|ask| market.decide(ask).order(2)[0]);
+    assert_eq!(first, [0, 1], "what it fails is asked of another, and what it serves is not");
+}
