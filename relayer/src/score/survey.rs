@@ -175,16 +175,16 @@ impl Common {
         Measured {
             offer: offer.address,
             price: offer.price,
-            ttft: ttft as f32,
-            speed: token.recip() as f32,
-            failure: shrink(s.failure.0, s.failure.1, self.failure, FAILURE_PRIOR) as f32,
-            lost: shrink(s.lost.0, s.lost.1, self.lost, LOST_PRIOR) as f32,
-            broken: shrink(s.broken.0, s.broken.1, self.broken, BROKEN_PRIOR) as f32,
-            billing: self.billed(offer, s.billing, mean) as f32,
-            usual_load: s.usual_load as f32,
-            slope: s.slope as f32,
-            doubt: doubt as f32,
-            cache_hits: s.cache_hits.map_or(self.cache_hits, |own| pulled(own, s.answered, self.cache_hits)) as f32,
+            ttft: short(ttft),
+            speed: short(token.recip()),
+            failure: short(shrink(s.failure.0, s.failure.1, self.failure, FAILURE_PRIOR)),
+            lost: short(shrink(s.lost.0, s.lost.1, self.lost, LOST_PRIOR)),
+            broken: short(shrink(s.broken.0, s.broken.1, self.broken, BROKEN_PRIOR)),
+            billing: short(self.billed(offer, s.billing, mean)),
+            usual_load: short(s.usual_load),
+            slope: short(s.slope),
+            doubt: short(doubt),
+            cache_hits: short(s.cache_hits.map_or(self.cache_hits, |own| pulled(own, s.answered, self.cache_hits))),
             samples: s.answered.round() as u32,
             newcomer: s.newcomer,
             penalty: s.penalty,
@@ -225,4 +225,44 @@ fn pooled(seen: &[Seen], of: fn(&Seen) -> (f64, f64), otherwise: f64) -> f64 {
 /// An own estimate of `samples` answers, pulled to what is common while they are few.
 fn pulled(own: f64, samples: f64, common: f64) -> f64 {
     shrink(own, samples, common, PRIOR * (1.0 - samples / ENOUGH).max(0.0))
+}
+
+/// `x` with four decimal digits: no figure here is known any better, and a record has some of each candidate.
+fn short(x: f64) -> f32 {
+    if !(1e-12..1e12).contains(&x) {
+        return x as f32;
+    }
+    let (mut digits, mut scale) = (x, 1.0);
+    while digits < 1_000.0 {
+        (digits, scale) = (digits * 10.0, scale * 10.0);
+    }
+    let mut whole = 1.0;
+    while digits >= 10_000.0 {
+        (digits, whole) = (digits / 10.0, whole * 10.0);
+    }
+    (digits.round() * whole / scale) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_figure_of_a_record_is_written_with_four_digits() {
+        let written = |x: f64| serde_json::to_string(&short(x)).expect("a number");
+        let cases = [(0.123_456_789, "0.1235"), (51.234_567, "51.23"), (1.0, "1.0"), (0.000_123_456, "0.0001235")];
+        for (x, as_written) in cases {
+            assert_eq!(written(x), as_written);
+        }
+        assert_eq!([0.0, f64::INFINITY, 1e-20].map(short), [0.0, f32::INFINITY, 1e-20]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_of_a_figure_is_near_it(x in 1e-12..1e12_f64) {
+            let short = f64::from(short(x));
+            prop_assert!((short / x - 1.0).abs() < 6e-4, "{short} for {x}");
+        }
+    }
 }
