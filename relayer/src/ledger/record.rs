@@ -1,5 +1,5 @@
 //! Decision records as they are stored: thousands of bytes of JSON that say the same but for some figures and addresses. They are
-//! compressed to Zstandard frames (RFC 8878) with a record like theirs for a dictionary.
+//! compressed to Zstandard frames (RFC 8878) with a record like theirs for a dictionary, and a mark before the frame says which.
 
 use super::LedgerError;
 use std::cell::RefCell;
@@ -7,8 +7,12 @@ use zstd::bulk::{Compressor, Decompressor};
 
 /// Fast: an answer waits for it.
 const LEVEL: i32 = 1;
-/// What records have in common. A frame can only be unpacked with the dictionary it was packed with: a file that is in use keeps it.
-const DICTIONARY: &[u8] = include_bytes!("record.dictionary.json");
+/// What records have in common. A frame can only be unpacked with the dictionary it was packed with: each stays as it is, and what
+/// is better gets a mark of its own.
+const DICTIONARY: &[u8] = include_bytes!("record.dictionary.2.json");
+const MARK: u8 = 2;
+/// That of frames without a mark, which begin as every frame does, by another byte than any mark.
+const UNMARKED: &[u8] = include_bytes!("record.dictionary.json");
 /// No decision record is longer; a frame in a damaged file that says so is not unpacked.
 const MAX_BYTES: usize = 64 << 20;
 
@@ -37,7 +41,10 @@ impl PackedDecision {
             };
             packer.compress(decision)
         });
-        packed.map(Self).map_err(|_| LedgerError::Refused("pack a decision record: no memory is left for it"))
+        let mut packed =
+            packed.map_err(|_| LedgerError::Refused("pack a decision record: no memory is left for it"))?;
+        packed.insert(0, MARK);
+        Ok(Self(packed))
     }
 
     /// Bytes that it takes.
@@ -60,10 +67,14 @@ impl std::fmt::Debug for PackedDecision {
 /// Canonical JSON from the column `decision`.
 pub(super) fn unpack(packed: &[u8]) -> Result<Vec<u8>, LedgerError> {
     let malformed = || LedgerError::Malformed("decision record");
-    let size = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten().ok_or_else(malformed)?;
+    let (dictionary, frame) = match packed.split_first() {
+        Some((&MARK, frame)) => (DICTIONARY, frame),
+        _ => (UNMARKED, packed),
+    };
+    let size = zstd::zstd_safe::get_frame_content_size(frame).ok().flatten().ok_or_else(malformed)?;
     let size = usize::try_from(size).ok().filter(|size| *size <= MAX_BYTES).ok_or_else(malformed)?;
-    let mut unpacker = Decompressor::with_dictionary(DICTIONARY).map_err(|_| malformed())?;
-    unpacker.decompress(packed, size).map_err(|_| malformed())
+    let mut unpacker = Decompressor::with_dictionary(dictionary).map_err(|_| malformed())?;
+    unpacker.decompress(frame, size).map_err(|_| malformed())
 }
 
 #[cfg(test)]
@@ -80,10 +91,20 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_of_before_there_were_marks_is_unpacked_as_it_was_packed() {
+        let mut before = Compressor::with_dictionary(LEVEL, UNMARKED).unwrap();
+        for record in [&b"{}"[..], b"", UNMARKED, &[0xff; 100_000]] {
+            let frame = before.compress(record).unwrap();
+            assert_ne!(frame[0], MARK);
+            assert_eq!(unpack(&frame).unwrap(), record);
+        }
+    }
+
+    #[test]
     fn what_is_no_frame_is_malformed() {
         let packed = PackedDecision::new(DICTIONARY).unwrap();
         let frame = packed.as_bytes();
-        for damaged in [&frame[..frame.len() - 1], &frame[1..], b"{}", b""] {
+        for damaged in [&frame[..frame.len() - 1], &frame[2..], &[MARK][..], b"{}", b""] {
             assert!(matches!(unpack(damaged), Err(LedgerError::Malformed("decision record"))));
         }
     }

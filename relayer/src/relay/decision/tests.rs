@@ -243,3 +243,17 @@ async fn a_record_is_read_in_one_way_only() {
         assert!(matches!(other(from, to), Err(Fault::Form(_))), "{to}");
     }
 }
+
+#[test]
+fn the_dictionary_that_records_are_packed_with_is_a_record_of_the_present_form() {
+    let dictionary = include_bytes!("../../ledger/record.dictionary.2.json");
+    let record: Record = serde_json::from_slice(dictionary).unwrap();
+    assert_eq!((record.v, record.to_bytes()), (VERSION, dictionary.to_vec()));
+}
+
+#[tokio::test]
+async fn a_packed_record_takes_less_than_a_quarter_of_what_it_says() {
+    let (bytes, _) = served().await;
+    let packed = crate::ledger::PackedDecision::new(&bytes).unwrap().len();
+    assert!(4 * packed < bytes.len(), "{packed} of {}", bytes.len());
+}
