@@ -338,7 +338,7 @@ impl Day {
             let cost = lamports.remove(&key.reference.vault).unwrap_or(0.0);
             self.keys.lamports[self.keys.keys[place].attack as usize] += cost;
         }
-        self.offers.adapt();
+        self.offers.adapt(self.now);
         self.keys.adapt();
         self.list();
     }

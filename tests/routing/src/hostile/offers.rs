@@ -18,6 +18,10 @@ const NEWEST: f64 = 0.4;
 const BAIT: f64 = 0.6;
 const CHEAPER: f64 = 0.7;
 const CHEAPEST: f64 = 0.05;
+/// Seconds in which charges at a replaced price still settle, before which the program takes no other, and before a dearer one
+/// holds: as `steam admin init` sets them.
+const GRACE: f64 = 2_700.0;
+const NOTICE: f64 = 600.0;
 /// Epochs without a request after which a provider registers anew.
 const PATIENCE: u32 = 2;
 /// Answers that a turncoat serves well.
@@ -90,6 +94,10 @@ pub struct Sybil {
     pub factor: f64,
     /// Version of the price.
     pub version: u32,
+    /// A dearer price that was announced, and when it holds.
+    announced: Option<(f64, f64)>,
+    /// When the program takes another price.
+    next_price: f64,
     /// What it does.
     pub attack: Attack,
     /// Whether it lists another's URL, without any proof.
@@ -169,6 +177,27 @@ impl Sybil {
         }
     }
 
+    /// Posts another price at `now`, if the program takes one: a lower one holds at once, and a higher one after its notice.
+    fn post(&mut self, factor: f64, now: f64) {
+        if now < self.next_price {
+            return;
+        }
+        if factor > self.factor {
+            self.announced = Some((factor, now + NOTICE));
+            self.next_price = now + NOTICE + GRACE;
+        } else {
+            (self.factor, self.version) = (factor, self.version + 1);
+            self.next_price = now + GRACE;
+        }
+    }
+
+    /// An announced price holds once its notice is over.
+    fn roll(&mut self, now: f64) {
+        if let Some((factor, _)) = self.announced.take_if(|(_, at)| *at <= now) {
+            (self.factor, self.version) = (factor, self.version + 1);
+        }
+    }
+
     /// What it bills.
     pub fn claim(&self, asker: Asker) -> Claim {
         match self.attack {
@@ -242,6 +271,8 @@ impl Offers {
                 model: place % models,
                 factor: BAIT,
                 version: 1,
+                announced: None,
+                next_price: 0.0,
                 attack: ATTACKS[(place / models) % ATTACKS.len()],
                 thief: place + models >= count,
                 owner,
@@ -260,6 +291,7 @@ impl Offers {
     fn register(&mut self, place: usize) {
         let sybil = &mut self.listed[place];
         (sybil.id, sybil.served, sybil.idle, sybil.factor, sybil.version) = (self.next, 0, 0, BAIT, 1);
+        (sybil.announced, sybil.next_price) = (None, 0.0);
         self.next += 1;
         self.registered += 1;
     }
@@ -269,8 +301,8 @@ impl Offers {
         self.listed.iter_mut().find(|sybil| sybil.id == id)
     }
 
-    /// An epoch is over: everybody learns from it and adapts.
-    pub fn adapt(&mut self) {
+    /// An epoch is over at `now`: everybody learns from it and adapts.
+    pub fn adapt(&mut self, now: f64) {
         self.epoch += 1;
         self.learn();
         for place in 0..self.listed.len() {
@@ -284,10 +316,11 @@ impl Offers {
             let spent = sybil.attack == Attack::Turncoat && sybil.served >= GOOD_ANSWERS && lost;
             let sybil = &mut self.listed[place];
             sybil.idle = if lost { sybil.idle + 1 } else { 0 };
+            sybil.roll(now);
             if sybil.attack == Attack::Dearer && !lost {
-                (sybil.factor, sybil.version) = (sybil.factor * 5.0, sybil.version + 1);
+                sybil.post(sybil.factor * 5.0, now);
             } else if lost && sybil.factor > CHEAPEST {
-                (sybil.factor, sybil.version) = (sybil.factor * CHEAPER, sybil.version + 1);
+                sybil.post(sybil.factor * CHEAPER, now);
             }
             sybil.attack = ATTACKS[chosen];
             (sybil.asked, sybil.earned, sybil.harm) = (0, 0.0, 0.0);
