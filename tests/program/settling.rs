@@ -245,7 +245,10 @@ fn settlement(transaction: &[u8]) -> Option<(usize, Kind)> {
 async fn a_cluster_with_version_1_settles_sixteen_vaults_in_a_transaction() {
     let mut s = Scene::open(18, 6, SettleConfig::default()).await;
     s.charge_all().await;
-    assert_eq!(s.settle().await, [(16, Kind::V1), (2, Kind::V1)]);
+    let mut sent = s.settle().await;
+    // Batches are made side by side: which is first is chance.
+    sent.sort_by_key(|(groups, _)| *groups);
+    assert_eq!(sent, [(2, Kind::V1), (16, Kind::V1)]);
     s.assert_everything_settled();
     assert_eq!(s.ledger.lookup_tables().await.unwrap(), [], "no table is worth its rent");
 }

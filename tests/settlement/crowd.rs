@@ -44,7 +44,7 @@ async fn keep_up(vaults: usize, latency_ms: u64) -> Kept {
     let mut rng = StdRng::seed_from_u64(1);
     let folder = tempfile::Builder::new().prefix("steam-simulation").tempdir_in(storm::memory()).unwrap();
     let mut scene = Scene::of(vaults);
-    let trace = Arc::new(Trace::new(false));
+    let trace = Arc::new(Trace::new());
     let weather = Weather { latency: latency_ms, delay: 2, ..Weather::default() };
     let node = |name: usize| Node {
         cluster: scene.cluster.clone(),

@@ -33,13 +33,12 @@ pub struct End {
     pub problem: Option<String>,
     pub counts: Counts,
     pub hash: String,
-    pub lines: Vec<String>,
 }
 
 impl End {
     /// A seed that came to no end of its own.
     pub fn problem(what: &str) -> Self {
-        Self { problem: Some(what.into()), counts: Counts::default(), hash: String::new(), lines: Vec::new() }
+        Self { problem: Some(what.into()), counts: Counts::default(), hash: String::new() }
     }
 
     pub fn summary(&self) -> String {
@@ -47,9 +46,9 @@ impl End {
     }
 }
 
-pub fn run(seed: u64, loud: bool) -> End {
+pub fn run(seed: u64) -> End {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    runtime.block_on(storm(seed, loud))
+    runtime.block_on(storm(seed))
 }
 
 /// A scene, who acts in it, and what has come of it.
@@ -86,15 +85,15 @@ struct Plan {
     calm_at: Instant,
 }
 
-async fn storm(seed: u64, loud: bool) -> End {
+async fn storm(seed: u64) -> End {
     let folder = tempfile::Builder::new().prefix("steam-simulation").tempdir_in(memory()).unwrap();
-    Storm::gather(seed, loud, folder.path()).blow().await
+    Storm::gather(seed, folder.path()).blow().await
 }
 
 impl Storm {
-    fn gather(seed: u64, loud: bool, folder: &Path) -> Self {
+    fn gather(seed: u64, folder: &Path) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
-        let trace = Arc::new(Trace::new(loud));
+        let trace = Arc::new(Trace::new());
         let mut scene = Scene::set(seed, &mut rng);
         let weather = Arc::new(Mutex::new(weather(seed, &mut rng)));
         let struck = Arc::new(Notify::new());
@@ -356,7 +355,7 @@ impl Storm {
     }
 
     fn end(&self, problem: Option<String>) -> End {
-        End { problem, counts: self.counts.clone(), hash: self.trace.hash(), lines: self.trace.lines() }
+        End { problem, counts: self.counts.clone(), hash: self.trace.hash() }
     }
 }
 

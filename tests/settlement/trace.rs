@@ -6,30 +6,21 @@ use tokio::time::Instant;
 
 pub struct Trace {
     began: Instant,
-    state: Mutex<(Sha256, Vec<String>)>,
-    /// Whether lines are kept, to be read.
-    loud: bool,
+    state: Mutex<Sha256>,
 }
 
 impl Trace {
-    pub fn new(loud: bool) -> Self {
-        Self { began: Instant::now(), state: Mutex::new((Sha256::new(), Vec::new())), loud }
+    pub fn new() -> Self {
+        Self { began: Instant::now(), state: Mutex::new(Sha256::new()) }
     }
 
     pub fn add(&self, line: &str) {
         let at = self.began.elapsed().as_millis();
-        let mut state = self.state.lock().unwrap();
-        state.0.update(format!("{at} {line}\n"));
-        if self.loud {
-            state.1.push(format!("{at:>8} {line}"));
-        }
+        tracing::debug!(at, "{line}");
+        self.state.lock().unwrap().update(format!("{at} {line}\n"));
     }
 
     pub fn hash(&self) -> String {
-        hex::encode(self.state.lock().unwrap().0.clone().finalize())
-    }
-
-    pub fn lines(&self) -> Vec<String> {
-        self.state.lock().unwrap().1.clone()
+        hex::encode(self.state.lock().unwrap().clone().finalize())
     }
 }

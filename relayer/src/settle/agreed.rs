@@ -66,21 +66,50 @@ fn latest(told: impl Iterator<Item = u64> + Clone) -> Result<u64, SettleError> {
     Ok(last)
 }
 
-/// What became of transactions. One that the nodes do not agree on is unknown: it may land until its last valid height is
-/// final, and after that its vaults tell what it did.
+/// What the nodes say of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// All the same.
+    Known(TransactionState),
+    /// None knows it: it did not happen up to the finalized height they told before, or they have forgotten it.
+    Unknown,
+    /// One lags or lies. It may land until its last valid height is final, and after that its vaults tell what it did.
+    Disputed,
+}
+
+impl Told {
+    /// What became of it, where the nodes agree that they know it.
+    pub fn known(&self) -> Option<&TransactionState> {
+        match self {
+            Self::Known(state) => Some(state),
+            Self::Unknown | Self::Disputed => None,
+        }
+    }
+
+    fn and(self, other: Option<TransactionState>) -> Self {
+        match (self, other) {
+            (Self::Known(one), Some(other)) if one == other => Self::Known(one),
+            (Self::Unknown, None) => Self::Unknown,
+            _ => Self::Disputed,
+        }
+    }
+}
+
+impl From<Option<TransactionState>> for Told {
+    fn from(state: Option<TransactionState>) -> Self {
+        state.map_or(Self::Unknown, Self::Known)
+    }
+}
+
+/// What became of transactions, by the word of several nodes.
 ///
 /// # Errors
 /// [`SettleError::Rpc`] if too few answer.
-pub async fn statuses(
-    nodes: &[Arc<dyn Rpc>],
-    signatures: &[Signature],
-) -> Result<Vec<Option<TransactionState>>, SettleError> {
+pub async fn statuses(nodes: &[Arc<dyn Rpc>], signatures: &[Signature]) -> Result<Vec<Told>, SettleError> {
     if signatures.is_empty() {
         return Ok(Vec::new());
     }
-    let told = ask(nodes, |node| node.statuses(signatures)).await?;
-    let agreed = told.into_iter().map(|(_, states)| states).reduce(|before, told| {
-        before.into_iter().zip(told).map(|(one, other)| one.filter(|one| Some(one) == other.as_ref())).collect()
-    });
-    Ok(agreed.unwrap_or_default())
+    let mut answers = ask(nodes, |node| node.statuses(signatures)).await?.into_iter().map(|(_, states)| states);
+    let first: Vec<Told> = answers.next().unwrap_or_default().into_iter().map(Told::from).collect();
+    Ok(answers.fold(first, |told, states| told.into_iter().zip(states).map(|(one, other)| one.and(other)).collect()))
 }

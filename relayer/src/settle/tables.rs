@@ -3,9 +3,10 @@
 
 pub mod plan;
 
+use super::SettleError;
+use super::agreed::{self, Told};
 use super::fees::TRANSACTION_FEE;
 use super::form::{self, Budget, Form, LookupTable, MAX_UNITS, Signed, Weight};
-use super::{SettleError, agreed};
 use crate::chain::rpc::{Rpc, Simulation};
 use crate::chain::table::agreed_tables;
 use crate::chain::{Pubkey, SettlementAccounts};
@@ -163,8 +164,8 @@ impl Tables {
     /// A final transaction keeps its table busy no longer.
     async fn settle_pending(&mut self, context: &SettleContext<'_>) -> Result<(), SettleError> {
         let Some((address, signature)) = self.pending else { return Ok(()) };
-        let states = agreed::statuses(context.nodes, &[signature]).await?;
-        if !states.first().is_some_and(|state| state.as_ref().is_some_and(|state| state.finalized)) {
+        let told = agreed::statuses(context.nodes, &[signature]).await?;
+        if !told.first().and_then(Told::known).is_some_and(|state| state.finalized) {
             return Ok(());
         }
         self.pending = None;

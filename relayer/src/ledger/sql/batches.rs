@@ -28,12 +28,12 @@ impl Reader {
 }
 
 impl Reader {
-    /// What settlements cost since `since_ms`, by day, the last one first.
     /// The leaves of the receipts of each of these groups.
     pub(in crate::ledger) fn leaves(&self, groups: &[SealedGroup]) -> Result<Vec<Vec<Hash>>, LedgerError> {
         leaves(self.db(), groups)
     }
 
+    /// What settlements cost since `since_ms`, by day, the last one first.
     pub(in crate::ledger) fn settlements_by_day(&self, since_ms: i64) -> Result<Vec<DayOfSettlements>, LedgerError> {
         self.db().rows(
             "SELECT done_ms / 86400000 AS day, count(*) AS settlements, CAST(sum(lamports) AS BIGINT) AS lamports

@@ -297,9 +297,9 @@ impl Gateway {
             // The height first: what is unknown afterwards was unknown at that height.
             let (height, present) = agreed::present(&self.nodes).await?;
             let signatures: Vec<Signature> = some.iter().map(|opening| opening.signature).collect();
-            let states = agreed::statuses(&present, &signatures).await?;
-            for (opening, state) in some.iter().zip(states) {
-                let taken = match state {
+            let told = agreed::statuses(&present, &signatures).await?;
+            for (opening, told) in some.iter().zip(told) {
+                let taken = match told.known() {
                     // Nothing but the fee was taken.
                     Some(state) if state.finalized && state.error.is_some() => Some(SIGNATURES * SIGNATURE_FEE),
                     Some(state) if state.finalized => Some(opening.lamports),

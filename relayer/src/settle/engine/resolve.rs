@@ -1,11 +1,11 @@
 //! What the chain says of a batch under way, and what is to be done about it.
 
 use super::Settler;
-use crate::chain::rpc::TransactionState;
 use crate::chain::{Pubkey, VaultSnapshot};
 use crate::ledger::{Attempt, Batch, FinishBatch, SealedGroup};
 use crate::reader::accounts;
-use crate::settle::{SettleError, agreed, form};
+use crate::settle::agreed::{self, Told};
+use crate::settle::{SettleError, form};
 use solana_signature::Signature;
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,13 +22,14 @@ const STATUSES_AT_ONCE: usize = 256;
 pub(super) struct Observation {
     pub height: u64,
     /// By signature.
-    pub states: HashMap<Signature, TransactionState>,
+    pub told: HashMap<Signature, Told>,
     pub reading: accounts::Reading,
 }
 
 /// What is to be done about a batch.
 pub(super) enum Verdict {
-    /// The chain has applied or skipped its groups, but for those of vaults that are gone or halted.
+    /// The chain has applied or skipped its groups, but for those of vaults that are gone or halted, and for those that are to be
+    /// batched anew.
     Done { signature: Option<String>, applied: Vec<SealedGroup>, skipped: Vec<SealedGroup> },
     /// A transaction can still land: send the same bytes again.
     Resend(Vec<Attempt>),
@@ -48,16 +49,15 @@ impl Settler {
         for attempt in batches.iter().flat_map(|batch| &batch.attempts) {
             signatures.push(signature(attempt)?);
         }
-        let mut states = HashMap::new();
+        let mut told = HashMap::new();
         for chunk in signatures.chunks(STATUSES_AT_ONCE) {
-            let told = agreed::statuses(&nodes, chunk).await?;
-            states.extend(chunk.iter().zip(told).filter_map(|(signature, state)| Some((*signature, state?))));
+            told.extend(chunk.iter().copied().zip(agreed::statuses(&nodes, chunk).await?));
         }
         let vaults: BTreeSet<Pubkey> =
             batches.iter().flat_map(|batch| &batch.groups).map(|group| group.vault).collect();
         let vaults: Vec<Pubkey> = vaults.into_iter().collect();
         let reading = accounts::agreed_vaults(&nodes, &self.setup.parties, &vaults).await?;
-        Ok(Observation { height, states, reading })
+        Ok(Observation { height, told, reading })
     }
 
     /// Acts on the verdict about a batch. Returns false if there is no verdict yet: nothing may be done about the batch then.
@@ -116,12 +116,12 @@ impl Settler {
     /// What is to be done about a batch.
     pub(super) fn judge(&mut self, batch: &Batch, seen: &Observation) -> Result<Verdict, SettleError> {
         let reading = seen.reading.part(batch.groups.iter().map(|group| &group.vault));
-        let mut states = Vec::new();
+        let mut told = Vec::new();
         for attempt in &batch.attempts {
-            states.push(seen.states.get(&signature(attempt)?).cloned());
+            told.push(seen.told.get(&signature(attempt)?).cloned().unwrap_or(Told::Disputed));
         }
         let Some(groups) = self.sort(batch, &reading) else { return Ok(Verdict::Wait) };
-        Ok(verdict(batch, &states, groups, (seen.height, &reading)))
+        Ok(verdict(batch, &told, groups, (seen.height, &reading)))
     }
 
     /// Sorts the groups of a batch by their vaults' heads. Halts the vaults whose chain is not this ledger's. `None` if the nodes
@@ -163,36 +163,31 @@ struct Groups {
 }
 
 impl Groups {
-    /// The transaction took effect: what is open was skipped.
+    /// A transaction took effect: what is open was skipped. If it is not known which one, what is open is batched anew.
     fn done(self, signature: Option<String>) -> Verdict {
-        Verdict::Done { signature, applied: self.applied, skipped: self.open }
+        let skipped = if signature.is_some() { self.open } else { Vec::new() };
+        Verdict::Done { signature, applied: self.applied, skipped }
     }
 }
 
-/// What is to be done about a batch whose transactions have `states`, at the finalized `height`.
-fn verdict(
-    batch: &Batch,
-    states: &[Option<TransactionState>],
-    groups: Groups,
-    (height, reading): (u64, &accounts::Reading),
-) -> Verdict {
-    if let Some((signature, slot)) = landed(batch, states) {
+/// What is to be done about a batch of whose transactions the nodes have `told` this, at the finalized `height`.
+fn verdict(batch: &Batch, told: &[Told], groups: Groups, (height, reading): (u64, &accounts::Reading)) -> Verdict {
+    if let Some((signature, slot)) = landed(batch, told) {
         return if reading.is_from(slot) { groups.done(Some(signature)) } else { Verdict::Wait };
     }
     let (alive, dead): (Vec<_>, Vec<_>) = batch
         .attempts
         .iter()
-        .zip(states)
+        .zip(told)
         .filter(|(attempt, _)| !attempt.dead)
-        .partition(|(attempt, state)| is_alive(attempt, state.as_ref(), height));
+        .partition(|(attempt, told)| is_alive(attempt, told, height));
     if !alive.is_empty() {
         return Verdict::Resend(alive.into_iter().map(|(attempt, _)| attempt.clone()).collect());
     }
-    // If a vault of the batch was closed, the transaction took effect before that, and the program skipped the groups that are
-    // still open.
-    let took_effect = !groups.applied.is_empty() && (groups.open.is_empty() || groups.gone);
-    if took_effect {
-        return match applied_by(batch, states, height) {
+    // One group that was applied shows that a transaction took effect, whatever the nodes say of it: signed anew, or in another
+    // batch, its receipts would have no proof.
+    if !groups.applied.is_empty() {
+        return match applied_by(batch, told, height) {
             Some(attempt) => groups.done(attempt.map(|attempt| attempt.signature.clone())),
             None => Verdict::Wait,
         };
@@ -226,26 +221,36 @@ pub(super) fn head(group: &SealedGroup, vault: &VaultSnapshot) -> Head {
 }
 
 /// The transaction of a batch that is final and succeeded, and its slot.
-fn landed(batch: &Batch, states: &[Option<TransactionState>]) -> Option<(String, u64)> {
-    let succeeded = |state: &&TransactionState| state.finalized && state.error.is_none();
+fn landed(batch: &Batch, told: &[Told]) -> Option<(String, u64)> {
     batch
         .attempts
         .iter()
-        .zip(states)
-        .filter_map(|(attempt, state)| Some((attempt.signature.clone(), state.as_ref().filter(succeeded)?.slot)))
+        .zip(told)
+        .filter_map(|(attempt, told)| {
+            let state = told.known().filter(|state| state.finalized && state.error.is_none())?;
+            Some((attempt.signature.clone(), state.slot))
+        })
         .min_by_key(|(_, slot)| *slot)
 }
 
-/// The transaction that applied a batch, where the nodes do not agree on it: the only one that did not fail. If the nodes have
-/// forgotten all of them, it is one that was not taken for dead, if there is one. None while the nodes may still tell.
-fn applied_by<'a>(batch: &'a Batch, states: &[Option<TransactionState>], height: u64) -> Option<Option<&'a Attempt>> {
-    let failed = |state: &Option<TransactionState>| state.as_ref().is_some_and(|state| state.error.is_some());
-    let forgotten = |attempt: &&Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
-    let tried = batch.attempts.iter().zip(states);
-    let possible: Vec<&Attempt> = tried.filter(|(_, state)| !failed(state)).map(|(attempt, _)| attempt).collect();
+/// The transaction that applied a batch, where the nodes do not agree on it: the only one that did not fail and of which they do
+/// not all say that it did not happen. If they have forgotten all of them, it is one that was not taken for dead, if there is
+/// one. None while the nodes may still tell.
+fn applied_by<'a>(batch: &'a Batch, told: &[Told], height: u64) -> Option<Option<&'a Attempt>> {
+    let forgotten = |attempt: &Attempt| height > attempt.last_valid_height + REMEMBERED_BLOCKS;
+    let may_have = |attempt: &Attempt, told: &Told| match told {
+        Told::Known(state) => state.error.is_none(),
+        Told::Unknown => forgotten(attempt),
+        Told::Disputed => true,
+    };
+    let tried = batch.attempts.iter().zip(told);
+    let possible: Vec<&Attempt> =
+        tried.filter(|(attempt, told)| may_have(attempt, told)).map(|(attempt, _)| attempt).collect();
     match possible.as_slice() {
         [only] => Some(Some(only)),
-        several if several.iter().all(forgotten) => Some(several.iter().copied().find(|attempt| !attempt.dead)),
+        several if several.iter().all(|attempt| forgotten(attempt)) => {
+            Some(several.iter().copied().find(|attempt| !attempt.dead))
+        }
         _ => None,
     }
 }
@@ -255,8 +260,8 @@ pub(super) fn signature(attempt: &Attempt) -> Result<Signature, SettleError> {
 }
 
 /// Whether a transaction can still take effect: it is known and not final, or its last valid height is not final.
-fn is_alive(attempt: &Attempt, state: Option<&TransactionState>, height: u64) -> bool {
-    match state {
+fn is_alive(attempt: &Attempt, told: &Told, height: u64) -> bool {
+    match told.known() {
         Some(state) => !state.finalized,
         None => height <= attempt.last_valid_height,
     }

@@ -10,14 +10,14 @@ use crate::ledger::{Attempt, Batch, SealedGroup};
 use crate::relay::testing::mock::good;
 use crate::relay::testing::world::{World, snapshot};
 use crate::relay::testing::{NOW, VAULT};
-use crate::settle::{agreed, form};
+use crate::settle::agreed::{self, Told};
+use crate::settle::form;
 use anchor_lang::{Discriminator, Owner};
 use anchor_spl::associated_token::get_associated_token_address;
 use async_trait::async_trait;
 use serde_json::json;
 use solana_signature::Signature;
 use solana_signer::Signer as _;
-use std::collections::HashMap;
 use std::sync::Mutex;
 use std::time::Duration;
 use steam_protocol::Hash;
@@ -53,6 +53,8 @@ struct Said {
     blocks_a_hash: u64,
     /// How often it was asked for statuses.
     statuses: usize,
+    /// What it says of every transaction.
+    state: Option<TransactionState>,
 }
 
 struct Node(Mutex<Said>);
@@ -76,6 +78,7 @@ impl Node {
             no_height: false,
             blocks_a_hash: 0,
             statuses: 0,
+            state: None,
         })))
     }
 
@@ -180,7 +183,7 @@ impl Rpc for Node {
     async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<TransactionState>>, RpcError> {
         self.answer().await?;
         self.say(|said| said.statuses += 1);
-        Ok(vec![None; signatures.len()])
+        Ok(vec![self.0.lock().unwrap().state.clone(); signatures.len()])
     }
 }
 
@@ -392,26 +395,67 @@ async fn a_batch_that_was_applied_keeps_its_proof_though_a_vault_of_it_was_close
         last_valid_height: 100,
         dead: true,
     };
-    let mut judge = |groups: &[&SealedGroup], attempts: Vec<Attempt>, height| {
+    let mut judge = |groups: &[&SealedGroup], attempts: &[(Attempt, Told)], height| {
+        let told = attempts.iter().map(|(attempt, told)| (attempt.signature.parse().unwrap(), told.clone())).collect();
+        let attempts = attempts.iter().map(|(attempt, _)| attempt.clone()).collect();
         let groups = groups.iter().copied().cloned().collect();
         let batch = Batch { id: 1, root: [0; 32], signed: 1, attempts, groups };
-        let seen = Observation { height, states: HashMap::new(), reading: reading.clone() };
+        let seen = Observation { height, told, reading: reading.clone() };
         settler.judge(&batch, &seen).unwrap()
     };
-    let one = || vec![attempt(1)];
-    for (groups, skips) in [(vec![&applied, &closed], 0), (vec![&applied, &closed, &open], 1)] {
-        match judge(&groups, one(), 101) {
-            Verdict::Done { signature, applied: settled, skipped } => {
-                assert_eq!((signature, settled.len(), skipped.len()), (Some(attempt(1).signature), 1, skips))
+    let disputed = |byte| (attempt(byte), Told::Disputed);
+    let failed = TransactionState { slot: 90, finalized: true, error: Some("refused".into()) };
+    let never = [(attempt(2), Told::Unknown), (attempt(2), Told::Known(failed))];
+    // The group that is open was skipped, whether or not a vault was closed: its transaction is the only one that can have done it.
+    for (groups, skips) in [
+        (vec![&applied, &closed], 0),
+        (vec![&applied, &closed, &open], 1),
+        (vec![&applied, &open], 1),
+        (vec![&applied], 0),
+    ] {
+        for tried in [vec![disputed(1)], vec![disputed(1), never[0].clone()], vec![disputed(1), never[1].clone()]] {
+            match judge(&groups, &tried, 101) {
+                Verdict::Done { signature, applied: settled, skipped } => {
+                    assert_eq!((signature, settled.len(), skipped.len()), (Some(attempt(1).signature), 1, skips))
+                }
+                _ => panic!("{skips} {tried:?}"),
             }
-            _ => panic!("{skips}"),
         }
-        let two = || vec![attempt(1), attempt(2)];
-        assert!(matches!(judge(&groups, two(), 250), Verdict::Wait), "either may have done it");
-        assert!(matches!(judge(&groups, two(), 251), Verdict::Done { signature: None, .. }));
+        let two = [disputed(1), disputed(2)];
+        assert!(matches!(judge(&groups, &two, 250), Verdict::Wait), "either may have done it");
+        for (unknown, height) in [(&two[..], 251), (&never[..1], 101), (&never[1..], 101), (&[], 101)] {
+            match judge(&groups, unknown, height) {
+                Verdict::Done { signature: None, applied: settled, skipped } => {
+                    assert_eq!((settled.len(), skipped.len()), (1, 0), "what is open is batched anew")
+                }
+                _ => panic!("{unknown:?}"),
+            }
+        }
+        // All nodes have forgotten it.
+        let unknown = [(attempt(1), Told::Unknown)];
+        assert!(matches!(judge(&groups, &unknown, 251), Verdict::Done { signature: Some(_), .. }));
     }
-    assert!(matches!(judge(&[&closed, &open], one(), 101), Verdict::Release));
-    assert!(matches!(judge(&[&applied, &open], one(), 101), Verdict::Sign(_)), "once more, for the same root");
+    assert!(matches!(judge(&[&closed, &open], &[disputed(1)], 101), Verdict::Release));
+    assert!(matches!(judge(&[&open], &[disputed(1)], 101), Verdict::Sign(_)));
+}
+
+#[tokio::test]
+async fn what_nodes_say_of_a_transaction_is_known_if_they_say_the_same() {
+    let state = |slot| Some(TransactionState { slot, finalized: true, error: None });
+    for (one, other, told) in [
+        (state(7), state(7), Told::Known(state(7).unwrap())),
+        (None, None, Told::Unknown),
+        (state(7), state(8), Told::Disputed),
+        (state(7), None, Told::Disputed),
+        (None, state(7), Told::Disputed),
+    ] {
+        let nodes = [one, other].map(|said| {
+            let node = Node::new();
+            node.say(|says| says.state = said);
+            node as Arc<dyn Rpc>
+        });
+        assert_eq!(agreed::statuses(&nodes, &[Signature::default()]).await.unwrap(), [told]);
+    }
 }
 
 fn unsupported() -> Option<Result<Simulation, RpcError>> {
