@@ -23,7 +23,7 @@ use crate::chain::{KeyRef, Pubkey, VaultSnapshot};
 use crate::clock::Clock;
 use crate::ledger::partitions::Share;
 use crate::ledger::recovery::first_number;
-use crate::ledger::{Blocks, IncidentReport, Ledger, LedgerError, Loaded, SealedGroup, Totals};
+use crate::ledger::{Blocks, IncidentReport, Ledger, LedgerError, Loaded, SealedGroup, Totals, Unsettled};
 use crate::registry::Offer;
 use crate::signing::ReceiptKey;
 use account::VaultAccount;
@@ -182,6 +182,11 @@ impl State {
     /// The account of a vault, unless another generation has taken its place.
     fn account_at(&mut self, vault: &Pubkey, generation: u64) -> Option<&mut VaultAccount> {
         self.accounts.get_mut(vault).filter(|account| account.generation() == generation)
+    }
+
+    /// What the ledger knows of a vault that no snapshot has shown yet: it changes like an account does, which is made of it.
+    fn unsettled_of_unseen(&mut self, vault: &Pubkey, generation: u64) -> Option<&mut Unsettled> {
+        self.loaded.vaults.get_mut(&(*vault, generation)).map(|loaded| &mut loaded.unsettled)
     }
 }
 
@@ -357,6 +362,8 @@ impl Vaults {
         for charge in report.written_off {
             if let Some(account) = state.account_at(&charge.vault, charge.generation) {
                 account.write_off(charge.epoch, charge.amount);
+            } else if let Some(unsettled) = state.unsettled_of_unseen(&charge.vault, charge.generation) {
+                unsettled.write_off(charge.epoch, charge.amount);
             }
         }
         (state.blocks, state.decisions) = (report.blocks, report.decisions);
@@ -371,15 +378,21 @@ impl Vaults {
 
     /// Moves what was sealed out of the open sums, so that the snapshot that settles it takes it away.
     pub fn sealed(&self, group: &SealedGroup, totals: &Totals) {
-        if let Some(account) = self.lock().account_at(&group.vault, group.generation) {
+        let mut state = self.lock();
+        if let Some(account) = state.account_at(&group.vault, group.generation) {
             account.sealed(group.seq, totals);
+        } else if let Some(unsettled) = state.unsettled_of_unseen(&group.vault, group.generation) {
+            unsettled.seal(group.seq, totals);
         }
     }
 
-    /// Moves a voided group's charges back to the open sums.
+    /// Moves a voided group's charges back to the open sums, unless that was done.
     pub fn unsealed(&self, group: &SealedGroup) {
-        if let Some(account) = self.lock().account_at(&group.vault, group.generation) {
+        let mut state = self.lock();
+        if let Some(account) = state.account_at(&group.vault, group.generation) {
             account.unsealed(group.seq);
+        } else if let Some(unsettled) = state.unsettled_of_unseen(&group.vault, group.generation) {
+            unsettled.unseal(group.seq);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::agreements::Agreement;
 use super::incidents::IncidentReport;
 use super::record::PackedDecision;
+use super::unsettled::Unsettled;
 use super::{Ledger, LedgerError, StoredVoucher};
 use crate::chain::{KeyRef, Pubkey};
 use crate::signing::ReceiptKey;
@@ -185,8 +186,8 @@ pub struct LoadedVault {
     pub next_number: u64,
     /// By epoch.
     pub keys: HashMap<u32, LoadedKey>,
-    /// Sums not known to be settled: seq of the sealed group or none, epoch, amount.
-    pub unsettled: Vec<(Option<u32>, u32, Pico)>,
+    /// What is not known to be settled.
+    pub unsettled: Unsettled,
 }
 
 /// A session key's part of [`Loaded`].

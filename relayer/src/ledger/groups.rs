@@ -1,6 +1,7 @@
 //! Groups: what a vault is charged at a time. One is sealed once and keeps its place in its vault's hash chain; batches and
 //! attempts come and go around it until the chain has applied it.
 
+use super::unsettled::Totals;
 use super::{ChargeId, Ledger, LedgerError, StoredVoucher};
 use crate::chain::Pubkey;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -54,9 +55,6 @@ pub struct SealedGroup {
     pub memberships: Vec<Membership>,
 }
 
-/// What a group charges, by epoch, as its receipts have it: fees rounded up.
-pub type Totals = BTreeMap<u32, Pico>;
-
 /// What came of sealing a vault.
 #[derive(Clone, Debug)]
 pub enum GroupState {
@@ -98,7 +96,7 @@ pub struct Pending {
 
 impl SealedGroup {
     /// A group of no charges.
-    pub(super) fn empty(vault: Pubkey, generation: u64, seq: u32) -> Self {
+    pub(crate) fn empty(vault: Pubkey, generation: u64, seq: u32) -> Self {
         Self {
             vault,
             generation,

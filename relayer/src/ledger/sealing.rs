@@ -1,7 +1,8 @@
 //! How charges become a group: they are added in the order of their numbers, one line for each key, offer, price version and
 //! kind of prompt, until the next one would not fit.
 
-use super::groups::{SealedGroup, SealedLine, Totals};
+use super::groups::{SealedGroup, SealedLine};
+use super::unsettled::Totals;
 use super::{LedgerError, StoredVoucher};
 use crate::chain::Pubkey;
 use std::collections::{BTreeMap, HashMap};

@@ -9,9 +9,11 @@ pub use owed::{Dust, OwedLine};
 use super::sums::{add, covered, rounded_down, rounded_up};
 use super::{Consent, CosignError, KeyLimits, Refusal, VaultUnavailable, WithdrawalRequest};
 use crate::chain::{KeyRef, KeySnapshot, VaultSnapshot};
-use crate::ledger::{Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals};
+use crate::ledger::{
+    Agreement, ChargeId, LoadedVault, MAX_AGREEMENT_SLOTS, RecentRequest, StoredVoucher, Totals, Unsettled,
+};
 use owed::Owed;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use steam_protocol::Hash;
 use steam_protocol::request::MAX_AHEAD_SECONDS;
 use steam_protocol::units::{MicroUsdc, Pico};
@@ -34,8 +36,8 @@ pub(super) struct VaultAccount {
     keys: HashMap<u32, KeyAccount>,
     /// What kinds of lines are charged and not sealed.
     owed: Owed,
-    /// By seq of the sealed group.
-    sealed: BTreeMap<u32, Totals>,
+    /// What is charged and not known to be settled.
+    unsettled: Unsettled,
     /// Withdrawals at once that may still be carried out, of whichever generation.
     agreements: Vec<Agreement>,
     /// Nothing new is held up to this slot, so that what is charged can be settled and everything withdrawn.
@@ -68,8 +70,6 @@ enum History {
 struct KeyAccount {
     /// What all its receipts come to.
     cumulative: Pico,
-    /// Charged and not sealed.
-    open: Pico,
     /// Held for requests under way.
     held: Pico,
     /// The most it authorised.
@@ -102,7 +102,7 @@ impl VaultAccount {
             next_number: loaded.next_number.max(first_number),
             keys: HashMap::new(),
             owed: Owed::default(),
-            sealed: BTreeMap::new(),
+            unsettled: loaded.unsettled,
             agreements: Vec::new(),
             drains_until: 0,
             requests: recent
@@ -116,15 +116,8 @@ impl VaultAccount {
             let entry = account.keys.entry(epoch).or_default();
             (entry.cumulative, entry.authorized) = (key.cumulative, key.authorized);
         }
-        for (seq, epoch, amount) in loaded.unsettled {
-            if seq.is_none() {
-                account.owed.unknown();
-            }
-            let sum = match seq {
-                None => &mut account.keys.entry(epoch).or_default().open,
-                Some(seq) => account.sealed.entry(seq).or_default().entry(epoch).or_default(),
-            };
-            *sum = add(*sum, amount);
+        if account.unsettled.open() > Pico::ZERO {
+            account.owed.unknown();
         }
         account
     }
@@ -153,7 +146,7 @@ impl VaultAccount {
             return; // an older reading that arrives late
         }
         (self.snapshot, self.chain_time) = (snapshot.clone(), chain_time);
-        self.sealed.retain(|seq, _| *seq > snapshot.settle_seq);
+        self.unsettled.settle(snapshot.settle_seq);
         // An agreement valid until the snapshot's own slot is kept: the snapshot does not show whether it was carried out.
         self.agreements.retain(|agreement| agreement.valid_until_slot >= snapshot.slot);
     }
@@ -182,7 +175,7 @@ impl VaultAccount {
             return Err(CosignError::NotDrained { unsettled: rounded_up(owed), until: self.drains_until });
         }
         // With a group under way it can be carried out after that one.
-        let last = self.sealed.last_key_value().map_or(snapshot.settle_seq, |(seq, _)| *seq);
+        let last = self.unsettled.last_sealed().unwrap_or(snapshot.settle_seq);
         if request.settle_seq != last {
             return Err(CosignError::Seq { last, named: request.settle_seq });
         }
@@ -367,7 +360,7 @@ impl VaultAccount {
         let least = add(settled, self.unsettled_of(key.epoch));
         let account = self.keys.entry(key.epoch).or_default();
         account.held = account.held.saturating_sub(ceiling);
-        account.open = add(account.open, total);
+        self.unsettled.charge(key.epoch, total);
         account.cumulative = add(account.cumulative.max(least), total);
         let until = self.chain_time.saturating_add(REMEMBER_SECONDS);
         self.requests.insert((key.epoch, request_hash), Seen::Charged { until, charge: None });
@@ -382,36 +375,24 @@ impl VaultAccount {
 
     /// Forgets a charge that is never to be settled.
     pub fn write_off(&mut self, epoch: u32, total: Pico) {
-        if let Some(account) = self.keys.get_mut(&epoch) {
-            account.open = account.open.saturating_sub(total);
-        }
+        self.unsettled.write_off(epoch, total);
         self.forget_owed();
     }
 
     pub fn sealed(&mut self, seq: u32, totals: &Totals) {
-        for (epoch, amount) in totals {
-            if let Some(account) = self.keys.get_mut(epoch) {
-                account.open = account.open.saturating_sub(*amount);
-            }
-        }
+        self.unsettled.seal(seq, totals);
+        self.unsettled.settle(self.snapshot.settle_seq);
         self.forget_owed();
-        if seq > self.snapshot.settle_seq {
-            self.sealed.insert(seq, totals.clone());
-        }
     }
 
     pub fn unsealed(&mut self, seq: u32) {
-        for (epoch, amount) in self.sealed.remove(&seq).unwrap_or_default() {
-            let account = self.keys.entry(epoch).or_default();
-            account.open = add(account.open, amount);
+        if self.unsettled.unseal(seq) {
             self.owed.unknown();
         }
     }
 
     pub fn unsettled(&self) -> Pico {
-        let open = self.keys.values().map(|key| key.open);
-        let sealed = self.sealed.values().flat_map(|totals| totals.values().copied());
-        open.chain(sealed).fold(Pico::ZERO, add)
+        self.unsettled.total()
     }
 
     pub fn held(&self) -> Pico {
@@ -446,8 +427,7 @@ impl VaultAccount {
     }
 
     fn unsettled_of(&self, epoch: u32) -> Pico {
-        let open = self.keys.get(&epoch).map_or(Pico::ZERO, |key| key.open);
-        self.sealed.values().filter_map(|totals| totals.get(&epoch)).copied().fold(open, add)
+        self.unsettled.of(epoch)
     }
 
     /// What is left in the key's window; `None` without one. A window that ended by the chain's finalized clock, before the key

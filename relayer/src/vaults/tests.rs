@@ -3,8 +3,9 @@
 use super::*;
 use crate::chain::{KeySnapshot, Pubkey};
 use crate::clock::Clock;
+use crate::ledger::incidents::WrittenOff;
 use crate::ledger::partitions::Share;
-use crate::ledger::{Agreement, ChargeId, Ledger, LedgerError, Loaded, RecentRequest};
+use crate::ledger::{Agreement, ChargeId, IncidentReport, Ledger, LedgerError, Loaded, RecentRequest, SealedGroup};
 use crate::vaults::{Identity, Vaults};
 use ed25519_dalek::SigningKey;
 use std::sync::Arc;
@@ -238,13 +239,61 @@ fn a_fee_above_the_keys_limit_and_a_halted_vault_take_no_request() {
     hold(&mut account, &bearer(), 1, 1).unwrap();
 }
 
+/// What key 1 owes in micro-dollars, in sealed groups or not sealed.
+fn owed(sums: &[(Option<u32>, u64)]) -> Unsettled {
+    let mut unsettled = Unsettled::default();
+    for (seq, amount) in sums {
+        unsettled.charge(1, MicroUsdc(*amount).pico());
+        if let Some(seq) = seq {
+            unsettled.seal(*seq, &Totals::from([(1, MicroUsdc(*amount).pico())]));
+        }
+    }
+    unsettled
+}
+
+/// A relayer's vaults, none of which the chain has shown yet, with what the ledger knows of them.
+fn vaults(loaded: Loaded) -> (tempfile::TempDir, Vaults) {
+    let files = tempfile::tempdir().unwrap();
+    let ledger = Ledger::open(&files.path().join("steam.db"), &[0; 32], &[0; 32]).unwrap();
+    let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
+    let receipt_key = SigningKey::from_bytes(&[5; 32]);
+    let identity = Identity { domain: [0; 32], relayer: Pubkey::default(), key_id: 0, receipt_key };
+    (files, Vaults::new(identity, ledger, clock, loaded))
+}
+
+#[test]
+fn what_happens_to_a_vault_before_the_chain_has_shown_it_is_not_forgotten() {
+    let snapshot = snapshot();
+    let loaded = LoadedVault { unsettled: owed(&[(None, 3), (None, 8), (Some(1), 4)]), ..LoadedVault::default() };
+    let vault = (snapshot.address, snapshot.generation);
+    let (_files, vaults) = vaults(Loaded { vaults: HashMap::from([(vault, loaded)]), ..Loaded::default() });
+    let group = |seq| SealedGroup::empty(vault.0, vault.1, seq);
+    let totals = Totals::from([(1, MicroUsdc(8).pico())]);
+    // The first group is voided, so that its charges are owed when it is settled; what is sealed next is not, once it is.
+    vaults.unsealed(&group(1));
+    vaults.unsealed(&group(1));
+    vaults.sealed(&group(2), &totals);
+    let off = WrittenOff { vault: vault.0, generation: vault.1, epoch: 1, amount: MicroUsdc(1).pico() };
+    vaults.apply_incidents(IncidentReport { written_off: vec![off], ..IncidentReport::default() });
+    let unsettled = |seq| {
+        vaults.update(
+            &[VaultSnapshot { settle_seq: seq, slot: snapshot.slot + u64::from(seq), ..snapshot.clone() }],
+            NOW,
+            50,
+        );
+        vaults.sums().unsettled
+    };
+    assert_eq!(unsettled(1), MicroUsdc(3 + 8 + 4 - 1).pico());
+    assert_eq!(unsettled(2), MicroUsdc(3 + 4 - 1).pico());
+}
+
 #[test]
 fn numbers_and_cumulative_sums_go_on_where_the_ledger_left_off() {
     let key_total = crate::ledger::LoadedKey { cumulative: MicroUsdc(30).pico(), authorized: MicroUsdc(40) };
     let loaded = LoadedVault {
         next_number: 5,
         keys: HashMap::from([(1, key_total)]),
-        unsettled: vec![(None, 1, MicroUsdc(3).pico()), (Some(2), 1, MicroUsdc(4).pico())],
+        unsettled: owed(&[(None, 3), (Some(2), 4)]),
     };
     let recent = [RecentRequest {
         vault: Pubkey::new_from_array([1; 32]),
@@ -281,7 +330,7 @@ fn what_was_open_at_the_start_or_came_back_does_not_wait() {
     assert_eq!(dust(&fresh), Some(1), "what was sealed is owed no more");
     fresh.unsealed(1);
     assert_eq!(dust(&fresh), None, "of what a voided group gives back nothing is known");
-    let loaded = LoadedVault { unsettled: vec![(None, 1, MicroUsdc(5).pico())], ..LoadedVault::default() };
+    let loaded = LoadedVault { unsettled: owed(&[(None, 5)]), ..LoadedVault::default() };
     assert_eq!(dust(&VaultAccount::new(&snapshot(), loaded, std::iter::empty(), 1)), None);
     let mut many = account(|_| ());
     spend(&mut many, 1, 10, 5);
@@ -291,13 +340,9 @@ fn what_was_open_at_the_start_or_came_back_does_not_wait() {
 
 #[test]
 fn of_a_share_of_the_vaults_nothing_is_held_on_others_and_all_are_known() {
-    let files = tempfile::tempdir().unwrap();
-    let ledger = Ledger::open(&files.path().join("steam.db"), &[0; 32], &[0; 32]).unwrap();
-    let clock: Arc<dyn Clock> = Arc::new(crate::clock::SystemClock);
-    let receipt_key = SigningKey::from_bytes(&[5; 32]);
-    let identity = Identity { domain: [0; 32], relayer: Pubkey::default(), key_id: 0, receipt_key };
+    let (_files, vaults) = vaults(Loaded::default());
     let share = Share { partition: 1, of: 3 };
-    let vaults = Arc::new(Vaults::new(identity, ledger, clock, Loaded::default()).sharing(share, Arc::default()));
+    let vaults = Arc::new(vaults.sharing(share, Arc::default()));
     let snapshots: Vec<VaultSnapshot> = (1..=30)
         .map(|n| {
             let mut snapshot = VaultSnapshot {

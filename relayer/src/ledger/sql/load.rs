@@ -5,11 +5,6 @@ use super::{Database, Reader, Row, agreements, incidents, values};
 use crate::chain::Pubkey;
 use crate::ledger::{LedgerError, Loaded, LoadedKey, LoadedVault, RecentRequest};
 use std::collections::HashMap;
-use steam_protocol::units::Pico;
-
-/// By vault, generation, seq of the sealed group or none, and epoch.
-type Unsettled = HashMap<(Pubkey, u64, Option<u32>, u32), Pico>;
-
 impl Reader {
     /// Everything, as of one moment; requests since `recent_since_ms`.
     pub(in crate::ledger) fn load(&self, recent_since_ms: i64) -> Result<Loaded, LedgerError> {
@@ -27,12 +22,8 @@ fn load(db: &dyn Database, recent_since_ms: i64) -> Result<Loaded, LedgerError> 
         recent: recent(db, recent_since_ms)?,
     };
     keys(db, &mut loaded)?;
-    let mut unsettled = Unsettled::new();
-    open(db, &mut loaded, &mut unsettled)?;
-    waiting(db, &mut unsettled)?;
-    for ((vault, generation, seq, epoch), amount) in unsettled {
-        loaded.vaults.entry((vault, generation)).or_default().unsettled.push((seq, epoch, amount));
-    }
+    open(db, &mut loaded)?;
+    waiting(db, &mut loaded)?;
     Ok(loaded)
 }
 
@@ -58,15 +49,15 @@ fn keys(db: &dyn Database, loaded: &mut Loaded) -> Result<(), LedgerError> {
 }
 
 /// Open charges: what they come to, and what follows from them for their keys and vaults.
-fn open(db: &dyn Database, loaded: &mut Loaded, unsettled: &mut Unsettled) -> Result<(), LedgerError> {
+fn open(db: &dyn Database, loaded: &mut Loaded) -> Result<(), LedgerError> {
     db.each(
         "SELECT v.vault, v.generation, k.epoch, c.number, c.seq, r.receipt, r.voucher
          FROM charge c INDEXED BY charge_open JOIN record r ON r.id = c.id JOIN session_key k ON k.id = c.key
          JOIN vault v ON v.id = c.vault WHERE c.seq IS NULL AND c.quarantined IS NULL",
         &[],
         |row| {
-            add(row, unsettled)?;
             let vault = loaded.vaults.entry(row.place()?).or_default();
+            owe(row, vault)?;
             vault.next_number = vault.next_number.max(row.unsigned("number")? + 1);
             if let Some(key) = vault.keys.get_mut(&row.get::<u32>("epoch")?) {
                 key.cumulative = key.cumulative.max(charges::receipt(row)?.key_cumulative);
@@ -78,7 +69,7 @@ fn open(db: &dyn Database, loaded: &mut Loaded, unsettled: &mut Unsettled) -> Re
 }
 
 /// Charges that wait for a person's decision, and those of groups under way.
-fn waiting(db: &dyn Database, unsettled: &mut Unsettled) -> Result<(), LedgerError> {
+fn waiting(db: &dyn Database, loaded: &mut Loaded) -> Result<(), LedgerError> {
     db.each(
         "WITH waiting AS (
            SELECT c.id FROM incident i INDEXED BY incident_open JOIN charge c ON c.incident = i.id
@@ -90,18 +81,13 @@ fn waiting(db: &dyn Database, unsettled: &mut Unsettled) -> Result<(), LedgerErr
          FROM waiting w JOIN charge c ON c.id = w.id JOIN record r ON r.id = c.id JOIN session_key k ON k.id = c.key
          JOIN vault v ON v.id = c.vault",
         &[],
-        |row| {
-            add(row, unsettled)?;
-            Ok(())
-        },
+        |row| owe(row, loaded.vaults.entry(row.place()?).or_default()),
     )
 }
 
-fn add(row: &dyn Row, unsettled: &mut Unsettled) -> Result<(), LedgerError> {
-    let (vault, generation) = row.place()?;
-    let sum = unsettled.entry((vault, generation, row.opt("seq")?, row.get("epoch")?)).or_default();
+fn owe(row: &dyn Row, vault: &mut LoadedVault) -> Result<(), LedgerError> {
     let total = charges::total(&charges::receipt(row)?)?;
-    *sum = sum.checked_add(total).ok_or(LedgerError::Malformed("charge"))?;
+    vault.unsettled.load(row.opt("seq")?, row.get("epoch")?, total);
     Ok(())
 }
 

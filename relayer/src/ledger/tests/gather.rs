@@ -109,8 +109,9 @@ async fn a_group_that_was_not_wholly_sealed_settles_only_once_it_is(at: Place) {
     f.ledger.finish_sealing().await.unwrap();
     assert_eq!(f.ledger.unbatched(0).await.unwrap(), std::slice::from_ref(&group));
     let loaded = f.ledger.load(0).await.unwrap();
-    let sums: Vec<_> = loaded.vaults[&(vault(1), 9)].unsettled.iter().map(|(seq, _, sum)| (*seq, sum.0)).collect();
-    assert_eq!(sums.len(), 2, "the group's and the fourth charge's: {sums:?}");
+    let unsettled = &loaded.vaults[&(vault(1), 9)].unsettled;
+    assert_eq!(unsettled.last_sealed(), Some(1));
+    assert!(Pico(0) < unsettled.open() && unsettled.open() < unsettled.total(), "the fourth charge's, and the group's");
     assert_eq!(f.ledger.vaults_to_seal().await.unwrap()[0].charges.len(), 1, "the fourth");
     assert_eq!(findings(&f), []);
     // Where there are not as many charges as the group says, nothing of it is guessed.

@@ -26,7 +26,7 @@ async fn asked(f: &Fixture, told: &mut Vec<String>) {
     let once = row(1, 5, 1).receipt.receipt.request_hash;
     let (loaded, report) = (ledger.load(0).await.unwrap(), ledger.incident_report(0).await.unwrap());
     ask![told:
-        sorted(loaded.vaults.iter().map(|(at, v)| (at, v.next_number, sorted(&v.keys), sorted(&v.unsettled)))),
+        sorted(loaded.vaults.iter().map(|(at, v)| (at, v.next_number, sorted(&v.keys), v.unsettled.clone()))),
         sorted(&loaded.recent),
         sorted(&loaded.agreements),
         sorted(&loaded.incidents.written_off),

@@ -12,6 +12,11 @@ use steam_protocol::Hash;
 impl Settler {
     /// Simulates a batch none of whose transactions can land, signs it anew, stores and sends it.
     pub(super) async fn submit(&mut self, batch: Batch) -> Result<(), SettleError> {
+        // What a group was voided of is still owed once that group is settled. Not when it is voided: the answer of that write may
+        // be lost.
+        for void in batch.groups.iter().filter(|group| group.receipts == 0) {
+            self.setup.vaults.unsealed(void);
+        }
         if batch.signed >= self.setup.config.max_attempts {
             tracing::error!(batch = batch.id, "a batch was signed as often as is allowed: a person must decide");
             let problem = format!("batch {} was signed as often as settle.max_attempts allows", batch.id);
@@ -128,7 +133,6 @@ impl Settler {
         let reason = fault.reason.clone();
         let (void, aside) = self.setup.ledger.void_group(batch, fault, self.setup.clock.unix_ms()).await?;
         tracing::error!(vault = %void.vault, seq = void.seq, reason, aside, "a group cannot settle and is voided in its place");
-        self.setup.vaults.unsealed(&void);
         self.apply_incidents().await
     }
 

@@ -285,6 +285,23 @@ async fn a_group_is_voided_only_for_its_own_fault_and_by_every_nodes_word() {
 }
 
 #[tokio::test]
+async fn what_a_group_was_voided_of_is_owed_though_the_answer_of_that_write_was_lost() {
+    let node = Node::new();
+    let (world, mut settler) = charged(std::slice::from_ref(&node)).await;
+    node.say(|said| said.simulation = refused(SteamError::Paused));
+    settler.round(Round::Seal).await.unwrap();
+    let owed = world.node.vaults.sums().unsettled;
+    let batch = world.node.ledger.open_batches().await.unwrap().remove(0);
+    let fault = crate::settle::fault::unforeseen("refused");
+    let (void, _) = world.node.ledger.void_group(&batch, fault, 0).await.unwrap();
+    node.say(|said| said.simulation = Simulation::Succeeds { units: 1 });
+    settler.round(Round::Resolve).await.unwrap();
+    let settled = VaultSnapshot { settle_seq: 1, settle_hash: void.hash, slot: 1_000_000, ..snapshot() };
+    world.node.vaults.update(&[settled], NOW, 50);
+    assert_eq!((world.node.vaults.sums().unsettled, node.sent()), (owed, 1));
+}
+
+#[tokio::test]
 async fn nodes_that_differ_on_a_vault_move_nothing() {
     let (one, other) = (Node::new(), Node::new());
     let (world, mut settler) = charged(&[one.clone(), other.clone()]).await;

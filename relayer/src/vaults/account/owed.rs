@@ -2,7 +2,6 @@
 
 use super::VaultAccount;
 use crate::chain::KeySnapshot;
-use crate::vaults::sums::add;
 use std::collections::{BTreeSet, HashMap};
 use steam_protocol::units::{MicroUsdc, Pico, Price};
 use steam_protocol::{Address, Hash};
@@ -80,7 +79,7 @@ impl VaultAccount {
 
     /// Forgets the lines once nothing is owed.
     pub(super) fn forget_owed(&mut self) {
-        if self.keys.values().all(|key| key.open == Pico::ZERO) {
+        if self.unsettled.open() == Pico::ZERO {
             self.owed = Owed::default();
         }
     }
@@ -88,7 +87,7 @@ impl VaultAccount {
     /// What is charged and not sealed, if it may wait: its fees, of `fee_bps` basis points, come to less than `least`, its owner
     /// withdraws nothing, and its keys are in force at `now` as they were when they were charged.
     pub fn dust(&self, least: MicroUsdc, fee_bps: u16, now: i64) -> Option<Dust> {
-        let open = self.keys.values().fold(Pico::ZERO, |sum, key| add(sum, key.open));
+        let open = self.unsettled.open();
         let bps = u128::from(fee_bps);
         let fees = Pico(open.0.saturating_mul(bps) / (10_000 + bps));
         let leaving = self.snapshot.pending_withdrawal > MicroUsdc(0) || self.drains_until >= self.snapshot.slot;
@@ -96,10 +95,10 @@ impl VaultAccount {
             return None;
         }
         let mut listed = false;
-        for epoch in self.keys.iter().filter(|(_, key)| key.open > Pico::ZERO).map(|(epoch, _)| epoch) {
-            let key = self.snapshot.keys.iter().find(|key| key.epoch == *epoch)?;
+        for epoch in self.unsettled.open_epochs() {
+            let key = self.snapshot.keys.iter().find(|key| key.epoch == epoch)?;
             let ends = key.revoked_at != 0 || key.expires <= now;
-            if ends || self.owed.granted.get(epoch) != Some(&granted(key)) {
+            if ends || self.owed.granted.get(&epoch) != Some(&granted(key)) {
                 return None;
             }
             listed |= key.allow_root.is_some();
